@@ -1,0 +1,76 @@
+"""Digest of the code that a stage runs: the files that its `__main__.py` imports inside the repository.
+
+The digest is over the syntax tree without docstrings, so comments, formatting and docstrings change nothing.
+Modules that cannot change a result (see `NEUTRAL`) are left out. Imports must be plain statements: a dynamic
+import would be invisible here, so there is none (a test checks it).
+"""
+
+import ast
+import hashlib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Result-neutral: they record, name or report, and never touch a value that a stage writes.
+NEUTRAL = frozenset({"stages.common.tracking", "stages.common.code_digest", "stages.common.command_line"})
+
+
+def import_closure(module: str, root: Path = ROOT) -> dict[str, Path]:
+    """Every module of the repository that `module` imports, itself included: dotted name -> file."""
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(name, root)
+        if name in found or name in NEUTRAL or path is None:
+            continue
+        found[name] = path
+        waiting += _imports(ast.parse(path.read_text(encoding="utf-8"), filename=str(path)))
+    return dict(sorted(found.items()))
+
+
+def code_digest(module: str, root: Path = ROOT) -> str:
+    """Hex sha256 over the import closure of `module`, e.g. "stages.pretrain.__main__"."""
+    sha256 = hashlib.sha256()
+    for name, path in import_closure(module, root).items():
+        sha256.update(f"{name}\n{_canonical(ast.parse(path.read_text(encoding='utf-8')))}\n".encode())
+    return sha256.hexdigest()
+
+
+def _file_of(name: str, root: Path) -> Path | None:
+    base = root.joinpath(*name.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _imports(tree: ast.Module) -> list[str]:
+    """Dotted names that a module may import; names that are no files are dropped by the caller."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def _canonical(node: object) -> str:
+    """Text of a syntax tree that does not depend on the Python version that parsed it."""
+    if isinstance(node, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            fields = [(name, _without_docstring(value) if name == "body" else value) for name, value in fields]
+        return f"{type(node).__name__}({','.join(f'{name}={_canonical(value)}' for name, value in fields)})"
+    if isinstance(node, list):
+        return f"[{','.join(_canonical(item) for item in node)}]"
+    return repr(node)
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0]
+    is_docstring = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
+    return body[1:] if is_docstring else body

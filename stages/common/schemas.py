@@ -1,0 +1,132 @@
+"""The data contracts between stages: one Arrow schema a table, each column with its unit or meaning.
+
+Masks are run lengths: `[start, length, start, length, ...]` over the row-major pixels of the original
+image (rows x columns), 0-based. Boxes are `[x, y, width, height]` in pixels of the original image.
+"""
+
+import pyarrow as pa
+
+NULLABLE = True
+
+
+def _column(name: str, kind: pa.DataType, meaning: str, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"meaning": meaning})
+
+
+_IMAGE_ID = _column("image_id", pa.string(), "unique in its data set; for DICOM of MIMIC-CXR the dicom_id")
+_STUDY_ID = _column("study_id", pa.string(), "one report a study")
+_PATIENT_ID = _column("patient_id", pa.string(), "unit of every split")
+_PATIENT_ID_OR_NONE = _column("patient_id", pa.string(), "null: patients unknown, split by image", NULLABLE)
+_DATASET = _column("dataset", pa.string(), "key of `datasets` in config.yaml")
+_SPLIT = _column("split", pa.string(), "train | validation | test")
+_DISTRIBUTED_SPLIT = _column("distributed_split", pa.string(), "the distribution's own split", NULLABLE)
+
+# Written by index_inputs: every image file that the distribution's index names.
+FILES = pa.schema(
+    [
+        _IMAGE_ID,
+        _STUDY_ID,
+        _PATIENT_ID_OR_NONE,
+        _DATASET,
+        _column("path", pa.string(), "relative to the data set's root, '/' between folders"),
+        _column("view", pa.string(), "ViewPosition as the index gives it", NULLABLE),
+        _DISTRIBUTED_SPLIT,
+        _column("shard", pa.int32(), "0-based; which dicom_to_arrow job converts it"),
+    ]
+)
+
+# Written by index_inputs: every report; exactly one of path and text is set.
+REPORTS = pa.schema(
+    [
+        _STUDY_ID,
+        _PATIENT_ID,
+        _DISTRIBUTED_SPLIT,
+        _column("path", pa.string(), "relative to the data set's root", NULLABLE),
+        _column("text", pa.string(), "where the index itself holds the report", NULLABLE),
+    ]
+)
+
+# Every indexed file or report ends in exactly one of the stage's output and its rejects.
+REJECTS = pa.schema(
+    [
+        _DATASET,
+        _column("source_id", pa.string(), "image_id or study_id of what was rejected"),
+        _column("reason", pa.string(), "code, snake_case"),
+        _column("message", pa.string(), "one line; no value of an identifying element"),
+    ]
+)
+
+
+def images(size: int) -> pa.Schema:
+    """Shards of dicom_to_arrow: grey square images of `size` x `size` pixels."""
+    return pa.schema(
+        [
+            _IMAGE_ID,
+            _STUDY_ID,
+            _PATIENT_ID_OR_NONE,
+            _DATASET,
+            _column("view", pa.string(), "PA | AP | ..., from the index, else from ViewPosition", NULLABLE),
+            _column("pixels", pa.binary(size * size), f"uint8, {size} x {size}, row-major, 0 black, 255 white"),
+            _column("content_box", pa.list_(pa.int32(), 4), "x y width height inside the square; outside is padding"),
+            _column("original_rows", pa.int32(), "pixels of the file"),
+            _column("original_columns", pa.int32(), "pixels of the file"),
+            _column("row_spacing", pa.float32(), "mm", NULLABLE),
+            _column("column_spacing", pa.float32(), "mm", NULLABLE),
+            _column("photometric", pa.string(), "PhotometricInterpretation as stored"),
+            _column("window", pa.string(), "what mapped values to grey: lut | window C/W FUNCTION | minmax | none"),
+            _column("pixels_sha256", pa.string(), "of `pixels`: finds duplicates"),
+        ],
+        metadata={"size": str(size)},
+    )
+
+
+SENTENCES = pa.schema(
+    [
+        _STUDY_ID,
+        _column("section", pa.string(), "findings | impression | ... as configured"),
+        _column("position", pa.int32(), "0-based rank of the sentence in its report"),
+        _column("start", pa.int32(), "character offset in the report, inclusive"),
+        _column("end", pa.int32(), "character offset in the report, exclusive"),
+        _column("text", pa.string(), "the report's characters start:end, blanks folded"),
+        _column("token_ids", pa.list_(pa.int32()), "word pieces without [CLS] and [SEP]"),
+    ]
+)
+
+PAIRS = pa.schema([_IMAGE_ID, _STUDY_ID, _PATIENT_ID, _SPLIT])
+
+# One row an image and finding.
+LABELS = pa.schema(
+    [
+        _IMAGE_ID,
+        _PATIENT_ID_OR_NONE,
+        _column("finding", pa.string(), "what `target` speaks of, e.g. lung_opacity"),
+        _column("target", pa.int8(), "1 present, 0 absent"),
+        _column("boxes", pa.list_(pa.list_(pa.float32(), 4)), "x y width height, original pixels; may be empty"),
+        _column("mask", pa.list_(pa.int32()), "run lengths; null: no mask is distributed or none is present", NULLABLE),
+        _column("lung_mask", pa.list_(pa.int32()), "run lengths; null: unknown", NULLABLE),
+        _SPLIT,
+        _column("subset", pa.int8(), "train rows: smallest of 1, 10, 100 (%) that holds the row; else 100"),
+    ]
+)
+
+
+def features(embedding_width: int, encoder_width: int) -> pa.Schema:
+    """extract_features: what zero-shot, linear probes and retrieval read."""
+    return pa.schema(
+        [
+            _IMAGE_ID,
+            _column("embedding", pa.list_(pa.float32(), embedding_width), "W_v mean of patches, length 1"),
+            _column("pooled", pa.list_(pa.float32(), encoder_width), "mean of patch tokens, before W_v"),
+        ]
+    )
+
+
+SCORES = pa.schema(
+    [
+        _IMAGE_ID,
+        _PATIENT_ID_OR_NONE,
+        _SPLIT,
+        _column("target", pa.int8(), "1 present, 0 absent"),
+        _column("score", pa.float32(), "larger means present"),
+    ]
+)

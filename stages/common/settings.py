@@ -1,0 +1,58 @@
+"""Base of every stage's settings: unknown keys are errors, values are frozen, all errors come at once."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stages.common.digests import digest_of
+from stages.common.errors import InputError
+
+
+class Settings(BaseModel):
+    """One block of config.yaml. Subclasses live in `stages/<stage>/settings.py`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    def digest(self) -> str:
+        """Digest of every value, defaults included."""
+        return digest_of(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Parse what `--settings` holds: a YAML or JSON mapping, or the path of a file with one."""
+        source = "--settings"
+        if text.strip() and not text.lstrip().startswith("{"):
+            source = text
+            try:
+                text = Path(text).read_text(encoding="utf-8")
+            except OSError as error:
+                raise InputError(
+                    f"{source}: cannot be read ({error.strerror}); give a YAML file or '{{...}}'"
+                ) from None
+        try:
+            value = yaml.safe_load(text) or {}
+        except yaml.YAMLError as error:
+            raise InputError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise InputError("; ".join(validation_lines(error, source))) from None
+
+
+def validation_lines(error: ValidationError, source: str) -> list[str]:
+    """One line for every wrong key or value: where it stands, what is wrong, what was given."""
+    return [f"{source}: {_place(item['loc'])}: {_reason(item)}" for item in error.errors()]
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "(top level)"
+
+
+def _reason(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return "unknown key; remove it or correct its spelling"
+    if item["type"] == "missing":
+        return "missing key; add it"
+    return f"{item['msg']} (given: {item['input']!r})"
