@@ -130,3 +130,18 @@ SCORES = pa.schema(
         _column("score", pa.float32(), "larger means present"),
     ]
 )
+
+
+def samples(size: int) -> pa.Schema:
+    """phrase_grounding: radiographs that may be shown, with heatmap and truth. Empty unless `publish_samples`."""
+    return pa.schema(
+        [
+            _IMAGE_ID,
+            _column("pixels", pa.binary(size * size), f"uint8, {size} x {size}, row-major"),
+            _column("heatmap", pa.list_(pa.float32(), size * size), "mean cosine with the prompts, row-major"),
+            _column("region", pa.list_(pa.int32()), f"run lengths over {size} x {size}: the true finding"),
+            _column("peak", pa.list_(pa.int32(), 2), "row and column of the heatmap's maximum"),
+            _column("hit", pa.bool_(), "the peak lies in the region"),
+        ],
+        metadata={"size": str(size)},
+    )

@@ -1,13 +1,15 @@
 """Base of every stage's settings: unknown keys are errors, values are frozen, all errors come at once."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stages.common.digests import digest_of
 from stages.common.errors import InputError
+
+Model = TypeVar("Model", bound=BaseModel)  # not typing.Self: jaxtyping's import hook decorates functions, not classes
 
 
 class Settings(BaseModel):
@@ -20,7 +22,7 @@ class Settings(BaseModel):
         return digest_of(self.model_dump(mode="json"))
 
     @classmethod
-    def from_text(cls, text: str) -> Self:
+    def from_text(cls: type[Model], text: str) -> Model:
         """Parse what `--settings` holds: a YAML or JSON mapping, or the path of a file with one."""
         source = "--settings"
         if text.strip() and not text.lstrip().startswith("{"):

@@ -5,7 +5,7 @@
         run.log_artifact(output)
 
 The journal is one JSON file beside the outputs. It is written when the stage starts (status RUNNING), at most every
-30 s while metrics come in, and when the stage ends (FINISHED or FAILED); `python -m stages.sync` imports it into MLflow.
+30 s while metrics come in, and when it ends (FINISHED or FAILED); `python -m stages.sync` imports it into MLflow.
 """
 
 import os
@@ -17,11 +17,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex
 
 from stages.common.atomic_files import read_sidecar, sha256_of, write_json
 from stages.common.code_digest import ROOT, code_digest
-from stages.common.digests import data_digest
+from stages.common.digests import data_digest, digest_of
 from stages.common.settings import Settings
 
 JOURNAL_VERSION = 1
@@ -36,17 +36,22 @@ class Run:
     record: dict[str, Any]
     _written: float = field(default=0.0, repr=False)
 
-    def log_metric(self, key: str, value: float, step: int = 0) -> None:
+    @property
+    def digest(self) -> str:
+        """One digest of code, settings, data and image: names what this run would produce."""
+        return digest_of(self.record["digests"])
+
+    def log_metric(self, key: str, value: SupportsFloat, step: SupportsIndex = 0) -> None:
         self.log_metrics({key: value}, step)
 
-    def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+    def log_metrics(self, values: Mapping[str, SupportsFloat], step: SupportsIndex = 0) -> None:
         """Record numbers at a step. A number that is not finite is kept as text: JSON has no NaN."""
         now = _now()
         for key, value in values.items():
             value = float(value)
             finite = value == value and abs(value) != float("inf")
             self.record["metrics"].append(
-                {"key": key, "value": value if finite else str(value), "step": step, "timestamp": now}
+                {"key": key, "value": value if finite else str(value), "step": int(step), "timestamp": now}
             )
         if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
             self.write()

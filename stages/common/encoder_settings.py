@@ -1,0 +1,52 @@
+"""Settings of the two encoders; apart from the encoders, so that checking a configuration imports no torch."""
+
+from pydantic import Field, model_validator
+
+from stages.common.settings import Settings
+
+
+class ImageEncoderSettings(Settings):
+    architecture: str = Field("vit_base_patch16_224", description="timm name of a VisionTransformer, or `custom`")
+    weights: str | None = Field(None, description="local safetensors or torch file; null: initialised at random")
+    input_size: int = Field(224, gt=0, description="side of the square input, pixels")
+    patch_size: int = Field(16, gt=0, description="side of a patch, pixels")
+    width: int = Field(768, gt=0, description="of `custom`: channels of a token")
+    depth: int = Field(12, gt=0, description="of `custom`: transformer blocks")
+    heads: int = Field(12, gt=0, description="of `custom`: attention heads")
+    mean: float = Field(0.4978, description="of grey values in 0..1; MIMIC-CXR, as the published settings")
+    standard_deviation: float = Field(0.2449, gt=0, description="of grey values in 0..1")
+
+    @model_validator(mode="after")
+    def _patches_fill_the_input(self) -> "ImageEncoderSettings":
+        if self.input_size % self.patch_size:
+            raise ValueError(f"input_size {self.input_size} must be a multiple of patch_size {self.patch_size}")
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+        return self
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return self.input_size // self.patch_size
+
+    @property
+    def patches(self) -> int:
+        return self.grid**2
+
+
+class TextEncoderSettings(Settings):
+    weights: str | None = Field(
+        "emilyalsentzer/Bio_ClinicalBERT", description="hub id or local folder; null: a BERT of the sizes below, random"
+    )
+    width: int = Field(768, gt=0, description="without weights: channels of a token")
+    depth: int = Field(12, gt=0, description="without weights: transformer layers")
+    heads: int = Field(12, gt=0, description="without weights: attention heads")
+    dropout: float = Field(0.1, ge=0, lt=1, description="without weights: of hidden states and attention")
+    max_tokens: int = Field(256, gt=2, description="token budget of a report, [CLS] and [SEP] included")
+    max_sentences: int = Field(16, gt=0, description="sentences of a report that are kept")
+
+
+class DualEncoderSettings(Settings):
+    image: ImageEncoderSettings = ImageEncoderSettings()
+    text: TextEncoderSettings = TextEncoderSettings()
+    embedding_width: int = Field(512, gt=0, description="E, channels of the space that images and text share")

@@ -1,0 +1,89 @@
+"""The image encoder: a timm vision transformer that can be run on the visible patches alone."""
+
+import math
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from stages.common.encoder_settings import ImageEncoderSettings
+from stages.common.errors import InputError
+from stages.common.timm_models import VisionTransformer, create_model
+
+
+class ImageEncoder(nn.Module):
+    """ViT on grey images; tokens of the visible patches only (design section 2.1: positions added before dropping)."""
+
+    def __init__(self, settings: ImageEncoderSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        common = {"img_size": settings.input_size, "in_chans": 1, "num_classes": 0, "global_pool": ""}
+        if settings.architecture == "custom":
+            self.vit = VisionTransformer(
+                patch_size=settings.patch_size,
+                embed_dim=settings.width,
+                depth=settings.depth,
+                num_heads=settings.heads,
+                **common,
+            )
+        else:
+            self.vit = _create(settings, common)
+        self.width: int = self.vit.embed_dim
+
+    def normalise(self, images: Float[Tensor, "batch size size"]) -> Float[Tensor, "batch 1 size size"]:
+        """Grey values 0..1 to the encoder's range."""
+        return ((images - self.settings.mean) / self.settings.standard_deviation).unsqueeze(1)
+
+    def forward(
+        self, images: Float[Tensor, "batch 1 size size"], visible: Int[Tensor, "batch visible"] | None = None
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Patch tokens after the last norm, without [CLS].
+
+        `visible` lists the patches to keep (row-major on the grid); None keeps all of them.
+        """
+        vit = self.vit
+        tokens = vit.patch_embed(images)  # B N D
+        positions = vit.pos_embed  # 1 (1 +) N D; the class token's position comes first
+        prefix = positions.shape[1] - tokens.shape[1]
+        tokens = tokens + positions[:, prefix:]
+        if visible is not None:
+            batch, patches, width = tokens.shape
+            # index_select on the flattened batch: its backward pass is far cheaper than that of fancy indexing
+            rows = visible + patches * torch.arange(batch, device=visible.device).unsqueeze(1)
+            tokens = tokens.reshape(batch * patches, width).index_select(0, rows.flatten())
+            tokens = tokens.reshape(batch, visible.shape[1], width)
+        if vit.cls_token is not None:
+            first = vit.cls_token + positions[:, :1] if prefix else vit.cls_token
+            tokens = torch.cat([first.expand(tokens.shape[0], -1, -1), tokens], dim=1)
+        tokens = vit.norm(vit.blocks(vit.norm_pre(tokens)))
+        return tokens[:, vit.num_prefix_tokens :]
+
+
+def _create(settings: ImageEncoderSettings, common: dict) -> VisionTransformer:
+    """A timm model; local weights are adapted by timm: grey input by summed weights, positions interpolated."""
+    source: dict = {}
+    if settings.weights:
+        if not Path(settings.weights).is_file():
+            raise InputError(
+                f"pretrain.image.weights: no file {settings.weights}; put weights of {settings.architecture} there, "
+                "or set `weights: null` for an encoder that starts at random"
+            )
+        source = {"pretrained": True, "pretrained_cfg_overlay": {"file": settings.weights}}
+    return create_model(settings.architecture, patch_size=settings.patch_size, **common, **source)
+
+
+def patchify(images: Float[Tensor, "batch 1 size size"], patch_size: int) -> Float[Tensor, "batch patches pixels"]:
+    """Cut images into patches, row-major; the pixels of a patch row-major too."""
+    batch, _, size, _ = images.shape
+    grid = size // patch_size
+    cut = images.reshape(batch, grid, patch_size, grid, patch_size)  # B gy py gx px
+    return cut.permute(0, 1, 3, 2, 4).reshape(batch, grid * grid, patch_size * patch_size)
+
+
+def grid_of(patches: int) -> int:
+    """Side of a square grid of patches."""
+    side = math.isqrt(patches)
+    if side * side != patches:
+        raise ValueError(f"{patches} patches are no square grid")
+    return side

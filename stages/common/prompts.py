@@ -1,0 +1,65 @@
+"""Prompt files: named sets of positive and negative sentences, with slots that are filled in every way.
+
+finding: lung_opacity
+slots:
+  place: [in the right lung, in the left lung]
+sets:
+  places:
+    positive: ["There is an opacity {place}."]
+    negative: ["The lungs are clear."]
+"""
+
+from itertools import product
+from pathlib import Path
+from string import Formatter
+
+import yaml
+from pydantic import Field, ValidationError
+
+from stages.common.errors import InputError
+from stages.common.settings import Settings, validation_lines
+
+
+class PromptSet(Settings):
+    positive: list[str] = Field(min_length=1)
+    negative: list[str] = Field(default_factory=list, description="may be empty where only places are asked for")
+
+
+class PromptFile(Settings):
+    finding: str
+    slots: dict[str, list[str]] = Field(default_factory=dict)
+    sets: dict[str, PromptSet] = Field(min_length=1)
+
+    def expanded(self) -> dict[str, PromptSet]:
+        """Every set with its slots filled in all combinations."""
+        return {
+            name: PromptSet(
+                positive=[text for template in each.positive for text in fill(template, self.slots)],
+                negative=[text for template in each.negative for text in fill(template, self.slots)],
+            )
+            for name, each in self.sets.items()
+        }
+
+
+def fill(template: str, slots: dict[str, list[str]]) -> list[str]:
+    """All sentences of a template; an unknown slot is a KeyError."""
+    names = list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(template) if name))
+    return [template.format(**dict(zip(names, values, strict=True))) for values in product(*(slots[n] for n in names))]
+
+
+def read_prompts(path: Path) -> PromptFile:
+    """Read and check a prompt file; every error is one line with the file's name."""
+    try:
+        prompts = PromptFile.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+        prompts.expanded()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); name a prompt file in the configuration"
+        ) from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise InputError("; ".join(validation_lines(error, str(path)))) from None
+    except KeyError as error:
+        raise InputError(f"{path}: a template names the slot {error}, which `slots` lacks; add it") from None
+    return prompts

@@ -1,0 +1,155 @@
+"""The whole of config.yaml: checked at once, and handed out stage by stage. Only the workflow imports this.
+
+A stage's settings are its block, overridden by the data set's block of that stage or by the variant. No stage sees
+more than its own settings, so editing one block changes the digests of just the stages that read it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from stages.common.errors import InputError
+from stages.common.patient_split import PatientSplit
+from stages.common.settings import Settings, validation_lines
+from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.extract_features.settings import ExtractFeaturesSettings
+from stages.index_inputs.settings import IndexInputsSettings
+from stages.label_images.settings import LabelImagesSettings
+from stages.make_phantom.settings import MakePhantomSettings
+from stages.pair_images_reports.settings import PairImagesReportsSettings
+from stages.phrase_grounding.settings import PhraseGroundingSettings
+from stages.pretrain.settings import PretrainSettings
+from stages.select_checkpoint.settings import SelectCheckpointSettings
+from stages.split_reports.settings import SplitReportsSettings
+from stages.summarize.settings import SummarizeSettings
+from stages.zero_shot_classification.settings import ZeroShotSettings
+
+MODELS: dict[str, type[Settings]] = {
+    "make_phantom": MakePhantomSettings,
+    "index_inputs": IndexInputsSettings,
+    "dicom_to_arrow": DicomToArrowSettings,
+    "split_reports": SplitReportsSettings,
+    "pair_images_reports": PairImagesReportsSettings,
+    "label_images": LabelImagesSettings,
+    "pretrain": PretrainSettings,
+    "select_checkpoint": SelectCheckpointSettings,
+    "extract_features": ExtractFeaturesSettings,
+    "zero_shot_classification": ZeroShotSettings,
+    "phrase_grounding": PhraseGroundingSettings,
+    "summarize": SummarizeSettings,
+}
+
+Block = dict[str, Any]
+
+
+class Dataset(Settings):
+    """Where a data set lies, and what each stage should do differently for it."""
+
+    root: str = Field(description="folder; may hold {workspace} or {sample_root}")
+    index_inputs: Block
+    dicom_to_arrow: Block = Field(default_factory=dict)
+    label_images: Block = Field(default_factory=dict)
+    zero_shot_classification: Block = Field(default_factory=dict)
+    phrase_grounding: Block = Field(default_factory=dict)
+
+
+class Config(Settings):
+    """config.yaml as it stands: stage blocks are checked by `check`, after the overrides are merged in."""
+
+    project: str = Field(min_length=1)
+    workspace: str = Field(pattern=r"^[^./][^{}]*$|^/", description="folder of all that is written")
+    sample_root: str | None = Field(None, description="folder with the data of the profile `sample`")
+    pretrain_on: str
+    evaluate_on: list[str] = Field(min_length=1)
+    patient_split: PatientSplit = PatientSplit()
+    datasets: dict[str, Dataset]
+    variants: dict[str, Block] = Field(min_length=1, description="named overrides of `pretrain`")
+    compare: list[str] = Field(min_length=1, description="the variants that are run")
+    make_phantom: Block = Field(default_factory=dict)
+    index_inputs: Block = Field(default_factory=dict)
+    dicom_to_arrow: Block = Field(default_factory=dict)
+    split_reports: Block = Field(default_factory=dict)
+    pair_images_reports: Block = Field(default_factory=dict)
+    label_images: Block = Field(default_factory=dict)
+    pretrain: Block = Field(default_factory=dict)
+    select_checkpoint: Block = Field(default_factory=dict)
+    extract_features: Block = Field(default_factory=dict)
+    zero_shot_classification: Block = Field(default_factory=dict)
+    phrase_grounding: Block = Field(default_factory=dict)
+    summarize: Block = Field(default_factory=dict)
+
+    def settings(self, stage: str, dataset: str | None = None, variant: str | None = None) -> Settings:
+        """The settings of one job; raises pydantic's ValidationError."""
+        block = getattr(self, stage)
+        if dataset is not None:
+            block = merged(block, getattr(self.datasets[dataset], stage, {}))
+        if variant is not None and stage == "pretrain":
+            block = merged(block, self.variants[variant])
+        if "patient_split" in MODELS[stage].model_fields:
+            block = merged({"patient_split": self.patient_split.model_dump()}, block)
+        return MODELS[stage].model_validate(block)
+
+    def root(self, dataset: str) -> str:
+        """Folder of a data set."""
+        root = self.datasets[dataset].root
+        if "{sample_root}" in root and not self.sample_root:
+            raise InputError(
+                f"datasets.{dataset}.root: {root} needs `sample_root`; add --config sample_root=FOLDER to the command"
+            )
+        return root.format(workspace=self.workspace, sample_root=self.sample_root)
+
+    def jobs(self) -> list[tuple[str, str | None, str | None]]:
+        """(stage, data set, variant) of everything that the configuration asks for."""
+        stages = ["make_phantom", "pair_images_reports", "split_reports", "select_checkpoint", "extract_features",
+                  "summarize"]  # fmt: skip
+        used = dict.fromkeys([self.pretrain_on, *self.evaluate_on])
+        jobs: list[tuple[str, str | None, str | None]] = [(stage, None, None) for stage in stages]
+        jobs += [(stage, dataset, None) for dataset in used for stage in ("index_inputs", "dicom_to_arrow")]
+        labelled = ("label_images", "zero_shot_classification", "phrase_grounding")
+        jobs += [(stage, dataset, None) for dataset in self.evaluate_on for stage in labelled]
+        return jobs + [("pretrain", None, variant) for variant in self.compare]
+
+
+def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `override` laid over it, mapping by mapping."""
+    result = dict(base)
+    for key, value in override.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def check(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
+    """Validate everything; an InputError lists every wrong key or value, one a line."""
+    try:
+        config = Config.model_validate(dict(raw))
+    except ValidationError as error:
+        raise InputError("\n".join(validation_lines(error, source))) from None
+    lines = [
+        f"{source}: {key}: {name!r} is no key of `datasets`; add it there or correct the name"
+        for key, names in (("pretrain_on", [config.pretrain_on]), ("evaluate_on", config.evaluate_on))
+        for name in names
+        if name not in config.datasets
+    ]
+    lines += [
+        f"{source}: compare: {name!r} is no key of `variants`; add it there or correct the name"
+        for name in config.compare
+        if name not in config.variants
+    ]
+    if lines:
+        raise InputError("\n".join(lines))
+    for stage, dataset, variant in config.jobs():
+        try:
+            config.settings(stage, dataset, variant)
+        except ValidationError as error:
+            lines += validation_lines(error, f"{source}: {_place(stage, dataset, variant)}")
+    if lines:
+        raise InputError("\n".join(dict.fromkeys(lines)))
+    return config
+
+
+def _place(stage: str, dataset: str | None, variant: str | None) -> str:
+    if dataset is not None:
+        return f"datasets.{dataset}.{stage}"
+    return f"variants.{variant} (over {stage})" if variant is not None else stage

@@ -1,0 +1,184 @@
+"""Image Pixel Module (PS3.3 C.7.6.3): how the stored values lie in the pixel data, and whether that can be true."""
+
+from dataclasses import dataclass, replace
+from math import ceil
+
+import numpy as np
+from jaxtyping import Bool, Integer
+from pydicom import Dataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from stages.dicom_to_arrow.elements import integer, required_integer, text
+from stages.dicom_to_arrow.rejection import RejectionError
+
+GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
+_SAMPLES = {**dict.fromkeys(GREY, 1), "PALETTE COLOR": 1, "RGB": 3,
+            "YBR_FULL": 3, "YBR_FULL_422": 3, "YBR_ICT": 3, "YBR_RCT": 3}  # fmt: skip
+NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    rows: int
+    columns: int
+    samples: int
+    photometric: str
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    padding: tuple[int, int] | None  # smallest and largest stored value that is padding
+    overlays: int = 0  # mask of the bits that hold retired overlays, outside BitsStored (PS3.5 8.1.1)
+
+
+def read_pixel_format(dataset: Dataset, max_pixels: int) -> PixelFormat:
+    """The module's elements, checked against each other. Raises RejectionError."""
+    if (frames := integer(dataset, "NumberOfFrames")) is not None and frames > 1:
+        raise RejectionError("multi_frame", f"{frames} frames")
+    photometric = text(dataset, "PhotometricInterpretation")
+    pixel_format = PixelFormat(
+        rows=required_integer(dataset, "Rows"),
+        columns=required_integer(dataset, "Columns"),
+        samples=required_integer(dataset, "SamplesPerPixel"),
+        photometric=photometric,
+        bits_allocated=required_integer(dataset, "BitsAllocated"),
+        bits_stored=required_integer(dataset, "BitsStored"),
+        high_bit=required_integer(dataset, "HighBit"),
+        signed=bool(representation := required_integer(dataset, "PixelRepresentation")),
+        padding=None,
+    )
+    if representation not in (0, 1):
+        raise RejectionError("invalid_element", "PixelRepresentation is neither 0 nor 1")
+    _check(pixel_format, max_pixels)
+    if photometric not in GREY:
+        return pixel_format
+    return replace(
+        pixel_format, padding=_padding_range(dataset, pixel_format), overlays=_overlay_mask(dataset, pixel_format)
+    )
+
+
+def _check(pixel_format: PixelFormat, max_pixels: int) -> None:
+    rows, columns, allocated = pixel_format.rows, pixel_format.columns, pixel_format.bits_allocated
+    if rows < 1 or columns < 1:
+        raise RejectionError("invalid_element", f"Rows x Columns is {rows} x {columns}")
+    if rows * columns > max_pixels:
+        raise RejectionError("too_large", f"{rows} x {columns} pixels, max_pixels is {max_pixels}")
+    if _SAMPLES.get(pixel_format.photometric) != pixel_format.samples:
+        known = pixel_format.photometric if pixel_format.photometric in _SAMPLES else "unknown"
+        raise RejectionError("photometric_unsupported", f"{known} with {pixel_format.samples} samples per pixel")
+    stored, high = pixel_format.bits_stored, pixel_format.high_bit
+    # PS3.5 8.1.1: 1, 8 or 16 bits; 32 where other modalities have them. HighBit above BitsStored - 1 is retired.
+    if allocated not in (1, 8, 16, 32) or not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
+        raise RejectionError("bits_inconsistent", f"BitsAllocated {allocated}, BitsStored {stored}, HighBit {high}")
+
+
+def check_native_size(pixel_format: PixelFormat, length: int) -> None:
+    """`length` bytes of native pixel data must hold exactly one frame, and a byte to make it even (PS3.5 8.1.1).
+
+    A tolerance would let a wrong Rows or Columns through: 1023 x 1025 pixels are one fewer than 1024 x 1024.
+    """
+    # C.7.6.3.1.2: YBR_FULL_422 stores two colour samples for two pixels, so two a pixel in all
+    samples = 2 if pixel_format.photometric == "YBR_FULL_422" else pixel_format.samples
+    expected = ceil(pixel_format.rows * pixel_format.columns * samples * pixel_format.bits_allocated / 8)
+    if length not in (expected, expected + expected % 2):
+        raise RejectionError(
+            "size_mismatch", f"{length} bytes of pixel data, Rows x Columns x samples x bits is {expected}"
+        )
+
+
+def stored_values(
+    words: Integer[np.ndarray, "rows columns"], pixel_format: PixelFormat
+) -> Integer[np.ndarray, "rows columns"]:
+    """Stored values of grey pixels from the words that hold them; a value that BitsStored cannot hold is refused.
+
+    PS3.5 8.1.1: the value occupies BitsStored bits up to HighBit, whose top bit is the sign. The other bits are unused;
+    here they must be zero, or repeat the sign, or be overlays that the header declares. Padding may lie anywhere.
+    """
+    stored = pixel_format.bits_stored
+    shift = pixel_format.high_bit + 1 - stored
+    if pixel_format.overlays:
+        words = _without_overlays(words, pixel_format)
+    if shift and (words & (2**shift - 1)).any():
+        raise RejectionError(
+            "bits_inconsistent", f"bits below BitsStored {stored}, HighBit {pixel_format.high_bit} are set"
+        )
+    values = words >> shift if shift else words
+    low, high = _extremes(values, padding_mask(values, pixel_format))
+    half = 2 ** (stored - 1)
+    if not pixel_format.signed:
+        if high >= 2 * half or low < 0:
+            raise RejectionError("bits_inconsistent", f"values above BitsStored {stored}: up to {high}")
+        return values
+    if low >= 0 and half <= high < 2 * half:  # two's complement of BitsStored bits, unused bits zero
+        return _sign_extended(values, stored)
+    if low < -half or high >= half:
+        raise RejectionError("bits_inconsistent", f"values from {low} to {high} do not fit BitsStored {stored}, signed")
+    return values
+
+
+def padding_mask(
+    values: Integer[np.ndarray, "rows columns"], pixel_format: PixelFormat
+) -> Bool[np.ndarray, "rows columns"] | None:
+    """True where a pixel is padding, None where none is (C.7.5.1.1.2)."""
+    if pixel_format.padding is None:
+        return None
+    first, last = pixel_format.padding
+    mask = (values >= first) & (values <= last)
+    return mask if mask.any() else None
+
+
+def _sign_extended(values: Integer[np.ndarray, "rows columns"], bits: int) -> Integer[np.ndarray, "rows columns"]:
+    """Numbers of `bits` bits in two's complement, whatever the bits above them are."""
+    unused = 8 * values.dtype.itemsize - bits
+    return (values << unused) >> unused
+
+
+def _extremes(
+    values: Integer[np.ndarray, "rows columns"], padding: Bool[np.ndarray, "rows columns"] | None
+) -> tuple[int, int]:
+    used = values if padding is None else values[~padding]
+    return (int(used.min()), int(used.max())) if used.size else (0, 0)
+
+
+def _padding_range(dataset: Dataset, pixel_format: PixelFormat) -> tuple[int, int] | None:
+    """PixelPaddingValue to PixelPaddingRangeLimit, inclusive, in either order (C.7.5.1.1.2)."""
+    value = integer(dataset, "PixelPaddingValue")
+    if value is None:
+        return None
+    limit = integer(dataset, "PixelPaddingRangeLimit")
+    ends = [_as_stored(end, pixel_format) for end in (value, value if limit is None else limit)]
+    return min(ends), max(ends)
+
+
+def _as_stored(value: int, pixel_format: PixelFormat) -> int:
+    """A padding value whose VR (US or SS) does not fit PixelRepresentation names the same bits."""
+    span = 2**pixel_format.bits_allocated
+    if pixel_format.signed and value >= span // 2:
+        return value - span
+    return value + span if value < 0 and not pixel_format.signed else value
+
+
+def _overlay_mask(dataset: Dataset, pixel_format: PixelFormat) -> int:
+    """Bits of overlays (60xx) that lie in the pixel data: they have a bit position and no data of their own."""
+    values = range(pixel_format.high_bit + 1 - pixel_format.bits_stored, pixel_format.high_bit + 1)
+    mask = 0
+    for group in range(0x6000, 0x6020, 2):
+        if (group, 0x0102) in dataset and (group, 0x3000) not in dataset:
+            bit = dataset[group, 0x0102].value
+            if isinstance(bit, int) and 0 <= bit < pixel_format.bits_allocated and bit not in values:
+                mask |= 1 << bit
+    return mask
+
+
+def _without_overlays(
+    words: Integer[np.ndarray, "rows columns"], pixel_format: PixelFormat
+) -> Integer[np.ndarray, "rows columns"]:
+    unsigned = words.view(f"u{words.dtype.itemsize}")
+    cleared = (unsigned & unsigned.dtype.type(np.iinfo(unsigned.dtype).max ^ pixel_format.overlays)).view(words.dtype)
+    # In signed words the bits above the sign bit repeated it; one of them was just cleared.
+    return _sign_extended(cleared, pixel_format.high_bit + 1) if pixel_format.signed else cleared

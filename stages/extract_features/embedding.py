@@ -1,0 +1,30 @@
+"""Embeddings of all images of a store, whole (nothing masked), in its order."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from stages.common.dual_encoder import DualEncoder, to_input
+from stages.common.image_store import ImageStore
+
+
+@torch.inference_mode()
+def embed_images(
+    model: DualEncoder, store: ImageStore, batch_size: int, schema: pa.Schema, device: torch.device
+) -> Iterator[pa.RecordBatch]:
+    """Record batches of `stages.common.schemas.features`."""
+    for first in range(0, len(store), batch_size):
+        rows = np.arange(first, min(first + batch_size, len(store)))
+        images = to_input(torch.from_numpy(store.gather(rows)).to(device), model.settings.image.input_size)
+        tokens = model.patch_tokens(images)
+        columns = [model.embed_global(tokens), tokens.mean(dim=1)]
+        yield pa.record_batch(
+            [pa.array([store.ids[row] for row in rows]), *(_fixed_lists(column) for column in columns)], schema=schema
+        )
+
+
+def _fixed_lists(values: torch.Tensor) -> pa.FixedSizeListArray:
+    flat = pa.array(values.float().cpu().numpy().ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])

@@ -1,0 +1,116 @@
+"""From a distribution's own index to the tables FILES and REPORTS: checks, identifiers, order, shards."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from stages.common import schemas
+from stages.common.errors import InputError
+from stages.index_inputs.folder import read_folder
+from stages.index_inputs.identifiers import Subject, keyed, read_or_create_key, write_map
+from stages.index_inputs.index_tables import Index, refuse_duplicates, refuse_unsafe_paths
+from stages.index_inputs.kaggle_challenges import read_rsna, read_siim
+from stages.index_inputs.layouts import IMAGE_FOLDERS, WHERE_TO_GET, index_files, optional_index_files
+from stages.index_inputs.mimic_cxr import read_mimic_cxr
+from stages.index_inputs.settings import IndexInputsSettings
+
+# At most so many files are looked for on disk here: 377,110 of MIMIC-CXR would take minutes on a network file system,
+# and dicom_to_arrow accounts for each of them anyway.
+LOOKED_FOR = 20_000
+
+_SUBJECTS: Mapping[str, Subject] = {"image_id": "image", "study_id": "study", "patient_id": "patient"}
+
+
+def present_index_files(root: Path, settings: IndexInputsSettings) -> dict[str, Path]:
+    """Name -> path of the index files that there are; a missing root, folder or necessary file is an InputError."""
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; correct the root of the data set")
+    where = WHERE_TO_GET[settings.layout]
+    necessary = index_files(settings, root)
+    for name in necessary:
+        if not (root / name).is_file():
+            raise InputError(f"{root / name}: no such index file; {where}")
+    folder = IMAGE_FOLDERS.get(settings.layout)
+    if folder is not None and not (root / folder).is_dir():
+        raise InputError(f"{root / folder}: no such folder of images; {where}")
+    optional = [name for name in optional_index_files(settings) if (root / name).is_file()]
+    return {name: root / name for name in dict.fromkeys(necessary + optional)}
+
+
+def build_index(root: Path, settings: IndexInputsSettings, dataset: str, private: Path | None) -> Index:
+    """The checked index in carried identifiers, files in the order of their paths; writes the map back where keyed."""
+    index = _read_layout(root, settings)
+    refuse_unsafe_paths(index.files["path"], index.files["row"], root / index.source)
+    if settings.identifier_kind == "keyed":
+        index = _with_keyed_identifiers(index, dataset, private)
+    refuse_duplicates(index.files, root / index.source, "image_id")
+    _refuse_shared_studies(index.files, root / index.source)
+    return replace(index, files=index.files.sort("path", "image_id"), reports=index.reports.sort("study_id"))
+
+
+def files_table(index: Index, dataset: str, shards: int) -> pa.Table:
+    """FILES; shards are contiguous blocks whose sizes differ by at most one."""
+    count = len(index.files)
+    shard = (pl.int_range(count, dtype=pl.Int64) * shards // count).cast(pl.Int32)
+    return _conform(index.files.with_columns(dataset=pl.lit(dataset), shard=shard), schemas.FILES)
+
+
+def reports_table(index: Index) -> pa.Table:
+    """REPORTS; no rows where the distribution has no reports."""
+    return _conform(index.reports, schemas.REPORTS)
+
+
+def missing_files(root: Path, files: pl.DataFrame, limit: int = LOOKED_FOR) -> tuple[pl.DataFrame, int]:
+    """Rows of `files` that are not on disk, and how many were looked for: all, or about `limit` evenly spaced."""
+    looked_for = files.gather_every(max(1, -(-len(files) // limit)))
+    absent = [not (root / path).is_file() for path in looked_for["path"]]
+    return looked_for.filter(pl.Series(absent, dtype=pl.Boolean)), len(looked_for)
+
+
+def _read_layout(root: Path, settings: IndexInputsSettings) -> Index:
+    if settings.layout == "mimic_cxr":
+        return read_mimic_cxr(root)
+    if settings.layout == "rsna":
+        return read_rsna(root, settings.patients)
+    if settings.layout == "siim":
+        return read_siim(root, settings.patients)
+    table, columns = settings.table, settings.columns
+    assert table is not None, "the settings' validator saw to it"
+    assert columns is not None
+    return read_folder(root, table, columns)
+
+
+def _with_keyed_identifiers(index: Index, dataset: str, private: Path | None) -> Index:
+    key = read_or_create_key(private)
+    assert private is not None  # else read_or_create_key has raised
+    pairs: set[tuple[Subject, str, str]] = set()
+
+    def carry(table: pl.DataFrame) -> pl.DataFrame:
+        for column, subject in _SUBJECTS.items():
+            if column in table.columns:
+                known = table[column].drop_nulls().unique().to_list()
+                names = {identifier: keyed(identifier, subject, key) for identifier in known}
+                pairs.update((subject, identifier, name) for identifier, name in names.items())
+                carried = [names.get(identifier) for identifier in table[column]]
+                table = table.with_columns(pl.Series(column, carried, dtype=pl.String))
+        return table
+
+    carried = replace(index, files=carry(index.files), reports=carry(index.reports))
+    write_map(private / f"{dataset}.csv", pairs)
+    return carried
+
+
+def _refuse_shared_studies(files: pl.DataFrame, source: Path) -> None:
+    """A study of two patients would carry its report across the splits."""
+    shared = files.group_by("study_id").agg(pl.col("patient_id").n_unique(), pl.col("row").min())
+    shared = shared.filter(pl.col("patient_id") > 1).sort("row")
+    if len(shared):
+        study, _, row = shared.row(0)
+        raise InputError(f"{source}: row {row}: study {study} has images of more than one patient; correct the ids")
+
+
+def _conform(table: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    return table.select(schema.names).rechunk().to_arrow().cast(schema)

@@ -1,0 +1,111 @@
+"""The card of a labelled data set: what it holds, how it was split, under which terms it is to be had."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stages.common.digests import digest_of
+from stages.index_inputs.layouts import WHERE_TO_GET
+from stages.label_images.image_labels import ImageLabels
+from stages.label_images.label_split import PARTS, split_by
+from stages.label_images.settings import LabelImagesSettings
+
+_NAMED = 20  # so many ids of each kind of remainder stand in the card
+
+_NIH = "images of NIH ChestX-ray14 (Wang et al., CVPR 2017)"
+_LICENSES = {
+    "rsna": "RSNA Pneumonia Detection Challenge 2018 (Shih et al., Radiology: AI 1:e180041, 2019): for research and "
+    f"education under the challenge's terms of use, with attribution; {_NIH}",
+    "siim": "SIIM-ACR Pneumothorax Segmentation 2019 (Filice et al., J. Digit. Imaging 33:490, 2020): under the rules "
+    f"of the competition, with attribution; {_NIH}",
+    "folder": "not stated: set `license` of the data set, or its column",
+}
+
+
+def data_card(
+    dataset: str,
+    settings: LabelImagesSettings,
+    labels: ImageLabels,
+    rows: Sequence[Mapping[str, Any]],
+    pixels: Mapping[str, str],
+) -> dict[str, Any]:
+    """The card as JSON. `rows` are complete rows of LABELS; `pixels` maps image_id to the digest of its pixels."""
+    parts = {part: [row for row in rows if row["split"] == part] for part in PARTS}
+    return {
+        "dataset": dataset,
+        "finding": settings.finding,
+        "license": license_text(settings, labels.licenses),
+        "how_to_get": WHERE_TO_GET[settings.layout] if settings.layout != "folder" else "from the data set's owner",
+        "images": len(rows) + len(labels.images_without_label),
+        "labelled": len(rows),
+        "positives": sum(row["target"] for row in rows),
+        "boxes": sum(len(row["boxes"]) for row in rows),
+        "boxes_beyond_the_edge": labels.boxes_beyond_the_edge,
+        "masks": sum(row["mask"] is not None for row in rows),
+        "lung_masks": sum(row["lung_mask"] is not None for row in rows),
+        "split_by": split_by(rows),
+        "seed": settings.seed,
+        "shares": settings.split.model_dump(),
+        "splits": {part: _counts(parts[part]) for part in PARTS},
+        "subsets": {
+            str(percent): _counts([row for row in parts["train"] if row["subset"] <= percent])
+            for percent in settings.subsets
+        },
+        "pixels_in_several_splits": _in_several_splits(rows, pixels),
+        "rejects": {
+            "label_without_image": _named(labels.labels_without_image),
+            "image_without_label": _named(labels.images_without_label),
+            "lung_mask_without_image": _named(labels.lung_masks_without_image),
+        },
+    }
+
+
+def card_metrics(card: Mapping[str, Any]) -> dict[str, float]:
+    """The card's counts, for the journal."""
+    totals = {key: card[key] for key in ("images", "labelled", "positives", "boxes", "masks", "lung_masks")}
+    rejects = {f"rejects/{reason}": ids["count"] for reason, ids in card["rejects"].items()}
+    splits = {
+        f"{part}/{key}": counts[key] for part, counts in card["splits"].items() for key in ("images", "positives")
+    }
+    return {key: float(count) for key, count in (totals | rejects | splits).items()}
+
+
+def remainders(card: Mapping[str, Any]) -> list[str]:
+    """One line for each kind of id that found no partner."""
+    found = [(reason, ids) for reason, ids in card["rejects"].items() if ids["count"]]
+    return [f"{reason}: {ids['count']}, first {ids['first'][0]}" for reason, ids in found]
+
+
+def license_text(settings: LabelImagesSettings, values: Sequence[str]) -> str:
+    """What the settings say, else what the rows say (counted), else the terms of the layout."""
+    if settings.license is not None:
+        return settings.license
+    if values:
+        counts = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))
+        return "by image: " + "; ".join(f"{value}: {count}" for value, count in counts)
+    return _LICENSES[settings.layout]
+
+
+def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Prevalence is null where there is no image; sha256 is over the sorted ids."""
+    positives = sum(row["target"] for row in rows)
+    patients = {row["patient_id"] for row in rows}
+    return {
+        "images": len(rows),
+        "patients": None if None in patients else len(patients),
+        "positives": positives,
+        "prevalence": positives / len(rows) if rows else None,
+        "sha256": digest_of(sorted(row["image_id"] for row in rows)),
+    }
+
+
+def _in_several_splits(rows: Sequence[Mapping[str, Any]], pixels: Mapping[str, str]) -> int:
+    """Number of pictures that stand in more than one split under different ids."""
+    splits: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        splits[pixels[row["image_id"]]].add(row["split"])
+    return sum(len(parts) > 1 for parts in splits.values())
+
+
+def _named(ids: Sequence[str]) -> dict[str, Any]:
+    return {"count": len(ids), "first": list(ids[:_NAMED])}

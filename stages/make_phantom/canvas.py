@@ -1,0 +1,81 @@
+"""Drawing in thorax units on a grid of pixels.
+
+Thorax units: the origin lies on the midline between apices and bases, 1 is half the inner width of an average
+thorax (about 15 cm). x grows to the right of the image, which is the patient's left; y grows downwards.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+
+cv2.setNumThreads(1)  # the pool of processes is the parallelism
+
+_FRACTION_BITS = 4  # cv2 draws at 1/16 pixel
+
+Points = Float[np.ndarray, "n 2"]
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A grid of pixels and the affine map `pixel (column, row) = matrix @ (x, y, 1)` onto it."""
+
+    rows: int
+    columns: int
+    matrix: Float[np.ndarray, "2 3"]
+
+    @property
+    def unit(self) -> float:
+        """Pixels of one thorax unit."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+
+    def fill(self, polygons: Iterable[Points], blur: float = 0.0) -> Float32[np.ndarray, "rows columns"]:
+        """1 inside the polygons (their union), 0 outside; `blur` is the standard deviation of the edge in units."""
+        layer = np.zeros((self.rows, self.columns), np.uint8)
+        for polygon in polygons:
+            cv2.fillPoly(layer, [self._fixed_point(polygon)], 255, cv2.LINE_AA, _FRACTION_BITS)
+        return self._finish(layer, blur)
+
+    def stroke(self, lines: Sequence[Points], width: float, blur: float = 0.0) -> Float32[np.ndarray, "rows columns"]:
+        """1 on lines of `width` units, 0 elsewhere; a line thinner than a pixel is fainter."""
+        layer = np.zeros((self.rows, self.columns), np.uint8)
+        pixels = width * self.unit
+        paths = [self._fixed_point(line) for line in lines]
+        cv2.polylines(layer, paths, False, int(255 * min(1.0, pixels)), max(1, round(pixels)), cv2.LINE_AA, _FRACTION_BITS)
+        return self._finish(layer, blur)
+
+    @cached_property
+    def coordinates(self) -> tuple[Float32[np.ndarray, "rows columns"], Float32[np.ndarray, "rows columns"]]:
+        """x and y, in units, of every pixel's centre."""
+        inverse = np.linalg.inv(self.matrix[:, :2])
+        row, column = np.indices((self.rows, self.columns), np.float32)
+        column -= np.float32(self.matrix[0, 2])
+        row -= np.float32(self.matrix[1, 2])
+        (a, b), (c, d) = inverse.astype(np.float32)
+        return a * column + b * row, c * column + d * row
+
+    def _fixed_point(self, points: Points) -> np.ndarray:
+        pixels = points @ self.matrix[:, :2].T + self.matrix[:, 2]
+        return np.round(pixels * 2**_FRACTION_BITS).astype(np.int32)
+
+    def _finish(self, layer: np.ndarray, blur: float) -> Float32[np.ndarray, "rows columns"]:
+        if blur * self.unit > 0.3:
+            layer = cv2.GaussianBlur(layer, (0, 0), blur * self.unit)
+        return layer.astype(np.float32) * np.float32(1 / 255)
+
+
+def canonical_canvas(side: int = 128) -> Canvas:
+    """The thorax without pose: where findings are placed, so that two images of a patient agree on the place."""
+    scale = side / 2.7
+    return Canvas(side, side, np.array([[scale, 0.0, side / 2], [0.0, scale, side / 2]]))
+
+
+def bounding_box(mask: Bool[np.ndarray, "rows columns"]) -> list[int] | None:
+    """`[x, y, width, height]` of the true pixels, None where there are none."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return [int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)]

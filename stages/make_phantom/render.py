@@ -1,0 +1,147 @@
+"""From anatomy and findings to a radiograph, and the truth of what was drawn.
+
+Each finding changes density only where its own layer is above 0, so its box and mask come from what was drawn. Every
+random field has its own seed: leaving one finding out changes nothing else.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from stages.make_phantom.anatomy import SIDES, Anatomy, heart_outline, lung_outline, mediastinum_outline
+from stages.make_phantom.canvas import Canvas
+from stages.make_phantom.chest import Layer, blend, bones, expose, lung_markings, soft_tissue
+from stages.make_phantom.devices import Device
+from stages.make_phantom.findings import (
+    AnyFinding,
+    Cardiomegaly,
+    Effusion,
+    Nodule,
+    Opacity,
+    Pneumothorax,
+    effusion_outline,
+    pleural_line,
+    pneumothorax_outline,
+)
+from stages.make_phantom.pose import Exposure
+from stages.make_phantom.settings import Contrast
+
+Kind = TypeVar("Kind")
+
+_CONSOLIDATED, _FLUID = 0.66, 0.76  # densities
+_NORMAL_HEART = 0.48  # greatest cardiothoracic ratio without cardiomegaly
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    """`display`: 0 black to 1 white. `lungs`: the lung fields with all that lies in them, without heart and
+    mediastinum. `masks`: the pixels of each finding, in the order given."""
+
+    display: Float32[np.ndarray, "rows columns"]
+    lungs: Bool[np.ndarray, "rows columns"]
+    masks: tuple[Bool[np.ndarray, "rows columns"], ...]
+
+
+def draw_frontal(
+    anatomy: Anatomy, findings: Sequence[AnyFinding], canvas: Canvas, exposure: Exposure, contrast: Contrast
+) -> Radiograph:
+    """A frontal radiograph (PA or AP) on `canvas`."""
+    film = _Film(anatomy, canvas, exposure, contrast)
+    masks: dict[int, np.ndarray] = {}
+    for rank, gas in _each(findings, Pneumothorax):  # first: it empties the space of markings
+        masks[rank] = film.add_pneumothorax(gas) > 0.5
+    film.density += film.markings
+    for rank, _ in _each(findings, Cardiomegaly):
+        masks[rank] = film.heart > 0.5
+    for rank, fluid in _each(findings, Effusion):
+        masks[rank] = film.add_effusion(fluid) > 0.3
+    for rank, opacity in _each(findings, Opacity):
+        masks[rank] = film.add_opacity(opacity) > 0.12
+    for rank, nodule in _each(findings, Nodule):
+        masks[rank] = film.add_nodule(nodule) > 0.2
+    film.density += bones(anatomy, canvas, exposure)
+    for rank, device in _each(findings, Device):
+        masks[rank] = film.add_device(device) > 0.2
+    display = expose(film.density, canvas, exposure)
+    return Radiograph(display, film.field > 0.5, tuple(masks[rank] for rank in range(len(findings))))
+
+
+def _each(findings: Sequence[AnyFinding], kind: type[Kind]) -> Iterator[tuple[int, Kind]]:
+    return ((rank, item) for rank, item in enumerate(findings) if isinstance(item, kind))
+
+
+class _Film:
+    """Density of one image while it is drawn; each `add_` returns the layer that it drew, 0 to 1."""
+
+    def __init__(self, anatomy: Anatomy, canvas: Canvas, exposure: Exposure, contrast: Contrast) -> None:
+        self.anatomy, self.canvas, self.contrast = anatomy, canvas, contrast
+        excess = max(0.0, anatomy.heart_ratio - _NORMAL_HEART) * (contrast.cardiomegaly - 1)
+        seen = replace(anatomy, heart_ratio=min(anatomy.heart_ratio + excess, 0.85))
+        lung = canvas.fill([lung_outline(anatomy, side) for side in SIDES], blur=0.010)
+        self.heart: Layer = canvas.fill([heart_outline(seen)], blur=0.012)
+        mediastinum = canvas.fill([mediastinum_outline(anatomy)], blur=0.016)
+        self.field: Layer = lung * (1 - np.maximum(self.heart, mediastinum))  # where lung is seen
+        self.aerated: Layer = self.field  # the same without the gas around a lung
+        self.density: Layer = soft_tissue(anatomy, canvas, lung, self.heart, mediastinum)
+        self.markings: Layer = lung_markings(anatomy, canvas, exposure) * self.field
+
+    def add_pneumothorax(self, gas: Pneumothorax) -> Layer:
+        """No markings, a little darker, and the thin line of the lung's edge."""
+        contrast = np.float32(self.contrast.pneumothorax)
+        layer = self.canvas.fill([pneumothorax_outline(self.anatomy, gas)], blur=0.006) * self.field
+        line = self.canvas.stroke([pleural_line(self.anatomy, gas)], 0.014, blur=0.004) * self.field
+        self.aerated = self.aerated * (1 - layer)
+        self.markings *= 1 - np.minimum(contrast, 1) * layer
+        self.density += contrast * (0.13 * line - 0.065 * layer)
+        return layer
+
+    def add_effusion(self, fluid: Effusion) -> Layer:
+        inside = np.minimum(3 * self.field, 1)  # no bright or dark seam along the diaphragm
+        layer = self.canvas.fill([effusion_outline(self.anatomy, fluid)], blur=0.022) * inside
+        self.density = blend(self.density, _FLUID, np.minimum(layer * np.float32(self.contrast.pleural_effusion), 1))
+        return layer
+
+    def add_opacity(self, focus: Opacity) -> Layer:
+        """A patchy ellipse that fades to its rim, in aerated lung alone."""
+        u, v = _ellipse_coordinates(self.canvas, focus.centre, focus.semi_axes, focus.angle)
+        profile = np.maximum(1 - u * u - v * v, 0)
+        layer = np.clip(1.2 * profile * _patches(focus.seed, u, v), 0, 1) * self.aerated
+        share = layer * np.float32(focus.density * self.contrast.lung_opacity)
+        self.density = blend(self.density, _CONSOLIDATED, np.minimum(share, 1))
+        return layer
+
+    def add_nodule(self, nodule: Nodule) -> Layer:
+        """A disc with a soft edge."""
+        u, v = _ellipse_coordinates(self.canvas, nodule.centre, (nodule.radius, nodule.radius), 0.0)
+        layer = np.clip(2.5 * (1 - u * u - v * v), 0, 1) * self.aerated
+        self.density += np.float32(0.20 * self.contrast.nodule) * layer
+        return layer
+
+    def add_device(self, device: Device) -> Layer:
+        layer = self.canvas.stroke(device.paths, device.width, blur=0.003)
+        if device.bodies:
+            layer = np.maximum(layer, self.canvas.fill(device.bodies, blur=0.004))
+        self.density += np.float32(device.density * self.contrast.support_device) * layer
+        return layer
+
+
+def _ellipse_coordinates(
+    canvas: Canvas, centre: tuple[float, float], semi_axes: tuple[float, float], angle: float
+) -> tuple[Layer, Layer]:
+    """Coordinates along the turned axes in which the ellipse is the unit circle."""
+    x, y = canvas.coordinates
+    x, y = x - np.float32(centre[0]), y - np.float32(centre[1])
+    cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    return (cosine * x + sine * y) / np.float32(semi_axes[0]), (cosine * y - sine * x) / np.float32(semi_axes[1])
+
+
+def _patches(seed: int, u: Layer, v: Layer) -> Layer:
+    """Texture of consolidation, 0.3 to 1.6, fixed to the focus and not to the image."""
+    knots = np.random.default_rng(seed).random((10, 10), dtype=np.float32)
+    smooth = cv2.GaussianBlur(knots, (0, 0), 0.9)
+    smooth = (smooth - smooth.min()) / (smooth.max() - smooth.min())
+    return 0.3 + 1.3 * cv2.remap(smooth, 4.5 + 4.4 * u, 4.5 + 4.4 * v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -1,0 +1,37 @@
+"""The pointing game and what it has to beat (Zhang et al., IJCV 2018): does the peak of a map hit the finding?"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+
+def peak(heatmap: Float[np.ndarray, "rows columns"], allowed: Bool[np.ndarray, "rows columns"]) -> tuple[int, int]:
+    """Row and column of the largest value inside `allowed` (the content of a padded image); of several the first."""
+    flat = int(np.where(allowed, heatmap, -np.inf).argmax())
+    return flat // heatmap.shape[1], flat % heatmap.shape[1]
+
+
+def hits(
+    heatmaps: Float[np.ndarray, "images rows columns"],
+    regions: Bool[np.ndarray, "images rows columns"],
+    allowed: Bool[np.ndarray, "images rows columns"],
+) -> Float[np.ndarray, "images"]:
+    """1 where the peak of the heatmap lies in the region, else 0."""
+    peaks = [peak(heatmap, inside) for heatmap, inside in zip(heatmaps, allowed, strict=True)]
+    return np.array([float(region[place]) for region, place in zip(regions, peaks, strict=True)])
+
+
+def random_in_lung_hits(
+    regions: Bool[np.ndarray, "images rows columns"], lungs: Bool[np.ndarray, "images rows columns"]
+) -> Float[np.ndarray, "images"]:
+    """Chance of a hit for a point drawn evenly from the lungs: no draw needed."""
+    inside = (regions & lungs).sum(axis=(1, 2))
+    return inside / np.maximum(1, lungs.sum(axis=(1, 2)))
+
+
+def fixed_peak_hits(
+    regions: Bool[np.ndarray, "images rows columns"], training_regions: Bool[np.ndarray, "training rows columns"]
+) -> Float[np.ndarray, "images"]:
+    """Hits of one fixed point: where the regions of the training images overlap most."""
+    mean = training_regions.mean(axis=0, dtype=np.float64)
+    place = peak(mean, np.ones_like(mean, dtype=bool))
+    return regions[:, place[0], place[1]].astype(np.float64)

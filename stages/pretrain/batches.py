@@ -1,0 +1,88 @@
+"""Training batches whose every random choice is a pure function of (seed, epoch or step)."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from stages.common.digests import seed_from
+from stages.common.image_store import ImageStore
+from stages.common.paired_reports import PairedReports
+from stages.common.report_batches import SpecialTokens, pad_reports
+from stages.pretrain.masking import draw_visible
+from stages.pretrain.objective import TrainingBatch
+from stages.pretrain.sentence_weights import idf_weights, weight_of
+from stages.pretrain.settings import AugmentationSettings, PretrainSettings
+
+
+class TrainingData:
+    """Draws the batch of any step without having drawn those before it."""
+
+    def __init__(
+        self, settings: PretrainSettings, store: ImageStore, reports: PairedReports, special: SpecialTokens
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.special = special
+        self.studies = reports.studies
+        weights = idf_weights(study.texts for study in self.studies)
+        self._weights = [[weight_of(text, weights) for text in study.texts] for study in self.studies]
+        self._rows = [[store.row_of(image) for image in study.image_ids] for study in self.studies]
+        texts = {text: rank for rank, text in enumerate(dict.fromkeys(" ".join(s.texts) for s in self.studies))}
+        self._text_group = np.array([texts[" ".join(study.texts)] for study in self.studies])
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches only: the loss compares the pairs of a batch, so a short one would be another task."""
+        return len(self.studies) // self.settings.optimisation.batch_size
+
+    def batch(self, step: int) -> TrainingBatch:
+        """The batch of a 0-based step."""
+        settings, size = self.settings, self.settings.optimisation.batch_size
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng(seed_from("order", settings.seed, epoch)).permutation(len(self.studies))
+        chosen = order[place * size : (place + 1) * size]
+        randomness = np.random.default_rng(seed_from("images", settings.seed, step))
+        rows = np.array([self._rows[study][randomness.integers(len(self._rows[study]))] for study in chosen])
+        generator = torch.Generator().manual_seed(seed_from("batch", settings.seed, step))
+        image = settings.model.image
+        images = augment(self.store.gather(rows), image.input_size, settings.augmentation, generator)
+        reports = pad_reports([self.studies[study].sentences for study in chosen], self.special)
+        weights = torch.zeros(reports.sentence_mask.shape)
+        for row, study in enumerate(chosen):
+            weights[row, : len(self._weights[study])] = torch.tensor(self._weights[study])
+        return TrainingBatch(
+            images=images,
+            visible=draw_visible(size, image.patches, settings.mask_ratio, generator),
+            reports=reports,
+            sentence_weights=weights,
+            false_negatives=self._false_negatives(chosen),
+        )
+
+    def _false_negatives(self, chosen: Int[np.ndarray, "batch"]) -> Bool[Tensor, "batch batch"]:
+        """Reports of identical text describe each other's images. (A study occurs once in a batch.)"""
+        group = torch.from_numpy(self._text_group[chosen])
+        return (group.unsqueeze(0) == group.unsqueeze(1)).fill_diagonal_(False)
+
+
+def augment(
+    images: UInt8[np.ndarray, "batch stored stored"],
+    size: int,
+    settings: AugmentationSettings,
+    generator: torch.Generator,
+) -> Float[Tensor, "batch {size} {size}"]:
+    """Random square crops resized to `size`, with small changes of brightness and contrast; grey 0..1."""
+    count = len(images)
+    draw = torch.rand(5, count, generator=generator)
+    side = (settings.min_area + (1 - settings.min_area) * draw[0]).sqrt()  # of the crop, as a share
+    centre = (1 - side) * (2 * draw[1:3] - 1)  # x and y in -1 .. 1, so that the crop stays inside
+    transform = torch.zeros(count, 2, 3)
+    transform[:, 0, 0] = transform[:, 1, 1] = side
+    transform[:, :, 2] = centre.T
+    grid = F.affine_grid(transform, [count, 1, size, size], align_corners=False)
+    grey = torch.from_numpy(images).to(torch.float32).unsqueeze(1) / 255
+    cropped = F.grid_sample(grey, grid, align_corners=False, padding_mode="border").squeeze(1)
+    contrast = 1 + settings.contrast * (2 * draw[3] - 1)
+    shift = settings.brightness * (2 * draw[4] - 1)
+    return ((cropped - 0.5) * contrast[:, None, None] + 0.5 + shift[:, None, None]).clamp(0, 1)

@@ -1,0 +1,87 @@
+"""Settings of pre-training; the defaults are the published ones of the method's relative, MaCo, for one node."""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from stages.common.encoder_settings import DualEncoderSettings
+from stages.common.settings import Settings
+
+IntegrityKind = Literal["softplus", "share", "none"]
+ScoreKind = Literal["entropic", "transport"]
+
+
+class ContrastiveSettings(Settings):
+    integrity: IntegrityKind = Field("softplus", description="s_i: softplus | share | none")
+    integrity_learning_rate_factor: float = Field(0.1, gt=0, description="phi's rate / the base rate")
+    temperature: float = Field(0.07, gt=0, description="tau at the start; learned")
+
+
+class LocalSettings(Settings):
+    """Optimal-transport matching of patches and sentences."""
+
+    weight: float = Field(1.0, ge=0, description="lambda_l; 0 leaves the local loss out")
+    score: ScoreKind = Field("entropic", description="entropic: 1 - the minimum; transport: sum T (1 - C)")
+    patches: Literal["uniform", "integrity"] = Field("uniform", description="mu; integrity: softmax(phi), detached")
+    sentences: Literal["uniform", "idf"] = Field("idf", description="nu; idf: rare sentences weigh more")
+    epsilon: float = Field(0.1, gt=0, description="entropic regularisation, units of 1 - cosine")
+    rho: Literal["balanced"] | Annotated[float, Field(ge=0)] = Field(
+        "balanced", description="strength of mu; balanced: a hard constraint (the paper), 0: closed form"
+    )
+    tolerance: float = Field(1e-2, gt=0, description="marginal error (L1) at which the solver stops")
+    max_iterations: int = Field(50, gt=0, description="cap of the solver")
+    temperature: float = Field(0.07, ge=0.01, description="tau_l at the start; learned, never below .01")
+    group: int = Field(256, gt=1, description="pairs among which scores are compared, whatever the batch")
+
+    @property
+    def patch_strength(self) -> float:
+        """rho as a number: infinite is balanced transport."""
+        return math.inf if self.rho == "balanced" else self.rho
+
+
+class ReconstructionSettings(Settings):
+    """Masked image prediction."""
+
+    weight: float = Field(1.0, ge=0, description="lambda_m; 0 leaves the reconstruction out")
+    normalise: bool = Field(True, description="compare patches after standardising each (MAE's norm_pix_loss)")
+    width: int = Field(512, gt=0, description="channels of the decoder")
+    depth: int = Field(4, gt=0, description="blocks of the decoder")
+    heads: int = Field(16, gt=0, description="attention heads of the decoder")
+
+
+class AugmentationSettings(Settings):
+    """No flip: reports say left and right."""
+
+    min_area: float = Field(0.6, gt=0, le=1, description="smallest share of the image that a crop keeps")
+    brightness: float = Field(0.1, ge=0, description="largest shift of grey values 0..1")
+    contrast: float = Field(0.2, ge=0, lt=1, description="largest relative change of contrast")
+
+
+class OptimisationSettings(Settings):
+    epochs: int = Field(51, ge=0, description="passes over the training studies; 0 keeps the initial weights")
+    warmup_epochs: float = Field(2, ge=0, description="linear rise of the learning rate; cosine after it")
+    batch_size: int = Field(256, gt=1, description="pairs a step")
+    learning_rate: float = Field(2.5e-4, gt=0, description="peak, AdamW")
+    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW; not on biases, norms, positions, temperatures, phi")
+    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast; transport stays fp32")
+    candidates: int = Field(5, gt=0, description="weights kept for select_checkpoint, evenly over the training")
+
+
+class PretrainSettings(Settings):
+    seed: int = 0
+    model: DualEncoderSettings = DualEncoderSettings()
+    mask_ratio: float = Field(0.5, ge=0, lt=1, description="r, share of patches that are hidden")
+    contrastive: ContrastiveSettings = ContrastiveSettings()
+    local: LocalSettings = LocalSettings()
+    reconstruction: ReconstructionSettings = ReconstructionSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    optimisation: OptimisationSettings = OptimisationSettings()
+
+    @model_validator(mode="after")
+    def _reconstruction_needs_masked_patches(self) -> "PretrainSettings":
+        if self.reconstruction.weight and not self.mask_ratio:
+            raise ValueError("reconstruction.weight > 0 needs mask_ratio > 0: nothing would be masked")
+        return self

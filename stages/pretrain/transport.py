@@ -1,0 +1,103 @@
+"""Patch-sentence matching: the score of every image with every report by optimal transport (design section 2.6-2.9).
+
+By the envelope theorem the gradient of the entropic minimum with respect to the cost is the plan itself, so the plan
+is computed without a graph and the backward pass is one product.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from stages.pretrain.settings import ScoreKind
+from stages.pretrain.sinkhorn import SinkhornSettings, solve
+
+_PAIRS_AT_ONCE = 512  # a chunk's kernel (512 x 8 x 98 floats) stays in the cache
+
+
+@dataclass(frozen=True)
+class TransportScores:
+    scores: Float[Tensor, "images reports"]  # S_ij; differentiable
+    error: float  # marginal error, worst pair
+    iterations: int  # most over all chunks
+    entropy: Float[Tensor, ""]  # of the matching pairs' plans, nats
+    gain: Float[Tensor, ""]  # S - mean cosine of the matching pairs: what matching adds to averaging
+    peak_share: Float[Tensor, ""]  # mass on the best patch of the matching pairs
+
+
+class _Score(torch.autograd.Function):
+    """S = value with d S / d cos = plan."""
+
+    @staticmethod
+    def forward(ctx, patches, sentences, values, plans):
+        ctx.save_for_backward(patches, sentences, plans)
+        return values
+
+    @staticmethod
+    def backward(ctx, gradient):
+        patches, sentences, plans = ctx.saved_tensors
+        weighted = plans * gradient[:, :, None, None]  # i j b a
+        to_patches = torch.einsum("ijba,jbe->iae", weighted, sentences)
+        to_sentences = torch.einsum("ijba,iae->jbe", weighted, patches)
+        return to_patches, to_sentences, None, None
+
+
+def transport_scores(
+    patches: Float[Tensor, "images visible embedding"],
+    sentences: Float[Tensor, "reports sentences embedding"],
+    mu: Float[Tensor, "images visible"],
+    nu: Float[Tensor, "reports sentences"],
+    settings: SinkhornSettings,
+    kind: ScoreKind = "entropic",
+) -> TransportScores:
+    """S_ij for all images and reports.
+
+    Patches and sentences have length 1; mu and nu sum to 1, nu is 0 for padding. `entropic`: 1 - the minimum;
+    `transport`: sum T (1 - C) with a detached plan.
+    """
+    patches, sentences = patches.float(), sentences.float()  # transport stays in float32 under autocast
+    images, reports = patches.shape[0], sentences.shape[0]
+    with torch.no_grad():
+        cosine = torch.einsum("jbe,iae->ijba", sentences, patches)
+        plans = torch.empty_like(cosine)
+        values = torch.empty(images, reports, device=cosine.device)
+        error, iterations = 0.0, 0
+        step = max(1, _PAIRS_AT_ONCE // reports)
+        for first in range(0, images, step):
+            block = cosine[first : first + step]
+            rows = block.shape[0]
+            solved = solve(
+                1 - block.flatten(0, 1),
+                mu[first : first + step].repeat_interleave(reports, dim=0),
+                nu.repeat(rows, 1),
+                settings,
+            )
+            plans[first : first + step] = solved.plan.view_as(block)
+            values[first : first + step] = 1 - solved.value.view(rows, reports)
+            error, iterations = max(error, solved.error), max(iterations, solved.iterations)
+        if kind == "transport":
+            values = (plans * cosine).sum(dim=(2, 3))
+        statistics = _matching_pairs(plans, cosine, values, mu, nu)
+    return TransportScores(_Score.apply(patches, sentences, values, plans), error, iterations, **statistics)
+
+
+def _matching_pairs(plans: Tensor, cosine: Tensor, values: Tensor, mu: Tensor, nu: Tensor) -> dict[str, Tensor]:
+    diagonal = torch.arange(min(plans.shape[:2]), device=plans.device)
+    plan, own = plans[diagonal, diagonal], cosine[diagonal, diagonal]
+    independent = torch.einsum("ia,ib,iba->i", mu[diagonal], nu[diagonal], own)
+    return {
+        "entropy": -torch.special.xlogy(plan, plan).sum(dim=(1, 2)).mean(),
+        "gain": (values[diagonal, diagonal] - independent).mean(),
+        "peak_share": plan.sum(dim=1).amax(dim=1).mean(),
+    }
+
+
+def sentence_marginal(
+    weights: Float[Tensor, "reports sentences"], mask: Bool[Tensor, "reports sentences"]
+) -> Float[Tensor, "reports sentences"]:
+    """nu: weights of a report's sentences, summing to 1; uniform where all weights are zero; padding 0."""
+    weights = weights * mask
+    total = weights.sum(dim=1, keepdim=True)
+    uniform = mask / mask.sum(dim=1, keepdim=True)
+    return torch.where(total > 0, weights / total.clamp(min=1e-12), uniform)

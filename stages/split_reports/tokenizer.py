@@ -1,0 +1,137 @@
+"""The BERT tokenizer of the pipeline: trained here or taken from a pre-trained encoder, and written as a folder."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from string import ascii_letters, ascii_lowercase, digits
+from typing import Any
+
+from tokenizers import BertWordPieceTokenizer, Tokenizer
+
+from stages.common.atomic_files import write_json, write_sidecar, write_text
+from stages.common.errors import InputError
+from stages.split_reports.settings import TokenizerSettings
+from stages.split_reports.word_pieces import SPECIAL_TOKENS, train_word_pieces
+
+_FILES = ("tokenizer.json", "vocab.txt")  # the first that is there is read
+_BATCH = 16_384  # sentences encoded at once; an encoding takes about 1 KB
+_LONGEST_WORD = 100  # characters; BERT's WordPiece reads longer ones as [UNK]
+
+
+def bert_tokenizer(pieces: list[str], do_lower_case: bool) -> Tokenizer:
+    """BERT's tokenizer over `pieces` (id = place). It reads "[SEP]" in a report as text, not as a special token."""
+    vocabulary = {piece: place for place, piece in enumerate(pieces)}
+    return _plain(Tokenizer.from_str(BertWordPieceTokenizer(vocabulary, lowercase=do_lower_case).to_str()))
+
+
+def train_tokenizer(sentences: Iterable[tuple[str, int]], size: int, do_lower_case: bool) -> Tokenizer:
+    """A tokenizer of at most `size` pieces from (sentence, occurrences)."""
+    splitter = bert_tokenizer(list(SPECIAL_TOKENS), do_lower_case)
+    words: Counter[str] = Counter()
+    for sentence, count in sentences:
+        normal = splitter.normalizer.normalize_str(sentence)
+        for word, _ in splitter.pre_tokenizer.pre_tokenize_str(normal):
+            if len(word) <= _LONGEST_WORD:
+                words[word] += count
+    alphabet = digits + (ascii_lowercase if do_lower_case else ascii_letters)  # no word of a prompt becomes [UNK]
+    return bert_tokenizer(train_word_pieces(words, size, alphabet), do_lower_case)
+
+
+def weights_file(weights: str) -> Path:
+    """tokenizer.json or vocab.txt of a local folder, or of a hub id in the local cache; nothing is downloaded."""
+    folder = Path(weights)
+    if folder.is_dir():
+        for name in _FILES:
+            if (folder / name).is_file():
+                return folder / name
+        raise InputError(f"tokenizer.weights: {folder} holds neither {' nor '.join(_FILES)}; put one of them there")
+    from huggingface_hub import try_to_load_from_cache  # only here: most runs need no hub
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        for name in _FILES:
+            cached = try_to_load_from_cache(weights, name)
+            if isinstance(cached, str):
+                return Path(cached)
+    except HFValidationError:
+        raise InputError(f"tokenizer.weights: {weights} is no folder; name one that holds vocab.txt") from None
+    raise InputError(
+        f"tokenizer.weights: {weights} is neither a folder nor in the hub cache {HF_HUB_CACHE}; where there is network,"
+        f" run `hf download {weights} vocab.txt`, or name a folder that holds vocab.txt"
+    )
+
+
+def read_tokenizer(path: Path, do_lower_case: bool) -> Tokenizer:
+    """The tokenizer in tokenizer.json or vocab.txt; another kind than BERT's is an InputError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".txt":
+            _check_special_tokens(path, {piece: place for place, piece in enumerate(_lines(text))})
+            return bert_tokenizer(_lines(text), do_lower_case)
+        record, tokenizer = json.loads(text), Tokenizer.from_str(text)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); correct tokenizer.weights") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8; fetch it again") from None
+    except Exception as error:  # the package raises bare Exception for what it cannot parse
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: no tokenizer ({' '.join(str(error).split())}); fetch it again") from None
+    _check_kind(path, record, do_lower_case)
+    _check_special_tokens(path, tokenizer.get_vocab())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return _plain(tokenizer)
+
+
+def write_tokenizer(folder: Path, tokenizer: Tokenizer, settings: TokenizerSettings) -> None:
+    """tokenizer.json (with its side-car), vocab.txt and tokenizer_config.json, as `from_pretrained` reads them."""
+    pieces = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL_TOKENS, strict=True))
+    config = {"tokenizer_class": "BertTokenizer", "do_lower_case": settings.do_lower_case, **names}
+    write_text(folder / "vocab.txt", "".join(f"{piece}\n" for piece, _ in pieces))
+    write_json(folder / "tokenizer_config.json", config)
+    write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True) + "\n")
+    write_sidecar(folder / "tokenizer.json")
+
+
+def token_ids_of(tokenizer: Tokenizer, sentences: list[str]) -> list[list[int]]:
+    """Word pieces of every sentence, without special tokens; at least one each."""
+    unknown = [tokenizer.token_to_id("[UNK]")]
+    ids: list[list[int]] = []
+    for first in range(0, len(sentences), _BATCH):
+        encoded = tokenizer.encode_batch_fast(sentences[first : first + _BATCH], add_special_tokens=False)
+        # A sentence has a letter, so it has a piece, unless the normalizer strikes out all of it.
+        ids += [encoding.ids or unknown for encoding in encoded]
+    return ids
+
+
+def _plain(tokenizer: Tokenizer) -> Tokenizer:
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")]  # pieces may hold other line ends
+
+
+def _check_special_tokens(path: Path, vocabulary: dict[str, int]) -> None:
+    missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
+    if missing:
+        raise InputError(f"{path}: {', '.join(missing)} missing; tokenizer.weights must name a BERT vocabulary")
+    if vocabulary["[PAD]"] != 0:
+        raise InputError(f"{path}: [PAD] has id {vocabulary['[PAD]']}, must be 0; take another vocabulary")
+    if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+        raise InputError(f"{path}: its ids leave gaps (or a piece is there twice); fetch it again")
+
+
+def _check_kind(path: Path, record: dict[str, Any], do_lower_case: bool) -> None:
+    kind = record["model"].get("type")
+    normalizer = record.get("normalizer") or {}
+    if kind != "WordPiece" or normalizer.get("type") != "BertNormalizer":
+        raise InputError(f"{path}: a {kind} tokenizer, not BERT's WordPiece; correct tokenizer.weights")
+    if normalizer["lowercase"] != do_lower_case:
+        wanted = str(normalizer["lowercase"]).lower()
+        raise InputError(f"{path}: says lowercase {wanted}; set tokenizer.do_lower_case: {wanted}")

@@ -1,0 +1,108 @@
+"""Journals on disk: found, checked, and told apart by a stable key (format: stages/common/tracking.py)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stages.common.atomic_files import read_json
+from stages.common.digests import digest_of
+from stages.common.errors import InputError
+from stages.common.settings import validation_lines
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)  # unknown keys are let through: `track` may grow
+
+
+class Metric(_Part):
+    key: str
+    value: float | str  # text: a number that is not finite
+    step: int
+    timestamp: int  # Unix milliseconds, as all times here
+
+
+class Artifact(_Part):
+    path: str  # relative to the journal
+    sha256: str
+    bytes: int
+    publish: bool = False
+
+
+class Digests(_Part):
+    code: str
+    settings: str
+    data: str
+    image: str
+
+
+class Journal(_Part):
+    """One execution of a stage, as `track` wrote it."""
+
+    version: Literal[1]
+    stage: str
+    name: str
+    status: Literal["RUNNING", "FINISHED", "FAILED"]
+    started: int
+    ended: int | None
+    error: str | None
+    digests: Digests
+    inputs: dict[str, str]
+    params: dict[str, str]
+    metrics: list[Metric]
+    artifacts: list[Artifact]
+    tags: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """The same for every state of one execution: neither metrics, end nor place on disk count."""
+        return digest_of([self.stage, self.name, self.digests.model_dump(), self.started])
+
+    @property
+    def last_sign(self) -> int:
+        """When the run was last heard of: its end, else its latest metric, else its start."""
+        return self.ended or max([self.started, *(metric.timestamp for metric in self.metrics)])
+
+
+@dataclass(frozen=True)
+class FoundJournal:
+    path: Path
+    journal: Journal
+    record: dict[str, Any]  # the file as it is, unknown keys included
+
+
+def read_journal(path: Path) -> FoundJournal:
+    """Read one journal.json; InputError names the file and every wrong key."""
+    record = read_json(path)
+    try:
+        return FoundJournal(path, Journal.model_validate(record), record)
+    except ValidationError as error:
+        lines = "; ".join(validation_lines(error, str(path)))
+        raise InputError(f"{lines} (no journal of this version: delete it and run its stage again)") from None
+
+
+def find_journals(root: Path) -> tuple[list[FoundJournal], list[str]]:
+    """Every journal.json below `root`, oldest run first, and one line for each file that is no journal.
+
+    Copies of one execution (equal keys) count once: the one that was heard of last.
+    """
+    paths = sorted(root.rglob("journal.json"))
+    if not paths:
+        raise InputError(f"{root}: no journal.json below it; run a stage first")
+    found: dict[str, FoundJournal] = {}
+    problems = []
+    for path in paths:
+        try:
+            candidate = read_journal(path)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        key = candidate.journal.key
+        if key not in found or _age_rank(candidate.journal) > _age_rank(found[key].journal):
+            found[key] = candidate
+    return sorted(found.values(), key=lambda each: (each.journal.started, each.journal.key)), problems
+
+
+def _age_rank(journal: Journal) -> tuple[bool, int]:
+    return journal.ended is not None, journal.last_sign

@@ -1,0 +1,17 @@
+"""MLflow without telemetry, without its greeting in the log, and without minutes of retries; imported from here alone.
+
+MLflow reads these variables when it is imported, so they come first. What the user has set stays.
+"""
+
+import os
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # default: an absent server blocks for 246 s
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Metric, Param, Run, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+
+__all__ = ["Experiment", "Metric", "MlflowClient", "MlflowException", "Param", "Run", "RunTag", "ViewType"]

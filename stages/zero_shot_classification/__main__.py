@@ -1,0 +1,75 @@
+"""Zero-shot classification of one data set with one variant.
+
+Settings: settings.py. Inputs: a checkpoint folder, features.arrow, labels.arrow, a prompt file. Outputs: scores.arrow
+(every labelled image, chosen prompt set) and result.json (test metrics with 95 % intervals).
+"""
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import torch
+
+from stages.common.arrow_tables import read_table, write_table
+from stages.common.atomic_files import write_json, write_sidecar
+from stages.common.code_digest import ROOT
+from stages.common.command_line import run_stage, stage_parser
+from stages.common.dual_encoder import load_checkpoint
+from stages.common.errors import InputError
+from stages.common.labelled_images import read_labels
+from stages.common.prompts import read_prompts
+from stages.common.schemas import SCORES, features
+from stages.common.tracking import track
+from stages.zero_shot_classification.evaluation import evaluate
+from stages.zero_shot_classification.prompt_scores import prompt_scores
+from stages.zero_shot_classification.settings import ZeroShotSettings
+
+
+def main(arguments: Namespace) -> None:
+    settings: ZeroShotSettings = arguments.settings
+    prompt_path = ROOT / settings.prompts
+    inputs = {"checkpoint": arguments.checkpoint / "model.safetensors", "features": arguments.features,
+              "labels": arguments.labels, "prompts": prompt_path}  # fmt: skip
+    prompts = read_prompts(prompt_path)
+    with track("zero_shot_classification", arguments.name, journal=arguments.journal, settings=settings,
+               inputs=inputs, image=arguments.image) as run:  # fmt: skip
+        checkpoint = load_checkpoint(arguments.checkpoint, torch.device("cpu"))
+        model = checkpoint.model
+        labels = read_labels(arguments.labels, prompts.finding)
+        table = read_table(arguments.features, features(model.settings.embedding_width, model.image.width))
+        embedded = pl.from_arrow(table).select("image_id", "embedding")
+        labelled = len(labels)
+        labels = labels.join(embedded, on="image_id", how="inner", maintain_order="left")
+        if len(labels) != labelled:
+            raise InputError(
+                f"{arguments.features}: lacks {labelled - len(labels)} labelled images; extract them again"
+            )
+        embeddings = np.stack(labels["embedding"].to_numpy())
+        scores = {name: prompt_scores(checkpoint, each, embeddings) for name, each in prompts.expanded().items()}
+        result = evaluate(labels, scores, settings.draws, settings.seed)
+        chosen = labels.select("image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]))
+        write_table(arguments.scores, SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=SCORES))
+        write_json(arguments.result, {"finding": prompts.finding, **asdict(result)})
+        write_sidecar(arguments.result)
+        run.log_metrics({f"test/{name}": each.value for name, each in result.metrics.items()})
+        run.log_metrics({f"validation/auc/{name}": each for name, each in result.validation_auc.items()})
+        run.log_tag("prompt_set", result.prompt_set)
+        run.log_artifact(arguments.scores)
+        run.log_artifact(arguments.result, publish=True)
+
+
+def parser() -> ArgumentParser:
+    options = stage_parser("zero_shot_classification", __doc__, ZeroShotSettings)
+    options.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder of select_checkpoint")
+    options.add_argument("--features", type=Path, required=True, help="features.arrow of extract_features")
+    options.add_argument("--labels", type=Path, required=True, help="labels.arrow of label_images")
+    options.add_argument("--scores", type=Path, required=True, help="scores.arrow to write")
+    options.add_argument("--result", type=Path, required=True, help="result.json to write")
+    return options
+
+
+if __name__ == "__main__":
+    run_stage(main, parser())

@@ -1,0 +1,64 @@
+"""The protocol: prompt set and threshold from validation, the test part measured once with intervals."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import polars as pl
+
+from stages.common.errors import InputError
+from stages.common.ranking_metrics import (
+    Estimate,
+    accuracy,
+    auc,
+    average_precision,
+    best_f1_threshold,
+    draw_weights,
+    estimate,
+    f1,
+)
+
+
+@dataclass(frozen=True)
+class ZeroShotResult:
+    prompt_set: str
+    validation_auc: dict[str, float]  # of every prompt set
+    threshold: float  # largest F1 on validation
+    metrics: dict[str, Estimate]  # on test
+    resampled_by: str  # patient | image
+    test_images: int
+    test_positives: int
+
+
+def evaluate(labels: pl.DataFrame, scores: dict[str, np.ndarray], draws: int, seed: int) -> ZeroShotResult:
+    """`labels` has columns image_id, patient_id, split, target; `scores` holds one array a prompt set, in its order."""
+    validation = (labels["split"] == "validation").to_numpy()
+    test = (labels["split"] == "test").to_numpy()
+    targets = labels["target"].to_numpy()
+    for name, part in (("validation", validation), ("test", test)):
+        if len(set(targets[part])) < 2:
+            raise InputError(f"labels: the {name} part needs positives and negatives; raise its share in label_images")
+    one = np.ones((1, int(validation.sum())))
+    by_set = {name: float(auc(each[validation], targets[validation], one)[0]) for name, each in scores.items()}
+    chosen = max(by_set, key=lambda name: by_set[name])
+    score = scores[chosen]
+    threshold = best_f1_threshold(score[validation], targets[validation])
+    known = labels["patient_id"].null_count() == 0
+    groups = labels["patient_id" if known else "image_id"].to_numpy()[test]
+    weights = draw_weights(groups, draws, seed)
+    score, target = score[test], targets[test]
+    metrics = {
+        "auc": estimate(partial(auc, score, target), weights),
+        "average_precision": estimate(partial(average_precision, score, target), weights),
+        "f1": estimate(lambda drawn: f1(score, target, drawn, threshold), weights),
+        "accuracy": estimate(lambda drawn: accuracy(score, target, drawn, threshold), weights),
+    }
+    return ZeroShotResult(
+        prompt_set=chosen,
+        validation_auc=by_set,
+        threshold=threshold,
+        metrics=metrics,
+        resampled_by="patient" if known else "image",
+        test_images=len(target),
+        test_positives=int(target.sum()),
+    )

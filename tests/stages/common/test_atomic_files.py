@@ -1,0 +1,168 @@
+"""Files are whole or absent; one flipped bit is found."""
+
+import hashlib
+import json
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.common.atomic_files import (
+    atomic_path,
+    read_json,
+    read_sidecar,
+    sha256_of,
+    sidecar_of,
+    verify,
+    write_json,
+    write_sidecar,
+    write_text,
+)
+from stages.common.errors import InputError
+
+
+def test_a_write_replaces_the_old_file_and_leaves_nothing_else(tmp_path):
+    target = tmp_path / "new" / "folder" / "file.txt"
+    write_text(target, "old")
+    write_text(target, "new")
+    assert target.read_text() == "new"
+    assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_a_crash_in_the_middle_leaves_the_old_file_and_no_temporary(tmp_path, error):
+    target = tmp_path / "file.bin"
+    target.write_bytes(b"old")
+
+    def write():
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(b"half of the n")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_crash_before_the_first_byte_of_a_first_write_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), atomic_path(tmp_path / "file.bin"):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_forgetting_to_write_is_an_error_not_an_empty_file(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "file.bin"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_leaves_the_old_file_whole(tmp_path):
+    """SIGKILL runs no handler: a temporary may stay, but under the target's name stands the old file."""
+    target = tmp_path / "file.bin"
+    target.write_bytes(b"old")
+    child = os.fork()
+    if child == 0:
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(b"half")
+            os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
+    assert target.read_bytes() == b"old"
+
+
+def test_readers_see_the_old_or_the_new_file_and_never_a_mixture(tmp_path):
+    target = tmp_path / "file.txt"
+    write_text(target, "a" * 100_000)
+    with target.open() as reader:
+        start = reader.read(10)
+        write_text(target, "b" * 100_000)
+        assert set(start + reader.read()) == {"a"}
+    assert set(target.read_text()) == {"b"}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text('aé\n"\\'),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@settings(deadline=None)  # fsync takes as long as the disk likes
+@given(value=json_values)
+def test_json_round_trip_keeps_every_digit(tmp_path_factory, value):
+    path = tmp_path_factory.getbasetemp() / "value.json"
+    write_json(path, value)
+    assert read_json(path) == value
+
+
+def test_json_refuses_nan_and_keeps_the_old_file(tmp_path):
+    path = tmp_path / "value.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    assert read_json(path) == {"a": 1}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 1} x', b"\xff\xfe"])
+def test_a_broken_json_file_is_named_in_one_line_with_the_remedy(tmp_path, content):
+    path = tmp_path / "value.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="delete it and run its stage again") as caught:
+        read_json(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_absent_json_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"value\.json: no such file; run the stage"):
+        read_json(tmp_path / "value.json")
+
+
+@settings(deadline=None)  # fsync takes as long as the disk likes
+@given(content=st.binary(max_size=300))
+def test_the_digest_is_that_of_hashlib(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "content.bin"
+    path.write_bytes(content)
+    assert sha256_of(path) == hashlib.sha256(content).hexdigest()
+
+
+def test_the_sidecar_has_the_format_of_sha256sum(tmp_path):
+    path = tmp_path / "empty.bin"
+    path.write_bytes(b"")
+    digest = write_sidecar(path)
+    # FIPS 180-4: SHA-256 of the empty message
+    assert digest == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert sidecar_of(path).read_text() == f"{digest}  empty.bin\n"
+    assert read_sidecar(path) == verify(path) == digest
+
+
+@settings(deadline=None)  # fsync takes as long as the disk likes
+@given(content=st.binary(min_size=1, max_size=64), data=st.data())
+def test_any_flipped_bit_is_found(tmp_path_factory, content, data):
+    path = tmp_path_factory.getbasetemp() / "flipped.bin"
+    path.write_bytes(content)
+    write_sidecar(path)
+    bit = data.draw(st.integers(0, 8 * len(content) - 1))
+    damaged = bytearray(content)
+    damaged[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match=r"flipped\.bin: damaged"):
+        verify(path)
+    path.write_bytes(content)
+    assert verify(path) == hashlib.sha256(content).hexdigest()
+
+
+def test_verify_names_what_is_missing(tmp_path):
+    path = tmp_path / "table.arrow"
+    with pytest.raises(InputError, match="no such file"):
+        verify(path)
+    path.write_bytes(b"x")
+    assert read_sidecar(path) is None
+    with pytest.raises(InputError, match=r"side-car table\.arrow\.sha256 is missing"):
+        verify(path)
+
+
+def test_json_is_readable_by_any_reader(tmp_path):
+    write_json(tmp_path / "value.json", {"größe": 0.1})
+    assert json.loads((tmp_path / "value.json").read_bytes()) == {"größe": 0.1}

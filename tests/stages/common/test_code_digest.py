@@ -1,0 +1,180 @@
+"""What counts as a change of code, and that nothing in `stages` can hide from the count."""
+
+import ast
+import textwrap
+
+import pytest
+
+from stages.common import code_digest as subject
+from stages.common.code_digest import NEUTRAL, ROOT, code_digest, import_closure
+
+MAIN = "stages.example.__main__"
+FILES = {
+    "stages/__init__.py": "",
+    "stages/example/__init__.py": "",
+    "stages/example/__main__.py": """
+        import numpy as np
+        from stages.example import direct
+        from stages.common.tracking import track
+        def main():
+            return direct.twice(2)
+    """,
+    "stages/example/direct.py": """
+        from stages.common.transitive import FACTOR
+        def twice(x):
+            return FACTOR * x
+    """,
+    "stages/common/__init__.py": "",
+    "stages/common/transitive.py": "FACTOR = 2",
+    "stages/common/unrelated.py": "FACTOR = 3",
+    "stages/common/tracking.py": "from stages.common import behind_tracking",
+    "stages/common/behind_tracking.py": "A = 1",
+    "stages/other/__main__.py": "B = 1",
+}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+    return tmp_path
+
+
+def edit(tree, name, text):
+    (tree / name).write_text(textwrap.dedent(text))
+    return code_digest(MAIN, tree)
+
+
+def test_the_closure_is_what_main_imports_here(tree):
+    names = [name for name in import_closure(MAIN, tree) if not name.endswith("__init__")]
+    assert [name for name in names if name.count(".") == 2] == [
+        "stages.common.transitive",
+        "stages.example.__main__",
+        "stages.example.direct",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from stages.common.transitive import FACTOR  # a comment\ndef twice(x):\n    # why\n    return FACTOR * x\n",
+        "from stages.common.transitive import FACTOR\n\n\ndef twice(x): return (FACTOR\n      *   x)\n",
+        '"""A."""\nfrom stages.common.transitive import FACTOR\ndef twice(x):\n    """Twice."""\n    return FACTOR * x',
+    ],
+    ids=["comment", "format", "docstring"],
+)
+def test_comments_formatting_and_docstrings_are_neutral(tree, text):
+    before = code_digest(MAIN, tree)
+    assert edit(tree, "stages/example/direct.py", text) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("stages/common/transitive.py", "FACTOR = 3"),
+        ("stages/common/transitive.py", "FACTOR = 2.0"),
+        ("stages/common/transitive.py", "FACTOR = '2'"),
+        ("stages/common/transitive.py", "FACTOR = 2\nFACTOR = None"),
+        ("stages/example/direct.py", FILES["stages/example/direct.py"].replace("*", "+")),
+        ("stages/example/direct.py", FILES["stages/example/direct.py"].replace("(x):", "(x, y=1):")),
+        ("stages/example/__main__.py", FILES["stages/example/__main__.py"].replace("(2)", "(3)")),
+    ],
+)
+def test_a_changed_value_or_operation_counts(tree, name, text):
+    before = code_digest(MAIN, tree)
+    assert edit(tree, name, text) != before
+
+
+def test_a_string_that_is_no_docstring_counts(tree):
+    one = edit(tree, "stages/common/transitive.py", "FACTOR = 2\ndef f():\n    return 'a'")
+    other = edit(tree, "stages/common/transitive.py", "FACTOR = 2\ndef f():\n    return 'b'")
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("stages/common/unrelated.py", "FACTOR = 4"),
+        ("stages/other/__main__.py", "B = 2"),
+        ("stages/common/tracking.py", "A = 2"),
+        ("stages/common/behind_tracking.py", "A = 2"),
+    ],
+    ids=["unrelated", "another stage", "neutral", "behind a neutral one"],
+)
+def test_unrelated_and_neutral_modules_do_not_count(tree, name, text):
+    before = code_digest(MAIN, tree)
+    assert edit(tree, name, text) == before
+
+
+def test_a_new_import_counts_and_its_module_from_then_on(tree):
+    before = code_digest(MAIN, tree)
+    source = FILES["stages/example/__main__.py"] + "        from stages.common import unrelated\n"
+    with_import = edit(tree, "stages/example/__main__.py", source)
+    assert with_import != before
+    assert edit(tree, "stages/common/unrelated.py", "FACTOR = 4") != with_import
+
+
+def test_an_import_inside_a_function_counts(tree):
+    edit(tree, "stages/example/direct.py", "def twice(x):\n    from stages.common import unrelated\n    return x")
+    assert "stages.common.unrelated" in import_closure(MAIN, tree)
+
+
+def test_circular_imports_end(tree):
+    edit(tree, "stages/common/transitive.py", "from stages.example import direct\nFACTOR = 2")
+    assert len(import_closure(MAIN, tree)) == len(set(import_closure(MAIN, tree)))
+
+
+def test_the_digest_does_not_depend_on_the_place(tree, tmp_path_factory):
+    moved = tmp_path_factory.mktemp("elsewhere") / "checkout"
+    before = code_digest(MAIN, tree)
+    tree.rename(moved)
+    assert code_digest(MAIN, moved) == before
+
+
+def test_renaming_a_module_counts(tree):
+    before = code_digest(MAIN, tree)
+    (tree / "stages/common/transitive.py").rename(tree / "stages/common/renamed.py")
+    source = FILES["stages/example/direct.py"].replace("transitive", "renamed")
+    assert edit(tree, "stages/example/direct.py", source) != before
+
+
+# ---- the real tree
+
+MODULES = sorted((ROOT / "stages").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT / "stages").as_posix())
+def test_no_import_hides_from_the_digest(path):
+    """Dynamic and relative imports are invisible to `import_closure`; so are statements of a package's __init__."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if path.name == "__init__.py":
+        assert not tree.body, f"{path}: an __init__.py stays empty: the digest does not follow it"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            assert node.names[0].name != "*", f"{path}:{node.lineno}: names without origin"
+            names = [node.module]
+        elif isinstance(node, ast.Name):
+            assert node.id not in {"__import__", "exec", "eval", "compile"}, f"{path}:{node.lineno}: {node.id}"
+            continue
+        else:
+            continue
+        for name in names:
+            assert name.split(".")[0] not in {"importlib", "runpy", "pkgutil", "imp"}, f"{path}:{node.lineno}: {name}"
+
+
+def test_the_neutral_modules_exist_and_are_few():
+    assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in NEUTRAL)
+    assert len(NEUTRAL) <= 4, "each exception weakens the promise that changed code is seen"
+
+
+@pytest.mark.parametrize("name", sorted(NEUTRAL))
+def test_a_neutral_module_gives_no_stage_a_value_to_compute_with(name):
+    """Neutral modules know nothing of images, arrays or models: they cannot touch what a stage writes."""
+    tree = ast.parse((ROOT / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8"))
+    roots = {imported.split(".")[0] for imported in subject._imports(tree)}
+    assert roots.isdisjoint({"numpy", "torch", "pyarrow", "polars", "random", "pydicom"})

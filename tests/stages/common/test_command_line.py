@@ -1,0 +1,79 @@
+"""Every stage answers --help; an InputError is one line and exit status 2."""
+
+import ast
+import runpy
+import sys
+
+import pytest
+
+from stages.common.code_digest import ROOT
+from stages.common.command_line import run_stage, stage_parser
+from stages.common.errors import InputError
+from stages.common.settings import Settings
+
+STAGES = sorted(path.parent.name for path in (ROOT / "stages").glob("*/__main__.py"))
+
+
+class Example(Settings):
+    seed: int = 0
+
+
+def parser():
+    return stage_parser("example", "What it does.", Example)
+
+
+def test_the_settings_reach_the_stage_as_a_model(tmp_path):
+    seen = []
+    run_stage(
+        seen.append, parser(), ["--journal", str(tmp_path / "j.json"), "--settings", "{seed: 3}", "--name", "a/b"]
+    )
+    assert seen[0].settings == Example(seed=3)
+    assert (seen[0].journal, seen[0].name, seen[0].image) == (tmp_path / "j.json", "a/b", "none")
+
+
+def test_an_input_error_is_one_line_without_a_traceback(capsys):
+    def fails(_):
+        raise InputError("reports.csv: row 3: no study_id; add it")
+
+    with pytest.raises(SystemExit) as caught:
+        run_stage(fails, parser(), ["--journal", "j.json"])
+    assert caught.value.code == 2
+    assert capsys.readouterr() == ("", "error: reports.csv: row 3: no study_id; add it\n")
+    assert caught.value.__suppress_context__  # no "During handling of the above exception"
+
+
+def test_wrong_settings_end_before_the_work_starts(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_stage(lambda _: pytest.fail("the stage ran"), parser(), ["--journal", "j", "--settings", "{sede: 1, x: 2}"])
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "sede: unknown key" in error
+    assert "x: unknown key" in error
+
+
+def test_other_errors_keep_their_traceback():
+    def fails(_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_stage(fails, parser(), ["--journal", "j"])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_answers_help(stage, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [stage, "--help"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module(f"stages.{stage}", run_name="__main__")
+    text = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert f"python -m stages.{stage}" in text
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_main_is_short_and_says_what_goes_in_and_out(stage):
+    text = (ROOT / "stages" / stage / "__main__.py").read_text(encoding="utf-8")
+    docstring = ast.get_docstring(ast.parse(text), clean=False) or ""
+    assert all(word in docstring.lower() for word in ("input", "output"))
+    lines = text.replace(docstring, "").splitlines()
+    assert sum(bool(line.strip()) for line in lines) <= 60, "move the work into a module named for what it holds"

@@ -1,0 +1,88 @@
+"""A data set's images, files and sentences from a few words, and a way to run the stage on them."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stages.common import schemas
+from stages.common.arrow_tables import read_table, write_rows
+from stages.common.atomic_files import read_json, verify, write_json, write_sidecar
+from stages.common.command_line import run_stage
+from stages.pair_images_reports.__main__ import main, parser
+
+SIZE = 4
+
+
+def image(image_id: str, study: str, patient: str | None, picture: str = "", split: str | None = None) -> dict:
+    """An image whose pixels are a function of `picture`, by default unlike those of any other image."""
+    return {
+        "image_id": image_id,
+        "study_id": study,
+        "patient_id": patient,
+        "picture": picture or image_id,
+        "split": split,
+    }
+
+
+def image_row(given: dict) -> dict:
+    pixels = hashlib.sha256(given["picture"].encode()).digest()[: SIZE * SIZE]
+    return {
+        "image_id": given["image_id"], "study_id": given["study_id"], "patient_id": given["patient_id"],
+        "dataset": "set", "view": None, "pixels": pixels, "content_box": [0, 0, SIZE, SIZE], "original_rows": SIZE,
+        "original_columns": SIZE, "row_spacing": None, "column_spacing": None, "photometric": "MONOCHROME2",
+        "window": "minmax", "pixels_sha256": hashlib.sha256(pixels).hexdigest(),
+    }  # fmt: skip
+
+
+def write_store(folder: Path, images: list[dict], shards: int = 2) -> Path:
+    """manifest.json with its shards, as dicom_to_arrow gather writes it."""
+    parts = []
+    for shard in range(shards):
+        rows = [image_row(given) for given in images[shard::shards]]
+        digest = write_rows(folder / f"{shard}.arrow", schemas.images(SIZE), rows)
+        parts.append({"path": f"{shard}.arrow", "sha256": digest, "rows": len(rows)})
+    manifest = folder / "manifest.json"
+    record = {"dataset": "set", "size": SIZE, "indexed": len(images), "images": len(images), "rejects": 0}
+    write_json(manifest, record | {"shards": parts})
+    write_sidecar(manifest)
+    return manifest
+
+
+def sentence(study: str, position: int, text: str) -> dict:
+    return {"study_id": study, "section": "findings", "position": position, "start": 0, "end": len(text), "text": text,
+            "token_ids": [1, 2]}  # fmt: skip
+
+
+@pytest.fixture
+def paired(tmp_path: Path) -> Callable[..., tuple[list[dict], list[dict], dict]]:
+    """Run the stage; give pairs, rejects and audit. `reports` maps a study to its sentences."""
+
+    def run(images: list[dict], reports: dict[str, list[str]], **split: object) -> tuple[list[dict], list[dict], dict]:
+        manifest = write_store(tmp_path / "images", images)
+        files = [
+            {"image_id": given["image_id"], "study_id": given["study_id"], "patient_id": given["patient_id"],
+             "dataset": "set", "path": given["image_id"], "view": None, "distributed_split": given["split"], "shard": 0}
+            for given in images
+        ]  # fmt: skip
+        write_rows(tmp_path / "files.arrow", schemas.FILES, files)
+        rows = [sentence(study, place, text) for study, texts in reports.items() for place, text in enumerate(texts)]
+        write_rows(tmp_path / "sentences.arrow", schemas.SENTENCES, rows)
+        options = {"images": manifest, "sentences": tmp_path / "sentences.arrow", "files": tmp_path / "files.arrow",
+                   "pairs": tmp_path / "pairs.arrow", "rejects": tmp_path / "rejects.arrow",
+                   "audit": tmp_path / "audit.json", "journal": tmp_path / "journal.json",
+                   "settings": json.dumps({"patient_split": split})}  # fmt: skip
+        run_stage(main, parser(), [text for key, value in options.items() for text in (f"--{key}", str(value))])
+        verify(tmp_path / "audit.json")
+        pairs = read_table(tmp_path / "pairs.arrow", schemas.PAIRS).to_pylist()
+        rejects = read_table(tmp_path / "rejects.arrow", schemas.REJECTS).to_pylist()
+        return pairs, rejects, read_json(tmp_path / "audit.json")
+
+    return run
+
+
+@pytest.fixture(name="image")
+def image_fixture() -> Callable[..., dict]:
+    return image

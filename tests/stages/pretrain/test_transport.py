@@ -1,0 +1,81 @@
+"""Scores of all pairs: gradients against finite differences, chunks against a loop, known limits."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from stages.pretrain.sinkhorn import SinkhornSettings, solve
+from stages.pretrain.transport import sentence_marginal, transport_scores
+
+EXACT = SinkhornSettings(0.1, math.inf, 1e-7, 5000)
+
+
+def embeddings(seed: int, images: int, reports: int, patches: int = 6, sentences: int = 3, width: int = 5):
+    generator = torch.Generator().manual_seed(seed)
+    p = F.normalize(torch.randn(images, patches, width, generator=generator), dim=-1)
+    s = F.normalize(torch.randn(reports, sentences, width, generator=generator), dim=-1)
+    mu = torch.full((images, patches), 1 / patches)
+    nu = torch.full((reports, sentences), 1 / sentences)
+    return p, s, mu, nu
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.1, math.inf])
+def test_scores_equal_one_minus_each_pairs_minimum(rho: float) -> None:
+    p, s, mu, nu = embeddings(0, 3, 400)  # 400 reports: several chunks
+    settings = SinkhornSettings(0.1, rho, 1e-7, 5000)
+    scores = transport_scores(p, s, mu, nu, settings).scores
+    for i, j in ((0, 0), (1, 399), (2, 17)):
+        cost = (1 - s[j] @ p[i].T).unsqueeze(0)
+        alone = 1 - solve(cost, mu[i : i + 1], nu[j : j + 1], settings).value
+        assert float(scores[i, j]) == pytest.approx(float(alone), abs=1e-5)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.2, math.inf])
+def test_the_plan_is_the_gradient(rho: float) -> None:
+    """Central differences of the minimum along a random direction (envelope theorem)."""
+    p, s, mu, nu = embeddings(1, 2, 2)
+    settings = SinkhornSettings(0.1, rho, 1e-8, 20000)
+    weights = torch.randn(2, 2, generator=torch.Generator().manual_seed(2))
+    p.requires_grad_()
+    s.requires_grad_()
+    (transport_scores(p, s, mu, nu, settings).scores * weights).sum().backward()
+    direction = torch.randn(p.shape, generator=torch.Generator().manual_seed(3))
+    step = 1e-2
+    up, down = (
+        (transport_scores(p.detach() + sign * step * direction, s.detach(), mu, nu, settings).scores * weights).sum()
+        for sign in (1, -1)
+    )
+    assert float((p.grad * direction).sum()) == pytest.approx(float((up - down) / (2 * step)), rel=5e-3, abs=1e-4)
+    assert s.grad.abs().sum() > 0
+
+
+def test_one_sentence_balanced_is_the_mean_cosine() -> None:
+    p, s, mu, nu = embeddings(2, 3, 3, sentences=1)
+    matched = transport_scores(p, s, mu, nu, EXACT, "transport")
+    torch.testing.assert_close(matched.scores, torch.einsum("iae,je->ij", p, s[:, 0]) / p.shape[1])
+    assert float(matched.gain) == pytest.approx(0, abs=1e-6)
+
+
+def test_padding_changes_nothing() -> None:
+    p, s, mu, nu = embeddings(3, 2, 2)
+    padded = torch.cat([s, torch.zeros(2, 4, s.shape[-1])], dim=1)
+    wider = torch.cat([nu, torch.zeros(2, 4)], dim=1)
+    torch.testing.assert_close(
+        transport_scores(p, padded, mu, wider, EXACT).scores, transport_scores(p, s, mu, nu, EXACT).scores
+    )
+
+
+def test_planted_matches_score_highest() -> None:
+    """Each report's sentences are patches of its own image: the diagonal wins."""
+    p, _, mu, nu = embeddings(4, 6, 6, width=32)
+    scores = transport_scores(p, p[:, :3].clone(), mu, nu, SinkhornSettings(0.1, 0.1, 1e-4, 200)).scores
+    assert torch.equal(scores.argmax(dim=1), torch.arange(6))
+
+
+def test_sentence_marginal_follows_weights_and_falls_back_to_uniform() -> None:
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    weights = torch.tensor([[3.0, 1.0, 9.0], [0.0, 0.0, 0.0]])
+    expected = torch.tensor([[0.75, 0.25, 0.0], [1 / 3, 1 / 3, 1 / 3]])
+    torch.testing.assert_close(sentence_marginal(weights, mask), expected)

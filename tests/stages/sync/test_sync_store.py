@@ -1,0 +1,412 @@
+"""Sync against a real SQLite store: once each, repaired if half there, never twice, and back after a loss."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mlflow.utils.validation import _validate_metric_name, _validate_param_name, _validate_tag_name
+
+from stages.common.code_digest import ROOT
+from stages.common.errors import InputError
+from stages.sync import __main__ as command
+from stages.sync import store as store_module
+from stages.sync import synchronise as subject
+from stages.sync.quiet_mlflow import MlflowClient, ViewType
+from stages.sync.run_records import mlflow_keys
+from stages.sync.synchronise import absolute_uri, synchronise
+
+STARTED = 1_700_000_000_000  # Unix milliseconds
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """One store for the module (creating it takes seconds); each test has an experiment of its own."""
+    return tmp_path_factory.mktemp("store") / "mlflow.db"
+
+
+@pytest.fixture
+def sync(database, tmp_path, request):
+    def run(**options):
+        options = {"store": f"sqlite:///{database}", "experiment": request.node.name, "grace_hours": 1e9} | options
+        return synchronise(tmp_path / "results", artifacts=tmp_path / "artifacts", **options)
+
+    return run
+
+
+@pytest.fixture
+def runs(database, request):
+    """Everything the store holds of this test's experiment, by run name and start."""
+
+    def read():
+        return snapshot(MlflowClient(f"sqlite:///{database}"), request.node.name)
+
+    return read
+
+
+@pytest.fixture
+def write(tmp_path):
+    def journal(stage="pretrain", name="mlip", folder=None, files=(), **changes):
+        place = tmp_path / "results" / (folder or f"{stage}/{name}")
+        place.mkdir(parents=True, exist_ok=True)
+        record = {
+            "version": 1,
+            "stage": stage,
+            "name": name,
+            "status": "FINISHED",
+            "started": STARTED,
+            "ended": STARTED + 5000,
+            "error": None,
+            "digests": {"code": "c", "settings": "s", "data": "d", "image": "none"},
+            "inputs": {"pairs": "p"},
+            "params": {"seed": "0", "prompts[0]": "(a)", "empty": ""},
+            "metrics": [metric(step) for step in range(3)],
+            "artifacts": [],
+            "tags": {"host": "node1", "git_commit": "abc"},
+        } | changes
+        for path, text, publish in files:
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).write_text(text)
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            record["artifacts"].append({"path": path, "sha256": digest, "bytes": len(text), "publish": publish})
+        (place / "journal.json").write_text(json.dumps(record))
+        return place
+
+    return journal
+
+
+def metric(step, key="loss", value=None):
+    return {
+        "key": key,
+        "value": 1.0 / (step + 1) if value is None else value,
+        "step": step,
+        "timestamp": STARTED + step,
+    }
+
+
+def snapshot(client, experiment):
+    identifier = client.get_experiment_by_name(experiment).experiment_id
+    found = {}
+    for run in client.search_runs([identifier], ViewType.ALL):
+        identity = run.info.run_id
+        entry = (run.info.run_name, run.info.start_time)
+        assert entry not in found, "a run twice"
+        found[entry] = {
+            "status": run.info.status,
+            "end": run.info.end_time,
+            "params": run.data.params,
+            "tags": run.data.tags,
+            "metrics": sorted(
+                (each.key, each.step, each.timestamp, each.value)
+                for key in run.data.metrics
+                for each in client.get_metric_history(identity, key)
+            ),
+            "artifacts": _files(client, identity),
+        }
+    return found
+
+
+def _files(client, run_id, folder=None):
+    names = []
+    for entry in client.list_artifacts(run_id, folder):
+        names += _files(client, run_id, entry.path) if entry.is_dir else [entry.path]
+    return sorted(names)
+
+
+def only(found):
+    assert len(found) == 1
+    return next(iter(found.values()))
+
+
+def test_everything_of_a_journal_arrives(write, sync, runs, tmp_path):
+    nan = {"key": "loss", "value": "nan", "step": 4, "timestamp": STARTED + 4}
+    write(
+        metrics=[metric(0), metric(1, "auc(rsna)", 0.1 + 0.2), nan],
+        files=[("report.html", "<p>", True), ("figures/phi.png", "png", True), ("weights.bin", "w", False)],
+    )
+    summary = sync()
+    assert (summary.new, summary.updated, summary.unchanged) == (1, 0, 0)
+    assert str(summary).startswith("imported 1 new, updated 0, unchanged 0 runs into sqlite:////")
+    assert str(summary).endswith(f"; open with: mlflow ui --backend-store-uri {summary.uri}")
+    found = runs()
+    assert list(found) == [("pretrain/mlip", STARTED)]
+    run = only(found)
+    assert (run["status"], run["end"]) == ("FINISHED", STARTED + 5000)
+    assert run["params"] == {"seed": "0", "prompts_0_": "(a)", "empty": ""}
+    assert run["metrics"] == [("auc_rsna_", 1, STARTED + 1, 0.30000000000000004), ("loss", 0, STARTED, 1.0)]
+    assert run["tags"]["mlflow.source.git.commit"] == "abc"
+    assert run["tags"]["mlip.data"] == "d"
+    assert run["tags"]["mlip.latest"] == "true"
+    assert run["tags"]["metric_not_finite"] == "loss = nan at step 4"
+    assert run["artifacts"] == ["files/figures/phi.png", "files/report.html", "manifest.json"]
+    manifest = json.loads(next((tmp_path / "artifacts").rglob("manifest.json")).read_text())
+    assert {each["path"] for each in manifest["artifacts"]} == {"report.html", "figures/phi.png", "weights.bin"}
+    assert manifest["params"]["prompts[0]"] == "(a)"
+
+
+def test_a_second_sync_writes_no_byte(write, sync, database, tmp_path):
+    write()
+    write(name="clip", status="FAILED", error="ValueError: it broke")
+    write(name="random", status="RUNNING", ended=None)
+    sync()
+
+    def contents():
+        files = [database, *sorted((tmp_path / "artifacts").rglob("*.json"))]
+        return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+    before = contents()
+    summary = sync()
+    assert (summary.new, summary.updated, summary.unchanged) == (0, 0, 3)
+    assert contents() == before
+
+
+def test_a_sync_cut_off_at_any_call_is_repaired_by_the_next(write, sync, runs, monkeypatch, request):
+    """The store's client fails at its n-th writing call, for every n; the next sync ends where an unbroken one does."""
+    many = [metric(step, f"m{step % 7}") for step in range(2500)]
+    write(metrics=many, params={f"p{n}": str(n) for n in range(250)}, files=[("a.txt", "a", True)])
+    sync(experiment="unbroken")
+    client = MlflowClient(subject.absolute_uri(sync(experiment="unbroken").uri))
+    expected = snapshot(client, "unbroken")
+    assert len(only(expected)["metrics"]) == 2500
+    calls = 0
+    while True:
+        experiment = f"{request.node.name}-{calls}"
+        monkeypatch.setattr(subject, "MlflowClient", lambda uri, limit=calls: Failing(uri, limit))
+        try:
+            sync(experiment=experiment)
+        except PowerCut:
+            pass
+        else:
+            break
+        monkeypatch.undo()
+        assert sync(experiment=experiment).new <= 1
+        assert snapshot(client, experiment) == expected, f"cut off at writing call {calls}"
+        calls += 1
+    assert calls >= 10
+
+
+class PowerCut(Exception):
+    pass
+
+
+class Failing:
+    """A client whose n-th writing call never happens."""
+
+    def __init__(self, uri, limit):
+        self.client, self.left = MlflowClient(uri), limit
+
+    def __getattr__(self, name):
+        call = getattr(self.client, name)
+        if name.startswith(("get_", "search_")):
+            return call
+
+        def counted(*arguments, **options):
+            if self.left == 0:
+                raise PowerCut
+            self.left -= 1
+            return call(*arguments, **options)
+
+        return counted
+
+
+def test_a_growing_run_is_one_run_with_each_metric_once(write, sync, runs):
+    for end in (1, 2, 5):
+        write(status="RUNNING", ended=None, metrics=[metric(step) for step in range(end)])
+        sync()
+        assert only(runs())["status"] == "RUNNING"
+        assert len(only(runs())["metrics"]) == end
+    write(metrics=[metric(step) for step in range(6)])
+    summary = sync()
+    assert (summary.new, summary.updated) == (0, 1)
+    run = only(runs())
+    assert (run["status"], run["end"], len(run["metrics"])) == ("FINISHED", STARTED + 5000, 6)
+
+
+def test_a_zombie_is_closed_at_its_last_sign_and_revived_if_it_lives(write, sync, runs):
+    write(status="RUNNING", ended=None)
+    sync(grace_hours=0)
+    assert (only(runs())["status"], only(runs())["end"]) == ("KILLED", STARTED + 2)
+    write()
+    sync(grace_hours=0)
+    assert (only(runs())["status"], only(runs())["end"]) == ("FINISHED", STARTED + 5000)
+
+
+def test_a_run_whose_journal_was_overwritten_is_closed_and_no_longer_the_latest(write, sync, runs):
+    write(status="RUNNING", ended=None)
+    write(name="clip")
+    sync()
+    write(started=STARTED + 9000, ended=STARTED + 9500)  # the same place: the first journal is gone
+    summary = sync()
+    assert (summary.new, summary.updated, summary.unchanged) == (1, 1, 1)
+    found = runs()
+    old, new = found["pretrain/mlip", STARTED], found["pretrain/mlip", STARTED + 9000]
+    assert (old["status"], old["end"], old["tags"]["mlip.latest"]) == ("KILLED", STARTED + 2, "false")
+    assert (new["status"], new["tags"]["mlip.latest"]) == ("FINISHED", "true")
+    assert found["pretrain/clip", STARTED]["tags"]["mlip.latest"] == "true"
+    assert sync().unchanged == 3
+
+
+def test_a_run_closed_for_want_of_its_journal_is_corrected_when_it_is_back(write, sync, runs):
+    place = write(status="RUNNING", ended=None)
+    write(name="clip")
+    sync()
+    hidden = place.with_name("hidden")
+    (place / "journal.json").rename(hidden)
+    sync(grace_hours=0)
+    assert runs()["pretrain/mlip", STARTED]["status"] == "KILLED"
+    hidden.rename(place / "journal.json")
+    sync()
+    assert runs()["pretrain/mlip", STARTED]["status"] == "RUNNING"
+
+
+def test_a_run_that_a_person_deleted_stays_deleted(write, sync, database, request):
+    write()
+    sync()
+    client = MlflowClient(f"sqlite:///{database}")
+    identifier = client.get_experiment_by_name(request.node.name).experiment_id
+    client.delete_run(client.search_runs([identifier])[0].info.run_id)
+    summary = sync()
+    assert (summary.new, summary.updated, summary.unchanged) == (0, 0, 1)
+    assert client.search_runs([identifier]) == []
+
+
+def test_runs_of_others_in_the_experiment_are_left_alone(write, sync, database, request, runs):
+    write()
+    sync()
+    client = MlflowClient(f"sqlite:///{database}")
+    identifier = client.get_experiment_by_name(request.node.name).experiment_id
+    client.create_run(identifier, run_name="mine", start_time=1)
+    before = runs()
+    assert sync(grace_hours=0).unchanged == 1
+    assert runs() == before
+
+
+def test_a_published_file_that_changed_since_is_not_copied(write, sync, runs):
+    place = write(files=[("a.txt", "a", True), ("b.txt", "b", True)])
+    (place / "a.txt").write_text("of a later run")
+    (place / "b.txt").unlink()
+    summary = sync()
+    assert only(runs())["artifacts"] == ["manifest.json"]
+    assert [line.split(": ")[1].split(";")[0] for line in summary.warnings] == [
+        "gone or changed since pretrain/mlip wrote it"
+    ] * 2
+
+
+def test_the_experiment_keeps_its_first_artifact_folder_and_says_so(write, sync, tmp_path, database, request):
+    write()
+    sync()
+    experiment = MlflowClient(f"sqlite:///{database}").get_experiment_by_name(request.node.name)
+    assert experiment.artifact_location == (tmp_path / "artifacts").as_uri()
+    summary = synchronise(tmp_path / "results", f"sqlite:///{database}", request.node.name, tmp_path / "elsewhere")
+    assert "delete the store and sync again" in summary.warnings[0]
+
+
+def test_a_deleted_experiment_is_named_with_the_remedy(write, sync, database, request):
+    write()
+    sync()
+    client = MlflowClient(f"sqlite:///{database}")
+    client.delete_experiment(client.get_experiment_by_name(request.node.name).experiment_id)
+    with pytest.raises(InputError, match="mlflow experiments restore --experiment-id"):
+        sync()
+
+
+def test_many_runs_are_read_page_by_page(write, sync, monkeypatch):
+    for number in range(5):
+        write(name=f"v{number}", metrics=[])
+    sync()
+    original = MlflowClient.search_runs
+
+    def small_pages(self, *arguments, **options):
+        return original(self, *arguments, **(options | {"max_results": 2}))
+
+    monkeypatch.setattr(store_module.MlflowClient, "search_runs", small_pages)
+    assert sync().unchanged == 5
+
+
+def test_a_lost_store_comes_back_whole_and_quietly(write, tmp_path):
+    """In a process of its own, as users run it: one line on standard output, none on standard error."""
+    write(files=[("report.html", "<p>", True)])
+    write(name="clip", status="FAILED", error="ValueError: it broke")
+    results, database = tmp_path / "results", tmp_path / "own" / "mlflow.db"
+    arguments = ["--journals", str(results), "--store", f"sqlite:///{database}", "--experiment", "lost"]
+
+    def run():
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "stages.sync", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("imported 2 new, updated 0, unchanged 0 runs into sqlite:///")
+        assert done.stdout.count("\n") == 1
+        return snapshot(MlflowClient(f"sqlite:///{database}"), "lost")
+
+    first = run()
+    database.rename(database.with_name("lost.db"))
+    assert run() == first
+
+
+def test_the_command_tells_of_broken_journals_and_imports_the_others(write, tmp_path, database, request, capsys):
+    write()
+    broken = tmp_path / "results" / "broken"
+    broken.mkdir()
+    (broken / "journal.json").write_text("{")
+    arguments = ["--journals", str(tmp_path / "results"), "--store", f"sqlite:///{database}"]
+    arguments += ["--experiment", request.node.name, "--artifacts", str(tmp_path / "artifacts")]
+    with pytest.raises(SystemExit) as caught:
+        command.main(arguments)
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("imported 1 new")
+    assert err.startswith(f"error: {broken / 'journal.json'}: not valid JSON")
+    command.main([*arguments, "--tolerant"])  # no SystemExit
+    out, err = capsys.readouterr()
+    assert out.startswith("imported 0 new, updated 0, unchanged 1")
+    assert err.startswith("warning: sync: ")
+
+
+@pytest.mark.parametrize("failure", ["no folder", "no database", "no URI", "nobody listens", "a bug"])
+def test_a_failing_store_is_one_line_and_harmless_if_tolerated(write, tmp_path, capsys, monkeypatch, failure):
+    write()
+    folder, store = str(tmp_path / "results"), f"sqlite:///{tmp_path / 'x.db'}"
+    if failure == "no folder":
+        folder = str(tmp_path / "absent")
+    elif failure == "no database":
+        (tmp_path / "x.db").write_text("no database, but a text long enough to have a header")
+    elif failure == "no URI":
+        store = "mlflow.db"
+    elif failure == "nobody listens":
+        store = "http://user:secret@127.0.0.1:9"
+    else:
+        monkeypatch.setattr(subject, "find_journals", lambda _: 1 / 0)
+    arguments = ["--journals", folder, "--store", store]
+    with pytest.raises(ZeroDivisionError if failure == "a bug" else SystemExit):
+        command.main(arguments)
+    capsys.readouterr()
+    command.main([*arguments, "--tolerant"])
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("warning: sync: ")
+    assert "secret" not in err
+
+
+def test_a_relative_store_means_the_same_in_every_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert absolute_uri("sqlite:///mlflow.db") == f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    assert absolute_uri("sqlite:////folder/mlflow.db") == "sqlite:////folder/mlflow.db"
+    assert absolute_uri("http://host:5000") == "http://host:5000"
+
+
+@settings(deadline=None)
+@given(keys=st.lists(st.text(st.sampled_from("ab./ _-:([%é\n"), max_size=8) | st.text(max_size=300), max_size=6))
+def test_mlflow_accepts_every_name(keys):
+    for name in mlflow_keys(keys).values():
+        _validate_metric_name(name)
+        _validate_param_name(name)
+        _validate_tag_name(name)

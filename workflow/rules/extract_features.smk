@@ -1,0 +1,23 @@
+# Embeddings of a data set's images, once for zero-shot, linear probes and retrieval.
+rule extract_features:
+    input:
+        checkpoint="<workspace>/results/select_checkpoint/{variant}/checkpoint",
+        images="<workspace>/results/dicom_to_arrow/{dataset}/manifest.json",
+    output:
+        features="<workspace>/results/extract_features/{variant}/{dataset}/features.arrow",
+    log:
+        "<workspace>/logs/extract_features/{variant}/{dataset}.log",
+    params:
+        code=code_of("extract_features"),
+        settings=settings_of("extract_features"),
+        image=image_of("torch"),
+        folder=subpath(output.features, parent=True),
+    threads: 4
+    resources:
+        mem_mb=16000,
+        runtime=60,
+        gpu=1,
+    shell:
+        "python -m stages.extract_features --checkpoint {input.checkpoint} --images {input.images}"
+        " --features {output.features} --settings {params.settings:q} --image {params.image}"
+        " --name {wildcards.variant}/{wildcards.dataset} --journal {params.folder}/journal.json 2> {log}"

@@ -1,0 +1,40 @@
+# The distribution's own index -> table of files and table of reports.
+from stages.index_inputs.layouts import WHERE_TO_GET, index_files
+
+
+def index_of(dataset):
+    """Index files of a data set; one that is missing and that no rule makes is named before anything runs."""
+    root, settings = Path(CONFIG.root(dataset)), CONFIG.settings("index_inputs", dataset)
+    files = [root / name for name in index_files(settings, root)]
+    made_here = root.is_relative_to(f"{CONFIG.workspace}/phantom")
+    missing = [path for path in files if not (made_here or path.is_file())]
+    if missing:
+        raise WorkflowError(f"datasets.{dataset}: no file {missing[0]}; {WHERE_TO_GET[settings.layout]}")
+    return [str(path) for path in files]
+
+
+INDEX = {dataset: index_of(dataset) for dataset in [CONFIG.pretrain_on, *CONFIG.evaluate_on]}
+
+
+rule index_inputs:
+    input:
+        index=lambda wildcards: INDEX[wildcards.dataset],
+    output:
+        files="<workspace>/results/index_inputs/{dataset}/files.arrow",
+        reports="<workspace>/results/index_inputs/{dataset}/reports.arrow",
+    log:
+        "<workspace>/logs/index_inputs/{dataset}.log",
+    params:
+        code=code_of("index_inputs"),
+        settings=settings_of("index_inputs"),
+        image=image_of("preprocess"),
+        root=lambda wildcards: CONFIG.root(wildcards.dataset),
+        private=f"{CONFIG.workspace}/private",
+        folder=subpath(output.files, parent=True),
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "python -m stages.index_inputs --root {params.root:q} --dataset {wildcards.dataset} --private {params.private}"
+        " --files {output.files} --reports {output.reports} --settings {params.settings:q} --image {params.image}"
+        " --name {wildcards.dataset} --journal {params.folder}/journal.json 2> {log}"

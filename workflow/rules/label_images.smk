@@ -1,0 +1,24 @@
+# Downstream labels: target, boxes, masks; splits and nested subsets.
+rule label_images:
+    input:
+        index=lambda wildcards: INDEX[wildcards.dataset],
+        images="<workspace>/results/dicom_to_arrow/{dataset}/manifest.json",
+    output:
+        labels="<workspace>/results/label_images/{dataset}/labels.arrow",
+        card="<workspace>/results/label_images/{dataset}/card.json",
+    log:
+        "<workspace>/logs/label_images/{dataset}.log",
+    params:
+        code=code_of("label_images"),
+        settings=settings_of("label_images"),
+        image=image_of("preprocess"),
+        root=lambda wildcards: CONFIG.root(wildcards.dataset),
+        private=f"{CONFIG.workspace}/private",
+        folder=subpath(output.labels, parent=True),
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "python -m stages.label_images --root {params.root:q} --dataset {wildcards.dataset} --private {params.private}"
+        " --images {input.images} --labels {output.labels} --card {output.card} --settings {params.settings:q}"
+        " --image {params.image} --name {wildcards.dataset} --journal {params.folder}/journal.json 2> {log}"

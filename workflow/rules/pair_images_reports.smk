@@ -1,0 +1,25 @@
+# Images and reports of a study joined, split by patient, audited for leakage.
+rule pair_images_reports:
+    input:
+        images="<workspace>/results/dicom_to_arrow/{dataset}/manifest.json",
+        sentences="<workspace>/results/split_reports/{dataset}/sentences.arrow",
+        files="<workspace>/results/index_inputs/{dataset}/files.arrow",
+    output:
+        pairs="<workspace>/results/pair_images_reports/{dataset}/pairs.arrow",
+        rejects="<workspace>/results/pair_images_reports/{dataset}/rejects.arrow",
+        audit="<workspace>/results/pair_images_reports/{dataset}/audit.json",
+    log:
+        "<workspace>/logs/pair_images_reports/{dataset}.log",
+    params:
+        code=code_of("pair_images_reports"),
+        settings=settings_of("pair_images_reports"),
+        image=image_of("preprocess"),
+        folder=subpath(output.pairs, parent=True),
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    shell:
+        "python -m stages.pair_images_reports --images {input.images} --sentences {input.sentences}"
+        " --files {input.files} --pairs {output.pairs} --rejects {output.rejects} --audit {output.audit}"
+        " --settings {params.settings:q} --image {params.image} --name {wildcards.dataset}"
+        " --journal {params.folder}/journal.json 2> {log}"

@@ -1,0 +1,26 @@
+# Fig. 3: where prompts point, and what the integrity map learned.
+rule phrase_grounding:
+    input:
+        checkpoint="<workspace>/results/select_checkpoint/{variant}/checkpoint",
+        images="<workspace>/results/dicom_to_arrow/{dataset}/manifest.json",
+        labels="<workspace>/results/label_images/{dataset}/labels.arrow",
+        prompts=lambda wildcards: str(REPOSITORY / CONFIG.settings("phrase_grounding", wildcards.dataset).prompts),
+    output:
+        result="<workspace>/results/phrase_grounding/{variant}/{dataset}/result.json",
+        samples="<workspace>/results/phrase_grounding/{variant}/{dataset}/samples.arrow",
+    log:
+        "<workspace>/logs/phrase_grounding/{variant}/{dataset}.log",
+    params:
+        code=code_of("phrase_grounding"),
+        settings=settings_of("phrase_grounding"),
+        image=image_of("torch"),
+        folder=subpath(output.result, parent=True),
+    threads: 2
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    shell:
+        "python -m stages.phrase_grounding --checkpoint {input.checkpoint} --images {input.images}"
+        " --labels {input.labels} --result {output.result} --samples {output.samples} --settings {params.settings:q}"
+        " --image {params.image} --name {wildcards.variant}/{wildcards.dataset}"
+        " --journal {params.folder}/journal.json 2> {log}"

@@ -1,0 +1,29 @@
+# One variant of the method. Training state lies in state/, outside the outputs: the same digest resumes.
+rule pretrain:
+    input:
+        pairs=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/pairs.arrow",
+        sentences=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/sentences.arrow",
+        tokenizer=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/tokenizer",
+        images=f"<workspace>/results/dicom_to_arrow/{CONFIG.pretrain_on}/manifest.json",
+    output:
+        candidates="<workspace>/results/pretrain/{variant}/candidates.json",
+        weights=directory("<workspace>/results/pretrain/{variant}/candidates"),
+        curve="<workspace>/results/pretrain/{variant}/learning_curve.csv",
+    log:
+        "<workspace>/logs/pretrain/{variant}.log",
+    params:
+        code=code_of("pretrain"),
+        settings=settings_of("pretrain"),
+        image=image_of("torch"),
+        state=f"{CONFIG.workspace}/state/pretrain/{{variant}}",
+        folder=subpath(output.candidates, parent=True),
+    threads: 8
+    resources:
+        mem_mb=32000,
+        runtime=1440,
+        gpu=1,
+    shell:
+        "python -m stages.pretrain --pairs {input.pairs} --sentences {input.sentences} --images {input.images}"
+        " --tokenizer {input.tokenizer} --state {params.state} --candidates {output.candidates} --curve {output.curve}"
+        " --settings {params.settings:q} --image {params.image} --name {wildcards.variant}"
+        " --journal {params.folder}/journal.json 2> {log}"

@@ -1,0 +1,29 @@
+# The best candidate on validation pairs alone, exported as a checkpoint folder.
+rule select_checkpoint:
+    input:
+        candidates="<workspace>/results/pretrain/{variant}/candidates.json",
+        weights="<workspace>/results/pretrain/{variant}/candidates",
+        pairs=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/pairs.arrow",
+        sentences=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/sentences.arrow",
+        tokenizer=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/tokenizer",
+        images=f"<workspace>/results/dicom_to_arrow/{CONFIG.pretrain_on}/manifest.json",
+    output:
+        checkpoint=directory("<workspace>/results/select_checkpoint/{variant}/checkpoint"),
+        selection="<workspace>/results/select_checkpoint/{variant}/selection.json",
+    log:
+        "<workspace>/logs/select_checkpoint/{variant}.log",
+    params:
+        code=code_of("select_checkpoint"),
+        settings=settings_of("select_checkpoint"),
+        image=image_of("torch"),
+        folder=subpath(output.selection, parent=True),
+    threads: 4
+    resources:
+        mem_mb=16000,
+        runtime=60,
+        gpu=1,
+    shell:
+        "python -m stages.select_checkpoint --candidates {input.candidates} --pairs {input.pairs}"
+        " --sentences {input.sentences} --images {input.images} --tokenizer {input.tokenizer}"
+        " --checkpoint {output.checkpoint} --selection {output.selection} --settings {params.settings:q}"
+        " --image {params.image} --name {wildcards.variant} --journal {params.folder}/journal.json 2> {log}"

@@ -1,0 +1,23 @@
+# Report text -> sections -> sentences with offsets -> word pieces.
+rule split_reports:
+    input:
+        reports="<workspace>/results/index_inputs/{dataset}/reports.arrow",
+    output:
+        sentences="<workspace>/results/split_reports/{dataset}/sentences.arrow",
+        rejects="<workspace>/results/split_reports/{dataset}/rejects.arrow",
+        tokenizer=directory("<workspace>/results/split_reports/{dataset}/tokenizer"),
+    log:
+        "<workspace>/logs/split_reports/{dataset}.log",
+    params:
+        code=code_of("split_reports"),
+        settings=settings_of("split_reports"),
+        image=image_of("preprocess"),
+        root=lambda wildcards: CONFIG.root(wildcards.dataset),
+        folder=subpath(output.sentences, parent=True),
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    shell:
+        "python -m stages.split_reports --root {params.root:q} --reports {input.reports} --sentences {output.sentences}"
+        " --rejects {output.rejects} --tokenizer {output.tokenizer} --settings {params.settings:q}"
+        " --image {params.image} --name {wildcards.dataset} --journal {params.folder}/journal.json 2> {log}"

@@ -1,0 +1,41 @@
+# Everything that was measured, on one self-contained page.
+EVALUATIONS = expand("{variant}/{dataset}", variant=CONFIG.compare, dataset=CONFIG.evaluate_on)
+
+
+rule summarize:
+    input:
+        zero_shot=[f"<workspace>/results/zero_shot_classification/{place}/result.json" for place in EVALUATIONS],
+        scores=[f"<workspace>/results/zero_shot_classification/{place}/scores.arrow" for place in EVALUATIONS],
+        grounding=[f"<workspace>/results/phrase_grounding/{place}/result.json" for place in EVALUATIONS],
+        samples=[f"<workspace>/results/phrase_grounding/{place}/samples.arrow" for place in EVALUATIONS],
+        curves=[f"<workspace>/results/pretrain/{variant}/learning_curve.csv" for variant in CONFIG.compare],
+        selections=[f"<workspace>/results/select_checkpoint/{variant}/selection.json" for variant in CONFIG.compare],
+        cards=[f"<workspace>/results/label_images/{dataset}/card.json" for dataset in CONFIG.evaluate_on],
+        manifests=[f"<workspace>/results/dicom_to_arrow/{dataset}/manifest.json" for dataset in INDEX],
+        rejects=[f"<workspace>/results/dicom_to_arrow/{dataset}/rejects.arrow" for dataset in INDEX]
+        + [f"<workspace>/results/{stage}/{CONFIG.pretrain_on}/rejects.arrow"
+           for stage in ("split_reports", "pair_images_reports")],
+        audit=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/audit.json",
+        template=str(REPOSITORY / "stages/summarize/report.html.jinja"),
+    output:
+        report="<workspace>/results/summarize/report.html",
+        tables=directory("<workspace>/results/summarize/tables"),
+    log:
+        "<workspace>/logs/summarize.log",
+    params:
+        code=code_of("summarize"),
+        settings=settings_of("summarize"),
+        image=image_of("report"),
+        results=f"{CONFIG.workspace}/results",
+        pretrain_on=CONFIG.pretrain_on,
+        datasets=CONFIG.evaluate_on,
+        variants=CONFIG.compare,
+        folder=subpath(output.report, parent=True),
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    shell:
+        "python -m stages.summarize --results {params.results} --pretrain-on {params.pretrain_on}"
+        " --datasets {params.datasets} --variants {params.variants} --template {input.template}"
+        " --report {output.report} --tables {output.tables} --settings {params.settings:q} --image {params.image}"
+        " --journal {params.folder}/journal.json 2> {log}"
