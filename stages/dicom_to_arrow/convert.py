@@ -1,11 +1,9 @@
 """One shard: every file that the index gives it becomes a row of images or a row of rejects, in the index's order."""
 
 import hashlib
-import multiprocessing
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -21,6 +19,7 @@ from stages.common.arrow_tables import read_table, write_rows, write_table
 from stages.common.errors import InputError
 from stages.dicom_to_arrow.dicom_file import is_dicom, read_dicom
 from stages.dicom_to_arrow.geometry import fit_into_square
+from stages.dicom_to_arrow.isolation import map_isolated
 from stages.dicom_to_arrow.radiograph import Radiograph
 from stages.dicom_to_arrow.raster_file import is_raster, read_raster
 from stages.dicom_to_arrow.rejection import RejectionError
@@ -28,7 +27,6 @@ from stages.dicom_to_arrow.settings import DicomToArrowSettings
 from stages.dicom_to_arrow.sources import read_source
 
 _BATCH_ROWS = 64  # 64 x 256 x 256 bytes = 4 MiB in memory at a time
-_FILES_A_TASK = 4
 
 
 @dataclass(frozen=True)
@@ -84,19 +82,20 @@ def convert_shard(
 def convert_files(
     rows: list[dict[str, Any]], root: Path, settings: DicomToArrowSettings, workers: int
 ) -> Iterator[Outcome]:
-    """Outcomes in the order of `rows` (rows of FILES)."""
-    convert = partial(convert_file, root=root, settings=settings)
-    if workers == 1:
-        cv2.setNumThreads(1)
-        yield from map(convert, rows)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks of Arrow and OpenCV
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield from pool.map(convert, rows, chunksize=_FILES_A_TASK)
+    """Outcomes in the order of `rows` (rows of FILES), converted in child processes."""
+    results = map_isolated(partial(convert_file, root=root, settings=settings), rows, workers, settings.max_seconds)
+    for row, result in zip(rows, results, strict=True):
+        if result == "died":
+            yield _rejected(row, "decoder_died", "the process that decoded the file aborted or crashed")
+        elif result == "too slow":
+            yield _rejected(row, "too_slow", f"more than {settings.max_seconds:g} s (max_seconds)")
+        else:
+            yield result
 
 
 def convert_file(row: dict[str, Any], root: Path, settings: DicomToArrowSettings) -> Outcome:
     """One row of FILES to its outcome. Whatever the file holds, no exception but an interruption leaves here."""
+    cv2.setNumThreads(1)  # one core a child
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom warns of quirks such as PatientAge "62" in every RSNA file
@@ -107,6 +106,10 @@ def convert_file(row: dict[str, Any], root: Path, settings: DicomToArrowSettings
         raise
     except BaseException as error:  # panics of Rust code derive from BaseException
         reason, message = "unexpected_error", f"{type(error).__name__} in dicom_to_arrow; please report it"
+    return _rejected(row, reason, message)
+
+
+def _rejected(row: dict[str, Any], reason: str, message: str) -> Outcome:
     return Outcome(
         reject={"dataset": row["dataset"], "source_id": row["image_id"], "reason": reason, "message": message}
     )

@@ -22,7 +22,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from stages.dicom_to_arrow.codec_warnings import refusing_what_codecs_warn_of
 from stages.dicom_to_arrow.codestreams import Codestream, read_jpeg, read_jpeg2000
+from stages.dicom_to_arrow.elements import raw, text
 from stages.dicom_to_arrow.pixel_format import NATIVE, PixelFormat, check_native_size
 from stages.dicom_to_arrow.rejection import RejectionError
 
@@ -47,14 +49,13 @@ class Decoded:
 def decode(dataset: Dataset, pixel_format: PixelFormat) -> Decoded:
     """Decode the only frame. Raises RejectionError, also where a decoder panics."""
     syntax = transfer_syntax(dataset)
-    data = dataset.get("PixelData")
-    if not data:
-        raise RejectionError("no_pixel_data", "PixelData is missing or empty")
+    data = raw(dataset, "PixelData")
     try:
         if syntax in NATIVE:
             check_native_size(pixel_format, len(data))
             return _decode_with_pydicom(dataset, pixel_format, syntax, "")
-        return _decode_frame(dataset, pixel_format, syntax)
+        with refusing_what_codecs_warn_of():
+            return _decode_frame(dataset, pixel_format, syntax)
     except (RejectionError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of pylibjpeg-rle is no Exception; and messages may quote the file
@@ -66,9 +67,9 @@ def transfer_syntax(dataset: Dataset) -> UID:
 
     A file without File Meta Information has native pixel data, in the encoding that its elements were read with.
     """
-    data = dataset.get("PixelData") or b""
+    data = raw(dataset, "PixelData")
     encapsulated = data[:4] == _FRAGMENT and dataset["PixelData"].is_undefined_length
-    syntax = UID(dataset.file_meta.get("TransferSyntaxUID") or "")
+    syntax = UID(text(dataset.file_meta, "TransferSyntaxUID"))
     if not syntax and not encapsulated:
         implicit, little_endian = dataset.original_encoding
         syntax = NATIVE[0] if implicit else NATIVE[1] if little_endian else NATIVE[2]
@@ -98,8 +99,8 @@ def _decode_frame(dataset: Dataset, pixel_format: PixelFormat, syntax: UID) -> D
 
 def _single_frame(dataset: Dataset, syntax: UID) -> bytes:
     """The compressed bytes of the only frame; several frames under NumberOfFrames 1 are refused."""
-    data = dataset.PixelData
-    frames = max(len(parse_basic_offsets(data)), len(dataset.get("ExtendedOffsetTable") or b"") // 8)
+    data = raw(dataset, "PixelData")
+    frames = max(len(parse_basic_offsets(data)), len(raw(dataset, "ExtendedOffsetTable")) // 8)
     if syntax == RLELossless:  # A.4.2: a frame is one fragment; the first item is the offset table
         frames = max(frames, sum(1 for _ in generate_fragments(data)) - 1)
     if frames > 1:

@@ -13,7 +13,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from stages.dicom_to_arrow.colour import luma
 from stages.dicom_to_arrow.decoding import Decoded, decode, transfer_syntax
 from stages.dicom_to_arrow.display import WHITE, Display, LookupTable, Rescale, Window, is_inverted, to_grey
-from stages.dicom_to_arrow.elements import items, numbers, text
+from stages.dicom_to_arrow.elements import items, numbers, raw, text
 from stages.dicom_to_arrow.pixel_format import GREY, PixelFormat, padding_mask, read_pixel_format, stored_values
 from stages.dicom_to_arrow.radiograph import Radiograph
 from stages.dicom_to_arrow.rejection import RejectionError
@@ -21,6 +21,7 @@ from stages.dicom_to_arrow.selection import check_body_part, check_modality, che
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 
 _META_START = 132  # preamble and "DICM"
+_META_SEARCHED = 65536  # bytes; the File Meta Information has a few hundred
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")  # mm; row spacing first (10.7.1.3)
 
 
@@ -36,7 +37,7 @@ def read_dicom(data: bytes, index_view: str | None, settings: DicomToArrowSettin
     view = view_of(index_view, dataset)
     check_view(view, settings)
     check_body_part(dataset, settings)
-    if not dataset.get("PixelData"):
+    if not raw(dataset, "PixelData"):
         raise RejectionError("no_pixel_data", "PixelData is missing or empty")
     pixel_format = read_pixel_format(dataset, settings.max_pixels)
     decoded = decode(dataset, pixel_format)
@@ -60,7 +61,7 @@ def _parse(data: bytes, max_bytes: int) -> Dataset:
 
 def _check_inflated_size(data: bytes, max_bytes: int) -> None:
     """A deflated data set (PS3.5 A.5) is inflated up to the limit first: a few kilobytes can hold gigabytes."""
-    if DeflatedExplicitVRLittleEndian.encode() + b"\0" not in data[: _META_START + 2048]:
+    if DeflatedExplicitVRLittleEndian.encode() not in data[:_META_SEARCHED]:
         return
     tag, length = struct.unpack_from("<8sI", data, _META_START)
     if tag != b"\x02\0\0\0UL\x04\0":
@@ -107,9 +108,10 @@ def _lookup_table(item: Dataset, dataset: Dataset, signed: bool) -> LookupTable:
     if len(descriptor) != 3 or not 8 <= descriptor[2] <= 16:
         raise RejectionError("lookup_table_invalid", "LUTDescriptor is not (entries, first, 8 to 16 bits)")
     count, first, bits = descriptor[0] % 65536 or 65536, descriptor[1], descriptor[2]
-    data = item.get("LUTData")
     order = "<" if transfer_syntax(dataset).is_little_endian else ">"
-    if not isinstance(data, bytes):  # US, and SS where a reader took the VR for it
+    if isinstance(item.get("LUTData"), bytes):  # OW
+        data = raw(item, "LUTData")
+    else:  # US, and SS where a reader took the VR for it
         data = (np.array(numbers(item, "LUTData"), dtype=np.int64) & 0xFFFF).astype(f"{order}u2").tobytes()
     if len(data) == 2 * count:
         entries = np.frombuffer(data, dtype=f"{order}u2").astype(np.uint16)
@@ -131,7 +133,10 @@ def _grey_of_colours(
     """Luma (BT.601) of a colour image, 0 to 255: the Y of YBR, the weighted sum of RGB and of a palette's colours."""
     words, bits = decoded.words, pixel_format.bits_stored
     if pixel_format.photometric == "PALETTE COLOR":
-        words = apply_color_lut(words, dataset)
+        try:
+            words = apply_color_lut(words, dataset)
+        except Exception as error:  # a palette can be wrong in many ways, and messages may quote it
+            raise RejectionError("lookup_table_invalid", f"{type(error).__name__} in the palette") from None
         bits = 8 * words.dtype.itemsize
     if words.dtype.itemsize > 2 or words.dtype.kind != "u":
         raise RejectionError("bits_inconsistent", f"colour of {8 * words.dtype.itemsize} bits or signed")

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32, Float64, Integer, UInt16
 from stages.dicom_to_arrow.rejection import RejectionError
 
 WHITE = 255.0
+_BLOCK_ROWS = 128  # small enough for the processor's cache
 _TABLE_LIMIT = 2**17  # entries; beyond (32-bit values) the chain runs on the pixels themselves
 
 
@@ -120,11 +121,12 @@ def to_grey(
 
     Raises RejectionError (constant_image) where the pixels that are no padding have one value or one grey level.
     """
-    used = stored if padding is None else stored[~padding]
-    low, high = (int(used.min()), int(used.max())) if used.size else (0, 0)
+    low, high = used_range(stored, padding)
     if low == high:
         raise RejectionError("constant_image", "every pixel that is no padding has the same value")
-    present = _values_that_matter(used, low, high, display)
+    present = np.array([low, high])  # the extremes tell all where the chain is monotone; a table may go up and down
+    if isinstance(display.modality, LookupTable) or isinstance(display.voi, LookupTable):
+        present = np.unique(stored if padding is None else stored[~padding])
     voi = display.voi or _full_range(modality_values(present, display.modality))
 
     def grey_of(values: Integer[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
@@ -134,26 +136,29 @@ def to_grey(
     if np.ptp(grey_of(present)) == 0:
         raise RejectionError("constant_image", f"one grey level everywhere after the {display.window}")
     first = min(low, 0)
-    if high - first < _TABLE_LIMIT:
-        table = grey_of(np.arange(first, high + 1))
-        places = stored if first == 0 else stored.astype(np.int32) - first
-        grey = np.take(table, places, mode="clip")  # clips only padding, which may lie outside low to high
-    else:
-        grey = np.empty(stored.shape, dtype=np.float32)
-        for block, out in zip(np.array_split(stored, 64), np.array_split(grey, 64), strict=True):
+    table = grey_of(np.arange(first, high + 1)) if high - first < _TABLE_LIMIT else None
+    grey = np.empty(stored.shape, dtype=np.float32)
+    for start in range(0, len(stored), _BLOCK_ROWS):
+        block, out = stored[start : start + _BLOCK_ROWS], grey[start : start + _BLOCK_ROWS]
+        if table is None:
             out[...] = grey_of(block)
+        else:  # "clip" meets padding alone, which may lie outside low to high
+            np.take(table, block.astype(np.int64) - first if first else block, mode="clip", out=out)
     if padding is not None:
         grey[padding] = 0
     return grey
 
 
-def _values_that_matter(
-    used: Integer[np.ndarray, "..."], low: int, high: int, display: Display
-) -> Integer[np.ndarray, "values"]:
-    """The extremes where the chain is monotone; all values that occur where a lookup table may go up and down."""
-    if isinstance(display.modality, LookupTable) or isinstance(display.voi, LookupTable):
-        return np.unique(used)
-    return np.array([low, high], dtype=np.int64)
+def used_range(
+    values: Integer[np.ndarray, "rows columns"], padding: Bool[np.ndarray, "rows columns"] | None
+) -> tuple[int, int]:
+    """Smallest and largest value of the pixels that are no padding; (0, 0) where all are."""
+    if padding is None:
+        return int(values.min()), int(values.max())
+    if padding.all():
+        return 0, 0
+    limits, used = np.iinfo(values.dtype), ~padding
+    return int(values.min(where=used, initial=limits.max)), int(values.max(where=used, initial=limits.min))
 
 
 def _full_range(values: Float64[np.ndarray, "values"]) -> Window:

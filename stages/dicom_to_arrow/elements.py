@@ -42,6 +42,14 @@ def numbers(dataset: Dataset, keyword: str) -> list[float]:
     return values
 
 
+def raw(dataset: Dataset, keyword: str) -> bytes:
+    """The bytes of an element of binary VR; b"" where it is absent or empty."""
+    values = _values(dataset, keyword)
+    if len(values) > 1 or not all(isinstance(value, bytes) for value in values):
+        raise RejectionError("invalid_element", f"{keyword} holds no bytes")
+    return values[0] if values else b""
+
+
 def items(dataset: Dataset, keyword: str) -> list[Dataset]:
     """Items of a sequence; an empty list where it is absent or empty."""
     return [item for item in _values(dataset, keyword) if isinstance(item, Dataset)]
@@ -52,6 +60,6 @@ def _values(dataset: Dataset, keyword: str) -> list[Any]:
         value = dataset.get(keyword)
     except Exception:  # pydicom converts at access, and its messages quote the value
         raise RejectionError("invalid_element", f"{keyword} cannot be parsed") from None
-    if value is None or (isinstance(value, str | bytes) and not value.strip()):
+    if value is None or (isinstance(value, str) and not value.strip()) or value == b"":
         return []
     return list(value) if isinstance(value, MultiValue | Sequence | list) else [value]

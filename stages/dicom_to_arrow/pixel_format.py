@@ -13,6 +13,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from stages.dicom_to_arrow.display import used_range
 from stages.dicom_to_arrow.elements import integer, required_integer, text
 from stages.dicom_to_arrow.rejection import RejectionError
 
@@ -108,7 +109,7 @@ def stored_values(
             "bits_inconsistent", f"bits below BitsStored {stored}, HighBit {pixel_format.high_bit} are set"
         )
     values = words >> shift if shift else words
-    low, high = _extremes(values, padding_mask(values, pixel_format))
+    low, high = used_range(values, padding_mask(values, pixel_format))
     half = 2 ** (stored - 1)
     if not pixel_format.signed:
         if high >= 2 * half or low < 0:
@@ -136,13 +137,6 @@ def _sign_extended(values: Integer[np.ndarray, "rows columns"], bits: int) -> In
     """Numbers of `bits` bits in two's complement, whatever the bits above them are."""
     unused = 8 * values.dtype.itemsize - bits
     return (values << unused) >> unused
-
-
-def _extremes(
-    values: Integer[np.ndarray, "rows columns"], padding: Bool[np.ndarray, "rows columns"] | None
-) -> tuple[int, int]:
-    used = values if padding is None else values[~padding]
-    return (int(used.min()), int(used.max())) if used.size else (0, 0)
 
 
 def _padding_range(dataset: Dataset, pixel_format: PixelFormat) -> tuple[int, int] | None:

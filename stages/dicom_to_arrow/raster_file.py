@@ -4,11 +4,16 @@
 MIMIC-CXR-JPG's pixels were histogram-equalised by its makers; the data set's name in each row says so.
 """
 
+import struct
+import zlib
 from io import BytesIO
 
+import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Integer, UInt8
+from PIL import Image, ImageOps
 
+from stages.dicom_to_arrow.codec_warnings import refusing_what_codecs_warn_of
 from stages.dicom_to_arrow.codestreams import read_jpeg
 from stages.dicom_to_arrow.colour import luma
 from stages.dicom_to_arrow.display import Display, Rescale, to_grey
@@ -30,35 +35,58 @@ def read_raster(data: bytes, index_view: str | None, settings: DicomToArrowSetti
     """The image of a JPEG or PNG file, upright by its EXIF orientation. Raises RejectionError."""
     view = view_of(index_view, None)
     check_view(view, settings)
-    if data.startswith(_JPEG) and not read_jpeg(data).complete:
-        raise RejectionError("truncated_frame", "the JPEG ends before its end marker")
-    try:
-        return _read(data, view, settings.max_pixels)
-    except Image.DecompressionBombError:
-        raise RejectionError("too_large", f"max_pixels is {settings.max_pixels}") from None
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:  # what Pillow raises on damage
-        raise RejectionError("decode_failed", f"{type(error).__name__} while decoding JPEG or PNG") from None
-
-
-def _read(data: bytes, view: str | None, max_pixels: int) -> Radiograph:
-    with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
-        if image.width * image.height > max_pixels:
-            raise RejectionError("too_large", f"{image.height} x {image.width} pixels, max_pixels is {max_pixels}")
-        if getattr(image, "n_frames", 1) > 1:
-            raise RejectionError("multi_frame", f"{image.n_frames} frames")
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-    if upright.mode in _GREY_16:
-        stored = np.asarray(upright).astype(np.int32)
-        display = Display(Rescale(), None, inverted=False)
-        return Radiograph(to_grey(stored, None, display), view, "MONOCHROME2", display.window, None, None)
-    if upright.mode in _GREY_8:
-        grey, photometric = np.asarray(upright.convert("L")).astype(np.float32), "MONOCHROME2"
+    pixels = _jpeg_pixels(data, settings) if data.startswith(_JPEG) else _png_pixels(data, settings)
+    window = "none"
+    if pixels.ndim == 3:
+        grey, photometric = luma(pixels), "RGB"
     else:
-        grey, photometric = luma(np.asarray(_opaque(upright))), "RGB"
+        grey, photometric = pixels.astype(np.float32), "MONOCHROME2"
     if np.ptp(grey) == 0:
         raise RejectionError("constant_image", "every pixel has the same value")
-    return Radiograph(grey, view, photometric, "none", None, None)
+    if pixels.dtype != np.uint8:
+        display = Display(Rescale(), None, inverted=False)
+        grey, window = to_grey(pixels, None, display), display.window
+    return Radiograph(grey, view, photometric, window, None, None)
+
+
+def _check_pixels(rows: int, columns: int, frames: int, settings: DicomToArrowSettings) -> None:
+    if rows * columns > settings.max_pixels:
+        raise RejectionError("too_large", f"{rows} x {columns} pixels, max_pixels is {settings.max_pixels}")
+    if frames > 1:
+        raise RejectionError("multi_frame", f"{frames} images in one file")
+
+
+def _jpeg_pixels(
+    data: bytes, settings: DicomToArrowSettings
+) -> UInt8[np.ndarray, "rows columns"] | UInt8[np.ndarray, "rows columns 3"]:
+    """Grey or RGB. OpenCV, because it lets libjpeg's warnings of damage be heard, as Pillow does not."""
+    header = read_jpeg(data)
+    if not header.complete:
+        raise RejectionError("truncated_frame", "the JPEG ends before its end marker")
+    _check_pixels(header.rows, header.columns, header.images, settings)
+    with refusing_what_codecs_warn_of():
+        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_ANYCOLOR)  # turned by EXIF
+    if pixels is None:
+        raise RejectionError("decode_failed", "the JPEG cannot be decoded")
+    return pixels[..., ::-1] if pixels.ndim == 3 else pixels  # blue, green, red -> red, green, blue
+
+
+def _png_pixels(
+    data: bytes, settings: DicomToArrowSettings
+) -> Integer[np.ndarray, "rows columns"] | UInt8[np.ndarray, "rows columns 3"]:
+    """Grey of 8 bits or 16 (as int32), or RGB. Pillow, because it checks the checksum of every chunk."""
+    try:
+        with Image.open(BytesIO(data), formats=("PNG",)) as image:
+            _check_pixels(image.height, image.width, image.n_frames, settings)
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+    except Image.DecompressionBombError:
+        raise RejectionError("too_large", f"max_pixels is {settings.max_pixels}") from None
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error) as error:  # what Pillow raises on damage
+        raise RejectionError("decode_failed", f"{type(error).__name__} while decoding PNG") from None
+    if upright.mode in _GREY_16:
+        return np.asarray(upright).astype(np.int32)
+    return np.asarray(upright.convert("L") if upright.mode in _GREY_8 else _opaque(upright))
 
 
 def _opaque(image: Image.Image) -> Image.Image:

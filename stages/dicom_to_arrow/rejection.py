@@ -24,7 +24,9 @@ REASONS = {
     "bits_inconsistent": "BitsAllocated, BitsStored, HighBit and the values contradict each other",
     "codestream_mismatch": "the compressed image has another size than Rows x Columns x SamplesPerPixel",
     "truncated_frame": "the compressed image has no end marker",
-    "decode_failed": "the decoder gave up",
+    "decode_failed": "the decoder gave up, or warns of damage",
+    "decoder_died": "the process that decoded the file aborted or crashed",
+    "too_slow": "decoding took longer than the settings allow",
     # from values to grey
     "rescale_slope_zero": "RescaleSlope is 0",
     "lookup_table_invalid": "a modality or VOI lookup table contradicts its descriptor",

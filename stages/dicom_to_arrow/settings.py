@@ -28,3 +28,4 @@ class DicomToArrowSettings(Settings):
     max_file_bytes: int = Field(
         512 * 2**20, ge=1, description="bytes of a file, and of its data set once inflated (deflated transfer syntax)"
     )
+    max_seconds: float = Field(30.0, gt=0, description="s for one file; a full JPEG 2000 plate takes about 1.5 s")

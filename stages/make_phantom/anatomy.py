@@ -169,7 +169,8 @@ def heart_outline(anatomy: Anatomy) -> Points:
     y += anatomy.dome_left - 0.72 * anatomy.heart_height
     base = y.min() - 0.14  # the great vessels leave upwards: the silhouette tapers to the mediastinum
     taper = np.array([[-0.95 * anatomy.mediastinum, base], [1.05 * anatomy.mediastinum, base]])
-    points = np.concatenate([np.stack([x, y], axis=1), taper]) + [anatomy.midline, 0.0]
+    points = np.concatenate([np.stack([x, y], axis=1), taper])
+    points[:, 0] += anatomy.midline
     return cv2.convexHull(points.astype(np.float32))[:, 0].astype(float)
 
 

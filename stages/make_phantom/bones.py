@@ -3,11 +3,9 @@
 from itertools import product
 
 import numpy as np
-from jaxtyping import Float
 
 from stages.make_phantom.anatomy import SIDES, SIGN, Anatomy, Points, Side, lateral_edge, on_side
-
-Paths = Float[np.ndarray, "branch point 2"]
+from stages.make_phantom.canvas import Paths
 
 
 def _band(side: Side, a: np.ndarray, y: np.ndarray, thickness: float) -> Points:
@@ -79,7 +77,7 @@ def airways(anatomy: Anatomy) -> list[Points]:
     return [trachea, right, left]
 
 
-def breasts(anatomy: Anatomy, rng: np.random.Generator) -> list[Points]:
+def breasts(rng: np.random.Generator) -> list[Points]:
     """Soft shadows over the lower lungs."""
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     size, low = rng.uniform(0.34, 0.48), rng.uniform(0.10, 0.30)
@@ -96,10 +94,10 @@ VESSEL_WIDTHS = (0.032, 0.022, 0.014, 0.010)
 VESSEL_DENSITIES = (0.13, 0.10, 0.075, 0.055)
 
 
-def vessel_tree(anatomy: Anatomy) -> list[list[Points]]:
+def vessel_tree(anatomy: Anatomy) -> list[Paths]:
     """Lung vessels by generation: they leave the hila, fork three times and thin out towards the pleura."""
     rng = np.random.default_rng(anatomy.seed)
-    generations: list[list[Points]] = [[] for _ in VESSEL_WIDTHS]
+    generations: list[list[Paths]] = [[] for _ in VESSEL_WIDTHS]
     for side in SIDES:
         a, y = hilum(anatomy, side)
         count = 10
@@ -108,12 +106,12 @@ def vessel_tree(anatomy: Anatomy) -> list[list[Points]]:
         start = np.array([a, y]) + rng.normal(0, 0.02, (count, 2))
         for rank in range(len(VESSEL_WIDTHS)):
             paths, heading_end = _grow(rng, start, heading, length)
-            generations[rank] += list(paths * [SIGN[side], 1.0])
+            generations[rank].append(paths * [SIGN[side], 1.0])
             start = np.concatenate([paths[:, -1], paths[:, rng.integers(2, 4)]])
             fork = np.deg2rad(rng.uniform(12, 38, len(heading)))
             heading = np.concatenate([heading_end + fork, heading_end - fork])
             length = np.tile(length, 2) * rng.uniform(0.55, 0.85, 2 * len(length))
-    return generations
+    return [np.concatenate(paths) for paths in generations]
 
 
 def _grow(

@@ -10,13 +10,14 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int32
 
 cv2.setNumThreads(1)  # the pool of processes is the parallelism
 
 _FRACTION_BITS = 4  # cv2 draws at 1/16 pixel
 
 Points = Float[np.ndarray, "n 2"]
+Paths = Float[np.ndarray, "line n 2"]
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,11 @@ class Canvas:
     columns: int
     matrix: Float[np.ndarray, "2 3"]
 
-    @property
+    @cached_property
     def unit(self) -> float:
         """Pixels of one thorax unit."""
-        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+        (a, b), (c, d) = self.matrix[:, :2].tolist()
+        return abs(a * d - b * c) ** 0.5
 
     def fill(self, polygons: Iterable[Points], blur: float = 0.0) -> Float32[np.ndarray, "rows columns"]:
         """1 inside the polygons (their union), 0 outside; `blur` is the standard deviation of the edge in units."""
@@ -39,12 +41,19 @@ class Canvas:
             cv2.fillPoly(layer, [self._fixed_point(polygon)], 255, cv2.LINE_AA, _FRACTION_BITS)
         return self._finish(layer, blur)
 
-    def stroke(self, lines: Sequence[Points], width: float, blur: float = 0.0) -> Float32[np.ndarray, "rows columns"]:
+    def stroke(
+        self, lines: Sequence[Points] | Paths, width: float, blur: float = 0.0
+    ) -> Float32[np.ndarray, "rows columns"]:
         """1 on lines of `width` units, 0 elsewhere; a line thinner than a pixel is fainter."""
         layer = np.zeros((self.rows, self.columns), np.uint8)
         pixels = width * self.unit
-        paths = [self._fixed_point(line) for line in lines]
-        cv2.polylines(layer, paths, False, int(255 * min(1.0, pixels)), max(1, round(pixels)), cv2.LINE_AA, _FRACTION_BITS)
+        if isinstance(lines, np.ndarray):  # many lines of equally many points: placed at once
+            paths = list(self._fixed_point(lines))
+        else:
+            paths = [self._fixed_point(line) for line in lines]
+        cv2.polylines(
+            layer, paths, False, int(255 * min(1.0, pixels)), max(1, round(pixels)), cv2.LINE_AA, _FRACTION_BITS
+        )
         return self._finish(layer, blur)
 
     @cached_property
@@ -57,7 +66,7 @@ class Canvas:
         (a, b), (c, d) = inverse.astype(np.float32)
         return a * column + b * row, c * column + d * row
 
-    def _fixed_point(self, points: Points) -> np.ndarray:
+    def _fixed_point(self, points: Float[np.ndarray, "*n 2"]) -> Int32[np.ndarray, "*n 2"]:
         pixels = points @ self.matrix[:, :2].T + self.matrix[:, 2]
         return np.round(pixels * 2**_FRACTION_BITS).astype(np.int32)
 

@@ -51,7 +51,7 @@ def soft_tissue(anatomy: Anatomy, canvas: Canvas, lung: Layer, heart: Layer, med
     density = blend(density, LUNG, lung)
     density += lung * (0.05 * np.clip(y - 0.1, 0, 1) + 0.02 * np.clip(-y - 0.5, 0, 1))  # thicker wall below
     if anatomy.female:
-        density += np.float32(rng.uniform(0.03, 0.08)) * canvas.fill(breasts(anatomy, rng), blur=0.02)
+        density += np.float32(rng.uniform(0.03, 0.08)) * canvas.fill(breasts(rng), blur=0.02)
     neck = np.clip((y - anatomy.apex + 0.5) / 0.8, 0.35, 1)  # thinner above the chest
     density = blend(density, MEDIASTINUM, mediastinum * body * neck)
     density = blend(density, HEART, heart * np.float32(0.94))
@@ -74,8 +74,9 @@ def lung_markings(anatomy: Anatomy, canvas: Canvas, exposure: Exposure) -> Layer
 def bones(anatomy: Anatomy, canvas: Canvas, exposure: Exposure) -> Layer:
     """Spine, ribs and clavicles; in AP views the shoulder blades lie over the lungs."""
     _, y = canvas.coordinates
-    layer = 0.060 * canvas.fill(posterior_ribs(anatomy), blur=0.008)
-    layer += 0.045 * canvas.stroke(posterior_ribs(anatomy), 0.010)  # cortex
+    ribs = posterior_ribs(anatomy)
+    layer = 0.060 * canvas.fill(ribs, blur=0.008)
+    layer += 0.045 * canvas.stroke(ribs, 0.010)  # cortex
     layer += 0.035 * canvas.fill(anterior_ribs(anatomy), blur=0.014)
     layer *= np.clip((anatomy.dome_left + 0.35 - y) / 0.5, 0.3, 1)  # lost in the abdomen
     layer += 0.110 * canvas.fill(clavicles(anatomy), blur=0.008)
@@ -105,7 +106,17 @@ def expose(density: Layer, canvas: Canvas, exposure: Exposure) -> Layer:
 # Strokes of the letters in a cell of 1 x 1, y downwards.
 _LETTERS = {
     "L": [(0.0, 0.0), (0.0, 1.0), (0.6, 1.0)],
-    "R": [(0.0, 1.0), (0.0, 0.0), (0.45, 0.0), (0.6, 0.12), (0.6, 0.38), (0.45, 0.5), (0.0, 0.5), (0.3, 0.5), (0.6, 1.0)],
+    "R": [
+        (0.0, 1.0),
+        (0.0, 0.0),
+        (0.45, 0.0),
+        (0.6, 0.12),
+        (0.6, 0.38),
+        (0.45, 0.5),
+        (0.0, 0.5),
+        (0.3, 0.5),
+        (0.6, 1.0),
+    ],
 }
 
 

@@ -91,7 +91,9 @@ def _pacemaker(rng: np.random.Generator, anatomy: Anatomy) -> Device:
     cava = (anatomy.midline - 0.14, anatomy.carina + 0.1)
     heart = anatomy.dome_left
     atrium = smooth([*vein, cava, (anatomy.midline - 0.20, heart - 0.35), (anatomy.midline - 0.12, heart - 0.42)], 60)
-    ventricle = smooth([*vein, cava, (anatomy.midline - 0.14, heart - 0.25), (anatomy.midline + 0.36, heart - 0.06)], 60)
+    ventricle = smooth(
+        [*vein, cava, (anatomy.midline - 0.14, heart - 0.25), (anatomy.midline + 0.36, heart - 0.06)], 60
+    )
     leads = (atrium, ventricle) if rng.random() < 0.7 else (ventricle,)
     return Device("pacemaker", side, leads, (can,), 0.018, 0.28, None)
 
@@ -102,7 +104,9 @@ def _chest_tube(rng: np.random.Generator, anatomy: Anatomy) -> Device:
     sign, low = SIGN[side], rng.uniform(0.05, 0.35)
     wall = float(lateral_edge(anatomy, np.array([0.7]))[0])
     tip = (rng.uniform(0.38, 0.55) * sign, anatomy.apex + rng.uniform(0.14, 0.40))
-    path = smooth([(1.3 * sign, low + 0.22), ((wall + 0.05) * sign, low + 0.05), ((wall - 0.14) * sign, low - 0.25), tip])
+    path = smooth(
+        [(1.3 * sign, low + 0.22), ((wall + 0.05) * sign, low + 0.05), ((wall - 0.14) * sign, low - 0.25), tip]
+    )
     return Device("chest_tube", side, (path,), (), 0.034, 0.17, None)
 
 

@@ -15,7 +15,9 @@ def draw_lateral(anatomy: Anatomy, canvas: Canvas, exposure: Exposure) -> Float3
     body = canvas.fill([_polygon([(-0.55, -1.5), (-0.85, -0.6), (-0.98, 0.3), (-0.95, 2.5)], 0.95)], blur=0.02)
     lungs = canvas.fill([_lungs(top, base)], blur=0.015)
     heart = canvas.fill([_ellipse(-0.30, base - 0.30, 0.38, 0.40, -0.5)], blur=0.03)
-    spine = canvas.fill([_ellipse(0.62 + 0.05 * np.sin(k), top + 0.17 * k, 0.11, 0.07, 0.1) for k in range(14)], blur=0.01)
+    spine = canvas.fill(
+        [_ellipse(0.62 + 0.05 * np.sin(k), top + 0.17 * k, 0.11, 0.07, 0.1) for k in range(14)], blur=0.01
+    )
     _, y = canvas.coordinates
     density = blend(body * np.float32(0.62), 0.82, body * np.clip(2 * (y - base), 0, 1))
     density = blend(density, 0.22, lungs)

@@ -1,7 +1,7 @@
 """The wordings of reports. Every noun that is negated also occurs affirmed, with and without a place.
 
 Braces are filled by prose.py: {noun} and {a_noun} (with its article), {nouns} (plural), {place}, {places} (several),
-{side}, {size} (may be empty), {degree}, {cm}, {tip}. Sentences start in lower case where a filled word may lead.
+{adjective} (a place before its noun), {side}, {size} (may be empty), {degree}, {cm}.
 """
 
 from stages.make_phantom.anatomy import Side, Zone
@@ -12,7 +12,7 @@ PLACES: dict[tuple[Side, Zone], tuple[str, ...]] = {
     ("right", "mid"): ("right mid lung", "right middle lobe", "right mid lung zone", "right mid lung field"),
     ("right", "lower"): ("right lower lobe", "right lung base", "right lower lung", "right lower lung zone"),
     ("left", "upper"): ("left upper lobe", "left upper lung", "left upper lung zone", "left lung apex"),
-    ("left", "mid"): ("left mid lung", "lingula of the left lung", "left mid lung zone", "left mid lung field"),
+    ("left", "mid"): ("left mid lung", "lingula", "left mid lung zone", "left mid lung field"),
     ("left", "lower"): ("left lower lobe", "left lung base", "left lower lung", "left lower lung zone"),
 }
 ADJECTIVES: dict[tuple[Side, Zone], tuple[str, ...]] = {
@@ -26,12 +26,12 @@ ADJECTIVES: dict[tuple[Side, Zone], tuple[str, ...]] = {
 
 # Singular, plural. The first words are those that negations use as well.
 OPACITY_NOUNS = (
-    ("focal consolidation", "focal consolidations"),
+    ("focal consolidation", "areas of consolidation"),
     ("consolidation", "consolidations"),
     ("airspace opacity", "airspace opacities"),
-    ("focal opacity", "focal opacities"),
+    ("focal opacity", "opacities"),
     ("opacity", "opacities"),
-    ("patchy opacity", "patchy opacities"),
+    ("patchy opacity", "patchy areas of opacity"),
     ("hazy opacity", "hazy opacities"),
     ("parenchymal opacity", "parenchymal opacities"),
     ("airspace disease", "areas of airspace disease"),
@@ -77,7 +77,7 @@ OPACITY_UNPLACED_MULTIPLE = (
     "Multifocal {nouns}.",
     "Multifocal {nouns} are present, concerning for multifocal pneumonia.",
     "Findings suggesting multifocal pneumonia.",
-    "Patchy {nouns} are seen in the lungs.",
+    "{nouns} are seen in the lungs.",
 )
 OPACITY_BILATERAL = ("Bilateral {nouns}.", "There are bilateral {nouns}.", "Bilateral {nouns}, likely pneumonia.")
 OPACITY_SIDED = ("{side} lung {noun}.", "There is {a_noun} in the {side} lung.", "{side}-sided pneumonia is suspected.")
@@ -212,9 +212,16 @@ DEVICES_GENERAL = (
     "Lines and tubes are in standard position.",
 )
 
-# Absent findings. Weights: the first are the boilerplate that recurs verbatim across patients.
+# Absent findings. prose.py takes earlier ones more often: the boilerplate that recurs verbatim across patients.
 NEGATED_NOUNS: dict[str, tuple[str, ...]] = {
-    "lung_opacity": ("focal consolidation", "consolidation", "airspace opacity", "focal opacity", "infiltrate", "pneumonia"),
+    "lung_opacity": (
+        "focal consolidation",
+        "consolidation",
+        "airspace opacity",
+        "focal opacity",
+        "infiltrate",
+        "pneumonia",
+    ),
     "pleural_effusion": ("pleural effusion", "effusion", "pleural effusion"),
     "pneumothorax": ("pneumothorax",),
 }
@@ -266,7 +273,6 @@ NOTHING_ACUTE = (
     "No acute cardiopulmonary abnormality.",
     "No acute intrathoracic process.",
     "No evidence of acute cardiopulmonary disease.",
-    "Normal chest radiograph.",
 )
 
 # Sentences on what the phantom does not vary.
@@ -281,7 +287,6 @@ OTHER = (
     "The trachea is midline.",
 )
 LOW_VOLUMES = ("Low lung volumes.", "Lung volumes are low.", "There are low lung volumes.")
-COMPARED = ("Compared to the prior study of ___, there is little change.", "In comparison with study of ___, ")
 DISCUSSED = (
     "Findings were discussed with Dr. ___ by telephone at 3:15 p.m. on ___.",
     "These findings were communicated to Dr. ___ at 10:40 a.m.",
@@ -296,4 +301,10 @@ SYMPTOMS = (
     "fall",
     "altered mental status",
 )
-QUESTIONS = ("eval for pneumonia", "? pneumothorax", "assess for effusion", "please evaluate for acute process", "r/o infiltrate")
+QUESTIONS = (
+    "eval for pneumonia",
+    "? pneumothorax",
+    "assess for effusion",
+    "please evaluate for acute process",
+    "r/o infiltrate",
+)

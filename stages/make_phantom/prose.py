@@ -56,7 +56,9 @@ def write_report(rng: np.random.Generator, facts: Facts) -> str:
     for header, body in parts:
         paragraphs = [textwrap.fill(line, 78, initial_indent=" ", subsequent_indent=" ") for line in body.split("\n")]
         joined = "\n".join(paragraphs)
-        text += f" {header}: {joined}\n\n" if header not in ("FINDINGS", "IMPRESSION") else f" {header}: \n\n{joined}\n\n"
+        text += (
+            f" {header}: {joined}\n\n" if header not in ("FINDINGS", "IMPRESSION") else f" {header}: \n\n{joined}\n\n"
+        )
     return text
 
 
@@ -255,7 +257,7 @@ def _size(rng: np.random.Generator, size: str) -> str:
 
 
 def _joined(items: list[str], word: str) -> str:
-    """"a", "a or b", "a, b or c"."""
+    """ "a", "a or b", "a, b or c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}"
 
 

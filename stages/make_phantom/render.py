@@ -144,4 +144,6 @@ def _patches(seed: int, u: Layer, v: Layer) -> Layer:
     knots = np.random.default_rng(seed).random((10, 10), dtype=np.float32)
     smooth = cv2.GaussianBlur(knots, (0, 0), 0.9)
     smooth = (smooth - smooth.min()) / (smooth.max() - smooth.min())
-    return 0.3 + 1.3 * cv2.remap(smooth, 4.5 + 4.4 * u, 4.5 + 4.4 * v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return 0.3 + 1.3 * cv2.remap(
+        smooth, 4.5 + 4.4 * u, 4.5 + 4.4 * v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )

@@ -1,6 +1,6 @@
 """What a phantom is made of: how many patients, what they have, and how hard it is to see."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -20,7 +20,7 @@ Dataset = Literal["mimic_cxr", "rsna", "siim"]
 DATASETS: tuple[Dataset, ...] = ("mimic_cxr", "rsna", "siim")
 
 
-def _share(meaning: str, default: float = ...) -> float:  # type: ignore[assignment]
+def _share(meaning: str, default: Any = ...) -> Any:
     return Field(default, ge=0, le=1, description=f"share of {meaning}, 0 to 1")
 
 
@@ -35,8 +35,10 @@ class Prevalence(Settings):
     support_device: float = _share("studies")
 
 
-def _contrast() -> float:
-    return Field(1.0, ge=0, le=3, description="multiplier of how far the finding stands out; 0 invisible, 1 as designed")
+def _contrast() -> Any:
+    return Field(
+        1.0, ge=0, le=3, description="multiplier of how far the finding stands out; 0 invisible, 1 as designed"
+    )
 
 
 class Contrast(Settings):
@@ -50,7 +52,7 @@ class Contrast(Settings):
     support_device: float = _contrast()
 
 
-def _prevalence(*shares: float) -> Prevalence:
+def _prevalence(*shares: float) -> Any:
     return Field(
         Prevalence(**dict(zip(FINDINGS, shares, strict=True))), description="share of studies with each finding"
     )

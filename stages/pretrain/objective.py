@@ -104,7 +104,7 @@ class Objective(nn.Module):
         diagnostics |= {
             "loss/local": loss,
             "temperature/local": 1 / scale,
-            "transport/iterations": matched.iterations,
+            "transport/iterations": float(matched.iterations),
             "transport/marginal_error": matched.error,
             "transport/plan_entropy": matched.entropy,
             "transport/gain_over_mean_cosine": matched.gain,

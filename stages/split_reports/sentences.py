@@ -24,26 +24,27 @@ _CANDIDATE = re.compile(
     [.?!…)\r\n]
     (?:
         (?<=[a-zA-Z]{{4}}\.) (?i:{_LONG_ABBREVIATIONS}) (?=\s+[A-Z]|\s*\Z)      # plain: most ends of sentences
-      | (?<=[.?!…]) (?P<stop> [.?!…]*[{_CLOSING}]* ) (?= (?P<gap>\s*) [{_OPENING}]* (?P<next>.?) )
+      | (?<=[.?!…]) (?P<stop> [.?!…]*[{_CLOSING}]* ) (?= (?P<gap>\s*) [{_OPENING}]* \s* (?P<next>.?) )
       | (?<=\d\)) (?P<parenthesis>) (?=\s)                                     # 2) Effusion
       | (?<=[\r\n]) (?P<line>
-            (?:(?<=\r)\n)?+ [^\S\r\n]*+ [\r\n]                                 # a blank line
-          | \s*+ (?=[{_BULLET}]++(?:\s|[{_CAPITAL}]))                          # - Effusion
-          | \s*+ (?=[A-Z][A-Za-z/\ ]{{1,30}}:\s)                               # Heart: normal
+            (?:(?<=\r)\n)? [^\S\r\n]* (?!(?<=\r)\n)[\r\n]                      # a blank line
+          | \s* (?=[{_BULLET}]+(?:\s|[{_CAPITAL}]))                            # - Effusion
+          | \s* (?=[A-Z][A-Za-z/\ ]{{1,30}}:\s)                                # Heart: normal
         )
-      | (?<=[\r\n]) \s*+ (?=\(?(?P<item>\d{{1,2}})[.)]++(?:\s|[{_CAPITAL}]))   # 2. Effusion
+      | (?<=[\r\n]) \s* (?=\(?(?P<item>\d{{1,2}})[.)]+(?:\s|[{_CAPITAL}]))     # 2. Effusion
     )
     """,
     re.VERBOSE,
 )
 
 # What no sentence begins with: blanks, bullets, list numbers, stray stops (but ".5 cm" keeps its point).
+# No possessive quantifiers here or above: those of Python 3.11.2 go wrong around groups.
 _LEAD = re.compile(
-    rf"(?:[\s\ufeff]++|[{_BULLET}]++(?=\s|[{_CAPITAL}])|\(?(\d{{1,2}})[.)]++(?=\s|[{_CAPITAL}])|[.,;:…]++(?!\d))*+"
+    rf"(?:[\s\ufeff]+|[{_BULLET}]+(?=\s|[{_CAPITAL}])|\(?(\d{{1,2}})[.)]+(?=\s|[{_CAPITAL}])|[.,;:…]+(?!\d))*"
 )
 _LETTER = re.compile(r"[^\W\d_]")
 _NUMBER_AT_END = re.compile(r"(?<![^\s(])\(?(\d{1,2})\Z")
-_LIST_NUMBER = re.compile(r"\d{1,2}[.)]+\s")
+_LIST_NUMBER = re.compile(rf"\d{{1,2}}[.)]+(?:\s|[{_CAPITAL}])")
 _WORD_REACH = 14  # characters; longer than every abbreviation
 _NAME_REACH = 30  # characters in front of an initial that may hold its title
 
@@ -141,10 +142,8 @@ def _cut_at_stop(text: str, match: re.Match[str], at: _Position) -> int | None:
     """Where the sentence ends if it ends at this run of stops, else None."""
     stop, end, following = match.start(), match.end(), match["next"]
     run = text[stop:end]
-    if not following:
-        return end
-    if following in ",;:)]%/" or stop == at.begin:
-        return None
+    if not following or following in ",;:)]%/" or stop == at.begin:
+        return None  # behind the last stop, the end of the text ends the sentence
     blank = match["gap"] != ""
     if "?" in run or "!" in run:
         return end if _ends_at_mark(text, stop, blank, following) else None
@@ -184,8 +183,10 @@ def _ends_after(text: str, word: str, stop: int, following: str, at: _Position) 
         return following.isupper()
     if key in BEFORE_CAPITAL:
         return following.isupper() or following in "-*•"
+    if following.islower() and all(len(part) == 1 and part.isalpha() for part in word.split(".")):
+        return False  # "E. coli", "the U.S. navy"
     if len(word) == 1 and word.isalpha():
-        return following.isupper() and not _is_initial(text, stop - 1, at)
+        return not _is_initial(text, stop - 1, at)
     return True
 
 
@@ -206,7 +207,8 @@ def _blank_is_missing(text: str, word: str, position: int, following: str) -> bo
         return word.isalpha() and _LIST_NUMBER.match(text, position) is not None
     if not following.isupper():
         return False
-    second = text[text.index(following, position) + 1 :][:1]
+    place = text.index(following, position) + 1
+    second = text[place : place + 1]
     return second.islower() or second.isspace() or len(word) >= 3
 
 

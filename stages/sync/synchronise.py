@@ -66,10 +66,9 @@ def synchronise(
             identifier, warnings = open_experiment(client, experiment, artifacts)
             changes = import_runs(client, identifier, records, now, grace)
     except (MlflowException, SQLAlchemyError) as error:
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(
-            f"{without_password(uri)}: the store failed ({first_line}); mend or delete it, then sync again"
-        ) from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        message = f"{uri}: the store failed ({reason}); mend or delete it, then sync again"
+        raise InputError(without_password(message)) from None
     touched = len(changes.new) + len(changes.updated)
     return Summary(
         new=len(changes.new),
@@ -90,6 +89,6 @@ def absolute_uri(store: str) -> str:
     return store
 
 
-def without_password(uri: str) -> str:
-    """The URI as it may stand in a log."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
+def without_password(text: str) -> str:
+    """A text with URIs as it may stand in a log."""
+    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)

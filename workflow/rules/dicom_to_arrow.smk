@@ -9,16 +9,16 @@ rule dicom_to_arrow:
         "<workspace>/logs/dicom_to_arrow/{dataset}/{shard}.log",
     wildcard_constraints:
         shard=r"\d+",
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
     params:
         code=code_of("dicom_to_arrow"),
         settings=settings_of("dicom_to_arrow"),
         image=image_of("preprocess"),
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
         folder=subpath(output.images, parent=True),
-    threads: 2
-    resources:
-        mem_mb=4000,
-        runtime=240,
     shell:
         "python -m stages.dicom_to_arrow convert --root {params.root:q} --files {input.files} --shard {wildcards.shard}"
         " --images {output.images} --rejects {output.rejects} --workers {threads} --settings {params.settings:q}"
@@ -44,14 +44,14 @@ rule dicom_to_arrow_gather:
         rejects="<workspace>/results/dicom_to_arrow/{dataset}/rejects.arrow",
     log:
         "<workspace>/logs/dicom_to_arrow/{dataset}.log",
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         code=code_of("dicom_to_arrow"),
         settings=settings_of("dicom_to_arrow"),
         image=image_of("preprocess"),
         folder=subpath(output.manifest, parent=True),
-    resources:
-        mem_mb=4000,
-        runtime=60,
     shell:
         "python -m stages.dicom_to_arrow gather --files {input.files} --shard-images {input.images}"
         " --shard-rejects {input.rejects} --manifest {output.manifest} --rejects {output.rejects}"

@@ -7,16 +7,16 @@ rule extract_features:
         features="<workspace>/results/extract_features/{variant}/{dataset}/features.arrow",
     log:
         "<workspace>/logs/extract_features/{variant}/{dataset}.log",
-    params:
-        code=code_of("extract_features"),
-        settings=settings_of("extract_features"),
-        image=image_of("torch"),
-        folder=subpath(output.features, parent=True),
     threads: 4
     resources:
         mem_mb=16000,
         runtime=60,
         gpu=1,
+    params:
+        code=code_of("extract_features"),
+        settings=settings_of("extract_features"),
+        image=image_of("torch"),
+        folder=subpath(output.features, parent=True),
     shell:
         "python -m stages.extract_features --checkpoint {input.checkpoint} --images {input.images}"
         " --features {output.features} --settings {params.settings:q} --image {params.image}"

@@ -24,6 +24,9 @@ rule index_inputs:
         reports="<workspace>/results/index_inputs/{dataset}/reports.arrow",
     log:
         "<workspace>/logs/index_inputs/{dataset}.log",
+    resources:
+        mem_mb=4000,
+        runtime=30,
     params:
         code=code_of("index_inputs"),
         settings=settings_of("index_inputs"),
@@ -31,9 +34,6 @@ rule index_inputs:
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
         private=f"{CONFIG.workspace}/private",
         folder=subpath(output.files, parent=True),
-    resources:
-        mem_mb=4000,
-        runtime=30,
     shell:
         "python -m stages.index_inputs --root {params.root:q} --dataset {wildcards.dataset} --private {params.private}"
         " --files {output.files} --reports {output.reports} --settings {params.settings:q} --image {params.image}"

@@ -8,6 +8,9 @@ rule label_images:
         card="<workspace>/results/label_images/{dataset}/card.json",
     log:
         "<workspace>/logs/label_images/{dataset}.log",
+    resources:
+        mem_mb=4000,
+        runtime=30,
     params:
         code=code_of("label_images"),
         settings=settings_of("label_images"),
@@ -15,9 +18,6 @@ rule label_images:
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
         private=f"{CONFIG.workspace}/private",
         folder=subpath(output.labels, parent=True),
-    resources:
-        mem_mb=4000,
-        runtime=30,
     shell:
         "python -m stages.label_images --root {params.root:q} --dataset {wildcards.dataset} --private {params.private}"
         " --images {input.images} --labels {output.labels} --card {output.card} --settings {params.settings:q}"

@@ -2,21 +2,24 @@
 rule make_phantom:
     output:
         manifest="<workspace>/phantom/manifest.json",
-        mimic_cxr=["<workspace>/phantom/mimic_cxr/cxr-record-list.csv.gz",
-                   "<workspace>/phantom/mimic_cxr/cxr-study-list.csv.gz"],
+        mimic_cxr=[
+            "<workspace>/phantom/mimic_cxr/cxr-record-list.csv.gz",
+            "<workspace>/phantom/mimic_cxr/cxr-study-list.csv.gz",
+        ],
         rsna=["<workspace>/phantom/rsna/stage_2_train_labels.csv", "<workspace>/phantom/rsna/patients.csv"],
         siim=["<workspace>/phantom/siim/train-rle.csv", "<workspace>/phantom/siim/patients.csv"],
     log:
         "<workspace>/logs/make_phantom.log",
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=30,
     params:
         code=code_of("make_phantom"),
         settings=settings_of("make_phantom"),
         image=image_of("preprocess"),
         folder=subpath(output.manifest, parent=True),
-    threads: 2
-    resources:
-        mem_mb=4000,
-        runtime=30,
+        journal=f"{CONFIG.workspace}/results/make_phantom/journal.json",
     shell:
         "python -m stages.make_phantom --output {params.folder} --settings {params.settings:q}"
-        " --image {params.image} --journal {params.folder}/journal.json 2> {log}"
+        " --image {params.image} --journal {params.journal} 2> {log}"

@@ -10,14 +10,14 @@ rule pair_images_reports:
         audit="<workspace>/results/pair_images_reports/{dataset}/audit.json",
     log:
         "<workspace>/logs/pair_images_reports/{dataset}.log",
+    resources:
+        mem_mb=8000,
+        runtime=60,
     params:
         code=code_of("pair_images_reports"),
         settings=settings_of("pair_images_reports"),
         image=image_of("preprocess"),
         folder=subpath(output.pairs, parent=True),
-    resources:
-        mem_mb=8000,
-        runtime=60,
     shell:
         "python -m stages.pair_images_reports --images {input.images} --sentences {input.sentences}"
         " --files {input.files} --pairs {output.pairs} --rejects {output.rejects} --audit {output.audit}"

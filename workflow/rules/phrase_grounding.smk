@@ -10,15 +10,15 @@ rule phrase_grounding:
         samples="<workspace>/results/phrase_grounding/{variant}/{dataset}/samples.arrow",
     log:
         "<workspace>/logs/phrase_grounding/{variant}/{dataset}.log",
+    threads: 2
+    resources:
+        mem_mb=16000,
+        runtime=60,
     params:
         code=code_of("phrase_grounding"),
         settings=settings_of("phrase_grounding"),
         image=image_of("torch"),
         folder=subpath(output.result, parent=True),
-    threads: 2
-    resources:
-        mem_mb=16000,
-        runtime=60,
     shell:
         "python -m stages.phrase_grounding --checkpoint {input.checkpoint} --images {input.images}"
         " --labels {input.labels} --result {output.result} --samples {output.samples} --settings {params.settings:q}"

@@ -11,17 +11,17 @@ rule pretrain:
         curve="<workspace>/results/pretrain/{variant}/learning_curve.csv",
     log:
         "<workspace>/logs/pretrain/{variant}.log",
+    threads: 8
+    resources:
+        mem_mb=32000,
+        runtime=1440,
+        gpu=1,
     params:
         code=code_of("pretrain"),
         settings=settings_of("pretrain"),
         image=image_of("torch"),
         state=f"{CONFIG.workspace}/state/pretrain/{{variant}}",
         folder=subpath(output.candidates, parent=True),
-    threads: 8
-    resources:
-        mem_mb=32000,
-        runtime=1440,
-        gpu=1,
     shell:
         "python -m stages.pretrain --pairs {input.pairs} --sentences {input.sentences} --images {input.images}"
         " --tokenizer {input.tokenizer} --state {params.state} --candidates {output.candidates} --curve {output.curve}"

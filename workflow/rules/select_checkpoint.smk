@@ -12,16 +12,16 @@ rule select_checkpoint:
         selection="<workspace>/results/select_checkpoint/{variant}/selection.json",
     log:
         "<workspace>/logs/select_checkpoint/{variant}.log",
-    params:
-        code=code_of("select_checkpoint"),
-        settings=settings_of("select_checkpoint"),
-        image=image_of("torch"),
-        folder=subpath(output.selection, parent=True),
     threads: 4
     resources:
         mem_mb=16000,
         runtime=60,
         gpu=1,
+    params:
+        code=code_of("select_checkpoint"),
+        settings=settings_of("select_checkpoint"),
+        image=image_of("torch"),
+        folder=subpath(output.selection, parent=True),
     shell:
         "python -m stages.select_checkpoint --candidates {input.candidates} --pairs {input.pairs}"
         " --sentences {input.sentences} --images {input.images} --tokenizer {input.tokenizer}"

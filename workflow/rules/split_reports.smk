@@ -8,15 +8,15 @@ rule split_reports:
         tokenizer=directory("<workspace>/results/split_reports/{dataset}/tokenizer"),
     log:
         "<workspace>/logs/split_reports/{dataset}.log",
+    resources:
+        mem_mb=8000,
+        runtime=60,
     params:
         code=code_of("split_reports"),
         settings=settings_of("split_reports"),
         image=image_of("preprocess"),
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
         folder=subpath(output.sentences, parent=True),
-    resources:
-        mem_mb=8000,
-        runtime=60,
     shell:
         "python -m stages.split_reports --root {params.root:q} --reports {input.reports} --sentences {output.sentences}"
         " --rejects {output.rejects} --tokenizer {output.tokenizer} --settings {params.settings:q}"

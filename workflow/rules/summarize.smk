@@ -13,8 +13,10 @@ rule summarize:
         cards=[f"<workspace>/results/label_images/{dataset}/card.json" for dataset in CONFIG.evaluate_on],
         manifests=[f"<workspace>/results/dicom_to_arrow/{dataset}/manifest.json" for dataset in INDEX],
         rejects=[f"<workspace>/results/dicom_to_arrow/{dataset}/rejects.arrow" for dataset in INDEX]
-        + [f"<workspace>/results/{stage}/{CONFIG.pretrain_on}/rejects.arrow"
-           for stage in ("split_reports", "pair_images_reports")],
+        + [
+            f"<workspace>/results/{stage}/{CONFIG.pretrain_on}/rejects.arrow"
+            for stage in ("split_reports", "pair_images_reports")
+        ],
         audit=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/audit.json",
         template=str(REPOSITORY / "stages/summarize/report.html.jinja"),
     output:
@@ -22,6 +24,9 @@ rule summarize:
         tables=directory("<workspace>/results/summarize/tables"),
     log:
         "<workspace>/logs/summarize.log",
+    resources:
+        mem_mb=4000,
+        runtime=15,
     params:
         code=code_of("summarize"),
         settings=settings_of("summarize"),
@@ -31,9 +36,6 @@ rule summarize:
         datasets=CONFIG.evaluate_on,
         variants=CONFIG.compare,
         folder=subpath(output.report, parent=True),
-    resources:
-        mem_mb=4000,
-        runtime=15,
     shell:
         "python -m stages.summarize --results {params.results} --pretrain-on {params.pretrain_on}"
         " --datasets {params.datasets} --variants {params.variants} --template {input.template}"

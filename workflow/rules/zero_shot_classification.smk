@@ -4,20 +4,22 @@ rule zero_shot_classification:
         checkpoint="<workspace>/results/select_checkpoint/{variant}/checkpoint",
         features="<workspace>/results/extract_features/{variant}/{dataset}/features.arrow",
         labels="<workspace>/results/label_images/{dataset}/labels.arrow",
-        prompts=lambda wildcards: str(REPOSITORY / CONFIG.settings("zero_shot_classification", wildcards.dataset).prompts),
+        prompts=lambda wildcards: str(
+            REPOSITORY / CONFIG.settings("zero_shot_classification", wildcards.dataset).prompts
+        ),
     output:
         scores="<workspace>/results/zero_shot_classification/{variant}/{dataset}/scores.arrow",
         result="<workspace>/results/zero_shot_classification/{variant}/{dataset}/result.json",
     log:
         "<workspace>/logs/zero_shot_classification/{variant}/{dataset}.log",
+    resources:
+        mem_mb=8000,
+        runtime=30,
     params:
         code=code_of("zero_shot_classification"),
         settings=settings_of("zero_shot_classification"),
         image=image_of("torch"),
         folder=subpath(output.result, parent=True),
-    resources:
-        mem_mb=8000,
-        runtime=30,
     shell:
         "python -m stages.zero_shot_classification --checkpoint {input.checkpoint} --features {input.features}"
         " --labels {input.labels} --scores {output.scores} --result {output.result} --settings {params.settings:q}"

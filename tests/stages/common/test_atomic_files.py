@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from stages.common.atomic_files import (
     write_sidecar,
     write_text,
 )
+from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
 
 
@@ -62,12 +64,13 @@ def test_a_killed_process_leaves_the_old_file_whole(tmp_path):
     """SIGKILL runs no handler: a temporary may stay, but under the target's name stands the old file."""
     target = tmp_path / "file.bin"
     target.write_bytes(b"old")
-    child = os.fork()
-    if child == 0:
-        with atomic_path(target) as temporary:
-            temporary.write_bytes(b"half")
-            os.kill(os.getpid(), 9)
-    os.waitpid(child, 0)
+    code = (
+        "import os, pathlib, sys; from stages.common.atomic_files import atomic_path\n"
+        "with atomic_path(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_bytes(b'half'); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(target)], cwd=ROOT, check=False)
+    assert done.returncode == -9
     assert target.read_bytes() == b"old"
 
 

@@ -3,8 +3,8 @@
 from io import BytesIO
 
 import numpy as np
-from openjpeg.utils import encode_array
 import pytest
+from openjpeg.utils import encode_array
 from PIL import Image
 
 from stages.dicom_to_arrow.codestreams import Codestream, read_jpeg, read_jpeg2000
@@ -41,7 +41,9 @@ def test_jpeg2000(wrap):
 
 
 @pytest.mark.parametrize("read", [read_jpeg, read_jpeg2000])
-@pytest.mark.parametrize("frame", [b"", b"\xff", b"\xff\xd8", b"\xff\xd8\xff\xff\xff", b"\xff\x4f\xff\x51\0", b"abc" * 99])
+@pytest.mark.parametrize(
+    "frame", [b"", b"\xff", b"\xff\xd8", b"\xff\xd8\xff\xff\xff", b"\xff\x4f\xff\x51\0", b"abc" * 99]
+)
 def test_what_is_no_codestream_is_refused(read, frame):
     with pytest.raises(RejectionError) as caught:
         read(frame)

@@ -159,7 +159,9 @@ def test_values_too_many_for_a_table_take_the_same_chain(voi):
     small = np.arange(0, 66 * 100, dtype=np.int32).reshape(66, 100)
     large = small * 100_000
     scaled = voi and Window(voi.center / 1e5, voi.width / 1e5, voi.function)
-    exact = None if voi is None else Window(scaled.center + 0.5, scaled.width + 1) if voi.function == "LINEAR" else scaled
+    exact = (
+        None if voi is None else Window(scaled.center + 0.5, scaled.width + 1) if voi.function == "LINEAR" else scaled
+    )
     found = to_grey(large, None, Display(Rescale(), voi, False))
     np.testing.assert_allclose(found, to_grey(small, None, Display(Rescale(), exact, False)), atol=1e-3)
 

@@ -104,10 +104,30 @@ def test_golden(name):
 
 # Texts made of the pieces on which the rules turn, so that Hypothesis meets them in every order.
 PIECES = st.sampled_from(
-    [*" \n\t.?!…,;:()[]'\"-*•/_", "\r\n", "\n\n", "\n- ", " ", ". ", ".", "..", "...", ": ", "\n1. ", "\n2. ", " 1) ", " 2) "]
-    + ["1", "2", "3", "12", "2009", "1.5", ".5", "cm", "Dr", "dr", "vs", "e.g", "a.m", "No", "no", "approx", "Fig", "T5"]
-    + ["A", "B", "J", "a", "by", "XXXX", "___", "Heart", "pneumothorax", "EFFUSION", "the", "Été", "É", "中文", "\ufeff", "²"]
-)  # fmt: skip
+    [
+        *" \n\t.?!…,;:()[]'\"-*•/_",
+        *("\r\n", "\n\n", "\n- ", " ", ". ", ".", "..", "...", ": ", "\n1. ", "\n2. ", " 1) ", " 2) "),
+        *("1", "2", "3", "12", "2009", "1.5", ".5", "cm", "Dr", "dr", "vs", "e.g", "a.m", "No", "no", "approx", "Fig"),
+        *(
+            "T5",
+            "A",
+            "B",
+            "J",
+            "a",
+            "by",
+            "XXXX",
+            "___",
+            "Heart",
+            "pneumothorax",
+            "EFFUSION",
+            "the",
+            "Été",
+            "É",
+            "中文",
+        ),
+        *("\ufeff", "²", "Heart:", "\nHeart: "),
+    ]
+)
 TEXTS = st.one_of(st.lists(PIECES, max_size=24).map("".join), st.text(max_size=40))
 
 
@@ -166,7 +186,8 @@ HOSTILE = {
     "capitals": "A", "bullets": "- ", "list numbers": "1. ", "parentheses": "1) ", "opening": "(", "closing": ")",
     "colons": ":", "initials": "J. ", "titles": "Dr. ", "digits": "1", "underscores": "_", "ellipses": "... ",
     "lines and blanks": "\n" + " " * 50, "stops and blanks": "." + " " * 50, "stop and bracket": ".(", "quote": '."',
-    "label": "\nAaaaa", "glued": "heart.Heart", "list": "1. a ", "dashes": "-", "line and dashes": "\n--", "item": "\n1.",
+    "label": "\nAaaaa", "glued": "heart.Heart", "list": "1. a ", "dashes": "-", "line and dashes": "\n--",
+    "item": "\n1.",
 }  # fmt: skip
 
 
@@ -181,15 +202,15 @@ class _Counted(str):
         return part
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_million_hostile_characters(name):
-    """Quadratic work would not end: 1e12 steps. The slices taken are counted, so no clock is asked."""
-    unit = HOSTILE[name]
-    text = _Counted(unit * (1_000_000 // len(unit)))
+@pytest.mark.parametrize("name", [*HOSTILE, "all"])
+def test_hostile_text_costs_linear_work(name):
+    """Quadratic work on a million characters would not end. The slices taken are counted, so no clock is asked."""
+    size = 1_000_000 if name == "all" else 100_000
+    unit = "".join(each * 100 for each in HOSTILE.values()) if name == "all" else HOSTILE[name]
+    text = _Counted(unit * (size // len(unit)))
     _Counted.handed_out = 0
-    spans = split_sentences(text)
+    split_sentences(text)
     assert _Counted.handed_out <= 60 * len(text)
-    assert all(start < end for start, end in spans)
 
 
 @pytest.mark.real_data

@@ -1,10 +1,8 @@
 """Sync against a real SQLite store: once each, repaired if half there, never twice, and back after a loss."""
 
-import hashlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,20 +11,13 @@ from mlflow.utils.validation import _validate_metric_name, _validate_param_name,
 
 from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
-from stages.sync import __main__ as command
 from stages.sync import store as store_module
 from stages.sync import synchronise as subject
 from stages.sync.quiet_mlflow import MlflowClient, ViewType
 from stages.sync.run_records import mlflow_keys
-from stages.sync.synchronise import absolute_uri, synchronise
+from stages.sync.synchronise import synchronise
 
 STARTED = 1_700_000_000_000  # Unix milliseconds
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    """One store for the module (creating it takes seconds); each test has an experiment of its own."""
-    return tmp_path_factory.mktemp("store") / "mlflow.db"
 
 
 @pytest.fixture
@@ -48,50 +39,10 @@ def runs(database, request):
     return read
 
 
-@pytest.fixture
-def write(tmp_path):
-    def journal(stage="pretrain", name="mlip", folder=None, files=(), **changes):
-        place = tmp_path / "results" / (folder or f"{stage}/{name}")
-        place.mkdir(parents=True, exist_ok=True)
-        record = {
-            "version": 1,
-            "stage": stage,
-            "name": name,
-            "status": "FINISHED",
-            "started": STARTED,
-            "ended": STARTED + 5000,
-            "error": None,
-            "digests": {"code": "c", "settings": "s", "data": "d", "image": "none"},
-            "inputs": {"pairs": "p"},
-            "params": {"seed": "0", "prompts[0]": "(a)", "empty": ""},
-            "metrics": [metric(step) for step in range(3)],
-            "artifacts": [],
-            "tags": {"host": "node1", "git_commit": "abc"},
-        } | changes
-        for path, text, publish in files:
-            (place / path).parent.mkdir(parents=True, exist_ok=True)
-            (place / path).write_text(text)
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            record["artifacts"].append({"path": path, "sha256": digest, "bytes": len(text), "publish": publish})
-        (place / "journal.json").write_text(json.dumps(record))
-        return place
-
-    return journal
-
-
-def metric(step, key="loss", value=None):
-    return {
-        "key": key,
-        "value": 1.0 / (step + 1) if value is None else value,
-        "step": step,
-        "timestamp": STARTED + step,
-    }
-
-
 def snapshot(client, experiment):
     identifier = client.get_experiment_by_name(experiment).experiment_id
     found = {}
-    for run in client.search_runs([identifier], ViewType.ALL):
+    for run in client.search_runs([identifier], run_view_type=ViewType.ALL):
         identity = run.info.run_id
         entry = (run.info.run_name, run.info.start_time)
         assert entry not in found, "a run twice"
@@ -122,7 +73,7 @@ def only(found):
     return next(iter(found.values()))
 
 
-def test_everything_of_a_journal_arrives(write, sync, runs, tmp_path):
+def test_everything_of_a_journal_arrives(write, sync, runs, tmp_path, metric):
     nan = {"key": "loss", "value": "nan", "step": 4, "timestamp": STARTED + 4}
     write(
         metrics=[metric(0), metric(1, "auc(rsna)", 0.1 + 0.2), nan],
@@ -164,56 +115,56 @@ def test_a_second_sync_writes_no_byte(write, sync, database, tmp_path):
     assert contents() == before
 
 
-def test_a_sync_cut_off_at_any_call_is_repaired_by_the_next(write, sync, runs, monkeypatch, request):
+def test_more_than_a_batch_of_everything_arrives(write, sync, runs, metric):
+    write(metrics=[metric(step, f"m{step % 7}") for step in range(2500)], params={f"p{n}": str(n) for n in range(250)})
+    sync()
+    assert only(runs())["metrics"] == sorted((f"m{n % 7}", n, STARTED + n, 1.0 / (n + 1)) for n in range(2500))
+    assert only(runs())["params"] == {f"p{n}": str(n) for n in range(250)}
+
+
+def test_a_sync_cut_off_at_any_call_is_repaired_by_the_next(write, sync, monkeypatch, request, metric):
     """The store's client fails at its n-th writing call, for every n; the next sync ends where an unbroken one does."""
-    many = [metric(step, f"m{step % 7}") for step in range(2500)]
-    write(metrics=many, params={f"p{n}": str(n) for n in range(250)}, files=[("a.txt", "a", True)])
-    sync(experiment="unbroken")
-    client = MlflowClient(subject.absolute_uri(sync(experiment="unbroken").uri))
+    monkeypatch.setattr(store_module, "_METRICS_A_BATCH", 2)
+    monkeypatch.setattr(store_module, "_TEXTS_A_BATCH", 6)
+    write(metrics=[metric(step, f"m{step % 2}") for step in range(5)], files=[("a.txt", "a", True)])
+    client = MlflowClient(sync(experiment="unbroken").uri)
     expected = snapshot(client, "unbroken")
-    assert len(only(expected)["metrics"]) == 2500
     calls = 0
     while True:
         experiment = f"{request.node.name}-{calls}"
-        monkeypatch.setattr(subject, "MlflowClient", lambda uri, limit=calls: Failing(uri, limit))
-        try:
-            sync(experiment=experiment)
-        except PowerCut:
-            pass
-        else:
-            break
-        monkeypatch.undo()
+        with monkeypatch.context() as patch:
+            patch.setattr(subject, "MlflowClient", lambda uri, limit=calls: Failing(uri, limit))
+            try:
+                sync(experiment=experiment)
+                break
+            except PowerCutError:
+                pass
         assert sync(experiment=experiment).new <= 1
         assert snapshot(client, experiment) == expected, f"cut off at writing call {calls}"
         calls += 1
     assert calls >= 10
 
 
-class PowerCut(Exception):
+class PowerCutError(Exception):
     pass
 
 
-class Failing:
+class Failing(MlflowClient):
     """A client whose n-th writing call never happens."""
 
     def __init__(self, uri, limit):
-        self.client, self.left = MlflowClient(uri), limit
+        super().__init__(uri)
+        self.left = limit
 
-    def __getattr__(self, name):
-        call = getattr(self.client, name)
-        if name.startswith(("get_", "search_")):
-            return call
-
-        def counted(*arguments, **options):
+    def __getattribute__(self, name):
+        if name.startswith(("create_", "log_", "set_", "update_")):
             if self.left == 0:
-                raise PowerCut
+                raise PowerCutError
             self.left -= 1
-            return call(*arguments, **options)
-
-        return counted
+        return super().__getattribute__(name)
 
 
-def test_a_growing_run_is_one_run_with_each_metric_once(write, sync, runs):
+def test_a_growing_run_is_one_run_with_each_metric_once(write, sync, runs, metric):
     for end in (1, 2, 5):
         write(status="RUNNING", ended=None, metrics=[metric(step) for step in range(end)])
         sync()
@@ -228,10 +179,10 @@ def test_a_growing_run_is_one_run_with_each_metric_once(write, sync, runs):
 
 def test_a_zombie_is_closed_at_its_last_sign_and_revived_if_it_lives(write, sync, runs):
     write(status="RUNNING", ended=None)
-    sync(grace_hours=0)
+    sync(grace_hours=0.0)
     assert (only(runs())["status"], only(runs())["end"]) == ("KILLED", STARTED + 2)
     write()
-    sync(grace_hours=0)
+    sync(grace_hours=0.0)
     assert (only(runs())["status"], only(runs())["end"]) == ("FINISHED", STARTED + 5000)
 
 
@@ -250,13 +201,31 @@ def test_a_run_whose_journal_was_overwritten_is_closed_and_no_longer_the_latest(
     assert sync().unchanged == 3
 
 
+def test_two_running_copies_of_one_name_both_live_while_both_journals_are_there(write, sync, runs):
+    write(folder="here", status="RUNNING", ended=None)
+    write(folder="there", status="RUNNING", ended=None, started=STARTED + 9000)
+    sync()
+    assert [run["status"] for run in runs().values()] == ["RUNNING", "RUNNING"]
+    assert sync().unchanged == 2
+
+
+def test_a_param_that_the_store_has_is_left_as_it_is(write, sync, runs):
+    """MLflow refuses to change a param; the rest of the run must still arrive, and the manifest has the journal's."""
+    write(params={"seed": "0"}, metrics=[])
+    sync()
+    write(params={"seed": "0.0", "width": "8"})
+    assert sync().updated == 1
+    assert only(runs())["params"] == {"seed": "0", "width": "8"}
+    assert len(only(runs())["metrics"]) == 3
+
+
 def test_a_run_closed_for_want_of_its_journal_is_corrected_when_it_is_back(write, sync, runs):
     place = write(status="RUNNING", ended=None)
     write(name="clip")
     sync()
     hidden = place.with_name("hidden")
     (place / "journal.json").rename(hidden)
-    sync(grace_hours=0)
+    sync(grace_hours=0.0)
     assert runs()["pretrain/mlip", STARTED]["status"] == "KILLED"
     hidden.rename(place / "journal.json")
     sync()
@@ -281,7 +250,7 @@ def test_runs_of_others_in_the_experiment_are_left_alone(write, sync, database, 
     identifier = client.get_experiment_by_name(request.node.name).experiment_id
     client.create_run(identifier, run_name="mine", start_time=1)
     before = runs()
-    assert sync(grace_hours=0).unchanged == 1
+    assert sync(grace_hours=0.0).unchanged == 1
     assert runs() == before
 
 
@@ -350,57 +319,6 @@ def test_a_lost_store_comes_back_whole_and_quietly(write, tmp_path):
     first = run()
     database.rename(database.with_name("lost.db"))
     assert run() == first
-
-
-def test_the_command_tells_of_broken_journals_and_imports_the_others(write, tmp_path, database, request, capsys):
-    write()
-    broken = tmp_path / "results" / "broken"
-    broken.mkdir()
-    (broken / "journal.json").write_text("{")
-    arguments = ["--journals", str(tmp_path / "results"), "--store", f"sqlite:///{database}"]
-    arguments += ["--experiment", request.node.name, "--artifacts", str(tmp_path / "artifacts")]
-    with pytest.raises(SystemExit) as caught:
-        command.main(arguments)
-    assert caught.value.code == 2
-    out, err = capsys.readouterr()
-    assert out.startswith("imported 1 new")
-    assert err.startswith(f"error: {broken / 'journal.json'}: not valid JSON")
-    command.main([*arguments, "--tolerant"])  # no SystemExit
-    out, err = capsys.readouterr()
-    assert out.startswith("imported 0 new, updated 0, unchanged 1")
-    assert err.startswith("warning: sync: ")
-
-
-@pytest.mark.parametrize("failure", ["no folder", "no database", "no URI", "nobody listens", "a bug"])
-def test_a_failing_store_is_one_line_and_harmless_if_tolerated(write, tmp_path, capsys, monkeypatch, failure):
-    write()
-    folder, store = str(tmp_path / "results"), f"sqlite:///{tmp_path / 'x.db'}"
-    if failure == "no folder":
-        folder = str(tmp_path / "absent")
-    elif failure == "no database":
-        (tmp_path / "x.db").write_text("no database, but a text long enough to have a header")
-    elif failure == "no URI":
-        store = "mlflow.db"
-    elif failure == "nobody listens":
-        store = "http://user:secret@127.0.0.1:9"
-    else:
-        monkeypatch.setattr(subject, "find_journals", lambda _: 1 / 0)
-    arguments = ["--journals", folder, "--store", store]
-    with pytest.raises(ZeroDivisionError if failure == "a bug" else SystemExit):
-        command.main(arguments)
-    capsys.readouterr()
-    command.main([*arguments, "--tolerant"])
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert err.startswith("warning: sync: ")
-    assert "secret" not in err
-
-
-def test_a_relative_store_means_the_same_in_every_folder(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    assert absolute_uri("sqlite:///mlflow.db") == f"sqlite:///{Path.cwd() / 'mlflow.db'}"
-    assert absolute_uri("sqlite:////folder/mlflow.db") == "sqlite:////folder/mlflow.db"
-    assert absolute_uri("http://host:5000") == "http://host:5000"
 
 
 @settings(deadline=None)

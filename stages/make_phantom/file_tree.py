@@ -1,0 +1,59 @@
+"""The folder of a phantom: safe to write again, listed with digests."""
+
+import csv
+import gzip
+import hashlib
+import io
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from stages.common.atomic_files import write_text
+from stages.common.errors import InputError
+
+MARKER = "PHANTOM.txt"
+_NOTICE = "Synthetic radiographs and reports, drawn by stages/make_phantom. No patient is shown or described.\n"
+
+FileDigest = tuple[str, str]  # path relative to the phantom's folder, hex sha256
+
+
+def prepare_folder(output: Path, folders: Sequence[str]) -> None:
+    """Make `output` ready: what an earlier phantom left is removed, anything else is refused."""
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: is no folder; give --output a new folder")
+    # Empty folders do not count: a workflow makes those of its outputs before the job starts.
+    if output.is_dir() and any(path.is_file() for path in output.rglob("*")) and not (output / MARKER).is_file():
+        raise InputError(f"{output}: holds files that make_phantom did not write; give --output a new folder")
+    output.mkdir(parents=True, exist_ok=True)
+    write_text(output / MARKER, _NOTICE)
+    for name in ("manifest.json", "manifest.json.sha256"):
+        (output / name).unlink(missing_ok=True)
+    for name in folders:
+        shutil.rmtree(output / name, ignore_errors=True)
+
+
+def write_bytes(root: Path, relative: str, content: bytes) -> FileDigest:
+    """Write one file of the tree. The manifest, written last, says whether a tree is whole."""
+    path = root / relative
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return relative, hashlib.sha256(content).hexdigest()
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def gzip_bytes(content: bytes) -> bytes:
+    """Gzip without a time stamp: the same content gives the same bytes."""
+    return gzip.compress(content, mtime=0)
+
+
+def tree_digest(files: Iterable[FileDigest]) -> str:
+    """Hex sha256 over the sorted lines `path sha256`."""
+    lines = "".join(f"{path} {digest}\n" for path, digest in sorted(files))
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,0 +1,119 @@
+"""The whole phantom: patients drawn by a pool of processes, then indices, truth and the manifest."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from stages.common.atomic_files import write_json, write_sidecar
+from stages.make_phantom import mimic_cxr, rsna, siim
+from stages.make_phantom.file_tree import FileDigest, prepare_folder, tree_digest, write_bytes
+from stages.make_phantom.kaggle import Written
+from stages.make_phantom.mimic_cxr import Patient
+from stages.make_phantom.patients import images_of_patients
+from stages.make_phantom.settings import DATASETS, FINDINGS, Dataset, MakePhantomSettings
+from stages.make_phantom.truth import truth_bytes
+
+# (data set, [(patient, its number of images)]); for MIMIC-CXR the patient's own studies decide.
+Job = tuple[Dataset, list[tuple[int, int]]]
+
+_PATIENTS_A_JOB = 40
+
+
+def make_phantom(settings: MakePhantomSettings, output: Path) -> dict[str, Any]:
+    """Write the three data sets, their truth and, last, the manifest, which is returned."""
+    prepare_folder(output, (*DATASETS, "truth"))
+    patients: list[Patient] = []
+    images: dict[str, list[Written]] = {"rsna": [], "siim": []}
+    for (dataset, _), done in _run(settings, output, list(_jobs(settings))):
+        if dataset == "mimic_cxr":
+            patients += done
+        else:
+            images[dataset] += done
+    files = [entry for patient in patients for entry in patient.files]
+    files += [item.file for written in images.values() for item in written]
+    files += mimic_cxr.write_index(output, patients)
+    files += rsna.write_index(output, images["rsna"])
+    files += siim.write_index(output, images["siim"])
+    truth: dict[str, list[dict[str, Any]]] = {"mimic_cxr": [image for patient in patients for image in patient.images]}
+    truth |= {name: [item.truth for item in written] for name, written in images.items()}
+    bad = [entry for patient in patients for entry in patient.bad]
+    files += _write_truth(output, truth, bad)
+    manifest = _manifest(settings, truth, patients, bad, files)
+    write_json(output / "manifest.json", manifest)
+    write_sidecar(output / "manifest.json")
+    return manifest
+
+
+def _jobs(settings: MakePhantomSettings) -> Iterator[Job]:
+    counts: dict[Dataset, list[int]] = {
+        "mimic_cxr": [1] * (settings.mimic_patients + settings.bad_inputs),
+        "rsna": images_of_patients(settings, "rsna", settings.rsna_images),
+        "siim": images_of_patients(settings, "siim", settings.siim_images),
+    }
+    for dataset, images in counts.items():
+        numbered = list(enumerate(images))
+        for start in range(0, len(numbered), _PATIENTS_A_JOB):
+            yield dataset, numbered[start : start + _PATIENTS_A_JOB]
+
+
+def _run(settings: MakePhantomSettings, output: Path, jobs: list[Job]) -> Iterator[tuple[Job, list[Any]]]:
+    """Results in the order of the jobs, whichever process did them."""
+    workers = min(settings.workers or len(os.sched_getaffinity(0)), len(jobs))
+    if workers == 1:
+        yield from ((job, write_job(settings, output, job)) for job in jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from zip(jobs, pool.map(write_job, repeat(settings), repeat(output), jobs), strict=True)
+
+
+def write_job(settings: MakePhantomSettings, output: Path, job: Job) -> list[Patient] | list[Written]:
+    """Draw and write the patients of one job; runs in a worker process."""
+    dataset, patients = job
+    if dataset == "mimic_cxr":
+        return [mimic_cxr.write_patient(settings, output, patient) for patient, _ in patients]
+    write_image = rsna.write_image if dataset == "rsna" else siim.write_image
+    return [write_image(settings, output, patient, number) for patient, count in patients for number in range(count)]
+
+
+def _write_truth(output: Path, truth: dict[str, list[dict[str, Any]]], bad: list[dict[str, str]]) -> list[FileDigest]:
+    return [
+        write_bytes(
+            output, f"truth/{dataset}.json", truth_bytes(dataset, images, bad if dataset == "mimic_cxr" else [])
+        )
+        for dataset, images in truth.items()
+    ]
+
+
+def _manifest(
+    settings: MakePhantomSettings,
+    truth: dict[str, list[dict[str, Any]]],
+    patients: Sequence[Patient],
+    bad: list[dict[str, str]],
+    files: list[FileDigest],
+) -> dict[str, Any]:
+    return {
+        "settings": settings.model_dump(mode="json", exclude={"workers"}),
+        "settings_digest": settings.result_digest(),
+        "tree_digest": tree_digest(files),
+        "files": len(files),
+        "reports": sum(len(patient.studies) for patient in patients),
+        "bad_inputs": dict(sorted(Counter(entry["reason"] for entry in bad).items())),
+        "datasets": {dataset: _counts(images) for dataset, images in truth.items()},
+    }
+
+
+def _counts(images: list[dict[str, Any]]) -> dict[str, Any]:
+    frontal = [image for image in images if image["view"] != "LATERAL"]
+    present = Counter(name for image in frontal for name in {found["finding"] for found in image["findings"]})
+    return {
+        "images": len(images),
+        "frontal_images": len(frontal),
+        "patients": len({image["patient_id"] for image in images}),
+        "images_with": {name: present[name] for name in FINDINGS},
+        "prevalence": {name: round(present[name] / max(1, len(frontal)), 4) for name in FINDINGS},
+    }

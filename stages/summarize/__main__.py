@@ -1,0 +1,58 @@
+"""Everything that was measured: tables as CSV, one self-contained HTML page, a short text on standard output.
+
+Settings: title, note (see settings.py).
+Inputs:   the results of the other stages below --results, with their journals; --template (Jinja).
+Outputs:  --report (HTML; nothing is loaded from elsewhere), --tables (folder of CSV files).
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from stages.common.atomic_files import write_text
+from stages.common.command_line import run_stage, stage_parser
+from stages.common.errors import InputError
+from stages.common.tracking import track
+from stages.summarize.inputs import read_inputs
+from stages.summarize.ledger import read_ledger
+from stages.summarize.page import Report, render
+from stages.summarize.provenance import read_provenance
+from stages.summarize.results_tree import ResultsTree
+from stages.summarize.settings import SummarizeSettings
+from stages.summarize.tables import text_summary, write_tables
+
+
+def main(arguments: Namespace) -> None:
+    settings: SummarizeSettings = arguments.settings
+    tree = ResultsTree(arguments.results, arguments.pretrain_on, tuple(arguments.datasets), tuple(arguments.variants))
+    if not arguments.template.is_file():
+        raise InputError(f"{arguments.template}: no such file; name stages/summarize/report.html.jinja")
+    inputs = tree.files() | {"template": arguments.template}
+    with track("summarize", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
+               image=arguments.image) as run:  # fmt: skip
+        read = read_inputs(tree)
+        ledger, provenance = read_ledger(read), read_provenance(tree)
+        report = Report(settings, read, ledger, provenance, run.record["digests"])
+        tables = write_tables(arguments.tables, read, ledger)
+        write_text(arguments.report, render(arguments.template, report))
+        run.log_metrics({f"{each.dataset}/{each.variant}/auc": each.result.metrics["auc"].value
+                         for each in read.zero_shot})  # fmt: skip
+        for path in (arguments.report, *tables):
+            run.log_artifact(path, publish=True)
+    sys.stdout.write(text_summary(settings.title, read, provenance.synthetic, arguments.report))
+
+
+def parser() -> ArgumentParser:
+    options = stage_parser("summarize", __doc__, SummarizeSettings)
+    options.add_argument("--results", type=Path, required=True, help="results folder of the workspace")
+    options.add_argument("--pretrain-on", required=True, help="data set of the pre-training")
+    options.add_argument("--datasets", nargs="+", required=True, help="data sets of the evaluation")
+    options.add_argument("--variants", nargs="+", required=True, help="variants to compare; the first is described")
+    options.add_argument("--template", type=Path, required=True, help="Jinja template of the page")
+    options.add_argument("--report", type=Path, required=True, help="HTML page to write")
+    options.add_argument("--tables", type=Path, required=True, help="folder of CSV tables to write")
+    return options
+
+
+if __name__ == "__main__":
+    run_stage(main, parser())

@@ -1,0 +1,51 @@
+"""Prompt files: slots are filled in every way, errors are one line."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.common.code_digest import ROOT
+from stages.common.errors import InputError
+from stages.common.prompts import fill, read_prompts
+
+
+def test_slots_are_filled_in_every_way() -> None:
+    slots = {"side": ["right", "left"], "zone": ["upper", "lower"], "unused": ["x"]}
+    assert fill("{side} {zone}", slots) == ["right upper", "right lower", "left upper", "left lower"]
+    assert fill("{side} or {side}", slots) == ["right or right", "left or left"]
+    assert fill("plain", slots) == ["plain"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("finding: x\nsets: {a: {positive: ['{place}']}}", "slot 'place'"),
+        ("finding: x\nsets: {}", "sets"),
+        ("finding: x\nsets: {a: {positive: []}}", "positive"),
+        ("finding: x\nsets: {a: {positives: [b]}}", "unknown key"),
+        ("finding: [", "not valid YAML"),
+    ],
+)
+def test_a_wrong_file_is_one_line_with_its_name(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "prompts.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        read_prompts(path)
+    assert str(path) in str(error.value)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.yaml: cannot be read"):
+        read_prompts(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("stages/*/prompts/*.yaml")), ids=lambda path: f"{path.parts[-3]}-{path.stem}"
+)
+def test_shipped_files_are_valid_and_grounding_prompts_name_no_place(path: Path) -> None:
+    prompts = read_prompts(path).expanded()
+    if "phrase_grounding" in path.parts:
+        words = " ".join(sentence for each in prompts.values() for sentence in each.positive).lower()
+        assert not {"right", "left", "upper", "mid", "lower", "apical", "base", "basal"} & set(words.split())

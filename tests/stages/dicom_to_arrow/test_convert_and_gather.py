@@ -1,0 +1,196 @@
+"""Shards end to end: order, reconciliation, the same bytes with any number of workers, damage, the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+from pydicom.uid import JPEG2000Lossless
+from written_dicom import file_row, make_compressed, make_dataset
+
+from stages.common import schemas
+from stages.common.arrow_tables import read_table, write_rows
+from stages.common.atomic_files import read_sidecar, sha256_of
+from stages.common.command_line import run_stage
+from stages.common.errors import InputError
+from stages.common.image_store import ImageStore
+from stages.dicom_to_arrow.__main__ import parser
+from stages.dicom_to_arrow.convert import convert_shard
+from stages.dicom_to_arrow.gather import gather_shards
+from stages.dicom_to_arrow.settings import DicomToArrowSettings
+
+SETTINGS = DicomToArrowSettings(size=32)
+
+
+@pytest.fixture
+def data_set(tmp_path, ramp, write_index):
+    """Root and index of 9 files in shards 0 and 1; shard 2 is empty. Four of them are rejects."""
+    root = tmp_path / "root"
+    root.mkdir()
+    contents = {
+        "z": make_dataset(ramp),
+        "b": make_dataset(ramp[::-1]),
+        "constant": make_dataset(ramp * 0),
+        "a": make_dataset(ramp),  # a duplicate of z
+        "lateral": make_dataset(ramp, ViewPosition="LL"),
+        "damaged": make_compressed(ramp, b"damage" * 20, JPEG2000Lossless),
+        "m": make_dataset(ramp[:, ::-1]),
+        "n": make_dataset(ramp[:24]),
+    }
+    for name, dataset in contents.items():
+        dataset.save_as(root / f"{name}.dcm", enforce_file_format=True)
+    rows = [file_row(name, f"{name}.dcm", shard=int(name in "mn"), view=None) for name in [*contents, "missing"]]
+    return root, write_index(rows)
+
+
+def convert_all(root: Path, files: Path, folder: Path, workers: int = 1, shards: int = 3) -> dict[str, list[Path]]:
+    images = [folder / f"{number}.arrow" for number in range(shards)]
+    rejects = [folder / f"{number}_rejects.arrow" for number in range(shards)]
+    for number in range(shards):
+        convert_shard(root, files, number, images[number], rejects[number], SETTINGS, workers)
+    return {"shard_images": images, "shard_rejects": rejects}
+
+
+def test_every_file_is_one_row_in_the_order_of_the_index(data_set, tmp_path):
+    root, files = data_set
+    counts = convert_shard(root, files, 0, tmp_path / "i", tmp_path / "r", SETTINGS)
+    images = read_table(tmp_path / "i", schemas.images(32))
+    rejects = read_table(tmp_path / "r", schemas.REJECTS)
+    assert images["image_id"].to_pylist() == ["z", "b", "a"]
+    assert rejects["source_id"].to_pylist() == ["constant", "lateral", "damaged", "missing"]
+    assert rejects["reason"].to_pylist() == ["constant_image", "wrong_view", "decode_failed", "file_missing"]
+    assert counts.metrics() == {
+        "indexed": 7, "images": 3, "rejects": 4, "duplicate_images": 1, "rejects_constant_image": 1,
+        "rejects_wrong_view": 1, "rejects_decode_failed": 1, "rejects_file_missing": 1,
+    }  # fmt: skip
+    row = images.slice(0, 1).to_pylist()[0]
+    assert row["content_box"] == [0, 4, 32, 24]
+    assert (row["original_rows"], row["original_columns"]) == (48, 64)
+    pixels = np.frombuffer(row["pixels"], dtype=np.uint8).reshape(32, 32)
+    assert not pixels[:4].any()
+    assert not pixels[28:].any()
+    assert (np.diff(pixels[4:28].astype(int), axis=1) >= 0).all()
+
+
+def test_workers_change_no_byte(data_set, tmp_path):
+    root, files = data_set
+    digests = []
+    for workers in (1, 2, 1):
+        folder = tmp_path / f"run{len(digests)}"
+        paths = convert_all(root, files, folder, workers, shards=1)
+        digests.append([sha256_of(path) for paths_ in paths.values() for path in paths_])
+    assert digests[0] == digests[1] == digests[2]
+
+
+def test_gather_writes_what_the_image_store_reads(data_set, tmp_path):
+    root, files = data_set
+    paths = convert_all(root, files, tmp_path / "shards")
+    manifest = tmp_path / "out" / "manifest.json"
+    counts = gather_shards(
+        files, **paths, manifest=manifest, rejects=tmp_path / "out" / "rejects.arrow", settings=SETTINGS
+    )
+    assert counts["indexed"] == 9 == counts["images"] + counts["rejects"]
+    assert counts["duplicate_images"] == 1
+    record = json.loads(manifest.read_text())
+    assert {key: record[key] for key in ("dataset", "size", "indexed", "images", "rejects")} == {
+        "dataset": "tests", "size": 32, "indexed": 9, "images": 5, "rejects": 4,
+    }  # fmt: skip
+    assert [shard["rows"] for shard in record["shards"]] == [3, 2, 0]
+    assert record["shards"][0] == {
+        "path": "../shards/0.arrow",
+        "rows": 3,
+        "sha256": read_sidecar(tmp_path / "shards" / "0.arrow"),
+    }
+    store = ImageStore(manifest)
+    assert store.ids == ["z", "b", "a", "m", "n"]
+    np.testing.assert_array_equal(store.pixels(0), store.pixels(2))
+    assert len(read_table(tmp_path / "out" / "rejects.arrow", schemas.REJECTS)) == 4
+
+
+def gather(files: Path, paths: dict[str, list[Path]], folder: Path) -> dict[str, int]:
+    return gather_shards(files, **paths, manifest=folder / "m.json", rejects=folder / "r.arrow", settings=SETTINGS)
+
+
+def test_one_flipped_bit_is_named(data_set, tmp_path):
+    root, files = data_set
+    paths = convert_all(root, files, tmp_path / "shards")
+    damaged = paths["shard_images"][1]
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 4
+    damaged.write_bytes(data)
+    with pytest.raises(InputError, match=r"1\.arrow: damaged"):
+        gather(files, paths, tmp_path)
+
+
+def test_shards_that_do_not_match_the_index_are_named(data_set, tmp_path):
+    root, files = data_set
+    paths = convert_all(root, files, tmp_path / "shards")
+    swapped = {key: [values[1], values[0], values[2]] for key, values in paths.items()}
+    with pytest.raises(InputError, match="shard 0 does not match"):
+        gather(files, swapped, tmp_path)
+    short = {key: values[:1] for key, values in paths.items()}
+    with pytest.raises(InputError, match="shards 0 to 1, 1 were given"):
+        gather(files, short, tmp_path)
+    with pytest.raises(InputError, match="one a shard"):
+        gather(files, paths | {"shard_rejects": paths["shard_rejects"][:2]}, tmp_path)
+    twice = read_table(paths["shard_rejects"][0], schemas.REJECTS).to_pylist()
+    write_rows(paths["shard_rejects"][0], schemas.REJECTS, [*twice, twice[0]])
+    with pytest.raises(InputError, match="shard 0 does not match"):
+        gather(files, paths, tmp_path)
+    with pytest.raises(InputError, match="columns differ"):
+        gather_shards(files, **paths, manifest=tmp_path / "m", rejects=tmp_path / "r", settings=DicomToArrowSettings())
+    assert not (tmp_path / "m.json").exists()
+
+
+def test_an_index_that_names_an_image_twice_or_two_data_sets(ramp, tmp_path, write_index):
+    (tmp_path / "root").mkdir()
+    make_dataset(ramp).save_as(tmp_path / "root" / "a.dcm", enforce_file_format=True)
+    files = write_index([file_row("a", "a.dcm"), file_row("a", "a.dcm")])
+    paths = convert_all(tmp_path / "root", files, tmp_path, shards=1)
+    with pytest.raises(InputError, match="image a is indexed twice"):
+        gather(files, paths, tmp_path)
+    files = write_index([file_row("a", "a.dcm"), file_row("b", "a.dcm") | {"dataset": "other"}])
+    with pytest.raises(InputError, match="several data sets"):
+        gather(files, paths, tmp_path)
+    with pytest.raises(InputError, match="no files are indexed"):
+        gather(write_index([]), paths, tmp_path)
+
+
+def test_when_all_are_rejected_the_most_frequent_reason_is_named(ramp, tmp_path, write_index):
+    make_dataset(ramp, Modality="CT").save_as(tmp_path / "ct.dcm", enforce_file_format=True)
+    files = write_index([file_row("ct", "ct.dcm"), file_row("x", "x.dcm"), file_row("y", "y.dcm")])
+    paths = convert_all(tmp_path, files, tmp_path, shards=1)
+    with pytest.raises(
+        InputError, match=r"all 3 files were rejected, 2 of them as file_missing, e\.g\. x: no such file"
+    ):
+        gather(files, paths, tmp_path)
+
+
+def test_a_missing_root_is_named(tmp_path, write_index):
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        convert_shard(tmp_path / "nowhere", write_index([]), 0, tmp_path / "i", tmp_path / "r", SETTINGS)
+
+
+def test_command_line(data_set, tmp_path, capsys):
+    root, files = data_set
+    common = ["--settings", "{size: 32}", "--files", str(files)]
+    for shard in ("0", "1"):
+        out = ["--images", str(tmp_path / f"{shard}.arrow"), "--rejects", str(tmp_path / f"{shard}_rejects.arrow")]
+        journal = ["--journal", str(tmp_path / f"{shard}.json"), "--root", str(root), "--shard", shard]
+        run_stage(lambda a: a.main(a), parser(), ["convert", *common, *out, *journal])
+    shards = ["--shard-images", *[str(tmp_path / f"{shard}.arrow") for shard in (0, 1)]]
+    shards += ["--shard-rejects", *[str(tmp_path / f"{shard}_rejects.arrow") for shard in (0, 1)]]
+    out = ["--manifest", str(tmp_path / "manifest.json"), "--rejects", str(tmp_path / "rejects.arrow")]
+    run_stage(lambda a: a.main(a), parser(), ["gather", *common, *shards, *out, "--journal", str(tmp_path / "g.json")])
+    journal = json.loads((tmp_path / "g.json").read_text())
+    metrics = {metric["key"]: metric["value"] for metric in journal["metrics"]}
+    assert journal["status"] == "FINISHED"
+    assert (metrics["indexed"], metrics["images"], metrics["rejects"]) == (9, 5, 4)
+    assert [Path(artifact["path"]).name for artifact in journal["artifacts"]] == ["manifest.json", "rejects.arrow"]
+    assert len(pc.unique(read_table(tmp_path / "rejects.arrow", schemas.REJECTS)["reason"])) == 4
+    with pytest.raises(SystemExit):
+        run_stage(lambda a: a.main(a), parser(), ["convert", *common, "--journal", "j", "--root", "nowhere",
+                                                  "--shard", "0", "--images", "i", "--rejects", "r",
+                                                  "--settings", "{sise: 3}"])  # fmt: skip
+    assert "sise: unknown key" in capsys.readouterr().err

@@ -1,0 +1,97 @@
+"""JPEG and PNG files as MIMIC-CXR-JPG and folders hold them."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.dicom_to_arrow.raster_file import read_raster
+from stages.dicom_to_arrow.rejection import RejectionError
+from stages.dicom_to_arrow.settings import DicomToArrowSettings
+
+GREY = (np.arange(40 * 30).reshape(40, 30) % 251).astype(np.uint8)
+RGB = np.stack([GREY, GREY[::-1], GREY // 2], axis=-1)
+LUMA = RGB @ np.array([0.299, 0.587, 0.114])
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def read(data: bytes, view: str | None = "PA", **settings: object):
+    return read_raster(data, view, DicomToArrowSettings(**settings))
+
+
+def test_grey_is_taken_as_it_is():
+    radiograph = read(encoded(Image.fromarray(GREY)))
+    np.testing.assert_array_equal(radiograph.grey, GREY)
+    assert (radiograph.window, radiograph.photometric, radiograph.view) == ("none", "MONOCHROME2", "PA")
+    assert radiograph.row_spacing is None
+
+
+def test_jpeg_agrees_with_pillow():
+    for data in (encoded(Image.fromarray(GREY), "JPEG"), encoded(Image.fromarray(GREY), "JPEG", progressive=True)):
+        np.testing.assert_array_equal(read(data).grey, np.asarray(Image.open(BytesIO(data))))
+
+
+def test_colours_and_transparency():
+    coloured = read(encoded(Image.fromarray(RGB)))
+    np.testing.assert_allclose(coloured.grey, LUMA, atol=1e-3)
+    assert coloured.photometric == "RGB"
+    three_times = read(encoded(Image.fromarray(np.repeat(GREY[..., None], 3, axis=-1))))
+    np.testing.assert_allclose(three_times.grey, GREY, atol=1e-3)
+    alpha = np.full(GREY.shape, 255, dtype=np.uint8)
+    alpha[:10] = 0
+    transparent = read(encoded(Image.fromarray(np.dstack([RGB, alpha]))))
+    assert (transparent.grey[:10] == 0).all()
+    np.testing.assert_allclose(transparent.grey[10:], LUMA[10:], atol=1)
+    palette = Image.fromarray(RGB).quantize(64)
+    expected = np.asarray(palette.convert("RGB")) @ np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(read(encoded(palette)).grey, expected, atol=1e-3)
+
+
+def test_sixteen_bits_are_stretched_over_their_range():
+    deep = GREY.astype(np.uint16) * 16 + 1000
+    radiograph = read(encoded(Image.fromarray(deep)))
+    np.testing.assert_allclose(radiograph.grey, GREY / 250 * 255, atol=1e-2)
+    assert radiograph.window == "minmax"
+
+
+def test_exif_orientation_is_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by a quarter clockwise
+    radiograph = read(encoded(Image.fromarray(GREY), "PNG", exif=exif))
+    np.testing.assert_array_equal(radiograph.grey, np.rot90(GREY, -1))
+
+
+JPEG, PNG = encoded(Image.fromarray(GREY), "JPEG"), encoded(Image.fromarray(GREY))
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "reason"),
+    [
+        (JPEG[:-2], {}, "truncated_frame"),
+        (JPEG[: len(JPEG) // 2], {}, "truncated_frame"),
+        (JPEG[:20], {}, "decode_failed"),
+        (PNG[: len(PNG) // 2], {}, "decode_failed"),
+        (PNG[:-30] + b"\0" * 30, {}, "decode_failed"),
+        (PNG[:30], {}, "decode_failed"),
+        (PNG, {"max_pixels": 1199}, "too_large"),
+        (encoded(Image.fromarray(GREY * 0 + 3)), {}, "constant_image"),
+        (encoded(Image.fromarray(GREY), save_all=True, append_images=[Image.fromarray(GREY[::-1])]), {}, "multi_frame"),
+    ],
+)
+def test_refusals(data, settings, reason):
+    with pytest.raises(RejectionError) as caught:
+        read(data, **settings)
+    assert caught.value.reason == reason
+
+
+def test_view_of_the_index_decides():
+    with pytest.raises(RejectionError) as caught:
+        read(PNG, "LATERAL")
+    assert caught.value.reason == "wrong_view"
+    assert read(PNG, None).view is None

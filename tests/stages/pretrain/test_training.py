@@ -1,0 +1,207 @@
+"""The loop: batches are pure functions of the step, an interrupted run equals a whole one, damage is survived."""
+
+import numpy as np
+import pytest
+import torch
+
+from stages.common.errors import InputError
+from stages.common.image_store import ImageStore
+from stages.common.paired_reports import PairedReports, Study
+from stages.common.report_batches import SpecialTokens
+from stages.pretrain.batches import TrainingData, augment
+from stages.pretrain.optimisation import learning_rate, parameter_groups
+from stages.pretrain.settings import AugmentationSettings, PretrainSettings
+from stages.pretrain.training import Place, build, candidate_path, candidate_steps, train
+from stages.pretrain.training_state import TrainingState, resume_state
+
+VOCABULARY = 30
+CLIP = {"mask_ratio": 0, "contrastive": {"integrity": "none"}, "local": {"weight": 0}, "reconstruction": {"weight": 0}}
+
+
+def small(**changes) -> PretrainSettings:
+    block = {
+        "model": {
+            "image": {"architecture": "custom", "input_size": 16, "patch_size": 4, "width": 16, "depth": 1, "heads": 2},
+            "text": {"weights": None, "width": 16, "depth": 1, "heads": 2, "dropout": 0.1},
+            "embedding_width": 8,
+        },
+        "reconstruction": {"width": 16, "depth": 1, "heads": 2},
+        "optimisation": {"epochs": 4, "warmup_epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "candidates": 2},
+    }
+    return PretrainSettings.model_validate({**block, **changes})
+
+
+class PlantedImages(ImageStore):
+    """Images in memory: image `i<n>` has brightness 8 n, so that reports can be learned from it."""
+
+    def __init__(self) -> None:
+        self.size = 20
+
+    def row_of(self, image_id: str) -> int:
+        return int(image_id[1:])
+
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        shapes = np.random.default_rng(0).integers(0, 16, (len(rows), self.size, self.size))
+        return (8 * np.asarray(rows)[:, None, None] + shapes).astype(np.uint8)
+
+
+def data(settings: PretrainSettings, studies: int = 26) -> TrainingData:
+    reports = [
+        Study(f"s{n}", f"p{n}", [f"i{n}"], [[5 + n // 2, 6], [20 + n % 3]], [f"Word {chr(97 + n // 2)}.", "Clear."])
+        for n in range(studies)
+    ]
+    return TrainingData(settings, PlantedImages(), PairedReports(reports, 0), SpecialTokens(2, 3, 0))
+
+
+def run(settings: PretrainSettings, folder, seconds: float = 1e9) -> TrainingState:
+    return train(build(settings, VOCABULARY), data(settings), settings, Place(folder, seconds), lambda *_: None)
+
+
+def test_a_batch_is_a_pure_function_of_its_step() -> None:
+    settings = small()
+    one, other = data(settings), data(settings)
+    for step in (0, 1):
+        other.batch(step)
+    first, second = one.batch(2), other.batch(2)
+    torch.testing.assert_close(first.images, second.images, rtol=0, atol=0)
+    assert torch.equal(first.visible, second.visible)
+    assert torch.equal(first.reports.token_ids, second.reports.token_ids)
+    assert not torch.equal(first.visible, one.batch(3).visible)
+
+
+def test_an_epoch_draws_every_study_at_most_once_and_epochs_differ() -> None:
+    source = data(small())
+    assert source.steps_per_epoch == 3
+    epochs = [[tuple(ids.tolist()) for step in steps for ids in source.batch(step).images.mean((1, 2)).unsqueeze(1)]
+              for steps in (range(3), range(3, 6))]  # fmt: skip
+    assert all(len(set(epoch)) == 24 for epoch in epochs)
+    assert epochs[0] != epochs[1]
+
+
+def test_reports_of_identical_text_are_no_negatives() -> None:
+    batch = data(small()).batch(0)
+    ids = batch.reports.token_ids
+    same_words = (ids[:, 1].unsqueeze(0) == ids[:, 1].unsqueeze(1)) & ~torch.eye(8, dtype=torch.bool)
+    assert torch.equal(batch.false_negatives, same_words)
+    assert same_words.any()
+
+
+def test_sentence_weights_follow_the_idf_of_training_reports() -> None:
+    batch = data(small()).batch(0)
+    assert (batch.sentence_weights[:, 1] == 0).all()  # "Clear." is in every report
+    assert (batch.sentence_weights[:, 0] > 0).all()
+
+
+def test_augmentation_keeps_left_and_right_and_stays_inside() -> None:
+    images = np.zeros((64, 20, 20), dtype=np.uint8)
+    images[:, :, :10] = 200  # bright on the left
+    out = augment(images, 16, AugmentationSettings(), torch.Generator().manual_seed(0))
+    assert out.shape == (64, 16, 16)
+    assert 0 <= out.min() <= out.max() <= 1
+    assert (out[:, :, 0] > out[:, :, -1]).all()
+
+
+def test_augmentation_of_nothing_is_the_image() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16)).astype(np.uint8)
+    settings = AugmentationSettings(min_area=1, brightness=0, contrast=0)
+    out = augment(images, 16, settings, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(out, torch.from_numpy(images) / 255, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("stop", [1, 5, 9])
+def test_an_interrupted_run_is_bitwise_equal(tmp_path, monkeypatch, stop: int) -> None:
+    settings = small()
+    whole = run(settings, tmp_path / "whole")
+
+    def killed(state: TrainingState, *rest):
+        if state.step == stop:
+            raise KeyboardInterrupt
+        return original(state, *rest)
+
+    from stages.pretrain import training
+
+    original = training._step
+    monkeypatch.setattr(training, "_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, tmp_path / "cut", seconds=0.0)
+    monkeypatch.setattr(training, "_step", original)
+    resumed = run(settings, tmp_path / "cut", seconds=0.0)
+    assert resumed.step == whole.step == 12
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+    for step in candidate_steps(12, 2):
+        one, other = (candidate_path(tmp_path / place, step).read_bytes() for place in ("whole", "cut"))
+        assert one == other
+
+
+def test_a_damaged_newest_state_falls_back_to_the_one_before(tmp_path, capsys) -> None:
+    settings = small()
+    run(settings, tmp_path, seconds=0.0)
+    newest = sorted(tmp_path.glob("step_*.pt"))[-1]
+    newest.write_bytes(newest.read_bytes()[:-7])
+    state = TrainingState(model := build(settings, VOCABULARY), torch.optim.AdamW(parameter_groups(model, settings)))
+    assert resume_state(tmp_path, state)
+    assert state.step == 11
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_two_states_are_kept(tmp_path) -> None:
+    run(small(), tmp_path, seconds=0.0)
+    assert [path.name for path in sorted(tmp_path.glob("step_*.pt"))] == ["step_00000011.pt", "step_00000012.pt"]
+
+
+def test_training_lowers_the_loss_on_planted_pairs(tmp_path) -> None:
+    settings = small(optimisation={"epochs": 60, "batch_size": 8, "learning_rate": 3e-3, "candidates": 1})
+    history = run(settings, tmp_path).history
+    assert history[-1]["loss/contrastive"] < 0.7 * history[0]["loss/contrastive"]
+    assert history[-1]["loss/reconstruction"] < history[0]["loss/reconstruction"]
+
+
+def test_no_epochs_keep_the_initial_weights(tmp_path) -> None:
+    settings = small(optimisation={"epochs": 0, "batch_size": 8})
+    state = run(settings, tmp_path)
+    assert state.step == 0
+    assert candidate_steps(0, 5) == [0]
+    assert candidate_path(tmp_path, 0).is_file()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"local": {"rho": 0.1}},
+        {"local": {"rho": 0, "patches": "integrity", "score": "transport"}},
+        {"contrastive": {"integrity": "share"}},
+        {"local": {"group": 4, "sentences": "uniform"}},
+        {
+            "mask_ratio": 0,
+            "contrastive": {"integrity": "none"},
+            "local": {"weight": 0},
+            "reconstruction": {"weight": 0},
+        },
+    ],
+)
+def test_every_reading_of_the_paper_trains(tmp_path, change: dict) -> None:
+    settings = small(**change, optimisation={"epochs": 2, "batch_size": 8, "candidates": 1})
+    history = run(settings, tmp_path).history
+    assert all(np.isfinite(value) for row in history for value in row.values())
+
+
+def test_learning_rate_warms_up_and_ends_at_zero() -> None:
+    settings = small()
+    rates = [learning_rate(step, 3, settings) for step in range(12)]
+    assert rates[2] == max(rates) == settings.optimisation.learning_rate
+    assert rates[0] == pytest.approx(rates[2] / 3)
+    assert rates[-1] < 0.05 * rates[2]
+
+
+def test_only_matrices_decay_and_phi_has_its_own_rate() -> None:
+    groups = parameter_groups(build(small(), VOCABULARY), small())
+    assert all(parameter.ndim >= 2 for parameter in groups[0]["params"])
+    assert all(group["weight_decay"] == 0 for group in groups[1:])
+    assert groups[2]["factor"] == 0.1
+    assert sorted(tuple(parameter.shape) for parameter in groups[2]["params"]) == [(), (16,)]
+
+
+def test_masking_nothing_leaves_nothing_to_reconstruct() -> None:
+    with pytest.raises(InputError, match="mask_ratio"):
+        PretrainSettings.from_text("{mask_ratio: 0}")

@@ -1,0 +1,59 @@
+"""A real store, hand-written journals."""
+
+import hashlib
+import json
+
+import pytest
+
+STARTED = 1_700_000_000_000  # Unix milliseconds
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory):
+    """One store for all tests (creating it takes seconds); each test has an experiment of its own."""
+    return tmp_path_factory.mktemp("store") / "mlflow.db"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def journal(stage="pretrain", name="mlip", folder=None, files=(), **changes):
+        place = tmp_path / "results" / (folder or f"{stage}/{name}")
+        place.mkdir(parents=True, exist_ok=True)
+        record = {
+            "version": 1,
+            "stage": stage,
+            "name": name,
+            "status": "FINISHED",
+            "started": STARTED,
+            "ended": STARTED + 5000,
+            "error": None,
+            "digests": {"code": "c", "settings": "s", "data": "d", "image": "none"},
+            "inputs": {"pairs": "p"},
+            "params": {"seed": "0", "prompts[0]": "(a)", "empty": ""},
+            "metrics": [metric_at(step) for step in range(3)],
+            "artifacts": [],
+            "tags": {"host": "node1", "git_commit": "abc"},
+        } | changes
+        for path, text, publish in files:
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).write_text(text)
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            record["artifacts"].append({"path": path, "sha256": digest, "bytes": len(text), "publish": publish})
+        (place / "journal.json").write_text(json.dumps(record))
+        return place
+
+    return journal
+
+
+@pytest.fixture
+def metric():
+    return metric_at
+
+
+def metric_at(step, key="loss", value=None):
+    return {
+        "key": key,
+        "value": 1.0 / (step + 1) if value is None else value,
+        "step": step,
+        "timestamp": STARTED + step,
+    }

@@ -1,0 +1,77 @@
+"""A copy of the repository in which tests may edit files, with a finished miniature run in it."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("stages", "workflow", "envs", "config.yaml")
+
+# The demo made smaller still: seconds instead of minutes, on the same DAG.
+MINIATURE = {
+    "make_phantom": {"mimic_patients": 60, "rsna_images": 60, "siim_images": 60, "bad_inputs": 4, "workers": 1},
+    "patient_split": {"validation": 0.2, "test": 0.1},
+    "dicom_to_arrow": {"size": 64},
+    "split_reports": {"tokenizer": {"vocabulary_size": 400}},
+    "pretrain": {
+        "model": {
+            "image": {"input_size": 48, "patch_size": 12, "width": 32, "depth": 1},
+            "text": {"width": 32, "depth": 1},
+            "embedding_width": 16,
+        },
+        "optimisation": {"epochs": 2, "batch_size": 16, "candidates": 2},
+    },
+    "zero_shot_classification": {"draws": 50},
+    "phrase_grounding": {"draws": 50},
+}
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of the repository's code; `runs/` holds what its workflow made."""
+
+    folder: Path
+
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [
+            *(sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/demo", "--cores", "2"),
+            *("--configfile", "workflow/profiles/demo/settings.yaml", "miniature.yaml", *arguments),
+        ]
+        environment = {
+            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(self.folder),
+            "OMP_NUM_THREADS": "1",
+        }
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=900
+        )
+        assert done.returncode == 0 or not check, done.stdout + done.stderr
+        return done
+
+    def pending(self) -> set[str]:
+        """Rules that a dry run would execute."""
+        text = self.snakemake("--dry-run", "--quiet", "host").stdout
+        table = text.split("Job stats:")[-1] if "Job stats:" in text else ""
+        rules = {line.split()[0] for line in table.splitlines() if line.split()[1:] and line.split()[1].isdigit()}
+        return rules - {"all", "total"}
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> Checkout:
+    """The whole DAG, run once on a miniature phantom."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / part)
+    (folder / "miniature.yaml").write_text(yaml.safe_dump(MINIATURE))
+    checkout = Checkout(folder)
+    checkout.snakemake()
+    return checkout

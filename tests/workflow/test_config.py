@@ -1,0 +1,72 @@
+"""config.yaml and the profiles' overlays: valid as shipped, and every mistake is named at once."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.common.errors import InputError
+from stages.config import MODELS, Config, check, merged
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())
+OVERLAYS = {
+    path.parent.name: yaml.safe_load(path.read_text()) for path in ROOT.glob("workflow/profiles/*/settings.yaml")
+}
+
+
+def test_the_shipped_configuration_is_valid() -> None:
+    config = check(SHIPPED)
+    assert config.settings("pretrain", variant="clip").mask_ratio == 0
+    assert config.settings("pretrain", variant="mlip").mask_ratio == 0.5
+
+
+@pytest.mark.parametrize("profile", sorted(OVERLAYS))
+def test_every_profile_is_valid_over_it(profile: str) -> None:
+    config = check(merged(SHIPPED, OVERLAYS[profile]))
+    assert config.workspace == f"runs/{profile}"
+
+
+def test_every_stage_with_settings_is_a_block_and_a_folder() -> None:
+    assert set(MODELS) <= set(Config.model_fields)
+    assert all((ROOT / "stages" / stage / "settings.py").is_file() for stage in MODELS)
+
+
+def test_all_mistakes_are_named_at_once_one_a_line() -> None:
+    wrong = copy.deepcopy(SHIPPED)
+    wrong["pretrain"]["optimisation"]["learning_rat"] = 1
+    wrong["dicom_to_arrow"]["size"] = "large"
+    wrong["datasets"]["rsna"]["label_images"]["findings"] = "x"
+    wrong["variants"]["clip"]["local"]["weight"] = -1
+    with pytest.raises(InputError) as error:
+        check(wrong)
+    lines = str(error.value).splitlines()
+    for part in ("learning_rat: unknown key", "size:", "datasets.rsna.label_images: findings: unknown key",
+                 "variants.clip (over pretrain): local.weight:"):  # fmt: skip
+        assert any(part in line for line in lines), (part, lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pretrain_on": "mimic"}, "pretrain_on: 'mimic' is no key of `datasets`"),
+        ({"evaluate_on": ["rsna", "nih"]}, "evaluate_on: 'nih' is no key of `datasets`"),
+        ({"compare": ["mlip", "ours"]}, "compare: 'ours' is no key of `variants`"),
+        ({"pretrian": {}}, "pretrian: unknown key"),
+        ({"workspace": "../elsewhere"}, "workspace"),
+    ],
+)
+def test_names_that_lead_nowhere(change: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+        check({**SHIPPED, **change})
+
+
+def test_a_root_without_its_folder_says_what_to_add() -> None:
+    config = check(merged(SHIPPED, OVERLAYS["sample"]))
+    with pytest.raises(InputError, match="--config sample_root=FOLDER"):
+        config.root("rsna_sample")
+
+
+def test_overlays_replace_leaves_and_keep_the_rest() -> None:
+    assert merged({"a": {"b": 1, "c": [1]}, "d": 2}, {"a": {"c": [2]}}) == {"a": {"b": 1, "c": [2]}, "d": 2}

@@ -1,0 +1,135 @@
+"""The rerun contract: after each edit exactly the stages that depend on it would run, and nothing else."""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+TRAINED = {
+    "pretrain",
+    "select_checkpoint",
+    "extract_features",
+    "zero_shot_classification",
+    "phrase_grounding",
+    "summarize",
+}
+
+
+def replace(path: str, old: str, new: str) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        text = (folder / path).read_text()
+        assert old in text, f"{path} no longer holds {old!r}: correct this test"
+        (folder / path).write_text(text.replace(old, new, 1))
+
+    return edit
+
+
+def append(path: str, text: str) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        with (folder / path).open("a") as file:
+            file.write(text)
+
+    return edit
+
+
+def touch(path: str) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        os.utime(folder / path)
+
+    return edit
+
+
+EDITS = {
+    "evaluation code": (
+        append("stages/zero_shot_classification/evaluation.py", "\nEDITED = 1\n"),
+        {"zero_shot_classification", "summarize"},
+    ),
+    "a comment in evaluation code": (
+        append("stages/zero_shot_classification/evaluation.py", "\n# edited\n"),
+        set(),
+    ),
+    "a docstring of the method": (
+        replace(
+            "stages/pretrain/sinkhorn.py", '"""Entropic optimal transport', '"""Edited. Entropic optimal transport'
+        ),
+        set(),
+    ),
+    "the evaluation block of the configuration": (
+        append("config.yaml", "\nzero_shot_classification: {seed: 1}\n"),
+        {"zero_shot_classification", "summarize"},
+    ),
+    "the pre-training block of the configuration": (
+        replace("config.yaml", "  mask_ratio: 0.5", "  mask_ratio: 0.4"),
+        TRAINED,
+    ),
+    "shared encoder code": (append("stages/common/image_encoder.py", "\nEDITED = 1\n"), TRAINED),
+    "the method": (append("stages/pretrain/sinkhorn.py", "\nEDITED = 1\n"), TRAINED),
+    "a prompt file": (
+        replace("stages/zero_shot_classification/prompts/rsna.yaml", "No focal consolidation.", "No consolidation."),
+        {"zero_shot_classification", "summarize"},
+    ),
+    "tracking code": (append("stages/common/tracking.py", "\nEDITED = 1\n"), set()),
+    "the time of a prompt file": (touch("stages/zero_shot_classification/prompts/rsna.yaml"), set()),
+    "the time of an output": (touch("runs/demo/results/label_images/rsna/labels.arrow"), set()),
+    "the pins of the report's image": (append("envs/report.lock", "# edited\n"), {"summarize"}),
+    "a variant": (
+        replace("config.yaml", "random: {optimisation: {epochs: 0}}", "random: {seed: 5, optimisation: {epochs: 0}}"),
+        TRAINED,
+    ),
+}
+
+
+def test_a_finished_run_has_nothing_to_do(finished_run) -> None:
+    assert finished_run.pending() == set()
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_exactly_the_dependent_rules_would_run(finished_run, edit: str) -> None:
+    change, expected = EDITS[edit]
+    path = finished_run.folder
+    before = {
+        file: (file.read_bytes(), file.stat()) for folder in ("stages", "envs", ".") for file in _sources(path, folder)
+    }
+    try:
+        change(path)
+        assert finished_run.pending() == expected
+    finally:
+        for file, (content, status) in before.items():
+            if file.read_bytes() != content:
+                file.write_bytes(content)
+            os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _sources(root: Path, folder: str) -> list[Path]:
+    if folder == ".":
+        return [root / "config.yaml"]
+    return [file for file in (root / folder).rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+
+
+def test_every_stage_left_a_finished_journal_with_its_digests(finished_run) -> None:
+    journals = [json.loads(path.read_text()) for path in finished_run.folder.glob("runs/demo/results/**/journal.json")]
+    assert {journal["status"] for journal in journals} == {"FINISHED"}
+    rules = {path.stem for path in (finished_run.folder / "workflow" / "rules").glob("*.smk")} - {"common"}
+    assert {journal["stage"] for journal in journals} == rules
+    for journal in journals:
+        assert all(re.fullmatch(r"[0-9a-f]{64}", journal["digests"][kind]) for kind in ("code", "settings", "data"))
+        assert journal["digests"]["image"].startswith("env-")
+
+
+def test_the_store_shows_every_stage(finished_run) -> None:
+    """onsuccess imported all journals: one run each."""
+    text = finished_run.snakemake("--forcerun", "summarize").stderr
+    assert "unchanged" in text or "updated" in text or "new" in text
+    assert (finished_run.folder / "runs" / "demo" / "mlflow.db").is_file()
+
+
+def test_settings_of_a_job_that_are_wrong_stop_everything_in_one_line(finished_run) -> None:
+    done = finished_run.snakemake("--dry-run", "--config", "compare=ours", check=False)
+    assert done.returncode != 0
+    assert "compare" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
