@@ -32,12 +32,24 @@ format: environment
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt workflow
 
-# Pins of all images from one resolution, so that a package has one version everywhere.
-LOCK := uv pip compile
+# Pins of all images from one resolution, so that a package has one version everywhere. A local version of torch (a CPU
+# build) is no pin for others, so it is cut off.
+COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-options --no-emit-index-url \
+	--no-emit-find-links --no-emit-trusted-host
+lock: environment
+	$(BIN)/python -m pip install --quiet pip-tools
+	cd envs && ../$(COMPILE) -o local.lock local.in
+	cd envs && for image in preprocess torch report; do ../$(COMPILE) -c local.lock -o $$image.lock $$image.in; done
+	sed -i 's/+cpu$$//; /^#/d' envs/*.lock
 
 # The DAG of the rules as the README shows it; needs graphviz.
 dag: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo --forceall --rulegraph dot | dot -Tsvg -o docs/dag.svg
+
+# Journals into MLflow once more; the end of every workflow does it by itself.
+sync: environment
+	$(BIN)/python -m stages.sync --journals runs/demo/results --experiment mlip-demo \
+		--store sqlite:///$(CURDIR)/runs/demo/mlflow.db --artifacts runs/demo/mlflow_artifacts
 
 # MLflow on the demo's runs, on loopback.
 ui: environment

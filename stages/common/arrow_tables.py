@@ -19,6 +19,9 @@ def write_table(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
         pa.ipc.new_file(sink, schema) as writer,
     ):
         for batch in batches:
+            for field, column in zip(schema, batch.columns, strict=True):
+                if column.null_count and not field.nullable:  # Arrow itself does not mind
+                    raise ValueError(f"{path}: {field.name} holds a null, which its schema forbids")
             writer.write_batch(batch)
     return write_sidecar(path)
 

@@ -71,9 +71,10 @@ def write_sidecar(path: Path) -> str:
 def read_sidecar(path: Path) -> str | None:
     """The digest recorded when `path` was written, or None where there is no side-car."""
     try:
-        return sidecar_of(path).read_text(encoding="utf-8").split()[0]
+        words = sidecar_of(path).read_text(encoding="utf-8").split()
     except FileNotFoundError:
         return None
+    return words[0] if words else None
 
 
 def verify(path: Path) -> str:

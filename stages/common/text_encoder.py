@@ -27,6 +27,7 @@ class TextEncoder(nn.Module):
                 f"{vocabulary}; set split_reports.tokenizer to the encoder's own"
             )
         self.width: int = self.bert.config.hidden_size
+        self.report_vector = settings.report_vector
 
     def forward(
         self,
@@ -35,7 +36,7 @@ class TextEncoder(nn.Module):
         sentence_of: Int[Tensor, "reports tokens"],
         sentences: int,
     ) -> tuple[Float[Tensor, "reports sentences width"], Float[Tensor, "reports width"]]:
-        """Sentence vectors (mean of their word pieces; zero where there is no sentence) and the [CLS] vector.
+        """Sentence vectors (mean of their word pieces; zero where there is no sentence) and the report's vector.
 
         `sentence_of` is the 0-based sentence of each word piece, -1 for [CLS], [SEP] and padding.
         """
@@ -43,7 +44,11 @@ class TextEncoder(nn.Module):
         member = torch.nn.functional.one_hot(sentence_of + 1, sentences + 1)[..., 1:].to(hidden.dtype)  # R T S
         total = torch.einsum("rts,rtd->rsd", member, hidden)
         count = member.sum(dim=1).clamp(min=1).unsqueeze(-1)
-        return total / count, hidden[:, 0]
+        vectors = total / count
+        if self.report_vector == "cls":
+            return vectors, hidden[:, 0]
+        spoken = member.any(dim=1).sum(dim=1, keepdim=True)  # sentences of each report
+        return vectors, vectors.sum(dim=1) / spoken
 
 
 def _initialise(settings: TextEncoderSettings, vocabulary: int) -> BertModel:

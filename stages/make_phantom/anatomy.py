@@ -18,7 +18,7 @@ SIGN: dict[Side, float] = {"right": -1.0, "left": 1.0}
 Zone = Literal["upper", "mid", "lower"]
 ZONES: tuple[Zone, Zone, Zone] = ("upper", "mid", "lower")
 
-Points = Float[np.ndarray, "n 2"]
+Points = Float[np.ndarray, "_ 2"]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Bones, airways and vessels of one patient as polygons and lines in thorax units."""
 
-from itertools import product
-
 import numpy as np
 
 from stages.make_phantom.anatomy import SIDES, SIGN, Anatomy, Points, Side, lateral_edge, on_side
@@ -13,33 +11,35 @@ def _band(side: Side, a: np.ndarray, y: np.ndarray, thickness: float) -> Points:
     return np.concatenate([on_side(side, a, y - thickness / 2), on_side(side, a, y + thickness / 2)[::-1]])
 
 
-def _wall_at(anatomy: Anatomy, y: float) -> float:
-    t = np.array([(y - anatomy.apex) / (anatomy.angle("left") - anatomy.apex)])
-    return float(lateral_edge(anatomy, np.clip(t, 0, 1))[0])
+def _both_sides(a: np.ndarray, y: np.ndarray, thickness: float) -> Paths:
+    """Closed strips of constant height along the rows of (a, y), on the left side and mirrored."""
+    x = np.concatenate([a, a[:, ::-1]], axis=1)
+    outline = np.stack([x, np.concatenate([y - thickness / 2, y[:, ::-1] + thickness / 2], axis=1)], axis=-1)
+    return np.concatenate([outline, outline * [-1.0, 1.0]])
 
 
-def posterior_ribs(anatomy: Anatomy) -> list[Points]:
+def _wall_at(anatomy: Anatomy, y: np.ndarray) -> np.ndarray:
+    t = (y - anatomy.apex) / (anatomy.angle("left") - anatomy.apex)
+    return lateral_edge(anatomy, np.clip(t, 0, 1))
+
+
+def posterior_ribs(anatomy: Anatomy) -> Paths:
     """Ten ribs a side: from the spine slightly upwards, then down to the side."""
-    ribs = []
-    for side, rank in product(SIDES, range(10)):
-        start = anatomy.apex + 0.06 + rank * anatomy.rib_pitch
-        end = start + anatomy.rib_drop * (0.5 + 0.06 * rank)
-        a = np.linspace(0.10, _wall_at(anatomy, end) + 0.05, 24)
-        u = (a - a[0]) / (a[-1] - a[0])
-        ribs.append(_band(side, a, start - 0.05 * np.sin(np.pi * u) + (end - start) * u**2.2, 0.058))
-    return ribs
+    rank = np.arange(10)[:, None]
+    start = anatomy.apex + 0.06 + rank * anatomy.rib_pitch
+    drop = anatomy.rib_drop * (0.5 + 0.06 * rank)
+    wall = _wall_at(anatomy, (start + drop)[:, 0])[:, None] + 0.05
+    u = np.linspace(0, 1, 24)  # ribs along the first axis, points along the second
+    return _both_sides(0.10 + (wall - 0.10) * u, start - 0.05 * np.sin(np.pi * u) + drop * u**2.2, 0.058)
 
 
-def anterior_ribs(anatomy: Anatomy) -> list[Points]:
+def anterior_ribs(anatomy: Anatomy) -> Paths:
     """Six fainter ribs a side: from the wall down to the cartilage, which is not seen."""
-    ribs = []
-    for side, rank in product(SIDES, range(6)):
-        end = anatomy.apex + 0.30 + rank * 1.08 * anatomy.rib_pitch
-        wall = _wall_at(anatomy, end) + 0.04
-        a = np.linspace(0.36 + 0.03 * rank, wall, 20)
-        u = (wall - a) / (wall - a[0])
-        ribs.append(_band(side, a, end + 0.34 * u**1.4, 0.072))
-    return ribs
+    rank = np.arange(6)[:, None]
+    end = anatomy.apex + 0.30 + rank * 1.08 * anatomy.rib_pitch
+    wall = _wall_at(anatomy, end[:, 0])[:, None] + 0.04
+    u = np.linspace(1, 0, 20)
+    return _both_sides(wall + (0.36 + 0.03 * rank - wall) * u, end + 0.34 * u**1.4, 0.072)
 
 
 def clavicles(anatomy: Anatomy) -> list[Points]:

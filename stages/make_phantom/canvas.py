@@ -4,7 +4,7 @@ Thorax units: the origin lies on the midline between apices and bases, 1 is half
 thorax (about 15 cm). x grows to the right of the image, which is the patient's left; y grows downwards.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,8 +16,8 @@ cv2.setNumThreads(1)  # the pool of processes is the parallelism
 
 _FRACTION_BITS = 4  # cv2 draws at 1/16 pixel
 
-Points = Float[np.ndarray, "n 2"]
-Paths = Float[np.ndarray, "line n 2"]
+Points = Float[np.ndarray, "_ 2"]
+Paths = Float[np.ndarray, "_ _ 2"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Canvas:
         (a, b), (c, d) = self.matrix[:, :2].tolist()
         return abs(a * d - b * c) ** 0.5
 
-    def fill(self, polygons: Iterable[Points], blur: float = 0.0) -> Float32[np.ndarray, "rows columns"]:
+    def fill(self, polygons: Sequence[Points] | Paths, blur: float = 0.0) -> Float32[np.ndarray, "rows columns"]:
         """1 inside the polygons (their union), 0 outside; `blur` is the standard deviation of the edge in units."""
         layer = np.zeros((self.rows, self.columns), np.uint8)
-        for polygon in polygons:
-            cv2.fillPoly(layer, [self._fixed_point(polygon)], 255, cv2.LINE_AA, _FRACTION_BITS)
+        for polygon in self._place(polygons):
+            cv2.fillPoly(layer, [polygon], 255, cv2.LINE_AA, _FRACTION_BITS)
         return self._finish(layer, blur)
 
     def stroke(
@@ -47,10 +47,7 @@ class Canvas:
         """1 on lines of `width` units, 0 elsewhere; a line thinner than a pixel is fainter."""
         layer = np.zeros((self.rows, self.columns), np.uint8)
         pixels = width * self.unit
-        if isinstance(lines, np.ndarray):  # many lines of equally many points: placed at once
-            paths = list(self._fixed_point(lines))
-        else:
-            paths = [self._fixed_point(line) for line in lines]
+        paths = self._place(lines)
         cv2.polylines(
             layer, paths, False, int(255 * min(1.0, pixels)), max(1, round(pixels)), cv2.LINE_AA, _FRACTION_BITS
         )
@@ -65,6 +62,11 @@ class Canvas:
         row -= np.float32(self.matrix[1, 2])
         (a, b), (c, d) = inverse.astype(np.float32)
         return a * column + b * row, c * column + d * row
+
+    def _place(self, lines: Sequence[Points] | Paths) -> list[np.ndarray]:
+        if isinstance(lines, np.ndarray):  # many lines of equally many points: all at once
+            return list(self._fixed_point(lines))
+        return [self._fixed_point(line) for line in lines]
 
     def _fixed_point(self, points: Float[np.ndarray, "*n 2"]) -> Int32[np.ndarray, "*n 2"]:
         pixels = points @ self.matrix[:, :2].T + self.matrix[:, 2]

@@ -66,8 +66,10 @@ def lung_markings(anatomy: Anatomy, canvas: Canvas, exposure: Exposure) -> Layer
     roots = [_ellipse(SIGN[side] * a, y, 0.10, 0.16) for side in SIDES for a, y in [hilum(anatomy, side)]]
     layer += 0.09 * canvas.fill(roots, blur=0.05)
     rng = np.random.default_rng(exposure.seed + 1)
-    grain = cv2.GaussianBlur(rng.standard_normal(layer.shape, dtype=np.float32), (0, 0), 0.016 * canvas.unit)
-    grain *= np.float32(0.020 / max(float(grain.std()), 1e-6))
+    coarse = (canvas.rows + 1) // 2, (canvas.columns + 1) // 2
+    grain = cv2.GaussianBlur(rng.standard_normal(coarse, dtype=np.float32), (0, 0), max(0.3, 0.008 * canvas.unit))
+    grain = cv2.resize(grain, layer.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    grain *= np.float32(0.020 / float(grain.std()))
     return np.float32(anatomy.marking) * (layer + grain)
 
 

@@ -98,7 +98,7 @@ def jpeg_dicom(grey: UInt8[np.ndarray, "rows columns"], identity: Identity) -> b
     Image.fromarray(grey).save(buffer, "JPEG", quality=93)
     dataset = _dataset(identity, SecondaryCaptureImageStorage, JPEGBaseline8Bit)
     dataset.Modality = "CR"
-    dataset.ConversionType = "WSD"
+    dataset.ConversionType, dataset.PatientOrientation = "WSD", ""
     dataset.SeriesDescription = identity.description
     dataset.PatientName = identity.patient_id
     dataset.SeriesNumber, dataset.InstanceNumber = "1", "1"

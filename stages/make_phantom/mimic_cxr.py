@@ -23,7 +23,7 @@ from stages.make_phantom.truth import image_truth, lateral_truth
 FOLDER = "mimic_cxr"
 
 # What is wrong with a planted patient, in turn.
-DEFECTS = ("not_dicom", "missing_file", "report_without_image", "image_without_report")
+DEFECTS = ("not_an_image", "file_missing", "report_without_image", "image_without_report")
 
 _STRIDE = 7_368_787  # prime to 10^7: index -> number of seven digits without collision
 
@@ -123,11 +123,11 @@ def _write_image(
         study_id=number,
     )
     content = uncompressed_dicom(display, identity, sample_storage(rng))
-    if defect == "not_dicom":
+    if defect == "not_an_image":
         content = b"This file stands in for a damaged download. It is no DICOM.\n"
     path = f"{folder}/{image_id}.dcm"
     written.records.append((subject, number, image_id, path))
-    if defect == "missing_file":
+    if defect == "file_missing":
         written.sums.append((f"{FOLDER}/{path}", "0" * 64))
     else:
         written.files.append(write_bytes(output, f"{FOLDER}/{path}", content))

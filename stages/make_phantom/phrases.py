@@ -1,7 +1,7 @@
 """The wordings of reports. Every noun that is negated also occurs affirmed, with and without a place.
 
-Braces are filled by prose.py: {noun} and {a_noun} (with its article), {nouns} (plural), {place}, {places} (several),
-{adjective} (a place before its noun), {side}, {size} (may be empty), {degree}, {cm}.
+Braces are filled by prose.py: {noun} and {a_noun} (with its article), {bare} (without its size), {nouns} (plural),
+{place}, {places} (several), {adjective} (a place before its noun), {side}, {size} (may be empty), {degree}, {cm}.
 """
 
 from stages.make_phantom.anatomy import Side, Zone
@@ -40,11 +40,11 @@ OPACITY_NOUNS = (
 OPACITY_PLACED = (
     "There is {a_noun} in the {place}.",
     "{a_noun} is seen in the {place}.",
-    "{adjective} {noun}.",
-    "{adjective} {noun} is present.",
+    "{size} {adjective} {bare}.",
+    "{size} {adjective} {bare} is present.",
     "{noun} in the {place}.",
     "{noun} in the {place}, concerning for pneumonia.",
-    "{adjective} {noun} likely represents pneumonia.",
+    "{size} {adjective} {bare} likely represents pneumonia.",
     "There is {a_noun} projecting over the {place}, which may represent pneumonia.",
     "Findings suggesting pneumonia in the {place}.",
     "{adjective} pneumonia.",

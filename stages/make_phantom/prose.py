@@ -162,10 +162,11 @@ def _opacity_words(rng: np.random.Generator, focus: Opacity | None, facts: Facts
     noun, nouns = phrases.OPACITY_NOUNS[rng.integers(len(phrases.OPACITY_NOUNS))]
     if focus is None:
         return {"noun": noun, "nouns": nouns, "a_noun": _with_article(noun)}
-    if rng.random() < 0.4:
-        noun = f"{focus.size} {noun}"
+    size, bare = focus.size if rng.random() < 0.4 else "", noun
+    noun = f"{size} {noun}".strip()
     diameter = 2 * max(focus.semi_axes) * facts.millimetres / 10
-    return {"noun": noun, "nouns": nouns, "a_noun": _with_article(noun), "cm": f"{diameter:.1f}"}
+    words = {"noun": noun, "nouns": nouns, "a_noun": _with_article(noun), "bare": bare, "size": size}
+    return words | {"cm": f"{diameter:.1f}"}
 
 
 def _where(rng: np.random.Generator, focus: Opacity | Nodule) -> dict[str, str]:

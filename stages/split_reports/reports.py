@@ -121,7 +121,7 @@ def sentence_batches(result: SplitReports, token_ids: list[list[int]]) -> Iterat
         yield pa.RecordBatch.from_arrays(columns, schema=SENTENCES)
 
 
-def piece_counts(result: SplitReports, token_ids: list[list[int]], tokenizer: Tokenizer) -> dict[str, float]:
+def piece_counts(result: SplitReports, token_ids: list[list[int]], tokenizer: Tokenizer) -> dict[str, int | float]:
     """The size of the vocabulary, the word pieces of all rows, and the share of them that is [UNK]."""
     rows = np.bincount(result.text_of, minlength=len(token_ids))
     unknown = tokenizer.token_to_id("[UNK]")

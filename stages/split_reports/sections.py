@@ -7,7 +7,7 @@ or, behind a full stop, with a capital ("Impression:"). In capitals and alone on
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import permutations
+from itertools import chain, permutations
 from typing import NamedTuple
 
 # What reports call their sections: MIMIC-CXR's headers and their usual variants.
@@ -39,7 +39,9 @@ _LONGEST = max(map(len, _HEADERS)) + 4  # characters; a few more for doubled bla
 
 _NAME_REVERSED = re.compile(r"[A-Za-z()/& \t]*")
 _WORD = re.compile(r"[A-Za-z()]+|[/&]")
-_ALONE_ON_LINE = re.compile(rf"(?:\A|[\r\n])[ \t]*+(?P<name>[A-Z][A-Z()/& \t]{{2,{_LONGEST}}}+)(?=[\r\n]|\Z)")
+_ALONE = rf"[ \t]*(?P<name>[A-Z][A-Z()/& \t]{{2,{_LONGEST}}})(?=[\r\n]|\Z)"
+_ALONE_ON_FIRST_LINE = re.compile(_ALONE)
+_ALONE_ON_LATER_LINE = re.compile(rf"[\r\n]{_ALONE}")  # begins with a character: twice as fast
 _MARKUP = " \t*#_"  # may stand in front of a header at the start of its line
 
 
@@ -78,7 +80,8 @@ def select_sections(text: str, wanted: Sequence[str], whole_report: bool) -> lis
 def find_headers(text: str) -> list[_Header]:
     """All headers in the order of the text; linear in its length."""
     found = {header.end: header for header in _headers_with_colon(text)}
-    for match in _ALONE_ON_LINE.finditer(text):
+    first = _ALONE_ON_FIRST_LINE.match(text)
+    for match in chain([first] if first else [], _ALONE_ON_LATER_LINE.finditer(text)):
         names = _HEADERS.get(_normal(match["name"]))
         if names:
             found[match.end()] = _Header(match.start("name"), match.end(), names)

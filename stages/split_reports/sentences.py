@@ -157,7 +157,7 @@ def _cut_at_stop(text: str, match: re.Match[str], at: _Position) -> int | None:
             return number
     if blank:
         return end if dots == 2 or _ends_after(text, word, stop, following, at) else None
-    return end if _blank_is_missing(text, word, match.end("stop"), following) else None
+    return end if _blank_is_missing(text, word, match) else None
 
 
 def _ends_at_mark(text: str, stop: int, blank: bool, following: str) -> bool:
@@ -199,17 +199,15 @@ def _is_initial(text: str, position: int, at: _Position) -> bool:
     return last in TITLES or last in ("by", "with", "per", "from") or (len(last) == 1 and before[-1].endswith("."))
 
 
-def _blank_is_missing(text: str, word: str, position: int, following: str) -> bool:
+def _blank_is_missing(text: str, word: str, match: re.Match[str]) -> bool:
     """Whether a stop without a blank behind it ends a sentence: "pneumothorax.Heart", "effusion.2. Heart"."""
+    following = match["next"]
     if len(word) < 2 or "." in word or word.lower() in ALWAYS:
         return False
     if following.isdigit():
-        return word.isalpha() and _LIST_NUMBER.match(text, position) is not None
-    if not following.isupper():
-        return False
-    place = text.index(following, position) + 1
-    second = text[place : place + 1]
-    return second.islower() or second.isspace() or len(word) >= 3
+        return word.isalpha() and _LIST_NUMBER.match(text, match.end(), match.endpos) is not None
+    second = text[match.end("next") : min(match.end("next") + 1, match.endpos)]
+    return following.isupper() and (second.islower() or second.isspace() or len(word) >= 3)
 
 
 _CUTS = {  # by the last named group of _CANDIDATE that matched

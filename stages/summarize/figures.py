@@ -27,6 +27,8 @@ _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mlip",
     "text.parse_math": False,
+    "font.family": ["DejaVu Sans", "sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -94,7 +96,7 @@ def loss_figure(training: Training) -> str:
         for name in shown_losses(training):
             axes.plot(training.curve["step"], training.curve[name], linewidth=1.4, **LOSS_STYLES[name].line())
         axes.set(xlabel="step", ylabel="loss")
-        axes.set_ylim(bottom=0)
+        axes.set(xlim=(0, None), ylim=(0, None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         return _svg(figure)
 
@@ -117,8 +119,9 @@ def selection_figure(training: Sequence[Training], styles: Mapping[str, Style]) 
                 continue
             axes.plot(steps, scores, linewidth=1.4, marker="o", markersize=5, markerfacecolor="white", **line)
             axes.plot([chosen], [each.selection.candidates[chosen]], "o", markersize=8, color=line["color"])
+        top = max(score for each in training for score in each.selection.candidates.values())
         axes.set(xlabel="step of the candidate", ylabel="mean reciprocal rank")
-        axes.set_ylim(bottom=0)
+        axes.set(xlim=(0, None), ylim=(0, 1.1 * top or 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         return _svg(figure)
 
@@ -150,7 +153,7 @@ def heatmap_figure(sample: Sample) -> str:
     low, high = float(sample.heatmap.min()), float(sample.heatmap.max())
     shares = (sample.heatmap - low) / ((high - low) or 1.0)
     overlay = mpl.colormaps[HEATMAP](0.15 + 0.85 * shares)
-    overlay[..., 3] = 0.1 + 0.6 * shares  # where the cosine is low the radiograph stays in sight
+    overlay[..., 3] = 0.75 * shares  # where the cosine is low the radiograph stays in sight
     with mpl.rc_context(_STYLE | {"axes.grid": False}):
         figure, axes = _picture(sample)
         axes.imshow((overlay * 255).round().astype(np.uint8), interpolation="none")
@@ -197,4 +200,4 @@ def _svg(figure: Figure) -> str:
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     # The reader's own font instead of the one that this machine measured with.
-    return text[text.index("<svg") :].replace("'DejaVu Sans'", "Helvetica Neue, Arial, DejaVu Sans")
+    return text[text.index("<svg") :].replace("'DejaVu Sans'", "system-ui, Helvetica, Arial, DejaVu Sans")

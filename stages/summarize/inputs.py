@@ -16,6 +16,7 @@ from stages.common.schemas import SCORES, samples
 from stages.summarize.records import Card, GroundingResult, Manifest, Selection, ZeroShotResult, read_record
 from stages.summarize.results_tree import ResultsTree
 
+
 @dataclass(frozen=True)
 class ZeroShot:
     """One row of Table 1, with the scores of the test part."""

@@ -98,6 +98,4 @@ def _total(rejects: list[RejectCount]) -> int:
 
 def _agree(path: Path, name: str, count: int, other: str, found: int) -> None:
     if count != found:
-        raise InputError(
-            f"{path}: {name} is {count}, {other} is {found}: files of different runs; run its stage and later ones again"
-        )
+        raise InputError(f"{path}: {name} is {count}, {other} is {found}: files of different runs; run its stage again")

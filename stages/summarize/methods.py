@@ -78,23 +78,25 @@ def _encoders(param: Param, stored: int) -> str:
     return (
         f"Images of {stored} pixels, cropped and resized to {size}, are cut into {patches} patches of "
         f"{patch} pixels, and {masking}. Images are encoded by {image}, {start}; whole reports (at most "
-        f"{param('model.text.max_tokens')} word pieces and {param('model.text.max_sentences')} sentences) by {text}. One "
-        f"linear projection each leads to a space of {param('model.embedding_width')} dimensions."
+        f"{param('model.text.max_tokens')} word pieces and {param('model.text.max_sentences')} sentences) by {text}. "
+        f"One linear projection each leads to a space of {param('model.embedding_width')} dimensions."
     )
 
 
 def _objective(param: Param) -> str:
     integrity = param("contrastive.integrity")
     scaled = "without semantic integrity" if integrity == "none" else f"scaled by semantic integrity ({integrity})"
-    terms = [f"the masked contrastive loss, {scaled}, with a learned temperature from {param('contrastive.temperature')}"]
+    terms = [
+        f"the masked contrastive loss, {scaled}, with a learned temperature from {param('contrastive.temperature')}"
+    ]
     if float(param("local.weight")):
         rho = param("local.rho")
         kind = "balanced transport" if rho == "balanced" else f"transport relaxed on the side of patches (rho {rho})"
         terms.append(
             f"{float(param('local.weight')):g} times the local loss, which scores every image against every report by "
             f"entropic optimal transport between visible patches ({param('local.patches')}) and sentences "
-            f"({param('local.sentences')}): {kind}, epsilon {param('local.epsilon')}, {param('local.score')} score, groups "
-            f"of {param('local.group')}"
+            f"({param('local.sentences')}): {kind}, epsilon {param('local.epsilon')}, {param('local.score')} score, "
+            f"groups of {param('local.group')}"
         )
     if float(param("reconstruction.weight")):
         terms.append(
@@ -113,17 +115,17 @@ def _training(param: Param) -> str:
         f"{param('optimisation.weight_decay')}) with batches of {param('optimisation.batch_size')} pairs, a learning "
         f"rate that rises linearly to {param('optimisation.learning_rate')} over "
         f"{float(param('optimisation.warmup_epochs')):g} epochs and falls as a cosine, gradients clipped at "
-        f"{param('optimisation.clip_norm')}, in {param('optimisation.precision')}, with seed {param('seed')}. Images were "
-        "cropped and changed in brightness and contrast, never flipped: reports say left and right."
+        f"{param('optimisation.clip_norm')}, in {param('optimisation.precision')}, with seed {param('seed')}. "
+        "Images were cropped and changed in brightness and contrast, never flipped: reports say left and right."
     )
 
 
 def _choice(inputs: Inputs) -> str:
     selection = inputs.training[0].selection
     return (
-        f"Of {len(selection.candidates)} candidates the one with the highest {selection.criterion} on "
-        f"{count(selection.studies)} {selection.split} studies was kept (step {count(selection.chosen_step)}); no "
-        "labelled data set took part in that choice."
+        f"Of {len(selection.candidates)} candidates the best one was kept (step {count(selection.chosen_step)}), by "
+        f"{selection.criterion}, over {count(selection.studies)} {selection.split} studies; no labelled data set took "
+        "part in that choice."
     )
 
 

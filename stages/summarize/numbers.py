@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from stages.summarize.records import Estimate
 
-NONE = "–"  # noqa: RUF001  (an en dash: what a table says where there is no number)
+NONE = "\u2013"  # an en dash: what a table says where there is no number
 
 
 def decimal(value: float | None, places: int = 3) -> str:

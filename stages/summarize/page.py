@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,13 @@ def render(template: Path, report: Report) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     for name in ("decimal", "interval", "figures", "count", "percent", "moment", "duration", "words"):
         environment.filters[name] = getattr(numbers, name)
+    environment.filters["runs_of"] = runs_of
     return environment.from_string(Path(template).read_text(encoding="utf-8")).render(context(report))
+
+
+def runs_of(rows: Sequence[Any], attribute: str) -> list[list[Any]]:
+    """Neighbouring rows of equal `attribute`, in their order (Jinja's own groupby sorts)."""
+    return [list(group) for _, group in groupby(rows, key=attrgetter(attribute))]
 
 
 def context(report: Report) -> dict[str, Any]:
@@ -74,6 +82,7 @@ def context(report: Report) -> dict[str, Any]:
         "cards": list(zip(inputs.tree.evaluate_on, inputs.cards, strict=True)),
         "labels": {variant: variant_label(inputs, variant) for variant in inputs.tree.variants},
         "styles": styles,
+        "has_untrained": not all(each.trained for each in inputs.training),
         "metrics": METRICS,
         "provenance": provenance,
         "phantom_seed": provenance.run("make_phantom", "").params.get("seed") if provenance.synthetic else None,

@@ -41,9 +41,11 @@ class ZeroShotResult(_Part):
     test_positives: Count
 
     @model_validator(mode="after")
-    def _has_every_metric(self) -> "ZeroShotResult":
+    def _is_whole(self) -> "ZeroShotResult":
         if missing := set(METRICS) - set(self.metrics):
             raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
+        if self.prompt_set not in self.validation_auc:
+            raise ValueError(f"validation_auc lacks the chosen set {self.prompt_set}")
         return self
 
 
@@ -93,6 +95,12 @@ class Selection(_Part):
     studies: Count
     candidates: dict[int, float] = Field(min_length=1)
     chosen_step: int
+
+    @model_validator(mode="after")
+    def _chose_a_candidate(self) -> "Selection":
+        if self.chosen_step not in self.candidates:
+            raise ValueError(f"chosen_step {self.chosen_step} is no candidate")
+        return self
 
 
 class Manifest(_Part):
@@ -155,7 +163,7 @@ class Audit(_Part):
     pairs: Count
     rejects: dict[str, Count]
     split_by: str
-    splits: dict[str, PairSplit]
+    splits: dict[Literal["train", "validation", "test"], PairSplit]
     patients_in_several_splits: Count
     pixels_in_several_splits: Count
     report_texts_in_several_splits: RecurringTexts

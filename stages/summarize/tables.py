@@ -32,7 +32,7 @@ def zero_shot_rows(inputs: Inputs) -> list[Row]:
             row
             | {
                 "prompt_set": result.prompt_set,
-                "validation_auc": result.validation_auc.get(result.prompt_set),
+                "validation_auc": result.validation_auc[result.prompt_set],
                 "threshold": result.threshold,
                 "test_images": result.test_images,
                 "test_positives": result.test_positives,
@@ -56,8 +56,14 @@ def pointing_rows(inputs: Inputs) -> list[Row]:
 def integrity_rows(inputs: Inputs) -> list[Row]:
     """phi of every variant that has one: its scale, and its AUC against the mean lung mask of each data set."""
     return [
-        {"dataset": each.dataset, "variant": each.variant, "lung_auc": phi.lung_auc, "smallest": phi.smallest,
-         "largest": phi.largest, "standard_deviation": phi.standard_deviation}  # fmt: skip
+        {
+            "dataset": each.dataset,
+            "variant": each.variant,
+            "lung_auc": phi.lung_auc,
+            "smallest": phi.smallest,
+            "largest": phi.largest,
+            "standard_deviation": phi.standard_deviation,
+        }
         for each in inputs.grounding
         if (phi := each.result.integrity_map) is not None
     ]
@@ -66,9 +72,15 @@ def integrity_rows(inputs: Inputs) -> list[Row]:
 def selection_rows(inputs: Inputs) -> list[Row]:
     """Every candidate of every variant with its score on validation."""
     return [
-        {"variant": each.variant, "step": step, "score": score, "chosen": int(step == each.selection.chosen_step),
-         "criterion": each.selection.criterion, "split": each.selection.split,
-         "studies": each.selection.studies}  # fmt: skip
+        {
+            "variant": each.variant,
+            "step": step,
+            "score": score,
+            "chosen": int(step == each.selection.chosen_step),
+            "criterion": each.selection.criterion,
+            "split": each.selection.split,
+            "studies": each.selection.studies,
+        }
         for each in inputs.training
         for step, score in sorted(each.selection.candidates.items())
     ]
@@ -124,23 +136,32 @@ def text_summary(title: str, inputs: Inputs, synthetic: Sequence[str], report: P
     lines += aligned(
         [("data set", "finding", "variant", "AUC", "images", "positives", "prompts")]
         + [
-            (each.dataset, each.result.finding, variant_label(inputs, each.variant),
-             interval(each.result.metrics["auc"]), str(each.result.test_images), str(each.result.test_positives),
-             each.result.prompt_set)  # fmt: skip
+            (
+                each.dataset,
+                each.result.finding,
+                variant_label(inputs, each.variant),
+                interval(each.result.metrics["auc"]),
+                str(each.result.test_images),
+                str(each.result.test_positives),
+                each.result.prompt_set,
+            )
             for each in inputs.zero_shot
         ]
     )
     lines += ["", "Pointing game, share of hits; heatmaps must beat all the others to mean anything"]
     lines += aligned([("data set", "prompts", "what points", "hits", "images"), *_pointing_lines(inputs)])
-    lines += ["", "Integrity map phi (centred)"]
-    lines += aligned(
-        [("variant", "data set", "AUC against lungs", "min", "max", "sd")]
-        + [
-            (row["variant"], row["dataset"], decimal(row["lung_auc"]), figures(row["smallest"]),
-             figures(row["largest"]), figures(row["standard_deviation"]))  # fmt: skip
-            for row in integrity_rows(inputs)
-        ]
-    )
+    phi = [
+        (
+            variant_label(inputs, row["variant"]),
+            row["dataset"],
+            "lungs unknown" if row["lung_auc"] is None else decimal(row["lung_auc"]),
+            *(figures(row[key]) for key in ("smallest", "largest", "standard_deviation")),
+        )
+        for row in integrity_rows(inputs)
+    ]
+    if phi:
+        lines += ["", "Integrity map phi (centred)"]
+        lines += aligned([("variant", "data set", "AUC against lungs", "min", "max", "sd"), *phi])
     return "\n".join([*lines, "", f"Report: {report}", ""])
 
 
@@ -152,8 +173,9 @@ def variant_label(inputs: Inputs, variant: str) -> str:
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows as lines with columns of equal width."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows]  # fmt: skip
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
 
 
 def _pointing_lines(inputs: Inputs) -> Iterable[tuple[str, ...]]:

@@ -26,13 +26,18 @@ class Summary:
     updated: int
     unchanged: int
     uri: str
+    experiment: str  # its id in the store
     warnings: list[str]  # imported, but not as it should be
     problems: list[str]  # journals that could not be imported
 
     def __str__(self) -> str:
         uri = without_password(self.uri)
-        viewer = "open it in a browser" if uri.startswith("http") else f"open with: mlflow ui --backend-store-uri {uri}"
-        return f"imported {self.new} new, updated {self.updated}, unchanged {self.unchanged} runs into {uri}; {viewer}"
+        done = f"imported {self.new} new, updated {self.updated}, unchanged {self.unchanged} runs into {uri}"
+        # MLflow 3 opens an experiment as one of chat models, with no run in sight, unless the address says otherwise
+        page = f"/#/experiments/{self.experiment}/runs?workflowType=machine_learning"
+        if uri.startswith("http"):
+            return f"{done}; open {uri.rstrip('/')}{page}"
+        return f"{done}; open with: mlflow ui --backend-store-uri {uri} (then http://127.0.0.1:5000{page})"
 
 
 def synchronise(
@@ -75,6 +80,7 @@ def synchronise(
         updated=len(changes.updated),
         unchanged=changes.total - touched,
         uri=uri,
+        experiment=identifier,
         warnings=warnings + changes.warnings,
         problems=problems,
     )

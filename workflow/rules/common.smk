@@ -23,7 +23,7 @@ except InputError as error:
 shell.prefix(f"export PYTHONPATH={REPOSITORY}; ")
 
 SYNC = (
-    f"python -m stages.sync --tolerant --journals {CONFIG.workspace}/results --experiment {CONFIG.project} "
+    f"python -m stages.sync --tolerant --grace 0 --journals {CONFIG.workspace}/results --experiment {CONFIG.project} "
     f"--store sqlite:///{Path(CONFIG.workspace).resolve()}/mlflow.db --artifacts {CONFIG.workspace}/mlflow_artifacts"
 )
 

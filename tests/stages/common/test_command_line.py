@@ -63,6 +63,7 @@ def test_other_errors_keep_their_traceback():
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_answers_help(stage, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", [stage, "--help"])
+    monkeypatch.delitem(sys.modules, f"stages.{stage}.__main__", raising=False)  # another test may have imported it
     with pytest.raises(SystemExit) as caught:
         runpy.run_module(f"stages.{stage}", run_name="__main__")
     text = capsys.readouterr().out

@@ -6,7 +6,7 @@ import pytest
 
 from stages.sync import __main__ as command
 from stages.sync import synchronise as subject
-from stages.sync.synchronise import absolute_uri
+from stages.sync.synchronise import Summary, absolute_uri
 
 
 def test_the_command_tells_of_broken_journals_and_imports_the_others(write, tmp_path, database, request, capsys):
@@ -58,3 +58,11 @@ def test_a_relative_store_means_the_same_in_every_folder(monkeypatch, tmp_path):
     assert absolute_uri("sqlite:///mlflow.db") == f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     assert absolute_uri("sqlite:////folder/mlflow.db") == "sqlite:////folder/mlflow.db"
     assert absolute_uri("http://host:5000") == "http://host:5000"
+
+
+def test_a_server_is_opened_in_the_browser_without_its_password():
+    summary = Summary(1, 2, 3, "https://user:secret@host:5000/", "7", [], [])
+    assert str(summary) == (
+        "imported 1 new, updated 2, unchanged 3 runs into https://user:***@host:5000/; "
+        "open https://user:***@host:5000/#/experiments/7/runs?workflowType=machine_learning"
+    )

@@ -82,7 +82,7 @@ def test_everything_of_a_journal_arrives(write, sync, runs, tmp_path, metric):
     summary = sync()
     assert (summary.new, summary.updated, summary.unchanged) == (1, 0, 0)
     assert str(summary).startswith("imported 1 new, updated 0, unchanged 0 runs into sqlite:////")
-    assert str(summary).endswith(f"; open with: mlflow ui --backend-store-uri {summary.uri}")
+    assert f"; open with: mlflow ui --backend-store-uri {summary.uri} (then http://127.0.0.1:5000/#/" in str(summary)
     found = runs()
     assert list(found) == [("pretrain/mlip", STARTED)]
     run = only(found)

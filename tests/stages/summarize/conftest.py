@@ -1,0 +1,277 @@
+"""A small results tree in the writers' own formats. Its numbers are fabricated, from a seed: they mean nothing."""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from stages.common import schemas
+from stages.common.arrow_tables import write_rows, write_table
+from stages.common.atomic_files import sha256_of, write_json, write_sidecar, write_text
+from stages.common.command_line import run_stage
+from stages.common.digests import digest_of
+from stages.common.ranking_metrics import draw_weights, estimate
+from stages.common.run_lengths import encode
+from stages.common.tracking import flatten
+from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.phrase_grounding.settings import PhraseGroundingSettings
+from stages.pretrain.candidates import write_curve
+from stages.pretrain.settings import PretrainSettings
+from stages.split_reports.settings import SplitReportsSettings
+from stages.summarize.__main__ import main, parser
+from stages.summarize.inputs import Inputs, read_inputs
+from stages.summarize.results_tree import ResultsTree
+from stages.zero_shot_classification.evaluation import evaluate
+from stages.zero_shot_classification.settings import ZeroShotSettings
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+TEMPLATE = REPOSITORY / "stages" / "summarize" / "report.html.jinja"
+FINDINGS = {"rsna": "lung_opacity", "siim": "pneumothorax"}
+SIZE, GRID, START = 64, 8, 1_760_000_000_000  # pixels, patches a side, Unix milliseconds
+
+
+@dataclass
+class Tree:
+    """A workspace: `results`, and the phantom beside it. The arguments are those of the stage."""
+
+    workspace: Path
+    datasets: list[str]
+    variants: list[str]
+
+    @property
+    def results(self) -> Path:
+        return self.workspace / "results"
+
+    def arguments(self, output: Path) -> list[str]:
+        return ["--results", str(self.results), "--pretrain-on", "mimic_cxr", "--datasets", *self.datasets,
+                "--variants", *self.variants, "--template", str(TEMPLATE), "--report", str(output / "report.html"),
+                "--tables", str(output / "tables"), "--journal", str(output / "journal.json")]  # fmt: skip
+
+    def edit(self, place: str, **changes: object) -> None:
+        """Replace keys of a JSON file and renew its side-car."""
+        path = self.results / place
+        write_json(path, json.loads(path.read_text()) | changes)
+        if path.name != "journal.json":
+            write_sidecar(path)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> Tree:
+    return build_tree(tmp_path_factory.mktemp("summarize"), ["rsna", "siim"], ["mlip", "random"])
+
+
+@pytest.fixture
+def tree(built, tmp_path) -> Tree:
+    """A copy that a test may spoil."""
+    shutil.copytree(built.workspace, tmp_path / "workspace")
+    return Tree(tmp_path / "workspace", built.datasets, built.variants)
+
+
+def build_tree(workspace: Path, datasets: list[str], variants: list[str]) -> Tree:
+    tree = Tree(workspace, datasets, variants)
+    _phantom(tree)
+    for number, dataset in enumerate(["mimic_cxr", *datasets]):
+        _images(tree, dataset, number)
+    _reports(tree)
+    for dataset in datasets:
+        _card(tree, dataset)
+    for number, variant in enumerate(variants):
+        _training(tree, variant, number)
+        for dataset in datasets:
+            _zero_shot(tree, dataset, variant)
+            _grounding(tree, dataset, variant)
+            _journal(tree, "extract_features", f"{variant}/{dataset}", {}, 600)
+    return tree
+
+
+def _journal(tree, stage, name, params, second, path=None, inputs=None, tags=None):
+    record = {
+        "version": 1, "stage": stage, "name": name, "status": "FINISHED", "started": START + 1000 * second,
+        "ended": START + 1000 * second + 4200, "error": None,
+        "digests": {"code": digest_of(stage), "settings": digest_of(params), "data": digest_of([stage, name]),
+                    "image": "env-0123456789abcdef"},
+        "inputs": inputs or {}, "params": params, "metrics": [], "artifacts": [],
+        "tags": {"git_commit": "0123456789abcdef" * 2 + "01234567", "git_dirty": "true"} | (tags or {}),
+    }  # fmt: skip
+    write_json(path or tree.results / stage / name / "journal.json", record)
+
+
+def _phantom(tree):
+    for name in ("mimic_cxr/cxr-record-list.csv.gz", "rsna/stage_2_train_labels.csv", "siim/train-rle.csv"):
+        write_text(tree.workspace / "phantom" / name, f"{name}\n")
+    _journal(tree, "make_phantom", "", {"seed": "7"}, 0, tree.workspace / "phantom" / "journal.json")
+
+
+def _rejects(path, dataset, reasons):
+    rows = [
+        {"dataset": dataset, "source_id": f"{reason}{number}", "reason": reason, "message": "-"}
+        for reason, count in reasons.items()
+        for number in range(count)
+    ]
+    write_rows(path, schemas.REJECTS, rows)
+
+
+def _images(tree, dataset, number):
+    folder = tree.results / "dicom_to_arrow" / dataset
+    reasons = {"file_missing": 2, "not_dicom": 1} if number == 0 else {}
+    _rejects(folder / "rejects.arrow", dataset, reasons)
+    images = 2000 + number
+    rejects = sum(reasons.values())
+    manifest = {"dataset": dataset, "size": SIZE, "indexed": images + rejects, "images": images, "rejects": rejects}
+    write_json(folder / "manifest.json", manifest | {"shards": []})
+    write_sidecar(folder / "manifest.json")
+    params = flatten(DicomToArrowSettings(size=SIZE).model_dump(mode="json"))
+    for shard in range(2):
+        path = folder / "shards" / f"journal_{shard}.json"
+        _journal(tree, "dicom_to_arrow", f"{dataset}/{shard}", params, 60, path)
+    _journal(tree, "dicom_to_arrow", dataset, params, 70)
+    index = sorted((tree.workspace / "phantom" / dataset).glob("*.csv*"))
+    _journal(tree, "index_inputs", dataset, {}, 50, inputs={path.name: sha256_of(path) for path in index})
+
+
+def _reports(tree):
+    reports = [{"study_id": f"s{n}", "patient_id": f"p{n}", "distributed_split": None, "path": f"{n}.txt",
+                "text": None} for n in range(1502)]  # fmt: skip
+    write_rows(tree.results / "index_inputs" / "mimic_cxr" / "reports.arrow", schemas.REPORTS, reports)
+    sentence = {"section": "findings", "position": 0, "start": 0, "end": 9, "text": "No change", "token_ids": [1]}
+    rows = [{"study_id": f"s{n // 3}"} | sentence for n in range(4500)]
+    write_rows(tree.results / "split_reports" / "mimic_cxr" / "sentences.arrow", schemas.SENTENCES, rows)
+    _rejects(tree.results / "split_reports" / "mimic_cxr" / "rejects.arrow", "mimic_cxr", {"no_sentence": 2})
+    rejects = {"image_without_report": 3, "report_without_image": 1, "duplicate_pixels_across_splits": 0}
+    folder = tree.results / "pair_images_reports" / "mimic_cxr"
+    _rejects(folder / "rejects.arrow", "mimic_cxr", rejects)
+    parts = {"train": 1800, "validation": 157, "test": 40}
+    splits = {
+        part: {"pairs": n, "studies": n - 9, "patients": n // 2, "copies_of_pixels": 0} for part, n in parts.items()
+    }
+    audit = {
+        "dataset": "mimic_cxr", "images": 2000, "reports": 1500, "pairs": 1997, "rejects": rejects,
+        "split_by": "patient", "splits": splits, "patients_in_several_splits": 0, "pixels_in_several_splits": 0,
+        "report_texts_in_several_splits": {"texts": 17, "reports_also_in_train": {"validation": 12, "test": 5}},
+        "fingerprint": "fe" * 32,
+    }  # fmt: skip
+    write_json(folder / "audit.json", audit)
+    write_sidecar(folder / "audit.json")
+    settings = flatten(SplitReportsSettings().model_dump(mode="json"))
+    _journal(tree, "split_reports", "mimic_cxr", settings, 80)
+    _journal(tree, "pair_images_reports", "mimic_cxr", {}, 90)
+
+
+def _card(tree, dataset):
+    counts = {"images": 240, "patients": 200, "positives": 96, "prevalence": 0.4, "sha256": "ab" * 32}
+    rejects = {"label_without_image": 0, "image_without_label": 1, "lung_mask_without_image": 0}
+    card = {
+        "dataset": dataset, "finding": FINDINGS[dataset], "license": "for research", "how_to_get": "from its owner",
+        "images": 721, "labelled": 720, "positives": 288, "boxes": 310, "masks": 0, "lung_masks": 720,
+        "split_by": "patient", "splits": dict.fromkeys(("train", "validation", "test"), counts),
+        "pixels_in_several_splits": 0,
+        "rejects": {reason: {"count": n, "first": ["secret-id"][:n]} for reason, n in rejects.items()},
+    }  # fmt: skip
+    write_json(tree.results / "label_images" / dataset / "card.json", card)
+    write_sidecar(tree.results / "label_images" / dataset / "card.json")
+    _journal(tree, "label_images", dataset, {}, 100)
+
+
+def _training(tree, variant, number):
+    trained = variant != "random"
+    epochs = {} if trained else {"optimisation": {"epochs": 0}}
+    settings = PretrainSettings.model_validate({"model": {"text": {"weights": None}}} | epochs)
+    _journal(tree, "pretrain", variant, flatten(settings.model_dump(mode="json")), 200 + number)
+    steps = np.arange(20, 901, 20) if trained else []
+    rows = [
+        {
+            "step": float(step),
+            "loss/contrastive": 4.1 * np.exp(-step / 500),
+            "loss/local": 4 * np.exp(-step / 900),
+            "loss/reconstruction": 0.3 + np.exp(-step / 100),
+            "loss/total": 8.4 * np.exp(-step / 600) + 0.3,
+        }
+        for step in steps
+    ]
+    write_curve(tree.results / "pretrain" / variant / "learning_curve.csv", rows)
+    candidates = {"225": 0.11, "450": 0.19, "675": 0.27 + number / 50, "900": 0.26} if trained else {"0": 0.034}
+    selection = {"criterion": "mean reciprocal rank of validation pairs, both directions", "split": "validation",
+                 "studies": 148, "candidates": candidates, "chosen_step": 675 if trained else 0}  # fmt: skip
+    write_json(tree.results / "select_checkpoint" / variant / "selection.json", selection)
+    write_sidecar(tree.results / "select_checkpoint" / variant / "selection.json")
+    _journal(tree, "select_checkpoint", variant, {}, 500)
+
+
+def _zero_shot(tree, dataset, variant):
+    common = np.random.default_rng([len(dataset), ord(dataset[0])])
+    targets = (common.random(480) < 0.4).astype(np.int64)
+    noise = np.random.default_rng([len(variant), len(dataset), ord(dataset[0])]).normal(size=480)
+    gain = {"random": 0.1, "mlip": 0.9}.get(variant, 0.7)
+    labels = pl.DataFrame(
+        {"image_id": [f"i{n}" for n in range(480)], "patient_id": [f"p{n // 2}" for n in range(480)],
+         "split": ["validation", "validation", "test", "test"] * 120, "target": targets.astype(np.int8)}
+    )  # fmt: skip
+    scores = {"there_is": gain * targets + noise, "phrasings_and_places": gain * targets + noise / 2}
+    result = evaluate(labels, scores, draws=200, seed=0)
+    folder = tree.results / "zero_shot_classification" / variant / dataset
+    chosen = labels.select(
+        "image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]).cast(pl.Float32)
+    )
+    write_table(folder / "scores.arrow", schemas.SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=schemas.SCORES))
+    write_json(folder / "result.json", {"finding": FINDINGS[dataset], **asdict(result)})
+    write_sidecar(folder / "result.json")
+    settings = ZeroShotSettings(prompts="prompts.yaml", draws=200)
+    params = flatten(settings.model_dump(mode="json"))
+    _journal(tree, "zero_shot_classification", f"{variant}/{dataset}", params, 700)
+
+
+def _grounding(tree, dataset, variant):
+    weights = draw_weights(np.arange(96), 200, 0)
+    shares = {"heatmap": 0.08 if variant == "random" else 0.42, "random_in_lung": 0.11, "fixed_peak_of_training": 0.27}
+    game = {
+        name: estimate(lambda w, s=share: w @ (np.arange(96) < 96 * s) / w.sum(axis=1), weights).record()
+        for name, share in shares.items()
+    }
+    rows, columns = np.mgrid[0:GRID, 0:GRID] - (GRID - 1) / 2
+    phi = np.exp(-((np.abs(columns) - 2) ** 2 + rows**2 / 3) / 3) * (0.0 if variant == "random" else 0.02)
+    phi = (phi - phi.mean()).ravel()
+    integrity = {"values": phi.tolist(), "lung_auc": 0.5 if variant == "random" else 0.871, "smallest": phi.min(),
+                 "largest": phi.max(), "standard_deviation": phi.std()}  # fmt: skip
+    folder = tree.results / "phrase_grounding" / variant / dataset
+    result = {"finding": FINDINGS[dataset], "images": 96, "pointing": {"no_place": game}, "integrity_map": integrity}
+    write_json(folder / "result.json", result)
+    write_sidecar(folder / "result.json")
+    published = dataset == "rsna"
+    shown = [_sample(number, variant) for number in range(3)] if published else []
+    write_rows(folder / "samples.arrow", schemas.samples(SIZE), shown)
+    settings = PhraseGroundingSettings(prompts="prompts.yaml", draws=200, publish_samples=published)
+    params = flatten(settings.model_dump(mode="json"))
+    _journal(tree, "phrase_grounding", f"{variant}/{dataset}", params, 800)
+
+
+def _sample(number, variant):
+    rows, columns = np.mgrid[0:SIZE, 0:SIZE] / SIZE
+    lungs = sum(np.exp(-((((columns - x) / 0.13) ** 2 + ((rows - 0.5) / 0.3) ** 2) ** 2)) for x in (0.3, 0.7))
+    centre = (0.3 + 0.15 * number, 0.3 if number % 2 else 0.68)
+    opacity = np.exp(-(((rows - centre[0]) / 0.09) ** 2 + ((columns - centre[1]) / 0.08) ** 2))
+    noise = np.random.default_rng([number, len(variant)])
+    pixels = np.clip(190 - 130 * lungs + 90 * opacity + 6 * noise.normal(size=(SIZE, SIZE)), 0, 255).astype(np.uint8)
+    coarse = np.kron(noise.normal(size=(GRID, GRID)), np.ones((SIZE // GRID, SIZE // GRID)))
+    heatmap = 0.02 * coarse + (0 if variant == "random" else 0.3 * opacity)
+    region = opacity > 0.4
+    peak = np.unravel_index(heatmap.argmax(), heatmap.shape)
+    return {"image_id": f"phantom-{number:04d}", "pixels": pixels.tobytes(), "heatmap": heatmap.ravel().tolist(),
+            "region": encode(region), "peak": [int(each) for each in peak], "hit": bool(region[peak])}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def read(built) -> Inputs:
+    return read_inputs(ResultsTree(built.results, "mimic_cxr", tuple(built.datasets), tuple(built.variants)))
+
+
+@pytest.fixture(scope="session")
+def output(built, tmp_path_factory) -> Path:
+    """What the stage writes from `built`."""
+    folder = tmp_path_factory.mktemp("output")
+    run_stage(main, parser(), built.arguments(folder))
+    return folder

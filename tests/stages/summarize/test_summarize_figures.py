@@ -1,0 +1,68 @@
+"""Figures: the ROC curve against the AUC of the other stages, equal bytes for equal numbers."""
+
+import dataclasses
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.common.ranking_metrics import auc
+from stages.summarize import figures
+from stages.summarize.inputs import roc_curve
+from stages.summarize.records import IntegrityMap
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_size=60).filter(
+        lambda rows: len({target for _, target in rows}) == 2
+    )
+)
+def test_the_area_under_the_roc_curve_is_the_auc_ties_included(rows):
+    scores, targets = np.array([row[0] for row in rows], float), np.array([row[1] for row in rows], int)
+    false, true = roc_curve(scores, targets)
+    assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
+    assert (np.diff(false) >= 0).all()
+    assert (np.diff(true) >= 0).all()
+    assert np.trapezoid(true, false) == pytest.approx(float(auc(scores, targets, np.ones((1, len(rows))))[0]))
+
+
+def test_the_curves_on_the_page_have_the_area_that_table_1_says(read):
+    for each in read.zero_shot:
+        false, true = roc_curve(each.scores, each.targets)
+        assert np.trapezoid(true, false) == pytest.approx(each.result.metrics["auc"].value, abs=1e-6)  # float32 scores
+
+
+def test_every_figure_is_svg_and_has_the_same_bytes_twice(read):
+    styles = figures.variant_styles(read.training)
+    sample, phi = read.grounding[0].samples[0], read.grounding[0].result.integrity_map
+    makers = [
+        lambda: figures.roc_figure(read.zero_shot[:2], styles),
+        lambda: figures.loss_figure(read.training[0]),
+        lambda: figures.selection_figure(read.training, styles),
+        lambda: figures.integrity_figure(phi),
+        lambda: figures.radiograph_figure(sample),
+        lambda: figures.heatmap_figure(sample),
+    ]
+    for make in makers:
+        first = make()
+        assert first == make()
+        assert ElementTree.fromstring(first).tag.endswith("svg")
+
+
+def test_flat_maps_and_empty_regions_are_drawn_too(read):
+    sample = read.grounding[0].samples[0]
+    flat = dataclasses.replace(sample, heatmap=np.zeros_like(sample.heatmap), region=np.zeros_like(sample.region))
+    assert "<svg" in figures.heatmap_figure(flat)
+    zero = IntegrityMap(values=[0.0] * 4, lung_auc=None, smallest=0, largest=0, standard_deviation=0)
+    assert "<svg" in figures.integrity_figure(zero)
+
+
+def test_variants_are_told_apart_and_untrained_ones_are_grey(read):
+    trained, untrained = read.training
+    names = [f"v{number}" for number in range(20)]
+    many = [dataclasses.replace(trained, variant=name) for name in names] + [untrained]
+    styles = figures.variant_styles(many)
+    assert len(set(styles.values())) == 21
+    assert styles["random"].colour == "#767676"

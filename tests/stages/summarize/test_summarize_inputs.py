@@ -1,0 +1,193 @@
+"""What is missing, damaged or at odds is named in one line; journals tell what ran."""
+
+import json
+import shutil
+
+import pytest
+
+from stages.common.atomic_files import write_sidecar, write_text
+from stages.common.code_digest import import_closure
+from stages.common.command_line import run_stage
+from stages.common.errors import InputError
+from stages.summarize.__main__ import main, parser
+from stages.summarize.inputs import read_curve, read_inputs
+from stages.summarize.ledger import read_ledger
+from stages.summarize.methods import differences, methods
+from stages.summarize.provenance import read_provenance
+from stages.summarize.results_tree import ResultsTree
+
+
+def results_tree(tree):
+    return ResultsTree(tree.results, "mimic_cxr", tuple(tree.datasets), tuple(tree.variants))
+
+
+def every_file(tree):
+    return sorted({path.relative_to(tree.results).as_posix() for path in results_tree(tree).files().values()})
+
+
+def test_any_missing_file_is_named_in_one_line_with_its_stage(tree, tmp_path, capsys):
+    places = every_file(tree)
+    assert len(places) == 33
+    for place in places:
+        path = tree.results / place
+        kept = path.read_bytes()
+        path.unlink()
+        with pytest.raises(SystemExit) as stop:
+            run_stage(main, parser(), tree.arguments(tmp_path / "output"))
+        path.write_bytes(kept)
+        stdout, stderr = capsys.readouterr()
+        assert (stop.value.code, stdout) == (2, "")
+        assert stderr == f"error: {path}: no such file; run the stage {place.split('/')[0]} first\n"
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_missing_template_is_named(tree, tmp_path, capsys):
+    arguments = tree.arguments(tmp_path / "output")
+    arguments[arguments.index("--template") + 1] = str(tmp_path / "page.jinja")
+    with pytest.raises(SystemExit):
+        run_stage(main, parser(), arguments)
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'page.jinja'}: no such file")
+
+
+def test_a_damaged_file_is_refused(tree):
+    path = tree.results / "zero_shot_classification/mlip/rsna/result.json"
+    path.write_text(path.read_text().replace("patient", "patiens"))
+    with pytest.raises(InputError, match="damaged"):
+        read_inputs(results_tree(tree))
+
+
+@pytest.mark.parametrize(
+    ("place", "changes", "words"),
+    [
+        ("zero_shot_classification/mlip/rsna/result.json", {"threshold": "high", "prompt_set": 1}, "threshold"),
+        ("zero_shot_classification/mlip/rsna/result.json", {"metrics": {}}, "metrics lacks accuracy, auc"),
+        ("zero_shot_classification/mlip/rsna/result.json", {"prompt_set": "other"}, "lacks the chosen set other"),
+        ("zero_shot_classification/mlip/rsna/result.json", {"test_positives": 3}, "test part"),
+        ("phrase_grounding/mlip/rsna/result.json", {"pointing": {}}, "pointing"),
+        ("select_checkpoint/mlip/selection.json", {"chosen_step": 1}, "chosen_step 1 is no candidate"),
+        ("label_images/rsna/card.json", {"images": -1}, "images"),
+        ("zero_shot_classification/random/siim/result.json", {"resampled_by": "image"}, "other images or prompts"),
+        ("phrase_grounding/random/rsna/result.json", {"images": 95}, "other images or prompts"),
+    ],
+)  # fmt: skip
+def test_wrong_or_contradicting_records_are_one_line(tree, place, changes, words):
+    tree.edit(place, **changes)
+    with pytest.raises(InputError, match=words) as error:
+        read_inputs(results_tree(tree))
+    assert "\n" not in str(error.value)
+    assert place.split("/")[0] in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "changes", "words"),
+    [
+        ("dicom_to_arrow/mimic_cxr/manifest.json", {"indexed": 2004}, "indexed is 2004, images \\+ rejects is 2003"),
+        ("pair_images_reports/mimic_cxr/audit.json", {"reports": 1501}, "reports is 1502"),
+        ("pair_images_reports/mimic_cxr/audit.json", {"images": 1999}, "images is 1999"),
+        ("pair_images_reports/mimic_cxr/audit.json", {"pairs": 1}, "pairs is 1"),
+        ("pair_images_reports/mimic_cxr/audit.json", {"rejects": {"image_without_report": 9}}, "rejects is 9"),
+    ],
+)
+def test_counts_that_do_not_reconcile_are_refused(tree, place, changes, words):
+    tree.edit(place, **changes)
+    with pytest.raises(InputError, match=words):
+        read_ledger(read_inputs(results_tree(tree)))
+
+
+def test_a_curve_with_an_empty_cell_and_without_rows(tmp_path):
+    path = tmp_path / "curve.csv"
+    write_text(path, "step,loss/total,late\n20,3.5,\n40,3.0,1\n")
+    write_sidecar(path)
+    curve = read_curve(path)
+    assert curve["loss/total"].tolist() == [3.5, 3.0]
+    assert curve["late"].tolist()[1:] == [1.0]
+    assert curve["late"][0] != curve["late"][0]
+    write_text(path, "step,loss/total\n20,high\n")
+    write_sidecar(path)
+    with pytest.raises(InputError, match="no number"):
+        read_curve(path)
+
+
+def test_the_untrained_variant_is_told_by_its_empty_curve(read):
+    assert [each.trained for each in read.training] == [True, False]
+
+
+def test_a_missing_journal_is_named(tree):
+    shutil.rmtree(tree.results / "dicom_to_arrow/rsna/shards")
+    with pytest.raises(InputError, match="no journal; run the stage dicom_to_arrow again"):
+        read_provenance(results_tree(tree))
+
+
+def test_journals_are_all_there_and_shards_are_summed(built):
+    provenance = read_provenance(results_tree(built))
+    assert len(provenance.runs) == 1 + 3 * 3 + 2 + 2 + 2 * 2 + 3 * 4
+    shards = provenance.run("dicom_to_arrow", "rsna/shards")
+    assert (shards.executions, shards.milliseconds, shards.status) == (2, 8400, "FINISHED")
+    assert shards.digests["code"] == provenance.run("dicom_to_arrow", "siim").digests["code"]
+    assert shards.digests["data"] == "several"
+    assert provenance.commits == [("0123456789abcdef" * 2 + "01234567", True)]
+    assert provenance.milliseconds == 4200 * sum(run.executions for run in provenance.runs)
+
+
+def test_a_stage_that_failed_or_did_not_end_is_shown_so(tree):
+    tree.edit("pretrain/mlip/journal.json", status="RUNNING", ended=None)
+    tree.edit("dicom_to_arrow/rsna/shards/journal_1.json", status="FAILED")
+    provenance = read_provenance(results_tree(tree))
+    assert (provenance.run("pretrain", "mlip").status, provenance.run("pretrain", "mlip").milliseconds) == (
+        "RUNNING", None
+    )  # fmt: skip
+    assert provenance.run("dicom_to_arrow", "rsna/shards").status == "FAILED"
+
+
+def test_synthetic_data_sets_are_told_by_the_content_of_their_index(tree):
+    assert read_provenance(results_tree(tree)).synthetic == ["mimic_cxr", "rsna", "siim"]
+    tree.edit("index_inputs/siim/journal.json", inputs={"train-rle.csv": "00" * 32})
+    assert read_provenance(results_tree(tree)).synthetic == ["mimic_cxr", "rsna"]
+    shutil.rmtree(tree.workspace / "phantom")
+    provenance = read_provenance(results_tree(tree))
+    assert provenance.synthetic == []
+    assert provenance.runs[0].stage == "index_inputs"
+
+
+def test_the_methods_follow_the_journals(tree):
+    place = "pretrain/mlip/journal.json"
+    params = json.loads((tree.results / place).read_text())["params"]
+    read = read_inputs(results_tree(tree))
+    ledger = read_ledger(read)
+
+    def text(**changes):
+        tree.edit(place, params=params | {key.replace("__", "."): value for key, value in changes.items()})
+        return " ".join(methods(read, ledger, read_provenance(results_tree(tree))))
+
+    assert "98 of the 196" in text()
+    assert "1,800 pairs" in text()
+    assert "49 of the 196" in text(mask_ratio="0.75")
+    assert "sees all of them" in text(mask_ratio="0.0")
+    assert "balanced transport" in text()
+    assert "relaxed on the side of patches (rho 0.1)" in text(local__rho="0.1")
+    assert "local loss" not in text(local__weight="0.0")
+    assert "masked image prediction" not in text(reconstruction__weight="0.0")
+    assert "without semantic integrity" in text(contrastive__integrity="none")
+    assert "Nothing was trained" in text(optimisation__epochs="0")
+
+
+def test_what_distinguishes_the_variants(built, read):
+    found = differences(read, read_provenance(results_tree(built)))
+    assert [(each.variant, each.key, each.value, each.instead_of) for each in found] == [
+        ("random", "optimisation.epochs", "0", "51")
+    ]
+
+
+def test_a_param_that_a_journal_lacks_is_named(tree):
+    tree.edit("pretrain/mlip/journal.json", params={})
+    read = read_inputs(results_tree(tree))
+    with pytest.raises(InputError, match=r"pretrain/mlip/journal\.json: params lacks"):
+        methods(read, read_ledger(read), read_provenance(results_tree(tree)))
+
+
+def test_the_report_image_needs_no_torch():
+    for path in import_closure("stages.summarize.__main__").values():
+        text = path.read_text(encoding="utf-8")
+        assert not any(
+            f"import {name}" in text or f"from {name}" in text for name in ("torch", "timm", "cv2", "mlflow")
+        )

@@ -1,0 +1,176 @@
+"""The page: whole, self-contained, escaped, and equal for equal inputs."""
+
+import csv
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from stages.common.command_line import run_stage
+from stages.summarize.__main__ import main, parser
+from stages.summarize.figures import Style
+from stages.summarize.numbers import count, decimal, figures
+from stages.summarize.page import Axis, Pointer, verdict
+from stages.summarize.records import Estimate
+
+VOID = {"meta", "img", "br", "line", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Collects elements and text; end tags must match."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.open, self.words = [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join("".join(self.words).split())
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def run(tree, output, *more):
+    run_stage(main, parser(), [*tree.arguments(output), *more])
+    return (output / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(output):
+    return Page((output / "report.html").read_text(encoding="utf-8"))
+
+
+def test_nothing_is_loaded_from_elsewhere(page, output):
+    html = (output / "report.html").read_text(encoding="utf-8")
+    assert {tag for tag, _ in page.elements} & {"script", "link", "iframe", "object", "embed", "base", "form"} == set()
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert all(image["src"].startswith("data:image/svg+xml;base64,") for image in page.all("img"))
+    assert [link["href"] for link in page.all("a") if not link["href"].startswith("#")] == [
+        "https://arxiv.org/abs/2401.01591"
+    ]
+    assert "url(" not in html
+    assert "@import" not in html
+
+
+def test_every_picture_has_a_description_and_every_link_a_target(page):
+    images = page.all("img")
+    # 2 ROC, 3 radiographs with 2 heatmaps each, 1 phi, 1 loss, 1 selection
+    assert len(images) == 2 + 9 + 1 + 1 + 1
+    assert all(len(image["alt"]) > 20 for image in images)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {link["href"][1:] for link in page.all("a") if link["href"].startswith("#")} <= set(ids)
+
+
+def test_every_number_of_the_tables_is_on_the_page(page, output):
+    counts = {"test_images", "test_positives", "count", "studies", "step"}
+    small = {"smallest", "largest", "standard_deviation"}
+    for name in ("table1_zero_shot", "pointing", "integrity_map", "selection", "rejects"):
+        for row in csv.DictReader((output / "tables" / f"{name}.csv").read_text(encoding="utf-8").splitlines()):
+            for column, cell in row.items():
+                if column == "chosen" or not re.fullmatch(r"-?[\d.e-]+", cell):
+                    continue
+                if column in counts:
+                    shown = count(int(cell))
+                else:
+                    shown = figures(float(cell)) if column in small else decimal(float(cell))
+                assert shown in page.text, (name, column, cell)
+
+
+def test_it_says_what_it_is(page):
+    for words in ("These patients are synthetic.", "mimic_cxr, rsna, siim were drawn and written by make_phantom",
+                  "(seed 7)",
+                  "Heatmaps must beat all of the others to mean anything", "none is quoted from the literature",
+                  "radiographs are not published: publish_samples is false", "ISBI 2024", "arXiv:2401.01591",
+                  "0123456789ab with uncommitted changes", "2025-10-09 08:53 UTC", "98 of the 196",
+                  "heatmap of random (untrained)", "fixed peak of the training masks"):  # fmt: skip
+        assert words in page.text, words
+    assert "secret-id" not in page.text  # ids of rejected images stay in the card
+
+
+def test_real_patients_are_not_called_synthetic(tree, tmp_path):
+    shutil.rmtree(tree.workspace / "phantom")
+    assert "synthetic" not in Page(run(tree, tmp_path / "output")).text.lower()
+
+
+def test_equal_inputs_give_equal_bytes_wherever_they_lie(tree, output, tmp_path):
+    run(tree, tmp_path / "output")
+    names = ["report.html", *(f"tables/{path.name}" for path in sorted((output / "tables").iterdir()))]
+    assert len(names) == 6
+    for name in names:
+        assert (tmp_path / "output" / name).read_bytes() == (output / name).read_bytes(), name
+
+
+def test_what_comes_from_outside_is_escaped(tree, tmp_path):
+    evil = "<script>alert('x')</script>$^$"
+    tree.edit("label_images/rsna/card.json", license=evil, how_to_get=evil, split_by=evil)
+    for variant in tree.variants:
+        for stage in ("zero_shot_classification", "phrase_grounding"):
+            tree.edit(f"{stage}/{variant}/rsna/result.json", finding=evil)
+        tree.edit(f"select_checkpoint/{variant}/selection.json", criterion=evil)
+    audit = json.loads((tree.results / "pair_images_reports/mimic_cxr/audit.json").read_text())
+    assert audit["split_by"] == "patient"
+    tree.edit("pair_images_reports/mimic_cxr/audit.json", split_by=evil)
+    tree.edit("index_inputs/mimic_cxr/journal.json", tags={"licenses": evil, "git_commit": evil})
+    settings = json.dumps({"title": evil, "note": evil})
+    html = run(tree, tmp_path / "output", "--settings", settings)
+    assert "<script" not in html
+    page = Page(html)
+    assert page.text.count(evil) > 10
+    assert {tag for tag, _ in page.elements} & {"script"} == set()
+
+
+def test_the_journal_names_every_output(built, output):
+    journal = json.loads((output / "journal.json").read_text())
+    assert journal["status"] == "FINISHED"
+    assert journal["artifacts"][0]["path"] == "report.html"
+    assert len(journal["artifacts"]) == 6
+    assert len(journal["inputs"]) == 34
+    metric = next(metric for metric in journal["metrics"] if metric["key"] == "rsna/mlip/auc")
+    result = json.loads((built.results / "zero_shot_classification/mlip/rsna/result.json").read_text())
+    assert metric["value"] == result["metrics"]["auc"]["value"]
+
+
+def pointer(label, value, low, high, is_rival):
+    return Pointer(label, Style("#000000"), Estimate(value=value, low=low, high=high), is_rival)
+
+
+@pytest.mark.parametrize(
+    ("rival", "words"),
+    [
+        ((0.2, 0.1, 0.3), "above all the others, and the intervals do not overlap"),
+        ((0.4, 0.3, 0.45), "above all the others, but its interval overlaps with that of the fixed peak"),
+        ((0.5, 0.4, 0.6), "does not beat the fixed peak (.500)"),
+        ((0.7, 0.6, 0.8), "does not beat the fixed peak (.700)"),
+    ],
+)
+def test_the_verdict_follows_from_the_numbers(rival, words):
+    heatmap = pointer("heatmap of mlip", 0.5, 0.42, 0.58, is_rival=False)
+    unknown = Pointer("random point in the lungs", Style("#000000"), None, is_rival=True)
+    assert words in verdict(heatmap, [heatmap, unknown, pointer("fixed peak", *rival, is_rival=True)])
+
+
+def test_bars_lie_inside_their_axis():
+    axis = Axis(0.4, 1.0, 0.5)
+    assert [axis.place(value) for value in (0.4, 0.7, 1.0)] == [0, 50, 100]

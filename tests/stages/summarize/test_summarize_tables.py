@@ -1,0 +1,95 @@
+"""The tables say what the inputs say, digit by digit."""
+
+import csv
+import io
+import json
+
+from stages.summarize.ledger import read_ledger
+from stages.summarize.tables import aligned, as_csv, text_summary
+
+
+def rows_of(output, name):
+    return list(csv.DictReader((output / "tables" / name).read_text(encoding="utf-8").splitlines()))
+
+
+def test_table_1_has_the_values_of_every_result(built, output):
+    rows = rows_of(output, "table1_zero_shot.csv")
+    assert [(row["dataset"], row["variant"]) for row in rows] == [
+        ("rsna", "mlip"), ("rsna", "random"), ("siim", "mlip"), ("siim", "random")
+    ]  # fmt: skip
+    for row in rows:
+        place = built.results / "zero_shot_classification" / row["variant"] / row["dataset"] / "result.json"
+        result = json.loads(place.read_text())
+        for name, estimate in result["metrics"].items():
+            found = [float(row[name]), float(row[f"{name}_low"]), float(row[f"{name}_high"])]
+            assert found == [estimate["value"], estimate["low"], estimate["high"]]
+        for name in ("finding", "prompt_set", "resampled_by"):
+            assert row[name] == result[name]
+        assert int(row["test_images"]) == result["test_images"]
+        assert int(row["test_positives"]) == result["test_positives"]
+        assert float(row["threshold"]) == result["threshold"]
+        assert float(row["validation_auc"]) == result["validation_auc"][result["prompt_set"]]
+
+
+def test_pointing_has_the_values_of_every_result(built, output):
+    rows = rows_of(output, "pointing.csv")
+    assert len(rows) == 4
+    for row in rows:
+        place = built.results / "phrase_grounding" / row["variant"] / row["dataset"] / "result.json"
+        game = json.loads(place.read_text())["pointing"][row["prompt_set"]]
+        assert set(game) == {"heatmap", "random_in_lung", "fixed_peak_of_training"}
+        for name, estimate in game.items():
+            found = [float(row[name]), float(row[f"{name}_low"]), float(row[f"{name}_high"])]
+            assert found == [estimate["value"], estimate["low"], estimate["high"]]
+
+
+def test_integrity_selection_and_rejects(built, output):
+    phi = json.loads((built.results / "phrase_grounding/mlip/rsna/result.json").read_text())["integrity_map"]
+    row = rows_of(output, "integrity_map.csv")[0]
+    assert {key: float(row[key]) for key in ("lung_auc", "smallest", "largest", "standard_deviation")} == {
+        key: phi[key] for key in ("lung_auc", "smallest", "largest", "standard_deviation")
+    }
+    selection = rows_of(output, "selection.csv")
+    assert [(row["variant"], row["step"], row["score"]) for row in selection if row["chosen"] == "1"] == [
+        ("mlip", "675", "0.27"), ("random", "0", "0.034")
+    ]  # fmt: skip
+    assert [tuple(row.values()) for row in rows_of(output, "rejects.csv")] == [
+        ("dicom_to_arrow", "mimic_cxr", "file_missing", "2"),
+        ("dicom_to_arrow", "mimic_cxr", "not_dicom", "1"),
+        ("split_reports", "mimic_cxr", "no_sentence", "2"),
+        ("pair_images_reports", "mimic_cxr", "image_without_report", "3"),
+        ("pair_images_reports", "mimic_cxr", "report_without_image", "1"),
+        ("label_images", "rsna", "image_without_label", "1"),
+        ("label_images", "siim", "image_without_label", "1"),
+    ]
+
+
+def test_what_is_null_is_an_empty_cell_and_a_table_without_rows_has_its_header():
+    assert as_csv([{"a": None, "b": 0.1}]) == "a,b\n,0.1\n"
+    assert as_csv([], ["a", "b"]) == "a,b\n"
+
+
+def test_the_ledger_reconciles(read):
+    ledger = read_ledger(read)
+    for each in ledger.images:
+        assert each.indexed == each.images + sum(reject.count for reject in each.rejects)
+    reports = ledger.reports
+    assert reports.reports == reports.audit.reports + sum(reject.count for reject in reports.rejects) == 1502
+    assert reports.sentences == 4500
+
+
+def test_the_text_names_all_four_pointers_and_the_report(read, tmp_path):
+    text = text_summary("MLIP", read, ["rsna"], tmp_path / "report.html")
+    auc = read.zero_shot[0].result.metrics["auc"].value
+    for words in ("heatmap of mlip", "heatmap of random (untrained)", "random point in the lungs",
+                  "fixed peak of the training masks", f"{auc:.3f}"[1:], ".871", "Synthetic patients in rsna",
+                  str(tmp_path / "report.html")):  # fmt: skip
+        assert words in text
+    assert text.isascii()
+    assert "Synthetic" not in text_summary("MLIP", read, [], tmp_path)
+
+
+def test_columns_are_aligned():
+    lines = aligned([("a", "bb", "c"), ("aaa", "b", "cc")])
+    assert lines == ["  a    bb  c", "  aaa  b   cc"]
+    assert list(csv.reader(io.StringIO(as_csv([{"a": 'x,"y"'}]))))[1] == ['x,"y"']
