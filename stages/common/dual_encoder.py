@@ -42,9 +42,7 @@ class DualEncoder(nn.Module):
         self.text_projection = nn.Linear(self.text.width, settings.embedding_width, bias=False)  # W_t
 
     def embed_text(self, batch: ReportBatch) -> TextEmbeddings:
-        sentences, report = self.text(
-            batch.token_ids, batch.token_mask, batch.sentence_of, batch.sentence_mask.shape[1]
-        )
+        sentences, report = self.text(batch)
         return TextEmbeddings(
             report=F.normalize(self.text_projection(report), dim=-1),
             sentences=F.normalize(self.text_projection(sentences), dim=-1),

@@ -44,8 +44,10 @@ class TextEncoderSettings(Settings):
     depth: int = Field(12, gt=0, description="without weights: transformer layers")
     heads: int = Field(12, gt=0, description="without weights: attention heads")
     dropout: float = Field(0.1, ge=0, lt=1, description="without weights: of hidden states and attention")
-    report_vector: Literal["cls", "sentences"] = Field(
-        "cls", description="g: the [CLS] token, or the mean of the report's sentence vectors"
+    context: Literal["report", "sentences"] = Field(
+        "report",
+        description="report: one pass over the whole report, g is [CLS]; sentences: each sentence by itself, the "
+        "unique ones of a batch once, g is the mean of the report's sentences",
     )
     max_tokens: int = Field(256, gt=2, description="token budget of a report, [CLS] and [SEP] included")
     max_sentences: int = Field(16, gt=0, description="sentences of a report that are kept")

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from stages.common.errors import InputError
 
+_GROUPS = 4  # of sentences by length: little padding, few passes
+
 Sentences = list[list[int]]  # word pieces of each sentence of one report, without special tokens
 
 
@@ -25,6 +27,14 @@ class SpecialTokens:
 
 
 @dataclass(frozen=True)
+class SentenceGroup:
+    """Unique sentences of similar length: U of at most T word pieces, [CLS] and [SEP] included."""
+
+    token_ids: Int[Tensor, "unique tokens"]
+    token_mask: Bool[Tensor, "unique tokens"]  # True is a word piece or special token, False is padding
+
+
+@dataclass(frozen=True)
 class ReportBatch:
     """Inputs of `TextEncoder`: B reports of at most T word pieces and S sentences."""
 
@@ -32,9 +42,16 @@ class ReportBatch:
     token_mask: Bool[Tensor, "reports tokens"]  # True is a word piece, False is padding
     sentence_of: Int[Tensor, "reports tokens"]  # 0-based; -1 is [CLS], [SEP] or padding
     sentence_mask: Bool[Tensor, "reports sentences"]  # True is a sentence, False is padding
+    unique: tuple[SentenceGroup, ...]  # the batch's unique sentences, shortest first
+    place_of: Int[Tensor, "reports sentences"]  # rank of each sentence among the unique ones; 0 for padding
 
     def to(self, device: torch.device) -> "ReportBatch":
-        return type(self)(*(part.to(device, non_blocking=True) for part in vars(self).values()))
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        groups = tuple(SentenceGroup(move(group.token_ids), move(group.token_mask)) for group in self.unique)
+        single = {name: move(part) for name, part in vars(self).items() if name != "unique"}
+        return ReportBatch(unique=groups, **single)
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -65,18 +82,36 @@ def fit_budget(sentences: Sentences, max_tokens: int, max_sentences: int) -> tup
 
 
 def pad_reports(reports: list[Sentences], special: SpecialTokens) -> ReportBatch:
-    """[CLS] s1 s2 ... [SEP] for every report, padded to the longest."""
-    tokens = 2 + max(sum(map(len, report)) for report in reports)
-    sentences = max(map(len, reports))
-    token_ids = torch.full((len(reports), tokens), special.pad)
-    sentence_of = torch.full((len(reports), tokens), -1)
-    token_mask = torch.zeros((len(reports), tokens), dtype=torch.bool)
-    sentence_mask = torch.zeros((len(reports), sentences), dtype=torch.bool)
+    """[CLS] s1 s2 ... [SEP] for every report, padded to the longest; and the unique sentences, in groups by length."""
+    longest = max(map(len, reports))
+    pieces = [[piece for sentence in report for piece in sentence] for report in reports]
+    token_ids, token_mask = _pad(pieces, special)
+    sentence_of = torch.full(token_ids.shape, -1)
+    sentence_mask = torch.zeros((len(reports), longest), dtype=torch.bool)
+    place_of = torch.zeros((len(reports), longest), dtype=torch.long)
+    unique = sorted({tuple(sentence) for report in reports for sentence in report}, key=lambda each: (len(each), each))
+    rank = {sentence: place for place, sentence in enumerate(unique)}
     for row, report in enumerate(reports):
-        pieces = [special.cls, *(piece for sentence in report for piece in sentence), special.sep]
-        owners = [-1, *(rank for rank, sentence in enumerate(report) for _ in sentence), -1]
-        token_ids[row, : len(pieces)] = torch.tensor(pieces)
-        sentence_of[row, : len(owners)] = torch.tensor(owners)
-        token_mask[row, : len(pieces)] = True
+        owners = [number for number, sentence in enumerate(report) for _ in sentence]
+        sentence_of[row, 1 : 1 + len(owners)] = torch.tensor(owners)
         sentence_mask[row, : len(report)] = True
-    return ReportBatch(token_ids, token_mask, sentence_of, sentence_mask)
+        place_of[row, : len(report)] = torch.tensor([rank[tuple(sentence)] for sentence in report])
+    size = max(1, -(-len(unique) // _GROUPS))
+    groups = tuple(
+        SentenceGroup(*_pad([list(sentence) for sentence in unique[first : first + size]], special))
+        for first in range(0, len(unique), size)
+    )
+    return ReportBatch(token_ids, token_mask, sentence_of, sentence_mask, groups, place_of)
+
+
+def _pad(
+    sequences: list[list[int]], special: SpecialTokens
+) -> tuple[Int[Tensor, "rows tokens"], Bool[Tensor, "rows tokens"]]:
+    """[CLS] ... [SEP], padded to the longest, and where that is no padding."""
+    tokens = 2 + max(map(len, sequences))
+    ids = torch.full((len(sequences), tokens), special.pad)
+    mask = torch.zeros((len(sequences), tokens), dtype=torch.bool)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence) + 2] = torch.tensor([special.cls, *sequence, special.sep])
+        mask[row, : len(sequence) + 2] = True
+    return ids, mask

@@ -3,16 +3,17 @@
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 
 from stages.common.encoder_settings import TextEncoderSettings
 from stages.common.errors import InputError
+from stages.common.report_batches import ReportBatch
 
 
 class TextEncoder(nn.Module):
-    """BERT over whole reports; sentences are read from its tokens by their spans (design section 2.2, `report`)."""
+    """BERT over whole reports, sentences read from its tokens by their spans; or over single sentences."""
 
     def __init__(self, settings: TextEncoderSettings, vocabulary: int, configuration: dict | None = None) -> None:
         """`configuration` is that of a trained encoder whose weights follow: nothing else is then loaded."""
@@ -27,28 +28,37 @@ class TextEncoder(nn.Module):
                 f"{vocabulary}; set split_reports.tokenizer to the encoder's own"
             )
         self.width: int = self.bert.config.hidden_size
-        self.report_vector = settings.report_vector
+        self.context = settings.context
 
     def forward(
-        self,
-        token_ids: Int[Tensor, "reports tokens"],
-        token_mask: Bool[Tensor, "reports tokens"],
-        sentence_of: Int[Tensor, "reports tokens"],
-        sentences: int,
+        self, batch: ReportBatch
     ) -> tuple[Float[Tensor, "reports sentences width"], Float[Tensor, "reports width"]]:
-        """Sentence vectors (mean of their word pieces; zero where there is no sentence) and the report's vector.
+        """Sentence vectors (mean of their word pieces; zero where there is no sentence) and the reports' vectors."""
+        return self._whole_reports(batch) if self.context == "report" else self._single_sentences(batch)
 
-        `sentence_of` is the 0-based sentence of each word piece, -1 for [CLS], [SEP] and padding.
-        """
-        hidden = self.bert(input_ids=token_ids, attention_mask=token_mask.to(torch.long)).last_hidden_state
-        member = torch.nn.functional.one_hot(sentence_of + 1, sentences + 1)[..., 1:].to(hidden.dtype)  # R T S
+    def _whole_reports(self, batch: ReportBatch) -> tuple[Tensor, Tensor]:
+        hidden = self._hidden(batch.token_ids, batch.token_mask)
+        slots = batch.sentence_mask.shape[1] + 1
+        member = torch.nn.functional.one_hot(batch.sentence_of + 1, slots)[..., 1:].to(hidden.dtype)  # R T S
         total = torch.einsum("rts,rtd->rsd", member, hidden)
-        count = member.sum(dim=1).clamp(min=1).unsqueeze(-1)
-        vectors = total / count
-        if self.report_vector == "cls":
-            return vectors, hidden[:, 0]
-        spoken = member.any(dim=1).sum(dim=1, keepdim=True)  # sentences of each report
-        return vectors, vectors.sum(dim=1) / spoken
+        return total / member.sum(dim=1).clamp(min=1).unsqueeze(-1), hidden[:, 0]
+
+    def _single_sentences(self, batch: ReportBatch) -> tuple[Tensor, Tensor]:
+        """Every unique sentence once; a report is the mean of its sentences."""
+        means = []
+        for group in batch.unique:
+            hidden = self._hidden(group.token_ids, group.token_mask)
+            inner = group.token_mask.to(hidden.dtype)
+            length = inner.sum(dim=1)
+            inner[:, 0] = 0  # [CLS]
+            inner[torch.arange(len(inner), device=inner.device), length.long() - 1] = 0  # [SEP]
+            means.append(torch.einsum("ut,utd->ud", inner, hidden) / (length - 2).unsqueeze(1))
+        vectors = torch.cat(means).index_select(0, batch.place_of.flatten()).view(*batch.place_of.shape, -1)
+        vectors = vectors * batch.sentence_mask.unsqueeze(-1)
+        return vectors, vectors.sum(dim=1) / batch.sentence_mask.sum(dim=1, keepdim=True)
+
+    def _hidden(self, token_ids: Tensor, token_mask: Tensor) -> Float[Tensor, "rows tokens width"]:
+        return self.bert(input_ids=token_ids, attention_mask=token_mask.to(torch.long)).last_hidden_state
 
 
 def _initialise(settings: TextEncoderSettings, vocabulary: int) -> BertModel:

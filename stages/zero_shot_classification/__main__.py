@@ -8,23 +8,21 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import torch
 
-from stages.common.arrow_tables import read_table, write_table
+from stages.common.arrow_tables import write_table
 from stages.common.atomic_files import write_json, write_sidecar
 from stages.common.code_digest import ROOT
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.dual_encoder import load_checkpoint
-from stages.common.errors import InputError
 from stages.common.labelled_images import read_labels
 from stages.common.prompts import read_prompts
-from stages.common.schemas import SCORES, features
+from stages.common.schemas import SCORES
 from stages.common.tracking import track
 from stages.zero_shot_classification.evaluation import evaluate
-from stages.zero_shot_classification.prompt_scores import prompt_scores
+from stages.zero_shot_classification.prompt_scores import embeddings_of, prompt_scores
 from stages.zero_shot_classification.settings import ZeroShotSettings
 
 
@@ -37,17 +35,8 @@ def main(arguments: Namespace) -> None:
     with track("zero_shot_classification", arguments.name, journal=arguments.journal, settings=settings,
                inputs=inputs, image=arguments.image) as run:  # fmt: skip
         checkpoint = load_checkpoint(arguments.checkpoint, torch.device("cpu"))
-        model = checkpoint.model
         labels = read_labels(arguments.labels, prompts.finding)
-        table = read_table(arguments.features, features(model.settings.embedding_width, model.image.width))
-        embedded = pl.from_arrow(table).select("image_id", "embedding")
-        labelled = len(labels)
-        labels = labels.join(embedded, on="image_id", how="inner", maintain_order="left")
-        if len(labels) != labelled:
-            raise InputError(
-                f"{arguments.features}: lacks {labelled - len(labels)} labelled images; extract them again"
-            )
-        embeddings = np.stack(labels["embedding"].to_numpy())
+        embeddings = embeddings_of(labels, arguments.features, checkpoint.model)
         scores = {name: prompt_scores(checkpoint, each, embeddings) for name, each in prompts.expanded().items()}
         result = evaluate(labels, scores, settings.draws, settings.seed)
         chosen = labels.select("image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]))

@@ -1,11 +1,17 @@
 """Zero-shot scores: how much nearer an image lies to the prompts that affirm a finding than to those that deny it."""
 
+from pathlib import Path
+
 import numpy as np
+import polars as pl
 from jaxtyping import Float
 from torch.nn import functional as F  # noqa: N812
 
-from stages.common.dual_encoder import Checkpoint
+from stages.common.arrow_tables import read_table
+from stages.common.dual_encoder import Checkpoint, DualEncoder
+from stages.common.errors import InputError
 from stages.common.prompts import PromptSet
+from stages.common.schemas import features
 
 
 def prompt_scores(
@@ -19,6 +25,15 @@ def prompt_scores(
     if prompts.negative:
         scores = scores - embeddings @ _mean_embedding(checkpoint, prompts.negative)
     return scores
+
+
+def embeddings_of(labels: pl.DataFrame, path: Path, model: DualEncoder) -> Float[np.ndarray, "images embedding"]:
+    """Embeddings of the labelled images, in the labels' order; one that lacks is an error."""
+    table = read_table(path, features(model.settings.embedding_width, model.image.width))
+    joined = labels.join(pl.from_arrow(table), on="image_id", how="left", maintain_order="left")
+    if lacking := joined["embedding"].null_count():
+        raise InputError(f"{path}: lacks {lacking} labelled images; run extract_features again")
+    return np.stack(joined["embedding"].to_numpy())
 
 
 def _mean_embedding(checkpoint: Checkpoint, sentences: list[str]) -> Float[np.ndarray, "embedding"]:

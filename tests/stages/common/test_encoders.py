@@ -85,16 +85,31 @@ def test_sentence_vectors_are_means_over_their_word_pieces() -> None:
     batch = pad_reports([[[5, 6], [7, 8, 8]], [[6]]], SPECIAL)
     assert batch.token_ids[0].tolist() == [2, 5, 6, 7, 8, 8, 3]
     assert batch.sentence_of[1].tolist() == [-1, 0, -1, -1, -1, -1, -1]
-    sentences, report = encoder(batch.token_ids, batch.token_mask, batch.sentence_of, 2)
+    sentences, report = encoder(batch)
     hidden = encoder.bert(batch.token_ids, attention_mask=batch.token_mask.long()).last_hidden_state
     torch.testing.assert_close(sentences[0, 1], hidden[0, 3:6].mean(dim=0))
     torch.testing.assert_close(report, hidden[:, 0])
     assert sentences[1, 1].abs().sum() == 0
 
 
-def test_padding_does_not_change_a_report() -> None:
+def test_single_sentences_are_encoded_once_and_without_neighbours() -> None:
     torch.manual_seed(0)
-    model = DualEncoder(SMALL, 9).eval()
+    encoder = TextEncoder(SMALL.text.model_copy(update={"context": "sentences"}), 9).eval()
+    batch = pad_reports([[[5, 6], [7, 8, 8]], [[6]], [[7, 8, 8], [6], [5, 6]]], SPECIAL)
+    assert sum(len(group.token_ids) for group in batch.unique) == 3
+    sentences, report = encoder(batch)
+    alone = encoder.bert(torch.tensor([[2, 7, 8, 8, 3]])).last_hidden_state[0, 1:4].mean(dim=0)
+    torch.testing.assert_close(sentences[0, 1], alone)
+    torch.testing.assert_close(sentences[2, 0], alone)
+    assert sentences[1, 1:].abs().sum() == 0
+    torch.testing.assert_close(report, torch.stack([sentences[0].sum(0) / 2, sentences[1, 0], sentences[2].mean(0)]))
+
+
+@pytest.mark.parametrize("context", ["report", "sentences"])
+def test_padding_does_not_change_a_report(context: str) -> None:
+    torch.manual_seed(0)
+    text = SMALL.text.model_copy(update={"context": context})
+    model = DualEncoder(SMALL.model_copy(update={"text": text}), 9).eval()
     alone = model.embed_text(pad_reports([[[5, 6]]], SPECIAL))
     beside = model.embed_text(pad_reports([[[5, 6]], [[7, 8, 5, 6], [7]]], SPECIAL))
     torch.testing.assert_close(alone.report[0], beside.report[0])
