@@ -6,8 +6,8 @@ from pathlib import Path
 
 from stages.common.atomic_files import sha256_of
 from stages.common.errors import InputError
+from stages.common.journals import Journal, read_journal
 from stages.summarize.results_tree import ResultsTree
-from stages.sync.journals import Journal, read_journal
 
 DIGESTS = ("code", "settings", "data", "image")
 SEVERAL = "several"  # shards of a data set have one digest each where they differ

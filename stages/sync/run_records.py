@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.digests import digest_of
-from stages.sync.journals import FoundJournal, Journal
+from stages.common.journals import FoundJournal, Journal
 
 # Part of every record's digest: raise it when this module exports more, and all runs are brought up to date.
 EXPORT_VERSION = 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from stages.common.errors import InputError
-from stages.sync.journals import find_journals
+from stages.common.journals import find_journals
 from stages.sync.lock import single_writer
 from stages.sync.quiet_mlflow import MlflowClient, MlflowException
 from stages.sync.run_records import run_record

@@ -36,11 +36,13 @@ class Checkout:
     """A copy of the repository's code; `runs/` holds what its workflow made."""
 
     folder: Path
+    overlay: str | None = None  # laid over the demo's settings
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = [
             *(sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/demo", "--cores", "2"),
-            *("--configfile", "workflow/profiles/demo/settings.yaml", "miniature.yaml", *arguments),
+            *("--configfile", "workflow/profiles/demo/settings.yaml", *([self.overlay] if self.overlay else [])),
+            *arguments,
         ]
         environment = {
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
@@ -61,17 +63,28 @@ class Checkout:
         return rules - {"all", "total"}
 
 
-@pytest.fixture(scope="session")
-def finished_run(tmp_path_factory) -> Checkout:
-    """The whole DAG, run once on a miniature phantom."""
-    folder = tmp_path_factory.mktemp("checkout")
+def copy_of_the_repository(folder: Path, overlay: str | None = None) -> Checkout:
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
             shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / part)
-    (folder / "miniature.yaml").write_text(yaml.safe_dump(MINIATURE))
-    checkout = Checkout(folder)
+    return Checkout(folder, overlay)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> Checkout:
+    """The whole DAG, run once on a miniature phantom."""
+    checkout = copy_of_the_repository(tmp_path_factory.mktemp("checkout"), "miniature.yaml")
+    (checkout.folder / "miniature.yaml").write_text(yaml.safe_dump(MINIATURE))
+    checkout.snakemake()
+    return checkout
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory) -> Checkout:
+    """The demo as users run it."""
+    checkout = copy_of_the_repository(tmp_path_factory.mktemp("demo"))
     checkout.snakemake()
     return checkout

@@ -17,6 +17,8 @@ rule summarize:
             f"<workspace>/results/{stage}/{CONFIG.pretrain_on}/rejects.arrow"
             for stage in ("split_reports", "pair_images_reports")
         ],
+        reports=f"<workspace>/results/index_inputs/{CONFIG.pretrain_on}/reports.arrow",
+        sentences=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/sentences.arrow",
         audit=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/audit.json",
         template=str(REPOSITORY / "stages/summarize/report.html.jinja"),
     output:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.sync.journals import FoundJournal, Journal
+from stages.common.journals import FoundJournal, Journal
 from stages.sync.run_records import KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH, closed, mlflow_keys, run_record
 
 HOUR = 3_600_000

@@ -7,9 +7,9 @@ import pytest
 
 from stages.common import tracking
 from stages.common.errors import InputError
+from stages.common.journals import Journal, find_journals, read_journal
 from stages.common.settings import Settings
 from stages.common.tracking import track
-from stages.sync.journals import Journal, find_journals, read_journal
 
 
 class Example(Settings):
