@@ -72,7 +72,7 @@ def read_provenance(tree: ResultsTree) -> Provenance:
     synthetic = synthetic_datasets(tree.phantom, indexed)
     runs = [_stage_run(*place, journals) for place, journals in found.items()]
     if synthetic:
-        journal = read_journal(tree.phantom / "journal.json").journal
+        journal = read_journal(tree.root / "make_phantom" / "journal.json").journal
         runs.insert(0, _stage_run("make_phantom", "", [journal]))
     return Provenance(runs, synthetic)
 

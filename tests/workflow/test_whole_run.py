@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from stages.common.arrow_tables import read_table
-from stages.common.schemas import FILES, REJECTS, REPORTS
+from stages.common.schemas import FILES, LABELS, REJECTS, REPORTS
 
 pytestmark = pytest.mark.slow
 
@@ -54,8 +53,8 @@ def test_labels_agree_with_the_truth_that_was_drawn(finished_run) -> None:
             image["image_id"]: int(any(each["finding"] == finding for each in image["findings"]))
             for image in truth["images"]
         }
-        table = pl.read_ipc(results(finished_run) / "label_images" / dataset / "labels.arrow", memory_map=False)
-        assert dict(zip(table["image_id"], table["target"], strict=True)) == drawn
+        table = read_table(results(finished_run) / "label_images" / dataset / "labels.arrow", LABELS)
+        assert dict(zip(table["image_id"].to_pylist(), table["target"].to_pylist(), strict=True)) == drawn
 
 
 def test_the_demo_learns(demo_run) -> None:

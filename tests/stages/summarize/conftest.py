@@ -104,7 +104,7 @@ def _journal(tree, stage, name, params, second, path=None, inputs=None, tags=Non
 def _phantom(tree):
     for name in ("mimic_cxr/cxr-record-list.csv.gz", "rsna/stage_2_train_labels.csv", "siim/train-rle.csv"):
         write_text(tree.workspace / "phantom" / name, f"{name}\n")
-    _journal(tree, "make_phantom", "", {"seed": "7"}, 0, tree.workspace / "phantom" / "journal.json")
+    _journal(tree, "make_phantom", "", {"seed": "7"}, 0)
 
 
 def _rejects(path, dataset, reasons):
