@@ -22,6 +22,7 @@ from typing import Any, SupportsFloat, SupportsIndex
 from stages.common.atomic_files import read_sidecar, sha256_of, write_json
 from stages.common.code_digest import ROOT, code_digest
 from stages.common.digests import data_digest, digest_of
+from stages.common.errors import InputError
 from stages.common.settings import Settings
 
 JOURNAL_VERSION = 1
@@ -87,6 +88,9 @@ def track(
     `inputs` maps a role to a file: their digests (side-car, else computed) make the data digest.
     An exception is recorded as FAILED with its last line, and goes on.
     """
+    for role, path in inputs.items():
+        if not Path(path).is_file():
+            raise InputError(f"{path}: no such file (the {role} of {stage}); run the stage that writes it first")
     hashes = {role: read_sidecar(path) or sha256_of(path) for role, path in sorted(inputs.items())}
     record: dict[str, Any] = {
         "version": JOURNAL_VERSION,

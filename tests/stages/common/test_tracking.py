@@ -179,3 +179,13 @@ def test_flatten_keeps_every_leaf_under_its_path(tree):
 
 def test_flatten_by_hand():
     assert flatten({"a": {"b": {"c": 1.5}, "d": [1, 2]}, "e": None}) == {"a.b.c": "1.5", "a.d": "[1, 2]", "e": "None"}
+
+
+def test_a_missing_input_is_one_line_before_anything_is_written(journal, tmp_path):
+    inputs = {"files": tmp_path / "absent.arrow"}
+    with (
+        pytest.raises(InputError, match=r"absent\.arrow: no such file \(the files of sync\); run the stage"),
+        track(STAGE, "", journal=journal, settings=Example(), inputs=inputs),
+    ):
+        pass
+    assert not journal.exists()
