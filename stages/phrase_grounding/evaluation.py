@@ -69,12 +69,16 @@ def heatmaps_of(checkpoint: Checkpoint, prompts: list[str], located: Located) ->
 def pointing_game(
     heatmaps: Float[np.ndarray, "images size size"], test: Located, training: Located, draws: int, seed: int
 ) -> dict[str, Estimate | None]:
-    """Share of hits of the heatmap, of a random point in the lungs, and of the fixed peak of the training regions."""
+    """Share of hits of the heatmap (its peak anywhere, and its peak inside the lungs), and of what it has to beat.
+
+    A random point in the lungs is told where the lungs are: its fair rival is the peak inside the lungs.
+    """
     patients = test.labels["patient_id"]
     groups = (test.labels["image_id"] if patients.null_count() else patients).to_numpy()
     weights = draw_weights(groups, draws, seed)
     each = {
         "heatmap": hits(heatmaps, test.regions, test.content),
+        "heatmap_in_lung": None if test.lungs is None else hits(heatmaps, test.regions, test.lungs),
         "random_in_lung": None if test.lungs is None else random_in_lung_hits(test.regions, test.lungs),
         "fixed_peak_of_training": fixed_peak_hits(test.regions, training.regions),
     }

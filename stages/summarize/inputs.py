@@ -98,7 +98,10 @@ def refuse_different_images(tree: ResultsTree, zero_shot: list[ZeroShot], ground
         if common.setdefault(("zero_shot_classification", each.dataset), what) != what:
             raise InputError(_different(tree.zero_shot(each.dataset, each.variant, "result.json")))
     for other in grounding:
-        games = {name: game.model_dump(exclude={"heatmap"}) for name, game in other.result.pointing.items()}
+        games = {
+            name: game.model_dump(exclude={"heatmap", "heatmap_in_lung"})
+            for name, game in other.result.pointing.items()
+        }
         what = (other.result.finding, other.result.images, games)
         if common.setdefault(("phrase_grounding", other.dataset), what) != what:
             raise InputError(_different(tree.grounding(other.dataset, other.variant, "result.json")))

@@ -153,12 +153,17 @@ def _pointers(
 ) -> list[Pointer]:
     heatmaps = [
         Pointer(
-            f"heatmap of {variant_label(inputs, each.variant)}",
+            f"heatmap of {variant_label(inputs, each.variant)}{place}",
             styles[each.variant],
-            each.result.pointing[prompt_set].heatmap,
+            estimate,
             is_rival=not inputs.trained(each.variant),
         )
         for each in grounding
+        for place, estimate in (
+            ("", each.result.pointing[prompt_set].heatmap),
+            (", inside the lungs", each.result.pointing[prompt_set].heatmap_in_lung),
+        )
+        if estimate is not None
     ]
     game = baselines(inputs, grounding[0].dataset, prompt_set)
     others = [

@@ -53,6 +53,7 @@ class PointingGame(_Part):
     """Shares of hits on the same images; null where lungs are unknown."""
 
     heatmap: Estimate
+    heatmap_in_lung: Estimate | None  # the peak inside the lungs, as the random point is
     random_in_lung: Estimate | None
     fixed_peak_of_training: Estimate | None
 

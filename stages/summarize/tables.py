@@ -14,6 +14,7 @@ from stages.summarize.records import METRICS, Estimate, PointingGame
 
 POINTERS = {  # what points, in the words of the page
     "heatmap": "heatmap",
+    "heatmap_in_lung": "heatmap, peak inside the lungs",
     "random_in_lung": "random point in the lungs",
     "fixed_peak_of_training": "fixed peak of the training masks",
 }
@@ -185,7 +186,10 @@ def _pointing_lines(inputs: Inputs) -> Iterable[tuple[str, ...]]:
             images = str(grounding[0].result.images)
             for each in grounding:
                 label = f"heatmap of {variant_label(inputs, each.variant)}"
-                yield dataset, name, label, interval(each.result.pointing[name].heatmap), images
+                game = each.result.pointing[name]
+                yield dataset, name, label, interval(game.heatmap), images
+                if game.heatmap_in_lung is not None:
+                    yield dataset, name, f"{label}, inside the lungs", interval(game.heatmap_in_lung), images
             game = baselines(inputs, dataset, name)
             for pointer in ("random_in_lung", "fixed_peak_of_training"):
                 estimate = getattr(game, pointer)
