@@ -12,7 +12,7 @@ demo: environment
 	@echo "The MLflow UI:  make ui    (then open http://127.0.0.1:$(PORT))"
 
 test: environment
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 environment: .venv/.installed
 

@@ -1,4 +1,4 @@
-"""The whole DAG: nothing is lost on the way, planted defects are found, labels are the truth; the demo learns."""
+"""The whole DAG: nothing is lost on the way, planted defects are found, labels are the truth."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from stages.common.arrow_tables import read_table
 from stages.common.schemas import FILES, LABELS, REJECTS, REPORTS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("miniature")]  # one worker: one finished_run
 
 
 def results(checkout) -> Path:
@@ -55,14 +55,3 @@ def test_labels_agree_with_the_truth_that_was_drawn(finished_run) -> None:
         }
         table = read_table(results(finished_run) / "label_images" / dataset / "labels.arrow", LABELS)
         assert dict(zip(table["image_id"].to_pylist(), table["target"].to_pylist(), strict=True)) == drawn
-
-
-def test_the_demo_learns(demo_run) -> None:
-    """Floors below the worst of five seeds (docs/decisions/0004), and clear of the untrained encoder's interval."""
-    for dataset, floor in (("rsna", 0.65), ("siim", 0.60)):
-        measured = {}
-        for variant in ("mlip", "random"):
-            path = results(demo_run) / "zero_shot_classification" / variant / dataset / "result.json"
-            measured[variant] = json.loads(path.read_text())["metrics"]["auc"]
-        assert measured["mlip"]["value"] >= floor, (dataset, measured)
-        assert measured["mlip"]["value"] > measured["random"]["high"], (dataset, measured)
