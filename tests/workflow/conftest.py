@@ -50,7 +50,7 @@ class Checkout:
             "OMP_NUM_THREADS": "1",
         }
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=900
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=3000
         )
         assert done.returncode == 0 or not check, done.stdout + done.stderr
         return done

@@ -25,7 +25,7 @@ def test_the_sample_profile_ends_with_report_and_tables(test_data: Path, tmp_pat
     ]
     path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
     environment = {"PATH": path, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3000, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     results = tmp_path / "run" / "results"
     manifest = json.loads((results / "dicom_to_arrow" / "rsna_sample" / "manifest.json").read_text())
