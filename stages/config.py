@@ -5,7 +5,8 @@ more than its own settings, so editing one block changes the digests of just the
 """
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -60,6 +61,9 @@ class Config(Settings):
     project: str = Field(min_length=1)
     workspace: str = Field(pattern=r"^[^./][^{}]*$|^/", description="folder of all that is written")
     sample_root: str | None = Field(None, description="folder with the data of the profile `sample`")
+    device: Literal["auto", "cuda", "cpu"] = Field(
+        "auto", description="where torch computes; auto: a GPU if one is there"
+    )
     pretrain_on: str
     evaluate_on: list[str] = Field(min_length=1)
     patient_split: PatientSplit = PatientSplit()
@@ -98,6 +102,12 @@ class Config(Settings):
                 f"datasets.{dataset}.root: {root} needs `sample_root`; add --config sample_root=FOLDER to the command"
             )
         return root.format(workspace=self.workspace, sample_root=self.sample_root)
+
+    def folders(self) -> dict[str, Path]:
+        """The folders that jobs read and write, by the key that names them: what a container must be given."""
+        used = dict.fromkeys([self.pretrain_on, *self.evaluate_on])
+        roots = {f"datasets.{dataset}.root": Path(self.root(dataset)) for dataset in used}
+        return {"workspace": Path(self.workspace)} | roots
 
     def jobs(self) -> list[tuple[str, str | None, str | None]]:
         """(stage, data set, variant) of everything that the configuration asks for."""

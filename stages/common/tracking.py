@@ -144,11 +144,18 @@ def _environment() -> dict[str, str]:
     tags = {"host": socket.gethostname(), "python": platform.python_version()}
     if job := os.environ.get("SLURM_JOB_ID"):
         tags["slurm_job_id"] = job
-    commit = _git("rev-parse", "HEAD")
-    if commit:
-        tags["git_commit"] = commit
-        tags["git_dirty"] = str(bool(_git("status", "--porcelain"))).lower()
-    return tags
+    if container := os.environ.get("APPTAINER_CONTAINER"):
+        tags["container"] = Path(container).name
+    return tags | git_state()
+
+
+def git_state() -> dict[str, str]:
+    """Commit of the checkout and whether it was edited since. An image has no git: its job is told by variables."""
+    if commit := os.environ.get("MLIP_GIT_COMMIT"):
+        return {"git_commit": commit, "git_dirty": os.environ.get("MLIP_GIT_DIRTY", "unknown")}
+    if commit := _git("rev-parse", "HEAD"):
+        return {"git_commit": commit, "git_dirty": str(bool(_git("status", "--porcelain"))).lower()}
+    return {}
 
 
 def _git(*arguments: str) -> str | None:

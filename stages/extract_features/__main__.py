@@ -6,10 +6,9 @@ Settings: settings.py. Inputs: a checkpoint folder, the images' manifest. Output
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-import torch
-
 from stages.common.arrow_tables import write_table
 from stages.common.command_line import run_stage, stage_parser
+from stages.common.device import add_device_option, choose_device
 from stages.common.dual_encoder import load_checkpoint
 from stages.common.image_store import ImageStore
 from stages.common.schemas import features
@@ -23,7 +22,7 @@ def main(arguments: Namespace) -> None:
     inputs = {"checkpoint": arguments.checkpoint / "model.safetensors", "images": arguments.images}
     with track("extract_features", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
                image=arguments.image) as run:  # fmt: skip
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = choose_device(arguments.device)
         model = load_checkpoint(arguments.checkpoint, device).model
         store = ImageStore(arguments.images)
         schema = features(model.settings.embedding_width, model.image.width)
@@ -37,6 +36,7 @@ def parser() -> ArgumentParser:
     options.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder of select_checkpoint")
     options.add_argument("--images", type=Path, required=True, help="manifest.json of dicom_to_arrow")
     options.add_argument("--features", type=Path, required=True, help="features.arrow to write")
+    add_device_option(options)
     return options
 
 

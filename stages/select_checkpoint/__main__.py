@@ -7,11 +7,11 @@ Outputs: a checkpoint folder (model.safetensors, config.json, tokenizer/) and se
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
 
 from stages.common.atomic_files import read_json, verify, write_json, write_sidecar
 from stages.common.command_line import run_stage, stage_parser
+from stages.common.device import add_device_option, choose_device
 from stages.common.dual_encoder import save_checkpoint
 from stages.common.image_store import ImageStore
 from stages.common.paired_reports import PairedReports, read_pairs
@@ -36,7 +36,7 @@ def main(arguments: Namespace) -> None:
         reports = PairedReports(reports.studies[: settings.max_pairs], reports.sentences_left_out)
         special = SpecialTokens.of(load_tokenizer(arguments.tokenizer))
         pairs = ValidationPairs(reports, ImageStore(arguments.images), special, settings.batch_size)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = choose_device(arguments.device)
         scored = score_candidates(arguments.candidates, record, pairs, device)
         for candidate in scored:
             run.log_metric("validation/mean_reciprocal_rank", candidate.mean_reciprocal_rank, candidate.step)
@@ -63,6 +63,7 @@ def parser() -> ArgumentParser:
     options.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder of split_reports")
     options.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder to write")
     options.add_argument("--selection", type=Path, required=True, help="selection.json to write")
+    add_device_option(options)
     return options
 
 

@@ -1,5 +1,6 @@
-"""What every rule needs: the checked configuration, and the digests that decide whether a job runs again."""
+"""What every rule needs: the checked configuration, the image that a job runs in, the digests that decide on reruns."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,15 +8,26 @@ REPOSITORY = Path(workflow.basedir).parent
 sys.path.insert(0, str(REPOSITORY))
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 from stages.common.atomic_files import sha256_of
 from stages.common.code_digest import code_digest
 from stages.common.digests import canonical_json
 from stages.common.errors import InputError
 from stages.config import check
+from workflow.images.environment import container_environment
+from workflow.images.running import images_to_run
+from workflow.site_settings import check_account
+
+CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 
 try:
     CONFIG = check(config)
+    check_account(workflow.resource_settings.default_resources)
+    IMAGES = images_to_run(REPOSITORY, verify=workflow.is_main_process) if CONTAINERS else {}
+    if CONTAINERS:
+        Path(CONFIG.workspace).mkdir(parents=True, exist_ok=True)  # what is not there cannot be bound
+        os.environ |= container_environment(CONFIG.folders() | {"the checkout": REPOSITORY}, os.environ)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -42,4 +54,16 @@ def settings_of(stage):
 
 def image_of(image):
     """Digest of what a stage runs in; without containers, the pinned environment of its image."""
+    if CONTAINERS:
+        return IMAGES[image].digest
     return f"env-{sha256_of(REPOSITORY / 'envs' / f'{image}.lock')[:16]}"
+
+
+def container_of(image):
+    """The SIF that a stage runs in; its name holds the digest, since Snakemake does not look into the file."""
+    return str(IMAGES[image].sif) if CONTAINERS else None
+
+
+def growing(first, most=4):
+    """A resource that doubles with every attempt, up to `most` times the first."""
+    return lambda wildcards, attempt: first * min(2 ** (attempt - 1), most)

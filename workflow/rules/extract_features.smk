@@ -7,10 +7,12 @@ rule extract_features:
         features="<workspace>/results/extract_features/{variant}/{dataset}/features.arrow",
     log:
         "<workspace>/logs/extract_features/{variant}/{dataset}.log",
+    container:
+        container_of("torch")
     threads: 4
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=growing(16000),
+        runtime=growing(60),
         gpu=1,
     params:
         code=code_of("extract_features"),
@@ -18,6 +20,6 @@ rule extract_features:
         image=image_of("torch"),
         folder=subpath(output.features, parent=True),
     shell:
-        "python -m stages.extract_features --checkpoint {input.checkpoint} --images {input.images}"
-        " --features {output.features} --settings {params.settings:q} --image {params.image}"
+        "OMP_NUM_THREADS={threads} python -m stages.extract_features --checkpoint {input.checkpoint} --images {input.images}"
+        " --features {output.features} --settings {params.settings:q} --device {CONFIG.device} --image {params.image}"
         " --name {wildcards.variant}/{wildcards.dataset} --journal {params.folder}/journal.json 2> {log}"

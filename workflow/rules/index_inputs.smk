@@ -24,9 +24,11 @@ rule index_inputs:
         reports="<workspace>/results/index_inputs/{dataset}/reports.arrow",
     log:
         "<workspace>/logs/index_inputs/{dataset}.log",
+    container:
+        container_of("preprocess")
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         code=code_of("index_inputs"),
         settings=settings_of("index_inputs"),

@@ -8,9 +8,11 @@ rule label_images:
         card="<workspace>/results/label_images/{dataset}/card.json",
     log:
         "<workspace>/logs/label_images/{dataset}.log",
+    container:
+        container_of("preprocess")
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         code=code_of("label_images"),
         settings=settings_of("label_images"),

@@ -10,10 +10,12 @@ rule make_phantom:
         siim=["<workspace>/phantom/siim/train-rle.csv", "<workspace>/phantom/siim/patients.csv"],
     log:
         "<workspace>/logs/make_phantom.log",
+    container:
+        container_of("preprocess")
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         code=code_of("make_phantom"),
         settings=settings_of("make_phantom"),

@@ -10,9 +10,11 @@ rule pair_images_reports:
         audit="<workspace>/results/pair_images_reports/{dataset}/audit.json",
     log:
         "<workspace>/logs/pair_images_reports/{dataset}.log",
+    container:
+        container_of("preprocess")
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         code=code_of("pair_images_reports"),
         settings=settings_of("pair_images_reports"),

@@ -10,17 +10,19 @@ rule phrase_grounding:
         samples="<workspace>/results/phrase_grounding/{variant}/{dataset}/samples.arrow",
     log:
         "<workspace>/logs/phrase_grounding/{variant}/{dataset}.log",
+    container:
+        container_of("torch")
     threads: 2
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=growing(16000),
+        runtime=growing(60),
     params:
         code=code_of("phrase_grounding"),
         settings=settings_of("phrase_grounding"),
         image=image_of("torch"),
         folder=subpath(output.result, parent=True),
     shell:
-        "python -m stages.phrase_grounding --checkpoint {input.checkpoint} --images {input.images}"
+        "OMP_NUM_THREADS={threads} python -m stages.phrase_grounding --checkpoint {input.checkpoint} --images {input.images}"
         " --labels {input.labels} --result {output.result} --samples {output.samples} --settings {params.settings:q}"
         " --image {params.image} --name {wildcards.variant}/{wildcards.dataset}"
         " --journal {params.folder}/journal.json 2> {log}"

@@ -11,9 +11,11 @@ rule pretrain:
         curve="<workspace>/results/pretrain/{variant}/learning_curve.csv",
     log:
         "<workspace>/logs/pretrain/{variant}.log",
+    container:
+        container_of("torch")
     threads: 8
     resources:
-        mem_mb=32000,
+        mem_mb=growing(32000),
         runtime=1440,
         gpu=1,
     params:
@@ -23,7 +25,7 @@ rule pretrain:
         state=f"{CONFIG.workspace}/state/pretrain/{{variant}}",
         folder=subpath(output.candidates, parent=True),
     shell:
-        "python -m stages.pretrain --pairs {input.pairs} --sentences {input.sentences} --images {input.images}"
+        "OMP_NUM_THREADS={threads} python -m stages.pretrain --pairs {input.pairs} --sentences {input.sentences} --images {input.images}"
         " --tokenizer {input.tokenizer} --state {params.state} --candidates {output.candidates} --curve {output.curve}"
         " --settings {params.settings:q} --image {params.image} --name {wildcards.variant}"
         " --journal {params.folder}/journal.json 2> {log}"

@@ -12,10 +12,12 @@ rule select_checkpoint:
         selection="<workspace>/results/select_checkpoint/{variant}/selection.json",
     log:
         "<workspace>/logs/select_checkpoint/{variant}.log",
+    container:
+        container_of("torch")
     threads: 4
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=growing(16000),
+        runtime=growing(60),
         gpu=1,
     params:
         code=code_of("select_checkpoint"),
@@ -23,7 +25,7 @@ rule select_checkpoint:
         image=image_of("torch"),
         folder=subpath(output.selection, parent=True),
     shell:
-        "python -m stages.select_checkpoint --candidates {input.candidates} --pairs {input.pairs}"
+        "OMP_NUM_THREADS={threads} python -m stages.select_checkpoint --candidates {input.candidates} --pairs {input.pairs}"
         " --sentences {input.sentences} --images {input.images} --tokenizer {input.tokenizer}"
         " --checkpoint {output.checkpoint} --selection {output.selection} --settings {params.settings:q}"
-        " --image {params.image} --name {wildcards.variant} --journal {params.folder}/journal.json 2> {log}"
+        " --device {CONFIG.device} --image {params.image} --name {wildcards.variant} --journal {params.folder}/journal.json 2> {log}"

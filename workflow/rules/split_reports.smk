@@ -8,16 +8,19 @@ rule split_reports:
         tokenizer=directory("<workspace>/results/split_reports/{dataset}/tokenizer"),
     log:
         "<workspace>/logs/split_reports/{dataset}.log",
+    container:
+        container_of("preprocess")
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         code=code_of("split_reports"),
         settings=settings_of("split_reports"),
         image=image_of("preprocess"),
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
+        private=f"{CONFIG.workspace}/private",
         folder=subpath(output.sentences, parent=True),
     shell:
-        "python -m stages.split_reports --root {params.root:q} --reports {input.reports} --sentences {output.sentences}"
-        " --rejects {output.rejects} --tokenizer {output.tokenizer} --settings {params.settings:q}"
+        "python -m stages.split_reports --root {params.root:q} --private {params.private} --reports {input.reports}"
+        " --sentences {output.sentences} --rejects {output.rejects} --tokenizer {output.tokenizer} --settings {params.settings:q}"
         " --image {params.image} --name {wildcards.dataset} --journal {params.folder}/journal.json 2> {log}"

@@ -26,9 +26,11 @@ rule summarize:
         tables=directory("<workspace>/results/summarize/tables"),
     log:
         "<workspace>/logs/summarize.log",
+    container:
+        container_of("report")
     resources:
-        mem_mb=4000,
-        runtime=15,
+        mem_mb=growing(4000),
+        runtime=growing(15),
     params:
         code=code_of("summarize"),
         settings=settings_of("summarize"),

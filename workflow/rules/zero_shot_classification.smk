@@ -12,16 +12,18 @@ rule zero_shot_classification:
         result="<workspace>/results/zero_shot_classification/{variant}/{dataset}/result.json",
     log:
         "<workspace>/logs/zero_shot_classification/{variant}/{dataset}.log",
+    container:
+        container_of("torch")
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=growing(8000),
+        runtime=growing(30),
     params:
         code=code_of("zero_shot_classification"),
         settings=settings_of("zero_shot_classification"),
         image=image_of("torch"),
         folder=subpath(output.result, parent=True),
     shell:
-        "python -m stages.zero_shot_classification --checkpoint {input.checkpoint} --features {input.features}"
+        "OMP_NUM_THREADS={threads} python -m stages.zero_shot_classification --checkpoint {input.checkpoint} --features {input.features}"
         " --labels {input.labels} --scores {output.scores} --result {output.result} --settings {params.settings:q}"
         " --image {params.image} --name {wildcards.variant}/{wildcards.dataset}"
         " --journal {params.folder}/journal.json 2> {log}"

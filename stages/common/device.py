@@ -1,0 +1,32 @@
+"""Where a stage computes: on the GPU that it was given, else on the CPU, never silently on the CPU for days."""
+
+import os
+from argparse import ArgumentParser
+from collections.abc import Mapping
+
+import torch
+
+from stages.common.errors import InputError
+
+
+def add_device_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", choices=("auto", "cuda", "cpu"), default="auto", help="auto: the GPU where there is one"
+    )
+
+
+def choose_device(wanted: str, environ: Mapping[str, str] = os.environ) -> torch.device:
+    """`auto`: CUDA where PyTorch sees a GPU. One that was asked for or allotted and is not seen is an InputError."""
+    if wanted == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    allotted = environ.get("CUDA_VISIBLE_DEVICES", "")
+    if wanted == "cuda" or allotted not in ("", "-1", "NoDevFiles"):
+        asked = f"CUDA_VISIBLE_DEVICES={allotted}" if allotted else "device: cuda"
+        build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU alone"
+        raise InputError(
+            f"{asked}, but PyTorch (built for {build}) sees no GPU on {os.uname().nodename}; look at `nvidia-smi` "
+            "there, the age of the driver, `--nv` in the profile's apptainer-args; or set `device: cpu` in config.yaml"
+        )
+    return torch.device("cpu")

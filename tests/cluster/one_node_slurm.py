@@ -1,0 +1,115 @@
+"""A SLURM of one node on this machine: munge, the controller, the node daemon, a GPU that is none, no accounting.
+
+`File=/dev/null` lets SLURM schedule GPU requests and set CUDA_VISIBLE_DEVICES without a GPU being there.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+SLURM_CONF = """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort=26817
+SlurmdPort=26818
+SlurmUser=root
+AuthType=auth/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+MpiDefault=none
+MinJobAge=3600
+ReturnToService=2
+SchedulerParameters=sched_interval=1,batch_sched_delay=0
+KillWait=5
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:1
+PartitionName=normal Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=NO
+"""
+
+
+class OneNodeSlurm:
+    """Starts the daemons on entering and ends them, and every job, on leaving. Needs root."""
+
+    def __init__(self, folder: Path, cpus: int = 2, memory: int = 20_000) -> None:
+        self.folder = folder
+        (folder / "state").mkdir(parents=True)
+        (folder / "spool").mkdir()
+        host = socket.gethostname()
+        (folder / "slurm.conf").write_text(SLURM_CONF.format(host=host, folder=folder, cpus=cpus, memory=memory))
+        (folder / "gres.conf").write_text(f"NodeName={host} Name=gpu File=/dev/null\n")
+        self.environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
+        self._daemons: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> "OneNodeSlurm":
+        try:
+            self._start_munge()
+            self.start_controller()
+            self._start("slurmd", "-D")
+            self._wait_until_idle()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(["scancel", "--user=root"], env=self.environment, timeout=20, check=False, capture_output=True)
+        for daemon in reversed(self._daemons):
+            daemon.send_signal(signal.SIGTERM)
+            try:
+                daemon.wait(20)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+
+    def command(self, *arguments: str, check: bool = True) -> str:
+        """Output of a client command, such as `squeue`."""
+        done = subprocess.run(
+            arguments, env=self.environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0 or not check, done.stdout + done.stderr
+        return done.stdout
+
+    def jobs(self) -> dict[str, dict[str, str]]:
+        """Every job that the controller remembers, by job id: the fields of `scontrol show job`."""
+        records = self.command("scontrol", "--oneliner", "show", "job").splitlines()
+        fields = [dict(word.partition("=")[::2] for word in line.split() if "=" in word) for line in records]
+        return {each["JobId"]: each for each in fields if "JobId" in each}
+
+    def start_controller(self) -> None:
+        self._start("slurmctld", "-D")
+
+    def _start(self, *command: str) -> None:
+        with (self.folder / f"{command[0]}.out").open("ab") as log:
+            self._daemons.append(subprocess.Popen(command, env=self.environment, stdout=log, stderr=log))
+
+    def _start_munge(self) -> None:
+        if subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode == 0:
+            return  # one runs already; it is not ours to end
+        run = Path("/run/munge")
+        run.mkdir(exist_ok=True)
+        shutil.chown(run, "munge", "munge")
+        self._start("runuser", "-u", "munge", "--", "munged", "--foreground", "--force")
+        deadline = time.monotonic() + 20
+        while subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode:
+            assert time.monotonic() < deadline, (self.folder / "runuser.out").read_text()
+            time.sleep(0.2)
+
+    def _wait_until_idle(self) -> None:
+        deadline = time.monotonic() + 60
+        while self.command("sinfo", "--noheader", "--format=%T", check=False).strip() != "idle":
+            assert time.monotonic() < deadline, (self.folder / "slurmctld.log").read_text()[-3000:]
+            time.sleep(0.5)

@@ -1,0 +1,54 @@
+"""What a container is given of the machine."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stages.common.errors import InputError
+from workflow.images.environment import container_environment
+
+
+def test_variables_of_the_job_are_passed_and_no_others(tmp_path: Path) -> None:
+    seen = container_environment(
+        {"workspace": tmp_path},
+        {
+            "CUDA_VISIBLE_DEVICES": "0,2",
+            "SLURM_JOB_ID": "7",
+            "PYTHONPATH": "/elsewhere",
+            "MLFLOW_TRACKING_TOKEN": "t=,",
+        },
+    )
+    passed = {name: value for name, value in seen.items() if name.startswith("APPTAINERENV_")}
+    passed = {name: value for name, value in passed.items() if "MLIP_GIT" not in name}
+    assert passed == {
+        "APPTAINERENV_CUDA_VISIBLE_DEVICES": "0,2",
+        "APPTAINERENV_SLURM_JOB_ID": "7",
+        "APPTAINERENV_MLFLOW_TRACKING_TOKEN": "t=,",
+    }
+
+
+def test_folders_are_bound_once_by_their_own_name_and_behind_links(tmp_path: Path) -> None:
+    real = tmp_path / "disk" / "mimic"
+    real.mkdir(parents=True)
+    link = tmp_path / "mimic"
+    link.symlink_to(real)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    folders = {"workspace": real, "datasets.a.root": link, "datasets.b.root": tmp_path / "not there yet"}
+    seen = container_environment(folders, {"APPTAINER_BIND": "/site", "TMPDIR": str(scratch)})
+    assert seen["APPTAINER_BIND"].split(",") == ["/site", str(real), str(link), str(scratch)]
+    assert seen["APPTAINERENV_TMPDIR"] == str(scratch)
+
+
+def test_what_cannot_be_bound_is_named_with_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comma, closed = tmp_path / "a,b", tmp_path / "closed"
+    comma.mkdir()
+    closed.mkdir()
+    readable = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed and readable(path, mode))
+    with pytest.raises(InputError) as raised:
+        container_environment({"datasets.a.root": comma, "datasets.b.root": closed}, {})
+    lines = str(raised.value).splitlines()
+    assert lines[0].startswith(f"datasets.a.root: {comma}: ")
+    assert lines[1].startswith(f"datasets.b.root: {closed}: ")
