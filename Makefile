@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
 
-.PHONY: demo test environment lint format lock dag ui sync clean
+.PHONY: demo test test-cluster environment lint format lock dag ui sync clean
 
 demo: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo
@@ -13,6 +13,10 @@ demo: environment
 
 test: environment
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# SLURM with one node on this machine, images built from docker/, the user's command. As root on Debian 12.
+test-cluster: environment
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 environment: .venv/.installed
 

@@ -77,9 +77,7 @@ class OneNodeSlurm:
 
     def command(self, *arguments: str, check: bool = True) -> str:
         """Output of a client command, such as `squeue`."""
-        done = subprocess.run(
-            arguments, env=self.environment, capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run(arguments, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0 or not check, done.stdout + done.stderr
         return done.stdout
 

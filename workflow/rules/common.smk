@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(workflow.basedir).parent
+REPOSITORY = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from snakemake.exceptions import WorkflowError

@@ -1,0 +1,80 @@
+"""A cluster on this machine: SLURM with one node, images built from the real Dockerfiles, a user's checkout.
+
+As root on Debian this is real or it fails; elsewhere it is skipped, loudly.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from one_node_slurm import OneNodeSlurm
+from user_checkout import Checkout
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = ROOT / "tests" / "cluster"
+PARTS = ("stages", "workflow", "envs", "docker", "tests/cluster", "config.yaml", ".dockerignore")
+CACHE = Path(os.environ.get("MLIP_CLUSTER_CACHE", "/var/cache/mlip-cluster"))  # the base image and the SIFs
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneNodeSlurm]:
+    if os.geteuid() != 0:
+        pytest.skip("CLUSTER TESTS NOT RUN: they install SLURM and Apptainer, which takes root on Debian 12")
+    assert platform.machine() == "x86_64", "the cluster tests fetch Apptainer for x86_64"
+    subprocess.run([HERE / "install.sh"], check=True, timeout=900)
+    with OneNodeSlurm(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Podman's service, which speaks Docker's API: its address for DOCKER_HOST."""
+    socket = tmp_path_factory.mktemp("podman") / "api.sock"
+    environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}  # no namespaces to be had inside a container
+    service = subprocess.Popen(
+        ["podman", "--runtime", "/usr/sbin/runc", "system", "service", "--time=0", f"unix://{socket}"],
+        env=environment,
+    )
+    deadline = time.monotonic() + 30
+    while not socket.exists():
+        assert service.poll() is None, "podman system service ended"
+        assert time.monotonic() < deadline, "podman system service does not start"
+        time.sleep(0.2)
+    yield f"unix://{socket}"
+    service.terminate()
+    service.wait(30)
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory, slurm: OneNodeSlurm, podman: str) -> Checkout:
+    """A copy of the repository after `make images`."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for part in PARTS:
+        source = ROOT / part
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / part)
+    (folder / "slurm").symlink_to("workflow/profiles/slurm")
+    subprocess.run([ROOT / "docker" / "offline" / "base_image.sh", CACHE / "base"], check=True, timeout=900)
+    build = [
+        *(
+            sys.executable,
+            "-m",
+            "workflow.images",
+            "--base-image",
+            "localhost/python:3.11-slim",
+            "--no-hashes",
+            "--cpu",
+        ),
+        *("--sif-folder", str(CACHE / "containers")),
+    ]
+    subprocess.run(build, cwd=folder, env=os.environ | {"DOCKER_HOST": podman}, check=True, timeout=1800)
+    return Checkout(folder, slurm)

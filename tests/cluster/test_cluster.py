@@ -1,0 +1,198 @@
+"""The user's command on a real SLURM: every stage a job in its own container, nothing twice, clear refusals."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from user_checkout import Checkout
+
+from stages.common.digests import digest_of
+from workflow.images.lock import read_images_lock
+
+pytestmark = pytest.mark.cluster
+
+ON_GPU = {"pretrain", "select_checkpoint", "extract_features"}
+PROFILE = "workflow/profiles/slurm/config.yaml"
+
+
+def journals(checkout: Checkout) -> dict[str, dict]:
+    return {
+        str(path.relative_to(checkout.results)): json.loads(path.read_text())
+        for path in sorted(checkout.results.rglob("journal*.json"))
+    }
+
+
+def state_of(folder: Path) -> str:
+    """One digest of all results: names, sizes, times."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest_of([[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files])
+
+
+@pytest.fixture(scope="module")
+def refused_account(checkout: Checkout) -> str:
+    """What the command says on a fresh clone; then the user edits the profile. This cluster has no accounts."""
+    output = checkout.snakemake(check=False)
+    profile = checkout.folder / PROFILE
+    lines = profile.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if "slurm_account: CHANGE_ME" not in line]
+    assert len(kept) == len(lines) - 1
+    text = "".join(kept)
+    assert not yaml.safe_load(text)["default-resources"]
+    profile.write_text(text.replace("default-resources:\n", ""))
+    return output
+
+
+@pytest.fixture(scope="module")
+def second_at_once(checkout: Checkout, refused_account: str) -> str:  # noqa: ARG001 (the profile is edited first)
+    """The first run, from nothing to the report; returns what a second one said that was started beside it."""
+    first = checkout.start()
+    deadline = time.monotonic() + 120
+    while not list((checkout.folder / ".snakemake" / "locks").glob("*")):
+        assert first.poll() is None, first.communicate()[0]
+        assert time.monotonic() < deadline, "no lock after 120 s"
+        time.sleep(0.5)
+    second = checkout.snakemake(check=False, seconds=120)
+    output, _ = first.communicate(timeout=1200)
+    assert first.returncode == 0, output + checkout.failed_logs()
+    return second
+
+
+@pytest.fixture(scope="module")
+def finished(checkout: Checkout, second_at_once: str) -> Checkout:  # noqa: ARG001 (which runs everything)
+    return checkout
+
+
+def test_an_unset_account_is_asked_for_before_anything_is_submitted(refused_account: str) -> None:
+    assert "slurm/config.yaml: default-resources: slurm_account is still CHANGE_ME" in refused_account
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_told_why(second_at_once: str) -> None:
+    assert "Directory cannot be locked" in second_at_once
+    assert "--unlock" in second_at_once
+
+
+def test_every_stage_ran_as_a_job_in_the_container_of_its_image(finished: Checkout) -> None:
+    images = read_images_lock(finished.folder / "docker" / "images.lock.yaml")
+    of_digest = {image.digest: name for name, image in images.items()}
+    jobs, seen, table = finished.slurm.jobs(), set(), []
+    for place, journal in journals(finished).items():
+        name = of_digest[journal["digests"]["image"]]
+        tags = journal["tags"]
+        assert tags["container"] == images[name].sif.name, place
+        assert images[name].digest.removeprefix("sha256:")[:12] in tags["container"], place
+        job = jobs[tags["slurm_job_id"]]
+        assert job["JobState"] == "COMPLETED", place
+        assert tags["slurm_job_id"] not in seen, f"{place}: shares its job"
+        seen.add(tags["slurm_job_id"])
+        asked = "gres:gpu" in json.dumps(job)
+        assert asked == (journal["stage"] in ON_GPU), (place, job)
+        seconds = (journal["ended"] - journal["started"]) / 1000
+        table.append(
+            f"{place.removesuffix('.json'):60} {tags['container']:32} {tags['slurm_job_id']:>5} {seconds:8.1f}"
+        )
+    stages = {path.name for path in (finished.folder / "workflow" / "rules").glob("*.smk")}
+    ran = {f"{journal['stage']}.smk" for journal in journals(finished).values()}
+    assert ran == stages - {"common.smk", "fetch_weights.smk"}
+    report = f"{'journal':60} {'container':32} {'job':>5} {'seconds':>8}\n" + "\n".join(table) + "\n"
+    (finished.folder / "jobs.txt").write_text(report)
+    if destination := os.environ.get("MLIP_CLUSTER_TABLE"):
+        shutil.copy(finished.folder / "jobs.txt", destination)
+
+
+def test_the_containers_see_what_was_passed_and_nothing_else(finished: Checkout, tmp_path: Path) -> None:
+    finished.snakemake(
+        *("--snakefile", "tests/cluster/probe.smk", "probe/environment.txt"),
+        TMPDIR=str(tmp_path),
+        MLFLOW_TRACKING_URI="http://tracking.example:5000",
+        PYTHONPATH="/of/the/login/node",
+        SECRET_OF_THE_LOGIN_NODE="1",
+    )
+    lines = (finished.folder / "probe" / "environment.txt").read_text().splitlines()
+    seen = dict(line.partition("=")[::2] for line in lines if "=" in line)
+    assert seen["CUDA_VISIBLE_DEVICES"] == "0"
+    assert finished.slurm.jobs()[seen["SLURM_JOB_ID"]]["JobState"] == "COMPLETED"
+    assert seen["TMPDIR"] == str(tmp_path)
+    assert seen["MLFLOW_TRACKING_URI"] == "http://tracking.example:5000"
+    assert seen["PYTHONPATH"] == str(finished.folder)
+    assert "SECRET_OF_THE_LOGIN_NODE" not in seen
+
+
+def test_a_node_without_its_gpu_says_so(finished: Checkout) -> None:
+    refusal = (finished.folder / "probe" / "refusal.txt").read_text()
+    assert "CUDA_VISIBLE_DEVICES=0, but PyTorch" in refusal
+    assert "nvidia-smi" in refusal
+
+
+def test_a_second_run_does_nothing(finished: Checkout) -> None:
+    before, jobs = state_of(finished.results), len(finished.slurm.jobs())
+    assert "Nothing to be done" in finished.snakemake()
+    assert state_of(finished.results) == before
+    assert len(finished.slurm.jobs()) == jobs
+
+
+def test_images_that_cannot_be_run_in_are_refused_with_the_remedy(finished: Checkout) -> None:
+    before = state_of(finished.results)
+    lock = finished.folder / "docker" / "images.lock.yaml"
+    text = lock.read_text()
+    entries = yaml.safe_load(text)
+    sif = Path(entries["report"]["sif"])
+
+    def refused_with(**changes: str) -> str:
+        lock.write_text(yaml.safe_dump(entries | {"report": entries["report"] | changes}))
+        return finished.snakemake(check=False)
+
+    damaged = finished.folder / "damaged.sif"
+    damaged.write_bytes(sif.read_bytes()[:-1] + bytes([sif.read_bytes()[-1] ^ 1]))
+    output = refused_with(sif=str(damaged))
+    assert f"image report: {damaged} is damaged" in output
+    damaged.unlink()
+    output = refused_with(sif=str(damaged))
+    assert f"image report: {damaged} is missing" in output
+    assert "`make images`" in output
+    lock.unlink()
+    assert "images.lock.yaml: no such file" in finished.snakemake(check=False)
+    lock.write_text(text)
+    assert state_of(finished.results) == before
+
+
+def test_a_machine_without_apptainer_is_told(finished: Checkout, tmp_path: Path) -> None:
+    before = state_of(finished.results)
+    for name in ("bash", "sh", "git", "sinfo", "sbatch", "squeue", "sacct", "scontrol"):
+        if found := shutil.which(name):
+            (tmp_path / name).symlink_to(found)
+    output = finished.snakemake("--forcerun", "summarize", check=False, PATH=str(tmp_path))
+    assert "apptainer" in output
+    assert "has to be available" in output
+    assert state_of(finished.results) == before
+
+
+def test_a_root_that_no_container_can_bind_is_named(finished: Checkout) -> None:
+    before = state_of(finished.results)
+    place = finished.folder / "a,b"
+    place.mkdir()
+    output = finished.snakemake("--config", f"datasets={{rsna: {{root: '{place}'}}}}", check=False)
+    assert f"datasets.rsna.root: {place}" in output
+    assert state_of(finished.results) == before
+
+
+def test_a_new_image_reruns_its_own_stages_alone(finished: Checkout) -> None:
+    lock = finished.folder / "docker" / "images.lock.yaml"
+    entries = yaml.safe_load(lock.read_text())
+    old = Path(entries["report"]["sif"])
+    new = old.with_name("mlip-report-0123456789ab.sif")
+    try:
+        os.link(old, new)
+        entries["report"] |= {"digest": "sha256:0123456789ab" + "0" * 52, "sif": str(new)}
+        lock.write_text(yaml.safe_dump(entries))
+        jobs = set(finished.slurm.jobs())
+        finished.snakemake()
+        added = [finished.slurm.jobs()[job] for job in set(finished.slurm.jobs()) - jobs]
+        assert [job["Comment"] for job in added] == ["rule_summarize"]
+        journal = journals(finished)["summarize/journal.json"]
+        assert journal["tags"]["container"] == new.name
+    finally:
+        new.unlink()

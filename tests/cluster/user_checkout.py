@@ -1,0 +1,59 @@
+"""What a user of the cluster has, and the command as typed."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from one_node_slurm import OneNodeSlurm
+
+
+@dataclass
+class Checkout:
+    """What a user has: a clone with its images built and the account line of the profile dealt with."""
+
+    folder: Path
+    slurm: OneNodeSlurm
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def command(self, *arguments: str) -> list[str]:
+        """The user's command, with less of everything, since this node has two cores."""
+        return [
+            *(sys.executable, "-m", "snakemake", "--profile", "slurm", "--jobs", "2", "--max-threads", "2"),
+            *("--configfile", "workflow/profiles/demo/settings.yaml", "tests/cluster/small_settings.yaml"),
+            *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"),
+            *("--seconds-between-status-checks", "3", "--latency-wait", "10"),
+            *arguments,
+        ]
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.slurm.environment | self.environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def snakemake(self, *arguments: str, check: bool = True, seconds: float = 900, **environment: str) -> str:
+        """Output of a run. One that hangs is killed, since `timeout` would only ask Snakemake to finish."""
+        running = self.start(*arguments, **environment)
+        try:
+            output, _ = running.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            raise
+        assert (running.returncode == 0) == check, output + self.failed_logs()
+        return output
+
+    def failed_logs(self) -> str:
+        logs = sorted((self.folder / "slurm_logs").rglob("*.log"), key=lambda path: path.stat().st_mtime)
+        return "".join(f"\n--- {path}\n{path.read_text()[-3000:]}" for path in logs[-3:])
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "runs" / "demo" / "results"
