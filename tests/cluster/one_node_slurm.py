@@ -1,9 +1,9 @@
 """A SLURM of one node on this machine: munge, the controller, the node daemon, a GPU that is none, no accounting.
 
-`File=/dev/null` lets SLURM schedule GPU requests and set CUDA_VISIBLE_DEVICES without a GPU being there.
+`File=/dev/null` lets SLURM schedule GPU requests and set CUDA_VISIBLE_DEVICES without a GPU being there. The configuration
+lies in /etc/slurm while the daemons run, since Snakemake's plugin clears SLURM_CONF from the environment of job steps.
 """
 
-import os
 import shutil
 import signal
 import socket
@@ -11,7 +11,10 @@ import subprocess
 import time
 from pathlib import Path
 
+MARK = "# Written by MLIP's cluster tests."
+CONFIGURATION = Path("/etc/slurm")
 SLURM_CONF = """\
+{mark}
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort=26817
@@ -49,12 +52,19 @@ class OneNodeSlurm:
         (folder / "state").mkdir(parents=True)
         (folder / "spool").mkdir()
         host = socket.gethostname()
-        (folder / "slurm.conf").write_text(SLURM_CONF.format(host=host, folder=folder, cpus=cpus, memory=memory))
-        (folder / "gres.conf").write_text(f"NodeName={host} Name=gpu File=/dev/null\n")
-        self.environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
+        values = {"mark": MARK, "host": host, "folder": folder, "cpus": cpus, "memory": memory}
+        self._files = {
+            CONFIGURATION / "slurm.conf": SLURM_CONF.format(**values),
+            CONFIGURATION / "gres.conf": f"{MARK}\nNodeName={host} Name=gpu File=/dev/null\n",
+        }
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> "OneNodeSlurm":
+        for path, text in self._files.items():
+            assert not path.exists() or path.read_text().startswith(MARK), (
+                f"{path}: this machine has a SLURM of its own"
+            )
+            path.write_text(text)
         try:
             self._start_munge()
             self.start_controller()
@@ -66,7 +76,7 @@ class OneNodeSlurm:
         return self
 
     def __exit__(self, *_: object) -> None:
-        subprocess.run(["scancel", "--user=root"], env=self.environment, timeout=20, check=False, capture_output=True)
+        subprocess.run(["scancel", "--user=root"], timeout=20, check=False, capture_output=True)
         for daemon in reversed(self._daemons):
             daemon.send_signal(signal.SIGTERM)
             try:
@@ -74,10 +84,12 @@ class OneNodeSlurm:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+        for path in self._files:
+            path.unlink()
 
     def command(self, *arguments: str, check: bool = True) -> str:
         """Output of a client command, such as `squeue`."""
-        done = subprocess.run(arguments, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0 or not check, done.stdout + done.stderr
         return done.stdout
 
@@ -92,7 +104,7 @@ class OneNodeSlurm:
 
     def _start(self, *command: str) -> None:
         with (self.folder / f"{command[0]}.out").open("ab") as log:
-            self._daemons.append(subprocess.Popen(command, env=self.environment, stdout=log, stderr=log))
+            self._daemons.append(subprocess.Popen(command, stdout=log, stderr=log))
 
     def _start_munge(self) -> None:
         if subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode == 0:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from one_node_slurm import OneNodeSlurm
@@ -16,7 +16,6 @@ class Checkout:
 
     folder: Path
     slurm: OneNodeSlurm
-    environment: dict[str, str] = field(default_factory=dict)
 
     def command(self, *arguments: str) -> list[str]:
         """The user's command, with less of everything, since this node has two cores."""
@@ -32,7 +31,7 @@ class Checkout:
         return subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
-            env=self.slurm.environment | self.environment | environment,
+            env=os.environ | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
