@@ -15,12 +15,15 @@ from stages.common.patient_split import PatientSplit
 from stages.common.settings import Settings, validation_lines
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 from stages.extract_features.settings import ExtractFeaturesSettings
+from stages.fetch_weights.sources import hub_id
+from stages.few_shot_classification.settings import FewShotClassificationSettings
 from stages.index_inputs.settings import IndexInputsSettings
 from stages.label_images.settings import LabelImagesSettings
 from stages.make_phantom.settings import MakePhantomSettings
 from stages.pair_images_reports.settings import PairImagesReportsSettings
 from stages.phrase_grounding.settings import PhraseGroundingSettings
 from stages.pretrain.settings import PretrainSettings
+from stages.retrieval.settings import RetrievalSettings
 from stages.select_checkpoint.settings import SelectCheckpointSettings
 from stages.split_reports.settings import SplitReportsSettings
 from stages.summarize.settings import SummarizeSettings
@@ -37,7 +40,9 @@ MODELS: dict[str, type[Settings]] = {
     "select_checkpoint": SelectCheckpointSettings,
     "extract_features": ExtractFeaturesSettings,
     "zero_shot_classification": ZeroShotSettings,
+    "few_shot_classification": FewShotClassificationSettings,
     "phrase_grounding": PhraseGroundingSettings,
+    "retrieval": RetrievalSettings,
     "summarize": SummarizeSettings,
 }
 
@@ -50,8 +55,11 @@ class Dataset(Settings):
     root: str = Field(description="folder; may hold {workspace} or {sample_root}")
     index_inputs: Block
     dicom_to_arrow: Block = Field(default_factory=dict)
+    split_reports: Block = Field(default_factory=dict)
+    pair_images_reports: Block = Field(default_factory=dict)
     label_images: Block = Field(default_factory=dict)
     zero_shot_classification: Block = Field(default_factory=dict)
+    few_shot_classification: Block = Field(default_factory=dict)
     phrase_grounding: Block = Field(default_factory=dict)
 
 
@@ -80,7 +88,9 @@ class Config(Settings):
     select_checkpoint: Block = Field(default_factory=dict)
     extract_features: Block = Field(default_factory=dict)
     zero_shot_classification: Block = Field(default_factory=dict)
+    few_shot_classification: Block = Field(default_factory=dict)
     phrase_grounding: Block = Field(default_factory=dict)
+    retrieval: Block = Field(default_factory=dict)
     summarize: Block = Field(default_factory=dict)
 
     def settings(self, stage: str, dataset: str | None = None, variant: str | None = None) -> Settings:
@@ -107,16 +117,22 @@ class Config(Settings):
         """The folders that jobs read and write, by the key that names them: what a container must be given."""
         used = dict.fromkeys([self.pretrain_on, *self.evaluate_on])
         roots = {f"datasets.{dataset}.root": Path(self.root(dataset)) for dataset in used}
-        return {"workspace": Path(self.workspace)} | roots
+        named = {self.settings("split_reports", self.pretrain_on).tokenizer.weights}
+        for variant in self.compare:
+            model = self.settings("pretrain", variant=variant).model
+            named |= {model.image.weights, model.text.weights}
+        local = {f"weights {name}": Path(name) for name in sorted(filter(None, named)) if hub_id(name) is None}
+        weights = {key: path if path.is_dir() else path.parent for key, path in local.items()}
+        return {"workspace": Path(self.workspace)} | roots | weights
 
     def jobs(self) -> list[tuple[str, str | None, str | None]]:
         """(stage, data set, variant) of everything that the configuration asks for."""
-        stages = ["make_phantom", "pair_images_reports", "split_reports", "select_checkpoint", "extract_features",
-                  "summarize"]  # fmt: skip
+        stages = ["make_phantom", "select_checkpoint", "extract_features", "retrieval", "summarize"]
         used = dict.fromkeys([self.pretrain_on, *self.evaluate_on])
         jobs: list[tuple[str, str | None, str | None]] = [(stage, None, None) for stage in stages]
         jobs += [(stage, dataset, None) for dataset in used for stage in ("index_inputs", "dicom_to_arrow")]
-        labelled = ("label_images", "zero_shot_classification", "phrase_grounding")
+        jobs += [(stage, self.pretrain_on, None) for stage in ("split_reports", "pair_images_reports")]
+        labelled = ("label_images", "zero_shot_classification", "few_shot_classification", "phrase_grounding")
         jobs += [(stage, dataset, None) for dataset in self.evaluate_on for stage in labelled]
         return jobs + [("pretrain", None, variant) for variant in self.compare]
 
@@ -154,9 +170,36 @@ def check(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
             config.settings(stage, dataset, variant)
         except ValidationError as error:
             lines += validation_lines(error, f"{source}: {_place(stage, dataset, variant)}")
+    lines = lines or _foreign_tokenizers(config, source) + _unknown_fractions(config, source)
     if lines:
         raise InputError("\n".join(dict.fromkeys(lines)))
     return config
+
+
+def _foreign_tokenizers(config: Config, source: str) -> list[str]:
+    """A line for each variant whose text encoder starts from weights that are not those of the tokenizer."""
+    tokenizer = config.settings("split_reports", config.pretrain_on).tokenizer.weights
+    encoders = {name: config.settings("pretrain", variant=name).model.text.weights for name in config.compare}
+    return [
+        f"{source}: {_place('pretrain', None, variant)}: model.text.weights is {weights}, but "
+        f"split_reports.tokenizer.weights is {tokenizer}; an encoder reads its own word pieces only: give both the same"
+        for variant, weights in encoders.items()
+        if weights is not None and weights != tokenizer
+    ]
+
+
+def _unknown_fractions(config: Config, source: str) -> list[str]:
+    """A line for each fraction of few-shot classification that label_images makes no subset of."""
+    lines = []
+    for dataset in config.evaluate_on:
+        subsets = config.settings("label_images", dataset).subsets
+        lines += [
+            f"{source}: {_place('few_shot_classification', dataset, None)}: fractions: {fraction} is none of the "
+            f"data set's label_images.subsets {subsets}; add it there or correct it"
+            for fraction in config.settings("few_shot_classification", dataset).fractions
+            if fraction not in subsets
+        ]
+    return lines
 
 
 def _place(stage: str, dataset: str | None, variant: str | None) -> str:

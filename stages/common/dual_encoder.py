@@ -115,7 +115,6 @@ def checkpoint_record(model: DualEncoder) -> dict:
 def build_encoder(record: dict) -> DualEncoder:
     """The model of a `checkpoint_record`; its weights follow, so those that it once started from are not needed."""
     settings = DualEncoderSettings.model_validate(record["model"])
-    settings = settings.model_copy(update={"image": settings.image.model_copy(update={"weights": None})})
     return DualEncoder(settings, record["vocabulary"], record["text_configuration"])
 
 

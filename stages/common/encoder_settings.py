@@ -9,7 +9,11 @@ from stages.common.settings import Settings
 
 class ImageEncoderSettings(Settings):
     architecture: str = Field("vit_base_patch16_224", description="timm name of a VisionTransformer, or `custom`")
-    weights: str | None = Field(None, description="local safetensors or torch file; null: initialised at random")
+    weights: str | None = Field(
+        None,
+        description="hub id or timm name (vit_base_patch16_224.mae), local folder, safetensors or torch file; "
+        "null: initialised at random",
+    )
     input_size: int = Field(224, gt=0, description="side of the square input, pixels")
     patch_size: int = Field(16, gt=0, description="side of a patch, pixels")
     width: int = Field(768, gt=0, description="of `custom`: channels of a token")

@@ -1,7 +1,6 @@
 """The image encoder: a timm vision transformer that can be run on the visible patches alone."""
 
 import math
-from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
@@ -9,11 +8,14 @@ from torch import Tensor, nn
 
 from stages.common.encoder_settings import ImageEncoderSettings
 from stages.common.errors import InputError
-from stages.common.timm_models import VisionTransformer, create_model
+from stages.common.timm_models import VisionTransformer, create_model, is_model
 
 
 class ImageEncoder(nn.Module):
-    """ViT on grey images; tokens of the visible patches only (design section 2.1: positions added before dropping)."""
+    """ViT on grey images; tokens of the visible patches only (design section 2.1: positions added before dropping).
+
+    Its weights are random; pre-trained ones are put in by `stages.pretrain.starting_weights`.
+    """
 
     def __init__(self, settings: ImageEncoderSettings) -> None:
         super().__init__()
@@ -28,7 +30,7 @@ class ImageEncoder(nn.Module):
                 **common,
             )
         else:
-            self.vit = _create(settings, common)
+            self.vit = _create(settings, {**common, "dynamic_img_size": False})
         self.width: int = self.vit.embed_dim
 
     def normalise(self, images: Float[Tensor, "batch size size"]) -> Float[Tensor, "batch 1 size size"]:
@@ -38,13 +40,13 @@ class ImageEncoder(nn.Module):
     def forward(
         self, images: Float[Tensor, "batch 1 size size"], visible: Int[Tensor, "batch visible"] | None = None
     ) -> Float[Tensor, "batch tokens width"]:
-        """Patch tokens after the last norm, without [CLS].
+        """Patch tokens after the last norm, without [CLS] and registers.
 
         `visible` lists the patches to keep (row-major on the grid); None keeps all of them.
         """
         vit = self.vit
         tokens = vit.patch_embed(images)  # B N D
-        positions = vit.pos_embed  # 1 (1 +) N D; the class token's position comes first
+        positions = vit.pos_embed  # 1 (prefix +) N D; positions of [CLS] and registers come first, where they have any
         prefix = positions.shape[1] - tokens.shape[1]
         tokens = tokens + positions[:, prefix:]
         if visible is not None:
@@ -53,24 +55,32 @@ class ImageEncoder(nn.Module):
             rows = visible + patches * torch.arange(batch, device=visible.device).unsqueeze(1)
             tokens = tokens.reshape(batch * patches, width).index_select(0, rows.flatten())
             tokens = tokens.reshape(batch, visible.shape[1], width)
-        if vit.cls_token is not None:
-            first = vit.cls_token + positions[:, :1] if prefix else vit.cls_token
-            tokens = torch.cat([first.expand(tokens.shape[0], -1, -1), tokens], dim=1)
+        first = [token for token in (vit.cls_token, vit.reg_token) if token is not None]
+        if first:
+            leading = torch.cat(first, dim=1)
+            leading = leading + positions[:, :prefix] if prefix else leading
+            tokens = torch.cat([leading.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         tokens = vit.norm(vit.blocks(vit.norm_pre(tokens)))
         return tokens[:, vit.num_prefix_tokens :]
 
 
 def _create(settings: ImageEncoderSettings, common: dict) -> VisionTransformer:
-    """A timm model; local weights are adapted by timm: grey input by summed weights, positions interpolated."""
-    source: dict = {}
-    if settings.weights:
-        if not Path(settings.weights).is_file():
-            raise InputError(
-                f"pretrain.image.weights: no file {settings.weights}; put weights of {settings.architecture} there, "
-                "or set `weights: null` for an encoder that starts at random"
-            )
-        source = {"pretrained": True, "pretrained_cfg_overlay": {"file": settings.weights}}
-    return create_model(settings.architecture, patch_size=settings.patch_size, **common, **source)
+    """A vision transformer by its timm name, at random; nothing is downloaded."""
+    name = settings.architecture
+    if not is_model(name):
+        raise InputError(
+            f"pretrain.model.image.architecture: timm has no {name!r}; give a name of timm.list_models('vit*')"
+        )
+    try:
+        vit = create_model(name, patch_size=settings.patch_size, **common)
+    except (TypeError, RuntimeError, AssertionError) as error:
+        raise InputError(f"pretrain.model.image.architecture: {name!r}: {str(error).splitlines()[0]}") from None
+    if type(vit) is not VisionTransformer or vit.pos_embed is None:
+        raise InputError(
+            f"pretrain.model.image.architecture: {name!r} is a {type(vit).__name__}; give one of timm's "
+            "VisionTransformer with position embeddings: only those can leave patches out"
+        )
+    return vit
 
 
 def patchify(images: Float[Tensor, "batch 1 size size"], patch_size: int) -> Float[Tensor, "batch patches pixels"]:

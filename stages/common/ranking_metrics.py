@@ -6,6 +6,7 @@ little more than one. Equal to scikit-learn's `sample_weight` results, ties incl
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -76,6 +77,18 @@ def accuracy(
 ) -> Float[np.ndarray, "draws"]:
     """Share of images for which `score >= threshold` agrees with the target."""
     return (weights * ((scores >= threshold) == (targets == 1))).sum(axis=1) / weights.sum(axis=1)
+
+
+def classification_metrics(
+    scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"], threshold: float
+) -> dict[str, Metric]:
+    """The figures of a classifier as functions of the weighting; F1 and accuracy are those of `score >= threshold`."""
+    return {
+        "auc": partial(auc, scores, targets),
+        "average_precision": partial(average_precision, scores, targets),
+        "f1": lambda weights: f1(scores, targets, weights, threshold),
+        "accuracy": lambda weights: accuracy(scores, targets, weights, threshold),
+    }
 
 
 def best_f1_threshold(scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"]) -> float:

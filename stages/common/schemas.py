@@ -19,6 +19,7 @@ _PATIENT_ID = _column("patient_id", pa.string(), "unit of every split")
 _PATIENT_ID_OR_NONE = _column("patient_id", pa.string(), "null: patients unknown, split by image", NULLABLE)
 _DATASET = _column("dataset", pa.string(), "key of `datasets` in config.yaml")
 _SPLIT = _column("split", pa.string(), "train | validation | test")
+_IN_PRIVATE = "null where identifiers are keyed: stages/index_inputs/private_sources.py has it"
 _DISTRIBUTED_SPLIT = _column("distributed_split", pa.string(), "the distribution's own split", NULLABLE)
 
 # Written by index_inputs: every image file that the distribution's index names.
@@ -28,20 +29,21 @@ FILES = pa.schema(
         _STUDY_ID,
         _PATIENT_ID_OR_NONE,
         _DATASET,
-        _column("path", pa.string(), "relative to the data set's root, '/' between folders"),
+        _column("path", pa.string(), f"relative to the data set's root, '/' between folders; {_IN_PRIVATE}", NULLABLE),
+        _column("sha256", pa.string(), "of the file, hex, where the distribution publishes it", NULLABLE),
         _column("view", pa.string(), "ViewPosition as the index gives it", NULLABLE),
         _DISTRIBUTED_SPLIT,
         _column("shard", pa.int32(), "0-based; which dicom_to_arrow job converts it"),
     ]
 )
 
-# Written by index_inputs: every report; exactly one of path and text is set.
+# Written by index_inputs: every report; exactly one of path and text is set, neither where identifiers are keyed.
 REPORTS = pa.schema(
     [
         _STUDY_ID,
         _PATIENT_ID,
         _DISTRIBUTED_SPLIT,
-        _column("path", pa.string(), "relative to the data set's root", NULLABLE),
+        _column("path", pa.string(), f"relative to the data set's root; {_IN_PRIVATE}", NULLABLE),
         _column("text", pa.string(), "where the index itself holds the report", NULLABLE),
     ]
 )
@@ -53,6 +55,17 @@ REJECTS = pa.schema(
         _column("source_id", pa.string(), "image_id or study_id of what was rejected"),
         _column("reason", pa.string(), "code, snake_case"),
         _column("message", pa.string(), "one line; no value of an identifying element"),
+    ]
+)
+
+
+# dicom_to_arrow duplicates: images that share something with another one, of the same data set or of another.
+DUPLICATES = pa.schema(
+    [
+        _column("kind", pa.string(), "instance | pixels: what is shared"),
+        _column("value", pa.string(), "instance_uid or pixels_sha256; rows with the same value are one group"),
+        _DATASET,
+        _IMAGE_ID,
     ]
 )
 
@@ -75,6 +88,7 @@ def images(size: int) -> pa.Schema:
             _column("photometric", pa.string(), "PhotometricInterpretation as stored"),
             _column("window", pa.string(), "what mapped values to grey: lut | window C/W FUNCTION | minmax | none"),
             _column("pixels_sha256", pa.string(), "of `pixels`: finds duplicates"),
+            _column("instance_uid", pa.string(), "SOPInstanceUID, or its keyed hash: finds duplicates", NULLABLE),
         ],
         metadata={"size": str(size)},
     )

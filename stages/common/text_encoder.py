@@ -1,7 +1,6 @@
 """The text encoder: a BERT that gives one vector a sentence and one a report from a single pass."""
 
-from pathlib import Path
-
+import stages.common.torchvision_operators  # noqa: F401, I001  (before transformers)
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,21 +10,26 @@ from stages.common.encoder_settings import TextEncoderSettings
 from stages.common.errors import InputError
 from stages.common.report_batches import ReportBatch
 
+_LARGEST_PADDING = 128  # rows of an embedding table without a word piece, exclusive
+
 
 class TextEncoder(nn.Module):
     """BERT over whole reports, sentences read from its tokens by their spans; or over single sentences."""
 
     def __init__(self, settings: TextEncoderSettings, vocabulary: int, configuration: dict | None = None) -> None:
-        """`configuration` is that of a trained encoder whose weights follow: nothing else is then loaded."""
+        """`configuration` is that of a pre-trained or trained encoder whose weights follow; else the settings' sizes.
+
+        Raises InputError where `vocabulary` (word pieces of the tokenizer) or `max_tokens` do not fit the encoder.
+        """
         super().__init__()
-        if configuration is not None:
-            self.bert = AutoModel.from_config(AutoConfig.for_model(**configuration), add_pooling_layer=False)
-        else:
-            self.bert = _load(settings.weights) if settings.weights else _initialise(settings, vocabulary)
-        if self.bert.config.vocab_size < vocabulary:
+        if configuration is None and settings.weights is not None:
+            raise ValueError("settings with weights need the configuration beside them")
+        self.bert = _initialise(settings, vocabulary) if configuration is None else _from_configuration(configuration)
+        _check_vocabulary(self.bert.config.vocab_size, vocabulary)
+        if settings.max_tokens > self.bert.config.max_position_embeddings:
             raise InputError(
-                f"pretrain.text.weights: the encoder knows {self.bert.config.vocab_size} word pieces, the tokenizer "
-                f"{vocabulary}; set split_reports.tokenizer to the encoder's own"
+                f"pretrain.model.text.max_tokens: {settings.max_tokens}, but the encoder has positions for "
+                f"{self.bert.config.max_position_embeddings} tokens; give at most that"
             )
         self.width: int = self.bert.config.hidden_size
         self.context = settings.context
@@ -75,14 +79,23 @@ def _initialise(settings: TextEncoderSettings, vocabulary: int) -> BertModel:
     return BertModel(configuration, add_pooling_layer=False)
 
 
-def _load(weights: str) -> nn.Module:
-    """A BERT-like model from a local folder or the hub's local cache (compute nodes are offline); never by pickle."""
+def _from_configuration(configuration: dict) -> nn.Module:
+    """A BERT-like model of transformers from its config.json; files of 2019 lack `model_type` and are BERT's."""
     try:
-        return AutoModel.from_pretrained(weights, add_pooling_layer=False, weights_only=True, local_files_only=True)
-    except OSError as error:
-        kind = "folder" if Path(weights).is_dir() else "hub id"
-        reason = str(error).splitlines()[0]
+        parsed = AutoConfig.for_model(**{"model_type": "bert", **configuration})
+    except ValueError as error:
+        reason = str(error).partition(". Should")[0]
+        raise InputError(f"pretrain.model.text.weights: config.json: {reason}; give a BERT-like encoder") from None
+    try:
+        return AutoModel.from_config(parsed, dtype=torch.float32, add_pooling_layer=False)  # whatever its dtype says
+    except TypeError:  # DistilBERT, ELECTRA and others have no pooling layer to leave out
+        return AutoModel.from_config(parsed, dtype=torch.float32)
+
+
+def _check_vocabulary(rows: int, pieces: int) -> None:
+    """Tables are padded to multiples of up to 128 rows; a larger difference is another vocabulary."""
+    if not pieces <= rows < pieces + _LARGEST_PADDING:
         raise InputError(
-            f"pretrain.text.weights: {kind} {weights!r} is not on this machine ({reason}); download it where there "
-            "is a network and give the folder, or set `weights: null` for an encoder that starts at random"
-        ) from None
+            f"pretrain.model.text.weights: the encoder's embedding table has {rows} rows, the tokenizer {pieces} word "
+            "pieces; set split_reports.tokenizer.weights to the encoder's own"
+        )

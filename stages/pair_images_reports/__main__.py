@@ -1,43 +1,57 @@
 """Pairs of image and report with a patient-level split, an audit of what leaks across splits, and a fingerprint.
 
-Settings: patient_split (see settings.py).
-Inputs:   --images (manifest.json of dicom_to_arrow), --sentences (SENTENCES), --files (FILES: the distributed split).
-Outputs:  --pairs (PAIRS), --rejects (REJECTS), --audit (JSON, with side-car).
+Settings: patient_split, images_per_study, intensity_images, publish_samples (see settings.py).
+Inputs:   --images (manifest.json of dicom_to_arrow), --sentences (SENTENCES), --files (FILES: the distributed split),
+          --image-rejects and --report-rejects (REJECTS of dicom_to_arrow and split_reports, counted only).
+Outputs:  --pairs (PAIRS), --rejects (REJECTS), --audit and --fingerprint (JSON with side-cars).
 """
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common import schemas
 from stages.common.arrow_tables import read_table, write_table
 from stages.common.atomic_files import write_json, write_sidecar
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.image_store import ImageStore
+from stages.common.schemas import FILES, PAIRS, REJECTS, SENTENCES
 from stages.common.tracking import track
+from stages.pair_images_reports.fingerprint import fingerprint, reject_counts
 from stages.pair_images_reports.leakage_audit import audit, audit_metrics, refuse_shared_patients
-from stages.pair_images_reports.paired_inputs import read_images, read_reports
-from stages.pair_images_reports.pairing import drop_duplicate_pixels, pair
+from stages.pair_images_reports.paired_inputs import join_reports, read_images, read_sentences
+from stages.pair_images_reports.pairing import drop_duplicate_pixels, keep_one_image, pair
 from stages.pair_images_reports.settings import PairImagesReportsSettings
+
+INPUTS = ("images", "sentences", "files", "image_rejects", "report_rejects")
 
 
 def main(arguments: Namespace) -> None:
-    inputs = {"images": arguments.images, "sentences": arguments.sentences, "files": arguments.files}
-    with track("pair_images_reports", arguments.name, journal=arguments.journal, settings=arguments.settings,
+    settings: PairImagesReportsSettings = arguments.settings
+    inputs = {name: getattr(arguments, name) for name in INPUTS}
+    with track("pair_images_reports", arguments.name, journal=arguments.journal, settings=settings,
                inputs=inputs, image=arguments.image) as run:  # fmt: skip
-        images = read_images(ImageStore(arguments.images), read_table(arguments.files, schemas.FILES), arguments.files)
-        reports = read_reports(read_table(arguments.sentences, schemas.SENTENCES))
-        before = pair(images, reports, arguments.settings.patient_split)
+        store = ImageStore(arguments.images)
+        images = read_images(store, read_table(arguments.files, FILES), arguments.files)
+        sentences = read_sentences(read_table(arguments.sentences, SENTENCES))
+        reports = join_reports(sentences)
+        before = pair(images, reports, settings.patient_split)
         refuse_shared_patients(before.pairs)
-        after = drop_duplicate_pixels(before, images["dataset"][0])
-        record = audit(images, reports, before, after)
-        for path, schema, table in ((arguments.pairs, schemas.PAIRS, after.pairs),
-                                    (arguments.rejects, schemas.REJECTS, after.rejects)):  # fmt: skip
+        after = drop_duplicate_pixels(before)
+        if settings.images_per_study == "one":
+            after = keep_one_image(after)
+        audited = audit(images, reports, before, after, settings.patient_split)
+        described = fingerprint(store, after.pairs, sentences, audited, settings)
+        for path, schema, table in ((arguments.pairs, PAIRS, after.pairs), (arguments.rejects, REJECTS, after.rejects)):
             write_table(path, schema, table.select(schema.names).rechunk().to_arrow().cast(schema))
-        write_json(arguments.audit, record)
-        write_sidecar(arguments.audit)
-        run.log_metrics(audit_metrics(record))
-        run.log_tag("fingerprint", record["fingerprint"])
-        for output in (arguments.pairs, arguments.rejects, arguments.audit):
+        rejects = {"dicom_to_arrow": arguments.image_rejects, "split_reports": arguments.report_rejects,
+                   "pair_images_reports": arguments.rejects}  # fmt: skip
+        described["rejects"] = reject_counts({stage: read_table(path, REJECTS) for stage, path in rejects.items()})
+        for path, record in ((arguments.audit, audited), (arguments.fingerprint, described)):
+            write_json(path, record)
+            write_sidecar(path)
+        run.log_metrics(audit_metrics(audited))
+        run.log_metrics({key: described["intensity"][key] for key in ("mean", "standard_deviation")})
+        run.log_tag("pairs_digest", audited["pairs_digest"])
+        for output in (arguments.pairs, arguments.rejects, arguments.audit, arguments.fingerprint):
             run.log_artifact(output)
 
 
@@ -46,9 +60,12 @@ def parser() -> ArgumentParser:
     stage.add_argument("--images", type=Path, required=True, help="manifest.json of the data set's images")
     stage.add_argument("--sentences", type=Path, required=True, help="Arrow table of split_reports")
     stage.add_argument("--files", type=Path, required=True, help="Arrow table of index_inputs")
+    stage.add_argument("--image-rejects", type=Path, required=True, help="rejects.arrow of dicom_to_arrow")
+    stage.add_argument("--report-rejects", type=Path, required=True, help="rejects.arrow of split_reports")
     stage.add_argument("--pairs", type=Path, required=True, help="output: Arrow table of pairs")
     stage.add_argument("--rejects", type=Path, required=True, help="output: Arrow table of what has no partner")
     stage.add_argument("--audit", type=Path, required=True, help="output: JSON record of counts and leakage")
+    stage.add_argument("--fingerprint", type=Path, required=True, help="output: JSON description of the data set")
     return stage
 
 

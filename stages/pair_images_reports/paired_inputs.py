@@ -1,4 +1,4 @@
-"""The two sides of a pair as tables: images with the distributed split, reports with their text."""
+"""The two sides of a pair as tables: images with the distributed split, reports with their text and their size."""
 
 from pathlib import Path
 
@@ -8,7 +8,16 @@ import pyarrow as pa
 from stages.common.errors import InputError
 from stages.common.image_store import ImageStore
 
-_IMAGE_COLUMNS = ["image_id", "study_id", "patient_id", "dataset", "pixels_sha256"]
+_IMAGE_COLUMNS = [
+    "image_id",
+    "study_id",
+    "patient_id",
+    "dataset",
+    "view",
+    "original_rows",
+    "original_columns",
+    "pixels_sha256",
+]
 
 
 def read_images(store: ImageStore, files: pa.Table, files_path: Path) -> pl.DataFrame:
@@ -22,9 +31,13 @@ def read_images(store: ImageStore, files: pa.Table, files_path: Path) -> pl.Data
     return joined
 
 
-def read_reports(sentences: pa.Table) -> pl.DataFrame:
-    """Reports in the order of their ids: study_id, and the sentences joined as text."""
-    table = pl.from_arrow(sentences.select(["study_id", "position", "text"]))
-    return (
-        table.sort("study_id", "position").group_by("study_id", maintain_order=True).agg(pl.col("text").str.join("\n"))
-    )
+def read_sentences(sentences: pa.Table) -> pl.DataFrame:
+    """Sentences in the order of their reports' ids: study_id, text, pieces (their number of word pieces)."""
+    table = pl.from_arrow(sentences.select(["study_id", "position", "text", "token_ids"]))
+    pieces = pl.col("token_ids").list.len().alias("pieces")
+    return table.select("study_id", "position", "text", pieces).sort("study_id", "position").drop("position")
+
+
+def join_reports(sentences: pl.DataFrame) -> pl.DataFrame:
+    """Reports in the order of their ids: study_id, and the sentences of `read_sentences` joined as text."""
+    return sentences.group_by("study_id", maintain_order=True).agg(pl.col("text").str.join("\n"))

@@ -10,26 +10,39 @@ from stages.common.patient_split import PatientSplit, split_of
 WITHOUT_REPORT = "image_without_report"
 WITHOUT_IMAGE = "report_without_image"
 DUPLICATE_PIXELS = "duplicate_pixels_across_splits"
+OTHER_IMAGE = "another_image_of_the_study"
 
 _MESSAGES = {
     WITHOUT_REPORT: "no sentence of a report has this image's study",
     WITHOUT_IMAGE: "no converted image has this report's study",
     DUPLICATE_PIXELS: "the same pixels are in a split that comes first (train, validation, test)",
+    OTHER_IMAGE: "images_per_study is one, and the study has an image that comes first",
 }
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """pairs: image_id, study_id, patient_id, split, pixels_sha256, in the order of the images; rejects: REJECTS."""
+    """Pairs and rejects. `pairs` holds the columns of `images` and split, in the order of the images; rejects: REJECTS.
 
+    Every step of the pairing takes one and gives another: what leaves the pairs is added to the rejects.
+    """
+
+    dataset: str
     pairs: pl.DataFrame
     rejects: pl.DataFrame
+
+    def keep(self, kept: pl.Expr, reason: str) -> "Pairing":
+        """The pairs for which `kept` holds; the others become rejects."""
+        dropped = self.pairs.filter(~kept)["image_id"]
+        rejects = pl.concat([self.rejects, _rejects(self.dataset, dropped, reason)])
+        return Pairing(self.dataset, self.pairs.filter(kept), rejects)
 
 
 def pair(images: pl.DataFrame, reports: pl.DataFrame, settings: PatientSplit) -> Pairing:
     """One row per image and its study's report; what has no partner becomes a reject.
 
-    images: image_id, study_id, patient_id, dataset, pixels_sha256, distributed_split. reports: study_id.
+    images: as `read_images` gives them. reports: study_id. Raises InputError where there is no image, or where an
+    image has no patient.
     """
     if images.is_empty():
         raise InputError("no image was converted, so there is nothing to pair; see the rejects of dicom_to_arrow")
@@ -46,26 +59,35 @@ def pair(images: pl.DataFrame, reports: pl.DataFrame, settings: PatientSplit) ->
     ]
     pairs = _with_split(images.filter(has_report), settings)
     assert len(pairs) + len(alone) == len(images)
-    return Pairing(pairs, pl.concat(rejects))
+    return Pairing(dataset, pairs, pl.concat(rejects))
 
 
-def drop_duplicate_pixels(pairing: Pairing, dataset: str) -> Pairing:
+def drop_duplicate_pixels(pairing: Pairing) -> Pairing:
     """Where equal pixels are in several splits, keep those of the first (train, validation, test); reject the rest."""
     place = pl.col("split").replace_strict({"train": 0, "validation": 1, "test": 2}, return_dtype=pl.Int8)
-    first = place == place.min().over("pixels_sha256")
-    dropped = pairing.pairs.filter(~first)
-    rejects = pl.concat([pairing.rejects, _rejects(dataset, dropped["image_id"], DUPLICATE_PIXELS)])
-    return Pairing(pairing.pairs.filter(first), rejects)
+    return pairing.keep(place == place.min().over("pixels_sha256"), DUPLICATE_PIXELS)
+
+
+def keep_one_image(pairing: Pairing) -> Pairing:
+    """Of every study the image that comes first: PA, AP, any other view; most original pixels; smallest image_id.
+
+    PA is the reference projection; AP is taken where the patient could not stand. Views such as "AP SUPINE" count by
+    their first word.
+    """
+    view = pl.col("view").fill_null("").str.to_uppercase()
+    rank = pl.when(view.str.starts_with("PA")).then(0).when(view.str.starts_with("AP")).then(1).otherwise(2)
+    pixels = pl.col("original_rows").cast(pl.Int64) * pl.col("original_columns")
+    first = pairing.pairs.sort("study_id", rank, -pixels, "image_id").unique("study_id", keep="first")["image_id"]
+    return pairing.keep(pl.col("image_id").is_in(first.implode()), OTHER_IMAGE)
 
 
 def _with_split(images: pl.DataFrame, settings: PatientSplit) -> pl.DataFrame:
     people = images.select("patient_id", "distributed_split").unique(maintain_order=True)
     splits = [split_of(patient, settings, distributed) for patient, distributed in people.iter_rows()]
     people = people.with_columns(pl.Series("split", splits, dtype=pl.String))
-    pairs = images.join(
+    return images.join(
         people, on=["patient_id", "distributed_split"], how="left", nulls_equal=True, maintain_order="left"
     )
-    return pairs.select("image_id", "study_id", "patient_id", "split", "pixels_sha256")
 
 
 def _rejects(dataset: str, source_ids: pl.Series, reason: str) -> pl.DataFrame:

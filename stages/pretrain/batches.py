@@ -7,11 +7,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from stages.common.digests import seed_from
+from stages.common.errors import InputError
 from stages.common.image_store import ImageStore
 from stages.common.paired_reports import PairedReports
 from stages.common.report_batches import SpecialTokens, pad_reports
 from stages.pretrain.masking import draw_visible
-from stages.pretrain.objective import TrainingBatch
+from stages.pretrain.objective import ReportGroup, TrainingBatch
+from stages.pretrain.ranks import ALONE, Ranks, check_batch
 from stages.pretrain.sentence_weights import idf_weights, weight_of
 from stages.pretrain.settings import AugmentationSettings, PretrainSettings
 
@@ -20,12 +22,25 @@ class TrainingData:
     """Draws the batch of any step without having drawn those before it."""
 
     def __init__(
-        self, settings: PretrainSettings, store: ImageStore, reports: PairedReports, special: SpecialTokens
+        self,
+        settings: PretrainSettings,
+        store: ImageStore,
+        reports: PairedReports,
+        special: SpecialTokens,
+        ranks: Ranks = ALONE,
     ) -> None:
+        """Raises InputError where the batch cannot be shared out evenly among `ranks`."""
+        check_batch(settings.optimisation.batch_size, settings.optimisation.text_group, ranks.world)
         self.settings = settings
+        self.ranks = ranks
         self.store = store
         self.special = special
         self.studies = reports.studies
+        if settings.optimisation.epochs and not self.steps_per_epoch:
+            raise InputError(
+                f"optimisation.batch_size {settings.optimisation.batch_size} exceeds the {len(self.studies)} training "
+                "studies; set it to at most that"
+            )
         weights = idf_weights(study.texts for study in self.studies)
         self._weights = [[weight_of(text, weights) for text in study.texts] for study in self.studies]
         self._rows = [[store.row_of(image) for image in study.image_ids] for study in self.studies]
@@ -38,8 +53,9 @@ class TrainingData:
         return len(self.studies) // self.settings.optimisation.batch_size
 
     def batch(self, step: int) -> TrainingBatch:
-        """The batch of a 0-based step."""
+        """The batch of a 0-based step: drawn as a whole, so that no number depends on how many ranks share it."""
         settings, size = self.settings, self.settings.optimisation.batch_size
+        own = self.ranks.rows(size)
         epoch, place = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng(seed_from("order", settings.seed, epoch)).permutation(len(self.studies))
         chosen = order[place * size : (place + 1) * size]
@@ -47,18 +63,31 @@ class TrainingData:
         rows = np.array([self._rows[study][randomness.integers(len(self._rows[study]))] for study in chosen])
         generator = torch.Generator().manual_seed(seed_from("batch", settings.seed, step))
         image = settings.model.image
-        images = augment(self.store.gather(rows), image.input_size, settings.augmentation, generator)
-        reports = pad_reports([self.studies[study].sentences for study in chosen], self.special)
-        weights = torch.zeros(reports.sentence_mask.shape)
+        draw = torch.rand(5, size, generator=generator)
+        sentence_mask = torch.zeros(size, max(len(self.studies[study].sentences) for study in chosen), dtype=torch.bool)
+        weights = torch.zeros(sentence_mask.shape)
         for row, study in enumerate(chosen):
+            sentence_mask[row, : len(self._weights[study])] = True
             weights[row, : len(self._weights[study])] = torch.tensor(self._weights[study])
         return TrainingBatch(
-            images=images,
+            images=augment(self.store.gather(rows[own]), image.input_size, settings.augmentation, draw[:, own]),
+            reports=self._reports(chosen, own, step),
             visible=draw_visible(size, image.patches, settings.mask_ratio, generator),
-            reports=reports,
+            sentence_mask=sentence_mask,
             sentence_weights=weights,
             false_negatives=self._false_negatives(chosen),
         )
+
+    def _reports(self, chosen: Int[np.ndarray, "batch"], own: slice, step: int) -> tuple[ReportGroup, ...]:
+        """Groups begin at fixed rows of the global batch, and the seed of their dropout is a function of that row."""
+        size = self.settings.optimisation.text_group
+        seed = seed_from("dropout", self.settings.seed, step)
+        groups = []
+        for first in range(own.start, own.stop, size):
+            studies = chosen[first : min(first + size, own.stop)]
+            reports = pad_reports([self.studies[study].sentences for study in studies], self.special)
+            groups.append(ReportGroup(reports, seed + first))
+        return tuple(groups)
 
     def _false_negatives(self, chosen: Int[np.ndarray, "batch"]) -> Bool[Tensor, "batch batch"]:
         """Reports of identical text describe each other's images. (A study occurs once in a batch.)"""
@@ -70,11 +99,13 @@ def augment(
     images: UInt8[np.ndarray, "batch stored stored"],
     size: int,
     settings: AugmentationSettings,
-    generator: torch.Generator,
+    draw: Float[Tensor, "5 batch"],
 ) -> Float[Tensor, "batch {size} {size}"]:
-    """Random square crops resized to `size`, with small changes of brightness and contrast; grey 0..1."""
+    """Square crops resized to `size`, with small changes of brightness and contrast; grey 0..1.
+
+    `draw` is uniform on 0..1: size and place (x, y) of the crop, contrast, brightness.
+    """
     count = len(images)
-    draw = torch.rand(5, count, generator=generator)
     side = (settings.min_area + (1 - settings.min_area) * draw[0]).sqrt()  # of the crop, as a share
     centre = (1 - side) * (2 * draw[1:3] - 1)  # x and y in -1 .. 1, so that the crop stays inside
     transform = torch.zeros(count, 2, 3)

@@ -1,33 +1,54 @@
 """The whole objective L = L_c + lambda_l L_l + lambda_m L_m (design section 2), composed of its parts."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.utils.checkpoint import checkpoint
 
 from stages.common.dual_encoder import DualEncoder, TextEmbeddings
 from stages.common.image_encoder import patchify
 from stages.common.report_batches import ReportBatch
 from stages.pretrain.contrastive import contrastive_loss, cross_entropy_both_ways, mask_false_negatives
+from stages.pretrain.grouped_scores import grouped_scores
 from stages.pretrain.integrity import SemanticIntegrity
 from stages.pretrain.masking import visibility
+from stages.pretrain.ranks import ALONE, Ranks
 from stages.pretrain.reconstruction import MaskedImageDecoder, reconstruction_loss
 from stages.pretrain.settings import PretrainSettings
 from stages.pretrain.sinkhorn import SinkhornSettings
-from stages.pretrain.transport import sentence_marginal, transport_scores
+from stages.pretrain.transport import sentence_marginal
 
 _SMALLEST_LOCAL_TEMPERATURE = 0.01
 
 
 @dataclass(frozen=True)
-class TrainingBatch:
-    images: Float[Tensor, "batch size size"]  # grey 0..1, augmented
-    visible: Int[Tensor, "batch visible"]  # patches that the encoder sees
+class ReportGroup:
+    """Reports that the text encoder takes in one pass, with the seed of its dropout."""
+
     reports: ReportBatch
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Of a global batch: the images and reports of this rank, and what the losses need to know of all pairs."""
+
+    images: Float[Tensor, "own size size"]  # grey 0..1, augmented
+    reports: tuple[ReportGroup, ...]
+    visible: Int[Tensor, "batch visible"]  # patches that the encoder sees
+    sentence_mask: Bool[Tensor, "batch sentences"]  # True is a sentence, False is padding
     sentence_weights: Float[Tensor, "batch sentences"]  # idf; 0 for padding
     false_negatives: Bool[Tensor, "batch batch"]  # True: i and j are no true negatives; False on the diagonal
+
+    def to(self, device: torch.device) -> "TrainingBatch":
+        groups = tuple(ReportGroup(group.reports.to(device), group.seed) for group in self.reports)
+        single = {name: part.to(device) for name, part in vars(self).items() if name != "reports"}
+        return TrainingBatch(reports=groups, **single)
 
 
 @dataclass(frozen=True)
@@ -39,14 +60,16 @@ class Losses:
 class Objective(nn.Module):
     """Encoders, integrity map, temperatures and decoder: everything that pre-training learns."""
 
-    def __init__(self, settings: PretrainSettings, vocabulary: int) -> None:
+    def __init__(self, settings: PretrainSettings, vocabulary: int, text_configuration: dict | None = None) -> None:
         super().__init__()
         self.settings = settings
-        self.encoder = DualEncoder(settings.model, vocabulary)
+        self.encoder = DualEncoder(settings.model, vocabulary, text_configuration)
         image = settings.model.image
         self.integrity = SemanticIntegrity(settings.contrastive.integrity, image.patches)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(settings.contrastive.temperature)))  # log 1 / tau
-        self.log_scale_local = nn.Parameter(torch.tensor(-math.log(settings.local.temperature)))  # log 1 / tau_l
+        self.log_scale_local = nn.Parameter(  # log 1 / tau_l
+            torch.tensor(-math.log(settings.local.temperature)), requires_grad=settings.local.weight > 0
+        )
         decoder = settings.reconstruction
         self.decoder = None
         if decoder.weight:
@@ -54,12 +77,14 @@ class Objective(nn.Module):
                 self.encoder.image.width, image.grid, image.patch_size**2, decoder.width, decoder.depth, decoder.heads
             )
 
-    def forward(self, batch: TrainingBatch) -> Losses:
+    def forward(self, batch: TrainingBatch, ranks: Ranks = ALONE) -> Losses:
+        """L over the global batch, the same number on every rank; see ranks.py for its gradient."""
         settings = self.settings
-        text = self.encoder.embed_text(batch.reports)
-        tokens = self.encoder.patch_tokens(batch.images, batch.visible)
+        visible = batch.visible[ranks.rows(len(batch.visible))]
+        text = self._embed_text(batch)
+        tokens = torch.cat(self._in_micro_batches(self.encoder.patch_tokens, batch.images, visible))
         integrity = self.integrity(batch.visible)
-        cosine = self.encoder.embed_global(tokens) @ text.report.T
+        cosine = ranks.gather(self.encoder.embed_global(tokens)) @ ranks.gather(text.report).T
         contrastive = contrastive_loss(cosine.float(), self.log_scale.exp(), integrity, batch.false_negatives)
         total = contrastive.total
         diagnostics: dict[str, Tensor | float] = {
@@ -73,43 +98,72 @@ class Objective(nn.Module):
             "batch/false_negatives": batch.false_negatives.float().sum(dim=1).mean(),
         }
         if settings.local.weight:
-            local = self._local_loss(tokens, text, batch, diagnostics)
+            local = self._local_loss(tokens, text, batch, ranks, diagnostics)
             total = total + settings.local.weight * local
         if self.decoder is not None:
-            loss = self._reconstruction_loss(tokens, batch)
+            loss = self._reconstruction_loss(tokens, batch.images, visible, ranks)
             diagnostics["loss/reconstruction"] = loss
             total = total + settings.reconstruction.weight * loss
         diagnostics["loss/total"] = total
         return Losses(total, {key: _detached(value) for key, value in diagnostics.items()})
 
+    def _embed_text(self, batch: TrainingBatch) -> TextEmbeddings:
+        """The reports of this rank, their sentences padded to the longest report of the global batch."""
+
+        def embed(group: ReportGroup) -> tuple[Tensor, Tensor]:
+            torch.manual_seed(group.seed)
+            text = self.encoder.embed_text(group.reports)
+            return text.report, F.pad(text.sentences, (0, 0, 0, slots - text.sentences.shape[1]))
+
+        slots = batch.sentence_mask.shape[1]
+        again = self._keeps_no_activations(len(batch.images))
+        parts = [checkpoint(embed, group, use_reentrant=False) if again else embed(group) for group in batch.reports]
+        report, sentences = (torch.cat(each) for each in zip(*parts, strict=True))
+        return TextEmbeddings(report, sentences)
+
+    def _keeps_no_activations(self, rows: int) -> bool:
+        """Whether `rows` are more than a micro-batch: encoders then run again in the backward pass, part by part.
+
+        That is GradCache (Gao et al. 2021): the losses see the whole batch, memory holds one part's activations.
+        """
+        size = self.settings.optimisation.micro_batch
+        return size is not None and rows > size
+
+    def _in_micro_batches(self, function: Callable[..., Tensor], *rows: Tensor) -> list[Tensor]:
+        if not self._keeps_no_activations(len(rows[0])):
+            return [function(*rows)]
+        parts = zip(*(each.split(self.settings.optimisation.micro_batch) for each in rows), strict=True)
+        return [checkpoint(function, *part, use_reentrant=False) for part in parts]
+
     def _local_loss(
-        self, tokens: Tensor, text: TextEmbeddings, batch: TrainingBatch, diagnostics: dict[str, Tensor | float]
+        self,
+        tokens: Float[Tensor, "own visible width"],
+        text: TextEmbeddings,
+        batch: TrainingBatch,
+        ranks: Ranks,
+        diagnostics: dict[str, Tensor | float],
     ) -> Float[Tensor, ""]:
         """L_l = 1/2 [CE_rows(S / tau_l) + CE_cols(S / tau_l)] over fixed groups of the batch."""
         local = self.settings.local
-        patches = self.encoder.embed_patches(tokens)
-        mask = batch.reports.sentence_mask
+        mask = batch.sentence_mask
         weights = batch.sentence_weights if local.sentences == "idf" else mask.float()
-        nu = sentence_marginal(weights, mask)
-        mu = self._patch_marginal(batch.visible)
+        matched = grouped_scores(
+            self.encoder.embed_patches(tokens),
+            text.sentences,
+            self._patch_marginal(batch.visible),
+            sentence_marginal(weights, mask),
+            local.group,
+            SinkhornSettings(local.epsilon, local.patch_strength, local.tolerance, local.max_iterations),
+            local.score,
+            ranks,
+        )
         scale = self.log_scale_local.exp().clamp(max=1 / _SMALLEST_LOCAL_TEMPERATURE)
-        solver = SinkhornSettings(local.epsilon, local.patch_strength, local.tolerance, local.max_iterations)
         losses = []
-        for first in range(0, len(patches), local.group):
-            rows = slice(first, first + local.group)
-            matched = transport_scores(patches[rows], text.sentences[rows], mu[rows], nu[rows], solver, local.score)
-            logits = mask_false_negatives(matched.scores * scale, batch.false_negatives[rows, rows])
-            losses.append(cross_entropy_both_ways(logits) * len(logits) / len(patches))
+        for rows, scores in matched.groups:
+            logits = mask_false_negatives(scores * scale, batch.false_negatives[rows, rows])
+            losses.append(cross_entropy_both_ways(logits) * len(logits) / len(mask))
         loss = torch.stack(losses).sum()
-        diagnostics |= {
-            "loss/local": loss,
-            "temperature/local": 1 / scale,
-            "transport/iterations": float(matched.iterations),
-            "transport/marginal_error": matched.error,
-            "transport/plan_entropy": matched.entropy,
-            "transport/gain_over_mean_cosine": matched.gain,
-            "transport/peak_share": matched.peak_share,
-        }
+        diagnostics |= {"loss/local": loss, "temperature/local": 1 / scale, **matched.diagnostics}
         return loss
 
     def _patch_marginal(self, visible: Int[Tensor, "batch visible"]) -> Float[Tensor, "batch visible"]:
@@ -118,12 +172,26 @@ class Objective(nn.Module):
             return self.integrity.phi.detach()[visible].softmax(dim=1)
         return torch.full(visible.shape, 1 / visible.shape[1], device=visible.device)
 
-    def _reconstruction_loss(self, tokens: Tensor, batch: TrainingBatch) -> Float[Tensor, ""]:
+    def _reconstruction_loss(
+        self,
+        tokens: Float[Tensor, "own visible width"],
+        images: Float[Tensor, "own size size"],
+        visible: Int[Tensor, "own visible"],
+        ranks: Ranks,
+    ) -> Float[Tensor, ""]:
+        """L_m over the global batch; every image hides as many patches, so it is the mean over images."""
         image = self.settings.model.image
-        target = patchify(self.encoder.image.normalise(batch.images), image.patch_size)
-        predicted = self.decoder(tokens, batch.visible)
-        shown = visibility(batch.visible, image.patches)
-        return reconstruction_loss(predicted.float(), target, shown, self.settings.reconstruction.normalise)
+
+        def share_of_loss(tokens: Tensor, images: Tensor, visible: Tensor) -> Tensor:
+            target = patchify(self.encoder.image.normalise(images), image.patch_size)
+            predicted = self.decoder(tokens, visible).float()
+            shown = visibility(visible, image.patches)
+            loss = reconstruction_loss(predicted, target, shown, self.settings.reconstruction.normalise)
+            return loss * (len(images) / rows)
+
+        rows = len(images)
+        own = torch.stack(self._in_micro_batches(share_of_loss, tokens, images, visible)).sum()
+        return ranks.gather(own.unsqueeze(0)).mean()
 
     def exported_weights(self) -> dict[str, Tensor]:
         """What evaluation needs: the encoders with their projections, and the centred integrity map."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from stages.common.encoder_settings import DualEncoderSettings
+from stages.common.encoder_settings import DualEncoderSettings, ImageEncoderSettings
 from stages.common.settings import Settings
 
 IntegrityKind = Literal["softplus", "share", "none"]
@@ -61,7 +61,19 @@ class AugmentationSettings(Settings):
 class OptimisationSettings(Settings):
     epochs: int = Field(51, ge=0, description="passes over the training studies; 0 keeps the initial weights")
     warmup_epochs: float = Field(2, ge=0, description="linear rise of the learning rate; cosine after it")
-    batch_size: int = Field(256, gt=1, description="pairs a step")
+    batch_size: int = Field(256, gt=1, description="pairs a step, over all GPUs; a multiple of their number")
+    micro_batch: int | None = Field(
+        None,
+        gt=0,
+        description="pairs whose activations a GPU holds at once; null: all of its own. The losses see the whole batch "
+        "all the same (GradCache, Gao et al. 2021), for a second forward pass of the encoders",
+    )
+    text_group: int = Field(
+        32,
+        gt=0,
+        description="reports that the text encoder takes in one pass and one draw of dropout; on several GPUs a "
+        "divisor of batch_size / GPUs, so that their number changes nothing. Larger is faster for context: sentences",
+    )
     learning_rate: float = Field(2.5e-4, gt=0, description="peak, AdamW")
     betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW")
     weight_decay: float = Field(0.05, ge=0, description="AdamW; not on biases, norms, positions, temperatures, phi")
@@ -73,12 +85,25 @@ class OptimisationSettings(Settings):
 class PretrainSettings(Settings):
     seed: int = 0
     model: DualEncoderSettings = DualEncoderSettings()
+    normalisation: Literal["dataset", "given"] = Field(
+        "dataset",
+        description="grey values are standardised by, dataset: mean and standard deviation of the training pixels "
+        "(fingerprint.json); given: model.image.mean and .standard_deviation, as weights to start from may ask",
+    )
     mask_ratio: float = Field(0.5, ge=0, lt=1, description="r, share of patches that are hidden")
     contrastive: ContrastiveSettings = ContrastiveSettings()
     local: LocalSettings = LocalSettings()
     reconstruction: ReconstructionSettings = ReconstructionSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     optimisation: OptimisationSettings = OptimisationSettings()
+
+    @model_validator(mode="after")
+    def _no_number_is_given_in_vain(self) -> "PretrainSettings":
+        default, image = ImageEncoderSettings(), self.model.image
+        given = (image.mean, image.standard_deviation) != (default.mean, default.standard_deviation)
+        if given and self.normalisation == "dataset":
+            raise ValueError("model.image.mean or .standard_deviation is given: set `normalisation: given` to use it")
+        return self
 
     @model_validator(mode="after")
     def _reconstruction_needs_masked_patches(self) -> "PretrainSettings":

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from stages.common.digests import seed_from
 from stages.common.dual_encoder import save_weights
 from stages.pretrain.batches import TrainingData
-from stages.pretrain.objective import Objective, TrainingBatch
+from stages.pretrain.objective import Objective
 from stages.pretrain.optimisation import adamw, clip_gradients, learning_rate, set_learning_rate
+from stages.pretrain.ranks import ALONE, Ranks
 from stages.pretrain.settings import PretrainSettings
 from stages.pretrain.training_state import TrainingState, resume_state, save_state
 
@@ -34,30 +36,38 @@ class DivergedError(Exception):
     """A loss that is not finite: training on would only hide it."""
 
 
-def build(settings: PretrainSettings, vocabulary: int) -> Objective:
-    """The objective with its initial weights, a pure function of the seed."""
+def build(settings: PretrainSettings, vocabulary: int, text_configuration: dict | None = None) -> Objective:
+    """The objective with its initial weights, a pure function of the seed; pre-trained ones may follow."""
     torch.manual_seed(seed_from("weights", settings.seed))
-    return Objective(settings, vocabulary)
+    return Objective(settings, vocabulary, text_configuration)
 
 
-def train(model: Objective, data: TrainingData, settings: PretrainSettings, place: Place, log: Log) -> TrainingState:
-    """Run all remaining steps; returns the final state. Candidates lie in `place.state / "candidates"`."""
+def train(
+    model: Objective, data: TrainingData, settings: PretrainSettings, place: Place, log: Log, ranks: Ranks = ALONE
+) -> TrainingState:
+    """Run all remaining steps; returns the final state. Candidates lie in `place.state / "candidates"`.
+
+    All `ranks` call it; rank 0 alone logs and writes, and the weights are those that it was given.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).train()
     state = TrainingState(model, adamw(model, settings))
-    resumed = resume_state(place.state, state)
+    resumed = resume_state(place.state, state, ranks)
+    replica = ranks.replicate(model)
     total = settings.optimisation.epochs * data.steps_per_epoch
     due = candidate_steps(total, settings.optimisation.candidates)
-    if resumed:
+    if resumed and ranks.first:
         print(f"resuming at step {state.step} of {total}", file=sys.stderr)
         for row in state.history:
             log({key: value for key, value in row.items() if key != "step"}, int(row["step"]))
-    elif 0 in due:
+    elif 0 in due and ranks.first:
         _save_candidate(model, place.state, 0)
     saved = started = time.monotonic()
     first = state.step
     while state.step < total:
-        values = _step(state, data, settings, device, total)
+        values = _step(state, replica, data, settings, device, total)
+        if not ranks.first:
+            continue
         if values is not None:
             values["speed/pairs_per_second"] = (
                 (state.step - first) * settings.optimisation.batch_size / (time.monotonic() - started)
@@ -87,15 +97,19 @@ def _save_candidate(model: Objective, state: Path, step: int) -> None:
 
 
 def _step(
-    state: TrainingState, data: TrainingData, settings: PretrainSettings, device: torch.device, total: int
+    state: TrainingState,
+    replica: nn.Module,
+    data: TrainingData,
+    settings: PretrainSettings,
+    device: torch.device,
+    total: int,
 ) -> dict[str, float] | None:
-    """One update; returns the numbers to log at the steps where that is due."""
-    batch = _to_device(data.batch(state.step), device)
-    torch.manual_seed(seed_from("dropout", settings.seed, state.step))
+    """One update; returns the numbers to log at the steps where that is due. `replica` is the model, shared or not."""
+    batch = data.batch(state.step).to(device)
     rate = learning_rate(state.step, data.steps_per_epoch, settings)
     set_learning_rate(state.optimiser, rate)
     with torch.autocast(device.type, torch.bfloat16, enabled=settings.optimisation.precision == "bf16"):
-        losses = state.model(batch)
+        losses = replica(batch, data.ranks)
     state.optimiser.zero_grad(set_to_none=True)
     losses.total.backward()
     norm = clip_gradients(state.model, settings.optimisation.clip_norm)
@@ -107,10 +121,6 @@ def _step(
         return None
     values = {key: float(value) for key, value in losses.diagnostics.items()}
     return {**values, "gradient_norm": norm, "learning_rate": rate}
-
-
-def _to_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
-    return TrainingBatch(**{name: part.to(device) for name, part in vars(batch).items()})
 
 
 def _report_progress(step: int, total: int, values: dict[str, float]) -> None:

@@ -9,6 +9,7 @@ import torch
 from stages.common.atomic_files import atomic_path, sidecar_of, verify, write_sidecar
 from stages.common.errors import InputError
 from stages.pretrain.objective import Objective
+from stages.pretrain.ranks import ALONE, Ranks
 
 _KEPT = 2
 
@@ -42,20 +43,31 @@ def save_state(folder: Path, state: TrainingState) -> None:
         sidecar_of(old).unlink(missing_ok=True)
 
 
-def resume_state(folder: Path, state: TrainingState) -> bool:
-    """Load the newest whole state of `folder` into `state`; False where there is none."""
+def resume_state(folder: Path, state: TrainingState, ranks: Ranks = ALONE) -> bool:
+    """Load the newest whole state of `folder` into `state`; False where there is none.
+
+    Rank 0 chooses the file. A state says nothing of ranks: a training may go on with another number of them.
+    """
+    path = ranks.from_first(_newest_whole(folder) if ranks.first else None)
+    if path is None:
+        return False
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    state.model.load_state_dict(saved["model"])
+    state.optimiser.load_state_dict(saved["optimiser"])
+    state.step, state.history = saved["step"], saved["history"]
+    ranks.wait_for_all()  # rank 0 may remove the file once all have read it
+    return True
+
+
+def _newest_whole(folder: Path) -> Path | None:
     for path in _saved(folder):
         try:
             verify(path)
         except InputError as error:
             print(f"warning: {error}; using the state before it", file=sys.stderr)
-            continue
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        state.model.load_state_dict(saved["model"])
-        state.optimiser.load_state_dict(saved["optimiser"])
-        state.step, state.history = saved["step"], saved["history"]
-        return True
-    return False
+        else:
+            return path
+    return None
 
 
 def _saved(folder: Path) -> list[Path]:

@@ -21,9 +21,9 @@ class TransportScores:
     scores: Float[Tensor, "images reports"]  # S_ij; differentiable
     error: float  # marginal error, worst pair
     iterations: int  # most over all chunks
-    entropy: Float[Tensor, ""]  # of the matching pairs' plans, nats
-    gain: Float[Tensor, ""]  # S - mean cosine of the matching pairs: what matching adds to averaging
-    peak_share: Float[Tensor, ""]  # mass on the best patch of the matching pairs
+    entropy: Float[Tensor, "images"]  # of the matching pairs' plans, nats
+    gain: Float[Tensor, "images"]  # S - mean cosine of the matching pairs: what matching adds to averaging
+    peak_share: Float[Tensor, "images"]  # mass on the best patch of the matching pairs
 
 
 class _Score(torch.autograd.Function):
@@ -50,8 +50,9 @@ def transport_scores(
     nu: Float[Tensor, "reports sentences"],
     settings: SinkhornSettings,
     kind: ScoreKind = "entropic",
+    first_match: int = 0,
 ) -> TransportScores:
-    """S_ij for all images and reports.
+    """S_ij for all images and reports; image i belongs to report `first_match` + i.
 
     Patches and sentences have length 1; mu and nu sum to 1, nu is 0 for padding. `entropic`: 1 - the minimum;
     `transport`: sum T (1 - C) with a detached plan.
@@ -63,7 +64,7 @@ def transport_scores(
         plans = torch.empty_like(cosine)
         values = torch.empty(images, reports, device=cosine.device)
         error, iterations = 0.0, 0
-        step = max(1, _PAIRS_AT_ONCE // reports)
+        step = images_at_once(reports)
         for first in range(0, images, step):
             block = cosine[first : first + step]
             rows = block.shape[0]
@@ -78,18 +79,26 @@ def transport_scores(
             error, iterations = max(error, solved.error), max(iterations, solved.iterations)
         if kind == "transport":
             values = (plans * cosine).sum(dim=(2, 3))
-        statistics = _matching_pairs(plans, cosine, values, mu, nu)
+        statistics = _matching_pairs(plans, cosine, values, mu, nu, first_match)
     return TransportScores(_Score.apply(patches, sentences, values, plans), error, iterations, **statistics)
 
 
-def _matching_pairs(plans: Tensor, cosine: Tensor, values: Tensor, mu: Tensor, nu: Tensor) -> dict[str, Tensor]:
-    diagonal = torch.arange(min(plans.shape[:2]), device=plans.device)
-    plan, own = plans[diagonal, diagonal], cosine[diagonal, diagonal]
-    independent = torch.einsum("ia,ib,iba->i", mu[diagonal], nu[diagonal], own)
+def images_at_once(reports: int) -> int:
+    """Images of one chunk. The solver stops when the worst pair of a chunk has converged, so chunks are not cut."""
+    return max(1, _PAIRS_AT_ONCE // reports)
+
+
+def _matching_pairs(
+    plans: Tensor, cosine: Tensor, values: Tensor, mu: Tensor, nu: Tensor, first_match: int
+) -> dict[str, Tensor]:
+    image = torch.arange(len(mu), device=plans.device)
+    report = image + first_match
+    plan, own = plans[image, report], cosine[image, report]
+    independent = torch.einsum("ia,ib,iba->i", mu, nu[report], own)
     return {
-        "entropy": -torch.special.xlogy(plan, plan).sum(dim=(1, 2)).mean(),
-        "gain": (values[diagonal, diagonal] - independent).mean(),
-        "peak_share": plan.sum(dim=1).amax(dim=1).mean(),
+        "entropy": -torch.special.xlogy(plan, plan).sum(dim=(1, 2)),
+        "gain": values[image, report] - independent,
+        "peak_share": plan.sum(dim=1).amax(dim=1),
     }
 
 

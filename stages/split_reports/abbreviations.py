@@ -1,24 +1,55 @@
-"""Words that end in a full stop without ending a sentence, grouped by what has to follow. Lower case, no last stop."""
+"""Words that decide whether a full stop ends a sentence. Lower case, without their last stop."""
 
 
 def _words(*lines: str) -> frozenset[str]:
     return frozenset(word for line in lines for word in line.split())
 
 
-# Never the end of a sentence: a name, an example or a comparison follows ("Dr. X", "e.g. a nodule", "vs. edema").
-ALWAYS = _words("approx assoc cf dr drs e.g eg fig figs i.e ie incl mr mrs ms prof resp st viz vs w.r.t")
+# Never the end of a sentence: a name, an example or a disease follows ("Dr. X", "e.g. a nodule", "s/p. CABG").
+ALWAYS = _words(
+    "approx assoc capt cf dr drs e.g eg fig figs i.e ie incl messrs mr mrs ms mt poss prob prof resp sgt st viz vs",
+    "c/o c/w d/t h/o r/o s/p w.r.t",
+)
 
 # Of them, the ones that stand before a name: "Dr. J. Smith".
-TITLES = _words("dr drs mr mrs ms prof st")
+TITLES = _words("capt dr drs mr mrs ms prof sgt st")
 
-# The end of a sentence only where a capital follows, never before a number ("No. 3", "ca. 5 mm").
-BEFORE_NUMBER = _words("ca im img no nos nr ser vol")
+# What else stands before an initial: "Approved by J. Moss", "Nurse R. Vane".
+BEFORE_INITIAL = TITLES | _words("by doctor fellow from nurse np pa per radiologist resident rn technologist with")
+
+# The end of a sentence only where a capital follows, never before a number ("No. 3", "ca. 5 mm", "ver. 2.1").
+BEFORE_NUMBER = _words("ca im img no nos nr ser v ver vol")
 
 # The end of a sentence only where a capital or a bullet follows ("at 8 a.m. on Monday", "3 cm. in size").
 BEFORE_CAPITAL = _words(
-    "a.m p.m am pm al etc inc jr sr dept est",  # clock, lists, names
-    "cm mm in ft lb lbs oz kg sec min mins hr hrs wk wks mo mos yr yrs",  # units
-    "ant post sup inf lat med bilat rt lt max temp prev eval w.o w/o",  # places and clipped words
-    "dx fx hx rx sx tx pt pts wt ht",  # charts
+    "a.m p.m am pm al co corp dept est etc inc jr ltd ref sr",  # clock, lists, names
+    "cm mm in ft lb lbs oz kg sec mins hr hrs wk wks mo mos yr yrs",  # units
+    "b.i.d f/u p.o p.r.n post-op pre-op q.d q.i.d t.i.d w/u w.o w/o",  # orders
+    "dx eval fx hx prev rx sx tx wt ht",  # charts
     "jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun",
 )
+
+# The end of a sentence only before a word of STARTERS ("Max. Inspiration", "i.v. Lasix", but "seen by the pt. The").
+BEFORE_STARTER = _words("ant bilat i.m i.v inf lat lt max med min post pt pts rt s.c sup temp")
+
+# Words that often begin a sentence of a report, and seldom a name.
+STARTERS = _words(
+    "a all also an as at both each he her his if in it its new no none not on one other otherwise please she since",
+    "that the there these they this those two when with without",
+    "bones cardiac compared comparison consider correlate follow follow-up heart interval large left lung lungs mild",
+    "normal old osseous pleural right small stable unchanged",
+)
+
+# Words behind an abbreviation that go on with the sentence though they have a capital: "7 a.m. Monday", "cm. H2O" ...
+GOES_ON = _words("h hg monday tuesday wednesday thursday friday saturday sunday today tomorrow yesterday")
+# ... and, in a text in capitals, prepositions: "5 CM. ABOVE THE CARINA".
+GOES_ON_IN_CAPITALS = GOES_ON | _words("above and at below by for from in long of on or thick to wide with")
+
+# A line that ends in one of these is not at the end of its sentence.
+UNFINISHED = _words(
+    "a an and are as at be been between but by for from has have in into is its not of on or over than that the these",
+    "this to under versus via was were which with within without",
+)
+
+# What is counted, so that a stop and a number behind it belong to two sentences: "image 4. 5 mm nodule".
+COUNTED = _words("class figure film grade image level no number rib ribs segment series stage type view zone")

@@ -1,12 +1,19 @@
 """Text of a report: from the index itself or from a file under the data set's root."""
 
+import codecs
+import errno
+import os
+import stat
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+
+_LONGEST = 1_000_000  # bytes; the longest reports of MIMIC-CXR have a few thousand
 
 
 class ReportText(NamedTuple):
     text: str
-    encoding: str  # utf-8 | cp1252
+    encoding: str  # utf-8 | utf-16 | cp1252
 
 
 class RejectedError(Exception):
@@ -21,9 +28,11 @@ def read_report(root: Path, path: str | None, text: str | None) -> ReportText:
     """The report's text; a byte order mark is dropped, line ends stay as they are (offsets count them).
 
     Raises RejectedError with the reason path_outside_root, report_file_missing, report_file_unreadable,
-    undecodable_text or empty_report.
+    report_too_long, undecodable_text or empty_report.
     """
     report = ReportText(text, "utf-8") if text is not None else decode(_read(root, path or ""))
+    if len(report.text) > _LONGEST:
+        raise RejectedError("report_too_long", f"the report is longer than {_LONGEST} characters; correct the index")
     if "\0" in report.text:
         raise RejectedError("undecodable_text", "the report holds NUL bytes; store it as UTF-8 text")
     if not report.text.strip("\ufeff \t\r\n") or report.text.isspace():
@@ -32,9 +41,10 @@ def read_report(root: Path, path: str | None, text: str | None) -> ReportText:
 
 
 def decode(data: bytes) -> ReportText:
-    """UTF-8, else Windows-1252, which covers what reports in Latin-1 print."""
+    """UTF-16 by its byte order mark, UTF-8, else Windows-1252, which covers what reports in Latin-1 print."""
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return ReportText(data.decode("utf-8-sig"), "utf-8")
+        return ReportText(data.decode(encoding), encoding.removesuffix("-sig"))
     except UnicodeDecodeError:
         pass
     try:
@@ -44,12 +54,34 @@ def decode(data: bytes) -> ReportText:
 
 
 def _read(root: Path, path: str) -> bytes:
+    """Bytes of a regular file under `root`; a pipe is never waited on, a link that leads out is not followed."""
     relative = PurePosixPath(path)
-    if relative.is_absolute() or ".." in relative.parts or "\0" in path:
+    if relative.is_absolute() or ".." in relative.parts or not relative.name or "\0" in path:
         raise RejectedError("path_outside_root", "the report's path leaves the data set's root; correct the index")
     try:
-        return (root / relative).read_bytes()
+        file = _folder_under(root, relative.parent) / relative.name
+        if file.is_symlink():
+            file = _real_path_under(root, relative)
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as handle:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise RejectedError("report_file_unreadable", "the report's path is no regular file; correct the index")
+            if status.st_size > _LONGEST:
+                raise RejectedError("report_too_long", f"the report is longer than {_LONGEST} bytes; correct the index")
+            return handle.read()
     except (FileNotFoundError, NotADirectoryError):
         raise RejectedError("report_file_missing", "the report's file is not under --root; download it") from None
-    except OSError as error:
-        raise RejectedError("report_file_unreadable", f"the report's file cannot be read ({error.strerror})") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, up to Python 3.12
+        reason = os.strerror(getattr(error, "errno", None) or errno.ELOOP)
+        raise RejectedError("report_file_unreadable", f"the report's file cannot be read ({reason})") from None
+
+
+def _real_path_under(root: Path, relative: PurePosixPath) -> Path:
+    real = (root / relative).resolve(strict=True)
+    if not real.is_relative_to(root.resolve()):
+        raise RejectedError("path_outside_root", "a link leads out of the data set's root; correct the index")
+    return real
+
+
+_folder_under = lru_cache(1024)(_real_path_under)  # a patient's reports lie in one folder

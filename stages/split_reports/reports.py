@@ -1,5 +1,6 @@
 """Every report ends in at least one sentence or in exactly one row of the rejects."""
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,25 +14,35 @@ from tokenizers import Tokenizer
 from stages.common.errors import InputError
 from stages.common.patient_split import split_of
 from stages.common.schemas import SENTENCES
+from stages.split_reports.boilerplate import boilerplate_kind
 from stages.split_reports.report_text import RejectedError, read_report
-from stages.split_reports.sections import WHOLE_REPORT, select_sections
+from stages.split_reports.sections import WHOLE_REPORT, Section, select_sections
 from stages.split_reports.sentences import fold, split_sentences
 from stages.split_reports.settings import SplitReportsSettings
 
 _ROWS_A_BATCH = 65_536
 
 
+def _integers() -> array:
+    return array("i")
+
+
 @dataclass
 class SplitReports:
     """The sentences of all reports by column; equal texts are kept once (37 % of real sentences are unique)."""
 
-    study_ids: list[str] = field(default_factory=list)
-    sections: list[str] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-    text_of: list[int] = field(default_factory=list)  # row -> place in `texts`
+    study_ids: list[str] = field(default_factory=list)  # of the reports with a sentence
+    section_names: dict[str, int] = field(default_factory=dict)  # name -> place
+    report_of: array = field(default_factory=_integers)  # row -> place in `study_ids`
+    section_of: array = field(default_factory=_integers)  # row -> place in `section_names`
+    positions: array = field(default_factory=_integers)
+    starts: array = field(default_factory=_integers)
+    ends: array = field(default_factory=_integers)
+    text_of: array = field(default_factory=_integers)  # row -> place in `texts`
     texts: dict[str, int] = field(default_factory=dict)  # folded text -> place, in order of appearance
+    boilerplate: dict[str, str] = field(default_factory=dict)  # folded text -> kind
+    left_out: Counter[str] = field(default_factory=Counter)  # sentences left out, by kind of boilerplate
+    left_out_words: Counter[str] = field(default_factory=Counter)
     training_counts: Counter[int] = field(default_factory=Counter)  # place in `texts` -> rows of training patients
     rejects: list[dict[str, str]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -56,10 +67,11 @@ def split_all(reports: pa.Table, root: Path, dataset: str, settings: SplitReport
             result.counts[f"rejects_{error.reason}"] += 1
     result.counts.update(
         reports=reports.num_rows,
-        reports_split=len(set(result.study_ids)),
+        reports_split=len(result.study_ids),
         rejects=len(result.rejects),
-        sentences=len(result.study_ids),
+        sentences=len(result.text_of),
         unique_sentences=len(result.texts),
+        boilerplate_sentences=result.left_out.total(),
     )
     assert result.counts["reports_split"] + result.counts["rejects"] == reports.num_rows
     return result
@@ -67,30 +79,53 @@ def split_all(reports: pa.Table, root: Path, dataset: str, settings: SplitReport
 
 def _split_one(report: dict[str, Any], root: Path, settings: SplitReportsSettings, result: SplitReports) -> None:
     text, encoding = read_report(root, report["path"], report["text"])
-    whole_report = settings.sections_fallback == "whole_report"
-    sections = select_sections(text, settings.sections, whole_report)
+    sections = select_sections(text, settings.sections, settings.sections_fallback)
     if not sections:
         raise RejectedError("no_configured_section", "no header of settings.sections; see settings.sections_fallback")
-    rows = [
-        (section.name, start, end)
-        for section in sections
-        for start, end in split_sentences(text, section.start, section.end)
-    ]
+    first = len(result.text_of)
+    for section in sections:
+        _add_section(text, section, result)
+    rows = len(result.text_of) - first
     if not rows:
         raise RejectedError("no_sentence", "nothing with a letter stands in the sections that are kept")
-    result.counts["reports_as_cp1252"] += encoding == "cp1252"
+    result.report_of.extend([len(result.study_ids)] * rows)
+    result.positions.extend(range(rows))
+    result.study_ids.append(report["study_id"])
+    result.counts["words"] += len(text.split())
+    result.counts[f"reports_as_{encoding.replace('-', '_')}"] += 1
     result.counts["reports_by_fallback"] += sections[0].name == WHOLE_REPORT
-    training = split_of(report["patient_id"], settings.patient_split, report["distributed_split"]) == "train"
-    for position, (name, start, end) in enumerate(rows):
-        place = result.texts.setdefault(fold(text[start:end]), len(result.texts))
-        result.study_ids.append(report["study_id"])
-        result.sections.append(name)
-        result.positions.append(position)
+    if split_of(report["patient_id"], settings.patient_split, report["distributed_split"]) == "train":
+        result.training_counts.update(result.text_of[first:])
+
+
+def _add_section(text: str, section: Section, result: SplitReports) -> None:
+    """Rows of one section, without `report_of` and `positions`."""
+    name = result.section_names.setdefault(section.name, len(result.section_names))
+    for start, end in split_sentences(text, section.start, section.end):
+        raw = text[start:end]
+        place = result.texts.get(raw)
+        if place is None:
+            place = _place_of(fold(raw), result)
+            if place is None:
+                continue
+        result.section_of.append(name)
         result.starts.append(start)
         result.ends.append(end)
         result.text_of.append(place)
-        if training:
-            result.training_counts[place] += 1
+
+
+def _place_of(sentence: str, result: SplitReports) -> int | None:
+    """Place of a folded sentence in `texts`; None for boilerplate, which is counted."""
+    place = result.texts.get(sentence)
+    if place is None:
+        kind = result.boilerplate.get(sentence) or boilerplate_kind(sentence)
+        if kind is not None:
+            result.boilerplate[sentence] = kind
+            result.left_out[kind] += 1
+            result.left_out_words[kind] += sentence.count(" ") + 1
+            return None
+        place = result.texts[sentence] = len(result.texts)
+    return place
 
 
 def training_sentences(result: SplitReports) -> list[tuple[str, int]]:
@@ -106,19 +141,24 @@ def training_sentences(result: SplitReports) -> list[tuple[str, int]]:
 
 def sentence_batches(result: SplitReports, token_ids: list[list[int]]) -> Iterator[pa.RecordBatch]:
     """Rows of the table SENTENCES; `token_ids` belong to `result.texts`."""
-    texts = pa.array(list(result.texts), pa.string())
+    studies, sections, texts = (
+        pa.array(list(values), pa.string()) for values in (result.study_ids, result.section_names, result.texts)
+    )
     pieces = pa.array(token_ids, pa.list_(pa.int32()))
-    places = np.asarray(result.text_of, dtype=np.int64)
-    for first in range(0, len(places), _ROWS_A_BATCH):
+    for first in range(0, len(result.text_of), _ROWS_A_BATCH):
         rows = slice(first, first + _ROWS_A_BATCH)
         columns = [
-            pa.array(result.study_ids[rows], pa.string()),
-            pa.array(result.sections[rows], pa.string()),
-            *(pa.array(column[rows], pa.int32()) for column in (result.positions, result.starts, result.ends)),
-            texts.take(pa.array(places[rows])),
-            pieces.take(pa.array(places[rows])),
+            studies.take(_column(result.report_of, rows)),
+            sections.take(_column(result.section_of, rows)),
+            *(_column(column, rows) for column in (result.positions, result.starts, result.ends)),
+            texts.take(_column(result.text_of, rows)),
+            pieces.take(_column(result.text_of, rows)),
         ]
         yield pa.RecordBatch.from_arrays(columns, schema=SENTENCES)
+
+
+def _column(values: array, rows: slice) -> pa.Array:
+    return pa.array(np.asarray(values[rows], dtype=np.int32), pa.int32())
 
 
 def piece_counts(result: SplitReports, token_ids: list[list[int]], tokenizer: Tokenizer) -> dict[str, int | float]:

@@ -2,13 +2,26 @@
 
 One pass over the places where a sentence may end: full stops, question and exclamation marks, ends of lines and the
 parentheses of list numbers. Each is decided from a few characters around it, so the time is linear in the text.
-Between sentences stand only blanks, list markers, stray stops, and fragments without a letter.
+Between sentences stand only blanks, list markers, stray stops, and fragments without a letter. Semicolons and colons
+end no sentence, but a list behind a colon begins one.
 """
 
 import re
 from dataclasses import dataclass
 
-from stages.split_reports.abbreviations import ALWAYS, BEFORE_CAPITAL, BEFORE_NUMBER, TITLES
+from stages.split_reports.abbreviations import (
+    ALWAYS,
+    BEFORE_CAPITAL,
+    BEFORE_INITIAL,
+    BEFORE_NUMBER,
+    BEFORE_STARTER,
+    COUNTED,
+    GOES_ON,
+    GOES_ON_IN_CAPITALS,
+    STARTERS,
+    UNFINISHED,
+)
+from stages.split_reports.boilerplate import FIRST_WORDS
 
 Span = tuple[int, int]  # character offsets: start inclusive, end exclusive
 
@@ -16,22 +29,31 @@ _CAPITAL = "A-ZÀ-ÖØ-Þ"
 _BULLET = r"-*>\u00b7\u2022\u2013\u2014"  # with middle dot, bullet, en and em dash
 _CLOSING = r")\]\"'\u2019\u201d"
 _OPENING = r"(\[\"'\u2018\u201c"
-_LONG_ABBREVIATIONS = "".join(rf"(?<!{word}\.)" for word in sorted(ALWAYS) if word.isalpha() and len(word) >= 4)
+# The last four letters of abbreviations: such words are no plain ends of sentences.
+_CLIPPED = frozenset(
+    cased(word[-4:])
+    for word in ALWAYS | BEFORE_CAPITAL | BEFORE_STARTER
+    for cased in (str.lower, str.upper, str.capitalize)
+)
+_STOP = rf"(?P<stop> [.?!…]*[{_CLOSING}]* ) (?= (?P<gap>\s*) [{_OPENING}]* \s* (?P<next>.?) )"
+_ANY_STOP = re.compile(rf"[.?!…] {_STOP}", re.VERBOSE)
 
 # The single class in front lets the engine skip from one candidate to the next.
 _CANDIDATE = re.compile(
     rf"""
     [.?!…)\r\n]
     (?:
-        (?<=[a-zA-Z]{{4}}\.) (?i:{_LONG_ABBREVIATIONS}) (?=\s+[A-Z]|\s*\Z)      # plain: most ends of sentences
-      | (?<=[.?!…]) (?P<stop> [.?!…]*[{_CLOSING}]* ) (?= (?P<gap>\s*) [{_OPENING}]* \s* (?P<next>.?) )
+        (?<=[a-zA-Z]{{4}}\.) (?=\s+[A-Z]|\s*\Z)                                 # plain: most ends of sentences
+      | (?<=[.?!…]) {_STOP}
       | (?<=\d\)) (?P<parenthesis>) (?=\s)                                     # 2) Effusion
+      | (?<=[\r\n]) (?P<blank> (?:(?<=\r)\n)? [^\S\r\n]* (?!(?<=\r)\n)[\r\n] )  # a blank line
       | (?<=[\r\n]) (?P<line>
-            (?:(?<=\r)\n)? [^\S\r\n]* (?!(?<=\r)\n)[\r\n]                      # a blank line
-          | \s* (?=[{_BULLET}]+(?:\s|[{_CAPITAL}]))                            # - Effusion
+            \s* (?=[{_BULLET}]+(?:\s|[{_CAPITAL}]))                            # - Effusion
           | \s* (?=[A-Z][A-Za-z/\ ]{{1,30}}:\s)                                # Heart: normal
+          | \s* (?=(?i:{FIRST_WORDS})\b)                                      # Dictated by Dr. X
         )
       | (?<=[\r\n]) \s* (?=\(?(?P<item>\d{{1,2}})[.)]+(?:\s|[{_CAPITAL}]))     # 2. Effusion
+      | (?<=[\r\n]) (?P<capital> \s* ) (?=[A-Z][a-z])                          # a line that may be a sentence
     )
     """,
     re.VERBOSE,
@@ -45,11 +67,19 @@ _LEAD = re.compile(
 _LETTER = re.compile(r"[^\W\d_]")
 _NUMBER_AT_END = re.compile(r"(?<![^\s(])\(?(\d{1,2})\Z")
 _LIST_NUMBER = re.compile(rf"\d{{1,2}}[.)]+(?:\s|[{_CAPITAL}])")
+_UNIT = r"(?:%|(?:cc|cm|degrees?|inch(?:es)?|kg|mg|mgy|ml|mm|msv|percent)\b)"
+_SPLIT_DECIMAL = re.compile(
+    rf"\d{{1,2}}\s*(?:{_UNIT}|[-x\u00d7\u2013]\s*\d)", re.IGNORECASE
+)  # "2. 5 cm": from the 5 on
+_MEASURE = re.compile(rf"\d{{1,3}}(?:\.\d+)?\s*{_UNIT}", re.IGNORECASE)
+_WORD_AHEAD = re.compile(r"[A-Za-z]+")
+_LABEL = re.compile(r"[A-Za-z]|[IVX]{2,4}")  # of an item: "b. No kink", "II. No acute disease"
+_SHORT_LINE = 50  # characters; reports are wrapped near 80, so a shorter line was ended by hand
 _WORD_REACH = 14  # characters; longer than every abbreviation
 _NAME_REACH = 30  # characters in front of an initial that may hold its title
 
 
-@dataclass
+@dataclass(slots=True)
 class _Position:
     """Where the sentence under way began, and the last list number seen."""
 
@@ -68,29 +98,39 @@ def split_sentences(text: str, start: int = 0, end: int | None = None) -> list[S
     Splitting the folded text of one sentence gives that sentence back.
     """
     end = len(text) if end is None else end
+    while end > start and text[end - 1].isspace():
+        end -= 1
     spans: list[Span] = []
     at = _Position(start)
     _begin(text, start, end, at)
     for match in _CANDIDATE.finditer(text, start, end):
-        kind, cut = match.lastgroup, match.end()
-        if match.start() < at.begin:
+        stop, cut = match.span()
+        if stop < at.begin:
             continue  # within the lead of the sentence
+        kind = match.lastgroup
         if kind is None:
-            spans.append((at.begin, cut))
-            if text[cut + 1 : cut + 2].isalpha() and cut + 1 < end:  # one blank and a letter: no lead to look for
-                at.begin = cut + 1
-            else:
-                _begin(text, cut, end, at)
-            continue
+            if text[stop - 4 : stop] not in _CLIPPED:
+                spans.append((at.begin, cut))
+                if cut + 1 < end and text[cut + 1].isalpha():  # one blank and a letter: no lead to look for
+                    at.begin = cut + 1
+                else:
+                    _begin(text, cut, end, at)
+                continue
+            match, kind = _ANY_STOP.match(text, stop, end), "next"
+            assert match is not None  # it begins with a stop
         place = _CUTS[kind](text, match, at)
         if place is not None:
             _add(text, at.begin, place, spans)
             _begin(text, place, end, at)
-    _add(text, at.begin, end, spans)
+    if at.begin < end:
+        _add(text, at.begin, end, spans)
     return spans
 
 
 def _begin(text: str, position: int, end: int, at: _Position) -> None:
+    if position < end and text[position].isalpha():  # no lead
+        at.begin = position
+        return
     lead = _LEAD.match(text, position, end)
     assert lead is not None  # it matches the empty text
     at.begin = lead.end()
@@ -106,8 +146,29 @@ def _add(text: str, begin: int, end: int, spans: list[Span]) -> None:
 
 
 def _cut_at_line(_text: str, match: re.Match[str], _at: _Position) -> int:
-    """A blank line, a bullet or a label at the start of a line."""
+    """A bullet, a label or boilerplate at the start of a line."""
     return match.start()
+
+
+def _cut_at_blank_line(text: str, match: re.Match[str], at: _Position) -> int | None:
+    """A blank line, unless the page broke within a sentence: "effusion on the", blank line, "left"."""
+    ahead = text[match.end() : min(match.end() + _NAME_REACH, match.endpos)].lstrip()
+    return None if ahead[:1].islower() and _is_unfinished(text, match.start(), at) else match.start()
+
+
+def _cut_at_capital(text: str, match: re.Match[str], at: _Position) -> int | None:
+    """A line that begins with a capital, where the line before it ended early and without a stop."""
+    stop, first = match.start(), max(match.pos, match.start() - _SHORT_LINE)
+    line = max(text.rfind("\n", first, stop), text.rfind("\r", first, stop)) + 1
+    if line == 0 and first > match.pos:
+        return None  # a long line: wrapped
+    before = _visible_before(text, stop, at.begin)
+    return stop if (before.isalnum() or before in (")", "%")) and not _is_unfinished(text, stop, at) else None
+
+
+def _is_unfinished(text: str, position: int, at: _Position) -> bool:
+    last = text[max(at.begin, position - _WORD_REACH) : position].split()[-1:]
+    return bool(last) and (last[0].endswith(",") or last[0].lower() in UNFINISHED)
 
 
 def _cut_at_item(text: str, match: re.Match[str], at: _Position) -> int | None:
@@ -125,10 +186,22 @@ def _list_number_before(text: str, stop: int, at: _Position) -> int | None:
     found = _NUMBER_AT_END.search(text, max(at.begin, stop - 4), stop)
     if found is None:
         return None
-    number = int(found[1])
-    if number == at.number + 1 > 1 or (number == 1 and _visible_before(text, found.start(), at.begin) == ":"):
+    number, before = int(found[1]), text[max(at.begin, found.start() - 8) : found.start()].split()[-1:]
+    if before and (before[0].endswith(",") or before[0] in ("and", "or")):
+        return None  # counted within a sentence: "(1) a port, (2) a tube and (3) clips"
+    if text[stop + 1 : stop + 3].strip()[:1].islower() and number == 1:
+        return None
+    if number == at.number + 1 > 1 or (number == 1 and _opens_list(text, found.start(), at)):
         return found.start()
     return None
+
+
+def _opens_list(text: str, start: int, at: _Position) -> bool:
+    """Whether a 1 at `start` opens a list: behind a colon, or behind a title of one or two words ("Left hand")."""
+    if _visible_before(text, start, at.begin) == ":":
+        return True
+    title = text[at.begin : start].split() if start - at.begin <= _NAME_REACH else []
+    return 1 <= len(title) <= 2 and title[0][0].isupper() and title[-1].isalpha() and title[-1].lower() not in COUNTED
 
 
 def _visible_before(text: str, position: int, begin: int) -> str:
@@ -149,14 +222,16 @@ def _cut_at_stop(text: str, match: re.Match[str], at: _Position) -> int | None:
         return end if _ends_at_mark(text, stop, blank, following) else None
     dots = run.count(".") + 3 * run.count("…")
     if dots >= 3:
-        return end if blank and following.isupper() else None
+        return end if following.isupper() and (blank or _second(text, match).islower()) else None
     word = _word_before(text, stop, at.begin)
     if word.isdigit() and (following.isupper() or following in "_("):
         number = _list_number_before(text, stop, at)
         if number is not None:
             return number
     if blank:
-        return end if dots == 2 or _ends_after(text, word, stop, following, at) else None
+        if run[-1] not in ".…" and following.islower():
+            return None  # behind a bracket or quote: "(Dr. Lee was told.) before"
+        return end if dots == 2 or _ends_after(text, word, match, at) else None
     return end if _blank_is_missing(text, word, match) else None
 
 
@@ -174,29 +249,42 @@ def _word_before(text: str, stop: int, begin: int) -> str:
     return "" if reach[-1:].isspace() else reach.split()[-1].lstrip("([{\"'\u2018\u201c")
 
 
-def _ends_after(text: str, word: str, stop: int, following: str, at: _Position) -> bool:
-    """Whether `word` and a full stop end a sentence in front of a blank and `following`."""
-    key = word.lower()
+def _ends_after(text: str, word: str, match: re.Match[str], at: _Position) -> bool:
+    """Whether `word` and a full stop end a sentence in front of a blank."""
+    key, following, stop = word.lower(), match["next"], match.start()
+    found = _WORD_AHEAD.match(text, match.start("next"), min(match.start("next") + _WORD_REACH, match.endpos))
+    ahead = found[0] if found else ""
     if key in ALWAYS:
         return False
     if key in BEFORE_NUMBER:
         return following.isupper()
-    if key in BEFORE_CAPITAL:
-        return following.isupper() or following in "-*•"
+    if key in BEFORE_CAPITAL or key in BEFORE_STARTER:
+        if stop - len(word) <= at.begin or ahead.lower() in (GOES_ON_IN_CAPITALS if ahead.isupper() else GOES_ON):
+            return False
+        return ahead.lower() in STARTERS if key in BEFORE_STARTER else following.isupper() or following in "-*•"
     if following.islower() and all(len(part) == 1 and part.isalpha() for part in word.split(".")):
         return False  # "E. coli", "the U.S. navy"
+    if stop - len(word) <= at.begin and _LABEL.fullmatch(word):
+        return False
     if len(word) == 1 and word.isalpha():
         return not _is_initial(text, stop - 1, at)
-    return True
+    return not (following.isdigit() and _is_split_decimal(text, word, match, at))
+
+
+def _is_split_decimal(text: str, word: str, match: re.Match[str], at: _Position) -> bool:
+    """Whether a blank slipped into a decimal: "2. 5 cm", but not "image 2. 5 mm nodule"."""
+    if not (word.isdigit() and len(word) <= 2 and _SPLIT_DECIMAL.match(text, match.start("next"), match.endpos)):
+        return False
+    position = match.start() - len(word)
+    before = text[max(at.begin, position - _WORD_REACH) : position].split()[-1:]
+    return bool(before) and before[0].lower() not in COUNTED
 
 
 def _is_initial(text: str, position: int, at: _Position) -> bool:
     """Whether the single letter at `position` abbreviates a first name: "Dr. J. Smith", "by A. B. Jones"."""
     before = text[max(at.begin, position - _NAME_REACH) : position].split()
-    if not before:
-        return position - _NAME_REACH <= at.begin
-    last = before[-1].lower().rstrip(".")
-    return last in TITLES or last in ("by", "with", "per", "from") or (len(last) == 1 and before[-1].endswith("."))
+    last = before[-1].lower().rstrip(".:") if before else ""
+    return last in BEFORE_INITIAL or (len(last) == 1 and before[-1].endswith("."))
 
 
 def _blank_is_missing(text: str, word: str, match: re.Match[str]) -> bool:
@@ -205,14 +293,34 @@ def _blank_is_missing(text: str, word: str, match: re.Match[str]) -> bool:
     if len(word) < 2 or "." in word or word.lower() in ALWAYS:
         return False
     if following.isdigit():
-        return word.isalpha() and _LIST_NUMBER.match(text, match.end(), match.endpos) is not None
-    second = text[match.end("next") : min(match.end("next") + 1, match.endpos)]
+        if not word.isalpha():
+            return False
+        if _LIST_NUMBER.match(text, match.end(), match.endpos):
+            return True
+        return len(word) >= 4 and _MEASURE.match(text, match.end(), match.endpos) is not None
+    if following.islower():
+        found = _WORD_AHEAD.match(text, match.end(), min(match.end() + _WORD_REACH, match.endpos))
+        return (
+            len(word) >= 4
+            and word.isalpha()
+            and found is not None
+            and found[0] in STARTERS
+            and (text[found.end() : found.end() + 1].isspace())
+        )
+    second = _second(text, match)
     return following.isupper() and (second.islower() or second.isspace() or len(word) >= 3)
+
+
+def _second(text: str, match: re.Match[str]) -> str:
+    """The character behind the one that follows a stop, or nothing."""
+    return text[match.end("next") : min(match.end("next") + 1, match.endpos)]
 
 
 _CUTS = {  # by the last named group of _CANDIDATE that matched
     "next": _cut_at_stop,
+    "blank": _cut_at_blank_line,
     "line": _cut_at_line,
     "item": _cut_at_item,
+    "capital": _cut_at_capital,
     "parenthesis": _cut_at_parenthesis,
 }

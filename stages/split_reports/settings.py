@@ -1,12 +1,11 @@
 """Settings of split_reports: which sections are kept, and where the word pieces come from."""
 
-from typing import Literal
-
 from pydantic import Field, field_validator, model_validator
 
 from stages.common.patient_split import PatientSplit
 from stages.common.settings import Settings
-from stages.split_reports.sections import SECTIONS
+from stages.split_reports.headers import SECTIONS
+from stages.split_reports.sections import Fallback
 
 
 class TokenizerSettings(Settings):
@@ -14,7 +13,7 @@ class TokenizerSettings(Settings):
 
     weights: str | None = Field(
         "emilyalsentzer/Bio_ClinicalBERT",
-        description="local folder, or hub id in the local hub cache, with tokenizer.json or vocab.txt; null: train",
+        description="hub id or folder with tokenizer.json or vocab.txt, the same as the text encoder's; null: train",
     )
     vocabulary_size: int | None = Field(
         None, ge=300, le=100_000, description="word pieces at most, special tokens included; null: `weights` has them"
@@ -36,8 +35,20 @@ class SplitReportsSettings(Settings):
         min_length=1,
         description="sections to keep, in this order; 'IMPRESSION AND FINDINGS' counts as the first one named here",
     )
-    sections_fallback: Literal["whole_report", "reject"] = Field(
-        "whole_report", description="a report without a header of `sections`: keep all of its text, or reject it"
+    sections_fallback: Fallback = Field(
+        "unheaded",
+        description="a report without text under a header of `sections`: keep the paragraphs under no header"
+        " (unheaded), keep all of its text (whole_report), or reject it",
+    )
+    max_pieces: int = Field(
+        254,
+        ge=1,
+        le=510,
+        description="word pieces; longer sentences are kept and counted as over-long (256 of the text encoder less"
+        " [CLS] and [SEP])",
+    )
+    publish_samples: bool = Field(
+        False, description="quality.json holds the text of its worst sentences; not for reports under a use agreement"
     )
     tokenizer: TokenizerSettings = TokenizerSettings()
     patient_split: PatientSplit = Field(

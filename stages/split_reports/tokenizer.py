@@ -9,12 +9,12 @@ from typing import Any
 
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 
-from stages.common.atomic_files import write_json, write_sidecar, write_text
+from stages.common.atomic_files import sidecar_of, verify, write_json, write_sidecar, write_text
 from stages.common.errors import InputError
+from stages.common.weight_files import tokenizer_file
 from stages.split_reports.settings import TokenizerSettings
 from stages.split_reports.word_pieces import SPECIAL_TOKENS, train_word_pieces
 
-_FILES = ("tokenizer.json", "vocab.txt")  # the first that is there is read
 _BATCH = 16_384  # sentences encoded at once; an encoding takes about 1 KB
 _LONGEST_WORD = 100  # characters; BERT's WordPiece reads longer ones as [UNK]
 
@@ -38,29 +38,21 @@ def train_tokenizer(sentences: Iterable[tuple[str, int]], size: int, do_lower_ca
     return bert_tokenizer(train_word_pieces(words, size, alphabet), do_lower_case)
 
 
-def weights_file(weights: str) -> Path:
-    """tokenizer.json or vocab.txt of a local folder, or of a hub id in the local cache; nothing is downloaded."""
-    folder = Path(weights)
-    if folder.is_dir():
-        for name in _FILES:
-            if (folder / name).is_file():
-                return folder / name
-        raise InputError(f"tokenizer.weights: {folder} holds neither {' nor '.join(_FILES)}; put one of them there")
-    from huggingface_hub import try_to_load_from_cache  # only here: most runs need no hub
-    from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        for name in _FILES:
-            cached = try_to_load_from_cache(weights, name)
-            if isinstance(cached, str):
-                return Path(cached)
-    except HFValidationError:
-        raise InputError(f"tokenizer.weights: {weights} is no folder; name one that holds vocab.txt") from None
-    raise InputError(
-        f"tokenizer.weights: {weights} is neither a folder nor in the hub cache {HF_HUB_CACHE}; where there is network,"
-        f" run `hf download {weights} vocab.txt`, or name a folder that holds vocab.txt"
-    )
+def weights_file(weights: str | None, folder: Path | None) -> Path | None:
+    """tokenizer.json or vocab.txt of `folder`, where the setting `weights` lies on this machine; None: train one."""
+    if weights is not None and folder is None:
+        raise InputError(
+            f"--tokenizer-weights: missing, but tokenizer.weights names {weights}; give its local folder "
+            "(fetch_weights makes one of a hub id)"
+        )
+    if folder is None:
+        return None
+    if weights is None:
+        raise InputError(f"--tokenizer-weights {folder}: tokenizer.weights is null; leave the option out")
+    file = tokenizer_file(folder)
+    if sidecar_of(file).is_file():
+        verify(file)
+    return file
 
 
 def read_tokenizer(path: Path, do_lower_case: bool) -> Tokenizer:

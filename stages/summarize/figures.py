@@ -14,13 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from stages.summarize.inputs import Sample, Training, ZeroShot, roc_curve
-from stages.summarize.records import IntegrityMap
+from stages.summarize.records import Bins, Distribution, GreyValues, IntegrityMap
 
 INK, GRID = "#1d2429", "#dfe3e6"
 HEATMAP, DIVERGING = "inferno", "RdBu_r"
 # Okabe and Ito's palette, told apart with every common colour blindness; dashes help in print.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B")
 _DASHES = ("", "6 2", "2 2", "6 2 2 2")
+_MOST_BARS = 40
 LOSSES = ("loss/total", "loss/contrastive", "loss/local", "loss/reconstruction")
 
 _STYLE = {
@@ -137,6 +138,62 @@ def integrity_figure(phi: IntegrityMap) -> str:
         bar = figure.colorbar(image, ax=axes, shrink=0.92, pad=0.03)
         bar.outline.set_visible(False)
         bar.set_ticks([-extent, 0, extent], labels=[f"{-extent:.2g}", "0", f"{extent:.2g}"])
+        return _svg(figure)
+
+
+def lengths_figure(lengths: Distribution, label: str, items: str) -> str:
+    """How many `items` have each length, up to the 99.5th percentile: a few giants would hide all the others."""
+    values, counts = (np.array(each) for each in zip(*sorted(lengths.counts.items()), strict=True))
+    shown = values <= values[np.searchsorted(counts.cumsum(), 0.995 * counts.sum())]
+    width = max(1, -(-int(values[shown][-1]) // _MOST_BARS))  # bars of whole numbers, so that none is empty by rounding
+    edges = np.arange(0, values[shown][-1] + width + 1, width)
+    heights, _ = np.histogram(values[shown], edges, weights=counts[shown])
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(3.1, 2.2)
+        axes.bar(edges[:-1] + (width - 1) / 2, heights, width=0.9 * width, color=_COLOURS[0])
+        axes.set(xlabel=label, ylabel=items)
+        axes.grid(visible=False, axis="x")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        return _svg(figure)
+
+
+def bins_figure(bins: Bins, label: str, items: str) -> str:
+    """How many `items` are in each bin, every bin as wide as the next, up to the last one that is not empty."""
+    last = int(np.flatnonzero([*bins.counts, 1])[:-1].max(initial=0))
+    ends = [edge - 1 for edge in bins.edges[1:]] + [None]
+    names = [
+        f"{edge}+" if end is None else str(edge) if end == edge else f"{edge}\u2013{end}"
+        for edge, end in zip(bins.edges, ends, strict=True)
+    ]
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(4.6, 2.4)
+        axes.bar(range(last + 1), bins.counts[: last + 1], width=0.86, color=_COLOURS[0])
+        axes.set(xlabel=label, ylabel=items)
+        axes.set_xticks(range(last + 1), names[: last + 1], rotation=45, ha="right", rotation_mode="anchor")
+        axes.grid(visible=False, axis="x")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        return _svg(figure)
+
+
+def grey_values_figure(grey: GreyValues) -> str:
+    """Share of the pixels a grey level, with the mean and one standard deviation to both sides.
+
+    The axis ends above the levels between: black and white, where windows clip, may have far larger shares.
+    """
+    shares = np.array(grey.histogram) / grey.pixels
+    mean, deviation = grey.mean, grey.standard_deviation
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(3.1, 2.2)
+        axes.axvspan(max(0, mean - deviation), min(1, mean + deviation), color=_COLOURS[5], alpha=0.18, linewidth=0)
+        axes.stairs(shares, np.arange(-0.5, len(shares)) / (len(shares) - 1), fill=True, color=_COLOURS[0])
+        axes.axvline(mean, color=INK, linewidth=1)
+        top = float(shares[1:-1].max()) or float(shares.max())
+        axes.set(xlabel="grey value", ylabel="share of pixels", xlim=(-0.01, 1.01), ylim=(0, 1.1 * top))
+        axes.grid(visible=False, axis="x")
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
         return _svg(figure)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from stages.common.arrow_tables import map_table, read_table
 from stages.common.errors import InputError
-from stages.common.schemas import REJECTS
+from stages.common.schemas import DUPLICATES, REJECTS
 from stages.summarize.inputs import Inputs
-from stages.summarize.records import Audit, read_record
+from stages.summarize.records import Audit, Fingerprint, Quality, read_record
 from stages.summarize.results_tree import ResultsTree
 
 
@@ -40,6 +40,22 @@ class ReportLedger:
     rejects: list[RejectCount]
     pair_rejects: list[RejectCount]
     audit: Audit
+    fingerprint: Fingerprint
+    quality: Quality | None
+
+
+@dataclass(frozen=True)
+class CopyCount:
+    """Images that share a SOPInstanceUID (`instance`) or pixels; `datasets` are all that hold one of a group."""
+
+    kind: str
+    datasets: tuple[str, ...]
+    groups: int
+    images: int
+
+    def leaks(self, pretrain_on: str) -> bool:
+        """Pre-training saw an image that another data set is measured on."""
+        return pretrain_on in self.datasets and len(self.datasets) > 1
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,7 @@ class Ledger:
     images: list[ImageLedger]
     reports: ReportLedger
     labels: list[RejectCount]  # labels without an image and images without a label
+    copies: list[CopyCount] | None  # None: the run has no table of duplicates
 
     @property
     def rejects(self) -> list[RejectCount]:
@@ -70,7 +87,7 @@ def read_ledger(inputs: Inputs) -> Ledger:
         for reason, each in card.rejects.items()
         if each.count
     ]
-    return Ledger(images, _reports(tree, images[0]), labels)
+    return Ledger(images, _reports(tree, images[0]), labels, read_copies(tree.duplicates))
 
 
 def _reports(tree: ResultsTree, paired: ImageLedger) -> ReportLedger:
@@ -82,7 +99,28 @@ def _reports(tree: ResultsTree, paired: ImageLedger) -> ReportLedger:
     _agree(tree.audit, "rejects", sum(audit.rejects.values()), "rows of rejects.arrow", _total(pair))
     parts = sum(each.pairs for each in audit.splits.values())
     _agree(tree.audit, "pairs", audit.pairs, "pairs of its splits", parts)
-    return ReportLedger(dataset, reports, sentences, split, pair, audit)
+    fingerprint = read_record(tree.fingerprint, Fingerprint)
+    if fingerprint.pairs_digest != audit.pairs_digest:
+        raise InputError(f"{tree.fingerprint}: of other pairs than audit.json beside it; run its stage again")
+    quality = read_record(tree.quality, Quality) if tree.quality.is_file() else None
+    if quality is not None:
+        _agree(tree.quality, "sentences", quality.sentences.total, "rows of sentences.arrow", sentences)
+    return ReportLedger(dataset, reports, sentences, split, pair, audit, fingerprint, quality)
+
+
+def read_copies(path: Path) -> list[CopyCount] | None:
+    """Groups of duplicates.arrow, counted by kind and by the data sets that they touch."""
+    if not path.is_file():
+        return None
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in read_table(path, DUPLICATES).to_pylist():
+        groups.setdefault((row["kind"], row["value"]), []).append(row["dataset"])
+    counts, images = Counter(), Counter()
+    for (kind, _), datasets in groups.items():
+        place = kind, tuple(sorted(set(datasets)))
+        counts[place] += 1
+        images[place] += len(datasets)
+    return [CopyCount(*place, counts[place], images[place]) for place in sorted(counts)]
 
 
 def _rejects(tree: ResultsTree, stage: str, dataset: str) -> list[RejectCount]:

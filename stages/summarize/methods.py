@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from stages.summarize.inputs import Inputs
 from stages.summarize.ledger import Ledger
-from stages.summarize.numbers import count, words
+from stages.summarize.numbers import count, decimal, words
 from stages.summarize.provenance import Provenance, StageRun
 
 Param = Callable[[str], str]
@@ -27,7 +27,7 @@ def methods(inputs: Inputs, ledger: Ledger, provenance: Provenance) -> list[str]
     pretrain = provenance.run("pretrain", tree.variants[0])
     return [
         _data(inputs, ledger, provenance),
-        _encoders(pretrain.param, inputs.manifests[0].size),
+        _encoders(pretrain.param, inputs.manifests[0].size) + " " + _normalisation(pretrain.param, ledger),
         _objective(pretrain.param),
         _training(pretrain.param) + " " + _choice(inputs),
         _evaluation(inputs, provenance),
@@ -80,6 +80,20 @@ def _encoders(param: Param, stored: int) -> str:
         f"{patch} pixels, and {masking}. Images are encoded by {image}, {start}; whole reports (at most "
         f"{param('model.text.max_tokens')} word pieces and {param('model.text.max_sentences')} sentences) by {text}. "
         f"One linear projection each leads to a space of {param('model.embedding_width')} dimensions."
+    )
+
+
+def _normalisation(param: Param, ledger: Ledger) -> str:
+    if param("normalisation") == "given":
+        return (
+            f"Grey values 0..1 were standardised by the mean {param('model.image.mean')} and the standard deviation "
+            f"{param('model.image.standard_deviation')}, as the settings give them."
+        )
+    grey = ledger.reports.fingerprint.intensity
+    return (
+        f"Grey values 0..1 were standardised by the mean {decimal(grey.mean, 4)} and the standard deviation "
+        f"{decimal(grey.standard_deviation, 4)} of {count(grey.images)} training images, padding left out; the "
+        "checkpoint carries both to every evaluation."
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from stages.summarize import figures, numbers
+from stages.summarize.data_sections import fingerprint_section, quality_section
 from stages.summarize.figures import Style, data_uri
 from stages.summarize.inputs import Grounding, Inputs, Sample, ZeroShot
 from stages.summarize.ledger import Ledger
@@ -73,7 +74,7 @@ def runs_of(rows: Sequence[Any], attribute: str) -> list[list[Any]]:
 
 def context(report: Report) -> dict[str, Any]:
     """Names that the template uses."""
-    inputs, provenance = report.inputs, report.provenance
+    inputs, provenance, quality = report.inputs, report.provenance, report.ledger.reports.quality
     styles = figures.variant_styles(inputs.training)
     return {
         "title": report.settings.title,
@@ -99,6 +100,8 @@ def context(report: Report) -> dict[str, Any]:
         "selection": data_uri(figures.selection_figure(inputs.training, styles)),
         "training": inputs.training,
         "ledger": report.ledger,
+        "fingerprint": fingerprint_section(report.ledger.reports.fingerprint),
+        "quality": quality and quality_section(quality),
         "pretraining_license": provenance.run("index_inputs", inputs.tree.pretrain_on).tags.get("licenses"),
         "methods": methods(inputs, report.ledger, provenance),
         "differences": differences(inputs, provenance),

@@ -149,6 +149,8 @@ class PairSplit(_Part):
     pairs: Count
     studies: Count
     patients: Count
+    copies_of_pixels: Count
+    copies_of_text: Count
 
 
 class RecurringTexts(_Part):
@@ -167,8 +169,113 @@ class Audit(_Part):
     splits: dict[Literal["train", "validation", "test"], PairSplit]
     patients_in_several_splits: Count
     pixels_in_several_splits: Count
+    pixels_of_several_patients: Count
     report_texts_in_several_splits: RecurringTexts
-    fingerprint: str
+    pairs_digest: str
+
+
+class Distribution(_Part):
+    """How often each whole number occurs."""
+
+    mean: float
+    median: int
+    percentile_95: int
+    largest: int
+    counts: dict[int, Count] = Field(min_length=1)
+
+
+class GreyValues(_Part):
+    """Pixels a grey level (0..255) of the training images; mean and deviation on 0..1."""
+
+    images: Count
+    pixels: Count
+    mean: float
+    standard_deviation: float
+    histogram: list[Count] = Field(min_length=256, max_length=256)
+
+
+class FrequentSentence(_Part):
+    reports: Count
+    text: str | None = None  # null: the data set's text is not published
+
+
+class TrainingReports(_Part):
+    reports: Count
+    sentences: Count
+    different_sentences: Count
+    sentences_a_report: Distribution
+    pieces_a_report: Distribution
+    words_a_sentence: Distribution
+    most_frequent: list[FrequentSentence]
+
+
+class Fingerprint(_Part):
+    """fingerprint.json of pair_images_reports."""
+
+    pairs_digest: str
+    views: dict[Literal["train", "validation", "test"], dict[str, Count]]
+    intensity: GreyValues
+    reports: TrainingReports
+
+
+class Bins(_Part):
+    """counts[i] of edges[i] <= x < edges[i + 1]; the last bin is open."""
+
+    edges: list[int] = Field(min_length=1)
+    counts: list[Count]
+
+    @model_validator(mode="after")
+    def _has_a_count_a_bin(self) -> "Bins":
+        if len(self.edges) != len(self.counts):
+            raise ValueError(f"{len(self.counts)} counts for {len(self.edges)} bins")
+        return self
+
+
+class QualityReports(_Part):
+    total: Count
+    split: Count
+    by_fallback: Count
+    encodings: dict[str, Count]
+
+
+class QualitySentences(_Part):
+    total: Count
+    unique: Count
+    over_long: Count
+    max_pieces: Count
+
+
+class QualityWords(_Part):
+    share_of_reports: float
+    share_of_sections: float
+
+
+class Boilerplate(_Part):
+    kind: str
+    sentences: Count
+    words: Count
+
+
+class WorstSentence(_Part):
+    kind: str
+    study_id: str
+    position: Count
+    number: Count
+    occurrences: Count
+    text: str | None = None  # null: the data set's text is not published
+
+
+class Quality(_Part):
+    """quality.json of split_reports."""
+
+    reports: QualityReports
+    sections: dict[str, Count]
+    sentences: QualitySentences
+    words: QualityWords
+    words_a_sentence: Bins
+    pieces_a_sentence: Bins
+    boilerplate: list[Boilerplate]
+    worst: list[WorstSentence]
 
 
 def read_record(path: Path, model: type[Record]) -> Record:

@@ -66,6 +66,20 @@ class ResultsTree:
     def audit(self) -> Path:
         return self.root / "pair_images_reports" / self.pretrain_on / "audit.json"
 
+    @property
+    def fingerprint(self) -> Path:
+        return self.root / "pair_images_reports" / self.pretrain_on / "fingerprint.json"
+
+    @property
+    def quality(self) -> Path:
+        """Optional: results of versions before it lack it."""
+        return self.root / "split_reports" / self.pretrain_on / "quality.json"
+
+    @property
+    def duplicates(self) -> Path:
+        """Optional, as `quality` is."""
+        return self.root / "dicom_to_arrow" / "duplicates.arrow"
+
     def journals(self) -> Iterator[tuple[str, str, list[Path]]]:
         """(stage, name, journals) in the order of the DAG; shards of a data set come together."""
         for dataset in self.datasets:
@@ -89,7 +103,14 @@ class ResultsTree:
 
         Journals are not among them: they hold times, and a run that is repeated with equal results changes nothing.
         """
-        found = {"audit": self.audit, "reports": self.reports, "sentences": self.sentences}
+        found = {
+            "audit": self.audit,
+            "fingerprint": self.fingerprint,
+            "reports": self.reports,
+            "sentences": self.sentences,
+        }
+        optional = {"quality": self.quality, "duplicates": self.duplicates}
+        found |= {role: path for role, path in optional.items() if path.is_file()}
         for dataset, variant in self.evaluations:
             place = f"{variant}/{dataset}"
             found |= {f"zero_shot/{place}": self.zero_shot(dataset, variant, "result.json"),

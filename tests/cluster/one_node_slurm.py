@@ -1,7 +1,7 @@
 """A SLURM of one node on this machine: munge, the controller, the node daemon, a GPU that is none, no accounting.
 
-`File=/dev/null` lets SLURM schedule GPU requests and set CUDA_VISIBLE_DEVICES without a GPU being there. The configuration
-lies in /etc/slurm while the daemons run, since Snakemake's plugin clears SLURM_CONF from the environment of job steps.
+`File=/dev/null` lets SLURM schedule GPU requests and set CUDA_VISIBLE_DEVICES without a GPU being there. The
+configuration lies in /etc/slurm while the daemons run, since Snakemake's plugin clears SLURM_CONF from job steps.
 """
 
 import shutil

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,9 @@ MINIATURE = {
         "optimisation": {"epochs": 2, "batch_size": 16, "candidates": 2},
     },
     "zero_shot_classification": {"draws": 50},
+    "few_shot_classification": {"draws": 50, "seeds": 2, "linear": {"epochs": 5}},
     "phrase_grounding": {"draws": 50},
+    "retrieval": {"draws": 50},
 }
 
 
@@ -71,6 +74,12 @@ def copy_of_the_repository(folder: Path, overlay: str | None = None) -> Checkout
         else:
             shutil.copy(source, folder / part)
     return Checkout(folder, overlay)
+
+
+@pytest.fixture(scope="session")
+def new_checkout() -> Callable[[Path, str], Checkout]:
+    """`new_checkout(folder, overlay)`: a copy of one's own, with nothing run in it."""
+    return copy_of_the_repository
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,9 @@ TRAINED = {
     "select_checkpoint",
     "extract_features",
     "zero_shot_classification",
+    "few_shot_classification_linear",
     "phrase_grounding",
+    "retrieval",
     "summarize",
 }
 
@@ -63,6 +65,15 @@ EDITS = {
         append("config.yaml", "\nzero_shot_classification: {seed: 1}\n"),
         {"zero_shot_classification", "summarize"},
     ),
+    "few-shot code": (
+        append("stages/few_shot_classification/linear_probe.py", "\nEDITED = 1\n"),
+        {"few_shot_classification_linear"},
+    ),
+    "a protocol that is not run": (
+        replace("config.yaml", "finetune: {precision: bf16}", "finetune: {precision: fp32}"),
+        set(),
+    ),
+    "retrieval code": (append("stages/retrieval/first_hits.py", "\nEDITED = 1\n"), {"retrieval"}),
     "the pre-training block of the configuration": (
         replace("config.yaml", "  mask_ratio: 0.5", "  mask_ratio: 0.4"),
         TRAINED,
@@ -114,7 +125,8 @@ def _sources(root: Path, folder: str) -> list[Path]:
 def test_every_stage_left_a_finished_journal_with_its_digests(finished_run) -> None:
     journals = [json.loads(path.read_text()) for path in finished_run.folder.glob("runs/demo/results/**/journal.json")]
     assert {journal["status"] for journal in journals} == {"FINISHED"}
-    rules = {path.stem for path in (finished_run.folder / "workflow" / "rules").glob("*.smk")} - {"common"}
+    files = (finished_run.folder / "workflow" / "rules").glob("*.smk")
+    rules = {path.stem for path in files} - {"common", "fetch_weights"}  # the demo starts from no weights
     assert {journal["stage"] for journal in journals} == rules
     for journal in journals:
         assert all(re.fullmatch(r"[0-9a-f]{64}", journal["digests"][kind]) for kind in ("code", "settings", "data"))

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(str(workflow.current_basedir)).parents[1]
@@ -27,7 +28,9 @@ try:
     IMAGES = images_to_run(REPOSITORY, verify=workflow.is_main_process) if CONTAINERS else {}
     if CONTAINERS:
         Path(CONFIG.workspace).mkdir(parents=True, exist_ok=True)  # what is not there cannot be bound
-        os.environ |= container_environment(CONFIG.folders() | {"the checkout": REPOSITORY}, os.environ)
+        os.environ |= container_environment(
+            CONFIG.folders() | {"the checkout": REPOSITORY}, os.environ, Path(tempfile.gettempdir())
+        )
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

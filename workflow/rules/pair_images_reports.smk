@@ -4,10 +4,13 @@ rule pair_images_reports:
         images="<workspace>/results/dicom_to_arrow/{dataset}/manifest.json",
         sentences="<workspace>/results/split_reports/{dataset}/sentences.arrow",
         files="<workspace>/results/index_inputs/{dataset}/files.arrow",
+        image_rejects="<workspace>/results/dicom_to_arrow/{dataset}/rejects.arrow",
+        report_rejects="<workspace>/results/split_reports/{dataset}/rejects.arrow",
     output:
         pairs="<workspace>/results/pair_images_reports/{dataset}/pairs.arrow",
         rejects="<workspace>/results/pair_images_reports/{dataset}/rejects.arrow",
         audit="<workspace>/results/pair_images_reports/{dataset}/audit.json",
+        fingerprint="<workspace>/results/pair_images_reports/{dataset}/fingerprint.json",
     log:
         "<workspace>/logs/pair_images_reports/{dataset}.log",
     container:
@@ -22,6 +25,7 @@ rule pair_images_reports:
         folder=subpath(output.pairs, parent=True),
     shell:
         "python -m stages.pair_images_reports --images {input.images} --sentences {input.sentences}"
-        " --files {input.files} --pairs {output.pairs} --rejects {output.rejects} --audit {output.audit}"
+        " --files {input.files} --image-rejects {input.image_rejects} --report-rejects {input.report_rejects}"
+        " --pairs {output.pairs} --rejects {output.rejects} --audit {output.audit} --fingerprint {output.fingerprint}"
         " --settings {params.settings:q} --image {params.image} --name {wildcards.dataset}"
         " --journal {params.folder}/journal.json 2> {log}"

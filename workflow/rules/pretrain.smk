@@ -5,6 +5,8 @@ rule pretrain:
         sentences=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/sentences.arrow",
         tokenizer=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/tokenizer",
         images=f"<workspace>/results/dicom_to_arrow/{CONFIG.pretrain_on}/manifest.json",
+        fingerprint=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/fingerprint.json",
+        start=lambda wildcards: weights_inputs(starting_weights(wildcards.variant)),
     output:
         candidates="<workspace>/results/pretrain/{variant}/candidates.json",
         weights=directory("<workspace>/results/pretrain/{variant}/candidates"),
@@ -22,10 +24,13 @@ rule pretrain:
         code=code_of("pretrain"),
         settings=settings_of("pretrain"),
         image=image_of("torch"),
+        start=lambda wildcards: weights_options(starting_weights(wildcards.variant)),
         state=f"{CONFIG.workspace}/state/pretrain/{{variant}}",
         folder=subpath(output.candidates, parent=True),
     shell:
-        "OMP_NUM_THREADS={threads} python -m stages.pretrain --pairs {input.pairs} --sentences {input.sentences} --images {input.images}"
-        " --tokenizer {input.tokenizer} --state {params.state} --candidates {output.candidates} --curve {output.curve}"
-        " --settings {params.settings:q} --image {params.image} --name {wildcards.variant}"
+        "OMP_NUM_THREADS={threads} python -m stages.pretrain --pairs {input.pairs} --sentences {input.sentences}"
+        " --images {input.images}"
+        " --tokenizer {input.tokenizer} --fingerprint {input.fingerprint} --state {params.state}"
+        " --candidates {output.candidates} --curve {output.curve}"
+        " {params.start} --settings {params.settings:q} --image {params.image} --name {wildcards.variant}"
         " --journal {params.folder}/journal.json 2> {log}"

@@ -17,9 +17,12 @@ rule summarize:
             f"<workspace>/results/{stage}/{CONFIG.pretrain_on}/rejects.arrow"
             for stage in ("split_reports", "pair_images_reports")
         ],
+        duplicates="<workspace>/results/dicom_to_arrow/duplicates.arrow",
         reports=f"<workspace>/results/index_inputs/{CONFIG.pretrain_on}/reports.arrow",
         sentences=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/sentences.arrow",
+        quality=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/quality.json",
         audit=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/audit.json",
+        fingerprint=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/fingerprint.json",
         template=str(REPOSITORY / "stages/summarize/report.html.jinja"),
     output:
         report="<workspace>/results/summarize/report.html",

@@ -13,7 +13,7 @@ from stages.common.dual_encoder import (
     save_checkpoint,
     to_input,
 )
-from stages.common.encoder_settings import DualEncoderSettings
+from stages.common.encoder_settings import DualEncoderSettings, ImageEncoderSettings
 from stages.common.errors import InputError
 from stages.common.image_encoder import ImageEncoder, patchify
 from stages.common.report_batches import SpecialTokens, fit_budget, pad_reports
@@ -71,12 +71,32 @@ def test_a_named_timm_model_runs_masked() -> None:
     assert tokens.shape == (1, 2, 192)
 
 
-def test_missing_weights_are_named() -> None:
-    settings = SMALL.image.model_copy(update={"architecture": "vit_tiny_patch16_224", "weights": "nowhere.pth"})
-    with pytest.raises(InputError, match=r"nowhere\.pth.*weights: null"):
-        ImageEncoder(settings)
-    with pytest.raises(InputError, match="no/such-encoder"):
-        TextEncoder(SMALL.text.model_copy(update={"weights": "no/such-encoder"}), 9)
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["test_vit", "test_vit2", "test_vit4", "vit_tiny_patch16_224"])
+def test_tokens_are_those_of_timm_with_and_without_registers(name: str) -> None:
+    """test_vit2 and test_vit4 have registers or positions of patches alone; timm's own forward pass is the truth."""
+    torch.manual_seed(0)
+    encoder = ImageEncoder(ImageEncoderSettings(architecture=name, patch_size=16, input_size=64)).eval()
+    images = torch.randn(2, 1, 64, 64)
+    expected = encoder.vit.forward_features(images)[:, encoder.vit.num_prefix_tokens :]
+    torch.testing.assert_close(encoder(images), expected)
+    torch.testing.assert_close(encoder(images, torch.arange(16).expand(2, 16)), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("vit_of_nobody", "timm has no 'vit_of_nobody'"),
+        ("vit_tiny_patch16_224.of_nobody", "of_nobody"),
+        ("hf-hub:someone/vit", "timm has no"),
+        ("test_resnet", "test_resnet"),
+        ("deit_tiny_distilled_patch16_224", "distilled head"),
+    ],
+)
+def test_an_architecture_that_cannot_leave_patches_out(name: str, reason: str) -> None:
+    with pytest.raises(InputError, match=f"image.architecture: .*{reason}") as caught:
+        ImageEncoder(ImageEncoderSettings(architecture=name))
+    assert "\n" not in str(caught.value)
 
 
 def test_sentence_vectors_are_means_over_their_word_pieces() -> None:

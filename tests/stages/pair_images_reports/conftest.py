@@ -14,26 +14,38 @@ from stages.common.command_line import run_stage
 from stages.pair_images_reports.__main__ import main, parser
 
 SIZE = 4
+REJECTED = {"dicom_to_arrow": ["not_dicom", "view_excluded", "view_excluded"], "split_reports": ["empty_report"]}
 
 
-def image(image_id: str, study: str, patient: str | None, picture: str = "", split: str | None = None) -> dict:
+def image(
+    image_id: str,
+    study: str,
+    patient: str | None,
+    picture: str = "",
+    split: str | None = None,
+    view: str | None = None,
+    rows: int = SIZE,
+    box: tuple[int, int, int, int] = (0, 0, SIZE, SIZE),
+) -> dict:
     """An image whose pixels are a function of `picture`, by default unlike those of any other image."""
     return {
-        "image_id": image_id,
-        "study_id": study,
-        "patient_id": patient,
-        "picture": picture or image_id,
-        "split": split,
-    }
+        "image_id": image_id, "study_id": study, "patient_id": patient, "picture": picture or image_id, "split": split,
+        "view": view, "rows": rows, "box": list(box),
+    }  # fmt: skip
+
+
+def pixels_of(given: dict) -> bytes:
+    return hashlib.sha256(given["picture"].encode()).digest()[: SIZE * SIZE]
 
 
 def image_row(given: dict) -> dict:
-    pixels = hashlib.sha256(given["picture"].encode()).digest()[: SIZE * SIZE]
+    pixels = pixels_of(given)
     return {
         "image_id": given["image_id"], "study_id": given["study_id"], "patient_id": given["patient_id"],
-        "dataset": "set", "view": None, "pixels": pixels, "content_box": [0, 0, SIZE, SIZE], "original_rows": SIZE,
-        "original_columns": SIZE, "row_spacing": None, "column_spacing": None, "photometric": "MONOCHROME2",
-        "window": "minmax", "pixels_sha256": hashlib.sha256(pixels).hexdigest(),
+        "dataset": "set", "view": given["view"], "pixels": pixels, "content_box": given["box"],
+        "original_rows": given["rows"], "original_columns": SIZE, "row_spacing": None, "column_spacing": None,
+        "photometric": "MONOCHROME2", "window": "minmax", "pixels_sha256": hashlib.sha256(pixels).hexdigest(),
+        "instance_uid": None,
     }  # fmt: skip
 
 
@@ -58,24 +70,39 @@ def sentence(study: str, position: int, text: str) -> dict:
 
 @pytest.fixture
 def paired(tmp_path: Path) -> Callable[..., tuple[list[dict], list[dict], dict]]:
-    """Run the stage; give pairs, rejects and audit. `reports` maps a study to its sentences."""
+    """Run the stage; give pairs, rejects and audit, and leave fingerprint.json in `tmp_path`.
 
-    def run(images: list[dict], reports: dict[str, list[str]], **split: object) -> tuple[list[dict], list[dict], dict]:
+    `reports` maps a study to its sentences; `split` is the setting patient_split, `settings` are the other ones.
+    """
+
+    def run(
+        images: list[dict], reports: dict[str, list[str]], settings: dict | None = None, **split: object
+    ) -> tuple[list[dict], list[dict], dict]:
         manifest = write_store(tmp_path / "images", images)
         files = [
             {"image_id": given["image_id"], "study_id": given["study_id"], "patient_id": given["patient_id"],
-             "dataset": "set", "path": given["image_id"], "view": None, "distributed_split": given["split"], "shard": 0}
+             "dataset": "set", "path": given["image_id"], "sha256": None, "view": None,
+             "distributed_split": given["split"], "shard": 0}
             for given in images
         ]  # fmt: skip
         write_rows(tmp_path / "files.arrow", schemas.FILES, files)
         rows = [sentence(study, place, text) for study, texts in reports.items() for place, text in enumerate(texts)]
         write_rows(tmp_path / "sentences.arrow", schemas.SENTENCES, rows)
-        options = {"images": manifest, "sentences": tmp_path / "sentences.arrow", "files": tmp_path / "files.arrow",
+        for stage, reasons in REJECTED.items():
+            write_rows(tmp_path / f"{stage}.arrow", schemas.REJECTS, [
+                {"dataset": "set", "source_id": f"x{number}", "reason": reason, "message": "-"}
+                for number, reason in enumerate(reasons)
+            ])  # fmt: skip
+        options = {"images": manifest, "image-rejects": tmp_path / "dicom_to_arrow.arrow",
+                   "report-rejects": tmp_path / "split_reports.arrow",
+                   "sentences": tmp_path / "sentences.arrow", "files": tmp_path / "files.arrow",
                    "pairs": tmp_path / "pairs.arrow", "rejects": tmp_path / "rejects.arrow",
-                   "audit": tmp_path / "audit.json", "journal": tmp_path / "journal.json",
-                   "settings": json.dumps({"patient_split": split})}  # fmt: skip
+                   "audit": tmp_path / "audit.json", "fingerprint": tmp_path / "fingerprint.json",
+                   "journal": tmp_path / "journal.json",
+                   "settings": json.dumps({"patient_split": split} | (settings or {}))}  # fmt: skip
         run_stage(main, parser(), [text for key, value in options.items() for text in (f"--{key}", str(value))])
-        verify(tmp_path / "audit.json")
+        for name in ("audit.json", "fingerprint.json"):
+            verify(tmp_path / name)
         pairs = read_table(tmp_path / "pairs.arrow", schemas.PAIRS).to_pylist()
         rejects = read_table(tmp_path / "rejects.arrow", schemas.REJECTS).to_pylist()
         return pairs, rejects, read_json(tmp_path / "audit.json")
@@ -86,3 +113,14 @@ def paired(tmp_path: Path) -> Callable[..., tuple[list[dict], list[dict], dict]]
 @pytest.fixture(name="image")
 def image_fixture() -> Callable[..., dict]:
     return image
+
+
+@pytest.fixture(name="pixels_of")
+def pixels_of_fixture() -> Callable[[dict], bytes]:
+    return pixels_of
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Callable[[list[dict]], Path]:
+    """Write the images' store; give its manifest."""
+    return lambda images: write_store(tmp_path / "stored", images)

@@ -57,8 +57,40 @@ def test_distributed_split_is_followed_unless_told_otherwise(paired, image):
     pairs, _, audit = paired(images, reports, **NONE)
     assert {pair["patient_id"]: pair["split"] for pair in pairs} == {"p1": "train", "p2": "validation", "p3": "test"}
     assert audit["images_with_distributed_split"] == 3
-    pairs, _, _ = paired(images, reports, **NONE, use_distributed=False)
+    assert audit["split_by"] == "patient, as distributed"
+    pairs, _, audit = paired(images, reports, **NONE, use_distributed=False)
     assert {pair["split"] for pair in pairs} == {"train"}
+    assert audit["split_by"] == "patient"
+    more = [*images, image("i4", "s4", "p4")]  # of whom the distributed split says nothing
+    pairs, _, audit = paired(more, reports | {"s4": ["More."]}, **NONE)
+    assert pairs[[pair["image_id"] for pair in pairs].index("i4")]["split"] == "train"
+    assert audit["split_by"] == "patient, as distributed where it says"
+
+
+def test_of_a_study_one_image_is_kept_by_view_then_size_then_id(paired, image):
+    images = [
+        image("a1", "view", "p1", view="LATERAL", rows=9), image("a2", "view", "p1", view="AP SUPINE", rows=8),
+        image("a3", "view", "p1", view="pa", rows=4),
+        image("b1", "size", "p2", view="AP", rows=4), image("b2", "size", "p2", view="AP", rows=5),
+        image("c2", "same", "p3"), image("c1", "same", "p3"),
+        image("d1", "alone", "p4", view=None),
+    ]  # fmt: skip
+    reports = {study: [f"Report {study}."] for study in ("view", "size", "same", "alone")}
+    pairs, rejects, audit = paired(images, reports, {"images_per_study": "one"}, **NONE)
+    assert {pair["image_id"] for pair in pairs} == {"a3", "b2", "c1", "d1"}
+    assert {reject["source_id"] for reject in rejects} == {"a1", "a2", "b1", "c2"}
+    assert audit["rejects"]["another_image_of_the_study"] == 4
+    assert audit["studies_with_several_images"] == {"count": 0, "share": 0.0, "most_images": 1}
+    assert len(paired(images, reports, **NONE)[0]) == 8
+
+
+def test_a_study_keeps_an_image_when_its_first_one_is_a_duplicate(paired, image):
+    train, test = patients_of("train", 1)[0], patients_of("test", 1)[0]
+    images = [image("i1", "s1", train, "same"), image("i2", "s2", test, "same", view="PA"), image("i3", "s2", test)]
+    reports = {"s1": ["A."], "s2": ["B."]}
+    pairs, _, audit = paired(images, reports, {"images_per_study": "one"}, **THIRDS)
+    assert {pair["image_id"] for pair in pairs} == {"i1", "i3"}
+    assert audit["pixels_of_several_patients"] == 1
 
 
 @pytest.mark.parametrize(("first", "second", "kept"), [("train", "test", 0), ("test", "validation", 1)])
@@ -79,6 +111,7 @@ def test_equal_pixels_within_a_split_stay_and_are_counted(paired, image):
     assert (len(pairs), rejects) == (2, [])
     assert audit["splits"]["train"]["copies_of_pixels"] == 1
     assert audit["pixels_in_several_splits"] == 0
+    assert audit["pixels_of_several_patients"] == 1  # a picture belongs to one person: an id is wrong
 
 
 def test_equal_report_texts_across_splits_are_counted_and_stay(paired, image):
@@ -91,16 +124,18 @@ def test_equal_report_texts_across_splits_are_counted_and_stay(paired, image):
     assert len(pairs) == 5
     assert audit["report_texts_in_several_splits"] == {
         "texts": 1, "reports_also_in_train": {"validation": 0, "test": 2}}  # fmt: skip
+    assert {split: counts["copies_of_text"] for split, counts in audit["splits"].items()} == {
+        "train": 0, "validation": 0, "test": 1}  # fmt: skip
 
 
-def test_fingerprint_is_a_function_of_the_pairs(paired, image):
+def test_the_digest_is_a_function_of_the_pairs(paired, image):
     images = [image(f"i{n}", f"s{n}", f"p{n}") for n in range(6)]
     reports = {f"s{n}": [f"Report {n}."] for n in range(6)}
-    fingerprint = paired(images, reports, **NONE)[2]["fingerprint"]
-    assert paired(images, reports, **NONE)[2]["fingerprint"] == fingerprint
+    digest = paired(images, reports, **NONE)[2]["pairs_digest"]
+    assert paired(images, reports, **NONE)[2]["pairs_digest"] == digest
     other_texts = {study: ["Other."] for study in reports}
-    assert paired(images, other_texts, **NONE)[2]["fingerprint"] == fingerprint
-    assert paired(images[:5], reports, **NONE)[2]["fingerprint"] != fingerprint
+    assert paired(images, other_texts, **NONE)[2]["pairs_digest"] == digest
+    assert paired(images[:5], reports, **NONE)[2]["pairs_digest"] != digest
 
 
 def refusal_of(capsys, run) -> str:

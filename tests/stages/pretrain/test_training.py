@@ -3,54 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from planted_pairs import VOCABULARY, data, small
 
 from stages.common.errors import InputError
-from stages.common.image_store import ImageStore
-from stages.common.paired_reports import PairedReports, Study
-from stages.common.report_batches import SpecialTokens
-from stages.pretrain.batches import TrainingData, augment
+from stages.pretrain.batches import augment
 from stages.pretrain.optimisation import learning_rate, parameter_groups
 from stages.pretrain.settings import AugmentationSettings, PretrainSettings
 from stages.pretrain.training import Place, build, candidate_path, candidate_steps, train
 from stages.pretrain.training_state import TrainingState, resume_state
-
-VOCABULARY = 30
-CLIP = {"mask_ratio": 0, "contrastive": {"integrity": "none"}, "local": {"weight": 0}, "reconstruction": {"weight": 0}}
-
-
-def small(**changes) -> PretrainSettings:
-    block = {
-        "model": {
-            "image": {"architecture": "custom", "input_size": 16, "patch_size": 4, "width": 16, "depth": 1, "heads": 2},
-            "text": {"weights": None, "width": 16, "depth": 1, "heads": 2, "dropout": 0.1},
-            "embedding_width": 8,
-        },
-        "reconstruction": {"width": 16, "depth": 1, "heads": 2},
-        "optimisation": {"epochs": 4, "warmup_epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "candidates": 2},
-    }
-    return PretrainSettings.model_validate({**block, **changes})
-
-
-class PlantedImages(ImageStore):
-    """Images in memory: image `i<n>` has brightness 8 n, so that reports can be learned from it."""
-
-    def __init__(self) -> None:
-        self.size = 20
-
-    def row_of(self, image_id: str) -> int:
-        return int(image_id[1:])
-
-    def gather(self, rows: np.ndarray) -> np.ndarray:
-        shapes = np.random.default_rng(0).integers(0, 16, (len(rows), self.size, self.size))
-        return (8 * np.asarray(rows)[:, None, None] + shapes).astype(np.uint8)
-
-
-def data(settings: PretrainSettings, studies: int = 26) -> TrainingData:
-    reports = [
-        Study(f"s{n}", f"p{n}", [f"i{n}"], [[5 + n // 2, 6], [20 + n % 3]], [f"Word {chr(97 + n // 2)}.", "Clear."])
-        for n in range(studies)
-    ]
-    return TrainingData(settings, PlantedImages(), PairedReports(reports, 0), SpecialTokens(2, 3, 0))
 
 
 def run(settings: PretrainSettings, folder, seconds: float = 1e9) -> TrainingState:
@@ -65,7 +25,7 @@ def test_a_batch_is_a_pure_function_of_its_step() -> None:
     first, second = one.batch(2), other.batch(2)
     torch.testing.assert_close(first.images, second.images, rtol=0, atol=0)
     assert torch.equal(first.visible, second.visible)
-    assert torch.equal(first.reports.token_ids, second.reports.token_ids)
+    assert torch.equal(first.reports[0].reports.token_ids, second.reports[0].reports.token_ids)
     assert not torch.equal(first.visible, one.batch(3).visible)
 
 
@@ -80,7 +40,7 @@ def test_an_epoch_draws_every_study_at_most_once_and_epochs_differ() -> None:
 
 def test_reports_of_identical_text_are_no_negatives() -> None:
     batch = data(small()).batch(0)
-    ids = batch.reports.token_ids
+    ids = batch.reports[0].reports.token_ids
     same_words = (ids[:, 1].unsqueeze(0) == ids[:, 1].unsqueeze(1)) & ~torch.eye(8, dtype=torch.bool)
     assert torch.equal(batch.false_negatives, same_words)
     assert same_words.any()
@@ -95,7 +55,7 @@ def test_sentence_weights_follow_the_idf_of_training_reports() -> None:
 def test_augmentation_keeps_left_and_right_and_stays_inside() -> None:
     images = np.zeros((64, 20, 20), dtype=np.uint8)
     images[:, :, :10] = 200  # bright on the left
-    out = augment(images, 16, AugmentationSettings(), torch.Generator().manual_seed(0))
+    out = augment(images, 16, AugmentationSettings(), torch.rand(5, 64, generator=torch.Generator().manual_seed(0)))
     assert out.shape == (64, 16, 16)
     assert 0 <= out.min() <= out.max() <= 1
     assert (out[:, :, 0] > out[:, :, -1]).all()
@@ -104,7 +64,7 @@ def test_augmentation_keeps_left_and_right_and_stays_inside() -> None:
 def test_augmentation_of_nothing_is_the_image() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16)).astype(np.uint8)
     settings = AugmentationSettings(min_area=1, brightness=0, contrast=0)
-    out = augment(images, 16, settings, torch.Generator().manual_seed(0))
+    out = augment(images, 16, settings, torch.rand(5, 3, generator=torch.Generator().manual_seed(0)))
     torch.testing.assert_close(out, torch.from_numpy(images) / 255, atol=1e-5, rtol=0)
 
 

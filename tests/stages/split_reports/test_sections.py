@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.split_reports.sections import SECTIONS, WHOLE_REPORT, find_headers, select_sections
+from stages.split_reports.headers import SECTIONS, find_headers
+from stages.split_reports.sections import WHOLE_REPORT, select_sections
 from stages.split_reports.sentences import fold
 
 BOTH = ("findings", "impression")
 
 
-def sections_of(text, wanted=BOTH, whole_report=False):
-    chosen = select_sections(text, wanted, whole_report)
+def sections_of(text, wanted=BOTH, fallback="reject"):
+    chosen = select_sections(text, wanted, fallback)
     return [(section.name, fold(text[section.start : section.end])) for section in chosen]
 
 
@@ -56,6 +57,42 @@ LAYOUTS = {
     "markup": ("## IMPRESSION: Normal.", "I: Normal."),
     "empty section": ("FINDINGS: IMPRESSION: Normal.", "F: | I: Normal."),
     "unknown header": ("FINDINGS: Clear.\nBONES: Normal.", "F: Clear. BONES: Normal."),
+    "conclusion of several": ("CONCLUSION(S):\n1. Normal.", "I: 1. Normal."),
+    "merged without a link": ("FINDINGS IMPRESSION: Clear.", "F: Clear."),
+    "in parentheses": ("IMPRESSION (PRELIMINARY): Normal.", "I: Normal."),
+    "with a number behind": ("FINDINGS 1: Clear.\nIMPRESSION #2: Normal.", "F: Clear. | I: Normal."),
+    "with a number before": ("1. FINDINGS: Clear.\n2. IMPRESSION: Normal.", "F: Clear. | I: Normal."),
+    "in bold": ("**FINDINGS:** Clear.\n\n__IMPRESSION__:\nNormal.", "F: Clear. | I: Normal."),
+    "between stars": ("*** FINDINGS ***\nClear.\n=== IMPRESSION ===\nNormal.", "F: Clear. | I: Normal."),
+    "dash": ("FINDINGS - Clear.\nIMPRESSION -- Normal.", "F: Clear. | I: Normal."),
+    "stop": ("FINDINGS. Clear.\nIMPRESSION. Normal.", "F: Clear. | I: Normal."),
+    "neither colon nor line": ("FINDINGS Clear lungs.\nIMPRESSION 1. Normal.", "F: Clear lungs. | I: 1. Normal."),
+    "titles alone": ("Findings\nClear.\n\nImpression\nNormal.", "F: Clear. | I: Normal."),
+    "a letter missing": ("FINDNGS: Clear.\nIMPRESION: Normal.\nCOMPARSION: Old.", "F: Clear. | I: Normal."),
+    "letters swapped": ("FIDNINGS: Clear.\nIMPRESSOIN: Normal.", "F: Clear. | I: Normal."),
+    "a letter too many": ("FINDINNGS: Clear.\nIMPRESSSION: Normal.\nCOMPARISION: Old.", "F: Clear. | I: Normal."),
+    "a wrong letter": ("Findimgs: Clear.\nImpreasion: Normal.", "F: Clear. | I: Normal."),
+    "no slip within a line": ("FINDINGS: See FINDNGS: clear.", "F: See FINDNGS: clear."),
+    "examination's name": ("PA AND LATERAL CHEST: Clear.\n\nIMPRESSION: Normal.", "F: Clear. | I: Normal."),
+    "chest, views": ("CHEST, TWO VIEWS:\nClear.", "F: Clear."),
+    "views of the chest": ("COMPARISON: None.\n\nFRONTAL AND LATERAL VIEWS OF THE CHEST: Clear.", "F: Clear."),
+    "portable, with the hour": ("PORTABLE AP CHEST RADIOGRAPH, ___ AT 05:45 HOURS: Clear.", "F: Clear."),
+    "single view": ("Single upright portable view of the chest: Clear.", "F: Clear."),
+    "no examination's name": ("FINDINGS: Clear.\nCHEST WALL: Normal.", "F: Clear. CHEST WALL: Normal."),
+    "an hour is no header": ("FINDINGS: Told at 5:45 pm. Clear.", "F: Told at 5:45 pm. Clear."),
+    "provisional": ("PROVISIONAL FINDINGS IMPRESSION (PFI): Old.\nIMPRESSION: Normal.", "I: Normal."),
+    "wet read": ("WET READ: ___ 8:40 PM\n Clear.\nFINAL REPORT\nFINDINGS: Clear lungs.", "F: Clear lungs."),
+    "wet read version": ("WET READ VERSION #1: Clear.\nIMPRESSION: Normal.", "I: Normal."),
+    "addendum with sections": ("ADDENDUM: Late.\nIMPRESSION: Normal.\nFINAL REPORT\nFINDINGS: Clear.",
+                               "F: Clear. | I: Normal."),
+    "two reports": ("FINAL REPORT\nFINDINGS: Clear.\nIMPRESSION: Normal.\n____\nFINAL REPORT\nFINDINGS: Same.\n"
+                    "IMPRESSION: No change.", "F: Clear. | F: Same. | I: Normal. ____ | I: No change."),
+    "header of nothing at the end": ("FINDINGS: Clear.\nIMPRESSION:", "F: Clear. | I:"),
+    "in capitals, behind words": ("LUNGS ARE CLEAR IMPRESSION: NORMAL.", "I: NORMAL."),
+    "no blank before, a letter": ("FINDINGS: ClearIMPRESSION: Normal.", "F: ClearIMPRESSION: Normal."),
+    "reason and findings": ("REASON FOR EXAM: Cough. FINDINGS: Clear.", "F: Clear."),
+    "other ends": ("FINDINGS: Clear.\nRECOMMENDATION(S): CT.\nNOTIFICATION: Told.", "F: Clear."),
+    "open-i": ("COMPARISON: None.\nINDICATION: XXXX.\nFINDINGS: Clear.\nIMPRESSION: Normal.", "F: Clear. | I: Normal."),
     "no header": ("Lungs: clear. Heart: normal.", ""),
     "other headers only": ("INDICATION: Cough.\nLungs clear.", ""),
 }  # fmt: skip
@@ -76,13 +113,46 @@ def test_a_merged_section_is_the_first_that_is_asked_for():
 
 def test_whole_report_leaves_out_headers_alone():
     text = "FINAL REPORT\nINDICATION: Cough.\nLungs clear."
-    assert sections_of(text, whole_report=True) == [
+    assert sections_of(text, fallback="whole_report") == [
         (WHOLE_REPORT, ""),
         (WHOLE_REPORT, ""),
         (WHOLE_REPORT, "Cough. Lungs clear."),
     ]
-    assert sections_of("Lungs clear.", whole_report=True) == [(WHOLE_REPORT, "Lungs clear.")]
-    assert sections_of("INDICATION: Cough. FINDINGS: Clear.", whole_report=True) == [("findings", "Clear.")]
+    assert sections_of("Lungs clear.", fallback="whole_report") == [(WHOLE_REPORT, "Lungs clear.")]
+    assert sections_of("INDICATION: Cough. FINDINGS: Clear.", fallback="whole_report") == [("findings", "Clear.")]
+
+
+UNHEADED = {
+    "plain text": ("Lungs clear.", ["Lungs clear."]),
+    "behind the title": ("FINAL REPORT\n Lungs clear.\n\n Heart normal.", ["Lungs clear. Heart normal."]),
+    "behind the clinical sections": (
+        " FINAL REPORT\n INDICATION:  Cough\n fever.\n\n COMPARISON:\n\n ___.\n \n Lungs clear.\n\n Heart normal.\n",
+        ["Lungs clear. Heart normal."],
+    ),
+    "behind carriage returns": ("TECHNIQUE: Two views.\r\n\r\nLungs clear.", ["Lungs clear."]),
+    "before the first header": ("Lungs clear.\nINDICATION: Cough.", ["Lungs clear."]),
+    "not the wet read where there is more": (
+        "WET READ: Tube high.\nFINAL REPORT\nHISTORY: Cough.\n\nTube low.",
+        ["Tube low."],
+    ),
+    "the wet read where there is nothing else": ("WET READ: Tube high.\nFINAL REPORT\nHISTORY: Cough.", ["Tube high."]),
+    "an addendum": ("ADDENDUM: Tube high.", ["Tube high."]),
+    "an empty section that was asked for": ("INDICATION: Cough.\n\nLungs clear.\n\nIMPRESSION: ___.", ["Lungs clear."]),
+    "nothing but clinical sections": ("INDICATION: Cough.\nCOMPARISON: None.", []),
+    "not the recommendation": ("RECOMMENDATION: CT.\n\nIn a year.", []),
+}
+
+
+@pytest.mark.parametrize("name", UNHEADED)
+def test_without_a_wanted_header_what_stands_under_none_is_taken(name):
+    text, expected = UNHEADED[name]
+    assert sections_of(text, fallback="unheaded") == [(WHOLE_REPORT, content) for content in expected]
+
+
+def test_wanted_sections_are_not_mixed_with_the_rest():
+    text = "Lungs clear.\nIMPRESSION: Normal."
+    assert sections_of(text, fallback="unheaded") == [("impression", "Normal.")]
+    assert sections_of(text, ("wet_read",), "unheaded") == [(WHOLE_REPORT, "Lungs clear.")]
 
 
 PIECES = [
@@ -97,7 +167,7 @@ def test_headers_and_sections_tile_the_text(text):
     headers = find_headers(text)
     offsets = [0, *(offset for header in headers for offset in header[:2]), len(text)]
     assert offsets == sorted(offsets)
-    pieces = sorted(select_sections(text, SECTIONS, whole_report=True), key=lambda section: section.start)
+    pieces = sorted(select_sections(text, SECTIONS, "whole_report"), key=lambda section: section.start)
     ends = [0, *(offset for section in pieces for offset in section[1:]), len(text)]
     assert ends == sorted(ends)
     if pieces[0].name == WHOLE_REPORT:  # the pieces and the headers are all of the text
@@ -105,7 +175,32 @@ def test_headers_and_sections_tile_the_text(text):
 
 
 @pytest.mark.parametrize(
-    "unit", [":", "A:", "FINDINGS ", "FINDINGS:", "\n", "\nA", " ", "\n" + " " * 50, "\nFINAL REPORT", "A "]
+    "unit",
+    [
+        ":",
+        "A:",
+        "FINDINGS ",
+        "FINDINGS:",
+        "_",
+        "\n_",
+        "* ",
+        "=",
+        "(",
+        ")",
+        "1",
+        "1.",
+        "\r",
+        "A.",
+        "FINDINGS",
+        "5:",
+        "\0",
+        "\n",
+        "\nA",
+        " ",
+        "\n" + " " * 50,
+        "\nFINAL REPORT",
+        "A ",
+    ],
 )
 def test_hostile_text_ends(unit):
     text = unit * (300_000 // len(unit))

@@ -131,7 +131,7 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.lists(PIECES, max_size=24).map("".join), st.text(max_size=40))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_offsets_are_ordered_disjoint_and_inside(text):
     spans = split_sentences(text)
@@ -144,7 +144,7 @@ def test_offsets_are_ordered_disjoint_and_inside(text):
         assert re.search(r"[^\W\d_]", text[start:end])
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_every_letter_is_in_a_sentence(text):
     outside = list(text)
@@ -153,12 +153,12 @@ def test_every_letter_is_in_a_sentence(text):
     assert not re.search(r"[^\W\d_]", "".join(outside))
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(TEXTS)
 def test_a_sentence_alone_is_itself(text):
     for start, end in split_sentences(text):
-        for alone in (text[start:end], fold(text[start:end])):
-            assert split_sentences(alone) == [(0, len(alone))]
+        alone = fold(text[start:end])
+        assert split_sentences(alone) == [(0, len(alone))]
 
 
 @settings(max_examples=300, deadline=None)

@@ -53,13 +53,14 @@ def arguments_of(data, settings=TRAINED, out="out"):
     paths = {name: data / out / f"{name}.arrow" for name in ("sentences", "rejects")}
     return [
         *("--root", data / "root", "--reports", data / "reports.arrow", "--tokenizer", data / out / "tokenizer"),
+        *("--quality", data / out / "quality.json"),
         *("--sentences", paths["sentences"], "--rejects", paths["rejects"], "--journal", data / out / "journal.json"),
         *("--name", "small", "--settings", json.dumps(settings)),
     ]
 
 
-def run(data, settings=TRAINED, out="out"):
-    run_stage(main, parser(), [str(argument) for argument in arguments_of(data, settings, out)])
+def run(data, settings=TRAINED, out="out", more=()):
+    run_stage(main, parser(), [str(argument) for argument in (*arguments_of(data, settings, out), *more)])
     journal = json.loads((data / out / "journal.json").read_text())
     sentences = read_table(data / out / "sentences.arrow", SENTENCES).to_pylist()
     rejects = read_table(data / out / "rejects.arrow", REJECTS).to_pylist()
@@ -111,7 +112,7 @@ def test_same_bytes_again_in_other_processes_with_other_threads(data):
         command = [sys.executable, "-m", "stages.split_reports", *map(str, arguments_of(data, out=out))]
         environment = os.environ | {"RAYON_NUM_THREADS": threads, "PYTHONHASHSEED": seed}
         subprocess.run(command, cwd=REPOSITORY, env=environment, check=True)
-        names = ["sentences.arrow", "rejects.arrow", "tokenizer/vocab.txt", "tokenizer/tokenizer.json"]
+        names = ["sentences.arrow", "rejects.arrow", "quality.json", "tokenizer/vocab.txt", "tokenizer/tokenizer.json"]
         for name in [*names, "tokenizer/tokenizer.json.sha256", "tokenizer/tokenizer_config.json"]:
             assert (data / out / name).read_bytes() == (data / "out" / name).read_bytes()
 
@@ -129,8 +130,8 @@ def test_sections_in_the_order_of_the_settings(data):
 
 def test_weights_of_a_folder(data):
     first, _, _ = run(data)
-    weights = {"tokenizer": {"weights": str(data / "out" / "tokenizer"), "do_lower_case": True}}
-    second, _, _ = run(data, weights, out="second")
+    weights = {"tokenizer": {"weights": "someone/bert", "do_lower_case": True}}
+    second, _, _ = run(data, weights, out="second", more=("--tokenizer-weights", data / "out" / "tokenizer"))
     assert first == second
     journal = json.loads((data / "second" / "journal.json").read_text())
     assert set(journal["inputs"]) == {"reports", "tokenizer"}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
-from stages.common.atomic_files import verify
+from stages.common.atomic_files import verify, write_sidecar
 from stages.common.errors import InputError
 from stages.split_reports.settings import TokenizerSettings
 from stages.split_reports.tokenizer import (
@@ -72,35 +72,31 @@ def test_ids_of_sentences_are_the_ids_of_the_joined_text(sentences):
     assert [each for sentence in ids for each in sentence] == token_ids_of(tokenizer, [" ".join(sentences)])[0]
 
 
-def test_folder_wins_over_hub_and_tokenizer_json_over_vocabulary(tmp_path):
+def test_tokenizer_json_wins_over_the_vocabulary(tmp_path):
     (tmp_path / "vocab.txt").write_text("")
-    assert weights_file(str(tmp_path)) == tmp_path / "vocab.txt"
+    assert weights_file("someone/bert", tmp_path) == tmp_path / "vocab.txt"
     (tmp_path / "tokenizer.json").write_text("")
-    assert weights_file(str(tmp_path)) == tmp_path / "tokenizer.json"
+    assert weights_file("someone/bert", tmp_path) == tmp_path / "tokenizer.json"
+    assert weights_file(None, None) is None
 
 
-def test_hub_id_is_read_from_the_local_cache(tmp_path, monkeypatch):
-    snapshot = tmp_path / "models--someone--bert" / "snapshots" / "abc"
-    snapshot.mkdir(parents=True)
-    (tmp_path / "models--someone--bert" / "refs").mkdir()
-    (tmp_path / "models--someone--bert" / "refs" / "main").write_text("abc")
-    (snapshot / "vocab.txt").write_text("[PAD]\n")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert weights_file("someone/bert") == snapshot / "vocab.txt"
+def test_setting_and_option_must_agree(tmp_path):
+    with pytest.raises(InputError, match=r"--tokenizer-weights: missing.*someone/bert.*fetch_weights"):
+        weights_file("someone/bert", None)
+    with pytest.raises(InputError, match=r"tokenizer\.weights is null"):
+        weights_file(None, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["someone/absent", "/no/such/folder", "no such name!"])
-def test_missing_weights_say_which_and_what_to_do(tmp_path, monkeypatch, name):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(InputError, match=r"tokenizer\.weights.*vocab\.txt") as caught:
-        weights_file(name)
-    assert name in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_empty_folder(tmp_path):
-    with pytest.raises(InputError, match="holds neither"):
-        weights_file(str(tmp_path))
+def test_a_folder_that_is_missing_empty_or_damaged(tmp_path):
+    with pytest.raises(InputError, match=r"holds neither tokenizer\.json nor vocab\.txt"):
+        weights_file("someone/bert", tmp_path)
+    with pytest.raises(InputError, match=r"no folder .*absent"):
+        weights_file("someone/bert", tmp_path / "absent")
+    (tmp_path / "vocab.txt").write_text("[PAD]\n")
+    write_sidecar(tmp_path / "vocab.txt")
+    (tmp_path / "vocab.txt").write_text("[PAF]\n")
+    with pytest.raises(InputError, match=r"vocab\.txt: damaged"):
+        weights_file("someone/bert", tmp_path)
 
 
 BAD_VOCABULARIES = {

@@ -19,6 +19,8 @@ from stages.common.ranking_metrics import draw_weights, estimate
 from stages.common.run_lengths import encode
 from stages.common.tracking import flatten
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.pair_images_reports.fingerprint import report_statistics
+from stages.pair_images_reports.intensity import Intensity
 from stages.phrase_grounding.settings import PhraseGroundingSettings
 from stages.pretrain.candidates import write_curve
 from stages.pretrain.settings import PretrainSettings
@@ -78,6 +80,7 @@ def build_tree(workspace: Path, datasets: list[str], variants: list[str]) -> Tre
     for number, dataset in enumerate(["mimic_cxr", *datasets]):
         _images(tree, dataset, number)
     _reports(tree)
+    _duplicates(tree)
     for dataset in datasets:
         _card(tree, dataset)
     for number, variant in enumerate(variants):
@@ -134,6 +137,18 @@ def _images(tree, dataset, number):
     _journal(tree, "index_inputs", dataset, {}, 50, inputs={path.name: sha256_of(path) for path in index})
 
 
+def _duplicates(tree):
+    """Two copies by UID within mimic_cxr, three by pixels over mimic_cxr and rsna, two groups of two within rsna."""
+    groups = [("instance", "1.2", ["mimic_cxr"] * 2), ("pixels", "aa", ["mimic_cxr", "mimic_cxr", "rsna"]),
+              ("pixels", "bb", ["rsna"] * 2), ("pixels", "cc", ["rsna"] * 2)]  # fmt: skip
+    rows = [
+        {"kind": kind, "value": value, "dataset": dataset, "image_id": f"{value}{n}"}
+        for kind, value, datasets in groups
+        for n, dataset in enumerate(datasets)
+    ]
+    write_rows(tree.results / "dicom_to_arrow" / "duplicates.arrow", schemas.DUPLICATES, rows)
+
+
 def _reports(tree):
     reports = [{"study_id": f"s{n}", "patient_id": f"p{n}", "distributed_split": None, "path": f"{n}.txt",
                 "text": None} for n in range(1502)]  # fmt: skip
@@ -147,19 +162,66 @@ def _reports(tree):
     _rejects(folder / "rejects.arrow", "mimic_cxr", rejects)
     parts = {"train": 1800, "validation": 157, "test": 40}
     splits = {
-        part: {"pairs": n, "studies": n - 9, "patients": n // 2, "copies_of_pixels": 0} for part, n in parts.items()
+        part: {"pairs": n, "studies": n - 9, "patients": n // 2, "copies_of_pixels": 2, "copies_of_text": 7}
+        for part, n in parts.items()
     }
     audit = {
         "dataset": "mimic_cxr", "images": 2000, "reports": 1500, "pairs": 1997, "rejects": rejects,
         "split_by": "patient", "splits": splits, "patients_in_several_splits": 0, "pixels_in_several_splits": 0,
+        "pixels_of_several_patients": 0,
         "report_texts_in_several_splits": {"texts": 17, "reports_also_in_train": {"validation": 12, "test": 5}},
-        "fingerprint": "fe" * 32,
+        "pairs_digest": "fe" * 32,
     }  # fmt: skip
     write_json(folder / "audit.json", audit)
     write_sidecar(folder / "audit.json")
+    _fingerprint(tree, audit)
+    _quality(tree)
     settings = flatten(SplitReportsSettings().model_dump(mode="json"))
     _journal(tree, "split_reports", "mimic_cxr", settings, 80)
     _journal(tree, "pair_images_reports", "mimic_cxr", {}, 90)
+
+
+def _quality(tree):
+    """As quality.json says it: three kinds of worst sentences, without their text."""
+    edges = [1, 2, 3, 5, 8, 12, 16, 24]
+    worst = [
+        {"kind": kind, "study_id": f"s{n}", "position": n % 5, "number": 60 - n, "occurrences": 1}
+        for kind in ("longest", "shortest", "most_digits")
+        for n in range(50)
+    ]
+    record = {
+        "version": 1,
+        "reports": {"total": 1502, "split": 1500, "rejected": {"no_sentence": 2}, "by_fallback": 31, "encodings": {}},
+        "sections": {"findings": 3300, "impression": 1200},
+        "sentences": {"total": 4500, "unique": 1700, "over_long": 3, "max_pieces": 254},
+        "words": {"in_reports": 90_000, "kept": 36_000, "boilerplate": 400, "share_of_reports": 0.4,
+                  "share_of_sections": 36_000 / 36_400},
+        "sentences_a_report": {"edges": edges, "counts": [100, 200, 900, 200, 100, 0, 0, 0]},
+        "words_a_sentence": {"edges": edges, "counts": [10, 90, 600, 1900, 1300, 500, 100, 0]},
+        "pieces_a_sentence": {"edges": edges, "counts": [0, 50, 400, 1800, 1400, 700, 100, 50]},
+        "boilerplate": [{"kind": "signed by", "sentences": 120, "words": 400}],
+        "worst": worst,
+    }  # fmt: skip
+    write_json(tree.results / "split_reports" / "mimic_cxr" / "quality.json", record)
+    write_sidecar(tree.results / "split_reports" / "mimic_cxr" / "quality.json")
+
+
+def _fingerprint(tree, audit):
+    draw = np.random.default_rng(0)
+    levels = np.clip(128 + 60 * draw.normal(size=20_000), 0, 255).astype(np.uint8)
+    lengths = draw.poisson(5, 1400) + 1
+    texts = [f"Sentence {'abcdefghij'[min(n, 9)]} of {n}." for n in draw.geometric(0.2, lengths.sum())]
+    spoken = pl.DataFrame({"study_id": np.repeat(np.arange(1400), lengths).astype(str), "text": texts,
+                           "pieces": draw.integers(3, 40, lengths.sum())})  # fmt: skip
+    record = {
+        "dataset": "mimic_cxr", "pairs_digest": audit["pairs_digest"], "splits": audit["splits"],
+        "views": {"train": {"PA": 1100, "AP": 688, "unknown": 12}, "validation": {"AP": 157}, "test": {"PA": 40}},
+        "intensity": Intensity(1800, np.bincount(levels, minlength=256)).record(),
+        "reports": report_statistics(spoken, publish_samples=False),
+        "rejects": {},
+    }  # fmt: skip
+    write_json(tree.results / "pair_images_reports" / "mimic_cxr" / "fingerprint.json", record)
+    write_sidecar(tree.results / "pair_images_reports" / "mimic_cxr" / "fingerprint.json")
 
 
 def _card(tree, dataset):

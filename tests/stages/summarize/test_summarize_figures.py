@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 
 from stages.common.ranking_metrics import auc
 from stages.summarize import figures
 from stages.summarize.inputs import roc_curve
-from stages.summarize.records import IntegrityMap
+from stages.summarize.records import Bins, Distribution, GreyValues, IntegrityMap
+
+LENGTHS = Distribution(mean=1.6, median=1, percentile_95=3, largest=900, counts={1: 600, 2: 300, 3: 99, 900: 1})
+GREY = GreyValues(images=2, pixels=512, mean=0.5, standard_deviation=0.29, histogram=[2] * 256)
 
 
 @given(
@@ -42,6 +46,9 @@ def test_every_figure_is_svg_and_has_the_same_bytes_twice(read):
         lambda: figures.loss_figure(read.training[0]),
         lambda: figures.selection_figure(read.training, styles),
         lambda: figures.integrity_figure(phi),
+        lambda: figures.lengths_figure(LENGTHS, "words", "sentences"),
+        lambda: figures.bins_figure(Bins(edges=[1, 2, 4], counts=[0, 7, 1]), "words", "sentences"),
+        lambda: figures.grey_values_figure(GREY),
         lambda: figures.radiograph_figure(sample),
         lambda: figures.heatmap_figure(sample),
     ]
@@ -57,6 +64,37 @@ def test_flat_maps_and_empty_regions_are_drawn_too(read):
     assert "<svg" in figures.heatmap_figure(flat)
     zero = IntegrityMap(values=[0.0] * 4, lung_auc=None, smallest=0, largest=0, standard_deviation=0)
     assert "<svg" in figures.integrity_figure(zero)
+
+
+def drawn(monkeypatch, make):
+    """What a figure hands to matplotlib: heights, places and labels of its bars."""
+    bars = []
+    original = Axes.bar
+    monkeypatch.setattr(Axes, "bar", lambda self, *given, **more: bars.append(given) or original(self, *given, **more))
+    svg = make()
+    return bars[0][0], bars[0][1], svg
+
+
+def test_bars_of_lengths_hold_every_item_but_the_few_longest(monkeypatch):
+    places, heights, _ = drawn(monkeypatch, lambda: figures.lengths_figure(LENGTHS, "words", "sentences"))
+    assert dict(zip(places, heights, strict=True)) == {0: 0, 1: 600, 2: 300, 3: 99}
+    wide = Distribution(mean=50, median=50, percentile_95=95, largest=99, counts=dict.fromkeys(range(100), 3))
+    places, heights, _ = drawn(monkeypatch, lambda: figures.lengths_figure(wide, "words", "sentences"))
+    assert len(heights) <= 41
+    assert sum(heights) == 300
+    assert places[0] == 1  # the middle of the whole numbers 0, 1, 2
+
+
+def test_bins_are_named_by_the_numbers_in_them(monkeypatch):
+    bins = Bins(edges=[1, 2, 4, 8, 16], counts=[5, 0, 7, 0, 0])
+    _, heights, svg = drawn(monkeypatch, lambda: figures.bins_figure(bins, "words", "sentences"))
+    assert heights == [5, 0, 7]
+    for name in (">1<", ">2\u20133<", ">4\u20137<"):
+        assert name in svg
+    assert "8\u2013" not in svg
+    for counts in ([0, 0, 0, 0, 2], [0, 0, 0, 0, 0]):
+        svg = figures.bins_figure(Bins(edges=[1, 2, 4, 8, 16], counts=counts), "words", "sentences")
+        assert (">16+<" in svg) == any(counts)
 
 
 def test_variants_are_told_apart_and_untrained_ones_are_grey(read):

@@ -8,9 +8,12 @@ from html.parser import HTMLParser
 
 import pytest
 
+from stages.common import schemas
+from stages.common.arrow_tables import write_rows
 from stages.common.command_line import run_stage
 from stages.summarize.__main__ import main, parser
 from stages.summarize.figures import Style
+from stages.summarize.ledger import CopyCount, read_copies
 from stages.summarize.numbers import count, decimal, figures
 from stages.summarize.page import Axis, Pointer, verdict
 from stages.summarize.records import Estimate
@@ -75,8 +78,8 @@ def test_nothing_is_loaded_from_elsewhere(page, output):
 
 def test_every_picture_has_a_description_and_every_link_a_target(page):
     images = page.all("img")
-    # 2 ROC, 3 radiographs with 2 heatmaps each, 1 phi, 1 loss, 1 selection
-    assert len(images) == 2 + 9 + 1 + 1 + 1
+    # 2 ROC, 3 radiographs with 2 heatmaps each, 1 phi, 1 loss, 1 selection, 4 of the data, 2 of its sentences
+    assert len(images) == 2 + 9 + 1 + 1 + 1 + 4 + 2
     assert all(len(image["alt"]) > 20 for image in images)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -114,6 +117,69 @@ def test_real_patients_are_not_called_synthetic(tree, tmp_path):
     assert "synthetic" not in Page(run(tree, tmp_path / "output")).text.lower()
 
 
+def test_every_table_says_which_cells_are_headers(page):
+    assert all(header.get("scope") in ("col", "row") for header in page.all("th"))
+
+
+def test_numbers_of_the_data_are_on_the_page(built, page):
+    folder = built.results / "pair_images_reports" / "mimic_cxr"
+    found, audit = (json.loads((folder / name).read_text()) for name in ("fingerprint.json", "audit.json"))
+    grey, reports = found["intensity"], found["reports"]
+    for number in (grey["mean"], grey["standard_deviation"]):
+        assert page.text.count(decimal(number, 4)) >= 2  # in the section and in the methods
+    numbers = [reports["sentences"], reports["different_sentences"], grey["images"]]
+    numbers += [each["reports"] for each in reports["most_frequent"]]
+    numbers += [n for counts in found["views"].values() for n in counts.values()]
+    numbers += [counts[key] for counts in audit["splits"].values() for key in ("copies_of_pixels", "copies_of_text")]
+    for number in numbers:
+        assert count(number) in page.text
+    assert "The sentences are not shown: publish_samples is false." in page.text
+    assert "No picture stands under several patients." in page.text
+
+
+def test_text_of_reports_is_shown_where_the_data_set_allows_it_and_escaped(tree, tmp_path):
+    evil = "<script>alert(1)</script>"
+    for place, key in (("pair_images_reports/mimic_cxr/fingerprint.json", "reports"),
+                       ("split_reports/mimic_cxr/quality.json", "worst")):  # fmt: skip
+        record = json.loads((tree.results / place).read_text())[key]
+        for each in record["most_frequent"] if key == "reports" else record:
+            each["text"] = f"{evil} {key}"
+        tree.edit(place, **{key: record})
+    html = run(tree, tmp_path / "output")
+    assert "<script" not in html
+    page = Page(html)
+    assert page.text.count(f"{evil} reports") == 10
+    assert page.text.count(f"{evil} worst") == 150
+    assert "publish_samples is false." not in page.text
+
+
+def test_a_picture_of_several_patients_is_called_a_wrong_id(tree, tmp_path):
+    tree.edit("pair_images_reports/mimic_cxr/audit.json", pixels_of_several_patients=3)
+    assert "3 pictures stand under several patients: an id is wrong." in Page(run(tree, tmp_path / "output")).text
+
+
+def test_copies_across_data_sets_are_shown_and_a_leak_is_named(tree, output, tmp_path):
+    copies = read_copies(tree.results / "dicom_to_arrow/duplicates.arrow")
+    assert copies == [
+        CopyCount("instance", ("mimic_cxr",), 1, 2), CopyCount("pixels", ("mimic_cxr", "rsna"), 1, 3),
+        CopyCount("pixels", ("rsna",), 2, 4),
+    ]  # fmt: skip
+    text = Page((output / "report.html").read_text(encoding="utf-8")).text
+    assert text.count("pre-training saw images of an evaluation") == 1
+    write_rows(tree.results / "dicom_to_arrow/duplicates.arrow", schemas.DUPLICATES, [])
+    assert "No image occurs twice" in Page(run(tree, tmp_path / "output")).text
+
+
+def test_without_quality_its_section_is_absent(tree, output, tmp_path):
+    assert 'id="quality"' in (output / "report.html").read_text(encoding="utf-8")
+    (tree.results / "split_reports/mimic_cxr/quality.json").unlink()
+    (tree.results / "dicom_to_arrow/duplicates.arrow").unlink()
+    html = run(tree, tmp_path / "output")
+    assert "quality" not in html
+    assert "No image occurs twice" not in html
+    assert Page(html).open == []
+
+
 def test_equal_inputs_give_equal_bytes_wherever_they_lie(tree, output, tmp_path):
     run(tree, tmp_path / "output")
     names = ["report.html", *(f"tables/{path.name}" for path in sorted((output / "tables").iterdir()))]
@@ -146,7 +212,7 @@ def test_the_journal_names_every_output(built, output):
     assert journal["status"] == "FINISHED"
     assert journal["artifacts"][0]["path"] == "report.html"
     assert len(journal["artifacts"]) == 6
-    assert len(journal["inputs"]) == 34
+    assert len(journal["inputs"]) == 37
     metric = next(metric for metric in journal["metrics"] if metric["key"] == "rsna/mlip/auc")
     result = json.loads((built.results / "zero_shot_classification/mlip/rsna/result.json").read_text())
     assert metric["value"] == result["metrics"]["auc"]["value"]

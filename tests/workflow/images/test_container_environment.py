@@ -10,21 +10,21 @@ from workflow.images.environment import container_environment
 
 
 def test_variables_of_the_job_are_passed_and_no_others(tmp_path: Path) -> None:
-    seen = container_environment(
-        {"workspace": tmp_path},
-        {
-            "CUDA_VISIBLE_DEVICES": "0,2",
-            "SLURM_JOB_ID": "7",
-            "PYTHONPATH": "/elsewhere",
-            "MLFLOW_TRACKING_TOKEN": "t=,",
-        },
-    )
+    environ = {
+        "CUDA_VISIBLE_DEVICES": "0,2",
+        "SLURM_JOB_ID": "7",
+        "PYTHONPATH": "/elsewhere",
+        "MLFLOW_TRACKING_TOKEN": "t=,",
+        "TMPDIR": "/of/the/login/node",
+    }
+    seen = container_environment({"workspace": tmp_path}, environ, tmp_path)
     passed = {name: value for name, value in seen.items() if name.startswith("APPTAINERENV_")}
     passed = {name: value for name, value in passed.items() if "MLIP_GIT" not in name}
     assert passed == {
         "APPTAINERENV_CUDA_VISIBLE_DEVICES": "0,2",
         "APPTAINERENV_SLURM_JOB_ID": "7",
         "APPTAINERENV_MLFLOW_TRACKING_TOKEN": "t=,",
+        "APPTAINERENV_TMPDIR": str(tmp_path),
     }
 
 
@@ -36,9 +36,17 @@ def test_folders_are_bound_once_by_their_own_name_and_behind_links(tmp_path: Pat
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     folders = {"workspace": real, "datasets.a.root": link, "datasets.b.root": tmp_path / "not there yet"}
-    seen = container_environment(folders, {"APPTAINER_BIND": "/site", "TMPDIR": str(scratch)})
+    seen = container_environment(folders, {"APPTAINER_BIND": "/site"}, scratch)
     assert seen["APPTAINER_BIND"].split(",") == ["/site", str(real), str(link), str(scratch)]
-    assert seen["APPTAINERENV_TMPDIR"] == str(scratch)
+
+
+def test_a_job_keeps_the_site_s_folders_and_drops_those_of_the_login_node(tmp_path: Path) -> None:
+    login, node = tmp_path / "login", tmp_path / "node"
+    login.mkdir()
+    node.mkdir()
+    on_login_node = container_environment({}, {"APPTAINER_BIND": "/site"}, login)
+    on_node = container_environment({}, on_login_node, node)
+    assert on_node["APPTAINER_BIND"] == f"/site,{node}"
 
 
 def test_what_cannot_be_bound_is_named_with_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +56,7 @@ def test_what_cannot_be_bound_is_named_with_its_key(tmp_path: Path, monkeypatch:
     readable = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: path != closed and readable(path, mode))
     with pytest.raises(InputError) as raised:
-        container_environment({"datasets.a.root": comma, "datasets.b.root": closed}, {})
+        container_environment({"datasets.a.root": comma, "datasets.b.root": closed}, {}, tmp_path)
     lines = str(raised.value).splitlines()
     assert lines[0].startswith(f"datasets.a.root: {comma}: ")
     assert lines[1].startswith(f"datasets.b.root: {closed}: ")

@@ -1,0 +1,26 @@
+"""What `weights` in config.yaml names: a local path, used as it is, or a model of the hub, fetched first."""
+
+import re
+from pathlib import Path
+
+HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
+_FILE_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar")
+
+
+def hub_id(weights: str, *, image: bool = False) -> str | None:
+    """The hub's id of `weights`; None is a path: it exists here, has a file's suffix, or cannot be an id.
+
+    Image weights may be named as in timm, with the tag: vit_base_patch16_224.mae is timm/vit_base_patch16_224.mae.
+    """
+    if Path(weights).exists() or weights.endswith(_FILE_SUFFIXES) or not HUB_ID.match(weights):
+        return None
+    return f"timm/{weights}" if image and "/" not in weights else weights
+
+
+def folder_name(identifier: str) -> str:
+    """A model's folder under `<workspace>/weights/`: the hub forbids "--" in names, so `identifier_of` can undo it."""
+    return identifier.replace("/", "--")
+
+
+def identifier_of(folder: str) -> str:
+    return folder.replace("--", "/")

@@ -1,0 +1,79 @@
+"""Classify with few labels: one variant, data set, protocol and fraction of the training images; seeds inside.
+
+Settings: those of one job (settings.py).
+linear    --features. A linear classifier on the cached features of extract_features.
+finetune  --checkpoint and --images. All weights of the image encoder trained.
+Both read labels.arrow, the table of duplicates and the pairs of pre-training (the audit), and write result.json and
+scores/seed_<n>.arrow: validation and test images.
+"""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import polars as pl
+
+from stages.common.arrow_tables import read_table
+from stages.common.command_line import run_stage
+from stages.common.schemas import DUPLICATES, PAIRS
+from stages.common.tracking import Run, track
+from stages.few_shot_classification.cached_features import CachedFeatures
+from stages.few_shot_classification.evaluation import SeedScores, evaluate
+from stages.few_shot_classification.linear_probe import Features, probe
+from stages.few_shot_classification.options import command_parser
+from stages.few_shot_classification.outputs import write_result
+from stages.few_shot_classification.parts import Parts, read_finding, split_parts, targets_of
+from stages.few_shot_classification.split_audit import find_overlap, refuse_overlap
+
+Fit = Callable[[int], SeedScores]
+
+
+def linear(arguments: Namespace) -> None:
+    def prepare(parts: Parts, _run: Run) -> Fit:
+        cached = CachedFeatures(arguments.features)
+        features = Features(cached.of(parts.train), targets_of(parts.train), cached.of(parts.validation),
+                            targets_of(parts.validation), cached.of(parts.test))  # fmt: skip
+        return lambda seed: probe(features, arguments.settings, seed)
+
+    _classify(arguments, {"features": arguments.features}, prepare)
+
+
+def finetune(arguments: Namespace) -> None:
+    from stages.few_shot_classification.finetuning import Finetuning  # encoders: many linear jobs are spared the import
+
+    def prepare(parts: Parts, run: Run) -> Fit:
+        finetuning = Finetuning.load(
+            arguments.checkpoint, arguments.images, parts, arguments.settings, arguments.device
+        )
+        return lambda seed: finetuning.repeat(seed, run.log_metrics)
+
+    _classify(
+        arguments, {"checkpoint": arguments.checkpoint / "model.safetensors", "images": arguments.images}, prepare
+    )
+
+
+def _classify(arguments: Namespace, inputs: dict[str, Path], prepare: Callable[[Parts, Run], Fit]) -> None:
+    settings = arguments.settings
+    inputs |= {"labels": arguments.labels, "duplicates": arguments.duplicates, "pairs": arguments.pairs}
+    with track("few_shot_classification", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
+               image=arguments.image) as run:  # fmt: skip
+        labels = read_finding(arguments.labels, settings.finding)
+        copies, pairs = (pl.from_arrow(read_table(path, schema)) for path, schema in
+                         ((arguments.duplicates, DUPLICATES), (arguments.pairs, PAIRS)))  # fmt: skip
+        overlap = find_overlap(labels, copies, pairs, arguments.dataset, arguments.pretrain_on)
+        refuse_overlap(overlap, arguments.labels, settings.allow_overlap)
+        parts = split_parts(labels, settings.fraction, arguments.labels)
+        fit = prepare(parts, run)
+        runs = [] if parts.skipped else [fit(settings.seed + number) for number in range(settings.seeds)]
+        result = {"finding": parts.finding, "protocol": arguments.protocol, "fraction": settings.fraction}
+        result |= evaluate(parts, runs, settings.draws, settings.seed) | {"overlap": asdict(overlap)}
+        write_result(arguments.result, arguments.scores, result, parts, runs, run)
+
+
+def parser() -> ArgumentParser:
+    return command_parser(__doc__, linear, finetune)
+
+
+if __name__ == "__main__":
+    run_stage(lambda arguments: arguments.main(arguments), parser())

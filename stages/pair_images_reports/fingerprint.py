@@ -1,0 +1,98 @@
+"""The fingerprint of a data set of pairs: what a reader has to know of the data before any result.
+
+Views are counted in every split. Whatever else describes images and reports comes from the training split alone:
+nothing of validation or test is looked at, and the normalisation of pre-training is taken from here. Ages and sexes
+are not in it: no table of the pipeline holds them.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from stages.common.digests import seed_from
+from stages.common.image_store import ImageStore
+from stages.pair_images_reports.intensity import count_intensity
+from stages.pair_images_reports.leakage_audit import SPLITS
+from stages.pair_images_reports.settings import PairImagesReportsSettings
+
+MOST_FREQUENT = 20
+UNKNOWN = "unknown"
+
+
+def fingerprint(
+    store: ImageStore,
+    pairs: pl.DataFrame,
+    sentences: pl.DataFrame,
+    audit: Mapping[str, Any],
+    settings: PairImagesReportsSettings,
+) -> dict[str, Any]:
+    """The record without `rejects`. pairs: of the last Pairing; sentences: as `read_sentences` gives them."""
+    training = pairs.filter(pl.col("split") == "train")
+    rows = np.array([store.row_of(image_id) for image_id in training["image_id"]])
+    seed = seed_from("intensity_images", settings.patient_split.seed)
+    intensity = count_intensity(store, rows, settings.intensity_images, seed)
+    spoken = sentences.join(training, on="study_id", how="semi", maintain_order="left")
+    return {
+        "dataset": audit["dataset"],
+        "pairs_digest": audit["pairs_digest"],
+        "splits": audit["splits"],
+        "views": {split: _views(pairs.filter(pl.col("split") == split)) for split in SPLITS},
+        "intensity": intensity.record(),
+        "reports": report_statistics(spoken, settings.publish_samples),
+    }
+
+
+def reject_counts(tables: Mapping[str, pa.Table]) -> dict[str, dict[str, int]]:
+    """stage -> reason -> rows, the most frequent reason first."""
+    return {stage: _descending(Counter(table["reason"].to_pylist())) for stage, table in tables.items()}
+
+
+def report_statistics(sentences: pl.DataFrame, publish_samples: bool) -> dict[str, Any]:
+    """Lengths, and the sentences that most reports have, after `folded`; their text only with `publish_samples`."""
+    reports = sentences.group_by("study_id").agg(sentences=pl.len(), pieces=pl.col("pieces").sum())
+    frequency = (
+        sentences.select("study_id", text=folded(pl.col("text")))
+        .unique()
+        .group_by("text")
+        .agg(reports=pl.len())
+        .sort("reports", "text", descending=[True, False])
+    )
+    shown = ["reports", "text"] if publish_samples else ["reports"]
+    return {
+        "reports": len(reports),
+        "sentences": len(sentences),
+        "different_sentences": len(frequency),
+        "sentences_a_report": distribution(reports["sentences"]),
+        "pieces_a_report": distribution(reports["pieces"]),
+        "words_a_sentence": distribution(sentences["text"].str.count_matches(r"\S+")),
+        "most_frequent": frequency.head(MOST_FREQUENT).select(shown).to_dicts(),
+    }
+
+
+def folded(text: pl.Expr) -> pl.Expr:
+    """Case, digits and blanks folded, as the idf weights of pre-training fold them: sentences that say the same."""
+    return text.str.to_lowercase().str.replace_all(r"\d", "0").str.replace_all(r"\s+", " ").str.strip_chars()
+
+
+def distribution(values: pl.Series) -> dict[str, Any]:
+    """How often each whole number occurs, from the smallest, with mean and quantiles (the lower of two neighbours)."""
+    counts = values.value_counts().sort(values.name)
+    return {
+        "mean": float(values.mean()),
+        "median": int(values.quantile(0.5, "lower")),
+        "percentile_95": int(values.quantile(0.95, "lower")),
+        "largest": int(values.max()),
+        "counts": {str(value): count for value, count in counts.iter_rows()},
+    }
+
+
+def _views(pairs: pl.DataFrame) -> dict[str, int]:
+    return _descending(Counter(pairs["view"].fill_null(UNKNOWN)))
+
+
+def _descending(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

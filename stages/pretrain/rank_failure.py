@@ -1,0 +1,137 @@
+"""How several ranks fail as one: the first failure is printed once and stands in the journal of rank 0.
+
+When a rank fails, the others fail too: their collectives break, torchrun sends SIGTERM. So the first to fail claims the
+failure in the store that all ranks share, and what follows from it is not printed. Rank 0 may be blocked in a
+collective (in CUDA, where no Python runs) and be killed there; a thread of it therefore watches for claims and SIGTERM,
+writes the journal and ends the process.
+"""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+import torch.distributed as dist
+
+from stages.common.tracking import Run
+
+_CLAIM, _RECORDED = "mlip/failure", "mlip/failure_recorded"
+_GRACE = timedelta(seconds=15)  # for rank 0 to write its journal; torchrun kills 30 s after its SIGTERM
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+class RankDiedError(Exception):
+    """Another process ended without a word; the launcher knows how."""
+
+
+class TerminatedError(Exception):
+    """SIGTERM, and no process has said why."""
+
+
+@contextmanager
+def one_message(store: dist.Store, rank: int) -> Iterator[None]:
+    """Around everything that a rank does: an error goes on if it is the first of all ranks, else the rank just ends."""
+    try:
+        yield
+    except BaseException as error:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher shall not end it before it has spoken
+        named = _named(error)
+        if not _claim(store, rank, named):
+            raise SystemExit(1) from None
+        if rank:
+            with suppress(dist.DistError):  # time is up, or the launcher is gone: nothing is left to wait for
+                store.wait([_RECORDED], _GRACE)
+        if named is not error:
+            raise named from None
+        raise
+    finally:
+        if not rank:
+            with suppress(dist.DistError):
+                store.set(_RECORDED, "")
+
+
+@contextmanager
+def failures_recorded(store: dist.Store | None, run: Run) -> Iterator[None]:
+    """On rank 0, inside its journal `run`: the failure of another rank is recorded there. Without `store`: nothing."""
+    if store is None:
+        yield
+        return
+    ending = threading.Lock()  # held by the one thread that records how the run ends
+    wakeup, signals = socket.socketpair()
+    wakeup.setblocking(False)
+    # The handler itself runs only between two steps of Python; the byte in the socket arrives at once.
+    handler = signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.set_wakeup_fd(wakeup.fileno())
+    watch = threading.Thread(target=_watch, args=(store.clone(), signals, run, ending), daemon=True)
+    watch.start()
+    try:
+        yield
+    except BaseException as error:
+        named = _named(error)
+        if not _claim(store, 0, named):
+            watch.join(_GRACE.total_seconds())  # it ends this process
+        ending.acquire(timeout=_GRACE.total_seconds())
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if named is not error:
+            raise named from None
+        raise
+    else:
+        ending.acquire()
+        signal.signal(signal.SIGTERM, handler)
+    finally:
+        signal.set_wakeup_fd(-1)
+        wakeup.close()
+
+
+def _watch(store: dist.Store, signals: socket.socket, run: Run, ending: threading.Lock) -> None:
+    """Wait for the failure of another rank or for SIGTERM; record it and end the process."""
+    signals.settimeout(_SECONDS_BETWEEN_LOOKS)
+    claimed = terminated = False
+    try:
+        while not claimed and not terminated:
+            with suppress(TimeoutError):
+                received = signals.recv(1)
+                if not received:
+                    return  # the journal is closed
+                terminated = received[0] == signal.SIGTERM
+            claimed = store.check([_CLAIM])
+        if not claimed:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)  # who knows why speaks first
+        own = _claim(store, 0, TerminatedError("SIGTERM, from the scheduler or because a process was killed"))
+        message = store.get(_CLAIM).decode()
+    except dist.DistError:
+        return  # the launcher is gone
+    if (message.startswith("rank 0: ") and not own) or not ending.acquire(blocking=False):
+        return  # this rank ends by itself
+    run.record.update(status="FAILED", error=message, ended=time.time_ns() // 1_000_000)
+    run.write()
+    if own:
+        print(f"error: {message}", file=sys.stderr, flush=True)
+    with suppress(dist.DistError):
+        store.set(_RECORDED, "")
+    if not terminated:  # the launcher names the process that ends first: that is the other one
+        signals.settimeout(_GRACE.total_seconds())
+        with suppress(TimeoutError):
+            signals.recv(1)
+    os._exit(1)
+
+
+def _claim(store: dist.Store, rank: int, error: BaseException) -> bool:
+    """Whether this error is the first of all ranks (again True when the same one is asked for twice)."""
+    own = f"rank {rank}: {type(error).__name__}: {' '.join(str(error).split())}"
+    try:
+        return store.compare_set(_CLAIM, "", own) == own.encode()
+    except dist.DistError:  # the launcher is gone: nobody else can speak
+        return True
+
+
+def _named(error: BaseException) -> BaseException:
+    """What gloo says of a peer that was killed blames the survivor; say what happened."""
+    if isinstance(error, RuntimeError) and ("closed by peer" in str(error) or "reset by peer" in str(error)):
+        return RankDiedError("another process died without a message (killed, or out of memory)")
+    return error

@@ -1,0 +1,130 @@
+"""One training by several processes: torchrun on one node, one process a GPU; NCCL between GPUs, gloo between CPUs.
+
+Why the number of ranks W changes rounding only. Rank k encodes rows k B/W .. (k+1) B/W of the global batch of B pairs,
+gathers what the losses compare, and computes the whole objective: L_k = L on every rank. Call F = sum_k L_k = W L, one
+graph over all ranks. Every collective's backward pass is its exact adjoint (all-gather: reduce-scatter with sum), so
+the backward passes of all ranks together give the gradient of F, and the copy of a parameter on rank k receives
+dF/dtheta_k with sum_k dF/dtheta_k = W dL/dtheta. Its mean over ranks, which DistributedDataParallel takes, is
+dL/dtheta: for the encoders, of which each rank sees its rows alone, and for what is used after the gathering
+(temperatures, phi), of which every rank sees all. No loss is scaled anywhere.
+
+DistributedDataParallel and not one all-reduce after the backward pass: it sends the gradients of the last layers while
+those of the first are computed. Every trained parameter takes part in every step, so it need not search for others.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from stages.common.errors import InputError
+from stages.pretrain.rank_failure import one_message
+
+# A rank that waits longer for another one gives up. Longer than rank 0 needs to write a state to a slow disk; a rank
+# that died is noticed by torchrun within a second.
+_LONGEST_WAIT = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among the W processes of a training; W = 1 without torchrun, and then nothing is sent."""
+
+    rank: int = 0
+    world: int = 1
+    store: dist.Store | None = None  # what the launcher lets all ranks read and write
+
+    @property
+    def first(self) -> bool:
+        """Rank 0 alone writes: state, candidates, curve, journal, messages."""
+        return self.rank == 0
+
+    def rows(self, batch: int) -> slice:
+        """The rows of a global batch that this rank encodes; `batch` is a multiple of W (`check_batch`)."""
+        share = batch // self.world
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+    def gather(self, own: Float[Tensor, "own *rest"]) -> Float[Tensor, "batch *rest"]:
+        """The rows of all ranks in their order; differentiable. `own` has the same shape everywhere."""
+        return own if self.world == 1 else _Gather.apply(own, self.world)
+
+    def from_first(self, value: Any) -> Any:
+        """What rank 0 passed."""
+        if self.world == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values)
+        return values[0]
+
+    def wait_for_all(self) -> None:
+        if self.world > 1:
+            dist.barrier()
+
+    def replicate(self, model: nn.Module) -> nn.Module:
+        """`model` with the weights of rank 0, whose backward pass averages gradients over the ranks."""
+        if self.world == 1:
+            return model
+        return DistributedDataParallel(model, forward_sync_buffers=False, gradient_as_bucket_view=True)
+
+
+ALONE = Ranks()
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, own, world):
+        ctx.world = world
+        whole = own.new_empty(world * own.shape[0], *own.shape[1:])
+        dist.all_gather_single(whole, own.contiguous())
+        return whole
+
+    @staticmethod
+    def backward(ctx, gradient):
+        own = gradient.new_empty(gradient.shape[0] // ctx.world, *gradient.shape[1:])
+        dist.reduce_scatter_single(own, gradient.contiguous())
+        return own, None
+
+
+@contextmanager
+def connect() -> Iterator[Ranks]:
+    """The ranks that torchrun started, or `ALONE`; the failure of one ends all with one message (rank_failure.py)."""
+    if not dist.is_torchelastic_launched() or os.environ["WORLD_SIZE"] == "1":
+        yield ALONE
+        return
+    store, rank, world = next(iter(dist.rendezvous("env://", timeout=_LONGEST_WAIT)))
+    with one_message(store, rank):
+        cuda = torch.cuda.is_available()
+        if cuda:
+            if torch.cuda.device_count() < world:
+                raise InputError(
+                    f"torchrun started {world} processes, but {torch.cuda.device_count()} GPUs are visible: "
+                    "start one process a GPU"
+                )
+            torch.cuda.set_device(rank)  # one node: the rank is the GPU's number
+        backend = "nccl" if cuda else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_LONGEST_WAIT)
+        yield Ranks(rank, world, store)
+        dist.destroy_process_group()
+
+
+def check_batch(batch: int, text_group: int, world: int) -> None:
+    """Raise InputError unless every rank gets as many pairs, in whole groups of `text_group` reports."""
+    if batch % world:
+        raise InputError(
+            f"optimisation.batch_size {batch} is not divisible by the {world} processes of this run (one a GPU): "
+            f"set it to {batch // world * world or world} or {-(-batch // world) * world}, or change the number of GPUs"
+        )
+    share = batch // world
+    if world > 1 and share % text_group:
+        raise InputError(
+            f"optimisation.text_group {text_group} does not divide the {share} pairs of each process (batch_size "
+            f"{batch}, {world} processes): set it to a divisor of {share}, for one GPU as well, so that dropout is "
+            "the same on any number of GPUs"
+        )

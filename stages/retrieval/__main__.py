@@ -1,0 +1,58 @@
+"""Find the report of an image and the image of a report, among all test pairs of pre-training.
+
+Settings: settings.py. Inputs: a checkpoint folder, pairs, sentences, the images' manifest. Output: result.json. A hit
+is any image or report of the same study, or of a study whose report has the same text. A test part without pairs is
+no error: the result says so.
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from stages.common.atomic_files import write_json, write_sidecar
+from stages.common.command_line import run_stage, stage_parser
+from stages.common.device import add_device_option, choose_device
+from stages.common.dual_encoder import load_checkpoint
+from stages.common.image_store import ImageStore
+from stages.common.tracking import track
+from stages.retrieval.embedded_pairs import embed_pairs, read_test_pairs
+from stages.retrieval.evaluation import evaluate
+from stages.retrieval.settings import RetrievalSettings
+
+
+def main(arguments: Namespace) -> None:
+    settings: RetrievalSettings = arguments.settings
+    inputs = {"checkpoint": arguments.checkpoint / "model.safetensors", "pairs": arguments.pairs,
+              "sentences": arguments.sentences, "images": arguments.images}  # fmt: skip
+    with track("retrieval", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
+               image=arguments.image) as run:  # fmt: skip
+        checkpoint = load_checkpoint(arguments.checkpoint, choose_device(arguments.device))
+        reports = read_test_pairs(arguments.pairs, arguments.sentences, checkpoint.model)
+        result: dict = {"split": "test", "skipped": None}
+        if reports is None:
+            result["skipped"] = "no pair is in the test part; raise `patient_split.test`"
+            run.log_tag("skipped", result["skipped"])
+        else:
+            pairs = embed_pairs(checkpoint, reports, ImageStore(arguments.images), settings.batch_size)
+            result |= evaluate(pairs, settings)
+            for direction in ("image_to_report", "report_to_image"):
+                figures = {f"recall_at_{k}": each for k, each in result[direction]["recall"].items()}
+                figures |= {"median_rank": result[direction]["median_rank"]}
+                run.log_metrics({f"test/{direction}/{name}": each["value"] for name, each in figures.items()})
+        write_json(arguments.result, result)
+        write_sidecar(arguments.result)
+        run.log_artifact(arguments.result, publish=True)
+
+
+def parser() -> ArgumentParser:
+    options = stage_parser("retrieval", __doc__, RetrievalSettings)
+    options.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder of select_checkpoint")
+    options.add_argument("--pairs", type=Path, required=True, help="pairs.arrow of pair_images_reports")
+    options.add_argument("--sentences", type=Path, required=True, help="sentences.arrow of split_reports")
+    options.add_argument("--images", type=Path, required=True, help="manifest.json of dicom_to_arrow")
+    options.add_argument("--result", type=Path, required=True, help="result.json to write")
+    add_device_option(options)
+    return options
+
+
+if __name__ == "__main__":
+    run_stage(main, parser())

@@ -1,0 +1,80 @@
+"""The test pairs of pre-training, embedded: every image and every report once, nothing masked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+
+from stages.common.arrow_tables import read_table
+from stages.common.dual_encoder import Checkpoint, DualEncoder, to_input
+from stages.common.image_store import ImageStore
+from stages.common.paired_reports import PairedReports, Study, read_pairs
+from stages.common.report_batches import SpecialTokens, pad_reports
+from stages.common.schemas import PAIRS
+
+
+@dataclass(frozen=True)
+class Side:
+    """Images or reports: unit vectors, the number of the report's text, the patient."""
+
+    embeddings: Float[np.ndarray, "items embedding"]
+    texts: Int[np.ndarray, "items"]
+    patients: Shaped[np.ndarray, "items"]
+
+
+@dataclass(frozen=True)
+class EmbeddedPairs:
+    """`texts` numbers distinct report texts, so that studies with the same text are hits of each other."""
+
+    images: Side
+    reports: Side
+    sentences_left_out: int  # beyond the encoder's token budget
+
+
+def read_test_pairs(pairs: Path, sentences: Path, model: DualEncoder) -> PairedReports | None:
+    """The studies of the test part, or None where it has none."""
+    if "test" not in read_table(pairs, PAIRS)["split"].unique().to_pylist():
+        return None
+    text = model.settings.text
+    return read_pairs(pairs, sentences, "test", text.max_tokens, text.max_sentences)
+
+
+def embed_pairs(checkpoint: Checkpoint, reports: PairedReports, store: ImageStore, batch_size: int) -> EmbeddedPairs:
+    studies = reports.studies
+    known: dict[str, int] = {}
+    texts = np.array([known.setdefault(" ".join(study.texts), len(known)) for study in studies])
+    patients = np.array([study.patient_id for study in studies])
+    study_of = np.repeat(np.arange(len(studies)), [len(study.image_ids) for study in studies])
+    rows = np.array([store.row_of(image_id) for study in studies for image_id in study.image_ids])
+    return EmbeddedPairs(
+        images=Side(_embed_images(checkpoint.model, store, rows, batch_size), texts[study_of], patients[study_of]),
+        reports=Side(_embed_reports(checkpoint, studies, batch_size), texts, patients),
+        sentences_left_out=reports.sentences_left_out,
+    )
+
+
+@torch.inference_mode()
+def _embed_images(
+    model: DualEncoder, store: ImageStore, rows: Int[np.ndarray, "images"], batch_size: int
+) -> Float[np.ndarray, "images embedding"]:
+    device, size = next(model.parameters()).device, model.settings.image.input_size
+    parts = []
+    for first in range(0, len(rows), batch_size):
+        stored = torch.from_numpy(store.gather(rows[first : first + batch_size])).to(device)
+        parts.append(model.embed_global(model.patch_tokens(to_input(stored, size))).float().cpu())
+    return torch.cat(parts).numpy()
+
+
+@torch.inference_mode()
+def _embed_reports(
+    checkpoint: Checkpoint, studies: list[Study], batch_size: int
+) -> Float[np.ndarray, "reports embedding"]:
+    model, special = checkpoint.model, SpecialTokens.of(checkpoint.tokenizer)
+    device = next(model.parameters()).device
+    parts = []
+    for first in range(0, len(studies), batch_size):
+        batch = pad_reports([study.sentences for study in studies[first : first + batch_size]], special)
+        parts.append(model.embed_text(batch.to(device)).report.float().cpu())
+    return torch.cat(parts).numpy()

@@ -1,0 +1,110 @@
+"""A labelled data set whose images show their target as brightness, and a tiny encoder that has seen nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+
+from stages.common import schemas
+from stages.common.arrow_tables import write_rows
+from stages.common.atomic_files import write_json, write_sidecar
+from stages.common.dual_encoder import DualEncoder, checkpoint_record, save_checkpoint
+from stages.common.encoder_settings import DualEncoderSettings
+from stages.label_images.label_split import with_splits
+from stages.label_images.settings import LabelImagesSettings
+
+SIZE = 16
+SMALL = DualEncoderSettings.model_validate(
+    {
+        "image": {"architecture": "custom", "input_size": SIZE, "patch_size": 4, "width": 16, "depth": 1, "heads": 2},
+        "text": {"weights": None, "width": 16, "depth": 1, "heads": 2, "dropout": 0},
+        "embedding_width": 8,
+    }
+)
+
+
+def label_rows(count: int = 400, patients: bool = True, shares: dict | None = None) -> list[dict]:
+    """Rows of LABELS: two images a patient, both with the patient's target, split as label_images splits."""
+    settings = LabelImagesSettings.model_validate(
+        {"layout": "rsna", "finding": "lung_opacity"} | ({"split": shares} if shares else {})
+    )
+    targets = np.random.default_rng(0).integers(0, 2, count // 2)
+    rows = [
+        {"image_id": f"i{number:04d}", "patient_id": f"p{number // 2}" if patients else None, "finding": "lung_opacity",
+         "target": int(targets[number // 2]), "boxes": [], "mask": None, "lung_mask": None}
+        for number in range(count)
+    ]  # fmt: skip
+    return with_splits(rows, settings)
+
+
+@pytest.fixture(scope="session")
+def labels() -> pl.DataFrame:
+    return pl.DataFrame(label_rows())
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the stage reads."""
+
+    labels: Path
+    images: Path
+    checkpoint: Path
+    duplicates: Path
+    pairs: Path
+
+    def options(self) -> list[str]:
+        return [
+            *("--labels", str(self.labels), "--dataset", "rsna", "--duplicates", str(self.duplicates)),
+            *("--pretrain-on", "mimic_cxr", "--pairs", str(self.pairs)),
+        ]
+
+
+def write_images(folder: Path, rows: list[dict]) -> Path:
+    """A manifest with one shard: grey noise, brighter where the target is 1."""
+    noise = np.random.default_rng(1)
+    images = [
+        {"image_id": row["image_id"], "study_id": row["image_id"], "patient_id": row["patient_id"], "dataset": "rsna",
+         "view": None, "pixels": (noise.integers(0, 60, (SIZE, SIZE)) + 120 * row["target"]).astype(np.uint8).tobytes(),
+         "content_box": [0, 0, SIZE, SIZE], "original_rows": SIZE, "original_columns": SIZE, "row_spacing": None,
+         "column_spacing": None, "photometric": "MONOCHROME2", "window": "minmax", "pixels_sha256": row["image_id"],
+         "instance_uid": None}
+        for row in rows
+    ]  # fmt: skip
+    digest = write_rows(folder / "0.arrow", schemas.images(SIZE), images)
+    shards = [{"path": "0.arrow", "sha256": digest, "rows": len(images)}]
+    counts = {"indexed": len(images), "images": len(images), "rejects": 0}
+    write_json(folder / "manifest.json", {"dataset": "rsna", "size": SIZE, "shards": shards} | counts)
+    write_sidecar(folder / "manifest.json")
+    return folder / "manifest.json"
+
+
+def tiny_model() -> DualEncoder:
+    torch.manual_seed(0)
+    return DualEncoder(SMALL, 5).eval()
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory) -> Files:
+    folder = tmp_path_factory.mktemp("few_shot")
+    rows = label_rows(160)
+    write_rows(folder / "labels.arrow", schemas.LABELS, rows)
+    write_rows(folder / "duplicates.arrow", schemas.DUPLICATES, [])
+    pair = {"image_id": "x", "study_id": "s", "patient_id": "p0", "split": "train"}
+    write_rows(folder / "pairs.arrow", schemas.PAIRS, [pair])
+    words = {word: rank for rank, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
+    (folder / "tokenizer").mkdir()
+    Tokenizer(WordPiece(words, unk_token="[UNK]")).save(str(folder / "tokenizer" / "tokenizer.json"))
+    model = tiny_model()
+    save_checkpoint(folder / "checkpoint", model.state_dict(), checkpoint_record(model), folder / "tokenizer")
+    return Files(
+        labels=folder / "labels.arrow",
+        images=write_images(folder / "images", rows),
+        checkpoint=folder / "checkpoint",
+        duplicates=folder / "duplicates.arrow",
+        pairs=folder / "pairs.arrow",
+    )

@@ -1,0 +1,86 @@
+"""Fine-tuning on images that show their target: it learns, keeps the best weights and leaves the checkpoint alone."""
+
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from stages.common.arrow_tables import read_table
+from stages.common.dual_encoder import DualEncoder, load_checkpoint
+from stages.common.errors import InputError
+from stages.common.image_store import ImageStore
+from stages.common.schemas import LABELS
+from stages.few_shot_classification.evaluation import SeedScores
+from stages.few_shot_classification.finetuning import Classifier, Finetuning
+from stages.few_shot_classification.parts import Parts, split_parts, targets_of
+from stages.few_shot_classification.settings import FinetuneJobSettings
+
+
+@pytest.fixture
+def model(files) -> DualEncoder:
+    return load_checkpoint(files.checkpoint, torch.device("cpu")).model
+
+
+@pytest.fixture
+def parts(files) -> Parts:
+    return split_parts(pl.from_arrow(read_table(files.labels, LABELS)), 100, files.labels)
+
+
+def job(**changes) -> FinetuneJobSettings:
+    given = {"steps": 30, "learning_rate": 0.1, "warmup_steps": 3, "batch_size": 32, "validations": 3}
+    return FinetuneJobSettings.model_validate(given | changes)
+
+
+@pytest.fixture
+def run(files, model, parts) -> Callable[..., SeedScores]:
+    def repeat(settings: FinetuneJobSettings, seed: int = 0, log=lambda _values, _step: None) -> SeedScores:
+        return Finetuning(model, ImageStore(files.images), parts, settings).repeat(seed, log)
+
+    return repeat
+
+
+def test_it_learns_what_the_images_show(run, parts) -> None:
+    seen = {}
+    result = run(job(), log=lambda values, step: seen.update({step: values}))
+    assert result.validation_auc == 1
+    assert roc_auc_score(targets_of(parts.test), result.test) == 1
+    assert sorted(seen) == [10, 20, 30]  # the looks at validation
+    assert result.kept_at in seen
+    assert seen[30]["seed_0/loss"] < 0.69  # which is where it starts: ln 2
+
+
+def test_a_seed_is_a_result_and_seeds_differ(run) -> None:
+    one, same, other = (run(job(steps=4), seed).test for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_all_weights_move_and_those_of_the_checkpoint_stay(run, model, parts, files) -> None:
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    first = run(job(steps=4)).test
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    np.testing.assert_array_equal(run(job(steps=4)).test, first)
+    classifier = Classifier(model)
+    Finetuning(model, ImageStore(files.images), parts, job())._step(
+        classifier, torch.optim.SGD(classifier.parameters(), lr=1.0), 0, 0
+    )
+    frozen = [name for name, value in classifier.named_parameters() if not value.requires_grad or value.grad is None]
+    assert not frozen
+
+
+def test_the_kept_scores_are_those_of_the_best_look(run) -> None:
+    """A learning rate of nearly nothing: no look is better than the first, so the first is kept."""
+    assert run(job(learning_rate=1e-30)).kept_at == 10
+
+
+def test_reduced_precision_gives_nearly_the_same(run) -> None:
+    full, half = (run(job(steps=4, precision=precision)) for precision in ("fp32", "bf16"))
+    np.testing.assert_allclose(half.test, full.test, atol=0.02)
+
+
+def test_a_loss_that_is_no_number_is_one_line(run) -> None:
+    with pytest.raises(InputError, match=r"the loss is .*; lower the learning rate"):
+        run(job(learning_rate=1e30, warmup_steps=0))

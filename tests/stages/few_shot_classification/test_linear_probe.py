@@ -1,0 +1,65 @@
+"""The linear protocol on features whose truth is known."""
+
+from itertools import count
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from stages.few_shot_classification import linear_probe
+from stages.few_shot_classification.linear_probe import Features, probe
+from stages.few_shot_classification.settings import LinearJobSettings
+
+
+def planted(signal: float, images: int = 600, width: int = 8, seed: int = 0) -> tuple[Features, np.ndarray]:
+    """A third of the images in each part; the mean of the first feature is `signal` x target. Also test targets."""
+    random = np.random.default_rng(seed)
+    targets = random.integers(0, 2, images)
+    values = random.normal(size=(images, width)).astype(np.float32)
+    values[:, 0] += signal * targets
+    train, validation, test = np.split(np.arange(images), 3)
+    features = Features(values[train], targets[train], values[validation], targets[validation], values[test])
+    return features, targets[test]
+
+
+def test_separable_features_are_separated() -> None:
+    features, targets = planted(signal=12)
+    result = probe(features, LinearJobSettings(learning_rate=0.05), 0)
+    assert result.validation_auc == 1
+    assert roc_auc_score(targets, result.test) == 1
+
+
+def test_it_comes_as_near_to_the_truth_as_logistic_regression() -> None:
+    features, targets = planted(signal=1.5, images=1800)
+    result = probe(features, LinearJobSettings(learning_rate=0.02), 0)
+    other = LogisticRegression().fit(features.train, features.train_targets).decision_function(features.test)
+    assert roc_auc_score(targets, result.test) == pytest.approx(roc_auc_score(targets, other), abs=0.01)
+    assert result.validation_auc == pytest.approx(roc_auc_score(features.validation_targets, result.validation))
+
+
+def test_a_seed_is_a_result_and_seeds_differ() -> None:
+    features, _ = planted(signal=1)
+    one, same, other = (probe(features, LinearJobSettings(epochs=3), seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one.test, same.test)
+    assert not np.array_equal(one.test, other.test)
+
+
+def test_nothing_of_the_test_part_reaches_the_choice() -> None:
+    features, _ = planted(signal=1)
+    elsewhere = Features(**(vars(features) | {"test": features.test + 100}))
+    one, other = (probe(each, LinearJobSettings(epochs=5), 0) for each in (features, elsewhere))
+    np.testing.assert_array_equal(one.validation, other.validation)
+    assert (one.kept_at, one.validation_auc) == (other.kept_at, other.validation_auc)
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_it(monkeypatch) -> None:
+    values = [0.5, 0.6, 0.6, 0.55, 0.6, 0.9]
+    calls = count()
+    monkeypatch.setattr(linear_probe, "validation_auc", lambda _scores, _targets: values[next(calls)])
+    features, _ = planted(signal=1)
+    result = probe(features, LinearJobSettings(patience=3), 0)
+    assert next(calls) == 5  # the second epoch, and three without gain: 0.9 was never seen
+    assert (result.kept_at, result.validation_auc) == (2, 0.6)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(result.validation, probe(features, LinearJobSettings(epochs=2), 0).validation)

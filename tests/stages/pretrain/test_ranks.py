@@ -1,0 +1,192 @@
+"""Several processes: the same batch, gradients and weights as in one; and they fail as one."""
+
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import rank_program
+import torch
+from planted_pairs import VOCABULARY, data, small
+from rank_program import STUDIES, gradients, sixteen, trained
+
+from stages.common.atomic_files import read_json
+from stages.common.code_digest import ROOT
+from stages.common.errors import InputError
+from stages.pretrain import transport
+from stages.pretrain.grouped_scores import _chunks_stay_whole
+from stages.pretrain.ranks import ALONE, Ranks
+from stages.pretrain.training import build
+
+SECONDS = 600  # no rank waits for ever, on however busy a machine
+
+
+@pytest.fixture(autouse=True)
+def chunks_of_the_solver(monkeypatch) -> None:
+    monkeypatch.setattr(transport, "_PAIRS_AT_ONCE", transport._PAIRS_AT_ONCE)  # restored after the test
+
+
+def in_ranks(world: int, task: str, folder: Path):
+    """What `rank_program` computes in `world` processes, forked from one that has imported it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["rank_program"])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    ranks = [
+        context.Process(target=rank_program.run_as_rank, args=(rank, world, port, task, folder))
+        for rank in range(world)
+    ]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(SECONDS)
+    for rank in ranks:
+        if rank.is_alive():
+            rank.kill()
+    assert [rank.exitcode for rank in ranks] == [0] * world
+    return torch.load(folder / f"{task}.pt", weights_only=True)
+
+
+def assert_same_weights(found: dict, expected: dict) -> None:
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, atol=1e-5, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.fixture(scope="module")
+def alone_gradients():
+    chunk = transport._PAIRS_AT_ONCE
+    yield gradients(ALONE)
+    transport._PAIRS_AT_ONCE = chunk
+
+
+@pytest.fixture(scope="module")
+def alone_weights(tmp_path_factory):
+    chunk = transport._PAIRS_AT_ONCE
+    yield trained(tmp_path_factory.mktemp("alone"), 100, ALONE)
+    transport._PAIRS_AT_ONCE = chunk
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [2, 4])
+def test_weights_after_200_steps_are_those_of_one_process(tmp_path, world: int, alone_weights) -> None:
+    found = in_ranks(world, "train", tmp_path)
+    assert found["step"] == 200
+    assert_same_weights(found, alone_weights)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [2, 4])
+def test_gradients_and_logged_numbers_are_those_of_one_process(tmp_path, world: int, alone_gradients) -> None:
+    found = in_ranks(world, "gradients", tmp_path)
+    for case, (expected, logged) in alone_gradients.items():
+        gradient, numbers = found[case]
+        assert numbers == pytest.approx(logged, rel=1e-5, abs=1e-6), case
+        largest = max(float(value.abs().max()) for value in expected.values())
+        assert largest > 0.1
+        for name, value in expected.items():
+            assert float((gradient[name] - value).abs().max()) <= 1e-6 * largest, (case, name)
+
+
+@pytest.mark.slow
+def test_two_ranks_go_on_where_one_process_was_stopped(tmp_path) -> None:
+    whole = trained(tmp_path / "whole", 4, ALONE)
+    state = tmp_path / "state"
+    trained(state, 4, ALONE)
+    for path in state.glob("step_00000008*"):
+        path.unlink()  # the state of step 7 is the newest
+    found = in_ranks(2, "resume", tmp_path)
+    assert found["step"] == whole["step"] == 8
+    assert_same_weights(found, whole)
+    assert (state / "step_00000008.pt").is_file()
+
+
+def test_ranks_together_hold_the_global_batch() -> None:
+    settings = sixteen()
+    whole = data(settings, STUDIES).batch(3)
+    parts = [data(settings, STUDIES, Ranks(rank, 4)).batch(3) for rank in range(4)]
+    assert torch.equal(torch.cat([part.images for part in parts]), whole.images)
+    groups = [group for part in parts for group in part.reports]
+    assert [group.seed for group in groups] == [group.seed for group in whole.reports]
+    assert len({group.seed for group in groups}) == 4
+    for group, expected in zip(groups, whole.reports, strict=True):
+        assert torch.equal(group.reports.token_ids, expected.reports.token_ids)
+    for name in ("visible", "sentence_mask", "sentence_weights", "false_negatives"):
+        assert all(torch.equal(getattr(part, name), getattr(whole, name)) for part in parts), name
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_with_both_numbers() -> None:
+    with pytest.raises(InputError, match=r"batch_size 16 is not divisible by the 3 processes.* 15 or 18"):
+        data(sixteen(), STUDIES, Ranks(0, 3))
+    with pytest.raises(InputError, match=r"text_group 32 does not divide the 4 pairs.* divisor of 4"):
+        data(small(), STUDIES, Ranks(0, 2))
+
+
+def test_a_batch_larger_than_the_data_is_refused() -> None:
+    with pytest.raises(InputError, match=r"batch_size 16 exceeds the 10 training studies"):
+        data(sixteen(), 10)
+
+
+@pytest.mark.parametrize("world", [2, 4, 8])
+@pytest.mark.parametrize("batch", [64, 256, 2048])
+def test_usual_batches_divide_the_transport(batch: int, world: int) -> None:
+    groups = [slice(first, min(first + 256, batch)) for first in range(0, batch, 256)]
+    assert _chunks_stay_whole(groups, batch // world)
+
+
+def test_a_chunk_of_the_solver_is_never_cut() -> None:
+    assert not _chunks_stay_whole([slice(0, 16)], 8)  # 32 images a chunk: the whole group
+    assert _chunks_stay_whole([slice(0, 16), slice(16, 32)], 16)  # the border is one between groups
+
+
+@pytest.mark.parametrize("size", [3, 4, 15])
+def test_micro_batches_change_memory_and_rounding_alone(size: int) -> None:
+    """With dropout: the second forward pass draws as the first did."""
+    found = {}
+    for micro_batch in (None, size):
+        block = sixteen().model_dump()
+        block["optimisation"] |= {"micro_batch": micro_batch}
+        settings = type(sixteen()).model_validate(block)
+        model = build(settings, VOCABULARY)
+        passes = []
+        model.encoder.image.register_forward_hook(lambda _, inputs, __, seen=passes: seen.append(len(inputs[0])))
+        losses = model(data(settings, STUDIES).batch(1))
+        losses.total.backward()
+        found[micro_batch] = [weight.grad for weight in model.parameters() if weight.requires_grad], losses, passes
+    assert float(found[None][1].total) == pytest.approx(float(found[size][1].total), rel=1e-6)
+    largest = max(float(gradient.abs().max()) for gradient in found[None][0])
+    for expected, gradient in zip(found[None][0], found[size][0], strict=True):
+        assert float((expected - gradient).abs().max()) <= 1e-6 * largest
+    assert found[None][2] == [16]
+    assert max(found[size][2]) == size
+    assert sum(found[size][2]) == 32  # each image twice
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("raises", "rank 1: ValueError: planted trouble"),
+        ("killed", "another process died without a message|SIGTERM"),
+        ("not_finite", "DivergedError: step 2: the gradient is not finite"),
+    ],
+)
+def test_the_failure_of_one_ends_all_with_one_message(tmp_path, how: str, message: str) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, rank_program.__file__, how, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode != 0
+    journal = read_json(tmp_path / "journal.json")
+    assert journal["status"] == "FAILED"
+    text = message.split("|")
+    assert any(each in journal["error"] for each in text)
+    spoken = [line for line in done.stderr.splitlines() if any(each.split(": ", 1)[-1] in line for each in text)]
+    assert len(spoken) == 1, done.stderr
