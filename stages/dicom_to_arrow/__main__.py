@@ -1,29 +1,42 @@
 """Radiographs (DICOM of any transfer syntax, JPEG, PNG) to grey squares in Arrow shards, and rejects with reasons.
 
-Settings: size, modalities, views, views_missing, body_parts, max_pixels, max_file_bytes, max_seconds (settings.py).
-convert   one shard of the index. Inputs: --root, --files, --shard. Outputs: --images, --rejects.
-gather    all shards. Inputs: --files, --shard-images, --shard-rejects (shard 0 first). Outputs: --manifest, --rejects.
+Settings: what goes in, how large it comes out, and what one file may cost (settings.py).
+convert     one shard. Inputs: --root, --files, --shard, and --private where identifiers are keyed. Outputs: --images,
+            --rejects. --state keeps the outcomes so far by the digest of settings, data, code and image: with the same
+            digest a job goes on where it was killed.
+gather      all shards. Inputs: --files, --shard-images, --shard-rejects, shard 0 first. Outputs: --manifest, --rejects.
+duplicates  all data sets. Input: --manifests. Output: --duplicates (DUPLICATES), within and across the data sets.
 """
 
+import shutil
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-from stages.common.command_line import add_common_options, run_stage
+from stages.common import schemas
+from stages.common.arrow_tables import write_table
+from stages.common.command_line import run_stage
 from stages.common.tracking import track
-from stages.dicom_to_arrow.convert import convert_shard
+from stages.dicom_to_arrow.convert import ShardJob, convert_shard
+from stages.dicom_to_arrow.duplicates import find_duplicates
 from stages.dicom_to_arrow.gather import gather_shards
-from stages.dicom_to_arrow.settings import DicomToArrowSettings as Settings
+from stages.dicom_to_arrow.options import command_parser
 
 STAGE = "dicom_to_arrow"
+
+
+def parser() -> ArgumentParser:
+    return command_parser((__doc__ or "").partition("\n")[0], convert, gather, duplicates)
 
 
 def convert(arguments: Namespace) -> None:
     with track(STAGE, arguments.name, journal=arguments.journal, settings=arguments.settings,
                inputs={"files": arguments.files}, image=arguments.image) as run:  # fmt: skip
-        run.log_metrics(convert_shard(arguments.root, arguments.files, arguments.shard, arguments.images,
-                                      arguments.rejects, arguments.settings, arguments.workers).metrics())  # fmt: skip
+        log = arguments.state / f"shard_{arguments.shard:05d}" / run.digest[:16] / "outcomes.log"
+        job = ShardJob(arguments.root, arguments.files, arguments.shard, arguments.images, arguments.rejects, log,
+                       arguments.private, arguments.workers)  # fmt: skip
+        run.log_metrics(convert_shard(job, arguments.settings).metrics())
         for output in (arguments.images, arguments.rejects):
             run.log_artifact(output)
+    shutil.rmtree(log.parents[1])  # the outputs are whole: the log has served
 
 
 def gather(arguments: Namespace) -> None:
@@ -37,23 +50,14 @@ def gather(arguments: Namespace) -> None:
             run.log_artifact(output)
 
 
-def parser() -> ArgumentParser:
-    stage = ArgumentParser(prog=f"python -m stages.{STAGE}", description=(__doc__ or "").partition("\n")[0])
-    commands = stage.add_subparsers(required=True, metavar="{convert,gather}")
-    for main, purpose in ((convert, "convert one shard"), (gather, "verify all shards and write the manifest")):
-        add_common_options(command := commands.add_parser(main.__name__, help=purpose, description=purpose), Settings)
-        command.set_defaults(main=main)
-        command.add_argument("--files", type=Path, required=True, help="files.arrow of index_inputs")
-        command.add_argument("--rejects", type=Path, required=True, help="output: Arrow table of rejects")
-    one, every = commands.choices.values()
-    one.add_argument("--root", type=Path, required=True, help="folder of the data set, as distributed")
-    one.add_argument("--shard", type=int, required=True, help="number of the shard, from 0")
-    one.add_argument("--images", type=Path, required=True, help="output: Arrow shard of images")
-    one.add_argument("--workers", type=int, default=1, help="processes; the result is the same for any number")
-    every.add_argument("--shard-images", type=Path, nargs="+", required=True, help="images of shards 0, 1, ...")
-    every.add_argument("--shard-rejects", type=Path, nargs="+", required=True, help="rejects of shards 0, 1, ...")
-    every.add_argument("--manifest", type=Path, required=True, help="output: manifest.json")
-    return stage
+def duplicates(arguments: Namespace) -> None:
+    inputs = {f"manifest_{number}": path for number, path in enumerate(arguments.manifests)}
+    with track(STAGE, arguments.name, journal=arguments.journal, settings=arguments.settings,
+               inputs=inputs, image=arguments.image) as run:  # fmt: skip
+        table, counts = find_duplicates(arguments.manifests)
+        write_table(arguments.duplicates, schemas.DUPLICATES, table)
+        run.log_metrics(counts)
+        run.log_artifact(arguments.duplicates)
 
 
 if __name__ == "__main__":

@@ -1,89 +1,93 @@
 """One shard: every file that the index gives it becomes a row of images or a row of rejects, in the index's order."""
 
 import hashlib
+import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import cv2
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.common import schemas
-from stages.common.arrow_tables import read_table, write_rows, write_table
+from stages.common.arrow_tables import map_table, read_table, write_table
 from stages.common.errors import InputError
 from stages.dicom_to_arrow.dicom_file import is_dicom, read_dicom
-from stages.dicom_to_arrow.geometry import fit_into_square
-from stages.dicom_to_arrow.isolation import map_isolated
+from stages.dicom_to_arrow.instance_uid import read_instance_uid
+from stages.dicom_to_arrow.isolation import Limits, map_isolated
+from stages.dicom_to_arrow.outcome_log import Outcome, OutcomeLog, remove_other_logs
 from stages.dicom_to_arrow.radiograph import Radiograph
 from stages.dicom_to_arrow.raster_file import is_raster, read_raster
 from stages.dicom_to_arrow.rejection import RejectionError
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 from stages.dicom_to_arrow.sources import read_source
-
-_BATCH_ROWS = 64  # 64 x 256 x 256 bytes = 4 MiB in memory at a time
+from stages.index_inputs.identifiers import read_key
+from stages.index_inputs.private_sources import is_keyed, reveal
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one file: exactly one of the two rows."""
+class ShardJob:
+    """What a shard is made of, and where it goes. `log` holds the outcomes so far; the caller removes it at the end."""
 
-    image: dict[str, Any] | None = None
-    reject: dict[str, Any] | None = None
+    root: Path
+    files: Path
+    shard: int
+    images: Path
+    rejects: Path
+    log: Path
+    private: Path | None = None  # needed where identifiers are keyed
+    workers: int = 1  # processes; changes no byte of the result
 
 
-@dataclass
+@dataclass(frozen=True)
 class ShardCounts:
-    indexed: int = 0
-    images: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-    digests: set[str] = field(default_factory=set)
+    indexed: int
+    resumed: int  # outcomes that an earlier, unfinished run of the job left
+    images: int
+    duplicates: int  # images whose pixels an earlier image of the shard has
+    reasons: Counter[str]
 
     def metrics(self) -> dict[str, int]:
         rejects = {f"rejects_{reason}": count for reason, count in sorted(self.reasons.items())}
-        duplicates = self.images - len(self.digests)  # kept: the audit of pairs decides on them
-        totals = {"indexed": self.indexed, "images": self.images, "rejects": self.reasons.total()}
-        return totals | {"duplicate_images": duplicates} | rejects
+        totals = {"indexed": self.indexed, "resumed": self.resumed, "images": self.images}
+        return totals | {"rejects": self.reasons.total(), "duplicate_images": self.duplicates} | rejects
 
 
-def convert_shard(
-    root: Path, files: Path, shard: int, images: Path, rejects: Path, settings: DicomToArrowSettings, workers: int = 1
-) -> ShardCounts:
-    """Convert shard number `shard` of the table `files`. The number of workers does not change a byte of the result."""
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; give the root of the data set with --root")
-    table = read_table(files, schemas.FILES)
-    rows = table.filter(pc.equal(table["shard"], shard)).to_pylist()
-    schema = schemas.images(settings.size)
-    counts, rejected = ShardCounts(indexed=len(rows)), []
+def convert_shard(job: ShardJob, settings: DicomToArrowSettings) -> ShardCounts:
+    """Convert one shard, from the first file on that has no outcome in `job.log`.
 
-    def accepted() -> Iterator[dict[str, Any]]:
-        for outcome in convert_files(rows, root, settings, workers):
-            if outcome.image is not None:
-                counts.images += 1
-                counts.digests.add(outcome.image["pixels_sha256"])
-                yield outcome.image
-            else:
-                counts.reasons[outcome.reject["reason"]] += 1
-                rejected.append(outcome.reject)
-
-    write_table(images, schema, _batches(accepted(), schema))
-    write_rows(rejects, schemas.REJECTS, rejected)
-    if counts.images + len(rejected) != counts.indexed:
-        raise AssertionError(f"shard {shard}: {counts.images} + {len(rejected)} outcomes of {counts.indexed} files")
-    return counts
+    Both tables are written from the log, so they are the same bytes however often the job was killed.
+    """
+    if not job.root.is_dir():
+        raise InputError(f"{job.root}: no such folder; give the root of the data set with --root")
+    table = read_table(job.files, schemas.FILES)
+    key = read_key(job.private) if is_keyed(table) else None
+    table = reveal(table, job.private)
+    rows = table.filter(pc.equal(table["shard"], job.shard)).to_pylist()
+    remove_other_logs(job.log)
+    with OutcomeLog(job.log, settings.size, [row["image_id"] for row in rows]) as log:
+        resumed = len(log)
+        for outcome in convert_files(rows[resumed:], job.root, settings, job.workers, key):
+            log.append(outcome)
+        write_table(job.images, schemas.images(settings.size), log.batches("image"))
+        write_table(job.rejects, schemas.REJECTS, log.batches("reject"))
+    digests = map_table(job.images)["pixels_sha256"]
+    reasons = Counter(map_table(job.rejects)["reason"].to_pylist())
+    if len(digests) + reasons.total() != len(rows):
+        raise AssertionError(f"shard {job.shard}: {len(digests)} + {reasons.total()} outcomes of {len(rows)} files")
+    return ShardCounts(len(rows), resumed, len(digests), len(digests) - len(pc.unique(digests)), reasons)
 
 
 def convert_files(
-    rows: list[dict[str, Any]], root: Path, settings: DicomToArrowSettings, workers: int
+    rows: list[dict[str, Any]], root: Path, settings: DicomToArrowSettings, workers: int, key: bytes | None = None
 ) -> Iterator[Outcome]:
-    """Outcomes in the order of `rows` (rows of FILES), converted in child processes."""
-    results = map_isolated(partial(convert_file, root=root, settings=settings), rows, workers, settings.max_seconds)
+    """Outcomes in the order of `rows` (rows of FILES), converted in child processes. `key`: of keyed identifiers."""
+    convert = partial(convert_file, root=root, settings=settings, key=key)
+    results = map_isolated(convert, rows, workers, Limits(settings.max_seconds, settings.max_memory_bytes))
     for row, result in zip(rows, results, strict=True):
         if result == "died":
             yield _rejected(row, "decoder_died", "the process that decoded the file aborted or crashed")
@@ -93,19 +97,27 @@ def convert_files(
             yield result
 
 
-def convert_file(row: dict[str, Any], root: Path, settings: DicomToArrowSettings) -> Outcome:
+def convert_file(row: dict[str, Any], root: Path, settings: DicomToArrowSettings, key: bytes | None = None) -> Outcome:
     """One row of FILES to its outcome. Whatever the file holds, no exception but an interruption leaves here."""
     cv2.setNumThreads(1)  # one core a child
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom warns of quirks such as PatientAge "62" in every RSNA file
-            return Outcome(image=_image_row(row, read_radiograph(row, root, settings), settings.size))
+            data = read_verified(row, root, settings)
+            radiograph = read_radiograph(data, row["view"], settings)
+            uid = None if is_raster(data) else read_instance_uid(data, key)
+            return Outcome(image=_image_row(row, radiograph, uid, settings.size))
     except RejectionError as rejection:
         reason, message = rejection.reason, str(rejection)
     except (KeyboardInterrupt, SystemExit):
         raise
+    except MemoryError:
+        reason, message = "out_of_memory", f"more than {settings.max_memory_bytes} bytes of memory (max_memory_bytes)"
     except BaseException as error:  # panics of Rust code derive from BaseException
-        reason, message = "unexpected_error", f"{type(error).__name__} in dicom_to_arrow; please report it"
+        # Where, not what: the text of an exception may quote the file.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        reason, message = "unexpected_error", f"{type(error).__name__} at {where}; please report it"
     return _rejected(row, reason, message)
 
 
@@ -115,23 +127,31 @@ def _rejected(row: dict[str, Any], reason: str, message: str) -> Outcome:
     )
 
 
-def read_radiograph(row: dict[str, Any], root: Path, settings: DicomToArrowSettings) -> Radiograph:
-    """Open the file of a row and read it by its content, whatever its name. Raises RejectionError."""
+def read_verified(row: dict[str, Any], root: Path, settings: DicomToArrowSettings) -> bytes:
+    """Bytes of the file of a row, the ones that the distribution published. Raises RejectionError."""
     data = read_source(root, row["path"], settings.max_file_bytes)
+    published = row["sha256"] if settings.verify_checksums else None
+    if published is not None and hashlib.sha256(data).hexdigest() != published:
+        raise RejectionError("checksum_mismatch", "not the bytes that the distribution published; download it again")
+    return data
+
+
+def read_radiograph(data: bytes, index_view: str | None, settings: DicomToArrowSettings) -> Radiograph:
+    """The image of a file by its content, whatever its name. Raises RejectionError."""
     if is_raster(data):
-        return read_raster(data, row["view"], settings)
+        return read_raster(data, index_view, settings)
     if is_dicom(data):
-        return read_dicom(data, row["view"], settings)
+        return read_dicom(data, index_view, settings)
     raise RejectionError("not_an_image", "neither DICOM nor JPEG nor PNG")
 
 
-def _image_row(row: dict[str, Any], radiograph: Radiograph, size: int) -> dict[str, Any]:
-    square = fit_into_square(radiograph.grey, radiograph.pixel_aspect, size)
+def _image_row(row: dict[str, Any], radiograph: Radiograph, uid: str | None, size: int) -> dict[str, Any]:
+    square = radiograph.square(size)
     box, pixels = square.content, square.pixels
     content = pixels[box.y : box.y + box.height, box.x : box.x + box.width]
     if content.min() == content.max():
         raise RejectionError("constant_image", f"one grey level everywhere at {size} pixels")
-    rows, columns = radiograph.grey.shape
+    rows, columns = radiograph.shape
     data = pixels.tobytes()
     return {
         "image_id": row["image_id"],
@@ -148,10 +168,5 @@ def _image_row(row: dict[str, Any], radiograph: Radiograph, size: int) -> dict[s
         "photometric": radiograph.photometric,
         "window": radiograph.window,
         "pixels_sha256": hashlib.sha256(data).hexdigest(),
+        "instance_uid": uid,
     }
-
-
-def _batches(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    rows = iter(rows)
-    while batch := list(islice(rows, _BATCH_ROWS)):
-        yield pa.RecordBatch.from_pylist(batch, schema=schema)

@@ -1,111 +1,136 @@
 """Pixel data to an array: cross-checks of the encoding, then one decoder for each transfer syntax.
 
-Each transfer syntax has one decoder and no fallback, so that a file gives the same bytes on every machine.
+Each transfer syntax has one decoder and no fallback, so that a file gives the same bytes on every machine. The codecs
+get the codestream alone, never the DICOM header: what both say was compared before, and nothing is corrected silently.
 """
 
 import logging
+import struct
 from dataclasses import dataclass
+from io import BytesIO
 
-import gdcm
+import cv2
+import imagecodecs
 import numpy as np
 import openjpeg
 import rle
-from jaxtyping import Integer
-from pydicom import Dataset
-from pydicom.encaps import generate_fragments, get_frame, parse_basic_offsets
-from pydicom.pixels import get_decoder
+from jaxtyping import Integer, Shaped, UInt16
+from PIL import Image
 from pydicom.uid import (
     UID,
+    ExplicitVRBigEndian,
     JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSTransferSyntaxes,
-    JPEGTransferSyntaxes,
     RLELossless,
 )
 
 from stages.dicom_to_arrow.codec_warnings import refusing_what_codecs_warn_of
 from stages.dicom_to_arrow.codestreams import Codestream, read_jpeg, read_jpeg2000
-from stages.dicom_to_arrow.elements import raw, text
-from stages.dicom_to_arrow.pixel_format import NATIVE, PixelFormat, check_native_size
+from stages.dicom_to_arrow.elements import raw, required_integer
+from stages.dicom_to_arrow.encapsulation import single_frame
+from stages.dicom_to_arrow.parsing import NATIVE, DicomFile
+from stages.dicom_to_arrow.pixel_format import PixelFormat, check_native_size
 from stages.dicom_to_arrow.rejection import RejectionError
 
-# What they say would go to standard error for thousands of files, and may quote values of elements.
+# What it says would go to standard error for thousands of files, and may quote values of elements.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-gdcm.Trace.WarningOff()
-gdcm.Trace.ErrorOff()
 
-_GDCM = {*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes}
-_OPENJPEG = set(JPEG2000TransferSyntaxes)  # HTJ2K among them
-_FRAGMENT = b"\xfe\xff\x00\xe0"  # item tag, little endian as every encapsulated syntax is
+_SEQUENTIAL, _LOSSLESS, _JPEG_LS = {0xC0, 0xC1}, {0xC3}, {0xF7}  # SOF0, SOF1; SOF3; SOF55
+_JPEG: dict[UID, set[int]] = {  # PS3.5 A.4.1, A.4.3: the frame headers that a transfer syntax may have
+    JPEGBaseline8Bit: _SEQUENTIAL, JPEGExtended12Bit: _SEQUENTIAL,
+    JPEGLossless: _LOSSLESS, JPEGLosslessSV1: _LOSSLESS,
+    **dict.fromkeys(JPEGLSTransferSyntaxes, _JPEG_LS),
+}  # fmt: skip
+_JPEG2000 = set(JPEG2000TransferSyntaxes)  # HTJ2K among them
+_END_OF_IMAGE = b"\xff\xd9"
+# Any bytes but 0 and 255 (no marker, no stuffing), with little order in them
+_SPARE = bytes(np.random.default_rng(0).integers(1, 255, 64, dtype=np.uint8))
 
 
 @dataclass(frozen=True)
 class Decoded:
     """The words as the file holds them: no sign, shift or colour conversion has been applied to grey pixels."""
 
-    words: Integer[np.ndarray, "rows columns *samples"]
+    words: Integer[np.ndarray, "rows columns *samples"]  # of YBR: three samples, or the Y alone
     photometric: str  # of `words`: a decoder may undo a colour transformation
 
 
-def decode(dataset: Dataset, pixel_format: PixelFormat) -> Decoded:
-    """Decode the only frame. Raises RejectionError, also where a decoder panics."""
-    syntax = transfer_syntax(dataset)
-    data = raw(dataset, "PixelData")
+def decode(file: DicomFile, pixel_format: PixelFormat, reduce: int = 0) -> Decoded:
+    """Decode the only frame; JPEG 2000 `reduce` times halved. Raises RejectionError, also where a decoder panics."""
+    syntax = file.syntax
+    if syntax not in NATIVE and syntax not in _JPEG and syntax not in _JPEG2000 and syntax != RLELossless:
+        name = syntax.name if syntax.name != syntax else "an unknown transfer syntax"
+        raise RejectionError("transfer_syntax_unsupported", f"{name}: no decoder")
     try:
         if syntax in NATIVE:
-            check_native_size(pixel_format, len(data))
-            return _decode_with_pydicom(dataset, pixel_format, syntax, "")
-        with refusing_what_codecs_warn_of():
-            return _decode_frame(dataset, pixel_format, syntax)
-    except (RejectionError, KeyboardInterrupt, SystemExit):
+            return _decode_native(file, pixel_format)
+        return _decode_frame(file, pixel_format, reduce)
+    except (RejectionError, MemoryError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of pylibjpeg-rle is no Exception; and messages may quote the file
         raise RejectionError("decode_failed", f"{type(error).__name__} while decoding {syntax.name}") from None
 
 
-def transfer_syntax(dataset: Dataset) -> UID:
-    """The transfer syntax, checked against whether PixelData is encapsulated.
+def _decode_native(file: DicomFile, pixel_format: PixelFormat) -> Decoded:
+    """Native pixel data (PS3.5 8.1.1 and 8.2), without a copy where they are little endian."""
+    check_native_size(pixel_format, len(file.pixels))
+    big_endian, bits = file.syntax == ExplicitVRBigEndian, pixel_format.bits_allocated
+    if file.vr not in ("OW", "OB", "UN", "") or (file.vr == "OB" and bits > 8):  # annex A.2: OW above 8 bits
+        raise RejectionError("invalid_element", f"PixelData of VR {file.vr} with BitsAllocated {bits}")
+    data = file.pixels
+    if big_endian and file.vr == "OW" and bits <= 8:  # two bytes a word
+        data = memoryview(np.frombuffer(data, dtype=">u2").astype("<u2")).cast("B")
+    count = pixel_format.rows * pixel_format.columns
+    if bits == 1:
+        words = np.unpackbits(np.frombuffer(data, dtype=np.uint8), count=count, bitorder="little")
+        return Decoded(words.reshape(pixel_format.rows, pixel_format.columns), pixel_format.photometric)
+    kind = np.dtype(f"{'>' if big_endian else '<'}{'i' if pixel_format.signed else 'u'}{bits // 8}")
+    if pixel_format.photometric == "YBR_FULL_422":  # C.7.6.3.1.2: Y1 Y2 Cb Cr
+        words = np.frombuffer(data, dtype=kind, count=2 * count).reshape(-1, 4)[:, :2]
+        shape = (pixel_format.rows, pixel_format.columns)
+    elif pixel_format.samples == 1:
+        words, shape = np.frombuffer(data, dtype=kind, count=count), (pixel_format.rows, pixel_format.columns)
+    else:
+        words = _by_pixel(np.frombuffer(data, dtype=kind, count=count * pixel_format.samples), file, pixel_format)
+        shape = words.shape
+    return Decoded(words.reshape(shape).astype(kind.newbyteorder("="), copy=False), pixel_format.photometric)
 
-    A file without File Meta Information has native pixel data, in the encoding that its elements were read with.
-    """
-    data = raw(dataset, "PixelData")
-    encapsulated = data[:4] == _FRAGMENT and dataset["PixelData"].is_undefined_length
-    syntax = UID(text(dataset.file_meta, "TransferSyntaxUID"))
-    if not syntax and not encapsulated:
-        implicit, little_endian = dataset.original_encoding
-        syntax = NATIVE[0] if implicit else NATIVE[1] if little_endian else NATIVE[2]
-        dataset.file_meta.TransferSyntaxUID = syntax
-    if syntax not in NATIVE and syntax not in _GDCM | _OPENJPEG | {RLELossless}:
-        name = syntax.name if syntax.name != syntax else "an unknown transfer syntax"
-        raise RejectionError("transfer_syntax_unsupported", f"{name}: no decoder")
-    if data and encapsulated != (syntax not in NATIVE):
-        kind = "encapsulated" if encapsulated else "native"
-        raise RejectionError("transfer_syntax_unsupported", f"{kind} pixel data under {syntax.name}")
-    return syntax
+
+def _by_pixel(
+    words: Shaped[np.ndarray, "words"], file: DicomFile, pixel_format: PixelFormat
+) -> Shaped[np.ndarray, "rows columns samples"]:
+    """C.7.6.3.1.3: PlanarConfiguration 0 holds the samples of a pixel side by side, 1 one plane after the other."""
+    planar = required_integer(file.dataset, "PlanarConfiguration")
+    if planar not in (0, 1):
+        raise RejectionError("invalid_element", f"PlanarConfiguration is {planar}")
+    rows, columns, samples = pixel_format.rows, pixel_format.columns, pixel_format.samples
+    return np.moveaxis(words.reshape(samples, rows, columns), 0, -1) if planar else words.reshape(rows, columns, -1)
 
 
-def _decode_frame(dataset: Dataset, pixel_format: PixelFormat, syntax: UID) -> Decoded:
-    frame = _single_frame(dataset, syntax)
+def _decode_frame(file: DicomFile, pixel_format: PixelFormat, reduce: int) -> Decoded:
+    syntax, offsets = file.syntax, len(raw(file.dataset, "ExtendedOffsetTable")) // 8
+    frame = single_frame(file.pixels, offsets, one_fragment=syntax == RLELossless)
     if syntax == RLELossless:
         return _decode_rle(frame, pixel_format)
     if pixel_format.high_bit != pixel_format.bits_stored - 1:
         message = f"BitsStored {pixel_format.bits_stored}, HighBit {pixel_format.high_bit} in {syntax.name}"
         raise RejectionError("bits_inconsistent", message)
-    codestream = read_jpeg2000(frame) if syntax in _OPENJPEG else read_jpeg(frame)
+    codestream = read_jpeg2000(frame) if syntax in _JPEG2000 else read_jpeg(frame)
     _check_codestream(codestream, pixel_format)
-    if syntax in _OPENJPEG:
+    if syntax in _JPEG2000:
+        reduce = min(reduce, codestream.levels)
+        if reduce and codestream.precision > 8:
+            return Decoded(_reduced_jpeg2000(frame, codestream, reduce), pixel_format.photometric)
         return _decode_jpeg2000(frame, codestream, pixel_format)
-    return _decode_with_pydicom(dataset, pixel_format, syntax, "gdcm")
-
-
-def _single_frame(dataset: Dataset, syntax: UID) -> bytes:
-    """The compressed bytes of the only frame; several frames under NumberOfFrames 1 are refused."""
-    data = raw(dataset, "PixelData")
-    frames = max(len(parse_basic_offsets(data)), len(raw(dataset, "ExtendedOffsetTable")) // 8)
-    if syntax == RLELossless:  # A.4.2: a frame is one fragment; the first item is the offset table
-        frames = max(frames, sum(1 for _ in generate_fragments(data)) - 1)
-    if frames > 1:
-        raise RejectionError("multi_frame", f"the pixel data hold {frames} frames")
-    return get_frame(data, 0, number_of_frames=1)
+    if codestream.process not in _JPEG[syntax]:
+        raise RejectionError("codestream_mismatch", f"JPEG frame header {codestream.process:02X} in {syntax.name}")
+    if syntax in JPEGLSTransferSyntaxes:
+        return Decoded(_signed(imagecodecs.jpegls_decode(frame), codestream, pixel_format), pixel_format.photometric)
+    return _decode_jpeg(frame, codestream, pixel_format)
 
 
 def _check_codestream(codestream: Codestream, pixel_format: PixelFormat) -> None:
@@ -114,33 +139,71 @@ def _check_codestream(codestream: Codestream, pixel_format: PixelFormat) -> None
     if found != expected:
         sizes = [" x ".join(map(str, size)) for size in (found, expected)]
         raise RejectionError("codestream_mismatch", f"compressed image of {sizes[0]}, header says {sizes[1]}")
-    if codestream.precision > pixel_format.bits_allocated:
-        message = f"compressed samples of {codestream.precision} bits, BitsAllocated {pixel_format.bits_allocated}"
-        raise RejectionError("bits_inconsistent", message)
+    # Fewer bits than BitsStored hold the same numbers, unless the highest of them is a sign.
+    fewest = pixel_format.bits_stored if pixel_format.signed else 1
+    if not fewest <= codestream.precision <= pixel_format.bits_allocated:
+        message = f"compressed samples of {codestream.precision} bits, BitsStored {pixel_format.bits_stored}, Bits"
+        raise RejectionError("bits_inconsistent", f"{message}Allocated {pixel_format.bits_allocated}")
     if not codestream.complete:
         raise RejectionError("truncated_frame", "the compressed image ends before its end marker")
     if codestream.images > 1:
         raise RejectionError("multi_frame", "the pixel data hold several compressed images")
 
 
-def _decode_with_pydicom(dataset: Dataset, pixel_format: PixelFormat, syntax: UID, plugin: str) -> Decoded:
-    """Native pixel data, and JPEG and JPEG-LS through GDCM."""
-    # correct_unused_bits would wrap values above BitsStored without a word; stored_values() looks at them instead.
-    options = {} if syntax in JPEGLSTransferSyntaxes else {"correct_unused_bits": False}
-    options |= {"view_only": True} if syntax in NATIVE and pixel_format.bits_allocated > 1 else {}
-    words, description = get_decoder(syntax).as_array(
-        dataset, index=0, raw=True, decoding_plugin=plugin, number_of_frames=1, **options
-    )
-    words = words.astype(words.dtype.newbyteorder("="), copy=False)
-    return Decoded(words, str(description["photometric_interpretation"]))
+def _decode_jpeg(frame: bytes, codestream: Codestream, pixel_format: PixelFormat) -> Decoded:
+    """JPEG by libjpeg-turbo: OpenCV's for 8 bits, since it can be heard; that of imagecodecs for 2 to 16, and colour.
+
+    Where the codestream does not say which colours it has, PhotometricInterpretation does; libjpeg would guess.
+    """
+    if codestream.precision == 8 and (codestream.components == 1 or codestream.process not in _LOSSLESS):
+        with refusing_what_codecs_warn_of():
+            words = cv2.imdecode(
+                np.frombuffer(frame, dtype=np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+            )
+        if words is None:
+            raise RejectionError("decode_failed", "the JPEG cannot be decoded")
+        if codestream.components == 1:
+            return Decoded(_signed(words, codestream, pixel_format), pixel_format.photometric)
+    photometric, spaces = pixel_format.photometric, {}
+    if codestream.components == 3:
+        photometric = codestream.colours or ("YBR" if photometric.startswith("YBR") else "RGB")
+        name = "YCBCR" if photometric == "YBR" else "RGB"
+        spaces = {"colorspace": name, "outcolorspace": name}  # equal: the samples as they are
+    words = imagecodecs.jpeg8_decode(frame, **spaces)
+    # libjpeg makes up what a scan lacks, and its warning is lost here. So the scan is made longer: the pixels of a
+    # whole image do not change.
+    end = frame.rfind(_END_OF_IMAGE)
+    if not np.array_equal(words, imagecodecs.jpeg8_decode(frame[:end] + _SPARE + frame[end:], **spaces)):
+        raise RejectionError("truncated_frame", "the compressed image ends before its last pixel")
+    return Decoded(_signed(words, codestream, pixel_format), photometric)
+
+
+def _signed(
+    words: Integer[np.ndarray, "rows columns *samples"], codestream: Codestream, pixel_format: PixelFormat
+) -> Integer[np.ndarray, "rows columns *samples"]:
+    """JPEG and JPEG-LS know no sign: of signed pixels (PixelRepresentation 1) they hold the two's complement.
+
+    It has as many bits as the codestream's samples. Unsigned words are returned as they are.
+    """
+    if not pixel_format.signed or words.ndim > 2:
+        return words
+    unused = 8 * words.itemsize - codestream.precision
+    return (words << unused).view(f"i{words.itemsize}") >> unused
 
 
 def _decode_rle(frame: bytes, pixel_format: PixelFormat) -> Decoded:
-    """PS3.5 annex G: one plane a sample."""
+    """PS3.5 annex G: one segment for each byte of each sample, the most significant first."""
     shape = (pixel_format.samples, pixel_format.rows, pixel_format.columns)
-    buffer = rle.decode_pixel_data(
-        frame, version=2, rows=shape[1], columns=shape[2], bits_allocated=pixel_format.bits_allocated, byteorder="<"
-    )
+    segments = pixel_format.samples * max(1, pixel_format.bits_allocated // 8)
+    count, *offsets = struct.unpack("<16L", frame[:64].ljust(64, b"\0"))
+    used = offsets[:segments]
+    if (count != segments or used[0] != 64 or any(offsets[segments:]) or sorted(set(used)) != used
+            or used[-1] >= len(frame)):  # fmt: skip
+        raise RejectionError("decode_failed", f"the RLE header does not list {segments} segments, one behind the other")
+    with refusing_what_codecs_warn_of():
+        buffer = rle.decode_pixel_data(
+            frame, version=2, rows=shape[1], columns=shape[2], bits_allocated=pixel_format.bits_allocated, byteorder="<"
+        )
     kind = f"<{'i' if pixel_format.signed else 'u'}{max(1, pixel_format.bits_allocated // 8)}"
     planes = np.frombuffer(buffer, dtype=kind).reshape(shape)
     return Decoded(planes[0] if shape[0] == 1 else np.moveaxis(planes, 0, -1), pixel_format.photometric)
@@ -148,9 +211,20 @@ def _decode_rle(frame: bytes, pixel_format: PixelFormat) -> Decoded:
 
 def _decode_jpeg2000(frame: bytes, codestream: Codestream, pixel_format: PixelFormat) -> Decoded:
     """OpenJPEG undoes the colour transformations. The codestream's own sign may contradict PixelRepresentation."""
-    words = openjpeg.decode(frame)
+    with refusing_what_codecs_warn_of():
+        words = openjpeg.decode(frame)
     if pixel_format.samples == 1 and (words.dtype.kind == "i") != pixel_format.signed:
         unsigned = words.view(f"u{words.dtype.itemsize}") & (2**codestream.precision - 1)
         words = unsigned.view(f"i{words.dtype.itemsize}") if pixel_format.signed else unsigned
     photometric = "RGB" if pixel_format.photometric in ("YBR_ICT", "YBR_RCT") else pixel_format.photometric
     return Decoded(words, photometric)
+
+
+def _reduced_jpeg2000(frame: bytes, codestream: Codestream, reduce: int) -> UInt16[np.ndarray, "rows columns"]:
+    """The picture without its finest wavelet levels: Pillow's OpenJPEG, because pylibjpeg's always decodes all."""
+    with refusing_what_codecs_warn_of(), Image.open(BytesIO(frame), formats=("JPEG2000",)) as image:
+        image.reduce = reduce
+        image.load()
+        if image.mode != "I;16":
+            raise RejectionError("decode_failed", "JPEG 2000 of an unexpected kind (jpeg2000_reduce)")
+        return np.asarray(image) >> (16 - codestream.precision)  # Pillow stretches samples to 16 bits

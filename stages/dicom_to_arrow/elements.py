@@ -1,6 +1,7 @@
 """Elements of a data set with the type that is asked for, or a RejectionError that names them, never their value."""
 
 import math
+import re
 from typing import Any
 
 from pydicom import Dataset
@@ -8,6 +9,8 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from stages.dicom_to_arrow.rejection import RejectionError
+
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # PS3.5 6.2, DS; float() knows more: 1_0, nan
 
 
 def text(dataset: Dataset, keyword: str) -> str:
@@ -18,10 +21,10 @@ def text(dataset: Dataset, keyword: str) -> str:
 
 def integer(dataset: Dataset, keyword: str) -> int | None:
     """A single whole number; None where the element is absent or empty."""
-    values = numbers(dataset, keyword)
-    if len(values) > 1 or any(value != int(value) for value in values):
+    value = number(dataset, keyword)
+    if value is not None and value != int(value):
         raise RejectionError("invalid_element", f"{keyword} is not one whole number")
-    return int(values[0]) if values else None
+    return None if value is None else int(value)
 
 
 def required_integer(dataset: Dataset, keyword: str) -> int:
@@ -31,15 +34,32 @@ def required_integer(dataset: Dataset, keyword: str) -> int:
     return value
 
 
+def number(dataset: Dataset, keyword: str) -> float | None:
+    """The value of an element that has one; None where it is absent or empty."""
+    values = numbers(dataset, keyword)
+    if len(values) > 1:
+        raise RejectionError("invalid_element", f"{keyword} has {len(values)} values")
+    return values[0] if values else None
+
+
 def numbers(dataset: Dataset, keyword: str) -> list[float]:
     """All values, finite; an empty list where the element is absent or empty."""
-    try:
-        values = [float(value) for value in _values(dataset, keyword)]
-    except (TypeError, ValueError):
-        raise RejectionError("invalid_element", f"{keyword} is no number") from None
+    values = [_number(value, keyword) for value in _values(dataset, keyword)]
     if not all(math.isfinite(value) for value in values):
         raise RejectionError("invalid_element", f"{keyword} is not finite")
     return values
+
+
+def _number(value: Any, keyword: str) -> float:
+    written = getattr(value, "original_string", value)  # of IS and DS; a number of binary VR is itself
+    if isinstance(written, str) and not _DECIMAL.fullmatch(written.strip(" \0")):
+        raise RejectionError("invalid_element", f"{keyword} is no number")
+    if isinstance(value, bytes):  # float() would read them as text
+        raise RejectionError("invalid_element", f"{keyword} holds bytes, no number")
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise RejectionError("invalid_element", f"{keyword} is no number") from None
 
 
 def raw(dataset: Dataset, keyword: str) -> bytes:
@@ -52,14 +72,21 @@ def raw(dataset: Dataset, keyword: str) -> bytes:
 
 def items(dataset: Dataset, keyword: str) -> list[Dataset]:
     """Items of a sequence; an empty list where it is absent or empty."""
-    return [item for item in _values(dataset, keyword) if isinstance(item, Dataset)]
+    values = _values(dataset, keyword)
+    if not all(isinstance(item, Dataset) for item in values):
+        raise RejectionError("invalid_element", f"{keyword} is no sequence")
+    return values
 
 
-def _values(dataset: Dataset, keyword: str) -> list[Any]:
+def has_value(dataset: Dataset, keyword: str | tuple[int, int]) -> bool:
+    return bool(_values(dataset, keyword))
+
+
+def _values(dataset: Dataset, keyword: str | tuple[int, int]) -> list[Any]:
     try:
-        value = dataset.get(keyword)
+        value = dataset[keyword].value if keyword in dataset else None
     except Exception:  # pydicom converts at access, and its messages quote the value
         raise RejectionError("invalid_element", f"{keyword} cannot be parsed") from None
-    if value is None or (isinstance(value, str) and not value.strip()) or value == b"":
+    if value is None or (isinstance(value, str) and not value.strip(" \0")) or value == b"":
         return []
     return list(value) if isinstance(value, MultiValue | Sequence | list) else [value]

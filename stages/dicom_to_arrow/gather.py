@@ -1,6 +1,7 @@
 """All shards of a data set: each verified, every indexed file accounted for, one manifest and one table of rejects."""
 
 import os
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ from stages.common.atomic_files import read_sidecar, write_json, write_sidecar
 from stages.common.errors import InputError
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 
+SHARD_BYTES = 500_000_000  # what a shard should have; see index_inputs.shards
+
+# Metric -> column: copies of an image are kept here and counted; `duplicates` lists them, the audit of pairs decides.
+DUPLICATES = {"duplicate_images": "pixels_sha256", "duplicate_instances": "instance_uid"}
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -24,7 +30,13 @@ class Shard:
 
     def entry(self, manifest: Path) -> dict[str, Any]:
         relative = Path(os.path.relpath(self.path, manifest.parent)).as_posix()
-        return {"path": relative, "sha256": read_sidecar(self.path), "rows": len(self.images)}
+        return {
+            "path": relative,
+            "sha256": read_sidecar(self.path),
+            "bytes": self.path.stat().st_size,
+            "rows": len(self.images),
+            "rejects": len(self.rejects),
+        }
 
 
 def gather_shards(
@@ -56,10 +68,25 @@ def gather_shards(
     entries = [shard.entry(manifest) for shard in shards]
     write_json(manifest, {"dataset": dataset, "size": settings.size, **counts, "shards": entries})
     write_sidecar(manifest)
-    digests = pa.concat_arrays([chunk for shard in shards for chunk in shard.images["pixels_sha256"].chunks])
+    _warn_of_large_shards(entries, files)
     reasons = sorted(Counter(rejected["reason"].to_pylist()).items())
-    duplicates = {"duplicate_images": images - len(pc.unique(digests))}
+    duplicates = {name: _repeated(shards, column) for name, column in DUPLICATES.items()}
     return counts | duplicates | {f"rejects_{reason}": count for reason, count in reasons}
+
+
+def _repeated(shards: list[Shard], column: str) -> int:
+    """Images that share the value of `column` with an earlier one."""
+    values = pa.chunked_array([chunk for shard in shards for chunk in shard.images[column].chunks], pa.string())
+    values = values.drop_null()
+    return len(values) - len(pc.unique(values))
+
+
+def _warn_of_large_shards(entries: list[dict[str, Any]], files: Path) -> None:
+    """A shard is a job's unit of work, of damage and of copying: about 500 MB serve all three."""
+    largest, total = max(entry["bytes"] for entry in entries), sum(entry["bytes"] for entry in entries)
+    if largest > 2 * SHARD_BYTES:
+        print(f"warning: {files}: shards of up to {largest / 1e6:.0f} MB; with index_inputs.shards at "
+              f"{-(-total // SHARD_BYTES)} they would have about 500 MB", file=sys.stderr)  # fmt: skip
 
 
 def read_shard(images: Path, rejects: Path, size: int) -> Shard:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Shaped, UInt8
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,29 @@ def fit_into_square(grey: Float32[np.ndarray, "rows columns"], pixel_aspect: flo
     level (and the float32 sum's, below 0.001).
     """
     box = content_box(*grey.shape, pixel_aspect, size)
+    return place(resample(grey, box.height, box.width), box, size)
+
+
+def place(grey: Float32[np.ndarray, "rows columns"], box: ContentBox, size: int) -> SquareImage:
+    """An image of the size of `box` in a black square, in whole grey levels."""
     pixels = np.zeros((size, size), dtype=np.uint8)
-    resampled = resample(grey, box.height, box.width)
-    pixels[box.y : box.y + box.height, box.x : box.x + box.width] = np.rint(resampled).clip(0, 255)
+    pixels[box.y : box.y + box.height, box.x : box.x + box.width] = np.rint(grey).clip(0, 255)
     return SquareImage(pixels, box)
 
 
 def resample(
-    grey: Float32[np.ndarray, "rows columns"], height: int, width: int
-) -> Float32[np.ndarray, "{height} {width}"]:
-    """Mean over areas along an axis that shrinks, linear interpolation along one that grows.
+    image: Shaped[np.ndarray, "rows columns"], height: int, width: int
+) -> Shaped[np.ndarray, "{height} {width}"]:
+    """Mean over areas along an axis that shrinks, linear interpolation along one that grows; of the image's own type.
 
     The axes are treated one after the other because cv2's INTER_AREA falls back to linear (and so aliases the axis that
     shrinks) as soon as one axis grows.
     """
-    rows, columns = grey.shape
-    shrunk = cv2.resize(grey, (min(width, columns), min(height, rows)), interpolation=cv2.INTER_AREA)
+    rows, columns = image.shape
+    if image.dtype == np.uint16 and not rows % 2 and not columns % 2 and rows >= 8 * height and columns >= 8 * width:
+        # Means of 2 x 2 first, which is four times as fast. A pixel of the result covers at least 4 x 4 of them, and
+        # only those at its border are shared out by halves instead of quarters.
+        image = cv2.resize(image, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA)
+        rows, columns = image.shape
+    shrunk = cv2.resize(image, (min(width, columns), min(height, rows)), interpolation=cv2.INTER_AREA)
     return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_LINEAR)

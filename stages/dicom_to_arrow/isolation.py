@@ -1,15 +1,20 @@
 """A function over many items in child processes, since a codec can do worse than raise: abort, crash, never return.
 
 A child that dies or takes too long costs the item that it had, not the run. The order and the values of the results do
-not depend on the number of children.
+not depend on the number of children. What a child prints is dropped: libraries quote the file that they complain about.
 """
 
 import multiprocessing
+import os
+import resource
 import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 Item = TypeVar("Item")
@@ -17,23 +22,34 @@ Result = TypeVar("Result")
 Lost = Literal["died", "too slow"]
 
 _AHEAD = 64  # results kept in memory while an earlier one is awaited
+_GRACE = 5.0  # s until a late child ends itself: its parent may have been killed
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one item may take."""
+
+    seconds: float
+    memory_bytes: int | None = None  # resident memory of the child, its imports included; Linux alone keeps to it
 
 
 class _Child(Generic[Item, Result]):
     """A process that serves one item at a time."""
 
-    def __init__(self, function: Callable[[Item], Result]) -> None:
+    def __init__(self, function: Callable[[Item], Result], limits: Limits) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy the locks of Arrow's and OpenCV's threads
         self.connection, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(other, function), daemon=True)
+        self.process = context.Process(target=_serve, args=(other, function, limits), daemon=True)
         self.process.start()
         other.close()
+        self.limits = limits
         self.place: int | None = None  # of the item that it works on
         self.deadline = 0.0
 
-    def send(self, place: int, item: Item, seconds: float) -> None:
-        self.connection.send(item)
-        self.place, self.deadline = place, time.monotonic() + seconds
+    def send(self, place: int, item: Item) -> None:
+        self.place, self.deadline = place, time.monotonic() + self.limits.seconds
+        with suppress(OSError):  # died between two items: `_result_of` finds the end of the pipe, and this item pays
+            self.connection.send(item)
 
     def stop(self) -> None:
         self.process.kill()
@@ -42,27 +58,28 @@ class _Child(Generic[Item, Result]):
 
 
 def map_isolated(
-    function: Callable[[Item], Result], items: Sequence[Item], children: int, seconds: float
+    function: Callable[[Item], Result], items: Sequence[Item], children: int, limits: Limits
 ) -> Iterator[Result | Lost]:
-    """`function` of each item, in order; "died" or "too slow" (over `seconds`) in place of a result that was lost.
+    """`function` of each item, in order; "died" or "too slow" in place of a result that was lost.
 
-    `function` and the items must be picklable; an exception of `function` counts as a death.
+    `function` and the items must be picklable; an exception of `function` counts as a death. Memory beyond the limit is
+    refused to it: a MemoryError in Python, and what C code makes of it.
     """
     waiting, done, next_place = deque(enumerate(items)), {}, 0
-    pool = [_Child(function) for _ in range(min(max(children, 1), len(items)))]
+    pool = [_Child(function, limits) for _ in range(min(max(children, 1), len(items)))]
     try:
         for child in pool:
             child.connection.recv()  # started and imported: that time is not the first item's
         while next_place < len(items):
             for child in pool:
                 if child.place is None and waiting and waiting[0][0] < next_place + _AHEAD:
-                    child.send(*waiting.popleft(), seconds)
+                    child.send(*waiting.popleft())
             for number, child in enumerate(pool):
                 if child.place is not None and (result := _result_of(child)) is not None:
                     done[child.place], child.place = result[0], None
                     if result[0] in ("died", "too slow"):
                         child.stop()
-                        pool[number] = _Child(function)
+                        pool[number] = _Child(function, limits)
                         pool[number].connection.recv()
             while next_place in done:
                 yield done.pop(next_place)
@@ -90,13 +107,37 @@ def _pause(pool: list[_Child[Item, Result]]) -> None:
         wait([child.connection for child in busy], max(0, min(child.deadline for child in busy) - time.monotonic()))
 
 
-def _serve(connection: Connection, function: Callable[[Item], Result]) -> None:
+def _serve(connection: Connection, function: Callable[[Item], Result], limits: Limits) -> None:
     """In the child: items in, results out, until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops its children
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    if limits.memory_bytes is not None:
+        _limit_memory(limits.memory_bytes)
     connection.send("ready")
     while True:
         try:
             item = connection.recv()
         except EOFError:
             return
-        connection.send(function(item))
+        signal.setitimer(signal.ITIMER_REAL, limits.seconds + _GRACE)  # SIGALRM ends the process, also inside C code
+        result = function(item)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        connection.send(result)
+
+
+def _limit_memory(max_bytes: int) -> None:
+    """Let private memory grow by what `max_bytes` leaves over what is resident now (man 2 setrlimit, RLIMIT_DATA).
+
+    Not RLIMIT_AS: address space that is only reserved, as by threads and libraries, costs nothing.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    resident, data = (1024 * int(fields[name].split()[0]) for name in ("VmRSS", "VmData"))
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    limit = data + max(0, max_bytes - resident)
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

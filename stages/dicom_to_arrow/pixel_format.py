@@ -6,21 +6,14 @@ from math import ceil
 import numpy as np
 from jaxtyping import Bool, Integer
 from pydicom import Dataset
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
 
 from stages.dicom_to_arrow.display import used_range
-from stages.dicom_to_arrow.elements import integer, required_integer, text
+from stages.dicom_to_arrow.elements import has_value, integer, required_integer, text
 from stages.dicom_to_arrow.rejection import RejectionError
 
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _SAMPLES = {**dict.fromkeys(GREY, 1), "PALETTE COLOR": 1, "RGB": 3,
             "YBR_FULL": 3, "YBR_FULL_422": 3, "YBR_ICT": 3, "YBR_RCT": 3}  # fmt: skip
-NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 
 
 @dataclass(frozen=True)
@@ -39,8 +32,11 @@ class PixelFormat:
 
 def read_pixel_format(dataset: Dataset, max_pixels: int) -> PixelFormat:
     """The module's elements, checked against each other. Raises RejectionError."""
-    if (frames := integer(dataset, "NumberOfFrames")) is not None and frames > 1:
+    frames = integer(dataset, "NumberOfFrames") or 0  # 0 is written for one, against C.7.6.6.1.1; the length tells
+    if frames > 1:
         raise RejectionError("multi_frame", f"{frames} frames")
+    if frames < 0:
+        raise RejectionError("invalid_element", f"NumberOfFrames is {frames}")
     photometric = text(dataset, "PhotometricInterpretation")
     pixel_format = PixelFormat(
         rows=required_integer(dataset, "Rows"),
@@ -67,15 +63,18 @@ def _check(pixel_format: PixelFormat, max_pixels: int) -> None:
     rows, columns, allocated = pixel_format.rows, pixel_format.columns, pixel_format.bits_allocated
     if rows < 1 or columns < 1:
         raise RejectionError("invalid_element", f"Rows x Columns is {rows} x {columns}")
-    if rows * columns > max_pixels:
-        raise RejectionError("too_large", f"{rows} x {columns} pixels, max_pixels is {max_pixels}")
     if _SAMPLES.get(pixel_format.photometric) != pixel_format.samples:
         known = pixel_format.photometric if pixel_format.photometric in _SAMPLES else "unknown"
         raise RejectionError("photometric_unsupported", f"{known} with {pixel_format.samples} samples per pixel")
+    if rows * columns * pixel_format.samples > max_pixels:
+        message = f"{rows} x {columns} x {pixel_format.samples} samples, max_pixels is {max_pixels}"
+        raise RejectionError("too_large", message)
     stored, high = pixel_format.bits_stored, pixel_format.high_bit
     # PS3.5 8.1.1: 1, 8 or 16 bits; 32 where other modalities have them. HighBit above BitsStored - 1 is retired.
     if allocated not in (1, 8, 16, 32) or not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
         raise RejectionError("bits_inconsistent", f"BitsAllocated {allocated}, BitsStored {stored}, HighBit {high}")
+    if pixel_format.photometric == "YBR_FULL_422" and columns % 2:  # C.7.6.3.1.2: two pixels share their colours
+        raise RejectionError("photometric_unsupported", f"YBR_FULL_422 with {columns} columns")
 
 
 def check_native_size(pixel_format: PixelFormat, length: int) -> None:
@@ -94,11 +93,12 @@ def check_native_size(pixel_format: PixelFormat, length: int) -> None:
 
 def stored_values(
     words: Integer[np.ndarray, "rows columns"], pixel_format: PixelFormat
-) -> Integer[np.ndarray, "rows columns"]:
-    """Stored values of grey pixels from the words that hold them; a value that BitsStored cannot hold is refused.
+) -> tuple[Integer[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"] | None]:
+    """Stored values of grey pixels from the words that hold them, and where they are padding (None: nowhere).
 
     PS3.5 8.1.1: the value occupies BitsStored bits up to HighBit, whose top bit is the sign. The other bits are unused;
-    here they must be zero, or repeat the sign, or be overlays that the header declares. Padding may lie anywhere.
+    here they must be zero, or repeat the sign, or be overlays that the header declares. Padding may lie anywhere. A
+    value that BitsStored cannot hold is refused, never wrapped.
     """
     stored = pixel_format.bits_stored
     shift = pixel_format.high_bit + 1 - stored
@@ -109,26 +109,32 @@ def stored_values(
             "bits_inconsistent", f"bits below BitsStored {stored}, HighBit {pixel_format.high_bit} are set"
         )
     values = words >> shift if shift else words
-    low, high = used_range(values, padding_mask(values, pixel_format))
+    padding = padding_mask(values, pixel_format.padding)
+    low, high = used_range(values, padding)
     half = 2 ** (stored - 1)
     if not pixel_format.signed:
         if high >= 2 * half or low < 0:
             raise RejectionError("bits_inconsistent", f"values above BitsStored {stored}: up to {high}")
-        return values
+        return values, padding
     if low >= 0 and half <= high < 2 * half:  # two's complement of BitsStored bits, unused bits zero
-        return _sign_extended(values, stored)
+        # So is padding, in the element as in the pixels; what the mask has found already may lie outside the bits.
+        extended = _sign_extended(values, stored)
+        ends = pixel_format.padding and tuple(end - 2 * half if half <= end < 2 * half else end
+                                              for end in pixel_format.padding)  # fmt: skip
+        found = padding_mask(extended, ends and (min(ends), max(ends)))
+        return extended, found if padding is None else padding if found is None else padding | found
     if low < -half or high >= half:
         raise RejectionError("bits_inconsistent", f"values from {low} to {high} do not fit BitsStored {stored}, signed")
-    return values
+    return values, padding
 
 
 def padding_mask(
-    values: Integer[np.ndarray, "rows columns"], pixel_format: PixelFormat
+    values: Integer[np.ndarray, "rows columns"], padding: tuple[int, int] | None
 ) -> Bool[np.ndarray, "rows columns"] | None:
-    """True where a pixel is padding, None where none is (C.7.5.1.1.2)."""
-    if pixel_format.padding is None:
+    """True where a value is padding (first and last padding value), None where none is (C.7.5.1.1.2)."""
+    if padding is None:
         return None
-    first, last = pixel_format.padding
+    first, last = padding
     mask = (values >= first) & (values <= last)
     return mask if mask.any() else None
 
@@ -162,8 +168,9 @@ def _overlay_mask(dataset: Dataset, pixel_format: PixelFormat) -> int:
     values = range(pixel_format.high_bit + 1 - pixel_format.bits_stored, pixel_format.high_bit + 1)
     mask = 0
     for group in range(0x6000, 0x6020, 2):
-        if (group, 0x0102) in dataset and (group, 0x3000) not in dataset:
-            bit = dataset[group, 0x0102].value
+        position = (group, 0x0102)
+        if has_value(dataset, position) and not has_value(dataset, (group, 0x3000)):
+            bit = dataset[position].value
             if isinstance(bit, int) and 0 <= bit < pixel_format.bits_allocated and bit not in values:
                 mask |= 1 << bit
     return mask

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from stages.dicom_to_arrow.codec_warnings import refusing_what_codecs_warn_of
 from stages.dicom_to_arrow.codestreams import read_jpeg
 from stages.dicom_to_arrow.colour import luma
-from stages.dicom_to_arrow.display import Display, Rescale, to_grey
+from stages.dicom_to_arrow.display import WHITE, Display, Levels, Rescale, to_levels
 from stages.dicom_to_arrow.radiograph import Radiograph
 from stages.dicom_to_arrow.rejection import RejectionError
 from stages.dicom_to_arrow.selection import check_view, view_of
@@ -36,22 +36,22 @@ def read_raster(data: bytes, index_view: str | None, settings: DicomToArrowSetti
     view = view_of(index_view, None)
     check_view(view, settings)
     pixels = _jpeg_pixels(data, settings) if data.startswith(_JPEG) else _png_pixels(data, settings)
-    window = "none"
     if pixels.ndim == 3:
-        grey, photometric = luma(pixels), "RGB"
+        levels, photometric, window = Levels(luma(pixels), 0.0, WHITE), "RGB", "none"
+    elif pixels.dtype == np.uint8:
+        levels, photometric, window = Levels(pixels, 0.0, WHITE), "MONOCHROME2", "none"
     else:
-        grey, photometric = pixels.astype(np.float32), "MONOCHROME2"
-    if np.ptp(grey) == 0:
-        raise RejectionError("constant_image", "every pixel has the same value")
-    if pixels.dtype != np.uint8:
         display = Display(Rescale(), None, inverted=False)
-        grey, window = to_grey(pixels, None, display), display.window
-    return Radiograph(grey, view, photometric, window, None, None)
+        levels, photometric, window = to_levels(pixels, None, display), "MONOCHROME2", display.window
+    if np.ptp(levels.values) == 0:
+        raise RejectionError("constant_image", "every pixel has the same value")
+    return Radiograph(levels, pixels.shape[:2], view, photometric, window, None, None)
 
 
-def _check_pixels(rows: int, columns: int, frames: int, settings: DicomToArrowSettings) -> None:
-    if rows * columns > settings.max_pixels:
-        raise RejectionError("too_large", f"{rows} x {columns} pixels, max_pixels is {settings.max_pixels}")
+def _check_pixels(rows: int, columns: int, samples: int, frames: int, settings: DicomToArrowSettings) -> None:
+    if rows * columns * samples > settings.max_pixels:
+        message = f"{rows} x {columns} x {samples} samples, max_pixels is {settings.max_pixels}"
+        raise RejectionError("too_large", message)
     if frames > 1:
         raise RejectionError("multi_frame", f"{frames} images in one file")
 
@@ -63,7 +63,7 @@ def _jpeg_pixels(
     header = read_jpeg(data)
     if not header.complete:
         raise RejectionError("truncated_frame", "the JPEG ends before its end marker")
-    _check_pixels(header.rows, header.columns, header.images, settings)
+    _check_pixels(header.rows, header.columns, header.components, header.images, settings)
     with refusing_what_codecs_warn_of():
         pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_ANYCOLOR)  # turned by EXIF
     if pixels is None:
@@ -74,10 +74,10 @@ def _jpeg_pixels(
 def _png_pixels(
     data: bytes, settings: DicomToArrowSettings
 ) -> Integer[np.ndarray, "rows columns"] | UInt8[np.ndarray, "rows columns 3"]:
-    """Grey of 8 bits or 16 (as int32), or RGB. Pillow, because it checks the checksum of every chunk."""
+    """Grey of 8 or 16 bits, or RGB. Pillow, because it checks the checksum of every chunk."""
     try:
         with Image.open(BytesIO(data), formats=("PNG",)) as image:
-            _check_pixels(image.height, image.width, image.n_frames, settings)
+            _check_pixels(image.height, image.width, len(image.getbands()), image.n_frames, settings)
             image.load()
             upright = ImageOps.exif_transpose(image)
     except Image.DecompressionBombError:
@@ -85,7 +85,7 @@ def _png_pixels(
     except (OSError, SyntaxError, ValueError, struct.error, zlib.error) as error:  # what Pillow raises on damage
         raise RejectionError("decode_failed", f"{type(error).__name__} while decoding PNG") from None
     if upright.mode in _GREY_16:
-        return np.asarray(upright).astype(np.int32)
+        return np.asarray(upright).astype(np.uint16)
     return np.asarray(upright.convert("L") if upright.mode in _GREY_8 else _opaque(upright))
 
 

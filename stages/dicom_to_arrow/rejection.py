@@ -7,12 +7,15 @@ REASONS = {
     "not_a_regular_file": "a folder, pipe, socket or device",
     "unreadable_file": "the operating system refuses to read it",
     "too_large": "more bytes or pixels than the settings allow",
+    "checksum_mismatch": "the file's sha256 is not the one that the distribution published",
     "not_an_image": "neither DICOM nor JPEG nor PNG",
     "unreadable_header": "a DICOM file whose elements cannot be parsed",
     # the selection
     "wrong_modality": "Modality is not among the settings' modalities",
+    "wrong_sop_class": "SOPClassUID is not among the settings' sop_classes",
     "wrong_view": "the view is not among the settings' views",
     "wrong_body_part": "BodyPartExamined is not among the settings' body parts",
+    "burned_in": "the header says that the pixels hold identifying text or a recognisable face",
     "multi_frame": "more than one frame",
     # the header against the pixel data
     "missing_element": "an element is absent without which the pixels cannot be read",
@@ -27,6 +30,7 @@ REASONS = {
     "decode_failed": "the decoder gave up, or warns of damage",
     "decoder_died": "the process that decoded the file aborted or crashed",
     "too_slow": "decoding took longer than the settings allow",
+    "out_of_memory": "decoding would take more memory than the settings allow",
     # from values to grey
     "rescale_slope_zero": "RescaleSlope is 0",
     "lookup_table_invalid": "a modality or VOI lookup table contradicts its descriptor",

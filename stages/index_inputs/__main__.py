@@ -3,7 +3,7 @@
 Settings: layout, shards, identifiers, table, columns, patients (see settings.py).
 Inputs:   --root with the index files of the layout (layouts.py) and the image files that they name.
 Outputs:  --files (FILES), --reports (REPORTS; no rows where there are none), and in --private, where identifiers are
-          keyed, the key and <dataset>.csv with the way back.
+          keyed, the key, <dataset>.csv with the way back, and the paths and report texts, which both tables then lack.
 """
 
 import re
@@ -11,12 +11,12 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common import schemas
 from stages.common.arrow_tables import write_table
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.errors import InputError
 from stages.common.tracking import track
 from stages.index_inputs.index import build_index, files_table, missing_files, present_index_files, reports_table
+from stages.index_inputs.private_sources import hide
 from stages.index_inputs.settings import IndexInputsSettings
 
 
@@ -34,10 +34,15 @@ def main(arguments: Namespace) -> None:
             named = missing["image_id" if settings.identifier_kind == "keyed" else "path"].head(3)
             print(f"warning: {len(missing)} of {looked_for} files looked for are missing in {root}, first "
                   f"{', '.join(named)}; dicom_to_arrow rejects each as file_missing", file=sys.stderr)  # fmt: skip
-        write_table(arguments.files, schemas.FILES, files_table(index, arguments.dataset, settings.shards))
-        write_table(arguments.reports, schemas.REPORTS, reports_table(index))
+        tables = {arguments.files: files_table(index, arguments.dataset, settings.shards),
+                  arguments.reports: reports_table(index)}  # fmt: skip
+        for path, table in tables.items():
+            if settings.identifier_kind == "keyed":
+                table = hide(table, arguments.private, f"{arguments.dataset}_{path.name}")
+            write_table(path, table.schema, table)
         counts = {"images": len(index.files), "reports": len(index.reports),
                   "patients": index.files["patient_id"].drop_nulls().n_unique(),
+                  "files_with_checksum": len(index.files) - index.files["sha256"].null_count(),
                   "files_looked_for": looked_for, "files_missing": len(missing)}  # fmt: skip
         run.log_metrics({key: float(count) for key, count in (counts | index.counts).items()})
         for key, value in index.tags.items():

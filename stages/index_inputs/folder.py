@@ -10,10 +10,10 @@ from stages.index_inputs.layouts import WHERE_TO_GET
 from stages.index_inputs.settings import FolderColumns
 
 
-def read_folder(root: Path, table: str, columns: FolderColumns) -> Index:
-    """Files and reports of the CSV `table`. Rows of one study must agree in their report."""
+def read_folder(root: Path, table: str, columns: FolderColumns, show: bool) -> Index:
+    """Files and reports of the CSV `table`. Rows of one study must agree in their report. `show`: errors may quote."""
     source = root / table
-    rows = read_index(root, table, columns.names(), WHERE_TO_GET["folder"])
+    rows = read_index(root, table, columns.names(), WHERE_TO_GET["folder"], show)
     ids = [columns.image, columns.image_id, columns.patient, columns.study]
     require_values(rows, source, [name for name in ids if name])
     image_id = pl.col(columns.image_id or columns.image)

@@ -17,7 +17,7 @@ from stages.common.atomic_files import atomic_path
 from stages.common.errors import InputError
 
 IdentifierKind = Literal["distributed", "keyed"]
-Subject = Literal["image", "study", "patient"]
+Subject = Literal["image", "study", "patient", "instance"]
 
 KEY_NAME = "identifiers.key"
 _KEY_BYTES = 32

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from stages.common import schemas
 from stages.common.errors import InputError
+from stages.index_inputs.checksums import add_checksums
 from stages.index_inputs.folder import read_folder
 from stages.index_inputs.identifiers import Subject, keyed, read_or_create_key, write_map
 from stages.index_inputs.index_tables import Index, refuse_duplicates, refuse_unsafe_paths
@@ -44,6 +45,7 @@ def build_index(root: Path, settings: IndexInputsSettings, dataset: str, private
     """The checked index in carried identifiers, files in the order of their paths; writes the map back where keyed."""
     index = _read_layout(root, settings)
     refuse_unsafe_paths(index.files["path"], index.files["row"], root / index.source)
+    index = replace(index, files=add_checksums(index.files, root))
     if settings.identifier_kind == "keyed":
         index = _with_keyed_identifiers(index, dataset, private)
     refuse_duplicates(index.files, root / index.source, "image_id")
@@ -71,16 +73,17 @@ def missing_files(root: Path, files: pl.DataFrame, limit: int = LOOKED_FOR) -> t
 
 
 def _read_layout(root: Path, settings: IndexInputsSettings) -> Index:
+    show = settings.identifier_kind == "distributed"  # else no message may quote an id
     if settings.layout == "mimic_cxr":
-        return read_mimic_cxr(root)
+        return read_mimic_cxr(root, show)
     if settings.layout == "rsna":
-        return read_rsna(root, settings.patients)
+        return read_rsna(root, settings.patients, show)
     if settings.layout == "siim":
-        return read_siim(root, settings.patients)
+        return read_siim(root, settings.patients, show)
     table, columns = settings.table, settings.columns
     assert table is not None, "the settings' validator saw to it"
     assert columns is not None
-    return read_folder(root, table, columns)
+    return read_folder(root, table, columns, show)
 
 
 def _with_keyed_identifiers(index: Index, dataset: str, private: Path | None) -> Index:

@@ -29,10 +29,13 @@ class Index:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def read_index(root: Path, name: str, columns: Sequence[str], where_to_get: str = "") -> pl.DataFrame:
+def read_index(
+    root: Path, name: str, columns: Sequence[str], where_to_get: str = "", show: bool = True
+) -> pl.DataFrame:
     """The CSV `name` (or csv.gz) as text: cells and column names without outer blanks, empty cells null.
 
-    Adds the column `row`. Raises InputError where the file is missing, is no CSV, has no row or lacks a column.
+    Adds the column `row`. Raises InputError where the file is missing, is no CSV, has no row or lacks a column; the
+    message quotes the file where `show` allows it (without a header, the names of the columns are a patient's row).
     """
     path = root / name
     if not path.is_file():
@@ -42,11 +45,12 @@ def read_index(root: Path, name: str, columns: Sequence[str], where_to_get: str 
     except pl.exceptions.NoDataError:
         raise InputError(f"{path}: empty; {where_to_get or 'write a header and a row for every image'}") from None
     except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).strip().splitlines()[0][:160]
+        reason = str(error).strip().splitlines()[0][:160] if show else type(error).__name__
         raise InputError(f"{path}: not readable as CSV ({reason}); get or write it again") from None
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.columns)}")
+        found = ", ".join(table.columns) if show else f"{len(table.columns)} columns of other names"
+        raise InputError(f"{path}: no column {', '.join(missing)}; it has {found}")
     if table.is_empty():
         raise InputError(f"{path}: no row below the header; {where_to_get or 'add a row for every image'}")
     text = pl.col(pl.String).str.strip_chars()
@@ -83,16 +87,16 @@ def refuse_unsafe_paths(paths: pl.Series, rows: pl.Series, source: Path) -> None
         )
 
 
-def read_patients(root: Path, name: str, image_ids: pl.Series) -> pl.Series:
+def read_patients(root: Path, name: str, image_ids: pl.Series, show: bool) -> pl.Series:
     """patient_id of each of `image_ids` from a CSV of image_id and patient_id; every image needs one."""
     table = read_index(root, name, ["image_id", "patient_id"])
     require_values(table, root / name, ["image_id", "patient_id"])
-    refuse_duplicates(table, root / name, "image_id")
+    refuse_duplicates(table, root / name, "image_id", show)
     joined = pl.DataFrame({"image_id": image_ids}).join(table, on="image_id", how="left", maintain_order="left")
     unknown = joined.filter(pl.col("patient_id").is_null())["image_id"]
     if len(unknown):
         raise InputError(
-            f"{root / name}: no patient for image {unknown[0]} ({len(unknown)} such); "
+            f"{root / name}: no patient for {f'image {unknown[0]}' if show else 'an image'} ({len(unknown)} such); "
             "add rows, or set `patients` to null"
         )
     return joined["patient_id"]

@@ -15,26 +15,28 @@ from stages.index_inputs.index_tables import Index, read_index, read_patients, r
 from stages.index_inputs.layouts import IMAGE_FOLDERS, RSNA_LABELS, SIIM_RUN_LENGTHS, WHERE_TO_GET
 
 
-def read_rsna(root: Path, patients: str | None) -> Index:
+def read_rsna(root: Path, patients: str | None, show: bool) -> Index:
     """Images of stage_2_train_labels.csv; the file of an image bears its id."""
     images = _images_of(root, RSNA_LABELS, "patientId", WHERE_TO_GET["rsna"])
     files = images.with_columns(path=pl.format(f"{IMAGE_FOLDERS['rsna']}/{{}}.dcm", pl.col("image_id")))
-    return Index(RSNA_LABELS, _with_patients(files, root, patients))
+    return Index(RSNA_LABELS, _with_patients(files, root, patients, show))
 
 
-def read_siim(root: Path, patients: str | None) -> Index:
+def read_siim(root: Path, patients: str | None, show: bool) -> Index:
     """Images of train-rle.csv, each where a walk through dicom-images-train finds it.
 
     One that is not there keeps the path `dicom-images-train/<ImageId>.dcm`, so that dicom_to_arrow accounts for it;
     files that the table does not name are counted.
     """
     images = _images_of(root, SIIM_RUN_LENGTHS, "ImageId", WHERE_TO_GET["siim"])
-    on_disk = _walk(root, IMAGE_FOLDERS["siim"])
+    on_disk = _walk(root, IMAGE_FOLDERS["siim"], show)
     files = images.join(on_disk, on="image_id", how="left", maintain_order="left").with_columns(
         pl.col("path").fill_null(pl.format(f"{IMAGE_FOLDERS['siim']}/{{}}.dcm", pl.col("image_id")))
     )
     unlisted = on_disk.join(images, on="image_id", how="anti")
-    return Index(SIIM_RUN_LENGTHS, _with_patients(files, root, patients), counts={"files_not_in_index": len(unlisted)})
+    return Index(
+        SIIM_RUN_LENGTHS, _with_patients(files, root, patients, show), counts={"files_not_in_index": len(unlisted)}
+    )
 
 
 def _images_of(root: Path, name: str, column: str, where_to_get: str) -> pl.DataFrame:
@@ -44,17 +46,17 @@ def _images_of(root: Path, name: str, column: str, where_to_get: str) -> pl.Data
     return table.select("row", pl.col(column).alias("image_id")).unique("image_id", keep="first", maintain_order=True)
 
 
-def _with_patients(files: pl.DataFrame, root: Path, patients: str | None) -> pl.DataFrame:
+def _with_patients(files: pl.DataFrame, root: Path, patients: str | None, show: bool) -> pl.DataFrame:
     unknown = pl.lit(None, pl.String)
     return files.with_columns(
         study_id=pl.col("image_id"),
-        patient_id=unknown if patients is None else read_patients(root, patients, files["image_id"]),
+        patient_id=unknown if patients is None else read_patients(root, patients, files["image_id"], show),
         view=unknown,
         distributed_split=unknown,
     )
 
 
-def _walk(root: Path, folder: str) -> pl.DataFrame:
+def _walk(root: Path, folder: str, show: bool) -> pl.DataFrame:
     """image_id (the file's name without .dcm) and path of every DICOM file below `folder`."""
     found: dict[str, str] = {}
     for directory, folders, names in os.walk(root / folder):
@@ -65,7 +67,8 @@ def _walk(root: Path, folder: str) -> pl.DataFrame:
             path = PurePosixPath(os.path.relpath(directory, root)) / name
             other = found.setdefault(name.removesuffix(".dcm"), str(path))
             if other != str(path):
-                raise InputError(f"{root}: {other} and {path} are two files of one image; keep one of them")
+                named = f"{other} and {path}" if show else f"below {folder} two files have one name: they"
+                raise InputError(f"{root}: {named} are two files of one image; keep one of them")
     return pl.DataFrame({"image_id": list(found), "path": list(found.values())}, schema_overrides=_TEXT)
 
 

@@ -13,6 +13,7 @@ MIMIC_METADATA = "mimic-cxr-2.0.0-metadata.csv.gz"
 MIMIC_SPLIT = "mimic-cxr-2.0.0-split.csv.gz"
 RSNA_LABELS = "stage_2_train_labels.csv"
 SIIM_RUN_LENGTHS = "train-rle.csv"
+CHECKSUMS = "SHA256SUMS.txt"  # of PhysioNet's distributions; of one's own data where one writes it (sha256sum)
 
 # The folder that holds the images; `folder` data sets name theirs in the table.
 IMAGE_FOLDERS: dict[Layout, str] = {
@@ -46,7 +47,8 @@ def index_files(settings: IndexInputsSettings, root: Path | None = None) -> list
 
 def optional_index_files(settings: IndexInputsSettings) -> list[str]:
     """Names of index files that are read where they exist."""
-    return [MIMIC_STUDIES, MIMIC_METADATA, MIMIC_SPLIT] if settings.layout == "mimic_cxr" else []
+    tables = [MIMIC_STUDIES, MIMIC_METADATA, MIMIC_SPLIT] if settings.layout == "mimic_cxr" else []
+    return [*tables, CHECKSUMS]
 
 
 def is_mimic_jpg(root: Path) -> bool:

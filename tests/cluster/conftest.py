@@ -10,7 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from one_node_slurm import OneNodeSlurm
@@ -18,7 +22,7 @@ from user_checkout import Checkout
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "cluster"
-PARTS = ("stages", "workflow", "envs", "docker", "tests/cluster", "config.yaml", ".dockerignore")
+PARTS = ("stages", "workflow", "envs", "docker", "tests/cluster", "config.yaml", "pyproject.toml", ".dockerignore")
 CACHE = Path(os.environ.get("MLIP_CLUSTER_CACHE", "/var/cache/mlip-cluster"))  # the base image and the SIFs
 
 
@@ -59,22 +63,31 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, slurm: OneNodeSlurm, podm
         source = ROOT / part
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "images.lock.yaml"))
         else:
             shutil.copy(source, folder / part)
     (folder / "slurm").symlink_to("workflow/profiles/slurm")
     subprocess.run([ROOT / "docker" / "offline" / "base_image.sh", CACHE / "base"], check=True, timeout=900)
-    build = [
-        *(
-            sys.executable,
-            "-m",
-            "workflow.images",
-            "--base-image",
-            "localhost/python:3.11-slim",
-            "--no-hashes",
-            "--cpu",
-        ),
-        *("--sif-folder", str(CACHE / "containers")),
-    ]
-    subprocess.run(build, cwd=folder, env=os.environ | {"DOCKER_HOST": podman}, check=True, timeout=1800)
+    images = [sys.executable, "-m", "workflow.images", "--base-image", "localhost/python:3.11-slim"]
+    images += ["--sif-folder", str(CACHE / "containers")]
+    with wheels_of_this_machine() as address:
+        environment = os.environ | {"DOCKER_HOST": podman, "PIP_FIND_LINKS": address}
+        builds = [["preprocess", "report"], ["torch", *(["--cpu", "--no-hashes"] if address else [])]]
+        for build in builds:
+            subprocess.run([*images, "--image", *build], cwd=folder, env=environment, check=True, timeout=1800)
     return Checkout(folder, slurm)
+
+
+@contextmanager
+def wheels_of_this_machine() -> Iterator[str]:
+    """Address of a folder with a wheel of torch for CPUs, if pip is told of one: a build cannot see the folder."""
+    folders = [Path(word) for word in os.environ.get("PIP_FIND_LINKS", "").split() if Path(word).is_dir()]
+    folder = next((each for each in folders if list(each.glob("torch-*.whl"))), None)
+    if folder is None:
+        yield ""
+        return
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()

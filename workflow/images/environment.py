@@ -11,11 +11,12 @@ from pathlib import Path
 from stages.common.errors import InputError
 from stages.common.tracking import git_state
 
+_SITE_BIND = "MLIP_SITE_BIND"  # APPTAINER_BIND as the user had it
+
 PASSED = (
     "CUDA_VISIBLE_DEVICES",  # the GPUs that SLURM gave to the job
     "SLURM_JOB_ID",
     "SLURM_RESTART_COUNT",
-    "TMPDIR",
     "MLFLOW_TRACKING_URI",
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",  # by the environment, never on a command line that others can list
@@ -23,30 +24,30 @@ PASSED = (
 )
 
 
-def container_environment(folders: Mapping[str, Path], environ: Mapping[str, str]) -> dict[str, str]:
+def container_environment(folders: Mapping[str, Path], environ: Mapping[str, str], temporary: Path) -> dict[str, str]:
     """Variables to set for Apptainer. `folders` maps what asks for a folder (a key of the configuration) to the folder.
 
-    Folders that are not there yet are left out. Raises InputError, a line for each folder that cannot be bound.
+    Folders that are not there yet are left out. `temporary` is of this machine: a job inherits the variables of the
+    login node, whose TMPDIR may not exist here. Raises InputError, a line for each folder that cannot be bound.
     """
-    lines, binds = [], dict.fromkeys(filter(None, environ.get("APPTAINER_BIND", "").split(",")))
-    temporary = {"TMPDIR": Path(environ["TMPDIR"])} if environ.get("TMPDIR") else {}
-    for key, folder in {**folders, **temporary}.items():
+    site = environ.get(_SITE_BIND, environ.get("APPTAINER_BIND", ""))  # a job finds our own additions in the latter
+    lines, binds = [], dict.fromkeys(filter(None, site.split(",")))
+    for key, folder in {**folders, "TMPDIR": temporary}.items():
         for place in _places(folder):
             if set(",:") & set(str(place)):
-                lines.append(
-                    f"{key}: {place}: a path with a comma or a colon cannot be bound into a container; rename it"
-                )
+                lines.append(f"{key}: {place}: no container takes a path with a comma or a colon; rename it")
             elif not os.access(place, os.R_OK | os.X_OK):
-                lines.append(
-                    f"{key}: {place}: no right to read it, so no container can; ask its owner, or correct {key}"
-                )
+                lines.append(f"{key}: {place}: you may not read it; ask its owner, or correct {key}")
             else:
                 binds[str(place)] = None
     if lines:
         raise InputError("\n".join(lines))
-    passed = {f"APPTAINERENV_{name}": environ[name] for name in PASSED if name in environ}
-    passed |= {f"APPTAINERENV_MLIP_{key.upper()}": value for key, value in git_state().items()}
-    return passed | {"APPTAINER_BIND": ",".join(binds)}
+    passed = {name: environ[name] for name in PASSED if name in environ} | {"TMPDIR": str(temporary)}
+    passed |= {f"MLIP_{key.upper()}": value for key, value in git_state().items()}
+    return {f"APPTAINERENV_{name}": value for name, value in passed.items()} | {
+        "APPTAINER_BIND": ",".join(binds),
+        _SITE_BIND: site,
+    }
 
 
 def _places(folder: Path) -> Iterable[Path]:

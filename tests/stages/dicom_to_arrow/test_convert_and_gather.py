@@ -16,7 +16,7 @@ from stages.common.command_line import run_stage
 from stages.common.errors import InputError
 from stages.common.image_store import ImageStore
 from stages.dicom_to_arrow.__main__ import parser
-from stages.dicom_to_arrow.convert import convert_shard
+from stages.dicom_to_arrow.convert import ShardJob, convert_shard
 from stages.dicom_to_arrow.gather import gather_shards
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 
@@ -44,24 +44,29 @@ def data_set(tmp_path, ramp, write_index):
     return root, write_index(rows)
 
 
+def job(root: Path, files: Path, folder: Path, shard: int = 0, workers: int = 1) -> ShardJob:
+    images, rejects = folder / f"{shard}.arrow", folder / f"{shard}_rejects.arrow"
+    return ShardJob(root, files, shard, images, rejects, folder / str(shard) / "digest" / "log", workers=workers)
+
+
 def convert_all(root: Path, files: Path, folder: Path, workers: int = 1, shards: int = 3) -> dict[str, list[Path]]:
     images = [folder / f"{number}.arrow" for number in range(shards)]
     rejects = [folder / f"{number}_rejects.arrow" for number in range(shards)]
     for number in range(shards):
-        convert_shard(root, files, number, images[number], rejects[number], SETTINGS, workers)
+        convert_shard(job(root, files, folder, number, workers), SETTINGS)
     return {"shard_images": images, "shard_rejects": rejects}
 
 
 def test_every_file_is_one_row_in_the_order_of_the_index(data_set, tmp_path):
     root, files = data_set
-    counts = convert_shard(root, files, 0, tmp_path / "i", tmp_path / "r", SETTINGS)
-    images = read_table(tmp_path / "i", schemas.images(32))
-    rejects = read_table(tmp_path / "r", schemas.REJECTS)
+    counts = convert_shard(job(root, files, tmp_path), SETTINGS)
+    images = read_table(tmp_path / "0.arrow", schemas.images(32))
+    rejects = read_table(tmp_path / "0_rejects.arrow", schemas.REJECTS)
     assert images["image_id"].to_pylist() == ["z", "b", "a"]
     assert rejects["source_id"].to_pylist() == ["constant", "lateral", "damaged", "missing"]
     assert rejects["reason"].to_pylist() == ["constant_image", "wrong_view", "decode_failed", "file_missing"]
     assert counts.metrics() == {
-        "indexed": 7, "images": 3, "rejects": 4, "duplicate_images": 1, "rejects_constant_image": 1,
+        "indexed": 7, "resumed": 0, "images": 3, "rejects": 4, "duplicate_images": 1, "rejects_constant_image": 1,
         "rejects_wrong_view": 1, "rejects_decode_failed": 1, "rejects_file_missing": 1,
     }  # fmt: skip
     row = images.slice(0, 1).to_pylist()[0]
@@ -83,6 +88,7 @@ def test_workers_change_no_byte(data_set, tmp_path):
     assert digests[0] == digests[1] == digests[2]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_gather_writes_what_the_image_store_reads(data_set, tmp_path):
     root, files = data_set
     paths = convert_all(root, files, tmp_path / "shards")
@@ -92,6 +98,7 @@ def test_gather_writes_what_the_image_store_reads(data_set, tmp_path):
     )
     assert counts["indexed"] == 9 == counts["images"] + counts["rejects"]
     assert counts["duplicate_images"] == 1
+    assert counts["duplicate_instances"] == 4  # all five bear the UID that make_dataset gives
     record = json.loads(manifest.read_text())
     assert {key: record[key] for key in ("dataset", "size", "indexed", "images", "rejects")} == {
         "dataset": "tests", "size": 32, "indexed": 9, "images": 5, "rejects": 4,
@@ -99,7 +106,9 @@ def test_gather_writes_what_the_image_store_reads(data_set, tmp_path):
     assert [shard["rows"] for shard in record["shards"]] == [3, 2, 0]
     assert record["shards"][0] == {
         "path": "../shards/0.arrow",
+        "bytes": (tmp_path / "shards" / "0.arrow").stat().st_size,
         "rows": 3,
+        "rejects": 4,
         "sha256": read_sidecar(tmp_path / "shards" / "0.arrow"),
     }
     store = ImageStore(manifest)
@@ -112,17 +121,33 @@ def gather(files: Path, paths: dict[str, list[Path]], folder: Path) -> dict[str,
     return gather_shards(files, **paths, manifest=folder / "m.json", rejects=folder / "r.arrow", settings=SETTINGS)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_one_flipped_bit_is_named(data_set, tmp_path):
     root, files = data_set
     paths = convert_all(root, files, tmp_path / "shards")
-    damaged = paths["shard_images"][1]
-    data = bytearray(damaged.read_bytes())
-    data[len(data) // 2] ^= 4
-    damaged.write_bytes(data)
-    with pytest.raises(InputError, match=r"1\.arrow: damaged"):
-        gather(files, paths, tmp_path)
+    for damaged in (paths["shard_images"][1], paths["shard_rejects"][0]):
+        whole = damaged.read_bytes()
+        for place in (*range(0, len(whole), len(whole) // 12), len(whole) - 1):
+            damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+            with pytest.raises(InputError, match=rf"{damaged.name}: damaged"):
+                gather(files, paths, tmp_path)
+        damaged.write_bytes(whole)
+    assert gather(files, paths, tmp_path)["images"] == 5
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_shards_that_are_too_large_are_warned_of_with_the_number_to_set(data_set, tmp_path, capsys, monkeypatch):
+    root, files = data_set
+    paths = convert_all(root, files, tmp_path / "shards")
+    gather(files, paths, tmp_path)
+    assert capsys.readouterr().err == ""
+    total = sum(path.stat().st_size for path in paths["shard_images"])
+    monkeypatch.setattr("stages.dicom_to_arrow.gather.SHARD_BYTES", total // 10)
+    gather(files, paths, tmp_path)
+    assert f"index_inputs.shards at {-(-total // (total // 10))}" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_shards_that_do_not_match_the_index_are_named(data_set, tmp_path):
     root, files = data_set
     paths = convert_all(root, files, tmp_path / "shards")
@@ -143,6 +168,7 @@ def test_shards_that_do_not_match_the_index_are_named(data_set, tmp_path):
     assert not (tmp_path / "m.json").exists()
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_an_index_that_names_an_image_twice_or_two_data_sets(ramp, tmp_path, write_index):
     (tmp_path / "root").mkdir()
     make_dataset(ramp).save_as(tmp_path / "root" / "a.dcm", enforce_file_format=True)
@@ -157,6 +183,7 @@ def test_an_index_that_names_an_image_twice_or_two_data_sets(ramp, tmp_path, wri
         gather(write_index([]), paths, tmp_path)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_when_all_are_rejected_the_most_frequent_reason_is_named(ramp, tmp_path, write_index):
     make_dataset(ramp, Modality="CT").save_as(tmp_path / "ct.dcm", enforce_file_format=True)
     files = write_index([file_row("ct", "ct.dcm"), file_row("x", "x.dcm"), file_row("y", "y.dcm")])
@@ -169,7 +196,7 @@ def test_when_all_are_rejected_the_most_frequent_reason_is_named(ramp, tmp_path,
 
 def test_a_missing_root_is_named(tmp_path, write_index):
     with pytest.raises(InputError, match="nowhere: no such folder"):
-        convert_shard(tmp_path / "nowhere", write_index([]), 0, tmp_path / "i", tmp_path / "r", SETTINGS)
+        convert_shard(job(tmp_path / "nowhere", write_index([]), tmp_path), SETTINGS)
 
 
 def test_command_line(data_set, tmp_path, capsys):
@@ -178,6 +205,7 @@ def test_command_line(data_set, tmp_path, capsys):
     for shard in ("0", "1"):
         out = ["--images", str(tmp_path / f"{shard}.arrow"), "--rejects", str(tmp_path / f"{shard}_rejects.arrow")]
         journal = ["--journal", str(tmp_path / f"{shard}.json"), "--root", str(root), "--shard", shard]
+        journal += ["--state", str(tmp_path / "state")]
         run_stage(lambda a: a.main(a), parser(), ["convert", *common, *out, *journal])
     shards = ["--shard-images", *[str(tmp_path / f"{shard}.arrow") for shard in (0, 1)]]
     shards += ["--shard-rejects", *[str(tmp_path / f"{shard}_rejects.arrow") for shard in (0, 1)]]
@@ -191,6 +219,7 @@ def test_command_line(data_set, tmp_path, capsys):
     assert len(pc.unique(read_table(tmp_path / "rejects.arrow", schemas.REJECTS)["reason"])) == 4
     with pytest.raises(SystemExit):
         run_stage(lambda a: a.main(a), parser(), ["convert", *common, "--journal", "j", "--root", "nowhere",
-                                                  "--shard", "0", "--images", "i", "--rejects", "r",
+                                                  "--shard", "0", "--state", "s", "--images", "i", "--rejects", "r",
                                                   "--settings", "{sise: 3}"])  # fmt: skip
+    assert not list((tmp_path / "state").iterdir())  # what finished shards needed no longer
     assert "sise: unknown key" in capsys.readouterr().err

@@ -23,7 +23,8 @@ def jpeg(pixels: np.ndarray, **options: object) -> bytes:
 @pytest.mark.parametrize(("pixels", "components"), [(PIXELS, 3), (PIXELS[..., 0], 1)])
 def test_jpeg(pixels, components, options):
     frame = jpeg(pixels, **options)
-    whole = Codestream(37, 53, components, 8, complete=True, images=1)
+    process = 0xC2 if "progressive" in options else 0xC0
+    whole = Codestream(37, 53, components, 8, complete=True, images=1, process=process, colours="YBR")
     assert read_jpeg(frame) == whole
     assert read_jpeg(frame + b"\0") == whole
     assert not read_jpeg(frame[:-2]).complete
@@ -34,7 +35,7 @@ def test_jpeg(pixels, components, options):
 @pytest.mark.parametrize("wrap", [b"", b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0" * 30])
 def test_jpeg2000(wrap):
     frame = wrap + bytes(encode_array(PIXELS[..., 0].astype(np.uint16) * 16, bits_stored=12))
-    assert read_jpeg2000(frame) == Codestream(37, 53, 1, 12, complete=True, images=1)
+    assert read_jpeg2000(frame) == Codestream(37, 53, 1, 12, complete=True, images=1, levels=5)
     assert not read_jpeg2000(frame[:-2]).complete
     assert not read_jpeg2000(frame[:300]).complete
     assert read_jpeg2000(frame + frame).images == 2

@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from stages.dicom_to_arrow.isolation import map_isolated
+from stages.dicom_to_arrow.isolation import Limits, map_isolated
 
 
 def work(item: object) -> object:
@@ -27,21 +27,21 @@ def work(item: object) -> object:
 @pytest.mark.parametrize("children", [1, 2])
 def test_results_come_in_order_and_losses_stay_where_they_happened(children):
     items = [1, 2, "abort", 3, "kill", "raise", 4]
-    assert list(map_isolated(work, items, children, 20.0)) == [1, 4, "died", 9, "died", "died", 16]
+    assert list(map_isolated(work, items, children, Limits(20.0))) == [1, 4, "died", 9, "died", "died", 16]
     assert multiprocessing.active_children() == []
 
 
 def test_a_late_item_is_lost_and_the_rest_goes_on():
     started = time.monotonic()
-    assert list(map_isolated(work, [5, "sleep", 6], 1, 1.0)) == [25, "too slow", 36]
+    assert list(map_isolated(work, [5, "sleep", 6], 1, Limits(1.0))) == [25, "too slow", 36]
     assert time.monotonic() - started < 20
 
 
 def test_many_items_and_none():
-    assert list(map_isolated(work, range(300), 2, 20.0)) == [i * i for i in range(300)]
-    assert list(map_isolated(work, [], 2, 20.0)) == []
+    assert list(map_isolated(work, range(300), 2, Limits(20.0))) == [i * i for i in range(300)]
+    assert list(map_isolated(work, [], 2, Limits(20.0))) == []
 
 
 def test_children_end_with_the_iteration():
-    assert list(islice(map_isolated(work, range(1000), 2, 20.0), 3)) == [0, 1, 4]
+    assert list(islice(map_isolated(work, range(1000), 2, Limits(20.0)), 3)) == [0, 1, 4]
     assert multiprocessing.active_children() == []

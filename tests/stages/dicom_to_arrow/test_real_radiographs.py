@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.uid import JPEGExtended12Bit
 from written_dicom import file_row
 
 from stages.dicom_to_arrow.convert import convert_file, convert_files
@@ -19,7 +20,7 @@ from stages.dicom_to_arrow.geometry import content_box
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 
 pytestmark = pytest.mark.real_data
-ANYTHING = DicomToArrowSettings(modalities=(), views=())
+ANYTHING = DicomToArrowSettings(modalities=(), sop_classes=(), views=(), burned_in="accept")
 
 
 def peers_image(path: Path, size: int) -> np.ndarray:
@@ -55,9 +56,8 @@ def test_every_file_of_the_zoo_has_one_outcome(test_data):
     assert all((outcome.image is None) != (outcome.reject is None) for outcome in outcomes)
     assert reasons["unexpected_error"] == 0
     assert reasons == {
-        "no_pixel_data": 84, "multi_frame": 7, "size_mismatch": 2, "decode_failed": 2, "not_an_image": 2,
-        "missing_element": 2, "constant_image": 2, "codestream_mismatch": 1, "invalid_element": 1,
-        "bits_inconsistent": 1,
+        "no_pixel_data": 83, "multi_frame": 7, "size_mismatch": 2, "invalid_element": 2, "not_an_image": 2,
+        "missing_element": 2, "constant_image": 2, "decode_failed": 1, "bits_inconsistent": 1,
     }  # fmt: skip
     by_default = Counter(
         outcome.reject["reason"] if outcome.reject else "image"
@@ -77,7 +77,9 @@ def test_grey_images_of_the_zoo_agree_with_another_route(test_data):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             has_padding = "PixelPaddingValue" in pydicom.dcmread(path, stop_before_pixels=True)
-        if has_padding or "JPEG2000" in path.name:  # these are compared in the tests of written files
+            syntax = pydicom.dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID
+        # These are compared in the tests of written files; pydicom's decoders know no JPEG of twelve bits.
+        if has_padding or "JPEG2000" in path.name or syntax == JPEGExtended12Bit:
             continue
         pixels = np.frombuffer(image["pixels"], dtype=np.uint8).reshape(256, 256)
         assert np.abs(pixels - peers_image(path, 256)).max() <= 1, path.name

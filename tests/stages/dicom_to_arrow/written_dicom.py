@@ -70,6 +70,7 @@ def file_row(image_id: str, path: str, shard: int = 0, view: str | None = "PA") 
         "patient_id": None,
         "dataset": "tests",
         "path": path,
+        "sha256": None,
         "view": view,
         "distributed_split": None,
         "shard": shard,

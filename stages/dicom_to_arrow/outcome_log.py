@@ -1,0 +1,117 @@
+"""Outcomes of a shard so far, in a file that only grows: a job that was killed goes on behind the last whole one.
+
+A record is its kind (1 byte), the length and the CRC-32 of its content (4 bytes each, little endian), and the content:
+a record batch of one row in Arrow's IPC format. Record i is the outcome of row i of the shard's index.
+"""
+
+import fcntl
+import shutil
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from stages.common import schemas
+from stages.common.errors import InputError
+
+Kind = Literal["image", "reject"]
+
+_HEADER = struct.Struct("<cII")
+_CODES: dict[Kind, bytes] = {"image": b"i", "reject": b"r"}
+_ROWS_A_BATCH = 64  # 64 x 256 x 256 bytes = 4 MiB in memory at a time
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file: exactly one of the two rows."""
+
+    image: dict[str, Any] | None = None
+    reject: dict[str, Any] | None = None
+
+
+class OutcomeLog:
+    """The outcomes of the files `image_ids`, in their order; `len` of them are there.
+
+    What follows the last whole record (a torn write, a flipped bit, another index) is cut off when the log is opened.
+    A kill of the process loses no record that was appended; a crash of the machine may, and then the rest is redone.
+    """
+
+    def __init__(self, path: Path, size: int, image_ids: Sequence[str]) -> None:
+        self.path = path
+        self._schemas: dict[Kind, pa.Schema] = {"image": schemas.images(size), "reject": schemas.REJECTS}
+        self._records: list[tuple[Kind, int]] = []  # kind and offset
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b")
+        self._lock()
+        end = 0
+        for image_id in image_ids:
+            record = self._read(end)
+            if record is None or record[1].column(0 if record[0] == "image" else 1)[0].as_py() != image_id:
+                break
+            self._records.append((record[0], end))
+            end = self._file.tell()
+        self._file.truncate(end)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __enter__(self) -> "OutcomeLog":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    def append(self, outcome: Outcome) -> None:
+        kind: Kind = "reject" if outcome.image is None else "image"
+        row, schema = outcome.image or outcome.reject, self._schemas[kind]
+        if row is None or set(row) != set(schema.names):
+            raise ValueError(f"an outcome whose columns are not those of its table: {sorted(row or [])}")
+        content = pa.RecordBatch.from_pylist([row], schema=schema).serialize()
+        self._records.append((kind, self._file.seek(0, 2)))
+        self._file.write(_HEADER.pack(_CODES[kind], content.size, zlib.crc32(content)))
+        self._file.write(content)
+        self._file.flush()  # into the kernel: what this process wrote outlives it
+
+    def batches(self, kind: Kind) -> Iterator[pa.RecordBatch]:
+        """Rows of one kind in order, in blocks that depend on nothing but their number."""
+        offsets = [offset for each, offset in self._records if each == kind]
+        for start in range(0, len(offsets), _ROWS_A_BATCH):
+            rows = [self._read(offset) for offset in offsets[start : start + _ROWS_A_BATCH]]
+            if None in rows:
+                raise InputError(f"{self.path}: damaged while it was in use; delete it and run again")
+            yield from pa.Table.from_batches([row[1] for row in rows if row]).combine_chunks().to_batches()
+
+    def _read(self, offset: int) -> tuple[Kind, pa.RecordBatch] | None:
+        """The record at `offset`, or None where there is no whole one; the file's position is then its end."""
+        self._file.seek(offset)
+        header = self._file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            return None
+        code, length, checksum = _HEADER.unpack(header)
+        kind = next((kind for kind, each in _CODES.items() if each == code), None)
+        content = self._file.read(length)
+        if kind is None or len(content) < length or zlib.crc32(content) != checksum:
+            return None
+        return kind, pa.ipc.read_record_batch(pa.py_buffer(content), self._schemas[kind])
+
+    def _lock(self) -> None:
+        """One job a log; the kernel frees the lock when its process ends, however it ends."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise InputError(f"{self.path}: another job converts this shard; wait until it ends") from None
+        except OSError:  # a file system without locks: the workflow's own lock has to do
+            pass
+
+
+def remove_other_logs(log: Path) -> None:
+    """Remove what other settings, code or data left of this shard; `log` is `<shard>/<digest>/outcomes.log`."""
+    for other in log.parents[1].glob(f"*/{log.name}"):
+        if other != log:
+            shutil.rmtree(other.parent)

@@ -1,0 +1,113 @@
+"""A container engine through Docker's API, which Podman speaks as well: build, push, save."""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
+
+import docker
+from stages.common.errors import InputError
+from workflow.images.lock import ROOT
+from workflow.images.recipes import TARGET, dockerfile
+
+_TIMEOUT = 3600  # seconds without a word from the engine; pip installing torch says nothing for minutes
+
+
+class Engine:
+    """Docker, or Podman's service, as DOCKER_HOST says."""
+
+    def __init__(self) -> None:
+        try:
+            self._client = docker.from_env(timeout=_TIMEOUT)
+            self._client.ping()
+        except (DockerException, requests.RequestException, OSError):
+            where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+            raise InputError(
+                f"no container engine answers at {where}: start Docker, or run `podman system service --time=0 "
+                "unix:///tmp/podman.sock &` and `export DOCKER_HOST=unix:///tmp/podman.sock`"
+            ) from None
+
+    def image(self, reference: str) -> Any | None:
+        """The image of that name, if the engine holds it."""
+        try:
+            return self._client.images.get(reference)
+        except ImageNotFound:
+            return None
+
+    def base_digest(self, reference: str) -> str:
+        """The id of a base image that is named by a tag, as the engine holds it; pulled if it does not."""
+        image = self.image(reference)
+        try:
+            image = image or self._client.images.pull(reference)
+        except (APIError, DockerException) as error:
+            raise InputError(f"base image {reference}: {_line(error)}; name another by --base-image") from None
+        return image.id
+
+    def build(self, name: str, tag: str, arguments: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        """Build docker/<name>/Dockerfile; the engine's words go to standard error."""
+        try:
+            stream = self._client.api.build(
+                path=str(ROOT), dockerfile=dockerfile(name), target=TARGET, tag=tag, rm=True, forcerm=True,
+                buildargs={**arguments, **pip_settings()}, labels=dict(labels), decode=True,
+            )  # fmt: skip
+            self._follow(stream)
+        except (APIError, DockerException, requests.RequestException) as error:
+            raise InputError(f"image {name}: {_line(error)}; the build's output above says more") from None
+        if self.image(tag) is None:
+            raise InputError(f"image {name}: the engine built no {tag}; its output above says why")
+
+    def push(self, tag: str, target: str) -> str:
+        """Push under the name `target`, and return the digest that the repository gave it."""
+        image = self.image(tag)
+        repository, _, version = target.rpartition(":")
+        image.tag(repository, version)
+        try:
+            digests = self._follow(self._client.api.push(repository, version, stream=True, decode=True))
+        except (APIError, DockerException, requests.RequestException) as error:
+            raise InputError(
+                f"push {target}: {_line(error)}; check the address, and log in (`docker login`, `podman login`)"
+            ) from None
+        if not digests:
+            raise InputError(f"push {target}: the engine names no digest of what it pushed; try another engine")
+        return digests[-1]
+
+    def save(self, tag: str, path: Path) -> None:
+        """The image as an archive that `apptainer build` reads (docker-archive)."""
+        with path.open("wb") as file:
+            for chunk in self.image(tag).save(named=True):
+                file.write(chunk)
+
+    @staticmethod
+    def _follow(stream: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Print what a build says; return the digests that a push names. Raises DockerException at the first error."""
+        digests = []
+        for message in stream:
+            if "error" in message:
+                raise DockerException(str(message["error"]))
+            text = message.get("stream", "")
+            if text.strip() and "\u2501" not in text:  # pip's progress bars are no news
+                print(text.rstrip(), file=sys.stderr)
+            # Not the image's RepoDigests: in Podman these are of the manifest before layers are compressed.
+            digests += re.findall(r"digest: (sha256:[0-9a-f]{64}) size:", message.get("status", ""))
+        return digests
+
+
+def pip_settings() -> dict[str, str]:
+    """Where pip finds packages, as the environment says: a matter of the site, which no file of this project names.
+
+    Folders of this machine are not seen inside a build, so only addresses count. An address stays readable in the
+    image's history: it should hold no password.
+    """
+    found = {"PIP_TRUSTED_HOST": os.environ.get("PIP_TRUSTED_HOST", "")}
+    for key in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        found[key] = " ".join(word for word in os.environ.get(key, "").split() if word.startswith("http"))
+    return {key: value for key, value in found.items() if value}
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[-400:]

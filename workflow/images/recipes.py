@@ -1,0 +1,78 @@
+"""What each image is made of: the folders docker/<image>/, their lock files, and one digest over all of it."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.common.atomic_files import sha256_of
+from stages.common.digests import digest_of
+from stages.common.errors import InputError
+from workflow.images.lock import ROOT
+
+TARGET = "dependencies"  # the checkout is bound at run time; `release` has the code inside
+SHARED = ("docker/install.sh", "docker/caches.sh")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How images are built."""
+
+    base: str | None = None  # None: the one of the Dockerfile
+    hashes: bool = True
+    cuda: bool = True
+
+
+def image_names(root: Path = ROOT) -> list[str]:
+    """Folders of docker/ with a Dockerfile."""
+    return sorted(path.parent.name for path in (root / "docker").glob("*/Dockerfile"))
+
+
+def chosen(wanted: list[str] | None, root: Path = ROOT) -> list[str]:
+    """`wanted` images, or all. Raises InputError for a name that is none."""
+    known = image_names(root)
+    for name in wanted or []:
+        if name not in known:
+            raise InputError(f"--image {name}: no docker/{name}/Dockerfile; images are {', '.join(known)}")
+    return wanted or known
+
+
+def dockerfile(name: str) -> str:
+    return f"docker/{name}/Dockerfile"
+
+
+def requirements(name: str) -> str:
+    return f"envs/{name}.lock"
+
+
+def build_arguments(name: str, options: Options, root: Path = ROOT) -> dict[str, str]:
+    """Values of the ARGs that the Dockerfile declares."""
+    values = {"HASHES": "required" if options.hashes else "none", "CUDA": "yes" if options.cuda else "no"}
+    values["BASE_IMAGE"] = base_of(name, options, root)
+    return {key: value for key, value in values.items() if key in _declared(name, root)}
+
+
+def base_of(name: str, options: Options, root: Path = ROOT) -> str:
+    """The image that FROM names."""
+    pinned = _declared(name, root).get("BASE_IMAGE")
+    if not pinned:
+        raise InputError(f"{dockerfile(name)}: no line `ARG BASE_IMAGE=...`; name the base image there")
+    return options.base or pinned
+
+
+def inputs_digest(name: str, options: Options, base_digest: str, root: Path = ROOT) -> str:
+    """sha256 of everything that an image is made of: an equal digest needs no build."""
+    files = {file: sha256_of(root / file) for file in (dockerfile(name), requirements(name), *SHARED)}
+    arguments = build_arguments(name, options, root)
+    return "sha256:" + digest_of({"files": files, "base": base_digest, "arguments": arguments})
+
+
+def _declared(name: str, root: Path) -> dict[str, str]:
+    """ARGs of a Dockerfile with their defaults."""
+    text = (root / dockerfile(name)).read_text(encoding="utf-8")
+    return dict(re.findall(r"^ARG (\w+)=?(.*)$", text, re.MULTILINE))
+
+
+def version(root: Path = ROOT) -> str:
+    """The project's version."""
+    return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
