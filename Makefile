@@ -36,15 +36,19 @@ format: environment
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt workflow
 
-# Pins of all images from one resolution, so that a package has one version everywhere. A local version of torch (a CPU
-# build) is no pin for others, so it is cut off.
-COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-options --no-emit-index-url \
-	--no-emit-find-links --no-emit-trusted-host
+# Pins of all images from one resolution, so that a package has one version everywhere. What is pinned stays, unless
+# `make lock UPGRADE=--upgrade` asks for newer ones. local.lock serves any build of torch: no CUDA packages, no hashes.
+COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11
 lock: environment
-	$(BIN)/python -m pip install --quiet pip-tools
-	cd envs && ../$(COMPILE) -o local.lock local.in
-	cd envs && for image in preprocess torch report; do ../$(COMPILE) -c local.lock -o $$image.lock $$image.in; done
-	sed -i 's/+cpu$$//; /^#/d' envs/*.lock
+	$(BIN)/python -m pip install --quiet uv==0.13.9
+	cd envs && ../$(COMPILE) $(UPGRADE) --python-platform x86_64-manylinux_2_28 -o local.lock local.in
+	sed -i -E '/^(nvidia-|cuda-|triton)/d' envs/local.lock
+	cd envs && for image in preprocess torch report; do ../$(COMPILE) $(UPGRADE) --universal --generate-hashes \
+		--constraints local.lock -o $$image.lock $$image.in || exit 1; done
+
+# Images and SIFs of all stages, by Docker or Podman and Apptainer: docker/images.lock.yaml says what they are.
+images: environment
+	$(BIN)/python -m workflow.images $(IMAGES)
 
 # The DAG of the rules as the README shows it; needs graphviz.
 dag: environment

@@ -11,6 +11,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stages.common.command_line import run_stage, stage_parser
+from stages.common.device import add_device_option, choose_device
 from stages.common.dual_encoder import checkpoint_record
 from stages.common.image_store import ImageStore
 from stages.common.paired_reports import read_pairs
@@ -20,13 +21,14 @@ from stages.pretrain.batches import TrainingData
 from stages.pretrain.candidates import write_candidates, write_curve
 from stages.pretrain.normalisation import with_normalisation
 from stages.pretrain.rank_failure import failures_recorded
-from stages.pretrain.ranks import Ranks, connect
+from stages.pretrain.ranks import Ranks, connect, start_ranks
 from stages.pretrain.settings import PretrainSettings
 from stages.pretrain.starting_weights import StartingWeights
 from stages.pretrain.training import Place, build, train
 
 
 def main(arguments: Namespace) -> None:
+    start_ranks("stages.pretrain", arguments.processes)
     settings: PretrainSettings = arguments.settings
     start = StartingWeights(arguments.image_weights, arguments.text_weights)
     with connect() as ranks:
@@ -50,7 +52,7 @@ def main(arguments: Namespace) -> None:
 def pretrain(arguments: Namespace, start: StartingWeights, ranks: Ranks, run: Run | None) -> Path:
     """Train and write the outputs; returns the state's folder. `run` is the journal, on rank 0 alone."""
     digest = ranks.from_first(run.digest if run else None)
-    place = Place(arguments.state / digest[:16], arguments.save_minutes * 60)
+    place = Place(arguments.state / digest[:16], arguments.save_minutes * 60, choose_device(arguments.device))
     tokenizer = load_tokenizer(arguments.tokenizer)
     settings = with_normalisation(arguments.settings, arguments.fingerprint)
     text, image = settings.model.text, settings.model.image
@@ -89,6 +91,8 @@ def parser() -> ArgumentParser:
     options.add_argument("--save-minutes", type=float, default=10, help="time between two saves of the state")
     options.add_argument("--candidates", type=Path, required=True, help="candidates.json to write")
     options.add_argument("--curve", type=Path, required=True, help="learning curve (CSV) to write")
+    options.add_argument("--processes", type=int, default=1, help="one a GPU; more than one: started by torchrun")
+    add_device_option(options)
     return options
 
 

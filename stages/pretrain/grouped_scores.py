@@ -19,7 +19,7 @@ from stages.pretrain.transport import images_at_once, transport_scores
 
 @dataclass(frozen=True)
 class GroupedScores:
-    groups: list[tuple[slice, Float[Tensor, "rows rows"]]]  # rows of the global batch and their S; differentiable
+    groups: list[tuple[slice, Float[Tensor, "_ _"]]]  # rows of the global batch and their S; differentiable
     diagnostics: dict[str, Tensor]  # over the global batch
 
 

@@ -13,6 +13,7 @@ those of the first are computed. Every trained parameter takes part in every ste
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,6 +113,18 @@ def connect() -> Iterator[Ranks]:
         dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_LONGEST_WAIT)
         yield Ranks(rank, world, store)
         dist.destroy_process_group()
+
+
+def start_ranks(module: str, processes: int) -> None:
+    """Become torchrun of `processes` processes of `module` with this one's arguments, unless torchrun started this one.
+
+    They share the cores that this process may use.
+    """
+    if processes <= 1 or dist.is_torchelastic_launched():
+        return
+    os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // processes))
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", module]
+    os.execv(sys.executable, [sys.executable, *launcher, *sys.argv[1:]])  # noqa: S606 (its own arguments, no shell)
 
 
 def check_batch(batch: int, text_group: int, world: int) -> None:

@@ -24,12 +24,16 @@ Log = Callable[[dict[str, float], int], None]
 _STEPS_BETWEEN_LOGS = 20
 
 
+CPU = torch.device("cpu")
+
+
 @dataclass(frozen=True)
 class Place:
-    """Where a training run keeps what it must not lose, and how often it saves."""
+    """Where a training run computes, where it keeps what it must not lose, and how often it saves."""
 
     state: Path
     save_seconds: float
+    device: torch.device = CPU
 
 
 class DivergedError(Exception):
@@ -49,8 +53,7 @@ def train(
 
     All `ranks` call it; rank 0 alone logs and writes, and the weights are those that it was given.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device).train()
+    model.to(place.device).train()
     state = TrainingState(model, adamw(model, settings))
     resumed = resume_state(place.state, state, ranks)
     replica = ranks.replicate(model)
@@ -65,7 +68,7 @@ def train(
     saved = started = time.monotonic()
     first = state.step
     while state.step < total:
-        values = _step(state, replica, data, settings, device, total)
+        values = _step(state, replica, data, settings, place.device, total)
         if not ranks.first:
             continue
         if values is not None:

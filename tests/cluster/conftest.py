@@ -23,7 +23,12 @@ from user_checkout import Checkout
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "cluster"
 PARTS = ("stages", "workflow", "envs", "docker", "tests/cluster", "config.yaml", "pyproject.toml", ".dockerignore")
-CACHE = Path(os.environ.get("MLIP_CLUSTER_CACHE", "/var/cache/mlip-cluster"))  # the base image and the SIFs
+CACHE = Path(os.environ.get("MLIP_CLUSTER_CACHE", "/var/cache/mlip-cluster"))  # the base image, layers and SIFs
+STORAGE = """[storage]
+driver = "overlay"
+graphroot = "{cache}/storage"
+runroot = "{cache}/run"
+"""
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +45,9 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneNodeSlurm]:
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Podman's service, which speaks Docker's API: its address for DOCKER_HOST."""
     socket = tmp_path_factory.mktemp("podman") / "api.sock"
+    configuration = socket.with_name("storage.conf")  # nobody else's images
+    configuration.write_text(STORAGE.format(cache=CACHE))
+    os.environ["CONTAINERS_STORAGE_CONF"] = str(configuration)
     environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}  # no namespaces to be had inside a container
     service = subprocess.Popen(
         ["podman", "--runtime", "/usr/sbin/runc", "system", "service", "--time=0", f"unix://{socket}"],

@@ -20,6 +20,7 @@ rule extract_features:
         image=image_of("torch"),
         folder=subpath(output.features, parent=True),
     shell:
-        "OMP_NUM_THREADS={threads} python -m stages.extract_features --checkpoint {input.checkpoint} --images {input.images}"
+        "OMP_NUM_THREADS={threads} python -m stages.extract_features --checkpoint {input.checkpoint}"
+        " --images {input.images}"
         " --features {output.features} --settings {params.settings:q} --device {CONFIG.device} --image {params.image}"
         " --name {wildcards.variant}/{wildcards.dataset} --journal {params.folder}/journal.json 2> {log}"

@@ -22,7 +22,8 @@ rule phrase_grounding:
         image=image_of("torch"),
         folder=subpath(output.result, parent=True),
     shell:
-        "OMP_NUM_THREADS={threads} python -m stages.phrase_grounding --checkpoint {input.checkpoint} --images {input.images}"
+        "OMP_NUM_THREADS={threads} python -m stages.phrase_grounding --checkpoint {input.checkpoint}"
+        " --images {input.images}"
         " --labels {input.labels} --result {output.result} --samples {output.samples} --settings {params.settings:q}"
         " --image {params.image} --name {wildcards.variant}/{wildcards.dataset}"
         " --journal {params.folder}/journal.json 2> {log}"

@@ -32,5 +32,6 @@ rule pretrain:
         " --images {input.images}"
         " --tokenizer {input.tokenizer} --fingerprint {input.fingerprint} --state {params.state}"
         " --candidates {output.candidates} --curve {output.curve}"
-        " {params.start} --settings {params.settings:q} --image {params.image} --name {wildcards.variant}"
+        " {params.start} --processes {resources.gpu} --device {CONFIG.device}"
+        " --settings {params.settings:q} --image {params.image} --name {wildcards.variant}"
         " --journal {params.folder}/journal.json 2> {log}"

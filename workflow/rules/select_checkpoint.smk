@@ -25,7 +25,9 @@ rule select_checkpoint:
         image=image_of("torch"),
         folder=subpath(output.selection, parent=True),
     shell:
-        "OMP_NUM_THREADS={threads} python -m stages.select_checkpoint --candidates {input.candidates} --pairs {input.pairs}"
+        "OMP_NUM_THREADS={threads} python -m stages.select_checkpoint --candidates {input.candidates}"
+        " --pairs {input.pairs}"
         " --sentences {input.sentences} --images {input.images} --tokenizer {input.tokenizer}"
         " --checkpoint {output.checkpoint} --selection {output.selection} --settings {params.settings:q}"
-        " --device {CONFIG.device} --image {params.image} --name {wildcards.variant} --journal {params.folder}/journal.json 2> {log}"
+        " --device {CONFIG.device} --image {params.image} --name {wildcards.variant}"
+        " --journal {params.folder}/journal.json 2> {log}"

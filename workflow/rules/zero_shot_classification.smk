@@ -23,7 +23,8 @@ rule zero_shot_classification:
         image=image_of("torch"),
         folder=subpath(output.result, parent=True),
     shell:
-        "OMP_NUM_THREADS={threads} python -m stages.zero_shot_classification --checkpoint {input.checkpoint} --features {input.features}"
+        "OMP_NUM_THREADS={threads} python -m stages.zero_shot_classification --checkpoint {input.checkpoint}"
+        " --features {input.features}"
         " --labels {input.labels} --scores {output.scores} --result {output.result} --settings {params.settings:q}"
         " --image {params.image} --name {wildcards.variant}/{wildcards.dataset}"
         " --journal {params.folder}/journal.json 2> {log}"

@@ -123,8 +123,9 @@ def test_jpeg_2000_at_half_the_size(rows, columns):
     assert half.levels.values.shape == ((rows + 1) // 2, (columns + 1) // 2)
     assert half.shape == full.shape == (rows, columns)
     assert half.square(64).content == full.square(64).content
-    # A sample of the low-pass band stands at every second pixel, half a pixel off the middle of the two.
-    assert np.abs(half.grey - full.grey[::2, ::2]).max() < 1
+    # A sample of the low-pass band stands at every second pixel, half a pixel off the middle of the two; at the border
+    # the wavelet mirrors the picture.
+    assert np.abs(half.grey - full.grey[::2, ::2])[1:-1, 1:-1].max() < 0.5
     for elements in ({}, window | {"VOILUTFunction": "SIGMOID"}, window | {"PixelPaddingValue": 0}):
         assert read(1, **elements).levels.values.shape == (rows, columns)
 

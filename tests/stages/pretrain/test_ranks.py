@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -151,11 +152,11 @@ def test_micro_batches_change_memory_and_rounding_alone(size: int) -> None:
         settings = type(sixteen()).model_validate(block)
         model = build(settings, VOCABULARY)
         passes = []
-        model.encoder.image.register_forward_hook(lambda _, inputs, __, seen=passes: seen.append(len(inputs[0])))
+        model.encoder.image.register_forward_pre_hook(lambda _, inputs, seen=passes: seen.append(len(inputs[0])))
         losses = model(data(settings, STUDIES).batch(1))
         losses.total.backward()
         found[micro_batch] = [weight.grad for weight in model.parameters() if weight.requires_grad], losses, passes
-    assert float(found[None][1].total) == pytest.approx(float(found[size][1].total), rel=1e-6)
+    torch.testing.assert_close(found[None][1].total, found[size][1].total, rtol=1e-6, atol=0)
     largest = max(float(gradient.abs().max()) for gradient in found[None][0])
     for expected, gradient in zip(found[None][0], found[size][0], strict=True):
         assert float((expected - gradient).abs().max()) <= 1e-6 * largest
@@ -168,9 +169,9 @@ def test_micro_batches_change_memory_and_rounding_alone(size: int) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("raises", "rank 1: ValueError: planted trouble"),
-        ("killed", "another process died without a message|SIGTERM"),
-        ("not_finite", "DivergedError: step 2: the gradient is not finite"),
+        ("raises", r"ValueError: planted trouble"),
+        ("killed", r"RankDiedError: another process died without a message|TerminatedError: SIGTERM"),
+        ("not_finite", r"DivergedError: step 2: the gradient is not finite"),
     ],
 )
 def test_the_failure_of_one_ends_all_with_one_message(tmp_path, how: str, message: str) -> None:
@@ -186,7 +187,6 @@ def test_the_failure_of_one_ends_all_with_one_message(tmp_path, how: str, messag
     assert done.returncode != 0
     journal = read_json(tmp_path / "journal.json")
     assert journal["status"] == "FAILED"
-    text = message.split("|")
-    assert any(each in journal["error"] for each in text)
-    spoken = [line for line in done.stderr.splitlines() if any(each.split(": ", 1)[-1] in line for each in text)]
+    assert re.search(message, journal["error"])
+    spoken = [line for line in done.stderr.splitlines() if re.search(message, line)]
     assert len(spoken) == 1, done.stderr
