@@ -31,7 +31,7 @@ def main(arguments: Namespace) -> None:
     start_ranks("stages.pretrain", arguments.processes)
     settings: PretrainSettings = arguments.settings
     start = StartingWeights(arguments.image_weights, arguments.text_weights)
-    with connect() as ranks:
+    with connect(arguments.device) as ranks:
         if not ranks.first:
             pretrain(arguments, start, ranks, None)
             return

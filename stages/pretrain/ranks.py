@@ -94,14 +94,17 @@ class _Gather(torch.autograd.Function):
 
 
 @contextmanager
-def connect() -> Iterator[Ranks]:
-    """The ranks that torchrun started, or `ALONE`; the failure of one ends all with one message (rank_failure.py)."""
+def connect(device: str = "auto") -> Iterator[Ranks]:
+    """The ranks that torchrun started, or `ALONE`; the failure of one ends all with one message (rank_failure.py).
+
+    `device` is the option of that name: `cpu` leaves GPUs alone.
+    """
     if not dist.is_torchelastic_launched() or os.environ["WORLD_SIZE"] == "1":
         yield ALONE
         return
     store, rank, world = next(iter(dist.rendezvous("env://", timeout=_LONGEST_WAIT)))
     with one_message(store, rank):
-        cuda = torch.cuda.is_available()
+        cuda = device != "cpu" and torch.cuda.is_available()
         if cuda:
             if torch.cuda.device_count() < world:
                 raise InputError(

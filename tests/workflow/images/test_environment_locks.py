@@ -39,7 +39,7 @@ def version_of(pin: Requirement) -> str:
     return specifier.version
 
 
-@pytest.mark.parametrize("name", [*IMAGES, "local"])
+@pytest.mark.parametrize("name", [*IMAGES, "workflow", "local"])
 def test_every_direct_dependency_has_a_reason_and_a_pin_that_meets_it(name: str) -> None:
     pins = locked(name)
     for requirement, reason in direct(name):
@@ -50,7 +50,7 @@ def test_every_direct_dependency_has_a_reason_and_a_pin_that_meets_it(name: str)
 
 def test_a_package_has_one_version_everywhere() -> None:
     everywhere = locked("local")
-    for name in IMAGES:
+    for name in (*IMAGES, "workflow"):
         for package, (pin, _) in locked(name).items():
             elsewhere = pin.marker is not None and not pin.marker.evaluate({"sys_platform": "linux"})
             if not (CUDA.match(package) or elsewhere):
@@ -78,7 +78,7 @@ def test_torch_is_where_it_belongs() -> None:
     assert {"nvidia-cublas", "nvidia-cudnn-cu13", "nvidia-nccl-cu13", "triton"} <= set(on_linux)
 
 
-@pytest.mark.parametrize("name", [*IMAGES, "local"])
+@pytest.mark.parametrize("name", [*IMAGES, "workflow", "local"])
 def test_locks_name_no_index(name: str) -> None:
     text = (ENVS / f"{name}.lock").read_text()
     assert not re.search(r"://|--(?:extra-)?index-url|--find-links|--trusted-host", text)
