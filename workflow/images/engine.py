@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
-import docker
 from stages.common.errors import InputError
 from workflow.images.lock import ROOT
 from workflow.images.recipes import TARGET, dockerfile

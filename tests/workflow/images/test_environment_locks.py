@@ -1,7 +1,7 @@
 """envs/: a reason for every direct dependency, one version of each package everywhere, hashes, licences."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -109,27 +109,32 @@ def licence_of(package: str) -> str:
     )
 
 
-def needed_to_run() -> Iterator[str]:
-    """Packages of all images, and of the workflow with whatever it needs."""
-    waiting = [package for name in IMAGES for package in locked(name) if not CUDA.match(package)]
-    waiting += ["docker", "mlflow", "snakemake", "snakemake-executor-plugin-slurm"]
+def with_all_they_need(requirements: Iterable[Requirement]) -> set[str]:
+    """Installed packages that these need on this platform, their extras included, and they themselves."""
+    waiting = [(canonicalize_name(each.name), frozenset(each.extras)) for each in requirements]
     seen = set()
     while waiting:
-        package = canonicalize_name(waiting.pop())
-        if package in seen:
+        package, extras = waiting.pop()
+        if (package, extras) in seen:
             continue
-        seen.add(package)
-        try:
-            needs = metadata.requires(package) or []
-        except metadata.PackageNotFoundError:
-            continue  # of another platform
-        yield package
-        requirements = map(Requirement, needs)
-        waiting += [each.name for each in requirements if each.marker is None or each.marker.evaluate({"extra": ""})]
+        seen.add((package, extras))
+        for need in map(Requirement, metadata.requires(package) or []):
+            if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+                waiting.append((canonicalize_name(need.name), frozenset(need.extras)))
+    return {package for package, _ in seen}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_lock_holds_what_its_image_needs_and_nothing_else(name: str) -> None:
+    pins = {package: pin for package, (pin, _) in locked(name).items() if not CUDA.match(package)}
+    here = {package for package, pin in pins.items() if pin.marker is None or pin.marker.evaluate()}
+    assert here == with_all_they_need(requirement for requirement, _ in direct(name)), "run `make lock`"
 
 
 def test_nothing_that_runs_is_under_the_gpl() -> None:
-    found = {package: licence_of(package) for package in needed_to_run()}
+    roots = [requirement for name in IMAGES for requirement, _ in direct(name)]
+    roots += map(Requirement, ["docker", "mlflow", "snakemake", "snakemake-executor-plugin-slurm"])
+    found = {package: licence_of(package) for package in with_all_they_need(roots)}
     assert len(found) > 100
     unclear = {
         package: licence
