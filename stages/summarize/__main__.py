@@ -1,7 +1,8 @@
 """Everything that was measured: tables as CSV, one self-contained HTML page, a short text on standard output.
 
 Settings: title, note (see settings.py).
-Inputs:   the results of the other stages below --results, with their journals; --template (Jinja).
+Inputs:   the results of the other stages below --results, with their journals; --template (Jinja), the page, whose
+          parts lie beside it.
 Outputs:  --report (HTML; nothing is loaded from elsewhere), --tables (folder of CSV files).
 """
 
@@ -17,17 +18,20 @@ from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
 from stages.summarize.page import Report, render
 from stages.summarize.provenance import read_provenance
-from stages.summarize.results_tree import ResultsTree
+from stages.summarize.results_tree import FewShotJob, ResultsTree
 from stages.summarize.settings import SummarizeSettings
 from stages.summarize.tables import text_summary, write_tables
 
 
 def main(arguments: Namespace) -> None:
     settings: SummarizeSettings = arguments.settings
-    tree = ResultsTree(arguments.results, arguments.pretrain_on, tuple(arguments.datasets), tuple(arguments.variants))
+    tree = ResultsTree(arguments.results, arguments.pretrain_on, tuple(arguments.datasets), tuple(arguments.variants),
+                       tuple(FewShotJob.parse(each) for each in arguments.few_shot))  # fmt: skip
     if not arguments.template.is_file():
-        raise InputError(f"{arguments.template}: no such file; name stages/summarize/report.html.jinja")
-    inputs = tree.files() | {"template": arguments.template}
+        raise InputError(f"{arguments.template}: no such file; name stages/summarize/templates/report.html.jinja")
+    inputs = tree.files() | {
+        f"template/{path.name}": path for path in sorted(arguments.template.parent.glob("*.jinja"))
+    }
     with track("summarize", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
                image=arguments.image) as run:  # fmt: skip
         read = read_inputs(tree)
@@ -48,6 +52,8 @@ def parser() -> ArgumentParser:
     options.add_argument("--pretrain-on", required=True, help="data set of the pre-training")
     options.add_argument("--datasets", nargs="+", required=True, help="data sets of the evaluation")
     options.add_argument("--variants", nargs="+", required=True, help="variants to compare; the first is described")
+    options.add_argument("--few-shot", nargs="*", default=[], metavar="DATASET/PROTOCOL/FRACTION",
+                         help="jobs of few_shot_classification, run for every variant")  # fmt: skip
     options.add_argument("--template", type=Path, required=True, help="Jinja template of the page")
     options.add_argument("--report", type=Path, required=True, help="HTML page to write")
     options.add_argument("--tables", type=Path, required=True, help="folder of CSV tables to write")

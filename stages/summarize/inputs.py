@@ -13,8 +13,17 @@ from stages.common.atomic_files import verify
 from stages.common.errors import InputError
 from stages.common.run_lengths import decode
 from stages.common.schemas import SCORES, samples
-from stages.summarize.records import Card, GroundingResult, Manifest, Selection, ZeroShotResult, read_record
-from stages.summarize.results_tree import ResultsTree
+from stages.summarize.records import (
+    Card,
+    FewShotResult,
+    GroundingResult,
+    Manifest,
+    RetrievalResult,
+    Selection,
+    ZeroShotResult,
+    read_record,
+)
+from stages.summarize.results_tree import FewShotJob, ResultsTree
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,21 @@ class ZeroShot:
     result: ZeroShotResult
     scores: Float[np.ndarray, "images"]
     targets: Int[np.ndarray, "images"]
+
+
+@dataclass(frozen=True)
+class FewShot:
+    """One cell of Table 2."""
+
+    job: FewShotJob
+    variant: str
+    result: FewShotResult
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    variant: str
+    result: RetrievalResult
 
 
 @dataclass(frozen=True)
@@ -66,6 +90,8 @@ class Training:
 class Inputs:
     tree: ResultsTree
     zero_shot: list[ZeroShot]
+    few_shot: list[FewShot]
+    retrieval: list[Retrieval]
     grounding: list[Grounding]
     training: list[Training]
     manifests: list[Manifest]
@@ -78,11 +104,18 @@ class Inputs:
 def read_inputs(tree: ResultsTree) -> Inputs:
     """Read the tree; the first file that is missing, damaged or at odds with another is an InputError."""
     zero_shot = [read_zero_shot(tree, *place) for place in tree.evaluations]
+    few_shot = [
+        FewShot(job, variant, read_record(tree.few_shot(job, variant), FewShotResult))
+        for job, variant in tree.few_shot_evaluations
+    ]
+    retrieval = [Retrieval(variant, read_record(tree.retrieval(variant), RetrievalResult)) for variant in tree.variants]
     grounding = [read_grounding(tree, *place) for place in tree.evaluations]
-    refuse_different_images(tree, zero_shot, grounding)
+    refuse_different_images(tree, zero_shot, few_shot, retrieval, grounding)
     return Inputs(
         tree,
         zero_shot,
+        few_shot,
+        retrieval,
         grounding,
         [read_training(tree, variant) for variant in tree.variants],
         [read_record(tree.manifest(dataset), Manifest) for dataset in tree.datasets],
@@ -90,25 +123,43 @@ def read_inputs(tree: ResultsTree) -> Inputs:
     )
 
 
-def refuse_different_images(tree: ResultsTree, zero_shot: list[ZeroShot], grounding: list[Grounding]) -> None:
+def refuse_different_images(
+    tree: ResultsTree,
+    zero_shot: list[ZeroShot],
+    few_shot: list[FewShot],
+    retrieval: list[Retrieval],
+    grounding: list[Grounding],
+) -> None:
     """Variants are compared on the same images, or not at all: what does not depend on the variant must be equal."""
-    common: dict[tuple[str, str], object] = {}
+    common: dict[object, object] = {}
+
+    def refuse_unless_equal(path: Path, key: object, what: object) -> None:
+        if common.setdefault(key, what) != what:
+            raise InputError(
+                f"{path}: measured on other images or prompts than the first variant; run the stage again for all "
+                "variants"
+            )
+
     for each in zero_shot:
+        path = tree.zero_shot(each.dataset, each.variant, "result.json")
         what = (each.result.finding, each.result.resampled_by, each.targets.tolist())
-        if common.setdefault(("zero_shot_classification", each.dataset), what) != what:
-            raise InputError(_different(tree.zero_shot(each.dataset, each.variant, "result.json")))
+        refuse_unless_equal(path, ("zero_shot_classification", each.dataset), what)
+    for cell in few_shot:
+        found = cell.result
+        path = tree.few_shot(cell.job, cell.variant)
+        measured_on = (found.finding, found.resampled_by, found.images["test"])
+        refuse_unless_equal(path, ("few_shot_classification", cell.job.dataset), measured_on)
+        refuse_unless_equal(path, cell.job, (found.images["train"], found.seeds, found.skipped, found.overlap))
+    for searched in retrieval:
+        refuse_unless_equal(tree.retrieval(searched.variant), "retrieval", searched.result.measured_on())
     for other in grounding:
         games = {
             name: game.model_dump(exclude={"heatmap", "heatmap_in_lung"})
             for name, game in other.result.pointing.items()
         }
+        path = tree.grounding(other.dataset, other.variant, "result.json")
         what = (other.result.finding, other.result.images, games)
-        if common.setdefault(("phrase_grounding", other.dataset), what) != what:
-            raise InputError(_different(tree.grounding(other.dataset, other.variant, "result.json")))
-
-
-def _different(path: Path) -> str:
-    return f"{path}: measured on other images or prompts than the first variant; run the stage again for all variants"
+        refuse_unless_equal(path, ("phrase_grounding", other.dataset), what)
 
 
 def read_zero_shot(tree: ResultsTree, dataset: str, variant: str) -> ZeroShot:

@@ -25,6 +25,11 @@ def interval(estimate: Estimate | None) -> str:
     return f"{decimal(estimate.value)} [{decimal(estimate.low)}, {decimal(estimate.high)}]"
 
 
+def rank(value: float) -> str:
+    """A rank with the half that ties and even numbers give: 12, 12.5, 1,203."""
+    return f"{value:,.1f}".removesuffix(".0")
+
+
 def figures(value: float | None) -> str:
     """Two significant figures, for numbers of unknown scale: .0043, -1.2, 1.1e-08."""
     if value is None:

@@ -7,7 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stages.summarize import figures, numbers
 from stages.summarize.data_sections import fingerprint_section, quality_section
@@ -19,7 +19,7 @@ from stages.summarize.numbers import decimal, interval, words
 from stages.summarize.provenance import Provenance
 from stages.summarize.records import METRICS, Estimate
 from stages.summarize.settings import SummarizeSettings
-from stages.summarize.tables import POINTERS, baselines, integrity_rows, variant_label
+from stages.summarize.tables import POINTERS, baselines, few_shot_tables, integrity_rows, variant_label
 
 _BASELINE = Style("#8a949b")
 
@@ -60,11 +60,17 @@ class Pointer:
 
 def render(template: Path, report: Report) -> str:
     """The page; everything from outside is escaped, a name that the context lacks is an error."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    for name in ("decimal", "interval", "figures", "count", "percent", "moment", "duration", "words"):
+    environment = Environment(
+        loader=FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("decimal", "interval", "figures", "rank", "count", "percent", "moment", "duration", "words"):
         environment.filters[name] = getattr(numbers, name)
     environment.filters["runs_of"] = runs_of
-    return environment.from_string(Path(template).read_text(encoding="utf-8")).render(context(report))
+    return environment.get_template(template.name).render(context(report))
 
 
 def runs_of(rows: Sequence[Any], attribute: str) -> list[list[Any]]:
@@ -91,6 +97,8 @@ def context(report: Report) -> dict[str, Any]:
         "zero_shot": inputs.zero_shot,
         "auc_axis": _axis([each.result.metrics["auc"] for each in inputs.zero_shot], reference=0.5),
         "roc_curves": [_roc(inputs, dataset, styles) for dataset in inputs.tree.evaluate_on],
+        "few_shot": few_shot_tables(inputs),
+        "retrieval": inputs.retrieval,
         "pointing": _pointing(inputs, styles),
         "samples": [_samples(report, dataset) for dataset in inputs.tree.evaluate_on],
         "integrity_maps": _integrity_maps(inputs),

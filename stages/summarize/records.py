@@ -49,6 +49,113 @@ class ZeroShotResult(_Part):
         return self
 
 
+class MeanOfSeeds(Estimate):
+    """The mean over repetitions, and their standard deviation; null for a single one."""
+
+    spread: float | None
+
+
+class Seed(_Part):
+    """One repetition of few-shot classification."""
+
+    seed: int
+
+
+class PartSize(_Part):
+    images: Count
+    positives: Count
+
+
+class Overlap(_Part, extra="forbid"):
+    """What connects the test images with training, all 0 in a clean split; a kind that is new here must be shown."""
+
+    images_in_several_parts: Count
+    patients_in_several_parts: Count
+    copies_in_several_parts: Count
+    test_copies_in_pretraining: Count
+    test_patients_in_pretraining: Count
+
+    @property
+    def found(self) -> dict[str, int]:
+        """Those above 0."""
+        return {kind: number for kind, number in self if number}
+
+
+class FewShotResult(_Part):
+    """result.json of few_shot_classification; where it was `skipped` there are no seeds and no metrics."""
+
+    finding: str
+    skipped: str | None
+    images: dict[Literal["train", "validation", "test"], PartSize]
+    resampled_by: str
+    seeds: list[Seed]
+    metrics: dict[Literal["auc", "average_precision", "f1", "accuracy"], MeanOfSeeds]
+    overlap: Overlap
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "FewShotResult":
+        if missing := {"train", "validation", "test"} - set(self.images):
+            raise ValueError(f"images lacks {', '.join(sorted(missing))}")
+        if self.skipped is None and (missing := set(METRICS) - set(self.metrics)):
+            raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
+        if self.skipped is not None and (self.seeds or self.metrics):
+            raise ValueError("skipped, but there are seeds or metrics")
+        return self
+
+
+class AgainstChance(Estimate):
+    """A figure beside that of candidates in random order."""
+
+    chance: float
+
+
+class Direction(_Part):
+    """Queries of one kind among candidates of the other; `recall` maps k to recall@k."""
+
+    queries: Count
+    candidates: Count
+    recall: dict[int, AgainstChance] = Field(min_length=1)
+    median_rank: AgainstChance
+
+
+class RetrievalFigures(_Part):
+    """What was measured, where there was something to measure."""
+
+    images: Count
+    reports: Count
+    patients: Count
+    distinct_texts: Count
+    resampled_by: Literal["patient"]
+    image_to_report: Direction
+    report_to_image: Direction
+
+    @property
+    def directions(self) -> dict[str, Direction]:
+        return {"image_to_report": self.image_to_report, "report_to_image": self.report_to_image}
+
+
+class RetrievalResult(_Part):
+    """result.json of retrieval; `skipped` says why there are no figures."""
+
+    split: str
+    skipped: str | None
+    figures: RetrievalFigures | None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_figures(cls, record: dict) -> dict:
+        """In the file the figures stand beside the other two keys."""
+        return record | {"figures": record if record.get("skipped") is None else None}
+
+    def measured_on(self) -> object:
+        """What does not depend on the encoders."""
+        if self.figures is None:
+            return self.skipped
+        directions = self.figures.directions
+        chances = [{k: figure.chance for k, figure in each.recall.items()} for each in directions.values()]
+        return chances, self.figures.model_dump(exclude=set(directions))
+
+
 class PointingGame(_Part):
     """Shares of hits on the same images; null where lungs are unknown."""
 

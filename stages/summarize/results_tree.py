@@ -10,6 +10,27 @@ REPORT_STAGES = ("split_reports", "pair_images_reports")  # they run on the data
 
 
 @dataclass(frozen=True)
+class FewShotJob:
+    """What is run for every variant: a protocol of a data set, with a share of its training images in percent."""
+
+    dataset: str
+    protocol: str
+    fraction: int
+
+    @classmethod
+    def parse(cls, text: str) -> "FewShotJob":
+        """From DATASET/PROTOCOL/FRACTION."""
+        match text.split("/"):
+            case [dataset, protocol, fraction] if dataset and protocol and fraction.isdecimal():
+                return cls(dataset, protocol, int(fraction))
+        raise InputError(f"--few-shot {text}: name DATASET/PROTOCOL/FRACTION, e.g. rsna/linear/10")
+
+    def of(self, variant: str) -> str:
+        """The name of its run, and its folder below that of the stage."""
+        return f"{variant}/{self.dataset}/{self.protocol}/{self.fraction}"
+
+
+@dataclass(frozen=True)
 class ResultsTree:
     """The results of some variants, pre-trained on one data set and evaluated on others."""
 
@@ -17,6 +38,7 @@ class ResultsTree:
     pretrain_on: str
     evaluate_on: tuple[str, ...]
     variants: tuple[str, ...]
+    few_shot_jobs: tuple[FewShotJob, ...] = ()
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -29,12 +51,23 @@ class ResultsTree:
         return [(dataset, variant) for dataset in self.evaluate_on for variant in self.variants]
 
     @property
+    def few_shot_evaluations(self) -> list[tuple[FewShotJob, str]]:
+        """(job, variant), job by job."""
+        return [(job, variant) for job in self.few_shot_jobs for variant in self.variants]
+
+    @property
     def phantom(self) -> Path:
         """Where make_phantom writes, if it ran in this workspace."""
         return self.root.parent / "phantom"
 
     def zero_shot(self, dataset: str, variant: str, name: str) -> Path:
         return self.root / "zero_shot_classification" / variant / dataset / name
+
+    def few_shot(self, job: FewShotJob, variant: str) -> Path:
+        return self.root / "few_shot_classification" / job.of(variant) / "result.json"
+
+    def retrieval(self, variant: str) -> Path:
+        return self.root / "retrieval" / variant / "result.json"
 
     def grounding(self, dataset: str, variant: str, name: str) -> Path:
         return self.root / "phrase_grounding" / variant / dataset / name
@@ -97,6 +130,14 @@ class ResultsTree:
         for stage in ("extract_features", "zero_shot_classification", "phrase_grounding"):
             for dataset, variant in self.evaluations:
                 yield stage, f"{variant}/{dataset}", [self._journal(stage, variant, dataset)]
+        for job, variant in self.few_shot_evaluations:
+            yield (
+                "few_shot_classification",
+                job.of(variant),
+                [self._journal("few_shot_classification", job.of(variant))],
+            )
+        for variant in self.variants:
+            yield "retrieval", variant, [self._journal("retrieval", variant)]
 
     def files(self) -> dict[str, Path]:
         """Role -> every data file that the summary reads; the first that is missing is an InputError.
@@ -118,7 +159,10 @@ class ResultsTree:
                       f"grounding/{place}": self.grounding(dataset, variant, "result.json"),
                       f"samples/{place}": self.grounding(dataset, variant, "samples.arrow")}  # fmt: skip
         for variant in self.variants:
-            found |= {f"curve/{variant}": self.curve(variant), f"selection/{variant}": self.selection(variant)}
+            found |= {f"curve/{variant}": self.curve(variant), f"selection/{variant}": self.selection(variant),
+                      f"retrieval/{variant}": self.retrieval(variant)}  # fmt: skip
+        for job, variant in self.few_shot_evaluations:
+            found |= {f"few_shot/{job.of(variant)}": self.few_shot(job, variant)}
         for dataset in self.datasets:
             found |= {f"manifest/{dataset}": self.manifest(dataset),
                       f"rejects/dicom_to_arrow/{dataset}": self.rejects("dicom_to_arrow", dataset)}  # fmt: skip

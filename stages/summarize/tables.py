@@ -3,14 +3,15 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stages.common.atomic_files import write_text
 from stages.summarize.inputs import Inputs
 from stages.summarize.ledger import Ledger
-from stages.summarize.numbers import decimal, figures, interval
-from stages.summarize.records import METRICS, Estimate, PointingGame
+from stages.summarize.numbers import decimal, figures, interval, rank, words
+from stages.summarize.records import METRICS, AgainstChance, Estimate, FewShotResult, PointingGame
 
 POINTERS = {  # what points, in the words of the page
     "heatmap": "heatmap",
@@ -19,6 +20,21 @@ POINTERS = {  # what points, in the words of the page
     "fixed_peak_of_training": "fixed peak of the training masks",
 }
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FewShotTable:
+    """Table 2 of one data set and protocol: `rows` holds the cells of a variant, one a fraction (in percent)."""
+
+    dataset: str
+    protocol: str
+    fractions: list[int]
+    rows: dict[str, list[FewShotResult]]
+
+    @property
+    def columns(self) -> list[FewShotResult]:
+        """A cell of every fraction: for what does not depend on the variant."""
+        return next(iter(self.rows.values()))
 
 
 def zero_shot_rows(inputs: Inputs) -> list[Row]:
@@ -40,6 +56,51 @@ def zero_shot_rows(inputs: Inputs) -> list[Row]:
                 "resampled_by": result.resampled_by,
             }
         )
+    return rows
+
+
+def few_shot_rows(inputs: Inputs) -> list[Row]:
+    """Table 2: one row a job and variant; without figures where the job was skipped."""
+    rows = []
+    for each in inputs.few_shot:
+        result = each.result
+        row: Row = vars(each.job) | {"finding": result.finding, "variant": each.variant}
+        for name in METRICS:
+            figure = result.metrics.get(name)
+            row |= _columns(name, figure) | {f"{name}_spread": figure and figure.spread}
+        for part in ("train", "test"):
+            row |= {f"{part}_{name}": number for name, number in result.images[part]}
+        row |= {"seeds": len(result.seeds), "resampled_by": result.resampled_by, "skipped": result.skipped}
+        rows.append(row | dict(result.overlap))
+    return rows
+
+
+def few_shot_tables(inputs: Inputs) -> list[FewShotTable]:
+    tables: dict[tuple[str, str], FewShotTable] = {}
+    for each in inputs.few_shot:
+        place = (each.job.dataset, each.job.protocol)
+        table = tables.setdefault(place, FewShotTable(*place, [], {}))
+        if each.job.fraction not in table.fractions:
+            table.fractions.append(each.job.fraction)
+        table.rows.setdefault(each.variant, []).append(each.result)
+    return list(tables.values())
+
+
+def retrieval_rows(inputs: Inputs) -> list[Row]:
+    """One row a variant and direction; where retrieval was skipped, one a variant that says why."""
+    rows: list[Row] = []
+    for each in inputs.retrieval:
+        found = each.result.figures
+        if found is None:
+            rows.append({"variant": each.variant, "split": each.result.split, "skipped": each.result.skipped})
+            continue
+        for name, direction in found.directions.items():
+            row: Row = {"variant": each.variant, "split": each.result.split, "direction": name}
+            measured = {f"recall_at_{k}": recall for k, recall in direction.recall.items()}
+            for key, figure in (measured | {"median_rank": direction.median_rank}).items():
+                row |= _columns(key, figure) | {f"{key}_chance": figure.chance}
+            row |= {"queries": direction.queries, "candidates": direction.candidates}
+            rows.append(row | found.model_dump(exclude=set(found.directions)))
     return rows
 
 
@@ -95,6 +156,8 @@ def write_tables(folder: Path, inputs: Inputs, ledger: Ledger) -> list[Path]:
     """Write all tables as CSV; None is an empty cell."""
     tables = {
         "table1_zero_shot.csv": (zero_shot_rows(inputs), []),
+        "table2_few_shot.csv": (few_shot_rows(inputs), ["dataset", "protocol", "fraction", "finding", "variant"]),
+        "retrieval.csv": (retrieval_rows(inputs), []),
         "pointing.csv": (pointing_rows(inputs), []),
         "integrity_map.csv": (
             integrity_rows(inputs),
@@ -149,6 +212,7 @@ def text_summary(title: str, inputs: Inputs, synthetic: Sequence[str], report: P
             for each in inputs.zero_shot
         ]
     )
+    lines += [*_few_shot_lines(inputs), *_retrieval_lines(inputs)]
     lines += ["", "Pointing game, share of hits; heatmaps must beat all the others to mean anything"]
     lines += aligned([("data set", "prompts", "what points", "hits", "images"), *_pointing_lines(inputs)])
     phi = [
@@ -177,6 +241,50 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
+
+
+def _few_shot_lines(inputs: Inputs) -> Iterable[str]:
+    for table in few_shot_tables(inputs):
+        yield from (
+            "",
+            f"Few-shot AUC on the test part [95 % interval] +- over seeds: {table.dataset}, {table.protocol}",
+        )
+        train = [each.images["train"] for each in table.columns]
+        header = [f"{fraction} %, {part.images} images ({part.positives} positives)"
+                  for fraction, part in zip(table.fractions, train, strict=True)]  # fmt: skip
+        yield from aligned(
+            [("variant", *header)]
+            + [(variant_label(inputs, variant), *map(_few_shot_cell, cells)) for variant, cells in table.rows.items()]
+        )
+
+
+def _few_shot_cell(result: FewShotResult) -> str:
+    overlaps = "".join(f"; {words(kind)}: {number}" for kind, number in result.overlap.found.items())
+    if result.skipped is not None:
+        return f"- {result.skipped}{overlaps}"
+    auc = result.metrics["auc"]
+    return interval(auc) + ("" if auc.spread is None else f" +- {decimal(auc.spread)}") + overlaps
+
+
+def _retrieval_lines(inputs: Inputs) -> Iterable[str]:
+    yield from ("", "Retrieval among the test pairs of pre-training [95 % interval] (chance)")
+    rows = []
+    for each in inputs.retrieval:
+        found = each.result.figures
+        if found is None:
+            yield f"  {variant_label(inputs, each.variant)}: not measured, {each.result.skipped}"
+            continue
+        header = ("variant", "direction", *(f"recall@{k}" for k in found.image_to_report.recall), "median rank")
+        rows = rows or [header]
+        for name, direction in found.directions.items():
+            recalls = (f"{interval(figure)} ({figures(figure.chance)})" for figure in direction.recall.values())
+            rows.append((variant_label(inputs, each.variant), words(name), *recalls, _ranks(direction.median_rank)))
+    if rows:
+        yield from aligned(rows)
+
+
+def _ranks(figure: AgainstChance) -> str:
+    return f"{rank(figure.value)} [{rank(figure.low)}, {rank(figure.high)}] ({rank(figure.chance)})"
 
 
 def _pointing_lines(inputs: Inputs) -> Iterable[tuple[str, ...]]:

@@ -1,7 +1,6 @@
 """The protocol: prompt set and threshold from validation, the test part measured once with intervals."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import polars as pl
@@ -9,13 +8,11 @@ import polars as pl
 from stages.common.errors import InputError
 from stages.common.ranking_metrics import (
     Estimate,
-    accuracy,
     auc,
-    average_precision,
     best_f1_threshold,
+    classification_metrics,
     draw_weights,
     estimate,
-    f1,
 )
 
 
@@ -47,12 +44,8 @@ def evaluate(labels: pl.DataFrame, scores: dict[str, np.ndarray], draws: int, se
     groups = labels["patient_id" if known else "image_id"].to_numpy()[test]
     weights = draw_weights(groups, draws, seed)
     score, target = score[test], targets[test]
-    metrics = {
-        "auc": estimate(partial(auc, score, target), weights),
-        "average_precision": estimate(partial(average_precision, score, target), weights),
-        "f1": estimate(lambda drawn: f1(score, target, drawn, threshold), weights),
-        "accuracy": estimate(lambda drawn: accuracy(score, target, drawn, threshold), weights),
-    }
+    measures = classification_metrics(score, target, threshold)
+    metrics = {name: estimate(each, weights) for name, each in measures.items()}
     return ZeroShotResult(
         prompt_set=chosen,
         validation_auc=by_set,

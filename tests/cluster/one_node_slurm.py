@@ -39,15 +39,19 @@ SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 GresTypes=gpu
+SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:1
 PartitionName=normal Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=NO
 """
 
 
 class OneNodeSlurm:
-    """Starts the daemons on entering and ends them, and every job, on leaving. Needs root."""
+    """Starts the daemons on entering and ends them, and every job, on leaving. Needs root.
 
-    def __init__(self, folder: Path, cpus: int = 2, memory: int = 20_000) -> None:
+    `memory` (MB) is what the node claims, so that real requests fit: small settings use little of it.
+    """
+
+    def __init__(self, folder: Path, cpus: int = 2, memory: int = 256_000) -> None:
         self.folder = folder
         (folder / "state").mkdir(parents=True)
         (folder / "spool").mkdir()

@@ -67,13 +67,13 @@ EDITS = {
     ),
     "few-shot code": (
         append("stages/few_shot_classification/linear_probe.py", "\nEDITED = 1\n"),
-        {"few_shot_classification_linear"},
+        {"few_shot_classification_linear", "summarize"},
     ),
     "a protocol that is not run": (
         replace("config.yaml", "finetune: {precision: bf16}", "finetune: {precision: fp32}"),
         set(),
     ),
-    "retrieval code": (append("stages/retrieval/first_hits.py", "\nEDITED = 1\n"), {"retrieval"}),
+    "retrieval code": (append("stages/retrieval/first_hits.py", "\nEDITED = 1\n"), {"retrieval", "summarize"}),
     "the pre-training block of the configuration": (
         replace("config.yaml", "  mask_ratio: 0.5", "  mask_ratio: 0.4"),
         TRAINED,

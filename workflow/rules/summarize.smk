@@ -1,11 +1,14 @@
 # Everything that was measured, on one self-contained page.
 EVALUATIONS = expand("{variant}/{dataset}", variant=CONFIG.compare, dataset=CONFIG.evaluate_on)
+TEMPLATES = REPOSITORY / "stages/summarize/templates"
 
 
 rule summarize:
     input:
         zero_shot=[f"<workspace>/results/zero_shot_classification/{place}/result.json" for place in EVALUATIONS],
         scores=[f"<workspace>/results/zero_shot_classification/{place}/scores.arrow" for place in EVALUATIONS],
+        few_shot=FEW_SHOT_CLASSIFICATION,
+        retrieval=RETRIEVAL,
         grounding=[f"<workspace>/results/phrase_grounding/{place}/result.json" for place in EVALUATIONS],
         samples=[f"<workspace>/results/phrase_grounding/{place}/samples.arrow" for place in EVALUATIONS],
         curves=[f"<workspace>/results/pretrain/{variant}/learning_curve.csv" for variant in CONFIG.compare],
@@ -23,7 +26,7 @@ rule summarize:
         quality=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/quality.json",
         audit=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/audit.json",
         fingerprint=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/fingerprint.json",
-        template=str(REPOSITORY / "stages/summarize/report.html.jinja"),
+        templates=[str(path) for path in sorted(TEMPLATES.glob("*.jinja"))],
     output:
         report="<workspace>/results/summarize/report.html",
         tables=directory("<workspace>/results/summarize/tables"),
@@ -42,9 +45,11 @@ rule summarize:
         pretrain_on=CONFIG.pretrain_on,
         datasets=CONFIG.evaluate_on,
         variants=CONFIG.compare,
+        few_shot=list(dict.fromkeys("/".join(Path(path).parts[-4:-1]) for path in FEW_SHOT_CLASSIFICATION)),
         folder=subpath(output.report, parent=True),
     shell:
         "python -m stages.summarize --results {params.results} --pretrain-on {params.pretrain_on}"
-        " --datasets {params.datasets} --variants {params.variants} --template {input.template}"
+        " --datasets {params.datasets} --variants {params.variants} --few-shot {params.few_shot}"
+        " --template {TEMPLATES}/report.html.jinja"
         " --report {output.report} --tables {output.tables} --settings {params.settings:q} --image {params.image}"
         " --journal {params.folder}/journal.json 2> {log}"

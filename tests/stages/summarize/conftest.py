@@ -19,21 +19,28 @@ from stages.common.ranking_metrics import draw_weights, estimate
 from stages.common.run_lengths import encode
 from stages.common.tracking import flatten
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.few_shot_classification import evaluation as few_shot_evaluation
+from stages.few_shot_classification.parts import Parts
+from stages.few_shot_classification.split_audit import Overlap
 from stages.pair_images_reports.fingerprint import report_statistics
 from stages.pair_images_reports.intensity import Intensity
 from stages.phrase_grounding.settings import PhraseGroundingSettings
 from stages.pretrain.candidates import write_curve
 from stages.pretrain.settings import PretrainSettings
+from stages.retrieval import evaluation as retrieval_evaluation
+from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
+from stages.retrieval.settings import RetrievalSettings
 from stages.split_reports.settings import SplitReportsSettings
 from stages.summarize.__main__ import main, parser
 from stages.summarize.inputs import Inputs, read_inputs
-from stages.summarize.results_tree import ResultsTree
+from stages.summarize.results_tree import FewShotJob, ResultsTree
 from stages.zero_shot_classification.evaluation import evaluate
 from stages.zero_shot_classification.settings import ZeroShotSettings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-TEMPLATE = REPOSITORY / "stages" / "summarize" / "report.html.jinja"
+TEMPLATE = REPOSITORY / "stages" / "summarize" / "templates" / "report.html.jinja"
 FINDINGS = {"rsna": "lung_opacity", "siim": "pneumothorax"}
+FEW_SHOT = ["rsna/linear/1", "rsna/linear/10", "siim/linear/1", "siim/linear/10"]  # siim/linear/1 has no positives
 SIZE, GRID, START = 64, 8, 1_760_000_000_000  # pixels, patches a side, Unix milliseconds
 
 
@@ -49,10 +56,16 @@ class Tree:
     def results(self) -> Path:
         return self.workspace / "results"
 
+    @property
+    def layout(self) -> ResultsTree:
+        jobs = tuple(FewShotJob.parse(each) for each in FEW_SHOT)
+        return ResultsTree(self.results, "mimic_cxr", tuple(self.datasets), tuple(self.variants), jobs)
+
     def arguments(self, output: Path) -> list[str]:
         return ["--results", str(self.results), "--pretrain-on", "mimic_cxr", "--datasets", *self.datasets,
-                "--variants", *self.variants, "--template", str(TEMPLATE), "--report", str(output / "report.html"),
-                "--tables", str(output / "tables"), "--journal", str(output / "journal.json")]  # fmt: skip
+                "--variants", *self.variants, "--few-shot", *FEW_SHOT, "--template", str(TEMPLATE),
+                "--report", str(output / "report.html"), "--tables", str(output / "tables"),
+                "--journal", str(output / "journal.json")]  # fmt: skip
 
     def edit(self, place: str, **changes: object) -> None:
         """Replace keys of a JSON file and renew its side-car."""
@@ -85,6 +98,9 @@ def build_tree(workspace: Path, datasets: list[str], variants: list[str]) -> Tre
         _card(tree, dataset)
     for number, variant in enumerate(variants):
         _training(tree, variant, number)
+        _retrieval(tree, variant)
+        for job in tree.layout.few_shot_jobs:
+            _few_shot(tree, job, variant)
         for dataset in datasets:
             _zero_shot(tree, dataset, variant)
             _grounding(tree, dataset, variant)
@@ -287,6 +303,48 @@ def _zero_shot(tree, dataset, variant):
     _journal(tree, "zero_shot_classification", f"{variant}/{dataset}", params, 700)
 
 
+def _few_shot(tree, job, variant):
+    """The stage's own figures, of 60 test images and two repetitions."""
+    common = np.random.default_rng(ord(job.dataset[0]))
+    targets = (common.random(200) < 0.4).astype(np.int8)
+    targets[:2] = [0, int(job.dataset == "rsna")]  # one percent: both targets, or no positives
+    labels = pl.DataFrame({"image_id": [f"i{n}" for n in range(200)], "patient_id": [f"p{n // 2}" for n in range(200)],
+                           "target": targets})  # fmt: skip
+    parts = Parts(FINDINGS[job.dataset], labels[: 2 * job.fraction], labels[80:140], labels[140:])
+    noise = np.random.default_rng([len(variant), ord(job.dataset[0]), job.fraction])
+    gain = 0.1 if variant == "random" else 0.5 + job.fraction / 20
+    runs = [
+        few_shot_evaluation.SeedScores(
+            seed, 3, 0.7, *(gain * part["target"].to_numpy() + noise.normal(size=60) for part in
+                            (parts.validation, parts.test))
+        )
+        for seed in range(0 if parts.skipped else 2)
+    ]  # fmt: skip
+    result = {"finding": parts.finding, "protocol": job.protocol, "fraction": job.fraction}
+    result |= few_shot_evaluation.evaluate(parts, runs, draws=50, seed=0) | {"overlap": asdict(Overlap(0, 0, 0, 0, 0))}
+    path = tree.layout.few_shot(job, variant)
+    write_json(path, result)
+    write_sidecar(path)
+    _journal(tree, "few_shot_classification", job.of(variant), {}, 750)
+
+
+def _retrieval(tree, variant):
+    """The stage's own figures, of 12 studies with 2 images each; the first two have one text."""
+    noise = np.random.default_rng(len(variant))
+    study, texts = np.repeat(np.arange(12), 2), np.maximum(np.arange(12) - 1, 0)
+    patients = np.array([f"p{n // 2}" for n in range(12)])
+    reports = np.eye(12) * (0 if variant == "random" else 2)
+    embeddings = (each + noise.normal(size=each.shape) for each in (reports[study], reports))
+    images, reports = (each.astype(np.float32) for each in embeddings)
+    pairs = EmbeddedPairs(Side(images, texts[study], patients[study]), Side(reports, texts, patients), 0)
+    result = {"split": "test", "skipped": None}
+    result |= retrieval_evaluation.evaluate(pairs, RetrievalSettings(draws=50))
+    path = tree.layout.retrieval(variant)
+    write_json(path, result)
+    write_sidecar(path)
+    _journal(tree, "retrieval", variant, {}, 760)
+
+
 def _grounding(tree, dataset, variant):
     weights = draw_weights(np.arange(96), 200, 0)
     trained = variant != "random"
@@ -330,7 +388,7 @@ def _sample(number, variant):
 
 @pytest.fixture(scope="session")
 def read(built) -> Inputs:
-    return read_inputs(ResultsTree(built.results, "mimic_cxr", tuple(built.datasets), tuple(built.variants)))
+    return read_inputs(built.layout)
 
 
 @pytest.fixture(scope="session")

@@ -14,20 +14,16 @@ from stages.summarize.inputs import read_curve, read_inputs
 from stages.summarize.ledger import read_ledger
 from stages.summarize.methods import differences, methods
 from stages.summarize.provenance import read_provenance
-from stages.summarize.results_tree import ResultsTree
-
-
-def results_tree(tree):
-    return ResultsTree(tree.results, "mimic_cxr", tuple(tree.datasets), tuple(tree.variants))
+from stages.summarize.results_tree import FewShotJob
 
 
 def every_file(tree):
-    return sorted({path.relative_to(tree.results).as_posix() for path in results_tree(tree).files().values()})
+    return sorted({path.relative_to(tree.results).as_posix() for path in tree.layout.files().values()})
 
 
 def test_any_missing_file_is_named_in_one_line_with_its_stage(tree, tmp_path, capsys):
     places = every_file(tree)
-    assert len(places) == 36
+    assert len(places) == 36 + 2 * 4 + 2
     for optional in ("split_reports/mimic_cxr/quality.json", "dicom_to_arrow/duplicates.arrow"):
         places.remove(optional)
     for place in places:
@@ -51,11 +47,17 @@ def test_a_missing_template_is_named(tree, tmp_path, capsys):
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'page.jinja'}: no such file")
 
 
+@pytest.mark.parametrize("text", ["rsna/linear", "rsna/linear/all", "/linear/1", "rsna/linear/1/x"])
+def test_a_job_that_is_none_is_named(text):
+    with pytest.raises(InputError, match=f"--few-shot {text}: name DATASET/PROTOCOL/FRACTION"):
+        FewShotJob.parse(text)
+
+
 def test_a_damaged_file_is_refused(tree):
     path = tree.results / "zero_shot_classification/mlip/rsna/result.json"
     path.write_text(path.read_text().replace("patient", "patiens"))
     with pytest.raises(InputError, match="damaged"):
-        read_inputs(results_tree(tree))
+        read_inputs(tree.layout)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +72,20 @@ def test_a_damaged_file_is_refused(tree):
         ("label_images/rsna/card.json", {"images": -1}, "images"),
         ("zero_shot_classification/random/siim/result.json", {"resampled_by": "image"}, "other images or prompts"),
         ("phrase_grounding/random/rsna/result.json", {"images": 95}, "other images or prompts"),
+        ("few_shot_classification/mlip/rsna/linear/1/result.json", {"metrics": {}}, "metrics lacks accuracy, auc"),
+        ("few_shot_classification/mlip/rsna/linear/1/result.json", {"skipped": "-"}, "skipped, but there are seeds"),
+        ("few_shot_classification/mlip/rsna/linear/1/result.json", {"overlap": {"new_kind": 1}}, "overlap.new_kind"),
+        ("few_shot_classification/random/rsna/linear/10/result.json", {"resampled_by": "image"}, "other images"),
+        ("few_shot_classification/random/rsna/linear/1/result.json", {"seeds": [{"seed": 0}]}, "other images"),
+        ("retrieval/mlip/result.json", {"report_to_image": None}, "report_to_image"),
+        ("retrieval/random/result.json", {"distinct_texts": 2}, "other images or prompts"),
+        ("retrieval/random/result.json", {"skipped": "no pair"}, "other images or prompts"),
     ],
 )  # fmt: skip
 def test_wrong_or_contradicting_records_are_one_line(tree, place, changes, words):
     tree.edit(place, **changes)
     with pytest.raises(InputError, match=words) as error:
-        read_inputs(results_tree(tree))
+        read_inputs(tree.layout)
     assert "\n" not in str(error.value)
     assert place.split("/")[0] in str(error.value)
 
@@ -99,7 +109,7 @@ def test_wrong_or_contradicting_records_are_one_line(tree, place, changes, words
 def test_counts_that_do_not_reconcile_are_refused(tree, place, changes, words):
     tree.edit(place, **changes)
     with pytest.raises(InputError, match=words):
-        read_ledger(read_inputs(results_tree(tree)))
+        read_ledger(read_inputs(tree.layout))
 
 
 def test_a_curve_with_an_empty_cell_and_without_rows(tmp_path):
@@ -123,12 +133,12 @@ def test_the_untrained_variant_is_told_by_its_empty_curve(read):
 def test_a_missing_journal_is_named(tree):
     shutil.rmtree(tree.results / "dicom_to_arrow/rsna/shards")
     with pytest.raises(InputError, match="no journal; run the stage dicom_to_arrow again"):
-        read_provenance(results_tree(tree))
+        read_provenance(tree.layout)
 
 
 def test_journals_are_all_there_and_shards_are_summed(built):
-    provenance = read_provenance(results_tree(built))
-    assert len(provenance.runs) == 1 + 3 * 3 + 2 + 2 + 2 * 2 + 3 * 4
+    provenance = read_provenance(built.layout)
+    assert len(provenance.runs) == 1 + 3 * 3 + 2 + 2 + 2 * 2 + 3 * 4 + 2 * 4 + 2
     shards = provenance.run("dicom_to_arrow", "rsna/shards")
     assert (shards.executions, shards.milliseconds, shards.status) == (2, 8400, "FINISHED")
     assert shards.digests["code"] == provenance.run("dicom_to_arrow", "siim").digests["code"]
@@ -140,7 +150,7 @@ def test_journals_are_all_there_and_shards_are_summed(built):
 def test_a_stage_that_failed_or_did_not_end_is_shown_so(tree):
     tree.edit("pretrain/mlip/journal.json", status="RUNNING", ended=None)
     tree.edit("dicom_to_arrow/rsna/shards/journal_1.json", status="FAILED")
-    provenance = read_provenance(results_tree(tree))
+    provenance = read_provenance(tree.layout)
     assert (provenance.run("pretrain", "mlip").status, provenance.run("pretrain", "mlip").milliseconds) == (
         "RUNNING", None
     )  # fmt: skip
@@ -148,11 +158,11 @@ def test_a_stage_that_failed_or_did_not_end_is_shown_so(tree):
 
 
 def test_synthetic_data_sets_are_told_by_the_content_of_their_index(tree):
-    assert read_provenance(results_tree(tree)).synthetic == ["mimic_cxr", "rsna", "siim"]
+    assert read_provenance(tree.layout).synthetic == ["mimic_cxr", "rsna", "siim"]
     tree.edit("index_inputs/siim/journal.json", inputs={"train-rle.csv": "00" * 32})
-    assert read_provenance(results_tree(tree)).synthetic == ["mimic_cxr", "rsna"]
+    assert read_provenance(tree.layout).synthetic == ["mimic_cxr", "rsna"]
     shutil.rmtree(tree.workspace / "phantom")
-    provenance = read_provenance(results_tree(tree))
+    provenance = read_provenance(tree.layout)
     assert provenance.synthetic == []
     assert provenance.runs[0].stage == "index_inputs"
 
@@ -160,12 +170,12 @@ def test_synthetic_data_sets_are_told_by_the_content_of_their_index(tree):
 def test_the_methods_follow_the_journals(tree):
     place = "pretrain/mlip/journal.json"
     params = json.loads((tree.results / place).read_text())["params"]
-    read = read_inputs(results_tree(tree))
+    read = read_inputs(tree.layout)
     ledger = read_ledger(read)
 
     def text(**changes):
         tree.edit(place, params=params | {key.replace("__", "."): value for key, value in changes.items()})
-        return " ".join(methods(read, ledger, read_provenance(results_tree(tree))))
+        return " ".join(methods(read, ledger, read_provenance(tree.layout)))
 
     assert "98 of the 196" in text()
     assert "1,800 pairs" in text()
@@ -180,7 +190,7 @@ def test_the_methods_follow_the_journals(tree):
 
 
 def test_what_distinguishes_the_variants(built, read):
-    found = differences(read, read_provenance(results_tree(built)))
+    found = differences(read, read_provenance(built.layout))
     assert [(each.variant, each.key, each.value, each.instead_of) for each in found] == [
         ("random", "optimisation.epochs", "0", "51")
     ]
@@ -188,9 +198,9 @@ def test_what_distinguishes_the_variants(built, read):
 
 def test_a_param_that_a_journal_lacks_is_named(tree):
     tree.edit("pretrain/mlip/journal.json", params={})
-    read = read_inputs(results_tree(tree))
+    read = read_inputs(tree.layout)
     with pytest.raises(InputError, match=r"pretrain/mlip/journal\.json: params lacks"):
-        methods(read, read_ledger(read), read_provenance(results_tree(tree)))
+        methods(read, read_ledger(read), read_provenance(tree.layout))
 
 
 def test_the_report_image_needs_no_torch():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.summarize.numbers import NONE, count, decimal, duration, figures, interval, moment, percent
+from stages.summarize.numbers import NONE, count, decimal, duration, figures, interval, moment, percent, rank
 from stages.summarize.records import Estimate
 
 
@@ -15,6 +15,10 @@ from stages.summarize.records import Estimate
 )  # fmt: skip
 def test_decimals_have_no_leading_zero(value, text):
     assert decimal(value) == text
+
+
+def test_a_rank_shows_a_half_and_no_needless_zero():
+    assert [rank(value) for value in (12.0, 12.5, 1203.0, 1.0)] == ["12", "12.5", "1,203", "1"]
 
 
 def test_interval_in_brackets():

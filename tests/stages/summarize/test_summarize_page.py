@@ -14,7 +14,7 @@ from stages.common.command_line import run_stage
 from stages.summarize.__main__ import main, parser
 from stages.summarize.figures import Style
 from stages.summarize.ledger import CopyCount, read_copies
-from stages.summarize.numbers import count, decimal, figures
+from stages.summarize.numbers import count, decimal, figures, rank
 from stages.summarize.page import Axis, Pointer, verdict
 from stages.summarize.records import Estimate
 
@@ -101,6 +101,48 @@ def test_every_number_of_the_tables_is_on_the_page(page, output):
                 assert shown in page.text, (name, column, cell)
 
 
+def test_the_figures_of_few_shot_and_retrieval_are_on_the_page(page, output):
+    rows = list(csv.DictReader((output / "tables" / "table2_few_shot.csv").read_text(encoding="utf-8").splitlines()))
+    for row in rows:
+        images = f"{row['train_images']} images ({row['train_positives']} positives), seeds: {row['seeds']}"
+        assert images in page.text
+        assert f"{row['test_images']} images, {row['test_positives']} positives, resampled by patient" in page.text
+        if not row["skipped"]:
+            auc, low, high, spread = (decimal(float(row[f"auc{end}"])) for end in ("", "_low", "_high", "_spread"))
+            assert f"{auc} [{low}, {high}] \u00b1 {spread}" in page.text
+    assert page.text.count("\u2013 the subset has 2 images, all with target 0: a classifier needs both") == 2
+    for row in csv.DictReader((output / "tables" / "retrieval.csv").read_text(encoding="utf-8").splitlines()):
+        for k in (1, 5, 10):
+            value, low, high = (decimal(float(row[f"recall_at_{k}{end}"])) for end in ("", "_low", "_high"))
+            assert f"{value} [{low}, {high}] ({figures(float(row[f'recall_at_{k}_chance']))})" in page.text
+        value, low, high, chance = (rank(float(row[f"median_rank{end}"])) for end in ("", "_low", "_high", "_chance"))
+        assert f"{value} [{low}, {high}] ({chance})" in page.text
+    assert "24 images and 12 reports (11 different texts) of 6 patients" in page.text
+    assert "in several parts:" not in page.text
+    assert "in pretraining:" not in page.text
+
+
+def test_overlap_stands_beside_every_number_it_touches(tree, tmp_path):
+    for variant in tree.variants:
+        place = f"few_shot_classification/{variant}/rsna/linear/10/result.json"
+        overlap = json.loads((tree.results / place).read_text())["overlap"]
+        tree.edit(place, overlap=overlap | {"test_patients_in_pretraining": 1234})
+    text = Page(run(tree, tmp_path / "output")).text
+    assert len(re.findall(r"\u00b1 \.\d{3}test patients in pretraining: 1,234", text)) == len(tree.variants)
+    rows = (tmp_path / "output/tables/table2_few_shot.csv").read_text(encoding="utf-8").splitlines()
+    found = {(row["dataset"], row["fraction"], row["test_patients_in_pretraining"]) for row in csv.DictReader(rows)}
+    assert found == {("rsna", "1", "0"), ("rsna", "10", "1234"), ("siim", "1", "0"), ("siim", "10", "0")}
+
+
+def test_without_few_shot_jobs_its_section_is_absent(tree, tmp_path):
+    arguments = tree.arguments(tmp_path)
+    first, last = arguments.index("--few-shot"), arguments.index("--template")
+    run_stage(main, parser(), arguments[: first + 1] + arguments[last:])
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "few-shot" not in html.lower()
+    assert Page(html).open == []
+
+
 def test_it_says_what_it_is(page):
     for words in ("These patients are synthetic.", "mimic_cxr, rsna, siim were drawn and written by make_phantom",
                   "(seed 7)",
@@ -183,7 +225,7 @@ def test_without_quality_its_section_is_absent(tree, output, tmp_path):
 def test_equal_inputs_give_equal_bytes_wherever_they_lie(tree, output, tmp_path):
     run(tree, tmp_path / "output")
     names = ["report.html", *(f"tables/{path.name}" for path in sorted((output / "tables").iterdir()))]
-    assert len(names) == 6
+    assert len(names) == 8
     for name in names:
         assert (tmp_path / "output" / name).read_bytes() == (output / name).read_bytes(), name
 
@@ -194,6 +236,10 @@ def test_what_comes_from_outside_is_escaped(tree, tmp_path):
     for variant in tree.variants:
         for stage in ("zero_shot_classification", "phrase_grounding"):
             tree.edit(f"{stage}/{variant}/rsna/result.json", finding=evil)
+        for fraction in (1, 10):
+            tree.edit(f"few_shot_classification/{variant}/rsna/linear/{fraction}/result.json", finding=evil)
+        tree.edit(f"few_shot_classification/{variant}/siim/linear/1/result.json", skipped=f"few-shot {evil}")
+        tree.edit(f"retrieval/{variant}/result.json", skipped=f"retrieval {evil}")
         tree.edit(f"select_checkpoint/{variant}/selection.json", criterion=evil)
     audit = json.loads((tree.results / "pair_images_reports/mimic_cxr/audit.json").read_text())
     assert audit["split_by"] == "patient"
@@ -204,6 +250,8 @@ def test_what_comes_from_outside_is_escaped(tree, tmp_path):
     assert "<script" not in html
     page = Page(html)
     assert page.text.count(evil) > 10
+    assert page.text.count(f"\u2013 few-shot {evil}") == len(tree.variants)
+    assert page.text.count(f"Not measured: retrieval {evil}.") == 1
     assert {tag for tag, _ in page.elements} & {"script"} == set()
 
 
@@ -211,8 +259,8 @@ def test_the_journal_names_every_output(built, output):
     journal = json.loads((output / "journal.json").read_text())
     assert journal["status"] == "FINISHED"
     assert journal["artifacts"][0]["path"] == "report.html"
-    assert len(journal["artifacts"]) == 6
-    assert len(journal["inputs"]) == 37
+    assert len(journal["artifacts"]) == 8
+    assert len(journal["inputs"]) == 36 + 2 * 4 + 2 + 5  # the page has five templates
     metric = next(metric for metric in journal["metrics"] if metric["key"] == "rsna/mlip/auc")
     result = json.loads((built.results / "zero_shot_classification/mlip/rsna/result.json").read_text())
     assert metric["value"] == result["metrics"]["auc"]["value"]

@@ -4,8 +4,12 @@ import csv
 import io
 import json
 
+from stages.common.atomic_files import write_json, write_sidecar
+from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
-from stages.summarize.tables import aligned, as_csv, text_summary
+from stages.summarize.numbers import interval
+from stages.summarize.records import Estimate
+from stages.summarize.tables import aligned, as_csv, retrieval_rows, text_summary
 
 
 def rows_of(output, name):
@@ -29,6 +33,77 @@ def test_table_1_has_the_values_of_every_result(built, output):
         assert int(row["test_positives"]) == result["test_positives"]
         assert float(row["threshold"]) == result["threshold"]
         assert float(row["validation_auc"]) == result["validation_auc"][result["prompt_set"]]
+
+
+def test_table_2_has_the_values_of_every_result(built, output):
+    rows = rows_of(output, "table2_few_shot.csv")
+    assert [(row["dataset"], row["fraction"], row["variant"]) for row in rows] == [
+        (dataset, fraction, variant)
+        for dataset in ("rsna", "siim") for fraction in ("1", "10") for variant in ("mlip", "random")
+    ]  # fmt: skip
+    for row in rows:
+        place = f"{row['variant']}/{row['dataset']}/{row['protocol']}/{row['fraction']}"
+        result = json.loads((built.results / "few_shot_classification" / place / "result.json").read_text())
+        for name in ("auc", "average_precision", "f1", "accuracy"):
+            found = {end: row[f"{name}{end}"] for end in ("", "_low", "_high", "_spread")}
+            if result["skipped"]:
+                assert set(found.values()) == {""}
+            else:
+                names = {"": "value", "_low": "low", "_high": "high", "_spread": "spread"}
+                assert {end: float(cell) for end, cell in found.items()} == {
+                    end: result["metrics"][name][key] for end, key in names.items()
+                }
+        assert row["skipped"] == (result["skipped"] or "")
+        assert int(row["seeds"]) == len(result["seeds"])
+        assert {kind: int(row[kind]) for kind in result["overlap"]} == result["overlap"]
+        for part in ("train", "test"):
+            assert {key: int(row[f"{part}_{key}"]) for key in ("images", "positives")} == result["images"][part]
+    assert [row["skipped"] != "" for row in rows] == [False] * 4 + [True] * 2 + [False] * 2
+
+
+def test_retrieval_has_the_values_of_every_result(built, output):
+    rows = rows_of(output, "retrieval.csv")
+    assert [(row["variant"], row["direction"]) for row in rows] == [
+        (variant, direction) for variant in ("mlip", "random") for direction in ("image_to_report", "report_to_image")
+    ]
+    for row in rows:
+        result = json.loads((built.results / "retrieval" / row["variant"] / "result.json").read_text())
+        direction = result[row["direction"]]
+        measured = {f"recall_at_{k}": figure for k, figure in direction["recall"].items()}
+        for name, figure in (measured | {"median_rank": direction["median_rank"]}).items():
+            assert float(row[name]) == figure["value"]
+            for end in ("low", "high", "chance"):
+                assert float(row[f"{name}_{end}"]) == figure[end]
+        for name in ("queries", "candidates"):
+            assert int(row[name]) == direction[name]
+        for name in ("images", "reports", "patients", "distinct_texts"):
+            assert int(row[name]) == result[name]
+
+
+def test_retrieval_that_was_skipped_says_why(tree, tmp_path):
+    for variant in tree.variants:
+        path = tree.layout.retrieval(variant)
+        write_json(path, {"split": "test", "skipped": "no pair"})
+        write_sidecar(path)
+    read = read_inputs(tree.layout)
+    assert retrieval_rows(read) == [
+        {"variant": variant, "split": "test", "skipped": "no pair"} for variant in tree.variants
+    ]
+    assert "random (untrained): not measured, no pair" in text_summary("MLIP", read, [], tmp_path)
+
+
+def test_the_text_shows_skipped_cells_overlap_and_a_single_seed(tree, tmp_path):
+    place = "few_shot_classification/mlip/rsna/linear/10/result.json"
+    result = json.loads((tree.results / place).read_text())
+    figure = result["metrics"]["auc"] | {"spread": None}
+    overlap = result["overlap"] | {"copies_in_several_parts": 3}
+    for variant in tree.variants:
+        tree.edit(place.replace("mlip", variant), metrics=result["metrics"] | {"auc": figure}, overlap=overlap)
+    text = text_summary("MLIP", read_inputs(tree.layout), [], tmp_path)
+    value = interval(Estimate.model_validate(figure))
+    assert text.count(f"{value}; copies in several parts: 3") == 2
+    assert text.count("- the subset has 2 images, all with target 0: a classifier needs both") == 2
+    assert "10 %, 20 images (" in text
 
 
 def test_pointing_has_the_values_of_every_result(built, output):
