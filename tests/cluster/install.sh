@@ -20,7 +20,7 @@ if ! apptainer version >/dev/null 2>&1; then
   mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$private"
   mirror=$(grep -rhoE 'https?://[^ ]*debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -1 || true)
   key=/usr/share/keyrings/debian-archive-keyring.gpg
-  echo "deb [signed-by=$key] ${mirror:-http://deb.debian.org/debian} sid main" >"$work/sources.list"
+  echo "deb [signed-by=$key] ${mirror:?no mirror of Debian in the apt sources} sid main" >"$work/sources.list"
   unstable=(-o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists"
     -o "Dir::Cache=$work/cache")
   apt-get "${unstable[@]}" update -qq

@@ -56,7 +56,7 @@ def second_at_once(checkout: Checkout, refused_account: str) -> str:  # noqa: AR
         assert time.monotonic() < deadline, "no lock after 120 s"
         time.sleep(0.5)
     second = checkout.snakemake(check=False, seconds=120)
-    output, _ = first.communicate(timeout=1200)
+    output, _ = first.communicate(timeout=2400)
     assert first.returncode == 0, output + checkout.failed_logs()
     return second
 
@@ -172,9 +172,11 @@ def test_a_machine_without_apptainer_is_told(finished: Checkout, tmp_path: Path)
 
 def test_a_root_that_no_container_can_bind_is_named(finished: Checkout) -> None:
     before = state_of(finished.results)
-    place = finished.folder / "a,b"
+    place, overlay = finished.folder / "a,b", finished.folder / "comma.yaml"
     place.mkdir()
-    output = finished.snakemake("--config", f"datasets={{rsna: {{root: '{place}'}}}}", check=False)
+    overlay.write_text(yaml.safe_dump({"datasets": {"rsna": {"root": str(place)}}}))
+    demo, small = "workflow/profiles/demo/settings.yaml", "tests/cluster/small_settings.yaml"
+    output = finished.snakemake("--configfile", demo, small, "comma.yaml", check=False)
     assert f"datasets.rsna.root: {place}" in output
     assert state_of(finished.results) == before
 

@@ -20,7 +20,7 @@ class Checkout:
     def command(self, *arguments: str) -> list[str]:
         """The user's command, with less of everything, since this node has two cores."""
         return [
-            *(sys.executable, "-m", "snakemake", "--profile", "slurm", "--jobs", "2", "--max-threads", "2"),
+            *(sys.executable, "-m", "snakemake", "--profile", "slurm", "--jobs", "2", "--max-threads", "1"),
             *("--configfile", "workflow/profiles/demo/settings.yaml", "tests/cluster/small_settings.yaml"),
             *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"),
             *("--seconds-between-status-checks", "3", "--latency-wait", "10"),

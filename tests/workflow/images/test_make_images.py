@@ -91,7 +91,7 @@ def test_every_image_is_built_and_locked_and_a_second_run_does_nothing(checkout:
 def test_what_the_build_is_told(checkout: Checkout) -> None:
     checkout.environment |= {
         "PIP_INDEX_URL": "https://mirror.example/simple",
-        "PIP_FIND_LINKS": "/opt/wheels http://127.0.0.1:1/wheels",
+        "PIP_FIND_LINKS": "/some/wheels http://127.0.0.1:1/wheels",
     }
     checkout.run("--image", "torch", "--base-image", "localhost/base:1", "--cpu", "--no-hashes", "--no-sif")
     (build,) = checkout.engine.builds
