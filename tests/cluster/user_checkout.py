@@ -18,9 +18,12 @@ class Checkout:
     slurm: OneNodeSlurm
 
     def command(self, *arguments: str) -> list[str]:
-        """The user's command, with less of everything, since this node has two cores."""
+        """The user's command, with less of everything, since this node has two cores.
+
+        Six jobs are queued for them: the plugin looks for ended jobs at growing intervals, and the node must not wait.
+        """
         return [
-            *(sys.executable, "-m", "snakemake", "--profile", "slurm", "--jobs", "2", "--max-threads", "1"),
+            *(sys.executable, "-m", "snakemake", "--profile", "slurm", "--jobs", "6", "--max-threads", "1"),
             *("--configfile", "workflow/profiles/demo/settings.yaml", "tests/cluster/small_settings.yaml"),
             *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"),
             *("--seconds-between-status-checks", "3", "--latency-wait", "10"),
