@@ -3,8 +3,8 @@
 Settings: those of one job (settings.py).
 linear    --features. A linear classifier on the cached features of extract_features.
 finetune  --checkpoint and --images. All weights of the image encoder trained.
-Both read labels.arrow, the table of duplicates and the pairs of pre-training (the audit), and write result.json and
-scores/seed_<n>.arrow: validation and test images.
+Inputs of both: labels.arrow, the table of duplicates and the pairs of pre-training (the audit). Outputs: result.json
+and scores/seed_<n>.arrow of validation and test images.
 """
 
 from argparse import ArgumentParser, Namespace

@@ -102,9 +102,9 @@ def licence_of(package: str) -> str:
     ]
     files = [file for file in distribution.files or [] if re.match(r"LICEN[CS]E", file.name)]
     return (
-        entries["License-Expression"]
+        entries.get("License-Expression")
         or "; ".join(classifiers)
-        or (entries["License"] or "")[:200]
+        or (entries.get("License") or "")[:200]
         or "".join(file.read_text()[:300] for file in files[:1])
     )
 
