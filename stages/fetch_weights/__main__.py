@@ -1,6 +1,6 @@
 """A pre-trained encoder of the Hugging Face hub -> a local folder, because compute nodes have no network.
 
-Settings: id. Inputs: none but the hub. Outputs, in --folder: weights.json (id, revision, license, sha256 and bytes of every file),
+Settings: id. Inputs: none but the hub. Outputs, in --folder: weights.json (id, revision, license, sha256 and bytes),
 model.safetensors, config.json and, where the model has them, tokenizer and model card.
 A folder that is whole is left alone; files put there by hand, and the hub cache of this machine, are used.
 """

@@ -15,7 +15,7 @@ from workflow.images.lock import read_images_lock
 
 pytestmark = pytest.mark.cluster
 
-ON_GPU = {"pretrain", "select_checkpoint", "extract_features"}
+ON_GPU = {"pretrain", "select_checkpoint", "extract_features", "retrieval"}
 PROFILE = "workflow/profiles/slurm/config.yaml"
 
 
@@ -161,9 +161,11 @@ def test_images_that_cannot_be_run_in_are_refused_with_the_remedy(finished: Chec
 
 def test_a_machine_without_apptainer_is_told(finished: Checkout, tmp_path: Path) -> None:
     before = state_of(finished.results)
-    for name in ("bash", "sh", "git", "sinfo", "sbatch", "squeue", "sacct", "scontrol"):
-        if found := shutil.which(name):
-            (tmp_path / name).symlink_to(found)
+    for folder in map(Path, os.environ["PATH"].split(os.pathsep)):
+        for program in folder.glob("*"):
+            link = tmp_path / program.name
+            if not link.is_symlink() and "apptainer" not in link.name and link.name != "singularity":
+                link.symlink_to(program)
     output = finished.snakemake("--forcerun", "summarize", check=False, PATH=str(tmp_path))
     assert "apptainer" in output
     assert "has to be available" in output
