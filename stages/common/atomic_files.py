@@ -61,6 +61,12 @@ def sidecar_of(path: Path) -> Path:
     return Path(path).with_name(Path(path).name + ".sha256")
 
 
+def write_record(path: Path, value: Any) -> None:
+    """An output in JSON, with its side-car: what `verify` wants of every file that a later stage reads."""
+    write_json(path, value)
+    write_sidecar(path)
+
+
 def write_sidecar(path: Path) -> str:
     """Write `<path>.sha256` in the format of `sha256sum` and return the digest."""
     digest = sha256_of(path)

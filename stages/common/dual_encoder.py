@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
 
-from stages.common.atomic_files import atomic_path, read_json, verify, write_json, write_sidecar, write_text
+from stages.common.atomic_files import atomic_path, read_json, verify, write_record, write_sidecar, write_text
 from stages.common.encoder_settings import DualEncoderSettings
 from stages.common.errors import InputError
 from stages.common.image_encoder import ImageEncoder
@@ -125,8 +125,7 @@ def save_checkpoint(folder: Path, weights: dict[str, Tensor], record: dict, toke
     write_text(target, (Path(tokenizer) / "tokenizer.json").read_text(encoding="utf-8"))
     write_sidecar(target)
     save_weights(folder / "model.safetensors", weights)
-    write_json(folder / "config.json", record)
-    write_sidecar(folder / "config.json")
+    write_record(folder / "config.json", record)
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:

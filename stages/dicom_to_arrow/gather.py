@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from stages.common import schemas
 from stages.common.arrow_tables import read_table, write_table
-from stages.common.atomic_files import read_sidecar, write_json, write_sidecar
+from stages.common.atomic_files import read_sidecar, write_record
 from stages.common.errors import InputError
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 
@@ -66,8 +66,7 @@ def gather_shards(
     counts = {"indexed": len(table), "images": images, "rejects": len(rejected)}
     dataset = table["dataset"][0].as_py()
     entries = [shard.entry(manifest) for shard in shards]
-    write_json(manifest, {"dataset": dataset, "size": settings.size, **counts, "shards": entries})
-    write_sidecar(manifest)
+    write_record(manifest, {"dataset": dataset, "size": settings.size, **counts, "shards": entries})
     _warn_of_large_shards(entries, files)
     reasons = sorted(Counter(rejected["reason"].to_pylist()).items())
     duplicates = {name: _repeated(shards, column) for name, column in DUPLICATES.items()}

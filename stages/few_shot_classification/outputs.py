@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from stages.common.arrow_tables import write_table
-from stages.common.atomic_files import write_json, write_sidecar
+from stages.common.atomic_files import write_record
 from stages.common.schemas import SCORES
 from stages.common.tracking import Run
 from stages.few_shot_classification.evaluation import SeedScores
@@ -29,8 +29,7 @@ def write_result(
         path = scores_folder / f"seed_{each.seed}.arrow"
         write_table(path, SCORES, pa.Table.from_pylist(rows.to_dicts(), schema=SCORES))
         run.log_artifact(path)
-    write_json(result_path, result)
-    write_sidecar(result_path)
+    write_record(result_path, result)
     run.log_artifact(result_path, publish=True)
     run.log_metrics({f"test/{name}": figure["value"] for name, figure in result["metrics"].items()})
     run.log_metrics({f"overlap/{kind}": count for kind, count in result["overlap"].items()})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stages.common import schemas
 from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import write_json, write_sidecar
+from stages.common.atomic_files import write_record
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.image_store import ImageStore
 from stages.common.tracking import track
@@ -37,8 +37,7 @@ def main(arguments: Namespace) -> None:
         for line in remainders(card):
             print(f"warning: {line}; see {arguments.card}", file=sys.stderr)
         write_rows(arguments.labels, schemas.LABELS, rows)
-        write_json(arguments.card, card)
-        write_sidecar(arguments.card)
+        write_record(arguments.card, card)
         run.log_metrics(card_metrics(card))
         run.log_tag("split_by", card["split_by"])
         for output in (arguments.labels, arguments.card):

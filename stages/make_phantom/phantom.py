@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from stages.common.atomic_files import write_json, write_sidecar
+from stages.common.atomic_files import write_record
 from stages.make_phantom import mimic_cxr, rsna, siim
 from stages.make_phantom.file_tree import FileDigest, prepare_folder, tree_digest, write_bytes
 from stages.make_phantom.kaggle import Written
@@ -44,8 +44,7 @@ def make_phantom(settings: MakePhantomSettings, output: Path) -> dict[str, Any]:
     bad = [entry for patient in patients for entry in patient.bad]
     files += _write_truth(output, truth, bad)
     manifest = _manifest(settings, truth, patients, bad, files)
-    write_json(output / "manifest.json", manifest)
-    write_sidecar(output / "manifest.json")
+    write_record(output / "manifest.json", manifest)
     return manifest
 
 

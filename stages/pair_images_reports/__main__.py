@@ -10,7 +10,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stages.common.arrow_tables import read_table, write_table
-from stages.common.atomic_files import write_json, write_sidecar
+from stages.common.atomic_files import write_record
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.image_store import ImageStore
 from stages.common.schemas import FILES, PAIRS, REJECTS, SENTENCES
@@ -46,8 +46,7 @@ def main(arguments: Namespace) -> None:
                    "pair_images_reports": arguments.rejects}  # fmt: skip
         described["rejects"] = reject_counts({stage: read_table(path, REJECTS) for stage, path in rejects.items()})
         for path, record in ((arguments.audit, audited), (arguments.fingerprint, described)):
-            write_json(path, record)
-            write_sidecar(path)
+            write_record(path, record)
         run.log_metrics(audit_metrics(audited))
         run.log_metrics({key: described["intensity"][key] for key in ("mean", "standard_deviation")})
         run.log_tag("pairs_digest", audited["pairs_digest"])

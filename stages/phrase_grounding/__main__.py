@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import write_json, write_sidecar
+from stages.common.atomic_files import write_record
 from stages.common.code_digest import ROOT
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.dual_encoder import load_checkpoint
@@ -46,8 +46,7 @@ def main(arguments: Namespace) -> None:
             result["integrity_map"] = asdict(describe(checkpoint.integrity_map, training.lungs))
         shown = sample_rows(heatmaps, test, settings.samples, settings.seed) if settings.publish_samples else []
         write_rows(arguments.samples, samples(store.size), shown)
-        write_json(arguments.result, result)
-        write_sidecar(arguments.result)
+        write_record(arguments.result, result)
         run.log_artifact(arguments.result, publish=True)
 
 

@@ -5,7 +5,7 @@ import io
 import shutil
 from pathlib import Path
 
-from stages.common.atomic_files import atomic_path, verify, write_json, write_sidecar, write_text
+from stages.common.atomic_files import atomic_path, verify, write_record, write_sidecar, write_text
 from stages.pretrain.settings import PretrainSettings
 from stages.pretrain.training import candidate_path, candidate_steps
 
@@ -23,8 +23,7 @@ def write_candidates(index: Path, state: Path, steps: int, settings: PretrainSet
         with atomic_path(folder / source.name) as temporary:
             shutil.copyfile(source, temporary)
         rows.append({"step": step, "path": f"candidates/{source.name}", "sha256": write_sidecar(folder / source.name)})
-    write_json(index, {"steps": steps, "encoder": record, "candidates": rows})
-    write_sidecar(index)
+    write_record(index, {"steps": steps, "encoder": record, "candidates": rows})
 
 
 def write_curve(path: Path, history: list[dict[str, float]]) -> None:

@@ -8,7 +8,7 @@ no error: the result says so.
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common.atomic_files import write_json, write_sidecar
+from stages.common.atomic_files import write_record
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.device import add_device_option, choose_device
 from stages.common.dual_encoder import load_checkpoint
@@ -38,8 +38,7 @@ def main(arguments: Namespace) -> None:
                 figures = {f"recall_at_{k}": each for k, each in result[direction]["recall"].items()}
                 figures |= {"median_rank": result[direction]["median_rank"]}
                 run.log_metrics({f"test/{direction}/{name}": each["value"] for name, each in figures.items()})
-        write_json(arguments.result, result)
-        write_sidecar(arguments.result)
+        write_record(arguments.result, result)
         run.log_artifact(arguments.result, publish=True)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from stages.common.atomic_files import read_json, verify, write_json, write_sidecar
+from stages.common.atomic_files import read_json, verify, write_record
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.device import add_device_option, choose_device
 from stages.common.dual_encoder import save_checkpoint
@@ -44,12 +44,11 @@ def main(arguments: Namespace) -> None:
         run.log_metrics({"chosen/step": chosen.step, "validation/studies": len(pairs.studies)})
         save_checkpoint(arguments.checkpoint, load_file(chosen.path), record["encoder"], arguments.tokenizer)
         ranking = {str(candidate.step): candidate.mean_reciprocal_rank for candidate in scored}
-        write_json(
+        write_record(
             arguments.selection,
             {"criterion": "mean reciprocal rank of validation pairs, both directions", "split": "validation",
              "studies": len(pairs.studies), "candidates": ranking, "chosen_step": chosen.step},
         )  # fmt: skip
-        write_sidecar(arguments.selection)
         run.log_artifact(arguments.selection, publish=True)
         run.log_artifact(arguments.checkpoint / "model.safetensors")
 

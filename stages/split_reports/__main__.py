@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stages.common import schemas
 from stages.common.arrow_tables import read_table, write_rows, write_table
-from stages.common.atomic_files import write_json, write_sidecar
+from stages.common.atomic_files import write_record
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.errors import InputError
 from stages.common.tracking import track
@@ -45,8 +45,7 @@ def main(arguments: Namespace) -> None:
         token_ids = token_ids_of(tokenizer, list(result.texts))
         write_table(arguments.sentences, schemas.SENTENCES, sentence_batches(result, token_ids))
         quality = quality_of(result, token_ids, settings)
-        write_json(arguments.quality, quality)
-        write_sidecar(arguments.quality)
+        write_record(arguments.quality, quality)
         run.log_metrics(piece_counts(result, token_ids, tokenizer) | {"over_long": quality["sentences"]["over_long"]})
         tables = (arguments.sentences, arguments.rejects, arguments.quality)
         for output in (*tables, arguments.tokenizer / "tokenizer.json"):

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 
 from stages.common.arrow_tables import write_table
-from stages.common.atomic_files import write_json, write_sidecar
+from stages.common.atomic_files import write_record
 from stages.common.code_digest import ROOT
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.dual_encoder import load_checkpoint
@@ -41,8 +41,7 @@ def main(arguments: Namespace) -> None:
         result = evaluate(labels, scores, settings.draws, settings.seed)
         chosen = labels.select("image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]))
         write_table(arguments.scores, SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=SCORES))
-        write_json(arguments.result, {"finding": prompts.finding, **asdict(result)})
-        write_sidecar(arguments.result)
+        write_record(arguments.result, {"finding": prompts.finding, **asdict(result)})
         run.log_metrics({f"test/{name}": each.value for name, each in result.metrics.items()})
         run.log_metrics({f"validation/auc/{name}": each for name, each in result.validation_auc.items()})
         run.log_tag("prompt_set", result.prompt_set)
