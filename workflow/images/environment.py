@@ -43,11 +43,16 @@ def container_environment(folders: Mapping[str, Path], environ: Mapping[str, str
     if lines:
         raise InputError("\n".join(lines))
     passed = {name: environ[name] for name in PASSED if name in environ} | {"TMPDIR": str(temporary)}
-    passed |= {f"MLIP_{key.upper()}": value for key, value in git_state().items()}
-    return {f"APPTAINERENV_{name}": value for name, value in passed.items()} | {
-        "APPTAINER_BIND": ",".join(binds),
-        _SITE_BIND: site,
-    }
+    git = {f"MLIP_{key.upper()}": value for key, value in git_state().items()}
+    # `git` without the prefix, too: jobs inherit it, and no node asks git again
+    return (
+        {f"APPTAINERENV_{name}": value for name, value in (passed | git).items()}
+        | git
+        | {
+            "APPTAINER_BIND": ",".join(binds),
+            _SITE_BIND: site,
+        }
+    )
 
 
 def _places(folder: Path) -> Iterable[Path]:

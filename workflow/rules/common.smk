@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(str(workflow.current_basedir)).parents[1]
@@ -43,6 +44,7 @@ SYNC = (
 )
 
 
+@cache  # several rules ask for one stage, and every job reads all rules
 def code_of(stage):
     """Digest of the code that a stage runs: comments and formatting do not count."""
     return code_digest(f"stages.{stage}.__main__")
