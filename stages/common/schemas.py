@@ -19,7 +19,7 @@ _PATIENT_ID = _column("patient_id", pa.string(), "unit of every split")
 _PATIENT_ID_OR_NONE = _column("patient_id", pa.string(), "null: patients unknown, split by image", NULLABLE)
 _DATASET = _column("dataset", pa.string(), "key of `datasets` in config.yaml")
 _SPLIT = _column("split", pa.string(), "train | validation | test")
-_IN_PRIVATE = "null where identifiers are keyed: stages/index_inputs/private_sources.py has it"
+_IN_PRIVATE = "null where identifiers are keyed: stages/common/private_sources.py has it"
 _DISTRIBUTED_SPLIT = _column("distributed_split", pa.string(), "the distribution's own split", NULLABLE)
 
 # Written by index_inputs: every image file that the distribution's index names.

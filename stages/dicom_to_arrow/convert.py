@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 from stages.common import schemas
 from stages.common.arrow_tables import map_table, read_table, write_table
 from stages.common.errors import InputError
+from stages.common.identifiers import read_key
+from stages.common.private_sources import is_keyed, reveal
 from stages.dicom_to_arrow.dicom_file import is_dicom, read_dicom
 from stages.dicom_to_arrow.instance_uid import read_instance_uid
 from stages.dicom_to_arrow.isolation import Limits, map_isolated
@@ -25,8 +27,6 @@ from stages.dicom_to_arrow.raster_file import is_raster, read_raster
 from stages.dicom_to_arrow.rejection import RejectionError
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 from stages.dicom_to_arrow.sources import read_source
-from stages.index_inputs.identifiers import read_key
-from stages.index_inputs.private_sources import is_keyed, reveal
 
 
 @dataclass(frozen=True)

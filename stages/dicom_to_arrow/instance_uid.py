@@ -6,8 +6,8 @@ from io import BytesIO
 from pydicom.filereader import read_partial
 from pydicom.tag import Tag
 
+from stages.common.identifiers import keyed
 from stages.dicom_to_arrow.elements import text
-from stages.index_inputs.identifiers import keyed
 
 _SOP_INSTANCE_UID = Tag("SOPInstanceUID")
 

@@ -15,16 +15,16 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.arrow_tables import read_table
+from stages.common.cached_features import CachedFeatures
 from stages.common.command_line import run_stage
+from stages.common.labelled_parts import Parts, read_finding, split_parts, targets_of
 from stages.common.schemas import DUPLICATES, PAIRS
+from stages.common.split_audit import find_overlap, refuse_overlap
 from stages.common.tracking import Run, track
-from stages.few_shot_classification.cached_features import CachedFeatures
 from stages.few_shot_classification.evaluation import SeedScores, evaluate
 from stages.few_shot_classification.linear_probe import Features, probe
 from stages.few_shot_classification.options import command_parser
 from stages.few_shot_classification.outputs import write_result
-from stages.few_shot_classification.parts import Parts, read_finding, split_parts, targets_of
-from stages.few_shot_classification.split_audit import find_overlap, refuse_overlap
 
 Fit = Callable[[int], SeedScores]
 

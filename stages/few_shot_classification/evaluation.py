@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from stages.common.labelled_parts import Parts, targets_of
 from stages.common.ranking_metrics import (
     Metric,
     auc,
@@ -15,7 +16,6 @@ from stages.common.ranking_metrics import (
     draw_weights,
     estimate,
 )
-from stages.few_shot_classification.parts import Parts, targets_of
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import get_cosine_schedule_with_warmup
 
+from stages.common.augmentation import augment
 from stages.common.device import choose_device
 from stages.common.digests import seed_from
 from stages.common.dual_encoder import DualEncoder, load_checkpoint, to_input
 from stages.common.errors import InputError
 from stages.common.image_store import ImageStore
+from stages.common.labelled_parts import Parts, targets_of
 from stages.few_shot_classification.evaluation import SeedScores, validation_auc
-from stages.few_shot_classification.parts import Parts, targets_of
 from stages.few_shot_classification.settings import FinetuneJobSettings
-from stages.pretrain.batches import augment
 
 Log = Callable[[dict[str, float], int], None]
 

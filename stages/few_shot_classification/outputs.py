@@ -12,10 +12,10 @@ from jaxtyping import Float
 
 from stages.common.arrow_tables import write_table
 from stages.common.atomic_files import write_record
+from stages.common.labelled_parts import Parts
 from stages.common.schemas import SCORES
 from stages.common.tracking import Run
 from stages.few_shot_classification.evaluation import SeedScores
-from stages.few_shot_classification.parts import Parts
 
 
 def write_result(

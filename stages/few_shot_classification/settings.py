@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from stages.common.augmentation_settings import AugmentationSettings
 from stages.common.settings import Settings
-from stages.pretrain.settings import AugmentationSettings
 
 Protocol = Literal["linear", "finetune"]
 

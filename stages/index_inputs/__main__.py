@@ -14,9 +14,9 @@ from pathlib import Path
 from stages.common.arrow_tables import write_table
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.errors import InputError
+from stages.common.private_sources import hide
 from stages.common.tracking import track
 from stages.index_inputs.index import build_index, files_table, missing_files, present_index_files, reports_table
-from stages.index_inputs.private_sources import hide
 from stages.index_inputs.settings import IndexInputsSettings
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
+from stages.common.distributions import CHECKSUMS
 from stages.common.errors import InputError
-from stages.index_inputs.layouts import CHECKSUMS
 
 _LINE = r"^([0-9A-Fa-f]{64})[ \t]+\*?(?:\./)?(.+?)\r?$"
 

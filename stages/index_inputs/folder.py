@@ -4,9 +4,9 @@ from pathlib import Path
 
 import polars as pl
 
+from stages.common.distributions import WHERE_TO_GET
 from stages.common.errors import InputError
-from stages.index_inputs.index_tables import REPORT_COLUMNS, Index, read_index, refuse_unsafe_paths, require_values
-from stages.index_inputs.layouts import WHERE_TO_GET
+from stages.common.index_tables import REPORT_COLUMNS, Index, read_index, refuse_unsafe_paths, require_values
 from stages.index_inputs.settings import FolderColumns
 
 

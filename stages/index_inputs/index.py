@@ -8,13 +8,14 @@ import polars as pl
 import pyarrow as pa
 
 from stages.common import schemas
+from stages.common.distributions import WHERE_TO_GET
 from stages.common.errors import InputError
+from stages.common.identifiers import Subject, keyed, read_or_create_key, write_map
+from stages.common.index_tables import Index, refuse_duplicates, refuse_unsafe_paths
 from stages.index_inputs.checksums import add_checksums
 from stages.index_inputs.folder import read_folder
-from stages.index_inputs.identifiers import Subject, keyed, read_or_create_key, write_map
-from stages.index_inputs.index_tables import Index, refuse_duplicates, refuse_unsafe_paths
 from stages.index_inputs.kaggle_challenges import read_rsna, read_siim
-from stages.index_inputs.layouts import IMAGE_FOLDERS, WHERE_TO_GET, index_files, optional_index_files
+from stages.index_inputs.layouts import IMAGE_FOLDERS, index_files, optional_index_files
 from stages.index_inputs.mimic_cxr import read_mimic_cxr
 from stages.index_inputs.settings import IndexInputsSettings
 

@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
+from stages.common.distributions import RSNA_LABELS, SIIM_RUN_LENGTHS, WHERE_TO_GET
 from stages.common.errors import InputError
-from stages.index_inputs.index_tables import Index, read_index, read_patients, require_values
-from stages.index_inputs.layouts import IMAGE_FOLDERS, RSNA_LABELS, SIIM_RUN_LENGTHS, WHERE_TO_GET
+from stages.common.index_tables import Index, read_index, read_patients, require_values
+from stages.index_inputs.layouts import IMAGE_FOLDERS
 
 
 def read_rsna(root: Path, patients: str | None, show: bool) -> Index:

@@ -5,28 +5,23 @@ Imports no table library: the workflow reads the names from here to declare its 
 
 from pathlib import Path
 
-from stages.index_inputs.settings import IndexInputsSettings, Layout
-
-MIMIC_RECORDS = "cxr-record-list.csv.gz"
-MIMIC_STUDIES = "cxr-study-list.csv.gz"
-MIMIC_METADATA = "mimic-cxr-2.0.0-metadata.csv.gz"
-MIMIC_SPLIT = "mimic-cxr-2.0.0-split.csv.gz"
-RSNA_LABELS = "stage_2_train_labels.csv"
-SIIM_RUN_LENGTHS = "train-rle.csv"
-CHECKSUMS = "SHA256SUMS.txt"  # of PhysioNet's distributions; of one's own data where one writes it (sha256sum)
+from stages.common.distributions import (
+    CHECKSUMS,
+    MIMIC_METADATA,
+    MIMIC_RECORDS,
+    MIMIC_SPLIT,
+    MIMIC_STUDIES,
+    RSNA_LABELS,
+    SIIM_RUN_LENGTHS,
+    Layout,
+)
+from stages.index_inputs.settings import IndexInputsSettings
 
 # The folder that holds the images; `folder` data sets name theirs in the table.
 IMAGE_FOLDERS: dict[Layout, str] = {
     "mimic_cxr": "files",
     "rsna": "stage_2_train_images",
     "siim": "dicom-images-train",
-}
-
-WHERE_TO_GET: dict[Layout, str] = {
-    "mimic_cxr": "it comes with MIMIC-CXR or MIMIC-CXR-JPG from PhysioNet (physionet.org/content/mimic-cxr)",
-    "rsna": "it comes with the RSNA Pneumonia Detection Challenge from Kaggle (rsna-pneumonia-detection-challenge)",
-    "siim": "it comes with the SIIM-ACR Pneumothorax Segmentation from Kaggle (siim-acr-pneumothorax-segmentation)",
-    "folder": "correct `table` of the data set, or its root",
 }
 
 

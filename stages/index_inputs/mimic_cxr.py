@@ -9,8 +9,15 @@ from pathlib import Path
 
 import polars as pl
 
+from stages.common.distributions import (
+    MIMIC_METADATA,
+    MIMIC_RECORDS,
+    MIMIC_SPLIT,
+    MIMIC_STUDIES,
+    WHERE_TO_GET,
+)
 from stages.common.errors import InputError
-from stages.index_inputs.index_tables import (
+from stages.common.index_tables import (
     REPORT_COLUMNS,
     Index,
     read_index,
@@ -18,14 +25,7 @@ from stages.index_inputs.index_tables import (
     refuse_unsafe_paths,
     require_values,
 )
-from stages.index_inputs.layouts import (
-    MIMIC_METADATA,
-    MIMIC_RECORDS,
-    MIMIC_SPLIT,
-    MIMIC_STUDIES,
-    WHERE_TO_GET,
-    is_mimic_jpg,
-)
+from stages.index_inputs.layouts import is_mimic_jpg
 
 _IDS = ["subject_id", "study_id", "dicom_id"]
 _RENAMED = {"dicom_id": "image_id", "subject_id": "patient_id"}

@@ -1,13 +1,10 @@
 """Settings of index_inputs: which layout a data set has on disk and how its identifiers are carried."""
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
+from stages.common.distributions import Layout
+from stages.common.identifiers import IdentifierKind, resolve_kind
 from stages.common.settings import Settings
-from stages.index_inputs.identifiers import IdentifierKind, resolve_kind
-
-Layout = Literal["mimic_cxr", "rsna", "siim", "folder"]
 
 
 class FolderColumns(Settings):

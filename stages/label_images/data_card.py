@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stages.common.digests import digest_of
-from stages.index_inputs.layouts import WHERE_TO_GET
+from stages.common.distributions import WHERE_TO_GET
 from stages.label_images.image_labels import ImageLabels
 from stages.label_images.label_split import PARTS, split_by
 from stages.label_images.settings import LabelImagesSettings

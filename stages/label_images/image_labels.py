@@ -11,9 +11,9 @@ from jaxtyping import Bool
 from PIL import Image
 
 from stages.common.errors import InputError
+from stages.common.identifiers import Subject, keyed, read_key
+from stages.common.index_tables import read_index, refuse_duplicates, require_values
 from stages.common.run_lengths import encode
-from stages.index_inputs.identifiers import Subject, keyed, read_key
-from stages.index_inputs.index_tables import read_index, refuse_duplicates, require_values
 from stages.label_images.label_tables import DistributedLabel, read_labels, read_run_lengths
 from stages.label_images.settings import LabelImagesSettings
 from stages.label_images.siim_run_lengths import merge_siim

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
+from stages.common.distributions import RSNA_LABELS, SIIM_RUN_LENGTHS, WHERE_TO_GET
 from stages.common.errors import InputError
-from stages.index_inputs.index_tables import read_index, refuse_duplicates, refuse_unsafe_paths, require_values
-from stages.index_inputs.layouts import RSNA_LABELS, SIIM_RUN_LENGTHS, WHERE_TO_GET
+from stages.common.index_tables import read_index, refuse_duplicates, refuse_unsafe_paths, require_values
 from stages.label_images.settings import LabelImagesSettings
 
 NO_MASK = "-1"

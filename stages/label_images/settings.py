@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from stages.common.identifiers import IdentifierKind, resolve_kind
 from stages.common.settings import Settings
-from stages.index_inputs.identifiers import IdentifierKind, resolve_kind
 
 
 class SplitShares(Settings):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from stages.common.augmentation_settings import AugmentationSettings
 from stages.common.encoder_settings import DualEncoderSettings, ImageEncoderSettings
 from stages.common.settings import Settings
 
@@ -48,14 +49,6 @@ class ReconstructionSettings(Settings):
     width: int = Field(512, gt=0, description="channels of the decoder")
     depth: int = Field(4, gt=0, description="blocks of the decoder")
     heads: int = Field(16, gt=0, description="attention heads of the decoder")
-
-
-class AugmentationSettings(Settings):
-    """No flip: reports say left and right."""
-
-    min_area: float = Field(0.6, gt=0, le=1, description="smallest share of the image that a crop keeps")
-    brightness: float = Field(0.1, ge=0, description="largest shift of grey values 0..1")
-    contrast: float = Field(0.2, ge=0, lt=1, description="largest relative change of contrast")
 
 
 class OptimisationSettings(Settings):

@@ -15,8 +15,8 @@ from stages.common.arrow_tables import read_table, write_rows, write_table
 from stages.common.atomic_files import write_record
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.errors import InputError
+from stages.common.private_sources import reveal
 from stages.common.tracking import track
-from stages.index_inputs.private_sources import reveal
 from stages.split_reports.quality import quality_of
 from stages.split_reports.reports import piece_counts, sentence_batches, split_all, training_sentences
 from stages.split_reports.settings import SplitReportsSettings

@@ -12,10 +12,10 @@ from stages.common.arrow_tables import read_table
 from stages.common.dual_encoder import DualEncoder, load_checkpoint
 from stages.common.errors import InputError
 from stages.common.image_store import ImageStore
+from stages.common.labelled_parts import Parts, split_parts, targets_of
 from stages.common.schemas import LABELS
 from stages.few_shot_classification.evaluation import SeedScores
 from stages.few_shot_classification.finetuning import Classifier, Finetuning
-from stages.few_shot_classification.parts import Parts, split_parts, targets_of
 from stages.few_shot_classification.settings import FinetuneJobSettings
 
 

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from stages.common.errors import InputError
-from stages.index_inputs.identifiers import KEY_NAME, keyed, read_key, read_or_create_key
+from stages.common.identifiers import KEY_NAME, keyed, read_key, read_or_create_key
 
 FOLDER = {"layout": "folder", "table": "table.csv", "columns": {"image": "file", "patient": "person", "study": "exam",
                                                                 "report": "text"}}  # fmt: skip

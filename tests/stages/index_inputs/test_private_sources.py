@@ -7,7 +7,7 @@ import pytest
 from stages.common import schemas
 from stages.common.arrow_tables import read_table
 from stages.common.errors import InputError
-from stages.index_inputs.private_sources import is_keyed, reveal
+from stages.common.private_sources import is_keyed, reveal
 
 FOLDER = {"layout": "folder", "table": "table.csv", "columns": {"image": "file", "patient": "person", "study": "exam",
                                                                 "report": "text"}}  # fmt: skip

@@ -5,10 +5,11 @@ import pytest
 import torch
 from planted_pairs import VOCABULARY, data, small
 
+from stages.common.augmentation import augment
+from stages.common.augmentation_settings import AugmentationSettings
 from stages.common.errors import InputError
-from stages.pretrain.batches import augment
 from stages.pretrain.optimisation import learning_rate, parameter_groups
-from stages.pretrain.settings import AugmentationSettings, PretrainSettings
+from stages.pretrain.settings import PretrainSettings
 from stages.pretrain.training import Place, build, candidate_path, candidate_steps, train
 from stages.pretrain.training_state import TrainingState, resume_state
 

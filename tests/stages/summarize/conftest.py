@@ -15,13 +15,13 @@ from stages.common.arrow_tables import write_rows, write_table
 from stages.common.atomic_files import sha256_of, write_json, write_sidecar, write_text
 from stages.common.command_line import run_stage
 from stages.common.digests import digest_of
+from stages.common.labelled_parts import Parts
 from stages.common.ranking_metrics import draw_weights, estimate
 from stages.common.run_lengths import encode
+from stages.common.split_audit import Overlap
 from stages.common.tracking import flatten
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 from stages.few_shot_classification import evaluation as few_shot_evaluation
-from stages.few_shot_classification.parts import Parts
-from stages.few_shot_classification.split_audit import Overlap
 from stages.pair_images_reports.fingerprint import report_statistics
 from stages.pair_images_reports.intensity import Intensity
 from stages.phrase_grounding.settings import PhraseGroundingSettings

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from stages.common.errors import InputError
-from stages.few_shot_classification.split_audit import Overlap, find_overlap, refuse_overlap
+from stages.common.split_audit import Overlap, find_overlap, refuse_overlap
 
 LABELS = pl.DataFrame(
     {

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from stages.common.arrow_tables import map_table, write_table
 from stages.common.errors import InputError
-from stages.index_inputs.identifiers import read_key
+from stages.common.identifiers import read_key
 
 _HIDDEN = ("path", "text")
 _KIND, _NAME, _DIGEST = b"identifiers", b"private_table", b"private_hmac_sha256"

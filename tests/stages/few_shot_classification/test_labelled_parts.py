@@ -8,7 +8,7 @@ import pytest
 from stages.common import schemas
 from stages.common.arrow_tables import write_rows
 from stages.common.errors import InputError
-from stages.few_shot_classification.parts import read_finding, split_parts
+from stages.common.labelled_parts import read_finding, split_parts
 
 LABELS = Path("labels.arrow")
 
