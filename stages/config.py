@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from stages.audit_splits.settings import AuditSplitsSettings
 from stages.common.errors import InputError
 from stages.common.patient_split import PatientSplit
 from stages.common.settings import Settings, validation_lines
@@ -36,6 +37,7 @@ MODELS: dict[str, type[Settings]] = {
     "split_reports": SplitReportsSettings,
     "pair_images_reports": PairImagesReportsSettings,
     "label_images": LabelImagesSettings,
+    "audit_splits": AuditSplitsSettings,
     "pretrain": PretrainSettings,
     "select_checkpoint": SelectCheckpointSettings,
     "extract_features": ExtractFeaturesSettings,
@@ -58,6 +60,7 @@ class Dataset(Settings):
     split_reports: Block = Field(default_factory=dict)
     pair_images_reports: Block = Field(default_factory=dict)
     label_images: Block = Field(default_factory=dict)
+    audit_splits: Block = Field(default_factory=dict)
     zero_shot_classification: Block = Field(default_factory=dict)
     few_shot_classification: Block = Field(default_factory=dict)
     phrase_grounding: Block = Field(default_factory=dict)
@@ -84,6 +87,7 @@ class Config(Settings):
     split_reports: Block = Field(default_factory=dict)
     pair_images_reports: Block = Field(default_factory=dict)
     label_images: Block = Field(default_factory=dict)
+    audit_splits: Block = Field(default_factory=dict)
     pretrain: Block = Field(default_factory=dict)
     select_checkpoint: Block = Field(default_factory=dict)
     extract_features: Block = Field(default_factory=dict)
@@ -132,7 +136,8 @@ class Config(Settings):
         jobs: list[tuple[str, str | None, str | None]] = [(stage, None, None) for stage in stages]
         jobs += [(stage, dataset, None) for dataset in used for stage in ("index_inputs", "dicom_to_arrow")]
         jobs += [(stage, self.pretrain_on, None) for stage in ("split_reports", "pair_images_reports")]
-        labelled = ("label_images", "zero_shot_classification", "few_shot_classification", "phrase_grounding")
+        evaluations = ("zero_shot_classification", "few_shot_classification", "phrase_grounding")
+        labelled = ("label_images", "audit_splits", *evaluations)
         jobs += [(stage, dataset, None) for dataset in self.evaluate_on for stage in labelled]
         return jobs + [("pretrain", None, variant) for variant in self.compare]
 

@@ -3,23 +3,18 @@
 Settings: those of one job (settings.py).
 linear    --features. A linear classifier on the cached features of extract_features.
 finetune  --checkpoint and --images. All weights of the image encoder trained.
-Inputs of both: labels.arrow, the table of duplicates and the pairs of pre-training (the audit). Outputs: result.json
-and scores/seed_<n>.arrow of validation and test images.
+Inputs of both: labels.arrow and its audit.json. Outputs: result.json and scores/seed_<n>.arrow of validation and test
+images.
 """
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
-import polars as pl
-
-from stages.common.arrow_tables import read_table
 from stages.common.cached_features import CachedFeatures
 from stages.common.command_line import run_stage
 from stages.common.labelled_parts import Parts, read_finding, split_parts, targets_of
-from stages.common.schemas import DUPLICATES, PAIRS
-from stages.common.split_audit import find_overlap, refuse_overlap
+from stages.common.split_audit import read_overlap
 from stages.common.tracking import Run, track
 from stages.few_shot_classification.evaluation import SeedScores, evaluate
 from stages.few_shot_classification.linear_probe import Features, probe
@@ -55,19 +50,16 @@ def finetune(arguments: Namespace) -> None:
 
 def _classify(arguments: Namespace, inputs: dict[str, Path], prepare: Callable[[Parts, Run], Fit]) -> None:
     settings = arguments.settings
-    inputs |= {"labels": arguments.labels, "duplicates": arguments.duplicates, "pairs": arguments.pairs}
+    inputs |= {"labels": arguments.labels, "audit": arguments.audit}
     with track("few_shot_classification", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
                image=arguments.image) as run:  # fmt: skip
         labels = read_finding(arguments.labels, settings.finding)
-        copies, pairs = (pl.from_arrow(read_table(path, schema)) for path, schema in
-                         ((arguments.duplicates, DUPLICATES), (arguments.pairs, PAIRS)))  # fmt: skip
-        overlap = find_overlap(labels, copies, pairs, arguments.dataset, arguments.pretrain_on)
-        refuse_overlap(overlap, arguments.labels, settings.allow_overlap)
+        overlap = read_overlap(arguments.audit, arguments.labels)
         parts = split_parts(labels, settings.fraction, arguments.labels)
         fit = prepare(parts, run)
         runs = [] if parts.skipped else [fit(settings.seed + number) for number in range(settings.seeds)]
         result = {"finding": parts.finding, "protocol": arguments.protocol, "fraction": settings.fraction}
-        result |= evaluate(parts, runs, settings.draws, settings.seed) | {"overlap": asdict(overlap)}
+        result |= evaluate(parts, runs, settings.draws, settings.seed) | {"overlap": overlap}
         write_result(arguments.result, arguments.scores, result, parts, runs, run)
 
 

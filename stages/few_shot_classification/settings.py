@@ -17,9 +17,6 @@ class EvaluationSettings(Settings):
     seeds: int = Field(3, gt=0, description="repetitions: each draws another head and order of batches")
     seed: int = Field(0, description="of the first repetition (the next is one more) and of the bootstrap")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
-    allow_overlap: bool = Field(
-        False, description="measure although test images are no strangers to training; the result says how many"
-    )
 
 
 class LinearProbeSettings(Settings):

@@ -1,7 +1,8 @@
 """Point at a finding with prompts, on one data set with one variant, and describe the integrity map.
 
-Settings: settings.py. Inputs: a checkpoint folder, the images' manifest, labels.arrow, a prompt file. Outputs:
-result.json (pointing game beside its baselines, integrity map) and samples.arrow (empty unless `publish_samples`).
+Settings: settings.py. Inputs: a checkpoint folder, the images' manifest, labels.arrow and its audit.json, a prompt
+file. Outputs: result.json (pointing game beside its baselines, integrity map) and samples.arrow (empty unless
+`publish_samples`).
 """
 
 from argparse import ArgumentParser, Namespace
@@ -19,6 +20,7 @@ from stages.common.image_store import ImageStore
 from stages.common.labelled_images import read_labels
 from stages.common.prompts import read_prompts
 from stages.common.schemas import samples
+from stages.common.split_audit import read_overlap
 from stages.common.tracking import track
 from stages.phrase_grounding.evaluation import heatmaps_of, locate, pointing_game, sample_rows
 from stages.phrase_grounding.integrity_map import describe
@@ -29,14 +31,15 @@ def main(arguments: Namespace) -> None:
     settings: PhraseGroundingSettings = arguments.settings
     prompt_path = ROOT / settings.prompts
     inputs = {"checkpoint": arguments.checkpoint / "model.safetensors", "images": arguments.images,
-              "labels": arguments.labels, "prompts": prompt_path}  # fmt: skip
+              "labels": arguments.labels, "audit": arguments.audit, "prompts": prompt_path}  # fmt: skip
     prompts = read_prompts(prompt_path)
     with track("phrase_grounding", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
                image=arguments.image) as run:  # fmt: skip
         checkpoint = load_checkpoint(arguments.checkpoint, torch.device("cpu"))
         labels, store = read_labels(arguments.labels, prompts.finding), ImageStore(arguments.images)
         test, training = locate(labels, store, "test"), locate(labels, store, "train")
-        result: dict = {"finding": prompts.finding, "images": len(test.pixels), "pointing": {}, "integrity_map": None}
+        result: dict = {"finding": prompts.finding, "images": len(test.pixels), "pointing": {}, "integrity_map": None,
+                        "overlap": read_overlap(arguments.audit, arguments.labels)}  # fmt: skip
         for name, each in prompts.expanded().items():
             heatmaps = heatmaps_of(checkpoint, each.positive, test)
             game = pointing_game(heatmaps, test, training, settings.draws, settings.seed)
@@ -55,6 +58,7 @@ def parser() -> ArgumentParser:
     options.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder of select_checkpoint")
     options.add_argument("--images", type=Path, required=True, help="manifest.json of dicom_to_arrow")
     options.add_argument("--labels", type=Path, required=True, help="labels.arrow of label_images")
+    options.add_argument("--audit", type=Path, required=True, help="audit.json of audit_splits")
     options.add_argument("--result", type=Path, required=True, help="result.json to write")
     options.add_argument("--samples", type=Path, required=True, help="samples.arrow to write")
     return options

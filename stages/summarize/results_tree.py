@@ -124,6 +124,7 @@ class ResultsTree:
             yield stage, self.pretrain_on, [self._journal(stage, self.pretrain_on)]
         for dataset in self.evaluate_on:
             yield "label_images", dataset, [self._journal("label_images", dataset)]
+            yield "audit_splits", dataset, [self._journal("audit_splits", dataset)]
         for stage in ("pretrain", "select_checkpoint"):
             for variant in self.variants:
                 yield stage, variant, [self._journal(stage, variant)]

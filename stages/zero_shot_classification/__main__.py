@@ -1,7 +1,7 @@
 """Zero-shot classification of one data set with one variant.
 
-Settings: settings.py. Inputs: a checkpoint folder, features.arrow, labels.arrow, a prompt file. Outputs: scores.arrow
-(every labelled image, chosen prompt set) and result.json (test metrics with 95 % intervals).
+Settings: settings.py. Inputs: a checkpoint folder, features.arrow, labels.arrow and its audit.json, a prompt file.
+Outputs: scores.arrow (every labelled image, chosen prompt set) and result.json (test metrics with 95 % intervals).
 """
 
 from argparse import ArgumentParser, Namespace
@@ -20,6 +20,7 @@ from stages.common.dual_encoder import load_checkpoint
 from stages.common.labelled_images import read_labels
 from stages.common.prompts import read_prompts
 from stages.common.schemas import SCORES
+from stages.common.split_audit import read_overlap
 from stages.common.tracking import track
 from stages.zero_shot_classification.evaluation import evaluate
 from stages.zero_shot_classification.prompt_scores import embeddings_of, prompt_scores
@@ -30,18 +31,19 @@ def main(arguments: Namespace) -> None:
     settings: ZeroShotSettings = arguments.settings
     prompt_path = ROOT / settings.prompts
     inputs = {"checkpoint": arguments.checkpoint / "model.safetensors", "features": arguments.features,
-              "labels": arguments.labels, "prompts": prompt_path}  # fmt: skip
+              "labels": arguments.labels, "audit": arguments.audit, "prompts": prompt_path}  # fmt: skip
     prompts = read_prompts(prompt_path)
     with track("zero_shot_classification", arguments.name, journal=arguments.journal, settings=settings,
                inputs=inputs, image=arguments.image) as run:  # fmt: skip
         checkpoint = load_checkpoint(arguments.checkpoint, torch.device("cpu"))
         labels = read_labels(arguments.labels, prompts.finding)
+        overlap = read_overlap(arguments.audit, arguments.labels)
         embeddings = embeddings_of(labels, arguments.features, checkpoint.model)
         scores = {name: prompt_scores(checkpoint, each, embeddings) for name, each in prompts.expanded().items()}
         result = evaluate(labels, scores, settings.draws, settings.seed)
         chosen = labels.select("image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]))
         write_table(arguments.scores, SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=SCORES))
-        write_record(arguments.result, {"finding": prompts.finding, **asdict(result)})
+        write_record(arguments.result, {"finding": prompts.finding, **asdict(result), "overlap": overlap})
         run.log_metrics({f"test/{name}": each.value for name, each in result.metrics.items()})
         run.log_metrics({f"validation/auc/{name}": each for name, each in result.validation_auc.items()})
         run.log_tag("prompt_set", result.prompt_set)
@@ -54,6 +56,7 @@ def parser() -> ArgumentParser:
     options.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder of select_checkpoint")
     options.add_argument("--features", type=Path, required=True, help="features.arrow of extract_features")
     options.add_argument("--labels", type=Path, required=True, help="labels.arrow of label_images")
+    options.add_argument("--audit", type=Path, required=True, help="audit.json of audit_splits")
     options.add_argument("--scores", type=Path, required=True, help="scores.arrow to write")
     options.add_argument("--result", type=Path, required=True, help="result.json to write")
     return options

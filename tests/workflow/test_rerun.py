@@ -69,6 +69,16 @@ EDITS = {
         append("stages/few_shot_classification/linear_probe.py", "\nEDITED = 1\n"),
         {"few_shot_classification_linear", "summarize"},
     ),
+    "code of the audit": (
+        append("stages/audit_splits/overlap.py", "\nEDITED = 1\n"),
+        {
+            "audit_splits",
+            "zero_shot_classification",
+            "few_shot_classification_linear",
+            "phrase_grounding",
+            "summarize",
+        },
+    ),
     "a protocol that is not run": (
         replace("config.yaml", "finetune: {precision: bf16}", "finetune: {precision: fp32}"),
         set(),

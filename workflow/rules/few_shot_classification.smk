@@ -22,8 +22,7 @@ rule few_shot_classification_linear:
     input:
         features="<workspace>/results/extract_features/{variant}/{dataset}/features.arrow",
         labels="<workspace>/results/label_images/{dataset}/labels.arrow",
-        duplicates="<workspace>/results/dicom_to_arrow/duplicates.arrow",
-        pairs=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/pairs.arrow",
+        audit="<workspace>/results/audit_splits/{dataset}/audit.json",
     output:
         result="<workspace>/results/few_shot_classification/{variant}/{dataset}/linear/{fraction}/result.json",
         scores=directory("<workspace>/results/few_shot_classification/{variant}/{dataset}/linear/{fraction}/scores"),
@@ -41,8 +40,7 @@ rule few_shot_classification_linear:
         folder=subpath(output.result, parent=True),
     shell:
         "OMP_NUM_THREADS={threads} python -m stages.few_shot_classification linear --features {input.features}"
-        " --labels {input.labels} --dataset {wildcards.dataset} --duplicates {input.duplicates}"
-        " --pretrain-on {CONFIG.pretrain_on} --pairs {input.pairs} --result {output.result} --scores {output.scores}"
+        " --labels {input.labels} --audit {input.audit} --result {output.result} --scores {output.scores}"
         " --settings {params.settings:q} --image {params.image}"
         " --name {wildcards.variant}/{wildcards.dataset}/linear/{wildcards.fraction}"
         " --journal {params.folder}/journal.json 2> {log}"
@@ -53,8 +51,7 @@ rule few_shot_classification_finetune:
         checkpoint="<workspace>/results/select_checkpoint/{variant}/checkpoint",
         images="<workspace>/results/dicom_to_arrow/{dataset}/manifest.json",
         labels="<workspace>/results/label_images/{dataset}/labels.arrow",
-        duplicates="<workspace>/results/dicom_to_arrow/duplicates.arrow",
-        pairs=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/pairs.arrow",
+        audit="<workspace>/results/audit_splits/{dataset}/audit.json",
     output:
         result="<workspace>/results/few_shot_classification/{variant}/{dataset}/finetune/{fraction}/result.json",
         scores=directory("<workspace>/results/few_shot_classification/{variant}/{dataset}/finetune/{fraction}/scores"),
@@ -74,8 +71,7 @@ rule few_shot_classification_finetune:
         folder=subpath(output.result, parent=True),
     shell:
         "OMP_NUM_THREADS={threads} python -m stages.few_shot_classification finetune --checkpoint {input.checkpoint}"
-        " --images {input.images} --labels {input.labels} --dataset {wildcards.dataset}"
-        " --duplicates {input.duplicates} --pretrain-on {CONFIG.pretrain_on} --pairs {input.pairs}"
+        " --images {input.images} --labels {input.labels} --audit {input.audit}"
         " --result {output.result} --scores {output.scores} --settings {params.settings:q} --device {CONFIG.device}"
         " --image {params.image} --name {wildcards.variant}/{wildcards.dataset}/finetune/{wildcards.fraction}"
         " --journal {params.folder}/journal.json 2> {log}"

@@ -4,6 +4,7 @@ rule phrase_grounding:
         checkpoint="<workspace>/results/select_checkpoint/{variant}/checkpoint",
         images="<workspace>/results/dicom_to_arrow/{dataset}/manifest.json",
         labels="<workspace>/results/label_images/{dataset}/labels.arrow",
+        audit="<workspace>/results/audit_splits/{dataset}/audit.json",
         prompts=lambda wildcards: str(REPOSITORY / CONFIG.settings("phrase_grounding", wildcards.dataset).prompts),
     output:
         result="<workspace>/results/phrase_grounding/{variant}/{dataset}/result.json",
@@ -24,6 +25,6 @@ rule phrase_grounding:
     shell:
         "OMP_NUM_THREADS={threads} python -m stages.phrase_grounding --checkpoint {input.checkpoint}"
         " --images {input.images}"
-        " --labels {input.labels} --result {output.result} --samples {output.samples} --settings {params.settings:q}"
+        " --labels {input.labels} --audit {input.audit} --result {output.result} --samples {output.samples} --settings {params.settings:q}"
         " --image {params.image} --name {wildcards.variant}/{wildcards.dataset}"
         " --journal {params.folder}/journal.json 2> {log}"

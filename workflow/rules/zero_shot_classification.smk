@@ -4,6 +4,7 @@ rule zero_shot_classification:
         checkpoint="<workspace>/results/select_checkpoint/{variant}/checkpoint",
         features="<workspace>/results/extract_features/{variant}/{dataset}/features.arrow",
         labels="<workspace>/results/label_images/{dataset}/labels.arrow",
+        audit="<workspace>/results/audit_splits/{dataset}/audit.json",
         prompts=lambda wildcards: str(
             REPOSITORY / CONFIG.settings("zero_shot_classification", wildcards.dataset).prompts
         ),
@@ -25,6 +26,6 @@ rule zero_shot_classification:
     shell:
         "OMP_NUM_THREADS={threads} python -m stages.zero_shot_classification --checkpoint {input.checkpoint}"
         " --features {input.features}"
-        " --labels {input.labels} --scores {output.scores} --result {output.result} --settings {params.settings:q}"
+        " --labels {input.labels} --audit {input.audit} --scores {output.scores} --result {output.result} --settings {params.settings:q}"
         " --image {params.image} --name {wildcards.variant}/{wildcards.dataset}"
         " --journal {params.folder}/journal.json 2> {log}"

@@ -12,9 +12,10 @@ from tokenizers.models import WordPiece
 
 from stages.common import schemas
 from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import write_json, write_sidecar
+from stages.common.atomic_files import write_json, write_record, write_sidecar
 from stages.common.dual_encoder import DualEncoder, checkpoint_record, save_checkpoint
 from stages.common.encoder_settings import DualEncoderSettings
+from stages.common.split_audit import Overlap, audit_record
 from stages.label_images.label_split import with_splits
 from stages.label_images.settings import LabelImagesSettings
 
@@ -54,14 +55,10 @@ class Files:
     labels: Path
     images: Path
     checkpoint: Path
-    duplicates: Path
-    pairs: Path
+    audit: Path
 
     def options(self) -> list[str]:
-        return [
-            *("--labels", str(self.labels), "--dataset", "rsna", "--duplicates", str(self.duplicates)),
-            *("--pretrain-on", "mimic_cxr", "--pairs", str(self.pairs)),
-        ]
+        return ["--labels", str(self.labels), "--audit", str(self.audit)]
 
 
 def write_images(folder: Path, rows: list[dict]) -> Path:
@@ -93,9 +90,7 @@ def files(tmp_path_factory) -> Files:
     folder = tmp_path_factory.mktemp("few_shot")
     rows = label_rows(160)
     write_rows(folder / "labels.arrow", schemas.LABELS, rows)
-    write_rows(folder / "duplicates.arrow", schemas.DUPLICATES, [])
-    pair = {"image_id": "x", "study_id": "s", "patient_id": "p0", "split": "train"}
-    write_rows(folder / "pairs.arrow", schemas.PAIRS, [pair])
+    write_record(folder / "audit.json", audit_record(Overlap(0, 0, 0, 0, 0), folder / "labels.arrow", {}))
     words = {word: rank for rank, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
     (folder / "tokenizer").mkdir()
     Tokenizer(WordPiece(words, unk_token="[UNK]")).save(str(folder / "tokenizer" / "tokenizer.json"))
@@ -105,6 +100,5 @@ def files(tmp_path_factory) -> Files:
         labels=folder / "labels.arrow",
         images=write_images(folder / "images", rows),
         checkpoint=folder / "checkpoint",
-        duplicates=folder / "duplicates.arrow",
-        pairs=folder / "pairs.arrow",
+        audit=folder / "audit.json",
     )

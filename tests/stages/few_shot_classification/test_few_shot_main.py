@@ -1,6 +1,7 @@
 """Both commands from files to files, and what they say of inputs that do not fit."""
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from sklearn.metrics import roc_auc_score
 
 from stages.common import schemas
 from stages.common.arrow_tables import map_table, read_table, write_rows, write_table
-from stages.common.atomic_files import read_json, verify
+from stages.common.atomic_files import read_json, verify, write_record
 from stages.common.command_line import run_stage
+from stages.common.split_audit import Overlap, audit_record
 from stages.extract_features import __main__ as extract_features
 from stages.few_shot_classification.__main__ import parser
 
@@ -84,7 +86,8 @@ def test_a_subset_without_positives_is_a_result_and_old_scores_go(files, feature
     rows = read_table(files.labels, schemas.LABELS).to_pylist()
     kept = [row for row in rows if row["split"] != "train" or row["target"] == 0]
     write_rows(tmp_path / "labels.arrow", schemas.LABELS, kept)
-    command = [str(tmp_path / "labels.arrow") if word == str(files.labels) else word for word in files.options()]
+    write_record(tmp_path / "audit.json", audit_record(Overlap(0, 0, 0, 0, 0), tmp_path / "labels.arrow", {}))
+    command = ["--labels", str(tmp_path / "labels.arrow"), "--audit", str(tmp_path / "audit.json")]
     result = classify(tmp_path, ["linear", *command, "--features", str(features)], "{fraction: 1}")
     assert "all with target 0" in result["skipped"]
     assert result["metrics"] == {}
@@ -92,23 +95,12 @@ def test_a_subset_without_positives_is_a_result_and_old_scores_go(files, feature
     assert read_json(tmp_path / "journal.json")["tags"]["skipped"] == result["skipped"]
 
 
-def test_a_known_test_patient_stops_the_job_or_stands_in_the_result(files, features, tmp_path, capsys) -> None:
-    rows = read_table(files.labels, schemas.LABELS).to_pylist()
-    tested = next(row for row in rows if row["split"] == "test")
-    pair = {"image_id": "x", "study_id": "s", "patient_id": tested["patient_id"], "split": "train"}
-    write_rows(tmp_path / "pairs.arrow", schemas.PAIRS, [pair])
-    shared = shutil.copytree(files.labels.parent, tmp_path / "files")
-    shutil.copy(tmp_path / "pairs.arrow", shared / "pairs.arrow")
-    shutil.copy(tmp_path / "pairs.arrow.sha256", shared / "pairs.arrow.sha256")
-    options = [word.replace(str(files.labels.parent), str(shared)) for word in files.options()]
-    options[options.index("mimic_cxr")] = "rsna"
-    command = ["linear", *options, "--features", str(features)]
-    with pytest.raises(SystemExit):
-        classify(tmp_path, command, QUICK)
-    assert "1 test patients were seen by pre-training" in capsys.readouterr().err
-    assert not (tmp_path / "result.json").exists()
-    result = classify(tmp_path, command, "{draws: 50, seeds: 1, epochs: 2, allow_overlap: true}")
-    assert result["overlap"]["test_patients_in_pretraining"] == 1
+def test_an_overlap_that_was_allowed_stands_in_the_result(files, features, tmp_path) -> None:
+    overlap = Overlap(1, 2, 3, 4, 5)
+    write_record(tmp_path / "audit.json", audit_record(overlap, files.labels, {}))
+    command = ["linear", "--labels", str(files.labels), "--audit", str(tmp_path / "audit.json")]
+    result = classify(tmp_path, [*command, "--features", str(features)], QUICK)
+    assert result["overlap"] == asdict(overlap)
 
 
 def _spoil(features: Path, target: Path, change) -> Path:

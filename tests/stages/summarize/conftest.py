@@ -253,6 +253,7 @@ def _card(tree, dataset):
     write_json(tree.results / "label_images" / dataset / "card.json", card)
     write_sidecar(tree.results / "label_images" / dataset / "card.json")
     _journal(tree, "label_images", dataset, {}, 100)
+    _journal(tree, "audit_splits", dataset, {}, 110)
 
 
 def _training(tree, variant, number):

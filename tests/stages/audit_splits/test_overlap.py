@@ -6,8 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from stages.audit_splits.overlap import find_overlap, refuse_overlap
 from stages.common.errors import InputError
-from stages.common.split_audit import Overlap, find_overlap, refuse_overlap
+from stages.common.split_audit import Overlap
 
 LABELS = pl.DataFrame(
     {
@@ -31,8 +32,8 @@ def copies(*rows: tuple[str, str, str, str]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict.fromkeys(("kind", "value", "dataset", "image_id"), pl.String), orient="row")
 
 
-def found(labels=LABELS, table=None, pairs=PAIRS, pretrain_on: str = "mimic") -> dict[str, int]:
-    return asdict(find_overlap(labels, copies() if table is None else table, pairs, "rsna", pretrain_on))
+def found(labels=LABELS, table=None, pairs=PAIRS, pretrain_on: str = "mimic", same: bool = False) -> dict[str, int]:
+    return asdict(find_overlap(labels, copies() if table is None else table, pairs, "rsna", pretrain_on, same))
 
 
 def test_a_clean_split_has_no_overlap() -> None:
@@ -45,7 +46,7 @@ def test_a_clean_split_has_no_overlap() -> None:
 def test_rows_that_were_split_instead_of_images() -> None:
     row = pl.DataFrame({"image_id": ["d"], "patient_id": ["s"], "split": ["train"]})
     result = found(pl.concat([LABELS, row]))
-    assert result == CLEAN | {"images_in_several_parts": 2, "patients_in_several_parts": 1}
+    assert result == CLEAN | {"images_in_several_parts": 1, "patients_in_several_parts": 1}
 
 
 def test_a_patient_in_two_parts_and_patients_unknown() -> None:
@@ -79,12 +80,22 @@ def test_one_data_set_for_both_is_compared_by_image_and_patient() -> None:
     assert found(pairs=PAIRS.with_columns(image_id=pl.lit("w")), pretrain_on="rsna") == CLEAN  # s is in its test part
 
 
-def test_overlap_stops_unless_allowed() -> None:
-    refuse_overlap(Overlap(0, 0, 0, 0, 0), Path("labels.arrow"), allowed=False)
-    overlap = Overlap(0, 3, 0, 0, 0)
-    with pytest.raises(
-        InputError, match=r"^labels\.arrow: 3 patients are in more than one.*allow_overlap: true"
-    ) as error:
-        refuse_overlap(overlap, Path("labels.arrow"), allowed=False)
+def test_patients_of_two_data_sets_are_compared_where_their_ids_mean_the_same() -> None:
+    labels = LABELS.with_columns(patient_id=pl.Series(["a", "b", "c", "q"]))
+    assert found(labels, same=True) == CLEAN | {"test_patients_in_pretraining": 1}  # q: validation of pre-training
+    assert found(labels) == CLEAN
+    assert found(LABELS.with_columns(patient_id=pl.lit(None, dtype=pl.String)), same=True) == CLEAN
+
+
+def test_an_image_of_two_parts_is_no_copy_of_itself() -> None:
+    row = pl.DataFrame({"image_id": ["d"], "patient_id": ["s"], "split": ["train"]})
+    table = copies(("pixels", "1", "rsna", "d"), ("pixels", "1", "siim", "e"))
+    assert found(pl.concat([LABELS, row]), table)["copies_in_several_parts"] == 0
+
+
+def test_every_kind_of_overlap_stands_in_one_line() -> None:
+    refuse_overlap(Overlap(0, 0, 0, 0, 0), Path("labels.arrow"), "rsna")
+    expected = r"^labels\.arrow: 3 patients are in more than one.*; 2 test images have a copy.*rsna\.audit_splits"
+    with pytest.raises(InputError, match=expected) as error:
+        refuse_overlap(Overlap(0, 3, 0, 2, 0), Path("labels.arrow"), "rsna")
     assert "\n" not in str(error.value)
-    refuse_overlap(overlap, Path("labels.arrow"), allowed=True)

@@ -1,0 +1,69 @@
+"""Are the test images of a data set strangers to pre-training, training and validation? Once, for every evaluation.
+
+Settings: settings.py. Inputs: labels.arrow, the table of duplicates, the pairs of pre-training, the manifests of both
+data sets. Output: audit.json (with side-car). An overlap that is not allowed is an error, and no evaluation starts.
+"""
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
+from pathlib import Path
+
+import polars as pl
+
+from stages.audit_splits.overlap import find_overlap, refuse_overlap
+from stages.audit_splits.settings import AuditSplitsSettings
+from stages.common.arrow_tables import read_table
+from stages.common.atomic_files import read_json, verify, write_record
+from stages.common.command_line import run_stage, stage_parser
+from stages.common.schemas import DUPLICATES, LABELS, PAIRS
+from stages.common.split_audit import audit_record
+from stages.common.tracking import track
+
+
+def main(arguments: Namespace) -> None:
+    settings: AuditSplitsSettings = arguments.settings
+    manifests = {"images": arguments.images, "pretrain_images": arguments.pretrain_images}
+    inputs = {"labels": arguments.labels, "duplicates": arguments.duplicates, "pairs": arguments.pairs} | manifests
+    with track("audit_splits", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
+               image=arguments.image) as run:  # fmt: skip
+        labels, copies, pairs = (
+            pl.from_arrow(read_table(path, schema))
+            for path, schema in ((arguments.labels, LABELS), (arguments.duplicates, DUPLICATES),
+                                 (arguments.pairs, PAIRS))
+        )  # fmt: skip
+        dataset, pretrain_on = arguments.dataset, arguments.pretrain_on
+        overlap = find_overlap(labels, copies, pairs, dataset, pretrain_on, settings.same_patients)
+        run.log_metrics({f"overlap/{kind}": count for kind, count in asdict(overlap).items()})
+        if not settings.allow_overlap:
+            refuse_overlap(overlap, arguments.labels, dataset)
+        sizes = {_stored_size(path) for path in manifests.values()}
+        compared = {
+            "images": len(labels),
+            "patients_within": labels["patient_id"].null_count() == 0,
+            "patients_with_pretraining": dataset == pretrain_on or settings.same_patients,
+            "pixels_with_pretraining": len(sizes) == 1,  # equal pictures stored at two sizes have other hashes
+        }
+        write_record(arguments.audit, audit_record(overlap, arguments.labels, compared))
+        run.log_artifact(arguments.audit)
+
+
+def _stored_size(manifest: Path) -> int:
+    verify(manifest)
+    return read_json(manifest)["size"]
+
+
+def parser() -> ArgumentParser:
+    options = stage_parser("audit_splits", __doc__, AuditSplitsSettings)
+    options.add_argument("--labels", type=Path, required=True, help="labels.arrow of label_images")
+    options.add_argument("--dataset", required=True, help="key of the labelled data set")
+    options.add_argument("--images", type=Path, required=True, help="manifest.json of its images")
+    options.add_argument("--duplicates", type=Path, required=True, help="duplicates.arrow of dicom_to_arrow")
+    options.add_argument("--pretrain-on", required=True, help="key of the data set of the pairs")
+    options.add_argument("--pretrain-images", type=Path, required=True, help="manifest.json of the pairs' images")
+    options.add_argument("--pairs", type=Path, required=True, help="pairs.arrow of pair_images_reports")
+    options.add_argument("--audit", type=Path, required=True, help="output: audit.json")
+    return options
+
+
+if __name__ == "__main__":
+    run_stage(main, parser())

@@ -1,0 +1,79 @@
+"""From files to audit.json, and what stops every evaluation of a data set."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.audit_splits.__main__ import main, parser
+from stages.common import schemas
+from stages.common.arrow_tables import write_rows
+from stages.common.atomic_files import read_json, write_json, write_record, write_sidecar
+from stages.common.command_line import run_stage
+from stages.common.errors import InputError
+from stages.common.split_audit import read_overlap
+
+
+def label(image: str, patient: str, split: str) -> dict:
+    return {"image_id": image, "patient_id": patient, "finding": "pneumothorax", "target": 0, "boxes": [],
+            "mask": None, "lung_mask": None, "split": split, "subset": 100}  # fmt: skip
+
+
+CLEAN = [label("a", "p", "train"), label("b", "q", "validation"), label("c", "r", "test")]
+
+
+def audit(folder: Path, labels: list[dict], settings: str = "{}", sizes: tuple[int, int] = (256, 256)) -> Path:
+    write_rows(folder / "labels.arrow", schemas.LABELS, labels)
+    write_rows(folder / "duplicates.arrow", schemas.DUPLICATES, [])
+    pair = {"image_id": "x", "study_id": "s", "patient_id": "r", "split": "train"}
+    write_rows(folder / "pairs.arrow", schemas.PAIRS, [pair])
+    for name, size in zip(("images", "pretrain-images"), sizes, strict=True):
+        write_json(folder / f"{name}.json", {"size": size})
+        write_sidecar(folder / f"{name}.json")
+    files = {name: folder / f"{name}.arrow" for name in ("labels", "duplicates", "pairs")}
+    files |= {name: folder / f"{name}.json" for name in ("images", "pretrain-images", "audit", "journal")}
+    options = [word for name, path in files.items() for word in (f"--{name}", str(path))]
+    run_stage(main, parser(), [*options, "--dataset", "siim", "--pretrain-on", "mimic_cxr", "--settings", settings])
+    return folder / "audit.json"
+
+
+def test_a_clean_split_passes_and_says_what_was_compared(tmp_path: Path) -> None:
+    path = audit(tmp_path, CLEAN)
+    assert set(read_overlap(path, tmp_path / "labels.arrow").values()) == {0}
+    assert read_json(path)["compared"] == {
+        "images": 3, "patients_within": True, "patients_with_pretraining": False, "pixels_with_pretraining": True
+    }  # fmt: skip
+
+
+def test_pictures_of_another_size_cannot_be_compared_and_that_is_said(tmp_path: Path) -> None:
+    assert not read_json(audit(tmp_path, CLEAN, sizes=(512, 256)))["compared"]["pixels_with_pretraining"]
+
+
+def test_a_split_of_rows_is_refused_and_nothing_is_written(tmp_path: Path, capsys) -> None:
+    """As the lists of SIIM that circulate: an image with two regions has two rows, one in train and one in test."""
+    rows = [*CLEAN, label("d", "s", "train"), label("d", "s", "test")]
+    with pytest.raises(SystemExit) as stop:
+        audit(tmp_path, rows)
+    assert stop.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "1 images are in more than one of train, validation and test" in lines[0]
+    assert not (tmp_path / "audit.json").exists()
+    assert read_json(tmp_path / "journal.json")["status"] == "FAILED"
+    allowed = audit(tmp_path, rows, "{allow_overlap: true}")
+    assert read_overlap(allowed, tmp_path / "labels.arrow")["images_in_several_parts"] == 1
+
+
+def test_the_same_patient_ids_are_compared_where_asked(tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        audit(tmp_path, CLEAN, "{same_patients: true}")
+    assert "1 test patients were seen by pre-training" in capsys.readouterr().err
+
+
+def test_an_audit_of_other_labels_is_refused(tmp_path: Path) -> None:
+    path = audit(tmp_path, CLEAN)
+    write_rows(tmp_path / "labels.arrow", schemas.LABELS, CLEAN[1:])
+    with pytest.raises(InputError, match="audits other labels"):
+        read_overlap(path, tmp_path / "labels.arrow")
+    write_record(path, read_json(path) | {"labels_sha256": "0"})
+    with pytest.raises(InputError, match="run audit_splits again"):
+        read_overlap(path, tmp_path / "labels.arrow")
