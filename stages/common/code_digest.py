@@ -12,7 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # Result-neutral: they record, name or report, and never touch a value that a stage writes.
-NEUTRAL = frozenset({"stages.common.tracking", "stages.common.code_digest", "stages.common.command_line"})
+NEUTRAL = frozenset(
+    {"stages.common.tracking", "stages.common.code_digest", "stages.common.command_line", "stages.common.progress"}
+)
 
 
 def import_closure(module: str, root: Path = ROOT) -> dict[str, Path]:

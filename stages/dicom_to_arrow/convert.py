@@ -18,6 +18,7 @@ from stages.common.arrow_tables import map_table, read_table, write_table
 from stages.common.errors import InputError
 from stages.common.identifiers import read_key
 from stages.common.private_sources import is_keyed, reveal
+from stages.common.progress import progress
 from stages.dicom_to_arrow.dicom_file import is_dicom, read_dicom
 from stages.dicom_to_arrow.instance_uid import read_instance_uid
 from stages.dicom_to_arrow.isolation import Limits, map_isolated
@@ -71,8 +72,10 @@ def convert_shard(job: ShardJob, settings: DicomToArrowSettings) -> ShardCounts:
     remove_other_logs(job.log)
     with OutcomeLog(job.log, settings.size, [row["image_id"] for row in rows]) as log:
         resumed = len(log)
-        for outcome in convert_files(rows[resumed:], job.root, settings, job.workers, key):
-            log.append(outcome)
+        with progress("files", len(rows), resumed) as report:
+            for outcome in convert_files(rows[resumed:], job.root, settings, job.workers, key):
+                log.append(outcome)
+                report.advance()
         write_table(job.images, schemas.images(settings.size), log.batches("image"))
         write_table(job.rejects, schemas.REJECTS, log.batches("reject"))
     digests = map_table(job.images)["pixels_sha256"]

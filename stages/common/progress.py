@@ -1,0 +1,123 @@
+"""How far a stage is: on a terminal one line that is rewritten, in a log a line a minute, JSON lines for machines.
+
+    with progress("files", total=len(rows), done=resumed) as report:
+        for row in rows:
+            ...
+            report.advance()                    # or report.at(step, "loss 3.21")
+
+Everything goes to standard error, and nothing of it into a result. MLIP_PROGRESS chooses: `auto` (default: by whether
+standard error is a terminal), `line`, `log`, `json`, or `off`. A JSON line holds what, done, total, rate (a second),
+seconds, seconds_left, note.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import TextIOBase
+from typing import SupportsFloat
+
+_SECONDS_BETWEEN = {"line": 0.5, "log": 60.0, "json": 60.0}
+_FIRST_LINE = 10.0  # s: a log says early that work has begun
+
+
+@dataclass
+class Progress:
+    """Done of total; `done` at the start was the work of an earlier run, so it counts for no rate."""
+
+    what: str
+    total: int
+    done: int = 0
+    mode: str = "log"
+    stream: TextIOBase | None = None
+    _first: int = field(init=False)
+    _started: float = field(init=False)
+    _due: float = field(init=False)
+    _note: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        self._first, self._started = self.done, time.monotonic()
+        self._due = self._started + min(_FIRST_LINE, self._pause)
+
+    def advance(self, count: int = 1, note: str | None = None) -> None:
+        self.at(self.done + count, note)
+
+    def at(self, done: int, note: str | None = None) -> None:
+        """Say where the work stands; cheap enough for every item. `note` (a loss, say) stays until the next one."""
+        self.done = int(done)
+        if note is not None:
+            self._note = note
+        if self.mode != "off" and (now := time.monotonic()) >= self._due:
+            self._due = now + self._pause
+            self._write(last=False)
+
+    def close(self) -> None:
+        """The last line: always there, so that a log shows the rate of a short stage, too."""
+        if self.mode != "off":
+            self._write(last=True)
+
+    @property
+    def _pause(self) -> float:
+        return _SECONDS_BETWEEN.get(self.mode, 60.0)
+
+    def _write(self, last: bool) -> None:
+        seconds = time.monotonic() - self._started
+        rate = (self.done - self._first) / seconds if seconds > 0 else 0.0
+        left = (self.total - self.done) / rate if rate > 0 else None
+        if self.mode == "json":
+            record = {"what": self.what, "done": self.done, "total": self.total, "rate": round(rate, 3),
+                      "seconds": round(seconds, 1), "seconds_left": left and round(left, 1),
+                      "note": self._note}  # fmt: skip
+            text = json.dumps(record) + "\n"
+        else:
+            text = _line(self, seconds, rate, left, last)
+            text = f"\r\x1b[K{text}{chr(10) if last else ''}" if self.mode == "line" else f"{text}\n"
+        try:
+            print(text, end="", file=self.stream or sys.stderr, flush=True)
+        except (OSError, ValueError):  # nobody reads any more: no reason to stop
+            self.mode = "off"
+
+
+@contextmanager
+def progress(what: str, total: int, done: int = 0, stream: TextIOBase | None = None) -> Iterator[Progress]:
+    """Report on `total` items called `what`, of which an earlier run did `done`."""
+    report = Progress(what, total, done, _mode(stream or sys.stderr), stream)
+    try:
+        yield report
+    finally:
+        report.close()
+
+
+def _mode(stream: TextIOBase) -> str:
+    asked = os.environ.get("MLIP_PROGRESS", "auto")
+    if asked in {"line", "log", "json", "off"}:
+        return asked
+    return "line" if stream.isatty() else "log"
+
+
+def _line(report: Progress, seconds: float, rate: float, left: float | None, last: bool) -> str:
+    share = f"{100 * report.done / report.total:.0f} %, " if report.total else ""
+    ending = (
+        f"in {duration(seconds)}" if last else f"{duration(left)} left" if left is not None else "time left unknown"
+    )
+    parts = [f"{report.done:,} of {report.total:,} {report.what} ({share}{_rate(rate)}, {ending})", report._note]
+    return "  ".join(filter(None, parts))
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2f}/s" if rate >= 0.1 else f"{60 * rate:.2f}/min"
+
+
+def duration(seconds: SupportsFloat) -> str:
+    """Seconds for people: 42 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    whole = round(float(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
