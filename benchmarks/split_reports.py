@@ -23,7 +23,7 @@ import pandas as pd
 
 from stages.common.atomic_files import write_json
 from stages.split_reports.sections import select_sections
-from stages.split_reports.sentences import fold, split_sentences
+from stages.split_reports.sentences import Span, fold, split_sentences
 
 _SENTENCES = Path(__file__).resolve().parents[1] / "tests" / "stages" / "split_reports" / "golden_sentences.txt"
 
@@ -64,8 +64,7 @@ def sentences(rows: list[dict[str, str]]) -> dict[str, int]:
     places: dict[str, int] = {}
     for row in rows:
         for text in (row["impression"], row["findings"]):
-            for start, end in split_sentences(text):
-                _place(text[start:end], places)
+            _count(text, split_sentences(text), places)
     return places
 
 
@@ -74,14 +73,16 @@ def stage(texts: list[str]) -> dict[str, int]:
     places: dict[str, int] = {}
     for text in texts:
         for section in select_sections(text, ("findings", "impression"), "unheaded"):
-            for start, end in split_sentences(text, section.start, section.end):
-                _place(text[start:end], places)
+            _count(text, split_sentences(text, section.start, section.end), places)
     return places
 
 
-def _place(sentence: str, places: dict[str, int]) -> None:
-    if sentence not in places:
-        places.setdefault(fold(sentence), len(places))
+def _count(text: str, spans: list[Span], places: dict[str, int]) -> None:
+    """As the stage keeps equal texts once: folded, and only where they are new."""
+    for start, end in spans:
+        sentence = text[start:end]
+        if sentence not in places:
+            places.setdefault(fold(sentence), len(places))
 
 
 def measure(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -35,6 +35,7 @@ _CLIPPED = frozenset(
     for word in ALWAYS | BEFORE_CAPITAL | BEFORE_STARTER
     for cased in (str.lower, str.upper, str.capitalize)
 )
+_DECIDED = ALWAYS | BEFORE_NUMBER | BEFORE_CAPITAL | BEFORE_STARTER  # words that have rules of their own
 _STOP = rf"(?P<stop> [.?!…]*[{_CLOSING}]* ) (?= (?P<gap>\s*) [{_OPENING}]* \s* (?P<next>.?) )"
 _ANY_STOP = re.compile(rf"[.?!…] {_STOP}", re.VERBOSE)
 
@@ -81,7 +82,7 @@ _NAME_REACH = 30  # characters in front of an initial that may hold its title
 
 @dataclass(slots=True)
 class _Position:
-    """Where the sentence under way began, and the last list number seen."""
+    """Where the sentence under way began (kept up for the rules that ask), and the last list number seen."""
 
     begin: int
     number: int = 0
@@ -100,42 +101,44 @@ def split_sentences(text: str, start: int = 0, end: int | None = None) -> list[S
     end = len(text) if end is None else end
     while end > start and text[end - 1].isspace():
         end -= 1
+    if end <= start:
+        return []
     spans: list[Span] = []
     at = _Position(start)
-    _begin(text, start, end, at)
+    begin = _begin(text, start, end, at)
     for match in _CANDIDATE.finditer(text, start, end):
         stop, cut = match.span()
-        if stop < at.begin:
+        if stop < begin:
             continue  # within the lead of the sentence
         kind = match.lastgroup
-        if kind is None:
+        if kind is None:  # a plain end
             if text[stop - 4 : stop] not in _CLIPPED:
-                spans.append((at.begin, cut))
-                if cut + 1 < end and text[cut + 1].isalpha():  # one blank and a letter: no lead to look for
-                    at.begin = cut + 1
-                else:
-                    _begin(text, cut, end, at)
+                spans.append((begin, cut))
+                begin = cut + 1  # one blank and a letter: no lead to look for
+                if begin >= end or not text[begin].isalpha():
+                    begin = _begin(text, cut, end, at)
                 continue
             match, kind = _ANY_STOP.match(text, stop, end), "next"
             assert match is not None  # it begins with a stop
+        at.begin = begin
         place = _CUTS[kind](text, match, at)
         if place is not None:
-            _add(text, at.begin, place, spans)
-            _begin(text, place, end, at)
-    if at.begin < end:
-        _add(text, at.begin, end, spans)
+            _add(text, begin, place, spans)
+            begin = _begin(text, place, end, at)
+    if begin < end:
+        _add(text, begin, end, spans)
     return spans
 
 
-def _begin(text: str, position: int, end: int, at: _Position) -> None:
-    if position < end and text[position].isalpha():  # no lead
-        at.begin = position
-        return
+def _begin(text: str, position: int, end: int, at: _Position) -> int:
+    """Where the sentence at `position` begins; `end` where none does. A list number in front of it is noted."""
+    if position >= end or text[position].isalpha():  # no lead
+        return position
     lead = _LEAD.match(text, position, end)
     assert lead is not None  # it matches the empty text
-    at.begin = lead.end()
     if lead[1]:
         at.number = int(lead[1])
+    return lead.end()
 
 
 def _add(text: str, begin: int, end: int, spans: list[Span]) -> None:
@@ -213,11 +216,14 @@ def _visible_before(text: str, position: int, begin: int) -> str:
 
 def _cut_at_stop(text: str, match: re.Match[str], at: _Position) -> int | None:
     """Where the sentence ends if it ends at this run of stops, else None."""
-    stop, end, following = match.start(), match.end(), match["next"]
-    run = text[stop:end]
+    (stop, end), (gap, following) = match.span(), match.group("gap", "next")
+    run, blank = text[stop:end], gap != ""
     if not following or following in ",;:)]%/" or stop == at.begin:
         return None  # behind the last stop, the end of the text ends the sentence
-    blank = match["gap"] != ""
+    if run == "." and blank:  # most stops
+        word = _word_before(text, stop, at.begin)
+        if not word.isdigit():
+            return end if _ends_after(text, word, match, at) else None
     if "?" in run or "!" in run:
         return end if _ends_at_mark(text, stop, blank, following) else None
     dots = run.count(".") + 3 * run.count("…")
@@ -252,13 +258,15 @@ def _word_before(text: str, stop: int, begin: int) -> str:
 def _ends_after(text: str, word: str, match: re.Match[str], at: _Position) -> bool:
     """Whether `word` and a full stop end a sentence in front of a blank."""
     key, following, stop = word.lower(), match["next"], match.start()
-    found = _WORD_AHEAD.match(text, match.start("next"), min(match.start("next") + _WORD_REACH, match.endpos))
-    ahead = found[0] if found else ""
+    if key not in _DECIDED and following.isupper() and len(word) > 1 and stop - len(word) > at.begin:
+        return True
     if key in ALWAYS:
         return False
     if key in BEFORE_NUMBER:
         return following.isupper()
     if key in BEFORE_CAPITAL or key in BEFORE_STARTER:
+        found = _WORD_AHEAD.match(text, match.start("next"), min(match.start("next") + _WORD_REACH, match.endpos))
+        ahead = found[0] if found else ""
         if stop - len(word) <= at.begin or ahead.lower() in (GOES_ON_IN_CAPITALS if ahead.isupper() else GOES_ON):
             return False
         return ahead.lower() in STARTERS if key in BEFORE_STARTER else following.isupper() or following in "-*•"
