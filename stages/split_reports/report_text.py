@@ -5,7 +5,7 @@ import errno
 import os
 import stat
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 _LONGEST = 1_000_000  # bytes; the longest reports of MIMIC-CXR have a few thousand
@@ -55,21 +55,17 @@ def decode(data: bytes) -> ReportText:
 
 def _read(root: Path, path: str) -> bytes:
     """Bytes of a regular file under `root`; a pipe is never waited on, a link that leads out is not followed."""
-    relative = PurePosixPath(path)
-    if relative.is_absolute() or ".." in relative.parts or not relative.name or "\0" in path:
+    folder, _, name = path.rpartition("/")
+    if path.startswith("/") or ".." in path.split("/") or name in ("", ".") or "\0" in path:
         raise RejectedError("path_outside_root", "the report's path leaves the data set's root; correct the index")
     try:
-        file = _folder_under(root, relative.parent) / relative.name
-        if file.is_symlink():
-            file = _real_path_under(root, relative)
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as handle:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise RejectedError("report_file_unreadable", "the report's path is no regular file; correct the index")
-            if status.st_size > _LONGEST:
-                raise RejectedError("report_too_long", f"the report is longer than {_LONGEST} bytes; correct the index")
-            return handle.read()
+        file = f"{_folder_under(root, folder)}/{name}"
+        try:
+            return _bytes_of(file)
+        except OSError as error:
+            if error.errno != errno.ELOOP:  # O_NOFOLLOW met a link
+                raise
+            return _bytes_of(_real_path_under(root, path))
     except (FileNotFoundError, NotADirectoryError):
         raise RejectedError("report_file_missing", "the report's file is not under --root; download it") from None
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, up to Python 3.12
@@ -77,11 +73,29 @@ def _read(root: Path, path: str) -> bytes:
         raise RejectedError("report_file_unreadable", f"the report's file cannot be read ({reason})") from None
 
 
-def _real_path_under(root: Path, relative: PurePosixPath) -> Path:
+def _bytes_of(file: str) -> bytes:
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb", buffering=0) as handle:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise RejectedError("report_file_unreadable", "the report's path is no regular file; correct the index")
+        if status.st_size > _LONGEST:
+            raise RejectedError("report_too_long", f"the report is longer than {_LONGEST} bytes; correct the index")
+        return handle.readall()
+
+
+@lru_cache(4096)  # a patient's reports lie in one folder, a thousand patients' folders in another
+def _folder_under(root: Path, folder: str) -> str:
+    """The folder itself, one look at the disk for each level that is not known yet; links are resolved."""
+    if not folder:
+        return str(root)
+    parent, _, name = folder.rpartition("/")
+    file = f"{_folder_under(root, parent)}/{name}"
+    return _real_path_under(root, folder) if stat.S_ISLNK(os.lstat(file).st_mode) else file
+
+
+def _real_path_under(root: Path, relative: str) -> str:
     real = (root / relative).resolve(strict=True)
     if not real.is_relative_to(root.resolve()):
         raise RejectedError("path_outside_root", "a link leads out of the data set's root; correct the index")
-    return real
-
-
-_folder_under = lru_cache(1024)(_real_path_under)  # a patient's reports lie in one folder
+    return str(real)
