@@ -11,10 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from stages.pretrain.pair_scores import PairScorer
 from stages.pretrain.ranks import Ranks
-from stages.pretrain.settings import ScoreKind
-from stages.pretrain.sinkhorn import SinkhornSettings
-from stages.pretrain.transport import images_at_once, transport_scores
+from stages.pretrain.transport import images_at_once
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,7 @@ def grouped_scores(
     mu: Float[Tensor, "batch visible"],
     nu: Float[Tensor, "batch sentences"],
     group: int,
-    solver: SinkhornSettings,
-    kind: ScoreKind,
+    score: PairScorer,
     ranks: Ranks,
 ) -> GroupedScores:
     """S_ij of all i, j of one group, for each group of `group` successive pairs; the last one may be smaller."""
@@ -48,9 +46,7 @@ def grouped_scores(
         if first < last:
             part = slice(first, last)
             inner = slice(first - own.start, last - own.start)
-            matched = transport_scores(
-                patches[inner], sentences[each], mu[part], nu[each], solver, kind, first - each.start
-            )
+            matched = score(patches[inner], sentences[each], mu[part], nu[each], first - each.start)
             solved = torch.full_like(matched.gain, matched.iterations), torch.full_like(matched.gain, matched.error)
             statistics = torch.stack([matched.entropy, matched.gain, matched.peak_share, *solved], dim=1)
             padded = F.pad(matched.scores, (0, group - matched.scores.shape[1]))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,15 +14,17 @@ from torch.utils.checkpoint import checkpoint
 from stages.common.dual_encoder import DualEncoder, TextEmbeddings
 from stages.common.image_encoder import patchify
 from stages.common.report_batches import ReportBatch
+from stages.pretrain.attention import attention_scores
 from stages.pretrain.contrastive import contrastive_loss, cross_entropy_both_ways, mask_false_negatives
 from stages.pretrain.grouped_scores import grouped_scores
 from stages.pretrain.integrity import SemanticIntegrity
 from stages.pretrain.masking import visibility
+from stages.pretrain.pair_scores import PairScorer
 from stages.pretrain.ranks import ALONE, Ranks
 from stages.pretrain.reconstruction import MaskedImageDecoder, reconstruction_loss
-from stages.pretrain.settings import PretrainSettings
+from stages.pretrain.settings import LocalSettings, PretrainSettings
 from stages.pretrain.sinkhorn import SinkhornSettings
-from stages.pretrain.transport import sentence_marginal
+from stages.pretrain.transport import sentence_marginal, transport_scores
 
 _SMALLEST_LOCAL_TEMPERATURE = 0.01
 
@@ -153,8 +156,7 @@ class Objective(nn.Module):
             self._patch_marginal(batch.visible),
             sentence_marginal(weights, mask),
             local.group,
-            SinkhornSettings(local.epsilon, local.patch_strength, local.tolerance, local.max_iterations),
-            local.score,
+            _pair_scorer(local),
             ranks,
         )
         scale = self.log_scale_local.exp().clamp(max=1 / _SMALLEST_LOCAL_TEMPERATURE)
@@ -199,6 +201,17 @@ class Objective(nn.Module):
         if self.integrity.kind != "none":
             weights["integrity_map"] = self.integrity.centred_map()
         return weights
+
+
+def _pair_scorer(local: LocalSettings) -> PairScorer:
+    if local.score == "attention":
+        return partial(
+            attention_scores,
+            attention_temperature=local.attention_temperature,
+            sentence_temperature=local.sentence_temperature,
+        )
+    solver = SinkhornSettings(local.epsilon, local.patch_strength, local.tolerance, local.max_iterations)
+    return partial(transport_scores, settings=solver, kind=local.score)
 
 
 def _detached(value: Tensor | float) -> Tensor | float:

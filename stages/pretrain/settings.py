@@ -10,7 +10,7 @@ from stages.common.encoder_settings import DualEncoderSettings, ImageEncoderSett
 from stages.common.settings import Settings
 
 IntegrityKind = Literal["softplus", "share", "none"]
-ScoreKind = Literal["entropic", "transport"]
+ScoreKind = Literal["entropic", "transport", "attention"]
 
 
 class ContrastiveSettings(Settings):
@@ -20,10 +20,16 @@ class ContrastiveSettings(Settings):
 
 
 class LocalSettings(Settings):
-    """Optimal-transport matching of patches and sentences."""
+    """Matching of patches and sentences: by optimal transport, or by attention as the baseline for it."""
 
     weight: float = Field(1.0, ge=0, description="lambda_l; 0 leaves the local loss out")
-    score: ScoreKind = Field("entropic", description="entropic: 1 - the minimum; transport: sum T (1 - C)")
+    score: ScoreKind = Field(
+        "entropic",
+        description="entropic: 1 - the minimum; transport: sum T (1 - C) with the plan detached; attention: sentences "
+        "attend to patches, as in GLoRIA; patches, epsilon, rho, tolerance and max_iterations are then idle",
+    )
+    attention_temperature: float = Field(0.25, gt=0, description="attention: of the softmax over patches (GLoRIA)")
+    sentence_temperature: float = Field(0.2, gt=0, description="attention: of the sum over sentences (GLoRIA)")
     patches: Literal["uniform", "integrity"] = Field("uniform", description="mu; integrity: softmax(phi), detached")
     sentences: Literal["uniform", "idf"] = Field("idf", description="nu; idf: rare sentences weigh more")
     epsilon: float = Field(0.1, gt=0, description="entropic regularisation, units of 1 - cosine")

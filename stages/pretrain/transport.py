@@ -4,26 +4,15 @@ By the envelope theorem the gradient of the entropic minimum with respect to the
 is computed without a graph and the backward pass is one product.
 """
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from stages.pretrain.pair_scores import PairScores, of_matching_pairs
 from stages.pretrain.settings import ScoreKind
 from stages.pretrain.sinkhorn import SinkhornSettings, solve
 
 _PAIRS_AT_ONCE = 512  # a chunk's kernel (512 x 8 x 98 floats) stays in the cache
-
-
-@dataclass(frozen=True)
-class TransportScores:
-    scores: Float[Tensor, "images reports"]  # S_ij; differentiable
-    error: float  # marginal error, worst pair
-    iterations: int  # most over all chunks
-    entropy: Float[Tensor, "images"]  # of the matching pairs' plans, nats
-    gain: Float[Tensor, "images"]  # S - mean cosine of the matching pairs: what matching adds to averaging
-    peak_share: Float[Tensor, "images"]  # mass on the best patch of the matching pairs
 
 
 class _Score(torch.autograd.Function):
@@ -48,10 +37,11 @@ def transport_scores(
     sentences: Float[Tensor, "reports sentences embedding"],
     mu: Float[Tensor, "images visible"],
     nu: Float[Tensor, "reports sentences"],
+    first_match: int = 0,
+    *,
     settings: SinkhornSettings,
     kind: ScoreKind = "entropic",
-    first_match: int = 0,
-) -> TransportScores:
+) -> PairScores:
     """S_ij for all images and reports; image i belongs to report `first_match` + i.
 
     Patches and sentences have length 1; mu and nu sum to 1, nu is 0 for padding. `entropic`: 1 - the minimum;
@@ -79,27 +69,13 @@ def transport_scores(
             error, iterations = max(error, solved.error), max(iterations, solved.iterations)
         if kind == "transport":
             values = (plans * cosine).sum(dim=(2, 3))
-        statistics = _matching_pairs(plans, cosine, values, mu, nu, first_match)
-    return TransportScores(_Score.apply(patches, sentences, values, plans), error, iterations, **statistics)
+        statistics = of_matching_pairs(plans, cosine, values, mu, nu, first_match)
+    return PairScores(_Score.apply(patches, sentences, values, plans), error, iterations, **statistics)
 
 
 def images_at_once(reports: int) -> int:
     """Images of one chunk. The solver stops when the worst pair of a chunk has converged, so chunks are not cut."""
     return max(1, _PAIRS_AT_ONCE // reports)
-
-
-def _matching_pairs(
-    plans: Tensor, cosine: Tensor, values: Tensor, mu: Tensor, nu: Tensor, first_match: int
-) -> dict[str, Tensor]:
-    image = torch.arange(len(mu), device=plans.device)
-    report = image + first_match
-    plan, own = plans[image, report], cosine[image, report]
-    independent = torch.einsum("ia,ib,iba->i", mu, nu[report], own)
-    return {
-        "entropy": -torch.special.xlogy(plan, plan).sum(dim=(1, 2)),
-        "gain": values[image, report] - independent,
-        "peak_share": plan.sum(dim=1).amax(dim=1),
-    }
 
 
 def sentence_marginal(

@@ -131,6 +131,7 @@ def test_no_epochs_keep_the_initial_weights(tmp_path) -> None:
     [
         {"local": {"rho": 0.1}},
         {"local": {"rho": 0, "patches": "integrity", "score": "transport"}},
+        {"local": {"score": "attention"}},
         {"contrastive": {"integrity": "share"}},
         {"local": {"group": 4, "sentences": "uniform"}},
         {

@@ -25,7 +25,7 @@ def embeddings(seed: int, images: int, reports: int, patches: int = 6, sentences
 def test_scores_equal_one_minus_each_pairs_minimum(rho: float) -> None:
     p, s, mu, nu = embeddings(0, 3, 400)  # 400 reports: several chunks
     settings = SinkhornSettings(0.1, rho, 1e-7, 5000)
-    scores = transport_scores(p, s, mu, nu, settings).scores
+    scores = transport_scores(p, s, mu, nu, settings=settings).scores
     for i, j in ((0, 0), (1, 399), (2, 17)):
         cost = (1 - s[j] @ p[i].T).unsqueeze(0)
         alone = 1 - solve(cost, mu[i : i + 1], nu[j : j + 1], settings).value
@@ -40,11 +40,14 @@ def test_the_plan_is_the_gradient(rho: float) -> None:
     weights = torch.randn(2, 2, generator=torch.Generator().manual_seed(2))
     p.requires_grad_()
     s.requires_grad_()
-    (transport_scores(p, s, mu, nu, settings).scores * weights).sum().backward()
+    (transport_scores(p, s, mu, nu, settings=settings).scores * weights).sum().backward()
     direction = torch.randn(p.shape, generator=torch.Generator().manual_seed(3))
     step = 1e-2
     up, down = (
-        (transport_scores(p.detach() + sign * step * direction, s.detach(), mu, nu, settings).scores * weights).sum()
+        (
+            transport_scores(p.detach() + sign * step * direction, s.detach(), mu, nu, settings=settings).scores
+            * weights
+        ).sum()
         for sign in (1, -1)
     )
     assert float((p.grad * direction).sum()) == pytest.approx(float((up - down) / (2 * step)), rel=5e-3, abs=1e-4)
@@ -53,7 +56,7 @@ def test_the_plan_is_the_gradient(rho: float) -> None:
 
 def test_one_sentence_balanced_is_the_mean_cosine() -> None:
     p, s, mu, nu = embeddings(2, 3, 3, sentences=1)
-    matched = transport_scores(p, s, mu, nu, EXACT, "transport")
+    matched = transport_scores(p, s, mu, nu, settings=EXACT, kind="transport")
     torch.testing.assert_close(matched.scores, torch.einsum("iae,je->ij", p, s[:, 0]) / p.shape[1])
     torch.testing.assert_close(matched.gain, torch.zeros(3), atol=1e-6, rtol=0)
 
@@ -63,14 +66,15 @@ def test_padding_changes_nothing() -> None:
     padded = torch.cat([s, torch.zeros(2, 4, s.shape[-1])], dim=1)
     wider = torch.cat([nu, torch.zeros(2, 4)], dim=1)
     torch.testing.assert_close(
-        transport_scores(p, padded, mu, wider, EXACT).scores, transport_scores(p, s, mu, nu, EXACT).scores
+        transport_scores(p, padded, mu, wider, settings=EXACT).scores,
+        transport_scores(p, s, mu, nu, settings=EXACT).scores,
     )
 
 
 def test_planted_matches_score_highest() -> None:
     """Each report's sentences are patches of its own image: the diagonal wins."""
     p, _, mu, nu = embeddings(4, 6, 6, width=32)
-    scores = transport_scores(p, p[:, :3].clone(), mu, nu, SinkhornSettings(0.1, 0.1, 1e-4, 200)).scores
+    scores = transport_scores(p, p[:, :3].clone(), mu, nu, settings=SinkhornSettings(0.1, 0.1, 1e-4, 200)).scores
     assert torch.equal(scores.argmax(dim=1), torch.arange(6))
 
 
