@@ -1,0 +1,210 @@
+"""All variants on synthetic patients, several seeds, equal steps: who classifies and who localises better?
+
+    python -m benchmarks.variants_on_phantom prepare --folder DIR            synthetic patients and their tables
+    python -m benchmarks.variants_on_phantom run --folder DIR --rows FILE    train and measure, one JSON row a run
+    python -m benchmarks.variants_intervals --rows FILE                      paired intervals
+
+`run` goes through the seeds, and through the variants within a seed, so that rows stay paired whenever it is stopped;
+runs whose row is there are passed over. The protocol is frozen below: the difficulty was chosen on `clip` alone, on
+CALIBRATION_PATIENTS, before any other variant was trained (docs/benchmarks/variants.md). Everything goes through the
+functions of the stages: make_phantom to pair_images_reports by the workflow, training and evaluation in this process.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+import yaml
+
+from stages.common.dual_encoder import Checkpoint, DualEncoder, checkpoint_record, to_input
+from stages.common.image_store import ImageStore
+from stages.common.labelled_images import read_labels
+from stages.common.paired_reports import read_pairs
+from stages.common.prompts import read_prompts
+from stages.common.report_batches import SpecialTokens, load_tokenizer
+from stages.config import check
+from stages.phrase_grounding.evaluation import heatmaps_of, locate
+from stages.phrase_grounding.integrity_map import describe
+from stages.phrase_grounding.pointing import fixed_peak_hits, hits, random_in_lung_hits
+from stages.pretrain.batches import TrainingData
+from stages.pretrain.normalisation import with_normalisation
+from stages.pretrain.settings import PretrainSettings
+from stages.pretrain.training import Place, build, train
+from stages.zero_shot_classification.evaluation import evaluate
+from stages.zero_shot_classification.prompt_scores import prompt_scores
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "workflow/profiles/demo/settings.yaml"
+CALIBRATION_PATIENTS, STUDY_PATIENTS = 100, 200  # seeds of make_phantom
+SEEDS = range(5)
+VARIANTS = (
+    "mlip", "mlip_relaxed", "no_local", "attention_local", "no_integrity", "no_mim", "no_mask", "clip", "random"
+)  # fmt: skip
+DATASETS = ("rsna", "siim")
+# Laid over the demo's settings.
+FROZEN = {
+    "make_phantom": {
+        "mimic_patients": 3000,
+        "rsna_images": 1000,
+        "siim_images": 1000,
+        "contrast": {"lung_opacity": 1.5, "pneumothorax": 2.0},
+    },
+    "dicom_to_arrow": {"size": 96},
+    "pretrain": {
+        "model": {
+            "image": {"input_size": 96, "patch_size": 12, "width": 96, "depth": 2, "heads": 4},
+            "text": {"width": 96, "depth": 2, "heads": 4},
+            "embedding_width": 64,
+        },
+        "reconstruction": {"width": 64, "depth": 1, "heads": 4},
+        "optimisation": {"epochs": 12, "warmup_epochs": 1, "batch_size": 32, "learning_rate": 1e-3, "candidates": 1},
+    },
+}
+
+
+def prepare(arguments: Namespace) -> None:
+    """make_phantom ... pair_images_reports, label_images by the workflow, in `folder`."""
+    folder = arguments.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    overlay = folder / "settings.yaml"
+    overlay.write_text(yaml.safe_dump(_overlay(folder, arguments.patients)))
+    targets = [
+        f"{folder}/results/pair_images_reports/mimic_cxr/pairs.arrow",
+        *(f"{folder}/results/label_images/{dataset}/labels.arrow" for dataset in DATASETS),
+    ]
+    subprocess.run(
+        [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/demo", "--cores", str(arguments.cores),
+         "--configfile", str(DEMO), str(overlay), "--", *targets],
+        cwd=ROOT, check=True,
+    )  # fmt: skip
+
+
+def _overlay(folder: Path, patients: int) -> dict:
+    return {**FROZEN, "workspace": str(folder), "make_phantom": {**FROZEN["make_phantom"], "seed": patients}}
+
+
+def _merged(base: dict, over: dict) -> dict:
+    both = {key: _merged(base[key], over[key]) for key in base.keys() & over.keys() if isinstance(base[key], dict)}
+    return {**base, **over, **both}
+
+
+class Study:
+    """The prepared patients, and what all runs share."""
+
+    def __init__(self, folder: Path, patients: int) -> None:
+        configuration: dict = {}
+        for text in ((ROOT / "config.yaml").read_text(), DEMO.read_text()):
+            configuration = _merged(configuration, yaml.safe_load(text))
+        self.config = check(_merged(configuration, _overlay(folder, patients)))
+        self.results = folder / "results"
+        self.tokenizer = load_tokenizer(self.results / "split_reports/mimic_cxr/tokenizer")
+        self.images = ImageStore(self.results / "dicom_to_arrow/mimic_cxr/manifest.json")
+        self.stores = {name: ImageStore(self.results / f"dicom_to_arrow/{name}/manifest.json") for name in DATASETS}
+
+    def settings(self, variant: str, seed: int) -> PretrainSettings:
+        settings = self.config.settings("pretrain", variant=variant).model_copy(update={"seed": seed})
+        return with_normalisation(settings, self.results / "pair_images_reports/mimic_cxr/fingerprint.json")
+
+    def train(self, settings: PretrainSettings) -> tuple[Checkpoint, dict]:
+        """The last weights; there is no choice between candidates."""
+        text = settings.model.text
+        pairs = self.results / "pair_images_reports/mimic_cxr/pairs.arrow"
+        sentences = self.results / "split_reports/mimic_cxr/sentences.arrow"
+        reports = read_pairs(pairs, sentences, "train", text.max_tokens, text.max_sentences)
+        data = TrainingData(settings, self.images, reports, SpecialTokens.of(self.tokenizer))
+        model = build(settings, self.tokenizer.get_vocab_size())
+        with TemporaryDirectory() as state:
+            trained = train(model, data, settings, Place(Path(state), 1e9), lambda *_: None)
+        phi = None if settings.contrastive.integrity == "none" else model.integrity.centred_map()
+        encoder = model.encoder.eval().requires_grad_(False)
+        last = trained.history[-1] if trained.history else {}
+        return Checkpoint(encoder, self.tokenizer, phi, checkpoint_record(encoder)), {"steps": trained.step, **last}
+
+    def measure(self, checkpoint: Checkpoint, dataset: str) -> dict:
+        """Zero-shot scores and hits of every test image, so that intervals can be drawn afterwards."""
+        store = self.stores[dataset]
+        labels_file = self.results / f"label_images/{dataset}/labels.arrow"
+        zero_shot = self.config.settings("zero_shot_classification", dataset)
+        grounding = self.config.settings("phrase_grounding", dataset)
+        prompts = read_prompts(ROOT / zero_shot.prompts)
+        labels = read_labels(labels_file, prompts.finding)
+        embeddings = _embed(checkpoint.model, store, labels["image_id"].to_list())
+        scores = {name: prompt_scores(checkpoint, each, embeddings) for name, each in prompts.expanded().items()}
+        result = evaluate(labels, scores, 50, 0)
+        test = (labels["split"] == "test").to_numpy()
+        located, training = locate(labels, store, "test"), locate(labels, store, "train")
+        (pointed,) = read_prompts(ROOT / grounding.prompts).expanded().values()
+        heatmaps = heatmaps_of(checkpoint, pointed.positive, located)
+        return {
+            "auc": result.metrics["auc"].value,
+            "prompt_set": result.prompt_set,
+            "scores": np.round(scores[result.prompt_set][test].astype(float), 6).tolist(),
+            "targets": labels["target"].to_numpy()[test].tolist(),
+            "patients": labels["patient_id"].to_numpy()[test].tolist(),
+            "pointing": {
+                "patients": located.labels["patient_id"].to_list(),
+                "heatmap": hits(heatmaps, located.regions, located.content).tolist(),
+                "heatmap_in_lung": hits(heatmaps, located.regions, located.lungs).tolist(),
+                "random_in_lung": random_in_lung_hits(located.regions, located.lungs).round(4).tolist(),
+                "fixed_peak_of_training": fixed_peak_hits(located.regions, training.regions).tolist(),
+            },
+            "phi": None if checkpoint.integrity_map is None else _phi(checkpoint, training.lungs),
+        }
+
+
+def _phi(checkpoint: Checkpoint, lungs: np.ndarray) -> dict:
+    described = describe(checkpoint.integrity_map, lungs)
+    return {"lung_auc": described.lung_auc, "standard_deviation": described.standard_deviation}
+
+
+@torch.inference_mode()
+def _embed(model: DualEncoder, store: ImageStore, image_ids: list[str]) -> np.ndarray:
+    rows = np.array([store.row_of(image) for image in image_ids])
+    parts = [rows[first : first + 64] for first in range(0, len(rows), 64)]
+    size = model.settings.image.input_size
+    images = (to_input(torch.from_numpy(store.gather(part)), size) for part in parts)
+    return torch.cat([model.embed_global(model.patch_tokens(each)) for each in images]).numpy()
+
+
+def run(arguments: Namespace) -> None:
+    torch.set_num_threads(1)
+    study = Study(arguments.folder.resolve(), arguments.patients)
+    rows = arguments.rows
+    done = {(row["variant"], row["seed"]) for row in map(json.loads, rows.read_text().splitlines())} if (
+        rows.exists()) else set()  # fmt: skip
+    for seed in arguments.seeds:
+        for variant in arguments.variants:
+            if (variant, seed) in done:
+                continue
+            began, processor = time.time(), time.process_time()
+            checkpoint, training = study.train(study.settings(variant, seed))
+            row = {"variant": variant, "seed": seed, "patients": arguments.patients, "training": training}
+            row |= {dataset: study.measure(checkpoint, dataset) for dataset in DATASETS}
+            row |= {"seconds": time.time() - began, "processor_seconds": time.process_time() - processor}
+            with rows.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print(variant, seed, *(f"{row[each]['auc']:.3f}" for each in DATASETS), f"{row['seconds']:.0f} s",
+                  f"{row['processor_seconds']:.0f} s of processor", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    options = ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("what", choices=["prepare", "run"])
+    options.add_argument("--folder", type=Path, required=True, help="where the prepared patients lie")
+    options.add_argument("--patients", type=int, default=STUDY_PATIENTS, help="seed of make_phantom")
+    options.add_argument("--rows", type=Path, help="JSON lines, one a run; added to")
+    options.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    options.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    options.add_argument("--cores", type=int, default=1)
+    arguments = options.parse_args()
+    {"prepare": prepare, "run": run}[arguments.what](arguments)
+
+
+if __name__ == "__main__":
+    main()
