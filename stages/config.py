@@ -123,8 +123,8 @@ class Config(Settings):
         roots = {f"datasets.{dataset}.root": Path(self.root(dataset)) for dataset in used}
         named = {self.settings("split_reports", self.pretrain_on).tokenizer.weights}
         for variant in self.compare:
-            model = self.settings("pretrain", variant=variant).model
-            named |= {model.image.weights, model.text.weights}
+            pretrain = self.settings("pretrain", variant=variant)
+            named |= {pretrain.model.image.weights, pretrain.model.text.weights, pretrain.resume_from}
         local = {f"weights {name}": Path(name) for name in sorted(filter(None, named)) if hub_id(name) is None}
         weights = {key: path if path.is_dir() else path.parent for key, path in local.items()}
         return {"workspace": Path(self.workspace)} | roots | weights

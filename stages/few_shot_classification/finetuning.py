@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import get_cosine_schedule_with_warmup
 
-from stages.common.augmentation import augment
+from stages.common.augmentation import DRAWS, augment
 from stages.common.device import choose_device
 from stages.common.digests import seed_from
 from stages.common.dual_encoder import DualEncoder, load_checkpoint, to_input
@@ -101,8 +101,8 @@ class Finetuning:
         chosen = order[place * self._settings.batch_size :][: self._settings.batch_size]
         generator = torch.Generator().manual_seed(seed_from("images", seed, step))
         stored = self._store.gather(self._train[chosen])
-        draw = torch.rand(5, len(chosen), generator=generator)
-        images = augment(stored, self._size, self._settings.augmentation, draw).to(self._device)
+        draw = torch.rand(DRAWS, len(chosen), generator=generator).to(self._device)
+        images = augment(torch.from_numpy(stored).to(self._device), self._size, self._settings.augmentation, draw)
         classifier.train()
         with self._autocast():
             logits = classifier(images)

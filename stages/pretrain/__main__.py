@@ -35,7 +35,7 @@ def main(arguments: Namespace) -> None:
             "tokenizer": arguments.tokenizer / "tokenizer.json",
             "fingerprint": arguments.fingerprint,
             **start.inputs(settings.model),
-        }
+        } | ({"resume_from": Path(settings.resume_from)} if settings.resume_from else {})
         with track("pretrain", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
                    image=arguments.image) as run, failures_recorded(ranks.store, run):  # fmt: skip
             folder = pretrain(arguments, start, ranks, run)
@@ -57,6 +57,7 @@ def parser() -> ArgumentParser:
     options.add_argument("--save-minutes", type=float, default=10, help="time between two saves of the state")
     options.add_argument("--candidates", type=Path, required=True, help="candidates.json to write")
     options.add_argument("--curve", type=Path, required=True, help="learning curve (CSV) to write")
+    options.add_argument("--profile", type=int, default=0, metavar="N", help="write the profile of N steps (profile/)")
     options.add_argument("--processes", type=int, default=1, help="one a GPU; more than one: started by torchrun")
     add_device_option(options)
     return options

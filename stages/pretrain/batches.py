@@ -1,11 +1,20 @@
-"""Training batches whose every random choice is a pure function of (seed, epoch or step)."""
+"""Training batches whose every random choice is a pure function of (seed, epoch or step).
+
+The CPU gathers stored pixels, one byte each, and draws random numbers; cropping, turning and the change to numbers
+happen on the device that trains.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from stages.common.augmentation import augment
+from stages.common.augmentation import AFFINE_DRAWS, CROP_DRAWS, augment
+from stages.common.augmentation_settings import AugmentationSettings
 from stages.common.digests import seed_from
 from stages.common.errors import InputError
 from stages.common.image_store import ImageStore
@@ -16,6 +25,51 @@ from stages.pretrain.objective import ReportGroup, TrainingBatch
 from stages.pretrain.ranks import ALONE, Ranks, check_batch
 from stages.pretrain.sentence_weights import idf_weights, weight_of
 from stages.pretrain.settings import PretrainSettings
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class DrawnBatch:
+    """What the CPU prepares of one step: the images and reports of this rank, and what the losses need of all pairs."""
+
+    image_ids: tuple[str, ...]  # of the global batch, as are the next
+    study_ids: tuple[str, ...]
+    pixels: UInt8[Tensor, "own stored stored"]
+    draw: Float[Tensor, "draws own"]  # of `augment`
+    reports: tuple[ReportGroup, ...]
+    visible: Int[Tensor, "batch visible"]
+    sentence_mask: Bool[Tensor, "batch sentences"]
+    sentence_weights: Float[Tensor, "batch sentences"]
+    false_negatives: Bool[Tensor, "batch batch"]
+
+    def pinned(self) -> "DrawnBatch":
+        """In pages that a GPU reads by itself, while the CPU goes on."""
+        return _each_tensor(self, Tensor.pin_memory)
+
+    def on(self, device: torch.device, size: int, augmentation: AugmentationSettings) -> TrainingBatch:
+        """The batch on `device`, its images augmented there to `size` pixels."""
+        there = _each_tensor(self, lambda tensor: tensor.to(device, non_blocking=True))
+        return TrainingBatch(
+            images=augment(there.pixels, size, augmentation, there.draw),
+            reports=there.reports,
+            visible=there.visible,
+            sentence_mask=there.sentence_mask,
+            sentence_weights=there.sentence_weights,
+            false_negatives=there.false_negatives,
+        )
+
+
+def _each_tensor(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
+    """`value` with every tensor in it changed, through data classes and tuples."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, tuple):
+        return tuple(_each_tensor(part, change) for part in value)
+    if is_dataclass(value):
+        parts = {field.name: _each_tensor(getattr(value, field.name), change) for field in fields(value)}
+        return replace(value, **parts)
+    return value
 
 
 class TrainingData:
@@ -52,7 +106,12 @@ class TrainingData:
         """Whole batches only: the loss compares the pairs of a batch, so a short one would be another task."""
         return len(self.studies) // self.settings.optimisation.batch_size
 
-    def batch(self, step: int) -> TrainingBatch:
+    def batch(self, step: int, device: torch.device | str = "cpu") -> TrainingBatch:
+        """The batch of a 0-based step on `device`."""
+        size = self.settings.model.image.input_size
+        return self.draw(step).on(torch.device(device), size, self.settings.augmentation)
+
+    def draw(self, step: int) -> DrawnBatch:
         """The batch of a 0-based step: drawn as a whole, so that no number depends on how many ranks share it."""
         settings, size = self.settings, self.settings.optimisation.batch_size
         own = self.ranks.rows(size)
@@ -60,17 +119,24 @@ class TrainingData:
         order = np.random.default_rng(seed_from("order", settings.seed, epoch)).permutation(len(self.studies))
         chosen = order[place * size : (place + 1) * size]
         randomness = np.random.default_rng(seed_from("images", settings.seed, step))
-        rows = np.array([self._rows[study][randomness.integers(len(self._rows[study]))] for study in chosen])
+        places = [int(randomness.integers(len(self._rows[study]))) for study in chosen]
+        rows = np.array([self._rows[study][place] for study, place in zip(chosen, places, strict=True)])
         generator = torch.Generator().manual_seed(seed_from("batch", settings.seed, step))
         image = settings.model.image
-        draw = torch.rand(5, size, generator=generator)
+        affine = torch.Generator().manual_seed(seed_from("affine", settings.seed, step))
+        crop_draw = torch.rand(CROP_DRAWS, size, generator=generator)
+        draw = torch.cat([crop_draw, torch.rand(AFFINE_DRAWS, size, generator=affine)])
         sentence_mask = torch.zeros(size, max(len(self.studies[study].sentences) for study in chosen), dtype=torch.bool)
         weights = torch.zeros(sentence_mask.shape)
         for row, study in enumerate(chosen):
             sentence_mask[row, : len(self._weights[study])] = True
             weights[row, : len(self._weights[study])] = torch.tensor(self._weights[study])
-        return TrainingBatch(
-            images=augment(self.store.gather(rows[own]), image.input_size, settings.augmentation, draw[:, own]),
+        studies = [self.studies[study] for study in chosen]
+        return DrawnBatch(
+            image_ids=tuple(study.image_ids[place] for study, place in zip(studies, places, strict=True)),
+            study_ids=tuple(study.study_id for study in studies),
+            pixels=torch.from_numpy(self.store.gather(rows[own])),
+            draw=draw[:, own],
             reports=self._reports(chosen, own, step),
             visible=draw_visible(size, image.patches, settings.mask_ratio, generator),
             sentence_mask=sentence_mask,

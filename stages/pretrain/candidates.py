@@ -8,22 +8,29 @@ from pathlib import Path
 from stages.common.atomic_files import atomic_path, verify, write_record, write_sidecar, write_text
 from stages.pretrain.settings import PretrainSettings
 from stages.pretrain.training import candidate_path, candidate_steps
+from stages.pretrain.training_state import TrainingState, disk_space_told
 
 
-def write_candidates(index: Path, state: Path, steps: int, settings: PretrainSettings, record: dict) -> None:
-    """Copy the candidates of a finished training beside `index` and write the index last.
+def write_candidates(
+    index: Path, folder: Path, state: TrainingState, settings: PretrainSettings, record: dict, provenance: dict
+) -> None:
+    """Copy the candidates of a finished training from the state's `folder` beside `index`; write the index last.
 
-    `record` is what builds the encoder again; the index names each candidate's step, file and sha256.
+    `record` is what builds the encoder again, `provenance` what it was made from; the index names each candidate's
+    step, file and sha256. Those before the step of a `resume_from` are not of this training.
     """
-    folder = Path(index).parent / "candidates"
     rows = []
-    for step in candidate_steps(steps, settings.optimisation.candidates):
-        source = candidate_path(state, step)
+    for step in candidate_steps(state.step, settings.optimisation.candidates):
+        if step <= state.first_step and state.first_step:
+            continue
+        source = candidate_path(folder, step)
         verify(source)
-        with atomic_path(folder / source.name) as temporary:
+        copy = Path(index).parent / "candidates" / source.name
+        with disk_space_told(copy), atomic_path(copy) as temporary:
             shutil.copyfile(source, temporary)
-        rows.append({"step": step, "path": f"candidates/{source.name}", "sha256": write_sidecar(folder / source.name)})
-    write_record(index, {"steps": steps, "encoder": record, "candidates": rows})
+        rows.append({"step": step, "path": f"candidates/{source.name}", "sha256": write_sidecar(copy)})
+    written = {"steps": state.step, "mask_ratio": settings.mask_ratio, "provenance": provenance}
+    write_record(index, {**written, "encoder": record, "candidates": rows})
 
 
 def write_curve(path: Path, history: list[dict[str, float]]) -> None:

@@ -11,6 +11,7 @@ from stages.common.report_batches import SpecialTokens, load_tokenizer
 from stages.common.tracking import Run
 from stages.pretrain.batches import TrainingData
 from stages.pretrain.candidates import write_candidates, write_curve
+from stages.pretrain.hardware import hardware_tags, make_deterministic
 from stages.pretrain.normalisation import with_normalisation
 from stages.pretrain.ranks import Ranks
 from stages.pretrain.starting_weights import StartingWeights
@@ -19,10 +20,11 @@ from stages.pretrain.training import Place, build, train
 
 def pretrain(arguments: Namespace, start: StartingWeights, ranks: Ranks, run: Run | None) -> Path:
     """Train and write the outputs; returns the state's folder. `run` is the journal, on rank 0 alone."""
-    digest = ranks.from_first(run.digest if run else None)
-    place = Place(arguments.state / digest[:16], arguments.save_minutes * 60, choose_device(arguments.device))
-    tokenizer = load_tokenizer(arguments.tokenizer)
     settings = with_normalisation(arguments.settings, arguments.fingerprint)
+    if settings.optimisation.deterministic:
+        make_deterministic()
+    place = _place(arguments, ranks, run)
+    tokenizer = load_tokenizer(arguments.tokenizer)
     text, image = settings.model.text, settings.model.image
     reports = read_pairs(arguments.pairs, arguments.sentences, "train", text.max_tokens, text.max_sentences)
     data = TrainingData(settings, ImageStore(arguments.images), reports, SpecialTokens.of(tokenizer), ranks)
@@ -30,15 +32,35 @@ def pretrain(arguments: Namespace, start: StartingWeights, ranks: Ranks, run: Ru
     if run is None:
         train(model, data, settings, place, lambda *_: None, ranks)
         return place.state
-    run.log_tag("state", place.state.name)
-    run.log_tag("processes", str(ranks.world))
+    tags = hardware_tags(place.device) | {"state": place.state.name, "processes": str(ranks.world)}
+    for key, value in tags.items():
+        run.log_tag(key, value)
     run.log_metrics({"data/studies": len(reports.studies), "data/sentences_left_out": reports.sentences_left_out,
                      "normalisation/mean": image.mean,
                      "normalisation/standard_deviation": image.standard_deviation})  # fmt: skip
     start.load(model.encoder, run)
     state = train(model, data, settings, place, run.log_metrics, ranks)
-    write_candidates(arguments.candidates, place.state, state.step, settings, checkpoint_record(model.encoder))
+    if state.origin:
+        run.log_tag("resumed_from", state.origin)
+    origins = {key: value for key, value in run.record["tags"].items() if key.endswith("_weights")}
+    write_candidates(arguments.candidates, place.state, state, settings, checkpoint_record(model.encoder), {
+        "starting_weights": origins, "digests": run.record["digests"], "studies": len(reports.studies),
+        "fingerprint": run.record["inputs"]["fingerprint"], "resumed_from": state.origin, "seed": settings.seed,
+    })  # fmt: skip
     write_curve(arguments.curve, state.history)
     run.log_artifact(arguments.candidates)
     run.log_artifact(arguments.curve, publish=True)
     return place.state
+
+
+def _place(arguments: Namespace, ranks: Ranks, run: Run | None) -> Place:
+    """The state's folder is named by the digest of settings, data, code and image, which rank 0 knows."""
+    digest, digests = ranks.from_first((run.digest, run.record["digests"]) if run else None)
+    return Place(
+        arguments.state / digest[:16],
+        arguments.save_minutes * 60,
+        choose_device(arguments.device),
+        digests,
+        arguments.journal.parent / "profile",
+        arguments.profile,
+    )

@@ -1,35 +1,65 @@
 """AdamW with its parameter groups, and the learning rate as a function of the step."""
 
 import math
+import re
 
 import torch
 from torch import nn
 
+from stages.common.errors import InputError
 from stages.pretrain.objective import Objective
 from stages.pretrain.settings import PretrainSettings
 
+_BLOCK = re.compile(r"\.(?:blocks|layer)\.(\d+)\.")  # of timm; of transformers
+_BELOW = re.compile(r"\.(?:patch_embed|pos_embed|cls_token|reg_token|norm_pre|embeddings)(?:\.|$)")
+_NO_DECAY = ("pos_embed", "cls_token", "reg_token", "mask_token")
+
+
+def freeze_text_layers(model: Objective, layers: int) -> None:
+    """Leave the text encoder's embeddings and its lowest `layers` as they are; 0 trains all of it.
+
+    Raises InputError where it has fewer. Dropout stays on in them.
+    """
+    if not layers:
+        return
+    there = _layers(model, "text")
+    if layers > there:
+        raise InputError(
+            f"pretrain.optimisation.frozen_text_layers: {layers}, but the text encoder has {there}; give at most that"
+        )
+    for name, parameter in model.encoder.text.named_parameters(prefix="encoder.text"):
+        parameter.requires_grad_(_height(name, there) > layers)
+
+
+def rate_factor(name: str, layers: dict[str, int], settings: PretrainSettings) -> float:
+    """Learning rate of a parameter of `Objective` / the base rate; `layers` counts those of the encoders, image, text.
+
+    An encoder of L layers has heights 0 (embeddings) .. L (last layer), L + 1 (last norm, projection): layer_decay to
+    the power of L + 1 - height. Decoder and temperatures have the base rate, phi its own.
+    """
+    optimisation = settings.optimisation
+    if name.startswith("integrity."):
+        return settings.contrastive.integrity_learning_rate_factor
+    branch = re.match(r"encoder\.(image|text)(_projection)?\.", name)
+    if branch is None:
+        return 1.0
+    factor = {"image": optimisation.image_rate_factor, "text": optimisation.text_rate_factor}[branch[1]]
+    return factor * optimisation.layer_decay ** (layers[branch[1]] + 1 - _height(name, layers[branch[1]]))
+
 
 def parameter_groups(model: Objective, settings: PretrainSettings) -> list[dict]:
-    """Three groups: matrices decay; vectors, tokens and positions do not; phi has its own rate and does not."""
-    groups = {
-        "decay": {"params": [], "weight_decay": settings.optimisation.weight_decay, "factor": 1.0},
-        "no_decay": {"params": [], "weight_decay": 0.0, "factor": 1.0},
-        "integrity": {
-            "params": [],
-            "weight_decay": 0.0,
-            "factor": settings.contrastive.integrity_learning_rate_factor,
-        },
-    }
+    """A group for each (rate factor, weight decay): matrices decay; vectors, tokens, positions and phi do not."""
+    layers = {branch: _layers(model, branch) for branch in ("image", "text")}
+    groups: dict[tuple[float, float], dict] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        if name.startswith("integrity."):
-            groups["integrity"]["params"].append(parameter)
-        elif parameter.ndim < 2 or name.endswith(("pos_embed", "cls_token", "mask_token")):
-            groups["no_decay"]["params"].append(parameter)
-        else:
-            groups["decay"]["params"].append(parameter)
-    return [group for group in groups.values() if group["params"]]
+        kept = parameter.ndim < 2 or name.endswith(_NO_DECAY) or name.startswith("integrity.")
+        decay = 0.0 if kept else settings.optimisation.weight_decay
+        factor = rate_factor(name, layers, settings)
+        group = groups.setdefault((decay, factor), {"params": [], "weight_decay": decay, "factor": factor})
+        group["params"].append(parameter)
+    return [groups[key] for key in sorted(groups, reverse=True)]
 
 
 def adamw(model: Objective, settings: PretrainSettings) -> torch.optim.AdamW:
@@ -58,3 +88,16 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 def clip_gradients(model: nn.Module, largest: float) -> float:
     """Scale gradients to a norm of at most `largest`; returns the norm before."""
     return float(nn.utils.clip_grad_norm_(model.parameters(), largest))
+
+
+def _layers(model: Objective, branch: str) -> int:
+    """L of an encoder."""
+    names = (name for name, _ in model.named_parameters() if name.startswith(f"encoder.{branch}."))
+    return max((int(found[1]) + 1 for found in map(_BLOCK.search, names) if found), default=0)
+
+
+def _height(name: str, layers: int) -> int:
+    """0 is below the first layer, 1 .. L are the layers, L + 1 is above the last one."""
+    if block := _BLOCK.search(name):
+        return int(block[1]) + 1
+    return 0 if _BELOW.search(name) else layers + 1

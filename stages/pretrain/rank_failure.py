@@ -21,8 +21,11 @@ import torch.distributed as dist
 from stages.common.tracking import Run
 
 _CLAIM, _RECORDED = "mlip/failure", "mlip/failure_recorded"
-_GRACE = timedelta(seconds=15)  # for rank 0 to write its journal; torchrun kills 30 s after its SIGTERM
+_GRACE = timedelta(seconds=15)  # for rank 0 to write its journal
+SHUTDOWN_SECONDS = 90  # after which torchrun kills what its signal has not ended
+_SECONDS_TO_SAVE = 40.0  # for rank 0 to end its step and save after a signal; SHUTDOWN_SECONDS is longer
 _SECONDS_BETWEEN_LOOKS = 0.5
+_ENDING = (signal.SIGTERM, signal.SIGUSR1)  # what torchrun sends on to its processes
 
 
 class RankDiedError(Exception):
@@ -30,12 +33,14 @@ class RankDiedError(Exception):
 
 
 class TerminatedError(Exception):
-    """SIGTERM, and no process has said why."""
+    """A signal, and no process has said why."""
 
 
 @contextmanager
 def one_message(store: dist.Store, rank: int) -> Iterator[None]:
     """Around everything that a rank does: an error goes on if it is the first of all ranks, else the rank just ends."""
+    if rank:
+        _outlive_first(store)
     try:
         yield
     except BaseException as error:
@@ -88,6 +93,24 @@ def failures_recorded(store: dist.Store | None, run: Run) -> Iterator[None]:
         wakeup.close()
 
 
+def _outlive_first(store: dist.Store) -> None:
+    """A signal does not end this rank before rank 0, which ends its step with this one's help and saves."""
+    wakeup, signals = socket.socketpair()
+    wakeup.setblocking(False)
+    for number in _ENDING:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(wakeup.fileno())
+    threading.Thread(target=_leave_after_first, args=(store.clone(), signals, wakeup), daemon=True).start()
+
+
+def _leave_after_first(store: dist.Store, signals: socket.socket, _wakeup: socket.socket) -> None:
+    while signals.recv(1)[0] not in _ENDING:
+        pass
+    with suppress(dist.DistError):  # time is up, or the launcher is gone
+        store.wait([_RECORDED], timedelta(seconds=_SECONDS_TO_SAVE) + _GRACE)
+    os._exit(1)
+
+
 def _watch(store: dist.Store, signals: socket.socket, run: Run, ending: threading.Lock) -> None:
     """Wait for the failure of another rank or for SIGTERM; record it and end the process."""
     signals.settimeout(_SECONDS_BETWEEN_LOOKS)
@@ -98,10 +121,12 @@ def _watch(store: dist.Store, signals: socket.socket, run: Run, ending: threadin
                 received = signals.recv(1)
                 if not received:
                     return  # the journal is closed
-                terminated = received[0] == signal.SIGTERM
+                terminated = received[0] in _ENDING
             claimed = store.check([_CLAIM])
-        if not claimed:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)  # who knows why speaks first
+        deadline = time.monotonic() + _SECONDS_TO_SAVE
+        while not claimed and time.monotonic() < deadline:  # the step ends, is saved, and says so; or a rank says why
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            claimed = store.check([_CLAIM])
         own = _claim(store, 0, TerminatedError("SIGTERM, from the scheduler or because a process was killed"))
         message = store.get(_CLAIM).decode()
     except dist.DistError:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from stages.common.errors import InputError
-from stages.pretrain.rank_failure import one_message
+from stages.pretrain.rank_failure import SHUTDOWN_SECONDS, one_message
 
 # A rank that waits longer for another one gives up. Longer than rank 0 needs to write a state to a slow disk; a rank
 # that died is noticed by torchrun within a second.
@@ -126,8 +126,9 @@ def start_ranks(module: str, processes: int) -> None:
     if processes <= 1 or dist.is_torchelastic_launched():
         return
     os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // processes))
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", module]
-    os.execv(sys.executable, [sys.executable, *launcher, *sys.argv[1:]])  # noqa: S606 (its own arguments, no shell)
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    launcher += ["--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", f"--shutdown-timeout={SHUTDOWN_SECONDS}"]
+    os.execv(sys.executable, [sys.executable, *launcher, "-m", module, *sys.argv[1:]])  # noqa: S606 (its own arguments, no shell)
 
 
 def check_batch(batch: int, text_group: int, world: int) -> None:

@@ -74,15 +74,34 @@ class OptimisationSettings(Settings):
         "divisor of batch_size / GPUs, so that their number changes nothing. Larger is faster for context: sentences",
     )
     learning_rate: float = Field(2.5e-4, gt=0, description="peak, AdamW")
+    image_rate_factor: float = Field(1.0, gt=0, description="rate of the image encoder / learning_rate")
+    text_rate_factor: float = Field(1.0, gt=0, description="rate of the text encoder / learning_rate")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="rate of a layer / rate of the one above it, in both encoders; 1: the same for all"
+    )
+    frozen_text_layers: int = Field(
+        0, ge=0, description="lowest layers of the text encoder that stay as they are, and then its embeddings, too"
+    )
     betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW")
     weight_decay: float = Field(0.05, ge=0, description="AdamW; not on biases, norms, positions, temperatures, phi")
     clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast; transport stays fp32")
+    compile: bool = Field(
+        False, description="torch.compile of the image encoder and the decoder, whose shapes never change"
+    )
+    deterministic: bool = Field(
+        False, description="bitwise equal runs on the same hardware (a CPU gives them anyway); slower on a GPU"
+    )
     candidates: int = Field(5, gt=0, description="weights kept for select_checkpoint, evenly over the training")
 
 
 class PretrainSettings(Settings):
     seed: int = 0
+    resume_from: str | None = Field(
+        None,
+        description="a state to go on from (state/pretrain/<variant>/<digest>/step_<n>.pt), whatever its settings, "
+        "data and code were; recorded in the journal. null: only a state of these very settings, data and code",
+    )
     model: DualEncoderSettings = DualEncoderSettings()
     normalisation: Literal["dataset", "given"] = Field(
         "dataset",

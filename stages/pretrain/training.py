@@ -3,21 +3,37 @@
 import math
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
+from torch.profiler import profile, record_function
 
 from stages.common.digests import seed_from
 from stages.common.dual_encoder import save_weights
-from stages.pretrain.batches import TrainingData
+from stages.common.errors import InputError
+from stages.pretrain.batches import DrawnBatch, TrainingData
+from stages.pretrain.divergence import not_finite, refuse_what_diverged
+from stages.pretrain.flops import StepFlops
+from stages.pretrain.hardware import compile_static_parts
+from stages.pretrain.interruption import Interruption
 from stages.pretrain.objective import Objective
-from stages.pretrain.optimisation import adamw, clip_gradients, learning_rate, set_learning_rate
+from stages.pretrain.optimisation import adamw, clip_gradients, freeze_text_layers, learning_rate, set_learning_rate
+from stages.pretrain.prefetching import Prefetcher
+from stages.pretrain.profiling import step_profiler
 from stages.pretrain.ranks import ALONE, Ranks
 from stages.pretrain.settings import PretrainSettings
-from stages.pretrain.training_state import TrainingState, resume_state, save_state
+from stages.pretrain.speed import SpeedMeter, progress_line
+from stages.pretrain.training_state import (
+    TrainingState,
+    disk_space_told,
+    remove_leftovers,
+    resume_state,
+    save_state,
+)
 
 Log = Callable[[dict[str, float], int], None]
 
@@ -34,10 +50,9 @@ class Place:
     state: Path
     save_seconds: float
     device: torch.device = CPU
-
-
-class DivergedError(Exception):
-    """A loss that is not finite: training on would only hide it."""
+    digests: dict[str, str] = field(default_factory=dict)  # of settings, data, code and image; into every state
+    profile: Path | None = None  # folder for a profile of `profiled` steps
+    profiled: int = 0
 
 
 def build(settings: PretrainSettings, vocabulary: int, text_configuration: dict | None = None) -> Objective:
@@ -53,36 +68,34 @@ def train(
 
     All `ranks` call it; rank 0 alone logs and writes, and the weights are those that it was given.
     """
-    model.to(place.device).train()
-    state = TrainingState(model, adamw(model, settings))
-    resumed = resume_state(place.state, state, ranks)
-    replica = ranks.replicate(model)
+    state, replica = _begin(model, settings, place, log, ranks)
     total = settings.optimisation.epochs * data.steps_per_epoch
+    if state.step > total:
+        raise InputError(f"resume_from: step {state.step} is beyond the {total} steps of this training; raise epochs")
     due = candidate_steps(total, settings.optimisation.candidates)
-    if resumed and ranks.first:
-        print(f"resuming at step {state.step} of {total}", file=sys.stderr)
-        for row in state.history:
-            log({key: value for key, value in row.items() if key != "step"}, int(row["step"]))
-    elif 0 in due and ranks.first:
+    if ranks.first and state.step == 0 and 0 in due:
         _save_candidate(model, place.state, 0)
-    saved = started = time.monotonic()
-    first = state.step
-    while state.step < total:
-        values = _step(state, replica, data, settings, place.device, total)
-        if not ranks.first:
-            continue
-        if values is not None:
-            values["speed/pairs_per_second"] = (
-                (state.step - first) * settings.optimisation.batch_size / (time.monotonic() - started)
-            )
-            state.history.append({"step": float(state.step), **values})
-            log(values, state.step)
-            _report_progress(state.step, total, values)
-        if state.step in due:
-            _save_candidate(model, place.state, state.step)
-        if state.step == total or time.monotonic() - saved > place.save_seconds:
-            save_state(place.state, state)
-            saved = time.monotonic()
+    flops = StepFlops(model)
+    meter = SpeedMeter(place.device, settings.optimisation.precision, ranks.world)
+    saved = time.monotonic()
+    with _around_steps(data, state.step, total, place, ranks) as (batches, interruption, profiler):
+        while state.step < total:
+            with record_function("waiting for data"):
+                drawn = batches.next()
+            values = _step(state, replica, drawn, data, settings, place)
+            meter.count(settings.optimisation.batch_size, flops.of(drawn))
+            if profiler is not None:
+                profiler.step()
+            if not ranks.first:
+                continue
+            if state.step % _STEPS_BETWEEN_LOGS == 0 or state.step == total:
+                _log(state, values, meter.look(batches.stalled, total - state.step), log, total)
+            if state.step in due:
+                _save_candidate(model, place.state, state.step)
+            if state.step == total or interruption.save or time.monotonic() - saved > place.save_seconds:
+                save_state(place.state, state)
+                interruption.saved(state.step)
+                saved = time.monotonic()
     return state
 
 
@@ -95,41 +108,83 @@ def candidate_path(state: Path, step: int) -> Path:
     return Path(state) / "candidates" / f"step_{step:08d}.safetensors"
 
 
-def _save_candidate(model: Objective, state: Path, step: int) -> None:
-    save_weights(candidate_path(state, step), model.exported_weights())
+def _begin(
+    model: Objective, settings: PretrainSettings, place: Place, log: Log, ranks: Ranks
+) -> tuple[TrainingState, nn.Module]:
+    """The state to start from, and the model as the ranks share it."""
+    freeze_text_layers(model, settings.optimisation.frozen_text_layers)
+    model.to(place.device).train()
+    if ranks.first:
+        remove_leftovers(place.state)
+        refuse_what_diverged(place.state)
+    state = TrainingState(model, adamw(model, settings), digests=place.digests)
+    resumed = resume_state(place.state, state, ranks, settings.resume_from)
+    if settings.optimisation.compile:
+        compile_static_parts(model)
+    if resumed and ranks.first:
+        print(f"resuming at step {state.step}" + (f" ({state.origin})" if state.origin else ""), file=sys.stderr)
+        for row in state.history + state.speed:
+            log({key: value for key, value in row.items() if key != "step"}, int(row["step"]))
+    return state, ranks.replicate(model)
+
+
+@contextmanager
+def _around_steps(
+    data: TrainingData, first: int, total: int, place: Place, ranks: Ranks
+) -> Iterator[tuple[Prefetcher, Interruption, profile | None]]:
+    """What runs beside the steps: batches drawn ahead, signals noted, a profile where one was asked for."""
+    with ExitStack() as stack:
+        batches = stack.enter_context(Prefetcher(data, first, total, pin=place.device.type == "cuda"))
+        interruption = stack.enter_context(Interruption(ranks))
+        profiler = None
+        if place.profile is not None and place.profiled and ranks.first:
+            profiler = stack.enter_context(step_profiler(place.profile, place.profiled, place.device))
+        yield batches, interruption, profiler
 
 
 def _step(
     state: TrainingState,
     replica: nn.Module,
+    drawn: DrawnBatch,
     data: TrainingData,
     settings: PretrainSettings,
-    device: torch.device,
-    total: int,
-) -> dict[str, float] | None:
-    """One update; returns the numbers to log at the steps where that is due. `replica` is the model, shared or not."""
-    batch = data.batch(state.step).to(device)
+    place: Place,
+) -> dict[str, torch.Tensor | float]:
+    """One update; returns its numbers, still on the device. `replica` is the model, shared or not."""
+    with record_function("to the device"):
+        batch = drawn.on(place.device, settings.model.image.input_size, settings.augmentation)
     rate = learning_rate(state.step, data.steps_per_epoch, settings)
     set_learning_rate(state.optimiser, rate)
-    with torch.autocast(device.type, torch.bfloat16, enabled=settings.optimisation.precision == "bf16"):
+    bf16 = settings.optimisation.precision == "bf16"
+    with record_function("forward"), torch.autocast(place.device.type, torch.bfloat16, enabled=bf16):
         losses = replica(batch, data.ranks)
-    state.optimiser.zero_grad(set_to_none=True)
-    losses.total.backward()
-    norm = clip_gradients(state.model, settings.optimisation.clip_norm)
-    if not math.isfinite(norm):
-        raise DivergedError(f"step {state.step}: the gradient is not finite; lower optimisation.learning_rate")
-    state.optimiser.step()
+    with record_function("backward"):
+        state.optimiser.zero_grad(set_to_none=True)
+        losses.total.backward()
+    with record_function("update"):
+        norm = clip_gradients(state.model, settings.optimisation.clip_norm)
+        if not math.isfinite(norm):
+            raise not_finite(place.state, state.step, losses.diagnostics, drawn, write=data.ranks.first)
+        state.optimiser.step()
     state.step += 1
-    if state.step % _STEPS_BETWEEN_LOGS and state.step != total:
-        return None
-    values = {key: float(value) for key, value in losses.diagnostics.items()}
-    return {**values, "gradient_norm": norm, "learning_rate": rate}
+    return {**losses.diagnostics, "gradient_norm": norm, "learning_rate": rate}
 
 
-def _report_progress(step: int, total: int, values: dict[str, float]) -> None:
-    print(
-        f"step {step:6d} of {total}  loss {values['loss/total']:.4f}  contrastive {values['loss/contrastive']:.4f}  "
-        f"{values['speed/pairs_per_second']:.0f} pairs/s",
-        file=sys.stderr,
-        flush=True,
-    )
+def _log(
+    state: TrainingState,
+    values: dict[str, torch.Tensor | float],
+    speed: dict[str, float],
+    log: Log,
+    total: int,
+) -> None:
+    numbers = {key: float(value) for key, value in values.items()}
+    state.history.append({"step": float(state.step), **numbers})
+    state.speed.append({"step": float(state.step), **speed})
+    log(numbers | speed, state.step)
+    print(progress_line(state.step, total, numbers | speed), file=sys.stderr, flush=True)
+
+
+def _save_candidate(model: Objective, state: Path, step: int) -> None:
+    path = candidate_path(state, step)
+    with disk_space_told(path):
+        save_weights(path, model.exported_weights())

@@ -1,4 +1,5 @@
-# One variant of the method. Training state lies in state/, outside the outputs: the same digest resumes.
+# One variant of the method. Training state lies in state/, outside the outputs: the same digest resumes. A training
+# that diverged is refused at once when it is tried again as it was.
 rule pretrain:
     input:
         pairs=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/pairs.arrow",
@@ -15,9 +16,10 @@ rule pretrain:
         "<workspace>/logs/pretrain/{variant}.log",
     container:
         container_of("torch")
+    retries: 3 * workflow.execution_settings.retries  # a time limit or a lost node ends an attempt that made progress
     threads: 8
     resources:
-        mem_mb=growing(32000),
+        mem_mb=growing(32000, most=2),
         runtime=1440,
         gpu=1,
     params:

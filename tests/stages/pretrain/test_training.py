@@ -5,7 +5,7 @@ import pytest
 import torch
 from planted_pairs import VOCABULARY, data, small
 
-from stages.common.augmentation import augment
+from stages.common.augmentation import DRAWS, augment
 from stages.common.augmentation_settings import AugmentationSettings
 from stages.common.errors import InputError
 from stages.pretrain.optimisation import learning_rate, parameter_groups
@@ -54,19 +54,19 @@ def test_sentence_weights_follow_the_idf_of_training_reports() -> None:
 
 
 def test_augmentation_keeps_left_and_right_and_stays_inside() -> None:
-    images = np.zeros((64, 20, 20), dtype=np.uint8)
+    images = torch.zeros((64, 20, 20), dtype=torch.uint8)
     images[:, :, :10] = 200  # bright on the left
-    out = augment(images, 16, AugmentationSettings(), torch.rand(5, 64, generator=torch.Generator().manual_seed(0)))
+    out = augment(images, 16, AugmentationSettings(), torch.rand(DRAWS, 64, generator=torch.Generator().manual_seed(0)))
     assert out.shape == (64, 16, 16)
     assert 0 <= out.min() <= out.max() <= 1
     assert (out[:, :, 0] > out[:, :, -1]).all()
 
 
 def test_augmentation_of_nothing_is_the_image() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16)).astype(np.uint8)
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 16, 16)).astype(np.uint8))
     settings = AugmentationSettings(min_area=1, brightness=0, contrast=0)
-    out = augment(images, 16, settings, torch.rand(5, 3, generator=torch.Generator().manual_seed(0)))
-    torch.testing.assert_close(out, torch.from_numpy(images) / 255, atol=1e-5, rtol=0)
+    out = augment(images, 16, settings, torch.rand(DRAWS, 3, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(out, images / 255, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("stop", [1, 5, 9])
