@@ -3,10 +3,12 @@
 import os
 import platform
 import shutil
-from importlib.metadata import version
 from pathlib import Path
 
+import stages.common.torchvision_operators  # noqa: F401, I001  (before timm and transformers)
+import timm
 import torch
+import transformers
 
 from stages.common.errors import InputError
 from stages.pretrain.objective import Objective
@@ -14,7 +16,7 @@ from stages.pretrain.objective import Objective
 
 def hardware_tags(device: torch.device) -> dict[str, str]:
     """Versions, device and what of it this process may use."""
-    tags = {name: version(name) for name in ("torch", "timm", "transformers")}
+    tags = {"torch": torch.__version__, "timm": timm.__version__, "transformers": transformers.__version__}
     tags |= {"device": device.type, "cpu": _cpu_name(), "cpu_cores": str(len(os.sched_getaffinity(0)))}
     tags |= {"threads": str(torch.get_num_threads())}
     if device.type == "cuda":
@@ -40,7 +42,7 @@ def compile_static_parts(model: Objective) -> None:
     Reports are of every length, so the text encoder would be compiled again and again.
     """
     if not any(map(shutil.which, ("cc", "gcc", "clang"))):
-        raise InputError("pretrain.optimisation.compile: torch.compile needs a C compiler; add gcc to the image, or "
+        raise InputError("pretrain.optimisation.compiled: torch.compile needs a C compiler; add gcc to the image, or "
                          "set it to false")  # fmt: skip
     parts = [model.encoder.image.vit.blocks] + ([model.decoder.blocks] if model.decoder is not None else [])
     for part in parts:

@@ -86,7 +86,7 @@ class OptimisationSettings(Settings):
     weight_decay: float = Field(0.05, ge=0, description="AdamW; not on biases, norms, positions, temperatures, phi")
     clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast; transport stays fp32")
-    compile: bool = Field(
+    compiled: bool = Field(
         False, description="torch.compile of the image encoder and the decoder, whose shapes never change"
     )
     deterministic: bool = Field(

@@ -119,7 +119,7 @@ def _begin(
         refuse_what_diverged(place.state)
     state = TrainingState(model, adamw(model, settings), digests=place.digests)
     resumed = resume_state(place.state, state, ranks, settings.resume_from)
-    if settings.optimisation.compile:
+    if settings.optimisation.compiled:
         compile_static_parts(model)
     if resumed and ranks.first:
         print(f"resuming at step {state.step}" + (f" ({state.origin})" if state.origin else ""), file=sys.stderr)

@@ -14,9 +14,9 @@ rule pretrain:
         curve="<workspace>/results/pretrain/{variant}/learning_curve.csv",
     log:
         "<workspace>/logs/pretrain/{variant}.log",
+    retries: 3 * workflow.execution_settings.retries  # a time limit or a lost node ends an attempt that made progress
     container:
         container_of("torch")
-    retries: 3 * workflow.execution_settings.retries  # a time limit or a lost node ends an attempt that made progress
     threads: 8
     resources:
         mem_mb=growing(32000, most=2),
