@@ -3,12 +3,10 @@
 import os
 import platform
 import shutil
+import sys
 from pathlib import Path
 
-import stages.common.torchvision_operators  # noqa: F401, I001  (before timm and transformers)
-import timm
 import torch
-import transformers
 
 from stages.common.errors import InputError
 from stages.pretrain.objective import Objective
@@ -16,7 +14,7 @@ from stages.pretrain.objective import Objective
 
 def hardware_tags(device: torch.device) -> dict[str, str]:
     """Versions, device and what of it this process may use."""
-    tags = {"torch": torch.__version__, "timm": timm.__version__, "transformers": transformers.__version__}
+    tags = {name: sys.modules[name].__version__ for name in ("torch", "timm", "transformers")}  # the objective's
     tags |= {"device": device.type, "cpu": _cpu_name(), "cpu_cores": str(len(os.sched_getaffinity(0)))}
     tags |= {"threads": str(torch.get_num_threads())}
     if device.type == "cuda":
