@@ -18,6 +18,7 @@ from stages.dicom_to_arrow.settings import DicomToArrowSettings
 from stages.extract_features.settings import ExtractFeaturesSettings
 from stages.fetch_weights.sources import hub_id
 from stages.few_shot_classification.settings import FewShotClassificationSettings
+from stages.few_shot_segmentation.settings import FewShotSegmentationSettings
 from stages.index_inputs.settings import IndexInputsSettings
 from stages.label_images.settings import LabelImagesSettings
 from stages.make_phantom.settings import MakePhantomSettings
@@ -43,10 +44,13 @@ MODELS: dict[str, type[Settings]] = {
     "extract_features": ExtractFeaturesSettings,
     "zero_shot_classification": ZeroShotSettings,
     "few_shot_classification": FewShotClassificationSettings,
+    "few_shot_segmentation": FewShotSegmentationSettings,
     "phrase_grounding": PhraseGroundingSettings,
     "retrieval": RetrievalSettings,
     "summarize": SummarizeSettings,
 }
+
+FEW_SHOT = ("few_shot_classification", "few_shot_segmentation")
 
 Block = dict[str, Any]
 
@@ -63,6 +67,7 @@ class Dataset(Settings):
     audit_splits: Block = Field(default_factory=dict)
     zero_shot_classification: Block = Field(default_factory=dict)
     few_shot_classification: Block = Field(default_factory=dict)
+    few_shot_segmentation: Block = Field(default_factory=dict)
     phrase_grounding: Block = Field(default_factory=dict)
 
 
@@ -93,6 +98,7 @@ class Config(Settings):
     extract_features: Block = Field(default_factory=dict)
     zero_shot_classification: Block = Field(default_factory=dict)
     few_shot_classification: Block = Field(default_factory=dict)
+    few_shot_segmentation: Block = Field(default_factory=dict)
     phrase_grounding: Block = Field(default_factory=dict)
     retrieval: Block = Field(default_factory=dict)
     summarize: Block = Field(default_factory=dict)
@@ -136,7 +142,7 @@ class Config(Settings):
         jobs: list[tuple[str, str | None, str | None]] = [(stage, None, None) for stage in stages]
         jobs += [(stage, dataset, None) for dataset in used for stage in ("index_inputs", "dicom_to_arrow")]
         jobs += [(stage, self.pretrain_on, None) for stage in ("split_reports", "pair_images_reports")]
-        evaluations = ("zero_shot_classification", "few_shot_classification", "phrase_grounding")
+        evaluations = ("zero_shot_classification", *FEW_SHOT, "phrase_grounding")
         labelled = ("label_images", "audit_splits", *evaluations)
         jobs += [(stage, dataset, None) for dataset in self.evaluate_on for stage in labelled]
         return jobs + [("pretrain", None, variant) for variant in self.compare]
@@ -175,7 +181,8 @@ def check(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
             config.settings(stage, dataset, variant)
         except ValidationError as error:
             lines += validation_lines(error, f"{source}: {_place(stage, dataset, variant)}")
-    lines = lines or _foreign_tokenizers(config, source) + _unknown_fractions(config, source)
+    whole = (_foreign_tokenizers, _unknown_fractions, _small_images)
+    lines = lines or [line for check_of in whole for line in check_of(config, source)]
     if lines:
         raise InputError("\n".join(dict.fromkeys(lines)))
     return config
@@ -194,15 +201,32 @@ def _foreign_tokenizers(config: Config, source: str) -> list[str]:
 
 
 def _unknown_fractions(config: Config, source: str) -> list[str]:
-    """A line for each fraction of few-shot classification that label_images makes no subset of."""
+    """A line for each fraction of a few-shot stage that label_images makes no subset of."""
     lines = []
     for dataset in config.evaluate_on:
         subsets = config.settings("label_images", dataset).subsets
         lines += [
-            f"{source}: {_place('few_shot_classification', dataset, None)}: fractions: {fraction} is none of the "
-            f"data set's label_images.subsets {subsets}; add it there or correct it"
-            for fraction in config.settings("few_shot_classification", dataset).fractions
+            f"{source}: {_place(stage, dataset, None)}: fractions: {fraction} is none of the data set's "
+            f"label_images.subsets {subsets}; add it there or correct it"
+            for stage in FEW_SHOT
+            for fraction in config.settings(stage, dataset).fractions
             if fraction not in subsets
+        ]
+    return lines
+
+
+def _small_images(config: Config, source: str) -> list[str]:
+    """A line for each protocol of few-shot segmentation that looks at larger images than dicom_to_arrow stores."""
+    lines = []
+    for dataset in config.evaluate_on:
+        stored = config.settings("dicom_to_arrow", dataset).size
+        settings = config.settings("few_shot_segmentation", dataset)
+        lines += [
+            f"{source}: {_place('few_shot_segmentation', dataset, None)}: {protocol}.input_size is {size}, but its "
+            f"images are stored at {stored}; set datasets.{dataset}.dicom_to_arrow.size to {size} or more, leave the "
+            "protocol out, or set allow_upsampling: true"
+            for protocol, size in settings.input_sizes().items()
+            if size > stored and not settings.allow_upsampling
         ]
     return lines
 

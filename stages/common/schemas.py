@@ -159,3 +159,29 @@ def samples(size: int) -> pa.Schema:
         ],
         metadata={"size": str(size)},
     )
+
+
+# few_shot_segmentation: test images of one repetition, counted at the input size and the chosen threshold.
+OVERLAPS = pa.schema(
+    [
+        _IMAGE_ID,
+        _PATIENT_ID_OR_NONE,
+        _column("truth", pa.int32(), "pixels of the finding; 0: absent"),
+        _column("predicted", pa.int32(), "pixels of the prediction"),
+        _column("both", pa.int32(), "pixels of both; Dice is 2 both / (truth + predicted), 1 where that is 0 / 0"),
+    ]
+)
+
+
+def outlines(size: int) -> pa.Schema:
+    """few_shot_segmentation: radiographs that may be shown, with both masks. Empty unless `publish_samples`."""
+    return pa.schema(
+        [
+            _IMAGE_ID,
+            _column("pixels", pa.binary(size * size), f"uint8, {size} x {size}, row-major"),
+            _column("truth", pa.list_(pa.int32()), f"run lengths over {size} x {size}"),
+            _column("predicted", pa.list_(pa.int32()), f"run lengths over {size} x {size}, of the first repetition"),
+            _column("dice", pa.float32(), "of this image"),
+        ],
+        metadata={"size": str(size)},
+    )

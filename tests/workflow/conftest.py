@@ -18,6 +18,7 @@ MINIATURE = {
     "make_phantom": {"mimic_patients": 60, "rsna_images": 60, "siim_images": 60, "bad_inputs": 4, "workers": 1},
     "patient_split": {"validation": 0.2, "test": 0.1},
     "dicom_to_arrow": {"size": 64},
+    "datasets": {dataset: {"dicom_to_arrow": {"size": 64}} for dataset in ("rsna", "siim")},
     "split_reports": {"tokenizer": {"vocabulary_size": 400}},
     "pretrain": {
         "model": {
@@ -29,6 +30,7 @@ MINIATURE = {
     },
     "zero_shot_classification": {"draws": 50},
     "few_shot_classification": {"draws": 50, "seeds": 2, "linear": {"epochs": 5}},
+    "few_shot_segmentation": {"draws": 50, "linear": {"input_size": 48, "epochs": 2, "decoder_widths": [8, 8]}},
     "phrase_grounding": {"draws": 50},
     "retrieval": {"draws": 50},
 }

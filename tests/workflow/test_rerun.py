@@ -16,6 +16,7 @@ TRAINED = {
     "extract_features",
     "zero_shot_classification",
     "few_shot_classification_linear",
+    "few_shot_segmentation",
     "phrase_grounding",
     "retrieval",
     "summarize",
@@ -82,6 +83,10 @@ EDITS = {
     "a protocol that is not run": (
         replace("config.yaml", "finetune: {precision: bf16}", "finetune: {precision: fp32}"),
         set(),
+    ),
+    "segmentation code": (
+        append("stages/few_shot_segmentation/overlap.py", "\nEDITED = 1\n"),
+        {"few_shot_segmentation"},
     ),
     "retrieval code": (append("stages/retrieval/first_hits.py", "\nEDITED = 1\n"), {"retrieval", "summarize"}),
     "the pre-training block of the configuration": (

@@ -9,11 +9,11 @@ FEW_SHOT_CLASSIFICATION = [
 ]
 
 
-def few_shot_settings(protocol):
+def few_shot_settings(stage, protocol=None):
     """Settings of one job as JSON: those of another protocol or fraction do not count."""
     return lambda wildcards: canonical_json(
-        CONFIG.settings("few_shot_classification", wildcards.dataset)
-        .job(protocol, int(wildcards.fraction))
+        CONFIG.settings(stage, wildcards.dataset)
+        .job(protocol or wildcards.protocol, int(wildcards.fraction))
         .model_dump(mode="json")
     )
 
@@ -35,7 +35,7 @@ rule few_shot_classification_linear:
         runtime=growing(30),
     params:
         code=code_of("few_shot_classification"),
-        settings=few_shot_settings("linear"),
+        settings=few_shot_settings("few_shot_classification", "linear"),
         image=image_of("torch"),
         folder=subpath(output.result, parent=True),
     shell:
@@ -66,7 +66,7 @@ rule few_shot_classification_finetune:
         gpu=1,
     params:
         code=code_of("few_shot_classification"),
-        settings=few_shot_settings("finetune"),
+        settings=few_shot_settings("few_shot_classification", "finetune"),
         image=image_of("torch"),
         folder=subpath(output.result, parent=True),
     shell:

@@ -1,0 +1,204 @@
+"""The training loop of both protocols: steps, looks at validation, the best weights kept, a state that resumes."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from stages.common.augmentation import augment
+from stages.common.digests import seed_from
+from stages.common.dual_encoder import to_input
+from stages.common.errors import InputError
+from stages.common.image_sizes import shrink
+from stages.common.progress import progress
+from stages.common.resumable_state import ResumableState
+from stages.few_shot_segmentation.outlines import OutlinedImages
+from stages.few_shot_segmentation.overlap import Overlaps, count, dice_of_positives, join
+from stages.few_shot_segmentation.segmenter import Segmenter
+from stages.few_shot_segmentation.settings import JobSettings
+
+Log = Callable[[dict[str, float], int], None]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a training lasts: `looks` are the steps after which validation is asked, the last step among them."""
+
+    steps: int
+    looks: frozenset[int]
+    patience: int | None  # looks without a better Dice before it stops; None: never
+    warmup_steps: int | None  # then a linear fall to 0; None: the learning rate is constant
+
+    def factor(self, step: int) -> float:
+        """Of the peak learning rate, at a 0-based step."""
+        if self.warmup_steps is None:
+            return 1.0
+        if step < self.warmup_steps:
+            return step / self.warmup_steps
+        return (self.steps - step) / max(1, self.steps - self.warmup_steps)
+
+
+@dataclass
+class Done:
+    """What a training needs besides model and optimiser."""
+
+    step: int = 0  # steps done
+    best_step: int = 0  # 0: none yet
+    best_value: float = -1.0
+    looks_since: int = 0  # without a better value
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)  # one row a look
+
+    def ended(self, schedule: Schedule) -> bool:
+        tired = schedule.patience is not None and self.looks_since >= schedule.patience
+        return self.step >= schedule.steps or tired
+
+
+class Training:
+    """One repetition: a segmenter, its data, and what is random as a function of seed and step."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        parts: tuple[OutlinedImages, OutlinedImages],
+        settings: JobSettings,
+        schedule: Schedule,
+        seed: int,
+    ) -> None:
+        """`parts` are the images to train on and those of validation."""
+        self._segmenter, self._settings, self._schedule, self._seed = segmenter, settings, schedule, seed
+        self._train, self._validation = parts
+        self._optimiser = segmenter.optimiser()
+        self._rates = torch.optim.lr_scheduler.LambdaLR(self._optimiser, schedule.factor)
+        self._device = next(segmenter.parameters()).device
+
+    def run(self, state: ResumableState, log: Log) -> Done:
+        """Train to the end, from the newest state if there is one; the segmenter then has the best weights."""
+        done = self._resume(state, log)
+        with progress(f"steps of seed {self._seed}", self._schedule.steps, done.step) as report:
+            while not done.ended(self._schedule):
+                loss = self._step(done.step)
+                done.step += 1
+                if done.step in self._schedule.looks:
+                    self._look(done, loss, log)
+                report.at(done.step, f"loss {loss:.3f}, best Dice of positives {max(0.0, done.best_value):.3f}")
+                if state.due():
+                    self._save(state, done)
+        self._save(state, done)
+        self._segmenter.trained().load_state_dict(done.best_weights)
+        return done
+
+    def _step(self, step: int) -> float:
+        """One update on the batch of a 0-based step; returns the loss before it."""
+        images, masks = self._batch(step)
+        self._segmenter.train()
+        with autocast(self._device, self._settings.precision):
+            loss = self._segmenter.loss(images.to(self._device), masks.to(self._device))
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimiser.step()
+        self._rates.step()
+        return float(loss.detach())
+
+    def _batch(self, step: int) -> tuple[Float[Tensor, "batch size size"], Float[Tensor, "batch size size"]]:
+        """Crops and their masks. An epoch leaves out what does not fill a batch; fewer images than one are repeated."""
+        settings = self._settings
+        batches = steps_per_epoch(len(self._train), settings.batch_size)
+        epoch, place = divmod(step, batches)
+        order = np.random.default_rng(seed_from("order", self._seed, epoch)).permutation(len(self._train))
+        chosen = np.resize(order, max(len(order), settings.batch_size))[place * settings.batch_size :]
+        chosen = chosen[: settings.batch_size]
+        draw = torch.rand(5, len(chosen), generator=torch.Generator().manual_seed(seed_from("crops", self._seed, step)))
+        size, shape = settings.input_size, settings.augmentation
+        images = augment(shrink(self._train.images(chosen), size), size, shape, draw)
+        unchanged = shape.model_copy(update={"brightness": 0.0, "contrast": 0.0})  # grey is 0 or 1 here
+        stored = shrink(self._train.masks(chosen).astype(np.uint8) * 255, size)
+        return images, (augment(stored, size, unchanged, draw) >= 0.5).float()
+
+    def _look(self, done: Done, loss: float, log: Log) -> None:
+        if not math.isfinite(loss):
+            raise InputError(f"step {done.step}: the loss is {loss}; lower the learning rate of the protocol")
+        overlaps = overlaps_of(self._segmenter, self._validation, self._settings)
+        value = dice_of_positives(overlaps)
+        done.looks_since += 1
+        if value > done.best_value:
+            done.best_step, done.best_value, done.looks_since = done.step, value, 0
+            done.best_weights = _copy(self._segmenter.trained())
+        row = {"loss": loss, "validation_dice_of_positives": value}
+        done.history.append({"step": float(done.step), **row})
+        self._log(log, row, done.step)
+
+    def _log(self, log: Log, row: dict[str, float], step: int) -> None:
+        log({f"seed_{self._seed}/{name}": value for name, value in row.items()}, step)
+
+    def _save(self, state: ResumableState, done: Done) -> None:
+        """Of an ended training the best weights are enough."""
+        content: dict[str, Any] = {"done": vars(done)}
+        if not done.ended(self._schedule):
+            content |= {
+                "weights": self._segmenter.trained().state_dict(),
+                "optimiser": self._optimiser.state_dict(),
+                "rates": self._rates.state_dict(),
+            }
+        state.save(done.step, content)
+
+    def _resume(self, state: ResumableState, log: Log) -> Done:
+        saved = state.newest()
+        if saved is None:
+            return Done()
+        done = Done(**saved["done"])
+        if "weights" in saved:
+            self._segmenter.trained().load_state_dict(saved["weights"])
+            self._optimiser.load_state_dict(saved["optimiser"])
+            self._rates.load_state_dict(saved["rates"])
+        for row in done.history:
+            self._log(log, {name: value for name, value in row.items() if name != "step"}, int(row["step"]))
+        return done
+
+
+@torch.inference_mode()
+def probabilities_of(
+    segmenter: Segmenter, images: OutlinedImages, rows: np.ndarray, settings: JobSettings
+) -> Float[np.ndarray, "n size size"]:
+    """Of whole images, at the input size."""
+    segmenter.eval()
+    device = next(segmenter.parameters()).device
+    stored = torch.from_numpy(images.images(rows)).to(device)
+    with autocast(device, settings.precision):
+        logits = segmenter(to_input(stored, settings.input_size))
+    return logits.float().sigmoid().cpu().numpy()
+
+
+def overlaps_of(segmenter: Segmenter, images: OutlinedImages, settings: JobSettings) -> Overlaps:
+    """Pixels of truth and prediction of every image, at the input size."""
+    parts = []
+    for rows in np.array_split(np.arange(len(images)), math.ceil(len(images) / settings.batch_size)):
+        masks = masks_at(images.masks(rows), settings.input_size)
+        parts.append(count(probabilities_of(segmenter, images, rows, settings), masks))
+    return join(parts)
+
+
+def masks_at(masks: Bool[np.ndarray, "n stored stored"], size: int) -> Bool[np.ndarray, "n {size} {size}"]:
+    """Masks at another size: a pixel is inside where at least half of it is."""
+    if masks.shape[-1] == size:
+        return masks
+    how = cv2.INTER_AREA if masks.shape[-1] > size else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(mask.astype(np.float32), (size, size), interpolation=how) >= 0.5 for mask in masks])
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    return max(1, images // batch_size)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
