@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
 
-.PHONY: demo test test-cluster environment lint format lock dag ui sync clean
+.PHONY: demo test test-cluster environment lint format lock dag ui sync clean doctor estimate
 
 demo: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo
@@ -45,6 +45,15 @@ lock: environment
 	sed -i -E '/^(nvidia-|cuda-|triton)/d' envs/local.lock
 	cd envs && for image in preprocess torch report workflow; do ../$(COMPILE) $(UPGRADE) --universal --generate-hashes \
 		--constraints local.lock -o $$image.lock $$image.in || exit 1; done
+
+# What is right and wrong before a long run, with the remedies: make doctor PROFILE=workflow/profiles/demo ARGS=--gpu
+PROFILE ?= slurm
+doctor: environment
+	$(BIN)/python -m workflow.doctor --profile $(PROFILE) $(ARGS)
+
+# Hours, GPU-hours and bytes of a whole run: make estimate ARGS='--device h100 --gpus 8'
+estimate: environment
+	$(BIN)/python -m workflow.estimate --profile $(PROFILE) $(ARGS)
 
 # Images and SIFs of all stages, by Docker or Podman and Apptainer: docker/images.lock.yaml says what they are.
 images: environment

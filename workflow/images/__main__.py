@@ -27,6 +27,7 @@ from workflow.images.recipes import (
     requirements,
     version,
 )
+from workflow.images.running import image_problems
 from workflow.images.sif import build_sif, check_apptainer, sif_from_archive, sif_path
 
 
@@ -108,19 +109,13 @@ def build(arguments: Namespace) -> None:
 
 def verify(arguments: Namespace) -> None:
     """One line for each image that is not what the lock says. Raises InputError if there is one."""
-    images = read_images_lock(LOCK)
-    problems = []
-    for name in chosen(arguments.image):
-        if name not in images:
-            problems.append(f"image {name}: not in {LOCK}; run `make images`")
-        elif problem := sif_problem(name, images[name]):
-            problems.append(problem)
-        elif images[name].requirements != f"sha256:{sha256_of(ROOT / requirements(name))}":
-            problems.append(f"image {name}: {requirements(name)} has changed since it was built; run `make images`")
-        else:
+    images, names = read_images_lock(LOCK), chosen(arguments.image)
+    problems = image_problems(ROOT, images, names)
+    for name in names:
+        if name not in problems:
             print(f"{name}: {images[name].sif} is as built")
     if problems:
-        raise InputError("\nerror: ".join(problems))
+        raise InputError("\nerror: ".join(problems.values()))
 
 
 def parser() -> ArgumentParser:

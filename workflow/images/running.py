@@ -1,11 +1,15 @@
-"""The images that a workflow is about to run in: all there, built from today's pins, unharmed."""
+"""What a workflow starts with: every image there, built from today's pins, unharmed."""
 
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from stages.common.atomic_files import sha256_of, write_text
 from stages.common.errors import InputError
 from workflow.images.lock import REMEDY, Image, read_images_lock, sif_problem
+from workflow.images.recipes import image_names, requirements
+
+SifProblem = Callable[[str, Image], str | None]
 
 
 def images_to_run(checkout: Path, verify: bool = True) -> dict[str, Image]:
@@ -14,24 +18,38 @@ def images_to_run(checkout: Path, verify: bool = True) -> dict[str, Image]:
     `verify` reads each SIF once and remembers its size and time beside it: a second look costs nothing.
     """
     images = read_images_lock(checkout / "docker" / "images.lock.yaml")
-    names = [folder.parent.name for folder in sorted((checkout / "docker").glob("*/Dockerfile"))]
-    lines = [f"image {name}: not in docker/images.lock.yaml; {REMEDY}" for name in names if name not in images]
-    for name, image in images.items():
-        pins = checkout / "envs" / f"{name}.lock"
-        if image.requirements != f"sha256:{sha256_of(pins)}":
-            lines.append(f"image {name}: envs/{name}.lock has changed since the image was built; {REMEDY}")
-        elif problem := _sif_problem(name, image, verify):
-            lines.append(problem)
-    if lines:
-        raise InputError("\n".join(lines))
+    names = dict.fromkeys([*image_names(checkout), *images])
+    if lines := image_problems(checkout, images, names, remembered_sif_problem if verify else missing_sif):
+        raise InputError("\n".join(lines.values()))
     return images
 
 
-def _sif_problem(name: str, image: Image, verify: bool) -> str | None:
+def image_problems(
+    checkout: Path, images: Mapping[str, Image], names: Iterable[str], of_sif: SifProblem = sif_problem
+) -> dict[str, str]:
+    """A line for each of the images `names` that cannot be run in: not in the lock, of older pins, or its SIF."""
+    lines = {}
+    for name in names:
+        image = images.get(name)
+        if image is None:
+            lines[name] = f"image {name}: not in docker/images.lock.yaml; {REMEDY}"
+        elif image.requirements != f"sha256:{sha256_of(checkout / requirements(name))}":
+            lines[name] = f"image {name}: {requirements(name)} has changed since the image was built; {REMEDY}"
+        elif problem := of_sif(name, image):
+            lines[name] = problem
+    return lines
+
+
+def missing_sif(name: str, image: Image) -> str | None:
+    """The problem of a SIF that is not there; its content is trusted, as a job on a node does."""
+    present = image.sif is not None and image.sif.is_file()
+    return None if present else sif_problem(name, image)
+
+
+def remembered_sif_problem(name: str, image: Image) -> str | None:
+    """`sif_problem`, without reading a file again that was found whole and has not changed since."""
     if image.sif is None or not image.sif.is_file():
         return sif_problem(name, image)
-    if not verify:
-        return None
     status = image.sif.stat()
     stamp = image.sif.with_name(f"{image.sif.name}.verified")
     seen = f"{image.sif_sha256} {status.st_size} {status.st_mtime_ns}\n"

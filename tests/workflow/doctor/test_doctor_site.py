@@ -1,0 +1,169 @@
+"""Containers, GPU, room and the tracking server, played by scripts and by a server on loopback."""
+
+import os
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import yaml
+
+from stages.config import check
+from workflow.doctor.containers import check_apptainer, check_inside
+from workflow.doctor.folders import check_disk, check_quota, check_workspace, quotas
+from workflow.doctor.gpu import check_gpu
+from workflow.doctor.tracking_server import check_tracking
+from workflow.images.lock import Image
+from workflow.site_profile import SiteProfile
+
+ROOT = Path(__file__).parents[3]
+# Apptainer as far as the doctor uses it: variables by their prefix, then the command.
+APPTAINER = """[ "$1" = --version ] && echo 'apptainer version 1.4.5' && exit 0
+shift; shift; while [ "${1#--}" != "$1" ]; do shift; done; shift
+export PATH="$PATH:%s" MLFLOW_TRACKING_URI="$APPTAINERENV_MLFLOW_TRACKING_URI"
+%s
+exec "$@" """
+SLURM = SiteProfile(Path("slurm/config.yaml"), {
+    "executor": "slurm", "software-deployment-method": "apptainer", "default-resources": {"slurm_account": "chest"},
+    "set-resources": {"pretrain": {"slurm_partition": "gpu", "gpu_model": "a100"}},
+})  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path: Path):
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for dataset in raw["datasets"].values():
+        dataset["root"] = str(tmp_path)
+    return check(raw | {"workspace": str(tmp_path / "runs")})
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    digest = f"sha256:{'a' * 64}"
+    return Image("x", digest, "image", 1, digest, digest, "b", digest, tmp_path / "x.sif", digest)
+
+
+def test_apptainer_is_missed_or_quoted(program) -> None:
+    assert check_apptainer().status == "error"
+    program("apptainer", "echo 'FATAL: no user namespaces' >&2; exit 255")
+    assert "no user namespaces" in check_apptainer().what
+    program("apptainer", "echo apptainer version 1.4.5")
+    assert check_apptainer().status == "ok"
+
+
+def test_a_container_is_asked_what_it_sees(program, config, image: Image, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://secret:word@host")
+    program("python", "echo Python 3.11.9")
+    program("apptainer", APPTAINER % (os.environ["PATH"], ""))
+    findings = check_inside(config, ROOT, {"torch": image})
+    assert [each.status for each in findings] == ["ok", "ok", "ok"], findings
+    assert "secret" not in str(findings)
+    program("apptainer", APPTAINER % (os.environ["PATH"], "unset MLFLOW_TRACKING_URI"))
+    _, variables, _ = check_inside(config, ROOT, {"torch": image})
+    assert variables.status == "error"
+    assert "MLFLOW_TRACKING_URI" in variables.what
+    hidden = f'[ "$1" = sh ] && echo {tmp_path} && exit 0'
+    program("apptainer", APPTAINER % (os.environ["PATH"], hidden))
+    *_, binds = check_inside(config, ROOT, {"torch": image})
+    assert (binds.status, str(tmp_path) in binds.what) == ("error", True)
+
+
+@pytest.mark.parametrize(
+    ("inside", "status", "words"),
+    [
+        ("echo 'GPUS|2|NVIDIA A100 79 GiB|NVIDIA A100 79 GiB'", "ok", "NVIDIA A100 79 GiB"),
+        ("echo 'GPUS|0'", "error", "sees none"),
+        ("echo 'srun: Unable to allocate resources' >&2; exit 1", "error", "Unable to allocate"),
+    ],
+)
+def test_a_gpu_is_looked_at_from_inside_its_job(program, config, image, tmp_path, inside, status, words) -> None:
+    program("srun", f'echo "$@" >{tmp_path}/asked; {inside}')
+    finding = check_gpu(SLURM, config, image, seconds=60)
+    assert (finding.status, words in finding.what) == (status, True), finding
+    asked = (tmp_path / "asked").read_text()
+    for option in ("--gres=gpu:a100:1", "--immediate=60", "--partition=gpu", "--account=chest", "exec --nv --cleanenv"):
+        assert option in asked
+
+
+def test_no_gpu_is_asked_for_unasked(program, config, image) -> None:
+    program("srun", "exit 1")
+    assert check_gpu(SLURM, config, image, None).status == "not checked"
+    assert check_gpu(SLURM, config, None, 60).status == "not checked"
+
+
+@pytest.mark.parametrize(("device", "status"), [("auto", "warning"), ("cuda", "error"), ("cpu", "ok")])
+def test_a_machine_without_gpu_is_wrong_only_where_one_is_wanted(program, config, device: str, status: str) -> None:
+    program("nvidia-smi", "echo 'No devices were found'; exit 6")
+    local = SiteProfile(Path("p/config.yaml"), {})
+    assert check_gpu(local, config.model_copy(update={"device": device}), None, None).status == status
+
+
+def test_room(tmp_path: Path) -> None:
+    workspace = tmp_path / "runs" / "main"
+    assert check_workspace(workspace).status == "ok"
+    assert not workspace.exists()
+    assert check_workspace(Path("/proc/runs")).status == "error"
+    assert check_disk(workspace, 1.0).status == "ok"
+    finding = check_disk(workspace, 1e18)
+    assert (finding.status, "GB free" in finding.what) == ("error", True)
+
+
+QUOTA = """Disk quotas for user anna (uid 1000):
+     Filesystem   blocks   quota   limit   grace   files   quota   limit   grace
+ nas:/home  900000000*  950000000 1000000000 0 4000 0 1000000 0
+"""
+
+
+def test_a_quota_counts_what_is_used(program, tmp_path: Path) -> None:
+    assert quotas(QUOTA) == {"nas:/home": (900_000_000 * 1024.0, 1_000_000_000 * 1024.0, 4000, 1_000_000)}
+    assert check_quota(tmp_path, 1.0).status == "not checked"
+    program("quota", f"cat <<'END'\n{QUOTA}END")
+    (tmp_path / "site_programs" / "df").unlink()
+    program("df", "echo Filesystem; echo nas:/home")
+    assert check_quota(tmp_path, 1e9).status == "ok"
+    assert check_quota(tmp_path, 2e11).status == "error"
+
+
+class Server(BaseHTTPRequestHandler):
+    status, text, seen = 200, "{}", ""
+
+    def do_POST(self) -> None:
+        type(self).seen = f"{self.path} {self.headers.get('Authorization')}"
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(self.text.encode())
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Server) as listening:
+        Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "expected", "remedy"),
+    [
+        (200, "{}", "ok", ""),
+        (403, "Invalid Host header - possible DNS rebinding attack detected", "error", "--allowed-hosts"),
+        (401, "", "error", "MLFLOW_TRACKING_USERNAME"),
+        (500, "", "error", "start the server"),
+    ],
+)
+def test_a_tracking_server_is_asked_once(server: str, monkeypatch, status, text, expected, remedy) -> None:
+    monkeypatch.setattr(Server, "status", status)
+    monkeypatch.setattr(Server, "text", text)
+    finding = check_tracking(Path("runs"), False, {"MLFLOW_TRACKING_URI": f"http://anna:word@{server}"})
+    assert (finding.status, remedy in finding.remedy) == (expected, True), finding
+    assert Server.seen == "/api/2.0/mlflow/experiments/search Basic YW5uYTp3b3Jk"
+    assert "word" not in str(finding)
+
+
+def test_no_server_a_silent_one_and_one_on_loopback_of_another_machine(server: str) -> None:
+    assert check_tracking(Path("runs"), True, {}).status == "ok"
+    assert check_tracking(Path("runs"), True, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}).status == "error"
+    assert check_tracking(Path("runs"), True, {"MLFLOW_TRACKING_URI": f"http://{server}"}).status == "warning"

@@ -1,0 +1,141 @@
+"""The scheduler's part of the doctor, on clusters that scripts play."""
+
+from pathlib import Path
+
+import pytest
+
+from workflow.doctor.findings import Finding
+from workflow.doctor.slurm import check_slurm, gpus_of, minutes_of, partitions
+from workflow.rule_requests import Request, rule_requests
+from workflow.site_profile import SiteProfile
+
+SINFO = """cat <<END
+cpu*|up|1-00:00:00|(null)|190000
+cpu*|up|1-00:00:00|(null)|380000
+gpu|up|4-00:00:00|gpu:a100:4(S:0-1)|500000
+END"""
+REQUESTS = {
+    "split_reports": Request("split_reports", 1, 8000, 60, 0, local=False),
+    "pretrain": Request("pretrain", 8, 32000, 1440, 1, local=False),
+    "fetch_weights": Request("fetch_weights", 1, 0, 0, 0, local=True),
+}
+ON_GPU = {"pretrain": {"slurm_partition": "gpu"}}
+
+
+def profile(account: str | None = "chest", rules: dict | None = None, **values: str) -> SiteProfile:
+    resources = {"slurm_account": account} if account else {}
+    values = {"executor": "slurm", "default-resources": resources, "set-resources": rules or ON_GPU, **values}
+    return SiteProfile(Path("slurm/config.yaml"), values)
+
+
+@pytest.fixture
+def cluster(program) -> None:
+    program("sinfo", SINFO)
+    program("squeue", "echo 1; echo 2")
+    program("sbatch", "exit 1")
+    program("sacct", "true")
+    program("sacctmgr", "echo chest; echo liver; echo chest")
+
+
+def said(findings: list[Finding], subject: str) -> Finding:
+    (found,) = [each for each in findings if each.subject == subject]
+    assert (found.status in ("error", "warning")) == bool(found.remedy), found
+    return found
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_cluster_that_fits_has_nothing_wrong() -> None:
+    findings = check_slurm(profile(), REQUESTS)
+    assert {each.status for each in findings} == {"ok"}, findings
+    assert "2 partitions: cpu, gpu" in said(findings, "SLURM").what
+    assert "2 jobs" in said(findings, "SLURM queue").what
+    assert {each.subject for each in findings} >= {"partition cpu", "partition gpu"}
+
+
+def test_a_machine_without_slurm_is_one_line(program) -> None:
+    program("squeue", "true")
+    (finding,) = check_slurm(profile(), REQUESTS)
+    assert (finding.status, finding.what) == ("error", "no sinfo, sbatch on PATH")
+    assert "workflow/profiles/apptainer" in finding.remedy
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_controller_that_is_down_is_quoted(program) -> None:
+    program("sinfo", "echo 'slurm_load_partitions: Unable to contact slurm controller' >&2; exit 1")
+    (finding,) = check_slurm(profile(), REQUESTS)
+    assert finding.status == "error"
+    assert "Unable to contact slurm controller" in finding.what
+
+
+@pytest.mark.usefixtures("cluster")
+def test_without_accounting_jobs_must_be_asked_for_by_squeue(program) -> None:
+    program("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
+    finding = said(check_slurm(profile(), REQUESTS), "SLURM accounting")
+    assert finding.status == "error"
+    assert "slurm-status-command: squeue" in finding.remedy
+    settled = check_slurm(profile(**{"slurm-status-command": "squeue"}), REQUESTS)
+    assert said(settled, "SLURM accounting").status == "ok"
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    ("account", "status", "words"),
+    [
+        ("CHANGE_ME", "error", "is still CHANGE_ME"),
+        ("heart", "error", "heart is none of yours: chest, liver"),
+        ("liver", "ok", "liver is yours"),
+        (None, "ok", "none named"),
+    ],
+)
+def test_the_account_is_one_of_the_user_s(account: str | None, status: str, words: str) -> None:
+    finding = said(check_slurm(profile(account), REQUESTS), "account")
+    assert (finding.status, words in finding.what) == (status, True), finding
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    ("resources", "partition", "words"),
+    [
+        ({"slurm_partition": "gpuu"}, "gpuu", "none of that name"),
+        ({}, "cpu", "pretrain asks a node for 1 GPU; the best node has 0"),
+        ({"slurm_partition": "gpu", "gpu": 8}, "gpu", "8 GPU; the best node has 4"),
+        ({"slurm_partition": "gpu", "runtime": 10_000}, "gpu", "asks for 10000 min; the limit is 5760"),
+        ({"slurm_partition": "gpu", "mem_mb": 900_000}, "gpu", "asks for 900000 MB; the largest node has 500000"),
+    ],
+)
+def test_a_partition_that_would_refuse_a_job_is_named(resources: dict, partition: str, words: str) -> None:
+    finding = said(check_slurm(profile(rules={"pretrain": resources}), REQUESTS), f"partition {partition}")
+    assert finding.status == "error"
+    assert words in finding.what
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("infinite", None), ("n/a", None), ("30:00", 30), ("1:30:00", 90), ("2-00:00:00", 2880), ("1-02:30:00", 1590)],
+)
+def test_limits_of_time(text: str, minutes: int | None) -> None:
+    assert minutes_of(text) == minutes
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("(null)", 0), ("gpu:4", 4), ("gpu:a100:4(S:0-1)", 4), ("gpu:a:2,gpu:b:1,shard:8", 3)]
+)
+def test_gpus_of_a_node(text: str, count: int) -> None:
+    assert gpus_of(text) == count
+
+
+def test_a_partition_of_several_kinds_of_nodes_counts_its_best() -> None:
+    (one,) = partitions("p*|up|infinite|gpu:1|100\np*|up|infinite|(null)|900+\n").values()
+    assert (one.default, one.minutes, one.gpus, one.memory_mb) == (True, None, 1, 900)
+
+
+def test_every_rule_of_the_workflow_has_its_requests() -> None:
+    rules = Path(__file__).parents[3] / "workflow" / "rules"
+    found = rule_requests(rules)
+    written = [line.split()[1].rstrip(":") for path in rules.glob("*.smk") for line in path.read_text().splitlines()
+               if line.startswith("rule ")]  # fmt: skip
+    assert sorted(found) == sorted(written)
+    assert all(each.local or (each.memory_mb and each.minutes) for each in found.values()), found
+    assert found["pretrain"].gpus == 1
+    assert found["pretrain"].threads == 8
+    assert found["dicom_to_arrow"].minutes == 240

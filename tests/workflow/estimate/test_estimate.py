@@ -1,0 +1,172 @@
+"""The estimate: operations against a counter, growth with the data, correction by journals, the command."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from stages.common.encoder_settings import DualEncoderSettings, ImageEncoderSettings
+from stages.common.image_encoder import ImageEncoder
+from stages.config import Config, check
+from stages.pretrain.settings import PretrainSettings
+from workflow.estimate import operations
+from workflow.estimate.amounts import Amount
+from workflow.estimate.costs import Range, costs
+from workflow.estimate.whole_run import Hardware, RunEstimate, estimate
+
+ROOT = Path(__file__).parents[3]
+CLUSTER = Hardware("a100", 4, 64, scheduler=True)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return check(yaml.safe_load((ROOT / "config.yaml").read_text()) | {"workspace": str(tmp_path)})
+
+
+def amounts(images: int) -> dict[str, Amount]:
+    """Data sets as large as each other, in files of 1 MB."""
+    return {name: Amount(images, images, 1e6, "test") for name in ("mimic_cxr", "rsna", "siim")}
+
+
+def stage(result: RunEstimate, name: str):
+    (found,) = [each for each in result.stages if each.stage == name]
+    return found
+
+
+def test_operations_are_those_that_torch_counts() -> None:
+    image = ImageEncoderSettings(architecture="custom", input_size=96, patch_size=12, width=128, depth=3, heads=4)
+    settings = PretrainSettings(model=DualEncoderSettings(image=image))
+    encoder = ImageEncoder(image).eval()
+    # attention by its plain formula: the counter does not know the fused one of processors
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
+        encoder(torch.zeros(1, 1, 96, 96))
+    assert operations.image_forward(settings) == pytest.approx(counter.get_total_flops(), rel=0.03)
+
+
+def test_published_figures_of_the_encoders() -> None:
+    settings = PretrainSettings()
+    assert operations.image_forward(settings) == pytest.approx(
+        2 * 17.6e9, rel=0.02
+    )  # ViT-B/16 at 224: 17.6 G multiply-adds
+    assert operations.parameters(settings) == pytest.approx(86e6 + 108e6, rel=0.02)  # ViT-B, BERT-base
+
+
+def test_half_of_the_patches_costs_less_than_half_in_the_image_encoder() -> None:
+    settings = PretrainSettings()
+    assert 0.45 < operations.image_forward(settings, 0.5) / operations.image_forward(settings) < 0.5
+
+
+def test_cost_grows_with_the_data(config: Config) -> None:
+    one, four = (estimate(config, CLUSTER, amounts(count)) for count in (100_000, 400_000))
+    for name in ("pretrain", "extract_features", "dicom_to_arrow"):
+        small, large = stage(one, name).cpu_hours, stage(four, name).cpu_hours
+        assert large.typical / small.typical == pytest.approx(4, rel=0.05), name
+    assert four.written > 2 * one.written
+
+
+def test_ranges_hold_the_typical_figure_and_totals_add_up(config: Config) -> None:
+    result = estimate(config, CLUSTER, amounts(10_000))
+    for each in result.stages:
+        for value in (each.cpu_hours, each.gpu_hours, each.wall_hours, each.longest_hours):
+            assert value.low <= value.typical <= value.high, each
+        assert each.wall_hours.typical >= each.longest_hours.typical
+        on_gpu = each.stage in ("pretrain", "select_checkpoint", "extract_features", "retrieval",
+                                "few_shot_classification")  # fmt: skip
+        assert bool(each.gpu_hours.typical) == on_gpu, each
+    assert result.wall_hours.typical <= sum(each.wall_hours.typical for each in result.stages)
+    assert result.written == sum(each.written for each in result.stages)
+
+
+def test_without_a_gpu_nothing_is_said_of_gpus(config: Config) -> None:
+    result = estimate(config, Hardware("cpu", 0, 8, scheduler=False), amounts(1000))
+    assert not any(each.gpu_hours.high for each in result.stages)
+    assert not any("computed" in each.basis for each in result.stages)
+
+
+def journal(stage: str, name: str, seconds: float, **keys: object) -> dict:
+    return {
+        "version": 1, "stage": stage, "name": name, "status": "FINISHED", "started": 1_000_000,
+        "ended": 1_000_000 + round(seconds * 1000), "error": None,
+        "digests": dict.fromkeys(("code", "settings", "data", "image"), "x"), "inputs": {}, "params": {},
+        "metrics": [], "artifacts": [], "tags": {}, **keys,
+    }  # fmt: skip
+
+
+def put(workspace: Path, record: dict) -> None:
+    path = workspace / "results" / record["stage"] / record["name"] / "journal.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(record))
+
+
+def test_what_a_job_took_before_is_what_it_is_said_to_take(config: Config, tmp_path: Path) -> None:
+    table = stage(estimate(config, CLUSTER, amounts(50_000)), "split_reports")
+    assert table.basis == "benchmark table"
+    put(tmp_path, journal("split_reports", "mimic_cxr", 90.0))
+    measured = stage(estimate(config, CLUSTER, amounts(50_000)), "split_reports")
+    assert measured.basis == "earlier jobs here"
+    assert measured.longest_hours.typical * 3600 == pytest.approx(90)
+    assert measured.longest_hours.low < measured.longest_hours.typical < measured.longest_hours.high
+
+
+def test_counts_come_from_the_journal_of_the_index(config: Config, tmp_path: Path) -> None:
+    for name, images in (("mimic_cxr", 700), ("rsna", 200), ("siim", 100)):
+        counts = {"images": images, "reports": images // 2}
+        metrics = [{"key": key, "value": float(value), "step": 0, "timestamp": 0} for key, value in counts.items()]
+        put(tmp_path, journal("index_inputs", name, 3.0, metrics=metrics))
+    result = estimate(config, CLUSTER)
+    assert {name: each.images for name, each in result.amounts.items()} == {"mimic_cxr": 700, "rsna": 200, "siim": 100}
+
+
+def test_a_training_on_cpu_says_nothing_of_a_gpu(config: Config, tmp_path: Path) -> None:
+    settings = config.settings("pretrain", variant="mlip").model_dump(mode="json")
+    from stages.common.tracking import flatten
+
+    metrics = [{"key": "data/studies", "value": 1000.0, "step": 0, "timestamp": 0}]
+    work = 1000 * 51 * operations.training_pair(config.settings("pretrain", variant="mlip"))
+    on_cpu = work / 1e11  # s at a speed that only processors have
+    put(tmp_path, journal("pretrain", "mlip", on_cpu, params=flatten(settings), metrics=metrics))
+    assert stage(estimate(config, CLUSTER, amounts(1000)), "pretrain").basis.startswith("computed")
+    processors = replace(CLUSTER, device="cpu", cores=8)
+    assert stage(estimate(config, processors, amounts(1000)), "pretrain").basis == "earlier jobs here"
+
+
+def test_the_benchmark_table_is_whole() -> None:
+    table = costs()
+    for key in table.stages:
+        seconds = table.unit_seconds(key)
+        assert seconds.low <= seconds.typical <= seconds.high, key
+        assert table.stages[key]["source"], key
+    for device in table.devices:
+        seconds = table.seconds_an_operation(device, fp32=False)
+        assert seconds.low <= seconds.typical <= seconds.high, device
+
+
+def test_arithmetic_of_ranges() -> None:
+    assert Range(2, 1, 4) + Range(1, 1, 1) == Range(3, 2, 5)
+    assert Range(2, 1, 4) * 2 == Range(4, 2, 8)
+    assert Range(2, 1, 4).at_least(Range(3, 0, 3)) == Range(3, 1, 4)
+
+
+def test_the_command_prints_a_table_and_json(tmp_path: Path) -> None:
+    for part in ("config.yaml", "workflow"):
+        (tmp_path / part).symlink_to(ROOT / part)
+
+    def output(*options: str) -> str:
+        command = [sys.executable, "-m", "workflow.estimate", "--profile", "workflow/profiles/slurm", *options]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True,
+                              env={"PYTHONPATH": str(ROOT)}).stdout  # fmt: skip
+
+    text = output("--device", "h100", "--gpus", "8")
+    assert "377,110 images, 227,835 reports (published; data/mimic-cxr is not there)" in text
+    assert "computed, never measured" in text
+    assert "on 8 h100" in text
+    whole = json.loads(output("--json"))
+    assert {each["stage"] for each in whole["stages"]} >= {"pretrain", "summarize"}
+    assert whole["wall_hours"]["low"] < whole["wall_hours"]["high"]

@@ -1,0 +1,101 @@
+"""What is right and what is wrong before a long run, each with its remedy. Changes nothing; exit status 1 if a run
+would fail.
+
+    python -m workflow.doctor --profile slurm            what `snakemake --profile slurm` would find
+    python -m workflow.doctor --profile slurm --gpu      and ask the cluster for one GPU, to look at it from inside
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.common.errors import InputError
+from stages.config import Config, check
+from workflow.doctor.containers import check_apptainer, check_images, check_inside
+from workflow.doctor.datasets import check_datasets
+from workflow.doctor.findings import Finding, failed, table
+from workflow.doctor.folders import check_disk, check_quota, check_workspace
+from workflow.doctor.gpu import check_gpu
+from workflow.doctor.slurm import check_slurm
+from workflow.doctor.tracking_server import check_tracking
+from workflow.doctor.weights import check_weights
+from workflow.estimate.whole_run import bytes_to_write
+from workflow.rule_requests import rule_requests
+from workflow.site_profile import SiteProfile, raw_configuration, read_profile
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def examine(arguments: Namespace) -> list[Finding]:
+    """All findings, in the order in which a person would mend them."""
+    try:
+        profile = read_profile(arguments.profile)
+    except InputError as error:
+        return _errors("profile", error)
+    findings = [Finding("ok", "profile", str(profile.path))]
+    if profile.on_slurm:
+        findings += check_slurm(profile, rule_requests(ROOT / "workflow" / "rules"))
+    images = {}
+    if profile.in_containers:
+        findings.append(check_apptainer())
+        of_images, images = check_images(ROOT)
+        findings += of_images
+    try:
+        config = check(raw_configuration(profile, arguments.config))
+        config.folders()  # a root may want `sample_root`
+    except InputError as error:
+        skipped = Finding("not checked", "the rest", "data, weights, room, GPU: they need a valid configuration")
+        return [*findings, *_errors("config", error), skipped]
+    findings.append(Finding("ok", "config", f"valid; {_described(config)}"))
+    return [*findings, *_of_configuration(config, profile, images, arguments)]
+
+
+def _of_configuration(config: Config, profile: SiteProfile, images: dict, arguments: Namespace) -> Iterator[Finding]:
+    if profile.in_containers and not failed([check_apptainer()]):
+        yield from check_inside(config, ROOT, images)
+    yield check_gpu(profile, config, images.get("torch"), arguments.gpu_seconds if arguments.gpu else None)
+    yield from check_datasets(config, arguments.every_file)
+    yield from check_weights(config)
+    workspace = Path(config.workspace)
+    yield check_workspace(workspace)
+    try:
+        needed = bytes_to_write(config)
+    except InputError as error:
+        yield Finding("not checked", "disk", f"no estimate of what a run writes: {error}")
+    else:
+        yield check_disk(workspace, needed)
+        yield check_quota(workspace, needed)
+    yield check_tracking(workspace, profile.on_slurm)
+
+
+def _errors(subject: str, error: InputError) -> list[Finding]:
+    lines = [line.rpartition("; ") for line in str(error).splitlines()]
+    return [Finding("error", subject, what or remedy, remedy if what else "") for what, _, remedy in lines]
+
+
+def _described(config: Config) -> str:
+    evaluated = ", ".join(config.evaluate_on)
+    return f"pre-trains {len(config.compare)} variants on {config.pretrain_on}, evaluates on {evaluated}"
+
+
+def parser() -> ArgumentParser:
+    options = ArgumentParser("python -m workflow.doctor", description=__doc__,
+                             formatter_class=RawDescriptionHelpFormatter)  # fmt: skip
+    options.add_argument("--profile", type=Path, default=Path("slurm"), help="as snakemake is given it [%(default)s]")
+    options.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as snakemake is given it")
+    options.add_argument("--gpu", action="store_true", help="ask the cluster for a GPU and look at it from a container")
+    options.add_argument("--gpu-seconds", type=float, default=120, help="s that it may take to get one [%(default)s]")
+    options.add_argument("--every-file", action="store_true", help="look for every image, not for 20,000 a data set")
+    return options
+
+
+def main(argv: list[str] | None = None) -> None:
+    findings = examine(parser().parse_args(argv))
+    print(table(findings))
+    if failed(findings):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Apptainer and the images: do they run, and does a container see what it must."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from stages.common.errors import InputError
+from stages.config import Config
+from workflow.doctor.findings import Finding
+from workflow.doctor.programs import ask, present
+from workflow.images.environment import PASSED, container_environment
+from workflow.images.lock import Image, read_images_lock
+from workflow.images.recipes import image_names
+from workflow.images.running import image_problems, remembered_sif_problem
+
+_EXEC = ("apptainer", "--silent", "exec", "--cleanenv")
+
+
+def check_apptainer() -> Finding:
+    if not present("apptainer"):
+        remedy = "install it, or load it (`module load apptainer`) where snakemake is typed and on the compute nodes"
+        return Finding("error", "Apptainer", "no apptainer on PATH", remedy)
+    version = ask("apptainer", "--version")
+    if not version:
+        return Finding(
+            "error", "Apptainer", version.problem or "", "ask your site: it is installed, but does not start"
+        )
+    return Finding("ok", "Apptainer", version.output.strip())
+
+
+def check_images(checkout: Path) -> tuple[list[Finding], dict[str, Image]]:
+    """A finding for each image, and those that can be run in."""
+    try:
+        images = read_images_lock(checkout / "docker" / "images.lock.yaml")
+    except InputError as error:
+        return [_of_error("images", str(error))], {}
+    names = image_names(checkout)
+    problems = image_problems(checkout, images, names, remembered_sif_problem)
+    findings = [
+        _of_error(f"image {name}", problems[name])
+        if name in problems
+        else Finding("ok", f"image {name}", f"{images[name].sif} is as built, from today's pins")
+        for name in names
+    ]
+    return findings, {name: images[name] for name in names if name not in problems}
+
+
+def check_inside(config: Config, checkout: Path, images: Mapping[str, Image]) -> list[Finding]:
+    """Start a container here, as a job does: Python runs, variables arrive, the folders can be read."""
+    if not images:
+        return [Finding("not checked", "container", "no image to start")]
+    name, image = next(iter(images.items()))
+    folders = {**config.folders(), "the checkout": checkout}
+    try:
+        environment = container_environment(folders, os.environ, Path(tempfile.gettempdir()))
+    except InputError as error:
+        return [_of_error("bind paths", line) for line in str(error).splitlines()]
+    started = ask(*_EXEC, str(image.sif), "python", "--version", seconds=120, environment=environment)
+    if not started:
+        remedy = "run `apptainer exec SIF python --version` and mend what it says; on a cluster also on a compute node"
+        return [Finding("error", "container", f"image {name} does not start: {started.problem}", remedy)]
+    return [
+        Finding("ok", "container", f"image {name} starts: {started.output.strip()}"),
+        check_variables(image, environment),
+        check_binds(image, environment, [*folders.values(), Path(environment["APPTAINERENV_TMPDIR"])]),
+    ]
+
+
+def check_variables(image: Image, environment: Mapping[str, str]) -> Finding:
+    """Whether the variables that are let through arrive. Their values are compared, never shown."""
+    told = {name: environment[f"APPTAINERENV_{name}"] for name in PASSED if f"APPTAINERENV_{name}" in environment}
+    inside = ask(*_EXEC, str(image.sif), "env", seconds=120, environment=environment)
+    seen = dict(line.partition("=")[::2] for line in inside.output.splitlines())
+    lost = [name for name, value in told.items() if seen.get(name) != value]
+    if lost or not inside:
+        remedy = "see whether apptainer.conf or a variable APPTAINER_* of your site forbids APPTAINERENV_*"
+        return Finding("error", "variables", f"not seen inside: {', '.join(lost) or inside.problem}", remedy)
+    return Finding("ok", "variables", f"seen inside: {', '.join(told) or 'none of those let through is set here'}")
+
+
+def check_binds(image: Image, environment: Mapping[str, str], folders: list[Path]) -> Finding:
+    """Whether every folder that jobs use can be read inside."""
+    present_here = [str(folder.absolute()) for folder in folders if folder.exists()]
+    script = 'for place; do test -r "$place" || echo "$place"; done'
+    inside = ask(*_EXEC, str(image.sif), "sh", "-c", script, "sh", *present_here, seconds=120, environment=environment)
+    lost = inside.output.split("\n")[:-1]
+    if lost or not inside:
+        remedy = "bind its real place: export APPTAINER_BIND=/real/path (a folder behind a link needs both)"
+        return Finding("error", "bind paths", f"not readable inside: {', '.join(lost) or inside.problem}", remedy)
+    return Finding("ok", "bind paths", f"readable inside: {', '.join(dict.fromkeys(present_here))}")
+
+
+def _of_error(subject: str, line: str) -> Finding:
+    what, _, remedy = line.rpartition("; ")
+    return Finding("error", subject, what or line, remedy if what else "")

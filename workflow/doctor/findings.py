@@ -1,0 +1,54 @@
+"""What a check says: right, wrong, or not looked at; and what to do."""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["ok", "warning", "error", "not checked"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the table. `error`: a run would fail; `warning`: it would run, but perhaps not as meant."""
+
+    status: Status
+    subject: str
+    what: str
+    remedy: str = ""
+
+
+_MARKS: dict[Status, str] = {"ok": "ok", "warning": "warning", "error": "ERROR", "not checked": "-"}
+_WIDTH = 118
+
+
+def table(findings: Sequence[Finding]) -> str:
+    """All findings as text for a terminal, each with its remedy below it, and a last line that sums them up."""
+    subjects = max(len(each.subject) for each in findings)
+    lines = []
+    for each in findings:
+        start = f"{_MARKS[each.status]:8} {each.subject:{subjects}}  "
+        lines += _wrapped(start, each.what)
+        if each.remedy:
+            lines += _wrapped(" " * len(start) + "-> ", each.remedy)
+    return "\n".join([*lines, "", summary(findings)])
+
+
+def summary(findings: Iterable[Finding]) -> str:
+    counts = {status: sum(each.status == status for each in findings) for status in _MARKS}
+    words = f"{counts['ok']} right, {counts['warning']} to look at, {counts['not checked']} not checked"
+    if not counts["error"]:
+        return f"A run would start: {words}."
+    return f"A run would fail: {counts['error']} wrong ({words})."
+
+
+def failed(findings: Iterable[Finding]) -> bool:
+    """Whether a run would fail."""
+    return any(each.status == "error" for each in findings)
+
+
+def _wrapped(start: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip

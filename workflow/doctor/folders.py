@@ -1,0 +1,82 @@
+"""The workspace: can it be written, and is there room for what the estimate says."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from workflow.doctor.findings import Finding
+from workflow.doctor.programs import ask, present
+
+_GB = 1e9
+_FILES = 50_000  # more than a full run leaves: jobs x (outputs, side-cars, journals, logs)
+
+
+def check_workspace(workspace: Path) -> Finding:
+    """Whether a file can be written where results will go; it is removed again."""
+    place = existing(workspace)
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        remedy = "set `workspace` in config.yaml to a folder that you may write"
+        return Finding("error", "workspace", f"{place}: cannot be written ({error.strerror})", remedy)
+    made = "" if workspace.exists() else f" ({workspace} will be made)"
+    return Finding("ok", "workspace", f"{place} can be written{made}")
+
+
+def check_disk(workspace: Path, bytes_needed: float) -> Finding:
+    """`bytes_needed`: the upper end of the estimate, less what is there."""
+    place = existing(workspace)
+    free = shutil.disk_usage(place).free
+    what = f"{free / _GB:,.0f} GB free in {place}; a run writes about {bytes_needed / _GB:,.1f} GB"
+    if free < bytes_needed:
+        return Finding("error", "disk", what, "free some, or set `workspace` in config.yaml to a larger file system")
+    if free < 1.2 * bytes_needed:
+        return Finding("warning", "disk", what, "little is left: a full disk ends jobs (they go on after it is mended)")
+    return Finding("ok", "disk", what)
+
+
+def check_quota(workspace: Path, bytes_needed: float) -> Finding:
+    """By `quota`, which knows local and NFS file systems alone."""
+    remedy = "ask as your site does it: `lfs quota -h -u $USER PATH`, `mmlsquota`, or its own command"
+    if not present("quota"):
+        return Finding("not checked", "quota", "no program `quota` here", remedy)
+    source = ask("df", "--output=source", str(existing(workspace)))
+    device = source.output.partition("\n")[2].strip()
+    answer = ask("quota", "--no-wrap", "--raw-grace", "--show-mntpoint")
+    limits = quotas(answer.output)
+    if device not in limits:
+        return Finding("not checked", "quota", f"`quota` knows none for {device or existing(workspace)}", remedy)
+    used, limit, files, most_files = limits[device]
+    what = (
+        f"{used / _GB:,.0f} of {limit / _GB:,.0f} GB used on {device}; a run writes about {bytes_needed / _GB:,.1f} GB"
+    )
+    if limit and used + bytes_needed > limit:
+        return Finding("error", "quota", what, "free some, ask for more, or set `workspace` to another file system")
+    if most_files and files + _FILES > most_files:
+        what = f"{files:,} of {most_files:,} files used on {device}; a run makes up to {_FILES:,}"
+        return Finding("warning", "quota", what, "remove old runs, or ask for more files")
+    return Finding("ok", "quota", what if limit else f"no limit on {device}")
+
+
+def quotas(text: str) -> dict[str, tuple[float, float, int, int]]:
+    """Device -> bytes used, bytes allowed (0: no limit), files, files allowed, from `quota --no-wrap --raw-grace`.
+
+    Columns: file system, [mount point,] KiB used, soft limit, hard limit, grace, files, soft limit, hard limit, grace.
+    """
+    found = {}
+    for line in text.splitlines():
+        numbers = [word.rstrip("*") for word in line.split()]
+        figures = [int(word) for word in numbers[1:] if word.isdigit()]
+        if len(figures) == 8:
+            used, _, hard, _, files, _, most, _ = figures
+            found[numbers[0]] = (used * 1024.0, hard * 1024.0, files, most)
+    return found
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder

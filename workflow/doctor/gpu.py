@@ -1,0 +1,71 @@
+"""Whether a job would see its GPU: asked on a node of the GPU partition, inside the image, within a limit of time."""
+
+from stages.config import Config
+from workflow.doctor.findings import Finding
+from workflow.doctor.programs import Answer, ask, present
+from workflow.images.lock import Image
+from workflow.site_profile import SiteProfile
+
+_PROGRAM = (
+    "import torch; n = torch.cuda.device_count(); "
+    "print('GPUS', n, *(torch.cuda.get_device_properties(i).name + ' ' + "
+    "str(torch.cuda.get_device_properties(i).total_memory // 2**30) + ' GiB' for i in range(n)), sep='|')"
+)
+_REMEDY = (
+    "see that the node's driver is new enough for the image's CUDA (nvidia-smi), that the profile has "
+    "`apptainer-args: --nv`, and that the partition hands out GPUs (sinfo -o '%P %G')"
+)
+
+
+def check_gpu(profile: SiteProfile, config: Config, image: Image | None, seconds: float | None) -> Finding:
+    """`seconds`: how long a GPU may take to be allotted and seen; None asks no cluster."""
+    if config.device == "cpu":
+        return Finding("ok", "GPU", "none wanted: device is cpu")
+    if not profile.in_containers:
+        return _without_containers(config)
+    if image is None:
+        return Finding("not checked", "GPU", "no image `torch` to look from")
+    if profile.on_slurm and seconds is None:
+        return Finding("not checked", "GPU", "it takes a place in the queue", "add --gpu to ask for one for a minute")
+    command = ["apptainer", "--silent", "exec", "--nv", "--cleanenv", str(image.sif), "python", "-c", _PROGRAM]
+    if profile.on_slurm:
+        command = [*allotment(profile, seconds or 0), *command]
+    return _judged(config, ask(*command, seconds=(seconds or 120) + 30), profile.on_slurm)
+
+
+def allotment(profile: SiteProfile, seconds: float) -> list[str]:
+    """srun with what the profile asks for pre-training, given up when nothing is allotted in time."""
+    resources = profile.resources_of("pretrain")
+    gpu = ":".join(["gpu", *([str(resources["gpu_model"])] if "gpu_model" in resources else []), "1"])
+    options = [f"--gres={gpu}", "--ntasks=1", "--mem=8000", "--time=5", f"--immediate={max(1, round(seconds))}"]
+    for key, option in (("slurm_account", "--account"), ("slurm_partition", "--partition")):
+        if resources.get(key):
+            options.append(f"{option}={resources[key]}")
+    return ["srun", "--quiet", *options]
+
+
+def _without_containers(config: Config) -> Finding:
+    found = ask("nvidia-smi", "--list-gpus") if present("nvidia-smi") else Answer("", "no nvidia-smi on PATH")
+    names = [line for line in found.output.splitlines() if line.startswith("GPU ")]
+    if names:
+        return Finding("ok", "GPU", "; ".join(line.partition(" (UUID")[0] for line in names))
+    return _none_seen(config, found.problem or "nvidia-smi lists none")
+
+
+def _judged(config: Config, answer: Answer, on_slurm: bool) -> Finding:
+    marked = [line for line in answer.output.splitlines() if line.startswith("GPUS|")]
+    if not marked:
+        remedy = "try `--gpu-seconds 600`, or name a partition that has free GPUs" if on_slurm else _REMEDY
+        return Finding("error", "GPU", answer.problem or "PyTorch did not start in the image", remedy)
+    _, count, *names = marked[0].split("|")
+    if count == "0":
+        if on_slurm:
+            return Finding("error", "GPU", "one was allotted, and PyTorch in the image sees none", _REMEDY)
+        return _none_seen(config, "PyTorch in the image sees none")
+    return Finding("ok", "GPU", f"seen inside the image: {', '.join(names)}")
+
+
+def _none_seen(config: Config, why: str) -> Finding:
+    if config.device == "cuda":
+        return Finding("error", "GPU", f"{why}; device is cuda", "set device: auto, or mend the driver (nvidia-smi)")
+    return Finding("warning", "GPU", why, "device is auto: everything would be computed on CPU cores (`make estimate`)")

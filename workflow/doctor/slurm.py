@@ -1,0 +1,168 @@
+"""The scheduler: does it answer, does it know the account and the partitions, and do the requests fit into them."""
+
+import getpass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from workflow.doctor.findings import Finding
+from workflow.doctor.programs import ask, present
+from workflow.rule_requests import Request, with_profile
+from workflow.site_profile import SiteProfile
+from workflow.site_settings import UNSET
+
+_PROGRAMS = ("sinfo", "squeue", "sbatch")
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One partition; limits are of its largest node. None: no limit."""
+
+    name: str
+    default: bool
+    up: bool
+    minutes: int | None
+    gpus: int
+    memory_mb: int
+
+
+def check_slurm(profile: SiteProfile, requests: Mapping[str, Request]) -> list[Finding]:
+    """Everything about the scheduler; where it is absent, one finding says so."""
+    missing = [program for program in _PROGRAMS if not present(program)]
+    if missing:
+        remedy = (
+            "log in to the cluster (or load SLURM's module) and try again; on a machine without SLURM take "
+            "`make doctor PROFILE=workflow/profiles/apptainer` (containers) or PROFILE=workflow/profiles/demo"
+        )
+        return [Finding("error", "SLURM", f"no {', '.join(missing)} on PATH", remedy)]
+    nodes = ask("sinfo", "--noheader", "--format=%P|%a|%l|%G|%m")
+    if not nodes:
+        remedy = "the controller is down or this machine is no login node: try again later, or ask your site"
+        return [Finding("error", "SLURM", nodes.problem or "", remedy)]
+    known = partitions(nodes.output)
+    queue = ask("squeue", "--noheader", "--format=%i")
+    findings = [
+        Finding("ok", "SLURM", f"sinfo knows {len(known)} partition{'s' * (len(known) != 1)}: {', '.join(known)}"),
+        Finding("ok", "SLURM queue", f"squeue answers: {len(queue.output.split())} jobs")
+        if queue
+        else Finding("error", "SLURM queue", queue.problem or "", "ask your site why squeue does not answer"),
+    ]
+    accounting = ask("sacct", "--noheader", "--allocations", "--starttime=now-1hour", "--format=JobID")
+    findings.append(check_status_command(profile, bool(accounting), accounting.problem))
+    findings.append(check_account(profile, bool(accounting)))
+    return findings + check_partitions(profile, known, requests)
+
+
+def check_status_command(profile: SiteProfile, answers: bool, problem: str | None) -> Finding:
+    """Whether Snakemake can learn how its jobs ended."""
+    if profile.asks_by_squeue:
+        return Finding("ok", "SLURM accounting", "not needed: the profile asks for jobs by squeue")
+    if answers:
+        return Finding("ok", "SLURM accounting", "sacct answers")
+    remedy = f"uncomment `slurm-status-command: squeue` in {profile.path}; else a run waits for its first job for ever"
+    return Finding("error", "SLURM accounting", problem or "", remedy)
+
+
+def check_account(profile: SiteProfile, accounting: bool) -> Finding:
+    account = profile.default_resources.get("slurm_account")
+    if account == UNSET:
+        remedy = "write yours there (`sacctmgr show associations user=$USER`), or delete the line if there are none"
+        return Finding("error", "account", f"slurm_account in {profile.path} is still {UNSET}", remedy)
+    if not accounting:
+        return Finding("not checked", "account", "no accounting data base to ask")
+    listed = ask(
+        "sacctmgr", "--noheader", "--parsable2", "show", "associations", f"user={getpass.getuser()}", "format=Account"
+    )
+    mine = sorted(set(listed.output.split()))
+    if not listed:
+        return Finding("not checked", "account", listed.problem or "")
+    if account is None:
+        return Finding(
+            "ok", "account", f"none named: SLURM takes your default one (yours: {', '.join(mine) or 'none'})"
+        )
+    if str(account) in mine:
+        return Finding("ok", "account", f"{account} is yours")
+    remedy = f"correct slurm_account in {profile.path}"
+    return Finding("error", "account", f"{account} is none of yours: {', '.join(mine) or 'you have none'}", remedy)
+
+
+def check_partitions(
+    profile: SiteProfile, known: Mapping[str, Partition], requests: Mapping[str, Request]
+) -> list[Finding]:
+    """One finding for each partition that rules go to: whether it is there, up, and takes what they ask for."""
+    default = next((name for name, each in known.items() if each.default), None)
+    wanted: dict[str | None, list[Request]] = {}
+    for rule, request in requests.items():
+        resources = profile.resources_of(rule)
+        if not request.local:
+            partition = resources.get("slurm_partition", default)
+            wanted.setdefault(partition, []).append(with_profile(request, resources))
+    return [_check_partition(profile, name, known, asked) for name, asked in wanted.items()]
+
+
+def _check_partition(
+    profile: SiteProfile, name: str | None, known: Mapping[str, Partition], asked: Sequence[Request]
+) -> Finding:
+    if name is None:
+        remedy = f"set slurm_partition under default-resources in {profile.path} to one of {', '.join(known)}"
+        return Finding("error", "partition", "none named, and the cluster has no default one", remedy)
+    subject = f"partition {name}"
+    place = known.get(name)
+    if place is None:
+        remedy = f"correct slurm_partition in {profile.path}; there are {', '.join(known)}"
+        return Finding("error", subject, "the cluster has none of that name", remedy)
+    if not place.up:
+        return Finding("warning", subject, "it is down: jobs would wait", "try again later, or name another one")
+    for each in asked:
+        if problem := _too_much(each, place):
+            remedy = f"under set-resources: {each.rule} in {profile.path} ask for less, or name another slurm_partition"
+            return Finding("error", subject, problem, remedy)
+    return Finding("ok", subject, f"up, and gives what the {len(asked)} rules that go there ask for")
+
+
+def _too_much(request: Request, place: Partition) -> str | None:
+    """What a partition will not give."""
+    if request.gpus > place.gpus:
+        return f"{request.rule} asks a node for {request.gpus} GPU; the best node has {place.gpus} (sinfo -o '%P %G')"
+    if place.minutes is not None and request.minutes > place.minutes:
+        return f"{request.rule} asks for {request.minutes} min; the limit is {place.minutes}"
+    if request.memory_mb > place.memory_mb:
+        return f"{request.rule} asks for {request.memory_mb} MB; the largest node has {place.memory_mb}"
+    return None
+
+
+def partitions(text: str) -> dict[str, Partition]:
+    """Partitions from `sinfo --format=%P|%a|%l|%G|%m`, which has a line for each kind of node."""
+    found: dict[str, Partition] = {}
+    for line in text.split():
+        name, available, limit, gres, memory = line.split("|")
+        here = Partition(
+            name.rstrip("*"), name.endswith("*"), available == "up", minutes_of(limit), gpus_of(gres),
+            int(re.match(r"\d*", memory)[0] or 0),
+        )  # fmt: skip
+        other = found.get(here.name, here)
+        found[here.name] = Partition(
+            here.name, here.default, here.up, here.minutes, max(here.gpus, other.gpus),
+            max(here.memory_mb, other.memory_mb),
+        )  # fmt: skip
+    return found
+
+
+def minutes_of(limit: str) -> int | None:
+    """SLURM's days-hours:minutes:seconds (or fewer parts) in minutes; None is no limit."""
+    if not re.fullmatch(r"(\d+-)?[\d:]+", limit):
+        return None  # infinite, n/a
+    days, _, clock = limit.rpartition("-")
+    parts = [int(part) for part in clock.split(":")]
+    if days:
+        hours, minutes = [*parts, 0][:2]
+    elif len(parts) == 3:
+        hours, minutes = parts[:2]
+    else:
+        hours, minutes = 0, parts[0]
+    return (int(days or 0) * 24 + hours) * 60 + minutes
+
+
+def gpus_of(gres: str) -> int:
+    """GPUs of a node from its generic resources: `gpu:4`, `gpu:a100:4(S:0-1)`, `(null)`."""
+    return sum(int(count) for count in re.findall(r"\bgpu(?::[^:,()]+)?:(\d+)", gres))

@@ -1,0 +1,115 @@
+"""What a whole run costs: processor-hours, GPU-hours, bytes and time, stage by stage, each with its range.
+
+Figures come from the journals of earlier runs in the workspace where there are any, else from the benchmark table
+(workflow/estimate/costs.yaml, which says what was measured and what is assumed). Nothing is run.
+
+    python -m workflow.estimate --profile slurm --gpus 8 --device a100
+"""
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from dataclasses import asdict
+from pathlib import Path
+
+from stages.common.errors import InputError
+from stages.config import check
+from workflow.estimate.costs import Range, costs
+from workflow.estimate.whole_run import Hardware, RunEstimate, estimate
+from workflow.site_profile import SiteProfile, raw_configuration, read_profile
+
+
+def table(result: RunEstimate) -> str:
+    """The estimate for a terminal."""
+    hardware = result.hardware
+    lines = [f"{name}: {each.images:,} images, {each.reports:,} reports ({each.source})"
+             for name, each in result.amounts.items()]  # fmt: skip
+    lines += [f"on {hardware.gpus} {hardware.device}, {hardware.cores} cores at a time"
+              if hardware.device != "cpu" else f"on {hardware.cores} cores, no GPU", ""]  # fmt: skip
+    head = ("stage", "jobs", "CPU-hours", "GPU-hours", "GB", "hours", "longest job, h", "from")
+    lines += [_row(head)]
+    for each in result.stages:
+        hours = (each.cpu_hours, each.gpu_hours, each.wall_hours, each.longest_hours)
+        cpu, gpu, wall, longest = map(_shown, hours)
+        lines.append(_row((each.stage, each.jobs, cpu, gpu, _number(each.written / 1e9), wall, longest, each.basis)))
+    total = [sum((getattr(each, name) for each in result.stages), Range()) for name in ("cpu_hours", "gpu_hours")]
+    jobs = sum(each.jobs for each in result.stages)
+    lines.append(
+        _row(("all", jobs, *map(_shown, total), _number(result.written / 1e9), _shown(result.wall_hours), "", ""))
+    )
+    return "\n".join([*lines, "", *_remarks(result)])
+
+
+def _remarks(result: RunEstimate) -> list[str]:
+    table = costs()
+    remarks = ["typical [low, high]; retries, waiting for free nodes and work that is already done are not counted."]
+    if any(each.basis == "benchmark table" for each in result.stages):
+        remarks.append(f"benchmark table: measured on {table.hardware}; workflow/estimate/costs.yaml")
+    if any(each.basis.startswith("computed") for each in result.stages):
+        entry = table.devices[result.hardware.device]
+        remarks.append(
+            f"computed: operations of the encoders over {result.hardware.device}'s speed ({entry['source']})"
+        )
+    return remarks
+
+
+def _row(cells: tuple[object, ...]) -> str:
+    widths = (25, 5, 21, 19, 9, 20, 20)
+    first, *others = map(str, cells)
+    padded = [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=False)]
+    return "  ".join([f"{first:{widths[0]}}", *padded, *others[len(padded) :]]).rstrip()
+
+
+def _shown(value: Range) -> str:
+    if not value.high:
+        return "-"
+    return f"{_number(value.typical)} [{_number(value.low)}, {_number(value.high)}]"
+
+
+def _number(value: float) -> str:
+    """Two figures, no more: more would pretend."""
+    if value >= 10:
+        return f"{round(value, 2 - len(str(int(value)))):,.0f}"
+    if value >= 0.1:
+        return f"{value:.2g}"
+    return f"{value:.2f}" if value >= 0.005 else "<.01" if value else "0"
+
+
+def hardware_of(arguments: Namespace, profile: SiteProfile, wanted: str) -> Hardware:
+    """What was said on the command line, else what the profile has, else a small share of a cluster."""
+    own = (profile.values.get("resources") or {}).get("gpu", 1)
+    gpus = arguments.gpus or (4 if profile.on_slurm else int(own))
+    cores = arguments.cores or (64 if profile.on_slurm else os.cpu_count() or 1)
+    has_gpu = profile.on_slurm or wanted == "cuda" or Path("/proc/driver/nvidia/version").exists()
+    device = arguments.device or ("a100" if has_gpu and wanted != "cpu" else "cpu")
+    return Hardware(device, gpus if device != "cpu" else 0, cores, profile.on_slurm)
+
+
+def parser() -> ArgumentParser:
+    options = ArgumentParser("python -m workflow.estimate", description=__doc__,
+                             formatter_class=RawDescriptionHelpFormatter)  # fmt: skip
+    options.add_argument("--profile", type=Path, default=Path("slurm"), help="as snakemake is given it [%(default)s]")
+    options.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as snakemake is given it")
+    options.add_argument("--device", choices=sorted(costs().devices), help="[a100 on SLURM, else what is here]")
+    options.add_argument("--gpus", type=int, help="GPUs that jobs get at a time [4 on SLURM]")
+    options.add_argument("--cores", type=int, help="cores that jobs get at a time [64 on SLURM, else all]")
+    options.add_argument("--json", action="store_true", help="JSON instead of the table")
+    return options
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parser().parse_args(argv)
+    try:
+        profile = read_profile(arguments.profile)
+        config = check(raw_configuration(profile, arguments.config))
+        result = estimate(config, hardware_of(arguments, profile, config.device))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    whole = asdict(result) | {"wall_hours": asdict(result.wall_hours), "written": result.written}
+    print(json.dumps(whole, indent=1) if arguments.json else table(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The benchmark table costs.yaml, and numbers that come with a range."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TABLE = Path(__file__).with_name("costs.yaml")
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number and the interval that it may lie in; `low` is the cheap end."""
+
+    typical: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+
+    def __add__(self, other: "Range") -> "Range":
+        return Range(self.typical + other.typical, self.low + other.low, self.high + other.high)
+
+    def __mul__(self, factor: float) -> "Range":
+        return Range(self.typical * factor, self.low * factor, self.high * factor)
+
+    def at_least(self, other: "Range") -> "Range":
+        """The larger one, end by end."""
+        return Range(*(max(pair) for pair in zip(self.ends, other.ends, strict=True)))
+
+    @property
+    def ends(self) -> tuple[float, float, float]:
+        return self.typical, self.low, self.high
+
+
+@dataclass(frozen=True)
+class Costs:
+    """costs.yaml as it stands."""
+
+    hardware: str
+    stages: dict[str, dict[str, Any]]
+    devices: dict[str, dict[str, Any]]
+    fp32_factor: float
+    disk_bytes_per_second: dict[str, float]
+    scheduler_seconds: dict[str, float]
+
+    def unit_seconds(self, key: str) -> Range:
+        """Core-seconds of a unit of work."""
+        entry = self.stages[key]
+        return Range(entry["seconds"], entry["low"], entry["high"])
+
+    def start(self, key: str) -> Range:
+        """s before the first unit: from a third to three times what was seen."""
+        seconds = self.stages[key]["start"]
+        return Range(seconds, seconds / 3, seconds * 3)
+
+    def seconds_an_operation(self, device: str, fp32: bool) -> Range:
+        """s of the device (of one core, for `cpu`) an operation."""
+        entry = self.devices[device]
+        slower = self.fp32_factor if fp32 and device != "cpu" else 1.0
+        return Range(*(slower / float(entry[key]) for key in ("operations", "low", "high")))
+
+    def reading(self, size: float) -> Range:
+        """s for reading so many bytes by one job."""
+        return Range(*(size / self.disk_bytes_per_second[key] for key in ("typical", "low", "high")))
+
+
+@cache
+def costs() -> Costs:
+    return Costs(**yaml.safe_load(TABLE.read_text(encoding="utf-8")))

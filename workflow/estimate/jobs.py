@@ -1,0 +1,140 @@
+"""The jobs of a run and how much work each is: units of costs.yaml, operations of encoders, bytes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from stages.config import Config
+from stages.pretrain.settings import PretrainSettings
+from workflow.estimate import operations
+from workflow.estimate.amounts import Amount
+
+_ROW = 400  # bytes of a table's row beside pixels and vectors, generous
+_FLOAT = 4
+_TRAIN, _TEST = 0.7, 0.15  # of labelled images, where the settings do not say
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job. `units` are those of `cost` in costs.yaml; `operations` are on a GPU where there is one."""
+
+    stage: str
+    name: str
+    cost: str
+    units: float = 0.0
+    operations: float = 0.0
+    fp32: bool = False
+    read: float = 0.0  # bytes
+    written: float = 0.0  # bytes
+    gpus: int = 0
+
+
+def jobs_of(config: Config, amounts: Mapping[str, Amount]) -> list[Job]:
+    """Every job of a whole run, in the order of the DAG."""
+    return [
+        *_phantom(config, amounts), *_preparation(config, amounts), *_pretraining(config, amounts),
+        *_evaluations(config, amounts), Job("summarize", "", "summarize", 1, written=2e7),
+    ]  # fmt: skip
+
+
+def preparation_job(stage: str, name: str, config: Config, amount: Amount, shards: int = 1) -> Job:
+    """A job of one data set before training; of dicom_to_arrow one shard."""
+    images = amount.images / shards
+    if stage == "dicom_to_arrow":
+        size = config.settings(stage, name.split("/")[0]).size
+        layout = config.settings("index_inputs", name.split("/")[0]).layout
+        return Job(stage, name, f"{stage}/{layout}", images, read=images * amount.file_bytes,
+                   written=images * (size**2 + _ROW))  # fmt: skip
+    if stage == "split_reports":
+        return Job(stage, name, stage, amount.reports, written=amount.reports * 6 * _ROW)
+    return Job(stage, name, stage, images, written=images * _ROW)
+
+
+def pretraining_job(variant: str, settings: PretrainSettings, studies: float, gpus: int = 1) -> Job:
+    steps = settings.optimisation
+    kept = min(steps.candidates, max(1, steps.epochs)) + 3  # candidates; weights and AdamW's two moments in state/
+    work = studies * steps.epochs * operations.training_pair(settings)
+    written = kept * operations.parameters(settings) * _FLOAT
+    return Job("pretrain", variant, "pretrain", 1, work, steps.precision == "fp32", written=written, gpus=gpus)
+
+
+def training_studies(config: Config, amounts: Mapping[str, Amount]) -> float:
+    """Studies that are trained on: one image each, in no held-out part."""
+    amount = amounts[config.pretrain_on]
+    split = config.patient_split
+    return min(amount.images, amount.reports) * (1 - split.validation - split.test)
+
+
+def _phantom(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]:
+    made = [name for name in amounts if config.root(name).startswith(f"{config.workspace}/phantom")]
+    if made:
+        images = sum(amounts[name].images for name in made)
+        yield Job("make_phantom", "", "make_phantom", images, written=images * 3e5)
+
+
+def _preparation(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]:
+    for name, amount in amounts.items():
+        yield preparation_job("index_inputs", name, config, amount)
+        shards = config.settings("index_inputs", name).shards
+        for shard in range(shards):
+            yield preparation_job("dicom_to_arrow", f"{name}/{shard}", config, amount, shards)
+        yield Job("dicom_to_arrow", name, "dicom_to_arrow/gather", amount.images, written=amount.images * _ROW / 4)
+    images = sum(amount.images for amount in amounts.values())
+    yield Job("dicom_to_arrow", "duplicates", "dicom_to_arrow/gather", images, written=images * _ROW / 4)
+    for stage in ("split_reports", "pair_images_reports"):
+        yield preparation_job(stage, config.pretrain_on, config, amounts[config.pretrain_on])
+    for name in config.evaluate_on:
+        yield preparation_job("label_images", name, config, amounts[name])
+
+
+def _pretraining(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]:
+    studies = training_studies(config, amounts)
+    amount, split = amounts[config.pretrain_on], config.patient_split
+    held_out = min(amount.images, amount.reports)
+    for variant in config.compare:
+        settings = config.settings("pretrain", variant=variant)
+        assert isinstance(settings, PretrainSettings)
+        yield pretraining_job(variant, settings, studies)
+        pair = operations.image_forward(settings) + operations.text_forward(settings)
+        ranked = min(held_out * split.validation, config.settings("select_checkpoint").max_pairs)
+        candidates = min(settings.optimisation.candidates, max(1, settings.optimisation.epochs))
+        size = operations.parameters(settings) * _FLOAT
+        yield Job("select_checkpoint", variant, "select_checkpoint", 1, ranked * candidates * pair, True,
+                  read=candidates * size, written=size, gpus=1)  # fmt: skip
+        queries = held_out * split.test
+        yield Job("retrieval", variant, "retrieval", queries, queries * pair, True, read=size, gpus=1)
+
+
+def _evaluations(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]:
+    for variant in config.compare:
+        settings = config.settings("pretrain", variant=variant)
+        assert isinstance(settings, PretrainSettings)
+        size = operations.parameters(settings) * _FLOAT
+        forward = operations.image_forward(settings)
+        width = operations.image_shape(settings.model.image)[0] + settings.model.embedding_width
+        for dataset in config.evaluate_on:
+            images, place = amounts[dataset].images, f"{variant}/{dataset}"
+            yield Job("extract_features", place, "extract_features", images, images * forward, True, read=size,
+                      written=images * (width * _FLOAT + _ROW), gpus=1)  # fmt: skip
+            draws = config.settings("zero_shot_classification", dataset).draws
+            yield Job("zero_shot_classification", place, "zero_shot_classification", draws, written=images * _ROW)
+            yield Job("phrase_grounding", place, "phrase_grounding", images * _TEST, images * _TEST * forward, True,
+                      written=images * _ROW)  # fmt: skip
+            yield from _few_shot(config, place, dataset, images, forward)
+
+
+def _few_shot(config: Config, place: str, dataset: str, images: int, forward: float) -> Iterator[Job]:
+    settings = config.settings("few_shot_classification", dataset)
+    for protocol in settings.protocols:
+        for fraction in settings.fractions:
+            job = settings.job(protocol, fraction)
+            name = f"{place}/{protocol}/{fraction}"
+            if protocol == "linear":
+                epochs = images * (_TRAIN * fraction / 100 + _TEST) * job.epochs * job.seeds
+                yield Job("few_shot_classification", name, "few_shot_classification/linear", epochs,
+                          written=images * _ROW)  # fmt: skip
+            else:
+                trained = job.steps * job.batch_size * 3
+                looked_at = images * _TEST * (job.validations + 1)
+                yield Job("few_shot_classification", name, "few_shot_classification/finetune", 0,
+                          job.seeds * (trained + looked_at) * forward, job.precision == "fp32",
+                          written=images * _ROW, gpus=1)  # fmt: skip

@@ -1,0 +1,51 @@
+"""What each rule asks a scheduler for, read from the rule files: so that tools need not start Snakemake to know."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+_RULE = re.compile(r"^rule (\w+):$", re.MULTILINE)
+_NUMBER = r"^        {}=(?:growing\()?(\d+)"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Of one job, at its first attempt."""
+
+    rule: str
+    threads: int
+    memory_mb: int
+    minutes: int
+    gpus: int
+    local: bool  # runs where snakemake runs
+
+
+def rule_requests(rules: Path) -> dict[str, Request]:
+    """Requests by rule, of all *.smk files of a folder, in the order of their names."""
+    found = {}
+    for path in sorted(rules.glob("*.smk")):
+        name, *parts = _RULE.split(path.read_text(encoding="utf-8"))
+        for name, text in zip(parts[::2], parts[1::2], strict=True):
+            found[name] = Request(
+                rule=name,
+                threads=_number(text, r"^    threads: (\d+)", 1),
+                memory_mb=_number(text, _NUMBER.format("mem_mb"), 0),
+                minutes=_number(text, _NUMBER.format("runtime"), 0),
+                gpus=_number(text, _NUMBER.format("gpu"), 0),
+                local=bool(re.search(r"^    localrule: True", text, re.MULTILINE)),
+            )
+    return found
+
+
+def with_profile(request: Request, resources: Mapping[str, Any]) -> Request:
+    """A request as a profile's resources change it."""
+    names = {"mem_mb": "memory_mb", "runtime": "minutes", "gpu": "gpus"}
+    changes = {field: int(resources[key]) for key, field in names.items() if str(resources.get(key, "")).isdigit()}
+    return replace(request, **changes)
+
+
+def _number(text: str, pattern: str, otherwise: int) -> int:
+    match = re.search(pattern, text, re.MULTILINE)
+    return int(match[1]) if match else otherwise

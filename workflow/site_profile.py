@@ -1,0 +1,79 @@
+"""A Snakemake profile and the configuration that it lays over config.yaml, read without starting Snakemake."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stages.common.errors import InputError
+from stages.config import merged
+
+
+@dataclass(frozen=True)
+class SiteProfile:
+    """What a profile's config.yaml says; `path` is that file."""
+
+    path: Path
+    values: Mapping[str, Any]
+
+    @property
+    def on_slurm(self) -> bool:
+        return self.values.get("executor") == "slurm"
+
+    @property
+    def in_containers(self) -> bool:
+        return self.values.get("software-deployment-method") == "apptainer"
+
+    @property
+    def asks_by_squeue(self) -> bool:
+        """Whether Snakemake asks for its jobs by squeue instead of sacct."""
+        return self.values.get("slurm-status-command") == "squeue"
+
+    @property
+    def default_resources(self) -> dict[str, Any]:
+        return _mapping(self.values.get("default-resources"))
+
+    def resources_of(self, rule: str) -> dict[str, Any]:
+        """What the profile asks for a rule: its own resources over the default ones."""
+        return self.default_resources | _mapping((self.values.get("set-resources") or {}).get(rule))
+
+
+def read_profile(folder: Path) -> SiteProfile:
+    """The profile in a folder, as `snakemake --profile FOLDER` takes it."""
+    path = Path(folder) / "config.yaml"
+    return SiteProfile(path, _read_yaml(path, "give a folder of workflow/profiles, e.g. slurm"))
+
+
+def raw_configuration(profile: SiteProfile, assignments: Sequence[str] = (), root: Path = Path()) -> dict[str, Any]:
+    """config.yaml with the profile's `configfile` and assignments (KEY=VALUE) laid over it; not yet checked."""
+    raw = _read_yaml(root / "config.yaml", "call from the folder of the checkout")
+    overlays = profile.values.get("configfile") or []
+    for overlay in [overlays] if isinstance(overlays, str) else overlays:
+        raw = merged(raw, _read_yaml(root / overlay, f"correct `configfile` in {profile.path}"))
+    for assignment in assignments:
+        key, separator, value = assignment.partition("=")
+        if not separator:
+            raise InputError(f"--config {assignment}: no KEY=VALUE; write for example sample_root=FOLDER")
+        raw = merged(raw, {key: yaml.safe_load(value)})
+    return raw
+
+
+def _read_yaml(path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}; correct it") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: no mapping of keys to values; {remedy}")
+    return value
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """Resources as a mapping, whether they are written as one or as a list of NAME=VALUE."""
+    if isinstance(value, list):
+        return dict(str(each).partition("=")[::2] for each in value)
+    return dict(value or {})
