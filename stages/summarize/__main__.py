@@ -16,9 +16,10 @@ from stages.common.errors import InputError
 from stages.common.tracking import track
 from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
-from stages.summarize.page import Report, render
+from stages.summarize.page import render
 from stages.summarize.provenance import read_provenance
 from stages.summarize.results_tree import FewShotJob, ResultsTree
+from stages.summarize.sections.section import Report
 from stages.summarize.settings import SummarizeSettings
 from stages.summarize.tables import text_summary, write_tables
 

@@ -1,12 +1,10 @@
-"""Where the files of a run lie below its results folder: the only module that knows their paths."""
+"""Where the files of a run lie below its results folder, stage by stage: the only module that knows their paths."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.errors import InputError
-
-REPORT_STAGES = ("split_reports", "pair_images_reports")  # they run on the data set with reports
 
 
 @dataclass(frozen=True)
@@ -60,123 +58,96 @@ class ResultsTree:
         """Where make_phantom writes, if it ran in this workspace."""
         return self.root.parent / "phantom"
 
-    def zero_shot(self, dataset: str, variant: str, name: str) -> Path:
-        return self.root / "zero_shot_classification" / variant / dataset / name
-
-    def few_shot(self, job: FewShotJob, variant: str) -> Path:
-        return self.root / "few_shot_classification" / job.of(variant) / "result.json"
-
-    def retrieval(self, variant: str) -> Path:
-        return self.root / "retrieval" / variant / "result.json"
-
-    def grounding(self, dataset: str, variant: str, name: str) -> Path:
-        return self.root / "phrase_grounding" / variant / dataset / name
-
-    def curve(self, variant: str) -> Path:
-        return self.root / "pretrain" / variant / "learning_curve.csv"
-
-    def selection(self, variant: str) -> Path:
-        return self.root / "select_checkpoint" / variant / "selection.json"
-
-    def card(self, dataset: str) -> Path:
-        return self.root / "label_images" / dataset / "card.json"
-
-    def manifest(self, dataset: str) -> Path:
-        return self.root / "dicom_to_arrow" / dataset / "manifest.json"
-
-    def rejects(self, stage: str, dataset: str) -> Path:
-        return self.root / stage / dataset / "rejects.arrow"
-
-    @property
-    def reports(self) -> Path:
-        return self.root / "index_inputs" / self.pretrain_on / "reports.arrow"
-
-    @property
-    def sentences(self) -> Path:
-        return self.root / "split_reports" / self.pretrain_on / "sentences.arrow"
-
-    @property
-    def audit(self) -> Path:
-        return self.root / "pair_images_reports" / self.pretrain_on / "audit.json"
-
-    @property
-    def fingerprint(self) -> Path:
-        return self.root / "pair_images_reports" / self.pretrain_on / "fingerprint.json"
-
-    @property
-    def quality(self) -> Path:
-        """Optional: results of versions before it lack it."""
-        return self.root / "split_reports" / self.pretrain_on / "quality.json"
-
-    @property
-    def duplicates(self) -> Path:
-        """Optional, as `quality` is."""
-        return self.root / "dicom_to_arrow" / "duplicates.arrow"
+    def folder(self, stage: str, place: str = "") -> Path:
+        """Where one run of a stage has its files."""
+        return self.root / stage / place
 
     def journals(self) -> Iterator[tuple[str, str, list[Path]]]:
         """(stage, name, journals) in the order of the DAG; shards of a data set come together."""
-        for dataset in self.datasets:
-            yield "index_inputs", dataset, [self._journal("index_inputs", dataset)]
-            shards = self.root / "dicom_to_arrow" / dataset / "shards"
-            yield "dicom_to_arrow", f"{dataset}/shards", sorted(shards.glob("journal_*.json"))
-            yield "dicom_to_arrow", dataset, [self._journal("dicom_to_arrow", dataset)]
-        for stage in REPORT_STAGES:
-            yield stage, self.pretrain_on, [self._journal(stage, self.pretrain_on)]
-        for dataset in self.evaluate_on:
-            yield "label_images", dataset, [self._journal("label_images", dataset)]
-            yield "audit_splits", dataset, [self._journal("audit_splits", dataset)]
-        for stage in ("pretrain", "select_checkpoint"):
-            for variant in self.variants:
-                yield stage, variant, [self._journal(stage, variant)]
-        for stage in ("extract_features", "zero_shot_classification", "phrase_grounding"):
-            for dataset, variant in self.evaluations:
-                yield stage, f"{variant}/{dataset}", [self._journal(stage, variant, dataset)]
-        for job, variant in self.few_shot_evaluations:
-            yield (
-                "few_shot_classification",
-                job.of(variant),
-                [self._journal("few_shot_classification", job.of(variant))],
-            )
-        for variant in self.variants:
-            yield "retrieval", variant, [self._journal("retrieval", variant)]
+        for each in STAGES:
+            for place in each.places(self) if each.journals else ():
+                yield each.stage, place, sorted(self.folder(each.stage, place).glob(each.journals))
 
     def files(self) -> dict[str, Path]:
-        """Role -> every data file that the summary reads; the first that is missing is an InputError.
+        """Place below the results -> every data file that the summary reads; one that is missing is an InputError.
 
         Journals are not among them: they hold times, and a run that is repeated with equal results changes nothing.
         """
-        found = {
-            "audit": self.audit,
-            "fingerprint": self.fingerprint,
-            "reports": self.reports,
-            "sentences": self.sentences,
-        }
-        optional = {"quality": self.quality, "duplicates": self.duplicates}
-        found |= {role: path for role, path in optional.items() if path.is_file()}
-        for dataset, variant in self.evaluations:
-            place = f"{variant}/{dataset}"
-            found |= {f"zero_shot/{place}": self.zero_shot(dataset, variant, "result.json"),
-                      f"scores/{place}": self.zero_shot(dataset, variant, "scores.arrow"),
-                      f"grounding/{place}": self.grounding(dataset, variant, "result.json"),
-                      f"samples/{place}": self.grounding(dataset, variant, "samples.arrow")}  # fmt: skip
-        for variant in self.variants:
-            found |= {f"curve/{variant}": self.curve(variant), f"selection/{variant}": self.selection(variant),
-                      f"retrieval/{variant}": self.retrieval(variant)}  # fmt: skip
-        for job, variant in self.few_shot_evaluations:
-            found |= {f"few_shot/{job.of(variant)}": self.few_shot(job, variant)}
-        for dataset in self.datasets:
-            found |= {f"manifest/{dataset}": self.manifest(dataset),
-                      f"rejects/dicom_to_arrow/{dataset}": self.rejects("dicom_to_arrow", dataset)}  # fmt: skip
-        found |= {f"card/{dataset}": self.card(dataset) for dataset in self.evaluate_on}
-        found |= {f"rejects/{stage}": self.rejects(stage, self.pretrain_on) for stage in REPORT_STAGES}
-        for path in found.values():
-            if not path.is_file():
-                raise InputError(f"{path}: no such file; run the stage {_stage(path, self.root)} first")
+        found = {}
+        for each in STAGES:
+            for place in each.places(self):
+                folder = self.folder(each.stage, place)
+                paths = [folder / name for name in each.names]
+                if missing := [path for path in paths if not path.is_file()]:
+                    raise InputError(f"{missing[0]}: no such file; run the stage {each.stage} first")
+                paths += [folder / name for name in each.optional if (folder / name).is_file()]
+                found |= {path.relative_to(self.root).as_posix(): path for path in paths}
         return found
 
-    def _journal(self, *place: str) -> Path:
-        return self.root.joinpath(*place, "journal.json")
+
+@dataclass(frozen=True)
+class StageFiles:
+    """What a stage leaves for the summary, in each of its places: folders below its own, one a run.
+
+    `optional` names are those that results of earlier versions lack; `journals` is a pattern, empty where the
+    journals are those of another line.
+    """
+
+    stage: str
+    places: Callable[[ResultsTree], list[str]]
+    names: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    journals: str = "journal.json"
 
 
-def _stage(path: Path, root: Path) -> str:
-    return path.relative_to(root).parts[0]
+def _each_dataset(tree: ResultsTree) -> list[str]:
+    return list(tree.datasets)
+
+
+def _evaluated_datasets(tree: ResultsTree) -> list[str]:
+    return list(tree.evaluate_on)
+
+
+def _paired_dataset(tree: ResultsTree) -> list[str]:
+    return [tree.pretrain_on]
+
+
+def _each_variant(tree: ResultsTree) -> list[str]:
+    return list(tree.variants)
+
+
+def _each_evaluation(tree: ResultsTree) -> list[str]:
+    return [f"{variant}/{dataset}" for dataset, variant in tree.evaluations]
+
+
+def _each_few_shot_job(tree: ResultsTree) -> list[str]:
+    return [job.of(variant) for job, variant in tree.few_shot_evaluations]
+
+
+def _whole_stage(_: ResultsTree) -> list[str]:
+    return [""]
+
+
+def _shards(tree: ResultsTree) -> list[str]:
+    return [f"{dataset}/shards" for dataset in tree.datasets]
+
+
+# In the order of the DAG.
+STAGES = (
+    StageFiles("index_inputs", _each_dataset),
+    StageFiles("index_inputs", _paired_dataset, ("reports.arrow",), journals=""),
+    StageFiles("dicom_to_arrow", _shards, journals="journal_*.json"),
+    StageFiles("dicom_to_arrow", _each_dataset, ("manifest.json", "rejects.arrow")),
+    StageFiles("dicom_to_arrow", _whole_stage, optional=("duplicates.arrow",), journals=""),
+    StageFiles("split_reports", _paired_dataset, ("sentences.arrow", "rejects.arrow"), ("quality.json",)),
+    StageFiles("pair_images_reports", _paired_dataset, ("audit.json", "fingerprint.json", "rejects.arrow")),
+    StageFiles("label_images", _evaluated_datasets, ("card.json",)),
+    StageFiles("audit_splits", _evaluated_datasets),
+    StageFiles("pretrain", _each_variant, ("learning_curve.csv",)),
+    StageFiles("select_checkpoint", _each_variant, ("selection.json",)),
+    StageFiles("extract_features", _each_evaluation),
+    StageFiles("zero_shot_classification", _each_evaluation, ("result.json", "scores.arrow")),
+    StageFiles("few_shot_classification", _each_few_shot_job, ("result.json",)),
+    StageFiles("phrase_grounding", _each_evaluation, ("result.json", "samples.arrow")),
+    StageFiles("retrieval", _each_variant, ("result.json",)),
+)

@@ -11,7 +11,10 @@ from stages.common.atomic_files import write_text
 from stages.summarize.inputs import Inputs
 from stages.summarize.ledger import Ledger
 from stages.summarize.numbers import decimal, figures, interval, rank, words
-from stages.summarize.records import METRICS, AgainstChance, Estimate, FewShotResult, PointingGame
+from stages.summarize.readers.few_shot_classification import FewShotResult
+from stages.summarize.readers.phrase_grounding import PointingGame
+from stages.summarize.readers.record import METRICS, Estimate
+from stages.summarize.readers.retrieval import AgainstChance
 
 POINTERS = {  # what points, in the words of the page
     "heatmap": "heatmap",

@@ -323,7 +323,7 @@ def _few_shot(tree, job, variant):
     ]  # fmt: skip
     result = {"finding": parts.finding, "protocol": job.protocol, "fraction": job.fraction}
     result |= few_shot_evaluation.evaluate(parts, runs, draws=50, seed=0) | {"overlap": asdict(Overlap(0, 0, 0, 0, 0))}
-    path = tree.layout.few_shot(job, variant)
+    path = tree.layout.folder("few_shot_classification", job.of(variant)) / "result.json"
     write_json(path, result)
     write_sidecar(path)
     _journal(tree, "few_shot_classification", job.of(variant), {}, 750)
@@ -340,7 +340,7 @@ def _retrieval(tree, variant):
     pairs = EmbeddedPairs(Side(images, texts[study], patients[study]), Side(reports, texts, patients), 0)
     result = {"split": "test", "skipped": None}
     result |= retrieval_evaluation.evaluate(pairs, RetrievalSettings(draws=50))
-    path = tree.layout.retrieval(variant)
+    path = tree.layout.folder("retrieval", variant) / "result.json"
     write_json(path, result)
     write_sidecar(path)
     _journal(tree, "retrieval", variant, {}, 760)

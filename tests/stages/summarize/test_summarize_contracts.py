@@ -8,7 +8,7 @@ from stages.common.schemas import REPORTS
 from stages.split_reports.quality import quality_of
 from stages.split_reports.reports import split_all
 from stages.split_reports.settings import SplitReportsSettings
-from stages.summarize.records import Quality
+from stages.summarize.readers.split_reports import Quality
 
 TEXT = """FINAL REPORT
 FINDINGS: No pleural effusion. The heart is 12.5 cm wide.

@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
 from stages.common.ranking_metrics import auc
-from stages.summarize import figures
-from stages.summarize.inputs import roc_curve
-from stages.summarize.records import Bins, Distribution, GreyValues, IntegrityMap
+from stages.summarize.drawing import variant_styles
+from stages.summarize.readers.pair_images_reports import Distribution, GreyValues
+from stages.summarize.readers.phrase_grounding import IntegrityMap
+from stages.summarize.readers.split_reports import Bins
+from stages.summarize.sections.fingerprint import grey_values_figure, lengths_figure
+from stages.summarize.sections.heatmaps import heatmap_figure, radiograph_figure
+from stages.summarize.sections.integrity_map import integrity_figure
+from stages.summarize.sections.quality import bins_figure
+from stages.summarize.sections.training import loss_figure, selection_figure
+from stages.summarize.sections.zero_shot import roc_curve, roc_figure
 
 LENGTHS = Distribution(mean=1.6, median=1, percentile_95=3, largest=900, counts={1: 600, 2: 300, 3: 99, 900: 1})
 GREY = GreyValues(images=2, pixels=512, mean=0.5, standard_deviation=0.29, histogram=[2] * 256)
@@ -39,18 +46,18 @@ def test_the_curves_on_the_page_have_the_area_that_table_1_says(read):
 
 
 def test_every_figure_is_svg_and_has_the_same_bytes_twice(read):
-    styles = figures.variant_styles(read.training)
+    styles = variant_styles(read.training)
     sample, phi = read.grounding[0].samples[0], read.grounding[0].result.integrity_map
     makers = [
-        lambda: figures.roc_figure(read.zero_shot[:2], styles),
-        lambda: figures.loss_figure(read.training[0]),
-        lambda: figures.selection_figure(read.training, styles),
-        lambda: figures.integrity_figure(phi),
-        lambda: figures.lengths_figure(LENGTHS, "words", "sentences"),
-        lambda: figures.bins_figure(Bins(edges=[1, 2, 4], counts=[0, 7, 1]), "words", "sentences"),
-        lambda: figures.grey_values_figure(GREY),
-        lambda: figures.radiograph_figure(sample),
-        lambda: figures.heatmap_figure(sample),
+        lambda: roc_figure(read.zero_shot[:2], styles),
+        lambda: loss_figure(read.training[0]),
+        lambda: selection_figure(read.training, styles),
+        lambda: integrity_figure(phi),
+        lambda: lengths_figure(LENGTHS, "words", "sentences"),
+        lambda: bins_figure(Bins(edges=[1, 2, 4], counts=[0, 7, 1]), "words", "sentences"),
+        lambda: grey_values_figure(GREY),
+        lambda: radiograph_figure(sample),
+        lambda: heatmap_figure(sample),
     ]
     for make in makers:
         first = make()
@@ -61,9 +68,9 @@ def test_every_figure_is_svg_and_has_the_same_bytes_twice(read):
 def test_flat_maps_and_empty_regions_are_drawn_too(read):
     sample = read.grounding[0].samples[0]
     flat = dataclasses.replace(sample, heatmap=np.zeros_like(sample.heatmap), region=np.zeros_like(sample.region))
-    assert "<svg" in figures.heatmap_figure(flat)
+    assert "<svg" in heatmap_figure(flat)
     zero = IntegrityMap(values=[0.0] * 4, lung_auc=None, smallest=0, largest=0, standard_deviation=0)
-    assert "<svg" in figures.integrity_figure(zero)
+    assert "<svg" in integrity_figure(zero)
 
 
 def drawn(monkeypatch, make):
@@ -76,10 +83,10 @@ def drawn(monkeypatch, make):
 
 
 def test_bars_of_lengths_hold_every_item_but_the_few_longest(monkeypatch):
-    places, heights, _ = drawn(monkeypatch, lambda: figures.lengths_figure(LENGTHS, "words", "sentences"))
+    places, heights, _ = drawn(monkeypatch, lambda: lengths_figure(LENGTHS, "words", "sentences"))
     assert dict(zip(places, heights, strict=True)) == {0: 0, 1: 600, 2: 300, 3: 99}
     wide = Distribution(mean=50, median=50, percentile_95=95, largest=99, counts=dict.fromkeys(range(100), 3))
-    places, heights, _ = drawn(monkeypatch, lambda: figures.lengths_figure(wide, "words", "sentences"))
+    places, heights, _ = drawn(monkeypatch, lambda: lengths_figure(wide, "words", "sentences"))
     assert len(heights) <= 41
     assert sum(heights) == 300
     assert places[0] == 1  # the middle of the whole numbers 0, 1, 2
@@ -87,13 +94,13 @@ def test_bars_of_lengths_hold_every_item_but_the_few_longest(monkeypatch):
 
 def test_bins_are_named_by_the_numbers_in_them(monkeypatch):
     bins = Bins(edges=[1, 2, 4, 8, 16], counts=[5, 0, 7, 0, 0])
-    _, heights, svg = drawn(monkeypatch, lambda: figures.bins_figure(bins, "words", "sentences"))
+    _, heights, svg = drawn(monkeypatch, lambda: bins_figure(bins, "words", "sentences"))
     assert heights == [5, 0, 7]
     for name in (">1<", ">2\u20133<", ">4\u20137<"):
         assert name in svg
     assert "8\u2013" not in svg
     for counts in ([0, 0, 0, 0, 2], [0, 0, 0, 0, 0]):
-        svg = figures.bins_figure(Bins(edges=[1, 2, 4, 8, 16], counts=counts), "words", "sentences")
+        svg = bins_figure(Bins(edges=[1, 2, 4, 8, 16], counts=counts), "words", "sentences")
         assert (">16+<" in svg) == any(counts)
 
 
@@ -101,6 +108,6 @@ def test_variants_are_told_apart_and_untrained_ones_are_grey(read):
     trained, untrained = read.training
     names = [f"v{number}" for number in range(20)]
     many = [dataclasses.replace(trained, variant=name) for name in names] + [untrained]
-    styles = figures.variant_styles(many)
+    styles = variant_styles(many)
     assert len(set(styles.values())) == 21
     assert styles["random"].colour == "#767676"

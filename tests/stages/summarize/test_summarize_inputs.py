@@ -10,11 +10,12 @@ from stages.common.code_digest import import_closure
 from stages.common.command_line import run_stage
 from stages.common.errors import InputError
 from stages.summarize.__main__ import main, parser
-from stages.summarize.inputs import read_curve, read_inputs
+from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
-from stages.summarize.methods import differences, methods
 from stages.summarize.provenance import read_provenance
+from stages.summarize.readers.pretrain import read_curve
 from stages.summarize.results_tree import FewShotJob
+from stages.summarize.sections.methods import differences, methods
 
 
 def every_file(tree):
@@ -171,11 +172,10 @@ def test_the_methods_follow_the_journals(tree):
     place = "pretrain/mlip/journal.json"
     params = json.loads((tree.results / place).read_text())["params"]
     read = read_inputs(tree.layout)
-    ledger = read_ledger(read)
 
     def text(**changes):
         tree.edit(place, params=params | {key.replace("__", "."): value for key, value in changes.items()})
-        return " ".join(methods(read, ledger, read_provenance(tree.layout)))
+        return " ".join(methods(read, read_provenance(tree.layout)))
 
     assert "98 of the 196" in text()
     assert "1,800 pairs" in text()
@@ -200,7 +200,7 @@ def test_a_param_that_a_journal_lacks_is_named(tree):
     tree.edit("pretrain/mlip/journal.json", params={})
     read = read_inputs(tree.layout)
     with pytest.raises(InputError, match=r"pretrain/mlip/journal\.json: params lacks"):
-        methods(read, read_ledger(read), read_provenance(tree.layout))
+        methods(read, read_provenance(tree.layout))
 
 
 def test_the_report_image_needs_no_torch():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.summarize.numbers import NONE, count, decimal, duration, figures, interval, moment, percent, rank
-from stages.summarize.records import Estimate
+from stages.summarize.readers.record import Estimate
 
 
 @pytest.mark.parametrize(

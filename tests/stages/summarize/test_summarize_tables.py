@@ -8,7 +8,7 @@ from stages.common.atomic_files import write_json, write_sidecar
 from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
 from stages.summarize.numbers import interval
-from stages.summarize.records import Estimate
+from stages.summarize.readers.record import Estimate
 from stages.summarize.tables import aligned, as_csv, retrieval_rows, text_summary
 
 
@@ -82,7 +82,7 @@ def test_retrieval_has_the_values_of_every_result(built, output):
 
 def test_retrieval_that_was_skipped_says_why(tree, tmp_path):
     for variant in tree.variants:
-        path = tree.layout.retrieval(variant)
+        path = tree.layout.folder("retrieval", variant) / "result.json"
         write_json(path, {"split": "test", "skipped": "no pair"})
         write_sidecar(path)
     read = read_inputs(tree.layout)
@@ -148,8 +148,8 @@ def test_the_ledger_reconciles(read):
     ledger = read_ledger(read)
     for each in ledger.images:
         assert each.indexed == each.images + sum(reject.count for reject in each.rejects)
-    reports = ledger.reports
-    assert reports.reports == reports.audit.reports + sum(reject.count for reject in reports.rejects) == 1502
+    reports, audit = read.reports, read.pairs.audit
+    assert reports.indexed == audit.reports + sum(reject.count for reject in reports.rejects) == 1502
     assert reports.sentences == 4500
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stages.summarize.inputs import Inputs
-from stages.summarize.ledger import Ledger
 from stages.summarize.numbers import count, decimal, words
 from stages.summarize.provenance import Provenance, StageRun
+from stages.summarize.sections.section import Names, Report
 
 Param = Callable[[str], str]
 
@@ -21,13 +21,18 @@ class Difference:
     instead_of: str
 
 
-def methods(inputs: Inputs, ledger: Ledger, provenance: Provenance) -> list[str]:
+def names(report: Report) -> Names:
+    inputs, provenance = report.inputs, report.provenance
+    return {"methods": methods(inputs, provenance), "differences": differences(inputs, provenance)}
+
+
+def methods(inputs: Inputs, provenance: Provenance) -> list[str]:
     """Paragraphs: data, encoders, objective, training, evaluation. The first variant is the one described."""
     tree = inputs.tree
     pretrain = provenance.run("pretrain", tree.variants[0])
     return [
-        _data(inputs, ledger, provenance),
-        _encoders(pretrain.param, inputs.manifests[0].size) + " " + _normalisation(pretrain.param, ledger),
+        _data(inputs, provenance),
+        _encoders(pretrain.param, inputs.manifests[0].size) + " " + _normalisation(pretrain.param, inputs),
         _objective(pretrain.param),
         _training(pretrain.param) + " " + _choice(inputs),
         _evaluation(inputs, provenance),
@@ -45,15 +50,15 @@ def differences(inputs: Inputs, provenance: Provenance) -> list[Difference]:
     ]
 
 
-def _data(inputs: Inputs, ledger: Ledger, provenance: Provenance) -> str:
-    audit, reports = ledger.reports.audit, ledger.reports
+def _data(inputs: Inputs, provenance: Provenance) -> str:
+    audit = inputs.pairs.audit
     training = audit.splits["train"]
     sections = provenance.run("split_reports", inputs.tree.pretrain_on).param("sections")
     return (
         f"Pre-training used {count(training.pairs)} pairs of image and report from {count(training.studies)} studies "
         f"of {count(training.patients)} patients of {inputs.tree.pretrain_on}, split by {audit.split_by}. Radiographs "
         f"were stored as squares of {inputs.manifests[0].size} pixels, padded, in 8-bit grey. Reports were cut into "
-        f"{count(reports.sentences)} sentences; the sections kept were {_plain(sections)}."
+        f"{count(inputs.reports.sentences)} sentences; the sections kept were {_plain(sections)}."
     )
 
 
@@ -83,13 +88,13 @@ def _encoders(param: Param, stored: int) -> str:
     )
 
 
-def _normalisation(param: Param, ledger: Ledger) -> str:
+def _normalisation(param: Param, inputs: Inputs) -> str:
     if param("normalisation") == "given":
         return (
             f"Grey values 0..1 were standardised by the mean {param('model.image.mean')} and the standard deviation "
             f"{param('model.image.standard_deviation')}, as the settings give them."
         )
-    grey = ledger.reports.fingerprint.intensity
+    grey = inputs.pairs.fingerprint.intensity
     return (
         f"Grey values 0..1 were standardised by the mean {decimal(grey.mean, 4)} and the standard deviation "
         f"{decimal(grey.standard_deviation, 4)} of {count(grey.images)} training images, padding left out; the "

@@ -1,0 +1,67 @@
+"""Radiographs: what was indexed, read and rejected in each data set, and copies of one image across all."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.common.arrow_tables import read_table
+from stages.common.schemas import DUPLICATES
+from stages.summarize.readers.record import Count, Part, read_record
+from stages.summarize.readers.rejects import RejectCount, read_rejects
+from stages.summarize.results_tree import ResultsTree
+
+
+class Manifest(Part):
+    """manifest.json of dicom_to_arrow."""
+
+    dataset: str
+    size: Count
+    indexed: Count
+    images: Count
+    rejects: Count
+
+
+@dataclass(frozen=True)
+class Images:
+    """One data set after dicom_to_arrow."""
+
+    manifest: Manifest
+    rejects: list[RejectCount]
+
+
+@dataclass(frozen=True)
+class CopyCount:
+    """Images that share a SOPInstanceUID (`instance`) or pixels; `datasets` are all that hold one of a group."""
+
+    kind: str
+    datasets: tuple[str, ...]
+    groups: int
+    images: int
+
+    def leaks(self, pretrain_on: str) -> bool:
+        """Pre-training saw an image that another data set is measured on."""
+        return pretrain_on in self.datasets and len(self.datasets) > 1
+
+
+def read_images(tree: ResultsTree) -> list[Images]:
+    """In the order of `tree.datasets`: the one for pre-training comes first."""
+    stage = "dicom_to_arrow"
+    return [
+        Images(read_record(tree.folder(stage, dataset) / "manifest.json", Manifest), read_rejects(tree, stage, dataset))
+        for dataset in tree.datasets
+    ]
+
+
+def read_copies(path: Path) -> list[CopyCount] | None:
+    """Groups of duplicates.arrow, counted by kind and by the data sets that they touch; None: there is no such file."""
+    if not path.is_file():
+        return None
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in read_table(path, DUPLICATES).to_pylist():
+        groups.setdefault((row["kind"], row["value"]), []).append(row["dataset"])
+    counts, images = Counter(), Counter()
+    for (kind, _), datasets in groups.items():
+        place = kind, tuple(sorted(set(datasets)))
+        counts[place] += 1
+        images[place] += len(datasets)
+    return [CopyCount(*place, counts[place], images[place]) for place in sorted(counts)]

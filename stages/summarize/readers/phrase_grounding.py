@@ -1,0 +1,106 @@
+"""Phrase grounding: pointing game, integrity map and heatmaps of one data set and variant."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from pydantic import Field, model_validator
+
+from stages.common.arrow_tables import map_table, read_table
+from stages.common.atomic_files import verify
+from stages.common.errors import InputError
+from stages.common.run_lengths import decode
+from stages.common.schemas import samples
+from stages.summarize.readers.record import Count, Estimate, Part, read_record
+from stages.summarize.results_tree import ResultsTree
+
+
+class PointingGame(Part):
+    """Shares of hits on the same images; null where lungs are unknown."""
+
+    heatmap: Estimate
+    heatmap_in_lung: Estimate | None  # the peak inside the lungs, as the random point is
+    random_in_lung: Estimate | None
+    fixed_peak_of_training: Estimate | None
+
+
+class IntegrityMap(Part):
+    """phi on the patch grid, row-major and centred, with its scale."""
+
+    values: list[float] = Field(min_length=1)
+    lung_auc: float | None
+    smallest: float
+    largest: float
+    standard_deviation: float
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return math.isqrt(len(self.values))
+
+    @model_validator(mode="after")
+    def _is_square(self) -> "IntegrityMap":
+        if self.grid**2 != len(self.values):
+            raise ValueError(f"{len(self.values)} values are no square patch grid")
+        return self
+
+
+class GroundingResult(Part):
+    """result.json of phrase_grounding."""
+
+    finding: str
+    images: Count
+    pointing: dict[str, PointingGame] = Field(min_length=1)
+    integrity_map: IntegrityMap | None
+
+    def measured_on(self) -> object:
+        """What does not depend on the encoders."""
+        games = {name: game.model_dump(exclude={"heatmap", "heatmap_in_lung"}) for name, game in self.pointing.items()}
+        return self.finding, self.images, games
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A radiograph that may be shown, with the heatmap of one variant."""
+
+    image_id: str
+    pixels: UInt8[np.ndarray, "size size"]
+    heatmap: Float[np.ndarray, "size size"]
+    region: Bool[np.ndarray, "size size"]
+    peak: tuple[int, int]  # row, column
+    hit: bool
+
+
+@dataclass(frozen=True)
+class Grounding:
+    dataset: str
+    variant: str
+    result: GroundingResult
+    samples: list[Sample]
+
+
+def read_grounding(tree: ResultsTree) -> list[Grounding]:
+    grounding = []
+    for dataset, variant in tree.evaluations:
+        folder = tree.folder("phrase_grounding", f"{variant}/{dataset}")
+        result = read_record(folder / "result.json", GroundingResult)
+        grounding.append(Grounding(dataset, variant, result, read_samples(folder / "samples.arrow")))
+    return grounding
+
+
+def read_samples(path: Path) -> list[Sample]:
+    verify(path)
+    metadata = map_table(path).schema.metadata or {}
+    if b"size" not in metadata:
+        raise InputError(f"{path}: its schema does not say the size of the images; run its stage again")
+    size = int(metadata[b"size"])
+    return [_sample(row, size) for row in read_table(path, samples(size)).to_pylist()]
+
+
+def _sample(row: dict, size: int) -> Sample:
+    pixels = np.frombuffer(row["pixels"], np.uint8).reshape(size, size)
+    heatmap = np.array(row["heatmap"], np.float64).reshape(size, size)
+    region, peak = decode(row["region"], size, size), (row["peak"][0], row["peak"][1])
+    return Sample(row["image_id"], pixels, heatmap, region, peak, row["hit"])

@@ -1,0 +1,48 @@
+"""Pre-training: the learning curve of one variant, beside the choice of its checkpoint."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stages.common.atomic_files import verify
+from stages.common.errors import InputError
+from stages.summarize.readers.select_checkpoint import Selection, read_selection
+from stages.summarize.results_tree import ResultsTree
+
+
+@dataclass(frozen=True)
+class Training:
+    """How one variant was trained and which candidate was kept."""
+
+    variant: str
+    curve: dict[str, np.ndarray]  # column -> values at the logged steps; NaN where a column has none
+    selection: Selection
+
+    @property
+    def trained(self) -> bool:
+        """False for a variant of 0 epochs, the `random` encoder."""
+        return len(self.curve["step"]) > 0
+
+
+def read_training(tree: ResultsTree) -> list[Training]:
+    curves = [read_curve(tree.folder("pretrain", variant) / "learning_curve.csv") for variant in tree.variants]
+    return [
+        Training(variant, curve, read_selection(tree, variant))
+        for variant, curve in zip(tree.variants, curves, strict=True)
+    ]
+
+
+def read_curve(path: Path) -> dict[str, np.ndarray]:
+    """Columns of a learning curve; an empty cell is NaN."""
+    verify(path)
+    with path.open(encoding="utf-8", newline="") as handle:
+        reader = csv.DictReader(handle)
+        rows, columns = list(reader), reader.fieldnames or []
+    if "step" not in columns:
+        raise InputError(f"{path}: no column `step`; run pretrain again")
+    try:
+        return {name: np.array([float(row[name] or "nan") for row in rows]) for name in columns}
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: a cell is no number ({error}); run pretrain again") from None

@@ -1,0 +1,8 @@
+"""Data cards of the evaluation."""
+
+from stages.summarize.sections.section import Names, Report
+
+
+def names(report: Report) -> Names:
+    inputs = report.inputs
+    return {"cards": list(zip(inputs.tree.evaluate_on, inputs.cards, strict=True))}

@@ -1,0 +1,9 @@
+"""Table 2."""
+
+from stages.summarize.sections.section import Names, Report
+from stages.summarize.tables import few_shot_tables
+
+
+def names(report: Report) -> Names | None:
+    tables = few_shot_tables(report.inputs)
+    return {"few_shot": tables} if tables else None

@@ -1,0 +1,57 @@
+"""What every part of the page is made from, and what a part is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from stages.summarize.drawing import Style, variant_styles
+from stages.summarize.inputs import Inputs
+from stages.summarize.ledger import Ledger
+from stages.summarize.provenance import Provenance
+from stages.summarize.settings import SummarizeSettings
+from stages.summarize.tables import variant_label
+
+Names = dict[str, Any]  # what a template uses
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page is made from."""
+
+    settings: SummarizeSettings
+    inputs: Inputs
+    ledger: Ledger
+    provenance: Provenance
+    digests: dict[str, str]  # of the summary itself
+
+    @cached_property
+    def styles(self) -> dict[str, Style]:
+        """How each variant is drawn."""
+        return variant_styles(self.inputs.training)
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """What each variant is called."""
+        return {variant: variant_label(self.inputs, variant) for variant in self.inputs.tree.variants}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: `names` fills templates/<template>.html.jinja; None where the run has nothing for it."""
+
+    template: str
+    link: str  # in the table of contents
+    heading: str
+    names: Callable[[Report], Names | None]
+
+    @property
+    def anchor(self) -> str:
+        return self.template.replace("_", "-")
+
+
+def runs_of(rows: Sequence[Any], attribute: str) -> list[list[Any]]:
+    """Neighbouring rows of equal `attribute`, in their order (Jinja's own groupby sorts)."""
+    return [list(group) for _, group in groupby(rows, key=attrgetter(attribute))]

@@ -1,0 +1,78 @@
+"""Learning curves and the choice of the checkpoint."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+from matplotlib.ticker import MaxNLocator
+
+from stages.summarize.drawing import COLOURS, INK, STYLE, Style, axes_of, data_uri, svg
+from stages.summarize.inputs import Inputs
+from stages.summarize.readers.pretrain import Training
+from stages.summarize.sections.section import Names, Report
+
+LOSSES = ("loss/total", "loss/contrastive", "loss/local", "loss/reconstruction")
+LOSS_STYLES = dict(zip(LOSSES, (Style(INK), *map(Style, COLOURS[:3])), strict=True))
+
+
+def names(report: Report) -> Names:
+    training = report.inputs.training
+    return {
+        "training": training,
+        "losses": _losses(report.inputs),
+        "loss_styles": LOSS_STYLES,
+        "selection": data_uri(selection_figure(training, report.styles)),
+    }
+
+
+def _losses(inputs: Inputs) -> list[Names]:
+    losses = []
+    for each in inputs.training:
+        if each.trained:
+            last = {name: each.curve[name][-1] for name in shown_losses(each)}
+            values = ", ".join(f"{name.removeprefix('loss/')} {value:.2f}" for name, value in last.items())
+            losses.append(
+                {
+                    "variant": each.variant,
+                    "last": last,
+                    "src": data_uri(loss_figure(each)),
+                    "alt": f"Loss terms of {each.variant} over the steps; at the last one: {values}.",
+                }
+            )
+    return losses
+
+
+def loss_figure(training: Training) -> str:
+    """The loss terms of one variant over the steps."""
+    with mpl.rc_context(STYLE):
+        figure, axes = axes_of(4.6, 2.7)
+        for name in shown_losses(training):
+            axes.plot(training.curve["step"], training.curve[name], linewidth=1.4, **LOSS_STYLES[name].line())
+        axes.set(xlabel="step", ylabel="loss")
+        axes.set(xlim=(0, None), ylim=(0, None))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        return svg(figure)
+
+
+def shown_losses(training: Training) -> list[str]:
+    """The terms that this variant has."""
+    return [name for name in LOSSES if name in training.curve]
+
+
+def selection_figure(training: Sequence[Training], styles: Mapping[str, Style]) -> str:
+    """Validation score of every candidate, the chosen one filled; an untrained variant is a level."""
+    with mpl.rc_context(STYLE):
+        figure, axes = axes_of(4.6, 2.7)
+        for each in training:
+            steps = sorted(each.selection.candidates)
+            scores = [each.selection.candidates[step] for step in steps]
+            line, chosen = styles[each.variant].line(), each.selection.chosen_step
+            if not each.trained:
+                axes.axhline(scores[0], linewidth=1.2, **line)
+                continue
+            axes.plot(steps, scores, linewidth=1.4, marker="o", markersize=5, markerfacecolor="white", **line)
+            axes.plot([chosen], [each.selection.candidates[chosen]], "o", markersize=8, color=line["color"])
+        top = max(score for each in training for score in each.selection.candidates.values())
+        axes.set(xlabel="step of the candidate", ylabel="mean reciprocal rank")
+        axes.set(xlim=(0, None), ylim=(0, 1.1 * top or 1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        return svg(figure)
