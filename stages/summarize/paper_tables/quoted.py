@@ -1,0 +1,57 @@
+"""Figures that others published: read from quoted.yaml, turned into blocks of rows that say where they come from."""
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError
+
+from stages.common.errors import InputError
+from stages.common.settings import Settings, validation_lines
+from stages.summarize.paper_tables.table import Block, Cell, Row
+
+Stage = Literal["few_shot_classification", "few_shot_segmentation"]
+
+
+class Quotation(Settings):
+    """Some rows of one published table, by fraction of the labels in percent."""
+
+    table: Stage
+    data_set: str
+    protocol: str
+    metric: str
+    source: str = Field(min_length=1)
+    setting: str = Field(min_length=1, description="how the authors measured, as far as it differs from ours")
+    scale: float = Field(gt=0, description="what the printed figures are divided by")
+    places: int = Field(ge=0, description="decimals of the figure after that")
+    rows: dict[str, dict[int, float]] = Field(min_length=1)
+
+
+def read_quotations(path: Path) -> list[Quotation]:
+    """Every wrong key in one line."""
+    try:
+        return TypeAdapter(list[Quotation]).validate_python(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name the file of quoted figures") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise InputError("; ".join(validation_lines(error, str(path)))) from None
+
+
+def quoted_blocks(quotations: list[Quotation], table: Stage, data_set: str, protocol: str) -> tuple[Block, ...]:
+    """Blocks for the table of one data set and protocol; cells are keyed `<metric>_<fraction>`."""
+    return tuple(
+        Block("quoted", tuple(_row(each, label, figures) for label, figures in each.rows.items()), each.source,
+              each.setting)
+        for each in quotations
+        if (each.table, each.data_set, each.protocol) == (table, data_set, protocol)
+    )  # fmt: skip
+
+
+def _row(quotation: Quotation, label: str, figures: dict[int, float]) -> Row:
+    cells = {
+        f"{quotation.metric}_{fraction}": Cell(round(value / quotation.scale, 10), places=quotation.places)
+        for fraction, value in figures.items()
+    }
+    return Row(label, cells)

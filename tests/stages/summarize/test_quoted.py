@@ -1,0 +1,42 @@
+"""Quoted figures carry their source, are scaled once, and a wrong file is one line."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.common.code_digest import ROOT
+from stages.common.errors import InputError
+from stages.summarize.paper_tables.quoted import quoted_blocks, read_quotations
+
+SHIPPED = ROOT / "stages/summarize/paper_tables/quoted.yaml"
+
+
+def test_the_shipped_file_is_whole() -> None:
+    quotations = read_quotations(SHIPPED)
+    assert {each.data_set for each in quotations} == {"rsna", "siim"}
+    for each in quotations:
+        for figures in each.rows.values():
+            assert set(figures) <= {1, 10, 100}
+            assert all(0.5 < value / each.scale < 1 for value in figures.values())
+
+
+def test_blocks_are_those_of_the_table_asked_for() -> None:
+    blocks = quoted_blocks(read_quotations(SHIPPED), "few_shot_classification", "rsna", "finetune")
+    assert [block.kind for block in blocks] == ["quoted", "quoted"]
+    maco = blocks[0].rows[0]
+    assert (maco.label, maco.cells["auc_1"].value, maco.cells["auc_1"].bold) == ("MaCo", 0.915, False)
+    assert "MaCo" in blocks[0].source
+    assert set(blocks[1].rows[0].cells) == {"f1_1", "f1_10", "f1_100"}
+    assert quoted_blocks(read_quotations(SHIPPED), "few_shot_classification", "rsna", "linear") == ()
+    assert quoted_blocks(read_quotations(SHIPPED), "few_shot_classification", "ours", "finetune") == ()
+
+
+@pytest.mark.parametrize(("text", "message"), [("- {table: x}", "0.table"), ("[", "not valid YAML"), ("{}", "list")])
+def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "quoted.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        read_quotations(path)
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_quotations(tmp_path / "absent.yaml")
