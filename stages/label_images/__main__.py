@@ -1,7 +1,6 @@
 """Labels of one data set and finding: target, boxes, masks; splits and nested subsets, hashed in a card.
 
-Settings: layout, finding, seed, split, subsets, patients, lung_masks, table, columns, positive_values, identifiers,
-          license (see settings.py).
+Settings: settings.py.
 Inputs:   --root with the label tables as distributed, --images (manifest.json of dicom_to_arrow), --private with the
           key where identifiers are keyed.
 Outputs:  --labels (LABELS), --card (JSON, with side-car).
@@ -19,9 +18,10 @@ from stages.common.image_store import ImageStore
 from stages.common.tracking import track
 from stages.label_images.data_card import card_metrics, data_card, remainders
 from stages.label_images.image_labels import label_images
-from stages.label_images.label_split import with_splits
+from stages.label_images.label_split import with_splits, with_subsets
 from stages.label_images.label_tables import present_label_files
 from stages.label_images.settings import LabelImagesSettings
+from stages.label_images.split_lists import follow_lists
 
 
 def main(arguments: Namespace) -> None:
@@ -31,9 +31,10 @@ def main(arguments: Namespace) -> None:
                inputs=inputs, image=arguments.image) as run:  # fmt: skip
         images = ImageStore(arguments.images).table
         labels = label_images(images, arguments.root, settings, arguments.private)
-        rows = with_splits(labels.rows, settings)
+        listed = settings.split_lists and follow_lists(labels, arguments.root, settings, arguments.private)
+        rows = with_subsets(listed.rows, settings) if listed else with_splits(labels.rows, settings)
         pixels = dict(zip(images["image_id"].to_pylist(), images["pixels_sha256"].to_pylist(), strict=True))
-        card = data_card(arguments.dataset, settings, labels, rows, pixels)
+        card = data_card(arguments.dataset, settings, labels, rows, pixels, listed)
         for line in remainders(card):
             print(f"warning: {line}; see {arguments.card}", file=sys.stderr)
         write_rows(arguments.labels, schemas.LABELS, rows)

@@ -9,6 +9,7 @@ from stages.common.distributions import WHERE_TO_GET
 from stages.label_images.image_labels import ImageLabels
 from stages.label_images.label_split import PARTS, split_by
 from stages.label_images.settings import LabelImagesSettings
+from stages.label_images.split_lists import ListedSplit
 
 _NAMED = 20  # so many ids of each kind of remainder stand in the card
 
@@ -28,24 +29,29 @@ def data_card(
     labels: ImageLabels,
     rows: Sequence[Mapping[str, Any]],
     pixels: Mapping[str, str],
+    listed: ListedSplit | None = None,
 ) -> dict[str, Any]:
-    """The card as JSON. `rows` are complete rows of LABELS; `pixels` maps image_id to the digest of its pixels."""
+    """The card as JSON. `rows` are complete rows of LABELS; `pixels` maps image_id to the digest of its pixels.
+
+    `listed` is the split by lists of the user's own, where that was followed.
+    """
     parts = {part: [row for row in rows if row["split"] == part] for part in PARTS}
     return {
         "dataset": dataset,
         "finding": settings.finding,
         "license": license_text(settings, labels.licenses),
         "how_to_get": WHERE_TO_GET[settings.layout] if settings.layout != "folder" else "from the data set's owner",
-        "images": len(rows) + len(labels.images_without_label),
-        "labelled": len(rows),
-        "positives": sum(row["target"] for row in rows),
-        "boxes": sum(len(row["boxes"]) for row in rows),
+        "images": len(labels.rows) + len(labels.images_without_label),
+        "labelled": len(labels.rows),
+        "positives": sum(row["target"] for row in labels.rows),
+        "boxes": sum(len(row["boxes"]) for row in labels.rows),
         "boxes_beyond_the_edge": labels.boxes_beyond_the_edge,
-        "masks": sum(row["mask"] is not None for row in rows),
-        "lung_masks": sum(row["lung_mask"] is not None for row in rows),
-        "split_by": split_by(rows),
+        "masks": sum(row["mask"] is not None for row in labels.rows),
+        "masks_of_overlapping_regions": labels.masks_of_overlapping_regions,
+        "lung_masks": sum(row["lung_mask"] is not None for row in labels.rows),
+        "split_by": split_by(rows) if listed is None else "lists of one's own",
         "seed": settings.seed,
-        "shares": settings.split.model_dump(),
+        "shares": settings.split.model_dump() if listed is None else None,
         "splits": {part: _counts(parts[part]) for part in PARTS},
         "subsets": {
             str(percent): _counts([row for row in parts["train"] if row["subset"] <= percent])
@@ -56,6 +62,8 @@ def data_card(
             "label_without_image": _named(labels.labels_without_image),
             "image_without_label": _named(labels.images_without_label),
             "lung_mask_without_image": _named(labels.lung_masks_without_image),
+            "image_in_no_list": _named(listed.images_in_no_list if listed else []),
+            "listed_without_image": _named(listed.listed_without_image if listed else []),
         },
     }
 

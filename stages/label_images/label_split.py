@@ -16,8 +16,13 @@ PARTS = ("train", "validation", "test")
 def with_splits(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> list[dict[str, Any]]:
     """The rows with their split and subset."""
     parts = assign_splits(rows, settings.split, settings.seed)
-    subsets = assign_subsets(rows, parts, settings.subsets, settings.seed)
-    return [{**row, "split": part, "subset": subset} for row, part, subset in zip(rows, parts, subsets, strict=True)]
+    return with_subsets([{**row, "split": part} for row, part in zip(rows, parts, strict=True)], settings)
+
+
+def with_subsets(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> list[dict[str, Any]]:
+    """The rows, which have a split, with the subset of those in train."""
+    subsets = assign_subsets(rows, [row["split"] for row in rows], settings.subsets, settings.seed)
+    return [{**row, "subset": subset} for row, subset in zip(rows, subsets, strict=True)]
 
 
 def split_by(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -80,4 +85,4 @@ def assign_subsets(
         for percent in reversed(percents):  # smaller ones last: they overwrite, and so are nested
             size = max(1, math.floor(len(images) * percent / 100 + 0.5))
             subset_of |= {images[place]: percent for place in order[:size]}
-    return [subset_of.get(row["image_id"], 100) for row in rows]
+    return [subset_of[row["image_id"]] if part == "train" else 100 for row, part in zip(rows, parts, strict=True)]

@@ -1,7 +1,5 @@
 """Run lengths as SIIM-ACR distributes them: `gap length gap length ...`, column-major, each gap from the last end."""
 
-from collections.abc import Iterable
-
 import numpy as np
 from jaxtyping import Bool
 
@@ -21,15 +19,9 @@ def decode_siim(text: str, rows: int, columns: int) -> Bool[np.ndarray, "rows co
     end = 0
     for gap, length in zip(numbers[::2], numbers[1::2], strict=True):
         start, end = end + gap, end + gap + length
-        if gap < 0 or length < 0 or end > flat.size:
+        if gap < 0 or length < 0:
+            raise ValueError(f"a run of {length} after a gap of {gap} overlaps the run before it, or is none")
+        if end > flat.size:
             raise ValueError(f"a run of {length} after a gap of {gap} leaves the image of {rows} x {columns} pixels")
         flat[start:end] = True
     return flat.reshape(columns, rows).T  # column-major: column after column
-
-
-def merge_siim(texts: Iterable[str], rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
-    """The union of an image's regions, a row each."""
-    mask = np.zeros((rows, columns), dtype=bool)
-    for text in texts:
-        mask |= decode_siim(text, rows, columns)
-    return mask

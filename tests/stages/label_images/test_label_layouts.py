@@ -73,10 +73,29 @@ def test_siim_rows_of_an_image_are_one_mask(labelled, siim):
 
 def test_siim_mask_that_leaves_the_image_names_it(refusal, siim):
     line = refusal(siim, SIIM, NONE | {"e": None}, shape=(3, 3))
-    assert "mask of image e: a run of 1 after a gap of 11 leaves the image of 3 x 3 pixels" in line
+    assert (
+        "train-rle.csv: row 7: mask of image e: a run of 1 after a gap of 11 leaves the image of 3 x 3 pixels" in line
+    )
+
+
+def test_a_region_and_no_region_of_one_image_contradict_each_other(refusal, siim, write_csv):
+    write_csv(siim / "train-rle.csv", [["ImageId", " EncodedPixels"], ["a", " 1 2"], ["b", "-1"], ["a", " -1"]])
+    line = refusal(siim, SIIM, NONE, shape=(4, 3))
+    assert "rows 4 and 2: image a has no region in one and a region in the other" in line
+
+
+def test_regions_that_share_pixels_are_united_and_counted(labelled, siim, write_csv):
+    rows = [["ImageId", " EncodedPixels"], ["a", " 0 3"], ["a", " 2 2"], ["b", "0 1"], ["b", "1 1"], ["c", "-1"],
+            ["d", "-1"]]  # fmt: skip
+    write_csv(siim / "train-rle.csv", rows)
+    result = labelled(siim, SIIM, NONE, shape=(4, 3))
+    assert decode(result.row("a")["mask"], 4, 3).sum() == 4
+    assert result.card["masks_of_overlapping_regions"] == 1
 
 
 def test_lung_masks(labelled, rsna, write_csv):
+    rows = [[name, *(["0", "0", "2", "1", "1"] if name == "a" else ["", "", "", "", "0"])] for name in "abcd"]
+    write_csv(rsna / "stage_2_train_labels.csv", [RSNA_HEADER, *rows])
     write_csv(rsna / "lung_masks.csv", [["ImageId", "EncodedPixels"], ["a", "0 4"], ["b", "4 4 0 4"], ["z", "0 1"]])
     result = labelled(rsna, RSNA | {"lung_masks": "lung_masks.csv"}, NONE, shape=(4, 3))
     columns = [decode(result.row(name)["lung_mask"], 4, 3).all(axis=0).tolist() for name in "ab"]
@@ -126,7 +145,7 @@ def test_folder_with_masks_in_png(labelled, tmp_path, write_csv):
         "boxes": "place",
         "license": "terms",
     }
-    settings = FOLDER | {"columns": names, "positive_values": ["yes", "probably"]}
+    settings = FOLDER | {"columns": names, "positive_values": ["yes", "probably"], "negative_values": ["no"]}
     result = labelled(root, settings, dict(zip("abcd", "PQRS", strict=True)), shape=(5, 7))
     assert [(row["image_id"], row["target"]) for row in result.rows] == [("a", 1), ("b", 0), ("d", 1)]
     first = result.row("a")
@@ -136,6 +155,15 @@ def test_folder_with_masks_in_png(labelled, tmp_path, write_csv):
     assert result.row("b")["lung_mask"] is None
     assert result.card["license"] == "by image: CC BY: 2; not stated: 1"
     assert result.card["rejects"]["image_without_label"] == {"count": 1, "first": ["c"]}
+
+
+def test_folder_targets_that_mean_neither_are_named_or_left_out(labelled, refusal, tmp_path, write_csv):
+    root = tmp_path / "folder"
+    write_csv(root / "t.csv", [["file", "sick"], ["a", "1"], ["b", "0"], ["c", "-1"], ["d", "0"]])
+    settings = FOLDER | {"columns": {"image": "file", "target": "sick"}}
+    assert "t.csv: row 4: image c: sick is '-1', which is none of ['1', '0']" in refusal(root, settings, NONE)
+    left = labelled(root, settings | {"unlabelled_values": ["-1"]}, NONE)
+    assert left.card["rejects"]["image_without_label"] == {"count": 1, "first": ["c"]}
 
 
 def test_folder_is_keyed_with_the_key_of_index_inputs(labelled, refusal, tmp_path, write_csv):
@@ -155,7 +183,7 @@ def test_png_of_another_size_names_the_image_and_not_the_file(refusal, tmp_path,
     root = tmp_path / "folder"
     write_csv(root / "t.csv", [["file", "sick", "lung"], ["a", "1", "secret.png"], ["b", "0", ""]])
     settings = FOLDER | {"columns": {"image": "file", "target": "sick", "lung_mask": "lung"}}
-    assert "lung mask of image a: its file is missing" in refusal(root, settings, NONE)
+    assert "t.csv: row 2: lung mask of image a: its file is missing" in refusal(root, settings, NONE)
     Image.fromarray(np.ones((4, 4), dtype=np.uint8)).save(root / "secret.png")
     line = refusal(root, settings, NONE, shape=(5, 5))
     assert "lung mask of image a: 4 x 4 pixels, but the image has 5 x 5" in line
@@ -182,15 +210,16 @@ def test_same_input_same_bytes(labelled, rsna):
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        (["a", "", "", "", "", "1"], "row 2: Target must be 1 with a box or 0 without one"),
-        (["a", "1", "2", "3", "4", "0"], "row 2: Target must be 1 with a box or 0 without one"),
-        (["a", "1", "2", "3", "4", "2"], "row 2: Target must be 1"),
-        (["a", "1", "2", "", "4", "1"], "row 2: a box is four numbers"),
-        (["a", "1", "2", "x", "4", "1"], "row 2: a box is four numbers"),
-        (["a", "1", "2", "0", "4", "1"], "row 2: box 1 2 0 4 is empty or outside"),
-        (["a", "-1", "2", "3", "4", "1"], "row 2: box -1 2 3 4 is empty or outside"),
-        (["a", "nan", "2", "3", "4", "1"], "row 2: box nan 2 3 4 is empty or outside"),
+        (["a", "", "", "", "", "1"], "row 2: image a: Target must be 1 with a box or 0 without one"),
+        (["a", "1", "2", "3", "4", "0"], "row 2: image a: Target must be 1 with a box or 0 without one"),
+        (["a", "1", "2", "3", "4", "2"], "row 2: image a: Target is 2, neither 0 nor 1"),
+        (["a", "1", "2", "", "4", "1"], "row 2: image a: a box is four numbers"),
+        (["a", "1", "2", "x", "4", "1"], "row 2: image a: a box is four numbers"),
+        (["a", "1", "2", "0", "4", "1"], "row 2: image a: box 1 2 0 4 is empty or outside"),
+        (["a", "-1", "2", "3", "4", "1"], "row 2: image a: box -1 2 3 4 is empty or outside"),
+        (["a", "nan", "2", "3", "4", "1"], "row 2: image a: box nan 2 3 4 is empty or outside"),
         (["b", "1", "2", "3", "4", "1"], "row 3: image b has Target 0 and 1"),
+        (["a", "1024", "2", "3", "4", "1"], "row 2: image a: box 1024 2 3 4 lies outside of its 1024 x 1024 pixels"),
         (["", "", "", "", "", "0"], "row 2: patientId is empty"),
     ],
 )

@@ -1,0 +1,77 @@
+"""Lists of one's own are followed as they are; what they name and nobody knows is one line."""
+
+import pytest
+
+from stages.label_images.settings import LabelImagesSettings
+
+HEADER = ["patientId", "x", "y", "width", "height", "Target"]
+IMAGES = dict.fromkeys([f"i{number}" for number in range(8)])
+ONE = {"layout": "rsna", "finding": "lung_opacity", "split_lists": {"table": "lists.csv", "image_id": "id"}}
+
+
+@pytest.fixture
+def root(tmp_path, write_csv):
+    rows = [[image, *(["1", "1", "2", "2", "1"] if number % 2 else ["", "", "", "", "0"])]
+            for number, image in enumerate([*IMAGES, "rejected"])]  # fmt: skip
+    write_csv(tmp_path / "rsna/stage_2_train_labels.csv", [HEADER, *rows])
+    return tmp_path / "rsna"
+
+
+def listed(write_csv, root, *rows):
+    write_csv(root / "lists.csv", [["id", "split"], *rows])
+
+
+PARTS = [["i0", "train"], ["i1", "Train"], ["i2", "val"], ["i3", "validate"], ["i4", "test"], ["i5", "test"]]
+
+
+def test_one_table_is_followed_and_what_is_left_out_is_counted(labelled, root, write_csv):
+    listed(write_csv, root, *PARTS, ["rejected", "train"])
+    result = labelled(root, ONE, IMAGES)
+    found = {row["image_id"]: row["split"] for row in result.rows}
+    assert found == {"i0": "train", "i1": "train", "i2": "validation", "i3": "validation", "i4": "test", "i5": "test"}
+    assert result.card["rejects"]["image_in_no_list"] == {"count": 2, "first": ["i6", "i7"]}
+    assert result.card["rejects"]["listed_without_image"] == {"count": 1, "first": ["rejected"]}
+    assert (result.card["split_by"], result.card["labelled"]) == ("lists of one's own", 8)
+    assert [result.card["splits"][part]["images"] for part in ("train", "validation", "test")] == [2, 2, 2]
+
+
+def test_three_files_say_the_same_as_one_table(labelled, root, write_csv):
+    listed(write_csv, root, *PARTS)
+    one = labelled(root, ONE, IMAGES).rows
+    for part, place in (("train", 0), ("validation", 2), ("test", 4)):
+        write_csv(root / f"{part}.csv", [["id", "other"], *([image, "x"] for image, _ in PARTS[place : place + 2])])
+    lists = {part: f"{part}.csv" for part in ("train", "validation", "test")} | {"image_id": "id"}
+    assert labelled(root, ONE | {"split_lists": lists}, IMAGES).rows == one
+
+
+def test_rows_that_were_split_instead_of_images_are_kept_for_the_audit(labelled, root, write_csv):
+    """As lists of SIIM that circulate: an image of several regions has several rows, and they fell apart."""
+    listed(write_csv, root, *PARTS, ["i5", "train"], ["i5", "test"], ["i0", "train"])
+    result = labelled(root, ONE, IMAGES)
+    assert [(row["split"], row["subset"]) for row in result.rows if row["image_id"] == "i5"][1] == ("test", 100)
+    assert [row["split"] for row in result.rows if row["image_id"] == "i5"] == ["train", "test"]
+    assert [row["split"] for row in result.rows if row["image_id"] == "i0"] == ["train"]  # repeated, but one image
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        (["nobody", "test"], "lists.csv: row 8: image nobody is in neither the labels nor the images (1 such)"),
+        (["i6", "holdout"], "lists.csv: row 8: split is 'holdout'; name train, validation or test"),
+        (["i6", ""], "lists.csv: row 8: split is empty"),
+    ],
+)
+def test_rows_that_cannot_be_followed_are_named(refusal, root, write_csv, row, complaint):
+    listed(write_csv, root, *PARTS, row)
+    assert complaint in refusal(root, ONE, IMAGES)
+
+
+def test_every_part_needs_images(refusal, root, write_csv):
+    listed(write_csv, root, *PARTS[:2], *PARTS[4:])
+    assert "leave no labelled image to validation" in refusal(root, ONE, IMAGES)
+
+
+@pytest.mark.parametrize("lists", [{}, {"train": "a"}, {"table": "t", "train": "a", "validation": "b", "test": "c"}])
+def test_settings_name_one_table_or_three(lists):
+    with pytest.raises(ValueError, match="either `table`, or all of"):
+        LabelImagesSettings.model_validate(ONE | {"split_lists": lists})
