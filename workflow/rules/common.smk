@@ -21,6 +21,7 @@ from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
 from workflow.site_settings import check_account
 
+ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
 CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 
 try:

@@ -14,7 +14,7 @@ rule pretrain:
         curve="<workspace>/results/pretrain/{variant}/learning_curve.csv",
     log:
         "<workspace>/logs/pretrain/{variant}.log",
-    retries: 3 * workflow.execution_settings.retries  # a time limit or a lost node ends an attempt that made progress
+    retries: 6 if ON_CLUSTER else 0  # a time limit or a lost node ends an attempt that made progress
     container:
         container_of("torch")
     threads: 8
