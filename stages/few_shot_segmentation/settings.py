@@ -33,7 +33,8 @@ class TrainingSettings(Settings):
     weight_decay: float = Field(ge=0, description="AdamW; not on biases, norms and positions of a trained encoder")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast")
     augmentation: AugmentationSettings = Field(
-        AugmentationSettings(min_area=0.8), description="of training images, crops of their masks with them; no flip"
+        AugmentationSettings(min_area=0.8),
+        description="of training images and their masks; without flip, since findings have sides",
     )
 
 
@@ -47,6 +48,10 @@ class LinearDecoderSettings(TrainingSettings):
     learning_rate: float = Field(5e-4, gt=0, description="AdamW, constant")
     epochs: int = Field(50, gt=0, description="passes over the training images, at most")
     patience: int = Field(10, gt=0, description="epochs without a better Dice on validation before it stops")
+    augmentation: AugmentationSettings = Field(
+        AugmentationSettings(min_area=1, rotation=10, scale=0.1, brightness=0, contrast=0),
+        description="of training images and their masks; without flip, since findings have sides",
+    )
     decoder_widths: tuple[int, ...] = Field(
         (512, 256, 128, 64), min_length=1, description="channels of its stages, each twice as fine as the one before"
     )

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from stages.common.augmentation import augment
+from stages.common.augmentation import DRAWS, augment
 from stages.common.digests import seed_from
 from stages.common.dual_encoder import to_input
 from stages.common.errors import InputError
@@ -99,7 +99,7 @@ class Training:
         images, masks = self._batch(step)
         self._segmenter.train()
         with autocast(self._device, self._settings.precision):
-            loss = self._segmenter.loss(images.to(self._device), masks.to(self._device))
+            loss = self._segmenter.loss(images, masks)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
@@ -114,12 +114,18 @@ class Training:
         order = np.random.default_rng(seed_from("order", self._seed, epoch)).permutation(len(self._train))
         chosen = np.resize(order, max(len(order), settings.batch_size))[place * settings.batch_size :]
         chosen = chosen[: settings.batch_size]
-        draw = torch.rand(5, len(chosen), generator=torch.Generator().manual_seed(seed_from("crops", self._seed, step)))
+        generator = torch.Generator().manual_seed(seed_from("crops", self._seed, step))
+        draw = torch.rand(DRAWS, len(chosen), generator=generator)
         size, shape = settings.input_size, settings.augmentation
-        images = augment(shrink(self._train.images(chosen), size), size, shape, draw)
         unchanged = shape.model_copy(update={"brightness": 0.0, "contrast": 0.0})  # grey is 0 or 1 here
-        stored = shrink(self._train.masks(chosen).astype(np.uint8) * 255, size)
-        return images, (augment(stored, size, unchanged, draw) >= 0.5).float()
+        images, masks = (
+            augment(torch.from_numpy(shrink(pixels, size)).to(self._device), size, changes, draw.to(self._device))
+            for pixels, changes in (
+                (self._train.images(chosen), shape),
+                (self._train.masks(chosen).astype(np.uint8) * 255, unchanged),
+            )
+        )
+        return images, (masks >= 0.5).float()
 
     def _look(self, done: Done, loss: float, log: Log) -> None:
         if not math.isfinite(loss):
