@@ -44,6 +44,13 @@ def table(result: RunEstimate) -> str:
 def _remarks(result: RunEstimate) -> list[str]:
     table = costs()
     remarks = ["typical [low, high]; retries, waiting for free nodes and work that is already done are not counted."]
+    if result.hardware.scheduler:
+        remarks += [
+            f"{each.stage}: its longest job takes {_shown(each.longest_hours)} h, and its rule asks for "
+            f"{_number(each.allowed_hours)} h: set-resources in the profile may ask for more"
+            for each in result.stages
+            if each.longest_hours.typical > each.allowed_hours > 0
+        ]
     if any(each.basis == "benchmark table" for each in result.stages):
         remarks.append(f"benchmark table: measured on {table.hardware}; workflow/estimate/costs.yaml")
     if any(each.basis.startswith("computed") for each in result.stages):

@@ -84,6 +84,7 @@ def _preparation(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
         yield preparation_job(stage, config.pretrain_on, config, amounts[config.pretrain_on])
     for name in config.evaluate_on:
         yield preparation_job("label_images", name, config, amounts[name])
+        yield preparation_job("audit_splits", name, config, amounts[name])
 
 
 def _pretraining(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]:
@@ -120,6 +121,7 @@ def _evaluations(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
             yield Job("phrase_grounding", place, "phrase_grounding", images * _TEST, images * _TEST * forward, True,
                       written=images * _ROW)  # fmt: skip
             yield from _few_shot(config, place, dataset, images, forward)
+            yield from _segmentation(config, place, dataset, images, settings)
 
 
 def _few_shot(config: Config, place: str, dataset: str, images: int, forward: float) -> Iterator[Job]:
@@ -138,3 +140,19 @@ def _few_shot(config: Config, place: str, dataset: str, images: int, forward: fl
                 yield Job("few_shot_classification", name, "few_shot_classification/finetune", 0,
                           job.seeds * (trained + looked_at) * forward, job.precision == "fp32",
                           written=images * _ROW, gpus=1)  # fmt: skip
+
+
+def _segmentation(config: Config, place: str, dataset: str, images: int, encoder: PretrainSettings) -> Iterator[Job]:
+    settings = config.settings("few_shot_segmentation", dataset)
+    for protocol in settings.protocols:
+        for fraction in settings.fractions:
+            job = settings.job(protocol, fraction)
+            forward = operations.image_forward(encoder, input_size=job.input_size)
+            held_out = images * _TEST
+            if protocol == "linear":  # the encoder stays as it is: no backward pass through it
+                work = (images * _TRAIN * fraction / 100 + held_out) * job.epochs * 2 * forward
+            else:
+                forward += operations.upernet(job.decoder_width, job.input_size)
+                work = (job.steps * job.batch_size * 3 + held_out * (job.validations + 1)) * forward
+            yield Job("few_shot_segmentation", f"{place}/{protocol}/{fraction}", "few_shot_segmentation", 1,
+                      job.seeds * work, job.precision == "fp32", written=images * _ROW, gpus=1)  # fmt: skip

@@ -32,11 +32,11 @@ def text_shape(text: TextEncoderSettings) -> tuple[int, int]:
     return _BERT if text.weights else (text.width, text.depth)
 
 
-def image_forward(settings: PretrainSettings, visible: float = 1.0) -> float:
-    """Forward operations of an image of which a share of the patches is seen."""
+def image_forward(settings: PretrainSettings, visible: float = 1.0, input_size: int | None = None) -> float:
+    """Forward operations of an image of which a share of the patches is seen, at another size where one is given."""
     image = settings.model.image
     width, depth = image_shape(image)
-    tokens = image.patches * visible
+    tokens = ((input_size or image.input_size) // image.patch_size) ** 2 * visible
     return blocks(width, depth, tokens) + 2 * tokens * image.patch_size**2 * width
 
 
@@ -62,6 +62,15 @@ def training_pair(settings: PretrainSettings) -> float:
         iterations = 4 * settings.local.max_iterations / 2
         rest += others * patches * _SENTENCES * (_TRAINING * cosines + iterations)
     return passes * encoders + rest
+
+
+def upernet(width: int, size: int) -> float:
+    """Forward operations of UPerNet (Xiao et al. 2018) with levels at 1/4, 1/8, 1/16 of an image of `size` pixels.
+
+    Its convolutions of 3 x 3: one of `width` to `width` on each level, one of 4 `width` to `width` on the finest.
+    """
+    positions = (size / 4) ** 2
+    return 18 * width**2 * positions * (1 + 1 / 4 + 1 / 16 + 4)
 
 
 def parameters(settings: PretrainSettings) -> float:

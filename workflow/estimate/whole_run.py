@@ -18,7 +18,8 @@ _HOUR = 3600
 
 # Stages that run beside each other, one group after the other.
 ORDER = (
-    ("make_phantom",), ("index_inputs",), ("dicom_to_arrow", "split_reports"), ("pair_images_reports", "label_images"),
+    ("make_phantom",), ("index_inputs",), ("dicom_to_arrow", "split_reports"),
+    ("pair_images_reports", "label_images"), ("audit_splits",),
     ("pretrain",), ("select_checkpoint",), ("extract_features", "retrieval"),
     ("zero_shot_classification", "few_shot_classification", "few_shot_segmentation", "phrase_grounding"),
     ("summarize",),
@@ -43,7 +44,8 @@ class StageEstimate:
     gpu_hours: Range
     written: float  # bytes
     wall_hours: Range
-    longest_hours: Range  # of its longest job: what `runtime` must allow
+    longest_hours: Range  # of its longest job
+    allowed_hours: float  # what the rules ask a scheduler for that job at first; 0 where they do not say
     basis: str  # where the figures are from
 
 
@@ -101,14 +103,17 @@ def journals_of(config: Config) -> list[Journal]:
 
 def _stage(name: str, jobs: list[Job], hardware: Hardware, corrections: Mapping[str, Range],
            requests: Mapping[str, Request]) -> StageEstimate:  # fmt: skip
-    cpu, gpu, wall, longest = Range(), Range(), Range(), Range()
+    cpu, gpu, wall, longest, allowed = Range(), Range(), Range(), Range(), 0.0
     for job in jobs:
-        threads = min(_threads(job, requests), hardware.cores)
+        request = requests.get(job.cost.replace("/", "_")) or requests.get(job.stage)
+        threads = min(request.threads if request else 1, hardware.cores)
         hours = job_seconds(job, hardware.device, threads, corrections.get(job.cost)) * (1 / _HOUR)
         cpu += hours * threads
         wall += hours * (threads / hardware.cores)
         on_gpu = job.gpus and hardware.device != "cpu"
         gpu += hours * job.gpus if on_gpu else Range()
+        if hours.typical > longest.typical:
+            allowed = request.minutes / 60 if request else 0.0
         longest = longest.at_least(hours)
     if hardware.scheduler:
         seconds = costs().scheduler_seconds
@@ -120,10 +125,4 @@ def _stage(name: str, jobs: list[Job], hardware: Hardware, corrections: Mapping[
     corrected = any(job.cost in corrections for job in jobs)
     computed = any(job.operations and job.gpus for job in jobs) and hardware.device != "cpu"
     basis = "earlier jobs here" if corrected else "computed, never measured" if computed else "benchmark table"
-    return StageEstimate(name, len(jobs), cpu, gpu, sum(job.written for job in jobs), wall, longest, basis)
-
-
-def _threads(job: Job, requests: Mapping[str, Request]) -> int:
-    rule = job.cost.replace("few_shot_classification/", "few_shot_classification_")
-    request = requests.get(rule) or requests.get(job.stage)
-    return request.threads if request else 1
+    return StageEstimate(name, len(jobs), cpu, gpu, sum(job.written for job in jobs), wall, longest, allowed, basis)

@@ -19,9 +19,11 @@ from stages.pretrain.settings import PretrainSettings
 from workflow.estimate import operations
 from workflow.estimate.amounts import Amount
 from workflow.estimate.costs import Range, costs
-from workflow.estimate.whole_run import Hardware, RunEstimate, estimate
+from workflow.estimate.whole_run import ORDER, Hardware, RunEstimate, estimate
 
 ROOT = Path(__file__).parents[3]
+ON_GPU = ("pretrain", "select_checkpoint", "extract_features", "retrieval", "few_shot_classification",
+          "few_shot_segmentation")  # fmt: skip
 CLUSTER = Hardware("a100", 4, 64, scheduler=True)
 
 
@@ -77,8 +79,7 @@ def test_ranges_hold_the_typical_figure_and_totals_add_up(config: Config) -> Non
         for value in (each.cpu_hours, each.gpu_hours, each.wall_hours, each.longest_hours):
             assert value.low <= value.typical <= value.high, each
         assert each.wall_hours.typical >= each.longest_hours.typical
-        on_gpu = each.stage in ("pretrain", "select_checkpoint", "extract_features", "retrieval",
-                                "few_shot_classification")  # fmt: skip
+        on_gpu = each.stage in ON_GPU
         assert bool(each.gpu_hours.typical) == on_gpu, each
     assert result.wall_hours.typical <= sum(each.wall_hours.typical for each in result.stages)
     assert result.written == sum(each.written for each in result.stages)
@@ -170,3 +171,11 @@ def test_the_command_prints_a_table_and_json(tmp_path: Path) -> None:
     whole = json.loads(output("--json"))
     assert {each["stage"] for each in whole["stages"]} >= {"pretrain", "summarize"}
     assert whole["wall_hours"]["low"] < whole["wall_hours"]["high"]
+
+
+def test_every_rule_is_estimated_and_every_kind_of_job_is_a_rule(config: Config) -> None:
+    result = estimate(config, CLUSTER, amounts(1000))
+    rules = {path.stem for path in (ROOT / "workflow" / "rules").glob("*.smk")}
+    estimated = {each.stage for each in result.stages}
+    assert estimated == rules - {"common", "fetch_weights", "make_phantom"}  # the last one: in the demo alone
+    assert estimated <= {stage for group in ORDER for stage in group}
