@@ -30,21 +30,39 @@ class PromptFile(Settings):
     slots: dict[str, list[str]] = Field(default_factory=dict)
     sets: dict[str, PromptSet] = Field(min_length=1)
 
-    def expanded(self) -> dict[str, PromptSet]:
-        """Every set with its slots filled in all combinations."""
+    def expanded(self, **fixed: str) -> dict[str, PromptSet]:
+        """Every set with its slots filled in all combinations, but those that are `fixed` with one word each."""
+        slots = self.slots | {name: [word] for name, word in fixed.items()}
         return {
             name: PromptSet(
-                positive=[text for template in each.positive for text in fill(template, self.slots)],
-                negative=[text for template in each.negative for text in fill(template, self.slots)],
+                positive=[text for template in each.positive for text in fill(template, slots)],
+                negative=[text for template in each.negative for text in fill(template, slots)],
             )
             for name, each in self.sets.items()
         }
 
+    def slots_of(self, name: str, among: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the slots `among` that every affirming template of a set fills; templates that differ are an error.
+
+        A set in which only some phrases name a place is neither one with places nor one without.
+        """
+        filled = {tuple(slot for slot in among if slot in _slots(each)) for each in self.sets[name].positive}
+        if len(filled) > 1:
+            raise InputError(
+                f"prompts: set {name}: some affirming prompts fill {' and '.join(max(filled))} and others do not; "
+                "make two sets of it"
+            )
+        return filled.pop()
+
 
 def fill(template: str, slots: dict[str, list[str]]) -> list[str]:
     """All sentences of a template; an unknown slot is a KeyError."""
-    names = list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(template) if name))
+    names = _slots(template)
     return [template.format(**dict(zip(names, values, strict=True))) for values in product(*(slots[n] for n in names))]
+
+
+def _slots(template: str) -> list[str]:
+    return list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(template) if name))
 
 
 def read_prompts(path: Path) -> PromptFile:

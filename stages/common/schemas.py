@@ -146,6 +146,22 @@ SCORES = pa.schema(
 )
 
 
+# phrase_grounding: every test positive under every set of prompts, for paired tests between variants.
+GROUNDING_VALUES = pa.schema(
+    [
+        _IMAGE_ID,
+        _PATIENT_ID_OR_NONE,
+        _column("prompt_set", pa.string(), "key of the prompt file's `sets`"),
+        _column(
+            "pointer", pa.string(), "heatmap | heatmap_in_lung | random_in_lung | fixed_peak_of_training | word_prior"
+        ),
+        _column("pointing", pa.float32(), "1 where the peak hits, else 0; of a random point the probability"),
+        _column("contrast_to_noise", pa.float32(), "with its sign; null: not defined for this pointer", NULLABLE),
+        _column("iou", pa.float32(), "at the threshold that validation chose; null as above", NULLABLE),
+    ]
+)
+
+
 def samples(size: int) -> pa.Schema:
     """phrase_grounding: radiographs that may be shown, with heatmap and truth. Empty unless `publish_samples`."""
     return pa.schema(

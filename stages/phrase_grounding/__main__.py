@@ -19,11 +19,13 @@ from stages.common.dual_encoder import load_checkpoint
 from stages.common.image_store import ImageStore
 from stages.common.labelled_images import read_labels
 from stages.common.prompts import read_prompts
-from stages.common.schemas import samples
+from stages.common.schemas import GROUNDING_VALUES, samples
 from stages.common.split_audit import read_overlap
 from stages.common.tracking import track
-from stages.phrase_grounding.evaluation import heatmaps_of, locate, pointing_game, sample_rows
+from stages.phrase_grounding.evaluation import Grounding
 from stages.phrase_grounding.integrity_map import describe
+from stages.phrase_grounding.located_images import locate
+from stages.phrase_grounding.outputs import grounding_record, sample_rows, value_rows
 from stages.phrase_grounding.settings import PhraseGroundingSettings
 
 
@@ -37,30 +39,33 @@ def main(arguments: Namespace) -> None:
                image=arguments.image) as run:  # fmt: skip
         checkpoint = load_checkpoint(arguments.checkpoint, torch.device("cpu"))
         labels, store = read_labels(arguments.labels, prompts.finding), ImageStore(arguments.images)
-        test, training = locate(labels, store, "test"), locate(labels, store, "train")
-        result: dict = {"finding": prompts.finding, "images": len(test.pixels), "pointing": {}, "integrity_map": None,
-                        "overlap": read_overlap(arguments.audit, arguments.labels)}  # fmt: skip
-        for name, each in prompts.expanded().items():
-            heatmaps = heatmaps_of(checkpoint, each.positive, test)
-            game = pointing_game(heatmaps, test, training, settings.draws, settings.seed)
-            result["pointing"][name] = {kind: None if hit is None else hit.record() for kind, hit in game.items()}
-            run.log_metric(f"test/pointing/{name}", game["heatmap"].value)
-        if checkpoint.integrity_map is not None:
-            result["integrity_map"] = asdict(describe(checkpoint.integrity_map, training.lungs))
-        shown = sample_rows(heatmaps, test, settings.samples, settings.seed) if settings.publish_samples else []
+        parts = {part: locate(labels, store, part) for part in ("train", "validation", "test")}
+        overlap = read_overlap(arguments.audit, arguments.labels)
+        grounding = Grounding(checkpoint, prompts, parts)
+        sets = {name: grounding.of(name, settings.draws, settings.seed) for name in prompts.sets}
+        run.log_metrics({f"test/{measure}/{name}": figures["heatmap"].value
+                         for name, each in sets.items() for measure, figures in each.figures.items()})  # fmt: skip
+        write_rows(arguments.values, GROUNDING_VALUES, [row for name in sets for row in value_rows(name, sets[name])])
+        first = next(iter(sets.values()))  # the set that may be shown
+        shown = sample_rows(first, settings.samples, settings.seed) if settings.publish_samples else []
         write_rows(arguments.samples, samples(store.size), shown)
+        integrity_map = checkpoint.integrity_map
+        result = grounding_record(prompts.finding, sets) | {"overlap": overlap, "integrity_map": None}
+        if integrity_map is not None:
+            result["integrity_map"] = asdict(describe(integrity_map, parts["train"].lungs))
         write_record(arguments.result, result)
+        run.log_artifact(arguments.values)
         run.log_artifact(arguments.result, publish=True)
 
 
 def parser() -> ArgumentParser:
     options = stage_parser("phrase_grounding", __doc__, PhraseGroundingSettings)
-    options.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder of select_checkpoint")
-    options.add_argument("--images", type=Path, required=True, help="manifest.json of dicom_to_arrow")
-    options.add_argument("--labels", type=Path, required=True, help="labels.arrow of label_images")
-    options.add_argument("--audit", type=Path, required=True, help="audit.json of audit_splits")
-    options.add_argument("--result", type=Path, required=True, help="result.json to write")
-    options.add_argument("--samples", type=Path, required=True, help="samples.arrow to write")
+    files = {"checkpoint": "checkpoint folder of select_checkpoint", "images": "manifest.json of dicom_to_arrow",
+             "labels": "labels.arrow of label_images", "audit": "audit.json of audit_splits",
+             "result": "output: result.json", "values": "output: values.arrow",
+             "samples": "output: samples.arrow"}  # fmt: skip
+    for name, purpose in files.items():
+        options.add_argument(f"--{name}", type=Path, required=True, help=purpose)
     return options
 
 

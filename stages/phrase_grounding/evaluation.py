@@ -1,112 +1,103 @@
-"""Pointing at a finding on test images, beside what fools it: chance in the lungs and one fixed point."""
+"""Pointing at a finding on test images, set of prompts by set of prompts, beside what fools the figures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
-import polars as pl
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 
 from stages.common.dual_encoder import Checkpoint
-from stages.common.errors import InputError
-from stages.common.image_store import ImageStore
-from stages.common.labelled_images import region, to_stored
+from stages.common.prompts import PromptFile
 from stages.common.ranking_metrics import Estimate, draw_weights, estimate
-from stages.common.run_lengths import decode, encode
-from stages.phrase_grounding.heatmaps import prompt_heatmaps
-from stages.phrase_grounding.pointing import fixed_peak_hits, hits, peak, random_in_lung_hits
+from stages.phrase_grounding.heatmaps import PromptCosines
+from stages.phrase_grounding.located_images import Located
+from stages.phrase_grounding.map_scores import THRESHOLDS, best_threshold
+from stages.phrase_grounding.places import SIDES, ZONES
+from stages.phrase_grounding.pointers import Maps, MapScores, baselines, in_lungs, score
 
-_BATCH = 64
+WORDS = {"side": SIDES, "zone": ZONES}  # slots of a prompt file that each image fills with its own place
+Values = Float[np.ndarray, "images"]
 
 
 @dataclass(frozen=True)
-class Located:
-    """Images with a finding whose place is known, on the stored square."""
+class Grounded:
+    """One set of prompts on the test images. `figures` and `values` (image by image): measure -> pointer."""
 
-    labels: pl.DataFrame
-    pixels: UInt8[np.ndarray, "images size size"]
-    regions: Bool[np.ndarray, "images size size"]
-    content: Bool[np.ndarray, "images size size"]  # inside the padding
-    lungs: Bool[np.ndarray, "images size size"] | None  # None: unknown
+    slots: tuple[str, ...]  # the words of place that its phrases fill; empty: they name none
+    maps: Maps
+    test: Located
+    thresholds: dict[str, float | None]  # of the IoU, by pointer, chosen on validation
+    figures: dict[str, dict[str, Estimate | None]]
+    values: dict[str, dict[str, Values]]
 
-
-def locate(labels: pl.DataFrame, store: ImageStore, split: str) -> Located:
-    """Positives of one part whose region covers at least one stored pixel; none is an error."""
-    columns = store.table.select(["image_id", "content_box", "original_rows", "original_columns"])
-    chosen = labels.filter((pl.col("split") == split) & (pl.col("target") == 1))
-    chosen = chosen.join(pl.from_arrow(columns), on="image_id", how="inner", maintain_order="left")
-    rows = chosen.to_dicts()
-    regions = [_on_square(region(row, row["original_rows"], row["original_columns"]), row, store.size) for row in rows]
-    keep = [place for place, each in enumerate(regions) if each.any()]
-    if not keep:
-        raise InputError(f"labels: no {split} image has a box or mask of the finding; grounding needs them")
-    kept = [rows[place] for place in keep]
-    whole = [np.ones((row["original_rows"], row["original_columns"]), dtype=bool) for row in kept]
-    lungs = None
-    if all(row["lung_mask"] is not None for row in kept):
-        shapes = [(row["lung_mask"], row["original_rows"], row["original_columns"]) for row in kept]
-        lungs = np.stack([_on_square(decode(*shape), row, store.size) for shape, row in zip(shapes, kept, strict=True)])
-    return Located(
-        labels=chosen[keep],
-        pixels=store.gather(np.array([store.row_of(row["image_id"]) for row in kept])),
-        regions=np.stack([regions[place] for place in keep]),
-        content=np.stack([_on_square(each, row, store.size) for each, row in zip(whole, kept, strict=True)]),
-        lungs=lungs,
-    )
+    def record(self) -> dict:
+        measures = {
+            measure: {pointer: figure and figure.record() for pointer, figure in pointers.items()}
+            for measure, pointers in self.figures.items()
+        }
+        return measures | {"iou_threshold": self.thresholds}
 
 
-def _on_square(mask: Bool[np.ndarray, "rows columns"], row: dict, size: int) -> Bool[np.ndarray, "{size} {size}"]:
-    return to_stored(mask, row["content_box"], size)
+class Grounding:
+    """All sets of a prompt file: each image and each prompt is embedded once."""
 
-
-def heatmaps_of(checkpoint: Checkpoint, prompts: list[str], located: Located) -> Float[np.ndarray, "images size size"]:
-    parts = [
-        prompt_heatmaps(checkpoint, prompts, located.pixels[first : first + _BATCH])
-        for first in range(0, len(located.pixels), _BATCH)
-    ]
-    return np.concatenate(parts)
-
-
-def pointing_game(
-    heatmaps: Float[np.ndarray, "images size size"], test: Located, training: Located, draws: int, seed: int
-) -> dict[str, Estimate | None]:
-    """Share of hits of the heatmap (its peak anywhere, and its peak inside the lungs), and of what it has to beat.
-
-    A random point in the lungs is told where the lungs are: its fair rival is the peak inside the lungs.
-    """
-    patients = test.labels["patient_id"]
-    groups = (test.labels["image_id"] if patients.null_count() else patients).to_numpy()
-    weights = draw_weights(groups, draws, seed)
-    each = {
-        "heatmap": hits(heatmaps, test.regions, test.content),
-        "heatmap_in_lung": None if test.lungs is None else hits(heatmaps, test.regions, test.lungs),
-        "random_in_lung": None if test.lungs is None else random_in_lung_hits(test.regions, test.lungs),
-        "fixed_peak_of_training": fixed_peak_hits(test.regions, training.regions),
-    }
-    return {
-        name: None if hit is None else estimate(lambda w, h=hit: _mean(h, w), weights) for name, hit in each.items()
-    }
-
-
-def _mean(
-    values: Float[np.ndarray, "images"], weights: Float[np.ndarray, "draws images"]
-) -> Float[np.ndarray, "draws"]:
-    return weights @ values / weights.sum(axis=1)
-
-
-def sample_rows(heatmaps: Float[np.ndarray, "images size size"], test: Located, count: int, seed: int) -> list[dict]:
-    """Rows of the samples table: images drawn by seed, in the order of the draw."""
-    chosen = np.random.default_rng(seed).permutation(len(heatmaps))[:count]
-    rows = []
-    for place in chosen:
-        at = peak(heatmaps[place], test.content[place])
-        rows.append(
-            {
-                "image_id": test.labels["image_id"][int(place)],
-                "pixels": test.pixels[place].tobytes(),
-                "heatmap": heatmaps[place].ravel().tolist(),
-                "region": encode(test.regions[place]),
-                "peak": list(at),
-                "hit": bool(test.regions[place][at]),
+    def __init__(self, checkpoint: Checkpoint, prompts: PromptFile, parts: Mapping[str, Located]) -> None:
+        self._slots = {name: prompts.slots_of(name, tuple(WORDS)) for name in prompts.sets}
+        self._filled = {}  # set -> words of place -> prompts
+        for name, slots in self._slots.items():
+            places = product(*(WORDS[slot] for slot in slots))
+            self._filled[name] = {
+                words: prompts.expanded(**dict(zip(slots, words, strict=True)))[name].positive for words in places
             }
-        )
-    return rows
+        every = [text for fills in self._filled.values() for texts in fills.values() for text in texts]
+        self._parts = parts
+        self._cosines = {part: PromptCosines(checkpoint, every, parts[part].pixels) for part in ("validation", "test")}
+
+    def of(self, name: str, draws: int, seed: int) -> Grounded:
+        """Measure one set. A phrase with a place speaks of one side: so does the truth that it is held against."""
+        slots, parts = self._slots[name], self._parts
+        if slots:
+            parts = {part: located.on_named_side() for part, located in parts.items()}
+        scores, maps = {}, {}
+        for part, cosines in self._cosines.items():
+            located = parts[part]
+            maps[part] = cosines.maps([self._filled[name][place.words(slots)] for place in located.places])
+            scores[part] = {"heatmap": score(maps[part], located)} | baselines(located, parts["train"], slots)
+        test = parts["test"]
+        values, thresholds = _values(scores)
+        values["pointing"]["heatmap_in_lung"] = in_lungs(maps["test"], test)
+        weights = draw_weights(test.resampled[1], draws, seed)
+        figures = {
+            measure: {
+                pointer: None if each is None else estimate(lambda w, v=each: w @ v / w.sum(axis=1), weights)
+                for pointer, each in pointers.items()
+            }
+            for measure, pointers in values.items()
+        }
+        known = {
+            measure: {pointer: each for pointer, each in pointers.items() if each is not None}
+            for measure, pointers in values.items()
+        }
+        return Grounded(slots, maps["test"], test, thresholds, figures, known)
+
+
+def _values(
+    scores: dict[str, dict[str, MapScores | None]],
+) -> tuple[dict[str, dict[str, Values | None]], dict[str, float | None]]:
+    """Test values, measure by measure and image by image, and the thresholds that validation chose for the IoU."""
+    measures: dict[str, dict[str, Values | None]] = {"pointing": {}, "contrast_to_noise": {}, "iou": {}}
+    thresholds: dict[str, float | None] = {}
+    for pointer, found in scores["test"].items():
+        validation = scores["validation"][pointer]
+        if found is None or validation is None:
+            for values in measures.values():
+                values[pointer] = None
+            thresholds[pointer] = None
+            continue
+        chosen = best_threshold(validation.iou)
+        measures["pointing"][pointer] = found.hit
+        measures["contrast_to_noise"][pointer] = found.contrast_to_noise
+        measures["iou"][pointer] = found.iou[:, chosen]
+        thresholds[pointer] = float(THRESHOLDS[chosen])
+    return measures, thresholds

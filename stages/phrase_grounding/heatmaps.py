@@ -1,5 +1,7 @@
 """Prompt heatmaps (the paper's Fig. 3b): cosine of every patch with a prompt, bilinear to the image."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -8,18 +10,40 @@ from torch.nn import functional as F  # noqa: N812
 from stages.common.dual_encoder import Checkpoint, to_input
 from stages.common.image_encoder import grid_of
 
+_BATCH = 64
+
+
+class PromptCosines:
+    """Cosines of every patch of some images with every prompt: each image and each prompt is embedded once."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, prompts: Sequence[str], images: UInt8[np.ndarray, "images size size"]
+    ) -> None:
+        self._place = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
+        self._size = images.shape[-1]
+        self.values = _cosines(checkpoint, list(self._place), images)
+
+    def maps(self, prompts_of: Sequence[Sequence[str]]) -> Float[np.ndarray, "images size size"]:
+        """Mean over the prompts of each image (several phrasings of one thing), on the pixels of the stored image."""
+        chosen = [
+            cosines[[self._place[prompt] for prompt in prompts]].mean(dim=0)
+            for cosines, prompts in zip(self.values, prompts_of, strict=True)
+        ]
+        return to_pixels(torch.stack(chosen), self._size).numpy()
+
 
 @torch.inference_mode()
-def prompt_heatmaps(
-    checkpoint: Checkpoint, prompts: list[str], images: UInt8[np.ndarray, "batch size size"]
-) -> Float[np.ndarray, "batch size size"]:
-    """Mean over prompts of the cosine of each patch with the prompt's sentence, on the pixels of the stored image."""
+def _cosines(
+    checkpoint: Checkpoint, prompts: list[str], images: UInt8[np.ndarray, "images size size"]
+) -> Float[torch.Tensor, "images prompts patches"]:
     model = checkpoint.model
     sentences = checkpoint.embed_sentences(prompts).sentences[:, 0]  # a prompt is a report of one sentence
-    pixels = to_input(torch.from_numpy(images), model.settings.image.input_size)
-    patches = model.embed_patches(model.patch_tokens(pixels))
-    cosine = torch.einsum("bne,pe->bn", patches, sentences) / len(sentences)
-    return to_pixels(cosine, images.shape[-1]).numpy()
+    parts = []
+    for first in range(0, len(images), _BATCH):
+        pixels = to_input(torch.from_numpy(images[first : first + _BATCH]), model.settings.image.input_size)
+        patches = model.embed_patches(model.patch_tokens(pixels))
+        parts.append(torch.einsum("bne,pe->bpn", patches, sentences))
+    return torch.cat(parts)
 
 
 def to_pixels(values: Float[torch.Tensor, "batch patches"], size: int) -> Float[torch.Tensor, "batch {size} {size}"]:

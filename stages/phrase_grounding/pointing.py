@@ -26,12 +26,3 @@ def random_in_lung_hits(
     """Chance of a hit for a point drawn evenly from the lungs: no draw needed."""
     inside = (regions & lungs).sum(axis=(1, 2))
     return inside / np.maximum(1, lungs.sum(axis=(1, 2)))
-
-
-def fixed_peak_hits(
-    regions: Bool[np.ndarray, "images rows columns"], training_regions: Bool[np.ndarray, "training rows columns"]
-) -> Float[np.ndarray, "images"]:
-    """Hits of one fixed point: where the regions of the training images overlap most."""
-    mean = training_regions.mean(axis=0, dtype=np.float64)
-    place = peak(mean, np.ones_like(mean, dtype=bool))
-    return regions[:, place[0], place[1]].astype(np.float64)

@@ -8,6 +8,7 @@ rule phrase_grounding:
         prompts=lambda wildcards: str(REPOSITORY / CONFIG.settings("phrase_grounding", wildcards.dataset).prompts),
     output:
         result="<workspace>/results/phrase_grounding/{variant}/{dataset}/result.json",
+        values="<workspace>/results/phrase_grounding/{variant}/{dataset}/values.arrow",
         samples="<workspace>/results/phrase_grounding/{variant}/{dataset}/samples.arrow",
     log:
         "<workspace>/logs/phrase_grounding/{variant}/{dataset}.log",
@@ -25,6 +26,6 @@ rule phrase_grounding:
     shell:
         "OMP_NUM_THREADS={threads} python -m stages.phrase_grounding --checkpoint {input.checkpoint}"
         " --images {input.images}"
-        " --labels {input.labels} --audit {input.audit} --result {output.result} --samples {output.samples} --settings {params.settings:q}"
+        " --labels {input.labels} --audit {input.audit} --result {output.result} --values {output.values} --samples {output.samples} --settings {params.settings:q}"
         " --image {params.image} --name {wildcards.variant}/{wildcards.dataset}"
         " --journal {params.folder}/journal.json 2> {log}"

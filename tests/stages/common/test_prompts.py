@@ -44,8 +44,28 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", sorted(ROOT.glob("stages/*/prompts/*.yaml")), ids=lambda path: f"{path.parts[-3]}-{path.stem}"
 )
-def test_shipped_files_are_valid_and_grounding_prompts_name_no_place(path: Path) -> None:
-    prompts = read_prompts(path).expanded()
+def test_shipped_files_are_valid_and_the_claim_of_grounding_rests_on_prompts_without_place(path: Path) -> None:
+    file = read_prompts(path)
+    assert all(each.positive for each in file.expanded().values())
     if "phrase_grounding" in path.parts:
-        words = " ".join(sentence for each in prompts.values() for sentence in each.positive).lower()
-        assert not {"right", "left", "upper", "mid", "lower", "apical", "base", "basal"} & set(words.split())
+        assert next(iter(file.sets)) == "no_place"  # the set that is shown
+        for name, each in file.expanded().items():
+            words = set(" ".join(each.positive).lower().replace(".", "").split())
+            places = {"right", "left", "upper", "mid", "lower", "apical", "base", "basal"} & words
+            assert bool(places) == bool(file.slots_of(name, ("side", "zone")))
+
+
+def test_slots_can_be_fixed_to_one_word(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.yaml"
+    path.write_text("{finding: x, slots: {side: [right, left], o: [a, b]}, sets: {s: {positive: ['{side} {o}']}}}")
+    file = read_prompts(path)
+    assert file.expanded(side="left")["s"].positive == ["left a", "left b"]
+    assert file.slots_of("s", ("side", "zone")) == ("side",)
+    assert file.slots_of("s", ("zone",)) == ()
+
+
+def test_a_set_that_names_places_in_some_phrases_only_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.yaml"
+    path.write_text("{finding: x, slots: {side: [right]}, sets: {s: {positive: ['{side} a', 'a']}}}")
+    with pytest.raises(InputError, match="set s: some affirming prompts fill side and others do not"):
+        read_prompts(path).slots_of("s", ("side",))

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from stages.common.labelled_images import region, to_stored
 from stages.phrase_grounding.heatmaps import to_pixels
 from stages.phrase_grounding.integrity_map import describe
-from stages.phrase_grounding.pointing import fixed_peak_hits, hits, peak, random_in_lung_hits
+from stages.phrase_grounding.pointing import hits, peak, random_in_lung_hits
 
 
 def square(size: int, top: int, left: int, side: int) -> np.ndarray:
@@ -33,11 +33,6 @@ def test_chance_in_the_lungs_is_the_share_of_lung_covered() -> None:
     lungs = np.stack([square(8, 0, 0, 4), square(8, 0, 0, 4)])
     regions = np.stack([square(8, 0, 0, 2), square(8, 3, 3, 4)])
     assert random_in_lung_hits(regions, lungs).tolist() == [4 / 16, 1 / 16]
-
-
-def test_fixed_peak_is_where_training_regions_overlap_most() -> None:
-    training = np.stack([square(8, 0, 0, 4), square(8, 3, 3, 4), square(8, 3, 3, 2)])
-    assert fixed_peak_hits(np.stack([square(8, 3, 3, 1), square(8, 0, 0, 2)]), training).tolist() == [1, 0]
 
 
 def test_a_box_and_its_mask_are_one_region() -> None:
