@@ -174,6 +174,9 @@ def check(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
         for name in config.compare
         if name not in config.variants
     ]
+    labelled = config.select_checkpoint.get("zero_shot_on")
+    if labelled is not None and labelled not in config.evaluate_on:
+        lines.append(f"{source}: select_checkpoint.zero_shot_on: {labelled!r} is none of `evaluate_on`; correct it")
     if lines:
         raise InputError("\n".join(lines))
     for stage, dataset, variant in config.jobs():

@@ -1,4 +1,16 @@
-# The best candidate on validation pairs alone, exported as a checkpoint folder.
+# The best candidate on validation data alone, exported as a checkpoint folder.
+def selection_labels(wildcards):
+    """Images, labels and prompts of the data set that `zero_shot_on` names, if it names one."""
+    if (dataset := CONFIG.settings("select_checkpoint").zero_shot_on) is None:
+        return {}
+    prompts = REPOSITORY / CONFIG.settings("zero_shot_classification", dataset).prompts
+    return {
+        "images": f"<workspace>/results/dicom_to_arrow/{dataset}/manifest.json",
+        "labels": f"<workspace>/results/label_images/{dataset}/labels.arrow",
+        "prompts": str(prompts),
+    }
+
+
 rule select_checkpoint:
     input:
         candidates="<workspace>/results/pretrain/{variant}/candidates.json",
@@ -7,6 +19,7 @@ rule select_checkpoint:
         sentences=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/sentences.arrow",
         tokenizer=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/tokenizer",
         images=f"<workspace>/results/dicom_to_arrow/{CONFIG.pretrain_on}/manifest.json",
+        zero_shot=lambda wildcards: list(selection_labels(wildcards).values()),
     output:
         checkpoint=directory("<workspace>/results/select_checkpoint/{variant}/checkpoint"),
         selection="<workspace>/results/select_checkpoint/{variant}/selection.json",
@@ -23,11 +36,14 @@ rule select_checkpoint:
         code=code_of("select_checkpoint"),
         settings=settings_of("select_checkpoint"),
         image=image_of("torch"),
+        zero_shot=lambda wildcards, input: " ".join(
+            f"--zero-shot-{name} {path}" for name, path in zip(selection_labels(wildcards), input.zero_shot)
+        ),
         folder=subpath(output.selection, parent=True),
     shell:
         "OMP_NUM_THREADS={threads} python -m stages.select_checkpoint --candidates {input.candidates}"
         " --pairs {input.pairs}"
         " --sentences {input.sentences} --images {input.images} --tokenizer {input.tokenizer}"
         " --checkpoint {output.checkpoint} --selection {output.selection} --settings {params.settings:q}"
-        " --device {CONFIG.device} --image {params.image} --name {wildcards.variant}"
+        " {params.zero_shot} --device {CONFIG.device} --image {params.image} --name {wildcards.variant}"
         " --journal {params.folder}/journal.json 2> {log}"

@@ -1,0 +1,111 @@
+"""Which candidate is kept, by a rule that stands in the configuration, and how sure the order of the first two is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Shaped
+
+from stages.common.ranking_metrics import Estimate, draw_weights
+from stages.select_checkpoint.candidate_scores import ScoredCandidate
+from stages.select_checkpoint.settings import SelectCheckpointSettings
+
+_LOWER_IS_BETTER = ("contrastive_loss",)
+_WORDS = {
+    "contrastive_loss": "contrastive loss of validation pairs, both directions, lower is better",
+    "mean_reciprocal_rank": "mean reciprocal rank of validation pairs, both directions",
+    "recall_at_1": "recall at 1 of validation pairs, both directions",
+    "recall_at_5": "recall at 5 of validation pairs, both directions",
+    "recall_at_10": "recall at 10 of validation pairs, both directions",
+    "zero_shot_auc": "zero-shot AUC on validation labels, mean over prompt sets",
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    chosen: ScoredCandidate
+    best: ScoredCandidate
+    runner_up: ScoredCandidate | None  # the second best; None where there is one candidate
+    lead: Estimate | None  # of the best over the runner-up: positive is better, with its 95 % interval
+    criterion: str
+    rule: str
+    reason: str
+
+    def record(self) -> dict:
+        return {
+            "criterion": self.criterion,
+            "rule": self.rule,
+            "best_step": self.best.step,
+            "runner_up_step": self.runner_up.step if self.runner_up else None,
+            "lead_of_best": self.lead.record() if self.lead else None,
+            "resampled_by": "patient",
+            "chosen_step": self.chosen.step,
+            "reason": self.reason,
+        }
+
+
+def decide(
+    candidates: list[ScoredCandidate], groups: Shaped[np.ndarray, "units"], settings: SelectCheckpointSettings
+) -> Decision:
+    """Best by the criterion (of equal ones the earlier), then the earliest within the margin.
+
+    `groups` names the patient of each study (labelled image for zero_shot_auc): whole patients are drawn.
+    """
+    criterion, margin = settings.criterion, settings.margin
+    sign = -1 if criterion in _LOWER_IS_BETTER else 1
+    goodness = {each.step: sign * float(each.score(criterion)[0]) for each in candidates}
+    order = sorted(candidates, key=lambda each: (-goodness[each.step], each.step))
+    best, runner_up = order[0], order[1] if len(order) > 1 else None
+    within = [each for each in candidates if goodness[each.step] >= goodness[best.step] - margin]
+    chosen = min(within, key=lambda each: each.step) if margin else best
+    lead = _lead(best, runner_up, groups, settings, sign)
+    averaged = f", mean of {settings.maskings} maskings" if criterion == "contrastive_loss" else ""
+    rule = f"the earliest candidate at most {margin:g} worse than the best" if margin else "the best candidate"
+    return Decision(
+        chosen,
+        best,
+        runner_up,
+        lead,
+        _WORDS[criterion] + averaged,
+        rule,
+        _reason(chosen, best, runner_up, lead, goodness),
+    )
+
+
+def _lead(
+    best: ScoredCandidate,
+    runner_up: ScoredCandidate | None,
+    groups: Shaped[np.ndarray, "units"],
+    settings: SelectCheckpointSettings,
+    sign: int,
+) -> Estimate | None:
+    """Paired: both candidates on the same draws of patients."""
+    if runner_up is None:
+        return None
+
+    def difference(weights: np.ndarray | None) -> np.ndarray:
+        return sign * (best.score(settings.criterion, weights) - runner_up.score(settings.criterion, weights))
+
+    drawn = difference(draw_weights(groups, settings.draws, settings.seed))
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return Estimate(float(difference(None)[0]), float(low), float(high))
+
+
+def _reason(
+    chosen: ScoredCandidate,
+    best: ScoredCandidate,
+    runner_up: ScoredCandidate | None,
+    lead: Estimate | None,
+    goodness: dict[int, float],
+) -> str:
+    if runner_up is None or lead is None:
+        return f"step {chosen.step} is the only candidate"
+    sure = "above" if lead.low > 0 else "not clearly above"
+    words = (
+        f"step {best.step} is best, {lead.value:.4g} [{lead.low:.4g}, {lead.high:.4g}] {sure} step {runner_up.step}, "
+        "the runner-up"
+    )
+    if chosen is best:
+        return words
+    return (
+        f"{words}; step {chosen.step}, {goodness[best.step] - goodness[chosen.step]:.4g} below, is the earliest within"
+    )

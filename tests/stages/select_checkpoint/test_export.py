@@ -1,0 +1,111 @@
+"""The exported folder: complete, and loadable by timm and transformers without this project."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from selection_inputs import WORDS, write_inputs
+
+from stages.common.atomic_files import sidecar_of, verify
+from stages.common.dual_encoder import load_checkpoint
+from stages.common.errors import InputError
+
+FOREIGN = """
+import sys
+import torch
+SHIM
+import timm
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoTokenizer
+
+folder, given, out = sys.argv[1:]
+assert not any(name.startswith("stages") for name in sys.modules if name != "stages.common.torchvision_operators"
+               and name not in ("stages", "stages.common"))
+image = timm.create_model(f"local-dir:{folder}/image", pretrained=True).eval()
+text = AutoModel.from_pretrained(f"{folder}/text", add_pooling_layer=False).eval()
+tokenizer = AutoTokenizer.from_pretrained(f"{folder}/text")
+projections = load_file(f"{folder}/model.safetensors")
+words = tokenizer(["word3 word1", "word7"], return_tensors="pt", padding=True)
+with torch.inference_mode():
+    features = image(load_file(given)["pixels"])
+    hidden = text(input_ids=words.input_ids, attention_mask=words.attention_mask).last_hidden_state
+save_file({"features": features, "cls": hidden[:, 0].contiguous(), "second": hidden[1, 1:2].contiguous(),
+           "ids": words.input_ids, "mean": torch.tensor(image.pretrained_cfg["mean"])}, out)
+"""
+
+
+@pytest.fixture(scope="module", params=["report", "sentences"])
+def exported(request, tmp_path_factory) -> tuple[str, Path]:
+    folder = tmp_path_factory.mktemp("export")
+    write_inputs(folder / "in", request.param).select(folder)
+    return request.param, folder / "checkpoint"
+
+
+def test_timm_and_transformers_alone_give_equal_features(exported, tmp_path) -> None:
+    """In a process of its own that imports nothing of this project but the cure of a CPU build's torchvision."""
+    context, folder = exported
+    checkpoint = load_checkpoint(folder, torch.device("cpu"))
+    grey = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    save_file({"pixels": checkpoint.model.image.normalise(grey).contiguous()}, tmp_path / "given.safetensors")
+    program = FOREIGN.replace("SHIM", "import stages.common.torchvision_operators")
+    out = tmp_path / "out.safetensors"
+    subprocess.run(
+        [sys.executable, "-c", program, folder, tmp_path / "given.safetensors", out],
+        check=True, timeout=300, cwd=Path(__file__).resolve().parents[3],
+    )  # fmt: skip
+    found = load_file(out)
+    with torch.inference_mode():
+        expected = checkpoint.model.patch_tokens(grey).mean(dim=1)
+        report = checkpoint.embed_sentences(["word3 word1", "word7"]).report
+    torch.testing.assert_close(found["features"], expected, atol=1e-6, rtol=0)
+    assert found["ids"].tolist() == [[2, 8, 6, 3], [2, 12, 3, 0]]
+    pooled = found["cls"] if context == "report" else found["second"]
+    projected = torch.nn.functional.normalize(checkpoint.model.text_projection(pooled).detach(), dim=-1)
+    torch.testing.assert_close(projected, report if context == "report" else report[1:], atol=1e-6, rtol=0)
+    assert found["mean"].tolist() == pytest.approx([checkpoint.model.settings.image.mean])
+
+
+def test_the_card_tells_data_licence_use_and_limits(exported) -> None:
+    _, folder = exported
+    card = (folder / "README.md").read_text()
+    for words in ("some/vit, revision 1, license cc-by-nc-4.0", "1" * 64, "8 training studies", "Not a medical device",
+                  "timm.create_model", "contrastive loss", "validation studies"):  # fmt: skip
+        assert words in card, words
+    assert "{" not in card.split("```")[0]
+
+
+def test_every_file_has_its_side_car(exported) -> None:
+    _, folder = exported
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".sha256"]
+    assert {str(path.relative_to(folder)) for path in files} == {
+        *("model.safetensors", "config.json", "README.md", "tokenizer/tokenizer.json"),
+        *("image/model.safetensors", "image/config.json"),
+        *("text/model.safetensors", "text/config.json", "text/tokenizer.json", "text/tokenizer_config.json"),
+    }
+    for path in files:
+        verify(path)
+        assert sidecar_of(path).is_file()
+
+
+def test_one_flipped_bit_in_an_exported_model_is_caught_200_of_200(exported) -> None:
+    _, folder = exported
+    path = folder / "model.safetensors"
+    whole = path.read_bytes()
+    noise = random.Random(0)
+    caught = 0
+    try:
+        for _ in range(200):
+            damaged = bytearray(whole)
+            damaged[noise.randrange(len(whole))] ^= 1 << noise.randrange(8)
+            path.write_bytes(damaged)
+            with pytest.raises(InputError, match="damaged"):
+                load_checkpoint(folder, torch.device("cpu"))
+            caught += 1
+    finally:
+        path.write_bytes(whole)
+    assert caught == 200
+    assert load_checkpoint(folder, torch.device("cpu")).model.vocabulary == len(WORDS)
