@@ -28,12 +28,13 @@ def attention_scores(
     sentence_temperature: float,
 ) -> PairScores:
     """S_ij for all images and reports. `mu` serves the diagnostics alone; nu sums to 1 and is 0 for padding."""
-    patches, sentences = patches.float(), sentences.float()
-    cosine = torch.einsum("jbe,iae->ijba", sentences, patches)
-    attention = (cosine / attention_temperature).softmax(dim=3)
-    # |c_b|^2 = w G w^T with the patches' inner products G: no context of width E for each of the pairs
-    products = torch.einsum("iae,ice->iac", patches, patches)
-    length = (torch.einsum("ijba,iac->ijbc", attention, products) * attention).sum(dim=3).sqrt()
+    with torch.autocast(patches.device.type, enabled=False):  # in single precision, as transport
+        patches, sentences = patches.float(), sentences.float()
+        cosine = torch.einsum("jbe,iae->ijba", sentences, patches)
+        attention = (cosine / attention_temperature).softmax(dim=3)
+        # |c_b|^2 = w G w^T with the patches' inner products G: no context of width E for each of the pairs
+        products = torch.einsum("iae,ice->iac", patches, patches)
+        length = (torch.einsum("ijba,iac->ijbc", attention, products) * attention).sum(dim=3).sqrt()
     similarity = (attention * cosine).sum(dim=3) / length
     padding = nu == 0
     log_nu = nu.masked_fill(padding, 1).log().masked_fill(padding, float("-inf"))

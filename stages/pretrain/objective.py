@@ -87,8 +87,10 @@ class Objective(nn.Module):
         text = self._embed_text(batch)
         tokens = torch.cat(self._in_micro_batches(self.encoder.patch_tokens, batch.images, visible))
         integrity = self.integrity(batch.visible)
-        cosine = ranks.gather(self.encoder.embed_global(tokens)) @ ranks.gather(text.report).T
-        contrastive = contrastive_loss(cosine.float(), self.log_scale.exp(), integrity, batch.false_negatives)
+        image, report = ranks.gather(self.encoder.embed_global(tokens)), ranks.gather(text.report)
+        with torch.autocast(image.device.type, enabled=False):  # bf16 rounds a cosine by .004, a logit by .06
+            cosine = image.float() @ report.float().T
+        contrastive = contrastive_loss(cosine, self.log_scale.exp(), integrity, batch.false_negatives)
         total = contrastive.total
         diagnostics: dict[str, Tensor | float] = {
             "loss/contrastive": contrastive.total,

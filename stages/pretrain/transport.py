@@ -26,10 +26,13 @@ class _Score(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         patches, sentences, plans = ctx.saved_tensors
-        weighted = plans * gradient[:, :, None, None]  # i j b a
-        to_patches = torch.einsum("ijba,jbe->iae", weighted, sentences)
-        to_sentences = torch.einsum("ijba,iae->jbe", weighted, patches)
-        return to_patches, to_sentences, None, None
+        flat = sentences.flatten(0, 1)  # jb e
+        to_patches, to_sentences = torch.empty_like(patches), torch.zeros_like(flat)
+        for image, plan in enumerate(plans):  # one image's pairs at a time: no second array of the plans' size
+            weighted = (plan * gradient[image, :, None, None]).flatten(0, 1)  # jb a
+            torch.mm(weighted.T, flat, out=to_patches[image])
+            to_sentences.addmm_(weighted, patches[image])
+        return to_patches, to_sentences.view_as(sentences), None, None
 
 
 def transport_scores(
@@ -47,30 +50,55 @@ def transport_scores(
     Patches and sentences have length 1; mu and nu sum to 1, nu is 0 for padding. `entropic`: 1 - the minimum;
     `transport`: sum T (1 - C) with a detached plan.
     """
-    patches, sentences = patches.float(), sentences.float()  # transport stays in float32 under autocast
-    images, reports = patches.shape[0], sentences.shape[0]
-    with torch.no_grad():
-        cosine = torch.einsum("jbe,iae->ijba", sentences, patches)
-        plans = torch.empty_like(cosine)
-        values = torch.empty(images, reports, device=cosine.device)
-        error, iterations = 0.0, 0
-        step = images_at_once(reports)
-        for first in range(0, images, step):
-            block = cosine[first : first + step]
-            rows = block.shape[0]
-            solved = solve(
-                1 - block.flatten(0, 1),
-                mu[first : first + step].repeat_interleave(reports, dim=0),
-                nu.repeat(rows, 1),
-                settings,
-            )
-            plans[first : first + step] = solved.plan.view_as(block)
-            values[first : first + step] = 1 - solved.value.view(rows, reports)
-            error, iterations = max(error, solved.error), max(iterations, solved.iterations)
-        if kind == "transport":
-            values = (plans * cosine).sum(dim=(2, 3))
-        statistics = of_matching_pairs(plans, cosine, values, mu, nu, first_match)
-    return PairScores(_Score.apply(patches, sentences, values, plans), error, iterations, **statistics)
+    images, reports = len(patches), len(sentences)
+    step = images_at_once(reports)
+    with torch.autocast(patches.device.type, enabled=False):  # transport stays in single precision
+        patches, sentences = _not_half(patches), _not_half(sentences)
+        plans = patches.new_empty(images, reports, sentences.shape[1], patches.shape[1])
+        chunks = [
+            _solve_chunk(patches, sentences, mu, nu, first_match, settings, kind, slice(first, first + step), plans)
+            for first in range(0, images, step)
+        ]
+        values = torch.cat([chunk.scores for chunk in chunks])
+        scores = _Score.apply(patches, sentences, values, plans)
+    return PairScores(
+        scores,
+        max(chunk.error for chunk in chunks),
+        max(chunk.iterations for chunk in chunks),
+        *(torch.cat([getattr(chunk, name) for chunk in chunks]) for name in ("entropy", "gain", "peak_share")),
+    )
+
+
+@torch.no_grad()
+def _solve_chunk(
+    patches: Float[Tensor, "images visible embedding"],
+    sentences: Float[Tensor, "reports sentences embedding"],
+    mu: Float[Tensor, "images visible"],
+    nu: Float[Tensor, "reports sentences"],
+    first_match: int,
+    settings: SinkhornSettings,
+    kind: ScoreKind,
+    rows: slice,
+    plans: Float[Tensor, "images reports sentences visible"],
+) -> PairScores:
+    """Scores of the images `rows` with all reports, without a graph; their plans go into `plans`."""
+    cosine = (sentences.flatten(0, 1) @ patches[rows].transpose(1, 2)).view_as(plans[rows])
+    count, reports = cosine.shape[:2]
+    solved = solve(
+        1 - cosine.flatten(0, 1),
+        mu[rows].repeat_interleave(reports, dim=0),
+        nu.repeat(count, 1),
+        settings,
+    )
+    plan = plans[rows].copy_(solved.plan.view_as(cosine))
+    values = 1 - solved.value if kind == "entropic" else (plan * cosine).sum(dim=(2, 3))
+    values = values.view(count, reports)
+    statistics = of_matching_pairs(plan, cosine, values, mu[rows], nu, first_match + rows.start)
+    return PairScores(values, solved.error, solved.iterations, **statistics)
+
+
+def _not_half(vectors: Tensor) -> Tensor:
+    return vectors if vectors.dtype == torch.float64 else vectors.float()
 
 
 def images_at_once(reports: int) -> int:

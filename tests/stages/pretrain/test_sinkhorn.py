@@ -25,7 +25,7 @@ def problem(seed: int, sentences: int = 4, patches: int = 7, padded: int = 0):
 
 
 def exact(epsilon: float = 0.1, rho: float = math.inf) -> SinkhornSettings:
-    return SinkhornSettings(epsilon, rho, tolerance=1e-7, max_iterations=20000)
+    return SinkhornSettings(epsilon, rho, tolerance=1e-6, max_iterations=20000)
 
 
 def without_padding(cost, mu, nu):
@@ -88,7 +88,7 @@ def test_relaxation_runs_from_the_closed_form_to_balanced() -> None:
 @settings(deadline=None, max_examples=20)
 def test_both_domains_agree(seed: int, rho: float) -> None:
     cost, mu, nu = problem(seed, padded=1)
-    kernel, log = (domain(cost, mu, nu, exact(rho=rho)) for domain in (_kernel_domain, _log_domain))
+    kernel, log = (domain(cost.clone(), mu, nu, exact(rho=rho)) for domain in (_kernel_domain, _log_domain))
     torch.testing.assert_close(kernel.plan, log.plan, atol=1e-5, rtol=1e-3)
     torch.testing.assert_close(kernel.value, log.value, atol=1e-5, rtol=1e-4)
 
