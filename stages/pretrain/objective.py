@@ -16,6 +16,7 @@ from stages.common.image_encoder import patchify
 from stages.common.report_batches import ReportBatch
 from stages.pretrain.attention import attention_scores
 from stages.pretrain.contrastive import contrastive_loss, cross_entropy_both_ways, mask_false_negatives
+from stages.pretrain.diagnostics import effective_rank
 from stages.pretrain.grouped_scores import grouped_scores
 from stages.pretrain.integrity import SemanticIntegrity
 from stages.pretrain.masking import visibility
@@ -98,10 +99,14 @@ class Objective(nn.Module):
             "loss/contrastive_weighted": contrastive.weighted,
             "integrity/mean": integrity.mean(),
             "integrity/standard_deviation": integrity.std(),
+            "effective_rank/images": effective_rank(image),
+            "effective_rank/reports": effective_rank(report),
             "temperature/global": (-self.log_scale).exp(),
             "batch/accuracy": (cosine.argmax(dim=1) == torch.arange(len(cosine), device=cosine.device)).float().mean(),
             "batch/false_negatives": batch.false_negatives.float().sum(dim=1).mean(),
         }
+        if self.integrity.kind != "none":
+            diagnostics["integrity/phi_standard_deviation"] = self.integrity.phi.std()
         if settings.local.weight:
             local = self._local_loss(tokens, text, batch, ranks, diagnostics)
             total = total + settings.local.weight * local

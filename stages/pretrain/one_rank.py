@@ -9,6 +9,7 @@ from stages.common.image_store import ImageStore
 from stages.common.paired_reports import read_pairs
 from stages.common.report_batches import SpecialTokens, load_tokenizer
 from stages.common.tracking import Run
+from stages.pretrain.alarms import Watch
 from stages.pretrain.batches import TrainingData
 from stages.pretrain.candidates import write_candidates, write_curve
 from stages.pretrain.hardware import hardware_tags, make_deterministic
@@ -39,7 +40,7 @@ def pretrain(arguments: Namespace, start: StartingWeights, ranks: Ranks, run: Ru
                      "normalisation/mean": image.mean,
                      "normalisation/standard_deviation": image.standard_deviation})  # fmt: skip
     start.load(model.encoder, run)
-    state = train(model, data, settings, place, run.log_metrics, ranks)
+    state = train(model, data, settings, place, Watch(run).log, ranks)
     if state.origin:
         run.log_tag("resumed_from", state.origin)
     origins = {key: value for key, value in run.record["tags"].items() if key.endswith("_weights")}
