@@ -32,6 +32,7 @@ from stages.dicom_to_arrow.codec_warnings import refusing_what_codecs_warn_of
 from stages.dicom_to_arrow.codestreams import Codestream, read_jpeg, read_jpeg2000
 from stages.dicom_to_arrow.elements import raw, required_integer
 from stages.dicom_to_arrow.encapsulation import single_frame
+from stages.dicom_to_arrow.lossless_scan import read_scan
 from stages.dicom_to_arrow.parsing import NATIVE, DicomFile
 from stages.dicom_to_arrow.pixel_format import PixelFormat, check_native_size
 from stages.dicom_to_arrow.rejection import RejectionError
@@ -170,12 +171,19 @@ def _decode_jpeg(frame: bytes, codestream: Codestream, pixel_format: PixelFormat
         name = "YCBCR" if photometric == "YBR" else "RGB"
         spaces = {"colorspace": name, "outcolorspace": name}  # equal: the samples as they are
     words = imagecodecs.jpeg8_decode(frame, **spaces)
-    # libjpeg makes up what a scan lacks, and its warning is lost here. So the scan is made longer: the pixels of a
-    # whole image do not change.
-    end = frame.rfind(_END_OF_IMAGE)
-    if not np.array_equal(words, imagecodecs.jpeg8_decode(frame[:end] + _SPARE + frame[end:], **spaces)):
-        raise RejectionError("truncated_frame", "the compressed image ends before its last pixel")
+    if not _is_whole(frame, words, spaces):
+        raise RejectionError("truncated_frame", "the compressed image is damaged or ends before its last pixel")
     return Decoded(_signed(words, codestream, pixel_format), photometric)
+
+
+def _is_whole(frame: bytes, words: Shaped[np.ndarray, "rows columns *samples"], spaces: dict[str, str]) -> bool:
+    """libjpeg makes up what a scan lacks, and imagecodecs passes its warning on to nobody."""
+    scan = read_scan(frame) if words.ndim == 2 and words.dtype == np.uint16 else None
+    if scan is not None:
+        return scan.is_all_of(words)
+    # Of the others the scan is made longer: the pixels of a whole image do not change.
+    end = frame.rfind(_END_OF_IMAGE)
+    return np.array_equal(words, imagecodecs.jpeg8_decode(frame[:end] + _SPARE + frame[end:], **spaces))
 
 
 def _signed(
