@@ -30,6 +30,7 @@ class Codestream:
     images: int  # codestreams one after the other in the frame
     process: int = 0  # JPEG: the marker of the frame header, SOF0 = 0xC0 and so on
     colours: str = ""  # JPEG: YBR or RGB where a JFIF or Adobe segment says so
+    transformed: bool = False  # JPEG 2000: a colour transformation (RCT or ICT) that the decoder undoes
     levels: int = 0  # JPEG 2000: wavelet decompositions, so often may the picture be halved
 
 
@@ -80,8 +81,8 @@ def read_jpeg2000(frame: bytes) -> Codestream:
         if not (tile_width and tile_height) or width * height > 2**20 * tile_width * tile_height:
             raise ValueError
         subsampling = frame[start + 43 : start + 42 + 3 * components]
-        cod = frame.index(_J2K_COD, start + 40)  # A.6.1: Lcod, Scod, four bytes of SGcod, levels
-        levels = frame[cod + 9]
+        cod = frame.index(_J2K_COD, start + 40)  # A.6.1: Lcod, Scod, SGcod (order, layers, transformation), levels
+        transformed, levels = frame[cod + 8] != 0, frame[cod + 9]
         if any(factor != 1 for index, factor in enumerate(subsampling) if index % 3 < 2):
             raise ValueError
     except (ValueError, IndexError, struct.error):
@@ -89,8 +90,9 @@ def read_jpeg2000(frame: bytes) -> Codestream:
     end = _end_of_tile_parts(frame, start + 2)
     images = 1 if end is None or _J2K_START not in frame[end + 2 :] else 2
     # Ssiz: precision - 1 in the low seven bits, the sign in the highest
+    rows, columns, precision = height - top, width - left, (size_byte & 0x7F) + 1
     return Codestream(
-        height - top, width - left, components, (size_byte & 0x7F) + 1, end is not None, images, levels=levels
+        rows, columns, components, precision, end is not None, images, transformed=transformed, levels=levels
     )
 
 

@@ -8,12 +8,12 @@ import logging
 import struct
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import pairwise
 
 import cv2
 import imagecodecs
 import numpy as np
 import openjpeg
-import rle
 from jaxtyping import Integer, Shaped, UInt16
 from PIL import Image
 from pydicom.uid import (
@@ -27,6 +27,7 @@ from pydicom.uid import (
     JPEGLSTransferSyntaxes,
     RLELossless,
 )
+from rle.rle import decode_segment
 
 from stages.dicom_to_arrow.codec_warnings import refusing_what_codecs_warn_of
 from stages.dicom_to_arrow.codestreams import Codestream, read_jpeg, read_jpeg2000
@@ -66,6 +67,8 @@ def decode(file: DicomFile, pixel_format: PixelFormat, reduce: int = 0) -> Decod
     if syntax not in NATIVE and syntax not in _JPEG and syntax not in _JPEG2000 and syntax != RLELossless:
         name = syntax.name if syntax.name != syntax else "an unknown transfer syntax"
         raise RejectionError("transfer_syntax_unsupported", f"{name}: no decoder")
+    if pixel_format.photometric in ("YBR_ICT", "YBR_RCT") and syntax not in _JPEG2000:  # C.7.6.3.1.2
+        raise RejectionError("photometric_unsupported", f"{pixel_format.photometric} in {syntax.name}")
     try:
         if syntax in NATIVE:
             return _decode_native(file, pixel_format)
@@ -201,24 +204,43 @@ def _signed(
 
 def _decode_rle(frame: bytes, pixel_format: PixelFormat) -> Decoded:
     """PS3.5 annex G: one segment for each byte of each sample, the most significant first."""
-    shape = (pixel_format.samples, pixel_format.rows, pixel_format.columns)
-    segments = pixel_format.samples * max(1, pixel_format.bits_allocated // 8)
+    if pixel_format.bits_allocated < 8:
+        raise RejectionError("bits_inconsistent", f"RLE with BitsAllocated {pixel_format.bits_allocated}")
+    segments = pixel_format.samples * (pixel_format.bits_allocated // 8)
     count, *offsets = struct.unpack("<16L", frame[:64].ljust(64, b"\0"))
     used = offsets[:segments]
     if (count != segments or used[0] != 64 or any(offsets[segments:]) or sorted(set(used)) != used
             or used[-1] >= len(frame)):  # fmt: skip
         raise RejectionError("decode_failed", f"the RLE header does not list {segments} segments, one behind the other")
     with refusing_what_codecs_warn_of():
-        buffer = rle.decode_pixel_data(
-            frame, version=2, rows=shape[1], columns=shape[2], bits_allocated=pixel_format.bits_allocated, byteorder="<"
-        )
-    kind = f"<{'i' if pixel_format.signed else 'u'}{max(1, pixel_format.bits_allocated // 8)}"
-    planes = np.frombuffer(buffer, dtype=kind).reshape(shape)
-    return Decoded(planes[0] if shape[0] == 1 else np.moveaxis(planes, 0, -1), pixel_format.photometric)
+        planes = [decode_segment(frame[start:end]) for start, end in pairwise([*used, len(frame)])]
+    size = pixel_format.rows * pixel_format.columns
+    # G.3.1: a segment is even, so one zero may follow. A decoder that is told the size stops there, and halved Rows
+    # would pass unseen.
+    if any(len(plane) != size and plane[size:] != b"\0" for plane in planes):
+        raise RejectionError("codestream_mismatch", f"a segment does not hold Rows x Columns, {size} bytes")
+    width = segments // pixel_format.samples
+    samples = [_joined(planes[first : first + width], size) for first in range(0, segments, width)]
+    shape = pixel_format.rows, pixel_format.columns
+    words = samples[0].reshape(shape) if len(samples) == 1 else np.stack(samples, axis=-1).reshape(*shape, -1)
+    return Decoded(words.view(f"i{words.itemsize}") if pixel_format.signed else words, pixel_format.photometric)
+
+
+def _joined(planes: list[bytes], size: int) -> Integer[np.ndarray, "size"]:
+    """Unsigned words of their bytes, the most significant first."""
+    words = np.frombuffer(planes[0], dtype=np.uint8, count=size).astype(f"u{len(planes)}")
+    for plane in planes[1:]:
+        words <<= 8
+        words |= np.frombuffer(plane, dtype=np.uint8, count=size)
+    return words
 
 
 def _decode_jpeg2000(frame: bytes, codestream: Codestream, pixel_format: PixelFormat) -> Decoded:
     """OpenJPEG undoes the colour transformations. The codestream's own sign may contradict PixelRepresentation."""
+    if pixel_format.samples == 3 and pixel_format.photometric != "RGB":
+        transformed = pixel_format.photometric in ("YBR_ICT", "YBR_RCT")
+        if codestream.transformed != transformed:  # of YBR_FULL the decoder would make what the encoder never had
+            raise RejectionError("codestream_mismatch", f"colours of the codestream are not {pixel_format.photometric}")
     with refusing_what_codecs_warn_of():
         words = openjpeg.decode(frame)
     if pixel_format.samples == 1 and (words.dtype.kind == "i") != pixel_format.signed:

@@ -1,14 +1,13 @@
 """A DICOM file to a Radiograph: parse, select, cross-check, decode, and the display chain that its elements ask for."""
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Integer
 from pydicom import Dataset
-from pydicom.pixels import apply_color_lut
 
 from stages.dicom_to_arrow.colour import luma
 from stages.dicom_to_arrow.decoding import Decoded, decode
-from stages.dicom_to_arrow.display import WHITE, Display, Levels, Rescale, Window, to_levels
-from stages.dicom_to_arrow.display_elements import read_display
+from stages.dicom_to_arrow.display import WHITE, Display, Levels, LookupTable, Rescale, Window, to_levels
+from stages.dicom_to_arrow.display_elements import read_display, read_palette
 from stages.dicom_to_arrow.elements import numbers
 from stages.dicom_to_arrow.parsing import is_dicom, parse
 from stages.dicom_to_arrow.pixel_format import GREY, PixelFormat, read_pixel_format, stored_values
@@ -78,11 +77,7 @@ def _grey_of_colours(
     """Luma (BT.601) of a colour image, 0 to 255: the Y of YBR, the weighted sum of RGB and of a palette's colours."""
     words, bits = decoded.words, pixel_format.bits_stored
     if pixel_format.photometric == "PALETTE COLOR":
-        try:
-            words = apply_color_lut(words, dataset)
-        except Exception as error:  # a palette can be wrong in many ways, and messages may quote it
-            raise RejectionError("lookup_table_invalid", f"{type(error).__name__} in the palette") from None
-        bits = 8 * words.dtype.itemsize
+        return _grey_of_palette(read_palette(dataset, pixel_format.signed), stored_values(words, pixel_format)[0])
     if words.dtype.itemsize > 2 or words.dtype.kind != "u":
         raise RejectionError("bits_inconsistent", f"colour of {8 * words.dtype.itemsize} bits or signed")
     if int(words.max()) >= 2**bits:
@@ -90,9 +85,22 @@ def _grey_of_colours(
     is_ybr = decoded.photometric.startswith("YBR")
     y_plane = words[..., 0] if is_ybr and words.ndim == 3 else words
     grey = y_plane.astype(np.float32, order="C") if is_ybr else luma(words)
+    return _scaled(grey, 2**bits - 1)
+
+
+def _grey_of_palette(
+    palette: tuple[LookupTable, ...], stored: Integer[np.ndarray, "rows columns"]
+) -> Float32[np.ndarray, "rows columns"]:
+    """The palette's luma of every stored value; values below and beyond it take its ends (C.7.6.3.1.5)."""
+    table = luma(np.stack([colour.entries for colour in palette], axis=-1)[np.newaxis])[0]
+    index = np.clip(stored.astype(np.int32), palette[0].first, palette[0].first + len(table) - 1) - palette[0].first
+    return _scaled(table[index], 2 ** palette[0].bits - 1)
+
+
+def _scaled(grey: Float32[np.ndarray, "rows columns"], white: int) -> Float32[np.ndarray, "rows columns"]:
     if np.ptp(grey) == 0:
         raise RejectionError("constant_image", "every pixel has the same value")
-    return grey * np.float32(WHITE / (2**bits - 1))
+    return grey * np.float32(WHITE / white)
 
 
 def read_spacing(dataset: Dataset) -> tuple[float | None, float | None, float]:

@@ -8,6 +8,7 @@ from stages.dicom_to_arrow.elements import items, number, numbers, raw, text
 from stages.dicom_to_arrow.pixel_format import PixelFormat
 from stages.dicom_to_arrow.rejection import RejectionError
 
+_COLOURS = ("Red", "Green", "Blue")
 _LARGEST = 1e30  # of what a rescale may give: beyond, products and differences leave float64
 
 
@@ -55,27 +56,41 @@ def _can_be_negative(modality: Rescale | LookupTable, pixel_format: PixelFormat)
     return min(end * modality.slope + modality.intercept for end in ends) < 0
 
 
-def _lookup_table(item: Dataset, little_endian: bool, signed: bool) -> LookupTable:
-    """LUTDescriptor and LUTData (C.11.1.1.1): number of entries (0 for 65536), first value mapped, bits of an entry.
+def read_palette(dataset: Dataset, signed: bool) -> tuple[LookupTable, LookupTable, LookupTable]:
+    """Red, green and blue of stored values (C.7.6.3.1.5, C.7.6.3.1.6), all three for the same values."""
+    little_endian = dataset.original_encoding[1]
+    if any(f"Segmented{colour}PaletteColorLookupTableData" in dataset for colour in _COLOURS):
+        raise RejectionError("lookup_table_invalid", "segmented palettes are not read")
+    red, green, blue = (
+        _lookup_table(dataset, little_endian, signed, f"{colour}PaletteColorLookupTable") for colour in _COLOURS
+    )
+    if any((table.first, len(table.entries), table.bits) != (red.first, len(red.entries), red.bits)
+           for table in (green, blue)):  # fmt: skip
+        raise RejectionError("lookup_table_invalid", "the colours of the palette have different descriptors")
+    return red, green, blue
+
+
+def _lookup_table(item: Dataset, little_endian: bool, signed: bool, name: str = "LUT") -> LookupTable:
+    """Its Descriptor and Data (C.11.1.1.1): number of entries (0 for 65536), first value mapped, bits of an entry.
 
     `signed`: the values that it maps can be negative; then so can the first, also where its VR was written as US.
     """
-    descriptor = [int(value) for value in numbers(item, "LUTDescriptor")]
+    descriptor = [int(value) for value in numbers(item, f"{name}Descriptor")]
     if len(descriptor) != 3 or not 8 <= descriptor[2] <= 16:
-        raise RejectionError("lookup_table_invalid", "LUTDescriptor is not (entries, first, 8 to 16 bits)")
+        raise RejectionError("lookup_table_invalid", f"{name}Descriptor is not (entries, first, 8 to 16 bits)")
     count, first, bits = descriptor[0] % 65536 or 65536, descriptor[1], descriptor[2]
     order = "<" if little_endian else ">"
-    if isinstance(item.get("LUTData"), bytes):  # OW
-        data = raw(item, "LUTData")
+    if isinstance(item.get(f"{name}Data"), bytes):  # OW
+        data = raw(item, f"{name}Data")
     else:  # US, and SS where a reader took the VR for it
-        data = (np.array(numbers(item, "LUTData"), dtype=np.int64) & 0xFFFF).astype(f"{order}u2").tobytes()
+        data = (np.array(numbers(item, f"{name}Data"), dtype=np.int64) & 0xFFFF).astype(f"{order}u2").tobytes()
     if len(data) == 2 * count:
         entries = np.frombuffer(data, dtype=f"{order}u2").astype(np.uint16)
     elif bits == 8 and len(data) == count + count % 2:  # two entries a word
         entries = np.frombuffer(data, dtype=f"{order}u2").astype("<u2").view(np.uint8)[:count].astype(np.uint16)
     else:
         raise RejectionError(
-            "lookup_table_invalid", f"LUTDescriptor says {count} entries, LUTData has {len(data)} bytes"
+            "lookup_table_invalid", f"{name}Descriptor says {count} entries, {name}Data has {len(data)} bytes"
         )
     if int(entries.max()) >= 2**bits:
         raise RejectionError("lookup_table_invalid", f"an entry is larger than {bits} bits")

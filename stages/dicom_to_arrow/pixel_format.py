@@ -73,6 +73,8 @@ def _check(pixel_format: PixelFormat, max_pixels: int) -> None:
     # PS3.5 8.1.1: 1, 8 or 16 bits; 32 where other modalities have them. HighBit above BitsStored - 1 is retired.
     if allocated not in (1, 8, 16, 32) or not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
         raise RejectionError("bits_inconsistent", f"BitsAllocated {allocated}, BitsStored {stored}, HighBit {high}")
+    if allocated == 1 and pixel_format.samples != 1:
+        raise RejectionError("bits_inconsistent", f"BitsAllocated 1 with {pixel_format.samples} samples per pixel")
     if pixel_format.photometric == "YBR_FULL_422" and columns % 2:  # C.7.6.3.1.2: two pixels share their colours
         raise RejectionError("photometric_unsupported", f"YBR_FULL_422 with {columns} columns")
 

@@ -63,6 +63,8 @@ def _jpeg_pixels(
     header = read_jpeg(data)
     if not header.complete:
         raise RejectionError("truncated_frame", "the JPEG ends before its end marker")
+    if header.components not in (1, 3):  # CMYK is for printers, and its polarity a matter of taste
+        raise RejectionError("photometric_unsupported", f"a JPEG of {header.components} components")
     _check_pixels(header.rows, header.columns, header.components, header.images, settings)
     with refusing_what_codecs_warn_of():
         pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_ANYCOLOR)  # turned by EXIF

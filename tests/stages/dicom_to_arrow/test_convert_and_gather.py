@@ -140,7 +140,7 @@ def test_shards_that_are_too_large_are_warned_of_with_the_number_to_set(data_set
     root, files = data_set
     paths = convert_all(root, files, tmp_path / "shards")
     gather(files, paths, tmp_path)
-    assert capsys.readouterr().err == ""
+    assert "index_inputs.shards" not in capsys.readouterr().err
     total = sum(path.stat().st_size for path in paths["shard_images"])
     monkeypatch.setattr("stages.dicom_to_arrow.gather.SHARD_BYTES", total // 10)
     gather(files, paths, tmp_path)
