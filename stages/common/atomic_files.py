@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.errors import InputError
+from stages.common.pending_checks import settle
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; on success it becomes `path`, on failure it is removed."""
+    """Yield a temporary name beside `path`; on success it becomes `path`, on failure it is removed.
+
+    Checks of inputs that run in the background are awaited before: what they find is raised here.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -21,6 +25,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
+        settle()
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

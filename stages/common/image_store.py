@@ -1,5 +1,7 @@
 """Random access to the images of one data set, memory-mapped from the shards of dicom_to_arrow."""
 
+import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from jaxtyping import Int, UInt8
 from stages.common.arrow_tables import map_table
 from stages.common.atomic_files import read_json, verify
 from stages.common.errors import InputError
+from stages.common.pending_checks import check_in_background
 from stages.common.schemas import images
 
 
@@ -17,6 +20,9 @@ class ImageStore:
 
     `table` holds every column but the pixels. Pixels are views into memory maps: an image is read when it is touched.
     Open the store inside each worker process; a pickled copy would ship the pixels.
+
+    The shards' checksums are taken in the background (stages/common/pending_checks.py) and awaited before an output
+    gets its name; of several ranks the first one, which writes the outputs, takes them.
     """
 
     def __init__(self, manifest: Path) -> None:
@@ -25,15 +31,18 @@ class ImageStore:
         self.dataset: str = record["dataset"]
         self.size: int = record["size"]
         schema = images(self.size)
-        tables = []
+        tables, checks = [], []
         for shard in record["shards"]:
             path = Path(manifest).parent / shard["path"]
-            if verify(path) != shard["sha256"]:
-                raise InputError(f"{path}: not the shard that {manifest} lists; run dicom_to_arrow again")
+            if not path.is_file():
+                raise InputError(f"{path}: no such file, but {manifest} lists it; run dicom_to_arrow again")
+            checks.append(partial(_check_shard, path, shard["sha256"], manifest))
             table = map_table(path)
             if not table.schema.equals(schema):
                 raise InputError(f"{path}: columns differ from the contract; run dicom_to_arrow again")
             tables.append(table)
+        if os.environ.get("RANK", "0") == "0":
+            check_in_background(checks)
         whole = pa.concat_tables(tables)
         self.table: pa.Table = whole.drop_columns(["pixels"])
         self.ids: list[str] = self.table["image_id"].to_pylist()
@@ -67,3 +76,8 @@ class ImageStore:
         for place, row in enumerate(rows):
             out[place] = self.pixels(int(row))
         return out
+
+
+def _check_shard(path: Path, listed: str, manifest: Path) -> None:
+    if verify(path) != listed:
+        raise InputError(f"{path}: not the shard that {manifest} lists; run dicom_to_arrow again")
