@@ -82,14 +82,21 @@ def disk_space_told(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if not full and not any(words in str(error) for words in ("No space left", "quota exceeded")):
+        if not _is_full(error):
             raise
         free = shutil.disk_usage(path.parent).free / 2**20
         raise InputError(
             f"{path}: no space left on the disk ({free:,.0f} MiB free); what was saved before is whole: make room and "
             "start again, it goes on from there"
         ) from None
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """PyTorch's own complaint about an unfinished file hides the one of the system behind it."""
+    if error is None:
+        return False
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    return full or "No space left" in str(error) or "quota exceeded" in str(error) or _is_full(error.__context__)
 
 
 def remove_leftovers(folder: Path) -> None:
