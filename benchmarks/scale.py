@@ -32,7 +32,7 @@ REPORTS_A_FILE = 230_000 / 400_000
 SENTENCES = (
     "The lungs are clear.", "No pneumothorax.", "There is a small left pleural effusion.", "Heart size is normal.",
     "Stable cardiomegaly measuring {n} cm.", "A {n} mm nodule projects over the right upper lobe.",
-    "No focal consolidation.", "Bibasilar atelectasis, unchanged from study {n}.", 
+    "No focal consolidation.", "Bibasilar atelectasis, unchanged from study {n}.",
     "Right internal jugular line, tip {n} cm above the carina.",
 )  # fmt: skip
 

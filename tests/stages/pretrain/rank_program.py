@@ -80,6 +80,9 @@ def plant_trouble(how: str, ranks: Ranks) -> None:
         if state.step == 2 and ranks.rank == 1:
             if how == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if how == "told_to_stop":
+                os.kill(os.getppid(), signal.SIGTERM)  # torchrun, which sends it on to both
+                return original(state, *rest)
             if how == "raises":
                 raise ValueError("planted trouble")
             state.model.log_scale.data.fill_(float("nan"))
@@ -102,7 +105,7 @@ def failing(how: str, folder: Path, ranks: Ranks) -> None:
 def run(task: str, folder: Path) -> None:
     torch.set_num_threads(1)
     with connect() as ranks:
-        if task in ("killed", "raises", "not_finite"):
+        if task in ("killed", "raises", "not_finite", "told_to_stop"):
             failing(task, folder, ranks)
             return
         if task == "gradients":

@@ -1,0 +1,208 @@
+"""A step of pre-training and its parts, on the CPU or on a GPU: pairs a second, share of the peak, memory, stalls.
+
+    PYTHONPATH=. python benchmarks/pretrain_step.py                    # a small encoder, one CPU thread
+    PYTHONPATH=. python benchmarks/pretrain_step.py --size base --device cuda --batch 256
+
+`base` is the published setting: ViT-B/16 at 224 pixels with half of the patches hidden, a BERT of the base size, a
+decoder of 4 blocks. Images are noise of 256 x 256, reports are as long as real ones (5.8 sentences, 13.4 tokens each).
+Variants of one setting run interleaved, one step at a time; the figures are medians. Also timed: what the loading
+thread does for a batch, against copying floats of three channels as is usual.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stages.common.image_store import ImageStore
+from stages.common.paired_reports import PairedReports, Study
+from stages.common.report_batches import SpecialTokens
+from stages.pretrain.batches import TrainingData
+from stages.pretrain.flops import StepFlops, peak_of
+from stages.pretrain.hardware import compile_static_parts, hardware_tags
+from stages.pretrain.optimisation import adamw, clip_gradients
+from stages.pretrain.settings import PretrainSettings
+from stages.pretrain.speed import peak_memory
+from stages.pretrain.training import build
+
+SIZES = {
+    "small": {
+        "model": {
+            "image": {"architecture": "custom", "input_size": 96, "patch_size": 8, "width": 192, "depth": 6,
+                      "heads": 3},
+            "text": {"weights": None, "width": 192, "depth": 4, "heads": 3, "context": "sentences"},
+            "embedding_width": 128,
+        },
+        "reconstruction": {"width": 128, "depth": 2, "heads": 4},
+    },
+    "base": {
+        "model": {
+            "image": {"architecture": "vit_base_patch16_224"},
+            "text": {"weights": None, "context": "sentences"},
+            "embedding_width": 512,
+        }
+    },
+}  # fmt: skip
+VOCABULARY = 28_996  # Bio_ClinicalBERT's
+STORED = {"small": 128, "base": 256}  # pixels
+
+
+class Noise(ImageStore):
+    """Images that exist in memory alone: 64 of them, used again and again."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._images = np.random.default_rng(0).integers(0, 256, (64, size, size)).astype(np.uint8)
+
+    def row_of(self, image_id: str) -> int:
+        return int(image_id)
+
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        return self._images[np.asarray(rows) % 64]
+
+
+def studies(count: int) -> list[Study]:
+    """Sentences a report 1..16 around 5.8, tokens a sentence around 13.4; a third of the sentences recur."""
+    noise = np.random.default_rng(0)
+    common = [noise.integers(5, VOCABULARY, noise.integers(4, 12)).tolist() for _ in range(50)]
+    made = []
+    for number in range(count):
+        sentences, room = [], 254
+        for _ in range(int(np.clip(noise.gamma(4, 1.45), 1, 16))):
+            own = noise.integers(5, VOCABULARY, int(np.clip(noise.gamma(3, 5.5), 3, 60))).tolist()
+            sentence = common[noise.integers(50)] if noise.random() < 0.35 else own
+            if len(sentence) <= room:
+                sentences.append(sentence)
+                room -= len(sentence)
+        made.append(Study(str(number), str(number), [str(number)], sentences, [str(each) for each in sentences]))
+    return made
+
+
+def settings_of(size: str, batch: int, **changes) -> PretrainSettings:
+    optimisation = {"batch_size": batch, "text_group": min(32, batch), "epochs": 1} | changes.pop("optimisation", {})
+    return PretrainSettings.model_validate(SIZES[size] | {"optimisation": optimisation} | changes)
+
+
+class Stepper:
+    """One variant: a model, its optimiser, and the parts of a step with their times."""
+
+    def __init__(self, settings: PretrainSettings, data: TrainingData, device: torch.device) -> None:
+        self.settings, self.data, self.device = settings, data, device
+        self.model = build(settings, VOCABULARY).to(device).train()
+        self.optimiser = adamw(self.model, settings)
+        self.flops = StepFlops(self.model)
+        if settings.optimisation.compiled:
+            compile_static_parts(self.model)
+        self.times: list[dict[str, float]] = []
+        self.work: list[int] = []
+
+    def step(self, number: int) -> None:
+        drawn = self.data.draw(number % self.data.steps_per_epoch)
+        drawn = drawn.pinned() if self.device.type == "cuda" else drawn
+        marks = [self._now()]
+        batch = drawn.on(self.device, self.settings.model.image.input_size, self.settings.augmentation)
+        marks.append(self._now())
+        bf16 = self.settings.optimisation.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext():
+            losses = self.model(batch)
+        marks.append(self._now())
+        self.optimiser.zero_grad(set_to_none=True)
+        losses.total.backward()
+        marks.append(self._now())
+        clip_gradients(self.model, 1.0)
+        self.optimiser.step()
+        marks.append(self._now())
+        parts = ("to the device", "forward", "backward", "update")
+        self.times.append(
+            {name: after - before for name, before, after in zip(parts, marks[:-1], marks[1:], strict=True)}
+        )
+        self.work.append(self.flops.of(drawn))
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+            return time.perf_counter()
+        return time.process_time()  # others use this machine, too
+
+    def row(self, warm_up: int) -> dict[str, float]:
+        kept = self.times[warm_up:]
+        row = {f"{name}, ms": 1e3 * statistics.median(each[name] for each in kept) for name in kept[0]}
+        seconds = statistics.median(sum(each.values()) for each in kept)
+        row |= {"step, ms": 1e3 * seconds, "pairs/s": self.settings.optimisation.batch_size / seconds}
+        row["TFLOP/s"] = statistics.median(self.work[warm_up:]) / seconds / 1e12
+        if self.device.type == "cuda":
+            peak = peak_of(torch.cuda.get_device_name(self.device), self.settings.optimisation.precision)
+            row |= {"MFU": row["TFLOP/s"] * 1e12 / peak} if peak else {}
+        return row
+
+
+def loading(data: TrainingData, rounds: int) -> dict[str, float]:
+    """Milliseconds of the loading thread for a batch, and of the usual way: floats of three channels, normalised."""
+    ours, usual, batch = [], [], data.settings.optimisation.batch_size
+    for number in range(rounds):
+        started = time.process_time()
+        drawn = data.draw(number % data.steps_per_epoch)
+        ours.append(time.process_time() - started)
+        started = time.process_time()
+        floats = drawn.pixels.float().div(255).unsqueeze(1).expand(batch, 3, -1, -1).contiguous()
+        floats.sub_(0.5).div_(0.25)
+        usual.append(ours[-1] + time.process_time() - started)
+    size = drawn.pixels.numel()
+    return {"ours, ms": 1e3 * statistics.median(ours), "as floats, ms": 1e3 * statistics.median(usual),
+            "ours, MB": size / 1e6, "as floats, MB": 12 * size / 1e6}  # fmt: skip
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--size", choices=SIZES, default="small")
+    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options.add_argument("--batch", type=int, default=32)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--compiled", action="store_true", help="the variant with torch.compile, too")
+    options.add_argument("--output", type=Path)
+    given = options.parse_args()
+    if given.device == "cpu":
+        torch.set_num_threads(1)
+    device = torch.device(given.device)
+    gpu = device.type == "cuda"
+    variants = {
+        "fp32": {},
+        "bf16": {"optimisation": {"precision": "bf16"}},
+        "fp32, nothing hidden": {"mask_ratio": 0, "reconstruction": {"weight": 0},
+                                 "contrastive": {"integrity": "none"}},
+        "fp32, micro_batch of a quarter": {"optimisation": {"micro_batch": given.batch // 4}},
+        "fp32, no transport": {"local": {"weight": 0}},
+    }  # fmt: skip
+    if gpu or given.compiled:
+        variants["bf16, compiled"] = {"optimisation": {"precision": "bf16", "compiled": True}}
+        variants["fp32, compiled"] = {"optimisation": {"compiled": True}}
+    reports = PairedReports(studies(4 * given.batch), 0)
+    steppers = {}
+    for name, changes in variants.items():
+        settings = settings_of(given.size, given.batch, **changes)
+        data = TrainingData(settings, Noise(STORED[given.size]), reports, SpecialTokens(2, 3, 0))
+        steppers[name] = Stepper(settings, data, device)
+    warm_up = 2
+    for number in range(given.rounds + warm_up):
+        for each in steppers.values():
+            each.step(number)
+    rows = {name: each.row(warm_up) for name, each in steppers.items()}
+    found = {"hardware": hardware_tags(device), "size": given.size, "batch": given.batch, "rounds": given.rounds,
+             "steps": rows, "loading": loading(next(iter(steppers.values())).data, given.rounds),
+             "peak_bytes_of_all": peak_memory(device)}  # fmt: skip
+    columns = list(dict.fromkeys(key for row in rows.values() for key in row))
+    print("| | " + " | ".join(columns) + " |\n" + "|---" * (len(columns) + 1) + "|")
+    for name, row in rows.items():
+        print(f"| {name} | " + " | ".join(f"{row[key]:.3g}" if key in row else "" for key in columns) + " |")
+    print(json.dumps(found["loading"]), json.dumps(found["hardware"]))
+    if given.output:
+        given.output.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
