@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
 
-.PHONY: demo test test-cluster environment lint format lock dag ui sync clean doctor estimate
+.PHONY: demo test test-cluster test-cluster-faults environment lint format lock dag ui sync clean doctor estimate audit
 
 demo: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo
@@ -17,6 +17,10 @@ test: environment
 # SLURM with one node on this machine, images built from docker/, the user's command. As root on Debian 12.
 test-cluster: environment
 	$(BIN)/python -m pytest -m cluster tests/cluster
+
+# The same, and kills, cancels, requeues, time-outs, a lost controller, full disks: an hour or two.
+test-cluster-faults: environment
+	$(BIN)/python -m pytest -m cluster_faults tests/cluster
 
 environment: .venv/.installed
 
@@ -54,6 +58,10 @@ doctor: environment
 # Hours, GPU-hours and bytes of a whole run: make estimate ARGS='--device h100 --gpus 8'
 estimate: environment
 	$(BIN)/python -m workflow.estimate --profile $(PROFILE) $(ARGS)
+
+# Pins against known vulnerabilities, offline: make audit ADVISORIES=all.zip (OSV's export for PyPI, fetched by hand).
+audit: environment
+	$(BIN)/python -m workflow.audit $(or $(ADVISORIES),$(error give ADVISORIES=all.zip, OSV's export for PyPI))
 
 # Images and SIFs of all stages, by Docker or Podman and Apptainer: docker/images.lock.yaml says what they are.
 images: environment

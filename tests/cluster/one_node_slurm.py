@@ -106,6 +106,12 @@ class OneNodeSlurm:
     def start_controller(self) -> None:
         self._start("slurmctld", "-D")
 
+    def stop_controller(self) -> None:
+        (controller,) = [each for each in self._daemons if each.args[0] == "slurmctld"]
+        controller.terminate()
+        controller.wait(30)
+        self._daemons.remove(controller)
+
     def _start(self, *command: str) -> None:
         with (self.folder / f"{command[0]}.out").open("ab") as log:
             self._daemons.append(subprocess.Popen(command, stdout=log, stderr=log))

@@ -1,0 +1,84 @@
+"""What one training step keeps in memory: weights, optimiser, and what the forward pass saves for the backward pass.
+
+    python -m benchmarks.gpu_memory
+
+Counted on a processor, under bfloat16 autocast, at two batches, whose difference is the cost of a pair: every tensor
+that autograd saves, each storage once. A GPU's fused kernels save less of attention, its allocator and its libraries
+take more (about 1 GB); the sum was never compared with one.
+"""
+
+import torch
+from torch import Tensor
+
+from stages.common.report_batches import SpecialTokens, pad_reports
+from stages.pretrain.masking import draw_visible
+from stages.pretrain.objective import Objective, ReportGroup, TrainingBatch
+from stages.pretrain.settings import PretrainSettings
+
+VOCABULARY = 28_996  # of Bio_ClinicalBERT
+WORD_PIECES, SENTENCES = 13, 6  # of a usual report
+BATCHES = (4, 8)
+GIB = 2**30
+CARDS = {"V100 16 GB": 16, "A100 40 GB": 40, "A100 80 GB, H100": 80, "H200": 141}  # GB of 1e9 bytes
+
+
+def batch_of(size: int, settings: PretrainSettings) -> TrainingBatch:
+    """Pairs at random, in the shapes of real ones."""
+    generator = torch.Generator().manual_seed(0)
+    draw = torch.randint(200, VOCABULARY, (size, SENTENCES, WORD_PIECES), generator=generator).tolist()
+    reports = pad_reports(draw, SpecialTokens(cls=101, sep=102, pad=0))
+    image = settings.model.image
+    return TrainingBatch(
+        images=torch.rand(size, image.input_size, image.input_size, generator=generator),
+        reports=(ReportGroup(reports, 0),),
+        visible=draw_visible(size, image.patches, settings.mask_ratio, generator),
+        sentence_mask=reports.sentence_mask,
+        sentence_weights=reports.sentence_mask.float(),
+        false_negatives=torch.zeros(size, size, dtype=torch.bool),
+    )
+
+
+def saved_bytes(model: Objective, batch: TrainingBatch) -> int:
+    """Bytes that autograd keeps after the forward pass, without the weights themselves."""
+    weights = {each.untyped_storage().data_ptr() for each in model.parameters()}
+    kept: dict[int, tuple[int, Tensor]] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # the tensor too: its address stays taken
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16):
+        loss = model(batch).total
+    total = sum(size for size, _ in kept.values())
+    del loss
+    return total
+
+
+def figures(changes: dict) -> tuple[float, float]:
+    """(GiB of weights, gradients and AdamW's moments, all float32; MiB of a pair)."""
+    settings = PretrainSettings.model_validate({"model": {"text": {"weights": None}}, **changes})
+    model = Objective(settings, VOCABULARY).train()
+    fixed = 4 * 4 * sum(each.numel() for each in model.parameters())
+    small, large = (saved_bytes(model, batch_of(size, settings)) for size in BATCHES)
+    return fixed / GIB, (large - small) / (BATCHES[1] - BATCHES[0]) / 2**20
+
+
+def main() -> None:
+    variants = {
+        "mlip, half of the patches masked": {},
+        "no_mim": {"reconstruction": {"weight": 0}},
+        "clip, all patches": {"mask_ratio": 0, "contrastive": {"integrity": "none"}, "local": {"weight": 0},
+                              "reconstruction": {"weight": 0}},
+    }  # fmt: skip
+    print("| variant | fixed, GiB | a pair, MiB | " + " | ".join(CARDS) + " |")
+    print("|---|---|---|" + "---|" * len(CARDS))
+    for name, changes in variants.items():
+        fixed, pair = figures(changes)
+        fits = [max(0, int((size * 1e9 / GIB - 1.5 - fixed) * 0.9 * 1024 / pair)) for size in CARDS.values()]
+        print(f"| {name} | {fixed:.1f} | {pair:.0f} | {' | '.join(f'{each:,}' for each in fits)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The worked examples of docs/operators/extending.md, taken from the page and run; its messages, found in the code."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from stages.common.image_encoder import ImageEncoder
+from stages.config import check, merged
+from workflow.doctor.datasets import check_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+OPERATORS = ROOT / "docs" / "operators"
+PAGE = (OPERATORS / "extending.md").read_text()
+
+
+def block(first_line: str) -> str:
+    """The example that begins with a line."""
+    (found,) = [text for text in re.findall(r"```\w+\n(.*?)```", PAGE, re.DOTALL) if text.startswith(first_line)]
+    return found
+
+
+def config_with(overlay: str) -> dict:
+    return merged(yaml.safe_load((ROOT / "config.yaml").read_text()), yaml.safe_load(overlay))
+
+
+def test_the_data_set_is_indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "our_data" / "images").mkdir(parents=True)
+    (tmp_path / "our_data" / "table.csv").write_text(block("file,patient_id"))
+    for name in "ab":
+        cv2.imwrite(f"our_data/images/{name}.png", np.arange(64 * 64, dtype=np.uint8).reshape(64, 64))
+    config = check(config_with(block("# our_data.yaml")))
+    finding = check_dataset(config, "ours")
+    assert finding.status == "ok", finding
+    assert "2 images, 2 reports" in finding.what
+    settings = config.settings("index_inputs", "ours").model_dump_json()
+    subprocess.run(
+        [sys.executable, "-m", "stages.index_inputs", "--root", "our_data", "--dataset", "ours", "--private", "private",
+         "--files", "files.arrow", "--reports", "reports.arrow", "--settings", settings, "--journal", "journal.json"],
+        check=True, env={"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    metrics = {each["key"]: each["value"] for each in json.loads(Path("journal.json").read_text())["metrics"]}
+    assert (metrics["images"], metrics["reports"], metrics["files_missing"]) == (2, 2, 0)
+
+
+def test_the_encoder_is_built() -> None:
+    config = check(config_with(block("# our_encoder.yaml")))
+    assert config.compare == ["mlip", "small_vit"]
+    image = config.settings("pretrain", variant="small_vit").model.image
+    assert ImageEncoder(image).width == 384
+
+
+@pytest.mark.slow
+def test_the_evaluation_runs_and_nothing_else_does(finished_run, tmp_path: Path) -> None:
+    folder = tmp_path / "checkout"
+    shutil.copytree(finished_run.folder, folder)
+    for name in ("stages/score_calibration/settings.py", "stages/score_calibration/__main__.py",
+                 "workflow/rules/score_calibration.smk"):  # fmt: skip
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(block(f"# {name}"))
+    (folder / "stages/score_calibration/__init__.py").touch()
+    places = {
+        "imports": "from stages.zero_shot",
+        "`MODELS`": '    "summarize":',
+        "class `Config`": "    summarize: Block",
+        "after the rule that it reads from": 'include: "rules/few_shot',
+    }
+    for file, line, where in re.findall(r"^\| (\S+) \| `(.*)` \| (.*) \|$", PAGE, re.MULTILINE):
+        text = (folder / file).read_text()
+        before = next(each for each in text.splitlines() if each.startswith(places[where]))
+        indent = before[: len(before) - len(before.lstrip())]
+        (folder / file).write_text(text.replace(before, f"{indent}{line}\n{before}", 1))
+    target = "runs/demo/results/score_calibration/mlip/rsna/result.json"
+    checkout = type(finished_run)(folder, finished_run.overlay)
+    planned = checkout.snakemake("--dry-run", "--quiet", "host", target).stdout
+    assert re.search(r"^total\s+1$", planned, re.MULTILINE), planned
+    checkout.snakemake(target)
+    result = json.loads((folder / target).read_text())
+    assert 0 <= result["expected_calibration_error"] <= 1
+    journal = json.loads((folder / target).with_name("journal.json").read_text())
+    assert (journal["status"], journal["params"]["bins"]) == ("FINISHED", "10")
+
+
+FOREIGN = {  # of Snakemake, SLURM, CUDA and the kernel
+    "Directory cannot be locked", "Job step creation", "PD", "OUT_OF_MEMORY", "oom_kill", "TIMEOUT",
+    "DUE TO TIME LIMIT", "CUDA out of memory", "No space left on device", "Missing files after",
+    "Slurm accounting storage is disabled",
+}  # fmt: skip
+
+
+def test_messages_with_a_remedy_are_messages_of_the_code() -> None:
+    page = (OPERATORS / "troubleshooting.md").read_text()
+    rows = re.findall(r"^\| (.*?) \|", page, re.MULTILINE)
+    quoted = [message for row in rows for message in re.findall(r"`(.*?)`", row)]
+    files = [
+        path for part in ("stages", "workflow") for path in (ROOT / part).rglob("*") if path.suffix in (".py", ".smk")
+    ]
+    code = "\n".join(path.read_text() for path in files)
+    assert len(quoted) > 30
+    assert not [message for message in quoted if message not in FOREIGN and message not in code]
+    assert set(quoted) >= FOREIGN
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_site_settings_name_the_rules_that_ask_for_a_gpu() -> None:
+    from workflow.rule_requests import rule_requests
+
+    on_gpu = {name for name, each in rule_requests(ROOT / "workflow" / "rules").items() if each.gpus}
+    line = next(line for line in (OPERATORS / "cluster.md").read_text().splitlines() if "GPU rules:" in line)
+    assert set(re.findall(r"\w+", line.partition("GPU rules:")[2])) == on_gpu
