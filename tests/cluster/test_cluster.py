@@ -15,7 +15,7 @@ from workflow.images.lock import read_images_lock
 
 pytestmark = pytest.mark.cluster
 
-ON_GPU = {"pretrain", "select_checkpoint", "extract_features", "few_shot_segmentation", "retrieval"}
+ON_GPU = {"pretrain", "select_checkpoint", "extract_features", "retrieval", "few_shot_segmentation"}
 PROFILE = "workflow/profiles/slurm/config.yaml"
 
 

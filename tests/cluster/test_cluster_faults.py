@@ -27,8 +27,7 @@ def targets(workspace: str) -> list[str]:
     if not ONLY_PREPARATION:
         return []
     results = f"{workspace}/results"
-    return [f"{results}/pair_images_reports/mimic_cxr/pairs.arrow", f"{results}/label_images/siim/labels.arrow",
-            f"{results}/label_images/rsna/labels.arrow"]  # fmt: skip
+    return [f"{results}/pair_images_reports/mimic_cxr/pairs.arrow", f"{results}/label_images/rsna/labels.arrow"]
 
 
 class Run:
