@@ -58,7 +58,7 @@ def plant(path: Path, mark: Path) -> Path:
     if path.suffix == ".pt":
         torch.save({"weight": Trap(mark)}, path)
     else:
-        path.write_bytes(pickle.dumps({"weight": Trap(mark)}))
+        path.write_bytes(pickle.dumps({"weight": Trap(mark)}, protocol=2))
     return path
 
 
@@ -89,12 +89,12 @@ def test_fetched_weights_and_training_states_that_are_programs_are_refused(tmp_p
     assert not (folder / "model.safetensors").exists()
     write_sidecar(plant(tmp_path / "step_00000001.pt", mark))
     with pytest.raises(pickle.UnpicklingError):
-        ResumableState(tmp_path, 0).newest()
+        ResumableState(tmp_path, 0.0).newest()
 
 
 def test_an_archive_that_climbs_out_writes_nothing(tmp_path: Path, mark: Path) -> None:
     with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:
-        archive.writestr("w/data.pkl", pickle.dumps({}))
+        archive.writestr("w/data.pkl", pickle.dumps({}, protocol=2))
         archive.writestr("../sprung", "x")
         archive.writestr(str(mark), "x")
     before = sorted(path for path in tmp_path.parent.rglob("*") if path.is_file())
