@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from stages.audit_splits.settings import AuditSplitsSettings
 from stages.common.errors import InputError
 from stages.common.patient_split import PatientSplit
+from stages.common.ready_made_encoder import ReadyMadeVariant
 from stages.common.settings import Settings, validation_lines
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 from stages.extract_features.settings import ExtractFeaturesSettings
@@ -84,7 +85,9 @@ class Config(Settings):
     evaluate_on: list[str] = Field(min_length=1)
     patient_split: PatientSplit = PatientSplit()
     datasets: dict[str, Dataset]
-    variants: dict[str, Block] = Field(min_length=1, description="named overrides of `pretrain`")
+    variants: dict[str, Block] = Field(
+        min_length=1, description="named overrides of `pretrain`, or `encoder`: a ready-made one"
+    )
     compare: list[str] = Field(min_length=1, description="the variants that are run")
     make_phantom: Block = Field(default_factory=dict)
     index_inputs: Block = Field(default_factory=dict)
@@ -109,10 +112,23 @@ class Config(Settings):
         if dataset is not None:
             block = merged(block, getattr(self.datasets[dataset], stage, {}))
         if variant is not None and stage == "pretrain":
-            block = merged(block, self.variants[variant])
+            block = merged(block, self._overrides(variant))
         if "patient_split" in MODELS[stage].model_fields:
             block = merged({"patient_split": self.patient_split.model_dump()}, block)
         return MODELS[stage].model_validate(block)
+
+    def _overrides(self, variant: str) -> Block:
+        """Of `pretrain`; a ready-made encoder is written out, other keys of the variant go over it."""
+        block = self.variants[variant]
+        if "encoder" not in block:
+            return block
+        ready = ReadyMadeVariant.model_validate({"encoder": block["encoder"]}).encoder.pretrain_block()
+        return merged(ready, {key: value for key, value in block.items() if key != "encoder"})
+
+    @property
+    def with_text(self) -> list[str]:
+        """The variants of `compare` that have a text encoder of their own: no ready-made image encoders."""
+        return [variant for variant in self.compare if "encoder" not in self.variants[variant]]
 
     def root(self, dataset: str) -> str:
         """Folder of a data set."""
@@ -177,6 +193,8 @@ def check(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
     labelled = config.select_checkpoint.get("zero_shot_on")
     if labelled is not None and labelled not in config.evaluate_on:
         lines.append(f"{source}: select_checkpoint.zero_shot_on: {labelled!r} is none of `evaluate_on`; correct it")
+    if not lines and not config.with_text:
+        lines = [f"{source}: compare: all are ready-made image encoders; add one that is pre-trained, or `random`"]
     if lines:
         raise InputError("\n".join(lines))
     for stage, dataset, variant in config.jobs():

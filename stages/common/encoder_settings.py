@@ -14,6 +14,9 @@ class ImageEncoderSettings(Settings):
         description="hub id or timm name (vit_base_patch16_224.mae), local folder, safetensors or torch file; "
         "null: initialised at random",
     )
+    source: Literal["timm", "mae", "mrm", "maco", "mgca"] = Field(
+        "timm", description="whose file `weights` are: how it names its tensors (stages/common/published_encoders.py)"
+    )
     input_size: int = Field(224, gt=0, description="side of the square input, pixels")
     patch_size: int = Field(16, gt=0, description="side of a patch, pixels")
     width: int = Field(768, gt=0, description="of `custom`: channels of a token")

@@ -2,11 +2,12 @@
 
 Settings: those of one job (settings.py).
 linear    --features. A linear classifier on the cached features of extract_features.
-finetune  --checkpoint and --images. All weights of the image encoder trained.
+finetune  --checkpoint and --images. All weights of the image encoder trained; a killed job goes on from --state.
 Inputs of both: labels.arrow and its audit.json. Outputs: result.json and scores/seed_<n>.arrow of validation and test
 images.
 """
 
+import shutil
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from stages.common.cached_features import CachedFeatures
 from stages.common.command_line import run_stage
 from stages.common.labelled_parts import Parts, read_finding, split_parts, targets_of
+from stages.common.resumable_state import ResumableState
 from stages.common.split_audit import read_overlap
 from stages.common.tracking import Run, track
 from stages.few_shot_classification.evaluation import SeedScores, evaluate
@@ -41,14 +43,17 @@ def finetune(arguments: Namespace) -> None:
         finetuning = Finetuning.load(
             arguments.checkpoint, arguments.images, parts, arguments.settings, arguments.device
         )
-        return lambda seed: finetuning.repeat(seed, run.log_metrics)
+        state = arguments.state / run.digest[:16]
+        return lambda seed: finetuning.repeat(
+            seed, run.log_metrics, ResumableState(state / f"seed_{seed}", arguments.save_minutes * 60)
+        )
 
-    _classify(
-        arguments, {"checkpoint": arguments.checkpoint / "model.safetensors", "images": arguments.images}, prepare
-    )
+    inputs = {"checkpoint": arguments.checkpoint / "model.safetensors", "images": arguments.images}
+    digest = _classify(arguments, inputs, prepare)
+    shutil.rmtree(arguments.state / digest[:16], ignore_errors=True)  # the outputs are whole: the states have served
 
 
-def _classify(arguments: Namespace, inputs: dict[str, Path], prepare: Callable[[Parts, Run], Fit]) -> None:
+def _classify(arguments: Namespace, inputs: dict[str, Path], prepare: Callable[[Parts, Run], Fit]) -> str:
     settings = arguments.settings
     inputs |= {"labels": arguments.labels, "audit": arguments.audit}
     with track("few_shot_classification", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
@@ -61,6 +66,7 @@ def _classify(arguments: Namespace, inputs: dict[str, Path], prepare: Callable[[
         result = {"finding": parts.finding, "protocol": arguments.protocol, "fraction": settings.fraction}
         result |= evaluate(parts, runs, settings.draws, settings.seed) | {"overlap": overlap}
         write_result(arguments.result, arguments.scores, result, parts, runs, run)
+    return run.digest
 
 
 def parser() -> ArgumentParser:

@@ -8,7 +8,9 @@ number of steps, warm-up and cosine, the weights of the best validation AUC kept
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,8 +25,11 @@ from stages.common.device import choose_device
 from stages.common.digests import seed_from
 from stages.common.dual_encoder import DualEncoder, load_checkpoint, to_input
 from stages.common.errors import InputError
+from stages.common.image_sizes import shrink
 from stages.common.image_store import ImageStore
 from stages.common.labelled_parts import Parts, targets_of
+from stages.common.progress import progress
+from stages.common.resumable_state import ResumableState
 from stages.few_shot_classification.evaluation import SeedScores, validation_auc
 from stages.few_shot_classification.settings import FinetuneJobSettings
 
@@ -48,6 +53,14 @@ class Classifier(nn.Module):
         return self.head(self.encoder(self.encoder.normalise(images)).mean(dim=1)).squeeze(1)
 
 
+@dataclass(frozen=True)
+class Best:
+    """Scores of the best look so far, and the validation AUC of the last one."""
+
+    scores: SeedScores
+    looked_at: float
+
+
 class Finetuning:
     """What all repetitions share: images by row of the store, and the settings."""
 
@@ -69,29 +82,43 @@ class Finetuning:
         model = load_checkpoint(checkpoint, choose_device(device)).model
         return cls(model, ImageStore(images), parts, settings)
 
-    def repeat(self, seed: int, log: Log) -> SeedScores:
-        """One repetition. `SeedScores.kept_at` is the step; raises InputError where the loss is no number any more."""
+    def repeat(self, seed: int, log: Log, state: ResumableState) -> SeedScores:
+        """One repetition, from the newest state if there is one. `SeedScores.kept_at` is the step.
+
+        Raises InputError where the loss is no number any more.
+        """
         settings = self._settings
         torch.manual_seed(seed_from("head", seed))
         classifier = Classifier(self._model).to(self._device)
         optimiser = torch.optim.SGD(classifier.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
         schedule = get_cosine_schedule_with_warmup(optimiser, settings.warmup_steps, settings.steps)
         looks = {math.ceil(settings.steps * look / settings.validations) for look in range(1, settings.validations + 1)}
-        best: SeedScores | None = None
-        for step in range(1, settings.steps + 1):
-            loss = self._step(classifier, optimiser, seed, step - 1)
-            schedule.step()
-            if step not in looks:
-                continue
-            if not math.isfinite(loss):
-                raise InputError(f"step {step}: the loss is {loss}; lower the learning rate of `finetune.schedule`")
-            scores = self._scores(classifier, self._validation)
-            value = validation_auc(scores, self._validation_targets)
-            log({f"seed_{seed}/loss": loss, f"seed_{seed}/validation_auc": value}, step)
-            if best is None or value > best.validation_auc:
-                best = SeedScores(seed, step, value, scores, self._scores(classifier, self._test))
+        trained = {"classifier": classifier, "optimiser": optimiser, "schedule": schedule}
+        done, best, history = _resumed(state.newest(), trained)
+        for row in history:
+            log(*row)
+        with progress(f"steps of seed {seed}", settings.steps, done) as report:
+            for step in range(done + 1, settings.steps + 1):
+                loss = self._step(classifier, optimiser, seed, step - 1)
+                schedule.step()
+                report.at(step, f"loss {loss:.3f}")
+                if step in looks:
+                    best = self._look(classifier, best, seed, step, loss)
+                    history.append(({f"seed_{seed}/loss": loss, f"seed_{seed}/validation_auc": best.looked_at}, step))
+                    log(*history[-1])
+                if step == settings.steps or state.due():
+                    state.save(step, _state(trained, step, best, history))
         assert best is not None  # the last step is a look
-        return best
+        return best.scores
+
+    def _look(self, classifier: Classifier, best: "Best | None", seed: int, step: int, loss: float) -> "Best":
+        if not math.isfinite(loss):
+            raise InputError(f"step {step}: the loss is {loss}; lower the learning rate of `finetune.schedule`")
+        scores = self._scores(classifier, self._validation)
+        value = validation_auc(scores, self._validation_targets)
+        if best is not None and value <= best.scores.validation_auc:
+            return Best(best.scores, value)
+        return Best(SeedScores(seed, step, value, scores, self._scores(classifier, self._test)), value)
 
     def _step(self, classifier: Classifier, optimiser: torch.optim.Optimizer, seed: int, step: int) -> float:
         """One update on the batch of a 0-based step; returns the loss before it."""
@@ -100,7 +127,7 @@ class Finetuning:
         order = np.random.default_rng(seed_from("order", seed, epoch)).permutation(len(self._train))
         chosen = order[place * self._settings.batch_size :][: self._settings.batch_size]
         generator = torch.Generator().manual_seed(seed_from("images", seed, step))
-        stored = self._store.gather(self._train[chosen])
+        stored = shrink(self._store.gather(self._train[chosen]), self._size)
         draw = torch.rand(DRAWS, len(chosen), generator=generator).to(self._device)
         images = augment(torch.from_numpy(stored).to(self._device), self._size, self._settings.augmentation, draw)
         classifier.train()
@@ -129,3 +156,30 @@ class Finetuning:
 
     def _rows(self, part: pl.DataFrame) -> Int[np.ndarray, "images"]:
         return np.array([self._store.row_of(image_id) for image_id in part["image_id"]], dtype=np.int64)
+
+
+def _state(
+    trained: dict[str, Any], step: int, best: Best | None, history: list[tuple[dict[str, float], int]]
+) -> dict[str, Any]:
+    """Everything that the next step needs; all randomness is a function of seed and step."""
+    content: dict[str, Any] = {name: each.state_dict() for name, each in trained.items()}
+    if best is not None:
+        scores = vars(best.scores)
+        arrays = {name: torch.from_numpy(scores[name]) for name in ("validation", "test")}
+        content["best"] = {"scores": scores | arrays, "looked_at": best.looked_at}
+    return content | {"step": step, "history": history}
+
+
+def _resumed(
+    saved: dict[str, Any] | None, trained: dict[str, Any]
+) -> tuple[int, Best | None, list[tuple[dict[str, float], int]]]:
+    """Steps done, the best look, and what was logged; the state is loaded into `trained`."""
+    if saved is None:
+        return 0, None, []
+    for name, each in trained.items():
+        each.load_state_dict(saved[name])
+    if "best" not in saved:
+        return saved["step"], None, saved["history"]
+    scores = saved["best"]["scores"]
+    arrays = {name: scores[name].numpy() for name in ("validation", "test")}
+    return saved["step"], Best(SeedScores(**(scores | arrays)), saved["best"]["looked_at"]), saved["history"]

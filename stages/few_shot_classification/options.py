@@ -34,5 +34,7 @@ def command_parser(description: str | None, linear: Main, finetune: Main) -> Arg
     probe.add_argument("--features", type=Path, required=True, help="features.arrow of extract_features")
     training.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder of select_checkpoint")
     training.add_argument("--images", type=Path, required=True, help="manifest.json of dicom_to_arrow")
+    training.add_argument("--state", type=Path, required=True, help="folder of what a killed job goes on from")
+    training.add_argument("--save-minutes", type=float, default=10.0, help="time between two saves of the state")
     add_device_option(training)
     return stage

@@ -57,7 +57,7 @@ def _segment(arguments: Namespace, build: Build) -> None:
         result = {"finding": parts.finding, "protocol": arguments.protocol, "fraction": settings.fraction,
                   "input_size": settings.input_size, "stored_size": store.size, "skipped": outlined.skipped,
                   "images": outlined.counts(parts), "overlap": overlap}  # fmt: skip
-        result |= evaluate(outlined.test, [each.result for each in repetitions], settings.draws, settings.seed)
+        result |= evaluate(outlined.test.labels, [each.result for each in repetitions], settings.draws, settings.seed)
         places = {name: getattr(arguments, name) for name in ("result", "overlaps", "samples")}
         write_result(places, result, outlined.test, repetitions, run)
     shutil.rmtree(state, ignore_errors=True)  # the outputs are whole: the states have served

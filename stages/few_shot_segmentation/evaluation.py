@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from stages.common.ranking_metrics import draw_weights, estimate
-from stages.few_shot_segmentation.outlines import OutlinedImages
 from stages.few_shot_segmentation.overlap import Metric, Overlaps, segmentation_metrics
 
 
@@ -22,16 +22,17 @@ class SeedOverlaps:
     test: Overlaps
 
 
-def evaluate(test: OutlinedImages, runs: Sequence[SeedOverlaps], draws: int, seed: int) -> dict[str, Any]:
+def evaluate(labels: pl.DataFrame, runs: Sequence[SeedOverlaps], draws: int, seed: int) -> dict[str, Any]:
     """The figures of result.json; without runs (a subset that teaches nothing) they are empty.
 
-    A figure is the mean over repetitions. Its interval resamples test patients (images where patients are unknown), the
-    same ones for every repetition and for `predict_nothing`; its `spread` is the standard deviation over repetitions.
+    labels: image_id and patient_id of the test images, in the order of the counts. A figure is the mean over
+    repetitions. Its interval resamples test patients (images where patients are unknown), the same ones for every
+    repetition and for `predict_nothing`; its `spread` is the standard deviation over repetitions.
     """
-    known = test.labels["patient_id"].null_count() == 0
-    groups = test.labels["patient_id" if known else "image_id"].to_numpy()
+    known = labels["patient_id"].null_count() == 0
+    groups = labels["patient_id" if known else "image_id"].to_numpy()
     metrics = [segmentation_metrics(run.test) for run in runs]
-    once = np.ones((1, len(test)))
+    once = np.ones((1, len(labels)))
     values = [{name: float(metric(once)[0]) for name, metric in each.items()} for each in metrics]
     weights = draw_weights(groups, draws, seed)
     return {

@@ -75,7 +75,7 @@ class Training:
         self._segmenter, self._settings, self._schedule, self._seed = segmenter, settings, schedule, seed
         self._train, self._validation = parts
         self._optimiser = segmenter.optimiser()
-        self._rates = torch.optim.lr_scheduler.LambdaLR(self._optimiser, schedule.factor)
+        self._peaks = [group["lr"] for group in self._optimiser.param_groups]
         self._device = next(segmenter.parameters()).device
 
     def run(self, state: ResumableState, log: Log) -> Done:
@@ -97,13 +97,14 @@ class Training:
     def _step(self, step: int) -> float:
         """One update on the batch of a 0-based step; returns the loss before it."""
         images, masks = self._batch(step)
+        for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * self._schedule.factor(step)
         self._segmenter.train()
         with autocast(self._device, self._settings.precision):
             loss = self._segmenter.loss(images, masks)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
-        self._rates.step()
         return float(loss.detach())
 
     def _batch(self, step: int) -> tuple[Float[Tensor, "batch size size"], Float[Tensor, "batch size size"]]:
@@ -150,7 +151,6 @@ class Training:
             content |= {
                 "weights": self._segmenter.trained().state_dict(),
                 "optimiser": self._optimiser.state_dict(),
-                "rates": self._rates.state_dict(),
             }
         state.save(done.step, content)
 
@@ -162,7 +162,6 @@ class Training:
         if "weights" in saved:
             self._segmenter.trained().load_state_dict(saved["weights"])
             self._optimiser.load_state_dict(saved["optimiser"])
-            self._rates.load_state_dict(saved["rates"])
         for row in done.history:
             self._log(log, {name: value for name, value in row.items() if name != "step"}, int(row["step"]))
         return done

@@ -12,12 +12,12 @@ from stages.common.atomic_files import read_json
 from stages.common.encoder_settings import ImageEncoderSettings
 from stages.common.errors import InputError
 from stages.common.image_encoder import ImageEncoder
+from stages.common.published_encoders import IMAGENET, SOURCES, encoder_names
 from stages.common.tensor_files import read_tensors
 from stages.common.timm_models import VisionTransformer, checkpoint_filter_fn
 from stages.common.weight_files import CONFIGURATION, weight_files
-from stages.pretrain.loaded_tensors import LoadReport, load_tensors
+from stages.pretrain.loaded_tensors import LoadReport, first_of, load_tensors
 
-_IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])  # mean, standard deviation of R, G, B
 _PROJECTION = "patch_embed.proj"
 
 
@@ -29,11 +29,8 @@ def load_image_weights(encoder: ImageEncoder, source: Path) -> LoadReport:
     """
     *configuration, file = weight_files(source)
     tensors = read_tensors(file)
-    decoder = [name for name in tensors if name.startswith("decoder_")]
-    if decoder:  # of MAE's pre-training; its mask token would pass for DINOv2's
-        decoder.append("mask_token")
-    encoded = {name: tensor for name, tensor in tensors.items() if name not in decoder}
     settings, vit = encoder.settings, encoder.vit
+    encoded = _encoder_tensors(tensors, settings, file)
     expected = (
         f"{settings.architecture} with patches of {settings.patch_size} and input of {settings.input_size} pixels"
     )
@@ -48,9 +45,22 @@ def load_image_weights(encoder: ImageEncoder, source: Path) -> LoadReport:
         _make_grey(adapted, settings, mean, deviation, vit)
         notes.append(f"RGB patches summed to grey; pre-trained with mean {mean}, deviation {deviation} ({origin})")
     report = load_tensors(vit, adapted, file, expected, may_be_missing="norm.")
-    return replace(
-        report, unexpected=report.unexpected + [name for name in decoder if name in tensors], notes=tuple(notes)
-    )
+    others = [name for name in tensors if name.removeprefix(SOURCES[settings.source].prefix) not in encoded]
+    return replace(report, unexpected=report.unexpected + others, notes=tuple(notes))
+
+
+def _encoder_tensors(tensors: dict[str, Tensor], settings: ImageEncoderSettings, file: Path) -> dict[str, Tensor]:
+    """Those of the encoder, by the names of timm; an InputError where the file is no file of `settings.source`."""
+    source = SOURCES[settings.source]
+    if settings.source == "timm" and any(name.startswith("decoder_") for name in tensors):
+        source = SOURCES["mae"]  # with its decoder, whose mask token would pass for DINOv2's
+    names = encoder_names(source, list(tensors))
+    if not names:
+        raise InputError(
+            f"{file}: no file of {source.name}, whose encoder is {source.prefix}* (found: {first_of(list(tensors))}); "
+            "correct `source`, or take the file of that method"
+        )
+    return {new: tensors[old] for old, new in names.items()}
 
 
 def fold_rgb(
@@ -96,6 +106,9 @@ def _normalisation(
     configuration: list[Path], vit: VisionTransformer, settings: ImageEncoderSettings
 ) -> tuple[list[float], list[float], str]:
     """Mean and standard deviation of the pre-training's RGB input (0..1), and who says so."""
+    source = SOURCES[settings.source]
+    if source.normalisation is not None:
+        return *map(list, source.normalisation), source.name
     said: list[tuple[dict[str, Any], str]] = []
     if configuration:
         record = read_json(configuration[0])
@@ -105,7 +118,7 @@ def _normalisation(
     for record, origin in said:
         if record.get("mean") and record.get("std"):
             return list(record["mean"]), list(record["std"]), origin
-    return *_IMAGENET, "ImageNet's, assumed"
+    return *map(list, IMAGENET), "ImageNet's, assumed"
 
 
 def _resampled(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:

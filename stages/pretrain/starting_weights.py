@@ -9,6 +9,7 @@ from stages.common.atomic_files import read_json
 from stages.common.dual_encoder import DualEncoder
 from stages.common.encoder_settings import DualEncoderSettings
 from stages.common.errors import InputError
+from stages.common.published_encoders import SOURCES
 from stages.common.tracking import Run
 from stages.common.weight_files import RECORD, weight_files
 from stages.pretrain.image_weights import load_image_weights
@@ -51,13 +52,17 @@ class StartingWeights:
         for name, report in reports.items():
             for kind in ("used", "missing", "unexpected"):
                 run.log_metric(f"weights/{name}_{kind}", len(getattr(report, kind)))
-            run.log_tag(f"{name}_weights", _origin(report.source))
+            source = encoder.settings.image.source if name == "image" else "timm"
+            run.log_tag(f"{name}_weights", _origin(report.source, source))
             print(*(f"{name} encoder: {line}" for line in report.lines()), sep="\n", file=sys.stderr)
 
 
-def _origin(file: Path) -> str:
-    """Where the weights are from, with licence, as fetch_weights wrote beside them."""
+def _origin(file: Path, source: str) -> str:
+    """Where the weights are from, with licence: as fetch_weights wrote beside them, else as its authors state it."""
     if not (file.parent / RECORD).is_file():
+        if source != "timm":
+            said = SOURCES[source]
+            return f"{file.name}, {said.name} ({said.reference}), license {said.license}"
         return f"{file.name}, license unknown"
     record = read_json(file.parent / RECORD)
     return f"{record['id']}, revision {record['revision']}, license {record['license']}"

@@ -27,7 +27,9 @@ from stages.summarize.tables import text_summary, write_tables
 def main(arguments: Namespace) -> None:
     settings: SummarizeSettings = arguments.settings
     tree = ResultsTree(arguments.results, arguments.pretrain_on, tuple(arguments.datasets), tuple(arguments.variants),
-                       tuple(FewShotJob.parse(each) for each in arguments.few_shot))  # fmt: skip
+                       tuple(FewShotJob.parse(each) for each in arguments.few_shot),
+                       tuple(FewShotJob.parse(each) for each in arguments.segmentation),
+                       tuple(arguments.image_only))  # fmt: skip
     if not arguments.template.is_file():
         raise InputError(f"{arguments.template}: no such file; name stages/summarize/templates/report.html.jinja")
     inputs = tree.files() | {
@@ -53,8 +55,12 @@ def parser() -> ArgumentParser:
     options.add_argument("--pretrain-on", required=True, help="data set of the pre-training")
     options.add_argument("--datasets", nargs="+", required=True, help="data sets of the evaluation")
     options.add_argument("--variants", nargs="+", required=True, help="variants to compare; the first is described")
+    options.add_argument("--image-only", nargs="*", default=[], help="variants without text: no zero-shot, grounding, "
+                         "retrieval")  # fmt: skip
     options.add_argument("--few-shot", nargs="*", default=[], metavar="DATASET/PROTOCOL/FRACTION",
                          help="jobs of few_shot_classification, run for every variant")  # fmt: skip
+    options.add_argument("--segmentation", nargs="*", default=[], metavar="DATASET/PROTOCOL/FRACTION",
+                         help="jobs of few_shot_segmentation, run for every variant")  # fmt: skip
     options.add_argument("--template", type=Path, required=True, help="Jinja template of the page")
     options.add_argument("--report", type=Path, required=True, help="HTML page to write")
     options.add_argument("--tables", type=Path, required=True, help="folder of CSV tables to write")

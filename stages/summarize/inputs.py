@@ -11,6 +11,7 @@ from pathlib import Path
 from stages.common.errors import InputError
 from stages.summarize.readers.dicom_to_arrow import CopyCount, Images, Manifest, read_copies, read_images
 from stages.summarize.readers.few_shot_classification import FewShot, read_few_shot
+from stages.summarize.readers.few_shot_segmentation import Segmentation, read_segmentation
 from stages.summarize.readers.label_images import Card, read_cards
 from stages.summarize.readers.pair_images_reports import Pairs, read_pairs
 from stages.summarize.readers.phrase_grounding import Grounding, read_grounding
@@ -34,6 +35,7 @@ class Inputs:
     training: list[Training]
     zero_shot: list[ZeroShot]
     few_shot: list[FewShot]
+    segmentation: list[Segmentation]
     grounding: list[Grounding]
     retrieval: list[Retrieval]
 
@@ -57,6 +59,7 @@ def read_inputs(tree: ResultsTree) -> Inputs:
         training=read_training(tree),
         zero_shot=read_zero_shot(tree),
         few_shot=read_few_shot(tree),
+        segmentation=read_segmentation(tree),
         grounding=read_grounding(tree),
         retrieval=read_retrieval(tree),
     )
@@ -85,6 +88,9 @@ def refuse_different_images(inputs: Inputs) -> None:
         measured_on = (found.finding, found.resampled_by, found.images["test"])
         refuse_unless_equal(place, ("few_shot_classification", cell.job.dataset), measured_on)
         refuse_unless_equal(place, cell.job, (found.images["train"], found.seeds, found.skipped, found.overlap))
+    for outlined in inputs.segmentation:
+        place = folder("few_shot_segmentation", outlined.job.of(outlined.variant))
+        refuse_unless_equal(place, ("few_shot_segmentation", outlined.job), outlined.result.measured_on())
     for searched in inputs.retrieval:
         refuse_unless_equal(folder("retrieval", searched.variant), "retrieval", searched.result.measured_on())
     for other in inputs.grounding:

@@ -23,6 +23,7 @@ from stages.summarize.sections import (
     provenance,
     quality,
     retrieval,
+    segmentation,
     training,
     zero_shot,
 )
@@ -31,6 +32,7 @@ from stages.summarize.sections.section import Names, Report, Section, runs_of
 SECTIONS = (
     Section("zero_shot", "Zero-shot", "Table 1. Zero-shot classification", zero_shot.names),
     Section("few_shot", "Few-shot", "Table 2. Few-shot classification", few_shot.names),
+    Section("segmentation", "Segmentation", "Table 3. Few-shot segmentation", segmentation.names),
     Section("retrieval", "Retrieval", "Retrieval", retrieval.names),
     Section("pointing", "Pointing game", "Pointing game", pointing.names),
     Section("heatmaps", "Heatmaps", "Prompt heatmaps (Fig. 3b)", heatmaps.names),

@@ -37,6 +37,8 @@ class ResultsTree:
     evaluate_on: tuple[str, ...]
     variants: tuple[str, ...]
     few_shot_jobs: tuple[FewShotJob, ...] = ()
+    segmentation_jobs: tuple[FewShotJob, ...] = ()
+    image_only: tuple[str, ...] = ()  # variants that are image encoders without text
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -44,14 +46,24 @@ class ResultsTree:
         return tuple(dict.fromkeys((self.pretrain_on, *self.evaluate_on)))
 
     @property
+    def with_text(self) -> tuple[str, ...]:
+        """Variants that can be asked by prompts and reports."""
+        return tuple(variant for variant in self.variants if variant not in self.image_only)
+
+    @property
     def evaluations(self) -> list[tuple[str, str]]:
-        """(data set, variant), data set by data set."""
-        return [(dataset, variant) for dataset in self.evaluate_on for variant in self.variants]
+        """(data set, variant), data set by data set, of what needs text."""
+        return [(dataset, variant) for dataset in self.evaluate_on for variant in self.with_text]
 
     @property
     def few_shot_evaluations(self) -> list[tuple[FewShotJob, str]]:
         """(job, variant), job by job."""
         return [(job, variant) for job in self.few_shot_jobs for variant in self.variants]
+
+    @property
+    def segmentation_evaluations(self) -> list[tuple[FewShotJob, str]]:
+        """(job, variant), job by job."""
+        return [(job, variant) for job in self.segmentation_jobs for variant in self.variants]
 
     @property
     def phantom(self) -> Path:
@@ -120,8 +132,16 @@ def _each_evaluation(tree: ResultsTree) -> list[str]:
     return [f"{variant}/{dataset}" for dataset, variant in tree.evaluations]
 
 
+def _each_variant_with_text(tree: ResultsTree) -> list[str]:
+    return list(tree.with_text)
+
+
 def _each_few_shot_job(tree: ResultsTree) -> list[str]:
     return [job.of(variant) for job, variant in tree.few_shot_evaluations]
+
+
+def _each_segmentation_job(tree: ResultsTree) -> list[str]:
+    return [job.of(variant) for job, variant in tree.segmentation_evaluations]
 
 
 def _whole_stage(_: ResultsTree) -> list[str]:
@@ -148,6 +168,7 @@ STAGES = (
     StageFiles("extract_features", _each_evaluation),
     StageFiles("zero_shot_classification", _each_evaluation, ("result.json", "scores.arrow")),
     StageFiles("few_shot_classification", _each_few_shot_job, ("result.json",)),
+    StageFiles("few_shot_segmentation", _each_segmentation_job, ("result.json", "samples.arrow")),
     StageFiles("phrase_grounding", _each_evaluation, ("result.json", "samples.arrow")),
-    StageFiles("retrieval", _each_variant, ("result.json",)),
+    StageFiles("retrieval", _each_variant_with_text, ("result.json",)),
 )

@@ -12,6 +12,7 @@ from stages.summarize.inputs import Inputs
 from stages.summarize.ledger import Ledger
 from stages.summarize.numbers import decimal, figures, interval, rank, words
 from stages.summarize.readers.few_shot_classification import FewShotResult
+from stages.summarize.readers.few_shot_segmentation import FIGURES
 from stages.summarize.readers.phrase_grounding import PointingGame
 from stages.summarize.readers.record import METRICS, Estimate
 from stages.summarize.readers.retrieval import AgainstChance
@@ -22,6 +23,7 @@ POINTERS = {  # what points, in the words of the page
     "random_in_lung": "random point in the lungs",
     "fixed_peak_of_training": "fixed peak of the training masks",
 }
+FIGURES_OF_TEXT = ("dice", "predict_nothing", "dice_of_positives")
 Row = dict[str, Any]
 
 
@@ -75,6 +77,22 @@ def few_shot_rows(inputs: Inputs) -> list[Row]:
             row |= {f"{part}_{name}": number for name, number in result.images[part]}
         row |= {"seeds": len(result.seeds), "resampled_by": result.resampled_by, "skipped": result.skipped}
         rows.append(row | dict(result.overlap))
+    return rows
+
+
+def segmentation_rows(inputs: Inputs) -> list[Row]:
+    """Table 3: one row a job and variant; without figures where the job was skipped."""
+    rows = []
+    for each in inputs.segmentation:
+        result = each.result
+        row: Row = vars(each.job) | {"finding": result.finding, "variant": each.variant}
+        for name in FIGURES:
+            figure = result.metrics.get(name)
+            row |= _columns(name, figure) | {f"{name}_spread": figure and figure.spread}
+        for part in ("train", "test"):
+            row |= {f"{part}_{name}": number for name, number in result.images[part]}
+        row |= {"input_size": result.input_size, "seeds": len(result.seeds)}
+        rows.append(row | {"resampled_by": result.resampled_by, "skipped": result.skipped} | dict(result.overlap))
     return rows
 
 
@@ -160,6 +178,10 @@ def write_tables(folder: Path, inputs: Inputs, ledger: Ledger) -> list[Path]:
     tables = {
         "table1_zero_shot.csv": (zero_shot_rows(inputs), []),
         "table2_few_shot.csv": (few_shot_rows(inputs), ["dataset", "protocol", "fraction", "finding", "variant"]),
+        "table3_segmentation.csv": (
+            segmentation_rows(inputs),
+            ["dataset", "protocol", "fraction", "finding", "variant"],
+        ),
         "retrieval.csv": (retrieval_rows(inputs), []),
         "pointing.csv": (pointing_rows(inputs), []),
         "integrity_map.csv": (
@@ -199,6 +221,8 @@ def text_summary(title: str, inputs: Inputs, synthetic: Sequence[str], report: P
     lines = [f"{title}: {', '.join(inputs.tree.variants)} on {', '.join(inputs.tree.evaluate_on)}"]
     if synthetic:
         lines += [f"Synthetic patients in {', '.join(synthetic)}: no figure speaks of real ones."]
+    if left_out := inputs.tree.image_only:
+        lines += [f"No text, so no zero-shot, grounding and retrieval ({len(left_out)}): {', '.join(left_out)}"]
     lines += ["", "Zero-shot AUC on the test part [95 % interval]"]
     lines += aligned(
         [("data set", "finding", "variant", "AUC", "images", "positives", "prompts")]
@@ -215,7 +239,7 @@ def text_summary(title: str, inputs: Inputs, synthetic: Sequence[str], report: P
             for each in inputs.zero_shot
         ]
     )
-    lines += [*_few_shot_lines(inputs), *_retrieval_lines(inputs)]
+    lines += [*_few_shot_lines(inputs), *_segmentation_lines(inputs), *_retrieval_lines(inputs)]
     lines += ["", "Pointing game, share of hits; heatmaps must beat all the others to mean anything"]
     lines += aligned([("data set", "prompts", "what points", "hits", "images"), *_pointing_lines(inputs)])
     phi = [
@@ -234,7 +258,9 @@ def text_summary(title: str, inputs: Inputs, synthetic: Sequence[str], report: P
 
 
 def variant_label(inputs: Inputs, variant: str) -> str:
-    """The name, with a word where the variant was not trained."""
+    """The name, with a word where the variant was not trained here."""
+    if variant in inputs.tree.image_only:
+        return f"{variant} (ready-made, images alone)"
     return variant if inputs.trained(variant) else f"{variant} (untrained)"
 
 
@@ -267,6 +293,24 @@ def _few_shot_cell(result: FewShotResult) -> str:
         return f"- {result.skipped}{overlaps}"
     auc = result.metrics["auc"]
     return interval(auc) + ("" if auc.spread is None else f" +- {decimal(auc.spread)}") + overlaps
+
+
+def _segmentation_lines(inputs: Inputs) -> Iterable[str]:
+    rows = [
+        (
+            f"{each.job.dataset}, {each.job.protocol}, {each.job.fraction} %",
+            variant_label(inputs, each.variant),
+            *(
+                [each.result.skipped, "", ""]
+                if each.result.skipped is not None
+                else (interval(each.result.metrics[name]) for name in FIGURES_OF_TEXT)
+            ),
+        )
+        for each in inputs.segmentation
+    ]
+    if rows:
+        yield from ("", "Few-shot segmentation, Dice on the test part [95 % interval]")
+        yield from aligned([("job", "variant", "all images", "predicting nothing", "positives"), *rows])
 
 
 def _retrieval_lines(inputs: Inputs) -> Iterable[str]:

@@ -86,7 +86,7 @@ EDITS = {
     ),
     "segmentation code": (
         append("stages/few_shot_segmentation/overlap.py", "\nEDITED = 1\n"),
-        {"few_shot_segmentation"},
+        {"few_shot_segmentation", "summarize"},
     ),
     "retrieval code": (append("stages/retrieval/first_hits.py", "\nEDITED = 1\n"), {"retrieval", "summarize"}),
     "the pre-training block of the configuration": (

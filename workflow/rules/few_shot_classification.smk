@@ -67,11 +67,12 @@ rule few_shot_classification_finetune:
     params:
         code=code_of("few_shot_classification"),
         settings=few_shot_settings("few_shot_classification", "finetune"),
+        state=f"{CONFIG.workspace}/state/few_shot_classification/{{variant}}/{{dataset}}/{{fraction}}",
         image=image_of("torch"),
         folder=subpath(output.result, parent=True),
     shell:
         "OMP_NUM_THREADS={threads} python -m stages.few_shot_classification finetune --checkpoint {input.checkpoint}"
-        " --images {input.images} --labels {input.labels} --audit {input.audit}"
+        " --images {input.images} --labels {input.labels} --audit {input.audit} --state {params.state}"
         " --result {output.result} --scores {output.scores} --settings {params.settings:q} --device {CONFIG.device}"
         " --image {params.image} --name {wildcards.variant}/{wildcards.dataset}/finetune/{wildcards.fraction}"
         " --journal {params.folder}/journal.json 2> {log}"

@@ -1,5 +1,5 @@
 # Images find reports and reports find images, on the test pairs of pre-training.
-RETRIEVAL = [f"<workspace>/results/retrieval/{variant}/result.json" for variant in CONFIG.compare]
+RETRIEVAL = [f"<workspace>/results/retrieval/{variant}/result.json" for variant in CONFIG.with_text]
 
 
 rule retrieval:

@@ -1,5 +1,5 @@
 # Everything that was measured, on one self-contained page.
-EVALUATIONS = expand("{variant}/{dataset}", variant=CONFIG.compare, dataset=CONFIG.evaluate_on)
+EVALUATIONS = expand("{variant}/{dataset}", variant=CONFIG.with_text, dataset=CONFIG.evaluate_on)
 TEMPLATES = REPOSITORY / "stages/summarize/templates"
 
 
@@ -8,6 +8,8 @@ rule summarize:
         zero_shot=[f"<workspace>/results/zero_shot_classification/{place}/result.json" for place in EVALUATIONS],
         scores=[f"<workspace>/results/zero_shot_classification/{place}/scores.arrow" for place in EVALUATIONS],
         few_shot=FEW_SHOT_CLASSIFICATION,
+        segmentation=FEW_SHOT_SEGMENTATION,
+        outlines=[path.replace("result.json", "samples.arrow") for path in FEW_SHOT_SEGMENTATION],
         retrieval=RETRIEVAL,
         grounding=[f"<workspace>/results/phrase_grounding/{place}/result.json" for place in EVALUATIONS],
         samples=[f"<workspace>/results/phrase_grounding/{place}/samples.arrow" for place in EVALUATIONS],
@@ -45,11 +47,15 @@ rule summarize:
         pretrain_on=CONFIG.pretrain_on,
         datasets=CONFIG.evaluate_on,
         variants=CONFIG.compare,
+        image_only=[variant for variant in CONFIG.compare if variant not in CONFIG.with_text],
         few_shot=list(dict.fromkeys("/".join(Path(path).parts[-4:-1]) for path in FEW_SHOT_CLASSIFICATION)),
+        segmentation=list(dict.fromkeys("/".join(Path(path).parts[-4:-1]) for path in FEW_SHOT_SEGMENTATION)),
         folder=subpath(output.report, parent=True),
     shell:
         "python -m stages.summarize --results {params.results} --pretrain-on {params.pretrain_on}"
-        " --datasets {params.datasets} --variants {params.variants} --few-shot {params.few_shot}"
+        " --datasets {params.datasets} --variants {params.variants} --image-only {params.image_only}"
+        " --few-shot {params.few_shot}"
+        " --segmentation {params.segmentation}"
         " --template {TEMPLATES}/report.html.jinja"
         " --report {output.report} --tables {output.tables} --settings {params.settings:q} --image {params.image}"
         " --journal {params.folder}/journal.json 2> {log}"

@@ -71,5 +71,5 @@ class Retrieval:
 def read_retrieval(tree: ResultsTree) -> list[Retrieval]:
     return [
         Retrieval(variant, read_record(tree.folder("retrieval", variant) / "result.json", RetrievalResult))
-        for variant in tree.variants
+        for variant in tree.with_text
     ]

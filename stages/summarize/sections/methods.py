@@ -150,7 +150,7 @@ def _choice(inputs: Inputs) -> str:
 
 def _evaluation(inputs: Inputs, provenance: Provenance) -> str:
     tree = inputs.tree
-    runs = [provenance.run("zero_shot_classification", f"{tree.variants[0]}/{each}") for each in tree.evaluate_on]
+    runs = [provenance.run("zero_shot_classification", f"{tree.with_text[0]}/{each}") for each in tree.evaluate_on]
     units = {each.dataset: each.result.resampled_by for each in inputs.zero_shot}
     resampled = ", ".join(f"{dataset} by {unit}" for dataset, unit in units.items())
     findings = ", ".join(f"{words(card.finding)} in {dataset}" for dataset, card in zip(tree.evaluate_on, inputs.cards,

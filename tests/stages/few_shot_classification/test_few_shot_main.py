@@ -73,6 +73,7 @@ def test_linear_writes_what_it_measured(files, features, tmp_path) -> None:
 
 def test_finetune_writes_the_same_files(files, tmp_path) -> None:
     command = ["finetune", *files.options(), "--checkpoint", str(files.checkpoint), "--images", str(files.images)]
+    command += ["--state", str(tmp_path / "state")]
     settings = "{steps: 20, learning_rate: 0.1, warmup_steps: 2, validations: 2, seeds: 2, draws: 50, fraction: 10}"
     result = classify(tmp_path, [*command, "--device", "cpu"], settings)
     assert (result["protocol"], result["fraction"], len(result["seeds"])) == ("finetune", 10, 2)

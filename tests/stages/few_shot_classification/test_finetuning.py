@@ -13,6 +13,7 @@ from stages.common.dual_encoder import DualEncoder, load_checkpoint
 from stages.common.errors import InputError
 from stages.common.image_store import ImageStore
 from stages.common.labelled_parts import Parts, split_parts, targets_of
+from stages.common.resumable_state import ResumableState
 from stages.common.schemas import LABELS
 from stages.few_shot_classification.evaluation import SeedScores
 from stages.few_shot_classification.finetuning import Classifier, Finetuning
@@ -35,11 +36,43 @@ def job(**changes) -> FinetuneJobSettings:
 
 
 @pytest.fixture
-def run(files, model, parts) -> Callable[..., SeedScores]:
-    def repeat(settings: FinetuneJobSettings, seed: int = 0, log=lambda _values, _step: None) -> SeedScores:
-        return Finetuning(model, ImageStore(files.images), parts, settings).repeat(seed, log)
+def run(files, model, parts, tmp_path) -> Callable[..., SeedScores]:
+    def repeat(
+        settings: FinetuneJobSettings,
+        seed: int = 0,
+        log=lambda _values, _step: None,
+        state: ResumableState | None = None,
+    ) -> SeedScores:
+        state = state or ResumableState(tmp_path / str(len(list(tmp_path.iterdir()))), 1e9)
+        return Finetuning(model, ImageStore(files.images), parts, settings).repeat(seed, log, state)
 
     return repeat
+
+
+class KilledAt(ResumableState):
+    """A state after whose save at one step the job is gone."""
+
+    step = 0
+
+    def save(self, step: int, state: dict) -> None:
+        super().save(step, state)
+        if step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("at", [3, 7])  # before the first look, and between two
+def test_a_killed_training_goes_on_to_the_same_scores(run, tmp_path, at: int) -> None:
+    settings, whole_log, log = job(steps=12), {}, {}
+    whole = run(settings, log=lambda values, step: whole_log.update({step: values}))
+    killed = KilledAt(tmp_path / "killed", -1.0)  # saves after every step
+    killed.step = at
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, state=killed)
+    again = run(settings, log=lambda values, step: log.update({step: values}),
+                state=ResumableState(tmp_path / "killed", 1e9))  # fmt: skip
+    np.testing.assert_array_equal(again.test, whole.test)
+    np.testing.assert_array_equal(again.validation, whole.validation)
+    assert (again.kept_at, log) == (whole.kept_at, whole_log)
 
 
 def test_it_learns_what_the_images_show(run, parts) -> None:

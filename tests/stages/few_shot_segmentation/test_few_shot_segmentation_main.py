@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import linear_job, write_audit
+from outlined_set import linear_job, write_audit
 
 from stages.common import schemas
 from stages.common.arrow_tables import map_table, read_table, write_rows
@@ -40,7 +40,7 @@ def error_of(capsys, *arguments) -> str:
 
 
 def test_linear_writes_what_it_measured(files, tmp_path) -> None:
-    settings = linear_job(epochs=12, seeds=2, publish_samples=True, samples=2).model_dump_json()
+    settings = linear_job(epochs=10, seeds=2, publish_samples=True, samples=2).model_dump_json()
     result = segment(tmp_path, "linear", files.options(), settings)
     assert (result["finding"], result["protocol"], result["skipped"]) == ("lung_opacity", "linear", None)
     figures = {name: each["value"] for name, each in result["metrics"].items()}

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from evaluation_results import write_retrieval, write_segmentation
 
 from stages.common import schemas
 from stages.common.arrow_tables import write_rows, write_table
@@ -27,9 +28,6 @@ from stages.pair_images_reports.intensity import Intensity
 from stages.phrase_grounding.settings import PhraseGroundingSettings
 from stages.pretrain.candidates import write_curve
 from stages.pretrain.settings import PretrainSettings
-from stages.retrieval import evaluation as retrieval_evaluation
-from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
-from stages.retrieval.settings import RetrievalSettings
 from stages.split_reports.settings import SplitReportsSettings
 from stages.summarize.__main__ import main, parser
 from stages.summarize.inputs import Inputs, read_inputs
@@ -41,6 +39,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 TEMPLATE = REPOSITORY / "stages" / "summarize" / "templates" / "report.html.jinja"
 FINDINGS = {"rsna": "lung_opacity", "siim": "pneumothorax"}
 FEW_SHOT = ["rsna/linear/1", "rsna/linear/10", "siim/linear/1", "siim/linear/10"]  # siim/linear/1 has no positives
+SEGMENTATION = ["rsna/linear/10", "siim/linear/10"]
 SIZE, GRID, START = 64, 8, 1_760_000_000_000  # pixels, patches a side, Unix milliseconds
 
 
@@ -59,11 +58,13 @@ class Tree:
     @property
     def layout(self) -> ResultsTree:
         jobs = tuple(FewShotJob.parse(each) for each in FEW_SHOT)
-        return ResultsTree(self.results, "mimic_cxr", tuple(self.datasets), tuple(self.variants), jobs)
+        outlined = tuple(FewShotJob.parse(each) for each in SEGMENTATION)
+        return ResultsTree(self.results, "mimic_cxr", tuple(self.datasets), tuple(self.variants), jobs, outlined)
 
     def arguments(self, output: Path) -> list[str]:
         return ["--results", str(self.results), "--pretrain-on", "mimic_cxr", "--datasets", *self.datasets,
-                "--variants", *self.variants, "--few-shot", *FEW_SHOT, "--template", str(TEMPLATE),
+                "--variants", *self.variants, "--few-shot", *FEW_SHOT,
+                "--segmentation", *SEGMENTATION, "--template", str(TEMPLATE),
                 "--report", str(output / "report.html"), "--tables", str(output / "tables"),
                 "--journal", str(output / "journal.json")]  # fmt: skip
 
@@ -98,9 +99,13 @@ def build_tree(workspace: Path, datasets: list[str], variants: list[str]) -> Tre
         _card(tree, dataset)
     for number, variant in enumerate(variants):
         _training(tree, variant, number)
-        _retrieval(tree, variant)
+        write_retrieval(tree.layout, variant)
+        _journal(tree, "retrieval", variant, {}, 760)
         for job in tree.layout.few_shot_jobs:
             _few_shot(tree, job, variant)
+        for job in tree.layout.segmentation_jobs:
+            write_segmentation(tree.layout, job, variant, FINDINGS[job.dataset], SIZE)
+            _journal(tree, "few_shot_segmentation", job.of(variant), {}, 760)
         for dataset in datasets:
             _zero_shot(tree, dataset, variant)
             _grounding(tree, dataset, variant)
@@ -327,23 +332,6 @@ def _few_shot(tree, job, variant):
     write_json(path, result)
     write_sidecar(path)
     _journal(tree, "few_shot_classification", job.of(variant), {}, 750)
-
-
-def _retrieval(tree, variant):
-    """The stage's own figures, of 12 studies with 2 images each; the first two have one text."""
-    noise = np.random.default_rng(len(variant))
-    study, texts = np.repeat(np.arange(12), 2), np.maximum(np.arange(12) - 1, 0)
-    patients = np.array([f"p{n // 2}" for n in range(12)])
-    reports = np.eye(12) * (0 if variant == "random" else 2)
-    embeddings = (each + noise.normal(size=each.shape) for each in (reports[study], reports))
-    images, reports = (each.astype(np.float32) for each in embeddings)
-    pairs = EmbeddedPairs(Side(images, texts[study], patients[study]), Side(reports, texts, patients), 0)
-    result = {"split": "test", "skipped": None}
-    result |= retrieval_evaluation.evaluate(pairs, RetrievalSettings(draws=50))
-    path = tree.layout.folder("retrieval", variant) / "result.json"
-    write_json(path, result)
-    write_sidecar(path)
-    _journal(tree, "retrieval", variant, {}, 760)
 
 
 def _grounding(tree, dataset, variant):

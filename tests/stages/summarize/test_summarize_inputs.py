@@ -24,7 +24,7 @@ def every_file(tree):
 
 def test_any_missing_file_is_named_in_one_line_with_its_stage(tree, tmp_path, capsys):
     places = every_file(tree)
-    assert len(places) == 36 + 2 * 4 + 2
+    assert len(places) == 36 + 2 * 4 + 2 * 2 * 2 + 2
     for optional in ("split_reports/mimic_cxr/quality.json", "dicom_to_arrow/duplicates.arrow"):
         places.remove(optional)
     for place in places:

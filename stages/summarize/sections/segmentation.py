@@ -1,0 +1,51 @@
+"""Table 3, and radiographs with both outlines where they may be published."""
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from stages.summarize.drawing import STYLE, data_uri, svg
+from stages.summarize.numbers import decimal
+from stages.summarize.readers.few_shot_segmentation import OutlinedSample, Segmentation
+from stages.summarize.sections.section import Names, Report
+
+TRUTH, PREDICTED = "#56B4E9", "#E69F00"
+
+
+def names(report: Report) -> Names | None:
+    cells = report.inputs.segmentation
+    if not cells:
+        return None
+    jobs = list(dict.fromkeys(cell.job for cell in cells))
+    return {"segmentation": [{"job": job, "cells": [cell for cell in cells if cell.job == job]} for job in jobs],
+            "outlined": [row for cell in cells for row in _pictures(report, cell)]}  # fmt: skip
+
+
+def _pictures(report: Report, cell: Segmentation) -> list[Names]:
+    label = f"{report.labels[cell.variant]}, {cell.job.dataset}, {cell.job.protocol}, {cell.job.fraction} %"
+    return [
+        {
+            "label": label,
+            "caption": f"{sample.image_id}: Dice {decimal(sample.dice)}",
+            "src": data_uri(outlines_figure(sample)),
+            "alt": f"Radiograph {sample.image_id} with the true outline and the one of {cell.variant}.",
+        }
+        for sample in cell.samples
+    ]
+
+
+def outlines_figure(sample: OutlinedSample) -> str:
+    """Truth in blue, prediction in orange, dashed."""
+    with mpl.rc_context(STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(2.0, 2.0), layout="none")
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.imshow(sample.pixels, cmap="gray", vmin=0, vmax=255, interpolation="none")
+        limits = axes.get_xlim(), axes.get_ylim()
+        places = np.arange(-1, len(sample.pixels) + 1)
+        for mask, colour, line in ((sample.truth, TRUTH, "solid"), (sample.predicted, PREDICTED, "dashed")):
+            if mask.any():
+                padded = np.pad(mask, 1).astype(float)  # so that an outline at the edge is closed
+                axes.contour(places, places, padded, levels=[0.5], colors=[colour], linestyles=[line])
+        axes.set(xlim=limits[0], ylim=limits[1])
+        return svg(figure)

@@ -1,0 +1,125 @@
+"""Masks follow the image through resize and padding, and a training that was killed ends as if it had not been."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from outlined_set import CONTENT, SMALL, STORED, finetune_job, label_rows, linear_job, truth, write_images
+
+from stages.common import schemas
+from stages.common.arrow_tables import read_table
+from stages.common.errors import InputError
+from stages.common.image_encoder import ImageEncoder
+from stages.common.image_sizes import shrink
+from stages.common.image_store import ImageStore
+from stages.common.labelled_images import to_stored
+from stages.common.labelled_parts import split_parts
+from stages.common.resumable_state import ResumableState
+from stages.dicom_to_arrow.geometry import content_box, fit_into_square
+from stages.few_shot_segmentation.outlines import outline
+from stages.few_shot_segmentation.repetitions import OutlinedParts, repeat
+from stages.few_shot_segmentation.setr import SetrSegmenter
+from stages.few_shot_segmentation.training import masks_at
+from stages.few_shot_segmentation.upernet import UperNetSegmenter
+
+
+@pytest.mark.parametrize("boxes", [False, True])
+def test_masks_lie_where_the_finding_is_on_the_stored_square(tmp_path: Path, boxes: bool) -> None:
+    rows = label_rows(10, boxes)
+    found = outline(pl.DataFrame(rows, schema=pl.from_arrow(schemas.LABELS.empty_table()).schema),
+                    ImageStore(write_images(tmp_path, rows)))  # fmt: skip
+    for place, row in enumerate(rows):
+        expected = np.zeros((STORED, STORED), dtype=bool)
+        expected[:, CONTENT[0] : CONTENT[0] + CONTENT[2]] = truth(int(row["image_id"][1:]))[::2, ::2]
+        np.testing.assert_array_equal(found.masks(np.array([place]))[0], expected)
+        bright = found.images(np.array([place]))[0] >= 150  # the image shows it there
+        np.testing.assert_array_equal(bright, expected)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.floats(0.5, 2), st.integers(4, 40), st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_a_mask_goes_the_way_of_its_image(rows: int, columns: int, aspect: float, size: int, seed: int) -> None:
+    """The image of a mask, converted as radiographs are, is bright (at least half) just where the stored mask is.
+
+    At enlarged sides the image is interpolated and the mask is not, so those are left out.
+    """
+    box = content_box(rows, columns, aspect, size)
+    if box.width > columns or box.height > rows:
+        return
+    draw = np.random.default_rng(seed)
+    mask = draw.random((rows, columns)) < 0.5
+    image = fit_into_square(mask.astype(np.float32) * 255, aspect, size).pixels.astype(float)
+    stored = to_stored(mask, [box.x, box.y, box.width, box.height], size)
+    assert stored[image > 129].all()
+    assert not stored[image < 126].any()
+
+
+def test_shrinking_halves_exactly_and_enlarges_nothing() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 512, 512)).astype(np.uint8)
+    halves = shrink(images, 224)
+    assert halves.shape == (2, 256, 256)
+    means = images.reshape(2, 256, 2, 256, 2).mean(axis=(2, 4))
+    assert np.abs(halves - means).max() <= 0.5
+    assert shrink(halves, 224) is halves
+    masks = np.kron(np.eye(4, dtype=bool), np.ones((4, 4), dtype=bool))[None]
+    np.testing.assert_array_equal(masks_at(masks, 4)[0], np.eye(4, dtype=bool))
+    np.testing.assert_array_equal(masks_at(masks_at(masks, 4), 4)[0], np.eye(4, dtype=bool))
+
+
+class KilledAt(ResumableState):
+    """A state after whose save at one step the job is gone."""
+
+    step = 0
+
+    def save(self, step: int, state: dict) -> None:
+        super().save(step, state)
+        if step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("build", "job", "at"),
+    [(SetrSegmenter, linear_job(epochs=2, batch_size=8), 5), (UperNetSegmenter, finetune_job(steps=4), 3)],
+)
+def test_a_killed_training_goes_on_to_the_same_result(files, tmp_path: Path, encoder, build, job, at: int) -> None:
+    labels = pl.from_arrow(read_table(files.folder / "labels.arrow", schemas.LABELS))
+    parts = split_parts(labels, 100, Path("labels.arrow"))
+    outlined = OutlinedParts.of(parts, ImageStore(files.folder / "images" / "manifest.json"), Path("labels.arrow"))
+
+    def run(state: ResumableState) -> tuple:
+        logged = []
+        found = repeat(
+            encoder, outlined, build, job, 0, state, lambda values, step: logged.append((step, copy.copy(values)))
+        )
+        return found.result, logged
+
+    whole, logged = run(ResumableState(tmp_path / "whole", 1e9))
+    killed = KilledAt(tmp_path / "killed", -1.0)  # saves after every step
+    killed.step = at
+    with pytest.raises(KeyboardInterrupt):
+        run(killed)
+    newest = sorted((tmp_path / "killed").glob("*.pt"))[-1]
+    newest.write_bytes(newest.read_bytes()[:-1] + b"?")  # damaged: the one before it is taken
+    again, logged_again = run(ResumableState(tmp_path / "killed", 1e9))
+    for name in ("kept_at", "validation_dice_of_positives", "threshold"):
+        assert getattr(again, name) == getattr(whole, name)
+    for name in ("truth", "predicted", "both"):
+        np.testing.assert_array_equal(getattr(again.test, name), getattr(whole.test, name))
+    assert logged_again == logged
+    finished, _ = run(ResumableState(tmp_path / "killed", 1e9))  # an ended seed is not trained again
+    np.testing.assert_array_equal(finished.test.both, whole.test.both)
+
+
+def test_a_loss_that_is_no_number_is_one_line(files, tmp_path: Path) -> None:
+    labels = pl.from_arrow(read_table(files.folder / "labels.arrow", schemas.LABELS))
+    parts = split_parts(labels, 100, Path("labels.arrow"))
+    outlined = OutlinedParts.of(parts, ImageStore(files.folder / "images" / "manifest.json"), Path("labels.arrow"))
+    torch.manual_seed(0)
+    with pytest.raises(InputError, match=r"the loss is .*; lower the learning rate"):
+        repeat(ImageEncoder(SMALL.image), outlined, SetrSegmenter, linear_job(learning_rate=1e30), 0,
+               ResumableState(tmp_path, 1e9), lambda *_: None)  # fmt: skip
