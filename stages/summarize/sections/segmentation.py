@@ -18,20 +18,20 @@ def names(report: Report) -> Names | None:
         return None
     jobs = list(dict.fromkeys(cell.job for cell in cells))
     return {"segmentation": [{"job": job, "cells": [cell for cell in cells if cell.job == job]} for job in jobs],
-            "outlined": [row for cell in cells for row in _pictures(report, cell)]}  # fmt: skip
+            "outlined": [_pictures(report, cell) for cell in cells if cell.samples]}  # fmt: skip
 
 
-def _pictures(report: Report, cell: Segmentation) -> list[Names]:
+def _pictures(report: Report, cell: Segmentation) -> Names:
     label = f"{report.labels[cell.variant]}, {cell.job.dataset}, {cell.job.protocol}, {cell.job.fraction} %"
-    return [
+    pictures = [
         {
-            "label": label,
             "caption": f"{sample.image_id}: Dice {decimal(sample.dice)}",
             "src": data_uri(outlines_figure(sample)),
             "alt": f"Radiograph {sample.image_id} with the true outline and the one of {cell.variant}.",
         }
         for sample in cell.samples
     ]
+    return {"label": label, "pictures": pictures}
 
 
 def outlines_figure(sample: OutlinedSample) -> str:
