@@ -72,7 +72,7 @@ _LINE = rf"""
     {_MARKUP}
     (?: (?P<alone> [A-Z][A-Z()/&#\d \t]{{2,{_LONGEST}}} | (?:Findings|Impression|Conclusion)[ \t]{{0,8}} )
         [*_=]{{0,80}}[ \t]{{0,80}} (?=[\r\n]|\Z)
-      | (?P<opening> (?:FINDINGS?|IMPRESSIONS?|CONCLUSIONS?) )
+      | (?P<opening> (?:FINDINGS?|IMPRESSIONS?|CONCLUSIONS?|ADDENDUM) )
         (?: [ \t]{{0,3}} (?: [.;](?=\s) | [-\u2013\u2014]{{1,3}}(?=\s|[A-Z]) )
           | [ \t]{{1,8}} (?=[A-Z][a-z]|\d[.)]) )
     )

@@ -85,6 +85,7 @@ LAYOUTS = {
     "wet read version": ("WET READ VERSION #1: Clear.\nIMPRESSION: Normal.", "I: Normal."),
     "addendum with sections": ("ADDENDUM: Late.\nIMPRESSION: Normal.\nFINAL REPORT\nFINDINGS: Clear.",
                                "F: Clear. | I: Normal."),
+    "addendum without a colon": ("IMPRESSION: Normal.\n\n ADDENDUM  The line is old.\n ADDENDUM: Told.", "I: Normal."),
     "two reports": ("FINAL REPORT\nFINDINGS: Clear.\nIMPRESSION: Normal.\n____\nFINAL REPORT\nFINDINGS: Same.\n"
                     "IMPRESSION: No change.", "F: Clear. | F: Same. | I: Normal. ____ | I: No change."),
     "header of nothing at the end": ("FINDINGS: Clear.\nIMPRESSION:", "F: Clear. | I:"),
