@@ -143,8 +143,10 @@ def _check_codestream(codestream: Codestream, pixel_format: PixelFormat) -> None
     if found != expected:
         sizes = [" x ".join(map(str, size)) for size in (found, expected)]
         raise RejectionError("codestream_mismatch", f"compressed image of {sizes[0]}, header says {sizes[1]}")
-    # Fewer bits than BitsStored hold the same numbers, unless the highest of them is a sign.
-    fewest = pixel_format.bits_stored if pixel_format.signed else 1
+    # Fewer bits than BitsStored hold the same numbers, unless the highest of them is a sign. Eight where the header
+    # says more are another matter: somebody scaled the image down to bytes, and left its window behind.
+    stored = pixel_format.bits_stored
+    fewest = stored if pixel_format.signed else 9 if stored > 8 else 1
     if not fewest <= codestream.precision <= pixel_format.bits_allocated:
         message = f"compressed samples of {codestream.precision} bits, BitsStored {pixel_format.bits_stored}, Bits"
         raise RejectionError("bits_inconsistent", f"{message}Allocated {pixel_format.bits_allocated}")

@@ -160,6 +160,8 @@ def test_precision_below_bits_stored_and_above_bits_allocated(noisy):
     assert reason_of(make_compressed(signed, frame, JPEGLosslessSV1, **fourteen)) == "bits_inconsistent"
     eight = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
     assert reason_of(make_compressed(noisy, frame, JPEGLosslessSV1, **eight)) == "bits_inconsistent"
+    bytes_alone = jpeg_lossless(noisy >> 4, 8, predictor=1)  # scaled down, under the header of the twelve bits
+    assert reason_of(make_compressed(noisy, bytes_alone, JPEGLosslessSV1, **TWELVE)) == "bits_inconsistent"
 
 
 def test_another_process_than_the_transfer_syntax_names(noisy):
