@@ -14,8 +14,8 @@ Criterion = Literal[
 class SelectCheckpointSettings(Settings):
     criterion: Criterion = Field(
         "contrastive_loss",
-        description="what decides, on validation alone; losses vary less between candidates of one quality than ranks "
-        "do (docs/decisions/0011)",
+        description="what decides, on validation alone; a loss uses every similarity, a rank only their order "
+        "(docs/decisions/0011)",
     )
     margin: float = Field(
         0.0, ge=0, description="the earliest candidate that is at most this much worse than the best is chosen; 0: it"
