@@ -11,7 +11,7 @@ from jaxtyping import Int, UInt8
 from stages.common.arrow_tables import map_table
 from stages.common.atomic_files import read_json, verify
 from stages.common.errors import InputError
-from stages.common.pending_checks import check_in_background
+from stages.common.pending_checks import check_in_background, settle
 from stages.common.schemas import images
 
 
@@ -30,19 +30,28 @@ class ImageStore:
         record = read_json(manifest)
         self.dataset: str = record["dataset"]
         self.size: int = record["size"]
-        schema = images(self.size)
-        tables, checks = [], []
+        paths, checks = [], []
         for shard in record["shards"]:
             path = Path(manifest).parent / shard["path"]
             if not path.is_file():
                 raise InputError(f"{path}: no such file, but {manifest} lists it; run dicom_to_arrow again")
+            paths.append(path)
             checks.append(partial(_check_shard, path, shard["sha256"], manifest))
-            table = map_table(path)
-            if not table.schema.equals(schema):
-                raise InputError(f"{path}: columns differ from the contract; run dicom_to_arrow again")
-            tables.append(table)
         if os.environ.get("RANK", "0") == "0":
             check_in_background(checks)
+        try:
+            self._map(paths)
+        except Exception:
+            settle()  # damage breaks a shard in many ways; its checksum says that it was damage
+            raise
+
+    def _map(self, paths: list[Path]) -> None:
+        tables = []
+        for path in paths:
+            table = map_table(path)
+            if not table.schema.equals(images(self.size)):
+                raise InputError(f"{path}: columns differ from the contract; run dicom_to_arrow again")
+            tables.append(table)
         whole = pa.concat_tables(tables)
         self.table: pa.Table = whole.drop_columns(["pixels"])
         self.ids: list[str] = self.table["image_id"].to_pylist()
