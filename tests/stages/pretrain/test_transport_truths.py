@@ -136,9 +136,13 @@ def test_the_gradient_equals_differences_and_the_unrolled_loop(pairs, rho: float
     p.requires_grad_()
     t.requires_grad_()
     ours = torch.autograd.grad(score((p, t, mu, nu), rho=rho).sum(), (p, t))
-    loop = torch.autograd.grad(1 - unrolled(p[0], t[0], mu[0], nu[0], 0.1, rho, 3000), (p, t))
+    loop = torch.autograd.grad(1 - unrolled(p[0], t[0], mu[0], nu[0], 0.1, rho, 400), (p, t))
     torch.testing.assert_close(ours, loop, atol=1e-6, rtol=1e-6)
-    assert torch.autograd.gradcheck(lambda a, b: score((a, b, mu, nu), rho=rho, tolerance=1e-13), (p, t), atol=1e-5)
+
+    def scores(p: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return score((p, t, mu, nu), rho=rho, tolerance=1e-11)
+
+    assert torch.autograd.gradcheck(scores, (p, t), fast_mode=True)  # by central differences
 
 
 def test_the_detached_transport_score_has_another_gradient(pairs) -> None:
@@ -157,26 +161,23 @@ def test_the_detached_transport_score_has_another_gradient(pairs) -> None:
     assert abs(float((ours * step).sum()) - true) > 0.01 * abs(true)
 
 
-def planted(images: int, patches: int, told: int, sentences: int, seed: int) -> tuple[torch.Tensor, ...]:
-    """Each report's sentences are said of `told` patches of its image each; the other patches say nothing."""
-    said = unit(images, sentences, 64, seed=seed)
-    p = unit(images, patches, 64, seed=seed + 1)
-    p[:, : told * sentences] = F.normalize(said.repeat_interleave(told, dim=1) + 0.8 * p[:, : told * sentences], dim=-1)
-    return p, said, uniform(images, patches), uniform(images, sentences)
+def planted(told: int, noise: float, seed: int, images: int = 32, sentences: int = 4) -> tuple[torch.Tensor, ...]:
+    """Each report's sentences are said of `told` of 98 patches of its image each; the other patches say nothing."""
+    said, p = unit(images, sentences, 64, seed=seed), unit(images, 98, 64, seed=seed + 1)
+    spoken_of = slice(0, told * sentences)
+    p[:, spoken_of] = F.normalize(said.repeat_interleave(told, dim=1) + noise * p[:, spoken_of], dim=-1)
+    return p.float(), said.float(), uniform(images, 98).float(), uniform(images, sentences).float()
 
 
-@pytest.mark.parametrize("told", [1, 2])
-def test_planted_findings_are_found_more_surely_by_relaxed_transport(told: int) -> None:
+@pytest.mark.parametrize(("told", "noise"), [(1, 1.5), (2, 2.0)])
+def test_planted_findings_are_found_more_surely_by_relaxed_transport(told: int, noise: float) -> None:
     """Design section 2.7: few of many patches are spoken of, and a hard patch marginal must match the others too."""
     found = {}
     for rho in (BALANCED, 0.1):
-        hits = []
-        for seed in range(3):
-            pairs = planted(24, 98, told, 4, seed=10 * seed)
-            hits.append(score(pairs, rho=rho, tolerance=1e-3).argmax(dim=1) == torch.arange(24))
-        found[rho] = float(torch.cat(hits).double().mean())
+        every = (score(planted(told, noise, 10 * seed), rho=rho, tolerance=1e-3) for seed in range(2))
+        found[rho] = torch.cat([each.argmax(dim=1) == torch.arange(32) for each in every]).float().mean()
     assert found[0.1] > 0.95
-    assert found[BALANCED] < found[0.1]
+    assert found[BALANCED] < found[0.1] - 0.1
 
 
 def test_balanced_scores_grow_with_the_number_of_sentences_on_noise() -> None:
