@@ -41,7 +41,10 @@ def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_se
     }
     studies, left_out = [], 0
     for (study_id, patient_id), rows in grouped:
-        report = reports[study_id]
+        report = reports.get(study_id)
+        if report is None or not all(map(len, report["token_ids"].to_list())):
+            raise InputError(f"{sentences}: study {study_id} has no sentence, or one without word pieces; run "
+                             "split_reports and pair_images_reports again, which leave such reports out")  # fmt: skip
         kept, dropped = fit_budget(report["token_ids"].to_list(), max_tokens, max_sentences)
         left_out += dropped
         texts = report["text"].to_list()[: len(kept)]

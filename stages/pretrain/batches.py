@@ -23,6 +23,7 @@ from stages.common.report_batches import SpecialTokens, pad_reports
 from stages.pretrain.masking import draw_visible
 from stages.pretrain.objective import ReportGroup, TrainingBatch
 from stages.pretrain.ranks import ALONE, Ranks, check_batch
+from stages.pretrain.sentence_choice import sentence_orders
 from stages.pretrain.sentence_weights import idf_weights, weight_of
 from stages.pretrain.settings import PretrainSettings
 
@@ -126,32 +127,37 @@ class TrainingData:
         affine = torch.Generator().manual_seed(seed_from("affine", settings.seed, step))
         crop_draw = torch.rand(CROP_DRAWS, size, generator=generator)
         draw = torch.cat([crop_draw, torch.rand(AFFINE_DRAWS, size, generator=affine)])
-        sentence_mask = torch.zeros(size, max(len(self.studies[study].sentences) for study in chosen), dtype=torch.bool)
+        counts = [len(self._weights[study]) for study in chosen]
+        orders = sentence_orders(counts, settings.sentences, seed_from("sentences", settings.seed, step))
+        sentence_mask = torch.zeros(size, max(map(len, orders)), dtype=torch.bool)
         weights = torch.zeros(sentence_mask.shape)
-        for row, study in enumerate(chosen):
-            sentence_mask[row, : len(self._weights[study])] = True
-            weights[row, : len(self._weights[study])] = torch.tensor(self._weights[study])
+        for row, (study, order) in enumerate(zip(chosen, orders, strict=True)):
+            sentence_mask[row, : len(order)] = True
+            weights[row, : len(order)] = torch.tensor([self._weights[study][sentence] for sentence in order])
         studies = [self.studies[study] for study in chosen]
         return DrawnBatch(
             image_ids=tuple(study.image_ids[place] for study, place in zip(studies, places, strict=True)),
             study_ids=tuple(study.study_id for study in studies),
             pixels=torch.from_numpy(self.store.gather(rows[own])),
             draw=draw[:, own],
-            reports=self._reports(chosen, own, step),
+            reports=self._reports(chosen, orders, own, step),
             visible=draw_visible(size, image.patches, settings.mask_ratio, generator),
             sentence_mask=sentence_mask,
             sentence_weights=weights,
             false_negatives=self._false_negatives(chosen),
         )
 
-    def _reports(self, chosen: Int[np.ndarray, "batch"], own: slice, step: int) -> tuple[ReportGroup, ...]:
+    def _reports(
+        self, chosen: Int[np.ndarray, "batch"], orders: list[list[int]], own: slice, step: int
+    ) -> tuple[ReportGroup, ...]:
         """Groups begin at fixed rows of the global batch, and the seed of their dropout is a function of that row."""
         size = self.settings.optimisation.text_group
         seed = seed_from("dropout", self.settings.seed, step)
         groups = []
         for first in range(own.start, own.stop, size):
-            studies = chosen[first : min(first + size, own.stop)]
-            reports = pad_reports([self.studies[study].sentences for study in studies], self.special)
+            rows = range(first, min(first + size, own.stop))
+            told = [[self.studies[chosen[row]].sentences[sentence] for sentence in orders[row]] for row in rows]
+            reports = pad_reports(told, self.special)
             groups.append(ReportGroup(reports, seed + first))
         return tuple(groups)
 

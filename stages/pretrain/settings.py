@@ -47,6 +47,13 @@ class LocalSettings(Settings):
         return math.inf if self.rho == "balanced" else self.rho
 
 
+class SentenceSettings(Settings):
+    """What of a report a step reads; the paper reads all of it."""
+
+    keep: int | None = Field(None, gt=0, description="sentences drawn afresh of a longer report; null: all of them")
+    shuffle: bool = Field(False, description="in random order instead of the report's (matters to context: report)")
+
+
 class ReconstructionSettings(Settings):
     """Masked image prediction."""
 
@@ -112,6 +119,7 @@ class PretrainSettings(Settings):
     contrastive: ContrastiveSettings = ContrastiveSettings()
     local: LocalSettings = LocalSettings()
     reconstruction: ReconstructionSettings = ReconstructionSettings()
+    sentences: SentenceSettings = SentenceSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     optimisation: OptimisationSettings = OptimisationSettings()
 
@@ -124,7 +132,15 @@ class PretrainSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _reconstruction_needs_masked_patches(self) -> "PretrainSettings":
-        if self.reconstruction.weight and not self.mask_ratio:
-            raise ValueError("reconstruction.weight > 0 needs mask_ratio > 0: nothing would be masked")
+    def _patches_are_left_and_masked(self) -> "PretrainSettings":
+        patches = self.model.image.patches
+        visible = round((1 - self.mask_ratio) * patches)
+        if not visible:
+            most = math.floor(1000 * (1 - 1 / patches)) / 1000
+            raise ValueError(f"mask_ratio {self.mask_ratio} leaves none of {patches} patches; give at most {most}")
+        if self.reconstruction.weight and visible == patches:
+            raise ValueError(
+                f"reconstruction.weight > 0, but mask_ratio {self.mask_ratio} masks none of {patches} patches: nothing "
+                "would be reconstructed; raise mask_ratio, or set reconstruction.weight: 0"
+            )
         return self
