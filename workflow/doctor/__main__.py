@@ -70,8 +70,7 @@ def _of_configuration(config: Config, profile: SiteProfile, images: dict, argume
 
 
 def _errors(subject: str, error: InputError) -> list[Finding]:
-    lines = [line.rpartition("; ") for line in str(error).splitlines()]
-    return [Finding("error", subject, what or remedy, remedy if what else "") for what, _, remedy in lines]
+    return [Finding.of_error(subject, line) for line in str(error).splitlines()]
 
 
 def _described(config: Config) -> str:

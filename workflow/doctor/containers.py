@@ -34,11 +34,11 @@ def check_images(checkout: Path) -> tuple[list[Finding], dict[str, Image]]:
     try:
         images = read_images_lock(checkout / "docker" / "images.lock.yaml")
     except InputError as error:
-        return [_of_error("images", str(error))], {}
+        return [Finding.of_error("images", str(error))], {}
     names = image_names(checkout)
     problems = image_problems(checkout, images, names, remembered_sif_problem)
     findings = [
-        _of_error(f"image {name}", problems[name])
+        Finding.of_error(f"image {name}", problems[name])
         if name in problems
         else Finding("ok", f"image {name}", f"{images[name].sif} is as built, from today's pins")
         for name in names
@@ -55,7 +55,7 @@ def check_inside(config: Config, checkout: Path, images: Mapping[str, Image]) ->
     try:
         environment = container_environment(folders, os.environ, Path(tempfile.gettempdir()))
     except InputError as error:
-        return [_of_error("bind paths", line) for line in str(error).splitlines()]
+        return [Finding.of_error("bind paths", line) for line in str(error).splitlines()]
     started = ask(*_EXEC, str(image.sif), "python", "--version", seconds=120, environment=environment)
     if not started:
         remedy = "run `apptainer exec SIF python --version` and mend what it says; on a cluster also on a compute node"
@@ -89,8 +89,3 @@ def check_binds(image: Image, environment: Mapping[str, str], folders: list[Path
         remedy = "bind its real place: export APPTAINER_BIND=/real/path (a folder behind a link needs both)"
         return Finding("error", "bind paths", f"not readable inside: {', '.join(lost) or inside.problem}", remedy)
     return Finding("ok", "bind paths", f"readable inside: {', '.join(dict.fromkeys(present_here))}")
-
-
-def _of_error(subject: str, line: str) -> Finding:
-    what, _, remedy = line.rpartition("; ")
-    return Finding("error", subject, what or line, remedy if what else "")

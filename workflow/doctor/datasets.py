@@ -28,8 +28,7 @@ def check_dataset(config: Config, name: str, every_file: bool = False) -> Findin
         with tempfile.TemporaryDirectory() as private:
             index = build_index(root, settings, name, Path(private))
     except InputError as error:
-        what, _, remedy = str(error).rpartition("; ")
-        return Finding("error", subject, f"datasets.{name}: {what}", remedy)
+        return Finding.of_error(subject, f"datasets.{name}: {error}")
     missing, looked_for = missing_files(root, index.files, len(index.files) if every_file else LOOKED_FOR)
     count = f"{len(index.files):,} images, {len(index.reports):,} reports in {root / index.source}"
     if name == config.pretrain_on and index.reports.is_empty():

@@ -17,6 +17,12 @@ class Finding:
     what: str
     remedy: str = ""
 
+    @classmethod
+    def of_error(cls, subject: str, line: str) -> "Finding":
+        """An InputError's line, which says what is wrong and, after its last semicolon, what to do."""
+        what, _, remedy = line.rpartition("; ")
+        return cls("error", subject, what or remedy, remedy if what else "")
+
 
 _MARKS: dict[Status, str] = {"ok": "ok", "warning": "warning", "error": "ERROR", "not checked": "-"}
 _WIDTH = 118

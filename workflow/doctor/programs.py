@@ -36,5 +36,6 @@ def ask(*command: str, seconds: float = 20, environment: Mapping[str, str] | Non
         return Answer("", f"{command[0]}: {error.strerror}")
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
-        return Answer(done.stdout, f"{command[0]}: {last[:200]}")
+        said = last.removeprefix(f"{command[0]}: ")
+        return Answer(done.stdout, f"{command[0]}: {said[:200]}")
     return Answer(done.stdout, None)

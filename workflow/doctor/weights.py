@@ -37,8 +37,7 @@ def check_weight(weights: str, workspace: Path, image: bool = False, tokenizer: 
         try:
             files = [*weight_files(Path(weights)), *([tokenizer_file(Path(weights))] if tokenizer else [])]
         except InputError as error:
-            what, _, remedy = str(error).rpartition("; ")
-            return Finding("error", subject, what, remedy)
+            return Finding.of_error(subject, str(error))
         return Finding("ok", subject, f"{weights}: {', '.join(file.name for file in files)} are there")
     folder = workspace / "weights" / folder_name(identifier)
     if (folder / RECORD).is_file():
