@@ -36,6 +36,7 @@ class Progress:
     _first: int = field(init=False)
     _started: float = field(init=False)
     _due: float = field(init=False)
+    _spoke: bool = field(init=False, default=False)
     _note: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
@@ -51,12 +52,12 @@ class Progress:
         if note is not None:
             self._note = note
         if self.mode != "off" and (now := time.monotonic()) >= self._due:
-            self._due = now + self._pause
+            self._due, self._spoke = now + self._pause, True
             self._write(last=False)
 
     def close(self) -> None:
-        """The last line: always there, so that a log shows the rate of a short stage, too."""
-        if self.mode != "off":
+        """The last line, where there was a first: work that is quickly done needs no words."""
+        if self.mode != "off" and self._spoke:
             self._write(last=True)
 
     @property

@@ -74,12 +74,18 @@ def test_machines_read_json_lines(clock, monkeypatch):
     assert last["done"] == 20
 
 
-@pytest.mark.usefixtures("clock")
-def test_nothing_done_divides_by_nothing():
+def test_quick_work_is_silent(clock):
     stream = io.StringIO()
-    with progress("files", 0, stream=stream):
-        pass
-    assert stream.getvalue() == "0 of 0 files (0.00/min, in 0 s)\n"
+    work(clock, stream, 9)
+    assert stream.getvalue() == ""
+
+
+def test_nothing_done_divides_by_nothing(clock):
+    stream = io.StringIO()
+    with progress("files", 0, stream=stream) as report:
+        clock.now += 10
+        report.advance(0)
+    assert stream.getvalue().splitlines()[-1] == "0 of 0 files (0.00/min, in 10 s)"
 
 
 def test_off_is_silent_and_a_closed_stream_stops_no_work(clock, monkeypatch):
@@ -93,12 +99,12 @@ def test_off_is_silent_and_a_closed_stream_stops_no_work(clock, monkeypatch):
     assert stream.getvalue() == ""
 
 
-@pytest.mark.usefixtures("clock")
-def test_an_error_goes_on_and_leaves_the_last_state():
+def test_an_error_goes_on_and_leaves_the_last_state(clock):
     stream = io.StringIO()
 
     def broken():
         with progress("files", 9, stream=stream) as report:
+            clock.now += 10
             report.advance(3)
             raise ValueError("boom")
 
