@@ -71,14 +71,20 @@ images: environment
 dag: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo --forceall --rulegraph dot | dot -Tsvg -o docs/dag.svg
 
-# Journals into MLflow once more; the end of every workflow does it by itself.
+# Journals into MLflow once more (the end of every workflow does it by itself), and MLflow on loopback. The store is
+# <workspace>/mlflow.db; `sync` takes the server that MLFLOW_TRACKING_URI names, if it is set.
+WORKSPACE ?= runs/demo
 sync: environment
-	$(BIN)/python -m stages.sync --journals runs/demo/results --experiment mlip-demo \
-		--store sqlite:///$(CURDIR)/runs/demo/mlflow.db --artifacts runs/demo/mlflow_artifacts
+	$(BIN)/python -m stages.sync --journals $(WORKSPACE)/results
 
-# MLflow on the demo's runs, on loopback.
 ui: environment
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/runs/demo/mlflow.db --host 127.0.0.1 --port $(PORT)
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(WORKSPACE))/mlflow.db --host 127.0.0.1 --port $(PORT)
+
+# What would run again, and why: the files of code, the keys of the configuration, the inputs or the image that changed.
+.PHONY: why
+PROFILE ?= workflow/profiles/demo
+why: environment
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow.why --profile $(PROFILE)
 
 clean:
 	rm -rf runs/demo

@@ -33,10 +33,18 @@ def import_closure(module: str, root: Path = ROOT) -> dict[str, Path]:
 
 def code_digest(module: str, root: Path = ROOT) -> str:
     """Hex sha256 over the import closure of `module`, e.g. "stages.pretrain.__main__"."""
+    return code_digests(module, root)[0]
+
+
+def code_digests(module: str, root: Path = ROOT) -> tuple[str, dict[str, str]]:
+    """`code_digest`, and one digest (16 hex digits) for each of its files, by the path below `root`."""
     sha256 = hashlib.sha256()
+    files = {}
     for name, path in import_closure(module, root).items():
-        sha256.update(f"{name}\n{_canonical(ast.parse(path.read_text(encoding='utf-8')))}\n".encode())
-    return sha256.hexdigest()
+        canonical = _canonical(ast.parse(path.read_text(encoding="utf-8")))
+        sha256.update(f"{name}\n{canonical}\n".encode())
+        files[path.relative_to(root).as_posix()] = hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return sha256.hexdigest(), files
 
 
 def _file_of(name: str, root: Path) -> Path | None:

@@ -1,5 +1,6 @@
 """Journals on disk: found, checked, and told apart by a stable key (format: stages/common/tracking.py)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,9 @@ from stages.common.atomic_files import read_json
 from stages.common.digests import digest_of
 from stages.common.errors import InputError
 from stages.common.settings import validation_lines
+
+FILE = "journal.json"  # of a stage; a part of a scattered stage has journal_<part>.json
+EARLIER = "earlier_journals"  # folder beside it: what it held before the present run
 
 
 class _Part(BaseModel):
@@ -48,6 +52,7 @@ class Journal(_Part):
     ended: int | None
     error: str | None
     digests: Digests
+    code: dict[str, str] = {}  # digest of each file of the stage, by its path in the checkout; absent before 0.3
     inputs: dict[str, str]
     params: dict[str, str]
     metrics: list[Metric]
@@ -57,7 +62,7 @@ class Journal(_Part):
     @property
     def key(self) -> str:
         """The same for every state of one execution: neither metrics, end nor place on disk count."""
-        return digest_of([self.stage, self.name, self.digests.model_dump(), self.started])
+        return run_key(self.stage, self.name, self.digests.model_dump(), self.started)
 
     @property
     def last_sign(self) -> int:
@@ -65,11 +70,38 @@ class Journal(_Part):
         return self.ended or max([self.started, *(metric.timestamp for metric in self.metrics)])
 
 
+def run_key(stage: str, name: str, digests: Mapping[str, str], started: int) -> str:
+    """The tag `mlip.key` by which live logging and sync find one run."""
+    return digest_of([stage, name, dict(digests), started])
+
+
+def workspace_name(results: Path) -> str:
+    """A workspace by the end of its path and a digest of the whole: several may share one MLflow experiment."""
+    folder = Path(results).resolve().parent
+    return f"{folder.parent.name}/{folder.name}@{digest_of(str(folder))[:6]}"
+
+
 @dataclass(frozen=True)
 class FoundJournal:
     path: Path
     journal: Journal
     record: dict[str, Any]  # the file as it is, unknown keys included
+
+    @property
+    def earlier(self) -> bool:
+        """Whether a later run took its place."""
+        return self.path.parent.name == EARLIER
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is one of many that a scattered stage wrote."""
+        stem = self.path.stem.removesuffix(f"_{self.journal.started}") if self.earlier else self.path.stem
+        return stem != Path(FILE).stem
+
+    @property
+    def folder(self) -> Path:
+        """What its artifacts' paths are relative to."""
+        return self.path.parent.parent if self.earlier else self.path.parent
 
 
 def read_journal(path: Path) -> FoundJournal:
@@ -83,11 +115,11 @@ def read_journal(path: Path) -> FoundJournal:
 
 
 def find_journals(root: Path) -> tuple[list[FoundJournal], list[str]]:
-    """Every journal.json below `root`, oldest run first, and one line for each file that is no journal.
+    """Every journal below `root`, earlier ones included, oldest run first; and a line for each file that is none.
 
     Copies of one execution (equal keys) count once: the one that was heard of last.
     """
-    paths = sorted(root.rglob("journal.json"))
+    paths = sorted({*root.rglob(FILE), *root.rglob("journal_*.json")})
     if not paths:
         raise InputError(f"{root}: no journal.json below it; run a stage first")
     found: dict[str, FoundJournal] = {}

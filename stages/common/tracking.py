@@ -4,43 +4,60 @@
         run.log_metric("auc", 0.91)
         run.log_artifact(output)
 
-The journal is one JSON file beside the outputs. It is written when the stage starts (status RUNNING), at most every
-30 s while metrics come in, and when it ends (FINISHED or FAILED); `python -m stages.sync` imports it into MLflow.
+The journal is one JSON file beside the outputs. It is written when the stage starts (status RUNNING), now and then by a
+thread that also samples the machine (system_metrics.py), and when it ends (FINISHED or FAILED). The journal of the run
+before is kept in `earlier_journals/`. `python -m stages.sync` imports them all into MLflow; where MLFLOW_TRACKING_URI
+names a server, MLflow also shows the run while it runs (live_logging.py).
 """
 
+import json
 import os
 import platform
 import socket
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, SupportsFloat, SupportsIndex
 
-from stages.common.atomic_files import read_sidecar, sha256_of, write_json
-from stages.common.code_digest import ROOT, code_digest
+from stages.common.atomic_files import read_sidecar, sha256_of, write_text
+from stages.common.code_digest import ROOT, code_digests
 from stages.common.digests import data_digest, digest_of
 from stages.common.errors import InputError
+from stages.common.journals import EARLIER, FILE, run_key
+from stages.common.live_logging import LiveRun, live_run
 from stages.common.settings import Settings
+from stages.common.system_metrics import SystemSampler
+from stages.common.termination import sigterm_as_exception
 
 JOURNAL_VERSION = 1
 _SECONDS_BETWEEN_WRITES = 30.0
+_WRITES_SHARE = 0.005  # of the time may go into writing: a long journal is written more rarely
+_SECONDS_BETWEEN_SAMPLES = 15.0
+_SAMPLES_SHARE = 0.002  # of the run's time lie between two samples: a day gives about 1,700 of them
 
 
 @dataclass
 class Run:
-    """One execution of a stage. Times are Unix milliseconds, as MLflow has them."""
+    """One execution of a stage. Times are Unix milliseconds, as in MLflow. Several threads may call its methods."""
 
     path: Path
     record: dict[str, Any]
-    _written: float = field(default=0.0, repr=False)
+    live: LiveRun | None = None
+    _writing: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def digest(self) -> str:
         """One digest of code, settings, data and image: names what this run would produce."""
         return digest_of(self.record["digests"])
+
+    @property
+    def key(self) -> str:
+        return run_key(*(self.record[part] for part in ("stage", "name", "digests", "started")))
 
     def log_metric(self, key: str, value: SupportsFloat, step: SupportsIndex = 0) -> None:
         self.log_metrics({key: value}, step)
@@ -48,14 +65,14 @@ class Run:
     def log_metrics(self, values: Mapping[str, SupportsFloat], step: SupportsIndex = 0) -> None:
         """Record numbers at a step. A number that is not finite is kept as text: JSON has no NaN."""
         now = _now()
+        entries = []
         for key, value in values.items():
             value = float(value)
             finite = value == value and abs(value) != float("inf")
-            self.record["metrics"].append(
-                {"key": key, "value": value if finite else str(value), "step": int(step), "timestamp": now}
-            )
-        if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
-            self.write()
+            entries.append({"key": key, "value": value if finite else str(value), "step": int(step), "timestamp": now})
+        self.record["metrics"] += entries
+        if self.live:
+            self.live.log(entries)
 
     def log_tag(self, key: str, value: str) -> None:
         self.record["tags"][key] = str(value)
@@ -68,9 +85,16 @@ class Run:
             {"path": relative, "sha256": digest, "bytes": Path(path).stat().st_size, "publish": publish}
         )
 
+    def end(self, status: str, error: str | None = None) -> None:
+        """Close the journal as FINISHED or FAILED, and then the run in MLflow."""
+        self.record.update(status=status, error=error, ended=_now())
+        self.write()
+        if self.live:
+            self.live.end(status, self.record["ended"])
+
     def write(self) -> None:
-        self._written = time.monotonic()
-        write_json(self.path, self.record)
+        with self._writing:
+            write_text(self.path, _text(self.record))
 
 
 @contextmanager
@@ -86,12 +110,13 @@ def track(
     """Keep the journal of one run of `stage`; `name` is its place under the stage's folder, e.g. "mlip/rsna".
 
     `inputs` maps a role to a file: their digests (side-car, else computed) make the data digest.
-    An exception is recorded as FAILED with its last line, and goes on.
+    An exception is recorded as FAILED with its last line, and goes on; so is SIGTERM.
     """
     for role, path in inputs.items():
         if not Path(path).is_file():
             raise InputError(f"{path}: no such file (the {role} of {stage}); run the stage that writes it first")
     hashes = {role: read_sidecar(path) or sha256_of(path) for role, path in sorted(inputs.items())}
+    code, code_files = code_digests(f"stages.{stage}.__main__")
     record: dict[str, Any] = {
         "version": JOURNAL_VERSION,
         "stage": stage,
@@ -100,12 +125,8 @@ def track(
         "started": _now(),
         "ended": None,
         "error": None,
-        "digests": {
-            "code": code_digest(f"stages.{stage}.__main__"),
-            "settings": settings.digest(),
-            "data": data_digest(hashes),
-            "image": image,
-        },
+        "digests": {"code": code, "settings": settings.digest(), "data": data_digest(hashes), "image": image},
+        "code": code_files,
         "inputs": hashes,
         "params": flatten(settings.model_dump(mode="json")),
         "metrics": [],
@@ -113,16 +134,67 @@ def track(
         "tags": _environment(),
     }
     run = Run(Path(journal), record)
+    _keep_earlier(run)
     run.write()
+    if run.path.name == FILE:  # parts of a scattered stage are one run: sync puts it together
+        run.live = live_run(record, run.key)
+    ended = threading.Event()
+    threading.Thread(target=_beat, args=(run, ended), name="journal", daemon=True).start()
     try:
-        yield run
+        with sigterm_as_exception():
+            yield run
     except BaseException as error:
+        ended.set()
         text = " ".join(str(error).split())
-        record.update(status="FAILED", error=f"{type(error).__name__}: {text}", ended=_now())
-        run.write()
+        run.end("FAILED", f"{type(error).__name__}: {text}")
         raise
-    record.update(status="FINISHED", ended=_now())
-    run.write()
+    ended.set()
+    run.end("FINISHED")
+
+
+def _beat(run: Run, ended: threading.Event) -> None:
+    """Sample the machine and write the journal, both at intervals that cost next to nothing, until the run ends."""
+    sampler, number = SystemSampler(), 0
+    began = written = time.monotonic()
+    pause = _SECONDS_BETWEEN_WRITES
+    while not ended.wait(max(_SECONDS_BETWEEN_SAMPLES, _SAMPLES_SHARE * (time.monotonic() - began))):
+        if values := sampler.sample():
+            run.log_metrics(values, number)
+            number += 1
+        started = time.monotonic()
+        if started - written >= pause and not ended.is_set():
+            with suppress(OSError):  # a disk that is full now may not be so at the end, where it is an error
+                run.write()
+            written = time.monotonic()
+            pause = max(_SECONDS_BETWEEN_WRITES, (written - started) / _WRITES_SHARE)
+
+
+def _keep_earlier(run: Run) -> None:
+    """Put the journal of the run before aside: its outputs are replaced, what it measured is not lost."""
+    try:
+        started = int(json.loads(run.path.read_text(encoding="utf-8"))["started"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # none, or none that tells anything
+    folder = run.path.parent / EARLIER
+    try:
+        folder.mkdir(exist_ok=True)
+        run.path.replace(folder / f"{run.path.stem}_{started}.json")
+    except OSError as error:
+        print(f"warning: {run.path}: the earlier run's journal is not kept ({error.strerror})", file=sys.stderr)
+
+
+def _text(record: Mapping[str, Any]) -> str:
+    """JSON with a line for each entry of a list: readable, and 20 times as fast as json's own indentation."""
+    parts = []
+    for key, value in list(record.items()):
+        if isinstance(value, list):
+            lines = ",\n".join(json.dumps(each, allow_nan=False, ensure_ascii=False) for each in list(value))
+            text = f"[\n{lines}\n ]" if lines else "[]"
+        else:
+            value = dict(value) if isinstance(value, dict) else value  # a thread writes while the stage adds
+            text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).replace("\n", "\n ")
+        parts.append(f" {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -144,6 +216,10 @@ def _environment() -> dict[str, str]:
     tags = {"host": socket.gethostname(), "python": platform.python_version()}
     if job := os.environ.get("SLURM_JOB_ID"):
         tags["slurm_job_id"] = job
+    for key, variable in (("project", "MLFLOW_EXPERIMENT_NAME"), ("invocation", "MLIP_INVOCATION"),
+                          ("workspace", "MLIP_WORKSPACE")):  # fmt: skip
+        if value := os.environ.get(variable):
+            tags[key] = value
     if container := os.environ.get("APPTAINER_CONTAINER"):
         tags["container"] = Path(container).name
     return tags | git_state()

@@ -1,7 +1,8 @@
 """Import the stages' journals into MLflow: once each, repaired if half there, never twice.
 
-Inputs: every journal.json below --journals (format: stages/common/tracking.py), and the files that they publish.
-Outputs: one MLflow run a journal in --store: times, params, metrics, tags, manifest.json, published files.
+Inputs: every journal below --journals (format: stages/common/tracking.py), and the files that they publish.
+Outputs: in --store one MLflow run a journal (a scattered stage: one for all its parts) with its times, params, metrics,
+tags, data sets, manifest.json and published files, below one parent run for each call of the workflow.
 Settings: none. The store holds nothing that the journals lack: delete it, sync again, and it is back.
 
 A run whose journal says RUNNING is shown so for --grace hours after its last sign of life, then as KILLED, and
@@ -19,9 +20,9 @@ from stages.common.errors import InputError
 def parser() -> ArgumentParser:
     parser = ArgumentParser("python -m stages.sync", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--journals", type=Path, required=True, help="folder; every journal.json below it is imported")
-    parser.add_argument("--store", default="sqlite:///mlflow.db", help="URI of the store [%(default)s, made absolute]")
-    parser.add_argument("--experiment", default="mlip", help="its name in MLflow [%(default)s]")
-    parser.add_argument("--artifacts", type=Path, help="folder of a new experiment's files [mlartifacts beside SQLite]")
+    parser.add_argument("--store", help="URI [MLFLOW_TRACKING_URI, else sqlite: mlflow.db beside the folder]")
+    parser.add_argument("--experiment", help="its name in MLflow [the project that the journals name]")
+    parser.add_argument("--artifacts", type=Path, help="folder of a new experiment's files [beside SQLite]")
     parser.add_argument("--grace", type=float, default=24.0, help="hours of silence of a running stage [%(default)s]")
     parser.add_argument("--tolerant", action="store_true", help="warn instead of failing: exit status 0 in any case")
     return parser

@@ -1,21 +1,26 @@
-"""What MLflow shall hold of one journal: a pure function of the journal, the time and the grace period."""
+"""What MLflow shall hold of one execution: a pure function of its journals, the time and the grace period."""
 
-import posixpath
-import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stages.common.digests import digest_of
-from stages.common.journals import FoundJournal, Journal
+from stages.common.journals import FoundJournal, Journal, Metric
+from stages.common.mlflow_texts import PARAM_LENGTH, TAG_LENGTH, limited, mlflow_keys
+from stages.sync.executions import Execution
 
 # Part of every record's digest: raise it when this module exports more, and all runs are brought up to date.
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 
-KEY_LENGTH = 250  # MLflow's limits, in characters
-PARAM_LENGTH = 6000
-TAG_LENGTH = 8000
+
+@dataclass(frozen=True)
+class InputData:
+    """A file that went in: where it stands below the results (the role alone, for one from outside), and its sha256."""
+
+    role: str
+    name: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,10 @@ class RunRecord:
     metrics: list[tuple[str, float, int, int]]
     tags: dict[str, str]
     manifest: dict[str, Any]  # the journal without its metrics: full params, inputs, artifacts by sha256
+    inputs: list[InputData] = field(default_factory=list)
+    artifacts: list[tuple[str, str]] = field(default_factory=list)  # path below the folder and sha256: to be copied
+    former_key: str | None = None
+    parent: str | None = None  # the key of the run that it is shown below
 
     @property
     def run_name(self) -> str:
@@ -42,27 +51,53 @@ class RunRecord:
         return digest_of([EXPORT_VERSION, asdict(self)])
 
 
-def run_record(found: FoundJournal, root: Path, now: int, grace: int) -> RunRecord:
-    """The run of a journal below `root`; `now` and `grace` in milliseconds."""
-    journal = found.journal
-    status, ended = closed(journal.status, journal.ended, journal.last_sign, now, grace)
-    metric_names = mlflow_keys(metric.key for metric in journal.metrics)
+def run_record(
+    execution: Execution, root: Path, now: int, grace: int, producers: Mapping[str, str], parent: str | None = None
+) -> RunRecord:
+    """The run of an execution below `root`; `now` and `grace` in milliseconds. `producers`: `producers_of`."""
+    first, main = execution.first, execution.main
+    journal = first.journal
+    status, ended = _status(execution, now, grace)
+    metrics = _metrics(execution)
+    names = mlflow_keys(metric.key for metric in metrics)
+    manifest = {key: value for key, value in first.record.items() if key != "metrics"}
+    if execution.parts:
+        manifest["parts"] = [
+            {key: value for key, value in each.record.items() if key not in ("metrics", "code", "params")}
+            for each in execution.parts
+        ]
+    published = [each for each in journal.artifacts if each.publish] if main and not main.earlier else []
     return RunRecord(
-        key=journal.key,
-        stage=journal.stage,
-        name=journal.name,
+        key=execution.key,
+        stage=execution.stage,
+        name=execution.name,
         status=status,
-        started=journal.started,
+        started=execution.started,
         ended=ended,
-        params=_texts(journal.params, PARAM_LENGTH),
+        params=limited(journal.params, PARAM_LENGTH),
         metrics=[
-            (metric_names[metric.key], metric.value, metric.timestamp, metric.step)
-            for metric in journal.metrics
-            if isinstance(metric.value, float)
+            (names[each.key], each.value, each.timestamp, each.step)
+            for each in metrics
+            if isinstance(each.value, float)
         ],
-        tags=_texts(journal.tags | _own_tags(journal, found.path.relative_to(root)), TAG_LENGTH),
-        manifest={key: value for key, value in found.record.items() if key != "metrics"},
+        tags=limited(journal.tags | _own_tags(execution, root, metrics), TAG_LENGTH),
+        manifest=manifest,
+        inputs=_inputs(journal, producers),
+        artifacts=[(each.path, each.sha256) for each in published],
+        former_key=execution.former_key,
+        parent=parent,
     )
+
+
+def producers_of(found: list[FoundJournal], root: Path) -> dict[str, str]:
+    """Where each file that a stage wrote stands below `root`, by sha256; the files of parts are none of theirs."""
+    return {
+        artifact.sha256: (each.folder / artifact.path).relative_to(root).as_posix()
+        for each in found
+        if not each.is_part
+        for artifact in each.journal.artifacts
+        if ".." not in Path(artifact.path).parts
+    }
 
 
 def closed(status: str, ended: int | None, last_sign: int, now: int, grace: int) -> tuple[str, int | None]:
@@ -76,51 +111,54 @@ def closed(status: str, ended: int | None, last_sign: int, now: int, grace: int)
     return status, ended
 
 
-def mlflow_keys(keys: Iterable[str]) -> dict[str, str]:
-    """Each key under a name that MLflow accepts: letters, digits and `_-. :/`; no leading dot, paths in short form.
-
-    Valid keys stay as they are; two keys that would share a name are told apart by a digest of the key.
-    """
-    distinct = sorted(set(keys))
-    names = {key: key for key in distinct if _allowed(key) == key}
-    taken = set(names.values())
-    for key in distinct:
-        if key not in names:
-            name = _allowed(key)
-            names[key] = f"{name[: KEY_LENGTH - 9]}_{digest_of(key)[:8]}" if name in taken else name
-            taken.add(names[key])
-    return names
+def _status(execution: Execution, now: int, grace: int) -> tuple[str, int | None]:
+    if execution.main:
+        journal = execution.main.journal
+        if journal.status == "RUNNING" and execution.main.earlier:
+            grace = 0  # a later run took its place: it has ended
+        return closed(journal.status, journal.ended, journal.last_sign, now, grace)
+    last_sign = max(each.journal.last_sign for each in execution.own)
+    if any(each.journal.status == "FAILED" for each in execution.parts):
+        return "FAILED", last_sign
+    return closed("RUNNING", None, last_sign, now, grace)  # the parts may be done: what they are for is not
 
 
-def _allowed(key: str) -> str:
-    name = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", key)).lstrip("./")
-    if len(name) > KEY_LENGTH:
-        name = name[:KEY_LENGTH].rstrip("./")
-    return name or "_"
+def _metrics(execution: Execution) -> list[Metric]:
+    """Of the journal, and of each part below `parts/`, with the part's number as the step."""
+    metrics = list(execution.main.journal.metrics) if execution.main else []
+    for place, part in enumerate(execution.parts):
+        number = part.journal.name.rpartition("/")[2]
+        step = int(number) if number.isdecimal() else place
+        metrics += [each.model_copy(update={"key": f"parts/{each.key}", "step": step}) for each in part.journal.metrics]
+    return metrics
 
 
-def _own_tags(journal: Journal, place: Path) -> dict[str, str]:
+def _inputs(journal: Journal, producers: Mapping[str, str]) -> list[InputData]:
+    """Files from outside, and those that a stage wrote; the many of a scattered stage stand in the manifest."""
+    known = {role: producers.get(sha256) for role, sha256 in journal.inputs.items()}
+    own = {role for role in known if role.rpartition("_")[2].isdecimal() and known[role] is None}
+    return [InputData(role, known[role] or role, sha256) for role, sha256 in journal.inputs.items() if role not in own]
+
+
+def _own_tags(execution: Execution, root: Path, metrics: list[Metric]) -> dict[str, str]:
+    journal = execution.first.journal
     tags = {
-        "mlip.key": journal.key,
-        "mlip.stage": journal.stage,
-        "mlip.name": journal.name,
-        "mlip.journal": place.as_posix(),
-        "mlflow.source.name": f"stages.{journal.stage}",
+        "mlip.key": execution.key,
+        "mlip.stage": execution.stage,
+        "mlip.name": execution.name,
+        "mlip.journal": execution.first.path.relative_to(root).as_posix(),
+        "mlflow.source.name": f"stages.{execution.stage}",
         "mlflow.source.type": "LOCAL",
     }
     tags |= {f"mlip.{role}": digest for role, digest in journal.digests.model_dump().items()}
     if commit := journal.tags.get("git_commit"):
         tags["mlflow.source.git.commit"] = commit
-    if journal.error:
-        tags["mlip.error"] = journal.error
-    if odd := [metric for metric in journal.metrics if isinstance(metric.value, str)]:
+    if execution.parts:
+        finished = sum(part.journal.status == "FINISHED" for part in execution.parts)
+        tags["mlip.parts"] = f"{finished} of {len(execution.parts)} finished"
+    errors = [each.journal.error for each in (execution.first, *execution.parts) if each.journal.error]
+    if errors:
+        tags["mlip.error"] = errors[0]
+    if odd := [metric for metric in metrics if isinstance(metric.value, str)]:
         tags["metric_not_finite"] = "; ".join(f"{each.key} = {each.value} at step {each.step}" for each in odd)
     return tags
-
-
-def _texts(values: dict[str, str], limit: int) -> dict[str, str]:
-    """Keys and values within MLflow's limits; what is cut stands in full in the manifest."""
-    names = mlflow_keys(values)
-    return {
-        names[key]: value if len(value) <= limit else value[: limit - 1] + "…" for key, value in sorted(values.items())
-    }

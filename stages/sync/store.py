@@ -1,19 +1,39 @@
 """Bring an MLflow store into agreement with the journals: add what is missing, touch nothing that agrees."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from stages.common.atomic_files import sha256_of
 from stages.common.errors import InputError
-from stages.sync.quiet_mlflow import Metric, MlflowClient, Param, Run, RunTag, ViewType
-from stages.sync.run_records import RunRecord, closed
+from stages.common.mlflow_texts import without_secrets
+from stages.sync.invocations import titled
+from stages.sync.quiet_mlflow import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    Metric,
+    MlflowClient,
+    MlflowException,
+    Param,
+    Run,
+    RunTag,
+    ViewType,
+)
+from stages.sync.run_records import InputData, RunRecord, closed
 
 _METRICS_A_BATCH = 1000  # MLflow's limits
 _TEXTS_A_BATCH = 100
 _SYNCED = "mlip.synced"  # digest of the record; written last, so a run without it was cut off half-way
 _LATEST = "mlip.latest"
+_WORKSPACE = "mlip.workspace"
+_PARENT = "mlflow.parentRunId"
+_FOREIGN_GRACE = 24 * 3_600_000  # ms of silence after which a run that no workspace owns counts as dead
+_DIGEST_LENGTH = 36  # MLflow's limit for data sets
 
 Item = TypeVar("Item")
 
@@ -25,6 +45,7 @@ class Changes:
     new: set[str] = field(default_factory=set)
     updated: set[str] = field(default_factory=set)
     total: int = 0
+    ids: dict[str, str] = field(default_factory=dict)  # run ids by key
     warnings: list[str] = field(default_factory=list)
 
 
@@ -52,32 +73,56 @@ def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> 
 
 
 def import_runs(
-    client: MlflowClient, experiment: str, records: Sequence[tuple[RunRecord, Path]], now: int, grace: int
+    client: MlflowClient,
+    experiment: str,
+    records: Sequence[tuple[RunRecord, Path]],
+    workspace: str,
+    now: int,
+    grace: int,
 ) -> Changes:
-    """Make the experiment hold each record (with the folder of its journal) exactly once."""
+    """Make the experiment hold each record (with the folder of its journal) exactly once; parents come first."""
     changes = Changes()
     present = _runs_by_key(client, experiment)
     for record, folder in records:
-        run = present.get(record.key)
+        run = _run_of(client, present, record)
         if run is None:
             # The key comes with the creation, in one transaction: no crash leaves a run that is not found again.
             run = client.create_run(
-                experiment, start_time=record.started, tags={"mlip.key": record.key}, run_name=record.run_name
+                experiment, start_time=record.started, tags={"mlip.key": record.key}, run_name=titled(record)
             )
             changes.new.add(run.info.run_id)
-        elif run.info.lifecycle_stage != "active" or _agrees(run, record):
-            continue  # a run that a person deleted stays deleted
-        else:
+        changes.ids[record.key] = run.info.run_id
+        tags = _tags(record, workspace, changes.ids)
+        if run.info.run_id not in changes.new:
+            if run.info.lifecycle_stage != "active" or _agrees(run, record, tags):
+                continue  # a run that a person deleted stays deleted
             changes.updated.add(run.info.run_id)
-        changes.warnings += _complete(client, run, record, folder)
+        changes.warnings += _complete(client, run, record, folder, tags)
     changes.total = len(present) + len(changes.new)
-    _close_lost_runs(client, experiment, {record.key for record, _ in records}, now, grace, changes)
-    _mark_latest(client, experiment, changes)
+    _close_lost_runs(client, experiment, {record.key for record, _ in records}, workspace, now, grace, changes)
+    _mark_latest(client, experiment, workspace, changes)
     return changes
 
 
+def _run_of(client: MlflowClient, present: dict[str, Run], record: RunRecord) -> Run | None:
+    """The run of a record. What was shown of it while it had parts alone becomes it, or goes where it is there."""
+    run = present.get(record.key)
+    former = present.pop(record.former_key, None) if record.former_key else None
+    if former is None or former.info.lifecycle_stage != "active":
+        return run
+    if run is not None:
+        client.delete_run(former.info.run_id)
+        return run
+    client.set_tag(former.info.run_id, "mlip.key", record.key)
+    present[record.key] = former
+    return former
+
+
 def _runs_by_key(client: MlflowClient, experiment: str, view: int = ViewType.ALL) -> dict[str, Run]:
-    """Every run that a sync imported, oldest first; runs that others logged are none of ours."""
+    """Every run that a sync or a stage logged, oldest first; runs that others logged are none of ours.
+
+    Two runs of one key come from a stage that logged live while a sync imported it: one stays, sync completes it.
+    """
     runs: list[Run] = []
     token = None
     while True:
@@ -87,15 +132,34 @@ def _runs_by_key(client: MlflowClient, experiment: str, view: int = ViewType.ALL
         if not token:
             break
     ours = [run for run in runs if "mlip.key" in run.data.tags]
-    ours.sort(key=lambda run: (run.info.start_time, run.data.tags["mlip.key"]))
-    return {run.data.tags["mlip.key"]: run for run in ours}
+    ours.sort(key=lambda run: (run.info.start_time, run.data.tags["mlip.key"], run.info.run_id))
+    found: dict[str, Run] = {}
+    for run in ours:
+        other = found.setdefault(run.data.tags["mlip.key"], run)
+        if other is run:
+            continue
+        if run.info.lifecycle_stage == other.info.lifecycle_stage == "active":
+            client.delete_run(run.info.run_id)
+        elif run.info.lifecycle_stage == "active":
+            found[run.data.tags["mlip.key"]] = run
+    return found
 
 
-def _agrees(run: Run, record: RunRecord) -> bool:
-    return run.data.tags.get(_SYNCED) == record.digest() and run.info.status == record.status
+def _agrees(run: Run, record: RunRecord, tags: dict[str, str]) -> bool:
+    held = run.data.tags
+    return (
+        held.get(_SYNCED) == record.digest()
+        and run.info.status == record.status
+        and all(held.get(key) == tags.get(key) for key in (_WORKSPACE, _PARENT))
+    )
 
 
-def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path) -> list[str]:
+def _tags(record: RunRecord, workspace: str, ids: dict[str, str]) -> dict[str, str]:
+    parent = {_PARENT: ids[record.parent]} if record.parent else {}
+    return record.tags | {_WORKSPACE: workspace} | parent
+
+
+def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path, tags: dict[str, str]) -> list[str]:
     """Write what the run lacks, its digest last; return warnings."""
     run_id = run.info.run_id
     params = [Param(key, value) for key, value in record.params.items() if key not in run.data.params]
@@ -109,56 +173,83 @@ def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path) -
     metrics = [Metric(*metric) for metric in dict.fromkeys(record.metrics) if metric not in held]
     for part in _chunks(metrics, _METRICS_A_BATCH):
         client.log_batch(run_id, metrics=part)
-    client.log_dict(run_id, record.manifest, "manifest.json")
-    warnings = _publish(client, run_id, record, folder)
+    if record.inputs:
+        client.log_inputs(run_id, [_data_set(each) for each in record.inputs])
+    warnings, failures = _publish(client, run_id, record, folder)
     if record.status == "RUNNING":
         client.update_run(run_id, status=record.status)
     else:
         client.set_terminated(run_id, status=record.status, end_time=record.ended)
-    tags = [RunTag(key, value) for key, value in record.tags.items()] + [RunTag(_SYNCED, record.digest())]
-    for part in _chunks(tags, _TEXTS_A_BATCH):
+    for part in _chunks([RunTag(key, value) for key, value in tags.items()], _TEXTS_A_BATCH):
         client.log_batch(run_id, tags=part)
-    return warnings
+    if not failures:
+        client.set_tag(run_id, _SYNCED, record.digest())
+    return warnings + failures
 
 
-def _publish(client: MlflowClient, run_id: str, record: RunRecord, folder: Path) -> list[str]:
-    """Copy the artifacts that the stage released, if they are still what it wrote."""
+def _data_set(data: InputData) -> DatasetInput:
+    """An input file as a data set of MLflow: its place, its digest; nothing of its content."""
+    source = json.dumps({"results": data.name, "sha256": data.sha256})
+    dataset = Dataset(data.name, data.sha256[:_DIGEST_LENGTH], source_type="file", source=source)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", data.role)])
+
+
+def _publish(client: MlflowClient, run_id: str, record: RunRecord, folder: Path) -> tuple[list[str], list[str]]:
+    """Copy the manifest, and the artifacts that the stage released if they are still what it wrote.
+
+    Returns warnings, and what a later sync may do better (no space, no access): those runs are tried again.
+    """
     warnings = []
-    for artifact in record.manifest["artifacts"]:
-        if not artifact.get("publish"):
-            continue
-        path = folder / artifact["path"]
-        if not path.is_file() or sha256_of(path) != artifact["sha256"]:
-            warnings.append(f"{path}: gone or changed since {record.run_name} wrote it; not copied into MLflow")
-            continue
-        parents = [part for part in PurePosixPath(artifact["path"]).parent.parts if part not in ("..", "/")]
-        client.log_artifact(run_id, str(path), artifact_path="/".join(["files", *parents]))
-    return warnings
+    try:
+        client.log_dict(run_id, record.manifest, "manifest.json")
+        for name, sha256 in record.artifacts:
+            path = folder / name
+            if not path.is_file() or sha256_of(path) != sha256:
+                warnings.append(f"{path}: gone or changed since {record.run_name} wrote it; not copied into MLflow")
+                continue
+            parents = [part for part in PurePosixPath(name).parent.parts if part not in ("..", "/")]
+            client.log_artifact(run_id, str(path), artifact_path="/".join(["files", *parents]))
+    except (MlflowException, SQLAlchemyError):
+        raise
+    except Exception as error:  # S3, GCS and proxies raise what they like; the numbers are in
+        reason = without_secrets(next(iter(str(error).splitlines()), type(error).__name__))
+        return warnings, [f"{record.run_name}: files not copied into MLflow ({reason}); sync again"]
+    return warnings, []
 
 
 def _close_lost_runs(
-    client: MlflowClient, experiment: str, journals: set[str], now: int, grace: int, changes: Changes
+    client: MlflowClient,
+    experiment: str,
+    journals: set[str],
+    workspace: str,
+    now: int,
+    grace: int,
+    changes: Changes,
 ) -> None:
-    """End the runs whose journal is gone: overwritten by a newer run of the same name, or deleted."""
+    """End the runs of this workspace whose journal is gone: overwritten by a newer run of the same name, or deleted."""
     runs = _runs_by_key(client, experiment, ViewType.ACTIVE_ONLY)
     newest = {_place(run): key for key, run in runs.items()}
     for key, run in runs.items():
-        if run.info.status != "RUNNING" or key in journals:
+        owner = run.data.tags.get(_WORKSPACE, run.data.tags.get("workspace"))
+        if run.info.status != "RUNNING" or key in journals or owner not in (workspace, None):
             continue
         history = [each for name in run.data.metrics for each in client.get_metric_history(run.info.run_id, name)]
         last_sign = max([run.info.start_time, *(metric.timestamp for metric in history)])
-        superseded = newest[_place(run)] != key
-        status, ended = closed("RUNNING", None, last_sign, now, 0 if superseded else grace)
+        superseded = owner is not None and newest[_place(run)] != key
+        patience = 0 if superseded else grace if owner else max(grace, _FOREIGN_GRACE)
+        status, ended = closed("RUNNING", None, last_sign, now, patience)
         if status != "RUNNING":
             client.set_terminated(run.info.run_id, status=status, end_time=ended)
             changes.updated.add(run.info.run_id)
 
 
-def _mark_latest(client: MlflowClient, experiment: str, changes: Changes) -> None:
+def _mark_latest(client: MlflowClient, experiment: str, workspace: str, changes: Changes) -> None:
     """`mlip.latest` is true on the newest run of each stage and name, false on the older ones."""
     runs = _runs_by_key(client, experiment, ViewType.ACTIVE_ONLY)
     newest = {_place(run): key for key, run in runs.items()}
     for key, run in runs.items():
+        if run.data.tags.get(_WORKSPACE) != workspace or "mlip.stage" not in run.data.tags:
+            continue
         latest = "true" if newest[_place(run)] == key else "false"
         if run.data.tags.get(_LATEST) != latest:
             client.set_tag(run.info.run_id, _LATEST, latest)
@@ -166,8 +257,9 @@ def _mark_latest(client: MlflowClient, experiment: str, changes: Changes) -> Non
                 changes.updated.add(run.info.run_id)
 
 
-def _place(run: Run) -> tuple[str | None, str | None]:
-    return run.data.tags.get("mlip.stage"), run.data.tags.get("mlip.name")
+def _place(run: Run) -> tuple[str | None, ...]:
+    tags = run.data.tags
+    return tags.get(_WORKSPACE, tags.get("workspace")), tags.get("mlip.stage"), tags.get("mlip.name")
 
 
 def _chunks(items: list[Item], size: int) -> Iterator[list[Item]]:

@@ -1,6 +1,6 @@
 """One sync: lock the store, read the journals, import them, say what was done."""
 
-import re
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +8,13 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from stages.common.errors import InputError
-from stages.common.journals import find_journals
+from stages.common.journals import FoundJournal, find_journals, workspace_name
+from stages.common.mlflow_texts import without_secrets
+from stages.sync.executions import executions
+from stages.sync.invocations import invocation_record, invocations, parents
 from stages.sync.lock import single_writer
 from stages.sync.quiet_mlflow import MlflowClient, MlflowException
-from stages.sync.run_records import run_record
+from stages.sync.run_records import RunRecord, producers_of, run_record
 from stages.sync.store import import_runs, open_experiment
 
 _SQLITE = "sqlite:///"
@@ -31,7 +34,7 @@ class Summary:
     problems: list[str]  # journals that could not be imported
 
     def __str__(self) -> str:
-        uri = without_password(self.uri)
+        uri = without_secrets(self.uri)
         done = f"imported {self.new} new, updated {self.updated}, unchanged {self.unchanged} runs into {uri}"
         # MLflow 3 opens an experiment as one of chat models, with no run in sight, unless the address says otherwise
         page = f"/#/experiments/{self.experiment}/runs?workflowType=machine_learning"
@@ -42,38 +45,43 @@ class Summary:
 
 def synchronise(
     journals: Path,
-    store: str,
-    experiment: str,
+    store: str | None = None,
+    experiment: str | None = None,
     artifacts: Path | None = None,
     grace_hours: float = 24.0,
     patience: float = 60.0,
 ) -> Summary:
     """Import every journal below a folder; errors of the store and of the input become InputError.
 
-    `artifacts` defaults to the folder `mlartifacts` beside a SQLite store, and to the server's choice elsewhere.
-    `patience`: seconds to wait for another sync.
+    `store` defaults to MLFLOW_TRACKING_URI, else to mlflow.db beside the folder; `experiment` to the project that the
+    journals name; `artifacts` to the folder `mlflow_artifacts` beside a SQLite store, and to the server's choice
+    elsewhere. `patience`: seconds to wait for another sync.
     """
-    uri = absolute_uri(store)
     if not journals.is_dir():
         raise InputError(f"{journals}: no such folder; give the folder of the workflow's results")
+    journals = journals.resolve()
+    uri = absolute_uri(store or os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{journals.parent / 'mlflow.db'}")
     if uri.startswith(_SQLITE):
         database = Path(uri.removeprefix(_SQLITE))
         database.parent.mkdir(parents=True, exist_ok=True)
-        artifacts, lock = artifacts or database.with_name("mlartifacts"), database.with_name(database.name + ".lock")
+        artifacts, lock = (
+            artifacts or database.with_name("mlflow_artifacts"),
+            database.with_name(f"{database.name}.lock"),
+        )
     else:
         lock = journals / ".sync.lock"
     try:
         with single_writer(lock, patience):  # read inside: what was read before a wait may be out of date
             found, problems = find_journals(journals)
             now, grace = time.time_ns() // 1_000_000, round(grace_hours * _MILLISECONDS_AN_HOUR)
-            records = [(run_record(each, journals, now, grace), each.path.parent) for each in found]
             client = MlflowClient(uri)
-            identifier, warnings = open_experiment(client, experiment, artifacts)
-            changes = import_runs(client, identifier, records, now, grace)
+            identifier, warnings = open_experiment(client, experiment or _project(found), artifacts)
+            records = records_of(found, journals, now, grace)
+            changes = import_runs(client, identifier, records, workspace_name(journals), now, grace)
     except (MlflowException, SQLAlchemyError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         message = f"{uri}: the store failed ({reason}); mend or delete it, then sync again"
-        raise InputError(without_password(message)) from None
+        raise InputError(without_secrets(message)) from None
     touched = len(changes.new) + len(changes.updated)
     return Summary(
         new=len(changes.new),
@@ -86,6 +94,22 @@ def synchronise(
     )
 
 
+def records_of(found: list[FoundJournal], root: Path, now: int, grace: int) -> list[tuple[RunRecord, Path]]:
+    """Every run that MLflow shall hold, with the folder of its files: the calls of the workflow, then their stages."""
+    runs = executions(found)
+    calls, producers = invocations(runs), producers_of(found, root)
+    parent = parents(calls)
+    records = {each.key: run_record(each, root, now, grace, producers, parent.get(each.key)) for each in runs}
+    above = [(invocation_record(call, records), root) for call in calls]
+    return above + [(records[each.key], each.first.folder) for each in runs]
+
+
+def _project(found: list[FoundJournal]) -> str:
+    """The project of the newest run that names one."""
+    named = [each.journal.tags["project"] for each in found if "project" in each.journal.tags]
+    return named[-1] if named else "mlip"
+
+
 def absolute_uri(store: str) -> str:
     """The store's URI; a relative SQLite path becomes absolute, so that it means the same in every folder."""
     if store.startswith(_SQLITE):
@@ -93,8 +117,3 @@ def absolute_uri(store: str) -> str:
     if "://" not in store:
         raise InputError(f"--store {store}: no URI; write sqlite:///FILE.db or http://HOST:PORT")
     return store
-
-
-def without_password(text: str) -> str:
-    """A text with URIs as it may stand in a log."""
-    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)

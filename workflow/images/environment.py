@@ -17,10 +17,16 @@ PASSED = (
     "CUDA_VISIBLE_DEVICES",  # the GPUs that SLURM gave to the job
     "SLURM_JOB_ID",
     "SLURM_RESTART_COUNT",
+    "MLIP_INVOCATION",  # what the journals of one call of the workflow have in common
+    "MLIP_WORKSPACE",
+    "MLIP_PROGRESS",
+    "MLFLOW_EXPERIMENT_NAME",
     "MLFLOW_TRACKING_URI",
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",  # by the environment, never on a command line that others can list
     "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_TRACKING_INSECURE_TLS",
+    "MLFLOW_TRACKING_SERVER_CERT_PATH",  # a file below a folder that is bound
 )
 
 

@@ -19,6 +19,7 @@ from stages.common.errors import InputError
 from stages.config import check
 from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
+from workflow.invocation import tracking_environment
 from workflow.site_settings import check_account
 
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
@@ -26,6 +27,8 @@ CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployme
 
 try:
     CONFIG = check(config)
+    if workflow.is_main_process:  # jobs inherit them: what MLflow shows together (docs/decisions/0016)
+        os.environ |= tracking_environment(CONFIG.project, Path(CONFIG.workspace))
     check_account(workflow.resource_settings.default_resources)
     IMAGES = images_to_run(REPOSITORY, verify=workflow.is_main_process) if CONTAINERS else {}
     if CONTAINERS:
@@ -39,9 +42,9 @@ except InputError as error:
 # Stages are modules of the repository, wherever snakemake is called from.
 shell.prefix(f"export PYTHONPATH={REPOSITORY}; ")
 
+# Into the server that MLFLOW_TRACKING_URI names, else into <workspace>/mlflow.db.
 SYNC = (
-    f"python -m stages.sync --tolerant --grace 0 --journals {CONFIG.workspace}/results --experiment {CONFIG.project} "
-    f"--store sqlite:///{Path(CONFIG.workspace).resolve()}/mlflow.db --artifacts {CONFIG.workspace}/mlflow_artifacts"
+    f"python -m stages.sync --tolerant --grace 0 --journals {CONFIG.workspace}/results --experiment {CONFIG.project}"
 )
 
 

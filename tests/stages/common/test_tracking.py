@@ -2,6 +2,9 @@
 
 import json
 import math
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from stages.common import tracking
 from stages.common.atomic_files import sha256_of, write_sidecar
-from stages.common.code_digest import code_digest
+from stages.common.code_digest import ROOT, code_digest, code_digests
 from stages.common.digests import data_digest
 from stages.common.errors import InputError
 from stages.common.settings import Settings
@@ -108,21 +111,101 @@ def test_numbers_that_are_not_finite_are_kept_as_text(journal, value, text):
     assert (metric["key"], metric["value"], metric["step"]) == ("loss", text, 2)
 
 
-def test_a_killed_run_keeps_the_metrics_of_its_last_write(journal, monkeypatch):
+@pytest.fixture
+def often(monkeypatch):
     monkeypatch.setattr(tracking, "_SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr(tracking, "_SECONDS_BETWEEN_SAMPLES", 0.02)
+    monkeypatch.setattr(tracking, "_SAMPLES_SHARE", 0.0)
+    monkeypatch.setattr(tracking, "_WRITES_SHARE", 1.0)
+
+
+def eventually(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
+
+
+@pytest.mark.usefixtures("often")
+def test_a_killed_run_keeps_the_metrics_of_its_last_write(journal):
     with tracked(journal) as run:
         run.log_metric("loss", 1.0, step=1)
-        assert [metric["step"] for metric in read(journal)["metrics"]] == [1]
+        eventually(lambda: [each["step"] for each in read(journal)["metrics"] if each["key"] == "loss"] == [1])
         assert read(journal)["status"] == "RUNNING"
 
 
-def test_writes_are_rare_while_metrics_come_in(journal, monkeypatch):
+@pytest.mark.usefixtures("often")
+def test_the_machine_is_sampled_beside_the_work(journal):
+    with tracked(journal):
+        eventually(lambda: len(read(journal)["metrics"]) > 4)
+    found = {}
+    for each in read(journal)["metrics"]:
+        found.setdefault(each["key"], []).append(each)
+    assert set(found) == {"system/cpu_cores", "system/memory_megabytes"}
+    assert all(10 < each["value"] < 1e6 for each in found["system/memory_megabytes"])
+    assert [each["step"] for each in found["system/cpu_cores"]] == list(range(len(found["system/cpu_cores"])))
+
+
+def test_the_stage_itself_never_writes_while_metrics_come_in(journal, monkeypatch):
     with tracked(journal) as run:
-        written = []
-        monkeypatch.setattr(run, "write", lambda: written.append(1))
+        monkeypatch.setattr(run, "write", lambda: pytest.fail("written"))
         for step in range(1000):
             run.log_metric("loss", 1.0, step)
-        assert written == []
+        monkeypatch.undo()
+
+
+@pytest.mark.usefixtures("often")
+def test_a_disk_that_is_full_for_a_while_stops_nothing(journal, monkeypatch):
+    with tracked(journal) as run:
+        failed = []
+        monkeypatch.setattr(tracking, "write_text", lambda *_: failed.append(1) or (_ for _ in ()).throw(OSError(28)))
+        run.log_metric("loss", 1.0)
+        eventually(lambda: len(failed) > 2)
+        monkeypatch.undo()
+    assert (read(journal)["status"], read(journal)["metrics"][0]["value"]) == ("FINISHED", 1.0)
+
+
+def test_the_journal_of_the_run_before_is_kept(journal):
+    for seed in (1, 2, 3):
+        with track(STAGE, "", journal=journal, settings=Example(seed=seed), inputs={}):
+            time.sleep(0.002)  # a run a millisecond: `started` tells them apart
+    earlier = sorted((journal.parent / "earlier_journals").iterdir())
+    assert [read(path)["params"]["seed"] for path in earlier] == ["1", "2"]
+    assert read(journal)["params"]["seed"] == "3"
+
+
+def test_a_journal_cut_in_the_middle_does_not_hinder_the_next_run(journal):
+    with tracked(journal):
+        pass
+    journal.write_text(journal.read_text()[:100])
+    with tracked(journal):
+        pass
+    assert read(journal)["status"] == "FINISHED"
+    assert not (journal.parent / "earlier_journals").exists()
+
+
+def test_sigterm_is_recorded_and_ends_the_stage_as_if_it_had_been_killed(journal):
+    code = (
+        "import sys, time, pathlib\n"
+        "from stages.common.settings import Settings\n"
+        "from stages.common.tracking import track\n"
+        f"with track({STAGE!r}, '', journal=pathlib.Path(sys.argv[1]), settings=Settings(), inputs={{}}):\n"
+        "    print('started', flush=True)\n    time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(journal)], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.terminate()
+        assert process.wait(60) == 143
+    record = read(journal)
+    assert record["status"] == "FAILED"
+    assert record["error"] == "Terminated: SIGTERM, from the scheduler or a person"
+
+
+def test_each_file_of_the_stage_s_code_has_its_digest(journal):
+    with tracked(journal):
+        pass
+    assert read(journal)["code"] == code_digests(f"stages.{STAGE}.__main__")[1]
+    assert "stages/sync/lock.py" in read(journal)["code"]
 
 
 def test_inputs_and_artifacts_take_their_digest_from_the_sidecar(journal, tmp_path):

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from stages.common.journals import FoundJournal, Journal
-from stages.sync.run_records import KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH, closed, mlflow_keys, run_record
+from stages.common.mlflow_texts import PARAM_LENGTH, TAG_LENGTH
+from stages.sync.executions import executions
+from stages.sync.run_records import InputData, closed, run_record
 
 HOUR = 3_600_000
 
@@ -30,7 +30,8 @@ def record_of(now=10 * HOUR, grace=24 * HOUR, **changes):
         "tags": {"host": "node1", "git_commit": "abc"},
     } | changes
     found = FoundJournal(Path("/results/pretrain/mlip/journal.json"), Journal.model_validate(record), record)
-    return run_record(found, Path("/results"), now, grace)
+    (execution,) = executions([found])
+    return run_record(execution, Path("/results"), now, grace, {"p": "pair/pairs.arrow"})
 
 
 def test_a_finished_journal():
@@ -54,6 +55,7 @@ def test_a_finished_journal():
         "mlip.image": "i",
     }
     assert record.manifest["inputs"] == {"pairs": "p"}
+    assert record.inputs == [InputData("pairs", "pair/pairs.arrow", "p")]
     assert "metrics" not in record.manifest
     assert record_of(name="").run_name == "pretrain"
 
@@ -100,28 +102,3 @@ def test_long_values_are_cut_to_the_limit_and_stand_whole_in_the_manifest():
     assert record.manifest["params"]["prompts"] == "p" * 7000
     assert record.manifest["error"] == "x" * 9000
     json.dumps(record.manifest)
-
-
-def test_keys_by_hand():
-    assert mlflow_keys(["loss", "auc(test)", "iou[0]", "a/b.c-d e:f"]) == {
-        "loss": "loss",
-        "auc(test)": "auc_test_",
-        "iou[0]": "iou_0_",
-        "a/b.c-d e:f": "a/b.c-d e:f",
-    }
-    clash = mlflow_keys(["auc(1)", "auc[1]", "auc_1_"])
-    assert clash["auc_1_"] == "auc_1_"  # the valid one keeps its name
-    assert len(set(clash.values())) == 3
-
-
-key_texts = st.text(st.sampled_from("ab./ _-:([%é\n"), min_size=1, max_size=8) | st.text(max_size=300)
-
-
-@given(keys=st.lists(key_texts, max_size=12))
-def test_no_two_keys_share_a_name_and_the_order_does_not_count(keys):
-    names = mlflow_keys(keys)
-    assert set(names) == set(keys)
-    assert len(set(names.values())) == len(names)
-    assert all(0 < len(name) <= KEY_LENGTH for name in names.values())
-    assert mlflow_keys(reversed(keys)) == names
-    assert mlflow_keys(names.values()) == {name: name for name in names.values()}  # a name is its own name

@@ -11,10 +11,10 @@ from mlflow.utils.validation import _validate_metric_name, _validate_param_name,
 
 from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
+from stages.common.mlflow_texts import mlflow_keys
 from stages.sync import store as store_module
 from stages.sync import synchronise as subject
 from stages.sync.quiet_mlflow import MlflowClient, ViewType
-from stages.sync.run_records import mlflow_keys
 from stages.sync.synchronise import synchronise
 
 STARTED = 1_700_000_000_000  # Unix milliseconds

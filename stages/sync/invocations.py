@@ -1,0 +1,121 @@
+"""One parent run for each call of the workflow, and below it everything that stood when it was done.
+
+A run of a stage is shown once. It hangs below the last call for which it was valid: below the newest one while nothing
+replaced it, so that a partial rerun still shows the whole; what a rerun replaced stays below the call before.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from stages.common.digests import digest_of
+from stages.common.mlflow_texts import TAG_LENGTH, shortened
+from stages.sync.executions import Execution, Place
+from stages.sync.run_records import RunRecord
+
+KIND = "mlip.invocation"  # tag of a parent: the id of the call
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """A call of the workflow, told by the tags of the runs that it made. Times are Unix milliseconds."""
+
+    identifier: str
+    started: int
+    members: tuple[Execution, ...]  # everything valid when it was done, its own runs and those that it kept
+
+    @property
+    def key(self) -> str:
+        return key_of(self.identifier)
+
+
+def key_of(identifier: str) -> str:
+    return digest_of(["invocation", identifier])
+
+
+def invocations(all_executions: Sequence[Execution]) -> list[Invocation]:
+    """The calls, oldest first."""
+    began: dict[str, int] = {}
+    for execution in all_executions:
+        for each in execution.ran:
+            if identifier := each.journal.tags.get("invocation"):
+                began[identifier] = min(began.get(identifier, each.journal.started), each.journal.started)
+    order = sorted(began, key=lambda identifier: (began[identifier], identifier))
+    members: dict[str, list[Execution]] = {identifier: [] for identifier in order}
+    places: dict[Place, list[Execution]] = {}
+    for execution in all_executions:
+        places.setdefault((execution.stage, execution.name), []).append(execution)
+    for runs in places.values():
+        firsts = [_call_of(run, order, began) for run in runs]
+        for run, first, following in zip(runs, firsts, [*firsts[1:], len(order)], strict=True):
+            for identifier in order[first : max(following, first + 1)]:
+                members[identifier].append(run)
+    return [Invocation(identifier, began[identifier], tuple(members[identifier])) for identifier in order]
+
+
+def _call_of(run: Execution, order: Sequence[str], began: dict[str, int]) -> int:
+    """Number of the call that made a run; of one made by hand: of the first call after it."""
+    if run.invocation is not None:
+        return order.index(run.invocation)
+    return next((place for place, each in enumerate(order) if began[each] >= run.started), len(order))
+
+
+def parents(calls: Sequence[Invocation]) -> dict[str, str]:
+    """The key of each execution's parent, by the key of the execution: the last call that it was valid for."""
+    return {run.key: call.key for call in calls for run in call.members}
+
+
+def invocation_record(call: Invocation, records: dict[str, RunRecord]) -> RunRecord:
+    """The parent run of a call; `records` holds the runs of all executions by key."""
+    runs = [(each, records[each.key]) for each in call.members]
+    own = [record for each, record in runs if each.invocation == call.identifier]
+    statuses = {record.status for record in own}
+    status = next((each for each in ("RUNNING", "FAILED", "KILLED") if each in statuses), "FINISHED")
+    ends = [record.ended or record.started for record in own]
+    tags = dict(own[0].tags) if own else {}
+    kept = {key: value for key, value in tags.items() if key in _SHARED}
+    counts = Counter(record.status for record in own)
+    return RunRecord(
+        key=call.key,
+        stage="",
+        name=call.identifier,
+        status=status,
+        started=call.started,
+        ended=None if status == "RUNNING" else max(ends, default=call.started),
+        params={},
+        metrics=[],
+        tags=kept
+        | {
+            "mlip.key": call.key,
+            KIND: call.identifier,
+            "mlip.ran": ", ".join(f"{count} {each}" for each, count in sorted(counts.items())) or "nothing",
+            "mlip.kept": str(len(runs) - len(own)),
+            "mlflow.note.content": shortened(_table(call, runs), TAG_LENGTH),
+        },
+        manifest={
+            "invocation": call.identifier,
+            "runs": [{"stage": record.stage, "name": record.name, "key": record.key, "status": record.status,
+                      "ran": each.invocation == call.identifier} for each, record in runs],
+        },
+    )  # fmt: skip
+
+
+_SHARED = ("project", "workspace", "git_commit", "git_dirty", "mlflow.source.git.commit")
+
+
+def titled(record: RunRecord) -> str:
+    """The name of a run in MLflow's list."""
+    if record.stage:
+        return record.run_name
+    return f"run of {datetime.fromtimestamp(record.started / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _table(call: Invocation, runs: Sequence[tuple[Execution, RunRecord]]) -> str:
+    """Markdown for the page of the parent: what ran, what was kept."""
+    lines = ["| stage | run | status | seconds | |", "|---|---|---|---|---|"]
+    for each, record in runs:
+        seconds = f"{(record.ended - record.started) / 1000:.1f}" if record.ended else ""
+        kept = "ran" if each.invocation == call.identifier else f"kept from {each.invocation or 'a run by hand'}"
+        lines.append(f"| {record.stage} | {record.name} | {record.status} | {seconds} | {kept} |")
+    return "\n".join(lines)
