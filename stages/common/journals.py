@@ -54,6 +54,7 @@ class Journal(_Part):
     digests: Digests
     code: dict[str, str] = {}  # digest of each file of the stage, by its path in the checkout; absent before 0.3
     inputs: dict[str, str]
+    input_paths: dict[str, str] = {}  # as the stage was given them; they stay in the journal, MLflow does not get them
     params: dict[str, str]
     metrics: list[Metric]
     artifacts: list[Artifact]

@@ -128,6 +128,7 @@ def track(
         "digests": {"code": code, "settings": settings.digest(), "data": data_digest(hashes), "image": image},
         "code": code_files,
         "inputs": hashes,
+        "input_paths": {role: str(inputs[role]) for role in hashes},
         "params": flatten(settings.model_dump(mode="json")),
         "metrics": [],
         "artifacts": [],

@@ -12,6 +12,7 @@ from stages.sync.executions import Execution
 
 # Part of every record's digest: raise it when this module exports more, and all runs are brought up to date.
 EXPORT_VERSION = 2
+_KEPT_BACK = {"metrics", "input_paths"}  # of a journal: what its manifest in MLflow does not hold
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,10 @@ def run_record(
     status, ended = _status(execution, now, grace)
     metrics = _metrics(execution)
     names = mlflow_keys(metric.key for metric in metrics)
-    manifest = {key: value for key, value in first.record.items() if key != "metrics"}
+    manifest = {key: value for key, value in first.record.items() if key not in _KEPT_BACK}
     if execution.parts:
         manifest["parts"] = [
-            {key: value for key, value in each.record.items() if key not in ("metrics", "code", "params")}
+            {key: value for key, value in each.record.items() if key not in {*_KEPT_BACK, "code", "params"}}
             for each in execution.parts
         ]
     published = [each for each in journal.artifacts if each.publish] if main and not main.earlier else []

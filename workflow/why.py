@@ -1,0 +1,229 @@
+"""What would run again, and why: `make why`, or `python -m workflow.why --profile PROFILE`.
+
+For every job of the workflow, what it would be given now is held against the journal of its last run: code file by
+file, settings key by key, inputs by sha256, the image. So it also answers where .snakemake/ is lost; Snakemake itself
+then goes by times alone, and this command says which of the jobs it would leave out.
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from stages.common.atomic_files import read_sidecar, sha256_of
+from stages.common.code_digest import code_digests
+from stages.common.errors import InputError
+from stages.common.journals import Journal, read_journal
+from stages.common.tracking import flatten
+from stages.config import MODELS
+
+_SHOWN = 8  # hex digits of a digest
+_FIELDS = {"input", "output", "reason"}
+
+
+@dataclass
+class Job:
+    """A job as a dry run of Snakemake prints it."""
+
+    rule: str
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    reason: str = ""
+    command: list[str] = field(default_factory=list)
+
+    @property
+    def stage(self) -> str | None:
+        """The stage that it runs, or None for a job that keeps no journal."""
+        if "-m" not in self.command or "--journal" not in self.command:
+            return None
+        return self.command[self.command.index("-m") + 1].removeprefix("stages.")
+
+    def option(self, name: str, default: str = "") -> str:
+        return self.command[self.command.index(name) + 1] if name in self.command else default
+
+    @property
+    def name(self) -> str:
+        return f"{self.rule} {self.option('--name')}".rstrip()
+
+
+def read_jobs(text: str) -> list[Job]:
+    """The jobs in the output of `snakemake --dry-run --printshellcmds`."""
+    jobs: list[Job] = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 2 and words[0] in ("rule", "localrule", "checkpoint") and line.endswith(":"):
+            jobs.append(Job(words[1].removesuffix(":")))
+        elif line.startswith("Shell command: ") and jobs:
+            jobs[-1].command = shlex.split(line.removeprefix("Shell command: "))
+        elif line.startswith("    ") and jobs:
+            key, _, value = line.strip().partition(": ")
+            if key in ("input", "output"):
+                setattr(jobs[-1], f"{key}s", value.split(", "))
+            elif key == "reason":
+                jobs[-1].reason = value
+    return jobs
+
+
+def changes(job: Job, root: Path) -> list[str]:
+    """A line for each thing that differs from the job's last run; nothing: its outputs stand."""
+    path = root / job.option("--journal")
+    if not path.is_file():
+        return ["has not run yet"]
+    try:
+        journal = read_journal(path).journal
+    except InputError:
+        return ["its journal cannot be read"]
+    if journal.status != "FINISHED":
+        return [f"its last run did not finish ({journal.error or journal.status})"]
+    lines = _code_changes(job, journal) + _settings_changes(job, journal)
+    if (image := job.option("--image", "none")) != journal.digests.image:
+        lines.append(f"image: {journal.digests.image} -> {image}")
+    lines += _input_changes(journal, root)
+    return lines + [f"output {each} is missing" for each in job.outputs if not (root / each).exists()]
+
+
+@cache  # many jobs run one stage
+def _code_of(stage: str) -> tuple[str, dict[str, str]]:
+    return code_digests(f"stages.{stage}.__main__")
+
+
+def _code_changes(job: Job, journal: Journal) -> list[str]:
+    digest, files = _code_of(job.stage or "")
+    if digest == journal.digests.code:
+        return []
+    if not journal.code:
+        return ["code: changed (its journal is of a version that did not name files)"]
+    differing = sorted(path for path in files | journal.code if files.get(path) != journal.code.get(path))
+    return [f"code: {path} {_what_happened(path in journal.code, path in files)}" for path in differing]
+
+
+def _what_happened(before: bool, now: bool) -> str:
+    return "changed" if before and now else "added" if now else "removed"
+
+
+def _settings_changes(job: Job, journal: Journal) -> list[str]:
+    value = json.loads(job.option("--settings", "{}"))
+    if model := MODELS.get(job.stage or ""):
+        settings = model.model_validate(value)
+        if settings.digest() == journal.digests.settings:
+            return []
+        value = settings.model_dump(mode="json")
+    now = flatten(value)
+    return [
+        f"settings: {key}: {_shown(journal.params, key)} -> {_shown(now, key)}"
+        for key in sorted(now | journal.params)
+        if now.get(key) != journal.params.get(key)
+    ]
+
+
+def _shown(params: Mapping[str, str], key: str) -> str:
+    return params.get(key, "(absent)")
+
+
+def _input_changes(journal: Journal, root: Path) -> list[str]:
+    lines = []
+    for role, name in journal.input_paths.items():
+        path, then = root / name, journal.inputs[role]
+        now = (read_sidecar(path) or sha256_of(path)) if path.is_file() else None
+        if now is None:
+            lines.append(f"input {role}: {name} is missing")
+        elif now != then:
+            lines.append(f"input {role}: {name} changed ({then[:_SHOWN]} -> {now[:_SHOWN]})")
+    return lines
+
+
+@dataclass
+class Answer:
+    """Why one job would run again: its own changes, the jobs whose outputs it waits for, Snakemake's reason."""
+
+    job: Job
+    own: list[str]
+    waits_for: list[str]
+    planned: str | None  # Snakemake's reason, None: it would not run the job
+
+    @property
+    def lines(self) -> list[str]:
+        lines = list(self.own)
+        if self.waits_for:
+            shown = self.waits_for[:3] + ([f"{len(self.waits_for) - 3} more"] if len(self.waits_for) > 3 else [])
+            lines.append(f"takes what would be made anew by {', '.join(shown)}")
+        return lines or [f"Snakemake: {self.planned}"]
+
+
+def explain(jobs: Sequence[Job], plan: Mapping[str, str], root: Path) -> list[Answer]:
+    """The jobs that would run again, each after those that it waits for. `plan`: Snakemake's reason by first output."""
+    makers = {output: job for job in jobs for output in job.outputs}
+    answers: dict[int, Answer | None] = {}
+
+    def ask(job: Job) -> Answer | None:
+        if id(job) not in answers:
+            above = [makers[each] for each in job.inputs if each in makers]
+            waits = list(dict.fromkeys(each.name for each in above if ask(each)))
+            planned = next((plan[each] for each in job.outputs if each in plan), None)
+            own = changes(job, root) if job.stage else []
+            stale = own or waits or planned
+            answers[id(job)] = Answer(job, own, waits, planned) if stale else None
+        return answers[id(job)]
+
+    for job in jobs:
+        if job.outputs:
+            ask(job)
+    return [each for each in answers.values() if each]
+
+
+def printed(answers: Iterable[Answer], total: int, records_lost: bool) -> str:
+    """For people: jobs of one rule with the same reasons stand together."""
+    answers = list(answers)
+    together: dict[tuple[str, ...], list[Answer]] = {}
+    for each in answers:
+        together.setdefault((each.job.rule, *each.lines), []).append(each)
+    text = [_LOST] if records_lost else []
+    for (_, *lines), group in together.items():
+        more = f" and {len(group) - 1} more of its jobs" if len(group) > 1 else ""
+        text.append("\n  ".join([f"{group[0].job.name}{more}", *lines]))
+    missed = sorted({each.job.rule for each in answers if each.own and each.planned is None})
+    if missed:
+        text.append(f"WARNING: Snakemake would not run these by itself; add --forcerun {' '.join(missed)}")
+    text.append(f"{len(answers)} of {total} jobs would run again" if answers else f"all {total} jobs stand")
+    return "\n".join(text)
+
+
+_LOST = (
+    "WARNING: .snakemake/metadata is gone, so Snakemake has forgotten code, settings and images, and goes by times.\n"
+    "What follows is read from the journals beside the outputs."
+)
+
+
+def dry_run(arguments: Sequence[str]) -> list[Job]:
+    """Jobs of a dry run with these arguments; InputError holds what Snakemake says against it."""
+    command = [sys.executable, "-m", "snakemake", *arguments, "--dry-run", "--printshellcmds", "--nolock"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError((done.stderr + done.stdout).strip() or f"snakemake: exit status {done.returncode}")
+    return read_jobs(done.stdout)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser("python -m workflow.why", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", default="workflow/profiles/demo", help="profile of Snakemake [%(default)s]")
+    options, more = parser.parse_known_args(argv)  # the rest is Snakemake's: --configfile, --config, targets
+    root = Path.cwd()
+    metadata = root / ".snakemake" / "metadata"
+    lost = not metadata.is_dir() or not any(metadata.iterdir())  # asked first: a dry run makes the folder
+    arguments = ["--profile", options.profile, *more]
+    try:
+        jobs = dry_run([*arguments, "--forceall"])
+        plan = {output: job.reason for job in dry_run(arguments) for output in job.outputs}
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    print(printed(explain(jobs, plan, root), sum(bool(job.outputs) for job in jobs), lost))
+
+
+if __name__ == "__main__":
+    main()
