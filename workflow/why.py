@@ -23,7 +23,7 @@ from stages.common.tracking import flatten
 from stages.config import MODELS
 
 _SHOWN = 8  # hex digits of a digest
-_FIELDS = {"input", "output", "reason"}
+_NEW = "has not run yet"
 
 
 @dataclass
@@ -73,7 +73,7 @@ def changes(job: Job, root: Path) -> list[str]:
     """A line for each thing that differs from the job's last run; nothing: its outputs stand."""
     path = root / job.option("--journal")
     if not path.is_file():
-        return ["has not run yet"]
+        return [_NEW]
     try:
         journal = read_journal(path).journal
     except InputError:
@@ -149,7 +149,7 @@ class Answer:
     @property
     def lines(self) -> list[str]:
         lines = list(self.own)
-        if self.waits_for:
+        if self.waits_for and lines != [_NEW]:
             shown = self.waits_for[:3] + ([f"{len(self.waits_for) - 3} more"] if len(self.waits_for) > 3 else [])
             lines.append(f"takes what would be made anew by {', '.join(shown)}")
         return lines or [f"Snakemake: {self.planned}"]

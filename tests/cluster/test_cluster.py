@@ -23,6 +23,7 @@ def journals(checkout: Checkout) -> dict[str, dict]:
     return {
         str(path.relative_to(checkout.results)): json.loads(path.read_text())
         for path in sorted(checkout.results.rglob("journal*.json"))
+        if path.parent.name != "earlier_journals"
     }
 
 

@@ -1,0 +1,185 @@
+"""`make why` names the file, key, input or image, also where Snakemake's own records are lost."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages.common.atomic_files import sha256_of, write_json
+from stages.common.code_digest import code_digests
+from stages.common.digests import data_digest
+from stages.retrieval.settings import RetrievalSettings
+from workflow.why import Job, changes, explain, printed, read_jobs
+
+DRY_RUN = """Building DAG of jobs...
+Job stats:
+job        count
+-------  -------
+retrieval      1
+
+[Tue Nov 24 16:16:37 2026]
+rule retrieval:
+    input: in.arrow, other.arrow
+    output: out/result.json
+    log: out.log
+    jobid: 3
+    reason: Forced execution
+    wildcards: variant=mlip
+Shell command: OMP_NUM_THREADS=2 python -m stages.retrieval --settings '{"draws": 5}' --image env-2 --name mlip \
+--journal out/journal.json 2> out.log
+
+[Tue Nov 24 16:16:37 2026]
+localrule all:
+    input: out/result.json
+    jobid: 0
+    reason: Forced execution
+"""
+
+
+def test_jobs_are_read_from_a_dry_run():
+    retrieval, everything = read_jobs(DRY_RUN)
+    assert (retrieval.stage, retrieval.name, retrieval.reason) == ("retrieval", "retrieval mlip", "Forced execution")
+    assert (retrieval.inputs, retrieval.outputs) == (["in.arrow", "other.arrow"], ["out/result.json"])
+    assert json.loads(retrieval.option("--settings")) == {"draws": 5}
+    assert (everything.stage, everything.inputs, everything.outputs) == (None, ["out/result.json"], [])
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """The job of `DRY_RUN`, its outputs, and the journal of a run that had just that."""
+    settings, (code, files) = RetrievalSettings(draws=5), code_digests("stages.retrieval.__main__")
+    (tmp_path / "in.arrow").write_text("input")
+    inputs = {"pairs": sha256_of(tmp_path / "in.arrow")}
+    digests = {"code": code, "settings": settings.digest(), "data": data_digest(inputs), "image": "env-2"}
+    record = {
+        "version": 1, "stage": "retrieval", "name": "mlip", "status": "FINISHED", "started": 1, "ended": 2,
+        "error": None, "digests": digests, "code": files, "inputs": inputs, "input_paths": {"pairs": "in.arrow"},
+        "params": {key: str(value) for key, value in settings.model_dump(mode="json").items()}, "metrics": [],
+        "artifacts": [], "tags": {},
+    }  # fmt: skip
+    write_json(tmp_path / "out" / "journal.json", record)
+    (tmp_path / "out" / "result.json").write_text("{}")
+    return tmp_path, read_jobs(DRY_RUN)[0], record
+
+
+def rewritten(finished, **changed):
+    root, job, record = finished
+    write_json(root / "out" / "journal.json", record | changed)
+    return changes(job, root)
+
+
+def test_what_stands_has_no_reason(finished):
+    assert rewritten(finished) == []
+
+
+def test_each_kind_of_change_is_named(finished):
+    root, job, record = finished
+    code = {"code": record["code"] | {"stages/retrieval/first_hits.py": "0", "stages/gone.py": "1"}}
+    del code["code"]["stages/retrieval/evaluation.py"]
+    digests = record["digests"]
+    assert rewritten(finished, digests=digests | {"code": "0"}, **code) == [
+        "code: stages/gone.py removed",
+        "code: stages/retrieval/evaluation.py added",
+        "code: stages/retrieval/first_hits.py changed",
+    ]
+    params = record["params"] | {"draws": "9"}
+    assert rewritten(finished, digests=digests | {"settings": "0"}, params=params) == ["settings: draws: 9 -> 5"]
+    assert rewritten(finished, digests=digests | {"image": "env-1"}) == ["image: env-1 -> env-2"]
+    assert rewritten(finished, inputs={"pairs": "0" * 64}) == [
+        f"input pairs: in.arrow changed (00000000 -> {record['inputs']['pairs'][:8]})"
+    ]
+    (root / "in.arrow").unlink()
+    (root / "out" / "result.json").unlink()
+    assert changes(job, root) == ["input pairs: in.arrow is missing", "output out/result.json is missing"]
+
+
+def test_runs_that_did_not_end_and_journals_that_are_cut_are_reasons(finished):
+    root, job, _ = finished
+    failed = rewritten(finished, status="FAILED", error="ValueError: boom")
+    assert failed == ["its last run did not finish (ValueError: boom)"]
+    (root / "out" / "journal.json").write_text('{"version')
+    assert changes(job, root) == ["its journal cannot be read"]
+    (root / "out" / "journal.json").unlink()
+    assert changes(job, root) == ["has not run yet"]
+
+
+def test_what_waits_for_a_stale_job_says_so_and_what_snakemake_would_miss_is_loud(tmp_path):
+    def job(rule, inputs, outputs):
+        command = ["-m", f"stages.{rule}", "--journal", f"{rule}.json"]
+        return Job(rule, inputs, outputs, command=command if rule == "index_inputs" else [])
+
+    jobs = [job("summarize", ["b"], ["c"]), job("pair", ["a"], ["b"]), job("index_inputs", [], ["a"])]
+    text = printed(explain(jobs, {"b": "Input files updated", "c": "..."}, tmp_path), 4, records_lost=True)
+    assert text.splitlines()[2:] == [
+        "index_inputs",
+        "  has not run yet",
+        "pair",
+        "  takes what would be made anew by index_inputs",
+        "summarize",
+        "  takes what would be made anew by pair",
+        "WARNING: Snakemake would not run these by itself; add --forcerun index_inputs",
+        "3 of 4 jobs would run again",
+    ]
+    assert text.startswith("WARNING: .snakemake/metadata is gone")
+    assert printed([], 4, records_lost=False) == "all 4 jobs stand"
+
+
+def why(checkout) -> str:
+    command = [sys.executable, "-m", "workflow.why", "--profile", "workflow/profiles/demo", "--cores", "2",
+               "--configfile", "workflow/profiles/demo/settings.yaml", checkout.overlay]  # fmt: skip
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(checkout.folder)}
+    done = subprocess.run(command, cwd=checkout.folder, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("miniature")
+def test_edits_of_a_finished_run_are_told_with_and_without_snakemake_s_records(finished_run):
+    """Code, a key, an input and an image at once: each stage tells its own."""
+    root = finished_run.folder
+    edits = {
+        "stages/pretrain/sinkhorn.py": lambda text: text + "\nEDITED = 1\n",
+        "config.yaml": lambda text: text + "\nzero_shot_classification: {seed: 1}\n",
+        "stages/zero_shot_classification/prompts/rsna.yaml": lambda text: text.replace("No focal", "No"),
+        "envs/report.lock": lambda text: text + "# edited\n",
+    }
+    before = {path: ((root / path).read_text(), (root / path).stat()) for path in edits}
+    records, kept = root / ".snakemake" / "metadata", root / ".snakemake" / "kept"
+    try:
+        for path, edit in edits.items():
+            (root / path).write_text(edit(before[path][0]))
+        text = why(finished_run)
+        records.rename(kept)
+        lost = why(finished_run)
+    finally:
+        if kept.exists():
+            subprocess.run(["rm", "-rf", str(records)], check=True)
+            kept.rename(records)
+        for path, (content, status) in before.items():
+            (root / path).write_text(content)
+            os.utime(root / path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    told = dict(part.split("\n", 1) for part in _blocks(text))
+    assert "code: stages/pretrain/sinkhorn.py changed" in told["pretrain mlip and 1 more of its jobs"]
+    zero_shot = "".join(lines for name, lines in told.items() if name.startswith("zero_shot_classification"))
+    assert "settings: seed: 0 -> 1" in zero_shot
+    assert "input prompts:" in zero_shot
+    assert "prompts/rsna.yaml changed (" in zero_shot
+    assert "image: env-" in told["summarize"]
+    assert not [name for name in told if name.startswith(("index_inputs", "dicom_to_arrow", "label_images"))]
+    assert "WARNING" not in text
+    assert lost.startswith("WARNING: .snakemake/metadata is gone")
+    assert "code: stages/pretrain/sinkhorn.py changed" in lost
+
+
+def _blocks(text: str) -> list[str]:
+    blocks: list[str] = []
+    for line in text.splitlines()[:-1]:
+        if line.startswith("  "):
+            blocks[-1] += f"\n{line}"
+        else:
+            blocks.append(line)
+    return [block for block in blocks if "\n" in block]
