@@ -82,9 +82,10 @@ class MlflowServer:
                 with urllib.request.urlopen(request, timeout=_SECONDS_A_CALL, context=self._context) as answer:  # noqa: S310
                     return json.load(answer)
             except urllib.error.HTTPError as error:
+                with error:
+                    failure: Exception = _refused(error)
                 if error.code < 500 and error.code != 429:
-                    raise _refused(error) from None
-                failure: Exception = error
+                    raise failure from None
             except OSError as error:
                 failure = error
             if attempt + 1 < tries:
