@@ -1,0 +1,107 @@
+"""What a person sees in MLflow's pages: the runs, the tree below a call of the workflow, params, data sets, charts.
+
+Headless Chromium loads the pages of a real server. MLIP_PICTURE=docs/mlflow_ui.png writes the picture of the README;
+MLIP_UI_STORE=FILE.db looks at the store of another run than the miniature.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stages.sync.quiet_mlflow import MlflowClient
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("miniature")]
+
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync")  # fmt: skip
+RUNS = "runs?workflowType=machine_learning"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("CHROMIUM ABSENT: apt-get install chromium, to see MLflow's pages as a person does")
+    return found
+
+
+@pytest.fixture(scope="module")
+def database(request: pytest.FixtureRequest) -> Path:
+    if given := os.environ.get("MLIP_UI_STORE"):
+        return Path(given)
+    return request.getfixturevalue("finished_run").folder / "runs" / "demo" / "mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def server(database: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}",
+               "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]  # fmt: skip
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/health")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def _wait_for(address: str) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail(f"{address} does not answer")
+
+
+def page(chromium: str, address: str, profile: Path, *more: str) -> str:
+    """The text of a page once its scripts have run (60 s of the page's own clock)."""
+    command = [chromium, *FLAGS, f"--user-data-dir={profile}", "--window-size=1760,1000",
+               "--virtual-time-budget=60000", *more, address]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=500)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", done.stdout))
+
+
+def test_runs_tree_and_charts_are_seen(chromium: str, server: str, database: Path, tmp_path: Path) -> None:
+    client = MlflowClient(f"sqlite:///{database}")
+    (experiment,) = [each for each in client.search_experiments() if each.name == "mlip-demo"]
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id], max_results=1000)}
+    base = f"{server}/#/experiments/{experiment.experiment_id}"
+
+    text = page(chromium, f"{base}/{RUNS}", tmp_path, "--dump-dom")
+    (parent,) = [run for name, run in runs.items() if "mlip.invocation" in run.data.tags]
+    assert parent.info.run_name in text, text[-2000:]
+    children = [run for run in runs.values() if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(children) == len(runs) - 1  # everything of a first call hangs below it
+
+    training = runs["pretrain/mlip"]
+    text = page(chromium, f"{base}/runs/{training.info.run_id}", tmp_path, "--dump-dom")
+    for seen in ("pretrain/mlip", "mask_ratio", "loss/total", "pair_images_reports/mimic_cxr/pairs.arrow"):
+        assert seen in text, seen
+
+    text = page(chromium, f"{base}/runs/{training.info.run_id}/model-metrics", tmp_path, "--dump-dom")
+    assert "loss/total" in text
+    if picture := os.environ.get("MLIP_PICTURE"):
+        _picture(chromium, f"{base}/{RUNS}", tmp_path, Path(picture))
+
+
+def _picture(chromium: str, address: str, profile: Path, path: Path) -> None:
+    """The list of runs, 1,400 px wide: without the assistant's panel at the right."""
+    from PIL import Image
+
+    page(chromium, address, profile, f"--screenshot={profile / 'page.png'}")
+    image = Image.open(profile / "page.png").convert("RGB").crop((0, 0, 1400, 900))
+    image.quantize(128).save(path, optimize=True)
