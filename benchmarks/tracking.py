@@ -69,7 +69,7 @@ def measured(state: str, seconds: float) -> dict[str, float]:
         if state == "down":
             environment["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
         elif state != "no server":
-            sys.path.insert(0, str(ROOT / "tests" / "stages" / "common"))
+            sys.path.insert(0, str(ROOT / "tests"))
             from fake_mlflow import FakeMlflow, serving
 
             fake = FakeMlflow()

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,7 @@ class Checkout:
 
     folder: Path
     overlay: str | None = None  # laid over the demo's settings
+    variables: dict[str, str] = field(default_factory=dict)  # of the environment
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = [
@@ -53,7 +54,7 @@ class Checkout:
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(self.folder),
             "OMP_NUM_THREADS": "1",
-        }
+        } | self.variables
         done = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=3000
         )

@@ -10,14 +10,19 @@ Out of scope: names inside the sections of a report that are kept (its text is t
 import base64
 import csv
 import hashlib
+import json
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from fake_mlflow import FakeMlflow, serving
 from pydicom.config import disable_value_validation
 from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -148,10 +153,17 @@ def keyed_run(tmp_path_factory: pytest.TempPathFactory, new_checkout: Any) -> tu
     (checkout.folder / "canary.yaml").write_text(yaml.safe_dump(overlay))
     with (checkout.folder / "stages" / "dicom_to_arrow" / "convert.py").open("a") as code:
         code.write(CRASHES)
+    with (checkout.folder / "stages" / "common" / "live_logging.py").open("a") as code:
+        code.write("\n_SECONDS_BEFORE = 0.0\n_SHARE = 100.0  # short stages speak, too\n")
     results = "runs/demo/results"
     targets = (f"{results}/dicom_to_arrow/ours/manifest.json", f"{results}/split_reports/ours/sentences.arrow")
-    done = checkout.snakemake("--verbose", *targets)
+    server = FakeMlflow()
+    with serving(server) as uri:
+        done = replace(checkout, variables={"MLFLOW_TRACKING_URI": uri}).snakemake("--verbose", *targets)
     (checkout.folder / "snakemake.log").write_text(done.stdout + done.stderr)
+    (checkout.folder / "live.json").write_text(json.dumps(server.runs))
+    sync = [sys.executable, "-m", "stages.sync", "--journals", results]
+    subprocess.run(sync, cwd=checkout.folder, check=True, capture_output=True)
     return checkout, files
 
 
@@ -201,7 +213,17 @@ def test_no_canary_leaves_the_private_folder(keyed_run):
     }
     assert not leaks, sorted(leaks)
     kinds = {path.name for path in searched} | {path.suffix for path in searched}
-    assert {"files.arrow", "sentences.arrow", "journal.json", "mlflow.db", "snakemake.log", ".log"} <= kinds
+    assert {
+        "files.arrow",
+        "sentences.arrow",
+        "journal.json",
+        "mlflow.db",
+        "snakemake.log",
+        ".log",
+        "live.json",
+    } <= kinds
+    shown = {run["run_name"] for run in json.loads((checkout.folder / "live.json").read_text()).values()}
+    assert {"index_inputs/ours", "split_reports/ours"} <= shown  # live logging did speak
     assert any(".snakemake" in path.parts for path in searched)
     assert any(needle in path.read_bytes() for path in private for needle in needles)  # the search does find
 
