@@ -82,7 +82,6 @@ ui: environment
 
 # What would run again, and why: the files of code, the keys of the configuration, the inputs or the image that changed.
 .PHONY: why
-PROFILE ?= workflow/profiles/demo
 why: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow.why --profile $(PROFILE)
 
