@@ -43,9 +43,7 @@ except InputError as error:
 shell.prefix(f"export PYTHONPATH={REPOSITORY}; ")
 
 # Into the server that MLFLOW_TRACKING_URI names, else into <workspace>/mlflow.db.
-SYNC = (
-    f"python -m stages.sync --tolerant --grace 0 --journals {CONFIG.workspace}/results --experiment {CONFIG.project}"
-)
+SYNC = f"python -m stages.sync --tolerant --grace 0 --journals {CONFIG.workspace}/results --experiment {CONFIG.project}"
 
 
 @cache  # several rules ask for one stage, and every job reads all rules
