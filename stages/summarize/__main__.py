@@ -1,9 +1,10 @@
 """Everything that was measured: tables as CSV, one self-contained HTML page, a short text on standard output.
 
-Settings: title, note (see settings.py).
+Settings: settings.py.
 Inputs:   the results of the other stages below --results, with their journals; --template (Jinja), the page, whose
-          parts lie beside it.
-Outputs:  --report (HTML; nothing is loaded from elsewhere), --tables (folder of CSV files).
+          parts lie beside it; --quoted (YAML), figures of others.
+Outputs:  --report (HTML; nothing is loaded from elsewhere), --tables (folder of Tables 1-4 as CSV, Markdown, LaTeX and
+          HTML, and of CSV files with every figure).
 """
 
 import sys
@@ -17,6 +18,8 @@ from stages.common.tracking import track
 from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
 from stages.summarize.page import render
+from stages.summarize.paper_tables.all_tables import write_paper_tables
+from stages.summarize.paper_tables.quoted import read_quotations
 from stages.summarize.provenance import read_provenance
 from stages.summarize.results_tree import FewShotJob, ResultsTree
 from stages.summarize.sections.section import Report
@@ -32,15 +35,19 @@ def main(arguments: Namespace) -> None:
                        tuple(arguments.image_only))  # fmt: skip
     if not arguments.template.is_file():
         raise InputError(f"{arguments.template}: no such file; name stages/summarize/templates/report.html.jinja")
-    inputs = tree.files() | {
-        f"template/{path.name}": path for path in sorted(arguments.template.parent.glob("*.jinja"))
-    }
+    quotations = read_quotations(arguments.quoted)
+    inputs = (
+        tree.files()
+        | {"quoted": arguments.quoted}
+        | {f"template/{path.name}": path for path in sorted(arguments.template.parent.glob("*.jinja"))}
+    )
     with track("summarize", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
                image=arguments.image) as run:  # fmt: skip
         read = read_inputs(tree)
         ledger, provenance = read_ledger(read), read_provenance(tree)
         report = Report(settings, read, ledger, provenance, run.record["digests"])
         tables = write_tables(arguments.tables, read, ledger)
+        tables += write_paper_tables(arguments.tables, read, quotations, provenance.synthetic, settings)
         write_text(arguments.report, render(arguments.template, report))
         run.log_metrics({f"{each.dataset}/{each.variant}/auc": each.result.metrics["auc"].value
                          for each in read.zero_shot})  # fmt: skip
@@ -62,8 +69,9 @@ def parser() -> ArgumentParser:
     options.add_argument("--segmentation", nargs="*", default=[], metavar="DATASET/PROTOCOL/FRACTION",
                          help="jobs of few_shot_segmentation, run for every variant")  # fmt: skip
     options.add_argument("--template", type=Path, required=True, help="Jinja template of the page")
+    options.add_argument("--quoted", type=Path, required=True, help="YAML of figures that others published")
     options.add_argument("--report", type=Path, required=True, help="HTML page to write")
-    options.add_argument("--tables", type=Path, required=True, help="folder of CSV tables to write")
+    options.add_argument("--tables", type=Path, required=True, help="folder of tables to write")
     return options
 
 

@@ -87,7 +87,8 @@ def refuse_different_images(inputs: Inputs) -> None:
         found, place = cell.result, folder("few_shot_classification", cell.job.of(cell.variant))
         measured_on = (found.finding, found.resampled_by, found.images["test"])
         refuse_unless_equal(place, ("few_shot_classification", cell.job.dataset), measured_on)
-        refuse_unless_equal(place, cell.job, (found.images["train"], found.seeds, found.skipped, found.overlap))
+        seeds = [each.seed for each in found.seeds]
+        refuse_unless_equal(place, cell.job, (found.images["train"], seeds, found.skipped, found.overlap))
     for outlined in inputs.segmentation:
         place = folder("few_shot_segmentation", outlined.job.of(outlined.variant))
         refuse_unless_equal(place, ("few_shot_segmentation", outlined.job), outlined.result.measured_on())

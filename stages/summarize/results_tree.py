@@ -92,7 +92,7 @@ class ResultsTree:
                 paths = [folder / name for name in each.names]
                 if missing := [path for path in paths if not path.is_file()]:
                     raise InputError(f"{missing[0]}: no such file; run the stage {each.stage} first")
-                paths += [folder / name for name in each.optional if (folder / name).is_file()]
+                paths += [path for name in each.optional for path in sorted(folder.glob(name))]
                 found |= {path.relative_to(self.root).as_posix(): path for path in paths}
         return found
 
@@ -101,8 +101,8 @@ class ResultsTree:
 class StageFiles:
     """What a stage leaves for the summary, in each of its places: folders below its own, one a run.
 
-    `optional` names are those that results of earlier versions lack; `journals` is a pattern, empty where the
-    journals are those of another line.
+    `optional` are patterns of files that there may be, or that results of earlier versions lack; `journals` is a
+    pattern, empty where the journals are those of another line.
     """
 
     stage: str
@@ -167,7 +167,7 @@ STAGES = (
     StageFiles("select_checkpoint", _each_variant, ("selection.json",)),
     StageFiles("extract_features", _each_evaluation),
     StageFiles("zero_shot_classification", _each_evaluation, ("result.json", "scores.arrow")),
-    StageFiles("few_shot_classification", _each_few_shot_job, ("result.json",)),
+    StageFiles("few_shot_classification", _each_few_shot_job, ("result.json",), ("scores/*.arrow",)),
     StageFiles("few_shot_segmentation", _each_segmentation_job, ("result.json", "samples.arrow")),
     StageFiles("phrase_grounding", _each_evaluation, ("result.json", "samples.arrow")),
     StageFiles("retrieval", _each_variant_with_text, ("result.json",)),

@@ -22,6 +22,7 @@ POINTERS = {  # what points, in the words of the page
     "heatmap_in_lung": "heatmap, peak inside the lungs",
     "random_in_lung": "random point in the lungs",
     "fixed_peak_of_training": "fixed peak of the training masks",
+    "word_prior": "point read off the phrase's words",
 }
 FIGURES_OF_TEXT = ("dice", "predict_nothing", "dice_of_positives")
 Row = dict[str, Any]
@@ -136,6 +137,28 @@ def pointing_rows(inputs: Inputs) -> list[Row]:
     ]
 
 
+def grounding_rows(inputs: Inputs) -> list[Row]:
+    """One row a data set, prompt set, variant, measure and pointer: every figure of phrase grounding."""
+    rows = []
+    for each in inputs.grounding:
+        result = each.result
+        games = {
+            name: {pointer: getattr(game, pointer) for pointer in POINTERS} for name, game in result.pointing.items()
+        }
+        measures = {"pointing": games, "contrast_to_noise": result.contrast_to_noise, "iou": result.iou}
+        for measure, sets in measures.items():
+            for name, pointers in sets.items():
+                place = {"dataset": each.dataset, "prompt_set": name, "place_words": " ".join(result.place_words[name])}
+                rows += [
+                    place
+                    | {"variant": each.variant, "measure": measure, "pointer": pointer}
+                    | _columns("value", figure)
+                    for pointer, figure in pointers.items()
+                    if figure is not None
+                ]
+    return rows
+
+
 def integrity_rows(inputs: Inputs) -> list[Row]:
     """phi of every variant that has one: its scale, and its AUC against the mean lung mask of each data set."""
     return [
@@ -184,6 +207,7 @@ def write_tables(folder: Path, inputs: Inputs, ledger: Ledger) -> list[Path]:
         ),
         "retrieval.csv": (retrieval_rows(inputs), []),
         "pointing.csv": (pointing_rows(inputs), []),
+        "grounding.csv": (grounding_rows(inputs), []),
         "integrity_map.csv": (
             integrity_rows(inputs),
             ["dataset", "variant", "lung_auc", "smallest", "largest", "standard_deviation"],
@@ -346,8 +370,10 @@ def _pointing_lines(inputs: Inputs) -> Iterable[tuple[str, ...]]:
                 if game.heatmap_in_lung is not None:
                     yield dataset, name, f"{label}, inside the lungs", interval(game.heatmap_in_lung), images
             game = baselines(inputs, dataset, name)
-            for pointer in ("random_in_lung", "fixed_peak_of_training"):
+            for pointer in ("random_in_lung", "fixed_peak_of_training", "word_prior"):
                 estimate = getattr(game, pointer)
+                if pointer == "word_prior" and estimate is None:  # the phrases name no place
+                    continue
                 yield dataset, name, POINTERS[pointer], interval(estimate) if estimate else "lungs unknown", images
 
 

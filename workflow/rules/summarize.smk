@@ -1,6 +1,7 @@
 # Everything that was measured, on one self-contained page.
 EVALUATIONS = expand("{variant}/{dataset}", variant=CONFIG.with_text, dataset=CONFIG.evaluate_on)
 TEMPLATES = REPOSITORY / "stages/summarize/templates"
+QUOTED = str(REPOSITORY / "stages/summarize/paper_tables/quoted.yaml")
 
 
 rule summarize:
@@ -10,6 +11,7 @@ rule summarize:
         few_shot=FEW_SHOT_CLASSIFICATION,
         segmentation=FEW_SHOT_SEGMENTATION,
         outlines=[path.replace("result.json", "samples.arrow") for path in FEW_SHOT_SEGMENTATION],
+        few_shot_scores=[str(Path(path).parent / "scores") for path in FEW_SHOT_CLASSIFICATION],
         retrieval=RETRIEVAL,
         grounding=[f"<workspace>/results/phrase_grounding/{place}/result.json" for place in EVALUATIONS],
         samples=[f"<workspace>/results/phrase_grounding/{place}/samples.arrow" for place in EVALUATIONS],
@@ -29,6 +31,7 @@ rule summarize:
         audit=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/audit.json",
         fingerprint=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/fingerprint.json",
         templates=[str(path) for path in sorted(TEMPLATES.glob("*.jinja"))],
+        quoted=QUOTED,
     output:
         report="<workspace>/results/summarize/report.html",
         tables=directory("<workspace>/results/summarize/tables"),
@@ -56,6 +59,6 @@ rule summarize:
         " --datasets {params.datasets} --variants {params.variants} --image-only {params.image_only}"
         " --few-shot {params.few_shot}"
         " --segmentation {params.segmentation}"
-        " --template {TEMPLATES}/report.html.jinja"
+        " --template {TEMPLATES}/report.html.jinja --quoted {input.quoted}"
         " --report {output.report} --tables {output.tables} --settings {params.settings:q} --image {params.image}"
         " --journal {params.folder}/journal.json 2> {log}"

@@ -34,6 +34,10 @@ class Comparison:
     p: float
     adjusted: float
 
+    def reversed(self) -> "Comparison":
+        own = self.difference
+        return Comparison(self.second, self.first, Estimate(-own.value, -own.high, -own.low), self.p, self.adjusted)
+
     @property
     def decided(self) -> bool:
         return self.adjusted < LEVEL

@@ -16,9 +16,10 @@ class MeanOfSeeds(Estimate):
 
 
 class Seed(Part):
-    """One repetition of few-shot classification."""
+    """One repetition of few-shot classification; `threshold` is that of its F1, from validation."""
 
     seed: int
+    threshold: float
 
 
 class PartSize(Part):

@@ -13,6 +13,7 @@ from stages.common.atomic_files import verify
 from stages.common.errors import InputError
 from stages.common.run_lengths import decode
 from stages.common.schemas import samples
+from stages.summarize.readers.few_shot_classification import Overlap
 from stages.summarize.readers.record import Count, Estimate, Part, read_record
 from stages.summarize.results_tree import ResultsTree
 
@@ -24,6 +25,7 @@ class PointingGame(Part):
     heatmap_in_lung: Estimate | None  # the peak inside the lungs, as the random point is
     random_in_lung: Estimate | None
     fixed_peak_of_training: Estimate | None
+    word_prior: Estimate | None  # a point read off the phrase's words; null where they name no place
 
 
 class IntegrityMap(Part):
@@ -53,7 +55,11 @@ class GroundingResult(Part):
     finding: str
     images: Count
     pointing: dict[str, PointingGame] = Field(min_length=1)
+    contrast_to_noise: dict[str, dict[str, Estimate | None]]  # by prompt set and pointer
+    iou: dict[str, dict[str, Estimate | None]]
+    place_words: dict[str, list[str]]
     integrity_map: IntegrityMap | None
+    overlap: Overlap
 
     def measured_on(self) -> object:
         """What does not depend on the encoders."""

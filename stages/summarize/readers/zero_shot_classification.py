@@ -11,6 +11,7 @@ from pydantic import model_validator
 from stages.common.arrow_tables import read_table
 from stages.common.errors import InputError
 from stages.common.schemas import SCORES
+from stages.summarize.readers.few_shot_classification import Overlap
 from stages.summarize.readers.record import METRICS, Count, Estimate, Part, read_record
 from stages.summarize.results_tree import ResultsTree
 
@@ -26,6 +27,7 @@ class ZeroShotResult(Part):
     resampled_by: str
     test_images: Count
     test_positives: Count
+    overlap: Overlap
 
     @model_validator(mode="after")
     def _is_whole(self) -> "ZeroShotResult":

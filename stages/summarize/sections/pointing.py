@@ -23,6 +23,8 @@ class Pointer:
     style: Style
     estimate: Estimate | None
     is_rival: bool  # what a trained heatmap has to beat
+    contrast: Estimate | None = None  # contrast-to-noise ratio
+    iou: Estimate | None = None
 
 
 def names(report: Report) -> Names:
@@ -44,6 +46,7 @@ def _pointing(inputs: Inputs, styles: dict[str, Style]) -> list[Names]:
                     "dataset": dataset,
                     "finding": grounding[0].result.finding,
                     "prompt_set": prompt_set,
+                    "place_words": grounding[0].result.place_words[prompt_set],
                     "images": grounding[0].result.images,
                     "pointers": pointers,
                     "axis": Axis(0.0, axis_of([each.estimate for each in pointers]).high),
@@ -61,7 +64,9 @@ def _pointers(
             f"heatmap of {variant_label(inputs, each.variant)}{place}",
             styles[each.variant],
             estimate,
-            is_rival=not inputs.trained(each.variant),
+            not inputs.trained(each.variant),
+            None if place else each.result.contrast_to_noise[prompt_set]["heatmap"],
+            None if place else each.result.iou[prompt_set]["heatmap"],
         )
         for each in grounding
         for place, estimate in (
@@ -71,10 +76,13 @@ def _pointers(
         if estimate is not None
     ]
     game = baselines(inputs, grounding[0].dataset, prompt_set)
+    first = grounding[0].result
     others = [
-        Pointer(POINTERS[name], _BASELINE, getattr(game, name), is_rival=True)
-        for name in ("random_in_lung", "fixed_peak_of_training")
-    ]
+        Pointer(POINTERS[name], _BASELINE, getattr(game, name), True, first.contrast_to_noise[prompt_set][name],
+                first.iou[prompt_set][name])
+        for name in ("random_in_lung", "fixed_peak_of_training", "word_prior")
+        if name != "word_prior" or game.word_prior is not None
+    ]  # fmt: skip
     return sorted(heatmaps, key=lambda each: each.is_rival) + others
 
 

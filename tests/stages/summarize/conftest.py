@@ -23,6 +23,7 @@ from stages.common.split_audit import Overlap
 from stages.common.tracking import flatten
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 from stages.few_shot_classification import evaluation as few_shot_evaluation
+from stages.few_shot_classification.outputs import scored_rows
 from stages.pair_images_reports.fingerprint import report_statistics
 from stages.pair_images_reports.intensity import Intensity
 from stages.phrase_grounding.settings import PhraseGroundingSettings
@@ -37,6 +38,7 @@ from stages.zero_shot_classification.settings import ZeroShotSettings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEMPLATE = REPOSITORY / "stages" / "summarize" / "templates" / "report.html.jinja"
+QUOTED = REPOSITORY / "stages" / "summarize" / "paper_tables" / "quoted.yaml"
 FINDINGS = {"rsna": "lung_opacity", "siim": "pneumothorax"}
 FEW_SHOT = ["rsna/linear/1", "rsna/linear/10", "siim/linear/1", "siim/linear/10"]  # siim/linear/1 has no positives
 SEGMENTATION = ["rsna/linear/10", "siim/linear/10"]
@@ -65,6 +67,7 @@ class Tree:
         return ["--results", str(self.results), "--pretrain-on", "mimic_cxr", "--datasets", *self.datasets,
                 "--variants", *self.variants, "--few-shot", *FEW_SHOT,
                 "--segmentation", *SEGMENTATION, "--template", str(TEMPLATE),
+                "--quoted", str(QUOTED),
                 "--report", str(output / "report.html"), "--tables", str(output / "tables"),
                 "--journal", str(output / "journal.json")]  # fmt: skip
 
@@ -302,7 +305,8 @@ def _zero_shot(tree, dataset, variant):
         "image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]).cast(pl.Float32)
     )
     write_table(folder / "scores.arrow", schemas.SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=schemas.SCORES))
-    write_json(folder / "result.json", {"finding": FINDINGS[dataset], **asdict(result)})
+    record = {"finding": FINDINGS[dataset], **asdict(result), "overlap": asdict(Overlap(0, 0, 0, 0, 0))}
+    write_json(folder / "result.json", record)
     write_sidecar(folder / "result.json")
     settings = ZeroShotSettings(prompts="prompts.yaml", draws=200)
     params = flatten(settings.model_dump(mode="json"))
@@ -315,6 +319,7 @@ def _few_shot(tree, job, variant):
     targets = (common.random(200) < 0.4).astype(np.int8)
     targets[:2] = [0, int(job.dataset == "rsna")]  # one percent: both targets, or no positives
     labels = pl.DataFrame({"image_id": [f"i{n}" for n in range(200)], "patient_id": [f"p{n // 2}" for n in range(200)],
+                           "split": np.repeat(["train", "validation", "test"], [80, 60, 60]),
                            "target": targets})  # fmt: skip
     parts = Parts(FINDINGS[job.dataset], labels[: 2 * job.fraction], labels[80:140], labels[140:])
     noise = np.random.default_rng([len(variant), ord(job.dataset[0]), job.fraction])
@@ -329,6 +334,10 @@ def _few_shot(tree, job, variant):
     result = {"finding": parts.finding, "protocol": job.protocol, "fraction": job.fraction}
     result |= few_shot_evaluation.evaluate(parts, runs, draws=50, seed=0) | {"overlap": asdict(Overlap(0, 0, 0, 0, 0))}
     path = tree.layout.folder("few_shot_classification", job.of(variant)) / "result.json"
+    for run in runs:
+        rows = scored_rows(parts.test, run.test)
+        table = pa.Table.from_pylist(rows.to_dicts(), schema=schemas.SCORES)
+        write_table(path.parent / "scores" / f"seed_{run.seed}.arrow", schemas.SCORES, table)
     write_json(path, result)
     write_sidecar(path)
     _journal(tree, "few_shot_classification", job.of(variant), {}, 750)
@@ -343,13 +352,17 @@ def _grounding(tree, dataset, variant):
         name: estimate(lambda w, s=share: w @ (np.arange(96) < 96 * s) / w.sum(axis=1), weights).record()
         for name, share in shares.items()
     }
+    game["word_prior"] = None
+    maps = {"no_place": {name: figure for name, figure in game.items() if name != "heatmap_in_lung"}}
     rows, columns = np.mgrid[0:GRID, 0:GRID] - (GRID - 1) / 2
     phi = np.exp(-((np.abs(columns) - 2) ** 2 + rows**2 / 3) / 3) * (0.0 if variant == "random" else 0.02)
     phi = (phi - phi.mean()).ravel()
     integrity = {"values": phi.tolist(), "lung_auc": 0.5 if variant == "random" else 0.871, "smallest": phi.min(),
                  "largest": phi.max(), "standard_deviation": phi.std()}  # fmt: skip
     folder = tree.results / "phrase_grounding" / variant / dataset
-    result = {"finding": FINDINGS[dataset], "images": 96, "pointing": {"no_place": game}, "integrity_map": integrity}
+    result = {"finding": FINDINGS[dataset], "images": 96, "pointing": {"no_place": game}, "integrity_map": integrity,
+              "contrast_to_noise": maps, "iou": maps, "place_words": {"no_place": []},
+              "overlap": asdict(Overlap(0, 0, 0, 0, 0))}  # fmt: skip
     write_json(folder / "result.json", result)
     write_sidecar(folder / "result.json")
     published = dataset == "rsna"

@@ -1,0 +1,40 @@
+"""Our Tables 1-4 as files, and the paired comparisons behind their bold figures."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from stages.summarize.inputs import Inputs
+from stages.summarize.paper_tables.classification import (
+    ablation_table,
+    few_shot_classification_tables,
+    zero_shot_table,
+)
+from stages.summarize.paper_tables.comparisons import Comparisons
+from stages.summarize.paper_tables.quoted import Quotation
+from stages.summarize.paper_tables.table import Table
+from stages.summarize.paper_tables.writers import write_all
+from stages.summarize.settings import SummarizeSettings
+
+
+def paper_tables(
+    inputs: Inputs, comparisons: Comparisons, quotations: list[Quotation], synthetic: Collection[str]
+) -> list[Table]:
+    """Nothing is quoted beside figures of synthetic patients."""
+    quotable = [each for each in quotations if each.data_set not in synthetic]
+    tables = [zero_shot_table(inputs, dataset, comparisons) for dataset in inputs.tree.evaluate_on]
+    tables += few_shot_classification_tables(inputs, comparisons, quotable)
+    ablation = ablation_table(inputs, comparisons)
+    return tables if ablation is None else [*tables, ablation]
+
+
+def write_paper_tables(
+    folder: Path,
+    inputs: Inputs,
+    quotations: list[Quotation],
+    synthetic: Collection[str],
+    settings: SummarizeSettings,
+) -> list[Path]:
+    comparisons = Comparisons(settings.comparison_draws, settings.seed)
+    tables = paper_tables(inputs, comparisons, quotations, synthetic)
+    paths = [path for table in tables for path in write_all(folder, table)]
+    return [*paths, comparisons.write(folder / "comparisons.csv")]

@@ -1,0 +1,158 @@
+"""Tables 1, 2 and 4: zero-shot and few-shot classification, and what each variant changes."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from stages.summarize.inputs import Inputs
+from stages.summarize.numbers import words
+from stages.summarize.paper_tables.comparisons import Comparisons
+from stages.summarize.paper_tables.image_values import few_shot_values, zero_shot_values
+from stages.summarize.paper_tables.quoted import Quotation, quoted_blocks
+from stages.summarize.paper_tables.table import Block, Cell, Column, Row, Table
+from stages.summarize.readers.few_shot_classification import FewShot, Overlap
+from stages.summarize.readers.record import METRICS, Estimate
+from stages.summarize.tables import FewShotTable, few_shot_tables, variant_label
+
+HEADERS = {"auc": "AUC", "average_precision": "average precision", "f1": "F1", "accuracy": "accuracy"}
+BOLD = (
+    "Bold: the best of its column, and better than every other variant by a paired bootstrap over the same {unit}s "
+    "(two-sided, Holm's correction over all pairs of the column, level .05). Without bold no such claim stands."
+)
+INTERVALS = "Brackets: 95 % bootstrap intervals, resampled by {unit}; F1 and accuracy at thresholds from validation."
+
+
+def cell(figure: Estimate, bold: bool, spread: float | None = None) -> Cell:
+    return Cell(figure.value, figure.low, figure.high, spread, bold)
+
+
+def overlap_notes(overlap: Overlap) -> tuple[str, ...]:
+    """What must stand beside every figure."""
+    return tuple(f"{words(kind)}: {number}" for kind, number in overlap.found.items())
+
+
+def zero_shot_table(inputs: Inputs, dataset: str, comparisons: Comparisons) -> Table:
+    """Table 1 of one data set."""
+    name = f"table1_{dataset}"
+    measured = [each for each in inputs.zero_shot if each.dataset == dataset]
+    values = {each.variant: zero_shot_values(inputs.tree, each) for each in measured}
+    best = {metric: comparisons.best(name, metric, values, metric) for metric in METRICS}
+    rows = [
+        Row(
+            variant_label(inputs, each.variant),
+            {metric: cell(each.result.metrics[metric], best[metric] == each.variant) for metric in METRICS}
+            | {"prompts": Cell(text=words(each.result.prompt_set)), "threshold": Cell(each.result.threshold)},
+            overlap_notes(each.result.overlap),
+        )
+        for each in measured
+    ]
+    first = measured[0].result
+    return Table(
+        name,
+        f"Table 1. Zero-shot classification of {words(first.finding)} in {dataset}: {first.test_images} test images, "
+        f"{first.test_positives} positive",
+        (*(Column(metric, HEADERS[metric]) for metric in METRICS), Column("prompts", "prompts", "text"),
+         Column("threshold", "threshold", shown=False)),
+        (Block("measured", tuple(rows)),),
+        notes=(INTERVALS.format(unit=first.resampled_by), BOLD.format(unit=first.resampled_by)),
+    )  # fmt: skip
+
+
+def few_shot_classification_tables(
+    inputs: Inputs, comparisons: Comparisons, quotations: Sequence[Quotation]
+) -> list[Table]:
+    """Table 2, one a data set and protocol."""
+    return [_few_shot_table(inputs, each, comparisons, list(quotations)) for each in few_shot_tables(inputs)]
+
+
+def _few_shot_table(
+    inputs: Inputs, table: FewShotTable, comparisons: Comparisons, quotations: list[Quotation]
+) -> Table:
+    name = f"table2_{table.dataset}_{table.protocol}"
+    best = {fraction: _best(inputs, name, table, fraction, comparisons) for fraction in table.fractions}
+    columns = tuple(
+        Column(f"{metric}_{fraction}", f"{HEADERS[metric]}, {fraction} %", shown=metric in ("auc", "f1"))
+        for metric in METRICS
+        for fraction in table.fractions
+    )
+    rows = []
+    for variant, cells in table.rows.items():
+        found = {}
+        for fraction, result in zip(table.fractions, cells, strict=True):
+            for metric in METRICS:
+                figure = result.metrics.get(metric)
+                found[f"{metric}_{fraction}"] = (
+                    Cell(text=result.skipped)
+                    if figure is None
+                    else cell(figure, best[fraction].get(metric) == variant, figure.spread)
+                )
+        rows.append(Row(variant_label(inputs, variant), found, overlap_notes(cells[0].overlap)))
+    first = table.columns[0]
+    seeds = max(len(each.seeds) for each in table.columns)
+    quoted = tuple(
+        block
+        for block in quoted_blocks(quotations, "few_shot_classification", table.dataset, table.protocol)
+        if any(key in {column.key for column in columns} for row in block.rows for key in row.cells)
+    )
+    return Table(
+        name,
+        f"Table 2. Few-shot classification of {words(first.finding)} in {table.dataset}, protocol {table.protocol}: "
+        f"{first.images['test'].images} test images, {first.images['test'].positives} positive",
+        columns,
+        (Block("measured", tuple(rows)), *(restricted(block, columns) for block in quoted)),
+        notes=(
+            f"Percentages are shares of the training images. Means of {seeds} repetitions; after \u00b1 their standard "
+            "deviation, over head and order of batches on one subset.",
+            INTERVALS.format(unit=first.resampled_by),
+            BOLD.format(unit=first.resampled_by),
+        ),
+    )
+
+
+def restricted(block: Block, columns: Sequence[Column]) -> Block:
+    """A quoted block without figures of columns that this run does not have."""
+    known = {column.key for column in columns}
+    rows = (Row(row.label, {key: each for key, each in row.cells.items() if key in known}) for row in block.rows)
+    return Block(block.kind, tuple(rows), block.source, block.protocol)
+
+
+def _best(
+    inputs: Inputs, name: str, table: FewShotTable, fraction: int, comparisons: Comparisons
+) -> dict[str, str | None]:
+    """Metric -> the variant in bold."""
+    jobs: list[FewShot] = [
+        each for each in inputs.few_shot
+        if (each.job.dataset, each.job.protocol, each.job.fraction) == (table.dataset, table.protocol, fraction)
+    ]  # fmt: skip
+    values = {each.variant: few_shot_values(inputs.tree, each) for each in jobs}
+    known = {variant: each for variant, each in values.items() if each is not None}
+    if len(known) < len(values):
+        return {}
+    return {metric: comparisons.best(name, f"{metric}_{fraction}", known, metric) for metric in METRICS}
+
+
+def ablation_table(inputs: Inputs, comparisons: Comparisons) -> Table | None:
+    """Table 4: how far each variant is from the first one, by the comparisons of Tables 1; None for one variant."""
+    first, *others = inputs.tree.variants
+    if not others:
+        return None
+    columns, rows = [], {variant: {} for variant in others}
+    for dataset in inputs.tree.evaluate_on:
+        columns += [Column(f"{dataset}_auc", f"{dataset}: AUC"), Column(f"{dataset}_difference", f"from {first}"),
+                    Column(f"{dataset}_p", "p (Holm)")]  # fmt: skip
+        measured = {each.variant: each.result.metrics["auc"] for each in inputs.zero_shot if each.dataset == dataset}
+        for variant in others:
+            found = comparisons.against(f"table1_{dataset}", "auc", variant, first)
+            rows[variant] |= {
+                f"{dataset}_auc": Cell(measured[variant].value),
+                f"{dataset}_difference": Cell(**asdict(found.difference), bold=found.decided),
+                f"{dataset}_p": Cell(found.adjusted),
+            }
+    return Table(
+        "table4_ablation",
+        f"Table 4. Zero-shot AUC of each variant, and its difference from {first}",
+        tuple(columns),
+        (Block("measured", tuple(Row(variant_label(inputs, variant), cells) for variant, cells in rows.items())),),
+        notes=("Differences with 95 % intervals by paired bootstrap; bold where the difference is not 0 by the test "
+               "(two-sided, Holm's correction over all pairs of variants, level .05). One training each: what another "
+               "seed would give is not in these intervals.",),
+    )  # fmt: skip

@@ -1,0 +1,67 @@
+"""What the paired tests resample: the test images of each variant, image by image, as the stages left them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from stages.common.arrow_tables import read_table
+from stages.common.errors import InputError
+from stages.common.ranking_metrics import Metric, classification_metrics
+from stages.common.schemas import SCORES
+from stages.summarize.readers.few_shot_classification import FewShot
+from stages.summarize.readers.zero_shot_classification import ZeroShot
+from stages.summarize.results_tree import ResultsTree
+
+
+@dataclass(frozen=True)
+class ImageValues:
+    """`groups` is the patient of each test image, or the image itself where patients are unknown."""
+
+    source: Path
+    images: list[str]
+    groups: np.ndarray
+    metrics: dict[str, Metric]  # each the mean over repetitions
+
+
+def zero_shot_values(tree: ResultsTree, each: ZeroShot) -> ImageValues:
+    path = tree.folder("zero_shot_classification", f"{each.variant}/{each.dataset}") / "scores.arrow"
+    return _values([path], SCORES, lambda rows, _: _classified(rows, each.result.threshold))
+
+
+def few_shot_values(tree: ResultsTree, each: FewShot) -> ImageValues | None:
+    """None where the job was skipped."""
+    folder = tree.folder("few_shot_classification", each.job.of(each.variant)) / "scores"
+    seeds = each.result.seeds
+    paths = [folder / f"seed_{seed.seed}.arrow" for seed in seeds]
+    return _values(paths, SCORES, lambda rows, place: _classified(rows, seeds[place].threshold)) if paths else None
+
+
+def _classified(rows: pl.DataFrame, threshold: float) -> dict[str, Metric]:
+    scores, targets = rows["score"].to_numpy().astype(np.float64), rows["target"].to_numpy().astype(np.int64)
+    return classification_metrics(scores, targets, threshold)
+
+
+def _values(
+    paths: list[Path], schema: pa.Schema, metrics_of: Callable[[pl.DataFrame, int], dict[str, Metric]]
+) -> ImageValues:
+    """One file a repetition, of the same test images in the same order."""
+    first, each = None, []
+    for place, path in enumerate(paths):
+        rows = pl.from_arrow(read_table(path, schema))
+        rows = rows.filter(pl.col("split") == "test") if "split" in rows.columns else rows
+        first = rows if first is None else first
+        if rows["image_id"].to_list() != first["image_id"].to_list():
+            raise InputError(f"{path}: other test images than {paths[0]}; run the stage again")
+        each.append(metrics_of(rows, place))
+    assert first is not None
+    unit = "image_id" if first["patient_id"].null_count() else "patient_id"
+    means = {name: _mean_of([metrics[name] for metrics in each]) for name in each[0]}
+    return ImageValues(paths[0], first["image_id"].to_list(), first[unit].to_numpy(), means)
+
+
+def _mean_of(metrics: list[Metric]) -> Metric:
+    return lambda weights: np.mean([metric(weights) for metric in metrics], axis=0)

@@ -1,0 +1,112 @@
+"""Tables 1, 2 and 4 from a results tree: the stages' own figures, bold only by the test, quotations apart."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from stages.summarize.inputs import Inputs, read_inputs
+from stages.summarize.paper_tables.all_tables import paper_tables
+from stages.summarize.paper_tables.comparisons import Comparisons
+from stages.summarize.paper_tables.quoted import read_quotations
+from stages.summarize.paper_tables.table import Table
+
+
+@pytest.fixture(scope="module")
+def comparisons() -> Comparisons:
+    return Comparisons(draws=400, seed=0)
+
+
+@pytest.fixture(scope="module")
+def tables(read: Inputs, comparisons: Comparisons) -> dict[str, Table]:
+    return {table.name: table for table in paper_tables(read, comparisons, [], ())}
+
+
+def test_there_is_a_table_for_each_data_set_and_protocol(tables) -> None:
+    assert list(tables) == ["table1_rsna", "table1_siim", "table2_rsna_linear", "table2_siim_linear", "table4_ablation"]
+
+
+def test_figures_are_those_of_the_stages(read: Inputs, tables) -> None:
+    for each in read.zero_shot:
+        rows = tables[f"table1_{each.dataset}"].blocks[0].rows
+        row = next(row for row in rows if row.label.split()[0] == each.variant)
+        for metric, figure in each.result.metrics.items():
+            cell = row.cells[metric]
+            assert (cell.value, cell.low, cell.high) == (figure.value, figure.low, figure.high)
+
+
+def test_resampled_values_are_the_figures_of_the_stages(comparisons, tables) -> None:
+    """What is compared is what is printed: AUC, AP, F1 and accuracy come out the same from the scores."""
+    for (table, measure), found in comparisons.found.items():
+        rows = {row.label.split()[0]: row for row in tables[table].blocks[0].rows}
+        for each in found:
+            printed = rows[each.first].cells[measure].value - rows[each.second].cells[measure].value
+            assert each.difference.value == pytest.approx(printed, abs=1e-6)
+
+
+def test_a_variant_that_learned_is_bold_and_one_that_did_not_is_not(tables) -> None:
+    rows = {row.label: row for row in tables["table1_rsna"].blocks[0].rows}
+    assert rows["mlip"].cells["auc"].bold
+    assert not any(cell.bold for cell in rows["random (untrained)"].cells.values())
+
+
+def test_equal_variants_have_no_bold(tree) -> None:
+    for name in ("result.json", "scores.arrow", "scores.arrow.sha256"):
+        folder = tree.results / "zero_shot_classification"
+        (folder / "random/rsna" / name).write_bytes((folder / "mlip/rsna" / name).read_bytes())
+    folder = tree.results / "zero_shot_classification" / "random" / "rsna"
+    tree.edit("zero_shot_classification/random/rsna/result.json")
+    compared = Comparisons(draws=100, seed=0)
+    table = paper_tables(read_inputs(tree.layout), compared, [], ())[0]
+    assert not any(cell.bold for row in table.blocks[0].rows for cell in row.cells.values())
+    assert compared.found["table1_rsna", "auc"][0].p == 1
+    assert folder.is_dir()
+
+
+def test_a_skipped_job_says_why_in_its_cell(tables) -> None:
+    rows = tables["table2_siim_linear"].blocks[0].rows
+    assert {"needs both" in str(row.cells["auc_1"].text) for row in rows} == {True}
+    assert all(row.cells["auc_10"].value is not None for row in rows)
+
+
+def test_an_overlap_stands_in_its_row(tree) -> None:
+    for variant in ("mlip", "random"):
+        path = f"zero_shot_classification/{variant}/rsna/result.json"
+        overlap = json.loads((tree.results / path).read_text())["overlap"]
+        tree.edit(path, overlap=overlap | {"images_in_several_parts": 494})
+    table = paper_tables(read_inputs(tree.layout), Comparisons(50, 0), [], ())[0]
+    assert {row.notes for row in table.blocks[0].rows} == {("images in several parts: 494",)}
+
+
+def test_the_ablation_is_the_difference_from_the_first_variant(read: Inputs, tables) -> None:
+    (row,) = tables["table4_ablation"].blocks[0].rows
+    values = {each.variant: each.result.metrics["auc"].value for each in read.zero_shot if each.dataset == "siim"}
+    assert row.cells["siim_difference"].value == pytest.approx(values["random"] - values["mlip"], abs=1e-6)
+    assert row.cells["siim_difference"].low < row.cells["siim_difference"].value < row.cells["siim_difference"].high
+
+
+def test_quotations_are_blocks_of_their_own_and_none_stands_beside_synthetic_patients(read: Inputs, tmp_path) -> None:
+    path = tmp_path / "quoted.yaml"
+    path.write_text(
+        "[{table: few_shot_classification, data_set: rsna, protocol: linear, metric: auc, source: A, setting: b, "
+        "scale: 100, places: 3, rows: {Theirs: {1: 80.5, 100: 90}}}]"
+    )
+    quotations = read_quotations(path)
+    by_name = {table.name: table for table in paper_tables(read, Comparisons(20, 0), quotations, ())}
+    measured, quoted = by_name["table2_rsna_linear"].blocks
+    assert (measured.kind, quoted.kind) == ("measured", "quoted")
+    assert [row.label for row in quoted.rows] == ["Theirs"]
+    assert set(quoted.rows[0].cells) == {"auc_1"}  # this run has no column of 100 %
+    synthetic = paper_tables(read, Comparisons(20, 0), quotations, ["rsna"])
+    assert {block.kind for table in synthetic for block in table.blocks} == {"measured"}
+
+
+def test_the_stage_writes_all_four_forms_and_the_comparisons(output) -> None:
+    names = {path.name for path in (output / "tables").iterdir()}
+    for stem in ("table1_rsna", "table2_siim_linear", "table4_ablation"):
+        assert {f"{stem}.{suffix}" for suffix in ("csv", "md", "tex", "html")} <= names
+    with (output / "tables" / "comparisons.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert all(float(row["p"]) <= float(row["p_holm"]) for row in rows)
+    assert all(np.isfinite(float(row["difference"])) for row in rows)
