@@ -22,6 +22,7 @@ def every_file(tree):
     return sorted({path.relative_to(tree.results).as_posix() for path in tree.layout.files().values()})
 
 
+ONE_SEED = {"seed": 0, "threshold": 0}
 SCORES_OF_FEW_SHOT = 3 * 2 * 2  # jobs that were not skipped, variants, repetitions
 
 
@@ -81,7 +82,7 @@ def test_a_damaged_file_is_refused(tree):
         ("few_shot_classification/mlip/rsna/linear/1/result.json", {"skipped": "-"}, "skipped, but there are seeds"),
         ("few_shot_classification/mlip/rsna/linear/1/result.json", {"overlap": {"new_kind": 1}}, "overlap.new_kind"),
         ("few_shot_classification/random/rsna/linear/10/result.json", {"resampled_by": "image"}, "other images"),
-        ("few_shot_classification/random/rsna/linear/1/result.json", {"seeds": [{"seed": 0, "threshold": 0}]}, "other images"),
+        ("few_shot_classification/random/rsna/linear/1/result.json", {"seeds": [ONE_SEED]}, "other images"),
         ("retrieval/mlip/result.json", {"report_to_image": None}, "report_to_image"),
         ("retrieval/random/result.json", {"distinct_texts": 2}, "other images or prompts"),
         ("retrieval/random/result.json", {"skipped": "no pair"}, "other images or prompts"),
