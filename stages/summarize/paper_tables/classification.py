@@ -132,7 +132,7 @@ def _best(
 
 def ablation_table(inputs: Inputs, comparisons: Comparisons) -> Table | None:
     """Table 4: how far each variant is from the first one, by the comparisons of Tables 1; None for one variant."""
-    first, *others = inputs.tree.variants
+    first, *others = inputs.tree.with_text
     if not others:
         return None
     columns, rows = [], {variant: {} for variant in others}

@@ -58,7 +58,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-WRITTEN = 1 + 8 + 5 * 4 + 1  # the page, CSV files, five tables in four forms, the comparisons
+WRITTEN = 1 + 9 + 5 * 4 + 1  # the page, CSV files, five tables in four forms, the comparisons
 
 
 def run(tree, output, *more):
@@ -267,7 +267,9 @@ def test_the_journal_names_every_output(built, output):
     assert journal["status"] == "FINISHED"
     assert journal["artifacts"][0]["path"] == "report.html"
     assert len(journal["artifacts"]) == WRITTEN
-    assert len(journal["inputs"]) == 36 + 2 * 4 + 2 + 3 * 2 * 2 + 1 + len(list(TEMPLATE.parent.glob("*.jinja")))
+    assert len(journal["inputs"]) == 36 + 2 * 4 + 2 * 2 * 2 + 2 + 3 * 2 * 2 + 1 + len(
+        list(TEMPLATE.parent.glob("*.jinja"))
+    )
     metric = next(metric for metric in journal["metrics"] if metric["key"] == "rsna/mlip/auc")
     result = json.loads((built.results / "zero_shot_classification/mlip/rsna/result.json").read_text())
     assert metric["value"] == result["metrics"]["auc"]["value"]
