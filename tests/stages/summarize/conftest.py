@@ -335,8 +335,7 @@ def _few_shot(tree, job, variant):
     result |= few_shot_evaluation.evaluate(parts, runs, draws=50, seed=0) | {"overlap": asdict(Overlap(0, 0, 0, 0, 0))}
     path = tree.layout.folder("few_shot_classification", job.of(variant)) / "result.json"
     for run in runs:
-        rows = scored_rows(parts.test, run.test)
-        table = pa.Table.from_pylist(rows.to_dicts(), schema=schemas.SCORES)
+        table = pa.Table.from_pylist(scored_rows(parts.test, run.test).to_dicts(), schema=schemas.SCORES)
         write_table(path.parent / "scores" / f"seed_{run.seed}.arrow", schemas.SCORES, table)
     write_json(path, result)
     write_sidecar(path)
