@@ -29,9 +29,9 @@ from stages.common.paired_reports import read_pairs
 from stages.common.prompts import read_prompts
 from stages.common.report_batches import SpecialTokens, load_tokenizer
 from stages.config import check
-from stages.phrase_grounding.evaluation import heatmaps_of, locate
+from stages.phrase_grounding.evaluation import Grounding
 from stages.phrase_grounding.integrity_map import describe
-from stages.phrase_grounding.pointing import fixed_peak_hits, hits, random_in_lung_hits
+from stages.phrase_grounding.located_images import locate
 from stages.pretrain.batches import TrainingData
 from stages.pretrain.normalisation import with_normalisation
 from stages.pretrain.settings import PretrainSettings
@@ -138,9 +138,10 @@ class Study:
         scores = {name: prompt_scores(checkpoint, each, embeddings) for name, each in prompts.expanded().items()}
         result = evaluate(labels, scores, 50, 0)
         test = (labels["split"] == "test").to_numpy()
-        located, training = locate(labels, store, "test"), locate(labels, store, "train")
-        (pointed,) = read_prompts(ROOT / grounding.prompts).expanded().values()
-        heatmaps = heatmaps_of(checkpoint, pointed.positive, located)
+        pointed = read_prompts(ROOT / grounding.prompts)
+        pointed = pointed.model_copy(update={"sets": {"no_place": pointed.sets["no_place"]}})
+        parts = {part: locate(labels, store, part) for part in ("train", "validation", "test")}
+        grounded = Grounding(checkpoint, pointed, parts).of("no_place", 50, 0)
         return {
             "auc": result.metrics["auc"].value,
             "prompt_set": result.prompt_set,
@@ -148,13 +149,10 @@ class Study:
             "targets": labels["target"].to_numpy()[test].tolist(),
             "patients": labels["patient_id"].to_numpy()[test].tolist(),
             "pointing": {
-                "patients": located.labels["patient_id"].to_list(),
-                "heatmap": hits(heatmaps, located.regions, located.content).tolist(),
-                "heatmap_in_lung": hits(heatmaps, located.regions, located.lungs).tolist(),
-                "random_in_lung": random_in_lung_hits(located.regions, located.lungs).round(4).tolist(),
-                "fixed_peak_of_training": fixed_peak_hits(located.regions, training.regions).tolist(),
+                "patients": [str(group) for group in grounded.test.resampled[1]],
+                **{name: hit.round(4).tolist() for name, hit in grounded.values["pointing"].items()},
             },
-            "phi": None if checkpoint.integrity_map is None else _phi(checkpoint, training.lungs),
+            "phi": None if checkpoint.integrity_map is None else _phi(checkpoint, parts["train"].lungs),
         }
 
 
