@@ -204,7 +204,8 @@ def dry_run(arguments: Sequence[str]) -> list[Job]:
     command = [sys.executable, "-m", "snakemake", *arguments, "--dry-run", "--printshellcmds", "--nolock"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise InputError((done.stderr + done.stdout).strip() or f"snakemake: exit status {done.returncode}")
+        said = (done.stderr + done.stdout).strip() or f"exit status {done.returncode}"
+        raise InputError(said.splitlines()[-1] if said.startswith("usage:") else f"snakemake: {said}")
     return read_jobs(done.stdout)
 
 

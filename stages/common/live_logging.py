@@ -38,7 +38,7 @@ class LiveRun:
         self._waiting: deque[dict[str, Any]] = deque()
         self._ending: tuple[str, int] | None = None
         self._wake = threading.Event()
-        self._server: MlflowServer | None = None
+        self._server: MlflowServer | None = None  # of the thread alone
         self._run: str | None = None
         self.sent = self.left_out = self.failures = 0
         self._failing, self._last_error = False, ""
@@ -64,9 +64,10 @@ class LiveRun:
             self._thread.join(min(_SHARE * (time.monotonic() - self._began), _LONGEST_WAIT))
         if self.failures:
             lacking = len(self._waiting) + self.left_out
+            server = self._server or without_secrets(self._uri)
             print(
-                f"warning: MLflow at {self._server}: {self.failures} of its calls failed (the last: "
-                f"{self._last_error}), {lacking} numbers were not shown live; sync completes them from the journal",
+                f"warning: MLflow at {server}: {self.failures} of its calls failed (the last: {self._last_error}), "
+                f"{lacking} numbers were not shown live; sync completes them from the journal",
                 file=sys.stderr,
             )
 

@@ -154,6 +154,15 @@ def test_what_jobs_cannot_share_is_refused_in_one_line_and_once(journal, monkeyp
     assert err.startswith(f"warning: MLFLOW_TRACKING_URI is {uri}; stages log live to http:// or https:// alone")
 
 
+def test_an_address_that_is_none_costs_one_line(journal, monkeypatch, capfd):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:hunter2@host:no-port")
+    assert stage(journal, between=lambda _: time.sleep(0.1)).status == "FINISHED"
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1
+    assert err.startswith("warning: MLflow at http://")
+    assert "hunter2" not in err
+
+
 def test_odd_names_and_numbers_are_left_to_sync(fake, journal, monkeypatch):
     with serving(fake) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
