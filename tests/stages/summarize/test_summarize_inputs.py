@@ -144,7 +144,7 @@ def test_a_missing_journal_is_named(tree):
 
 def test_journals_are_all_there_and_shards_are_summed(built):
     provenance = read_provenance(built.layout)
-    assert len(provenance.runs) == 1 + 3 * 3 + 2 + 2 * 2 + 2 * 2 + 3 * 4 + 2 * 4 + 2
+    assert len(provenance.runs) == 1 + 3 * 3 + 2 + 2 * 2 + 2 * 2 + 3 * 4 + 2 * 4 + 2 * 2 + 2
     shards = provenance.run("dicom_to_arrow", "rsna/shards")
     assert (shards.executions, shards.milliseconds, shards.status) == (2, 8400, "FINISHED")
     assert shards.digests["code"] == provenance.run("dicom_to_arrow", "siim").digests["code"]
