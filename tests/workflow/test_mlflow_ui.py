@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("miniature")]
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
          "--disable-background-networking", "--disable-component-update", "--disable-sync")  # fmt: skip
 RUNS = "runs?workflowType=machine_learning"
-LATEST = "tags.%60mlip.latest%60%20%3D%20%22true%22"  # a search lists runs without folding them
+BY_STAGE = "orderByKey=tags.%60mlip.stage%60&orderByAsc=true"  # sorted runs are not folded below their call
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +99,18 @@ def test_runs_tree_and_charts_are_seen(chromium: str, server: str, database: Pat
 
     text = page(chromium, f"{base}/runs/{training.info.run_id}/model-metrics", tmp_path, "--dump-dom")
     assert re.search(r"pretrain/mlip \(\w+/\w+\)", text), "no legend: no chart was drawn"
+    text = page(chromium, f"{base}/{RUNS}&{BY_STAGE}", tmp_path, "--dump-dom")
+    assert "dicom_to_arrow/rsna" in text
+    assert "dicom_to_arrow/rsna/0" not in text  # a scattered stage is one run
+
     if picture := os.environ.get("MLIP_PICTURE"):
-        _picture(chromium, f"{base}/{RUNS}&searchFilter={LATEST}", tmp_path, Path(picture))
+        _picture(chromium, f"{base}/{RUNS}&{BY_STAGE}", tmp_path, Path(picture))
 
 
 def _picture(chromium: str, address: str, profile: Path, path: Path) -> None:
-    """The list of runs, 1,400 px wide: without the assistant's panel at the right."""
+    """The list of runs, 1,376 px wide: without the assistant's panel at the right."""
     from PIL import Image
 
     page(chromium, address, profile, f"--screenshot={profile / 'page.png'}")
-    image = Image.open(profile / "page.png").convert("RGB").crop((0, 0, 1400, 900))
-    image.quantize(128).save(path, optimize=True)
+    image = Image.open(profile / "page.png").convert("RGB").crop((0, 0, 1376, 900))
+    image.quantize(96).save(path, optimize=True)
