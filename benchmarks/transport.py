@@ -164,11 +164,8 @@ def main() -> None:
     torch.set_num_threads(1)
     record: dict = {"exactness": exactness(), "batches": {}}
     print(f"largest difference from POT in double precision: {json.dumps(record['exactness'])}", flush=True)
-    print(
-        "| B | ours, ms | ours relaxed (.1) | attention | POT, ms | POT / ours | peak, M: ours | POT |\n"
-        + "|---" * 8
-        + "|"
-    )
+    heads = "B | ours, ms | relaxed | attention | POT | solver | POT's solver | POT / ours | solvers | peak, M | POT's"
+    print(f"| {heads} |\n{'|---' * 11}|")
     for batch in arguments.batches:
         inputs = features(batch)
         iterations = iterations_of_pot(*(each[:32] for each in inputs))
