@@ -4,7 +4,7 @@ import numpy as np
 from pydicom import Dataset
 
 from stages.dicom_to_arrow.display import Display, LookupTable, Rescale, Window, is_inverted
-from stages.dicom_to_arrow.elements import items, number, numbers, raw, text
+from stages.dicom_to_arrow.elements import has_value, items, number, numbers, raw, text
 from stages.dicom_to_arrow.pixel_format import PixelFormat
 from stages.dicom_to_arrow.rejection import RejectionError
 
@@ -80,7 +80,7 @@ def _lookup_table(item: Dataset, little_endian: bool, signed: bool, name: str = 
         raise RejectionError("lookup_table_invalid", f"{name}Descriptor is not (entries, first, 8 to 16 bits)")
     count, first, bits = descriptor[0] % 65536 or 65536, descriptor[1], descriptor[2]
     order = "<" if little_endian else ">"
-    if isinstance(item.get(f"{name}Data"), bytes):  # OW
+    if has_value(item, f"{name}Data") and isinstance(item[f"{name}Data"].value, bytes):  # OW
         data = raw(item, f"{name}Data")
     else:  # US, and SS where a reader took the VR for it
         data = (np.array(numbers(item, f"{name}Data"), dtype=np.int64) & 0xFFFF).astype(f"{order}u2").tobytes()

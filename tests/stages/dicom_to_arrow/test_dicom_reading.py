@@ -261,6 +261,14 @@ def test_tables_that_contradict_their_descriptor(ramp, sequence):
     assert reason_of(make_dataset(ramp, VOILUTSequence=sequence)) == "lookup_table_invalid"
 
 
+def test_a_table_of_a_vr_that_does_not_exist(ramp):
+    data = file_bytes(make_dataset(ramp, VOILUTSequence=lut(np.arange(100), 0, 16)))
+    element = b"\x28\0\x06\x30"  # LUTData
+    assert data.count(element) == 1
+    place = data.index(element) + 4
+    assert reason_of(data[:place] + b"\x55\xd3" + data[place + 2 :]) in ("invalid_element", "unreadable_header")
+
+
 @pytest.mark.parametrize(
     "elements",
     [
