@@ -12,7 +12,7 @@ from stages.common.timm_models import VisionTransformer, create_model, is_model
 
 
 class ImageEncoder(nn.Module):
-    """ViT on grey images; tokens of the visible patches only (design section 2.1: positions added before dropping).
+    """ViT on grey images; tokens of the visible patches only (docs/method.md: positions added before dropping).
 
     Its weights are random; pre-trained ones are put in by `stages.pretrain.starting_weights`.
     """

@@ -1,4 +1,4 @@
-"""Masked contrastive loss over global representations (design section 2.5)."""
+"""Masked contrastive loss over global representations (docs/method.md)."""
 
 from dataclasses import dataclass
 

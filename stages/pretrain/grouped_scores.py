@@ -1,4 +1,4 @@
-"""Scores within fixed groups of the global batch, the work divided among the ranks (design section 2.9).
+"""Scores within fixed groups of the global batch, the work divided among the ranks (docs/method.md).
 
 Each rank solves the transport of its images with all reports of their group, so that only sentences are sent, and the
 scores come back as rows. Groups are cut from the global batch: the number of ranks does not change what is compared.

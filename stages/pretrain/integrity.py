@@ -1,4 +1,4 @@
-"""Semantic integrity estimation: s_i, how much of an image's meaning survived its mask (design section 2.4)."""
+"""Semantic integrity estimation: s_i, how much of an image's meaning survived its mask (docs/method.md)."""
 
 import torch
 from jaxtyping import Float, Int

@@ -1,4 +1,4 @@
-"""The whole objective L = L_c + lambda_l L_l + lambda_m L_m (design section 2), composed of its parts."""
+"""The whole objective L = L_c + lambda_l L_l + lambda_m L_m (docs/method.md), composed of its parts."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Masked image prediction: an MAE decoder and the error on masked patches (design section 2.10; He et al. 2022)."""
+"""Masked image prediction: an MAE decoder and the error on masked patches (docs/method.md; He et al. 2022)."""
 
 import torch
 from jaxtyping import Bool, Float, Int

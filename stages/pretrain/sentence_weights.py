@@ -1,4 +1,4 @@
-"""Inverse document frequency of sentences: "No pneumothorax." recurs everywhere and says little (design section 2)."""
+"""Inverse document frequency of sentences: "No pneumothorax." recurs everywhere and says little (docs/method.md)."""
 
 import math
 from collections import Counter

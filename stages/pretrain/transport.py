@@ -1,4 +1,4 @@
-"""Patch-sentence matching: the score of every image with every report by optimal transport (design section 2.6-2.9).
+"""Patch-sentence matching: the score of every image with every report by optimal transport (docs/method.md).
 
 By the envelope theorem the gradient of the entropic minimum with respect to the cost is the plan itself, so the plan
 is computed without a graph and the backward pass is one product.

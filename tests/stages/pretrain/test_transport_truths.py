@@ -171,7 +171,7 @@ def planted(told: int, noise: float, seed: int, images: int = 32, sentences: int
 
 @pytest.mark.parametrize(("told", "noise"), [(1, 1.5), (2, 2.0)])
 def test_planted_findings_are_found_more_surely_by_relaxed_transport(told: int, noise: float) -> None:
-    """Design section 2.7: few of many patches are spoken of, and a hard patch marginal must match the others too."""
+    """docs/method.md: few of many patches are spoken of, and a hard patch marginal must match the others too."""
     found = {}
     for rho in (BALANCED, 0.1):
         every = (score(planted(told, noise, 10 * seed), rho=rho, tolerance=1e-3) for seed in range(2))
@@ -181,7 +181,7 @@ def test_planted_findings_are_found_more_surely_by_relaxed_transport(told: int, 
 
 
 def test_balanced_scores_grow_with_the_number_of_sentences_on_noise() -> None:
-    """The bias of design section 2.7: more sentences, more to choose from, whatever they say."""
+    """The bias of docs/method.md: more sentences, more to choose from, whatever they say."""
     p, mu = unit(8, 98, 64, seed=1), uniform(8, 98)
     means = []
     for sentences in (1, 2, 6, 13):
