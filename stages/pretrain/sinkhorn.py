@@ -5,7 +5,8 @@
 mu (patches) is relaxed with strength rho (infinite: balanced; 0: free), nu (sentences) is a hard constraint. With
 f = eps log u and g = eps log v the plan is T_ab = u_a mu_a exp(-C_ab / eps) nu_b v_b, and Sinkhorn's iteration is
 u = (1 / K(nu v))^(rho / (rho + eps)), v = 1 / K^T(mu u) (Cuturi 2013; Chizat et al. 2018 for the relaxed side).
-How it is made quick: docs/method.md. Arrays are laid out [pairs, sentences, patches]: the long axis last, so that both products run along memory.
+Arrays are laid out [pairs, sentences, patches]: the long axis last, so that both products run along memory. What makes
+it quick: docs/method.md.
 """
 
 import math
