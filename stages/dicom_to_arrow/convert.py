@@ -19,12 +19,12 @@ from stages.common.errors import InputError
 from stages.common.identifiers import read_key
 from stages.common.private_sources import is_keyed, reveal
 from stages.common.progress import progress
-from stages.dicom_to_arrow.dicom_file import is_dicom, read_dicom
 from stages.dicom_to_arrow.instance_uid import read_instance_uid
 from stages.dicom_to_arrow.isolation import Limits, map_isolated
 from stages.dicom_to_arrow.outcome_log import Outcome, OutcomeLog, remove_other_logs
 from stages.dicom_to_arrow.radiograph import Radiograph
-from stages.dicom_to_arrow.raster_file import is_raster, read_raster
+from stages.dicom_to_arrow.radiograph_file import read_radiograph
+from stages.dicom_to_arrow.raster_file import is_raster
 from stages.dicom_to_arrow.rejection import RejectionError
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 from stages.dicom_to_arrow.sources import read_source
@@ -137,15 +137,6 @@ def read_verified(row: dict[str, Any], root: Path, settings: DicomToArrowSetting
     if published is not None and hashlib.sha256(data).hexdigest() != published:
         raise RejectionError("checksum_mismatch", "not the bytes that the distribution published; download it again")
     return data
-
-
-def read_radiograph(data: bytes, index_view: str | None, settings: DicomToArrowSettings) -> Radiograph:
-    """The image of a file by its content, whatever its name. Raises RejectionError."""
-    if is_raster(data):
-        return read_raster(data, index_view, settings)
-    if is_dicom(data):
-        return read_dicom(data, index_view, settings)
-    raise RejectionError("not_an_image", "neither DICOM nor JPEG nor PNG")
 
 
 def _image_row(row: dict[str, Any], radiograph: Radiograph, uid: str | None, size: int) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch.nn import functional as F  # noqa: N812
 
 from stages.common.dual_encoder import Checkpoint, to_input
-from stages.common.image_encoder import grid_of
+from stages.common.prompt_similarity import patch_cosines, prompt_sentences, to_pixels
 
 _BATCH = 64
 
@@ -37,17 +36,9 @@ def _cosines(
     checkpoint: Checkpoint, prompts: list[str], images: UInt8[np.ndarray, "images size size"]
 ) -> Float[torch.Tensor, "images prompts patches"]:
     model = checkpoint.model
-    sentences = checkpoint.embed_sentences(prompts).sentences[:, 0]  # a prompt is a report of one sentence
+    sentences = prompt_sentences(checkpoint, prompts)
     parts = []
     for first in range(0, len(images), _BATCH):
         pixels = to_input(torch.from_numpy(images[first : first + _BATCH]), model.settings.image.input_size)
-        patches = model.embed_patches(model.patch_tokens(pixels))
-        parts.append(torch.einsum("bne,pe->bpn", patches, sentences))
+        parts.append(patch_cosines(model, model.patch_tokens(pixels), sentences))
     return torch.cat(parts)
-
-
-def to_pixels(values: Float[torch.Tensor, "batch patches"], size: int) -> Float[torch.Tensor, "batch {size} {size}"]:
-    """Values on the patch grid (row-major), bilinear to a square image."""
-    grid = grid_of(values.shape[1])
-    square = values.reshape(-1, 1, grid, grid)
-    return F.interpolate(square, size=(size, size), mode="bilinear", align_corners=False).squeeze(1)

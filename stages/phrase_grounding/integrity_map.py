@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from stages.common.prompt_similarity import to_pixels
 from stages.common.ranking_metrics import auc
-from stages.phrase_grounding.heatmaps import to_pixels
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Choose the best candidate of one variant on validation data alone and export it.
 
 Settings: settings.py. Inputs: candidates.json of pretrain, pairs, sentences, the images' manifest, the tokenizer; where
-`zero_shot_on` names a data set, its images, labels and prompts, too. Outputs: a checkpoint folder (export.py) and
-selection.json: every candidate's scores, the rule, the choice and why.
+`zero_shot_on` names a data set, its images, labels and prompts, too. Outputs: a checkpoint folder (export.py), the
+same as an MLflow model (mlflow_model.py), selection.json: every candidate's scores, the rule, the choice and why.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -11,6 +11,7 @@ from pathlib import Path
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.device import add_device_option
 from stages.common.tracking import track
+from stages.select_checkpoint.mlflow_model import export_model
 from stages.select_checkpoint.selection import label_inputs, select
 from stages.select_checkpoint.settings import SelectCheckpointSettings
 
@@ -25,6 +26,8 @@ def main(arguments: Namespace) -> None:
         run.log_artifact(arguments.selection, publish=True)
         run.log_artifact(arguments.checkpoint / "model.safetensors")
         run.log_artifact(arguments.checkpoint / "README.md", publish=True)
+        export_model(arguments.model, arguments.checkpoint, arguments.selection, arguments.images)
+        run.log_artifact(arguments.model / "MLmodel")
 
 
 def parser() -> ArgumentParser:
@@ -38,6 +41,7 @@ def parser() -> ArgumentParser:
     options.add_argument("--zero-shot-labels", type=Path, help="labels.arrow of label_images; validation rows are used")
     options.add_argument("--zero-shot-prompts", type=Path, help="prompt file")
     options.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder to write")
+    options.add_argument("--model", type=Path, required=True, help="folder of the MLflow model to write")
     options.add_argument("--selection", type=Path, required=True, help="selection.json to write")
     add_device_option(options)
     return options

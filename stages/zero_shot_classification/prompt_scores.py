@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from jaxtyping import Float
-from torch.nn import functional as F  # noqa: N812
 
 from stages.common.arrow_tables import read_table
 from stages.common.dual_encoder import Checkpoint, DualEncoder
 from stages.common.errors import InputError
+from stages.common.prompt_similarity import mean_embedding
 from stages.common.prompts import PromptSet
 from stages.common.schemas import features
 
@@ -21,9 +21,9 @@ def prompt_scores(
 
     Embeddings are unit vectors; a set without denying prompts scores the affirming ones alone.
     """
-    scores = embeddings @ _mean_embedding(checkpoint, prompts.positive)
+    scores = embeddings @ mean_embedding(checkpoint, prompts.positive).cpu().numpy()
     if prompts.negative:
-        scores = scores - embeddings @ _mean_embedding(checkpoint, prompts.negative)
+        scores = scores - embeddings @ mean_embedding(checkpoint, prompts.negative).cpu().numpy()
     return scores
 
 
@@ -34,7 +34,3 @@ def embeddings_of(labels: pl.DataFrame, path: Path, model: DualEncoder) -> Float
     if lacking := joined["embedding"].null_count():
         raise InputError(f"{path}: lacks {lacking} labelled images; run extract_features again")
     return np.stack(joined["embedding"].to_numpy())
-
-
-def _mean_embedding(checkpoint: Checkpoint, sentences: list[str]) -> Float[np.ndarray, "embedding"]:
-    return F.normalize(checkpoint.embed_sentences(sentences).report.mean(dim=0), dim=0).cpu().numpy()

@@ -22,7 +22,13 @@ rule select_checkpoint:
         zero_shot=lambda wildcards: list(selection_labels(wildcards).values()),
     output:
         checkpoint=directory("<workspace>/results/select_checkpoint/{variant}/checkpoint"),
-        selection="<workspace>/results/select_checkpoint/{variant}/selection.json",
+        model=directory("<workspace>/results/select_checkpoint/{variant}/mlflow_model"),
+        selection=report(
+            "<workspace>/results/select_checkpoint/{variant}/selection.json",
+            caption="../report/selection.rst",
+            category="Choice of the checkpoint",
+            labels={"variant": "{variant}"},
+        ),
     log:
         "<workspace>/logs/select_checkpoint/{variant}.log",
     container:
@@ -44,6 +50,6 @@ rule select_checkpoint:
         "OMP_NUM_THREADS={threads} python -m stages.select_checkpoint --candidates {input.candidates}"
         " --pairs {input.pairs}"
         " --sentences {input.sentences} --images {input.images} --tokenizer {input.tokenizer}"
-        " --checkpoint {output.checkpoint} --selection {output.selection} --settings {params.settings:q}"
+        " --checkpoint {output.checkpoint} --model {output.model} --selection {output.selection} --settings {params.settings:q}"
         " {params.zero_shot} --device {CONFIG.device} --image {params.image} --name {wildcards.variant}"
         " --journal {params.folder}/journal.json 2> {log}"

@@ -33,8 +33,19 @@ rule summarize:
         templates=[str(path) for path in sorted(TEMPLATES.glob("*.jinja"))],
         quoted=QUOTED,
     output:
-        report="<workspace>/results/summarize/report.html",
-        tables=directory("<workspace>/results/summarize/tables"),
+        report=report(
+            "<workspace>/results/summarize/report.html",
+            caption="../report/page.rst",
+            category="Results",
+            labels={"what": "the page"},
+        ),
+        tables=report(
+            directory("<workspace>/results/summarize/tables"),
+            patterns=["{table}.csv"],
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"what": "{table}"},
+        ),
     log:
         "<workspace>/logs/summarize.log",
     container:

@@ -14,6 +14,8 @@ class Selection(Part):
     studies: Count
     candidates: dict[int, float] = Field(min_length=1)
     chosen_step: int
+    rule: str = ""  # results of versions before have neither rule nor reason
+    reason: str = ""
 
     @model_validator(mode="after")
     def _chose_a_candidate(self) -> "Selection":

@@ -10,6 +10,32 @@ from stages.summarize.sections.section import Names, Report
 
 Param = Callable[[str], str]
 
+CITATIONS = """@inproceedings{liu2024mlip,
+  title     = {{MLIP}: Medical Language-Image Pre-training with Masked Local Representation Learning},
+  author    = {Liu and others},
+  booktitle = {IEEE International Symposium on Biomedical Imaging (ISBI)},
+  year      = {2024},
+  note      = {arXiv:2401.01591}
+}
+@inproceedings{dosovitskiy2021vit,
+  title     = {An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale},
+  author    = {Dosovitskiy, Alexey and others},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2021}
+}
+@inproceedings{cuturi2013sinkhorn,
+  title     = {Sinkhorn Distances: Lightspeed Computation of Optimal Transport},
+  author    = {Cuturi, Marco},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year      = {2013}
+}
+@inproceedings{he2022mae,
+  title     = {Masked Autoencoders Are Scalable Vision Learners},
+  author    = {He, Kaiming and others},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2022}
+}"""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -23,7 +49,11 @@ class Difference:
 
 def names(report: Report) -> Names:
     inputs, provenance = report.inputs, report.provenance
-    return {"methods": methods(inputs, provenance), "differences": differences(inputs, provenance)}
+    return {
+        "methods": methods(inputs, provenance),
+        "differences": differences(inputs, provenance),
+        "citations": CITATIONS,
+    }
 
 
 def methods(inputs: Inputs, provenance: Provenance) -> list[str]:

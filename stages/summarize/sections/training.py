@@ -11,6 +11,14 @@ from stages.summarize.readers.pretrain import Training
 from stages.summarize.sections.section import Names, Report
 
 LOSSES = ("loss/total", "loss/contrastive", "loss/local", "loss/reconstruction")
+DIAGNOSTICS = {  # column of the learning curve -> what it is called
+    "gradient_norm": "gradient norm",
+    "temperature/global": "temperature",
+    "batch/accuracy": "batch accuracy",
+    "integrity/mean": "mean semantic integrity",
+    "transport/gain_over_mean_cosine": "transport over mean cosine",
+    "transport/plan_entropy": "entropy of the plan",
+}
 LOSS_STYLES = dict(zip(LOSSES, (Style(INK), *map(Style, COLOURS[:3])), strict=True))
 
 
@@ -20,6 +28,7 @@ def names(report: Report) -> Names:
         "training": training,
         "losses": _losses(report.inputs),
         "loss_styles": LOSS_STYLES,
+        "diagnostics": _diagnostics(report),
         "selection": data_uri(selection_figure(training, report.styles)),
     }
 
@@ -39,6 +48,31 @@ def _losses(inputs: Inputs) -> list[Names]:
                 }
             )
     return losses
+
+
+def _diagnostics(report: Report) -> list[Names]:
+    """One figure a quantity that some variant logged, all variants in it."""
+    trained = [each for each in report.inputs.training if each.trained]
+    shown = []
+    for column, title in DIAGNOSTICS.items():
+        having = [each for each in trained if column in each.curve]
+        if having:
+            last = ", ".join(f"{each.variant} {each.curve[column][-1]:.3g}" for each in having)
+            src = data_uri(diagnostic_figure(having, column, title, report.styles))
+            shown.append({"title": title, "src": src, "alt": f"{title} over the steps; at the last one: {last}."})
+    return shown
+
+
+def diagnostic_figure(training: Sequence[Training], column: str, title: str, styles: Mapping[str, Style]) -> str:
+    """One logged quantity of several variants over the steps."""
+    with mpl.rc_context(STYLE):
+        figure, axes = axes_of(3.2, 2.1)
+        for each in training:
+            axes.plot(each.curve["step"], each.curve[column], linewidth=1.3, **styles[each.variant].line())
+        axes.set(xlabel="step", ylabel=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+        return svg(figure)
 
 
 def loss_figure(training: Training) -> str:

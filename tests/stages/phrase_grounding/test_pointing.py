@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from stages.common.labelled_images import region, to_stored
-from stages.phrase_grounding.heatmaps import to_pixels
+from stages.common.prompt_similarity import to_pixels
 from stages.phrase_grounding.integrity_map import describe
 from stages.phrase_grounding.pointing import hits, peak, random_in_lung_hits
 

@@ -34,6 +34,7 @@ class Inputs:
             *("--candidates", str(self.folder / "candidates.json"), "--pairs", place["pairs.arrow"]),
             *("--sentences", place["sentences.arrow"], "--images", str(self.folder / "manifest.json")),
             *("--tokenizer", place["tokenizer"], "--checkpoint", str(output / "checkpoint"), "--device", "cpu"),
+            *("--model", str(output / "mlflow_model")),
             *("--selection", str(output / "selection.json"), "--journal", str(output / "journal.json")),
             *("--settings", settings, "--name", "mlip"),
         ]

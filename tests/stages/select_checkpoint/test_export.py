@@ -85,7 +85,7 @@ def test_every_file_has_its_side_car(exported) -> None:
     _, folder = exported
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".sha256"]
     assert {str(path.relative_to(folder)) for path in files} == {
-        *("model.safetensors", "config.json", "README.md", "tokenizer/tokenizer.json"),
+        *("model.safetensors", "config.json", "inference.json", "README.md", "tokenizer/tokenizer.json"),
         *("image/model.safetensors", "image/config.json"),
         *("text/model.safetensors", "text/config.json", "text/tokenizer.json", "text/tokenizer_config.json"),
     }

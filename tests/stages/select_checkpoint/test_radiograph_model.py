@@ -1,0 +1,161 @@
+"""The exported model: it reads as training does, its numbers are the encoders' own, mistakes are one line."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from exported_model import SIZE, TEMPERATURE
+
+from stages.common.dual_encoder import load_checkpoint, to_input
+from stages.common.errors import InputError
+from stages.common.prompt_similarity import to_pixels
+from stages.dicom_to_arrow.convert import convert_file
+from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.phrase_grounding.heatmaps import PromptCosines
+from stages.select_checkpoint.predict import main, parser, read_classes
+from stages.select_checkpoint.radiograph_input import reading_settings, square_of_array, squares_of_files
+from stages.select_checkpoint.radiograph_model import RadiographModel
+
+CLASSES = {"opacity": ["opacity in the left lung .", "opacity"], "none": ["no opacity ."]}
+
+
+@pytest.fixture(scope="module")
+def model(exported) -> RadiographModel:
+    return RadiographModel(exported.checkpoint)
+
+
+@pytest.fixture(scope="module")
+def square(exported):
+    [square] = squares_of_files([exported.radiograph.read_bytes()], ["image"], reading_settings(SIZE))
+    return square
+
+
+@pytest.fixture(scope="module")
+def reading(model, square):
+    return model.read(square, CLASSES)
+
+
+def test_a_dicom_file_becomes_the_pixels_that_training_would_have_stored(exported, square) -> None:
+    row = dict.fromkeys(("study_id", "patient_id", "dataset", "view", "sha256"))
+    row |= {"image_id": "i", "path": exported.radiograph.name}
+    stored = convert_file(row, exported.radiograph.parent, DicomToArrowSettings(size=SIZE)).image
+    assert np.array_equal(np.frombuffer(stored["pixels"], np.uint8).reshape(SIZE, SIZE), square.pixels)
+    box = square.content
+    assert stored["content_box"] == [box.x, box.y, box.width, box.height]
+
+
+def test_probabilities_are_the_softmax_of_cosines_at_the_fitted_temperature(reading) -> None:
+    cosines = np.array([reading.cosines[name] for name in CLASSES])
+    expected = np.exp(cosines / TEMPERATURE) / np.exp(cosines / TEMPERATURE).sum()
+    assert [reading.probabilities[name] for name in CLASSES] == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def test_cosines_are_those_of_the_encoders(exported, square, reading) -> None:
+    checkpoint = load_checkpoint(exported.checkpoint, torch.device("cpu"))
+    with torch.inference_mode():
+        pixels = to_input(torch.from_numpy(square.pixels[None]), 32)
+        image = checkpoint.model.embed_global(checkpoint.model.patch_tokens(pixels))[0]
+        prompts = checkpoint.embed_sentences(CLASSES["opacity"]).report.mean(dim=0)
+    expected = torch.cosine_similarity(image, prompts, dim=0)
+    assert reading.cosines["opacity"] == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_heatmaps_are_those_of_phrase_grounding(exported, square, reading) -> None:
+    checkpoint = load_checkpoint(exported.checkpoint, torch.device("cpu"))
+    on_grid = np.array(reading.heatmaps["opacity"])
+    assert on_grid.shape == (4, 4)
+    pixels = PromptCosines(checkpoint, CLASSES["opacity"], square.pixels[None]).maps([CLASSES["opacity"]])[0]
+    interpolated = to_pixels(torch.tensor(on_grid).reshape(1, -1), SIZE)[0].numpy()
+    assert np.allclose(interpolated, pixels, atol=1e-6)
+
+
+def test_the_order_of_classes_changes_nothing_but_the_order(model, square, reading) -> None:
+    other = model.read(square, dict(reversed(CLASSES.items())))
+    assert other.probabilities == pytest.approx(reading.probabilities)
+
+
+def test_bytes_path_and_array_give_the_same(exported, model, square) -> None:
+    box = square.content
+    content = square.pixels[box.y : box.y + box.height, box.x : box.x + box.width]
+    table = pd.DataFrame(
+        {
+            "image": [exported.radiograph.read_bytes(), None, None],
+            "path": [None, str(exported.radiograph), None],
+            "pixels": [None, None, content.tolist()],
+            "prompts": [CLASSES] * 3,
+        }
+    )
+    answers = model.predict(table)
+    assert answers["cosines"][0] == answers["cosines"][1] == pytest.approx(answers["cosines"][2], abs=1e-6)
+    assert answers["content"][0] == [0, 6 / 40, 1, 27 / 40]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({}, "row 0: give one of image, path, pixels; found none"),
+        ({"image": b"x", "path": "y"}, "row 0: give one of image, path, pixels; found image, path"),
+        ({"path": "/nowhere.dcm"}, "/nowhere.dcm: cannot be read"),
+        ({"image": b"no picture"}, "row 0: not an image: neither DICOM nor JPEG nor PNG"),
+        ({"pixels": [[1, 2], [3]]}, "row 0: rows of pixels have different lengths"),
+        ({"pixels": [[1, 300]]}, "row 0: grey levels lie outside"),
+        ({"pixels": [[1, 2]], "prompts": {"opacity": ["opacity"]}}, "prompts: give at least two classes"),
+        ({"pixels": [[1, 2]], "prompts": {"opacity": ["opacity"], "none": []}}, "prompts: give at least two classes"),
+    ],
+)
+def test_mistakes_are_one_line(model, row, words) -> None:
+    table = pd.DataFrame([{"image": None, "path": None, "pixels": None, "prompts": CLASSES} | row])
+    with pytest.raises(InputError) as error:
+        model.predict(table)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_array_is_padded_to_a_square() -> None:
+    square = square_of_array(np.full((20, 40), 99.0), "pixels", 40)
+    assert (square.pixels[10:30] == 99).all()
+    assert (square.pixels[:10] == 0).all()
+
+
+def ask(*options: str | Path) -> None:
+    main(parser().parse_args([str(option) for option in options]))
+
+
+def test_the_command_prints_probabilities_and_draws_a_heatmap(exported, reading, tmp_path, capsys) -> None:
+    (tmp_path / "prompts.yaml").write_text(json.dumps(CLASSES))
+    options = [exported.radiograph, "--prompts", tmp_path / "prompts.yaml", "--checkpoint", exported.checkpoint]
+    ask(*options, "--heatmap", tmp_path / "out.png")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["class", "probability", "cosine"]
+    found = {line.split()[0]: float(line.split()[1]) for line in lines[1:3]}
+    assert found == pytest.approx(reading.probabilities, abs=5e-4)
+    picture = cv2.imread(str(tmp_path / "out.png"))
+    assert picture.shape == (518, 768, 3)  # 27 x 40 pixels of content, enlarged
+    ask(*options, "--json")
+    assert json.loads(capsys.readouterr().out)["probabilities"] == pytest.approx(reading.probabilities)
+
+
+def test_prompt_files_of_zero_shot_classification_are_read_too() -> None:
+    classes = read_classes(Path("stages/zero_shot_classification/prompts/siim.yaml"), "phrasings")
+    assert list(classes) == ["pneumothorax", "no pneumothorax"]
+    assert "Pneumothorax is present." in classes["pneumothorax"]
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "words"),
+    [
+        ("a: [x]\nb: [y]", ["--show", "c"], "--show c: no such class; choose one of a, b"),
+        ("a: x", [], "not a mapping of each class to a list of sentences"),
+        ("[", [], "not valid YAML"),
+        ("finding: f\nsets: {s: {positive: [x], negative: [y]}}", ["--set", "t"], "no set t; choose one of s"),
+        ("opacity: [opacity]\nnone: [no opacity]", ["--heatmap", "out.jpg"], "let the name end in .png"),
+    ],
+)
+def test_wrong_commands_are_one_line(exported, tmp_path, text, more, words) -> None:
+    (tmp_path / "prompts.yaml").write_text(text)
+    with pytest.raises(InputError, match=words):
+        ask(exported.radiograph, "--prompts", tmp_path / "prompts.yaml", "--checkpoint", exported.checkpoint, *more)
