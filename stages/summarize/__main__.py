@@ -36,11 +36,8 @@ def main(arguments: Namespace) -> None:
     if not arguments.template.is_file():
         raise InputError(f"{arguments.template}: no such file; name stages/summarize/templates/report.html.jinja")
     quotations = read_quotations(arguments.quoted)
-    inputs = (
-        tree.files()
-        | {"quoted": arguments.quoted}
-        | {f"template/{path.name}": path for path in sorted(arguments.template.parent.glob("*.jinja"))}
-    )
+    parts = {f"template/{path.name}": path for path in sorted(arguments.template.parent.glob("*.jinja"))}
+    inputs = tree.files() | {"quoted": arguments.quoted} | parts
     with track("summarize", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
                image=arguments.image) as run:  # fmt: skip
         read = read_inputs(tree)

@@ -80,7 +80,7 @@ def test_the_evaluation_runs_and_nothing_else_does(finished_run, tmp_path: Path)
         (folder / file).write_text(text.replace(before, f"{indent}{line}\n{before}", 1))
     target = "runs/demo/results/score_calibration/mlip/rsna/result.json"
     checkout = type(finished_run)(folder, finished_run.overlay)
-    planned = checkout.snakemake("--dry-run", "--quiet", "host", target).stdout
+    planned = checkout.snakemake(target, "--dry-run", "--quiet", "host").stdout
     assert re.search(r"^total\s+1$", planned, re.MULTILINE), planned
     checkout.snakemake(target)
     result = json.loads((folder / target).read_text())

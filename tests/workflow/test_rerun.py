@@ -76,6 +76,7 @@ EDITS = {
             "audit_splits",
             "zero_shot_classification",
             "few_shot_classification_linear",
+            "few_shot_segmentation",
             "phrase_grounding",
             "summarize",
         },
