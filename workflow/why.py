@@ -20,6 +20,7 @@ from stages.common.code_digest import code_digests
 from stages.common.errors import InputError
 from stages.common.journals import Journal, read_journal
 from stages.common.tracking import flatten
+from stages.config import MODELS
 
 _SHOWN = 8  # hex digits of a digest
 _NEW = "has not run yet"
@@ -106,8 +107,14 @@ def _what_happened(before: bool, now: bool) -> str:
 
 
 def _settings_changes(job: Job, journal: Journal) -> list[str]:
-    """Rules pass settings whole, defaults included, so their text is compared; few-shot jobs have a part of their block."""
-    now = flatten(json.loads(job.option("--settings", "{}")))
+    value = json.loads(job.option("--settings", "{}"))
+    model = MODELS.get(job.stage or "")
+    if model and value.keys() <= model.model_fields.keys():  # few-shot jobs have settings of their own, passed whole
+        settings = model.model_validate(value)
+        if settings.digest() == journal.digests.settings:
+            return []
+        value = settings.model_dump(mode="json")
+    now = flatten(value)
     return [
         f"settings: {key}: {_shown(journal.params, key)} -> {_shown(now, key)}"
         for key in sorted(now | journal.params)

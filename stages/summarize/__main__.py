@@ -35,16 +35,17 @@ def main(arguments: Namespace) -> None:
                        tuple(arguments.image_only))  # fmt: skip
     if not arguments.template.is_file():
         raise InputError(f"{arguments.template}: no such file; name stages/summarize/templates/report.html.jinja")
-    quotations = read_quotations(arguments.quoted)
-    parts = {f"template/{path.name}": path for path in sorted(arguments.template.parent.glob("*.jinja"))}
-    inputs = tree.files() | {"quoted": arguments.quoted} | parts
+    templates = sorted(arguments.template.parent.glob("*.jinja"))
+    inputs = tree.files() | {"quoted": arguments.quoted} | {f"template/{path.name}": path for path in templates}
     with track("summarize", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
                image=arguments.image) as run:  # fmt: skip
         read = read_inputs(tree)
         ledger, provenance = read_ledger(read), read_provenance(tree)
         report = Report(settings, read, ledger, provenance, run.record["digests"])
         tables = write_tables(arguments.tables, read, ledger)
-        tables += write_paper_tables(arguments.tables, read, quotations, provenance.synthetic, settings)
+        tables += write_paper_tables(
+            arguments.tables, read, read_quotations(arguments.quoted), provenance.synthetic, settings
+        )
         write_text(arguments.report, render(arguments.template, report))
         run.log_metrics({f"{each.dataset}/{each.variant}/auc": each.result.metrics["auc"].value
                          for each in read.zero_shot})  # fmt: skip
