@@ -29,10 +29,9 @@ from stages.summarize.tables import text_summary, write_tables
 
 def main(arguments: Namespace) -> None:
     settings: SummarizeSettings = arguments.settings
+    jobs = [tuple(map(FewShotJob.parse, each)) for each in (arguments.few_shot, arguments.segmentation)]
     tree = ResultsTree(arguments.results, arguments.pretrain_on, tuple(arguments.datasets), tuple(arguments.variants),
-                       tuple(FewShotJob.parse(each) for each in arguments.few_shot),
-                       tuple(FewShotJob.parse(each) for each in arguments.segmentation),
-                       tuple(arguments.image_only))  # fmt: skip
+                       *jobs, tuple(arguments.image_only))  # fmt: skip
     if not arguments.template.is_file():
         raise InputError(f"{arguments.template}: no such file; name stages/summarize/templates/report.html.jinja")
     templates = sorted(arguments.template.parent.glob("*.jinja"))
@@ -47,8 +46,7 @@ def main(arguments: Namespace) -> None:
             arguments.tables, read, read_quotations(arguments.quoted), provenance.synthetic, settings
         )
         write_text(arguments.report, render(arguments.template, report))
-        run.log_metrics({f"{each.dataset}/{each.variant}/auc": each.result.metrics["auc"].value
-                         for each in read.zero_shot})  # fmt: skip
+        run.log_metrics({f"{one.dataset}/{one.variant}/auc": one.result.metrics["auc"].value for one in read.zero_shot})
         for path in (arguments.report, *tables):
             run.log_artifact(path, publish=True)
     sys.stdout.write(text_summary(settings.title, read, provenance.synthetic, arguments.report))
