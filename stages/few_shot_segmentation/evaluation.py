@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stages.common.ranking_metrics import draw_weights, estimate
-from stages.few_shot_segmentation.overlap import Metric, Overlaps, segmentation_metrics
+from stages.common.mask_overlaps import Overlaps, segmentation_metrics
+from stages.common.ranking_metrics import Metric, draw_weights, estimate
 
 
 @dataclass(frozen=True)

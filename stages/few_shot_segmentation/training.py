@@ -16,10 +16,11 @@ from stages.common.digests import seed_from
 from stages.common.dual_encoder import to_input
 from stages.common.errors import InputError
 from stages.common.image_sizes import shrink
+from stages.common.mask_overlaps import Overlaps
 from stages.common.progress import progress
 from stages.common.resumable_state import ResumableState
 from stages.few_shot_segmentation.outlines import OutlinedImages
-from stages.few_shot_segmentation.overlap import Overlaps, count, dice_of_positives, join
+from stages.few_shot_segmentation.overlap import count, dice_of_positives, join
 from stages.few_shot_segmentation.segmenter import Segmenter
 from stages.few_shot_segmentation.settings import JobSettings
 

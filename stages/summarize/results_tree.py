@@ -168,7 +168,9 @@ STAGES = (
     StageFiles("extract_features", _each_evaluation),
     StageFiles("zero_shot_classification", _each_evaluation, ("result.json", "scores.arrow")),
     StageFiles("few_shot_classification", _each_few_shot_job, ("result.json",), ("scores/*.arrow",)),
-    StageFiles("few_shot_segmentation", _each_segmentation_job, ("result.json", "samples.arrow")),
+    StageFiles(
+        "few_shot_segmentation", _each_segmentation_job, ("result.json", "samples.arrow"), ("overlaps/*.arrow",)
+    ),
     StageFiles("phrase_grounding", _each_evaluation, ("result.json", "samples.arrow")),
     StageFiles("retrieval", _each_variant_with_text, ("result.json",)),
 )

@@ -11,6 +11,7 @@ rule summarize:
         few_shot=FEW_SHOT_CLASSIFICATION,
         segmentation=FEW_SHOT_SEGMENTATION,
         outlines=[path.replace("result.json", "samples.arrow") for path in FEW_SHOT_SEGMENTATION],
+        overlaps=[str(Path(path).parent / "overlaps") for path in FEW_SHOT_SEGMENTATION],
         few_shot_scores=[str(Path(path).parent / "scores") for path in FEW_SHOT_CLASSIFICATION],
         retrieval=RETRIEVAL,
         grounding=[f"<workspace>/results/phrase_grounding/{place}/result.json" for place in EVALUATIONS],

@@ -11,6 +11,7 @@ from stages.summarize.paper_tables.classification import (
 )
 from stages.summarize.paper_tables.comparisons import Comparisons
 from stages.summarize.paper_tables.quoted import Quotation
+from stages.summarize.paper_tables.segmentation import few_shot_segmentation_tables
 from stages.summarize.paper_tables.table import Table
 from stages.summarize.paper_tables.writers import write_all
 from stages.summarize.settings import SummarizeSettings
@@ -23,6 +24,7 @@ def paper_tables(
     quotable = [each for each in quotations if each.data_set not in synthetic]
     tables = [zero_shot_table(inputs, dataset, comparisons) for dataset in inputs.tree.evaluate_on]
     tables += few_shot_classification_tables(inputs, comparisons, quotable)
+    tables += few_shot_segmentation_tables(inputs, comparisons, quotable)
     ablation = ablation_table(inputs, comparisons)
     return tables if ablation is None else [*tables, ablation]
 

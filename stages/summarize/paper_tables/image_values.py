@@ -10,9 +10,11 @@ import pyarrow as pa
 
 from stages.common.arrow_tables import read_table
 from stages.common.errors import InputError
+from stages.common.mask_overlaps import Overlaps, segmentation_metrics
 from stages.common.ranking_metrics import Metric, classification_metrics
-from stages.common.schemas import SCORES
+from stages.common.schemas import OVERLAPS, SCORES
 from stages.summarize.readers.few_shot_classification import FewShot
+from stages.summarize.readers.few_shot_segmentation import Segmentation
 from stages.summarize.readers.zero_shot_classification import ZeroShot
 from stages.summarize.results_tree import ResultsTree
 
@@ -38,6 +40,18 @@ def few_shot_values(tree: ResultsTree, each: FewShot) -> ImageValues | None:
     seeds = each.result.seeds
     paths = [folder / f"seed_{seed.seed}.arrow" for seed in seeds]
     return _values(paths, SCORES, lambda rows, place: _classified(rows, seeds[place].threshold)) if paths else None
+
+
+def segmentation_values(tree: ResultsTree, each: Segmentation) -> ImageValues | None:
+    """None where the job was skipped."""
+    folder = tree.folder("few_shot_segmentation", each.job.of(each.variant)) / "overlaps"
+    paths = [folder / f"seed_{seed.seed}.arrow" for seed in each.result.seeds]
+    return _values(paths, OVERLAPS, lambda rows, _: _outlined(rows)) if paths else None
+
+
+def _outlined(rows: pl.DataFrame) -> dict[str, Metric]:
+    truth, predicted, both = (rows[name].to_numpy().astype(np.int64) for name in ("truth", "predicted", "both"))
+    return segmentation_metrics(Overlaps(truth, predicted[:, None], both[:, None]))
 
 
 def _classified(rows: pl.DataFrame, threshold: float) -> dict[str, Metric]:

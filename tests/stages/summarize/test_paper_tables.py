@@ -1,4 +1,4 @@
-"""Tables 1, 2 and 4 from a results tree: the stages' own figures, bold only by the test, quotations apart."""
+"""Tables 1 to 4 from a results tree: the stages' own figures, bold only by the test, quotations apart."""
 
 import csv
 import json
@@ -24,7 +24,10 @@ def tables(read: Inputs, comparisons: Comparisons) -> dict[str, Table]:
 
 
 def test_there_is_a_table_for_each_data_set_and_protocol(tables) -> None:
-    assert list(tables) == ["table1_rsna", "table1_siim", "table2_rsna_linear", "table2_siim_linear", "table4_ablation"]
+    assert list(tables) == [
+        *("table1_rsna", "table1_siim", "table2_rsna_linear", "table2_siim_linear"),
+        *("table3_rsna_linear", "table3_siim_linear", "table4_ablation"),
+    ]
 
 
 def test_figures_are_those_of_the_stages(read: Inputs, tables) -> None:
@@ -37,9 +40,13 @@ def test_figures_are_those_of_the_stages(read: Inputs, tables) -> None:
 
 
 def test_resampled_values_are_the_figures_of_the_stages(comparisons, tables) -> None:
-    """What is compared is what is printed: AUC, AP, F1 and accuracy come out the same from the scores."""
+    """What is compared is what is printed: AUC, AP, F1, accuracy from scores, Dice and IoU from pixel counts."""
     for (table, measure), found in comparisons.found.items():
-        rows = {row.label.split()[0]: row for row in tables[table].blocks[0].rows}
+        rows = tables[table].blocks[0].rows
+        if table.startswith("table3"):  # a row a share of the labels
+            measure, _, fraction = measure.rpartition("_")
+            rows = [row for row in rows if row.cells["fraction"].text == f"{fraction} %"]
+        rows = {row.label.split()[0]: row for row in rows}
         for each in found:
             printed = rows[each.first].cells[measure].value - rows[each.second].cells[measure].value
             assert each.difference.value == pytest.approx(printed, abs=1e-6)
@@ -104,9 +111,60 @@ def test_quotations_are_blocks_of_their_own_and_none_stands_beside_synthetic_pat
 
 def test_the_stage_writes_all_four_forms_and_the_comparisons(output) -> None:
     names = {path.name for path in (output / "tables").iterdir()}
-    for stem in ("table1_rsna", "table2_siim_linear", "table4_ablation"):
+    for stem in ("table1_rsna", "table2_siim_linear", "table3_rsna_linear", "table4_ablation"):
         assert {f"{stem}.{suffix}" for suffix in ("csv", "md", "tex", "html")} <= names
     with (output / "tables" / "comparisons.csv").open() as handle:
         rows = list(csv.DictReader(handle))
     assert all(float(row["p"]) <= float(row["p_holm"]) for row in rows)
     assert all(np.isfinite(float(row["difference"])) for row in rows)
+
+
+def test_every_dice_has_what_predicting_nothing_scores_in_its_row(read: Inputs, tables) -> None:
+    for each in read.segmentation:
+        rows = tables[f"table3_{each.job.dataset}_{each.job.protocol}"].blocks[0].rows
+        (row,) = (
+            row
+            for row in rows
+            if row.label.split()[0] == each.variant and row.cells["fraction"].text == f"{each.job.fraction} %"
+        )
+        for metric, figure in each.result.metrics.items():
+            printed = row.cells[metric]
+            assert (printed.value, printed.low, printed.high, printed.spread) == (
+                figure.value, figure.low, figure.high, figure.spread
+            )  # fmt: skip
+        part = each.result.images["test"]
+        assert row.cells["predict_nothing"].value == pytest.approx(1 - part.positives / part.images)
+        assert not row.cells["predict_nothing"].bold
+
+
+def test_the_better_outline_is_bold_where_the_finding_is(tables) -> None:
+    for name in ("table3_rsna_linear", "table3_siim_linear"):
+        for row in tables[name].blocks[0].rows:
+            for metric in ("dice_of_positives", "iou_of_positives"):
+                assert row.cells[metric].bold == (row.label == "mlip")
+
+
+def test_a_skipped_segmentation_says_why_and_nothing_of_its_column_is_bold(tree) -> None:
+    place = "few_shot_segmentation/{}/rsna/linear/10/result.json"
+    for variant in ("mlip", "random"):
+        tree.edit(place.format(variant), skipped="no positives", seeds=[], metrics={})
+    by_name = {table.name: table for table in paper_tables(read_inputs(tree.layout), Comparisons(20, 0), [], ())}
+    for row in by_name["table3_rsna_linear"].blocks[0].rows:
+        assert {row.cells[key].text for key in ("dice", "predict_nothing")} == {"no positives"}
+        assert not any(each.bold for each in row.cells.values())
+
+
+def test_quoted_dice_is_apart_with_its_share_of_labels_and_a_warning(read: Inputs, tmp_path) -> None:
+    path = tmp_path / "quoted.yaml"
+    path.write_text(
+        "[{table: few_shot_segmentation, data_set: rsna, protocol: linear, metric: dice, source: A, setting: mean Dice,"
+        " scale: 100, places: 4, rows: {Theirs: {10: 75.69, 100: 80}}}]"
+    )
+    tables = paper_tables(read, Comparisons(20, 0), read_quotations(path), ())
+    table = next(each for each in tables if each.name == "table3_rsna_linear")
+    assert [(block.kind, block.source, block.protocol) for block in table.blocks[1:]] == [("quoted", "A", "mean Dice")]
+    (row,) = table.blocks[1].rows  # this run has no job with 100 %
+    assert (row.label, row.cells["fraction"].text, row.cells["dice"].value) == ("Theirs", "10 %", 0.7569)
+    assert any("may be another figure" in note for note in table.notes)
+    unquoted = next(each for each in tables if each.name == "table3_siim_linear")
+    assert not any("Quoted" in note for note in unquoted.notes)

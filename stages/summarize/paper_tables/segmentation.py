@@ -1,0 +1,111 @@
+"""Table 3: few-shot segmentation, every Dice in one row with what predicting nothing scores on the same images."""
+
+from collections.abc import Sequence
+
+from stages.summarize.inputs import Inputs
+from stages.summarize.numbers import words
+from stages.summarize.paper_tables.classification import BOLD, cell, overlap_notes
+from stages.summarize.paper_tables.comparisons import Comparisons
+from stages.summarize.paper_tables.image_values import segmentation_values
+from stages.summarize.paper_tables.quoted import Quotation, quoted_blocks
+from stages.summarize.paper_tables.table import Block, Cell, Column, Row, Table
+from stages.summarize.readers.few_shot_segmentation import Segmentation
+from stages.summarize.tables import variant_label
+
+COMPARED = ("dice", "dice_of_positives", "iou_of_positives")
+COLUMNS = (
+    Column("fraction", "labels", "text"),
+    Column("dice", "Dice"),
+    Column("predict_nothing", "Dice of predicting nothing"),
+    Column("dice_of_positives", "Dice of positives"),
+    Column("iou_of_positives", "IoU of positives"),
+    Column("gain_over_nothing", "gain over nothing", shown=False),
+)
+DEFINITION = (
+    "Dice is the mean over test images, 1 where truth and prediction are both empty, so predicting nothing scores the "
+    "share of negatives; Dice and IoU of positives are means over the images with the finding. Thresholds from "
+    "validation."
+)
+OTHERS = (
+    "Quoted: a mean Dice of other authors may be another figure than ours, e.g. one over the pixels of all images "
+    "together and averaged over finding and background; they do not print what predicting nothing scores."
+)
+
+
+def few_shot_segmentation_tables(
+    inputs: Inputs, comparisons: Comparisons, quotations: Sequence[Quotation]
+) -> list[Table]:
+    """One a data set and protocol; a row is a variant with one share of the labels."""
+    places = dict.fromkeys((each.job.dataset, each.job.protocol) for each in inputs.segmentation)
+    return [
+        _table(inputs, [each for each in inputs.segmentation if (each.job.dataset, each.job.protocol) == place],
+               comparisons, list(quotations))
+        for place in places
+    ]  # fmt: skip
+
+
+def _table(inputs: Inputs, cells: list[Segmentation], comparisons: Comparisons, quotations: list[Quotation]) -> Table:
+    job, first = cells[0].job, cells[0].result
+    name = f"table3_{job.dataset}_{job.protocol}"
+    fractions = list(dict.fromkeys(each.job.fraction for each in cells))
+    rows = []
+    for fraction in fractions:
+        of_fraction = [each for each in cells if each.job.fraction == fraction]
+        best = _best(inputs, name, of_fraction, comparisons)
+        rows += [_row(inputs, each, best) for each in of_fraction]
+    quoted = tuple(
+        _of_fractions(block, fractions)
+        for block in quoted_blocks(quotations, "few_shot_segmentation", job.dataset, job.protocol)
+    )
+    quoted = tuple(block for block in quoted if block.rows)
+    seeds = max(len(each.result.seeds) for each in cells)
+    return Table(
+        name,
+        f"Table 3. Few-shot segmentation of {words(first.finding)} in {job.dataset}, protocol {job.protocol}, images "
+        f"of {first.input_size} pixels: {first.images['test'].images} test images, "
+        f"{first.images['test'].positives} positive",
+        COLUMNS,
+        (Block("measured", tuple(rows)), *quoted),
+        notes=(
+            f"Labels: share of the training images. Means of {seeds} repetitions; after \u00b1 their spread (standard "
+            "deviation).",
+            DEFINITION,
+            f"Brackets: 95 % bootstrap intervals, resampled by {first.resampled_by}.",
+            BOLD.format(unit=first.resampled_by).replace("of its column", "of its column with this share of labels", 1),
+            *([OTHERS] if quoted else []),
+        ),
+    )
+
+
+def _row(inputs: Inputs, each: Segmentation, best: dict[str, str | None]) -> Row:
+    figures = each.result.metrics
+    found = {
+        column.key: cell(figures[column.key], best.get(column.key) == each.variant, figures[column.key].spread)
+        if column.key in figures
+        else Cell(text=each.result.skipped)
+        for column in COLUMNS
+        if column.kind == "figure"
+    }
+    share = {"fraction": Cell(text=f"{each.job.fraction} %")}
+    return Row(variant_label(inputs, each.variant), share | found, overlap_notes(each.result.overlap))
+
+
+def _best(inputs: Inputs, name: str, cells: list[Segmentation], comparisons: Comparisons) -> dict[str, str | None]:
+    """Metric -> the variant in bold, among those with one share of the labels."""
+    values = {each.variant: segmentation_values(inputs.tree, each) for each in cells}
+    known = {variant: each for variant, each in values.items() if each is not None}
+    if len(known) < len(values):
+        return {}
+    fraction = cells[0].job.fraction
+    return {metric: comparisons.best(name, f"{metric}_{fraction}", known, metric) for metric in COMPARED}
+
+
+def _of_fractions(block: Block, fractions: Sequence[int]) -> Block:
+    """A quoted block with one row a share of the labels, without shares and figures that this run does not have."""
+    rows = []
+    for row in block.rows:
+        for key, each in row.cells.items():
+            metric, _, fraction = key.rpartition("_")
+            if int(fraction) in fractions and metric in COMPARED:
+                rows.append(Row(row.label, {"fraction": Cell(text=f"{fraction} %"), metric: each}))
+    return Block(block.kind, tuple(rows), block.source, block.protocol)
