@@ -1,6 +1,7 @@
 """Zero-shot classification of one data set with one variant.
 
-Settings: settings.py. Inputs: a checkpoint folder, features.arrow, labels.arrow and its audit.json, a prompt file.
+Settings: settings.py. Inputs: a checkpoint folder, features.arrow, labels.arrow and its audit.json, a prompt file;
+for the local score the images' manifest in place of features.arrow.
 Outputs: scores.arrow (every labelled image, chosen prompt set) and result.json (test metrics with 95 % intervals).
 """
 
@@ -17,12 +18,15 @@ from stages.common.atomic_files import write_record
 from stages.common.code_digest import ROOT
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.dual_encoder import load_checkpoint
+from stages.common.errors import InputError
+from stages.common.image_store import ImageStore
 from stages.common.labelled_images import read_labels
 from stages.common.prompts import read_prompts
 from stages.common.schemas import SCORES
 from stages.common.split_audit import read_overlap
 from stages.common.tracking import track
 from stages.zero_shot_classification.evaluation import evaluate
+from stages.zero_shot_classification.local_scores import local_scores
 from stages.zero_shot_classification.prompt_scores import embeddings_of, prompt_scores
 from stages.zero_shot_classification.settings import ZeroShotSettings
 
@@ -30,7 +34,10 @@ from stages.zero_shot_classification.settings import ZeroShotSettings
 def main(arguments: Namespace) -> None:
     settings: ZeroShotSettings = arguments.settings
     prompt_path = ROOT / settings.prompts
-    inputs = {"checkpoint": arguments.checkpoint / "model.safetensors", "features": arguments.features,
+    read = "images" if settings.score == "local" else "features"
+    if getattr(arguments, read) is None:
+        raise InputError(f"zero_shot_classification.score is {settings.score}: name --{read}")
+    inputs = {"checkpoint": arguments.checkpoint / "model.safetensors", read: getattr(arguments, read),
               "labels": arguments.labels, "audit": arguments.audit, "prompts": prompt_path}  # fmt: skip
     prompts = read_prompts(prompt_path)
     with track("zero_shot_classification", arguments.name, journal=arguments.journal, settings=settings,
@@ -38,12 +45,19 @@ def main(arguments: Namespace) -> None:
         checkpoint = load_checkpoint(arguments.checkpoint, torch.device("cpu"))
         labels = read_labels(arguments.labels, prompts.finding)
         overlap = read_overlap(arguments.audit, arguments.labels)
-        embeddings = embeddings_of(labels, arguments.features, checkpoint.model)
-        scores = {name: prompt_scores(checkpoint, each, embeddings) for name, each in prompts.expanded().items()}
+        if settings.score == "local":
+            scores = local_scores(checkpoint, prompts.expanded(), ImageStore(arguments.images),
+                                  labels["image_id"].to_list(), settings.patch_share, settings.batch_size)  # fmt: skip
+        else:
+            embeddings = embeddings_of(labels, arguments.features, checkpoint.model)
+            scores = {name: prompt_scores(checkpoint, each, embeddings) for name, each in prompts.expanded().items()}
         result = evaluate(labels, scores, settings.draws, settings.seed)
         chosen = labels.select("image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]))
         write_table(arguments.scores, SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=SCORES))
-        write_record(arguments.result, {"finding": prompts.finding, **asdict(result), "overlap": overlap})
+        write_record(
+            arguments.result,
+            {"finding": prompts.finding, "score": settings.score, **asdict(result), "overlap": overlap},
+        )
         run.log_metrics({f"test/{name}": each.value for name, each in result.metrics.items()})
         run.log_metrics({f"validation/auc/{name}": each for name, each in result.validation_auc.items()})
         run.log_tag("prompt_set", result.prompt_set)
@@ -53,12 +67,13 @@ def main(arguments: Namespace) -> None:
 
 def parser() -> ArgumentParser:
     options = stage_parser("zero_shot_classification", __doc__, ZeroShotSettings)
-    options.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder of select_checkpoint")
-    options.add_argument("--features", type=Path, required=True, help="features.arrow of extract_features")
-    options.add_argument("--labels", type=Path, required=True, help="labels.arrow of label_images")
-    options.add_argument("--audit", type=Path, required=True, help="audit.json of audit_splits")
-    options.add_argument("--scores", type=Path, required=True, help="scores.arrow to write")
-    options.add_argument("--result", type=Path, required=True, help="result.json to write")
+    files = {"checkpoint": "checkpoint folder of select_checkpoint", "labels": "labels.arrow of label_images",
+             "audit": "audit.json of audit_splits", "scores": "scores.arrow to write",
+             "result": "result.json to write"}  # fmt: skip
+    for name, purpose in files.items():
+        options.add_argument(f"--{name}", type=Path, required=True, help=purpose)
+    options.add_argument("--features", type=Path, help="features.arrow of extract_features; for the global score")
+    options.add_argument("--images", type=Path, nargs="?", help="manifest.json of dicom_to_arrow; for the local score")
     return options
 
 

@@ -14,6 +14,7 @@ from stages.summarize.readers.record import METRICS, Estimate
 from stages.summarize.tables import FewShotTable, few_shot_tables, variant_label
 
 HEADERS = {"auc": "AUC", "average_precision": "average precision", "f1": "F1", "accuracy": "accuracy"}
+SCORES = {"global": "the whole image", "local": "its best patches"}
 BOLD = (
     "Bold: the best of its column, and better than every other variant by a paired bootstrap over the same {unit}s "
     "(two-sided, Holm's correction over all pairs of the column, level .05). Without bold no such claim stands."
@@ -48,8 +49,8 @@ def zero_shot_table(inputs: Inputs, dataset: str, comparisons: Comparisons) -> T
     first = measured[0].result
     return Table(
         name,
-        f"Table 1. Zero-shot classification of {words(first.finding)} in {dataset}: {first.test_images} test images, "
-        f"{first.test_positives} positive",
+        f"Table 1. Zero-shot classification of {words(first.finding)} in {dataset} by {SCORES[first.score]}: "
+        f"{first.test_images} test images, {first.test_positives} positive",
         (*(Column(metric, HEADERS[metric]) for metric in METRICS), Column("prompts", "prompts", "text"),
          Column("threshold", "threshold", shown=False)),
         (Block("measured", tuple(rows)),),

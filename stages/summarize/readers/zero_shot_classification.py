@@ -20,6 +20,7 @@ class ZeroShotResult(Part):
     """result.json of zero_shot_classification."""
 
     finding: str
+    score: Literal["global", "local"] = "global"
     prompt_set: str
     validation_auc: dict[str, float]
     threshold: float
