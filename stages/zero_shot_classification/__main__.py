@@ -19,15 +19,13 @@ from stages.common.code_digest import ROOT
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.dual_encoder import load_checkpoint
 from stages.common.errors import InputError
-from stages.common.image_store import ImageStore
 from stages.common.labelled_images import read_labels
 from stages.common.prompts import read_prompts
 from stages.common.schemas import SCORES
 from stages.common.split_audit import read_overlap
 from stages.common.tracking import track
 from stages.zero_shot_classification.evaluation import evaluate
-from stages.zero_shot_classification.local_scores import local_scores
-from stages.zero_shot_classification.prompt_scores import embeddings_of, prompt_scores
+from stages.zero_shot_classification.scores import scores_of
 from stages.zero_shot_classification.settings import ZeroShotSettings
 
 
@@ -45,19 +43,12 @@ def main(arguments: Namespace) -> None:
         checkpoint = load_checkpoint(arguments.checkpoint, torch.device("cpu"))
         labels = read_labels(arguments.labels, prompts.finding)
         overlap = read_overlap(arguments.audit, arguments.labels)
-        if settings.score == "local":
-            scores = local_scores(checkpoint, prompts.expanded(), ImageStore(arguments.images),
-                                  labels["image_id"].to_list(), settings.patch_share, settings.batch_size)  # fmt: skip
-        else:
-            embeddings = embeddings_of(labels, arguments.features, checkpoint.model)
-            scores = {name: prompt_scores(checkpoint, each, embeddings) for name, each in prompts.expanded().items()}
+        scores = scores_of(checkpoint, prompts.expanded(), labels, inputs[read], settings)
         result = evaluate(labels, scores, settings.draws, settings.seed)
         chosen = labels.select("image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]))
         write_table(arguments.scores, SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=SCORES))
-        write_record(
-            arguments.result,
-            {"finding": prompts.finding, "score": settings.score, **asdict(result), "overlap": overlap},
-        )
+        record = {"finding": prompts.finding, "score": settings.score, **asdict(result), "overlap": overlap}
+        write_record(arguments.result, record)
         run.log_metrics({f"test/{name}": each.value for name, each in result.metrics.items()})
         run.log_metrics({f"validation/auc/{name}": each for name, each in result.validation_auc.items()})
         run.log_tag("prompt_set", result.prompt_set)
