@@ -1,6 +1,6 @@
 """What a person sees in MLflow's pages: the runs, the tree below a call of the workflow, params, data sets, charts.
 
-Headless Chromium loads the pages of a real server. MLIP_PICTURE=docs/mlflow_ui.png writes the picture of the README;
+Headless Chromium loads the pages of a real server. MLIP_PICTURE=FILE.png writes a picture;
 MLIP_UI_STORE=FILE.db looks at the store of another run than the miniature.
 """
 
