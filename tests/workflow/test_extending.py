@@ -80,9 +80,9 @@ def test_the_evaluation_runs_and_nothing_else_does(finished_run, tmp_path: Path)
         (folder / file).write_text(text.replace(before, f"{indent}{line}\n{before}", 1))
     target = "runs/demo/results/score_calibration/mlip/rsna/result.json"
     checkout = type(finished_run)(folder, finished_run.overlay)
-    planned = checkout.snakemake(target, "--dry-run", "--quiet", "host").stdout
+    planned = checkout.snakemake("--dry-run", "--quiet", "host", "--", target).stdout
     assert re.search(r"^total\s+1$", planned, re.MULTILINE), planned
-    checkout.snakemake(target)
+    checkout.snakemake("--", target)
     result = json.loads((folder / target).read_text())
     assert 0 <= result["expected_calibration_error"] <= 1
     journal = json.loads((folder / target).with_name("journal.json").read_text())
