@@ -383,7 +383,8 @@ def _sample(number, variant):
     heatmap = 0.02 * coarse + (0 if variant == "random" else 0.3 * opacity)
     region = opacity > 0.4
     peak = np.unravel_index(heatmap.argmax(), heatmap.shape)
-    return {"image_id": f"phantom-{number:04d}", "pixels": pixels.tobytes(), "heatmap": heatmap.ravel().tolist(),
+    image_id = f"1.2.276.0.7230010.3.1.4.8323329.1000.1517875162.{number:06d}"  # as long as those of SIIM
+    return {"image_id": image_id, "pixels": pixels.tobytes(), "heatmap": heatmap.ravel().tolist(),
             "region": encode(region), "peak": [int(each) for each in peak], "hit": bool(region[peak])}  # fmt: skip
 
 
