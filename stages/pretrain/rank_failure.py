@@ -133,8 +133,7 @@ def _watch(store: dist.Store, signals: socket.socket, run: Run, ending: threadin
         return  # the launcher is gone
     if (message.startswith("rank 0: ") and not own) or not ending.acquire(blocking=False):
         return  # this rank ends by itself
-    run.record.update(status="FAILED", error=message, ended=time.time_ns() // 1_000_000)
-    run.write()
+    run.end("FAILED", message)
     if own:
         print(f"error: {message}", file=sys.stderr, flush=True)
     with suppress(dist.DistError):
