@@ -1,16 +1,12 @@
-"""States of a training on disk, so that a killed job goes on: atomic, checked by sha256, a damaged one passed over."""
+"""When a training saves and from where a killed one goes on (the files themselves: state_files.py)."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from stages.common.atomic_files import atomic_path, sidecar_of, verify, write_sidecar
-from stages.common.errors import InputError
-
-_KEPT = 2
+from stages.common.state_files import newest_whole, write_state
 
 
 class ResumableState:
@@ -26,30 +22,14 @@ class ResumableState:
 
     def newest(self) -> dict[str, Any] | None:
         """The newest whole state, on the CPU; None where there is none."""
-        for path in self._paths():
-            try:
-                verify(path)
-            except InputError as error:
-                print(f"warning: {error}; using the state before it", file=sys.stderr)
-            else:
-                return torch.load(path, map_location="cpu", weights_only=True)
-        return None
+        path = newest_whole(self._folder)
+        return None if path is None else torch.load(path, map_location="cpu", weights_only=True)
 
     def due(self) -> bool:
         """Whether so much time has passed since the last save that another is wanted."""
         return time.monotonic() - self._saved > self._save_seconds
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Tensors and plain values alone: `newest` runs no code. Written whole or not at all."""
-        path = self._folder / f"step_{step:08d}.pt"
-        with atomic_path(path) as temporary:
-            torch.save(state, temporary)
-        write_sidecar(path)
-        for old in self._paths()[_KEPT:]:
-            old.unlink()
-            sidecar_of(old).unlink(missing_ok=True)
+        """Whole or not at all; tensors and plain values alone."""
+        write_state(self._folder, step, state)
         self._saved = time.monotonic()
-
-    def _paths(self) -> list[Path]:
-        """Newest first."""
-        return sorted(self._folder.glob("step_*.pt"), reverse=True)

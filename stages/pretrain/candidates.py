@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 
 from stages.common.atomic_files import atomic_path, verify, write_record, write_sidecar, write_text
+from stages.common.state_files import disk_space_told
 from stages.pretrain.settings import PretrainSettings
 from stages.pretrain.training import candidate_path, candidate_steps
-from stages.pretrain.training_state import TrainingState, disk_space_told
+from stages.pretrain.training_state import TrainingState
 
 
 def write_candidates(

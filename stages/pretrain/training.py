@@ -15,6 +15,7 @@ from torch.profiler import profile, record_function
 from stages.common.digests import seed_from
 from stages.common.dual_encoder import save_weights
 from stages.common.errors import InputError
+from stages.common.state_files import disk_space_told, remove_leftovers
 from stages.pretrain.batches import DrawnBatch, TrainingData
 from stages.pretrain.divergence import not_finite, refuse_what_diverged
 from stages.pretrain.flops import StepFlops
@@ -29,8 +30,6 @@ from stages.pretrain.settings import PretrainSettings
 from stages.pretrain.speed import SpeedMeter, progress_line
 from stages.pretrain.training_state import (
     TrainingState,
-    disk_space_told,
-    remove_leftovers,
     resume_state,
     save_state,
 )

@@ -1,24 +1,17 @@
-"""Training state on disk: atomic, checked by sha256, two are kept; a damaged newest one is passed over."""
+"""What a pre-training goes on from: its state, and how it is taken up again (its files: state_files.py)."""
 
-import errno
-import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from stages.common.atomic_files import atomic_path, sidecar_of, verify, write_sidecar
+from stages.common.atomic_files import verify
 from stages.common.errors import InputError
+from stages.common.state_files import newest_whole, read_state, write_state
 from stages.pretrain.objective import Objective
 from stages.pretrain.ranks import ALONE, Ranks
-
-_KEPT = 2
 
 
 @dataclass
@@ -36,17 +29,8 @@ class TrainingState:
 
 
 def save_state(folder: Path, state: TrainingState) -> None:
-    """Write `step_<n>.pt` whole or not at all, then remove all but the newest two.
-
-    Raises InputError where the disk is full; the states before it stay as they are.
-    """
-    path = Path(folder) / f"step_{state.step:08d}.pt"
-    with disk_space_told(path), atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save(_record(state), file)
-    with disk_space_told(path):
-        write_sidecar(path)
-    for old in _saved(folder)[_KEPT:]:
-        _remove(old)
+    """Write the state and keep the newest two; see state_files.py."""
+    write_state(folder, state.step, _record(state))
 
 
 def resume_state(folder: Path, state: TrainingState, ranks: Ranks = ALONE, resume_from: str | None = None) -> bool:
@@ -55,13 +39,13 @@ def resume_state(folder: Path, state: TrainingState, ranks: Ranks = ALONE, resum
     Rank 0 chooses the file. A state says nothing of ranks: a training may go on with another number of them. One of
     `folder` that was written by other settings, data, code or image is an InputError.
     """
-    path = ranks.from_first(_newest_whole(Path(folder)) if ranks.first else None)
+    path = ranks.from_first(newest_whole(folder) if ranks.first else None)
     if path is not None:
-        saved = _read(path)
+        saved = read_state(path)
         _check_digests(path, saved["digests"], state.digests)
         state.origin, state.first_step, state.speed = saved["origin"], saved["first_step"], saved["speed"]
     elif resume_from is not None:
-        saved = _read(path := Path(resume_from))
+        saved = read_state(path := Path(resume_from))
         state.origin, state.first_step = f"step {saved['step']}, sha256 {verify(path)}, {path}", saved["step"]
     else:
         return False
@@ -74,35 +58,6 @@ def resume_state(folder: Path, state: TrainingState, ranks: Ranks = ALONE, resum
     state.step, state.history = saved["step"], saved["history"]
     ranks.wait_for_all()  # rank 0 may remove the file once all have read it
     return True
-
-
-@contextmanager
-def disk_space_told(path: Path) -> Iterator[None]:
-    """Around writing `path`: a full disk, in whatever words the writer puts it, becomes an InputError."""
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        if not _is_full(error):
-            raise
-        free = shutil.disk_usage(path.parent).free / 2**20
-        raise InputError(
-            f"{path}: no space left on the disk ({free:,.0f} MiB free); what was saved before is whole: make room and "
-            "start again, it goes on from there"
-        ) from None
-
-
-def _is_full(error: BaseException | None) -> bool:
-    """PyTorch's own complaint about an unfinished file hides the one of the system behind it."""
-    if error is None:
-        return False
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-    return full or "No space left" in str(error) or "quota exceeded" in str(error) or _is_full(error.__context__)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Temporary files of attempts that were killed while they wrote."""
-    for path in Path(folder).rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
 
 
 def _record(state: TrainingState) -> dict[str, Any]:
@@ -125,15 +80,6 @@ def _trained_names(state: TrainingState) -> dict[Tensor, str]:
     return {parameter: name for name, parameter in state.model.named_parameters() if parameter.requires_grad}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    verify(path)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds; the bytes are those that were written
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: no training state of this version ({reason}); delete it and start again") from None
-
-
 def _check_digests(path: Path, saved: dict[str, str], own: dict[str, str]) -> None:
     other = [name for name in own if saved.get(name) != own[name]]
     if other:
@@ -141,26 +87,3 @@ def _check_digests(path: Path, saved: dict[str, str], own: dict[str, str]) -> No
             f"{path}: written with other {', '.join(other)} than this training's; move it away, or name it in "
             "pretrain.resume_from to go on from it all the same"
         )
-
-
-def _newest_whole(folder: Path) -> Path | None:
-    """The newest state whose bytes are those that were written; damaged ones before it are removed."""
-    for path in _saved(folder):
-        try:
-            verify(path)
-        except InputError as error:
-            print(f"warning: {error}; using the state before it", file=sys.stderr)
-            _remove(path)
-        else:
-            return path
-    return None
-
-
-def _remove(path: Path) -> None:
-    path.unlink()
-    sidecar_of(path).unlink(missing_ok=True)
-
-
-def _saved(folder: Path) -> list[Path]:
-    """States, newest first."""
-    return sorted(Path(folder).glob("step_*.pt"), reverse=True)
