@@ -1,39 +1,21 @@
 """Options of the command line, apart from what all stages have."""
 
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable
+from argparse import ArgumentParser
 from pathlib import Path
 
-from stages.common.command_line import add_common_options
-from stages.common.device import add_device_option
+from stages.common.few_shot_options import Main, add_training_options, protocols_parser
 from stages.few_shot_segmentation.settings import FinetuneJobSettings, LinearJobSettings
-
-Main = Callable[[Namespace], None]
 
 
 def command_parser(description: str | None, linear: Main, finetune: Main) -> ArgumentParser:
     """Parser of `python -m stages.few_shot_segmentation`; `main` of its result is the function of the protocol."""
-    stage = ArgumentParser(
-        prog="python -m stages.few_shot_segmentation",
-        description=description,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
-    protocols = stage.add_subparsers(required=True, metavar="{linear,finetune}")
-    for main, settings, purpose in (
+    protocols: list[tuple[Main, type, str]] = [
         (linear, LinearJobSettings, "a SETR-PUP decoder on the frozen encoder"),
         (finetune, FinetuneJobSettings, "UPerNet and all weights of the encoder"),
-    ):
-        protocol = protocols.add_parser(main.__name__, help=purpose, description=purpose)
-        add_common_options(protocol, settings)
-        protocol.set_defaults(main=main, protocol=main.__name__)
-        protocol.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder of select_checkpoint")
-        protocol.add_argument("--images", type=Path, required=True, help="manifest.json of dicom_to_arrow")
-        protocol.add_argument("--labels", type=Path, required=True, help="labels.arrow of label_images")
-        protocol.add_argument("--audit", type=Path, required=True, help="audit.json of audit_splits")
-        protocol.add_argument("--state", type=Path, required=True, help="folder of what a killed job goes on from")
-        protocol.add_argument("--save-minutes", type=float, default=10.0, help="time between two saves of the state")
-        protocol.add_argument("--result", type=Path, required=True, help="output: result.json")
+    ]
+    parser, parsers = protocols_parser("few_shot_segmentation", description, protocols)
+    for protocol in parsers:
+        add_training_options(protocol)
         protocol.add_argument("--overlaps", type=Path, required=True, help="output: folder of counts, a table a seed")
         protocol.add_argument("--samples", type=Path, required=True, help="output: samples.arrow")
-        add_device_option(protocol)
-    return stage
+    return parser

@@ -11,8 +11,8 @@ from stages.common.atomic_files import write_text
 from stages.summarize.inputs import Inputs
 from stages.summarize.ledger import Ledger
 from stages.summarize.numbers import decimal, figures, interval, rank, words
-from stages.summarize.readers.few_shot_classification import FewShotResult
-from stages.summarize.readers.few_shot_segmentation import FIGURES
+from stages.summarize.readers.few_shot_classification import FewShot, FewShotResult
+from stages.summarize.readers.few_shot_segmentation import FIGURES, Segmentation
 from stages.summarize.readers.phrase_grounding import PointingGame
 from stages.summarize.readers.record import METRICS, Estimate
 from stages.summarize.readers.retrieval import AgainstChance
@@ -67,34 +67,25 @@ def zero_shot_rows(inputs: Inputs) -> list[Row]:
 
 def few_shot_rows(inputs: Inputs) -> list[Row]:
     """Table 2: one row a job and variant; without figures where the job was skipped."""
-    rows = []
-    for each in inputs.few_shot:
-        result = each.result
-        row: Row = vars(each.job) | {"finding": result.finding, "variant": each.variant}
-        for name in METRICS:
-            figure = result.metrics.get(name)
-            row |= _columns(name, figure) | {f"{name}_spread": figure and figure.spread}
-        for part in ("train", "test"):
-            row |= {f"{part}_{name}": number for name, number in result.images[part]}
-        row |= {"seeds": len(result.seeds), "resampled_by": result.resampled_by, "skipped": result.skipped}
-        rows.append(row | dict(result.overlap))
-    return rows
+    return [_job_row(each, METRICS) for each in inputs.few_shot]
 
 
 def segmentation_rows(inputs: Inputs) -> list[Row]:
     """Table 3: one row a job and variant; without figures where the job was skipped."""
-    rows = []
-    for each in inputs.segmentation:
-        result = each.result
-        row: Row = vars(each.job) | {"finding": result.finding, "variant": each.variant}
-        for name in FIGURES:
-            figure = result.metrics.get(name)
-            row |= _columns(name, figure) | {f"{name}_spread": figure and figure.spread}
-        for part in ("train", "test"):
-            row |= {f"{part}_{name}": number for name, number in result.images[part]}
-        row |= {"input_size": result.input_size, "seeds": len(result.seeds)}
-        rows.append(row | {"resampled_by": result.resampled_by, "skipped": result.skipped} | dict(result.overlap))
-    return rows
+    return [_job_row(each, FIGURES, ("input_size",)) for each in inputs.segmentation]
+
+
+def _job_row(each: FewShot | Segmentation, measures: Iterable[str], more: tuple[str, ...] = ()) -> Row:
+    """A few-shot job of one variant: figures with interval and spread, what it trained on, and overlaps last."""
+    result = each.result
+    row: Row = vars(each.job) | {"finding": result.finding, "variant": each.variant}
+    for name in measures:
+        figure = result.metrics.get(name)
+        row |= _columns(name, figure) | {f"{name}_spread": figure and figure.spread}
+    for part in ("train", "test"):
+        row |= {f"{part}_{name}": number for name, number in result.images[part]}
+    row |= {name: getattr(result, name) for name in more} | {"seeds": len(result.seeds)}
+    return row | {"resampled_by": result.resampled_by, "skipped": result.skipped} | dict(result.overlap)
 
 
 def few_shot_tables(inputs: Inputs) -> list[FewShotTable]:

@@ -71,6 +71,11 @@ def container_of(image):
     return str(IMAGES[image].sif) if CONTAINERS else None
 
 
+def of_checkout(path):
+    """A file or folder of the checkout as an input: relative, so that a checkout that was moved reruns nothing."""
+    return os.path.relpath(REPOSITORY / path)
+
+
 def growing(first, most=4):
     """A resource that doubles with every attempt, up to `most` times the first."""
     return lambda wildcards, attempt: first * min(2 ** (attempt - 1), most)

@@ -5,7 +5,7 @@ rule phrase_grounding:
         images="<workspace>/results/dicom_to_arrow/{dataset}/manifest.json",
         labels="<workspace>/results/label_images/{dataset}/labels.arrow",
         audit="<workspace>/results/audit_splits/{dataset}/audit.json",
-        prompts=lambda wildcards: str(REPOSITORY / CONFIG.settings("phrase_grounding", wildcards.dataset).prompts),
+        prompts=lambda wildcards: of_checkout(CONFIG.settings("phrase_grounding", wildcards.dataset).prompts),
     output:
         result="<workspace>/results/phrase_grounding/{variant}/{dataset}/result.json",
         values="<workspace>/results/phrase_grounding/{variant}/{dataset}/values.arrow",

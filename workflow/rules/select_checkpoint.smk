@@ -3,11 +3,11 @@ def selection_labels(wildcards):
     """Images, labels and prompts of the data set that `zero_shot_on` names, if it names one."""
     if (dataset := CONFIG.settings("select_checkpoint").zero_shot_on) is None:
         return {}
-    prompts = REPOSITORY / CONFIG.settings("zero_shot_classification", dataset).prompts
+    prompts = of_checkout(CONFIG.settings("zero_shot_classification", dataset).prompts)
     return {
         "images": f"<workspace>/results/dicom_to_arrow/{dataset}/manifest.json",
         "labels": f"<workspace>/results/label_images/{dataset}/labels.arrow",
-        "prompts": str(prompts),
+        "prompts": prompts,
     }
 
 

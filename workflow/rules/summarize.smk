@@ -1,7 +1,7 @@
 # Everything that was measured, on one self-contained page.
 EVALUATIONS = expand("{variant}/{dataset}", variant=CONFIG.with_text, dataset=CONFIG.evaluate_on)
-TEMPLATES = REPOSITORY / "stages/summarize/templates"
-QUOTED = str(REPOSITORY / "stages/summarize/paper_tables/quoted.yaml")
+TEMPLATES = Path(of_checkout("stages/summarize/templates"))
+QUOTED = of_checkout("stages/summarize/paper_tables/quoted.yaml")
 
 
 rule summarize:
