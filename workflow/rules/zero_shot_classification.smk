@@ -12,9 +12,7 @@ rule zero_shot_classification:
         ),
         labels="<workspace>/results/label_images/{dataset}/labels.arrow",
         audit="<workspace>/results/audit_splits/{dataset}/audit.json",
-        prompts=lambda wildcards: of_checkout(
-            CONFIG.settings("zero_shot_classification", wildcards.dataset).prompts
-        ),
+        prompts=lambda wildcards: of_checkout(CONFIG.settings("zero_shot_classification", wildcards.dataset).prompts),
     output:
         scores="<workspace>/results/zero_shot_classification/{variant}/{dataset}/scores.arrow",
         result="<workspace>/results/zero_shot_classification/{variant}/{dataset}/result.json",
