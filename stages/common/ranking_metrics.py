@@ -79,6 +79,11 @@ def accuracy(
     return (weights * ((scores >= threshold) == (targets == 1))).sum(axis=1) / weights.sum(axis=1)
 
 
+def mean_of(values: Float[np.ndarray, "images"]) -> Metric:
+    """The mean of a figure that every image has, as a function of the weighting."""
+    return lambda weights: weights @ values / weights.sum(axis=1)
+
+
 def classification_metrics(
     scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"], threshold: float
 ) -> dict[str, Metric]:

@@ -62,8 +62,12 @@ REJECTS = pa.schema(
 # dicom_to_arrow duplicates: images that share something with another one, of the same data set or of another.
 DUPLICATES = pa.schema(
     [
-        _column("kind", pa.string(), "instance | pixels: what is shared"),
-        _column("value", pa.string(), "instance_uid or pixels_sha256; rows with the same value are one group"),
+        _column("kind", pa.string(), "instance | picture | pixels (where there is no digest of the picture)"),
+        _column(
+            "value",
+            pa.string(),
+            "instance_uid, picture_sha256 or pixels_sha256; rows with the same value are one group",
+        ),
         _DATASET,
         _IMAGE_ID,
     ]
@@ -87,7 +91,13 @@ def images(size: int) -> pa.Schema:
             _column("column_spacing", pa.float32(), "mm", NULLABLE),
             _column("photometric", pa.string(), "PhotometricInterpretation as stored"),
             _column("window", pa.string(), "what mapped values to grey: lut | window C/W FUNCTION | minmax | none"),
-            _column("pixels_sha256", pa.string(), "of `pixels`: finds duplicates"),
+            _column("pixels_sha256", pa.string(), "of `pixels`: finds duplicates of one size"),
+            _column(
+                "picture_sha256",
+                pa.string(),
+                "of grey levels of the original, whatever `size` is: finds duplicates; null: decoded at reduced size",
+                NULLABLE,
+            ),
             _column("instance_uid", pa.string(), "SOPInstanceUID, or its keyed hash: finds duplicates", NULLABLE),
         ],
         metadata={"size": str(size)},
@@ -142,6 +152,19 @@ SCORES = pa.schema(
         _SPLIT,
         _column("target", pa.int8(), "1 present, 0 absent"),
         _column("score", pa.float32(), "larger means present"),
+    ]
+)
+
+
+# retrieval: every query of both directions, for paired tests between variants; stages/common/hit_ranks.py has the rest.
+RANKS = pa.schema(
+    [
+        _column("direction", pa.string(), "image_to_report | report_to_image"),
+        _column("query_id", pa.string(), "image_id, or study_id of the report"),
+        _PATIENT_ID,
+        _column("above", pa.int32(), "candidates that score higher than the best hit"),
+        _column("tied", pa.int32(), "candidates that score as high and are no hit"),
+        _column("hits", pa.int32(), "candidates that score as high and are hits, the best one counted"),
     ]
 )
 

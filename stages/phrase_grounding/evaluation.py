@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from stages.common.dual_encoder import Checkpoint
 from stages.common.prompts import PromptFile
-from stages.common.ranking_metrics import Estimate, draw_weights, estimate
+from stages.common.ranking_metrics import Estimate, draw_weights, estimate, mean_of
 from stages.phrase_grounding.heatmaps import PromptCosines
 from stages.phrase_grounding.located_images import Located
 from stages.phrase_grounding.map_scores import THRESHOLDS, best_threshold
@@ -70,7 +70,7 @@ class Grounding:
         weights = draw_weights(test.resampled[1], draws, seed)
         figures = {
             measure: {
-                pointer: None if each is None else estimate(lambda w, v=each: w @ v / w.sum(axis=1), weights)
+                pointer: None if each is None else estimate(mean_of(each), weights)
                 for pointer, each in pointers.items()
             }
             for measure, pointers in values.items()

@@ -1,21 +1,23 @@
 """Find the report of an image and the image of a report, among all test pairs of pre-training.
 
-Settings: settings.py. Inputs: a checkpoint folder, pairs, sentences, the images' manifest. Output: result.json. A hit
-is any image or report of the same study, or of a study whose report has the same text. A test part without pairs is
-no error: the result says so.
+Settings: settings.py. Inputs: a checkpoint folder, pairs, sentences, the images' manifest. Outputs: result.json, and
+ranks.arrow (where the first hit of every query stands, for paired tests). A hit is any image or report of the same
+study, or of a study whose report has the same text. A test part without pairs is no error: the result says so.
 """
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from stages.common.arrow_tables import write_rows
 from stages.common.atomic_files import write_record
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.device import add_device_option, choose_device
 from stages.common.dual_encoder import load_checkpoint
 from stages.common.image_store import ImageStore
+from stages.common.schemas import RANKS
 from stages.common.tracking import track
 from stages.retrieval.embedded_pairs import embed_pairs, read_test_pairs
-from stages.retrieval.evaluation import evaluate
+from stages.retrieval.evaluation import Ranked, rank, retrieval_record
 from stages.retrieval.settings import RetrievalSettings
 
 
@@ -28,17 +30,21 @@ def main(arguments: Namespace) -> None:
         checkpoint = load_checkpoint(arguments.checkpoint, choose_device(arguments.device))
         reports = read_test_pairs(arguments.pairs, arguments.sentences, checkpoint.model)
         result: dict = {"split": "test", "skipped": None}
+        directions: dict[str, Ranked] = {}
         if reports is None:
             result["skipped"] = "no pair is in the test part; raise `patient_split.test`"
             run.log_tag("skipped", result["skipped"])
         else:
             pairs = embed_pairs(checkpoint, reports, ImageStore(arguments.images), settings.batch_size)
-            result |= evaluate(pairs, settings)
-            for direction in ("image_to_report", "report_to_image"):
+            directions = rank(pairs, settings)
+            result |= retrieval_record(pairs, directions, settings)
+            for direction in directions:
                 figures = {f"recall_at_{k}": each for k, each in result[direction]["recall"].items()}
                 figures |= {"median_rank": result[direction]["median_rank"]}
                 run.log_metrics({f"test/{direction}/{name}": each["value"] for name, each in figures.items()})
+        write_rows(arguments.ranks, RANKS, [row for name, each in directions.items() for row in each.rows(name)])
         write_record(arguments.result, result)
+        run.log_artifact(arguments.ranks)
         run.log_artifact(arguments.result, publish=True)
 
 
@@ -48,7 +54,8 @@ def parser() -> ArgumentParser:
     options.add_argument("--pairs", type=Path, required=True, help="pairs.arrow of pair_images_reports")
     options.add_argument("--sentences", type=Path, required=True, help="sentences.arrow of split_reports")
     options.add_argument("--images", type=Path, required=True, help="manifest.json of dicom_to_arrow")
-    options.add_argument("--result", type=Path, required=True, help="result.json to write")
+    options.add_argument("--result", type=Path, required=True, help="output: result.json")
+    options.add_argument("--ranks", type=Path, required=True, help="output: ranks.arrow")
     add_device_option(options)
     return options
 

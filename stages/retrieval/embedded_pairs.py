@@ -17,8 +17,9 @@ from stages.common.schemas import PAIRS
 
 @dataclass(frozen=True)
 class Side:
-    """Images or reports: unit vectors, the number of the report's text, the patient."""
+    """Images or reports: image_id or study_id, unit vectors, the number of the report's text, the patient."""
 
+    ids: Shaped[np.ndarray, "items"]
     embeddings: Float[np.ndarray, "items embedding"]
     texts: Int[np.ndarray, "items"]
     patients: Shaped[np.ndarray, "items"]
@@ -47,10 +48,13 @@ def embed_pairs(checkpoint: Checkpoint, reports: PairedReports, store: ImageStor
     texts = np.array([known.setdefault(" ".join(study.texts), len(known)) for study in studies])
     patients = np.array([study.patient_id for study in studies])
     study_of = np.repeat(np.arange(len(studies)), [len(study.image_ids) for study in studies])
-    rows = np.array([store.row_of(image_id) for study in studies for image_id in study.image_ids])
+    image_ids = np.array([image_id for study in studies for image_id in study.image_ids])
+    rows = np.array([store.row_of(image_id) for image_id in image_ids])
+    images = _embed_images(checkpoint.model, store, rows, batch_size)
+    spoken = _embed_reports(checkpoint, studies, batch_size)
     return EmbeddedPairs(
-        images=Side(_embed_images(checkpoint.model, store, rows, batch_size), texts[study_of], patients[study_of]),
-        reports=Side(_embed_reports(checkpoint, studies, batch_size), texts, patients),
+        images=Side(image_ids, images, texts[study_of], patients[study_of]),
+        reports=Side(np.array([study.study_id for study in studies]), spoken, texts, patients),
         sentences_left_out=reports.sentences_left_out,
     )
 

@@ -1,22 +1,66 @@
 """Recall@k and median rank of both directions, with intervals by patient and the chance level beside each."""
 
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
+from stages.common.hit_ranks import FirstHits, retrieval_metrics
 from stages.common.ranking_metrics import draw_weights, estimate
 from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
-from stages.retrieval.first_hits import first_hits, guessed, guessed_median_rank, weighted_median
+from stages.retrieval.first_hits import first_hits, guessed, guessed_median_rank
 from stages.retrieval.settings import RetrievalSettings
 
 _QUERIES_PER_IMAGE = 8  # ranked at once for each that is embedded at once: 1,024 x 5,000 x 4 bytes = 20 MB
 
 
-def evaluate(pairs: EmbeddedPairs, settings: RetrievalSettings) -> dict[str, Any]:
-    """The figures of result.json. The interval resamples the patients of the queries; all candidates stay."""
+@dataclass(frozen=True)
+class Ranked:
+    """One direction: where the first hit of every query stands."""
+
+    queries: Side
+    candidates: Side
+    found: FirstHits
+
+    def record(self, settings: RetrievalSettings) -> dict[str, Any]:
+        """Its figures. The interval resamples the patients of the queries; all candidates stay."""
+        chance = guessed(self.queries.texts, self.candidates.texts)
+        chances = {f"recall_at_{k}": float(chance.recall(k).mean()) for k in settings.recall_at}
+        chances["median_rank"] = guessed_median_rank(chance)
+        weights = draw_weights(self.queries.patients, settings.draws, settings.seed)
+        figures = {
+            name: asdict(estimate(metric, weights)) | {"chance": chances[name]}
+            for name, metric in retrieval_metrics(self.found, settings.recall_at).items()
+        }
+        return {
+            "queries": len(self.queries.texts),
+            "candidates": len(self.candidates.texts),
+            "recall": {str(k): figures[f"recall_at_{k}"] for k in settings.recall_at},
+            "median_rank": figures["median_rank"],
+        }
+
+    def rows(self, direction: str) -> list[dict[str, Any]]:
+        """Rows of RANKS: what paired tests between variants need."""
+        columns = (self.queries.ids, self.queries.patients, self.found.above, self.found.tied, self.found.hits)
+        names = ("query_id", "patient_id", "above", "tied", "hits")
+        lists = (column.tolist() for column in columns)
+        return [{"direction": direction} | dict(zip(names, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+def rank(pairs: EmbeddedPairs, settings: RetrievalSettings) -> dict[str, Ranked]:
+    """Both directions, by name."""
+    at_once = settings.batch_size * _QUERIES_PER_IMAGE
+    directions = {"image_to_report": (pairs.images, pairs.reports), "report_to_image": (pairs.reports, pairs.images)}
+    return {
+        name: Ranked(one, other, first_hits(one.embeddings, other.embeddings, one.texts, other.texts, at_once))
+        for name, (one, other) in directions.items()
+    }
+
+
+def retrieval_record(
+    pairs: EmbeddedPairs, directions: dict[str, Ranked], settings: RetrievalSettings
+) -> dict[str, Any]:
+    """The figures of result.json."""
     return {
         "images": len(pairs.images.texts),
         "reports": len(pairs.reports.texts),
@@ -24,36 +68,5 @@ def evaluate(pairs: EmbeddedPairs, settings: RetrievalSettings) -> dict[str, Any
         "distinct_texts": len(np.unique(pairs.reports.texts)),
         "sentences_left_out": pairs.sentences_left_out,
         "resampled_by": "patient",
-        "image_to_report": _direction(pairs.images, pairs.reports, settings),
-        "report_to_image": _direction(pairs.reports, pairs.images, settings),
+        **{name: ranked.record(settings) for name, ranked in directions.items()},
     }
-
-
-def _direction(queries: Side, candidates: Side, settings: RetrievalSettings) -> dict[str, Any]:
-    found = first_hits(
-        queries.embeddings,
-        candidates.embeddings,
-        queries.texts,
-        candidates.texts,
-        settings.batch_size * _QUERIES_PER_IMAGE,
-    )
-    chance = guessed(queries.texts, candidates.texts)
-    weights = draw_weights(queries.patients, settings.draws, settings.seed)
-    ranks = found.expected_ranks()
-    median = asdict(estimate(lambda drawn: weighted_median(ranks, drawn), weights))
-    return {
-        "queries": len(ranks),
-        "candidates": len(candidates.texts),
-        "recall": {
-            str(k): asdict(estimate(partial(_weighted_mean, found.recall(k)), weights))
-            | {"chance": float(chance.recall(k).mean())}
-            for k in settings.recall_at
-        },
-        "median_rank": median | {"chance": guessed_median_rank(chance)},
-    }
-
-
-def _weighted_mean(
-    values: Float[np.ndarray, "queries"], weights: Float[np.ndarray, "draws queries"]
-) -> Float[np.ndarray, "draws"]:
-    return weights @ values / weights.sum(axis=1)

@@ -1,40 +1,11 @@
-"""Where the first hit of a query stands among all candidates, tied scores in every order alike.
-
-Of the candidates that score as high as the best hit, r are hits and t are not; a others score higher. If ties are
-broken at random, the first of the r stands on average at a + 1 + t / (r + 1), for r = 1 the middle of the tie, and one
-of them is among the first k with probability 1 - C(t, m) / C(t + r, m), m = k - a. So the recall of an encoder whose
-scores are all equal is exactly that of guessing.
-"""
-
-from dataclasses import dataclass
+"""Rank all candidates for every query, and what guessing would give."""
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from stages.common.hit_ranks import FirstHits
+
 _ROUNDING = 1e-9
-_Counts = Int[np.ndarray, "queries"]
-
-
-@dataclass(frozen=True)
-class FirstHits:
-    """One entry a query: candidates above its best hit, and those as high as it that are none (t) and are (r >= 1)."""
-
-    above: _Counts
-    tied: _Counts
-    hits: _Counts
-
-    def expected_ranks(self) -> Float[np.ndarray, "queries"]:
-        """1 is the top."""
-        return self.above + 1 + self.tied / (self.hits + 1)
-
-    def recall(self, k: int) -> Float[np.ndarray, "queries"]:
-        """Probability that a hit is among the first k."""
-        missed = np.ones(len(self.above))
-        for place in range(k):  # the place-th candidate drawn from the tie, where the first k reach so far
-            left = np.maximum(self.tied + self.hits - place, 1)
-            reached = self.above + place < k
-            missed *= np.where(reached, np.maximum(self.tied - place, 0) / left, 1)
-        return 1 - missed
 
 
 def first_hits(
@@ -78,14 +49,3 @@ def guessed_median_rank(guess: FirstHits) -> float:
         if not lower and missed.mean() < 0.5 + _ROUNDING:
             lower = rank
     return (lower + rank) / 2  # the two middle ranks, where there are two
-
-
-def weighted_median(
-    values: Float[np.ndarray, "queries"], weights: Float[np.ndarray, "draws queries"]
-) -> Float[np.ndarray, "draws"]:
-    """Median of values that occur `weight` times each; the mean of the two middle ones of an even number."""
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weights[:, order], axis=1)
-    half = reached[:, -1:] / 2
-    lower, upper = (reached >= half).argmax(axis=1), (reached > half).argmax(axis=1)
-    return (values[order][lower] + values[order][upper]) / 2

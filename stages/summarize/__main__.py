@@ -18,7 +18,8 @@ from stages.common.tracking import track
 from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
 from stages.summarize.page import render
-from stages.summarize.paper_tables.all_tables import write_paper_tables
+from stages.summarize.paper_tables.all_tables import paper_tables, write_paper_tables
+from stages.summarize.paper_tables.comparisons import Comparisons
 from stages.summarize.paper_tables.quoted import read_quotations
 from stages.summarize.provenance import read_provenance
 from stages.summarize.results_tree import FewShotJob, ResultsTree
@@ -40,11 +41,11 @@ def main(arguments: Namespace) -> None:
                image=arguments.image) as run:  # fmt: skip
         read = read_inputs(tree)
         ledger, provenance = read_ledger(read), read_provenance(tree)
-        report = Report(settings, read, ledger, provenance, run.record["digests"])
+        comparisons = Comparisons(settings.comparison_draws, settings.seed)
+        paper = paper_tables(read, comparisons, read_quotations(arguments.quoted), provenance.synthetic)
+        report = Report(settings, read, ledger, provenance, comparisons, run.record["digests"])
         tables = write_tables(arguments.tables, read, ledger)
-        tables += write_paper_tables(
-            arguments.tables, read, read_quotations(arguments.quoted), provenance.synthetic, settings
-        )
+        tables += write_paper_tables(arguments.tables, paper, comparisons)
         write_text(arguments.report, render(arguments.template, report))
         run.log_metrics({f"{one.dataset}/{one.variant}/auc": one.result.metrics["auc"].value for one in read.zero_shot})
         for path in (arguments.report, *tables):

@@ -171,6 +171,6 @@ STAGES = (
     StageFiles(
         "few_shot_segmentation", _each_segmentation_job, ("result.json", "samples.arrow"), ("overlaps/*.arrow",)
     ),
-    StageFiles("phrase_grounding", _each_evaluation, ("result.json", "samples.arrow")),
-    StageFiles("retrieval", _each_variant_with_text, ("result.json",)),
+    StageFiles("phrase_grounding", _each_evaluation, ("result.json", "values.arrow", "samples.arrow")),
+    StageFiles("retrieval", _each_variant_with_text, ("result.json", "ranks.arrow")),
 )

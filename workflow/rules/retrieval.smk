@@ -10,6 +10,7 @@ rule retrieval:
         images=f"<workspace>/results/dicom_to_arrow/{CONFIG.pretrain_on}/manifest.json",
     output:
         result="<workspace>/results/retrieval/{variant}/result.json",
+        ranks="<workspace>/results/retrieval/{variant}/ranks.arrow",
     log:
         "<workspace>/logs/retrieval/{variant}.log",
     container:
@@ -26,6 +27,6 @@ rule retrieval:
         folder=subpath(output.result, parent=True),
     shell:
         "OMP_NUM_THREADS={threads} python -m stages.retrieval --checkpoint {input.checkpoint} --pairs {input.pairs}"
-        " --sentences {input.sentences} --images {input.images} --result {output.result}"
+        " --sentences {input.sentences} --images {input.images} --result {output.result} --ranks {output.ranks}"
         " --settings {params.settings:q} --device {CONFIG.device} --image {params.image} --name {wildcards.variant}"
         " --journal {params.folder}/journal.json 2> {log}"

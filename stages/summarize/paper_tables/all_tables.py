@@ -1,6 +1,6 @@
-"""Our Tables 1-4 as files, and the paired comparisons behind their bold figures."""
+"""Our Tables 1-4, grounding and retrieval as files, and the paired comparisons behind their bold figures."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from stages.summarize.inputs import Inputs
@@ -10,11 +10,12 @@ from stages.summarize.paper_tables.classification import (
     zero_shot_table,
 )
 from stages.summarize.paper_tables.comparisons import Comparisons
+from stages.summarize.paper_tables.grounding import grounding_tables
 from stages.summarize.paper_tables.quoted import Quotation
+from stages.summarize.paper_tables.retrieval import retrieval_tables
 from stages.summarize.paper_tables.segmentation import few_shot_segmentation_tables
 from stages.summarize.paper_tables.table import Table
 from stages.summarize.paper_tables.writers import write_all
-from stages.summarize.settings import SummarizeSettings
 
 
 def paper_tables(
@@ -25,18 +26,12 @@ def paper_tables(
     tables = [zero_shot_table(inputs, dataset, comparisons) for dataset in inputs.tree.evaluate_on]
     tables += few_shot_classification_tables(inputs, comparisons, quotable)
     tables += few_shot_segmentation_tables(inputs, comparisons, quotable)
+    tables += retrieval_tables(inputs, comparisons)
+    tables += grounding_tables(inputs, comparisons)
     ablation = ablation_table(inputs, comparisons)
     return tables if ablation is None else [*tables, ablation]
 
 
-def write_paper_tables(
-    folder: Path,
-    inputs: Inputs,
-    quotations: list[Quotation],
-    synthetic: Collection[str],
-    settings: SummarizeSettings,
-) -> list[Path]:
-    comparisons = Comparisons(settings.comparison_draws, settings.seed)
-    tables = paper_tables(inputs, comparisons, quotations, synthetic)
+def write_paper_tables(folder: Path, tables: Sequence[Table], comparisons: Comparisons) -> list[Path]:
     paths = [path for table in tables for path in write_all(folder, table)]
     return [*paths, comparisons.write(folder / "comparisons.csv")]

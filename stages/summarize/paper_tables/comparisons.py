@@ -1,5 +1,7 @@
 """All paired comparisons of one column of a table: every two variants, on the same test images and draws."""
 
+import csv
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +22,26 @@ class Comparisons:
     draws: int
     seed: int
     found: dict[tuple[str, str], list[Comparison]] = field(default_factory=dict)  # by table and measure
+    decided: dict[tuple[str, str], str | None] = field(default_factory=dict)  # the one in bold, if there is one
     _weights: dict[tuple[str, ...], object] = field(default_factory=dict)
 
-    def best(self, table: str, measure: str, variants: Mapping[str, ImageValues], metric: str) -> str | None:
+    def best(
+        self,
+        table: str,
+        measure: str,
+        variants: Mapping[str, ImageValues],
+        metric: str,
+        smaller_is_better: bool = False,
+    ) -> str | None:
         """Compare all `variants` and name the one that is better than every other by the test, if there is one."""
         values = self._drawn(variants, metric)
         self.found[table, measure] = compare_all(values)
-        return decided_best(values, self.found[table, measure])
+        self.decided[table, measure] = decided_best(values, self.found[table, measure], smaller_is_better)
+        return self.decided[table, measure]
+
+    def is_best(self, table: str, measure: str, name: str) -> bool:
+        """Whether the figure is in bold; never in a column that was not compared."""
+        return self.decided.get((table, measure)) == name
 
     def _drawn(self, variants: Mapping[str, ImageValues], metric: str) -> dict[str, Drawn]:
         first = next(iter(variants.values()))
@@ -48,10 +63,12 @@ class Comparisons:
         raise KeyError((table, measure, first, second))
 
     def write(self, path: Path) -> Path:
-        lines = [",".join(_COLUMNS)]
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(_COLUMNS)
         for (table, measure), comparisons in self.found.items():
             for each in comparisons:
                 figures = (each.difference.value, each.difference.low, each.difference.high, each.p, each.adjusted)
-                lines += [",".join([table, measure, each.first, each.second, *map(repr, figures)])]
-        write_text(path, "\n".join([*lines, ""]))
+                writer.writerow([table, measure, each.first, each.second, *map(repr, figures)])
+        write_text(path, buffer.getvalue())
         return path

@@ -10,18 +10,25 @@ import pyarrow as pa
 
 from stages.common.arrow_tables import read_table
 from stages.common.errors import InputError
+from stages.common.hit_ranks import FirstHits, retrieval_metrics
 from stages.common.mask_overlaps import Overlaps, segmentation_metrics
-from stages.common.ranking_metrics import Metric, classification_metrics
-from stages.common.schemas import OVERLAPS, SCORES
+from stages.common.ranking_metrics import Metric, classification_metrics, mean_of
+from stages.common.schemas import GROUNDING_VALUES, OVERLAPS, RANKS, SCORES
 from stages.summarize.readers.few_shot_classification import FewShot
 from stages.summarize.readers.few_shot_segmentation import Segmentation
+from stages.summarize.readers.phrase_grounding import Grounding
+from stages.summarize.readers.retrieval import Retrieval
 from stages.summarize.readers.zero_shot_classification import ZeroShot
 from stages.summarize.results_tree import ResultsTree
+
+MEASURES = ("pointing", "contrast_to_noise", "iou")  # of GROUNDING_VALUES
 
 
 @dataclass(frozen=True)
 class ImageValues:
-    """`groups` is the patient of each test image, or the image itself where patients are unknown."""
+    """`images` are what was tested: images, in retrieval also reports. `groups` is the patient of each, or the image
+    itself where patients are unknown.
+    """
 
     source: Path
     images: list[str]
@@ -49,6 +56,32 @@ def segmentation_values(tree: ResultsTree, each: Segmentation) -> ImageValues | 
     return _values(paths, OVERLAPS, lambda rows, _: _outlined(rows)) if paths else None
 
 
+def grounding_values(tree: ResultsTree, each: Grounding, prompt_set: str) -> dict[str, ImageValues]:
+    """By pointer: its measures on the test positives, those that are defined for it."""
+    path = tree.folder("phrase_grounding", f"{each.variant}/{each.dataset}") / "values.arrow"
+    rows = pl.from_arrow(read_table(path, GROUNDING_VALUES)).filter(pl.col("prompt_set") == prompt_set)
+    found = {}
+    for (pointer,), own in rows.group_by("pointer", maintain_order=True):
+        known = [measure for measure in MEASURES if not own[measure].null_count()]
+        metrics = {measure: mean_of(own[measure].to_numpy().astype(np.float64)) for measure in known}
+        found[str(pointer)] = ImageValues(path, own["image_id"].to_list(), _groups(own), metrics)
+    return found
+
+
+def retrieval_values(tree: ResultsTree, each: Retrieval) -> dict[str, ImageValues]:
+    """By direction: the figures over its queries. Only where retrieval was measured."""
+    assert each.result.figures is not None
+    path = tree.folder("retrieval", each.variant) / "ranks.arrow"
+    rows = pl.from_arrow(read_table(path, RANKS))
+    found = {}
+    for name, direction in each.result.figures.directions.items():
+        own = rows.filter(pl.col("direction") == name)
+        hits = FirstHits(*(own[column].to_numpy().astype(np.int64) for column in ("above", "tied", "hits")))
+        metrics = retrieval_metrics(hits, direction.recall)
+        found[name] = ImageValues(path, own["query_id"].to_list(), own["patient_id"].to_numpy(), metrics)
+    return found
+
+
 def _outlined(rows: pl.DataFrame) -> dict[str, Metric]:
     truth, predicted, both = (rows[name].to_numpy().astype(np.int64) for name in ("truth", "predicted", "both"))
     return segmentation_metrics(Overlaps(truth, predicted[:, None], both[:, None]))
@@ -72,9 +105,12 @@ def _values(
             raise InputError(f"{path}: other test images than {paths[0]}; run the stage again")
         each.append(metrics_of(rows, place))
     assert first is not None
-    unit = "image_id" if first["patient_id"].null_count() else "patient_id"
     means = {name: _mean_of([metrics[name] for metrics in each]) for name in each[0]}
-    return ImageValues(paths[0], first["image_id"].to_list(), first[unit].to_numpy(), means)
+    return ImageValues(paths[0], first["image_id"].to_list(), _groups(first), means)
+
+
+def _groups(rows: pl.DataFrame) -> np.ndarray:
+    return rows["image_id" if rows["patient_id"].null_count() else "patient_id"].to_numpy()
 
 
 def _mean_of(metrics: list[Metric]) -> Metric:

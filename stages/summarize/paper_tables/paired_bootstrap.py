@@ -77,10 +77,13 @@ def holm(values: list[float]) -> list[float]:
     return adjusted
 
 
-def decided_best(variants: Mapping[str, Drawn], comparisons: list[Comparison]) -> str | None:
-    """The variant with the largest figure if it is better than every other one by the test, else None."""
+def decided_best(
+    variants: Mapping[str, Drawn], comparisons: list[Comparison], smaller_is_better: bool = False
+) -> str | None:
+    """The variant with the best figure if it is better than every other one by the test, else None."""
     if len(variants) < 2:
         return None
-    best = max(variants, key=lambda name: variants[name].value)
+    choose = min if smaller_is_better else max
+    best = choose(variants, key=lambda name: variants[name].value)
     own = [each for each in comparisons if best in (each.first, each.second)]
     return best if all(each.decided for each in own) else None

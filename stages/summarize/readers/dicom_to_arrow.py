@@ -31,7 +31,7 @@ class Images:
 
 @dataclass(frozen=True)
 class CopyCount:
-    """Images that share a SOPInstanceUID (`instance`) or pixels; `datasets` are all that hold one of a group."""
+    """Images that share a SOPInstanceUID (`instance`) or a picture; `datasets` are all that hold one of a group."""
 
     kind: str
     datasets: tuple[str, ...]

@@ -54,6 +54,7 @@ class GroundingResult(Part):
 
     finding: str
     images: Count
+    resampled_by: str
     pointing: dict[str, PointingGame] = Field(min_length=1)
     contrast_to_noise: dict[str, dict[str, Estimate | None]]  # by prompt set and pointer
     iou: dict[str, dict[str, Estimate | None]]
@@ -64,7 +65,7 @@ class GroundingResult(Part):
     def measured_on(self) -> object:
         """What does not depend on the encoders."""
         games = {name: game.model_dump(exclude={"heatmap", "heatmap_in_lung"}) for name, game in self.pointing.items()}
-        return self.finding, self.images, games
+        return self.finding, self.images, self.resampled_by, games
 
 
 @dataclass(frozen=True)

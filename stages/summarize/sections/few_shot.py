@@ -6,4 +6,4 @@ from stages.summarize.tables import few_shot_tables
 
 def names(report: Report) -> Names | None:
     tables = few_shot_tables(report.inputs)
-    return {"few_shot": tables} if tables else None
+    return {"few_shot": tables, "best": report.comparisons.is_best} if tables else None

@@ -10,6 +10,7 @@ from typing import Any
 from stages.summarize.drawing import Style, variant_styles
 from stages.summarize.inputs import Inputs
 from stages.summarize.ledger import Ledger
+from stages.summarize.paper_tables.comparisons import Comparisons
 from stages.summarize.provenance import Provenance
 from stages.summarize.settings import SummarizeSettings
 from stages.summarize.tables import variant_label
@@ -25,6 +26,7 @@ class Report:
     inputs: Inputs
     ledger: Ledger
     provenance: Provenance
+    comparisons: Comparisons  # of all tables: what any part may say is better than what
     digests: dict[str, str]  # of the summary itself
 
     @cached_property

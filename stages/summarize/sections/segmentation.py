@@ -18,6 +18,7 @@ def names(report: Report) -> Names | None:
         return None
     jobs = list(dict.fromkeys(cell.job for cell in cells))
     return {"segmentation": [{"job": job, "cells": [cell for cell in cells if cell.job == job]} for job in jobs],
+            "best": report.comparisons.is_best,
             "outlined": [_pictures(report, cell) for cell in cells if cell.samples]}  # fmt: skip
 
 

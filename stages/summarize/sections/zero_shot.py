@@ -18,6 +18,7 @@ def names(report: Report) -> Names:
     inputs = report.inputs
     return {
         "zero_shot": inputs.zero_shot,
+        "best": report.comparisons.is_best,
         "metrics": METRICS,
         "auc_axis": axis_of([each.result.metrics["auc"] for each in inputs.zero_shot], reference=0.5),
         "roc_curves": [_roc(report, dataset) for dataset in inputs.tree.evaluate_on],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
-from stages.retrieval.evaluation import evaluate
+from stages.retrieval.evaluation import rank, retrieval_record
 from stages.retrieval.settings import RetrievalSettings
 
 DIRECTIONS = ("image_to_report", "report_to_image")
@@ -14,10 +14,14 @@ def pairs(images: np.ndarray, reports: np.ndarray, texts: np.ndarray, study_of: 
     """Two studies a patient."""
     patients = np.array([f"p{number // 2}" for number in range(len(texts))])
     return EmbeddedPairs(
-        Side(images.astype(np.float32), texts[study_of], patients[study_of]),
-        Side(reports.astype(np.float32), texts, patients),
+        Side(study_of, images.astype(np.float32), texts[study_of], patients[study_of]),
+        Side(np.arange(len(texts)), reports.astype(np.float32), texts, patients),
         sentences_left_out=3,
     )
+
+
+def evaluate(pairs: EmbeddedPairs, settings: RetrievalSettings) -> dict:
+    return retrieval_record(pairs, rank(pairs, settings), settings)
 
 
 def test_perfect_embeddings_with_several_images_a_study() -> None:

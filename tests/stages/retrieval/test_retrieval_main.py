@@ -39,7 +39,8 @@ def folder(tmp_path_factory) -> Path:
         {"image_id": image, "study_id": study, "patient_id": patient, "dataset": "set", "view": None,
          "pixels": noise.integers(0, 256, (SIZE, SIZE)).astype(np.uint8).tobytes(),
          "content_box": [0, 0, SIZE, SIZE], "original_rows": SIZE, "original_columns": SIZE, "row_spacing": None,
-         "column_spacing": None, "photometric": "MONOCHROME2", "window": "minmax", "pixels_sha256": image,
+         "column_spacing": None, "photometric": "MONOCHROME2", "window": "minmax",
+         "picture_sha256": None, "pixels_sha256": image,
          "instance_uid": None}
         for image, study, patient in ids
     ]  # fmt: skip
@@ -71,7 +72,14 @@ def retrieve(folder: Path, output: Path, pairs: str = "pairs.arrow") -> dict:
     arguments = [
         *("--checkpoint", str(folder / "checkpoint"), "--pairs", str(folder / pairs), "--device", "cpu"),
         *("--sentences", str(folder / "sentences.arrow"), "--images", str(folder / "manifest.json")),
-        *("--result", str(output / "result.json"), "--journal", str(output / "journal.json")),
+        *(
+            "--result",
+            str(output / "result.json"),
+            "--ranks",
+            str(output / "ranks.arrow"),
+            "--journal",
+            str(output / "journal.json"),
+        ),
         *("--settings", "{draws: 50, batch_size: 3}"),
     ]
     run_stage(main, parser(), arguments)

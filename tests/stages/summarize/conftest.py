@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from evaluation_results import write_retrieval, write_segmentation
+from evaluation_results import write_grounding, write_retrieval, write_segmentation
 
 from stages.common import schemas
 from stages.common.arrow_tables import write_rows, write_table
@@ -17,7 +17,6 @@ from stages.common.atomic_files import sha256_of, write_json, write_sidecar, wri
 from stages.common.command_line import run_stage
 from stages.common.digests import digest_of
 from stages.common.labelled_parts import Parts
-from stages.common.ranking_metrics import draw_weights, estimate
 from stages.common.run_lengths import encode
 from stages.common.split_audit import Overlap
 from stages.common.tracking import flatten
@@ -343,27 +342,13 @@ def _few_shot(tree, job, variant):
 
 
 def _grounding(tree, dataset, variant):
-    weights = draw_weights(np.arange(96), 200, 0)
-    trained = variant != "random"
-    shares = {"heatmap": 0.42 if trained else 0.08, "heatmap_in_lung": 0.51 if trained else 0.13,
-              "random_in_lung": 0.11, "fixed_peak_of_training": 0.27}  # fmt: skip
-    game = {
-        name: estimate(lambda w, s=share: w @ (np.arange(96) < 96 * s) / w.sum(axis=1), weights).record()
-        for name, share in shares.items()
-    }
-    game["word_prior"] = None
-    maps = {"no_place": {name: figure for name, figure in game.items() if name != "heatmap_in_lung"}}
     rows, columns = np.mgrid[0:GRID, 0:GRID] - (GRID - 1) / 2
     phi = np.exp(-((np.abs(columns) - 2) ** 2 + rows**2 / 3) / 3) * (0.0 if variant == "random" else 0.02)
     phi = (phi - phi.mean()).ravel()
     integrity = {"values": phi.tolist(), "lung_auc": 0.5 if variant == "random" else 0.871, "smallest": phi.min(),
                  "largest": phi.max(), "standard_deviation": phi.std()}  # fmt: skip
+    write_grounding(tree.layout, dataset, variant, FINDINGS[dataset], integrity)
     folder = tree.results / "phrase_grounding" / variant / dataset
-    result = {"finding": FINDINGS[dataset], "images": 96, "pointing": {"no_place": game}, "integrity_map": integrity,
-              "contrast_to_noise": maps, "iou": maps, "place_words": {"no_place": []},
-              "overlap": asdict(Overlap(0, 0, 0, 0, 0))}  # fmt: skip
-    write_json(folder / "result.json", result)
-    write_sidecar(folder / "result.json")
     published = dataset == "rsna"
     shown = [_sample(number, variant) for number in range(3)] if published else []
     write_rows(folder / "samples.arrow", schemas.samples(SIZE), shown)

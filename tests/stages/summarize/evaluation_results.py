@@ -1,4 +1,4 @@
-"""Fabricated results of retrieval and few-shot segmentation, in the writers' own formats."""
+"""Fabricated results of retrieval, phrase grounding and few-shot segmentation, in the writers' own formats."""
 
 from dataclasses import asdict
 
@@ -10,10 +10,11 @@ from stages.common import schemas
 from stages.common.arrow_tables import write_rows, write_table
 from stages.common.atomic_files import write_record
 from stages.common.mask_overlaps import Overlaps
+from stages.common.ranking_metrics import draw_weights, estimate, mean_of
 from stages.common.split_audit import Overlap
 from stages.few_shot_segmentation.evaluation import SeedOverlaps, evaluate
 from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
-from stages.retrieval.evaluation import evaluate as evaluate_retrieval
+from stages.retrieval.evaluation import rank, retrieval_record
 from stages.retrieval.settings import RetrievalSettings
 from stages.summarize.results_tree import FewShotJob, ResultsTree
 
@@ -52,10 +53,47 @@ def write_retrieval(layout: ResultsTree, variant: str) -> None:
     noise = np.random.default_rng(len(variant))
     study, texts = np.repeat(np.arange(12), 2), np.maximum(np.arange(12) - 1, 0)
     patients = np.array([f"p{n // 2}" for n in range(12)])
-    reports = np.eye(12) * (0 if variant == "random" else 2)
+    reports = np.eye(12) * (0 if variant == "random" else 6)
     embeddings = (each + noise.normal(size=each.shape) for each in (reports[study], reports))
     images, reports = (each.astype(np.float32) for each in embeddings)
-    pairs = EmbeddedPairs(Side(images, texts[study], patients[study]), Side(reports, texts, patients), 0)
-    result = {"split": "test", "skipped": None}
-    result |= evaluate_retrieval(pairs, RetrievalSettings(draws=50))
-    write_record(layout.folder("retrieval", variant) / "result.json", result)
+    ids = {"image": np.array([f"i{n}" for n in range(24)]), "report": np.array([f"s{n}" for n in range(12)])}
+    pairs = EmbeddedPairs(
+        Side(ids["image"], images, texts[study], patients[study]), Side(ids["report"], reports, texts, patients), 0
+    )
+    settings = RetrievalSettings(draws=50)
+    directions, folder = rank(pairs, settings), layout.folder("retrieval", variant)
+    ranks = [row for name, each in directions.items() for row in each.rows(name)]
+    write_rows(folder / "ranks.arrow", schemas.RANKS, ranks)
+    result = {"split": "test", "skipped": None} | retrieval_record(pairs, directions, settings)
+    write_record(folder / "result.json", result)
+
+
+def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: str, integrity: dict) -> None:
+    """Figures of 96 images: those of the heatmaps are drawn for each variant, those of their rivals are not."""
+    own, common = np.random.default_rng(len(variant)), np.random.default_rng(0)
+    trained = variant != "random"
+    hits = {"heatmap": own.random(96) < (0.42 if trained else 0.08),
+            "heatmap_in_lung": own.random(96) < (0.51 if trained else 0.13),
+            "random_in_lung": np.full(96, 0.11), "fixed_peak_of_training": common.random(96) < 0.27}  # fmt: skip
+    values = {"pointing": hits, "contrast_to_noise": {}, "iou": {}}
+    for name in ("heatmap", "random_in_lung", "fixed_peak_of_training"):
+        noise = own if name == "heatmap" else common
+        values["contrast_to_noise"][name] = noise.normal(size=96) + (trained and name == "heatmap")
+        values["iou"][name] = noise.random(96)
+    weights = draw_weights(np.arange(96), 200, 0)
+    figures = {
+        measure: {"no_place": {name: estimate(mean_of(each.astype(float)), weights).record()
+                               for name, each in pointers.items()} | {"word_prior": None}}
+        for measure, pointers in values.items()
+    }  # fmt: skip
+    rows = [
+        {"image_id": f"i{n}", "patient_id": f"p{n}", "prompt_set": "no_place", "pointer": pointer}
+        | {measure: float(each[pointer][n]) if pointer in each else None for measure, each in values.items()}
+        for pointer in hits
+        for n in range(96)
+    ]
+    folder = layout.folder("phrase_grounding", f"{variant}/{dataset}")
+    write_rows(folder / "values.arrow", schemas.GROUNDING_VALUES, rows)
+    result = {"finding": finding, "images": 96, "resampled_by": "patient", "integrity_map": integrity,
+              "place_words": {"no_place": []}, "overlap": asdict(Overlap(0, 0, 0, 0, 0))}  # fmt: skip
+    write_record(folder / "result.json", result | figures)

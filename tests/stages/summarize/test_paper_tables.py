@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from stages.summarize.inputs import Inputs, read_inputs
+from stages.summarize.numbers import words
 from stages.summarize.paper_tables.all_tables import paper_tables
 from stages.summarize.paper_tables.comparisons import Comparisons
+from stages.summarize.paper_tables.grounding import RIVALS
 from stages.summarize.paper_tables.quoted import read_quotations
-from stages.summarize.paper_tables.table import Table
+from stages.summarize.paper_tables.table import Row, Table
+from stages.summarize.tables import POINTERS
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,8 @@ def tables(read: Inputs, comparisons: Comparisons) -> dict[str, Table]:
 def test_there_is_a_table_for_each_data_set_and_protocol(tables) -> None:
     assert list(tables) == [
         *("table1_rsna", "table1_siim", "table2_rsna_linear", "table2_siim_linear"),
-        *("table3_rsna_linear", "table3_siim_linear", "table4_ablation"),
+        *("table3_rsna_linear", "table3_siim_linear", "retrieval_image_to_report", "retrieval_report_to_image"),
+        *("grounding_rsna_no_place", "grounding_siim_no_place", "table4_ablation"),
     ]
 
 
@@ -39,14 +43,22 @@ def test_figures_are_those_of_the_stages(read: Inputs, tables) -> None:
             assert (cell.value, cell.low, cell.high) == (figure.value, figure.low, figure.high)
 
 
+def name_in_comparisons(row: Row) -> str:
+    """A variant, or the words of what a heatmap has to beat."""
+    rivals = {label: words(pointer) for pointer, label in POINTERS.items() if pointer in RIVALS}
+    return rivals.get(row.label) or row.label.removeprefix("heatmap of ").split()[0]
+
+
 def test_resampled_values_are_the_figures_of_the_stages(comparisons, tables) -> None:
-    """What is compared is what is printed: AUC, AP, F1, accuracy from scores, Dice and IoU from pixel counts."""
+    """What is compared is what is printed: AUC, AP, F1, accuracy from scores, Dice and IoU from pixel counts, recall
+    and median rank from ranks, pointing, CNR and IoU from the values of each image.
+    """
     for (table, measure), found in comparisons.found.items():
         rows = tables[table].blocks[0].rows
         if table.startswith("table3"):  # a row a share of the labels
             measure, _, fraction = measure.rpartition("_")
             rows = [row for row in rows if row.cells["fraction"].text == f"{fraction} %"]
-        rows = {row.label.split()[0]: row for row in rows}
+        rows = {name_in_comparisons(row): row for row in rows}
         for each in found:
             printed = rows[each.first].cells[measure].value - rows[each.second].cells[measure].value
             assert each.difference.value == pytest.approx(printed, abs=1e-6)

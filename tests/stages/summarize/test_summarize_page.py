@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from stages import summarize
-from stages.common import schemas
+from stages.common import ranking_metrics, schemas
 from stages.common.arrow_tables import write_rows
 from stages.common.command_line import run_stage
 from stages.summarize.__main__ import main, parser
 from stages.summarize.drawing import Style
 from stages.summarize.numbers import count, decimal, figures, rank
+from stages.summarize.paper_tables.comparisons import Comparisons
+from stages.summarize.paper_tables.paired_bootstrap import Comparison
 from stages.summarize.readers.dicom_to_arrow import CopyCount, read_copies
 from stages.summarize.readers.record import Estimate
 from stages.summarize.sections.interval_bars import Axis
@@ -58,7 +60,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-WRITTEN = 1 + 9 + 7 * 4 + 1  # the page, CSV files, seven tables in four forms, the comparisons
+WRITTEN = 1 + 9 + 11 * 4 + 1  # the page, CSV files, eleven tables in four forms, the comparisons
 
 
 def run(tree, output, *more):
@@ -267,7 +269,7 @@ def test_the_journal_names_every_output(built, output):
     assert journal["status"] == "FINISHED"
     assert journal["artifacts"][0]["path"] == "report.html"
     assert len(journal["artifacts"]) == WRITTEN
-    assert len(journal["inputs"]) == 36 + 2 * 4 + 2 * 2 * 2 + 2 + 3 * 2 * 2 + 2 * 2 * 2 + 1 + len(
+    assert len(journal["inputs"]) == 36 + 2 + 4 + 2 * 4 + 2 * 2 * 2 + 2 + 3 * 2 * 2 + 2 * 2 * 2 + 1 + len(
         list(TEMPLATE.parent.glob("*.jinja"))
     )
     metric = next(metric for metric in journal["metrics"] if metric["key"] == "rsna/mlip/auc")
@@ -275,23 +277,28 @@ def test_the_journal_names_every_output(built, output):
     assert metric["value"] == result["metrics"]["auc"]["value"]
 
 
-def pointer(label, value, low, high, is_rival):
-    return Pointer(label, Style("#000000"), Estimate(value=value, low=low, high=high), is_rival)
+def pointer(label, row, column, value, is_rival):
+    return Pointer(label, row, column, Style("#000000"), Estimate(value=value, low=0, high=1), is_rival)
 
 
 @pytest.mark.parametrize(
-    ("rival", "words"),
+    ("rival", "p", "words"),
     [
-        ((0.2, 0.1, 0.3), "above all the others, and the intervals do not overlap"),
-        ((0.4, 0.3, 0.45), "above all the others, but its interval overlaps with that of the fixed peak"),
-        ((0.5, 0.4, 0.6), "does not beat the fixed peak (.500)"),
-        ((0.7, 0.6, 0.8), "does not beat the fixed peak (.700)"),
+        (0.2, 0.01, "above all the others by the paired test"),
+        (0.4, 0.21, "above all the others, but the paired test does not tell it from the fixed peak (p .210)"),
+        (0.5, 1.0, "does not beat the fixed peak (.500)"),
+        (0.7, 0.001, "does not beat the fixed peak (.700)"),
     ],
 )
-def test_the_verdict_follows_from_the_numbers(rival, words):
-    heatmap = pointer("heatmap of mlip", 0.5, 0.42, 0.58, is_rival=False)
-    unknown = Pointer("random point in the lungs", Style("#000000"), None, is_rival=True)
-    assert words in verdict(heatmap, [heatmap, unknown, pointer("fixed peak", *rival, is_rival=True)])
+def test_the_verdict_follows_from_the_figures_and_the_paired_test(rival, p, words):
+    heatmap = pointer("heatmap of mlip", "mlip", "pointing", 0.5, is_rival=False)
+    unknown = Pointer("random point in the lungs", "random in lung", None, Style("#000000"), None, is_rival=True)
+    elsewhere = pointer("heatmap of random, inside the lungs", "random", "pointing_in_lung", 0.9, is_rival=True)
+    comparisons = Comparisons(draws=10, seed=0)
+    difference = ranking_metrics.Estimate(rival - 0.5, -1.0, 1.0)
+    comparisons.found["t", "pointing"] = [Comparison("fixed peak", "mlip", difference, p, p)]
+    rivals = [unknown, elsewhere, pointer("fixed peak", "fixed peak", None, rival, is_rival=True)]
+    assert words in verdict(heatmap, [heatmap, *rivals], comparisons, "t")
 
 
 def test_bars_lie_inside_their_axis():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
@@ -22,7 +23,10 @@ def test_every_dice_stands_beside_predicting_nothing(tree, output) -> None:
     for variant in tree.variants:
         result = json.loads((tree.results / f"few_shot_segmentation/{variant}/rsna/linear/10/result.json").read_text())
         for figure in result["metrics"].values():
-            assert f"<b>{decimal(figure['value'])}</b>" in section
+            low, high = decimal(figure["low"]), decimal(figure["high"])
+            assert re.search(
+                rf"{re.escape(decimal(figure['value']))}(</b>)? <span class=\"ci\">\[{low}, {high}\]", section
+            )
     rows = list(csv.DictReader((output / "tables" / "table3_segmentation.csv").read_text().splitlines()))
     assert len(rows) == 2 * 2
     for row in rows:

@@ -1,0 +1,76 @@
+"""Retrieval: one table a direction, every figure above that of candidates in random order."""
+
+from collections.abc import Mapping
+
+from stages.summarize.inputs import Inputs
+from stages.summarize.numbers import words
+from stages.summarize.paper_tables.classification import BOLD
+from stages.summarize.paper_tables.comparisons import Comparisons
+from stages.summarize.paper_tables.image_values import ImageValues, retrieval_values
+from stages.summarize.paper_tables.table import Block, Cell, Column, Row, Table
+from stages.summarize.readers.retrieval import AgainstChance, Direction
+from stages.summarize.tables import variant_label
+
+RANK = "median_rank"
+CHANCE = "chance: random order"
+NOTE = (
+    "A hit is anything of the same study, or of a study whose report has the same text. Recall@k is the share of "
+    "queries with a hit among the first k candidates; the rank is that of the first hit, so smaller is better. Chance "
+    "is computed, not drawn."
+)
+INTERVALS = "Brackets: 95 % bootstrap intervals that resample the patients of the queries; the candidates stay."
+
+
+def retrieval_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
+    """One a direction; none where no pair is in the test part."""
+    measured = {each.variant: each for each in inputs.retrieval if each.result.figures is not None}
+    values = {variant: retrieval_values(inputs.tree, each) for variant, each in measured.items()}
+    directions = {variant: each.result.figures.directions for variant, each in measured.items()}
+    names = next(iter(directions.values()), {})
+    return [
+        _table(
+            inputs,
+            name,
+            {variant: each[name] for variant, each in directions.items()},
+            {variant: each[name] for variant, each in values.items()},
+            comparisons,
+        )
+        for name in names
+    ]
+
+
+def _table(
+    inputs: Inputs,
+    direction: str,
+    variants: Mapping[str, Direction],
+    values: Mapping[str, ImageValues],
+    comparisons: Comparisons,
+) -> Table:
+    name, first = f"retrieval_{direction}", next(iter(variants.values()))
+    measures = _figures(first)
+    best = {key: comparisons.best(name, key, values, key, smaller_is_better=key == RANK) for key in measures}
+    rows = [
+        Row(
+            variant_label(inputs, variant),
+            {key: Cell(each.value, each.low, each.high, bold=best[key] == variant, places=_places(key))
+             for key, each in _figures(found).items()},
+        )
+        for variant, found in variants.items()
+    ]  # fmt: skip
+    rows.append(Row(CHANCE, {key: Cell(each.chance, places=_places(key)) for key, each in measures.items()}))
+    return Table(
+        name,
+        f"Retrieval, {words(direction)}, among the test pairs of {inputs.tree.pretrain_on}: {first.queries} queries, "
+        f"{first.candidates} candidates",
+        tuple(Column(key, words(key).replace("recall at ", "recall@")) for key in measures),
+        (Block("measured", tuple(rows)),),
+        notes=(NOTE, INTERVALS, BOLD.format(unit="patient")),
+    )
+
+
+def _figures(direction: Direction) -> dict[str, AgainstChance]:
+    return {f"recall_at_{k}": each for k, each in direction.recall.items()} | {RANK: direction.median_rank}
+
+
+def _places(measure: str) -> int:
+    return 1 if measure == RANK else 3

@@ -1,0 +1,125 @@
+"""Grounding and retrieval: bold by the paired test over the values that the stages stored, rivals included."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.common import schemas
+from stages.common.arrow_tables import read_table, write_rows
+from stages.common.atomic_files import read_json
+from stages.common.errors import InputError
+from stages.common.hit_ranks import FirstHits
+from stages.common.ranking_metrics import draw_weights
+from stages.summarize.inputs import Inputs, read_inputs
+from stages.summarize.paper_tables.comparisons import Comparisons
+from stages.summarize.paper_tables.grounding import grounding_tables
+from stages.summarize.paper_tables.retrieval import CHANCE, retrieval_tables
+from stages.summarize.paper_tables.table import Row, Table
+from stages.summarize.tables import POINTERS
+
+DRAWS = 400
+
+
+def rows_of(table: Table) -> dict[str, Row]:
+    return {row.label: row for row in table.blocks[0].rows}
+
+
+def bold_in(table: Table, column: str) -> list[str]:
+    return [label for label, row in rows_of(table).items() if column in row.cells and row.cells[column].bold]
+
+
+def edit_rows(path: Path, schema, change) -> None:
+    """Every row of a table as `change` leaves it."""
+    write_rows(path, schema, [change(row) for row in read_table(path, schema).to_pylist()])
+
+
+def test_retrieval_is_compared_on_the_same_patients_as_by_hand(read: Inputs) -> None:
+    """The difference of recall@1 and its interval, from the stored ranks with a loop over patients."""
+    comparisons = Comparisons(DRAWS, seed=0)
+    retrieval_tables(read, comparisons)
+    found = comparisons.against("retrieval_image_to_report", "recall_at_1", "mlip", "random")
+    rows = {}
+    for variant in ("mlip", "random"):
+        path = read.tree.folder("retrieval", variant) / "ranks.arrow"
+        rows[variant] = [
+            row for row in read_table(path, schemas.RANKS).to_pylist() if row["direction"] == "image_to_report"
+        ]
+    assert [row["query_id"] for row in rows["mlip"]] == [row["query_id"] for row in rows["random"]]
+    first = {variant: [float(row["above"] == 0) / (1 + row["tied"]) for row in each] for variant, each in rows.items()}
+    difference = np.array(first["mlip"]) - np.array(first["random"])
+    assert found.difference.value == pytest.approx(difference.mean())
+    patients = np.array([row["patient_id"] for row in rows["mlip"]])
+    drawn = []
+    for weights in draw_weights(patients, DRAWS, seed=0):
+        assert all(len(set(weights[patients == patient])) == 1 for patient in patients)
+        drawn.append(np.average(difference, weights=weights))
+    assert (found.difference.low, found.difference.high) == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])))
+
+
+def test_an_encoder_that_finds_its_report_is_bold_and_chance_stands_below(read: Inputs) -> None:
+    for table in retrieval_tables(read, Comparisons(DRAWS, 0)):
+        assert bold_in(table, "recall_at_1") == ["mlip"]
+        assert bold_in(table, "median_rank") == ["mlip"]  # the smallest one
+        ranks = {label: row.cells["median_rank"].value for label, row in rows_of(table).items()}
+        assert ranks["mlip"] < ranks["random (untrained)"]
+        assert rows_of(table)[CHANCE].cells["recall_at_1"].value == pytest.approx(1 / 12, abs=0.02)
+
+
+def test_variants_with_equal_ranks_have_no_bold(tree) -> None:
+    for name in ("result.json", "ranks.arrow"):
+        for suffix in ("", ".sha256"):
+            source = tree.results / "retrieval/mlip" / f"{name}{suffix}"
+            (tree.results / "retrieval/random" / f"{name}{suffix}").write_bytes(source.read_bytes())
+    for table in retrieval_tables(read_inputs(tree.layout), Comparisons(DRAWS, 0)):
+        assert not any(cell.bold for row in table.blocks[0].rows for cell in row.cells.values())
+
+
+def test_other_queries_are_refused_in_one_line(tree) -> None:
+    path = tree.results / "retrieval/random/ranks.arrow"
+    edit_rows(path, schemas.RANKS, lambda row: row | {"query_id": f"other {row['query_id']}"})
+    with pytest.raises(InputError, match=r"retrieval/random/ranks.arrow: other test images than .*/mlip/ranks.arrow"):
+        retrieval_tables(read_inputs(tree.layout), Comparisons(DRAWS, 0))
+
+
+def test_a_heatmap_is_bold_only_if_it_beats_what_fools_the_figure(tree) -> None:
+    """Hits of the trained heatmap lie far above all others; then the fixed peak hits on every image."""
+    first = grounding_tables(read_inputs(tree.layout), Comparisons(DRAWS, 0))[0]
+    assert bold_in(first, "pointing_in_lung") == ["heatmap of mlip"]
+    assert bold_in(first, "contrast_to_noise") == ["heatmap of mlip"]
+    for variant in ("mlip", "random"):
+        place = tree.results / f"phrase_grounding/{variant}/rsna"
+        edit_rows(
+            place / "values.arrow",
+            schemas.GROUNDING_VALUES,
+            lambda row: row | ({"pointing": 1.0} if row["pointer"] == "fixed_peak_of_training" else {}),
+        )
+    fooled = grounding_tables(read_inputs(tree.layout), Comparisons(DRAWS, 0))[0]
+    assert bold_in(fooled, "pointing_in_lung") == bold_in(fooled, "pointing") == [POINTERS["fixed_peak_of_training"]]
+
+
+def test_grounding_without_lungs_has_no_columns_and_rows_of_them(tree) -> None:
+    for variant in ("mlip", "random"):
+        place = f"phrase_grounding/{variant}/rsna"
+        path = tree.results / place / "values.arrow"
+        kept = [row for row in read_table(path, schemas.GROUNDING_VALUES).to_pylist() if "lung" not in row["pointer"]]
+        write_rows(path, schemas.GROUNDING_VALUES, kept)
+        game = read_json(tree.results / place / "result.json")["pointing"]["no_place"]
+        game |= {"heatmap_in_lung": None, "random_in_lung": None}
+        tree.edit(f"{place}/result.json", pointing={"no_place": game})
+    table = grounding_tables(read_inputs(tree.layout), Comparisons(DRAWS, 0))[0]
+    assert [column.key for column in table.columns] == ["pointing", "contrast_to_noise", "iou"]
+    assert set(rows_of(table)) == {
+        "heatmap of mlip", "heatmap of random (untrained)", POINTERS["fixed_peak_of_training"]
+    }  # fmt: skip
+
+
+def test_stored_ranks_give_recall_at_any_k(read: Inputs) -> None:
+    """What the stage printed, and what it did not print."""
+    path = read.tree.folder("retrieval", "mlip") / "ranks.arrow"
+    rows = [row for row in read_table(path, schemas.RANKS).to_pylist() if row["direction"] == "report_to_image"]
+    found = FirstHits(*(np.array([row[name] for row in rows]) for name in ("above", "tied", "hits")))
+    printed = next(each for each in read.retrieval if each.variant == "mlip").result.figures.report_to_image
+    for k, figure in printed.recall.items():
+        assert found.recall(k).mean() == pytest.approx(figure.value)
+    assert found.recall(printed.candidates).tolist() == [1.0] * len(rows)
