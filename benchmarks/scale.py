@@ -95,6 +95,7 @@ def write_shards(files: Path, folder: Path, rng: np.random.Generator) -> None:
             "photometric": ["MONOCHROME2"] * count,
             "window": ["none"] * count,
             "pixels_sha256": [f"{shard:04x}{row:060x}" for row in range(count)],
+            "picture_sha256": [f"{shard:04x}{row:060x}" for row in range(count)],
             "instance_uid": [f"2.25.{shard}.{row}" for row in range(count)],
         }
         have = {name: rows[name] for name in rows.column_names}

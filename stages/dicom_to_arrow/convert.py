@@ -22,6 +22,7 @@ from stages.common.progress import progress
 from stages.dicom_to_arrow.instance_uid import read_instance_uid
 from stages.dicom_to_arrow.isolation import Limits, map_isolated
 from stages.dicom_to_arrow.outcome_log import Outcome, OutcomeLog, remove_other_logs
+from stages.dicom_to_arrow.picture_digest import picture_sha256
 from stages.dicom_to_arrow.radiograph import Radiograph
 from stages.dicom_to_arrow.radiograph_file import read_radiograph
 from stages.dicom_to_arrow.raster_file import is_raster
@@ -162,5 +163,6 @@ def _image_row(row: dict[str, Any], radiograph: Radiograph, uid: str | None, siz
         "photometric": radiograph.photometric,
         "window": radiograph.window,
         "pixels_sha256": hashlib.sha256(data).hexdigest(),
+        "picture_sha256": picture_sha256(radiograph),
         "instance_uid": uid,
     }

@@ -1,4 +1,4 @@
-"""Copies of one image, within a data set and across data sets, by SOPInstanceUID and by pixels."""
+"""Copies of one image, within a data set and across data sets, by SOPInstanceUID and by what it shows."""
 
 from pathlib import Path
 
@@ -9,14 +9,15 @@ from stages.common import schemas
 from stages.common.errors import InputError
 from stages.common.image_store import ImageStore
 
-_SHARED = {"instance": "instance_uid", "pixels": "pixels_sha256"}
+# Kind -> column. Stored pixels stand in for what has no digest of its picture (jpeg2000_reduce), at one `size` alone.
+_SHARED = {"instance": "instance_uid", "picture": "picture_sha256", "pixels": "pixels_sha256"}
 
 
 def find_duplicates(manifests: list[Path]) -> tuple[pa.Table, dict[str, int]]:
     """The table DUPLICATES over the data sets of `manifests`, sorted, and how many groups each kind has.
 
-    Pixels are compared as they were converted, so data sets of different `size` share none; UIDs are compared where
-    both data sets carry them distributed, or both keyed under one key.
+    Pictures are compared whatever the `size` of their data sets is; picture_digest.py says what that finds. UIDs are
+    compared where both data sets carry them distributed, or both keyed under one key.
     """
     stores = [ImageStore(manifest) for manifest in manifests]
     names = [store.dataset for store in stores]
@@ -26,6 +27,8 @@ def find_duplicates(manifests: list[Path]) -> tuple[pa.Table, dict[str, int]]:
     tables, counts = [], {}
     for kind, column in _SHARED.items():
         known = images.filter(pc.is_valid(images[column]))
+        if kind == "pixels":
+            known = known.filter(pc.is_null(known["picture_sha256"]))
         groups = known.group_by(column).aggregate([([], "count_all"), ("dataset", "count_distinct")])
         groups = groups.filter(pc.greater(groups["count_all"], 1))
         across = pc.sum(pc.greater(groups["dataset_count_distinct"], 1)).as_py() or 0

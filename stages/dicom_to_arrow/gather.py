@@ -19,7 +19,8 @@ from stages.dicom_to_arrow.settings import DicomToArrowSettings
 SHARD_BYTES = 500_000_000  # what a shard should have; see index_inputs.shards
 
 # Metric -> column: copies of an image are kept here and counted; `duplicates` lists them, the audit of pairs decides.
-DUPLICATES = {"duplicate_images": "pixels_sha256", "duplicate_instances": "instance_uid"}
+DUPLICATES = {"duplicate_images": "pixels_sha256", "duplicate_pictures": "picture_sha256",
+              "duplicate_instances": "instance_uid"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def gather_shards(
     counts = {"indexed": len(table), "images": images, "rejects": len(rejected)}
     dataset = table["dataset"][0].as_py()
     entries = [shard.entry(manifest) for shard in shards]
-    write_record(manifest, {"dataset": dataset, "size": settings.size, **counts, "shards": entries})
+    pictures = {"pictures": images - sum(shard.images["picture_sha256"].null_count for shard in shards)}
+    write_record(manifest, {"dataset": dataset, "size": settings.size, **counts, **pictures, "shards": entries})
     _warn_of_large_shards(entries, files)
     reasons = sorted(Counter(rejected["reason"].to_pylist()).items())
     duplicates = {name: _repeated(shards, column) for name, column in DUPLICATES.items()}

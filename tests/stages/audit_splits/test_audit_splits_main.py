@@ -21,13 +21,13 @@ def label(image: str, patient: str, split: str) -> dict:
 CLEAN = [label("a", "p", "train"), label("b", "q", "validation"), label("c", "r", "test")]
 
 
-def audit(folder: Path, labels: list[dict], settings: str = "{}", sizes: tuple[int, int] = (256, 256)) -> Path:
+def audit(folder: Path, labels: list[dict], settings: str = "{}", pictures: tuple[int, int] = (3, 3)) -> Path:
     write_rows(folder / "labels.arrow", schemas.LABELS, labels)
     write_rows(folder / "duplicates.arrow", schemas.DUPLICATES, [])
     pair = {"image_id": "x", "study_id": "s", "patient_id": "r", "split": "train"}
     write_rows(folder / "pairs.arrow", schemas.PAIRS, [pair])
-    for name, size in zip(("images", "pretrain-images"), sizes, strict=True):
-        write_json(folder / f"{name}.json", {"size": size})
+    for name, known in zip(("images", "pretrain-images"), pictures, strict=True):
+        write_json(folder / f"{name}.json", {"images": 3, "pictures": known})
         write_sidecar(folder / f"{name}.json")
     files = {name: folder / f"{name}.arrow" for name in ("labels", "duplicates", "pairs")}
     files |= {name: folder / f"{name}.json" for name in ("images", "pretrain-images", "audit", "journal")}
@@ -40,12 +40,12 @@ def test_a_clean_split_passes_and_says_what_was_compared(tmp_path: Path) -> None
     path = audit(tmp_path, CLEAN)
     assert set(read_overlap(path, tmp_path / "labels.arrow").values()) == {0}
     assert read_json(path)["compared"] == {
-        "images": 3, "patients_within": True, "patients_with_pretraining": False, "pixels_with_pretraining": True
+        "images": 3, "patients_within": True, "patients_with_pretraining": False, "pictures_with_pretraining": True
     }  # fmt: skip
 
 
-def test_pictures_of_another_size_cannot_be_compared_and_that_is_said(tmp_path: Path) -> None:
-    assert not read_json(audit(tmp_path, CLEAN, sizes=(512, 256)))["compared"]["pixels_with_pretraining"]
+def test_pictures_without_a_digest_cannot_be_compared_and_that_is_said(tmp_path: Path) -> None:
+    assert not read_json(audit(tmp_path, CLEAN, pictures=(3, 2)))["compared"]["pictures_with_pretraining"]
 
 
 def test_a_split_of_rows_is_refused_and_nothing_is_written(tmp_path: Path, capsys) -> None:

@@ -97,11 +97,11 @@ def test_gather_writes_what_the_image_store_reads(data_set, tmp_path):
         files, **paths, manifest=manifest, rejects=tmp_path / "out" / "rejects.arrow", settings=SETTINGS
     )
     assert counts["indexed"] == 9 == counts["images"] + counts["rejects"]
-    assert counts["duplicate_images"] == 1
+    assert counts["duplicate_images"] == counts["duplicate_pictures"] == 1
     assert counts["duplicate_instances"] == 4  # all five bear the UID that make_dataset gives
     record = json.loads(manifest.read_text())
-    assert {key: record[key] for key in ("dataset", "size", "indexed", "images", "rejects")} == {
-        "dataset": "tests", "size": 32, "indexed": 9, "images": 5, "rejects": 4,
+    assert {key: record[key] for key in ("dataset", "size", "indexed", "images", "rejects", "pictures")} == {
+        "dataset": "tests", "size": 32, "indexed": 9, "images": 5, "rejects": 4, "pictures": 5,
     }  # fmt: skip
     assert [shard["rows"] for shard in record["shards"]] == [3, 2, 0]
     assert record["shards"][0] == {

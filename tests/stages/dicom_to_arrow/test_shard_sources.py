@@ -69,10 +69,11 @@ def test_duplicates_within_and_across_data_sets(ramp, tmp_path):
         found[row["kind"], row["value"]].add((row["dataset"], row["image_id"]))
     assert found["instance", "1.2.1"] == {("ours", "a"), ("ours", "b")}
     assert found["instance", "1.2.4"] == {("ours", "d"), ("theirs", "e")}
-    pixels = [group for (kind, _), group in found.items() if kind == "pixels"]
-    assert sorted(map(sorted, pixels)) == [[("ours", "a"), ("ours", "c")], [("ours", "b"), ("theirs", "f")]]
-    assert groups == {"instance_groups": 2, "instance_groups_across_data_sets": 1, "pixels_groups": 2,
-                      "pixels_groups_across_data_sets": 1}  # fmt: skip
+    pictures = [group for (kind, _), group in found.items() if kind == "picture"]
+    assert sorted(map(sorted, pictures)) == [[("ours", "a"), ("ours", "c")], [("ours", "b"), ("theirs", "f")]]
+    assert groups == {"instance_groups": 2, "instance_groups_across_data_sets": 1, "picture_groups": 2,
+                      "picture_groups_across_data_sets": 1, "pixels_groups": 0,
+                      "pixels_groups_across_data_sets": 0}  # fmt: skip
     assert len(find_duplicates([theirs])[0]) == 0
     with pytest.raises(InputError, match="one data set twice"):
         find_duplicates([ours, ours])

@@ -68,7 +68,8 @@ def write_images(folder: Path, rows: list[dict]) -> Path:
         {"image_id": row["image_id"], "study_id": row["image_id"], "patient_id": row["patient_id"], "dataset": "rsna",
          "view": None, "pixels": (noise.integers(0, 60, (SIZE, SIZE)) + 120 * row["target"]).astype(np.uint8).tobytes(),
          "content_box": [0, 0, SIZE, SIZE], "original_rows": SIZE, "original_columns": SIZE, "row_spacing": None,
-         "column_spacing": None, "photometric": "MONOCHROME2", "window": "minmax", "pixels_sha256": row["image_id"],
+         "column_spacing": None, "photometric": "MONOCHROME2", "window": "minmax",
+         "picture_sha256": None, "pixels_sha256": row["image_id"],
          "instance_uid": None}
         for row in rows
     ]  # fmt: skip

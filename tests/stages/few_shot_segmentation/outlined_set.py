@@ -77,7 +77,7 @@ def write_images(folder: Path, rows: list[dict]) -> Path:
             {"image_id": row["image_id"], "study_id": row["image_id"], "patient_id": row["patient_id"],
              "dataset": "rsna", "view": None, "pixels": pixels.tobytes(), "content_box": CONTENT,
              "original_rows": ROWS, "original_columns": COLUMNS, "row_spacing": None, "column_spacing": None,
-             "photometric": "MONOCHROME2", "window": "minmax", "pixels_sha256": row["image_id"],
+             "photometric": "MONOCHROME2", "window": "minmax", "picture_sha256": None, "pixels_sha256": row["image_id"],
              "instance_uid": None}
         )  # fmt: skip
     digest = write_rows(folder / "0.arrow", schemas.images(STORED), images)

@@ -44,7 +44,8 @@ def image_row(given: dict) -> dict:
         "image_id": given["image_id"], "study_id": given["study_id"], "patient_id": given["patient_id"],
         "dataset": "set", "view": given["view"], "pixels": pixels, "content_box": given["box"],
         "original_rows": given["rows"], "original_columns": SIZE, "row_spacing": None, "column_spacing": None,
-        "photometric": "MONOCHROME2", "window": "minmax", "pixels_sha256": hashlib.sha256(pixels).hexdigest(),
+        "photometric": "MONOCHROME2", "window": "minmax",
+        "picture_sha256": None, "pixels_sha256": hashlib.sha256(pixels).hexdigest(),
         "instance_uid": None,
     }  # fmt: skip
 

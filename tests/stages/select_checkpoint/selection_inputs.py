@@ -67,7 +67,8 @@ def write_inputs(folder: Path, context: str = "report", test_seed: int = 0) -> I
         images.append({"image_id": f"i{number}", "study_id": study, "patient_id": patient, "dataset": "set",
                        "view": None, "pixels": pixels, "content_box": [0, 0, SIZE, SIZE], "original_rows": SIZE,
                        "original_columns": SIZE, "row_spacing": None, "column_spacing": None,
-                       "photometric": "MONOCHROME2", "window": "minmax", "pixels_sha256": f"i{number}",
+                       "photometric": "MONOCHROME2", "window": "minmax",
+                       "picture_sha256": None, "pixels_sha256": f"i{number}",
                        "instance_uid": None})  # fmt: skip
         pairs.append(dict(zip(schemas.PAIRS.names, (f"i{number}", study, patient, part), strict=True)))
         sentences.append({"study_id": study, "section": "findings", "position": 0, "start": 0, "end": 5,
