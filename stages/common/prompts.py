@@ -65,8 +65,11 @@ def _slots(template: str) -> list[str]:
     return list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(template) if name))
 
 
-def read_prompts(path: Path) -> PromptFile:
-    """Read and check a prompt file; every error is one line with the file's name."""
+def read_prompts(path: Path, denying: bool = False) -> PromptFile:
+    """Read and check a prompt file; every error is one line with the file's name.
+
+    `denying`: every set needs prompts that deny the finding, as a classifier does.
+    """
     try:
         prompts = PromptFile.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
         prompts.expanded()
@@ -80,4 +83,6 @@ def read_prompts(path: Path) -> PromptFile:
         raise InputError("; ".join(validation_lines(error, str(path)))) from None
     except KeyError as error:
         raise InputError(f"{path}: a template names the slot {error}, which `slots` lacks; add it") from None
+    if denying and (without := [name for name, each in prompts.sets.items() if not each.negative]):
+        raise InputError(f"{path}: set {without[0]} has no `negative` prompts, which deny the finding; add one")
     return prompts

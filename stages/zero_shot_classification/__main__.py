@@ -11,12 +11,12 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-import torch
 
 from stages.common.arrow_tables import write_table
 from stages.common.atomic_files import write_record
 from stages.common.code_digest import ROOT
 from stages.common.command_line import run_stage, stage_parser
+from stages.common.device import add_device_option, choose_device
 from stages.common.dual_encoder import load_checkpoint
 from stages.common.errors import InputError
 from stages.common.labelled_images import read_labels
@@ -37,10 +37,10 @@ def main(arguments: Namespace) -> None:
         raise InputError(f"zero_shot_classification.score is {settings.score}: name --{read}")
     inputs = {"checkpoint": arguments.checkpoint / "model.safetensors", read: getattr(arguments, read),
               "labels": arguments.labels, "audit": arguments.audit, "prompts": prompt_path}  # fmt: skip
-    prompts = read_prompts(prompt_path)
+    prompts = read_prompts(prompt_path, denying=True)
     with track("zero_shot_classification", arguments.name, journal=arguments.journal, settings=settings,
                inputs=inputs, image=arguments.image) as run:  # fmt: skip
-        checkpoint = load_checkpoint(arguments.checkpoint, torch.device("cpu"))
+        checkpoint = load_checkpoint(arguments.checkpoint, choose_device(arguments.device))
         labels = read_labels(arguments.labels, prompts.finding)
         overlap = read_overlap(arguments.audit, arguments.labels)
         scores = scores_of(checkpoint, prompts.expanded(), labels, inputs[read], settings)
@@ -65,6 +65,7 @@ def parser() -> ArgumentParser:
         options.add_argument(f"--{name}", type=Path, required=True, help=purpose)
     options.add_argument("--features", type=Path, help="features.arrow of extract_features; for the global score")
     options.add_argument("--images", type=Path, nargs="?", help="manifest.json of dicom_to_arrow; for the local score")
+    add_device_option(options)
     return options
 
 

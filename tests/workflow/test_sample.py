@@ -10,7 +10,15 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-SHORT = {"pretrain": {"optimisation": {"epochs": 3}}, "zero_shot_classification": {"draws": 200}}
+SHORT = {
+    "pretrain": {"optimisation": {"epochs": 3}},
+    "zero_shot_classification": {"draws": 200},
+    "few_shot_classification": {
+        "draws": 200,
+        "seeds": 1,
+        "finetune": {"warmup_steps": 1, "validations": 1, "schedule": {each: {"steps": 2} for each in (1, 10, 100)}},
+    },
+}
 
 
 @pytest.mark.slow

@@ -23,15 +23,17 @@ rule zero_shot_classification:
     threads: lambda wildcards: 8 if with_patches(wildcards) else 1
     resources:
         mem_mb=growing(8000),
+        gpu=lambda wildcards: int(with_patches(wildcards)),
         runtime=lambda wildcards, attempt: growing(240 if with_patches(wildcards) else 30)(wildcards, attempt),
     params:
         code=code_of("zero_shot_classification"),
         settings=settings_of("zero_shot_classification"),
         image=image_of("torch"),
         folder=subpath(output.result, parent=True),
+        device=lambda wildcards: CONFIG.device if with_patches(wildcards) else "cpu",
     shell:
         "OMP_NUM_THREADS={threads} python -m stages.zero_shot_classification --checkpoint {input.checkpoint}"
         " --features {input.features} --images {input.images}"
         " --labels {input.labels} --audit {input.audit} --scores {output.scores} --result {output.result} --settings {params.settings:q}"
-        " --image {params.image} --name {wildcards.variant}/{wildcards.dataset}"
+        " --device {params.device} --image {params.image} --name {wildcards.variant}/{wildcards.dataset}"
         " --journal {params.folder}/journal.json 2> {log}"

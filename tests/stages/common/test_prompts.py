@@ -41,12 +41,22 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_prompts(tmp_path / "absent.yaml")
 
 
+def test_a_set_that_denies_nothing_is_refused_where_images_are_classified(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.yaml"
+    path.write_text("{finding: x, sets: {a: {positive: [b], negative: [c]}, lone: {positive: [b]}}}")
+    assert list(read_prompts(path).sets) == ["a", "lone"]  # of places alone one may ask
+    with pytest.raises(InputError, match=r"prompts\.yaml: set lone has no `negative` prompts"):
+        read_prompts(path, denying=True)
+
+
 @pytest.mark.parametrize(
     "path", sorted(ROOT.glob("stages/*/prompts/*.yaml")), ids=lambda path: f"{path.parts[-3]}-{path.stem}"
 )
 def test_shipped_files_are_valid_and_the_claim_of_grounding_rests_on_prompts_without_place(path: Path) -> None:
     file = read_prompts(path)
     assert all(each.positive for each in file.expanded().values())
+    if "zero_shot_classification" in path.parts:
+        assert read_prompts(path, denying=True) == file
     if "phrase_grounding" in path.parts:
         assert next(iter(file.sets)) == "no_place"  # the set that is shown
         for name, each in file.expanded().items():

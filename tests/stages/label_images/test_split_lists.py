@@ -2,6 +2,11 @@
 
 import pytest
 
+from stages.audit_splits import __main__ as audit_splits
+from stages.common import schemas
+from stages.common.arrow_tables import write_rows
+from stages.common.atomic_files import write_record
+from stages.common.command_line import run_stage
 from stages.label_images.settings import LabelImagesSettings
 
 HEADER = ["patientId", "x", "y", "width", "height", "Target"]
@@ -51,6 +56,31 @@ def test_rows_that_were_split_instead_of_images_are_kept_for_the_audit(labelled,
     assert [(row["split"], row["subset"]) for row in result.rows if row["image_id"] == "i5"][1] == ("test", 100)
     assert [row["split"] for row in result.rows if row["image_id"] == "i5"] == ["train", "test"]
     assert [row["split"] for row in result.rows if row["image_id"] == "i0"] == ["train"]  # repeated, but one image
+
+
+def test_a_list_of_rows_of_siim_stops_every_evaluation(labelled, tmp_path, write_csv, capsys):
+    """From train-rle.csv and such a list to the audit: of an image with two rows, one is in train and one in test."""
+    root, empty = tmp_path / "siim", "-1"
+    table = [["ImageId", " EncodedPixels"], *([f"i{n}", empty] for n in range(5)), ["i5", " 0 9"], ["i5", " 50 9"]]
+    write_csv(root / "train-rle.csv", table)
+    parts = ["train", "train", "validation", "validation", "test", "train", "test"]
+    listed(write_csv, root, *([row[0], part] for row, part in zip(table[1:], parts, strict=True)))
+    result = labelled(
+        root, ONE | {"layout": "siim", "finding": "pneumothorax"}, dict.fromkeys(f"i{n}" for n in range(6))
+    )
+    write_rows(tmp_path / "duplicates.arrow", schemas.DUPLICATES, [])
+    write_rows(tmp_path / "pairs.arrow", schemas.PAIRS, [])
+    write_record(tmp_path / "images.json", {"images": 6, "pictures": 6})
+    options = {"labels": result.labels_path, "dataset": "siim", "images": tmp_path / "images.json",
+               "duplicates": tmp_path / "duplicates.arrow", "pretrain-on": "mimic_cxr",
+               "pairs": tmp_path / "pairs.arrow", "pretrain-images": tmp_path / "images.json",
+               "audit": tmp_path / "audit.json", "journal": tmp_path / "audit_journal.json"}  # fmt: skip
+    with pytest.raises(SystemExit) as stop:
+        run_stage(audit_splits.main, audit_splits.parser(), [each for name, value in options.items()
+                                                             for each in (f"--{name}", str(value))])  # fmt: skip
+    assert stop.value.code == 2
+    assert "1 images are in more than one of train, validation and test" in capsys.readouterr().err
+    assert not (tmp_path / "audit.json").exists()
 
 
 @pytest.mark.parametrize(
