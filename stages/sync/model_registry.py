@@ -1,68 +1,152 @@
-"""Chosen models in MLflow's registry: one version a set of weights, with its metrics and the decision behind it."""
+"""Chosen models in MLflow's registry: one version a set of weights, with its metrics and the decision behind it.
 
-from collections.abc import Mapping
+The files go into the artifacts of the run that chose them. A version that pointed into the results would load other
+weights after the next run there.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from stages.common.atomic_files import sha256_of
 from stages.common.errors import InputError
+from stages.common.journals import FoundJournal
+from stages.common.mlflow_texts import TAG_LENGTH, mlflow_keys, shortened, without_secrets
 from stages.sync.quiet_mlflow import MlflowClient, MlflowException
 
+CURRENT = "current"  # alias of the version that the results hold now: models:/NAME@current
+_ARTIFACT = "mlflow_model/MLmodel"  # of select_checkpoint, below its journal
+_FOLDER = "model"  # among the artifacts of the run
 _WEIGHTS = "mlip.weights_sha256"
-_LONGEST = 5000  # characters of a tag that every store takes
+_TEST = "test/"  # metrics of evaluations begin so
 
 
-def register(
-    client: MlflowClient,
-    name: str,
-    folder: Path,
-    metrics: Mapping[str, float],
-    decision: Mapping[str, Any],
-    run_id: str | None = None,
-) -> str:
-    """Register the model of `folder` (mlflow_model of select_checkpoint) under `name`; returns its version.
+@dataclass(frozen=True)
+class ChosenModel:
+    """A model folder, and what is known of its weights; `metrics` by "zero_shot_classification/rsna/auc" and so on."""
 
-    Idempotent: weights that a version has already keep it, and what is said of them is brought up to date. The registry
-    points to the folder, where it lies; the files are not copied.
+    name: str
+    key: str  # of the run that chose it
+    folder: Path
+    weights: str  # sha256
+    decision: Mapping[str, Any]
+    metrics: Mapping[str, float]
+
+
+def register_models(
+    client: MlflowClient, found: Sequence[FoundJournal], project: str, run_ids: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """Register every trained model that the results hold; returns "name version" of the new ones, and warnings.
+
+    Idempotent: weights that have a version keep it, and what is said of them is brought up to date. `run_ids` maps keys
+    of runs to their ids in the store. A store without a registry, or without room, costs a warning and no run.
     """
-    weights = _weights_of(folder)
+    new, warnings = [], []
+    for model in chosen_models(found, project):
+        try:
+            new += _register(client, model, run_ids[model.key])
+        except Exception as error:  # a registry is an extra: S3, proxies and servers raise what they like
+            reason = without_secrets(next(iter(str(error).splitlines()), type(error).__name__))
+            warnings.append(f"{model.name}: not registered as a model in MLflow ({reason}); sync again")
+    return new, warnings
+
+
+def chosen_models(found: Sequence[FoundJournal], project: str) -> Iterator[ChosenModel]:
+    """Of each variant the model that stands in the results; encoders that were not trained here are left out."""
+    for each in found:
+        journal = each.journal
+        written = {artifact.path: artifact.sha256 for artifact in journal.artifacts}
+        path = each.folder / _ARTIFACT
+        if each.earlier or journal.stage != "select_checkpoint" or journal.status != "FINISHED":
+            continue
+        if _ARTIFACT not in written or not path.is_file() or sha256_of(path) != written[_ARTIFACT]:
+            continue  # half written by a run that goes on: a later sync finds it whole
+        weights, decision = _said_by(path)
+        if not decision.get("chosen_step"):
+            continue
+        own = {metric.key: metric.value for metric in journal.metrics if metric.key.startswith("validation/")}
+        metrics = {key: value for key, value in own.items() if isinstance(value, float)} | measured_with(weights, found)
+        yield ChosenModel(model_name(project, journal.name), journal.key, path.parent, weights, decision, metrics)
+
+
+def model_name(project: str, variant: str) -> str:
+    """As MLflow takes it: neither "/" nor ":", and no quote, which its filters lack an escape for."""
+    return re.sub(r"[^\w. -]", "-", f"{project}-{variant}")
+
+
+def measured_with(weights: str, found: Sequence[FoundJournal]) -> dict[str, float]:
+    """Test metrics of every stage that read these weights, or features that were extracted with them."""
+    present = [each.journal for each in found if not each.earlier and each.journal.status == "FINISHED"]
+    digests = {weights}
+    for journal in present:
+        if journal.stage == "extract_features" and weights in journal.inputs.values():
+            digests |= {artifact.sha256 for artifact in journal.artifacts}
+    metrics = {}
+    for journal in present:
+        if digests & set(journal.inputs.values()):
+            place = "/".join([journal.stage, *journal.name.split("/")[1:]])  # the variant is the model itself
+            metrics |= {
+                f"{place}/{metric.key.removeprefix(_TEST)}": metric.value
+                for metric in journal.metrics
+                if metric.key.startswith(_TEST) and isinstance(metric.value, float)
+            }
+    return metrics
+
+
+def _said_by(path: Path) -> tuple[str, dict[str, Any]]:
     try:
-        client.create_registered_model(name, description="Chosen checkpoints of MLIP, one version a set of weights.")
+        metadata = yaml.safe_load(path.read_text(encoding="utf-8"))["metadata"]
+        return str(metadata["weights_sha256"]), dict(metadata["selection"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: no model of select_checkpoint; run that stage again") from None
+
+
+def _register(client: MlflowClient, model: ChosenModel, run_id: str) -> list[str]:
+    try:
+        client.create_registered_model(
+            model.name, description="Checkpoints that MLIP chose on validation data: one version a set of weights."
+        )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    present = {each.tags.get(_WEIGHTS): each.version for each in client.search_model_versions(f"name = '{name}'")}
-    tags = {f"metric.{key}": f"{value:.6g}" for key, value in metrics.items()}
-    tags |= {f"selection.{key}": str(value)[:_LONGEST] for key, value in decision.items()}
-    if weights in present:
-        version = present[weights]
-        for key, value in tags.items():
-            client.set_model_version_tag(name, version, key, value)
-    else:
+    tags = _tags(model)
+    present = {each.tags.get(_WEIGHTS): each for each in client.search_model_versions(f"name = '{model.name}'")}
+    held = present.get(model.weights)
+    if held is None:
+        client.log_artifacts(run_id, str(model.folder), _FOLDER)
+        source = f"runs:/{run_id}/{_FOLDER}"
         made = client.create_model_version(
-            name,
-            folder.resolve().as_uri(),
-            run_id=run_id,
-            tags=tags | {_WEIGHTS: weights},
-            description=_words(decision),
+            model.name, source, run_id=run_id, tags=tags | {_WEIGHTS: model.weights}, description=_words(model.decision)
         )
-        version = made.version
-    return str(version)
+        version = str(made.version)
+    else:
+        version = str(held.version)
+        for key, value in tags.items():
+            if held.tags.get(key) != value:
+                client.set_model_version_tag(model.name, version, key, value)
+        for key in sorted(held.tags.keys() - tags.keys() - {_WEIGHTS}):
+            client.delete_model_version_tag(model.name, version, key)
+    aliases = client.get_registered_model(model.name).aliases
+    if str(aliases.get(CURRENT)) != version:  # SQL stores say 1, servers "1"
+        client.set_registered_model_alias(model.name, CURRENT, version)
+    return [] if held else [f"{model.name} {version}"]
 
 
-def _weights_of(folder: Path) -> str:
-    try:
-        return yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))["metadata"]["weights_sha256"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
-        raise InputError(f"{folder}: no model of select_checkpoint; run that stage again") from None
+def _tags(model: ChosenModel) -> dict[str, str]:
+    names = mlflow_keys(f"metric.{key}" for key in model.metrics)
+    tags = {names[f"metric.{key}"]: f"{value:.6g}" for key, value in model.metrics.items()}
+    return tags | {f"selection.{key}": shortened(str(value), TAG_LENGTH) for key, value in model.decision.items()}
 
 
 def _words(decision: Mapping[str, Any]) -> str:
     """The decision in a sentence, with its reason where the stage gives one."""
     candidates = decision.get("candidates", {})
     first = (
-        f"Step {decision.get('chosen_step')} of {len(candidates)} candidates, by {decision.get('criterion')} on "
+        f"Step {decision['chosen_step']} of {len(candidates)} candidates, by {decision.get('criterion')} on "
         f"{decision.get('split')} data."
     )
     return " ".join([first, *([f"{decision['reason']}."] if decision.get("reason") else [])])

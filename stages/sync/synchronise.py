@@ -13,6 +13,7 @@ from stages.common.mlflow_texts import without_secrets
 from stages.sync.executions import executions
 from stages.sync.invocations import invocation_record, invocations, parents
 from stages.sync.lock import single_writer
+from stages.sync.model_registry import register_models
 from stages.sync.quiet_mlflow import MlflowClient, MlflowException
 from stages.sync.run_records import RunRecord, producers_of, run_record
 from stages.sync.store import import_runs, open_experiment
@@ -30,12 +31,14 @@ class Summary:
     unchanged: int
     uri: str
     experiment: str  # its id in the store
+    models: list[str]  # name and version of what is new in the registry
     warnings: list[str]  # imported, but not as it should be
     problems: list[str]  # journals that could not be imported
 
     def __str__(self) -> str:
         uri = without_secrets(self.uri)
         done = f"imported {self.new} new, updated {self.updated}, unchanged {self.unchanged} runs into {uri}"
+        done += "".join(f", model {model}" for model in self.models)
         # MLflow 3 opens an experiment as one of chat models, with no run in sight, unless the address says otherwise
         page = f"/#/experiments/{self.experiment}/runs?workflowType=machine_learning"
         if uri.startswith("http"):
@@ -75,9 +78,11 @@ def synchronise(
             found, problems = find_journals(journals)
             now, grace = time.time_ns() // 1_000_000, round(grace_hours * _MILLISECONDS_AN_HOUR)
             client = MlflowClient(uri)
-            identifier, warnings = open_experiment(client, experiment or _project(found), artifacts)
+            project = experiment or _project(found)
+            identifier, warnings = open_experiment(client, project, artifacts)
             records = records_of(found, journals, now, grace)
             changes = import_runs(client, identifier, records, workspace_name(journals), now, grace)
+            models, unregistered = register_models(client, found, project, changes.ids)
     except (MlflowException, SQLAlchemyError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         message = f"{uri}: the store failed ({reason}); mend or delete it, then sync again"
@@ -89,7 +94,8 @@ def synchronise(
         unchanged=changes.total - touched,
         uri=uri,
         experiment=identifier,
-        warnings=warnings + changes.warnings,
+        models=models,
+        warnings=warnings + changes.warnings + unregistered,
         problems=problems,
     )
 

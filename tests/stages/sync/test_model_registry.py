@@ -1,37 +1,150 @@
-"""Chosen models in the registry of a SQLite store: once a set of weights."""
+"""Chosen models in the registry of a real store: once a set of weights, and each version keeps its own weights."""
+
+import hashlib
+import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 
 from stages.common.errors import InputError
-from stages.sync.model_registry import register
+from stages.common.journals import find_journals
+from stages.sync.model_registry import chosen_models, model_name
 from stages.sync.quiet_mlflow import MlflowClient
+from stages.sync.synchronise import synchronise
 
 DECISION = {"criterion": "rank", "split": "validation", "candidates": {"5": 0.1, "9": 0.2}, "chosen_step": 9,
             "reason": "step 9 is best"}  # fmt: skip
 
 
-def write_model(folder, weights):
-    folder.mkdir()
-    (folder / "MLmodel").write_text(yaml.safe_dump({"metadata": {"weights_sha256": weights}}))
-    return folder
+@pytest.fixture
+def choose(write):
+    """Writes what select_checkpoint leaves: a journal and a model folder with some weights."""
+
+    def chosen(weights="aa", variant="mlip", decision=DECISION, **changes):
+        folder = f"select_checkpoint/{variant}"
+        text = yaml.safe_dump({"metadata": {"weights_sha256": weights, "selection": decision}})
+        metrics = [{"key": "validation/recall_at_1", "value": 0.25, "step": 0, "timestamp": 1}]
+        place = write("select_checkpoint", variant, folder, files=[("mlflow_model/MLmodel", text, False)],
+                      metrics=metrics, **changes)  # fmt: skip
+        (place / "mlflow_model/data").mkdir(exist_ok=True)
+        (place / "mlflow_model/data/model.safetensors").write_text(f"the weights {weights}")
+        return place
+
+    return chosen
 
 
-def test_weights_are_registered_once_and_what_is_said_of_them_is_brought_up_to_date(database, tmp_path):
+@pytest.fixture
+def measure(write):
+    def measured(stage, name, value, inputs, files=()):
+        metrics = [{"key": key, "value": value, "step": 0, "timestamp": 1} for key in ("test/auc", "validation/auc")]
+        write(stage, name, inputs=inputs, files=files, metrics=metrics)
+
+    return measured
+
+
+@pytest.fixture
+def sync(tmp_path, database, request):
+    def synced():
+        return synchronise(tmp_path / "results", f"sqlite:///{database}", request.node.name, tmp_path / "artifacts")
+
+    return synced
+
+
+@pytest.fixture
+def versions(database, request):
+    """Versions of the variant mlip by their weights."""
     client = MlflowClient(f"sqlite:///{database}")
-    first, second = write_model(tmp_path / "first", "aa"), write_model(tmp_path / "second", "bb")
-    assert register(client, "mlip-registry", first, {"auc": 0.8}, DECISION) == "1"
-    assert register(client, "mlip-registry", first, {"auc": 0.9}, DECISION) == "1"
-    assert register(client, "mlip-registry", second, {}, DECISION | {"reason": ""}) == "2"
-    versions = {each.version: each for each in client.search_model_versions("name = 'mlip-registry'")}
-    assert len(versions) == 2
-    one = next(each for each in versions.values() if each.tags["mlip.weights_sha256"] == "aa")
-    assert one.tags["metric.auc"] == "0.9"
-    assert one.tags["selection.chosen_step"] == "9"
-    assert one.description == "Step 9 of 2 candidates, by rank on validation data. step 9 is best."
-    assert one.source == first.resolve().as_uri()
+
+    def found():
+        name = f"{request.node.name}-mlip"
+        held = {each.tags["mlip.weights_sha256"]: each for each in client.search_model_versions(f"name = '{name}'")}
+        return held, client.get_registered_model(name).aliases
+
+    return found
 
 
-def test_a_folder_that_is_no_model_is_named(database, tmp_path):
+def test_a_set_of_weights_has_one_version_however_often_it_is_synced(choose, sync, versions):
+    choose()
+    assert sync().models == ["test_a_set_of_weights_has_one_version_however_often_it_is_synced-mlip 1"]
+    assert sync().models == []
+    held, aliases = versions()
+    assert held.keys() == {"aa"}
+    assert held["aa"].tags["selection.chosen_step"] == "9"
+    assert held["aa"].tags["metric.validation/recall_at_1"] == "0.25"
+    assert held["aa"].description == "Step 9 of 2 candidates, by rank on validation data. step 9 is best."
+    assert aliases == {"current": 1}
+
+
+def test_an_older_version_keeps_its_weights_when_the_results_hold_new_ones(choose, sync, versions, database, tmp_path):
+    choose("aa")
+    sync()
+    choose("bb", started=1_700_000_100_000, ended=1_700_000_101_000)
+    sync()
+    held, aliases = versions()
+    assert aliases == {"current": held["bb"].version}
+    client = MlflowClient(f"sqlite:///{database}")
+    for weights, version in held.items():
+        folder = client.download_artifacts(version.run_id, "model", str(tmp_path))
+        assert (Path(folder) / "data/model.safetensors").read_text() == f"the weights {weights}"
+        shutil.rmtree(folder)
+    choose("aa", started=1_700_000_200_000, ended=1_700_000_201_000)
+    assert sync().models == []
+    assert versions()[1] == {"current": held["aa"].version}
+
+
+def test_measurements_of_the_same_weights_stand_beside_them_and_follow_them(choose, sync, measure, versions):
+    choose("aa")
+    measure("zero_shot_classification", "mlip/rsna", 0.8, {"checkpoint": "aa"})
+    measure("retrieval", "other", 0.1, {"checkpoint": "bb"})
+    measure("extract_features", "mlip/rsna", 0.0, {"checkpoint": "aa"}, files=[("features.arrow", "f", False)])
+    features = hashlib.sha256(b"f").hexdigest()
+    measure("few_shot_classification", "mlip/rsna/linear/1", 0.7, {"features": features})
+    sync()
+    tags = versions()[0]["aa"].tags
+    assert tags["metric.zero_shot_classification/rsna/auc"] == "0.8"
+    assert tags["metric.few_shot_classification/rsna/linear/1/auc"] == "0.7"
+    assert not [key for key in tags if "retrieval" in key or "zero_shot_classification/rsna/validation" in key]
+    measure("zero_shot_classification", "mlip/rsna", 0.9, {"checkpoint": "aa"})
+    measure("few_shot_classification", "mlip/rsna/linear/1", 0.7, {"features": "others"})
+    sync()
+    tags = versions()[0]["aa"].tags
+    assert tags["metric.zero_shot_classification/rsna/auc"] == "0.9"
+    assert not [key for key in tags if "few_shot" in key]
+
+
+def test_untrained_unfinished_and_half_written_models_are_left_out(choose, tmp_path):
+    choose(variant="random", decision=DECISION | {"chosen_step": 0})
+    choose(variant="running", status="RUNNING", ended=None)
+    (choose(variant="half") / "mlflow_model/MLmodel").write_text("another")
+    choose(variant="whole")
+    found, _ = find_journals(tmp_path / "results")
+    assert [model.name for model in chosen_models(found, "project")] == ["project-whole"]
+
+
+def test_a_store_that_takes_no_model_costs_a_warning_alone(choose, sync, monkeypatch):
+    choose()
+
+    def refuse(*_, **__):
+        raise OSError("no space at https://user:secret@store/bucket")
+
+    monkeypatch.setattr(MlflowClient, "log_artifacts", refuse)
+    summary = sync()
+    assert (summary.new, summary.models) == (1, [])
+    (warning,) = summary.warnings
+    assert warning.endswith("sync again")
+    assert "no space" in warning
+    assert "secret" not in warning
+    monkeypatch.undo()
+    assert len(sync().models) == 1
+
+
+def test_names_are_those_that_mlflow_takes():
+    assert model_name("a/b's:c", "mlip") == "a-b-s-c-mlip"
+
+
+def test_a_model_without_its_decision_is_named(write, tmp_path):
+    write("select_checkpoint", "mlip", files=[("mlflow_model/MLmodel", "a: 1", False)])
+    found, _ = find_journals(tmp_path / "results")
     with pytest.raises(InputError, match="no model of select_checkpoint"):
-        register(MlflowClient(f"sqlite:///{database}"), "mlip", tmp_path, {}, {})
+        list(chosen_models(found, "project"))
