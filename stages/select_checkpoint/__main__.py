@@ -1,8 +1,9 @@
 """Choose the best candidate of one variant on validation data alone and export it.
 
 Settings: settings.py. Inputs: candidates.json of pretrain, pairs, sentences, the images' manifest, the tokenizer; where
-`zero_shot_on` names a data set, its images, labels and prompts, too. Outputs: a checkpoint folder (export.py), the
-same as an MLflow model (mlflow_model.py), selection.json: every candidate's scores, the rule, the choice and why.
+`zero_shot_on` names a data set, its images, labels and prompts, too. Outputs: a checkpoint folder (export.py) with phi
+as files of its own (integrity_files.py), the same as an MLflow model (mlflow_model.py), selection.json: every
+candidate's scores, the rule, the choice and why.
 """
 
 from argparse import ArgumentParser, Namespace

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -88,12 +88,19 @@ class ValidationPairs:
         """Cosines of every image with every report, images as rows."""
         images = []
         for rows in self._batches():
-            stored = [self._store.row_of(study.image_ids[0]) for study in self.studies[rows]]
-            pixels = torch.from_numpy(self._store.gather(np.array(stored))).to(device)
             shown = None if visible is None else visible[rows].to(device)
-            tokens = model.patch_tokens(to_input(pixels, model.settings.image.input_size), shown)
+            tokens = model.patch_tokens(to_input(self._pixels(rows).to(device), model.settings.image.input_size), shown)
             images.append(model.embed_global(tokens))
         return (torch.cat(images) @ reports.T).cpu().numpy()
+
+    def mean_radiograph(self, size: int) -> Float[np.ndarray, "size size"]:
+        """Mean of the studies' images at the encoder's input size, grey 0..1."""
+        total = sum(to_input(self._pixels(rows), size).double().sum(dim=0) for rows in self._batches())
+        return (total / len(self.studies)).numpy()
+
+    def _pixels(self, rows: slice) -> UInt8[Tensor, "rows stored stored"]:
+        stored = [self._store.row_of(study.image_ids[0]) for study in self.studies[rows]]
+        return torch.from_numpy(self._store.gather(np.array(stored)))
 
 
 @torch.inference_mode()

@@ -4,6 +4,7 @@
     image/                                       timm.create_model("local-dir:.../image", pretrained=True)
     text/                                        transformers.AutoModel.from_pretrained(".../text")
     README.md                                    the model card
+    integrity_map.json, .png, mean_radiograph.png  phi (integrity_files.py), where the variant learns one
 
 Every file has a sha256 side-car.
 """

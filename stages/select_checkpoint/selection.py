@@ -16,6 +16,7 @@ from stages.common.tracking import Run
 from stages.select_checkpoint.candidate_scores import ValidationPairs, score_candidates
 from stages.select_checkpoint.decision import decide
 from stages.select_checkpoint.export import export_checkpoint
+from stages.select_checkpoint.integrity_files import write_integrity_files
 from stages.select_checkpoint.model_card import model_card
 from stages.select_checkpoint.settings import SelectCheckpointSettings
 from stages.select_checkpoint.validation_labels import ValidationLabels, read_validation_labels
@@ -40,6 +41,11 @@ def select(arguments: Namespace, run: Run) -> None:
     card = model_card(arguments.name, record, decision, scored, len(pairs.studies), store.dataset)
     weights = load_file(decision.chosen.path)
     export_checkpoint(arguments.checkpoint, weights, record["encoder"], arguments.tokenizer, card)
+    if (phi := weights.get("integrity_map")) is not None:
+        mean = pairs.mean_radiograph(record["encoder"]["model"]["image"]["input_size"])
+        step, images = decision.chosen.step, len(pairs.studies)
+        for path in write_integrity_files(arguments.checkpoint, phi.numpy(), mean, images, step):
+            run.log_artifact(path, publish=True)
     write_record(arguments.selection, {
         "split": "validation", "studies": len(pairs.studies),
         "candidates": {str(each.step): float(each.score(settings.criterion)[0]) for each in scored},
