@@ -19,7 +19,7 @@ from stages.common.image_encoder import grid_of
 MAP, MEAN, PICTURE = "integrity_map.json", "mean_radiograph.png", "integrity_map.png"
 _FEWEST_OF_A_MEAN = 20
 _SIDE = 672  # pixels of the picture; a multiple of 14 and of 12 patches
-_ABOVE, _BELOW = (178, 24, 43), (33, 102, 172)  # red, green, blue
+_ABOVE, _BELOW = (255, 84, 70), (72, 148, 255)  # red, green, blue
 _OPACITY = 0.75  # of the patch that is farthest from 0; at 0 the radiograph alone is seen
 _NO_RADIOGRAPH = 128.0
 
