@@ -7,6 +7,7 @@ import would be invisible here, so there is none (a test checks it).
 
 import ast
 import hashlib
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ def import_closure(module: str, root: Path = ROOT) -> dict[str, Path]:
         if name in found or name in NEUTRAL or path is None:
             continue
         found[name] = path
-        waiting += _imports(ast.parse(path.read_text(encoding="utf-8"), filename=str(path)))
+        waiting += _parsed(path.read_text(encoding="utf-8"), str(path))[0]
     return dict(sorted(found.items()))
 
 
@@ -41,7 +42,7 @@ def code_digests(module: str, root: Path = ROOT) -> tuple[str, dict[str, str]]:
     sha256 = hashlib.sha256()
     files = {}
     for name, path in import_closure(module, root).items():
-        canonical = _canonical(ast.parse(path.read_text(encoding="utf-8")))
+        _, canonical = _parsed(path.read_text(encoding="utf-8"), str(path))
         sha256.update(f"{name}\n{canonical}\n".encode())
         files[path.relative_to(root).as_posix()] = hashlib.sha256(canonical.encode()).hexdigest()[:16]
     return sha256.hexdigest(), files
@@ -53,6 +54,13 @@ def _file_of(name: str, root: Path) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+@cache  # every job reads all rules, and 17 closures share most of their files
+def _parsed(text: str, filename: str) -> tuple[list[str], str]:
+    """Imports of a module, and its canonical text."""
+    tree = ast.parse(text, filename=filename)
+    return _imports(tree), _canonical(tree)
 
 
 def _imports(tree: ast.Module) -> list[str]:

@@ -46,10 +46,12 @@ shell.prefix(f"export PYTHONPATH={REPOSITORY}; ")
 SYNC = f"python -m stages.sync --tolerant --grace 0 --journals {CONFIG.workspace}/results --experiment {CONFIG.project}"
 
 
-@cache  # several rules ask for one stage, and every job reads all rules
+digest_of_code = cache(code_digest)  # one stage has up to hundreds of jobs
+
+
 def code_of(stage):
-    """Digest of the code that a stage runs: comments and formatting do not count."""
-    return code_digest(f"stages.{stage}.__main__")
+    """Digest of the code that a stage runs: comments and formatting do not count. Late, since a job reads all rules."""
+    return lambda wildcards: digest_of_code(f"stages.{stage}.__main__")
 
 
 def settings_of(stage):
