@@ -17,6 +17,8 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+import yaml
+from fault_runs import ONLY_PREPARATION, UP_TO_PREPARATION, Run
 from one_node_slurm import OneNodeSlurm
 from user_checkout import Checkout
 
@@ -65,16 +67,20 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory, slurm: OneNodeSlurm, podman: str) -> Checkout:
-    """A copy of the repository after `make images`."""
-    folder = tmp_path_factory.mktemp("checkout")
+    """A copy of the repository after `make images`. MLIP_CLUSTER_CHECKOUT names a folder where it, and what was run in
+    it, is kept for the next session: as after `git pull`, only what a change invalidates runs again."""
+    kept = os.environ.get("MLIP_CLUSTER_CHECKOUT")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("checkout")
     for part in PARTS:
         source = ROOT / part
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
+            shutil.rmtree(folder / part, ignore_errors=True)
             shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "images.lock.yaml"))
         else:
             shutil.copy(source, folder / part)
-    (folder / "slurm").symlink_to("workflow/profiles/slurm")
+    if not (folder / "slurm").is_symlink():
+        (folder / "slurm").symlink_to("workflow/profiles/slurm")
     subprocess.run([ROOT / "docker" / "offline" / "base_image.sh", CACHE / "base"], check=True, timeout=900)
     lock, known = folder / "docker" / "images.lock.yaml", CACHE / "images.lock.yaml"
     if known.exists():
@@ -88,6 +94,24 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, slurm: OneNodeSlurm, podm
             subprocess.run([*images, "--image", *build], cwd=folder, env=environment, check=True, timeout=1800)
     shutil.copy(lock, known)
     return Checkout(folder, slurm)
+
+
+@pytest.fixture(scope="session")
+def user(checkout: Checkout) -> Checkout:
+    """The checkout after the account line of the profile was deleted: this cluster has no accounts."""
+    profile = checkout.folder / "workflow/profiles/slurm/config.yaml"
+    values = yaml.safe_load(profile.read_text())
+    values.pop("default-resources")
+    profile.write_text(yaml.safe_dump(values))
+    return checkout
+
+
+@pytest.fixture(scope="session")
+def undisturbed(user: Checkout) -> Run:
+    """A run to which nothing was done."""
+    run = Run(user, "undisturbed", keep=True)
+    run.go(*(UP_TO_PREPARATION if ONLY_PREPARATION else ()))
+    return run
 
 
 @contextmanager

@@ -1,17 +1,14 @@
-"""Faults that are done to jobs while they run, each once, and what results must look like afterwards."""
+"""Faults that are done to jobs while they run, each once."""
 
 import os
+import re
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
-
-# Journals hold times, and so do the report and what MLflow keeps; all else is a function of input, settings and code.
-TIMED = ("journal", "report.html", ".sync.lock")
 
 
 @dataclass(frozen=True)
@@ -21,6 +18,7 @@ class RunningStage:
     stage: str
     pid: int
     job: str  # SLURM's id
+    name: str  # value of `--name`: the variant of a training, or ""
 
 
 Fault = Callable[[RunningStage], None]
@@ -38,6 +36,12 @@ def requeue(running: RunningStage) -> None:
     subprocess.run(["scontrol", "requeue", running.job], check=True)
 
 
+def preempt(_: RunningStage) -> None:
+    """A job of a partition of higher priority wants the node's only GPU."""
+    urgent = ["sbatch", "--partition=urgent", "--gres=gpu:1", "--mem=100", "--time=1", "--output=/dev/null"]
+    subprocess.run([*urgent, "--wrap=sleep 2"], check=True)
+
+
 def exceed_time(running: RunningStage) -> None:
     """Stop the process until SLURM's limit of a minute is over; SLURM ends the job then."""
     os.kill(running.pid, signal.SIGSTOP)
@@ -45,13 +49,42 @@ def exceed_time(running: RunningStage) -> None:
 
 
 @dataclass
+class AfterSteps:
+    """A fault to a training that is under way. `last`: its log when it had ended, which the next attempt replaces."""
+
+    fault: Fault
+    log: Path
+    steps: int
+    last: str = ""
+
+    def __call__(self, running: RunningStage) -> None:
+        while steps_in(self.read()) < self.steps:
+            assert alive(running), f"{running}: ended before step {self.steps}: {self.read()}"
+            time.sleep(0.05)
+        self.fault(running)
+        while alive(running):
+            self.last = self.read() or self.last
+            time.sleep(0.02)
+        self.last = self.read() or self.last
+
+    def read(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+def steps_in(log: str) -> int:
+    """The last step that a training's log tells of."""
+    return max([0, *map(int, re.findall(r"(?:^|saved at )step +(\d+)", log, re.MULTILINE))])
+
+
+@dataclass
 class Faults:
-    """Within `with`: does each stage's fault to the first process of the stage that is seen, and to no other."""
+    """Within `with`: each fault is done to the first process of its stage (or `stage/name`), and to no other."""
 
     of_stage: Mapping[str, Fault]
     done: dict[str, RunningStage] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _error: BaseException | None = None
 
     def __enter__(self) -> "Faults":
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -62,15 +95,20 @@ class Faults:
         self._stop.set()
         assert self._thread is not None
         self._thread.join()
+        if self._error is not None:
+            raise self._error
 
     def _watch(self) -> None:
-        while not self._stop.is_set():
-            for running in running_stages():
-                fault = self.of_stage.get(running.stage)
-                if fault is not None and running.stage not in self.done:
-                    self.done[running.stage] = running
-                    fault(running)
-            time.sleep(0.02)
+        try:
+            while not self._stop.is_set():
+                for running in running_stages():
+                    for key in (running.stage, f"{running.stage}/{running.name}"):
+                        if key in self.of_stage and key not in self.done:
+                            self.done[key] = running
+                            self.of_stage[key](running)
+                time.sleep(0.02)
+        except BaseException as error:  # told where the test waits
+            self._error = error
 
 
 def running_stages() -> list[RunningStage]:
@@ -86,11 +124,14 @@ def running_stages() -> list[RunningStage]:
             continue  # it has ended
         job = dict(pair.partition("=")[::2] for pair in pairs).get("SLURM_JOB_ID")
         if job:
-            found.append(RunningStage(words[2].removeprefix("stages."), int(place.name), job))
+            name = words[words.index("--name") + 1] if "--name" in words else ""
+            found.append(RunningStage(words[2].removeprefix("stages."), int(place.name), job, name))
     return found
 
 
-def hashes(results: Path) -> dict[str, str]:
-    """sha256 of every output by its relative path; those with times in them are left out."""
-    files = [path for path in sorted(results.rglob("*")) if path.is_file() and not path.name.startswith(TIMED)]
-    return {str(path.relative_to(results)): sha256(path.read_bytes()).hexdigest() for path in files}
+def alive(running: RunningStage) -> bool:
+    """Whether the process runs (or is stopped): one that ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{running.pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except OSError:
+        return False

@@ -1,4 +1,5 @@
-"""A SLURM of one node on this machine: munge, the controller, the node daemon, a GPU that is none, no accounting.
+"""A SLURM of one node on this machine: munge, the controller, the node daemon, a GPU that is none, no accounting;
+a partition `urgent` whose jobs preempt those of `normal`.
 
 `File=/dev/null` lets SLURM schedule GPU requests and set CUDA_VISIBLE_DEVICES without a GPU being there. The
 configuration lies in /etc/slurm while the daemons run, since Snakemake's plugin clears SLURM_CONF from job steps.
@@ -29,6 +30,8 @@ AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
 MinJobAge=3600
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 ReturnToService=2
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 KillWait=5
@@ -41,7 +44,8 @@ SlurmdLogFile={folder}/slurmd.log
 GresTypes=gpu
 SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:1
-PartitionName=normal Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=NO
+PartitionName=normal Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=NO PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE OverSubscribe=NO PriorityTier=2 PreemptMode=OFF
 """
 
 

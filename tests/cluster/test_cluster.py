@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -126,6 +128,20 @@ def test_a_node_without_its_gpu_says_so(finished: Checkout) -> None:
     refusal = (finished.folder / "probe" / "refusal.txt").read_text()
     assert "CUDA_VISIBLE_DEVICES=0, but PyTorch" in refusal
     assert "nvidia-smi" in refusal
+
+
+def test_the_doctor_looks_through_slurm_into_the_image(finished: Checkout) -> None:
+    """This cluster has no accounting, and a GPU that is none: both are told with the remedy, all else of it is well."""
+    command = [sys.executable, "-m", "workflow.doctor", "--profile", "slurm", "--gpu"]
+    done = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True, check=False, timeout=300)
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line[:1].strip()]
+    found = dict(reversed(each) for each in lines)
+    well = ("SLURM queue", "partition normal", "Apptainer", "image torch", "container", "variables", "bind paths")
+    for subject in well:
+        assert [state for text, state in found.items() if text.startswith(subject)] == ["ok"], done.stdout
+    assert found["GPU                 one was allotted, and PyTorch in the image sees none"] == "ERROR"
+    assert "uncomment `slurm-status-command: squeue`" in " ".join(done.stdout.split())
+    assert done.returncode == 1
 
 
 def test_a_second_run_does_nothing(finished: Checkout) -> None:

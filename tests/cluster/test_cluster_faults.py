@@ -1,92 +1,66 @@
 """Whatever happens to jobs, the same command ends in the same bytes. Long: `make test-cluster-faults`.
 
-MLIP_FAULT_STAGES limits the run to preparation ("preparation"), for a first look.
+MLIP_FAULT_STAGES limits the run to preparation ("preparation"), for a first look; MLIP_FAULT_TABLE is where a table of
+what happened is appended to; MLIP_CLUSTER_CHECKOUT keeps the undisturbed run for the next session.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 
 import pytest
-import yaml
-from faults import Fault, Faults, cancel, exceed_time, hashes, kill, requeue
+from fault_runs import (
+    ONLY_PREPARATION,
+    STAGES,
+    UP_TO_PREPARATION,
+    Run,
+    differences,
+    hashes,
+    report,
+    wait_for_an_empty_queue,
+)
+from faults import Fault, Faults, cancel, exceed_time, kill, requeue
 from user_checkout import Checkout
 
 pytestmark = pytest.mark.cluster_faults
 
-PREPARATION = ("make_phantom", "index_inputs", "dicom_to_arrow", "split_reports", "pair_images_reports", "label_images")
-REST = ("audit_splits", "pretrain", "select_checkpoint", "extract_features", "zero_shot_classification",
-        "few_shot_classification", "few_shot_segmentation", "phrase_grounding", "retrieval", "summarize")  # fmt: skip
-ONLY_PREPARATION = os.environ.get("MLIP_FAULT_STAGES") == "preparation"
-STAGES = PREPARATION if ONLY_PREPARATION else PREPARATION + REST
+LAST_RULE = {"few_shot_classification": "few_shot_classification_linear", "dicom_to_arrow": "dicom_to_arrow_gather"}
 
 
-def targets(workspace: str) -> list[str]:
-    if not ONLY_PREPARATION:
-        return []
-    results = f"{workspace}/results"
-    return [f"{results}/pair_images_reports/mimic_cxr/pairs.arrow", f"{results}/label_images/rsna/labels.arrow"]
-
-
-class Run:
-    """One workspace of the checkout, and the user's command on it."""
-
-    def __init__(self, checkout: Checkout, name: str, folder: Path | None = None) -> None:
-        self.checkout = checkout
-        self.workspace = str(folder or f"runs/{name}")
-        self.arguments = ["--config", f"workspace={self.workspace}", "--", *targets(self.workspace)]
-
-    @property
-    def results(self) -> Path:
-        return self.checkout.folder / self.workspace / "results"
-
-    def go(self, *options: str, check: bool = True, seconds: float = 2400) -> str:
-        return self.checkout.snakemake(*options, *self.arguments, check=check, seconds=seconds)
-
-    def start(self) -> subprocess.Popen[str]:
-        return self.checkout.start(*self.arguments)
-
-
-@pytest.fixture(scope="module")
-def user(checkout: Checkout) -> Checkout:
-    profile = checkout.folder / "workflow/profiles/slurm/config.yaml"
-    values = yaml.safe_load(profile.read_text())
-    values.pop("default-resources")
-    profile.write_text(yaml.safe_dump(values))
-    return checkout
-
-
-@pytest.fixture(scope="module")
-def undisturbed(user: Checkout) -> dict[str, str]:
-    """Hashes of a run to which nothing was done."""
-    run = Run(user, "undisturbed")
-    run.go()
-    return hashes(run.results)
-
-
-def report(line: str) -> None:
-    """A line of the table of faults and outcomes, where one is wanted."""
-    if destination := os.environ.get("MLIP_FAULT_TABLE"):
-        with Path(destination).open("a") as table:
-            table.write(f"{line}\n")
-
-
-@pytest.mark.parametrize("fault", [kill, cancel, requeue], ids=lambda fault: fault.__name__)
-def test_each_stage_s_job_is_lost_once(user: Checkout, undisturbed: dict[str, str], fault: Fault) -> None:
-    run = Run(user, fault.__name__)
-    with Faults(dict.fromkeys(STAGES, fault)) as faults:
-        run.go()
+@pytest.mark.parametrize("kinds", [(kill,), (cancel, requeue)], ids=["kill", "cancel_and_requeue"])
+def test_each_stage_s_job_is_lost_once(user: Checkout, undisturbed: Run, kinds: tuple[Fault, ...]) -> None:
+    """Every stage meets a fault; where there are two kinds they take turns."""
+    run = Run(user, "_".join(each.__name__ for each in kinds))
+    of_stage: Mapping[str, Fault] = dict(zip(STAGES, cycle(kinds), strict=False))
+    with Faults(of_stage) as faults:
+        run.go(*(UP_TO_PREPARATION if ONLY_PREPARATION else ()))
     assert set(faults.done) == set(STAGES)
-    assert hashes(run.results) == undisturbed
+    assert differences(hashes(run.place), hashes(undisturbed.place)) == []
     for stage, running in faults.done.items():
-        report(f"{fault.__name__:10} {stage:28} job {running.job}: same bytes")
+        fault, attempts = of_stage[stage], run.attempts(running.job)
+        if fault is requeue:  # SLURM's affair: no attempt of Snakemake's is used up
+            assert [each["Restarts"] for each in attempts] == ["1"], attempts
+        else:
+            assert len(attempts) == 2, attempts
+        how = "the same job again" if fault is requeue else "a second job"
+        report(fault.__name__, stage, f"{how}; every output of the run equal")
 
 
-@pytest.mark.parametrize("stage", STAGES[-1:] if ONLY_PREPARATION else ("dicom_to_arrow", "pretrain"))
-def test_snakemake_dies_with_its_job_and_forgets_everything(user: Checkout, undisturbed, stage: str) -> None:
+@pytest.mark.parametrize("stage", STAGES)
+def test_snakemake_dies_with_its_job_and_forgets_everything(user: Checkout, undisturbed: Run, stage: str) -> None:
+    """The job, Snakemake and all other jobs are killed, .snakemake/ is deleted: the same command makes it good."""
+    rule = LAST_RULE.get(stage, stage)
     run = Run(user, f"forgotten_{stage}")
+    run.copy(undisturbed)
+    shutil.rmtree(run.place / "results" / stage)
+    if stage == "make_phantom":
+        shutil.rmtree(run.place / "phantom")
+    run.arguments += ["--until", rule]
     with Faults({stage: kill}) as faults:
         running = run.start()
         deadline = time.monotonic() + 1500
@@ -100,22 +74,24 @@ def test_snakemake_dies_with_its_job_and_forgets_everything(user: Checkout, undi
     wait_for_an_empty_queue(user)
     subprocess.run(["rm", "-rf", user.folder / ".snakemake"], check=True)
     run.go()
-    assert hashes(run.results) == undisturbed
-    report(f"{'SIGKILL of snakemake and job, .snakemake deleted':50} {stage}: same bytes")
+    assert differences(hashes(run.place), hashes(undisturbed.place)) == []
+    report("SIGKILL of job and snakemake, .snakemake/ deleted", stage, "same command again; every output equal")
+    shutil.rmtree(run.place)
 
 
-def test_a_job_that_runs_out_of_time_is_tried_again(user: Checkout, undisturbed: dict[str, str]) -> None:
-    run = Run(user, "timeout")
+def test_a_job_that_runs_out_of_time_is_tried_again(user: Checkout, undisturbed: Run) -> None:
+    run = Run(user, "timeout", "--until", "split_reports")
     with Faults({"split_reports": exceed_time}) as faults:
         run.go()
     job = faults.done["split_reports"].job
-    assert user.slurm.jobs()[job]["JobState"] == "TIMEOUT"
-    assert hashes(run.results) == undisturbed
-    report(f"{'TIMEOUT':50} split_reports: same bytes")
+    assert run.jobs()[job]["JobState"] == "TIMEOUT"
+    assert len(run.attempts(job)) == 2
+    assert equal_as_far_as_it_went(run, undisturbed)
+    report("walltime TIMEOUT", "split_reports", "a second job; every output equal")
 
 
-def test_the_controller_is_away_for_a_minute(user: Checkout, undisturbed: dict[str, str]) -> None:
-    run = Run(user, "controller")
+def test_the_controller_is_away_for_a_minute(user: Checkout, undisturbed: Run) -> None:
+    run = Run(user, "controller", *UP_TO_PREPARATION)
     with Faults({"index_inputs": lambda _: None}) as faults:
         running = run.start()
         while not faults.done:
@@ -124,16 +100,15 @@ def test_the_controller_is_away_for_a_minute(user: Checkout, undisturbed: dict[s
     user.slurm.stop_controller()
     time.sleep(60)
     user.slurm.start_controller()
-    running.communicate(timeout=2400)
+    running.communicate(timeout=3000)
     if running.returncode:  # what was asked for in that minute may have failed; the same command goes on
         run.go()
-    assert hashes(run.results) == undisturbed
-    report(
-        f"{'controller away for 60 s':50} {'went on' if not running.returncode else 'same command again'}: same bytes"
-    )
+    assert equal_as_far_as_it_went(run, undisturbed)
+    how = "same command again" if running.returncode else "went on by itself"
+    report("controller away for 60 s", "index_inputs and after", f"{how}; every output equal")
 
 
-def test_a_full_disk_and_a_read_only_one_are_told_and_mended(user: Checkout, undisturbed, tmp_path: Path) -> None:
+def test_a_full_disk_and_a_read_only_one_are_told_and_mended(user: Checkout, undisturbed: Run, tmp_path: Path) -> None:
     place = tmp_path / "small"
     place.mkdir()
     mounted = subprocess.run(
@@ -142,8 +117,8 @@ def test_a_full_disk_and_a_read_only_one_are_told_and_mended(user: Checkout, und
     if mounted.returncode:
         pytest.skip(f"NOT RUN: no file system can be mounted here: {mounted.stderr.decode().strip()}")
     try:
-        run = Run(user, "disk", place / "run")
-        output = run.go(check=False)
+        run = Run(user, "disk", *UP_TO_PREPARATION, folder=place / "run", keep=True)
+        output = run.go("--retries", "0", check=False)
         assert "No space left on device" in output + user.failed_logs()
         subprocess.run(["mount", "-o", "remount,ro,size=2g", place], check=True)
         output = run.go(check=False)
@@ -151,31 +126,34 @@ def test_a_full_disk_and_a_read_only_one_are_told_and_mended(user: Checkout, und
         subprocess.run(["mount", "-o", "remount,rw", place], check=True)
         run.go("--unlock")
         run.go()
-        assert hashes(run.results) == undisturbed
-        report(f"{'full disk; read-only':50} told, then same bytes")
+        assert equal_as_far_as_it_went(run, undisturbed)
+        report("full disk, then a read-only one", "make_phantom", "told; with room again every output equal")
     finally:
         subprocess.run(["umount", place], check=False)
 
 
-def test_a_corrupted_shard_is_named_where_it_is_read(user: Checkout, undisturbed: dict[str, str]) -> None:
-    run = Run(user, "undisturbed")
-    shard = next((run.results / "dicom_to_arrow" / "mimic_cxr" / "shards").glob("[0-9].arrow"))
+def test_a_corrupted_shard_is_named_where_it_is_read(user: Checkout, undisturbed: Run) -> None:
+    run = Run(user, "corrupted", "--until", "pair_images_reports")
+    run.copy(undisturbed)
+    shutil.rmtree(run.place / "results" / "pair_images_reports")
+    shard = next((run.place / "results" / "dicom_to_arrow" / "mimic_cxr" / "shards").glob("[0-9].arrow"))
     content, times = shard.read_bytes(), shard.stat()
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 1
     shard.write_bytes(flipped)
     os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))
-    output = run.go("--forcerun", "pair_images_reports", "--retries", "0", check=False) + user.failed_logs()
+    output = run.go("--retries", "0", check=False) + user.failed_logs()
     assert f"{shard.name}: damaged (sha256" in output
     shard.write_bytes(content)
     os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))
     run.go()
-    assert hashes(run.results) == undisturbed
-    report(f"{'a bit of a shard flipped':50} named at load; mended, same bytes")
+    assert differences(hashes(run.place), hashes(undisturbed.place)) == []
+    report("a bit of a shard flipped", "pair_images_reports", "shard named at load; mended: every output equal")
 
 
-def wait_for_an_empty_queue(user: Checkout) -> None:
-    deadline = time.monotonic() + 60
-    while user.slurm.command("squeue", "--noheader").strip():
-        assert time.monotonic() < deadline, user.slurm.command("squeue")
-        time.sleep(0.5)
+def equal_as_far_as_it_went(run: Run, undisturbed: Run) -> bool:
+    """Whether the outputs that a part of the DAG made are those of the undisturbed run."""
+    made, expected = hashes(run.place), hashes(undisturbed.place)
+    assert made
+    assert [path for path in made if made[path] != expected.get(path)] == []
+    return True

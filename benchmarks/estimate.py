@@ -1,0 +1,109 @@
+"""What `make estimate` says of each stage, beside the processor time that the demo's stages take at two sizes.
+
+    python -m benchmarks.estimate --patients 250 1000 --output estimate.json
+
+Runs the workflow (profile demo, one variant, few epochs, both on the phantom) with a `python` first on PATH that starts
+the real one and writes down its processor time. What is compared are seconds of processor, which other work on the
+machine disturbs little; the estimate's are seconds of its table, uncorrected, on one core.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from stages.config import check
+from workflow.estimate.amounts import amounts_of
+from workflow.estimate.jobs import jobs_of
+from workflow.estimate.seconds import job_seconds
+from workflow.site_profile import raw_configuration, read_profile
+
+ROOT = Path(__file__).resolve().parents[1]
+WRAPPER = """\
+#!{python}
+import json, os, sys
+child = os.spawnv(os.P_NOWAIT, {python!r}, [{python!r}, *sys.argv[1:]])
+_, status, usage = os.wait4(child, 0)
+with open({log!r}, "a") as log:
+    log.write(json.dumps({{"command": sys.argv[1:], "seconds": usage.ru_utime + usage.ru_stime}}) + "\\n")
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def overlay(patients: int, workspace: Path) -> dict[str, object]:
+    """Of each kind as many images as patients."""
+    return {
+        "workspace": str(workspace), "compare": ["mlip"], "evaluate_on": ["rsna"],
+        "make_phantom": {"mimic_patients": patients, "rsna_images": patients, "siim_images": patients, "workers": 1},
+        "pretrain": {"optimisation": {"epochs": 3, "candidates": 2}},
+    }  # fmt: skip
+
+
+def measured(folder: Path, settings: Path) -> dict[tuple[str, str], float]:
+    """Seconds of processor by stage and name of the job; dicom_to_arrow converts and gathers under other names."""
+    log, programs = folder / "python.jsonl", folder / "bin"
+    programs.mkdir()
+    wrapper = programs / "python"
+    wrapper.write_text(WRAPPER.format(python=sys.executable, log=str(log)))
+    wrapper.chmod(0o755)
+    command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/demo", "--cores", "1", "--nolock"]
+    command += ["--configfile", "workflow/profiles/demo/settings.yaml", str(settings)]
+    environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {}
+    for line in log.read_text().splitlines():
+        entry = json.loads(line)
+        stage = entry["command"][1].removeprefix("stages.")
+        words = entry["command"]
+        if stage != "sync":
+            name = words[words.index("--name") + 1] if "--name" in words else ""
+            found[stage, name] = entry["seconds"]
+    return found
+
+
+def compared(patients: int) -> Iterator[dict[str, object]]:
+    """Each job of one run: units of work, seconds estimated and measured."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        settings = folder / "settings.yaml"
+        values = overlay(patients, folder / "run")
+        settings.write_text(yaml.safe_dump(values))
+        seconds = measured(folder, settings)
+        profile = read_profile(ROOT / "workflow/profiles/demo")
+        raw = raw_configuration(profile, [f"{key}={json.dumps(value)}" for key, value in values.items()], ROOT)
+        config = check(raw)
+        amounts = amounts_of(config, [])
+        for job in jobs_of(config, amounts):
+            took = seconds.get((job.stage, job.name))
+            if took is not None:
+                said = job_seconds(job, "cpu")
+                yield {"job": f"{job.stage} {job.name}".strip(), "cost": job.cost, "units": job.units, "took": took,
+                       "said": said.typical, "low": said.low, "high": said.high}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--patients", type=int, nargs=2, default=[250, 1000])
+    parser.add_argument("--output", type=Path, help="JSON of the figures")
+    arguments = parser.parse_args()
+    runs = {patients: {row["job"]: row for row in compared(patients)} for patients in arguments.patients}
+    small, large = runs.values()
+    for job in (each for each in small if each in large):
+        first, second = small[job], large[job]
+        inside = second["low"] <= second["took"] <= second["high"]
+        print(f"{job:55} said {first['said']:7.1f} {second['said']:7.1f} s  took {first['took']:7.1f} "
+              f"{second['took']:7.1f} s  grew x{second['took'] / first['took']:.1f}, said "
+              f"x{second['said'] / first['said']:.1f}{'' if inside else '  OUTSIDE its range'}")  # fmt: skip
+    if arguments.output:
+        arguments.output.write_text(json.dumps(runs, indent=1))
+
+
+if __name__ == "__main__":
+    main()
