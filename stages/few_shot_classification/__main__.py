@@ -22,6 +22,7 @@ from stages.few_shot_classification.evaluation import SeedScores, evaluate
 from stages.few_shot_classification.linear_probe import Features, probe
 from stages.few_shot_classification.options import command_parser
 from stages.few_shot_classification.outputs import write_result
+from stages.few_shot_classification.settings import departures_of
 
 Fit = Callable[[int], SeedScores]
 
@@ -63,7 +64,8 @@ def _classify(arguments: Namespace, inputs: dict[str, Path], prepare: Callable[[
         parts = split_parts(labels, settings.fraction, arguments.labels)
         fit = prepare(parts, run)
         runs = [] if parts.skipped else [fit(settings.seed + number) for number in range(settings.seeds)]
-        result = {"finding": parts.finding, "protocol": arguments.protocol, "fraction": settings.fraction}
+        result = {"finding": parts.finding, "protocol": arguments.protocol, "fraction": settings.fraction,
+                  "departures": departures_of(settings, arguments.protocol)}  # fmt: skip
         result |= evaluate(parts, runs, settings.draws, settings.seed) | {"overlap": overlap}
         write_result(arguments.result, arguments.scores, result, parts, runs, run)
     return run.digest

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from stages.common.arrow_tables import write_table
 from stages.common.atomic_files import write_record
 from stages.common.labelled_parts import Parts
+from stages.common.published_protocols import in_words
 from stages.common.schemas import SCORES
 from stages.common.tracking import Run
 from stages.few_shot_classification.evaluation import SeedScores
@@ -33,6 +34,8 @@ def write_result(
     run.log_artifact(result_path, publish=True)
     run.log_metrics({f"test/{name}": figure["value"] for name, figure in result["metrics"].items()})
     run.log_metrics({f"overlap/{kind}": count for kind, count in result["overlap"].items()})
+    if result["departures"]:
+        run.log_tag("not_the_published_protocol", in_words([result["departures"]]))
     if result["skipped"]:
         run.log_tag("skipped", result["skipped"])
 

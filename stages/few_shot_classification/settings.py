@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from stages.common.augmentation_settings import AugmentationSettings
+from stages.common.published_protocols import Departures, departures
 from stages.common.settings import Settings
 
 Protocol = Literal["linear", "finetune"]
@@ -92,3 +93,10 @@ class FewShotClassificationSettings(EvaluationSettings):
             return LinearJobSettings(**common, **dict(self.linear))
         shared = {name: getattr(self.finetune, name) for name in FinetuningSettings.model_fields}
         return FinetuneJobSettings(**common, **shared, **dict(self.finetune.schedule[fraction]))
+
+
+def departures_of(job: JobSettings, protocol: Protocol) -> Departures:
+    """What of a job is not as published; a fraction that nobody published is measured against 100 %."""
+    block = FewShotClassificationSettings()
+    published = block.job(protocol, job.fraction if job.fraction in block.fractions else 100)
+    return departures(job, published, free=[*EvaluationSettings.model_fields, "precision"])

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from stages.common.arrow_tables import write_rows, write_table
 from stages.common.atomic_files import write_record
+from stages.common.published_protocols import in_words
 from stages.common.schemas import OVERLAPS, outlines
 from stages.common.tracking import Run
 from stages.few_shot_segmentation.outlines import OutlinedImages
@@ -34,5 +35,7 @@ def write_result(
     run.log_artifact(places["result"], publish=True)
     run.log_metrics({f"test/{name}": figure["value"] for name, figure in result["metrics"].items()})
     run.log_metrics({f"overlap/{kind}": count for kind, count in result["overlap"].items()})
+    if result["departures"]:
+        run.log_tag("not_the_published_protocol", in_words([result["departures"]]))
     if result["skipped"]:
         run.log_tag("skipped", result["skipped"])

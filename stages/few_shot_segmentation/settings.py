@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from stages.common.augmentation_settings import AugmentationSettings
+from stages.common.published_protocols import Departures, departures
 from stages.common.settings import Settings
 
 Protocol = Literal["linear", "finetune"]
@@ -127,3 +128,14 @@ class FewShotSegmentationSettings(EvaluationSettings):
     def input_sizes(self) -> dict[Protocol, int]:
         """What the protocols that are run ask of the stored images, pixels."""
         return {protocol: getattr(self, protocol).input_size for protocol in self.protocols}
+
+
+def departures_of(job: JobSettings, protocol: Protocol, stored_size: int) -> Departures:
+    """What of a job is not as published; a fraction that nobody published is measured against 100 %.
+
+    `stored_size` of the images, pixels: enlarged ones (`allow_upsampling`) are not as published.
+    """
+    block = FewShotSegmentationSettings()
+    published = block.job(protocol, job.fraction if job.fraction in block.fractions else 100)
+    found = departures(job, published, free=[*EvaluationSettings.model_fields, "precision"])
+    return found if stored_size >= job.input_size else found | {"stored_size": [stored_size, job.input_size]}

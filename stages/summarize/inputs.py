@@ -74,8 +74,8 @@ def refuse_different_images(inputs: Inputs) -> None:
     def refuse_unless_equal(folder: Path, key: object, what: object) -> None:
         if common.setdefault(key, what) != what:
             raise InputError(
-                f"{folder / 'result.json'}: measured on other images or prompts than the first variant; run the stage "
-                "again for all variants"
+                f"{folder / 'result.json'}: measured on other images or prompts, or with other settings, than the "
+                "first variant; run the stage again for all variants"
             )
 
     folder = inputs.tree.folder
@@ -88,7 +88,8 @@ def refuse_different_images(inputs: Inputs) -> None:
         measured_on = (found.finding, found.resampled_by, found.images["test"])
         refuse_unless_equal(place, ("few_shot_classification", cell.job.dataset), measured_on)
         seeds = [each.seed for each in found.seeds]
-        refuse_unless_equal(place, cell.job, (found.images["train"], seeds, found.skipped, found.overlap))
+        what = (found.images["train"], seeds, found.skipped, found.overlap, found.departures)
+        refuse_unless_equal(place, cell.job, what)
     for outlined in inputs.segmentation:
         place = folder("few_shot_segmentation", outlined.job.of(outlined.variant))
         refuse_unless_equal(place, ("few_shot_segmentation", outlined.job), outlined.result.measured_on())

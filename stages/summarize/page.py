@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stages.summarize import numbers
 from stages.summarize.sections import (
+    ablation,
     cards,
     few_shot,
     fingerprint,
@@ -33,6 +34,7 @@ SECTIONS = (
     Section("zero_shot", "Zero-shot", "Table 1. Zero-shot classification", zero_shot.names),
     Section("few_shot", "Few-shot", "Table 2. Few-shot classification", few_shot.names),
     Section("segmentation", "Segmentation", "Table 3. Few-shot segmentation", segmentation.names),
+    Section("ablation", "Ablation", "Table 4. Ablation", ablation.names),
     Section("retrieval", "Retrieval", "Retrieval", retrieval.names),
     Section("pointing", "Pointing game", "Pointing game", pointing.names),
     Section("heatmaps", "Heatmaps", "Prompt heatmaps (Fig. 3b)", heatmaps.names),

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.atomic_files import write_text
+from stages.common.published_protocols import in_words
 from stages.summarize.inputs import Inputs
 from stages.summarize.ledger import Ledger
 from stages.summarize.numbers import decimal, figures, interval, rank, words
+from stages.summarize.protocols import protocol_name, protocol_note
 from stages.summarize.readers.few_shot_classification import FewShot, FewShotResult
 from stages.summarize.readers.few_shot_segmentation import FIGURES, Segmentation
 from stages.summarize.readers.phrase_grounding import PointingGame
@@ -41,6 +43,15 @@ class FewShotTable:
     def columns(self) -> list[FewShotResult]:
         """A cell of every fraction: for what does not depend on the variant."""
         return next(iter(self.rows.values()))
+
+    @property
+    def name(self) -> str:
+        """Of the protocol, which is not the published one where a setting is not."""
+        return protocol_name(self.protocol, self.columns)
+
+    @property
+    def note(self) -> str | None:
+        return protocol_note(self.protocol, self.columns)
 
 
 def zero_shot_rows(inputs: Inputs) -> list[Row]:
@@ -85,6 +96,7 @@ def _job_row(each: FewShot | Segmentation, measures: Iterable[str], more: tuple[
     for part in ("train", "test"):
         row |= {f"{part}_{name}": number for name, number in result.images[part]}
     row |= {name: getattr(result, name) for name in more} | {"seeds": len(result.seeds)}
+    row |= {"not_as_published": in_words([result.departures])}
     return row | {"resampled_by": result.resampled_by, "skipped": result.skipped} | dict(result.overlap)
 
 
@@ -291,7 +303,8 @@ def _few_shot_lines(inputs: Inputs) -> Iterable[str]:
     for table in few_shot_tables(inputs):
         yield from (
             "",
-            f"Few-shot AUC on the test part [95 % interval] +- over seeds: {table.dataset}, {table.protocol}",
+            f"Few-shot AUC on the test part [95 % interval] +- over seeds: {table.dataset}, {table.name}",
+            *([f"  {table.note}"] if table.note else []),
         )
         train = [each.images["train"] for each in table.columns]
         header = [f"{fraction} %, {part.images} images ({part.positives} positives)"
@@ -313,7 +326,7 @@ def _few_shot_cell(result: FewShotResult) -> str:
 def _segmentation_lines(inputs: Inputs) -> Iterable[str]:
     rows = [
         (
-            f"{each.job.dataset}, {each.job.protocol}, {each.job.fraction} %",
+            f"{each.job.dataset}, {protocol_name(each.job.protocol, [each.result])}, {each.job.fraction} %",
             variant_label(inputs, each.variant),
             *(
                 [each.result.skipped, "", ""]
@@ -326,6 +339,10 @@ def _segmentation_lines(inputs: Inputs) -> Iterable[str]:
     if rows:
         yield from ("", "Few-shot segmentation, Dice on the test part [95 % interval]")
         yield from aligned([("job", "variant", "all images", "predicting nothing", "positives"), *rows])
+    for job in dict.fromkeys(each.job for each in inputs.segmentation):
+        results = [each.result for each in inputs.segmentation if each.job == job]
+        if note := protocol_note(job.protocol, results):
+            yield f"  {job.dataset}, {job.fraction} %: {note}"
 
 
 def _retrieval_lines(inputs: Inputs) -> Iterable[str]:

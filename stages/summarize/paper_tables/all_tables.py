@@ -4,11 +4,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from stages.summarize.inputs import Inputs
-from stages.summarize.paper_tables.classification import (
-    ablation_table,
-    few_shot_classification_tables,
-    zero_shot_table,
-)
+from stages.summarize.paper_tables.ablation import ablation_tables
+from stages.summarize.paper_tables.classification import few_shot_classification_tables, zero_shot_table
 from stages.summarize.paper_tables.comparisons import Comparisons
 from stages.summarize.paper_tables.grounding import grounding_tables
 from stages.summarize.paper_tables.quoted import Quotation
@@ -28,8 +25,7 @@ def paper_tables(
     tables += few_shot_segmentation_tables(inputs, comparisons, quotable)
     tables += retrieval_tables(inputs, comparisons)
     tables += grounding_tables(inputs, comparisons)
-    ablation = ablation_table(inputs, comparisons)
-    return tables if ablation is None else [*tables, ablation]
+    return tables + ablation_tables(inputs, comparisons)  # last: it reads the comparisons of the others
 
 
 def write_paper_tables(folder: Path, tables: Sequence[Table], comparisons: Comparisons) -> list[Path]:

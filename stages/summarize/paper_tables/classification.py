@@ -1,7 +1,6 @@
-"""Tables 1, 2 and 4: zero-shot and few-shot classification, and what each variant changes."""
+"""Tables 1 and 2: zero-shot and few-shot classification."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from stages.summarize.inputs import Inputs
 from stages.summarize.numbers import words
@@ -96,11 +95,12 @@ def _few_shot_table(
     )
     return Table(
         name,
-        f"Table 2. Few-shot classification of {words(first.finding)} in {table.dataset}, protocol {table.protocol}: "
+        f"Table 2. Few-shot classification of {words(first.finding)} in {table.dataset}, protocol {table.name}: "
         f"{first.images['test'].images} test images, {first.images['test'].positives} positive",
         columns,
-        (Block("measured", tuple(rows)), *(restricted(block, columns) for block in quoted)),
+        (Block("measured", tuple(rows), protocol=table.note or ""), *(restricted(block, columns) for block in quoted)),
         notes=(
+            *([table.note] if table.note else []),
             f"Percentages are shares of the training images. Means of {seeds} repetitions; after \u00b1 their standard "
             "deviation, over head and order of batches on one subset.",
             INTERVALS.format(unit=first.resampled_by),
@@ -129,31 +129,3 @@ def _best(
     if len(known) < len(values):
         return {}
     return {metric: comparisons.best(name, f"{metric}_{fraction}", known, metric) for metric in METRICS}
-
-
-def ablation_table(inputs: Inputs, comparisons: Comparisons) -> Table | None:
-    """Table 4: how far each variant is from the first one, by the comparisons of Tables 1; None for one variant."""
-    first, *others = inputs.tree.with_text
-    if not others:
-        return None
-    columns, rows = [], {variant: {} for variant in others}
-    for dataset in inputs.tree.evaluate_on:
-        columns += [Column(f"{dataset}_auc", f"{dataset}: AUC"), Column(f"{dataset}_difference", f"from {first}"),
-                    Column(f"{dataset}_p", "p (Holm)")]  # fmt: skip
-        measured = {each.variant: each.result.metrics["auc"] for each in inputs.zero_shot if each.dataset == dataset}
-        for variant in others:
-            found = comparisons.against(f"table1_{dataset}", "auc", variant, first)
-            rows[variant] |= {
-                f"{dataset}_auc": Cell(measured[variant].value),
-                f"{dataset}_difference": Cell(**asdict(found.difference), bold=found.decided),
-                f"{dataset}_p": Cell(found.adjusted),
-            }
-    return Table(
-        "table4_ablation",
-        f"Table 4. Zero-shot AUC of each variant, and its difference from {first}",
-        tuple(columns),
-        (Block("measured", tuple(Row(variant_label(inputs, variant), cells) for variant, cells in rows.items())),),
-        notes=("Differences with 95 % intervals by paired bootstrap; bold where the difference is not 0 by the test "
-               "(two-sided, Holm's correction over all pairs of variants, level .05). One training each: what another "
-               "seed would give is not in these intervals.",),
-    )  # fmt: skip

@@ -62,6 +62,12 @@ class Comparisons:
                 return each.reversed()
         raise KeyError((table, measure, first, second))
 
+    def from_one(self, table: str, measure: str, one: str) -> dict[str, Comparison]:
+        """Every other one minus `one`; empty where the column was not compared."""
+        pairs = [(each.first, each.second) for each in self.found.get((table, measure), [])]
+        others = [first if second == one else second for first, second in pairs if one in (first, second)]
+        return {other: self.against(table, measure, other, one) for other in others}
+
     def write(self, path: Path) -> Path:
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")

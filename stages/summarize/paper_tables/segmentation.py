@@ -9,6 +9,7 @@ from stages.summarize.paper_tables.comparisons import Comparisons
 from stages.summarize.paper_tables.image_values import segmentation_values
 from stages.summarize.paper_tables.quoted import Quotation, quoted_blocks
 from stages.summarize.paper_tables.table import Block, Cell, Column, Row, Table
+from stages.summarize.protocols import protocol_name, protocol_note
 from stages.summarize.readers.few_shot_segmentation import Segmentation
 from stages.summarize.tables import variant_label
 
@@ -59,14 +60,17 @@ def _table(inputs: Inputs, cells: list[Segmentation], comparisons: Comparisons, 
     )
     quoted = tuple(block for block in quoted if block.rows)
     seeds = max(len(each.result.seeds) for each in cells)
+    results = [each.result for each in cells]
+    changed = protocol_note(job.protocol, results)
     return Table(
         name,
-        f"Table 3. Few-shot segmentation of {words(first.finding)} in {job.dataset}, protocol {job.protocol}, images "
-        f"of {first.input_size} pixels: {first.images['test'].images} test images, "
-        f"{first.images['test'].positives} positive",
+        f"Table 3. Few-shot segmentation of {words(first.finding)} in {job.dataset}, protocol "
+        f"{protocol_name(job.protocol, results)}, images of {first.input_size} pixels: "
+        f"{first.images['test'].images} test images, {first.images['test'].positives} positive",
         COLUMNS,
-        (Block("measured", tuple(rows)), *quoted),
+        (Block("measured", tuple(rows), protocol=changed or ""), *quoted),
         notes=(
+            *([changed] if changed else []),
             f"Labels: share of the training images. Means of {seeds} repetitions; after \u00b1 their spread (standard "
             "deviation).",
             DEFINITION,

@@ -45,7 +45,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows that were measured here, or rows that are quoted from one source under one protocol."""
+    """Rows that were measured here, or rows that are quoted from one source under one protocol.
+
+    `protocol` of measured rows says how they depart from the one that the table names; empty where they do not.
+    """
 
     kind: Literal["measured", "quoted"]
     rows: tuple[Row, ...]
@@ -54,7 +57,9 @@ class Block:
 
     @property
     def title(self) -> str:
-        return "measured here" if self.kind == "measured" else f"quoted, not measured: {self.source}; {self.protocol}"
+        if self.kind == "quoted":
+            return f"quoted, not measured: {self.source}; {self.protocol}"
+        return f"measured here; {self.protocol}" if self.protocol else "measured here"
 
 
 @dataclass(frozen=True)

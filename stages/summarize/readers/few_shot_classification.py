@@ -1,7 +1,7 @@
 """Few-shot classification: one result a job (data set, protocol, fraction) and variant."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -47,6 +47,7 @@ class FewShotResult(Part):
 
     finding: str
     skipped: str | None
+    departures: dict[str, list[Any]]  # from the published protocol: setting -> [value, published one]
     images: dict[Literal["train", "validation", "test"], PartSize]
     resampled_by: str
     seeds: list[Seed]

@@ -1,7 +1,7 @@
 """Few-shot segmentation: one result a job (data set, protocol, fraction) and variant, radiographs where published."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -32,6 +32,7 @@ class SegmentationResult(Part):
 
     finding: str
     skipped: str | None
+    departures: dict[str, list[Any]]  # from the published protocol: setting -> [value, published one]
     input_size: Count
     stored_size: Count
     images: dict[Literal["train", "validation", "test"], OutlinedPart]
@@ -53,7 +54,8 @@ class SegmentationResult(Part):
     def measured_on(self) -> object:
         """What does not depend on the encoders."""
         nothing = self.metrics.get("predict_nothing")
-        return self.finding, self.resampled_by, self.images, self.input_size, self.skipped, self.seeds, nothing
+        measured = (self.finding, self.resampled_by, self.images, self.input_size, self.skipped, self.seeds, nothing)
+        return *measured, self.departures
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ from matplotlib.figure import Figure
 
 from stages.summarize.drawing import STYLE, data_uri, svg
 from stages.summarize.numbers import decimal
+from stages.summarize.protocols import protocol_name, protocol_note
 from stages.summarize.readers.few_shot_segmentation import OutlinedSample, Segmentation
+from stages.summarize.results_tree import FewShotJob
 from stages.summarize.sections.section import Names, Report
 
 TRUTH, PREDICTED = "#56B4E9", "#E69F00"
@@ -17,13 +19,22 @@ def names(report: Report) -> Names | None:
     if not cells:
         return None
     jobs = list(dict.fromkeys(cell.job for cell in cells))
-    return {"segmentation": [{"job": job, "cells": [cell for cell in cells if cell.job == job]} for job in jobs],
-            "best": report.comparisons.is_best,
-            "outlined": [_pictures(report, cell) for cell in cells if cell.samples]}  # fmt: skip
+    return {
+        "segmentation": [_table(job, [cell for cell in cells if cell.job == job]) for job in jobs],
+        "best": report.comparisons.is_best,
+        "outlined": [_pictures(report, cell) for cell in cells if cell.samples],
+    }
+
+
+def _table(job: FewShotJob, cells: list[Segmentation]) -> Names:
+    results = [cell.result for cell in cells]
+    protocol, note = protocol_name(job.protocol, results), protocol_note(job.protocol, results)
+    return {"job": job, "cells": cells, "protocol": protocol, "note": note}
 
 
 def _pictures(report: Report, cell: Segmentation) -> Names:
-    label = f"{report.labels[cell.variant]}, {cell.job.dataset}, {cell.job.protocol}, {cell.job.fraction} %"
+    label = f"{report.labels[cell.variant]}, {cell.job.dataset}, {protocol_name(cell.job.protocol, [cell.result])}, "
+    label += f"{cell.job.fraction} % of the labels"
     pictures = [
         {
             "caption": f"{sample.image_id}: Dice {decimal(sample.dice)}",

@@ -59,6 +59,7 @@ def test_linear_writes_what_it_measured(files, features, tmp_path) -> None:
     assert (result["finding"], result["protocol"], result["fraction"]) == ("lung_opacity", "linear", 100)
     assert result["skipped"] is None
     assert set(result["overlap"].values()) == {0}
+    assert result["departures"] == {"learning_rate": [0.01, 5e-4]}
     assert result["metrics"]["auc"]["value"] > 0.95  # brightness is easy even for an untrained encoder
     journal = read_json(tmp_path / "journal.json")
     assert journal["status"] == "FINISHED"
@@ -77,6 +78,10 @@ def test_finetune_writes_the_same_files(files, tmp_path) -> None:
     settings = "{steps: 20, learning_rate: 0.1, warmup_steps: 2, validations: 2, seeds: 2, draws: 50, fraction: 10}"
     result = classify(tmp_path, [*command, "--device", "cpu"], settings)
     assert (result["protocol"], result["fraction"], len(result["seeds"])) == ("finetune", 10, 2)
+    assert result["departures"] == {
+        "steps": [20, 10_000], "learning_rate": [0.1, 5e-4], "warmup_steps": [2, 50], "validations": [2, 20]
+    }  # fmt: skip
+    assert "steps 20 instead of 10,000" in read_json(tmp_path / "journal.json")["tags"]["not_the_published_protocol"]
     assert {"auc", "average_precision", "f1", "accuracy"} == set(result["metrics"])
     metrics = {(each["key"], each["step"]) for each in read_json(tmp_path / "journal.json")["metrics"]}
     assert {("seed_0/loss", 10), ("seed_1/validation_auc", 20), ("test/auc", 0)} <= metrics

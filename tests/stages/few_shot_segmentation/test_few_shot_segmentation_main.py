@@ -76,6 +76,8 @@ def test_small_images_are_refused_or_the_result_says_so(files, tmp_path, capsys)
     settings = linear_job(input_size=64, allow_upsampling=True, epochs=1).model_dump_json()
     result = segment(tmp_path, "linear", files.options(), settings)
     assert (result["stored_size"], result["input_size"]) == (32, 64)
+    assert result["departures"]["stored_size"] == [32, 64]
+    assert result["departures"]["input_size"] == [64, 224]
 
 
 def edited(files, folder: Path, change) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from stages.common.tracking import flatten
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 from stages.few_shot_classification import evaluation as few_shot_evaluation
 from stages.few_shot_classification.outputs import scored_rows
+from stages.few_shot_classification.settings import LinearJobSettings, departures_of
 from stages.pair_images_reports.fingerprint import report_statistics
 from stages.pair_images_reports.intensity import Intensity
 from stages.phrase_grounding.settings import PhraseGroundingSettings
@@ -81,6 +83,12 @@ class Tree:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Tree:
     return build_tree(tmp_path_factory.mktemp("summarize"), ["rsna", "siim"], ["mlip", "random"])
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[[Path, list[str], list[str]], Tree]:
+    """A results tree of other data sets and variants than `built`."""
+    return build_tree
 
 
 @pytest.fixture
@@ -330,7 +338,9 @@ def _few_shot(tree, job, variant):
         )
         for seed in range(0 if parts.skipped else 2)
     ]  # fmt: skip
-    result = {"finding": parts.finding, "protocol": job.protocol, "fraction": job.fraction}
+    changed = LinearJobSettings(fraction=job.fraction, **({"epochs": 5} if job.dataset == "siim" else {}))
+    result = {"finding": parts.finding, "protocol": job.protocol, "fraction": job.fraction,
+              "departures": departures_of(changed, job.protocol)}  # fmt: skip
     result |= few_shot_evaluation.evaluate(parts, runs, draws=50, seed=0) | {"overlap": asdict(Overlap(0, 0, 0, 0, 0))}
     path = tree.layout.folder("few_shot_classification", job.of(variant)) / "result.json"
     for run in runs:

@@ -40,7 +40,8 @@ def write_segmentation(layout: ResultsTree, job: FewShotJob, variant: str, findi
             "outlines_too_small_to_show": 0}  # fmt: skip
     result = {"finding": finding, "protocol": job.protocol, "fraction": job.fraction, "input_size": 32,
               "stored_size": stored, "skipped": None, "images": dict.fromkeys(("train", "validation", "test"), size),
-              "overlap": asdict(Overlap(0, 0, 0, 0, 0))}  # fmt: skip
+              "overlap": asdict(Overlap(0, 0, 0, 0, 0)),
+              "departures": {"input_size": [32, 224]}}  # fmt: skip
     result |= evaluate(labels, runs, draws=50, seed=0)
     write_record(folder / "result.json", result)
     shown = {"image_id": "i1", "pixels": bytes(stored * stored), "truth": [70, 9, 134, 9], "predicted": [72, 9],

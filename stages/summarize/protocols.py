@@ -1,0 +1,20 @@
+"""What a few-shot protocol may be called: by its published name only where every setting is the published one."""
+
+from collections.abc import Sequence
+
+from stages.common.published_protocols import in_words
+from stages.summarize.readers.few_shot_classification import FewShotResult
+from stages.summarize.readers.few_shot_segmentation import SegmentationResult
+
+Results = Sequence[FewShotResult] | Sequence[SegmentationResult]
+
+
+def protocol_name(protocol: str, results: Results) -> str:
+    """With a word where a job is not as published."""
+    return f"{protocol} (changed)" if any(each.departures for each in results) else protocol
+
+
+def protocol_note(protocol: str, results: Results) -> str | None:
+    """In which settings jobs are not as published; None where all are."""
+    found = in_words([each.departures for each in results])
+    return f"This is not the published protocol {protocol}: {found}." if found else None

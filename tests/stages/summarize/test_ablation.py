@@ -1,0 +1,99 @@
+"""Table 4: every task of every variant, with the differences that Tables 1 to 3, retrieval and pointing compared."""
+
+import numpy as np
+import pytest
+
+from stages.summarize.inputs import Inputs, read_inputs
+from stages.summarize.paper_tables.ablation import ablation_tables, ablations
+from stages.summarize.paper_tables.all_tables import paper_tables
+from stages.summarize.paper_tables.comparisons import Comparisons
+from stages.summarize.paper_tables.table import Row, Table
+
+
+@pytest.fixture(scope="module")
+def three(build, tmp_path_factory) -> Inputs:
+    """Three variants on one data set: more than one pair a column, so that Holm's correction does something."""
+    return read_inputs(build(tmp_path_factory.mktemp("three"), ["rsna"], ["mlip", "random", "clip"]).layout)
+
+
+@pytest.fixture(scope="module")
+def comparisons() -> Comparisons:
+    return Comparisons(draws=300, seed=0)
+
+
+@pytest.fixture(scope="module")
+def tables(three: Inputs, comparisons: Comparisons) -> dict[str, Table]:
+    return {table.name: table for table in paper_tables(three, comparisons, [], ())}
+
+
+def rows_of(table: Table) -> dict[str, Row]:
+    return {row.label.split()[0]: row for row in table.blocks[0].rows}
+
+
+def test_every_task_is_a_column_and_every_variant_a_row(tables) -> None:
+    headers = [column.header for column in tables["table4_rsna"].shown]
+    assert headers == [
+        *("zero-shot AUC", "from mlip", "AUC, linear, 10 %", "from mlip", "Dice of positives, linear (changed), 10 %"),
+        *("from mlip", "hits of the heatmap, inside the lungs", "from mlip"),
+    ]  # of few-shot jobs the one with most labels
+    retrieval = [column.header for column in tables["table4_mimic_cxr"].shown]
+    assert retrieval == ["recall@5, image to report", "from mlip", "recall@5, report to image", "from mlip"]
+    assert list(rows_of(tables["table4_rsna"])) == ["mlip", "random", "clip"]
+
+
+def test_figures_and_intervals_are_those_of_the_other_tables(tables) -> None:
+    for own, other, column in (
+        ("zero_shot_auc", "table1_rsna", "auc"),
+        ("linear_auc_10", "table2_rsna_linear", "auc_10"),
+        ("linear_dice_of_positives_10", "table3_rsna_linear", "dice_of_positives"),
+    ):
+        there = rows_of(tables[other])
+        for variant, row in rows_of(tables["table4_rsna"]).items():
+            mine, theirs = row.cells[own], there[variant].cells[column]
+            assert (mine.value, mine.low, mine.high) == (theirs.value, theirs.low, theirs.high)
+            assert mine.low < mine.value < mine.high
+
+
+def test_a_difference_is_that_of_its_figures_with_the_p_of_the_comparison(tables, comparisons) -> None:
+    rows = rows_of(tables["table4_rsna"])
+    assert not any(key.endswith(("_difference", "_p")) for key in rows["mlip"].cells)  # it is the one to differ from
+    for variant in ("random", "clip"):
+        cells = rows[variant].cells
+        for key in [key.removesuffix("_p") for key in cells if key.endswith("_p")]:
+            difference = cells[f"{key}_difference"]
+            assert difference.value == pytest.approx(cells[key].value - rows["mlip"].cells[key].value, abs=1e-6)
+            assert difference.low <= difference.value <= difference.high
+            assert difference.bold == (cells[f"{key}_p"].value < 0.05)
+        found = comparisons.against("table1_rsna", "auc", variant, "mlip")
+        assert cells["zero_shot_auc_p"].value == found.adjusted >= found.p
+    assert rows["random"].cells["zero_shot_auc_difference"].bold
+    assert not rows["clip"].cells["linear_auc_10_difference"].bold  # equal but for noise
+
+
+def test_a_variant_without_text_has_the_tasks_of_its_images(three: Inputs) -> None:
+    """`clip` as if it were a ready-made encoder; and then the first one, which cannot be what others differ from."""
+    for variants in (("mlip", "random", "clip"), ("clip", "mlip", "random")):
+        layout = three.tree.__class__(**vars(three.tree) | {"variants": variants, "image_only": ("clip",)})
+        inputs = read_inputs(layout)
+        tables = {each.name: each for each in paper_tables(inputs, Comparisons(50, 0), [], ())}
+        cells = {label: row.cells for label, row in rows_of(tables["table4_rsna"]).items()}
+        assert "zero_shot_auc" not in cells["clip"]
+        assert np.isfinite(cells["clip"]["linear_auc_10_difference"].value)
+        assert {each.first for each in ablations(inputs, Comparisons(50, 0))} == {"mlip"}
+        assert not rows_of(tables["table4_mimic_cxr"])["clip"].cells
+
+
+def test_a_skipped_job_says_why_and_has_no_difference(tree) -> None:
+    for variant in tree.variants:
+        tree.edit(f"few_shot_classification/{variant}/rsna/linear/10/result.json", skipped="no positives", seeds=[],
+                  metrics={})  # fmt: skip
+    inputs, comparisons = read_inputs(tree.layout), Comparisons(50, 0)
+    tables = {table.name: table for table in paper_tables(inputs, comparisons, [], ())}
+    for row in tables["table4_rsna"].blocks[0].rows:
+        assert row.cells["linear_auc_10"].text == "no positives"
+        assert "linear_auc_10_difference" not in row.cells
+
+
+def test_one_variant_has_no_table_4(build, tmp_path) -> None:
+    inputs = read_inputs(build(tmp_path, ["rsna"], ["mlip"]).layout)
+    assert ablation_tables(inputs, Comparisons(50, 0)) == []

@@ -1,0 +1,57 @@
+"""Figures of a changed protocol do not bear the published name alone: page, text, every form of the tables."""
+
+import csv
+import io
+
+import pytest
+
+from stages.common.errors import InputError
+from stages.summarize.inputs import Inputs, read_inputs
+from stages.summarize.paper_tables.all_tables import paper_tables
+from stages.summarize.paper_tables.comparisons import Comparisons
+from stages.summarize.paper_tables.writers import as_csv, as_html, as_latex, as_markdown
+from stages.summarize.tables import text_summary
+
+EPOCHS = "This is not the published protocol linear: epochs 5 instead of 50."
+SIZE = "This is not the published protocol linear: input size 32 instead of 224."
+
+
+def test_every_form_of_a_table_says_it_and_a_published_one_does_not(read: Inputs) -> None:
+    tables = {table.name: table for table in paper_tables(read, Comparisons(20, 0), [], ())}
+    for name, note in (("table2_siim_linear", EPOCHS), ("table3_rsna_linear", SIZE), ("table3_siim_linear", SIZE)):
+        for form in (as_markdown, as_latex, as_html):
+            text = form(tables[name])
+            assert "protocol linear (changed)" in text
+            assert note in text
+        rows = list(csv.DictReader(io.StringIO(as_csv(tables[name]))))
+        assert {row["protocol"] for row in rows} == {note}
+    for form in (as_csv, as_markdown, as_latex, as_html):
+        assert "changed" not in form(tables["table2_rsna_linear"])
+        assert "not the published" not in form(tables["table2_rsna_linear"])
+
+
+def test_the_page_and_its_csv_files_say_it(output) -> None:
+    page = " ".join((output / "report.html").read_text(encoding="utf-8").split())
+    assert "siim, pneumothorax; protocol linear (changed); test part" in page
+    assert "rsna, lung opacity; protocol linear; test part" in page
+    assert "rsna, lung opacity; protocol linear (changed), 10 % of the labels" in page
+    assert (page.count(EPOCHS), page.count(SIZE)) == (1, 2)
+    for name, expected in (
+        ("table2_few_shot", {"rsna": "", "siim": "epochs 5 instead of 50"}),
+        ("table3_segmentation", dict.fromkeys(("rsna", "siim"), "input size 32 instead of 224")),
+    ):
+        rows = csv.DictReader((output / "tables" / f"{name}.csv").read_text(encoding="utf-8").splitlines())
+        assert {row["dataset"]: row["not_as_published"] for row in rows} == expected
+
+
+def test_the_text_says_it(read: Inputs, tmp_path) -> None:
+    text = text_summary("MLIP", read, [], tmp_path)
+    assert f"over seeds: siim, linear (changed)\n  {EPOCHS}" in text
+    assert "over seeds: rsna, linear\n  variant" in text
+    assert f"rsna, 10 %: {SIZE}" in text
+
+
+def test_variants_of_different_protocols_are_not_compared(tree) -> None:
+    tree.edit("few_shot_classification/random/rsna/linear/10/result.json", departures={"epochs": [2, 50]})
+    with pytest.raises(InputError, match=r"random/rsna/linear/10/result\.json: measured .* with other settings"):
+        read_inputs(tree.layout)
