@@ -44,8 +44,7 @@ def main(arguments: Namespace) -> None:
         comparisons = Comparisons(settings.comparison_draws, settings.seed)
         paper = paper_tables(read, comparisons, read_quotations(arguments.quoted), provenance.synthetic)
         report = Report(settings, read, ledger, provenance, comparisons, run.record["digests"])
-        tables = write_tables(arguments.tables, read, ledger)
-        tables += write_paper_tables(arguments.tables, paper, comparisons)
+        tables = write_tables(arguments.tables, read, ledger) + write_paper_tables(arguments.tables, paper, comparisons)
         write_text(arguments.report, render(arguments.template, report))
         run.log_metrics({f"{one.dataset}/{one.variant}/auc": one.result.metrics["auc"].value for one in read.zero_shot})
         for path in (arguments.report, *tables):

@@ -24,7 +24,7 @@ rule zero_shot_classification:
     resources:
         mem_mb=growing(8000),
         gpu=lambda wildcards: int(with_patches(wildcards)),
-        runtime=lambda wildcards, attempt: growing(240 if with_patches(wildcards) else 30)(wildcards, attempt),
+        runtime=growing(60),
     params:
         code=code_of("zero_shot_classification"),
         settings=settings_of("zero_shot_classification"),

@@ -86,6 +86,7 @@ def test_every_file_has_its_side_car(exported) -> None:
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".sha256"]
     assert {str(path.relative_to(folder)) for path in files} == {
         *("model.safetensors", "config.json", "inference.json", "README.md", "tokenizer/tokenizer.json"),
+        *("integrity_map.json", "integrity_map.png"),
         *("image/model.safetensors", "image/config.json"),
         *("text/model.safetensors", "text/config.json", "text/tokenizer.json", "text/tokenizer_config.json"),
     }
