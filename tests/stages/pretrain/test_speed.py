@@ -1,6 +1,7 @@
 """The parts around a step: batches drawn ahead, operations counted, rates of layers, profile, reproducibility."""
 
 import json
+import shutil
 import threading
 
 import pytest
@@ -206,6 +207,19 @@ def test_what_is_compiled_has_static_shapes_and_keeps_its_names(monkeypatch) -> 
     monkeypatch.setattr(hardware.shutil, "which", lambda _: None)
     with pytest.raises(InputError, match="needs a C compiler"):
         hardware.compile_static_parts(model)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile for the CPU needs g++, which is not installed")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")  # torch's own
+def test_compiled_parts_give_the_losses_and_gradients_of_the_others() -> None:
+    plain, compiled, batch = build(small(), VOCABULARY), build(small(), VOCABULARY), data(small()).batch(0)
+    compiled.load_state_dict(plain.state_dict())
+    hardware.compile_static_parts(compiled)
+    for model in (plain, compiled):
+        model(batch).total.backward()
+    for (name, one), other in zip(plain.named_parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, atol=1e-5, rtol=1e-4, msg=lambda told, name=name: name + told)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 2  # image encoder, decoder
 
 
 def test_deterministic_runs_ask_torch_for_it() -> None:

@@ -1,0 +1,135 @@
+"""What is left out of a step: hidden patches, padding between sentences; and what transport costs beside the encoders.
+
+    python -m benchmarks.encoders [--rounds 5] [--depth 2] [--output FILE]
+
+One thread, forward and backward, medians of processor time over interleaved rounds; a first round is not counted.
+
+- images: ViT-B/16 at 224 pixels (12 blocks), 4 images, all 196 patches beside the visible ones alone at half and three
+  quarters hidden.
+- text: a BERT of base width (`--depth` blocks of its 12: every block costs the same), 32 reports as long as real ones
+  (5.8 sentences of 13.4 tokens, a third of them recurring). Peers: 8 slots of 32 tokens a report, padded and cut.
+  Ours: `sentences`, unique and grouped by length; `report`, one pass over whole reports.
+- transport: all B x B pairs of 98 patches and 8 sentences of width 512 beside a step of the published setting without
+  it, both at the same B.
+"""
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from benchmarks.pretrain_step import STORED, VOCABULARY, Noise, settings_of, studies
+from benchmarks.transport import features, milliseconds, ours, step
+from stages.common.atomic_files import write_json
+from stages.common.encoder_settings import ImageEncoderSettings, TextEncoderSettings
+from stages.common.image_encoder import ImageEncoder
+from stages.common.paired_reports import PairedReports
+from stages.common.report_batches import SpecialTokens, pad_reports
+from stages.common.text_encoder import TextEncoder
+from stages.pretrain.batches import TrainingData
+from stages.pretrain.masking import draw_visible
+from stages.pretrain.training import build
+
+SPECIAL = SpecialTokens(2, 3, 0)
+SLOTS, SLOT_TOKENS = 8, 32  # of peers, who give every report the same room
+
+
+def backward_of(outputs: Callable[[], tuple[Tensor, ...]], module: torch.nn.Module) -> None:
+    """Forward and backward; the sum of squares has a gradient everywhere."""
+    module.zero_grad(set_to_none=True)
+    sum(each.square().sum() for each in outputs()).backward()
+
+
+def images(count: int, rounds: int) -> dict[str, float]:
+    """Milliseconds by the share that is hidden, and how many times faster than nothing hidden."""
+    encoder = ImageEncoder(ImageEncoderSettings(architecture="vit_base_patch16_224"))
+    pixels = encoder.normalise(torch.rand(count, 224, 224))
+    visible = {share: draw_visible(count, 196, share, torch.Generator().manual_seed(0)) for share in (0.5, 0.75)}
+    sides = {"0": partial(backward_of, lambda: (encoder(pixels),), encoder)}
+    for share, kept in visible.items():
+        sides[str(share)] = partial(backward_of, lambda kept=kept: (encoder(pixels, kept),), encoder)
+    found = milliseconds(sides, rounds)
+    return found | {f"times at {share}": found["0"] / found[str(share)] for share in visible}
+
+
+def slots(reports: list[list[list[int]]]) -> Int[Tensor, "reports_slots tokens"]:
+    """Peers' way: [CLS] sentence [SEP] padded or cut to 32 tokens, 8 of them a report, empty slots computed as well."""
+    ids = torch.full((len(reports) * SLOTS, SLOT_TOKENS), SPECIAL.pad)
+    for place, report in enumerate(reports):
+        for slot, sentence in enumerate(report[:SLOTS]):
+            row = [SPECIAL.cls, *sentence[: SLOT_TOKENS - 2], SPECIAL.sep]
+            ids[place * SLOTS + slot, : len(row)] = torch.tensor(row)
+    return ids
+
+
+def text(depth: int, rounds: int) -> dict[str, float]:
+    """Milliseconds of the three ways, tokens that each computes, and how many times faster than slots."""
+    reports = [study.sentences for study in studies(32)]
+    padded, batch = slots(reports), pad_reports(reports, SPECIAL)
+    common = {"weights": None, "width": 768, "heads": 12, "depth": depth, "dropout": 0}
+    whole, single = (
+        TextEncoder(TextEncoderSettings(context=context, **common), VOCABULARY) for context in ("report", "sentences")
+    )
+
+    def of_slots() -> tuple[Float[Tensor, "rows tokens width"]]:
+        mask = (padded != SPECIAL.pad).long()
+        mask[:, 0] = 1  # an empty slot attends to one token, as no softmax over nothing exists
+        return (single.bert(input_ids=padded, attention_mask=mask).last_hidden_state,)
+
+    sides = {
+        "slots": partial(backward_of, of_slots, single),
+        "sentences": partial(backward_of, lambda: single(batch), single),
+        "report": partial(backward_of, lambda: whole(batch), whole),
+    }
+    found = milliseconds(sides, rounds)
+    return found | {
+        "times sentences": found["slots"] / found["sentences"],
+        "times report": found["slots"] / found["report"],
+        "tokens slots": padded.numel(),
+        "tokens sentences": sum(group.token_ids.numel() for group in batch.unique),
+        "tokens report": batch.token_ids.numel(),
+    }
+
+
+def transport(batch: int, rounds: int) -> dict[str, float]:
+    """Milliseconds of a step of the published setting without transport, of transport, and its share in percent."""
+    settings = settings_of("base", batch, local={"weight": 0})
+    data = TrainingData(settings, Noise(STORED["base"]), PairedReports(studies(4 * batch), 0), SPECIAL)
+    model = build(settings, VOCABULARY).train()
+    drawn = data.draw(0).on(torch.device("cpu"), settings.model.image.input_size, settings.augmentation)
+    sides = {
+        "step": partial(backward_of, lambda: (model(drawn).total,), model),
+        "transport": partial(step, ours, *features(batch)),
+    }
+    found = milliseconds(sides, rounds)
+    return found | {"percent": 100 * found["transport"] / (found["step"] + found["transport"])}
+
+
+def main() -> None:
+    options = ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--depth", type=int, default=2, help="blocks of the text encoder")
+    options.add_argument("--images", type=int, default=4)
+    options.add_argument("--batches", type=int, nargs="+", default=[8], help="of the step beside transport")
+    options.add_argument("--output", type=Path)
+    arguments = options.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    record: dict = {"images": images(arguments.images, arguments.rounds)}
+    print(json.dumps(record["images"], indent=1), flush=True)
+    record["text"] = text(arguments.depth, arguments.rounds)
+    print(json.dumps(record["text"], indent=1), flush=True)
+    for batch in arguments.batches:
+        record[f"transport, B = {batch}"] = transport(batch, arguments.rounds)
+        print(json.dumps(record[f"transport, B = {batch}"], indent=1), flush=True)
+    if arguments.output:
+        write_json(arguments.output, record)
+
+
+if __name__ == "__main__":
+    main()
