@@ -39,8 +39,9 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# Stages are modules of the repository, wherever snakemake is called from.
-shell.prefix(f"export PYTHONPATH={REPOSITORY}; ")
+# Stages are modules of the repository, wherever snakemake is called from. Idle threads sleep: where jobs share cores, spinning
+# ones made a training step of two threads 25 times slower (docs/benchmarks/training.md).
+shell.prefix(f"export PYTHONPATH={REPOSITORY} OMP_WAIT_POLICY=PASSIVE; ")
 
 # Into the server that MLFLOW_TRACKING_URI names, else into <workspace>/mlflow.db.
 SYNC = f"python -m stages.sync --tolerant --grace 0 --journals {CONFIG.workspace}/results --experiment {CONFIG.project}"
