@@ -4,7 +4,8 @@
     mean_radiograph.png  grey, the encoder's input size: mean of the validation radiographs as the encoder sees them
     integrity_map.png    phi over that mean: red above its own mean, blue below, a patch a square
 
-A variant without phi has none of them; fewer than 20 radiographs have no mean, a person might be told by it.
+A variant without phi has none of them. Without `publish_samples`, and of fewer than 20 radiographs (a person might be
+told by it), there is no mean, and the picture is phi over grey: what is written here may be shown.
 """
 
 from pathlib import Path

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 from safetensors.torch import load_file
 
 from stages.common.atomic_files import read_json, verify, write_record
@@ -42,8 +43,10 @@ def select(arguments: Namespace, run: Run) -> None:
     weights = load_file(decision.chosen.path)
     export_checkpoint(arguments.checkpoint, weights, record["encoder"], arguments.tokenizer, card)
     if (phi := weights.get("integrity_map")) is not None:
-        mean = pairs.mean_radiograph(record["encoder"]["model"]["image"]["input_size"])
-        step, images = decision.chosen.step, len(pairs.studies)
+        size, step = record["encoder"]["model"]["image"]["input_size"], decision.chosen.step
+        mean, images = np.zeros((size, size)), 0
+        if settings.publish_samples:
+            mean, images = pairs.mean_radiograph(size), len(pairs.studies)
         for path in write_integrity_files(arguments.checkpoint, phi.numpy(), mean, images, step):
             run.log_artifact(path, publish=True)
     write_record(arguments.selection, {

@@ -28,6 +28,10 @@ class SelectCheckpointSettings(Settings):
     max_pairs: int = Field(2048, gt=1, description="validation pairs that are scored, the first by study id")
     draws: int = Field(1000, gt=0, description="bootstrap draws of patients, for the interval of the difference")
     seed: int = Field(0, description="of maskings and draws")
+    publish_samples: bool = Field(
+        False,
+        description="lay phi over the mean of the validation radiographs, for MLflow and report; else phi alone",
+    )
 
     @model_validator(mode="after")
     def _labels_are_named(self) -> "SelectCheckpointSettings":

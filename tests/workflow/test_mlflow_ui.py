@@ -7,15 +7,12 @@ MLIP_UI_STORE=FILE.db looks at the store of another run than the miniature.
 import os
 import re
 import shutil
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow_process import MlflowProcess
 
 from stages.sync.quiet_mlflow import MlflowClient
 
@@ -43,29 +40,11 @@ def database(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(database: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}",
-               "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]  # fmt: skip
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/health")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-
-
-def _wait_for(address: str) -> None:
-    for _ in range(600):
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    pytest.fail(f"{address} does not answer")
+def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    process = MlflowProcess(database, tmp_path_factory.mktemp("artifacts"))
+    process.start()
+    yield process.uri
+    process.kill()
 
 
 def page(chromium: str, address: str, profile: Path, seen: str) -> str:

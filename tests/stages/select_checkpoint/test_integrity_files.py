@@ -50,16 +50,21 @@ def test_mlflow_shows_map_and_picture(chosen: Path) -> None:
         verify(chosen / "checkpoint" / name)
 
 
-def test_a_mean_of_few_radiographs_is_not_shown(chosen: Path) -> None:
-    """The 8 validation studies of the fixture are fewer than 20."""
-    assert read_json(chosen / "checkpoint" / "integrity_map.json")["mean_radiograph"] is None
-    assert not list((chosen / "checkpoint").glob("mean_radiograph*"))
+@pytest.mark.parametrize(("published", "fewest"), [("true", 20), ("false", 8)])
+def test_a_mean_of_few_radiographs_or_of_a_restricted_set_is_absent(tmp_path, monkeypatch, published, fewest) -> None:
+    """The fixture has 8 validation studies."""
+    monkeypatch.setattr("stages.select_checkpoint.integrity_files._FEWEST_OF_A_MEAN", fewest)
+    write_inputs(tmp_path / "in").select(tmp_path, f"{{draws: 5, batch_size: 3, publish_samples: {published}}}")
+    assert read_json(tmp_path / "checkpoint" / "integrity_map.json")["mean_radiograph"] is None
+    assert not list((tmp_path / "checkpoint").glob("mean_radiograph*"))
+    picture = cv2.imread(str(tmp_path / "checkpoint" / "integrity_map.png"))
+    assert (picture == 128).all()  # phi of the fixture's start is 0: grey alone, no radiograph
 
 
 def test_the_mean_is_that_of_the_validation_radiographs(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("stages.select_checkpoint.integrity_files._FEWEST_OF_A_MEAN", 8)
     inputs = write_inputs(tmp_path / "in")
-    inputs.select(tmp_path, "{draws: 5, batch_size: 3}")
+    inputs.select(tmp_path, "{draws: 5, batch_size: 3, publish_samples: true}")
     written = read_json(tmp_path / "checkpoint" / "integrity_map.json")["mean_radiograph"]
     store = ImageStore(inputs.folder / "manifest.json")
     rows = np.array([store.row_of(f"i{number}") for number in range(8, 16)])

@@ -4,8 +4,11 @@ import hashlib
 import json
 
 import pytest
+import yaml
 
 STARTED = 1_700_000_000_000  # Unix milliseconds
+DECISION = {"criterion": "rank", "split": "validation", "candidates": {"5": 0.1, "9": 0.2}, "chosen_step": 9,
+            "reason": "step 9 is best"}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +60,20 @@ def metric_at(step, key="loss", value=None):
         "step": step,
         "timestamp": STARTED + step,
     }
+
+
+@pytest.fixture
+def choose(write):
+    """Writes what select_checkpoint leaves: a journal and a model folder with some weights."""
+
+    def chosen(weights="aa", variant="mlip", decision=DECISION, **changes):
+        folder = f"select_checkpoint/{variant}"
+        text = yaml.safe_dump({"metadata": {"weights_sha256": weights, "selection": decision}})
+        metrics = [{"key": "validation/recall_at_1", "value": 0.25, "step": 0, "timestamp": 1}]
+        place = write("select_checkpoint", variant, folder, files=[("mlflow_model/MLmodel", text, False)],
+                      metrics=metrics, **changes)  # fmt: skip
+        (place / "mlflow_model/data").mkdir(exist_ok=True)
+        (place / "mlflow_model/data/model.safetensors").write_text(f"the weights {weights}")
+        return place
+
+    return chosen

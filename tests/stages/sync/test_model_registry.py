@@ -5,33 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stages.common.errors import InputError
 from stages.common.journals import find_journals
 from stages.sync.model_registry import chosen_models, model_name
 from stages.sync.quiet_mlflow import MlflowClient
 from stages.sync.synchronise import synchronise
-
-DECISION = {"criterion": "rank", "split": "validation", "candidates": {"5": 0.1, "9": 0.2}, "chosen_step": 9,
-            "reason": "step 9 is best"}  # fmt: skip
-
-
-@pytest.fixture
-def choose(write):
-    """Writes what select_checkpoint leaves: a journal and a model folder with some weights."""
-
-    def chosen(weights="aa", variant="mlip", decision=DECISION, **changes):
-        folder = f"select_checkpoint/{variant}"
-        text = yaml.safe_dump({"metadata": {"weights_sha256": weights, "selection": decision}})
-        metrics = [{"key": "validation/recall_at_1", "value": 0.25, "step": 0, "timestamp": 1}]
-        place = write("select_checkpoint", variant, folder, files=[("mlflow_model/MLmodel", text, False)],
-                      metrics=metrics, **changes)  # fmt: skip
-        (place / "mlflow_model/data").mkdir(exist_ok=True)
-        (place / "mlflow_model/data/model.safetensors").write_text(f"the weights {weights}")
-        return place
-
-    return chosen
 
 
 @pytest.fixture
@@ -114,7 +93,7 @@ def test_measurements_of_the_same_weights_stand_beside_them_and_follow_them(choo
 
 
 def test_untrained_unfinished_and_half_written_models_are_left_out(choose, tmp_path):
-    choose(variant="random", decision=DECISION | {"chosen_step": 0})
+    choose(variant="random", decision={"chosen_step": 0})
     choose(variant="running", status="RUNNING", ended=None)
     (choose(variant="half") / "mlflow_model/MLmodel").write_text("another")
     choose(variant="whole")

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name, _validate_tag_name
+from store_snapshot import snapshot
 
 from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
 from stages.common.mlflow_texts import mlflow_keys
 from stages.sync import store as store_module
 from stages.sync import synchronise as subject
-from stages.sync.quiet_mlflow import MlflowClient, ViewType
+from stages.sync.quiet_mlflow import MlflowClient
 from stages.sync.synchronise import synchronise
 
 STARTED = 1_700_000_000_000  # Unix milliseconds
@@ -37,35 +38,6 @@ def runs(database, request):
         return snapshot(MlflowClient(f"sqlite:///{database}"), request.node.name)
 
     return read
-
-
-def snapshot(client, experiment):
-    identifier = client.get_experiment_by_name(experiment).experiment_id
-    found = {}
-    for run in client.search_runs([identifier], run_view_type=ViewType.ALL):
-        identity = run.info.run_id
-        entry = (run.info.run_name, run.info.start_time)
-        assert entry not in found, "a run twice"
-        found[entry] = {
-            "status": run.info.status,
-            "end": run.info.end_time,
-            "params": run.data.params,
-            "tags": run.data.tags,
-            "metrics": sorted(
-                (each.key, each.step, each.timestamp, each.value)
-                for key in run.data.metrics
-                for each in client.get_metric_history(identity, key)
-            ),
-            "artifacts": _files(client, identity),
-        }
-    return found
-
-
-def _files(client, run_id, folder=None):
-    names = []
-    for entry in client.list_artifacts(run_id, folder):
-        names += _files(client, run_id, entry.path) if entry.is_dir else [entry.path]
-    return sorted(names)
 
 
 def only(found):

@@ -1,0 +1,56 @@
+"""A real MLflow server of the pinned version on loopback, which a test may kill and start again."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+
+class MlflowProcess:
+    """`mlflow server` over one SQLite file; killed and started again it keeps its port, its store and its files."""
+
+    def __init__(self, database: Path, artifacts: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.database, self.uri, self._artifacts = database, f"http://127.0.0.1:{port}", artifacts
+        self._command = [
+            *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}"),
+            *("--artifacts-destination", str(artifacts), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        self._process = subprocess.Popen(
+            self._command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline:
+            assert self._process.poll() is None, f"it ended: {' '.join(self._command)}"
+            try:
+                with urllib.request.urlopen(f"{self.uri}/health", timeout=5):
+                    return
+            except OSError:
+                time.sleep(0.1)
+        raise TimeoutError(f"{self.uri} does not answer")
+
+    def kill(self) -> None:
+        """As a power cut does it: nothing is closed, nothing is written any more."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def lose_everything(self) -> None:
+        """The store and the files are gone; the next start makes an empty store."""
+        for path in self.database.parent.glob(f"{self.database.name}*"):
+            path.unlink()
+        shutil.rmtree(self._artifacts)

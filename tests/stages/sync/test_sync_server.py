@@ -1,0 +1,188 @@
+"""A real MLflow server that is killed, restarted, locked and emptied between a stage's live logging and sync."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from mlflow_process import MlflowProcess
+from store_snapshot import snapshot
+
+from stages.common import live_logging, mlflow_server
+from stages.common.code_digest import ROOT
+from stages.common.mlflow_texts import mlflow_keys
+from stages.common.settings import Settings
+from stages.common.tracking import track
+from stages.sync.quiet_mlflow import MlflowClient
+from stages.sync.synchronise import synchronise
+
+pytestmark = pytest.mark.xdist_group("mlflow_server")  # one worker: one server
+
+
+class Example(Settings):
+    seed: int = 0
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("server")
+    server = MlflowProcess(folder / "mlflow.db", folder / "artifacts")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def server(process, monkeypatch, request):
+    """The server, named to stages by the environment; each test has an experiment of its own."""
+    for module, name, value in (
+        (live_logging, "_SECONDS_BEFORE", 0.0),
+        (live_logging, "_SECONDS_BETWEEN", 0.02),
+        (live_logging, "_PAUSE", 0.02),
+        (live_logging, "_LONGEST_PAUSE", 0.1),
+        (mlflow_server, "_SECONDS_BEFORE_RETRY", 0.01),
+    ):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", process.uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
+    return process
+
+
+@pytest.fixture
+def held(server, request):
+    """Everything that the server holds of this test's experiment, by run name and start."""
+    name = request.node.name
+    client = MlflowClient(server.uri)
+    return lambda: snapshot(client, name) if client.get_experiment_by_name(name) else {}
+
+
+@pytest.fixture
+def sync(server, tmp_path, request):
+    return lambda: synchronise(tmp_path / "results", server.uri, request.node.name, grace_hours=0.0)
+
+
+def eventually(condition):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+
+
+def tracked(folder: Path, name: str):
+    return track("sync", name, journal=folder / "results" / name / "journal.json", settings=Example(), inputs={})
+
+
+def log(run, steps) -> None:
+    """Numbers as stages have them: a loss, a name that MLflow refuses, and one that is not finite."""
+    for step in steps:
+        run.log_metrics({"loss": 1.0 / (step + 1), "auc(test)[0]": step / 100, "odd": float("nan")}, step)
+
+
+def in_journals(folder: Path) -> Counter:
+    """(run, key, step, time, value) of every finite number, by MLflow's names."""
+    found = Counter()
+    for path in sorted(folder.rglob("journal.json")):
+        record = json.loads(path.read_text())
+        names = mlflow_keys(metric["key"] for metric in record["metrics"])
+        found.update(
+            (f"{record['stage']}/{record['name']}", names[each["key"]], each["step"], each["timestamp"], each["value"])
+            for each in record["metrics"]
+            if isinstance(each["value"], float)
+        )
+    return found
+
+
+def in_mlflow(runs) -> Counter:
+    return Counter((name, *metric) for (name, _), run in runs.items() for metric in run["metrics"])
+
+
+def test_after_a_kill_and_a_restart_every_number_is_there_once(server, held, sync, choose, tmp_path, capfd):
+    """One run outlives the restart, one ends while nobody answers; then sync, twice; then all is lost."""
+
+    def live(name):
+        """Status and losses of each run of that name: one."""
+        shown = [run for (run_name, _), run in held().items() if run_name == f"sync/{name}"]
+        return [(run["status"], sum(metric[0] == "loss" for metric in run["metrics"])) for run in shown]
+
+    with tracked(tmp_path, "survives") as run:
+        with tracked(tmp_path, "ends_alone") as alone:
+            log(run, range(20))
+            log(alone, range(20))
+            eventually(lambda: all(live(name) == [("RUNNING", 20)] for name in ("survives", "ends_alone")))
+            server.kill()
+            log(run, range(20, 40))
+            log(alone, range(20, 40))
+            eventually(lambda: run.live.failures and alone.live.failures)
+        server.start()
+        log(run, range(40, 60))
+        eventually(lambda: live("survives") == [("RUNNING", 60)])
+    eventually(lambda: live("survives") == [("FINISHED", 60)])
+    assert live("ends_alone") == [("RUNNING", 20)]
+    assert capfd.readouterr().err.count(" numbers were not shown live; sync completes them from the journal") == 2
+
+    choose()
+    summary = sync()
+    assert (summary.new, summary.updated, summary.warnings) == (1, 2, [])
+    first, journals = held(), in_journals(tmp_path / "results")
+    assert in_mlflow(first) == journals
+    assert set(journals.values()) == {1}
+    assert sum(key in ("loss", "auc_test__0_") for _, key, *_ in journals) == 2 * (60 + 40)
+    assert {run["status"] for run in first.values()} == {"FINISHED"}
+    assert _weights(server, summary.models) == "the weights aa"
+
+    again = sync()
+    assert (again.new, again.updated, again.unchanged, again.models) == (0, 0, 3, [])
+    assert held() == first
+
+    server.kill()
+    server.lose_everything()
+    server.start()
+    assert sync().new == 3
+    assert held() == first
+    assert _weights(server, summary.models) == "the weights aa"
+
+
+def _weights(server: MlflowProcess, models: list[str]) -> str:
+    """What somebody gets who loads the registered model from this server."""
+    (label,) = models
+    client = MlflowClient(server.uri)
+    version = client.get_model_version_by_alias(label.rpartition(" ")[0], "current")
+    folder = client.download_artifacts(version.run_id, "model")
+    return (Path(folder) / "data/model.safetensors").read_text()
+
+
+def test_a_sync_killed_in_its_upload_is_completed_by_the_next(server, held, sync, write, tmp_path, metric, request):
+    for number in range(30):
+        write(name=f"v{number}", metrics=[metric(step) for step in range(5)], files=[("a.txt", "a", True)])
+    arguments = ["--journals", str(tmp_path / "results"), "--store", server.uri]
+    command = [sys.executable, "-m", "stages.sync", *arguments, "--experiment", request.node.name]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        eventually(lambda: len(held()) >= 3)
+        process.kill()
+    assert len(held()) < 30
+    sync()
+    assert in_mlflow(held()) == in_journals(tmp_path / "results")
+    assert {tuple(run["artifacts"]) for run in held().values()} == {("files/a.txt", "manifest.json")}
+    assert sync().unchanged == 30
+
+
+def test_a_server_whose_sqlite_is_locked_delays_no_stage_and_loses_nothing(server, held, sync, tmp_path, monkeypatch):
+    monkeypatch.setattr(mlflow_server, "_SECONDS_A_CALL", 0.5)
+    other = sqlite3.connect(server.database)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        with tracked(tmp_path, "locked") as run:
+            log(run, range(50))
+            eventually(lambda: run.live.failures)
+            began = time.monotonic()
+        assert time.monotonic() - began < 5.0
+        assert run.live.sent == 0
+        run.live._thread.join(60)  # a stage's process would have ended, and with it what may still speak
+    finally:
+        other.close()
+    sync()
+    assert in_mlflow(held()) == in_journals(tmp_path / "results")
