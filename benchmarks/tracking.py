@@ -1,4 +1,4 @@
-"""What keeping a journal costs a stage, with MLflow's server up, down, refusing, slow, or without one.
+"""What keeping a journal costs a stage, with MLflow's server up, down, locked, refusing, slow, or without one.
 
 A stage of `--seconds` of arithmetic logs 8 numbers every 50 ms, more than any training does. What the journal
 takes is counted, not inferred from noisy totals: the CPU time of the calls in the stage's own thread, and of all other
@@ -28,7 +28,7 @@ from stages.common.code_digest import ROOT
 from stages.common.settings import Settings
 from stages.common.tracking import track
 
-STATES = ("no server", "up", "down", "403", "slow")
+STATES = ("no server", "up", "down", "locked", "403", "slow")
 _BLOCK = np.random.default_rng(0).standard_normal((96, 96))
 
 
@@ -73,7 +73,7 @@ def measured(state: str, seconds: float) -> dict[str, float]:
             from fake_mlflow import FakeMlflow, serving
 
             fake = FakeMlflow()
-            fake.mode = {"up": "ok", "403": "403", "slow": 10.0}[state]
+            fake.mode = {"up": "ok", "403": "403", "slow": 10.0, "locked": "locked"}[state]
             environment["MLFLOW_TRACKING_URI"] = stack.enter_context(serving(fake))
         command = [sys.executable, "-m", "benchmarks.tracking", "--one", "--seconds", str(seconds)]
         done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -10,7 +10,10 @@ from typing import Any
 
 
 class FakeMlflow:
-    """`runs` by key: the body of runs/create with `metrics`, `params`, `ended`. `mode`: ok, 403, 500, or seconds."""
+    """`runs` by key: the body of runs/create with `metrics`, `params`, `ended`.
+
+    `mode`: ok, 403, 500, seconds before each answer, or locked: as MLflow behind a locked SQLite, 500 after 5 s.
+    """
 
     def __init__(self) -> None:
         self.mode: str | float = "ok"
@@ -53,7 +56,10 @@ def serving(fake: FakeMlflow, port: int = 0) -> Iterator[str]:
         def _answer(self, body: dict[str, Any]) -> None:
             fake.calls.append((self.path, dict(self.headers)))
             status, mode = 200, fake.mode
-            if isinstance(mode, float):
+            if mode == "locked":
+                time.sleep(5.0)
+                status = 500
+            elif isinstance(mode, float):
                 time.sleep(mode)
             elif mode != "ok":
                 status = int(mode)

@@ -13,6 +13,7 @@ from stages.common.errors import InputError
 from stages.common.settings import validation_lines
 
 FILE = "journal.json"  # of a stage; a part of a scattered stage has journal_<part>.json
+PAGE = "mlflow_run"  # tag: address of the run's page at the server that it was shown at while it ran, without secrets
 EARLIER = "earlier_journals"  # folder beside it: what it held before the present run
 
 

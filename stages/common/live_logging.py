@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from stages.common.journals import PAGE
 from stages.common.mlflow_texts import PARAM_LENGTH, TAG_LENGTH, is_mlflow_key, limited, without_secrets
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class LiveRun:
     def __init__(self, uri: str, experiment: str, record: Mapping[str, Any], key: str) -> None:
         self._uri, self._experiment, self._key = uri, experiment, key
         name = f"{record['stage']}/{record['name']}".rstrip("/")
-        self._start, self._name = record["started"], name
+        self._start, self._name, self._own_tags = record["started"], name, record["tags"]
         self._params = limited(record["params"], PARAM_LENGTH)
         self._tags = limited(record["tags"] | {"mlip.stage": record["stage"], "mlip.name": record["name"]}, TAG_LENGTH)
         self._waiting: deque[dict[str, Any]] = deque()
@@ -103,6 +104,7 @@ class LiveRun:
         if self._run is None:
             experiment = self._server.experiment(self._experiment)
             self._run = self._server.run(experiment, self._key, self._start, self._name, self._tags)
+            self._own_tags[PAGE] = f"{str(self._server).rstrip('/')}/#/experiments/{experiment}/runs/{self._run}"
             params = [{"key": key, "value": value} for key, value in self._params.items()]
             for start in range(0, len(params), _TEXTS_A_BATCH):
                 self._server.log_batch(self._run, params=params[start : start + _TEXTS_A_BATCH])

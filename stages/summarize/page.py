@@ -14,6 +14,7 @@ from stages.summarize import numbers
 from stages.summarize.sections import (
     ablation,
     cards,
+    dag,
     few_shot,
     fingerprint,
     heatmaps,
@@ -45,6 +46,7 @@ SECTIONS = (
     Section("ledger", "Ledger", "Ledger of the inputs", ledger.names),
     Section("cards", "Data cards", "Data cards", cards.names),
     Section("methods", "Methods", "Methods", methods.names),
+    Section("dag", "Stages", "What was run", dag.names),
     Section("provenance", "Provenance", "Provenance", provenance.names),
 )
 

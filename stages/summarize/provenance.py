@@ -1,12 +1,13 @@
 """What ran, when, from which code, settings, data and image: read from the journals beside the outputs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages.common.atomic_files import sha256_of
 from stages.common.errors import InputError
-from stages.common.journals import Journal, read_journal
+from stages.common.journals import PAGE, FoundJournal, Journal, read_journal
+from stages.summarize.lineage import MAKER, lineage
 from stages.summarize.results_tree import ResultsTree
 
 DIGESTS = ("code", "settings", "data", "image")
@@ -29,6 +30,8 @@ class StageRun:
     dirty: bool
     params: dict[str, str]
     tags: dict[str, str]
+    key: str | None  # its tag mlip.key in MLflow; None: shards, which MLflow shows within the run that gathers them
+    page: str | None  # in MLflow, where a server was spoken to while it ran
 
     def param(self, key: str) -> str:
         try:
@@ -43,6 +46,7 @@ class StageRun:
 class Provenance:
     runs: list[StageRun]
     synthetic: list[str]  # data sets that make_phantom drew
+    links: list[tuple[str, str]] = field(default_factory=list)  # (stage that wrote, stage that read)
 
     def run(self, stage: str, name: str) -> StageRun:
         return next(each for each in self.runs if (each.stage, each.name) == (stage, name))
@@ -68,13 +72,13 @@ class Provenance:
 def read_provenance(tree: ResultsTree) -> Provenance:
     """Journals of every run that led to the summary; one that is missing is an InputError."""
     found = {(stage, name): _read(tree, stage, name, paths) for stage, name, paths in tree.journals()}
-    indexed = {dataset: found["index_inputs", dataset][0] for dataset in tree.datasets}
+    indexed = {dataset: found["index_inputs", dataset][0].journal for dataset in tree.datasets}
     synthetic = synthetic_datasets(tree.phantom, indexed)
-    runs = [_stage_run(*place, journals) for place, journals in found.items()]
     if synthetic:
-        journal = read_journal(tree.root / "make_phantom" / "journal.json").journal
-        runs.insert(0, _stage_run("make_phantom", "", [journal]))
-    return Provenance(runs, synthetic)
+        found = {(MAKER, ""): [read_journal(tree.root / MAKER / "journal.json")]} | found
+    runs = [_stage_run(*place, journals) for place, journals in found.items()]
+    journals = [each.journal for journals in found.values() for each in journals]
+    return Provenance(runs, synthetic, lineage(journals, tree.root.name, {run.stage for run in runs}))
 
 
 def synthetic_datasets(phantom: Path, indexed: dict[str, Journal]) -> list[str]:
@@ -83,13 +87,14 @@ def synthetic_datasets(phantom: Path, indexed: dict[str, Journal]) -> list[str]:
     return [dataset for dataset, journal in indexed.items() if made & set(journal.inputs.values())]
 
 
-def _read(tree: ResultsTree, stage: str, name: str, paths: list[Path]) -> list[Journal]:
+def _read(tree: ResultsTree, stage: str, name: str, paths: list[Path]) -> list[FoundJournal]:
     if not paths:
         raise InputError(f"{tree.root / stage / name}: no journal; run the stage {stage} again")
-    return [read_journal(path).journal for path in paths]
+    return [read_journal(path) for path in paths]
 
 
-def _stage_run(stage: str, name: str, journals: Sequence[Journal]) -> StageRun:
+def _stage_run(stage: str, name: str, found: Sequence[FoundJournal]) -> StageRun:
+    journals = [each.journal for each in found]
     statuses = {each.status for each in journals}
     ends = [each.ended for each in journals if each.ended is not None]
     durations = [each.ended - each.started for each in journals if each.ended is not None]
@@ -112,4 +117,6 @@ def _stage_run(stage: str, name: str, journals: Sequence[Journal]) -> StageRun:
         dirty=any(each.tags.get("git_dirty") == "true" for each in journals),
         params=first.params,
         tags=first.tags,
+        key=None if found[0].is_part else first.key,
+        page=first.tags.get(PAGE),
     )

@@ -164,7 +164,12 @@ STAGES = (
     StageFiles("label_images", _evaluated_datasets, ("card.json",)),
     StageFiles("audit_splits", _evaluated_datasets),
     StageFiles("pretrain", _each_variant, ("learning_curve.csv",)),
-    StageFiles("select_checkpoint", _each_variant, ("selection.json",)),
+    StageFiles(
+        "select_checkpoint",
+        _each_variant,
+        ("selection.json",),
+        ("checkpoint/integrity_map.json", "checkpoint/mean_radiograph.png"),
+    ),
     StageFiles("extract_features", _each_evaluation),
     StageFiles("zero_shot_classification", _each_evaluation, ("result.json", "scores.arrow")),
     StageFiles("few_shot_classification", _each_few_shot_job, ("result.json",), ("scores/*.arrow",)),

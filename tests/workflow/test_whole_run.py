@@ -1,11 +1,14 @@
 """The whole DAG: nothing is lost on the way, planted defects are found, labels are the truth."""
 
 import json
+import sqlite3
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 from stages.common.arrow_tables import read_table
+from stages.common.journals import find_journals
 from stages.common.schemas import FILES, LABELS, REJECTS, REPORTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("miniature")]  # one worker: one finished_run
@@ -55,3 +58,31 @@ def test_labels_agree_with_the_truth_that_was_drawn(finished_run) -> None:
         }
         table = read_table(results(finished_run) / "label_images" / dataset / "labels.arrow", LABELS)
         assert dict(zip(table["image_id"].to_pylist(), table["target"].to_pylist(), strict=True)) == drawn
+
+
+def test_mlflow_holds_every_number_of_the_journals_once(finished_run) -> None:
+    """What the workflow imported at its end, counted by SQL; parts of a scattered stage have one step each there."""
+    journals, problems = find_journals(results(finished_run))
+    assert problems == []
+    numbers = sum(
+        len({(each.key, each.value, each.timestamp, 0 if found.is_part else each.step)
+             for each in found.journal.metrics if isinstance(each.value, float)})
+        for found in journals
+    )  # fmt: skip
+    with sqlite3.connect(finished_run.folder / "runs" / "demo" / "mlflow.db") as store:
+        (held,) = store.execute("select count(*) from metrics join runs using (run_uuid)").fetchone()
+        statuses = store.execute("select distinct status, lifecycle_stage from runs").fetchall()
+    assert held == numbers > 100
+    assert statuses == [("FINISHED", "active")]
+
+
+def test_snakemakes_own_report_holds_page_tables_and_pictures(finished_run, tmp_path) -> None:
+    finished_run.snakemake("--report", str(tmp_path / "report.zip"))
+    with ZipFile(tmp_path / "report.zip") as archive:
+        held = {(Path(name).name, archive.read(name)) for name in archive.namelist()}
+    folder = results(finished_run)
+    made = [folder / "summarize" / "report.html", *(folder / "summarize" / "tables").glob("*.csv")]
+    made += [*folder.glob("select_checkpoint/*/checkpoint/*.png"), *folder.glob("select_checkpoint/*/selection.json")]
+    assert len(made) > 15
+    assert {path.suffix for path in made} == {".html", ".csv", ".png", ".json"}
+    assert held > {(path.name, path.read_bytes()) for path in made}

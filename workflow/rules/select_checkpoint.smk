@@ -21,7 +21,13 @@ rule select_checkpoint:
         images=f"<workspace>/results/dicom_to_arrow/{CONFIG.pretrain_on}/manifest.json",
         zero_shot=lambda wildcards: list(selection_labels(wildcards).values()),
     output:
-        checkpoint=directory("<workspace>/results/select_checkpoint/{variant}/checkpoint"),
+        checkpoint=report(
+            directory("<workspace>/results/select_checkpoint/{variant}/checkpoint"),
+            patterns=["{picture}.png"],
+            caption="../report/picture.rst",
+            category="Pictures",
+            labels={"variant": "{variant}", "what": "{picture}"},
+        ),
         model=directory("<workspace>/results/select_checkpoint/{variant}/mlflow_model"),
         selection=report(
             "<workspace>/results/select_checkpoint/{variant}/selection.json",

@@ -20,6 +20,7 @@ rule summarize:
         samples=[f"<workspace>/results/phrase_grounding/{place}/samples.arrow" for place in EVALUATIONS],
         curves=[f"<workspace>/results/pretrain/{variant}/learning_curve.csv" for variant in CONFIG.compare],
         selections=[f"<workspace>/results/select_checkpoint/{variant}/selection.json" for variant in CONFIG.compare],
+        checkpoints=[f"<workspace>/results/select_checkpoint/{variant}/checkpoint" for variant in CONFIG.compare],
         cards=[f"<workspace>/results/label_images/{dataset}/card.json" for dataset in CONFIG.evaluate_on],
         manifests=[f"<workspace>/results/dicom_to_arrow/{dataset}/manifest.json" for dataset in INDEX],
         rejects=[f"<workspace>/results/dicom_to_arrow/{dataset}/rejects.arrow" for dataset in INDEX]

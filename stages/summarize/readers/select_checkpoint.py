@@ -1,7 +1,13 @@
-"""The choice of the checkpoint: one decision a variant."""
+"""The choice of the checkpoint, one decision a variant, and phi of the chosen one, where the variant learns it."""
 
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.image import imread
 from pydantic import Field, model_validator
 
+from stages.common.atomic_files import verify
 from stages.summarize.readers.record import Count, Part, read_record
 from stages.summarize.results_tree import ResultsTree
 
@@ -26,3 +32,47 @@ class Selection(Part):
 
 def read_selection(tree: ResultsTree, variant: str) -> Selection:
     return read_record(tree.folder("select_checkpoint", variant) / "selection.json", Selection)
+
+
+class MeanOfRadiographs(Part):
+    path: str  # beside integrity_map.json
+    images: Count
+
+
+class IntegrityFile(Part):
+    """integrity_map.json: phi, centred, as rows of the patch grid; no mean where it may not be published."""
+
+    grid: Count
+    smallest: float
+    largest: float
+    phi: list[list[float]] = Field(min_length=1)
+    mean_radiograph: MeanOfRadiographs | None
+
+    @model_validator(mode="after")
+    def _is_square(self) -> "IntegrityFile":
+        if {len(self.phi), *map(len, self.phi)} != {self.grid}:
+            raise ValueError(f"phi is no square of {self.grid} by {self.grid}")
+        return self
+
+
+@dataclass(frozen=True)
+class Integrity:
+    variant: str
+    phi: Float[np.ndarray, "grid grid"]
+    mean: Float[np.ndarray, "size size"] | None  # of the validation radiographs, grey 0..1
+    images: int  # radiographs in that mean
+
+
+def read_integrity(tree: ResultsTree) -> list[Integrity]:
+    """One a variant that has phi; results of versions before have no such file."""
+    found = []
+    for variant in tree.variants:
+        path = tree.folder("select_checkpoint", variant) / "checkpoint" / "integrity_map.json"
+        if path.is_file():
+            record, mean = read_record(path, IntegrityFile), None
+            if record.mean_radiograph is not None:
+                verify(path.parent / record.mean_radiograph.path)
+                mean = imread(path.parent / record.mean_radiograph.path).astype(float)
+            images = record.mean_radiograph.images if record.mean_radiograph else 0
+            found.append(Integrity(variant, np.array(record.phi), mean, images))
+    return found

@@ -1,40 +1,19 @@
 """The methods section, written from the settings that the journals recorded, not from what was intended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from stages.summarize.inputs import Inputs
 from stages.summarize.numbers import count, decimal, words
 from stages.summarize.provenance import Provenance, StageRun
+from stages.summarize.references import REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
+from stages.summarize.results_tree import FewShotJob
 from stages.summarize.sections.section import Names, Report
 
 Param = Callable[[str], str]
 
-CITATIONS = """@inproceedings{liu2024mlip,
-  title     = {{MLIP}: Medical Language-Image Pre-training with Masked Local Representation Learning},
-  author    = {Liu and others},
-  booktitle = {IEEE International Symposium on Biomedical Imaging (ISBI)},
-  year      = {2024},
-  note      = {arXiv:2401.01591}
-}
-@inproceedings{dosovitskiy2021vit,
-  title     = {An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale},
-  author    = {Dosovitskiy, Alexey and others},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year      = {2021}
-}
-@inproceedings{cuturi2013sinkhorn,
-  title     = {Sinkhorn Distances: Lightspeed Computation of Optimal Transport},
-  author    = {Cuturi, Marco},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  year      = {2013}
-}
-@inproceedings{he2022mae,
-  title     = {Masked Autoencoders Are Scalable Vision Learners},
-  author    = {He, Kaiming and others},
-  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
-  year      = {2022}
-}"""
+DATA_SETS = {"mimic_cxr": "johnson2019mimiccxr", "rsna": "shih2019rsna", "siim": "zawacki2019siim"}  # by layout
 
 
 @dataclass(frozen=True)
@@ -49,23 +28,32 @@ class Difference:
 
 def names(report: Report) -> Names:
     inputs, provenance = report.inputs, report.provenance
+    year = datetime.fromtimestamp(provenance.ended / 1000, UTC).year
+    known = REFERENCES | {SOFTWARE: software(provenance.commits[-1][0], year)}
+    paragraphs = methods(inputs, provenance)
     return {
-        "methods": methods(inputs, provenance),
+        "methods": [as_prose(each, known) for each in paragraphs],
+        "latex": "\n\n".join(as_latex(each, known) for each in paragraphs),
         "differences": differences(inputs, provenance),
-        "citations": CITATIONS,
+        "citations": "\n".join(each.bibtex() for each in cited(paragraphs, known)),
     }
 
 
 def methods(inputs: Inputs, provenance: Provenance) -> list[str]:
-    """Paragraphs: data, encoders, objective, training, evaluation. The first variant is the one described."""
+    """Paragraphs: method, data, encoders, objective, training, evaluation; with marks of references.py where a work is
+    cited. The first variant is the one described.
+    """
     tree = inputs.tree
     pretrain = provenance.run("pretrain", tree.variants[0])
     return [
+        "The method is medical language-image pre-training with masked local representation learning (MLIP) "
+        f"[@liu2024mlip], run by the MLIP pipeline [@{SOFTWARE}] on Snakemake [@molder2021snakemake].",
         _data(inputs, provenance),
         _encoders(pretrain.param, inputs.manifests[0].size) + " " + _normalisation(pretrain.param, inputs),
         _objective(pretrain.param),
         _training(pretrain.param) + " " + _choice(inputs),
         _evaluation(inputs, provenance),
+        " ".join([*_few_shot(inputs), *_retrieval(inputs), _comparison()]),
     ]
 
 
@@ -88,8 +76,22 @@ def _data(inputs: Inputs, provenance: Provenance) -> str:
         f"Pre-training used {count(training.pairs)} pairs of image and report from {count(training.studies)} studies "
         f"of {count(training.patients)} patients of {inputs.tree.pretrain_on}, split by {audit.split_by}. Radiographs "
         f"were stored as squares of {inputs.manifests[0].size} pixels, padded, in 8-bit grey. Reports were cut into "
-        f"{count(inputs.reports.sentences)} sentences; the sections kept were {_plain(sections)}."
+        f"{count(inputs.reports.sentences)} sentences; the sections kept were {_plain(sections)}. "
+        f"{_sources(inputs, provenance)}"
     )
+
+
+def _sources(inputs: Inputs, provenance: Provenance) -> str:
+    """Where the data come from; a synthetic set is no data set of its format."""
+    sentences = []
+    for dataset in inputs.tree.datasets:
+        key = DATA_SETS.get(provenance.run("index_inputs", dataset).params.get("layout", ""))
+        if key and dataset not in provenance.synthetic:
+            sentences.append(f"{dataset} are the data of {REFERENCES[key].plain_title} [@{key}].")
+    if provenance.synthetic:
+        drawn = "drawn by the pipeline itself in the formats of the real data sets"
+        sentences.append(f"Synthetic, {drawn}: {', '.join(provenance.synthetic)}.")
+    return " ".join(sentences)
 
 
 def _encoders(param: Param, stored: int) -> str:
@@ -97,13 +99,14 @@ def _encoders(param: Param, stored: int) -> str:
     patches, ratio = (size // patch) ** 2, float(param("mask_ratio"))
     visible = max(1, round((1 - ratio) * patches))
     if param("model.image.architecture") == "custom":
-        image = f"a vision transformer ({_blocks(param, 'model.image')})"
+        image = f"a vision transformer [@dosovitskiy2021vit] ({_blocks(param, 'model.image')})"
     else:
-        image = f"{param('model.image.architecture')} (timm)"
+        image = f"{param('model.image.architecture')} (timm) [@dosovitskiy2021vit]"
     if param("model.text.weights") == "None":
-        text = f"a BERT ({_blocks(param, 'model.text')}) initialised at random"
+        text = f"a BERT [@devlin2019bert] ({_blocks(param, 'model.text')}) initialised at random"
     else:
-        text = param("model.text.weights")
+        work = "alsentzer2019clinicalbert" if "ClinicalBERT" in param("model.text.weights") else "devlin2019bert"
+        text = f"{param('model.text.weights')} [@{work}]"
     start = "initialised at random" if param("model.image.weights") == "None" else "started from given weights"
     masking = (
         f"the encoder sees {visible} of the {patches}, drawn afresh for every image (mask ratio {ratio:g})"
@@ -136,20 +139,22 @@ def _objective(param: Param) -> str:
     integrity = param("contrastive.integrity")
     scaled = "without semantic integrity" if integrity == "none" else f"scaled by semantic integrity ({integrity})"
     terms = [
-        f"the masked contrastive loss, {scaled}, with a learned temperature from {param('contrastive.temperature')}"
+        f"the masked contrastive loss [@radford2021clip; @huang2024maco], {scaled}, with a learned temperature from "
+        f"{param('contrastive.temperature')}"
     ]
     if float(param("local.weight")):
         rho = param("local.rho")
-        kind = "balanced transport" if rho == "balanced" else f"transport relaxed on the side of patches (rho {rho})"
+        relaxed = f"transport relaxed on the side of patches (rho {rho}) [@chizat2018unbalanced]"
+        kind = "balanced transport" if rho == "balanced" else relaxed
         terms.append(
             f"{float(param('local.weight')):g} times the local loss, which scores every image against every report by "
-            f"entropic optimal transport between visible patches ({param('local.patches')}) and sentences "
-            f"({param('local.sentences')}): {kind}, epsilon {param('local.epsilon')}, {param('local.score')} score, "
-            f"groups of {param('local.group')}"
+            f"entropic optimal transport [@cuturi2013sinkhorn] between visible patches ({param('local.patches')}) and "
+            f"sentences ({param('local.sentences')}): {kind}, epsilon {param('local.epsilon')}, "
+            f"{param('local.score')} score, groups of {param('local.group')}"
         )
     if float(param("reconstruction.weight")):
         terms.append(
-            f"{float(param('reconstruction.weight')):g} times masked image prediction with a decoder of "
+            f"{float(param('reconstruction.weight')):g} times masked image prediction [@he2022mae] with a decoder of "
             f"{_blocks(param, 'reconstruction')}, on masked patches alone"
         )
     return "The objective is " + ", plus ".join(terms) + ". Reports of the same study or text are no negatives."
@@ -159,12 +164,13 @@ def _training(param: Param) -> str:
     epochs = int(param("optimisation.epochs"))
     if not epochs:
         return "Nothing was trained: the weights are those of the start."
+    rate, warmup = param("optimisation.learning_rate"), float(param("optimisation.warmup_epochs"))
     return (
-        f"Training ran for {epochs} epochs of AdamW (betas {_plain(param('optimisation.betas'))}, weight decay "
-        f"{param('optimisation.weight_decay')}) with batches of {param('optimisation.batch_size')} pairs, a learning "
-        f"rate that rises linearly to {param('optimisation.learning_rate')} over "
-        f"{float(param('optimisation.warmup_epochs')):g} epochs and falls as a cosine, gradients clipped at "
-        f"{param('optimisation.clip_norm')}, in {param('optimisation.precision')}, with seed {param('seed')}. "
+        f"Training ran for {epochs} epochs of AdamW [@loshchilov2019adamw] (betas "
+        f"{_plain(param('optimisation.betas'))}, weight decay {param('optimisation.weight_decay')}) with batches of "
+        f"{param('optimisation.batch_size')} pairs, a learning rate that rises linearly to {rate} over {warmup:g} "
+        f"epochs and falls as a cosine, gradients clipped at {param('optimisation.clip_norm')}, in "
+        f"{param('optimisation.precision')}, with seed {param('seed')}. "
         "Images were cropped and changed in brightness and contrast, never flipped: reports say left and right."
     )
 
@@ -188,9 +194,54 @@ def _evaluation(inputs: Inputs, provenance: Provenance) -> str:
     return (
         f"Zero-shot classification ({findings}) compares an image with affirming and denying prompts. The set of "
         "prompts (by AUC) and the threshold (by F1) were chosen on the validation part, the test part was measured "
-        f"once. Intervals are 95 % percentile intervals of {_draws(runs)} bootstrap draws ({resampled}). In the "
-        "pointing game the largest value of the heatmap, the cosine of each patch with prompts, hits where it lies in "
-        "the true box or mask of a positive test image."
+        f"once. Intervals are 95 % percentile intervals of {_draws(runs)} bootstrap draws [@efron1979bootstrap] "
+        f"({resampled}). In the pointing game [@zhang2018excitation] the largest value of the heatmap, the cosine of "
+        "each patch with prompts, hits where it lies in the true box or mask of a positive test image."
+    )
+
+
+def _few_shot(inputs: Inputs) -> Iterator[str]:
+    """One sentence a stage and protocol that ran."""
+    for protocol, jobs in _by_protocol(inputs.tree.few_shot_jobs):
+        how = (
+            "trains a linear classifier on frozen features, as earlier work did [@huang2021gloria; @wang2022mgca]"
+            if protocol == "linear"
+            else "trains all weights, as earlier work did [@zhou2023mrm; @huang2024maco]"
+        )
+        yield f"Few-shot classification {how}, on {jobs}; thresholds and stopping come from validation."
+    for protocol, jobs in _by_protocol(inputs.tree.segmentation_jobs):
+        how = (
+            "trains a SETR-PUP decoder [@zheng2021setr] on the frozen encoder, as earlier work did [@huang2021gloria; "
+            "@wang2022mgca]"
+            if protocol == "linear"
+            else "trains a UPerNet decoder [@xiao2018upernet] and the encoder, as earlier work did [@zhou2023mrm; "
+            "@huang2024maco]"
+        )
+        yield f"Few-shot segmentation {how}, on {jobs}; Dice stands beside that of predicting nothing."
+
+
+def _by_protocol(jobs: Sequence[FewShotJob]) -> Iterator[tuple[str, str]]:
+    """Each protocol, and its data sets with their shares of the labels: rsna (1, 10, 100 % of the labels)."""
+    for protocol in dict.fromkeys(job.protocol for job in jobs):
+        shares: dict[str, list[str]] = {}
+        for job in jobs:
+            if job.protocol == protocol:
+                shares.setdefault(job.dataset, []).append(str(job.fraction))
+        yield (
+            protocol,
+            " and ".join(f"{dataset} ({', '.join(each)} % of the labels)" for dataset, each in shares.items()),
+        )
+
+
+def _retrieval(inputs: Inputs) -> Iterator[str]:
+    if any(each.result.figures is not None for each in inputs.retrieval):
+        yield "Retrieval ranks all reports for an image and all images for a report; equal texts count as hits."
+
+
+def _comparison() -> str:
+    return (
+        "Variants are compared on the same images by a paired bootstrap, with Holm's correction [@holm1979] over the "
+        "rows of a column."
     )
 
 

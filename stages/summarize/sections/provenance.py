@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from urllib.parse import quote, urlsplit
 
 import matplotlib as mpl
 
@@ -16,8 +17,39 @@ def names(report: Report) -> Names:
     costs = stage_costs(runs)
     longest = max(costs, key=lambda each: each["milliseconds"])
     alt = f"When each stage ran; the longest work was {longest['stage']}, {duration(longest['milliseconds'])}."
-    return {"runs": runs, "costs": costs, "timeline": data_uri(timeline_figure(runs)), "timeline_alt": alt,
-            "total": sum(each["milliseconds"] for each in costs) or 1}  # fmt: skip
+    calls = list(dict.fromkeys(call for run in runs if (call := run.tags.get("invocation"))))
+    links = links_of(runs)
+    return {
+        "runs": runs,
+        "costs": costs,
+        "timeline": data_uri(timeline_figure(runs)),
+        "timeline_alt": alt,
+        "total": sum(each["milliseconds"] for each in costs) or 1,
+        "calls": calls,
+        "server": next((link.partition("/#/")[0] for link in links.values() if link), None),
+        "links": links,
+    }
+
+
+def links_of(runs: Sequence[StageRun]) -> dict[str, str | None]:
+    """Key of each run -> its page in MLflow: where it was shown while it ran, else a search in that experiment.
+
+    None without a server: the address of a store on disk says nothing on another machine.
+    """
+    pages = {run.key: run.page for run in runs if run.key and run.page and _is_public(run.page)}
+    experiment = next((page.rpartition("/runs/")[0] for page in reversed(pages.values())), None)
+    return {run.key: pages.get(run.key) or (experiment and _search(experiment, run.key)) for run in runs if run.key}
+
+
+def _is_public(address: str) -> bool:
+    """Whether it may stand on a page: http or https, neither a name nor a password in it."""
+    parts = urlsplit(address)
+    return parts.scheme in ("http", "https") and "@" not in parts.netloc and not parts.query
+
+
+def _search(experiment: str, key: str) -> str:
+    wanted = quote(f"tags.`mlip.key` = '{key}'", safe="")
+    return f"{experiment}/runs?workflowType=machine_learning&searchFilter={wanted}"
 
 
 def stage_costs(runs: Sequence[StageRun]) -> list[Names]:

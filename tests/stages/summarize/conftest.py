@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from evaluation_results import write_grounding, write_retrieval, write_segmentation
+from evaluation_results import GRID, SIZE, phi_of, write_grounding, write_integrity, write_retrieval, write_segmentation
 
 from stages.common import schemas
 from stages.common.arrow_tables import write_rows, write_table
@@ -43,7 +43,16 @@ QUOTED = REPOSITORY / "stages" / "summarize" / "paper_tables" / "quoted.yaml"
 FINDINGS = {"rsna": "lung_opacity", "siim": "pneumothorax"}
 FEW_SHOT = ["rsna/linear/1", "rsna/linear/10", "siim/linear/1", "siim/linear/10"]  # siim/linear/1 has no positives
 SEGMENTATION = ["rsna/linear/10", "siim/linear/10"]
-SIZE, GRID, START = 64, 8, 1_760_000_000_000  # pixels, patches a side, Unix milliseconds
+READ = {  # what a stage reads: the journals' paths tell the page, as `track` writes them
+    "index_inputs": ("make_phantom",), "dicom_to_arrow": ("index_inputs",), "split_reports": ("index_inputs",),
+    "pair_images_reports": ("dicom_to_arrow", "split_reports"), "label_images": ("dicom_to_arrow",),
+    "audit_splits": ("pair_images_reports", "label_images"), "pretrain": ("pair_images_reports", "split_reports"),
+    "select_checkpoint": ("pretrain", "pair_images_reports"), "extract_features": ("select_checkpoint", "audit_splits"),
+    "zero_shot_classification": ("extract_features",), "few_shot_classification": ("extract_features",),
+    "few_shot_segmentation": ("select_checkpoint",), "phrase_grounding": ("select_checkpoint",),
+    "retrieval": ("select_checkpoint",),
+}  # fmt: skip
+START = 1_760_000_000_000  # Unix milliseconds
 
 
 @dataclass
@@ -129,10 +138,15 @@ def _journal(tree, stage, name, params, second, path=None, inputs=None, tags=Non
         "ended": START + 1000 * second + 4200, "error": None,
         "digests": {"code": digest_of(stage), "settings": digest_of(params), "data": digest_of([stage, name]),
                     "image": "env-0123456789abcdef"},
-        "inputs": inputs or {}, "params": params, "metrics": [], "artifacts": [],
+        "inputs": inputs or {}, "input_paths": {read: _read_path(read) for read in READ.get(stage, ())},
+        "params": params, "metrics": [], "artifacts": [],
         "tags": {"git_commit": "0123456789abcdef" * 2 + "01234567", "git_dirty": "true"} | (tags or {}),
     }  # fmt: skip
     write_json(path or tree.results / stage / name / "journal.json", record)
+
+
+def _read_path(stage):
+    return "runs/x/phantom/rsna/a.csv" if stage == "make_phantom" else f"runs/x/results/{stage}/rsna/a.arrow"
 
 
 def _phantom(tree):
@@ -275,7 +289,8 @@ def _training(tree, variant, number):
     trained = variant != "random"
     epochs = {} if trained else {"optimisation": {"epochs": 0}}
     settings = PretrainSettings.model_validate({"model": {"text": {"weights": None}}} | epochs)
-    _journal(tree, "pretrain", variant, flatten(settings.model_dump(mode="json")), 200 + number)
+    page = {"mlflow_run": "https://mlflow.example/#/experiments/7/runs/abc"} if trained else {}
+    _journal(tree, "pretrain", variant, flatten(settings.model_dump(mode="json")), 200 + number, tags=page)
     steps = np.arange(20, 901, 20) if trained else []
     rows = [
         {
@@ -294,6 +309,7 @@ def _training(tree, variant, number):
     write_json(tree.results / "select_checkpoint" / variant / "selection.json", selection)
     write_sidecar(tree.results / "select_checkpoint" / variant / "selection.json")
     _journal(tree, "select_checkpoint", variant, {}, 500)
+    write_integrity(tree.results / "select_checkpoint" / variant / "checkpoint", trained)
 
 
 def _zero_shot(tree, dataset, variant):
@@ -352,9 +368,7 @@ def _few_shot(tree, job, variant):
 
 
 def _grounding(tree, dataset, variant):
-    rows, columns = np.mgrid[0:GRID, 0:GRID] - (GRID - 1) / 2
-    phi = np.exp(-((np.abs(columns) - 2) ** 2 + rows**2 / 3) / 3) * (0.0 if variant == "random" else 0.02)
-    phi = (phi - phi.mean()).ravel()
+    phi = phi_of(variant != "random").ravel()
     integrity = {"values": phi.tolist(), "lung_auc": 0.5 if variant == "random" else 0.871, "smallest": phi.min(),
                  "largest": phi.max(), "standard_deviation": phi.std()}  # fmt: skip
     write_grounding(tree.layout, dataset, variant, FINDINGS[dataset], integrity)

@@ -1,14 +1,15 @@
-"""Fabricated results of retrieval, phrase grounding and few-shot segmentation, in the writers' own formats."""
+"""Fabricated results of retrieval, phrase grounding, few-shot segmentation and phi, in the writers' own formats."""
 
 from dataclasses import asdict
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from PIL import Image
 
 from stages.common import schemas
 from stages.common.arrow_tables import write_rows, write_table
-from stages.common.atomic_files import write_record
+from stages.common.atomic_files import write_record, write_sidecar
 from stages.common.mask_overlaps import Overlaps
 from stages.common.ranking_metrics import draw_weights, estimate, mean_of
 from stages.common.split_audit import Overlap
@@ -17,6 +18,8 @@ from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
 from stages.retrieval.evaluation import rank, retrieval_record
 from stages.retrieval.settings import RetrievalSettings
 from stages.summarize.results_tree import FewShotJob, ResultsTree
+
+SIZE, GRID = 64, 8  # pixels, patches a side
 
 
 def write_segmentation(layout: ResultsTree, job: FewShotJob, variant: str, finding: str, stored: int) -> None:
@@ -98,3 +101,24 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
     result = {"finding": finding, "images": 96, "resampled_by": "patient", "integrity_map": integrity,
               "place_words": {"no_place": []}, "overlap": asdict(Overlap(0, 0, 0, 0, 0))}  # fmt: skip
     write_record(folder / "result.json", result | figures)
+
+
+def phi_of(trained):
+    rows, columns = np.mgrid[0:GRID, 0:GRID] - (GRID - 1) / 2
+    phi = np.exp(-((np.abs(columns) - 2) ** 2 + rows**2 / 3) / 3) * (0.02 if trained else 0.0)
+    return phi - phi.mean()
+
+
+def write_integrity(folder, trained):
+    """As select_checkpoint writes it, with the mean of the variant that was trained."""
+    rows, columns = np.mgrid[0:SIZE, 0:SIZE] / SIZE
+    lungs = sum(np.exp(-((((columns - x) / 0.13) ** 2 + ((rows - 0.5) / 0.3) ** 2) ** 2)) for x in (0.3, 0.7))
+    phi = phi_of(trained)
+    mean = {"path": "mean_radiograph.png", "images": 148} if trained else None
+    write_record(folder / "integrity_map.json", {
+        "step": 675, "grid": GRID, "input_size": SIZE, "smallest": phi.min(), "largest": phi.max(),
+        "standard_deviation": phi.std(), "phi": phi.tolist(), "mean_radiograph": mean,
+    })  # fmt: skip
+    if mean:
+        Image.fromarray((255 * (0.75 - 0.5 * lungs)).astype(np.uint8)).save(folder / mean["path"])
+        write_sidecar(folder / mean["path"])

@@ -12,11 +12,10 @@ from matplotlib.axes import Axes
 from stages.common.ranking_metrics import auc
 from stages.summarize.drawing import variant_styles
 from stages.summarize.readers.pair_images_reports import Distribution, GreyValues
-from stages.summarize.readers.phrase_grounding import IntegrityMap
 from stages.summarize.readers.split_reports import Bins
 from stages.summarize.sections.fingerprint import grey_values_figure, lengths_figure
 from stages.summarize.sections.heatmaps import heatmap_figure, radiograph_figure
-from stages.summarize.sections.integrity_map import integrity_figure
+from stages.summarize.sections.integrity_map import integrity_figure, over_mean_figure
 from stages.summarize.sections.quality import bins_figure
 from stages.summarize.sections.training import loss_figure, selection_figure
 from stages.summarize.sections.zero_shot import roc_curve, roc_figure
@@ -47,12 +46,13 @@ def test_the_curves_on_the_page_have_the_area_that_table_1_says(read):
 
 def test_every_figure_is_svg_and_has_the_same_bytes_twice(read):
     styles = variant_styles(read.training)
-    sample, phi = read.grounding[0].samples[0], read.grounding[0].result.integrity_map
+    sample, integrity = read.grounding[0].samples[0], read.integrity[0]
     makers = [
         lambda: roc_figure(read.zero_shot[:2], styles),
         lambda: loss_figure(read.training[0]),
         lambda: selection_figure(read.training, styles),
-        lambda: integrity_figure(phi),
+        lambda: integrity_figure(integrity.phi),
+        lambda: over_mean_figure(integrity.phi, integrity.mean),
         lambda: lengths_figure(LENGTHS, "words", "sentences"),
         lambda: bins_figure(Bins(edges=[1, 2, 4], counts=[0, 7, 1]), "words", "sentences"),
         lambda: grey_values_figure(GREY),
@@ -69,8 +69,8 @@ def test_flat_maps_and_empty_regions_are_drawn_too(read):
     sample = read.grounding[0].samples[0]
     flat = dataclasses.replace(sample, heatmap=np.zeros_like(sample.heatmap), region=np.zeros_like(sample.region))
     assert "<svg" in heatmap_figure(flat)
-    zero = IntegrityMap(values=[0.0] * 4, lung_auc=None, smallest=0, largest=0, standard_deviation=0)
-    assert "<svg" in integrity_figure(zero)
+    assert "<svg" in integrity_figure(np.zeros((2, 2)))
+    assert "<svg" in over_mean_figure(np.zeros((2, 2)), np.zeros((4, 4)))
 
 
 def drawn(monkeypatch, make):
