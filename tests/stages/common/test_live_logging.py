@@ -197,9 +197,10 @@ def test_credentials_go_into_the_header_alone(fake, journal, monkeypatch, addres
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
     with serving(fake) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.replace("//", f"//{address}"))
-        stage(journal, between=lambda _: eventually(lambda: fake.runs))
+        found = stage(journal, between=lambda _: eventually(lambda: any(map(shown, fake.runs.values()))))
     assert {headers.get("Authorization") for _, headers in fake.calls} == {header}
     assert all("ss" not in json.dumps(run["tags"]) for run in fake.runs.values())
+    assert found.tags["mlflow_run"] == f"{uri}/#/experiments/7/runs/{found.key}"  # as a page may show it
 
 
 def test_the_failure_of_a_stage_is_shown(fake, journal, monkeypatch):

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from evaluation_results import GRID, SIZE, phi_of, write_grounding, write_integrity, write_retrieval, write_segmentation
+from stage_links import input_paths_of
 
 from stages.common import schemas
 from stages.common.arrow_tables import write_rows, write_table
@@ -43,15 +44,6 @@ QUOTED = REPOSITORY / "stages" / "summarize" / "paper_tables" / "quoted.yaml"
 FINDINGS = {"rsna": "lung_opacity", "siim": "pneumothorax"}
 FEW_SHOT = ["rsna/linear/1", "rsna/linear/10", "siim/linear/1", "siim/linear/10"]  # siim/linear/1 has no positives
 SEGMENTATION = ["rsna/linear/10", "siim/linear/10"]
-READ = {  # what a stage reads: the journals' paths tell the page, as `track` writes them
-    "index_inputs": ("make_phantom",), "dicom_to_arrow": ("index_inputs",), "split_reports": ("index_inputs",),
-    "pair_images_reports": ("dicom_to_arrow", "split_reports"), "label_images": ("dicom_to_arrow",),
-    "audit_splits": ("pair_images_reports", "label_images"), "pretrain": ("pair_images_reports", "split_reports"),
-    "select_checkpoint": ("pretrain", "pair_images_reports"), "extract_features": ("select_checkpoint", "audit_splits"),
-    "zero_shot_classification": ("extract_features",), "few_shot_classification": ("extract_features",),
-    "few_shot_segmentation": ("select_checkpoint",), "phrase_grounding": ("select_checkpoint",),
-    "retrieval": ("select_checkpoint",),
-}  # fmt: skip
 START = 1_760_000_000_000  # Unix milliseconds
 
 
@@ -138,15 +130,11 @@ def _journal(tree, stage, name, params, second, path=None, inputs=None, tags=Non
         "ended": START + 1000 * second + 4200, "error": None,
         "digests": {"code": digest_of(stage), "settings": digest_of(params), "data": digest_of([stage, name]),
                     "image": "env-0123456789abcdef"},
-        "inputs": inputs or {}, "input_paths": {read: _read_path(read) for read in READ.get(stage, ())},
+        "inputs": inputs or {}, "input_paths": input_paths_of(stage),
         "params": params, "metrics": [], "artifacts": [],
         "tags": {"git_commit": "0123456789abcdef" * 2 + "01234567", "git_dirty": "true"} | (tags or {}),
     }  # fmt: skip
     write_json(path or tree.results / stage / name / "journal.json", record)
-
-
-def _read_path(stage):
-    return "runs/x/phantom/rsna/a.csv" if stage == "make_phantom" else f"runs/x/results/{stage}/rsna/a.arrow"
 
 
 def _phantom(tree):

@@ -3,10 +3,19 @@
 from pathlib import Path
 
 import pytest
+from fake_mlflow import FakeMlflow, serving
 
 from stages.sync import __main__ as command
 from stages.sync import synchronise as subject
 from stages.sync.synchronise import Summary, absolute_uri
+
+
+@pytest.fixture(scope="module")
+def refusing():
+    fake = FakeMlflow()
+    fake.mode = "403"
+    with serving(fake) as uri:
+        yield uri
 
 
 def test_the_command_tells_of_broken_journals_and_imports_the_others(write, tmp_path, database, request, capsys):
@@ -28,8 +37,8 @@ def test_the_command_tells_of_broken_journals_and_imports_the_others(write, tmp_
     assert err.startswith("warning: sync: ")
 
 
-@pytest.mark.parametrize("failure", ["no folder", "no database", "no URI", "nobody listens", "a bug"])
-def test_a_failing_store_is_one_line_and_harmless_if_tolerated(write, tmp_path, capsys, monkeypatch, failure):
+@pytest.mark.parametrize("failure", ["no folder", "no database", "no URI", "nobody listens", "refuses", "a bug"])
+def test_a_failing_store_is_one_line_and_harmless_if_tolerated(write, tmp_path, capsys, monkeypatch, failure, refusing):
     write()
     folder, store = str(tmp_path / "results"), f"sqlite:///{tmp_path / 'x.db'}"
     if failure == "no folder":
@@ -40,6 +49,8 @@ def test_a_failing_store_is_one_line_and_harmless_if_tolerated(write, tmp_path, 
         store = "mlflow.db"
     elif failure == "nobody listens":
         store = "http://user:secret@127.0.0.1:9"
+    elif failure == "refuses":
+        store = refusing.replace("//", "//user:secret@")
     else:
         monkeypatch.setattr(subject, "find_journals", lambda _: 1 / 0)
     arguments = ["--journals", folder, "--store", store]

@@ -1,12 +1,17 @@
 """The tree in a real store: calls of the workflow, scattered stages, several workspaces, runs that are there twice."""
 
 import json
+import re
+import resource
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import pytest
 
+from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
 from stages.sync.quiet_mlflow import MlflowClient, ViewType
 from stages.sync.synchronise import synchronise
@@ -171,6 +176,32 @@ def test_a_locked_database_is_one_line_and_the_next_sync_does_everything(write, 
         other.close()
     assert sync(tmp_path / "results").new == 1
     assert len(runs()) == 2
+
+
+def test_a_full_disk_for_the_database_is_one_line_and_the_next_sync_does_everything(write, store, tmp_path, database):
+    """In a process whose files may not grow: a real error of the disk, in the middle of SQLite's transaction."""
+    sync, runs = store
+    write()
+    uri = sync(tmp_path / "results").uri
+    metrics = [{"key": "loss", "value": float(step), "step": step, "timestamp": STARTED + step} for step in range(3000)]
+    write("summarize", "", metrics=metrics)
+    (experiment,) = {run.info.experiment_id for run in runs().values()}
+    name = MlflowClient(uri).get_experiment(experiment).name
+    arguments = ["--journals", str(tmp_path / "results"), "--store", uri, "--experiment", name]
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.sync", *arguments, "--artifacts", str(tmp_path / "artifacts")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (database.stat().st_size + 4096,) * 2),
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert re.search(r"the store failed \(.*disk.*\); mend or delete it, then sync again", done.stderr)
+    sync(tmp_path / "results")
+    assert sorted(len(MlflowClient(uri).get_metric_history(each, "loss")) for each in run_ids(runs())) == [3, 3000]
+    assert sync(tmp_path / "results").unchanged == 2
+
+
+def run_ids(runs):
+    return [run.info.run_id for run in runs.values()]
 
 
 def test_a_full_disk_for_the_files_is_a_warning_and_tried_again(write, store, tmp_path, monkeypatch):
