@@ -49,7 +49,8 @@ def _is_public(address: str) -> bool:
 
 def _search(experiment: str, key: str) -> str:
     wanted = quote(f"tags.`mlip.key` = '{key}'", safe="")
-    return f"{experiment}/runs?workflowType=machine_learning&searchFilter={wanted}"
+    sorted_by = "orderByKey=tags.%60mlip.stage%60&orderByAsc=true"  # MLflow folds what is not sorted below its parent
+    return f"{experiment}/runs?workflowType=machine_learning&{sorted_by}&searchFilter={wanted}"
 
 
 def stage_costs(runs: Sequence[StageRun]) -> list[Names]:
