@@ -151,6 +151,14 @@ def test_without_few_shot_jobs_its_section_is_absent(tree, tmp_path):
     assert Page(html).open == []
 
 
+def test_every_part_of_a_whole_run_is_on_the_page_and_in_its_contents(page):
+    sections = [attributes["id"] for tag, attributes in page.elements if tag == "section"]
+    links = [link["href"][1:] for link in page.all("a") if link["href"].startswith("#")]
+    assert links[1 : len(sections) + 1] == sections  # after "Skip to the results"
+    assert {"dag", "provenance", "cards", "ledger", "training", "integrity-map", "heatmaps", "zero-shot", "few-shot",
+            "segmentation", "retrieval", "pointing", "fingerprint", "quality", "methods"} <= set(sections)  # fmt: skip
+
+
 def test_it_says_what_it_is(page):
     for words in ("These patients are synthetic.", "mimic_cxr, rsna, siim were drawn and written by make_phantom",
                   "(seed 7)",
