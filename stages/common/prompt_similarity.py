@@ -1,5 +1,8 @@
 """How near images and their patches lie to prompts: what zero-shot scores and heatmaps are made from."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -10,9 +13,23 @@ from stages.common.image_encoder import grid_of
 
 
 @torch.inference_mode()
-def mean_embedding(checkpoint: Checkpoint, sentences: list[str]) -> Float[Tensor, "embedding"]:
-    """The normalised mean of the prompts' embeddings, each a report of one sentence."""
-    return F.normalize(checkpoint.embed_sentences(sentences).report.mean(dim=0), dim=0)
+def mean_embeddings(
+    checkpoint: Checkpoint, groups: Sequence[Sequence[str]], of: Literal["report", "sentence"] = "report"
+) -> Float[Tensor, "groups embedding"]:
+    """The normalised mean of each group's prompts; a prompt of several groups is embedded once.
+
+    `of` a prompt either the report of one sentence that it is (what images are near to), or that sentence (patches).
+    """
+    place = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompt for group in groups for prompt in group))}
+    texts = checkpoint.embed_sentences(list(place))
+    embedded = texts.report if of == "report" else texts.sentences[:, 0]
+    means = [embedded[[place[prompt] for prompt in group]].mean(dim=0) for group in groups]
+    return F.normalize(torch.stack(means), dim=1)
+
+
+def mean_embedding(checkpoint: Checkpoint, prompts: list[str]) -> Float[Tensor, "embedding"]:
+    """That of one group, each prompt a report of one sentence."""
+    return mean_embeddings(checkpoint, [prompts])[0]
 
 
 def patch_cosines(

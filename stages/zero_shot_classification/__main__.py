@@ -44,7 +44,7 @@ def main(arguments: Namespace) -> None:
         labels = read_labels(arguments.labels, prompts.finding)
         overlap = read_overlap(arguments.audit, arguments.labels)
         scores = scores_of(checkpoint, prompts.expanded(), labels, inputs[read], settings)
-        result = evaluate(labels, scores, settings.draws, settings.seed)
+        result = evaluate(labels, scores, settings.draws, settings.seed, arguments.labels)
         chosen = labels.select("image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]))
         write_table(arguments.scores, SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=SCORES))
         record = {"finding": prompts.finding, "score": settings.score, **asdict(result), "overlap": overlap}

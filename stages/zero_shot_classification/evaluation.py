@@ -1,6 +1,7 @@
 """The protocol: prompt set and threshold from validation, the test part measured once with intervals."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -27,14 +28,21 @@ class ZeroShotResult:
     test_positives: int
 
 
-def evaluate(labels: pl.DataFrame, scores: dict[str, np.ndarray], draws: int, seed: int) -> ZeroShotResult:
-    """`labels` has columns image_id, patient_id, split, target; `scores` holds one array a prompt set, in its order."""
+def evaluate(
+    labels: pl.DataFrame, scores: dict[str, np.ndarray], draws: int, seed: int, source: Path = Path("labels.arrow")
+) -> ZeroShotResult:
+    """`labels` has columns image_id, patient_id, split, target; `scores` holds one array a prompt set, in its order.
+
+    A part without positives or negatives is an InputError that names `source`: nothing could be chosen or measured.
+    """
     validation = (labels["split"] == "validation").to_numpy()
     test = (labels["split"] == "test").to_numpy()
     targets = labels["target"].to_numpy()
     for name, part in (("validation", validation), ("test", test)):
         if len(set(targets[part])) < 2:
-            raise InputError(f"labels: the {name} part needs positives and negatives; raise its share in label_images")
+            raise InputError(
+                f"{source}: the {name} part needs positives and negatives; raise its share in label_images"
+            )
     one = np.ones((1, int(validation.sum())))
     by_set = {name: float(auc(each[validation], targets[validation], one)[0]) for name, each in scores.items()}
     chosen = max(by_set, key=lambda name: by_set[name])

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch.nn import functional as F  # noqa: N812
 
 from stages.common.dual_encoder import Checkpoint, to_input
 from stages.common.image_store import ImageStore
+from stages.common.prompt_similarity import mean_embeddings
 from stages.common.prompts import PromptSet
 
 
@@ -27,7 +27,7 @@ def local_scores(
     the normalised mean of the prompts' sentence embeddings. Images and prompts are embedded once for all sets.
     """
     prompts = [(name, side) for name, each in sets.items() for side in ("positive", "negative") if getattr(each, side)]
-    directions = torch.stack([_direction(checkpoint, getattr(sets[name], side)) for name, side in prompts])
+    directions = mean_embeddings(checkpoint, [getattr(sets[name], side) for name, side in prompts], of="sentence")
     rows = np.array([store.row_of(image_id) for image_id in image_ids])
     model, parts = checkpoint.model, []
     for first in range(0, len(rows), batch_size):
@@ -44,8 +44,3 @@ def mean_of_largest(
     """Mean of the largest `share` of the patches, at least one of them."""
     kept = max(1, round(share * cosines.shape[1]))
     return cosines.topk(kept, dim=1).values.mean(dim=1)
-
-
-def _direction(checkpoint: Checkpoint, prompts: list[str]) -> Float[torch.Tensor, "embedding"]:
-    """A prompt is a report of one sentence; patches were trained against sentences."""
-    return F.normalize(checkpoint.embed_sentences(prompts).sentences[:, 0].mean(dim=0), dim=0)

@@ -26,5 +26,4 @@ def scores_of(
     if settings.score == "local":
         image_ids = labels["image_id"].to_list()
         return local_scores(checkpoint, sets, ImageStore(source), image_ids, settings.patch_share, settings.batch_size)
-    embeddings = embeddings_of(labels, source, checkpoint.model)
-    return {name: prompt_scores(checkpoint, each, embeddings) for name, each in sets.items()}
+    return prompt_scores(checkpoint, sets, embeddings_of(labels, source, checkpoint.model))

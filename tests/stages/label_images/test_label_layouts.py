@@ -78,6 +78,20 @@ def test_siim_mask_that_leaves_the_image_names_it(refusal, siim):
     )
 
 
+@pytest.mark.parametrize(
+    ("runs", "complaint"),
+    [
+        ("1 2 3", "the run lengths are not pairs of gap and length"),
+        ("1 x", "the run lengths are not whole numbers"),
+        ("1 2 -1 2", "a run of 2 after a gap of -1 overlaps the run before it"),
+        ("0 13", "a run of 13 after a gap of 0 leaves the image of 4 x 3 pixels"),
+    ],
+)
+def test_bad_run_lengths_name_file_row_and_image(refusal, siim, write_csv, runs, complaint):
+    write_csv(siim / "train-rle.csv", [["ImageId", " EncodedPixels"], ["b", "-1"], ["a", f" {runs}"]])
+    assert f"train-rle.csv: row 3: mask of image a: {complaint}" in refusal(siim, SIIM, NONE, shape=(4, 3))
+
+
 def test_a_region_and_no_region_of_one_image_contradict_each_other(refusal, siim, write_csv):
     write_csv(siim / "train-rle.csv", [["ImageId", " EncodedPixels"], ["a", " 1 2"], ["b", "-1"], ["a", " -1"]])
     line = refusal(siim, SIIM, NONE, shape=(4, 3))

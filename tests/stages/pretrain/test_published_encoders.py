@@ -77,11 +77,27 @@ def test_a_file_of_another_method_is_one_line(tmp_path) -> None:
         load_image_weights(ImageEncoder(SMALL.model_copy(update={"source": "maco"})), file)
 
 
-def test_a_patch_grid_that_does_not_fit_is_one_line(tmp_path) -> None:
+def test_tokens_of_another_width_are_one_line(tmp_path) -> None:
     file, _ = written(tmp_path, "mrm")
     wide = SMALL.model_copy(update={"source": "mrm", "width": 48})
     with pytest.raises(InputError, match=r"shapes differ"):
         load_image_weights(ImageEncoder(wide), file)
+
+
+@pytest.mark.parametrize("source", sorted(OTHERS))
+def test_a_patch_grid_that_is_no_square_is_one_line(tmp_path, source: str) -> None:
+    """13 positions: [CLS] and twelve patches, which no square image has. Other square grids are resampled."""
+    file, _ = written(tmp_path, source)
+    content = torch.load(file, weights_only=False)
+    content["state_dict" if source == "mgca" else "model"][SOURCES[source].prefix + "pos_embed"] = torch.zeros(
+        1, 13, 24
+    )
+    torch.save(content, file)
+    encoder = ImageEncoder(SMALL.model_copy(update={"source": source}))
+    with pytest.raises(InputError, match="no weights of custom with patches of 8 and input of 32 pixels") as caught:
+        load_image_weights(encoder, file)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_every_source_can_be_named_and_says_where_it_was_read() -> None:
@@ -113,6 +129,10 @@ def test_a_variant_may_be_a_ready_made_encoder() -> None:
     [
         ({"encoder": {"source": "mrn", "weights": "x.pth"}}, r"variants\.ours .*encoder\.source"),
         ({"encoder": {"source": "mrm"}}, r"variants\.ours .*encoder\.weights: missing key"),
+        (
+            {"encoder": {"weights": "x.pth", "input_size": 225}},
+            r"variants\.ours.*input_size 225 must be a multiple of pat",
+        ),
         ({"encoder": {"weights": "x.pth", "size": 3}}, r"variants\.ours .*encoder\.size: unknown key"),
     ],
 )
