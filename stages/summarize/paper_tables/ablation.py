@@ -160,7 +160,9 @@ def _retrieval(inputs: Inputs, comparisons: Comparisons, first: str) -> Iterator
     found = {each.variant: each.result.figures for each in inputs.retrieval if each.result.figures is not None}
     for direction in next(iter(found.values())).directions if found else ():
         figures = {variant: each.directions[direction].recall for variant, each in found.items()}
-        k = RECALL_AT if all(RECALL_AT in each for each in figures.values()) else max(next(iter(figures.values())))
+        candidates = next(iter(found.values())).directions[direction].candidates
+        known = next(iter(figures.values()))
+        k = RECALL_AT if RECALL_AT in known and candidates > RECALL_AT else min(known)  # of fewer all would be found
         yield Measure(
             f"{direction}_recall_at_{k}",
             f"recall@{k}, {words(direction)}",

@@ -32,7 +32,7 @@ def _samples(report: Report, dataset: str) -> Names:
     return {
         "dataset": dataset,
         "finding": grounding[0].result.finding,
-        "prompt_set": names[0] if len(names) == 1 else None,
+        "prompt_set": names[0],  # phrase_grounding draws its samples from the set that stands first
         "absent": absent,
         "rows": [_sample_row(report.inputs, sample, grounding) for sample in grounding[0].samples],
     }

@@ -1,5 +1,7 @@
 """Table 4: every task of every variant, with the differences that Tables 1 to 3, retrieval and pointing compared."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,16 @@ def test_a_skipped_job_says_why_and_has_no_difference(tree) -> None:
     for row in tables["table4_rsna"].blocks[0].rows:
         assert row.cells["linear_auc_10"].text == "no positives"
         assert "linear_auc_10_difference" not in row.cells
+
+
+def test_recall_is_not_taken_where_all_candidates_are_counted(tree) -> None:
+    for variant in tree.variants:
+        place = f"retrieval/{variant}/result.json"
+        record = json.loads((tree.results / place).read_text())
+        few = {name: record[name] | {"candidates": 4} for name in ("image_to_report", "report_to_image")}
+        tree.edit(place, **few)
+    tables = {each.name: each for each in paper_tables(read_inputs(tree.layout), Comparisons(20, 0), [], ())}
+    assert tables["table4_mimic_cxr"].columns[0].header == "recall@1, image to report"
 
 
 def test_one_variant_has_no_table_4(build, tmp_path) -> None:
