@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own name for it)
+from transformers.initialization import no_init_weights
 
 from stages.common.atomic_files import atomic_path, read_json, verify, write_record, write_sidecar, write_text
 from stages.common.encoder_settings import DualEncoderSettings
@@ -134,7 +135,8 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
     for name in ("model.safetensors", "config.json", "tokenizer/tokenizer.json"):
         verify(folder / name)
     record = read_json(folder / "config.json")
-    model = build_encoder(record)
+    with no_init_weights():  # every tensor is read below; drawing them takes longer
+        model = build_encoder(record)
     weights = load_file(folder / "model.safetensors")
     integrity_map = weights.pop("integrity_map", None)
     missing, unexpected = model.load_state_dict(weights, strict=False)
