@@ -91,17 +91,22 @@ def main() -> None:
         one(arguments.seconds)
         return
     found: dict[str, list[dict[str, float]]] = {state: [] for state in STATES}
-    for _ in range(arguments.rounds):
+    for number in range(arguments.rounds):
         for state in STATES:
             found[state].append(measured(state, arguments.seconds))
+        text = table(found)  # after each round: what is stopped early has said something
+        print(f"{number + 1} of {arguments.rounds} rounds\n{text}", flush=True)
+        if arguments.output:
+            arguments.output.write_text(text, encoding="utf-8")
+
+
+def table(found: dict[str, list[dict[str, float]]]) -> str:
+    """Medians, in Markdown."""
     lines = ["| MLflow | share of the CPU time | start, CPU | end, waited |", "|---|---|---|---|"]
     for state, runs in found.items():
         share, start, end = (statistics.median(run[key] for run in runs) for key in ("share", "start", "end"))
         lines.append(f"| {state} | {100 * share:.2f} % | {1000 * start:.0f} ms | {1000 * end:.0f} ms |")
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if arguments.output:
-        arguments.output.write_text(text, encoding="utf-8")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
