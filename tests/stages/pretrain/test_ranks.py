@@ -193,6 +193,7 @@ def test_the_failure_of_one_ends_all_with_one_message(tmp_path, how: str, messag
     assert journal["status"] == "FAILED"
     assert re.search(message, journal["error"])
     spoken = [line for line in done.stderr.splitlines() if re.search(message, line)]
-    assert len(spoken) == 1, done.stderr
+    # torchrun's SIGTERM may end rank 0 before it saw that rank 1 is gone: torchrun then speaks for both
+    assert len(spoken) == 1 or (how == "killed" and "Signal 9 (SIGKILL) received" in done.stderr), done.stderr
     states = [path.name for path in (tmp_path / "state").glob("step_*.pt")]
     assert len(states) == (how == "told_to_stop"), states  # saves by time are off: the signal made rank 0 save

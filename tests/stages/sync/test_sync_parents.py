@@ -1,6 +1,7 @@
 """The tree in a real store: calls of the workflow, scattered stages, several workspaces, runs that are there twice."""
 
 import json
+import os
 import re
 import resource
 import shutil
@@ -191,6 +192,7 @@ def test_a_full_disk_for_the_database_is_one_line_and_the_next_sync_does_everyth
     done = subprocess.run(
         [sys.executable, "-m", "stages.sync", *arguments, "--artifacts", str(tmp_path / "artifacts")],
         cwd=ROOT, capture_output=True, text=True, check=False,
+        env={name: value for name, value in os.environ.items() if name != "MLFLOW_LOGGING_LEVEL"},  # of other tests
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (database.stat().st_size + 4096,) * 2),
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
