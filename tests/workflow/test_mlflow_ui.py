@@ -53,7 +53,7 @@ def page(chromium: str, address: str, profile: Path, seen: str) -> str:
     Each load has 60 s of the page's own clock; the next one finds the scripts in the profile's cache.
     """
     text = ""
-    for _ in range(6):
+    for _ in range(20):
         text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", load(chromium, address, profile, "--dump-dom")))
         if re.search(seen, text):
             return text
