@@ -135,7 +135,7 @@ class Study:
         prompts = read_prompts(ROOT / zero_shot.prompts)
         labels = read_labels(labels_file, prompts.finding)
         embeddings = _embed(checkpoint.model, store, labels["image_id"].to_list())
-        scores = {name: prompt_scores(checkpoint, each, embeddings) for name, each in prompts.expanded().items()}
+        scores = prompt_scores(checkpoint, prompts.expanded(), embeddings)
         result = evaluate(labels, scores, 50, 0)
         test = (labels["split"] == "test").to_numpy()
         pointed = read_prompts(ROOT / grounding.prompts)
