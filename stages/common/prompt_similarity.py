@@ -27,11 +27,6 @@ def mean_embeddings(
     return F.normalize(torch.stack(means), dim=1)
 
 
-def mean_embedding(checkpoint: Checkpoint, prompts: list[str]) -> Float[Tensor, "embedding"]:
-    """That of one group, each prompt a report of one sentence."""
-    return mean_embeddings(checkpoint, [prompts])[0]
-
-
 def patch_cosines(
     model: DualEncoder, tokens: Float[Tensor, "images patches width"], prompts: Float[Tensor, "prompts embedding"]
 ) -> Float[Tensor, "images prompts patches"]:

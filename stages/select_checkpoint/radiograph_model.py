@@ -18,7 +18,7 @@ from stages.common.atomic_files import read_json, verify
 from stages.common.dual_encoder import Checkpoint, load_checkpoint, to_input
 from stages.common.errors import InputError
 from stages.common.image_encoder import grid_of
-from stages.common.prompt_similarity import mean_embedding, patch_cosines, prompt_sentences
+from stages.common.prompt_similarity import mean_embeddings, patch_cosines, prompt_sentences
 from stages.dicom_to_arrow.geometry import SquareImage
 from stages.select_checkpoint.radiograph_input import read_file, reading_settings, square_of_array, squares_of_files
 
@@ -60,7 +60,7 @@ class RadiographModel:
         pixels = torch.from_numpy(square.pixels).unsqueeze(0)
         tokens = model.patch_tokens(to_input(pixels, model.settings.image.input_size))
         image = model.embed_global(tokens)[0]
-        cosines = torch.stack([image @ mean_embedding(self.checkpoint, each) for each in sentences.values()])
+        cosines = mean_embeddings(self.checkpoint, list(sentences.values())) @ image
         probabilities = torch.softmax(cosines / self.temperature, dim=0)
         grid = grid_of(tokens.shape[1])
         heatmaps = [
