@@ -121,7 +121,8 @@ def _run_of(client: MlflowClient, present: dict[str, Run], record: RunRecord) ->
 def _runs_by_key(client: MlflowClient, experiment: str, view: int = ViewType.ALL) -> dict[str, Run]:
     """Every run that a sync or a stage logged, oldest first; runs that others logged are none of ours.
 
-    Two runs of one key come from a stage that logged live while a sync imported it: one stays, sync completes it.
+    Two runs of one key come from a stage that logged live while a sync imported it, or from a server that created one
+    and answered too late: one stays, a complete one if there is one, and sync completes it.
     """
     runs: list[Run] = []
     token = None
@@ -132,7 +133,7 @@ def _runs_by_key(client: MlflowClient, experiment: str, view: int = ViewType.ALL
         if not token:
             break
     ours = [run for run in runs if "mlip.key" in run.data.tags]
-    ours.sort(key=lambda run: (run.info.start_time, run.data.tags["mlip.key"], run.info.run_id))
+    ours.sort(key=lambda run: (run.info.start_time, run.data.tags["mlip.key"], _SYNCED not in run.data.tags))
     found: dict[str, Run] = {}
     for run in ours:
         other = found.setdefault(run.data.tags["mlip.key"], run)

@@ -3,10 +3,10 @@
 from stages.sync.quiet_mlflow import ViewType
 
 
-def snapshot(client, experiment):
+def snapshot(client, experiment, view=ViewType.ALL):
     identifier = client.get_experiment_by_name(experiment).experiment_id
     found = {}
-    for run in client.search_runs([identifier], run_view_type=ViewType.ALL):
+    for run in client.search_runs([identifier], run_view_type=view):
         identity = run.info.run_id
         entry = (run.info.run_name, run.info.start_time)
         assert entry not in found, "a run twice"

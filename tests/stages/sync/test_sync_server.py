@@ -6,18 +6,21 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from mlflow_process import MlflowProcess
+from slow_proxy import slow_proxy
 from store_snapshot import snapshot
 
 from stages.common import live_logging, mlflow_server
 from stages.common.code_digest import ROOT
+from stages.common.errors import InputError
 from stages.common.mlflow_texts import mlflow_keys
 from stages.common.settings import Settings
 from stages.common.tracking import track
-from stages.sync.quiet_mlflow import MlflowClient
+from stages.sync.quiet_mlflow import MlflowClient, ViewType
 from stages.sync.synchronise import synchronise
 
 pytestmark = pytest.mark.xdist_group("mlflow_server")  # one worker: one server
@@ -185,4 +188,41 @@ def test_a_server_whose_sqlite_is_locked_delays_no_stage_and_loses_nothing(serve
     finally:
         other.close()
     sync()
+    assert in_mlflow(held()) == in_journals(tmp_path / "results")
+
+
+def test_a_server_that_does_what_it_is_asked_but_answers_too_late_gets_no_run_twice(
+    server, sync, write, tmp_path, metric, monkeypatch, request
+):
+    """The client gives up, and asks again for what was done: creating a run, logging its numbers, ending it."""
+    for number in range(3):
+        write(name=f"v{number}", metrics=[metric(step) for step in range(5)], files=[("a.txt", "a", True)])
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    late = {"runs/create": {0, 1, 2, 4}, "runs/log-batch": {0, 1}, "runs/update": {0, 1}}  # which answers, in order
+    asked = Counter()
+
+    def seconds(path):
+        call = path.partition("/mlflow/")[2]
+        number, asked[call] = asked[call], asked[call] + 1
+        return 2.0 if number in late.get(call, ()) else 0.0
+
+    with slow_proxy(server.uri, seconds) as uri:
+        for _ in range(9):
+            with suppress(InputError):
+                last = synchronise(tmp_path / "results", uri, request.node.name, grace_hours=0.0)
+                break
+    assert all(asked[call] > max(numbers) for call, numbers in late.items())
+    assert (last.warnings, last.problems) == ([], [])
+    shown = snapshot(MlflowClient(server.uri), request.node.name, ViewType.ACTIVE_ONLY)  # fails where a run is twice
+    assert in_mlflow(shown) == in_journals(tmp_path / "results")
+    assert sync().unchanged == len(shown) == 3
+
+
+def test_a_server_that_takes_its_time_for_each_answer_ends_with_everything(
+    server, held, write, tmp_path, metric, request
+):
+    write(name="v", metrics=[metric(step) for step in range(5)], files=[("a.txt", "a", True)])
+    with slow_proxy(server.uri, lambda _: 0.3) as uri:
+        summary = synchronise(tmp_path / "results", uri, request.node.name, grace_hours=0.0)
+    assert (summary.new, summary.warnings, summary.problems) == (1, [], [])
     assert in_mlflow(held()) == in_journals(tmp_path / "results")
