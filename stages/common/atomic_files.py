@@ -13,10 +13,11 @@ from stages.common.pending_checks import settle
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, output: bool = True) -> Iterator[Path]:
     """Yield a temporary name beside `path`; on success it becomes `path`, on failure it is removed.
 
-    Checks of inputs that run in the background are awaited before: what they find is raised here.
+    Before an output gets its name, checks of inputs that run in the background are awaited: what they find is raised
+    here. `output` is false for what a run says of itself while it runs.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +26,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
-        settle()
+        if output:
+            settle()
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -37,8 +39,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.close(directory)
 
 
-def write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
+def write_text(path: Path, text: str, output: bool = True) -> None:
+    with atomic_path(path, output) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -30,6 +30,7 @@ from stages.common.digests import data_digest, digest_of
 from stages.common.errors import InputError
 from stages.common.journals import EARLIER, FILE, run_key
 from stages.common.live_logging import LiveRun, live_run
+from stages.common.pending_checks import settle
 from stages.common.settings import Settings
 from stages.common.system_metrics import SystemSampler
 from stages.common.termination import sigterm_as_exception
@@ -94,7 +95,7 @@ class Run:
 
     def write(self) -> None:
         with self._writing:
-            write_text(self.path, _text(self.record))
+            write_text(self.path, _text(self.record), output=False)  # its thread must not take what others await
 
 
 @contextmanager
@@ -144,6 +145,7 @@ def track(
     try:
         with sigterm_as_exception():
             yield run
+            settle()  # a stage whose inputs are damaged has not finished, whatever it wrote last
     except BaseException as error:
         ended.set()
         text = " ".join(str(error).split())

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common import tracking
-from stages.common.atomic_files import sha256_of, write_sidecar
+from stages.common.atomic_files import sha256_of, write_json, write_sidecar
 from stages.common.code_digest import ROOT, code_digest, code_digests
 from stages.common.digests import data_digest
 from stages.common.errors import InputError
+from stages.common.pending_checks import check_in_background
 from stages.common.settings import Settings
 from stages.common.tracking import flatten, track
 
@@ -272,3 +273,30 @@ def test_a_missing_input_is_one_line_before_anything_is_written(journal, tmp_pat
     ):
         pass
     assert not journal.exists()
+
+
+def test_a_damaged_input_is_not_lost_on_the_journals_own_thread(journal, monkeypatch):
+    """The journal is written again and again while the check runs; the stage's next output is what tells of it."""
+    for name in ("_SECONDS_BETWEEN_SAMPLES", "_SECONDS_BETWEEN_WRITES"):
+        monkeypatch.setattr(tracking, name, 0.01)
+
+    def check():
+        time.sleep(0.2)
+        raise InputError("1.arrow: damaged")
+
+    result = journal.with_name("result.json")
+    with pytest.raises(InputError, match=r"1\.arrow: damaged"), tracked(journal):  # noqa: PT012
+        check_in_background([check])
+        time.sleep(0.6)
+        write_json(result, {})
+    assert (read(journal)["status"], result.exists()) == ("FAILED", False)
+
+
+def test_a_stage_that_writes_nothing_more_still_hears_of_a_damaged_input(journal):
+    with pytest.raises(InputError, match="damaged"), tracked(journal):
+        check_in_background([_damaged])
+    assert read(journal)["status"] == "FAILED"
+
+
+def _damaged():
+    raise InputError("1.arrow: damaged")
