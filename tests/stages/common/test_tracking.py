@@ -159,7 +159,12 @@ def test_the_stage_itself_never_writes_while_metrics_come_in(journal, monkeypatc
 def test_a_disk_that_is_full_for_a_while_stops_nothing(journal, monkeypatch):
     with tracked(journal) as run:
         failed = []
-        monkeypatch.setattr(tracking, "write_text", lambda *_, **__: failed.append(1) or (_ for _ in ()).throw(OSError(28)))
+
+        def full(*_, **__):
+            failed.append(1)
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(tracking, "write_text", full)
         run.log_metric("loss", 1.0)
         eventually(lambda: len(failed) > 2)
         monkeypatch.undo()
