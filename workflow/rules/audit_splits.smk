@@ -25,4 +25,4 @@ rule audit_splits:
         " --duplicates {input.duplicates} --pretrain-on {CONFIG.pretrain_on}"
         " --pretrain-images {input.pretrain_images} --pairs {input.pairs} --audit {output.audit}"
         " --settings {params.settings:q} --image {params.image} --name {wildcards.dataset}"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"

@@ -39,9 +39,16 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+# `2> $(new_log {log})`: a file for each attempt, named by its start and job, and {log} as a link to the newest one, since
+# Snakemake deletes {log} before it tries again. Where the file system has no links there is {log} alone.
+NEW_LOG = (
+    "new_log() {{ local file=${{1%.log}}.$(date +%Y-%m-%dT%H-%M-%S).${{SLURM_JOB_ID:-$$}}.log;"
+    ' ln -s "${{file##*/}}" "$1" && echo "$file" || echo "$1"; }}; '
+)
+
 # Stages are modules of the repository, wherever snakemake is called from. Idle threads sleep: where jobs share cores, spinning
-# ones made a training step of two threads 25 times slower (docs/benchmarks/training.md).
-shell.prefix(f"export PYTHONPATH={REPOSITORY} OMP_WAIT_POLICY=PASSIVE; ")
+# ones made a training step of two threads 25 times slower (docs/benchmarks/training.md). `set`: as in Snakemake's own prefix.
+shell.prefix(f"set -euo pipefail; export PYTHONPATH={REPOSITORY} OMP_WAIT_POLICY=PASSIVE; {NEW_LOG}")
 
 # Into the server that MLFLOW_TRACKING_URI names, else into <workspace>/mlflow.db.
 SYNC = f"python -m stages.sync --tolerant --grace 0 --journals {CONFIG.workspace}/results --experiment {CONFIG.project}"

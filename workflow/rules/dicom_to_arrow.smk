@@ -29,7 +29,7 @@ rule dicom_to_arrow:
         " --private {params.private} --state {params.state} --images {output.images} --rejects {output.rejects}"
         " --workers {threads} --settings {params.settings:q} --image {params.image}"
         " --name {wildcards.dataset}/{wildcards.shard}"
-        " --journal {params.folder}/journal_{wildcards.shard}.json 2> {log}"
+        " --journal {params.folder}/journal_{wildcards.shard}.json 2> $(new_log {log})"
 
 
 def shards_of(suffix):
@@ -64,7 +64,7 @@ rule dicom_to_arrow_gather:
         "python -m stages.dicom_to_arrow gather --files {input.files} --shard-images {input.images}"
         " --shard-rejects {input.rejects} --manifest {output.manifest} --rejects {output.rejects}"
         " --settings {params.settings:q} --image {params.image} --name {wildcards.dataset}"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"
 
 
 # Copies of one image, within and across data sets.
@@ -88,4 +88,4 @@ rule dicom_to_arrow_duplicates:
     shell:
         "python -m stages.dicom_to_arrow duplicates --manifests {input.manifests} --duplicates {output.duplicates}"
         " --settings {params.settings:q} --image {params.image} --name duplicates"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"

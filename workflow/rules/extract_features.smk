@@ -23,4 +23,4 @@ rule extract_features:
         "OMP_NUM_THREADS={threads} python -m stages.extract_features --checkpoint {input.checkpoint}"
         " --images {input.images}"
         " --features {output.features} --settings {params.settings:q} --device {CONFIG.device} --image {params.image}"
-        " --name {wildcards.variant}/{wildcards.dataset} --journal {params.folder}/journal.json 2> {log}"
+        " --name {wildcards.variant}/{wildcards.dataset} --journal {params.folder}/journal.json 2> $(new_log {log})"

@@ -57,4 +57,4 @@ rule fetch_weights:
         journal=lambda wildcards: f"{CONFIG.workspace}/results/fetch_weights/{wildcards.model}/journal.json",
     shell:
         "python -m stages.fetch_weights --folder {params.folder} --settings {params.settings:q}"
-        " --name {wildcards.model} --journal {params.journal} 2>&1 | tee {log} >&2"
+        " --name {wildcards.model} --journal {params.journal} 2>&1 | tee $(new_log {log}) >&2"

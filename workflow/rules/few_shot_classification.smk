@@ -43,7 +43,7 @@ rule few_shot_classification_linear:
         " --labels {input.labels} --audit {input.audit} --result {output.result} --scores {output.scores}"
         " --settings {params.settings:q} --image {params.image}"
         " --name {wildcards.variant}/{wildcards.dataset}/linear/{wildcards.fraction}"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"
 
 
 rule few_shot_classification_finetune:
@@ -75,4 +75,4 @@ rule few_shot_classification_finetune:
         " --images {input.images} --labels {input.labels} --audit {input.audit} --state {params.state}"
         " --result {output.result} --scores {output.scores} --settings {params.settings:q} --device {CONFIG.device}"
         " --image {params.image} --name {wildcards.variant}/{wildcards.dataset}/finetune/{wildcards.fraction}"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"

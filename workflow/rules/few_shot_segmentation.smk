@@ -46,4 +46,4 @@ rule few_shot_segmentation:
         " --result {output.result} --overlaps {output.overlaps} --samples {output.samples}"
         " --settings {params.settings:q} --device {CONFIG.device} --image {params.image}"
         " --name {wildcards.variant}/{wildcards.dataset}/{wildcards.protocol}/{wildcards.fraction}"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"

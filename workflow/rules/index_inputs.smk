@@ -40,4 +40,4 @@ rule index_inputs:
     shell:
         "python -m stages.index_inputs --root {params.root:q} --dataset {wildcards.dataset} --private {params.private}"
         " --files {output.files} --reports {output.reports} --settings {params.settings:q} --image {params.image}"
-        " --name {wildcards.dataset} --journal {params.folder}/journal.json 2> {log}"
+        " --name {wildcards.dataset} --journal {params.folder}/journal.json 2> $(new_log {log})"

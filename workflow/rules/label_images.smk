@@ -38,4 +38,4 @@ rule label_images:
     shell:
         "python -m stages.label_images --root {params.root:q} --dataset {wildcards.dataset} --private {params.private}"
         " --images {input.images} --labels {output.labels} --card {output.card} --settings {params.settings:q}"
-        " --image {params.image} --name {wildcards.dataset} --journal {params.folder}/journal.json 2> {log}"
+        " --image {params.image} --name {wildcards.dataset} --journal {params.folder}/journal.json 2> $(new_log {log})"

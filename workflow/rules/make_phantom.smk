@@ -24,4 +24,4 @@ rule make_phantom:
         journal=f"{CONFIG.workspace}/results/make_phantom/journal.json",
     shell:
         "python -m stages.make_phantom --output {params.folder} --settings {params.settings:q}"
-        " --image {params.image} --journal {params.journal} 2> {log}"
+        " --image {params.image} --journal {params.journal} 2> $(new_log {log})"

@@ -28,4 +28,4 @@ rule pair_images_reports:
         " --files {input.files} --image-rejects {input.image_rejects} --report-rejects {input.report_rejects}"
         " --pairs {output.pairs} --rejects {output.rejects} --audit {output.audit} --fingerprint {output.fingerprint}"
         " --settings {params.settings:q} --image {params.image} --name {wildcards.dataset}"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"

@@ -28,4 +28,4 @@ rule phrase_grounding:
         " --images {input.images}"
         " --labels {input.labels} --audit {input.audit} --result {output.result} --values {output.values} --samples {output.samples} --settings {params.settings:q}"
         " --image {params.image} --name {wildcards.variant}/{wildcards.dataset}"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"

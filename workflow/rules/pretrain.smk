@@ -36,4 +36,4 @@ rule pretrain:
         " --candidates {output.candidates} --curve {output.curve}"
         " {params.start} --processes {resources.gpu} --device {CONFIG.device}"
         " --settings {params.settings:q} --image {params.image} --name {wildcards.variant}"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"

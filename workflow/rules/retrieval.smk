@@ -29,4 +29,4 @@ rule retrieval:
         "OMP_NUM_THREADS={threads} python -m stages.retrieval --checkpoint {input.checkpoint} --pairs {input.pairs}"
         " --sentences {input.sentences} --images {input.images} --result {output.result} --ranks {output.ranks}"
         " --settings {params.settings:q} --device {CONFIG.device} --image {params.image} --name {wildcards.variant}"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"

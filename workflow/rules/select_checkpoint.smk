@@ -58,4 +58,4 @@ rule select_checkpoint:
         " --sentences {input.sentences} --images {input.images} --tokenizer {input.tokenizer}"
         " --checkpoint {output.checkpoint} --model {output.model} --selection {output.selection} --settings {params.settings:q}"
         " {params.zero_shot} --device {CONFIG.device} --image {params.image} --name {wildcards.variant}"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"

@@ -28,4 +28,4 @@ rule split_reports:
         " --sentences {output.sentences} --rejects {output.rejects} --quality {output.quality}"
         " --tokenizer {output.tokenizer}"
         " {params.weights} --settings {params.settings:q} --image {params.image} --name {wildcards.dataset}"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"

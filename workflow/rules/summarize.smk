@@ -76,4 +76,4 @@ rule summarize:
         " --segmentation {params.segmentation}"
         " --template {TEMPLATES}/report.html.jinja --quoted {input.quoted}"
         " --report {output.report} --tables {output.tables} --settings {params.settings:q} --image {params.image}"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"

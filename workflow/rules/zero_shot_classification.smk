@@ -36,4 +36,4 @@ rule zero_shot_classification:
         " --features {input.features} --images {input.images}"
         " --labels {input.labels} --audit {input.audit} --scores {output.scores} --result {output.result} --settings {params.settings:q}"
         " --device {params.device} --image {params.image} --name {wildcards.variant}/{wildcards.dataset}"
-        " --journal {params.folder}/journal.json 2> {log}"
+        " --journal {params.folder}/journal.json 2> $(new_log {log})"
