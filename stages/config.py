@@ -81,6 +81,9 @@ class Config(Settings):
     device: Literal["auto", "cuda", "cpu"] = Field(
         "auto", description="where torch computes; auto: a GPU if one is there"
     )
+    pretrain_retries: int = Field(
+        6, ge=0, description="further attempts of a training that ended, on a cluster; an attempt goes on from the last"
+    )
     pretrain_on: str
     evaluate_on: list[str] = Field(min_length=1)
     patient_split: PatientSplit = PatientSplit()

@@ -55,6 +55,7 @@ def test_all_mistakes_are_named_at_once_one_a_line() -> None:
         ({"compare": ["mlip", "ours"]}, "compare: 'ours' is no key of `variants`"),
         ({"pretrian": {}}, "pretrian: unknown key"),
         ({"workspace": "../elsewhere"}, "workspace"),
+        ({"pretrain_retries": -1}, "pretrain_retries"),
     ],
 )
 def test_names_that_lead_nowhere(change: dict, message: str) -> None:
@@ -66,6 +67,13 @@ def test_a_root_without_its_folder_says_what_to_add() -> None:
     config = check(merged(SHIPPED, OVERLAYS["sample"]))
     with pytest.raises(InputError, match="--config sample_root=FOLDER"):
         config.root("rsna_sample")
+
+
+def test_retries_of_a_training_are_the_site_s_affair_and_no_part_of_its_settings() -> None:
+    few = check(SHIPPED | {"pretrain_retries": 1})
+    assert (few.pretrain_retries, check(SHIPPED).pretrain_retries) == (1, 6)
+    assert few.settings("pretrain", variant="mlip") == check(SHIPPED).settings("pretrain", variant="mlip")
+    assert "retries: CONFIG.pretrain_retries if" in (ROOT / "workflow" / "rules" / "pretrain.smk").read_text()
 
 
 def test_overlays_replace_leaves_and_keep_the_rest() -> None:

@@ -14,7 +14,7 @@ rule pretrain:
         curve="<workspace>/results/pretrain/{variant}/learning_curve.csv",
     log:
         "<workspace>/logs/pretrain/{variant}.log",
-    retries: 6 if ON_CLUSTER else 0  # a time limit or a lost node ends an attempt that made progress
+    retries: CONFIG.pretrain_retries if ON_CLUSTER else 0  # goes before the profile's
     container:
         container_of("torch")
     threads: 8
