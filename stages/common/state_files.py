@@ -45,6 +45,11 @@ def newest_whole(folder: Path) -> Path | None:
     return None
 
 
+def newest_saved(folder: Path) -> Path | None:
+    """The newest state, whole or not."""
+    return next(iter(_saved(folder)), None)
+
+
 def read_state(path: Path) -> dict[str, Any]:
     """What `write_state` was given, on the CPU; InputError where the file is damaged or something else."""
     verify(path)

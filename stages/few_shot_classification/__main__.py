@@ -7,15 +7,16 @@ Inputs of both: labels.arrow and its audit.json. Outputs: result.json and scores
 images.
 """
 
-import shutil
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from stages.common.cached_features import CachedFeatures
 from stages.common.command_line import run_stage
 from stages.common.labelled_parts import Parts, read_finding, split_parts, targets_of
 from stages.common.resumable_state import ResumableState
+from stages.common.served_states import mark_served, state_in_use
 from stages.common.split_audit import read_overlap
 from stages.common.tracking import Run, track
 from stages.few_shot_classification.evaluation import SeedScores, evaluate
@@ -41,17 +42,18 @@ def finetune(arguments: Namespace) -> None:
     from stages.few_shot_classification.finetuning import Finetuning  # encoders: many linear jobs are spared the import
 
     def prepare(parts: Parts, run: Run) -> Fit:
+        state = held.enter_context(state_in_use(arguments.state / run.digest[:16]))
         finetuning = Finetuning.load(
             arguments.checkpoint, arguments.images, parts, arguments.settings, arguments.device
         )
-        state = arguments.state / run.digest[:16]
         return lambda seed: finetuning.repeat(
             seed, run.log_metrics, ResumableState(state / f"seed_{seed}", arguments.save_minutes * 60)
         )
 
     inputs = {"checkpoint": arguments.checkpoint / "model.safetensors", "images": arguments.images}
-    digest = _classify(arguments, inputs, prepare)
-    shutil.rmtree(arguments.state / digest[:16], ignore_errors=True)  # the outputs are whole: the states have served
+    with ExitStack() as held:
+        digest = _classify(arguments, inputs, prepare)
+        mark_served(arguments.state / digest[:16])
 
 
 def _classify(arguments: Namespace, inputs: dict[str, Path], prepare: Callable[[Parts, Run], Fit]) -> str:

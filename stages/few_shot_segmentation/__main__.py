@@ -8,7 +8,6 @@ audit.json. Outputs: result.json, overlaps/seed_<n>.arrow (pixels of truth and p
 samples.arrow (empty unless `publish_samples`). A killed job goes on from `--state`.
 """
 
-import shutil
 from argparse import ArgumentParser, Namespace
 
 from stages.common.command_line import run_stage
@@ -17,6 +16,7 @@ from stages.common.dual_encoder import load_checkpoint
 from stages.common.image_store import ImageStore
 from stages.common.labelled_parts import read_finding, split_parts
 from stages.common.resumable_state import ResumableState
+from stages.common.served_states import mark_served, state_in_use
 from stages.common.split_audit import read_overlap
 from stages.common.tracking import track
 from stages.few_shot_segmentation.evaluation import evaluate
@@ -43,14 +43,13 @@ def _segment(arguments: Namespace, build: Build) -> None:
     inputs = {name: getattr(arguments, name) for name in ("images", "labels", "audit")}
     inputs["checkpoint"] = arguments.checkpoint / "model.safetensors"
     with track("few_shot_segmentation", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
-               image=arguments.image) as run:  # fmt: skip
+               image=arguments.image) as run, state_in_use(arguments.state / run.digest[:16]) as state:  # fmt: skip
         overlap = read_overlap(arguments.audit, arguments.labels)
         parts = split_parts(read_finding(arguments.labels, settings.finding), settings.fraction, arguments.labels)
         store = ImageStore(arguments.images)
         refuse_upsampling(store, arguments.images, settings.input_size, settings.allow_upsampling)
         outlined = OutlinedParts.of(parts, store, arguments.labels)
         encoder = load_checkpoint(arguments.checkpoint, choose_device(arguments.device)).model.image
-        state = arguments.state / run.digest[:16]
         repetitions = []
         for seed in [] if outlined.skipped else range(settings.seed, settings.seed + settings.seeds):
             kept = ResumableState(state / f"seed_{seed}", arguments.save_minutes * 60)
@@ -62,7 +61,7 @@ def _segment(arguments: Namespace, build: Build) -> None:
         result |= evaluate(outlined.test.labels, [each.result for each in repetitions], settings.draws, settings.seed)
         places = {name: getattr(arguments, name) for name in ("result", "overlaps", "samples")}
         write_result(places, result, outlined.test, repetitions, run)
-    shutil.rmtree(state, ignore_errors=True)  # the outputs are whole: the states have served
+    mark_served(state)
 
 
 def parser() -> ArgumentParser:

@@ -3,15 +3,16 @@
 Settings: settings.py. Inputs: pairs and sentences, the images' manifest, the tokenizer, the data set's fingerprint
 (normalisation), and the pre-trained weights that settings name (local files: nothing is downloaded). Outputs: a folder
 of weights-only candidates, an index of them (candidates.json) and the learning curve (CSV). Training state is kept in
-`--state`, in a folder named by the digest of settings, data, code and image: the same digest resumes.
+`--state`, in a folder named by the digest of settings, data, code and image: the same digest resumes. It stays until a
+workflow has ended well (stages/common/served_states.py).
 """
 
-import shutil
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.device import add_device_option
+from stages.common.served_states import mark_served
 from stages.common.tracking import track
 from stages.pretrain.one_rank import pretrain
 from stages.pretrain.rank_failure import failures_recorded
@@ -39,7 +40,7 @@ def main(arguments: Namespace) -> None:
         with track("pretrain", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
                    image=arguments.image) as run, failures_recorded(ranks.store, run):  # fmt: skip
             folder = pretrain(arguments, start, ranks, run)
-        shutil.rmtree(folder)  # the outputs are whole: the state has served
+        mark_served(folder)
 
 
 def parser() -> ArgumentParser:

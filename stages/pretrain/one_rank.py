@@ -1,6 +1,7 @@
 """One process's share of a pre-training: read, train, and on rank 0 write the outputs."""
 
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 
 from stages.common.device import choose_device
@@ -8,6 +9,7 @@ from stages.common.dual_encoder import checkpoint_record
 from stages.common.image_store import ImageStore
 from stages.common.paired_reports import read_pairs
 from stages.common.report_batches import SpecialTokens, load_tokenizer
+from stages.common.served_states import state_in_use
 from stages.common.tracking import Run
 from stages.pretrain.alarms import Watch
 from stages.pretrain.batches import TrainingData
@@ -15,6 +17,7 @@ from stages.pretrain.candidates import write_candidates, write_curve
 from stages.pretrain.hardware import hardware_tags, make_deterministic
 from stages.pretrain.normalisation import with_normalisation
 from stages.pretrain.ranks import Ranks
+from stages.pretrain.settings import PretrainSettings
 from stages.pretrain.starting_weights import StartingWeights
 from stages.pretrain.training import Place, build, train
 
@@ -25,6 +28,19 @@ def pretrain(arguments: Namespace, start: StartingWeights, ranks: Ranks, run: Ru
     if settings.optimisation.deterministic:
         make_deterministic()
     place = _place(arguments, ranks, run)
+    with state_in_use(place.state) if run else nullcontext():
+        _pretrain(arguments, settings, start, ranks, run, place)
+    return place.state
+
+
+def _pretrain(
+    arguments: Namespace,
+    settings: PretrainSettings,
+    start: StartingWeights,
+    ranks: Ranks,
+    run: Run | None,
+    place: Place,
+) -> None:
     tokenizer = load_tokenizer(arguments.tokenizer)
     text, image = settings.model.text, settings.model.image
     reports = read_pairs(arguments.pairs, arguments.sentences, "train", text.max_tokens, text.max_sentences)
@@ -32,7 +48,7 @@ def pretrain(arguments: Namespace, start: StartingWeights, ranks: Ranks, run: Ru
     model = build(settings, tokenizer.get_vocab_size(), start.text_configuration())
     if run is None:
         train(model, data, settings, place, lambda *_: None, ranks)
-        return place.state
+        return
     tags = hardware_tags(place.device) | {"state": place.state.name, "processes": str(ranks.world)}
     for key, value in tags.items():
         run.log_tag(key, value)
@@ -44,14 +60,15 @@ def pretrain(arguments: Namespace, start: StartingWeights, ranks: Ranks, run: Ru
     if state.origin:
         run.log_tag("resumed_from", state.origin)
     origins = {key: value for key, value in run.record["tags"].items() if key.endswith("_weights")}
-    write_candidates(arguments.candidates, place.state, state, settings, checkpoint_record(model.encoder), {
+    lost = write_candidates(arguments.candidates, place.state, state, settings, checkpoint_record(model.encoder), {
         "starting_weights": origins, "digests": run.record["digests"], "studies": len(reports.studies),
         "fingerprint": run.record["inputs"]["fingerprint"], "resumed_from": state.origin, "seed": settings.seed,
     })  # fmt: skip
+    if lost:
+        run.log_tag("candidates_lost", ", ".join(map(str, lost)))
     write_curve(arguments.curve, state.history)
     run.log_artifact(arguments.candidates)
     run.log_artifact(arguments.curve, publish=True)
-    return place.state
 
 
 def _place(arguments: Namespace, ranks: Ranks, run: Run | None) -> Place:

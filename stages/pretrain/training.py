@@ -28,11 +28,7 @@ from stages.pretrain.profiling import step_profiler
 from stages.pretrain.ranks import ALONE, Ranks
 from stages.pretrain.settings import PretrainSettings
 from stages.pretrain.speed import SpeedMeter, progress_line
-from stages.pretrain.training_state import (
-    TrainingState,
-    resume_state,
-    save_state,
-)
+from stages.pretrain.training_state import TrainingState, resume_state, save_state, tell_of_others
 
 Log = Callable[[dict[str, float], int], None]
 
@@ -63,7 +59,7 @@ def build(settings: PretrainSettings, vocabulary: int, text_configuration: dict 
 def train(
     model: Objective, data: TrainingData, settings: PretrainSettings, place: Place, log: Log, ranks: Ranks = ALONE
 ) -> TrainingState:
-    """Run all remaining steps; returns the final state. Candidates lie in `place.state / "candidates"`.
+    """Run all remaining steps; returns the final state. Candidates before the last lie in `place.state / "candidates"`.
 
     All `ranks` call it; rank 0 alone logs and writes, and the weights are those that it was given.
     """
@@ -72,8 +68,6 @@ def train(
     if state.step > total:
         raise InputError(f"resume_from: step {state.step} is beyond the {total} steps of this training; raise epochs")
     due = candidate_steps(total, settings.optimisation.candidates)
-    if ranks.first and state.step == 0 and 0 in due:
-        _save_candidate(model, place.state, 0)
     flops = StepFlops(model)
     meter = SpeedMeter(place.device, settings.optimisation.precision, ranks.world)
     saved = time.monotonic()
@@ -89,8 +83,8 @@ def train(
                 continue
             if state.step % _STEPS_BETWEEN_LOGS == 0 or state.step == total:
                 _log(state, values, meter.look(batches.stalled, total - state.step), log, total)
-            if state.step in due:
-                _save_candidate(model, place.state, state.step)
+            if state.step in due and state.step < total:
+                save_candidate(candidate_path(place.state, state.step), model)
             if state.step == total or interruption.save or time.monotonic() - saved > place.save_seconds:
                 save_state(place.state, state)
                 interruption.saved(state.step)
@@ -118,6 +112,8 @@ def _begin(
         refuse_what_diverged(place.state)
     state = TrainingState(model, adamw(model, settings), digests=place.digests)
     resumed = resume_state(place.state, state, ranks, settings.resume_from)
+    if ranks.first and not resumed:
+        tell_of_others(place.state, place.digests)
     if settings.optimisation.compiled:
         compile_static_parts(model)
     if resumed and ranks.first:
@@ -183,7 +179,7 @@ def _log(
     print(progress_line(state.step, total, numbers | speed), file=sys.stderr, flush=True)
 
 
-def _save_candidate(model: Objective, state: Path, step: int) -> None:
-    path = candidate_path(state, step)
+def save_candidate(path: Path, model: Objective) -> str:
+    """Weights of the encoders alone; returns their sha256."""
     with disk_space_told(path):
-        save_weights(path, model.exported_weights())
+        return save_weights(path, model.exported_weights())

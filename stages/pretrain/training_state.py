@@ -1,5 +1,6 @@
 """What a pre-training goes on from: its state, and how it is taken up again (its files: state_files.py)."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from stages.common.atomic_files import verify
 from stages.common.errors import InputError
-from stages.common.state_files import newest_whole, read_state, write_state
+from stages.common.served_states import unfinished_beside
+from stages.common.state_files import newest_saved, newest_whole, read_state, write_state
 from stages.pretrain.objective import Objective
 from stages.pretrain.ranks import ALONE, Ranks
 
@@ -58,6 +60,27 @@ def resume_state(folder: Path, state: TrainingState, ranks: Ranks = ALONE, resum
     state.step, state.history = saved["step"], saved["history"]
     ranks.wait_for_all()  # rank 0 may remove the file once all have read it
     return True
+
+
+def tell_of_others(folder: Path, digests: dict[str, str]) -> None:
+    """Say on standard error which unfinished training of this variant is *not* gone on with, why, and how it would be.
+
+    An edit of the code while a job waits for its next attempt gives that attempt another digest.
+    """
+    for other in unfinished_beside(folder):
+        path = newest_saved(other)
+        saved = None if path is None else _digests_of(path)
+        if saved is not None:
+            differ = ", ".join(name for name in digests if saved.get(name) != digests[name])
+            print(f"note: this training begins at step 0: {path} was written with other {differ}; to go on from there "
+                  f"set pretrain.resume_from: {path}", file=sys.stderr)  # fmt: skip
+
+
+def _digests_of(path: Path) -> dict[str, str] | None:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["digests"]
+    except Exception:  # a damaged one is no way to go on
+        return None
 
 
 def _record(state: TrainingState) -> dict[str, Any]:

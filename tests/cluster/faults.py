@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,9 +44,13 @@ def preempt(_: RunningStage) -> None:
 
 
 def exceed_time(running: RunningStage) -> None:
-    """Stop the process until SLURM's limit of a minute is over; SLURM ends the job then."""
+    """Stop the process until SLURM's limit of a minute is over, and let it answer SLURM's SIGTERM then."""
     os.kill(running.pid, signal.SIGSTOP)
     subprocess.run(["scontrol", "update", f"JobId={running.job}", "TimeLimit=1"], check=True)
+    while alive(running) and not terminated(running):
+        time.sleep(0.02)
+    with suppress(ProcessLookupError):
+        os.kill(running.pid, signal.SIGCONT)
 
 
 @dataclass
@@ -127,6 +132,16 @@ def running_stages() -> list[RunningStage]:
             name = words[words.index("--name") + 1] if "--name" in words else ""
             found.append(RunningStage(words[2].removeprefix("stages."), int(place.name), job, name))
     return found
+
+
+def terminated(running: RunningStage) -> bool:
+    """Whether SIGTERM waits for the process."""
+    try:
+        status = Path(f"/proc/{running.pid}/status").read_text()
+    except OSError:
+        return False
+    pending = re.search(r"^ShdPnd:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return pending is not None and bool(int(pending.group(1), 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def alive(running: RunningStage) -> bool:

@@ -79,6 +79,28 @@ def test_snakemake_dies_with_its_job_and_forgets_everything(user: Checkout, undi
     shutil.rmtree(run.place)
 
 
+def test_jobs_that_a_killed_snakemake_left_are_named_before_others_join_them(user: Checkout, undisturbed: Run) -> None:
+    """Snakemake alone is killed; its job trains on, and nothing trains beside it."""
+    run = Run(user, "left", "--until", "pretrain")
+    run.copy(undisturbed)
+    shutil.rmtree(run.place / "results" / "pretrain")
+    with Faults({"pretrain": lambda running: os.kill(running.pid, signal.SIGSTOP)}) as faults:
+        running = run.start()
+        while not faults.done:
+            assert running.poll() is None, running.communicate()[0]
+            time.sleep(0.05)
+        os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
+    job = faults.done["pretrain"]
+    run.go("--unlock")
+    assert f"scancel {job.job}" in run.go(check=False)
+    os.kill(job.pid, signal.SIGCONT)
+    wait_for_an_empty_queue(user)
+    run.go()
+    assert differences(hashes(run.place), hashes(undisturbed.place)) == []
+    report("SIGKILL of snakemake alone", "pretrain", "its job is named, nothing starts beside it; every output equal")
+
+
 def test_a_job_that_runs_out_of_time_is_tried_again(user: Checkout, undisturbed: Run) -> None:
     run = Run(user, "timeout", "--until", "split_reports")
     with Faults({"split_reports": exceed_time}) as faults:

@@ -16,10 +16,12 @@ from stages.common.atomic_files import sha256_of
 from stages.common.code_digest import code_digest
 from stages.common.digests import canonical_json
 from stages.common.errors import InputError
+from stages.common.served_states import remove_served
 from stages.config import check
 from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
 from workflow.invocation import tracking_environment
+from workflow.left_jobs import refuse_left_jobs
 from workflow.site_settings import check_account
 
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler

@@ -12,6 +12,7 @@ from stages.common.arrow_tables import map_table, read_table, write_rows
 from stages.common.atomic_files import read_json, verify
 from stages.common.command_line import run_stage
 from stages.common.run_lengths import decode
+from stages.common.served_states import remove_served
 from stages.common.split_audit import Overlap
 from stages.few_shot_segmentation.__main__ import parser
 
@@ -59,7 +60,8 @@ def test_linear_writes_what_it_measured(files, tmp_path) -> None:
         assert decode(row["truth"], 32, 32).sum() == 24 * 16 / 4  # half as large on the stored square
     journal = read_json(tmp_path / "journal.json")
     assert journal["status"] == "FINISHED"
-    assert not (tmp_path / "state").exists() or not list((tmp_path / "state").iterdir())
+    remove_served(tmp_path / "state")
+    assert list((tmp_path / "state").iterdir()) == []
 
 
 def test_finetune_writes_the_same_files_and_shows_no_image_unasked(files, tmp_path) -> None:

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from planted_pairs import VOCABULARY, data, small
+from safetensors.torch import load_file
 
 from stages.common.augmentation import DRAWS, augment
 from stages.common.augmentation_settings import AugmentationSettings
 from stages.common.errors import InputError
+from stages.pretrain.candidates import write_candidates
 from stages.pretrain.optimisation import learning_rate, parameter_groups
 from stages.pretrain.settings import PretrainSettings
 from stages.pretrain.training import Place, build, candidate_path, candidate_steps, train
@@ -90,7 +92,7 @@ def test_an_interrupted_run_is_bitwise_equal(tmp_path, monkeypatch, stop: int) -
     assert resumed.step == whole.step == 12
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
-    for step in candidate_steps(12, 2):
+    for step in candidate_steps(12, 2)[:-1]:  # the last one comes from the weights in memory
         one, other = (candidate_path(tmp_path / place, step).read_bytes() for place in ("whole", "cut"))
         assert one == other
 
@@ -123,7 +125,11 @@ def test_no_epochs_keep_the_initial_weights(tmp_path) -> None:
     state = run(settings, tmp_path)
     assert state.step == 0
     assert candidate_steps(0, 5) == [0]
-    assert candidate_path(tmp_path, 0).is_file()
+    write_candidates(tmp_path / "candidates.json", tmp_path, state, settings, {}, {})
+    kept = load_file(tmp_path / "candidates" / "step_00000000.safetensors")
+    initial = build(settings, VOCABULARY).exported_weights()
+    assert kept.keys() == initial.keys()
+    assert all(torch.equal(kept[name], initial[name]) for name in kept)
 
 
 @pytest.mark.parametrize(

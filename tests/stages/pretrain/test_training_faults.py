@@ -15,7 +15,9 @@ from planted_pairs import VOCABULARY, data, small
 from stages.common.atomic_files import read_json, write_sidecar
 from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
+from stages.common.served_states import mark_served
 from stages.pretrain import training
+from stages.pretrain.candidates import write_candidates
 from stages.pretrain.divergence import DivergedError
 from stages.pretrain.optimisation import adamw
 from stages.pretrain.rank_failure import TerminatedError
@@ -93,6 +95,48 @@ def test_a_damaged_newest_state_costs_the_steps_since_the_one_before(tmp_path) -
     again = run(settings, tmp_path / "cut")
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[name]), name
+
+
+def write(folder: Path, state: TrainingState, settings: PretrainSettings) -> tuple[dict, dict[str, bytes]]:
+    """The index, and every candidate's bytes."""
+    index = folder / "candidates.json"
+    write_candidates(index, folder.parent / "state", state, settings, {}, {})
+    return read_json(index), {path.name: path.read_bytes() for path in (folder / "candidates").glob("*.safetensors")}
+
+
+def test_outputs_that_are_lost_after_the_last_step_are_made_again_without_a_step(tmp_path, monkeypatch) -> None:
+    """A node that dies before Snakemake has seen the end takes the outputs with it."""
+    settings = small()
+    first = write(tmp_path / "first", run(settings, tmp_path / "state"), settings)
+    monkeypatch.setattr(training, "_step", lambda *_: pytest.fail("a step was done again"))
+    again = write(tmp_path / "again", run(settings, tmp_path / "state"), settings)
+    assert again == first
+    assert sorted(first[1]) == ["step_00000006.safetensors", "step_00000012.safetensors"]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x")])
+def test_a_lost_candidate_is_left_out_and_told_and_the_training_counts(tmp_path, damage, capsys) -> None:
+    settings = small()
+    state = run(settings, tmp_path / "state")
+    damage(tmp_path / "state" / "candidates" / "step_00000006.safetensors")
+    index, files = write(tmp_path / "outputs", state, settings)
+    assert (index["lost"], [row["step"] for row in index["candidates"]]) == ([6], [12])
+    assert sorted(files) == ["step_00000012.safetensors"]
+    assert "step_00000006.safetensors" in (said := capsys.readouterr().err)
+    assert "the candidate is left out" in said
+
+
+def test_a_training_that_begins_anew_says_which_one_it_does_not_go_on_with(tmp_path, capsys) -> None:
+    """The code was edited while the job waited for its next attempt."""
+    digests = {"settings": "s", "code": "before"}
+    run(small(), tmp_path / "aa", digests=digests)
+    run(small(), tmp_path / "bb", digests={**digests, "code": "after"})
+    path = tmp_path / "aa" / "step_00000012.pt"
+    note = f"{path} was written with other code; to go on from there set pretrain.resume_from: {path}"
+    assert note in capsys.readouterr().err
+    mark_served(tmp_path / "aa")  # a finished one is none to go on with
+    run(small(), tmp_path / "cc", digests={**digests, "code": "third"})
+    assert "other code" not in capsys.readouterr().err
 
 
 def test_temporary_files_of_killed_attempts_are_removed(tmp_path) -> None:
@@ -207,7 +251,7 @@ def test_a_full_disk_leaves_the_state_before_and_says_so(tmp_path) -> None:
         with pytest.raises(OSError, match="No space left"):
             (disk / "filler").write_bytes(bytes(size))
         with pytest.raises(InputError, match="no space left on the disk"):
-            training._save_candidate(again.model, disk, 1)
+            training.save_candidate(training.candidate_path(disk, 1), again.model)
         assert not list((disk / "candidates").iterdir())
     finally:
         subprocess.run(["umount", disk], check=True)

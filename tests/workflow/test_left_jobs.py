@@ -1,0 +1,60 @@
+"""Jobs of a Snakemake that is gone; squeue is a script."""
+
+import os
+
+import pytest
+
+from stages.common.errors import InputError
+from workflow.left_jobs import refuse_left_jobs
+
+
+@pytest.fixture
+def queue(tmp_path, monkeypatch):
+    """Put a squeue into PATH that prints some lines, and returns a status."""
+
+    def put(*lines, status=0):
+        script = tmp_path / "bin" / "squeue"
+        script.parent.mkdir(exist_ok=True)
+        script.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines) + f"exit {status}\n")
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+
+    return put
+
+
+@pytest.fixture
+def locks(tmp_path):
+    folder = tmp_path / "locks"
+    folder.mkdir()
+    (folder / "0.input.lock").touch()
+    (folder / "0.output.lock").touch()  # our own
+    return folder
+
+
+def test_jobs_of_this_folder_are_named_and_no_others(queue, locks, tmp_path):
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    (tmp_path / "link").symlink_to(here)
+    queue(f"11|R|{here}", f"12|PD|{tmp_path / 'link'}", f"13|R|{elsewhere}", f"14|CG|{here}", "unreadable")
+    with pytest.raises(InputError, match=r"^2 SLURM jobs .* scancel 11 12$"):
+        refuse_left_jobs(here, locks)
+    refuse_left_jobs(tmp_path / "third", locks)
+
+
+def test_another_snakemake_at_work_in_the_folder_owns_its_jobs(queue, locks, tmp_path):
+    queue(f"11|R|{tmp_path}")
+    (locks / "1.output.lock").touch()
+    refuse_left_jobs(tmp_path, locks)
+
+
+def test_where_squeue_does_not_answer_nothing_is_said(queue, locks, tmp_path, monkeypatch):
+    queue(f"11|R|{tmp_path}", status=1)
+    refuse_left_jobs(tmp_path, locks)
+    monkeypatch.setenv("PATH", "")
+    refuse_left_jobs(tmp_path, locks)
+
+
+def test_many_jobs_are_counted_and_some_named(queue, locks, tmp_path):
+    queue(*(f"{number}|PD|{tmp_path}" for number in range(300)))
+    with pytest.raises(InputError, match=r"^300 SLURM jobs .* 18 19 \.\.\.$"):
+        refuse_left_jobs(tmp_path, locks)
