@@ -5,8 +5,6 @@ word pieces. Padding, recomputation (`micro_batch`), transport and elementwise f
 the device's peak (MFU) is never flattered by waste. A backward pass costs two forward passes; frozen layers have none.
 """
 
-import re
-
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
@@ -15,29 +13,7 @@ from stages.common.report_batches import ReportBatch
 from stages.pretrain.batches import DrawnBatch
 from stages.pretrain.objective import Objective
 
-# Dense peak by part of the device's name, FLOP/s: bf16 and fp32 (vendors' data sheets; no sparsity, TF32 is off).
-_PEAKS = {
-    "B200": (2250e12, 80e12),
-    "H200": (989e12, 67e12),
-    "H100 PCIe": (756e12, 51e12),
-    "H100 NVL": (835e12, 60e12),
-    "H100": (989e12, 67e12),
-    "A100": (312e12, 19.5e12),
-    "L40S": (362e12, 91.6e12),
-    "A40": (149.7e12, 37.4e12),
-    "RTX A6000": (154.8e12, 38.7e12),
-    "RTX 4090": (165.2e12, 82.6e12),
-    "RTX 3090": (71e12, 35.6e12),
-}
 _FORWARD_AND_BACKWARD = 3
-
-
-def peak_of(device_name: str, precision: str) -> float | None:
-    """Peak of a device in FLOP/s; None for one that the table does not know, and then no MFU is stated."""
-    for part, (bf16, fp32) in _PEAKS.items():  # the more special name comes first
-        if re.search(rf"\b{part}\b(?!.*Laptop)", device_name):
-            return bf16 if precision == "bf16" else fp32
-    return None
 
 
 def layer_flops(tokens: int, width: int, hidden: int) -> int:

@@ -5,7 +5,7 @@ import time
 
 import torch
 
-from stages.pretrain.flops import peak_of
+from stages.common.device_peaks import peak_of
 
 
 class SpeedMeter:

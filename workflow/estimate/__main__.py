@@ -54,10 +54,8 @@ def _remarks(result: RunEstimate) -> list[str]:
     if any(each.basis == "benchmark table" for each in result.stages):
         remarks.append(f"benchmark table: measured on {table.hardware}; workflow/estimate/costs.yaml")
     if any(each.basis.startswith("computed") for each in result.stages):
-        entry = table.devices[result.hardware.device]
-        remarks.append(
-            f"computed: operations of the encoders over {result.hardware.device}'s speed ({entry['source']})"
-        )
+        device = result.hardware.device
+        remarks.append(f"computed: operations of the encoders over {device}'s speed ({table.speed_of(device)})")
     return remarks
 
 

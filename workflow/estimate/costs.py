@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from stages.common.device_peaks import peak_of
+
 TABLE = Path(__file__).with_name("costs.yaml")
 
 
@@ -40,7 +42,6 @@ class Costs:
     hardware: str
     stages: dict[str, dict[str, Any]]
     devices: dict[str, dict[str, Any]]
-    fp32_factor: float
     disk_bytes_per_second: dict[str, float]
     scheduler_seconds: dict[str, float]
 
@@ -57,8 +58,19 @@ class Costs:
     def seconds_an_operation(self, device: str, fp32: bool) -> Range:
         """s of the device (of one core, for `cpu`) an operation."""
         entry = self.devices[device]
-        slower = self.fp32_factor if fp32 and device != "cpu" else 1.0
-        return Range(*(slower / float(entry[key]) for key in ("operations", "low", "high")))
+        if device == "cpu":
+            return Range(*(1 / float(entry[key]) for key in ("operations", "low", "high")))
+        peak = peak_of(device.upper(), "fp32" if fp32 else "bf16")
+        return Range(*(1 / (peak * entry[key]) for key in ("share", "low", "high")))
+
+    def speed_of(self, device: str) -> str:
+        """In words, where the speed of a device comes from."""
+        entry = self.devices[device]
+        if device == "cpu":
+            return entry["source"]
+        half, single = (peak_of(device.upper(), precision) for precision in ("bf16", "fp32"))
+        share = f"{entry['share']} [{entry['high']}, {entry['low']}]"
+        return f"{share} of {half / 1e12:g}e12 operations a second in bf16, {single / 1e12:g}e12 in fp32"
 
     def reading(self, size: float) -> Range:
         """s for reading so many bytes by one job."""

@@ -12,9 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stages.common.augmentation import DRAWS, augment
 from stages.common.augmentation_settings import AugmentationSettings
+from stages.common.device_peaks import peak_of
 from stages.common.errors import InputError
 from stages.pretrain import hardware
-from stages.pretrain.flops import StepFlops, peak_of
+from stages.pretrain.flops import StepFlops
 from stages.pretrain.objective import Objective
 from stages.pretrain.optimisation import freeze_text_layers, parameter_groups
 from stages.pretrain.prefetching import Prefetcher

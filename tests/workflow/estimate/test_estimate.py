@@ -12,6 +12,7 @@ import yaml
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from stages.common.device_peaks import peak_of
 from stages.common.encoder_settings import DualEncoderSettings, ImageEncoderSettings
 from stages.common.image_encoder import ImageEncoder
 from stages.config import Config, check
@@ -19,6 +20,8 @@ from stages.pretrain.settings import PretrainSettings
 from workflow.estimate import operations
 from workflow.estimate.amounts import Amount
 from workflow.estimate.costs import Range, costs
+from workflow.estimate.jobs import pretraining_job
+from workflow.estimate.seconds import job_seconds
 from workflow.estimate.whole_run import ORDER, Hardware, RunEstimate, estimate
 
 ROOT = Path(__file__).parents[3]
@@ -147,6 +150,25 @@ def test_the_benchmark_table_is_whole() -> None:
     for device in table.devices:
         seconds = table.seconds_an_operation(device, fp32=False)
         assert seconds.low <= seconds.typical <= seconds.high, device
+
+
+@pytest.mark.parametrize(("device", "factor"), [("a100", 312 / 19.5), ("h100", 989 / 67), ("v100", 125 / 15.7)])
+def test_fp32_is_as_much_slower_as_the_peak_of_the_device_is_lower(device: str, factor: float) -> None:
+    """TF32 is off."""
+    half, single = (costs().seconds_an_operation(device, fp32) for fp32 in (False, True))
+    assert [slow / fast for slow, fast in zip(single.ends, half.ends, strict=True)] == pytest.approx([factor] * 3)
+    assert half.typical == pytest.approx(1 / (costs().devices[device]["share"] * peak_of(device.upper(), "bf16")))
+
+
+def test_a_training_in_fp32_costs_so_many_more_hours(config: Config) -> None:
+    settings = config.settings("pretrain", variant="mlip")
+    single = settings.model_copy(
+        update={"optimisation": settings.optimisation.model_copy(update={"precision": "fp32"})}
+    )
+    half, slow = (job_seconds(pretraining_job("mlip", each, 1e6), "a100") for each in (settings, single))
+    assert slow.typical / half.typical == pytest.approx(16, rel=0.01)
+    on_cpu = [job_seconds(pretraining_job("mlip", each, 1e6), "cpu").typical for each in (settings, single)]
+    assert on_cpu[0] == on_cpu[1]
 
 
 def test_arithmetic_of_ranges() -> None:
