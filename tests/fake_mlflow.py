@@ -26,7 +26,7 @@ class FakeMlflow:
             return {"experiment": {"experiment_id": "7"}}
         if name == "runs/search":
             key = body["filter"].partition("'")[2][:-1]
-            return {"runs": [{"info": {"run_id": key}}] if key in self.runs else []}
+            return {"runs": [{"info": {"run_id": key, "lifecycle_stage": "active"}}] if key in self.runs else []}
         if name == "runs/create":
             key = next(tag["value"] for tag in body["tags"] if tag["key"] == "mlip.key")
             assert key not in self.runs, "a run twice"

@@ -43,13 +43,14 @@ class LiveRun:
         self._run: str | None = None
         self.sent = self.left_out = self.failures = 0
         self._failing, self._last_error = False, ""
+        self._deleted = False  # a person wants to see no such run: sync completes it neither
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._serve, name="mlflow", daemon=True)
         self._thread.start()
 
     def log(self, metrics: Sequence[Mapping[str, Any]]) -> None:
         """Entries of the journal; numbers that are not finite and names that MLflow refuses are left to sync."""
-        for metric in metrics:
+        for metric in metrics if not self._deleted else ():
             if isinstance(metric["value"], str) or not is_mlflow_key(metric["key"]):
                 continue
             if len(self._waiting) >= _WAITING:
@@ -63,7 +64,7 @@ class LiveRun:
         self._wake.set()
         if self._run is not None and not self._failing:
             self._thread.join(min(_SHARE * (time.monotonic() - self._began), _LONGEST_WAIT))
-        if self.failures:
+        if self.failures and not self._deleted:
             lacking = len(self._waiting) + self.left_out
             server = self._server or without_secrets(self._uri)
             print(
@@ -78,7 +79,7 @@ class LiveRun:
             if self._ending:
                 return
             # Here, because a stage without live logging shall not pay for it (http and ssl, some 50 ms).
-            from stages.common.mlflow_server import MlflowServer
+            from stages.common.mlflow_server import DeletedRunError, MlflowServer
 
             self._server = MlflowServer(self._uri, os.environ)
             pause = 0.0
@@ -89,6 +90,9 @@ class LiveRun:
                     if ending:
                         return
                     pause, self._failing = 0.0, False
+                except DeletedRunError:
+                    self._deleted = True
+                    return
                 except (OSError, ValueError, KeyError, TypeError) as error:
                     self.failures, self._failing = self.failures + 1, True
                     self._last_error = without_secrets(" ".join(str(error).split()) or type(error).__name__)
@@ -102,24 +106,44 @@ class LiveRun:
 
     def _send(self, ending: tuple[str, int] | None) -> None:
         if self._run is None:
-            experiment = self._server.experiment(self._experiment)
-            self._run = self._server.run(experiment, self._key, self._start, self._name, self._tags)
-            self._own_tags[PAGE] = f"{str(self._server).rstrip('/')}/#/experiments/{experiment}/runs/{self._run}"
-            params = [{"key": key, "value": value} for key, value in self._params.items()]
-            for start in range(0, len(params), _TEXTS_A_BATCH):
-                self._server.log_batch(self._run, params=params[start : start + _TEXTS_A_BATCH])
-        while batch := [self._waiting[place] for place in range(min(len(self._waiting), _METRICS_A_BATCH))]:
-            try:
-                self._server.log_batch(self._run, metrics=batch)
-            except OSError as error:
-                if getattr(error, "status", None) == 404 or getattr(error, "code", "") == "INVALID_STATE":
-                    self._run = None  # deleted, or merged by a sync: found anew at the next attempt
+            self._open()
+        try:
+            self._send_waiting(ending)
+        except OSError as error:
+            if not _may_concern_the_run(error):
                 raise
+            refusing = self._run
+            self._open()  # deleted by a person, or by a sync that merged two: the other one goes on
+            if self._run == refusing:
+                raise
+            self._send_waiting(ending)
+
+    def _open(self) -> None:
+        """Find the run, or make it, and give it its params."""
+        self._run = None
+        experiment = self._server.experiment(self._experiment)
+        self._run = self._server.run(experiment, self._key, self._start, self._name, self._tags)
+        self._own_tags[PAGE] = f"{str(self._server).rstrip('/')}/#/experiments/{experiment}/runs/{self._run}"
+        params = [{"key": key, "value": value} for key, value in self._params.items()]
+        for start in range(0, len(params), _TEXTS_A_BATCH):
+            self._server.log_batch(self._run, params=params[start : start + _TEXTS_A_BATCH])
+
+    def _send_waiting(self, ending: tuple[str, int] | None) -> None:
+        while batch := [self._waiting[place] for place in range(min(len(self._waiting), _METRICS_A_BATCH))]:
+            self._server.log_batch(self._run, metrics=batch)
             for _ in batch:  # kept until they arrived: sent twice, they count once
                 self._waiting.popleft()
             self.sent += len(batch)
         if ending:
             self._server.end(self._run, *ending)
+
+
+def _may_concern_the_run(error: OSError) -> bool:
+    """Whether a server refused because of the run: gone (404), or deleted.
+
+    For one that is deleted MLflow's stores answer 400 with the code of every other mistake, Databricks INVALID_STATE.
+    """
+    return getattr(error, "status", None) in (400, 404) or getattr(error, "code", "") == "INVALID_STATE"
 
 
 _warned = False

@@ -1,7 +1,8 @@
 """The few calls of MLflow's REST API that live logging needs, by the standard library.
 
 MLflow's own client takes 3 s of CPU to import, in every job, and its retries are made for other ends; these calls cost
-some milliseconds. Each may take 10 s and is tried twice; the errors that are left are OSError or ValueError.
+some milliseconds. Each may take 10 s and is tried twice; the errors that are left are OSError or ValueError, and
+DeletedRunError where a person wants to see no such run.
 Reference: MLflow REST API 2.0.
 """
 
@@ -27,6 +28,10 @@ class RefusedError(OSError):
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"HTTP {status} {code or message}".strip())
         self.status, self.code = status, code
+
+
+class DeletedRunError(Exception):
+    """Of the runs that carry the key all were deleted: by a person, since sync leaves one of them."""
 
 
 class MlflowServer:
@@ -58,10 +63,14 @@ class MlflowServer:
         raise ValueError(f"experiment {name!r} is neither there nor to be made")
 
     def run(self, experiment: str, key: str, start: int, name: str, tags: Mapping[str, str]) -> str:
-        """Id of the run that carries the key, created if absent."""
-        search = {"experiment_ids": [experiment], "filter": f"tags.`mlip.key` = '{key}'", "max_results": 1}
-        if runs := self._call("runs/search", search).get("runs"):
-            return runs[0]["info"]["run_id"]
+        """Id of the active run that carries the key, created if absent; DeletedRunError where only deleted ones do."""
+        search = {"experiment_ids": [experiment], "filter": f"tags.`mlip.key` = '{key}'", "run_view_type": "ALL"}
+        found = [run["info"] for run in self._call("runs/search", search).get("runs", ())]
+        for info in found:
+            if info["lifecycle_stage"] == "active":
+                return info["run_id"]
+        if found:
+            raise DeletedRunError(key)
         pairs = [{"key": each, "value": value} for each, value in {**tags, "mlip.key": key}.items()]
         body = {"experiment_id": experiment, "start_time": start, "run_name": name, "tags": pairs}
         # not tried again here: what timed out may have been done; the next attempt searches first

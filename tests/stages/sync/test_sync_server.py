@@ -158,6 +158,59 @@ def _weights(server: MlflowProcess, models: list[str]) -> str:
     return (Path(folder) / "data/model.safetensors").read_text()
 
 
+def only_run(server: MlflowProcess, experiment: str) -> str:
+    """The id of the one run of an experiment, as soon as it holds a number."""
+    client, runs = MlflowClient(server.uri), []
+
+    def there():
+        held = client.get_experiment_by_name(experiment)
+        runs[:] = client.search_runs([held.experiment_id]) if held else []
+        return any("loss" in run.data.metrics for run in runs)
+
+    eventually(there)
+    assert len(runs) == 1
+    return runs[0].info.run_id
+
+
+def test_a_run_that_a_person_deletes_stays_deleted_and_nothing_is_sent_any_more(
+    server, held, sync, tmp_path, capfd, request
+):
+    with tracked(tmp_path, "unwanted") as run:
+        log(run, range(20))
+        identity = only_run(server, request.node.name)
+        MlflowClient(server.uri).delete_run(identity)
+        log(run, range(20, 40))
+        run.live._thread.join(60)
+        assert not run.live._thread.is_alive()
+        log(run, range(40, 60))
+    assert capfd.readouterr().err == ""
+    assert sum(key == "loss" for _, key, *_ in in_journals(tmp_path / "results")) == 60
+    summary = sync()
+    assert (summary.new, summary.updated, summary.warnings) == (0, 0, [])
+    assert MlflowClient(server.uri).get_run(identity).info.lifecycle_stage == "deleted"
+    assert sum(metric[0] == "loss" for run in held().values() for metric in run["metrics"]) == 20
+
+
+@pytest.mark.parametrize("when", ["at a batch", "at its end"])
+def test_a_stage_whose_run_was_merged_into_another_goes_on_there(server, tmp_path, capfd, request, when):
+    """As sync does it where a server made a run twice: of two that carry the key it deletes one."""
+    client = MlflowClient(server.uri)
+    with tracked(tmp_path, "twice") as run:
+        log(run, range(20))
+        first = only_run(server, request.node.name)
+        experiment = client.get_run(first).info.experiment_id
+        other = client.create_run(experiment, tags={"mlip.key": run.key}, run_name="sync/twice").info.run_id
+        eventually(lambda: run.live.sent and not run.live._waiting)
+        client.delete_run(first)
+        if when == "at a batch":
+            log(run, range(20, 40))
+            eventually(lambda: len(client.get_metric_history(other, "loss")) == 20)
+    run.live._thread.join(60)
+    assert client.get_run(other).info.status == "FINISHED"
+    assert capfd.readouterr().err == ""
+    assert len(client.search_runs([experiment], run_view_type=ViewType.ALL)) == 2
+
+
 def test_a_sync_killed_in_its_upload_is_completed_by_the_next(server, held, sync, write, tmp_path, metric, request):
     for number in range(12):
         write(name=f"v{number}", metrics=[metric(step) for step in range(5)], files=[("a.txt", "a", True)])
