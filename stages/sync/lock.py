@@ -1,7 +1,14 @@
-"""One writer at a time: a lock file that says who holds it."""
+"""One writer at a time: a lock file that says who holds it.
 
+The kernel's lock where the file system has one (flock). Where it has none (some mounts of Lustre, NFS and FUSE), a
+second file stands for it, whose creation succeeds once; it outlives a crash, so it names its host and process.
+"""
+
+import errno
 import fcntl
 import os
+import re
+import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -9,9 +16,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stages.common.digests import digest_of
 from stages.common.errors import InputError
 
 _SECONDS_BETWEEN_TRIES = 0.2
+_WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -20,16 +29,20 @@ def single_writer(path: Path, patience: float) -> Iterator[None]:
 
     The kernel frees the lock when its process ends, however it ends: a file left behind blocks nobody.
     """
+    deadline = time.monotonic() + patience
     with path.open("a+", encoding="utf-8") as handle:
-        deadline = time.monotonic() + patience
-        while not _locked(handle.fileno()):
+        while (locked := _locked(handle.fileno())) is False:
             if time.monotonic() >= deadline:
                 handle.seek(0)
                 holder = handle.read().strip() or "unknown"
                 raise InputError(f"{path}: another sync holds it ({holder}); wait for it to end, then sync again")
             time.sleep(_SECONDS_BETWEEN_TRIES)
+        if locked is None:
+            with _only_file(path.with_name(f"{path.name}.held"), deadline):
+                yield
+            return
         handle.truncate(0)
-        handle.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        handle.write(_self())
         handle.flush()
         try:
             yield
@@ -37,9 +50,91 @@ def single_writer(path: Path, patience: float) -> Iterator[None]:
             handle.truncate(0)  # the lock itself goes with the file handle
 
 
-def _locked(descriptor: int) -> bool:
+def _self() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _locked(descriptor: int) -> bool | None:
+    """Whether this process has the lock now; None: this file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno in _WITHOUT_LOCKS:
+            return None
+        raise
     return True
+
+
+@contextmanager
+def _only_file(path: Path, deadline: float) -> Iterator[None]:
+    """Hold `path` by having made it; what a dead process of this host left is taken over."""
+    mine = f"{_self()}, {secrets.token_hex(4)}"  # no two holders write the same
+    while not _made(path, mine):
+        holder = _content(path)
+        if _is_dead(holder) and _taken_over(path, holder, mine):
+            break
+        if time.monotonic() >= deadline:
+            raise InputError(
+                f"{path}: another sync holds it ({holder or 'unknown'}), on a file system without locks; wait for it "
+                "to end; if no such process runs there any more, delete the file; then sync again"
+            )
+        time.sleep(_SECONDS_BETWEEN_TRIES)
+    try:
+        yield
+    finally:
+        if _content(path) == mine:
+            path.unlink(missing_ok=True)
+
+
+def _made(path: Path, text: str) -> bool:
+    try:
+        handle = path.open("x", encoding="utf-8")  # O_CREAT | O_EXCL
+    except FileExistsError:
+        return False
+    try:
+        with handle:
+            handle.write(text)
+    except OSError:  # no space: an empty file would hold up everybody
+        path.unlink()
+        raise
+    return True
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _is_dead(holder: str) -> bool:
+    """Whether it names a process of this host that is no more; of other hosts nobody knows here."""
+    named = re.match(r"process (\d+) on (\S+) since ", holder)
+    if named is None or named[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(named[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # another user's: it lives
+        return False
+    return False
+
+
+def _taken_over(path: Path, dead: str, mine: str) -> bool:
+    """Put `mine` in place of what the dead holder wrote, if it is there still.
+
+    One process at a time may try for each dead holder: two that saw it at once would take the lock from one another.
+    """
+    right = path.with_name(f"{path.name}.{digest_of(dead)[:8]}")
+    if not _made(right, mine):
+        return False
+    try:
+        if _content(path) != dead:  # another took it over before
+            return False
+        path.write_text(mine, encoding="utf-8")
+        return True
+    finally:
+        right.unlink(missing_ok=True)
