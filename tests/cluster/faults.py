@@ -1,5 +1,6 @@
 """Faults that are done to jobs while they run, each once."""
 
+import json
 import os
 import re
 import signal
@@ -9,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -19,7 +22,8 @@ class RunningStage:
     stage: str
     pid: int
     job: str  # SLURM's id
-    name: str  # value of `--name`: the variant of a training, or ""
+    name: str = ""  # value of `--name`: the variant of a training
+    journal: str = ""  # value of `--journal`, from the folder of the checkout
 
 
 Fault = Callable[[RunningStage], None]
@@ -51,6 +55,25 @@ def exceed_time(running: RunningStage) -> None:
         time.sleep(0.02)
     with suppress(ProcessLookupError):
         os.kill(running.pid, signal.SIGCONT)
+
+
+@dataclass(frozen=True)
+class Halfway:
+    """A fault to a stage when half of the time is over that it took in the same place of a run that was left alone."""
+
+    fault: Fault
+    checkout: Path
+    alone: Path  # workspace of that run
+
+    def __call__(self, running: RunningStage) -> None:
+        journal = self.checkout / running.journal
+        usual = json.loads((self.alone / Path(*Path(running.journal).parts[2:])).read_text())  # runs/NAME/results/...
+        while not journal.exists():
+            assert alive(running), f"{running}: ended before its journal began"
+            time.sleep(0.01)
+        time.sleep((usual["ended"] - usual["started"]) / 2000)
+        assert alive(running), f"{running}: ended before half of its usual time was over"
+        self.fault(running)
 
 
 @dataclass
@@ -87,33 +110,44 @@ class Faults:
 
     of_stage: Mapping[str, Fault]
     done: dict[str, RunningStage] = field(default_factory=dict)
+    _met: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-    _error: BaseException | None = None
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _errors: list[BaseException] = field(default_factory=list)
 
     def __enter__(self) -> "Faults":
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
+        self._begin(self._watch)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        assert self._thread is not None
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
+        for thread in self._threads:
+            thread.join()
+        if self._errors:
+            raise self._errors[0]
 
     def _watch(self) -> None:
-        try:
-            while not self._stop.is_set():
-                for running in running_stages():
-                    for key in (running.stage, f"{running.stage}/{running.name}"):
-                        if key in self.of_stage and key not in self.done:
-                            self.done[key] = running
-                            self.of_stage[key](running)
-                time.sleep(0.02)
-        except BaseException as error:  # told where the test waits
-            self._error = error
+        while not self._stop.is_set():
+            for running in running_stages():
+                for key in (running.stage, f"{running.stage}/{running.name}"):
+                    if key in self.of_stage and key not in self._met:
+                        self._met.add(key)
+                        self._begin(partial(self._do, key, running))  # it may wait for its moment
+            time.sleep(0.02)
+
+    def _do(self, key: str, running: RunningStage) -> None:
+        self.of_stage[key](running)
+        self.done[key] = running
+
+    def _begin(self, act: Callable[[], None]) -> None:
+        def told() -> None:
+            try:
+                act()
+            except BaseException as error:  # raised where the test waits
+                self._errors.append(error)
+
+        self._threads.append(threading.Thread(target=told, daemon=True))
+        self._threads[-1].start()
 
 
 def running_stages() -> list[RunningStage]:
@@ -129,8 +163,11 @@ def running_stages() -> list[RunningStage]:
             continue  # it has ended
         job = dict(pair.partition("=")[::2] for pair in pairs).get("SLURM_JOB_ID")
         if job:
-            name = words[words.index("--name") + 1] if "--name" in words else ""
-            found.append(RunningStage(words[2].removeprefix("stages."), int(place.name), job, name))
+            options = dict(pairwise(words))
+            found.append(
+                RunningStage(words[2].removeprefix("stages."), int(place.name), job, options.get("--name", ""),
+                             options.get("--journal", ""))
+            )  # fmt: skip
     return found
 
 

@@ -24,7 +24,7 @@ from fault_runs import (
     report,
     wait_for_an_empty_queue,
 )
-from faults import Fault, Faults, cancel, exceed_time, kill, requeue
+from faults import Fault, Faults, Halfway, cancel, exceed_time, kill, requeue
 from user_checkout import Checkout
 
 pytestmark = pytest.mark.cluster_faults
@@ -34,10 +34,11 @@ LAST_RULE = {"few_shot_classification": "few_shot_classification_linear", "dicom
 
 @pytest.mark.parametrize("kinds", [(kill,), (cancel, requeue)], ids=["kill", "cancel_and_requeue"])
 def test_each_stage_s_job_is_lost_once(user: Checkout, undisturbed: Run, kinds: tuple[Fault, ...]) -> None:
-    """Every stage meets a fault; where there are two kinds they take turns."""
+    """Every stage meets a fault when half of its work is done; where there are two kinds they take turns."""
     run = Run(user, "_".join(each.__name__ for each in kinds))
     of_stage: Mapping[str, Fault] = dict(zip(STAGES, cycle(kinds), strict=False))
-    with Faults(of_stage) as faults:
+    halfway = {stage: Halfway(fault, user.folder, undisturbed.place) for stage, fault in of_stage.items()}
+    with Faults(halfway) as faults:
         run.go(*(UP_TO_PREPARATION if ONLY_PREPARATION else ()))
     assert set(faults.done) == set(STAGES)
     assert differences(hashes(run.place), hashes(undisturbed.place)) == []
@@ -48,7 +49,7 @@ def test_each_stage_s_job_is_lost_once(user: Checkout, undisturbed: Run, kinds: 
         else:
             assert len(attempts) == 2, attempts
         how = "the same job again" if fault is requeue else "a second job"
-        report(fault.__name__, stage, f"{how}; every output of the run equal")
+        report(f"{fault.__name__}, halfway", stage, f"{how}; every output of the run equal")
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -61,7 +62,7 @@ def test_snakemake_dies_with_its_job_and_forgets_everything(user: Checkout, undi
     if stage == "make_phantom":
         shutil.rmtree(run.place / "phantom")
     run.arguments += ["--until", rule]
-    with Faults({stage: kill}) as faults:
+    with Faults({stage: Halfway(kill, user.folder, undisturbed.place)}) as faults:
         running = run.start()
         deadline = time.monotonic() + 1500
         while stage not in faults.done:
