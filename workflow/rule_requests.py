@@ -8,11 +8,13 @@ from typing import Any
 
 _RULE = re.compile(r"^rule (\w+):$", re.MULTILINE)
 _NUMBER = r"^        {}=(?:growing\()?(\d+)"
+_GROWING = r"^        {}=growing\(\d+(?:, most=(\d+))?\)"
+MOST = 4  # times the first attempt's, where a rule says nothing else
 
 
 @dataclass(frozen=True)
 class Request:
-    """Of one job, at its first attempt."""
+    """Of one job, at its first attempt. The last two: how many times that its later attempts grow to."""
 
     rule: str
     threads: int
@@ -20,6 +22,18 @@ class Request:
     minutes: int
     gpus: int
     local: bool  # runs where snakemake runs
+    memory_most: int = 1
+    minutes_most: int = 1
+
+    def at_attempt(self, attempt: int) -> "Request":
+        """What it asks for at an attempt, from 1."""
+        memory = grown(self.memory_mb, attempt, self.memory_most)
+        return replace(self, memory_mb=memory, minutes=grown(self.minutes, attempt, self.minutes_most))
+
+
+def grown(first: int, attempt: int, most: int) -> int:
+    """Twice as much at each attempt, up to `most` times the first."""
+    return first * min(2 ** (attempt - 1), most)
 
 
 def rule_requests(rules: Path) -> dict[str, Request]:
@@ -35,15 +49,23 @@ def rule_requests(rules: Path) -> dict[str, Request]:
                 minutes=_number(text, _NUMBER.format("runtime"), 0),
                 gpus=_number(text, _NUMBER.format("gpu"), 0),
                 local=bool(re.search(r"^    localrule: True", text, re.MULTILINE)),
+                memory_most=_growth(text, "mem_mb"),
+                minutes_most=_growth(text, "runtime"),
             )
     return found
 
 
 def with_profile(request: Request, resources: Mapping[str, Any]) -> Request:
-    """A request as a profile's resources change it."""
+    """A request as a profile's resources change it: a number there holds for every attempt."""
     names = {"mem_mb": "memory_mb", "runtime": "minutes", "gpu": "gpus"}
     changes = {field: int(resources[key]) for key, field in names.items() if str(resources.get(key, "")).isdigit()}
-    return replace(request, **changes)
+    constant = {"memory_mb": "memory_most", "minutes": "minutes_most"}
+    return replace(request, **changes, **{constant[field]: 1 for field in changes if field in constant})
+
+
+def _growth(text: str, resource: str) -> int:
+    match = re.search(_GROWING.format(resource), text, re.MULTILINE)
+    return int(match[1] or MOST) if match else 1
 
 
 def _number(text: str, pattern: str, otherwise: int) -> int:

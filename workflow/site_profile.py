@@ -32,6 +32,11 @@ class SiteProfile:
         return self.values.get("slurm-status-command") == "squeue"
 
     @property
+    def retries(self) -> int:
+        """Further attempts of a job, where its rule does not say otherwise."""
+        return int(self.values.get("retries") or 0)
+
+    @property
     def default_resources(self) -> dict[str, Any]:
         return _mapping(self.values.get("default-resources"))
 

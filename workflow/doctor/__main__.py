@@ -34,21 +34,28 @@ def examine(arguments: Namespace) -> list[Finding]:
     except InputError as error:
         return _errors("profile", error)
     findings = [Finding("ok", "profile", str(profile.path))]
+    config, of_config = _configuration(profile, arguments)
     if profile.on_slurm:
-        findings += check_slurm(profile, rule_requests(ROOT / "workflow" / "rules"))
+        retries = config.pretrain_retries if config else Config.model_fields["pretrain_retries"].default
+        findings += check_slurm(profile, rule_requests(ROOT / "workflow" / "rules"), retries)
     images = {}
     if profile.in_containers:
         findings.append(check_apptainer())
         of_images, images = check_images(ROOT)
         findings += of_images
+    findings += of_config
+    return [*findings, *(_of_configuration(config, profile, images, arguments) if config else ())]
+
+
+def _configuration(profile: SiteProfile, arguments: Namespace) -> tuple[Config | None, list[Finding]]:
+    """The configuration, if it is valid, and what is to be said of it."""
     try:
         config = check(raw_configuration(profile, arguments.config))
         config.folders()  # a root may want `sample_root`
     except InputError as error:
         skipped = Finding("not checked", "the rest", "data, weights, room, GPU: they need a valid configuration")
-        return [*findings, *_errors("config", error), skipped]
-    findings.append(Finding("ok", "config", f"valid; {_described(config)}"))
-    return [*findings, *_of_configuration(config, profile, images, arguments)]
+        return None, [*_errors("config", error), skipped]
+    return config, [Finding("ok", "config", f"valid; {_described(config)}")]
 
 
 def _of_configuration(config: Config, profile: SiteProfile, images: dict, arguments: Namespace) -> Iterator[Finding]:

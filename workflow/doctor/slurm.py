@@ -26,7 +26,7 @@ class Partition:
     memory_mb: int
 
 
-def check_slurm(profile: SiteProfile, requests: Mapping[str, Request]) -> list[Finding]:
+def check_slurm(profile: SiteProfile, requests: Mapping[str, Request], pretrain_retries: int) -> list[Finding]:
     """Everything about the scheduler; where it is absent, one finding says so."""
     missing = [program for program in _PROGRAMS if not present(program)]
     if missing:
@@ -50,7 +50,7 @@ def check_slurm(profile: SiteProfile, requests: Mapping[str, Request]) -> list[F
     accounting = ask("sacct", "--noheader", "--allocations", "--starttime=now-1hour", "--format=JobID")
     findings.append(check_status_command(profile, bool(accounting), accounting.problem))
     findings.append(check_account(profile, bool(accounting)))
-    return findings + check_partitions(profile, known, requests)
+    return findings + check_partitions(profile, known, requests, pretrain_retries)
 
 
 def check_status_command(profile: SiteProfile, answers: bool, problem: str | None) -> Finding:
@@ -87,22 +87,25 @@ def check_account(profile: SiteProfile, accounting: bool) -> Finding:
 
 
 def check_partitions(
-    profile: SiteProfile, known: Mapping[str, Partition], requests: Mapping[str, Request]
+    profile: SiteProfile, known: Mapping[str, Partition], requests: Mapping[str, Request], pretrain_retries: int
 ) -> list[Finding]:
     """One finding for each partition that rules go to: whether it is there, up, and takes what they ask for."""
     default = next((name for name, each in known.items() if each.default), None)
-    wanted: dict[str | None, list[Request]] = {}
+    wanted: dict[str | None, list[list[Request]]] = {}
     for rule, request in requests.items():
         resources = profile.resources_of(rule)
         if not request.local:
-            partition = resources.get("slurm_partition", default)
-            wanted.setdefault(partition, []).append(with_profile(request, resources))
+            retries = pretrain_retries if rule == "pretrain" else profile.retries
+            asked = with_profile(request, resources)
+            attempts = [asked.at_attempt(number) for number in range(1, retries + 2)]
+            wanted.setdefault(resources.get("slurm_partition", default), []).append(attempts)
     return [_check_partition(profile, name, known, asked) for name, asked in wanted.items()]
 
 
 def _check_partition(
-    profile: SiteProfile, name: str | None, known: Mapping[str, Partition], asked: Sequence[Request]
+    profile: SiteProfile, name: str | None, known: Mapping[str, Partition], asked: Sequence[Sequence[Request]]
 ) -> Finding:
+    """`asked`: of each rule, what its attempts ask for."""
     if name is None:
         remedy = f"set slurm_partition under default-resources in {profile.path} to one of {', '.join(known)}"
         return Finding("error", "partition", "none named, and the cluster has no default one", remedy)
@@ -113,11 +116,29 @@ def _check_partition(
         return Finding("error", subject, "the cluster has none of that name", remedy)
     if not place.up:
         return Finding("warning", subject, "it is down: jobs would wait", "try again later, or name another one")
-    for each in asked:
-        if problem := _too_much(each, place):
-            remedy = f"under set-resources: {each.rule} in {profile.path} ask for less, or name another slurm_partition"
+    for first, *_ in asked:
+        if problem := _too_much(first, place):
+            remedy = (
+                f"under set-resources: {first.rule} in {profile.path} ask for less, or name another slurm_partition"
+            )
             return Finding("error", subject, problem, remedy)
-    return Finding("ok", subject, f"up, and gives what the {len(asked)} rules that go there ask for")
+    if refused := _refused_later(asked, place):
+        problem, rule = refused
+        remedy = (
+            f"the job would fail there: under set-resources: {rule} in {profile.path} name another slurm_partition, or "
+            "set what every attempt asks for"
+        )
+        return Finding("warning", subject, problem, remedy)
+    return Finding("ok", subject, f"up, and gives what the {len(asked)} rules that go there ask for at every attempt")
+
+
+def _refused_later(asked: Sequence[Sequence[Request]], place: Partition) -> tuple[str, str] | None:
+    """The first attempt after the first one that a partition will not take, in words, and its rule."""
+    for attempts in asked:
+        for number, each in enumerate(attempts, start=1):
+            if problem := _too_much(each, place):
+                return f"attempt {number} of {problem}", each.rule
+    return None
 
 
 def _too_much(request: Request, place: Partition) -> str | None:

@@ -21,6 +21,7 @@ from stages.config import check
 from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
 from workflow.invocation import tracking_environment
+from workflow.rule_requests import MOST, grown
 from workflow.left_jobs import refuse_left_jobs
 from workflow.site_settings import check_account
 
@@ -88,6 +89,6 @@ def of_checkout(path):
     return os.path.relpath(REPOSITORY / path)
 
 
-def growing(first, most=4):
+def growing(first, most=MOST):
     """A resource that doubles with every attempt, up to `most` times the first."""
-    return lambda wildcards, attempt: first * min(2 ** (attempt - 1), most)
+    return lambda wildcards, attempt: grown(first, attempt, most)

@@ -1,5 +1,6 @@
 """The scheduler's part of the doctor, on clusters that scripts play."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ gpu|up|4-00:00:00|gpu:a100:4(S:0-1)|500000
 END"""
 REQUESTS = {
     "split_reports": Request("split_reports", 1, 8000, 60, 0, local=False),
-    "pretrain": Request("pretrain", 8, 32000, 1440, 1, local=False),
+    "pretrain": Request("pretrain", 8, 32000, 1440, 1, local=False, memory_most=2),
     "fetch_weights": Request("fetch_weights", 1, 0, 0, 0, local=True),
 }
 ON_GPU = {"pretrain": {"slurm_partition": "gpu"}}
@@ -45,7 +46,7 @@ def said(findings: list[Finding], subject: str) -> Finding:
 
 @pytest.mark.usefixtures("cluster")
 def test_a_cluster_that_fits_has_nothing_wrong() -> None:
-    findings = check_slurm(profile(), REQUESTS)
+    findings = check_slurm(profile(), REQUESTS, 6)
     assert {each.status for each in findings} == {"ok"}, findings
     assert "2 partitions: cpu, gpu" in said(findings, "SLURM").what
     assert "2 jobs" in said(findings, "SLURM queue").what
@@ -54,7 +55,7 @@ def test_a_cluster_that_fits_has_nothing_wrong() -> None:
 
 def test_a_machine_without_slurm_is_one_line(program) -> None:
     program("squeue", "true")
-    (finding,) = check_slurm(profile(), REQUESTS)
+    (finding,) = check_slurm(profile(), REQUESTS, 6)
     assert (finding.status, finding.what) == ("error", "no sinfo, sbatch on PATH")
     assert "workflow/profiles/apptainer" in finding.remedy
 
@@ -62,7 +63,7 @@ def test_a_machine_without_slurm_is_one_line(program) -> None:
 @pytest.mark.usefixtures("cluster")
 def test_a_controller_that_is_down_is_quoted(program) -> None:
     program("sinfo", "echo 'slurm_load_partitions: Unable to contact slurm controller' >&2; exit 1")
-    (finding,) = check_slurm(profile(), REQUESTS)
+    (finding,) = check_slurm(profile(), REQUESTS, 6)
     assert finding.status == "error"
     assert "Unable to contact slurm controller" in finding.what
 
@@ -70,10 +71,10 @@ def test_a_controller_that_is_down_is_quoted(program) -> None:
 @pytest.mark.usefixtures("cluster")
 def test_without_accounting_jobs_must_be_asked_for_by_squeue(program) -> None:
     program("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
-    finding = said(check_slurm(profile(), REQUESTS), "SLURM accounting")
+    finding = said(check_slurm(profile(), REQUESTS, 6), "SLURM accounting")
     assert finding.status == "error"
     assert "slurm-status-command: squeue" in finding.remedy
-    settled = check_slurm(profile(**{"slurm-status-command": "squeue"}), REQUESTS)
+    settled = check_slurm(profile(**{"slurm-status-command": "squeue"}), REQUESTS, 6)
     assert said(settled, "SLURM accounting").status == "ok"
 
 
@@ -88,7 +89,7 @@ def test_without_accounting_jobs_must_be_asked_for_by_squeue(program) -> None:
     ],
 )
 def test_the_account_is_one_of_the_user_s(account: str | None, status: str, words: str) -> None:
-    finding = said(check_slurm(profile(account), REQUESTS), "account")
+    finding = said(check_slurm(profile(account), REQUESTS, 6), "account")
     assert (finding.status, words in finding.what) == (status, True), finding
 
 
@@ -104,9 +105,39 @@ def test_the_account_is_one_of_the_user_s(account: str | None, status: str, word
     ],
 )
 def test_a_partition_that_would_refuse_a_job_is_named(resources: dict, partition: str, words: str) -> None:
-    finding = said(check_slurm(profile(rules={"pretrain": resources}), REQUESTS), f"partition {partition}")
+    finding = said(check_slurm(profile(rules={"pretrain": resources}), REQUESTS, 6), f"partition {partition}")
     assert finding.status == "error"
     assert words in finding.what
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    ("memory", "retries", "status", "words"),
+    [
+        (48_000, 6, "warning", "attempt 2 of pretrain asks for 64000 MB; the largest node has 48000"),
+        (48_000, 0, "ok", "at every attempt"),
+        (64_000, 6, "ok", "at every attempt"),
+        (16_000, 6, "error", "pretrain asks for 32000 MB"),
+    ],
+)
+def test_later_attempts_that_a_partition_would_refuse_are_named(program, memory, retries, status, words) -> None:
+    program("sinfo", f"echo 'cpu*|up|infinite|(null)|64000'; echo 'gpu|up|infinite|gpu:1|{memory}'")
+    finding = said(check_slurm(profile(), REQUESTS, retries), "partition gpu")
+    assert (finding.status, words in finding.what) == (status, True), finding
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_the_profile_sets_holds_for_every_attempt_and_its_retries_count(program) -> None:
+    program("sinfo", "echo 'cpu*|up|3:00:00|gpu:1|64000'")
+    growing = {"split_reports": replace(REQUESTS["split_reports"], minutes_most=4)}
+    finding = said(check_slurm(profile(retries=2), growing, 0), "partition cpu")
+    assert (finding.status, "attempt 3 of split_reports asks for 240 min; the limit is 180" in finding.what) == (
+        "warning",
+        True,
+    ), finding
+    fixed = profile(retries=2, rules={"split_reports": {"runtime": 180}})
+    for settled in (profile(retries=1), fixed):
+        assert said(check_slurm(settled, growing, 0), "partition cpu").status == "ok"
 
 
 @pytest.mark.parametrize(
@@ -139,3 +170,6 @@ def test_every_rule_of_the_workflow_has_its_requests() -> None:
     assert found["pretrain"].gpus == 1
     assert found["pretrain"].threads == 8
     assert found["dicom_to_arrow"].minutes == 240
+    attempts = [found["pretrain"].at_attempt(number) for number in (1, 2, 3)]
+    assert [(each.memory_mb, each.minutes) for each in attempts] == [(32000, 1440), (64000, 1440), (64000, 1440)]
+    assert found["dicom_to_arrow"].at_attempt(9).minutes == 4 * 240
