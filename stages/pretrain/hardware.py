@@ -10,6 +10,7 @@ import torch
 
 from stages.common.errors import InputError
 from stages.pretrain.objective import Objective
+from stages.pretrain.settings import C_COMPILERS
 
 
 def hardware_tags(device: torch.device) -> dict[str, str]:
@@ -39,7 +40,7 @@ def compile_static_parts(model: Objective) -> None:
 
     Reports are of every length, so the text encoder would be compiled again and again.
     """
-    if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+    if not any(map(shutil.which, C_COMPILERS)):
         raise InputError("pretrain.optimisation.compiled: torch.compile needs a C compiler; add gcc to the image, or "
                          "set it to false")  # fmt: skip
     parts = [model.encoder.image.vit.blocks] + ([model.decoder.blocks] if model.decoder is not None else [])

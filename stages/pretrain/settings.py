@@ -12,6 +12,8 @@ from stages.common.settings import Settings
 IntegrityKind = Literal["softplus", "share", "none"]
 ScoreKind = Literal["entropic", "transport", "attention"]
 
+C_COMPILERS = ("cc", "gcc", "clang")  # `compiled` needs one of them on PATH; the shipped image has none
+
 
 class ContrastiveSettings(Settings):
     integrity: IntegrityKind = Field("softplus", description="s_i: softplus | share | none")
@@ -94,7 +96,7 @@ class OptimisationSettings(Settings):
     clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast; transport stays fp32")
     compiled: bool = Field(
-        False, description="torch.compile of the image encoder and the decoder, whose shapes never change"
+        False, description="torch.compile of the image encoder and the decoder, whose shapes never change; needs gcc"
     )
     deterministic: bool = Field(
         False, description="bitwise equal runs on the same hardware (a CPU gives them anyway); slower on a GPU"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stages.common.errors import InputError
 from stages.config import Config, check
-from workflow.doctor.containers import check_apptainer, check_images, check_inside
+from workflow.doctor.containers import check_apptainer, check_compiler, check_images, check_inside
 from workflow.doctor.datasets import check_datasets
 from workflow.doctor.findings import Finding, failed, table
 from workflow.doctor.folders import check_disk, check_quota, check_workspace
@@ -61,6 +61,7 @@ def _configuration(profile: SiteProfile, arguments: Namespace) -> tuple[Config |
 def _of_configuration(config: Config, profile: SiteProfile, images: dict, arguments: Namespace) -> Iterator[Finding]:
     if profile.in_containers and not failed([check_apptainer()]):
         yield from check_inside(config, ROOT, images)
+        yield from check_compiler(config, images.get("torch"))
     yield check_gpu(profile, config, images.get("torch"), arguments.gpu_seconds if arguments.gpu else None)
     yield from check_datasets(config, arguments.every_file)
     yield from check_weights(config)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stages.common.errors import InputError
 from stages.config import Config
+from stages.pretrain.settings import C_COMPILERS
 from workflow.doctor.findings import Finding
 from workflow.doctor.programs import ask, present
 from workflow.images.environment import PASSED, container_environment
@@ -89,3 +90,19 @@ def check_binds(image: Image, environment: Mapping[str, str], folders: list[Path
         remedy = "bind its real place: export APPTAINER_BIND=/real/path (a folder behind a link needs both)"
         return Finding("error", "bind paths", f"not readable inside: {', '.join(lost) or inside.problem}", remedy)
     return Finding("ok", "bind paths", f"readable inside: {', '.join(dict.fromkeys(present_here))}")
+
+
+def check_compiler(config: Config, image: Image | None) -> list[Finding]:
+    """Whether variants that torch.compile is asked for find a C compiler in their image; nothing where none is."""
+    compiled = [name for name in config.compare if config.settings("pretrain", variant=name).optimisation.compiled]
+    if not compiled:
+        return []
+    if image is None:
+        return [Finding("not checked", "C compiler", "no image `torch` to look into")]
+    script = " || ".join(f"command -v {compiler}" for compiler in C_COMPILERS)
+    found = ask(*_EXEC, str(image.sif), "sh", "-c", script, seconds=120)
+    if found:
+        return [Finding("ok", "C compiler", f"torch.compile finds {found.output.strip()} in the image torch")]
+    what = f"none in the image torch, and torch.compile needs one: {', '.join(compiled)} would be refused"
+    remedy = "set pretrain.optimisation.compiled to false, or add gcc to docker/torch/Dockerfile and `make images`"
+    return [Finding("error", "C compiler", what, remedy)]

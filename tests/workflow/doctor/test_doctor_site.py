@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from stages.config import check
-from workflow.doctor.containers import check_apptainer, check_inside
+from workflow.doctor.containers import check_apptainer, check_compiler, check_inside
 from workflow.doctor.folders import check_disk, check_quota, check_workspace, quotas
 from workflow.doctor.gpu import check_gpu
 from workflow.doctor.tracking_server import check_tracking
@@ -67,6 +67,20 @@ def test_a_container_is_asked_what_it_sees(program, config, image: Image, tmp_pa
     program("apptainer", APPTAINER % (os.environ["PATH"], hidden))
     *_, binds = check_inside(config, ROOT, {"torch": image})
     assert (binds.status, str(tmp_path) in binds.what) == ("error", True)
+
+
+def test_a_training_that_is_compiled_needs_a_compiler_in_the_image(program, config, image: Image) -> None:
+    program("apptainer", APPTAINER % (os.environ["PATH"], ""))
+    assert check_compiler(config, image) == []
+    variant = {"mlip": {"optimisation": {"compiled": True}}}
+    compiled = config.model_copy(update={"variants": config.variants | variant})
+    (finding,) = check_compiler(compiled, image)
+    assert (finding.status, "mlip would be refused" in finding.what) == ("error", True), finding
+    assert "compiled to false" in finding.remedy
+    assert [each.status for each in check_compiler(compiled, None)] == ["not checked"]
+    program("gcc", "true")
+    (finding,) = check_compiler(compiled, image)
+    assert (finding.status, finding.what.split("/")[-1]) == ("ok", "gcc in the image torch")
 
 
 @pytest.mark.parametrize(
