@@ -90,7 +90,7 @@ def test_the_evaluation_runs_and_nothing_else_does(finished_run, tmp_path: Path)
     assert (journal["status"], journal["params"]["bins"]) == ("FINISHED", "10")
 
 
-FOREIGN = {"Snakemake", "SLURM", "CUDA", "Linux"}
+FOREIGN = {"Snakemake", "SLURM", "SLURM's plugin", "CUDA", "Linux"}
 
 
 def code_of(origin: str) -> str:

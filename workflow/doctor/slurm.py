@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workflow.doctor.findings import Finding
+from workflow.doctor.preemption import check_preemption
 from workflow.doctor.programs import ask, present
 from workflow.rule_requests import Request, with_profile
 from workflow.site_profile import SiteProfile
@@ -50,7 +51,9 @@ def check_slurm(profile: SiteProfile, requests: Mapping[str, Request], pretrain_
     accounting = ask("sacct", "--noheader", "--allocations", "--starttime=now-1hour", "--format=JobID")
     findings.append(check_status_command(profile, bool(accounting), accounting.problem))
     findings.append(check_account(profile, bool(accounting)))
-    return findings + check_partitions(profile, known, requests, pretrain_retries)
+    findings += check_partitions(profile, known, requests, pretrain_retries)
+    used = {_partition_of(rule, profile, known) for rule, request in requests.items() if not request.local}
+    return [*findings, check_preemption([name for name in known if name in used])]
 
 
 def check_status_command(profile: SiteProfile, answers: bool, problem: str | None) -> Finding:
@@ -90,16 +93,20 @@ def check_partitions(
     profile: SiteProfile, known: Mapping[str, Partition], requests: Mapping[str, Request], pretrain_retries: int
 ) -> list[Finding]:
     """One finding for each partition that rules go to: whether it is there, up, and takes what they ask for."""
-    default = next((name for name, each in known.items() if each.default), None)
     wanted: dict[str | None, list[list[Request]]] = {}
     for rule, request in requests.items():
-        resources = profile.resources_of(rule)
         if not request.local:
             retries = pretrain_retries if rule == "pretrain" else profile.retries
-            asked = with_profile(request, resources)
+            asked = with_profile(request, profile.resources_of(rule))
             attempts = [asked.at_attempt(number) for number in range(1, retries + 2)]
-            wanted.setdefault(resources.get("slurm_partition", default), []).append(attempts)
+            wanted.setdefault(_partition_of(rule, profile, known), []).append(attempts)
     return [_check_partition(profile, name, known, asked) for name, asked in wanted.items()]
+
+
+def _partition_of(rule: str, profile: SiteProfile, known: Mapping[str, Partition]) -> str | None:
+    """Where a rule's jobs go; None: nowhere, for want of a name and of a default."""
+    default = next((name for name, each in known.items() if each.default), None)
+    return profile.resources_of(rule).get("slurm_partition", default)
 
 
 def _check_partition(

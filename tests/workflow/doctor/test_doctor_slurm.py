@@ -15,6 +15,12 @@ cpu*|up|1-00:00:00|(null)|190000
 cpu*|up|1-00:00:00|(null)|380000
 gpu|up|4-00:00:00|gpu:a100:4(S:0-1)|500000
 END"""
+PREEMPTION = """if [ "$2" = config ]; then
+echo 'PreemptMode             = {cluster}'; echo 'PreemptType = preempt/{kind}'; exit
+fi
+echo 'PartitionName=cpu AllowGroups=ALL PreemptMode=REQUEUE State=UP'
+echo 'PartitionName=gpu AllowGroups=ALL PreemptMode={gpu} State=UP'
+echo 'PartitionName=spare AllowGroups=ALL PreemptMode=CANCEL State=UP'"""
 REQUESTS = {
     "split_reports": Request("split_reports", 1, 8000, 60, 0, local=False),
     "pretrain": Request("pretrain", 8, 32000, 1440, 1, local=False, memory_most=2),
@@ -34,6 +40,7 @@ def cluster(program) -> None:
     program("sinfo", SINFO)
     program("squeue", "echo 1; echo 2")
     program("sbatch", "exit 1")
+    program("scontrol", PREEMPTION.format(kind="none", cluster="OFF", gpu="OFF"))
     program("sacct", "true")
     program("sacctmgr", "echo chest; echo liver; echo chest")
 
@@ -138,6 +145,29 @@ def test_what_the_profile_sets_holds_for_every_attempt_and_its_retries_count(pro
     fixed = profile(retries=2, rules={"split_reports": {"runtime": 180}})
     for settled in (profile(retries=1), fixed):
         assert said(check_slurm(settled, growing, 0), "partition cpu").status == "ok"
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    ("modes", "status", "words"),
+    [
+        ({"kind": "none", "cluster": "CANCEL", "gpu": "CANCEL"}, "ok", "displaces no jobs"),
+        ({"kind": "partition_prio", "cluster": "CANCEL", "gpu": "REQUEUE"}, "ok", "cpu: REQUEUE, gpu: REQUEUE"),
+        ({"kind": "partition_prio", "cluster": "REQUEUE", "gpu": "GANG,SUSPEND"}, "ok", "gpu: GANG,SUSPEND"),
+        ({"kind": "partition_prio", "cluster": "REQUEUE", "gpu": "CANCEL"}, "warning", "not requeued, in gpu"),
+        ({"kind": "qos", "cluster": "CANCEL", "gpu": "REQUEUE"}, "warning", "not requeued, in cpu, gpu"),
+    ],
+)
+def test_partitions_that_cancel_what_they_displace_are_named(program, modes, status, words) -> None:
+    program("scontrol", PREEMPTION.format(**modes))
+    finding = said(check_slurm(profile(), REQUESTS, 6), "preemption")
+    assert (finding.status, words in finding.what) == (status, True), finding
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_cluster_that_says_nothing_of_preemption_is_not_judged(program) -> None:
+    program("scontrol", "exit 1")
+    assert said(check_slurm(profile(), REQUESTS, 6), "preemption").status == "not checked"
 
 
 @pytest.mark.parametrize(
