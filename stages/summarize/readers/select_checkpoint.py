@@ -20,6 +20,8 @@ class Selection(Part):
     studies: Count
     candidates: dict[int, float] = Field(min_length=1)
     chosen_step: int
+    zero_shot_on: str | None = None  # the data set whose validation labels scored candidates, too
+    labelled_images: Count = 0
     rule: str = ""  # results of versions before have neither rule nor reason
     reason: str = ""
 
@@ -27,7 +29,14 @@ class Selection(Part):
     def _chose_a_candidate(self) -> "Selection":
         if self.chosen_step not in self.candidates:
             raise ValueError(f"chosen_step {self.chosen_step} is no candidate")
+        if self.by_labels and not (self.zero_shot_on and self.labelled_images):
+            raise ValueError("chosen by zero-shot AUC, but zero_shot_on or labelled_images names no labels")
         return self
+
+    @property
+    def by_labels(self) -> bool:
+        """Whether labels of images decided; else pairs of image and report did."""
+        return self.criterion.startswith("zero-shot AUC")
 
 
 def read_selection(tree: ResultsTree, variant: str) -> Selection:

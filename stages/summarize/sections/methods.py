@@ -13,6 +13,7 @@ from stages.summarize.sections.section import Names, Report
 
 Param = Callable[[str], str]
 
+_AUTHORS = {"mae": "he2022mae", "mrm": "zhou2023mrm", "maco": "huang2024maco", "mgca": "wang2022mgca"}  # by source
 DATA_SETS = {"mimic_cxr": "johnson2019mimiccxr", "rsna": "shih2019rsna", "siim": "zawacki2019siim"}  # by layout
 
 
@@ -49,7 +50,7 @@ def methods(inputs: Inputs, provenance: Provenance) -> list[str]:
         "The method is medical language-image pre-training with masked local representation learning (MLIP) "
         f"[@liu2024mlip], run by the MLIP pipeline [@{SOFTWARE}] on Snakemake [@molder2021snakemake].",
         _data(inputs, provenance),
-        _encoders(pretrain.param, inputs.manifests[0].size) + " " + _normalisation(pretrain.param, inputs),
+        _encoders(pretrain, inputs.manifests[0].size) + " " + _normalisation(pretrain.param, inputs),
         _objective(pretrain.param),
         _training(pretrain.param) + " " + _choice(inputs),
         _evaluation(inputs, provenance),
@@ -94,7 +95,8 @@ def _sources(inputs: Inputs, provenance: Provenance) -> str:
     return " ".join(sentences)
 
 
-def _encoders(param: Param, stored: int) -> str:
+def _encoders(run: StageRun, stored: int) -> str:
+    param = run.param
     size, patch = int(param("model.image.input_size")), int(param("model.image.patch_size"))
     patches, ratio = (size // patch) ** 2, float(param("mask_ratio"))
     visible = max(1, round((1 - ratio) * patches))
@@ -106,8 +108,7 @@ def _encoders(param: Param, stored: int) -> str:
         text = f"a BERT [@devlin2019bert] ({_blocks(param, 'model.text')}) initialised at random"
     else:
         work = "alsentzer2019clinicalbert" if "ClinicalBERT" in param("model.text.weights") else "devlin2019bert"
-        text = f"{param('model.text.weights')} [@{work}]"
-    start = "initialised at random" if param("model.image.weights") == "None" else "started from given weights"
+        text = f"{param('model.text.weights')} [@{work}]{_terms(run, 'text')}"
     masking = (
         f"the encoder sees {visible} of the {patches}, drawn afresh for every image (mask ratio {ratio:g})"
         if ratio
@@ -115,10 +116,25 @@ def _encoders(param: Param, stored: int) -> str:
     )
     return (
         f"Images of {stored} pixels, cropped and resized to {size}, are cut into {patches} patches of "
-        f"{patch} pixels, and {masking}. Images are encoded by {image}, {start}; whole reports (at most "
+        f"{patch} pixels, and {masking}. Images are encoded by {image}, {_start(run)}; whole reports (at most "
         f"{param('model.text.max_tokens')} word pieces and {param('model.text.max_sentences')} sentences) by {text}. "
         f"One linear projection each leads to a space of {param('model.embedding_width')} dimensions."
     )
+
+
+def _start(run: StageRun) -> str:
+    """Whose weights the image encoder began with."""
+    weights = run.param("model.image.weights")
+    if weights == "None":
+        return "initialised at random"
+    source = _AUTHORS.get(run.params.get("model.image.source", ""))
+    return f"started from {weights}{f' [@{source}]' if source else ''}{_terms(run, 'image')}"
+
+
+def _terms(run: StageRun, encoder: str) -> str:
+    """Revision and licence of starting weights, from the tag that pretrain gave its journal."""
+    said = run.tags.get(f"{encoder}_weights", "").removeprefix(f"{run.param(f'model.{encoder}.weights')}, ")
+    return f" ({said})" if said else ""
 
 
 def _normalisation(param: Param, inputs: Inputs) -> str:
@@ -143,21 +159,32 @@ def _objective(param: Param) -> str:
         f"{param('contrastive.temperature')}"
     ]
     if float(param("local.weight")):
-        rho = param("local.rho")
-        relaxed = f"transport relaxed on the side of patches (rho {rho}) [@chizat2018unbalanced]"
-        kind = "balanced transport" if rho == "balanced" else relaxed
-        terms.append(
-            f"{float(param('local.weight')):g} times the local loss, which scores every image against every report by "
-            f"entropic optimal transport [@cuturi2013sinkhorn] between visible patches ({param('local.patches')}) and "
-            f"sentences ({param('local.sentences')}): {kind}, epsilon {param('local.epsilon')}, "
-            f"{param('local.score')} score, groups of {param('local.group')}"
-        )
+        terms.append(f"{float(param('local.weight')):g} times the local loss, which scores {_local(param)}")
     if float(param("reconstruction.weight")):
         terms.append(
             f"{float(param('reconstruction.weight')):g} times masked image prediction [@he2022mae] with a decoder of "
             f"{_blocks(param, 'reconstruction')}, on masked patches alone"
         )
     return "The objective is " + ", plus ".join(terms) + ". Reports of the same study or text are no negatives."
+
+
+def _local(param: Param) -> str:
+    """How the local loss scores a pair."""
+    pairs, groups = "every image against every report", f"groups of {param('local.group')}"
+    if param("local.score") == "attention":
+        return (
+            f"{pairs} by attention [@huang2021gloria]: every sentence attends to the visible patches (temperature "
+            f"{param('local.attention_temperature')}), and its similarity with what it attends to counts over "
+            f"sentences ({param('local.sentences')}, temperature {param('local.sentence_temperature')}), {groups}"
+        )
+    rho = param("local.rho")
+    relaxed = f"transport relaxed on the side of patches (rho {rho}) [@chizat2018unbalanced]"
+    kind = "balanced transport" if rho == "balanced" else relaxed
+    return (
+        f"{pairs} by entropic optimal transport [@cuturi2013sinkhorn] between visible patches "
+        f"({param('local.patches')}) and sentences ({param('local.sentences')}): {kind}, epsilon "
+        f"{param('local.epsilon')}, {param('local.score')} score, {groups}"
+    )
 
 
 def _training(param: Param) -> str:
@@ -177,10 +204,14 @@ def _training(param: Param) -> str:
 
 def _choice(inputs: Inputs) -> str:
     selection = inputs.training[0].selection
+    judged = f"{count(selection.studies)} {selection.split} studies; no labelled data set"
+    if selection.by_labels:
+        images = f"{count(selection.labelled_images)} labelled {selection.split} images"
+        judged = f"{images} of {selection.zero_shot_on}; no test image"
+    kept = selection.rule.replace("candidate", "one") or "the best one"
     return (
-        f"Of {len(selection.candidates)} candidates the best one was kept (step {count(selection.chosen_step)}), by "
-        f"{selection.criterion}, over {count(selection.studies)} {selection.split} studies; no labelled data set took "
-        "part in that choice."
+        f"Of {len(selection.candidates)} candidates {kept} was kept (step {count(selection.chosen_step)}), by "
+        f"{selection.criterion}, over {judged} took part in that choice."
     )
 
 
@@ -192,12 +223,27 @@ def _evaluation(inputs: Inputs, provenance: Provenance) -> str:
     findings = ", ".join(f"{words(card.finding)} in {dataset}" for dataset, card in zip(tree.evaluate_on, inputs.cards,
                                                                                        strict=True))  # fmt: skip
     return (
-        f"Zero-shot classification ({findings}) compares an image with affirming and denying prompts. The set of "
-        "prompts (by AUC) and the threshold (by F1) were chosen on the validation part, the test part was measured "
-        f"once. Intervals are 95 % percentile intervals of {_draws(runs)} bootstrap draws [@efron1979bootstrap] "
-        f"({resampled}). In the pointing game [@zhang2018excitation] the largest value of the heatmap, the cosine of "
-        "each patch with prompts, hits where it lies in the true box or mask of a positive test image."
+        f"Zero-shot classification ({findings}) compares {_compared(runs)} with affirming and denying prompts. The "
+        "set of prompts (by AUC) and the threshold (by F1) were chosen on the validation part, the test part was "
+        f"measured once. Intervals are 95 % percentile intervals of {_draws(runs)} bootstrap draws "
+        f"[@efron1979bootstrap] ({resampled}). In the pointing game [@zhang2018excitation] the largest value of the "
+        "heatmap, the cosine of each patch with prompts, hits where it lies in the true box or mask of a positive "
+        "test image."
     )
+
+
+def _compared(runs: list[StageRun]) -> str:
+    """What of an image is compared with prompts: all of it, or its patches."""
+    places: dict[str, list[str]] = {}
+    for run in runs:
+        what = "an image"
+        if run.params.get("score") == "local":  # journals of versions before have no such setting
+            share = 100 * float(run.param("patch_share"))
+            what = f"the {share:g} % of an image's patches that are nearest (the mean of their cosines)"
+        places.setdefault(what, []).append(run.name.split("/")[-1])
+    if len(places) == 1:
+        return next(iter(places))
+    return " and ".join(f"{what} (in {', '.join(datasets)})" for what, datasets in places.items())
 
 
 def _few_shot(inputs: Inputs) -> Iterator[str]:
@@ -240,8 +286,8 @@ def _retrieval(inputs: Inputs) -> Iterator[str]:
 
 def _comparison() -> str:
     return (
-        "Variants are compared on the same images by a paired bootstrap, with Holm's correction [@holm1979] over the "
-        "rows of a column."
+        "Variants are compared on the same images by a paired bootstrap, with Holm's correction [@holm1979] over "
+        "all pairs of a column."
     )
 
 

@@ -1,6 +1,5 @@
 """What is missing, damaged or at odds is named in one line; journals tell what ran."""
 
-import json
 import shutil
 
 import pytest
@@ -174,27 +173,6 @@ def test_synthetic_data_sets_are_told_by_the_content_of_their_index(tree):
     provenance = read_provenance(tree.layout)
     assert provenance.synthetic == []
     assert provenance.runs[0].stage == "index_inputs"
-
-
-def test_the_methods_follow_the_journals(tree):
-    place = "pretrain/mlip/journal.json"
-    params = json.loads((tree.results / place).read_text())["params"]
-    read = read_inputs(tree.layout)
-
-    def text(**changes):
-        tree.edit(place, params=params | {key.replace("__", "."): value for key, value in changes.items()})
-        return " ".join(methods(read, read_provenance(tree.layout)))
-
-    assert "98 of the 196" in text()
-    assert "1,800 pairs" in text()
-    assert "49 of the 196" in text(mask_ratio="0.75")
-    assert "sees all of them" in text(mask_ratio="0.0")
-    assert "balanced transport" in text()
-    assert "relaxed on the side of patches (rho 0.1)" in text(local__rho="0.1")
-    assert "local loss" not in text(local__weight="0.0")
-    assert "masked image prediction" not in text(reconstruction__weight="0.0")
-    assert "without semantic integrity" in text(contrastive__integrity="none")
-    assert "Nothing was trained" in text(optimisation__epochs="0")
 
 
 def test_what_distinguishes_the_variants(built, read):
