@@ -23,7 +23,7 @@ from stages.few_shot_classification.evaluation import SeedScores, evaluate
 from stages.few_shot_classification.linear_probe import Features, probe
 from stages.few_shot_classification.options import command_parser
 from stages.few_shot_classification.outputs import write_result
-from stages.few_shot_classification.settings import departures_of
+from stages.few_shot_classification.settings import ALWAYS_DIFFERENT, departures_of
 
 Fit = Callable[[int], SeedScores]
 
@@ -67,7 +67,8 @@ def _classify(arguments: Namespace, inputs: dict[str, Path], prepare: Callable[[
         fit = prepare(parts, run)
         runs = [] if parts.skipped else [fit(settings.seed + number) for number in range(settings.seeds)]
         result = {"finding": parts.finding, "protocol": arguments.protocol, "fraction": settings.fraction,
-                  "departures": departures_of(settings, arguments.protocol)}  # fmt: skip
+                  "departures": departures_of(settings, arguments.protocol),
+                  "always_different": ALWAYS_DIFFERENT[arguments.protocol]}  # fmt: skip
         result |= evaluate(parts, runs, settings.draws, settings.seed) | {"overlap": overlap}
         write_result(arguments.result, arguments.scores, result, parts, runs, run)
     return run.digest

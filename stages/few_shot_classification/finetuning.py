@@ -1,8 +1,8 @@
 """Protocol `finetune`: the image encoder and a linear head on its mean patch token, all weights trained.
 
 As MRM (Zhou et al., ICLR 2023) and MaCo (Huang et al., Nat. Commun. 2024) fine-tune: SGD on batches of 96, a given
-number of steps, warm-up and cosine, the weights of the best validation AUC kept. Different from MRM's code: no flip
-(findings have sides), milder crops, no stochastic depth, and the encoder's own last norm stays before the mean.
+number of steps, warm-up and cosine, the weights of the best validation AUC kept. What differs from MRM's code stands in
+settings.py, ALWAYS_DIFFERENT, and beside the figures.
 """
 
 import copy

@@ -1,8 +1,8 @@
 """Protocol `linear`: a linear classifier on frozen, cached features.
 
 As GLoRIA (Huang et al., ICCV 2021) and MGCA (Wang et al., NeurIPS 2022) probe their encoders: AdamW on batches of 48,
-at most 50 epochs, stopped after 10 without gain on validation, the best epoch kept. Different from their code: images
-are not cropped at random, since features are cached, and validation is judged by AUC (MGCA's code: by the loss).
+at most 50 epochs, stopped after 10 without gain on validation, the best epoch kept. What differs from their code stands
+in settings.py, ALWAYS_DIFFERENT, and beside the figures.
 """
 
 from dataclasses import dataclass

@@ -10,6 +10,20 @@ from stages.common.settings import Settings
 
 Protocol = Literal["linear", "finetune"]
 
+# How each protocol differs from its authors' code even where no setting was changed; stands beside the figures.
+ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
+    "linear": (
+        "images are not cropped at random, since features are cached",
+        "the epoch is chosen by the AUC on validation (MGCA's code: by the loss)",
+    ),
+    "finetune": (
+        "no flip, since findings have sides",
+        "milder crops",
+        "no stochastic depth",
+        "the encoder's own last norm stays before the mean of its patch tokens",
+    ),
+}
+
 
 class EvaluationSettings(Settings):
     """What is measured, and how often; the same for every protocol."""

@@ -25,7 +25,7 @@ from stages.few_shot_segmentation.outlines import refuse_upsampling
 from stages.few_shot_segmentation.outputs import write_result
 from stages.few_shot_segmentation.repetitions import Build, OutlinedParts, repeat
 from stages.few_shot_segmentation.setr import SetrSegmenter
-from stages.few_shot_segmentation.settings import departures_of
+from stages.few_shot_segmentation.settings import ALWAYS_DIFFERENT, departures_of
 
 
 def linear(arguments: Namespace) -> None:
@@ -57,7 +57,8 @@ def _segment(arguments: Namespace, build: Build) -> None:
         result = {"finding": parts.finding, "protocol": arguments.protocol, "fraction": settings.fraction,
                   "input_size": settings.input_size, "stored_size": store.size, "skipped": outlined.skipped,
                   "images": outlined.counts(parts), "overlap": overlap,
-                  "departures": departures_of(settings, arguments.protocol, store.size)}  # fmt: skip
+                  "departures": departures_of(settings, arguments.protocol, store.size),
+                  "always_different": ALWAYS_DIFFERENT[arguments.protocol]}  # fmt: skip
         result |= evaluate(outlined.test.labels, [each.result for each in repetitions], settings.draws, settings.seed)
         places = {name: getattr(arguments, name) for name in ("result", "overlaps", "samples")}
         write_result(places, result, outlined.test, repetitions, run)

@@ -2,8 +2,7 @@
 
 SETR with progressive upsampling (Zheng et al., CVPR 2021): stages of convolution, batch norm, ReLU and doubling, then
 one map of logits. As in MGCA's code (Wang et al., NeurIPS 2022) a linear layer comes before the first stage.
-Different from it: all negative images are trained with (MGCA draws as many as there are positives for SIIM), validation
-is judged by Dice (its code: by the loss), and the threshold comes from validation (its code: .5).
+What differs from it stands in settings.py, ALWAYS_DIFFERENT, and beside the figures.
 """
 
 import torch

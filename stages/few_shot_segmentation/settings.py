@@ -10,6 +10,21 @@ from stages.common.settings import Settings
 
 Protocol = Literal["linear", "finetune"]
 
+# How each protocol differs from its authors' code even where no setting was changed; stands beside the figures.
+ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
+    "linear": (
+        "all negative images are trained with (MGCA's code draws as many as there are positives for SIIM)",
+        "the epoch is chosen by the Dice of positives on validation (MGCA's code: by the loss)",
+        "the threshold comes from validation (MGCA's code: .5)",
+    ),
+    "finetune": (
+        "no flip, since findings have sides",
+        "no stochastic depth",
+        "no dropout before the last layer",
+        "one map of logits in place of two classes, with a threshold from validation",
+    ),
+}
+
 
 class EvaluationSettings(Settings):
     """What is measured, and how often; the same for every protocol."""

@@ -3,8 +3,7 @@
 UPerNet (Xiao et al., ECCV 2018) on four scales of a plain ViT, as MRM (Zhou et al., ICLR 2023) and MaCo (Huang et al.,
 Nat. Commun. 2024) have it: tokens after four blocks, resampled to 4, 2, 1 and 1/2 times the patch grid (as BEiT does),
 an FCN head on the third beside it, and a learning rate that falls from block to block towards the input. The heads are
-those of transformers. Different from their code: no flip, no stochastic depth, no dropout before the last layer, and
-one map of logits in place of two classes.
+those of transformers. What differs from their code stands in settings.py, ALWAYS_DIFFERENT, and beside the figures.
 """
 
 import stages.common.torchvision_operators  # noqa: F401, I001  (before timm and transformers)

@@ -18,3 +18,9 @@ def protocol_note(protocol: str, results: Results) -> str | None:
     """In which settings jobs are not as published; None where all are."""
     found = in_words([each.departures for each in results])
     return f"This is not the published protocol {protocol}: {found}." if found else None
+
+
+def always_note(results: Results) -> str | None:
+    """How the protocol is not as published even where no setting departs."""
+    found = dict.fromkeys(line for each in results for line in each.always_different)
+    return f"Always different here: {'; '.join(found)}." if found else None

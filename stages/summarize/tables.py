@@ -12,7 +12,7 @@ from stages.common.published_protocols import in_words
 from stages.summarize.inputs import Inputs
 from stages.summarize.ledger import Ledger
 from stages.summarize.numbers import decimal, figures, interval, rank, words
-from stages.summarize.protocols import protocol_name, protocol_note
+from stages.summarize.protocols import always_note, protocol_name, protocol_note
 from stages.summarize.readers.few_shot_classification import FewShot, FewShotResult
 from stages.summarize.readers.few_shot_segmentation import FIGURES, Segmentation
 from stages.summarize.readers.phrase_grounding import PointingGame
@@ -52,6 +52,10 @@ class FewShotTable:
     @property
     def note(self) -> str | None:
         return protocol_note(self.protocol, self.columns)
+
+    @property
+    def always(self) -> str | None:
+        return always_note(self.columns)
 
 
 def zero_shot_rows(inputs: Inputs) -> list[Row]:

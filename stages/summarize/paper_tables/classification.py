@@ -100,7 +100,7 @@ def _few_shot_table(
         columns,
         (Block("measured", tuple(rows), protocol=table.note or ""), *(restricted(block, columns) for block in quoted)),
         notes=(
-            *([table.note] if table.note else []),
+            *(note for note in (table.note, table.always) if note),
             f"Percentages are shares of the training images. Means of {seeds} repetitions; after \u00b1 their standard "
             "deviation, over head and order of batches on one subset.",
             INTERVALS.format(unit=first.resampled_by),

@@ -9,7 +9,7 @@ from stages.summarize.paper_tables.comparisons import Comparisons
 from stages.summarize.paper_tables.image_values import segmentation_values
 from stages.summarize.paper_tables.quoted import Quotation, quoted_blocks
 from stages.summarize.paper_tables.table import Block, Cell, Column, Row, Table
-from stages.summarize.protocols import protocol_name, protocol_note
+from stages.summarize.protocols import always_note, protocol_name, protocol_note
 from stages.summarize.readers.few_shot_segmentation import Segmentation
 from stages.summarize.tables import variant_label
 
@@ -61,7 +61,7 @@ def _table(inputs: Inputs, cells: list[Segmentation], comparisons: Comparisons, 
     quoted = tuple(block for block in quoted if block.rows)
     seeds = max(len(each.result.seeds) for each in cells)
     results = [each.result for each in cells]
-    changed = protocol_note(job.protocol, results)
+    changed, always = protocol_note(job.protocol, results), always_note(results)
     return Table(
         name,
         f"Table 3. Few-shot segmentation of {words(first.finding)} in {job.dataset}, protocol "
@@ -70,7 +70,7 @@ def _table(inputs: Inputs, cells: list[Segmentation], comparisons: Comparisons, 
         COLUMNS,
         (Block("measured", tuple(rows), protocol=changed or ""), *quoted),
         notes=(
-            *([changed] if changed else []),
+            *(note for note in (changed, always) if note),
             f"Labels: share of the training images. Means of {seeds} repetitions; after \u00b1 their spread (standard "
             "deviation).",
             DEFINITION,

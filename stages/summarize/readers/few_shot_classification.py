@@ -48,6 +48,7 @@ class FewShotResult(Part):
     finding: str
     skipped: str | None
     departures: dict[str, list[Any]]  # from the published protocol: setting -> [value, published one]
+    always_different: tuple[str, ...] = ()  # even where no setting departs; results of versions before do not say it
     images: dict[Literal["train", "validation", "test"], PartSize]
     resampled_by: str
     seeds: list[Seed]

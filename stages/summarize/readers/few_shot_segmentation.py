@@ -33,6 +33,7 @@ class SegmentationResult(Part):
     finding: str
     skipped: str | None
     departures: dict[str, list[Any]]  # from the published protocol: setting -> [value, published one]
+    always_different: tuple[str, ...] = ()  # even where no setting departs; results of versions before do not say it
     input_size: Count
     stored_size: Count
     images: dict[Literal["train", "validation", "test"], OutlinedPart]

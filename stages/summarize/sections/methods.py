@@ -3,15 +3,19 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from stages.summarize.inputs import Inputs
 from stages.summarize.numbers import count, decimal, words
+from stages.summarize.protocols import always_note, protocol_note
 from stages.summarize.provenance import Provenance, StageRun
+from stages.summarize.readers.few_shot_classification import FewShot
+from stages.summarize.readers.few_shot_segmentation import Segmentation
 from stages.summarize.references import REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
-from stages.summarize.results_tree import FewShotJob
 from stages.summarize.sections.section import Names, Report
 
 Param = Callable[[str], str]
+Measured = TypeVar("Measured", FewShot, Segmentation)
 
 _AUTHORS = {"mae": "he2022mae", "mrm": "zhou2023mrm", "maco": "huang2024maco", "mgca": "wang2022mgca"}  # by source
 DATA_SETS = {"mimic_cxr": "johnson2019mimiccxr", "rsna": "shih2019rsna", "siim": "zawacki2019siim"}  # by layout
@@ -246,37 +250,53 @@ def _compared(runs: list[StageRun]) -> str:
     return " and ".join(f"{what} (in {', '.join(datasets)})" for what, datasets in places.items())
 
 
+_CLASSIFIES = {
+    "linear": "trains a linear classifier on frozen features, after [@huang2021gloria; @wang2022mgca]",
+    "finetune": "trains all weights, after [@zhou2023mrm; @huang2024maco]",
+}
+_OUTLINES = {
+    "linear": "trains a SETR-PUP decoder [@zheng2021setr] on the frozen encoder, after [@huang2021gloria; "
+    "@wang2022mgca]",
+    "finetune": "trains a UPerNet decoder [@xiao2018upernet] and the encoder, after [@zhou2023mrm; @huang2024maco]",
+}
+
+
 def _few_shot(inputs: Inputs) -> Iterator[str]:
-    """One sentence a stage and protocol that ran."""
-    for protocol, jobs in _by_protocol(inputs.tree.few_shot_jobs):
-        how = (
-            "trains a linear classifier on frozen features, as earlier work did [@huang2021gloria; @wang2022mgca]"
-            if protocol == "linear"
-            else "trains all weights, as earlier work did [@zhou2023mrm; @huang2024maco]"
-        )
-        yield f"Few-shot classification {how}, on {jobs}; thresholds and stopping come from validation."
-    for protocol, jobs in _by_protocol(inputs.tree.segmentation_jobs):
-        how = (
-            "trains a SETR-PUP decoder [@zheng2021setr] on the frozen encoder, as earlier work did [@huang2021gloria; "
-            "@wang2022mgca]"
-            if protocol == "linear"
-            else "trains a UPerNet decoder [@xiao2018upernet] and the encoder, as earlier work did [@zhou2023mrm; "
-            "@huang2024maco]"
-        )
-        yield f"Few-shot segmentation {how}, on {jobs}; Dice stands beside that of predicting nothing."
-
-
-def _by_protocol(jobs: Sequence[FewShotJob]) -> Iterator[tuple[str, str]]:
-    """Each protocol, and its data sets with their shares of the labels: rsna (1, 10, 100 % of the labels)."""
-    for protocol in dict.fromkeys(job.protocol for job in jobs):
-        shares: dict[str, list[str]] = {}
-        for job in jobs:
-            if job.protocol == protocol:
-                shares.setdefault(job.dataset, []).append(str(job.fraction))
+    """What ran of each protocol, and how it is not the published one."""
+    for protocol, cells in _by_protocol(inputs.few_shot):
         yield (
-            protocol,
-            " and ".join(f"{dataset} ({', '.join(each)} % of the labels)" for dataset, each in shares.items()),
+            f"Few-shot classification {_CLASSIFIES[protocol]}, on {_jobs(cells)}; thresholds and stopping come from "
+            "validation."
         )
+        yield from _departures(protocol, cells)
+    for protocol, cells in _by_protocol(inputs.segmentation):
+        yield (
+            f"Few-shot segmentation {_OUTLINES[protocol]}, on {_jobs(cells)}; Dice stands beside that of predicting "
+            "nothing."
+        )
+        yield from _departures(protocol, cells)
+
+
+def _by_protocol(cells: Sequence[Measured]) -> Iterator[tuple[str, list[Measured]]]:
+    for protocol in dict.fromkeys(each.job.protocol for each in cells):
+        yield protocol, [each for each in cells if each.job.protocol == protocol]
+
+
+def _jobs(cells: Sequence[Measured]) -> str:
+    """Data sets with their shares of the labels: rsna (1, 10, 100 % of the labels)."""
+    shares: dict[str, list[str]] = {}
+    for job in dict.fromkeys(each.job for each in cells):
+        shares.setdefault(job.dataset, []).append(str(job.fraction))
+    return " and ".join(f"{dataset} ({', '.join(each)} % of the labels)" for dataset, each in shares.items())
+
+
+def _departures(protocol: str, cells: Sequence[Measured]) -> Iterator[str]:
+    """As the notes of the tables say it."""
+    for dataset in dict.fromkeys(each.job.dataset for each in cells):
+        if note := protocol_note(protocol, [each.result for each in cells if each.job.dataset == dataset]):
+            yield f"In {dataset} {note[0].lower()}{note[1:]}"
+    if always := always_note([each.result for each in cells]):
+        yield always
 
 
 def _retrieval(inputs: Inputs) -> Iterator[str]:

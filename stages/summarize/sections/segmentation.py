@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from stages.summarize.drawing import STYLE, data_uri, svg
 from stages.summarize.numbers import decimal
-from stages.summarize.protocols import protocol_name, protocol_note
+from stages.summarize.protocols import always_note, protocol_name, protocol_note
 from stages.summarize.readers.few_shot_segmentation import OutlinedSample, Segmentation
 from stages.summarize.results_tree import FewShotJob
 from stages.summarize.sections.section import Names, Report
@@ -29,7 +29,7 @@ def names(report: Report) -> Names | None:
 def _table(job: FewShotJob, cells: list[Segmentation]) -> Names:
     results = [cell.result for cell in cells]
     protocol, note = protocol_name(job.protocol, results), protocol_note(job.protocol, results)
-    return {"job": job, "cells": cells, "protocol": protocol, "note": note}
+    return {"job": job, "cells": cells, "protocol": protocol, "note": note, "always": always_note(results)}
 
 
 def _pictures(report: Report, cell: Segmentation) -> Names:

@@ -16,6 +16,7 @@ from stages.common.command_line import run_stage
 from stages.common.split_audit import Overlap, audit_record
 from stages.extract_features import __main__ as extract_features
 from stages.few_shot_classification.__main__ import parser
+from stages.few_shot_classification.settings import ALWAYS_DIFFERENT
 
 QUICK = "{draws: 50, seeds: 1, epochs: 2}"
 
@@ -60,6 +61,7 @@ def test_linear_writes_what_it_measured(files, features, tmp_path) -> None:
     assert result["skipped"] is None
     assert set(result["overlap"].values()) == {0}
     assert result["departures"] == {"learning_rate": [0.01, 5e-4]}
+    assert result["always_different"] == list(ALWAYS_DIFFERENT["linear"])
     assert result["metrics"]["auc"]["value"] > 0.95  # brightness is easy even for an untrained encoder
     journal = read_json(tmp_path / "journal.json")
     assert journal["status"] == "FINISHED"

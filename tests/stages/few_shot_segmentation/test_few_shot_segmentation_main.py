@@ -15,6 +15,7 @@ from stages.common.run_lengths import decode
 from stages.common.served_states import remove_served
 from stages.common.split_audit import Overlap
 from stages.few_shot_segmentation.__main__ import parser
+from stages.few_shot_segmentation.settings import ALWAYS_DIFFERENT
 
 LINEAR = linear_job().model_dump_json()
 FINETUNE = {"input_size": 32, "batch_size": 8, "decoder_width": 16, "auxiliary_width": 8, "learning_rate": 5e-3,
@@ -80,6 +81,7 @@ def test_small_images_are_refused_or_the_result_says_so(files, tmp_path, capsys)
     assert (result["stored_size"], result["input_size"]) == (32, 64)
     assert result["departures"]["stored_size"] == [32, 64]
     assert result["departures"]["input_size"] == [64, 224]
+    assert result["always_different"] == list(ALWAYS_DIFFERENT["linear"])
 
 
 def edited(files, folder: Path, change) -> list[str]:

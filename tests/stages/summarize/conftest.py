@@ -25,7 +25,7 @@ from stages.common.tracking import flatten
 from stages.dicom_to_arrow.settings import DicomToArrowSettings
 from stages.few_shot_classification import evaluation as few_shot_evaluation
 from stages.few_shot_classification.outputs import scored_rows
-from stages.few_shot_classification.settings import LinearJobSettings, departures_of
+from stages.few_shot_classification.settings import ALWAYS_DIFFERENT, LinearJobSettings, departures_of
 from stages.pair_images_reports.fingerprint import report_statistics
 from stages.pair_images_reports.intensity import Intensity
 from stages.phrase_grounding.settings import PhraseGroundingSettings
@@ -344,7 +344,8 @@ def _few_shot(tree, job, variant):
     ]  # fmt: skip
     changed = LinearJobSettings(fraction=job.fraction, **({"epochs": 5} if job.dataset == "siim" else {}))
     result = {"finding": parts.finding, "protocol": job.protocol, "fraction": job.fraction,
-              "departures": departures_of(changed, job.protocol)}  # fmt: skip
+              "departures": departures_of(changed, job.protocol),
+              "always_different": ALWAYS_DIFFERENT[job.protocol]}  # fmt: skip
     result |= few_shot_evaluation.evaluate(parts, runs, draws=50, seed=0) | {"overlap": asdict(Overlap(0, 0, 0, 0, 0))}
     path = tree.layout.folder("few_shot_classification", job.of(variant)) / "result.json"
     for run in runs:

@@ -14,6 +14,7 @@ from stages.common.mask_overlaps import Overlaps
 from stages.common.ranking_metrics import draw_weights, estimate, mean_of
 from stages.common.split_audit import Overlap
 from stages.few_shot_segmentation.evaluation import SeedOverlaps, evaluate
+from stages.few_shot_segmentation.settings import ALWAYS_DIFFERENT
 from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
 from stages.retrieval.evaluation import rank, retrieval_record
 from stages.retrieval.settings import RetrievalSettings
@@ -44,7 +45,8 @@ def write_segmentation(layout: ResultsTree, job: FewShotJob, variant: str, findi
     result = {"finding": finding, "protocol": job.protocol, "fraction": job.fraction, "input_size": 32,
               "stored_size": stored, "skipped": None, "images": dict.fromkeys(("train", "validation", "test"), size),
               "overlap": asdict(Overlap(0, 0, 0, 0, 0)),
-              "departures": {"input_size": [32, 224]}}  # fmt: skip
+              "departures": {"input_size": [32, 224]},
+              "always_different": ALWAYS_DIFFERENT[job.protocol]}  # fmt: skip
     result |= evaluate(labels, runs, draws=50, seed=0)
     write_record(folder / "result.json", result)
     shown = {"image_id": "i1", "pixels": bytes(stored * stored), "truth": [70, 9, 134, 9], "predicted": [72, 9],

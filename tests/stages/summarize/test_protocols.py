@@ -1,15 +1,22 @@
 """Figures of a changed protocol do not bear the published name alone: page, text, every form of the tables."""
 
 import csv
+import html
 import io
+import json
 
 import pytest
 
+from stages.common.atomic_files import write_record
 from stages.common.errors import InputError
+from stages.few_shot_classification import settings as classification
+from stages.few_shot_segmentation import settings as segmentation
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.paper_tables.all_tables import paper_tables
 from stages.summarize.paper_tables.comparisons import Comparisons
 from stages.summarize.paper_tables.writers import as_csv, as_html, as_latex, as_markdown
+from stages.summarize.provenance import read_provenance
+from stages.summarize.sections.methods import methods
 from stages.summarize.tables import text_summary
 
 EPOCHS = "This is not the published protocol linear: epochs 5 instead of 50."
@@ -49,6 +56,45 @@ def test_the_text_says_it(read: Inputs, tmp_path) -> None:
     assert f"over seeds: siim, linear (changed)\n  {EPOCHS}" in text
     assert "over seeds: rsna, linear\n  variant" in text
     assert f"rsna, 10 %: {SIZE}" in text
+
+
+def always(stage, protocol: str) -> str:
+    return f"Always different here: {'; '.join(stage.ALWAYS_DIFFERENT[protocol])}."
+
+
+def test_what_is_always_different_stands_beside_every_table(read: Inputs, output) -> None:
+    expected = {"table2": always(classification, "linear"), "table3": always(segmentation, "linear")}
+    tables = [each for each in paper_tables(read, Comparisons(20, 0), [], ()) if each.name[:6] in expected]
+    assert {table.name for table in tables} >= {"table2_rsna_linear", "table3_rsna_linear"}
+    for table in tables:
+        assert expected[table.name[:6]] in table.notes
+        assert expected[table.name[:6]].split("'")[0] in as_markdown(table)
+    page = html.unescape((output / "report.html").read_text(encoding="utf-8"))
+    for note in expected.values():
+        # a note of every table, and once each in the methods and in their LaTeX
+        assert page.count(f'<p class="note">{note}</p>') == 2
+        assert page.count(note) == 2 + 2
+
+
+def test_the_methods_are_after_earlier_work_and_say_where_not(read: Inputs, built) -> None:
+    text = " ".join(methods(read, read_provenance(built.layout)))
+    assert "as earlier work did" not in text
+    assert "frozen features, after [@huang2021gloria; @wang2022mgca], on rsna (1, 10 % of the labels) and siim" in text
+    assert "In siim this is not the published protocol linear: epochs 5 instead of 50." in text
+    assert "In rsna this is not the published protocol linear: epochs" not in text
+    assert "In rsna this is not the published protocol linear: input size 32 instead of 224." in text
+
+
+def test_results_of_versions_before_say_nothing_of_it(tree) -> None:
+    for place in tree.results.glob("few_shot_*/*/*/*/*/result.json"):
+        record = json.loads(place.read_text())
+        del record["always_different"]
+        write_record(place, record)
+    found = read_inputs(tree.layout)
+    assert "Always different" not in " ".join(methods(found, read_provenance(tree.layout)))
+    assert not any(
+        "Always" in note for table in paper_tables(found, Comparisons(20, 0), [], ()) for note in table.notes
+    )
 
 
 def test_variants_of_different_protocols_are_not_compared(tree) -> None:
