@@ -13,7 +13,7 @@ from stages.common.schemas import features
 
 
 class CachedFeatures:
-    """The encoder's mean patch token of every image of a data set, before the projection, as the peers probe it."""
+    """The encoder's pooled tokens of every image of a data set, before the projection: mean of patches, or [CLS]."""
 
     def __init__(self, path: Path) -> None:
         """Raises InputError where the file is damaged or no features.arrow, or holds numbers that are not finite."""

@@ -17,6 +17,12 @@ class ImageEncoderSettings(Settings):
     source: Literal["timm", "mae", "mrm", "maco", "mgca"] = Field(
         "timm", description="whose file `weights` are: how it names its tensors (stages/common/published_encoders.py)"
     )
+    pooling: Literal["mean", "cls"] = Field(
+        "mean",
+        exclude_if=lambda value: value == "mean",  # encoders trained before there was a choice keep their digest
+        description="what few-shot classification takes of an image: the mean of its patch tokens, or [CLS]. Our "
+        "method trains the mean; an encoder of others has what its authors' code takes (published_encoders.py)",
+    )
     input_size: int = Field(224, gt=0, description="side of the square input, pixels")
     patch_size: int = Field(16, gt=0, description="side of a patch, pixels")
     width: int = Field(768, gt=0, description="of `custom`: channels of a token")

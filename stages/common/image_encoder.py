@@ -31,6 +31,10 @@ class ImageEncoder(nn.Module):
             )
         else:
             self.vit = _create(settings, {**common, "dynamic_img_size": False})
+        if settings.pooling == "cls" and self.vit.cls_token is None:
+            raise InputError(
+                f"pretrain.model.image.pooling: cls, but {settings.architecture} has no [CLS]; set pooling: mean"
+            )
         self.width: int = self.vit.embed_dim
 
     def normalise(self, images: Float[Tensor, "batch size size"]) -> Float[Tensor, "batch 1 size size"]:
@@ -40,7 +44,21 @@ class ImageEncoder(nn.Module):
     def forward(
         self, images: Float[Tensor, "batch 1 size size"], visible: Int[Tensor, "batch visible"] | None = None
     ) -> Float[Tensor, "batch tokens width"]:
-        """Patch tokens after the last norm, without [CLS] and registers.
+        """Patch tokens after the last norm, without [CLS] and registers; `visible` as in `tokens`."""
+        return self.patches(self.tokens(images, visible))
+
+    def patches(self, tokens: Float[Tensor, "batch all width"]) -> Float[Tensor, "batch tokens width"]:
+        """Of all tokens those of patches."""
+        return tokens[:, self.vit.num_prefix_tokens :]
+
+    def pool(self, tokens: Float[Tensor, "batch all width"]) -> Float[Tensor, "batch width"]:
+        """Of all tokens the one vector that is classified: [CLS] or the mean of patches, as `pooling` says."""
+        return tokens[:, 0] if self.settings.pooling == "cls" else self.patches(tokens).mean(dim=1)
+
+    def tokens(
+        self, images: Float[Tensor, "batch 1 size size"], visible: Int[Tensor, "batch visible"] | None = None
+    ) -> Float[Tensor, "batch all width"]:
+        """All tokens after the last norm: [CLS] and registers, where the model has them, then patches.
 
         `visible` lists the patches to keep (row-major on the grid); None keeps all of them.
         """
@@ -60,8 +78,7 @@ class ImageEncoder(nn.Module):
             leading = torch.cat(first, dim=1)
             leading = leading + positions[:, :prefix] if prefix else leading
             tokens = torch.cat([leading.expand(tokens.shape[0], -1, -1), tokens], dim=1)
-        tokens = vit.norm(vit.blocks(vit.norm_pre(tokens)))
-        return tokens[:, vit.num_prefix_tokens :]
+        return vit.norm(vit.blocks(vit.norm_pre(tokens)))
 
 
 def _create(settings: ImageEncoderSettings, common: dict) -> VisionTransformer:

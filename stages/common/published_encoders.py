@@ -7,6 +7,9 @@ BERT of its own vocabulary, and MRM has no space that both share; our joint spac
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+Pooling = Literal["mean", "cls"]
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean, standard deviation of R, G, B
 MIMIC_GREY = ((0.4978,) * 3, (0.2449,) * 3)  # grey values 0..1 in three equal channels
@@ -14,7 +17,11 @@ MIMIC_GREY = ((0.4978,) * 3, (0.2449,) * 3)  # grey values 0..1 in three equal c
 
 @dataclass(frozen=True)
 class PublishedEncoder:
-    """`normalisation`: mean and deviation of R, G, B in 0..1; None where the file's own configuration says it."""
+    """`normalisation`: mean and deviation of R, G, B in 0..1; None where the file's own configuration says it.
+
+    `pooling`: what its authors' classification code takes of the tokens. MAE, MRM and MaCo fine-tune with the mean of
+    patches (`global_pool=True`), MGCA probes [CLS] behind the last norm (models/backbones/encoder.py).
+    """
 
     name: str
     reference: str
@@ -22,6 +29,7 @@ class PublishedEncoder:
     prefix: str = ""
     others: tuple[str, ...] = ()  # prefixes of tensors of the method that are no part of the encoder
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    pooling: Pooling = "mean"
     architecture: str = "vit_base_patch16_224"
     patch_size: int = 16
     input_size: int = 224
@@ -68,6 +76,7 @@ SOURCES = {
             "prototype_layer.",
         ),
         normalisation=((0.5,) * 3, (0.5,) * 3),
+        pooling="cls",
     ),
 }
 

@@ -21,6 +21,9 @@ class ReadyMadeEncoder(Settings):
         "timm", description="whose file it is: how it names its tensors, and what its inputs were standardised by"
     )
     weights: str = Field(min_length=1, description="hub id, timm name with its tag, local folder or file")
+    pooling: Literal["mean", "cls"] | None = Field(
+        None, description="of tokens, for few-shot classification: mean of patches or [CLS]; null: that of the source"
+    )
     architecture: str | None = Field(None, description="timm name of its VisionTransformer; null: that of the source")
     input_size: int | None = Field(None, gt=0, description="pixels; null: that of the source")
     patch_size: int | None = Field(None, gt=0, description="pixels; null: that of the source")
@@ -29,7 +32,7 @@ class ReadyMadeEncoder(Settings):
         """Overrides of `pretrain` that make this encoder the variant."""
         published = SOURCES[self.source]
         image: dict[str, Any] = {"source": self.source, "weights": self.weights}
-        for name in ("architecture", "input_size", "patch_size"):
+        for name in ("pooling", "architecture", "input_size", "patch_size"):
             image[name] = getattr(self, name) or getattr(published, name)
         if published.normalisation is not None:
             means, deviations = published.normalisation

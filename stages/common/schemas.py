@@ -140,7 +140,7 @@ def features(embedding_width: int, encoder_width: int) -> pa.Schema:
         [
             _IMAGE_ID,
             _column("embedding", pa.list_(pa.float32(), embedding_width), "W_v mean of patches, length 1"),
-            _column("pooled", pa.list_(pa.float32(), encoder_width), "mean of patch tokens, before W_v"),
+            _column("pooled", pa.list_(pa.float32(), encoder_width), "mean of patch tokens or [CLS], before W_v"),
         ]
     )
 

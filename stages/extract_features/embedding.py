@@ -18,8 +18,8 @@ def embed_images(
     for first in range(0, len(store), batch_size):
         rows = np.arange(first, min(first + batch_size, len(store)))
         images = to_input(torch.from_numpy(store.gather(rows)).to(device), model.settings.image.input_size)
-        tokens = model.patch_tokens(images)
-        columns = [model.embed_global(tokens), tokens.mean(dim=1)]
+        tokens = model.image.tokens(model.image.normalise(images))
+        columns = [model.embed_global(model.image.patches(tokens)), model.image.pool(tokens)]
         yield pa.record_batch(
             [pa.array([store.ids[row] for row in rows]), *(_fixed_lists(column) for column in columns)], schema=schema
         )

@@ -1,4 +1,4 @@
-"""Protocol `finetune`: the image encoder and a linear head on its mean patch token, all weights trained.
+"""Protocol `finetune`: the image encoder and a linear head on its pooled tokens, all weights trained.
 
 As MRM (Zhou et al., ICLR 2023) and MaCo (Huang et al., Nat. Commun. 2024) fine-tune: SGD on batches of 96, a given
 number of steps, warm-up and cosine, the weights of the best validation AUC kept. What differs from MRM's code stands in
@@ -50,7 +50,8 @@ class Classifier(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch size size"]) -> Float[Tensor, "batch"]:
         """Logits of grey images 0..1."""
-        return self.head(self.encoder(self.encoder.normalise(images)).mean(dim=1)).squeeze(1)
+        tokens = self.encoder.tokens(self.encoder.normalise(images))
+        return self.head(self.encoder.pool(tokens)).squeeze(1)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
         "no flip, since findings have sides",
         "milder crops",
         "no stochastic depth",
-        "the encoder's own last norm stays before the mean of its patch tokens",
+        "the encoder's own last norm stays before the mean of patch tokens",
     ),
 }
 

@@ -17,7 +17,7 @@ from stages.summarize.readers.pair_images_reports import Pairs, read_pairs
 from stages.summarize.readers.phrase_grounding import Grounding, read_grounding
 from stages.summarize.readers.pretrain import Training, read_training
 from stages.summarize.readers.retrieval import Retrieval, read_retrieval
-from stages.summarize.readers.select_checkpoint import Integrity, read_integrity
+from stages.summarize.readers.select_checkpoint import Integrity, read_integrity, read_pooling
 from stages.summarize.readers.split_reports import Reports, read_reports
 from stages.summarize.readers.zero_shot_classification import ZeroShot, read_zero_shot
 from stages.summarize.results_tree import ResultsTree
@@ -35,6 +35,7 @@ class Inputs:
     cards: list[Card]
     training: list[Training]
     integrity: list[Integrity]
+    pooling: dict[str, str]  # variant -> mean or cls
     zero_shot: list[ZeroShot]
     few_shot: list[FewShot]
     segmentation: list[Segmentation]
@@ -60,6 +61,7 @@ def read_inputs(tree: ResultsTree) -> Inputs:
         cards=read_cards(tree),
         training=read_training(tree),
         integrity=read_integrity(tree),
+        pooling=read_pooling(tree),
         zero_shot=read_zero_shot(tree),
         few_shot=read_few_shot(tree),
         segmentation=read_segmentation(tree),

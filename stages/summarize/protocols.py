@@ -1,6 +1,6 @@
 """What a few-shot protocol may be called: by its published name only where every setting is the published one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stages.common.published_protocols import in_words
 from stages.summarize.readers.few_shot_classification import FewShotResult
@@ -18,6 +18,12 @@ def protocol_note(protocol: str, results: Results) -> str | None:
     """In which settings jobs are not as published; None where all are."""
     found = in_words([each.departures for each in results])
     return f"This is not the published protocol {protocol}: {found}." if found else None
+
+
+def pooling_note(pooling: Mapping[str, str]) -> str:
+    """Of few-shot classification: what of each variant's tokens is classified."""
+    others = ", ".join(variant for variant, kind in pooling.items() if kind == "cls")
+    return f"Classified is the mean of the patch tokens{f'; of {others} it is [CLS]' if others else ''}."
 
 
 def always_note(results: Results) -> str | None:

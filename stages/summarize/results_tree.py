@@ -168,7 +168,7 @@ STAGES = (
         "select_checkpoint",
         _each_variant,
         ("selection.json",),
-        ("checkpoint/integrity_map.json", "checkpoint/mean_radiograph.png"),
+        ("checkpoint/config.json", "checkpoint/integrity_map.json", "checkpoint/mean_radiograph.png"),
     ),
     StageFiles("extract_features", _each_evaluation),
     StageFiles("zero_shot_classification", _each_evaluation, ("result.json", "scores.arrow")),

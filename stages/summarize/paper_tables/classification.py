@@ -8,6 +8,7 @@ from stages.summarize.paper_tables.comparisons import Comparisons
 from stages.summarize.paper_tables.image_values import few_shot_values, zero_shot_values
 from stages.summarize.paper_tables.quoted import Quotation, quoted_blocks
 from stages.summarize.paper_tables.table import Block, Cell, Column, Row, Table
+from stages.summarize.protocols import pooling_note
 from stages.summarize.readers.few_shot_classification import FewShot, Overlap
 from stages.summarize.readers.record import METRICS, Estimate
 from stages.summarize.tables import FewShotTable, few_shot_tables, variant_label
@@ -101,6 +102,7 @@ def _few_shot_table(
         (Block("measured", tuple(rows), protocol=table.note or ""), *(restricted(block, columns) for block in quoted)),
         notes=(
             *(note for note in (table.note, table.always) if note),
+            pooling_note(inputs.pooling),
             f"Percentages are shares of the training images. Means of {seeds} repetitions; after \u00b1 their standard "
             "deviation, over head and order of batches on one subset.",
             INTERVALS.format(unit=first.resampled_by),

@@ -43,6 +43,29 @@ def read_selection(tree: ResultsTree, variant: str) -> Selection:
     return read_record(tree.folder("select_checkpoint", variant) / "selection.json", Selection)
 
 
+class _Image(Part):
+    pooling: str = "mean"  # the default is not written
+
+
+class _Model(Part):
+    image: _Image
+
+
+class _Checkpoint(Part):
+    """config.json of a checkpoint."""
+
+    model: _Model
+
+
+def read_pooling(tree: ResultsTree) -> dict[str, str]:
+    """By variant, what few-shot classification takes of its tokens: mean of patches, or cls."""
+    paths = {each: tree.folder("select_checkpoint", each) / "checkpoint" / "config.json" for each in tree.variants}
+    return {
+        variant: read_record(path, _Checkpoint).model.image.pooling if path.is_file() else _Image().pooling
+        for variant, path in paths.items()
+    }
+
+
 class MeanOfRadiographs(Part):
     path: str  # beside integrity_map.json
     images: Count

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from stages.summarize.inputs import Inputs
 from stages.summarize.numbers import count, decimal, words
-from stages.summarize.protocols import always_note, protocol_note
+from stages.summarize.protocols import always_note, pooling_note, protocol_note
 from stages.summarize.provenance import Provenance, StageRun
 from stages.summarize.readers.few_shot_classification import FewShot
 from stages.summarize.readers.few_shot_segmentation import Segmentation
@@ -251,7 +251,7 @@ def _compared(runs: list[StageRun]) -> str:
 
 
 _CLASSIFIES = {
-    "linear": "trains a linear classifier on frozen features, after [@huang2021gloria; @wang2022mgca]",
+    "linear": "trains a linear classifier on frozen, pooled tokens, after [@huang2021gloria; @wang2022mgca]",
     "finetune": "trains all weights, after [@zhou2023mrm; @huang2024maco]",
 }
 _OUTLINES = {
@@ -266,7 +266,7 @@ def _few_shot(inputs: Inputs) -> Iterator[str]:
     for protocol, cells in _by_protocol(inputs.few_shot):
         yield (
             f"Few-shot classification {_CLASSIFIES[protocol]}, on {_jobs(cells)}; thresholds and stopping come from "
-            "validation."
+            f"validation. {pooling_note(inputs.pooling)}"
         )
         yield from _departures(protocol, cells)
     for protocol, cells in _by_protocol(inputs.segmentation):

@@ -83,6 +83,36 @@ def test_tokens_are_those_of_timm_with_and_without_registers(name: str) -> None:
     torch.testing.assert_close(encoder(images, torch.arange(16).expand(2, 16)), expected)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["test_vit", "vit_small_patch14_reg4_dinov2"])
+def test_pooled_is_the_mean_of_patches_or_cls(name: str) -> None:
+    """The second one has four registers behind [CLS], which go into neither."""
+    torch.manual_seed(0)
+    settings = ImageEncoderSettings(architecture=name, patch_size=16, input_size=64)
+    encoder, images = ImageEncoder(settings).eval(), torch.randn(2, 1, 64, 64)
+    expected = encoder.vit.forward_features(images)
+    mean = encoder.pool(encoder.tokens(images))
+    torch.testing.assert_close(mean, expected[:, encoder.vit.num_prefix_tokens :].mean(dim=1))
+    by_cls = ImageEncoder(settings.model_copy(update={"pooling": "cls"})).eval()
+    by_cls.load_state_dict(encoder.state_dict())
+    cls = by_cls.pool(by_cls.tokens(images))
+    torch.testing.assert_close(cls, expected[:, 0])
+    torch.testing.assert_close(by_cls(images), encoder(images))
+    assert not torch.allclose(mean, cls)
+
+
+def test_an_encoder_without_cls_cannot_be_asked_for_it() -> None:
+    with pytest.raises(InputError, match=r"image\.pooling: cls, but test_vit2 has no \[CLS\]; set pooling: mean"):
+        ImageEncoder(ImageEncoderSettings(architecture="test_vit2", patch_size=16, input_size=64, pooling="cls"))
+
+
+def test_the_pooling_of_old_leaves_no_trace_in_a_digest() -> None:
+    assert ImageEncoderSettings(pooling="mean").digest() == ImageEncoderSettings().digest()
+    assert "pooling" not in DualEncoderSettings().model_dump(mode="json")["image"]
+    assert ImageEncoderSettings(pooling="cls").model_dump(mode="json")["pooling"] == "cls"
+    assert ImageEncoderSettings(pooling="cls").digest() != ImageEncoderSettings().digest()
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

@@ -125,6 +125,23 @@ def test_a_variant_may_be_a_ready_made_encoder() -> None:
 
 
 @pytest.mark.parametrize(
+    ("encoder", "pooling"),
+    [
+        ({"source": "mrm"}, "mean"),
+        ({"source": "maco"}, "mean"),
+        ({"source": "mae"}, "mean"),
+        ({"source": "mgca"}, "cls"),
+        ({"source": "timm"}, "mean"),
+        ({"source": "timm", "pooling": "cls"}, "cls"),
+        ({"source": "mgca", "pooling": "mean"}, "mean"),
+    ],
+)
+def test_tokens_are_pooled_as_the_authors_do_unless_told(encoder: dict, pooling: str) -> None:
+    checked = check(config(theirs={"encoder": {"weights": "x.pth"} | encoder}))
+    assert checked.settings("pretrain", variant="theirs").model.image.pooling == pooling
+
+
+@pytest.mark.parametrize(
     ("variant", "message"),
     [
         ({"encoder": {"source": "mrn", "weights": "x.pth"}}, r"variants\.ours .*encoder\.source"),

@@ -15,6 +15,7 @@ from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.paper_tables.all_tables import paper_tables
 from stages.summarize.paper_tables.comparisons import Comparisons
 from stages.summarize.paper_tables.writers import as_csv, as_html, as_latex, as_markdown
+from stages.summarize.protocols import pooling_note
 from stages.summarize.provenance import read_provenance
 from stages.summarize.sections.methods import methods
 from stages.summarize.tables import text_summary
@@ -79,10 +80,29 @@ def test_what_is_always_different_stands_beside_every_table(read: Inputs, output
 def test_the_methods_are_after_earlier_work_and_say_where_not(read: Inputs, built) -> None:
     text = " ".join(methods(read, read_provenance(built.layout)))
     assert "as earlier work did" not in text
-    assert "frozen features, after [@huang2021gloria; @wang2022mgca], on rsna (1, 10 % of the labels) and siim" in text
+    assert (
+        "frozen, pooled tokens, after [@huang2021gloria; @wang2022mgca], on rsna (1, 10 % of the labels) and siim"
+        in text
+    )
     assert "In siim this is not the published protocol linear: epochs 5 instead of 50." in text
     assert "In rsna this is not the published protocol linear: epochs" not in text
     assert "In rsna this is not the published protocol linear: input size 32 instead of 224." in text
+
+
+def test_the_tables_say_what_of_the_tokens_is_classified(tree) -> None:
+    def notes() -> tuple[str, ...]:
+        found = read_inputs(tree.layout)
+        tables = {table.name: table for table in paper_tables(found, Comparisons(20, 0), [], ())}
+        text = " ".join(methods(found, read_provenance(tree.layout)))
+        assert pooling_note(found.pooling) in text
+        assert not any("patch tokens" in note for note in tables["table3_rsna_linear"].notes)
+        return tables["table2_rsna_linear"].notes
+
+    assert "Classified is the mean of the patch tokens." in notes()
+    for variant, image in (("mlip", {"input_size": 64}), ("random", {"pooling": "cls"})):
+        place = tree.layout.folder("select_checkpoint", variant) / "checkpoint" / "config.json"
+        write_record(place, {"model": {"image": image}})
+    assert "Classified is the mean of the patch tokens; of random it is [CLS]." in notes()
 
 
 def test_results_of_versions_before_say_nothing_of_it(tree) -> None:
