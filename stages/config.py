@@ -75,7 +75,10 @@ class Dataset(Settings):
 class Config(Settings):
     """config.yaml as it stands: stage blocks are checked by `check`, after the overrides are merged in."""
 
-    project: str = Field(min_length=1)
+    project: str = Field(min_length=1, description="name of the MLflow experiment (renaming it: docs/decisions/0016)")
+    register_models: bool = Field(
+        True, description="upload chosen models to MLflow's registry; false: no weights go to MLflow. Reruns nothing"
+    )
     workspace: str = Field(pattern=r"^[^./][^{}]*$|^/", description="folder of all that is written")
     sample_root: str | None = Field(None, description="folder with the data of the profile `sample`")
     device: Literal["auto", "cuda", "cpu"] = Field(

@@ -220,7 +220,7 @@ def _environment() -> dict[str, str]:
     if job := os.environ.get("SLURM_JOB_ID"):
         tags["slurm_job_id"] = job
     for key, variable in (("project", "MLFLOW_EXPERIMENT_NAME"), ("invocation", "MLIP_INVOCATION"),
-                          ("workspace", "MLIP_WORKSPACE")):  # fmt: skip
+                          ("workspace", "MLIP_WORKSPACE"), ("register_models", "MLIP_REGISTER_MODELS")):  # fmt: skip
         if value := os.environ.get(variable):
             tags[key] = value
     if container := os.environ.get("APPTAINER_CONTAINER"):

@@ -24,6 +24,11 @@ def parser() -> ArgumentParser:
     parser.add_argument("--experiment", help="its name in MLflow [the project that the journals name]")
     parser.add_argument("--artifacts", type=Path, help="folder of a new experiment's files [beside SQLite]")
     parser.add_argument("--grace", type=float, default=24.0, help="hours of silence of a running stage [%(default)s]")
+    parser.add_argument(
+        "--register-models",
+        choices=["true", "false"],
+        help="whether chosen models, weights included, are uploaded [MLIP_REGISTER_MODELS, else as the journals say]",
+    )
     parser.add_argument("--tolerant", action="store_true", help="warn instead of failing: exit status 0 in any case")
     return parser
 
@@ -33,7 +38,12 @@ def run(arguments: Namespace) -> list[str]:
     from stages.sync.synchronise import synchronise  # here, because MLflow takes seconds to import: not for --help
 
     summary = synchronise(
-        arguments.journals, arguments.store, arguments.experiment, arguments.artifacts, arguments.grace
+        arguments.journals,
+        arguments.store,
+        arguments.experiment,
+        arguments.artifacts,
+        arguments.grace,
+        register=None if arguments.register_models is None else arguments.register_models == "true",
     )
     print(summary)
     for line in summary.warnings:

@@ -15,6 +15,7 @@ from stages.sync.invocations import titled
 from stages.sync.quiet_mlflow import (
     Dataset,
     DatasetInput,
+    Experiment,
     InputTag,
     Metric,
     MlflowClient,
@@ -70,6 +71,38 @@ def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> 
         f"experiment {name!r} keeps its artifacts in {experiment.artifact_location}, as when it was created, not in "
         f"{location}; to move them delete the store and sync again"
     ]
+
+
+def runs_elsewhere(client: MlflowClient, experiment: str, name: str, workspace: str) -> list[str]:
+    """A warning for each other experiment that shows runs of this workspace: `project` was renamed.
+
+    None where a server does not let this user look into other experiments.
+    """
+    quote = '"' if "'" in workspace else "'"
+    wanted = f"tags.`{_WORKSPACE}` = {quote}{workspace}{quote}"
+    warnings = []
+    try:
+        others = {each.experiment_id: each.name for each in _experiments(client) if each.experiment_id != experiment}
+        while others and (runs := client.search_runs(list(others), wanted, max_results=1)):
+            former = others.pop(runs[0].info.experiment_id)
+            warnings.append(
+                f"experiment {former!r} holds runs of this workspace, too, and gets no new ones: all are in {name!r} "
+                f"now; if `project` was renamed, delete those there (filter {wanted}) and the models of that name, "
+                "or rename it back"
+            )
+    except MlflowException:
+        return warnings
+    return warnings
+
+
+def _experiments(client: MlflowClient) -> Iterator[Experiment]:
+    token = None
+    while True:
+        page = client.search_experiments(page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def import_runs(

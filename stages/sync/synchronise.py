@@ -16,7 +16,7 @@ from stages.sync.lock import single_writer
 from stages.sync.model_registry import register_models
 from stages.sync.quiet_mlflow import MlflowClient, MlflowException
 from stages.sync.run_records import RunRecord, producers_of, run_record
-from stages.sync.store import import_runs, open_experiment
+from stages.sync.store import import_runs, open_experiment, runs_elsewhere
 
 _SQLITE = "sqlite:///"
 _MILLISECONDS_AN_HOUR = 3_600_000
@@ -53,12 +53,14 @@ def synchronise(
     artifacts: Path | None = None,
     grace_hours: float = 24.0,
     patience: float = 60.0,
+    register: bool | None = None,
 ) -> Summary:
     """Import every journal below a folder; errors of the store and of the input become InputError.
 
     `store` defaults to MLFLOW_TRACKING_URI, else to mlflow.db beside the folder; `experiment` to the project that the
     journals name; `artifacts` to the folder `mlflow_artifacts` beside a SQLite store, and to the server's choice
-    elsewhere. `patience`: seconds to wait for another sync.
+    elsewhere. `patience`: seconds to wait for another sync. `register`: whether chosen models are uploaded; None: what
+    MLIP_REGISTER_MODELS says, else the newest journal that says it, else yes.
     """
     if not journals.is_dir():
         raise InputError(f"{journals}: no such folder; give the folder of the workflow's results")
@@ -82,7 +84,10 @@ def synchronise(
             identifier, warnings = open_experiment(client, project, artifacts)
             records = records_of(found, journals, now, grace)
             changes = import_runs(client, identifier, records, workspace_name(journals), now, grace)
-            models, unregistered = register_models(client, found, project, changes.ids)
+            warnings += runs_elsewhere(client, identifier, project, workspace_name(journals))
+            models, unregistered = [], []
+            if _registers(found) if register is None else register:
+                models, unregistered = register_models(client, found, project, changes.ids)
     except (MlflowException, SQLAlchemyError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         message = f"{uri}: the store failed ({reason}); mend or delete it, then sync again"
@@ -114,6 +119,13 @@ def _project(found: list[FoundJournal]) -> str:
     """The project of the newest run that names one."""
     named = [each.journal.tags["project"] for each in found if "project" in each.journal.tags]
     return named[-1] if named else "mlip"
+
+
+def _registers(found: list[FoundJournal]) -> bool:
+    """Whether models may be uploaded, as the workflow was told; a word that is neither true nor false means no."""
+    said = [each.journal.tags["register_models"] for each in found if "register_models" in each.journal.tags]
+    said += filter(None, [os.environ.get("MLIP_REGISTER_MODELS")])
+    return not said or said[-1].lower() == "true"
 
 
 def absolute_uri(store: str) -> str:

@@ -19,6 +19,7 @@ PASSED = (
     "SLURM_RESTART_COUNT",
     "MLIP_INVOCATION",  # what the journals of one call of the workflow have in common
     "MLIP_WORKSPACE",
+    "MLIP_REGISTER_MODELS",
     "MLIP_PROGRESS",
     "MLFLOW_EXPERIMENT_NAME",
     "MLFLOW_TRACKING_URI",

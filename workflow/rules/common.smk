@@ -20,7 +20,7 @@ from stages.common.served_states import remove_served
 from stages.config import check
 from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
-from workflow.invocation import tracking_environment
+from workflow.invocation import sync_command, tracking_environment
 from workflow.rule_requests import MOST, grown
 from workflow.left_jobs import refuse_left_jobs
 from workflow.site_settings import check_account
@@ -31,7 +31,7 @@ CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployme
 try:
     CONFIG = check(config)
     if workflow.is_main_process:  # jobs inherit them: what MLflow shows together (docs/decisions/0016)
-        os.environ |= tracking_environment(CONFIG.project, Path(CONFIG.workspace))
+        os.environ |= tracking_environment(CONFIG.project, Path(CONFIG.workspace), CONFIG.register_models)
     check_account(workflow.resource_settings.default_resources)
     IMAGES = images_to_run(REPOSITORY, verify=workflow.is_main_process) if CONTAINERS else {}
     if CONTAINERS:
@@ -54,7 +54,7 @@ NEW_LOG = (
 shell.prefix(f"set -euo pipefail; export PYTHONPATH={REPOSITORY} OMP_WAIT_POLICY=PASSIVE; {NEW_LOG}")
 
 # Into the server that MLFLOW_TRACKING_URI names, else into <workspace>/mlflow.db.
-SYNC = f"python -m stages.sync --tolerant --grace 0 --journals {CONFIG.workspace}/results --experiment {CONFIG.project}"
+SYNC = sync_command(CONFIG.project, CONFIG.workspace, CONFIG.register_models)
 
 
 digest_of_code = cache(code_digest)  # one stage has up to hundreds of jobs

@@ -24,8 +24,9 @@ def measure(write):
 
 @pytest.fixture
 def sync(tmp_path, database, request):
-    def synced():
-        return synchronise(tmp_path / "results", f"sqlite:///{database}", request.node.name, tmp_path / "artifacts")
+    def synced(**options):
+        arguments = (tmp_path / "results", f"sqlite:///{database}", request.node.name, tmp_path / "artifacts")
+        return synchronise(*arguments, **options)
 
     return synced
 
@@ -116,6 +117,36 @@ def test_a_store_that_takes_no_model_costs_a_warning_alone(choose, sync, monkeyp
     assert "secret" not in warning
     monkeypatch.undo()
     assert len(sync().models) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "variable", "journals", "registered"),
+    [
+        (False, "true", ["true"], False),
+        (True, "false", ["false"], True),
+        (None, "false", ["true"], False),
+        (None, "true", ["false"], True),
+        (None, "", ["false"], False),
+        (None, "", ["true", "false"], False),  # the newest one counts
+        (None, "", ["false", "true"], True),
+        (None, "", ["no"], False),
+        (None, "", [], True),
+    ],
+)
+def test_where_weights_may_not_leave_none_do(
+    choose, write, sync, database, request, tmp_path, monkeypatch, option, variable, journals, registered
+):
+    monkeypatch.setenv("MLIP_REGISTER_MODELS", variable)
+    place = choose(weights="secret")
+    for number, word in enumerate(journals):
+        write(name=f"v{number}", started=1_800_000_000_000 + number, tags={"register_models": word})
+    summary = sync(register=option)
+    assert (len(summary.models), summary.warnings) == (int(registered), [])
+    names = [each.name for each in MlflowClient(f"sqlite:///{database}").search_registered_models()]
+    assert (f"{model_name(request.node.name, 'mlip')}" in names) == registered
+    there = [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()]
+    assert any("the weights" in path.read_text() for path in there) == registered
+    assert "the weights" in (place / "mlflow_model/data/model.safetensors").read_text()
 
 
 def test_names_are_those_that_mlflow_takes():

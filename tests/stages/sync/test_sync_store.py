@@ -12,10 +12,11 @@ from store_snapshot import snapshot
 
 from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
+from stages.common.journals import workspace_name
 from stages.common.mlflow_texts import mlflow_keys
 from stages.sync import store as store_module
 from stages.sync import synchronise as subject
-from stages.sync.quiet_mlflow import MlflowClient
+from stages.sync.quiet_mlflow import MlflowClient, MlflowException
 from stages.sync.synchronise import synchronise
 
 STARTED = 1_700_000_000_000  # Unix milliseconds
@@ -85,6 +86,46 @@ def test_a_second_sync_writes_no_byte(write, sync, database, tmp_path):
     summary = sync()
     assert (summary.new, summary.updated, summary.unchanged) == (0, 0, 3)
     assert contents() == before
+
+
+def test_a_renamed_project_is_told_where_the_runs_of_this_workspace_are_shown_too(
+    write, sync, database, tmp_path, request, monkeypatch
+):
+    write()
+    names = [f"{request.node.name}-{number}" for number in range(3)]
+    assert sync(experiment=names[0]).warnings == sync(experiment=names[0]).warnings == []
+    one = sync(experiment=names[1])
+    assert one.new == 1
+    (warning,) = one.warnings
+    assert warning.startswith(f"experiment {names[0]!r} holds runs of this workspace, too")
+    assert workspace_name(tmp_path / "results") in warning
+    told = sync(experiment=names[2]).warnings
+    assert sorted(line.split("'")[1] for line in told) == names[:2]
+    client = MlflowClient(f"sqlite:///{database}")
+    for name in names[:2]:
+        for run in client.search_runs([client.get_experiment_by_name(name).experiment_id]):
+            client.delete_run(run.info.run_id)
+    assert sync(experiment=names[2]).warnings == []
+    client.delete_experiment(client.get_experiment_by_name(names[2]).experiment_id)
+    assert sync(experiment=f"{names[0]} again").warnings == []
+
+    def refuse(*_, **__):
+        raise MlflowException("PERMISSION_DENIED")
+
+    monkeypatch.setattr(MlflowClient, "search_experiments", refuse)
+    assert sync(experiment=f"{names[0]} later").warnings == []
+
+
+def test_a_workspace_with_a_quote_in_its_name_is_found_too(write, database, tmp_path, request):
+    write()
+    uri, folder = f"sqlite:///{database}", tmp_path / "o'brien"
+    folder.mkdir()
+    (tmp_path / "results").rename(folder / "results")
+    first, second = (
+        synchronise(folder / "results", uri, f"{request.node.name}-{n}", tmp_path / "artifacts") for n in (1, 2)
+    )
+    assert first.warnings == []
+    assert len(second.warnings) == 1
 
 
 def test_more_than_a_batch_of_everything_arrives(write, sync, runs, metric):

@@ -1,0 +1,36 @@
+"""What the workflow tells its jobs and sync: into which experiment, and whether models may leave."""
+
+import shlex
+
+import pytest
+
+from stages.common.journals import read_journal
+from stages.common.settings import Settings
+from stages.common.tracking import track
+from stages.sync.__main__ import parser
+from workflow.invocation import sync_command, tracking_environment
+
+
+class Example(Settings):
+    seed: int = 0
+
+
+@pytest.mark.parametrize("register", [True, False])
+def test_sync_is_told_the_experiment_and_whether_models_may_leave(register):
+    words = shlex.split(sync_command("our project", "runs/my run", register))
+    assert words[:3] == ["python", "-m", "stages.sync"]
+    arguments = parser().parse_args(words[3:])
+    assert (arguments.experiment, str(arguments.journals)) == ("our project", "runs/my run/results")
+    assert arguments.register_models == str(register).lower()
+    assert arguments.tolerant
+
+
+@pytest.mark.parametrize("register", [True, False])
+def test_journals_say_it_for_a_sync_by_hand(register, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name, value in tracking_environment("ours", tmp_path, register).items():
+        monkeypatch.setenv(name, value)
+    with track("sync", "", journal=tmp_path / "journal.json", settings=Example(), inputs={}):
+        pass
+    tags = read_journal(tmp_path / "journal.json").journal.tags
+    assert (tags["project"], tags["register_models"]) == ("ours", str(register).lower())
