@@ -56,7 +56,7 @@ class Run:
     def attempts(self, job: str) -> list[dict[str, str]]:
         """All jobs for the work of this one, which Snakemake submitted one after the other."""
         jobs = self.jobs()
-        return [each for each in jobs.values() if each["Comment"] == jobs[job]["Comment"]]
+        return [each for each in jobs.values() if each.get("Comment") == jobs[job]["Comment"]]
 
 
 def hashes(place: Path) -> dict[str, str]:
