@@ -148,6 +148,7 @@ _ENTRIES = (
         2024,
         journal="Nature Communications",
         volume="15",
+        pages="7620",
     ),
     _paper(
         "cuturi2013sinkhorn",
@@ -163,6 +164,8 @@ _ENTRIES = (
         2018,
         journal="Mathematics of Computation",
         volume="87",
+        number="314",
+        pages="2563--2609",
     ),
     _paper(
         "he2022mae",
@@ -186,6 +189,25 @@ _ENTRIES = (
         journal="Scientific Data",
         volume="6",
         pages="317",
+    ),
+    _paper(
+        "goldberger2000physionet",
+        "Goldberger, Ary L. and Amaral, Luis A. N. and Glass, Leon and others",
+        "{PhysioBank}, {PhysioToolkit}, and {PhysioNet}: Components of a New Research Resource for Complex Physiologic "
+        "Signals",
+        2000,
+        journal="Circulation",
+        volume="101",
+        number="23",
+        pages="e215--e220",
+    ),
+    _paper(
+        "wang2017chestxray",
+        "Wang, Xiaosong and Peng, Yifan and Lu, Le and Lu, Zhiyong and Bagheri, Mohammadhadi and Summers, Ronald M.",
+        "{ChestX-ray8}: Hospital-scale Chest X-ray Database and Benchmarks on Weakly-Supervised Classification and "
+        "Localization of Common Thorax Diseases",
+        2017,
+        booktitle="IEEE Conference on Computer Vision and Pattern Recognition (CVPR)",
     ),
     _paper(
         "shih2019rsna",
@@ -227,6 +249,28 @@ _ENTRIES = (
         booktitle="International Conference on Learning Representations (ICLR)",
     ),
     _paper(
+        "zhang2022convirt",
+        "Zhang, Yuhao and Jiang, Hang and Miura, Yasuhide and Manning, Christopher D. and Langlotz, Curtis P.",
+        "Contrastive Learning of Medical Visual Representations from Paired Images and Text",
+        2022,
+        booktitle="Machine Learning for Healthcare Conference (MLHC)",
+    ),
+    _paper(
+        "wu2023medklip",
+        "Wu, Chaoyi and Zhang, Xiaoman and Zhang, Ya and Wang, Yanfeng and Xie, Weidi",
+        "{MedKLIP}: Medical Knowledge Enhanced Language-Image Pre-Training for X-ray Diagnosis",
+        2023,
+        booktitle="IEEE/CVF International Conference on Computer Vision (ICCV)",
+    ),
+    _paper(
+        "zhou2024benchx",
+        "Zhou, Yang and Tan, Li Hui Faith and Xu, Yanyu and Leng, Sicong and Xu, Xinxing and Liu, Yong and "
+        "Goh, Rick Siow Mong",
+        "{BenchX}: A Unified Benchmark Framework for Medical Vision-Language Pretraining on Chest X-Rays",
+        2024,
+        booktitle="Advances in Neural Information Processing Systems (NeurIPS), Datasets and Benchmarks Track",
+    ),
+    _paper(
         "zheng2021setr",
         "Zheng, Sixiao and Lu, Jiachen and Zhao, Hengshuang and others",
         "Rethinking Semantic Segmentation from a Sequence-to-Sequence Perspective with Transformers",
@@ -247,6 +291,15 @@ _ENTRIES = (
         2018,
         journal="International Journal of Computer Vision",
         volume="126",
+        number="10",
+        pages="1084--1102",
+    ),
+    _paper(
+        "boecking2022biovil",
+        "Boecking, Benedikt and Usuyama, Naoto and Bannur, Shruthi and Castro, Daniel C. and others",
+        "Making the Most of Text Semantics to Improve Biomedical Vision-Language Processing",
+        2022,
+        booktitle="European Conference on Computer Vision (ECCV)",
     ),
     _paper(
         "efron1979bootstrap",
@@ -268,3 +321,11 @@ _ENTRIES = (
     ),
 )
 REFERENCES = {entry.key: entry for entry in _ENTRIES}
+METHODS = {  # by the name under which others quote it
+    "MaCo": "huang2024maco",
+    "MRM": "zhou2023mrm",
+    "MedKLIP": "wu2023medklip",
+    "GLoRIA": "huang2021gloria",
+    "ConVIRT": "zhang2022convirt",
+    "MGCA-ViT": "wang2022mgca",
+}

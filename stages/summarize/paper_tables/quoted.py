@@ -1,5 +1,6 @@
 """Figures that others published: read from quoted.yaml, turned into blocks of rows that say where they come from."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from stages.common.errors import InputError
 from stages.common.settings import Settings, validation_lines
 from stages.summarize.paper_tables.table import Block, Cell, Row
+from stages.summarize.results_tree import ResultsTree
 
 Stage = Literal["few_shot_classification", "few_shot_segmentation"]
 
@@ -21,6 +23,7 @@ class Quotation(Settings):
     protocol: str
     metric: str
     source: str = Field(min_length=1)
+    cite: str | None = Field(None, description="key of references.py; null: the methods do not cite it")
     setting: str = Field(min_length=1, description="how the authors measured, as far as it differs from ours")
     scale: float = Field(gt=0, description="what the printed figures are divided by")
     places: int = Field(ge=0, description="decimals of the figure after that")
@@ -37,6 +40,21 @@ def read_quotations(path: Path) -> list[Quotation]:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         raise InputError("; ".join(validation_lines(error, str(path)))) from None
+
+
+def shown(quotations: list[Quotation], tree: ResultsTree, synthetic: Collection[str]) -> list[Quotation]:
+    """Those that stand in the tables of this run: none of synthetic patients."""
+    jobs = {"few_shot_classification": tree.few_shot_jobs, "few_shot_segmentation": tree.segmentation_jobs}
+    return [
+        each
+        for each in quotations
+        if each.data_set not in synthetic
+        and any(
+            (job.dataset, job.protocol) == (each.data_set, each.protocol)
+            and any(job.fraction in figures for figures in each.rows.values())
+            for job in jobs[each.table]
+        )
+    ]
 
 
 def quoted_blocks(quotations: list[Quotation], table: Stage, data_set: str, protocol: str) -> tuple[Block, ...]:

@@ -7,18 +7,24 @@ from typing import TypeVar
 
 from stages.summarize.inputs import Inputs
 from stages.summarize.numbers import count, decimal, words
+from stages.summarize.paper_tables.quoted import Quotation
 from stages.summarize.protocols import always_note, pooling_note, protocol_note
 from stages.summarize.provenance import Provenance, StageRun
 from stages.summarize.readers.few_shot_classification import FewShot
 from stages.summarize.readers.few_shot_segmentation import Segmentation
-from stages.summarize.references import REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
+from stages.summarize.references import METHODS, REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
 from stages.summarize.sections.section import Names, Report
 
 Param = Callable[[str], str]
 Measured = TypeVar("Measured", FewShot, Segmentation)
 
 _AUTHORS = {"mae": "he2022mae", "mrm": "zhou2023mrm", "maco": "huang2024maco", "mgca": "wang2022mgca"}  # by source
-DATA_SETS = {"mimic_cxr": "johnson2019mimiccxr", "rsna": "shih2019rsna", "siim": "zawacki2019siim"}  # by layout
+_NIH = "whose radiographs are of NIH ChestX-ray14 [@wang2017chestxray]"
+DATA_SETS = {  # by layout: the work, and where its radiographs come from
+    "mimic_cxr": ("johnson2019mimiccxr", "from PhysioNet [@goldberger2000physionet]"),
+    "rsna": ("shih2019rsna", _NIH),
+    "siim": ("zawacki2019siim", _NIH),
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ def names(report: Report) -> Names:
     inputs, provenance = report.inputs, report.provenance
     year = datetime.fromtimestamp(provenance.ended / 1000, UTC).year
     known = REFERENCES | {SOFTWARE: software(provenance.commits[-1][0], year)}
-    paragraphs = methods(inputs, provenance)
+    paragraphs = methods(inputs, provenance, report.quotations)
     return {
         "methods": [as_prose(each, known) for each in paragraphs],
         "latex": "\n\n".join(as_latex(each, known) for each in paragraphs),
@@ -44,7 +50,7 @@ def names(report: Report) -> Names:
     }
 
 
-def methods(inputs: Inputs, provenance: Provenance) -> list[str]:
+def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotation] = ()) -> list[str]:
     """Paragraphs: method, data, encoders, objective, training, evaluation; with marks of references.py where a work is
     cited. The first variant is the one described.
     """
@@ -58,7 +64,7 @@ def methods(inputs: Inputs, provenance: Provenance) -> list[str]:
         _objective(pretrain.param),
         _training(pretrain.param) + " " + _choice(inputs),
         _evaluation(inputs, provenance),
-        " ".join([*_few_shot(inputs), *_retrieval(inputs), _comparison()]),
+        " ".join([*_few_shot(inputs), *_retrieval(inputs), _comparison(), *_quoted(quotations)]),
     ]
 
 
@@ -90,9 +96,10 @@ def _sources(inputs: Inputs, provenance: Provenance) -> str:
     """Where the data come from; a synthetic set is no data set of its format."""
     sentences = []
     for dataset in inputs.tree.datasets:
-        key = DATA_SETS.get(provenance.run("index_inputs", dataset).params.get("layout", ""))
-        if key and dataset not in provenance.synthetic:
-            sentences.append(f"{dataset} are the data of {REFERENCES[key].plain_title} [@{key}].")
+        layout = provenance.run("index_inputs", dataset).params.get("layout", "")
+        if layout in DATA_SETS and dataset not in provenance.synthetic:
+            key, origin = DATA_SETS[layout]
+            sentences.append(f"{dataset} are the data of {REFERENCES[key].plain_title} [@{key}], {origin}.")
     if provenance.synthetic:
         drawn = "drawn by the pipeline itself in the formats of the real data sets"
         sentences.append(f"Synthetic, {drawn}: {', '.join(provenance.synthetic)}.")
@@ -232,7 +239,9 @@ def _evaluation(inputs: Inputs, provenance: Provenance) -> str:
         f"measured once. Intervals are 95 % percentile intervals of {_draws(runs)} bootstrap draws "
         f"[@efron1979bootstrap] ({resampled}). In the pointing game [@zhang2018excitation] the largest value of the "
         "heatmap, the cosine of each patch with prompts, hits where it lies in the true box or mask of a positive "
-        "test image."
+        "test image. Beside the hits stand two figures of the whole map [@boecking2022biovil]: the contrast-to-noise "
+        "ratio inside and outside of the finding, here with its sign, and the IoU of the map above a share of its "
+        "range that validation chose."
     )
 
 
@@ -309,6 +318,16 @@ def _comparison() -> str:
         "Variants are compared on the same images by a paired bootstrap, with Holm's correction [@holm1979] over "
         "all pairs of a column."
     )
+
+
+def _quoted(quotations: Sequence[Quotation]) -> Iterator[str]:
+    if sources := dict.fromkeys(each.cite for each in quotations if each.cite in REFERENCES):
+        names = dict.fromkeys(name for each in quotations for name in each.rows)
+        works = [f"{name} [@{METHODS[name]}]" if name in METHODS else name for name in names]
+        yield (
+            f"The files of the tables quote figures of {', '.join(works)} as [@{'; @'.join(sources)}] print them; they "
+            "were not measured here."
+        )
 
 
 def _draws(runs: list[StageRun]) -> str:

@@ -11,6 +11,7 @@ from stages.summarize.drawing import Style, variant_styles
 from stages.summarize.inputs import Inputs
 from stages.summarize.ledger import Ledger
 from stages.summarize.paper_tables.comparisons import Comparisons
+from stages.summarize.paper_tables.quoted import Quotation
 from stages.summarize.provenance import Provenance
 from stages.summarize.settings import SummarizeSettings
 from stages.summarize.tables import variant_label
@@ -27,6 +28,7 @@ class Report:
     ledger: Ledger
     provenance: Provenance
     comparisons: Comparisons  # of all tables: what any part may say is better than what
+    quotations: Sequence[Quotation]  # figures of others that stand in the tables
     digests: dict[str, str]  # of the summary itself
 
     @cached_property

@@ -1,12 +1,17 @@
 """Quoted figures carry their source, are scaled once, and a wrong file is one line."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
-from stages.summarize.paper_tables.quoted import quoted_blocks, read_quotations
+from stages.summarize.paper_tables.quoted import quoted_blocks, read_quotations, shown
+from stages.summarize.provenance import read_provenance
+from stages.summarize.references import METHODS, REFERENCES
+from stages.summarize.results_tree import FewShotJob
+from stages.summarize.sections.methods import methods
 
 SHIPPED = ROOT / "stages/summarize/paper_tables/quoted.yaml"
 
@@ -29,6 +34,28 @@ def test_blocks_are_those_of_the_table_asked_for() -> None:
     assert set(blocks[1].rows[0].cells) == {"f1_1", "f1_10", "f1_100"}
     assert quoted_blocks(read_quotations(SHIPPED), "few_shot_classification", "rsna", "linear") == ()
     assert quoted_blocks(read_quotations(SHIPPED), "few_shot_classification", "ours", "finetune") == ()
+
+
+def test_every_quoted_name_and_source_has_its_work() -> None:
+    quotations = read_quotations(SHIPPED)
+    assert {each.cite for each in quotations} <= set(REFERENCES)
+    assert {name for each in quotations for name in each.rows} == set(METHODS)
+    assert set(METHODS.values()) <= set(REFERENCES)
+
+
+def test_the_methods_cite_what_the_tables_of_this_run_quote(read, built) -> None:
+    def cites(*jobs: FewShotJob, synthetic: tuple[str, ...] = ()) -> str:
+        tree = dataclasses.replace(built.layout, few_shot_jobs=jobs, segmentation_jobs=())
+        quoted = shown(read_quotations(SHIPPED), tree, synthetic)
+        return methods(read, read_provenance(built.layout), quoted)[-1].partition("The files of the tables quote")[2]
+
+    both = cites(FewShotJob("rsna", "finetune", 10))
+    assert "ConVIRT [@zhang2022convirt]" in both
+    assert "as [@huang2024maco; @zhou2024benchx] print them; they were not measured here." in both
+    assert "as [@zhou2024benchx] print them" in cites(FewShotJob("siim", "finetune", 100))
+    assert "ConVIRT" not in cites(FewShotJob("siim", "finetune", 100))
+    assert not cites(FewShotJob("rsna", "linear", 10), FewShotJob("rsna", "finetune", 50))
+    assert not cites(FewShotJob("rsna", "finetune", 10), synthetic=("rsna",))
 
 
 @pytest.mark.parametrize(("text", "message"), [("- {table: x}", "0.table"), ("[", "not valid YAML"), ("{}", "list")])

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from stages.common.code_digest import ROOT
 from stages.summarize.provenance import read_provenance
-from stages.summarize.references import REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
+from stages.summarize.references import METHODS, REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
 from stages.summarize.sections.methods import methods
 
 KNOWN = REFERENCES | {SOFTWARE: software("0123456", 2025)}
@@ -58,7 +59,9 @@ def test_every_entry_is_whole_bibtex_in_ascii():
 
 def test_what_the_methods_cite_is_what_the_bibtex_holds(paragraphs):
     works = cited(paragraphs, KNOWN)
-    assert {"liu2024mlip", SOFTWARE, "cuturi2013sinkhorn", "he2022mae", "holm1979"} <= {each.key for each in works}
+    assert {"liu2024mlip", "boecking2022biovil", SOFTWARE, "cuturi2013sinkhorn", "he2022mae", "holm1979"} <= {
+        each.key for each in works
+    }
     assert not re.search(r"\[@|@\w", " ".join(as_prose(each, KNOWN) for each in paragraphs)), "a mark is left"
     latex = "\n".join(as_latex(each, KNOWN) for each in paragraphs)
     keys = {key for mark in re.findall(r"\\cite\{([^}]+)\}", latex) for key in mark.split(",")}
@@ -80,7 +83,30 @@ def test_a_work_is_cited_where_its_part_of_the_method_ran(tree):
     assert "chizat2018unbalanced" in keys()
     assert "johnson2019mimiccxr" not in keys()  # drawn by make_phantom: no data set of anybody
     tree.edit("index_inputs/mimic_cxr/journal.json", inputs={}, params={"layout": "mimic_cxr"})
-    assert "johnson2019mimiccxr" in keys()
+    assert {"johnson2019mimiccxr", "goldberger2000physionet"} <= keys()
+    assert "wang2017chestxray" not in keys()
+    tree.edit("index_inputs/siim/journal.json", inputs={}, params={"layout": "siim"})
+    assert {"zawacki2019siim", "wang2017chestxray"} <= keys()
+
+
+def test_no_entry_stands_idle():
+    """Every one is cited by some run: its key stands in a text that the methods are made of."""
+    texts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "stages/summarize").rglob("*.py")
+                    if path.name != "references.py")  # fmt: skip
+    quoted = (ROOT / "stages/summarize/paper_tables/quoted.yaml").read_text(encoding="utf-8")
+    assert {key for key in REFERENCES if key not in texts + quoted and key not in METHODS.values()} == set()
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("huang2024maco", "volume = {15},\n  pages = {7620}"),
+        ("chizat2018unbalanced", "volume = {87},\n  number = {314},\n  pages = {2563--2609}"),
+        ("zhang2018excitation", "volume = {126},\n  number = {10},\n  pages = {1084--1102}"),
+    ],
+)
+def test_a_journals_pages_are_told(key, place):
+    assert place in REFERENCES[key].bibtex()
 
 
 def test_the_page_holds_both_ready_to_paste(output, paragraphs):
