@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
 
-.PHONY: demo test test-cluster test-cluster-faults environment lint format lock dag ui sync clean doctor estimate audit
+.PHONY: demo test test-model test-cluster test-cluster-faults environment lint format lock dag ui sync clean doctor estimate audit
 
 demo: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo
@@ -13,6 +13,10 @@ demo: environment
 
 test: environment
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# The exported model in a new environment that holds its requirements.txt alone: minutes, 2 GB from the package index.
+test-model: environment
+	$(BIN)/python -m pytest -m package_index tests/stages/select_checkpoint
 
 # SLURM with one node on this machine, images built from docker/, the user's command. As root on Debian 12.
 test-cluster: environment

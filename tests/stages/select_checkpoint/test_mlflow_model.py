@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,19 +45,44 @@ def expected(exported) -> dict[str, float]:
     return model.predict(pd.DataFrame([{"path": str(exported.radiograph), "prompts": CLASSES}]))["probabilities"][0]
 
 
-def test_it_loads_and_answers_outside_the_checkout(exported, tmp_path) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM)
-    example = tmp_path / "example.json"
+def answers_in(folder: Path, python: str | Path, exported) -> None:
+    """Load the model with that interpreter and ask it."""
+    (folder / "program.py").write_text(PROGRAM)
+    example = folder / "example.json"
     example.write_text(json.dumps([{"pixels": [[0, 255], [128, 30]], "prompts": CLASSES}]))
     done = subprocess.run(
-        [sys.executable, "program.py", exported.model, exported.radiograph, json.dumps(CLASSES), example],
-        cwd=tmp_path, env=clean(tmp_path), capture_output=True, text=True, check=False, timeout=600,
+        [python, "program.py", exported.model, exported.radiograph, json.dumps(CLASSES), example],
+        cwd=folder, env=clean(folder), capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     answer = json.loads(done.stdout.splitlines()[-1])
     assert Path(answer["code"]) == exported.model / "code" / "stages" / "__init__.py"
     assert answer["answer"][0]["probabilities"] == pytest.approx(expected(exported), abs=1e-6)
     assert answer["example"] == 1
+
+
+def test_it_loads_and_answers_outside_the_checkout(exported, tmp_path) -> None:
+    answers_in(tmp_path, sys.executable, exported)
+
+
+@pytest.fixture
+def environment(tmp_path) -> Iterator[Path]:
+    """A new one; removed at once, since pytest keeps the folders of three calls."""
+    folder = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.package_index
+def test_it_answers_where_its_requirements_alone_are_installed(exported, environment, tmp_path) -> None:
+    """By pip: some two minutes and 2 GB, most of it PyTorch."""
+    python = environment / "bin" / "python"
+    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    install = [python, "-m", "pip", "install", "--quiet", "--requirement", exported.model / "requirements.txt"]
+    done = subprocess.run(install, env=surroundings, capture_output=True, text=True, check=False, timeout=3000)
+    assert done.returncode == 0, done.stderr[-3000:]
+    answers_in(tmp_path, python, exported)
 
 
 @pytest.mark.slow
