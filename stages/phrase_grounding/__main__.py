@@ -39,7 +39,7 @@ def main(arguments: Namespace) -> None:
                image=arguments.image) as run:  # fmt: skip
         checkpoint = load_checkpoint(arguments.checkpoint, torch.device("cpu"))
         labels, store = read_labels(arguments.labels, prompts.finding), ImageStore(arguments.images)
-        parts = {part: locate(labels, store, part) for part in ("train", "validation", "test")}
+        parts = {part: locate(labels, store, part, arguments.labels) for part in ("train", "validation", "test")}
         overlap = read_overlap(arguments.audit, arguments.labels)
         grounding = Grounding(checkpoint, prompts, parts)
         sets = {name: grounding.of(name, settings.draws, settings.seed) for name in prompts.sets}
@@ -51,6 +51,7 @@ def main(arguments: Namespace) -> None:
         write_rows(arguments.samples, samples(store.size), shown)
         integrity_map = checkpoint.integrity_map
         result = grounding_record(prompts.finding, sets) | {"overlap": overlap, "integrity_map": None}
+        result["located"] = {part: located.counts() for part, located in parts.items()}
         if integrity_map is not None:
             result["integrity_map"] = asdict(describe(integrity_map, parts["train"].lungs))
         write_record(arguments.result, result)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,13 +17,15 @@ from stages.phrase_grounding.places import Place, place_of
 
 @dataclass(frozen=True)
 class Located:
-    """Positives of one part."""
+    """Positives of one part whose place is known, and how many were left out for want of one."""
 
     labels: pl.DataFrame
     pixels: UInt8[np.ndarray, "images size size"]
     regions: Bool[np.ndarray, "images size size"]
     content: Bool[np.ndarray, "images size size"]  # inside the padding
     lungs: Bool[np.ndarray, "images size size"] | None  # None: unknown
+    without_region: int = 0  # positives without box and mask
+    too_small: int = 0  # positives whose region covers no stored pixel by half
 
     @cached_property
     def places(self) -> list[Place]:
@@ -34,6 +37,10 @@ class Located:
         """The same images, each region cut down to what a phrase with its place speaks of."""
         return replace(self, regions=np.stack([place.part for place in self.places]))
 
+    def counts(self) -> dict[str, int]:
+        left_out = {"positives_without_region": self.without_region, "regions_too_small": self.too_small}
+        return {"positives": len(self.labels) + sum(left_out.values()), **left_out}
+
     @property
     def resampled(self) -> tuple[str, Shaped[np.ndarray, "images"]]:
         """The unit of the bootstrap, and each image's own."""
@@ -41,16 +48,23 @@ class Located:
         return unit, self.labels[f"{unit}_id"].to_numpy()
 
 
-def locate(labels: pl.DataFrame, store: ImageStore, split: str) -> Located:
-    """Positives of one part whose region covers at least one stored pixel; none is an error."""
+def locate(labels: pl.DataFrame, store: ImageStore, split: str, source: Path) -> Located:
+    """Positives of one part whose region covers at least one stored pixel; none is an error that names `source`."""
     columns = store.table.select(["image_id", "content_box", "original_rows", "original_columns"])
-    chosen = labels.filter((pl.col("split") == split) & (pl.col("target") == 1))
-    chosen = chosen.join(pl.from_arrow(columns), on="image_id", how="inner", maintain_order="left")
+    positives = labels.filter((pl.col("split") == split) & (pl.col("target") == 1))
+    chosen = positives.filter(pl.col("mask").is_not_null() | (pl.col("boxes").list.len() > 0))
+    chosen = chosen.join(pl.from_arrow(columns), on="image_id", how="left", maintain_order="left")
     rows = chosen.to_dicts()
+    places = [store.row_of(row["image_id"]) for row in rows]  # an InputError for one that is not stored
     regions = [_on_square(region(row, row["original_rows"], row["original_columns"]), row, store.size) for row in rows]
     keep = [place for place, each in enumerate(regions) if each.any()]
+    without, small = len(positives) - len(chosen), len(chosen) - len(keep)
     if not keep:
-        raise InputError(f"labels: no {split} image has a box or mask of the finding; grounding needs them")
+        raise InputError(
+            f"{source}: none of {len(positives)} {split} images with the finding says where it is ({without} without "
+            f"box or mask, {small} too small to show): grounding needs one; give label_images boxes or masks, or a "
+            f"larger {split} part"
+        )
     kept = [rows[place] for place in keep]
     whole = [np.ones((row["original_rows"], row["original_columns"]), dtype=bool) for row in kept]
     lungs = None
@@ -59,10 +73,12 @@ def locate(labels: pl.DataFrame, store: ImageStore, split: str) -> Located:
         lungs = np.stack([_on_square(decode(*shape), row, store.size) for shape, row in zip(shapes, kept, strict=True)])
     return Located(
         labels=chosen[keep],
-        pixels=store.gather(np.array([store.row_of(row["image_id"]) for row in kept])),
+        pixels=store.gather(np.array([places[place] for place in keep])),
         regions=np.stack([regions[place] for place in keep]),
         content=np.stack([_on_square(each, row, store.size) for each, row in zip(whole, kept, strict=True)]),
         lungs=lungs,
+        without_region=without,
+        too_small=small,
     )
 
 

@@ -72,7 +72,8 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
     return Table(
         name,
         f"Pointing at {words(result.finding)} in {first.dataset} with prompts {words(prompt_set)!r}"
-        f"{', which say its ' + ' and '.join(places) if places else ''}: {result.images} test images",
+        f"{', which say its ' + ' and '.join(places) if places else ''}: {result.images} test images"
+        f"{f' ({result.left_out})' if result.left_out else ''}",
         tuple(Column(key, HEADERS[key]) for key in shown),
         (Block("measured", tuple(rows)),),
         first="what points",

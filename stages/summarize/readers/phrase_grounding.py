@@ -49,11 +49,18 @@ class IntegrityMap(Part):
         return self
 
 
+class LocatedPart(Part):
+    positives: Count
+    positives_without_region: Count  # left out: neither box nor mask
+    regions_too_small: Count  # left out: no stored pixel shows them
+
+
 class GroundingResult(Part):
     """result.json of phrase_grounding."""
 
     finding: str
     images: Count
+    located: dict[str, LocatedPart] = Field(default_factory=dict)  # by part; results of versions before lack it
     resampled_by: str
     pointing: dict[str, PointingGame] = Field(min_length=1)
     contrast_to_noise: dict[str, dict[str, Estimate | None]]  # by prompt set and pointer
@@ -62,10 +69,27 @@ class GroundingResult(Part):
     integrity_map: IntegrityMap | None
     overlap: Overlap
 
+    @property
+    def left_out(self) -> str:
+        """Of the test positives, in words; empty where none was left out or nobody counted."""
+        test = self.located.get("test")
+        if test is None or test.positives == self.images:
+            return ""
+        reasons = {"without box or mask": test.positives_without_region, "too small to show": test.regions_too_small}
+        found = ", ".join(f"{number} {reason}" for reason, number in reasons.items() if number)
+        return f"of {test.positives} with the finding; {found}"
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "GroundingResult":
+        test = self.located.get("test")
+        if test and test.positives != self.images + test.positives_without_region + test.regions_too_small:
+            raise ValueError("located.test: positives are not images + positives_without_region + regions_too_small")
+        return self
+
     def measured_on(self) -> object:
         """What does not depend on the encoders."""
         games = {name: game.model_dump(exclude={"heatmap", "heatmap_in_lung"}) for name, game in self.pointing.items()}
-        return self.finding, self.images, self.resampled_by, games
+        return self.finding, self.images, self.located, self.resampled_by, games
 
 
 @dataclass(frozen=True)

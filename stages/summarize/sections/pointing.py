@@ -57,6 +57,7 @@ def _pointing(report: Report) -> list[Names]:
                     "prompt_set": prompt_set,
                     "place_words": grounding[0].result.place_words[prompt_set],
                     "images": grounding[0].result.images,
+                    "left_out": grounding[0].result.left_out,
                     "pointers": pointers,
                     "axis": Axis(0.0, axis_of([each.estimate for each in pointers]).high),
                     "verdicts": [

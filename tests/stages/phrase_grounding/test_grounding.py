@@ -104,6 +104,7 @@ def test_a_file_is_measured_set_by_set_and_written(checkpoint, parts) -> None:
     record = grounding_record("opacity", sets)
     assert record["place_words"] == {"no_place": [], "with_place": ["side", "zone"]}
     assert (record["images"], record["resampled_by"]) == (16, "patient")
+    assert parts["test"].counts() == {"positives": 16, "positives_without_region": 0, "regions_too_small": 0}
     for measure in ("pointing", "contrast_to_noise", "iou"):
         assert record[measure]["no_place"]["word_prior"] is None
         if measure != "contrast_to_noise":  # not defined for a map of two levels: no noise

@@ -100,7 +100,10 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
     ]
     folder = layout.folder("phrase_grounding", f"{variant}/{dataset}")
     write_rows(folder / "values.arrow", schemas.GROUNDING_VALUES, rows)
-    result = {"finding": finding, "images": 96, "resampled_by": "patient", "integrity_map": integrity,
+    located = {part: {"positives": 96, "positives_without_region": 0, "regions_too_small": 0}
+               for part in ("train", "validation", "test")}  # fmt: skip
+    result = {"finding": finding, "images": 96, "located": located, "resampled_by": "patient",
+              "integrity_map": integrity,
               "place_words": {"no_place": []}, "overlap": asdict(Overlap(0, 0, 0, 0, 0))}  # fmt: skip
     write_record(folder / "result.json", result | figures)
 

@@ -8,9 +8,11 @@ import pytest
 from stages.common import schemas
 from stages.common.arrow_tables import read_table, write_rows
 from stages.common.atomic_files import read_json
+from stages.common.command_line import run_stage
 from stages.common.errors import InputError
 from stages.common.hit_ranks import FirstHits
 from stages.common.ranking_metrics import draw_weights
+from stages.summarize.__main__ import main, parser
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.paper_tables.comparisons import Comparisons
 from stages.summarize.paper_tables.grounding import grounding_tables
@@ -112,6 +114,23 @@ def test_grounding_without_lungs_has_no_columns_and_rows_of_them(tree) -> None:
     assert set(rows_of(table)) == {
         "heatmap of mlip", "heatmap of random (untrained)", POINTERS["fixed_peak_of_training"]
     }  # fmt: skip
+
+
+def test_images_that_were_left_out_are_counted_in_caption_and_page(tree, tmp_path) -> None:
+    place = "phrase_grounding/{}/rsna/result.json"
+    located = read_json(tree.results / place.format("mlip"))["located"]
+    assert "(of " not in grounding_tables(read_inputs(tree.layout), Comparisons(20, 0))[0].caption
+    located["test"] = {"positives": 103, "positives_without_region": 5, "regions_too_small": 2}
+    for variant in ("mlip", "random"):
+        tree.edit(place.format(variant), located=located)
+    words = "of 103 with the finding; 5 without box or mask, 2 too small to show"
+    assert f"96 test images ({words})" in grounding_tables(read_inputs(tree.layout), Comparisons(20, 0))[0].caption
+    run_stage(main, parser(), tree.arguments(tmp_path))
+    assert f"96 images ({words})" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    located["test"]["positives"] = 104
+    tree.edit(place.format("mlip"), located=located)
+    with pytest.raises(InputError, match=r"mlip/rsna/result\.json: .*positives are not images"):
+        read_inputs(tree.layout)
 
 
 def test_stored_ranks_give_recall_at_any_k(read: Inputs) -> None:

@@ -79,7 +79,7 @@ def test_a_damaged_file_is_refused(tree):
         ("select_checkpoint/mlip/selection.json", {"chosen_step": 1}, "chosen_step 1 is no candidate"),
         ("label_images/rsna/card.json", {"images": -1}, "images"),
         ("zero_shot_classification/random/siim/result.json", {"resampled_by": "image"}, "other images or prompts"),
-        ("phrase_grounding/random/rsna/result.json", {"images": 95}, "other images or prompts"),
+        ("phrase_grounding/random/rsna/result.json", {"images": 95, "located": {}}, "other images or prompts"),
         ("few_shot_classification/mlip/rsna/linear/1/result.json", {"metrics": {}}, "metrics lacks accuracy, auc"),
         ("few_shot_classification/mlip/rsna/linear/1/result.json", {"skipped": "-"}, "skipped, but there are seeds"),
         ("few_shot_classification/mlip/rsna/linear/1/result.json", {"overlap": {"new_kind": 1}}, "overlap.new_kind"),
