@@ -176,7 +176,9 @@ GROUNDING_VALUES = pa.schema(
         _PATIENT_ID_OR_NONE,
         _column("prompt_set", pa.string(), "key of the prompt file's `sets`"),
         _column(
-            "pointer", pa.string(), "heatmap | heatmap_in_lung | random_in_lung | fixed_peak_of_training | word_prior"
+            "pointer",
+            pa.string(),
+            "heatmap | heatmap_in_lung | random_in_lung | random_in_content | fixed_peak_of_training | word_prior",
         ),
         _column("pointing", pa.float32(), "1 where the peak hits, else 0; of a random point the probability"),
         _column("contrast_to_noise", pa.float32(), "with its sign; null: not defined for this pointer", NULLABLE),

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from stages.phrase_grounding.located_images import Located
-from stages.phrase_grounding.map_scores import contrast_to_noise, ious
-from stages.phrase_grounding.pointing import hits, random_in_lung_hits
+from stages.phrase_grounding.map_scores import THRESHOLDS, contrast_to_noise, ious
+from stages.phrase_grounding.pointing import hits, random_hits
 
 Maps = Float[np.ndarray, "images size size"]
 
@@ -33,8 +33,10 @@ def score(maps: Maps, located: Located) -> MapScores:
 def baselines(located: Located, training: Located, slots: tuple[str, ...]) -> dict[str, MapScores | None]:
     """The rivals of a heatmap on `located`; `slots` are those of `side` and `zone` that the phrases fill.
 
-    random_in_lung: a point drawn evenly from the lungs, and the lungs as a map. fixed_peak_of_training: the mean of
-    the training regions. word_prior: the mean of those training regions that the same words name; None without words.
+    random_in_lung: a point drawn evenly from the lungs, and the lungs as a map; None where they are unknown.
+    random_in_content: the same of the content of the image, which the padding is no part of. fixed_peak_of_training:
+    the mean of the training regions. word_prior: the mean of those training regions that the same words name; None
+    without words.
     """
     shape = located.regions.shape
     fixed = np.broadcast_to(mean_region(training), shape)
@@ -43,11 +45,23 @@ def baselines(located: Located, training: Located, slots: tuple[str, ...]) -> di
         by_words = word_maps(training, slots)
         maps = [by_words.get(place.words(slots), fixed[0]) for place in located.places]
         words = score(np.stack(maps), located)
-    lungs = None
-    if located.lungs is not None:
-        flat = score(located.lungs.astype(np.float32), located)
-        lungs = MapScores(random_in_lung_hits(located.regions, located.lungs), flat.contrast_to_noise, flat.iou)
-    return {"random_in_lung": lungs, "fixed_peak_of_training": score(fixed, located), "word_prior": words}
+    return {
+        "random_in_lung": None if located.lungs is None else _random_in_lung(located, located.lungs),
+        "random_in_content": _random_in_content(located),
+        "fixed_peak_of_training": score(fixed, located),
+        "word_prior": words,
+    }
+
+
+def _random_in_lung(located: Located, lungs: Bool[np.ndarray, "images size size"]) -> MapScores:
+    flat = score(lungs.astype(np.float32), located)
+    return MapScores(random_hits(located.regions, lungs), flat.contrast_to_noise, flat.iou)
+
+
+def _random_in_content(located: Located) -> MapScores:
+    """As a map the whole content: no contrast, and the region's share of it as IoU at any threshold."""
+    share = random_hits(located.regions, located.content)
+    return MapScores(share, np.zeros_like(share), np.repeat(share[:, np.newaxis], len(THRESHOLDS), axis=1))
 
 
 def mean_region(training: Located) -> Float[np.ndarray, "size size"]:

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
+# No tolerance: Zhang et al. also count a peak that misses a region by at most 15 pixels.
+
 
 def peak(heatmap: Float[np.ndarray, "rows columns"], allowed: Bool[np.ndarray, "rows columns"]) -> tuple[int, int]:
     """Row and column of the largest value inside `allowed` (the content of a padded image); of several the first."""
@@ -20,9 +22,9 @@ def hits(
     return np.array([float(region[place]) for region, place in zip(regions, peaks, strict=True)])
 
 
-def random_in_lung_hits(
-    regions: Bool[np.ndarray, "images rows columns"], lungs: Bool[np.ndarray, "images rows columns"]
+def random_hits(
+    regions: Bool[np.ndarray, "images rows columns"], allowed: Bool[np.ndarray, "images rows columns"]
 ) -> Float[np.ndarray, "images"]:
-    """Chance of a hit for a point drawn evenly from the lungs: no draw needed."""
-    inside = (regions & lungs).sum(axis=(1, 2))
-    return inside / np.maximum(1, lungs.sum(axis=(1, 2)))
+    """Chance of a hit for a point drawn evenly from `allowed`, lungs or content: no draw needed."""
+    inside = (regions & allowed).sum(axis=(1, 2))
+    return inside / np.maximum(1, allowed.sum(axis=(1, 2)))

@@ -23,9 +23,11 @@ POINTERS = {  # what points, in the words of the page
     "heatmap": "heatmap",
     "heatmap_in_lung": "heatmap, peak inside the lungs",
     "random_in_lung": "random point in the lungs",
+    "random_in_content": "random point in the image",
     "fixed_peak_of_training": "fixed peak of the training masks",
     "word_prior": "point read off the phrase's words",
 }
+RIVALS = tuple(pointer for pointer in POINTERS if not pointer.startswith("heatmap"))  # what a heatmap has to beat
 FIGURES_OF_TEXT = ("dice", "predict_nothing", "dice_of_positives")
 Row = dict[str, Any]
 
@@ -382,11 +384,8 @@ def _pointing_lines(inputs: Inputs) -> Iterable[tuple[str, ...]]:
                 if game.heatmap_in_lung is not None:
                     yield dataset, name, f"{label}, inside the lungs", interval(game.heatmap_in_lung), images
             game = baselines(inputs, dataset, name)
-            for pointer in ("random_in_lung", "fixed_peak_of_training", "word_prior"):
-                estimate = getattr(game, pointer)
-                if pointer == "word_prior" and estimate is None:  # the phrases name no place
-                    continue
-                yield dataset, name, POINTERS[pointer], interval(estimate) if estimate else "lungs unknown", images
+            for pointer in game.rivals(RIVALS):
+                yield dataset, name, POINTERS[pointer], interval(getattr(game, pointer)), images
 
 
 def _columns(name: str, estimate: Estimate | None) -> Row:

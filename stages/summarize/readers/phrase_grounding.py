@@ -1,6 +1,7 @@
 """Phrase grounding: pointing game, integrity map and heatmaps of one data set and variant."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,13 @@ class PointingGame(Part):
     heatmap: Estimate
     heatmap_in_lung: Estimate | None  # the peak inside the lungs, as the random point is
     random_in_lung: Estimate | None
+    random_in_content: Estimate | None = None  # where lungs are unknown; results of versions before lack it
     fixed_peak_of_training: Estimate | None
     word_prior: Estimate | None  # a point read off the phrase's words; null where they name no place
+
+    def rivals(self, names: Sequence[str]) -> list[str]:
+        """Those of `names` that were measured."""
+        return [name for name in names if getattr(self, name) is not None]
 
 
 class IntegrityMap(Part):

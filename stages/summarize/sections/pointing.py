@@ -7,12 +7,12 @@ from stages.summarize.drawing import Style
 from stages.summarize.inputs import Inputs
 from stages.summarize.numbers import decimal, words
 from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.grounding import IN_LUNG, RIVALS, table_name
+from stages.summarize.paper_tables.grounding import IN_LUNG, table_name
 from stages.summarize.readers.phrase_grounding import Grounding
 from stages.summarize.readers.record import Estimate
 from stages.summarize.sections.interval_bars import Axis, axis_of
 from stages.summarize.sections.section import Names, Report
-from stages.summarize.tables import POINTERS, baselines, variant_label
+from stages.summarize.tables import POINTERS, RIVALS, baselines, variant_label
 
 _BASELINE = Style("#8a949b")
 
@@ -105,8 +105,7 @@ def _pointers(
         Pointer(POINTERS[pointer], words(pointer), None, _BASELINE, getattr(game, pointer), True,
                 bold(words(pointer)), first.result.contrast_to_noise[prompt_set][pointer],
                 first.result.iou[prompt_set][pointer])
-        for pointer in RIVALS
-        if pointer != "word_prior" or game.word_prior is not None
+        for pointer in game.rivals(RIVALS)
     ]  # fmt: skip
     return sorted(heatmaps, key=lambda each: each.is_rival) + others
 

@@ -76,6 +76,20 @@ def test_words_read_off_the_phrase_point_well_and_one_fixed_place_does_not(parts
     assert baselines(parts["test"], parts["train"], ())["word_prior"] is None
 
 
+def test_a_random_point_of_an_image_without_lungs_is_drawn_from_its_content() -> None:
+    """Half of the square is padding; the content as a map has no contrast, and the same overlap at any threshold."""
+    one = located(4, 0, lungs=False)
+    content = one.content.copy()
+    content[:, :, SIZE // 2 :] = False
+    padded = Located(one.labels, one.pixels, one.regions, content, None)
+    found = baselines(padded, padded, ())
+    share = 16 / (SIZE * SIZE / 2)
+    assert found["random_in_lung"] is None
+    assert found["random_in_content"].hit.tolist() == [share, 0, share, 0]  # two corners lie in the padding
+    assert found["random_in_content"].contrast_to_noise.tolist() == [0] * 4
+    np.testing.assert_allclose(found["random_in_content"].iou, np.repeat([[share], [0], [share], [0]], 19, axis=1))
+
+
 def test_words_of_the_side_alone_leave_two_corners(parts) -> None:
     assert baselines(parts["test"], parts["train"], ("side",))["word_prior"].hit.mean() == 0.5
 
@@ -129,3 +143,17 @@ def test_unknown_lungs_and_patients_are_said(checkpoint) -> None:
     assert record["pointing"]["no_place"]["random_in_lung"] is None
     assert record["pointing"]["no_place"]["heatmap_in_lung"] is None
     assert record["iou_threshold"]["no_place"]["random_in_lung"] is None
+    assert record["pointing"]["no_place"]["random_in_content"]["value"] == pytest.approx(16 / SIZE**2)
+
+
+@pytest.mark.parametrize("unknown", [(), ("validation",), ("test",), ("train",)])
+def test_one_random_point_is_a_rival_in_lungs_known_in_both_parts_or_else_in_the_image(checkpoint, unknown) -> None:
+    parts = {part: located(8, seed, lungs=part not in unknown)
+             for seed, part in enumerate(("train", "validation", "test"))}  # fmt: skip
+    grounded = Grounding(checkpoint, PROMPTS, parts).of("no_place", 20, 0)
+    known = not {"validation", "test"} & set(unknown)
+    kept, left = ("random_in_lung", "random_in_content")[:: 1 if known else -1]
+    for figures in grounded.record().values():
+        assert figures[left] is None
+        assert figures[kept] is not None
+    assert {row["pointer"] for row in value_rows("no_place", grounded)} & {kept, left} == {kept}

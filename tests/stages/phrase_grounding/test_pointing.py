@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from stages.common.labelled_images import region, to_stored
 from stages.common.prompt_similarity import to_pixels
 from stages.phrase_grounding.integrity_map import describe
-from stages.phrase_grounding.pointing import hits, peak, random_in_lung_hits
+from stages.phrase_grounding.pointing import hits, peak, random_hits
 
 
 def square(size: int, top: int, left: int, side: int) -> np.ndarray:
@@ -32,7 +32,15 @@ def test_a_planted_peak_hits_its_region_and_padding_never_wins() -> None:
 def test_chance_in_the_lungs_is_the_share_of_lung_covered() -> None:
     lungs = np.stack([square(8, 0, 0, 4), square(8, 0, 0, 4)])
     regions = np.stack([square(8, 0, 0, 2), square(8, 3, 3, 4)])
-    assert random_in_lung_hits(regions, lungs).tolist() == [4 / 16, 1 / 16]
+    assert random_hits(regions, lungs).tolist() == [4 / 16, 1 / 16]
+
+
+def test_a_miss_by_one_pixel_is_a_miss() -> None:
+    """No tolerance, unlike the game as it was first played."""
+    heatmap = np.zeros((1, 8, 8))
+    heatmap[0, 2, 5] = 1
+    everywhere = np.ones((1, 8, 8), dtype=bool)
+    assert hits(heatmap, square(8, 2, 6, 2)[np.newaxis], everywhere).tolist() == [0]
 
 
 def test_a_box_and_its_mask_are_one_region() -> None:

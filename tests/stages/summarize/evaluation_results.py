@@ -89,7 +89,7 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
     weights = draw_weights(np.arange(96), 200, 0)
     figures = {
         measure: {"no_place": {name: estimate(mean_of(each.astype(float)), weights).record()
-                               for name, each in pointers.items()} | {"word_prior": None}}
+                               for name, each in pointers.items()} | {"word_prior": None, "random_in_content": None}}
         for measure, pointers in values.items()
     }  # fmt: skip
     rows = [

@@ -18,7 +18,7 @@ from stages.summarize.paper_tables.comparisons import Comparisons
 from stages.summarize.paper_tables.grounding import grounding_tables
 from stages.summarize.paper_tables.retrieval import CHANCE, retrieval_tables
 from stages.summarize.paper_tables.table import Row, Table
-from stages.summarize.tables import POINTERS
+from stages.summarize.tables import POINTERS, text_summary
 
 DRAWS = 400
 
@@ -100,20 +100,32 @@ def test_a_heatmap_is_bold_only_if_it_beats_what_fools_the_figure(tree) -> None:
     assert bold_in(fooled, "pointing_in_lung") == bold_in(fooled, "pointing") == [POINTERS["fixed_peak_of_training"]]
 
 
-def test_grounding_without_lungs_has_no_columns_and_rows_of_them(tree) -> None:
+def test_grounding_without_lungs_has_no_columns_of_them_and_a_random_point_in_the_image(tree, tmp_path) -> None:
     for variant in ("mlip", "random"):
         place = f"phrase_grounding/{variant}/rsna"
         path = tree.results / place / "values.arrow"
-        kept = [row for row in read_table(path, schemas.GROUNDING_VALUES).to_pylist() if "lung" not in row["pointer"]]
-        write_rows(path, schemas.GROUNDING_VALUES, kept)
-        game = read_json(tree.results / place / "result.json")["pointing"]["no_place"]
-        game |= {"heatmap_in_lung": None, "random_in_lung": None}
-        tree.edit(f"{place}/result.json", pointing={"no_place": game})
-    table = grounding_tables(read_inputs(tree.layout), Comparisons(DRAWS, 0))[0]
+        rows = read_table(path, schemas.GROUNDING_VALUES).to_pylist()
+        renamed = [row | {"pointer": row["pointer"].replace("random_in_lung", "random_in_content")} for row in rows]
+        write_rows(path, schemas.GROUNDING_VALUES, [row for row in renamed if "lung" not in row["pointer"]])
+        record, moved = read_json(tree.results / place / "result.json"), {}
+        for measure in ("pointing", "contrast_to_noise", "iou"):
+            figures = record[measure]["no_place"]
+            figures["random_in_content"] = figures.pop("random_in_lung")
+            moved[measure] = {"no_place": figures}
+        moved["pointing"]["no_place"] |= {"heatmap_in_lung": None, "random_in_lung": None}
+        tree.edit(f"{place}/result.json", **moved)
+    found = read_inputs(tree.layout)
+    table = grounding_tables(found, Comparisons(DRAWS, 0))[0]
     assert [column.key for column in table.columns] == ["pointing", "contrast_to_noise", "iou"]
-    assert set(rows_of(table)) == {
-        "heatmap of mlip", "heatmap of random (untrained)", POINTERS["fixed_peak_of_training"]
-    }  # fmt: skip
+    rivals = {"random point in the image", POINTERS["fixed_peak_of_training"]}
+    assert set(rows_of(table)) == {"heatmap of mlip", "heatmap of random (untrained)"} | rivals
+    run_stage(main, parser(), tree.arguments(tmp_path))
+    games = (tmp_path / "report.html").read_text(encoding="utf-8").split('<div class="game">')[1:]
+    assert [("random point in the image<" in game, "random point in the lungs<" in game) for game in games] == [
+        (True, False), (False, True)
+    ]  # fmt: skip
+    lines = text_summary("MLIP", found, [], tmp_path).splitlines()
+    assert sum("rsna" in line and "random point in the image" in line for line in lines) == 1
 
 
 def test_images_that_were_left_out_are_counted_in_caption_and_page(tree, tmp_path) -> None:

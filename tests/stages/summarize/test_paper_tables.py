@@ -10,10 +10,9 @@ from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.numbers import words
 from stages.summarize.paper_tables.all_tables import paper_tables
 from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.grounding import RIVALS
 from stages.summarize.paper_tables.quoted import read_quotations
 from stages.summarize.paper_tables.table import Row, Table
-from stages.summarize.tables import POINTERS
+from stages.summarize.tables import POINTERS, RIVALS
 
 
 @pytest.fixture(scope="module")

@@ -112,8 +112,10 @@ def test_pointing_has_the_values_of_every_result(built, output):
     for row in rows:
         place = built.results / "phrase_grounding" / row["variant"] / row["dataset"] / "result.json"
         game = json.loads(place.read_text())["pointing"][row["prompt_set"]]
-        assert set(game) == {"heatmap", "heatmap_in_lung", "random_in_lung", "fixed_peak_of_training", "word_prior"}
+        assert set(game) == {"heatmap", "heatmap_in_lung", "random_in_lung", "random_in_content",
+                             "fixed_peak_of_training", "word_prior"}  # fmt: skip
         assert (game.pop("word_prior"), row["word_prior"]) == (None, "")  # the prompts name no place
+        assert (game.pop("random_in_content"), row["random_in_content"]) == (None, "")  # the lungs are known
         for name, estimate in game.items():
             found = [float(row[name]), float(row[f"{name}_low"]), float(row[f"{name}_high"])]
             assert found == [estimate["value"], estimate["low"], estimate["high"]]
