@@ -30,7 +30,10 @@ MINIATURE = {
     },
     "zero_shot_classification": {"draws": 50},
     "few_shot_classification": {"draws": 50, "seeds": 2, "linear": {"epochs": 5}},
-    "few_shot_segmentation": {"draws": 50, "linear": {"input_size": 48, "epochs": 2, "decoder_widths": [8, 8], "precision": "fp32"}},
+    "few_shot_segmentation": {
+        "draws": 50,
+        "linear": {"input_size": 48, "epochs": 2, "decoder_widths": [8, 8], "precision": "fp32"},
+    },
     "phrase_grounding": {"draws": 50},
     "retrieval": {"draws": 50},
 }
