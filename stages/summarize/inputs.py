@@ -85,7 +85,8 @@ def refuse_different_images(inputs: Inputs) -> None:
 
     folder = inputs.tree.folder
     for each in inputs.zero_shot:
-        what = (each.result.finding, each.result.score, each.result.resampled_by, each.targets.tolist())
+        sets = list(each.result.test_auc)
+        what = (each.result.finding, each.result.score, sets, each.result.resampled_by, each.targets.tolist())
         place = folder("zero_shot_classification", f"{each.variant}/{each.dataset}")
         refuse_unless_equal(place, ("zero_shot_classification", each.dataset), what)
     for cell in inputs.few_shot:

@@ -51,6 +51,7 @@ def main(arguments: Namespace) -> None:
         write_record(arguments.result, record)
         run.log_metrics({f"test/{name}": each.value for name, each in result.metrics.items()})
         run.log_metrics({f"validation/auc/{name}": each for name, each in result.validation_auc.items()})
+        run.log_metrics({f"test/auc_if_fixed/{name}": each.value for name, each in result.test_auc.items()})
         run.log_tag("prompt_set", result.prompt_set)
         run.log_artifact(arguments.scores)
         run.log_artifact(arguments.result, publish=True)

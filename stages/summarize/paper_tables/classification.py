@@ -19,6 +19,10 @@ BOLD = (
     "Bold: the best of its column, and better than every other variant by a paired bootstrap over the same {unit}s "
     "(two-sided, Holm's correction over all pairs of the column, level .05). Without bold no such claim stands."
 )
+FIXED = (
+    "Prompts fixed: the same scores with the first prompts of the file, which no label chose, for comparison with "
+    "others who fix theirs; not tested against other rows. Every other set of prompts is in the CSV."
+)
 INTERVALS = "Brackets: 95 % bootstrap intervals, resampled by {unit}; F1 and accuracy at thresholds from validation."
 
 
@@ -41,7 +45,8 @@ def zero_shot_table(inputs: Inputs, dataset: str, comparisons: Comparisons) -> T
         Row(
             variant_label(inputs, each.variant),
             {metric: cell(each.result.metrics[metric], best[metric] == each.variant) for metric in METRICS}
-            | {"prompts": Cell(text=words(each.result.prompt_set)), "threshold": Cell(each.result.threshold)},
+            | {"prompts": Cell(text=words(each.result.prompt_set)), "threshold": Cell(each.result.threshold)}
+            | {f"auc_of_{prompts}": cell(figure, bold=False) for prompts, figure in each.result.test_auc.items()},
             overlap_notes(each.result.overlap),
         )
         for each in measured
@@ -52,9 +57,12 @@ def zero_shot_table(inputs: Inputs, dataset: str, comparisons: Comparisons) -> T
         f"Table 1. Zero-shot classification of {words(first.finding)} in {dataset} by {SCORES[first.score]}: "
         f"{first.test_images} test images, {first.test_positives} positive",
         (*(Column(metric, HEADERS[metric]) for metric in METRICS), Column("prompts", "prompts", "text"),
-         Column("threshold", "threshold", shown=False)),
+         Column("threshold", "threshold", shown=False),
+         *(Column(f"auc_of_{prompts}", f"AUC, prompts fixed: {words(prompts)}", shown=not place)
+           for place, prompts in enumerate(first.test_auc))),
         (Block("measured", tuple(rows)),),
-        notes=(INTERVALS.format(unit=first.resampled_by), BOLD.format(unit=first.resampled_by)),
+        notes=(INTERVALS.format(unit=first.resampled_by), BOLD.format(unit=first.resampled_by),
+               *([FIXED] if first.test_auc else [])),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pyarrow.compute as pc
 from jaxtyping import Float, Int
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from stages.common.arrow_tables import read_table
 from stages.common.errors import InputError
@@ -25,6 +25,7 @@ class ZeroShotResult(Part):
     validation_auc: dict[str, float]
     threshold: float
     metrics: dict[Literal["auc", "average_precision", "f1", "accuracy"], Estimate]
+    test_auc: dict[str, Estimate] = Field(default_factory=dict)  # by prompt set; results of versions before lack it
     resampled_by: str
     test_images: Count
     test_positives: Count
@@ -36,6 +37,8 @@ class ZeroShotResult(Part):
             raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
         if self.prompt_set not in self.validation_auc:
             raise ValueError(f"validation_auc lacks the chosen set {self.prompt_set}")
+        if self.test_auc and self.test_auc.get(self.prompt_set) != self.metrics["auc"]:
+            raise ValueError(f"test_auc of the chosen set {self.prompt_set} is not the AUC of metrics")
         return self
 
 

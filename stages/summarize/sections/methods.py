@@ -233,10 +233,11 @@ def _evaluation(inputs: Inputs, provenance: Provenance) -> str:
     resampled = ", ".join(f"{dataset} by {unit}" for dataset, unit in units.items())
     findings = ", ".join(f"{words(card.finding)} in {dataset}" for dataset, card in zip(tree.evaluate_on, inputs.cards,
                                                                                        strict=True))  # fmt: skip
+    others = "; every other set's AUC on it is told as not selected" if inputs.zero_shot[0].result.test_auc else ""
     return (
         f"Zero-shot classification ({findings}) compares {_compared(runs)} with affirming and denying prompts. The "
         "set of prompts (by AUC) and the threshold (by F1) were chosen on the validation part, the test part was "
-        f"measured once. Intervals are 95 % percentile intervals of {_draws(runs)} bootstrap draws "
+        f"measured once{others}. Intervals are 95 % percentile intervals of {_draws(runs)} bootstrap draws "
         f"[@efron1979bootstrap] ({resampled}). In the pointing game [@zhang2018excitation] the largest value of the "
         "heatmap, the cosine of each patch with prompts, hits where it lies in the true box or mask of a positive "
         "test image. Beside the hits stand two figures of the whole map [@boecking2022biovil]: the contrast-to-noise "

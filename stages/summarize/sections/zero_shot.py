@@ -21,8 +21,15 @@ def names(report: Report) -> Names:
         "best": report.comparisons.is_best,
         "metrics": METRICS,
         "auc_axis": axis_of([each.result.metrics["auc"] for each in inputs.zero_shot], reference=0.5),
+        "fixed_prompts": [_fixed(inputs.zero_shot, dataset) for dataset in inputs.tree.evaluate_on],
         "roc_curves": [_roc(report, dataset) for dataset in inputs.tree.evaluate_on],
     }
+
+
+def _fixed(cells: Sequence[ZeroShot], dataset: str) -> Names:
+    """Every set of prompts of one data set with the test AUC of each variant; no set where no result has them."""
+    rows = [each for each in cells if each.dataset == dataset]
+    return {"dataset": dataset, "sets": list(rows[0].result.test_auc), "rows": rows}
 
 
 def _roc(report: Report, dataset: str) -> Names:

@@ -41,6 +41,20 @@ def test_the_set_that_wins_on_validation_is_measured_on_test() -> None:
     assert result.test_positives == target.sum()
 
 
+def test_every_set_keeps_its_test_auc_whatever_was_chosen() -> None:
+    table = labels()
+    sets = {"declared_first": scores(table, 3.0, 1), "b": scores(table, 0.5, 2), "c": scores(table, 1.0, 3)}
+    result = evaluate(table, sets, draws=200, seed=0)
+    assert result.prompt_set == "b"
+    assert list(result.test_auc) == list(sets)
+    test = (table["split"] == "test").to_numpy()
+    for name, each in sets.items():
+        found = result.test_auc[name]
+        assert found.value == pytest.approx(roc_auc_score(table["target"].to_numpy()[test], each[test]))
+        assert found.low < found.value < found.high
+    assert result.test_auc["b"] == result.metrics["auc"]
+
+
 def test_test_labels_do_not_move_the_choice() -> None:
     table = labels()
     sets = {"a": scores(table, 1.0, 1), "b": scores(table, 1.2, 2)}

@@ -117,6 +117,8 @@ def test_scores_are_the_formula_and_figures_are_scikit_learns(files, tmp_path) -
     targets, scores = [row["target"] for row in test], np.array([row["score"] for row in test])
     assert roc_auc_score(targets, scores) > 0.9
     assert result["metrics"]["auc"]["value"] == pytest.approx(roc_auc_score(targets, scores))
+    assert list(result["test_auc"]) == list(SETS)
+    assert result["test_auc"][result["prompt_set"]] == result["metrics"]["auc"]
     assert result["metrics"]["f1"]["value"] == pytest.approx(f1_score(targets, scores >= result["threshold"]))
     assert (result["test_images"], result["resampled_by"]) == (40, "patient")
     assert result["overlap"]["test_patients_in_pretraining"] == 2

@@ -1,0 +1,54 @@
+"""What zero-shot gives with prompts that no label chose stands beside what the chosen ones give."""
+
+import pytest
+
+from stages.common.atomic_files import read_json, write_record
+from stages.common.command_line import run_stage
+from stages.common.errors import InputError
+from stages.summarize.__main__ import main, parser
+from stages.summarize.inputs import read_inputs
+from stages.summarize.paper_tables.all_tables import paper_tables
+from stages.summarize.paper_tables.comparisons import Comparisons
+from stages.summarize.provenance import read_provenance
+from stages.summarize.sections.methods import methods
+
+
+def test_prompts_that_nobody_chose_stand_beside_the_chosen_ones(read, output) -> None:
+    table = paper_tables(read, Comparisons(20, 0), [], ())[0]
+    columns = {column.key: column for column in table.columns}
+    assert [key for key in columns if key.startswith("auc_of_")] == ["auc_of_there_is", "auc_of_phrasings_and_places"]
+    assert (columns["auc_of_there_is"].shown, columns["auc_of_phrasings_and_places"].shown) == (True, False)
+    for row, each in zip(table.blocks[0].rows, [one for one in read.zero_shot if one.dataset == "rsna"], strict=True):
+        for name, figure in each.result.test_auc.items():
+            shown = row.cells[f"auc_of_{name}"]
+            assert (shown.value, shown.low, shown.high, shown.bold) == (figure.value, figure.low, figure.high, False)
+        assert each.result.prompt_set == "phrasings_and_places"  # the other one is half as noisy in these records
+    assert any("which no label chose" in note for note in table.notes)
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert "every other set&#39;s AUC on it is told as not selected" in page
+    start = page.index("rsna: AUC on the test part with each set of prompts")
+    assert page[start : page.index("</table>", start)].count('<span class="ci">chosen</span>') == 2
+
+
+def test_variants_with_other_sets_of_prompts_are_not_compared(tree) -> None:
+    place = "zero_shot_classification/random/rsna/result.json"
+    auc = read_json(tree.results / place)["test_auc"]
+    tree.edit(place, test_auc={name: auc[name] for name in ["phrasings_and_places"]})
+    with pytest.raises(InputError, match=r"random/rsna/result\.json: measured on other images or prompts"):
+        read_inputs(tree.layout)
+    tree.edit(place, test_auc=auc | {"phrasings_and_places": auc["there_is"]})
+    with pytest.raises(InputError, match=r"test_auc of the chosen set phrasings_and_places is not the AUC"):
+        read_inputs(tree.layout)
+
+
+def test_results_of_versions_before_have_the_chosen_prompts_alone(tree, tmp_path) -> None:
+    for path in tree.results.glob("zero_shot_classification/*/*/result.json"):
+        record = read_json(path)
+        del record["test_auc"]
+        write_record(path, record)
+    found = read_inputs(tree.layout)
+    table = paper_tables(found, Comparisons(20, 0), [], ())[0]
+    assert "not selected" not in " ".join(methods(found, read_provenance(tree.layout)))
+    assert not any(column.key.startswith("auc_of_") for column in table.columns)
+    run_stage(main, parser(), tree.arguments(tmp_path))
+    assert "each set of prompts" not in (tmp_path / "report.html").read_text(encoding="utf-8")
