@@ -22,6 +22,21 @@ def test_the_shipped_configuration_is_valid() -> None:
     assert config.settings("pretrain", variant="mlip").mask_ratio == 0.5
 
 
+def test_the_random_encoder_is_random_whatever_the_others_start_from() -> None:
+    started = {"pretrain": {"model": {"image": {"weights": "vit_base_patch16_224.mae"}}, "normalisation": "given"}}
+    config = check(merged(SHIPPED, started))
+    assert config.settings("pretrain", variant="mlip").model.image.weights == "vit_base_patch16_224.mae"
+    image = config.settings("pretrain", variant="random").model.image
+    assert (image.weights, image.architecture) == (None, "vit_base_patch16_224")
+    assert config.settings("pretrain", variant="random").normalisation == "given"
+
+
+def test_without_starting_weights_the_random_variant_keeps_its_digest() -> None:
+    plain = merged(SHIPPED, {"variants": {"plain": {"optimisation": {"epochs": 0}}}, "compare": ["mlip", "plain"]})
+    named, bare = (check(plain).settings("pretrain", variant=variant) for variant in ("random", "plain"))
+    assert named.digest() == bare.digest()
+
+
 @pytest.mark.parametrize("profile", sorted(OVERLAYS))
 def test_every_profile_is_valid_over_it(profile: str) -> None:
     config = check(merged(SHIPPED, OVERLAYS[profile]))

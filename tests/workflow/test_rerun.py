@@ -105,7 +105,7 @@ EDITS = {
     "the time of an output": (touch("runs/demo/results/label_images/rsna/labels.arrow"), set()),
     "the pins of the report's image": (append("envs/report.lock", "# edited\n"), {"summarize"}),
     "a variant": (
-        replace("config.yaml", "random: {optimisation: {epochs: 0}}", "random: {seed: 5, optimisation: {epochs: 0}}"),
+        replace("config.yaml", "random: {optimisation: {epochs: 0}", "random: {seed: 5, optimisation: {epochs: 0}"),
         TRAINED,
     ),
 }
