@@ -1,9 +1,11 @@
 """The profile `sample` on real radiographs and reports, with a short training."""
 
+import csv
 import json
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -44,9 +46,51 @@ def test_the_sample_profile_ends_with_report_and_tables(test_data: Path, tmp_pat
     auc = result["metrics"]["auc"]
     assert 0 <= auc["low"] <= auc["value"] <= auc["high"] <= 1
     assert auc["high"] - auc["low"] > 0.1  # so few images cannot say more, and the interval admits it
+    assert_tables_hold_what_ran(results)
+    game = _grounding(results)["pointing"]["no_place"]
+    assert game["random_in_lung"] is None  # RSNA has no lung masks: the point is drawn from the image instead
+    assert 0 < game["random_in_content"]["low"] < game["random_in_content"]["high"] < 1
     page = (results / "summarize" / "report.html").read_text()
     HTMLParser().feed(page)
     assert "data:image/png" not in _section_of_samples(page)  # radiographs of a real set are not published
+
+
+def assert_tables_hold_what_ran(results: Path) -> None:
+    """Every job of Tables 2 and 3 has its row, shortened protocols are named so, and findings were pointed at."""
+    tables, variants = results / "summarize" / "tables", ("mlip", "random")
+    rows = _rows(tables / "table2_few_shot.csv")
+    assert {(row["protocol"], row["fraction"], row["variant"]) for row in rows} == set(
+        product(("linear", "finetune"), ("1", "10", "100"), variants)
+    )
+    for row in rows:
+        assert row["skipped"] or 0 <= float(row["auc_low"]) <= float(row["auc"]) <= float(row["auc_high"]) <= 1
+        assert row["skipped"] == "" or row["fraction"] == "1"  # two images may show one target alone
+        assert ("steps" in row["not_as_published"]) == (row["protocol"] == "finetune")
+    captions = {protocol: (tables / f"table2_rsna_sample_{protocol}.md").read_text().splitlines()[0]
+                for protocol in ("linear", "finetune")}  # fmt: skip
+    assert "protocol finetune (changed)" in captions["finetune"]
+    assert "(changed)" not in captions["linear"]
+    outlined = _rows(tables / "table3_segmentation.csv")
+    assert {(row["protocol"], row["fraction"], row["variant"]) for row in outlined} == set(
+        product(("linear",), ("100",), variants)
+    )
+    for row in outlined:
+        negatives = 1 - int(row["test_positives"]) / int(row["test_images"])
+        assert float(row["predict_nothing"]) == pytest.approx(negatives)
+        assert 0 < negatives < 1
+        assert "epochs" in row["not_as_published"]
+    grounding = _grounding(results)
+    assert grounding["images"] > 0
+    assert {int(row["test_images"]) for row in _rows(tables / "pointing.csv")} == {grounding["images"]}
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def _grounding(results: Path) -> dict:
+    return json.loads((results / "phrase_grounding" / "mlip" / "rsna_sample" / "result.json").read_text())
 
 
 def _section_of_samples(page: str) -> str:
