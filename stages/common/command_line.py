@@ -1,5 +1,6 @@
 """What the command line of every stage shares: settings, image digest, journal, errors in one line."""
 
+import errno
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
@@ -30,11 +31,26 @@ def add_common_options(parser: ArgumentParser, settings: type[Settings]) -> None
 
 
 def run_stage(main: Callable[[Namespace], None], parser: ArgumentParser, argv: Sequence[str] | None = None) -> None:
-    """Parse, read the settings, run; an InputError becomes one line on standard error and exit status 2."""
+    """Parse, read the settings, run; an InputError or a full disk becomes one line and exit status 2."""
     arguments = parser.parse_args(argv)
     try:
         arguments.settings = arguments.settings_model.from_text(arguments.settings)
         main(arguments)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _tell(f"error: {error}")
         raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _tell(
+            f"error: {error.filename or 'a file'}: {error.strerror}; make room and run again, no output is half written"
+        )
+        raise SystemExit(2) from None
+
+
+def _tell(line: str) -> None:
+    """On standard error, which a rule sends to its log; that may lie on the very disk that is full."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        print(line, flush=True)

@@ -54,7 +54,7 @@ class Checkout:
 
     def failed_logs(self) -> str:
         logs = sorted((self.folder / "slurm_logs").rglob("*.log"), key=lambda path: path.stat().st_mtime)
-        return "".join(f"\n--- {path}\n{path.read_text()[-3000:]}" for path in logs[-3:])
+        return "".join(f"\n--- {path}\n{path.read_text()[-9000:]}" for path in logs[-3:])
 
     @property
     def results(self) -> Path:

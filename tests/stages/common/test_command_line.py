@@ -1,8 +1,10 @@
 """Every stage answers --help; an InputError is one line and exit status 2."""
 
 import ast
+import errno
 import runpy
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -40,6 +42,35 @@ def test_an_input_error_is_one_line_without_a_traceback(capsys):
     assert caught.value.code == 2
     assert capsys.readouterr() == ("", "error: reports.csv: row 3: no study_id; add it\n")
     assert caught.value.__suppress_context__  # no "During handling of the above exception"
+
+
+def full(_):
+    raise OSError(errno.ENOSPC, "No space left on device", "/data/1.arrow")
+
+
+def test_a_full_disk_is_one_line(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_stage(full, parser(), ["--journal", "j.json"])
+    assert caught.value.code == 2
+    said = "error: /data/1.arrow: No space left on device; make room and run again, no output is half written\n"
+    assert capsys.readouterr() == ("", said)
+
+
+def test_where_the_log_lies_on_the_full_disk_standard_output_has_the_line(capsys, monkeypatch):
+    with open("/dev/full", "w") as log, pytest.raises(SystemExit):  # noqa: PTH123, PT012
+        monkeypatch.setattr(sys, "stderr", log)
+        try:
+            run_stage(full, parser(), ["--journal", "j.json"])
+        finally:
+            monkeypatch.undo()
+            with suppress(OSError):
+                log.close()
+    assert capsys.readouterr().out.startswith("error: /data/1.arrow: No space left on device; ")
+
+
+def test_another_error_of_the_system_keeps_its_traceback():
+    with pytest.raises(PermissionError):
+        run_stage(lambda _: (_ for _ in ()).throw(PermissionError(13, "no")), parser(), ["--journal", "j.json"])
 
 
 def test_wrong_settings_end_before_the_work_starts(capsys):
