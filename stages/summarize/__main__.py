@@ -20,7 +20,7 @@ from stages.summarize.ledger import read_ledger
 from stages.summarize.page import render
 from stages.summarize.paper_tables.all_tables import paper_tables, write_paper_tables
 from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.quoted import read_quotations, shown
+from stages.summarize.paper_tables.quoted import read_quotations
 from stages.summarize.provenance import read_provenance
 from stages.summarize.results_tree import FewShotJob, ResultsTree
 from stages.summarize.sections.section import Report
@@ -40,12 +40,10 @@ def main(arguments: Namespace) -> None:
     with track("summarize", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
                image=arguments.image) as run:  # fmt: skip
         read = read_inputs(tree)
-        ledger, provenance = read_ledger(read), read_provenance(tree)
+        ledger, provenance, quotations = read_ledger(read), read_provenance(tree), read_quotations(arguments.quoted)
         comparisons = Comparisons(settings.comparison_draws, settings.seed)
-        quotations = read_quotations(arguments.quoted)
         paper = paper_tables(read, comparisons, quotations, provenance.synthetic)
-        quoted = shown(quotations, tree, provenance.synthetic)
-        report = Report(settings, read, ledger, provenance, comparisons, quoted, run.record["digests"])
+        report = Report(settings, read, ledger, provenance, comparisons, quotations, run.record["digests"])
         tables = write_tables(arguments.tables, read, ledger) + write_paper_tables(arguments.tables, paper, comparisons)
         write_text(arguments.report, render(arguments.template, report))
         run.log_metrics({f"{one.dataset}/{one.variant}/auc": one.result.metrics["auc"].value for one in read.zero_shot})

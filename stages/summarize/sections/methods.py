@@ -41,7 +41,7 @@ def names(report: Report) -> Names:
     inputs, provenance = report.inputs, report.provenance
     year = datetime.fromtimestamp(provenance.ended / 1000, UTC).year
     known = REFERENCES | {SOFTWARE: software(provenance.commits[-1][0], year)}
-    paragraphs = methods(inputs, provenance, report.quotations)
+    paragraphs = methods(inputs, provenance, report.quoted)
     return {
         "methods": [as_prose(each, known) for each in paragraphs],
         "latex": "\n\n".join(as_latex(each, known) for each in paragraphs),

@@ -11,7 +11,7 @@ from stages.summarize.drawing import Style, variant_styles
 from stages.summarize.inputs import Inputs
 from stages.summarize.ledger import Ledger
 from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.quoted import Quotation
+from stages.summarize.paper_tables.quoted import Quotation, shown
 from stages.summarize.provenance import Provenance
 from stages.summarize.settings import SummarizeSettings
 from stages.summarize.tables import variant_label
@@ -28,8 +28,13 @@ class Report:
     ledger: Ledger
     provenance: Provenance
     comparisons: Comparisons  # of all tables: what any part may say is better than what
-    quotations: Sequence[Quotation]  # figures of others that stand in the tables
+    quotations: list[Quotation]  # figures of others
     digests: dict[str, str]  # of the summary itself
+
+    @cached_property
+    def quoted(self) -> list[Quotation]:
+        """Figures of others that stand in the tables of this run."""
+        return shown(self.quotations, self.inputs.tree, self.provenance.synthetic)
 
     @cached_property
     def styles(self) -> dict[str, Style]:
