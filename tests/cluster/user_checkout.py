@@ -26,7 +26,7 @@ class Checkout:
             *(sys.executable, "-m", "snakemake", "--profile", "slurm", "--jobs", "6", "--max-threads", "1"),
             *("--configfile", "workflow/profiles/demo/settings.yaml", "tests/cluster/small_settings.yaml"),
             *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"),
-            *("--seconds-between-status-checks", "3", "--latency-wait", "10"),
+            *("--seconds-between-status-checks", "3", "--max-status-checks-per-second", "1", "--latency-wait", "10"),
             *arguments,
         ]
 
