@@ -2,6 +2,7 @@
 
 import secrets
 import shlex
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,9 @@ def tracking_environment(project: str, workspace: Path, register_models: bool) -
 
 
 def sync_command(project: str, workspace: str, register_models: bool) -> str:
-    """The import into MLflow at the end of a workflow, which it must not fail."""
-    words = ["python", "-m", "stages.sync", "--tolerant", "--grace", "0", "--journals", f"{workspace}/results"]
+    """The import into MLflow at the end of a workflow, which it must not fail.
+
+    By Snakemake's own interpreter, whose environment has MLflow: `python` may be another one.
+    """
+    words = [sys.executable, "-m", "stages.sync", "--tolerant", "--grace", "0", "--journals", f"{workspace}/results"]
     return shlex.join([*words, "--experiment", project, "--register-models", str(register_models).lower()])

@@ -155,7 +155,7 @@ def test_a_full_disk_and_a_read_only_one_are_told_and_mended(user: Checkout, und
         assert "No space left on device" in output + user.failed_logs()
         subprocess.run(["mount", "-o", "remount,ro,size=2g", place], check=True)
         output = run.go(check=False)
-        assert "Read-only file system" in output
+        assert "Read-only file system" in output + user.failed_logs()
         subprocess.run(["mount", "-o", "remount,rw", place], check=True)
         run.go("--unlock")
         run.go()

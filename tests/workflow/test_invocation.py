@@ -1,6 +1,7 @@
 """What the workflow tells its jobs and sync: into which experiment, and whether models may leave."""
 
 import shlex
+import sys
 
 import pytest
 
@@ -18,7 +19,7 @@ class Example(Settings):
 @pytest.mark.parametrize("register", [True, False])
 def test_sync_is_told_the_experiment_and_whether_models_may_leave(register):
     words = shlex.split(sync_command("our project", "runs/my run", register))
-    assert words[:3] == ["python", "-m", "stages.sync"]
+    assert words[:3] == [sys.executable, "-m", "stages.sync"]
     arguments = parser().parse_args(words[3:])
     assert (arguments.experiment, str(arguments.journals)) == ("our project", "runs/my run/results")
     assert arguments.register_models == str(register).lower()
