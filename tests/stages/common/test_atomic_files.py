@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
@@ -52,6 +53,19 @@ def test_a_crash_before_the_first_byte_of_a_first_write_leaves_nothing(tmp_path)
     with pytest.raises(RuntimeError), atomic_path(tmp_path / "file.bin"):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["file.bin", "rsna[1]*.arrow"])
+def test_what_a_killed_process_left_of_a_file_goes_with_its_next_write(tmp_path, name):
+    """Nobody's temporary files but those: of the same name, and of a process that is no more."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    left = tmp_path / f".{name}.{dead.pid}.tmp"
+    kept = [tmp_path / f".{name}.{end}.tmp" for end in (os.getppid(), f"pdf.{dead.pid}", "x")]
+    for path in (left, *kept):
+        path.write_text("half")
+    write_text(tmp_path / name, "whole")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / name, *kept])
 
 
 def test_forgetting_to_write_is_an_error_not_an_empty_file(tmp_path):
