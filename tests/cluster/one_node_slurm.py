@@ -22,6 +22,7 @@ SlurmctldPort=26817
 SlurmdPort=26818
 SlurmUser=root
 AuthType=auth/munge
+AuthInfo=cred_expire=10
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
