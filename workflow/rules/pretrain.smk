@@ -14,7 +14,8 @@ rule pretrain:
         curve="<workspace>/results/pretrain/{variant}/learning_curve.csv",
     log:
         "<workspace>/logs/pretrain/{variant}.log",
-    retries: CONFIG.pretrain_retries if ON_CLUSTER else 0  # goes before the profile's
+    # goes before the profile's; a job that is under way must not try again by itself, in what is left of its time and memory
+    retries: CONFIG.pretrain_retries if ON_CLUSTER and workflow.is_main_process else 0
     container:
         container_of("torch")
     threads: 8
