@@ -29,7 +29,7 @@ from user_checkout import Checkout
 
 pytestmark = pytest.mark.cluster_faults
 
-LAST_RULE = {"few_shot_classification": "few_shot_classification_linear", "dicom_to_arrow": "dicom_to_arrow_gather"}
+LAST_RULE = {"few_shot_classification": "few_shot_classification_linear", "dicom_to_arrow": "dicom_to_arrow_duplicates"}
 
 
 def only(rule: str) -> list[str]:
