@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.errors import InputError
+from stages.common.file_locks import lives
 from stages.common.pending_checks import settle
 
 
@@ -45,18 +46,8 @@ def _remove_leftovers(path: Path) -> None:
     """Temporary files of `path` whose process was killed; a process of another host is none here."""
     for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
         number = left.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
-        if number.isdecimal() and not _lives(int(number)):
+        if number.isdecimal() and not lives(int(number)):
             left.unlink(missing_ok=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        pass
-    return True
 
 
 def write_text(path: Path, text: str, output: bool = True) -> None:

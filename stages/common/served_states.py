@@ -5,7 +5,6 @@ in the seconds before Snakemake has seen the end takes the outputs with it, and 
 the last state. What is marked goes when a workflow has ended well (`remove_served`).
 """
 
-import fcntl
 import os
 import shutil
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from stages.common.errors import InputError
+from stages.common.file_locks import take_lock
 
 _LOCK = "lock"
 _SERVED = "served"
@@ -24,7 +24,8 @@ _SERVED = "served"
 def state_in_use(folder: Path) -> Iterator[Path]:
     """Hold `folder`, which it yields, for this process; InputError names the job that holds it already.
 
-    The kernel frees it when the process ends, however it ends.
+    Around all that reads the states and writes what they serve for: an end without an error marks them. The kernel
+    frees the folder when the process ends, however it ends.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,6 +36,7 @@ def state_in_use(folder: Path) -> Iterator[Path]:
         file.write(_this_process())
         file.flush()
         yield folder
+        mark_served(folder)
 
 
 def mark_served(folder: Path) -> None:
@@ -58,13 +60,13 @@ def remove_served(root: Path) -> None:
 
 def _lock(file: TextIO, folder: Path) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        locked = take_lock(file)
+    except OSError:  # a file system without locks: the workflow's own lock has to do
+        return
+    if not locked:
         file.seek(0)
         holder = file.read().strip() or "another process"
-        raise InputError(f"{folder}: {holder} trains here already; wait until it has ended, or end it first") from None
-    except OSError:  # a file system without locks: the workflow's own lock has to do
-        pass
+        raise InputError(f"{folder}: {holder} trains here already; wait until it has ended, or end it first")
 
 
 def _this_process() -> str:

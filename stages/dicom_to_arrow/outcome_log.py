@@ -4,7 +4,6 @@ A record is its kind (1 byte), the length and the CRC-32 of its content (4 bytes
 a record batch of one row in Arrow's IPC format. Record i is the outcome of row i of the shard's index.
 """
 
-import fcntl
 import shutil
 import struct
 import zlib
@@ -18,6 +17,7 @@ import pyarrow as pa
 
 from stages.common import schemas
 from stages.common.errors import InputError
+from stages.common.file_locks import take_lock
 
 Kind = Literal["image", "reject"]
 
@@ -102,12 +102,12 @@ class OutcomeLog:
     def _lock(self) -> None:
         """One job a log; the kernel frees the lock when its process ends, however it ends."""
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise InputError(f"{self.path}: another job converts this shard; wait until it ends") from None
+            locked = take_lock(self._file)
         except OSError:  # a file system without locks: the workflow's own lock has to do
-            pass
+            return
+        if not locked:
+            self._file.close()
+            raise InputError(f"{self.path}: another job converts this shard; wait until it ends")
 
 
 def remove_other_logs(log: Path) -> None:

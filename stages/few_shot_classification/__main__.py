@@ -16,7 +16,7 @@ from stages.common.cached_features import CachedFeatures
 from stages.common.command_line import run_stage
 from stages.common.labelled_parts import Parts, read_finding, split_parts, targets_of
 from stages.common.resumable_state import ResumableState
-from stages.common.served_states import mark_served, state_in_use
+from stages.common.served_states import state_in_use
 from stages.common.split_audit import read_overlap
 from stages.common.tracking import Run, track
 from stages.few_shot_classification.evaluation import SeedScores, evaluate
@@ -52,11 +52,10 @@ def finetune(arguments: Namespace) -> None:
 
     inputs = {"checkpoint": arguments.checkpoint / "model.safetensors", "images": arguments.images}
     with ExitStack() as held:
-        digest = _classify(arguments, inputs, prepare)
-        mark_served(arguments.state / digest[:16])
+        _classify(arguments, inputs, prepare)
 
 
-def _classify(arguments: Namespace, inputs: dict[str, Path], prepare: Callable[[Parts, Run], Fit]) -> str:
+def _classify(arguments: Namespace, inputs: dict[str, Path], prepare: Callable[[Parts, Run], Fit]) -> None:
     settings = arguments.settings
     inputs |= {"labels": arguments.labels, "audit": arguments.audit}
     with track("few_shot_classification", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
@@ -71,7 +70,6 @@ def _classify(arguments: Namespace, inputs: dict[str, Path], prepare: Callable[[
                   "always_different": ALWAYS_DIFFERENT[arguments.protocol]}  # fmt: skip
         result |= evaluate(parts, runs, settings.draws, settings.seed) | {"overlap": overlap}
         write_result(arguments.result, arguments.scores, result, parts, runs, run)
-    return run.digest
 
 
 def parser() -> ArgumentParser:

@@ -16,7 +16,7 @@ from stages.common.dual_encoder import load_checkpoint
 from stages.common.image_store import ImageStore
 from stages.common.labelled_parts import read_finding, split_parts
 from stages.common.resumable_state import ResumableState
-from stages.common.served_states import mark_served, state_in_use
+from stages.common.served_states import state_in_use
 from stages.common.split_audit import read_overlap
 from stages.common.tracking import track
 from stages.few_shot_segmentation.evaluation import evaluate
@@ -62,7 +62,6 @@ def _segment(arguments: Namespace, build: Build) -> None:
         result |= evaluate(outlined.test.labels, [each.result for each in repetitions], settings.draws, settings.seed)
         places = {name: getattr(arguments, name) for name in ("result", "overlaps", "samples")}
         write_result(places, result, outlined.test, repetitions, run)
-    mark_served(state)
 
 
 def parser() -> ArgumentParser:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.device import add_device_option
-from stages.common.served_states import mark_served
 from stages.common.tracking import track
 from stages.pretrain.one_rank import pretrain
 from stages.pretrain.rank_failure import failures_recorded
@@ -39,8 +38,7 @@ def main(arguments: Namespace) -> None:
         } | ({"resume_from": Path(settings.resume_from)} if settings.resume_from else {})
         with track("pretrain", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,
                    image=arguments.image) as run, failures_recorded(ranks.store, run):  # fmt: skip
-            folder = pretrain(arguments, start, ranks, run)
-        mark_served(folder)
+            pretrain(arguments, start, ranks, run)
 
 
 def parser() -> ArgumentParser:

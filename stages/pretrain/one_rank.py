@@ -2,7 +2,6 @@
 
 from argparse import Namespace
 from contextlib import nullcontext
-from pathlib import Path
 
 from stages.common.device import choose_device
 from stages.common.dual_encoder import checkpoint_record
@@ -22,15 +21,14 @@ from stages.pretrain.starting_weights import StartingWeights
 from stages.pretrain.training import Place, build, train
 
 
-def pretrain(arguments: Namespace, start: StartingWeights, ranks: Ranks, run: Run | None) -> Path:
-    """Train and write the outputs; returns the state's folder. `run` is the journal, on rank 0 alone."""
+def pretrain(arguments: Namespace, start: StartingWeights, ranks: Ranks, run: Run | None) -> None:
+    """Train and write the outputs. `run` is the journal, on rank 0 alone."""
     settings = with_normalisation(arguments.settings, arguments.fingerprint)
     if settings.optimisation.deterministic:
         make_deterministic()
     place = _place(arguments, ranks, run)
     with state_in_use(place.state) if run else nullcontext():
         _pretrain(arguments, settings, start, ranks, run, place)
-    return place.state
 
 
 def _pretrain(

@@ -5,7 +5,6 @@ second file stands for it, whose creation succeeds once; it outlives a crash, so
 """
 
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -15,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from stages.common.digests import digest_of
 from stages.common.errors import InputError
+from stages.common.file_locks import lives, take_lock
 
 _SECONDS_BETWEEN_TRIES = 0.2
 _WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
@@ -31,7 +32,7 @@ def single_writer(path: Path, patience: float) -> Iterator[None]:
     """
     deadline = time.monotonic() + patience
     with path.open("a+", encoding="utf-8") as handle:
-        while (locked := _locked(handle.fileno())) is False:
+        while (locked := _locked(handle)) is False:
             if time.monotonic() >= deadline:
                 handle.seek(0)
                 holder = handle.read().strip() or "unknown"
@@ -54,17 +55,14 @@ def _self() -> str:
     return f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _locked(descriptor: int) -> bool | None:
+def _locked(file: IO) -> bool | None:
     """Whether this process has the lock now; None: this file system has no locks."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return take_lock(file)
     except OSError as error:
         if error.errno in _WITHOUT_LOCKS:
             return None
         raise
-    return True
 
 
 @contextmanager
@@ -112,15 +110,7 @@ def _content(path: Path) -> str:
 def _is_dead(holder: str) -> bool:
     """Whether it names a process of this host that is no more; of other hosts nobody knows here."""
     named = re.match(r"process (\d+) on (\S+) since ", holder)
-    if named is None or named[2] != socket.gethostname():
-        return False
-    try:
-        os.kill(int(named[1]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # another user's: it lives
-        return False
-    return False
+    return named is not None and named[2] == socket.gethostname() and not lives(int(named[1]))
 
 
 def _taken_over(path: Path, dead: str, mine: str) -> bool:

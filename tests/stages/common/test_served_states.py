@@ -72,6 +72,17 @@ def test_what_has_served_goes_with_what_other_settings_left_beside_it(tmp_path):
     remove_served(tmp_path / "never made")
 
 
+def test_an_end_without_an_error_marks_and_no_other_end_does(tmp_path):
+    good, bad = tmp_path / "mlip" / "aa", tmp_path / "clip" / "bb"
+    with state_in_use(good):
+        remove_served(tmp_path)
+        assert good.exists()
+    with pytest.raises(SystemExit), state_in_use(bad):
+        raise SystemExit(143)
+    remove_served(tmp_path)
+    assert (good.exists(), bad.exists()) == (False, True)
+
+
 def test_an_attempt_after_whole_outputs_takes_the_mark_away(tmp_path):
     """Snakemake lost the outputs with the node: until they are there again, the states must stay."""
     state = tmp_path / "mlip" / "aa"
