@@ -15,7 +15,6 @@ from mlflow import MlflowClient
 from mlflow.entities import (
     Dataset,
     DatasetInput,
-    Experiment,
     InputTag,
     Metric,
     Param,
@@ -24,15 +23,16 @@ from mlflow.entities import (
     ViewType,
 )
 from mlflow.exceptions import MlflowException
+from mlflow.store.entities import PagedList
 
 __all__ = [
     "Dataset",
     "DatasetInput",
-    "Experiment",
     "InputTag",
     "Metric",
     "MlflowClient",
     "MlflowException",
+    "PagedList",
     "Param",
     "Run",
     "RunTag",

@@ -1,8 +1,9 @@
 """Bring an MLflow store into agreement with the journals: add what is missing, touch nothing that agrees."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -15,11 +16,11 @@ from stages.sync.invocations import titled
 from stages.sync.quiet_mlflow import (
     Dataset,
     DatasetInput,
-    Experiment,
     InputTag,
     Metric,
     MlflowClient,
     MlflowException,
+    PagedList,
     Param,
     Run,
     RunTag,
@@ -82,7 +83,11 @@ def runs_elsewhere(client: MlflowClient, experiment: str, name: str, workspace: 
     wanted = f"tags.`{_WORKSPACE}` = {quote}{workspace}{quote}"
     warnings = []
     try:
-        others = {each.experiment_id: each.name for each in _experiments(client) if each.experiment_id != experiment}
+        others = {
+            each.experiment_id: each.name
+            for each in _of_all_pages(client.search_experiments)
+            if each.experiment_id != experiment
+        }
         while others and (runs := client.search_runs(list(others), wanted, max_results=1)):
             former = others.pop(runs[0].info.experiment_id)
             warnings.append(
@@ -95,10 +100,11 @@ def runs_elsewhere(client: MlflowClient, experiment: str, name: str, workspace: 
     return warnings
 
 
-def _experiments(client: MlflowClient) -> Iterator[Experiment]:
+def _of_all_pages(search: Callable[..., PagedList[Item]]) -> Iterator[Item]:
+    """Everything that a search of MLflow finds, page after page."""
     token = None
     while True:
-        page = client.search_experiments(page_token=token)
+        page = search(page_token=token)
         yield from page
         token = page.token
         if not token:
@@ -157,14 +163,7 @@ def _runs_by_key(client: MlflowClient, experiment: str, view: int = ViewType.ALL
     Two runs of one key come from a stage that logged live while a sync imported it, or from a server that created one
     and answered too late: one stays, a complete one if there is one, and sync completes it.
     """
-    runs: list[Run] = []
-    token = None
-    while True:
-        page = client.search_runs([experiment], run_view_type=view, max_results=1000, page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            break
+    runs = _of_all_pages(partial(client.search_runs, [experiment], run_view_type=view, max_results=1000))
     ours = [run for run in runs if "mlip.key" in run.data.tags]
     ours.sort(key=lambda run: (run.info.start_time, run.data.tags["mlip.key"], _SYNCED not in run.data.tags))
     found: dict[str, Run] = {}
