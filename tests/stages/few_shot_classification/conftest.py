@@ -7,12 +7,13 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from one_shard_store import write_one_shard
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
 from stages.common import schemas
 from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import write_json, write_record, write_sidecar
+from stages.common.atomic_files import write_record
 from stages.common.dual_encoder import DualEncoder, checkpoint_record, save_checkpoint
 from stages.common.encoder_settings import DualEncoderSettings
 from stages.common.split_audit import Overlap, audit_record
@@ -64,21 +65,12 @@ class Files:
 def write_images(folder: Path, rows: list[dict]) -> Path:
     """A manifest with one shard: grey noise, brighter where the target is 1."""
     noise = np.random.default_rng(1)
-    images = [
-        {"image_id": row["image_id"], "study_id": row["image_id"], "patient_id": row["patient_id"], "dataset": "rsna",
-         "view": None, "pixels": (noise.integers(0, 60, (SIZE, SIZE)) + 120 * row["target"]).astype(np.uint8).tobytes(),
-         "content_box": [0, 0, SIZE, SIZE], "original_rows": SIZE, "original_columns": SIZE, "row_spacing": None,
-         "column_spacing": None, "photometric": "MONOCHROME2", "window": "minmax",
-         "picture_sha256": None, "pixels_sha256": row["image_id"],
-         "instance_uid": None}
+    images = (
+        {"image_id": row["image_id"], "patient_id": row["patient_id"],
+         "pixels": (noise.integers(0, 60, (SIZE, SIZE)) + 120 * row["target"]).astype(np.uint8).tobytes()}
         for row in rows
-    ]  # fmt: skip
-    digest = write_rows(folder / "0.arrow", schemas.images(SIZE), images)
-    shards = [{"path": "0.arrow", "sha256": digest, "rows": len(images)}]
-    counts = {"indexed": len(images), "images": len(images), "rejects": 0}
-    write_json(folder / "manifest.json", {"dataset": "rsna", "size": SIZE, "shards": shards} | counts)
-    write_sidecar(folder / "manifest.json")
-    return folder / "manifest.json"
+    )  # fmt: skip
+    return write_one_shard(folder, "rsna", SIZE, images)
 
 
 def tiny_model() -> DualEncoder:

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from one_shard_store import write_one_shard
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
 from stages.common.atomic_files import write_record
 from stages.common.encoder_settings import DualEncoderSettings
 from stages.common.run_lengths import encode
@@ -74,17 +73,10 @@ def write_images(folder: Path, rows: list[dict]) -> Path:
         half = truth(number)[::2, ::2]  # 64 x 32 -> 32 x 16
         pixels[:, 8:24] = noise.integers(0, 60, half.shape) + 150 * half
         images.append(
-            {"image_id": row["image_id"], "study_id": row["image_id"], "patient_id": row["patient_id"],
-             "dataset": "rsna", "view": None, "pixels": pixels.tobytes(), "content_box": CONTENT,
-             "original_rows": ROWS, "original_columns": COLUMNS, "row_spacing": None, "column_spacing": None,
-             "photometric": "MONOCHROME2", "window": "minmax", "picture_sha256": None, "pixels_sha256": row["image_id"],
-             "instance_uid": None}
+            {"image_id": row["image_id"], "patient_id": row["patient_id"], "pixels": pixels.tobytes(),
+             "content_box": CONTENT, "original_rows": ROWS, "original_columns": COLUMNS}
         )  # fmt: skip
-    digest = write_rows(folder / "0.arrow", schemas.images(STORED), images)
-    shards = [{"path": "0.arrow", "sha256": digest, "rows": len(images)}]
-    counts = {"indexed": len(images), "images": len(images), "rejects": 0}
-    write_record(folder / "manifest.json", {"dataset": "rsna", "size": STORED, "shards": shards} | counts)
-    return folder / "manifest.json"
+    return write_one_shard(folder, "rsna", STORED, images)
 
 
 def write_audit(folder: Path, overlap: Overlap = STRANGERS) -> None:

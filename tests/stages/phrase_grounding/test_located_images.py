@@ -5,10 +5,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from one_shard_store import write_one_shard
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import write_json, write_sidecar
 from stages.common.errors import InputError
 from stages.common.image_store import ImageStore
 from stages.common.run_lengths import encode
@@ -20,19 +18,12 @@ SOURCE = Path("results/label_images/ours/labels.arrow")
 
 @pytest.fixture
 def store(tmp_path) -> ImageStore:
-    images = [
-        {"image_id": f"i{number}", "study_id": f"i{number}", "patient_id": None, "dataset": "ours", "view": None,
-         "pixels": bytes([number]) * SIZE**2, "content_box": [0, 0, SIZE, SIZE], "original_rows": ORIGINAL,
-         "original_columns": ORIGINAL, "row_spacing": None, "column_spacing": None, "photometric": "MONOCHROME2",
-         "window": "minmax", "picture_sha256": None, "pixels_sha256": str(number), "instance_uid": None}
+    images = (
+        {"image_id": f"i{number}", "pixels": bytes([number]) * SIZE**2, "original_rows": ORIGINAL,
+         "original_columns": ORIGINAL}
         for number in range(6)
-    ]  # fmt: skip
-    digest = write_rows(tmp_path / "0.arrow", schemas.images(SIZE), images)
-    shards = [{"path": "0.arrow", "sha256": digest, "rows": len(images)}]
-    counts = {"indexed": len(images), "images": len(images), "rejects": 0}
-    write_json(tmp_path / "manifest.json", {"dataset": "ours", "size": SIZE, "shards": shards} | counts)
-    write_sidecar(tmp_path / "manifest.json")
-    return ImageStore(tmp_path / "manifest.json")
+    )  # fmt: skip
+    return ImageStore(write_one_shard(tmp_path, "ours", SIZE, images))
 
 
 def label(number: int, boxes=(), mask=None, target: int = 1, split: str = "test") -> dict:
