@@ -1,12 +1,11 @@
 """What the command line of every stage shares: settings, image digest, journal, errors in one line."""
 
-import errno
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stages.common.errors import InputError
+from stages.common.errors import NO_SPACE, InputError
 from stages.common.settings import Settings
 
 
@@ -40,7 +39,7 @@ def run_stage(main: Callable[[Namespace], None], parser: ArgumentParser, argv: S
         _tell(f"error: {error}")
         raise SystemExit(2) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in NO_SPACE:
             raise
         _tell(
             f"error: {error.filename or 'a file'}: {error.strerror}; make room and run again, no output is half written"

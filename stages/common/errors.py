@@ -1,4 +1,8 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that a user is meant to read, and the system's numbers for a disk or a quota that is full."""
+
+import errno
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class InputError(Exception):

@@ -1,6 +1,5 @@
 """States of a training on disk: atomic, checked by sha256, two are kept; a damaged newest one is passed over."""
 
-import errno
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from stages.common.atomic_files import atomic_path, sidecar_of, verify, write_sidecar
-from stages.common.errors import InputError
+from stages.common.errors import NO_SPACE, InputError
 
 _KEPT = 2
 
@@ -85,7 +84,7 @@ def _is_full(error: BaseException | None) -> bool:
     """PyTorch's own complaint about an unfinished file hides the one of the system behind it."""
     if error is None:
         return False
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    full = getattr(error, "errno", None) in NO_SPACE
     return full or "No space left" in str(error) or "quota exceeded" in str(error) or _is_full(error.__context__)
 
 
