@@ -1,4 +1,4 @@
-"""Bootstrap of the AUC: all draws at once (stages/common/ranking_metrics.py) beside the loop over scikit-learn.
+"""Bootstrap of the AUC: all draws at once (stages/common/metrics/ranking.py) beside the loop over scikit-learn.
 
 Both get the same draws of images; scores have ties. `python -m benchmarks.bootstrap [--images 3000] [--draws 1000]`
 """
@@ -10,7 +10,7 @@ from argparse import ArgumentParser
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from stages.common.ranking_metrics import auc, draw_weights, values_of_draws
+from stages.common.metrics.ranking import auc, draw_weights, values_of_draws
 
 
 def peers(scores: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:

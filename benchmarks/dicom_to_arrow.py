@@ -42,9 +42,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from stages.dicom_to_arrow.dicom_file import read_dicom
-from stages.dicom_to_arrow.picture_digest import picture_sha256
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.common.radiographs.readers import read_dicom
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
+from stages.dicom_to_arrow.convert import picture_sha256
 
 ROWS, COLUMNS, SIZE = 3056, 2544, 256
 WINDOW = (2000.0, 2400.0)  # clips both ends

@@ -25,14 +25,12 @@ from torch import Tensor
 
 from benchmarks.pretrain_step import STORED, VOCABULARY, Noise, settings_of, studies
 from benchmarks.transport import features, milliseconds, ours, step
-from stages.common.atomic_files import write_json
-from stages.common.encoder_settings import ImageEncoderSettings, TextEncoderSettings
-from stages.common.image_encoder import ImageEncoder
-from stages.common.paired_reports import PairedReports
-from stages.common.report_batches import SpecialTokens, pad_reports
-from stages.common.text_encoder import TextEncoder
+from stages.common.data.paired_reports import PairedReports
+from stages.common.encoders.image import ImageEncoder, draw_visible
+from stages.common.encoders.settings import ImageEncoderSettings, TextEncoderSettings
+from stages.common.encoders.text import SpecialTokens, TextEncoder, pad_reports
+from stages.common.files.atomic_files import write_json
 from stages.pretrain.batches import TrainingData
-from stages.pretrain.masking import draw_visible
 from stages.pretrain.training import build
 
 SPECIAL = SpecialTokens(2, 3, 0)

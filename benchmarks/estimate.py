@@ -19,9 +19,8 @@ from pathlib import Path
 import yaml
 
 from stages.config import check
-from workflow.estimate.amounts import amounts_of
-from workflow.estimate.jobs import jobs_of
-from workflow.estimate.seconds import job_seconds
+from workflow.estimate.jobs import amounts_of, jobs_of
+from workflow.estimate.whole_run import job_seconds
 from workflow.site_profile import raw_configuration, read_profile
 
 ROOT = Path(__file__).resolve().parents[1]

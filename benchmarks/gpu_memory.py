@@ -10,10 +10,10 @@ take more (about 1 GB); the sum was never compared with one.
 import torch
 from torch import Tensor
 
-from stages.common.report_batches import SpecialTokens, pad_reports
-from stages.pretrain.masking import draw_visible
+from stages.common.encoders.image import draw_visible
+from stages.common.encoders.text import SpecialTokens, pad_reports
+from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.objective import Objective, ReportGroup, TrainingBatch
-from stages.pretrain.settings import PretrainSettings
 
 VOCABULARY = 28_996  # of Bio_ClinicalBERT
 WORD_PIECES, SENTENCES = 13, 6  # of a usual report

@@ -19,16 +19,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stages.common.data.image_store import ImageStore
+from stages.common.data.paired_reports import PairedReports, Study
 from stages.common.device_peaks import peak_of
-from stages.common.image_store import ImageStore
-from stages.common.paired_reports import PairedReports, Study
-from stages.common.report_batches import SpecialTokens
+from stages.common.encoders.text import SpecialTokens
 from stages.pretrain.batches import TrainingData
-from stages.pretrain.flops import StepFlops
-from stages.pretrain.hardware import compile_static_parts, hardware_tags
+from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.optimisation import adamw, clip_gradients
-from stages.pretrain.settings import PretrainSettings
-from stages.pretrain.speed import peak_memory
+from stages.pretrain.throughput import StepFlops, compile_static_parts, hardware_tags, peak_memory
 from stages.pretrain.training import build
 
 SIZES = {

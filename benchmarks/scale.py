@@ -22,8 +22,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.common import schemas
-from stages.common.arrow_tables import read_table, write_table
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import read_table, write_table
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARDS = 64

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.common.atomic_files import write_json
+from stages.common.files.atomic_files import write_json
 from stages.split_reports.sections import select_sections
 from stages.split_reports.sentences import Span, fold, split_sentences
 

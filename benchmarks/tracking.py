@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.common import live_logging
-from stages.common.code_digest import ROOT
+from stages.common.files.code_digest import ROOT
+from stages.common.journal import live_logging
+from stages.common.journal.tracking import track
 from stages.common.settings import Settings
-from stages.common.tracking import track
 
 STATES = ("no server", "up", "down", "locked", "403", "slow")
 _BLOCK = np.random.default_rng(0).standard_normal((96, 96))

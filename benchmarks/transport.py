@@ -24,12 +24,11 @@ import numpy as np
 import ot
 import ot.batch
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
-from stages.common.atomic_files import write_json
-from stages.pretrain.attention import attention_scores
+from stages.common.files.atomic_files import write_json
 from stages.pretrain.sinkhorn import SinkhornSettings, solve
-from stages.pretrain.transport import transport_scores
+from stages.pretrain.transport import attention_scores, transport_scores
 
 PATCHES, SENTENCES, WIDTH, EPSILON, TOLERANCE = 98, 8, 512, 0.1, 1e-2
 Scores = Callable[..., torch.Tensor]

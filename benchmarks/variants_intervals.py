@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from stages.common.atomic_files import write_json
-from stages.common.ranking_metrics import auc, draw_weights
+from stages.common.files.atomic_files import write_json
+from stages.common.metrics.ranking import auc, draw_weights
 
 DRAWS = 2000
 DATASETS = ("rsna", "siim")

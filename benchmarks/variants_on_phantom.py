@@ -22,22 +22,22 @@ import numpy as np
 import torch
 import yaml
 
-from stages.common.dual_encoder import Checkpoint, DualEncoder, checkpoint_record, to_input
-from stages.common.image_store import ImageStore
-from stages.common.labelled_images import read_labels
-from stages.common.paired_reports import read_pairs
-from stages.common.prompts import read_prompts
-from stages.common.report_batches import SpecialTokens, load_tokenizer
+from stages.common.data.image_store import ImageStore
+from stages.common.data.labelled_images import read_labels
+from stages.common.data.paired_reports import read_pairs
+from stages.common.data.prompts import read_prompts
+from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record, to_input
+from stages.common.encoders.text import SpecialTokens, load_tokenizer
 from stages.config import check
 from stages.phrase_grounding.evaluation import Grounding
-from stages.phrase_grounding.integrity_map import describe
+from stages.phrase_grounding.heatmaps import describe
 from stages.phrase_grounding.located_images import locate
 from stages.pretrain.batches import TrainingData
-from stages.pretrain.normalisation import with_normalisation
-from stages.pretrain.settings import PretrainSettings
+from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.training import Place, build, train
+from stages.pretrain.weights import with_normalisation
 from stages.zero_shot_classification.evaluation import evaluate
-from stages.zero_shot_classification.prompt_scores import prompt_scores
+from stages.zero_shot_classification.scores import prompt_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "workflow/profiles/demo/settings.yaml"

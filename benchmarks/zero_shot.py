@@ -23,14 +23,14 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import write_record
-from stages.common.code_digest import ROOT
-from stages.common.dual_encoder import DualEncoder, checkpoint_record, save_checkpoint
-from stages.common.encoder_settings import DualEncoderSettings
-from stages.common.prompts import read_prompts
-from stages.common.split_audit import Overlap, audit_record
+from stages.audit_splits.contract import Overlap, audit_record
+from stages.common.data.prompts import read_prompts
+from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_checkpoint
+from stages.common.encoders.settings import DualEncoderSettings
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows
+from stages.common.files.atomic_files import write_record
+from stages.common.files.code_digest import ROOT
 
 PROMPTS = "stages/zero_shot_classification/prompts/rsna.yaml"
 BERT_BASE = {"weights": None, "width": 768, "depth": 12, "heads": 12}

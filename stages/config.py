@@ -10,27 +10,26 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from stages.audit_splits.settings import AuditSplitsSettings
-from stages.common.errors import InputError
-from stages.common.patient_split import PatientSplit
-from stages.common.ready_made_encoder import ReadyMadeVariant
-from stages.common.settings import Settings, validation_lines
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
-from stages.extract_features.settings import ExtractFeaturesSettings
-from stages.fetch_weights.sources import hub_id
-from stages.few_shot_classification.settings import FewShotClassificationSettings
-from stages.few_shot_segmentation.settings import FewShotSegmentationSettings
-from stages.index_inputs.settings import IndexInputsSettings
-from stages.label_images.settings import LabelImagesSettings
-from stages.make_phantom.settings import MakePhantomSettings
-from stages.pair_images_reports.settings import PairImagesReportsSettings
-from stages.phrase_grounding.settings import PhraseGroundingSettings
-from stages.pretrain.settings import PretrainSettings
-from stages.retrieval.settings import RetrievalSettings
-from stages.select_checkpoint.settings import SelectCheckpointSettings
-from stages.split_reports.settings import SplitReportsSettings
-from stages.summarize.settings import SummarizeSettings
-from stages.zero_shot_classification.settings import ZeroShotSettings
+from .audit_splits.contract import AuditSplitsSettings
+from .common.data.patient_split import PatientSplit
+from .common.errors import InputError
+from .common.settings import Settings, validation_lines
+from .dicom_to_arrow.contract import DicomToArrowSettings
+from .extract_features.contract import ExtractFeaturesSettings
+from .fetch_weights.contract import hub_id
+from .few_shot_classification.contract import FewShotClassificationSettings
+from .few_shot_segmentation.contract import FewShotSegmentationSettings
+from .index_inputs.contract import IndexInputsSettings
+from .label_images.contract import LabelImagesSettings
+from .make_phantom.contract import MakePhantomSettings
+from .pair_images_reports.contract import PairImagesReportsSettings
+from .phrase_grounding.contract import PhraseGroundingSettings
+from .pretrain.contract import PretrainSettings, ReadyMadeVariant
+from .retrieval.contract import RetrievalSettings
+from .select_checkpoint.contract import SelectCheckpointSettings
+from .split_reports.contract import SplitReportsSettings
+from .summarize.contract import SummarizeSettings
+from .zero_shot_classification.contract import ZeroShotSettings
 
 MODELS: dict[str, type[Settings]] = {
     "make_phantom": MakePhantomSettings,

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import write_record
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows
+from stages.common.files.atomic_files import write_record
 
 
 def write_one_shard(folder: Path, dataset: str, size: int, images: Iterable[Mapping[str, Any]]) -> Path:

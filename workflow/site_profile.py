@@ -1,4 +1,9 @@
-"""A Snakemake profile and the configuration that it lays over config.yaml, read without starting Snakemake."""
+"""Read the profile of a site, and what must be set in it.
+
+What a site must set before its cluster takes a job: checked when the workflow is read, not by 60 failed jobs.
+
+A Snakemake profile and the configuration that it lays over config.yaml, read without starting Snakemake.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +14,18 @@ import yaml
 
 from stages.common.errors import InputError
 from stages.config import merged
+
+UNSET = "CHANGE_ME"
+
+
+def check_account(default_resources: Mapping[str, Any] | None) -> None:
+    """Refuse a `slurm_account` that is still the profile's placeholder. Values have their text in `.raw`."""
+    account = (default_resources or {}).get("slurm_account")
+    if account is not None and account.raw == UNSET:
+        raise InputError(
+            f"slurm/config.yaml: default-resources: slurm_account is still {UNSET}; write your account there "
+            "(`sacctmgr show associations user=$USER` lists yours), or delete the line if your cluster has none"
+        )
 
 
 @dataclass(frozen=True)

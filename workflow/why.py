@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from stages.common.atomic_files import read_sidecar, sha256_of
-from stages.common.code_digest import code_digests
 from stages.common.errors import InputError
-from stages.common.journals import Journal, read_journal
-from stages.common.tracking import flatten
+from stages.common.files.atomic_files import read_sidecar, sha256_of
+from stages.common.files.code_digest import code_digests
+from stages.common.journal.journals import Journal, read_journal
+from stages.common.journal.tracking import flatten
 from stages.config import MODELS
 
 _SHOWN = 8  # hex digits of a digest

@@ -1,6 +1,6 @@
 """Are the test images of a data set strangers to pre-training, training and validation? Once, for every evaluation.
 
-Settings: settings.py. Inputs: labels.arrow, the table of duplicates, the pairs of pre-training, the manifests of both
+Settings: contract.py. Inputs: labels.arrow, the table of duplicates, the pairs of pre-training, the manifests of both
 data sets. Output: audit.json (with side-car). An overlap that is not allowed is an error, and no evaluation starts.
 """
 
@@ -10,14 +10,13 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.audit_splits.overlap import find_overlap, refuse_overlap
-from stages.audit_splits.settings import AuditSplitsSettings
-from stages.common.arrow_tables import read_table
-from stages.common.atomic_files import read_json, verify, write_record
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.schemas import DUPLICATES, LABELS, PAIRS
-from stages.common.split_audit import audit_record
-from stages.common.tracking import track
+from ..common.command_line import run_stage, stage_parser
+from ..common.files.arrow_tables import read_table
+from ..common.files.atomic_files import read_json, verify, write_record
+from ..common.files.schemas import DUPLICATES, LABELS, PAIRS
+from ..common.journal.tracking import track
+from .contract import AuditSplitsSettings, audit_record
+from .overlap import find_overlap, refuse_overlap
 
 
 def main(arguments: Namespace) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
-from stages.common.errors import InputError
-from stages.common.split_audit import Overlap
+from ..common.errors import InputError
+from .contract import Overlap
 
 _MEANING = {
     "images_in_several_parts": "images are in more than one of train, validation and test",

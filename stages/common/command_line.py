@@ -5,8 +5,8 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stages.common.errors import NO_SPACE, InputError
-from stages.common.settings import Settings
+from .errors import NO_SPACE, InputError
+from .settings import Settings
 
 
 def stage_parser(stage: str, description: str | None, settings: type[Settings]) -> ArgumentParser:

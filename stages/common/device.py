@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from stages.common.errors import InputError
+from .errors import InputError
 
 
 def add_device_option(parser: ArgumentParser) -> None:

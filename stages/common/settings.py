@@ -6,14 +6,14 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stages.common.digests import digest_of
-from stages.common.errors import InputError
+from .digests import digest_of
+from .errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)  # not typing.Self: jaxtyping's import hook decorates functions, not classes
 
 
 class Settings(BaseModel):
-    """One block of config.yaml. Subclasses live in `stages/<stage>/settings.py`."""
+    """One block of config.yaml. Subclasses live in `stages/<stage>/contract.py`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 

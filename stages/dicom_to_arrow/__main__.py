@@ -1,6 +1,6 @@
 """Radiographs (DICOM of any transfer syntax, JPEG, PNG) to grey squares in Arrow shards, and rejects with reasons.
 
-Settings: what goes in, how large it comes out, and what one file may cost (settings.py).
+Settings: what goes in, how large it comes out, and what one file may cost (contract.py).
 convert     one shard. Inputs: --root, --files, --shard, and --private where identifiers are keyed. Outputs: --images,
             --rejects. --state keeps the outcomes so far by the digest of settings, data, code and image: with the same
             digest a job goes on where it was killed.
@@ -11,14 +11,13 @@ duplicates  all data sets. Input: --manifests. Output: --duplicates (DUPLICATES)
 import shutil
 from argparse import ArgumentParser, Namespace
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_table
-from stages.common.command_line import run_stage
-from stages.common.tracking import track
-from stages.dicom_to_arrow.convert import ShardJob, convert_shard
-from stages.dicom_to_arrow.duplicates import find_duplicates
-from stages.dicom_to_arrow.gather import gather_shards
-from stages.dicom_to_arrow.options import command_parser
+from ..common.command_line import run_stage
+from ..common.files import schemas
+from ..common.files.arrow_tables import write_table
+from ..common.journal.tracking import track
+from .convert import ShardJob, convert_shard
+from .gather import find_duplicates, gather_shards
+from .options import command_parser
 
 STAGE = "dicom_to_arrow"
 

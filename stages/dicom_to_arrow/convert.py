@@ -1,34 +1,130 @@
-"""One shard: every file that the index gives it becomes a row of images or a row of rejects, in the index's order."""
+"""Opening the files that an index names, and nothing else: an index is input like any other.
+
+SOPInstanceUID (0008,0018), by which copies of one image are found; it identifies, so it may be carried keyed.
+
+What a picture shows, as a digest that does not depend on how it is encoded or on the size that it is stored at.
+
+The digest is SHA-256 over rows, columns and the grey levels at 128 x 128 points of the original, spread evenly, as they
+are displayed (0 to 255, rounded). So a picture is found again behind another lossless transfer syntax, a negative that
+says so (MONOCHROME1), values shifted by a RescaleIntercept, or another `size`. It is another picture after cropping,
+turning, resampling, lossy compression or under another window. Two pictures that agree at all points and differ between
+them (a burnt-in mark that is smaller than the distance of the points) count as one.
+
+Points instead of all pixels: the whole picture is never brought to grey (performance: display.py), and 16,384 points of
+a radiograph are noise enough that no two exposures agree in all.
+
+One shard: every file that the index gives it becomes a row of images or a row of rejects, in the index's order.
+"""
 
 import hashlib
+import os
+import re
+import stat
 import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from io import BytesIO
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
+import numpy as np
 import pyarrow.compute as pc
+from jaxtyping import Int
+from pydicom.filereader import read_partial
+from pydicom.tag import Tag
 
-from stages.common import schemas
-from stages.common.arrow_tables import map_table, read_table, write_table
-from stages.common.errors import InputError
-from stages.common.identifiers import read_key
-from stages.common.private_sources import is_keyed, reveal
-from stages.common.progress import progress
-from stages.dicom_to_arrow.instance_uid import read_instance_uid
-from stages.dicom_to_arrow.isolation import Limits, map_isolated
-from stages.dicom_to_arrow.outcome_log import Outcome, OutcomeLog, remove_other_logs
-from stages.dicom_to_arrow.picture_digest import picture_sha256
-from stages.dicom_to_arrow.radiograph import Radiograph
-from stages.dicom_to_arrow.radiograph_file import read_radiograph
-from stages.dicom_to_arrow.raster_file import is_raster
-from stages.dicom_to_arrow.rejection import RejectionError
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
-from stages.dicom_to_arrow.sources import read_source
+from ..common.data.identifiers import keyed, read_key
+from ..common.data.private_sources import is_keyed, reveal
+from ..common.errors import InputError
+from ..common.files import schemas
+from ..common.files.arrow_tables import map_table, read_table, write_table
+from ..common.journal.progress import progress
+from ..common.radiographs.isolation import Limits, map_isolated
+from ..common.radiographs.parsing import text
+from ..common.radiographs.radiograph import Radiograph
+from ..common.radiographs.readers import is_raster, read_radiograph
+from ..common.radiographs.rejection import RejectionError
+from .contract import DicomToArrowSettings
+from .outcome_log import Outcome, OutcomeLog, remove_other_logs
+
+
+def read_source(root: Path, relative: str, max_bytes: int) -> bytes:
+    """Bytes of the regular file `relative` ('/' between folders) under `root`.
+
+    Links are followed as long as they stay under `root`. A pipe is never waited on. Raises RejectionError.
+    """
+    path = _path_under(root, relative)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise RejectionError("not_a_regular_file", "the path leads to a folder, pipe, socket or device")
+        # O_NONBLOCK and the second look: what was a file a moment ago may be a pipe now.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as handle:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise RejectionError("not_a_regular_file", "the path leads to a folder, pipe, socket or device")
+            if status.st_size > max_bytes:
+                raise RejectionError("too_large", f"{status.st_size} bytes, max_file_bytes is {max_bytes}")
+            data = handle.read(max_bytes + 1)
+    except OSError as error:
+        raise RejectionError("unreadable_file", f"cannot be read: {os.strerror(error.errno or 0)}") from None
+    if len(data) > max_bytes:
+        raise RejectionError("too_large", f"more than {max_bytes} bytes (max_file_bytes)")
+    return data
+
+
+def _path_under(root: Path, relative: str) -> Path:
+    """The file's real path; a path that is not strictly below `root` is refused before the disk is touched."""
+    pure = PurePosixPath(relative)
+    if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in relative:
+        raise RejectionError("path_outside_root", "the index must name files by a relative path without '..'")
+    try:
+        path = root.joinpath(*pure.parts).resolve(strict=True)
+    except (FileNotFoundError, NotADirectoryError):
+        raise RejectionError("file_missing", "no such file under the root") from None
+    except (OSError, RuntimeError):  # a loop of links (RuntimeError up to Python 3.12), a name too long
+        raise RejectionError("unreadable_file", "the path cannot be followed") from None
+    if not path.is_relative_to(root.resolve()):
+        raise RejectionError("path_outside_root", "a link leads out of the root")
+    return path
+
+
+_SOP_INSTANCE_UID = Tag("SOPInstanceUID")
+
+
+def read_instance_uid(data: bytes, key: bytes | None) -> str | None:
+    """The UID of a DICOM file that was read before; keyed where there is a `key`; None where it is no UID.
+
+    Parsing ends behind the element: it is among the first of the data set, whose elements are sorted (PS3.5 7.1).
+    """
+    dataset = read_partial(BytesIO(data), stop_when=lambda tag, _vr, _length: tag > _SOP_INSTANCE_UID, force=True)
+    uid = text(dataset, "SOPInstanceUID")
+    if not re.fullmatch(r"[0-9.]{1,64}", uid):  # PS3.5 9.1; anything else may be a name in the wrong place
+        return None
+    return keyed(uid, "instance", key) if key else uid
+
+
+POINTS = 128  # along each axis, at most
+
+
+def picture_sha256(radiograph: Radiograph) -> str | None:
+    """Hex. None where fewer pixels were decoded than the file has (jpeg2000_reduce): how many depends on `size`."""
+    values, shape = radiograph.levels.values, radiograph.shape
+    if values.shape != shape:
+        return None
+    points = values[_places(shape[0])][:, _places(shape[1])]  # rows first: whole cache lines
+    grey = np.rint(radiograph.levels.to_grey(points)).astype(np.uint8)
+    return hashlib.sha256(f"{shape[0]} {shape[1]} ".encode() + grey.tobytes()).hexdigest()
+
+
+def _places(length: int) -> Int[np.ndarray, "places"]:
+    """Middles of equal parts of an axis, at most one a pixel."""
+    count = min(POINTS, length)
+    return (np.arange(count) * 2 + 1) * length // (2 * count)
 
 
 @dataclass(frozen=True)

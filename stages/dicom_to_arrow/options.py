@@ -4,8 +4,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from stages.common.command_line import add_common_options
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from ..common.command_line import add_common_options
+from .contract import DicomToArrowSettings
 
 Main = Callable[[Namespace], None]
 

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from stages.common import schemas
-from stages.common.errors import InputError
-from stages.common.file_locks import take_lock
+from ..common.errors import InputError
+from ..common.files import schemas
+from ..common.files.atomic_files import take_lock
 
 Kind = Literal["image", "reject"]
 

@@ -1,20 +1,20 @@
 """Embed the images of one data set with one variant, once, for every evaluation that needs no gradient.
 
-Settings: settings.py. Inputs: a checkpoint folder, the images' manifest. Output: features.arrow.
+Settings: contract.py. Inputs: a checkpoint folder, the images' manifest. Output: features.arrow.
 """
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common.arrow_tables import write_table
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.device import add_device_option, choose_device
-from stages.common.dual_encoder import load_checkpoint
-from stages.common.image_store import ImageStore
-from stages.common.schemas import features
-from stages.common.tracking import track
-from stages.extract_features.embedding import embed_images
-from stages.extract_features.settings import ExtractFeaturesSettings
+from ..common.command_line import run_stage, stage_parser
+from ..common.data.image_store import ImageStore
+from ..common.device import add_device_option, choose_device
+from ..common.encoders.dual import load_checkpoint
+from ..common.files.arrow_tables import write_table
+from ..common.files.schemas import features
+from ..common.journal.tracking import track
+from .contract import ExtractFeaturesSettings
+from .embedding import embed_images
 
 
 def main(arguments: Namespace) -> None:

@@ -6,15 +6,15 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from stages.common.dual_encoder import DualEncoder, to_input
-from stages.common.image_store import ImageStore
+from ..common.data.image_store import ImageStore
+from ..common.encoders.dual import DualEncoder, to_input
 
 
 @torch.inference_mode()
 def embed_images(
     model: DualEncoder, store: ImageStore, batch_size: int, schema: pa.Schema, device: torch.device
 ) -> Iterator[pa.RecordBatch]:
-    """Record batches of `stages.common.schemas.features`."""
+    """Record batches of `stages.common.files.schemas.features`."""
     for first in range(0, len(store), batch_size):
         rows = np.arange(first, min(first + batch_size, len(store)))
         images = to_input(torch.from_numpy(store.gather(rows)).to(device), model.settings.image.input_size)

@@ -8,11 +8,11 @@ A folder that is whole is left alone; files put there by hand, and the hub cache
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.tracking import track
-from stages.common.weight_files import RECORD
-from stages.fetch_weights.fetch import fetch
-from stages.fetch_weights.settings import FetchWeightsSettings
+from ..common.command_line import run_stage, stage_parser
+from ..common.encoders.weight_files import RECORD
+from ..common.journal.tracking import track
+from .contract import FetchWeightsSettings
+from .fetch import fetch
 
 
 def main(arguments: Namespace) -> None:

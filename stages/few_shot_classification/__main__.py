@@ -1,6 +1,6 @@
 """Classify with few labels: one variant, data set, protocol and fraction of the training images; seeds inside.
 
-Settings: those of one job (settings.py).
+Settings: those of one job (contract.py).
 linear    --features. A linear classifier on the cached features of extract_features.
 finetune  --checkpoint and --images. All weights of the image encoder trained; a killed job goes on from --state.
 Inputs of both: labels.arrow and its audit.json. Outputs: result.json and scores/seed_<n>.arrow of validation and test
@@ -12,18 +12,16 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from stages.common.cached_features import CachedFeatures
-from stages.common.command_line import run_stage
-from stages.common.labelled_parts import Parts, read_finding, split_parts, targets_of
-from stages.common.resumable_state import ResumableState
-from stages.common.served_states import state_in_use
-from stages.common.split_audit import read_overlap
-from stages.common.tracking import Run, track
-from stages.few_shot_classification.evaluation import SeedScores, evaluate
-from stages.few_shot_classification.linear_probe import Features, probe
-from stages.few_shot_classification.options import command_parser
-from stages.few_shot_classification.outputs import write_result
-from stages.few_shot_classification.settings import ALWAYS_DIFFERENT, departures_of
+from ..audit_splits.contract import read_overlap
+from ..common.command_line import run_stage
+from ..common.few_shot.parts import Parts, read_finding, split_parts, targets_of
+from ..common.journal.tracking import Run, track
+from ..common.training.served_states import state_in_use
+from ..common.training.state_files import ResumableState
+from .contract import ALWAYS_DIFFERENT, departures_of
+from .evaluation import SeedScores, evaluate, write_result
+from .linear_probe import CachedFeatures, Features, probe
+from .options import command_parser
 
 Fit = Callable[[int], SeedScores]
 
@@ -39,7 +37,7 @@ def linear(arguments: Namespace) -> None:
 
 
 def finetune(arguments: Namespace) -> None:
-    from stages.few_shot_classification.finetuning import Finetuning  # encoders: many linear jobs are spared the import
+    from .finetuning import Finetuning  # encoders: many linear jobs are spared the import
 
     def prepare(parts: Parts, run: Run) -> Fit:
         state = held.enter_context(state_in_use(arguments.state / run.digest[:16]))

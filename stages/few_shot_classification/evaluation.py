@@ -1,21 +1,28 @@
-"""What a job reports: figures of every repetition, their mean with interval, and their spread."""
+"""Measure classifiers on the parts, and write the result.
 
+What a job reports: figures of every repetition, their mean with interval, and their spread.
+
+The files of a job: result.json and the scores of every repetition.
+"""
+
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 from jaxtyping import Float, Int
 
-from stages.common.labelled_parts import Parts, targets_of
-from stages.common.ranking_metrics import (
-    Metric,
-    auc,
-    best_f1_threshold,
-    classification_metrics,
-    draw_weights,
-    estimate,
-)
+from ..common.few_shot.parts import Parts, targets_of
+from ..common.few_shot.protocols import in_words
+from ..common.files.arrow_tables import write_table
+from ..common.files.atomic_files import write_record
+from ..common.files.schemas import SCORES
+from ..common.journal.tracking import Run
+from ..common.metrics.ranking import Metric, auc, best_f1_threshold, classification_metrics, draw_weights, estimate
 
 
 @dataclass(frozen=True)
@@ -75,3 +82,29 @@ def _mean_of(metrics: Sequence[Metric]) -> Metric:
 
 def _spread(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def write_result(
+    result_path: Path, scores_folder: Path, result: dict[str, Any], parts: Parts, runs: Sequence[SeedScores], run: Run
+) -> None:
+    """Write both and enter them, with the figures, in the journal. Scores of an earlier run are removed."""
+    shutil.rmtree(scores_folder, ignore_errors=True)
+    scores_folder.mkdir(parents=True)
+    for each in runs:
+        rows = pl.concat([scored_rows(parts.validation, each.validation), scored_rows(parts.test, each.test)])
+        path = scores_folder / f"seed_{each.seed}.arrow"
+        write_table(path, SCORES, pa.Table.from_pylist(rows.to_dicts(), schema=SCORES))
+        run.log_artifact(path)
+    write_record(result_path, result)
+    run.log_artifact(result_path, publish=True)
+    run.log_metrics({f"test/{name}": figure["value"] for name, figure in result["metrics"].items()})
+    run.log_metrics({f"overlap/{kind}": count for kind, count in result["overlap"].items()})
+    if result["departures"]:
+        run.log_tag("not_the_published_protocol", in_words([result["departures"]]))
+    if result["skipped"]:
+        run.log_tag("skipped", result["skipped"])
+
+
+def scored_rows(part: pl.DataFrame, scores: Float[np.ndarray, "images"]) -> pl.DataFrame:
+    """Rows of SCORES; larger logits mean present."""
+    return part.select("image_id", "patient_id", "split", "target", score=pl.Series(scores, dtype=pl.Float32))

@@ -2,7 +2,7 @@
 
 As MRM (Zhou et al., ICLR 2023) and MaCo (Huang et al., Nat. Commun. 2024) fine-tune: SGD on batches of 96, a given
 number of steps, warm-up and cosine, the weights of the best validation AUC kept. What differs from MRM's code stands in
-settings.py, ALWAYS_DIFFERENT, and beside the figures.
+contract.py, ALWAYS_DIFFERENT, and beside the figures.
 """
 
 import copy
@@ -17,21 +17,20 @@ import polars as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from transformers import get_cosine_schedule_with_warmup
 
-from stages.common.augmentation import DRAWS, augment
-from stages.common.device import choose_device
-from stages.common.digests import seed_from
-from stages.common.dual_encoder import DualEncoder, load_checkpoint, to_input
-from stages.common.errors import InputError
-from stages.common.image_sizes import shrink
-from stages.common.image_store import ImageStore
-from stages.common.labelled_parts import Parts, targets_of
-from stages.common.progress import progress
-from stages.common.resumable_state import ResumableState
-from stages.few_shot_classification.evaluation import SeedScores, validation_auc
-from stages.few_shot_classification.settings import FinetuneJobSettings
+from ..common.data.image_store import ImageStore
+from ..common.device import choose_device
+from ..common.digests import seed_from
+from ..common.encoders.augmentation import DRAWS, augment
+from ..common.encoders.dual import DualEncoder, load_checkpoint, to_input
+from ..common.errors import InputError
+from ..common.few_shot.parts import Parts, shrink, targets_of
+from ..common.journal.progress import progress
+from ..common.training.state_files import ResumableState
+from .contract import FinetuneJobSettings
+from .evaluation import SeedScores, validation_auc
 
 Log = Callable[[dict[str, float], int], None]
 

@@ -1,21 +1,64 @@
-"""Protocol `linear`: a linear classifier on frozen, cached features.
+"""Fit linear probes on cached features.
+
+Features of extract_features by image.
+
+Protocol `linear`: a linear classifier on frozen, cached features.
 
 As GLoRIA (Huang et al., ICCV 2021) and MGCA (Wang et al., NeurIPS 2022) probe their encoders: AdamW on batches of 48,
 at most 50 epochs, stopped after 10 without gain on validation, the best epoch kept. What differs from their code stands
-in settings.py, ALWAYS_DIFFERENT, and beside the figures.
+in contract.py, ALWAYS_DIFFERENT, and beside the figures.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from jaxtyping import Float, Int
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
-from stages.common.digests import seed_from
-from stages.few_shot_classification.evaluation import SeedScores, validation_auc
-from stages.few_shot_classification.settings import LinearJobSettings
+from ..common.digests import seed_from
+from ..common.errors import InputError
+from ..common.files.arrow_tables import map_table
+from ..common.files.atomic_files import verify
+from ..common.files.schemas import features
+from .contract import LinearJobSettings
+from .evaluation import SeedScores, validation_auc
+
+
+class CachedFeatures:
+    """The encoder's pooled tokens of every image of a data set, before the projection: mean of patches, or [CLS]."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises InputError where the file is damaged or no features.arrow, or holds numbers that are not finite."""
+        verify(path)
+        table = map_table(path)
+        types = {field.name: field.type for field in table.schema}
+        widths = [getattr(types.get(name), "list_size", 1) for name in ("embedding", "pooled")]
+        if not table.schema.equals(features(*widths)):
+            raise InputError(
+                f"{path}: columns differ from the contract in stages/common/files/schemas.py; run its stage again"
+            )
+        self._path = path
+        self._pooled = table["pooled"].combine_chunks().flatten().to_numpy().reshape(len(table), widths[1])
+        self._row = {image_id: row for row, image_id in enumerate(table["image_id"].to_pylist())}
+        wrong = np.flatnonzero(~np.isfinite(self._pooled).all(axis=1))
+        if len(wrong):
+            raise InputError(
+                f"{path}: features of {len(wrong)} images (first: {table['image_id'][int(wrong[0])]}) are not finite; "
+                "the training of this variant diverged: lower its learning rate and run it again"
+            )
+
+    def of(self, part: pl.DataFrame) -> Float[np.ndarray, "images width"]:
+        """Features of the rows of `part`, in their order; a labelled image without any is an InputError."""
+        lacking = [image_id for image_id in part["image_id"] if image_id not in self._row]
+        if lacking:
+            raise InputError(
+                f"{self._path}: lacks {len(lacking)} labelled images (first: {lacking[0]}); run extract_features again"
+            )
+        return self._pooled[[self._row[image_id] for image_id in part["image_id"]]]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Outline a finding with few labels: one variant, data set, protocol and fraction of the training images; seeds inside.
 
-Settings: those of one job (settings.py).
+Settings: those of one job (contract.py).
 linear    A SETR-PUP decoder on the frozen image encoder.
 finetune  UPerNet and all weights of the image encoder.
 Inputs: a checkpoint folder, the images' manifest, labels.arrow (masks, or boxes that are filled), its
@@ -10,22 +10,21 @@ samples.arrow (empty unless `publish_samples`). A killed job goes on from `--sta
 
 from argparse import ArgumentParser, Namespace
 
-from stages.common.command_line import run_stage
-from stages.common.device import choose_device
-from stages.common.dual_encoder import load_checkpoint
-from stages.common.image_store import ImageStore
-from stages.common.labelled_parts import read_finding, split_parts
-from stages.common.resumable_state import ResumableState
-from stages.common.served_states import state_in_use
-from stages.common.split_audit import read_overlap
-from stages.common.tracking import track
-from stages.few_shot_segmentation.evaluation import evaluate
-from stages.few_shot_segmentation.options import command_parser
-from stages.few_shot_segmentation.outlines import refuse_upsampling
-from stages.few_shot_segmentation.outputs import write_result
-from stages.few_shot_segmentation.repetitions import Build, OutlinedParts, repeat
-from stages.few_shot_segmentation.setr import SetrSegmenter
-from stages.few_shot_segmentation.settings import ALWAYS_DIFFERENT, departures_of
+from ..audit_splits.contract import read_overlap
+from ..common.command_line import run_stage
+from ..common.data.image_store import ImageStore
+from ..common.device import choose_device
+from ..common.encoders.dual import load_checkpoint
+from ..common.few_shot.parts import read_finding, split_parts
+from ..common.journal.tracking import track
+from ..common.training.served_states import state_in_use
+from ..common.training.state_files import ResumableState
+from .contract import ALWAYS_DIFFERENT, departures_of
+from .evaluation import evaluate
+from .options import command_parser
+from .outlines import refuse_upsampling
+from .repetitions import Build, OutlinedParts, repeat, write_result
+from .segmenters import SetrSegmenter
 
 
 def linear(arguments: Namespace) -> None:
@@ -33,7 +32,7 @@ def linear(arguments: Namespace) -> None:
 
 
 def finetune(arguments: Namespace) -> None:
-    from stages.few_shot_segmentation.upernet import UperNetSegmenter  # its library takes seconds to import
+    from .segmenters import UperNetSegmenter  # its library takes seconds to import
 
     _segment(arguments, UperNetSegmenter)
 

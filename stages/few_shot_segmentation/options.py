@@ -3,8 +3,8 @@
 from argparse import ArgumentParser
 from pathlib import Path
 
-from stages.common.few_shot_options import Main, add_training_options, protocols_parser
-from stages.few_shot_segmentation.settings import FinetuneJobSettings, LinearJobSettings
+from ..common.few_shot.options import Main, add_training_options, protocols_parser
+from .contract import FinetuneJobSettings, LinearJobSettings
 
 
 def command_parser(description: str | None, linear: Main, finetune: Main) -> ArgumentParser:

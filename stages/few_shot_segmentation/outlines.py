@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Int, UInt8
 
-from stages.common.errors import InputError
-from stages.common.image_store import ImageStore
-from stages.common.labelled_images import region, to_stored
-from stages.common.run_lengths import decode, encode
+from ..common.data.image_store import ImageStore
+from ..common.data.labelled_images import region, to_stored
+from ..common.data.run_lengths import decode, encode
+from ..common.errors import InputError
 
 
 @dataclass(frozen=True)

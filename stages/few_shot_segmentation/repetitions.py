@@ -1,27 +1,37 @@
-"""One job: the parts with their masks, and a repetition for each seed, which resumes where a killed job was."""
+"""One job: the parts with their masks, and a repetition for each seed, which resumes where a killed job was.
+
+The files of a job: result.json, the pixel counts of every repetition, and what may be shown.
+"""
 
 import math
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import torch
 
-from stages.common.digests import seed_from
-from stages.common.errors import InputError
-from stages.common.image_encoder import ImageEncoder
-from stages.common.image_store import ImageStore
-from stages.common.labelled_parts import Parts
-from stages.common.resumable_state import ResumableState
-from stages.common.run_lengths import encode
-from stages.few_shot_segmentation.encoder import encoder_for
-from stages.few_shot_segmentation.evaluation import SeedOverlaps
-from stages.few_shot_segmentation.outlines import OutlinedImages, outline
-from stages.few_shot_segmentation.overlap import THRESHOLDS, best_threshold
-from stages.few_shot_segmentation.segmenter import Segmenter
-from stages.few_shot_segmentation.settings import FinetuneJobSettings, JobSettings, LinearJobSettings
-from stages.few_shot_segmentation.training import (
+from ..common.data.image_store import ImageStore
+from ..common.data.run_lengths import encode
+from ..common.digests import seed_from
+from ..common.encoders.image import ImageEncoder
+from ..common.errors import InputError
+from ..common.few_shot.parts import Parts
+from ..common.few_shot.protocols import in_words
+from ..common.files.arrow_tables import write_rows, write_table
+from ..common.files.atomic_files import write_record
+from ..common.files.schemas import OVERLAPS, outlines
+from ..common.journal.tracking import Run
+from ..common.training.state_files import ResumableState
+from .contract import FinetuneJobSettings, JobSettings, LinearJobSettings
+from .evaluation import THRESHOLDS, SeedOverlaps, best_threshold
+from .outlines import OutlinedImages, outline
+from .segmenters import Segmenter, encoder_for
+from .training import (
     Log,
     Schedule,
     Training,
@@ -138,3 +148,27 @@ def _samples(
             }
         )
     return rows
+
+
+def write_result(
+    places: dict[str, Path], result: dict[str, Any], test: OutlinedImages, repetitions: Sequence[Repetition], run: Run
+) -> None:
+    """Write all (`places`: result, overlaps, samples), the result last, and enter them in the journal."""
+    shutil.rmtree(places["overlaps"], ignore_errors=True)
+    places["overlaps"].mkdir(parents=True)
+    for each in repetitions:
+        counts = each.result.test
+        columns = {"truth": counts.truth, "predicted": counts.predicted[:, 0], "both": counts.both[:, 0]}
+        rows = test.labels.select("image_id", "patient_id", **{name: pl.Series(each) for name, each in columns.items()})
+        path = places["overlaps"] / f"seed_{each.result.seed}.arrow"
+        write_table(path, OVERLAPS, pa.Table.from_pylist(rows.to_dicts(), schema=OVERLAPS))
+        run.log_artifact(path)
+    write_rows(places["samples"], outlines(test.store.size), [row for each in repetitions for row in each.samples])
+    write_record(places["result"], result)
+    run.log_artifact(places["result"], publish=True)
+    run.log_metrics({f"test/{name}": figure["value"] for name, figure in result["metrics"].items()})
+    run.log_metrics({f"overlap/{kind}": count for kind, count in result["overlap"].items()})
+    if result["departures"]:
+        run.log_tag("not_the_published_protocol", in_words([result["departures"]]))
+    if result["skipped"]:
+        run.log_tag("skipped", result["skipped"])

@@ -11,18 +11,18 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from stages.common.augmentation import DRAWS, augment
-from stages.common.digests import seed_from
-from stages.common.dual_encoder import to_input
-from stages.common.errors import InputError
-from stages.common.image_sizes import shrink
-from stages.common.mask_overlaps import Overlaps
-from stages.common.progress import progress
-from stages.common.resumable_state import ResumableState
-from stages.few_shot_segmentation.outlines import OutlinedImages
-from stages.few_shot_segmentation.overlap import count, dice_of_positives, join
-from stages.few_shot_segmentation.segmenter import Segmenter
-from stages.few_shot_segmentation.settings import JobSettings
+from ..common.digests import seed_from
+from ..common.encoders.augmentation import DRAWS, augment
+from ..common.encoders.dual import to_input
+from ..common.errors import InputError
+from ..common.few_shot.parts import shrink
+from ..common.journal.progress import progress
+from ..common.metrics.overlap import Overlaps
+from ..common.training.state_files import ResumableState
+from .contract import JobSettings
+from .evaluation import count, dice_of_positives, join
+from .outlines import OutlinedImages
+from .segmenters import Segmenter
 
 Log = Callable[[dict[str, float], int], None]
 

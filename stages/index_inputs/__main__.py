@@ -1,6 +1,6 @@
 """The distribution's own index as a table of files and a table of reports; what is missing is named.
 
-Settings: layout, shards, identifiers, table, columns, patients (see settings.py).
+Settings: layout, shards, identifiers, table, columns, patients (see contract.py).
 Inputs:   --root with the index files of the layout (layouts.py) and the image files that they name.
 Outputs:  --files (FILES), --reports (REPORTS; no rows where there are none), and in --private, where identifiers are
           keyed, the key, <dataset>.csv with the way back, and the paths and report texts, which both tables then lack.
@@ -11,13 +11,13 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common.arrow_tables import write_table
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.errors import InputError
-from stages.common.private_sources import hide
-from stages.common.tracking import track
-from stages.index_inputs.index import build_index, files_table, missing_files, present_index_files, reports_table
-from stages.index_inputs.settings import IndexInputsSettings
+from ..common.command_line import run_stage, stage_parser
+from ..common.data.private_sources import hide
+from ..common.errors import InputError
+from ..common.files.arrow_tables import write_table
+from ..common.journal.tracking import track
+from .contract import IndexInputsSettings
+from .index import build_index, files_table, missing_files, present_index_files, reports_table
 
 
 def main(arguments: Namespace) -> None:

@@ -1,4 +1,7 @@
-"""From a distribution's own index to the tables FILES and REPORTS: checks, identifiers, order, shards."""
+"""Checksums that a distribution publishes: SHA256SUMS.txt, a line a file, as PhysioNet and `sha256sum` write them.
+
+From a distribution's own index to the tables FILES and REPORTS: checks, identifiers, order, shards.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,17 +10,47 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from stages.common import schemas
-from stages.common.distributions import WHERE_TO_GET
-from stages.common.errors import InputError
-from stages.common.identifiers import Subject, keyed, read_or_create_key, write_map
-from stages.common.index_tables import Index, refuse_duplicates, refuse_unsafe_paths
-from stages.index_inputs.checksums import add_checksums
-from stages.index_inputs.folder import read_folder
-from stages.index_inputs.kaggle_challenges import read_rsna, read_siim
-from stages.index_inputs.layouts import IMAGE_FOLDERS, index_files, optional_index_files
-from stages.index_inputs.mimic_cxr import read_mimic_cxr
-from stages.index_inputs.settings import IndexInputsSettings
+from ..common.data.distributions import CHECKSUMS, WHERE_TO_GET
+from ..common.data.identifiers import Subject, keyed, read_or_create_key, write_map
+from ..common.data.index_tables import Index, refuse_duplicates, refuse_unsafe_paths
+from ..common.errors import InputError
+from ..common.files import schemas
+from .contract import IMAGE_FOLDERS, IndexInputsSettings, index_files, optional_index_files
+from .layouts import read_folder, read_mimic_cxr, read_rsna, read_siim
+
+_LINE = r"^([0-9A-Fa-f]{64})[ \t]+\*?(?:\./)?(.+?)\r?$"
+
+
+def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
+    """`files` with the column sha256 (hex, lower case) by path; null where none is published.
+
+    Raises InputError for a line of another form, and for a path with two different checksums.
+    """
+    source = root / CHECKSUMS
+    if not source.is_file():
+        return files.with_columns(sha256=pl.lit(None, pl.String))
+    try:
+        lines = pl.read_csv(source, has_header=False, separator="\x1f", quote_char=None, new_columns=["line"],
+                            infer_schema=False, truncate_ragged_lines=True).with_row_index("row", offset=1)  # fmt: skip
+    except pl.exceptions.NoDataError:
+        return files.with_columns(sha256=pl.lit(None, pl.String))
+    except (pl.exceptions.PolarsError, OSError):
+        raise InputError(f"{source}: not readable as text; get it again, or move it away") from None
+    lines = lines.filter(pl.col("line").str.strip_chars() != "")
+    sums = lines.select(
+        "row",
+        path=pl.col("line").str.extract(_LINE, 2),
+        sha256=pl.col("line").str.extract(_LINE, 1).str.to_lowercase(),
+    )
+    other = sums.filter(pl.col("path").is_null())["row"]
+    if len(other):
+        raise InputError(f"{source}: line {other[0]} is not '<sha256>  <path>'; get the file again, or move it away")
+    sums = sums.unique(["path", "sha256"], keep="first", maintain_order=True)
+    twice = sums.filter(pl.col("path").is_duplicated())["row"]
+    if len(twice):
+        raise InputError(f"{source}: line {twice[1]} contradicts another line of the same path; get the file again")
+    return files.join(sums.drop("row"), on="path", how="left", maintain_order="left")
+
 
 # At most so many files are looked for on disk here: 377,110 of MIMIC-CXR would take minutes on a network file system,
 # and dicom_to_arrow accounts for each of them anyway.

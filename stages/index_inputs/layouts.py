@@ -1,51 +1,212 @@
-"""Names that the layouts have on disk, as distributed, and where each data set is to be had.
+"""Read the index of each layout: MIMIC-CXR, RSNA, SIIM, a folder.
+
+Names that the layouts have on disk, as distributed, and where each data set is to be had.
 
 Imports no table library: the workflow reads the names from here to declare its inputs.
+
+Anyone's own data: one CSV with a row an image, and columns for what is known of it.
+
+The two challenges from Kaggle: labelled images without reports, patients unknown unless a table names them.
+
+RSNA Pneumonia Detection Challenge 2018 (Shih et al., Radiology: AI 1:e180041, 2019): 26,684 images, 30,227 rows, a row
+a box; `patientId` is one per image. SIIM-ACR Pneumothorax Segmentation 2019 (Filice et al., J. Digit. Imaging 33:490,
+2020): 12,047 images, 12,954 rows, a row a region. Both hold images of NIH ChestX-ray14, where people recur.
+
+MIMIC-CXR and MIMIC-CXR-JPG: 377,110 images of 227,835 studies of 65,379 patients.
+
+Johnson et al., Sci. Data 6:317 (2019); physionet.org/content/mimic-cxr and /mimic-cxr-jpg, credentialed access.
+MIMIC-CXR lists its files in cxr-record-list.csv.gz and its reports in cxr-study-list.csv.gz. MIMIC-CXR-JPG has no
+list of files: their paths follow from the ids of the metadata. Its reports are those of MIMIC-CXR, put into its tree.
 """
 
-from pathlib import Path
+import os
+from pathlib import Path, PurePosixPath
 
-from stages.common.distributions import (
-    CHECKSUMS,
+import polars as pl
+
+from ..common.data.distributions import (
     MIMIC_METADATA,
     MIMIC_RECORDS,
     MIMIC_SPLIT,
     MIMIC_STUDIES,
     RSNA_LABELS,
     SIIM_RUN_LENGTHS,
-    Layout,
+    WHERE_TO_GET,
 )
-from stages.index_inputs.settings import IndexInputsSettings
+from ..common.data.index_tables import (
+    REPORT_COLUMNS,
+    Index,
+    read_index,
+    read_patients,
+    refuse_duplicates,
+    refuse_unsafe_paths,
+    require_values,
+)
+from ..common.errors import InputError
+from .contract import IMAGE_FOLDERS, FolderColumns, is_mimic_jpg
 
-# The folder that holds the images; `folder` data sets name theirs in the table.
-IMAGE_FOLDERS: dict[Layout, str] = {
-    "mimic_cxr": "files",
-    "rsna": "stage_2_train_images",
-    "siim": "dicom-images-train",
-}
+
+def read_folder(root: Path, table: str, columns: FolderColumns, show: bool) -> Index:
+    """Files and reports of the CSV `table`. Rows of one study must agree in their report. `show`: errors may quote."""
+    source = root / table
+    rows = read_index(root, table, columns.names(), WHERE_TO_GET["folder"], show)
+    ids = [columns.image, columns.image_id, columns.patient, columns.study]
+    require_values(rows, source, [name for name in ids if name])
+    image_id = pl.col(columns.image_id or columns.image)
+    files = rows.select(
+        "row",
+        image_id=image_id,
+        study_id=pl.col(columns.study) if columns.study else image_id,
+        patient_id=_optional(columns.patient),
+        path=pl.col(columns.image),
+        view=_optional(columns.view),
+        distributed_split=pl.lit(None, pl.String),
+        report=_optional(columns.report),
+        report_file=_optional(columns.report_file),
+    )
+    refuse_unsafe_paths(files["report_file"], files["row"], source)
+    tags = {"licenses": _counted(rows[columns.license])} if columns.license else {}
+    return Index(table, files.drop("report", "report_file"), _reports(files, source), tags=tags)
 
 
-def index_files(settings: IndexInputsSettings, root: Path | None = None) -> list[str]:
-    """Names, relative to the root, of the index files that must exist.
+def _optional(column: str | None) -> pl.Expr:
+    return pl.col(column) if column else pl.lit(None, pl.String)
 
-    MIMIC-CXR (DICOM) and MIMIC-CXR-JPG have different ones: where `root` is given, what lies there decides;
-    without it the names are those of MIMIC-CXR.
+
+def _reports(files: pl.DataFrame, source: Path) -> pl.DataFrame:
+    """One row a study that has a report; a study with two different reports is an error."""
+    reports = files.select(
+        "row", "study_id", "patient_id", "distributed_split", path="report_file", text="report"
+    ).filter(pl.col("path").is_not_null() | pl.col("text").is_not_null())
+    reports = reports.unique(REPORT_COLUMNS, keep="first", maintain_order=True)
+    clash = reports.filter(pl.col("study_id").is_duplicated())
+    if len(clash):
+        first = clash.filter(pl.col("study_id") == clash["study_id"][0])["row"]
+        raise InputError(
+            f"{source}: rows {first[0]} and {first[1]} are one study with different reports or patients; "
+            "correct them or give the images different studies"
+        )
+    return reports.select(REPORT_COLUMNS)
+
+
+def _counted(values: pl.Series) -> str:
+    counts = values.fill_null("not stated").value_counts(sort=True).rows()
+    return "; ".join(f"{value}: {count}" for value, count in sorted(counts, key=lambda item: (-item[1], item[0])))
+
+
+def read_rsna(root: Path, patients: str | None, show: bool) -> Index:
+    """Images of stage_2_train_labels.csv; the file of an image bears its id."""
+    images = _images_of(root, RSNA_LABELS, "patientId", WHERE_TO_GET["rsna"])
+    files = images.with_columns(path=pl.format(f"{IMAGE_FOLDERS['rsna']}/{{}}.dcm", pl.col("image_id")))
+    return Index(RSNA_LABELS, _with_patients(files, root, patients, show))
+
+
+def read_siim(root: Path, patients: str | None, show: bool) -> Index:
+    """Images of train-rle.csv, each where a walk through dicom-images-train finds it.
+
+    One that is not there keeps the path `dicom-images-train/<ImageId>.dcm`, so that dicom_to_arrow accounts for it;
+    files that the table does not name are counted.
     """
-    if settings.layout == "folder":
-        assert settings.table is not None  # the settings' validator saw to it
-        return [settings.table]
-    if settings.layout == "mimic_cxr":
-        return [MIMIC_METADATA] if root is not None and is_mimic_jpg(root) else [MIMIC_RECORDS, MIMIC_STUDIES]
-    patients = [] if settings.patients is None else [settings.patients]
-    return [RSNA_LABELS if settings.layout == "rsna" else SIIM_RUN_LENGTHS, *patients]
+    images = _images_of(root, SIIM_RUN_LENGTHS, "ImageId", WHERE_TO_GET["siim"])
+    on_disk = _walk(root, IMAGE_FOLDERS["siim"], show)
+    files = images.join(on_disk, on="image_id", how="left", maintain_order="left").with_columns(
+        pl.col("path").fill_null(pl.format(f"{IMAGE_FOLDERS['siim']}/{{}}.dcm", pl.col("image_id")))
+    )
+    unlisted = on_disk.join(images, on="image_id", how="anti")
+    return Index(
+        SIIM_RUN_LENGTHS, _with_patients(files, root, patients, show), counts={"files_not_in_index": len(unlisted)}
+    )
 
 
-def optional_index_files(settings: IndexInputsSettings) -> list[str]:
-    """Names of index files that are read where they exist."""
-    tables = [MIMIC_STUDIES, MIMIC_METADATA, MIMIC_SPLIT] if settings.layout == "mimic_cxr" else []
-    return [*tables, CHECKSUMS]
+def _images_of(root: Path, name: str, column: str, where_to_get: str) -> pl.DataFrame:
+    """The distinct images of a table with several rows an image, with the first row of each."""
+    table = read_index(root, name, [column], where_to_get)
+    require_values(table, root / name, [column])
+    return table.select("row", pl.col(column).alias("image_id")).unique("image_id", keep="first", maintain_order=True)
 
 
-def is_mimic_jpg(root: Path) -> bool:
-    """MIMIC-CXR-JPG has the metadata but no record list; DICOM trees may hold a copy of the metadata too."""
-    return (root / MIMIC_METADATA).is_file() and not (root / MIMIC_RECORDS).is_file()
+def _with_patients(files: pl.DataFrame, root: Path, patients: str | None, show: bool) -> pl.DataFrame:
+    unknown = pl.lit(None, pl.String)
+    return files.with_columns(
+        study_id=pl.col("image_id"),
+        patient_id=unknown if patients is None else read_patients(root, patients, files["image_id"], show),
+        view=unknown,
+        distributed_split=unknown,
+    )
+
+
+def _walk(root: Path, folder: str, show: bool) -> pl.DataFrame:
+    """image_id (the file's name without .dcm) and path of every DICOM file below `folder`."""
+    found: dict[str, str] = {}
+    for directory, folders, names in os.walk(root / folder):
+        folders.sort()
+        for name in sorted(names):
+            if not name.endswith(".dcm"):
+                continue
+            path = PurePosixPath(os.path.relpath(directory, root)) / name
+            other = found.setdefault(name.removesuffix(".dcm"), str(path))
+            if other != str(path):
+                named = f"{other} and {path}" if show else f"below {folder} two files have one name: they"
+                raise InputError(f"{root}: {named} are two files of one image; keep one of them")
+    return pl.DataFrame({"image_id": list(found), "path": list(found.values())}, schema_overrides=_TEXT)
+
+
+_TEXT = {"image_id": pl.String, "path": pl.String}
+
+
+_IDS = ["subject_id", "study_id", "dicom_id"]
+_RENAMED = {"dicom_id": "image_id", "subject_id": "patient_id"}
+
+# files/p10/p10000032/s50414267: the study's folder; its report has the same name with .txt
+_STUDY_FOLDER = pl.format(
+    "files/p{}/p{}/s{}", pl.col("subject_id").str.head(2), pl.col("subject_id"), pl.col("study_id")
+)
+
+
+def read_mimic_cxr(root: Path, show: bool) -> Index:
+    """Files and reports; the split and the views where their tables lie beside the list. `show`: errors may quote."""
+    jpg = is_mimic_jpg(root)
+    source = MIMIC_METADATA if jpg else MIMIC_RECORDS
+    files = _read(root, source, _IDS if jpg else [*_IDS, "path"])
+    if jpg:
+        files = files.with_columns(path=pl.format("{}/{}.jpg", _STUDY_FOLDER, pl.col("dicom_id")))
+    refuse_duplicates(files, root / source, "dicom_id", show)
+    files = _with(files, root, MIMIC_SPLIT, ("split", "distributed_split"), show)
+    files = _with(files, root, MIMIC_METADATA, ("ViewPosition", "view"), show)
+    reports = _read_reports(root, files, jpg, show)
+    return Index(source, files.rename(_RENAMED), reports, tags={"format": "jpg" if jpg else "dicom"})
+
+
+def _read(root: Path, name: str, columns: list[str]) -> pl.DataFrame:
+    table = read_index(root, name, columns, WHERE_TO_GET["mimic_cxr"])
+    require_values(table, root / name, columns)
+    return table
+
+
+def _with(files: pl.DataFrame, root: Path, name: str, names: tuple[str, str], show: bool) -> pl.DataFrame:
+    """Add a column (its name there, and here) of an optional table by dicom_id; null without table or row."""
+    column, renamed = names
+    if not (root / name).is_file():
+        return files.with_columns(pl.lit(None, pl.String).alias(renamed))
+    table = read_index(root, name, ["dicom_id", column]).select("row", "dicom_id", pl.col(column).alias(renamed))
+    refuse_duplicates(table, root / name, "dicom_id", show)
+    return files.join(table.drop("row"), on="dicom_id", how="left", maintain_order="left")
+
+
+def _read_reports(root: Path, files: pl.DataFrame, jpg: bool, show: bool) -> pl.DataFrame:
+    splits = files.group_by("study_id").agg(
+        pl.col("distributed_split").drop_nulls().unique().alias("splits"), pl.col("subject_id").first()
+    )
+    mixed = splits.filter(pl.col("splits").list.len() > 1)["study_id"].sort()
+    if len(mixed):
+        named = f"study {mixed[0]}" if show else f"a study ({len(mixed)} such)"
+        raise InputError(f"{root / MIMIC_SPLIT}: {named} is in more than one split; get the file again")
+    splits = splits.with_columns(distributed_split=pl.col("splits").list.first())
+    if jpg and not (root / MIMIC_STUDIES).is_file():
+        studies = splits.with_columns(path=pl.format("{}.txt", _STUDY_FOLDER))
+    else:
+        studies = _read(root, MIMIC_STUDIES, ["subject_id", "study_id", "path"])
+        refuse_duplicates(studies, root / MIMIC_STUDIES, "study_id", show)
+        refuse_unsafe_paths(studies["path"], studies["row"], root / MIMIC_STUDIES)
+        studies = studies.join(splits.select("study_id", "distributed_split"), on="study_id", how="left")
+    return studies.with_columns(text=pl.lit(None, pl.String)).rename(_RENAMED, strict=False).select(REPORT_COLUMNS)

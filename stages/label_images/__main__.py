@@ -1,6 +1,6 @@
 """Labels of one data set and finding: target, boxes, masks; splits and nested subsets, hashed in a card.
 
-Settings: settings.py.
+Settings: contract.py.
 Inputs:   --root with the label tables as distributed, --images (manifest.json of dicom_to_arrow), --private with the
           key where identifiers are keyed.
 Outputs:  --labels (LABELS), --card (JSON, with side-car).
@@ -10,18 +10,17 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import write_record
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.image_store import ImageStore
-from stages.common.tracking import track
-from stages.label_images.data_card import card_metrics, data_card, remainders
-from stages.label_images.image_labels import label_images
-from stages.label_images.label_split import with_splits, with_subsets
-from stages.label_images.label_tables import present_label_files
-from stages.label_images.settings import LabelImagesSettings
-from stages.label_images.split_lists import follow_lists
+from ..common.command_line import run_stage, stage_parser
+from ..common.data.image_store import ImageStore
+from ..common.files import schemas
+from ..common.files.arrow_tables import write_rows
+from ..common.files.atomic_files import write_record
+from ..common.journal.tracking import track
+from .contract import LabelImagesSettings
+from .data_card import card_metrics, data_card, remainders
+from .image_labels import label_images
+from .label_split import follow_lists, with_splits, with_subsets
+from .label_tables import present_label_files
 
 
 def main(arguments: Namespace) -> None:

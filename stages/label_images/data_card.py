@@ -4,12 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.common.digests import digest_of
-from stages.common.distributions import WHERE_TO_GET
-from stages.label_images.image_labels import ImageLabels
-from stages.label_images.label_split import PARTS, split_by
-from stages.label_images.settings import LabelImagesSettings
-from stages.label_images.split_lists import ListedSplit
+from ..common.data.distributions import WHERE_TO_GET
+from ..common.digests import digest_of
+from .contract import LabelImagesSettings
+from .image_labels import ImageLabels
+from .label_split import PARTS, ListedSplit, split_by
 
 _NAMED = 20  # so many ids of each kind of remainder stand in the card
 

@@ -7,12 +7,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from stages.common.errors import InputError
-from stages.common.identifiers import Subject, keyed, read_key
-from stages.common.index_tables import read_index, refuse_duplicates, require_values
-from stages.label_images.label_tables import DistributedLabel, Region, read_labels, read_run_lengths
-from stages.label_images.masks import Masks, boxes_beyond_the_edge
-from stages.label_images.settings import LabelImagesSettings
+from ..common.data.identifiers import Subject, keyed, read_key
+from ..common.data.index_tables import read_index, refuse_duplicates, require_values
+from ..common.errors import InputError
+from .contract import LabelImagesSettings
+from .label_tables import (
+    DistributedLabel,
+    Masks,
+    Region,
+    boxes_beyond_the_edge,
+    read_labels,
+    read_run_lengths,
+)
 
 Identify = Callable[[str, Subject], str]
 

@@ -1,16 +1,52 @@
-"""The label tables as distributed, one record an image, in distributed ids; masks are still text or file names."""
+"""Read distributed labels: targets, boxes and masks.
+
+Run lengths as SIIM-ACR distributes them: `gap length gap length ...`, column-major, each gap from the last end.
+
+The label tables as distributed, one record an image, in distributed ids; masks are still text or file names.
+
+Masks and boxes as distributed, checked against the size of their image: complaints name file, row and image.
+"""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
+from jaxtyping import Bool
+from PIL import Image
 
-from stages.common.distributions import RSNA_LABELS, SIIM_RUN_LENGTHS, WHERE_TO_GET
-from stages.common.errors import InputError
-from stages.common.index_tables import read_index, refuse_duplicates, refuse_unsafe_paths, require_values
-from stages.label_images.settings import LabelImagesSettings
+from ..common.data.distributions import RSNA_LABELS, SIIM_RUN_LENGTHS, WHERE_TO_GET
+from ..common.data.index_tables import read_index, refuse_duplicates, refuse_unsafe_paths, require_values
+from ..common.data.run_lengths import encode
+from ..common.errors import InputError
+from .contract import LabelImagesSettings
+
+
+def decode_siim(text: str, rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
+    """The mask of one row of train-rle.csv.
+
+    Raises ValueError where the text is not pairs of numbers or a run leaves the image of `rows` x `columns` pixels.
+    """
+    try:
+        numbers = [int(number) for number in text.split()]
+    except ValueError:
+        raise ValueError("the run lengths are not whole numbers") from None
+    if len(numbers) % 2:
+        raise ValueError("the run lengths are not pairs of gap and length")
+    flat = np.zeros(rows * columns, dtype=bool)
+    end = 0
+    for gap, length in zip(numbers[::2], numbers[1::2], strict=True):
+        start, end = end + gap, end + gap + length
+        if gap < 0 or length < 0:
+            raise ValueError(f"a run of {length} after a gap of {gap} overlaps the run before it, or is none")
+        if end > flat.size:
+            raise ValueError(f"a run of {length} after a gap of {gap} leaves the image of {rows} x {columns} pixels")
+        flat[start:end] = True
+    return flat.reshape(columns, rows).T  # column-major: column after column
+
 
 NO_MASK = "-1"
 
@@ -160,3 +196,82 @@ def _read_folder(root: Path, settings: LabelImagesSettings) -> dict[str, Distrib
 
 def _parse_boxes(row: int, cell: str | None, where: str) -> tuple[Box, ...]:
     return tuple(parse_box(row, list(box.split()), where) for box in (cell or "").split(";") if box.strip())
+
+
+class Masks:
+    """Turns the masks of one data set into row-major run lengths at the original size.
+
+    `overlapping` counts the masks whose regions, a row each, share pixels.
+    """
+
+    def __init__(self, root: Path, settings: LabelImagesSettings) -> None:
+        tables = {"rsna": RSNA_LABELS, "siim": SIIM_RUN_LENGTHS, "folder": settings.table}
+        self._root = root
+        self.source = root / str(tables[settings.layout])
+        self._lung_source = root / str(settings.lung_masks)
+        self.overlapping = 0
+
+    def mask_of(self, image: Mapping[str, Any], label: DistributedLabel) -> list[int] | None:
+        """None where there is no mask."""
+        if label.regions:
+            return self._merged(image, label.regions, self.source, "mask")
+        return self._drawn(image, label, label.mask_file, "mask")
+
+    def lungs_of(
+        self, image: Mapping[str, Any], label: DistributedLabel, regions: Sequence[Region]
+    ) -> list[int] | None:
+        if regions:
+            return self._merged(image, regions, self._lung_source, "lung mask")
+        return self._drawn(image, label, label.lung_mask_file, "lung mask")
+
+    def _merged(self, image: Mapping[str, Any], regions: Sequence[Region], source: Path, what: str) -> list[int]:
+        rows, columns = image["original_rows"], image["original_columns"]
+        union, pixels = np.zeros((rows, columns), dtype=bool), 0
+        for row, text in regions:
+            try:
+                region = decode_siim(text, rows, columns)
+            except ValueError as error:
+                raise InputError(
+                    f"{source}: row {row}: {what} of image {image['image_id']}: {error}; get the table again"
+                ) from None
+            union |= region
+            pixels += int(region.sum())
+        self.overlapping += pixels > int(union.sum())
+        return encode(union)
+
+    def _drawn(
+        self, image: Mapping[str, Any], label: DistributedLabel, file: str | None, what: str
+    ) -> list[int] | None:
+        if file is None:
+            return None
+        try:
+            return encode(_read_png(self._root / file, image["original_rows"], image["original_columns"]))
+        except ValueError as error:
+            where = f"{self.source}: row {label.row}: {what} of image {image['image_id']}"
+            raise InputError(f"{where}: {error}; get or draw it again") from None
+
+
+def _read_png(path: Path, rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
+    """Not 0 is inside. Raises ValueError, which names no file: names may identify people."""
+    try:
+        with Image.open(path) as picture:
+            mask = np.asarray(picture.convert("L")) > 0
+    except OSError:
+        raise ValueError("its file is missing or no picture") from None
+    if mask.shape != (rows, columns):
+        raise ValueError(f"{mask.shape[0]} x {mask.shape[1]} pixels, but the image has {rows} x {columns}")
+    return mask
+
+
+def boxes_beyond_the_edge(image: Mapping[str, Any], label: DistributedLabel, source: Path) -> int:
+    """How many boxes begin inside of the image and end outside; one that begins outside is an InputError."""
+    beyond = 0
+    for row, x, y, width, height in label.boxes:
+        rows, columns = image["original_rows"], image["original_columns"]
+        if x >= columns or y >= rows:
+            raise InputError(
+                f"{source}: row {row}: image {image['image_id']}: box {x:g} {y:g} {width:g} {height:g} lies outside "
+                f"of its {columns} x {rows} pixels; correct it"
+            )
+        beyond += x + width > columns or y + height > rows
+    return beyond

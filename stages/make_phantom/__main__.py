@@ -8,16 +8,16 @@ Outputs, under --output DIR:
               rsna/ and siim/ also hold lung_masks.csv and patients.csv, which the real data sets lack
   truth/      mimic_cxr.json, rsna.json, siim.json: findings with side, zone, size and box; lung masks; bad inputs
   manifest.json, written last: counts, prevalences, digest of the settings, digest of the tree
-Settings: see settings.py. Same seed and settings, same bytes, whatever the number of workers.
+Settings: see contract.py. Same seed and settings, same bytes, whatever the number of workers.
 """
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.tracking import track
-from stages.make_phantom.phantom import make_phantom
-from stages.make_phantom.settings import MakePhantomSettings
+from ..common.command_line import run_stage, stage_parser
+from ..common.journal.tracking import track
+from .contract import MakePhantomSettings
+from .phantom import make_phantom
 
 
 def main(arguments: Namespace) -> None:

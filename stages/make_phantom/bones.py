@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from stages.make_phantom.anatomy import SIDES, SIGN, Anatomy, Points, Side, lateral_edge, on_side
-from stages.make_phantom.canvas import Paths
+from .anatomy import SIDES, SIGN, Anatomy, Points, Side, lateral_edge, on_side
+from .canvas import Paths
 
 
 def _band(side: Side, a: np.ndarray, y: np.ndarray, thickness: float) -> Points:

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from stages.make_phantom.anatomy import SIDES, SIGN, Anatomy, abdomen_outline, body_outline
-from stages.make_phantom.bones import (
+from .anatomy import SIDES, SIGN, Anatomy, abdomen_outline, body_outline
+from .bones import (
     VESSEL_DENSITIES,
     VESSEL_WIDTHS,
     airways,
@@ -18,8 +18,7 @@ from stages.make_phantom.bones import (
     vertebrae,
     vessel_tree,
 )
-from stages.make_phantom.canvas import Canvas
-from stages.make_phantom.pose import Exposure
+from .canvas import Canvas, Exposure
 
 Layer = Float32[np.ndarray, "rows columns"]
 

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from stages.make_phantom.anatomy import SIDES, SIGN, Anatomy, Points, Side, lateral_edge
-from stages.make_phantom.settings import Finding
+from .anatomy import SIDES, SIGN, Anatomy, Points, Side, lateral_edge
+from .contract import Finding
 
 Kind = Literal["endotracheal_tube", "enteric_tube", "central_line", "picc", "pacemaker", "chest_tube"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stages.common.atomic_files import write_text
-from stages.common.errors import InputError
+from ..common.errors import InputError
+from ..common.files.atomic_files import write_text
 
 MARKER = "PHANTOM.txt"
 _NOTICE = "Synthetic radiographs and reports, drawn by stages/make_phantom. No patient is shown or described.\n"

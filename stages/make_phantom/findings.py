@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from stages.make_phantom.anatomy import (
+from .anatomy import (
     SIDES,
     SIGN,
     ZONES,
@@ -28,9 +28,9 @@ from stages.make_phantom.anatomy import (
     on_side,
     zone_limits,
 )
-from stages.make_phantom.canvas import Canvas, canonical_canvas
-from stages.make_phantom.devices import Device, sample_devices
-from stages.make_phantom.settings import FINDINGS, Finding, Prevalence
+from .canvas import Canvas, canonical_canvas
+from .contract import FINDINGS, Finding, Prevalence
+from .devices import Device, sample_devices
 
 Size = Literal["small", "moderate", "large"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from stages.make_phantom import relative_runs
-from stages.make_phantom.dicom_files import Identity, jpeg_dicom, uid_of
-from stages.make_phantom.file_tree import FileDigest, csv_bytes, write_bytes
-from stages.make_phantom.patients import Frontal, Study
-from stages.make_phantom.settings import Dataset, MakePhantomSettings
+from . import relative_runs
+from .contract import Dataset, MakePhantomSettings
+from .dicom_files import Identity, jpeg_dicom, uid_of
+from .file_tree import FileDigest, csv_bytes, write_bytes
+from .patients import Frontal, Study
 
 
 @dataclass(frozen=True)

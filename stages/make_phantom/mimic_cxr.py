@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from stages.common.digests import seed_from
-from stages.make_phantom.dicom_files import Identity, sample_storage, uid_of, uncompressed_dicom
-from stages.make_phantom.file_tree import FileDigest, csv_bytes, gzip_bytes, write_bytes
-from stages.make_phantom.lateral import draw_lateral
-from stages.make_phantom.patients import Study, draw_image, rng_of, sample_study
-from stages.make_phantom.pose import sample_canvas, sample_exposure
-from stages.make_phantom.prose import Facts, write_report
-from stages.make_phantom.settings import MakePhantomSettings
-from stages.make_phantom.truth import image_truth, lateral_truth
+from ..common.digests import seed_from
+from .canvas import sample_canvas, sample_exposure
+from .contract import MakePhantomSettings
+from .dicom_files import Identity, sample_storage, uid_of, uncompressed_dicom
+from .file_tree import FileDigest, csv_bytes, gzip_bytes, write_bytes
+from .patients import Study, draw_image, image_truth, lateral_truth, rng_of, sample_study
+from .prose import Facts, write_report
+from .render import draw_lateral
 
 FOLDER = "mimic_cxr"
 

@@ -1,17 +1,33 @@
-"""Patients, their studies and images: each a pure function of (seed, data set, index), whoever computes it."""
+"""Sample patients and their studies, and write down the truth.
 
+Patients, their studies and images: each a pure function of (seed, data set, index), whoever computes it.
+
+What was drawn, as records of truth/<dataset>.json.
+"""
+
+import json
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 
-from stages.common.digests import seed_from
-from stages.make_phantom.anatomy import Anatomy, sample_anatomy
-from stages.make_phantom.canvas import Canvas
-from stages.make_phantom.findings import AnyFinding, sample_findings
-from stages.make_phantom.pose import Exposure, FrontalView, sample_canvas, sample_exposure, sample_view
-from stages.make_phantom.render import Radiograph, draw_frontal
-from stages.make_phantom.settings import Dataset, MakePhantomSettings
+from ..common.data import run_lengths
+from ..common.digests import seed_from
+from .anatomy import Anatomy, sample_anatomy
+from .canvas import (
+    Canvas,
+    Exposure,
+    FrontalView,
+    bounding_box,
+    sample_canvas,
+    sample_exposure,
+    sample_view,
+)
+from .contract import Dataset, MakePhantomSettings
+from .devices import Device
+from .findings import AnyFinding, Pneumothorax, sample_findings
+from .render import Radiograph, draw_frontal
 
 
 @dataclass(frozen=True)
@@ -72,3 +88,43 @@ def images_of_patients(settings: MakePhantomSettings, dataset: Dataset, images: 
         counts.append(min(left, 2 if recurs else 1))
         left -= counts[-1]
     return counts
+
+
+def image_truth(image_id: str, study_id: str, patient_id: str, study: Study, radiograph: Radiograph) -> dict[str, Any]:
+    """One frontal image. Masks are run lengths of stages/common/data/run_lengths.py, written as text."""
+    rows, columns = radiograph.display.shape
+    found = []
+    for item, mask in zip(study.findings, radiograph.masks, strict=True):
+        entry: dict[str, Any] = {"finding": item.finding, "side": item.side, "zone": item.zone, "size": item.size}
+        entry["box"] = bounding_box(mask)  # null where all of it lies outside the field of view
+        if isinstance(item, Device):
+            entry["kind"] = item.kind
+        if isinstance(item, Pneumothorax):
+            entry["mask"] = _text(run_lengths.encode(mask))
+        found.append(entry)
+    return {
+        "image_id": image_id,
+        "study_id": study_id,
+        "patient_id": patient_id,
+        "view": study.view,
+        "rows": rows,
+        "columns": columns,
+        "findings": found,
+        "lung_mask": _text(run_lengths.encode(radiograph.lungs)),
+    }
+
+
+def lateral_truth(image_id: str, study_id: str, patient_id: str, rows: int, columns: int) -> dict[str, Any]:
+    """A lateral image: no finding is drawn on it."""
+    truth = {"image_id": image_id, "study_id": study_id, "patient_id": patient_id, "view": "LATERAL"}
+    return truth | {"rows": rows, "columns": columns, "findings": [], "lung_mask": ""}
+
+
+def truth_bytes(dataset: str, images: list[dict[str, Any]], bad: list[dict[str, str]]) -> bytes:
+    """A JSON file with one image a line."""
+    lines = ",\n".join(json.dumps(image) for image in images)
+    return f'{{"dataset": "{dataset}", "bad_inputs": {json.dumps(bad)}, "images": [\n{lines}\n]}}\n'.encode()
+
+
+def _text(runs: list[int]) -> str:
+    return " ".join(map(str, runs))

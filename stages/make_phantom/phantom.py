@@ -9,14 +9,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from stages.common.atomic_files import write_record
-from stages.make_phantom import mimic_cxr, rsna, siim
-from stages.make_phantom.file_tree import FileDigest, prepare_folder, tree_digest, write_bytes
-from stages.make_phantom.kaggle import Written
-from stages.make_phantom.mimic_cxr import Patient
-from stages.make_phantom.patients import images_of_patients
-from stages.make_phantom.settings import DATASETS, FINDINGS, Dataset, MakePhantomSettings
-from stages.make_phantom.truth import truth_bytes
+from ..common.files.atomic_files import write_record
+from . import mimic_cxr, rsna, siim
+from .contract import DATASETS, FINDINGS, Dataset, MakePhantomSettings
+from .file_tree import FileDigest, prepare_folder, tree_digest, write_bytes
+from .kaggle import Written
+from .mimic_cxr import Patient
+from .patients import images_of_patients, truth_bytes
 
 # (data set, [(patient, its number of images)]); for MIMIC-CXR the patient's own studies decide.
 Job = tuple[Dataset, list[tuple[int, int]]]

@@ -4,7 +4,7 @@ Braces are filled by prose.py: {noun} and {a_noun} (with its article), {bare} (w
 {place}, {places} (several), {adjective} (a place before its noun), {side}, {size} (may be empty), {degree}, {cm}.
 """
 
-from stages.make_phantom.anatomy import Side, Zone
+from .anatomy import Side, Zone
 
 # Where a focus lies, as a noun ("in the ...") and as an adjective ("... opacity").
 PLACES: dict[tuple[Side, Zone], tuple[str, ...]] = {

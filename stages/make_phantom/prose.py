@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.make_phantom import phrases
-from stages.make_phantom.anatomy import SIDES
-from stages.make_phantom.devices import Device
-from stages.make_phantom.findings import AnyFinding, Cardiomegaly, Effusion, Nodule, Opacity, Pneumothorax
-from stages.make_phantom.pose import FrontalView
-from stages.make_phantom.settings import FINDINGS, Finding
+from . import phrases
+from .anatomy import SIDES
+from .canvas import FrontalView
+from .contract import FINDINGS, Finding
+from .devices import Device
+from .findings import AnyFinding, Cardiomegaly, Effusion, Nodule, Opacity, Pneumothorax
 
 # How often the absence of a finding is said.
 _DENIED = {

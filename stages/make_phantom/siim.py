@@ -6,12 +6,11 @@ www.kaggle.com/c/siim-acr-pneumothorax-segmentation
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.make_phantom import relative_runs
-from stages.make_phantom.file_tree import FileDigest, write_bytes
-from stages.make_phantom.kaggle import Written, identity_of, jpeg_of, lung_mask_of, patient_id, write_extras
-from stages.make_phantom.patients import draw_image, sample_study
-from stages.make_phantom.settings import MakePhantomSettings
-from stages.make_phantom.truth import image_truth
+from . import relative_runs
+from .contract import MakePhantomSettings
+from .file_tree import FileDigest, write_bytes
+from .kaggle import Written, identity_of, jpeg_of, lung_mask_of, patient_id, write_extras
+from .patients import draw_image, image_truth, sample_study
 
 
 def write_image(settings: MakePhantomSettings, output: Path, patient: int, number: int) -> Written:

@@ -1,6 +1,6 @@
 """Pairs of image and report with a patient-level split, an audit of what leaks across splits, and a fingerprint.
 
-Settings: patient_split, images_per_study, intensity_images, publish_samples (see settings.py).
+Settings: patient_split, images_per_study, intensity_images, publish_samples (see contract.py).
 Inputs:   --images (manifest.json of dicom_to_arrow), --sentences (SENTENCES), --files (FILES: the distributed split),
           --image-rejects and --report-rejects (REJECTS of dicom_to_arrow and split_reports, counted only).
 Outputs:  --pairs (PAIRS), --rejects (REJECTS), --audit and --fingerprint (JSON with side-cars).
@@ -9,17 +9,23 @@ Outputs:  --pairs (PAIRS), --rejects (REJECTS), --audit and --fingerprint (JSON 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common.arrow_tables import read_table, write_table
-from stages.common.atomic_files import write_record
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.image_store import ImageStore
-from stages.common.schemas import FILES, PAIRS, REJECTS, SENTENCES
-from stages.common.tracking import track
-from stages.pair_images_reports.fingerprint import fingerprint, reject_counts
-from stages.pair_images_reports.leakage_audit import audit, audit_metrics, refuse_shared_patients
-from stages.pair_images_reports.paired_inputs import join_reports, read_images, read_sentences
-from stages.pair_images_reports.pairing import drop_duplicate_pixels, keep_one_image, pair
-from stages.pair_images_reports.settings import PairImagesReportsSettings
+from ..common.command_line import run_stage, stage_parser
+from ..common.data.image_store import ImageStore
+from ..common.files.arrow_tables import read_table, write_table
+from ..common.files.atomic_files import write_record
+from ..common.files.schemas import FILES, PAIRS, REJECTS, SENTENCES
+from ..common.journal.tracking import track
+from .contract import PairImagesReportsSettings
+from .fingerprint import fingerprint, reject_counts
+from .leakage_audit import audit, audit_metrics, refuse_shared_patients
+from .pairing import (
+    drop_duplicate_pixels,
+    join_reports,
+    keep_one_image,
+    pair,
+    read_images,
+    read_sentences,
+)
 
 INPUTS = ("images", "sentences", "files", "image_rejects", "report_rejects")
 

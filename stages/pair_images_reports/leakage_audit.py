@@ -5,10 +5,10 @@ from typing import Any
 
 import polars as pl
 
-from stages.common.digests import digest_of
-from stages.common.errors import InputError
-from stages.common.patient_split import PatientSplit
-from stages.pair_images_reports.pairing import DUPLICATE_PIXELS, OTHER_IMAGE, WITHOUT_IMAGE, WITHOUT_REPORT, Pairing
+from ..common.data.patient_split import PatientSplit
+from ..common.digests import digest_of
+from ..common.errors import InputError
+from .pairing import DUPLICATE_PIXELS, OTHER_IMAGE, WITHOUT_IMAGE, WITHOUT_REPORT, Pairing
 
 SPLITS = ("train", "validation", "test")
 

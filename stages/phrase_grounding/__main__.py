@@ -1,6 +1,6 @@
 """Point at a finding with prompts, on one data set with one variant, and describe the integrity map.
 
-Settings: settings.py. Inputs: a checkpoint folder, the images' manifest, labels.arrow and its audit.json, a prompt
+Settings: contract.py. Inputs: a checkpoint folder, the images' manifest, labels.arrow and its audit.json, a prompt
 file. Outputs: result.json (pointing game beside its baselines, integrity map) and samples.arrow (empty unless
 `publish_samples`).
 """
@@ -11,22 +11,21 @@ from pathlib import Path
 
 import torch
 
-from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import write_record
-from stages.common.code_digest import ROOT
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.dual_encoder import load_checkpoint
-from stages.common.image_store import ImageStore
-from stages.common.labelled_images import read_labels
-from stages.common.prompts import read_prompts
-from stages.common.schemas import GROUNDING_VALUES, samples
-from stages.common.split_audit import read_overlap
-from stages.common.tracking import track
-from stages.phrase_grounding.evaluation import Grounding
-from stages.phrase_grounding.integrity_map import describe
-from stages.phrase_grounding.located_images import locate
-from stages.phrase_grounding.outputs import grounding_record, sample_rows, value_rows
-from stages.phrase_grounding.settings import PhraseGroundingSettings
+from ..audit_splits.contract import read_overlap
+from ..common.command_line import run_stage, stage_parser
+from ..common.data.image_store import ImageStore
+from ..common.data.labelled_images import read_labels
+from ..common.data.prompts import read_prompts
+from ..common.encoders.dual import load_checkpoint
+from ..common.files.arrow_tables import write_rows
+from ..common.files.atomic_files import write_record
+from ..common.files.code_digest import ROOT
+from ..common.files.schemas import GROUNDING_VALUES, samples
+from ..common.journal.tracking import track
+from .contract import PhraseGroundingSettings
+from .evaluation import Grounding, grounding_record, sample_rows, value_rows
+from .heatmaps import describe
+from .located_images import locate
 
 
 def main(arguments: Namespace) -> None:

@@ -1,4 +1,7 @@
-"""Pointing at a finding on test images, set of prompts by set of prompts, beside what fools the figures."""
+"""Pointing at a finding on test images, set of prompts by set of prompts, beside what fools the figures.
+
+What the stage writes: figures, the values behind them, and samples where they may be shown.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,14 +10,22 @@ from itertools import product
 import numpy as np
 from jaxtyping import Float
 
-from stages.common.dual_encoder import Checkpoint
-from stages.common.prompts import PromptFile
-from stages.common.ranking_metrics import Estimate, draw_weights, estimate, mean_of
-from stages.phrase_grounding.heatmaps import PromptCosines
-from stages.phrase_grounding.located_images import Located
-from stages.phrase_grounding.map_scores import THRESHOLDS, best_threshold
-from stages.phrase_grounding.places import SIDES, ZONES
-from stages.phrase_grounding.pointers import Maps, MapScores, baselines, in_lungs, score
+from ..common.data.prompts import PromptFile
+from ..common.data.run_lengths import encode
+from ..common.encoders.dual import Checkpoint
+from ..common.metrics.ranking import Estimate, draw_weights, estimate, mean_of
+from .heatmaps import PromptCosines
+from .located_images import SIDES, ZONES, Located
+from .pointing import (
+    THRESHOLDS,
+    Maps,
+    MapScores,
+    baselines,
+    best_threshold,
+    in_lungs,
+    peak,
+    score,
+)
 
 WORDS = {"side": SIDES, "zone": ZONES}  # slots of a prompt file that each image fills with its own place
 Values = Float[np.ndarray, "images"]
@@ -104,3 +115,52 @@ def _values(
         measures["iou"][pointer] = found.iou[:, chosen]
         thresholds[pointer] = float(THRESHOLDS[chosen])
     return measures, thresholds
+
+
+def grounding_record(finding: str, sets: Mapping[str, Grounded]) -> dict:
+    """result.json: figures by measure, set of prompts and pointer."""
+    test = next(iter(sets.values())).test
+    measures = {name: grounded.record() for name, grounded in sets.items()}
+    keys = ("pointing", "contrast_to_noise", "iou", "iou_threshold")
+    return {
+        "finding": finding,
+        "images": len(test.labels),
+        "resampled_by": test.resampled[0],
+        "place_words": {name: list(grounded.slots) for name, grounded in sets.items()},
+        **{key: {name: record[key] for name, record in measures.items()} for key in keys},
+    }
+
+
+def value_rows(name: str, grounded: Grounded) -> list[dict]:
+    """Rows of GROUNDING_VALUES: what paired tests between variants need."""
+    columns = {}
+    for measure, pointers in grounded.values.items():
+        columns |= {(measure, pointer): each.tolist() for pointer, each in pointers.items()}
+    pointers = [pointer for measure, pointer in columns if measure == "pointing"]
+    labels = grounded.test.labels
+    return [
+        {"image_id": image, "patient_id": patient, "prompt_set": name, "pointer": pointer}
+        | {measure: columns[measure, pointer][place] if (measure, pointer) in columns else None
+           for measure in ("pointing", "contrast_to_noise", "iou")}
+        for pointer in pointers
+        for place, (image, patient) in enumerate(labels.select("image_id", "patient_id").iter_rows())
+    ]  # fmt: skip
+
+
+def sample_rows(grounded: Grounded, count: int, seed: int) -> list[dict]:
+    """Rows of the samples table: images drawn by seed, in the order of the draw."""
+    test, maps = grounded.test, grounded.maps
+    rows = []
+    for place in np.random.default_rng(seed).permutation(len(maps))[:count]:
+        at = peak(maps[place], test.content[place])
+        rows.append(
+            {
+                "image_id": test.labels["image_id"][int(place)],
+                "pixels": test.pixels[place].tobytes(),
+                "heatmap": maps[place].ravel().tolist(),
+                "region": encode(test.regions[place]),
+                "peak": list(at),
+                "hit": bool(test.regions[place][at]),
+            }
+        )
+    return rows

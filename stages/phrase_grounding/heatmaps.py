@@ -1,13 +1,19 @@
-"""Prompt heatmaps (the paper's Fig. 3b): cosine of every patch with a prompt, bilinear to the image."""
+"""Maps of a prompt and of the integrity weights.
+
+Prompt heatmaps (the paper's Fig. 3b): cosine of every patch with a prompt, bilinear to the image.
+
+Does the learned integrity map phi lean into the lungs? (The paper's Fig. 3a.)
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
-from stages.common.dual_encoder import Checkpoint, to_input
-from stages.common.prompt_similarity import patch_cosines, prompt_sentences, to_pixels
+from ..common.encoders.dual import Checkpoint, patch_cosines, prompt_sentences, to_input, to_pixels
+from ..common.metrics.ranking import auc
 
 _BATCH = 64
 
@@ -42,3 +48,25 @@ def _cosines(
         pixels = to_input(torch.from_numpy(images[first : first + _BATCH]), model.settings.image.input_size)
         parts.append(patch_cosines(model, model.patch_tokens(pixels), sentences))
     return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class IntegrityMap:
+    values: list[float]  # phi, centred, row-major on the patch grid
+    lung_auc: float | None  # P(phi of a lung pixel > phi of another one); None where lungs are unknown
+    smallest: float
+    largest: float
+    standard_deviation: float
+
+
+def describe(
+    phi: Float[torch.Tensor, "patches"], lungs: Bool[np.ndarray, "images rows columns"] | None
+) -> IntegrityMap:
+    """phi with its scale, and its AUC against the mean lung mask (pixels that are lung in half of the images)."""
+    lung_auc = None
+    if lungs is not None and len(lungs):
+        mean = lungs.mean(axis=0) >= 0.5
+        pixels = to_pixels(phi.unsqueeze(0), mean.shape[0])[0].double().numpy().ravel()
+        lung_auc = float(auc(pixels, mean.ravel().astype(int), np.ones((1, mean.size)))[0])
+    values = phi.double().numpy()
+    return IntegrityMap(values.tolist(), lung_auc, float(values.min()), float(values.max()), float(values.std()))

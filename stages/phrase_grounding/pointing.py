@@ -1,7 +1,19 @@
-"""The pointing game and what it has to beat (Zhang et al., IJCV 2018): does the peak of a map hit the finding?"""
+"""Score maps: pointing game, contrast to noise, IoU, and the rivals that need no model.
+
+The pointing game and what it has to beat (Zhang et al., IJCV 2018): does the peak of a map hit the finding?
+
+How well a map agrees with a region beyond its peak: contrast-to-noise ratio, and IoU at a threshold.
+
+What points at a finding: the heatmap, and what needs no understanding of the image and has to be beaten.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+
+from .located_images import Located
 
 # No tolerance: Zhang et al. also count a peak that misses a region by at most 15 pixels.
 
@@ -28,3 +40,137 @@ def random_hits(
     """Chance of a hit for a point drawn evenly from `allowed`, lungs or content: no draw needed."""
     inside = (regions & allowed).sum(axis=(1, 2))
     return inside / np.maximum(1, allowed.sum(axis=(1, 2)))
+
+
+THRESHOLDS = np.arange(1, 20) / 20  # of the map scaled to 0..1 over the content of its image
+
+
+def contrast_to_noise(
+    maps: Float[np.ndarray, "images rows columns"],
+    regions: Bool[np.ndarray, "images rows columns"],
+    content: Bool[np.ndarray, "images rows columns"],
+) -> Float[np.ndarray, "images"]:
+    """(mean inside - mean outside) / sqrt(var inside + var outside), over the content (Boecking et al., ECCV 2022).
+
+    With its sign, so that a map that is darkest on the finding is not praised; 0 where a map has no noise at all.
+    """
+    return np.array([_contrast(*each) for each in zip(maps, regions, content, strict=True)])
+
+
+def _contrast(
+    values: Float[np.ndarray, "rows columns"],
+    region: Bool[np.ndarray, "rows columns"],
+    content: Bool[np.ndarray, "rows columns"],
+) -> float:
+    inside, outside = values[region & content], values[content & ~region]
+    if not len(inside) or not len(outside):
+        return 0.0
+    noise = np.sqrt(inside.var(dtype=np.float64) + outside.var(dtype=np.float64))
+    difference = inside.mean(dtype=np.float64) - outside.mean(dtype=np.float64)
+    return float(difference / noise) if noise > 0 else 0.0
+
+
+def ious(
+    maps: Float[np.ndarray, "images rows columns"],
+    regions: Bool[np.ndarray, "images rows columns"],
+    content: Bool[np.ndarray, "images rows columns"],
+) -> Float[np.ndarray, "images thresholds"]:
+    """IoU of `scaled map >= threshold` with the region, at each of THRESHOLDS; a flat map is 0 everywhere."""
+    return np.stack([_ious(*each) for each in zip(maps, regions, content, strict=True)])
+
+
+def _ious(
+    values: Float[np.ndarray, "rows columns"],
+    region: Bool[np.ndarray, "rows columns"],
+    content: Bool[np.ndarray, "rows columns"],
+) -> Float[np.ndarray, "thresholds"]:
+    inside, own = values[content].astype(np.float64), region[content]
+    low, high = inside.min(), inside.max()
+    scaled = (inside - low) / (high - low) if high > low else np.zeros_like(inside)
+    reached = np.searchsorted(THRESHOLDS, scaled, side="right")  # how many thresholds a pixel reaches
+    predicted, both = _at_least(reached), _at_least(reached[own])
+    return both / np.maximum(1, predicted + region.sum() - both)
+
+
+def _at_least(reached: Int[np.ndarray, "pixels"]) -> Int[np.ndarray, "thresholds"]:
+    """Number of pixels that reach each threshold."""
+    counts = np.bincount(reached, minlength=len(THRESHOLDS) + 1)
+    return counts[::-1].cumsum()[::-1][1:]
+
+
+def best_threshold(validation: Float[np.ndarray, "images thresholds"]) -> int:
+    """Place in THRESHOLDS of the largest mean IoU; of several, the lowest. For validation images only."""
+    return int(validation.mean(axis=0).argmax())
+
+
+Maps = Float[np.ndarray, "images size size"]
+
+
+@dataclass(frozen=True)
+class MapScores:
+    """Image by image. `hit` is 1 or 0, for a random point its probability."""
+
+    hit: Float[np.ndarray, "images"]
+    contrast_to_noise: Float[np.ndarray, "images"]
+    iou: Float[np.ndarray, "images thresholds"]
+
+
+def score(maps: Maps, located: Located) -> MapScores:
+    return MapScores(
+        hits(maps, located.regions, located.content),
+        contrast_to_noise(maps, located.regions, located.content),
+        ious(maps, located.regions, located.content),
+    )
+
+
+def baselines(located: Located, training: Located, slots: tuple[str, ...]) -> dict[str, MapScores | None]:
+    """The rivals of a heatmap on `located`; `slots` are those of `side` and `zone` that the phrases fill.
+
+    random_in_lung: a point drawn evenly from the lungs, and the lungs as a map; None where they are unknown.
+    random_in_content: the same of the content of the image, which the padding is no part of. fixed_peak_of_training:
+    the mean of the training regions. word_prior: the mean of those training regions that the same words name; None
+    without words.
+    """
+    shape = located.regions.shape
+    fixed = np.broadcast_to(mean_region(training), shape)
+    words = None
+    if slots:
+        by_words = word_maps(training, slots)
+        maps = [by_words.get(place.words(slots), fixed[0]) for place in located.places]
+        words = score(np.stack(maps), located)
+    return {
+        "random_in_lung": None if located.lungs is None else _random_in_lung(located, located.lungs),
+        "random_in_content": _random_in_content(located),
+        "fixed_peak_of_training": score(fixed, located),
+        "word_prior": words,
+    }
+
+
+def _random_in_lung(located: Located, lungs: Bool[np.ndarray, "images size size"]) -> MapScores:
+    flat = score(lungs.astype(np.float32), located)
+    return MapScores(random_hits(located.regions, lungs), flat.contrast_to_noise, flat.iou)
+
+
+def _random_in_content(located: Located) -> MapScores:
+    """As a map the whole content: no contrast, and the region's share of it as IoU at any threshold."""
+    share = random_hits(located.regions, located.content)
+    return MapScores(share, np.zeros_like(share), np.repeat(share[:, np.newaxis], len(THRESHOLDS), axis=1))
+
+
+def mean_region(training: Located) -> Float[np.ndarray, "size size"]:
+    return training.regions.mean(axis=0, dtype=np.float32)
+
+
+def word_maps(training: Located, slots: tuple[str, ...]) -> Mapping[tuple[str, ...], Float[np.ndarray, "size size"]]:
+    """Words -> mean of the training regions that they name."""
+    named: dict[tuple[str, ...], list[int]] = {}
+    for place, each in enumerate(training.places):
+        named.setdefault(each.words(slots), []).append(place)
+    parts = [each.part for each in training.places]
+    return {words: np.mean([parts[each] for each in members], axis=0, dtype=np.float32)
+            for words, members in named.items()}  # fmt: skip
+
+
+def in_lungs(maps: Maps, located: Located) -> Float[np.ndarray, "images"] | None:
+    """Hits of the peak inside the lungs: the fair rival of a random point that is told where the lungs are."""
+    return None if located.lungs is None else hits(maps, located.regions, located.lungs)

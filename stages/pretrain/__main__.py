@@ -1,23 +1,23 @@
 """Pre-train one variant with the objective of MLIP.
 
-Settings: settings.py. Inputs: pairs and sentences, the images' manifest, the tokenizer, the data set's fingerprint
+Settings: contract.py. Inputs: pairs and sentences, the images' manifest, the tokenizer, the data set's fingerprint
 (normalisation), and the pre-trained weights that settings name (local files: nothing is downloaded). Outputs: a folder
 of weights-only candidates, an index of them (candidates.json) and the learning curve (CSV). Training state is kept in
 `--state`, in a folder named by the digest of settings, data, code and image: the same digest resumes. It stays until a
-workflow has ended well (stages/common/served_states.py).
+workflow has ended well (stages/common/training/served_states.py).
 """
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.device import add_device_option
-from stages.common.tracking import track
-from stages.pretrain.one_rank import pretrain
-from stages.pretrain.rank_failure import failures_recorded
-from stages.pretrain.ranks import connect, start_ranks
-from stages.pretrain.settings import PretrainSettings
-from stages.pretrain.starting_weights import StartingWeights
+from ..common.command_line import run_stage, stage_parser
+from ..common.device import add_device_option
+from ..common.journal.tracking import track
+from .contract import PretrainSettings
+from .rank_failure import failures_recorded
+from .ranks import connect, start_ranks
+from .training import pretrain
+from .weights import StartingWeights
 
 
 def main(arguments: Namespace) -> None:

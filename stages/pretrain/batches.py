@@ -1,11 +1,25 @@
-"""Training batches whose every random choice is a pure function of (seed, epoch or step).
+"""Draw training batches, ahead of the step that uses them.
+
+Which sentences of a report a training step reads, and in what order (off the paper's path: all, as they stand).
+
+Inverse document frequency of sentences: "No pneumothorax." recurs everywhere and says little (docs/method.md).
+
+Training batches whose every random choice is a pure function of (seed, epoch or step).
 
 The CPU gathers stored pixels, one byte each, and draws random numbers; cropping, turning and the change to numbers
 happen on the device that trains.
+
+Batches of the next steps, drawn by a thread while the device computes.
 """
 
-from collections.abc import Callable
+import math
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
@@ -13,19 +27,63 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from stages.common.augmentation import AFFINE_DRAWS, CROP_DRAWS, augment
-from stages.common.augmentation_settings import AugmentationSettings
-from stages.common.digests import seed_from
-from stages.common.errors import InputError
-from stages.common.image_store import ImageStore
-from stages.common.paired_reports import PairedReports
-from stages.common.report_batches import SpecialTokens, pad_reports
-from stages.pretrain.masking import draw_visible
-from stages.pretrain.objective import ReportGroup, TrainingBatch
-from stages.pretrain.ranks import ALONE, Ranks, check_batch
-from stages.pretrain.sentence_choice import sentence_orders
-from stages.pretrain.sentence_weights import idf_weights, weight_of
-from stages.pretrain.settings import PretrainSettings
+from ..common.data.image_store import ImageStore
+from ..common.data.paired_reports import PairedReports
+from ..common.digests import seed_from
+from ..common.encoders.augmentation import AFFINE_DRAWS, CROP_DRAWS, augment
+from ..common.encoders.image import draw_visible
+from ..common.encoders.settings import AugmentationSettings
+from ..common.encoders.text import SpecialTokens, pad_reports
+from ..common.errors import InputError
+from .contract import PretrainSettings, SentenceSettings
+from .objective import ReportGroup, TrainingBatch
+from .ranks import ALONE, Ranks, check_batch
+
+
+def sentence_orders(counts: list[int], settings: SentenceSettings, seed: int) -> list[list[int]]:
+    """0-based sentences of each report of the batch, of which there are `counts`; a pure function of its arguments.
+
+    Of more than `settings.keep` sentences that many are drawn, each subset alike; they stay in their order unless
+    `settings.shuffle`. At least one is kept of every report.
+    """
+    randomness = np.random.default_rng(seed)
+    orders = []
+    for count in counts:
+        order = randomness.permutation(count)[: settings.keep]
+        orders.append((order if settings.shuffle else np.sort(order)).tolist())
+    return orders
+
+
+MIN_DOCUMENT_FREQUENCY = 5  # a rarer sentence is as rare as one that recurs five times: rarity itself is no merit
+MAX_WEIGHT = 5.0
+
+
+def normalised(sentence: str) -> str:
+    """Case, digits and blanks folded: "1.5 cm  nodule." and "2.0 cm nodule." are one sentence."""
+    folded = "".join("0" if character.isdigit() else character for character in sentence.lower())
+    return " ".join(folded.split())
+
+
+def idf_weights(reports: Iterable[Iterable[str]]) -> dict[str, float]:
+    """log(reports / reports with the sentence) for every normalised sentence of the training reports.
+
+    Document frequency counts at least `MIN_DOCUMENT_FREQUENCY`; the weight lies in [0, MAX_WEIGHT].
+    """
+    frequency: Counter[str] = Counter()
+    count = 0
+    for sentences in reports:
+        frequency.update({normalised(sentence) for sentence in sentences})
+        count += 1
+    return {
+        sentence: min(MAX_WEIGHT, max(0.0, math.log(count / max(seen, MIN_DOCUMENT_FREQUENCY))))
+        for sentence, seen in frequency.items()
+    }
+
+
+def weight_of(sentence: str, weights: Mapping[str, float]) -> float:
+    """The weight of a sentence; one that training never saw counts as the rarest."""
+    return weights.get(normalised(sentence), max(weights.values(), default=1.0))
+
 
 Value = TypeVar("Value")
 
@@ -165,3 +223,58 @@ class TrainingData:
         """Reports of identical text describe each other's images. (A study occurs once in a batch.)"""
         group = torch.from_numpy(self._text_group[chosen])
         return (group.unsqueeze(0) == group.unsqueeze(1)).fill_diagonal_(False)
+
+
+_AHEAD = 2  # batches: one being copied, one being drawn
+_SECONDS_BETWEEN_LOOKS = 0.1
+
+
+class Prefetcher:
+    """Yields the batch of `first`, `first` + 1, ... below `total`; what `TrainingData.draw` raises is raised here.
+
+    A thread and not processes: gathering and drawing hold Python's lock for a small part of a step, and the memory
+    maps are shared. `pin` puts batches into page-locked memory, from which a GPU copies while it computes; PyTorch
+    keeps such a buffer until its copy is over, and uses it again then.
+    """
+
+    def __init__(self, data: TrainingData, first: int, total: int, pin: bool = False) -> None:
+        self.stalled = 0.0  # seconds that the consumer has waited
+        self._data, self._steps, self._pin = data, range(first, total), pin
+        self._ready: queue.Queue[DrawnBatch | BaseException] = queue.Queue(maxsize=_AHEAD)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._draw, name="prefetch", daemon=True)
+
+    def __enter__(self) -> "Prefetcher":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def next(self) -> DrawnBatch:
+        """The batch of the next step, waited for."""
+        started = time.monotonic()
+        drawn = self._ready.get()
+        self.stalled += time.monotonic() - started
+        if isinstance(drawn, BaseException):
+            raise drawn
+        return drawn
+
+    def _draw(self) -> None:
+        for step in self._steps:
+            try:
+                drawn = self._data.draw(step)
+                offered = drawn.pinned() if self._pin else drawn
+            except BaseException as error:  # whatever it is, the training loop is told
+                offered = error
+            while not self._ended.is_set():
+                try:
+                    self._ready.put(offered, timeout=_SECONDS_BETWEEN_LOOKS)
+                except queue.Full:
+                    continue
+                break
+            if self._ended.is_set() or isinstance(offered, BaseException):
+                return

@@ -8,24 +8,25 @@ from functools import partial
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from stages.common.dual_encoder import DualEncoder, TextEmbeddings
-from stages.common.image_encoder import patchify
-from stages.common.report_batches import ReportBatch
-from stages.pretrain.attention import attention_scores
-from stages.pretrain.contrastive import contrastive_loss, cross_entropy_both_ways, mask_false_negatives
-from stages.pretrain.diagnostics import effective_rank
-from stages.pretrain.grouped_scores import grouped_scores
-from stages.pretrain.integrity import SemanticIntegrity
-from stages.pretrain.masking import visibility
-from stages.pretrain.pair_scores import PairScorer
-from stages.pretrain.ranks import ALONE, Ranks
-from stages.pretrain.reconstruction import MaskedImageDecoder, reconstruction_loss
-from stages.pretrain.settings import LocalSettings, PretrainSettings
-from stages.pretrain.sinkhorn import SinkhornSettings
-from stages.pretrain.transport import sentence_marginal, transport_scores
+from ..common.encoders.dual import DualEncoder, TextEmbeddings
+from ..common.encoders.image import patchify, visibility
+from ..common.encoders.text import ReportBatch
+from .contract import LocalSettings, PretrainSettings
+from .losses import (
+    MaskedImageDecoder,
+    SemanticIntegrity,
+    contrastive_loss,
+    cross_entropy_both_ways,
+    effective_rank,
+    mask_false_negatives,
+    reconstruction_loss,
+)
+from .ranks import ALONE, Ranks
+from .sinkhorn import SinkhornSettings
+from .transport import PairScorer, attention_scores, grouped_scores, sentence_marginal, transport_scores
 
 _SMALLEST_LOCAL_TEMPERATURE = 0.01
 

@@ -6,9 +6,9 @@ import re
 import torch
 from torch import nn
 
-from stages.common.errors import InputError
-from stages.pretrain.objective import Objective
-from stages.pretrain.settings import PretrainSettings
+from ..common.errors import InputError
+from .contract import PretrainSettings
+from .objective import Objective
 
 _BLOCK = re.compile(r"\.(?:blocks|layer)\.(\d+)\.")  # of timm; of transformers
 _BELOW = re.compile(r"\.(?:patch_embed|pos_embed|cls_token|reg_token|norm_pre|embeddings)(?:\.|$)")

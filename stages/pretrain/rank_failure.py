@@ -18,7 +18,7 @@ from datetime import timedelta
 
 import torch.distributed as dist
 
-from stages.common.tracking import Run
+from ..common.journal.tracking import Run
 
 _CLAIM, _RECORDED = "mlip/failure", "mlip/failure_recorded"
 _GRACE = timedelta(seconds=15)  # for rank 0 to write its journal

@@ -10,14 +10,19 @@ dL/dtheta: for the encoders, of which each rank sees its rows alone, and for wha
 
 DistributedDataParallel and not one all-reduce after the backward pass: it sends the gradients of the last layers while
 those of the first are computed. Every trained parameter takes part in every step, so it need not search for others.
+
+SIGTERM and SIGUSR1: save first. A bonus where they arrive; saves by time carry what must not be lost.
 """
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from types import FrameType, TracebackType
 from typing import Any
 
 import torch
@@ -26,8 +31,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from stages.common.errors import InputError
-from stages.pretrain.rank_failure import SHUTDOWN_SECONDS, one_message
+from ..common.errors import InputError
+from .rank_failure import SHUTDOWN_SECONDS, TerminatedError, one_message
 
 # A rank that waits longer for another one gives up. Longer than rank 0 needs to write a state to a slow disk; a rank
 # that died is noticed by torchrun within a second.
@@ -145,3 +150,37 @@ def check_batch(batch: int, text_group: int, world: int) -> None:
             f"{batch}, {world} processes): set it to a divisor of {share}, for one GPU as well, so that dropout is "
             "the same on any number of GPUs"
         )
+
+
+class Interruption:
+    """Notes signals between `with` and its end; the loop asks after each step.
+
+    SIGUSR1 (`sbatch --signal`): save and go on. SIGTERM (preemption, time limit): save and stop. With several ranks
+    torchrun ends all after either, so both stop; only rank 0 decides, the others go on until it has left.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._alone = ranks.world == 1
+        self.save = self.stop = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "Interruption":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGUSR1)}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.save = True
+        self.stop = self.stop or number == signal.SIGTERM or not self._alone
+
+    def saved(self, step: int) -> None:
+        """After a save: raises TerminatedError where the training was told to stop."""
+        self.save = False
+        if self.stop:
+            raise TerminatedError(f"told to stop by a signal; saved at step {step}, the next attempt goes on there")

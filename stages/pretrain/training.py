@@ -1,10 +1,19 @@
-"""The training loop: from the state on disk (or none) to weights-only candidates."""
+"""The training loop: from the state on disk (or none) to weights-only candidates.
 
+The outputs of pre-training: candidates beside their index, and the learning curve.
+
+One process's share of a pre-training: read, train, and on rank 0 write the outputs.
+"""
+
+import csv
+import io
 import math
+import shutil
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,23 +21,34 @@ import torch
 from torch import nn
 from torch.profiler import profile, record_function
 
-from stages.common.digests import seed_from
-from stages.common.dual_encoder import save_weights
-from stages.common.errors import InputError
-from stages.common.state_files import disk_space_told, remove_leftovers
-from stages.pretrain.batches import DrawnBatch, TrainingData
-from stages.pretrain.divergence import not_finite, refuse_what_diverged
-from stages.pretrain.flops import StepFlops
-from stages.pretrain.hardware import compile_static_parts
-from stages.pretrain.interruption import Interruption
-from stages.pretrain.objective import Objective
-from stages.pretrain.optimisation import adamw, clip_gradients, freeze_text_layers, learning_rate, set_learning_rate
-from stages.pretrain.prefetching import Prefetcher
-from stages.pretrain.profiling import step_profiler
-from stages.pretrain.ranks import ALONE, Ranks
-from stages.pretrain.settings import PretrainSettings
-from stages.pretrain.speed import SpeedMeter, progress_line
-from stages.pretrain.training_state import TrainingState, resume_state, save_state, tell_of_others
+from ..common.data.image_store import ImageStore
+from ..common.data.paired_reports import read_pairs
+from ..common.device import choose_device
+from ..common.digests import seed_from
+from ..common.encoders.dual import checkpoint_record, save_weights
+from ..common.encoders.text import SpecialTokens, load_tokenizer
+from ..common.errors import InputError
+from ..common.files.atomic_files import atomic_path, verify, write_record, write_sidecar, write_text
+from ..common.journal.tracking import Run
+from ..common.training.served_states import state_in_use
+from ..common.training.state_files import disk_space_told, remove_leftovers
+from .batches import DrawnBatch, Prefetcher, TrainingData
+from .contract import PretrainSettings
+from .monitor import Watch, not_finite, refuse_what_diverged
+from .objective import Objective
+from .optimisation import adamw, clip_gradients, freeze_text_layers, learning_rate, set_learning_rate
+from .ranks import ALONE, Interruption, Ranks
+from .throughput import (
+    SpeedMeter,
+    StepFlops,
+    compile_static_parts,
+    hardware_tags,
+    make_deterministic,
+    progress_line,
+    step_profiler,
+)
+from .training_state import TrainingState, resume_state, save_state, tell_of_others
+from .weights import StartingWeights, with_normalisation
 
 Log = Callable[[dict[str, float], int], None]
 
@@ -183,3 +203,114 @@ def save_candidate(path: Path, model: Objective) -> str:
     """Weights of the encoders alone; returns their sha256."""
     with disk_space_told(path):
         return save_weights(path, model.exported_weights())
+
+
+def write_candidates(
+    index: Path, folder: Path, state: TrainingState, settings: PretrainSettings, record: dict, provenance: dict
+) -> list[int]:
+    """Write the candidates of a finished training beside `index`, and the index last; returns steps that are lost.
+
+    The last one comes from the weights in memory, those before it from the state's `folder`; one that was damaged there
+    is left out with a warning, since days of training need not be repeated for it. `record` is what builds the encoder
+    again, `provenance` what it was made from; the index names each candidate's step, file and sha256. Those before the
+    step of a `resume_from` are not of this training.
+    """
+    rows: list[dict[str, object]] = []
+    lost = []
+    for step in candidate_steps(state.step, settings.optimisation.candidates):
+        if step <= state.first_step and state.first_step:
+            continue
+        source = candidate_path(folder, step)
+        path = Path(index).parent / "candidates" / source.name
+        sha256 = save_candidate(path, state.model) if step == state.step else _copied(source, path)
+        if sha256 is None:
+            lost.append(step)
+        else:
+            rows.append({"step": step, "path": f"candidates/{path.name}", "sha256": sha256})
+    written = {"steps": state.step, "mask_ratio": settings.mask_ratio, "provenance": provenance, "lost": lost}
+    write_record(index, {**written, "encoder": record, "candidates": rows})
+    return lost
+
+
+def _copied(source: Path, copy: Path) -> str | None:
+    """sha256 of the candidate, which is now beside the index; None where it was not whole."""
+    try:
+        verify(source)
+    except InputError as error:
+        print(f"warning: {error.args[0].partition(';')[0]}; the candidate is left out", file=sys.stderr)
+        return None
+    with disk_space_told(copy), atomic_path(copy) as temporary:
+        shutil.copyfile(source, temporary)
+    return write_sidecar(copy)
+
+
+def write_curve(path: Path, history: list[dict[str, float]]) -> None:
+    """One row a logged step, one column a number; a run without training has only the header `step`."""
+    columns = list(dict.fromkeys(["step", *(key for row in history for key in row)]))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(path, buffer.getvalue())
+    write_sidecar(path)
+
+
+def pretrain(arguments: Namespace, start: StartingWeights, ranks: Ranks, run: Run | None) -> None:
+    """Train and write the outputs. `run` is the journal, on rank 0 alone."""
+    settings = with_normalisation(arguments.settings, arguments.fingerprint)
+    if settings.optimisation.deterministic:
+        make_deterministic()
+    place = _place(arguments, ranks, run)
+    with state_in_use(place.state) if run else nullcontext():
+        _pretrain(arguments, settings, start, ranks, run, place)
+
+
+def _pretrain(
+    arguments: Namespace,
+    settings: PretrainSettings,
+    start: StartingWeights,
+    ranks: Ranks,
+    run: Run | None,
+    place: Place,
+) -> None:
+    tokenizer = load_tokenizer(arguments.tokenizer)
+    text, image = settings.model.text, settings.model.image
+    reports = read_pairs(arguments.pairs, arguments.sentences, "train", text.max_tokens, text.max_sentences)
+    data = TrainingData(settings, ImageStore(arguments.images), reports, SpecialTokens.of(tokenizer), ranks)
+    model = build(settings, tokenizer.get_vocab_size(), start.text_configuration())
+    if run is None:
+        train(model, data, settings, place, lambda *_: None, ranks)
+        return
+    tags = hardware_tags(place.device) | {"state": place.state.name, "processes": str(ranks.world)}
+    for key, value in tags.items():
+        run.log_tag(key, value)
+    run.log_metrics({"data/studies": len(reports.studies), "data/sentences_left_out": reports.sentences_left_out,
+                     "normalisation/mean": image.mean,
+                     "normalisation/standard_deviation": image.standard_deviation})  # fmt: skip
+    start.load(model.encoder, run)
+    state = train(model, data, settings, place, Watch(run).log, ranks)
+    if state.origin:
+        run.log_tag("resumed_from", state.origin)
+    origins = {key: value for key, value in run.record["tags"].items() if key.endswith("_weights")}
+    lost = write_candidates(arguments.candidates, place.state, state, settings, checkpoint_record(model.encoder), {
+        "starting_weights": origins, "digests": run.record["digests"], "studies": len(reports.studies),
+        "fingerprint": run.record["inputs"]["fingerprint"], "resumed_from": state.origin, "seed": settings.seed,
+    })  # fmt: skip
+    if lost:
+        run.log_tag("candidates_lost", ", ".join(map(str, lost)))
+    write_curve(arguments.curve, state.history)
+    run.log_artifact(arguments.candidates)
+    run.log_artifact(arguments.curve, publish=True)
+
+
+def _place(arguments: Namespace, ranks: Ranks, run: Run | None) -> Place:
+    """The state's folder is named by the digest of settings, data, code and image, which rank 0 knows."""
+    digest, digests = ranks.from_first((run.digest, run.record["digests"]) if run else None)
+    return Place(
+        arguments.state / digest[:16],
+        arguments.save_minutes * 60,
+        choose_device(arguments.device),
+        digests,
+        arguments.journal.parent / "profile",
+        arguments.profile,
+    )

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.common.atomic_files import verify
-from stages.common.errors import InputError
-from stages.common.served_states import unfinished_beside
-from stages.common.state_files import newest_saved, newest_whole, read_state, write_state
-from stages.pretrain.objective import Objective
-from stages.pretrain.ranks import ALONE, Ranks
+from ..common.errors import InputError
+from ..common.files.atomic_files import verify
+from ..common.training.served_states import unfinished_beside
+from ..common.training.state_files import newest_saved, newest_whole, read_state, write_state
+from .objective import Objective
+from .ranks import ALONE, Ranks
 
 
 @dataclass

@@ -1,16 +1,103 @@
-"""Patch-sentence matching: the score of every image with every report by optimal transport (docs/method.md).
+"""Scores of all (image, report) pairs, by optimal transport or by attention.
+
+What every way of matching patches and sentences gives: a score of all pairs, and numbers of the matching ones.
+
+Patch-sentence matching by attention, the baseline for transport (GLoRIA, Huang et al., ICCV 2021, eq. 3-6).
+
+For image i, report j, sentence b and visible patch a, all of length 1:
+
+    w_ba = softmax over a of cos(p_ia, t_jb) / tau_a          every sentence attends to the patches
+    c_b  = sum_a w_ba p_ia                                    its context
+    S_ij = tau_s log sum_b nu_jb exp(cos(c_b, t_jb) / tau_s)  over the sentences
+
+GLoRIA attends from words to regions with tau_a = 1/4, tau_s = 1/5 and sums over b without nu: uniform nu gives its
+score less tau_s log M, so that a long report is no better for being long. Nothing is asked of the patches: no mu.
+
+Patch-sentence matching: the score of every image with every report by optimal transport (docs/method.md).
 
 By the envelope theorem the gradient of the entropic minimum with respect to the cost is the plan itself, so the plan
 is computed without a graph and the backward pass is one product.
+
+Scores within fixed groups of the global batch, the work divided among the ranks (docs/method.md).
+
+Each rank solves the transport of its images with all reports of their group, so that only sentences are sent, and the
+scores come back as rows. Groups are cut from the global batch: the number of ranks does not change what is compared.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
 
-from stages.pretrain.pair_scores import PairScores, of_matching_pairs
-from stages.pretrain.settings import ScoreKind
-from stages.pretrain.sinkhorn import SinkhornSettings, solve
+from .contract import ScoreKind
+from .ranks import Ranks
+from .sinkhorn import SinkhornSettings, solve
+
+
+@dataclass(frozen=True)
+class PairScores:
+    scores: Float[Tensor, "images reports"]  # S_ij; differentiable
+    error: float  # marginal error, worst pair; 0 where there is no marginal to meet
+    iterations: int  # most over all chunks
+    entropy: Float[Tensor, "images"]  # of the matching pairs' plans, nats
+    gain: Float[Tensor, "images"]  # S - mean cosine of the matching pairs: what matching adds to averaging
+    peak_share: Float[Tensor, "images"]  # mass on the best patch of the matching pairs
+
+
+# patches, sentences, mu, nu, first_match: image i belongs to report `first_match` + i
+PairScorer = Callable[[Tensor, Tensor, Tensor, Tensor, int], PairScores]
+
+
+def of_matching_pairs(
+    plans: Float[Tensor, "images reports sentences patches"],
+    cosine: Float[Tensor, "images reports sentences patches"],
+    scores: Float[Tensor, "images reports"],
+    mu: Float[Tensor, "images patches"],
+    nu: Float[Tensor, "reports sentences"],
+    first_match: int,
+) -> dict[str, Float[Tensor, "images"]]:
+    """The last three fields of `PairScores`."""
+    image = torch.arange(len(mu), device=plans.device)
+    report = image + first_match
+    plan, own = plans[image, report], cosine[image, report]
+    independent = torch.einsum("ia,ib,iba->i", mu, nu[report], own)
+    return {
+        "entropy": -torch.special.xlogy(plan, plan).sum(dim=(1, 2)),
+        "gain": scores[image, report] - independent,
+        "peak_share": plan.sum(dim=1).amax(dim=1),
+    }
+
+
+def attention_scores(
+    patches: Float[Tensor, "images visible embedding"],
+    sentences: Float[Tensor, "reports sentences embedding"],
+    mu: Float[Tensor, "images visible"],
+    nu: Float[Tensor, "reports sentences"],
+    first_match: int = 0,
+    *,
+    attention_temperature: float,
+    sentence_temperature: float,
+) -> PairScores:
+    """S_ij for all images and reports. `mu` serves the diagnostics alone; nu sums to 1 and is 0 for padding."""
+    with torch.autocast(patches.device.type, enabled=False):  # in single precision, as transport
+        patches, sentences = patches.float(), sentences.float()
+        cosine = torch.einsum("jbe,iae->ijba", sentences, patches)
+        attention = (cosine / attention_temperature).softmax(dim=3)
+        # |c_b|^2 = w G w^T with the patches' inner products G: no context of width E for each of the pairs
+        products = torch.einsum("iae,ice->iac", patches, patches)
+        length = (torch.einsum("ijba,iac->ijbc", attention, products) * attention).sum(dim=3).sqrt()
+    similarity = (attention * cosine).sum(dim=3) / length
+    padding = nu == 0
+    log_nu = nu.masked_fill(padding, 1).log().masked_fill(padding, float("-inf"))
+    scores = sentence_temperature * (similarity / sentence_temperature + log_nu).logsumexp(dim=2)
+    with torch.no_grad():
+        plans = attention * nu[None, :, :, None]
+        statistics = of_matching_pairs(plans, cosine, scores, mu, nu, first_match)
+    return PairScores(scores, 0.0, 1, **statistics)
+
 
 _PAIRS_AT_ONCE = 512  # a chunk's kernel (512 x 8 x 98 floats) stays in the cache
 
@@ -114,3 +201,64 @@ def sentence_marginal(
     total = weights.sum(dim=1, keepdim=True)
     uniform = mask / mask.sum(dim=1, keepdim=True)
     return torch.where(total > 0, weights / total.clamp(min=1e-12), uniform)
+
+
+@dataclass(frozen=True)
+class GroupedScores:
+    groups: list[tuple[slice, Float[Tensor, "_ _"]]]  # rows of the global batch and their S; differentiable
+    diagnostics: dict[str, Tensor]  # over the global batch
+
+
+def grouped_scores(
+    patches: Float[Tensor, "own visible embedding"],
+    sentences: Float[Tensor, "own sentences embedding"],
+    mu: Float[Tensor, "batch visible"],
+    nu: Float[Tensor, "batch sentences"],
+    group: int,
+    score: PairScorer,
+    ranks: Ranks,
+) -> GroupedScores:
+    """S_ij of all i, j of one group, for each group of `group` successive pairs; the last one may be smaller."""
+    batch = len(mu)
+    group = min(group, batch)
+    groups = [slice(first, min(first + group, batch)) for first in range(0, batch, group)]
+    own = ranks.rows(batch)
+    sentences = ranks.gather(sentences)
+    divided = _chunks_stay_whole(groups, batch // ranks.world)
+    if not divided:  # few pairs: each rank solves for all of them
+        own, patches = slice(0, batch), ranks.gather(patches)
+    rows = []
+    for each in groups:
+        first, last = max(each.start, own.start), min(each.stop, own.stop)
+        if first < last:
+            part = slice(first, last)
+            inner = slice(first - own.start, last - own.start)
+            matched = score(patches[inner], sentences[each], mu[part], nu[each], first - each.start)
+            solved = torch.full_like(matched.gain, matched.iterations), torch.full_like(matched.gain, matched.error)
+            statistics = torch.stack([matched.entropy, matched.gain, matched.peak_share, *solved], dim=1)
+            padded = F.pad(matched.scores, (0, group - matched.scores.shape[1]))
+            rows.append(torch.cat([padded, statistics], dim=1))
+    table = torch.cat(rows)
+    table = ranks.gather(table) if divided else table
+    statistics = table[:, group:].detach()
+    return GroupedScores(
+        [(each, table[each, : each.stop - each.start]) for each in groups],
+        {
+            "transport/iterations": statistics[:, 3].amax(),
+            "transport/marginal_error": statistics[:, 4].amax(),
+            "transport/plan_entropy": statistics[:, 0].mean(),
+            "transport/gain_over_mean_cosine": statistics[:, 1].mean(),
+            "transport/peak_share": statistics[:, 2].mean(),
+        },
+    )
+
+
+def _chunks_stay_whole(groups: list[slice], share: int) -> bool:
+    """Whether no border between two ranks cuts one of the solver's chunks: the scores would depend on the ranks."""
+    borders = range(share, groups[-1].stop, share)
+    return all(
+        (border - each.start) % images_at_once(each.stop - each.start) == 0
+        for each in groups
+        for border in borders
+        if each.start < border < each.stop
+    )

@@ -1,6 +1,6 @@
 """Find the report of an image and the image of a report, among all test pairs of pre-training.
 
-Settings: settings.py. Inputs: a checkpoint folder, pairs, sentences, the images' manifest. Outputs: result.json, and
+Settings: contract.py. Inputs: a checkpoint folder, pairs, sentences, the images' manifest. Outputs: result.json, and
 ranks.arrow (where the first hit of every query stands, for paired tests). A hit is any image or report of the same
 study, or of a study whose report has the same text. A test part without pairs is no error: the result says so.
 """
@@ -8,17 +8,17 @@ study, or of a study whose report has the same text. A test part without pairs i
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import write_record
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.device import add_device_option, choose_device
-from stages.common.dual_encoder import load_checkpoint
-from stages.common.image_store import ImageStore
-from stages.common.schemas import RANKS
-from stages.common.tracking import track
-from stages.retrieval.embedded_pairs import embed_pairs, read_test_pairs
-from stages.retrieval.evaluation import Ranked, rank, retrieval_record
-from stages.retrieval.settings import RetrievalSettings
+from ..common.command_line import run_stage, stage_parser
+from ..common.data.image_store import ImageStore
+from ..common.device import add_device_option, choose_device
+from ..common.encoders.dual import load_checkpoint
+from ..common.files.arrow_tables import write_rows
+from ..common.files.atomic_files import write_record
+from ..common.files.schemas import RANKS
+from ..common.journal.tracking import track
+from .contract import RetrievalSettings
+from .embedded_pairs import embed_pairs, read_test_pairs
+from .evaluation import Ranked, rank, retrieval_record
 
 
 def main(arguments: Namespace) -> None:

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
 
-from stages.common.arrow_tables import read_table
-from stages.common.dual_encoder import Checkpoint, DualEncoder, to_input
-from stages.common.image_store import ImageStore
-from stages.common.paired_reports import PairedReports, Study, read_pairs
-from stages.common.report_batches import SpecialTokens, pad_reports
-from stages.common.schemas import PAIRS
+from ..common.data.image_store import ImageStore
+from ..common.data.paired_reports import PairedReports, Study, read_pairs
+from ..common.encoders.dual import Checkpoint, DualEncoder, to_input
+from ..common.encoders.text import SpecialTokens, pad_reports
+from ..common.files.arrow_tables import read_table
+from ..common.files.schemas import PAIRS
 
 
 @dataclass(frozen=True)

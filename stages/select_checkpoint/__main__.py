@@ -1,6 +1,6 @@
 """Choose the best candidate of one variant on validation data alone and export it.
 
-Settings: settings.py. Inputs: candidates.json of pretrain, pairs, sentences, the images' manifest, the tokenizer; where
+Settings: contract.py. Inputs: candidates.json of pretrain, pairs, sentences, the images' manifest, the tokenizer; where
 `zero_shot_on` names a data set, its images, labels and prompts, too. Outputs: a checkpoint folder (export.py) with phi
 as files of its own (integrity_files.py), the same as an MLflow model (mlflow_model.py), selection.json: every
 candidate's scores, the rule, the choice and why.
@@ -9,12 +9,12 @@ candidate's scores, the rule, the choice and why.
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.device import add_device_option
-from stages.common.tracking import track
-from stages.select_checkpoint.mlflow_model import export_model
-from stages.select_checkpoint.selection import label_inputs, select
-from stages.select_checkpoint.settings import SelectCheckpointSettings
+from ..common.command_line import run_stage, stage_parser
+from ..common.device import add_device_option
+from ..common.journal.tracking import track
+from .contract import SelectCheckpointSettings
+from .mlflow_model import export_model
+from .selection import label_inputs, select
 
 
 def main(arguments: Namespace) -> None:

@@ -1,25 +1,152 @@
-"""Scores of every candidate on validation pairs, and where asked for on validation labels; none on test."""
+"""What each validation study contributes to a score, both directions: images find reports, reports find images.
+
+Zero-shot classification of the validation images of a labelled data set, for checkpoint selection.
+
+Scores of every candidate on validation pairs, and where asked for on validation labels; none on test.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
+import pyarrow.compute as pc
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn import functional as F
 
-from stages.common.atomic_files import verify
-from stages.common.digests import seed_from
-from stages.common.dual_encoder import DualEncoder, build_encoder, to_input
-from stages.common.image_store import ImageStore
-from stages.common.paired_reports import PairedReports, Study
-from stages.common.report_batches import ReportBatch, SpecialTokens, pad_reports
-from stages.pretrain.masking import draw_visible
-from stages.select_checkpoint.pair_scores import contrastive_losses, rank_scores
-from stages.select_checkpoint.settings import SelectCheckpointSettings
-from stages.select_checkpoint.validation_labels import PromptAuc, ValidationLabels
+from ..common.data.image_store import ImageStore
+from ..common.data.paired_reports import PairedReports, Study
+from ..common.data.prompts import PromptFile
+from ..common.digests import seed_from
+from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, to_input
+from ..common.encoders.image import draw_visible
+from ..common.encoders.text import ReportBatch, SpecialTokens, pad_reports
+from ..common.errors import InputError
+from ..common.files.arrow_tables import read_table
+from ..common.files.atomic_files import verify
+from ..common.files.schemas import LABELS
+from ..common.metrics.ranking import auc
+from .contract import SelectCheckpointSettings
+
+_GOLDEN = (5**0.5 - 1) / 2
+_LARGEST_SCALE, _LOOKS = 200.0, 25  # 1 / tau lies below it; 25 looks leave 200 * .618^25 = .001 of it open
+
+
+def reciprocal_ranks(
+    similarity: Float[np.ndarray, "queries keys"], relevant: Bool[np.ndarray, "queries keys"]
+) -> Float[np.ndarray, "queries"]:
+    """1 / rank of the best relevant key of every query; ties count against it (as if ranked last among equals).
+
+    Every query needs a relevant key.
+    """
+    best = np.where(relevant, similarity, -np.inf).max(axis=1, keepdims=True)
+    rank = 1 + ((similarity >= best) & ~relevant).sum(axis=1)
+    return 1 / rank
+
+
+def rank_scores(
+    similarity: Float[np.ndarray, "studies studies"], relevant: Bool[np.ndarray, "studies studies"]
+) -> dict[str, Float[np.ndarray, "studies"]]:
+    """Reciprocal rank and hits among the first k, of each study, the mean of both directions.
+
+    `relevant` marks the own report and every report of identical text.
+    """
+    ranks = [reciprocal_ranks(similarity, relevant), reciprocal_ranks(similarity.T, relevant.T)]
+    scores = {"mean_reciprocal_rank": np.mean(ranks, axis=0)}
+    for k in (1, 5, 10):
+        scores[f"recall_at_{k}"] = np.mean([rank >= 1 / k - 1e-9 for rank in ranks], axis=0)
+    return scores
+
+
+def contrastive_losses(
+    similarities: Float[np.ndarray, "maskings studies studies"], relevant: Bool[np.ndarray, "studies studies"]
+) -> tuple[Float[np.ndarray, "studies"], float]:
+    """Cross-entropy of each study, mean over maskings and both directions, and the temperature at which it is taken.
+
+    Other reports of identical text are left out of the denominators, as in training. The temperature is the one that
+    gives this candidate its lowest mean: a candidate is not charged for being too sure of what it ranks well, which
+    one number would mend. The loss is convex in 1 / tau, so a golden-section search finds it.
+    """
+    others = relevant & ~np.eye(len(relevant), dtype=bool)
+    below_one = np.where(others, -np.inf, similarities.astype(np.float64) - 1)  # no exponential overflows
+    own = np.diagonal(below_one, axis1=1, axis2=2)
+
+    def losses(scale: float) -> Float[np.ndarray, "studies"]:
+        terms = np.exp(scale * below_one)
+        return np.mean([np.log(terms.sum(axis=axis)) - scale * own for axis in (1, 2)], axis=(0, 1))
+
+    low, high = 0.0, _LARGEST_SCALE
+    for _ in range(_LOOKS):
+        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+        if losses(left).mean() <= losses(right).mean():
+            high = right
+        else:
+            low = left
+    scale = (low + high) / 2
+    return losses(scale), 1 / scale
+
+
+@dataclass(frozen=True)
+class PromptAuc:
+    """Scores of one candidate: a row a prompt set."""
+
+    by_set: Float[np.ndarray, "sets images"]
+    targets: Int[np.ndarray, "images"]
+
+    def auc(self, weights: Float[np.ndarray, "draws images"] | None = None) -> Float[np.ndarray, "draws"]:
+        """Mean over prompt sets: no set is chosen here, so none is favoured."""
+        weights = np.ones((1, len(self.targets))) if weights is None else weights
+        return np.mean([auc(scores, self.targets, weights) for scores in self.by_set], axis=0)
+
+
+def read_validation_labels(path: Path, finding: str) -> pl.DataFrame:
+    """Rows of the validation part that speak of `finding`. The other rows are dropped before any column is read."""
+    table = read_table(path, LABELS)
+    table = table.filter(pc.equal(table["split"], "validation"))
+    rows = pl.from_arrow(table.select(["image_id", "patient_id", "finding", "target"]))
+    rows = rows.filter(pl.col("finding") == finding)
+    if rows["target"].n_unique() < 2:
+        raise InputError(
+            f"{path}: the validation part needs positives and negatives of {finding}; raise its share in label_images, "
+            "or leave select_checkpoint.zero_shot_on out"
+        )
+    return rows.sort("image_id")
+
+
+class ValidationLabels:
+    """Labelled validation images with their prompts."""
+
+    def __init__(
+        self, rows: pl.DataFrame, store: ImageStore, prompts: PromptFile, tokenizer: Tokenizer, batch_size: int
+    ) -> None:
+        self._images = [store.row_of(image_id) for image_id in rows["image_id"]]
+        self._store, self._prompts, self._tokenizer, self._batch_size = store, prompts, tokenizer, batch_size
+        self.targets = rows["target"].to_numpy()
+        known = rows["patient_id"].null_count() == 0
+        self.patients = rows["patient_id" if known else "image_id"].to_numpy()
+
+    def scores(self, model: DualEncoder, device: torch.device) -> PromptAuc:
+        """cos(image, affirming) - cos(image, denying), each the normalised mean of its prompts' embeddings."""
+        images = []
+        for first in range(0, len(self._images), self._batch_size):
+            rows = np.array(self._images[first : first + self._batch_size])
+            pixels = torch.from_numpy(self._store.gather(rows)).to(device)
+            images.append(model.embed_global(model.patch_tokens(to_input(pixels, model.settings.image.input_size))))
+        embedded = torch.cat(images)
+        reader = Checkpoint(model, self._tokenizer, None, {})
+        by_set = []
+        for prompts in self._prompts.expanded().values():
+            scores = embedded @ F.normalize(reader.embed_sentences(prompts.positive).report.mean(dim=0), dim=0)
+            if prompts.negative:
+                denying = reader.embed_sentences(prompts.negative).report.mean(dim=0)
+                scores = scores - embedded @ F.normalize(denying, dim=0)
+            by_set.append(scores.cpu().numpy())
+        return PromptAuc(np.stack(by_set), self.targets)
 
 
 @dataclass(frozen=True)

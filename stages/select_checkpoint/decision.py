@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Shaped
 
-from stages.common.ranking_metrics import Estimate, draw_weights
-from stages.select_checkpoint.candidate_scores import ScoredCandidate
-from stages.select_checkpoint.settings import SelectCheckpointSettings
+from ..common.metrics.ranking import Estimate, draw_weights
+from .candidate_scores import ScoredCandidate
+from .contract import SelectCheckpointSettings
 
 _LOWER_IS_BETTER = ("contrastive_loss",)
 _WORDS = {

@@ -1,25 +1,44 @@
-"""A checkpoint as a folder: what this project loads, and each encoder as timm and as transformers load it.
+"""Export the chosen checkpoint: for timm and transformers, with its card and its integrity map.
 
-    model.safetensors, config.json, tokenizer/   both encoders and projections (stages/common/dual_encoder.py)
+A checkpoint as a folder: what this project loads, and each encoder as timm and as transformers load it.
+
+    model.safetensors, config.json, tokenizer/   both encoders and projections (stages/common/encoders/dual.py)
     image/                                       timm.create_model("local-dir:.../image", pretrained=True)
     text/                                        transformers.AutoModel.from_pretrained(".../text")
     README.md                                    the model card
     integrity_map.json, .png, mean_radiograph.png  phi (integrity_files.py), where the variant learns one
 
 Every file has a sha256 side-car.
+
+phi of the chosen checkpoint as files of its own, beside the weights (the paper's Fig. 3a).
+
+    integrity_map.json   phi, centred, as rows of the patch grid from top to bottom, with its scale
+    mean_radiograph.png  grey, the encoder's input size: mean of the validation radiographs as the encoder sees them
+    integrity_map.png    phi over that mean: red above its own mean, blue below, a patch a square
+
+A variant without phi has none of them. Without `publish_samples`, and of fewer than 20 radiographs (a person might be
+told by it), there is no mean, and the picture is phi over grey: what is written here may be shown.
+
+The model card of an exported checkpoint: what it is, what it was made from, what it is for, what was measured.
 """
 
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 
-from stages.common.atomic_files import atomic_path, write_record, write_sidecar, write_text
-from stages.common.dual_encoder import save_checkpoint
-from stages.common.report_batches import SpecialTokens, load_tokenizer
+from ..common.encoders.dual import save_checkpoint
+from ..common.encoders.image import grid_of
+from ..common.encoders.text import SpecialTokens, load_tokenizer
+from ..common.files.atomic_files import atomic_path, write_record, write_sidecar, write_text
+from .candidate_scores import ScoredCandidate
+from .decision import Decision
 
 _IMAGE, _TEXT = "image.vit.", "text.bert."  # of DualEncoder's state_dict
 _SPECIAL = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"}
@@ -92,3 +111,151 @@ def _write_tokenizer(folder: Path, tokenizer: Tokenizer, longest: int) -> None:
         folder / "tokenizer_config.json",
         {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest, **known},
     )
+
+
+MAP, MEAN, PICTURE = "integrity_map.json", "mean_radiograph.png", "integrity_map.png"
+_FEWEST_OF_A_MEAN = 20
+_SIDE = 672  # pixels of the picture; a multiple of 14 and of 12 patches
+_ABOVE, _BELOW = (255, 84, 70), (72, 148, 255)  # red, green, blue
+_OPACITY = 0.75  # of the patch that is farthest from 0; at 0 the radiograph alone is seen
+_NO_RADIOGRAPH = 128.0
+
+
+def write_integrity_files(
+    folder: Path,
+    phi: Float[np.ndarray, "patches"],
+    mean: Float[np.ndarray, "size size"],
+    images: int,
+    step: int,
+) -> list[Path]:
+    """Write the files, each with a side-car, and return them. `mean` is grey 0..1, of so many `images`."""
+    grid = grid_of(len(phi))
+    square = phi.astype(float).reshape(grid, grid)
+    shown = images >= _FEWEST_OF_A_MEAN
+    write_record(folder / MAP, {
+        "step": step, "grid": grid, "input_size": len(mean), "smallest": float(square.min()),
+        "largest": float(square.max()), "standard_deviation": float(square.std()), "phi": square.tolist(),
+        "mean_radiograph": {"path": MEAN, "images": images} if shown else None,
+    })  # fmt: skip
+    grey = np.rint(255 * mean).astype(np.uint8)
+    if shown:
+        _write_png(folder / MEAN, grey)
+    _write_png(folder / PICTURE, map_over(square, grey.astype(float) if shown else np.full(mean.shape, _NO_RADIOGRAPH)))
+    return [folder / MAP, *([folder / MEAN] if shown else []), folder / PICTURE]
+
+
+def map_over(
+    square: Float[np.ndarray, "grid grid"], grey: Float[np.ndarray, "size size"]
+) -> UInt8[np.ndarray, "side side 3"]:
+    """Red, green, blue. Colours are scaled to the largest |phi|; grey is 0..255."""
+    extent = np.abs(square).max() or 1.0
+    strength = cv2.resize(square / extent, (_SIDE, _SIDE), interpolation=cv2.INTER_NEAREST)[..., None]
+    colours = np.where(strength > 0, np.array(_ABOVE, float), np.array(_BELOW, float))
+    opacity = _OPACITY * np.abs(strength)
+    below = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR)[..., None]
+    return np.rint((1 - opacity) * below + opacity * colours).astype(np.uint8)
+
+
+def _write_png(path: Path, pixels: UInt8[np.ndarray, "rows columns *channels"]) -> None:
+    encoded = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encoded)
+    write_sidecar(path)
+
+
+_CARD = """---
+library_name: timm
+license: other
+license_name: {license_name}
+tags: [medical-imaging, chest-radiograph, vision-language, masked-modelling]
+---
+# {name}
+
+Image and text encoder trained together on radiographs and their reports (MLIP, arXiv 2401.01591), written by the stage
+`select_checkpoint`. Step {step} of {steps}.
+
+## Made from
+- Data: `{dataset}`, {studies:,} training studies; fingerprint sha256 `{fingerprint}`. Who may use the data may use the
+  weights, at most: they were fitted to them. The terms of the data's licence go with the weights.
+- Starting weights, whose licences the weights inherit: {starting_weights}.
+- Seed {seed}. Digests: code `{code}`, settings `{settings}`, data `{data}`, image `{image}`.{resumed}
+
+## Intended use
+Research on representations of chest radiographs: features for classification, segmentation, retrieval and grounding.
+Not a medical device. It was not evaluated for diagnosis, triage or any decision about a person.
+
+## What was measured, and its limits
+Chosen among {candidates} candidates on {validated:,} validation studies alone, by {criterion}; rule: {rule}.
+{reason}.
+
+{scores}
+
+These are validation figures of the candidate that looked best on them: optimistic by as much. Figures on test data,
+with intervals, stand in the report of the run. No figure here says how the model does on another hospital's images, on
+children, on lateral views, or by sex, age or ethnicity. Reports carry the omissions and conventions of those who wrote
+them, and the model learns these, too.
+
+## Load it without this project
+```python
+import timm, torch
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+
+image = timm.create_model("local-dir:image", pretrained=True).eval()  # mean of the patch tokens
+text = AutoModel.from_pretrained("text", add_pooling_layer=False).eval()
+tokenizer = AutoTokenizer.from_pretrained("text")
+projections = load_file("model.safetensors")
+# grey 0..1 at {size} x {size} pixels, then (x - {mean:.4f}) / {deviation:.4f}; shape [batch, 1, {size}, {size}]
+features = image(pixels)
+words = tokenizer(["There is a pneumothorax."], return_tensors="pt", padding=True)
+hidden = text(input_ids=words.input_ids, attention_mask=words.attention_mask).last_hidden_state
+report = {pooling}
+similarity = torch.cosine_similarity(features @ projections["image_projection.weight"].T,
+                                     report @ projections["text_projection.weight"].T)
+```
+"""
+_POOLING = {
+    "report": "hidden[:, 0]  # [CLS]",
+    "sentences": "hidden[0, 1:-1].mean(0, keepdim=True)  # of one sentence: its word pieces; a report: mean of these",
+}
+
+
+def model_card(
+    name: str, record: dict[str, Any], decision: Decision, scored: list[ScoredCandidate], validated: int, dataset: str
+) -> str:
+    """Markdown, from candidates.json (`record`) and the decision."""
+    provenance, image = record["provenance"], record["encoder"]["model"]["image"]
+    origins = [f"{key.removesuffix('_weights')}: {value}" for key, value in provenance["starting_weights"].items()]
+    resumed = provenance["resumed_from"]
+    return _CARD.format(
+        license_name="inherited-from-data-and-starting-weights" if origins else "inherited-from-data",
+        name=f"MLIP, variant {name or 'unnamed'}",
+        step=decision.chosen.step,
+        steps=record["steps"],
+        dataset=dataset,
+        studies=provenance["studies"],
+        fingerprint=provenance["fingerprint"],
+        starting_weights="; ".join(origins) or "none, both encoders began at random",
+        seed=provenance["seed"],
+        **{key: digest[:16] for key, digest in provenance["digests"].items()},
+        resumed=f"\n- Went on from another training's state: {resumed}." if resumed else "",
+        candidates=len(scored),
+        validated=validated,
+        criterion=decision.criterion,
+        rule=decision.rule,
+        reason=decision.reason[0].upper() + decision.reason[1:],
+        scores=_table(scored, decision.chosen.step),
+        size=image["input_size"],
+        mean=image["mean"],
+        deviation=image["standard_deviation"],
+        pooling=_POOLING[record["encoder"]["model"]["text"]["context"]],
+    )
+
+
+def _table(scored: list[ScoredCandidate], chosen: int) -> str:
+    names = list(scored[0].scores())
+    lines = ["| step | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---" * (len(names) + 1) + "|"]
+    for each in scored:
+        step = f"**{each.step}**" if each.step == chosen else str(each.step)
+        lines.append(f"| {step} | " + " | ".join(f"{each.scores()[name]:.4f}" for name in names) + " |")
+    return "\n".join(lines)

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.common.atomic_files import read_json, read_sidecar, sha256_of, write_record
-from stages.common.code_digest import ROOT, import_closure
-from stages.select_checkpoint.mlflow_pyfunc import Array, ColSpec, DataType, Map, Model, ModelSignature, Schema, pyfunc
-from stages.select_checkpoint.radiograph_model import INFERENCE
+from ..common.files.atomic_files import read_json, read_sidecar, sha256_of, write_record
+from ..common.files.code_digest import ROOT, import_closure
+from ..common.inference.model import INFERENCE
+from .mlflow_pyfunc import Array, ColSpec, DataType, Map, Model, ModelSignature, Schema, pyfunc
 
-LOADER = "stages.select_checkpoint.radiograph_model"
+LOADER = "stages.common.inference.model"
 _FILES = ("model.safetensors", "config.json", "tokenizer/tokenizer.json", INFERENCE)
 _CODECS = ("pylibjpeg-openjpeg", "pylibjpeg-rle", "imagecodecs")  # pydicom finds the first two by itself
 _TEMPERATURE = 0.07  # at which pre-training starts: for a selection on labels alone

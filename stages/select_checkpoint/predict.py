@@ -14,11 +14,10 @@ from pathlib import Path
 
 import yaml
 
-from stages.common.errors import InputError
-from stages.common.prompts import read_prompts
-from stages.select_checkpoint.heatmap_picture import write_heatmap
-from stages.select_checkpoint.radiograph_input import read_file, squares_of_files
-from stages.select_checkpoint.radiograph_model import RadiographModel, Reading, check_classes
+from ..common.data.prompts import read_prompts
+from ..common.errors import InputError
+from ..common.inference.heatmap_picture import write_heatmap
+from ..common.inference.model import RadiographModel, Reading, check_classes, read_file, squares_of_files
 
 
 def main(arguments: Namespace) -> None:

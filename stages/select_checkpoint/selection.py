@@ -6,21 +6,23 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import load_file
 
-from stages.common.atomic_files import read_json, verify, write_record
-from stages.common.device import choose_device
-from stages.common.errors import InputError
-from stages.common.image_store import ImageStore
-from stages.common.paired_reports import read_pairs
-from stages.common.prompts import read_prompts
-from stages.common.report_batches import SpecialTokens, load_tokenizer
-from stages.common.tracking import Run
-from stages.select_checkpoint.candidate_scores import ValidationPairs, score_candidates
-from stages.select_checkpoint.decision import decide
-from stages.select_checkpoint.export import export_checkpoint
-from stages.select_checkpoint.integrity_files import write_integrity_files
-from stages.select_checkpoint.model_card import model_card
-from stages.select_checkpoint.settings import SelectCheckpointSettings
-from stages.select_checkpoint.validation_labels import ValidationLabels, read_validation_labels
+from ..common.data.image_store import ImageStore
+from ..common.data.paired_reports import read_pairs
+from ..common.data.prompts import read_prompts
+from ..common.device import choose_device
+from ..common.encoders.text import SpecialTokens, load_tokenizer
+from ..common.errors import InputError
+from ..common.files.atomic_files import read_json, verify, write_record
+from ..common.journal.tracking import Run
+from .candidate_scores import (
+    ValidationLabels,
+    ValidationPairs,
+    read_validation_labels,
+    score_candidates,
+)
+from .contract import SelectCheckpointSettings
+from .decision import decide
+from .export import export_checkpoint, model_card, write_integrity_files
 
 
 def select(arguments: Namespace, run: Run) -> None:

@@ -1,6 +1,6 @@
 """Report text -> sections -> sentences with character offsets -> word pieces.
 
-Settings: sections, sections_fallback, max_pieces, publish_samples, tokenizer, patient_split (see settings.py).
+Settings: sections, sections_fallback, max_pieces, publish_samples, tokenizer, patient_split (see contract.py).
 Inputs:   --reports (REPORTS of index_inputs), the text files under --root that it names, tokenizer.weights.
 Outputs:  --sentences (SENTENCES), --rejects (REJECTS), --quality (JSON, see quality.py), --tokenizer (a folder that
           BertTokenizer.from_pretrained reads).
@@ -10,17 +10,17 @@ Every report ends in at least one sentence or in exactly one reject.
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common import schemas
-from stages.common.arrow_tables import read_table, write_rows, write_table
-from stages.common.atomic_files import write_record
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.errors import InputError
-from stages.common.private_sources import reveal
-from stages.common.tracking import track
-from stages.split_reports.quality import quality_of
-from stages.split_reports.reports import piece_counts, sentence_batches, split_all, training_sentences
-from stages.split_reports.settings import SplitReportsSettings
-from stages.split_reports.tokenizer import read_tokenizer, token_ids_of, train_tokenizer, weights_file, write_tokenizer
+from ..common.command_line import run_stage, stage_parser
+from ..common.data.private_sources import reveal
+from ..common.errors import InputError
+from ..common.files import schemas
+from ..common.files.arrow_tables import read_table, write_rows, write_table
+from ..common.files.atomic_files import write_record
+from ..common.journal.tracking import track
+from .contract import SplitReportsSettings
+from .quality import quality_of
+from .reports import piece_counts, sentence_batches, split_all, training_sentences
+from .tokenizer import read_tokenizer, token_ids_of, train_tokenizer, weights_file, write_tokenizer
 
 
 def main(arguments: Namespace) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from stages.split_reports.reports import SplitReports
-from stages.split_reports.settings import SplitReportsSettings
+from .contract import SplitReportsSettings
+from .reports import SplitReports
 
 VERSION = 1
 _WORST = 50  # sentences of each kind

@@ -9,19 +9,19 @@ end no sentence, but a list behind a colon begins one.
 import re
 from dataclasses import dataclass
 
-from stages.split_reports.abbreviations import (
+from .vocabulary import (
     ALWAYS,
     BEFORE_CAPITAL,
     BEFORE_INITIAL,
     BEFORE_NUMBER,
     BEFORE_STARTER,
     COUNTED,
+    FIRST_WORDS,
     GOES_ON,
     GOES_ON_IN_CAPITALS,
     STARTERS,
     UNFINISHED,
 )
-from stages.split_reports.boilerplate import FIRST_WORDS
 
 Span = tuple[int, int]  # character offsets: start inclusive, end exclusive
 

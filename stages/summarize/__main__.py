@@ -1,6 +1,6 @@
 """Everything that was measured: tables as CSV, one self-contained HTML page, a short text on standard output.
 
-Settings: settings.py.
+Settings: contract.py.
 Inputs:   the results of the other stages below --results, with their journals; --template (Jinja), the page, whose
           parts lie beside it; --quoted (YAML), figures of others.
 Outputs:  --report (HTML; nothing is loaded from elsewhere), --tables (folder of Tables 1-4 as CSV, Markdown, LaTeX and
@@ -11,21 +11,21 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stages.common.atomic_files import write_text
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.errors import InputError
-from stages.common.tracking import track
-from stages.summarize.inputs import read_inputs
-from stages.summarize.ledger import read_ledger
-from stages.summarize.page import render
-from stages.summarize.paper_tables.all_tables import paper_tables, write_paper_tables
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.quoted import read_quotations
-from stages.summarize.provenance import read_provenance
-from stages.summarize.results_tree import FewShotJob, ResultsTree
-from stages.summarize.sections.section import Report
-from stages.summarize.settings import SummarizeSettings
-from stages.summarize.tables import text_summary, write_tables
+from ..common.command_line import run_stage, stage_parser
+from ..common.errors import InputError
+from ..common.files.atomic_files import write_text
+from ..common.journal.tracking import track
+from .contract import SummarizeSettings
+from .inputs import read_inputs
+from .ledger import read_ledger
+from .page import render
+from .paper_tables.all_tables import paper_tables, write_paper_tables
+from .paper_tables.comparisons import Comparisons
+from .paper_tables.quoted import read_quotations
+from .provenance import read_provenance
+from .results_tree import FewShotJob, ResultsTree
+from .sections.section import Report
+from .tables import text_summary, write_tables
 
 
 def main(arguments: Namespace) -> None:

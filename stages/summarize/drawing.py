@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stages.summarize.readers.pretrain import Training
+from .readers.pretrain import Training
 
 INK, GRID = "#1d2429", "#dfe3e6"
 # Okabe and Ito's palette, told apart with every common colour blindness; dashes help in print.

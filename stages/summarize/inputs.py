@@ -8,19 +8,19 @@ tests/stages/summarize/test_summarize_contracts.py.
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.errors import InputError
-from stages.summarize.readers.dicom_to_arrow import CopyCount, Images, Manifest, read_copies, read_images
-from stages.summarize.readers.few_shot_classification import FewShot, read_few_shot
-from stages.summarize.readers.few_shot_segmentation import Segmentation, read_segmentation
-from stages.summarize.readers.label_images import Card, read_cards
-from stages.summarize.readers.pair_images_reports import Pairs, read_pairs
-from stages.summarize.readers.phrase_grounding import Grounding, read_grounding
-from stages.summarize.readers.pretrain import Training, read_training
-from stages.summarize.readers.retrieval import Retrieval, read_retrieval
-from stages.summarize.readers.select_checkpoint import Integrity, read_integrity, read_pooling
-from stages.summarize.readers.split_reports import Reports, read_reports
-from stages.summarize.readers.zero_shot_classification import ZeroShot, read_zero_shot
-from stages.summarize.results_tree import ResultsTree
+from ..common.errors import InputError
+from .readers.dicom_to_arrow import CopyCount, Images, Manifest, read_copies, read_images
+from .readers.few_shot_classification import FewShot, read_few_shot
+from .readers.few_shot_segmentation import Segmentation, read_segmentation
+from .readers.label_images import Card, read_cards
+from .readers.pair_images_reports import Pairs, read_pairs
+from .readers.phrase_grounding import Grounding, read_grounding
+from .readers.pretrain import Training, read_training
+from .readers.retrieval import Retrieval, read_retrieval
+from .readers.select_checkpoint import Integrity, read_integrity, read_pooling
+from .readers.split_reports import Reports, read_reports
+from .readers.zero_shot_classification import ZeroShot, read_zero_shot
+from .results_tree import ResultsTree
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.errors import InputError
-from stages.summarize.inputs import Inputs
-from stages.summarize.readers.rejects import RejectCount, total
+from ..common.errors import InputError
+from .inputs import Inputs
+from .readers.rejects import RejectCount, total
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from pathlib import PurePath
 
-from stages.common.journals import Journal
+from ..common.journal.journals import Journal
 
 MAKER, MADE = "make_phantom", "phantom"  # the one stage whose files lie beside the results
 

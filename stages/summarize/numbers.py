@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from stages.summarize.readers.record import Estimate
+from .readers.record import Estimate
 
 NONE = "\u2013"  # an en dash: what a table says where there is no number
 

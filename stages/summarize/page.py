@@ -10,8 +10,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from stages.summarize import numbers
-from stages.summarize.sections import (
+from . import numbers
+from .sections import (
     ablation,
     cards,
     dag,
@@ -29,7 +29,7 @@ from stages.summarize.sections import (
     training,
     zero_shot,
 )
-from stages.summarize.sections.section import Names, Report, Section, runs_of
+from .sections.section import Names, Report, Section, runs_of
 
 SECTIONS = (
     Section("zero_shot", "Zero-shot", "Table 1. Zero-shot classification", zero_shot.names),

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from stages.common.published_protocols import in_words
-from stages.summarize.readers.few_shot_classification import FewShotResult
-from stages.summarize.readers.few_shot_segmentation import SegmentationResult
+from ..common.few_shot.protocols import in_words
+from .readers.few_shot_classification import FewShotResult
+from .readers.few_shot_segmentation import SegmentationResult
 
 Results = Sequence[FewShotResult] | Sequence[SegmentationResult]
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stages.common.atomic_files import sha256_of
-from stages.common.errors import InputError
-from stages.common.journals import PAGE, FoundJournal, Journal, read_journal
-from stages.summarize.lineage import MAKER, lineage
-from stages.summarize.results_tree import ResultsTree
+from ..common.errors import InputError
+from ..common.files.atomic_files import sha256_of
+from ..common.journal.journals import PAGE, FoundJournal, Journal, read_journal
+from .lineage import MAKER, lineage
+from .results_tree import ResultsTree
 
 DIGESTS = ("code", "settings", "data", "image")
 SEVERAL = "several"  # shards of a data set have one digest each where they differ

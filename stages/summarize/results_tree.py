@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.errors import InputError
+from ..common.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.common.atomic_files import write_text
-from stages.common.published_protocols import in_words
-from stages.summarize.inputs import Inputs
-from stages.summarize.ledger import Ledger
-from stages.summarize.numbers import decimal, figures, interval, rank, words
-from stages.summarize.protocols import always_note, protocol_name, protocol_note
-from stages.summarize.readers.few_shot_classification import FewShot, FewShotResult
-from stages.summarize.readers.few_shot_segmentation import FIGURES, Segmentation
-from stages.summarize.readers.phrase_grounding import PointingGame
-from stages.summarize.readers.record import METRICS, Estimate
-from stages.summarize.readers.retrieval import AgainstChance
+from ..common.few_shot.protocols import in_words
+from ..common.files.atomic_files import write_text
+from .inputs import Inputs
+from .ledger import Ledger
+from .numbers import decimal, figures, interval, rank, words
+from .protocols import always_note, protocol_name, protocol_note
+from .readers.few_shot_classification import FewShot, FewShotResult
+from .readers.few_shot_segmentation import FIGURES, Segmentation
+from .readers.phrase_grounding import PointingGame
+from .readers.record import METRICS, Estimate
+from .readers.retrieval import AgainstChance
 
 POINTERS = {  # what points, in the words of the page
     "heatmap": "heatmap",

@@ -1,6 +1,6 @@
 """Import the stages' journals into MLflow: once each, repaired if half there, never twice.
 
-Inputs: every journal below --journals (format: stages/common/tracking.py), and the files that they publish.
+Inputs: every journal below --journals (format: stages/common/journal/tracking.py), and the files that they publish.
 Outputs: in --store one MLflow run a journal (a scattered stage: one for all its parts) with its times, params, metrics,
 tags, data sets, manifest.json and published files, below one parent run for each call of the workflow.
 Settings: none. The store holds nothing that the journals lack: delete it, sync again, and it is back.
@@ -14,7 +14,7 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.common.errors import InputError
+from ..common.errors import InputError
 
 
 def parser() -> ArgumentParser:
@@ -35,7 +35,7 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> list[str]:
     """Sync, print the summary and the warnings, and return the problems that ask for a person."""
-    from stages.sync.synchronise import synchronise  # here, because MLflow takes seconds to import: not for --help
+    from .synchronise import synchronise  # here, because MLflow takes seconds to import: not for --help
 
     summary = synchronise(
         arguments.journals,

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from stages.common.digests import digest_of
-from stages.common.mlflow_texts import TAG_LENGTH, shortened
-from stages.sync.executions import Execution, Place
-from stages.sync.run_records import RunRecord
+from ..common.digests import digest_of
+from ..common.journal.mlflow_texts import TAG_LENGTH, shortened
+from .run_records import Execution, Place, RunRecord
 
 KIND = "mlip.invocation"  # tag of a parent: the id of the call
 

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from stages.common.digests import digest_of
-from stages.common.errors import InputError
-from stages.common.file_locks import lives, take_lock
+from ..common.digests import digest_of
+from ..common.errors import InputError
+from ..common.files.atomic_files import lives, take_lock
 
 _SECONDS_BETWEEN_TRIES = 0.2
 _WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}

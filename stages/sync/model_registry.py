@@ -12,11 +12,11 @@ from typing import Any
 
 import yaml
 
-from stages.common.atomic_files import sha256_of
-from stages.common.errors import InputError
-from stages.common.journals import FoundJournal
-from stages.common.mlflow_texts import TAG_LENGTH, mlflow_keys, shortened, without_secrets
-from stages.sync.quiet_mlflow import MlflowClient, MlflowException
+from ..common.errors import InputError
+from ..common.files.atomic_files import sha256_of
+from ..common.journal.journals import FoundJournal
+from ..common.journal.mlflow_texts import TAG_LENGTH, mlflow_keys, shortened, without_secrets
+from .quiet_mlflow import MlflowClient, MlflowException
 
 CURRENT = "current"  # alias of the version that the results hold now: models:/NAME@current
 _ARTIFACT = "mlflow_model/MLmodel"  # of select_checkpoint, below its journal

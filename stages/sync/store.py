@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from stages.common.atomic_files import sha256_of
-from stages.common.errors import InputError
-from stages.common.mlflow_texts import without_secrets
-from stages.sync.invocations import titled
-from stages.sync.quiet_mlflow import (
+from ..common.errors import InputError
+from ..common.files.atomic_files import sha256_of
+from ..common.journal.mlflow_texts import without_secrets
+from .invocations import titled
+from .quiet_mlflow import (
     Dataset,
     DatasetInput,
     InputTag,
@@ -26,7 +26,7 @@ from stages.sync.quiet_mlflow import (
     RunTag,
     ViewType,
 )
-from stages.sync.run_records import InputData, RunRecord, closed
+from .run_records import InputData, RunRecord, closed
 
 _METRICS_A_BATCH = 1000  # MLflow's limits
 _TEXTS_A_BATCH = 100

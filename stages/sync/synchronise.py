@@ -7,16 +7,15 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from stages.common.errors import InputError
-from stages.common.journals import FoundJournal, find_journals, workspace_name
-from stages.common.mlflow_texts import without_secrets
-from stages.sync.executions import executions
-from stages.sync.invocations import invocation_record, invocations, parents
-from stages.sync.lock import single_writer
-from stages.sync.model_registry import register_models
-from stages.sync.quiet_mlflow import MlflowClient, MlflowException
-from stages.sync.run_records import RunRecord, producers_of, run_record
-from stages.sync.store import import_runs, open_experiment, runs_elsewhere
+from ..common.errors import InputError
+from ..common.journal.journals import FoundJournal, find_journals, workspace_name
+from ..common.journal.mlflow_texts import without_secrets
+from .invocations import invocation_record, invocations, parents
+from .lock import single_writer
+from .model_registry import register_models
+from .quiet_mlflow import MlflowClient, MlflowException
+from .run_records import RunRecord, executions, producers_of, run_record
+from .store import import_runs, open_experiment, runs_elsewhere
 
 _SQLITE = "sqlite:///"
 _MILLISECONDS_AN_HOUR = 3_600_000

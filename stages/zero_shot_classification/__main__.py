@@ -1,6 +1,6 @@
 """Zero-shot classification of one data set with one variant.
 
-Settings: settings.py. Inputs: a checkpoint folder, features.arrow, labels.arrow and its audit.json, a prompt file;
+Settings: contract.py. Inputs: a checkpoint folder, features.arrow, labels.arrow and its audit.json, a prompt file;
 for the local score the images' manifest in place of features.arrow.
 Outputs: scores.arrow (every labelled image, chosen prompt set) and result.json (test metrics with 95 % intervals).
 """
@@ -12,21 +12,21 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from stages.common.arrow_tables import write_table
-from stages.common.atomic_files import write_record
-from stages.common.code_digest import ROOT
-from stages.common.command_line import run_stage, stage_parser
-from stages.common.device import add_device_option, choose_device
-from stages.common.dual_encoder import load_checkpoint
-from stages.common.errors import InputError
-from stages.common.labelled_images import read_labels
-from stages.common.prompts import read_prompts
-from stages.common.schemas import SCORES
-from stages.common.split_audit import read_overlap
-from stages.common.tracking import track
-from stages.zero_shot_classification.evaluation import evaluate
-from stages.zero_shot_classification.scores import scores_of
-from stages.zero_shot_classification.settings import ZeroShotSettings
+from ..audit_splits.contract import read_overlap
+from ..common.command_line import run_stage, stage_parser
+from ..common.data.labelled_images import read_labels
+from ..common.data.prompts import read_prompts
+from ..common.device import add_device_option, choose_device
+from ..common.encoders.dual import load_checkpoint
+from ..common.errors import InputError
+from ..common.files.arrow_tables import write_table
+from ..common.files.atomic_files import write_record
+from ..common.files.code_digest import ROOT
+from ..common.files.schemas import SCORES
+from ..common.journal.tracking import track
+from .contract import ZeroShotSettings
+from .evaluation import evaluate
+from .scores import scores_of
 
 
 def main(arguments: Namespace) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from stages.common.errors import InputError
-from stages.common.ranking_metrics import (
+from ..common.errors import InputError
+from ..common.metrics.ranking import (
     Estimate,
     auc,
     best_f1_threshold,

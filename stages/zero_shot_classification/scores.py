@@ -1,18 +1,94 @@
-"""Scores of every labelled image by the kind that the settings name."""
+"""Score images by prompts: the whole image, or its patches.
 
-from collections.abc import Mapping
+Zero-shot scores: how much nearer an image lies to the prompts that affirm a finding than to those that deny it.
+
+Zero-shot scores from patches: a small finding is not averaged away (cf. the paper's Fig. 3b).
+
+Scores of every labelled image by the kind that the settings name.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 from jaxtyping import Float
 
-from stages.common.dual_encoder import Checkpoint
-from stages.common.image_store import ImageStore
-from stages.common.prompts import PromptSet
-from stages.zero_shot_classification.local_scores import local_scores
-from stages.zero_shot_classification.prompt_scores import embeddings_of, prompt_scores
-from stages.zero_shot_classification.settings import ZeroShotSettings
+from ..common.data.image_store import ImageStore
+from ..common.data.prompts import PromptSet
+from ..common.encoders.dual import Checkpoint, DualEncoder, mean_embeddings, to_input
+from ..common.errors import InputError
+from ..common.files.arrow_tables import read_table
+from ..common.files.schemas import features
+from .contract import ZeroShotSettings
+
+
+def prompt_scores(
+    checkpoint: Checkpoint, sets: Mapping[str, PromptSet], embeddings: Float[np.ndarray, "images embedding"]
+) -> dict[str, Float[np.ndarray, "images"]]:
+    """Of every set cos(image, affirming) - cos(image, denying), each the normalised mean of its prompts' embeddings.
+
+    Embeddings are unit vectors; a set without denying prompts scores the affirming ones alone. A prompt that stands in
+    several sets is embedded once.
+    """
+    sides = [(name, side) for name, each in sets.items() for side in ("positive", "negative") if getattr(each, side)]
+    means = mean_embeddings(checkpoint, [getattr(sets[name], side) for name, side in sides])
+    cosines = dict(zip(sides, (embeddings @ means.cpu().numpy().T).T, strict=True))
+    return {name: cosines[name, "positive"] - cosines.get((name, "negative"), 0) for name in sets}
+
+
+def embeddings_of(labels: pl.DataFrame, path: Path, model: DualEncoder) -> Float[np.ndarray, "images embedding"]:
+    """Embeddings of the labelled images, in the labels' order; one that lacks is an error."""
+    table = read_table(path, features(model.settings.embedding_width, model.image.width))
+    joined = labels.join(pl.from_arrow(table), on="image_id", how="left", maintain_order="left")
+    lacking = joined.filter(pl.col("embedding").is_null())["image_id"]
+    if len(lacking):
+        raise InputError(
+            f"{path}: lacks {len(lacking)} labelled images (first: {lacking[0]}); run extract_features again"
+        )
+    embeddings = np.stack(joined["embedding"].to_numpy())
+    wrong = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    if len(wrong):
+        raise InputError(
+            f"{path}: embeddings of {len(wrong)} images (first: {joined['image_id'][int(wrong[0])]}) are not finite; "
+            "the training of this variant diverged: lower its learning rate and run it again"
+        )
+    return embeddings
+
+
+@torch.inference_mode()
+def local_scores(
+    checkpoint: Checkpoint,
+    sets: Mapping[str, PromptSet],
+    store: ImageStore,
+    image_ids: Sequence[str],
+    patch_share: float,
+    batch_size: int,
+) -> dict[str, Float[np.ndarray, "images"]]:
+    """Of every prompt set, one score an image: m(affirming) - m(denying); without denying prompts the first alone.
+
+    m is the mean of the largest cosines, `patch_share` of the grid and at least one patch, of an image's patches with
+    the normalised mean of the prompts' sentence embeddings. Images and prompts are embedded once for all sets.
+    """
+    prompts = [(name, side) for name, each in sets.items() for side in ("positive", "negative") if getattr(each, side)]
+    directions = mean_embeddings(checkpoint, [getattr(sets[name], side) for name, side in prompts], of="sentence")
+    rows = np.array([store.row_of(image_id) for image_id in image_ids])
+    model, parts = checkpoint.model, []
+    for first in range(0, len(rows), batch_size):
+        pixels = torch.from_numpy(store.gather(rows[first : first + batch_size])).to(directions.device)
+        tokens = model.patch_tokens(to_input(pixels, model.settings.image.input_size))
+        parts.append(mean_of_largest(model.embed_patches(tokens) @ directions.T, patch_share).cpu().numpy())
+    found = dict(zip(prompts, np.concatenate(parts).T, strict=True))
+    return {name: found[name, "positive"] - found.get((name, "negative"), 0) for name in sets}
+
+
+def mean_of_largest(
+    cosines: Float[torch.Tensor, "images patches prompts"], share: float
+) -> Float[torch.Tensor, "images prompts"]:
+    """Mean of the largest `share` of the patches, at least one of them."""
+    kept = max(1, round(share * cosines.shape[1]))
+    return cosines.topk(kept, dim=1).values.mean(dim=1)
 
 
 def scores_of(

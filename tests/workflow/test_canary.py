@@ -28,8 +28,8 @@ from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from stages.common.arrow_tables import read_table
-from stages.common.schemas import FILES, REJECTS, REPORTS, SENTENCES
+from stages.common.files.arrow_tables import read_table
+from stages.common.files.schemas import FILES, REJECTS, REPORTS, SENTENCES
 
 CANARIES = {
     **{vr: f"QX{vr}canary7Z" for vr in ("AE", "LO", "LT", "SH", "ST", "UC", "UR", "UT")},

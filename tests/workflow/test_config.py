@@ -45,7 +45,7 @@ def test_every_profile_is_valid_over_it(profile: str) -> None:
 
 def test_every_stage_with_settings_is_a_block_and_a_folder() -> None:
     assert set(MODELS) <= set(Config.model_fields)
-    assert all((ROOT / "stages" / stage / "settings.py").is_file() for stage in MODELS)
+    assert all((ROOT / "stages" / stage / "contract.py").is_file() for stage in MODELS)
 
 
 def test_all_mistakes_are_named_at_once_one_a_line() -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
-from stages.common.code_digest import import_closure
-from stages.common.image_encoder import ImageEncoder
+from stages.common.encoders.image import ImageEncoder
+from stages.common.files.code_digest import import_closure
 from stages.config import check, merged
-from workflow.doctor.datasets import check_dataset
+from workflow.doctor.inputs import check_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATORS = ROOT / "docs" / "operators"
@@ -63,7 +63,7 @@ def test_the_encoder_is_built() -> None:
 def test_the_evaluation_runs_and_nothing_else_does(finished_run, tmp_path: Path) -> None:
     folder = tmp_path / "checkout"
     shutil.copytree(finished_run.folder, folder)
-    for name in ("stages/score_calibration/settings.py", "stages/score_calibration/__main__.py",
+    for name in ("stages/score_calibration/contract.py", "stages/score_calibration/__main__.py",
                  "workflow/rules/score_calibration.smk"):  # fmt: skip
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(block(f"# {name}"))
@@ -96,7 +96,7 @@ FOREIGN = {"Snakemake", "SLURM", "SLURM's plugin", "CUDA", "Linux"}
 def code_of(origin: str) -> str:
     """Text of what may say a message: a stage with all that it imports, what stages share, or the workflow's own."""
     if origin == "several stages":
-        files = list((ROOT / "stages" / "common").glob("*.py"))
+        files = list((ROOT / "stages" / "common").rglob("*.py"))
     elif origin == "workflow":
         files = [path for path in (ROOT / "workflow").rglob("*") if path.suffix in (".py", ".smk")]
         files.append(ROOT / "stages" / "config.py")

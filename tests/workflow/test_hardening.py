@@ -15,18 +15,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.common.atomic_files import write_sidecar
-from stages.common.encoder_settings import ImageEncoderSettings
+from stages.common.data.prompts import read_prompts
+from stages.common.encoders.image import ImageEncoder
+from stages.common.encoders.settings import ImageEncoderSettings
+from stages.common.encoders.tensor_files import read_tensors
 from stages.common.errors import InputError
-from stages.common.image_encoder import ImageEncoder
-from stages.common.prompts import read_prompts
-from stages.common.resumable_state import ResumableState
+from stages.common.files.atomic_files import write_sidecar
 from stages.common.settings import Settings
-from stages.common.tensor_files import read_tensors
+from stages.common.training.state_files import ResumableState
 from stages.fetch_weights.fetch import fetch
+from stages.index_inputs.contract import IndexInputsSettings
 from stages.index_inputs.index import build_index
-from stages.index_inputs.settings import IndexInputsSettings
-from stages.pretrain.image_weights import load_image_weights
+from stages.pretrain.weights import load_image_weights
 from workflow.audit import affects, findings
 from workflow.images.lock import read_images_lock
 from workflow.site_profile import read_profile

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from stages.common.journals import read_journal
+from stages.common.journal.journals import read_journal
+from stages.common.journal.tracking import track
 from stages.common.settings import Settings
-from stages.common.tracking import track
 from stages.sync.__main__ import parser
 from workflow.invocation import sync_command, tracking_environment
 

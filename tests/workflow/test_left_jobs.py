@@ -5,7 +5,7 @@ import os
 import pytest
 
 from stages.common.errors import InputError
-from workflow.left_jobs import refuse_left_jobs
+from workflow.invocation import refuse_left_jobs
 
 
 @pytest.fixture

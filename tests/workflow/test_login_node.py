@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.code_digest import import_closure
+from stages.common.files.code_digest import import_closure
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTIONS = {"yaml": "pyyaml", "pyarrow": "pyarrow", "huggingface_hub": "huggingface-hub"}

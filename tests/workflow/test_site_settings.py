@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from stages.common.errors import InputError
-from workflow.site_settings import UNSET, check_account
+from workflow.site_profile import UNSET, check_account
 
 
 def test_the_placeholder_is_refused_and_anything_else_passes() -> None:

@@ -7,9 +7,9 @@ from zipfile import ZipFile
 
 import pytest
 
-from stages.common.arrow_tables import read_table
-from stages.common.journals import find_journals
-from stages.common.schemas import FILES, LABELS, REJECTS, REPORTS
+from stages.common.files.arrow_tables import read_table
+from stages.common.files.schemas import FILES, LABELS, REJECTS, REPORTS
+from stages.common.journal.journals import find_journals
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("miniature")]  # one worker: one finished_run
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.atomic_files import sha256_of, write_json
-from stages.common.code_digest import code_digests
 from stages.common.digests import data_digest
-from stages.retrieval.settings import RetrievalSettings
+from stages.common.files.atomic_files import sha256_of, write_json
+from stages.common.files.code_digest import code_digests
+from stages.retrieval.contract import RetrievalSettings
 from workflow.why import Job, changes, explain, printed, read_jobs
 
 DRY_RUN = """Building DAG of jobs...
@@ -77,13 +77,13 @@ def test_what_stands_has_no_reason(finished):
 
 def test_each_kind_of_change_is_named(finished):
     root, job, record = finished
-    code = {"code": record["code"] | {"stages/retrieval/first_hits.py": "0", "stages/gone.py": "1"}}
+    code = {"code": record["code"] | {"stages/retrieval/embedded_pairs.py": "0", "stages/gone.py": "1"}}
     del code["code"]["stages/retrieval/evaluation.py"]
     digests = record["digests"]
     assert rewritten(finished, digests=digests | {"code": "0"}, **code) == [
         "code: stages/gone.py removed",
+        "code: stages/retrieval/embedded_pairs.py changed",
         "code: stages/retrieval/evaluation.py added",
-        "code: stages/retrieval/first_hits.py changed",
     ]
     params = record["params"] | {"draws": "9"}
     assert rewritten(finished, digests=digests | {"settings": "0"}, params=params) == ["settings: draws: 9 -> 5"]

@@ -13,13 +13,12 @@ from pathlib import Path
 from stages.common.errors import InputError
 from stages.config import Config, check
 from workflow.doctor.containers import check_apptainer, check_compiler, check_images, check_inside
-from workflow.doctor.datasets import check_datasets
 from workflow.doctor.findings import Finding, failed, table
 from workflow.doctor.folders import check_disk, check_quota, check_workspace
 from workflow.doctor.gpu import check_gpu
+from workflow.doctor.inputs import check_datasets, check_weights
 from workflow.doctor.slurm import check_slurm
 from workflow.doctor.tracking_server import check_tracking
-from workflow.doctor.weights import check_weights
 from workflow.estimate.whole_run import bytes_to_write
 from workflow.rule_requests import rule_requests
 from workflow.site_profile import SiteProfile, raw_configuration, read_profile

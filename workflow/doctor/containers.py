@@ -7,9 +7,8 @@ from pathlib import Path
 
 from stages.common.errors import InputError
 from stages.config import Config
-from stages.pretrain.settings import C_COMPILERS
-from workflow.doctor.findings import Finding
-from workflow.doctor.programs import ask, present
+from stages.pretrain.contract import C_COMPILERS
+from workflow.doctor.findings import Finding, ask, present
 from workflow.images.environment import PASSED, container_environment
 from workflow.images.lock import Image, read_images_lock
 from workflow.images.recipes import image_names

@@ -1,7 +1,15 @@
-"""What a check says: right, wrong, or not looked at; and what to do."""
+"""What the doctor finds, how it is printed, and the programs that it asks.
 
+What a check says: right, wrong, or not looked at; and what to do.
+
+Programs of the site that are asked, each with a limit of time; nothing here raises.
+"""
+
+import os
+import shutil
+import subprocess
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,3 +66,37 @@ def _wrapped(start: str, text: str) -> list[str]:
         text, _WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a program said. `problem` is None where it ended well, else one line why it did not."""
+
+    output: str
+    problem: str | None
+
+    def __bool__(self) -> bool:
+        return self.problem is None
+
+
+def present(program: str) -> bool:
+    return shutil.which(program) is not None
+
+
+def ask(*command: str, seconds: float = 20, environment: Mapping[str, str] | None = None) -> Answer:
+    """Run a program; `environment` is added to this process's."""
+    variables = os.environ | dict(environment or {})
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False, env=variables,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return Answer("", f"{command[0]}: no answer in {seconds:.0f} s")
+    except OSError as error:
+        return Answer("", f"{command[0]}: {error.strerror}")
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        said = last.removeprefix(f"{command[0]}: ")
+        return Answer(done.stdout, f"{command[0]}: {said[:200]}")
+    return Answer(done.stdout, None)

@@ -4,8 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from workflow.doctor.findings import Finding
-from workflow.doctor.programs import ask, present
+from workflow.doctor.findings import Finding, ask, present
 
 _GB = 1e9
 _FILES = 50_000  # more than a full run leaves: jobs x (outputs, side-cars, journals, logs)

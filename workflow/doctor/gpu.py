@@ -1,8 +1,7 @@
 """Whether a job would see its GPU: asked on a node of the GPU partition, inside the image, within a limit of time."""
 
 from stages.config import Config
-from workflow.doctor.findings import Finding
-from workflow.doctor.programs import Answer, ask, present
+from workflow.doctor.findings import Answer, Finding, ask, present
 from workflow.images.lock import Image
 from workflow.site_profile import SiteProfile
 

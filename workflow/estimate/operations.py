@@ -4,8 +4,8 @@ A transformer block of width D on T tokens, forward: 24 D^2 T for its projection
 and 4 D T^2 for attention (Kaplan et al. 2020, table 1, with both terms); a backward pass costs twice a forward pass.
 """
 
-from stages.common.encoder_settings import ImageEncoderSettings, TextEncoderSettings
-from stages.pretrain.settings import PretrainSettings
+from stages.common.encoders.settings import ImageEncoderSettings, TextEncoderSettings
+from stages.pretrain.contract import PretrainSettings
 
 _VIT = {"tiny": (192, 12), "small": (384, 12), "base": (768, 12), "large": (1024, 24), "huge": (1280, 32)}
 _BERT = (768, 12)  # of weights that are named by hub id: as Bio_ClinicalBERT

@@ -13,9 +13,9 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from stages.common.atomic_files import sha256_of
 from stages.common.errors import InputError
-from workflow.images.engine import Engine
+from stages.common.files.atomic_files import sha256_of
+from workflow.images.engine import Engine, build_sif, check_apptainer, sif_from_archive, sif_path
 from workflow.images.lock import LOCK, ROOT, Image, read_images_lock, sif_problem, write_images_lock
 from workflow.images.recipes import (
     Options,
@@ -28,7 +28,6 @@ from workflow.images.recipes import (
     version,
 )
 from workflow.images.running import image_problems
-from workflow.images.sif import build_sif, check_apptainer, sif_from_archive, sif_path
 
 
 class Builder:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from stages.common.atomic_files import sha256_of, write_text
 from stages.common.errors import InputError
+from stages.common.files.atomic_files import sha256_of, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "docker" / "images.lock.yaml"

@@ -5,9 +5,9 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.atomic_files import sha256_of
 from stages.common.digests import digest_of
 from stages.common.errors import InputError
+from stages.common.files.atomic_files import sha256_of
 from workflow.images.lock import ROOT
 
 TARGET = "dependencies"  # the checkout is bound at run time; `release` has the code inside

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from stages.common.atomic_files import sha256_of, write_text
 from stages.common.errors import InputError
+from stages.common.files.atomic_files import sha256_of, write_text
 from workflow.images.lock import REMEDY, Image, read_images_lock, sif_problem
 from workflow.images.recipes import image_names, requirements
 

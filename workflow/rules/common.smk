@@ -12,18 +12,18 @@ sys.path.insert(0, str(REPOSITORY))
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from stages.common.atomic_files import sha256_of
-from stages.common.code_digest import code_digest
+from stages.common.files.atomic_files import sha256_of
+from stages.common.files.code_digest import code_digest
 from stages.common.digests import canonical_json
 from stages.common.errors import InputError
-from stages.common.served_states import remove_served
+from stages.common.training.served_states import remove_served
 from stages.config import check
 from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
 from workflow.invocation import sync_command, tracking_environment
 from workflow.rule_requests import MOST, grown
-from workflow.left_jobs import refuse_left_jobs
-from workflow.site_settings import check_account
+from workflow.invocation import refuse_left_jobs
+from workflow.site_profile import check_account
 
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
 CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method

@@ -1,8 +1,8 @@
 # Encoders that are named by a hub id, to a local folder. It runs where snakemake runs: compute nodes have no network.
 import shlex
 
-from stages.common.weight_files import RECORD, tokenizer_file, weight_files
-from stages.fetch_weights.sources import folder_name, hub_id, identifier_of
+from stages.common.encoders.weight_files import RECORD, tokenizer_file, weight_files
+from stages.fetch_weights.contract import folder_name, hub_id, identifier_of
 
 
 def local_weights(weights, files_of=weight_files, image=False):

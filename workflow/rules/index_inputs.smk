@@ -1,6 +1,6 @@
 # The distribution's own index -> table of files and table of reports.
-from stages.common.distributions import WHERE_TO_GET
-from stages.index_inputs.layouts import index_files
+from stages.common.data.distributions import WHERE_TO_GET
+from stages.index_inputs.contract import index_files
 
 
 def index_of(dataset):

@@ -6,17 +6,17 @@ The differences are the paired comparisons of Tables 1 to 3, of retrieval and of
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
-from stages.summarize.inputs import Inputs
-from stages.summarize.numbers import words
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.grounding import COLUMNS, IN_LUNG, table_name
-from stages.summarize.paper_tables.paired_bootstrap import Comparison
-from stages.summarize.paper_tables.table import Block, Cell, Column, Row, Table
-from stages.summarize.protocols import protocol_name
-from stages.summarize.readers.few_shot_classification import FewShot
-from stages.summarize.readers.few_shot_segmentation import Segmentation
-from stages.summarize.readers.record import Estimate
-from stages.summarize.tables import variant_label
+from ..inputs import Inputs
+from ..numbers import words
+from ..protocols import protocol_name
+from ..readers.few_shot_classification import FewShot
+from ..readers.few_shot_segmentation import Segmentation
+from ..readers.record import Estimate
+from ..tables import variant_label
+from .comparisons import Comparisons
+from .grounding import COLUMNS, IN_LUNG, table_name
+from .paired_bootstrap import Comparison
+from .table import Block, Cell, Column, Row, Table
 
 RECALL_AT = 5
 NOTE = (

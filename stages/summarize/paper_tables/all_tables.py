@@ -3,16 +3,16 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from stages.summarize.inputs import Inputs
-from stages.summarize.paper_tables.ablation import ablation_tables
-from stages.summarize.paper_tables.classification import few_shot_classification_tables, zero_shot_table
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.grounding import grounding_tables
-from stages.summarize.paper_tables.quoted import Quotation
-from stages.summarize.paper_tables.retrieval import retrieval_tables
-from stages.summarize.paper_tables.segmentation import few_shot_segmentation_tables
-from stages.summarize.paper_tables.table import Table
-from stages.summarize.paper_tables.writers import write_all
+from ..inputs import Inputs
+from .ablation import ablation_tables
+from .classification import few_shot_classification_tables, zero_shot_table
+from .comparisons import Comparisons
+from .grounding import grounding_tables
+from .quoted import Quotation
+from .retrieval import retrieval_tables
+from .segmentation import few_shot_segmentation_tables
+from .table import Table
+from .writers import write_all
 
 
 def paper_tables(

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from stages.summarize.inputs import Inputs
-from stages.summarize.numbers import words
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.image_values import few_shot_values, zero_shot_values
-from stages.summarize.paper_tables.quoted import Quotation, quoted_blocks
-from stages.summarize.paper_tables.table import Block, Cell, Column, Row, Table
-from stages.summarize.protocols import pooling_note
-from stages.summarize.readers.few_shot_classification import FewShot, Overlap
-from stages.summarize.readers.record import METRICS, Estimate
-from stages.summarize.tables import FewShotTable, few_shot_tables, variant_label
+from ..inputs import Inputs
+from ..numbers import words
+from ..protocols import pooling_note
+from ..readers.few_shot_classification import FewShot, Overlap
+from ..readers.record import METRICS, Estimate
+from ..tables import FewShotTable, few_shot_tables, variant_label
+from .comparisons import Comparisons
+from .image_values import few_shot_values, zero_shot_values
+from .quoted import Quotation, quoted_blocks
+from .table import Block, Cell, Column, Row, Table
 
 HEADERS = {"auc": "AUC", "average_precision": "average precision", "f1": "F1", "accuracy": "accuracy"}
 SCORES = {"global": "the whole image", "local": "its best patches"}

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stages.common.atomic_files import write_text
-from stages.common.errors import InputError
-from stages.common.ranking_metrics import draw_weights
-from stages.summarize.paper_tables.image_values import ImageValues
-from stages.summarize.paper_tables.paired_bootstrap import Comparison, Drawn, compare_all, decided_best, drawn
+from ...common.errors import InputError
+from ...common.files.atomic_files import write_text
+from ...common.metrics.ranking import draw_weights
+from .image_values import ImageValues
+from .paired_bootstrap import Comparison, Drawn, compare_all, decided_best, drawn
 
 _COLUMNS = ("table", "measure", "first", "second", "difference", "low", "high", "p", "p_holm")
 

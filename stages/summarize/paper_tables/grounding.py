@@ -7,15 +7,15 @@ if it is better than all of them, too.
 
 from collections.abc import Sequence
 
-from stages.summarize.inputs import Inputs
-from stages.summarize.numbers import words
-from stages.summarize.paper_tables.classification import overlap_notes
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.image_values import ImageValues, grounding_values
-from stages.summarize.paper_tables.table import Block, Cell, Column, Row, Table
-from stages.summarize.readers.phrase_grounding import Grounding
-from stages.summarize.readers.record import Estimate
-from stages.summarize.tables import POINTERS, RIVALS, variant_label
+from ..inputs import Inputs
+from ..numbers import words
+from ..readers.phrase_grounding import Grounding
+from ..readers.record import Estimate
+from ..tables import POINTERS, RIVALS, variant_label
+from .classification import overlap_notes
+from .comparisons import Comparisons
+from .image_values import ImageValues, grounding_values
+from .table import Block, Cell, Column, Row, Table
 
 IN_LUNG = "pointing_in_lung"
 # Column -> measure of the stage, pointer of a variant's row.

@@ -8,18 +8,18 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from stages.common.arrow_tables import read_table
-from stages.common.errors import InputError
-from stages.common.hit_ranks import FirstHits, retrieval_metrics
-from stages.common.mask_overlaps import Overlaps, segmentation_metrics
-from stages.common.ranking_metrics import Metric, classification_metrics, mean_of
-from stages.common.schemas import GROUNDING_VALUES, OVERLAPS, RANKS, SCORES
-from stages.summarize.readers.few_shot_classification import FewShot
-from stages.summarize.readers.few_shot_segmentation import Segmentation
-from stages.summarize.readers.phrase_grounding import Grounding
-from stages.summarize.readers.retrieval import Retrieval
-from stages.summarize.readers.zero_shot_classification import ZeroShot
-from stages.summarize.results_tree import ResultsTree
+from ...common.errors import InputError
+from ...common.files.arrow_tables import read_table
+from ...common.files.schemas import GROUNDING_VALUES, OVERLAPS, RANKS, SCORES
+from ...common.metrics.overlap import Overlaps, segmentation_metrics
+from ...common.metrics.ranking import Metric, classification_metrics, mean_of
+from ...common.metrics.retrieval import FirstHits, retrieval_metrics
+from ..readers.few_shot_classification import FewShot
+from ..readers.few_shot_segmentation import Segmentation
+from ..readers.phrase_grounding import Grounding
+from ..readers.retrieval import Retrieval
+from ..readers.zero_shot_classification import ZeroShot
+from ..results_tree import ResultsTree
 
 MEASURES = ("pointing", "contrast_to_noise", "iou")  # of GROUNDING_VALUES
 

@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
-from stages.common.ranking_metrics import Estimate, Metric, values_of_draws
+from ...common.metrics.ranking import Estimate, Metric, values_of_draws
 
 LEVEL = 0.05  # of all comparisons of one column together
 

@@ -7,10 +7,10 @@ from typing import Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
-from stages.common.errors import InputError
-from stages.common.settings import Settings, validation_lines
-from stages.summarize.paper_tables.table import Block, Cell, Row
-from stages.summarize.results_tree import ResultsTree
+from ...common.errors import InputError
+from ...common.settings import Settings, validation_lines
+from ..results_tree import ResultsTree
+from .table import Block, Cell, Row
 
 Stage = Literal["few_shot_classification", "few_shot_segmentation"]
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from stages.summarize.inputs import Inputs
-from stages.summarize.numbers import words
-from stages.summarize.paper_tables.classification import BOLD
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.image_values import ImageValues, retrieval_values
-from stages.summarize.paper_tables.table import Block, Cell, Column, Row, Table
-from stages.summarize.readers.retrieval import AgainstChance, Direction
-from stages.summarize.tables import variant_label
+from ..inputs import Inputs
+from ..numbers import words
+from ..readers.retrieval import AgainstChance, Direction
+from ..tables import variant_label
+from .classification import BOLD
+from .comparisons import Comparisons
+from .image_values import ImageValues, retrieval_values
+from .table import Block, Cell, Column, Row, Table
 
 RANK = "median_rank"
 CHANCE = "chance: random order"

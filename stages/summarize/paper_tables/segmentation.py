@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from stages.summarize.inputs import Inputs
-from stages.summarize.numbers import words
-from stages.summarize.paper_tables.classification import BOLD, cell, overlap_notes
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.image_values import segmentation_values
-from stages.summarize.paper_tables.quoted import Quotation, quoted_blocks
-from stages.summarize.paper_tables.table import Block, Cell, Column, Row, Table
-from stages.summarize.protocols import always_note, protocol_name, protocol_note
-from stages.summarize.readers.few_shot_segmentation import Segmentation
-from stages.summarize.tables import variant_label
+from ..inputs import Inputs
+from ..numbers import words
+from ..protocols import always_note, protocol_name, protocol_note
+from ..readers.few_shot_segmentation import Segmentation
+from ..tables import variant_label
+from .classification import BOLD, cell, overlap_notes
+from .comparisons import Comparisons
+from .image_values import segmentation_values
+from .quoted import Quotation, quoted_blocks
+from .table import Block, Cell, Column, Row, Table
 
 COMPARED = ("dice", "dice_of_positives", "iou_of_positives")
 COLUMNS = (

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from html import escape as escape_html
 from pathlib import Path
 
-from stages.common.atomic_files import write_text
-from stages.summarize.numbers import NONE, decimal
-from stages.summarize.paper_tables.table import Block, Cell, Row, Table
+from ...common.files.atomic_files import write_text
+from ..numbers import NONE, decimal
+from .table import Block, Cell, Row, Table
 
 Escape = Callable[[str], str]
 

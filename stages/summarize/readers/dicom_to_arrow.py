@@ -4,11 +4,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.arrow_tables import read_table
-from stages.common.schemas import DUPLICATES
-from stages.summarize.readers.record import Count, Part, read_record
-from stages.summarize.readers.rejects import RejectCount, read_rejects
-from stages.summarize.results_tree import ResultsTree
+from ...common.files.arrow_tables import read_table
+from ...common.files.schemas import DUPLICATES
+from ..results_tree import ResultsTree
+from .record import Count, Part, read_record
+from .rejects import RejectCount, read_rejects
 
 
 class Manifest(Part):

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from stages.summarize.readers.record import METRICS, Count, Estimate, Part, read_record
-from stages.summarize.results_tree import FewShotJob, ResultsTree
+from ..results_tree import FewShotJob, ResultsTree
+from .record import METRICS, Count, Estimate, Part, read_record
 
 
 class MeanOfSeeds(Estimate):

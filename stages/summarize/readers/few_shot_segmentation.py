@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from pydantic import model_validator
 
-from stages.common.arrow_tables import map_table
-from stages.common.atomic_files import verify
-from stages.common.run_lengths import decode
-from stages.summarize.readers.few_shot_classification import MeanOfSeeds, Overlap, PartSize
-from stages.summarize.readers.record import Count, Part, read_record
-from stages.summarize.results_tree import FewShotJob, ResultsTree
+from ...common.data.run_lengths import decode
+from ...common.files.arrow_tables import map_table
+from ...common.files.atomic_files import verify
+from ..results_tree import FewShotJob, ResultsTree
+from .few_shot_classification import MeanOfSeeds, Overlap, PartSize
+from .record import Count, Part, read_record
 
 STAGE = "few_shot_segmentation"
 FIGURES = ("dice", "dice_of_positives", "iou_of_positives", "predict_nothing", "gain_over_nothing")

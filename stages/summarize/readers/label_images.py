@@ -1,7 +1,7 @@
 """Labels: the data card of each data set of the evaluation."""
 
-from stages.summarize.readers.record import Count, Part, read_record
-from stages.summarize.results_tree import ResultsTree
+from ..results_tree import ResultsTree
+from .record import Count, Part, read_record
 
 
 class CardSplit(Part):

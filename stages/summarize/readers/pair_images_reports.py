@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.common.errors import InputError
-from stages.summarize.readers.record import Count, Part, read_record
-from stages.summarize.readers.rejects import RejectCount, read_rejects
-from stages.summarize.results_tree import ResultsTree
+from ...common.errors import InputError
+from ..results_tree import ResultsTree
+from .record import Count, Part, read_record
+from .rejects import RejectCount, read_rejects
 
 
 class PairSplit(Part):

@@ -9,14 +9,14 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from pydantic import Field, model_validator
 
-from stages.common.arrow_tables import map_table, read_table
-from stages.common.atomic_files import verify
-from stages.common.errors import InputError
-from stages.common.run_lengths import decode
-from stages.common.schemas import samples
-from stages.summarize.readers.few_shot_classification import Overlap
-from stages.summarize.readers.record import Count, Estimate, Part, read_record
-from stages.summarize.results_tree import ResultsTree
+from ...common.data.run_lengths import decode
+from ...common.errors import InputError
+from ...common.files.arrow_tables import map_table, read_table
+from ...common.files.atomic_files import verify
+from ...common.files.schemas import samples
+from ..results_tree import ResultsTree
+from .few_shot_classification import Overlap
+from .record import Count, Estimate, Part, read_record
 
 
 class PointingGame(Part):

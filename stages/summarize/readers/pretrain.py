@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.common.atomic_files import verify
-from stages.common.errors import InputError
-from stages.summarize.readers.select_checkpoint import Selection, read_selection
-from stages.summarize.results_tree import ResultsTree
+from ...common.errors import InputError
+from ...common.files.atomic_files import verify
+from ..results_tree import ResultsTree
+from .select_checkpoint import Selection, read_selection
 
 
 @dataclass(frozen=True)

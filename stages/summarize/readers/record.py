@@ -5,9 +5,9 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stages.common.atomic_files import read_json, verify
-from stages.common.errors import InputError
-from stages.common.settings import validation_lines
+from ...common.errors import InputError
+from ...common.files.atomic_files import read_json, verify
+from ...common.settings import validation_lines
 
 Record = TypeVar("Record", bound=BaseModel)
 Count = Annotated[int, Field(ge=0)]

@@ -3,9 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from stages.common.arrow_tables import read_table
-from stages.common.schemas import REJECTS
-from stages.summarize.results_tree import ResultsTree
+from ...common.files.arrow_tables import read_table
+from ...common.files.schemas import REJECTS
+from ..results_tree import ResultsTree
 
 
 @dataclass(frozen=True)

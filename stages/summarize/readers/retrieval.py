@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from stages.summarize.readers.record import Count, Estimate, Part, read_record
-from stages.summarize.results_tree import ResultsTree
+from ..results_tree import ResultsTree
+from .record import Count, Estimate, Part, read_record
 
 
 class AgainstChance(Estimate):

@@ -7,9 +7,9 @@ from jaxtyping import Float
 from matplotlib.image import imread
 from pydantic import Field, model_validator
 
-from stages.common.atomic_files import verify
-from stages.summarize.readers.record import Count, Part, read_record
-from stages.summarize.results_tree import ResultsTree
+from ...common.files.atomic_files import verify
+from ..results_tree import ResultsTree
+from .record import Count, Part, read_record
 
 
 class Selection(Part):

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from pydantic import Field, model_validator
 
-from stages.common.arrow_tables import map_table
-from stages.summarize.readers.record import Count, Part, read_record
-from stages.summarize.readers.rejects import RejectCount, read_rejects
-from stages.summarize.results_tree import ResultsTree
+from ...common.files.arrow_tables import map_table
+from ..results_tree import ResultsTree
+from .record import Count, Part, read_record
+from .rejects import RejectCount, read_rejects
 
 
 class Bins(Part):

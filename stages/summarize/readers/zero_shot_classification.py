@@ -8,12 +8,12 @@ import pyarrow.compute as pc
 from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 
-from stages.common.arrow_tables import read_table
-from stages.common.errors import InputError
-from stages.common.schemas import SCORES
-from stages.summarize.readers.few_shot_classification import Overlap
-from stages.summarize.readers.record import METRICS, Count, Estimate, Part, read_record
-from stages.summarize.results_tree import ResultsTree
+from ...common.errors import InputError
+from ...common.files.arrow_tables import read_table
+from ...common.files.schemas import SCORES
+from ..results_tree import ResultsTree
+from .few_shot_classification import Overlap
+from .record import METRICS, Count, Estimate, Part, read_record
 
 
 class ZeroShotResult(Part):

@@ -1,7 +1,7 @@
 """Table 4: every task of every variant, and how far it is from the first variant."""
 
-from stages.summarize.paper_tables.ablation import ablations
-from stages.summarize.sections.section import Names, Report
+from ..paper_tables.ablation import ablations
+from .section import Names, Report
 
 
 def names(report: Report) -> Names | None:

@@ -1,6 +1,6 @@
 """Data cards of the evaluation."""
 
-from stages.summarize.sections.section import Names, Report
+from .section import Names, Report
 
 
 def names(report: Report) -> Names:

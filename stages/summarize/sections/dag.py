@@ -1,10 +1,10 @@
 """The stages as they ran and what each read of the others, as inline SVG: it takes the colours of the page."""
 
-from stages.summarize.layered_drawing import HEIGHT, WIDTH, drawn
-from stages.summarize.numbers import duration
-from stages.summarize.provenance import Provenance
-from stages.summarize.sections.provenance import stage_costs
-from stages.summarize.sections.section import Names, Report
+from ..layered_drawing import HEIGHT, WIDTH, drawn
+from ..numbers import duration
+from ..provenance import Provenance
+from .provenance import stage_costs
+from .section import Names, Report
 
 
 def names(report: Report) -> Names:

@@ -1,8 +1,8 @@
 """Table 2."""
 
-from stages.summarize.protocols import pooling_note
-from stages.summarize.sections.section import Names, Report
-from stages.summarize.tables import few_shot_tables
+from ..protocols import pooling_note
+from ..tables import few_shot_tables
+from .section import Names, Report
 
 
 def names(report: Report) -> Names | None:

@@ -4,10 +4,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from stages.summarize.drawing import COLOURS, INK, STYLE, axes_of, data_uri, svg
-from stages.summarize.numbers import count, decimal
-from stages.summarize.readers.pair_images_reports import Distribution, GreyValues
-from stages.summarize.sections.section import Names, Report
+from ..drawing import COLOURS, INK, STYLE, axes_of, data_uri, svg
+from ..numbers import count, decimal
+from ..readers.pair_images_reports import Distribution, GreyValues
+from .section import Names, Report
 
 _MOST_BARS = 40
 

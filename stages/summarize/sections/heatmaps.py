@@ -7,12 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stages.summarize.drawing import STYLE, data_uri, svg
-from stages.summarize.inputs import Inputs
-from stages.summarize.numbers import decimal
-from stages.summarize.readers.phrase_grounding import Grounding, Sample
-from stages.summarize.sections.section import Names, Report
-from stages.summarize.tables import variant_label
+from ..drawing import STYLE, data_uri, svg
+from ..inputs import Inputs
+from ..numbers import decimal
+from ..readers.phrase_grounding import Grounding, Sample
+from ..tables import variant_label
+from .section import Names, Report
 
 HEATMAP = "inferno"
 

@@ -4,10 +4,10 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
 
-from stages.summarize.drawing import STYLE, axes_of, data_uri, svg
-from stages.summarize.readers.select_checkpoint import Integrity
-from stages.summarize.sections.section import Names, Report
-from stages.summarize.tables import integrity_rows
+from ..drawing import STYLE, axes_of, data_uri, svg
+from ..readers.select_checkpoint import Integrity
+from ..tables import integrity_rows
+from .section import Names, Report
 
 DIVERGING = "RdBu_r"
 ABOVE, BELOW = (255, 84, 70), (72, 148, 255)  # seen on dark lungs and on bright bone

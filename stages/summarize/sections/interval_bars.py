@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stages.summarize.readers.record import Estimate
+from ..readers.record import Estimate
 
 
 @dataclass(frozen=True)

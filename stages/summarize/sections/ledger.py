@@ -1,6 +1,6 @@
 """Counts of what came in, the audit of the split, rejects by reason."""
 
-from stages.summarize.sections.section import Names, Report
+from .section import Names, Report
 
 
 def names(report: Report) -> Names:

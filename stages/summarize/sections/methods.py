@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from stages.summarize.inputs import Inputs
-from stages.summarize.numbers import count, decimal, words
-from stages.summarize.paper_tables.quoted import Quotation
-from stages.summarize.protocols import always_note, pooling_note, protocol_note
-from stages.summarize.provenance import Provenance, StageRun
-from stages.summarize.readers.few_shot_classification import FewShot
-from stages.summarize.readers.few_shot_segmentation import Segmentation
-from stages.summarize.references import METHODS, REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
-from stages.summarize.sections.section import Names, Report
+from ..inputs import Inputs
+from ..numbers import count, decimal, words
+from ..paper_tables.quoted import Quotation
+from ..protocols import always_note, pooling_note, protocol_note
+from ..provenance import Provenance, StageRun
+from ..readers.few_shot_classification import FewShot
+from ..readers.few_shot_segmentation import Segmentation
+from ..references import METHODS, REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
+from .section import Names, Report
 
 Param = Callable[[str], str]
 Measured = TypeVar("Measured", FewShot, Segmentation)

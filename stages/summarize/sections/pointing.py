@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stages.summarize.drawing import Style
-from stages.summarize.inputs import Inputs
-from stages.summarize.numbers import decimal, words
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.grounding import IN_LUNG, table_name
-from stages.summarize.readers.phrase_grounding import Grounding
-from stages.summarize.readers.record import Estimate
-from stages.summarize.sections.interval_bars import Axis, axis_of
-from stages.summarize.sections.section import Names, Report
-from stages.summarize.tables import POINTERS, RIVALS, baselines, variant_label
+from ..drawing import Style
+from ..inputs import Inputs
+from ..numbers import decimal, words
+from ..paper_tables.comparisons import Comparisons
+from ..paper_tables.grounding import IN_LUNG, table_name
+from ..readers.phrase_grounding import Grounding
+from ..readers.record import Estimate
+from ..tables import POINTERS, RIVALS, baselines, variant_label
+from .interval_bars import Axis, axis_of
+from .section import Names, Report
 
 _BASELINE = Style("#8a949b")
 

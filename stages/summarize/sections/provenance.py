@@ -6,10 +6,10 @@ from urllib.parse import quote, urlsplit
 
 import matplotlib as mpl
 
-from stages.summarize.drawing import COLOURS, STYLE, axes_of, data_uri, svg
-from stages.summarize.numbers import duration
-from stages.summarize.provenance import StageRun
-from stages.summarize.sections.section import Names, Report
+from ..drawing import COLOURS, STYLE, axes_of, data_uri, svg
+from ..numbers import duration
+from ..provenance import StageRun
+from .section import Names, Report
 
 
 def names(report: Report) -> Names:

@@ -4,10 +4,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from stages.summarize.drawing import COLOURS, STYLE, axes_of, data_uri, svg
-from stages.summarize.numbers import count
-from stages.summarize.readers.split_reports import Bins
-from stages.summarize.sections.section import Names, Report
+from ..drawing import COLOURS, STYLE, axes_of, data_uri, svg
+from ..numbers import count
+from ..readers.split_reports import Bins
+from .section import Names, Report
 
 
 def names(report: Report) -> Names | None:

@@ -1,6 +1,6 @@
 """Retrieval between images and reports."""
 
-from stages.summarize.sections.section import Names, Report
+from .section import Names, Report
 
 
 def names(report: Report) -> Names:

@@ -7,14 +7,14 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from stages.summarize.drawing import Style, variant_styles
-from stages.summarize.inputs import Inputs
-from stages.summarize.ledger import Ledger
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.quoted import Quotation, shown
-from stages.summarize.provenance import Provenance
-from stages.summarize.settings import SummarizeSettings
-from stages.summarize.tables import variant_label
+from ..contract import SummarizeSettings
+from ..drawing import Style, variant_styles
+from ..inputs import Inputs
+from ..ledger import Ledger
+from ..paper_tables.comparisons import Comparisons
+from ..paper_tables.quoted import Quotation, shown
+from ..provenance import Provenance
+from ..tables import variant_label
 
 Names = dict[str, Any]  # what a template uses
 

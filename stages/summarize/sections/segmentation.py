@@ -4,12 +4,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from stages.summarize.drawing import STYLE, data_uri, svg
-from stages.summarize.numbers import decimal
-from stages.summarize.protocols import always_note, protocol_name, protocol_note
-from stages.summarize.readers.few_shot_segmentation import OutlinedSample, Segmentation
-from stages.summarize.results_tree import FewShotJob
-from stages.summarize.sections.section import Names, Report
+from ..drawing import STYLE, data_uri, svg
+from ..numbers import decimal
+from ..protocols import always_note, protocol_name, protocol_note
+from ..readers.few_shot_segmentation import OutlinedSample, Segmentation
+from ..results_tree import FewShotJob
+from .section import Names, Report
 
 TRUTH, PREDICTED = "#56B4E9", "#E69F00"
 

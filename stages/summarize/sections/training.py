@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 from matplotlib.ticker import MaxNLocator
 
-from stages.summarize.drawing import COLOURS, INK, STYLE, Style, axes_of, data_uri, svg
-from stages.summarize.inputs import Inputs
-from stages.summarize.readers.pretrain import Training
-from stages.summarize.sections.section import Names, Report
+from ..drawing import COLOURS, INK, STYLE, Style, axes_of, data_uri, svg
+from ..inputs import Inputs
+from ..readers.pretrain import Training
+from .section import Names, Report
 
 LOSSES = ("loss/total", "loss/contrastive", "loss/local", "loss/reconstruction")
 DIAGNOSTICS = {  # column of the learning curve -> what it is called

@@ -6,12 +6,12 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float, Int
 
-from stages.summarize.drawing import STYLE, Style, axes_of, data_uri, svg
-from stages.summarize.numbers import interval, words
-from stages.summarize.readers.record import METRICS
-from stages.summarize.readers.zero_shot_classification import ZeroShot
-from stages.summarize.sections.interval_bars import axis_of
-from stages.summarize.sections.section import Names, Report
+from ..drawing import STYLE, Style, axes_of, data_uri, svg
+from ..numbers import interval, words
+from ..readers.record import METRICS
+from ..readers.zero_shot_classification import ZeroShot
+from .interval_bars import axis_of
+from .section import Names, Report
 
 
 def names(report: Report) -> Names:

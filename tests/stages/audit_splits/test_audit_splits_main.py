@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from stages.audit_splits.__main__ import main, parser
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import read_json, write_json, write_record, write_sidecar
+from stages.audit_splits.contract import read_overlap
 from stages.common.command_line import run_stage
 from stages.common.errors import InputError
-from stages.common.split_audit import read_overlap
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows
+from stages.common.files.atomic_files import read_json, write_json, write_record, write_sidecar
 
 
 def label(image: str, patient: str, split: str) -> dict:

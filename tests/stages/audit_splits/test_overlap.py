@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from stages.audit_splits.contract import Overlap
 from stages.audit_splits.overlap import find_overlap, refuse_overlap
 from stages.common.errors import InputError
-from stages.common.split_audit import Overlap
 
 LABELS = pl.DataFrame(
     {

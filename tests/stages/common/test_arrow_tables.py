@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.common import schemas
-from stages.common.arrow_tables import map_table, read_table, write_rows, write_table
-from stages.common.atomic_files import sha256_of, sidecar_of, write_sidecar
 from stages.common.errors import InputError
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import map_table, read_table, write_rows, write_table
+from stages.common.files.atomic_files import sha256_of, sidecar_of, write_sidecar
 
 texts = st.text(max_size=8)
 pair_rows = st.lists(

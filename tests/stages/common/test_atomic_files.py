@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.common.atomic_files import (
+from stages.common.errors import InputError
+from stages.common.files.atomic_files import (
     atomic_path,
     read_json,
     read_sidecar,
@@ -21,8 +22,7 @@ from stages.common.atomic_files import (
     write_sidecar,
     write_text,
 )
-from stages.common.code_digest import ROOT
-from stages.common.errors import InputError
+from stages.common.files.code_digest import ROOT
 
 
 def test_a_write_replaces_the_old_file_and_leaves_nothing_else(tmp_path):
@@ -79,7 +79,7 @@ def test_a_killed_process_leaves_the_old_file_whole(tmp_path):
     target = tmp_path / "file.bin"
     target.write_bytes(b"old")
     code = (
-        "import os, pathlib, sys; from stages.common.atomic_files import atomic_path\n"
+        "import os, pathlib, sys; from stages.common.files.atomic_files import atomic_path\n"
         "with atomic_path(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_bytes(b'half'); os.kill(os.getpid(), 9)"
     )

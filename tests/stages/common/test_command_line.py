@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
-from stages.common.code_digest import ROOT
 from stages.common.command_line import run_stage, stage_parser
 from stages.common.errors import InputError
+from stages.common.files.code_digest import ROOT
 from stages.common.settings import Settings
 
 STAGES = sorted(path.parent.name for path in (ROOT / "stages").glob("*/__main__.py"))

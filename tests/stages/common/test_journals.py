@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 
-from stages.common import tracking
 from stages.common.errors import InputError
-from stages.common.journals import Journal, find_journals, read_journal
+from stages.common.journal import tracking
+from stages.common.journal.journals import Journal, find_journals, read_journal
+from stages.common.journal.tracking import track
 from stages.common.settings import Settings
-from stages.common.tracking import track
 
 
 class Example(Settings):

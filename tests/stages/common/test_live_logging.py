@@ -7,10 +7,10 @@ from contextlib import ExitStack
 import pytest
 from fake_mlflow import FakeMlflow, serving
 
-from stages.common import live_logging, mlflow_server
-from stages.common.journals import read_journal
+from stages.common.journal import live_logging, mlflow_server
+from stages.common.journal.journals import read_journal
+from stages.common.journal.tracking import track
 from stages.common.settings import Settings
-from stages.common.tracking import track
 
 
 class Example(Settings):

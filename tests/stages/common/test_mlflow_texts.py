@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.mlflow_texts import KEY_LENGTH, is_mlflow_key, mlflow_keys, without_secrets
+from stages.common.journal.mlflow_texts import KEY_LENGTH, is_mlflow_key, mlflow_keys, without_secrets
 
 
 def test_keys_by_hand():

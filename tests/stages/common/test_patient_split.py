@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.common.data.patient_split import PatientSplit, split_of
 from stages.common.errors import InputError
-from stages.common.patient_split import PatientSplit, split_of
 
 PATIENTS = [f"p{number:08d}" for number in range(20_000)]
 

@@ -8,12 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_table
-from stages.common.atomic_files import write_record, write_text
+from stages.common.data.image_store import ImageStore
 from stages.common.errors import InputError
-from stages.common.image_store import ImageStore
-from stages.common.pending_checks import check_in_background, settle
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_table
+from stages.common.files.atomic_files import check_in_background, settle, write_record, write_text
 
 
 def test_an_output_waits_for_the_checks(tmp_path):

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from stages.common import progress as subject
-from stages.common.progress import duration, progress
+from stages.common.journal import progress as subject
+from stages.common.journal.progress import duration, progress
 
 
 class Clock:

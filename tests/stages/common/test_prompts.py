@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.code_digest import ROOT
+from stages.common.data.prompts import fill, read_prompts
 from stages.common.errors import InputError
-from stages.common.prompts import fill, read_prompts
+from stages.common.files.code_digest import ROOT
 
 
 def test_slots_are_filled_in_every_way() -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from stages.common.augmentation_settings import AugmentationSettings
-from stages.common.published_protocols import in_words
-from stages.few_shot_classification import settings as classification
-from stages.few_shot_segmentation import settings as segmentation
+from stages.common.encoders.settings import AugmentationSettings
+from stages.common.few_shot.protocols import in_words
+from stages.few_shot_classification import contract as classification
+from stages.few_shot_segmentation import contract as segmentation
 
 
 @pytest.mark.parametrize("protocol", ["linear", "finetune"])

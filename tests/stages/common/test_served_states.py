@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
-from stages.common.served_states import mark_served, remove_served, state_in_use, unfinished_beside
+from stages.common.files.code_digest import ROOT
+from stages.common.training.served_states import mark_served, remove_served, state_in_use, unfinished_beside
 
 HOLDER = """
 import sys, time
-from stages.common.served_states import state_in_use
+from stages.common.training.served_states import state_in_use
 with state_in_use(sys.argv[1]):
     print("held", flush=True)
     time.sleep(600)

@@ -8,8 +8,8 @@ import types
 import numpy as np
 import pytest
 
-from stages.common import system_metrics
-from stages.common.system_metrics import SystemSampler
+from stages.common.journal import system_metrics
+from stages.common.journal.system_metrics import SystemSampler
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 

@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common import tracking
-from stages.common.atomic_files import sha256_of, write_json, write_sidecar
-from stages.common.code_digest import ROOT, code_digest, code_digests
 from stages.common.digests import data_digest
 from stages.common.errors import InputError
-from stages.common.pending_checks import check_in_background
+from stages.common.files.atomic_files import check_in_background, sha256_of, write_json, write_sidecar
+from stages.common.files.code_digest import ROOT, code_digest, code_digests
+from stages.common.journal import tracking
+from stages.common.journal.tracking import flatten, track
 from stages.common.settings import Settings
-from stages.common.tracking import flatten, track
 
 STAGE = "sync"  # any stage whose code stands in the repository
 
@@ -194,7 +193,7 @@ def test_sigterm_is_recorded_and_ends_the_stage_as_if_it_had_been_killed(journal
     code = (
         "import sys, time, pathlib\n"
         "from stages.common.settings import Settings\n"
-        "from stages.common.tracking import track\n"
+        "from stages.common.journal.tracking import track\n"
         f"with track({STAGE!r}, '', journal=pathlib.Path(sys.argv[1]), settings=Settings(), inputs={{}}):\n"
         "    print('started', flush=True)\n    time.sleep(600)"
     )

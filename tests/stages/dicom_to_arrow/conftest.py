@@ -9,11 +9,11 @@ import pytest
 from pydicom.dataset import Dataset
 from written_dicom import file_row
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows
 from stages.dicom_to_arrow import convert as convert_module
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.dicom_to_arrow.convert import Outcome, convert_file
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
 
 
 @pytest.fixture

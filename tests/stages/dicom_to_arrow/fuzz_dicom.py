@@ -23,10 +23,10 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.uid import JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 from random_dicom import drawn
 
-from stages.dicom_to_arrow.dicom_file import is_dicom, read_dicom
-from stages.dicom_to_arrow.isolation import Limits, map_isolated
-from stages.dicom_to_arrow.rejection import RejectionError
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.common.radiographs.isolation import Limits, map_isolated
+from stages.common.radiographs.readers import is_dicom, read_dicom
+from stages.common.radiographs.rejection import RejectionError
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 
 SETTINGS = DicomToArrowSettings(
     modalities=(), sop_classes=(), views=(), burned_in="accept", max_pixels=4_000_000, max_file_bytes=32 * 2**20

@@ -9,8 +9,8 @@ import pytest
 _DECODE = """
 import json, pathlib, re, numpy as np
 from random_dicom import drawn
-from stages.dicom_to_arrow.dicom_file import read_dicom
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.common.radiographs.readers import read_dicom
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 syntaxes = set()
 for seed in range(60):
     case = drawn(np.random.default_rng(seed))

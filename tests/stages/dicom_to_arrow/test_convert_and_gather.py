@@ -9,16 +9,16 @@ import pytest
 from pydicom.uid import JPEG2000Lossless
 from written_dicom import file_row, make_compressed, make_dataset
 
-from stages.common import schemas
-from stages.common.arrow_tables import read_table, write_rows
-from stages.common.atomic_files import read_sidecar, sha256_of
 from stages.common.command_line import run_stage
+from stages.common.data.image_store import ImageStore
 from stages.common.errors import InputError
-from stages.common.image_store import ImageStore
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import read_table, write_rows
+from stages.common.files.atomic_files import read_sidecar, sha256_of
 from stages.dicom_to_arrow.__main__ import parser
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.dicom_to_arrow.convert import ShardJob, convert_shard
 from stages.dicom_to_arrow.gather import gather_shards
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
 
 SETTINGS = DicomToArrowSettings(size=32)
 

@@ -7,8 +7,8 @@ import pytest
 from openjpeg.utils import encode_array
 from PIL import Image
 
-from stages.dicom_to_arrow.codestreams import Codestream, read_jpeg, read_jpeg2000
-from stages.dicom_to_arrow.rejection import RejectionError
+from stages.common.radiographs.codestreams import Codestream, read_jpeg, read_jpeg2000
+from stages.common.radiographs.rejection import RejectionError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
 

@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 from written_dicom import assert_shows, file_row, grey_of, make_compressed, make_dataset, reason_of
 
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.dicom_to_arrow.convert import convert_file
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
 
 LUMA = np.array([0.299, 0.587, 0.114])
 

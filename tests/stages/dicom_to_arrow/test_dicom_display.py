@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
 from pydicom.uid import ExplicitVRLittleEndian
 
-from stages.dicom_to_arrow.display import (
+from stages.common.radiographs.display import (
     Display,
     LookupTable,
     Rescale,
@@ -19,7 +19,7 @@ from stages.dicom_to_arrow.display import (
     voi_values,
     window_values,
 )
-from stages.dicom_to_arrow.rejection import RejectionError
+from stages.common.radiographs.rejection import RejectionError
 
 FUNCTIONS = ["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 tables = st.builds(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.dicom_to_arrow.geometry import content_box, fit_into_square, resample
+from stages.common.radiographs.radiograph import content_box, fit_into_square, resample
 
 
 def weights(old: int, new: int) -> np.ndarray:

@@ -27,9 +27,9 @@ from written_dicom import (
     stretched,
 )
 
-from stages.dicom_to_arrow.dicom_file import read_dicom
-from stages.dicom_to_arrow.geometry import fit_into_square
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.common.radiographs.radiograph import fit_into_square
+from stages.common.radiographs.readers import read_dicom
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 
 TWELVE = {"BitsStored": 12, "HighBit": 11}
 

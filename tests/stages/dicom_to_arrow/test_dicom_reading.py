@@ -26,7 +26,7 @@ from written_dicom import (
     transcoded,
 )
 
-from stages.dicom_to_arrow.dicom_file import read_dicom
+from stages.common.radiographs.readers import read_dicom
 
 # --- encodings -------------------------------------------------------------------------------------------------------
 

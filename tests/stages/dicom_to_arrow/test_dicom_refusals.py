@@ -143,7 +143,7 @@ def test_a_panic_costs_one_file_and_an_interruption_stops(ramp, monkeypatch, con
     def panic(*_: object, **__: object) -> None:
         raise error("CANARY")
 
-    monkeypatch.setattr("stages.dicom_to_arrow.decoding.decode_segment", panic)
+    monkeypatch.setattr("stages.common.radiographs.decoding.decode_segment", panic)
     dataset = make_compressed(ramp, frame, RLELossless)
     if survives:
         assert convert(dataset).reject["reason"] == "decode_failed"

@@ -3,9 +3,9 @@
 import pytest
 from pydicom.dataset import Dataset
 
-from stages.dicom_to_arrow.rejection import RejectionError
-from stages.dicom_to_arrow.selection import check_body_part, check_modality, check_view, view_of
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.common.radiographs.rejection import RejectionError
+from stages.common.radiographs.selection import check_body_part, check_modality, check_view, view_of
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 
 
 def header(**elements: object) -> Dataset:

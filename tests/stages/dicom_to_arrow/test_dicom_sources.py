@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from stages.dicom_to_arrow.rejection import RejectionError
-from stages.dicom_to_arrow.sources import read_source
+from stages.common.radiographs.rejection import RejectionError
+from stages.dicom_to_arrow.convert import read_source
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections import Counter
 
 from fuzz_dicom import FINDINGS, outcomes
 
-from stages.dicom_to_arrow.rejection import REASONS
+from stages.common.radiographs.rejection import REASONS
 
 
 def test_mutated_files_become_images_or_known_reasons():

@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from stages.dicom_to_arrow.isolation import Limits, map_isolated
+from stages.common.radiographs.isolation import Limits, map_isolated
 
 
 def work(item: object) -> object:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from random_dicom import jpeg_lossless
 
-from stages.dicom_to_arrow.lossless_scan import read_scan
+from stages.common.radiographs.codestreams import read_scan
 
 END = b"\xff\xd9"
 

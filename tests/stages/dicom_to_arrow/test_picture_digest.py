@@ -14,16 +14,14 @@ from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLosslessSV1, 
 from written_dicom import file_bytes, file_row, make_compressed, make_dataset, rle_frame
 
 from stages.audit_splits.overlap import find_overlap
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
-from stages.dicom_to_arrow.convert import ShardJob, convert_shard
-from stages.dicom_to_arrow.display import Levels
-from stages.dicom_to_arrow.duplicates import find_duplicates
-from stages.dicom_to_arrow.gather import gather_shards
-from stages.dicom_to_arrow.picture_digest import picture_sha256
-from stages.dicom_to_arrow.radiograph import Radiograph
-from stages.dicom_to_arrow.radiograph_file import read_radiograph
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows
+from stages.common.radiographs.display import Levels
+from stages.common.radiographs.radiograph import Radiograph
+from stages.common.radiographs.readers import read_radiograph
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
+from stages.dicom_to_arrow.convert import ShardJob, convert_shard, picture_sha256
+from stages.dicom_to_arrow.gather import find_duplicates, gather_shards
 
 TWELVE = {"BitsStored": 12, "HighBit": 11}
 WINDOW = {"WindowCenter": "2000", "WindowWidth": "2400"}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.dicom_to_arrow.raster_file import read_raster
-from stages.dicom_to_arrow.rejection import RejectionError
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.common.radiographs.readers import read_raster
+from stages.common.radiographs.rejection import RejectionError
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 
 GREY = (np.arange(40 * 30).reshape(40, 30) % 251).astype(np.uint8)
 RGB = np.stack([GREY, GREY[::-1], GREY // 2], axis=-1)

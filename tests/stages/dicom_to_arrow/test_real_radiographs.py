@@ -15,9 +15,9 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.uid import JPEGExtended12Bit
 from written_dicom import file_row
 
+from stages.common.radiographs.radiograph import content_box
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.dicom_to_arrow.convert import convert_file, convert_files
-from stages.dicom_to_arrow.geometry import content_box
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
 
 pytestmark = pytest.mark.real_data
 ANYTHING = DicomToArrowSettings(modalities=(), sop_classes=(), views=(), burned_in="accept")

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.atomic_files import sha256_of
 from stages.common.command_line import run_stage
+from stages.common.files.atomic_files import sha256_of
 from stages.dicom_to_arrow import convert
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.dicom_to_arrow.convert import ShardJob
 from stages.dicom_to_arrow.gather import gather_shards
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
 from stages.index_inputs import __main__ as index_inputs
+from stages.make_phantom.contract import MakePhantomSettings
 from stages.make_phantom.phantom import make_phantom
-from stages.make_phantom.settings import MakePhantomSettings
 
 KILLS = int(os.environ.get("MLIP_KILLS", "6"))
 SHARDS, SHARD = 4, 1  # how many there are, and which is killed

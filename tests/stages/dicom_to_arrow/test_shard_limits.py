@@ -13,10 +13,10 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from written_dicom import file_bytes, file_row, make_dataset
 
+from stages.common.radiographs.isolation import Limits, map_isolated
 from stages.dicom_to_arrow import convert
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.dicom_to_arrow.convert import convert_file
-from stages.dicom_to_arrow.isolation import Limits, map_isolated
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
 
 MIB = 2**20
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
@@ -52,7 +52,7 @@ def late_child(_item: object) -> None:
 
 def test_a_late_child_ends_itself_when_its_parent_is_gone(monkeypatch):
     """The parent's deadline is far off here: the child's own alarm is what ends it."""
-    monkeypatch.setattr("stages.dicom_to_arrow.isolation.time.monotonic", lambda: 0.0)
+    monkeypatch.setattr("stages.common.radiographs.isolation.time.monotonic", lambda: 0.0)
     assert list(map_isolated(late_child, [1], 1, Limits(-4.0))) == ["died"]
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.common import schemas
 from stages.common.errors import InputError
+from stages.common.files import schemas
 from stages.dicom_to_arrow.outcome_log import Outcome, OutcomeLog, remove_other_logs
 
 SIZE = 8

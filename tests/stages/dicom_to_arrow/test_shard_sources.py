@@ -7,16 +7,14 @@ import pytest
 from pydicom.config import disable_value_validation
 from written_dicom import file_bytes, file_row, make_dataset
 
-from stages.common import schemas
-from stages.common.arrow_tables import map_table, read_table, write_table
+from stages.common.data.identifiers import keyed, read_or_create_key
+from stages.common.data.private_sources import hide
 from stages.common.errors import InputError
-from stages.common.identifiers import keyed, read_or_create_key
-from stages.common.private_sources import hide
-from stages.dicom_to_arrow.convert import ShardJob, convert_file, convert_shard
-from stages.dicom_to_arrow.duplicates import find_duplicates
-from stages.dicom_to_arrow.gather import gather_shards
-from stages.dicom_to_arrow.instance_uid import read_instance_uid
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import map_table, read_table, write_table
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
+from stages.dicom_to_arrow.convert import ShardJob, convert_file, convert_shard, read_instance_uid
+from stages.dicom_to_arrow.gather import find_duplicates, gather_shards
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 SETTINGS = DicomToArrowSettings(size=16)

@@ -11,9 +11,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, RLELossless
 
-from stages.dicom_to_arrow.dicom_file import read_dicom
-from stages.dicom_to_arrow.rejection import RejectionError
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.common.radiographs.readers import read_dicom
+from stages.common.radiographs.rejection import RejectionError
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 
 ANY = DicomToArrowSettings()
 

@@ -14,10 +14,10 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
-from stages.common.atomic_files import sha256_of, verify
 from stages.common.command_line import run_stage
+from stages.common.encoders.weight_files import weight_files
 from stages.common.errors import InputError
-from stages.common.weight_files import weight_files
+from stages.common.files.atomic_files import sha256_of, verify
 from stages.fetch_weights.__main__ import main, parser
 from stages.fetch_weights.fetch import fetch
 
@@ -182,7 +182,7 @@ def test_no_network_and_no_cache_is_one_line_with_all_that_is_needed(point_at, t
 
 def test_a_network_that_swallows_packets_is_given_up(point_at, tmp_path, monkeypatch):
     """A server that takes the connection and never answers, as behind many firewalls."""
-    monkeypatch.setattr("stages.fetch_weights.hub._SECONDS", 0.5)
+    monkeypatch.setattr("stages.fetch_weights.fetch._SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         point_at(f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(InputError, match="no answer"):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.fetch_weights.sources import HUB_ID, folder_name, hub_id, identifier_of
+from stages.fetch_weights.contract import HUB_ID, folder_name, hub_id, identifier_of
 
 
 @pytest.mark.parametrize(

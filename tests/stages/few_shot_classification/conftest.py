@@ -11,14 +11,14 @@ from one_shard_store import write_one_shard
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import write_record
-from stages.common.dual_encoder import DualEncoder, checkpoint_record, save_checkpoint
-from stages.common.encoder_settings import DualEncoderSettings
-from stages.common.split_audit import Overlap, audit_record
+from stages.audit_splits.contract import Overlap, audit_record
+from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_checkpoint
+from stages.common.encoders.settings import DualEncoderSettings
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows
+from stages.common.files.atomic_files import write_record
+from stages.label_images.contract import LabelImagesSettings
 from stages.label_images.label_split import with_splits
-from stages.label_images.settings import LabelImagesSettings
 
 SIZE = 16
 SMALL = DualEncoderSettings.model_validate(

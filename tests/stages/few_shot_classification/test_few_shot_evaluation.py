@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
 
-from stages.common.labelled_parts import Parts, split_parts, targets_of
+from stages.common.few_shot.parts import Parts, split_parts, targets_of
 from stages.few_shot_classification.evaluation import SeedScores, evaluate
 
 

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from stages.common import schemas
-from stages.common.arrow_tables import map_table, read_table, write_rows, write_table
-from stages.common.atomic_files import read_json, verify, write_record
+from stages.audit_splits.contract import Overlap, audit_record
 from stages.common.command_line import run_stage
-from stages.common.split_audit import Overlap, audit_record
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import map_table, read_table, write_rows, write_table
+from stages.common.files.atomic_files import read_json, verify, write_record
 from stages.extract_features import __main__ as extract_features
 from stages.few_shot_classification.__main__ import parser
-from stages.few_shot_classification.settings import ALWAYS_DIFFERENT
+from stages.few_shot_classification.contract import ALWAYS_DIFFERENT
 
 QUICK = "{draws: 50, seeds: 1, epochs: 2}"
 

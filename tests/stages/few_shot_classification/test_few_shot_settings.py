@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from stages.common.errors import InputError
 from stages.config import check
-from stages.few_shot_classification.settings import FewShotClassificationSettings
+from stages.few_shot_classification.contract import FewShotClassificationSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 

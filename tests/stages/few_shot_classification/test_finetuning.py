@@ -8,16 +8,16 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from stages.common.arrow_tables import read_table
-from stages.common.dual_encoder import DualEncoder, load_checkpoint
+from stages.common.data.image_store import ImageStore
+from stages.common.encoders.dual import DualEncoder, load_checkpoint
 from stages.common.errors import InputError
-from stages.common.image_store import ImageStore
-from stages.common.labelled_parts import Parts, split_parts, targets_of
-from stages.common.resumable_state import ResumableState
-from stages.common.schemas import LABELS
+from stages.common.few_shot.parts import Parts, split_parts, targets_of
+from stages.common.files.arrow_tables import read_table
+from stages.common.files.schemas import LABELS
+from stages.common.training.state_files import ResumableState
+from stages.few_shot_classification.contract import FinetuneJobSettings
 from stages.few_shot_classification.evaluation import SeedScores
 from stages.few_shot_classification.finetuning import Classifier, Finetuning
-from stages.few_shot_classification.settings import FinetuneJobSettings
 
 
 @pytest.fixture

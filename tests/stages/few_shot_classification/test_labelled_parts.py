@@ -5,10 +5,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
 from stages.common.errors import InputError
-from stages.common.labelled_parts import read_finding, split_parts
+from stages.common.few_shot.parts import read_finding, split_parts
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows
 
 LABELS = Path("labels.arrow")
 

@@ -8,8 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from stages.few_shot_classification import linear_probe
+from stages.few_shot_classification.contract import LinearJobSettings
 from stages.few_shot_classification.linear_probe import Features, probe
-from stages.few_shot_classification.settings import LinearJobSettings
 
 
 def planted(signal: float, images: int = 600, width: int = 8, seed: int = 0) -> tuple[Features, np.ndarray]:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from stages.common.dual_encoder import DualEncoder, load_checkpoint, to_input
-from stages.common.image_store import ImageStore
-from stages.common.schemas import features
+from stages.common.data.image_store import ImageStore
+from stages.common.encoders.dual import DualEncoder, load_checkpoint, to_input
+from stages.common.files.schemas import features
 from stages.extract_features.embedding import embed_images
 from stages.few_shot_classification.finetuning import Classifier
 

@@ -6,10 +6,10 @@ from outlined_set import SMALL, Files, label_rows, write_audit, write_images
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
-from stages.common.dual_encoder import DualEncoder, checkpoint_record, save_checkpoint
-from stages.common.image_encoder import ImageEncoder
+from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_checkpoint
+from stages.common.encoders.image import ImageEncoder
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows
 
 
 @pytest.fixture

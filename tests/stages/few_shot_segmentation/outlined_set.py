@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from one_shard_store import write_one_shard
 
-from stages.common.atomic_files import write_record
-from stages.common.encoder_settings import DualEncoderSettings
-from stages.common.run_lengths import encode
-from stages.common.split_audit import Overlap, audit_record
-from stages.few_shot_segmentation.settings import FinetuneJobSettings, LinearJobSettings
+from stages.audit_splits.contract import Overlap, audit_record
+from stages.common.data.run_lengths import encode
+from stages.common.encoders.settings import DualEncoderSettings
+from stages.common.files.atomic_files import write_record
+from stages.few_shot_segmentation.contract import FinetuneJobSettings, LinearJobSettings
+from stages.label_images.contract import LabelImagesSettings
 from stages.label_images.label_split import with_splits
-from stages.label_images.settings import LabelImagesSettings
 
 STORED = 32  # pixels; originals are 64 high and 32 wide, so that half of the square is padding
 ROWS, COLUMNS = 64, 32

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from outlined_set import linear_job, write_audit
 
-from stages.common import schemas
-from stages.common.arrow_tables import map_table, read_table, write_rows
-from stages.common.atomic_files import read_json, verify
+from stages.audit_splits.contract import Overlap
 from stages.common.command_line import run_stage
-from stages.common.run_lengths import decode
-from stages.common.served_states import remove_served
-from stages.common.split_audit import Overlap
+from stages.common.data.run_lengths import decode
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import map_table, read_table, write_rows
+from stages.common.files.atomic_files import read_json, verify
+from stages.common.training.served_states import remove_served
 from stages.few_shot_segmentation.__main__ import parser
-from stages.few_shot_segmentation.settings import ALWAYS_DIFFERENT
+from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT
 
 LINEAR = linear_job().model_dump_json()
 FINETUNE = {"input_size": 32, "batch_size": 8, "decoder_width": 16, "auxiliary_width": 8, "learning_rate": 5e-3,

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.common.mask_overlaps import Overlaps, segmentation_metrics
-from stages.few_shot_segmentation.overlap import THRESHOLDS, best_threshold, count, dice_of_positives, join
+from stages.common.metrics.overlap import Overlaps, segmentation_metrics
+from stages.few_shot_segmentation.evaluation import THRESHOLDS, best_threshold, count, dice_of_positives, join
 
 
 def at_one_threshold(truth: list[int], predicted: list[int], both: list[int]) -> Overlaps:

@@ -11,21 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from outlined_set import CONTENT, SMALL, STORED, finetune_job, label_rows, linear_job, truth, write_images
 
-from stages.common import schemas
-from stages.common.arrow_tables import read_table
+from stages.common.data.image_store import ImageStore
+from stages.common.data.labelled_images import to_stored
+from stages.common.encoders.image import ImageEncoder
 from stages.common.errors import InputError
-from stages.common.image_encoder import ImageEncoder
-from stages.common.image_sizes import shrink
-from stages.common.image_store import ImageStore
-from stages.common.labelled_images import to_stored
-from stages.common.labelled_parts import split_parts
-from stages.common.resumable_state import ResumableState
-from stages.dicom_to_arrow.geometry import content_box, fit_into_square
+from stages.common.few_shot.parts import shrink, split_parts
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import read_table
+from stages.common.radiographs.radiograph import content_box, fit_into_square
+from stages.common.training.state_files import ResumableState
 from stages.few_shot_segmentation.outlines import outline
 from stages.few_shot_segmentation.repetitions import OutlinedParts, repeat
-from stages.few_shot_segmentation.setr import SetrSegmenter
+from stages.few_shot_segmentation.segmenters import SetrSegmenter, UperNetSegmenter
 from stages.few_shot_segmentation.training import masks_at
-from stages.few_shot_segmentation.upernet import UperNetSegmenter
 
 
 @pytest.mark.parametrize("boxes", [False, True])

@@ -7,14 +7,20 @@ import pytest
 import torch
 from outlined_set import SMALL, finetune_job, linear_job
 
+from stages.common.encoders.image import ImageEncoder
 from stages.common.errors import InputError
-from stages.common.image_encoder import ImageEncoder
-from stages.few_shot_segmentation.encoder import encoder_for, last_tokens, level_tokens, levels_of
-from stages.few_shot_segmentation.losses import finetuning_loss, linear_loss
 from stages.few_shot_segmentation.repetitions import schedule_of
-from stages.few_shot_segmentation.segmenter import Segmenter
-from stages.few_shot_segmentation.setr import SetrSegmenter
-from stages.few_shot_segmentation.upernet import UperNetSegmenter
+from stages.few_shot_segmentation.segmenters import (
+    Segmenter,
+    SetrSegmenter,
+    UperNetSegmenter,
+    encoder_for,
+    finetuning_loss,
+    last_tokens,
+    level_tokens,
+    levels_of,
+    linear_loss,
+)
 
 
 def logit(probability: float) -> float:

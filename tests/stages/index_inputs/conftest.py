@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from stages.common import schemas
-from stages.common.arrow_tables import read_table
 from stages.common.command_line import run_stage
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import read_table
 from stages.index_inputs.__main__ import main, parser
 
 

@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
+from stages.common.data.identifiers import KEY_NAME, keyed, read_key, read_or_create_key
 from stages.common.errors import InputError
-from stages.common.identifiers import KEY_NAME, keyed, read_key, read_or_create_key
 
 FOLDER = {"layout": "folder", "table": "table.csv", "columns": {"image": "file", "patient": "person", "study": "exam",
                                                                 "report": "text"}}  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 
 from stages.common.errors import InputError
 from stages.common.settings import Settings
-from stages.index_inputs.settings import IndexInputsSettings
+from stages.index_inputs.contract import IndexInputsSettings
 
 FOLDER = {"layout": "folder", "table": "table.csv", "columns": {"image": "file", "patient": "person", "study": "exam",
                                                                 "report": "text"}}  # fmt: skip

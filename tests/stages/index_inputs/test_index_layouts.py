@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.index_inputs.layouts import index_files
-from stages.index_inputs.settings import IndexInputsSettings
+from stages.index_inputs.contract import IndexInputsSettings, index_files
 
 FOLDER = {
     "layout": "folder",
@@ -145,7 +144,7 @@ def test_index_files_names_what_must_exist(mimic):
 
 
 def test_layout_names_import_no_table_library():
-    code = "import sys, stages.index_inputs.layouts; sys.exit('polars' in sys.modules or 'pyarrow' in sys.modules)"
+    code = "import sys, stages.index_inputs.contract; sys.exit('polars' in sys.modules or 'pyarrow' in sys.modules)"
     root = Path(__file__).resolve().parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 

@@ -4,10 +4,10 @@ import stat
 
 import pytest
 
-from stages.common import schemas
-from stages.common.arrow_tables import read_table
+from stages.common.data.private_sources import is_keyed, reveal
 from stages.common.errors import InputError
-from stages.common.private_sources import is_keyed, reveal
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import read_table
 
 FOLDER = {"layout": "folder", "table": "table.csv", "columns": {"image": "file", "patient": "person", "study": "exam",
                                                                 "report": "text"}}  # fmt: skip

@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from stages.common.identifiers import keyed, read_or_create_key
-from stages.common.run_lengths import decode
+from stages.common.data.identifiers import keyed, read_or_create_key
+from stages.common.data.run_lengths import decode
 
 RSNA_HEADER = ["patientId", "x", "y", "width", "height", "Target"]
 RSNA = {"layout": "rsna", "finding": "lung_opacity"}

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.errors import InputError
+from stages.label_images.contract import LabelImagesSettings, SplitShares
 from stages.label_images.label_split import PARTS, assign_splits, assign_subsets, part_sizes, split_by
-from stages.label_images.settings import LabelImagesSettings, SplitShares
 
 SHARES = SplitShares()
 PERCENTS = [1, 10, 100]

@@ -3,11 +3,11 @@
 import pytest
 
 from stages.audit_splits import __main__ as audit_splits
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import write_record
 from stages.common.command_line import run_stage
-from stages.label_images.settings import LabelImagesSettings
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows
+from stages.common.files.atomic_files import write_record
+from stages.label_images.contract import LabelImagesSettings
 
 HEADER = ["patientId", "x", "y", "width", "height", "Target"]
 IMAGES = dict.fromkeys([f"i{number}" for number in range(8)])

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from stages.make_phantom.contract import MakePhantomSettings
 from stages.make_phantom.phantom import make_phantom
-from stages.make_phantom.settings import MakePhantomSettings
 
 SMALL = MakePhantomSettings(
     mimic_patients=60, rsna_images=60, siim_images=60, second_study=0.1, lateral_view=0.2, recurring=0.1, workers=1

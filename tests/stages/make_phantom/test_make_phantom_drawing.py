@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from stages.make_phantom.anatomy import sample_anatomy, zone_of
-from stages.make_phantom.canvas import bounding_box
+from stages.make_phantom.canvas import bounding_box, sample_canvas, sample_exposure
+from stages.make_phantom.contract import FINDINGS, Contrast, MakePhantomSettings, Prevalence
 from stages.make_phantom.findings import Cardiomegaly, Effusion, Nodule, Opacity, Pneumothorax, sample_findings
 from stages.make_phantom.patients import rng_of, sample_study
-from stages.make_phantom.pose import sample_canvas, sample_exposure
 from stages.make_phantom.render import draw_frontal
-from stages.make_phantom.settings import FINDINGS, Contrast, MakePhantomSettings, Prevalence
 
 SETTINGS = MakePhantomSettings()
 RADIUS = SETTINGS.opacity_radius

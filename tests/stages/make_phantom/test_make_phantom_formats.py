@@ -12,8 +12,8 @@ import pytest
 from pydicom.pixels import apply_voi_lut
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
-from stages.common import run_lengths
-from stages.common.atomic_files import read_json
+from stages.common.data import run_lengths
+from stages.common.files.atomic_files import read_json
 from stages.make_phantom.dicom_files import Identity, Storage, uid_of, uncompressed_dicom
 from stages.make_phantom.patients import draw_image, sample_study
 

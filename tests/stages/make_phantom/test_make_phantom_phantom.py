@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.atomic_files import read_json, verify
 from stages.common.errors import InputError
+from stages.common.files.atomic_files import read_json, verify
 from stages.make_phantom.__main__ import main, parser
+from stages.make_phantom.contract import FINDINGS, MakePhantomSettings
 from stages.make_phantom.file_tree import MARKER
 from stages.make_phantom.patients import images_of_patients
 from stages.make_phantom.phantom import make_phantom
-from stages.make_phantom.settings import FINDINGS, MakePhantomSettings
 
 TINY = MakePhantomSettings(mimic_patients=5, rsna_images=4, siim_images=4, bad_inputs=4, workers=1)
 FOLDERS = ("mimic_cxr", "rsna", "siim", "truth")

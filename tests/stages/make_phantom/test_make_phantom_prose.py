@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from stages.make_phantom.contract import FINDINGS, MakePhantomSettings
 from stages.make_phantom.findings import Cardiomegaly, Effusion, Nodule, Opacity, Pneumothorax
 from stages.make_phantom.patients import rng_of, sample_study
 from stages.make_phantom.prose import Facts, write_report
-from stages.make_phantom.settings import FINDINGS, MakePhantomSettings
 
 SETTINGS = MakePhantomSettings()
 

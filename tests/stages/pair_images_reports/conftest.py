@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from stages.common import schemas
-from stages.common.arrow_tables import read_table, write_rows
-from stages.common.atomic_files import read_json, verify, write_json, write_sidecar
 from stages.common.command_line import run_stage
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import read_table, write_rows
+from stages.common.files.atomic_files import read_json, verify, write_json, write_sidecar
 from stages.pair_images_reports.__main__ import main, parser
 
 SIZE = 4

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.common.image_store import ImageStore
-from stages.common.patient_split import PatientSplit, split_of
-from stages.pair_images_reports.fingerprint import distribution, folded
-from stages.pair_images_reports.intensity import Intensity, count_intensity
-from stages.pretrain.sentence_weights import normalised
+from stages.common.data.image_store import ImageStore
+from stages.common.data.patient_split import PatientSplit, split_of
+from stages.pair_images_reports.fingerprint import Intensity, count_intensity, distribution, folded
+from stages.pretrain.batches import normalised
 
 HALVES = {"validation": 0.3, "test": 0.2}
 

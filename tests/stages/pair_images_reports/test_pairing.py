@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from stages.common.patient_split import PatientSplit, split_of
+from stages.common.data.patient_split import PatientSplit, split_of
 
 
 def patients_of(split: str, count: int, validation: float = 0.3, test: float = 0.3) -> list[str]:

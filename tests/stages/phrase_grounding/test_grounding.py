@@ -8,14 +8,13 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
-from stages.common.dual_encoder import Checkpoint, DualEncoder
-from stages.common.encoder_settings import DualEncoderSettings
-from stages.common.prompts import PromptFile
-from stages.phrase_grounding.evaluation import Grounding
+from stages.common.data.prompts import PromptFile
+from stages.common.encoders.dual import Checkpoint, DualEncoder
+from stages.common.encoders.settings import DualEncoderSettings
+from stages.phrase_grounding.evaluation import Grounding, grounding_record, sample_rows, value_rows
 from stages.phrase_grounding.heatmaps import PromptCosines
 from stages.phrase_grounding.located_images import Located
-from stages.phrase_grounding.outputs import grounding_record, sample_rows, value_rows
-from stages.phrase_grounding.pointers import baselines
+from stages.phrase_grounding.pointing import baselines
 
 SIZE = 16
 SMALL = DualEncoderSettings.model_validate(

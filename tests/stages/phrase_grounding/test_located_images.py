@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 from one_shard_store import write_one_shard
 
+from stages.common.data.image_store import ImageStore
+from stages.common.data.run_lengths import encode
 from stages.common.errors import InputError
-from stages.common.image_store import ImageStore
-from stages.common.run_lengths import encode
 from stages.phrase_grounding.located_images import locate
 
 SIZE, ORIGINAL = 16, 160  # ten original pixels a stored one, each way

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score
 
-from stages.phrase_grounding.map_scores import THRESHOLDS, best_threshold, contrast_to_noise, ious
-from stages.phrase_grounding.places import place_of
+from stages.phrase_grounding.located_images import place_of
+from stages.phrase_grounding.pointing import THRESHOLDS, best_threshold, contrast_to_noise, ious
 
 EVERYWHERE = np.ones((1, 12, 12), dtype=bool)
 

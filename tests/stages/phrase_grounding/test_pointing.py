@@ -6,9 +6,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from stages.common.labelled_images import region, to_stored
-from stages.common.prompt_similarity import to_pixels
-from stages.phrase_grounding.integrity_map import describe
+from stages.common.data.labelled_images import region, to_stored
+from stages.common.encoders.dual import to_pixels
+from stages.phrase_grounding.heatmaps import describe
 from stages.phrase_grounding.pointing import hits, peak, random_hits
 
 

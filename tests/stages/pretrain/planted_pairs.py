@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from stages.common.image_store import ImageStore
-from stages.common.paired_reports import PairedReports, Study
-from stages.common.report_batches import SpecialTokens
+from stages.common.data.image_store import ImageStore
+from stages.common.data.paired_reports import PairedReports, Study
+from stages.common.encoders.text import SpecialTokens
 from stages.pretrain.batches import TrainingData
+from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.ranks import ALONE, Ranks
-from stages.pretrain.settings import PretrainSettings
 
 VOCABULARY = 30
 

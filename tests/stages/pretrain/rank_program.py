@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from planted_pairs import VOCABULARY, data, small
 
-from stages.common.tracking import track
+from stages.common.journal.tracking import track
 from stages.pretrain import training, transport
+from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.rank_failure import failures_recorded
 from stages.pretrain.ranks import Ranks, connect
-from stages.pretrain.settings import PretrainSettings
 from stages.pretrain.training import Place, build, train
 
 STUDIES = 40

@@ -1,9 +1,9 @@
 """Attention matching against its equations, written one pair at a time in float64."""
 
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
-from stages.pretrain.attention import attention_scores
+from stages.pretrain.transport import attention_scores
 
 TEMPERATURES = {"attention_temperature": 0.25, "sentence_temperature": 0.2}
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.common.encoders.image import visible_count
 from stages.common.errors import InputError
-from stages.pretrain.masking import visible_count
-from stages.pretrain.sentence_choice import sentence_orders
-from stages.pretrain.settings import PretrainSettings, SentenceSettings
+from stages.pretrain.batches import sentence_orders
+from stages.pretrain.contract import PretrainSettings, SentenceSettings
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from stages.common.tracking import Run
-from stages.pretrain.alarms import Watch, alarms_of
-from stages.pretrain.diagnostics import effective_rank
+from stages.common.journal.tracking import Run
+from stages.pretrain.losses import effective_rank
+from stages.pretrain.monitor import Watch, alarms_of
 
 WELL = {"loss/total": 3.0, "effective_rank/images": 20.0, "effective_rank/reports": 20.0,
         "integrity/phi_standard_deviation": 0.01}  # fmt: skip

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stages.common.encoder_settings import ImageEncoderSettings
+from stages.common.encoders.image import ImageEncoder
+from stages.common.encoders.settings import ImageEncoderSettings
+from stages.common.encoders.timm_models import VisionTransformer, create_model
 from stages.common.errors import InputError
-from stages.common.image_encoder import ImageEncoder
-from stages.common.timm_models import VisionTransformer, create_model
-from stages.pretrain.image_weights import fold_rgb, load_image_weights
+from stages.pretrain.weights import fold_rgb, load_image_weights
 
 MEAN, DEVIATION = [0.48, 0.31, 0.55], [0.26, 0.2, 0.31]
 SMALL = ImageEncoderSettings(architecture="custom", input_size=32, patch_size=8, width=24, depth=2, heads=2, mean=0.4)

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from stages.common.atomic_files import write_json, write_sidecar
-from stages.common.dual_encoder import build_encoder, checkpoint_record
+from stages.common.encoders.dual import build_encoder, checkpoint_record
 from stages.common.errors import InputError
-from stages.pretrain.normalisation import with_normalisation
-from stages.pretrain.settings import PretrainSettings
+from stages.common.files.atomic_files import write_json, write_sidecar
+from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.training import build
+from stages.pretrain.weights import with_normalisation
 
 SMALL = {
     "image": {"architecture": "custom", "input_size": 16, "patch_size": 4, "width": 16, "depth": 1, "heads": 2},

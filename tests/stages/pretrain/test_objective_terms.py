@@ -6,13 +6,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
-from stages.pretrain.contrastive import contrastive_loss, cross_entropy_both_ways
-from stages.pretrain.integrity import SemanticIntegrity
-from stages.pretrain.masking import draw_visible, visibility, visible_count
-from stages.pretrain.reconstruction import MaskedImageDecoder, reconstruction_loss
-from stages.pretrain.sentence_weights import MAX_WEIGHT, idf_weights, normalised, weight_of
+from stages.common.encoders.image import draw_visible, visibility, visible_count
+from stages.pretrain.batches import MAX_WEIGHT, idf_weights, normalised, weight_of
+from stages.pretrain.losses import (
+    MaskedImageDecoder,
+    SemanticIntegrity,
+    contrastive_loss,
+    cross_entropy_both_ways,
+    reconstruction_loss,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:

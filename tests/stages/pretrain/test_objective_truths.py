@@ -7,12 +7,11 @@ from itertools import combinations
 import pytest
 import torch
 from planted_pairs import VOCABULARY, data, small
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
-from stages.pretrain.contrastive import contrastive_loss
-from stages.pretrain.integrity import SemanticIntegrity
-from stages.pretrain.masking import draw_visible
-from stages.pretrain.settings import IntegrityKind
+from stages.common.encoders.image import draw_visible
+from stages.pretrain.contract import IntegrityKind
+from stages.pretrain.losses import SemanticIntegrity, contrastive_loss
 from stages.pretrain.training import build
 
 OFF = {

@@ -9,13 +9,13 @@ import torch
 import yaml
 from test_image_weights import SMALL, grey_images, rgb_model
 
-from stages.common.encoder_settings import ImageEncoderSettings
+from stages.common.encoders.image import ImageEncoder
+from stages.common.encoders.published import SOURCES
+from stages.common.encoders.settings import ImageEncoderSettings
 from stages.common.errors import InputError
-from stages.common.image_encoder import ImageEncoder
-from stages.common.published_encoders import SOURCES
-from stages.common.ready_made_encoder import ReadyMadeEncoder
 from stages.config import check
-from stages.pretrain.image_weights import load_image_weights
+from stages.pretrain.contract import ReadyMadeEncoder
+from stages.pretrain.weights import load_image_weights
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -14,13 +14,13 @@ import torch
 from planted_pairs import VOCABULARY, data, small
 from rank_program import STUDIES, gradients, sixteen, trained
 
-from stages.common.atomic_files import read_json
-from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
+from stages.common.files.atomic_files import read_json
+from stages.common.files.code_digest import ROOT
 from stages.pretrain import transport
-from stages.pretrain.grouped_scores import _chunks_stay_whole
 from stages.pretrain.ranks import ALONE, Ranks
 from stages.pretrain.training import build
+from stages.pretrain.transport import _chunks_stay_whole
 
 SECONDS = 600  # no rank waits for ever, on however busy a machine
 

@@ -10,17 +10,16 @@ from planted_pairs import VOCABULARY, data, small
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from stages.common.augmentation import DRAWS, augment
-from stages.common.augmentation_settings import AugmentationSettings
 from stages.common.device_peaks import peak_of
+from stages.common.encoders.augmentation import DRAWS, augment
+from stages.common.encoders.settings import AugmentationSettings
 from stages.common.errors import InputError
-from stages.pretrain import hardware
-from stages.pretrain.flops import StepFlops
+from stages.pretrain import throughput as hardware
+from stages.pretrain.batches import Prefetcher
+from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.objective import Objective
 from stages.pretrain.optimisation import freeze_text_layers, parameter_groups
-from stages.pretrain.prefetching import Prefetcher
-from stages.pretrain.settings import PretrainSettings
-from stages.pretrain.speed import SpeedMeter, progress_line
+from stages.pretrain.throughput import SpeedMeter, StepFlops, progress_line
 from stages.pretrain.training import Place, build, train
 
 NO_CHANGE = {"min_area": 1, "brightness": 0, "contrast": 0}

@@ -6,13 +6,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stages.common.dual_encoder import DualEncoder, build_encoder, checkpoint_record
-from stages.common.encoder_settings import DualEncoderSettings
+from stages.common.encoders.dual import DualEncoder, build_encoder, checkpoint_record
+from stages.common.encoders.settings import DualEncoderSettings
+from stages.common.encoders.text import TextEncoder
 from stages.common.errors import InputError
+from stages.common.journal.tracking import track
 from stages.common.settings import Settings
-from stages.common.text_encoder import TextEncoder
-from stages.common.tracking import track
-from stages.pretrain.starting_weights import StartingWeights
+from stages.pretrain.weights import StartingWeights
 
 IMAGE = {"architecture": "custom", "input_size": 16, "patch_size": 4, "width": 16, "depth": 1, "heads": 2}
 TEXT = {"width": 16, "depth": 1, "heads": 2, "weights": None}

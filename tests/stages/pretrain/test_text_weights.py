@@ -8,10 +8,10 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from stages.common.encoder_settings import TextEncoderSettings
+from stages.common.encoders.settings import TextEncoderSettings
+from stages.common.encoders.text import TextEncoder
 from stages.common.errors import InputError
-from stages.common.text_encoder import TextEncoder
-from stages.pretrain.text_weights import load_text_weights, text_configuration
+from stages.pretrain.weights import load_text_weights, text_configuration
 
 VOCABULARY = 30
 SIZES = {"vocab_size": VOCABULARY, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -6,13 +6,12 @@ import torch
 from planted_pairs import VOCABULARY, data, small
 from safetensors.torch import load_file
 
-from stages.common.augmentation import DRAWS, augment
-from stages.common.augmentation_settings import AugmentationSettings
+from stages.common.encoders.augmentation import DRAWS, augment
+from stages.common.encoders.settings import AugmentationSettings
 from stages.common.errors import InputError
-from stages.pretrain.candidates import write_candidates
+from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.optimisation import learning_rate, parameter_groups
-from stages.pretrain.settings import PretrainSettings
-from stages.pretrain.training import Place, build, candidate_path, candidate_steps, train
+from stages.pretrain.training import Place, build, candidate_path, candidate_steps, train, write_candidates
 from stages.pretrain.training_state import TrainingState, resume_state
 
 

@@ -12,17 +12,16 @@ import pytest
 import torch
 from planted_pairs import VOCABULARY, data, small
 
-from stages.common.atomic_files import read_json, write_sidecar
-from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
-from stages.common.served_states import mark_served
+from stages.common.files.atomic_files import read_json, write_sidecar
+from stages.common.files.code_digest import ROOT
+from stages.common.training.served_states import mark_served
 from stages.pretrain import training
-from stages.pretrain.candidates import write_candidates
-from stages.pretrain.divergence import DivergedError
+from stages.pretrain.contract import PretrainSettings
+from stages.pretrain.monitor import DivergedError
 from stages.pretrain.optimisation import adamw
 from stages.pretrain.rank_failure import TerminatedError
-from stages.pretrain.settings import PretrainSettings
-from stages.pretrain.training import Place, build, train
+from stages.pretrain.training import Place, build, train, write_candidates
 from stages.pretrain.training_state import TrainingState, resume_state, save_state
 
 HARNESS = Path(__file__).with_name("kill_harness.py")

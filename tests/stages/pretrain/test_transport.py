@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from stages.pretrain.sinkhorn import SinkhornSettings, solve
 from stages.pretrain.transport import sentence_marginal, transport_scores

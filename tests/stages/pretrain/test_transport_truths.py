@@ -6,7 +6,7 @@ import numpy as np
 import ot
 import pytest
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from stages.pretrain.sinkhorn import SinkhornSettings, solve
 from stages.pretrain.transport import transport_scores

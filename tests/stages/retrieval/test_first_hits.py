@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.common.hit_ranks import FirstHits, weighted_median
-from stages.retrieval.first_hits import first_hits, guessed, guessed_median_rank
+from stages.common.metrics.retrieval import FirstHits, weighted_median
+from stages.retrieval.evaluation import first_hits, guessed, guessed_median_rank
 
 IDENTITY = np.eye(6, dtype=np.float32)
 NUMBERS = np.arange(6)

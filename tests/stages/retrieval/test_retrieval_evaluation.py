@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from stages.retrieval.contract import RetrievalSettings
 from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
 from stages.retrieval.evaluation import rank, retrieval_record
-from stages.retrieval.settings import RetrievalSettings
 
 DIRECTIONS = ("image_to_report", "report_to_image")
 

@@ -8,13 +8,13 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import read_json, verify, write_json, write_sidecar
 from stages.common.command_line import run_stage
-from stages.common.dual_encoder import DualEncoder, checkpoint_record, load_checkpoint, save_checkpoint
-from stages.common.encoder_settings import DualEncoderSettings
-from stages.common.image_store import ImageStore
+from stages.common.data.image_store import ImageStore
+from stages.common.encoders.dual import DualEncoder, checkpoint_record, load_checkpoint, save_checkpoint
+from stages.common.encoders.settings import DualEncoderSettings
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows
+from stages.common.files.atomic_files import read_json, verify, write_json, write_sidecar
 from stages.retrieval.__main__ import main, parser
 from stages.retrieval.embedded_pairs import embed_pairs, read_test_pairs
 

@@ -11,9 +11,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
-from stages.common.atomic_files import write_record
-from stages.common.dual_encoder import DualEncoder, checkpoint_record, save_checkpoint
-from stages.common.encoder_settings import DualEncoderSettings, ImageEncoderSettings, TextEncoderSettings
+from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_checkpoint
+from stages.common.encoders.settings import DualEncoderSettings, ImageEncoderSettings, TextEncoderSettings
+from stages.common.files.atomic_files import write_record
 from stages.select_checkpoint.mlflow_model import export_model
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "opacity", "no", "in", "the", "left", "lung", "."]

@@ -9,12 +9,12 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows
-from stages.common.atomic_files import read_json, write_record
 from stages.common.command_line import run_stage
-from stages.common.dual_encoder import DualEncoder, checkpoint_record, save_weights
-from stages.common.encoder_settings import DualEncoderSettings
+from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_weights
+from stages.common.encoders.settings import DualEncoderSettings
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows
+from stages.common.files.atomic_files import read_json, write_record
 from stages.select_checkpoint.__main__ import main, parser
 
 SIZE = 16

@@ -7,8 +7,8 @@ import pytest
 
 from stages.common.errors import InputError
 from stages.select_checkpoint.candidate_scores import ScoredCandidate
+from stages.select_checkpoint.contract import SelectCheckpointSettings
 from stages.select_checkpoint.decision import decide
-from stages.select_checkpoint.settings import SelectCheckpointSettings
 
 PATIENTS = np.arange(40) // 2
 

@@ -11,11 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from selection_inputs import write_inputs
 
-from stages.common.atomic_files import sidecar_of, verify
-from stages.common.dual_encoder import load_checkpoint
+from stages.common.data.image_store import ImageStore
+from stages.common.encoders.dual import load_checkpoint
 from stages.common.errors import InputError
-from stages.common.image_store import ImageStore
-from stages.common.pending_checks import settle
+from stages.common.files.atomic_files import settle, sidecar_of, verify
 
 FOREIGN = """
 import sys
@@ -26,8 +25,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 folder, given, out = sys.argv[1:]
-assert not any(name.startswith("stages") for name in sys.modules if name != "stages.common.torchvision_operators"
-               and name not in ("stages", "stages.common"))
+assert not any(name.startswith("stages") for name in sys.modules
+               if not "stages.common.encoders.torchvision_operators".startswith(name))
 image = timm.create_model(f"local-dir:{folder}/image", pretrained=True).eval()
 text = AutoModel.from_pretrained(f"{folder}/text", add_pooling_layer=False).eval()
 tokenizer = AutoTokenizer.from_pretrained(f"{folder}/text")
@@ -54,7 +53,7 @@ def test_timm_and_transformers_alone_give_equal_features(exported, tmp_path) -> 
     checkpoint = load_checkpoint(folder, torch.device("cpu"))
     grey = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
     save_file({"pixels": checkpoint.model.image.normalise(grey).contiguous()}, tmp_path / "given.safetensors")
-    program = FOREIGN.replace("SHIM", "import stages.common.torchvision_operators")
+    program = FOREIGN.replace("SHIM", "import stages.common.encoders.torchvision_operators")
     out = tmp_path / "out.safetensors"
     subprocess.run(
         [sys.executable, "-c", program, folder, tmp_path / "given.safetensors", out],

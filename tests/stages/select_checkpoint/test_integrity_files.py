@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from selection_inputs import SIZE, STEPS, write_inputs
 
-from stages.common.atomic_files import read_json, verify, write_record, write_sidecar
-from stages.common.dual_encoder import load_checkpoint, to_input
-from stages.common.image_store import ImageStore
-from stages.select_checkpoint.integrity_files import map_over, write_integrity_files
+from stages.common.data.image_store import ImageStore
+from stages.common.encoders.dual import load_checkpoint, to_input
+from stages.common.files.atomic_files import read_json, verify, write_record, write_sidecar
+from stages.select_checkpoint.export import map_over, write_integrity_files
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_mlflow_shows_map_and_picture(chosen: Path) -> None:
 @pytest.mark.parametrize(("published", "fewest"), [("true", 20), ("false", 8)])
 def test_a_mean_of_few_radiographs_or_of_a_restricted_set_is_absent(tmp_path, monkeypatch, published, fewest) -> None:
     """The fixture has 8 validation studies."""
-    monkeypatch.setattr("stages.select_checkpoint.integrity_files._FEWEST_OF_A_MEAN", fewest)
+    monkeypatch.setattr("stages.select_checkpoint.export._FEWEST_OF_A_MEAN", fewest)
     write_inputs(tmp_path / "in").select(tmp_path, f"{{draws: 5, batch_size: 3, publish_samples: {published}}}")
     assert read_json(tmp_path / "checkpoint" / "integrity_map.json")["mean_radiograph"] is None
     assert not list((tmp_path / "checkpoint").glob("mean_radiograph*"))
@@ -62,7 +62,7 @@ def test_a_mean_of_few_radiographs_or_of_a_restricted_set_is_absent(tmp_path, mo
 
 
 def test_the_mean_is_that_of_the_validation_radiographs(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("stages.select_checkpoint.integrity_files._FEWEST_OF_A_MEAN", 8)
+    monkeypatch.setattr("stages.select_checkpoint.export._FEWEST_OF_A_MEAN", 8)
     inputs = write_inputs(tmp_path / "in")
     inputs.select(tmp_path, "{draws: 5, batch_size: 3, publish_samples: true}")
     written = read_json(tmp_path / "checkpoint" / "integrity_map.json")["mean_radiograph"]

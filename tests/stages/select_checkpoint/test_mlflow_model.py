@@ -12,9 +12,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from stages.common.code_digest import ROOT, import_closure
+from stages.common.files.code_digest import ROOT, import_closure
+from stages.common.inference.model import RadiographModel
 from stages.select_checkpoint.mlflow_model import LOADER, export_model, requirements
-from stages.select_checkpoint.radiograph_model import RadiographModel
 
 CLASSES = {"opacity": ["opacity in the left lung ."], "none": ["no opacity ."]}
 PROGRAM = """
@@ -110,7 +110,7 @@ def test_nothing_in_it_is_pickled_and_nothing_is_of_other_stages(exported) -> No
     assert set(flavours) == {"python_function"}
     assert flavours["python_function"]["loader_module"] == LOADER
     stages = {name.split("/")[2] for name in files if name.startswith("code/stages/") and name.count("/") > 2}
-    assert stages == {"common", "dicom_to_arrow", "select_checkpoint"}
+    assert stages == {"common"}
 
 
 def test_the_decision_and_a_synthetic_example_travel_with_it(exported) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.select_checkpoint.pair_scores import contrastive_losses, rank_scores, reciprocal_ranks
+from stages.select_checkpoint.candidate_scores import contrastive_losses, rank_scores, reciprocal_ranks
 
 
 def test_ranks_of_a_hand_made_table() -> None:

@@ -10,15 +10,13 @@ import pytest
 import torch
 from exported_model import SIZE, TEMPERATURE
 
-from stages.common.dual_encoder import load_checkpoint, to_input
+from stages.common.encoders.dual import load_checkpoint, to_input, to_pixels
 from stages.common.errors import InputError
-from stages.common.prompt_similarity import to_pixels
+from stages.common.inference.model import RadiographModel, reading_settings, square_of_array, squares_of_files
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.dicom_to_arrow.convert import convert_file
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
 from stages.phrase_grounding.heatmaps import PromptCosines
 from stages.select_checkpoint.predict import main, parser, read_classes
-from stages.select_checkpoint.radiograph_input import reading_settings, square_of_array, squares_of_files
-from stages.select_checkpoint.radiograph_model import RadiographModel
 
 CLASSES = {"opacity": ["opacity in the left lung .", "opacity"], "none": ["no opacity ."]}
 

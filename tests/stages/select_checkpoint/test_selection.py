@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from selection_inputs import STEPS, Inputs, write_inputs
 
-from stages.common.atomic_files import read_json, verify
 from stages.common.errors import InputError
-from stages.select_checkpoint.validation_labels import read_validation_labels
+from stages.common.files.atomic_files import read_json, verify
+from stages.select_checkpoint.candidate_scores import read_validation_labels
 
 EVERYTHING = "{draws: 50, zero_shot_on: set, batch_size: 3}"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from stages.split_reports.boilerplate import KINDS, boilerplate_kind
 from stages.split_reports.sentences import fold, split_sentences
+from stages.split_reports.vocabulary import KINDS, boilerplate_kind
 
 LEFT_OUT = {
     "dictated by": ["Dictated by: Dr. A. Moss.", "Dictated and signed by Dr. Moss", "DICTATED BY: ___", "D: 3/4/2011"],

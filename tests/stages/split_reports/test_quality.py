@@ -4,10 +4,10 @@ from collections import Counter
 
 import pyarrow as pa
 
-from stages.common.schemas import REPORTS
+from stages.common.files.schemas import REPORTS
+from stages.split_reports.contract import SplitReportsSettings
 from stages.split_reports.quality import quality_of
 from stages.split_reports.reports import split_all
-from stages.split_reports.settings import SplitReportsSettings
 
 TRAINED = {"tokenizer": {"weights": None, "vocabulary_size": 400}}
 TEXTS = {

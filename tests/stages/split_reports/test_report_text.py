@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from stages.split_reports.report_text import RejectedError, decode, read_report
+from stages.split_reports.reports import RejectedError, decode, read_report
 
 
 def test_utf_8_first_then_windows_1252():

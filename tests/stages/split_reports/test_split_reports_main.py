@@ -10,16 +10,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from stages.common.arrow_tables import read_table, write_rows
 from stages.common.command_line import run_stage
+from stages.common.data.patient_split import PatientSplit, split_of
 from stages.common.errors import InputError
-from stages.common.patient_split import PatientSplit, split_of
-from stages.common.schemas import REJECTS, REPORTS, SENTENCES
+from stages.common.files.arrow_tables import read_table, write_rows
+from stages.common.files.schemas import REJECTS, REPORTS, SENTENCES
 from stages.split_reports.__main__ import main, parser
-from stages.split_reports.report_text import decode
-from stages.split_reports.reports import split_all, training_sentences
+from stages.split_reports.contract import SplitReportsSettings
+from stages.split_reports.reports import decode, split_all, training_sentences
 from stages.split_reports.sentences import fold
-from stages.split_reports.settings import SplitReportsSettings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TRAINED = {"tokenizer": {"weights": None, "vocabulary_size": 400, "do_lower_case": True}}

@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
-from stages.common.atomic_files import verify, write_sidecar
 from stages.common.errors import InputError
-from stages.split_reports.settings import TokenizerSettings
+from stages.common.files.atomic_files import verify, write_sidecar
+from stages.split_reports.contract import TokenizerSettings
 from stages.split_reports.tokenizer import (
+    SPECIAL_TOKENS,
     read_tokenizer,
     token_ids_of,
     train_tokenizer,
     weights_file,
     write_tokenizer,
 )
-from stages.split_reports.word_pieces import SPECIAL_TOKENS
 
 SENTENCES = ["No pneumothorax.", "Small left pleural effusion.", "Heart size is normal.", "Épanchement à gauche."]
 CORPUS = [(sentence, 5 + place) for place, sentence in enumerate(SENTENCES)]

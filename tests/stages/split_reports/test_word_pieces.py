@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.split_reports.word_pieces import SPECIAL_TOKENS, train_word_pieces
+from stages.split_reports.tokenizer import SPECIAL_TOKENS, train_word_pieces
 
 
 def test_by_hand():

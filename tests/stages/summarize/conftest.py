@@ -13,30 +13,29 @@ import pytest
 from evaluation_results import GRID, SIZE, phi_of, write_grounding, write_integrity, write_retrieval, write_segmentation
 from stage_links import input_paths_of
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows, write_table
-from stages.common.atomic_files import sha256_of, write_json, write_sidecar, write_text
+from stages.audit_splits.contract import Overlap
 from stages.common.command_line import run_stage
+from stages.common.data.run_lengths import encode
 from stages.common.digests import digest_of
-from stages.common.labelled_parts import Parts
-from stages.common.run_lengths import encode
-from stages.common.split_audit import Overlap
-from stages.common.tracking import flatten
-from stages.dicom_to_arrow.settings import DicomToArrowSettings
+from stages.common.few_shot.parts import Parts
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows, write_table
+from stages.common.files.atomic_files import sha256_of, write_json, write_sidecar, write_text
+from stages.common.journal.tracking import flatten
+from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.few_shot_classification import evaluation as few_shot_evaluation
-from stages.few_shot_classification.outputs import scored_rows
-from stages.few_shot_classification.settings import ALWAYS_DIFFERENT, LinearJobSettings, departures_of
-from stages.pair_images_reports.fingerprint import report_statistics
-from stages.pair_images_reports.intensity import Intensity
-from stages.phrase_grounding.settings import PhraseGroundingSettings
-from stages.pretrain.candidates import write_curve
-from stages.pretrain.settings import PretrainSettings
-from stages.split_reports.settings import SplitReportsSettings
+from stages.few_shot_classification.contract import ALWAYS_DIFFERENT, LinearJobSettings, departures_of
+from stages.few_shot_classification.evaluation import scored_rows
+from stages.pair_images_reports.fingerprint import Intensity, report_statistics
+from stages.phrase_grounding.contract import PhraseGroundingSettings
+from stages.pretrain.contract import PretrainSettings
+from stages.pretrain.training import write_curve
+from stages.split_reports.contract import SplitReportsSettings
 from stages.summarize.__main__ import main, parser
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.results_tree import FewShotJob, ResultsTree
+from stages.zero_shot_classification.contract import ZeroShotSettings
 from stages.zero_shot_classification.evaluation import evaluate
-from stages.zero_shot_classification.settings import ZeroShotSettings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEMPLATE = REPOSITORY / "stages" / "summarize" / "templates" / "report.html.jinja"

@@ -7,17 +7,17 @@ import polars as pl
 import pyarrow as pa
 from PIL import Image
 
-from stages.common import schemas
-from stages.common.arrow_tables import write_rows, write_table
-from stages.common.atomic_files import write_record, write_sidecar
-from stages.common.mask_overlaps import Overlaps
-from stages.common.ranking_metrics import draw_weights, estimate, mean_of
-from stages.common.split_audit import Overlap
+from stages.audit_splits.contract import Overlap
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows, write_table
+from stages.common.files.atomic_files import write_record, write_sidecar
+from stages.common.metrics.overlap import Overlaps
+from stages.common.metrics.ranking import draw_weights, estimate, mean_of
+from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT
 from stages.few_shot_segmentation.evaluation import SeedOverlaps, evaluate
-from stages.few_shot_segmentation.settings import ALWAYS_DIFFERENT
+from stages.retrieval.contract import RetrievalSettings
 from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
 from stages.retrieval.evaluation import rank, retrieval_record
-from stages.retrieval.settings import RetrievalSettings
 from stages.summarize.results_tree import FewShotJob, ResultsTree
 
 SIZE, GRID = 64, 8  # pixels, patches a side

@@ -2,9 +2,9 @@
 
 import pytest
 
-from stages.common.atomic_files import read_json, write_record
 from stages.common.command_line import run_stage
 from stages.common.errors import InputError
+from stages.common.files.atomic_files import read_json, write_record
 from stages.summarize.__main__ import main, parser
 from stages.summarize.inputs import read_inputs
 from stages.summarize.paper_tables.all_tables import paper_tables

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from stages.common.ranking_metrics import auc, draw_weights
+from stages.common.metrics.ranking import auc, draw_weights
 from stages.summarize.paper_tables.paired_bootstrap import (
     Drawn,
     compare_all,

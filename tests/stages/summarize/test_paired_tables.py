@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.common import schemas
-from stages.common.arrow_tables import read_table, write_rows
-from stages.common.atomic_files import read_json
 from stages.common.command_line import run_stage
 from stages.common.errors import InputError
-from stages.common.hit_ranks import FirstHits
-from stages.common.ranking_metrics import draw_weights
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import read_table, write_rows
+from stages.common.files.atomic_files import read_json
+from stages.common.metrics.ranking import draw_weights
+from stages.common.metrics.retrieval import FirstHits
 from stages.summarize.__main__ import main, parser
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.paper_tables.comparisons import Comparisons

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from stages.common.atomic_files import write_record
 from stages.common.errors import InputError
-from stages.few_shot_classification import settings as classification
-from stages.few_shot_segmentation import settings as segmentation
+from stages.common.files.atomic_files import write_record
+from stages.few_shot_classification import contract as classification
+from stages.few_shot_segmentation import contract as segmentation
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.paper_tables.all_tables import paper_tables
 from stages.summarize.paper_tables.comparisons import Comparisons

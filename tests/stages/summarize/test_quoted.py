@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
+from stages.common.files.code_digest import ROOT
 from stages.summarize.paper_tables.quoted import quoted_blocks, read_quotations, shown
 from stages.summarize.provenance import read_provenance
 from stages.summarize.references import METHODS, REFERENCES

@@ -4,10 +4,10 @@ import json
 
 import pyarrow as pa
 
-from stages.common.schemas import REPORTS
+from stages.common.files.schemas import REPORTS
+from stages.split_reports.contract import SplitReportsSettings
 from stages.split_reports.quality import quality_of
 from stages.split_reports.reports import split_all
-from stages.split_reports.settings import SplitReportsSettings
 from stages.summarize.readers.split_reports import Quality
 
 TEXT = """FINAL REPORT

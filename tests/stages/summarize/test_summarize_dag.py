@@ -9,7 +9,7 @@ import pytest
 
 from stages.common.command_line import run_stage
 from stages.common.errors import InputError
-from stages.common.journals import read_journal
+from stages.common.journal.journals import read_journal
 from stages.summarize.__main__ import main, parser
 from stages.summarize.inputs import read_inputs
 from stages.summarize.layered_drawing import without_implied

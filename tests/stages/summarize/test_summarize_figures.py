@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
-from stages.common.ranking_metrics import auc
+from stages.common.metrics.ranking import auc
 from stages.summarize.drawing import variant_styles
 from stages.summarize.readers.pair_images_reports import Distribution, GreyValues
 from stages.summarize.readers.split_reports import Bins

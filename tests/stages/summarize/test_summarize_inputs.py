@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from stages.common.atomic_files import write_sidecar, write_text
-from stages.common.code_digest import import_closure
 from stages.common.command_line import run_stage
 from stages.common.errors import InputError
+from stages.common.files.atomic_files import write_sidecar, write_text
+from stages.common.files.code_digest import import_closure
 from stages.summarize.__main__ import main, parser
 from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger

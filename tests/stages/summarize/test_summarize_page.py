@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from stages import summarize
-from stages.common import ranking_metrics, schemas
-from stages.common.arrow_tables import write_rows
 from stages.common.command_line import run_stage
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_rows
+from stages.common.metrics import ranking as ranking_metrics
 from stages.summarize.__main__ import main, parser
 from stages.summarize.drawing import Style
 from stages.summarize.numbers import count, decimal, figures, rank

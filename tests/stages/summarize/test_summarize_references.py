@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from stages.common.code_digest import ROOT
+from stages.common.files.code_digest import ROOT
 from stages.summarize.provenance import read_provenance
 from stages.summarize.references import METHODS, REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
 from stages.summarize.sections.methods import methods

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 
-from stages.common.atomic_files import write_json, write_sidecar
+from stages.common.files.atomic_files import write_json, write_sidecar
 from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
 from stages.summarize.numbers import interval

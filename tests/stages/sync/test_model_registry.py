@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stages.common.errors import InputError
-from stages.common.journals import find_journals
+from stages.common.journal.journals import find_journals
 from stages.sync.model_registry import chosen_models, model_name
 from stages.sync.quiet_mlflow import MlflowClient
 from stages.sync.synchronise import synchronise

@@ -5,9 +5,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.common.journals import FoundJournal, Journal
-from stages.sync.executions import executions
+from stages.common.journal.journals import FoundJournal, Journal
 from stages.sync.invocations import invocations, parents
+from stages.sync.run_records import executions
 from stages.sync.synchronise import records_of
 
 ROOT = Path("/results")

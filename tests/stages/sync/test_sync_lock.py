@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
+from stages.common.files.code_digest import ROOT
 from stages.sync.lock import single_writer
 
 

@@ -12,8 +12,8 @@ import threading
 
 import pytest
 
-from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
+from stages.common.files.code_digest import ROOT
 from stages.sync.quiet_mlflow import MlflowClient, ViewType
 from stages.sync.synchronise import synchronise
 

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.journals import FoundJournal, Journal
-from stages.common.mlflow_texts import PARAM_LENGTH, TAG_LENGTH
-from stages.sync.executions import executions
-from stages.sync.run_records import InputData, closed, run_record
+from stages.common.journal.journals import FoundJournal, Journal
+from stages.common.journal.mlflow_texts import PARAM_LENGTH, TAG_LENGTH
+from stages.sync.run_records import InputData, closed, executions, run_record
 
 HOUR = 3_600_000
 

@@ -14,12 +14,12 @@ from mlflow_process import MlflowProcess
 from slow_proxy import slow_proxy
 from store_snapshot import snapshot
 
-from stages.common import live_logging, mlflow_server
-from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
-from stages.common.mlflow_texts import mlflow_keys
+from stages.common.files.code_digest import ROOT
+from stages.common.journal import live_logging, mlflow_server
+from stages.common.journal.mlflow_texts import mlflow_keys
+from stages.common.journal.tracking import track
 from stages.common.settings import Settings
-from stages.common.tracking import track
 from stages.sync.quiet_mlflow import MlflowClient, ViewType
 from stages.sync.synchronise import synchronise
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name, _validate_tag_name
 from store_snapshot import snapshot
 
-from stages.common.code_digest import ROOT
 from stages.common.errors import InputError
-from stages.common.journals import workspace_name
-from stages.common.mlflow_texts import mlflow_keys
+from stages.common.files.code_digest import ROOT
+from stages.common.journal.journals import workspace_name
+from stages.common.journal.mlflow_texts import mlflow_keys
 from stages.sync import store as store_module
 from stages.sync import synchronise as subject
 from stages.sync.quiet_mlflow import MlflowClient, MlflowException

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
-from stages.common.dual_encoder import Checkpoint, TextEmbeddings
-from stages.common.image_store import ImageStore
-from stages.common.prompts import PromptSet
-from stages.zero_shot_classification.local_scores import local_scores, mean_of_largest
+from stages.common.data.image_store import ImageStore
+from stages.common.data.prompts import PromptSet
+from stages.common.encoders.dual import Checkpoint, TextEmbeddings
+from stages.zero_shot_classification.scores import local_scores, mean_of_largest
 
 GRID = 16
 FINDING, CLEAR, OTHER = torch.eye(3)

@@ -13,13 +13,13 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
-from stages.common import atomic_files, schemas
-from stages.common.arrow_tables import read_table, write_rows
-from stages.common.atomic_files import read_json, verify, write_record
+from stages.audit_splits.contract import Overlap, audit_record
 from stages.common.command_line import run_stage
-from stages.common.dual_encoder import Checkpoint, DualEncoder, checkpoint_record, load_checkpoint, save_checkpoint
-from stages.common.encoder_settings import DualEncoderSettings
-from stages.common.split_audit import Overlap, audit_record
+from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record, load_checkpoint, save_checkpoint
+from stages.common.encoders.settings import DualEncoderSettings
+from stages.common.files import atomic_files, schemas
+from stages.common.files.arrow_tables import read_table, write_rows
+from stages.common.files.atomic_files import read_json, verify, write_record
 from stages.zero_shot_classification.__main__ import main, parser
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "opacity", "clear", "no", "new"]

@@ -9,9 +9,8 @@ import pytest
 import yaml
 
 from stages.config import Config, check
-from workflow.doctor.datasets import check_dataset
 from workflow.doctor.findings import Finding, failed, table
-from workflow.doctor.weights import check_weight
+from workflow.doctor.inputs import check_dataset, check_weight
 
 ROOT = Path(__file__).parents[3]
 FOLDER = {"layout": "folder", "table": "t.csv", "columns": {"image": "file", "patient": "who", "report": "text"}}

@@ -13,16 +13,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from stages.common.device_peaks import peak_of
-from stages.common.encoder_settings import DualEncoderSettings, ImageEncoderSettings
-from stages.common.image_encoder import ImageEncoder
+from stages.common.encoders.image import ImageEncoder
+from stages.common.encoders.settings import DualEncoderSettings, ImageEncoderSettings
 from stages.config import Config, check
-from stages.pretrain.settings import PretrainSettings
+from stages.pretrain.contract import PretrainSettings
 from workflow.estimate import operations
-from workflow.estimate.amounts import Amount
 from workflow.estimate.costs import Range, costs
-from workflow.estimate.jobs import pretraining_job
-from workflow.estimate.seconds import job_seconds
-from workflow.estimate.whole_run import ORDER, Hardware, RunEstimate, estimate
+from workflow.estimate.jobs import Amount, pretraining_job
+from workflow.estimate.whole_run import ORDER, Hardware, RunEstimate, estimate, job_seconds
 
 ROOT = Path(__file__).parents[3]
 ON_GPU = ("pretrain", "select_checkpoint", "extract_features", "retrieval", "few_shot_classification",
@@ -130,7 +128,7 @@ def test_counts_come_from_the_journal_of_the_index(config: Config, tmp_path: Pat
 
 def test_a_training_on_cpu_says_nothing_of_a_gpu(config: Config, tmp_path: Path) -> None:
     settings = config.settings("pretrain", variant="mlip").model_dump(mode="json")
-    from stages.common.tracking import flatten
+    from stages.common.journal.tracking import flatten
 
     metrics = [{"key": "data/studies", "value": 1000.0, "step": 0, "timestamp": 0}]
     work = 1000 * 51 * operations.training_pair(config.settings("pretrain", variant="mlip"))

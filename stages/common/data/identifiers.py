@@ -1,0 +1,91 @@
+"""Keyed identifiers: HMAC-SHA256 of the distributed ids under a key that stays in a private folder.
+
+The same id gives the same keyed id in every data set that shares the key, so that a patient who occurs in two of
+them is still one patient. Neither the key nor the map back is ever printed or written to a journal.
+"""
+
+import csv
+import hmac
+import os
+import secrets
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from ..errors import InputError
+from ..files.atomic_files import atomic_path
+
+IdentifierKind = Literal["distributed", "keyed"]
+Subject = Literal["image", "study", "patient", "instance"]
+
+KEY_NAME = "identifiers.key"
+_KEY_BYTES = 32
+_HEX_DIGITS = 24  # 96 bits: two of a million ids agree with a probability of 1e-17
+
+
+def resolve_kind(layout: str, kind: IdentifierKind | None) -> IdentifierKind:
+    """Public sets are de-identified and keep their ids; one's own folder is keyed unless the settings say otherwise."""
+    return kind or ("keyed" if layout == "folder" else "distributed")
+
+
+def keyed(identifier: str, subject: Subject, key: bytes) -> str:
+    """`<subject>-<24 hex digits>`: HMAC-SHA256 (RFC 2104) of the subject and the distributed id, truncated."""
+    digest = hmac.digest(key, f"{subject}:{identifier}".encode(), "sha256")
+    return f"{subject}-{digest.hex()[:_HEX_DIGITS]}"
+
+
+def read_key(private: Path | None) -> bytes:
+    """The key that index_inputs made. A key that others can read is an error."""
+    if private is None:
+        raise InputError("identifiers are keyed, which needs a folder for the key: give --private DIR")
+    path = private / KEY_NAME
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such key; run index_inputs of the data set first, with the same folder") from None
+    with os.fdopen(descriptor, encoding="ascii") as handle:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+            raise InputError(f"{path}: others can read the key of the identifiers; run chmod 600 on it")
+        text = handle.read().strip()
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise InputError(f"{path}: not a key of {2 * _KEY_BYTES} hex digits; restore it (a new one changes every id)")
+    return key
+
+
+def read_or_create_key(private: Path | None) -> bytes:
+    """The key of `private`, made with mode 0600 where there is none yet."""
+    if private is not None and not (private / KEY_NAME).exists():
+        private.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = private / f".{KEY_NAME}.{os.getpid()}.tmp"
+        _write_private(temporary, secrets.token_hex(_KEY_BYTES) + "\n")
+        try:
+            os.link(temporary, private / KEY_NAME)  # fails where another job was faster, and then its key holds
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    return read_key(private)
+
+
+def write_map(path: Path, pairs: Iterable[tuple[Subject, str, str]]) -> None:
+    """The way back, mode 0600: a CSV of kind, distributed_id, keyed_id."""
+    with atomic_path(path) as temporary:
+        _write_private(temporary, "")
+        with temporary.open("a", encoding="utf-8", newline="") as handle:
+            writer = csv.writer(handle, lineterminator="\n")
+            writer.writerow(["kind", "distributed_id", "keyed_id"])
+            writer.writerows(sorted(pairs))
+
+
+def _write_private(path: Path, text: str) -> None:
+    """A new file that was never readable by others, not even while it was empty."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())

@@ -1,0 +1,91 @@
+"""Random access to the images of one data set, memory-mapped from the shards of dicom_to_arrow."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int, UInt8
+
+from ..errors import InputError
+from ..files.arrow_tables import map_table
+from ..files.atomic_files import check_in_background, read_json, settle, verify
+from ..files.schemas import images
+
+
+class ImageStore:
+    """The images that a manifest lists, in the order of its shards.
+
+    `table` holds every column but the pixels. Pixels are views into memory maps: an image is read when it is touched.
+    Open the store inside each worker process; a pickled copy would ship the pixels.
+
+    The shards' checksums are taken in the background (stages/common/files/atomic_files.py) and awaited before an output
+    gets its name; of several ranks the first one, which writes the outputs, takes them.
+    """
+
+    def __init__(self, manifest: Path) -> None:
+        verify(manifest)
+        record = read_json(manifest)
+        self.dataset: str = record["dataset"]
+        self.size: int = record["size"]
+        paths, checks = [], []
+        for shard in record["shards"]:
+            path = Path(manifest).parent / shard["path"]
+            if not path.is_file():
+                raise InputError(f"{path}: no such file, but {manifest} lists it; run dicom_to_arrow again")
+            paths.append(path)
+            checks.append(partial(_check_shard, path, shard["sha256"], manifest))
+        if os.environ.get("RANK", "0") == "0":
+            check_in_background(checks)
+        try:
+            self._map(paths)
+        except Exception:
+            settle()  # damage breaks a shard in many ways; its checksum says that it was damage
+            raise
+
+    def _map(self, paths: list[Path]) -> None:
+        tables = []
+        for path in paths:
+            table = map_table(path)
+            if not table.schema.equals(images(self.size)):
+                raise InputError(f"{path}: columns differ from the contract; run dicom_to_arrow again")
+            tables.append(table)
+        whole = pa.concat_tables(tables)
+        self.table: pa.Table = whole.drop_columns(["pixels"])
+        self.ids: list[str] = self.table["image_id"].to_pylist()
+        self._row = {image_id: row for row, image_id in enumerate(self.ids)}
+        blocks = [self._view(chunk) for chunk in whole["pixels"].chunks if len(chunk)]
+        self._blocks = blocks
+        self._starts = np.cumsum([0] + [len(block) for block in blocks])
+
+    def _view(self, chunk: pa.FixedSizeBinaryArray) -> UInt8[np.ndarray, "n size size"]:
+        width = self.size * self.size
+        flat = np.frombuffer(chunk.buffers()[1], dtype=np.uint8, offset=chunk.offset * width, count=len(chunk) * width)
+        return flat.reshape(len(chunk), self.size, self.size)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def row_of(self, image_id: str) -> int:
+        try:
+            return self._row[image_id]
+        except KeyError:
+            raise InputError(f"image {image_id} is no image of {self.dataset}; run dicom_to_arrow again") from None
+
+    def pixels(self, row: int) -> UInt8[np.ndarray, "size size"]:
+        """One image; 0 black, 255 white."""
+        block = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._blocks[block][row - self._starts[block]]
+
+    def gather(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n size size"]:
+        """Images by row, copied into one new array."""
+        out = np.empty((len(rows), self.size, self.size), dtype=np.uint8)
+        for place, row in enumerate(rows):
+            out[place] = self.pixels(int(row))
+        return out
+
+
+def _check_shard(path: Path, listed: str, manifest: Path) -> None:
+    if verify(path) != listed:
+        raise InputError(f"{path}: not the shard that {manifest} lists; run dicom_to_arrow again")

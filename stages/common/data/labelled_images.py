@@ -1,0 +1,46 @@
+"""Labels of one finding, and its place on the stored square image."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import polars as pl
+from jaxtyping import Bool
+
+from ..errors import InputError
+from ..files.arrow_tables import read_table
+from ..files.schemas import LABELS
+from .run_lengths import decode
+
+
+def read_labels(path: Path, finding: str) -> pl.DataFrame:
+    """Rows of labels.arrow that speak of `finding`; none is an error."""
+    table = pl.from_arrow(read_table(path, LABELS))
+    rows = table.filter(pl.col("finding") == finding)
+    if rows.is_empty():
+        known = ", ".join(sorted(table["finding"].unique())) or "none"
+        raise InputError(
+            f"{path}: no label speaks of {finding!r} (there are: {known}); correct the prompt file's finding"
+        )
+    return rows
+
+
+def region(label: dict, rows: int, columns: int) -> Bool[np.ndarray, "{rows} {columns}"]:
+    """Where the finding is on the original image: the mask where there is one, else its boxes filled."""
+    if label["mask"] is not None:
+        return decode(label["mask"], rows, columns)
+    filled = np.zeros((rows, columns), dtype=bool)
+    for x, y, width, height in label["boxes"]:
+        filled[max(0, round(y)) : round(y + height), max(0, round(x)) : round(x + width)] = True
+    return filled
+
+
+def to_stored(
+    mask: Bool[np.ndarray, "rows columns"], content_box: list[int], size: int
+) -> Bool[np.ndarray, "{size} {size}"]:
+    """A mask of the original image on the stored square: the geometry of dicom_to_arrow, any overlap counts half."""
+    x, y, width, height = content_box
+    shrunk = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    stored = np.zeros((size, size), dtype=bool)
+    stored[y : y + height, x : x + width] = shrunk >= 0.5
+    return stored

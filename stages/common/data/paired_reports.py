@@ -1,0 +1,52 @@
+"""Pairs of images and tokenised reports, read once: what pre-training and checkpoint selection draw batches from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from ..encoders.text import Sentences, fit_budget
+from ..errors import InputError
+from ..files.arrow_tables import read_table
+from ..files.schemas import PAIRS, SENTENCES
+
+
+@dataclass(frozen=True)
+class Study:
+    """One report with the images of its examination."""
+
+    study_id: str
+    patient_id: str
+    image_ids: list[str]
+    sentences: Sentences  # word pieces, within the token budget
+    texts: list[str]  # the same sentences as text
+
+
+@dataclass(frozen=True)
+class PairedReports:
+    studies: list[Study]  # ordered by study_id
+    sentences_left_out: int  # beyond the token budget
+
+
+def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_sentences: int) -> PairedReports:
+    """The studies of one part of the split; a part without studies is an error."""
+    chosen = pl.from_arrow(read_table(pairs, PAIRS)).filter(pl.col("split") == split)
+    if chosen.is_empty():
+        raise InputError(f"{pairs}: no pair is in the {split} part; raise its share in `patient_split`")
+    grouped = chosen.sort("study_id", "image_id").group_by("study_id", "patient_id", maintain_order=True)
+    spoken = pl.from_arrow(read_table(sentences, SENTENCES)).join(chosen, on="study_id", how="semi")
+    reports = {
+        study_id: rows
+        for (study_id,), rows in spoken.sort("study_id", "position").group_by("study_id", maintain_order=True)
+    }
+    studies, left_out = [], 0
+    for (study_id, patient_id), rows in grouped:
+        report = reports.get(study_id)
+        if report is None or not all(map(len, report["token_ids"].to_list())):
+            raise InputError(f"{sentences}: study {study_id} has no sentence, or one without word pieces; run "
+                             "split_reports and pair_images_reports again, which leave such reports out")  # fmt: skip
+        kept, dropped = fit_budget(report["token_ids"].to_list(), max_tokens, max_sentences)
+        left_out += dropped
+        texts = report["text"].to_list()[: len(kept)]
+        studies.append(Study(study_id, patient_id, rows["image_id"].to_list(), kept, texts))
+    return PairedReports(studies, left_out)

@@ -1,0 +1,47 @@
+"""Train, validation and test by patient: a pure function of the patient's id, so that adding data moves nobody."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ..digests import seed_from
+from ..errors import InputError
+from ..settings import Settings
+
+Split = Literal["train", "validation", "test"]
+
+# Names that distributions use for the three parts (MIMIC-CXR-JPG says "validate").
+_DISTRIBUTED_NAMES: dict[str, Split] = {
+    "train": "train",
+    "validate": "validation",
+    "validation": "validation",
+    "valid": "validation",
+    "test": "test",
+}
+
+
+class PatientSplit(Settings):
+    seed: int = 0
+    validation: float = Field(0.02, ge=0, lt=1, description="share of patients")
+    test: float = Field(0.02, ge=0, lt=1, description="share of patients")
+    use_distributed: bool = Field(True, description="follow the distribution's own split where it has one")
+
+    @model_validator(mode="after")
+    def _leaves_patients_to_train(self) -> "PatientSplit":
+        if self.validation + self.test >= 1:
+            raise ValueError("validation + test must leave patients for training: make their sum less than 1")
+        return self
+
+
+def split_of(patient_id: str, settings: PatientSplit, distributed: str | None = None) -> Split:
+    """The part that a patient belongs to."""
+    if settings.use_distributed and distributed is not None:
+        try:
+            return _DISTRIBUTED_NAMES[distributed.strip().lower()]
+        except KeyError:
+            known = ", ".join(_DISTRIBUTED_NAMES)
+            raise InputError(f"split {distributed!r} of the distribution is unknown; expected one of {known}") from None
+    place = seed_from("patient_split", settings.seed, patient_id) / 2**63  # uniform in [0, 1)
+    if place < settings.test:
+        return "test"
+    return "validation" if place < settings.test + settings.validation else "train"

@@ -1,0 +1,61 @@
+"""What the tables of a keyed data set must not say: paths and report texts, which hold names of people.
+
+Where identifiers are keyed, `hide` moves both into a table in the private folder, row by row, and leaves nulls;
+`reveal` brings them back for the stages that open the files. The metadata name the private table and its keyed digest,
+so that a changed path or report changes the table that everyone may read, and reruns what depends on it.
+"""
+
+import hmac
+import os
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..errors import InputError
+from ..files.arrow_tables import map_table, write_table
+from .identifiers import read_key
+
+_HIDDEN = ("path", "text")
+_KIND, _NAME, _DIGEST = b"identifiers", b"private_table", b"private_hmac_sha256"
+
+
+def is_keyed(table: pa.Table) -> bool:
+    return (table.schema.metadata or {}).get(_KIND) == b"keyed"
+
+
+def hide(table: pa.Table, private: Path, name: str) -> pa.Table:
+    """`table` with nulls for path and text, which go to `<private>/<name>`, mode 0600."""
+    hidden = table.select([column for column in _HIDDEN if column in table.column_names])
+    umask = os.umask(0o077)
+    try:
+        write_table(private / name, hidden.schema, hidden)
+    finally:
+        os.umask(umask)
+    for column in hidden.column_names:
+        field = table.schema.field(column)
+        place = table.schema.get_field_index(column)
+        table = table.set_column(place, field, pa.nulls(len(table), field.type))
+    return table.replace_schema_metadata({_KIND: b"keyed", _NAME: name, _DIGEST: _digest(private, private / name)})
+
+
+def reveal(table: pa.Table, private: Path | None) -> pa.Table:
+    """The table as it was before `hide`; one whose identifiers are distributed comes back as it is.
+
+    Raises InputError where the private folder, its key or its table is missing, or is not of the same run.
+    """
+    if not is_keyed(table):
+        return table
+    read_key(private)
+    assert private is not None  # else read_key has raised
+    path = private / table.schema.metadata[_NAME].decode()
+    if not path.is_file() or _digest(private, path).encode() != table.schema.metadata[_DIGEST]:
+        raise InputError(f"{path}: missing, or of another run than the index; run index_inputs of the data set again")
+    hidden = map_table(path)
+    for column in hidden.column_names:
+        place = table.schema.get_field_index(column)
+        table = table.set_column(place, table.schema.field(column), hidden[column])
+    return table
+
+
+def _digest(private: Path, path: Path) -> str:
+    return hmac.digest(read_key(private), path.read_bytes(), "sha256").hex()

@@ -1,0 +1,88 @@
+"""Prompt files: named sets of positive and negative sentences, with slots that are filled in every way.
+
+finding: lung_opacity
+slots:
+  place: [in the right lung, in the left lung]
+sets:
+  places:
+    positive: ["There is an opacity {place}."]
+    negative: ["The lungs are clear."]
+"""
+
+from itertools import product
+from pathlib import Path
+from string import Formatter
+
+import yaml
+from pydantic import Field, ValidationError
+
+from ..errors import InputError
+from ..settings import Settings, validation_lines
+
+
+class PromptSet(Settings):
+    positive: list[str] = Field(min_length=1)
+    negative: list[str] = Field(default_factory=list, description="may be empty where only places are asked for")
+
+
+class PromptFile(Settings):
+    finding: str
+    slots: dict[str, list[str]] = Field(default_factory=dict)
+    sets: dict[str, PromptSet] = Field(min_length=1)
+
+    def expanded(self, **fixed: str) -> dict[str, PromptSet]:
+        """Every set with its slots filled in all combinations, but those that are `fixed` with one word each."""
+        slots = self.slots | {name: [word] for name, word in fixed.items()}
+        return {
+            name: PromptSet(
+                positive=[text for template in each.positive for text in fill(template, slots)],
+                negative=[text for template in each.negative for text in fill(template, slots)],
+            )
+            for name, each in self.sets.items()
+        }
+
+    def slots_of(self, name: str, among: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the slots `among` that every affirming template of a set fills; templates that differ are an error.
+
+        A set in which only some phrases name a place is neither one with places nor one without.
+        """
+        filled = {tuple(slot for slot in among if slot in _slots(each)) for each in self.sets[name].positive}
+        if len(filled) > 1:
+            raise InputError(
+                f"prompts: set {name}: some affirming prompts fill {' and '.join(max(filled))} and others do not; "
+                "make two sets of it"
+            )
+        return filled.pop()
+
+
+def fill(template: str, slots: dict[str, list[str]]) -> list[str]:
+    """All sentences of a template; an unknown slot is a KeyError."""
+    names = _slots(template)
+    return [template.format(**dict(zip(names, values, strict=True))) for values in product(*(slots[n] for n in names))]
+
+
+def _slots(template: str) -> list[str]:
+    return list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(template) if name))
+
+
+def read_prompts(path: Path, denying: bool = False) -> PromptFile:
+    """Read and check a prompt file; every error is one line with the file's name.
+
+    `denying`: every set needs prompts that deny the finding, as a classifier does.
+    """
+    try:
+        prompts = PromptFile.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+        prompts.expanded()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); name a prompt file in the configuration"
+        ) from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise InputError("; ".join(validation_lines(error, str(path)))) from None
+    except KeyError as error:
+        raise InputError(f"{path}: a template names the slot {error}, which `slots` lacks; add it") from None
+    if denying and (without := [name for name, each in prompts.sets.items() if not each.negative]):
+        raise InputError(f"{path}: set {without[0]} has no `negative` prompts, which deny the finding; add one")
+    return prompts

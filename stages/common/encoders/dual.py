@@ -1,0 +1,186 @@
+"""Image and text encoder with projections into one space: build, save, load, and compare with prompts.
+
+The two encoders with their projections: what pre-training trains and every evaluation loads.
+
+How near images and their patches lie to prompts: what zero-shot scores and heatmaps are made from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.initialization import no_init_weights
+
+from ..errors import InputError
+from ..files.atomic_files import atomic_path, read_json, verify, write_record, write_sidecar, write_text
+from .image import ImageEncoder, grid_of
+from .settings import DualEncoderSettings
+from .text import ReportBatch, SpecialTokens, TextEncoder, fit_budget, load_tokenizer, pad_reports
+
+
+@dataclass(frozen=True)
+class TextEmbeddings:
+    """Unit vectors of reports and their sentences (padded sentences are zero)."""
+
+    report: Float[Tensor, "reports embedding"]
+    sentences: Float[Tensor, "reports sentences embedding"]
+
+
+class DualEncoder(nn.Module):
+    """ViT and BERT with one linear projection each, shared by global and local representations.
+
+    Because the projection is linear, the projected mean of patches is the mean of projected patches.
+    """
+
+    def __init__(self, settings: DualEncoderSettings, vocabulary: int, text_configuration: dict | None = None) -> None:
+        super().__init__()
+        self.settings = settings
+        self.vocabulary = vocabulary
+        self.image = ImageEncoder(settings.image)
+        self.text = TextEncoder(settings.text, vocabulary, text_configuration)
+        self.image_projection = nn.Linear(self.image.width, settings.embedding_width, bias=False)  # W_v
+        self.text_projection = nn.Linear(self.text.width, settings.embedding_width, bias=False)  # W_t
+
+    def embed_text(self, batch: ReportBatch) -> TextEmbeddings:
+        sentences, report = self.text(batch)
+        return TextEmbeddings(
+            report=F.normalize(self.text_projection(report), dim=-1),
+            sentences=F.normalize(self.text_projection(sentences), dim=-1),
+        )
+
+    def patch_tokens(
+        self, images: Float[Tensor, "batch size size"], visible: Int[Tensor, "batch visible"] | None = None
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Tokens of (visible) patches of grey images 0..1."""
+        return self.image(self.image.normalise(images), visible)
+
+    def embed_global(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch embedding"]:
+        """W_v mean_a p_a, length 1."""
+        return F.normalize(self.image_projection(tokens.mean(dim=1)), dim=-1)
+
+    def embed_patches(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens embedding"]:
+        """W_v p_a, length 1 each."""
+        return F.normalize(self.image_projection(tokens), dim=-1)
+
+
+def to_input(images: Tensor, size: int) -> Float[Tensor, "batch {size} {size}"]:
+    """Stored uint8 images to grey 0..1 at the encoder's input size (bilinear, antialiased)."""
+    grey = images.to(torch.float32).unsqueeze(1) / 255
+    if grey.shape[-1] != size:
+        grey = F.interpolate(grey, size=(size, size), mode="bilinear", antialias=True)
+    return grey.squeeze(1)
+
+
+# A checkpoint is a folder: model.safetensors, config.json, tokenizer/tokenizer.json, each with a sha256 side-car.
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model, ready for evaluation: no dropout, no gradient."""
+
+    model: DualEncoder
+    tokenizer: Tokenizer
+    integrity_map: Float[Tensor, "patches"] | None  # phi, centred; None where the variant has none
+    record: dict
+
+    @torch.inference_mode()
+    def embed_sentences(self, sentences: list[str]) -> TextEmbeddings:
+        """Each text as a report of one sentence (prompts)."""
+        text = self.model.settings.text
+        pieces = [self.tokenizer.encode(sentence, add_special_tokens=False).ids for sentence in sentences]
+        for sentence, ids in zip(sentences, pieces, strict=True):
+            if not ids:
+                raise InputError(f"prompt {sentence!r} has no word pieces; write a sentence")
+        reports = [fit_budget([ids], text.max_tokens, text.max_sentences)[0] for ids in pieces]
+        device = next(self.model.parameters()).device
+        return self.model.embed_text(pad_reports(reports, SpecialTokens.of(self.tokenizer)).to(device))
+
+
+def save_weights(path: Path, weights: dict[str, Tensor]) -> str:
+    """Tensors as safetensors with a side-car; returns the sha256."""
+    with atomic_path(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary)
+    return write_sidecar(path)
+
+
+def checkpoint_record(model: DualEncoder) -> dict:
+    """What `load_checkpoint` needs to build the model again."""
+    return {
+        "model": model.settings.model_dump(mode="json"),
+        "vocabulary": model.vocabulary,
+        "text_configuration": model.text.bert.config.to_dict(),
+    }
+
+
+def build_encoder(record: dict) -> DualEncoder:
+    """The model of a `checkpoint_record`; its weights follow, so those that it once started from are not needed."""
+    settings = DualEncoderSettings.model_validate(record["model"])
+    return DualEncoder(settings, record["vocabulary"], record["text_configuration"])
+
+
+def save_checkpoint(folder: Path, weights: dict[str, Tensor], record: dict, tokenizer: Path) -> None:
+    """Write a checkpoint folder from weights, `checkpoint_record` (and provenance) and a tokenizer folder."""
+    folder = Path(folder)
+    target = folder / "tokenizer" / "tokenizer.json"
+    write_text(target, (Path(tokenizer) / "tokenizer.json").read_text(encoding="utf-8"))
+    write_sidecar(target)
+    save_weights(folder / "model.safetensors", weights)
+    write_record(folder / "config.json", record)
+
+
+def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
+    """Read and verify a checkpoint folder; unexpected or missing tensors are errors."""
+    folder = Path(folder)
+    for name in ("model.safetensors", "config.json", "tokenizer/tokenizer.json"):
+        verify(folder / name)
+    record = read_json(folder / "config.json")
+    with no_init_weights():  # every tensor is read below; drawing them takes longer
+        model = build_encoder(record)
+    weights = load_file(folder / "model.safetensors")
+    integrity_map = weights.pop("integrity_map", None)
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    if missing or unexpected:
+        raise InputError(f"{folder}: weights do not fit the model (missing {missing[:3]}, unexpected {unexpected[:3]})")
+    model.requires_grad_(False)
+    return Checkpoint(model.eval().to(device), load_tokenizer(folder / "tokenizer"), integrity_map, record)
+
+
+@torch.inference_mode()
+def mean_embeddings(
+    checkpoint: Checkpoint, groups: Sequence[Sequence[str]], of: Literal["report", "sentence"] = "report"
+) -> Float[Tensor, "groups embedding"]:
+    """The normalised mean of each group's prompts; a prompt of several groups is embedded once.
+
+    `of` a prompt either the report of one sentence that it is (what images are near to), or that sentence (patches).
+    """
+    place = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompt for group in groups for prompt in group))}
+    texts = checkpoint.embed_sentences(list(place))
+    embedded = texts.report if of == "report" else texts.sentences[:, 0]
+    means = [embedded[[place[prompt] for prompt in group]].mean(dim=0) for group in groups]
+    return F.normalize(torch.stack(means), dim=1)
+
+
+def patch_cosines(
+    model: DualEncoder, tokens: Float[Tensor, "images patches width"], prompts: Float[Tensor, "prompts embedding"]
+) -> Float[Tensor, "images prompts patches"]:
+    """Cosine of every patch of whole images with the sentence of every prompt (`prompt_sentences`)."""
+    return torch.einsum("ine,pe->ipn", model.embed_patches(tokens), prompts)
+
+
+def prompt_sentences(checkpoint: Checkpoint, prompts: list[str]) -> Float[Tensor, "prompts embedding"]:
+    """Unit vectors of the prompts' sentences: a prompt is a report of one sentence."""
+    return checkpoint.embed_sentences(prompts).sentences[:, 0]
+
+
+def to_pixels(values: Float[Tensor, "batch patches"], size: int) -> Float[Tensor, "batch {size} {size}"]:
+    """Values on the patch grid (row-major), bilinear to a square image."""
+    grid = grid_of(values.shape[1])
+    square = values.reshape(-1, 1, grid, grid)
+    return F.interpolate(square, size=(size, size), mode="bilinear", align_corners=False).squeeze(1)

@@ -1,0 +1,138 @@
+"""Encode radiographs as patch tokens by a vision transformer, whole or with patches hidden.
+
+The image encoder: a timm vision transformer that can be run on the visible patches alone.
+
+Which patches an image shows: exactly V = round((1 - r) N) of N, drawn afresh for every sample.
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .settings import ImageEncoderSettings
+from .timm_models import VisionTransformer, create_model, is_model
+
+
+class ImageEncoder(nn.Module):
+    """ViT on grey images; tokens of the visible patches only (docs/method.md: positions added before dropping).
+
+    Its weights are random; pre-trained ones are put in by `stages.pretrain.weights`.
+    """
+
+    def __init__(self, settings: ImageEncoderSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        common = {"img_size": settings.input_size, "in_chans": 1, "num_classes": 0, "global_pool": ""}
+        if settings.architecture == "custom":
+            self.vit = VisionTransformer(
+                patch_size=settings.patch_size,
+                embed_dim=settings.width,
+                depth=settings.depth,
+                num_heads=settings.heads,
+                **common,
+            )
+        else:
+            self.vit = _create(settings, {**common, "dynamic_img_size": False})
+        if settings.pooling == "cls" and self.vit.cls_token is None:
+            raise InputError(
+                f"pretrain.model.image.pooling: cls, but {settings.architecture} has no [CLS]; set pooling: mean"
+            )
+        self.width: int = self.vit.embed_dim
+
+    def normalise(self, images: Float[Tensor, "batch size size"]) -> Float[Tensor, "batch 1 size size"]:
+        """Grey values 0..1 to the encoder's range."""
+        return ((images - self.settings.mean) / self.settings.standard_deviation).unsqueeze(1)
+
+    def forward(
+        self, images: Float[Tensor, "batch 1 size size"], visible: Int[Tensor, "batch visible"] | None = None
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Patch tokens after the last norm, without [CLS] and registers; `visible` as in `tokens`."""
+        return self.patches(self.tokens(images, visible))
+
+    def patches(self, tokens: Float[Tensor, "batch all width"]) -> Float[Tensor, "batch tokens width"]:
+        """Of all tokens those of patches."""
+        return tokens[:, self.vit.num_prefix_tokens :]
+
+    def pool(self, tokens: Float[Tensor, "batch all width"]) -> Float[Tensor, "batch width"]:
+        """Of all tokens the one vector that is classified: [CLS] or the mean of patches, as `pooling` says."""
+        return tokens[:, 0] if self.settings.pooling == "cls" else self.patches(tokens).mean(dim=1)
+
+    def tokens(
+        self, images: Float[Tensor, "batch 1 size size"], visible: Int[Tensor, "batch visible"] | None = None
+    ) -> Float[Tensor, "batch all width"]:
+        """All tokens after the last norm: [CLS] and registers, where the model has them, then patches.
+
+        `visible` lists the patches to keep (row-major on the grid); None keeps all of them.
+        """
+        vit = self.vit
+        tokens = vit.patch_embed(images)  # B N D
+        positions = vit.pos_embed  # 1 (prefix +) N D; positions of [CLS] and registers come first, where they have any
+        prefix = positions.shape[1] - tokens.shape[1]
+        tokens = tokens + positions[:, prefix:]
+        if visible is not None:
+            batch, patches, width = tokens.shape
+            # index_select on the flattened batch: its backward pass is far cheaper than that of fancy indexing
+            rows = visible + patches * torch.arange(batch, device=visible.device).unsqueeze(1)
+            tokens = tokens.reshape(batch * patches, width).index_select(0, rows.flatten())
+            tokens = tokens.reshape(batch, visible.shape[1], width)
+        first = [token for token in (vit.cls_token, vit.reg_token) if token is not None]
+        if first:
+            leading = torch.cat(first, dim=1)
+            leading = leading + positions[:, :prefix] if prefix else leading
+            tokens = torch.cat([leading.expand(tokens.shape[0], -1, -1), tokens], dim=1)
+        return vit.norm(vit.blocks(vit.norm_pre(tokens)))
+
+
+def _create(settings: ImageEncoderSettings, common: dict) -> VisionTransformer:
+    """A vision transformer by its timm name, at random; nothing is downloaded."""
+    name = settings.architecture
+    if not is_model(name):
+        raise InputError(
+            f"pretrain.model.image.architecture: timm has no {name!r}; give a name of timm.list_models('vit*')"
+        )
+    try:
+        vit = create_model(name, patch_size=settings.patch_size, **common)
+    except (TypeError, RuntimeError, AssertionError) as error:
+        raise InputError(f"pretrain.model.image.architecture: {name!r}: {str(error).splitlines()[0]}") from None
+    if type(vit) is not VisionTransformer or vit.pos_embed is None:
+        raise InputError(
+            f"pretrain.model.image.architecture: {name!r} is a {type(vit).__name__}; give one of timm's "
+            "VisionTransformer with position embeddings: only those can leave patches out"
+        )
+    return vit
+
+
+def patchify(images: Float[Tensor, "batch 1 size size"], patch_size: int) -> Float[Tensor, "batch patches pixels"]:
+    """Cut images into patches, row-major; the pixels of a patch row-major too."""
+    batch, _, size, _ = images.shape
+    grid = size // patch_size
+    cut = images.reshape(batch, grid, patch_size, grid, patch_size)  # B gy py gx px
+    return cut.permute(0, 1, 3, 2, 4).reshape(batch, grid * grid, patch_size * patch_size)
+
+
+def grid_of(patches: int) -> int:
+    """Side of a square grid of patches."""
+    side = math.isqrt(patches)
+    if side * side != patches:
+        raise ValueError(f"{patches} patches are no square grid")
+    return side
+
+
+def visible_count(patches: int, ratio: float) -> int:
+    """V for a mask ratio r; at least one patch stays visible."""
+    return max(1, round((1 - ratio) * patches))
+
+
+def draw_visible(batch: int, patches: int, ratio: float, generator: torch.Generator) -> Int[Tensor, "batch visible"]:
+    """Indices of the visible patches, ascending; every subset of size V is equally likely."""
+    noise = torch.rand(batch, patches, generator=generator)
+    return noise.argsort(dim=1)[:, : visible_count(patches, ratio)].sort(dim=1).values
+
+
+def visibility(visible: Int[Tensor, "batch visible"], patches: int) -> Bool[Tensor, "batch {patches}"]:
+    """m_i: True is visible, False is masked."""
+    mask = torch.zeros(visible.shape[0], patches, dtype=torch.bool, device=visible.device)
+    return mask.scatter_(1, visible, True)

@@ -1,0 +1,88 @@
+"""Settings of the encoders and of the augmentation of their images.
+
+Settings of the two encoders; apart from the encoders, so that checking a configuration imports no torch.
+
+How far training images are changed; apart from augmentation.py, which needs torch.
+"""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ..settings import Settings
+
+
+class ImageEncoderSettings(Settings):
+    architecture: str = Field("vit_base_patch16_224", description="timm name of a VisionTransformer, or `custom`")
+    weights: str | None = Field(
+        None,
+        description="hub id or timm name (vit_base_patch16_224.mae), local folder, safetensors or torch file; "
+        "null: initialised at random",
+    )
+    source: Literal["timm", "mae", "mrm", "maco", "mgca"] = Field(
+        "timm", description="whose file `weights` are: how it names its tensors (stages/common/encoders/published.py)"
+    )
+    pooling: Literal["mean", "cls"] = Field(
+        "mean",
+        exclude_if=lambda value: value == "mean",  # encoders trained before there was a choice keep their digest
+        description="what few-shot classification takes of an image: the mean of its patch tokens, or [CLS]. Our "
+        "method trains the mean; an encoder of others has what its authors' code takes (published_encoders.py)",
+    )
+    input_size: int = Field(224, gt=0, description="side of the square input, pixels")
+    patch_size: int = Field(16, gt=0, description="side of a patch, pixels")
+    width: int = Field(768, gt=0, description="of `custom`: channels of a token")
+    depth: int = Field(12, gt=0, description="of `custom`: transformer blocks")
+    heads: int = Field(12, gt=0, description="of `custom`: attention heads")
+    mean: float = Field(0.4978, description="of grey values in 0..1; MIMIC-CXR, as the published settings")
+    standard_deviation: float = Field(0.2449, gt=0, description="of grey values in 0..1")
+
+    @model_validator(mode="after")
+    def _patches_fill_the_input(self) -> "ImageEncoderSettings":
+        if self.input_size % self.patch_size:
+            raise ValueError(f"input_size {self.input_size} must be a multiple of patch_size {self.patch_size}")
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+        return self
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return self.input_size // self.patch_size
+
+    @property
+    def patches(self) -> int:
+        return self.grid**2
+
+
+class TextEncoderSettings(Settings):
+    weights: str | None = Field(
+        "emilyalsentzer/Bio_ClinicalBERT", description="hub id or local folder; null: a BERT of the sizes below, random"
+    )
+    width: int = Field(768, gt=0, description="without weights: channels of a token")
+    depth: int = Field(12, gt=0, description="without weights: transformer layers")
+    heads: int = Field(12, gt=0, description="without weights: attention heads")
+    dropout: float = Field(0.1, ge=0, lt=1, description="without weights: of hidden states and attention")
+    context: Literal["report", "sentences"] = Field(
+        "report",
+        description="report: one pass over the whole report, g is [CLS]; sentences: each sentence by itself, the "
+        "unique ones of a batch once, g is the mean of the report's sentences",
+    )
+    max_tokens: int = Field(256, gt=2, description="token budget of a report, [CLS] and [SEP] included")
+    max_sentences: int = Field(16, gt=0, description="sentences of a report that are kept")
+
+
+class DualEncoderSettings(Settings):
+    image: ImageEncoderSettings = ImageEncoderSettings()
+    text: TextEncoderSettings = TextEncoderSettings()
+    embedding_width: int = Field(512, gt=0, description="E, channels of the space that images and text share")
+
+
+class AugmentationSettings(Settings):
+    """No flip: reports say left and right."""
+
+    min_area: float = Field(0.6, gt=0, le=1, description="smallest share of the image that a crop keeps")
+    rotation: float = Field(0, ge=0, le=180, description="largest turn to either side, degrees")
+    translation: float = Field(0, ge=0, lt=1, description="largest shift along each axis, share of the image's side")
+    scale: float = Field(0, ge=0, lt=1, description="largest relative change of size, beside that of the crop")
+    brightness: float = Field(0.1, ge=0, description="largest shift of grey values 0..1")
+    contrast: float = Field(0.2, ge=0, lt=1, description="largest relative change of contrast")

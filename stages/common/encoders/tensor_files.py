@@ -1,0 +1,52 @@
+"""Files of pre-trained tensors, read without running any code that they may hold."""
+
+import pickle
+import re
+import struct
+from argparse import Namespace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..errors import InputError
+from ..files.atomic_files import sidecar_of, verify
+
+_WRAPPERS = ("model", "state_dict")  # MAE and many training scripts: {"model": {...}, "args": ...}
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors or torch file by name, on the CPU; other values (epoch, arguments) are left out.
+
+    A torch file is a pickle: only tensors, plain values and `argparse.Namespace` (training scripts keep their options
+    so) are unpickled; anything else is an InputError, as is a damaged file.
+    """
+    path = Path(path)
+    if sidecar_of(path).is_file():
+        verify(path)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals([Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; correct the path, or put the weights there") from None
+    except pickle.UnpicklingError as error:
+        if blocked := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            reason = f"refused, it wants to run {blocked[1]} when it is read; take safetensors, or a file of tensors"
+        else:
+            reason = "no file of tensors, or damaged; fetch it again"
+        raise InputError(f"{path}: {reason}") from None
+    except (SafetensorError, RuntimeError, OSError, EOFError, struct.error, ValueError, KeyError) as error:
+        line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"{path}: no file of tensors, or damaged ({line}); fetch it again") from None
+    for wrapper in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    named = content.items() if isinstance(content, dict) else ()
+    tensors = {name: value for name, value in named if isinstance(value, Tensor)}
+    if not tensors:
+        raise InputError(f"{path}: holds no tensors by name; take the file of the model's state_dict")
+    return tensors

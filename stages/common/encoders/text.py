@@ -1,0 +1,216 @@
+"""Encode reports: batches of word pieces, and the BERT that reads them.
+
+Reports as padded batches of word pieces for the text encoder.
+
+The text encoder: a BERT that gives one vector a sentence and one a report from a single pass.
+"""
+
+from . import torchvision_operators  # noqa: F401, I001  (before transformers)
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, BertConfig, BertModel
+
+from .settings import TextEncoderSettings
+from ..errors import InputError
+
+_GROUPS = 4  # of sentences by length: little padding, few passes
+
+Sentences = list[list[int]]  # word pieces of each sentence of one report, without special tokens
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    cls: int
+    sep: int
+    pad: int
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> "SpecialTokens":
+        return cls(*(tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]", "[PAD]")))
+
+
+@dataclass(frozen=True)
+class SentenceGroup:
+    """Unique sentences of similar length: U of at most T word pieces, [CLS] and [SEP] included."""
+
+    token_ids: Int[Tensor, "unique tokens"]
+    token_mask: Bool[Tensor, "unique tokens"]  # True is a word piece or special token, False is padding
+
+
+@dataclass(frozen=True)
+class ReportBatch:
+    """Inputs of `TextEncoder`: B reports of at most T word pieces and S sentences."""
+
+    token_ids: Int[Tensor, "reports tokens"]
+    token_mask: Bool[Tensor, "reports tokens"]  # True is a word piece, False is padding
+    sentence_of: Int[Tensor, "reports tokens"]  # 0-based; -1 is [CLS], [SEP] or padding
+    sentence_mask: Bool[Tensor, "reports sentences"]  # True is a sentence, False is padding
+    unique: tuple[SentenceGroup, ...]  # the batch's unique sentences, shortest first
+    place_of: Int[Tensor, "reports sentences"]  # rank of each sentence among the unique ones; 0 for padding
+
+    def to(self, device: torch.device) -> "ReportBatch":
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        groups = tuple(SentenceGroup(move(group.token_ids), move(group.token_mask)) for group in self.unique)
+        single = {name: move(part) for name, part in vars(self).items() if name != "unique"}
+        return ReportBatch(unique=groups, **single)
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer that split_reports wrote."""
+    path = Path(folder) / "tokenizer.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run split_reports first")
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.encode_special_tokens = True  # "[SEP]" written in a text is text, as in split_reports
+    return tokenizer
+
+
+def fit_budget(sentences: Sentences, max_tokens: int, max_sentences: int) -> tuple[Sentences, int]:
+    """The first sentences that fit the budget ([CLS] and [SEP] counted), and how many were left out.
+
+    A first sentence longer than the whole budget is cut, so that no report ends up empty.
+    """
+    kept: Sentences = []
+    room = max_tokens - 2
+    for sentence in sentences[:max_sentences]:
+        if len(sentence) > room:
+            break
+        kept.append(sentence)
+        room -= len(sentence)
+    if not kept:
+        kept = [sentences[0][:room]]
+    return kept, len(sentences) - len(kept)
+
+
+def pad_reports(reports: list[Sentences], special: SpecialTokens) -> ReportBatch:
+    """[CLS] s1 s2 ... [SEP] for every report, padded to the longest; and the unique sentences, in groups by length."""
+    longest = max(map(len, reports))
+    pieces = [[piece for sentence in report for piece in sentence] for report in reports]
+    token_ids, token_mask = _pad(pieces, special)
+    sentence_of = torch.full(token_ids.shape, -1)
+    sentence_mask = torch.zeros((len(reports), longest), dtype=torch.bool)
+    place_of = torch.zeros((len(reports), longest), dtype=torch.long)
+    unique = sorted({tuple(sentence) for report in reports for sentence in report}, key=lambda each: (len(each), each))
+    rank = {sentence: place for place, sentence in enumerate(unique)}
+    for row, report in enumerate(reports):
+        owners = [number for number, sentence in enumerate(report) for _ in sentence]
+        sentence_of[row, 1 : 1 + len(owners)] = torch.tensor(owners)
+        sentence_mask[row, : len(report)] = True
+        place_of[row, : len(report)] = torch.tensor([rank[tuple(sentence)] for sentence in report])
+    size = max(1, -(-len(unique) // _GROUPS))
+    groups = tuple(
+        SentenceGroup(*_pad([list(sentence) for sentence in unique[first : first + size]], special))
+        for first in range(0, len(unique), size)
+    )
+    return ReportBatch(token_ids, token_mask, sentence_of, sentence_mask, groups, place_of)
+
+
+def _pad(
+    sequences: list[list[int]], special: SpecialTokens
+) -> tuple[Int[Tensor, "rows tokens"], Bool[Tensor, "rows tokens"]]:
+    """[CLS] ... [SEP], padded to the longest, and where that is no padding."""
+    tokens = 2 + max(map(len, sequences))
+    ids = torch.full((len(sequences), tokens), special.pad)
+    mask = torch.zeros((len(sequences), tokens), dtype=torch.bool)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence) + 2] = torch.tensor([special.cls, *sequence, special.sep])
+        mask[row, : len(sequence) + 2] = True
+    return ids, mask
+
+
+_LARGEST_PADDING = 128  # rows of an embedding table without a word piece, exclusive
+
+
+class TextEncoder(nn.Module):
+    """BERT over whole reports, sentences read from its tokens by their spans; or over single sentences."""
+
+    def __init__(self, settings: TextEncoderSettings, vocabulary: int, configuration: dict | None = None) -> None:
+        """`configuration` is that of a pre-trained or trained encoder whose weights follow; else the settings' sizes.
+
+        Raises InputError where `vocabulary` (word pieces of the tokenizer) or `max_tokens` do not fit the encoder.
+        """
+        super().__init__()
+        if configuration is None and settings.weights is not None:
+            raise ValueError("settings with weights need the configuration beside them")
+        self.bert = _initialise(settings, vocabulary) if configuration is None else _from_configuration(configuration)
+        _check_vocabulary(self.bert.config.vocab_size, vocabulary)
+        if settings.max_tokens > self.bert.config.max_position_embeddings:
+            raise InputError(
+                f"pretrain.model.text.max_tokens: {settings.max_tokens}, but the encoder has positions for "
+                f"{self.bert.config.max_position_embeddings} tokens; give at most that"
+            )
+        self.width: int = self.bert.config.hidden_size
+        self.context = settings.context
+
+    def forward(
+        self, batch: ReportBatch
+    ) -> tuple[Float[Tensor, "reports sentences width"], Float[Tensor, "reports width"]]:
+        """Sentence vectors (mean of their word pieces; zero where there is no sentence) and the reports' vectors."""
+        return self._whole_reports(batch) if self.context == "report" else self._single_sentences(batch)
+
+    def _whole_reports(self, batch: ReportBatch) -> tuple[Tensor, Tensor]:
+        hidden = self._hidden(batch.token_ids, batch.token_mask)
+        slots = batch.sentence_mask.shape[1] + 1
+        member = torch.nn.functional.one_hot(batch.sentence_of + 1, slots)[..., 1:].to(hidden.dtype)  # R T S
+        total = torch.einsum("rts,rtd->rsd", member, hidden)
+        return total / member.sum(dim=1).clamp(min=1).unsqueeze(-1), hidden[:, 0]
+
+    def _single_sentences(self, batch: ReportBatch) -> tuple[Tensor, Tensor]:
+        """Every unique sentence once; a report is the mean of its sentences."""
+        means = []
+        for group in batch.unique:
+            hidden = self._hidden(group.token_ids, group.token_mask)
+            inner = group.token_mask.to(hidden.dtype)
+            length = inner.sum(dim=1)
+            inner[:, 0] = 0  # [CLS]
+            inner[torch.arange(len(inner), device=inner.device), length.long() - 1] = 0  # [SEP]
+            means.append(torch.einsum("ut,utd->ud", inner, hidden) / (length - 2).unsqueeze(1))
+        vectors = torch.cat(means).index_select(0, batch.place_of.flatten()).view(*batch.place_of.shape, -1)
+        vectors = vectors * batch.sentence_mask.unsqueeze(-1)
+        return vectors, vectors.sum(dim=1) / batch.sentence_mask.sum(dim=1, keepdim=True)
+
+    def _hidden(self, token_ids: Tensor, token_mask: Tensor) -> Float[Tensor, "rows tokens width"]:
+        return self.bert(input_ids=token_ids, attention_mask=token_mask.to(torch.long)).last_hidden_state
+
+
+def _initialise(settings: TextEncoderSettings, vocabulary: int) -> BertModel:
+    configuration = BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=settings.width,
+        num_hidden_layers=settings.depth,
+        num_attention_heads=settings.heads,
+        intermediate_size=4 * settings.width,
+        hidden_dropout_prob=settings.dropout,
+        attention_probs_dropout_prob=settings.dropout,
+        max_position_embeddings=max(512, settings.max_tokens),
+    )
+    return BertModel(configuration, add_pooling_layer=False)
+
+
+def _from_configuration(configuration: dict) -> nn.Module:
+    """A BERT-like model of transformers from its config.json; files of 2019 lack `model_type` and are BERT's."""
+    try:
+        parsed = AutoConfig.for_model(**{"model_type": "bert", **configuration})
+    except ValueError as error:
+        reason = str(error).partition(". Should")[0]
+        raise InputError(f"pretrain.model.text.weights: config.json: {reason}; give a BERT-like encoder") from None
+    try:
+        return AutoModel.from_config(parsed, dtype=torch.float32, add_pooling_layer=False)  # whatever its dtype says
+    except TypeError:  # DistilBERT, ELECTRA and others have no pooling layer to leave out
+        return AutoModel.from_config(parsed, dtype=torch.float32)
+
+
+def _check_vocabulary(rows: int, pieces: int) -> None:
+    """Tables are padded to multiples of up to 128 rows; a larger difference is another vocabulary."""
+    if not pieces <= rows < pieces + _LARGEST_PADDING:
+        raise InputError(
+            f"pretrain.model.text.weights: the encoder's embedding table has {rows} rows, the tokenizer {pieces} word "
+            "pieces; set split_reports.tokenizer.weights to the encoder's own"
+        )

@@ -1,0 +1,33 @@
+"""Which files of pre-trained weights are read: of a folder the configuration, one file of tensors, one tokenizer."""
+
+from pathlib import Path
+
+from ..errors import InputError
+
+CONFIGURATION = "config.json"
+RECORD = "weights.json"  # of fetch_weights: id, revision, license, files
+TENSORS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is read
+TOKENIZERS = ("tokenizer.json", "vocab.txt")  # as well
+
+
+def weight_files(source: Path) -> list[Path]:
+    """`source` itself if it is a file; of a folder config.json (where there is one), then the file of tensors."""
+    source = Path(source)
+    if source.is_file():
+        return [source]
+    tensors, configuration = _first_of(TENSORS, source), source / CONFIGURATION
+    return [configuration, tensors] if configuration.is_file() else [tensors]
+
+
+def tokenizer_file(source: Path) -> Path:
+    """The tokenizer of the folder `source`."""
+    return _first_of(TOKENIZERS, Path(source))
+
+
+def _first_of(names: tuple[str, ...], folder: Path) -> Path:
+    if not folder.is_dir():
+        raise InputError(f"weights: no folder {folder}; correct the path, or put the weights there")
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"weights: {folder} holds neither {' nor '.join(names)}; put one of them there")

@@ -1,0 +1,83 @@
+"""Labelled images of a few-shot job: its parts, targets and pixels.
+
+The images that a job trains on, chooses with and is measured on.
+
+Stored images at the size that a training crops from: never enlarged, and shrunk without aliasing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import polars as pl
+from jaxtyping import Int, UInt8
+
+from ..data import labelled_images
+from ..errors import InputError
+from ..files.arrow_tables import read_table
+from ..files.schemas import LABELS
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rows of LABELS of one finding. `train` is the subset of the job, the other parts are whole."""
+
+    finding: str
+    train: pl.DataFrame
+    validation: pl.DataFrame
+    test: pl.DataFrame
+
+    @property
+    def skipped(self) -> str | None:
+        """Why nothing can be learned from the subset, or None where it can be."""
+        targets = self.train["target"]
+        if targets.n_unique() == 2:
+            return None
+        found = "no image" if targets.is_empty() else f"{len(targets)} images, all with target {targets[0]}"
+        return f"the subset has {found}: a classifier needs both"
+
+
+def targets_of(part: pl.DataFrame) -> Int[np.ndarray, "images"]:
+    """1 present, 0 absent."""
+    return part["target"].to_numpy().astype(np.int64)
+
+
+def read_finding(path: Path, finding: str | None) -> pl.DataFrame:
+    """Labels of `finding`, or of the only one there is."""
+    if finding is None:
+        known = sorted(set(read_table(path, LABELS)["finding"].to_pylist()))
+        if len(known) != 1:
+            names = ", ".join(known) or "none"
+            raise InputError(f"{path}: findings are {names}; name one in `few_shot_classification.finding`")
+        finding = known[0]
+    return labelled_images.read_labels(path, finding)
+
+
+def split_parts(labels: pl.DataFrame, fraction: int, source: Path) -> Parts:
+    """The subset of `fraction` percent of the training part (subsets are nested), validation and test.
+
+    Validation or test without both targets is an InputError that names `source`: nothing could be chosen or measured.
+    """
+    train = labels.filter((pl.col("split") == "train") & (pl.col("subset") <= fraction))
+    rest = {name: labels.filter(pl.col("split") == name) for name in ("validation", "test")}
+    for name, part in rest.items():
+        if part["target"].n_unique() < 2:
+            raise InputError(
+                f"{source}: the {name} part needs positives and negatives; raise its share in label_images"
+            )
+    return Parts(labels["finding"][0], train, rest["validation"], rest["test"])
+
+
+_MARGIN = 256 / 224  # what crops are drawn from / the encoder's input, as published for images stored at 256
+
+
+def shrink(images: UInt8[np.ndarray, "batch stored stored"], size: int) -> UInt8[np.ndarray, "batch side side"]:
+    """Means over areas, down to 256/224 of the encoder's input `size`; images that are no larger are left alone.
+
+    Crops are resampled bilinearly (augmentation.py), which would alias where they shrink much.
+    """
+    side = round(size * _MARGIN)
+    if images.shape[-1] <= side:
+        return images
+    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])

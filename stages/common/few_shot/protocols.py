@@ -1,0 +1,37 @@
+"""How far a job is from the published protocol whose name it bears: a shortened run must not pass for the protocol."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ..settings import Settings
+
+Departures = dict[str, list[Any]]  # setting -> [its value, the published one]; empty where the job is as published
+
+
+def departures(job: Settings, published: Settings, free: Collection[str]) -> Departures:
+    """Settings of `job` that are not as `published`, but for those that the protocol leaves `free`; nested by dots."""
+    own, theirs = (_flat(each.model_dump(mode="json", exclude=set(free))) for each in (job, published))
+    return {name: [value, theirs[name]] for name, value in own.items() if value != theirs[name]}
+
+
+def in_words(jobs: Sequence[Mapping[str, Sequence[Any]]]) -> str:
+    """Departures of several jobs as `steps 100, 200 instead of 2,000, 10,000; epochs 5 instead of 50`, or nothing."""
+    lines = []
+    for name in dict.fromkeys(name for each in jobs for name in each):
+        pairs = [each[name] for each in jobs if name in each]
+        own, theirs = (", ".join(dict.fromkeys(_word(pair[place]) for pair in pairs)) for place in (0, 1))
+        lines.append(f"{name.replace('_', ' ').replace('.', ': ')} {own} instead of {theirs}")
+    return "; ".join(lines)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "-".join(map(_word, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

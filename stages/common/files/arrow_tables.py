@@ -1,0 +1,54 @@
+"""Arrow IPC files: uncompressed (so that a memory map is the data), atomic, with a sha256 side-car."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..errors import InputError
+from .atomic_files import atomic_path, verify, write_sidecar
+
+
+def write_table(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch] | pa.Table) -> str:
+    """Write record batches (or a table) under `schema` and return the file's sha256."""
+    if isinstance(batches, pa.Table):
+        batches = batches.to_batches()
+    with (
+        atomic_path(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
+        for batch in batches:
+            for field, column in zip(schema, batch.columns, strict=True):
+                if column.null_count and not field.nullable:  # Arrow itself does not mind
+                    raise ValueError(f"{path}: {field.name} holds a null, which its schema forbids")
+            writer.write_batch(batch)
+    return write_sidecar(path)
+
+
+def write_rows(path: Path, schema: pa.Schema, rows: list[dict]) -> str:
+    """Write a list of rows; a row that misses a column or has an unknown one is an error."""
+    names = set(schema.names)
+    for row in rows:
+        if set(row) != names:
+            raise ValueError(f"{path}: row with columns {sorted(set(row) ^ names)} missing or unknown")
+    return write_table(path, schema, pa.Table.from_pylist(rows, schema=schema))
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """Verify the side-car, memory-map the file and check that it has `schema`."""
+    verify(path)
+    table = map_table(path)
+    if not table.schema.equals(schema):
+        raise InputError(
+            f"{path}: columns differ from the contract in stages/common/files/schemas.py; run its stage again"
+        )
+    return table
+
+
+def map_table(path: Path) -> pa.Table:
+    """Memory-map a file without reading it; the caller has verified it. Open it inside each worker."""
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: not an Arrow IPC file ({error}); delete it and run its stage again") from None

@@ -1,0 +1,203 @@
+"""Write files whole or not at all, take locks on them, and check their sha256.
+
+Which process a file belongs to: the kernel's lock on it, or a process that it names.
+
+Checks of large inputs that run in the background, and are awaited before any output gets its name.
+
+The shards of MIMIC-CXR have 25 GB: to read them all before the first image is used would cost every job a minute or
+more. So their checksums are taken while work begins, by a few threads (hashing leaves the interpreter free), which also
+brings them into the page cache in order. `atomic_path` awaits them before it renames: a flipped bit is still an error
+before a result is there, and not after.
+
+Files that are either whole or absent: temporary name, fsync, rename, sha256 side-car.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from glob import escape
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import IO, Any
+
+from ..errors import InputError
+
+
+def take_lock(file: IO) -> bool:
+    """Whether this process has the lock of an open file now; False: another one has it.
+
+    The kernel frees it when its process ends, however it ends. OSError where the file system has no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def lives(process: int) -> bool:
+    """Whether a process of this host is still there; another user's is."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+_THREADS = 4  # of hashing at most; each does about 1.2 GB/s
+
+
+class _Check:
+    def __init__(self, check: Callable[[], object]) -> None:
+        self.check, self.done = check, Event()
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.check()
+        except BaseException as error:  # raised again where it is awaited
+            self.error = error
+        finally:
+            self.done.set()
+
+
+_pending: list[_Check] = []
+
+
+def check_in_background(checks: list[Callable[[], object]]) -> None:
+    """Start `checks`; what one of them raises is raised by the next `settle`."""
+    waiting: SimpleQueue[_Check] = SimpleQueue()
+    begun = [_Check(check) for check in checks]
+    for check in begun:
+        waiting.put(check)
+    _pending.extend(begun)
+    for _ in range(min(_THREADS, len(begun), max(1, len(os.sched_getaffinity(0)) // 2))):
+        Thread(target=_work, args=(waiting,), daemon=True).start()  # a job that fails does not wait for it
+
+
+def settle() -> None:
+    """Wait for every check that was begun, and raise the first error of them; once, so that a failure can be told."""
+    begun = _pending.copy()
+    for check in begun:
+        check.done.wait()
+    _pending[:] = [check for check in _pending if check not in begun]
+    for check in begun:
+        if check.error is not None:
+            raise check.error
+
+
+def _work(waiting: SimpleQueue[_Check]) -> None:
+    while True:
+        try:
+            check = waiting.get_nowait()
+        except Empty:
+            return
+        check.run()
+
+
+os.register_at_fork(after_in_child=_pending.clear)  # threads stay behind; the parent awaits them
+
+
+@contextmanager
+def atomic_path(path: Path, output: bool = True) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; on success it becomes `path`, on failure it is removed.
+
+    Before an output gets its name, checks of inputs that run in the background are awaited: what they find is raised
+    here. `output` is false for what a run says of itself while it runs.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        if output:
+            settle()
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)  # the rename itself has to reach the disk
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Temporary files of `path` whose process was killed; a process of another host is none here."""
+    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        number = left.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
+        if number.isdecimal() and not lives(int(number)):
+            left.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, output: bool = True) -> None:
+    with atomic_path(path, output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as indented JSON; floats keep every digit, NaN is refused."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage that writes it first") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error}); delete it and run its stage again") from None
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sidecar_of(path: Path) -> Path:
+    return Path(path).with_name(Path(path).name + ".sha256")
+
+
+def write_record(path: Path, value: Any) -> None:
+    """An output in JSON, with its side-car: what `verify` wants of every file that a later stage reads."""
+    write_json(path, value)
+    write_sidecar(path)
+
+
+def write_sidecar(path: Path) -> str:
+    """Write `<path>.sha256` in the format of `sha256sum` and return the digest."""
+    digest = sha256_of(path)
+    write_text(sidecar_of(path), f"{digest}  {Path(path).name}\n")
+    return digest
+
+
+def read_sidecar(path: Path) -> str | None:
+    """The digest recorded when `path` was written, or None where there is no side-car."""
+    try:
+        words = sidecar_of(path).read_text(encoding="utf-8").split()
+    except FileNotFoundError:
+        return None
+    return words[0] if words else None
+
+
+def verify(path: Path) -> str:
+    """Check a file against its side-car and return its digest: one flipped bit is an error here."""
+    if not Path(path).exists():
+        raise InputError(f"{path}: no such file; run the stage that writes it first")
+    recorded, found = read_sidecar(path), sha256_of(path)
+    if recorded is None:
+        raise InputError(f"{path}: its side-car {sidecar_of(path).name} is missing; run the stage that writes it again")
+    if recorded != found:
+        raise InputError(f"{path}: damaged (sha256 {found[:12]}, written as {recorded[:12]}); delete it and run again")
+    return found

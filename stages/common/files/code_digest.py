@@ -1,0 +1,124 @@
+"""Digest of the code that a stage runs: the files that its `__main__.py` imports inside the repository.
+
+The digest is over the syntax tree without docstrings, so comments, formatting and docstrings change nothing.
+Modules that cannot change a result (see `NEUTRAL`) are left out. Imports must be plain statements: a dynamic
+import would be invisible here, so there is none (a test checks it).
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[2]  # `stages` in a checkout, `mlip` where it was installed
+ROOT = PACKAGE.parent
+
+# Modules of the package that cannot change a result: they record, name or report, and never touch a value that a stage
+# writes. "" is the package's own __init__, the public API, which no stage uses.
+NEUTRAL = frozenset(
+    {"", "common.journal.tracking", "common.files.code_digest", "common.command_line", "common.journal.progress"}
+)
+
+
+def import_closure(module: str, root: Path = ROOT) -> dict[str, Path]:
+    """Return every module of the repository that `module` imports, itself included: dotted name -> file.
+
+    The `__init__.py` of a package that any of them lies in is one of them, unless it is empty.
+    """
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(name, root)
+        if name in found or _inside(name) in NEUTRAL or path is None:
+            continue
+        text = path.read_text(encoding="utf-8")
+        if path.name != "__init__.py" or text.strip():
+            found[name] = path
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        waiting += [_absolute(imported, package) for imported in _parsed(text, str(path))[0]]
+        if parent := name.rpartition(".")[0]:
+            waiting.append(parent)
+    return dict(sorted(found.items()))
+
+
+def code_digest(module: str, root: Path = ROOT) -> str:
+    """Return the hex sha256 over the import closure of `module`, e.g. "stages.pretrain.__main__"."""
+    return code_digests(module, root)[0]
+
+
+def code_digests(module: str, root: Path = ROOT) -> tuple[str, dict[str, str]]:
+    """Return `code_digest`, and one digest (16 hex digits) for each of its files, by the path below `root`.
+
+    The package's own name does not count: installed as `mlip`, the same code has the same digest.
+    """
+    sha256 = hashlib.sha256()
+    files = {}
+    for name, path in import_closure(module, root).items():
+        _, canonical = _parsed(path.read_text(encoding="utf-8"), str(path))
+        sha256.update(f"{_inside(name)}\n{canonical}\n".encode())
+        files[path.relative_to(root).as_posix()] = hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return sha256.hexdigest(), files
+
+
+def _inside(name: str) -> str:
+    """Return a dotted name without the package that it begins with."""
+    return name.partition(".")[2]
+
+
+def _absolute(name: str, package: str) -> str:
+    """Resolve a relative name (leading dots) that is imported in a module of `package`."""
+    bare = name.lstrip(".")
+    level = len(name) - len(bare)
+    if not level:
+        return name
+    base = package.split(".")
+    return ".".join([*base[: len(base) - level + 1], *filter(None, [bare])])
+
+
+def _file_of(name: str, root: Path) -> Path | None:
+    base = root.joinpath(*name.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+@cache  # every job reads all rules, and 17 closures share most of their files
+def _parsed(text: str, filename: str) -> tuple[list[str], str]:
+    """Imports of a module, and its canonical text."""
+    tree = ast.parse(text, filename=filename)
+    return _imports(tree), _canonical(tree)
+
+
+def _imports(tree: ast.Module) -> list[str]:
+    """Return the dotted names that a module may import, relative ones with their leading dots."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (node.module or "")
+            joint = "." if node.module else ""
+            names += [origin] + [f"{origin}{joint}{alias.name}" for alias in node.names]
+    return names
+
+
+def _canonical(node: object) -> str:
+    """Text of a syntax tree that does not depend on the Python version that parsed it."""
+    if isinstance(node, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            fields = [(name, _without_docstring(value) if name == "body" else value) for name, value in fields]
+        return f"{type(node).__name__}({','.join(f'{name}={_canonical(value)}' for name, value in fields)})"
+    if isinstance(node, list):
+        return f"[{','.join(_canonical(item) for item in node)}]"
+    return repr(node)
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0]
+    is_docstring = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
+    return body[1:] if is_docstring else body

@@ -1,0 +1,213 @@
+"""The exported model: radiographs in, class probabilities, embeddings and heatmaps out.
+
+What the exported model is given: files, their bytes or grey arrays, read as dicom_to_arrow reads them.
+
+Files are decoded in a child process with limits of time and memory: a damaged one costs an error, not the server.
+No torch here: the child starts in a second.
+
+The chosen checkpoint as a model: radiographs and classes in words go in, probabilities and heatmaps come out.
+
+MLflow loads this module by name (`_load_pyfunc`) with the code, weights and requirements that lie in the model's own
+folder (mlflow_model.py): no checkout, no pickle.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Shaped
+
+from ..encoders.dual import (
+    Checkpoint,
+    load_checkpoint,
+    mean_embeddings,
+    patch_cosines,
+    prompt_sentences,
+    to_input,
+)
+from ..encoders.image import grid_of
+from ..errors import InputError
+from ..files.atomic_files import read_json, verify
+from ..radiographs.isolation import Limits, map_isolated
+from ..radiographs.radiograph import SquareImage, fit_into_square
+from ..radiographs.readers import read_radiograph
+from ..radiographs.rejection import RejectionError
+from ..radiographs.settings import RadiographSettings
+
+
+def reading_settings(size: int) -> RadiographSettings:
+    """Those of dicom_to_arrow, but text in the picture is no reason to refuse: nothing is kept."""
+    return RadiographSettings(size=size, burned_in="accept")
+
+
+def read_file(path: str | Path, settings: RadiographSettings) -> bytes:
+    """Bytes of a file, not more than `max_file_bytes`."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > settings.max_file_bytes:
+            raise InputError(f"{path}: more than {settings.max_file_bytes:,} bytes; is this a single radiograph?")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name a DICOM, JPEG or PNG file") from None
+
+
+def squares_of_files(files: Sequence[bytes], names: Sequence[str], settings: RadiographSettings) -> list[SquareImage]:
+    """Each file's radiograph in a square; the first that cannot be one is an InputError with its name and reason."""
+    convert = partial(_square, settings=settings)
+    limits = Limits(settings.max_seconds, settings.max_memory_bytes)
+    squares = []
+    for name, result in zip(names, map_isolated(convert, list(files), 1, limits), strict=True):
+        if result == "died":
+            raise InputError(f"{name}: the process that decoded it died: the file is damaged, or needs more than "
+                             f"{settings.max_memory_bytes:,} bytes of memory")  # fmt: skip
+        if result == "too slow":
+            raise InputError(f"{name}: not decoded within {settings.max_seconds:g} s: the file is damaged or too large")
+        if isinstance(result, str):
+            raise InputError(f"{name}: {result}")
+        squares.append(result)
+    return squares
+
+
+def square_of_array(pixels: Shaped[np.ndarray, "rows columns"], name: str, size: int) -> SquareImage:
+    """Grey levels 0 (black) to 255 (white), windowed already; padded to a square."""
+    pixels = np.asarray(pixels)
+    if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind not in "iuf":
+        raise InputError(f"{name}: pixels are {pixels.dtype} of shape {pixels.shape}; give rows x columns of numbers")
+    if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 255:
+        raise InputError(f"{name}: grey levels lie outside 0 (black) to 255 (white); window the image first")
+    return fit_into_square(pixels.astype(np.float32), 1.0, size)
+
+
+def _square(data: bytes, settings: RadiographSettings) -> SquareImage | str:
+    """In the child. A refusal comes back as its text."""
+    cv2.setNumThreads(1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom warns of quirks that most files of a vendor have
+            return read_radiograph(data, None, settings).square(settings.size)
+    except RejectionError as rejection:
+        return f"{rejection.reason.replace('_', ' ')}: {rejection}"
+
+
+INFERENCE = "inference.json"  # beside the weights: size of the stored images, temperature
+INPUTS = ("image", "path", "pixels")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the model says of one radiograph, by class.
+
+    `probabilities` are the softmax of `cosines` / temperature over the classes that were asked for. The temperature
+    fits image-report pairs of validation, not labels: probabilities rank and compare, they are no calibrated risks.
+    `heatmaps` are cosines of patches, row-major on the patch grid over the square; `content` is where the image lies in
+    that square, x, y, width, height as shares of its side.
+    """
+
+    cosines: dict[str, float]
+    probabilities: dict[str, float]
+    heatmaps: dict[str, Float[np.ndarray, "grid grid"]]
+    content: tuple[float, float, float, float]
+
+
+class RadiographModel:
+    """A checkpoint with what it takes to read radiographs as it was trained on them."""
+
+    def __init__(self, folder: Path) -> None:
+        verify(Path(folder) / INFERENCE)
+        record = read_json(Path(folder) / INFERENCE)
+        self.temperature: float = record["temperature"]
+        self.settings = reading_settings(record["size"])
+        self.checkpoint: Checkpoint = load_checkpoint(folder, torch.device("cpu"))
+
+    @torch.inference_mode()
+    def read(self, square: SquareImage, classes: Mapping[str, Sequence[str]]) -> Reading:
+        """`classes` maps a name to the sentences that speak for it."""
+        sentences = check_classes(classes)
+        model = self.checkpoint.model
+        pixels = torch.from_numpy(square.pixels).unsqueeze(0)
+        tokens = model.patch_tokens(to_input(pixels, model.settings.image.input_size))
+        image = model.embed_global(tokens)[0]
+        cosines = mean_embeddings(self.checkpoint, list(sentences.values())) @ image
+        probabilities = torch.softmax(cosines / self.temperature, dim=0)
+        grid = grid_of(tokens.shape[1])
+        heatmaps = [
+            patch_cosines(model, tokens, prompt_sentences(self.checkpoint, each))[0].mean(dim=0).reshape(grid, grid)
+            for each in sentences.values()
+        ]
+        side, box = len(square.pixels), square.content
+        return Reading(
+            dict(zip(sentences, cosines.tolist(), strict=True)),
+            dict(zip(sentences, probabilities.tolist(), strict=True)),
+            {name: heatmap.numpy() for name, heatmap in zip(sentences, heatmaps, strict=True)},
+            (box.x / side, box.y / side, box.width / side, box.height / side),
+        )
+
+    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
+        """MLflow's entry: a row a radiograph, given by one of `image` (bytes), `path` or `pixels`, and `prompts`."""
+        if "prompts" not in model_input:
+            raise InputError("no column `prompts`: a mapping of each class to its sentences")
+        squares = self._squares(model_input)
+        readings = [self.read(square, classes) for square, classes in zip(squares, model_input["prompts"], strict=True)]
+        return pd.DataFrame(
+            {
+                "probabilities": [each.probabilities for each in readings],
+                "cosines": [each.cosines for each in readings],
+                "heatmaps": [{name: heatmap.tolist() for name, heatmap in each.heatmaps.items()} for each in readings],
+                "content": [list(each.content) for each in readings],
+            },
+            index=model_input.index,
+        )
+
+    def _squares(self, table: pd.DataFrame) -> list[SquareImage]:
+        squares: dict[int, SquareImage] = {}
+        files: dict[int, bytes] = {}
+        columns = [name for name in INPUTS if name in table]
+        for row in range(len(table)):
+            given = {name: table[name].iloc[row] for name in columns}
+            given = {name: value for name, value in given.items() if _is_there(value)}
+            if len(given) != 1:
+                found = ", ".join(given) or "none"
+                raise InputError(f"row {row}: give one of {', '.join(INPUTS)}; found {found}")
+            [(kind, value)] = given.items()
+            if kind == "pixels":
+                rows = _rectangle(value, f"row {row}")
+                squares[row] = square_of_array(rows, f"row {row}", self.settings.size)
+            else:
+                files[row] = read_file(value, self.settings) if kind == "path" else bytes(value)
+        decoded = (
+            squares_of_files(list(files.values()), [f"row {row}" for row in files], self.settings) if files else []
+        )
+        squares |= dict(zip(files, decoded, strict=True))
+        return [squares[row] for row in range(len(table))]
+
+
+def check_classes(classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """At least two classes, each with sentences."""
+    found = {str(name): [str(text) for text in texts] for name, texts in dict(classes).items()}
+    if len(found) < 2 or not all(found.values()):
+        raise InputError("prompts: give at least two classes, each with a sentence: a probability needs an alternative")
+    return found
+
+
+def _is_there(value: object) -> bool:
+    return value is not None and not (isinstance(value, float) and np.isnan(value)) and value is not pd.NA
+
+
+def _rectangle(value: Any, name: str) -> np.ndarray:
+    """Nested lists, or an array of arrays as MLflow hands it over, as one array."""
+    rows = [np.asarray(row) for row in value]
+    if len({row.shape for row in rows}) != 1:
+        raise InputError(f"{name}: rows of pixels have different lengths")
+    return np.stack(rows)
+
+
+def _load_pyfunc(data_path: str) -> RadiographModel:
+    """Called by mlflow.pyfunc.load_model with the folder of the weights."""
+    return RadiographModel(Path(data_path))

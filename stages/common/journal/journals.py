@@ -1,0 +1,142 @@
+"""Journals on disk: found, checked, and told apart by a stable key (format: stages/common/journal/tracking.py)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..digests import digest_of
+from ..errors import InputError
+from ..files.atomic_files import read_json
+from ..settings import validation_lines
+
+FILE = "journal.json"  # of a stage; a part of a scattered stage has journal_<part>.json
+PAGE = "mlflow_run"  # tag: address of the run's page at the server that it was shown at while it ran, without secrets
+EARLIER = "earlier_journals"  # folder beside it: what it held before the present run
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)  # unknown keys are let through: `track` may grow
+
+
+class Metric(_Part):
+    key: str
+    value: float | str  # text: a number that is not finite
+    step: int
+    timestamp: int  # Unix milliseconds, as all times here
+
+
+class Artifact(_Part):
+    path: str  # relative to the journal
+    sha256: str
+    bytes: int
+    publish: bool = False
+
+
+class Digests(_Part):
+    code: str
+    settings: str
+    data: str
+    image: str
+
+
+class Journal(_Part):
+    """One execution of a stage, as `track` wrote it."""
+
+    version: Literal[1]
+    stage: str
+    name: str
+    status: Literal["RUNNING", "FINISHED", "FAILED"]
+    started: int
+    ended: int | None
+    error: str | None
+    digests: Digests
+    code: dict[str, str] = {}  # digest of each file of the stage, by its path in the checkout; absent before 0.3
+    inputs: dict[str, str]
+    input_paths: dict[str, str] = {}  # as the stage was given them; they stay in the journal, MLflow does not get them
+    params: dict[str, str]
+    metrics: list[Metric]
+    artifacts: list[Artifact]
+    tags: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """The same for every state of one execution: neither metrics, end nor place on disk count."""
+        return run_key(self.stage, self.name, self.digests.model_dump(), self.started)
+
+    @property
+    def last_sign(self) -> int:
+        """When the run was last heard of: its end, else its latest metric, else its start."""
+        return self.ended or max([self.started, *(metric.timestamp for metric in self.metrics)])
+
+
+def run_key(stage: str, name: str, digests: Mapping[str, str], started: int) -> str:
+    """The tag `mlip.key` by which live logging and sync find one run."""
+    return digest_of([stage, name, dict(digests), started])
+
+
+def workspace_name(results: Path) -> str:
+    """A workspace by the end of its path and a digest of the whole: several may share one MLflow experiment."""
+    folder = Path(results).resolve().parent
+    return f"{folder.parent.name}/{folder.name}@{digest_of(str(folder))[:6]}"
+
+
+@dataclass(frozen=True)
+class FoundJournal:
+    path: Path
+    journal: Journal
+    record: dict[str, Any]  # the file as it is, unknown keys included
+
+    @property
+    def earlier(self) -> bool:
+        """Whether a later run took its place."""
+        return self.path.parent.name == EARLIER
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is one of many that a scattered stage wrote."""
+        stem = self.path.stem.removesuffix(f"_{self.journal.started}") if self.earlier else self.path.stem
+        return stem != Path(FILE).stem
+
+    @property
+    def folder(self) -> Path:
+        """What its artifacts' paths are relative to."""
+        return self.path.parent.parent if self.earlier else self.path.parent
+
+
+def read_journal(path: Path) -> FoundJournal:
+    """Read one journal.json; InputError names the file and every wrong key."""
+    record = read_json(path)
+    try:
+        return FoundJournal(path, Journal.model_validate(record), record)
+    except ValidationError as error:
+        lines = "; ".join(validation_lines(error, str(path)))
+        raise InputError(f"{lines} (no journal of this version: delete it and run its stage again)") from None
+
+
+def find_journals(root: Path) -> tuple[list[FoundJournal], list[str]]:
+    """Every journal below `root`, earlier ones included, oldest run first; and a line for each file that is none.
+
+    Copies of one execution (equal keys) count once: the one that was heard of last.
+    """
+    paths = sorted({*root.rglob(FILE), *root.rglob("journal_*.json")})
+    if not paths:
+        raise InputError(f"{root}: no journal.json below it; run a stage first")
+    found: dict[str, FoundJournal] = {}
+    problems = []
+    for path in paths:
+        try:
+            candidate = read_journal(path)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        key = candidate.journal.key
+        if key not in found or _age_rank(candidate.journal) > _age_rank(found[key].journal):
+            found[key] = candidate
+    return sorted(found.values(), key=lambda each: (each.journal.started, each.journal.key)), problems
+
+
+def _age_rank(journal: Journal) -> tuple[bool, int]:
+    return journal.ended is not None, journal.last_sign

@@ -1,0 +1,128 @@
+"""The few calls of MLflow's REST API that live logging needs, by the standard library.
+
+MLflow's own client takes 3 s of CPU to import, in every job, and its retries are made for other ends; these calls cost
+some milliseconds. Each may take 10 s and is tried twice; the errors that are left are OSError or ValueError, and
+DeletedRunError where a person wants to see no such run.
+Reference: MLflow REST API 2.0.
+"""
+
+import base64
+import json
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from .mlflow_texts import without_secrets
+
+_SECONDS_A_CALL = 10.0
+_SECONDS_BEFORE_RETRY = 1.0
+
+
+class RefusedError(OSError):
+    """The server answered no: `status` of HTTP, and MLflow's code if it gave one."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"HTTP {status} {code or message}".strip())
+        self.status, self.code = status, code
+
+
+class DeletedRunError(Exception):
+    """Of the runs that carry the key all were deleted: by a person, since sync leaves one of them."""
+
+
+class MlflowServer:
+    """One server; `environ` holds the user's variables by MLflow's names (MLFLOW_TRACKING_USERNAME, ..._TOKEN)."""
+
+    def __init__(self, uri: str, environ: Mapping[str, str]) -> None:
+        parts = urlsplit(uri)
+        self._base = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+        self._headers = {"Content-Type": "application/json"} | _authorization(uri, environ)
+        self._context = _tls(environ) if parts.scheme == "https" else None
+
+    def __str__(self) -> str:
+        return without_secrets(self._base)
+
+    def experiment(self, name: str) -> str:
+        """Id of the experiment, created if absent."""
+        for _ in range(2):
+            try:
+                found = self._call(f"experiments/get-by-name?experiment_name={quote(name)}")
+                return found["experiment"]["experiment_id"]
+            except RefusedError as error:
+                if error.code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+            try:
+                return self._call("experiments/create", {"name": name})["experiment_id"]
+            except RefusedError as error:
+                if error.code != "RESOURCE_ALREADY_EXISTS":  # another job was faster: look again
+                    raise
+        raise ValueError(f"experiment {name!r} is neither there nor to be made")
+
+    def run(self, experiment: str, key: str, start: int, name: str, tags: Mapping[str, str]) -> str:
+        """Id of the active run that carries the key, created if absent; DeletedRunError where only deleted ones do."""
+        search = {"experiment_ids": [experiment], "filter": f"tags.`mlip.key` = '{key}'", "run_view_type": "ALL"}
+        found = [run["info"] for run in self._call("runs/search", search).get("runs", ())]
+        for info in found:
+            if info["lifecycle_stage"] == "active":
+                return info["run_id"]
+        if found:
+            raise DeletedRunError(key)
+        pairs = [{"key": each, "value": value} for each, value in {**tags, "mlip.key": key}.items()]
+        body = {"experiment_id": experiment, "start_time": start, "run_name": name, "tags": pairs}
+        # not tried again here: what timed out may have been done; the next attempt searches first
+        return self._call("runs/create", body, tries=1)["run"]["info"]["run_id"]
+
+    def log_batch(self, run: str, **parts: list[dict[str, Any]]) -> None:
+        """`metrics` (at most 1,000), `params`, `tags` (100): what is there already is left as it is."""
+        self._call("runs/log-batch", {"run_id": run, **parts})
+
+    def end(self, run: str, status: str, end: int) -> None:
+        self._call("runs/update", {"run_id": run, "status": status, "end_time": end})
+
+    def _call(self, path: str, body: dict[str, Any] | None = None, tries: int = 2) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self._base.rstrip('/')}/api/2.0/mlflow/{path}", data, self._headers)  # noqa: S310, http(s) alone comes here
+        for attempt in range(tries):
+            try:
+                with urllib.request.urlopen(request, timeout=_SECONDS_A_CALL, context=self._context) as answer:  # noqa: S310
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                with error:
+                    failure: Exception = _refused(error)
+                if error.code < 500 and error.code != 429:
+                    raise failure from None
+            except OSError as error:
+                failure = error
+            if attempt + 1 < tries:
+                time.sleep(_SECONDS_BEFORE_RETRY)
+        raise failure
+
+
+def _refused(error: urllib.error.HTTPError) -> RefusedError:
+    try:
+        code = str(json.load(error)["error_code"])
+    except (OSError, ValueError, KeyError, TypeError):  # not MLflow's words: a proxy, or the check of host names
+        code = ""
+    return RefusedError(error.code, code, str(error.reason))
+
+
+def _authorization(uri: str, environ: Mapping[str, str]) -> dict[str, str]:
+    if token := environ.get("MLFLOW_TRACKING_TOKEN"):
+        return {"Authorization": f"Bearer {token}"}
+    parts = urlsplit(uri)
+    user = environ.get("MLFLOW_TRACKING_USERNAME") or unquote(parts.username or "")
+    password = environ.get("MLFLOW_TRACKING_PASSWORD") or unquote(parts.password or "")
+    if not user:
+        return {}
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def _tls(environ: Mapping[str, str]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"))
+    if environ.get("MLFLOW_TRACKING_INSECURE_TLS") == "true":
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -1,0 +1,56 @@
+"""Texts as MLflow takes them, and as logs may hold them."""
+
+import posixpath
+import re
+from collections.abc import Iterable
+
+from ..digests import digest_of
+
+KEY_LENGTH = 250  # MLflow's limits, in characters
+PARAM_LENGTH = 6000
+TAG_LENGTH = 8000
+
+
+def mlflow_keys(keys: Iterable[str]) -> dict[str, str]:
+    """Each key under a name that MLflow accepts: letters, digits and `_-. :/`; no leading dot, paths in short form.
+
+    Valid keys stay as they are; two keys that would share a name are told apart by a digest of the key.
+    """
+    distinct = sorted(set(keys))
+    names = {key: key for key in distinct if is_mlflow_key(key)}
+    taken = set(names.values())
+    for key in distinct:
+        if key not in names:
+            name = _allowed(key)
+            names[key] = f"{name[: KEY_LENGTH - 9]}_{digest_of(key)[:8]}" if name in taken else name
+            taken.add(names[key])
+    return names
+
+
+def is_mlflow_key(key: str) -> bool:
+    """Whether MLflow takes this key as it stands."""
+    return _allowed(key) == key
+
+
+def _allowed(key: str) -> str:
+    name = posixpath.normpath(re.sub(r"[^\w\-. :/]", "_", key)).lstrip("./")
+    if len(name) > KEY_LENGTH:
+        name = name[:KEY_LENGTH].rstrip("./")
+    return name or "_"
+
+
+def shortened(value: str, limit: int) -> str:
+    """The text within a limit of MLflow; what is cut stands in full in the journal."""
+    return value if len(value) <= limit else value[: limit - 1] + "…"
+
+
+def limited(values: dict[str, str], limit: int) -> dict[str, str]:
+    """Keys and values as MLflow takes them."""
+    names = mlflow_keys(values)
+    return {names[key]: shortened(value, limit) for key, value in sorted(values.items())}
+
+
+def without_secrets(text: str) -> str:
+    """A text as it may stand in a log: URIs lose user, password, token and query."""
+    text = re.sub(r"(://)[^/@\s]*@", r"\1***@", text)
+    return re.sub(r"(://[^\s?]*)\?[^\s;,)]*", r"\1?***", text)

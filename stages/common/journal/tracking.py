@@ -1,0 +1,277 @@
+"""SIGTERM as an exception, so that a journal says why its run ended.
+
+The journal of a stage: what went in, what came out, what was measured. Files are the truth; MLflow shows them.
+
+    with track("zero_shot_classification", "mlip/rsna", journal=path, settings=settings, inputs=inputs) as run:
+        run.log_metric("auc", 0.91)
+        run.log_artifact(output)
+
+The journal is one JSON file beside the outputs. It is written when the stage starts (status RUNNING), now and then by a
+thread that also samples the machine (system_metrics.py), and when it ends (FINISHED or FAILED). The journal of the run
+before is kept in `earlier_journals/`. `python -m stages.sync` imports them all into MLflow; where MLFLOW_TRACKING_URI
+names a server, MLflow also shows the run while it runs (live_logging.py).
+"""
+
+import json
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, SupportsFloat, SupportsIndex
+
+from ..digests import data_digest, digest_of
+from ..errors import InputError
+from ..files.atomic_files import read_sidecar, settle, sha256_of, write_text
+from ..files.code_digest import PACKAGE, ROOT, code_digests
+from ..settings import Settings
+from .journals import EARLIER, FILE, run_key
+from .live_logging import LiveRun, live_run
+from .system_metrics import SystemSampler
+
+
+class Terminated(SystemExit):
+    """SIGTERM: a time limit, a preemption, or a person. The exit status is that of a killed process."""
+
+    def __str__(self) -> str:
+        return "SIGTERM, from the scheduler or a person"
+
+
+@contextmanager
+def sigterm_as_exception() -> Iterator[None]:
+    """SIGTERM ends a run by an exception, so that its journal says so; a handler that is there already stays."""
+    process = os.getpid()
+
+    def raise_terminated(number: int, _: FrameType | None) -> None:
+        if os.getpid() != process:  # a forked child keeps no journal
+            os._exit(128 + number)
+        raise Terminated(128 + number)
+
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, raise_terminated)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+JOURNAL_VERSION = 1
+_SECONDS_BETWEEN_WRITES = 30.0
+_WRITES_SHARE = 0.005  # of the time may go into writing: a long journal is written more rarely
+_SECONDS_BETWEEN_SAMPLES = 15.0
+_SAMPLES_SHARE = 0.002  # of the run's time lie between two samples: a day gives about 1,700 of them
+
+
+@dataclass
+class Run:
+    """One execution of a stage. Times are Unix milliseconds, as in MLflow. Several threads may call its methods."""
+
+    path: Path
+    record: dict[str, Any]
+    live: LiveRun | None = None
+    _writing: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def digest(self) -> str:
+        """One digest of code, settings, data and image: names what this run would produce."""
+        return digest_of(self.record["digests"])
+
+    @property
+    def key(self) -> str:
+        return run_key(*(self.record[part] for part in ("stage", "name", "digests", "started")))
+
+    def log_metric(self, key: str, value: SupportsFloat, step: SupportsIndex = 0) -> None:
+        self.log_metrics({key: value}, step)
+
+    def log_metrics(self, values: Mapping[str, SupportsFloat], step: SupportsIndex = 0) -> None:
+        """Record numbers at a step. A number that is not finite is kept as text: JSON has no NaN."""
+        now = _now()
+        entries = []
+        for key, value in values.items():
+            value = float(value)
+            finite = value == value and abs(value) != float("inf")
+            entries.append({"key": key, "value": value if finite else str(value), "step": int(step), "timestamp": now})
+        self.record["metrics"] += entries
+        if self.live:
+            self.live.log(entries)
+
+    def log_tag(self, key: str, value: str) -> None:
+        self.record["tags"][key] = str(value)
+
+    def log_artifact(self, path: Path, publish: bool = False) -> None:
+        """Record an output file by path (relative to the journal) and sha256. `publish` lets MLflow copy the file."""
+        relative = os.path.relpath(path, self.path.parent)
+        digest = read_sidecar(path) or sha256_of(path)
+        self.record["artifacts"].append(
+            {"path": relative, "sha256": digest, "bytes": Path(path).stat().st_size, "publish": publish}
+        )
+
+    def end(self, status: str, error: str | None = None) -> None:
+        """Close the journal as FINISHED or FAILED, and then the run in MLflow."""
+        self.record.update(status=status, error=error, ended=_now())
+        self.write()
+        if self.live:
+            self.live.end(status, self.record["ended"])
+
+    def write(self) -> None:
+        with self._writing:
+            write_text(self.path, _text(self.record), output=False)  # its thread must not take what others await
+
+
+@contextmanager
+def track(
+    stage: str,
+    name: str,
+    *,
+    journal: Path,
+    settings: Settings,
+    inputs: Mapping[str, Path],
+    image: str = "none",
+) -> Iterator[Run]:
+    """Keep the journal of one run of `stage`; `name` is its place under the stage's folder, e.g. "mlip/rsna".
+
+    `inputs` maps a role to a file: their digests (side-car, else computed) make the data digest.
+    An exception is recorded as FAILED with its last line, and goes on; so is SIGTERM.
+    """
+    for role, path in inputs.items():
+        if not Path(path).is_file():
+            raise InputError(f"{path}: no such file (the {role} of {stage}); run the stage that writes it first")
+    hashes = {role: read_sidecar(path) or sha256_of(path) for role, path in sorted(inputs.items())}
+    code, code_files = code_digests(f"{PACKAGE.name}.{stage}.__main__")
+    record: dict[str, Any] = {
+        "version": JOURNAL_VERSION,
+        "stage": stage,
+        "name": name,
+        "status": "RUNNING",
+        "started": _now(),
+        "ended": None,
+        "error": None,
+        "digests": {"code": code, "settings": settings.digest(), "data": data_digest(hashes), "image": image},
+        "code": code_files,
+        "inputs": hashes,
+        "input_paths": {role: str(inputs[role]) for role in hashes},
+        "params": flatten(settings.model_dump(mode="json")),
+        "metrics": [],
+        "artifacts": [],
+        "tags": _environment(),
+    }
+    run = Run(Path(journal), record)
+    _keep_earlier(run)
+    run.write()
+    if run.path.name == FILE:  # parts of a scattered stage are one run: sync puts it together
+        run.live = live_run(record, run.key)
+    ended = threading.Event()
+    threading.Thread(target=_beat, args=(run, ended), name="journal", daemon=True).start()
+    try:
+        with sigterm_as_exception():
+            yield run
+            settle()  # a stage whose inputs are damaged has not finished, whatever it wrote last
+    except BaseException as error:
+        ended.set()
+        text = " ".join(str(error).split())
+        run.end("FAILED", f"{type(error).__name__}: {text}")
+        raise
+    ended.set()
+    run.end("FINISHED")
+
+
+def _beat(run: Run, ended: threading.Event) -> None:
+    """Sample the machine and write the journal, both at intervals that cost next to nothing, until the run ends."""
+    sampler, number = SystemSampler(), 0
+    began = written = time.monotonic()
+    pause = _SECONDS_BETWEEN_WRITES
+    while not ended.wait(max(_SECONDS_BETWEEN_SAMPLES, _SAMPLES_SHARE * (time.monotonic() - began))):
+        if values := sampler.sample():
+            run.log_metrics(values, number)
+            number += 1
+        started = time.monotonic()
+        if started - written >= pause and not ended.is_set():
+            with suppress(OSError):  # a disk that is full now may not be so at the end, where it is an error
+                run.write()
+            written = time.monotonic()
+            pause = max(_SECONDS_BETWEEN_WRITES, (written - started) / _WRITES_SHARE)
+
+
+def _keep_earlier(run: Run) -> None:
+    """Put the journal of the run before aside: its outputs are replaced, what it measured is not lost."""
+    try:
+        started = int(json.loads(run.path.read_text(encoding="utf-8"))["started"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # none, or none that tells anything
+    folder = run.path.parent / EARLIER
+    try:
+        folder.mkdir(exist_ok=True)
+        run.path.replace(folder / f"{run.path.stem}_{started}.json")
+    except OSError as error:
+        print(f"warning: {run.path}: the earlier run's journal is not kept ({error.strerror})", file=sys.stderr)
+
+
+def _text(record: Mapping[str, Any]) -> str:
+    """JSON with a line for each entry of a list: readable, and 20 times as fast as json's own indentation."""
+    parts = []
+    for key, value in list(record.items()):
+        if isinstance(value, list):
+            lines = ",\n".join(json.dumps(each, allow_nan=False, ensure_ascii=False) for each in list(value))
+            text = f"[\n{lines}\n ]" if lines else "[]"
+        else:
+            value = dict(value) if isinstance(value, dict) else value  # a thread writes while the stage adds
+            text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).replace("\n", "\n ")
+        parts.append(f" {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as MLflow params: dotted keys, text values."""
+    flat: dict[str, str] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat |= flatten(item, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(item)
+    return flat
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _environment() -> dict[str, str]:
+    tags = {"host": socket.gethostname(), "python": platform.python_version()}
+    if job := os.environ.get("SLURM_JOB_ID"):
+        tags["slurm_job_id"] = job
+    for key, variable in (("project", "MLFLOW_EXPERIMENT_NAME"), ("invocation", "MLIP_INVOCATION"),
+                          ("workspace", "MLIP_WORKSPACE"), ("register_models", "MLIP_REGISTER_MODELS")):  # fmt: skip
+        if value := os.environ.get(variable):
+            tags[key] = value
+    if container := os.environ.get("APPTAINER_CONTAINER"):
+        tags["container"] = Path(container).name
+    return tags | git_state()
+
+
+def git_state() -> dict[str, str]:
+    """Commit of the checkout and whether it was edited since. An image has no git: its job is told by variables."""
+    if commit := os.environ.get("MLIP_GIT_COMMIT"):
+        return {"git_commit": commit, "git_dirty": os.environ.get("MLIP_GIT_DIRTY", "unknown")}
+    if commit := _git("rev-parse", "HEAD"):
+        return {"git_commit": commit, "git_dirty": str(bool(_git("status", "--porcelain"))).lower()}
+    return {}
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the checkout, or None where there is no git or no repository (as in an image)."""
+    command = ["git", "-C", str(ROOT), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

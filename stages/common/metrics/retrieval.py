@@ -1,0 +1,57 @@
+"""Where the first hit of a query stands among all candidates, and the figures of retrieval that follow from it.
+
+Of the candidates that score as high as the best hit, r are hits and t are not; a others score higher. If ties are
+broken at random, the first of the r stands on average at a + 1 + t / (r + 1), for r = 1 the middle of the tie, and one
+of them is among the first k with probability 1 - C(t, m) / C(t + r, m), m = k - a. So the recall of an encoder whose
+scores are all equal is exactly that of guessing. The three numbers a, t, r of every query say everything.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from .ranking import Metric, mean_of
+
+_Counts = Int[np.ndarray, "queries"]
+
+
+@dataclass(frozen=True)
+class FirstHits:
+    """One entry a query: candidates above its best hit, and those as high as it that are none (t) and are (r >= 1)."""
+
+    above: _Counts
+    tied: _Counts
+    hits: _Counts
+
+    def expected_ranks(self) -> Float[np.ndarray, "queries"]:
+        """1 is the top."""
+        return self.above + 1 + self.tied / (self.hits + 1)
+
+    def recall(self, k: int) -> Float[np.ndarray, "queries"]:
+        """Probability that a hit is among the first k."""
+        missed = np.ones(len(self.above))
+        for place in range(k):  # the place-th candidate drawn from the tie, where the first k reach so far
+            left = np.maximum(self.tied + self.hits - place, 1)
+            reached = self.above + place < k
+            missed *= np.where(reached, np.maximum(self.tied - place, 0) / left, 1)
+        return 1 - missed
+
+
+def retrieval_metrics(found: FirstHits, recall_at: Iterable[int]) -> dict[str, Metric]:
+    """Figures of one direction as functions of the weighting of its queries: recall_at_<k>, and median_rank."""
+    recalls: dict[str, Metric] = {f"recall_at_{k}": mean_of(found.recall(k)) for k in recall_at}
+    return recalls | {"median_rank": partial(weighted_median, found.expected_ranks())}
+
+
+def weighted_median(
+    values: Float[np.ndarray, "queries"], weights: Float[np.ndarray, "draws queries"]
+) -> Float[np.ndarray, "draws"]:
+    """Median of values that occur `weight` times each; the mean of the two middle ones of an even number."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[:, order], axis=1)
+    half = reached[:, -1:] / 2
+    lower, upper = (reached >= half).argmax(axis=1), (reached > half).argmax(axis=1)
+    return (values[order][lower] + values[order][upper]) / 2

@@ -1,0 +1,253 @@
+"""Parse a DICOM file: its data set, its elements, and the bytes of its one frame.
+
+Elements of a data set with the type that is asked for, or a RejectionError that names them, never their value.
+
+A file's bytes to its data set and the bytes of its pixel data, without a copy of them.
+
+Encapsulated pixel data (PS3.5 A.4): the items of a sequence of fragments, and the one frame that they must be.
+"""
+
+import math
+import re
+import struct
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.filereader import read_partial
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from .rejection import RejectionError
+
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # PS3.5 6.2, DS; float() knows more: 1_0, nan
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """The (first) value in upper case without blanks around it; "" where the element is absent or empty."""
+    values = _values(dataset, keyword)
+    return str(values[0]).strip(" \0").upper() if values else ""
+
+
+def integer(dataset: Dataset, keyword: str) -> int | None:
+    """A single whole number; None where the element is absent or empty."""
+    value = number(dataset, keyword)
+    if value is not None and value != int(value):
+        raise RejectionError("invalid_element", f"{keyword} is not one whole number")
+    return None if value is None else int(value)
+
+
+def required_integer(dataset: Dataset, keyword: str) -> int:
+    value = integer(dataset, keyword)
+    if value is None:
+        raise RejectionError("missing_element", f"{keyword} is missing")
+    return value
+
+
+def number(dataset: Dataset, keyword: str) -> float | None:
+    """The value of an element that has one; None where it is absent or empty."""
+    values = numbers(dataset, keyword)
+    if len(values) > 1:
+        raise RejectionError("invalid_element", f"{keyword} has {len(values)} values")
+    return values[0] if values else None
+
+
+def numbers(dataset: Dataset, keyword: str) -> list[float]:
+    """All values, finite; an empty list where the element is absent or empty."""
+    values = [_number(value, keyword) for value in _values(dataset, keyword)]
+    if not all(math.isfinite(value) for value in values):
+        raise RejectionError("invalid_element", f"{keyword} is not finite")
+    return values
+
+
+def _number(value: Any, keyword: str) -> float:
+    written = getattr(value, "original_string", value)  # of IS and DS; a number of binary VR is itself
+    if isinstance(written, str) and not _DECIMAL.fullmatch(written.strip(" \0")):
+        raise RejectionError("invalid_element", f"{keyword} is no number")
+    if isinstance(value, bytes):  # float() would read them as text
+        raise RejectionError("invalid_element", f"{keyword} holds bytes, no number")
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise RejectionError("invalid_element", f"{keyword} is no number") from None
+
+
+def raw(dataset: Dataset, keyword: str) -> bytes:
+    """The bytes of an element of binary VR; b"" where it is absent or empty."""
+    values = _values(dataset, keyword)
+    if len(values) > 1 or not all(isinstance(value, bytes) for value in values):
+        raise RejectionError("invalid_element", f"{keyword} holds no bytes")
+    return values[0] if values else b""
+
+
+def items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """Items of a sequence; an empty list where it is absent or empty."""
+    values = _values(dataset, keyword)
+    if not all(isinstance(item, Dataset) for item in values):
+        raise RejectionError("invalid_element", f"{keyword} is no sequence")
+    return values
+
+
+def has_value(dataset: Dataset, keyword: str | tuple[int, int]) -> bool:
+    return bool(_values(dataset, keyword))
+
+
+def _values(dataset: Dataset, keyword: str | tuple[int, int]) -> list[Any]:
+    try:
+        value = dataset[keyword].value if keyword in dataset else None
+    except Exception:  # pydicom converts at access, and its messages quote the value
+        raise RejectionError("invalid_element", f"{keyword} cannot be parsed") from None
+    if value is None or (isinstance(value, str) and not value.strip(" \0")) or value == b"":
+        return []
+    return list(value) if isinstance(value, MultiValue | Sequence | list) else [value]
+
+
+NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
+_META_START = 132  # preamble and "DICM"
+_META_SEARCHED = 65536  # bytes; the File Meta Information has a few hundred
+_PIXEL_DATA = 0x7FE00010
+_UNDEFINED = 0xFFFFFFFF
+_LONG_FORM = ("OB", "OW", "OD", "OF", "OL", "OV", "UC", "UN", "UR", "UT")  # PS3.5 7.1.2: 2 reserved bytes, 4 of length
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    dataset: Dataset  # the elements before the pixel data
+    syntax: UID
+    pixels: memoryview  # value of PixelData; of encapsulated ones, all that follows the element's header
+    vr: str  # of PixelData; "" where the encoding is implicit
+
+
+class _PixelDataFinder:
+    """pydicom's callback at each element of the data set: stops at PixelData, and remembers what it has seen."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[int] = Counter()
+        self.vr: str | None = None
+        self.length = 0
+
+    def __call__(self, tag: int, vr: str | None, length: int) -> bool:
+        self.seen[int(tag)] += 1
+        if tag == _PIXEL_DATA:
+            self.vr, self.length = vr, length
+            return True
+        return False
+
+
+def is_dicom(data: bytes) -> bool:
+    """Part 10 by its prefix; a bare data set by its first group (0002 or 0008), little or big endian."""
+    return data[128:132] == b"DICM" or (len(data) > 8 and data[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08"))
+
+
+def parse(data: bytes, max_bytes: int) -> DicomFile:
+    """Parse up to the pixel data. Raises RejectionError; (no_pixel_data) is left to the caller, by `pixels`."""
+    _check_inflated_size(data, max_bytes)
+    finder = _PixelDataFinder()
+    try:
+        dataset = read_partial(BytesIO(data), finder, force=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # pydicom raises nearly anything on damaged files, quoting values
+        raise RejectionError("unreadable_header", f"{type(error).__name__} while parsing the data set") from None
+    for tag, count in finder.seen.items():
+        # PS3.5 7.1: at most once. Of two values nobody knows which is meant. Private elements are never read. pydicom
+        # looks at the first element twice where the encoding is not as the file says.
+        if count > 1 and not tag >> 16 & 1 and (count > 2 or tag != next(iter(finder.seen))):
+            raise RejectionError("invalid_element", f"element ({tag >> 16:04X},{tag & 0xFFFF:04X}) is there twice")
+    pixels = _pixel_bytes(data, dataset.buffer, finder) if _PIXEL_DATA in finder.seen else memoryview(b"")
+    encapsulated = finder.length == _UNDEFINED and _PIXEL_DATA in finder.seen
+    return DicomFile(dataset, _transfer_syntax(dataset, encapsulated, bool(pixels)), pixels, finder.vr or "")
+
+
+def _pixel_bytes(data: bytes, buffer: Any, finder: _PixelDataFinder) -> memoryview:
+    """The value, which starts behind the element's header, where pydicom stopped."""
+    start = buffer.tell() + (12 if finder.vr in _LONG_FORM else 8)
+    if not isinstance(buffer, BytesIO):  # the data set that pydicom has inflated
+        buffer.seek(0)
+        data = buffer.read()
+    if finder.length == _UNDEFINED:
+        return memoryview(data)[start:]
+    end = start + finder.length
+    # Behind the pixel data little may follow (padding, signatures), so that damage before a second copy hides nothing.
+    if max(data.find(tag, end) for tag in (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")) >= 0:  # in either order of bytes
+        raise RejectionError("invalid_element", "element (7FE0,0010) is there twice")
+    return memoryview(data)[start:end]
+
+
+def _check_inflated_size(data: bytes, max_bytes: int) -> None:
+    """A deflated data set (PS3.5 A.5) is inflated up to the limit first: a few kilobytes can hold gigabytes."""
+    if DeflatedExplicitVRLittleEndian.encode() not in data[:_META_SEARCHED]:
+        return
+    tag, length = struct.unpack_from("<8sI", data.ljust(_META_START + 12, b"\0"), _META_START)
+    if tag != b"\x02\0\0\0UL\x04\0":
+        raise RejectionError("unreadable_header", "deflated, without the length of the File Meta Information")
+    try:
+        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[_META_START + 12 + length :], max_bytes + 1)
+    except zlib.error:
+        raise RejectionError("unreadable_header", "the deflated data set cannot be inflated") from None
+    if len(inflated) > max_bytes:
+        raise RejectionError("too_large", f"more than {max_bytes} bytes once inflated (max_file_bytes)")
+
+
+def _transfer_syntax(dataset: Dataset, encapsulated: bool, has_pixels: bool) -> UID:
+    """The transfer syntax, checked against whether PixelData is encapsulated (A.4: of undefined length).
+
+    A file without File Meta Information has native pixel data, in the encoding that its elements were read with.
+    """
+    syntax = UID(text(dataset.file_meta, "TransferSyntaxUID"))
+    implicit, little_endian = dataset.original_encoding
+    if not syntax and not encapsulated:
+        return NATIVE[0] if implicit else NATIVE[1] if little_endian else NATIVE[2]
+    if has_pixels and encapsulated != (syntax not in NATIVE):
+        kind = "encapsulated" if encapsulated else "native"
+        known = syntax.name if syntax.name != syntax else "an unknown transfer syntax"
+        raise RejectionError("transfer_syntax_unsupported", f"{kind} pixel data under {known}")
+    return syntax
+
+
+_ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # little endian, as every encapsulated syntax is
+_PIXEL_DATA_ELEMENT = b"\xe0\x7f\x10\x00"
+
+
+def single_frame(pixels: memoryview, extended_offsets: int, one_fragment: bool) -> bytes:
+    """The compressed bytes of the only frame. Raises RejectionError where there are several, or fragments are cut.
+
+    `one_fragment`: a frame is one fragment (A.4.2, RLE), so that several fragments are several frames.
+    """
+    offset_table, *fragments = fragments_of(pixels)
+    frames = max(len(offset_table) // 4, extended_offsets, len(fragments) if one_fragment else 0)
+    if frames > 1:
+        raise RejectionError("multi_frame", f"the pixel data hold {frames} frames")
+    if not any(len(fragment) for fragment in fragments):
+        raise RejectionError("no_pixel_data", "the pixel data hold no fragment")
+    return b"".join(fragments)
+
+
+def fragments_of(pixels: memoryview) -> list[memoryview]:
+    """All items up to the Sequence Delimitation Item; the first is the Basic Offset Table, which may be empty."""
+    fragments, position = [], 0
+    while True:
+        header = pixels[position : position + 8]
+        if len(header) < 8:
+            raise RejectionError("truncated_frame", "the pixel data end without Sequence Delimitation Item")
+        tag, length = struct.unpack("<4sI", header)
+        if tag == _END and fragments:
+            if _PIXEL_DATA_ELEMENT in bytes(pixels[position + 8 :]):
+                raise RejectionError("invalid_element", "element (7FE0,0010) is there twice")
+            return fragments
+        if tag != _ITEM:
+            raise RejectionError("decode_failed", "the encapsulated pixel data are not a sequence of items")
+        position += 8 + length
+        if position > len(pixels):
+            raise RejectionError("truncated_frame", "a fragment is longer than the file")
+        fragments.append(pixels[position - length : position])

@@ -1,0 +1,89 @@
+"""Which images go in: modality, SOP class, view, body part and burned-in text, by the settings."""
+
+import re
+
+from pydicom import Dataset
+from pydicom.uid import UID, DigitalXRayImageStorageForProcessing
+
+from .parsing import items, text
+from .rejection import RejectionError
+from .settings import RadiographSettings
+
+# Terms that a message may name: PS3.3 C.7.3.1.1.1 (part of its list), C.8.1.2 and what MIMIC-CXR adds. Any other value
+# could be a name that went into the wrong field, and is not repeated.
+_MODALITIES = frozenset(["CR", "CT", "DX", "MG", "MR", "NM", "OT", "PT", "RF", "RTPLAN", "SEG", "SR", "US", "XA"])
+_VIEWS = frozenset(["AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LATERAL", "AP AXIAL", "AP LLD", "PA LLD"])
+_FLAGS = ("BurnedInAnnotation", "RecognizableVisualFeatures")
+# Codes of PS3.16 CID 4010 (SNOMED CT, and SNOMED RT of older files) and, where others are used, words of the meaning.
+_VIEW_CODES = {
+    "272479007": "PA", "R-40888": "PA", "399348003": "AP", "R-10206": "AP",
+    "399067008": "LATERAL", "399173006": "LATERAL", "399198007": "LATERAL",
+    "R-102CD": "LATERAL", "R-10232": "LATERAL", "R-10236": "LATERAL",
+}  # fmt: skip
+_VIEW_MEANINGS = (("POSTEROANTERIOR", "PA"), ("ANTEROPOSTERIOR", "AP"), ("LATERAL", "LATERAL"))
+_VIEW_WORDS = {"PA": "PA", "AP": "AP", "LAT": "LATERAL", "LATERAL": "LATERAL", "LL": "LATERAL", "RL": "LATERAL"}
+
+
+def check_modality(dataset: Dataset, settings: RadiographSettings) -> None:
+    _check("wrong_modality", "Modality", text(dataset, "Modality"), settings.modalities, _MODALITIES)
+
+
+def check_sop_class(dataset: Dataset, settings: RadiographSettings) -> None:
+    """A file without SOPClassUID is judged by its modality alone."""
+    uid = UID(text(dataset, "SOPClassUID") or text(dataset.file_meta, "MediaStorageSOPClassUID"))
+    if text(dataset, "PresentationIntentType") == "FOR PROCESSING":  # C.8.11.1, whatever the class says
+        uid = DigitalXRayImageStorageForProcessing
+    if uid and settings.sop_classes and uid.keyword not in settings.sop_classes:
+        shown = uid.keyword or "unknown"  # keywords are pydicom's, not the file's
+        raise RejectionError("wrong_sop_class", f"SOPClassUID is {shown}, not one of {', '.join(settings.sop_classes)}")
+
+
+def check_burned_in(dataset: Dataset, settings: RadiographSettings) -> None:
+    for keyword in _FLAGS:
+        if settings.burned_in == "reject" and text(dataset, keyword) == "YES":
+            raise RejectionError("burned_in", f"{keyword} is YES (burned_in: reject)")
+
+
+def check_body_part(dataset: Dataset, settings: RadiographSettings) -> None:
+    _check("wrong_body_part", "BodyPartExamined", text(dataset, "BodyPartExamined"), settings.body_parts, {"CHEST"})
+
+
+def check_view(view: str | None, settings: RadiographSettings) -> None:
+    """A view that nobody states is accepted or not by `views_missing`."""
+    if view is None and settings.views and settings.views_missing == "reject":
+        raise RejectionError("wrong_view", "neither the index nor the header names a view (views_missing: reject)")
+    if view is not None:
+        _check("wrong_view", "the view", view, settings.views, _VIEWS)
+
+
+def view_of(index_view: str | None, dataset: Dataset | None) -> str | None:
+    """The view by the first that states one: index, ViewPosition, View Code Sequence, PatientOrientation, descriptions.
+
+    PatientOrientation (C.7.6.1.1.1) tells lateral images only: there the rows run to the anterior or posterior side.
+    Descriptions are free text, often of the whole study ("PA and lateral"): they count where they name one view only.
+    """
+    if index_view and index_view.strip():
+        return index_view.strip().upper()
+    if dataset is None:
+        return None
+    if position := text(dataset, "ViewPosition"):
+        return position
+    for code in items(dataset, "ViewCodeSequence"):
+        if view := _VIEW_CODES.get(text(code, "CodeValue")):
+            return view
+        meaning = text(code, "CodeMeaning").replace("-", "").replace(" ", "")
+        for words, view in _VIEW_MEANINGS:
+            if words in meaning:
+                return view
+    if text(dataset, "PatientOrientation")[:1] in ("A", "P"):
+        return "LATERAL"
+    words = re.findall(r"[A-Z]+", f"{text(dataset, 'SeriesDescription')} {text(dataset, 'ProtocolName')}")
+    views = {_VIEW_WORDS[word] for word in words if word in _VIEW_WORDS}
+    return views.pop() if len(views) == 1 else None
+
+
+def _check(reason: str, what: str, value: str, allowed: tuple[str, ...], known: frozenset[str] | set[str]) -> None:
+    if not allowed or value in {term.upper() for term in allowed}:
+        return
+    shown = value if value in known else "an unknown term" if value else "empty"
+    raise RejectionError(reason, f"{what} is {shown}, not one of {', '.join(allowed)}")

@@ -1,0 +1,130 @@
+"""Write, find and resume training states.
+
+States of a training on disk: atomic, checked by sha256, two are kept; a damaged newest one is passed over.
+
+When a training saves and from where a killed one goes on (the files themselves: state_files.py).
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from ..errors import NO_SPACE, InputError
+from ..files.atomic_files import atomic_path, sidecar_of, verify, write_sidecar
+
+_KEPT = 2
+
+
+def write_state(folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Write `step_<n>.pt` whole or not at all, then remove all but the newest two.
+
+    Tensors and plain values alone, so that reading runs no code. Raises InputError where the disk is full; the states
+    before it stay as they are.
+    """
+    path = Path(folder) / f"step_{step:08d}.pt"
+    with disk_space_told(path), atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
+    with disk_space_told(path):
+        write_sidecar(path)
+    for old in _saved(folder)[_KEPT:]:
+        _remove(old)
+
+
+def newest_whole(folder: Path) -> Path | None:
+    """The newest state whose bytes are those that were written; damaged ones before it are removed."""
+    for path in _saved(folder):
+        try:
+            verify(path)
+        except InputError as error:
+            print(f"warning: {error}; using the state before it", file=sys.stderr)
+            _remove(path)
+        else:
+            return path
+    return None
+
+
+def newest_saved(folder: Path) -> Path | None:
+    """The newest state, whole or not."""
+    return next(iter(_saved(folder)), None)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What `write_state` was given, on the CPU; InputError where the file is damaged or something else."""
+    verify(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds; the bytes are those that were written
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: no training state of this version ({reason}); delete it and start again") from None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Temporary files of attempts that were killed while they wrote."""
+    for path in Path(folder).rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_space_told(path: Path) -> Iterator[None]:
+    """Around writing `path`: a full disk, in whatever words the writer puts it, becomes an InputError."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if not _is_full(error):
+            raise
+        free = shutil.disk_usage(path.parent).free / 2**20
+        raise InputError(
+            f"{path}: no space left on the disk ({free:,.0f} MiB free); what was saved before is whole: make room and "
+            "start again, it goes on from there"
+        ) from None
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """PyTorch's own complaint about an unfinished file hides the one of the system behind it."""
+    if error is None:
+        return False
+    full = getattr(error, "errno", None) in NO_SPACE
+    return full or "No space left" in str(error) or "quota exceeded" in str(error) or _is_full(error.__context__)
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+    sidecar_of(path).unlink(missing_ok=True)
+
+
+def _saved(folder: Path) -> list[Path]:
+    """States, newest first."""
+    return sorted(Path(folder).glob("step_*.pt"), reverse=True)
+
+
+class ResumableState:
+    """One folder of states `step_<n>.pt`; the newest two are kept.
+
+    A training resumes exactly where all its randomness is a function of the step and the state holds the rest: weights,
+    optimiser, learning rate schedule, what was best so far, and the rows that the journal has to show again.
+    """
+
+    def __init__(self, folder: Path, save_seconds: float) -> None:
+        self._folder, self._save_seconds = Path(folder), save_seconds
+        self._saved = time.monotonic()
+
+    def newest(self) -> dict[str, Any] | None:
+        """The newest whole state, on the CPU; None where there is none."""
+        path = newest_whole(self._folder)
+        return None if path is None else torch.load(path, map_location="cpu", weights_only=True)
+
+    def due(self) -> bool:
+        """Whether so much time has passed since the last save that another is wanted."""
+        return time.monotonic() - self._saved > self._save_seconds
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Whole or not at all; tensors and plain values alone."""
+        write_state(self._folder, step, state)
+        self._saved = time.monotonic()

@@ -1,0 +1,41 @@
+"""Settings of fetch_weights, and the names of encoders.
+
+What `weights` in config.yaml names: a local path, used as it is, or a model of the hub, fetched first.
+
+Settings of fetch_weights: which model of the hub.
+"""
+
+import re
+from pathlib import Path
+
+from pydantic import Field
+
+from ..common.settings import Settings
+
+HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
+_FILE_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar")
+
+
+def hub_id(weights: str, *, image: bool = False) -> str | None:
+    """The hub's id of `weights`; None is a path: it exists here, has a file's suffix, or cannot be an id.
+
+    Image weights may be named as in timm, with the tag: vit_base_patch16_224.mae is timm/vit_base_patch16_224.mae.
+    """
+    if Path(weights).exists() or weights.endswith(_FILE_SUFFIXES) or not HUB_ID.match(weights):
+        return None
+    return f"timm/{weights}" if image and "/" not in weights else weights
+
+
+def folder_name(identifier: str) -> str:
+    """A model's folder under `<workspace>/weights/`: the hub forbids "--" in names, so `identifier_of` can undo it."""
+    return identifier.replace("/", "--")
+
+
+def identifier_of(folder: str) -> str:
+    return folder.replace("--", "/")
+
+
+class FetchWeightsSettings(Settings):
+    id: str = Field(
+        pattern=HUB_ID.pattern, description="of a model on the Hugging Face hub, e.g. timm/vit_base_patch16_224.mae"
+    )

@@ -1,0 +1,116 @@
+"""Settings of few-shot classification: two published protocols, kept as they are, and what is the same for both."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ..common.encoders.settings import AugmentationSettings
+from ..common.few_shot.protocols import Departures, departures
+from ..common.settings import Settings
+
+Protocol = Literal["linear", "finetune"]
+
+# How each protocol differs from its authors' code even where no setting was changed; stands beside the figures.
+ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
+    "linear": (
+        "images are not cropped at random, since features are cached",
+        "the epoch is chosen by the AUC on validation (MGCA's code: by the loss)",
+    ),
+    "finetune": (
+        "no flip, since findings have sides",
+        "milder crops",
+        "no stochastic depth",
+        "the encoder's own last norm stays before the mean of patch tokens",
+    ),
+}
+
+
+class EvaluationSettings(Settings):
+    """What is measured, and how often; the same for every protocol."""
+
+    finding: str | None = Field(None, description="what is classified; null: the one finding that the labels speak of")
+    seeds: int = Field(3, gt=0, description="repetitions: each draws another head and order of batches")
+    seed: int = Field(0, description="of the first repetition (the next is one more) and of the bootstrap")
+    draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
+
+
+class LinearProbeSettings(Settings):
+    """A linear classifier on frozen features: the protocol of GLoRIA and MGCA."""
+
+    batch_size: int = Field(48, gt=0, description="images a step")
+    learning_rate: float = Field(5e-4, gt=0, description="AdamW, constant")
+    weight_decay: float = Field(1e-6, ge=0, description="AdamW; as in MGCA's code")
+    epochs: int = Field(50, gt=0, description="passes over the training images, at most")
+    patience: int = Field(10, gt=0, description="epochs without a better AUC on validation before it stops")
+
+
+class FinetuningSettings(Settings):
+    """All weights trained: the protocol of MRM and MaCo."""
+
+    batch_size: int = Field(96, gt=0, description="images a step")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD; as in MRM's code")
+    warmup_steps: int = Field(50, ge=0, description="linear rise of the learning rate, cosine after it; MRM's code")
+    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient; MRM's code")
+    validations: int = Field(20, gt=0, description="looks at validation, evenly over the steps; the best one is kept")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast")
+    augmentation: AugmentationSettings = Field(
+        AugmentationSettings(), description="of training images; no flip, since findings have sides"
+    )
+
+
+class ScheduleSettings(Settings):
+    steps: int = Field(gt=0, description="updates")
+    learning_rate: float = Field(gt=0, description="peak")
+
+
+class JobSettings(EvaluationSettings):
+    fraction: int = Field(100, ge=1, le=100, description="percent of the training images; a subset of label_images")
+
+
+class LinearJobSettings(JobSettings, LinearProbeSettings):
+    """One job of protocol `linear`."""
+
+
+class FinetuneJobSettings(JobSettings, FinetuningSettings, ScheduleSettings):
+    """One job of protocol `finetune`."""
+
+
+class FinetuneSettings(FinetuningSettings):
+    schedule: dict[int, ScheduleSettings] = Field(
+        {
+            1: ScheduleSettings(steps=2_000, learning_rate=3e-3),
+            10: ScheduleSettings(steps=10_000, learning_rate=5e-4),
+            100: ScheduleSettings(steps=50_000, learning_rate=5e-4),
+        },
+        description="by fraction in percent: updates and peak learning rate, as published for RSNA and SIIM",
+    )
+
+
+class FewShotClassificationSettings(EvaluationSettings):
+    """The block of config.yaml: which jobs there are. A job sees `job(...)` alone, so that no other one reruns it."""
+
+    protocols: list[Protocol] = Field(["linear", "finetune"], description="which are run; the order is that of tables")
+    fractions: list[int] = Field([1, 10, 100], description="percent of the training images; subsets of label_images")
+    linear: LinearProbeSettings = LinearProbeSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
+
+    @model_validator(mode="after")
+    def _every_fraction_has_a_schedule(self) -> "FewShotClassificationSettings":
+        lacking = [fraction for fraction in self.fractions if fraction not in self.finetune.schedule]
+        if "finetune" in self.protocols and lacking:
+            raise ValueError(f"finetune.schedule lacks the fraction {lacking[0]}; give its steps and learning_rate")
+        return self
+
+    def job(self, protocol: Protocol, fraction: int) -> JobSettings:
+        common = {name: getattr(self, name) for name in EvaluationSettings.model_fields} | {"fraction": fraction}
+        if protocol == "linear":
+            return LinearJobSettings(**common, **dict(self.linear))
+        shared = {name: getattr(self.finetune, name) for name in FinetuningSettings.model_fields}
+        return FinetuneJobSettings(**common, **shared, **dict(self.finetune.schedule[fraction]))
+
+
+def departures_of(job: JobSettings, protocol: Protocol) -> Departures:
+    """What of a job is not as published; a fraction that nobody published is measured against 100 %."""
+    block = FewShotClassificationSettings()
+    published = block.job(protocol, job.fraction if job.fraction in block.fractions else 100)
+    return departures(job, published, free=[*EvaluationSettings.model_fields, "precision"])

@@ -1,0 +1,156 @@
+"""Settings of few-shot segmentation: two published protocols, and what is the same for both."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ..common.encoders.settings import AugmentationSettings
+from ..common.few_shot.protocols import Departures, departures
+from ..common.settings import Settings
+
+Protocol = Literal["linear", "finetune"]
+
+# How each protocol differs from its authors' code even where no setting was changed; stands beside the figures.
+ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
+    "linear": (
+        "all negative images are trained with (MGCA's code draws as many as there are positives for SIIM)",
+        "the epoch is chosen by the Dice of positives on validation (MGCA's code: by the loss)",
+        "the threshold comes from validation (MGCA's code: .5)",
+    ),
+    "finetune": (
+        "no flip, since findings have sides",
+        "no stochastic depth",
+        "no dropout before the last layer",
+        "one map of logits in place of two classes, with a threshold from validation",
+    ),
+}
+
+
+class EvaluationSettings(Settings):
+    """What is measured, and how often; the same for every protocol."""
+
+    finding: str | None = Field(None, description="what is outlined; null: the one finding that the labels speak of")
+    seeds: int = Field(3, gt=0, description="repetitions: each draws another decoder and order of batches")
+    seed: int = Field(0, description="of the first repetition (the next is one more) and of the bootstrap")
+    draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
+    allow_upsampling: bool = Field(
+        False, description="train although the stored images are smaller than input_size; the result says how small"
+    )
+    publish_samples: bool = Field(False, description="write some radiographs with both masks, for the report")
+    samples: int = Field(6, ge=0, description="test images with the finding in samples.arrow, where published")
+
+
+class TrainingSettings(Settings):
+    """What both protocols have, with values of their own."""
+
+    input_size: int = Field(gt=0, description="side of the square input, pixels; a multiple of the encoder's patch")
+    batch_size: int = Field(gt=1, description="images a step")
+    focal_weight: float = Field(ge=0, description="of the focal loss beside the Dice loss")
+    weight_decay: float = Field(ge=0, description="AdamW; not on biases, norms and positions of a trained encoder")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast")
+    augmentation: AugmentationSettings = Field(
+        AugmentationSettings(min_area=0.8),
+        description="of training images and their masks; without flip, since findings have sides",
+    )
+
+
+class LinearDecoderSettings(TrainingSettings):
+    """A SETR-PUP decoder on a frozen encoder: the protocol of GLoRIA and MGCA; numbers of MGCA's code."""
+
+    input_size: int = Field(224, gt=0, description="side of the square input, pixels")
+    batch_size: int = Field(16, gt=1, description="images a step")
+    focal_weight: float = Field(10.0, ge=0, description="10 focal - log Dice of the batch")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW")
+    learning_rate: float = Field(5e-4, gt=0, description="AdamW, constant")
+    epochs: int = Field(50, gt=0, description="passes over the training images, at most")
+    patience: int = Field(10, gt=0, description="epochs without a better Dice on validation before it stops")
+    augmentation: AugmentationSettings = Field(
+        AugmentationSettings(min_area=1, rotation=10, scale=0.1, brightness=0, contrast=0),
+        description="of training images and their masks; without flip, since findings have sides",
+    )
+    decoder_widths: tuple[int, ...] = Field(
+        (512, 256, 128, 64), min_length=1, description="channels of its stages, each twice as fine as the one before"
+    )
+
+
+class FinetuningSettings(TrainingSettings):
+    """Encoder and UPerNet trained together: the protocol of MRM and MaCo; numbers of MRM's code."""
+
+    input_size: int = Field(512, gt=0, description="side of the square input, pixels")
+    batch_size: int = Field(8, gt=1, description="images a step: theirs, 4 GPUs x 2")
+    focal_weight: float = Field(2.0, ge=0, description="2 focal + Dice")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW; not on biases, norms and positions")
+    layer_decay: float = Field(0.65, gt=0, le=1, description="learning rate of a block / that of the block above it")
+    decoder_width: int = Field(768, gt=0, description="channels of UPerNet")
+    auxiliary_weight: float = Field(0.4, ge=0, description="of the same loss on an FCN head on the third level")
+    auxiliary_width: int = Field(256, gt=0, description="channels of that head")
+    validations: int = Field(20, gt=0, description="looks at validation, evenly over the steps; the best one is kept")
+
+
+class ScheduleSettings(Settings):
+    steps: int = Field(gt=0, description="updates")
+    learning_rate: float = Field(gt=0, description="peak; AdamW")
+    warmup_steps: int = Field(ge=0, description="linear rise of the learning rate, linear fall to 0 after it")
+
+
+class JobSettings(EvaluationSettings):
+    fraction: int = Field(100, ge=1, le=100, description="percent of the training images; a subset of label_images")
+
+
+class LinearJobSettings(JobSettings, LinearDecoderSettings):
+    """One job of protocol `linear`."""
+
+
+class FinetuneJobSettings(JobSettings, FinetuningSettings, ScheduleSettings):
+    """One job of protocol `finetune`."""
+
+
+class FinetuneSettings(FinetuningSettings):
+    schedule: dict[int, ScheduleSettings] = Field(
+        {
+            1: ScheduleSettings(steps=1_000, learning_rate=5e-6, warmup_steps=100),
+            10: ScheduleSettings(steps=5_000, learning_rate=2e-5, warmup_steps=100),
+            100: ScheduleSettings(steps=160_000, learning_rate=2e-5, warmup_steps=1_500),
+        },
+        description="by fraction in percent; of the published files for SIIM: MaCo's for 1, MRM's for 10 and 100",
+    )
+
+
+class FewShotSegmentationSettings(EvaluationSettings):
+    """The block of config.yaml: which jobs there are. A job sees `job(...)` alone, so that no other one reruns it."""
+
+    protocols: list[Protocol] = Field(["linear", "finetune"], description="which are run; the order is that of tables")
+    fractions: list[int] = Field([1, 10, 100], description="percent of the training images; subsets of label_images")
+    linear: LinearDecoderSettings = LinearDecoderSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
+
+    @model_validator(mode="after")
+    def _every_fraction_has_a_schedule(self) -> "FewShotSegmentationSettings":
+        lacking = [fraction for fraction in self.fractions if fraction not in self.finetune.schedule]
+        if "finetune" in self.protocols and lacking:
+            raise ValueError(
+                f"finetune.schedule lacks the fraction {lacking[0]}; give its steps, learning_rate and warmup_steps"
+            )
+        return self
+
+    def job(self, protocol: Protocol, fraction: int) -> JobSettings:
+        common = {name: getattr(self, name) for name in EvaluationSettings.model_fields} | {"fraction": fraction}
+        if protocol == "linear":
+            return LinearJobSettings(**common, **dict(self.linear))
+        shared = {name: getattr(self.finetune, name) for name in FinetuningSettings.model_fields}
+        return FinetuneJobSettings(**common, **shared, **dict(self.finetune.schedule[fraction]))
+
+    def input_sizes(self) -> dict[Protocol, int]:
+        """What the protocols that are run ask of the stored images, pixels."""
+        return {protocol: getattr(self, protocol).input_size for protocol in self.protocols}
+
+
+def departures_of(job: JobSettings, protocol: Protocol, stored_size: int) -> Departures:
+    """What of a job is not as published; a fraction that nobody published is measured against 100 %.
+
+    `stored_size` of the images, pixels: enlarged ones (`allow_upsampling`) are not as published.
+    """
+    block = FewShotSegmentationSettings()
+    published = block.job(protocol, job.fraction if job.fraction in block.fractions else 100)
+    found = departures(job, published, free=[*EvaluationSettings.model_fields, "precision"])
+    return found if stored_size >= job.input_size else found | {"stored_size": [stored_size, job.input_size]}

@@ -1,0 +1,246 @@
+"""The two segmenters, SETR-PUP and UPerNet, on an encoder of patches, and their losses.
+
+What the training loop asks of the model of a protocol.
+
+The pre-trained encoder as a segmenter needs it: at another input size, with tokens laid out on their grid.
+
+What a segmenter is trained with: a focal loss beside a Dice loss, as each protocol combines them.
+
+Protocol `linear`: a SETR-PUP decoder on the frozen encoder.
+
+SETR with progressive upsampling (Zheng et al., CVPR 2021): stages of convolution, batch norm, ReLU and doubling, then
+one map of logits. As in MGCA's code (Wang et al., NeurIPS 2022) a linear layer comes before the first stage.
+What differs from it stands in contract.py, ALWAYS_DIFFERENT, and beside the figures.
+
+Protocol `finetune`: the encoder and UPerNet trained together.
+
+UPerNet (Xiao et al., ECCV 2018) on four scales of a plain ViT, as MRM (Zhou et al., ICLR 2023) and MaCo (Huang et al.,
+Nat. Commun. 2024) have it: tokens after four blocks, resampled to 4, 2, 1 and 1/2 times the patch grid (as BEiT does),
+an FCN head on the third beside it, and a learning rate that falls from block to block towards the input. The heads are
+those of transformers. What differs from their code stands in contract.py, ALWAYS_DIFFERENT, and beside the figures.
+"""
+
+from ..common.encoders import torchvision_operators  # noqa: F401, I001  (before timm and transformers)
+import math
+from abc import abstractmethod
+
+import torch
+from jaxtyping import Float
+from timm.optim import param_groups_layer_decay
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import sigmoid_focal_loss
+from transformers import UperNetConfig
+from transformers.models.upernet.modeling_upernet import UperNetFCNHead, UperNetHead
+
+from ..common.encoders.image import ImageEncoder
+from ..common.encoders.timm_models import checkpoint_filter_fn
+from ..common.errors import InputError
+from .contract import FinetuneJobSettings, LinearJobSettings
+
+
+class Segmenter(nn.Module):
+    """Called on grey images 0..1 [batch size size] it returns logits of the finding, pixel by pixel."""
+
+    @abstractmethod
+    def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
+        """What is made small, of a batch; masks are 1 where the finding is."""
+
+    @abstractmethod
+    def optimiser(self) -> torch.optim.Optimizer:
+        """Of the weights that are trained, each group with its own peak learning rate."""
+
+    @abstractmethod
+    def trained(self) -> nn.Module:
+        """The part whose weights change: what has to be kept of a training."""
+
+
+def encoder_for(encoder: ImageEncoder, size: int) -> ImageEncoder:
+    """A copy for square inputs of `size` pixels: positions are resampled (bicubic), every other weight is the same."""
+    settings = encoder.settings
+    if size % settings.patch_size:
+        raise InputError(
+            f"few_shot_segmentation: input_size {size} is no multiple of the encoder's patch of {settings.patch_size} "
+            "pixels; give one that is"
+        )
+    resized = ImageEncoder(settings.model_copy(update={"input_size": size}))
+    state = {name: tensor.detach().cpu().clone() for name, tensor in encoder.vit.state_dict().items()}
+    if size != settings.input_size:
+        state = checkpoint_filter_fn(state, resized.vit)
+    resized.vit.load_state_dict(state)
+    return resized.to(next(encoder.parameters()).device)
+
+
+def last_tokens(
+    encoder: ImageEncoder, images: Float[Tensor, "batch size size"]
+) -> Float[Tensor, "batch width grid grid"]:
+    """Patch tokens after the last norm, of grey images 0..1."""
+    tokens = encoder(encoder.normalise(images))  # B N D
+    grid = encoder.settings.grid
+    return tokens.transpose(1, 2).unflatten(2, (grid, grid))
+
+
+def levels_of(depth: int) -> list[int]:
+    """Blocks (1-based) whose tokens are taken, at a third, half, two thirds and all of the depth: 4, 6, 8, 12 of 12."""
+    return [math.ceil(depth * share) for share in (1 / 3, 1 / 2, 2 / 3, 1)]
+
+
+def level_tokens(
+    encoder: ImageEncoder, images: Float[Tensor, "batch size size"]
+) -> list[Float[Tensor, "batch width grid grid"]]:
+    """Patch tokens after the blocks of `levels_of`, before any norm, of grey images 0..1."""
+    blocks = [level - 1 for level in levels_of(len(encoder.vit.blocks))]
+    taken = sorted(set(blocks))  # a shallow encoder gives some of them twice
+    tokens = encoder.vit.forward_intermediates(
+        encoder.normalise(images), indices=taken, norm=False, intermediates_only=True
+    )
+    return [tokens[taken.index(block)] for block in blocks]
+
+
+Logits = Float[Tensor, "batch size size"]
+Masks = Float[Tensor, "batch size size"]  # 1 finding, 0 not
+
+_SMOOTH = 1.0  # pixels added to both sides of the fraction, so that an empty mask has a gradient
+_GAMMA = 2.0  # Lin et al., ICCV 2017
+
+
+def linear_loss(logits: Logits, masks: Masks, focal_weight: float) -> Float[Tensor, ""]:
+    """w focal - log D, D the soft Dice of all pixels of the batch together: GLoRIA's and MGCA's code.
+
+    focal: mean over pixels of (1 - p_t)^2 (-log p_t).  D = (2 sum p y + 1) / (sum p + sum y + 1).
+    """
+    focal = sigmoid_focal_loss(logits, masks, alpha=-1, gamma=_GAMMA, reduction="mean")
+    probabilities = logits.sigmoid()
+    dice = (2 * (probabilities * masks).sum() + _SMOOTH) / (probabilities.sum() + masks.sum() + _SMOOTH)
+    return focal_weight * focal - torch.log(dice)
+
+
+def finetuning_loss(logits: Logits, masks: Masks, focal_weight: float) -> Float[Tensor, ""]:
+    """w focal + (1 - mean over images of D_i), D_i = (2 sum p y + 1) / (sum p^2 + sum y^2 + 1): MRM's and MaCo's.
+
+    The focal loss is the one of `linear_loss` times 1/2, which weighs both classes alike (alpha of Lin et al.).
+    """
+    focal = sigmoid_focal_loss(logits, masks, alpha=0.5, gamma=_GAMMA, reduction="mean")
+    probabilities, masks = logits.sigmoid().flatten(1), masks.flatten(1)
+    squares = (probabilities**2).sum(dim=1) + (masks**2).sum(dim=1)
+    dice = (2 * (probabilities * masks).sum(dim=1) + _SMOOTH) / (squares + _SMOOTH)
+    return focal_weight * focal + 1 - dice.mean()
+
+
+def resize_logits(logits: Float[Tensor, "batch 1 rows columns"], size: int) -> Float[Tensor, "batch {size} {size}"]:
+    """Bilinear, to the size of the masks."""
+    if logits.shape[-2:] != (size, size):
+        logits = F.interpolate(logits, size=(size, size), mode="bilinear")
+    return logits.squeeze(1)
+
+
+def progressive_upsampling(width: int, widths: tuple[int, ...]) -> nn.Sequential:
+    """Tokens [batch width g g] -> logits [batch 1 g*2^n g*2^n], n stages."""
+    layers: list[nn.Module] = [nn.Conv2d(width, width, 1)]
+    for before, after in zip((width, *widths), widths, strict=False):
+        layers += [
+            nn.Conv2d(before, after, 3, padding=1),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+        ]
+    return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, padding=1))
+
+
+class SetrSegmenter(Segmenter):
+    """The encoder never changes: it has no gradient, and its norms and dropout are those of evaluation."""
+
+    def __init__(self, encoder: ImageEncoder, settings: LinearJobSettings) -> None:
+        super().__init__()
+        self.encoder = encoder.requires_grad_(False).eval()
+        self.decoder = progressive_upsampling(encoder.width, settings.decoder_widths)
+        self._settings = settings
+
+    def train(self, mode: bool = True) -> "SetrSegmenter":
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def forward(self, images: Float[Tensor, "batch size size"]) -> Logits:
+        with torch.no_grad():
+            tokens = last_tokens(self.encoder, images)
+        return resize_logits(self.decoder(tokens), images.shape[-1])
+
+    def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
+        return linear_loss(self(images).float(), masks, self._settings.focal_weight)
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            self.decoder.parameters(), lr=self._settings.learning_rate, weight_decay=self._settings.weight_decay
+        )
+
+    def trained(self) -> nn.Module:
+        return self.decoder
+
+
+_AUXILIARY_LEVEL = 2  # at the resolution of the patch grid
+
+
+def feature_pyramid(width: int) -> nn.ModuleList:
+    """One module a level: 4 times, 2 times, once and half the resolution."""
+
+    def double() -> nn.ConvTranspose2d:
+        return nn.ConvTranspose2d(width, width, kernel_size=2, stride=2)
+
+    return nn.ModuleList(
+        [
+            nn.Sequential(double(), nn.BatchNorm2d(width), nn.GELU(), double()),
+            double(),
+            nn.Identity(),
+            nn.MaxPool2d(kernel_size=2, stride=2),
+        ]
+    )
+
+
+class UperNetSegmenter(Segmenter):
+    """Encoder, feature pyramid, UPerNet, and the auxiliary head that training alone uses."""
+
+    def __init__(self, encoder: ImageEncoder, settings: FinetuneJobSettings) -> None:
+        super().__init__()
+        self.encoder = encoder.requires_grad_(True)
+        self.pyramid = feature_pyramid(encoder.width)
+        widths = [encoder.width] * len(self.pyramid)
+        shape = UperNetConfig(
+            hidden_size=settings.decoder_width, auxiliary_channels=settings.auxiliary_width, num_labels=1
+        )
+        self.head = UperNetHead(shape, widths)
+        self.auxiliary = UperNetFCNHead(shape, widths, in_index=_AUXILIARY_LEVEL)
+        self._settings = settings
+
+    def forward(self, images: Float[Tensor, "batch size size"]) -> Logits:
+        return resize_logits(self.head(self._features(images)), images.shape[-1])
+
+    def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
+        features, weight = self._features(images), self._settings.focal_weight
+        each = [
+            finetuning_loss(resize_logits(head(features), images.shape[-1]).float(), masks, weight)
+            for head in (self.head, self.auxiliary)
+        ]
+        return each[0] + self._settings.auxiliary_weight * each[1]
+
+    def _features(self, images: Float[Tensor, "batch size size"]) -> list[Tensor]:
+        tokens = level_tokens(self.encoder, images)
+        return [rescale(level) for rescale, level in zip(self.pyramid, tokens, strict=True)]
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        """AdamW; block k of K learns at layer_decay^(K - k + 1) of the rate, patches and positions one further down."""
+        settings, vit = self._settings, self.encoder.vit
+        groups = param_groups_layer_decay(
+            vit, settings.weight_decay, vit.no_weight_decay(), layer_decay=settings.layer_decay
+        )
+        for group in groups:  # timm's scale is 1 for the last block; the heads lie one above it
+            group["lr"] = settings.learning_rate * settings.layer_decay * group.pop("lr_scale")
+        heads = [parameter for name, parameter in self.named_parameters() if not name.startswith("encoder.")]
+        groups += [
+            {"params": [each for each in heads if each.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [each for each in heads if each.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+    def trained(self) -> nn.Module:
+        return self

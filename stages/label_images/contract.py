@@ -1,0 +1,107 @@
+"""Settings of label_images: where the labels of one data set are and how they are split."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ..common.data.distributions import RSNA_LABELS, SIIM_RUN_LENGTHS
+from ..common.data.identifiers import IdentifierKind, resolve_kind
+from ..common.settings import Settings
+
+
+class SplitShares(Settings):
+    """Shares of patients (of images where patients are unknown)."""
+
+    train: float = Field(0.70, ge=0, le=1, description="share for training (GLoRIA, MGCA: 70/15/15)")
+    validation: float = Field(0.15, ge=0, le=1, description="share for thresholds, prompts and early stopping")
+    test: float = Field(0.15, ge=0, le=1, description="share for the figures")
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> "SplitShares":
+        if abs(self.train + self.validation + self.test - 1) > 1e-9:
+            raise ValueError(f"train + validation + test is {self.train + self.validation + self.test:g}: make it 1")
+        return self
+
+
+class SplitLists(Settings):
+    """A split of one's own: a CSV for each part, or one CSV with a column that names the part of each row.
+
+    Rows that repeat an image are one image; one that is in two parts stays in both, and audit_splits decides.
+    """
+
+    train: str | None = Field(None, description="CSV of training images, relative to the root or absolute")
+    validation: str | None = Field(None, description="CSV of validation images")
+    test: str | None = Field(None, description="CSV of test images")
+    table: str | None = Field(None, description="one CSV of all images instead of three")
+    image_id: str = Field("image_id", description="column of the image ids, as distributed (RSNA: patientId)")
+    split: str = Field("split", description="column of `table` that names the part: train, validation (or val), test")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "SplitLists":
+        each = [self.train, self.validation, self.test]
+        if (self.table is None) == (None in each) or (self.table is not None and each != [None] * 3):
+            raise ValueError("name either `table`, or all of `train`, `validation` and `test`")
+        return self
+
+    def files(self) -> list[str]:
+        return [name for name in (self.table, self.train, self.validation, self.test) if name is not None]
+
+
+class LabelColumns(Settings):
+    """Names of the columns of a `folder` data set's CSV; those of the image as in index_inputs."""
+
+    image: str = Field(description="path of the image, relative to the data set's root")
+    image_id: str | None = Field(None, description="unique id of the image; null: the image's path is its id")
+    target: str = Field(description="the finding; an empty cell is an image without label")
+    boxes: str | None = Field(None, description="boxes `x y width height` in pixels of the original, with ';' between")
+    mask: str | None = Field(None, description="path of a PNG of the image's size; not 0 is the finding")
+    lung_mask: str | None = Field(None, description="path of a PNG of the image's size; not 0 is lung")
+    license: str | None = Field(None, description="licence of the row, counted in the card")
+
+    def names(self) -> list[str]:
+        """The columns that the CSV must have."""
+        return list(dict.fromkeys(name for name in self.model_dump().values() if name is not None))
+
+
+class LabelImagesSettings(Settings):
+    """One data set's block of `label_images`."""
+
+    layout: Literal["rsna", "siim", "folder"] = Field(description="how the data set is laid out on disk")
+    finding: str = Field(description="what the target speaks of, e.g. lung_opacity or pneumothorax")
+    seed: int = Field(0, description="of the split and of the subsets")
+    split: SplitShares = Field(default_factory=SplitShares, description="shares of train, validation and test")
+    split_lists: SplitLists | None = Field(None, description="a split of one's own instead of `split`; it is audited")
+    subsets: list[int] = Field([1, 10, 100], description="nested shares of the training part, percent, ascending")
+    patients: str | None = Field(None, description="CSV of image_id and patient_id; null: as index_inputs has them")
+    lung_masks: str | None = Field(None, description="CSV of ImageId and EncodedPixels (SIIM run lengths): both lungs")
+    table: str | None = Field(None, description="folder: name of the CSV, relative to the root")
+    columns: LabelColumns | None = Field(None, description="folder: what the CSV's columns are called")
+    positive_values: list[str] = Field(["1"], description="folder: cells of `target` that mean present")
+    negative_values: list[str] = Field(["0"], description="folder: cells of `target` that mean absent")
+    unlabelled_values: list[str] = Field(
+        [], description="folder: cells to leave out, e.g. -1 for uncertain, as empty ones"
+    )
+    identifiers: IdentifierKind | None = Field(None, description="as in index_inputs; null: keyed for `folder`")
+    license: str | None = Field(None, description="terms of the data set, for the card; null: those of the layout")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "LabelImagesSettings":
+        folder = self.layout == "folder"
+        if folder and (self.table is None or self.columns is None):
+            raise ValueError("layout `folder` needs `table` and `columns`")
+        if not folder and (self.table is not None or self.columns is not None):
+            raise ValueError(f"`table` and `columns` belong to layout `folder`, not to `{self.layout}`")
+        ascending = all(low < high for low, high in zip(self.subsets, self.subsets[1:], strict=False))
+        if not self.subsets or not ascending or self.subsets[0] < 1 or self.subsets[-1] != 100:
+            raise ValueError("subsets must be ascending percentages from 1 on that end with 100")
+        return self
+
+    def files(self) -> list[str]:
+        """Names of the tables that must exist, relative to the root (or absolute)."""
+        main = {"rsna": RSNA_LABELS, "siim": SIIM_RUN_LENGTHS, "folder": self.table}[self.layout]
+        lists = [] if self.split_lists is None else self.split_lists.files()
+        return [name for name in (main, self.patients, self.lung_masks, *lists) if name is not None]
+
+    @property
+    def identifier_kind(self) -> IdentifierKind:
+        return resolve_kind(self.layout, self.identifiers)

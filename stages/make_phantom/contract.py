@@ -1,0 +1,97 @@
+"""What a phantom is made of: how many patients, what they have, and how hard it is to see."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from ..common.settings import Settings
+
+Finding = Literal["lung_opacity", "pneumothorax", "pleural_effusion", "cardiomegaly", "nodule", "support_device"]
+FINDINGS: tuple[Finding, ...] = (
+    "lung_opacity",
+    "pneumothorax",
+    "pleural_effusion",
+    "cardiomegaly",
+    "nodule",
+    "support_device",
+)
+
+Dataset = Literal["mimic_cxr", "rsna", "siim"]
+DATASETS: tuple[Dataset, ...] = ("mimic_cxr", "rsna", "siim")
+
+
+def _share(meaning: str, default: Any = ...) -> Any:
+    return Field(default, ge=0, le=1, description=f"share of {meaning}, 0 to 1")
+
+
+class Prevalence(Settings):
+    """Share of studies with each finding, drawn independently. All six are needed where one is changed."""
+
+    lung_opacity: float = _share("studies")
+    pneumothorax: float = _share("studies")
+    pleural_effusion: float = _share("studies")
+    cardiomegaly: float = _share("studies")
+    nodule: float = _share("studies")
+    support_device: float = _share("studies")
+
+
+def _contrast() -> Any:
+    return Field(
+        1.0, ge=0, le=3, description="multiplier of how far the finding stands out; 0 invisible, 1 as designed"
+    )
+
+
+class Contrast(Settings):
+    """Difficulty, one multiplier a finding. The truth (place, size, box) does not change with it."""
+
+    lung_opacity: float = _contrast()
+    pneumothorax: float = _contrast()
+    pleural_effusion: float = _contrast()
+    cardiomegaly: float = _contrast()
+    nodule: float = _contrast()
+    support_device: float = _contrast()
+
+
+def _prevalence(*shares: float) -> Any:
+    return Field(
+        Prevalence(**dict(zip(FINDINGS, shares, strict=True))), description="share of studies with each finding"
+    )
+
+
+class MakePhantomSettings(Settings):
+    seed: int = Field(0, description="same seed and settings, same bytes")
+    mimic_patients: int = Field(3000, ge=1, description="patients of the MIMIC-CXR layout, bad inputs not counted")
+    rsna_images: int = Field(1200, ge=1, description="images of the RSNA layout, all splits together")
+    siim_images: int = Field(1200, ge=1, description="images of the SIIM layout, all splits together")
+    mimic_long_side: tuple[int, int] = Field((256, 288), description="least and greatest long side, pixels")
+    rsna_side: int = Field(256, ge=64, le=2048, description="rows and columns, pixels")
+    siim_side: int = Field(256, ge=64, le=2048, description="rows and columns, pixels")
+    mimic_prevalence: Prevalence = _prevalence(0.35, 0.25, 0.25, 0.20, 0.10, 0.25)
+    rsna_prevalence: Prevalence = _prevalence(0.35, 0.05, 0.15, 0.15, 0.08, 0.25)
+    siim_prevalence: Prevalence = _prevalence(0.20, 0.30, 0.15, 0.15, 0.05, 0.25)
+    contrast: Contrast = Field(Contrast(), description="multiplier of each finding's visibility")
+    opacity_radius: tuple[float, float] = Field(
+        (0.12, 0.35), description="least and greatest horizontal half-width of an opacity, share of a lung's width"
+    )
+    second_study: float = _share("patients of the MIMIC-CXR layout with two studies", 0.03)
+    lateral_view: float = _share("studies of the MIMIC-CXR layout with a lateral image beside the frontal one", 0.06)
+    two_frontals: int = Field(2, ge=0, description="studies with two frontal images, the first patients' first ones")
+    recurring: float = _share("patients of the RSNA and SIIM layouts with two images", 0.04)
+    bad_inputs: int = Field(8, ge=0, description="extra patients of the MIMIC-CXR layout, each with one planted defect")
+    workers: int = Field(0, ge=0, description="processes; 0: one a processor; changes no byte of the result")
+
+    @model_validator(mode="after")
+    def _ranges_are_ordered(self) -> "MakePhantomSettings":
+        for name, least, greatest in (("mimic_long_side", 64, 2048), ("opacity_radius", 0.05, 0.45)):
+            low, high = getattr(self, name)
+            if not least <= low <= high <= greatest:
+                raise ValueError(f"{name}: give [least, greatest] between {least} and {greatest}, in that order")
+        return self
+
+    def prevalence(self, dataset: Dataset) -> Prevalence:
+        shares = {"mimic_cxr": self.mimic_prevalence, "rsna": self.rsna_prevalence, "siim": self.siim_prevalence}
+        return shares[dataset]
+
+    def result_digest(self) -> str:
+        """Digest of what the bytes depend on: every setting except the number of workers."""
+        return self.model_copy(update={"workers": 0}).digest()

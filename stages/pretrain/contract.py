@@ -1,0 +1,196 @@
+"""A variant that is a ready-made image encoder: nothing is pre-trained, and there is no text to compare with.
+
+    variants:
+      mrm: {encoder: {source: mrm, weights: /weights/MRM.pth}}
+      imagenet: {encoder: {source: timm, weights: vit_base_patch16_224.augreg_in21k}}
+
+It takes the way of `random`: a pre-training of 0 epochs puts the weights into our encoder and reports what was used,
+missing and unexpected. Everything that needs text (zero-shot, grounding, retrieval) leaves it out, and says so.
+
+Settings of pre-training; the defaults are the published ones of the method's relative, MaCo, for one node.
+"""
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from ..common.encoders.published import SOURCES
+from ..common.encoders.settings import AugmentationSettings, DualEncoderSettings, ImageEncoderSettings
+from ..common.settings import Settings
+
+
+class ReadyMadeEncoder(Settings):
+    source: Literal["timm", "mae", "mrm", "maco", "mgca"] = Field(
+        "timm", description="whose file it is: how it names its tensors, and what its inputs were standardised by"
+    )
+    weights: str = Field(min_length=1, description="hub id, timm name with its tag, local folder or file")
+    pooling: Literal["mean", "cls"] | None = Field(
+        None, description="of tokens, for few-shot classification: mean of patches or [CLS]; null: that of the source"
+    )
+    architecture: str | None = Field(None, description="timm name of its VisionTransformer; null: that of the source")
+    input_size: int | None = Field(None, gt=0, description="pixels; null: that of the source")
+    patch_size: int | None = Field(None, gt=0, description="pixels; null: that of the source")
+
+    def pretrain_block(self) -> dict[str, Any]:
+        """Overrides of `pretrain` that make this encoder the variant."""
+        published = SOURCES[self.source]
+        image: dict[str, Any] = {"source": self.source, "weights": self.weights}
+        for name in ("pooling", "architecture", "input_size", "patch_size"):
+            image[name] = getattr(self, name) or getattr(published, name)
+        if published.normalisation is not None:
+            means, deviations = published.normalisation
+            if len(set(means)) == len(set(deviations)) == 1:  # grey copies: as fine-tuning of the peers has it
+                image |= {"mean": means[0], "standard_deviation": deviations[0]}
+        return {
+            "normalisation": "given",
+            "mask_ratio": 0,
+            "model": {"image": image, "text": {"weights": None, "width": 64, "depth": 1, "heads": 1}},
+            "contrastive": {"integrity": "none"},
+            "local": {"weight": 0},
+            "reconstruction": {"weight": 0},
+            "optimisation": {"epochs": 0, "candidates": 1},
+        }
+
+
+class ReadyMadeVariant(Settings):
+    encoder: ReadyMadeEncoder
+
+
+IntegrityKind = Literal["softplus", "share", "none"]
+ScoreKind = Literal["entropic", "transport", "attention"]
+
+C_COMPILERS = ("cc", "gcc", "clang")  # `compiled` needs one of them on PATH; the shipped image has none
+
+
+class ContrastiveSettings(Settings):
+    integrity: IntegrityKind = Field("softplus", description="s_i: softplus | share | none")
+    integrity_learning_rate_factor: float = Field(0.1, gt=0, description="phi's rate / the base rate")
+    temperature: float = Field(0.07, gt=0, description="tau at the start; learned")
+
+
+class LocalSettings(Settings):
+    """Matching of patches and sentences: by optimal transport, or by attention as the baseline for it."""
+
+    weight: float = Field(1.0, ge=0, description="lambda_l; 0 leaves the local loss out")
+    score: ScoreKind = Field(
+        "entropic",
+        description="entropic: 1 - the minimum; transport: sum T (1 - C) with the plan detached; attention: sentences "
+        "attend to patches, as in GLoRIA; patches, epsilon, rho, tolerance and max_iterations are then idle",
+    )
+    attention_temperature: float = Field(0.25, gt=0, description="attention: of the softmax over patches (GLoRIA)")
+    sentence_temperature: float = Field(0.2, gt=0, description="attention: of the sum over sentences (GLoRIA)")
+    patches: Literal["uniform", "integrity"] = Field("uniform", description="mu; integrity: softmax(phi), detached")
+    sentences: Literal["uniform", "idf"] = Field("idf", description="nu; idf: rare sentences weigh more")
+    epsilon: float = Field(0.1, gt=0, description="entropic regularisation, units of 1 - cosine")
+    rho: Literal["balanced"] | Annotated[float, Field(ge=0)] = Field(
+        "balanced", description="strength of mu; balanced: a hard constraint (the paper), 0: closed form"
+    )
+    tolerance: float = Field(1e-2, gt=0, description="marginal error (L1) at which the solver stops")
+    max_iterations: int = Field(50, gt=0, description="cap of the solver")
+    temperature: float = Field(0.07, ge=0.01, description="tau_l at the start; learned, never below .01")
+    group: int = Field(256, gt=1, description="pairs among which scores are compared, whatever the batch")
+
+    @property
+    def patch_strength(self) -> float:
+        """rho as a number: infinite is balanced transport."""
+        return math.inf if self.rho == "balanced" else self.rho
+
+
+class SentenceSettings(Settings):
+    """What of a report a step reads; the paper reads all of it."""
+
+    keep: int | None = Field(None, gt=0, description="sentences drawn afresh of a longer report; null: all of them")
+    shuffle: bool = Field(False, description="in random order instead of the report's (matters to context: report)")
+
+
+class ReconstructionSettings(Settings):
+    """Masked image prediction."""
+
+    weight: float = Field(1.0, ge=0, description="lambda_m; 0 leaves the reconstruction out")
+    normalise: bool = Field(True, description="compare patches after standardising each (MAE's norm_pix_loss)")
+    width: int = Field(512, gt=0, description="channels of the decoder")
+    depth: int = Field(4, gt=0, description="blocks of the decoder")
+    heads: int = Field(16, gt=0, description="attention heads of the decoder")
+
+
+class OptimisationSettings(Settings):
+    epochs: int = Field(51, ge=0, description="passes over the training studies; 0 keeps the initial weights")
+    warmup_epochs: float = Field(2, ge=0, description="linear rise of the learning rate; cosine after it")
+    batch_size: int = Field(256, gt=1, description="pairs a step, over all GPUs; a multiple of their number")
+    micro_batch: int | None = Field(
+        None,
+        gt=0,
+        description="pairs whose activations a GPU holds at once; null: all of its own. The losses see the whole batch "
+        "all the same (GradCache, Gao et al. 2021), for a second forward pass of the encoders",
+    )
+    text_group: int = Field(
+        32,
+        gt=0,
+        description="reports that the text encoder takes in one pass and one draw of dropout; on several GPUs a "
+        "divisor of batch_size / GPUs, so that their number changes nothing. Larger is faster for context: sentences",
+    )
+    learning_rate: float = Field(2.5e-4, gt=0, description="peak, AdamW")
+    image_rate_factor: float = Field(1.0, gt=0, description="rate of the image encoder / learning_rate")
+    text_rate_factor: float = Field(1.0, gt=0, description="rate of the text encoder / learning_rate")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="rate of a layer / rate of the one above it, in both encoders; 1: the same for all"
+    )
+    frozen_text_layers: int = Field(
+        0, ge=0, description="lowest layers of the text encoder that stay as they are, and then its embeddings, too"
+    )
+    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW; not on biases, norms, positions, temperatures, phi")
+    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast; transport stays fp32")
+    compiled: bool = Field(
+        False, description="torch.compile of the image encoder and the decoder, whose shapes never change; needs gcc"
+    )
+    deterministic: bool = Field(
+        False, description="bitwise equal runs on the same hardware (a CPU gives them anyway); slower on a GPU"
+    )
+    candidates: int = Field(5, gt=0, description="weights kept for select_checkpoint, evenly over the training")
+
+
+class PretrainSettings(Settings):
+    seed: int = 0
+    resume_from: str | None = Field(
+        None,
+        description="a state to go on from (state/pretrain/<variant>/<digest>/step_<n>.pt), whatever its settings, "
+        "data and code were; recorded in the journal. null: only a state of these very settings, data and code",
+    )
+    model: DualEncoderSettings = DualEncoderSettings()
+    normalisation: Literal["dataset", "given"] = Field(
+        "dataset",
+        description="grey values are standardised by, dataset: mean and standard deviation of the training pixels "
+        "(fingerprint.json); given: model.image.mean and .standard_deviation, as weights to start from may ask",
+    )
+    mask_ratio: float = Field(0.5, ge=0, lt=1, description="r, share of patches that are hidden")
+    contrastive: ContrastiveSettings = ContrastiveSettings()
+    local: LocalSettings = LocalSettings()
+    reconstruction: ReconstructionSettings = ReconstructionSettings()
+    sentences: SentenceSettings = SentenceSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    optimisation: OptimisationSettings = OptimisationSettings()
+
+    @model_validator(mode="after")
+    def _no_number_is_given_in_vain(self) -> "PretrainSettings":
+        default, image = ImageEncoderSettings(), self.model.image
+        given = (image.mean, image.standard_deviation) != (default.mean, default.standard_deviation)
+        if given and self.normalisation == "dataset":
+            raise ValueError("model.image.mean or .standard_deviation is given: set `normalisation: given` to use it")
+        return self
+
+    @model_validator(mode="after")
+    def _patches_are_left_and_masked(self) -> "PretrainSettings":
+        patches = self.model.image.patches
+        visible = round((1 - self.mask_ratio) * patches)
+        if not visible:
+            most = math.floor(1000 * (1 - 1 / patches)) / 1000
+            raise ValueError(f"mask_ratio {self.mask_ratio} leaves none of {patches} patches; give at most {most}")
+        if self.reconstruction.weight and visible == patches:
+            raise ValueError(
+                f"reconstruction.weight > 0, but mask_ratio {self.mask_ratio} masks none of {patches} patches: nothing "
+                "would be reconstructed; raise mask_ratio, or set reconstruction.weight: 0"
+            )
+        return self

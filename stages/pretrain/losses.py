@@ -1,0 +1,150 @@
+"""The losses: masked contrastive with semantic integrity, and masked image prediction.
+
+Semantic integrity estimation: s_i, how much of an image's meaning survived its mask (docs/method.md).
+
+Masked contrastive loss over global representations (docs/method.md).
+
+Masked image prediction: an MAE decoder and the error on masked patches (docs/method.md; He et al. 2022).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..common.encoders.timm_models import Block, build_sincos2d_pos_embed
+from .contract import IntegrityKind
+
+
+class SemanticIntegrity(nn.Module):
+    """phi holds one learned value a patch position; s_i is read from the visible ones.
+
+    softplus: s_i = log(1 + exp(phi . m_i + b)); log 2 at the start.
+    share:    s_i = sum over visible a of softmax(phi)_a / (1 - r); 1 at the start.
+    none:     s_i = 1.
+    """
+
+    def __init__(self, kind: IntegrityKind, patches: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.phi = nn.Parameter(torch.zeros(patches), requires_grad=kind != "none")
+        self.bias = nn.Parameter(torch.zeros(()), requires_grad=kind == "softplus")
+
+    def forward(self, visible: Int[Tensor, "batch visible"]) -> Float[Tensor, "batch"]:
+        batch, count = visible.shape
+        if self.kind == "none":
+            return torch.ones(batch, device=visible.device)
+        if self.kind == "share":
+            share = self.phi.softmax(dim=0).index_select(0, visible.flatten()).view(batch, count)
+            return share.sum(dim=1) * self.phi.numel() / count  # 1 / (1 - r) = N / V
+        shown = self.phi.index_select(0, visible.flatten()).view(batch, count)
+        return F.softplus(shown.sum(dim=1) + self.bias)
+
+    def centred_map(self) -> Float[Tensor, "patches"]:
+        """phi without its mean: since V is constant, the mean is a free temperature and says nothing of a place."""
+        return (self.phi - self.phi.mean()).detach()
+
+
+MAX_SCALE = 100.0  # of logits: mean(s) / tau beyond it would only sharpen the softmax
+
+
+@dataclass(frozen=True)
+class ContrastiveLoss:
+    total: Float[Tensor, ""]
+    scaled: Float[Tensor, ""]  # 1/2 of both directions, rows scaled by s: trains phi
+    weighted: Float[Tensor, ""]  # 1/2 of both directions, pairs weighted by s / sum(s), detached
+
+
+def mask_false_negatives(
+    logits: Float[Tensor, "rows columns"], false_negatives: Bool[Tensor, "rows columns"]
+) -> Float[Tensor, "rows columns"]:
+    """Take pairs that are no true negatives (same study, same text) out of the denominators."""
+    return logits.masked_fill(false_negatives, float("-inf"))
+
+
+def cross_entropy_both_ways(logits: Float[Tensor, "batch batch"]) -> Float[Tensor, ""]:
+    """1/2 [CE over rows + CE over columns]; the diagonal is the match."""
+    target = torch.arange(logits.shape[0], device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def contrastive_loss(
+    cosine: Float[Tensor, "batch batch"],
+    inverse_temperature: Float[Tensor, ""],
+    integrity: Float[Tensor, "batch"],
+    false_negatives: Bool[Tensor, "batch batch"],
+) -> ContrastiveLoss:
+    """L_c = 1/4 [CE(s_i l_i->t) + CE(s_j l_j->i) + WCE(l_i->t) + WCE(l_j->i)] with l = cosine / tau.
+
+    `cosine` has images as rows and reports as columns. s is a temperature of the pair: it scales the ROW of the
+    query in both directions, so the second direction scales the rows of the transpose, not its columns.
+    """
+    target = torch.arange(cosine.shape[0], device=cosine.device)
+    scale = integrity * inverse_temperature
+    scale = scale * (MAX_SCALE / scale.mean().detach()).clamp(max=1)  # clamp mean(s) / tau
+    weights = (integrity / integrity.sum()).detach()
+    plain = inverse_temperature.clamp(max=MAX_SCALE)
+    scaled, weighted = [], []
+    for rows, excluded in ((cosine, false_negatives), (cosine.T, false_negatives.T)):
+        scaled.append(F.cross_entropy(mask_false_negatives(rows * scale.unsqueeze(1), excluded), target))
+        each = F.cross_entropy(mask_false_negatives(rows * plain, excluded), target, reduction="none")
+        weighted.append((weights * each).sum())
+    scaled_term, weighted_term = sum(scaled) / 2, sum(weighted) / 2
+    return ContrastiveLoss(total=(scaled_term + weighted_term) / 2, scaled=scaled_term, weighted=weighted_term)
+
+
+class MaskedImageDecoder(nn.Module):
+    """Visible tokens and mask tokens, with fixed sine-cosine positions, to the pixels of every patch."""
+
+    def __init__(self, width_in: int, grid: int, patch_pixels: int, width: int, depth: int, heads: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(width_in, width)
+        self.mask_token = nn.Parameter(torch.zeros(width))
+        self.register_buffer("positions", build_sincos2d_pos_embed([grid, grid], width), persistent=False)
+        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True) for _ in range(depth)))
+        self.norm = nn.LayerNorm(width)
+        self.predict = nn.Linear(width, patch_pixels)
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def forward(
+        self, tokens: Float[Tensor, "batch visible width"], visible: Int[Tensor, "batch visible"]
+    ) -> Float[Tensor, "batch patches pixels"]:
+        known = self.embed(tokens)
+        batch, _, width = known.shape
+        patches = self.positions.shape[0]
+        places = visible.unsqueeze(-1).expand(-1, -1, width)
+        full = self.mask_token.to(known.dtype).expand(batch, patches, width).scatter(1, places, known)
+        return self.predict(self.norm(self.blocks(full + self.positions)))
+
+
+def reconstruction_loss(
+    predicted: Float[Tensor, "batch patches pixels"],
+    target: Float[Tensor, "batch patches pixels"],
+    visible: Bool[Tensor, "batch patches"],
+    normalise: bool,
+) -> Float[Tensor, ""]:
+    """Mean squared error over masked patches only; 0 where nothing is masked.
+
+    `normalise` compares each patch after subtracting its mean and dividing by its standard deviation.
+    """
+    if normalise:
+        target = (target - target.mean(dim=-1, keepdim=True)) / (target.var(dim=-1, keepdim=True) + 1e-6).sqrt()
+    each = (predicted - target).square().mean(dim=-1)
+    masked = (~visible).to(each.dtype)
+    return (each * masked).sum() / masked.sum().clamp(min=1)
+
+
+def effective_rank(embeddings: Float[Tensor, "batch embedding"]) -> Float[Tensor, ""]:
+    """How many directions the batch spreads over: (sum of eigenvalues)^2 / sum of their squares, of the covariance.
+
+    The participation ratio: 1 where all lie on a line, min(batch - 1, embedding) where all directions are alike; of the
+    B x B products alone, no decomposition. 0 where all embeddings are the same: collapse.
+    """
+    with torch.autocast(embeddings.device.type, enabled=False):
+        centred = embeddings.detach().float()
+        centred = centred - centred.mean(dim=0)
+        products = centred @ centred.T
+        trace = products.diagonal().sum()
+        return torch.where(trace > 1e-6 * len(products), trace.square() / products.square().sum(), 0.0)

@@ -1,0 +1,104 @@
+"""Watch a training: alarms, divergence, and figures of the embeddings.
+
+Numbers that show a training going wrong before its loss does.
+
+One line on standard error and a tag in the journal when the numbers of a training look wrong; it goes on.
+
+A loss or gradient that is no number stops the training, names the batch, and is not tried again as it was.
+"""
+
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from ..common.errors import InputError
+from ..common.files.atomic_files import read_json, write_json
+from ..common.journal.tracking import Run
+from .batches import DrawnBatch
+
+_COLLAPSED = 1.5  # effective rank below it: the embeddings lie on a line
+_FLAT = 1e-4  # standard deviation of phi below it: s is the same for every mask
+_STEPS_TO_WARM_UP = 500  # phi starts flat, and embeddings start close together
+
+
+def alarms_of(values: Mapping[str, float], step: int) -> dict[str, str]:
+    """What is wrong with the numbers logged at `step`: a message for each kind of alarm; {} where nothing is."""
+    found = {}
+    infinite = [key for key, value in values.items() if not math.isfinite(value)]
+    if infinite:
+        found["not_finite"] = f"{', '.join(infinite)} not finite: lower optimisation.learning_rate"
+    if step < _STEPS_TO_WARM_UP:
+        return found
+    for part in ("images", "reports"):
+        rank = values.get(f"effective_rank/{part}", math.inf)
+        if rank < _COLLAPSED:
+            found[f"collapse_{part}"] = (
+                f"embeddings of {part} have collapsed (effective rank {rank:.2f}): lower optimisation.learning_rate, "
+                "or enlarge batch_size"
+            )
+    spread = values.get("integrity/phi_standard_deviation", math.inf)
+    if spread < _FLAT:
+        found["flat_phi"] = (
+            f"the integrity map is flat (standard deviation {spread:.1e}): it has no effect; raise "
+            "contrastive.integrity_learning_rate_factor, or show no map"
+        )
+    return found
+
+
+class Watch:
+    """Logs to a journal and raises each kind of alarm once, with the step at which it was first seen."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._raised: set[str] = set()
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        self._run.log_metrics(values, step)
+        for kind, message in alarms_of(values, step).items():
+            if kind not in self._raised:
+                self._raised.add(kind)
+                self._run.log_tag(f"alarm_{kind}", f"step {step}: {message}")
+                print(f"warning: step {step}: {message}", file=sys.stderr, flush=True)
+
+
+_RECORD = "not_finite.json"
+_NAMED = 16  # ids in the message; all of them stand in the record
+
+
+class DivergedError(Exception):
+    """A loss or gradient that is not finite: training on would only hide it."""
+
+
+def not_finite(
+    folder: Path, step: int, diagnostics: Mapping[str, Tensor | float], batch: DrawnBatch, write: bool
+) -> DivergedError:
+    """The error of a 0-based step; with `write`, its record with all ids goes into the state's folder.
+
+    Ids are those of the tables of pairs: the data set's own, or keyed ones (`identifiers`), never a file's name.
+    """
+    numbers = {key: float(value) for key, value in diagnostics.items()}
+    wrong = [key for key, value in numbers.items() if not math.isfinite(value)]
+    what = f"{', '.join(wrong)} not finite" if wrong else "the gradient is not finite"
+    named = ", ".join(batch.image_ids[:_NAMED])
+    path = folder / _RECORD
+    if len(batch.image_ids) > _NAMED:
+        named += f" and {len(batch.image_ids) - _NAMED} more in {path}"
+    message = (
+        f"step {step}: {what}; images of the batch: {named}; lower optimisation.learning_rate, or look at these images "
+        "and their reports"
+    )
+    if write:
+        record = {"step": step, "message": message, "image_ids": batch.image_ids, "study_ids": batch.study_ids}
+        write_json(path, record | {"numbers": {key: str(value) for key, value in numbers.items()}})
+    return DivergedError(message)
+
+
+def refuse_what_diverged(folder: Path) -> None:
+    """Raise InputError where this very training has diverged before: the same numbers would come again."""
+    path = folder / _RECORD
+    if path.is_file():
+        raise InputError(f"{read_json(path)['message']}; these settings, data and code did so before: change them, or "
+                         f"delete {path} to try again")  # fmt: skip

@@ -1,0 +1,230 @@
+"""How fast a step is and on what: speed, operations, profile, hardware.
+
+How fast a training runs and what holds it up: pairs a second, waiting for data, share of the peak, memory.
+
+Floating-point operations of a step, in closed form: a product of [m, k] and [k, n] is 2 m k n of them.
+
+Counted is the work that the objective asks for: linear layers, attention and projections, of visible patches and real
+word pieces. Padding, recomputation (`micro_batch`), transport and elementwise functions are not, so that a share of
+the device's peak (MFU) is never flattered by waste. A backward pass costs two forward passes; frozen layers have none.
+
+Where the time of a step goes: a table and a trace of a few steps (`--profile N`).
+
+What a training computes on, for its journal; and bitwise equal runs where they are asked for.
+"""
+
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile, schedule
+
+from ..common.device_peaks import peak_of
+from ..common.encoders.text import ReportBatch
+from ..common.errors import InputError
+from ..common.files.atomic_files import atomic_path, write_text
+from .batches import DrawnBatch
+from .contract import C_COMPILERS
+from .objective import Objective
+
+
+class SpeedMeter:
+    """Numbers of the steps since the last look. Times are right on a GPU, too: each step ends by reading its gradient's
+    norm, which waits for the device."""
+
+    def __init__(self, device: torch.device, precision: str, ranks: int) -> None:
+        self._device, self._ranks = device, ranks
+        self._peak = peak_of(torch.cuda.get_device_name(device), precision) if device.type == "cuda" else None
+        self._start(0.0)
+
+    def _start(self, stalled: float) -> None:
+        self._started, self._stalled_before = time.monotonic(), stalled
+        self._steps = self._pairs = self._flops = 0
+
+    def count(self, pairs: int, flops: int) -> None:
+        """One more step: pairs of the global batch, operations of this rank's share."""
+        self._steps += 1
+        self._pairs += pairs
+        self._flops += flops
+
+    def look(self, stalled: float, steps_left: int) -> dict[str, float]:
+        """The numbers, and a new start. `stalled` is the time waited for data since the training began, s."""
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        values = {
+            "speed/pairs_per_second": self._pairs / seconds,
+            "speed/loader_stall_share": (stalled - self._stalled_before) / seconds,
+            "speed/tflop_per_second": self._flops * self._ranks / seconds / 1e12,
+            "speed/seconds_left": steps_left * seconds / max(self._steps, 1),
+            "memory/peak_bytes": float(peak_memory(self._device)),
+        }
+        if self._peak is not None:
+            values["speed/mfu"] = self._flops / seconds / self._peak
+        self._start(stalled)
+        return values
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the most that tensors held on a GPU; on a CPU the most that the process held."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def progress_line(step: int, total: int, values: dict[str, float]) -> str:
+    """What a person watches: losses, speed, what is left."""
+    hours, minutes = divmod(round(values["speed/seconds_left"] / 60), 60)
+    mfu = f"  MFU {values['speed/mfu']:.0%}" if "speed/mfu" in values else ""
+    return (
+        f"step {step:6d} of {total}  loss {values['loss/total']:.4f}  contrastive {values['loss/contrastive']:.4f}  "
+        f"{values['speed/pairs_per_second']:.0f} pairs/s  loader stall {values['speed/loader_stall_share']:.0%}{mfu}"
+        f"  peak {values['memory/peak_bytes'] / 2**30:.1f} GiB  left {hours}:{minutes:02d} h"
+    )
+
+
+_FORWARD_AND_BACKWARD = 3
+
+
+def layer_flops(tokens: int, width: int, hidden: int) -> int:
+    """One transformer layer on one sequence: Q, K, V and output, scores and their product with V, two MLP matrices."""
+    return tokens * (8 * width**2 + 4 * width * hidden) + 4 * tokens**2 * width
+
+
+class StepFlops:
+    """Operations of the steps of one model, on the rows of one rank."""
+
+    def __init__(self, model: Objective) -> None:
+        vit, decoder = model.encoder.image.vit, model.decoder
+        image, embedding = model.settings.model.image, model.encoder.image_projection.out_features
+        self._layer = (vit.embed_dim, vit.blocks[0].mlp.fc1.out_features, len(vit.blocks))
+        self._prefix, self._patches, self._pixels = vit.num_prefix_tokens, image.patches, image.patch_size**2
+        self._decoder = None if decoder is None else (decoder.embed.out_features, len(decoder.blocks))
+        self._embedding = embedding
+        self._context = model.encoder.text.context
+        self._text = _text_sizes(model.encoder.text.bert)
+        trained = model.encoder.text.bert.named_parameters()
+        self._frozen = len({name.split(".layer.")[1].split(".")[0] for name, parameter in trained
+                            if ".layer." in name and not parameter.requires_grad})  # fmt: skip
+
+    def image_forward(self, visible: int) -> int:
+        """One image: all patches embedded, `visible` of them through the layers."""
+        width, hidden, depth = self._layer
+        return 2 * self._patches * self._pixels * width + depth * layer_flops(visible + self._prefix, width, hidden)
+
+    def text_forward(self, tokens: int, layers: int | None = None) -> int:
+        """One sequence through `layers` (all) layers of the text encoder."""
+        width, hidden, depth = self._text
+        return (depth if layers is None else layers) * layer_flops(tokens, width, hidden)
+
+    def decoder_forward(self, visible: int) -> int:
+        """One image through the decoder of masked patches; 0 where the objective has none."""
+        if self._decoder is None:
+            return 0
+        width, depth = self._decoder
+        ends = 2 * visible * self._layer[0] * width + 2 * self._patches * width * self._pixels
+        return ends + depth * layer_flops(self._patches, width, 4 * width)
+
+    def of(self, batch: DrawnBatch) -> int:
+        """Forward and backward pass of this rank's rows."""
+        own, visible = len(batch.pixels), batch.visible.shape[1]
+        projected = 2 * self._embedding * self._layer[0] * (visible + 1)
+        image = own * (self.image_forward(visible) + self.decoder_forward(visible) + projected)
+        lengths = torch.cat([_lengths(group.reports, self._context) for group in batch.reports]).tolist()
+        sentences = int(batch.sentence_mask.sum()) * own // len(batch.visible)
+        text = 2 * self._embedding * self._text[0] * (own + sentences) + sum(map(self.text_forward, lengths))
+        frozen = sum(self.text_forward(length, self._frozen) for length in lengths)
+        return _FORWARD_AND_BACKWARD * (image + text) - (_FORWARD_AND_BACKWARD - 1) * frozen
+
+
+def _lengths(reports: ReportBatch, context: str) -> Int[Tensor, "sequences"]:
+    """Tokens of each sequence that the text encoder reads."""
+    masks = [reports.token_mask] if context == "report" else [group.token_mask for group in reports.unique]
+    return torch.cat([mask.sum(dim=1) for mask in masks])
+
+
+def _text_sizes(bert: nn.Module) -> tuple[int, int, int]:
+    """Width, channels of the MLP, layers of a BERT-like model of transformers."""
+    config = bert.config
+    hidden = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", 4 * config.hidden_size)
+    return config.hidden_size, hidden, config.num_hidden_layers
+
+
+PARTS = ("waiting for data", "to the device", "forward", "backward", "update")  # named by `record_function`
+_WARM_UP = 2  # steps: first calls allocate
+_ROWS = 30
+
+
+def step_profiler(folder: Path, steps: int, device: torch.device) -> profile:
+    """A profiler to be told of every step; after `steps` of them it writes table.txt and trace.json (for Perfetto)."""
+    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
+
+    def write(found: profile) -> None:
+        write_text(folder / "table.txt", _table(found, steps, device))
+        with atomic_path(folder / "trace.json") as temporary:
+            found.export_chrome_trace(str(temporary))
+        print(f"profile of {steps} steps: {folder}/table.txt, {folder}/trace.json", file=sys.stderr)
+
+    plan = schedule(wait=0, warmup=_WARM_UP, active=steps, repeat=1)
+    return profile(activities=activities, schedule=plan, on_trace_ready=write)
+
+
+def _table(found: profile, steps: int, device: torch.device) -> str:
+    """The step's parts, then the operations that take most."""
+    averages = found.key_averages()
+    times = {row.key: row for row in averages}
+    lines = [f"{steps} steps on {device.type}; ms a step, on the CPU's clock", ""]
+    for part in PARTS:
+        if part in times:
+            lines.append(f"{part:20} {times[part].cpu_time_total / 1e3 / steps:10.2f}")
+    key = "self_cuda_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    return "\n".join(lines) + "\n\n" + averages.table(sort_by=key, row_limit=_ROWS) + "\n"
+
+
+def hardware_tags(device: torch.device) -> dict[str, str]:
+    """Versions, device and what of it this process may use."""
+    tags = {name: sys.modules[name].__version__ for name in ("torch", "timm", "transformers")}  # the objective's
+    tags |= {"device": device.type, "cpu": _cpu_name(), "cpu_cores": str(len(os.sched_getaffinity(0)))}
+    tags |= {"threads": str(torch.get_num_threads())}
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        tags |= {"gpu": properties.name, "gpu_bytes": str(properties.total_memory), "cuda": str(torch.version.cuda)}
+        tags |= {"cudnn": str(torch.backends.cudnn.version())}
+    return tags
+
+
+def make_deterministic() -> None:
+    """Only algorithms that give the same bits each time; PyTorch raises RuntimeError where an operation has none.
+
+    Before the first use of a GPU: cuBLAS reads its variable then.
+    """
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
+def compile_static_parts(model: Objective) -> None:
+    """torch.compile, in place, of what always sees the same shapes; the names of weights stay.
+
+    Reports are of every length, so the text encoder would be compiled again and again.
+    """
+    if not any(map(shutil.which, C_COMPILERS)):
+        raise InputError("pretrain.optimisation.compiled: torch.compile needs a C compiler; add gcc to the image, or "
+                         "set it to false")  # fmt: skip
+    parts = [model.encoder.image.vit.blocks] + ([model.decoder.blocks] if model.decoder is not None else [])
+    for part in parts:
+        part.compile(dynamic=False)
+
+
+def _cpu_name() -> str:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+            names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+            return next(names, platform.machine())
+    except OSError:
+        return platform.machine()

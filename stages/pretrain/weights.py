@@ -1,0 +1,304 @@
+"""Start encoders from published weights.
+
+Tensors of a file into an encoder by name, and what of both was used, missing and left over.
+
+Pre-trained weights of a BERT-like model, as transformers writes them, into the text encoder.
+
+Pre-trained weights of a vision transformer (MAE, ImageNet, CLIP, DINO: what timm reads) into the image encoder.
+
+Mean and standard deviation of the grey values that the image encoder subtracts and divides by.
+
+The pre-trained weights that a training starts from: local files alone, compute nodes have no network.
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..common.encoders.dual import DualEncoder
+from ..common.encoders.image import ImageEncoder
+from ..common.encoders.published import IMAGENET, SOURCES, encoder_names
+from ..common.encoders.settings import DualEncoderSettings, ImageEncoderSettings
+from ..common.encoders.tensor_files import read_tensors
+from ..common.encoders.text import TextEncoder
+from ..common.encoders.timm_models import VisionTransformer, checkpoint_filter_fn
+from ..common.encoders.weight_files import CONFIGURATION, RECORD, weight_files
+from ..common.errors import InputError
+from ..common.files.atomic_files import read_json, verify
+from ..common.journal.tracking import Run
+from .contract import PretrainSettings
+
+_NAMED = 3  # first names in a line or message
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """Names of tensors: `missing` stay as initialised, `unexpected` of the file are left out."""
+
+    source: Path
+    used: list[str]
+    missing: list[str]
+    unexpected: list[str]
+    notes: tuple[str, ...] = ()  # what was adapted, a line each
+
+    def lines(self) -> list[str]:
+        counts = f"{len(self.used)} tensors used"
+        for kind, names in (("missing", self.missing), ("unexpected", self.unexpected)):
+            counts += f", {len(names)} {kind}" + (f" ({first_of(names)})" if names else "")
+        return [f"{self.source}: {counts}", *(f"{self.source}: {note}" for note in self.notes)]
+
+
+def load_tensors(
+    module: nn.Module, tensors: dict[str, Tensor], source: Path, expected: str, may_be_missing: str | None = None
+) -> LoadReport:
+    """Copy `tensors` into `module`.
+
+    `expected` says in words what `module` is. A tensor of another shape, or one that `tensors` lacks and whose name
+    does not start with `may_be_missing`, is an InputError: these are weights of another architecture.
+    """
+    own = module.state_dict()
+    used = [name for name in own if name in tensors]
+    missing = [name for name in own if name not in tensors]
+    other = [
+        f"{name} is {tuple(tensors[name].shape)}, must be {tuple(own[name].shape)}"
+        for name in used
+        if tensors[name].shape != own[name].shape
+    ]
+    lacking = [name for name in missing if may_be_missing is None or not name.startswith(may_be_missing)]
+    if other or lacking:
+        reason = (
+            f"{len(other)} shapes differ: {first_of(other)}" if other else f"lacks {len(lacking)}: {first_of(lacking)}"
+        )
+        raise InputError(
+            f"{source}: no weights of {expected} ({reason}); correct the architecture or sizes in pretrain.model, or "
+            "take the weights that belong to them"
+        )
+    module.load_state_dict({name: tensors[name] for name in used}, strict=False)
+    return LoadReport(source, used, missing, [name for name in tensors if name not in own])
+
+
+def first_of(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+_FIRST_NAMES = {
+    "LayerNorm.gamma": "LayerNorm.weight",
+    "LayerNorm.beta": "LayerNorm.bias",
+}  # before 2019, from TensorFlow
+
+
+def text_configuration(source: Path) -> dict[str, Any]:
+    """config.json of the folder `source`: the architecture that the encoder is built with."""
+    *configuration, file = weight_files(source)
+    if not configuration:
+        raise InputError(
+            f"{file.parent}: no {CONFIGURATION} beside {file.name}; put it there and name the folder, not the file"
+        )
+    record = read_json(configuration[0])
+    if not isinstance(record, dict):
+        raise InputError(f"{configuration[0]}: no mapping; fetch it again")
+    return record
+
+
+def load_text_weights(encoder: TextEncoder, source: Path) -> LoadReport:
+    """Put the weights of the folder `source` into `encoder`, which was built with its configuration."""
+    file = weight_files(source)[-1]
+    tensors = _encoder_names(read_tensors(file), f"{encoder.bert.base_model_prefix}.")
+    return load_tensors(encoder.bert, tensors, file, f"the {encoder.bert.config.model_type} of its {CONFIGURATION}")
+
+
+def _encoder_names(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Names as in the bare encoder: without the prefix that models with a head have, and with today's norm names."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        for old, new in _FIRST_NAMES.items():
+            name = name.removesuffix(old) + new if name.endswith(old) else name
+        renamed[name.removeprefix(prefix)] = tensor
+    return renamed
+
+
+_PROJECTION = "patch_embed.proj"
+
+
+def load_image_weights(encoder: ImageEncoder, source: Path) -> LoadReport:
+    """Put the weights of a file or folder into `encoder`, adapted to its patch size, input size and grey input.
+
+    Positions and patches are resampled by timm (bicubic); RGB patches become grey ones by `fold_rgb`. The last norm may
+    be missing: fine-tuned MAE and mean-pooled models have theirs behind the pooling.
+    """
+    *configuration, file = weight_files(source)
+    tensors = read_tensors(file)
+    settings, vit = encoder.settings, encoder.vit
+    encoded = _encoder_tensors(tensors, settings, file)
+    expected = (
+        f"{settings.architecture} with patches of {settings.patch_size} and input of {settings.input_size} pixels"
+    )
+    try:
+        adapted = checkpoint_filter_fn(dict(encoded), vit)
+    except (RuntimeError, ValueError, KeyError, AssertionError, AttributeError, IndexError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise InputError(f"{file}: no weights of {expected} ({reason}); take the weights that belong to it") from None
+    notes = _resampled(encoded, adapted)
+    if getattr(adapted.get(f"{_PROJECTION}.weight"), "shape", [0, 0])[1] == 3:
+        mean, deviation, origin = _normalisation(configuration, vit, settings)
+        _make_grey(adapted, settings, mean, deviation, vit)
+        notes.append(f"RGB patches summed to grey; pre-trained with mean {mean}, deviation {deviation} ({origin})")
+    report = load_tensors(vit, adapted, file, expected, may_be_missing="norm.")
+    others = [name for name in tensors if name.removeprefix(SOURCES[settings.source].prefix) not in encoded]
+    return replace(report, unexpected=report.unexpected + others, notes=tuple(notes))
+
+
+def _encoder_tensors(tensors: dict[str, Tensor], settings: ImageEncoderSettings, file: Path) -> dict[str, Tensor]:
+    """Those of the encoder, by the names of timm; an InputError where the file is no file of `settings.source`."""
+    source = SOURCES[settings.source]
+    if settings.source == "timm" and any(name.startswith("decoder_") for name in tensors):
+        source = SOURCES["mae"]  # with its decoder, whose mask token would pass for DINOv2's
+    names = encoder_names(source, list(tensors))
+    if not names:
+        raise InputError(
+            f"{file}: no file of {source.name}, whose encoder is {source.prefix}* (found: {first_of(list(tensors))}); "
+            "correct `source`, or take the file of that method"
+        )
+    return {new: tensors[old] for old, new in names.items()}
+
+
+def fold_rgb(
+    weight: Float[Tensor, "width 3 patch patch"],
+    mean: list[float],
+    deviation: list[float],
+    grey_mean: float,
+    grey_deviation: float,
+) -> tuple[Float[Tensor, "width 1 patch patch"], Float[Tensor, "width"]]:
+    """Weight, and shift of the bias, that give grey images the tokens which their RGB copies had.
+
+    The RGB model sees (g - mean_c) / deviation_c in each channel, ours z = (g - grey_mean) / grey_deviation. With
+    g = grey_deviation z + grey_mean, sum_c W_c (g - mean_c) / deviation_c is
+    [sum_c W_c grey_deviation / deviation_c] z + sum_c W_c (grey_mean - mean_c) / deviation_c, exactly.
+    """
+    means, deviations = (torch.tensor(each, dtype=torch.float64).view(1, 3, 1, 1) for each in (mean, deviation))
+    scaled = weight.double() / deviations
+    grey = scaled.sum(dim=1, keepdim=True) * grey_deviation
+    shift = (scaled * (grey_mean - means)).sum(dim=(1, 2, 3))
+    return grey.float(), shift.float()
+
+
+def _make_grey(
+    tensors: dict[str, Tensor],
+    settings: ImageEncoderSettings,
+    mean: list[float],
+    deviation: list[float],
+    vit: VisionTransformer,
+) -> None:
+    weight, shift = fold_rgb(
+        tensors[f"{_PROJECTION}.weight"], mean, deviation, settings.mean, settings.standard_deviation
+    )
+    tensors[f"{_PROJECTION}.weight"] = weight
+    if f"{_PROJECTION}.bias" in tensors:
+        tensors[f"{_PROJECTION}.bias"] = tensors[f"{_PROJECTION}.bias"].float() + shift
+    elif "pos_embed" in tensors:  # CLIP's patches have no bias; positions of patches are added right behind them
+        positions = tensors["pos_embed"].float().clone()
+        positions[:, positions.shape[1] - vit.patch_embed.num_patches :] += shift
+        tensors["pos_embed"] = positions
+
+
+def _normalisation(
+    configuration: list[Path], vit: VisionTransformer, settings: ImageEncoderSettings
+) -> tuple[list[float], list[float], str]:
+    """Mean and standard deviation of the pre-training's RGB input (0..1), and who says so."""
+    source = SOURCES[settings.source]
+    if source.normalisation is not None:
+        return *map(list, source.normalisation), source.name
+    said: list[tuple[dict[str, Any], str]] = []
+    if configuration:
+        record = read_json(configuration[0])
+        said.append((record.get("pretrained_cfg", record) if isinstance(record, dict) else {}, CONFIGURATION))
+    if "." in settings.architecture:  # with the tag of its weights: vit_base_patch16_224.mae
+        said.append((vit.pretrained_cfg, f"timm's {settings.architecture}"))
+    for record, origin in said:
+        if record.get("mean") and record.get("std"):
+            return list(record["mean"]), list(record["std"]), origin
+    return *map(list, IMAGENET), "ImageNet's, assumed"
+
+
+def _resampled(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
+    """What timm adapted to the encoder's patch and input size, one line each."""
+    changed = []
+    for name, words in ((f"{_PROJECTION}.weight", "patches"), ("pos_embed", "positions")):
+        old, new = before.get(name), after.get(name)
+        if old is not None and new is not None and old.shape != new.shape:
+            changed.append(f"{words} resampled from {tuple(old.shape)} to {tuple(new.shape)}")
+    return changed
+
+
+def with_normalisation(settings: PretrainSettings, fingerprint: Path) -> PretrainSettings:
+    """The settings with the numbers that training uses; the checkpoint carries them, and evaluation takes them there.
+
+    `fingerprint` is fingerprint.json of pair_images_reports: its numbers are of training pixels alone. Raises
+    InputError where it is damaged or lacks them.
+    """
+    if settings.normalisation == "given":
+        return settings
+    verify(fingerprint)
+    try:
+        grey = {key: float(read_json(fingerprint)["intensity"][key]) for key in ("mean", "standard_deviation")}
+    except (KeyError, TypeError):
+        raise InputError(f"{fingerprint}: no mean and standard deviation; run pair_images_reports again") from None
+    image = settings.model.image.model_copy(update=grey)
+    return settings.model_copy(update={"model": settings.model.model_copy(update={"image": image})})
+
+
+@dataclass(frozen=True)
+class StartingWeights:
+    """A file or folder for each encoder that `weights` names; None starts at random."""
+
+    image: Path | None = None
+    text: Path | None = None
+
+    def inputs(self, settings: DualEncoderSettings) -> dict[str, Path]:
+        """Every file that is read, by role; InputError where settings and options do not agree or a file is missing."""
+        files = {}
+        for encoder, source in (("image", self.image), ("text", self.text)):
+            named = getattr(settings, encoder).weights
+            if named and source is None:
+                raise InputError(
+                    f"--{encoder}-weights: missing, but model.{encoder}.weights names {named}; give its local folder "
+                    "(fetch_weights makes one of a hub id)"
+                )
+            if source is not None and not named:
+                raise InputError(f"--{encoder}-weights {source}: model.{encoder}.weights is null; leave the option out")
+            if source is not None:
+                files |= {f"{encoder}_weights/{path.name}": path for path in weight_files(source)}
+        return files
+
+    def text_configuration(self) -> dict[str, Any] | None:
+        return None if self.text is None else text_configuration(self.text)
+
+    def load(self, encoder: DualEncoder, run: Run) -> None:
+        """Put the weights into `encoder`; what was used and what not goes to the journal and standard error."""
+        reports = {}
+        if self.image is not None:
+            reports["image"] = load_image_weights(encoder.image, self.image)
+        if self.text is not None:
+            reports["text"] = load_text_weights(encoder.text, self.text)
+        for name, report in reports.items():
+            for kind in ("used", "missing", "unexpected"):
+                run.log_metric(f"weights/{name}_{kind}", len(getattr(report, kind)))
+            source = encoder.settings.image.source if name == "image" else "timm"
+            run.log_tag(f"{name}_weights", _origin(report.source, source))
+            print(*(f"{name} encoder: {line}" for line in report.lines()), sep="\n", file=sys.stderr)
+
+
+def _origin(file: Path, source: str) -> str:
+    """Where the weights are from, with licence: as fetch_weights wrote beside them, else as its authors state it."""
+    if not (file.parent / RECORD).is_file():
+        if source != "timm":
+            said = SOURCES[source]
+            return f"{file.name}, {said.name} ({said.reference}), license {said.license}"
+        return f"{file.name}, license unknown"
+    record = read_json(file.parent / RECORD)
+    return f"{record['id']}, revision {record['revision']}, license {record['license']}"

@@ -1,0 +1,113 @@
+"""Check what a run reads: data sets and weights.
+
+The data sets' own indexes, read as index_inputs reads them: how many rows, and the first file that is missing.
+
+Weights to start from: there, or to be fetched from where snakemake is typed.
+"""
+
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from huggingface_hub import constants
+
+from stages.common.encoders.weight_files import RECORD, tokenizer_file, weight_files
+from stages.common.errors import InputError
+from stages.config import Config
+from stages.fetch_weights.contract import folder_name, hub_id
+from stages.index_inputs.contract import IndexInputsSettings
+from stages.index_inputs.index import LOOKED_FOR, build_index, missing_files, present_index_files
+from workflow.doctor.findings import Finding
+
+
+def check_datasets(config: Config, every_file: bool = False) -> list[Finding]:
+    """A finding for each data set that the configuration uses."""
+    names = dict.fromkeys([config.pretrain_on, *config.evaluate_on])
+    return [check_dataset(config, name, every_file) for name in names]
+
+
+def check_dataset(config: Config, name: str, every_file: bool = False) -> Finding:
+    """Nothing is written: where identifiers are keyed, a key is made for this reading alone, so no id is shown."""
+    subject, root = f"data set {name}", Path(config.root(name))
+    settings = config.settings("index_inputs", name)
+    assert isinstance(settings, IndexInputsSettings)
+    if root.is_relative_to(f"{config.workspace}/phantom") and not root.exists():
+        return Finding("ok", subject, "synthetic: make_phantom will make it")
+    try:
+        present_index_files(root, settings)
+        with tempfile.TemporaryDirectory() as private:
+            index = build_index(root, settings, name, Path(private))
+    except InputError as error:
+        return Finding.of_error(subject, f"datasets.{name}: {error}")
+    missing, looked_for = missing_files(root, index.files, len(index.files) if every_file else LOOKED_FOR)
+    count = f"{len(index.files):,} images, {len(index.reports):,} reports in {root / index.source}"
+    if name == config.pretrain_on and index.reports.is_empty():
+        remedy = "pretrain_on needs a data set with reports: name another one, or give its column `report`"
+        return Finding("error", subject, f"{count}: nothing to pre-train on", remedy)
+    if len(missing):
+        shown = "path" if settings.identifier_kind == "distributed" else "image_id"
+        what = f"{count}; {len(missing):,} of {looked_for:,} files looked for are missing, first {missing[shown][0]}"
+        if len(missing) == looked_for:
+            return Finding("error", subject, what, f"none is there: correct datasets.{name}.root, or get the images")
+        return Finding("warning", subject, what, "get them, or go on: each becomes a row `file_missing` in the rejects")
+    looked = "every file is there" if looked_for == len(index.files) else f"{looked_for:,} files looked for are there"
+    return Finding("ok", subject, f"{count}; {looked}")
+
+
+_SECONDS = 8.0
+
+
+def check_weights(config: Config) -> list[Finding]:
+    """A finding for each encoder and tokenizer that the configuration names."""
+    named: dict[str, Finding] = {}
+    tokenizer = config.settings("split_reports", config.pretrain_on).tokenizer.weights
+    if tokenizer:
+        named[tokenizer] = check_weight(tokenizer, Path(config.workspace), tokenizer=True)
+    for variant in config.compare:
+        model = config.settings("pretrain", variant=variant).model
+        for weights, image in ((model.image.weights, True), (model.text.weights, False)):
+            if weights and weights not in named:
+                named[weights] = check_weight(weights, Path(config.workspace), image=image)
+    return list(named.values()) or [Finding("ok", "weights", "none named: encoders start at random")]
+
+
+def check_weight(weights: str, workspace: Path, image: bool = False, tokenizer: bool = False) -> Finding:
+    subject = "weights"
+    identifier = hub_id(weights, image=image)
+    if identifier is None:
+        try:
+            files = [*weight_files(Path(weights)), *([tokenizer_file(Path(weights))] if tokenizer else [])]
+        except InputError as error:
+            return Finding.of_error(subject, str(error))
+        return Finding("ok", subject, f"{weights}: {', '.join(file.name for file in files)} are there")
+    folder = workspace / "weights" / folder_name(identifier)
+    if (folder / RECORD).is_file():
+        return Finding("ok", subject, f"{identifier}: fetched, in {folder}")
+    by_hand = (
+        f"fetch it where there is a network (`hf download {identifier} --local-dir FOLDER`) and put what is in FOLDER "
+        f"into {folder}"
+    )
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
+        return Finding("error", subject, f"{identifier}: not in {folder}, and HF_HUB_OFFLINE is set", by_hand)
+    problem = _unreachable(identifier)
+    if problem:
+        what = f"{identifier}: not in {folder}, and {constants.ENDPOINT} does not hand it out: {problem}"
+        return Finding("error", subject, what, by_hand)
+    return Finding("ok", subject, f"{identifier}: {constants.ENDPOINT} has it; snakemake will fetch it to {folder}")
+
+
+def _unreachable(identifier: str) -> str | None:
+    """Why the hub has no such model for us, or None."""
+    address = f"{constants.ENDPOINT}/api/models/{identifier}"
+    token = os.environ.get("HF_TOKEN")
+    request = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310
+            return None
+    except urllib.error.HTTPError as error:
+        hint = " (no such model, or it needs HF_TOKEN)" if error.code in (401, 403, 404) else ""
+        return f"HTTP {error.code}{hint}"
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", None) or error)
