@@ -156,6 +156,12 @@ class Config(Settings):
         weights = {key: path if path.is_dir() else path.parent for key, path in local.items()}
         return {"workspace": Path(self.workspace)} | roots | weights
 
+    def few_shot_jobs(self, stage: str) -> list[str]:
+        """Return the jobs of a few-shot stage, run for every variant, as DATASET/PROTOCOL/FRACTION."""
+        settings = {dataset: self.settings(stage, dataset) for dataset in self.evaluate_on}
+        return [f"{dataset}/{protocol}/{fraction}" for dataset, each in settings.items()
+                for protocol in each.protocols for fraction in each.fractions]  # fmt: skip
+
     def jobs(self) -> list[tuple[str, str | None, str | None]]:
         """(stage, data set, variant) of everything that the configuration asks for."""
         stages = ["make_phantom", "select_checkpoint", "extract_features", "retrieval", "summarize"]

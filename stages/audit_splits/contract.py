@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
+from ..common.contract import Job, option, product, source
 from ..common.errors import InputError
 from ..common.files.atomic_files import read_json, verify
 from ..common.settings import Settings
@@ -51,3 +52,25 @@ def read_overlap(audit: Path, labels: Path) -> dict[str, int]:
     if record["labels_sha256"] != verify(labels):
         raise InputError(f"{audit}: audits other labels than {labels}; run audit_splits again")
     return asdict(Overlap(**record["overlap"]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSplitsJob(Job):
+    """Compare the test images of a data set with pre-training, training and validation, once for every evaluation.
+
+    An overlap that is not allowed is an error, and no evaluation starts.
+    """
+
+    stage = "audit_splits"
+    place = "{dataset}"
+    over = "evaluated dataset"
+
+    settings: AuditSplitsSettings
+    labels: Path = source("label_images", "labels.arrow")
+    dataset: str = option("key of the labelled data set")
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    duplicates: Path = source("dicom_to_arrow", "duplicates.arrow")
+    pretrain_on: str = option("key of the data set of the pairs")
+    pretrain_images: Path = source("dicom_to_arrow", "manifest.json", help="of the pairs' images")
+    pairs: Path = source("pair_images_reports", "pairs.arrow")
+    audit: Path = product("audit.json")

@@ -6,10 +6,12 @@ Settings of fetch_weights: which model of the hub.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field
 
+from ..common.contract import Job, option
 from ..common.settings import Settings
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
@@ -39,3 +41,20 @@ class FetchWeightsSettings(Settings):
     id: str = Field(
         pattern=HUB_ID.pattern, description="of a model on the Hugging Face hub, e.g. timm/vit_base_patch16_224.mae"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchWeightsJob(Job):
+    """Fetch a pre-trained encoder of the Hugging Face hub into a local folder, because compute nodes have no network.
+
+    The folder gets weights.json (id, revision, license, sha256 and bytes), model.safetensors, config.json and, where
+    the model has them, tokenizer and model card. A folder that is whole is left alone; files put there by hand, and
+    the hub cache of this machine, are used.
+    """
+
+    stage = "fetch_weights"
+    place = "{model}"
+    over = "model"
+
+    settings: FetchWeightsSettings
+    folder: Path = option("folder to fill; weights.json in it comes last")

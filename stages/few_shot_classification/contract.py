@@ -1,9 +1,12 @@
 """Settings of few-shot classification: two published protocols, kept as they are, and what is the same for both."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from ..common.contract import Job, device_option, option, product, source
 from ..common.encoders.settings import AugmentationSettings
 from ..common.few_shot.protocols import Departures, departures
 from ..common.settings import Settings
@@ -114,3 +117,41 @@ def departures_of(job: JobSettings, protocol: Protocol) -> Departures:
     block = FewShotClassificationSettings()
     published = block.job(protocol, job.fraction if job.fraction in block.fractions else 100)
     return departures(job, published, free=[*EvaluationSettings.model_fields, "precision"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShotClassificationJob(Job):
+    """What both protocols read and write. One variant, data set and fraction; seeds inside."""
+
+    stage = "few_shot_classification"
+    place = "{variant}/{dataset}/{protocol}/{fraction}"
+    over = "few-shot job"
+
+    labels: Path = source("label_images", "labels.arrow")
+    audit: Path = source("audit_splits", "audit.json")
+    scores: Path = product("scores", table="SCORES", stands="*.arrow", summary=("*.arrow",), help="a table per seed")
+    result: Path = product("result.json", publish=True, summary=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearJob(FewShotClassificationJob):
+    """Fit a linear classifier on the cached features of extract_features."""
+
+    command = "linear"
+
+    settings: LinearJobSettings
+    features: Path = source("extract_features", "features.arrow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneJob(FewShotClassificationJob):
+    """Train all weights of the image encoder; a killed job resumes from --state."""
+
+    command = "finetune"
+
+    settings: FinetuneJobSettings
+    checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    state: Path = option("folder of what a killed job resumes from")
+    save_minutes: float = option("time between two saves of the state", default=10.0)
+    device: str = device_option()

@@ -7,7 +7,7 @@ The files of a job: result.json and the scores of every repetition.
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def evaluate(parts: Parts, runs: Sequence[SeedScores], draws: int, seed: int) ->
             for run, threshold, value in zip(runs, thresholds, values, strict=True)
         ],
         "metrics": {
-            name: asdict(estimate(_mean_of([each[name] for each in metrics]), weights))
+            name: estimate(_mean_of([each[name] for each in metrics]), weights).model_dump()
             | {"spread": _spread([value[name] for value in values])}
             for name in (metrics[0] if metrics else ())
         },

@@ -1,9 +1,12 @@
 """Settings of few-shot segmentation: two published protocols, and what is the same for both."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from ..common.contract import Job, device_option, option, product, source
 from ..common.encoders.settings import AugmentationSettings
 from ..common.few_shot.protocols import Departures, departures
 from ..common.settings import Settings
@@ -154,3 +157,43 @@ def departures_of(job: JobSettings, protocol: Protocol, stored_size: int) -> Dep
     published = block.job(protocol, job.fraction if job.fraction in block.fractions else 100)
     found = departures(job, published, free=[*EvaluationSettings.model_fields, "precision"])
     return found if stored_size >= job.input_size else found | {"stored_size": [stored_size, job.input_size]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShotSegmentationJob(Job):
+    """What both protocols read and write. One variant, data set and fraction; seeds inside."""
+
+    stage = "few_shot_segmentation"
+    place = "{variant}/{dataset}/{protocol}/{fraction}"
+    over = "few-shot job"
+
+    checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    labels: Path = source("label_images", "labels.arrow")
+    audit: Path = source("audit_splits", "audit.json")
+    state: Path = option("folder of what a killed job resumes from")
+    save_minutes: float = option("time between two saves of the state", default=10.0)
+    overlaps: Path = product(
+        "overlaps", table="OVERLAPS", stands="*.arrow", summary=("*.arrow",), help="a table per seed"
+    )
+    samples: Path = product("samples.arrow", table="outlines", summary=True)
+    result: Path = product("result.json", publish=True, summary=True)
+    device: str = device_option()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearJob(FewShotSegmentationJob):
+    """Train a SETR-PUP decoder on the frozen encoder."""
+
+    command = "linear"
+
+    settings: LinearJobSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneJob(FewShotSegmentationJob):
+    """Train UPerNet and all weights of the encoder."""
+
+    command = "finetune"
+
+    settings: FinetuneJobSettings

@@ -6,7 +6,7 @@ Overlaps of probabilities with masks at every threshold, and which threshold a v
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ def evaluate(labels: pl.DataFrame, runs: Sequence[SeedOverlaps], draws: int, see
             for run, figures in zip(runs, values, strict=True)
         ],
         "metrics": {
-            name: asdict(estimate(_mean_of([each[name] for each in metrics]), weights))
+            name: estimate(_mean_of([each[name] for each in metrics]), weights).model_dump()
             | {"spread": _spread([value[name] for value in values])}
             for name in (metrics[0] if metrics else ())
         },

@@ -1,9 +1,12 @@
 """Settings of label_images: where the labels of one data set are and how they are split."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from ..common.contract import Job, option, product, source
 from ..common.data.distributions import RSNA_LABELS, SIIM_RUN_LENGTHS
 from ..common.data.identifiers import IdentifierKind, resolve_kind
 from ..common.settings import Settings
@@ -105,3 +108,22 @@ class LabelImagesSettings(Settings):
     @property
     def identifier_kind(self) -> IdentifierKind:
         return resolve_kind(self.layout, self.identifiers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelImagesJob(Job):
+    """Label the images of one data set: target, boxes, masks; splits and nested subsets, hashed in a card."""
+
+    stage = "label_images"
+    place = "{dataset}"
+    over = "evaluated dataset"
+
+    settings: LabelImagesSettings
+    root: Path = source(tracked=False, help="folder of the data set, as distributed, with the tables of labels")
+    dataset: str = option("name of the data set in config.yaml")
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    labels: Path = product("labels.arrow", table="LABELS")
+    card: Path = product("card.json", summary=True)
+    private: Path | None = source(
+        optional=True, tracked=False, help="folder of the key of index_inputs; needed for keyed identifiers"
+    )

@@ -1,9 +1,12 @@
 """What a phantom is made of: how many patients, what they have, and how hard it is to see."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from ..common.contract import Job, option
 from ..common.settings import Settings
 
 Finding = Literal["lung_opacity", "pneumothorax", "pleural_effusion", "cardiomegaly", "nodule", "support_device"]
@@ -95,3 +98,23 @@ class MakePhantomSettings(Settings):
     def result_digest(self) -> str:
         """Digest of what the bytes depend on: every setting except the number of workers."""
         return self.model_copy(update={"workers": 0}).digest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakePhantomJob(Job):
+    """Draw synthetic chest radiographs with truth, in the on-disk formats of MIMIC-CXR, RSNA and SIIM.
+
+    Below the output folder:
+      mimic_cxr/  DICOM and report trees, cxr-record-list.csv.gz, cxr-study-list.csv.gz, SHA256SUMS.txt
+      rsna/       stage_2_train_images/, stage_2_train_labels.csv, stage_2_detailed_class_info.csv
+      siim/       dicom-images-train/, train-rle.csv
+                  rsna/ and siim/ also hold lung_masks.csv and patients.csv, which the real data sets lack
+      truth/      mimic_cxr.json, rsna.json, siim.json: findings with side, zone, size and box; lung masks; bad inputs
+      manifest.json, written last: counts, prevalences, digest of the settings, digest of the tree
+    Same seed and settings, same bytes, whatever the number of workers.
+    """
+
+    stage = "make_phantom"
+
+    settings: MakePhantomSettings
+    output: Path = option("folder to write; new, or an earlier phantom's")

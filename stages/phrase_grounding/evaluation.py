@@ -13,7 +13,8 @@ from jaxtyping import Float
 from ..common.data.prompts import PromptFile
 from ..common.data.run_lengths import encode
 from ..common.encoders.dual import Checkpoint
-from ..common.metrics.ranking import Estimate, draw_weights, estimate, mean_of
+from ..common.metrics.ranking import draw_weights, estimate, mean_of
+from ..common.records import Estimate
 from .heatmaps import PromptCosines
 from .located_images import SIDES, ZONES, Located
 from .pointing import (
@@ -44,7 +45,7 @@ class Grounded:
 
     def record(self) -> dict:
         measures = {
-            measure: {pointer: figure and figure.record() for pointer, figure in pointers.items()}
+            measure: {pointer: figure and figure.model_dump() for pointer, figure in pointers.items()}
             for measure, pointers in self.figures.items()
         }
         return measures | {"iou_threshold": self.thresholds}

@@ -11,10 +11,13 @@ Settings of pre-training; the defaults are the published ones of the method's re
 """
 
 import math
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from ..common.contract import Job, device_option, option, product, source
 from ..common.encoders.published import SOURCES
 from ..common.encoders.settings import AugmentationSettings, DualEncoderSettings, ImageEncoderSettings
 from ..common.settings import Settings
@@ -194,3 +197,38 @@ class PretrainSettings(Settings):
                 "would be reconstructed; raise mask_ratio, or set reconstruction.weight: 0"
             )
         return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainJob(Job):
+    """Pre-train one variant with the objective of MLIP.
+
+    Training state is kept in `--state`, in a folder named by the digest of settings, data, code and image: the same
+    digest resumes. It stays until a workflow has ended well (stages/common/training/served_states.py). Pre-trained
+    weights that the settings name are local files: nothing is downloaded.
+    """
+
+    stage = "pretrain"
+    place = "{variant}"
+    over = "variant"
+
+    settings: PretrainSettings
+    pairs: Path = source("pair_images_reports", "pairs.arrow")
+    sentences: Path = source("split_reports", "sentences.arrow")
+    tokenizer: Path = source("split_reports", "tokenizer", stands="tokenizer.json")
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    fingerprint: Path = source("pair_images_reports", "fingerprint.json", help="normalisation")
+    image_weights: Path | None = source(
+        optional=True, tracked=False, help="what model.image.weights names: file or folder"
+    )
+    text_weights: Path | None = source(
+        optional=True, tracked=False, help="what model.text.weights names: file or folder"
+    )
+    state: Path = option("folder for resumable training states")
+    save_minutes: float = option("time between two saves of the state", default=10.0)
+    candidates: Path = product("candidates.json", help="index of the candidates")
+    weights: Path = product("candidates", stands="*", tracked=False, help="folder of weights-only candidates")
+    curve: Path = product("learning_curve.csv", publish=True, summary=True)
+    profile: int = option("write the profile of N steps (profile/)", default=0)
+    processes: int = option("one per GPU; more than one: started by torchrun", default=1)
+    device: str = device_option()

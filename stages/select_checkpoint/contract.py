@@ -1,9 +1,12 @@
 """Settings of checkpoint selection."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from ..common.contract import Job, device_option, product, source
 from ..common.settings import Settings
 
 Criterion = Literal[
@@ -38,3 +41,33 @@ class SelectCheckpointSettings(Settings):
         if self.criterion == "zero_shot_auc" and self.zero_shot_on is None:
             raise ValueError("criterion zero_shot_auc needs zero_shot_on: name the data set with the labels")
         return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectCheckpointJob(Job):
+    """Choose the best candidate of one variant on validation data alone, and export it.
+
+    The checkpoint folder is for timm and transformers, too; the MLflow model reads radiographs as files.
+    """
+
+    stage = "select_checkpoint"
+    place = "{variant}"
+    over = "variant"
+
+    settings: SelectCheckpointSettings
+    candidates: Path = source("pretrain", "candidates.json")
+    pairs: Path = source("pair_images_reports", "pairs.arrow")
+    sentences: Path = source("split_reports", "sentences.arrow")
+    tokenizer: Path = source("split_reports", "tokenizer", tracked=False)
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    zero_shot_images: Path | None = source(optional=True, help="of the data set zero_shot_on: manifest.json")
+    zero_shot_labels: Path | None = source(optional=True, help="labels.arrow of label_images; validation rows are used")
+    zero_shot_prompts: Path | None = source(optional=True, help="prompt file")
+    checkpoint: Path = product(
+        "checkpoint", stands="model.safetensors", summary=("config.json", "integrity_map.json", "mean_radiograph.png")
+    )
+    model: Path = product("mlflow_model", stands="MLmodel")
+    selection: Path = product(
+        "selection.json", publish=True, summary=True, help="every candidate's scores, the rule, the choice and why"
+    )
+    device: str = device_option()

@@ -1,7 +1,11 @@
 """Settings of split_reports: which sections are kept, and where the word pieces come from."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from pydantic import Field, field_validator, model_validator
 
+from ..common.contract import Job, option, product, source
 from ..common.data.patient_split import PatientSplit
 from ..common.settings import Settings
 from .sections import SECTIONS, Fallback
@@ -63,3 +67,30 @@ class SplitReportsSettings(Settings):
         if len(set(names)) < len(names):
             raise ValueError("a section is named twice")
         return names
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitReportsJob(Job):
+    """Split reports into sections, sentences with character offsets, and word pieces.
+
+    Every report ends in at least one sentence or in exactly one reject.
+    """
+
+    stage = "split_reports"
+    place = "{dataset}"
+    over = "pretraining dataset"
+
+    settings: SplitReportsSettings
+    root: Path = source(tracked=False, help="folder of the data set, as distributed")
+    dataset: str = option("name of the data set in the rejects; empty: that of --name", default="")
+    reports: Path = source("index_inputs", "reports.arrow")
+    private: Path | None = source(
+        optional=True, tracked=False, help="folder of the key; needed where identifiers are keyed"
+    )
+    tokenizer_weights: Path | None = source(optional=True, tracked=False, help="folder that tokenizer.weights names")
+    sentences: Path = product("sentences.arrow", table="SENTENCES", summary=True)
+    rejects: Path = product("rejects.arrow", table="REJECTS", summary=True)
+    quality: Path = product("quality.json", summary=True, help="counts and the worst sentences")
+    tokenizer: Path = product(
+        "tokenizer", stands="tokenizer.json", help="folder that BertTokenizer.from_pretrained reads"
+    )

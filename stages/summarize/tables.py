@@ -9,6 +9,7 @@ from typing import Any
 
 from ..common.few_shot.protocols import in_words
 from ..common.files.atomic_files import write_text
+from ..retrieval.contract import AgainstChance
 from .inputs import Inputs
 from .ledger import Ledger
 from .numbers import decimal, figures, interval, rank, words
@@ -17,7 +18,6 @@ from .readers.few_shot_classification import FewShot, FewShotResult
 from .readers.few_shot_segmentation import FIGURES, Segmentation
 from .readers.phrase_grounding import PointingGame
 from .readers.record import METRICS, Estimate
-from .readers.retrieval import AgainstChance
 
 POINTERS = {  # what points, in the words of the page
     "heatmap": "heatmap",

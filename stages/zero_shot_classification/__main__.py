@@ -6,11 +6,11 @@ Outputs: scores.arrow (every labelled image, chosen prompt set) and result.json 
 """
 
 from argparse import ArgumentParser, Namespace
-from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+from pydantic_core import to_jsonable_python
 
 from ..audit_splits.contract import read_overlap
 from ..common.command_line import run_stage, stage_parser
@@ -47,7 +47,7 @@ def main(arguments: Namespace) -> None:
         result = evaluate(labels, scores, settings.draws, settings.seed, arguments.labels)
         chosen = labels.select("image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]))
         write_table(arguments.scores, SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=SCORES))
-        record = {"finding": prompts.finding, "score": settings.score, **asdict(result), "overlap": overlap}
+        record = {"finding": prompts.finding, "score": settings.score, **to_jsonable_python(result), "overlap": overlap}
         write_record(arguments.result, record)
         run.log_metrics({f"test/{name}": each.value for name, each in result.metrics.items()})
         run.log_metrics({f"validation/auc/{name}": each for name, each in result.validation_auc.items()})

@@ -1,9 +1,12 @@
 """Settings of zero-shot classification."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
+from ..common.contract import Job, device_option, product, source
 from ..common.settings import Settings
 
 
@@ -24,3 +27,30 @@ class ZeroShotSettings(Settings):
     batch_size: int = Field(64, gt=0, description="images whose patches are embedded at once for the local score")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
     seed: int = Field(0, description="of the bootstrap")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotJob(Job):
+    """Classify the images of one data set with one variant by prompts alone.
+
+    The prompt set is chosen on validation; test is measured once. The global score reads features, the local one
+    images.
+    """
+
+    stage = "zero_shot_classification"
+    place = "{variant}/{dataset}"
+    over = "evaluation"
+
+    settings: ZeroShotSettings
+    checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
+    features: Path | None = source(
+        "extract_features", "features.arrow", optional=True, tracked=False, help="for the global score"
+    )
+    images: Path | None = source(
+        "dicom_to_arrow", "manifest.json", optional=True, tracked=False, help="for the local score"
+    )
+    labels: Path = source("label_images", "labels.arrow")
+    audit: Path = source("audit_splits", "audit.json")
+    scores: Path = product("scores.arrow", table="SCORES", summary=True, help="every labelled image, chosen prompt set")
+    result: Path = product("result.json", publish=True, summary=True, help="test metrics with 95 % intervals")
+    device: str = device_option()

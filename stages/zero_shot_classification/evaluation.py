@@ -13,13 +13,13 @@ import polars as pl
 
 from ..common.errors import InputError
 from ..common.metrics.ranking import (
-    Estimate,
     auc,
     best_f1_threshold,
     classification_metrics,
     draw_weights,
     estimate,
 )
+from ..common.records import Estimate
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, SupportsFloat, SupportsIndex
 
+from ..contract import Job
 from ..digests import data_digest, digest_of
 from ..errors import InputError
 from ..files.atomic_files import read_sidecar, settle, sha256_of, write_text
@@ -183,6 +184,16 @@ def track(
         raise
     ended.set()
     run.end("FINISHED")
+
+
+@contextmanager
+def track_job(job: Job, more: Mapping[str, Path] | None = None) -> Iterator[Run]:
+    """Keep the journal of a job: its inputs, with `more` that its settings name, and at its end all that it wrote."""
+    inputs = job.inputs() | dict(more or {})
+    with track(job.stage, job.name, journal=job.journal, settings=job.settings, inputs=inputs, image=job.image) as run:
+        yield run
+        for path, publish in job.artifacts():
+            run.log_artifact(path, publish=publish)
 
 
 def _beat(run: Run, ended: threading.Event) -> None:

@@ -5,27 +5,16 @@ little more than one. Equal to scikit-learn's `sample_weight` results, ties incl
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from ..records import Estimate
+
 Metric = Callable[[np.ndarray], np.ndarray]  # weights [draws, images] -> values [draws]
 
 _DRAWS_AT_ONCE = 100  # 100 draws x 30,000 images x 8 bytes = 24 MB
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % percentile interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def record(self) -> dict[str, float]:
-        return asdict(self)
 
 
 def auc(
@@ -120,7 +109,7 @@ def estimate(metric: Metric, weights: Float[np.ndarray, "draws images"]) -> Esti
     """The metric with equal weights, and its percentile interval over the draws (undefined draws left out)."""
     value = float(metric(np.ones((1, weights.shape[1])))[0])
     low, high = np.nanpercentile(values_of_draws(metric, weights), [2.5, 97.5])
-    return Estimate(value, float(low), float(high))
+    return Estimate(value=value, low=float(low), high=float(high))
 
 
 def _groups_of_ties(scores: Float[np.ndarray, "images"]) -> tuple[np.ndarray, np.ndarray]:

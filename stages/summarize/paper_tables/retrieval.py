@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from ...retrieval.contract import AgainstChance, Direction
 from ..inputs import Inputs
 from ..numbers import words
-from ..readers.retrieval import AgainstChance, Direction
 from ..tables import variant_label
 from .classification import BOLD
 from .comparisons import Comparisons

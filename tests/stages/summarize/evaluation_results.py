@@ -8,6 +8,7 @@ import pyarrow as pa
 from PIL import Image
 
 from stages.audit_splits.contract import Overlap
+from stages.common import records
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows, write_table
 from stages.common.files.atomic_files import write_record, write_sidecar
@@ -15,9 +16,9 @@ from stages.common.metrics.overlap import Overlaps
 from stages.common.metrics.ranking import draw_weights, estimate, mean_of
 from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT
 from stages.few_shot_segmentation.evaluation import SeedOverlaps, evaluate
-from stages.retrieval.contract import RetrievalSettings
+from stages.retrieval.contract import RetrievalResult, RetrievalSettings
 from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
-from stages.retrieval.evaluation import rank, retrieval_record
+from stages.retrieval.evaluation import figures_of, rank
 from stages.summarize.results_tree import FewShotJob, ResultsTree
 
 SIZE, GRID = 64, 8  # pixels, patches a side
@@ -70,8 +71,8 @@ def write_retrieval(layout: ResultsTree, variant: str) -> None:
     directions, folder = rank(pairs, settings), layout.folder("retrieval", variant)
     ranks = [row for name, each in directions.items() for row in each.rows(name)]
     write_rows(folder / "ranks.arrow", schemas.RANKS, ranks)
-    result = {"split": "test", "skipped": None} | retrieval_record(pairs, directions, settings)
-    write_record(folder / "result.json", result)
+    result = RetrievalResult(split="test", skipped=None, figures=figures_of(pairs, directions, settings))
+    records.write_record(folder / "result.json", result)
 
 
 def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: str, integrity: dict) -> None:
@@ -88,7 +89,7 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
         values["iou"][name] = noise.random(96)
     weights = draw_weights(np.arange(96), 200, 0)
     figures = {
-        measure: {"no_place": {name: estimate(mean_of(each.astype(float)), weights).record()
+        measure: {"no_place": {name: estimate(mean_of(each.astype(float)), weights).model_dump()
                                for name, each in pointers.items()} | {"word_prior": None, "random_in_content": None}}
         for measure, pointers in values.items()
     }  # fmt: skip

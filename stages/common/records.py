@@ -1,0 +1,49 @@
+"""Records that stages write as JSON: one typed class is what the writer fills and what every reader parses."""
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import InputError
+from .files import atomic_files
+from .files.atomic_files import read_json, verify
+from .settings import validation_lines
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Record(BaseModel):
+    """A JSON object of a stage's output. Keys that a reader does not know are let through; NaN is refused."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class Estimate(Record):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record as JSON with its sha256 side-car, whole or not at all."""
+    atomic_files.write_record(path, record.model_dump(mode="json"))
+
+
+def read_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
+    """Read a record of `model`, its side-car verified.
+
+    Raises:
+        InputError: the file is damaged, or was written by another version: names every key at fault in one line.
+    """
+    verify(path)
+    try:
+        return model.model_validate(read_json(path))
+    except ValidationError as error:
+        lines = "; ".join(validation_lines(error, str(path)))
+        raise InputError(f"{lines} (written by another version: run its stage again)") from None
