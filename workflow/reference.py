@@ -172,9 +172,9 @@ def commands_page() -> str:
     """Describe the options of every command of every stage."""
     parts = [
         "# Commands\n",
-        "Each stage runs alone, without Snakemake: `mlip <stage>`, or `python -m stages.<stage>` in a checkout. All take "
-        "`--settings` (YAML or JSON, or a file with it), `--journal` (where the record of the run goes), `--name` and "
-        "`--image`.\n",
+        "Each stage runs alone, without Snakemake: `mlip <stage>`, or `python -m stages.<stage>` in a checkout. "
+        "All take `--settings` (YAML or JSON, or a file with it), `--journal` (where the record of the run goes), "
+        "`--name` and `--image`.\n",
     ]
     for job in JOBS:
         title = " ".join(filter(None, ("mlip", job.stage.replace("_", "-"), job.command)))

@@ -1,7 +1,7 @@
 """Records that stages write as JSON: one typed class is what the writer fills and what every reader parses."""
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,6 +26,24 @@ class Estimate(Record):
     low: float
     high: float
 
+
+class Overlap(Record, extra="forbid"):
+    """Numbers of what connects test images with training: all 0 in a clean split."""
+
+    images_in_several_parts: Count
+    patients_in_several_parts: Count
+    copies_in_several_parts: Count
+    test_copies_in_pretraining: Count
+    test_patients_in_pretraining: Count
+
+    @property
+    def found(self) -> dict[str, int]:
+        """Return those above 0."""
+        return {kind: number for kind, number in self if number}
+
+
+MetricName = Literal["auc", "average_precision", "f1", "accuracy"]
+METRICS: tuple[MetricName, ...] = get_args(MetricName)  # of a classifier
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 

@@ -19,7 +19,8 @@ from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, option, product, source
 from ..common.encoders.published import SOURCES
-from ..common.encoders.settings import AugmentationSettings, DualEncoderSettings, ImageEncoderSettings
+from ..common.encoders.settings import AugmentationSettings, DualEncoderSettings, EncoderRecord, ImageEncoderSettings
+from ..common.records import Count, Record
 from ..common.settings import Settings
 
 
@@ -199,6 +200,36 @@ class PretrainSettings(Settings):
         return self
 
 
+class Candidate(Record):
+    """The weights of the encoders after one step; `path` is relative to candidates.json."""
+
+    step: Count
+    path: str
+    sha256: str
+
+
+class Provenance(Record):
+    """What a training was made from."""
+
+    starting_weights: dict[str, str] = Field(description="by encoder: id, revision, license")
+    digests: dict[str, str] = Field(description="of settings, data, code and image")
+    studies: Count
+    fingerprint: str = Field(description="sha256 of fingerprint.json")
+    resumed_from: str | None
+    seed: int
+
+
+class Candidates(Record):
+    """candidates.json: the candidates of a finished training."""
+
+    steps: Count
+    mask_ratio: float
+    provenance: Provenance
+    lost: list[int] = Field(description="steps whose candidates were damaged before the end")
+    encoder: EncoderRecord
+    candidates: list[Candidate]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PretrainJob(Job):
     """Pre-train one variant with the objective of MLIP.
@@ -226,7 +257,7 @@ class PretrainJob(Job):
     )
     state: Path = option("folder for resumable training states")
     save_minutes: float = option("time between two saves of the state", default=10.0)
-    candidates: Path = product("candidates.json", help="index of the candidates")
+    candidates: Path = product("candidates.json", record=Candidates, help="index of the candidates")
     weights: Path = product("candidates", stands="*", tracked=False, help="folder of weights-only candidates")
     curve: Path = product("learning_curve.csv", publish=True, summary=True)
     profile: int = option("write the profile of N steps (profile/)", default=0)

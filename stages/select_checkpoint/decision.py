@@ -31,18 +31,6 @@ class Decision:
     rule: str
     reason: str
 
-    def record(self) -> dict:
-        return {
-            "criterion": self.criterion,
-            "rule": self.rule,
-            "best_step": self.best.step,
-            "runner_up_step": self.runner_up.step if self.runner_up else None,
-            "lead_of_best": self.lead.model_dump() if self.lead else None,
-            "resampled_by": "patient",
-            "chosen_step": self.chosen.step,
-            "reason": self.reason,
-        }
-
 
 def decide(
     candidates: list[ScoredCandidate], groups: Shaped[np.ndarray, "units"], settings: SelectCheckpointSettings

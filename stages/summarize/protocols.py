@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from ..common.few_shot.protocols import in_words
-from .readers.few_shot_classification import FewShotResult
-from .readers.few_shot_segmentation import SegmentationResult
+from ..few_shot_classification.contract import FewShotResult
+from ..few_shot_segmentation.contract import SegmentationResult
 
 Results = Sequence[FewShotResult] | Sequence[SegmentationResult]
 

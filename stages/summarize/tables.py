@@ -9,14 +9,16 @@ from typing import Any
 
 from ..common.few_shot.protocols import in_words
 from ..common.files.atomic_files import write_text
+from ..few_shot_classification.contract import FewShotResult
+from ..few_shot_segmentation.contract import FIGURES
+from ..phrase_grounding.contract import PointingGame
 from ..retrieval.contract import AgainstChance
 from .inputs import Inputs
 from .ledger import Ledger
 from .numbers import decimal, figures, interval, rank, words
 from .protocols import always_note, protocol_name, protocol_note
-from .readers.few_shot_classification import FewShot, FewShotResult
-from .readers.few_shot_segmentation import FIGURES, Segmentation
-from .readers.phrase_grounding import PointingGame
+from .readers.few_shot_classification import FewShot
+from .readers.few_shot_segmentation import Segmentation
 from .readers.record import METRICS, Estimate
 
 POINTERS = {  # what points, in the words of the page

@@ -1,4 +1,4 @@
-"""The house keeps its plan: storeys without upward imports, no circle, nothing shared that is not shared, files of a size."""
+"""The architecture holds: storeys without upward imports, no circle, nothing shared that has one user, file sizes."""
 
 import ast
 from collections import defaultdict
@@ -72,7 +72,7 @@ def test_there_is_no_circle() -> None:
 
 
 def test_what_is_common_has_two_users() -> None:
-    """A user is a stage, the workflow, a module at the top of the package, or another storey; or one of its own storey."""
+    """A user is a stage, the workflow, a module at the top of the package, another storey, or the own one."""
     users: dict[str, set[str]] = defaultdict(set)
     for name, imported in IMPORTS.items():
         for each in imported:

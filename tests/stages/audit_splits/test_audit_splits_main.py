@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.audit_splits.__main__ import main, parser
+from stages.audit_splits.__main__ import WORK
 from stages.audit_splits.contract import read_overlap
 from stages.common.command_line import run_stage
 from stages.common.errors import InputError
@@ -32,13 +32,13 @@ def audit(folder: Path, labels: list[dict], settings: str = "{}", pictures: tupl
     files = {name: folder / f"{name}.arrow" for name in ("labels", "duplicates", "pairs")}
     files |= {name: folder / f"{name}.json" for name in ("images", "pretrain-images", "audit", "journal")}
     options = [word for name, path in files.items() for word in (f"--{name}", str(path))]
-    run_stage(main, parser(), [*options, "--dataset", "siim", "--pretrain-on", "mimic_cxr", "--settings", settings])
+    run_stage(WORK, [*options, "--dataset", "siim", "--pretrain-on", "mimic_cxr", "--settings", settings])
     return folder / "audit.json"
 
 
 def test_a_clean_split_passes_and_says_what_was_compared(tmp_path: Path) -> None:
     path = audit(tmp_path, CLEAN)
-    assert set(read_overlap(path, tmp_path / "labels.arrow").values()) == {0}
+    assert read_overlap(path, tmp_path / "labels.arrow").found == {}
     assert read_json(path)["compared"] == {
         "images": 3, "patients_within": True, "patients_with_pretraining": False, "pictures_with_pretraining": True
     }  # fmt: skip
@@ -60,7 +60,7 @@ def test_a_split_of_rows_is_refused_and_nothing_is_written(tmp_path: Path, capsy
     assert not (tmp_path / "audit.json").exists()
     assert read_json(tmp_path / "journal.json")["status"] == "FAILED"
     allowed = audit(tmp_path, rows, "{allow_overlap: true}")
-    assert read_overlap(allowed, tmp_path / "labels.arrow")["images_in_several_parts"] == 1
+    assert read_overlap(allowed, tmp_path / "labels.arrow").images_in_several_parts == 1
 
 
 def test_the_same_patient_ids_are_compared_where_asked(tmp_path: Path, capsys) -> None:

@@ -4,19 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import split_audit
 from one_shard_store import write_one_shard
 
-from stages.audit_splits.contract import Overlap, audit_record
 from stages.common.data.run_lengths import encode
 from stages.common.encoders.settings import DualEncoderSettings
-from stages.common.files.atomic_files import write_record
 from stages.few_shot_segmentation.contract import FinetuneJobSettings, LinearJobSettings
 from stages.label_images.contract import LabelImagesSettings
 from stages.label_images.label_split import with_splits
 
 STORED = 32  # pixels; originals are 64 high and 32 wide, so that half of the square is padding
 ROWS, COLUMNS = 64, 32
-STRANGERS = Overlap(0, 0, 0, 0, 0)
 CONTENT = [8, 0, 16, 32]
 SMALL = DualEncoderSettings.model_validate(
     {
@@ -79,9 +77,9 @@ def write_images(folder: Path, rows: list[dict]) -> Path:
     return write_one_shard(folder, "rsna", STORED, images)
 
 
-def write_audit(folder: Path, overlap: Overlap = STRANGERS) -> None:
+def write_audit(folder: Path, overlap: split_audit.Overlap = split_audit.CLEAN) -> None:
     """audit.json of the labels.arrow beside it."""
-    write_record(folder / "audit.json", audit_record(overlap, folder / "labels.arrow", {}))
+    split_audit.write_audit(folder / "audit.json", folder / "labels.arrow", overlap)
 
 
 def linear_job(**changes) -> LinearJobSettings:

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from outlined_set import linear_job, write_audit
+from split_audit import overlap
 
-from stages.audit_splits.contract import Overlap
 from stages.common.command_line import run_stage
 from stages.common.data.run_lengths import decode
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import map_table, read_table, write_rows
 from stages.common.files.atomic_files import read_json, verify
 from stages.common.training.served_states import remove_served
-from stages.few_shot_segmentation.__main__ import parser
+from stages.few_shot_segmentation.__main__ import WORK
 from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT
 
 LINEAR = linear_job().model_dump_json()
@@ -27,7 +27,7 @@ def segment(folder: Path, protocol: str, options: list[str], settings: str) -> d
                "state": "state"}  # fmt: skip
     words = [word for name, path in outputs.items() for word in (f"--{name}", str(folder / path))]
     command = [protocol, *options, *words, "--device", "cpu", "--settings", settings]
-    run_stage(lambda arguments: arguments.main(arguments), parser(), command)
+    run_stage(WORK, command)
     verify(folder / "result.json")
     return read_json(folder / "result.json")
 
@@ -130,7 +130,7 @@ def test_the_overlap_that_was_allowed_stands_in_the_result_and_an_audit_of_other
     files, tmp_path, capsys
 ) -> None:
     options = edited(files, tmp_path, lambda row: row)
-    write_audit(tmp_path, Overlap(0, 0, 0, 0, 3))
+    write_audit(tmp_path, overlap(0, 0, 0, 0, 3))
     result = segment(tmp_path, "linear", options, linear_job(epochs=1).model_dump_json())
     assert result["overlap"]["test_patients_in_pretraining"] == 3
     capsys.readouterr()

@@ -9,13 +9,15 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
+from stages.common import records
 from stages.common.command_line import run_stage
 from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_weights
 from stages.common.encoders.settings import DualEncoderSettings
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
 from stages.common.files.atomic_files import read_json, write_record
-from stages.select_checkpoint.__main__ import main, parser
+from stages.pretrain.contract import Candidates
+from stages.select_checkpoint.__main__ import WORK
 
 SIZE = 16
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{number}" for number in range(8))]
@@ -42,7 +44,7 @@ class Inputs:
             arguments += ["--zero-shot-images", str(self.folder / "manifest.json"), "--zero-shot-labels",
                           str(self.folder / "labels.arrow"), "--zero-shot-prompts",
                           str(self.folder / "prompts.yaml")]  # fmt: skip
-        run_stage(main, parser(), arguments)
+        run_stage(WORK, arguments)
         return read_json(output / "selection.json")
 
 
@@ -102,5 +104,12 @@ def write_candidates(folder: Path, context: str) -> None:
     digests = dict.fromkeys(("code", "settings", "data", "image"), "0" * 64)
     provenance = {"starting_weights": {"image_weights": "some/vit, revision 1, license cc-by-nc-4.0"}, "studies": 8,
                   "digests": digests, "fingerprint": "1" * 64, "resumed_from": None, "seed": 0}  # fmt: skip
-    record = {"steps": 30, "mask_ratio": 0.5, "provenance": provenance, "encoder": checkpoint_record(model)}
-    write_record(folder / "candidates.json", record | {"candidates": rows})
+    record = Candidates(
+        steps=30,
+        mask_ratio=0.5,
+        provenance=provenance,
+        lost=[],
+        encoder=checkpoint_record(model),
+        candidates=rows,
+    )
+    records.write_record(folder / "candidates.json", record)

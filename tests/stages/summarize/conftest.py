@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from evaluation_results import GRID, SIZE, phi_of, write_grounding, write_integrity, write_retrieval, write_segmentation
+from split_audit import CLEAN
 from stage_links import input_paths_of
 
-from stages.audit_splits.contract import Overlap
+from stages.common import records
 from stages.common.command_line import run_stage
 from stages.common.data.run_lengths import encode
 from stages.common.digests import digest_of
@@ -24,17 +25,18 @@ from stages.common.files.atomic_files import sha256_of, write_json, write_sideca
 from stages.common.journal.tracking import flatten
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.few_shot_classification import evaluation as few_shot_evaluation
-from stages.few_shot_classification.contract import ALWAYS_DIFFERENT, LinearJobSettings, departures_of
+from stages.few_shot_classification.contract import LinearJobSettings
 from stages.few_shot_classification.evaluation import scored_rows
 from stages.pair_images_reports.fingerprint import Intensity, report_statistics
-from stages.phrase_grounding.contract import PhraseGroundingSettings
+from stages.phrase_grounding.contract import IntegrityMap, PhraseGroundingSettings
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.training import write_curve
+from stages.select_checkpoint.contract import Selection
 from stages.split_reports.contract import SplitReportsSettings
 from stages.summarize.__main__ import main, parser
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.results_tree import FewShotJob, ResultsTree
-from stages.zero_shot_classification.contract import ZeroShotSettings
+from stages.zero_shot_classification.contract import ZeroShotResult, ZeroShotSettings
 from stages.zero_shot_classification.evaluation import evaluate
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -290,11 +292,25 @@ def _training(tree, variant, number):
         for step in steps
     ]
     write_curve(tree.results / "pretrain" / variant / "learning_curve.csv", rows)
-    candidates = {"225": 0.11, "450": 0.19, "675": 0.27 + number / 50, "900": 0.26} if trained else {"0": 0.034}
-    selection = {"criterion": "mean reciprocal rank of validation pairs, both directions", "split": "validation",
-                 "studies": 148, "candidates": candidates, "chosen_step": 675 if trained else 0}  # fmt: skip
-    write_json(tree.results / "select_checkpoint" / variant / "selection.json", selection)
-    write_sidecar(tree.results / "select_checkpoint" / variant / "selection.json")
+    candidates = {225: 0.11, 450: 0.19, 675: 0.27 + number / 50, 900: 0.26} if trained else {0: 0.034}
+    selection = Selection(
+        criterion="mean reciprocal rank of validation pairs, both directions",
+        split="validation",
+        studies=148,
+        candidates=candidates,
+        scores={},
+        temperatures={},
+        zero_shot_on=None,
+        labelled_images=0,
+        rule="",
+        best_step=675 if trained else 0,
+        runner_up_step=None,
+        lead_of_best=None,
+        resampled_by="patient",
+        chosen_step=675 if trained else 0,
+        reason="",
+    )
+    records.write_record(tree.results / "select_checkpoint" / variant / "selection.json", selection)
     _journal(tree, "select_checkpoint", variant, {}, 500)
     write_integrity(tree.results / "select_checkpoint" / variant / "checkpoint", trained)
 
@@ -315,9 +331,8 @@ def _zero_shot(tree, dataset, variant):
         "image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]).cast(pl.Float32)
     )
     write_table(folder / "scores.arrow", schemas.SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=schemas.SCORES))
-    record = {"finding": FINDINGS[dataset], **asdict(result), "overlap": asdict(Overlap(0, 0, 0, 0, 0))}
-    write_json(folder / "result.json", record)
-    write_sidecar(folder / "result.json")
+    record = ZeroShotResult(finding=FINDINGS[dataset], score="global", overlap=CLEAN, **vars(result))
+    records.write_record(folder / "result.json", record)
     settings = ZeroShotSettings(prompts="prompts.yaml", draws=200)
     params = flatten(settings.model_dump(mode="json"))
     _journal(tree, "zero_shot_classification", f"{variant}/{dataset}", params, 700)
@@ -341,24 +356,20 @@ def _few_shot(tree, job, variant):
         )
         for seed in range(0 if parts.skipped else 2)
     ]  # fmt: skip
-    changed = LinearJobSettings(fraction=job.fraction, **({"epochs": 5} if job.dataset == "siim" else {}))
-    result = {"finding": parts.finding, "protocol": job.protocol, "fraction": job.fraction,
-              "departures": departures_of(changed, job.protocol),
-              "always_different": ALWAYS_DIFFERENT[job.protocol]}  # fmt: skip
-    result |= few_shot_evaluation.evaluate(parts, runs, draws=50, seed=0) | {"overlap": asdict(Overlap(0, 0, 0, 0, 0))}
+    changed = LinearJobSettings(fraction=job.fraction, draws=50, **({"epochs": 5} if job.dataset == "siim" else {}))
+    result = few_shot_evaluation.result_of(job.protocol, changed, parts, runs, CLEAN)
     path = tree.layout.folder("few_shot_classification", job.of(variant)) / "result.json"
     for run in runs:
         table = pa.Table.from_pylist(scored_rows(parts.test, run.test).to_dicts(), schema=schemas.SCORES)
         write_table(path.parent / "scores" / f"seed_{run.seed}.arrow", schemas.SCORES, table)
-    write_json(path, result)
-    write_sidecar(path)
+    records.write_record(path, result)
     _journal(tree, "few_shot_classification", job.of(variant), {}, 750)
 
 
 def _grounding(tree, dataset, variant):
     phi = phi_of(variant != "random").ravel()
-    integrity = {"values": phi.tolist(), "lung_auc": 0.5 if variant == "random" else 0.871, "smallest": phi.min(),
-                 "largest": phi.max(), "standard_deviation": phi.std()}  # fmt: skip
+    integrity = IntegrityMap(values=phi.tolist(), lung_auc=0.5 if variant == "random" else 0.871, smallest=phi.min(),
+                             largest=phi.max(), standard_deviation=phi.std())  # fmt: skip
     write_grounding(tree.layout, dataset, variant, FINDINGS[dataset], integrity)
     folder = tree.results / "phrase_grounding" / variant / dataset
     published = dataset == "rsna"

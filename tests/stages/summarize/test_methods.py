@@ -6,9 +6,9 @@ import pytest
 
 from stages.common.errors import InputError
 from stages.select_checkpoint import decision
+from stages.select_checkpoint.contract import Selection
 from stages.summarize.inputs import read_inputs
 from stages.summarize.provenance import read_provenance
-from stages.summarize.readers.select_checkpoint import Selection
 from stages.summarize.sections.methods import methods
 
 PRETRAIN = "pretrain/mlip/journal.json"
