@@ -18,10 +18,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, option, product, source
-from ..common.encoders.published import SOURCES
 from ..common.encoders.settings import AugmentationSettings, DualEncoderSettings, EncoderRecord, ImageEncoderSettings
 from ..common.records import Count, Record
 from ..common.settings import Settings
+from .published_encoders import SOURCES
 
 
 class ReadyMadeEncoder(Settings):

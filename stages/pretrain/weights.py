@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from ..common.encoders.dual import DualEncoder
 from ..common.encoders.image import ImageEncoder
-from ..common.encoders.published import IMAGENET, SOURCES, encoder_names
 from ..common.encoders.settings import DualEncoderSettings, ImageEncoderSettings
 from ..common.encoders.tensor_files import read_tensors
 from ..common.encoders.text import TextEncoder
@@ -32,6 +31,7 @@ from ..common.errors import InputError
 from ..common.files.atomic_files import read_json, verify
 from ..common.journal.tracking import Run
 from .contract import PretrainSettings
+from .published_encoders import IMAGENET, SOURCES, encoder_names
 
 _NAMED = 3  # first names in a line or message
 

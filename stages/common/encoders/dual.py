@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.initialization import no_init_weights
 
+from ..data.paired_reports import fit_budget
 from ..errors import InputError
 from ..files.atomic_files import atomic_path, verify, write_sidecar, write_text
 from ..records import read_record, write_record
 from .image import ImageEncoder, grid_of
 from .settings import DualEncoderSettings, EncoderRecord
-from .text import ReportBatch, SpecialTokens, TextEncoder, fit_budget, load_tokenizer, pad_reports
+from .text import ReportBatch, SpecialTokens, TextEncoder, load_tokenizer, pad_reports
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class ImageEncoderSettings(Settings):
         "null: initialised at random",
     )
     source: Literal["timm", "mae", "mrm", "maco", "mgca"] = Field(
-        "timm", description="whose file `weights` are: how it names its tensors (stages/common/encoders/published.py)"
+        "timm", description="whose file `weights` are: how it names its tensors (stages/pretrain/published_encoders.py)"
     )
     pooling: Literal["mean", "cls"] = Field(
         "mean",

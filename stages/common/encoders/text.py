@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 
 from .settings import TextEncoderSettings
+from ..data.paired_reports import Sentences
 from ..errors import InputError
 
 _GROUPS = 4  # of sentences by length: little padding, few passes
-
-Sentences = list[list[int]]  # word pieces of each sentence of one report, without special tokens
 
 
 @dataclass(frozen=True)
@@ -70,23 +69,6 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.encode_special_tokens = True  # "[SEP]" written in a text is text, as in split_reports
     return tokenizer
-
-
-def fit_budget(sentences: Sentences, max_tokens: int, max_sentences: int) -> tuple[Sentences, int]:
-    """The first sentences that fit the budget ([CLS] and [SEP] counted), and how many were left out.
-
-    A first sentence longer than the whole budget is cut, so that no report ends up empty.
-    """
-    kept: Sentences = []
-    room = max_tokens - 2
-    for sentence in sentences[:max_sentences]:
-        if len(sentence) > room:
-            break
-        kept.append(sentence)
-        room -= len(sentence)
-    if not kept:
-        kept = [sentences[0][:room]]
-    return kept, len(sentences) - len(kept)
 
 
 def pad_reports(reports: list[Sentences], special: SpecialTokens) -> ReportBatch:

@@ -6,10 +6,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
+from stages.common.data.paired_reports import fit_budget
 from stages.common.encoders.dual import DualEncoder, checkpoint_record, load_checkpoint, save_checkpoint, to_input
 from stages.common.encoders.image import ImageEncoder, patchify
 from stages.common.encoders.settings import DualEncoderSettings, ImageEncoderSettings
-from stages.common.encoders.text import SpecialTokens, TextEncoder, fit_budget, pad_reports
+from stages.common.encoders.text import SpecialTokens, TextEncoder, pad_reports
 from stages.common.errors import InputError
 
 SMALL = DualEncoderSettings.model_validate(
