@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from one_shard_store import write_manifest
 
 from stages.common.command_line import run_stage
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import read_table, write_rows
-from stages.common.files.atomic_files import read_json, verify, write_json, write_sidecar
+from stages.common.files.atomic_files import read_json, verify
 from stages.pair_images_reports.__main__ import main, parser
 
 SIZE = 4
@@ -52,16 +53,10 @@ def image_row(given: dict) -> dict:
 
 def write_store(folder: Path, images: list[dict], shards: int = 2) -> Path:
     """manifest.json with its shards, as dicom_to_arrow gather writes it."""
-    parts = []
-    for shard in range(shards):
-        rows = [image_row(given) for given in images[shard::shards]]
-        digest = write_rows(folder / f"{shard}.arrow", schemas.images(SIZE), rows)
-        parts.append({"path": f"{shard}.arrow", "sha256": digest, "rows": len(rows)})
-    manifest = folder / "manifest.json"
-    record = {"dataset": "set", "size": SIZE, "indexed": len(images), "images": len(images), "rejects": 0}
-    write_json(manifest, record | {"shards": parts})
-    write_sidecar(manifest)
-    return manifest
+    parts = [[image_row(given) for given in images[shard::shards]] for shard in range(shards)]
+    for shard, rows in enumerate(parts):
+        write_rows(folder / f"{shard}.arrow", schemas.images(SIZE), rows)
+    return write_manifest(folder, "set", SIZE, [len(rows) for rows in parts])
 
 
 def sentence(study: str, position: int, text: str) -> dict:

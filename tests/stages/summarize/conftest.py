@@ -158,7 +158,7 @@ def _images(tree, dataset, number):
     images = 2000 + number
     rejects = sum(reasons.values())
     manifest = {"dataset": dataset, "size": SIZE, "indexed": images + rejects, "images": images, "rejects": rejects}
-    write_json(folder / "manifest.json", manifest | {"shards": []})
+    write_json(folder / "manifest.json", manifest | {"pictures": images, "shards": []})
     write_sidecar(folder / "manifest.json")
     params = flatten(DicomToArrowSettings(size=SIZE).model_dump(mode="json"))
     for shard in range(2):
