@@ -199,7 +199,9 @@ def _reports(tree):
     }
     audit = {
         "dataset": "mimic_cxr", "images": 2000, "reports": 1500, "pairs": 1997, "rejects": rejects,
-        "split_by": "patient", "splits": splits, "patients_in_several_splits": 0, "pixels_in_several_splits": 0,
+        "split_by": "patient", "images_with_distributed_split": 0, "splits": splits,
+        "studies_with_several_images": {"count": 300, "share": 0.2, "most_images": 3}, "patients_in_several_splits": 0,
+        "pixels_in_several_splits": 0,
         "pixels_of_several_patients": 0,
         "report_texts_in_several_splits": {"texts": 17, "reports_also_in_train": {"validation": 12, "test": 5}},
         "pairs_digest": "fe" * 32,
@@ -248,8 +250,8 @@ def _fingerprint(tree, audit):
     record = {
         "dataset": "mimic_cxr", "pairs_digest": audit["pairs_digest"], "splits": audit["splits"],
         "views": {"train": {"PA": 1100, "AP": 688, "unknown": 12}, "validation": {"AP": 157}, "test": {"PA": 40}},
-        "intensity": Intensity(1800, np.bincount(levels, minlength=256)).record(),
-        "reports": report_statistics(spoken, publish_samples=False),
+        "intensity": Intensity(1800, np.bincount(levels, minlength=256)).record().model_dump(mode="json"),
+        "reports": report_statistics(spoken, publish_samples=False).model_dump(mode="json"),
         "rejects": {},
     }  # fmt: skip
     write_json(tree.results / "pair_images_reports" / "mimic_cxr" / "fingerprint.json", record)
