@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from ...audit_splits.contract import Overlap
 from ..inputs import Inputs
 from ..numbers import words
 from ..protocols import pooling_note
-from ..readers.few_shot_classification import FewShot, Overlap
+from ..readers.few_shot_classification import FewShot
 from ..readers.record import METRICS, Estimate
 from ..tables import FewShotTable, few_shot_tables, variant_label
 from .comparisons import Comparisons

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from ...audit_splits.contract import Overlap
 from ..results_tree import FewShotJob, ResultsTree
 from .record import METRICS, Count, Estimate, Part, read_record
 
@@ -25,21 +26,6 @@ class Seed(Part):
 class PartSize(Part):
     images: Count
     positives: Count
-
-
-class Overlap(Part, extra="forbid"):
-    """What connects the test images with training, all 0 in a clean split; a kind that is new here must be shown."""
-
-    images_in_several_parts: Count
-    patients_in_several_parts: Count
-    copies_in_several_parts: Count
-    test_copies_in_pretraining: Count
-    test_patients_in_pretraining: Count
-
-    @property
-    def found(self) -> dict[str, int]:
-        """Those above 0."""
-        return {kind: number for kind, number in self if number}
 
 
 class FewShotResult(Part):

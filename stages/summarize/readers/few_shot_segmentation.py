@@ -7,11 +7,12 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from pydantic import model_validator
 
+from ...audit_splits.contract import Overlap
 from ...common.data.run_lengths import decode
 from ...common.files.arrow_tables import map_table
 from ...common.files.atomic_files import verify
 from ..results_tree import FewShotJob, ResultsTree
-from .few_shot_classification import MeanOfSeeds, Overlap, PartSize
+from .few_shot_classification import MeanOfSeeds, PartSize
 from .record import Count, Part, read_record
 
 STAGE = "few_shot_segmentation"

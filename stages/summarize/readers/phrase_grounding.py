@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from pydantic import Field, model_validator
 
+from ...audit_splits.contract import Overlap
 from ...common.data.run_lengths import decode
 from ...common.errors import InputError
 from ...common.files.arrow_tables import map_table, read_table
 from ...common.files.atomic_files import verify
 from ...common.files.schemas import samples
 from ..results_tree import ResultsTree
-from .few_shot_classification import Overlap
 from .record import Count, Estimate, Part, read_record
 
 

@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 
+from ...audit_splits.contract import Overlap
 from ...common.errors import InputError
 from ...common.files.arrow_tables import read_table
 from ...common.files.schemas import SCORES
 from ..results_tree import ResultsTree
-from .few_shot_classification import Overlap
 from .record import METRICS, Count, Estimate, Part, read_record
 
 

@@ -12,8 +12,10 @@ from one_shard_store import write_manifest
 from stages.common.command_line import run_stage
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import read_table, write_rows
-from stages.common.files.atomic_files import read_json, verify
-from stages.label_images.__main__ import main, parser
+from stages.common.files.atomic_files import read_json
+from stages.common.records import read_record
+from stages.label_images.__main__ import WORK
+from stages.label_images.contract import Card
 
 SIZE = 2
 
@@ -62,8 +64,8 @@ def labelled(tmp_path: Path) -> Callable[..., Labelled]:
                    "card": tmp_path / "card.json", "journal": tmp_path / "journal.json",
                    "settings": json.dumps(settings)}  # fmt: skip
         options |= {} if private is None else {"private": private}
-        run_stage(main, parser(), [text for key, value in options.items() for text in (f"--{key}", str(value))])
-        verify(tmp_path / "card.json")
+        run_stage(WORK, [text for key, value in options.items() for text in (f"--{key}", str(value))])
+        read_record(tmp_path / "card.json", Card)  # what every reader does
         labels = read_table(tmp_path / "labels.arrow", schemas.LABELS).to_pylist()
         return Labelled(labels, read_json(tmp_path / "card.json"), tmp_path / "labels.arrow")
 

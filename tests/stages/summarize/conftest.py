@@ -11,9 +11,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from evaluation_results import GRID, SIZE, phi_of, write_grounding, write_integrity, write_retrieval, write_segmentation
+from split_audit import overlap_of
 from stage_links import input_paths_of
 
-from stages.audit_splits.contract import Overlap
 from stages.common.command_line import run_stage
 from stages.common.data.run_lengths import encode
 from stages.common.digests import digest_of
@@ -263,8 +263,9 @@ def _card(tree, dataset):
     rejects = {"label_without_image": 0, "image_without_label": 1, "lung_mask_without_image": 0}
     card = {
         "dataset": dataset, "finding": FINDINGS[dataset], "license": "for research", "how_to_get": "from its owner",
-        "images": 721, "labelled": 720, "positives": 288, "boxes": 310, "masks": 0, "lung_masks": 720,
-        "split_by": "patient", "splits": dict.fromkeys(("train", "validation", "test"), counts),
+        "images": 721, "labelled": 720, "positives": 288, "boxes": 310, "boxes_beyond_the_edge": 0, "masks": 0,
+        "masks_of_overlapping_regions": 0, "lung_masks": 720, "split_by": "patient", "seed": 0, "shares": None,
+        "subsets": {"100": counts}, "splits": dict.fromkeys(("train", "validation", "test"), counts),
         "pixels_in_several_splits": 0,
         "rejects": {reason: {"count": n, "first": ["secret-id"][:n]} for reason, n in rejects.items()},
     }  # fmt: skip
@@ -317,7 +318,7 @@ def _zero_shot(tree, dataset, variant):
         "image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]).cast(pl.Float32)
     )
     write_table(folder / "scores.arrow", schemas.SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=schemas.SCORES))
-    record = {"finding": FINDINGS[dataset], **asdict(result), "overlap": asdict(Overlap(0, 0, 0, 0, 0))}
+    record = {"finding": FINDINGS[dataset], **asdict(result), "overlap": overlap_of().model_dump()}
     write_json(folder / "result.json", record)
     write_sidecar(folder / "result.json")
     settings = ZeroShotSettings(prompts="prompts.yaml", draws=200)
@@ -347,7 +348,7 @@ def _few_shot(tree, job, variant):
     result = {"finding": parts.finding, "protocol": job.protocol, "fraction": job.fraction,
               "departures": departures_of(changed, job.protocol),
               "always_different": ALWAYS_DIFFERENT[job.protocol]}  # fmt: skip
-    result |= few_shot_evaluation.evaluate(parts, runs, draws=50, seed=0) | {"overlap": asdict(Overlap(0, 0, 0, 0, 0))}
+    result |= few_shot_evaluation.evaluate(parts, runs, draws=50, seed=0) | {"overlap": overlap_of().model_dump()}
     path = tree.layout.folder("few_shot_classification", job.of(variant)) / "result.json"
     for run in runs:
         table = pa.Table.from_pylist(scored_rows(parts.test, run.test).to_dicts(), schema=schemas.SCORES)

@@ -1,13 +1,11 @@
 """Fabricated results of retrieval, phrase grounding, few-shot segmentation and phi, in the writers' own formats."""
 
-from dataclasses import asdict
-
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from PIL import Image
+from split_audit import overlap_of
 
-from stages.audit_splits.contract import Overlap
 from stages.common import records
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows, write_table
@@ -45,7 +43,7 @@ def write_segmentation(layout: ResultsTree, job: FewShotJob, variant: str, findi
             "outlines_too_small_to_show": 0}  # fmt: skip
     result = {"finding": finding, "protocol": job.protocol, "fraction": job.fraction, "input_size": 32,
               "stored_size": stored, "skipped": None, "images": dict.fromkeys(("train", "validation", "test"), size),
-              "overlap": asdict(Overlap(0, 0, 0, 0, 0)),
+              "overlap": overlap_of().model_dump(),
               "departures": {"input_size": [32, 224]},
               "always_different": ALWAYS_DIFFERENT[job.protocol]}  # fmt: skip
     result |= evaluate(labels, runs, draws=50, seed=0)
@@ -105,7 +103,7 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
                for part in ("train", "validation", "test")}  # fmt: skip
     result = {"finding": finding, "images": 96, "located": located, "resampled_by": "patient",
               "integrity_map": integrity,
-              "place_words": {"no_place": []}, "overlap": asdict(Overlap(0, 0, 0, 0, 0))}  # fmt: skip
+              "place_words": {"no_place": []}, "overlap": overlap_of().model_dump()}  # fmt: skip
     write_record(folder / "result.json", result | figures)
 
 
