@@ -1,4 +1,4 @@
-"""What a phantom is made of: how many patients, what they have, and how hard it is to see."""
+"""What make_phantom writes: how many patients, what they have, and how hard it is to see."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, option
+from ..common.records import Count, Record
 from ..common.settings import Settings
 
 Finding = Literal["lung_opacity", "pneumothorax", "pleural_effusion", "cardiomegaly", "nodule", "support_device"]
@@ -98,6 +99,28 @@ class MakePhantomSettings(Settings):
     def result_digest(self) -> str:
         """Digest of what the bytes depend on: every setting except the number of workers."""
         return self.model_copy(update={"workers": 0}).digest()
+
+
+class DatasetCounts(Record):
+    """One data set; bad inputs are not counted."""
+
+    images: Count
+    frontal_images: Count
+    patients: Count
+    images_with: dict[Finding, Count]  # frontal images
+    prevalence: dict[Finding, float]  # of frontal images, rounded
+
+
+class PhantomManifest(Record):
+    """manifest.json."""
+
+    settings: dict[str, Any]  # without the number of workers
+    settings_digest: str
+    tree_digest: str
+    files: Count
+    reports: Count
+    bad_inputs: dict[str, Count]  # by reason
+    datasets: dict[Dataset, DatasetCounts]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,19 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from ..common.files.atomic_files import write_record
+from ..common.journal.tracking import track_job
+from ..common.records import write_record
 from . import mimic_cxr, rsna, siim
-from .contract import DATASETS, FINDINGS, Dataset, MakePhantomSettings
-from .file_tree import FileDigest, prepare_folder, tree_digest, write_bytes
+from .contract import (
+    DATASETS,
+    FINDINGS,
+    Dataset,
+    DatasetCounts,
+    MakePhantomJob,
+    MakePhantomSettings,
+    PhantomManifest,
+)
+from .file_tree import MANIFEST, FileDigest, prepare_folder, tree_digest, write_bytes
 from .kaggle import Written
 from .mimic_cxr import Patient
 from .patients import images_of_patients, truth_bytes
@@ -23,7 +32,19 @@ Job = tuple[Dataset, list[tuple[int, int]]]
 _PATIENTS_A_JOB = 40
 
 
-def make_phantom(settings: MakePhantomSettings, output: Path) -> dict[str, Any]:
+def draw_phantom(job: MakePhantomJob) -> None:
+    """Draw a phantom and keep the journal."""
+    with track_job(job) as run:
+        manifest = make_phantom(job.settings, job.output)
+        for dataset, counts in manifest.datasets.items():
+            run.log_metrics({f"{dataset}/images": counts.images, f"{dataset}/patients": counts.patients})
+            run.log_metrics({f"{dataset}/prevalence/{name}": share for name, share in counts.prevalence.items()})
+        run.log_metric("reports", manifest.reports)
+        run.log_tag("tree_digest", manifest.tree_digest)
+        run.log_artifact(job.output / MANIFEST)
+
+
+def make_phantom(settings: MakePhantomSettings, output: Path) -> PhantomManifest:
     """Write the three data sets, their truth and, last, the manifest, which is returned."""
     prepare_folder(output, (*DATASETS, "truth"))
     patients: list[Patient] = []
@@ -43,7 +64,7 @@ def make_phantom(settings: MakePhantomSettings, output: Path) -> dict[str, Any]:
     bad = [entry for patient in patients for entry in patient.bad]
     files += _write_truth(output, truth, bad)
     manifest = _manifest(settings, truth, patients, bad, files)
-    write_record(output / "manifest.json", manifest)
+    write_record(output / MANIFEST, manifest)
     return manifest
 
 
@@ -93,25 +114,25 @@ def _manifest(
     patients: Sequence[Patient],
     bad: list[dict[str, str]],
     files: list[FileDigest],
-) -> dict[str, Any]:
-    return {
-        "settings": settings.model_dump(mode="json", exclude={"workers"}),
-        "settings_digest": settings.result_digest(),
-        "tree_digest": tree_digest(files),
-        "files": len(files),
-        "reports": sum(len(patient.studies) for patient in patients),
-        "bad_inputs": dict(sorted(Counter(entry["reason"] for entry in bad).items())),
-        "datasets": {dataset: _counts(images) for dataset, images in truth.items()},
-    }
+) -> PhantomManifest:
+    return PhantomManifest(
+        settings=settings.model_dump(mode="json", exclude={"workers"}),
+        settings_digest=settings.result_digest(),
+        tree_digest=tree_digest(files),
+        files=len(files),
+        reports=sum(len(patient.studies) for patient in patients),
+        bad_inputs=dict(sorted(Counter(entry["reason"] for entry in bad).items())),
+        datasets={dataset: _counts(images) for dataset, images in truth.items()},
+    )
 
 
-def _counts(images: list[dict[str, Any]]) -> dict[str, Any]:
+def _counts(images: list[dict[str, Any]]) -> DatasetCounts:
     frontal = [image for image in images if image["view"] != "LATERAL"]
     present = Counter(name for image in frontal for name in {found["finding"] for found in image["findings"]})
-    return {
-        "images": len(images),
-        "frontal_images": len(frontal),
-        "patients": len({image["patient_id"] for image in images}),
-        "images_with": {name: present[name] for name in FINDINGS},
-        "prevalence": {name: round(present[name] / max(1, len(frontal)), 4) for name in FINDINGS},
-    }
+    return DatasetCounts(
+        images=len(images),
+        frontal_images=len(frontal),
+        patients=len({image["patient_id"] for image in images}),
+        images_with={name: present[name] for name in FINDINGS},
+        prevalence={name: round(present[name] / max(1, len(frontal)), 4) for name in FINDINGS},
+    )
