@@ -27,11 +27,11 @@ from ..common.encoders.settings import DualEncoderSettings, ImageEncoderSettings
 from ..common.encoders.tensor_files import read_tensors
 from ..common.encoders.text import TextEncoder
 from ..common.encoders.timm_models import VisionTransformer, checkpoint_filter_fn
-from ..common.encoders.weight_files import CONFIGURATION, RECORD, weight_files
+from ..common.encoders.weight_files import CONFIGURATION, RECORD, WeightsRecord, weight_files
 from ..common.errors import InputError
 from ..common.files.atomic_files import read_json
 from ..common.journal.tracking import Run
-from ..common.records import read_record
+from ..common.records import parse_record, read_record
 from ..pair_images_reports.contract import Fingerprint
 from .contract import PretrainSettings
 
@@ -298,5 +298,5 @@ def _origin(file: Path, source: str) -> str:
             said = SOURCES[source]
             return f"{file.name}, {said.name} ({said.reference}), license {said.license}"
         return f"{file.name}, license unknown"
-    record = read_json(file.parent / RECORD)
-    return f"{record['id']}, revision {record['revision']}, license {record['license']}"
+    record = parse_record(file.parent / RECORD, WeightsRecord)
+    return f"{record.id}, revision {record.revision}, license {record.license}"
