@@ -101,6 +101,47 @@ class MakePhantomSettings(Settings):
         return self.model_copy(update={"workers": 0}).digest()
 
 
+class TruthFinding(Record):
+    """A finding as it was drawn; keys that do not belong to its kind are left out of the file."""
+
+    finding: Finding
+    side: Literal["left", "right"] | None
+    zone: Literal["upper", "mid", "lower"] | None
+    size: Literal["small", "moderate", "large"] | None  # null: a device
+    box: list[int] | None  # x, y, width, height in pixels; null where all of it lies outside the field of view
+    kind: str | None = None  # of a device
+    mask: str | None = None  # of a pneumothorax: run lengths of stages/common/data/run_lengths.py, as text
+
+
+class TruthImage(Record):
+    """One image; a lateral one has neither findings nor a mask of the lungs."""
+
+    image_id: str
+    study_id: str
+    patient_id: str
+    view: str
+    rows: Count
+    columns: Count
+    findings: list[TruthFinding]
+    lung_mask: str  # run lengths, as text
+
+
+class BadInput(Record):
+    """A planted defect."""
+
+    source_id: str
+    path: str
+    reason: str
+
+
+class Truth(Record):
+    """truth/<dataset>.json."""
+
+    dataset: Dataset
+    bad_inputs: list[BadInput]
+    images: list[TruthImage]
+
+
 class DatasetCounts(Record):
     """One data set; bad inputs are not counted."""
 

@@ -15,11 +15,14 @@ from . import mimic_cxr, rsna, siim
 from .contract import (
     DATASETS,
     FINDINGS,
+    BadInput,
     Dataset,
     DatasetCounts,
     MakePhantomJob,
     MakePhantomSettings,
     PhantomManifest,
+    Truth,
+    TruthImage,
 )
 from .file_tree import MANIFEST, FileDigest, prepare_folder, tree_digest, write_bytes
 from .kaggle import Written
@@ -48,7 +51,7 @@ def make_phantom(settings: MakePhantomSettings, output: Path) -> PhantomManifest
     """Write the three data sets, their truth and, last, the manifest, which is returned."""
     prepare_folder(output, (*DATASETS, "truth"))
     patients: list[Patient] = []
-    images: dict[str, list[Written]] = {"rsna": [], "siim": []}
+    images: dict[Dataset, list[Written]] = {"rsna": [], "siim": []}
     for (dataset, _), done in _run(settings, output, list(_jobs(settings))):
         if dataset == "mimic_cxr":
             patients += done
@@ -59,10 +62,11 @@ def make_phantom(settings: MakePhantomSettings, output: Path) -> PhantomManifest
     files += mimic_cxr.write_index(output, patients)
     files += rsna.write_index(output, images["rsna"])
     files += siim.write_index(output, images["siim"])
-    truth: dict[str, list[dict[str, Any]]] = {"mimic_cxr": [image for patient in patients for image in patient.images]}
-    truth |= {name: [item.truth for item in written] for name, written in images.items()}
     bad = [entry for patient in patients for entry in patient.bad]
-    files += _write_truth(output, truth, bad)
+    drawn = [image for patient in patients for image in patient.images]
+    truth = [Truth(dataset="mimic_cxr", bad_inputs=bad, images=drawn)]
+    truth += [Truth(dataset=name, bad_inputs=[], images=[item.truth for item in images[name]]) for name in images]
+    files += [write_bytes(output, f"truth/{each.dataset}.json", truth_bytes(each)) for each in truth]
     manifest = _manifest(settings, truth, patients, bad, files)
     write_record(output / MANIFEST, manifest)
     return manifest
@@ -99,20 +103,11 @@ def write_job(settings: MakePhantomSettings, output: Path, job: Job) -> list[Pat
     return [write_image(settings, output, patient, number) for patient, count in patients for number in range(count)]
 
 
-def _write_truth(output: Path, truth: dict[str, list[dict[str, Any]]], bad: list[dict[str, str]]) -> list[FileDigest]:
-    return [
-        write_bytes(
-            output, f"truth/{dataset}.json", truth_bytes(dataset, images, bad if dataset == "mimic_cxr" else [])
-        )
-        for dataset, images in truth.items()
-    ]
-
-
 def _manifest(
     settings: MakePhantomSettings,
-    truth: dict[str, list[dict[str, Any]]],
+    truth: Sequence[Truth],
     patients: Sequence[Patient],
-    bad: list[dict[str, str]],
+    bad: Sequence[BadInput],
     files: list[FileDigest],
 ) -> PhantomManifest:
     return PhantomManifest(
@@ -121,18 +116,18 @@ def _manifest(
         tree_digest=tree_digest(files),
         files=len(files),
         reports=sum(len(patient.studies) for patient in patients),
-        bad_inputs=dict(sorted(Counter(entry["reason"] for entry in bad).items())),
-        datasets={dataset: _counts(images) for dataset, images in truth.items()},
+        bad_inputs=dict(sorted(Counter(entry.reason for entry in bad).items())),
+        datasets={each.dataset: _counts(each.images) for each in truth},
     )
 
 
-def _counts(images: list[dict[str, Any]]) -> DatasetCounts:
-    frontal = [image for image in images if image["view"] != "LATERAL"]
-    present = Counter(name for image in frontal for name in {found["finding"] for found in image["findings"]})
+def _counts(images: Sequence[TruthImage]) -> DatasetCounts:
+    frontal = [image for image in images if image.view != "LATERAL"]
+    present = Counter(name for image in frontal for name in {found.finding for found in image.findings})
     return DatasetCounts(
         images=len(images),
         frontal_images=len(frontal),
-        patients=len({image["patient_id"] for image in images}),
+        patients=len({image.patient_id for image in images}),
         images_with={name: present[name] for name in FINDINGS},
         prevalence={name: round(present[name] / max(1, len(frontal)), 4) for name in FINDINGS},
     )

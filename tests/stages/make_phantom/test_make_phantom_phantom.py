@@ -8,9 +8,9 @@ import pytest
 from stages.common.command_line import run_stage
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import read_json
-from stages.common.records import read_record
+from stages.common.records import parse_record, read_record
 from stages.make_phantom.__main__ import WORK
-from stages.make_phantom.contract import FINDINGS, MakePhantomSettings, PhantomManifest
+from stages.make_phantom.contract import FINDINGS, MakePhantomSettings, PhantomManifest, Truth
 from stages.make_phantom.file_tree import MARKER
 from stages.make_phantom.patients import images_of_patients
 from stages.make_phantom.phantom import make_phantom
@@ -74,9 +74,9 @@ def test_patients_of_the_data_sets_are_disjoint_and_some_recur(small_phantom):
     root, _ = small_phantom
     patients = {}
     for name in ("mimic_cxr", "rsna", "siim"):
-        images = read_json(root / "truth" / f"{name}.json")["images"]
-        assert len({image["image_id"] for image in images}) == len(images)
-        patients[name] = [image["patient_id"] for image in images]
+        images = parse_record(root / "truth" / f"{name}.json", Truth).images
+        assert len({image.image_id for image in images}) == len(images)
+        patients[name] = [image.patient_id for image in images]
         assert len(set(patients[name])) < len(patients[name])
     sets = [set(ids) for ids in patients.values()]
     assert sum(map(len, sets)) == len(set.union(*sets))
