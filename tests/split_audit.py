@@ -1,4 +1,4 @@
-"""An audit.json of some labels, as audit_splits would write it."""
+"""audit.json of a split, as audit_splits writes it."""
 
 from pathlib import Path
 
@@ -6,13 +6,18 @@ from stages.audit_splits.contract import Compared, SplitAudit
 from stages.common.files.atomic_files import verify
 from stages.common.records import Overlap, write_record
 
-CLEAN = Overlap(**dict.fromkeys(Overlap.model_fields, 0))
+
+def overlap_of(*counts: int) -> Overlap:
+    """The overlap with these numbers in the order of its fields; without any, that of a clean split."""
+    names = list(Overlap.model_fields)
+    return Overlap(**dict(zip(names, counts or [0] * len(names), strict=True)))
 
 
-def write_audit(audit: Path, labels: Path, overlap: Overlap = CLEAN) -> None:
+CLEAN = overlap_of()
+
+
+def write_audit(labels: Path, audit: Path, *counts: int) -> Path:
+    """An audit of the table `labels` that found the overlap `counts`."""
     compared = Compared(images=1, patients_within=True, patients_with_pretraining=False, pictures_with_pretraining=True)
-    write_record(audit, SplitAudit(labels_sha256=verify(labels), compared=compared, overlap=overlap))
-
-
-def overlap(*counts: int) -> Overlap:
-    return Overlap(**dict(zip(Overlap.model_fields, counts, strict=True)))
+    write_record(audit, SplitAudit(labels_sha256=verify(labels), compared=compared, overlap=overlap_of(*counts)))
+    return audit

@@ -1,7 +1,7 @@
 """Write the reference pages from contracts and settings: every key, every file with its columns, every command.
 
-    python -m workflow.reference            write docs/reference/*.md
-    python -m workflow.reference --check    exit with status 1 where a page is stale (a test does this, too)
+python -m workflow.reference            write docs/reference/*.md
+python -m workflow.reference --check    exit with status 1 where a page is stale (a test does this, too)
 """
 
 import sys

@@ -1,13 +1,13 @@
-"""Audit of the test images of a data set. Inputs, outputs and settings: contract.py."""
+"""Are test images strangers to everything that was trained or chosen with? Inputs, outputs, settings: contract.py."""
 
 from ..common.command_line import run_stage
 from .contract import AuditSplitsJob
 
 
 def main(job: AuditSplitsJob) -> None:
-    from .overlap import audit_splits  # polars: not for --help
+    from .overlap import audit  # a table library: not for --help
 
-    audit_splits(job)
+    audit(job)
 
 
 WORK = {AuditSplitsJob: main}

@@ -1,9 +1,4 @@
-"""Settings of audit_splits, and the record that it writes.
-
-Settings of audit_splits.
-
-The verdict of audit_splits on a labelled data set, as every evaluation reads it and repeats it in its result.
-"""
+"""What audit_splits reads and writes: its verdict on a data set stands in the result of every evaluation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +22,12 @@ class AuditSplitsSettings(Settings):
 
 
 class Compared(Record):
-    """What the audit could compare."""
+    """What was compared."""
 
     images: Count
     patients_within: bool
     patients_with_pretraining: bool
-    pictures_with_pretraining: bool
+    pictures_with_pretraining: bool  # at whatever size they are stored; not where some have no digest
 
 
 class SplitAudit(Record):
@@ -44,12 +39,12 @@ class SplitAudit(Record):
 
 
 def read_overlap(audit: Path, labels: Path) -> Overlap:
-    """Return the overlap that must stand beside every number of `labels`.
+    """Read the overlap that must stand beside every number of `labels`.
 
     An overlap that nobody allowed has no audit.json: its audit_splits has failed, and no evaluation starts.
 
     Raises:
-        InputError: the audit is of other labels.
+        InputError: the audit is damaged, or of other labels.
     """
     record = read_record(audit, SplitAudit)
     if record.labels_sha256 != verify(labels):

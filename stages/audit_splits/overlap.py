@@ -7,12 +7,13 @@ from pathlib import Path
 
 import polars as pl
 
+from ..common.data.manifest import Manifest
 from ..common.errors import InputError
 from ..common.files.arrow_tables import read_table
-from ..common.files.atomic_files import read_json, verify
+from ..common.files.atomic_files import verify
 from ..common.files.schemas import DUPLICATES, LABELS, PAIRS
 from ..common.journal.tracking import track_job
-from ..common.records import Overlap, write_record
+from ..common.records import Overlap, read_record, write_record
 from .contract import AuditSplitsJob, Compared, SplitAudit
 
 _MEANING = {
@@ -24,14 +25,12 @@ _MEANING = {
 }
 
 
-def audit_splits(job: AuditSplitsJob) -> None:
-    """Compare the labelled images with each other and with those of pre-training, and write the audit."""
+def audit(job: AuditSplitsJob) -> None:
+    """Count the overlap, refuse it unless it is allowed, and write the verdict."""
     settings = job.settings
     with track_job(job) as run:
-        labels, copies, pairs = (
-            pl.from_arrow(read_table(path, schema))
-            for path, schema in ((job.labels, LABELS), (job.duplicates, DUPLICATES), (job.pairs, PAIRS))
-        )
+        tables = ((job.labels, LABELS), (job.duplicates, DUPLICATES), (job.pairs, PAIRS))
+        labels, copies, pairs = (pl.from_arrow(read_table(path, schema)) for path, schema in tables)
         overlap = find_overlap(labels, copies, pairs, job.dataset, job.pretrain_on, settings.same_patients)
         run.log_metrics({f"overlap/{kind}": count for kind, count in overlap})
         if not settings.allow_overlap:
@@ -40,16 +39,15 @@ def audit_splits(job: AuditSplitsJob) -> None:
             images=len(labels),
             patients_within=labels["patient_id"].null_count() == 0,
             patients_with_pretraining=job.dataset == job.pretrain_on or settings.same_patients,
-            # Whatever sizes they are stored at; not where JPEG 2000 was decoded at reduced size.
             pictures_with_pretraining=all(_all_have_digests(path) for path in (job.images, job.pretrain_images)),
         )
         write_record(job.audit, SplitAudit(labels_sha256=verify(job.labels), compared=compared, overlap=overlap))
 
 
 def _all_have_digests(manifest: Path) -> bool:
-    verify(manifest)
-    record = read_json(manifest)
-    return record["pictures"] == record["images"]
+    """Return whether all pictures can be found again; not where JPEG 2000 was decoded at reduced size."""
+    record = read_record(manifest, Manifest)
+    return record.pictures == record.images
 
 
 def find_overlap(labels: pl.DataFrame, copies: pl.DataFrame, pairs: pl.DataFrame, dataset: str, pretrain_on: str,
@@ -90,7 +88,7 @@ def _in_several_parts(labels: pl.DataFrame, unit: str) -> int:
 
 def refuse_overlap(overlap: Overlap, labels: Path, dataset: str) -> None:
     """An InputError that names every kind of overlap, in one line."""
-    found = [f"{count} {_MEANING[kind]}" for kind, count in overlap if count]
+    found = [f"{count} {_MEANING[kind]}" for kind, count in overlap.found.items()]
     if found:
         raise InputError(
             f"{labels}: {'; '.join(found)}. Correct the split in label_images, or set "

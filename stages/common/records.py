@@ -60,6 +60,11 @@ def read_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
         InputError: the file is damaged, or was written by another version: names every key at fault in one line.
     """
     verify(path)
+    return parse_record(path, model)
+
+
+def parse_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
+    """Read a record that has no side-car, as in a folder that people fill or carry by hand."""
     try:
         return model.model_validate(read_json(path))
     except ValidationError as error:

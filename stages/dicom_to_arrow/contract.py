@@ -1,4 +1,4 @@
-"""Settings of dicom_to_arrow."""
+"""What dicom_to_arrow reads and writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from ..common.contract import Job, option, product, source
+from ..common.data.manifest import Manifest
 from ..common.radiographs.settings import RadiographSettings
 
 
@@ -57,7 +58,7 @@ class GatherJob(Job):
     files: Path = source("index_inputs", "files.arrow")
     shard_images: tuple[Path, ...] = source("dicom_to_arrow", "{shard}.arrow", help="of shards 0, 1, ...")
     shard_rejects: tuple[Path, ...] = source("dicom_to_arrow", "{shard}_rejects.arrow", help="of shards 0, 1, ...")
-    manifest: Path = product("manifest.json", summary=True)
+    manifest: Path = product("manifest.json", record=Manifest, summary=True)
     rejects: Path = product("rejects.arrow", table="REJECTS", summary=True)
 
 

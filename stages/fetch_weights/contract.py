@@ -1,8 +1,6 @@
-"""Settings of fetch_weights, and the names of encoders.
+"""What fetch_weights writes, and the names of encoders.
 
-What `weights` in config.yaml names: a local path, used as it is, or a model of the hub, fetched first.
-
-Settings of fetch_weights: which model of the hub.
+What `weights` in config.yaml names is a local path, used as it is, or a model of the hub, fetched first.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Settings of index_inputs: which layout a data set has on disk and how its identifiers are carried."""
+"""What index_inputs reads and writes: which layout a data set has on disk, how its identifiers are carried."""
 
 from dataclasses import dataclass
 from pathlib import Path

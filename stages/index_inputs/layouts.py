@@ -1,10 +1,6 @@
 """Read the index of each layout: MIMIC-CXR, RSNA, SIIM, a folder.
 
-Names that the layouts have on disk, as distributed, and where each data set is to be had.
-
-Imports no table library: the workflow reads the names from here to declare its inputs.
-
-Anyone's own data: one CSV with a row an image, and columns for what is known of it.
+A folder is anyone's own data: one CSV with a row an image, and columns for what is known of it.
 
 The two challenges from Kaggle: labelled images without reports, patients unknown unless a table names them.
 

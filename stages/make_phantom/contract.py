@@ -1,4 +1,4 @@
-"""What a phantom is made of: how many patients, what they have, and how hard it is to see."""
+"""What make_phantom writes: how many patients, what they have, and how hard it is to see."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, option
+from ..common.records import Count, Record
 from ..common.settings import Settings
 
 Finding = Literal["lung_opacity", "pneumothorax", "pleural_effusion", "cardiomegaly", "nodule", "support_device"]
@@ -98,6 +99,69 @@ class MakePhantomSettings(Settings):
     def result_digest(self) -> str:
         """Digest of what the bytes depend on: every setting except the number of workers."""
         return self.model_copy(update={"workers": 0}).digest()
+
+
+class TruthFinding(Record):
+    """A finding as it was drawn; keys that do not belong to its kind are left out of the file."""
+
+    finding: Finding
+    side: Literal["left", "right"] | None
+    zone: Literal["upper", "mid", "lower"] | None
+    size: Literal["small", "moderate", "large"] | None  # null: a device
+    box: list[int] | None  # x, y, width, height in pixels; null where all of it lies outside the field of view
+    kind: str | None = None  # of a device
+    mask: str | None = None  # of a pneumothorax: run lengths of stages/common/data/run_lengths.py, as text
+
+
+class TruthImage(Record):
+    """One image; a lateral one has neither findings nor a mask of the lungs."""
+
+    image_id: str
+    study_id: str
+    patient_id: str
+    view: str
+    rows: Count
+    columns: Count
+    findings: list[TruthFinding]
+    lung_mask: str  # run lengths, as text
+
+
+class BadInput(Record):
+    """A planted defect."""
+
+    source_id: str
+    path: str
+    reason: str
+
+
+class Truth(Record):
+    """truth/<dataset>.json."""
+
+    dataset: Dataset
+    bad_inputs: list[BadInput]
+    images: list[TruthImage]
+
+
+class DatasetCounts(Record):
+    """One data set; bad inputs are not counted."""
+
+    images: Count
+    frontal_images: Count
+    patients: Count
+    images_with: dict[Finding, Count]  # frontal images
+    prevalence: dict[Finding, float]  # of frontal images, rounded
+
+
+class PhantomManifest(Record):
+    """manifest.json."""
+
+    settings: dict[str, Any]  # without the number of workers
+    settings_digest: str
+    tree_digest: str
+    files: Count
+    reports: Count
+    bad_inputs: dict[str, Count]  # by reason
+    datasets: dict[Dataset, DatasetCounts]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from ...pair_images_reports.contract import Distribution, GreyValues
 from ..drawing import COLOURS, INK, STYLE, axes_of, data_uri, svg
 from ..numbers import count, decimal
-from ..readers.pair_images_reports import Distribution, GreyValues
 from .section import Names, Report
 
 _MOST_BARS = 40

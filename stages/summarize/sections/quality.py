@@ -4,9 +4,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from ...split_reports.contract import Bins
 from ..drawing import COLOURS, STYLE, axes_of, data_uri, svg
 from ..numbers import count
-from ..readers.split_reports import Bins
 from .section import Names, Report
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from split_audit import CLEAN as NOTHING
-from split_audit import overlap
+from split_audit import overlap_of
 
 from stages.audit_splits.overlap import find_overlap, refuse_overlap
 from stages.common.errors import InputError
@@ -97,5 +97,5 @@ def test_every_kind_of_overlap_stands_in_one_line() -> None:
     refuse_overlap(NOTHING, Path("labels.arrow"), "rsna")
     expected = r"^labels\.arrow: 3 patients are in more than one.*; 2 test images have a copy.*rsna\.audit_splits"
     with pytest.raises(InputError, match=expected) as error:
-        refuse_overlap(overlap(0, 3, 0, 2, 0), Path("labels.arrow"), "rsna")
+        refuse_overlap(overlap_of(0, 3, 0, 2, 0), Path("labels.arrow"), "rsna")
     assert "\n" not in str(error.value)

@@ -7,6 +7,7 @@ from threading import Event
 import numpy as np
 import pyarrow as pa
 import pytest
+from one_shard_store import write_manifest
 
 from stages.common.data.image_store import ImageStore
 from stages.common.errors import InputError
@@ -56,7 +57,7 @@ def test_a_forked_process_does_not_wait_for_threads_that_it_has_not():
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
     """Two shards of two images each, 16 x 16."""
-    schema, entries = schemas.images(16), []
+    schema = schemas.images(16)
     for shard in range(2):
         row = {field.name: None for field in schema} | {
             "dataset": "d", "view": "PA", "pixels": bytes(range(256)), "content_box": [0, 0, 16, 16],
@@ -64,11 +65,8 @@ def manifest(tmp_path: Path) -> Path:
             "picture_sha256": None, "pixels_sha256": "0" * 64,
         }  # fmt: skip
         rows = [row | {"image_id": f"{shard}{place}", "study_id": "s", "patient_id": "p"} for place in range(2)]
-        path = tmp_path / f"{shard}.arrow"
-        digest = write_table(path, schema, pa.Table.from_pylist(rows, schema=schema))
-        entries.append({"path": path.name, "sha256": digest})
-    write_record(tmp_path / "manifest.json", {"dataset": "d", "size": 16, "shards": entries})
-    return tmp_path / "manifest.json"
+        write_table(tmp_path / f"{shard}.arrow", schema, pa.Table.from_pylist(rows, schema=schema))
+    return write_manifest(tmp_path, "d", 16, [2, 2])
 
 
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.97])

@@ -15,10 +15,11 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from stages.common.command_line import run_stage
-from stages.common.encoders.weight_files import weight_files
+from stages.common.encoders.weight_files import WeightsRecord, weight_files
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import sha256_of, verify
-from stages.fetch_weights.__main__ import main, parser
+from stages.common.records import parse_record
+from stages.fetch_weights.__main__ import WORK
 from stages.fetch_weights.fetch import fetch
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,13 +54,13 @@ def test_a_model_of_the_hub_with_its_record(hub, tmp_path):
     hub.add(MODEL, {"pytorch_model.bin": b"not wanted beside safetensors"})
     folder = tmp_path / "weights"
     record = fetch(MODEL, folder)
-    assert json.loads((folder / "weights.json").read_text()) == record
-    assert (record["id"], record["revision"], record["license"]) == (MODEL, COMMIT, "mit")
-    assert record["converted_from"] is None
-    assert set(record["files"]) == {"README.md", "config.json", "model.safetensors", "vocab.txt"}
-    for name, file in record["files"].items():
-        assert verify(folder / name) == file["sha256"]
-        assert (folder / name).stat().st_size == file["bytes"]
+    assert parse_record(folder / "weights.json", WeightsRecord) == record
+    assert (record.id, record.revision, record.license) == (MODEL, COMMIT, "mit")
+    assert record.converted_from is None
+    assert set(record.files) == {"README.md", "config.json", "model.safetensors", "vocab.txt"}
+    for name, file in record.files.items():
+        assert verify(folder / name) == file.sha256
+        assert (folder / name).stat().st_size == file.bytes
         assert (folder / name).read_bytes() == hub.models[MODEL][name]
 
 
@@ -87,8 +88,8 @@ def test_a_torch_file_becomes_safetensors_even_where_tensors_share_memory(hub, t
     hub.add(MODEL, {"model.safetensors": None, "pytorch_model.bin": torch_file(shared, as_zip)})
     record = fetch(MODEL, tmp_path / "weights")
     assert_same_tensors(tmp_path / "weights" / "model.safetensors", shared)
-    assert record["converted_from"]["file"] == "pytorch_model.bin"
-    assert "pytorch_model.bin" not in record["files"]
+    assert record.converted_from.file == "pytorch_model.bin"
+    assert "pytorch_model.bin" not in record.files
     assert not (tmp_path / "weights" / "pytorch_model.bin").exists()
 
 
@@ -98,7 +99,7 @@ def test_without_torch_a_torch_file_stays_as_it_is(hub, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)  # its import fails, as on a login node
     folder = tmp_path / "weights"
     record = fetch(MODEL, folder)
-    assert (record["converted_from"], "pytorch_model.bin" in record["files"]) == (None, True)
+    assert (record.converted_from, "pytorch_model.bin" in record.files) == (None, True)
     assert weight_files(folder) == [folder / "config.json", folder / "pytorch_model.bin"]
     assert (folder / "pytorch_model.bin").read_bytes() == data
     assert fetch(MODEL, folder) == record
@@ -129,7 +130,7 @@ def test_code_in_a_torch_file_is_refused_and_not_run(hub, tmp_path, layout):
 )
 def test_the_license_stands_in_the_card_and_unknown_is_said(hub, tmp_path, capsys, card, expected):
     hub.add(MODEL, {"README.md": card})
-    assert fetch(MODEL, tmp_path / "weights")["license"] == expected
+    assert fetch(MODEL, tmp_path / "weights").license == expected
     assert ("WARNING" in capsys.readouterr().err) == (expected == "unknown")
 
 
@@ -211,8 +212,8 @@ def test_files_put_there_by_hand_are_taken(hub, tmp_path, name):
         save_file(TENSORS, folder / name)
     record = fetch(MODEL, folder)
     assert hub.requests == []
-    assert (record["revision"], record["license"]) == (None, "unknown")
-    assert record["files"]["model.safetensors"]["sha256"] == sha256_of(folder / "model.safetensors")
+    assert (record.revision, record.license) == (None, "unknown")
+    assert record.files["model.safetensors"].sha256 == sha256_of(folder / "model.safetensors")
     assert_same_tensors(folder / "model.safetensors", TENSORS)
     assert fetch(MODEL, folder) == record
 
@@ -220,13 +221,13 @@ def test_files_put_there_by_hand_are_taken(hub, tmp_path, name):
 def test_the_stage_keeps_a_journal_and_its_folder_belongs_to_one_model(hub, tmp_path):
     hub.add(MODEL)
     command = ["--folder", str(tmp_path / "weights"), "--journal", str(tmp_path / "journal.json"), "--name", "bert"]
-    run_stage(main, parser(), [*command, "--settings", json.dumps({"id": MODEL})])
+    run_stage(WORK, [*command, "--settings", json.dumps({"id": MODEL})])
     journal = json.loads((tmp_path / "journal.json").read_text())
     assert (journal["status"], journal["tags"]["license"], journal["tags"]["revision"]) == ("FINISHED", "mit", COMMIT)
     with pytest.raises(InputError, match=r"of someone/bert, not of other/bert"):
         fetch("other/bert", tmp_path / "weights")
     with pytest.raises(SystemExit):
-        run_stage(main, parser(), [*command, "--settings", '{"id": "not an id"}'])
+        run_stage(WORK, [*command, "--settings", '{"id": "not an id"}'])
 
 
 def test_the_environment_is_honoured(hub, tmp_path):

@@ -82,7 +82,7 @@ def files(tmp_path_factory) -> Files:
     folder = tmp_path_factory.mktemp("few_shot")
     rows = label_rows(160)
     write_rows(folder / "labels.arrow", schemas.LABELS, rows)
-    write_audit(folder / "audit.json", folder / "labels.arrow")
+    write_audit(folder / "labels.arrow", folder / "audit.json")
     words = {word: rank for rank, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
     (folder / "tokenizer").mkdir()
     Tokenizer(WordPiece(words, unk_token="[UNK]")).save(str(folder / "tokenizer" / "tokenizer.json"))

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
-from split_audit import overlap, write_audit
+from split_audit import overlap_of, write_audit
 
 from stages.common.command_line import run_stage
 from stages.common.files import schemas
@@ -93,7 +93,7 @@ def test_a_subset_without_positives_is_a_result_and_old_scores_go(files, feature
     rows = read_table(files.labels, schemas.LABELS).to_pylist()
     kept = [row for row in rows if row["split"] != "train" or row["target"] == 0]
     write_rows(tmp_path / "labels.arrow", schemas.LABELS, kept)
-    write_audit(tmp_path / "audit.json", tmp_path / "labels.arrow")
+    write_audit(tmp_path / "labels.arrow", tmp_path / "audit.json")
     command = ["--labels", str(tmp_path / "labels.arrow"), "--audit", str(tmp_path / "audit.json")]
     result = classify(tmp_path, ["linear", *command, "--features", str(features)], "{fraction: 1}")
     assert "all with target 0" in result["skipped"]
@@ -103,8 +103,8 @@ def test_a_subset_without_positives_is_a_result_and_old_scores_go(files, feature
 
 
 def test_an_overlap_that_was_allowed_stands_in_the_result(files, features, tmp_path) -> None:
-    found = overlap(1, 2, 3, 4, 5)
-    write_audit(tmp_path / "audit.json", files.labels, found)
+    found = overlap_of(1, 2, 3, 4, 5)
+    write_audit(files.labels, tmp_path / "audit.json", 1, 2, 3, 4, 5)
     command = ["linear", "--labels", str(files.labels), "--audit", str(tmp_path / "audit.json")]
     result = classify(tmp_path, [*command, "--features", str(features)], QUICK)
     assert result["overlap"] == found.model_dump()

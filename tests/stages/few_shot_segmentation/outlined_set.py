@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import split_audit
 from one_shard_store import write_one_shard
 
 from stages.common.data.run_lengths import encode
@@ -75,11 +74,6 @@ def write_images(folder: Path, rows: list[dict]) -> Path:
              "content_box": CONTENT, "original_rows": ROWS, "original_columns": COLUMNS}
         )  # fmt: skip
     return write_one_shard(folder, "rsna", STORED, images)
-
-
-def write_audit(folder: Path, overlap: split_audit.Overlap = split_audit.CLEAN) -> None:
-    """audit.json of the labels.arrow beside it."""
-    split_audit.write_audit(folder / "audit.json", folder / "labels.arrow", overlap)
 
 
 def linear_job(**changes) -> LinearJobSettings:

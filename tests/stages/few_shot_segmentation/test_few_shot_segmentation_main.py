@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from outlined_set import linear_job, write_audit
-from split_audit import overlap
+from outlined_set import linear_job
+from split_audit import write_audit
 
 from stages.common.command_line import run_stage
 from stages.common.data.run_lengths import decode
@@ -89,7 +89,7 @@ def edited(files, folder: Path, change) -> list[str]:
     rows = read_table(files.folder / "labels.arrow", schemas.LABELS).to_pylist()
     folder.mkdir(exist_ok=True)
     write_rows(folder / "labels.arrow", schemas.LABELS, [change(row) for row in rows])
-    write_audit(folder)
+    write_audit(folder / "labels.arrow", folder / "audit.json")
     options = files.options()
     for option, name in (("--labels", "labels.arrow"), ("--audit", "audit.json")):
         options[options.index(option) + 1] = str(folder / name)
@@ -130,7 +130,7 @@ def test_the_overlap_that_was_allowed_stands_in_the_result_and_an_audit_of_other
     files, tmp_path, capsys
 ) -> None:
     options = edited(files, tmp_path, lambda row: row)
-    write_audit(tmp_path, overlap(0, 0, 0, 0, 3))
+    write_audit(tmp_path / "labels.arrow", tmp_path / "audit.json", 0, 0, 0, 0, 3)
     result = segment(tmp_path, "linear", options, linear_job(epochs=1).model_dump_json())
     assert result["overlap"]["test_patients_in_pretraining"] == 3
     capsys.readouterr()

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from one_shard_store import write_manifest
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
@@ -14,7 +15,7 @@ from stages.common.encoders.dual import DualEncoder, checkpoint_record, load_che
 from stages.common.encoders.settings import DualEncoderSettings
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
-from stages.common.files.atomic_files import read_json, verify, write_json, write_sidecar
+from stages.common.files.atomic_files import read_json, verify
 from stages.retrieval.__main__ import WORK
 from stages.retrieval.embedded_pairs import embed_pairs, read_test_pairs
 
@@ -44,10 +45,8 @@ def folder(tmp_path_factory) -> Path:
          "instance_uid": None}
         for image, study, patient in ids
     ]  # fmt: skip
-    digest = write_rows(folder / "0.arrow", schemas.images(SIZE), images)
-    shards = [{"path": "0.arrow", "sha256": digest, "rows": len(images)}]
-    write_json(folder / "manifest.json", {"dataset": "set", "size": SIZE, "shards": shards})
-    write_sidecar(folder / "manifest.json")
+    write_rows(folder / "0.arrow", schemas.images(SIZE), images)
+    write_manifest(folder, "set", SIZE, [len(images)])
     parts = ["train" if study < "s04" else "test" for _, study, _ in ids]
     pairs = [dict(zip(schemas.PAIRS.names, (*row, part), strict=True)) for row, part in zip(ids, parts, strict=True)]
     write_rows(folder / "pairs.arrow", schemas.PAIRS, pairs)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from one_shard_store import write_manifest
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
@@ -15,7 +16,7 @@ from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_wei
 from stages.common.encoders.settings import DualEncoderSettings
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
-from stages.common.files.atomic_files import read_json, write_record
+from stages.common.files.atomic_files import read_json
 from stages.pretrain.contract import Candidates
 from stages.select_checkpoint.__main__ import WORK
 
@@ -78,9 +79,8 @@ def write_inputs(folder: Path, context: str = "report", test_seed: int = 0) -> I
         target = int(noise.integers(2)) if part == "test" else number % 2
         labels.append({"image_id": f"i{number}", "patient_id": patient, "finding": "opacity", "target": target,
                        "boxes": [], "mask": None, "lung_mask": None, "split": part, "subset": 100})  # fmt: skip
-    digest = write_rows(folder / "0.arrow", schemas.images(SIZE), images)
-    shards = [{"path": "0.arrow", "sha256": digest, "rows": len(images)}]
-    write_record(folder / "manifest.json", {"dataset": "set", "size": SIZE, "shards": shards})
+    write_rows(folder / "0.arrow", schemas.images(SIZE), images)
+    write_manifest(folder, "set", SIZE, [len(images)])
     write_rows(folder / "pairs.arrow", schemas.PAIRS, pairs)
     write_rows(folder / "sentences.arrow", schemas.SENTENCES, sentences)
     write_rows(folder / "labels.arrow", schemas.LABELS, labels)

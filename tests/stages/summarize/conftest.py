@@ -160,7 +160,7 @@ def _images(tree, dataset, number):
     images = 2000 + number
     rejects = sum(reasons.values())
     manifest = {"dataset": dataset, "size": SIZE, "indexed": images + rejects, "images": images, "rejects": rejects}
-    write_json(folder / "manifest.json", manifest | {"shards": []})
+    write_json(folder / "manifest.json", manifest | {"pictures": images, "shards": []})
     write_sidecar(folder / "manifest.json")
     params = flatten(DicomToArrowSettings(size=SIZE).model_dump(mode="json"))
     for shard in range(2):
@@ -201,7 +201,9 @@ def _reports(tree):
     }
     audit = {
         "dataset": "mimic_cxr", "images": 2000, "reports": 1500, "pairs": 1997, "rejects": rejects,
-        "split_by": "patient", "splits": splits, "patients_in_several_splits": 0, "pixels_in_several_splits": 0,
+        "split_by": "patient", "images_with_distributed_split": 0, "splits": splits,
+        "studies_with_several_images": {"count": 300, "share": 0.2, "most_images": 3}, "patients_in_several_splits": 0,
+        "pixels_in_several_splits": 0,
         "pixels_of_several_patients": 0,
         "report_texts_in_several_splits": {"texts": 17, "reports_also_in_train": {"validation": 12, "test": 5}},
         "pairs_digest": "fe" * 32,
@@ -250,8 +252,8 @@ def _fingerprint(tree, audit):
     record = {
         "dataset": "mimic_cxr", "pairs_digest": audit["pairs_digest"], "splits": audit["splits"],
         "views": {"train": {"PA": 1100, "AP": 688, "unknown": 12}, "validation": {"AP": 157}, "test": {"PA": 40}},
-        "intensity": Intensity(1800, np.bincount(levels, minlength=256)).record(),
-        "reports": report_statistics(spoken, publish_samples=False),
+        "intensity": Intensity(1800, np.bincount(levels, minlength=256)).record().model_dump(mode="json"),
+        "reports": report_statistics(spoken, publish_samples=False).model_dump(mode="json"),
         "rejects": {},
     }  # fmt: skip
     write_json(tree.results / "pair_images_reports" / "mimic_cxr" / "fingerprint.json", record)
@@ -263,8 +265,9 @@ def _card(tree, dataset):
     rejects = {"label_without_image": 0, "image_without_label": 1, "lung_mask_without_image": 0}
     card = {
         "dataset": dataset, "finding": FINDINGS[dataset], "license": "for research", "how_to_get": "from its owner",
-        "images": 721, "labelled": 720, "positives": 288, "boxes": 310, "masks": 0, "lung_masks": 720,
-        "split_by": "patient", "splits": dict.fromkeys(("train", "validation", "test"), counts),
+        "images": 721, "labelled": 720, "positives": 288, "boxes": 310, "boxes_beyond_the_edge": 0, "masks": 0,
+        "masks_of_overlapping_regions": 0, "lung_masks": 720, "split_by": "patient", "seed": 0, "shares": None,
+        "subsets": {"100": counts}, "splits": dict.fromkeys(("train", "validation", "test"), counts),
         "pixels_in_several_splits": 0,
         "rejects": {reason: {"count": n, "first": ["secret-id"][:n]} for reason, n in rejects.items()},
     }  # fmt: skip

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
 from stages.common.metrics.ranking import auc
+from stages.pair_images_reports.contract import Distribution, GreyValues
+from stages.split_reports.contract import Bins
 from stages.summarize.drawing import variant_styles
-from stages.summarize.readers.pair_images_reports import Distribution, GreyValues
-from stages.summarize.readers.split_reports import Bins
 from stages.summarize.sections.fingerprint import grey_values_figure, lengths_figure
 from stages.summarize.sections.heatmaps import heatmap_figure, radiograph_figure
 from stages.summarize.sections.integrity_map import integrity_figure, over_mean_figure

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import f1_score, roc_auc_score
-from split_audit import overlap, write_audit
+from split_audit import write_audit
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
@@ -50,7 +50,7 @@ class Files:
             for n in range(120)
         ]  # fmt: skip
         write_rows(self.folder / "labels.arrow", schemas.LABELS, [change(row) for row in rows])
-        write_audit(self.folder / "audit.json", self.folder / "labels.arrow", overlap(0, 0, 0, 0, 2))
+        write_audit(self.folder / "labels.arrow", self.folder / "audit.json", 0, 0, 0, 0, 2)
 
     def write_features(self, keep: slice = slice(None), value: float | None = None) -> None:
         """Embeddings that lean from "clear" to "opacity" where the target is 1, the other way where it is 0."""
