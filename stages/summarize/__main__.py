@@ -19,13 +19,12 @@ from .contract import SummarizeSettings
 from .inputs import read_inputs
 from .ledger import read_ledger
 from .page import render
-from .paper_tables.all_tables import paper_tables, write_paper_tables
-from .paper_tables.comparisons import Comparisons
-from .paper_tables.quoted import read_quotations
 from .provenance import read_provenance
 from .results_tree import FewShotJob, ResultsTree
-from .sections.section import Report
-from .tables import text_summary, write_tables
+from .sections.report import Report
+from .tables.all_tables import paper_tables, text_summary, write_paper_tables, write_tables
+from .tables.comparisons import Comparisons
+from .tables.quoted import read_quotations
 
 
 def main(arguments: Namespace) -> None:

@@ -1,7 +1,7 @@
 # Everything that was measured, on one self-contained page.
 EVALUATIONS = expand("{variant}/{dataset}", variant=CONFIG.with_text, dataset=CONFIG.evaluate_on)
 TEMPLATES = Path(of_checkout("stages/summarize/templates"))
-QUOTED = of_checkout("stages/summarize/paper_tables/quoted.yaml")
+QUOTED = of_checkout("stages/summarize/tables/quoted.yaml")
 
 
 rule summarize:

@@ -39,7 +39,7 @@ from stages.zero_shot_classification.evaluation import evaluate
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEMPLATE = REPOSITORY / "stages" / "summarize" / "templates" / "report.html.jinja"
-QUOTED = REPOSITORY / "stages" / "summarize" / "paper_tables" / "quoted.yaml"
+QUOTED = REPOSITORY / "stages" / "summarize" / "tables" / "quoted.yaml"
 FINDINGS = {"rsna": "lung_opacity", "siim": "pneumothorax"}
 FEW_SHOT = ["rsna/linear/1", "rsna/linear/10", "siim/linear/1", "siim/linear/10"]  # siim/linear/1 has no positives
 SEGMENTATION = ["rsna/linear/10", "siim/linear/10"]

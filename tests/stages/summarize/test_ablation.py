@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from stages.summarize.inputs import Inputs, read_inputs
-from stages.summarize.paper_tables.ablation import ablation_tables, ablations
-from stages.summarize.paper_tables.all_tables import paper_tables
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.table import Row, Table
+from stages.summarize.tables.ablation import ablation_tables, ablations
+from stages.summarize.tables.all_tables import paper_tables
+from stages.summarize.tables.comparisons import Comparisons
+from stages.summarize.tables.table import Row, Table
 
 
 @pytest.fixture(scope="module")

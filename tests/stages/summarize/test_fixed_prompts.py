@@ -7,10 +7,10 @@ from stages.common.errors import InputError
 from stages.common.files.atomic_files import read_json, write_record
 from stages.summarize.__main__ import main, parser
 from stages.summarize.inputs import read_inputs
-from stages.summarize.paper_tables.all_tables import paper_tables
-from stages.summarize.paper_tables.comparisons import Comparisons
 from stages.summarize.provenance import read_provenance
 from stages.summarize.sections.methods import methods
+from stages.summarize.tables.all_tables import paper_tables
+from stages.summarize.tables.comparisons import Comparisons
 
 
 def test_prompts_that_nobody_chose_stand_beside_the_chosen_ones(read, output) -> None:

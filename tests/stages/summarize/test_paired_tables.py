@@ -14,11 +14,11 @@ from stages.common.metrics.ranking import draw_weights
 from stages.common.metrics.retrieval import FirstHits
 from stages.summarize.__main__ import main, parser
 from stages.summarize.inputs import Inputs, read_inputs
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.grounding import grounding_tables
-from stages.summarize.paper_tables.retrieval import CHANCE, retrieval_tables
-from stages.summarize.paper_tables.table import Row, Table
-from stages.summarize.tables import POINTERS, text_summary
+from stages.summarize.tables.all_tables import text_summary
+from stages.summarize.tables.comparisons import Comparisons
+from stages.summarize.tables.grounding import POINTERS, grounding_tables
+from stages.summarize.tables.retrieval import CHANCE, retrieval_tables
+from stages.summarize.tables.table import Row, Table
 
 DRAWS = 400
 

@@ -12,13 +12,12 @@ from stages.common.files.atomic_files import write_record
 from stages.few_shot_classification import contract as classification
 from stages.few_shot_segmentation import contract as segmentation
 from stages.summarize.inputs import Inputs, read_inputs
-from stages.summarize.paper_tables.all_tables import paper_tables
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.writers import as_csv, as_html, as_latex, as_markdown
-from stages.summarize.protocols import pooling_note
+from stages.summarize.naming import pooling_note
 from stages.summarize.provenance import read_provenance
 from stages.summarize.sections.methods import methods
-from stages.summarize.tables import text_summary
+from stages.summarize.tables.all_tables import paper_tables, text_summary
+from stages.summarize.tables.comparisons import Comparisons
+from stages.summarize.tables.writers import as_csv, as_html, as_latex, as_markdown
 
 EPOCHS = "This is not the published protocol linear: epochs 5 instead of 50."
 SIZE = "This is not the published protocol linear: input size 32 instead of 224."

@@ -13,11 +13,9 @@ from stages.common.journal.journals import read_journal
 from stages.summarize.__main__ import main, parser
 from stages.summarize.inputs import read_inputs
 from stages.summarize.layered_drawing import without_implied
-from stages.summarize.lineage import lineage
-from stages.summarize.provenance import read_provenance
-from stages.summarize.sections.dag import dag
-from stages.summarize.sections.integrity_map import over_mean_figure
-from stages.summarize.sections.provenance import links_of
+from stages.summarize.provenance import lineage, read_provenance
+from stages.summarize.sections.localisation import over_mean_figure
+from stages.summarize.sections.provenance import dag, links_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 

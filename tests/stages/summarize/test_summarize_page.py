@@ -17,12 +17,11 @@ from stages.common.metrics import ranking as ranking_metrics
 from stages.summarize.__main__ import main, parser
 from stages.summarize.drawing import Style
 from stages.summarize.numbers import count, decimal, figures, rank
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.paired_bootstrap import Comparison
 from stages.summarize.readers.dicom_to_arrow import CopyCount, read_copies
 from stages.summarize.readers.record import Estimate
-from stages.summarize.sections.interval_bars import Axis
-from stages.summarize.sections.pointing import Pointer, verdict
+from stages.summarize.sections.localisation import Pointer, verdict
+from stages.summarize.sections.report import Axis
+from stages.summarize.tables.comparisons import Comparison, Comparisons
 
 TEMPLATE = Path(summarize.__file__).parent / "templates" / "report.html.jinja"
 VOID = {"meta", "img", "br", "line", "link", "input"}

@@ -7,15 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 from ..inputs import Inputs
+from ..naming import protocol_name, variant_label
 from ..numbers import words
-from ..protocols import protocol_name
 from ..readers.few_shot_classification import FewShot
 from ..readers.few_shot_segmentation import Segmentation
 from ..readers.record import Estimate
-from ..tables import variant_label
-from .comparisons import Comparisons
+from .comparisons import Comparison, Comparisons
 from .grounding import COLUMNS, IN_LUNG, table_name
-from .paired_bootstrap import Comparison
 from .table import Block, Cell, Column, Row, Table
 
 RECALL_AT = 5
