@@ -4,18 +4,16 @@ The differences are the paired comparisons of Tables 1 to 3, of retrieval and of
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from ..inputs import Inputs
+from ..naming import protocol_name, variant_label
 from ..numbers import words
-from ..protocols import protocol_name
 from ..readers.few_shot_classification import FewShot
 from ..readers.few_shot_segmentation import Segmentation
 from ..readers.record import Estimate
-from ..tables import variant_label
-from .comparisons import Comparisons
+from .comparisons import Comparison, Comparisons
 from .grounding import COLUMNS, IN_LUNG, table_name
-from .paired_bootstrap import Comparison
 from .table import Block, Cell, Column, Row, Table
 
 RECALL_AT = 5
@@ -90,7 +88,7 @@ def _cells(measure: Measure, variant: str) -> dict[str, Cell]:
     elif variant in measure.absent:
         cells[measure.key] = Cell(text=measure.absent[variant])
     if (found := measure.differences.get(variant)) is not None:
-        cells[f"{measure.key}_difference"] = Cell(**asdict(found.difference), bold=found.decided)
+        cells[f"{measure.key}_difference"] = Cell(**dict(found.difference), bold=found.decided)
         cells[f"{measure.key}_p"] = Cell(found.adjusted)
     return cells
 

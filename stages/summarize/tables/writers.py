@@ -1,18 +1,18 @@
-"""A table as CSV (every digit), Markdown, LaTeX (booktabs) and HTML: the same rows in each, text escaped."""
+"""A table as CSV (every digit), Markdown, LaTeX (booktabs), HTML and text: the same rows in each, text escaped."""
 
 import csv
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from html import escape as escape_html
 from pathlib import Path
+from typing import Any
 
 from ...common.files.atomic_files import write_text
 from ..numbers import NONE, decimal
 from .table import Block, Cell, Row, Table
 
 Escape = Callable[[str], str]
-
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
           ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", NONE: "--", "\u00b1": r"$\pm$",
           "\u2264": r"$\le$", "\u03c6": r"$\varphi$"} | {mark: f"\\{mark}" for mark in "&%$#_{}"}  # fmt: skip
@@ -140,3 +140,20 @@ def _bold(cell: Cell, escape: Escape, pattern: str) -> str:
     if cell.low is not None and cell.high is not None:
         text += escape(f" [{decimal(cell.low, cell.places)}, {decimal(cell.high, cell.places)}]")
     return text if cell.spread is None else text + escape(f" \u00b1 {decimal(cell.spread, cell.places)}")
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines with columns of equal width."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def rows_as_csv(rows: Sequence[Mapping[str, Any]], header: Sequence[str] = ()) -> str:
+    """`header` names the columns of a table that may have no rows."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]) if rows else list(header), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()

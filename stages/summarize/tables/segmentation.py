@@ -1,17 +1,18 @@
 """Table 3: few-shot segmentation, every Dice in one row with what predicting nothing scores on the same images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from ...few_shot_segmentation.contract import FIGURES
 from ..inputs import Inputs
-from ..numbers import words
-from ..protocols import always_note, protocol_name, protocol_note
+from ..naming import always_note, protocol_name, protocol_note, variant_label
+from ..numbers import interval, words
 from ..readers.few_shot_segmentation import Segmentation
-from ..tables import variant_label
-from .classification import BOLD, cell, overlap_notes
+from .classification import BOLD, cell, job_row, overlap_notes
 from .comparisons import Comparisons
 from .image_values import segmentation_values
 from .quoted import Quotation, quoted_blocks
-from .table import Block, Cell, Column, Row, Table
+from .table import Block, Cell, Column, CsvRow, Row, Table
+from .writers import aligned
 
 COMPARED = ("dice", "dice_of_positives", "iou_of_positives")
 COLUMNS = (
@@ -31,6 +32,7 @@ OTHERS = (
     "Quoted: a mean Dice of other authors may be another figure than ours, e.g. one over the pixels of all images "
     "together and averaged over finding and background; they do not print what predicting nothing scores."
 )
+FIGURES_OF_TEXT = ("dice", "predict_nothing", "dice_of_positives")
 
 
 def few_shot_segmentation_tables(
@@ -113,3 +115,30 @@ def _of_fractions(block: Block, fractions: Sequence[int]) -> Block:
             if int(fraction) in fractions and metric in COMPARED:
                 rows.append(Row(row.label, {"fraction": Cell(text=f"{fraction} %"), metric: each}))
     return Block(block.kind, tuple(rows), block.source, block.protocol)
+
+
+def segmentation_rows(inputs: Inputs) -> list[CsvRow]:
+    """Table 3: one row a job and variant; without figures where the job was skipped."""
+    return [job_row(each, FIGURES, ("input_size",)) for each in inputs.segmentation]
+
+
+def segmentation_lines(inputs: Inputs) -> Iterable[str]:
+    rows = [
+        (
+            f"{each.job.dataset}, {protocol_name(each.job.protocol, [each.result])}, {each.job.fraction} %",
+            variant_label(inputs, each.variant),
+            *(
+                [each.result.skipped, "", ""]
+                if each.result.skipped is not None
+                else (interval(each.result.metrics[name]) for name in FIGURES_OF_TEXT)
+            ),
+        )
+        for each in inputs.segmentation
+    ]
+    if rows:
+        yield from ("", "Few-shot segmentation, Dice on the test part [95 % interval]")
+        yield from aligned([("job", "variant", "all images", "predicting nothing", "positives"), *rows])
+    for job in dict.fromkeys(each.job for each in inputs.segmentation):
+        results = [each.result for each in inputs.segmentation if each.job == job]
+        if note := protocol_note(job.protocol, results):
+            yield f"  {job.dataset}, {job.fraction} %: {note}"

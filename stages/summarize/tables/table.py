@@ -2,7 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from ..readers.record import Estimate
+
+CsvRow = dict[str, Any]  # column -> figure with all its digits
 
 
 @dataclass(frozen=True)
@@ -92,3 +96,12 @@ class Table:
     def titled(self) -> bool:
         """Whether people must be told which rows are measured."""
         return any(block.kind == "quoted" for block in self.blocks)
+
+
+def estimate_columns(name: str, estimate: Estimate | None) -> CsvRow:
+    """Return the three CSV columns of a figure: value, low, high; empty where there is none."""
+    return {
+        name: estimate and estimate.value,
+        f"{name}_low": estimate and estimate.low,
+        f"{name}_high": estimate and estimate.high,
+    }

@@ -1,15 +1,16 @@
-"""Retrieval: one table a direction, every figure above that of candidates in random order."""
+"""Retrieval: one table per direction, every figure above that of candidates in random order."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ...retrieval.contract import AgainstChance, Direction
 from ..inputs import Inputs
-from ..numbers import words
-from ..tables import variant_label
+from ..naming import variant_label
+from ..numbers import figures, interval, rank, words
 from .classification import BOLD
 from .comparisons import Comparisons
 from .image_values import ImageValues, retrieval_values
-from .table import Block, Cell, Column, Row, Table
+from .table import Block, Cell, Column, CsvRow, Row, Table, estimate_columns
+from .writers import aligned
 
 RANK = "median_rank"
 CHANCE = "chance: random order"
@@ -74,3 +75,42 @@ def _figures(direction: Direction) -> dict[str, AgainstChance]:
 
 def _places(measure: str) -> int:
     return 1 if measure == RANK else 3
+
+
+def retrieval_rows(inputs: Inputs) -> list[CsvRow]:
+    """One row a variant and direction; where retrieval was skipped, one a variant that says why."""
+    rows: list[CsvRow] = []
+    for each in inputs.retrieval:
+        found = each.result.figures
+        if found is None:
+            rows.append({"variant": each.variant, "split": each.result.split, "skipped": each.result.skipped})
+            continue
+        for name, direction in found.directions.items():
+            row: CsvRow = {"variant": each.variant, "split": each.result.split, "direction": name}
+            measured = {f"recall_at_{k}": recall for k, recall in direction.recall.items()}
+            for key, figure in (measured | {"median_rank": direction.median_rank}).items():
+                row |= estimate_columns(key, figure) | {f"{key}_chance": figure.chance}
+            row |= {"queries": direction.queries, "candidates": direction.candidates}
+            rows.append(row | found.model_dump(exclude=set(found.directions)))
+    return rows
+
+
+def _ranks(figure: AgainstChance) -> str:
+    return f"{rank(figure.value)} [{rank(figure.low)}, {rank(figure.high)}] ({rank(figure.chance)})"
+
+
+def retrieval_lines(inputs: Inputs) -> Iterable[str]:
+    yield from ("", "Retrieval among the test pairs of pre-training [95 % interval] (chance)")
+    rows = []
+    for each in inputs.retrieval:
+        found = each.result.figures
+        if found is None:
+            yield f"  {variant_label(inputs, each.variant)}: not measured, {each.result.skipped}"
+            continue
+        header = ("variant", "direction", *(f"recall@{k}" for k in found.image_to_report.recall), "median rank")
+        rows = rows or [header]
+        for name, direction in found.directions.items():
+            recalls = (f"{interval(figure)} ({figures(figure.chance)})" for figure in direction.recall.values())
+            rows.append((variant_label(inputs, each.variant), words(name), *recalls, _ranks(direction.median_rank)))
+    if rows:
+        yield from aligned(rows)

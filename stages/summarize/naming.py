@@ -1,10 +1,11 @@
-"""What a few-shot protocol may be called: by its published name only where every setting is the published one."""
+"""What variants and few-shot protocols are called: by the published name only where every setting is published."""
 
 from collections.abc import Mapping, Sequence
 
 from ..common.few_shot.protocols import in_words
 from ..few_shot_classification.contract import FewShotResult
 from ..few_shot_segmentation.contract import SegmentationResult
+from .inputs import Inputs
 
 Results = Sequence[FewShotResult] | Sequence[SegmentationResult]
 
@@ -30,3 +31,10 @@ def always_note(results: Results) -> str | None:
     """How the protocol is not as published even where no setting departs."""
     found = dict.fromkeys(line for each in results for line in each.always_different)
     return f"Always different here: {'; '.join(found)}." if found else None
+
+
+def variant_label(inputs: Inputs, variant: str) -> str:
+    """The name, with a word where the variant was not trained here."""
+    if variant in inputs.tree.image_only:
+        return f"{variant} (ready-made, images alone)"
+    return variant if inputs.trained(variant) else f"{variant} (untrained)"

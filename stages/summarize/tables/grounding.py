@@ -5,17 +5,18 @@ the training masks, a point read off the words) are rivals in the paired tests l
 if it is better than all of them, too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from ...phrase_grounding.contract import PointingGame
 from ..inputs import Inputs
-from ..numbers import words
+from ..naming import variant_label
+from ..numbers import interval, words
 from ..readers.phrase_grounding import Grounding
 from ..readers.record import Estimate
-from ..tables import POINTERS, RIVALS, variant_label
 from .classification import overlap_notes
 from .comparisons import Comparisons
 from .image_values import ImageValues, grounding_values
-from .table import Block, Cell, Column, Row, Table
+from .table import Block, Cell, Column, CsvRow, Row, Table, estimate_columns
 
 IN_LUNG = "pointing_in_lung"
 # Column -> measure of the stage, pointer of a variant's row.
@@ -37,6 +38,15 @@ NOTE = (
     "outside of it, with its sign; IoU: of the map above a share of its range that validation chose. Rows that are no "
     "heatmap have the same hits in both columns."
 )
+POINTERS = {  # what points, in the words of the page
+    "heatmap": "heatmap",
+    "heatmap_in_lung": "heatmap, peak inside the lungs",
+    "random_in_lung": "random point in the lungs",
+    "random_in_content": "random point in the image",
+    "fixed_peak_of_training": "fixed peak of the training masks",
+    "word_prior": "point read off the phrase's words",
+}
+RIVALS = tuple(pointer for pointer in POINTERS if not pointer.startswith("heatmap"))  # what a heatmap has to beat
 
 
 def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
@@ -113,3 +123,83 @@ def _figure(each: Grounding, prompt_set: str, measure: str, pointer: str) -> Est
     if measure == "pointing":
         return getattr(each.result.pointing[prompt_set], pointer)
     return getattr(each.result, measure)[prompt_set].get(pointer)
+
+
+def pointing_rows(inputs: Inputs) -> list[CsvRow]:
+    """One row a data set, prompt set and variant: its heatmap beside the two baselines on the same images."""
+    return [
+        {"dataset": each.dataset, "finding": each.result.finding, "prompt_set": name, "variant": each.variant}
+        | {
+            column: value
+            for pointer in POINTERS
+            for column, value in estimate_columns(pointer, getattr(game, pointer)).items()
+        }
+        | {"test_images": each.result.images}
+        for each in inputs.grounding
+        for name, game in each.result.pointing.items()
+    ]
+
+
+def grounding_rows(inputs: Inputs) -> list[CsvRow]:
+    """One row a data set, prompt set, variant, measure and pointer: every figure of phrase grounding."""
+    rows = []
+    for each in inputs.grounding:
+        result = each.result
+        games = {
+            name: {pointer: getattr(game, pointer) for pointer in POINTERS} for name, game in result.pointing.items()
+        }
+        measures = {"pointing": games, "contrast_to_noise": result.contrast_to_noise, "iou": result.iou}
+        for measure, sets in measures.items():
+            for name, pointers in sets.items():
+                place = {"dataset": each.dataset, "prompt_set": name, "place_words": " ".join(result.place_words[name])}
+                rows += [
+                    place
+                    | {"variant": each.variant, "measure": measure, "pointer": pointer}
+                    | estimate_columns("value", figure)
+                    for pointer, figure in pointers.items()
+                    if figure is not None
+                ]
+    return rows
+
+
+def integrity_rows(inputs: Inputs) -> list[CsvRow]:
+    """phi of every variant that has one: its scale, and its AUC against the mean lung mask of each data set."""
+    return [
+        {
+            "dataset": each.dataset,
+            "variant": each.variant,
+            "lung_auc": phi.lung_auc,
+            "smallest": phi.smallest,
+            "largest": phi.largest,
+            "standard_deviation": phi.standard_deviation,
+        }
+        for each in inputs.grounding
+        if (phi := each.result.integrity_map) is not None
+    ]
+
+
+def baselines(inputs: Inputs, dataset: str, prompt_set: str) -> PointingGame:
+    """The baselines of a data set and prompt set: they do not depend on the variant."""
+    return next(
+        game
+        for each in inputs.grounding
+        if each.dataset == dataset
+        for name, game in each.result.pointing.items()
+        if name == prompt_set
+    )
+
+
+def pointing_lines(inputs: Inputs) -> Iterable[tuple[str, ...]]:
+    for dataset in inputs.tree.evaluate_on:
+        grounding = [each for each in inputs.grounding if each.dataset == dataset]
+        for name in grounding[0].result.pointing:
+            images = str(grounding[0].result.images)
+            for each in grounding:
+                label = f"heatmap of {variant_label(inputs, each.variant)}"
+                game = each.result.pointing[name]
+                yield dataset, name, label, interval(game.heatmap), images
+                if game.heatmap_in_lung is not None:
+                    yield dataset, name, f"{label}, inside the lungs", interval(game.heatmap_in_lung), images
+            game = baselines(inputs, dataset, name)
+            for pointer in game.rivals(RIVALS):
+                yield dataset, name, POINTERS[pointer], interval(getattr(game, pointer)), images

@@ -1,18 +1,22 @@
 """Tables 1 and 2: zero-shot and few-shot classification."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from ...common.few_shot.protocols import in_words
 from ...common.records import Overlap
+from ...few_shot_classification.contract import FewShotResult
 from ..inputs import Inputs
-from ..numbers import words
-from ..protocols import pooling_note
+from ..naming import always_note, pooling_note, protocol_name, protocol_note, variant_label
+from ..numbers import decimal, interval, words
 from ..readers.few_shot_classification import FewShot
+from ..readers.few_shot_segmentation import Segmentation
 from ..readers.record import METRICS, Estimate
-from ..tables import FewShotTable, few_shot_tables, variant_label
 from .comparisons import Comparisons
 from .image_values import few_shot_values, zero_shot_values
 from .quoted import Quotation, quoted_blocks
-from .table import Block, Cell, Column, Row, Table
+from .table import Block, Cell, Column, CsvRow, Row, Table, estimate_columns
+from .writers import aligned
 
 HEADERS = {"auc": "AUC", "average_precision": "average precision", "f1": "F1", "accuracy": "accuracy"}
 SCORES = {"global": "the whole image", "local": "its best patches"}
@@ -25,6 +29,34 @@ FIXED = (
     "others who fix theirs; not tested against other rows. Every other set of prompts is in the CSV."
 )
 INTERVALS = "Brackets: 95 % bootstrap intervals, resampled by {unit}; F1 and accuracy at thresholds from validation."
+
+
+@dataclass(frozen=True)
+class FewShotTable:
+    """Table 2 of one data set and protocol: `rows` holds the cells of a variant, one a fraction (in percent)."""
+
+    dataset: str
+    protocol: str
+    fractions: list[int]
+    rows: dict[str, list[FewShotResult]]
+
+    @property
+    def columns(self) -> list[FewShotResult]:
+        """A cell of every fraction: for what does not depend on the variant."""
+        return next(iter(self.rows.values()))
+
+    @property
+    def name(self) -> str:
+        """Of the protocol, which is not the published one where a setting is not."""
+        return protocol_name(self.protocol, self.columns)
+
+    @property
+    def note(self) -> str | None:
+        return protocol_note(self.protocol, self.columns)
+
+    @property
+    def always(self) -> str | None:
+        return always_note(self.columns)
 
 
 def cell(figure: Estimate, bold: bool, spread: float | None = None) -> Cell:
@@ -140,3 +172,79 @@ def _best(
     if len(known) < len(values):
         return {}
     return {metric: comparisons.best(name, f"{metric}_{fraction}", known, metric) for metric in METRICS}
+
+
+def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
+    """Table 1: one row a data set and variant."""
+    rows = []
+    for each in inputs.zero_shot:
+        result = each.result
+        row: CsvRow = {"dataset": each.dataset, "finding": result.finding, "variant": each.variant}
+        for name in METRICS:
+            row |= estimate_columns(name, result.metrics[name])
+        rows.append(
+            row
+            | {
+                "prompt_set": result.prompt_set,
+                "validation_auc": result.validation_auc[result.prompt_set],
+                "threshold": result.threshold,
+                "test_images": result.test_images,
+                "test_positives": result.test_positives,
+                "resampled_by": result.resampled_by,
+            }
+        )
+    return rows
+
+
+def few_shot_rows(inputs: Inputs) -> list[CsvRow]:
+    """Table 2: one row a job and variant; without figures where the job was skipped."""
+    return [job_row(each, METRICS) for each in inputs.few_shot]
+
+
+def few_shot_tables(inputs: Inputs) -> list[FewShotTable]:
+    tables: dict[tuple[str, str], FewShotTable] = {}
+    for each in inputs.few_shot:
+        place = (each.job.dataset, each.job.protocol)
+        table = tables.setdefault(place, FewShotTable(*place, [], {}))
+        if each.job.fraction not in table.fractions:
+            table.fractions.append(each.job.fraction)
+        table.rows.setdefault(each.variant, []).append(each.result)
+    return list(tables.values())
+
+
+def _few_shot_cell(result: FewShotResult) -> str:
+    overlaps = "".join(f"; {words(kind)}: {number}" for kind, number in result.overlap.found.items())
+    if result.skipped is not None:
+        return f"- {result.skipped}{overlaps}"
+    auc = result.metrics["auc"]
+    return interval(auc) + ("" if auc.spread is None else f" +- {decimal(auc.spread)}") + overlaps
+
+
+def job_row(each: FewShot | Segmentation, measures: Iterable[str], more: tuple[str, ...] = ()) -> CsvRow:
+    """A few-shot job of one variant: figures with interval and spread, what it trained on, and overlaps last."""
+    result = each.result
+    row: CsvRow = vars(each.job) | {"finding": result.finding, "variant": each.variant}
+    for name in measures:
+        figure = result.metrics.get(name)
+        row |= estimate_columns(name, figure) | {f"{name}_spread": figure and figure.spread}
+    for part in ("train", "test"):
+        row |= {f"{part}_{name}": number for name, number in result.images[part]}
+    row |= {name: getattr(result, name) for name in more} | {"seeds": len(result.seeds)}
+    row |= {"not_as_published": in_words([result.departures])}
+    return row | {"resampled_by": result.resampled_by, "skipped": result.skipped} | dict(result.overlap)
+
+
+def few_shot_lines(inputs: Inputs) -> Iterable[str]:
+    for table in few_shot_tables(inputs):
+        yield from (
+            "",
+            f"Few-shot AUC on the test part [95 % interval] +- over seeds: {table.dataset}, {table.name}",
+            *([f"  {table.note}"] if table.note else []),
+        )
+        train = [each.images["train"] for each in table.columns]
+        header = [f"{fraction} %, {part.images} images ({part.positives} positives)"
+                  for fraction, part in zip(table.fractions, train, strict=True)]  # fmt: skip
+        yield from aligned(
+            [("variant", *header)]
+            + [(variant_label(inputs, variant), *map(_few_shot_cell, cells)) for variant, cells in table.rows.items()]
+        )
