@@ -44,7 +44,9 @@ class Job:
         return self.command[self.command.index("-m") + 1].removeprefix("stages.")
 
     def option(self, name: str, default: str = "") -> str:
-        return self.command[self.command.index(name) + 1] if name in self.command else default
+        """Return the word behind `name`; `default` where the command lacks it, or gives it without a value."""
+        after = self.command[self.command.index(name) + 1 :] if name in self.command else []
+        return after[0] if after and not after[0].startswith("--") else default
 
     @property
     def name(self) -> str:

@@ -37,7 +37,10 @@ def _add_options(parser: ArgumentParser, job: type[Job]) -> None:
         "--settings", default="{}", help="YAML or JSON mapping, or a file with one; keys left out take their default"
     )
     parser.add_argument("--journal", type=Path, required=True, help="where to write the run's journal (JSON)")
-    parser.add_argument("--name", default="", help="name of the run under the stage, e.g. mlip/rsna")
+    # A rule whose run has no place of its own gives the option without a value: so does Snakemake quote "".
+    parser.add_argument(
+        "--name", nargs="?", const="", default="", help="name of the run under the stage, e.g. mlip/rsna"
+    )
     parser.add_argument("--image", default="none", help="digest of the container image or environment, for the journal")
     for each in arguments_of(job):
         shape = {"nargs": "+" if each.required else "*"} if each.many else {}

@@ -44,6 +44,8 @@ def test_jobs_are_read_from_a_dry_run():
     assert (retrieval.stage, retrieval.name, retrieval.reason) == ("retrieval", "retrieval mlip", "Forced execution")
     assert (retrieval.inputs, retrieval.outputs) == (["in.arrow", "other.arrow"], ["out/result.json"])
     assert json.loads(retrieval.option("--settings")) == {"draws": 5}
+    unnamed = read_jobs(DRY_RUN.replace("--name mlip", "--name "))[0]
+    assert unnamed.name == "retrieval"
     assert (everything.stage, everything.inputs, everything.outputs) == (None, ["out/result.json"], [])
 
 

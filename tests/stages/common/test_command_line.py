@@ -71,6 +71,14 @@ def test_options_follow_from_the_declared_files(tmp_path):
                                (tmp_path / "scores/2.arrow", False)]  # fmt: skip
 
 
+def test_a_run_without_a_place_of_its_own_has_no_name():
+    """Its rule gives the option without a value."""
+    seen = []
+    for more in (["--name"], ["--name", ""], []):
+        run(seen.append, *more, "--image", "i")
+    assert {job.name for job in seen} == {""}
+
+
 @pytest.mark.parametrize("lacking", ["--checkpoint", "--result"])
 def test_an_option_that_is_needed_is_named(lacking, capsys):
     argv = [text for each in ("--checkpoint", "--tables", "--root", "--result", "--scores") if each != lacking
