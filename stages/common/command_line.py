@@ -48,9 +48,8 @@ def _add_options(parser: ArgumentParser, job: type[Job]) -> None:
             shape = {"nargs": "?"}  # a rule whose input is empty gives the option without a value
         default = {} if each.required else {"default": each.default}
         choices = {"choices": each.choices} if each.choices else {}
-        parser.add_argument(
-            each.flag, type=each.type, required=each.required, help=each.help, **shape, **default, **choices
-        )
+        text = each.help.replace("%", "%%")  # argparse formats it
+        parser.add_argument(each.flag, type=each.type, required=each.required, help=text, **shape, **default, **choices)
     parser.set_defaults(job=job)
 
 
