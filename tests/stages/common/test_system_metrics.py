@@ -27,7 +27,7 @@ def spin(stop, megabytes):
 
 @linux
 def test_the_cpu_time_of_this_process_is_what_its_own_clock_says():
-    """Between the shortest and the longest time that may lie between its two readings: a busy machine stretches them."""
+    """Bounded by the shortest and the longest time between its two readings: a busy machine stretches them."""
     outer, sampler, inner, cpu = time.monotonic(), SystemSampler(), time.monotonic(), time.process_time()
     while time.process_time() - cpu < 0.5:
         pass

@@ -10,7 +10,6 @@ import pytest
 
 from stages.common.radiographs.isolation import Limits, map_isolated
 
-
 SLEEP, PATIENCE = 600, 120.0  # s: for what must be cut off; for what must not, however busy the machine
 
 
