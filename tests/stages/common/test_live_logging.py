@@ -4,7 +4,7 @@ import json
 from contextlib import ExitStack
 
 import pytest
-from eventually import eventually
+from eventually import SECONDS, eventually
 from fake_mlflow import FakeMlflow, serving
 
 from stages.common.journal import live_logging, mlflow_server
@@ -26,6 +26,7 @@ def quick(monkeypatch):
         (live_logging, "_PAUSE", 0.02),
         (live_logging, "_LONGEST_PAUSE", 0.05),
         (live_logging, "_SHARE", 1000.0),
+        (live_logging, "_LONGEST_WAIT", SECONDS),
         (live_logging, "_warned", False),
         (mlflow_server, "_SECONDS_BEFORE_RETRY", 0.01),
         (mlflow_server, "_SECONDS_A_CALL", 0.3),
@@ -110,7 +111,7 @@ def test_the_stage_does_not_wait_for_a_server_that_hangs(fake, journal, monkeypa
     """By its own clock: a thousand metrics and the end, while every call takes for ever."""
     monkeypatch.setattr(mlflow_server, "_SECONDS_A_CALL", 600.0)
     monkeypatch.setattr(live_logging, "_SHARE", 0.01)
-    fake.mode = 5.0
+    fake.mode = 600.0
     with serving(fake) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         found = stage(journal, 1000, lambda step, _: eventually(lambda: fake.calls) if step == 0 else None)
@@ -131,6 +132,7 @@ def test_a_server_that_is_killed_and_restarted_gets_what_it_missed(fake, journal
                 failed(live)
                 second.enter_context(serving(fake, int(uri.rpartition(":")[2])))
                 eventually(lambda: len(shown(next(iter(fake.runs.values())))) == 4)
+                eventually(lambda: not live._failing)  # only then does the end wait for the last batch
 
         found = stage(journal, 6, kill_and_restart)
     (run,) = fake.runs.values()
