@@ -139,7 +139,6 @@ def why(checkout) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("miniature")
 def test_edits_of_a_finished_run_are_told_with_and_without_snakemake_s_records(finished_run):
     """Code, a key, an input and an image at once: each stage tells its own."""
     root = finished_run.folder

@@ -70,7 +70,7 @@ def alone_weights(tmp_path_factory):
     transport._PAIRS_AT_ONCE = chunk
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("world", [2, 4])
 def test_weights_after_200_steps_are_those_of_one_process(tmp_path, world: int, alone_weights) -> None:
     found = in_ranks(world, "train", tmp_path)

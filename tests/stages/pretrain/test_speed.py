@@ -222,14 +222,16 @@ def test_compiled_parts_give_the_losses_and_gradients_of_the_others() -> None:
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 2  # image encoder, decoder
 
 
-def test_deterministic_runs_ask_torch_for_it() -> None:
+def test_deterministic_runs_ask_torch_for_it(monkeypatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # put back after the test, as is the flag below
+    benchmark = torch.backends.cudnn.benchmark
     try:
         hardware.make_deterministic()
         assert torch.are_deterministic_algorithms_enabled()
         assert hardware.os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     finally:
         torch.use_deterministic_algorithms(False)
-        hardware.os.environ.pop("CUBLAS_WORKSPACE_CONFIG")
+        torch.backends.cudnn.benchmark = benchmark
 
 
 def test_the_journal_says_what_it_ran_on() -> None:

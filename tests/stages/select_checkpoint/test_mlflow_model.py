@@ -90,8 +90,8 @@ def test_mlflow_models_predict_answers_a_request(exported, tmp_path) -> None:
     record = {"path": str(exported.radiograph), "prompts": CLASSES}
     (tmp_path / "request.json").write_text(json.dumps({"dataframe_records": [record]}))
     done = subprocess.run(
-        ["mlflow", "models", "predict", "-m", exported.model, "-i", "request.json", "-o", "answer.json",
-         "-t", "json", "--env-manager", "local"],
+        [sys.executable, "-m", "mlflow", "models", "predict", "-m", exported.model, "-i", "request.json",
+         "-o", "answer.json", "-t", "json", "--env-manager", "local"],
         cwd=tmp_path, env=clean(tmp_path), capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

@@ -7,6 +7,7 @@ from threading import Event
 import numpy as np
 import pyarrow as pa
 import pytest
+from eventually import SECONDS
 from one_shard_store import write_manifest
 
 from stages.common.data.image_store import ImageStore
@@ -20,7 +21,7 @@ def test_an_output_waits_for_the_checks(tmp_path):
     go, order = Event(), []
 
     def slow() -> None:
-        go.wait(10)
+        go.wait(SECONDS)
         order.append("checked")
 
     check_in_background([slow])
@@ -44,11 +45,14 @@ def test_what_a_check_finds_is_raised_once_and_the_output_is_not_there(tmp_path)
 
 def test_a_forked_process_does_not_wait_for_threads_that_it_has_not():
     go = Event()
-    check_in_background([lambda: go.wait(10)])
+    check_in_background([lambda: go.wait(SECONDS)])
     child = os.fork()
     if child == 0:
-        settle()
-        os._exit(7)
+        try:
+            settle()
+            os._exit(7)
+        finally:
+            os._exit(1)  # an error must not go on as a second test session
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     go.set()
     settle()

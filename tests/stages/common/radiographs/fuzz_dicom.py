@@ -1,6 +1,6 @@
 """Mutated DICOM files through the reader: each must become an image or a known reason, within its limits.
 
-    PYTHONPATH=. python tests/stages/dicom_to_arrow/fuzz_dicom.py --cases 100000 --seed 0 --seconds-each 30
+    PYTHONPATH=.:tests python tests/stages/common/radiographs/fuzz_dicom.py --cases 100000 --seed 0 --seconds-each 30
 
 An image is compared with what pydicom makes of the same bytes, where its pipeline has an answer. Findings are
 `unexpected_error`, `died`, `too slow` and `image, not pydicom's`; the command prints their numbers and ends with 1.

@@ -1,10 +1,10 @@
 """Live logging shows what the server takes, and whatever the server does, the stage ends as it would without it."""
 
 import json
-import time
 from contextlib import ExitStack
 
 import pytest
+from eventually import SECONDS, eventually
 from fake_mlflow import FakeMlflow, serving
 
 from stages.common.journal import live_logging, mlflow_server
@@ -26,6 +26,7 @@ def quick(monkeypatch):
         (live_logging, "_PAUSE", 0.02),
         (live_logging, "_LONGEST_PAUSE", 0.05),
         (live_logging, "_SHARE", 1000.0),
+        (live_logging, "_LONGEST_WAIT", SECONDS),
         (live_logging, "_warned", False),
         (mlflow_server, "_SECONDS_BEFORE_RETRY", 0.01),
         (mlflow_server, "_SECONDS_A_CALL", 0.3),
@@ -46,19 +47,21 @@ def journal(tmp_path, quick):  # noqa: ARG001
     return tmp_path / "journal.json"
 
 
-def eventually(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.01)
-
-
-def stage(journal, steps=3, between=lambda _: None):
+def stage(journal, steps=3, between=lambda *_: None):
+    """Log `steps` losses, with `between(step, live)` after each, and return the journal."""
     with track("sync", "mlip", journal=journal, settings=Example(), inputs={}) as run:
         for step in range(steps):
             run.log_metric("loss", 1.0 / (step + 1), step)
-            between(step)
+            between(step, run.live)
     return read_journal(journal).journal
+
+
+def failed(live):
+    eventually(lambda: live.failures)
+
+
+def at_the_last_of(steps, act):
+    return lambda step, live: act(live) if step == steps - 1 else None
 
 
 def live(journal):
@@ -74,7 +77,7 @@ def test_a_run_is_shown_while_it_runs_and_ended_under_the_key_of_its_journal(fak
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         seen = []
 
-        def wait(step):
+        def wait(step, _):
             eventually(lambda: any(len(shown(run)) > step for run in fake.runs.values()))
             seen.append([run["ended"] for run in fake.runs.values()])
 
@@ -94,7 +97,7 @@ def test_a_server_that_does_not_serve_costs_one_line(fake, journal, monkeypatch,
     with ExitStack() as stack:
         uri = "http://127.0.0.1:9" if mode == "nobody" else stack.enter_context(serving(fake))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.replace("//", "//user:hunter2@"))
-        found = stage(journal, between=lambda step: time.sleep(0.7 if step == 2 else 0))
+        found = stage(journal, between=at_the_last_of(3, failed))
     assert (found.status, len(live(found))) == ("FINISHED", 3)
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1), err
@@ -108,10 +111,10 @@ def test_the_stage_does_not_wait_for_a_server_that_hangs(fake, journal, monkeypa
     """By its own clock: a thousand metrics and the end, while every call takes for ever."""
     monkeypatch.setattr(mlflow_server, "_SECONDS_A_CALL", 600.0)
     monkeypatch.setattr(live_logging, "_SHARE", 0.01)
-    fake.mode = 5.0
+    fake.mode = 600.0
     with serving(fake) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        found = stage(journal, 1000, lambda step: eventually(lambda: fake.calls) if step == 0 else None)
+        found = stage(journal, 1000, lambda step, _: eventually(lambda: fake.calls) if step == 0 else None)
         assert len(live(found)) == 1000
         assert not fake.runs  # it was over before the first answer came
 
@@ -121,14 +124,15 @@ def test_a_server_that_is_killed_and_restarted_gets_what_it_missed(fake, journal
         uri = first.enter_context(serving(fake))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
-        def kill_and_restart(step):
+        def kill_and_restart(step, live):
             if step == 1:
                 eventually(lambda: any(len(shown(run)) == 2 for run in fake.runs.values()))
                 first.close()
             if step == 3:
-                time.sleep(0.3)  # it fails meanwhile
+                failed(live)
                 second.enter_context(serving(fake, int(uri.rpartition(":")[2])))
                 eventually(lambda: len(shown(next(iter(fake.runs.values())))) == 4)
+                eventually(lambda: not live._failing)  # only then does the end wait for the last batch
 
         found = stage(journal, 6, kill_and_restart)
     (run,) = fake.runs.values()
@@ -140,7 +144,7 @@ def test_a_server_that_is_killed_and_restarted_gets_what_it_missed(fake, journal
 def test_more_than_the_queue_holds_is_left_to_sync(journal, monkeypatch, capfd):
     monkeypatch.setattr(live_logging, "_WAITING", 10)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    found = stage(journal, 50, lambda step: time.sleep(0.3) if step == 49 else None)
+    found = stage(journal, 50, at_the_last_of(50, failed))
     assert len(live(found)) == 50
     assert ", 50 numbers were not shown live" in capfd.readouterr().err
 
@@ -156,7 +160,7 @@ def test_what_jobs_cannot_share_is_refused_in_one_line_and_once(journal, monkeyp
 
 def test_an_address_that_is_none_costs_one_line(journal, monkeypatch, capfd):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:hunter2@host:no-port")
-    assert stage(journal, between=lambda _: time.sleep(0.1)).status == "FINISHED"
+    assert stage(journal, between=at_the_last_of(3, failed)).status == "FINISHED"
     err = capfd.readouterr().err
     assert err.count("\n") == 1
     assert err.startswith("warning: MLflow at http://")
@@ -197,7 +201,7 @@ def test_credentials_go_into_the_header_alone(fake, journal, monkeypatch, addres
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
     with serving(fake) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.replace("//", f"//{address}"))
-        found = stage(journal, between=lambda _: eventually(lambda: any(map(shown, fake.runs.values()))))
+        found = stage(journal, between=lambda *_: eventually(lambda: any(map(shown, fake.runs.values()))))
     assert {headers.get("Authorization") for _, headers in fake.calls} == {header}
     assert all("ss" not in json.dumps(run["tags"]) for run in fake.runs.values())
     assert found.tags["mlflow_run"] == f"{uri}/#/experiments/7/runs/{found.key}"  # as a page may show it
@@ -205,7 +209,7 @@ def test_credentials_go_into_the_header_alone(fake, journal, monkeypatch, addres
 
 def test_the_failure_of_a_stage_is_shown(fake, journal, monkeypatch):
     def broken():
-        stage(journal, between=lambda _: eventually(lambda: fake.runs) or 1 / 0)
+        stage(journal, between=lambda *_: eventually(lambda: fake.runs) or 1 / 0)
 
     with serving(fake) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

@@ -1,4 +1,4 @@
-"""DICOM data sets and rows of the index, written for the tests of this stage."""
+"""DICOM data sets and rows of the index, as tests write them."""
 
 from io import BytesIO
 from pathlib import Path

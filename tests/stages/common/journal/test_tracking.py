@@ -4,10 +4,12 @@ import json
 import math
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
+from eventually import SECONDS, eventually
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,13 +121,6 @@ def often(monkeypatch):
     monkeypatch.setattr(tracking, "_WRITES_SHARE", 1.0)
 
 
-def eventually(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
-
-
 @pytest.mark.usefixtures("often")
 def test_a_killed_run_keeps_the_metrics_of_its_last_write(journal):
     with tracked(journal) as run:
@@ -200,7 +195,7 @@ def test_sigterm_is_recorded_and_ends_the_stage_as_if_it_had_been_killed(journal
     with subprocess.Popen([sys.executable, "-c", code, str(journal)], cwd=ROOT, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         process.terminate()
-        assert process.wait(60) == 143
+        assert process.wait(SECONDS) == 143
     record = read(journal)
     assert record["status"] == "FAILED"
     assert record["error"] == "Terminated: SIGTERM, from the scheduler or a person"
@@ -279,19 +274,26 @@ def test_a_missing_input_is_one_line_before_anything_is_written(journal, tmp_pat
     assert not journal.exists()
 
 
-def test_a_damaged_input_is_not_lost_on_the_journals_own_thread(journal, monkeypatch):
-    """The journal is written again and again while the check runs; the stage's next output is what tells of it."""
-    for name in ("_SECONDS_BETWEEN_SAMPLES", "_SECONDS_BETWEEN_WRITES"):
-        monkeypatch.setattr(tracking, name, 0.01)
+@pytest.mark.usefixtures("often")
+def test_a_damaged_input_is_not_lost_on_the_journals_own_thread(journal):
+    """The journal is written while the check runs and after it failed; the stage's next output raises its error."""
+    checked = threading.Event()
+
+    def wait_for_a_write():
+        before = journal.stat().st_mtime_ns
+        eventually(lambda: journal.stat().st_mtime_ns != before)
 
     def check():
-        time.sleep(0.2)
+        wait_for_a_write()
+        checked.set()
         raise InputError("1.arrow: damaged")
 
     result = journal.with_name("result.json")
     with pytest.raises(InputError, match=r"1\.arrow: damaged"), tracked(journal):  # noqa: PT012
         check_in_background([check])
-        time.sleep(0.6)
+        assert checked.wait(SECONDS)
+        wait_for_a_write()
+        wait_for_a_write()  # the first may have begun before the error
         write_json(result, {})
     assert (read(journal)["status"], result.exists()) == ("FAILED", False)
 

@@ -25,15 +25,15 @@ with state_in_use(sys.argv[1]):
 @pytest.fixture
 def holder(tmp_path):
     """Another process that trains in a folder."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", HOLDER, tmp_path / "state"],
         cwd=ROOT, env=os.environ | {"SLURM_JOB_ID": "4711"}, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_second_process_is_refused_with_the_job_of_the_first_and_a_dead_one_holds_nothing(holder, tmp_path):
