@@ -17,7 +17,8 @@ import yaml
 from ..common.data.prompts import read_prompts
 from ..common.errors import InputError
 from ..common.inference.heatmap_picture import write_heatmap
-from ..common.inference.model import RadiographModel, Reading, check_classes, read_file, squares_of_files
+from ..common.inference.model import RadiographModel, Reading, check_classes
+from ..common.inference.squares import read_file, squares_of_files
 
 
 def main(arguments: Namespace) -> None:

@@ -12,7 +12,8 @@ from exported_model import SIZE, TEMPERATURE
 
 from stages.common.encoders.dual import load_checkpoint, to_input, to_pixels
 from stages.common.errors import InputError
-from stages.common.inference.model import RadiographModel, reading_settings, square_of_array, squares_of_files
+from stages.common.inference.model import RadiographModel
+from stages.common.inference.squares import reading_settings, square_of_array, squares_of_files
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.dicom_to_arrow.convert import convert_file
 from stages.phrase_grounding.heatmaps import PromptCosines
