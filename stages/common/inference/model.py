@@ -26,7 +26,7 @@ from ..encoders.image import grid_of
 from ..errors import InputError
 from ..files.atomic_files import read_json, verify
 from ..radiographs.radiograph import SquareImage
-from .squares import read_file, reading_settings, square_of_array, squares_of_files
+from .squares import reading_settings, square_of_array, squares_of_files
 
 INFERENCE = "inference.json"  # beside the weights: size of the stored images, temperature
 INPUTS = ("image", "path", "pixels")
@@ -100,7 +100,7 @@ class RadiographModel:
 
     def _squares(self, table: pd.DataFrame) -> list[SquareImage]:
         squares: dict[int, SquareImage] = {}
-        files: dict[int, bytes] = {}
+        files: dict[int, bytes | Path] = {}
         columns = [name for name in INPUTS if name in table]
         for row in range(len(table)):
             given = {name: table[name].iloc[row] for name in columns}
@@ -113,10 +113,8 @@ class RadiographModel:
                 rows = _rectangle(value, f"row {row}")
                 squares[row] = square_of_array(rows, f"row {row}", self.settings.size)
             else:
-                files[row] = read_file(value, self.settings) if kind == "path" else bytes(value)
-        decoded = (
-            squares_of_files(list(files.values()), [f"row {row}" for row in files], self.settings) if files else []
-        )
+                files[row] = Path(value) if kind == "path" else bytes(value)
+        decoded = squares_of_files(list(files.values()), [f"row {row}" for row in files], self.settings)
         squares |= dict(zip(files, decoded, strict=True))
         return [squares[row] for row in range(len(table))]
 

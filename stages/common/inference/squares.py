@@ -5,7 +5,7 @@ error, not the server. No torch here: the child starts in a second.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,21 +37,25 @@ def read_file(path: str | Path, settings: RadiographSettings) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror}); name a DICOM, JPEG or PNG file") from None
 
 
-def squares_of_files(files: Sequence[bytes], names: Sequence[str], settings: RadiographSettings) -> list[SquareImage]:
-    """Each file's radiograph in a square; the first that cannot be one is an InputError with its name and reason."""
+def squares_of_files(
+    files: Sequence[bytes | Path], names: Sequence[str], settings: RadiographSettings, children: int = 1
+) -> Iterator[SquareImage]:
+    """Yield each file's radiograph in a square, in order; a file is its bytes or its path.
+
+    Raises InputError with the name and the reason at the first file that is no radiograph.
+    """
     convert = partial(_square, settings=settings)
     limits = Limits(settings.max_seconds, settings.max_memory_bytes)
-    squares = []
-    for name, result in zip(names, map_isolated(convert, list(files), 1, limits), strict=True):
+    items = list(zip(names, files, strict=True))
+    for name, result in zip(names, map_isolated(convert, items, children, limits), strict=True):
         if result == "died":
             raise InputError(f"{name}: the process that decoded it died: the file is damaged, or needs more than "
                              f"{settings.max_memory_bytes:,} bytes of memory")  # fmt: skip
         if result == "too slow":
             raise InputError(f"{name}: not decoded within {settings.max_seconds:g} s: the file is damaged or too large")
         if isinstance(result, str):
-            raise InputError(f"{name}: {result}")
-        squares.append(result)
-    return squares
+            raise InputError(result)
+        yield result
 
 
 def square_of_array(pixels: Shaped[np.ndarray, "rows columns"], name: str, size: int) -> SquareImage:
@@ -64,12 +68,16 @@ def square_of_array(pixels: Shaped[np.ndarray, "rows columns"], name: str, size:
     return fit_into_square(pixels.astype(np.float32), 1.0, size)
 
 
-def _square(data: bytes, settings: RadiographSettings) -> SquareImage | str:
+def _square(item: tuple[str, bytes | Path], settings: RadiographSettings) -> SquareImage | str:
     """In the child. A refusal comes back as its text."""
+    name, source = item
     cv2.setNumThreads(1)
     try:
+        data = source if isinstance(source, bytes) else read_file(source, settings)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom warns of quirks that most files of a vendor have
             return read_radiograph(data, None, settings).square(settings.size)
     except RejectionError as rejection:
-        return f"{rejection.reason.replace('_', ' ')}: {rejection}"
+        return f"{name}: {rejection.reason.replace('_', ' ')}: {rejection}"
+    except InputError as error:
+        return str(error)
