@@ -79,6 +79,16 @@ def test_every_function_answers_as_in_the_checkout(installed, exported) -> None:
     assert error.startswith("nowhere: no model, inference.json is missing")
 
 
+def test_the_lines_of_the_readme_run(installed, exported) -> None:
+    [program] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    for name, path in (("runs/main/results/select_checkpoint/mlip/checkpoint", exported.checkpoint),
+                       ("image.dcm", exported.radiograph)):  # fmt: skip
+        program = program.replace(f'"{name}"', f'"{path}"')
+    (installed.folder / "readme.py").write_text(f"{program}print(cosines.shape)")
+    done = installed.run("python", "readme.py")
+    assert done.stdout.splitlines()[-1:] == ["(1, 2)"], done.stderr[-3000:]
+
+
 def test_predict_embed_and_split_report_run(installed, exported) -> None:
     (installed.folder / "prompts.yaml").write_text(json.dumps(CLASSES))
     (installed.folder / "texts.txt").write_text("opacity\nno opacity .\n")
