@@ -1,36 +1,39 @@
-"""Read one radiograph with a chosen checkpoint: probabilities of classes in words, and where they were seen.
+"""Read one radiograph with a trained model: probabilities of classes in words, and where they were seen.
 
-    python -m stages.select_checkpoint.predict IMAGE.dcm --prompts FILE --checkpoint FOLDER --heatmap out.png
+    mlip predict IMAGE.dcm --prompts FILE --checkpoint FOLDER --heatmap out.png
 
-FOLDER is the checkpoint of select_checkpoint, or data/checkpoint of its MLflow model. FILE is YAML: a mapping of each
-class to its sentences, or a prompt file of zero_shot_classification (its first set, or the one that --set names; the
-classes are then the finding and its absence). Probabilities compare the classes given; they are no calibrated risks.
+FOLDER is the checkpoint of select_checkpoint, its mlflow_model folder, or an MLflow URI. FILE is YAML: a mapping of
+each class to its sentences, or a prompt file of zero_shot_classification (its first set, or the one that --set names;
+the classes are then the finding and its absence). Probabilities compare the classes given; they are no calibrated
+risks.
 """
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
-from ..common.data.prompts import read_prompts
 from ..common.errors import InputError
-from ..common.inference.heatmap_picture import write_heatmap
-from ..common.inference.model import RadiographModel, Reading, check_classes, read_file, squares_of_files
+
+if TYPE_CHECKING:
+    from ..common.inference.model import Reading
 
 
 def main(arguments: Namespace) -> None:
+    from ..api.models import Heatmap, load  # here, because it takes seconds: not for --help
+
     classes = read_classes(arguments.prompts, arguments.set)
     shown = arguments.show or next(iter(classes))
     if shown not in classes:
         raise InputError(f"--show {shown}: no such class; choose one of {', '.join(classes)}")
-    model = RadiographModel(arguments.checkpoint)
-    data = read_file(arguments.image, model.settings)
-    [square] = squares_of_files([data], [str(arguments.image)], model.settings)
-    reading = model.read(square, classes)
+    model = load(arguments.checkpoint, "cpu")
+    square = model.read_radiograph(arguments.image)
+    reading = model.classify(square, classes)
     if arguments.heatmap:
-        write_heatmap(arguments.heatmap, square, reading.heatmaps[shown])
+        Heatmap(shown, reading.heatmaps[shown], square).write(arguments.heatmap)
     sys.stdout.write(as_json(reading) if arguments.json else as_table(reading))
     if arguments.heatmap and not arguments.json:
         low, high = reading.heatmaps[shown].min(), reading.heatmaps[shown].max()
@@ -45,7 +48,11 @@ def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
         raise InputError(f"{path}: cannot be read ({error.strerror}); name a file of prompts") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    from ..common.inference.model import check_classes
+
     if isinstance(record, dict) and "sets" in record:
+        from ..common.data.prompts import read_prompts
+
         prompts = read_prompts(path)
         sets = prompts.expanded()
         name = chosen_set or next(iter(sets))
@@ -60,7 +67,7 @@ def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
     return check_classes(record)
 
 
-def as_table(reading: Reading) -> str:
+def as_table(reading: "Reading") -> str:
     """The most probable class first."""
     order = sorted(reading.probabilities, key=lambda name: -reading.probabilities[name])
     width = max(len("class"), *(len(name) for name in order))
@@ -68,32 +75,18 @@ def as_table(reading: Reading) -> str:
     return "\n".join([f"{'class':<{width}}  probability  cosine", *rows, ""])
 
 
-def as_json(reading: Reading) -> str:
+def as_json(reading: "Reading") -> str:
     heatmaps = {name: heatmap.tolist() for name, heatmap in reading.heatmaps.items()}
     record = {"probabilities": reading.probabilities, "cosines": reading.cosines, "heatmaps": heatmaps,
               "content": reading.content}  # fmt: skip
     return json.dumps(record, indent=1) + "\n"
 
 
-def parser() -> ArgumentParser:
-    options = ArgumentParser(
-        prog="python -m stages.select_checkpoint.predict",
-        description=__doc__,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
+def add_options(options: ArgumentParser) -> None:
     options.add_argument("image", type=Path, help="DICOM, JPEG or PNG file")
     options.add_argument("--prompts", type=Path, required=True, help="YAML file of classes, or a prompt file")
-    options.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder")
+    options.add_argument("--checkpoint", required=True, help="checkpoint or mlflow_model folder, or MLflow URI")
     options.add_argument("--set", help="set of a prompt file; default: its first")
     options.add_argument("--heatmap", type=Path, help="PNG to write: the radiograph with the heatmap of one class")
     options.add_argument("--show", metavar="CLASS", help="class of the heatmap; default: the first")
     options.add_argument("--json", action="store_true", help="print JSON, heatmaps on the patch grid included")
-    return options
-
-
-if __name__ == "__main__":
-    try:
-        main(parser().parse_args())
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
