@@ -241,6 +241,8 @@ class Comparison:
         found = matched.gain.new_zeros(len(matched.gain), len(DIFFERENCES_FROM_POT))
         i, j = self.image - first_image, self.report - first_report
         if 0 <= i < len(found):
+            assert matched.plans is not None  # attention is never compared
+            assert matched.minima is not None
             pair = patches[i], sentences[j], mu[i], nu[j], matched.plans[i, j], matched.minima[i, j]
             found[i] = found.new_tensor(astuple(difference_from_pot(*pair, self.settings)))
         return found

@@ -10,7 +10,7 @@ from test_transport import embeddings
 
 from stages.common.errors import InputError
 from stages.common.journal.tracking import Run
-from stages.pretrain import objective, sinkhorn
+from stages.pretrain import objective, sinkhorn, training
 from stages.pretrain.contract import LocalSettings, PretrainSettings
 from stages.pretrain.monitor import Watch
 from stages.pretrain.pot import Difference, difference_from_pot, solve_by_pot
@@ -145,6 +145,24 @@ def test_a_broken_solver_raises_the_alarm(tmp_path, monkeypatch, capsys) -> None
     _, run = trained(small(), tmp_path)
     assert run.record["tags"]["alarm_transport"].startswith("step 12: minimum and plan of a drawn pair differ from POT")
     assert "local.solver: pot" in capsys.readouterr().err
+
+
+def test_a_resumed_training_compares_as_an_uninterrupted_one(tmp_path, monkeypatch) -> None:
+    settings = small(optimisation=WIDE)
+    whole, _ = trained(settings, tmp_path / "whole")
+    step = training._step
+
+    def killed(state, *rest):
+        if state.step == 30:
+            training.save_state(tmp_path / "cut", state)
+            raise KeyboardInterrupt
+        return step(state, *rest)
+
+    monkeypatch.setattr(training, "_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trained(settings, tmp_path / "cut")
+    monkeypatch.setattr(training, "_step", step)
+    assert trained(settings, tmp_path / "cut")[0] == whole
 
 
 def test_the_pair_is_a_function_of_seed_and_step_within_a_group() -> None:
