@@ -54,6 +54,7 @@ def sentence_orders(counts: list[int], settings: SentenceSettings, seed: int) ->
     return orders
 
 
+_STEPS_BETWEEN_LOGS = 20
 MIN_DOCUMENT_FREQUENCY = 5  # a rarer sentence is as rare as one that recurs five times: rarity itself is no merit
 MAX_WEIGHT = 5.0
 
@@ -101,6 +102,7 @@ class DrawnBatch:
     sentence_mask: Bool[Tensor, "batch sentences"]
     sentence_weights: Float[Tensor, "batch sentences"]
     false_negatives: Bool[Tensor, "batch batch"]
+    compared: tuple[int, int] | None  # (image, report), as in `TrainingBatch`
 
     def pinned(self) -> "DrawnBatch":
         """In pages that a GPU reads by itself, while the CPU goes on."""
@@ -116,6 +118,7 @@ class DrawnBatch:
             sentence_mask=there.sentence_mask,
             sentence_weights=there.sentence_weights,
             false_negatives=there.false_negatives,
+            compared=self.compared,
         )
 
 
@@ -165,6 +168,15 @@ class TrainingData:
         """Whole batches only: the loss compares the pairs of a batch, so a short one would be another task."""
         return len(self.studies) // self.settings.optimisation.batch_size
 
+    @property
+    def steps(self) -> int:
+        """Of the whole training."""
+        return self.settings.optimisation.epochs * self.steps_per_epoch
+
+    def is_logged(self, step: int) -> bool:
+        """Whether the numbers of the 1-based `step` are logged: at regular steps, and at the last one."""
+        return step % _STEPS_BETWEEN_LOGS == 0 or step == self.steps
+
     def batch(self, step: int, device: torch.device | str = "cpu") -> TrainingBatch:
         """The batch of a 0-based step on `device`."""
         size = self.settings.model.image.input_size
@@ -203,7 +215,16 @@ class TrainingData:
             sentence_mask=sentence_mask,
             sentence_weights=weights,
             false_negatives=self._false_negatives(chosen),
+            compared=self._compared(step) if self.is_logged(step + 1) else None,
         )
+
+    def _compared(self, step: int) -> tuple[int, int]:
+        """Draw the image and the report, of one local group, whose transport is compared with POT."""
+        size, group = self.settings.optimisation.batch_size, self.settings.local.group
+        randomness = np.random.default_rng(seed_from("compared", self.settings.seed, step))
+        image = int(randomness.integers(size))
+        first = image // group * group
+        return image, int(randomness.integers(first, min(first + group, size)))
 
     def _reports(
         self, chosen: Int[np.ndarray, "batch"], orders: list[list[int]], own: slice, step: int

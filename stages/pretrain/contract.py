@@ -64,6 +64,8 @@ class ReadyMadeVariant(Settings):
 IntegrityKind = Literal["softplus", "share", "none"]
 ScoreKind = Literal["entropic", "transport", "attention"]
 
+_SMALLEST_EPSILON_OF_POT = 0.003  # exp(-2 / 0.003) is still a normal float64
+
 C_COMPILERS = ("cc", "gcc", "clang")  # `compiled` needs one of them on PATH; the shipped image has none
 
 
@@ -80,7 +82,12 @@ class LocalSettings(Settings):
     score: ScoreKind = Field(
         "entropic",
         description="entropic: 1 - the minimum; transport: sum T (1 - C) with the plan detached; attention: sentences "
-        "attend to patches, as in GLoRIA; patches, epsilon, rho, tolerance and max_iterations are then idle",
+        "attend to patches, as in GLoRIA; patches, epsilon, rho, solver, tolerance and max_iterations are then idle",
+    )
+    solver: Literal["batched", "pot"] = Field(
+        "batched",
+        description="of the transport. batched: all pairs at once, compared with POT at every log; pot: POT, pair by "
+        "pair in double precision, a slow reference; tolerance and max_iterations are then idle",
     )
     attention_temperature: float = Field(0.25, gt=0, description="attention: of the softmax over patches (GLoRIA)")
     sentence_temperature: float = Field(0.2, gt=0, description="attention: of the sum over sentences (GLoRIA)")
@@ -94,6 +101,20 @@ class LocalSettings(Settings):
     max_iterations: int = Field(50, gt=0, description="cap of the solver")
     temperature: float = Field(0.07, ge=0.01, description="tau_l at the start; learned, never below .01")
     group: int = Field(256, gt=1, description="pairs among which scores are compared, whatever the batch")
+
+    @model_validator(mode="after")
+    def _pot_can_solve_it(self) -> "LocalSettings":
+        if self.solver == "pot" and not self.suits_pot:
+            raise ValueError(
+                f"solver: pot underflows for epsilon {self.epsilon} with a finite rho; raise epsilon to at least "
+                f"{_SMALLEST_EPSILON_OF_POT}, or set rho: balanced"
+            )
+        return self
+
+    @property
+    def suits_pot(self) -> bool:
+        """Whether POT can solve it: with a finite rho its kernel exp(-C / epsilon) must not underflow, C up to 2."""
+        return self.rho == "balanced" or self.epsilon >= _SMALLEST_EPSILON_OF_POT
 
     @property
     def patch_strength(self) -> float:

@@ -30,6 +30,12 @@ def alarms_of(values: Mapping[str, float], step: int) -> dict[str, str]:
     infinite = [key for key, value in values.items() if not math.isfinite(value)]
     if infinite:
         found["not_finite"] = f"{', '.join(infinite)} not finite: lower optimisation.learning_rate"
+    if values.get("transport/difference_from_pot_in_bounds", 0.0) > 1:
+        found["transport"] = (
+            f"minimum and plan of a drawn pair differ from POT's by {values['transport/difference_from_pot']:.1e} and "
+            f"{values['transport/plan_difference_from_pot']:.1e}, more than local.tolerance allows: raise "
+            "local.max_iterations, or train with local.solver: pot"
+        )
     if step < _STEPS_TO_WARM_UP:
         return found
     for part in ("images", "reports"):

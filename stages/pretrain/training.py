@@ -55,9 +55,6 @@ from .weights import StartingWeights, with_normalisation
 
 Log = Callable[[dict[str, float], int], None]
 
-_STEPS_BETWEEN_LOGS = 20
-
-
 CPU = torch.device("cpu")
 
 
@@ -87,7 +84,7 @@ def train(
     All `ranks` call it; rank 0 alone logs and writes, and the weights are those that it was given.
     """
     state, replica = _begin(model, settings, place, log, ranks)
-    total = settings.optimisation.epochs * data.steps_per_epoch
+    total = data.steps
     if state.step > total:
         raise InputError(f"resume_from: step {state.step} is beyond the {total} steps of this training; raise epochs")
     due = candidate_steps(total, settings.optimisation.candidates)
@@ -104,7 +101,7 @@ def train(
                 profiler.step()
             if not ranks.first:
                 continue
-            if state.step % _STEPS_BETWEEN_LOGS == 0 or state.step == total:
+            if data.is_logged(state.step):
                 _log(state, values, meter.look(batches.stalled, total - state.step), log, total)
             if state.step in due and state.step < total:
                 save_candidate(candidate_path(place.state, state.step), model)

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stages.common.device_peaks import peak_of
 from stages.common.encoders.augmentation import DRAWS, augment
+from stages.common.encoders.operations import Transformer
 from stages.common.encoders.settings import AugmentationSettings
 from stages.common.errors import InputError
 from stages.pretrain import throughput as hardware
@@ -119,7 +120,7 @@ def test_the_published_encoder_costs_what_the_papers_say() -> None:
     """ViT-B/16 at 224 is 17.6 GMAC for 196 patches and [CLS] (timm's tables: 17.6); grey input leaves out .15."""
     layers = 12 * (197 * (8 * 768**2 + 4 * 768 * 3072) + 4 * 197**2 * 768)
     flops = StepFlops.__new__(StepFlops)
-    flops._layer, flops._prefix, flops._patches, flops._pixels = (768, 3072, 12), 1, 196, 256
+    flops._image, flops._prefix, flops._patches, flops._pixels = Transformer(768, 3072, 12), 1, 196, 256
     assert flops.image_forward(196) == layers + 2 * 196 * 256 * 768
     assert flops.image_forward(196) / 2e9 == pytest.approx(17.5, abs=0.1)
 
