@@ -140,7 +140,8 @@ class Config(Settings):
         root = self.datasets[dataset].root
         if "{sample_root}" in root and not self.sample_root:
             raise InputError(
-                f"datasets.{dataset}.root: {root} needs `sample_root`; add --config sample_root=FOLDER to the command"
+                f"datasets.{dataset}.root: {root} needs `sample_root`",
+                remedy="add --config sample_root=FOLDER to the command",
             )
         return root.format(workspace=self.workspace, sample_root=self.sample_root)
 

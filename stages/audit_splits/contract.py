@@ -49,5 +49,5 @@ def read_overlap(audit: Path, labels: Path) -> dict[str, int]:
     verify(audit)
     record = read_json(audit)
     if record["labels_sha256"] != verify(labels):
-        raise InputError(f"{audit}: audits other labels than {labels}; run audit_splits again")
+        raise InputError(f"{audit}: audits other labels than {labels}", remedy="run audit_splits again")
     return asdict(Overlap(**record["overlap"]))

@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from .errors import NO_SPACE, InputError
 from .settings import Settings
@@ -36,8 +37,7 @@ def run_stage(main: Callable[[Namespace], None], parser: ArgumentParser, argv: S
         arguments.settings = arguments.settings_model.from_text(arguments.settings)
         main(arguments)
     except InputError as error:
-        _tell(f"error: {error}")
-        raise SystemExit(2) from None
+        refuse(error)
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
@@ -45,6 +45,13 @@ def run_stage(main: Callable[[Namespace], None], parser: ArgumentParser, argv: S
             f"error: {error.filename or 'a file'}: {error.strerror}; make room and run again, no output is half written"
         )
         raise SystemExit(2) from None
+
+
+def refuse(error: InputError) -> NoReturn:
+    """Print a line for each wrong input, without a traceback, and leave with exit status 2."""
+    for each in error.errors:
+        _tell(f"error: {each}")
+    raise SystemExit(2) from None
 
 
 def _tell(line: str) -> None:

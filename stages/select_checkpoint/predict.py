@@ -14,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from ..common.command_line import refuse
 from ..common.data.prompts import read_prompts
 from ..common.errors import InputError
 from ..common.inference.heatmap_picture import write_heatmap
@@ -24,7 +25,7 @@ def main(arguments: Namespace) -> None:
     classes = read_classes(arguments.prompts, arguments.set)
     shown = arguments.show or next(iter(classes))
     if shown not in classes:
-        raise InputError(f"--show {shown}: no such class; choose one of {', '.join(classes)}")
+        raise InputError(f"--show {shown}: no such class", remedy=f"choose one of {', '.join(classes)}")
     model = RadiographModel(arguments.checkpoint)
     data = read_file(arguments.image, model.settings)
     [square] = squares_of_files([data], [str(arguments.image)], model.settings)
@@ -42,7 +43,7 @@ def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
     try:
         record = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); name a file of prompts") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror})", remedy="name a file of prompts") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if isinstance(record, dict) and "sets" in record:
@@ -50,7 +51,7 @@ def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
         sets = prompts.expanded()
         name = chosen_set or next(iter(sets))
         if name not in sets:
-            raise InputError(f"{path}: no set {name}; choose one of {', '.join(sets)}")
+            raise InputError(f"{path}: no set {name}", remedy=f"choose one of {', '.join(sets)}")
         finding = prompts.finding.replace("_", " ")
         return check_classes({finding: sets[name].positive, f"no {finding}": sets[name].negative})
     if not isinstance(record, dict) or not all(
@@ -95,5 +96,4 @@ if __name__ == "__main__":
     try:
         main(parser().parse_args())
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        refuse(error)

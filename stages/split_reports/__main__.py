@@ -26,7 +26,7 @@ from .tokenizer import read_tokenizer, token_ids_of, train_tokenizer, weights_fi
 def main(arguments: Namespace) -> None:
     settings, chosen = arguments.settings, arguments.settings.tokenizer
     if not arguments.root.is_dir():
-        raise InputError(f"--root {arguments.root}: no such folder; name the data set's root")
+        raise InputError(f"--root {arguments.root}: no such folder", remedy="name the data set's root")
     source = weights_file(chosen.weights, arguments.tokenizer_weights)
     inputs = {"reports": arguments.reports} | ({"tokenizer": source} if source else {})
     reports = reveal(read_table(arguments.reports, schemas.REPORTS), arguments.private)
@@ -36,7 +36,9 @@ def main(arguments: Namespace) -> None:
         run.log_metrics(result.counts)
         write_rows(arguments.rejects, schemas.REJECTS, result.rejects)
         if not result.texts:
-            raise InputError(f"{arguments.reports}: no report has a sentence; {arguments.rejects} says why for each")
+            raise InputError(
+                f"{arguments.reports}: no report has a sentence", remedy=f"{arguments.rejects} says why for each"
+            )
         if source:
             tokenizer = read_tokenizer(source, chosen.do_lower_case)
         else:

@@ -34,7 +34,9 @@ def main(arguments: Namespace) -> None:
     tree = ResultsTree(arguments.results, arguments.pretrain_on, tuple(arguments.datasets), tuple(arguments.variants),
                        *jobs, tuple(arguments.image_only))  # fmt: skip
     if not arguments.template.is_file():
-        raise InputError(f"{arguments.template}: no such file; name stages/summarize/templates/report.html.jinja")
+        raise InputError(
+            f"{arguments.template}: no such file", remedy="name stages/summarize/templates/report.html.jinja"
+        )
     templates = sorted(arguments.template.parent.glob("*.jinja"))
     inputs = tree.files() | {"quoted": arguments.quoted} | {f"template/{path.name}": path for path in templates}
     with track("summarize", arguments.name, journal=arguments.journal, settings=settings, inputs=inputs,

@@ -91,7 +91,7 @@ class ResultsTree:
                 folder = self.folder(each.stage, place)
                 paths = [folder / name for name in each.names]
                 if missing := [path for path in paths if not path.is_file()]:
-                    raise InputError(f"{missing[0]}: no such file; run the stage {each.stage} first")
+                    raise InputError(f"{missing[0]}: no such file", remedy=f"run the stage {each.stage} first")
                 paths += [path for name in each.optional for path in sorted(folder.glob(name))]
                 found |= {path.relative_to(self.root).as_posix(): path for path in paths}
         return found

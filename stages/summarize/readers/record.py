@@ -5,9 +5,8 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ...common.errors import InputError
 from ...common.files.atomic_files import read_json, verify
-from ...common.settings import validation_lines
+from ...common.settings import outdated_record
 
 Record = TypeVar("Record", bound=BaseModel)
 Count = Annotated[int, Field(ge=0)]
@@ -33,5 +32,4 @@ def read_record(path: Path, model: type[Record]) -> Record:
     try:
         return model.model_validate(read_json(path))
     except ValidationError as error:
-        lines = "; ".join(validation_lines(error, str(path)))
-        raise InputError(f"{lines} (written by another version: run its stage again)") from None
+        raise outdated_record(error, path, "run its stage again") from None
