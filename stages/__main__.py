@@ -74,7 +74,7 @@ def _run_stage(command: str, arguments: Sequence[str]) -> NoReturn:
     """Become `python -m <package>.<stage>`. Installed, nothing in the current folder may hide the package (-P)."""
     stage = command.replace("-", "_")
     if stage not in stages():
-        raise InputError(f"{command}: no such command; mlip --help lists them")
+        raise InputError(f"{command}: no such command", "mlip --help lists them")
     package = __spec__.parent
     safe_path = [] if package == PACKAGE.name else ["-P"]
     sys.stdout.flush()

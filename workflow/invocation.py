@@ -34,7 +34,8 @@ def refuse_left_jobs(folder: Path, locks: Path) -> None:
         named = " ".join(left[:_NAMED]) + (" ..." if len(left) > _NAMED else "")
         raise InputError(
             f"{len(left)} SLURM jobs of this folder are queued or running, and the Snakemake that submitted them is "
-            f"gone; wait until they have ended, or end them: scancel {named}"
+            f"gone",
+            remedy=f"wait until they have ended, or end them: scancel {named}",
         )
 
 

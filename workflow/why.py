@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from stages.common.command_line import refuse
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import read_sidecar, sha256_of
 from stages.common.files.code_digest import code_digests
@@ -224,8 +225,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         jobs = dry_run([*arguments, "--forceall"])
         plan = {output: job.reason for job in dry_run(arguments) for output in job.outputs}
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        refuse(error)
     print(printed(explain(jobs, plan, root), sum(bool(job.outputs) for job in jobs), lost))
 
 

@@ -99,7 +99,7 @@ class Model:
             sentences = [fold(text[start:end]) for start, end in split_sentences(text)]
             pieces = [tokenizer.encode(sentence, add_special_tokens=False).ids for sentence in sentences]
             if not any(pieces):
-                raise InputError(f"text {text!r} has no word pieces; write a sentence")
+                raise InputError(f"text {text!r} has no word pieces", "write a sentence")
             reports.append(fit_budget(list(filter(None, pieces)), settings.max_tokens, settings.max_sentences)[0])
         batch = pad_reports(reports, SpecialTokens.of(tokenizer)).to(self._model.device)
         return self._encoder.embed_text(batch).report
@@ -131,7 +131,7 @@ def checkpoint_folder(source: str | Path) -> Path:
         flavours = yaml.safe_load(description.read_text(encoding="utf-8"))["flavors"]
         folder = folder / flavours.get("python_function", {}).get("data", "")
     if not (folder / INFERENCE).is_file():
-        raise InputError(f"{source}: no model, {INFERENCE} is missing; name the checkpoint or mlflow_model folder of "
+        raise InputError(f"{source}: no model, {INFERENCE} is missing", "name the checkpoint or mlflow_model folder of "
                          "select_checkpoint, or its MLflow URI")  # fmt: skip
     return folder
 
@@ -141,9 +141,9 @@ def _download(uri: str) -> Path:
         from mlflow.artifacts import download_artifacts
         from mlflow.exceptions import MlflowException
     except ImportError:
-        raise InputError(f"{uri}: MLflow is not installed; pip install 'mlip[mlflow]'") from None
+        raise InputError(f"{uri}: MLflow is not installed", "pip install 'mlip[mlflow]'") from None
     try:
         return Path(download_artifacts(uri))
     except (MlflowException, OSError) as error:
         line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"{uri}: {line}; see MLFLOW_TRACKING_URI") from None
+        raise InputError(f"{uri}: {line}", "see MLFLOW_TRACKING_URI") from None

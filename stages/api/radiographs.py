@@ -43,4 +43,6 @@ def read_radiographs(sources: Sequence[Image], size: int, children: int = 1) -> 
         elif len(each.pixels) == size:
             yield each
         else:
-            raise InputError(f"{name}: a square of {len(each.pixels)} pixels, but {size} are needed; read it at {size}")
+            raise InputError(
+                f"{name}: a square of {len(each.pixels)} pixels, but {size} are needed", f"read it at {size}"
+            )

@@ -29,7 +29,7 @@ def split_report(
     text (`whole_report`), or nothing (`reject`). A section that is unknown raises InputError.
     """
     if unknown := set(sections) - set(SECTIONS):
-        raise InputError(f"sections: unknown {', '.join(sorted(unknown))}; known are {', '.join(SECTIONS)}")
+        raise InputError(f"sections: unknown {', '.join(sorted(unknown))}", f"known are {', '.join(SECTIONS)}")
     found = [
         (section.name, start, end, sentence)
         for section in select_sections(text, sections, fallback)

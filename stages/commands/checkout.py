@@ -25,7 +25,7 @@ def find_checkout(given: Path | None, folder: Path, package: Path) -> Path:
         if (each / "workflow" / "Snakefile").is_file():
             return each.resolve()
     where = given or folder
-    raise InputError(f"{where}: no checkout of MLIP (workflow/Snakefile is missing); call from inside one, or give "
+    raise InputError(f"{where}: no checkout of MLIP (workflow/Snakefile is missing)", "call from inside one, or give "
                      "mlip --checkout FOLDER COMMAND")  # fmt: skip
 
 

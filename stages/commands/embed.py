@@ -38,9 +38,9 @@ def read_lines(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); name a file with one text per line") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror})", "name a file with one text per line") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8; store it as UTF-8 text") from None
+        raise InputError(f"{path}: not UTF-8", "store it as UTF-8 text") from None
     return [line.strip() for line in lines if line.strip()]
 
 

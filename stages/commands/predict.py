@@ -28,7 +28,7 @@ def main(arguments: Namespace) -> None:
     classes = read_classes(arguments.prompts, arguments.set)
     shown = arguments.show or next(iter(classes))
     if shown not in classes:
-        raise InputError(f"--show {shown}: no such class; choose one of {', '.join(classes)}")
+        raise InputError(f"--show {shown}: no such class", f"choose one of {', '.join(classes)}")
     model = load(arguments.checkpoint, "cpu")
     square = model.read_radiograph(arguments.image)
     reading = model.classify(square, classes)
@@ -45,7 +45,7 @@ def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
     try:
         record = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); name a file of prompts") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror})", remedy="name a file of prompts") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     from ..common.inference.model import check_classes
@@ -57,7 +57,7 @@ def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
         sets = prompts.expanded()
         name = chosen_set or next(iter(sets))
         if name not in sets:
-            raise InputError(f"{path}: no set {name}; choose one of {', '.join(sets)}")
+            raise InputError(f"{path}: no set {name}", remedy=f"choose one of {', '.join(sets)}")
         finding = prompts.finding.replace("_", " ")
         return check_classes({finding: sets[name].positive, f"no {finding}": sets[name].negative})
     if not isinstance(record, dict) or not all(

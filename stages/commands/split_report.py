@@ -22,7 +22,9 @@ def main(arguments: Namespace) -> None:
     try:
         text = decode(arguments.report.read_bytes() if arguments.report else sys.stdin.buffer.read()).text
     except OSError as error:
-        raise InputError(f"{arguments.report}: cannot be read ({error.strerror}); name a file with a report") from None
+        raise InputError(
+            f"{arguments.report}: cannot be read ({error.strerror})", "name a file with a report"
+        ) from None
     except RejectedError as error:
         raise InputError(f"{arguments.report or 'standard input'}: {error}") from None
     for sentence in split_report(text, sections, arguments.fallback):

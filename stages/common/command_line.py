@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .contract import Job, arguments_of
 from .errors import NO_SPACE, InputError
@@ -72,8 +72,7 @@ def run_stage(work: Work, argv: Sequence[str] | None = None) -> None:
         job = read_job(list(work), argv)
         work[type(job)](job)
     except InputError as error:
-        _tell(f"error: {error}")
-        raise SystemExit(2) from None
+        refuse(error)
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
@@ -81,6 +80,13 @@ def run_stage(work: Work, argv: Sequence[str] | None = None) -> None:
             f"error: {error.filename or 'a file'}: {error.strerror}; make room and run again, no output is half written"
         )
         raise SystemExit(2) from None
+
+
+def refuse(error: InputError) -> NoReturn:
+    """Print a line for each wrong input, without a traceback, and leave with exit status 2."""
+    for each in error.errors:
+        _tell(f"error: {each}")
+    raise SystemExit(2) from None
 
 
 def _tell(line: str) -> None:

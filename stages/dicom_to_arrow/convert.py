@@ -156,7 +156,7 @@ def convert_shard(job: ConvertJob, log: Path) -> ShardCounts:
     Both tables are written from the log, so they are the same bytes however often the job was killed.
     """
     if not job.root.is_dir():
-        raise InputError(f"{job.root}: no such folder; give the root of the data set with --root")
+        raise InputError(f"{job.root}: no such folder", "give the root of the data set with --root")
     size, table = job.settings.size, read_table(job.files, schemas.FILES)
     key = read_key(job.private) if is_keyed(table) else None
     table = reveal(table, job.private)

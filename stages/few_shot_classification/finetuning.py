@@ -116,7 +116,9 @@ class Finetuning:
 
     def _look(self, classifier: Classifier, best: "Best | None", seed: int, step: int, loss: float) -> "Best":
         if not math.isfinite(loss):
-            raise InputError(f"step {step}: the loss is {loss}; lower the learning rate of `finetune.schedule`")
+            raise InputError(
+                f"step {step}: the loss is {loss}", remedy="lower the learning rate of `finetune.schedule`"
+            )
         scores = self._scores(classifier, self._validation)
         value = validation_auc(scores, self._validation_targets)
         if best is not None and value <= best.scores.validation_auc:

@@ -61,7 +61,8 @@ def encoder_for(encoder: ImageEncoder, size: int) -> ImageEncoder:
     if size % settings.patch_size:
         raise InputError(
             f"few_shot_segmentation: input_size {size} is no multiple of the encoder's patch of {settings.patch_size} "
-            "pixels; give one that is"
+            "pixels",
+            remedy="give one that is",
         )
     resized = ImageEncoder(settings.model_copy(update={"input_size": size}))
     state = {name: tensor.detach().cpu().clone() for name, tensor in encoder.vit.state_dict().items()}

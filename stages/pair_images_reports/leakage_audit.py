@@ -24,8 +24,8 @@ def refuse_shared_patients(pairs: pl.DataFrame) -> None:
         if len(splits):
             name, parts = splits.sort(column).row(0)
             raise InputError(
-                f"{column} {name} is in {' and '.join(parts)} ({len(splits)} such): {cause}; "
-                "correct the index, or set patient_split.use_distributed to false"
+                f"{column} {name} is in {' and '.join(parts)} ({len(splits)} such): {cause}",
+                remedy="correct the index, or set patient_split.use_distributed to false",
             )
 
 

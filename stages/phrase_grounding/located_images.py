@@ -95,8 +95,8 @@ def locate(labels: pl.DataFrame, store: ImageStore, split: str, source: Path) ->
     if not keep:
         raise InputError(
             f"{source}: none of {len(positives)} {split} images with the finding says where it is ({without} without "
-            f"box or mask, {small} too small to show): grounding needs one; give label_images boxes or masks, or a "
-            f"larger {split} part"
+            f"box or mask, {small} too small to show): grounding needs one",
+            remedy=f"give label_images boxes or masks, or a larger {split} part",
         )
     kept = [rows[place] for place in keep]
     whole = [np.ones((row["original_rows"], row["original_columns"]), dtype=bool) for row in kept]

@@ -155,7 +155,8 @@ class TrainingData:
         if settings.optimisation.epochs and not self.steps_per_epoch:
             raise InputError(
                 f"optimisation.batch_size {settings.optimisation.batch_size} exceeds the {len(self.studies)} training "
-                "studies; set it to at most that"
+                "studies",
+                remedy="set it to at most that",
             )
         weights = idf_weights(study.texts for study in self.studies)
         self._weights = [[weight_of(text, weights) for text in study.texts] for study in self.studies]

@@ -106,5 +106,7 @@ def refuse_what_diverged(folder: Path) -> None:
     """Raise InputError where this very training has diverged before: the same numbers would come again."""
     path = folder / _RECORD
     if path.is_file():
-        raise InputError(f"{read_json(path)['message']}; these settings, data and code did so before: change them, or "
-                         f"delete {path} to try again")  # fmt: skip
+        raise InputError(
+            read_json(path)["message"],
+            remedy=f"these settings, data and code did so before: change them, or delete {path} to try again",
+        )

@@ -25,7 +25,8 @@ def freeze_text_layers(model: Objective, layers: int) -> None:
     there = _layers(model, "text")
     if layers > there:
         raise InputError(
-            f"pretrain.optimisation.frozen_text_layers: {layers}, but the text encoder has {there}; give at most that"
+            f"pretrain.optimisation.frozen_text_layers: {layers}, but the text encoder has {there}",
+            remedy="give at most that",
         )
     for name, parameter in model.encoder.text.named_parameters(prefix="encoder.text"):
         parameter.requires_grad_(_height(name, there) > layers)

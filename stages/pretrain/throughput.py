@@ -207,8 +207,10 @@ def compile_static_parts(model: Objective) -> None:
     Reports are of every length, so the text encoder would be compiled again and again.
     """
     if not any(map(shutil.which, C_COMPILERS)):
-        raise InputError("pretrain.optimisation.compiled: torch.compile needs a C compiler; add gcc to the image, or "
-                         "set it to false")  # fmt: skip
+        raise InputError(
+            "pretrain.optimisation.compiled: torch.compile needs a C compiler",
+            remedy="add gcc to the image, or set it to false",
+        )
     parts = [model.encoder.image.vit.blocks] + ([model.decoder.blocks] if model.decoder is not None else [])
     for part in parts:
         part.compile(dynamic=False)

@@ -86,7 +86,9 @@ def train(
     state, replica = _begin(model, settings, place, log, ranks)
     total = data.steps
     if state.step > total:
-        raise InputError(f"resume_from: step {state.step} is beyond the {total} steps of this training; raise epochs")
+        raise InputError(
+            f"resume_from: step {state.step} is beyond the {total} steps of this training", remedy="raise epochs"
+        )
     due = candidate_steps(total, settings.optimisation.candidates)
     flops = StepFlops(model)
     meter = SpeedMeter(place.device, settings.optimisation.precision, ranks.world)
@@ -249,7 +251,7 @@ def _copied(source: Path, copy: Path) -> str | None:
     try:
         verify(source)
     except InputError as error:
-        print(f"warning: {error.args[0].partition(';')[0]}; the candidate is left out", file=sys.stderr)
+        print(f"warning: {error.what}; the candidate is left out", file=sys.stderr)
         return None
     with disk_space_told(copy), atomic_path(copy) as temporary:
         shutil.copyfile(source, temporary)

@@ -113,8 +113,8 @@ def read_validation_labels(path: Path, finding: str) -> pl.DataFrame:
     rows = rows.filter(pl.col("finding") == finding)
     if rows["target"].n_unique() < 2:
         raise InputError(
-            f"{path}: the validation part needs positives and negatives of {finding}; raise its share in label_images, "
-            "or leave select_checkpoint.zero_shot_on out"
+            f"{path}: the validation part needs positives and negatives of {finding}",
+            remedy="raise its share in label_images, or leave select_checkpoint.zero_shot_on out",
         )
     return rows.sort("image_id")
 

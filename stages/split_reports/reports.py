@@ -155,9 +155,11 @@ def split_all(reports: pa.Table, root: Path, dataset: str, settings: SplitReport
     for report in _rows(reports):
         study_id = report["study_id"]
         if study_id in seen:
-            raise InputError(f"reports: study_id {study_id} is there twice; run index_inputs again")
+            raise InputError(f"reports: study_id {study_id} is there twice", remedy="run index_inputs again")
         if (report["path"] is None) == (report["text"] is None):
-            raise InputError(f"reports: study_id {study_id} needs exactly one of path and text; run index_inputs again")
+            raise InputError(
+                f"reports: study_id {study_id} needs exactly one of path and text", remedy="run index_inputs again"
+            )
         seen.add(study_id)
         try:
             _split_one(report, root, settings, result)
@@ -234,7 +236,7 @@ def training_sentences(result: SplitReports) -> list[tuple[str, int]]:
     sentences = [(text, counts[place]) for text, place in result.texts.items() if place in counts]
     if not sentences:
         raise InputError(
-            "reports: no report of a training patient to train word pieces on; lower patient_split's shares"
+            "reports: no report of a training patient to train word pieces on", remedy="lower patient_split's shares"
         )
     return sentences
 

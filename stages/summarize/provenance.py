@@ -38,7 +38,7 @@ class StageRun:
             return self.params[key]
         except KeyError:
             raise InputError(
-                f"{self.stage}/{self.name}/journal.json: params lacks {key}; run {self.stage} again"
+                f"{self.stage}/{self.name}/journal.json: params lacks {key}", remedy=f"run {self.stage} again"
             ) from None
 
 
@@ -89,7 +89,7 @@ def synthetic_datasets(phantom: Path, indexed: dict[str, Journal]) -> list[str]:
 
 def _read(tree: ResultsTree, stage: str, name: str, paths: list[Path]) -> list[FoundJournal]:
     if not paths:
-        raise InputError(f"{tree.root / stage / name}: no journal; run the stage {stage} again")
+        raise InputError(f"{tree.root / stage / name}: no journal", remedy=f"run the stage {stage} again")
     return [read_journal(path) for path in paths]
 
 

@@ -21,7 +21,7 @@ def summarize(job: SummarizeJob) -> None:
     """Read all results of the other stages, write report and tables, and print the text."""
     settings, tree = job.settings, tree_of(job)
     if not job.template.is_file():
-        raise InputError(f"{job.template}: no such file; name stages/summarize/templates/report.html.jinja")
+        raise InputError(f"{job.template}: no such file", "name stages/summarize/templates/report.html.jinja")
     templates = {f"template/{path.name}": path for path in sorted(job.template.parent.glob("*.jinja"))}
     with track_job(job, tree.files() | templates) as run:
         read = read_inputs(tree)

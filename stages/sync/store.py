@@ -63,8 +63,9 @@ def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> 
         return client.create_experiment(name, artifact_location=location), []
     if experiment.lifecycle_stage != "active":
         raise InputError(
-            f"experiment {name!r} was deleted in the store; run `mlflow experiments restore --experiment-id "
-            f"{experiment.experiment_id}`, or give another --experiment"
+            f"experiment {name!r} was deleted in the store",
+            remedy=f"run `mlflow experiments restore --experiment-id "
+            f"{experiment.experiment_id}`, or give another --experiment",
         )
     if location in (None, experiment.artifact_location):
         return experiment.experiment_id, []

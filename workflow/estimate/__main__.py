@@ -8,11 +8,11 @@ Figures come from the journals of earlier runs in the workspace where there are 
 
 import json
 import os
-import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from dataclasses import asdict
 from pathlib import Path
 
+from stages.common.command_line import refuse
 from stages.common.errors import InputError
 from stages.config import check
 from workflow.estimate.costs import Range, costs
@@ -110,8 +110,7 @@ def main(argv: list[str] | None = None) -> None:
         config = check(raw_configuration(profile, arguments.config))
         result = estimate(config, hardware_of(arguments, profile, config.device))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        refuse(error)
     whole = asdict(result) | {"wall_hours": asdict(result.wall_hours), "written": result.written}
     print(json.dumps(whole, indent=1) if arguments.json else table(result))
 

@@ -51,7 +51,9 @@ def amount_of(config: Config, name: str, journals: list[Journal]) -> Amount:
     if settings.layout in PUBLISHED:
         images, reports, size = PUBLISHED[settings.layout]
         return Amount(images, reports, size, f"published; {root} is not there")
-    raise InputError(f"datasets.{name}: {root} is not there, so its images cannot be counted; correct its root")
+    raise InputError(
+        f"datasets.{name}: {root} is not there, so its images cannot be counted", remedy="correct its root"
+    )
 
 
 def _from_index(root: Path, settings: IndexInputsSettings, size: float) -> Amount:

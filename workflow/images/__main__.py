@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from stages.common.command_line import refuse
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import sha256_of
 from workflow.images.engine import Engine, build_sif, check_apptainer, sif_from_archive, sif_path
@@ -27,7 +28,7 @@ from workflow.images.recipes import (
     requirements,
     version,
 )
-from workflow.images.running import image_problems
+from workflow.images.running import image_problems, unusable
 
 
 class Builder:
@@ -114,7 +115,7 @@ def verify(arguments: Namespace) -> None:
         if name not in problems:
             print(f"{name}: {images[name].sif} is as built")
     if problems:
-        raise InputError("\nerror: ".join(problems.values()))
+        raise unusable(problems)
 
 
 def parser() -> ArgumentParser:
@@ -151,8 +152,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         {"build": build, "verify": verify}[arguments.command](arguments)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        refuse(error)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def chosen(wanted: list[str] | None, root: Path = ROOT) -> list[str]:
     known = image_names(root)
     for name in wanted or []:
         if name not in known:
-            raise InputError(f"--image {name}: no docker/{name}/Dockerfile; images are {', '.join(known)}")
+            raise InputError(f"--image {name}: no docker/{name}/Dockerfile", remedy=f"images are {', '.join(known)}")
     return wanted or known
 
 
@@ -56,7 +56,7 @@ def base_of(name: str, options: Options, root: Path = ROOT) -> str:
     """The image that FROM names."""
     pinned = _declared(name, root).get("BASE_IMAGE")
     if not pinned:
-        raise InputError(f"{dockerfile(name)}: no line `ARG BASE_IMAGE=...`; name the base image there")
+        raise InputError(f"{dockerfile(name)}: no line `ARG BASE_IMAGE=...`", remedy="name the base image there")
     return options.base or pinned
 
 

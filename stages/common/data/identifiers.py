@@ -43,17 +43,21 @@ def read_key(private: Path | None) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such key; run index_inputs of the data set first, with the same folder") from None
+        raise InputError(
+            f"{path}: no such key", remedy="run index_inputs of the data set first, with the same folder"
+        ) from None
     with os.fdopen(descriptor, encoding="ascii") as handle:
         if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
-            raise InputError(f"{path}: others can read the key of the identifiers; run chmod 600 on it")
+            raise InputError(f"{path}: others can read the key of the identifiers", remedy="run chmod 600 on it")
         text = handle.read().strip()
     try:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
     if len(key) != _KEY_BYTES:
-        raise InputError(f"{path}: not a key of {2 * _KEY_BYTES} hex digits; restore it (a new one changes every id)")
+        raise InputError(
+            f"{path}: not a key of {2 * _KEY_BYTES} hex digits", remedy="restore it (a new one changes every id)"
+        )
     return key
 
 

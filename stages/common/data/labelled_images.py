@@ -20,7 +20,7 @@ def read_labels(path: Path, finding: str) -> pl.DataFrame:
     if rows.is_empty():
         known = ", ".join(sorted(table["finding"].unique())) or "none"
         raise InputError(
-            f"{path}: no label speaks of {finding!r} (there are: {known}); correct the prompt file's finding"
+            f"{path}: no label speaks of {finding!r} (there are: {known})", remedy="correct the prompt file's finding"
         )
     return rows
 

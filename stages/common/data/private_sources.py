@@ -49,7 +49,9 @@ def reveal(table: pa.Table, private: Path | None) -> pa.Table:
     assert private is not None  # else read_key has raised
     path = private / table.schema.metadata[_NAME].decode()
     if not path.is_file() or _digest(private, path).encode() != table.schema.metadata[_DIGEST]:
-        raise InputError(f"{path}: missing, or of another run than the index; run index_inputs of the data set again")
+        raise InputError(
+            f"{path}: missing, or of another run than the index", remedy="run index_inputs of the data set again"
+        )
     hidden = map_table(path)
     for column in hidden.column_names:
         place = table.schema.get_field_index(column)

@@ -99,7 +99,7 @@ class Checkpoint:
         pieces = [self.tokenizer.encode(sentence, add_special_tokens=False).ids for sentence in sentences]
         for sentence, ids in zip(sentences, pieces, strict=True):
             if not ids:
-                raise InputError(f"prompt {sentence!r} has no word pieces; write a sentence")
+                raise InputError(f"prompt {sentence!r} has no word pieces", remedy="write a sentence")
         reports = [fit_budget([ids], text.max_tokens, text.max_sentences)[0] for ids in pieces]
         device = next(self.model.parameters()).device
         return self.model.embed_text(pad_reports(reports, SpecialTokens.of(self.tokenizer)).to(device))

@@ -65,7 +65,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer that split_reports wrote."""
     path = Path(folder) / "tokenizer.json"
     if not path.is_file():
-        raise InputError(f"{path}: no such file; run split_reports first")
+        raise InputError(f"{path}: no such file", remedy="run split_reports first")
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.encode_special_tokens = True  # "[SEP]" written in a text is text, as in split_reports
     return tokenizer
@@ -126,7 +126,8 @@ class TextEncoder(nn.Module):
         if settings.max_tokens > self.bert.config.max_position_embeddings:
             raise InputError(
                 f"pretrain.model.text.max_tokens: {settings.max_tokens}, but the encoder has positions for "
-                f"{self.bert.config.max_position_embeddings} tokens; give at most that"
+                f"{self.bert.config.max_position_embeddings} tokens",
+                remedy="give at most that",
             )
         self.width: int = self.bert.config.hidden_size
         self.context = settings.context
@@ -182,7 +183,9 @@ def _from_configuration(configuration: dict) -> nn.Module:
         parsed = AutoConfig.for_model(**{"model_type": "bert", **configuration})
     except ValueError as error:
         reason = str(error).partition(". Should")[0]
-        raise InputError(f"pretrain.model.text.weights: config.json: {reason}; give a BERT-like encoder") from None
+        raise InputError(
+            f"pretrain.model.text.weights: config.json: {reason}", remedy="give a BERT-like encoder"
+        ) from None
     try:
         return AutoModel.from_config(parsed, dtype=torch.float32, add_pooling_layer=False)  # whatever its dtype says
     except TypeError:  # DistilBERT, ELECTRA and others have no pooling layer to leave out
@@ -194,5 +197,6 @@ def _check_vocabulary(rows: int, pieces: int) -> None:
     if not pieces <= rows < pieces + _LARGEST_PADDING:
         raise InputError(
             f"pretrain.model.text.weights: the encoder's embedding table has {rows} rows, the tokenizer {pieces} word "
-            "pieces; set split_reports.tokenizer.weights to the encoder's own"
+            "pieces",
+            remedy="set split_reports.tokenizer.weights to the encoder's own",
         )

@@ -107,7 +107,7 @@ class RadiographModel:
             given = {name: value for name, value in given.items() if _is_there(value)}
             if len(given) != 1:
                 found = ", ".join(given) or "none"
-                raise InputError(f"row {row}: give one of {', '.join(INPUTS)}; found {found}")
+                raise InputError(f"row {row}: give one of {', '.join(INPUTS)}", remedy=f"found {found}")
             [(kind, value)] = given.items()
             if kind == "pixels":
                 rows = _rectangle(value, f"row {row}")

@@ -31,10 +31,10 @@ def read_file(path: str | Path, settings: RadiographSettings) -> bytes:
     path = Path(path)
     try:
         if path.stat().st_size > settings.max_file_bytes:
-            raise InputError(f"{path}: more than {settings.max_file_bytes:,} bytes; is this a single radiograph?")
+            raise InputError(f"{path}: more than {settings.max_file_bytes:,} bytes", "is this a single radiograph?")
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); name a DICOM, JPEG or PNG file") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror})", "name a DICOM, JPEG or PNG file") from None
 
 
 def squares_of_files(
@@ -62,9 +62,9 @@ def square_of_array(pixels: Shaped[np.ndarray, "rows columns"], name: str, size:
     """Grey levels 0 (black) to 255 (white), windowed already; padded to a square."""
     pixels = np.asarray(pixels)
     if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind not in "iuf":
-        raise InputError(f"{name}: pixels are {pixels.dtype} of shape {pixels.shape}; give rows x columns of numbers")
+        raise InputError(f"{name}: pixels are {pixels.dtype} of shape {pixels.shape}", "give rows x columns of numbers")
     if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 255:
-        raise InputError(f"{name}: grey levels lie outside 0 (black) to 255 (white); window the image first")
+        raise InputError(f"{name}: grey levels lie outside 0 (black) to 255 (white)", "window the image first")
     return fit_into_square(pixels.astype(np.float32), 1.0, size)
 
 

@@ -62,7 +62,9 @@ def read_state(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds; the bytes are those that were written
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: no training state of this version ({reason}); delete it and start again") from None
+        raise InputError(
+            f"{path}: no training state of this version ({reason})", remedy="delete it and start again"
+        ) from None
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -81,8 +83,8 @@ def disk_space_told(path: Path) -> Iterator[None]:
             raise
         free = shutil.disk_usage(path.parent).free / 2**20
         raise InputError(
-            f"{path}: no space left on the disk ({free:,.0f} MiB free); what was saved before is whole: make room and "
-            "start again, it goes on from there"
+            f"{path}: no space left on the disk ({free:,.0f} MiB free)",
+            remedy="what was saved before is whole: make room and start again, it goes on from there",
         ) from None
 
 

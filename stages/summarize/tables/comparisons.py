@@ -131,7 +131,9 @@ class Comparisons:
         first = next(iter(variants.values()))
         for each in variants.values():
             if each.images != first.images:
-                raise InputError(f"{each.source}: other test images than {first.source}; run the stage again for both")
+                raise InputError(
+                    f"{each.source}: other test images than {first.source}", "run the stage again for both"
+                )
         key = tuple(first.groups.tolist())
         if key not in self._weights:
             self._weights = {key: draw_weights(first.groups, self.draws, self.seed)}  # one at a time: they are large

@@ -102,7 +102,7 @@ def _values(
         rows = rows.filter(pl.col("split") == "test") if "split" in rows.columns else rows
         first = rows if first is None else first
         if rows["image_id"].to_list() != first["image_id"].to_list():
-            raise InputError(f"{path}: other test images than {paths[0]}; run the stage again")
+            raise InputError(f"{path}: other test images than {paths[0]}", remedy="run the stage again")
         each.append(metrics_of(rows, place))
     assert first is not None
     means = {name: _mean_of([metrics[name] for metrics in each]) for name in each[0]}

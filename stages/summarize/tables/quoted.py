@@ -7,8 +7,8 @@ from typing import Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
-from ...common.errors import InputError
-from ...common.settings import Settings, validation_lines
+from ...common.errors import InputError, InputErrors
+from ...common.settings import Settings, validation_errors
 from ..results_tree import ResultsTree
 from .table import Block, Cell, Row
 
@@ -35,11 +35,13 @@ def read_quotations(path: Path) -> list[Quotation]:
     try:
         return TypeAdapter(list[Quotation]).validate_python(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); name the file of quoted figures") from None
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror})", remedy="name the file of quoted figures"
+        ) from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        raise InputError("; ".join(validation_lines(error, str(path)))) from None
+        raise InputErrors(validation_errors(error, str(path))) from None
 
 
 def shown(quotations: list[Quotation], tree: ResultsTree, synthetic: Collection[str]) -> list[Quotation]:
