@@ -112,7 +112,7 @@ class Config(Settings):
     summarize: Block = Field(default_factory=dict)
 
     def settings(self, stage: str, dataset: str | None = None, variant: str | None = None) -> Settings:
-        """The settings of one job; raises pydantic's ValidationError."""
+        """Return the settings of one job; raises pydantic's ValidationError."""
         block = getattr(self, stage)
         if dataset is not None:
             block = merged(block, getattr(self.datasets[dataset], stage, {}))
@@ -146,7 +146,7 @@ class Config(Settings):
         return root.format(workspace=self.workspace, sample_root=self.sample_root)
 
     def folders(self) -> dict[str, Path]:
-        """The folders that jobs read and write, by the key that names them: what a container must be given."""
+        """Return the folders that jobs read and write, by the key that names them: what a container must be given."""
         used = dict.fromkeys([self.pretrain_on, *self.evaluate_on])
         roots = {f"datasets.{dataset}.root": Path(self.root(dataset)) for dataset in used}
         named = {self.settings("split_reports", self.pretrain_on).tokenizer.weights}
@@ -177,7 +177,7 @@ class Config(Settings):
 
 
 def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `override` laid over it, mapping by mapping."""
+    """Return `base` with `override` merged over it, recursively."""
     result = dict(base)
     for key, value in override.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
@@ -257,7 +257,7 @@ def _unknown_fractions(config: Config, source: str) -> list[InputError]:
 
 
 def _small_images(config: Config, source: str) -> list[InputError]:
-    """Return an error for each protocol of few-shot segmentation that looks at larger images than dicom_to_arrow stores."""
+    """Return an error for each protocol of few-shot segmentation whose input is larger than the stored images."""
     wrong = []
     for dataset in config.evaluate_on:
         stored = config.settings("dicom_to_arrow", dataset).size

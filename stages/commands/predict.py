@@ -68,7 +68,7 @@ def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
 
 
 def as_table(reading: "Reading") -> str:
-    """The most probable class first."""
+    """Return the most probable class first."""
     order = sorted(reading.probabilities, key=lambda name: -reading.probabilities[name])
     width = max(len("class"), *(len(name) for name in order))
     rows = [f"{name:<{width}}  {reading.probabilities[name]:>11.3f}  {reading.cosines[name]:>6.3f}" for name in order]

@@ -79,7 +79,7 @@ def read_source(root: Path, relative: str, max_bytes: int) -> bytes:
 
 
 def _path_under(root: Path, relative: str) -> Path:
-    """The file's real path; a path that is not strictly below `root` is refused before the disk is touched."""
+    """Return the file's real path; a path that is not strictly below `root` is refused before the disk is touched."""
     pure = PurePosixPath(relative)
     if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in relative:
         raise RejectionError("path_outside_root", "the index must name files by a relative path without '..'")
@@ -98,7 +98,7 @@ _SOP_INSTANCE_UID = Tag("SOPInstanceUID")
 
 
 def read_instance_uid(data: bytes, key: bytes | None) -> str | None:
-    """The UID of a DICOM file that was read before; keyed where there is a `key`; None where it is no UID.
+    """Return the UID of a DICOM file that was read before; keyed where there is a `key`; None where it is no UID.
 
     Parsing ends behind the element: it is among the first of the data set, whose elements are sorted (PS3.5 7.1).
     """

@@ -93,7 +93,7 @@ def _repeated(shards: list[Shard], column: str) -> int:
 
 
 def _warn_of_large_shards(entries: list[ShardEntry], files: Path) -> None:
-    """A shard is a job's unit of work, of damage and of copying: about 500 MB serve all three."""
+    """Warn where a shard is large: it is the unit of work, damage and copying, and about 500 MB suit all three."""
     largest, total = max(entry.bytes for entry in entries), sum(entry.bytes for entry in entries)
     if largest > 2 * SHARD_BYTES:
         print(f"warning: {files}: shards of up to {largest / 1e6:.0f} MB; with index_inputs.shards at "
@@ -163,7 +163,7 @@ def list_duplicates(job: DuplicatesJob) -> None:
 
 
 def find_duplicates(manifests: Sequence[Path]) -> tuple[pa.Table, dict[str, int]]:
-    """The table DUPLICATES over the data sets of `manifests`, sorted, and how many groups each kind has.
+    """Return the table DUPLICATES over the data sets of `manifests`, sorted, and how many groups each kind has.
 
     Pictures are compared whatever the `size` of their data sets is; convert.py says what that finds. UIDs are
     compared where both data sets carry them distributed, or both keyed under one key.

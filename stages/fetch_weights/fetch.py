@@ -46,7 +46,7 @@ class Snapshot:
 
 
 def snapshot(identifier: str, folder: Path) -> Snapshot:
-    """Configuration, tokenizer, card and tensors of a model: safetensors where it has them, else the torch file.
+    """Fetch configuration, tokenizer, card and tensors of a model: safetensors if it has them, else the torch file.
 
     `folder` is where they will go, for the message. HF_HUB_OFFLINE, HF_HOME, HF_TOKEN and HF_ENDPOINT are honoured.
     """
@@ -72,7 +72,7 @@ def snapshot(identifier: str, folder: Path) -> Snapshot:
 
 
 def license_of(card: Path) -> str:
-    """What a model card says, `unknown` where it says nothing."""
+    """Return what a model card says, `unknown` where it says nothing."""
     if not card.is_file():
         return "unknown"
     data = ModelCard.load(card, ignore_metadata_errors=True).data
@@ -107,7 +107,7 @@ def _require(identifier: str, names: set[str], tensors: str | None) -> None:
 
 
 def _check_download(path: Path) -> None:
-    """The cache names a large file by its sha256: a bit that flipped on the way or on disk is seen here."""
+    """Compare a large file with the sha256 in its cache name: a bit flipped on the way or on disk shows here."""
     blob = path.resolve()
     if re.fullmatch(r"[0-9a-f]{64}", blob.name) and sha256_of(blob) != blob.name:
         raise InputError(f"{blob}: damaged ({path.name}; its sha256 is another)", remedy="delete it and run again")
@@ -217,7 +217,7 @@ def _is_whole(folder: Path, record: WeightsRecord, identifier: str) -> bool:
 
 
 def _is_by_hand(folder: Path) -> bool:
-    """A configuration and tensors that this stage did not write: theirs have a side-car."""
+    """Return a configuration and tensors that this stage did not write: theirs have a side-car."""
     has_tensors = any((folder / name).is_file() for name in TENSORS)
     return has_tensors and (folder / CONFIGURATION).is_file() and not sidecar_of(folder / CONFIGURATION).is_file()
 

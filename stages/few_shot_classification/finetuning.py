@@ -178,7 +178,7 @@ def _state(
 def _resumed(
     saved: dict[str, Any] | None, trained: dict[str, Any]
 ) -> tuple[int, Best | None, list[tuple[dict[str, float], int]]]:
-    """Steps done, the best look, and what was logged; the state is loaded into `trained`."""
+    """Return the steps done, the best validation, and what was logged; load the state into `trained`."""
     if saved is None:
         return 0, None, []
     for name, each in trained.items():

@@ -34,7 +34,7 @@ class CachedFeatures:
     """The encoder's pooled tokens of every image of a data set, before the projection: mean of patches, or [CLS]."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InputError where the file is damaged or no features.arrow, or holds numbers that are not finite."""
+        """Open features.arrow. Raises InputError where it is damaged, of another kind, or not finite."""
         verify(path)
         table = map_table(path)
         types = {field.name: field.type for field in table.schema}

@@ -121,7 +121,7 @@ def present_index_files(root: Path, settings: IndexInputsSettings) -> dict[str, 
 
 
 def build_index(root: Path, settings: IndexInputsSettings, dataset: str, private: Path | None) -> Index:
-    """The checked index in carried identifiers, files in the order of their paths; writes the map back where keyed."""
+    """Build the checked index in carried identifiers, files ordered by path; write the map back where keyed."""
     index = _read_layout(root, settings)
     refuse_unsafe_paths(index.files["path"], index.files["row"], root / index.source)
     index = replace(index, files=add_checksums(index.files, root))
@@ -140,7 +140,7 @@ def files_table(index: Index, dataset: str, shards: int) -> pa.Table:
 
 
 def reports_table(index: Index) -> pa.Table:
-    """REPORTS; no rows where the distribution has no reports."""
+    """Return the table REPORTS; no rows where the distribution has no reports."""
     return _conform(index.reports, schemas.REPORTS)
 
 
@@ -186,7 +186,7 @@ def _with_keyed_identifiers(index: Index, dataset: str, private: Path | None) ->
 
 
 def _refuse_shared_studies(files: pl.DataFrame, source: Path) -> None:
-    """A study of two patients would carry its report across the splits."""
+    """Raise an InputError where a study has two patients: its report would cross the splits."""
     shared = files.group_by("study_id").agg(pl.col("patient_id").n_unique(), pl.col("row").min())
     shared = shared.filter(pl.col("patient_id") > 1).sort("row")
     if len(shared):

@@ -115,7 +115,7 @@ def read_siim(root: Path, patients: str | None, show: bool) -> Index:
 
 
 def _images_of(root: Path, name: str, column: str, where_to_get: str) -> pl.DataFrame:
-    """The distinct images of a table with several rows an image, with the first row of each."""
+    """Return the distinct images of a table with several rows an image, with the first row of each."""
     table = read_index(root, name, [column], where_to_get)
     require_values(table, root / name, [column])
     return table.select("row", pl.col(column).alias("image_id")).unique("image_id", keep="first", maintain_order=True)

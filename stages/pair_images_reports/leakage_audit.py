@@ -12,7 +12,7 @@ SPLITS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 def refuse_shared_patients(pairs: pl.DataFrame) -> None:
-    """A patient, or a report, in more than one split is an InputError: every figure after it would be wrong.
+    """Raise an InputError where a patient or a report is in more than one split: every later figure would be wrong.
 
     The message names the id as the tables have it: as distributed, or keyed where `identifiers` is keyed.
     """

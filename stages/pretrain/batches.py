@@ -82,7 +82,7 @@ def idf_weights(reports: Iterable[Iterable[str]]) -> dict[str, float]:
 
 
 def weight_of(sentence: str, weights: Mapping[str, float]) -> float:
-    """The weight of a sentence; one that training never saw counts as the rarest."""
+    """Return the weight of a sentence; one that training never saw counts as the rarest."""
     return weights.get(normalised(sentence), max(weights.values(), default=1.0))
 
 
@@ -109,7 +109,7 @@ class DrawnBatch:
         return _each_tensor(self, Tensor.pin_memory)
 
     def on(self, device: torch.device, size: int, augmentation: AugmentationSettings) -> TrainingBatch:
-        """The batch on `device`, its images augmented there to `size` pixels."""
+        """Return the batch on `device`, its images augmented there to `size` pixels."""
         there = _each_tensor(self, lambda tensor: tensor.to(device, non_blocking=True))
         return TrainingBatch(
             images=augment(there.pixels, size, augmentation, there.draw),
@@ -145,7 +145,7 @@ class TrainingData:
         special: SpecialTokens,
         ranks: Ranks = ALONE,
     ) -> None:
-        """Raises InputError where the batch cannot be shared out evenly among `ranks`."""
+        """Open the training data. Raises InputError where `ranks` cannot share the batch evenly."""
         check_batch(settings.optimisation.batch_size, settings.optimisation.text_group, ranks.world)
         self.settings = settings
         self.ranks = ranks
@@ -179,12 +179,12 @@ class TrainingData:
         return step % _STEPS_BETWEEN_LOGS == 0 or step == self.steps
 
     def batch(self, step: int, device: torch.device | str = "cpu") -> TrainingBatch:
-        """The batch of a 0-based step on `device`."""
+        """Return the batch of a 0-based step on `device`."""
         size = self.settings.model.image.input_size
         return self.draw(step).on(torch.device(device), size, self.settings.augmentation)
 
     def draw(self, step: int) -> DrawnBatch:
-        """The batch of a 0-based step: drawn as a whole, so that no number depends on how many ranks share it."""
+        """Draw the batch of a 0-based step as a whole, so that no number depends on how many ranks share it."""
         settings, size = self.settings, self.settings.optimisation.batch_size
         own = self.ranks.rows(size)
         epoch, place = divmod(step, self.steps_per_epoch)
@@ -230,7 +230,7 @@ class TrainingData:
     def _reports(
         self, chosen: Int[np.ndarray, "batch"], orders: list[list[int]], own: slice, step: int
     ) -> tuple[ReportGroup, ...]:
-        """Groups begin at fixed rows of the global batch, and the seed of their dropout is a function of that row."""
+        """Group the reports. Groups begin at fixed rows of the global batch, which seed their dropout."""
         size = self.settings.optimisation.text_group
         seed = seed_from("dropout", self.settings.seed, step)
         groups = []
@@ -242,7 +242,7 @@ class TrainingData:
         return tuple(groups)
 
     def _false_negatives(self, chosen: Int[np.ndarray, "batch"]) -> Bool[Tensor, "batch batch"]:
-        """Reports of identical text describe each other's images. (A study occurs once in a batch.)"""
+        """Return reports of identical text describe each other's images. (A study occurs once in a batch.)"""
         group = torch.from_numpy(self._text_group[chosen])
         return (group.unsqueeze(0) == group.unsqueeze(1)).fill_diagonal_(False)
 
@@ -277,7 +277,7 @@ class Prefetcher:
         self._thread.join()
 
     def next(self) -> DrawnBatch:
-        """The batch of the next step, waited for."""
+        """Return the batch of the next step, waited for."""
         started = time.monotonic()
         drawn = self._ready.get()
         self.stalled += time.monotonic() - started

@@ -37,7 +37,7 @@ class ReadyMadeEncoder(Settings):
     patch_size: int | None = Field(None, gt=0, description="pixels; null: that of the source")
 
     def pretrain_block(self) -> dict[str, Any]:
-        """Overrides of `pretrain` that make this encoder the variant."""
+        """Return the overrides of `pretrain` that make this encoder the variant."""
         published = SOURCES[self.source]
         image: dict[str, Any] = {"source": self.source, "weights": self.weights}
         for name in ("pooling", "architecture", "input_size", "patch_size"):
@@ -118,7 +118,7 @@ class LocalSettings(Settings):
 
     @property
     def patch_strength(self) -> float:
-        """rho as a number: infinite is balanced transport."""
+        """Return rho as a number; infinity is balanced transport."""
         return math.inf if self.rho == "balanced" else self.rho
 
 

@@ -123,7 +123,7 @@ class Objective(nn.Module):
         return Losses(total, {key: _detached(value) for key, value in diagnostics.items()})
 
     def _embed_text(self, batch: TrainingBatch) -> TextEmbeddings:
-        """The reports of this rank, their sentences padded to the longest report of the global batch."""
+        """Return the reports of this rank, their sentences padded to the longest report of the global batch."""
 
         def embed(group: ReportGroup) -> tuple[Tensor, Tensor]:
             torch.manual_seed(group.seed)
@@ -182,7 +182,7 @@ class Objective(nn.Module):
         return loss
 
     def _patch_marginal(self, visible: Int[Tensor, "batch visible"]) -> Float[Tensor, "batch visible"]:
-        """mu over the visible patches, summing to 1."""
+        """Return mu over the visible patches, summing to 1."""
         if self.settings.local.patches == "integrity":
             return self.integrity.phi.detach()[visible].softmax(dim=1)
         return torch.full(visible.shape, 1 / visible.shape[1], device=visible.device)
@@ -209,7 +209,7 @@ class Objective(nn.Module):
         return ranks.gather(own.unsqueeze(0)).mean()
 
     def exported_weights(self) -> dict[str, Tensor]:
-        """What evaluation needs: the encoders with their projections, and the centred integrity map."""
+        """Return what evaluation needs: the encoders with their projections, and the centred integrity map."""
         weights = dict(self.encoder.state_dict())
         if self.integrity.kind != "none":
             weights["integrity_map"] = self.integrity.centred_map()

@@ -54,7 +54,7 @@ class SpeedMeter:
         self._flops += flops
 
     def look(self, stalled: float, steps_left: int) -> dict[str, float]:
-        """The numbers, and a new start. `stalled` is the time waited for data since the training began, s."""
+        """Return the numbers, and a new start. `stalled` is the time waited for data since the training began, s."""
         seconds = max(time.monotonic() - self._started, 1e-9)
         values = {
             "speed/pairs_per_second": self._pairs / seconds,
@@ -77,7 +77,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 def progress_line(step: int, total: int, values: dict[str, float]) -> str:
-    """What a person watches: losses, speed, what is left."""
+    """Return what a person watches: losses, speed, what is left."""
     hours, minutes = divmod(round(values["speed/seconds_left"] / 60), 60)
     mfu = f"  MFU {values['speed/mfu']:.0%}" if "speed/mfu" in values else ""
     return (
@@ -154,7 +154,7 @@ _ROWS = 30
 
 
 def step_profiler(folder: Path, steps: int, device: torch.device) -> profile:
-    """A profiler to be told of every step; after `steps` of them it writes table.txt and trace.json (for Perfetto)."""
+    """Return a profiler that counts steps; after `steps` of them it writes table.txt and trace.json (for Perfetto)."""
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
 
     def write(found: profile) -> None:
@@ -168,7 +168,7 @@ def step_profiler(folder: Path, steps: int, device: torch.device) -> profile:
 
 
 def _table(found: profile, steps: int, device: torch.device) -> str:
-    """The step's parts, then the operations that take most."""
+    """Return the step's parts, then the operations that take most."""
     averages = found.key_averages()
     times = {row.key: row for row in averages}
     lines = [f"{steps} steps on {device.type}; ms a step, on the CPU's clock", ""]

@@ -71,7 +71,7 @@ class Place:
 
 
 def build(settings: PretrainSettings, vocabulary: int, text_configuration: dict | None = None) -> Objective:
-    """The objective with its initial weights, a pure function of the seed; pre-trained ones may follow."""
+    """Return the objective with its initial weights, a pure function of the seed; pre-trained ones may follow."""
     torch.manual_seed(seed_from("weights", settings.seed))
     return Objective(settings, vocabulary, text_configuration)
 
@@ -115,7 +115,7 @@ def train(
 
 
 def candidate_steps(total: int, candidates: int) -> list[int]:
-    """Steps after which weights are kept: evenly spaced, the last one always; [0] without training."""
+    """Return the steps after which weights are kept: evenly spaced, always the last one; [0] without training."""
     return sorted({math.ceil(total * rank / candidates) for rank in range(1, candidates + 1)})
 
 
@@ -126,7 +126,7 @@ def candidate_path(state: Path, step: int) -> Path:
 def _begin(
     model: Objective, settings: PretrainSettings, place: Place, log: Log, ranks: Ranks
 ) -> tuple[TrainingState, nn.Module]:
-    """The state to start from, and the model as the ranks share it."""
+    """Return the state to start from, and the model as the ranks share it."""
     freeze_text_layers(model, settings.optimisation.frozen_text_layers)
     model.to(place.device).train()
     if ranks.first:
@@ -149,7 +149,7 @@ def _begin(
 def _around_steps(
     data: TrainingData, first: int, total: int, place: Place, ranks: Ranks
 ) -> Iterator[tuple[Prefetcher, Interruption, profile | None]]:
-    """What runs beside the steps: batches drawn ahead, signals noted, a profile where one was asked for."""
+    """Return what runs beside the steps: batches drawn ahead, signals noted, a profile where one was asked for."""
     with ExitStack() as stack:
         batches = stack.enter_context(Prefetcher(data, first, total, pin=place.device.type == "cuda"))
         interruption = stack.enter_context(Interruption(ranks))

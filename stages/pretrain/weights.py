@@ -231,7 +231,7 @@ def _normalisation(
 
 
 def _resampled(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
-    """What timm adapted to the encoder's patch and input size, one line each."""
+    """Return what timm adapted to the encoder's patch and input size, one line each."""
     changed = []
     for name, words in ((f"{_PROJECTION}.weight", "patches"), ("pos_embed", "positions")):
         old, new = before.get(name), after.get(name)
@@ -241,7 +241,7 @@ def _resampled(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]
 
 
 def with_normalisation(settings: PretrainSettings, fingerprint: Path) -> PretrainSettings:
-    """The settings with the numbers that training uses; the checkpoint carries them, and evaluation takes them there.
+    """Return the settings with the numbers that training uses; the checkpoint carries them to evaluation.
 
     `fingerprint` is fingerprint.json of pair_images_reports: its numbers are of training pixels alone. Raises
     InputError where it is damaged or of another version.

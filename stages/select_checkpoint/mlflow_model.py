@@ -79,7 +79,7 @@ def shipped_package() -> str:
 
 
 def signature() -> ModelSignature:
-    """A row a radiograph: one of `image`, `path` and `pixels` (whole grey levels), and the classes in words."""
+    """Return a row a radiograph: one of `image`, `path` and `pixels` (whole grey levels), and the classes in words."""
     text, number = DataType.string, DataType.double
     return ModelSignature(
         inputs=Schema(
@@ -102,7 +102,7 @@ def signature() -> ModelSignature:
 
 
 def example() -> pd.DataFrame:
-    """A synthetic request: a picture that nobody was exposed for."""
+    """Return a synthetic request: a picture that nobody was exposed for."""
     rows, columns = np.mgrid[0:32, 0:32]
     pixels = (200 - 120 * np.exp(-(((abs(columns - 16) - 7) / 5) ** 2 + ((rows - 16) / 10) ** 2))).astype(int)
     return pd.DataFrame({"pixels": [pixels.tolist()], "prompts": [_EXAMPLE_CLASSES]})

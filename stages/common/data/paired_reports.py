@@ -30,7 +30,7 @@ class PairedReports:
 
 
 def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_sentences: int) -> PairedReports:
-    """The studies of one part of the split; a part without studies is an error."""
+    """Read the studies of one part of the split. Raises InputError where it has none."""
     chosen = pl.from_arrow(read_table(pairs, PAIRS)).filter(pl.col("split") == split)
     if chosen.is_empty():
         raise InputError(f"{pairs}: no pair is in the {split} part", remedy="raise its share in `patient_split`")
@@ -54,7 +54,7 @@ def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_se
 
 
 def fit_budget(sentences: Sentences, max_tokens: int, max_sentences: int) -> tuple[Sentences, int]:
-    """The first sentences that fit the budget ([CLS] and [SEP] counted), and how many were left out.
+    """Return the first sentences that fit the budget ([CLS] and [SEP] counted), and how many were left out.
 
     A first sentence longer than the whole budget is cut, so that no report ends up empty.
     """

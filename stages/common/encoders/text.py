@@ -62,7 +62,7 @@ class ReportBatch:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer that split_reports wrote."""
+    """Load the tokenizer that split_reports wrote."""
     path = Path(folder) / "tokenizer.json"
     if not path.is_file():
         raise InputError(f"{path}: no such file", remedy="run split_reports first")
@@ -114,7 +114,7 @@ class TextEncoder(nn.Module):
     """BERT over whole reports, sentences read from its tokens by their spans; or over single sentences."""
 
     def __init__(self, settings: TextEncoderSettings, vocabulary: int, configuration: dict | None = None) -> None:
-        """`configuration` is that of a pre-trained or trained encoder whose weights follow; else the settings' sizes.
+        """Build the BERT of `configuration`, whose weights follow; without it, one of the settings' sizes.
 
         Raises InputError where `vocabulary` (word pieces of the tokenizer) or `max_tokens` do not fit the encoder.
         """
@@ -178,7 +178,7 @@ def _initialise(settings: TextEncoderSettings, vocabulary: int) -> BertModel:
 
 
 def _from_configuration(configuration: dict) -> nn.Module:
-    """A BERT-like model of transformers from its config.json; files of 2019 lack `model_type` and are BERT's."""
+    """Return a BERT-like model of transformers from its config.json; files of 2019 lack `model_type` and are BERT's."""
     try:
         parsed = AutoConfig.for_model(**{"model_type": "bert", **configuration})
     except ValueError as error:

@@ -43,7 +43,7 @@ def weight_files(source: Path) -> list[Path]:
 
 
 def tokenizer_file(source: Path) -> Path:
-    """The tokenizer of the folder `source`."""
+    """Return the tokenizer of the folder `source`."""
     return _first_of(TOKENIZERS, Path(source))
 
 

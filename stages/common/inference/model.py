@@ -140,5 +140,5 @@ def _rectangle(value: Any, name: str) -> np.ndarray:
 
 
 def _load_pyfunc(data_path: str) -> RadiographModel:
-    """Called by mlflow.pyfunc.load_model with the folder of the weights."""
+    """Load the model from the folder of the weights; mlflow.pyfunc.load_model calls this."""
     return RadiographModel(Path(data_path))

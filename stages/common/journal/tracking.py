@@ -281,7 +281,7 @@ def git_state() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the checkout, or None where there is no git or no repository (as in an image)."""
+    """Return what git says of the checkout, or None where there is no git or no repository (as in an image)."""
     command = ["git", "-C", str(ROOT), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)

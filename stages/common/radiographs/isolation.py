@@ -78,7 +78,7 @@ class _Child(Generic[Item, Result]):
 def map_isolated(
     function: Callable[[Item], Result], items: Sequence[Item], children: int, limits: Limits
 ) -> Iterator[Result | Lost]:
-    """`function` of each item, in order; "died" or "too slow" in place of a result that was lost.
+    """Yield `function` of each item, in order; "died" or "too slow" in place of a lost result.
 
     `function` and the items must be picklable; an exception of `function` counts as a death. Memory beyond the limit is
     refused to it: a MemoryError in Python, and what C code makes of it.
@@ -109,7 +109,7 @@ def map_isolated(
 
 
 def _result_of(child: _Child[Item, Result]) -> tuple[Result | Lost] | None:
-    """What a busy child has brought, in a tuple; None while it works."""
+    """Return what a busy child has brought, in a tuple; None while it works."""
     try:
         if child.connection.poll():
             return (child.connection.recv(),)
