@@ -24,7 +24,7 @@ from workflow.images.running import images_to_run
 from workflow.invocation import sync_command, tracking_environment
 from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
 from workflow.rule_requests import MOST, grown
-from stages.contracts import JOBS, job_of
+from stages.contracts import JOBS, STAGES, job_of
 from workflow.invocation import refuse_left_jobs
 from workflow.site_profile import check_account
 
