@@ -23,14 +23,15 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from stages.audit_splits.contract import Overlap, audit_record
+from stages.audit_splits.contract import Compared, Overlap, SplitsAudit
 from stages.common.data.prompts import read_prompts
 from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_checkpoint
 from stages.common.encoders.settings import DualEncoderSettings
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
-from stages.common.files.atomic_files import write_record
+from stages.common.files.atomic_files import verify
 from stages.common.files.code_digest import ROOT
+from stages.common.records import write_record
 
 PROMPTS = "stages/zero_shot_classification/prompts/rsna.yaml"
 BERT_BASE = {"weights": None, "width": 768, "depth": 12, "heads": 12}
@@ -57,7 +58,11 @@ def write_inputs(folder: Path, images: int) -> None:
     ]  # fmt: skip
     write_rows(folder / "features.arrow", schemas.features(embeddings.shape[1], len(pooled)), features)
     write_rows(folder / "labels.arrow", schemas.LABELS, labels)
-    write_record(folder / "audit.json", audit_record(Overlap(0, 0, 0, 0, 0), folder / "labels.arrow", {}))
+    clean = Overlap(**dict.fromkeys(Overlap.model_fields, 0))
+    compared = Compared(images=len(labels), patients_within=False, patients_with_pretraining=False,
+                        pictures_with_pretraining=False)  # fmt: skip
+    digest = verify(folder / "labels.arrow")
+    write_record(folder / "audit.json", SplitsAudit(labels_sha256=digest, compared=compared, overlap=clean))
 
 
 def tokenizer(folder: Path) -> Path:

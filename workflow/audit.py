@@ -77,7 +77,7 @@ def _inside(events: list[dict[str, str]], version: Version) -> bool:
 
 
 def findings(source: Path, envs: Path = ENVS) -> tuple[list[str], int]:
-    """A line for each pin that an advisory speaks of, and how many advisories there were."""
+    """Return a line for each pin that an advisory speaks of, and how many advisories there were."""
     by_name: dict[str, list[str]] = {}
     pinned = pins(envs)
     for name, version in pinned:

@@ -59,12 +59,12 @@ class SiteProfile:
         return _mapping(self.values.get("default-resources"))
 
     def resources_of(self, rule: str) -> dict[str, Any]:
-        """What the profile asks for a rule: its own resources over the default ones."""
+        """Return what the profile asks for a rule: its own resources over the default ones."""
         return self.default_resources | _mapping((self.values.get("set-resources") or {}).get(rule))
 
 
 def read_profile(folder: Path) -> SiteProfile:
-    """The profile in a folder, as `snakemake --profile FOLDER` takes it."""
+    """Return the profile in a folder, as `snakemake --profile FOLDER` takes it."""
     path = Path(folder) / "config.yaml"
     return SiteProfile(path, _read_yaml(path, "give a folder of workflow/profiles, e.g. slurm"))
 

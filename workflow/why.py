@@ -45,7 +45,9 @@ class Job:
         return self.command[self.command.index("-m") + 1].removeprefix("stages.")
 
     def option(self, name: str, default: str = "") -> str:
-        return self.command[self.command.index(name) + 1] if name in self.command else default
+        """Return the word behind `name`; `default` where the command lacks it, or gives it without a value."""
+        after = self.command[self.command.index(name) + 1 :] if name in self.command else []
+        return after[0] if after and not after[0].startswith("--") else default
 
     @property
     def name(self) -> str:
@@ -53,7 +55,7 @@ class Job:
 
 
 def read_jobs(text: str) -> list[Job]:
-    """The jobs in the output of `snakemake --dry-run --printshellcmds`."""
+    """Return the jobs in the output of `snakemake --dry-run --printshellcmds`."""
     jobs: list[Job] = []
     for line in text.splitlines():
         words = line.split()
@@ -71,7 +73,7 @@ def read_jobs(text: str) -> list[Job]:
 
 
 def changes(job: Job, root: Path) -> list[str]:
-    """A line for each thing that differs from the job's last run; nothing: its outputs stand."""
+    """Return a line for each thing that differs from the job's last run; nothing: its outputs stand."""
     path = root / job.option("--journal")
     if not path.is_file():
         return [_NEW]
@@ -158,7 +160,7 @@ class Answer:
 
 
 def explain(jobs: Sequence[Job], plan: Mapping[str, str], root: Path) -> list[Answer]:
-    """The jobs that would run again, each after those that it waits for. `plan`: Snakemake's reason by first output."""
+    """Return the jobs that would run again, in order. `plan`: Snakemake's reason by first output."""
     makers = {output: job for job in jobs for output in job.outputs}
     answers: dict[int, Answer | None] = {}
 

@@ -1,18 +1,14 @@
-"""Settings of audit_splits, and the record that it writes.
+"""What audit_splits reads and writes: its verdict on a data set stands in the result of every evaluation."""
 
-Settings of audit_splits.
-
-The verdict of audit_splits on a labelled data set, as every evaluation reads it and repeats it in its result.
-"""
-
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
+from ..common.contract import Job, option, product, source
 from ..common.errors import InputError
-from ..common.files.atomic_files import read_json, verify
+from ..common.files.atomic_files import verify
+from ..common.records import Count, Overlap, Record, read_record
 from ..common.settings import Settings
 
 
@@ -25,29 +21,54 @@ class AuditSplitsSettings(Settings):
     )
 
 
-@dataclass(frozen=True)
-class Overlap:
-    """Numbers of image ids, patients, images, test images and test patients; all 0 in a clean split."""
+class Compared(Record):
+    """What was compared."""
 
-    images_in_several_parts: int
-    patients_in_several_parts: int
-    copies_in_several_parts: int
-    test_copies_in_pretraining: int
-    test_patients_in_pretraining: int
+    images: Count
+    patients_within: bool
+    patients_with_pretraining: bool
+    pictures_with_pretraining: bool  # at whatever size they are stored; not where some have no digest
 
 
-def audit_record(overlap: Overlap, labels: Path, compared: dict[str, Any]) -> dict[str, Any]:
+class SplitAudit(Record):
     """audit.json: of which labels (by digest), what was compared, what was found."""
-    return {"labels_sha256": verify(labels), "compared": compared, "overlap": asdict(overlap)}
+
+    labels_sha256: str
+    compared: Compared
+    overlap: Overlap
 
 
-def read_overlap(audit: Path, labels: Path) -> dict[str, int]:
-    """The overlap that must stand beside every number of `labels`; an audit of other labels is an InputError.
+def read_overlap(audit: Path, labels: Path) -> Overlap:
+    """Read the overlap that must stand beside every number of `labels`.
 
     An overlap that nobody allowed has no audit.json: its audit_splits has failed, and no evaluation starts.
+
+    Raises:
+        InputError: the audit is damaged, or of other labels.
     """
-    verify(audit)
-    record = read_json(audit)
-    if record["labels_sha256"] != verify(labels):
-        raise InputError(f"{audit}: audits other labels than {labels}", remedy="run audit_splits again")
-    return asdict(Overlap(**record["overlap"]))
+    record = read_record(audit, SplitAudit)
+    if record.labels_sha256 != verify(labels):
+        raise InputError(f"{audit}: audits other labels than {labels}", "run audit_splits again")
+    return record.overlap
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSplitsJob(Job):
+    """Compare the test images of a data set with pre-training, training and validation, once for every evaluation.
+
+    An overlap that is not allowed is an error, and no evaluation starts.
+    """
+
+    stage = "audit_splits"
+    place = "{dataset}"
+    over = "evaluated dataset"
+
+    settings: AuditSplitsSettings
+    labels: Path = source("label_images", "labels.arrow")
+    dataset: str = option("key of the labelled data set")
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    duplicates: Path = source("dicom_to_arrow", "duplicates.arrow")
+    pretrain_on: str = option("key of the data set of the pairs")
+    pretrain_images: Path = source("dicom_to_arrow", "manifest.json", help="of the pairs' images")
+    pairs: Path = source("pair_images_reports", "pairs.arrow")
+    audit: Path = product("audit.json", record=SplitAudit)

@@ -3,13 +3,18 @@
 Lists that circulate for SIIM split rows, not images: 494 of 1,904 test images are in train. Here such a split stops.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 
+from ..common.data.manifest import Manifest
 from ..common.errors import InputError
-from .contract import Overlap
+from ..common.files.arrow_tables import read_table
+from ..common.files.atomic_files import verify
+from ..common.files.schemas import DUPLICATES, LABELS, PAIRS
+from ..common.journal.tracking import track_job
+from ..common.records import Overlap, read_record, write_record
+from .contract import AuditSplitsJob, Compared, SplitAudit
 
 _MEANING = {
     "images_in_several_parts": "images are in more than one of train, validation and test",
@@ -18,6 +23,31 @@ _MEANING = {
     "test_copies_in_pretraining": "test images have a copy that pre-training saw (dicom_to_arrow/duplicates.arrow)",
     "test_patients_in_pretraining": "test patients were seen by pre-training",
 }
+
+
+def audit(job: AuditSplitsJob) -> None:
+    """Count the overlap, refuse it unless it is allowed, and write the verdict."""
+    settings = job.settings
+    with track_job(job) as run:
+        tables = ((job.labels, LABELS), (job.duplicates, DUPLICATES), (job.pairs, PAIRS))
+        labels, copies, pairs = (pl.from_arrow(read_table(path, schema)) for path, schema in tables)
+        overlap = find_overlap(labels, copies, pairs, job.dataset, job.pretrain_on, settings.same_patients)
+        run.log_metrics({f"overlap/{kind}": count for kind, count in overlap})
+        if not settings.allow_overlap:
+            refuse_overlap(overlap, job.labels, job.dataset)
+        compared = Compared(
+            images=len(labels),
+            patients_within=labels["patient_id"].null_count() == 0,
+            patients_with_pretraining=job.dataset == job.pretrain_on or settings.same_patients,
+            pictures_with_pretraining=all(_all_have_digests(path) for path in (job.images, job.pretrain_images)),
+        )
+        write_record(job.audit, SplitAudit(labels_sha256=verify(job.labels), compared=compared, overlap=overlap))
+
+
+def _all_have_digests(manifest: Path) -> bool:
+    """Return whether all pictures can be found again; not where JPEG 2000 was decoded at reduced size."""
+    record = read_record(manifest, Manifest)
+    return record.pictures == record.images
 
 
 def find_overlap(labels: pl.DataFrame, copies: pl.DataFrame, pairs: pl.DataFrame, dataset: str, pretrain_on: str,
@@ -57,8 +87,8 @@ def _in_several_parts(labels: pl.DataFrame, unit: str) -> int:
 
 
 def refuse_overlap(overlap: Overlap, labels: Path, dataset: str) -> None:
-    """An InputError that names every kind of overlap, in one line."""
-    found = [f"{count} {_MEANING[kind]}" for kind, count in asdict(overlap).items() if count]
+    """Raise an InputError that names every kind of overlap, in one line."""
+    found = [f"{count} {_MEANING[kind]}" for kind, count in overlap.found.items()]
     if found:
         raise InputError(
             f"{labels}: {'; '.join(found)}. Correct the split in label_images, or set "

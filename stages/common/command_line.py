@@ -1,41 +1,76 @@
-"""What the command line of every stage shares: settings, image digest, journal, errors in one line."""
+"""The command line of every stage, made from its contract; an error that a person can correct is one line."""
 
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from .contract import Job, arguments_of
 from .errors import NO_SPACE, InputError
-from .settings import Settings
+
+Work = Mapping[type[Job], Callable[[Any], None]]
 
 
-def stage_parser(stage: str, description: str | None, settings: type[Settings]) -> ArgumentParser:
-    """Parser of `python -m stages.<stage>` with the options that all stages have."""
-    parser = ArgumentParser(
-        prog=f"python -m stages.{stage}", description=description, formatter_class=RawDescriptionHelpFormatter
-    )
-    add_common_options(parser, settings)
+def stage_parser(jobs: Sequence[type[Job]]) -> ArgumentParser:
+    """Make the parser of `python -m stages.<stage>`: of its one job, or with a subcommand for each."""
+    stage = jobs[0].stage
+    package = __package__.partition(".")[0]
+    parser = ArgumentParser(prog=f"python -m {package}.{stage}", formatter_class=RawDescriptionHelpFormatter)
+    if not jobs[0].command:
+        parser.description = jobs[0].__doc__
+        _add_options(parser, jobs[0])
+        return parser
+    commands = parser.add_subparsers(required=True, metavar="{" + ",".join(job.command for job in jobs) + "}")
+    for job in jobs:
+        purpose = (job.__doc__ or "").partition("\n")[0]
+        command = commands.add_parser(
+            job.command, help=purpose, description=job.__doc__, formatter_class=RawDescriptionHelpFormatter
+        )
+        _add_options(command, job)
     return parser
 
 
-def add_common_options(parser: ArgumentParser, settings: type[Settings]) -> None:
-    """Add the options that all stages have (to a parser, or to each of its subcommands)."""
+def _add_options(parser: ArgumentParser, job: type[Job]) -> None:
     parser.add_argument(
         "--settings", default="{}", help="YAML or JSON mapping, or a file with one; keys left out take their default"
     )
     parser.add_argument("--journal", type=Path, required=True, help="where to write the run's journal (JSON)")
-    parser.add_argument("--name", default="", help="name of the run under the stage, e.g. mlip/rsna")
+    # A rule whose run has no place of its own gives the option without a value: so does Snakemake quote "".
+    parser.add_argument(
+        "--name", nargs="?", const="", default="", help="name of the run under the stage, e.g. mlip/rsna"
+    )
     parser.add_argument("--image", default="none", help="digest of the container image or environment, for the journal")
-    parser.set_defaults(settings_model=settings)
+    for each in arguments_of(job):
+        shape = {"nargs": "+" if each.required else "*"} if each.many else {}
+        if not each.required and not each.many and each.type is Path:
+            shape = {"nargs": "?"}  # a rule whose input is empty gives the option without a value
+        default = {} if each.required else {"default": each.default}
+        choices = {"choices": each.choices} if each.choices else {}
+        text = each.help.replace("%", "%%")  # argparse formats it
+        parser.add_argument(each.flag, type=each.type, required=each.required, help=text, **shape, **default, **choices)
+    parser.set_defaults(job=job)
 
 
-def run_stage(main: Callable[[Namespace], None], parser: ArgumentParser, argv: Sequence[str] | None = None) -> None:
-    """Parse, read the settings, run; an InputError or a full disk becomes one line and exit status 2."""
-    arguments = parser.parse_args(argv)
+def read_job(jobs: Sequence[type[Job]], argv: Sequence[str] | None = None) -> Job:
+    """Read a job from command-line arguments, its settings checked.
+
+    Raises:
+        InputError: a setting is wrong.
+    """
+    arguments: Namespace = stage_parser(jobs).parse_args(argv)
+    job: type[Job] = arguments.job
+    values = {each.name: getattr(arguments, each.name) for each in fields(job)}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return job(**values | {"settings": job.settings_type().from_text(arguments.settings)})
+
+
+def run_stage(work: Work, argv: Sequence[str] | None = None) -> None:
+    """Read the job that the command line asks for and do its work; an InputError or a full disk exits with status 2."""
     try:
-        arguments.settings = arguments.settings_model.from_text(arguments.settings)
-        main(arguments)
+        job = read_job(list(work), argv)
+        work[type(job)](job)
     except InputError as error:
         refuse(error)
     except OSError as error:
@@ -55,7 +90,7 @@ def refuse(error: InputError) -> NoReturn:
 
 
 def _tell(line: str) -> None:
-    """On standard error, which a rule sends to its log; that may lie on the very disk that is full."""
+    """Print on standard error, which a rule sends to its log; that may lie on the very disk that is full."""
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:

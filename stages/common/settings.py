@@ -53,9 +53,10 @@ def validation_errors(error: ValidationError, source: str, model: type[BaseModel
 
 
 def outdated_record(error: ValidationError, path: Path, remedy: str) -> InputError:
-    """Return the one line for a record on disk that this version cannot read: the file, its wrong keys, the remedy."""
-    wrong = ", ".join(dict.fromkeys(_place(item["loc"]) for item in error.errors()))
-    return InputError(f"{path}: written by another version of the pipeline (wrong or missing: {wrong})", remedy=remedy)
+    """Return the one line for a record on disk that this version cannot read: the file, each wrong key, the remedy."""
+    wrong = ", ".join(dict.fromkeys(each.what for each in (_as_input_error(item, _place(item["loc"]))
+                                                           for item in error.errors())))  # fmt: skip
+    return InputError(f"{path}: {wrong} (written by another version)", remedy)
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -1,63 +1,28 @@
-"""Radiographs (DICOM of any transfer syntax, JPEG, PNG) to grey squares in Arrow shards, and rejects with reasons.
-
-Settings: what goes in, how large it comes out, and what one file may cost (contract.py).
-convert     one shard. Inputs: --root, --files, --shard, and --private where identifiers are keyed. Outputs: --images,
-            --rejects. --state keeps the outcomes so far by the digest of settings, data, code and image: with the same
-            digest a job goes on where it was killed.
-gather      all shards. Inputs: --files, --shard-images, --shard-rejects, shard 0 first. Outputs: --manifest, --rejects.
-duplicates  all data sets. Input: --manifests. Output: --duplicates (DUPLICATES), within and across the data sets.
-"""
-
-import shutil
-from argparse import ArgumentParser, Namespace
+"""Radiographs to grey squares in Arrow shards, and rejects with reasons. Inputs, outputs and settings: contract.py."""
 
 from ..common.command_line import run_stage
-from ..common.files import schemas
-from ..common.files.arrow_tables import write_table
-from ..common.journal.tracking import track
-from .convert import ShardJob, convert_shard
-from .gather import find_duplicates, gather_shards
-from .options import command_parser
-
-STAGE = "dicom_to_arrow"
+from .contract import ConvertJob, DuplicatesJob, GatherJob
 
 
-def parser() -> ArgumentParser:
-    return command_parser((__doc__ or "").partition("\n")[0], convert, gather, duplicates)
+def convert(job: ConvertJob) -> None:
+    from .convert import convert_to_end  # decoders: not for --help
+
+    convert_to_end(job)
 
 
-def convert(arguments: Namespace) -> None:
-    with track(STAGE, arguments.name, journal=arguments.journal, settings=arguments.settings,
-               inputs={"files": arguments.files}, image=arguments.image) as run:  # fmt: skip
-        log = arguments.state / f"shard_{arguments.shard:05d}" / run.digest[:16] / "outcomes.log"
-        job = ShardJob(arguments.root, arguments.files, arguments.shard, arguments.images, arguments.rejects, log,
-                       arguments.private, arguments.workers)  # fmt: skip
-        run.log_metrics(convert_shard(job, arguments.settings).metrics())
-        for output in (arguments.images, arguments.rejects):
-            run.log_artifact(output)
-    shutil.rmtree(log.parents[1])  # the outputs are whole: the log has served
+def gather(job: GatherJob) -> None:
+    from .gather import gather
+
+    gather(job)
 
 
-def gather(arguments: Namespace) -> None:
-    paths = [*arguments.shard_images, *arguments.shard_rejects]
-    inputs = {"files": arguments.files} | {f"shard_{number:05d}": path for number, path in enumerate(paths)}
-    with track(STAGE, arguments.name, journal=arguments.journal, settings=arguments.settings,
-               inputs=inputs, image=arguments.image) as run:  # fmt: skip
-        run.log_metrics(gather_shards(arguments.files, arguments.shard_images, arguments.shard_rejects,
-                                      arguments.manifest, arguments.rejects, arguments.settings))  # fmt: skip
-        for output in (arguments.manifest, arguments.rejects):
-            run.log_artifact(output)
+def duplicates(job: DuplicatesJob) -> None:
+    from .gather import list_duplicates
+
+    list_duplicates(job)
 
 
-def duplicates(arguments: Namespace) -> None:
-    inputs = {f"manifest_{number}": path for number, path in enumerate(arguments.manifests)}
-    with track(STAGE, arguments.name, journal=arguments.journal, settings=arguments.settings,
-               inputs=inputs, image=arguments.image) as run:  # fmt: skip
-        table, counts = find_duplicates(arguments.manifests)
-        write_table(arguments.duplicates, schemas.DUPLICATES, table)
-        run.log_metrics(counts)
-        run.log_artifact(arguments.duplicates)
-
+WORK = {ConvertJob: convert, GatherJob: gather, DuplicatesJob: duplicates}
 
 if __name__ == "__main__":
-    run_stage(lambda arguments: arguments.main(arguments), parser())
+    run_stage(WORK)

@@ -1,7 +1,12 @@
-"""Settings of dicom_to_arrow."""
+"""What dicom_to_arrow reads and writes."""
+
+from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import Field
 
+from ..common.contract import Job, option, product, source
+from ..common.data.manifest import Manifest
 from ..common.radiographs.settings import RadiographSettings
 
 
@@ -11,3 +16,59 @@ class DicomToArrowSettings(RadiographSettings):
     verify_checksums: bool = Field(
         True, description="check the sha256 of every file that the distribution publishes one of (about 1 GB/s a core)"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertJob(Job):
+    """Convert one shard of radiographs (DICOM of any transfer syntax, JPEG, PNG) to grey squares; list the rejects.
+
+    `--state` keeps the outcomes so far by the digest of settings, data, code and image: with the same digest a job
+    that was killed resumes.
+    """
+
+    stage = "dicom_to_arrow"
+    command = "convert"
+    place = "{dataset}/shards"
+    over = "dataset"
+    journal_file = "journal_{shard}.json"
+
+    settings: DicomToArrowSettings
+    root: Path = source(tracked=False, help="folder of the data set, as distributed")
+    private: Path | None = source(
+        optional=True, tracked=False, help="folder of the key; needed where identifiers are keyed"
+    )
+    files: Path = source("index_inputs", "files.arrow")
+    shard: int = option("number of the shard, from 0")
+    state: Path = option("folder for what a killed job has done")
+    images: Path = product("{shard}.arrow", table="images")
+    rejects: Path = product("{shard}_rejects.arrow", table="REJECTS")
+    workers: int = option("processes; the result is the same for any number", default=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatherJob(Job):
+    """Verify all shards of a data set and write their manifest; every indexed file is an image or a reject."""
+
+    stage = "dicom_to_arrow"
+    command = "gather"
+    place = "{dataset}"
+    over = "dataset"
+
+    settings: DicomToArrowSettings
+    files: Path = source("index_inputs", "files.arrow")
+    shard_images: tuple[Path, ...] = source("dicom_to_arrow", "{shard}.arrow", help="of shards 0, 1, ...")
+    shard_rejects: tuple[Path, ...] = source("dicom_to_arrow", "{shard}_rejects.arrow", help="of shards 0, 1, ...")
+    manifest: Path = product("manifest.json", record=Manifest, summary=True)
+    rejects: Path = product("rejects.arrow", table="REJECTS", summary=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuplicatesJob(Job):
+    """Find copies of images within and across data sets."""
+
+    stage = "dicom_to_arrow"
+    command = "duplicates"
+
+    settings: DicomToArrowSettings
+    manifests: tuple[Path, ...] = source("dicom_to_arrow", "manifest.json", help="of each data set")
+    duplicates: Path = product("duplicates.arrow", table="DUPLICATES", summary=True)

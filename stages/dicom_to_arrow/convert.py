@@ -1,8 +1,9 @@
-"""Opening the files that an index names, and nothing else: an index is input like any other.
+"""Convert one shard: every file that the index gives it becomes a row of images or a row of rejects, in its order.
 
-SOPInstanceUID (0008,0018), by which copies of one image are found; it identifies, so it may be carried keyed.
+Files are opened with care: an index is input like any other, and names nothing outside the root.
 
-What a picture shows, as a digest that does not depend on how it is encoded or on the size that it is stored at.
+Copies of one image are found by SOPInstanceUID (0008,0018), which identifies, so it may be carried keyed, and by a
+digest of what the picture shows, which does not depend on how it is encoded or on the size that it is stored at.
 
 The digest is SHA-256 over rows, columns and the grey levels at 128 x 128 points of the original, spread evenly, as they
 are displayed (0 to 255, rounded). So a picture is found again behind another lossless transfer syntax, a negative that
@@ -12,13 +13,12 @@ them (a burnt-in mark that is smaller than the distance of the points) count as 
 
 Points instead of all pixels: the whole picture is never brought to grey (performance: display.py), and 16,384 points of
 a radiograph are noise enough that no two exposures agree in all.
-
-One shard: every file that the index gives it becomes a row of images or a row of rejects, in the index's order.
 """
 
 import hashlib
 import os
 import re
+import shutil
 import stat
 import traceback
 import warnings
@@ -43,12 +43,13 @@ from ..common.errors import InputError
 from ..common.files import schemas
 from ..common.files.arrow_tables import map_table, read_table, write_table
 from ..common.journal.progress import progress
+from ..common.journal.tracking import track_job
 from ..common.radiographs.isolation import Limits, map_isolated
 from ..common.radiographs.parsing import text
 from ..common.radiographs.radiograph import Radiograph
 from ..common.radiographs.readers import is_raster, read_radiograph
 from ..common.radiographs.rejection import RejectionError
-from .contract import DicomToArrowSettings
+from .contract import ConvertJob, DicomToArrowSettings
 from .outcome_log import Outcome, OutcomeLog, remove_other_logs
 
 
@@ -78,7 +79,7 @@ def read_source(root: Path, relative: str, max_bytes: int) -> bytes:
 
 
 def _path_under(root: Path, relative: str) -> Path:
-    """The file's real path; a path that is not strictly below `root` is refused before the disk is touched."""
+    """Return the file's real path; a path that is not strictly below `root` is refused before the disk is touched."""
     pure = PurePosixPath(relative)
     if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in relative:
         raise RejectionError("path_outside_root", "the index must name files by a relative path without '..'")
@@ -97,7 +98,7 @@ _SOP_INSTANCE_UID = Tag("SOPInstanceUID")
 
 
 def read_instance_uid(data: bytes, key: bytes | None) -> str | None:
-    """The UID of a DICOM file that was read before; keyed where there is a `key`; None where it is no UID.
+    """Return the UID of a DICOM file that was read before; keyed where there is a `key`; None where it is no UID.
 
     Parsing ends behind the element: it is among the first of the data set, whose elements are sorted (PS3.5 7.1).
     """
@@ -128,20 +129,6 @@ def _places(length: int) -> Int[np.ndarray, "places"]:
 
 
 @dataclass(frozen=True)
-class ShardJob:
-    """What a shard is made of, and where it goes. `log` holds the outcomes so far; the caller removes it at the end."""
-
-    root: Path
-    files: Path
-    shard: int
-    images: Path
-    rejects: Path
-    log: Path
-    private: Path | None = None  # needed where identifiers are keyed
-    workers: int = 1  # processes; changes no byte of the result
-
-
-@dataclass(frozen=True)
 class ShardCounts:
     indexed: int
     resumed: int  # outcomes that an earlier, unfinished run of the job left
@@ -155,26 +142,34 @@ class ShardCounts:
         return totals | {"rejects": self.reasons.total(), "duplicate_images": self.duplicates} | rejects
 
 
-def convert_shard(job: ShardJob, settings: DicomToArrowSettings) -> ShardCounts:
-    """Convert one shard, from the first file on that has no outcome in `job.log`.
+def convert_to_end(job: ConvertJob) -> None:
+    """Convert one shard and keep its journal; the log of outcomes is removed once both tables are whole."""
+    with track_job(job) as run:
+        log = job.state / f"shard_{job.shard:05d}" / run.digest[:16] / "outcomes.log"
+        run.log_metrics(convert_shard(job, log).metrics())
+    shutil.rmtree(log.parents[1])
+
+
+def convert_shard(job: ConvertJob, log: Path) -> ShardCounts:
+    """Convert one shard, from the first file on that has no outcome in `log`; the caller removes it.
 
     Both tables are written from the log, so they are the same bytes however often the job was killed.
     """
     if not job.root.is_dir():
-        raise InputError(f"{job.root}: no such folder", remedy="give the root of the data set with --root")
-    table = read_table(job.files, schemas.FILES)
+        raise InputError(f"{job.root}: no such folder", "give the root of the data set with --root")
+    size, table = job.settings.size, read_table(job.files, schemas.FILES)
     key = read_key(job.private) if is_keyed(table) else None
     table = reveal(table, job.private)
     rows = table.filter(pc.equal(table["shard"], job.shard)).to_pylist()
-    remove_other_logs(job.log)
-    with OutcomeLog(job.log, settings.size, [row["image_id"] for row in rows]) as log:
-        resumed = len(log)
+    remove_other_logs(log)
+    with OutcomeLog(log, size, [row["image_id"] for row in rows]) as outcomes:
+        resumed = len(outcomes)
         with progress("files", len(rows), resumed) as report:
-            for outcome in convert_files(rows[resumed:], job.root, settings, job.workers, key):
-                log.append(outcome)
+            for outcome in convert_files(rows[resumed:], job.root, job.settings, job.workers, key):
+                outcomes.append(outcome)
                 report.advance()
-        write_table(job.images, schemas.images(settings.size), log.batches("image"))
-        write_table(job.rejects, schemas.REJECTS, log.batches("reject"))
+        write_table(job.images, schemas.images(size), outcomes.batches("image"))
+        write_table(job.rejects, schemas.REJECTS, outcomes.batches("reject"))
     digests = map_table(job.images)["pixels_sha256"]
     reasons = Counter(map_table(job.rejects)["reason"].to_pylist())
     if len(digests) + reasons.total() != len(rows):

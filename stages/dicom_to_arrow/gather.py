@@ -1,26 +1,27 @@
-"""Gather shards: reconcile them with the index, and find duplicates.
+"""Gather the shards of a data set: verify each, account for every indexed file, write one manifest.
 
-All shards of a data set: each verified, every indexed file accounted for, one manifest and one table of rejects.
-
-Copies of one image, within a data set and across data sets, by SOPInstanceUID and by what it shows.
+Find copies of one image, within a data set and across data sets, by SOPInstanceUID and by what it shows.
 """
 
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..common.data.image_store import ImageStore
+from ..common.data.manifest import Manifest, ShardEntry
 from ..common.errors import InputError
 from ..common.files import schemas
 from ..common.files.arrow_tables import read_table, write_table
-from ..common.files.atomic_files import read_sidecar, write_record
-from .contract import DicomToArrowSettings
+from ..common.files.atomic_files import read_sidecar
+from ..common.journal.tracking import track_job
+from ..common.records import write_record
+from .contract import DuplicatesJob, GatherJob
 
 SHARD_BYTES = 500_000_000  # what a shard should have; see index_inputs.shards
 
@@ -35,49 +36,50 @@ class Shard:
     images: pa.Table  # memory-mapped
     rejects: pa.Table
 
-    def entry(self, manifest: Path) -> dict[str, Any]:
-        relative = Path(os.path.relpath(self.path, manifest.parent)).as_posix()
-        return {
-            "path": relative,
-            "sha256": read_sidecar(self.path),
-            "bytes": self.path.stat().st_size,
-            "rows": len(self.images),
-            "rejects": len(self.rejects),
-        }
-
-
-def gather_shards(
-    files: Path,
-    shard_images: list[Path],
-    shard_rejects: list[Path],
-    manifest: Path,
-    rejects: Path,
-    settings: DicomToArrowSettings,
-) -> dict[str, int]:
-    """Check the shards (in order: 0, 1, ...) against the index, write `manifest` and `rejects`, return the counts."""
-    table = read_table(files, schemas.FILES)
-    if not len(table):
-        raise InputError(f"{files}: no files are indexed", remedy="check the root and the layout of index_inputs")
-    if len(shard_images) != len(shard_rejects):
-        raise InputError(
-            f"{len(shard_images)} files of images and {len(shard_rejects)} of rejects", remedy="give one a shard"
+    def entry(self, manifest: Path) -> ShardEntry:
+        digest = read_sidecar(self.path)
+        assert digest is not None, "read_table has verified it"
+        return ShardEntry(
+            path=Path(os.path.relpath(self.path, manifest.parent)).as_posix(),
+            sha256=digest,
+            bytes=self.path.stat().st_size,
+            rows=len(self.images),
+            rejects=len(self.rejects),
         )
-    shards = [
-        read_shard(images, rejected, settings.size)
-        for images, rejected in zip(shard_images, shard_rejects, strict=True)
-    ]
+
+
+def gather(job: GatherJob) -> None:
+    """Gather all shards and keep the journal."""
+    with track_job(job) as run:
+        run.log_metrics(gather_shards(job))
+
+
+def gather_shards(job: GatherJob) -> dict[str, int]:
+    """Check the shards (in order: 0, 1, ...) against the index, write manifest and rejects, return the counts."""
+    size, table = job.settings.size, read_table(job.files, schemas.FILES)
+    if not len(table):
+        raise InputError(f"{job.files}: no files are indexed", "check the root and the layout of index_inputs")
+    if len(job.shard_images) != len(job.shard_rejects):
+        raise InputError(
+            f"{len(job.shard_images)} files of images and {len(job.shard_rejects)} of rejects", "give one a shard"
+        )
+    shards = [read_shard(*paths, size) for paths in zip(job.shard_images, job.shard_rejects, strict=True)]
     reconcile(table, shards)
     rejected = pa.concat_tables([shard.rejects for shard in shards])
     images = sum(len(shard.images) for shard in shards)
     if not images:
-        raise _all_rejected(files, rejected)
-    write_table(rejects, schemas.REJECTS, rejected)
+        raise InputError(_all_rejected(job.files, rejected))
+    write_table(job.rejects, schemas.REJECTS, rejected)
     counts = {"indexed": len(table), "images": images, "rejects": len(rejected)}
-    dataset = table["dataset"][0].as_py()
-    entries = [shard.entry(manifest) for shard in shards]
-    pictures = {"pictures": images - sum(shard.images["picture_sha256"].null_count for shard in shards)}
-    write_record(manifest, {"dataset": dataset, "size": settings.size, **counts, **pictures, "shards": entries})
-    _warn_of_large_shards(entries, files)
+    manifest = Manifest(
+        dataset=table["dataset"][0].as_py(),
+        size=size,
+        **counts,
+        pictures=images - sum(shard.images["picture_sha256"].null_count for shard in shards),
+        shards=[shard.entry(job.manifest) for shard in shards],
+    )
+    write_record(job.manifest, manifest)
+    _warn_of_large_shards(manifest.shards, job.files)
     reasons = sorted(Counter(rejected["reason"].to_pylist()).items())
     duplicates = {name: _repeated(shards, column) for name, column in DUPLICATES.items()}
     return counts | duplicates | {f"rejects_{reason}": count for reason, count in reasons}
@@ -90,9 +92,9 @@ def _repeated(shards: list[Shard], column: str) -> int:
     return len(values) - len(pc.unique(values))
 
 
-def _warn_of_large_shards(entries: list[dict[str, Any]], files: Path) -> None:
-    """A shard is a job's unit of work, of damage and of copying: about 500 MB serve all three."""
-    largest, total = max(entry["bytes"] for entry in entries), sum(entry["bytes"] for entry in entries)
+def _warn_of_large_shards(entries: list[ShardEntry], files: Path) -> None:
+    """Warn where a shard is large: it is the unit of work, damage and copying, and about 500 MB suit all three."""
+    largest, total = max(entry.bytes for entry in entries), sum(entry.bytes for entry in entries)
     if largest > 2 * SHARD_BYTES:
         print(f"warning: {files}: shards of up to {largest / 1e6:.0f} MB; with index_inputs.shards at "
               f"{-(-total // SHARD_BYTES)} they would have about 500 MB", file=sys.stderr)  # fmt: skip
@@ -152,10 +154,18 @@ def _all_rejected(files: Path, rejects: pa.Table) -> InputError:
 _SHARED = {"instance": "instance_uid", "picture": "picture_sha256", "pixels": "pixels_sha256"}
 
 
-def find_duplicates(manifests: list[Path]) -> tuple[pa.Table, dict[str, int]]:
-    """The table DUPLICATES over the data sets of `manifests`, sorted, and how many groups each kind has.
+def list_duplicates(job: DuplicatesJob) -> None:
+    """Write the copies of images of all data sets."""
+    with track_job(job) as run:
+        table, counts = find_duplicates(job.manifests)
+        write_table(job.duplicates, schemas.DUPLICATES, table)
+        run.log_metrics(counts)
 
-    Pictures are compared whatever the `size` of their data sets is; picture_digest.py says what that finds. UIDs are
+
+def find_duplicates(manifests: Sequence[Path]) -> tuple[pa.Table, dict[str, int]]:
+    """Return the table DUPLICATES over the data sets of `manifests`, sorted, and how many groups each kind has.
+
+    Pictures are compared whatever the `size` of their data sets is; convert.py says what that finds. UIDs are
     compared where both data sets carry them distributed, or both keyed under one key.
     """
     stores = [ImageStore(manifest) for manifest in manifests]

@@ -87,7 +87,7 @@ class OutcomeLog:
             yield from pa.Table.from_batches([row[1] for row in rows if row]).combine_chunks().to_batches()
 
     def _read(self, offset: int) -> tuple[Kind, pa.RecordBatch] | None:
-        """The record at `offset`, or None where there is no whole one; the file's position is then its end."""
+        """Return the record at `offset`, or None where there is no whole one; the file's position is then its end."""
         self._file.seek(offset)
         header = self._file.read(_HEADER.size)
         if len(header) < _HEADER.size:

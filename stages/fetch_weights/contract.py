@@ -1,15 +1,15 @@
-"""Settings of fetch_weights, and the names of encoders.
+"""What fetch_weights writes, and the names of encoders.
 
-What `weights` in config.yaml names: a local path, used as it is, or a model of the hub, fetched first.
-
-Settings of fetch_weights: which model of the hub.
+What `weights` in config.yaml names is a local path, used as it is, or a model of the hub, fetched first.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field
 
+from ..common.contract import Job, option
 from ..common.settings import Settings
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
@@ -17,7 +17,7 @@ _FILE_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar")
 
 
 def hub_id(weights: str, *, image: bool = False) -> str | None:
-    """The hub's id of `weights`; None is a path: it exists here, has a file's suffix, or cannot be an id.
+    """Return the hub's id of `weights`; None is a path: it exists here, has a file's suffix, or cannot be an id.
 
     Image weights may be named as in timm, with the tag: vit_base_patch16_224.mae is timm/vit_base_patch16_224.mae.
     """
@@ -27,7 +27,7 @@ def hub_id(weights: str, *, image: bool = False) -> str | None:
 
 
 def folder_name(identifier: str) -> str:
-    """A model's folder under `<workspace>/weights/`: the hub forbids "--" in names, so `identifier_of` can undo it."""
+    """Return a model's folder under `<workspace>/weights/`. The hub forbids "--" in names: `identifier_of` undoes it."""
     return identifier.replace("/", "--")
 
 
@@ -39,3 +39,20 @@ class FetchWeightsSettings(Settings):
     id: str = Field(
         pattern=HUB_ID.pattern, description="of a model on the Hugging Face hub, e.g. timm/vit_base_patch16_224.mae"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchWeightsJob(Job):
+    """Fetch a pre-trained encoder of the Hugging Face hub into a local folder, because compute nodes have no network.
+
+    The folder gets weights.json (id, revision, license, sha256 and bytes), model.safetensors, config.json and, where
+    the model has them, tokenizer and model card. A folder that is whole is left alone; files put there by hand, and
+    the hub cache of this machine, are used.
+    """
+
+    stage = "fetch_weights"
+    place = "{model}"
+    over = "model"
+
+    settings: FetchWeightsSettings
+    folder: Path = option("folder to fill; weights.json in it comes last")

@@ -1,8 +1,6 @@
-"""Fetch weights from the hub or a file into a folder.
+"""Fetch one model into one folder: safetensors, configuration, tokenizer, and a record of what they are.
 
-A model's files from the hub, or from the hub cache of this machine where the hub cannot be reached.
-
-One model into one folder: safetensors, configuration, tokenizer, and a record of what they are.
+Its files are from the hub, or from the hub cache of this machine where the hub cannot be reached.
 """
 
 import re
@@ -10,7 +8,6 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import HfApi, ModelCard, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
@@ -21,17 +18,19 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from ..common.encoders.weight_files import CONFIGURATION, RECORD, TENSORS
+from ..common.encoders.weight_files import CONFIGURATION, RECORD, TENSORS, ConvertedFile, WeightFile, WeightsRecord
 from ..common.errors import InputError
 from ..common.files.atomic_files import (
     atomic_path,
-    read_json,
     sha256_of,
     sidecar_of,
     verify,
     write_json,
     write_sidecar,
 )
+from ..common.journal.tracking import track_job
+from ..common.records import parse_record
+from .contract import FetchWeightsJob
 
 CARD = "README.md"
 BESIDE = (CONFIGURATION, "tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json", CARD)
@@ -47,7 +46,7 @@ class Snapshot:
 
 
 def snapshot(identifier: str, folder: Path) -> Snapshot:
-    """Configuration, tokenizer, card and tensors of a model: safetensors where it has them, else the torch file.
+    """Fetch configuration, tokenizer, card and tensors of a model: safetensors if it has them, else the torch file.
 
     `folder` is where they will go, for the message. HF_HUB_OFFLINE, HF_HOME, HF_TOKEN and HF_ENDPOINT are honoured.
     """
@@ -73,7 +72,7 @@ def snapshot(identifier: str, folder: Path) -> Snapshot:
 
 
 def license_of(card: Path) -> str:
-    """What a model card says, `unknown` where it says nothing."""
+    """Return what a model card says, `unknown` where it says nothing."""
     if not card.is_file():
         return "unknown"
     data = ModelCard.load(card, ignore_metadata_errors=True).data
@@ -108,7 +107,7 @@ def _require(identifier: str, names: set[str], tensors: str | None) -> None:
 
 
 def _check_download(path: Path) -> None:
-    """The cache names a large file by its sha256: a bit that flipped on the way or on disk is seen here."""
+    """Compare a large file with the sha256 in its cache name: a bit flipped on the way or on disk shows here."""
     blob = path.resolve()
     if re.fullmatch(r"[0-9a-f]{64}", blob.name) and sha256_of(blob) != blob.name:
         raise InputError(f"{blob}: damaged ({path.name}; its sha256 is another)", remedy="delete it and run again")
@@ -123,16 +122,26 @@ def _reason(error: Exception) -> str:
 _SAFE, _PICKLE = TENSORS
 
 
-def fetch(identifier: str, folder: Path) -> dict[str, Any]:
+def fetch_model(job: FetchWeightsJob) -> None:
+    """Fetch the model of the settings and keep the journal."""
+    with track_job(job) as run:
+        record = fetch(job.settings.id, job.folder)
+        run.log_tag("revision", record.revision or "unknown")
+        run.log_tag("license", record.license)
+        run.log_metric("bytes", sum(file.bytes for file in record.files.values()))
+        run.log_artifact(job.folder / RECORD)
+
+
+def fetch(identifier: str, folder: Path) -> WeightsRecord:
     """Fill `folder` unless it is whole already, and write its weights.json; returns what stands in it.
 
     In this order: a folder with its record is checked against it; files that were put there by hand are taken as they
     are; else the hub, or its cache on this machine. A torch file becomes safetensors once, without running its code.
     """
-    record = folder / RECORD
-    if record.is_file() and _is_whole(folder, read_json(record), identifier):
+    path = folder / RECORD
+    if path.is_file() and _is_whole(folder, record := parse_record(path, WeightsRecord), identifier):
         _say(f"{folder}: already there")
-        return read_json(record)
+        return record
     if _is_by_hand(folder):
         revision, files = None, {name: folder / name for name in (*BESIDE, *TENSORS) if (folder / name).is_file()}
         _say(f"{folder}: files put there by hand are taken; their revision is unknown")
@@ -142,29 +151,29 @@ def fetch(identifier: str, folder: Path) -> dict[str, Any]:
         _say(f"{identifier}: revision {revision}")
     converted = _place(files, folder)
     names = {*files, _SAFE} - {_PICKLE} if converted else set(files)
-    written = {
-        "id": identifier,
-        "revision": revision,
-        "license": license_of(folder / CARD),
-        "files": {
-            name: {"sha256": write_sidecar(folder / name), "bytes": (folder / name).stat().st_size}
+    record = WeightsRecord(
+        id=identifier,
+        revision=revision,
+        license=license_of(folder / CARD),
+        files={
+            name: WeightFile(sha256=write_sidecar(folder / name), bytes=(folder / name).stat().st_size)
             for name in sorted(names)
         },
-        "converted_from": converted,
-    }
-    write_json(record, written)
-    if written["license"] == "unknown":
+        converted_from=converted,
+    )
+    write_json(path, record.model_dump(mode="json"))
+    if record.license == "unknown":
         _say(
             f"WARNING: {identifier}: no model card names its license; find it out before you share what starts from it"
         )
-    return written
+    return record
 
 
-def _place(files: dict[str, Path], folder: Path) -> dict[str, str] | None:
+def _place(files: dict[str, Path], folder: Path) -> ConvertedFile | None:
     """Copy files to `folder`, tensors last and as safetensors; returns the torch file that was converted."""
     if _SAFE not in files and _convert(files[_PICKLE], folder / _SAFE):
         files = dict(files)
-        converted = {"file": _PICKLE, "sha256": sha256_of(files.pop(_PICKLE))}
+        converted = ConvertedFile(file=_PICKLE, sha256=sha256_of(files.pop(_PICKLE)))
     else:
         converted = None
     for name in sorted(files, key=TENSORS.__contains__):
@@ -192,14 +201,14 @@ def _convert(source: Path, target: Path) -> bool:
     return True
 
 
-def _is_whole(folder: Path, record: dict[str, Any], identifier: str) -> bool:
+def _is_whole(folder: Path, record: WeightsRecord, identifier: str) -> bool:
     """Whether every file of the record is there; one that changed since is an InputError."""
-    if record["id"] != identifier:
-        raise InputError(f"{folder / RECORD}: of {record['id']}, not of {identifier}", remedy="delete the folder")
-    if not all((folder / name).is_file() for name in record["files"]):
+    if record.id != identifier:
+        raise InputError(f"{folder / RECORD}: of {record.id}, not of {identifier}", "delete the folder")
+    if not all((folder / name).is_file() for name in record.files):
         return False
-    for name, file in record["files"].items():
-        if verify(folder / name) != file["sha256"]:
+    for name, file in record.files.items():
+        if verify(folder / name) != file.sha256:
             raise InputError(
                 f"{folder / name}: not the file of {RECORD}",
                 remedy=f"delete {RECORD} to take it, or the file to fetch it",
@@ -208,7 +217,7 @@ def _is_whole(folder: Path, record: dict[str, Any], identifier: str) -> bool:
 
 
 def _is_by_hand(folder: Path) -> bool:
-    """A configuration and tensors that this stage did not write: theirs have a side-car."""
+    """Return a configuration and tensors that this stage did not write: theirs have a side-car."""
     has_tensors = any((folder / name).is_file() for name in TENSORS)
     return has_tensors and (folder / CONFIGURATION).is_file() and not sidecar_of(folder / CONFIGURATION).is_file()
 

@@ -1,11 +1,15 @@
 """Settings of few-shot classification: two published protocols, kept as they are, and what is the same for both."""
 
-from typing import Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from ..common.contract import Job, device_option, option, product, source
 from ..common.encoders.settings import AugmentationSettings
-from ..common.few_shot.protocols import Departures, departures
+from ..common.few_shot.protocols import Departures, FewShotRecord, MeanOfSeeds, PartName, PartSize, departures
+from ..common.records import METRICS, Count, MetricName, Record
 from ..common.settings import Settings
 
 Protocol = Literal["linear", "finetune"]
@@ -110,7 +114,77 @@ class FewShotClassificationSettings(EvaluationSettings):
 
 
 def departures_of(job: JobSettings, protocol: Protocol) -> Departures:
-    """What of a job is not as published; a fraction that nobody published is measured against 100 %."""
+    """Return what of a job is not as published; a fraction that nobody published is measured against 100 %."""
     block = FewShotClassificationSettings()
     published = block.job(protocol, job.fraction if job.fraction in block.fractions else 100)
     return departures(job, published, free=[*EvaluationSettings.model_fields, "precision"])
+
+
+class Seed(Record):
+    """One repetition; `threshold` is that of its F1, from validation."""
+
+    seed: int
+    kept_at: Count = Field(description="epoch (linear) or step (finetune), 1-based, of the weights that were kept")
+    validation_auc: float
+    threshold: float
+    auc: float
+    average_precision: float
+    f1: float
+    accuracy: float
+
+
+class FewShotResult(FewShotRecord):
+    """result.json; where it was `skipped` there are no seeds and no metrics."""
+
+    images: dict[PartName, PartSize]
+    seeds: list[Seed]
+    metrics: dict[MetricName, MeanOfSeeds]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "FewShotResult":
+        self.check_parts(self.images)
+        if self.skipped is None and (missing := set(METRICS) - set(self.metrics)):
+            raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
+        if self.skipped is not None and (self.seeds or self.metrics):
+            raise ValueError("skipped, but there are seeds or metrics")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShotClassificationJob(Job):
+    """What both protocols read and write. One variant, data set and fraction; seeds inside."""
+
+    stage = "few_shot_classification"
+    place = "{variant}/{dataset}/{protocol}/{fraction}"
+    over = "few-shot job"
+    protocol: ClassVar[Protocol]
+
+    settings: JobSettings
+    labels: Path = source("label_images", "labels.arrow")
+    audit: Path = source("audit_splits", "audit.json")
+    scores: Path = product("scores", table="SCORES", stands="*.arrow", summary=("*.arrow",), help="a table per seed")
+    result: Path = product("result.json", record=FewShotResult, publish=True, summary=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearJob(FewShotClassificationJob):
+    """Fit a linear classifier on the cached features of extract_features."""
+
+    command = protocol = "linear"
+
+    settings: LinearJobSettings
+    features: Path = source("extract_features", "features.arrow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneJob(FewShotClassificationJob):
+    """Train all weights of the image encoder; a killed job resumes from --state."""
+
+    command = protocol = "finetune"
+
+    settings: FinetuneJobSettings
+    checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    state: Path = option("folder of what a killed job resumes from")
+    save_minutes: float = option("time between two saves of the state", default=10.0)
+    device: str = device_option()

@@ -6,23 +6,33 @@ The files of a job: result.json and the scores of every repetition.
 """
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from jaxtyping import Float, Int
 
-from ..common.few_shot.parts import Parts, targets_of
-from ..common.few_shot.protocols import in_words
+from ..audit_splits.contract import read_overlap
+from ..common.few_shot.parts import Parts, read_finding, split_parts, targets_of
+from ..common.few_shot.protocols import MeanOfSeeds, PartSize
+from ..common.few_shot.repetitions import log_result, means_of_seeds
 from ..common.files.arrow_tables import write_table
-from ..common.files.atomic_files import write_record
 from ..common.files.schemas import SCORES
-from ..common.journal.tracking import Run
-from ..common.metrics.ranking import Metric, auc, best_f1_threshold, classification_metrics, draw_weights, estimate
+from ..common.journal.tracking import Run, track_job
+from ..common.metrics.ranking import auc, best_f1_threshold, classification_metrics, draw_weights
+from ..common.records import Overlap, write_record
+from .contract import (
+    ALWAYS_DIFFERENT,
+    FewShotClassificationJob,
+    FewShotResult,
+    JobSettings,
+    Protocol,
+    Seed,
+    departures_of,
+)
 
 
 @dataclass(frozen=True)
@@ -37,12 +47,67 @@ class SeedScores:
 
 
 def validation_auc(scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"]) -> float:
-    """What decides when to stop, and which weights are kept."""
+    """Return the AUC that decides when to stop and which weights are kept."""
     return float(auc(scores, targets, np.ones((1, len(scores))))[0])
 
 
-def evaluate(parts: Parts, runs: Sequence[SeedScores], draws: int, seed: int) -> dict[str, Any]:
-    """The figures of result.json; without runs (a subset that teaches nothing) they are empty, and `skipped` says why.
+Fit = Callable[[int], SeedScores]  # a repetition from its seed
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured over the repetitions."""
+
+    resampled_by: Literal["patient", "image"]
+    seeds: list[Seed]
+    metrics: dict[str, MeanOfSeeds]
+
+
+def classify(job: FewShotClassificationJob, prepare: Callable[[Parts, Run], Fit]) -> None:
+    """Repeat a protocol over seeds, measure, and write result and scores. Scores of an earlier run are removed.
+
+    `prepare` reads what the protocol needs and returns the function that fits one repetition.
+    """
+    settings = job.settings
+    with track_job(job) as run:
+        overlap = read_overlap(job.audit, job.labels)
+        parts = split_parts(read_finding(job.labels, settings.finding), settings.fraction, job.labels)
+        fit = prepare(parts, run)
+        runs = [] if parts.skipped else [fit(settings.seed + number) for number in range(settings.seeds)]
+        result = result_of(job.protocol, settings, parts, runs, overlap)
+        shutil.rmtree(job.scores, ignore_errors=True)
+        job.scores.mkdir(parents=True)
+        for each in runs:
+            rows = pl.concat([scored_rows(parts.validation, each.validation), scored_rows(parts.test, each.test)])
+            table = pa.Table.from_pylist(rows.to_dicts(), schema=SCORES)
+            write_table(job.scores / f"seed_{each.seed}.arrow", SCORES, table)
+        write_record(job.result, result)
+        log_result(run, result, result.metrics)
+
+
+def result_of(
+    protocol: Protocol, settings: JobSettings, parts: Parts, runs: Sequence[SeedScores], overlap: Overlap
+) -> FewShotResult:
+    """Measure the repetitions and put together the record of result.json."""
+    found = evaluate(parts, runs, settings.draws, settings.seed)
+    sizes = {name: PartSize(images=rows.height, positives=int(rows["target"].sum()))
+             for name, rows in (("train", parts.train), ("validation", parts.validation),
+                                ("test", parts.test))}  # fmt: skip
+    return FewShotResult(
+        finding=parts.finding,
+        protocol=protocol,
+        fraction=settings.fraction,
+        departures=departures_of(settings, protocol),
+        always_different=ALWAYS_DIFFERENT[protocol],
+        skipped=parts.skipped,
+        images=sizes,
+        overlap=overlap,
+        **vars(found),
+    )
+
+
+def evaluate(parts: Parts, runs: Sequence[SeedScores], draws: int, seed: int) -> Figures:
+    """Measure the repetitions; without any (a subset that teaches nothing) there are no figures.
 
     Each repetition has its own threshold, of largest F1 on validation. A figure is the mean over repetitions. Its
     interval resamples test patients (images where patients are unknown), the same ones for every repetition; its
@@ -57,52 +122,12 @@ def evaluate(parts: Parts, runs: Sequence[SeedScores], draws: int, seed: int) ->
     ]
     once = np.ones((1, parts.test.height))
     values = [{name: float(metric(once)[0]) for name, metric in each.items()} for each in metrics]
+    seeds = [
+        Seed(seed=run.seed, kept_at=run.kept_at, validation_auc=run.validation_auc, threshold=threshold, **value)
+        for run, threshold, value in zip(runs, thresholds, values, strict=True)
+    ]
     weights = draw_weights(groups, draws, seed)
-    return {
-        "skipped": parts.skipped,
-        "images": {part: {"images": rows.height, "positives": int(rows["target"].sum())}
-                   for part, rows in (("train", parts.train), ("validation", parts.validation), ("test", parts.test))},
-        "resampled_by": "patient" if known else "image",
-        "seeds": [
-            {"seed": run.seed, "kept_at": run.kept_at, "validation_auc": run.validation_auc, "threshold": threshold}
-            | value
-            for run, threshold, value in zip(runs, thresholds, values, strict=True)
-        ],
-        "metrics": {
-            name: asdict(estimate(_mean_of([each[name] for each in metrics]), weights))
-            | {"spread": _spread([value[name] for value in values])}
-            for name in (metrics[0] if metrics else ())
-        },
-    }  # fmt: skip
-
-
-def _mean_of(metrics: Sequence[Metric]) -> Metric:
-    return lambda weights: np.mean([metric(weights) for metric in metrics], axis=0)
-
-
-def _spread(values: Sequence[float]) -> float | None:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def write_result(
-    result_path: Path, scores_folder: Path, result: dict[str, Any], parts: Parts, runs: Sequence[SeedScores], run: Run
-) -> None:
-    """Write both and enter them, with the figures, in the journal. Scores of an earlier run are removed."""
-    shutil.rmtree(scores_folder, ignore_errors=True)
-    scores_folder.mkdir(parents=True)
-    for each in runs:
-        rows = pl.concat([scored_rows(parts.validation, each.validation), scored_rows(parts.test, each.test)])
-        path = scores_folder / f"seed_{each.seed}.arrow"
-        write_table(path, SCORES, pa.Table.from_pylist(rows.to_dicts(), schema=SCORES))
-        run.log_artifact(path)
-    write_record(result_path, result)
-    run.log_artifact(result_path, publish=True)
-    run.log_metrics({f"test/{name}": figure["value"] for name, figure in result["metrics"].items()})
-    run.log_metrics({f"overlap/{kind}": count for kind, count in result["overlap"].items()})
-    if result["departures"]:
-        run.log_tag("not_the_published_protocol", in_words([result["departures"]]))
-    if result["skipped"]:
-        run.log_tag("skipped", result["skipped"])
+    return Figures("patient" if known else "image", seeds, means_of_seeds(metrics, values, weights))
 
 
 def scored_rows(part: pl.DataFrame, scores: Float[np.ndarray, "images"]) -> pl.DataFrame:

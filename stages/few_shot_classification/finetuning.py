@@ -8,6 +8,7 @@ contract.py, ALWAYS_DIFFERENT, and beside the figures.
 import copy
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,11 @@ from ..common.encoders.dual import DualEncoder, load_checkpoint, to_input
 from ..common.errors import InputError
 from ..common.few_shot.parts import Parts, shrink, targets_of
 from ..common.journal.progress import progress
+from ..common.journal.tracking import Run
+from ..common.training.served_states import state_in_use
 from ..common.training.state_files import ResumableState
-from .contract import FinetuneJobSettings
-from .evaluation import SeedScores, validation_auc
+from .contract import FinetuneJob, FinetuneJobSettings
+from .evaluation import Fit, SeedScores, classify, validation_auc
 
 Log = Callable[[dict[str, float], int], None]
 
@@ -175,7 +178,7 @@ def _state(
 def _resumed(
     saved: dict[str, Any] | None, trained: dict[str, Any]
 ) -> tuple[int, Best | None, list[tuple[dict[str, float], int]]]:
-    """Steps done, the best look, and what was logged; the state is loaded into `trained`."""
+    """Return the steps done, the best validation, and what was logged; load the state into `trained`."""
     if saved is None:
         return 0, None, []
     for name, each in trained.items():
@@ -185,3 +188,17 @@ def _resumed(
     scores = saved["best"]["scores"]
     arrays = {name: scores[name].numpy() for name in ("validation", "test")}
     return saved["step"], Best(SeedScores(**(scores | arrays)), saved["best"]["looked_at"]), saved["history"]
+
+
+def classify_finetuned(job: FinetuneJob) -> None:
+    """Train image encoders whole, over seeds, and write what was measured; a killed job resumes."""
+    with ExitStack() as held:
+
+        def prepare(parts: Parts, run: Run) -> Fit:
+            state = held.enter_context(state_in_use(job.state / run.digest[:16]))
+            finetuning = Finetuning.load(job.checkpoint, job.images, parts, job.settings, job.device)
+            return lambda seed: finetuning.repeat(
+                seed, run.log_metrics, ResumableState(state / f"seed_{seed}", job.save_minutes * 60)
+            )
+
+        classify(job, prepare)

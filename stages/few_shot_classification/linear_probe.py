@@ -21,18 +21,20 @@ from torch.nn import functional as F
 
 from ..common.digests import seed_from
 from ..common.errors import InputError
+from ..common.few_shot.parts import Parts, targets_of
 from ..common.files.arrow_tables import map_table
 from ..common.files.atomic_files import verify
 from ..common.files.schemas import features
-from .contract import LinearJobSettings
-from .evaluation import SeedScores, validation_auc
+from ..common.journal.tracking import Run
+from .contract import LinearJob, LinearJobSettings
+from .evaluation import Fit, SeedScores, classify, validation_auc
 
 
 class CachedFeatures:
     """The encoder's pooled tokens of every image of a data set, before the projection: mean of patches, or [CLS]."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InputError where the file is damaged or no features.arrow, or holds numbers that are not finite."""
+        """Open features.arrow. Raises InputError where it is damaged, of another kind, or not finite."""
         verify(path)
         table = map_table(path)
         types = {field.name: field.type for field in table.schema}
@@ -105,3 +107,15 @@ def probe(features: Features, settings: LinearJobSettings, seed: int) -> SeedSco
 def _scores(head: nn.Linear, features: Float[np.ndarray, "images width"]) -> Float[np.ndarray, "images"]:
     """Logits."""
     return head(torch.from_numpy(features)).squeeze(1).numpy()
+
+
+def classify_linear(job: LinearJob) -> None:
+    """Fit linear classifiers on cached features, over seeds, and write what was measured."""
+
+    def prepare(parts: Parts, _run: Run) -> Fit:
+        cached = CachedFeatures(job.features)
+        features = Features(cached.of(parts.train), targets_of(parts.train), cached.of(parts.validation),
+                            targets_of(parts.validation), cached.of(parts.test))  # fmt: skip
+        return lambda seed: probe(features, job.settings, seed)
+
+    classify(job, prepare)

@@ -1,11 +1,15 @@
 """Settings of few-shot segmentation: two published protocols, and what is the same for both."""
 
-from typing import Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from ..common.contract import Job, device_option, option, product, source
 from ..common.encoders.settings import AugmentationSettings
-from ..common.few_shot.protocols import Departures, departures
+from ..common.few_shot.protocols import Departures, FewShotRecord, MeanOfSeeds, PartName, PartSize, departures
+from ..common.records import Count, Record
 from ..common.settings import Settings
 
 Protocol = Literal["linear", "finetune"]
@@ -141,12 +145,12 @@ class FewShotSegmentationSettings(EvaluationSettings):
         return FinetuneJobSettings(**common, **shared, **dict(self.finetune.schedule[fraction]))
 
     def input_sizes(self) -> dict[Protocol, int]:
-        """What the protocols that are run ask of the stored images, pixels."""
+        """Return what the protocols that are run ask of the stored images, pixels."""
         return {protocol: getattr(self, protocol).input_size for protocol in self.protocols}
 
 
 def departures_of(job: JobSettings, protocol: Protocol, stored_size: int) -> Departures:
-    """What of a job is not as published; a fraction that nobody published is measured against 100 %.
+    """Return what of a job is not as published; a fraction that nobody published is measured against 100 %.
 
     `stored_size` of the images, pixels: enlarged ones (`allow_upsampling`) are not as published.
     """
@@ -154,3 +158,92 @@ def departures_of(job: JobSettings, protocol: Protocol, stored_size: int) -> Dep
     published = block.job(protocol, job.fraction if job.fraction in block.fractions else 100)
     found = departures(job, published, free=[*EvaluationSettings.model_fields, "precision"])
     return found if stored_size >= job.input_size else found | {"stored_size": [stored_size, job.input_size]}
+
+
+FigureName = Literal["dice", "dice_of_positives", "iou_of_positives", "predict_nothing", "gain_over_nothing"]
+FIGURES: tuple[FigureName, ...] = get_args(FigureName)
+
+
+class OutlinedPart(PartSize):
+    positives_without_outline: Count = Field(description="left out")
+    outlines_too_small_to_show: Count = Field(description="counted as negatives")
+
+
+class RepetitionRecord(Record):
+    """One repetition."""
+
+    seed: int
+    kept_at: Count = Field(description="step, 1-based, of the weights that were kept")
+    validation_dice_of_positives: float
+    threshold: float = Field(description="probability, from validation")
+    dice: float
+    dice_of_positives: float
+    iou_of_positives: float
+    predict_nothing: float
+    gain_over_nothing: float
+
+
+class SegmentationResult(FewShotRecord):
+    """result.json; where it was `skipped` there are no seeds and no metrics."""
+
+    input_size: Count
+    stored_size: Count
+    images: dict[PartName, OutlinedPart]
+    seeds: list[RepetitionRecord]
+    metrics: dict[FigureName, MeanOfSeeds]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "SegmentationResult":
+        self.check_parts(self.images)
+        if self.skipped is None and (missing := set(FIGURES) - set(self.metrics)):
+            raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
+        return self
+
+    def measured_on(self) -> object:
+        """Return what does not depend on the encoders."""
+        nothing = self.metrics.get("predict_nothing")
+        seeds = [each.seed for each in self.seeds]
+        measured = (self.finding, self.resampled_by, self.images, self.input_size, self.skipped, seeds, nothing)
+        return *measured, self.departures
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShotSegmentationJob(Job):
+    """What both protocols read and write. One variant, data set and fraction; seeds inside."""
+
+    stage = "few_shot_segmentation"
+    place = "{variant}/{dataset}/{protocol}/{fraction}"
+    over = "few-shot job"
+    protocol: ClassVar[Protocol]
+
+    settings: JobSettings
+    checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    labels: Path = source("label_images", "labels.arrow")
+    audit: Path = source("audit_splits", "audit.json")
+    state: Path = option("folder of what a killed job resumes from")
+    save_minutes: float = option("time between two saves of the state", default=10.0)
+    overlaps: Path = product(
+        "overlaps", table="OVERLAPS", stands="*.arrow", summary=("*.arrow",), help="a table per seed"
+    )
+    samples: Path = product("samples.arrow", table="outlines", summary=True)
+    result: Path = product("result.json", record=SegmentationResult, publish=True, summary=True)
+    device: str = device_option()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearJob(FewShotSegmentationJob):
+    """Train a SETR-PUP decoder on the frozen encoder."""
+
+    command = protocol = "linear"
+
+    settings: LinearJobSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneJob(FewShotSegmentationJob):
+    """Train UPerNet and all weights of the encoder."""
+
+    command = protocol = "finetune"
+
+    settings: FinetuneJobSettings

@@ -6,15 +6,18 @@ Overlaps of probabilities with masks at every threshold, and which threshold a v
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
+from ..common.few_shot.protocols import MeanOfSeeds
+from ..common.few_shot.repetitions import means_of_seeds
 from ..common.metrics.overlap import Overlaps, segmentation_metrics
-from ..common.metrics.ranking import Metric, draw_weights, estimate
+from ..common.metrics.ranking import draw_weights
+from .contract import RepetitionRecord
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,17 @@ class SeedOverlaps:
     test: Overlaps
 
 
-def evaluate(labels: pl.DataFrame, runs: Sequence[SeedOverlaps], draws: int, seed: int) -> dict[str, Any]:
-    """The figures of result.json; without runs (a subset that teaches nothing) they are empty.
+@dataclass(frozen=True)
+class Figures:
+    """What was measured over the repetitions."""
+
+    resampled_by: Literal["patient", "image"]
+    seeds: list[RepetitionRecord]
+    metrics: dict[str, MeanOfSeeds]
+
+
+def evaluate(labels: pl.DataFrame, runs: Sequence[SeedOverlaps], draws: int, seed: int) -> Figures:
+    """Measure the repetitions; without any (a subset that teaches nothing) there are no figures.
 
     labels: image_id and patient_id of the test images, in the order of the counts. A figure is the mean over
     repetitions. Its interval resamples test patients (images where patients are unknown), the same ones for every
@@ -41,26 +53,11 @@ def evaluate(labels: pl.DataFrame, runs: Sequence[SeedOverlaps], draws: int, see
     once = np.ones((1, len(labels)))
     values = [{name: float(metric(once)[0]) for name, metric in each.items()} for each in metrics]
     weights = draw_weights(groups, draws, seed)
-    return {
-        "resampled_by": "patient" if known else "image",
-        "seeds": [
-            {name: value for name, value in vars(run).items() if name != "test"} | figures
-            for run, figures in zip(runs, values, strict=True)
-        ],
-        "metrics": {
-            name: asdict(estimate(_mean_of([each[name] for each in metrics]), weights))
-            | {"spread": _spread([value[name] for value in values])}
-            for name in (metrics[0] if metrics else ())
-        },
-    }
-
-
-def _mean_of(metrics: Sequence[Metric]) -> Metric:
-    return lambda weights: np.mean([metric(weights) for metric in metrics], axis=0)
-
-
-def _spread(values: Sequence[float]) -> float | None:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+    seeds = [
+        RepetitionRecord(**{name: value for name, value in vars(run).items() if name != "test"}, **figures)
+        for run, figures in zip(runs, values, strict=True)
+    ]
+    return Figures("patient" if known else "image", seeds, means_of_seeds(metrics, values, weights))
 
 
 THRESHOLDS = np.arange(1, 20) / 20  # probabilities .05, .10 .. .95 that a validation may choose

@@ -64,7 +64,7 @@ def _runs(label: dict, place: dict, size: int) -> list[int]:
 
 
 def refuse_upsampling(store: ImageStore, path: Path, input_size: int, allowed: bool) -> None:
-    """An InputError where stored images are smaller than what the protocol looks at, unless that is allowed."""
+    """Raise an InputError where stored images are smaller than the protocol's input, unless that is allowed."""
     if store.size < input_size and not allowed:
         raise InputError(
             f"{path}: images are stored at {store.size} pixels, but the protocol looks at {input_size}",

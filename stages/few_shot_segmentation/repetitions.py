@@ -8,28 +8,41 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import torch
 
+from ..audit_splits.contract import read_overlap
 from ..common.data.image_store import ImageStore
 from ..common.data.run_lengths import encode
+from ..common.device import choose_device
 from ..common.digests import seed_from
+from ..common.encoders.dual import load_checkpoint
 from ..common.encoders.image import ImageEncoder
 from ..common.errors import InputError
-from ..common.few_shot.parts import Parts
-from ..common.few_shot.protocols import in_words
+from ..common.few_shot.parts import Parts, read_finding, split_parts
+from ..common.few_shot.protocols import PartName
+from ..common.few_shot.repetitions import log_result
 from ..common.files.arrow_tables import write_rows, write_table
-from ..common.files.atomic_files import write_record
 from ..common.files.schemas import OVERLAPS, outlines
-from ..common.journal.tracking import Run
+from ..common.journal.tracking import track_job
+from ..common.records import write_record
+from ..common.training.served_states import state_in_use
 from ..common.training.state_files import ResumableState
-from .contract import FinetuneJobSettings, JobSettings, LinearJobSettings
-from .evaluation import THRESHOLDS, SeedOverlaps, best_threshold
-from .outlines import OutlinedImages, outline
+from .contract import (
+    ALWAYS_DIFFERENT,
+    FewShotSegmentationJob,
+    FinetuneJobSettings,
+    JobSettings,
+    LinearJobSettings,
+    OutlinedPart,
+    SegmentationResult,
+    departures_of,
+)
+from .evaluation import THRESHOLDS, SeedOverlaps, best_threshold, evaluate
+from .outlines import OutlinedImages, outline, refuse_upsampling
 from .segmenters import Segmenter, encoder_for
 from .training import (
     Log,
@@ -69,15 +82,15 @@ class OutlinedParts:
         """Why nothing can be learned from the subset, or None where it can be."""
         return None if self.train.outlined.any() else f"the subset has {len(self.train)} images, none with an outline"
 
-    def counts(self, parts: Parts) -> dict[str, dict[str, int]]:
+    def counts(self, parts: Parts) -> dict[PartName, OutlinedPart]:
         """Images that were used, and positives that could not be."""
         return {
-            name: {
-                "images": len(used),
-                "positives": int(used.outlined.sum()),
-                "positives_without_outline": part.height - len(used),
-                "outlines_too_small_to_show": int(used.labels["target"].sum()) - int(used.outlined.sum()),
-            }
+            name: OutlinedPart(
+                images=len(used),
+                positives=int(used.outlined.sum()),
+                positives_without_outline=part.height - len(used),
+                outlines_too_small_to_show=int(used.labels["target"].sum()) - int(used.outlined.sum()),
+            )
             for name, used, part in (
                 ("train", self.train, parts.train),
                 ("validation", self.validation, parts.validation),
@@ -150,25 +163,47 @@ def _samples(
     return rows
 
 
-def write_result(
-    places: dict[str, Path], result: dict[str, Any], test: OutlinedImages, repetitions: Sequence[Repetition], run: Run
-) -> None:
-    """Write all (`places`: result, overlaps, samples), the result last, and enter them in the journal."""
-    shutil.rmtree(places["overlaps"], ignore_errors=True)
-    places["overlaps"].mkdir(parents=True)
+def segment(job: FewShotSegmentationJob, build: Build) -> None:
+    """Repeat a protocol over seeds, measure, and write result, overlaps and samples; a killed job resumes."""
+    settings = job.settings
+    with track_job(job) as run, state_in_use(job.state / run.digest[:16]) as state:
+        overlap = read_overlap(job.audit, job.labels)
+        parts = split_parts(read_finding(job.labels, settings.finding), settings.fraction, job.labels)
+        store = ImageStore(job.images)
+        refuse_upsampling(store, job.images, settings.input_size, settings.allow_upsampling)
+        outlined = OutlinedParts.of(parts, store, job.labels)
+        encoder = load_checkpoint(job.checkpoint, choose_device(job.device)).model.image
+        repetitions = []
+        for seed in [] if outlined.skipped else range(settings.seed, settings.seed + settings.seeds):
+            kept = ResumableState(state / f"seed_{seed}", job.save_minutes * 60)
+            repetitions.append(repeat(encoder, outlined, build, settings, seed, kept, run.log_metrics))
+        found = evaluate(outlined.test.labels, [each.result for each in repetitions], settings.draws, settings.seed)
+        result = SegmentationResult(
+            finding=parts.finding,
+            protocol=job.protocol,
+            fraction=settings.fraction,
+            input_size=settings.input_size,
+            stored_size=store.size,
+            skipped=outlined.skipped,
+            images=outlined.counts(parts),
+            overlap=overlap,
+            departures=departures_of(settings, job.protocol, store.size),
+            always_different=ALWAYS_DIFFERENT[job.protocol],
+            **vars(found),
+        )
+        write_overlaps(job.overlaps, outlined.test, repetitions)
+        write_rows(job.samples, outlines(store.size), [row for each in repetitions for row in each.samples])
+        write_record(job.result, result)
+        log_result(run, result, result.metrics)
+
+
+def write_overlaps(folder: Path, test: OutlinedImages, repetitions: Sequence[Repetition]) -> None:
+    """Write the pixel counts of every repetition; those of an earlier run are removed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     for each in repetitions:
         counts = each.result.test
         columns = {"truth": counts.truth, "predicted": counts.predicted[:, 0], "both": counts.both[:, 0]}
         rows = test.labels.select("image_id", "patient_id", **{name: pl.Series(each) for name, each in columns.items()})
-        path = places["overlaps"] / f"seed_{each.result.seed}.arrow"
-        write_table(path, OVERLAPS, pa.Table.from_pylist(rows.to_dicts(), schema=OVERLAPS))
-        run.log_artifact(path)
-    write_rows(places["samples"], outlines(test.store.size), [row for each in repetitions for row in each.samples])
-    write_record(places["result"], result)
-    run.log_artifact(places["result"], publish=True)
-    run.log_metrics({f"test/{name}": figure["value"] for name, figure in result["metrics"].items()})
-    run.log_metrics({f"overlap/{kind}": count for kind, count in result["overlap"].items()})
-    if result["departures"]:
-        run.log_tag("not_the_published_protocol", in_words([result["departures"]]))
-    if result["skipped"]:
-        run.log_tag("skipped", result["skipped"])
+        table = pa.Table.from_pylist(rows.to_dicts(), schema=OVERLAPS)
+        write_table(folder / f"seed_{each.result.seed}.arrow", OVERLAPS, table)

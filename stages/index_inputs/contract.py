@@ -1,9 +1,11 @@
-"""Settings of index_inputs: which layout a data set has on disk and how its identifiers are carried."""
+"""What index_inputs reads and writes: which layout a data set has on disk, how its identifiers are carried."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field, model_validator
 
+from ..common.contract import Job, option, product, source
 from ..common.data.distributions import (
     CHECKSUMS,
     MIMIC_METADATA,
@@ -39,7 +41,7 @@ class FolderColumns(Settings):
         return self
 
     def names(self) -> list[str]:
-        """The columns that the CSV must have."""
+        """Return the columns that the CSV must have."""
         return list(dict.fromkeys(name for name in self.model_dump().values() if name is not None))
 
 
@@ -111,3 +113,21 @@ def optional_index_files(settings: IndexInputsSettings) -> list[str]:
 def is_mimic_jpg(root: Path) -> bool:
     """MIMIC-CXR-JPG has the metadata but no record list; DICOM trees may hold a copy of the metadata too."""
     return (root / MIMIC_METADATA).is_file() and not (root / MIMIC_RECORDS).is_file()
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexInputsJob(Job):
+    """Read a data set's own index into tables of files and reports; what is missing is named."""
+
+    stage = "index_inputs"
+    place = "{dataset}"
+    over = "dataset"
+
+    settings: IndexInputsSettings
+    root: Path = source(tracked=False, help="folder of the data set, as distributed")
+    dataset: str = option("name of the data set in config.yaml")
+    files: Path = product("files.arrow", table="FILES")
+    reports: Path = product("reports.arrow", table="REPORTS", summary=True)
+    private: Path | None = source(
+        optional=True, tracked=False, help="folder of the key and the map back; needed for keyed identifiers"
+    )

@@ -1,8 +1,7 @@
-"""Checksums that a distribution publishes: SHA256SUMS.txt, a line a file, as PhysioNet and `sha256sum` write them.
+"""From a distribution's own index to the tables FILES and REPORTS: checks, checksums, identifiers, order, shards."""
 
-From a distribution's own index to the tables FILES and REPORTS: checks, identifiers, order, shards.
-"""
-
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +12,54 @@ import pyarrow as pa
 from ..common.data.distributions import CHECKSUMS, WHERE_TO_GET
 from ..common.data.identifiers import Subject, keyed, read_or_create_key, write_map
 from ..common.data.index_tables import Index, refuse_duplicates, refuse_unsafe_paths
+from ..common.data.private_sources import hide
 from ..common.errors import InputError
 from ..common.files import schemas
-from .contract import IMAGE_FOLDERS, IndexInputsSettings, index_files, optional_index_files
+from ..common.files.arrow_tables import write_table
+from ..common.journal.tracking import track_job
+from .contract import IMAGE_FOLDERS, IndexInputsJob, IndexInputsSettings, index_files, optional_index_files
 from .layouts import read_folder, read_mimic_cxr, read_rsna, read_siim
 
+# A line of SHA256SUMS.txt, as PhysioNet and `sha256sum` write it.
 _LINE = r"^([0-9A-Fa-f]{64})[ \t]+\*?(?:\./)?(.+?)\r?$"
+
+
+def index_data_set(job: IndexInputsJob) -> None:
+    """Write the tables of files and reports, and warn about files that are missing."""
+    root, settings = job.root, job.settings
+    if not re.fullmatch(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-]", job.dataset):
+        raise InputError(f"--dataset {job.dataset!r}: use letters, digits, '_', '-' and '.' alone")
+    with track_job(job, more=present_index_files(root, settings)) as run:
+        index = build_index(root, settings, job.dataset, job.private)
+        missing, looked_for = missing_files(root, index.files)
+        if len(missing):
+            _warn_about_missing(missing, looked_for, job)
+        tables = {job.files: files_table(index, job.dataset, settings.shards), job.reports: reports_table(index)}
+        for path, table in tables.items():
+            if settings.identifier_kind == "keyed":
+                table = hide(table, job.private, f"{job.dataset}_{path.name}")
+            write_table(path, table.schema, table)
+        counts = {
+            "images": len(index.files),
+            "reports": len(index.reports),
+            "patients": index.files["patient_id"].drop_nulls().n_unique(),
+            "files_with_checksum": len(index.files) - index.files["sha256"].null_count(),
+            "files_looked_for": looked_for,
+            "files_missing": len(missing),
+        }
+        run.log_metrics(counts | index.counts)
+        for key, value in index.tags.items():
+            run.log_tag(key, value)
+
+
+def _warn_about_missing(missing: pl.DataFrame, looked_for: int, job: IndexInputsJob) -> None:
+    """Print the first missing files; by id where ids are keyed, since paths may then hold names of people."""
+    named = missing["image_id" if job.settings.identifier_kind == "keyed" else "path"].head(3)
+    print(
+        f"warning: {len(missing)} of {looked_for} files looked for are missing in {job.root}, first "
+        f"{', '.join(named)}; dicom_to_arrow rejects each as file_missing",
+        file=sys.stderr,
+    )
 
 
 def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
@@ -80,7 +121,7 @@ def present_index_files(root: Path, settings: IndexInputsSettings) -> dict[str, 
 
 
 def build_index(root: Path, settings: IndexInputsSettings, dataset: str, private: Path | None) -> Index:
-    """The checked index in carried identifiers, files in the order of their paths; writes the map back where keyed."""
+    """Build the checked index in carried identifiers, files ordered by path; write the map back where keyed."""
     index = _read_layout(root, settings)
     refuse_unsafe_paths(index.files["path"], index.files["row"], root / index.source)
     index = replace(index, files=add_checksums(index.files, root))
@@ -99,7 +140,7 @@ def files_table(index: Index, dataset: str, shards: int) -> pa.Table:
 
 
 def reports_table(index: Index) -> pa.Table:
-    """REPORTS; no rows where the distribution has no reports."""
+    """Return the table REPORTS; no rows where the distribution has no reports."""
     return _conform(index.reports, schemas.REPORTS)
 
 
@@ -145,7 +186,7 @@ def _with_keyed_identifiers(index: Index, dataset: str, private: Path | None) ->
 
 
 def _refuse_shared_studies(files: pl.DataFrame, source: Path) -> None:
-    """A study of two patients would carry its report across the splits."""
+    """Raise an InputError where a study has two patients: its report would cross the splits."""
     shared = files.group_by("study_id").agg(pl.col("patient_id").n_unique(), pl.col("row").min())
     shared = shared.filter(pl.col("patient_id") > 1).sort("row")
     if len(shared):

@@ -1,10 +1,6 @@
 """Read the index of each layout: MIMIC-CXR, RSNA, SIIM, a folder.
 
-Names that the layouts have on disk, as distributed, and where each data set is to be had.
-
-Imports no table library: the workflow reads the names from here to declare its inputs.
-
-Anyone's own data: one CSV with a row an image, and columns for what is known of it.
+A folder is anyone's own data: one CSV with a row an image, and columns for what is known of it.
 
 The two challenges from Kaggle: labelled images without reports, patients unknown unless a table names them.
 
@@ -119,7 +115,7 @@ def read_siim(root: Path, patients: str | None, show: bool) -> Index:
 
 
 def _images_of(root: Path, name: str, column: str, where_to_get: str) -> pl.DataFrame:
-    """The distinct images of a table with several rows an image, with the first row of each."""
+    """Return the distinct images of a table with several rows an image, with the first row of each."""
     table = read_index(root, name, [column], where_to_get)
     require_values(table, root / name, [column])
     return table.select("row", pl.col(column).alias("image_id")).unique("image_id", keep="first", maintain_order=True)

@@ -1,11 +1,15 @@
-"""Settings of label_images: where the labels of one data set are and how they are split."""
+"""What label_images reads and writes: where the labels of one data set are and how they are split."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from ..common.contract import Job, option, product, source
 from ..common.data.distributions import RSNA_LABELS, SIIM_RUN_LENGTHS
 from ..common.data.identifiers import IdentifierKind, resolve_kind
+from ..common.records import Count, Record
 from ..common.settings import Settings
 
 
@@ -59,7 +63,7 @@ class LabelColumns(Settings):
     license: str | None = Field(None, description="licence of the row, counted in the card")
 
     def names(self) -> list[str]:
-        """The columns that the CSV must have."""
+        """Return the columns that the CSV must have."""
         return list(dict.fromkeys(name for name in self.model_dump().values() if name is not None))
 
 
@@ -105,3 +109,63 @@ class LabelImagesSettings(Settings):
     @property
     def identifier_kind(self) -> IdentifierKind:
         return resolve_kind(self.layout, self.identifiers)
+
+
+class CardSplit(Record):
+    """A part or a subset of the labelled images."""
+
+    images: Count
+    patients: Count | None  # null where patients are unknown
+    positives: Count
+    prevalence: float | None  # null where there is no image
+    sha256: str  # of the sorted ids
+
+
+class CardRemainder(Record):
+    """Ids that found no partner."""
+
+    count: Count
+    first: list[str]  # not all where they are many
+
+
+class Card(Record):
+    """card.json: what a labelled data set holds, how it was split, under which terms it is to be had."""
+
+    dataset: str
+    finding: str
+    license: str
+    how_to_get: str
+    images: Count
+    labelled: Count
+    positives: Count
+    boxes: Count
+    boxes_beyond_the_edge: Count
+    masks: Count
+    masks_of_overlapping_regions: Count
+    lung_masks: Count
+    split_by: str
+    seed: int
+    shares: SplitShares | None  # null where lists of one's own were followed
+    splits: dict[Literal["train", "validation", "test"], CardSplit]
+    subsets: dict[int, CardSplit]  # by percent of the training part
+    pixels_in_several_splits: Count
+    rejects: dict[str, CardRemainder]  # by reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelImagesJob(Job):
+    """Label the images of one data set: target, boxes, masks; splits and nested subsets, hashed in a card."""
+
+    stage = "label_images"
+    place = "{dataset}"
+    over = "evaluated dataset"
+
+    settings: LabelImagesSettings
+    root: Path = source(tracked=False, help="folder of the data set, as distributed, with the tables of labels")
+    dataset: str = option("name of the data set in config.yaml")
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    labels: Path = product("labels.arrow", table="LABELS")
+    card: Path = product("card.json", record=Card, summary=True)
+    private: Path | None = source(
+        optional=True, tracked=False, help="folder of the key of index_inputs; needed for keyed identifiers"
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..common.data.distributions import WHERE_TO_GET
 from ..common.digests import digest_of
-from .contract import LabelImagesSettings
+from .contract import Card, CardRemainder, CardSplit, LabelImagesSettings
 from .image_labels import ImageLabels
 from .label_split import PARTS, ListedSplit, split_by
 
@@ -29,62 +29,61 @@ def data_card(
     rows: Sequence[Mapping[str, Any]],
     pixels: Mapping[str, str],
     listed: ListedSplit | None = None,
-) -> dict[str, Any]:
-    """The card as JSON. `rows` are complete rows of LABELS; `pixels` maps image_id to the digest of its pixels.
+) -> Card:
+    """Make the card. `rows` are complete rows of LABELS; `pixels` maps image_id to the digest of its pixels.
 
     `listed` is the split by lists of the user's own, where that was followed.
     """
     parts = {part: [row for row in rows if row["split"] == part] for part in PARTS}
-    return {
-        "dataset": dataset,
-        "finding": settings.finding,
-        "license": license_text(settings, labels.licenses),
-        "how_to_get": WHERE_TO_GET[settings.layout] if settings.layout != "folder" else "from the data set's owner",
-        "images": len(labels.rows) + len(labels.images_without_label),
-        "labelled": len(labels.rows),
-        "positives": sum(row["target"] for row in labels.rows),
-        "boxes": sum(len(row["boxes"]) for row in labels.rows),
-        "boxes_beyond_the_edge": labels.boxes_beyond_the_edge,
-        "masks": sum(row["mask"] is not None for row in labels.rows),
-        "masks_of_overlapping_regions": labels.masks_of_overlapping_regions,
-        "lung_masks": sum(row["lung_mask"] is not None for row in labels.rows),
-        "split_by": split_by(rows) if listed is None else "lists of one's own",
-        "seed": settings.seed,
-        "shares": settings.split.model_dump() if listed is None else None,
-        "splits": {part: _counts(parts[part]) for part in PARTS},
-        "subsets": {
-            str(percent): _counts([row for row in parts["train"] if row["subset"] <= percent])
+    return Card(
+        dataset=dataset,
+        finding=settings.finding,
+        license=license_text(settings, labels.licenses),
+        how_to_get=WHERE_TO_GET[settings.layout] if settings.layout != "folder" else "from the data set's owner",
+        images=len(labels.rows) + len(labels.images_without_label),
+        labelled=len(labels.rows),
+        positives=sum(row["target"] for row in labels.rows),
+        boxes=sum(len(row["boxes"]) for row in labels.rows),
+        boxes_beyond_the_edge=labels.boxes_beyond_the_edge,
+        masks=sum(row["mask"] is not None for row in labels.rows),
+        masks_of_overlapping_regions=labels.masks_of_overlapping_regions,
+        lung_masks=sum(row["lung_mask"] is not None for row in labels.rows),
+        split_by=split_by(rows) if listed is None else "lists of one's own",
+        seed=settings.seed,
+        shares=settings.split if listed is None else None,
+        splits={part: _counts(parts[part]) for part in PARTS},
+        subsets={
+            percent: _counts([row for row in parts["train"] if row["subset"] <= percent])
             for percent in settings.subsets
         },
-        "pixels_in_several_splits": _in_several_splits(rows, pixels),
-        "rejects": {
+        pixels_in_several_splits=_in_several_splits(rows, pixels),
+        rejects={
             "label_without_image": _named(labels.labels_without_image),
             "image_without_label": _named(labels.images_without_label),
             "lung_mask_without_image": _named(labels.lung_masks_without_image),
             "image_in_no_list": _named(listed.images_in_no_list if listed else []),
             "listed_without_image": _named(listed.listed_without_image if listed else []),
         },
-    }
+    )
 
 
-def card_metrics(card: Mapping[str, Any]) -> dict[str, float]:
-    """The card's counts, for the journal."""
-    totals = {key: card[key] for key in ("images", "labelled", "positives", "boxes", "masks", "lung_masks")}
-    rejects = {f"rejects/{reason}": ids["count"] for reason, ids in card["rejects"].items()}
+def card_metrics(card: Card) -> dict[str, int]:
+    """Name the counts as the journal has them."""
+    totals = {key: getattr(card, key) for key in ("images", "labelled", "positives", "boxes", "masks", "lung_masks")}
+    rejects = {f"rejects/{reason}": ids.count for reason, ids in card.rejects.items()}
     splits = {
-        f"{part}/{key}": counts[key] for part, counts in card["splits"].items() for key in ("images", "positives")
+        f"{part}/{key}": getattr(counts, key) for part, counts in card.splits.items() for key in ("images", "positives")
     }
-    return {key: float(count) for key, count in (totals | rejects | splits).items()}
+    return totals | rejects | splits
 
 
-def remainders(card: Mapping[str, Any]) -> list[str]:
-    """One line for each kind of id that found no partner."""
-    found = [(reason, ids) for reason, ids in card["rejects"].items() if ids["count"]]
-    return [f"{reason}: {ids['count']}, first {ids['first'][0]}" for reason, ids in found]
+def remainders(card: Card) -> list[str]:
+    """Return a line for each kind of id that found no partner."""
+    return [f"{reason}: {ids.count}, first {ids.first[0]}" for reason, ids in card.rejects.items() if ids.count]
 
 
 def license_text(settings: LabelImagesSettings, values: Sequence[str]) -> str:
-    """What the settings say, else what the rows say (counted), else the terms of the layout."""
+    """Return what the settings say, else what the rows say (counted), else the terms of the layout."""
     if settings.license is not None:
         return settings.license
     if values:
@@ -93,26 +92,25 @@ def license_text(settings: LabelImagesSettings, values: Sequence[str]) -> str:
     return _LICENSES[settings.layout]
 
 
-def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Prevalence is null where there is no image; sha256 is over the sorted ids."""
+def _counts(rows: Sequence[Mapping[str, Any]]) -> CardSplit:
     positives = sum(row["target"] for row in rows)
     patients = {row["patient_id"] for row in rows}
-    return {
-        "images": len(rows),
-        "patients": None if None in patients else len(patients),
-        "positives": positives,
-        "prevalence": positives / len(rows) if rows else None,
-        "sha256": digest_of(sorted(row["image_id"] for row in rows)),
-    }
+    return CardSplit(
+        images=len(rows),
+        patients=None if None in patients else len(patients),
+        positives=positives,
+        prevalence=positives / len(rows) if rows else None,
+        sha256=digest_of(sorted(row["image_id"] for row in rows)),
+    )
 
 
 def _in_several_splits(rows: Sequence[Mapping[str, Any]], pixels: Mapping[str, str]) -> int:
-    """Number of pictures that stand in more than one split under different ids."""
+    """Return the number of pictures that stand in more than one split under different ids."""
     splits: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         splits[pixels[row["image_id"]]].add(row["split"])
     return sum(len(parts) > 1 for parts in splits.values())
 
 
-def _named(ids: Sequence[str]) -> dict[str, Any]:
-    return {"count": len(ids), "first": list(ids[:_NAMED])}
+def _named(ids: Sequence[str]) -> CardRemainder:
+    return CardRemainder(count=len(ids), first=list(ids[:_NAMED]))

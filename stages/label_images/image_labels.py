@@ -53,7 +53,7 @@ def label_images(images: pa.Table, root: Path, settings: LabelImagesSettings, pr
 
 
 def identifying(settings: LabelImagesSettings, private: Path | None) -> Identify:
-    """The function from a distributed id to the id that index_inputs carried."""
+    """Return the function from a distributed id to the id that index_inputs carried."""
     if settings.identifier_kind == "distributed":
         return lambda identifier, _subject: identifier
     key = read_key(private)
@@ -101,7 +101,7 @@ def join_labels(
 
 
 def with_patients(rows: list[dict[str, Any]], root: Path, name: str, identify: Identify) -> list[dict[str, Any]]:
-    """The rows with the patients of a CSV of image_id and patient_id, which must not contradict those of the index."""
+    """Add the patients of a CSV of image_id and patient_id, which must not contradict the index."""
     source = root / name
     table = read_index(root, name, ["image_id", "patient_id"])
     require_values(table, source, ["image_id", "patient_id"])

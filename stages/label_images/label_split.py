@@ -26,19 +26,19 @@ PARTS = ("train", "validation", "test")
 
 
 def with_splits(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> list[dict[str, Any]]:
-    """The rows with their split and subset."""
+    """Return the rows with their split and subset."""
     parts = assign_splits(rows, settings.split, settings.seed)
     return with_subsets([{**row, "split": part} for row, part in zip(rows, parts, strict=True)], settings)
 
 
 def with_subsets(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> list[dict[str, Any]]:
-    """The rows, which have a split, with the subset of those in train."""
+    """Return the rows, which have a split, with the subset of those in train."""
     subsets = assign_subsets(rows, [row["split"] for row in rows], settings.subsets, settings.seed)
     return [{**row, "subset": subset} for row, subset in zip(rows, subsets, strict=True)]
 
 
 def split_by(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The unit of the split: "patient", or "image" where patients are unknown."""
+    """Return the unit of the split: "patient", or "image" where patients are unknown."""
     unknown = [row["image_id"] for row in rows if row["patient_id"] is None]
     if unknown and len(unknown) < len(rows):
         raise InputError(f"image {unknown[0]} has no patient ({len(unknown)} such), others have: name all or none")
@@ -46,7 +46,7 @@ def split_by(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def assign_splits(rows: Sequence[Mapping[str, Any]], shares: SplitShares, seed: int) -> list[str]:
-    """The part of each row. A patient is in one part; positives are those with a positive image.
+    """Return the part of each row. A patient is in one part; positives are those with a positive image.
 
     A pure function of the set of (image_id, patient_id, target), the shares and the seed: the order of rows is nothing.
     """
@@ -117,7 +117,7 @@ class ListedSplit:
 
 
 def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings, private: Path | None) -> ListedSplit:
-    """The labelled rows with the part that the lists give them.
+    """Assign to labelled rows the part that the lists give them.
 
     An id that neither the labels nor the images know is an InputError that names file, row and id (keyed where
     identifiers are): most often a list is of another data set, or its ids stand in another column.

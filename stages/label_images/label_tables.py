@@ -26,7 +26,7 @@ from .contract import LabelImagesSettings
 
 
 def decode_siim(text: str, rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
-    """The mask of one row of train-rle.csv.
+    """Return the mask of one row of train-rle.csv.
 
     Raises ValueError where the text is not pairs of numbers or a run leaves the image of `rows` x `columns` pixels.
     """
@@ -128,7 +128,7 @@ def read_run_lengths(root: Path, name: str) -> tuple[dict[str, int], dict[str, t
 
 
 def _read_rsna(root: Path) -> dict[str, DistributedLabel]:
-    """A row a box; Target is 1 exactly where the row has a box."""
+    """Read one row per box; Target is 1 exactly where the row has a box."""
     source, place = root / RSNA_LABELS, ["x", "y", "width", "height"]
     table = read_index(root, RSNA_LABELS, ["patientId", *place, "Target"], WHERE_TO_GET["rsna"])
     require_values(table, source, ["patientId", "Target"])

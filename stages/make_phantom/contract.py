@@ -1,9 +1,13 @@
-"""What a phantom is made of: how many patients, what they have, and how hard it is to see."""
+"""What make_phantom writes: how many patients, what they have, and how hard it is to see."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from ..common.contract import Job, option
+from ..common.records import Count, Record
 from ..common.settings import Settings
 
 Finding = Literal["lung_opacity", "pneumothorax", "pleural_effusion", "cardiomegaly", "nodule", "support_device"]
@@ -95,3 +99,86 @@ class MakePhantomSettings(Settings):
     def result_digest(self) -> str:
         """Digest of what the bytes depend on: every setting except the number of workers."""
         return self.model_copy(update={"workers": 0}).digest()
+
+
+class TruthFinding(Record):
+    """A finding as it was drawn; keys that do not belong to its kind are left out of the file."""
+
+    finding: Finding
+    side: Literal["left", "right"] | None
+    zone: Literal["upper", "mid", "lower"] | None
+    size: Literal["small", "moderate", "large"] | None  # null: a device
+    box: list[int] | None  # x, y, width, height in pixels; null where all of it lies outside the field of view
+    kind: str | None = None  # of a device
+    mask: str | None = None  # of a pneumothorax: run lengths of stages/common/data/run_lengths.py, as text
+
+
+class TruthImage(Record):
+    """One image; a lateral one has neither findings nor a mask of the lungs."""
+
+    image_id: str
+    study_id: str
+    patient_id: str
+    view: str
+    rows: Count
+    columns: Count
+    findings: list[TruthFinding]
+    lung_mask: str  # run lengths, as text
+
+
+class BadInput(Record):
+    """A planted defect."""
+
+    source_id: str
+    path: str
+    reason: str
+
+
+class Truth(Record):
+    """truth/<dataset>.json."""
+
+    dataset: Dataset
+    bad_inputs: list[BadInput]
+    images: list[TruthImage]
+
+
+class DatasetCounts(Record):
+    """One data set; bad inputs are not counted."""
+
+    images: Count
+    frontal_images: Count
+    patients: Count
+    images_with: dict[Finding, Count]  # frontal images
+    prevalence: dict[Finding, float]  # of frontal images, rounded
+
+
+class PhantomManifest(Record):
+    """manifest.json."""
+
+    settings: dict[str, Any]  # without the number of workers
+    settings_digest: str
+    tree_digest: str
+    files: Count
+    reports: Count
+    bad_inputs: dict[str, Count]  # by reason
+    datasets: dict[Dataset, DatasetCounts]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakePhantomJob(Job):
+    """Draw synthetic chest radiographs with truth, in the on-disk formats of MIMIC-CXR, RSNA and SIIM.
+
+    Below the output folder:
+      mimic_cxr/  DICOM and report trees, cxr-record-list.csv.gz, cxr-study-list.csv.gz, SHA256SUMS.txt
+      rsna/       stage_2_train_images/, stage_2_train_labels.csv, stage_2_detailed_class_info.csv
+      siim/       dicom-images-train/, train-rle.csv
+                  rsna/ and siim/ also hold lung_masks.csv and patients.csv, which the real data sets lack
+      truth/      mimic_cxr.json, rsna.json, siim.json: findings with side, zone, size and box; lung masks; bad inputs
+      manifest.json, written last: counts, prevalences, digest of the settings, digest of the tree
+    Same seed and settings, same bytes, whatever the number of workers.
+    """
+
+    stage = "make_phantom"
+
+    settings: MakePhantomSettings
+    output: Path = option("folder to write; new, or an earlier phantom's")

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..common.errors import InputError
-from ..common.files.atomic_files import write_text
+from ..common.files.atomic_files import sidecar_of, write_text
 
-MARKER = "PHANTOM.txt"
+MARKER, MANIFEST = "PHANTOM.txt", "manifest.json"
 _NOTICE = "Synthetic radiographs and reports, drawn by stages/make_phantom. No patient is shown or described.\n"
 
 FileDigest = tuple[str, str]  # path relative to the phantom's folder, hex sha256
@@ -26,8 +26,8 @@ def prepare_folder(output: Path, folders: Sequence[str]) -> None:
         raise InputError(f"{output}: holds files that make_phantom did not write", remedy="give --output a new folder")
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / MARKER, _NOTICE)
-    for name in ("manifest.json", "manifest.json.sha256"):
-        (output / name).unlink(missing_ok=True)
+    for path in (output / MANIFEST, sidecar_of(output / MANIFEST)):
+        path.unlink(missing_ok=True)
     for name in folders:
         shutil.rmtree(output / name, ignore_errors=True)
 

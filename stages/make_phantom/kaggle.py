@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from . import relative_runs
-from .contract import Dataset, MakePhantomSettings
+from .contract import Dataset, MakePhantomSettings, TruthImage
 from .dicom_files import Identity, jpeg_dicom, uid_of
 from .file_tree import FileDigest, csv_bytes, write_bytes
 from .patients import Frontal, Study
@@ -21,13 +20,13 @@ class Written:
     image_id: str
     patient_id: str
     file: FileDigest
-    truth: dict[str, Any]
+    truth: TruthImage
     rows: list[tuple[str, ...]]
     lung_mask: str
 
 
 def patient_id(dataset: Dataset, patient: int) -> str:
-    """Unique over the data sets: no patient of one is in another."""
+    """Return an id that is unique over the data sets: no patient of one is in another."""
     return f"{dataset}-{patient:06d}"
 
 

@@ -6,13 +6,12 @@ Johnson et al., MIMIC-CXR Database 2.1.0, PhysioNet, doi:10.13026/4jqj-jw95.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..common.digests import seed_from
 from .canvas import sample_canvas, sample_exposure
-from .contract import MakePhantomSettings
+from .contract import BadInput, MakePhantomSettings, TruthImage
 from .dicom_files import Identity, sample_storage, uid_of, uncompressed_dicom
 from .file_tree import FileDigest, csv_bytes, gzip_bytes, write_bytes
 from .patients import Study, draw_image, image_truth, lateral_truth, rng_of, sample_study
@@ -35,8 +34,8 @@ class Patient:
     sums: list[FileDigest] = field(default_factory=list)
     records: list[tuple[str, str, str, str]] = field(default_factory=list)
     studies: list[tuple[str, str, str]] = field(default_factory=list)
-    images: list[dict[str, Any]] = field(default_factory=list)
-    bad: list[dict[str, str]] = field(default_factory=list)
+    images: list[TruthImage] = field(default_factory=list)
+    bad: list[BadInput] = field(default_factory=list)
 
 
 def subject_id(settings: MakePhantomSettings, patient: int) -> str:
@@ -73,7 +72,7 @@ def _write_study(
     views = [study.view] * (2 if twice else 1) + ["LATERAL"] * lateral
     if defect == "report_without_image":
         views = []
-        written.bad.append({"source_id": number, "path": f"{folder}.txt", "reason": defect})
+        written.bad.append(BadInput(source_id=number, path=f"{folder}.txt", reason=defect))
     for rank, view in enumerate(views):
         _write_image(settings, output, study, rank, view, folder, written, defect)
     if defect != "image_without_report":
@@ -132,7 +131,7 @@ def _write_image(
         written.files.append(write_bytes(output, f"{FOLDER}/{path}", content))
         written.sums.append(written.files[-1])
     if defect:
-        written.bad.append({"source_id": image_id, "path": path, "reason": defect})
+        written.bad.append(BadInput(source_id=image_id, path=path, reason=defect))
     if defect in (None, "image_without_report"):
         written.images.append(truth)
 
@@ -145,7 +144,7 @@ def _sides(rng: np.random.Generator, long_side: tuple[int, int]) -> tuple[int, i
 
 
 def write_index(output: Path, patients: Sequence[Patient]) -> list[FileDigest]:
-    """The distribution's own lists, sorted by subject, study and image."""
+    """Write the distribution's own lists, sorted by subject, study and image."""
     records = sorted(row for patient in patients for row in patient.records)
     studies = sorted(row for patient in patients for row in patient.studies)
     lists = {

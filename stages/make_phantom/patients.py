@@ -8,7 +8,6 @@ What was drawn, as records of truth/<dataset>.json.
 import json
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from .canvas import (
     sample_exposure,
     sample_view,
 )
-from .contract import Dataset, MakePhantomSettings
+from .contract import Dataset, MakePhantomSettings, Truth, TruthFinding, TruthImage
 from .devices import Device
 from .findings import AnyFinding, Pneumothorax, sample_findings
 from .render import Radiograph, draw_frontal
@@ -90,40 +89,50 @@ def images_of_patients(settings: MakePhantomSettings, dataset: Dataset, images: 
     return counts
 
 
-def image_truth(image_id: str, study_id: str, patient_id: str, study: Study, radiograph: Radiograph) -> dict[str, Any]:
-    """One frontal image. Masks are run lengths of stages/common/data/run_lengths.py, written as text."""
+def image_truth(image_id: str, study_id: str, patient_id: str, study: Study, radiograph: Radiograph) -> TruthImage:
+    """Describe one frontal image."""
     rows, columns = radiograph.display.shape
     found = []
     for item, mask in zip(study.findings, radiograph.masks, strict=True):
-        entry: dict[str, Any] = {"finding": item.finding, "side": item.side, "zone": item.zone, "size": item.size}
-        entry["box"] = bounding_box(mask)  # null where all of it lies outside the field of view
-        if isinstance(item, Device):
-            entry["kind"] = item.kind
+        more = {"kind": item.kind} if isinstance(item, Device) else {}
         if isinstance(item, Pneumothorax):
-            entry["mask"] = _text(run_lengths.encode(mask))
-        found.append(entry)
-    return {
-        "image_id": image_id,
-        "study_id": study_id,
-        "patient_id": patient_id,
-        "view": study.view,
-        "rows": rows,
-        "columns": columns,
-        "findings": found,
-        "lung_mask": _text(run_lengths.encode(radiograph.lungs)),
-    }
+            more = {"mask": _text(run_lengths.encode(mask))}
+        box = bounding_box(mask)
+        found.append(
+            TruthFinding(finding=item.finding, side=item.side, zone=item.zone, size=item.size, box=box, **more)
+        )
+    return TruthImage(
+        image_id=image_id,
+        study_id=study_id,
+        patient_id=patient_id,
+        view=study.view,
+        rows=rows,
+        columns=columns,
+        findings=found,
+        lung_mask=_text(run_lengths.encode(radiograph.lungs)),
+    )
 
 
-def lateral_truth(image_id: str, study_id: str, patient_id: str, rows: int, columns: int) -> dict[str, Any]:
-    """A lateral image: no finding is drawn on it."""
-    truth = {"image_id": image_id, "study_id": study_id, "patient_id": patient_id, "view": "LATERAL"}
-    return truth | {"rows": rows, "columns": columns, "findings": [], "lung_mask": ""}
+def lateral_truth(image_id: str, study_id: str, patient_id: str, rows: int, columns: int) -> TruthImage:
+    """Describe a lateral image: no finding is drawn on it."""
+    return TruthImage(
+        image_id=image_id,
+        study_id=study_id,
+        patient_id=patient_id,
+        view="LATERAL",
+        rows=rows,
+        columns=columns,
+        findings=[],
+        lung_mask="",
+    )
 
 
-def truth_bytes(dataset: str, images: list[dict[str, Any]], bad: list[dict[str, str]]) -> bytes:
-    """A JSON file with one image a line."""
-    lines = ",\n".join(json.dumps(image) for image in images)
-    return f'{{"dataset": "{dataset}", "bad_inputs": {json.dumps(bad)}, "images": [\n{lines}\n]}}\n'.encode()
+def truth_bytes(truth: Truth) -> bytes:
+    """Return the JSON of a data set's truth, one image a line."""
+    record = truth.model_dump(mode="json", exclude_unset=True)
+    lines = ",\n".join(json.dumps(image) for image in record["images"])
+    bad = json.dumps(record["bad_inputs"])
+    return f'{{"dataset": "{truth.dataset}", "bad_inputs": {bad}, "images": [\n{lines}\n]}}\n'.encode()
 
 
 def _text(runs: list[int]) -> str:

@@ -9,10 +9,22 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from ..common.files.atomic_files import write_record
+from ..common.journal.tracking import track_job
+from ..common.records import write_record
 from . import mimic_cxr, rsna, siim
-from .contract import DATASETS, FINDINGS, Dataset, MakePhantomSettings
-from .file_tree import FileDigest, prepare_folder, tree_digest, write_bytes
+from .contract import (
+    DATASETS,
+    FINDINGS,
+    BadInput,
+    Dataset,
+    DatasetCounts,
+    MakePhantomJob,
+    MakePhantomSettings,
+    PhantomManifest,
+    Truth,
+    TruthImage,
+)
+from .file_tree import MANIFEST, FileDigest, prepare_folder, tree_digest, write_bytes
 from .kaggle import Written
 from .mimic_cxr import Patient
 from .patients import images_of_patients, truth_bytes
@@ -23,11 +35,23 @@ Job = tuple[Dataset, list[tuple[int, int]]]
 _PATIENTS_A_JOB = 40
 
 
-def make_phantom(settings: MakePhantomSettings, output: Path) -> dict[str, Any]:
+def draw_phantom(job: MakePhantomJob) -> None:
+    """Draw a phantom and keep the journal."""
+    with track_job(job) as run:
+        manifest = make_phantom(job.settings, job.output)
+        for dataset, counts in manifest.datasets.items():
+            run.log_metrics({f"{dataset}/images": counts.images, f"{dataset}/patients": counts.patients})
+            run.log_metrics({f"{dataset}/prevalence/{name}": share for name, share in counts.prevalence.items()})
+        run.log_metric("reports", manifest.reports)
+        run.log_tag("tree_digest", manifest.tree_digest)
+        run.log_artifact(job.output / MANIFEST)
+
+
+def make_phantom(settings: MakePhantomSettings, output: Path) -> PhantomManifest:
     """Write the three data sets, their truth and, last, the manifest, which is returned."""
     prepare_folder(output, (*DATASETS, "truth"))
     patients: list[Patient] = []
-    images: dict[str, list[Written]] = {"rsna": [], "siim": []}
+    images: dict[Dataset, list[Written]] = {"rsna": [], "siim": []}
     for (dataset, _), done in _run(settings, output, list(_jobs(settings))):
         if dataset == "mimic_cxr":
             patients += done
@@ -38,12 +62,13 @@ def make_phantom(settings: MakePhantomSettings, output: Path) -> dict[str, Any]:
     files += mimic_cxr.write_index(output, patients)
     files += rsna.write_index(output, images["rsna"])
     files += siim.write_index(output, images["siim"])
-    truth: dict[str, list[dict[str, Any]]] = {"mimic_cxr": [image for patient in patients for image in patient.images]}
-    truth |= {name: [item.truth for item in written] for name, written in images.items()}
     bad = [entry for patient in patients for entry in patient.bad]
-    files += _write_truth(output, truth, bad)
+    drawn = [image for patient in patients for image in patient.images]
+    truth = [Truth(dataset="mimic_cxr", bad_inputs=bad, images=drawn)]
+    truth += [Truth(dataset=name, bad_inputs=[], images=[item.truth for item in images[name]]) for name in images]
+    files += [write_bytes(output, f"truth/{each.dataset}.json", truth_bytes(each)) for each in truth]
     manifest = _manifest(settings, truth, patients, bad, files)
-    write_record(output / "manifest.json", manifest)
+    write_record(output / MANIFEST, manifest)
     return manifest
 
 
@@ -78,40 +103,31 @@ def write_job(settings: MakePhantomSettings, output: Path, job: Job) -> list[Pat
     return [write_image(settings, output, patient, number) for patient, count in patients for number in range(count)]
 
 
-def _write_truth(output: Path, truth: dict[str, list[dict[str, Any]]], bad: list[dict[str, str]]) -> list[FileDigest]:
-    return [
-        write_bytes(
-            output, f"truth/{dataset}.json", truth_bytes(dataset, images, bad if dataset == "mimic_cxr" else [])
-        )
-        for dataset, images in truth.items()
-    ]
-
-
 def _manifest(
     settings: MakePhantomSettings,
-    truth: dict[str, list[dict[str, Any]]],
+    truth: Sequence[Truth],
     patients: Sequence[Patient],
-    bad: list[dict[str, str]],
+    bad: Sequence[BadInput],
     files: list[FileDigest],
-) -> dict[str, Any]:
-    return {
-        "settings": settings.model_dump(mode="json", exclude={"workers"}),
-        "settings_digest": settings.result_digest(),
-        "tree_digest": tree_digest(files),
-        "files": len(files),
-        "reports": sum(len(patient.studies) for patient in patients),
-        "bad_inputs": dict(sorted(Counter(entry["reason"] for entry in bad).items())),
-        "datasets": {dataset: _counts(images) for dataset, images in truth.items()},
-    }
+) -> PhantomManifest:
+    return PhantomManifest(
+        settings=settings.model_dump(mode="json", exclude={"workers"}),
+        settings_digest=settings.result_digest(),
+        tree_digest=tree_digest(files),
+        files=len(files),
+        reports=sum(len(patient.studies) for patient in patients),
+        bad_inputs=dict(sorted(Counter(entry.reason for entry in bad).items())),
+        datasets={each.dataset: _counts(each.images) for each in truth},
+    )
 
 
-def _counts(images: list[dict[str, Any]]) -> dict[str, Any]:
-    frontal = [image for image in images if image["view"] != "LATERAL"]
-    present = Counter(name for image in frontal for name in {found["finding"] for found in image["findings"]})
-    return {
-        "images": len(images),
-        "frontal_images": len(frontal),
-        "patients": len({image["patient_id"] for image in images}),
-        "images_with": {name: present[name] for name in FINDINGS},
-        "prevalence": {name: round(present[name] / max(1, len(frontal)), 4) for name in FINDINGS},
-    }
+def _counts(images: Sequence[TruthImage]) -> DatasetCounts:
+    frontal = [image for image in images if image.view != "LATERAL"]
+    present = Counter(name for image in frontal for name in {found.finding for found in image.findings})
+    return DatasetCounts(
+        images=len(images),
+        frontal_images=len(frontal),
+        patients=len({image.patient_id for image in images}),
+        images_with={name: present[name] for name in FINDINGS},
+        prevalence={name: round(present[name] / max(1, len(frontal)), 4) for name in FINDINGS},
+    )

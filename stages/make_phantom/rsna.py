@@ -6,10 +6,9 @@ Shih et al., Radiology: Artificial Intelligence 2019, doi:10.1148/ryai.201918004
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ..common.digests import seed_from
-from .contract import MakePhantomSettings
+from .contract import MakePhantomSettings, TruthImage
 from .file_tree import FileDigest, csv_bytes, write_bytes
 from .kaggle import Written, identity_of, jpeg_of, lung_mask_of, patient_id, write_extras
 from .patients import draw_image, image_truth, sample_study
@@ -24,20 +23,20 @@ def write_image(settings: MakePhantomSettings, output: Path, patient: int, numbe
     content = jpeg_of(frontal, identity_of(settings, study, frontal, image_id))
     truth = image_truth(image_id, image_id, patient_id("rsna", patient), study, frontal.radiograph)
     file = write_bytes(output, f"rsna/stage_2_train_images/{image_id}.dcm", content)
-    return Written(image_id, truth["patient_id"], file, truth, _boxes(truth), lung_mask_of(frontal))
+    return Written(image_id, truth.patient_id, file, truth, _boxes(truth), lung_mask_of(frontal))
 
 
-def _boxes(truth: dict[str, Any]) -> list[tuple[str, ...]]:
-    """A row a box of lung opacity; one row with blanks where there is none."""
-    boxes = [found["box"] for found in truth["findings"] if found["finding"] == "lung_opacity" and found["box"]]
+def _boxes(truth: TruthImage) -> list[tuple[str, ...]]:
+    """Return one row per box of lung opacity; one row with blanks where there is none."""
+    boxes = [found.box for found in truth.findings if found.finding == "lung_opacity" and found.box]
     if not boxes:
-        return [(truth["image_id"], "", "", "", "", "0")]
-    return [(truth["image_id"], *(f"{side:.1f}" for side in box), "1") for box in boxes]
+        return [(truth.image_id, "", "", "", "", "0")]
+    return [(truth.image_id, *(f"{side:.1f}" for side in box), "1") for box in boxes]
 
 
-def class_of(truth: dict[str, Any]) -> str:
-    """The class of stage_2_detailed_class_info.csv. Devices alone do not make a chest abnormal."""
-    found = {item["finding"] for item in truth["findings"]}
+def class_of(truth: TruthImage) -> str:
+    """Return the class of stage_2_detailed_class_info.csv. Devices alone do not make a chest abnormal."""
+    found = {item.finding for item in truth.findings}
     if "lung_opacity" in found:
         return "Lung Opacity"
     return "No Lung Opacity / Not Normal" if found - {"support_device"} else "Normal"

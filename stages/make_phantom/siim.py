@@ -27,7 +27,7 @@ def write_image(settings: MakePhantomSettings, output: Path, patient: int, numbe
         for item, mask in zip(study.findings, frontal.radiograph.masks, strict=True)
         if item.finding == "pneumothorax"
     ]
-    return Written(image_id, truth["patient_id"], file, truth, regions or [(image_id, "-1")], lung_mask_of(frontal))
+    return Written(image_id, truth.patient_id, file, truth, regions or [(image_id, "-1")], lung_mask_of(frontal))
 
 
 def write_index(output: Path, images: Sequence[Written]) -> list[FileDigest]:

@@ -1,6 +1,4 @@
-"""Grey values of the training images: their histogram, and the mean and standard deviation that follow from it.
-
-The fingerprint of a data set of pairs: what a reader has to know of the data before any result.
+"""The fingerprint of a data set of pairs: what a reader has to know of the data before any result.
 
 Views are counted in every split. Whatever else describes images and reports comes from the training split alone:
 nothing of validation or test is looked at, and the normalisation of pre-training is taken from here. Ages and sexes
@@ -11,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,7 +17,15 @@ from jaxtyping import Int
 
 from ..common.data.image_store import ImageStore
 from ..common.digests import seed_from
-from .contract import PairImagesReportsSettings
+from .contract import (
+    Audit,
+    Distribution,
+    Fingerprint,
+    FrequentSentence,
+    GreyValues,
+    PairImagesReportsSettings,
+    TrainingReports,
+)
 from .leakage_audit import SPLITS
 
 LEVELS = 256
@@ -51,15 +56,15 @@ class Intensity:
         count = self.pixels
         return math.sqrt((count * self._sum(2) - self._sum(1) ** 2) / (count * (LEVELS - 1)) ** 2)
 
-    def record(self) -> dict[str, int | float | list[int]]:
-        """What the fingerprint says of it."""
-        return {
-            "images": self.images,
-            "pixels": self.pixels,
-            "mean": self.mean,
-            "standard_deviation": self.standard_deviation,
-            "histogram": self.histogram.tolist(),
-        }
+    def record(self) -> GreyValues:
+        """Return what the fingerprint says of it."""
+        return GreyValues(
+            images=self.images,
+            pixels=self.pixels,
+            mean=self.mean,
+            standard_deviation=self.standard_deviation,
+            histogram=self.histogram.tolist(),
+        )
 
     def _sum(self, power: int) -> int:
         return sum(level**power * int(pixels) for level, pixels in enumerate(self.histogram))
@@ -86,32 +91,43 @@ def fingerprint(
     store: ImageStore,
     pairs: pl.DataFrame,
     sentences: pl.DataFrame,
-    audit: Mapping[str, Any],
+    audit: Audit,
+    rejects: Mapping[str, Mapping[str, int]],
     settings: PairImagesReportsSettings,
-) -> dict[str, Any]:
-    """The record without `rejects`. pairs: of the last Pairing; sentences: as `read_sentences` gives them."""
+) -> Fingerprint:
+    """Describe the data set.
+
+    Args:
+        store: images of the data set.
+        pairs: of the last Pairing.
+        sentences: as `read_sentences` gives them.
+        audit: of the pairs.
+        rejects: rows by stage and reason.
+        settings: how many images are counted, and whether text may be published.
+    """
     training = pairs.filter(pl.col("split") == "train")
     rows = np.array([store.row_of(image_id) for image_id in training["image_id"]])
     seed = seed_from("intensity_images", settings.patient_split.seed)
     intensity = count_intensity(store, rows, settings.intensity_images, seed)
     spoken = sentences.join(training, on="study_id", how="semi", maintain_order="left")
-    return {
-        "dataset": audit["dataset"],
-        "pairs_digest": audit["pairs_digest"],
-        "splits": audit["splits"],
-        "views": {split: _views(pairs.filter(pl.col("split") == split)) for split in SPLITS},
-        "intensity": intensity.record(),
-        "reports": report_statistics(spoken, settings.publish_samples),
-    }
+    return Fingerprint(
+        dataset=audit.dataset,
+        pairs_digest=audit.pairs_digest,
+        splits=audit.splits,
+        views={split: _views(pairs.filter(pl.col("split") == split)) for split in SPLITS},
+        intensity=intensity.record(),
+        reports=report_statistics(spoken, settings.publish_samples),
+        rejects=rejects,
+    )
 
 
 def reject_counts(tables: Mapping[str, pa.Table]) -> dict[str, dict[str, int]]:
-    """stage -> reason -> rows, the most frequent reason first."""
+    """Count rejects: stage -> reason -> rows, the most frequent reason first."""
     return {stage: _descending(Counter(table["reason"].to_pylist())) for stage, table in tables.items()}
 
 
-def report_statistics(sentences: pl.DataFrame, publish_samples: bool) -> dict[str, Any]:
-    """Lengths, and the sentences that most reports have, after `folded`; their text only with `publish_samples`."""
+def report_statistics(sentences: pl.DataFrame, publish_samples: bool) -> TrainingReports:
+    """Measure lengths, and list the sentences of most reports, after `folded`; with their text if `publish_samples`."""
     reports = sentences.group_by("study_id").agg(sentences=pl.len(), pieces=pl.col("pieces").sum())
     frequency = (
         sentences.select("study_id", text=folded(pl.col("text")))
@@ -121,15 +137,15 @@ def report_statistics(sentences: pl.DataFrame, publish_samples: bool) -> dict[st
         .sort("reports", "text", descending=[True, False])
     )
     shown = ["reports", "text"] if publish_samples else ["reports"]
-    return {
-        "reports": len(reports),
-        "sentences": len(sentences),
-        "different_sentences": len(frequency),
-        "sentences_a_report": distribution(reports["sentences"]),
-        "pieces_a_report": distribution(reports["pieces"]),
-        "words_a_sentence": distribution(sentences["text"].str.count_matches(r"\S+")),
-        "most_frequent": frequency.head(MOST_FREQUENT).select(shown).to_dicts(),
-    }
+    return TrainingReports(
+        reports=len(reports),
+        sentences=len(sentences),
+        different_sentences=len(frequency),
+        sentences_a_report=distribution(reports["sentences"]),
+        pieces_a_report=distribution(reports["pieces"]),
+        words_a_sentence=distribution(sentences["text"].str.count_matches(r"\S+")),
+        most_frequent=[FrequentSentence(**row) for row in frequency.head(MOST_FREQUENT).select(shown).to_dicts()],
+    )
 
 
 def folded(text: pl.Expr) -> pl.Expr:
@@ -137,16 +153,16 @@ def folded(text: pl.Expr) -> pl.Expr:
     return text.str.to_lowercase().str.replace_all(r"\d", "0").str.replace_all(r"\s+", " ").str.strip_chars()
 
 
-def distribution(values: pl.Series) -> dict[str, Any]:
-    """How often each whole number occurs, from the smallest, with mean and quantiles (the lower of two neighbours)."""
+def distribution(values: pl.Series) -> Distribution:
+    """Count how often each whole number occurs, from the smallest."""
     counts = values.value_counts().sort(values.name)
-    return {
-        "mean": float(values.mean()),
-        "median": int(values.quantile(0.5, "lower")),
-        "percentile_95": int(values.quantile(0.95, "lower")),
-        "largest": int(values.max()),
-        "counts": {str(value): count for value, count in counts.iter_rows()},
-    }
+    return Distribution(
+        mean=float(values.mean()),
+        median=int(values.quantile(0.5, "lower")),
+        percentile_95=int(values.quantile(0.95, "lower")),
+        largest=int(values.max()),
+        counts=dict(counts.iter_rows()),
+    )
 
 
 def _views(pairs: pl.DataFrame) -> dict[str, int]:

@@ -48,7 +48,7 @@ def read_sentences(sentences: pa.Table) -> pl.DataFrame:
 
 
 def join_reports(sentences: pl.DataFrame) -> pl.DataFrame:
-    """Reports in the order of their ids: study_id, and the sentences of `read_sentences` joined as text."""
+    """Return reports in the order of their ids: study_id, and the sentences of `read_sentences` joined as text."""
     return sentences.group_by("study_id", maintain_order=True).agg(pl.col("text").str.join("\n"))
 
 
@@ -77,7 +77,7 @@ class Pairing:
     rejects: pl.DataFrame
 
     def keep(self, kept: pl.Expr, reason: str) -> "Pairing":
-        """The pairs for which `kept` holds; the others become rejects."""
+        """Return the pairs for which `kept` holds; the others become rejects."""
         dropped = self.pairs.filter(~kept)["image_id"]
         rejects = pl.concat([self.rejects, _rejects(self.dataset, dropped, reason)])
         return Pairing(self.dataset, self.pairs.filter(kept), rejects)

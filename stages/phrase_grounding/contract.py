@@ -1,7 +1,14 @@
 """Settings of phrase grounding."""
 
-from pydantic import Field
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from pydantic import Field, model_validator
+
+from ..common.contract import Job, product, source
+from ..common.records import Count, Estimate, Overlap, Record
 from ..common.settings import Settings
 
 
@@ -11,3 +18,107 @@ class PhraseGroundingSettings(Settings):
     seed: int = Field(0, description="of the bootstrap and of the choice of samples")
     publish_samples: bool = Field(False, description="write sample radiographs with their heatmaps for the report")
     samples: int = Field(4, ge=0, description="how many; drawn by seed among test positives, not chosen by eye")
+
+
+class PointingGame(Record):
+    """Shares of hits on the same images; null where lungs are unknown."""
+
+    heatmap: Estimate
+    heatmap_in_lung: Estimate | None  # the peak inside the lungs, as the random point is
+    random_in_lung: Estimate | None
+    random_in_content: Estimate | None = Field(description="where lungs are unknown")
+    fixed_peak_of_training: Estimate | None
+    word_prior: Estimate | None  # a point read off the phrase's words; null where they name no place
+
+    def rivals(self, names: Sequence[str]) -> list[str]:
+        """Those of `names` that were measured."""
+        return [name for name in names if getattr(self, name) is not None]
+
+
+class IntegrityMap(Record):
+    """phi on the patch grid, row-major and centred, with its scale."""
+
+    values: list[float] = Field(min_length=1)
+    lung_auc: float | None
+    smallest: float
+    largest: float
+    standard_deviation: float
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return math.isqrt(len(self.values))
+
+    @model_validator(mode="after")
+    def _is_square(self) -> "IntegrityMap":
+        if self.grid**2 != len(self.values):
+            raise ValueError(f"{len(self.values)} values are no square patch grid")
+        return self
+
+
+class LocatedPart(Record):
+    positives: Count
+    positives_without_region: Count  # left out: neither box nor mask
+    regions_too_small: Count  # left out: no stored pixel shows them
+
+
+class GroundingResult(Record):
+    """result.json: figures by measure, prompt set and pointer."""
+
+    finding: str
+    images: Count
+    located: dict[str, LocatedPart] = Field(description="by part")
+    resampled_by: str
+    pointing: dict[str, PointingGame] = Field(min_length=1)
+    contrast_to_noise: dict[str, dict[str, Estimate | None]]  # by prompt set and pointer
+    iou: dict[str, dict[str, Estimate | None]]
+    iou_threshold: dict[str, dict[str, float | None]] = Field(description="chosen on validation")
+    place_words: dict[str, list[str]]
+    integrity_map: IntegrityMap | None
+    overlap: Overlap
+
+    @property
+    def left_out(self) -> str:
+        """Of the test positives, in words; empty where none was left out."""
+        test = self.located["test"]
+        if test.positives == self.images:
+            return ""
+        reasons = {"without box or mask": test.positives_without_region, "too small to show": test.regions_too_small}
+        found = ", ".join(f"{number} {reason}" for reason, number in reasons.items() if number)
+        return f"of {test.positives} with the finding; {found}"
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "GroundingResult":
+        test = self.located.get("test")
+        if test is None:
+            raise ValueError("located lacks test")
+        if test.positives != self.images + test.positives_without_region + test.regions_too_small:
+            raise ValueError("located.test: positives are not images + positives_without_region + regions_too_small")
+        return self
+
+    def measured_on(self) -> object:
+        """Return what does not depend on the encoders."""
+        games = {name: game.model_dump(exclude={"heatmap", "heatmap_in_lung"}) for name, game in self.pointing.items()}
+        return self.finding, self.images, self.located, self.resampled_by, games
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhraseGroundingJob(Job):
+    """Point at a finding with prompts, on one data set with one variant, and describe the integrity map."""
+
+    stage = "phrase_grounding"
+    place = "{variant}/{dataset}"
+    over = "evaluation"
+
+    settings: PhraseGroundingSettings
+    checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    labels: Path = source("label_images", "labels.arrow")
+    audit: Path = source("audit_splits", "audit.json")
+    values: Path = product("values.arrow", table="GROUNDING_VALUES", summary=True)
+    samples: Path = product(
+        "samples.arrow", table="samples", tracked=False, summary=True, help="empty unless publish_samples"
+    )
+    result: Path = product(
+        "result.json", record=GroundingResult, publish=True, summary=True, help="pointing game beside its baselines"
+    )

@@ -8,14 +8,24 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
-from ..common.data.prompts import PromptFile
+from ..audit_splits.contract import read_overlap
+from ..common.data.image_store import ImageStore
+from ..common.data.labelled_images import read_labels
+from ..common.data.prompts import PromptFile, read_prompts
 from ..common.data.run_lengths import encode
-from ..common.encoders.dual import Checkpoint
-from ..common.metrics.ranking import Estimate, draw_weights, estimate, mean_of
-from .heatmaps import PromptCosines
-from .located_images import SIDES, ZONES, Located
+from ..common.encoders.dual import Checkpoint, load_checkpoint
+from ..common.files.arrow_tables import write_rows
+from ..common.files.code_digest import ROOT
+from ..common.files.schemas import GROUNDING_VALUES, samples
+from ..common.journal.tracking import track_job
+from ..common.metrics.ranking import draw_weights, estimate, mean_of
+from ..common.records import Estimate, Overlap, write_record
+from .contract import GroundingResult, IntegrityMap, LocatedPart, PhraseGroundingJob, PointingGame
+from .heatmaps import PromptCosines, describe
+from .located_images import SIDES, ZONES, Located, locate
 from .pointing import (
     THRESHOLDS,
     Maps,
@@ -41,13 +51,6 @@ class Grounded:
     thresholds: dict[str, float | None]  # of the IoU, by pointer, chosen on validation
     figures: dict[str, dict[str, Estimate | None]]
     values: dict[str, dict[str, Values]]
-
-    def record(self) -> dict:
-        measures = {
-            measure: {pointer: figure and figure.record() for pointer, figure in pointers.items()}
-            for measure, pointers in self.figures.items()
-        }
-        return measures | {"iou_threshold": self.thresholds}
 
 
 class Grounding:
@@ -117,18 +120,52 @@ def _values(
     return measures, thresholds
 
 
-def grounding_record(finding: str, sets: Mapping[str, Grounded]) -> dict:
-    """result.json: figures by measure, set of prompts and pointer."""
+def ground(job: PhraseGroundingJob) -> None:
+    """Point with every prompt set, measure beside the rivals, and write result, values and samples."""
+    settings, prompt_path = job.settings, ROOT / job.settings.prompts
+    prompts = read_prompts(prompt_path)
+    with track_job(job, {"prompts": prompt_path}) as run:
+        checkpoint = load_checkpoint(job.checkpoint, torch.device("cpu"))
+        labels, store = read_labels(job.labels, prompts.finding), ImageStore(job.images)
+        parts = {part: locate(labels, store, part, job.labels) for part in ("train", "validation", "test")}
+        overlap = read_overlap(job.audit, job.labels)
+        grounding = Grounding(checkpoint, prompts, parts)
+        sets = {name: grounding.of(name, settings.draws, settings.seed) for name in prompts.sets}
+        run.log_metrics({f"test/{measure}/{name}": figures["heatmap"].value
+                         for name, each in sets.items() for measure, figures in each.figures.items()
+                         if figures["heatmap"] is not None})  # fmt: skip
+        write_rows(job.values, GROUNDING_VALUES, [row for name in sets for row in value_rows(name, sets[name])])
+        first = next(iter(sets.values()))  # the set that may be shown
+        shown = sample_rows(first, settings.samples, settings.seed) if settings.publish_samples else []
+        write_rows(job.samples, samples(store.size), shown)
+        phi = checkpoint.integrity_map
+        integrity_map = None if phi is None else describe(phi, parts["train"].lungs)
+        located = {part: LocatedPart(**each.counts()) for part, each in parts.items()}
+        write_record(job.result, grounding_result(prompts.finding, sets, located, integrity_map, overlap))
+
+
+def grounding_result(
+    finding: str,
+    sets: Mapping[str, Grounded],
+    located: dict[str, LocatedPart],
+    integrity_map: IntegrityMap | None,
+    overlap: Overlap,
+) -> GroundingResult:
+    """Put together the record of result.json."""
     test = next(iter(sets.values())).test
-    measures = {name: grounded.record() for name, grounded in sets.items()}
-    keys = ("pointing", "contrast_to_noise", "iou", "iou_threshold")
-    return {
-        "finding": finding,
-        "images": len(test.labels),
-        "resampled_by": test.resampled[0],
-        "place_words": {name: list(grounded.slots) for name, grounded in sets.items()},
-        **{key: {name: record[key] for name, record in measures.items()} for key in keys},
-    }
+    return GroundingResult(
+        finding=finding,
+        images=len(test.labels),
+        located=located,
+        resampled_by=test.resampled[0],
+        place_words={name: list(grounded.slots) for name, grounded in sets.items()},
+        pointing={name: PointingGame(**grounded.figures["pointing"]) for name, grounded in sets.items()},
+        contrast_to_noise={name: grounded.figures["contrast_to_noise"] for name, grounded in sets.items()},
+        iou={name: grounded.figures["iou"] for name, grounded in sets.items()},
+        iou_threshold={name: grounded.thresholds for name, grounded in sets.items()},
+        integrity_map=integrity_map,
+        overlap=overlap,
+    )
 
 
 def value_rows(name: str, grounded: Grounded) -> list[dict]:

@@ -6,7 +6,6 @@ Does the learned integrity map phi lean into the lungs? (The paper's Fig. 3a.)
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from ..common.encoders.dual import Checkpoint, patch_cosines, prompt_sentences, to_input, to_pixels
 from ..common.metrics.ranking import auc
+from .contract import IntegrityMap
 
 _BATCH = 64
 
@@ -50,23 +50,20 @@ def _cosines(
     return torch.cat(parts)
 
 
-@dataclass(frozen=True)
-class IntegrityMap:
-    values: list[float]  # phi, centred, row-major on the patch grid
-    lung_auc: float | None  # P(phi of a lung pixel > phi of another one); None where lungs are unknown
-    smallest: float
-    largest: float
-    standard_deviation: float
-
-
 def describe(
     phi: Float[torch.Tensor, "patches"], lungs: Bool[np.ndarray, "images rows columns"] | None
 ) -> IntegrityMap:
-    """phi with its scale, and its AUC against the mean lung mask (pixels that are lung in half of the images)."""
+    """Describe phi: its scale, and its AUC against the mean lung mask (pixels that are lung in half of the images)."""
     lung_auc = None
     if lungs is not None and len(lungs):
         mean = lungs.mean(axis=0) >= 0.5
         pixels = to_pixels(phi.unsqueeze(0), mean.shape[0])[0].double().numpy().ravel()
         lung_auc = float(auc(pixels, mean.ravel().astype(int), np.ones((1, mean.size)))[0])
     values = phi.double().numpy()
-    return IntegrityMap(values.tolist(), lung_auc, float(values.min()), float(values.max()), float(values.std()))
+    return IntegrityMap(
+        values=values.tolist(),
+        lung_auc=lung_auc,
+        smallest=float(values.min()),
+        largest=float(values.max()),
+        standard_deviation=float(values.std()),
+    )

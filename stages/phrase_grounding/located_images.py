@@ -29,7 +29,7 @@ class Place:
     part: Bool[np.ndarray, "rows columns"]
 
     def words(self, slots: tuple[str, ...]) -> tuple[str, ...]:
-        """The words for some of the slots `side` and `zone`."""
+        """Return the words for some of the slots `side` and `zone`."""
         return tuple(getattr(self, slot) for slot in slots)
 
 
@@ -67,7 +67,7 @@ class Located:
         return [place_of(own, frame) for own, frame in zip(self.regions, frames, strict=True)]
 
     def on_named_side(self) -> "Located":
-        """The same images, each region cut down to what a phrase with its place speaks of."""
+        """Return the same images, each region cut down to what a phrase with its place speaks of."""
         return replace(self, regions=np.stack([place.part for place in self.places]))
 
     def counts(self) -> dict[str, int]:

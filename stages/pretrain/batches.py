@@ -54,6 +54,7 @@ def sentence_orders(counts: list[int], settings: SentenceSettings, seed: int) ->
     return orders
 
 
+_STEPS_BETWEEN_LOGS = 20
 MIN_DOCUMENT_FREQUENCY = 5  # a rarer sentence is as rare as one that recurs five times: rarity itself is no merit
 MAX_WEIGHT = 5.0
 
@@ -81,7 +82,7 @@ def idf_weights(reports: Iterable[Iterable[str]]) -> dict[str, float]:
 
 
 def weight_of(sentence: str, weights: Mapping[str, float]) -> float:
-    """The weight of a sentence; one that training never saw counts as the rarest."""
+    """Return the weight of a sentence; one that training never saw counts as the rarest."""
     return weights.get(normalised(sentence), max(weights.values(), default=1.0))
 
 
@@ -101,13 +102,14 @@ class DrawnBatch:
     sentence_mask: Bool[Tensor, "batch sentences"]
     sentence_weights: Float[Tensor, "batch sentences"]
     false_negatives: Bool[Tensor, "batch batch"]
+    compared: tuple[int, int] | None  # (image, report), as in `TrainingBatch`
 
     def pinned(self) -> "DrawnBatch":
         """In pages that a GPU reads by itself, while the CPU goes on."""
         return _each_tensor(self, Tensor.pin_memory)
 
     def on(self, device: torch.device, size: int, augmentation: AugmentationSettings) -> TrainingBatch:
-        """The batch on `device`, its images augmented there to `size` pixels."""
+        """Return the batch on `device`, its images augmented there to `size` pixels."""
         there = _each_tensor(self, lambda tensor: tensor.to(device, non_blocking=True))
         return TrainingBatch(
             images=augment(there.pixels, size, augmentation, there.draw),
@@ -116,6 +118,7 @@ class DrawnBatch:
             sentence_mask=there.sentence_mask,
             sentence_weights=there.sentence_weights,
             false_negatives=there.false_negatives,
+            compared=self.compared,
         )
 
 
@@ -142,7 +145,7 @@ class TrainingData:
         special: SpecialTokens,
         ranks: Ranks = ALONE,
     ) -> None:
-        """Raises InputError where the batch cannot be shared out evenly among `ranks`."""
+        """Open the training data. Raises InputError where `ranks` cannot share the batch evenly."""
         check_batch(settings.optimisation.batch_size, settings.optimisation.text_group, ranks.world)
         self.settings = settings
         self.ranks = ranks
@@ -166,13 +169,22 @@ class TrainingData:
         """Whole batches only: the loss compares the pairs of a batch, so a short one would be another task."""
         return len(self.studies) // self.settings.optimisation.batch_size
 
+    @property
+    def steps(self) -> int:
+        """Of the whole training."""
+        return self.settings.optimisation.epochs * self.steps_per_epoch
+
+    def is_logged(self, step: int) -> bool:
+        """Whether the numbers of the 1-based `step` are logged: at regular steps, and at the last one."""
+        return step % _STEPS_BETWEEN_LOGS == 0 or step == self.steps
+
     def batch(self, step: int, device: torch.device | str = "cpu") -> TrainingBatch:
-        """The batch of a 0-based step on `device`."""
+        """Return the batch of a 0-based step on `device`."""
         size = self.settings.model.image.input_size
         return self.draw(step).on(torch.device(device), size, self.settings.augmentation)
 
     def draw(self, step: int) -> DrawnBatch:
-        """The batch of a 0-based step: drawn as a whole, so that no number depends on how many ranks share it."""
+        """Draw the batch of a 0-based step as a whole, so that no number depends on how many ranks share it."""
         settings, size = self.settings, self.settings.optimisation.batch_size
         own = self.ranks.rows(size)
         epoch, place = divmod(step, self.steps_per_epoch)
@@ -204,12 +216,21 @@ class TrainingData:
             sentence_mask=sentence_mask,
             sentence_weights=weights,
             false_negatives=self._false_negatives(chosen),
+            compared=self._compared(step) if self.is_logged(step + 1) else None,
         )
+
+    def _compared(self, step: int) -> tuple[int, int]:
+        """Draw the image and the report, of one local group, whose transport is compared with POT."""
+        size, group = self.settings.optimisation.batch_size, self.settings.local.group
+        randomness = np.random.default_rng(seed_from("compared", self.settings.seed, step))
+        image = int(randomness.integers(size))
+        first = image // group * group
+        return image, int(randomness.integers(first, min(first + group, size)))
 
     def _reports(
         self, chosen: Int[np.ndarray, "batch"], orders: list[list[int]], own: slice, step: int
     ) -> tuple[ReportGroup, ...]:
-        """Groups begin at fixed rows of the global batch, and the seed of their dropout is a function of that row."""
+        """Group the reports. Groups begin at fixed rows of the global batch, which seed their dropout."""
         size = self.settings.optimisation.text_group
         seed = seed_from("dropout", self.settings.seed, step)
         groups = []
@@ -221,7 +242,7 @@ class TrainingData:
         return tuple(groups)
 
     def _false_negatives(self, chosen: Int[np.ndarray, "batch"]) -> Bool[Tensor, "batch batch"]:
-        """Reports of identical text describe each other's images. (A study occurs once in a batch.)"""
+        """Return reports of identical text describe each other's images. (A study occurs once in a batch.)"""
         group = torch.from_numpy(self._text_group[chosen])
         return (group.unsqueeze(0) == group.unsqueeze(1)).fill_diagonal_(False)
 
@@ -256,7 +277,7 @@ class Prefetcher:
         self._thread.join()
 
     def next(self) -> DrawnBatch:
-        """The batch of the next step, waited for."""
+        """Return the batch of the next step, waited for."""
         started = time.monotonic()
         drawn = self._ready.get()
         self.stalled += time.monotonic() - started

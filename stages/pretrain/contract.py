@@ -11,13 +11,17 @@ Settings of pre-training; the defaults are the published ones of the method's re
 """
 
 import math
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from ..common.encoders.published import SOURCES
-from ..common.encoders.settings import AugmentationSettings, DualEncoderSettings, ImageEncoderSettings
+from ..common.contract import Job, device_option, option, product, source
+from ..common.encoders.settings import AugmentationSettings, DualEncoderSettings, EncoderRecord, ImageEncoderSettings
+from ..common.records import Count, Record
 from ..common.settings import Settings
+from .published_encoders import SOURCES
 
 
 class ReadyMadeEncoder(Settings):
@@ -33,7 +37,7 @@ class ReadyMadeEncoder(Settings):
     patch_size: int | None = Field(None, gt=0, description="pixels; null: that of the source")
 
     def pretrain_block(self) -> dict[str, Any]:
-        """Overrides of `pretrain` that make this encoder the variant."""
+        """Return the overrides of `pretrain` that make this encoder the variant."""
         published = SOURCES[self.source]
         image: dict[str, Any] = {"source": self.source, "weights": self.weights}
         for name in ("pooling", "architecture", "input_size", "patch_size"):
@@ -60,6 +64,8 @@ class ReadyMadeVariant(Settings):
 IntegrityKind = Literal["softplus", "share", "none"]
 ScoreKind = Literal["entropic", "transport", "attention"]
 
+_SMALLEST_EPSILON_OF_POT = 0.003  # exp(-2 / 0.003) is still a normal float64
+
 C_COMPILERS = ("cc", "gcc", "clang")  # `compiled` needs one of them on PATH; the shipped image has none
 
 
@@ -76,7 +82,12 @@ class LocalSettings(Settings):
     score: ScoreKind = Field(
         "entropic",
         description="entropic: 1 - the minimum; transport: sum T (1 - C) with the plan detached; attention: sentences "
-        "attend to patches, as in GLoRIA; patches, epsilon, rho, tolerance and max_iterations are then idle",
+        "attend to patches, as in GLoRIA; patches, epsilon, rho, solver, tolerance and max_iterations are then idle",
+    )
+    solver: Literal["batched", "pot"] = Field(
+        "batched",
+        description="of the transport. batched: all pairs at once, compared with POT at every log; pot: POT, pair by "
+        "pair in double precision, a slow reference; tolerance and max_iterations are then idle",
     )
     attention_temperature: float = Field(0.25, gt=0, description="attention: of the softmax over patches (GLoRIA)")
     sentence_temperature: float = Field(0.2, gt=0, description="attention: of the sum over sentences (GLoRIA)")
@@ -91,9 +102,23 @@ class LocalSettings(Settings):
     temperature: float = Field(0.07, ge=0.01, description="tau_l at the start; learned, never below .01")
     group: int = Field(256, gt=1, description="pairs among which scores are compared, whatever the batch")
 
+    @model_validator(mode="after")
+    def _pot_can_solve_it(self) -> "LocalSettings":
+        if self.solver == "pot" and not self.suits_pot:
+            raise ValueError(
+                f"solver: pot underflows for epsilon {self.epsilon} with a finite rho; raise epsilon to at least "
+                f"{_SMALLEST_EPSILON_OF_POT}, or set rho: balanced"
+            )
+        return self
+
+    @property
+    def suits_pot(self) -> bool:
+        """Whether POT can solve it: with a finite rho its kernel exp(-C / epsilon) must not underflow, C up to 2."""
+        return self.rho == "balanced" or self.epsilon >= _SMALLEST_EPSILON_OF_POT
+
     @property
     def patch_strength(self) -> float:
-        """rho as a number: infinite is balanced transport."""
+        """Return rho as a number; infinity is balanced transport."""
         return math.inf if self.rho == "balanced" else self.rho
 
 
@@ -194,3 +219,68 @@ class PretrainSettings(Settings):
                 "would be reconstructed; raise mask_ratio, or set reconstruction.weight: 0"
             )
         return self
+
+
+class Candidate(Record):
+    """The weights of the encoders after one step; `path` is relative to candidates.json."""
+
+    step: Count
+    path: str
+    sha256: str
+
+
+class Provenance(Record):
+    """What a training was made from."""
+
+    starting_weights: dict[str, str] = Field(description="by encoder: id, revision, license")
+    digests: dict[str, str] = Field(description="of settings, data, code and image")
+    studies: Count
+    fingerprint: str = Field(description="sha256 of fingerprint.json")
+    resumed_from: str | None
+    seed: int
+
+
+class Candidates(Record):
+    """candidates.json: the candidates of a finished training."""
+
+    steps: Count
+    mask_ratio: float
+    provenance: Provenance
+    lost: list[int] = Field(description="steps whose candidates were damaged before the end")
+    encoder: EncoderRecord
+    candidates: list[Candidate]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainJob(Job):
+    """Pre-train one variant with the objective of MLIP.
+
+    Training state is kept in `--state`, in a folder named by the digest of settings, data, code and image: the same
+    digest resumes. It stays until a workflow has ended well (stages/common/training/served_states.py). Pre-trained
+    weights that the settings name are local files: nothing is downloaded.
+    """
+
+    stage = "pretrain"
+    place = "{variant}"
+    over = "variant"
+
+    settings: PretrainSettings
+    pairs: Path = source("pair_images_reports", "pairs.arrow")
+    sentences: Path = source("split_reports", "sentences.arrow")
+    tokenizer: Path = source("split_reports", "tokenizer", stands="tokenizer.json")
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    fingerprint: Path = source("pair_images_reports", "fingerprint.json", help="normalisation")
+    image_weights: Path | None = source(
+        optional=True, tracked=False, help="what model.image.weights names: file or folder"
+    )
+    text_weights: Path | None = source(
+        optional=True, tracked=False, help="what model.text.weights names: file or folder"
+    )
+    state: Path = option("folder for resumable training states")
+    save_minutes: float = option("time between two saves of the state", default=10.0)
+    candidates: Path = product("candidates.json", record=Candidates, help="index of the candidates")
+    weights: Path = product("candidates", stands="*", tracked=False, help="folder of weights-only candidates")
+    curve: Path = product("learning_curve.csv", publish=True, summary=True)
+    profile: int = option("write the profile of N steps (profile/)", default=0)
+    processes: int = option("one per GPU; more than one: started by torchrun", default=1)
+    device: str = device_option()

@@ -49,7 +49,7 @@ def rate_factor(name: str, layers: dict[str, int], settings: PretrainSettings) -
 
 
 def parameter_groups(model: Objective, settings: PretrainSettings) -> list[dict]:
-    """A group for each (rate factor, weight decay): matrices decay; vectors, tokens, positions and phi do not."""
+    """Group by (rate factor, weight decay): matrices decay; vectors, tokens, positions and phi do not."""
     layers = {branch: _layers(model, branch) for branch in ("image", "text")}
     groups: dict[tuple[float, float], dict] = {}
     for name, parameter in model.named_parameters():

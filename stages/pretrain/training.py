@@ -8,10 +8,10 @@ One process's share of a pre-training: read, train, and on rank 0 write the outp
 import csv
 import io
 import math
+import os
 import shutil
 import sys
 import time
-from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -22,22 +22,25 @@ from torch import nn
 from torch.profiler import profile, record_function
 
 from ..common.data.image_store import ImageStore
-from ..common.data.paired_reports import read_pairs
+from ..common.data.paired_reports import PairedReports, read_pairs
 from ..common.device import choose_device
 from ..common.digests import seed_from
 from ..common.encoders.dual import checkpoint_record, save_weights
+from ..common.encoders.settings import EncoderRecord
 from ..common.encoders.text import SpecialTokens, load_tokenizer
 from ..common.errors import InputError
-from ..common.files.atomic_files import atomic_path, verify, write_record, write_sidecar, write_text
-from ..common.journal.tracking import Run
+from ..common.files.atomic_files import atomic_path, verify, write_sidecar, write_text
+from ..common.journal.tracking import Run, track_job
+from ..common.records import write_record
 from ..common.training.served_states import state_in_use
 from ..common.training.state_files import disk_space_told, remove_leftovers
 from .batches import DrawnBatch, Prefetcher, TrainingData
-from .contract import PretrainSettings
+from .contract import Candidate, Candidates, PretrainJob, PretrainSettings, Provenance
 from .monitor import Watch, not_finite, refuse_what_diverged
 from .objective import Objective
 from .optimisation import adamw, clip_gradients, freeze_text_layers, learning_rate, set_learning_rate
-from .ranks import ALONE, Interruption, Ranks
+from .rank_failure import failures_recorded
+from .ranks import ALONE, Interruption, Ranks, connect
 from .throughput import (
     SpeedMeter,
     StepFlops,
@@ -51,9 +54,6 @@ from .training_state import TrainingState, resume_state, save_state, tell_of_oth
 from .weights import StartingWeights, with_normalisation
 
 Log = Callable[[dict[str, float], int], None]
-
-_STEPS_BETWEEN_LOGS = 20
-
 
 CPU = torch.device("cpu")
 
@@ -71,7 +71,7 @@ class Place:
 
 
 def build(settings: PretrainSettings, vocabulary: int, text_configuration: dict | None = None) -> Objective:
-    """The objective with its initial weights, a pure function of the seed; pre-trained ones may follow."""
+    """Return the objective with its initial weights, a pure function of the seed; pre-trained ones may follow."""
     torch.manual_seed(seed_from("weights", settings.seed))
     return Objective(settings, vocabulary, text_configuration)
 
@@ -84,7 +84,7 @@ def train(
     All `ranks` call it; rank 0 alone logs and writes, and the weights are those that it was given.
     """
     state, replica = _begin(model, settings, place, log, ranks)
-    total = settings.optimisation.epochs * data.steps_per_epoch
+    total = data.steps
     if state.step > total:
         raise InputError(
             f"resume_from: step {state.step} is beyond the {total} steps of this training", remedy="raise epochs"
@@ -103,7 +103,7 @@ def train(
                 profiler.step()
             if not ranks.first:
                 continue
-            if state.step % _STEPS_BETWEEN_LOGS == 0 or state.step == total:
+            if data.is_logged(state.step):
                 _log(state, values, meter.look(batches.stalled, total - state.step), log, total)
             if state.step in due and state.step < total:
                 save_candidate(candidate_path(place.state, state.step), model)
@@ -115,7 +115,7 @@ def train(
 
 
 def candidate_steps(total: int, candidates: int) -> list[int]:
-    """Steps after which weights are kept: evenly spaced, the last one always; [0] without training."""
+    """Return the steps after which weights are kept: evenly spaced, always the last one; [0] without training."""
     return sorted({math.ceil(total * rank / candidates) for rank in range(1, candidates + 1)})
 
 
@@ -126,7 +126,7 @@ def candidate_path(state: Path, step: int) -> Path:
 def _begin(
     model: Objective, settings: PretrainSettings, place: Place, log: Log, ranks: Ranks
 ) -> tuple[TrainingState, nn.Module]:
-    """The state to start from, and the model as the ranks share it."""
+    """Return the state to start from, and the model as the ranks share it."""
     freeze_text_layers(model, settings.optimisation.frozen_text_layers)
     model.to(place.device).train()
     if ranks.first:
@@ -149,7 +149,7 @@ def _begin(
 def _around_steps(
     data: TrainingData, first: int, total: int, place: Place, ranks: Ranks
 ) -> Iterator[tuple[Prefetcher, Interruption, profile | None]]:
-    """What runs beside the steps: batches drawn ahead, signals noted, a profile where one was asked for."""
+    """Return what runs beside the steps: batches drawn ahead, signals noted, a profile where one was asked for."""
     with ExitStack() as stack:
         batches = stack.enter_context(Prefetcher(data, first, total, pin=place.device.type == "cuda"))
         interruption = stack.enter_context(Interruption(ranks))
@@ -208,29 +208,41 @@ def save_candidate(path: Path, model: Objective) -> str:
 
 
 def write_candidates(
-    index: Path, folder: Path, state: TrainingState, settings: PretrainSettings, record: dict, provenance: dict
+    index: Path,
+    weights: Path,
+    folder: Path,
+    state: TrainingState,
+    settings: PretrainSettings,
+    encoder: EncoderRecord,
+    provenance: Provenance,
 ) -> list[int]:
-    """Write the candidates of a finished training beside `index`, and the index last; returns steps that are lost.
+    """Write the candidates of a finished training into `weights`, and their `index` last; return steps that are lost.
 
-    The last one comes from the weights in memory, those before it from the state's `folder`; one that was damaged there
-    is left out with a warning, since days of training need not be repeated for it. `record` is what builds the encoder
-    again, `provenance` what it was made from; the index names each candidate's step, file and sha256. Those before the
+    The last candidate comes from the weights in memory, those before it from the state's `folder`. One that was
+    damaged there is left out with a warning, since days of training need not be repeated for it. Candidates before the
     step of a `resume_from` are not of this training.
     """
-    rows: list[dict[str, object]] = []
+    rows: list[Candidate] = []
     lost = []
     for step in candidate_steps(state.step, settings.optimisation.candidates):
         if step <= state.first_step and state.first_step:
             continue
         source = candidate_path(folder, step)
-        path = Path(index).parent / "candidates" / source.name
+        path = weights / source.name
         sha256 = save_candidate(path, state.model) if step == state.step else _copied(source, path)
         if sha256 is None:
             lost.append(step)
         else:
-            rows.append({"step": step, "path": f"candidates/{path.name}", "sha256": sha256})
-    written = {"steps": state.step, "mask_ratio": settings.mask_ratio, "provenance": provenance, "lost": lost}
-    write_record(index, {**written, "encoder": record, "candidates": rows})
+            rows.append(Candidate(step=step, path=os.path.relpath(path, index.parent), sha256=sha256))
+    record = Candidates(
+        steps=state.step,
+        mask_ratio=settings.mask_ratio,
+        provenance=provenance,
+        lost=lost,
+        encoder=encoder,
+        candidates=rows,
+    )
+    write_record(index, record)
     return lost
 
 
@@ -257,62 +269,79 @@ def write_curve(path: Path, history: list[dict[str, float]]) -> None:
     write_sidecar(path)
 
 
-def pretrain(arguments: Namespace, start: StartingWeights, ranks: Ranks, run: Run | None) -> None:
-    """Train and write the outputs. `run` is the journal, on rank 0 alone."""
-    settings = with_normalisation(arguments.settings, arguments.fingerprint)
+def pretrain(job: PretrainJob) -> None:
+    """Train one variant, as one of the processes that share it; rank 0 keeps the journal and writes the outputs."""
+    settings = job.settings
+    start = StartingWeights(job.image_weights, job.text_weights)
+    with connect(job.device) as ranks:
+        if not ranks.first:
+            _pretrain(job, start, ranks, None)
+            return
+        more = start.inputs(settings.model)
+        if settings.resume_from:
+            more["resume_from"] = Path(settings.resume_from)
+        with track_job(job, more) as run, failures_recorded(ranks.store, run):
+            _pretrain(job, start, ranks, run)
+
+
+def _pretrain(job: PretrainJob, start: StartingWeights, ranks: Ranks, run: Run | None) -> None:
+    settings = with_normalisation(job.settings, job.fingerprint)
     if settings.optimisation.deterministic:
         make_deterministic()
-    place = _place(arguments, ranks, run)
+    place = _place(job, ranks, run)
     with state_in_use(place.state) if run else nullcontext():
-        _pretrain(arguments, settings, start, ranks, run, place)
+        tokenizer = load_tokenizer(job.tokenizer)
+        text = settings.model.text
+        reports = read_pairs(job.pairs, job.sentences, "train", text.max_tokens, text.max_sentences)
+        data = TrainingData(settings, ImageStore(job.images), reports, SpecialTokens.of(tokenizer), ranks)
+        model = build(settings, tokenizer.get_vocab_size(), start.text_configuration())
+        if run is None:
+            train(model, data, settings, place, lambda *_: None, ranks)
+            return
+        _log_start(run, settings, reports, place, ranks)
+        start.load(model.encoder, run)
+        state = train(model, data, settings, place, Watch(run).log, ranks)
+        _write_outputs(job, settings, state, place, run, len(reports.studies))
 
 
-def _pretrain(
-    arguments: Namespace,
-    settings: PretrainSettings,
-    start: StartingWeights,
-    ranks: Ranks,
-    run: Run | None,
-    place: Place,
-) -> None:
-    tokenizer = load_tokenizer(arguments.tokenizer)
-    text, image = settings.model.text, settings.model.image
-    reports = read_pairs(arguments.pairs, arguments.sentences, "train", text.max_tokens, text.max_sentences)
-    data = TrainingData(settings, ImageStore(arguments.images), reports, SpecialTokens.of(tokenizer), ranks)
-    model = build(settings, tokenizer.get_vocab_size(), start.text_configuration())
-    if run is None:
-        train(model, data, settings, place, lambda *_: None, ranks)
-        return
+def _log_start(run: Run, settings: PretrainSettings, reports: PairedReports, place: Place, ranks: Ranks) -> None:
+    image = settings.model.image
     tags = hardware_tags(place.device) | {"state": place.state.name, "processes": str(ranks.world)}
     for key, value in tags.items():
         run.log_tag(key, value)
     run.log_metrics({"data/studies": len(reports.studies), "data/sentences_left_out": reports.sentences_left_out,
                      "normalisation/mean": image.mean,
                      "normalisation/standard_deviation": image.standard_deviation})  # fmt: skip
-    start.load(model.encoder, run)
-    state = train(model, data, settings, place, Watch(run).log, ranks)
+
+
+def _write_outputs(
+    job: PretrainJob, settings: PretrainSettings, state: TrainingState, place: Place, run: Run, studies: int
+) -> None:
     if state.origin:
         run.log_tag("resumed_from", state.origin)
-    origins = {key: value for key, value in run.record["tags"].items() if key.endswith("_weights")}
-    lost = write_candidates(arguments.candidates, place.state, state, settings, checkpoint_record(model.encoder), {
-        "starting_weights": origins, "digests": run.record["digests"], "studies": len(reports.studies),
-        "fingerprint": run.record["inputs"]["fingerprint"], "resumed_from": state.origin, "seed": settings.seed,
-    })  # fmt: skip
+    provenance = Provenance(
+        starting_weights={key: value for key, value in run.record["tags"].items() if key.endswith("_weights")},
+        digests=run.record["digests"],
+        studies=studies,
+        fingerprint=run.record["inputs"]["fingerprint"],
+        resumed_from=state.origin,
+        seed=settings.seed,
+    )
+    encoder = checkpoint_record(state.model.encoder)
+    lost = write_candidates(job.candidates, job.weights, place.state, state, settings, encoder, provenance)
     if lost:
         run.log_tag("candidates_lost", ", ".join(map(str, lost)))
-    write_curve(arguments.curve, state.history)
-    run.log_artifact(arguments.candidates)
-    run.log_artifact(arguments.curve, publish=True)
+    write_curve(job.curve, state.history)
 
 
-def _place(arguments: Namespace, ranks: Ranks, run: Run | None) -> Place:
-    """The state's folder is named by the digest of settings, data, code and image, which rank 0 knows."""
+def _place(job: PretrainJob, ranks: Ranks, run: Run | None) -> Place:
+    """Name the state's folder by the digest of settings, data, code and image, which rank 0 knows."""
     digest, digests = ranks.from_first((run.digest, run.record["digests"]) if run else None)
     return Place(
-        arguments.state / digest[:16],
-        arguments.save_minutes * 60,
-        choose_device(arguments.device),
+        job.state / digest[:16],
+        job.save_minutes * 60,
+        choose_device(job.device),
         digests,
-        arguments.journal.parent / "profile",
-        arguments.profile,
+        job.journal.parent / "profile",
+        job.profile,
     )

@@ -22,16 +22,18 @@ from torch import Tensor, nn
 
 from ..common.encoders.dual import DualEncoder
 from ..common.encoders.image import ImageEncoder
-from ..common.encoders.published import IMAGENET, SOURCES, encoder_names
 from ..common.encoders.settings import DualEncoderSettings, ImageEncoderSettings
 from ..common.encoders.tensor_files import read_tensors
 from ..common.encoders.text import TextEncoder
 from ..common.encoders.timm_models import VisionTransformer, checkpoint_filter_fn
-from ..common.encoders.weight_files import CONFIGURATION, RECORD, weight_files
+from ..common.encoders.weight_files import CONFIGURATION, RECORD, WeightsRecord, weight_files
 from ..common.errors import InputError
-from ..common.files.atomic_files import read_json, verify
+from ..common.files.atomic_files import read_json
 from ..common.journal.tracking import Run
+from ..common.records import parse_record, read_record
+from ..pair_images_reports.contract import Fingerprint
 from .contract import PretrainSettings
+from .published_encoders import IMAGENET, SOURCES, encoder_names
 
 _NAMED = 3  # first names in a line or message
 
@@ -229,7 +231,7 @@ def _normalisation(
 
 
 def _resampled(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
-    """What timm adapted to the encoder's patch and input size, one line each."""
+    """Return what timm adapted to the encoder's patch and input size, one line each."""
     changed = []
     for name, words in ((f"{_PROJECTION}.weight", "patches"), ("pos_embed", "positions")):
         old, new = before.get(name), after.get(name)
@@ -239,21 +241,15 @@ def _resampled(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]
 
 
 def with_normalisation(settings: PretrainSettings, fingerprint: Path) -> PretrainSettings:
-    """The settings with the numbers that training uses; the checkpoint carries them, and evaluation takes them there.
+    """Return the settings with the numbers that training uses; the checkpoint carries them to evaluation.
 
     `fingerprint` is fingerprint.json of pair_images_reports: its numbers are of training pixels alone. Raises
-    InputError where it is damaged or lacks them.
+    InputError where it is damaged or of another version.
     """
     if settings.normalisation == "given":
         return settings
-    verify(fingerprint)
-    try:
-        grey = {key: float(read_json(fingerprint)["intensity"][key]) for key in ("mean", "standard_deviation")}
-    except (KeyError, TypeError):
-        raise InputError(
-            f"{fingerprint}: no mean and standard deviation", remedy="run pair_images_reports again"
-        ) from None
-    image = settings.model.image.model_copy(update=grey)
+    grey = read_record(fingerprint, Fingerprint).intensity
+    image = settings.model.image.model_copy(update={"mean": grey.mean, "standard_deviation": grey.standard_deviation})
     return settings.model_copy(update={"model": settings.model.model_copy(update={"image": image})})
 
 
@@ -307,5 +303,5 @@ def _origin(file: Path, source: str) -> str:
             said = SOURCES[source]
             return f"{file.name}, {said.name} ({said.reference}), license {said.license}"
         return f"{file.name}, license unknown"
-    record = read_json(file.parent / RECORD)
-    return f"{record['id']}, revision {record['revision']}, license {record['license']}"
+    record = parse_record(file.parent / RECORD, WeightsRecord)
+    return f"{record.id}, revision {record.revision}, license {record.license}"

@@ -1,7 +1,13 @@
-"""Settings of retrieval."""
+"""What retrieval reads and writes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
+from ..common.contract import Job, device_option, product, source
+from ..common.records import Count, Estimate, Record
 from ..common.settings import Settings
 
 
@@ -10,3 +16,75 @@ class RetrievalSettings(Settings):
     batch_size: int = Field(128, gt=0, description="images or reports embedded at once; 8 times as many queries ranked")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals, by patient")
     seed: int = Field(0, description="of the bootstrap")
+
+
+class AgainstChance(Estimate):
+    """A figure beside that of candidates in random order."""
+
+    chance: float
+
+
+class Direction(Record):
+    """Queries of one kind among candidates of the other; `recall` maps k to recall@k."""
+
+    queries: Count
+    candidates: Count
+    recall: dict[int, AgainstChance] = Field(min_length=1)
+    median_rank: AgainstChance
+
+
+class RetrievalFigures(Record):
+    """What was measured, where there was something to measure."""
+
+    images: Count
+    reports: Count
+    patients: Count
+    distinct_texts: Count
+    sentences_left_out: Count  # beyond the encoder's token budget
+    resampled_by: Literal["patient"]
+    image_to_report: Direction
+    report_to_image: Direction
+
+    @property
+    def directions(self) -> dict[str, Direction]:
+        return {"image_to_report": self.image_to_report, "report_to_image": self.report_to_image}
+
+
+class RetrievalResult(Record):
+    """result.json: figures, or in `skipped` why there are none."""
+
+    split: str
+    skipped: str | None
+    figures: RetrievalFigures | None
+
+    def measured_on(self) -> object:
+        """Return what does not depend on the encoders."""
+        if self.figures is None:
+            return self.skipped
+        directions = self.figures.directions
+        chances = [{k: figure.chance for k, figure in each.recall.items()} for each in directions.values()]
+        return chances, self.figures.model_dump(exclude=set(directions))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalJob(Job):
+    """Find the report of an image and the image of a report, among all test pairs of pre-training.
+
+    A hit is any image or report of the same study, or of a study whose report has the same text. A test part without
+    pairs is no error: the result says so.
+    """
+
+    stage = "retrieval"
+    place = "{variant}"
+    over = "variant with text"
+
+    settings: RetrievalSettings
+    checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
+    pairs: Path = source("pair_images_reports", "pairs.arrow")
+    sentences: Path = source("split_reports", "sentences.arrow")
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    ranks: Path = product(
+        "ranks.arrow", table="RANKS", summary=True, help="the first hit of every query, for paired tests"
+    )
+    result: Path = product("result.json", record=RetrievalResult, publish=True, summary=True)
+    device: str = device_option()

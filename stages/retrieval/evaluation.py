@@ -3,16 +3,23 @@
 Recall@k and median rank of both directions, with intervals by patient and the chance level beside each.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..common.data.image_store import ImageStore
+from ..common.device import choose_device
+from ..common.encoders.dual import load_checkpoint
+from ..common.files.arrow_tables import write_rows
+from ..common.files.schemas import RANKS
+from ..common.journal.tracking import track_job
 from ..common.metrics.ranking import draw_weights, estimate
 from ..common.metrics.retrieval import FirstHits, retrieval_metrics
-from .contract import RetrievalSettings
-from .embedded_pairs import EmbeddedPairs, Side
+from ..common.records import write_record
+from .contract import AgainstChance, Direction, RetrievalFigures, RetrievalJob, RetrievalResult, RetrievalSettings
+from .embedded_pairs import EmbeddedPairs, Side, embed_pairs, read_test_pairs
 
 _ROUNDING = 1e-9
 
@@ -40,7 +47,7 @@ def first_hits(
 
 
 def guessed(query_groups: Int[np.ndarray, "queries"], candidate_groups: Int[np.ndarray, "candidates"]) -> FirstHits:
-    """The same with all scores equal: its recall is the chance level."""
+    """Return the same with all scores equal: its recall is the chance level."""
     sizes = np.bincount(candidate_groups, minlength=int(query_groups.max()) + 1)[query_groups]
     return FirstHits(np.zeros_like(sizes), len(candidate_groups) - sizes, sizes)
 
@@ -71,22 +78,22 @@ class Ranked:
     candidates: Side
     found: FirstHits
 
-    def record(self, settings: RetrievalSettings) -> dict[str, Any]:
-        """Its figures. The interval resamples the patients of the queries; all candidates stay."""
+    def record(self, settings: RetrievalSettings) -> Direction:
+        """Measure one direction. The interval resamples the patients of the queries; all candidates stay."""
         chance = guessed(self.queries.texts, self.candidates.texts)
         chances = {f"recall_at_{k}": float(chance.recall(k).mean()) for k in settings.recall_at}
         chances["median_rank"] = guessed_median_rank(chance)
         weights = draw_weights(self.queries.patients, settings.draws, settings.seed)
         figures = {
-            name: asdict(estimate(metric, weights)) | {"chance": chances[name]}
+            name: AgainstChance(**dict(estimate(metric, weights)), chance=chances[name])
             for name, metric in retrieval_metrics(self.found, settings.recall_at).items()
         }
-        return {
-            "queries": len(self.queries.texts),
-            "candidates": len(self.candidates.texts),
-            "recall": {str(k): figures[f"recall_at_{k}"] for k in settings.recall_at},
-            "median_rank": figures["median_rank"],
-        }
+        return Direction(
+            queries=len(self.queries.texts),
+            candidates=len(self.candidates.texts),
+            recall={k: figures[f"recall_at_{k}"] for k in settings.recall_at},
+            median_rank=figures["median_rank"],
+        )
 
     def rows(self, direction: str) -> list[dict[str, Any]]:
         """Rows of RANKS: what paired tests between variants need."""
@@ -106,16 +113,42 @@ def rank(pairs: EmbeddedPairs, settings: RetrievalSettings) -> dict[str, Ranked]
     }
 
 
-def retrieval_record(
-    pairs: EmbeddedPairs, directions: dict[str, Ranked], settings: RetrievalSettings
-) -> dict[str, Any]:
-    """The figures of result.json."""
-    return {
-        "images": len(pairs.images.texts),
-        "reports": len(pairs.reports.texts),
-        "patients": len(np.unique(pairs.reports.patients)),
-        "distinct_texts": len(np.unique(pairs.reports.texts)),
-        "sentences_left_out": pairs.sentences_left_out,
-        "resampled_by": "patient",
+def figures_of(pairs: EmbeddedPairs, directions: dict[str, Ranked], settings: RetrievalSettings) -> RetrievalFigures:
+    """Measure both directions."""
+    return RetrievalFigures(
+        images=len(pairs.images.texts),
+        reports=len(pairs.reports.texts),
+        patients=len(np.unique(pairs.reports.patients)),
+        distinct_texts=len(np.unique(pairs.reports.texts)),
+        sentences_left_out=pairs.sentences_left_out,
+        resampled_by="patient",
         **{name: ranked.record(settings) for name, ranked in directions.items()},
-    }
+    )
+
+
+def measure(job: RetrievalJob) -> None:
+    """Embed the test pairs, rank them both ways, and write result and ranks."""
+    with track_job(job) as run:
+        checkpoint = load_checkpoint(job.checkpoint, choose_device(job.device))
+        reports = read_test_pairs(job.pairs, job.sentences, checkpoint.model)
+        directions: dict[str, Ranked] = {}
+        if reports is None:
+            skipped = "no pair is in the test part; raise `patient_split.test`"
+            result = RetrievalResult(split="test", skipped=skipped, figures=None)
+            run.log_tag("skipped", skipped)
+        else:
+            pairs = embed_pairs(checkpoint, reports, ImageStore(job.images), job.settings.batch_size)
+            directions = rank(pairs, job.settings)
+            result = RetrievalResult(split="test", skipped=None, figures=figures_of(pairs, directions, job.settings))
+            run.log_metrics(_metrics(result.figures))
+        write_rows(job.ranks, RANKS, [row for name, each in directions.items() for row in each.rows(name)])
+        write_record(job.result, result)
+
+
+def _metrics(figures: RetrievalFigures | None) -> dict[str, float]:
+    """Name the figures as MLflow shows them."""
+    directions = figures.directions if figures else {}
+    metrics = {f"test/{name}/median_rank": each.median_rank.value for name, each in directions.items()}
+    recalls = {f"test/{name}/recall_at_{k}": figure.value
+               for name, each in directions.items() for k, figure in each.recall.items()}  # fmt: skip
+    return recalls | metrics

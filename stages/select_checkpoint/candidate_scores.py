@@ -23,7 +23,7 @@ from ..common.data.image_store import ImageStore
 from ..common.data.paired_reports import PairedReports, Study
 from ..common.data.prompts import PromptFile
 from ..common.digests import seed_from
-from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, to_input
+from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, checkpoint_record, to_input
 from ..common.encoders.image import draw_visible
 from ..common.encoders.text import ReportBatch, SpecialTokens, pad_reports
 from ..common.errors import InputError
@@ -31,6 +31,7 @@ from ..common.files.arrow_tables import read_table
 from ..common.files.atomic_files import verify
 from ..common.files.schemas import LABELS
 from ..common.metrics.ranking import auc
+from ..pretrain.contract import Candidates
 from .contract import SelectCheckpointSettings
 
 _GOLDEN = (5**0.5 - 1) / 2
@@ -138,7 +139,7 @@ class ValidationLabels:
             pixels = torch.from_numpy(self._store.gather(rows)).to(device)
             images.append(model.embed_global(model.patch_tokens(to_input(pixels, model.settings.image.input_size))))
         embedded = torch.cat(images)
-        reader = Checkpoint(model, self._tokenizer, None, {})
+        reader = Checkpoint(model, self._tokenizer, None, checkpoint_record(model))
         by_set = []
         for prompts in self._prompts.expanded().values():
             scores = embedded @ F.normalize(reader.embed_sentences(prompts.positive).report.mean(dim=0), dim=0)
@@ -158,7 +159,7 @@ class ScoredCandidate:
     temperature: float | None = None  # of the contrastive loss
 
     def score(self, criterion: str, weights: Float[np.ndarray, "draws units"] | None = None) -> np.ndarray:
-        """The criterion for each weighting of studies (labelled images for zero_shot_auc); [1] with equal weights."""
+        """Return the criterion for each weighting of studies (or labelled images); [1] with equal weights."""
         if criterion == "zero_shot_auc":
             assert self.labelled is not None  # settings see to it
             return self.labelled.auc(weights)
@@ -232,18 +233,18 @@ class ValidationPairs:
 
 @torch.inference_mode()
 def score_candidates(
-    index: Path, record: dict, pairs: ValidationPairs, labels: ValidationLabels | None, device: torch.device
+    index: Path, record: Candidates, pairs: ValidationPairs, labels: ValidationLabels | None, device: torch.device
 ) -> list[ScoredCandidate]:
     """Every candidate that `index` (candidates.json, read as `record`) lists, in its order."""
-    model = build_encoder(record["encoder"]).eval().to(device)
+    model = build_encoder(record.encoder).eval().to(device)
     scored = []
-    for candidate in record["candidates"]:
-        path = Path(index).parent / candidate["path"]
+    for candidate in record.candidates:
+        path = Path(index).parent / candidate.path
         verify(path)
         weights = load_file(path)
         weights.pop("integrity_map", None)
         model.load_state_dict(weights)
-        by_study, temperature = pairs.scores(model, record["mask_ratio"], device)
+        by_study, temperature = pairs.scores(model, record.mask_ratio, device)
         labelled = None if labels is None else labels.scores(model, device)
-        scored.append(ScoredCandidate(candidate["step"], path, by_study, labelled, temperature))
+        scored.append(ScoredCandidate(candidate.step, path, by_study, labelled, temperature))
     return scored

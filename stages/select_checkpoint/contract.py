@@ -1,9 +1,13 @@
 """Settings of checkpoint selection."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from ..common.contract import Job, device_option, product, source
+from ..common.records import Count, Estimate, Record
 from ..common.settings import Settings
 
 Criterion = Literal[
@@ -38,3 +42,94 @@ class SelectCheckpointSettings(Settings):
         if self.criterion == "zero_shot_auc" and self.zero_shot_on is None:
             raise ValueError("criterion zero_shot_auc needs zero_shot_on: name the data set with the labels")
         return self
+
+
+class Selection(Record):
+    """selection.json: every candidate's scores, the rule, the choice and why; `candidates` maps a step to its score."""
+
+    criterion: str
+    split: str
+    studies: Count
+    candidates: dict[int, float] = Field(min_length=1)
+    chosen_step: int
+    zero_shot_on: str | None = Field(description="the data set whose validation labels scored candidates, too")
+    labelled_images: Count
+    rule: str
+    reason: str
+    scores: dict[int, dict[str, float]] = Field(description="by step: every criterion")
+    temperatures: dict[int, float | None] = Field(description="by step: tau of the lowest contrastive loss")
+    best_step: int
+    runner_up_step: int | None
+    lead_of_best: Estimate | None = Field(description="over the runner-up; positive is better")
+    resampled_by: Literal["patient"]
+
+    @model_validator(mode="after")
+    def _chose_a_candidate(self) -> "Selection":
+        if self.chosen_step not in self.candidates:
+            raise ValueError(f"chosen_step {self.chosen_step} is no candidate")
+        if self.by_labels and not (self.zero_shot_on and self.labelled_images):
+            raise ValueError("chosen by zero-shot AUC, but zero_shot_on or labelled_images names no labels")
+        return self
+
+    @property
+    def by_labels(self) -> bool:
+        """Whether labels of images decided; else pairs of image and report did."""
+        return self.criterion.startswith("zero-shot AUC")
+
+
+class MeanOfRadiographs(Record):
+    path: str  # beside integrity_map.json
+    images: Count
+
+
+class IntegrityFile(Record):
+    """integrity_map.json: phi, centred, as rows of the patch grid; no mean where it may not be published."""
+
+    step: Count
+    grid: Count
+    input_size: Count
+    smallest: float
+    largest: float
+    standard_deviation: float
+    phi: list[list[float]] = Field(min_length=1)
+    mean_radiograph: MeanOfRadiographs | None
+
+    @model_validator(mode="after")
+    def _is_square(self) -> "IntegrityFile":
+        if {len(self.phi), *map(len, self.phi)} != {self.grid}:
+            raise ValueError(f"phi is no square of {self.grid} by {self.grid}")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectCheckpointJob(Job):
+    """Choose the best candidate of one variant on validation data alone, and export it.
+
+    The checkpoint folder is for timm and transformers, too; the MLflow model reads radiographs as files.
+    """
+
+    stage = "select_checkpoint"
+    place = "{variant}"
+    over = "variant"
+
+    settings: SelectCheckpointSettings
+    candidates: Path = source("pretrain", "candidates.json")
+    pairs: Path = source("pair_images_reports", "pairs.arrow")
+    sentences: Path = source("split_reports", "sentences.arrow")
+    tokenizer: Path = source("split_reports", "tokenizer", tracked=False)
+    images: Path = source("dicom_to_arrow", "manifest.json")
+    zero_shot_images: Path | None = source(optional=True, help="of the data set zero_shot_on: manifest.json")
+    zero_shot_labels: Path | None = source(optional=True, help="labels.arrow of label_images; validation rows are used")
+    zero_shot_prompts: Path | None = source(optional=True, help="prompt file")
+    checkpoint: Path = product(
+        "checkpoint", stands="model.safetensors", summary=("config.json", "integrity_map.json", "mean_radiograph.png")
+    )
+    model: Path = product("mlflow_model", stands="MLmodel")
+    selection: Path = product(
+        "selection.json",
+        record=Selection,
+        publish=True,
+        summary=True,
+        help="scores of all candidates, the rule, the choice",
+    )
+    device: str = device_option()

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Shaped
 
-from ..common.metrics.ranking import Estimate, draw_weights
+from ..common.metrics.ranking import draw_weights
+from ..common.records import Estimate
 from .candidate_scores import ScoredCandidate
 from .contract import SelectCheckpointSettings
 
@@ -29,18 +30,6 @@ class Decision:
     criterion: str
     rule: str
     reason: str
-
-    def record(self) -> dict:
-        return {
-            "criterion": self.criterion,
-            "rule": self.rule,
-            "best_step": self.best.step,
-            "runner_up_step": self.runner_up.step if self.runner_up else None,
-            "lead_of_best": self.lead.record() if self.lead else None,
-            "resampled_by": "patient",
-            "chosen_step": self.chosen.step,
-            "reason": self.reason,
-        }
 
 
 def decide(
@@ -87,7 +76,7 @@ def _lead(
 
     drawn = difference(draw_weights(groups, settings.draws, settings.seed))
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return Estimate(float(difference(None)[0]), float(low), float(high))
+    return Estimate(value=float(difference(None)[0]), low=float(low), high=float(high))
 
 
 def _reason(

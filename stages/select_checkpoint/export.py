@@ -33,11 +33,15 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 
+from ..common import records
 from ..common.encoders.dual import save_checkpoint
 from ..common.encoders.image import grid_of
+from ..common.encoders.settings import EncoderRecord, ImageEncoderSettings
 from ..common.encoders.text import SpecialTokens, load_tokenizer
 from ..common.files.atomic_files import atomic_path, write_record, write_sidecar, write_text
+from ..pretrain.contract import Candidates
 from .candidate_scores import ScoredCandidate
+from .contract import IntegrityFile, MeanOfRadiographs
 from .decision import Decision
 
 _IMAGE, _TEXT = "image.vit.", "text.bert."  # of DualEncoder's state_dict
@@ -45,28 +49,28 @@ _SPECIAL = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "p
 
 
 def export_checkpoint(
-    folder: Path, weights: dict[str, Tensor], record: dict[str, Any], tokenizer: Path, card: str
+    folder: Path, weights: dict[str, Tensor], record: EncoderRecord, tokenizer: Path, card: str
 ) -> None:
     """Write the folder. `weights` are those of a candidate, `record` is a `checkpoint_record`, `tokenizer` a folder."""
     folder = Path(folder)
     save_checkpoint(folder, weights, record, tokenizer)
     _write_tensors(folder / "image" / "model.safetensors", _named(weights, _IMAGE))
-    write_record(folder / "image" / "config.json", timm_configuration(record["model"]["image"], weights))
+    write_record(folder / "image" / "config.json", timm_configuration(record.model.image, weights))
     _write_tensors(folder / "text" / "model.safetensors", _named(weights, _TEXT))
-    write_record(folder / "text" / "config.json", {"model_type": "bert", **record["text_configuration"]})
-    _write_tokenizer(folder / "text", load_tokenizer(tokenizer), record["model"]["text"]["max_tokens"])
+    write_record(folder / "text" / "config.json", {"model_type": "bert", **record.text_configuration})
+    _write_tokenizer(folder / "text", load_tokenizer(tokenizer), record.model.text.max_tokens)
     write_text(folder / "README.md", card)
     write_sidecar(folder / "README.md")
 
 
-def timm_configuration(image: dict[str, Any], weights: dict[str, Tensor]) -> dict[str, Any]:
+def timm_configuration(image: ImageEncoderSettings, weights: dict[str, Tensor]) -> dict[str, Any]:
     """config.json of a folder that timm loads: grey input, mean of the patch tokens behind the last norm."""
-    arguments: dict[str, Any] = {"img_size": image["input_size"], "patch_size": image["patch_size"], "in_chans": 1}
+    arguments: dict[str, Any] = {"img_size": image.input_size, "patch_size": image.patch_size, "in_chans": 1}
     arguments |= {"global_pool": "avg", "fc_norm": False}
-    architecture = image["architecture"].partition(".")[0]
+    architecture = image.architecture.partition(".")[0]
     if architecture == "custom":
         architecture = "vit_base_patch16_224"
-        arguments |= {"embed_dim": image["width"], "depth": image["depth"], "num_heads": image["heads"]}
+        arguments |= {"embed_dim": image.width, "depth": image.depth, "num_heads": image.heads}
     return {
         "architecture": architecture,
         "num_classes": 0,
@@ -74,12 +78,12 @@ def timm_configuration(image: dict[str, Any], weights: dict[str, Tensor]) -> dic
         "model_args": arguments,
         "pretrained_cfg": {
             "num_classes": 0,
-            "input_size": [1, image["input_size"], image["input_size"]],
+            "input_size": [1, image.input_size, image.input_size],
             "fixed_input_size": True,
             "interpolation": "bilinear",
             "crop_pct": 1.0,
-            "mean": [image["mean"]],
-            "std": [image["standard_deviation"]],
+            "mean": [image.mean],
+            "std": [image.standard_deviation],
             "first_conv": "patch_embed.proj",
             "classifier": "head",
         },
@@ -132,11 +136,17 @@ def write_integrity_files(
     grid = grid_of(len(phi))
     square = phi.astype(float).reshape(grid, grid)
     shown = images >= _FEWEST_OF_A_MEAN
-    write_record(folder / MAP, {
-        "step": step, "grid": grid, "input_size": len(mean), "smallest": float(square.min()),
-        "largest": float(square.max()), "standard_deviation": float(square.std()), "phi": square.tolist(),
-        "mean_radiograph": {"path": MEAN, "images": images} if shown else None,
-    })  # fmt: skip
+    record = IntegrityFile(
+        step=step,
+        grid=grid,
+        input_size=len(mean),
+        smallest=float(square.min()),
+        largest=float(square.max()),
+        standard_deviation=float(square.std()),
+        phi=square.tolist(),
+        mean_radiograph=MeanOfRadiographs(path=MEAN, images=images) if shown else None,
+    )
+    records.write_record(folder / MAP, record)
     grey = np.rint(255 * mean).astype(np.uint8)
     if shown:
         _write_png(folder / MEAN, grey)
@@ -221,23 +231,23 @@ _POOLING = {
 
 
 def model_card(
-    name: str, record: dict[str, Any], decision: Decision, scored: list[ScoredCandidate], validated: int, dataset: str
+    name: str, record: Candidates, decision: Decision, scored: list[ScoredCandidate], validated: int, dataset: str
 ) -> str:
     """Markdown, from candidates.json (`record`) and the decision."""
-    provenance, image = record["provenance"], record["encoder"]["model"]["image"]
-    origins = [f"{key.removesuffix('_weights')}: {value}" for key, value in provenance["starting_weights"].items()]
-    resumed = provenance["resumed_from"]
+    provenance, model = record.provenance, record.encoder.model
+    origins = [f"{key.removesuffix('_weights')}: {value}" for key, value in provenance.starting_weights.items()]
+    resumed = provenance.resumed_from
     return _CARD.format(
         license_name="inherited-from-data-and-starting-weights" if origins else "inherited-from-data",
         name=f"MLIP, variant {name or 'unnamed'}",
         step=decision.chosen.step,
-        steps=record["steps"],
+        steps=record.steps,
         dataset=dataset,
-        studies=provenance["studies"],
-        fingerprint=provenance["fingerprint"],
+        studies=provenance.studies,
+        fingerprint=provenance.fingerprint,
         starting_weights="; ".join(origins) or "none, both encoders began at random",
-        seed=provenance["seed"],
-        **{key: digest[:16] for key, digest in provenance["digests"].items()},
+        seed=provenance.seed,
+        **{key: digest[:16] for key, digest in provenance.digests.items()},
         resumed=f"\n- Went on from another training's state: {resumed}." if resumed else "",
         candidates=len(scored),
         validated=validated,
@@ -245,10 +255,10 @@ def model_card(
         rule=decision.rule,
         reason=decision.reason[0].upper() + decision.reason[1:],
         scores=_table(scored, decision.chosen.step),
-        size=image["input_size"],
-        mean=image["mean"],
-        deviation=image["standard_deviation"],
-        pooling=_POOLING[record["encoder"]["model"]["text"]["context"]],
+        size=model.image.input_size,
+        mean=model.image.mean,
+        deviation=model.image.standard_deviation,
+        pooling=_POOLING[model.text.context],
     )
 
 

@@ -1,8 +1,5 @@
 """The stage's work: candidates scored, one chosen, the decision recorded, the checkpoint exported."""
 
-from argparse import Namespace
-from pathlib import Path
-
 import numpy as np
 from safetensors.torch import load_file
 
@@ -12,70 +9,97 @@ from ..common.data.prompts import read_prompts
 from ..common.device import choose_device
 from ..common.encoders.text import SpecialTokens, load_tokenizer
 from ..common.errors import InputError
-from ..common.files.atomic_files import read_json, verify, write_record
-from ..common.journal.tracking import Run
+from ..common.journal.tracking import Run, track_job
+from ..common.records import read_record, write_record
+from ..pretrain.contract import Candidates
 from .candidate_scores import (
+    ScoredCandidate,
     ValidationLabels,
     ValidationPairs,
     read_validation_labels,
     score_candidates,
 )
-from .contract import SelectCheckpointSettings
-from .decision import decide
+from .contract import SelectCheckpointJob, SelectCheckpointSettings, Selection
+from .decision import Decision, decide
 from .export import export_checkpoint, model_card, write_integrity_files
+from .mlflow_model import export_model
 
 
-def select(arguments: Namespace, run: Run) -> None:
-    """From candidates.json to selection.json and a checkpoint folder."""
-    settings: SelectCheckpointSettings = arguments.settings
-    verify(arguments.candidates)
-    record = read_json(arguments.candidates)
-    text = record["encoder"]["model"]["text"]
-    reports = read_pairs(arguments.pairs, arguments.sentences, "validation", text["max_tokens"], text["max_sentences"])
-    store, tokenizer = ImageStore(arguments.images), load_tokenizer(arguments.tokenizer)
+def select_checkpoint(job: SelectCheckpointJob) -> None:
+    """Choose a candidate, and write selection.json, the checkpoint folder and the MLflow model."""
+    _check_label_options(job)
+    with track_job(job) as run:
+        _select(job, run)
+        run.log_artifact(job.checkpoint / "README.md", publish=True)
+        export_model(job.model, job.checkpoint, job.selection, job.images)
+
+
+def _select(job: SelectCheckpointJob, run: Run) -> None:
+    settings, record = job.settings, read_record(job.candidates, Candidates)
+    text = record.encoder.model.text
+    reports = read_pairs(job.pairs, job.sentences, "validation", text.max_tokens, text.max_sentences)
+    store, tokenizer = ImageStore(job.images), load_tokenizer(job.tokenizer)
     pairs = ValidationPairs(reports, store, SpecialTokens.of(tokenizer), settings)
-    labels = _labels(arguments, settings)
-    scored = score_candidates(arguments.candidates, record, pairs, labels, choose_device(arguments.device))
+    labels = _labels(job)
+    scored = score_candidates(job.candidates, record, pairs, labels, choose_device(job.device))
     for each in scored:
         run.log_metrics({f"validation/{name}": value for name, value in each.scores().items()}, each.step)
     by_labels = settings.criterion == "zero_shot_auc" and labels is not None
-    decision = decide(scored, labels.patients if by_labels else pairs.patients, settings)
+    decision = decide(scored, labels.patients if by_labels and labels else pairs.patients, settings)
     run.log_metrics({"chosen/step": decision.chosen.step, "validation/studies": len(pairs.studies)})
-    card = model_card(arguments.name, record, decision, scored, len(pairs.studies), store.dataset)
+    card = model_card(job.name, record, decision, scored, len(pairs.studies), store.dataset)
     weights = load_file(decision.chosen.path)
-    export_checkpoint(arguments.checkpoint, weights, record["encoder"], arguments.tokenizer, card)
+    export_checkpoint(job.checkpoint, weights, record.encoder, job.tokenizer, card)
     if (phi := weights.get("integrity_map")) is not None:
-        size, step = record["encoder"]["model"]["image"]["input_size"], decision.chosen.step
+        size, step = record.encoder.model.image.input_size, decision.chosen.step
         mean, images = np.zeros((size, size)), 0
         if settings.publish_samples:
             mean, images = pairs.mean_radiograph(size), len(pairs.studies)
-        for path in write_integrity_files(arguments.checkpoint, phi.numpy(), mean, images, step):
+        for path in write_integrity_files(job.checkpoint, phi.numpy(), mean, images, step):
             run.log_artifact(path, publish=True)
-    write_record(arguments.selection, {
-        "split": "validation", "studies": len(pairs.studies),
-        "candidates": {str(each.step): float(each.score(settings.criterion)[0]) for each in scored},
-        "scores": {str(each.step): each.scores() for each in scored},
-        "temperatures": {str(each.step): each.temperature for each in scored},
-        "zero_shot_on": settings.zero_shot_on, "labelled_images": len(labels.targets) if labels else 0,
-        **decision.record(),
-    })  # fmt: skip
+    write_record(job.selection, selection_of(decision, scored, settings, len(pairs.studies), labels))
 
 
-def label_inputs(arguments: Namespace) -> dict[str, Path]:
-    """Files of the data set that `zero_shot_on` names, by role; InputError where an option is missing."""
-    dataset = arguments.settings.zero_shot_on
-    roles = {role: getattr(arguments, f"zero_shot_{role}") for role in ("images", "labels", "prompts")}
-    if dataset is None:
-        return {}
-    if missing := [role for role, path in roles.items() if path is None]:
-        raise InputError(f"zero_shot_on is {dataset}: give " + ", ".join(f"--zero-shot-{role}" for role in missing))
-    return {f"zero_shot_{role}": path for role, path in roles.items()}
+def selection_of(
+    decision: Decision,
+    scored: list[ScoredCandidate],
+    settings: SelectCheckpointSettings,
+    studies: int,
+    labels: ValidationLabels | None,
+) -> Selection:
+    """Put together the record of selection.json."""
+    return Selection(
+        split="validation",
+        studies=studies,
+        candidates={each.step: float(each.score(settings.criterion)[0]) for each in scored},
+        scores={each.step: each.scores() for each in scored},
+        temperatures={each.step: each.temperature for each in scored},
+        zero_shot_on=settings.zero_shot_on,
+        labelled_images=len(labels.targets) if labels else 0,
+        criterion=decision.criterion,
+        rule=decision.rule,
+        best_step=decision.best.step,
+        runner_up_step=decision.runner_up.step if decision.runner_up else None,
+        lead_of_best=decision.lead,
+        resampled_by="patient",
+        chosen_step=decision.chosen.step,
+        reason=decision.reason,
+    )
 
 
-def _labels(arguments: Namespace, settings: SelectCheckpointSettings) -> ValidationLabels | None:
-    if settings.zero_shot_on is None:
+def _check_label_options(job: SelectCheckpointJob) -> None:
+    """Raise an InputError where `zero_shot_on` names a data set and an option of its files is missing."""
+    roles = {role: getattr(job, f"zero_shot_{role}") for role in ("images", "labels", "prompts")}
+    missing = [f"--zero-shot-{role}" for role, path in roles.items() if path is None]
+    if job.settings.zero_shot_on is not None and missing:
+        raise InputError(f"zero_shot_on is {job.settings.zero_shot_on}: give {', '.join(missing)}")
+
+
+def _labels(job: SelectCheckpointJob) -> ValidationLabels | None:
+    images, labels, prompt_file = job.zero_shot_images, job.zero_shot_labels, job.zero_shot_prompts
+    if job.settings.zero_shot_on is None or images is None or labels is None or prompt_file is None:
         return None
-    prompts = read_prompts(arguments.zero_shot_prompts)
-    rows = read_validation_labels(arguments.zero_shot_labels, prompts.finding)
-    tokenizer = load_tokenizer(arguments.tokenizer)
-    return ValidationLabels(rows, ImageStore(arguments.zero_shot_images), prompts, tokenizer, settings.batch_size)
+    prompts = read_prompts(prompt_file)
+    rows = read_validation_labels(labels, prompts.finding)
+    tokenizer = load_tokenizer(job.tokenizer)
+    return ValidationLabels(rows, ImageStore(images), prompts, tokenizer, job.settings.batch_size)

@@ -1,8 +1,14 @@
-"""Settings of split_reports: which sections are kept, and where the word pieces come from."""
+"""What split_reports reads and writes: which sections are kept, and where the word pieces come from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ..common.contract import Job, option, product, source
 from ..common.data.patient_split import PatientSplit
+from ..common.records import Count, Record
 from ..common.settings import Settings
 from .sections import SECTIONS, Fallback
 
@@ -63,3 +69,102 @@ class SplitReportsSettings(Settings):
         if len(set(names)) < len(names):
             raise ValueError("a section is named twice")
         return names
+
+
+class Bins(Record):
+    """counts[i] of edges[i] <= x < edges[i + 1]; the last bin is open."""
+
+    edges: list[int] = Field(min_length=1)
+    counts: list[Count]
+
+    @model_validator(mode="after")
+    def _has_a_count_a_bin(self) -> "Bins":
+        if len(self.edges) != len(self.counts):
+            raise ValueError(f"{len(self.counts)} counts for {len(self.edges)} bins")
+        return self
+
+
+class QualityReports(Record):
+    total: Count
+    split: Count
+    rejected: dict[str, Count]  # by reason
+    by_fallback: Count
+    encodings: dict[str, Count]
+
+
+class QualitySentences(Record):
+    total: Count
+    unique: Count
+    over_long: Count  # of more than `max_pieces` word pieces
+    max_pieces: Count
+
+
+class QualityWords(Record):
+    """Words are what blanks separate; sections are those that were kept, with the boilerplate in them."""
+
+    in_reports: Count
+    kept: Count
+    boilerplate: Count
+    share_of_reports: float
+    share_of_sections: float
+
+
+class Boilerplate(Record):
+    """One kind of sentence that was left out."""
+
+    kind: str
+    sentences: Count
+    words: Count
+
+
+class WorstSentence(Record):
+    """One of the most suspicious texts at its first place; `number` is what its kind is ordered by."""
+
+    kind: Literal["longest", "shortest", "most_digits"]
+    study_id: str
+    position: Count
+    number: Count  # longest: words; shortest: letters and digits; most_digits: digits
+    occurrences: Count
+    text: str | None = None  # null: the data set's text is not published
+
+
+class Quality(Record):
+    """quality.json."""
+
+    version: Literal[1] = 1
+    reports: QualityReports
+    sections: dict[str, Count]  # sentences by section
+    sentences: QualitySentences
+    words: QualityWords
+    sentences_a_report: Bins
+    words_a_sentence: Bins
+    pieces_a_sentence: Bins
+    boilerplate: list[Boilerplate]  # the most frequent kind first
+    worst: list[WorstSentence]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitReportsJob(Job):
+    """Split reports into sections, sentences with character offsets, and word pieces.
+
+    Every report ends in at least one sentence or in exactly one reject.
+    """
+
+    stage = "split_reports"
+    place = "{dataset}"
+    over = "pretraining dataset"
+
+    settings: SplitReportsSettings
+    root: Path = source(tracked=False, help="folder of the data set, as distributed")
+    dataset: str = option("name of the data set in the rejects; empty: that of --name", default="")
+    reports: Path = source("index_inputs", "reports.arrow")
+    private: Path | None = source(
+        optional=True, tracked=False, help="folder of the key; needed where identifiers are keyed"
+    )
+    tokenizer_weights: Path | None = source(optional=True, tracked=False, help="folder that tokenizer.weights names")
+    sentences: Path = product("sentences.arrow", table="SENTENCES", summary=True)
+    rejects: Path = product("rejects.arrow", table="REJECTS", summary=True)
+    quality: Path = product("quality.json", record=Quality, summary=True, help="counts and the worst sentences")
+    tokenizer: Path = product(
+        "tokenizer", stands="tokenizer.json", help="folder that BertTokenizer.from_pretrained reads"
+    )

@@ -44,7 +44,7 @@ class RejectedError(Exception):
 
 
 def read_report(root: Path, path: str | None, text: str | None) -> ReportText:
-    """The report's text; a byte order mark is dropped, line ends stay as they are (offsets count them).
+    """Return the report's text; a byte order mark is dropped, line ends stay as they are (offsets count them).
 
     Raises RejectedError with the reason path_outside_root, report_file_missing, report_file_unreadable,
     report_too_long, undecodable_text or empty_report.
@@ -105,7 +105,7 @@ def _bytes_of(file: str) -> bytes:
 
 @lru_cache(4096)  # a patient's reports lie in one folder, a thousand patients' folders in another
 def _folder_under(root: Path, folder: str) -> str:
-    """The folder itself, one look at the disk for each level that is not known yet; links are resolved."""
+    """Return the folder itself, one look at the disk for each level that is not known yet; links are resolved."""
     if not folder:
         return str(root)
     parent, _, name = folder.rpartition("/")
@@ -264,7 +264,7 @@ def _column(values: array, rows: slice) -> pa.Array:
 
 
 def piece_counts(result: SplitReports, token_ids: list[list[int]], tokenizer: Tokenizer) -> dict[str, int | float]:
-    """The size of the vocabulary, the word pieces of all rows, and the share of them that is [UNK]."""
+    """Return the size of the vocabulary, the word pieces of all rows, and the share of them that is [UNK]."""
     rows = np.bincount(result.text_of, minlength=len(token_ids))
     unknown = tokenizer.token_to_id("[UNK]")
     pieces = int(rows @ [len(ids) for ids in token_ids])

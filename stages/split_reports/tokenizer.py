@@ -121,7 +121,7 @@ def bert_tokenizer(pieces: list[str], do_lower_case: bool) -> Tokenizer:
 
 
 def train_tokenizer(sentences: Iterable[tuple[str, int]], size: int, do_lower_case: bool) -> Tokenizer:
-    """A tokenizer of at most `size` pieces from (sentence, occurrences)."""
+    """Return a tokenizer of at most `size` pieces from (sentence, occurrences)."""
     splitter = bert_tokenizer(list(SPECIAL_TOKENS), do_lower_case)
     words: Counter[str] = Counter()
     for sentence, count in sentences:
@@ -151,7 +151,7 @@ def weights_file(weights: str | None, folder: Path | None) -> Path | None:
 
 
 def read_tokenizer(path: Path, do_lower_case: bool) -> Tokenizer:
-    """The tokenizer in tokenizer.json or vocab.txt; another kind than BERT's is an InputError."""
+    """Return the tokenizer in tokenizer.json or vocab.txt; another kind than BERT's is an InputError."""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".txt":

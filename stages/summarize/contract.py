@@ -1,7 +1,11 @@
 """Settings of the summary."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from pydantic import Field
 
+from ..common.contract import Job, option, product, source
 from ..common.settings import Settings
 
 
@@ -15,3 +19,27 @@ class SummarizeSettings(Settings):
     )
     seed: int = Field(0, description="of those draws")
     note: str = Field("", description="a sentence under the heading, e.g. what the run is for; empty: none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummarizeJob(Job):
+    """Put everything that was measured on one self-contained HTML page, in Tables 1-4, and in a short text.
+
+    Reads the results of the other stages below --results, with their journals. Nothing on the page is loaded from
+    elsewhere. Tables 1-4 are CSV, Markdown, LaTeX and HTML; further CSV files hold every figure.
+    """
+
+    stage = "summarize"
+
+    settings: SummarizeSettings
+    results: Path = source(tracked=False, help="results folder of the workspace")
+    pretrain_on: str = option("data set of the pre-training")
+    datasets: tuple[str, ...] = option("data sets of the evaluation")
+    variants: tuple[str, ...] = option("variants to compare; the first is described")
+    image_only: tuple[str, ...] = option("variants without text: no zero-shot, grounding, retrieval", default=())
+    few_shot: tuple[str, ...] = option("DATASET/PROTOCOL/FRACTION: jobs of few_shot_classification", default=())
+    segmentation: tuple[str, ...] = option("DATASET/PROTOCOL/FRACTION: jobs of few_shot_segmentation", default=())
+    template: Path = source(tracked=False, help="Jinja template of the page")
+    quoted: Path = source(help="YAML of figures that others published")
+    report: Path = product("report.html", publish=True)
+    tables: Path = product("tables", stands="*", publish=True)

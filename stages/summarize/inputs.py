@@ -8,11 +8,13 @@ tests/stages/summarize/test_summarize_contracts.py.
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..common.data.manifest import Manifest
 from ..common.errors import InputError
-from .readers.dicom_to_arrow import CopyCount, Images, Manifest, read_copies, read_images
+from ..label_images.contract import Card
+from .readers.dicom_to_arrow import CopyCount, Images, read_copies, read_images
 from .readers.few_shot_classification import FewShot, read_few_shot
 from .readers.few_shot_segmentation import Segmentation, read_segmentation
-from .readers.label_images import Card, read_cards
+from .readers.label_images import read_cards
 from .readers.pair_images_reports import Pairs, read_pairs
 from .readers.phrase_grounding import Grounding, read_grounding
 from .readers.pretrain import Training, read_training

@@ -1,10 +1,12 @@
-"""Where the files of a run lie below its results folder, stage by stage: the only module that knows their paths."""
+"""Where the files of a run lie below its results folder: which runs there are of each job of the contracts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..common.contract import Job
 from ..common.errors import InputError
+from ..contracts import JOBS
 
 
 @dataclass(frozen=True)
@@ -74,108 +76,73 @@ class ResultsTree:
         """Where one run of a stage has its files."""
         return self.root / stage / place
 
+    def runs(self, job: type[Job]) -> list[dict[str, str]]:
+        """Return the values of the wildcards of `job.place`, one mapping per run."""
+        few_shot = (
+            self.few_shot_evaluations if job.stage == "few_shot_classification" else self.segmentation_evaluations
+        )
+        match job.over:
+            case "workspace":
+                return [{}]
+            case "dataset":
+                return [{"dataset": dataset} for dataset in self.datasets]
+            case "pretraining dataset":
+                return [{"dataset": self.pretrain_on}]
+            case "evaluated dataset":
+                return [{"dataset": dataset} for dataset in self.evaluate_on]
+            case "variant":
+                return [{"variant": variant} for variant in self.variants]
+            case "variant with text":
+                return [{"variant": variant} for variant in self.with_text]
+            case "evaluation":
+                return [{"variant": variant, "dataset": dataset} for dataset, variant in self.evaluations]
+            case "few-shot job":
+                return [
+                    {
+                        "variant": variant,
+                        "dataset": one.dataset,
+                        "protocol": one.protocol,
+                        "fraction": str(one.fraction),
+                    }
+                    for one, variant in few_shot
+                    if one.protocol == job.command
+                ]
+        return []  # weights are fetched before, and lie elsewhere
+
+    def places(self, job: type[Job]) -> list[str]:
+        """Return the folder of each run of a job, below that of its stage."""
+        return [job.place.format(**run) for run in self.runs(job)]
+
+    def summary_paths(self, job: type[Job]) -> list[Path]:
+        """Return the outputs of a job that the summary reads, run by run; folders as they are."""
+        read = [each.file for each in job.products().values() if each.summary]
+        return [self.folder(job.stage, place) / file for place in self.places(job) for file in read]
+
     def journals(self) -> Iterator[tuple[str, str, list[Path]]]:
-        """(stage, name, journals) in the order of the DAG; shards of a data set come together."""
-        for each in STAGES:
-            for place in each.places(self) if each.journals else ():
-                yield each.stage, place, sorted(self.folder(each.stage, place).glob(each.journals))
+        """Yield (stage, name, journals) in the order of the DAG; shards of a data set come together."""
+        for job in JOBS:
+            if job.stage not in ("summarize", "make_phantom", "fetch_weights") and job.command != "duplicates":
+                pattern = job.journal_file.replace("{shard}", "*")
+                for place in self.places(job):
+                    yield job.stage, place, sorted(self.folder(job.stage, place).glob(pattern))
 
     def files(self) -> dict[str, Path]:
-        """Place below the results -> every data file that the summary reads; one that is missing is an InputError.
+        """Return every data file that the summary reads, by its place below the results.
 
         Journals are not among them: they hold times, and a run that is repeated with equal results changes nothing.
+
+        Raises:
+            InputError: one is missing.
         """
         found = {}
-        for each in STAGES:
-            for place in each.places(self):
-                folder = self.folder(each.stage, place)
-                paths = [folder / name for name in each.names]
-                if missing := [path for path in paths if not path.is_file()]:
-                    raise InputError(f"{missing[0]}: no such file", remedy=f"run the stage {each.stage} first")
-                paths += [path for name in each.optional for path in sorted(folder.glob(name))]
-                found |= {path.relative_to(self.root).as_posix(): path for path in paths}
+        for job in JOBS:
+            patterns = {each.file: each.summary for each in job.products().values() if isinstance(each.summary, tuple)}
+            for path in self.summary_paths(job):
+                if path.name in patterns:
+                    paths = [file for pattern in patterns[path.name] for file in sorted(path.glob(pattern))]
+                elif path.is_file():
+                    paths = [path]
+                else:
+                    raise InputError(f"{path}: no such file", f"run the stage {job.stage} first")
+                found |= {file.relative_to(self.root).as_posix(): file for file in paths}
         return found
-
-
-@dataclass(frozen=True)
-class StageFiles:
-    """What a stage leaves for the summary, in each of its places: folders below its own, one a run.
-
-    `optional` are patterns of files that there may be, or that results of earlier versions lack; `journals` is a
-    pattern, empty where the journals are those of another line.
-    """
-
-    stage: str
-    places: Callable[[ResultsTree], list[str]]
-    names: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
-    journals: str = "journal.json"
-
-
-def _each_dataset(tree: ResultsTree) -> list[str]:
-    return list(tree.datasets)
-
-
-def _evaluated_datasets(tree: ResultsTree) -> list[str]:
-    return list(tree.evaluate_on)
-
-
-def _paired_dataset(tree: ResultsTree) -> list[str]:
-    return [tree.pretrain_on]
-
-
-def _each_variant(tree: ResultsTree) -> list[str]:
-    return list(tree.variants)
-
-
-def _each_evaluation(tree: ResultsTree) -> list[str]:
-    return [f"{variant}/{dataset}" for dataset, variant in tree.evaluations]
-
-
-def _each_variant_with_text(tree: ResultsTree) -> list[str]:
-    return list(tree.with_text)
-
-
-def _each_few_shot_job(tree: ResultsTree) -> list[str]:
-    return [job.of(variant) for job, variant in tree.few_shot_evaluations]
-
-
-def _each_segmentation_job(tree: ResultsTree) -> list[str]:
-    return [job.of(variant) for job, variant in tree.segmentation_evaluations]
-
-
-def _whole_stage(_: ResultsTree) -> list[str]:
-    return [""]
-
-
-def _shards(tree: ResultsTree) -> list[str]:
-    return [f"{dataset}/shards" for dataset in tree.datasets]
-
-
-# In the order of the DAG.
-STAGES = (
-    StageFiles("index_inputs", _each_dataset),
-    StageFiles("index_inputs", _paired_dataset, ("reports.arrow",), journals=""),
-    StageFiles("dicom_to_arrow", _shards, journals="journal_*.json"),
-    StageFiles("dicom_to_arrow", _each_dataset, ("manifest.json", "rejects.arrow")),
-    StageFiles("dicom_to_arrow", _whole_stage, optional=("duplicates.arrow",), journals=""),
-    StageFiles("split_reports", _paired_dataset, ("sentences.arrow", "rejects.arrow"), ("quality.json",)),
-    StageFiles("pair_images_reports", _paired_dataset, ("audit.json", "fingerprint.json", "rejects.arrow")),
-    StageFiles("label_images", _evaluated_datasets, ("card.json",)),
-    StageFiles("audit_splits", _evaluated_datasets),
-    StageFiles("pretrain", _each_variant, ("learning_curve.csv",)),
-    StageFiles(
-        "select_checkpoint",
-        _each_variant,
-        ("selection.json",),
-        ("checkpoint/config.json", "checkpoint/integrity_map.json", "checkpoint/mean_radiograph.png"),
-    ),
-    StageFiles("extract_features", _each_evaluation),
-    StageFiles("zero_shot_classification", _each_evaluation, ("result.json", "scores.arrow")),
-    StageFiles("few_shot_classification", _each_few_shot_job, ("result.json",), ("scores/*.arrow",)),
-    StageFiles(
-        "few_shot_segmentation", _each_segmentation_job, ("result.json", "samples.arrow"), ("overlaps/*.arrow",)
-    ),
-    StageFiles("phrase_grounding", _each_evaluation, ("result.json", "values.arrow", "samples.arrow")),
-    StageFiles("retrieval", _each_variant_with_text, ("result.json", "ranks.arrow")),
-)

@@ -143,7 +143,7 @@ def _tags(model: ChosenModel) -> dict[str, str]:
 
 
 def _words(decision: Mapping[str, Any]) -> str:
-    """The decision in a sentence, with its reason where the stage gives one."""
+    """Return the decision in a sentence, with its reason where the stage gives one."""
     candidates = decision.get("candidates", {})
     first = (
         f"Step {decision['chosen_step']} of {len(candidates)} candidates, by {decision.get('criterion')} on "

@@ -115,7 +115,7 @@ def records_of(found: list[FoundJournal], root: Path, now: int, grace: int) -> l
 
 
 def _project(found: list[FoundJournal]) -> str:
-    """The project of the newest run that names one."""
+    """Return the project of the newest run that names one."""
     named = [each.journal.tags["project"] for each in found if "project" in each.journal.tags]
     return named[-1] if named else "mlip"
 
@@ -128,7 +128,7 @@ def _registers(found: list[FoundJournal]) -> bool:
 
 
 def absolute_uri(store: str) -> str:
-    """The store's URI; a relative SQLite path becomes absolute, so that it means the same in every folder."""
+    """Return the store's URI; a relative SQLite path becomes absolute, so that it means the same in every folder."""
     if store.startswith(_SQLITE):
         return _SQLITE + str(Path(store.removeprefix(_SQLITE)).resolve())
     if "://" not in store:

@@ -1,9 +1,13 @@
 """Settings of zero-shot classification."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ..common.contract import Job, device_option, product, source
+from ..common.records import METRICS, Count, Estimate, MetricName, Overlap, Record
 from ..common.settings import Settings
 
 
@@ -24,3 +28,58 @@ class ZeroShotSettings(Settings):
     batch_size: int = Field(64, gt=0, description="images whose patches are embedded at once for the local score")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
     seed: int = Field(0, description="of the bootstrap")
+
+
+class ZeroShotResult(Record):
+    """result.json: figures on test, of the prompt set that validation chose."""
+
+    finding: str
+    score: Literal["global", "local"]
+    prompt_set: str
+    validation_auc: dict[str, float] = Field(description="by prompt set")
+    threshold: float = Field(description="of the largest F1 on validation")
+    metrics: dict[MetricName, Estimate] = Field(description="on test")
+    test_auc: dict[str, Estimate] = Field(description="by prompt set, in the order of the file: none is selected by it")
+    resampled_by: Literal["patient", "image"]
+    test_images: Count
+    test_positives: Count
+    overlap: Overlap
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "ZeroShotResult":
+        if missing := set(METRICS) - set(self.metrics):
+            raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
+        if self.prompt_set not in self.validation_auc:
+            raise ValueError(f"validation_auc lacks the chosen set {self.prompt_set}")
+        if self.test_auc.get(self.prompt_set) != self.metrics["auc"]:
+            raise ValueError(f"test_auc of the chosen set {self.prompt_set} is not the AUC of metrics")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotJob(Job):
+    """Classify the images of one data set with one variant by prompts alone.
+
+    The prompt set is chosen on validation; test is measured once. The global score reads features, the local one
+    images.
+    """
+
+    stage = "zero_shot_classification"
+    place = "{variant}/{dataset}"
+    over = "evaluation"
+
+    settings: ZeroShotSettings
+    checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
+    features: Path | None = source(
+        "extract_features", "features.arrow", optional=True, tracked=False, help="for the global score"
+    )
+    images: Path | None = source(
+        "dicom_to_arrow", "manifest.json", optional=True, tracked=False, help="for the local score"
+    )
+    labels: Path = source("label_images", "labels.arrow")
+    audit: Path = source("audit_splits", "audit.json")
+    scores: Path = product("scores.arrow", table="SCORES", summary=True, help="every labelled image, chosen prompt set")
+    result: Path = product(
+        "result.json", record=ZeroShotResult, publish=True, summary=True, help="test metrics with 95 % intervals"
+    )
+    device: str = device_option()

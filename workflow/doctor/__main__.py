@@ -47,7 +47,7 @@ def examine(arguments: Namespace) -> list[Finding]:
 
 
 def _configuration(profile: SiteProfile, arguments: Namespace) -> tuple[Config | None, list[Finding]]:
-    """The configuration, if it is valid, and what is to be said of it."""
+    """Return the configuration, if it is valid, and what is to be said of it."""
     try:
         config = check(raw_configuration(profile, arguments.config))
         config.folders()  # a root may want `sample_root`

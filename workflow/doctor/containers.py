@@ -30,7 +30,7 @@ def check_apptainer() -> Finding:
 
 
 def check_images(checkout: Path) -> tuple[list[Finding], dict[str, Image]]:
-    """A finding for each image, and those that can be run in."""
+    """Return a finding for each image, and those that can be run in."""
     try:
         images = read_images_lock(checkout / "docker" / "images.lock.yaml")
     except InputError as error:

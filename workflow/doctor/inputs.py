@@ -23,7 +23,7 @@ from workflow.doctor.findings import Finding
 
 
 def check_datasets(config: Config, every_file: bool = False) -> list[Finding]:
-    """A finding for each data set that the configuration uses."""
+    """Return a finding for each data set that the configuration uses."""
     names = dict.fromkeys([config.pretrain_on, *config.evaluate_on])
     return [check_dataset(config, name, every_file) for name in names]
 
@@ -60,7 +60,7 @@ _SECONDS = 8.0
 
 
 def check_weights(config: Config) -> list[Finding]:
-    """A finding for each encoder and tokenizer that the configuration names."""
+    """Return a finding for each encoder and tokenizer that the configuration names."""
     named: dict[str, Finding] = {}
     tokenizer = config.settings("split_reports", config.pretrain_on).tokenizer.weights
     if tokenizer:

@@ -21,7 +21,7 @@ from workflow.site_profile import SiteProfile, raw_configuration, read_profile
 
 
 def table(result: RunEstimate) -> str:
-    """The estimate for a terminal."""
+    """Return the estimate for a terminal."""
     hardware = result.hardware
     lines = [f"{name}: {each.images:,} images, {each.reports:,} reports ({each.source})"
              for name, each in result.amounts.items()]  # fmt: skip
@@ -82,7 +82,7 @@ def _number(value: float) -> str:
 
 
 def hardware_of(arguments: Namespace, profile: SiteProfile, wanted: str) -> Hardware:
-    """What was said on the command line, else what the profile has, else a small share of a cluster."""
+    """Return what was said on the command line, else what the profile has, else a small share of a cluster."""
     own = (profile.values.get("resources") or {}).get("gpu", 1)
     gpus = arguments.gpus or (4 if profile.on_slurm else int(own))
     cores = arguments.cores or (64 if profile.on_slurm else os.cpu_count() or 1)

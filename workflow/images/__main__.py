@@ -44,7 +44,7 @@ class Builder:
         return Engine()
 
     def up_to_date(self, name: str, previous: Image | None) -> Image:
-        """The image of docker/<name>, built where its inputs changed, with its SIF."""
+        """Return the image of docker/<name>, built where its inputs changed, with its SIF."""
         base = base_of(name, self.options)
         pinned = base.rpartition("@")[2] if "@sha256:" in base else None
         base_digest = pinned or self.engine.base_digest(base)
@@ -138,7 +138,7 @@ def _tag(name: str, inputs: str) -> str:
 
 
 def _commit() -> dict[str, str]:
-    """The commit that an image is built from, where git knows one."""
+    """Return the commit that an image is built from, where git knows one."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)

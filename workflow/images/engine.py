@@ -33,7 +33,7 @@ def sif_path(folder: Path, name: str, digest: str) -> Path:
 
 
 def check_apptainer() -> None:
-    """Raises InputError where there is no Apptainer."""
+    """Raise an InputError where there is no Apptainer."""
     if shutil.which("apptainer") is None:
         raise InputError("no apptainer on PATH: install it, load it (`module load apptainer`), or build with --no-sif")
 
@@ -76,14 +76,14 @@ class Engine:
             ) from None
 
     def image(self, reference: str) -> Any | None:
-        """The image of that name, if the engine holds it."""
+        """Return the image of that name, if the engine holds it."""
         try:
             return self._client.images.get(reference)
         except ImageNotFound:
             return None
 
     def base_digest(self, reference: str) -> str:
-        """The id of a base image that is named by a tag, as the engine holds it; pulled if it does not."""
+        """Return the id of a base image that is named by a tag, as the engine holds it; pulled if it does not."""
         image = self.image(reference)
         try:
             image = image or self._client.images.pull(reference)
@@ -123,7 +123,7 @@ class Engine:
         return digests[-1]
 
     def save(self, tag: str, path: Path) -> None:
-        """The image as an archive that `apptainer build` reads (docker-archive)."""
+        """Save the image as an archive that `apptainer build` reads (docker-archive)."""
         with path.open("wb") as file:
             for chunk in self.image(tag).save(named=True):
                 file.write(chunk)

@@ -53,7 +53,7 @@ def build_arguments(name: str, options: Options, root: Path = ROOT) -> dict[str,
 
 
 def base_of(name: str, options: Options, root: Path = ROOT) -> str:
-    """The image that FROM names."""
+    """Return the image that FROM names."""
     pinned = _declared(name, root).get("BASE_IMAGE")
     if not pinned:
         raise InputError(f"{dockerfile(name)}: no line `ARG BASE_IMAGE=...`", remedy="name the base image there")
@@ -74,5 +74,5 @@ def _declared(name: str, root: Path) -> dict[str, str]:
 
 
 def version(root: Path = ROOT) -> str:
-    """The project's version."""
+    """Return the project's version."""
     return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]

@@ -13,7 +13,7 @@ SifProblem = Callable[[str, Image], str | None]
 
 
 def images_to_run(checkout: Path, verify: bool = True) -> dict[str, Image]:
-    """The images of docker/images.lock.yaml. Raises InputError, a line for each that cannot be run in.
+    """Return the images of docker/images.lock.yaml. Raises InputError, a line for each that cannot be run in.
 
     `verify` reads each SIF once and remembers its size and time beside it: a second look costs nothing.
     """
@@ -27,7 +27,7 @@ def images_to_run(checkout: Path, verify: bool = True) -> dict[str, Image]:
 def image_problems(
     checkout: Path, images: Mapping[str, Image], names: Iterable[str], of_sif: SifProblem = sif_problem
 ) -> dict[str, str]:
-    """What is wrong with each image of `names` that cannot be run in: not in the lock, of older pins, or its SIF."""
+    """Return what is wrong with each image of `names` that cannot be used: not in the lock, older pins, or its SIF."""
     problems = {}
     for name in names:
         image = images.get(name)
@@ -46,7 +46,7 @@ def unusable(problems: Mapping[str, str]) -> InputErrors:
 
 
 def missing_sif(name: str, image: Image) -> str | None:
-    """The problem of a SIF that is not there; its content is trusted, as a job on a node does."""
+    """Return the problem of a SIF that is not there; its content is trusted, as a job on a node does."""
     present = image.sif is not None and image.sif.is_file()
     return None if present else sif_problem(name, image)
 

@@ -1,9 +1,10 @@
 """What every rule needs: the checked configuration, the image that a job runs in, the digests that decide on reruns."""
 
 import os
+import shlex
 import sys
 import tempfile
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 REPOSITORY = Path(str(workflow.current_basedir)).parents[1]
@@ -21,7 +22,9 @@ from stages.config import check
 from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
 from workflow.invocation import sync_command, tracking_environment
+from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
 from workflow.rule_requests import MOST, grown
+from stages.contracts import JOBS, job_of
 from workflow.invocation import refuse_left_jobs
 from workflow.site_profile import check_account
 
@@ -82,6 +85,20 @@ def image_of(image):
 def container_of(image):
     """The SIF that a stage runs in; its name holds the digest, since Snakemake does not look into the file."""
     return str(IMAGES[image].sif) if CONTAINERS else None
+
+
+def identity_of(stage, image, command="", name=None, settings=None, **known):
+    """The params of every rule: the digests that decide on reruns, the run's name and its journal."""
+    job = job_of(stage, command)
+    place = place_of(job, **known)
+    folder = "/".join(filter(None, (CONFIG.workspace, "results", stage, place)))
+    return {
+        "code": code_of(stage),
+        "settings": settings or settings_of(stage),
+        "image": image_of(image) if image else "none",
+        "name": place if name is None else name,
+        "journal": f"{folder}/{job.journal_file}",
+    }
 
 
 def of_checkout(path):

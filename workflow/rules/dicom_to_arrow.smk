@@ -2,10 +2,9 @@
 # What a killed shard has done lies in state/, outside the outputs: with the same digest it goes on from there.
 rule dicom_to_arrow:
     input:
-        files="<workspace>/results/index_inputs/{dataset}/files.arrow",
+        **inputs_of("dicom_to_arrow", "convert"),
     output:
-        images="<workspace>/results/dicom_to_arrow/{dataset}/shards/{shard}.arrow",
-        rejects="<workspace>/results/dicom_to_arrow/{dataset}/shards/{shard}_rejects.arrow",
+        **outputs_of("dicom_to_arrow", "convert"),
     log:
         "<workspace>/logs/dicom_to_arrow/{dataset}/{shard}.log",
     wildcard_constraints:
@@ -17,75 +16,64 @@ rule dicom_to_arrow:
         mem_mb=growing(4000),
         runtime=growing(240),
     params:
-        code=code_of("dicom_to_arrow"),
-        settings=settings_of("dicom_to_arrow"),
-        image=image_of("preprocess"),
+        **identity_of("dicom_to_arrow", image="preprocess", command="convert", name="{dataset}/{shard}"),
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
         private=f"{CONFIG.workspace}/private",
         state=f"{CONFIG.workspace}/state/dicom_to_arrow/{{dataset}}",
-        folder=subpath(output.images, parent=True),
     shell:
-        "python -m stages.dicom_to_arrow convert --root {params.root:q} --files {input.files} --shard {wildcards.shard}"
-        " --private {params.private} --state {params.state} --images {output.images} --rejects {output.rejects}"
-        " --workers {threads} --settings {params.settings:q} --image {params.image}"
-        " --name {wildcards.dataset}/{wildcards.shard}"
-        " --journal {params.folder}/journal_{wildcards.shard}.json 2> $(new_log {log})"
+        command_of(
+            "dicom_to_arrow",
+            "convert",
+            root="{params.root:q}",
+            private="{params.private:q}",
+            shard="{wildcards.shard}",
+            state="{params.state:q}",
+            workers="{threads}",
+        )
 
 
-def shards_of(suffix):
-    """Outputs of all shards of a data set."""
-    return lambda wildcards: expand(
-        f"<workspace>/results/dicom_to_arrow/{wildcards.dataset}/shards/{{shard}}{suffix}.arrow",
-        shard=range(CONFIG.settings("index_inputs", wildcards.dataset).shards),
-    )
+def shards_of(file):
+    """Return the outputs of all shards of a data set."""
+    return lambda wildcards: [
+        path_of("dicom_to_arrow", file, dataset=wildcards.dataset, shard=str(shard))
+        for shard in range(CONFIG.settings("index_inputs", wildcards.dataset).shards)
+    ]
 
 
 rule dicom_to_arrow_gather:
     input:
-        files="<workspace>/results/index_inputs/{dataset}/files.arrow",
-        images=shards_of(""),
-        rejects=shards_of("_rejects"),
+        **inputs_of("dicom_to_arrow", "gather", leave=("shard_images", "shard_rejects")),
+        shard_images=shards_of("{shard}.arrow"),
+        shard_rejects=shards_of("{shard}_rejects.arrow"),
     output:
-        manifest="<workspace>/results/dicom_to_arrow/{dataset}/manifest.json",
-        rejects="<workspace>/results/dicom_to_arrow/{dataset}/rejects.arrow",
+        **outputs_of("dicom_to_arrow", "gather"),
     log:
-        "<workspace>/logs/dicom_to_arrow/{dataset}.log",
+        log_of("dicom_to_arrow", "gather"),
     container:
         container_of("preprocess")
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        code=code_of("dicom_to_arrow"),
-        settings=settings_of("dicom_to_arrow"),
-        image=image_of("preprocess"),
-        folder=subpath(output.manifest, parent=True),
+        **identity_of("dicom_to_arrow", image="preprocess", command="gather"),
     shell:
-        "python -m stages.dicom_to_arrow gather --files {input.files} --shard-images {input.images}"
-        " --shard-rejects {input.rejects} --manifest {output.manifest} --rejects {output.rejects}"
-        " --settings {params.settings:q} --image {params.image} --name {wildcards.dataset}"
-        " --journal {params.folder}/journal.json 2> $(new_log {log})"
+        command_of("dicom_to_arrow", "gather")
 
 
 # Copies of one image, within and across data sets.
 rule dicom_to_arrow_duplicates:
     input:
-        manifests=[f"<workspace>/results/dicom_to_arrow/{dataset}/manifest.json" for dataset in INDEX],
+        manifests=[path_of("dicom_to_arrow", "manifest.json", dataset=dataset) for dataset in INDEX],
     output:
-        duplicates="<workspace>/results/dicom_to_arrow/duplicates.arrow",
+        **outputs_of("dicom_to_arrow", "duplicates"),
     log:
-        "<workspace>/logs/dicom_to_arrow.log",
+        log_of("dicom_to_arrow", "duplicates"),
     container:
         container_of("preprocess")
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        code=code_of("dicom_to_arrow"),
-        settings=settings_of("dicom_to_arrow"),
-        image=image_of("preprocess"),
-        folder=subpath(output.duplicates, parent=True),
+        **identity_of("dicom_to_arrow", image="preprocess", command="duplicates", name="duplicates"),
     shell:
-        "python -m stages.dicom_to_arrow duplicates --manifests {input.manifests} --duplicates {output.duplicates}"
-        " --settings {params.settings:q} --image {params.image} --name duplicates"
-        " --journal {params.folder}/journal.json 2> $(new_log {log})"
+        command_of("dicom_to_arrow", "duplicates")

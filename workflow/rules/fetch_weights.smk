@@ -48,13 +48,14 @@ rule fetch_weights:
     output:
         record=update(f"<workspace>/weights/{{model}}/{RECORD}"),  # a folder that is whole is not fetched again
     log:
-        "<workspace>/logs/fetch_weights/{model}.log",
+        log_of("fetch_weights"),
     localrule: True
     params:
-        code=code_of("fetch_weights"),
-        settings=lambda wildcards: canonical_json({"id": identifier_of(wildcards.model)}),
+        **identity_of(
+            "fetch_weights",
+            image=None,
+            settings=lambda wildcards: canonical_json({"id": identifier_of(wildcards.model)}),
+        ),
         folder=subpath(output.record, parent=True),
-        journal=lambda wildcards: f"{CONFIG.workspace}/results/fetch_weights/{wildcards.model}/journal.json",
     shell:
-        "python -m stages.fetch_weights --folder {params.folder} --settings {params.settings:q}"
-        " --name {wildcards.model} --journal {params.journal} 2>&1 | tee $(new_log {log}) >&2"
+        command_of("fetch_weights", folder="{params.folder:q}", log="2>&1 | tee $(new_log {log}) >&2")

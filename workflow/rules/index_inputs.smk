@@ -21,23 +21,17 @@ rule index_inputs:
     input:
         index=lambda wildcards: INDEX[wildcards.dataset],
     output:
-        files="<workspace>/results/index_inputs/{dataset}/files.arrow",
-        reports="<workspace>/results/index_inputs/{dataset}/reports.arrow",
+        **outputs_of("index_inputs"),
     log:
-        "<workspace>/logs/index_inputs/{dataset}.log",
+        log_of("index_inputs"),
     container:
         container_of("preprocess")
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code_of("index_inputs"),
-        settings=settings_of("index_inputs"),
-        image=image_of("preprocess"),
+        **identity_of("index_inputs", image="preprocess"),
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
         private=f"{CONFIG.workspace}/private",
-        folder=subpath(output.files, parent=True),
     shell:
-        "python -m stages.index_inputs --root {params.root:q} --dataset {wildcards.dataset} --private {params.private}"
-        " --files {output.files} --reports {output.reports} --settings {params.settings:q} --image {params.image}"
-        " --name {wildcards.dataset} --journal {params.folder}/journal.json 2> $(new_log {log})"
+        command_of("index_inputs", root="{params.root:q}", dataset="{wildcards.dataset}", private="{params.private:q}")

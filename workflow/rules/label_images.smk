@@ -16,26 +16,20 @@ LABEL_TABLES = {dataset: label_tables_of(dataset) for dataset in CONFIG.evaluate
 # Downstream labels: target, boxes, masks; splits and nested subsets.
 rule label_images:
     input:
+        **inputs_of("label_images"),
         tables=lambda wildcards: LABEL_TABLES[wildcards.dataset],
-        images="<workspace>/results/dicom_to_arrow/{dataset}/manifest.json",
     output:
-        labels="<workspace>/results/label_images/{dataset}/labels.arrow",
-        card="<workspace>/results/label_images/{dataset}/card.json",
+        **outputs_of("label_images"),
     log:
-        "<workspace>/logs/label_images/{dataset}.log",
+        log_of("label_images"),
     container:
         container_of("preprocess")
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code_of("label_images"),
-        settings=settings_of("label_images"),
-        image=image_of("preprocess"),
+        **identity_of("label_images", image="preprocess"),
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
         private=f"{CONFIG.workspace}/private",
-        folder=subpath(output.labels, parent=True),
     shell:
-        "python -m stages.label_images --root {params.root:q} --dataset {wildcards.dataset} --private {params.private}"
-        " --images {input.images} --labels {output.labels} --card {output.card} --settings {params.settings:q}"
-        " --image {params.image} --name {wildcards.dataset} --journal {params.folder}/journal.json 2> $(new_log {log})"
+        command_of("label_images", root="{params.root:q}", dataset="{wildcards.dataset}", private="{params.private:q}")

@@ -9,7 +9,7 @@ rule make_phantom:
         rsna=["<workspace>/phantom/rsna/stage_2_train_labels.csv", "<workspace>/phantom/rsna/patients.csv"],
         siim=["<workspace>/phantom/siim/train-rle.csv", "<workspace>/phantom/siim/patients.csv"],
     log:
-        "<workspace>/logs/make_phantom.log",
+        log_of("make_phantom"),
     container:
         container_of("preprocess")
     threads: 2
@@ -17,11 +17,7 @@ rule make_phantom:
         mem_mb=growing(4000),
         runtime=growing(30),
     params:
-        code=code_of("make_phantom"),
-        settings=settings_of("make_phantom"),
-        image=image_of("preprocess"),
+        **identity_of("make_phantom", image="preprocess"),
         folder=subpath(output.manifest, parent=True),
-        journal=f"{CONFIG.workspace}/results/make_phantom/journal.json",
     shell:
-        "python -m stages.make_phantom --output {params.folder} --settings {params.settings:q}"
-        " --image {params.image} --journal {params.journal} 2> $(new_log {log})"
+        command_of("make_phantom", output="{params.folder:q}")

@@ -1,18 +1,14 @@
 # Images find reports and reports find images, on the test pairs of pre-training.
-RETRIEVAL = [f"<workspace>/results/retrieval/{variant}/result.json" for variant in CONFIG.with_text]
+RETRIEVAL = [path_of("retrieval", "result.json", variant=variant) for variant in CONFIG.with_text]
 
 
 rule retrieval:
     input:
-        checkpoint="<workspace>/results/select_checkpoint/{variant}/checkpoint",
-        pairs=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/pairs.arrow",
-        sentences=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/sentences.arrow",
-        images=f"<workspace>/results/dicom_to_arrow/{CONFIG.pretrain_on}/manifest.json",
+        **inputs_of("retrieval", dataset=CONFIG.pretrain_on),
     output:
-        result="<workspace>/results/retrieval/{variant}/result.json",
-        ranks="<workspace>/results/retrieval/{variant}/ranks.arrow",
+        **outputs_of("retrieval"),
     log:
-        "<workspace>/logs/retrieval/{variant}.log",
+        log_of("retrieval"),
     container:
         container_of("torch")
     threads: 4
@@ -21,12 +17,6 @@ rule retrieval:
         runtime=growing(60),
         gpu=1,
     params:
-        code=code_of("retrieval"),
-        settings=settings_of("retrieval"),
-        image=image_of("torch"),
-        folder=subpath(output.result, parent=True),
+        **identity_of("retrieval", image="torch"),
     shell:
-        "OMP_NUM_THREADS={threads} python -m stages.retrieval --checkpoint {input.checkpoint} --pairs {input.pairs}"
-        " --sentences {input.sentences} --images {input.images} --result {output.result} --ranks {output.ranks}"
-        " --settings {params.settings:q} --device {CONFIG.device} --image {params.image} --name {wildcards.variant}"
-        " --journal {params.folder}/journal.json 2> $(new_log {log})"
+        command_of("retrieval")

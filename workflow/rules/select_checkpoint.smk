@@ -5,38 +5,38 @@ def selection_labels(wildcards):
         return {}
     prompts = of_checkout(CONFIG.settings("zero_shot_classification", dataset).prompts)
     return {
-        "images": f"<workspace>/results/dicom_to_arrow/{dataset}/manifest.json",
-        "labels": f"<workspace>/results/label_images/{dataset}/labels.arrow",
+        "images": path_of("dicom_to_arrow", "manifest.json", dataset=dataset),
+        "labels": path_of("label_images", "labels.arrow", dataset=dataset),
         "prompts": prompts,
     }
 
 
 rule select_checkpoint:
     input:
-        candidates="<workspace>/results/pretrain/{variant}/candidates.json",
-        weights="<workspace>/results/pretrain/{variant}/candidates",
-        pairs=f"<workspace>/results/pair_images_reports/{CONFIG.pretrain_on}/pairs.arrow",
-        sentences=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/sentences.arrow",
-        tokenizer=f"<workspace>/results/split_reports/{CONFIG.pretrain_on}/tokenizer",
-        images=f"<workspace>/results/dicom_to_arrow/{CONFIG.pretrain_on}/manifest.json",
+        **inputs_of("select_checkpoint", dataset=CONFIG.pretrain_on),
+        weights=path_of("pretrain", "candidates"),
         zero_shot=lambda wildcards: list(selection_labels(wildcards).values()),
     output:
-        checkpoint=report(
-            directory("<workspace>/results/select_checkpoint/{variant}/checkpoint"),
-            patterns=["{picture}.png"],
-            caption="../report/picture.rst",
-            category="Pictures",
-            labels={"variant": "{variant}", "what": "{picture}"},
-        ),
-        model=directory("<workspace>/results/select_checkpoint/{variant}/mlflow_model"),
-        selection=report(
-            "<workspace>/results/select_checkpoint/{variant}/selection.json",
-            caption="../report/selection.rst",
-            category="Choice of the checkpoint",
-            labels={"variant": "{variant}"},
+        **outputs_of(
+            "select_checkpoint",
+            marks={
+                "checkpoint": partial(
+                    report,
+                    patterns=["{picture}.png"],
+                    caption="../report/picture.rst",
+                    category="Pictures",
+                    labels={"variant": "{variant}", "what": "{picture}"},
+                ),
+                "selection": partial(
+                    report,
+                    caption="../report/selection.rst",
+                    category="Choice of the checkpoint",
+                    labels={"variant": "{variant}"},
+                ),
+            },
         ),
     log:
-        "<workspace>/logs/select_checkpoint/{variant}.log",
+        log_of("select_checkpoint"),
     container:
         container_of("torch")
     threads: 4
@@ -45,17 +45,11 @@ rule select_checkpoint:
         runtime=growing(60),
         gpu=1,
     params:
-        code=code_of("select_checkpoint"),
-        settings=settings_of("select_checkpoint"),
-        image=image_of("torch"),
-        zero_shot=lambda wildcards, input: " ".join(
-            f"--zero-shot-{name} {path}" for name, path in zip(selection_labels(wildcards), input.zero_shot)
+        **identity_of("select_checkpoint", image="torch"),
+        zero_shot=lambda wildcards, input: shlex.join(
+            word
+            for name, path in zip(selection_labels(wildcards), input.zero_shot)
+            for word in (f"--zero-shot-{name}", path)
         ),
-        folder=subpath(output.selection, parent=True),
     shell:
-        "OMP_NUM_THREADS={threads} python -m stages.select_checkpoint --candidates {input.candidates}"
-        " --pairs {input.pairs}"
-        " --sentences {input.sentences} --images {input.images} --tokenizer {input.tokenizer}"
-        " --checkpoint {output.checkpoint} --model {output.model} --selection {output.selection} --settings {params.settings:q}"
-        " {params.zero_shot} --device {CONFIG.device} --image {params.image} --name {wildcards.variant}"
-        " --journal {params.folder}/journal.json 2> $(new_log {log})"
+        command_of("select_checkpoint", more="{params.zero_shot}")

@@ -36,7 +36,7 @@ def keyed(identifier: str, subject: Subject, key: bytes) -> str:
 
 
 def read_key(private: Path | None) -> bytes:
-    """The key that index_inputs made. A key that others can read is an error."""
+    """Read the key that index_inputs made. Raises InputError where others can read it."""
     if private is None:
         raise InputError("identifiers are keyed, which needs a folder for the key: give --private DIR")
     path = private / KEY_NAME
@@ -62,7 +62,7 @@ def read_key(private: Path | None) -> bytes:
 
 
 def read_or_create_key(private: Path | None) -> bytes:
-    """The key of `private`, made with mode 0600 where there is none yet."""
+    """Read the key in `private`; make it with mode 0600 if there is none yet."""
     if private is not None and not (private / KEY_NAME).exists():
         private.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = private / f".{KEY_NAME}.{os.getpid()}.tmp"
@@ -77,7 +77,7 @@ def read_or_create_key(private: Path | None) -> bytes:
 
 
 def write_map(path: Path, pairs: Iterable[tuple[Subject, str, str]]) -> None:
-    """The way back, mode 0600: a CSV of kind, distributed_id, keyed_id."""
+    """Write the way back, mode 0600: a CSV of kind, distributed_id, keyed_id."""
     with atomic_path(path) as temporary:
         _write_private(temporary, "")
         with temporary.open("a", encoding="utf-8", newline="") as handle:
@@ -87,7 +87,7 @@ def write_map(path: Path, pairs: Iterable[tuple[Subject, str, str]]) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """A new file that was never readable by others, not even while it was empty."""
+    """Write a new file that others can never read, not even while it is empty."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
         handle.write(text)

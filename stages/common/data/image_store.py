@@ -10,8 +10,10 @@ from jaxtyping import Int, UInt8
 
 from ..errors import InputError
 from ..files.arrow_tables import map_table
-from ..files.atomic_files import check_in_background, read_json, settle, verify
+from ..files.atomic_files import check_in_background, settle, verify
 from ..files.schemas import images
+from ..records import read_record
+from .manifest import Manifest
 
 
 class ImageStore:
@@ -25,17 +27,16 @@ class ImageStore:
     """
 
     def __init__(self, manifest: Path) -> None:
-        verify(manifest)
-        record = read_json(manifest)
-        self.dataset: str = record["dataset"]
-        self.size: int = record["size"]
+        record = read_record(manifest, Manifest)
+        self.dataset: str = record.dataset
+        self.size: int = record.size
         paths, checks = [], []
-        for shard in record["shards"]:
-            path = Path(manifest).parent / shard["path"]
+        for shard in record.shards:
+            path = Path(manifest).parent / shard.path
             if not path.is_file():
                 raise InputError(f"{path}: no such file, but {manifest} lists it", remedy="run dicom_to_arrow again")
             paths.append(path)
-            checks.append(partial(_check_shard, path, shard["sha256"], manifest))
+            checks.append(partial(_check_shard, path, shard.sha256, manifest))
         if os.environ.get("RANK", "0") == "0":
             check_in_background(checks)
         try:

@@ -32,7 +32,7 @@ class Index:
 def read_index(
     root: Path, name: str, columns: Sequence[str], where_to_get: str = "", show: bool = True
 ) -> pl.DataFrame:
-    """The CSV `name` (or csv.gz) as text: cells and column names without outer blanks, empty cells null.
+    """Read the CSV `name` (or csv.gz) as text: cells and column names without outer blanks, empty cells null.
 
     Adds the column `row`. Raises InputError where the file is missing, is no CSV, has no row or lacks a column; the
     message quotes the file where `show` allows it (without a header, the names of the columns are a patient's row).
@@ -58,7 +58,7 @@ def read_index(
 
 
 def require_values(table: pl.DataFrame, source: Path, columns: Sequence[str]) -> None:
-    """An empty cell in one of `columns` is an InputError that names its row."""
+    """Raise an InputError that names the row where a cell of `columns` is empty."""
     for column in columns:
         rows = table.filter(pl.col(column).is_null())["row"]
         if len(rows):
@@ -69,7 +69,7 @@ def require_values(table: pl.DataFrame, source: Path, columns: Sequence[str]) ->
 
 
 def refuse_duplicates(table: pl.DataFrame, source: Path, column: str, show: bool = True) -> None:
-    """A value of `column` in two rows is an InputError that names both, and the value where `show` allows it."""
+    """Raise an InputError where two rows share a value of `column`: it names both; the value, too, if `show`."""
     repeated = table.filter(pl.col(column).is_duplicated())
     if len(repeated):
         value = repeated[column][0]
@@ -82,7 +82,7 @@ def refuse_duplicates(table: pl.DataFrame, source: Path, column: str, show: bool
 
 
 def refuse_unsafe_paths(paths: pl.Series, rows: pl.Series, source: Path) -> None:
-    """A path that is absolute or climbs out of the root is an InputError that names its row."""
+    """Raise an InputError that names the row where a path is absolute or leaves the root."""
     unsafe = rows.filter(paths.str.contains(_UNSAFE_PATH).fill_null(value=False))
     if len(unsafe):
         raise InputError(

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import polars as pl
 
-from ..encoders.text import Sentences, fit_budget
 from ..errors import InputError
 from ..files.arrow_tables import read_table
 from ..files.schemas import PAIRS, SENTENCES
+
+Sentences = list[list[int]]  # word pieces of each sentence of one report, without special tokens
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class PairedReports:
 
 
 def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_sentences: int) -> PairedReports:
-    """The studies of one part of the split; a part without studies is an error."""
+    """Read the studies of one part of the split. Raises InputError where it has none."""
     chosen = pl.from_arrow(read_table(pairs, PAIRS)).filter(pl.col("split") == split)
     if chosen.is_empty():
         raise InputError(f"{pairs}: no pair is in the {split} part", remedy="raise its share in `patient_split`")
@@ -50,3 +51,20 @@ def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_se
         texts = report["text"].to_list()[: len(kept)]
         studies.append(Study(study_id, patient_id, rows["image_id"].to_list(), kept, texts))
     return PairedReports(studies, left_out)
+
+
+def fit_budget(sentences: Sentences, max_tokens: int, max_sentences: int) -> tuple[Sentences, int]:
+    """Return the first sentences that fit the budget ([CLS] and [SEP] counted), and how many were left out.
+
+    A first sentence longer than the whole budget is cut, so that no report ends up empty.
+    """
+    kept: Sentences = []
+    room = max_tokens - 2
+    for sentence in sentences[:max_sentences]:
+        if len(sentence) > room:
+            break
+        kept.append(sentence)
+        room -= len(sentence)
+    if not kept:
+        kept = [sentences[0][:room]]
+    return kept, len(sentences) - len(kept)

@@ -34,7 +34,7 @@ class PatientSplit(Settings):
 
 
 def split_of(patient_id: str, settings: PatientSplit, distributed: str | None = None) -> Split:
-    """The part that a patient belongs to."""
+    """Return the part that a patient belongs to."""
     if settings.use_distributed and distributed is not None:
         try:
             return _DISTRIBUTED_NAMES[distributed.strip().lower()]

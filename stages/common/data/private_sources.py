@@ -39,7 +39,7 @@ def hide(table: pa.Table, private: Path, name: str) -> pa.Table:
 
 
 def reveal(table: pa.Table, private: Path | None) -> pa.Table:
-    """The table as it was before `hide`; one whose identifiers are distributed comes back as it is.
+    """Return the table as it was before `hide`; one with distributed identifiers is returned unchanged.
 
     Raises InputError where the private folder, its key or its table is missing, or is not of the same run.
     """

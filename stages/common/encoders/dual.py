@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.initialization import no_init_weights
 
+from ..data.paired_reports import fit_budget
 from ..errors import InputError
-from ..files.atomic_files import atomic_path, read_json, verify, write_record, write_sidecar, write_text
+from ..files.atomic_files import atomic_path, verify, write_sidecar, write_text
+from ..records import read_record, write_record
 from .image import ImageEncoder, grid_of
-from .settings import DualEncoderSettings
-from .text import ReportBatch, SpecialTokens, TextEncoder, fit_budget, load_tokenizer, pad_reports
+from .settings import DualEncoderSettings, EncoderRecord
+from .text import ReportBatch, SpecialTokens, TextEncoder, load_tokenizer, pad_reports
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class DualEncoder(nn.Module):
 
 
 def to_input(images: Tensor, size: int) -> Float[Tensor, "batch {size} {size}"]:
-    """Stored uint8 images to grey 0..1 at the encoder's input size (bilinear, antialiased)."""
+    """Convert stored uint8 images to grey 0..1 at the encoder's input size (bilinear, antialiased)."""
     grey = images.to(torch.float32).unsqueeze(1) / 255
     if grey.shape[-1] != size:
         grey = F.interpolate(grey, size=(size, size), mode="bilinear", antialias=True)
@@ -88,7 +90,7 @@ class Checkpoint:
     model: DualEncoder
     tokenizer: Tokenizer
     integrity_map: Float[Tensor, "patches"] | None  # phi, centred; None where the variant has none
-    record: dict
+    record: EncoderRecord
 
     @torch.inference_mode()
     def embed_sentences(self, sentences: list[str]) -> TextEmbeddings:
@@ -110,23 +112,20 @@ def save_weights(path: Path, weights: dict[str, Tensor]) -> str:
     return write_sidecar(path)
 
 
-def checkpoint_record(model: DualEncoder) -> dict:
-    """What `load_checkpoint` needs to build the model again."""
-    return {
-        "model": model.settings.model_dump(mode="json"),
-        "vocabulary": model.vocabulary,
-        "text_configuration": model.text.bert.config.to_dict(),
-    }
+def checkpoint_record(model: DualEncoder) -> EncoderRecord:
+    """Return what `load_checkpoint` needs to build the model again."""
+    return EncoderRecord(
+        model=model.settings, vocabulary=model.vocabulary, text_configuration=model.text.bert.config.to_dict()
+    )
 
 
-def build_encoder(record: dict) -> DualEncoder:
-    """The model of a `checkpoint_record`; its weights follow, so those that it once started from are not needed."""
-    settings = DualEncoderSettings.model_validate(record["model"])
-    return DualEncoder(settings, record["vocabulary"], record["text_configuration"])
+def build_encoder(record: EncoderRecord) -> DualEncoder:
+    """Build the model of a checkpoint's record. Its weights follow, so those that it started from are not needed."""
+    return DualEncoder(record.model, record.vocabulary, record.text_configuration)
 
 
-def save_checkpoint(folder: Path, weights: dict[str, Tensor], record: dict, tokenizer: Path) -> None:
-    """Write a checkpoint folder from weights, `checkpoint_record` (and provenance) and a tokenizer folder."""
+def save_checkpoint(folder: Path, weights: dict[str, Tensor], record: EncoderRecord, tokenizer: Path) -> None:
+    """Write a checkpoint folder from weights, their record and a tokenizer folder."""
     folder = Path(folder)
     target = folder / "tokenizer" / "tokenizer.json"
     write_text(target, (Path(tokenizer) / "tokenizer.json").read_text(encoding="utf-8"))
@@ -138,9 +137,9 @@ def save_checkpoint(folder: Path, weights: dict[str, Tensor], record: dict, toke
 def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
     """Read and verify a checkpoint folder; unexpected or missing tensors are errors."""
     folder = Path(folder)
-    for name in ("model.safetensors", "config.json", "tokenizer/tokenizer.json"):
+    for name in ("model.safetensors", "tokenizer/tokenizer.json"):
         verify(folder / name)
-    record = read_json(folder / "config.json")
+    record = read_record(folder / "config.json", EncoderRecord)
     with no_init_weights():  # every tensor is read below; drawing them takes longer
         model = build_encoder(record)
     weights = load_file(folder / "model.safetensors")
@@ -156,7 +155,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
 def mean_embeddings(
     checkpoint: Checkpoint, groups: Sequence[Sequence[str]], of: Literal["report", "sentence"] = "report"
 ) -> Float[Tensor, "groups embedding"]:
-    """The normalised mean of each group's prompts; a prompt of several groups is embedded once.
+    """Return the normalised mean of each group's prompts; a prompt of several groups is embedded once.
 
     `of` a prompt either the report of one sentence that it is (what images are near to), or that sentence (patches).
     """
@@ -175,7 +174,7 @@ def patch_cosines(
 
 
 def prompt_sentences(checkpoint: Checkpoint, prompts: list[str]) -> Float[Tensor, "prompts embedding"]:
-    """Unit vectors of the prompts' sentences: a prompt is a report of one sentence."""
+    """Return unit vectors of the prompts' sentences: a prompt is a report of one sentence."""
     return checkpoint.embed_sentences(prompts).sentences[:, 0]
 
 

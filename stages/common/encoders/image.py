@@ -88,7 +88,7 @@ class ImageEncoder(nn.Module):
 
 
 def _create(settings: ImageEncoderSettings, common: dict) -> VisionTransformer:
-    """A vision transformer by its timm name, at random; nothing is downloaded."""
+    """Create a vision transformer by its timm name, with random weights; nothing is downloaded."""
     name = settings.architecture
     if not is_model(name):
         raise InputError(
@@ -128,7 +128,7 @@ def visible_count(patches: int, ratio: float) -> int:
 
 
 def draw_visible(batch: int, patches: int, ratio: float, generator: torch.Generator) -> Int[Tensor, "batch visible"]:
-    """Indices of the visible patches, ascending; every subset of size V is equally likely."""
+    """Return the indices of the visible patches, ascending; every subset of size V is equally likely."""
     noise = torch.rand(batch, patches, generator=generator)
     return noise.argsort(dim=1)[:, : visible_count(patches, ratio)].sort(dim=1).values
 

@@ -5,10 +5,11 @@ Settings of the two encoders; apart from the encoders, so that checking a config
 How far training images are changed; apart from augmentation.py, which needs torch.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from ..records import Record
 from ..settings import Settings
 
 
@@ -20,7 +21,7 @@ class ImageEncoderSettings(Settings):
         "null: initialised at random",
     )
     source: Literal["timm", "mae", "mrm", "maco", "mgca"] = Field(
-        "timm", description="whose file `weights` are: how it names its tensors (stages/common/encoders/published.py)"
+        "timm", description="whose file `weights` are: how it names its tensors (stages/pretrain/published_encoders.py)"
     )
     pooling: Literal["mean", "cls"] = Field(
         "mean",
@@ -86,3 +87,11 @@ class AugmentationSettings(Settings):
     scale: float = Field(0, ge=0, lt=1, description="largest relative change of size, beside that of the crop")
     brightness: float = Field(0.1, ge=0, description="largest shift of grey values 0..1")
     contrast: float = Field(0.2, ge=0, lt=1, description="largest relative change of contrast")
+
+
+class EncoderRecord(Record):
+    """What builds a dual encoder again; its weights lie beside it."""
+
+    model: DualEncoderSettings
+    vocabulary: int = Field(gt=0, description="word pieces of the tokenizer")
+    text_configuration: dict[str, Any] = Field(description="config.json of the text encoder, as transformers has it")

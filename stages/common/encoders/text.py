@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 
 from .settings import TextEncoderSettings
+from ..data.paired_reports import Sentences
 from ..errors import InputError
 
 _GROUPS = 4  # of sentences by length: little padding, few passes
-
-Sentences = list[list[int]]  # word pieces of each sentence of one report, without special tokens
 
 
 @dataclass(frozen=True)
@@ -63,30 +62,13 @@ class ReportBatch:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer that split_reports wrote."""
+    """Load the tokenizer that split_reports wrote."""
     path = Path(folder) / "tokenizer.json"
     if not path.is_file():
         raise InputError(f"{path}: no such file", remedy="run split_reports first")
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.encode_special_tokens = True  # "[SEP]" written in a text is text, as in split_reports
     return tokenizer
-
-
-def fit_budget(sentences: Sentences, max_tokens: int, max_sentences: int) -> tuple[Sentences, int]:
-    """The first sentences that fit the budget ([CLS] and [SEP] counted), and how many were left out.
-
-    A first sentence longer than the whole budget is cut, so that no report ends up empty.
-    """
-    kept: Sentences = []
-    room = max_tokens - 2
-    for sentence in sentences[:max_sentences]:
-        if len(sentence) > room:
-            break
-        kept.append(sentence)
-        room -= len(sentence)
-    if not kept:
-        kept = [sentences[0][:room]]
-    return kept, len(sentences) - len(kept)
 
 
 def pad_reports(reports: list[Sentences], special: SpecialTokens) -> ReportBatch:
@@ -132,7 +114,7 @@ class TextEncoder(nn.Module):
     """BERT over whole reports, sentences read from its tokens by their spans; or over single sentences."""
 
     def __init__(self, settings: TextEncoderSettings, vocabulary: int, configuration: dict | None = None) -> None:
-        """`configuration` is that of a pre-trained or trained encoder whose weights follow; else the settings' sizes.
+        """Build the BERT of `configuration`, whose weights follow; without it, one of the settings' sizes.
 
         Raises InputError where `vocabulary` (word pieces of the tokenizer) or `max_tokens` do not fit the encoder.
         """
@@ -196,7 +178,7 @@ def _initialise(settings: TextEncoderSettings, vocabulary: int) -> BertModel:
 
 
 def _from_configuration(configuration: dict) -> nn.Module:
-    """A BERT-like model of transformers from its config.json; files of 2019 lack `model_type` and are BERT's."""
+    """Return a BERT-like model of transformers from its config.json; files of 2019 lack `model_type` and are BERT's."""
     try:
         parsed = AutoConfig.for_model(**{"model_type": "bert", **configuration})
     except ValueError as error:

@@ -3,11 +3,34 @@
 from pathlib import Path
 
 from ..errors import InputError
+from ..records import Count, Record
 
 CONFIGURATION = "config.json"
-RECORD = "weights.json"  # of fetch_weights: id, revision, license, files
+RECORD = "weights.json"  # of fetch_weights
 TENSORS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is read
 TOKENIZERS = ("tokenizer.json", "vocab.txt")  # as well
+
+
+class WeightFile(Record):
+    sha256: str
+    bytes: Count
+
+
+class ConvertedFile(Record):
+    """A torch file that was written anew as safetensors."""
+
+    file: str
+    sha256: str
+
+
+class WeightsRecord(Record):
+    """weights.json: what lies in a folder of fetch_weights."""
+
+    id: str
+    revision: str | None  # null: files put there by hand
+    license: str  # "unknown" where no model card says it
+    files: dict[str, WeightFile]
+    converted_from: ConvertedFile | None = None
 
 
 def weight_files(source: Path) -> list[Path]:
@@ -20,7 +43,7 @@ def weight_files(source: Path) -> list[Path]:
 
 
 def tokenizer_file(source: Path) -> Path:
-    """The tokenizer of the folder `source`."""
+    """Return the tokenizer of the folder `source`."""
     return _first_of(TOKENIZERS, Path(source))
 
 

@@ -55,7 +55,7 @@ def read_finding(path: Path, finding: str | None) -> pl.DataFrame:
 
 
 def split_parts(labels: pl.DataFrame, fraction: int, source: Path) -> Parts:
-    """The subset of `fraction` percent of the training part (subsets are nested), validation and test.
+    """Return the subset of `fraction` percent of the training part (subsets are nested), validation and test.
 
     Validation or test without both targets is an InputError that names `source`: nothing could be chosen or measured.
     """

@@ -1,15 +1,51 @@
 """How far a job is from the published protocol whose name it bears: a shortened run must not pass for the protocol."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
+from pydantic import Field
+
+from ..records import Count, Estimate, Overlap, Record
 from ..settings import Settings
 
 Departures = dict[str, list[Any]]  # setting -> [its value, the published one]; empty where the job is as published
 
 
+PartName = Literal["train", "validation", "test"]
+
+
+class MeanOfSeeds(Estimate):
+    """The mean over repetitions, and their standard deviation; null for a single one."""
+
+    spread: float | None
+
+
+class PartSize(Record):
+    images: Count
+    positives: Count
+
+
+class FewShotRecord(Record):
+    """What result.json of both few-shot stages holds."""
+
+    finding: str
+    protocol: str
+    fraction: Count = Field(description="percent of the training images")
+    skipped: str | None = Field(description="why nothing could be learned from the subset")
+    departures: Departures = Field(description="from the published protocol: setting -> [value, published one]")
+    always_different: tuple[str, ...] = Field(description="from the authors' code, even where no setting departs")
+    resampled_by: Literal["patient", "image"]
+    overlap: Overlap
+
+    @staticmethod
+    def check_parts(images: Mapping[PartName, PartSize]) -> None:
+        """Raise ValueError where a part is missing."""
+        if missing := set(get_args(PartName)) - set(images):
+            raise ValueError(f"images lacks {', '.join(sorted(missing))}")
+
+
 def departures(job: Settings, published: Settings, free: Collection[str]) -> Departures:
-    """Settings of `job` that are not as `published`, but for those that the protocol leaves `free`; nested by dots."""
+    """Return the settings of `job` that differ from `published`, by dotted name, except those that are `free`."""
     own, theirs = (_flat(each.model_dump(mode="json", exclude=set(free))) for each in (job, published))
     return {name: [value, theirs[name]] for name, value in own.items() if value != theirs[name]}
 

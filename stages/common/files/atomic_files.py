@@ -170,7 +170,7 @@ def sidecar_of(path: Path) -> Path:
 
 
 def write_record(path: Path, value: Any) -> None:
-    """An output in JSON, with its side-car: what `verify` wants of every file that a later stage reads."""
+    """Write an output as JSON, with the side-car that `verify` needs."""
     write_json(path, value)
     write_sidecar(path)
 
@@ -183,7 +183,7 @@ def write_sidecar(path: Path) -> str:
 
 
 def read_sidecar(path: Path) -> str | None:
-    """The digest recorded when `path` was written, or None where there is no side-car."""
+    """Return the digest recorded when `path` was written, or None where there is no side-car."""
     try:
         words = sidecar_of(path).read_text(encoding="utf-8").split()
     except FileNotFoundError:

@@ -73,12 +73,12 @@ class Journal(_Part):
 
 
 def run_key(stage: str, name: str, digests: Mapping[str, str], started: int) -> str:
-    """The tag `mlip.key` by which live logging and sync find one run."""
+    """Return the tag `mlip.key` by which live logging and sync find one run."""
     return digest_of([stage, name, dict(digests), started])
 
 
 def workspace_name(results: Path) -> str:
-    """A workspace by the end of its path and a digest of the whole: several may share one MLflow experiment."""
+    """Return a workspace by the end of its path and a digest of the whole: several may share one MLflow experiment."""
     folder = Path(results).resolve().parent
     return f"{folder.parent.name}/{folder.name}@{digest_of(str(folder))[:6]}"
 

@@ -28,6 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, SupportsFloat, SupportsIndex
 
+from ..contract import Job
 from ..digests import data_digest, digest_of
 from ..errors import InputError
 from ..files.atomic_files import read_sidecar, settle, sha256_of, write_text
@@ -187,6 +188,16 @@ def track(
     run.end("FINISHED")
 
 
+@contextmanager
+def track_job(job: Job, more: Mapping[str, Path] | None = None) -> Iterator[Run]:
+    """Keep the journal of a job: its inputs, with `more` that its settings name, and at its end all that it wrote."""
+    inputs = job.inputs() | dict(more or {})
+    with track(job.stage, job.name, journal=job.journal, settings=job.settings, inputs=inputs, image=job.image) as run:
+        yield run
+        for path, publish in job.artifacts():
+            run.log_artifact(path, publish=publish)
+
+
 def _beat(run: Run, ended: threading.Event) -> None:
     """Sample the machine and write the journal, both at intervals that cost next to nothing, until the run ends."""
     sampler, number = SystemSampler(), 0
@@ -270,7 +281,7 @@ def git_state() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the checkout, or None where there is no git or no repository (as in an image)."""
+    """Return what git says of the checkout, or None where there is no git or no repository (as in an image)."""
     command = ["git", "-C", str(ROOT), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)

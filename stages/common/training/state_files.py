@@ -38,7 +38,7 @@ def write_state(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def newest_whole(folder: Path) -> Path | None:
-    """The newest state whose bytes are those that were written; damaged ones before it are removed."""
+    """Return the newest state whose bytes are those that were written; damaged ones before it are removed."""
     for path in _saved(folder):
         try:
             verify(path)
@@ -51,12 +51,12 @@ def newest_whole(folder: Path) -> Path | None:
 
 
 def newest_saved(folder: Path) -> Path | None:
-    """The newest state, whole or not."""
+    """Return the newest state, whole or not."""
     return next(iter(_saved(folder)), None)
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """What `write_state` was given, on the CPU; InputError where the file is damaged or something else."""
+    """Read what `write_state` was given, on the CPU. Raises InputError where the file is damaged or something else."""
     verify(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -118,7 +118,7 @@ class ResumableState:
         self._saved = time.monotonic()
 
     def newest(self) -> dict[str, Any] | None:
-        """The newest whole state, on the CPU; None where there is none."""
+        """Return the newest whole state, on the CPU; None where there is none."""
         path = newest_whole(self._folder)
         return None if path is None else torch.load(path, map_location="cpu", weights_only=True)
 

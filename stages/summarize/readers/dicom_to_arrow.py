@@ -4,21 +4,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...common.data.manifest import Manifest
 from ...common.files.arrow_tables import read_table
 from ...common.files.schemas import DUPLICATES
+from ...common.records import read_record
 from ..results_tree import ResultsTree
-from .record import Count, Part, read_record
 from .rejects import RejectCount, read_rejects
-
-
-class Manifest(Part):
-    """manifest.json of dicom_to_arrow."""
-
-    dataset: str
-    size: Count
-    indexed: Count
-    images: Count
-    rejects: Count
 
 
 @dataclass(frozen=True)

@@ -1,69 +1,10 @@
-"""Few-shot classification: one result a job (data set, protocol, fraction) and variant."""
+"""Few-shot classification: one result per job (data set, protocol, fraction) and variant."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
 
-from pydantic import model_validator
-
+from ...few_shot_classification.contract import FewShotResult
 from ..results_tree import FewShotJob, ResultsTree
-from .record import METRICS, Count, Estimate, Part, read_record
-
-
-class MeanOfSeeds(Estimate):
-    """The mean over repetitions, and their standard deviation; null for a single one."""
-
-    spread: float | None
-
-
-class Seed(Part):
-    """One repetition of few-shot classification; `threshold` is that of its F1, from validation."""
-
-    seed: int
-    threshold: float
-
-
-class PartSize(Part):
-    images: Count
-    positives: Count
-
-
-class Overlap(Part, extra="forbid"):
-    """What connects the test images with training, all 0 in a clean split; a kind that is new here must be shown."""
-
-    images_in_several_parts: Count
-    patients_in_several_parts: Count
-    copies_in_several_parts: Count
-    test_copies_in_pretraining: Count
-    test_patients_in_pretraining: Count
-
-    @property
-    def found(self) -> dict[str, int]:
-        """Those above 0."""
-        return {kind: number for kind, number in self if number}
-
-
-class FewShotResult(Part):
-    """result.json of few_shot_classification; where it was `skipped` there are no seeds and no metrics."""
-
-    finding: str
-    skipped: str | None
-    departures: dict[str, list[Any]]  # from the published protocol: setting -> [value, published one]
-    always_different: tuple[str, ...] = ()  # even where no setting departs; results of versions before do not say it
-    images: dict[Literal["train", "validation", "test"], PartSize]
-    resampled_by: str
-    seeds: list[Seed]
-    metrics: dict[Literal["auc", "average_precision", "f1", "accuracy"], MeanOfSeeds]
-    overlap: Overlap
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> "FewShotResult":
-        if missing := {"train", "validation", "test"} - set(self.images):
-            raise ValueError(f"images lacks {', '.join(sorted(missing))}")
-        if self.skipped is None and (missing := set(METRICS) - set(self.metrics)):
-            raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
-        if self.skipped is not None and (self.seeds or self.metrics):
-            raise ValueError("skipped, but there are seeds or metrics")
-        return self
+from .record import read_record
 
 
 @dataclass(frozen=True)

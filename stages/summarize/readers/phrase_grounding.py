@@ -1,101 +1,19 @@
 """Phrase grounding: pointing game, integrity map and heatmaps of one data set and variant."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from pydantic import Field, model_validator
 
 from ...common.data.run_lengths import decode
 from ...common.errors import InputError
 from ...common.files.arrow_tables import map_table, read_table
 from ...common.files.atomic_files import verify
 from ...common.files.schemas import samples
+from ...phrase_grounding.contract import GroundingResult
 from ..results_tree import ResultsTree
-from .few_shot_classification import Overlap
-from .record import Count, Estimate, Part, read_record
-
-
-class PointingGame(Part):
-    """Shares of hits on the same images; null where lungs are unknown."""
-
-    heatmap: Estimate
-    heatmap_in_lung: Estimate | None  # the peak inside the lungs, as the random point is
-    random_in_lung: Estimate | None
-    random_in_content: Estimate | None = None  # where lungs are unknown; results of versions before lack it
-    fixed_peak_of_training: Estimate | None
-    word_prior: Estimate | None  # a point read off the phrase's words; null where they name no place
-
-    def rivals(self, names: Sequence[str]) -> list[str]:
-        """Those of `names` that were measured."""
-        return [name for name in names if getattr(self, name) is not None]
-
-
-class IntegrityMap(Part):
-    """phi on the patch grid, row-major and centred, with its scale."""
-
-    values: list[float] = Field(min_length=1)
-    lung_auc: float | None
-    smallest: float
-    largest: float
-    standard_deviation: float
-
-    @property
-    def grid(self) -> int:
-        """Patches along one side."""
-        return math.isqrt(len(self.values))
-
-    @model_validator(mode="after")
-    def _is_square(self) -> "IntegrityMap":
-        if self.grid**2 != len(self.values):
-            raise ValueError(f"{len(self.values)} values are no square patch grid")
-        return self
-
-
-class LocatedPart(Part):
-    positives: Count
-    positives_without_region: Count  # left out: neither box nor mask
-    regions_too_small: Count  # left out: no stored pixel shows them
-
-
-class GroundingResult(Part):
-    """result.json of phrase_grounding."""
-
-    finding: str
-    images: Count
-    located: dict[str, LocatedPart] = Field(default_factory=dict)  # by part; results of versions before lack it
-    resampled_by: str
-    pointing: dict[str, PointingGame] = Field(min_length=1)
-    contrast_to_noise: dict[str, dict[str, Estimate | None]]  # by prompt set and pointer
-    iou: dict[str, dict[str, Estimate | None]]
-    place_words: dict[str, list[str]]
-    integrity_map: IntegrityMap | None
-    overlap: Overlap
-
-    @property
-    def left_out(self) -> str:
-        """Of the test positives, in words; empty where none was left out or nobody counted."""
-        test = self.located.get("test")
-        if test is None or test.positives == self.images:
-            return ""
-        reasons = {"without box or mask": test.positives_without_region, "too small to show": test.regions_too_small}
-        found = ", ".join(f"{number} {reason}" for reason, number in reasons.items() if number)
-        return f"of {test.positives} with the finding; {found}"
-
-    @model_validator(mode="after")
-    def _adds_up(self) -> "GroundingResult":
-        test = self.located.get("test")
-        if test and test.positives != self.images + test.positives_without_region + test.regions_too_small:
-            raise ValueError("located.test: positives are not images + positives_without_region + regions_too_small")
-        return self
-
-    def measured_on(self) -> object:
-        """What does not depend on the encoders."""
-        games = {name: game.model_dump(exclude={"heatmap", "heatmap_in_lung"}) for name, game in self.pointing.items()}
-        return self.finding, self.images, self.located, self.resampled_by, games
+from .record import read_record
 
 
 @dataclass(frozen=True)

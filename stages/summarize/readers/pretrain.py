@@ -8,8 +8,9 @@ import numpy as np
 
 from ...common.errors import InputError
 from ...common.files.atomic_files import verify
+from ...select_checkpoint.contract import Selection
 from ..results_tree import ResultsTree
-from .select_checkpoint import Selection, read_selection
+from .select_checkpoint import read_selection
 
 
 @dataclass(frozen=True)

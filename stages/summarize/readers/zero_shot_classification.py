@@ -1,45 +1,17 @@
 """Zero-shot classification: one result a data set and variant, with the scores of its test part."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pyarrow.compute as pc
 from jaxtyping import Float, Int
-from pydantic import Field, model_validator
 
 from ...common.errors import InputError
 from ...common.files.arrow_tables import read_table
 from ...common.files.schemas import SCORES
+from ...zero_shot_classification.contract import ZeroShotResult
 from ..results_tree import ResultsTree
-from .few_shot_classification import Overlap
-from .record import METRICS, Count, Estimate, Part, read_record
-
-
-class ZeroShotResult(Part):
-    """result.json of zero_shot_classification."""
-
-    finding: str
-    score: Literal["global", "local"] = "global"
-    prompt_set: str
-    validation_auc: dict[str, float]
-    threshold: float
-    metrics: dict[Literal["auc", "average_precision", "f1", "accuracy"], Estimate]
-    test_auc: dict[str, Estimate] = Field(default_factory=dict)  # by prompt set; results of versions before lack it
-    resampled_by: str
-    test_images: Count
-    test_positives: Count
-    overlap: Overlap
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> "ZeroShotResult":
-        if missing := set(METRICS) - set(self.metrics):
-            raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
-        if self.prompt_set not in self.validation_auc:
-            raise ValueError(f"validation_auc lacks the chosen set {self.prompt_set}")
-        if self.test_auc and self.test_auc.get(self.prompt_set) != self.metrics["auc"]:
-            raise ValueError(f"test_auc of the chosen set {self.prompt_set} is not the AUC of metrics")
-        return self
+from .record import read_record
 
 
 @dataclass(frozen=True)

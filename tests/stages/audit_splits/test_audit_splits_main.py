@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from stages.audit_splits.__main__ import main, parser
-from stages.audit_splits.contract import read_overlap
+from stages.audit_splits.__main__ import WORK
+from stages.audit_splits.contract import Compared, SplitAudit, read_overlap
 from stages.common.command_line import run_stage
+from stages.common.data.manifest import Manifest
 from stages.common.errors import InputError
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
-from stages.common.files.atomic_files import read_json, write_json, write_record, write_sidecar
+from stages.common.files.atomic_files import read_json
+from stages.common.records import read_record, write_record
 
 
 def label(image: str, patient: str, split: str) -> dict:
@@ -27,25 +29,26 @@ def audit(folder: Path, labels: list[dict], settings: str = "{}", pictures: tupl
     pair = {"image_id": "x", "study_id": "s", "patient_id": "r", "split": "train"}
     write_rows(folder / "pairs.arrow", schemas.PAIRS, [pair])
     for name, known in zip(("images", "pretrain-images"), pictures, strict=True):
-        write_json(folder / f"{name}.json", {"images": 3, "pictures": known})
-        write_sidecar(folder / f"{name}.json")
+        counts = {"indexed": 3, "images": 3, "rejects": 0, "pictures": known}
+        write_record(folder / f"{name}.json", Manifest(dataset=name, size=16, **counts, shards=[]))
     files = {name: folder / f"{name}.arrow" for name in ("labels", "duplicates", "pairs")}
     files |= {name: folder / f"{name}.json" for name in ("images", "pretrain-images", "audit", "journal")}
     options = [word for name, path in files.items() for word in (f"--{name}", str(path))]
-    run_stage(main, parser(), [*options, "--dataset", "siim", "--pretrain-on", "mimic_cxr", "--settings", settings])
+    run_stage(WORK, [*options, "--dataset", "siim", "--pretrain-on", "mimic_cxr", "--settings", settings])
     return folder / "audit.json"
 
 
 def test_a_clean_split_passes_and_says_what_was_compared(tmp_path: Path) -> None:
     path = audit(tmp_path, CLEAN)
-    assert set(read_overlap(path, tmp_path / "labels.arrow").values()) == {0}
-    assert read_json(path)["compared"] == {
-        "images": 3, "patients_within": True, "patients_with_pretraining": False, "pictures_with_pretraining": True
-    }  # fmt: skip
+    assert read_overlap(path, tmp_path / "labels.arrow").found == {}
+    assert read_record(path, SplitAudit).compared == Compared(
+        images=3, patients_within=True, patients_with_pretraining=False, pictures_with_pretraining=True
+    )
 
 
 def test_pictures_without_a_digest_cannot_be_compared_and_that_is_said(tmp_path: Path) -> None:
-    assert not read_json(audit(tmp_path, CLEAN, pictures=(3, 2)))["compared"]["pictures_with_pretraining"]
+    path = audit(tmp_path, CLEAN, pictures=(3, 2))
+    assert not read_record(path, SplitAudit).compared.pictures_with_pretraining
 
 
 def test_a_split_of_rows_is_refused_and_nothing_is_written(tmp_path: Path, capsys) -> None:
@@ -60,7 +63,7 @@ def test_a_split_of_rows_is_refused_and_nothing_is_written(tmp_path: Path, capsy
     assert not (tmp_path / "audit.json").exists()
     assert read_json(tmp_path / "journal.json")["status"] == "FAILED"
     allowed = audit(tmp_path, rows, "{allow_overlap: true}")
-    assert read_overlap(allowed, tmp_path / "labels.arrow")["images_in_several_parts"] == 1
+    assert read_overlap(allowed, tmp_path / "labels.arrow").images_in_several_parts == 1
 
 
 def test_the_same_patient_ids_are_compared_where_asked(tmp_path: Path, capsys) -> None:
@@ -74,6 +77,6 @@ def test_an_audit_of_other_labels_is_refused(tmp_path: Path) -> None:
     write_rows(tmp_path / "labels.arrow", schemas.LABELS, CLEAN[1:])
     with pytest.raises(InputError, match="audits other labels"):
         read_overlap(path, tmp_path / "labels.arrow")
-    write_record(path, read_json(path) | {"labels_sha256": "0"})
+    write_record(path, read_record(path, SplitAudit).model_copy(update={"labels_sha256": "0"}))
     with pytest.raises(InputError, match="run audit_splits again"):
         read_overlap(path, tmp_path / "labels.arrow")

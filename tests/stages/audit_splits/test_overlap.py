@@ -1,12 +1,12 @@
 """Every way in which test images can be known to training is counted, and stops the job unless it is allowed."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 import pytest
+from split_audit import CLEAN as NOTHING
+from split_audit import overlap_of
 
-from stages.audit_splits.contract import Overlap
 from stages.audit_splits.overlap import find_overlap, refuse_overlap
 from stages.common.errors import InputError
 
@@ -25,7 +25,7 @@ PAIRS = pl.DataFrame(
         "split": ["train", "validation", "test"],
     }
 )
-CLEAN = dict.fromkeys(asdict(Overlap(0, 0, 0, 0, 0)), 0)
+CLEAN = NOTHING.model_dump()
 
 
 def copies(*rows: tuple[str, str, str, str]) -> pl.DataFrame:
@@ -33,7 +33,7 @@ def copies(*rows: tuple[str, str, str, str]) -> pl.DataFrame:
 
 
 def found(labels=LABELS, table=None, pairs=PAIRS, pretrain_on: str = "mimic", same: bool = False) -> dict[str, int]:
-    return asdict(find_overlap(labels, copies() if table is None else table, pairs, "rsna", pretrain_on, same))
+    return find_overlap(labels, copies() if table is None else table, pairs, "rsna", pretrain_on, same).model_dump()
 
 
 def test_a_clean_split_has_no_overlap() -> None:
@@ -94,8 +94,8 @@ def test_an_image_of_two_parts_is_no_copy_of_itself() -> None:
 
 
 def test_every_kind_of_overlap_stands_in_one_line() -> None:
-    refuse_overlap(Overlap(0, 0, 0, 0, 0), Path("labels.arrow"), "rsna")
+    refuse_overlap(NOTHING, Path("labels.arrow"), "rsna")
     expected = r"^labels\.arrow: 3 patients are in more than one.*; 2 test images have a copy.*rsna\.audit_splits"
     with pytest.raises(InputError, match=expected) as error:
-        refuse_overlap(Overlap(0, 3, 0, 2, 0), Path("labels.arrow"), "rsna")
+        refuse_overlap(overlap_of(0, 3, 0, 2, 0), Path("labels.arrow"), "rsna")
     assert "\n" not in str(error.value)

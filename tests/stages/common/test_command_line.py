@@ -1,33 +1,97 @@
 """Every stage answers --help; an InputError is one line and exit status 2."""
 
-import ast
 import errno
 import runpy
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from stages.common.command_line import run_stage, stage_parser
+from stages.common.command_line import run_stage
+from stages.common.contract import Job, option, product, source
 from stages.common.errors import InputError
 from stages.common.files.code_digest import ROOT
 from stages.common.settings import Settings
+from stages.contracts import JOBS
 
-STAGES = sorted(path.parent.name for path in (ROOT / "stages").glob("*/__main__.py"))
+STAGES = sorted({job.stage for job in JOBS})
 
 
 class Example(Settings):
     seed: int = 0
 
 
-def parser():
-    return stage_parser("example", "What it does.", Example)
+@dataclass(frozen=True, kw_only=True)
+class ExampleJob(Job):
+    """Do what it does."""
+
+    stage = "example"
+    settings: Example
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesJob(Job):
+    """Read and write files."""
+
+    stage = "example"
+    command = "files"
+
+    settings: Example
+    checkpoint: Path = source("other", "checkpoint", stands="model.safetensors")
+    tables: tuple[Path, ...] = source("other", "table.arrow")
+    prompts: Path | None = source(optional=True, help="prompt file")
+    root: Path = source(tracked=False, help="folder")
+    result: Path = product("result.json", publish=True)
+    scores: Path = product("scores", stands="*.arrow")
+    rounds: int = option("how often", default=3)
+
+
+JOURNAL = ["--journal", "j.json"]
+
+
+def run(work, *more):
+    run_stage({ExampleJob: work}, [*JOURNAL, *more])
+
+
+def test_options_follow_from_the_declared_files(tmp_path):
+    seen = []
+    argv = ["files", *JOURNAL, "--checkpoint", "c", "--tables", "a", "b", "--root", "r", "--prompts",
+            "--result", str(tmp_path / "result.json"), "--scores", str(tmp_path / "scores")]  # fmt: skip
+    run_stage({FilesJob: seen.append}, argv)
+    (job,) = seen
+    assert (job.tables, job.prompts, job.rounds) == ((Path("a"), Path("b")), None, 3)
+    inputs = {"checkpoint": Path("c/model.safetensors"), "tables_00000": Path("a"), "tables_00001": Path("b")}
+    assert job.inputs() == inputs
+    (tmp_path / "scores").mkdir()
+    for name in ("result.json", "scores/2.arrow", "scores/1.arrow"):
+        (tmp_path / name).write_text("")
+    assert job.artifacts() == [(tmp_path / "result.json", True), (tmp_path / "scores/1.arrow", False),
+                               (tmp_path / "scores/2.arrow", False)]  # fmt: skip
+
+
+def test_a_run_without_a_place_of_its_own_has_no_name():
+    """Its rule gives the option without a value."""
+    seen = []
+    for more in (["--name"], ["--name", ""], []):
+        run(seen.append, *more, "--image", "i")
+    assert {job.name for job in seen} == {""}
+
+
+@pytest.mark.parametrize("lacking", ["--checkpoint", "--result"])
+def test_an_option_that_is_needed_is_named(lacking, capsys):
+    argv = [text for each in ("--checkpoint", "--tables", "--root", "--result", "--scores") if each != lacking
+            for text in (each, "x")]  # fmt: skip
+    with pytest.raises(SystemExit):
+        run_stage({FilesJob: pytest.fail}, ["files", *JOURNAL, *argv])
+    assert lacking in capsys.readouterr().err
 
 
 def test_the_settings_reach_the_stage_as_a_model(tmp_path):
     seen = []
     run_stage(
-        seen.append, parser(), ["--journal", str(tmp_path / "j.json"), "--settings", "{seed: 3}", "--name", "a/b"]
+        {ExampleJob: seen.append}, ["--journal", str(tmp_path / "j.json"), "--settings", "{seed: 3}", "--name", "a/b"]
     )
     assert seen[0].settings == Example(seed=3)
     assert (seen[0].journal, seen[0].name, seen[0].image) == (tmp_path / "j.json", "a/b", "none")
@@ -38,7 +102,7 @@ def test_an_input_error_is_one_line_without_a_traceback(capsys):
         raise InputError("reports.csv: row 3: no study_id; add it")
 
     with pytest.raises(SystemExit) as caught:
-        run_stage(fails, parser(), ["--journal", "j.json"])
+        run(fails)
     assert caught.value.code == 2
     assert capsys.readouterr() == ("", "error: reports.csv: row 3: no study_id; add it\n")
     assert caught.value.__suppress_context__  # no "During handling of the above exception"
@@ -50,7 +114,7 @@ def full(_):
 
 def test_a_full_disk_is_one_line(capsys):
     with pytest.raises(SystemExit) as caught:
-        run_stage(full, parser(), ["--journal", "j.json"])
+        run(full)
     assert caught.value.code == 2
     said = "error: /data/1.arrow: No space left on device; make room and run again, no output is half written\n"
     assert capsys.readouterr() == ("", said)
@@ -60,7 +124,7 @@ def test_where_the_log_lies_on_the_full_disk_standard_output_has_the_line(capsys
     with open("/dev/full", "w") as log, pytest.raises(SystemExit):  # noqa: PTH123, PT012
         monkeypatch.setattr(sys, "stderr", log)
         try:
-            run_stage(full, parser(), ["--journal", "j.json"])
+            run(full)
         finally:
             monkeypatch.undo()
             with suppress(OSError):
@@ -70,12 +134,12 @@ def test_where_the_log_lies_on_the_full_disk_standard_output_has_the_line(capsys
 
 def test_another_error_of_the_system_keeps_its_traceback():
     with pytest.raises(PermissionError):
-        run_stage(lambda _: (_ for _ in ()).throw(PermissionError(13, "no")), parser(), ["--journal", "j.json"])
+        run(lambda _: (_ for _ in ()).throw(PermissionError(13, "no")))
 
 
 def test_wrong_settings_end_before_the_work_starts(capsys):
     with pytest.raises(SystemExit) as caught:
-        run_stage(lambda _: pytest.fail("the stage ran"), parser(), ["--journal", "j", "--settings", "{sede: 1, x: 2}"])
+        run(lambda _: pytest.fail("the stage ran"), "--settings", "{sede: 1, x: 2}")
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -88,7 +152,7 @@ def test_other_errors_keep_their_traceback():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_stage(fails, parser(), ["--journal", "j"])
+        run(fails)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -103,9 +167,6 @@ def test_every_stage_answers_help(stage, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_main_is_short_and_says_what_goes_in_and_out(stage):
+def test_every_main_is_short(stage):
     text = (ROOT / "stages" / stage / "__main__.py").read_text(encoding="utf-8")
-    docstring = ast.get_docstring(ast.parse(text), clean=False) or ""
-    assert all(word in docstring.lower() for word in ("input", "output"))
-    lines = text.replace(docstring, "").splitlines()
-    assert sum(bool(line.strip()) for line in lines) <= 60, "move the work into a module named for what it holds"
+    assert len(text.splitlines()) <= 40, "move the work into a module named for what it holds"

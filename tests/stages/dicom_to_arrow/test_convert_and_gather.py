@@ -7,17 +7,20 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 from pydicom.uid import JPEG2000Lossless
+from shard_jobs import gather_job, log_of, shard_job
 from written_dicom import file_row, make_compressed, make_dataset
 
 from stages.common.command_line import run_stage
 from stages.common.data.image_store import ImageStore
+from stages.common.data.manifest import Manifest
 from stages.common.errors import InputError
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import read_table, write_rows
 from stages.common.files.atomic_files import read_sidecar, sha256_of
-from stages.dicom_to_arrow.__main__ import parser
+from stages.common.records import read_record
+from stages.dicom_to_arrow.__main__ import WORK
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
-from stages.dicom_to_arrow.convert import ShardJob, convert_shard
+from stages.dicom_to_arrow.convert import ShardCounts, convert_shard
 from stages.dicom_to_arrow.gather import gather_shards
 
 SETTINGS = DicomToArrowSettings(size=32)
@@ -44,22 +47,22 @@ def data_set(tmp_path, ramp, write_index):
     return root, write_index(rows)
 
 
-def job(root: Path, files: Path, folder: Path, shard: int = 0, workers: int = 1) -> ShardJob:
-    images, rejects = folder / f"{shard}.arrow", folder / f"{shard}_rejects.arrow"
-    return ShardJob(root, files, shard, images, rejects, folder / str(shard) / "digest" / "log", workers=workers)
+def convert(root: Path, files: Path, folder: Path, shard: int = 0, workers: int = 1) -> ShardCounts:
+    job = shard_job(root, files, folder, SETTINGS, shard, workers=workers)
+    return convert_shard(job, log_of(job))
 
 
 def convert_all(root: Path, files: Path, folder: Path, workers: int = 1, shards: int = 3) -> dict[str, list[Path]]:
     images = [folder / f"{number}.arrow" for number in range(shards)]
     rejects = [folder / f"{number}_rejects.arrow" for number in range(shards)]
     for number in range(shards):
-        convert_shard(job(root, files, folder, number, workers), SETTINGS)
+        convert(root, files, folder, number, workers)
     return {"shard_images": images, "shard_rejects": rejects}
 
 
 def test_every_file_is_one_row_in_the_order_of_the_index(data_set, tmp_path):
     root, files = data_set
-    counts = convert_shard(job(root, files, tmp_path), SETTINGS)
+    counts = convert(root, files, tmp_path)
     images = read_table(tmp_path / "0.arrow", schemas.images(32))
     rejects = read_table(tmp_path / "0_rejects.arrow", schemas.REJECTS)
     assert images["image_id"].to_pylist() == ["z", "b", "a"]
@@ -93,18 +96,16 @@ def test_gather_writes_what_the_image_store_reads(data_set, tmp_path):
     root, files = data_set
     paths = convert_all(root, files, tmp_path / "shards")
     manifest = tmp_path / "out" / "manifest.json"
-    counts = gather_shards(
-        files, **paths, manifest=manifest, rejects=tmp_path / "out" / "rejects.arrow", settings=SETTINGS
-    )
+    counts = gather(files, paths, tmp_path / "out")
     assert counts["indexed"] == 9 == counts["images"] + counts["rejects"]
     assert counts["duplicate_images"] == counts["duplicate_pictures"] == 1
     assert counts["duplicate_instances"] == 4  # all five bear the UID that make_dataset gives
-    record = json.loads(manifest.read_text())
-    assert {key: record[key] for key in ("dataset", "size", "indexed", "images", "rejects", "pictures")} == {
+    record = read_record(manifest, Manifest)
+    assert record.model_dump(exclude={"shards"}) == {
         "dataset": "tests", "size": 32, "indexed": 9, "images": 5, "rejects": 4, "pictures": 5,
     }  # fmt: skip
-    assert [shard["rows"] for shard in record["shards"]] == [3, 2, 0]
-    assert record["shards"][0] == {
+    assert [shard.rows for shard in record.shards] == [3, 2, 0]
+    assert record.shards[0].model_dump() == {
         "path": "../shards/0.arrow",
         "bytes": (tmp_path / "shards" / "0.arrow").stat().st_size,
         "rows": 3,
@@ -118,7 +119,7 @@ def test_gather_writes_what_the_image_store_reads(data_set, tmp_path):
 
 
 def gather(files: Path, paths: dict[str, list[Path]], folder: Path) -> dict[str, int]:
-    return gather_shards(files, **paths, manifest=folder / "m.json", rejects=folder / "r.arrow", settings=SETTINGS)
+    return gather_shards(gather_job(files, **paths, folder=folder, settings=SETTINGS))
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -164,8 +165,8 @@ def test_shards_that_do_not_match_the_index_are_named(data_set, tmp_path):
     with pytest.raises(InputError, match="shard 0 does not match"):
         gather(files, paths, tmp_path)
     with pytest.raises(InputError, match="columns differ"):
-        gather_shards(files, **paths, manifest=tmp_path / "m", rejects=tmp_path / "r", settings=DicomToArrowSettings())
-    assert not (tmp_path / "m.json").exists()
+        gather_shards(gather_job(files, **paths, folder=tmp_path, settings=DicomToArrowSettings()))
+    assert not (tmp_path / "manifest.json").exists()
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -196,7 +197,7 @@ def test_when_all_are_rejected_the_most_frequent_reason_is_named(ramp, tmp_path,
 
 def test_a_missing_root_is_named(tmp_path, write_index):
     with pytest.raises(InputError, match="nowhere: no such folder"):
-        convert_shard(job(tmp_path / "nowhere", write_index([]), tmp_path), SETTINGS)
+        convert(tmp_path / "nowhere", write_index([]), tmp_path)
 
 
 def test_command_line(data_set, tmp_path, capsys):
@@ -206,11 +207,11 @@ def test_command_line(data_set, tmp_path, capsys):
         out = ["--images", str(tmp_path / f"{shard}.arrow"), "--rejects", str(tmp_path / f"{shard}_rejects.arrow")]
         journal = ["--journal", str(tmp_path / f"{shard}.json"), "--root", str(root), "--shard", shard]
         journal += ["--state", str(tmp_path / "state")]
-        run_stage(lambda a: a.main(a), parser(), ["convert", *common, *out, *journal])
+        run_stage(WORK, ["convert", *common, *out, *journal])
     shards = ["--shard-images", *[str(tmp_path / f"{shard}.arrow") for shard in (0, 1)]]
     shards += ["--shard-rejects", *[str(tmp_path / f"{shard}_rejects.arrow") for shard in (0, 1)]]
     out = ["--manifest", str(tmp_path / "manifest.json"), "--rejects", str(tmp_path / "rejects.arrow")]
-    run_stage(lambda a: a.main(a), parser(), ["gather", *common, *shards, *out, "--journal", str(tmp_path / "g.json")])
+    run_stage(WORK, ["gather", *common, *shards, *out, "--journal", str(tmp_path / "g.json")])
     journal = json.loads((tmp_path / "g.json").read_text())
     metrics = {metric["key"]: metric["value"] for metric in journal["metrics"]}
     assert journal["status"] == "FINISHED"
@@ -218,8 +219,7 @@ def test_command_line(data_set, tmp_path, capsys):
     assert [Path(artifact["path"]).name for artifact in journal["artifacts"]] == ["manifest.json", "rejects.arrow"]
     assert len(pc.unique(read_table(tmp_path / "rejects.arrow", schemas.REJECTS)["reason"])) == 4
     with pytest.raises(SystemExit):
-        run_stage(lambda a: a.main(a), parser(), ["convert", *common, "--journal", "j", "--root", "nowhere",
-                                                  "--shard", "0", "--state", "s", "--images", "i", "--rejects", "r",
-                                                  "--settings", "{sise: 3}"])  # fmt: skip
+        run_stage(WORK, ["convert", *common, "--journal", "j", "--root", "nowhere", "--shard", "0", "--state", "s",
+                         "--images", "i", "--rejects", "r", "--settings", "{sise: 3}"])  # fmt: skip
     assert not list((tmp_path / "state").iterdir())  # what finished shards needed no longer
     assert "sise: unknown key" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from shard_jobs import gather_job, log_of, shard_job
 from written_dicom import file_bytes, file_row, make_compressed, make_dataset, rle_frame
 
 from stages.audit_splits.overlap import find_overlap
@@ -20,7 +21,7 @@ from stages.common.radiographs.display import Levels
 from stages.common.radiographs.radiograph import Radiograph
 from stages.common.radiographs.readers import read_radiograph
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
-from stages.dicom_to_arrow.convert import ShardJob, convert_shard, picture_sha256
+from stages.dicom_to_arrow.convert import convert_shard, picture_sha256
 from stages.dicom_to_arrow.gather import find_duplicates, gather_shards
 
 TWELVE = {"BitsStored": 12, "HighBit": 11}
@@ -131,8 +132,8 @@ def write_set(folder: Path, name: str, size: int, contents: dict[str, bytes]) ->
         (folder / image).write_bytes(content)
     rows = [file_row(image, image) | {"dataset": name} for image in contents]
     write_rows(folder / "files.arrow", schemas.FILES, rows)
-    chosen, paths = DicomToArrowSettings(size=size), [folder / "0.arrow", folder / "rejects_0.arrow"]
-    convert_shard(ShardJob(folder, folder / "files.arrow", 0, *paths, folder / "0/digest/log"), chosen)
-    gather_shards(folder / "files.arrow", [paths[0]], [paths[1]], folder / "manifest.json", folder / "rejects.arrow",
-                  chosen)  # fmt: skip
-    return folder / "manifest.json"
+    job = shard_job(folder, folder / "files.arrow", folder, DicomToArrowSettings(size=size))
+    convert_shard(job, log_of(job))
+    gathered = gather_job(job.files, [job.images], [job.rejects], folder, job.settings)
+    gather_shards(gathered)
+    return gathered.manifest

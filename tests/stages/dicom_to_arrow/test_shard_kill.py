@@ -10,20 +10,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from shard_jobs import gather_job, log_of, shard_job
 
 from stages.common.command_line import run_stage
 from stages.common.files.atomic_files import sha256_of
-from stages.dicom_to_arrow import convert
-from stages.dicom_to_arrow.contract import DicomToArrowSettings
-from stages.dicom_to_arrow.convert import ShardJob
+from stages.dicom_to_arrow.contract import ConvertJob, DicomToArrowSettings
+from stages.dicom_to_arrow.convert import convert_shard
 from stages.dicom_to_arrow.gather import gather_shards
-from stages.index_inputs import __main__ as index_inputs
+from stages.index_inputs.__main__ import WORK
 from stages.make_phantom.contract import MakePhantomSettings
 from stages.make_phantom.phantom import make_phantom
 
@@ -45,13 +45,19 @@ class Workspace:
                    "journal": folder / f"{shard}.json", "settings": f"{{size: {SETTINGS.size}}}"}  # fmt: skip
         return ["convert", *[text for key, value in options.items() for text in (f"--{key}", str(value))]]
 
-    def job(self, folder: Path, shard: int) -> ShardJob:
-        images, rejects = folder / f"{shard}.arrow", folder / f"{shard}_rejects.arrow"
-        return ShardJob(self.root, self.files, shard, images, rejects, folder / f"state/{shard}/digest/log")
+    def job(self, folder: Path, shard: int) -> ConvertJob:
+        return shard_job(self.root, self.files, folder, SETTINGS, shard)
 
-    def start(self, folder: Path, shard: int) -> subprocess.Popen[bytes]:
+    @contextmanager
+    def start(self, folder: Path, shard: int) -> Iterator[subprocess.Popen[bytes]]:
+        """Run the shard in a process group of its own; wait for its end, which an error of the test brings at once."""
         command = [sys.executable, "-m", "stages.dicom_to_arrow", *self.arguments(folder, shard)]
-        return subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True, stderr=subprocess.DEVNULL)
+        with subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+            try:
+                yield process
+            except BaseException:
+                kill(-process.pid)
+                raise
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +69,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
                "reports": files.parent / "r.arrow", "journal": files.parent / "j.json",
                "settings": f"{{layout: mimic_cxr, shards: {SHARDS}}}"}  # fmt: skip
     argv = [text for key, value in options.items() for text in (f"--{key}", str(value))]
-    run_stage(index_inputs.main, index_inputs.parser(), argv)
+    run_stage(WORK, argv)
     return Workspace(folder / "mimic_cxr", files)
+
+
+def kill(process: int) -> None:
+    """Send SIGKILL to a process, or to a whole group by its negative number; it may just have ended."""
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
 
 
 def digests(folder: Path, shard: int) -> list[str]:
@@ -77,7 +89,11 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) 
 
 
 def log_size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("state/shard_*/*/outcomes.log"))
+    """Return the bytes of the shard's log; 0 where it is not yet there, or no longer."""
+    try:
+        return sum(path.stat().st_size for path in folder.glob("state/shard_*/*/outcomes.log"))
+    except FileNotFoundError:  # the shard has just ended and removed it
+        return 0
 
 
 def kill_at_a_random_point(workspace: Workspace, folder: Path, log_bytes: int, chance: random.Random) -> int:
@@ -85,17 +101,15 @@ def kill_at_a_random_point(workspace: Workspace, folder: Path, log_bytes: int, c
 
     One kill in four falls about the last outcome and behind it, while the tables are written.
     """
-    process = workspace.start(folder, SHARD)
-    if chance.random() < 1 / 4:
-        wait_until(lambda: log_size(folder) >= log_bytes, process)
-        time.sleep(chance.uniform(0, 0.03))
-    else:
-        threshold = log_size(folder) + chance.randrange(log_bytes // 4)
-        wait_until(lambda: log_size(folder) >= threshold, process)
-    alone = chance.random() < 0.5
-    with suppress(ProcessLookupError):  # it has just ended
-        os.kill(process.pid if alone else -process.pid, signal.SIGKILL)
-    process.wait()
+    with workspace.start(folder, SHARD) as process:
+        if chance.random() < 1 / 4:
+            wait_until(lambda: log_size(folder) >= log_bytes, process)
+            time.sleep(chance.uniform(0, 0.03))
+        else:
+            threshold = log_size(folder) + chance.randrange(log_bytes // 4)
+            wait_until(lambda: log_size(folder) >= threshold, process)
+        alone = chance.random() < 0.5
+        kill(process.pid if alone else -process.pid)
     return log_size(folder)
 
 
@@ -103,8 +117,9 @@ def kill_at_a_random_point(workspace: Workspace, folder: Path, log_bytes: int, c
 def test_a_shard_killed_at_random_points_ends_with_the_same_bytes(workspace, tmp_path, capsys):
     whole, killed, chance = tmp_path / "whole", tmp_path / "killed", random.Random(KILLS)
     for shard in range(SHARDS):
-        convert.convert_shard(workspace.job(whole, shard), SETTINGS)
-    log_bytes = workspace.job(whole, SHARD).log.stat().st_size
+        job = workspace.job(whole, shard)
+        convert_shard(job, log_of(job))
+    log_bytes = log_of(workspace.job(whole, SHARD)).stat().st_size
     reached = []
     for _ in range(KILLS):
         reached.append(kill_at_a_random_point(workspace, killed, log_bytes, chance))
@@ -122,5 +137,5 @@ def test_a_shard_killed_at_random_points_ends_with_the_same_bytes(workspace, tmp
     images, rejects = (
         [folder / f"{shard}{suffix}.arrow" for shard, folder in enumerate(folders)] for suffix in ("", "_rejects")
     )
-    counts = gather_shards(workspace.files, images, rejects, killed / "m.json", killed / "r.arrow", SETTINGS)
+    counts = gather_shards(gather_job(workspace.files, images, rejects, killed, SETTINGS))
     assert counts["images"] + counts["rejects"] == counts["indexed"]

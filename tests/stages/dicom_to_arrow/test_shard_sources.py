@@ -5,6 +5,7 @@ import os
 
 import pytest
 from pydicom.config import disable_value_validation
+from shard_jobs import gather_job, log_of, shard_job
 from written_dicom import file_bytes, file_row, make_dataset
 
 from stages.common.data.identifiers import keyed, read_or_create_key
@@ -13,7 +14,7 @@ from stages.common.errors import InputError
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import map_table, read_table, write_table
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
-from stages.dicom_to_arrow.convert import ShardJob, convert_file, convert_shard, read_instance_uid
+from stages.dicom_to_arrow.convert import convert_file, convert_shard, read_instance_uid
 from stages.dicom_to_arrow.gather import find_duplicates, gather_shards
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -43,11 +44,10 @@ def write_set(tmp_path, name, contents, private=None):
     table = schemas.FILES.empty_table().from_pylist(rows, schema=schemas.FILES)
     table = hide(table, private, f"{name}_files.arrow") if private else table
     write_table(out / "files.arrow", table.schema, table)
-    job = ShardJob(root, out / "files.arrow", 0, out / "0.arrow", out / "0_rejects.arrow", out / "0/d/log", private)
-    convert_shard(job, SETTINGS)
-    manifest = out / "manifest.json"
-    counts = gather_shards(job.files, [job.images], [job.rejects], manifest, out / "rejects.arrow", SETTINGS)
-    return manifest, counts
+    job = shard_job(root, out / "files.arrow", out, SETTINGS, private=private)
+    convert_shard(job, log_of(job))
+    gathered = gather_job(job.files, [job.images], [job.rejects], out, SETTINGS)
+    return gathered.manifest, gather_shards(gathered)
 
 
 def uid_file(ramp, uid, shift):
@@ -84,10 +84,9 @@ def test_a_keyed_data_set_is_read_from_private_paths_and_carries_keyed_uids(ramp
     images = map_table(manifest.with_name("0.arrow"))
     assert images["instance_uid"].to_pylist() == [keyed("1.2.99999", "instance", key)]
     assert b"1.2.99999" not in manifest.with_name("0.arrow").read_bytes()
-    job = ShardJob(tmp_path / "ours", manifest.with_name("files.arrow"), 0, tmp_path / "i", tmp_path / "r",
-                   tmp_path / "0/d/log")  # fmt: skip
+    job = shard_job(tmp_path / "ours", manifest.with_name("files.arrow"), tmp_path, SETTINGS)
     with pytest.raises(InputError, match="--private"):
-        convert_shard(job, SETTINGS)
+        convert_shard(job, log_of(job))
 
 
 UIDS = {"1.2.840.10008.5": "1.2.840.10008.5", "1.2.3\0": "1.2.3", "": None, "Canary^Name": None, "1." * 40: None}
@@ -123,14 +122,15 @@ def test_the_same_shard_from_any_point_of_its_log(ramp, tmp_path):
     contents = {f"{number}": uid_file(ramp, f"1.{number}", 100 * number) for number in range(5)} | {"bad": b"no image"}
     write_set(tmp_path, "ours", contents)
     out = tmp_path / "out" / "ours"
-    log, files, root = (out / "0/d/log").read_bytes(), out / "files.arrow", tmp_path / "ours"
+    job = shard_job(tmp_path / "ours", out / "files.arrow", out, SETTINGS)
+    log = log_of(job).read_bytes()
     whole = [(out / name).read_bytes() for name in ("0.arrow", "0_rejects.arrow")]
     resumed = set()
     for cut in range(0, len(log) + 1, len(log) // 12):
-        job = ShardJob(root, files, 0, out / "again.arrow", out / "again_rejects.arrow", out / "again" / "d" / "log")
-        job.log.parent.mkdir(parents=True, exist_ok=True)
-        job.log.write_bytes(log[:cut])
-        resumed.add(convert_shard(job, SETTINGS).resumed)
+        job = shard_job(tmp_path / "ours", out / "files.arrow", out / "again", SETTINGS)
+        log_of(job).parent.mkdir(parents=True, exist_ok=True)
+        log_of(job).write_bytes(log[:cut])
+        resumed.add(convert_shard(job, log_of(job)).resumed)
         assert [path.read_bytes() for path in (job.images, job.rejects)] == whole
     assert resumed >= {0, 1, 2, 3, 4}
     assert len(read_table(job.rejects, schemas.REJECTS)) == 1

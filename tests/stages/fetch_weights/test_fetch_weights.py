@@ -6,6 +6,7 @@ import pickle
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from stages.common.command_line import run_stage
-from stages.common.encoders.weight_files import weight_files
+from stages.common.encoders.weight_files import WeightsRecord, weight_files
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import sha256_of, verify
-from stages.fetch_weights.__main__ import main, parser
+from stages.common.records import parse_record
+from stages.fetch_weights.__main__ import WORK
 from stages.fetch_weights.fetch import fetch
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,13 +55,13 @@ def test_a_model_of_the_hub_with_its_record(hub, tmp_path):
     hub.add(MODEL, {"pytorch_model.bin": b"not wanted beside safetensors"})
     folder = tmp_path / "weights"
     record = fetch(MODEL, folder)
-    assert json.loads((folder / "weights.json").read_text()) == record
-    assert (record["id"], record["revision"], record["license"]) == (MODEL, COMMIT, "mit")
-    assert record["converted_from"] is None
-    assert set(record["files"]) == {"README.md", "config.json", "model.safetensors", "vocab.txt"}
-    for name, file in record["files"].items():
-        assert verify(folder / name) == file["sha256"]
-        assert (folder / name).stat().st_size == file["bytes"]
+    assert parse_record(folder / "weights.json", WeightsRecord) == record
+    assert (record.id, record.revision, record.license) == (MODEL, COMMIT, "mit")
+    assert record.converted_from is None
+    assert set(record.files) == {"README.md", "config.json", "model.safetensors", "vocab.txt"}
+    for name, file in record.files.items():
+        assert verify(folder / name) == file.sha256
+        assert (folder / name).stat().st_size == file.bytes
         assert (folder / name).read_bytes() == hub.models[MODEL][name]
 
 
@@ -87,8 +89,8 @@ def test_a_torch_file_becomes_safetensors_even_where_tensors_share_memory(hub, t
     hub.add(MODEL, {"model.safetensors": None, "pytorch_model.bin": torch_file(shared, as_zip)})
     record = fetch(MODEL, tmp_path / "weights")
     assert_same_tensors(tmp_path / "weights" / "model.safetensors", shared)
-    assert record["converted_from"]["file"] == "pytorch_model.bin"
-    assert "pytorch_model.bin" not in record["files"]
+    assert record.converted_from.file == "pytorch_model.bin"
+    assert "pytorch_model.bin" not in record.files
     assert not (tmp_path / "weights" / "pytorch_model.bin").exists()
 
 
@@ -98,7 +100,7 @@ def test_without_torch_a_torch_file_stays_as_it_is(hub, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)  # its import fails, as on a login node
     folder = tmp_path / "weights"
     record = fetch(MODEL, folder)
-    assert (record["converted_from"], "pytorch_model.bin" in record["files"]) == (None, True)
+    assert (record.converted_from, "pytorch_model.bin" in record.files) == (None, True)
     assert weight_files(folder) == [folder / "config.json", folder / "pytorch_model.bin"]
     assert (folder / "pytorch_model.bin").read_bytes() == data
     assert fetch(MODEL, folder) == record
@@ -129,11 +131,11 @@ def test_code_in_a_torch_file_is_refused_and_not_run(hub, tmp_path, layout):
 )
 def test_the_license_stands_in_the_card_and_unknown_is_said(hub, tmp_path, capsys, card, expected):
     hub.add(MODEL, {"README.md": card})
-    assert fetch(MODEL, tmp_path / "weights")["license"] == expected
+    assert fetch(MODEL, tmp_path / "weights").license == expected
     assert ("WARNING" in capsys.readouterr().err) == (expected == "unknown")
 
 
-def test_without_network_the_cache_serves(hub, tmp_path, point_at, monkeypatch):
+def test_without_network_the_cache_serves(hub, nobody, tmp_path, point_at, monkeypatch):
     hub.add(MODEL)
     first = fetch(MODEL, tmp_path / "first")
     hub.requests.clear()
@@ -141,7 +143,7 @@ def test_without_network_the_cache_serves(hub, tmp_path, point_at, monkeypatch):
     assert fetch(MODEL, tmp_path / "second") == first
     assert hub.requests == []
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    point_at(f"http://127.0.0.1:{closed_port()}")
+    point_at(nobody)
     assert fetch(MODEL, tmp_path / "third") == first
 
 
@@ -156,15 +158,16 @@ def test_a_damaged_download_is_seen(hub, tmp_path):
         fetch(MODEL, tmp_path / "second")
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """The address of a port that refuses connections: bound, so that no other process can listen there."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
-def test_no_network_and_no_cache_is_one_line_with_all_that_is_needed(point_at, tmp_path):
-    url = f"http://127.0.0.1:{closed_port()}"
-    point_at(url)
+def test_no_network_and_no_cache_is_one_line_with_all_that_is_needed(point_at, nobody, tmp_path):
+    point_at(nobody)
     with pytest.raises(InputError) as caught:
         fetch(MODEL, tmp_path / "weights")
     message = str(caught.value)
@@ -172,7 +175,7 @@ def test_no_network_and_no_cache_is_one_line_with_all_that_is_needed(point_at, t
         MODEL,
         "config.json, model.safetensors or pytorch_model.bin",
         str(tmp_path / "hub"),
-        url,
+        nobody,
         f"hf download {MODEL}",
         str(tmp_path / "weights"),
     ):
@@ -211,8 +214,8 @@ def test_files_put_there_by_hand_are_taken(hub, tmp_path, name):
         save_file(TENSORS, folder / name)
     record = fetch(MODEL, folder)
     assert hub.requests == []
-    assert (record["revision"], record["license"]) == (None, "unknown")
-    assert record["files"]["model.safetensors"]["sha256"] == sha256_of(folder / "model.safetensors")
+    assert (record.revision, record.license) == (None, "unknown")
+    assert record.files["model.safetensors"].sha256 == sha256_of(folder / "model.safetensors")
     assert_same_tensors(folder / "model.safetensors", TENSORS)
     assert fetch(MODEL, folder) == record
 
@@ -220,16 +223,16 @@ def test_files_put_there_by_hand_are_taken(hub, tmp_path, name):
 def test_the_stage_keeps_a_journal_and_its_folder_belongs_to_one_model(hub, tmp_path):
     hub.add(MODEL)
     command = ["--folder", str(tmp_path / "weights"), "--journal", str(tmp_path / "journal.json"), "--name", "bert"]
-    run_stage(main, parser(), [*command, "--settings", json.dumps({"id": MODEL})])
+    run_stage(WORK, [*command, "--settings", json.dumps({"id": MODEL})])
     journal = json.loads((tmp_path / "journal.json").read_text())
     assert (journal["status"], journal["tags"]["license"], journal["tags"]["revision"]) == ("FINISHED", "mit", COMMIT)
     with pytest.raises(InputError, match=r"of someone/bert, not of other/bert"):
         fetch("other/bert", tmp_path / "weights")
     with pytest.raises(SystemExit):
-        run_stage(main, parser(), [*command, "--settings", '{"id": "not an id"}'])
+        run_stage(WORK, [*command, "--settings", '{"id": "not an id"}'])
 
 
-def test_the_environment_is_honoured(hub, tmp_path):
+def test_the_environment_is_honoured(hub, nobody, tmp_path):
     """HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE, as a user sets them."""
     hub.add(MODEL)
 
@@ -238,7 +241,7 @@ def test_the_environment_is_honoured(hub, tmp_path):
         return subprocess.run(
             [sys.executable, "-m", "stages.fetch_weights", *options, "--settings", json.dumps({"id": MODEL})],
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HF_HOME": str(tmp_path / "home"), **environment},
-            cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
 
     offline = run("weights", HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="1")
@@ -248,7 +251,7 @@ def test_the_environment_is_honoured(hub, tmp_path):
     assert hub.requests == []
     online = run("weights", HF_ENDPOINT=hub.url)
     assert online.returncode == 0, online.stderr
-    again = run("again", HF_ENDPOINT=f"http://127.0.0.1:{closed_port()}", HF_HUB_OFFLINE="1")
+    again = run("again", HF_ENDPOINT=nobody, HF_HUB_OFFLINE="1")
     assert again.returncode == 0, again.stderr
     records = [(tmp_path / folder / "weights.json").read_text() for folder in ("weights", "again")]
     assert records[0] == records[1]

@@ -8,15 +8,14 @@ import polars as pl
 import pytest
 import torch
 from one_shard_store import write_one_shard
+from split_audit import write_audit
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
-from stages.audit_splits.contract import Overlap, audit_record
 from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_checkpoint
 from stages.common.encoders.settings import DualEncoderSettings
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
-from stages.common.files.atomic_files import write_record
 from stages.label_images.contract import LabelImagesSettings
 from stages.label_images.label_split import with_splits
 
@@ -83,7 +82,7 @@ def files(tmp_path_factory) -> Files:
     folder = tmp_path_factory.mktemp("few_shot")
     rows = label_rows(160)
     write_rows(folder / "labels.arrow", schemas.LABELS, rows)
-    write_record(folder / "audit.json", audit_record(Overlap(0, 0, 0, 0, 0), folder / "labels.arrow", {}))
+    write_audit(folder / "labels.arrow", folder / "audit.json")
     words = {word: rank for rank, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
     (folder / "tokenizer").mkdir()
     Tokenizer(WordPiece(words, unk_token="[UNK]")).save(str(folder / "tokenizer" / "tokenizer.json"))

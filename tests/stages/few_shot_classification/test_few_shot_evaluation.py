@@ -6,9 +6,17 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
+from split_audit import CLEAN
 
 from stages.common.few_shot.parts import Parts, split_parts, targets_of
-from stages.few_shot_classification.evaluation import SeedScores, evaluate
+from stages.few_shot_classification.contract import FewShotResult, LinearJobSettings
+from stages.few_shot_classification.evaluation import SeedScores, result_of
+
+
+def evaluate(parts: Parts, runs: list[SeedScores], draws: int, seed: int) -> dict:
+    """result.json, as it is written and read."""
+    result = result_of("linear", LinearJobSettings(draws=draws, seed=seed), parts, runs, CLEAN)
+    return FewShotResult.model_validate_json(result.model_dump_json()).model_dump(mode="json")
 
 
 def noisy(parts: Parts, noise: float, seed: int) -> SeedScores:

@@ -1,21 +1,20 @@
 """Both commands from files to files, and what they say of inputs that do not fit."""
 
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
+from split_audit import overlap_of, write_audit
 
-from stages.audit_splits.contract import Overlap, audit_record
 from stages.common.command_line import run_stage
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import map_table, read_table, write_rows, write_table
-from stages.common.files.atomic_files import read_json, verify, write_record
+from stages.common.files.atomic_files import read_json, verify
 from stages.extract_features import __main__ as extract_features
-from stages.few_shot_classification.__main__ import parser
+from stages.few_shot_classification.__main__ import WORK
 from stages.few_shot_classification.contract import ALWAYS_DIFFERENT
 
 QUICK = "{draws: 50, seeds: 1, epochs: 2}"
@@ -29,7 +28,7 @@ def features(files, tmp_path_factory) -> Path:
         *("--checkpoint", str(files.checkpoint), "--images", str(files.images), "--device", "cpu"),
         *("--features", str(folder / "features.arrow"), "--journal", str(folder / "journal.json")),
     ]
-    run_stage(extract_features.main, extract_features.parser(), arguments)
+    run_stage(extract_features.WORK, arguments)
     return folder / "features.arrow"
 
 
@@ -37,7 +36,7 @@ def classify(folder: Path, command: list[str], settings: str) -> dict:
     outputs = {name: str(folder / path) for name, path in
                (("result", "result.json"), ("scores", "scores"), ("journal", "journal.json"))}  # fmt: skip
     options = [word for name, path in outputs.items() for word in (f"--{name}", path)]
-    run_stage(lambda arguments: arguments.main(arguments), parser(), [*command, *options, "--settings", settings])
+    run_stage(WORK, [*command, *options, "--settings", settings])
     verify(folder / "result.json")
     return read_json(folder / "result.json")
 
@@ -94,7 +93,7 @@ def test_a_subset_without_positives_is_a_result_and_old_scores_go(files, feature
     rows = read_table(files.labels, schemas.LABELS).to_pylist()
     kept = [row for row in rows if row["split"] != "train" or row["target"] == 0]
     write_rows(tmp_path / "labels.arrow", schemas.LABELS, kept)
-    write_record(tmp_path / "audit.json", audit_record(Overlap(0, 0, 0, 0, 0), tmp_path / "labels.arrow", {}))
+    write_audit(tmp_path / "labels.arrow", tmp_path / "audit.json")
     command = ["--labels", str(tmp_path / "labels.arrow"), "--audit", str(tmp_path / "audit.json")]
     result = classify(tmp_path, ["linear", *command, "--features", str(features)], "{fraction: 1}")
     assert "all with target 0" in result["skipped"]
@@ -104,11 +103,11 @@ def test_a_subset_without_positives_is_a_result_and_old_scores_go(files, feature
 
 
 def test_an_overlap_that_was_allowed_stands_in_the_result(files, features, tmp_path) -> None:
-    overlap = Overlap(1, 2, 3, 4, 5)
-    write_record(tmp_path / "audit.json", audit_record(overlap, files.labels, {}))
+    found = overlap_of(1, 2, 3, 4, 5)
+    write_audit(files.labels, tmp_path / "audit.json", 1, 2, 3, 4, 5)
     command = ["linear", "--labels", str(files.labels), "--audit", str(tmp_path / "audit.json")]
     result = classify(tmp_path, [*command, "--features", str(features)], QUICK)
-    assert result["overlap"] == asdict(overlap)
+    assert result["overlap"] == found.model_dump()
 
 
 def _spoil(features: Path, target: Path, change) -> Path:

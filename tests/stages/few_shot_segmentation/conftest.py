@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from outlined_set import SMALL, Files, label_rows, write_audit, write_images
+from outlined_set import SMALL, Files, label_rows, write_images
+from split_audit import write_audit
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
@@ -24,7 +25,7 @@ def files(tmp_path_factory) -> Files:
     rows = label_rows(80)
     write_rows(folder / "labels.arrow", schemas.LABELS, rows)
     write_images(folder / "images", rows)
-    write_audit(folder)
+    write_audit(folder / "labels.arrow", folder / "audit.json")
     words = {word: rank for rank, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}
     (folder / "tokenizer").mkdir()
     Tokenizer(WordPiece(words, unk_token="[UNK]")).save(str(folder / "tokenizer" / "tokenizer.json"))

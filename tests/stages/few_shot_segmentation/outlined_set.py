@@ -6,17 +6,14 @@ from pathlib import Path
 import numpy as np
 from one_shard_store import write_one_shard
 
-from stages.audit_splits.contract import Overlap, audit_record
 from stages.common.data.run_lengths import encode
 from stages.common.encoders.settings import DualEncoderSettings
-from stages.common.files.atomic_files import write_record
 from stages.few_shot_segmentation.contract import FinetuneJobSettings, LinearJobSettings
 from stages.label_images.contract import LabelImagesSettings
 from stages.label_images.label_split import with_splits
 
 STORED = 32  # pixels; originals are 64 high and 32 wide, so that half of the square is padding
 ROWS, COLUMNS = 64, 32
-STRANGERS = Overlap(0, 0, 0, 0, 0)
 CONTENT = [8, 0, 16, 32]
 SMALL = DualEncoderSettings.model_validate(
     {
@@ -77,11 +74,6 @@ def write_images(folder: Path, rows: list[dict]) -> Path:
              "content_box": CONTENT, "original_rows": ROWS, "original_columns": COLUMNS}
         )  # fmt: skip
     return write_one_shard(folder, "rsna", STORED, images)
-
-
-def write_audit(folder: Path, overlap: Overlap = STRANGERS) -> None:
-    """audit.json of the labels.arrow beside it."""
-    write_record(folder / "audit.json", audit_record(overlap, folder / "labels.arrow", {}))
 
 
 def linear_job(**changes) -> LinearJobSettings:

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from outlined_set import linear_job, write_audit
+from outlined_set import linear_job
+from split_audit import write_audit
 
-from stages.audit_splits.contract import Overlap
 from stages.common.command_line import run_stage
 from stages.common.data.run_lengths import decode
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import map_table, read_table, write_rows
 from stages.common.files.atomic_files import read_json, verify
 from stages.common.training.served_states import remove_served
-from stages.few_shot_segmentation.__main__ import parser
+from stages.few_shot_segmentation.__main__ import WORK
 from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT
 
 LINEAR = linear_job().model_dump_json()
@@ -27,7 +27,7 @@ def segment(folder: Path, protocol: str, options: list[str], settings: str) -> d
                "state": "state"}  # fmt: skip
     words = [word for name, path in outputs.items() for word in (f"--{name}", str(folder / path))]
     command = [protocol, *options, *words, "--device", "cpu", "--settings", settings]
-    run_stage(lambda arguments: arguments.main(arguments), parser(), command)
+    run_stage(WORK, command)
     verify(folder / "result.json")
     return read_json(folder / "result.json")
 
@@ -89,7 +89,7 @@ def edited(files, folder: Path, change) -> list[str]:
     rows = read_table(files.folder / "labels.arrow", schemas.LABELS).to_pylist()
     folder.mkdir(exist_ok=True)
     write_rows(folder / "labels.arrow", schemas.LABELS, [change(row) for row in rows])
-    write_audit(folder)
+    write_audit(folder / "labels.arrow", folder / "audit.json")
     options = files.options()
     for option, name in (("--labels", "labels.arrow"), ("--audit", "audit.json")):
         options[options.index(option) + 1] = str(folder / name)
@@ -130,7 +130,7 @@ def test_the_overlap_that_was_allowed_stands_in_the_result_and_an_audit_of_other
     files, tmp_path, capsys
 ) -> None:
     options = edited(files, tmp_path, lambda row: row)
-    write_audit(tmp_path, Overlap(0, 0, 0, 0, 3))
+    write_audit(tmp_path / "labels.arrow", tmp_path / "audit.json", 0, 0, 0, 0, 3)
     result = segment(tmp_path, "linear", options, linear_job(epochs=1).model_dump_json())
     assert result["overlap"]["test_patients_in_pretraining"] == 3
     capsys.readouterr()

@@ -13,7 +13,7 @@ import pytest
 from stages.common.command_line import run_stage
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import read_table
-from stages.index_inputs.__main__ import main, parser
+from stages.index_inputs.__main__ import WORK
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def index(tmp_path: Path) -> Callable[..., Indexed]:
                    "files": out / "files.arrow", "reports": out / "reports.arrow",
                    "journal": out / "journal.json"}  # fmt: skip
         argv = [text for key, value in options.items() for text in (f"--{key}", str(value))]
-        run_stage(main, parser(), argv)
+        run_stage(WORK, argv)
         tables: list[pa.Table] = [
             read_table(out / "files.arrow", schemas.FILES),
             read_table(out / "reports.arrow", schemas.REPORTS),

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from one_shard_store import write_manifest
 
 from stages.common.command_line import run_stage
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import read_table, write_rows
-from stages.common.files.atomic_files import read_json, verify, write_json, write_sidecar
-from stages.label_images.__main__ import main, parser
+from stages.common.files.atomic_files import read_json
+from stages.common.records import read_record
+from stages.label_images.__main__ import WORK
+from stages.label_images.contract import Card
 
 SIZE = 2
 
@@ -36,14 +39,9 @@ def image_row(image_id: str, patient: str | None, rows: int, columns: int, pictu
     }  # fmt: skip
 
 
-def write_manifest(folder: Path, rows: list[dict]) -> Path:
-    digest = write_rows(folder / "0.arrow", schemas.images(SIZE), rows)
-    manifest = folder / "manifest.json"
-    shards = [{"path": "0.arrow", "sha256": digest, "rows": len(rows)}]
-    record = {"dataset": "set", "size": SIZE, "indexed": len(rows), "images": len(rows), "rejects": 0}
-    write_json(manifest, record | {"shards": shards})
-    write_sidecar(manifest)
-    return manifest
+def write_store(folder: Path, rows: list[dict]) -> Path:
+    write_rows(folder / "0.arrow", schemas.images(SIZE), rows)
+    return write_manifest(folder, "set", SIZE, [len(rows)])
 
 
 @pytest.fixture
@@ -61,13 +59,13 @@ def labelled(tmp_path: Path) -> Callable[..., Labelled]:
         shapes = shape if isinstance(shape, dict) else dict.fromkeys(images, shape)
         rows = [image_row(name, patient, *shapes[name], (pictures or {}).get(name, name))
                 for name, patient in images.items()]  # fmt: skip
-        manifest = write_manifest(tmp_path / "images", rows)
+        manifest = write_store(tmp_path / "images", rows)
         options = {"root": root, "dataset": "set", "images": manifest, "labels": tmp_path / "labels.arrow",
                    "card": tmp_path / "card.json", "journal": tmp_path / "journal.json",
                    "settings": json.dumps(settings)}  # fmt: skip
         options |= {} if private is None else {"private": private}
-        run_stage(main, parser(), [text for key, value in options.items() for text in (f"--{key}", str(value))])
-        verify(tmp_path / "card.json")
+        run_stage(WORK, [text for key, value in options.items() for text in (f"--{key}", str(value))])
+        read_record(tmp_path / "card.json", Card)  # what every reader does
         labels = read_table(tmp_path / "labels.arrow", schemas.LABELS).to_pylist()
         return Labelled(labels, read_json(tmp_path / "card.json"), tmp_path / "labels.arrow")
 

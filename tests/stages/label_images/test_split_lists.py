@@ -2,11 +2,12 @@
 
 import pytest
 
-from stages.audit_splits import __main__ as audit_splits
+from stages.audit_splits.__main__ import WORK
 from stages.common.command_line import run_stage
+from stages.common.data.manifest import Manifest
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
-from stages.common.files.atomic_files import write_record
+from stages.common.records import write_record
 from stages.label_images.contract import LabelImagesSettings
 
 HEADER = ["patientId", "x", "y", "width", "height", "Target"]
@@ -70,14 +71,14 @@ def test_a_list_of_rows_of_siim_stops_every_evaluation(labelled, tmp_path, write
     )
     write_rows(tmp_path / "duplicates.arrow", schemas.DUPLICATES, [])
     write_rows(tmp_path / "pairs.arrow", schemas.PAIRS, [])
-    write_record(tmp_path / "images.json", {"images": 6, "pictures": 6})
+    counts = {"indexed": 6, "images": 6, "rejects": 0, "pictures": 6}
+    write_record(tmp_path / "images.json", Manifest(dataset="siim", size=2, **counts, shards=[]))
     options = {"labels": result.labels_path, "dataset": "siim", "images": tmp_path / "images.json",
                "duplicates": tmp_path / "duplicates.arrow", "pretrain-on": "mimic_cxr",
                "pairs": tmp_path / "pairs.arrow", "pretrain-images": tmp_path / "images.json",
                "audit": tmp_path / "audit.json", "journal": tmp_path / "audit_journal.json"}  # fmt: skip
     with pytest.raises(SystemExit) as stop:
-        run_stage(audit_splits.main, audit_splits.parser(), [each for name, value in options.items()
-                                                             for each in (f"--{name}", str(value))])  # fmt: skip
+        run_stage(WORK, [each for name, value in options.items() for each in (f"--{name}", str(value))])
     assert stop.value.code == 2
     assert "1 images are in more than one of train, validation and test" in capsys.readouterr().err
     assert not (tmp_path / "audit.json").exists()

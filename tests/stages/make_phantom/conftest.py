@@ -1,11 +1,10 @@
 """A small phantom, written once for all tests of the stage."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from stages.make_phantom.contract import MakePhantomSettings
+from stages.make_phantom.contract import MakePhantomSettings, PhantomManifest
 from stages.make_phantom.phantom import make_phantom
 
 SMALL = MakePhantomSettings(
@@ -19,7 +18,7 @@ def small_settings() -> MakePhantomSettings:
 
 
 @pytest.fixture(scope="session")
-def small_phantom(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def small_phantom(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PhantomManifest]:
     """Folder and manifest of a phantom of 60 patients or images a data set."""
     output = tmp_path_factory.mktemp("phantom") / "phantom"
     return output, make_phantom(SMALL, output)

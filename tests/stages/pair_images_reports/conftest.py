@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from one_shard_store import write_manifest
 
 from stages.common.command_line import run_stage
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import read_table, write_rows
-from stages.common.files.atomic_files import read_json, verify, write_json, write_sidecar
-from stages.pair_images_reports.__main__ import main, parser
+from stages.common.files.atomic_files import read_json
+from stages.common.records import read_record
+from stages.pair_images_reports.__main__ import WORK
+from stages.pair_images_reports.contract import Audit, Fingerprint
 
 SIZE = 4
 REJECTED = {"dicom_to_arrow": ["not_dicom", "view_excluded", "view_excluded"], "split_reports": ["empty_report"]}
@@ -52,16 +55,10 @@ def image_row(given: dict) -> dict:
 
 def write_store(folder: Path, images: list[dict], shards: int = 2) -> Path:
     """manifest.json with its shards, as dicom_to_arrow gather writes it."""
-    parts = []
-    for shard in range(shards):
-        rows = [image_row(given) for given in images[shard::shards]]
-        digest = write_rows(folder / f"{shard}.arrow", schemas.images(SIZE), rows)
-        parts.append({"path": f"{shard}.arrow", "sha256": digest, "rows": len(rows)})
-    manifest = folder / "manifest.json"
-    record = {"dataset": "set", "size": SIZE, "indexed": len(images), "images": len(images), "rejects": 0}
-    write_json(manifest, record | {"shards": parts})
-    write_sidecar(manifest)
-    return manifest
+    parts = [[image_row(given) for given in images[shard::shards]] for shard in range(shards)]
+    for shard, rows in enumerate(parts):
+        write_rows(folder / f"{shard}.arrow", schemas.images(SIZE), rows)
+    return write_manifest(folder, "set", SIZE, [len(rows) for rows in parts])
 
 
 def sentence(study: str, position: int, text: str) -> dict:
@@ -101,9 +98,9 @@ def paired(tmp_path: Path) -> Callable[..., tuple[list[dict], list[dict], dict]]
                    "audit": tmp_path / "audit.json", "fingerprint": tmp_path / "fingerprint.json",
                    "journal": tmp_path / "journal.json",
                    "settings": json.dumps({"patient_split": split} | (settings or {}))}  # fmt: skip
-        run_stage(main, parser(), [text for key, value in options.items() for text in (f"--{key}", str(value))])
-        for name in ("audit.json", "fingerprint.json"):
-            verify(tmp_path / name)
+        run_stage(WORK, [text for key, value in options.items() for text in (f"--{key}", str(value))])
+        for name, record in (("audit.json", Audit), ("fingerprint.json", Fingerprint)):
+            read_record(tmp_path / name, record)  # what every reader does
         pairs = read_table(tmp_path / "pairs.arrow", schemas.PAIRS).to_pylist()
         rejects = read_table(tmp_path / "rejects.arrow", schemas.REJECTS).to_pylist()
         return pairs, rejects, read_json(tmp_path / "audit.json")

@@ -4,14 +4,16 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from split_audit import CLEAN
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
 from stages.common.data.prompts import PromptFile
-from stages.common.encoders.dual import Checkpoint, DualEncoder
+from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record
 from stages.common.encoders.settings import DualEncoderSettings
-from stages.phrase_grounding.evaluation import Grounding, grounding_record, sample_rows, value_rows
+from stages.phrase_grounding.contract import GroundingResult, LocatedPart
+from stages.phrase_grounding.evaluation import Grounding, grounding_result, sample_rows, value_rows
 from stages.phrase_grounding.heatmaps import PromptCosines
 from stages.phrase_grounding.located_images import Located
 from stages.phrase_grounding.pointing import baselines
@@ -40,7 +42,8 @@ def checkpoint() -> Checkpoint:
     torch.manual_seed(0)
     tokenizer = Tokenizer(WordPiece({word: rank for rank, word in enumerate(WORDS)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
-    return Checkpoint(DualEncoder(SMALL, len(WORDS)).eval(), tokenizer, None, {})
+    model = DualEncoder(SMALL, len(WORDS)).eval()
+    return Checkpoint(model, tokenizer, None, checkpoint_record(model))
 
 
 def located(count: int, seed: int, lungs: bool = True, patients: bool = True) -> Located:
@@ -111,10 +114,17 @@ def test_maps_of_an_image_are_the_mean_over_its_own_prompts(checkpoint, parts) -
     np.testing.assert_array_equal(mixed[1:], left[1:])
 
 
+def record_of(sets: dict, parts: dict) -> dict:
+    """result.json, as it is written and read."""
+    counts = {part: LocatedPart(**each.counts()) for part, each in parts.items()}
+    written = grounding_result("opacity", sets, counts, None, CLEAN).model_dump_json()
+    return GroundingResult.model_validate_json(written).model_dump(mode="json")
+
+
 def test_a_file_is_measured_set_by_set_and_written(checkpoint, parts) -> None:
     grounding = Grounding(checkpoint, PROMPTS, parts)
     sets = {name: grounding.of(name, draws=50, seed=0) for name in PROMPTS.sets}
-    record = grounding_record("opacity", sets)
+    record = record_of(sets, parts)
     assert record["place_words"] == {"no_place": [], "with_place": ["side", "zone"]}
     assert (record["images"], record["resampled_by"]) == (16, "patient")
     assert parts["test"].counts() == {"positives": 16, "positives_without_region": 0, "regions_too_small": 0}
@@ -137,7 +147,7 @@ def test_a_file_is_measured_set_by_set_and_written(checkpoint, parts) -> None:
 def test_unknown_lungs_and_patients_are_said(checkpoint) -> None:
     parts = {part: located(8, seed, lungs=False, patients=False)
              for seed, part in enumerate(("train", "validation", "test"))}  # fmt: skip
-    record = grounding_record("opacity", {"no_place": Grounding(checkpoint, PROMPTS, parts).of("no_place", 20, 0)})
+    record = record_of({"no_place": Grounding(checkpoint, PROMPTS, parts).of("no_place", 20, 0)}, parts)
     assert record["resampled_by"] == "image"
     assert record["pointing"]["no_place"]["random_in_lung"] is None
     assert record["pointing"]["no_place"]["heatmap_in_lung"] is None
@@ -152,7 +162,7 @@ def test_one_random_point_is_a_rival_in_lungs_known_in_both_parts_or_else_in_the
     grounded = Grounding(checkpoint, PROMPTS, parts).of("no_place", 20, 0)
     known = not {"validation", "test"} & set(unknown)
     kept, left = ("random_in_lung", "random_in_content")[:: 1 if known else -1]
-    for figures in grounded.record().values():
+    for figures in (*grounded.figures.values(), grounded.thresholds):
         assert figures[left] is None
         assert figures[kept] is not None
     assert {row["pointer"] for row in value_rows("no_place", grounded)} & {kept, left} == {kept}

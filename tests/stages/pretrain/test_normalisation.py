@@ -6,6 +6,8 @@ import torch
 from stages.common.encoders.dual import build_encoder, checkpoint_record
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import write_json, write_sidecar
+from stages.common.records import write_record
+from stages.pair_images_reports.contract import Distribution, Fingerprint, GreyValues, TrainingReports
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.training import build
 from stages.pretrain.weights import with_normalisation
@@ -19,10 +21,14 @@ SMALL = {
 
 @pytest.fixture
 def fingerprint(tmp_path):
-    path = tmp_path / "fingerprint.json"
-    write_json(path, {"intensity": {"mean": 0.375, "standard_deviation": 0.125, "histogram": []}})
-    write_sidecar(path)
-    return path
+    once = Distribution(mean=1, median=1, percentile_95=1, largest=1, counts={1: 1})
+    grey = GreyValues(images=1, pixels=256, mean=0.375, standard_deviation=0.125, histogram=[1] * 256)
+    reports = TrainingReports(reports=1, sentences=1, different_sentences=1, sentences_a_report=once,
+                              pieces_a_report=once, words_a_sentence=once, most_frequent=[])  # fmt: skip
+    record = Fingerprint(dataset="set", pairs_digest="0", splits={}, views={}, intensity=grey, reports=reports,
+                         rejects={})  # fmt: skip
+    write_record(tmp_path / "fingerprint.json", record)
+    return tmp_path / "fingerprint.json"
 
 
 def test_the_fingerprint_decides_and_the_checkpoint_carries_it(fingerprint):
@@ -51,5 +57,5 @@ def test_a_damaged_or_foreign_fingerprint_is_one_line(fingerprint):
     with pytest.raises(InputError, match="damaged"):
         with_normalisation(settings, fingerprint)
     write_sidecar(fingerprint)
-    with pytest.raises(InputError, match="run pair_images_reports again"):
+    with pytest.raises(InputError, match=r"fingerprint\.json: .*run its stage again"):
         with_normalisation(settings, fingerprint)

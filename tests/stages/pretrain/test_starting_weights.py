@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from stages.common.encoders.dual import DualEncoder, build_encoder, checkpoint_record
-from stages.common.encoders.settings import DualEncoderSettings
+from stages.common.encoders.settings import DualEncoderSettings, EncoderRecord
 from stages.common.encoders.text import TextEncoder
 from stages.common.errors import InputError
 from stages.common.journal.tracking import track
@@ -64,7 +64,7 @@ def test_weights_are_loaded_and_the_journal_counts_them(start, tmp_path, capsys)
 
 def test_a_checkpoint_does_not_ask_for_the_weights_it_started_from(start) -> None:
     record = checkpoint_record(DualEncoder(NAMED, 30, start.text_configuration()))
-    assert build_encoder(json.loads(json.dumps(record))).settings == NAMED
+    assert build_encoder(EncoderRecord.model_validate_json(record.model_dump_json())).settings == NAMED
 
 
 def test_settings_and_options_must_agree(start) -> None:

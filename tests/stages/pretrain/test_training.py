@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from planted_pairs import VOCABULARY, data, small
+from planted_pairs import PROVENANCE, VOCABULARY, data, small
 from safetensors.torch import load_file
 
 from stages.common.encoders.augmentation import DRAWS, augment
+from stages.common.encoders.dual import checkpoint_record
 from stages.common.encoders.settings import AugmentationSettings
 from stages.common.errors import InputError
 from stages.pretrain.contract import PretrainSettings
@@ -124,7 +125,8 @@ def test_no_epochs_keep_the_initial_weights(tmp_path) -> None:
     state = run(settings, tmp_path)
     assert state.step == 0
     assert candidate_steps(0, 5) == [0]
-    write_candidates(tmp_path / "candidates.json", tmp_path, state, settings, {}, {})
+    write_candidates(tmp_path / "candidates.json", tmp_path / "candidates", tmp_path, state, settings,
+                     checkpoint_record(state.model.encoder), PROVENANCE)  # fmt: skip
     kept = load_file(tmp_path / "candidates" / "step_00000000.safetensors")
     initial = build(settings, VOCABULARY).exported_weights()
     assert kept.keys() == initial.keys()

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from planted_pairs import VOCABULARY, data, small
+from planted_pairs import PROVENANCE, VOCABULARY, data, small
 
+from stages.common.encoders.dual import checkpoint_record
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import read_json, write_sidecar
 from stages.common.files.code_digest import ROOT
@@ -99,7 +100,8 @@ def test_a_damaged_newest_state_costs_the_steps_since_the_one_before(tmp_path) -
 def write(folder: Path, state: TrainingState, settings: PretrainSettings) -> tuple[dict, dict[str, bytes]]:
     """The index, and every candidate's bytes."""
     index = folder / "candidates.json"
-    write_candidates(index, folder.parent / "state", state, settings, {}, {})
+    write_candidates(index, folder / "candidates", folder.parent / "state", state, settings,
+                     checkpoint_record(state.model.encoder), PROVENANCE)  # fmt: skip
     return read_json(index), {path.name: path.read_bytes() for path in (folder / "candidates").glob("*.safetensors")}
 
 

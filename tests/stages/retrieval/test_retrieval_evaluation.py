@@ -5,7 +5,7 @@ import pytest
 
 from stages.retrieval.contract import RetrievalSettings
 from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
-from stages.retrieval.evaluation import rank, retrieval_record
+from stages.retrieval.evaluation import figures_of, rank
 
 DIRECTIONS = ("image_to_report", "report_to_image")
 
@@ -21,7 +21,7 @@ def pairs(images: np.ndarray, reports: np.ndarray, texts: np.ndarray, study_of: 
 
 
 def evaluate(pairs: EmbeddedPairs, settings: RetrievalSettings) -> dict:
-    return retrieval_record(pairs, rank(pairs, settings), settings)
+    return figures_of(pairs, rank(pairs, settings), settings).model_dump(mode="json")
 
 
 def test_perfect_embeddings_with_several_images_a_study() -> None:

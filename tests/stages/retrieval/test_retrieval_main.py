@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from one_shard_store import write_manifest
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
@@ -14,8 +15,8 @@ from stages.common.encoders.dual import DualEncoder, checkpoint_record, load_che
 from stages.common.encoders.settings import DualEncoderSettings
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
-from stages.common.files.atomic_files import read_json, verify, write_json, write_sidecar
-from stages.retrieval.__main__ import main, parser
+from stages.common.files.atomic_files import read_json, verify
+from stages.retrieval.__main__ import WORK
 from stages.retrieval.embedded_pairs import embed_pairs, read_test_pairs
 
 SIZE = 16
@@ -44,10 +45,8 @@ def folder(tmp_path_factory) -> Path:
          "instance_uid": None}
         for image, study, patient in ids
     ]  # fmt: skip
-    digest = write_rows(folder / "0.arrow", schemas.images(SIZE), images)
-    shards = [{"path": "0.arrow", "sha256": digest, "rows": len(images)}]
-    write_json(folder / "manifest.json", {"dataset": "set", "size": SIZE, "shards": shards})
-    write_sidecar(folder / "manifest.json")
+    write_rows(folder / "0.arrow", schemas.images(SIZE), images)
+    write_manifest(folder, "set", SIZE, [len(images)])
     parts = ["train" if study < "s04" else "test" for _, study, _ in ids]
     pairs = [dict(zip(schemas.PAIRS.names, (*row, part), strict=True)) for row, part in zip(ids, parts, strict=True)]
     write_rows(folder / "pairs.arrow", schemas.PAIRS, pairs)
@@ -82,15 +81,16 @@ def retrieve(folder: Path, output: Path, pairs: str = "pairs.arrow") -> dict:
         ),
         *("--settings", "{draws: 50, batch_size: 3}"),
     ]
-    run_stage(main, parser(), arguments)
+    run_stage(WORK, arguments)
     verify(output / "result.json")
     return read_json(output / "result.json")
 
 
 def test_the_test_part_is_ranked_in_both_directions(folder, tmp_path) -> None:
-    result = retrieve(folder, tmp_path)
+    found = retrieve(folder, tmp_path)
+    result = found["figures"]
     assert (result["images"], result["reports"], result["patients"], result["distinct_texts"]) == (16, 8, 4, 7)
-    assert (result["skipped"], result["sentences_left_out"]) == (None, 0)
+    assert (found["skipped"], result["sentences_left_out"]) == (None, 0)
     recall = result["image_to_report"]["recall"]
     assert list(recall) == ["1", "5", "10"]
     assert recall["10"]["value"] == recall["10"]["chance"] == 1  # eight reports
@@ -113,4 +113,8 @@ def test_batches_do_not_change_an_embedding_and_texts_are_numbered(folder) -> No
 
 def test_a_test_part_without_pairs_is_a_result_that_says_so(folder, tmp_path) -> None:
     result = retrieve(folder, tmp_path, "trained.arrow")
-    assert result == {"split": "test", "skipped": "no pair is in the test part; raise `patient_split.test`"}
+    assert result == {
+        "split": "test",
+        "skipped": "no pair is in the test part; raise `patient_split.test`",
+        "figures": None,
+    }

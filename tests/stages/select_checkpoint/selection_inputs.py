@@ -5,17 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from one_shard_store import write_manifest
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
+from stages.common import records
 from stages.common.command_line import run_stage
 from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_weights
 from stages.common.encoders.settings import DualEncoderSettings
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
-from stages.common.files.atomic_files import read_json, write_record
-from stages.select_checkpoint.__main__ import main, parser
+from stages.common.files.atomic_files import read_json
+from stages.pretrain.contract import Candidates
+from stages.select_checkpoint.__main__ import WORK
 
 SIZE = 16
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{number}" for number in range(8))]
@@ -42,7 +45,7 @@ class Inputs:
             arguments += ["--zero-shot-images", str(self.folder / "manifest.json"), "--zero-shot-labels",
                           str(self.folder / "labels.arrow"), "--zero-shot-prompts",
                           str(self.folder / "prompts.yaml")]  # fmt: skip
-        run_stage(main, parser(), arguments)
+        run_stage(WORK, arguments)
         return read_json(output / "selection.json")
 
 
@@ -76,9 +79,8 @@ def write_inputs(folder: Path, context: str = "report", test_seed: int = 0) -> I
         target = int(noise.integers(2)) if part == "test" else number % 2
         labels.append({"image_id": f"i{number}", "patient_id": patient, "finding": "opacity", "target": target,
                        "boxes": [], "mask": None, "lung_mask": None, "split": part, "subset": 100})  # fmt: skip
-    digest = write_rows(folder / "0.arrow", schemas.images(SIZE), images)
-    shards = [{"path": "0.arrow", "sha256": digest, "rows": len(images)}]
-    write_record(folder / "manifest.json", {"dataset": "set", "size": SIZE, "shards": shards})
+    write_rows(folder / "0.arrow", schemas.images(SIZE), images)
+    write_manifest(folder, "set", SIZE, [len(images)])
     write_rows(folder / "pairs.arrow", schemas.PAIRS, pairs)
     write_rows(folder / "sentences.arrow", schemas.SENTENCES, sentences)
     write_rows(folder / "labels.arrow", schemas.LABELS, labels)
@@ -102,5 +104,12 @@ def write_candidates(folder: Path, context: str) -> None:
     digests = dict.fromkeys(("code", "settings", "data", "image"), "0" * 64)
     provenance = {"starting_weights": {"image_weights": "some/vit, revision 1, license cc-by-nc-4.0"}, "studies": 8,
                   "digests": digests, "fingerprint": "1" * 64, "resumed_from": None, "seed": 0}  # fmt: skip
-    record = {"steps": 30, "mask_ratio": 0.5, "provenance": provenance, "encoder": checkpoint_record(model)}
-    write_record(folder / "candidates.json", record | {"candidates": rows})
+    record = Candidates(
+        steps=30,
+        mask_ratio=0.5,
+        provenance=provenance,
+        lost=[],
+        encoder=checkpoint_record(model),
+        candidates=rows,
+    )
+    records.write_record(folder / "candidates.json", record)

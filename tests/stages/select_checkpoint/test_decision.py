@@ -59,7 +59,7 @@ def test_the_interval_is_that_of_paired_differences_over_patients() -> None:
 
 def test_one_candidate_has_no_rival() -> None:
     decision = decide(candidates("contrastive_loss", step_7=1.0), PATIENTS, SelectCheckpointSettings())
-    assert decision.record()["runner_up_step"] is None
+    assert decision.runner_up is None
     assert decision.reason == "step 7 is the only candidate"
 
 

@@ -3,9 +3,11 @@
 from collections import Counter
 
 import pyarrow as pa
+import pytest
 
 from stages.common.files.schemas import REPORTS
-from stages.split_reports.contract import SplitReportsSettings
+from stages.common.records import read_record, write_record
+from stages.split_reports.contract import Quality, SplitReportsSettings, WorstSentence
 from stages.split_reports.quality import quality_of
 from stages.split_reports.reports import split_all
 
@@ -31,7 +33,7 @@ def quality(tmp_path, **settings):
 
 
 def test_counts(tmp_path):
-    record = quality(tmp_path, max_pieces=5)
+    record = quality(tmp_path, max_pieces=5).model_dump()
     assert record["reports"] == {
         "total": 6,
         "split": 3,
@@ -54,28 +56,27 @@ def test_counts(tmp_path):
 
 def test_histograms_hold_everything_once(tmp_path):
     record = quality(tmp_path)
-    lengths = Counter(dict(zip(*(record["words_a_sentence"][key] for key in ("edges", "counts")), strict=True)))
+    lengths = Counter(dict(zip(record.words_a_sentence.edges, record.words_a_sentence.counts, strict=True)))
     assert +lengths == {1: 3, 2: 1, 5: 1, 8: 1}
-    assert sum(record["pieces_a_sentence"]["counts"]) == record["sentences"]["total"]
-    assert sum(record["sentences_a_report"]["counts"]) == record["reports"]["split"]
+    assert sum(record.pieces_a_sentence.counts) == record.sentences.total
+    assert sum(record.sentences_a_report.counts) == record.reports.split
 
 
 def test_the_worst_come_first_and_without_text(tmp_path):
-    worst = quality(tmp_path)["worst"]
-    first = {row["kind"]: row for row in reversed(worst)}
-    assert first["longest"] | {"kind": ""} == {
-        "kind": "",
-        "study_id": "s2",
-        "position": 0,
-        "number": 9,
-        "occurrences": 1,
-    }
-    assert (first["shortest"]["study_id"], first["shortest"]["number"], first["shortest"]["occurrences"]) == (
-        "s1",
-        5,
-        3,
+    worst = quality(tmp_path).worst
+    first = {row.kind: row for row in reversed(worst)}
+    assert first["longest"] == WorstSentence(
+        kind="longest", study_id="s2", position=0, number=9, occurrences=1, text=None
     )
-    assert (first["most_digits"]["position"], first["most_digits"]["number"]) == (1, 5)
-    assert Counter(row["kind"] for row in worst) == {"longest": 4, "shortest": 4, "most_digits": 4}
-    assert not any("text" in row for row in worst)
-    assert quality(tmp_path, publish_samples=True)["worst"][0]["text"].startswith("The lungs are clear")
+    assert (first["shortest"].study_id, first["shortest"].number, first["shortest"].occurrences) == ("s1", 5, 3)
+    assert (first["most_digits"].position, first["most_digits"].number) == (1, 5)
+    assert Counter(row.kind for row in worst) == {"longest": 4, "shortest": 4, "most_digits": 4}
+    assert all(row.text is None for row in worst)
+    assert quality(tmp_path, publish_samples=True).worst[0].text.startswith("The lungs are clear")
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_what_is_written_is_what_a_reader_gets(tmp_path, published):
+    record = quality(tmp_path, publish_samples=published)
+    write_record(tmp_path / "quality.json", record)
+    assert read_record(tmp_path / "quality.json", Quality) == record

@@ -15,7 +15,7 @@ from stages.common.data.patient_split import PatientSplit, split_of
 from stages.common.errors import InputError
 from stages.common.files.arrow_tables import read_table, write_rows
 from stages.common.files.schemas import REJECTS, REPORTS, SENTENCES
-from stages.split_reports.__main__ import main, parser
+from stages.split_reports.__main__ import WORK
 from stages.split_reports.contract import SplitReportsSettings
 from stages.split_reports.reports import decode, split_all, training_sentences
 from stages.split_reports.sentences import fold
@@ -59,7 +59,7 @@ def arguments_of(data, settings=TRAINED, out="out"):
 
 
 def run(data, settings=TRAINED, out="out", more=()):
-    run_stage(main, parser(), [str(argument) for argument in (*arguments_of(data, settings, out), *more)])
+    run_stage(WORK, [str(argument) for argument in (*arguments_of(data, settings, out), *more)])
     journal = json.loads((data / out / "journal.json").read_text())
     sentences = read_table(data / out / "sentences.arrow", SENTENCES).to_pylist()
     rejects = read_table(data / out / "rejects.arrow", REJECTS).to_pylist()

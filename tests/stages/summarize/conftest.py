@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,14 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from evaluation_results import GRID, SIZE, phi_of, write_grounding, write_integrity, write_retrieval, write_segmentation
+from split_audit import CLEAN
 from stage_links import input_paths_of
 
-from stages.audit_splits.contract import Overlap
+from stages.common import records
 from stages.common.command_line import run_stage
 from stages.common.data.run_lengths import encode
 from stages.common.digests import digest_of
+from stages.common.encoders.settings import EncoderRecord
 from stages.common.few_shot.parts import Parts
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows, write_table
@@ -24,22 +26,23 @@ from stages.common.files.atomic_files import sha256_of, write_json, write_sideca
 from stages.common.journal.tracking import flatten
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.few_shot_classification import evaluation as few_shot_evaluation
-from stages.few_shot_classification.contract import ALWAYS_DIFFERENT, LinearJobSettings, departures_of
+from stages.few_shot_classification.contract import LinearJobSettings
 from stages.few_shot_classification.evaluation import scored_rows
 from stages.pair_images_reports.fingerprint import Intensity, report_statistics
-from stages.phrase_grounding.contract import PhraseGroundingSettings
+from stages.phrase_grounding.contract import IntegrityMap, PhraseGroundingSettings
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.training import write_curve
+from stages.select_checkpoint.contract import Selection
 from stages.split_reports.contract import SplitReportsSettings
-from stages.summarize.__main__ import main, parser
+from stages.summarize.__main__ import WORK
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.results_tree import FewShotJob, ResultsTree
-from stages.zero_shot_classification.contract import ZeroShotSettings
+from stages.zero_shot_classification.contract import ZeroShotResult, ZeroShotSettings
 from stages.zero_shot_classification.evaluation import evaluate
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEMPLATE = REPOSITORY / "stages" / "summarize" / "templates" / "report.html.jinja"
-QUOTED = REPOSITORY / "stages" / "summarize" / "paper_tables" / "quoted.yaml"
+QUOTED = REPOSITORY / "stages" / "summarize" / "tables" / "quoted.yaml"
 FINDINGS = {"rsna": "lung_opacity", "siim": "pneumothorax"}
 FEW_SHOT = ["rsna/linear/1", "rsna/linear/10", "siim/linear/1", "siim/linear/10"]  # siim/linear/1 has no positives
 SEGMENTATION = ["rsna/linear/10", "siim/linear/10"]
@@ -152,13 +155,15 @@ def _rejects(path, dataset, reasons):
 
 
 def _images(tree, dataset, number):
+    if dataset != "mimic_cxr":
+        write_rows(tree.results / "index_inputs" / dataset / "reports.arrow", schemas.REPORTS, [])
     folder = tree.results / "dicom_to_arrow" / dataset
     reasons = {"file_missing": 2, "not_dicom": 1} if number == 0 else {}
     _rejects(folder / "rejects.arrow", dataset, reasons)
     images = 2000 + number
     rejects = sum(reasons.values())
     manifest = {"dataset": dataset, "size": SIZE, "indexed": images + rejects, "images": images, "rejects": rejects}
-    write_json(folder / "manifest.json", manifest | {"shards": []})
+    write_json(folder / "manifest.json", manifest | {"pictures": images, "shards": []})
     write_sidecar(folder / "manifest.json")
     params = flatten(DicomToArrowSettings(size=SIZE).model_dump(mode="json"))
     for shard in range(2):
@@ -199,7 +204,9 @@ def _reports(tree):
     }
     audit = {
         "dataset": "mimic_cxr", "images": 2000, "reports": 1500, "pairs": 1997, "rejects": rejects,
-        "split_by": "patient", "splits": splits, "patients_in_several_splits": 0, "pixels_in_several_splits": 0,
+        "split_by": "patient", "images_with_distributed_split": 0, "splits": splits,
+        "studies_with_several_images": {"count": 300, "share": 0.2, "most_images": 3}, "patients_in_several_splits": 0,
+        "pixels_in_several_splits": 0,
         "pixels_of_several_patients": 0,
         "report_texts_in_several_splits": {"texts": 17, "reports_also_in_train": {"validation": 12, "test": 5}},
         "pairs_digest": "fe" * 32,
@@ -248,8 +255,8 @@ def _fingerprint(tree, audit):
     record = {
         "dataset": "mimic_cxr", "pairs_digest": audit["pairs_digest"], "splits": audit["splits"],
         "views": {"train": {"PA": 1100, "AP": 688, "unknown": 12}, "validation": {"AP": 157}, "test": {"PA": 40}},
-        "intensity": Intensity(1800, np.bincount(levels, minlength=256)).record(),
-        "reports": report_statistics(spoken, publish_samples=False),
+        "intensity": Intensity(1800, np.bincount(levels, minlength=256)).record().model_dump(mode="json"),
+        "reports": report_statistics(spoken, publish_samples=False).model_dump(mode="json"),
         "rejects": {},
     }  # fmt: skip
     write_json(tree.results / "pair_images_reports" / "mimic_cxr" / "fingerprint.json", record)
@@ -261,8 +268,9 @@ def _card(tree, dataset):
     rejects = {"label_without_image": 0, "image_without_label": 1, "lung_mask_without_image": 0}
     card = {
         "dataset": dataset, "finding": FINDINGS[dataset], "license": "for research", "how_to_get": "from its owner",
-        "images": 721, "labelled": 720, "positives": 288, "boxes": 310, "masks": 0, "lung_masks": 720,
-        "split_by": "patient", "splits": dict.fromkeys(("train", "validation", "test"), counts),
+        "images": 721, "labelled": 720, "positives": 288, "boxes": 310, "boxes_beyond_the_edge": 0, "masks": 0,
+        "masks_of_overlapping_regions": 0, "lung_masks": 720, "split_by": "patient", "seed": 0, "shares": None,
+        "subsets": {"100": counts}, "splits": dict.fromkeys(("train", "validation", "test"), counts),
         "pixels_in_several_splits": 0,
         "rejects": {reason: {"count": n, "first": ["secret-id"][:n]} for reason, n in rejects.items()},
     }  # fmt: skip
@@ -290,11 +298,28 @@ def _training(tree, variant, number):
         for step in steps
     ]
     write_curve(tree.results / "pretrain" / variant / "learning_curve.csv", rows)
-    candidates = {"225": 0.11, "450": 0.19, "675": 0.27 + number / 50, "900": 0.26} if trained else {"0": 0.034}
-    selection = {"criterion": "mean reciprocal rank of validation pairs, both directions", "split": "validation",
-                 "studies": 148, "candidates": candidates, "chosen_step": 675 if trained else 0}  # fmt: skip
-    write_json(tree.results / "select_checkpoint" / variant / "selection.json", selection)
-    write_sidecar(tree.results / "select_checkpoint" / variant / "selection.json")
+    candidates = {225: 0.11, 450: 0.19, 675: 0.27 + number / 50, 900: 0.26} if trained else {0: 0.034}
+    selection = Selection(
+        criterion="mean reciprocal rank of validation pairs, both directions",
+        split="validation",
+        studies=148,
+        candidates=candidates,
+        scores={},
+        temperatures={},
+        zero_shot_on=None,
+        labelled_images=0,
+        rule="",
+        best_step=675 if trained else 0,
+        runner_up_step=None,
+        lead_of_best=None,
+        resampled_by="patient",
+        chosen_step=675 if trained else 0,
+        reason="",
+    )
+    folder = tree.results / "select_checkpoint" / variant
+    records.write_record(folder / "selection.json", selection)
+    encoder = EncoderRecord(model=settings.model, vocabulary=100, text_configuration={})
+    records.write_record(folder / "checkpoint" / "config.json", encoder)
     _journal(tree, "select_checkpoint", variant, {}, 500)
     write_integrity(tree.results / "select_checkpoint" / variant / "checkpoint", trained)
 
@@ -315,9 +340,8 @@ def _zero_shot(tree, dataset, variant):
         "image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]).cast(pl.Float32)
     )
     write_table(folder / "scores.arrow", schemas.SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=schemas.SCORES))
-    record = {"finding": FINDINGS[dataset], **asdict(result), "overlap": asdict(Overlap(0, 0, 0, 0, 0))}
-    write_json(folder / "result.json", record)
-    write_sidecar(folder / "result.json")
+    record = ZeroShotResult(finding=FINDINGS[dataset], score="global", overlap=CLEAN, **vars(result))
+    records.write_record(folder / "result.json", record)
     settings = ZeroShotSettings(prompts="prompts.yaml", draws=200)
     params = flatten(settings.model_dump(mode="json"))
     _journal(tree, "zero_shot_classification", f"{variant}/{dataset}", params, 700)
@@ -341,24 +365,20 @@ def _few_shot(tree, job, variant):
         )
         for seed in range(0 if parts.skipped else 2)
     ]  # fmt: skip
-    changed = LinearJobSettings(fraction=job.fraction, **({"epochs": 5} if job.dataset == "siim" else {}))
-    result = {"finding": parts.finding, "protocol": job.protocol, "fraction": job.fraction,
-              "departures": departures_of(changed, job.protocol),
-              "always_different": ALWAYS_DIFFERENT[job.protocol]}  # fmt: skip
-    result |= few_shot_evaluation.evaluate(parts, runs, draws=50, seed=0) | {"overlap": asdict(Overlap(0, 0, 0, 0, 0))}
+    changed = LinearJobSettings(fraction=job.fraction, draws=50, **({"epochs": 5} if job.dataset == "siim" else {}))
+    result = few_shot_evaluation.result_of(job.protocol, changed, parts, runs, CLEAN)
     path = tree.layout.folder("few_shot_classification", job.of(variant)) / "result.json"
     for run in runs:
         table = pa.Table.from_pylist(scored_rows(parts.test, run.test).to_dicts(), schema=schemas.SCORES)
         write_table(path.parent / "scores" / f"seed_{run.seed}.arrow", schemas.SCORES, table)
-    write_json(path, result)
-    write_sidecar(path)
+    records.write_record(path, result)
     _journal(tree, "few_shot_classification", job.of(variant), {}, 750)
 
 
 def _grounding(tree, dataset, variant):
     phi = phi_of(variant != "random").ravel()
-    integrity = {"values": phi.tolist(), "lung_auc": 0.5 if variant == "random" else 0.871, "smallest": phi.min(),
-                 "largest": phi.max(), "standard_deviation": phi.std()}  # fmt: skip
+    integrity = IntegrityMap(values=phi.tolist(), lung_auc=0.5 if variant == "random" else 0.871, smallest=phi.min(),
+                             largest=phi.max(), standard_deviation=phi.std())  # fmt: skip
     write_grounding(tree.layout, dataset, variant, FINDINGS[dataset], integrity)
     folder = tree.results / "phrase_grounding" / variant / dataset
     published = dataset == "rsna"
@@ -394,5 +414,5 @@ def read(built) -> Inputs:
 def output(built, tmp_path_factory) -> Path:
     """What the stage writes from `built`."""
     folder = tmp_path_factory.mktemp("output")
-    run_stage(main, parser(), built.arguments(folder))
+    run_stage(WORK, built.arguments(folder))
     return folder

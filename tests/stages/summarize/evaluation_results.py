@@ -1,23 +1,24 @@
 """Fabricated results of retrieval, phrase grounding, few-shot segmentation and phi, in the writers' own formats."""
 
-from dataclasses import asdict
-
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from PIL import Image
+from split_audit import CLEAN
 
-from stages.audit_splits.contract import Overlap
+from stages.common import records
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows, write_table
-from stages.common.files.atomic_files import write_record, write_sidecar
+from stages.common.files.atomic_files import write_sidecar
 from stages.common.metrics.overlap import Overlaps
 from stages.common.metrics.ranking import draw_weights, estimate, mean_of
-from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT
+from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT, OutlinedPart, SegmentationResult
 from stages.few_shot_segmentation.evaluation import SeedOverlaps, evaluate
-from stages.retrieval.contract import RetrievalSettings
+from stages.phrase_grounding.contract import GroundingResult, IntegrityMap, LocatedPart, PointingGame
+from stages.retrieval.contract import RetrievalResult, RetrievalSettings
 from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
-from stages.retrieval.evaluation import rank, retrieval_record
+from stages.retrieval.evaluation import figures_of, rank
+from stages.select_checkpoint.contract import IntegrityFile
 from stages.summarize.results_tree import FewShotJob, ResultsTree
 
 SIZE, GRID = 64, 8  # pixels, patches a side
@@ -40,15 +41,22 @@ def write_segmentation(layout: ResultsTree, job: FewShotJob, variant: str, findi
         rows = labels.with_columns(**{name: pl.Series(each) for name, each in counts.items()}).to_dicts()
         pixels = pa.Table.from_pylist(rows, schema=schemas.OVERLAPS)
         write_table(folder / f"overlaps/seed_{seed}.arrow", schemas.OVERLAPS, pixels)
-    size = {"images": 40, "positives": int((truth > 0).sum()), "positives_without_outline": 1,
-            "outlines_too_small_to_show": 0}  # fmt: skip
-    result = {"finding": finding, "protocol": job.protocol, "fraction": job.fraction, "input_size": 32,
-              "stored_size": stored, "skipped": None, "images": dict.fromkeys(("train", "validation", "test"), size),
-              "overlap": asdict(Overlap(0, 0, 0, 0, 0)),
-              "departures": {"input_size": [32, 224]},
-              "always_different": ALWAYS_DIFFERENT[job.protocol]}  # fmt: skip
-    result |= evaluate(labels, runs, draws=50, seed=0)
-    write_record(folder / "result.json", result)
+    size = OutlinedPart(images=40, positives=int((truth > 0).sum()), positives_without_outline=1,
+                        outlines_too_small_to_show=0)  # fmt: skip
+    result = SegmentationResult(
+        finding=finding,
+        protocol=job.protocol,
+        fraction=job.fraction,
+        input_size=32,
+        stored_size=stored,
+        skipped=None,
+        images=dict.fromkeys(("train", "validation", "test"), size),
+        overlap=CLEAN,
+        departures={"input_size": [32, 224]},
+        always_different=ALWAYS_DIFFERENT[job.protocol],
+        **vars(evaluate(labels, runs, draws=50, seed=0)),
+    )
+    records.write_record(folder / "result.json", result)
     shown = {"image_id": "i1", "pixels": bytes(stored * stored), "truth": [70, 9, 134, 9], "predicted": [72, 9],
              "dice": 0.5}  # fmt: skip
     write_rows(folder / "samples.arrow", schemas.outlines(stored), [shown])
@@ -70,11 +78,11 @@ def write_retrieval(layout: ResultsTree, variant: str) -> None:
     directions, folder = rank(pairs, settings), layout.folder("retrieval", variant)
     ranks = [row for name, each in directions.items() for row in each.rows(name)]
     write_rows(folder / "ranks.arrow", schemas.RANKS, ranks)
-    result = {"split": "test", "skipped": None} | retrieval_record(pairs, directions, settings)
-    write_record(folder / "result.json", result)
+    result = RetrievalResult(split="test", skipped=None, figures=figures_of(pairs, directions, settings))
+    records.write_record(folder / "result.json", result)
 
 
-def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: str, integrity: dict) -> None:
+def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: str, integrity: IntegrityMap) -> None:
     """Figures of 96 images: those of the heatmaps are drawn for each variant, those of their rivals are not."""
     own, common = np.random.default_rng(len(variant)), np.random.default_rng(0)
     trained = variant != "random"
@@ -88,7 +96,7 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
         values["iou"][name] = noise.random(96)
     weights = draw_weights(np.arange(96), 200, 0)
     figures = {
-        measure: {"no_place": {name: estimate(mean_of(each.astype(float)), weights).record()
+        measure: {"no_place": {name: estimate(mean_of(each.astype(float)), weights)
                                for name, each in pointers.items()} | {"word_prior": None, "random_in_content": None}}
         for measure, pointers in values.items()
     }  # fmt: skip
@@ -100,12 +108,21 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
     ]
     folder = layout.folder("phrase_grounding", f"{variant}/{dataset}")
     write_rows(folder / "values.arrow", schemas.GROUNDING_VALUES, rows)
-    located = {part: {"positives": 96, "positives_without_region": 0, "regions_too_small": 0}
-               for part in ("train", "validation", "test")}  # fmt: skip
-    result = {"finding": finding, "images": 96, "located": located, "resampled_by": "patient",
-              "integrity_map": integrity,
-              "place_words": {"no_place": []}, "overlap": asdict(Overlap(0, 0, 0, 0, 0))}  # fmt: skip
-    write_record(folder / "result.json", result | figures)
+    part = LocatedPart(positives=96, positives_without_region=0, regions_too_small=0)
+    result = GroundingResult(
+        finding=finding,
+        images=96,
+        located=dict.fromkeys(("train", "validation", "test"), part),
+        resampled_by="patient",
+        integrity_map=integrity,
+        place_words={"no_place": []},
+        iou_threshold={},
+        overlap=CLEAN,
+        pointing={name: PointingGame(**game) for name, game in figures["pointing"].items()},
+        contrast_to_noise=figures["contrast_to_noise"],
+        iou=figures["iou"],
+    )
+    records.write_record(folder / "result.json", result)
 
 
 def phi_of(trained):
@@ -120,10 +137,17 @@ def write_integrity(folder, trained):
     lungs = sum(np.exp(-((((columns - x) / 0.13) ** 2 + ((rows - 0.5) / 0.3) ** 2) ** 2)) for x in (0.3, 0.7))
     phi = phi_of(trained)
     mean = {"path": "mean_radiograph.png", "images": 148} if trained else None
-    write_record(folder / "integrity_map.json", {
-        "step": 675, "grid": GRID, "input_size": SIZE, "smallest": phi.min(), "largest": phi.max(),
-        "standard_deviation": phi.std(), "phi": phi.tolist(), "mean_radiograph": mean,
-    })  # fmt: skip
+    record = IntegrityFile(
+        step=675,
+        grid=GRID,
+        input_size=SIZE,
+        smallest=phi.min(),
+        largest=phi.max(),
+        standard_deviation=phi.std(),
+        phi=phi.tolist(),
+        mean_radiograph=mean,
+    )
+    records.write_record(folder / "integrity_map.json", record)
     if mean:
         Image.fromarray((255 * (0.75 - 0.5 * lungs)).astype(np.uint8)).save(folder / mean["path"])
         write_sidecar(folder / mean["path"])

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import f1_score, roc_auc_score
+from split_audit import write_audit
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
-from stages.audit_splits.contract import Overlap, audit_record
 from stages.common.command_line import run_stage
 from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record, load_checkpoint, save_checkpoint
 from stages.common.encoders.settings import DualEncoderSettings
 from stages.common.files import atomic_files, schemas
 from stages.common.files.arrow_tables import read_table, write_rows
-from stages.common.files.atomic_files import read_json, verify, write_record
-from stages.zero_shot_classification.__main__ import main, parser
+from stages.common.files.atomic_files import read_json, verify
+from stages.zero_shot_classification.__main__ import WORK
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "opacity", "clear", "no", "new"]
 SMALL = DualEncoderSettings.model_validate(
@@ -50,8 +50,7 @@ class Files:
             for n in range(120)
         ]  # fmt: skip
         write_rows(self.folder / "labels.arrow", schemas.LABELS, [change(row) for row in rows])
-        audit = audit_record(Overlap(0, 0, 0, 0, 2), self.folder / "labels.arrow", {})
-        write_record(self.folder / "audit.json", audit)
+        write_audit(self.folder / "labels.arrow", self.folder / "audit.json", 0, 0, 0, 0, 2)
 
     def write_features(self, keep: slice = slice(None), value: float | None = None) -> None:
         """Embeddings that lean from "clear" to "opacity" where the target is 1, the other way where it is 0."""
@@ -94,7 +93,7 @@ def classify(files: Files, output: Path, score: str = "global") -> dict:
     inputs |= {"result": output / "result.json", "journal": output / "journal.json"}
     options = [word for name, path in inputs.items() for word in (f"--{name}", str(path))]
     settings = json.dumps({"prompts": str(files.folder / "prompts.yaml"), "draws": 50, "score": score})
-    run_stage(main, parser(), [*options, "--device", "cpu", "--settings", settings])
+    run_stage(WORK, [*options, "--device", "cpu", "--settings", settings])
     verify(output / "result.json")
     return read_json(output / "result.json")
 

@@ -1,0 +1,217 @@
+"""Declare what a stage reads and writes, once.
+
+A stage's contract.py holds a subclass of `Job` for each of its commands: a frozen dataclass whose fields are the files
+that one run reads (`source`), the files that it writes (`product`) and its further options (`option`). The command
+line, the journal's inputs and artifacts, the rule's file names and command, the report's file list and the reference
+pages derive from it. Contracts import neither torch nor cv2 nor a table library, so that `--help` is quick.
+"""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
+
+from .records import Record
+from .settings import Settings
+
+Over = Literal["workspace", "dataset", "pretraining dataset", "evaluated dataset", "variant", "variant with text",
+               "evaluation", "few-shot job", "model"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file or folder that a run reads.
+
+    Attributes:
+        stage: the stage that writes it; "" for what is given by the user.
+        file: its name below that stage's folder of one run, as in the `product` there; "" without a stage.
+        stands: the file in a folder whose digest stands for it in the journal; "" for the path itself.
+        tracked: whether its digest is an input of the journal.
+        help: what it is, for the command line.
+    """
+
+    stage: str
+    file: str
+    stands: str
+    tracked: bool
+    help: str
+
+    def stand_in(self, path: Path) -> Path:
+        """Return the file whose digest stands for `path`."""
+        return path / self.stands if self.stands else path
+
+
+@dataclass(frozen=True)
+class Product:
+    """A file or folder that a run writes.
+
+    Attributes:
+        file: its name below the stage's folder of one run; may hold wildcards, as {shard}.
+        record: the type of a JSON record.
+        table: the name of an Arrow table's schema in stages/common/files/schemas.py.
+        stands: for a folder, the pattern of the files that the journal lists; "" for a file.
+        publish: whether MLflow may copy it.
+        tracked: whether the journal lists it.
+        summary: whether `summarize` reads it; of a folder, the patterns of the files that it reads there if they exist.
+        help: what it is.
+    """
+
+    file: str
+    record: type[Record] | None
+    table: str
+    stands: str
+    publish: bool
+    tracked: bool
+    summary: bool | tuple[str, ...]
+    help: str
+
+    @property
+    def is_folder(self) -> bool:
+        return bool(self.stands)
+
+    def artifacts(self, path: Path) -> list[Path]:
+        """Return the files of `path` that the journal lists."""
+        return sorted(path.glob(self.stands)) if self.is_folder else [path]
+
+
+@dataclass(frozen=True)
+class Option:
+    """A further option of the command line."""
+
+    help: str
+    choices: tuple[str, ...]
+
+
+def source(
+    stage: str = "", file: str = "", *, stands: str = "", optional: bool = False, tracked: bool = True, help: str = ""
+) -> Any:
+    """Declare an input: `file` of `stage`, or without a stage what the user gives (then `help` says what)."""
+    origin = f"{file} of {stage}" if stage else ""
+    words = f"{origin}; {help}" if origin and help else origin or help
+    return _part(Source(stage, file, stands, tracked, words), None if optional else MISSING)
+
+
+def product(
+    file: str,
+    *,
+    record: type[Record] | None = None,
+    table: str = "",
+    stands: str = "",
+    publish: bool = False,
+    tracked: bool = True,
+    summary: bool | tuple[str, ...] = False,
+    help: str = "",
+) -> Any:
+    """Declare an output, named `file` in the folder of a run; a folder names the files that stand for it."""
+    words = f"output: {file}" + (f", {help}" if help else "")
+    return _part(Product(file, record, table, stands, publish, tracked, summary, words), MISSING)
+
+
+def option(help: str, *, default: Any = MISSING, choices: Sequence[str] = ()) -> Any:
+    """Declare an option that is no file of the DAG."""
+    return _part(Option(help, tuple(choices)), default)
+
+
+def device_option() -> Any:
+    """Declare the option of stages that compute with torch."""
+    return option("auto: the GPU where there is one", default="auto", choices=("auto", "cuda", "cpu"))
+
+
+def _part(part: Source | Product | Option, default: Any) -> Any:
+    return field(metadata={"part": part}) if default is MISSING else field(default=default, metadata={"part": part})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run of a stage: its settings, the paths that it reads and writes, and its place among the results.
+
+    Class attributes:
+        stage: name of the stage: of its folder, rule, log, results and MLflow runs.
+        command: the subcommand, for stages with several.
+        place: folder of one run below results/<stage>/, with Snakemake's wildcards.
+        over: what there is one run for.
+        journal_file: name of the journal beside the outputs.
+    """
+
+    stage: ClassVar[str]
+    command: ClassVar[str] = ""
+    place: ClassVar[str] = ""
+    over: ClassVar[Over] = "workspace"
+    journal_file: ClassVar[str] = "journal.json"
+
+    settings: Settings
+    journal: Path
+    name: str = ""
+    image: str = "none"
+
+    @classmethod
+    def settings_type(cls) -> type[Settings]:
+        """Return the type of the settings of one run."""
+        return get_type_hints(cls)["settings"]
+
+    @classmethod
+    def sources(cls) -> dict[str, Source]:
+        """Return the declared inputs by the name of their option."""
+        return _parts(cls, Source)
+
+    @classmethod
+    def products(cls) -> dict[str, Product]:
+        """Return the declared outputs by the name of their option."""
+        return _parts(cls, Product)
+
+    def inputs(self) -> dict[str, Path]:
+        """Return the files whose digests make the data digest, by role; what was not given is left out."""
+        given = {name: (part, getattr(self, name)) for name, part in self.sources().items() if part.tracked}
+        found: dict[str, Path] = {}
+        for name, (part, value) in given.items():
+            if isinstance(value, tuple):
+                found |= {f"{name}_{number:05d}": part.stand_in(path) for number, path in enumerate(value)}
+            elif value is not None:
+                found[name] = part.stand_in(value)
+        return found
+
+    def artifacts(self) -> list[tuple[Path, bool]]:
+        """Return (file, publish) of everything that was written, in the order of the declaration."""
+        pairs = [(part, getattr(self, name)) for name, part in self.products().items() if part.tracked]
+        return [(path, part.publish) for part, value in pairs for path in part.artifacts(value)]
+
+
+AnyPart = TypeVar("AnyPart", Source, Product, Option)
+
+
+def _parts(job: type[Job], kind: type[AnyPart]) -> dict[str, AnyPart]:
+    parts = {each.name: each.metadata.get("part") for each in fields(job)}
+    return {name: part for name, part in parts.items() if isinstance(part, kind)}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One option of a command line, as argparse takes it."""
+
+    name: str
+    help: str
+    required: bool
+    default: Any
+    type: type
+    many: bool
+    choices: tuple[str, ...]
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.name.replace('_', '-')}"
+
+
+def arguments_of(job: type[Job]) -> list[Argument]:
+    """Return the options that the fields of a job declare; those that all jobs have are not among them."""
+    hints = get_type_hints(job)
+    found = []
+    for each in fields(job):
+        if (part := each.metadata.get("part")) is None:
+            continue
+        inner = [kind for kind in get_args(hints[each.name]) if kind not in (type(None), Ellipsis)]
+        many = getattr(hints[each.name], "__origin__", None) is tuple
+        kind = inner[0] if inner else hints[each.name]
+        choices = part.choices if isinstance(part, Option) else ()
+        required = each.default is MISSING
+        found.append(Argument(each.name, part.help, required, None if required else each.default, kind, many, choices))
+    return found

@@ -1,0 +1,47 @@
+"""Figures over the repetitions of a few-shot job, and what its journal says of it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from ..journal.tracking import Run
+from ..metrics.ranking import Metric, estimate
+from .protocols import FewShotRecord, MeanOfSeeds, in_words
+
+
+def means_of_seeds(
+    metrics: Sequence[Mapping[str, Metric]],
+    values: Sequence[Mapping[str, float]],
+    weights: Float[np.ndarray, "draws images"],
+) -> dict[str, MeanOfSeeds]:
+    """Return, by figure, the mean over repetitions with its interval, and their standard deviation.
+
+    `metrics` are the figures of each repetition as functions of the weighting, `values` those with equal weights. The
+    interval draws the same units for every repetition.
+    """
+    return {
+        name: MeanOfSeeds(
+            **dict(estimate(_mean_of([each[name] for each in metrics]), weights)),
+            spread=_spread([value[name] for value in values]),
+        )
+        for name in (metrics[0] if metrics else ())
+    }
+
+
+def _mean_of(metrics: Sequence[Metric]) -> Metric:
+    return lambda weights: np.mean([metric(weights) for metric in metrics], axis=0)
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def log_result(run: Run, result: FewShotRecord, metrics: Mapping[str, MeanOfSeeds]) -> None:
+    """Enter figures, overlap, departures and the reason of a skipped job in the journal."""
+    run.log_metrics({f"test/{name}": figure.value for name, figure in metrics.items()})
+    run.log_metrics({f"overlap/{kind}": count for kind, count in result.overlap})
+    if result.departures:
+        run.log_tag("not_the_published_protocol", in_words([result.departures]))
+    if result.skipped:
+        run.log_tag("skipped", result.skipped)

@@ -1,0 +1,70 @@
+"""Records that stages write as JSON: one typed class is what the writer fills and what every reader parses."""
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .files import atomic_files
+from .files.atomic_files import read_json, verify
+from .settings import outdated_record
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Record(BaseModel):
+    """A JSON object of a stage's output. Keys that a reader does not know are let through; NaN is refused."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class Estimate(Record):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Overlap(Record, extra="forbid"):
+    """Numbers of what connects test images with training: all 0 in a clean split."""
+
+    images_in_several_parts: Count
+    patients_in_several_parts: Count
+    copies_in_several_parts: Count
+    test_copies_in_pretraining: Count
+    test_patients_in_pretraining: Count
+
+    @property
+    def found(self) -> dict[str, int]:
+        """Return those above 0."""
+        return {kind: number for kind, number in self if number}
+
+
+MetricName = Literal["auc", "average_precision", "f1", "accuracy"]
+METRICS: tuple[MetricName, ...] = get_args(MetricName)  # of a classifier
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record as JSON with its sha256 side-car, whole or not at all."""
+    atomic_files.write_record(path, record.model_dump(mode="json"))
+
+
+def read_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
+    """Read a record of `model`, its side-car verified.
+
+    Raises:
+        InputError: the file is damaged, or was written by another version: names every key at fault in one line.
+    """
+    verify(path)
+    return parse_record(path, model)
+
+
+def parse_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
+    """Read a record that has no side-car, as in a folder that people fill or carry by hand."""
+    try:
+        return model.model_validate(read_json(path))
+    except ValidationError as error:
+        raise outdated_record(error, path, "run its stage again") from None

@@ -1,0 +1,48 @@
+"""From images and sentences to pairs, rejects, audit and fingerprint."""
+
+import polars as pl
+import pyarrow as pa
+
+from ..common.data.image_store import ImageStore
+from ..common.files.arrow_tables import read_table, write_table
+from ..common.files.schemas import FILES, PAIRS, REJECTS, SENTENCES
+from ..common.journal.tracking import track_job
+from ..common.records import write_record
+from .contract import PairImagesReportsJob
+from .fingerprint import fingerprint, reject_counts
+from .leakage_audit import audit, audit_metrics, refuse_shared_patients
+from .pairing import drop_duplicate_pixels, join_reports, keep_one_image, pair, read_images, read_sentences
+
+
+def write_pairs(job: PairImagesReportsJob) -> None:
+    """Pair images with reports, and refuse or count what could leak from one split into another."""
+    settings = job.settings
+    with track_job(job) as run:
+        store = ImageStore(job.images)
+        images = read_images(store, read_table(job.files, FILES), job.files)
+        sentences = read_sentences(read_table(job.sentences, SENTENCES))
+        reports = join_reports(sentences)
+        before = pair(images, reports, settings.patient_split)
+        refuse_shared_patients(before.pairs)
+        after = drop_duplicate_pixels(before)
+        if settings.images_per_study == "one":
+            after = keep_one_image(after)
+        audited = audit(images, reports, before, after, settings.patient_split)
+        rejects = _conform(after.rejects, REJECTS)
+        counts = reject_counts({
+            "dicom_to_arrow": read_table(job.image_rejects, REJECTS),
+            "split_reports": read_table(job.report_rejects, REJECTS),
+            "pair_images_reports": rejects,
+        })  # fmt: skip
+        described = fingerprint(store, after.pairs, sentences, audited, counts, settings)
+        write_table(job.pairs, PAIRS, _conform(after.pairs, PAIRS))
+        write_table(job.rejects, REJECTS, rejects)
+        write_record(job.audit, audited)
+        write_record(job.fingerprint, described)
+        grey = described.intensity
+        run.log_metrics(audit_metrics(audited) | {"mean": grey.mean, "standard_deviation": grey.standard_deviation})
+        run.log_tag("pairs_digest", audited.pairs_digest)
+
+
+def _conform(table: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    return table.select(schema.names).rechunk().to_arrow().cast(schema)

@@ -1,0 +1,47 @@
+"""From the table of reports to sentences, rejects, quality and tokenizer."""
+
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from ..common.data.private_sources import reveal
+from ..common.errors import InputError
+from ..common.files import schemas
+from ..common.files.arrow_tables import read_table, write_rows, write_table
+from ..common.journal.tracking import track_job
+from ..common.records import write_record
+from .contract import SplitReportsJob
+from .quality import quality_of
+from .reports import SplitReports, piece_counts, sentence_batches, split_all, training_sentences
+from .tokenizer import read_tokenizer, token_ids_of, train_tokenizer, weights_file, write_tokenizer
+
+
+def split_reports(job: SplitReportsJob) -> None:
+    """Split all reports, choose or train the word pieces, and write what came of both."""
+    settings = job.settings
+    if not job.root.is_dir():
+        raise InputError(f"--root {job.root}: no such folder", "name the data set's root")
+    weights = weights_file(settings.tokenizer.weights, job.tokenizer_weights)
+    reports = reveal(read_table(job.reports, schemas.REPORTS), job.private)
+    with track_job(job, more={"tokenizer": weights} if weights else None) as run:
+        result = split_all(reports, job.root, job.dataset or job.name, settings)
+        run.log_metrics(result.counts)
+        write_rows(job.rejects, schemas.REJECTS, result.rejects)
+        if not result.texts:
+            raise InputError(f"{job.reports}: no report has a sentence", f"{job.rejects} says why for each")
+        tokenizer = _tokenizer(job, weights, result)
+        write_tokenizer(job.tokenizer, tokenizer, settings.tokenizer)
+        token_ids = token_ids_of(tokenizer, list(result.texts))
+        write_table(job.sentences, schemas.SENTENCES, sentence_batches(result, token_ids))
+        quality = quality_of(result, token_ids, settings)
+        write_record(job.quality, quality)
+        run.log_metrics(piece_counts(result, token_ids, tokenizer) | {"over_long": quality.sentences.over_long})
+
+
+def _tokenizer(job: SplitReportsJob, weights: Path | None, result: SplitReports) -> Tokenizer:
+    """Read the tokenizer of the file `weights`, or train one on the reports of training patients."""
+    chosen = job.settings.tokenizer
+    if weights:
+        return read_tokenizer(weights, chosen.do_lower_case)
+    assert chosen.vocabulary_size is not None  # the settings' validator saw to it
+    return train_tokenizer(training_sentences(result), chosen.vocabulary_size, chosen.do_lower_case)
