@@ -49,17 +49,18 @@ def validation_errors(error: ValidationError, source: str, model: type[BaseModel
 
     With the `model` that was validated, an unknown key comes with the nearest right one.
     """
-    return [wrong_value(item, f"{source}: {_place(item['loc'])}", model) for item in error.errors()]
+    return [wrong_value(item, f"{source}: {place_of(item['loc'])}", model) for item in error.errors()]
 
 
 def outdated_record(error: ValidationError, path: Path, remedy: str) -> InputError:
     """Return the one line for a record on disk that this version cannot read: the file, each wrong key, the remedy."""
-    wrong = ", ".join(dict.fromkeys(each.what for each in (_as_input_error(item, _place(item["loc"]))
+    wrong = ", ".join(dict.fromkeys(each.what for each in (wrong_value(item, place_of(item["loc"]))
                                                            for item in error.errors())))  # fmt: skip
     return InputError(f"{path}: {wrong} (written by another version)", remedy)
 
 
-def _place(location: tuple[int | str, ...]) -> str:
+def place_of(location: tuple[int | str, ...]) -> str:
+    """Write a location as keys with dots between them."""
     return ".".join(str(part) for part in location) or "(top level)"
 
 
