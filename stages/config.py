@@ -4,77 +4,46 @@ A stage's settings are its block, overridden by the data set's block of that sta
 more than its own settings, so editing one block changes the digests of just the stages that read it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError, create_model
 
-from .audit_splits.contract import AuditSplitsSettings
 from .common.data.patient_split import PatientSplit
 from .common.errors import InputError, InputErrors
 from .common.settings import Model, Settings, did_you_mean, place_of, wrong_value
 from .config_layers import KeyPath, Layer, Origins, holds, value_at
-from .dicom_to_arrow.contract import DicomToArrowSettings
-from .extract_features.contract import ExtractFeaturesSettings
+from .contracts import BLOCKS, JOBS
 from .fetch_weights.contract import hub_id
-from .few_shot_classification.contract import FewShotClassificationSettings
-from .few_shot_segmentation.contract import FewShotSegmentationSettings
-from .index_inputs.contract import IndexInputsSettings
-from .label_images.contract import LabelImagesSettings
-from .make_phantom.contract import MakePhantomSettings
-from .pair_images_reports.contract import PairImagesReportsSettings
-from .phrase_grounding.contract import PhraseGroundingSettings
-from .pretrain.contract import PretrainSettings, ReadyMadeVariant
-from .retrieval.contract import RetrievalSettings
-from .select_checkpoint.contract import SelectCheckpointSettings
-from .split_reports.contract import SplitReportsSettings
-from .summarize.contract import SummarizeSettings
-from .zero_shot_classification.contract import ZeroShotSettings
+from .pretrain.contract import ReadyMadeVariant
 
-MODELS: dict[str, type[Settings]] = {
-    "make_phantom": MakePhantomSettings,
-    "index_inputs": IndexInputsSettings,
-    "dicom_to_arrow": DicomToArrowSettings,
-    "split_reports": SplitReportsSettings,
-    "pair_images_reports": PairImagesReportsSettings,
-    "label_images": LabelImagesSettings,
-    "audit_splits": AuditSplitsSettings,
-    "pretrain": PretrainSettings,
-    "select_checkpoint": SelectCheckpointSettings,
-    "extract_features": ExtractFeaturesSettings,
-    "zero_shot_classification": ZeroShotSettings,
-    "few_shot_classification": FewShotClassificationSettings,
-    "few_shot_segmentation": FewShotSegmentationSettings,
-    "phrase_grounding": PhraseGroundingSettings,
-    "retrieval": RetrievalSettings,
-    "summarize": SummarizeSettings,
-}
-
-_STAGE_OF = {model: stage for stage, model in MODELS.items()}
+_STAGE_OF = {model: stage for stage, model in BLOCKS.items()}
 
 FEW_SHOT = ("few_shot_classification", "few_shot_segmentation")
 
 Block = dict[str, Any]
 
 
-class Dataset(Settings):
+def _with_blocks(name: str, stages: Iterable[str]) -> type[Settings]:
+    """Make a model that has a block, empty by default, for each stage."""
+    blocks: dict[str, Any] = {stage: (Block, Field(default_factory=dict)) for stage in stages}
+    return create_model(name, __base__=Settings, **blocks)
+
+
+_PER_DATASET = dict.fromkeys(job.stage for job in JOBS if "{dataset}" in job.place)
+_StageBlocks = _with_blocks("_StageBlocks", BLOCKS)
+_DatasetBlocks = _with_blocks("_DatasetBlocks", _PER_DATASET)
+
+
+class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields follow from the contracts
     """Where a data set lies, and what each stage should do differently for it."""
 
     root: str = Field(description="folder; may hold {workspace} or {sample_root}")
     index_inputs: Block
-    dicom_to_arrow: Block = Field(default_factory=dict)
-    split_reports: Block = Field(default_factory=dict)
-    pair_images_reports: Block = Field(default_factory=dict)
-    label_images: Block = Field(default_factory=dict)
-    audit_splits: Block = Field(default_factory=dict)
-    zero_shot_classification: Block = Field(default_factory=dict)
-    few_shot_classification: Block = Field(default_factory=dict)
-    few_shot_segmentation: Block = Field(default_factory=dict)
-    phrase_grounding: Block = Field(default_factory=dict)
 
 
-class Config(Settings):
+class Config(_StageBlocks):  # type: ignore[valid-type, misc]
     """config.yaml as it stands: stage blocks are checked by `check`, after the overrides are merged in."""
 
     project: str = Field(min_length=1, description="name of the MLflow experiment (renaming it: docs/decisions/0016)")
@@ -97,22 +66,6 @@ class Config(Settings):
         min_length=1, description="named overrides of `pretrain`, or `encoder`: a ready-made one"
     )
     compare: list[str] = Field(min_length=1, description="the variants that are run")
-    make_phantom: Block = Field(default_factory=dict)
-    index_inputs: Block = Field(default_factory=dict)
-    dicom_to_arrow: Block = Field(default_factory=dict)
-    split_reports: Block = Field(default_factory=dict)
-    pair_images_reports: Block = Field(default_factory=dict)
-    label_images: Block = Field(default_factory=dict)
-    audit_splits: Block = Field(default_factory=dict)
-    pretrain: Block = Field(default_factory=dict)
-    select_checkpoint: Block = Field(default_factory=dict)
-    extract_features: Block = Field(default_factory=dict)
-    zero_shot_classification: Block = Field(default_factory=dict)
-    few_shot_classification: Block = Field(default_factory=dict)
-    few_shot_segmentation: Block = Field(default_factory=dict)
-    phrase_grounding: Block = Field(default_factory=dict)
-    retrieval: Block = Field(default_factory=dict)
-    summarize: Block = Field(default_factory=dict)
 
     _built: dict[tuple[str, str | None, str | None], Settings] = PrivateAttr(default_factory=dict)
 
@@ -137,9 +90,9 @@ class Config(Settings):
             block = merged(block, getattr(self.datasets[dataset], stage, {}))
         if variant is not None and stage == "pretrain":
             block = merged(block, self._overrides(variant))
-        if "patient_split" in MODELS[stage].model_fields:
+        if "patient_split" in BLOCKS[stage].model_fields:
             block = merged({"patient_split": self.patient_split.model_dump()}, block)
-        return MODELS[stage].model_validate(block)
+        return BLOCKS[stage].model_validate(block)
 
     def _overrides(self, variant: str) -> Block:
         """Of `pretrain`; a ready-made encoder is written out, other keys of the variant go over it."""
@@ -270,7 +223,7 @@ def _wrong_blocks(config: Config, raw: Mapping[str, Any], origins: Origins) -> l
             block = override if _is_set_in(raw, (*override, *key), in_all) else (stage,)
             place = stage if block == (stage,) else _place(stage, dataset, variant)
             where = f"{origins.of(*block, *location)}: {place}: {place_of(location)}"
-            wrong.append(wrong_value(item, where, ReadyMadeVariant if location[:1] == ("encoder",) else MODELS[stage]))
+            wrong.append(wrong_value(item, where, ReadyMadeVariant if location[:1] == ("encoder",) else BLOCKS[stage]))
     return wrong
 
 

@@ -20,8 +20,8 @@ from stages.common.contract import Job, Product, arguments_of
 from stages.common.files import schemas
 from stages.common.files.atomic_files import write_text
 from stages.common.records import Record
-from stages.config import MODELS, Config, Dataset
-from stages.contracts import JOBS
+from stages.config import Config, Dataset
+from stages.contracts import BLOCKS, JOBS
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 GENERATED = "<!-- Written by `make reference` from contracts and settings: do not edit. -->\n"
@@ -39,7 +39,7 @@ def pages() -> dict[str, str]:
 
 def settings_page() -> str:
     """Describe every key of config.yaml: type, default, meaning with unit."""
-    own = [name for name in Config.model_fields if name not in MODELS]
+    own = [name for name in Config.model_fields if name not in BLOCKS]
     parts = [
         "# Settings\n",
         "Every key of `config.yaml`. A block has the name of its stage. A key that is left out takes its default. "
@@ -50,7 +50,7 @@ def settings_page() -> str:
         "Where a data set lies. Beside `root`, it has blocks of the stages that run per data set.\n",
         _table(("key", "type", "default", "meaning"), [_key_row("root", Dataset.model_fields["root"])]),
     ]
-    for stage, model in MODELS.items():
+    for stage, model in BLOCKS.items():
         parts += [f"## {stage}\n", _table(("key", "type", "default", "meaning"), list(_keys(model)))]
     return _page(parts)
 

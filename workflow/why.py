@@ -21,7 +21,7 @@ from stages.common.files.atomic_files import read_sidecar, sha256_of
 from stages.common.files.code_digest import code_digests
 from stages.common.journal.journals import Journal, read_journal
 from stages.common.journal.tracking import flatten
-from stages.config import MODELS
+from stages.contracts import BLOCKS
 
 _SHOWN = 8  # hex digits of a digest
 _NEW = "has not run yet"
@@ -111,7 +111,7 @@ def _what_happened(before: bool, now: bool) -> str:
 
 def _settings_changes(job: Job, journal: Journal) -> list[str]:
     value = json.loads(job.option("--settings", "{}"))
-    model = MODELS.get(job.stage or "")
+    model = BLOCKS.get(job.stage or "")
     if model and value.keys() <= model.model_fields.keys():  # few-shot jobs have settings of their own, passed whole
         settings = model.model_validate(value)
         if settings.digest() == journal.digests.settings:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from workflow.job_rules import command_of
+
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = ROOT / "workflow" / "profiles"
 
@@ -37,11 +39,13 @@ def test_a_job_that_fails_twice_leaves_two_logs(tmp_path: Path) -> None:
 
 
 def test_no_rule_writes_into_what_snakemake_deletes() -> None:
+    """Every rule's command is made from its contract, and that writes a log of its own for each attempt."""
     for rules in (ROOT / "workflow" / "rules").glob("*.smk"):
         text = rules.read_text()
-        into = re.findall(r"(?:>|tee) (\S*\{log\}|\$\(new_log \{log\}\))", text)
-        wanted = ["$(new_log {log})"] * len(re.findall(r"^    log:$", text, re.MULTILINE))
-        assert rules.stem == "common" or into == wanted, rules
+        logs = len(re.findall(r"^    log:$", text, re.MULTILINE))
+        assert rules.stem == "common" or len(re.findall(r"^        command_of\(", text, re.MULTILINE)) == logs, rules
+        assert not re.search(r"> *\S*\{log\}", text.replace("$(new_log {log})", "")), rules
+    assert command_of("retrieval").endswith(" 2> $(new_log {log})")
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES.glob("*/config.yaml")), ids=lambda path: path.parent.name)

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from stages.common.errors import InputError
-from stages.config import MODELS, Config, check, merged
+from stages.config import Config, check, merged
+from stages.contracts import BLOCKS
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -44,8 +45,8 @@ def test_every_profile_is_valid_over_it(profile: str) -> None:
 
 
 def test_every_stage_with_settings_is_a_block_and_a_folder() -> None:
-    assert set(MODELS) <= set(Config.model_fields)
-    assert all((ROOT / "stages" / stage / "contract.py").is_file() for stage in MODELS)
+    assert set(BLOCKS) <= set(Config.model_fields)
+    assert all((ROOT / "stages" / stage / "contract.py").is_file() for stage in BLOCKS)
 
 
 def test_all_mistakes_are_named_at_once_one_a_line() -> None:

@@ -64,21 +64,14 @@ def test_the_evaluation_runs_and_nothing_else_does(finished_run, tmp_path: Path)
     folder = tmp_path / "checkout"
     shutil.copytree(finished_run.folder, folder)
     for name in ("stages/score_calibration/contract.py", "stages/score_calibration/__main__.py",
-                 "workflow/rules/score_calibration.smk"):  # fmt: skip
+                 "stages/score_calibration/calibration.py", "workflow/rules/score_calibration.smk"):  # fmt: skip
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(block(f"# {name}"))
     (folder / "stages/score_calibration/__init__.py").touch()
-    places = {
-        "imports": "from stages.zero_shot",
-        "`MODELS`": '    "summarize":',
-        "class `Config`": "    summarize: Block",
-        "after the rule that it reads from": 'include: "rules/few_shot',
-    }
-    for file, line, where in re.findall(r"^\| (\S+) \| `(.*)` \| (.*) \|$", PAGE, re.MULTILINE):
-        text = (folder / file).read_text()
-        before = next(each for each in text.splitlines() if each.startswith(places[where]))
-        indent = before[: len(before) - len(before.lstrip())]
-        (folder / file).write_text(text.replace(before, f"{indent}{line}\n{before}", 1))
+    ((file, line, before),) = re.findall(r"^\| (\S+) \| `(.*)` \| before `(.*)` \|$", PAGE, re.MULTILINE)
+    text = (folder / file).read_text()
+    assert text.count(before) == 1
+    (folder / file).write_text(text.replace(before, f"{line}\n{before}"))
     target = "runs/demo/results/score_calibration/mlip/rsna/result.json"
     checkout = type(finished_run)(folder, finished_run.overlay)
     planned = checkout.snakemake("--dry-run", "--quiet", "host", "--", target).stdout
@@ -103,7 +96,8 @@ def code_of(origin: str) -> str:
     else:
         assert (ROOT / "stages" / origin).is_dir(), f"{origin} is no stage"
         files = list(import_closure(f"stages.{origin}.__main__").values())
-    return "\n".join(path.read_text() for path in files)
+    text = "\n".join(path.read_text() for path in files)
+    return re.sub(r'",\s*(?:remedy=)?f?"', "; ", text)  # what is wrong and the remedy, as they are printed
 
 
 def test_messages_with_a_remedy_are_messages_of_the_stage_beside_them() -> None:

@@ -18,7 +18,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from stages.common.journal.journals import Journal, find_journals
-from stages.config import MODELS, Config
+from stages.config import Config
+from stages.contracts import BLOCKS
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate.costs import Range, costs
 from workflow.estimate.jobs import Amount, Job, amounts_of, jobs_of, pretraining_job
@@ -90,7 +91,7 @@ def settings_of(journal: Journal) -> PretrainSettings | None:
             block = block.setdefault(parent, {})
         block[last] = _value(text)
     try:
-        settings = MODELS[journal.stage].model_validate(nested)
+        settings = BLOCKS[journal.stage].model_validate(nested)
     except ValidationError:
         return None
     return settings if isinstance(settings, PretrainSettings) else None
