@@ -68,7 +68,7 @@ def gather_shards(job: GatherJob) -> dict[str, int]:
     rejected = pa.concat_tables([shard.rejects for shard in shards])
     images = sum(len(shard.images) for shard in shards)
     if not images:
-        raise _all_rejected(job.files, rejected))
+        raise _all_rejected(job.files, rejected)
     write_table(job.rejects, schemas.REJECTS, rejected)
     counts = {"indexed": len(table), "images": images, "rejects": len(rejected)}
     manifest = Manifest(
