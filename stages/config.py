@@ -69,6 +69,11 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]
 
     _built: dict[tuple[str, str | None, str | None], Settings] = PrivateAttr(default_factory=dict)
 
+    def __copy__(self) -> "Config":
+        copy = super().__copy__()
+        copy._built = {}  # a copy may be updated
+        return copy
+
     @overload
     def settings(self, stage: type[Model], dataset: str | None = None, variant: str | None = None) -> Model: ...
     @overload

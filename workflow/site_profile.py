@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.errors import InputError
-from stages.common.files.yaml_files import parse_yaml, read_mapping
+from stages.common.yaml_files import parse_yaml, read_mapping
 from stages.config import Config, check, merged
 from stages.config_layers import Layer
 

@@ -84,8 +84,8 @@ def run_stage(work: Work, argv: Sequence[str] | None = None) -> None:
 
 def refuse(error: InputError) -> NoReturn:
     """Print a line for each wrong input, without a traceback, and leave with exit status 2."""
-    for each in error.errors:
-        _tell(f"error: {each}")
+    for line in str(error).splitlines():
+        _tell(f"error: {line}")
     raise SystemExit(2) from None
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .digests import digest_of
 from .errors import InputError, InputErrors
-from .files.yaml_files import parse_yaml
+from .yaml_files import parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)  # not typing.Self: jaxtyping's import hook decorates functions, not classes
 

@@ -17,6 +17,7 @@ from stages.common.files.atomic_files import sha256_of
 from stages.common.files.code_digest import code_digest
 from stages.common.digests import canonical_json
 from stages.common.errors import InputError
+from stages.common.yaml_files import read_mapping
 from stages.common.training.served_states import remove_served
 from stages.config import check
 from workflow.images.environment import container_environment
@@ -30,6 +31,16 @@ from workflow.site_profile import check_account, snakemake_layers
 
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
 CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+
+try:
+    if Path("config.yaml").exists() or not workflow.overwrite_configfiles:  # Snakemake would name neither file nor line
+        read_mapping(Path("config.yaml"), "call snakemake from the folder of the checkout")
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+
+configfile: "config.yaml"
+
 
 try:
     CONFIG = check(config, snakemake_layers(workflow))

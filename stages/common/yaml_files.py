@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import InputError
+from .errors import InputError
 
 _MERGE = "tag:yaml.org,2002:merge"  # `<<`, which may stand in a mapping several times
 
