@@ -30,7 +30,7 @@ from ..common.device_peaks import peak_of
 from ..common.encoders.text import ReportBatch
 from ..common.errors import InputError
 from ..common.files.atomic_files import atomic_path, write_text
-from .batches import DrawnBatch
+from .batches import TrainingBatch
 from .contract import C_COMPILERS
 from .objective import Objective
 
@@ -130,12 +130,12 @@ class StepFlops:
         ends = 2 * visible * self._layer[0] * width + 2 * self._patches * width * self._pixels
         return ends + depth * layer_flops(self._patches, width, 4 * width)
 
-    def of(self, batch: DrawnBatch) -> int:
+    def of(self, batch: TrainingBatch) -> int:
         """Forward and backward pass of this rank's rows."""
         own, visible = len(batch.pixels), batch.visible.shape[1]
         projected = 2 * self._embedding * self._layer[0] * (visible + 1)
         image = own * (self.image_forward(visible) + self.decoder_forward(visible) + projected)
-        lengths = torch.cat([_lengths(group.reports, self._context) for group in batch.reports]).tolist()
+        lengths = torch.cat([_lengths(reports, self._context) for reports in batch.reports]).tolist()
         sentences = int(batch.sentence_mask.sum()) * own // len(batch.visible)
         text = 2 * self._embedding * self._text[0] * (own + sentences) + sum(map(self.text_forward, lengths))
         frozen = sum(self.text_forward(length, self._frozen) for length in lengths)

@@ -22,7 +22,7 @@ from torch import nn
 from torch.profiler import profile, record_function
 
 from ..common.data.image_store import ImageStore
-from ..common.data.paired_reports import PairedReports, read_pairs
+from ..common.data.paired_reports import Study, read_pairs
 from ..common.device import choose_device
 from ..common.digests import seed_from
 from ..common.encoders.dual import checkpoint_record, save_weights
@@ -34,7 +34,7 @@ from ..common.journal.tracking import Run, track_job
 from ..common.records import write_record
 from ..common.training.served_states import state_in_use
 from ..common.training.state_files import disk_space_told, remove_leftovers
-from .batches import DrawnBatch, Prefetcher, TrainingData
+from .batches import Prefetcher, TrainingBatch, TrainingData
 from .contract import Candidate, Candidates, PretrainJob, PretrainSettings, Provenance
 from .monitor import Watch, not_finite, refuse_what_diverged
 from .objective import Objective
@@ -163,14 +163,14 @@ def _around_steps(
 def _step(
     state: TrainingState,
     replica: nn.Module,
-    drawn: DrawnBatch,
+    drawn: TrainingBatch,
     data: TrainingData,
     settings: PretrainSettings,
     place: Place,
 ) -> dict[str, torch.Tensor | float]:
     """One update; returns its numbers, still on the device. `replica` is the model, shared or not."""
     with record_function("to the device"):
-        batch = drawn.on(place.device, settings.model.image.input_size, settings.augmentation)
+        batch = drawn.to(place.device)
     rate = learning_rate(state.step, data.steps_per_epoch, settings)
     set_learning_rate(state.optimiser, rate)
     bf16 = settings.optimisation.precision == "bf16"
@@ -293,24 +293,25 @@ def _pretrain(job: PretrainJob, start: StartingWeights, ranks: Ranks, run: Run |
     with state_in_use(place.state) if run else nullcontext():
         tokenizer = load_tokenizer(job.tokenizer)
         text = settings.model.text
-        reports = read_pairs(job.pairs, job.sentences, "train", text.max_tokens, text.max_sentences)
-        data = TrainingData(settings, ImageStore(job.images), reports, SpecialTokens.of(tokenizer), ranks)
+        studies = read_pairs(job.pairs, job.sentences, "train", text.max_tokens, text.max_sentences)
+        data = TrainingData(settings, ImageStore(job.images), studies, SpecialTokens.of(tokenizer), ranks)
         model = build(settings, tokenizer.get_vocab_size(), start.text_configuration())
         if run is None:
             train(model, data, settings, place, lambda *_: None, ranks)
             return
-        _log_start(run, settings, reports, place, ranks)
+        _log_start(run, settings, studies, place, ranks)
         start.load(model.encoder, run)
         state = train(model, data, settings, place, Watch(run).log, ranks)
-        _write_outputs(job, settings, state, place, run, len(reports.studies))
+        _write_outputs(job, settings, state, place, run, len(studies))
 
 
-def _log_start(run: Run, settings: PretrainSettings, reports: PairedReports, place: Place, ranks: Ranks) -> None:
+def _log_start(run: Run, settings: PretrainSettings, studies: list[Study], place: Place, ranks: Ranks) -> None:
     image = settings.model.image
     tags = hardware_tags(place.device) | {"state": place.state.name, "processes": str(ranks.world)}
     for key, value in tags.items():
         run.log_tag(key, value)
-    run.log_metrics({"data/studies": len(reports.studies), "data/sentences_left_out": reports.sentences_left_out,
+    run.log_metrics({"data/studies": len(studies),
+                     "data/sentences_left_out": sum(study.sentences_left_out for study in studies),
                      "normalisation/mean": image.mean,
                      "normalisation/standard_deviation": image.standard_deviation})  # fmt: skip
 
