@@ -35,7 +35,7 @@ from ..common.records import write_record
 from ..common.training.served_states import state_in_use
 from ..common.training.state_files import disk_space_told, remove_leftovers
 from .batches import Prefetcher, TrainingBatch, TrainingData
-from .contract import Candidate, Candidates, PretrainJob, PretrainSettings, Provenance
+from .contract import CURVE, Candidate, Candidates, PretrainJob, PretrainSettings, Provenance
 from .monitor import Watch, not_finite, refuse_what_diverged
 from .objective import Objective
 from .optimisation import adamw, clip_gradients, freeze_text_layers, learning_rate, set_learning_rate
@@ -260,8 +260,10 @@ def _copied(source: Path, copy: Path) -> str | None:
 
 
 def write_curve(path: Path, history: list[dict[str, float]]) -> None:
-    """One row a logged step, one column a number; a run without training has only the header `step`."""
-    columns = list(dict.fromkeys(["step", *(key for row in history for key in row)]))
+    """Write one row per logged step, in the columns of CURVE that have a value; without training the header `step`."""
+    found = {"step", *(key for row in history for key in row)}
+    columns = [name for name in CURVE if name in found]
+    columns += sorted(found - set(CURVE))  # of another version's state, by `resume_from`
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()

@@ -33,13 +33,14 @@ from ..encoders.dual import (
     to_input,
 )
 from ..encoders.image import grid_of
+from ..encoders.settings import InferenceRecord
 from ..errors import InputError
-from ..files.atomic_files import read_json, verify
 from ..radiographs.isolation import Limits, map_isolated
 from ..radiographs.radiograph import SquareImage, fit_into_square
 from ..radiographs.readers import read_radiograph
 from ..radiographs.rejection import RejectionError
 from ..radiographs.settings import RadiographSettings
+from ..records import read_record
 
 
 def reading_settings(size: int) -> RadiographSettings:
@@ -96,7 +97,7 @@ def _square(data: bytes, settings: RadiographSettings) -> SquareImage | str:
         return f"{rejection.reason.replace('_', ' ')}: {rejection}"
 
 
-INFERENCE = "inference.json"  # beside the weights: size of the stored images, temperature
+INFERENCE = "inference.json"  # beside the weights
 INPUTS = ("image", "path", "pixels")
 
 
@@ -120,10 +121,9 @@ class RadiographModel:
     """A checkpoint with what it takes to read radiographs as it was trained on them."""
 
     def __init__(self, folder: Path) -> None:
-        verify(Path(folder) / INFERENCE)
-        record = read_json(Path(folder) / INFERENCE)
-        self.temperature: float = record["temperature"]
-        self.settings = reading_settings(record["size"])
+        record = read_record(Path(folder) / INFERENCE, InferenceRecord)
+        self.temperature = record.temperature
+        self.settings = reading_settings(record.size)
         self.checkpoint: Checkpoint = load_checkpoint(folder, torch.device("cpu"))
 
     @torch.inference_mode()

@@ -10,7 +10,7 @@ from stages.common.encoders.augmentation import DRAWS, augment
 from stages.common.encoders.dual import checkpoint_record
 from stages.common.encoders.settings import AugmentationSettings
 from stages.common.errors import InputError
-from stages.pretrain.contract import PretrainSettings
+from stages.pretrain.contract import CURVE, PretrainSettings
 from stages.pretrain.optimisation import learning_rate, parameter_groups
 from stages.pretrain.training import Place, build, candidate_path, candidate_steps, train, write_candidates
 from stages.pretrain.training_state import TrainingState, resume_state
@@ -154,6 +154,7 @@ def test_every_reading_of_the_paper_trains(tmp_path, change: dict) -> None:
     settings = small(**change, optimisation={"epochs": 2, "batch_size": 8, "candidates": 1})
     history = run(settings, tmp_path).history
     assert all(np.isfinite(value) for row in history for value in row.values())
+    assert {column for row in history for column in row} <= set(CURVE)
 
 
 def test_learning_rate_warms_up_and_ends_at_zero() -> None:
