@@ -1,15 +1,6 @@
-"""The training loop: from the state on disk (or none) to weights-only candidates.
+"""The training loop: one process's share of a pre-training, from the inputs and the state on disk to the last step."""
 
-The outputs of pre-training: candidates beside their index, and the learning curve.
-
-One process's share of a pre-training: read, train, and on rank 0 write the outputs.
-"""
-
-import csv
-import io
 import math
-import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,20 +16,17 @@ from ..common.data.image_store import ImageStore
 from ..common.data.paired_reports import Study, read_pairs
 from ..common.device import choose_device
 from ..common.digests import seed_from
-from ..common.encoders.dual import checkpoint_record, save_weights
-from ..common.encoders.settings import EncoderRecord
 from ..common.encoders.text import SpecialTokens, load_tokenizer
 from ..common.errors import InputError
-from ..common.files.atomic_files import atomic_path, verify, write_sidecar, write_text
 from ..common.journal.tracking import Run, track_job
-from ..common.records import write_record
 from ..common.training.served_states import state_in_use
-from ..common.training.state_files import disk_space_told, remove_leftovers
+from ..common.training.state_files import remove_leftovers
 from .batches import Prefetcher, TrainingBatch, TrainingData
-from .contract import CURVE, Candidate, Candidates, PretrainJob, PretrainSettings, Provenance
+from .contract import PretrainJob, PretrainSettings
 from .monitor import Watch, not_finite, refuse_what_diverged
 from .objective import Objective
 from .optimisation import adamw, clip_gradients, freeze_text_layers, learning_rate, set_learning_rate
+from .outputs import candidate_path, candidate_steps, save_candidate, write_outputs
 from .rank_failure import failures_recorded
 from .ranks import ALONE, Interruption, Ranks, connect
 from .throughput import (
@@ -113,15 +101,6 @@ def train(
                 interruption.saved(state.step)
                 saved = time.monotonic()
     return state
-
-
-def candidate_steps(total: int, candidates: int) -> list[int]:
-    """Steps after which weights are kept: evenly spaced, the last one always; [0] without training."""
-    return sorted({math.ceil(total * rank / candidates) for rank in range(1, candidates + 1)})
-
-
-def candidate_path(state: Path, step: int) -> Path:
-    return Path(state) / "candidates" / f"step_{step:08d}.safetensors"
 
 
 def _begin(
@@ -202,76 +181,6 @@ def _log(
     print(progress_line(state.step, total, numbers | speed), file=sys.stderr, flush=True)
 
 
-def save_candidate(path: Path, model: Objective) -> str:
-    """Weights of the encoders alone; returns their sha256."""
-    with disk_space_told(path):
-        return save_weights(path, model.exported_weights())
-
-
-def write_candidates(
-    index: Path,
-    weights: Path,
-    folder: Path,
-    state: TrainingState,
-    settings: PretrainSettings,
-    encoder: EncoderRecord,
-    provenance: Provenance,
-) -> list[int]:
-    """Write the candidates of a finished training into `weights`, and their `index` last; return steps that are lost.
-
-    The last candidate comes from the weights in memory, those before it from the state's `folder`. One that was
-    damaged there is left out with a warning, since days of training need not be repeated for it. Candidates before the
-    step of a `resume_from` are not of this training.
-    """
-    rows: list[Candidate] = []
-    lost = []
-    for step in candidate_steps(state.step, settings.optimisation.candidates):
-        if step <= state.first_step and state.first_step:
-            continue
-        source = candidate_path(folder, step)
-        path = weights / source.name
-        sha256 = save_candidate(path, state.model) if step == state.step else _copied(source, path)
-        if sha256 is None:
-            lost.append(step)
-        else:
-            rows.append(Candidate(step=step, path=os.path.relpath(path, index.parent), sha256=sha256))
-    record = Candidates(
-        steps=state.step,
-        mask_ratio=settings.mask_ratio,
-        provenance=provenance,
-        lost=lost,
-        encoder=encoder,
-        candidates=rows,
-    )
-    write_record(index, record)
-    return lost
-
-
-def _copied(source: Path, copy: Path) -> str | None:
-    """sha256 of the candidate, which is now beside the index; None where it was not whole."""
-    try:
-        verify(source)
-    except InputError as error:
-        print(f"warning: {error.args[0].partition(';')[0]}; the candidate is left out", file=sys.stderr)
-        return None
-    with disk_space_told(copy), atomic_path(copy) as temporary:
-        shutil.copyfile(source, temporary)
-    return write_sidecar(copy)
-
-
-def write_curve(path: Path, history: list[dict[str, float]]) -> None:
-    """Write one row per logged step, in the columns of CURVE that have a value; without training the header `step`."""
-    found = {"step", *(key for row in history for key in row)}
-    columns = [name for name in CURVE if name in found]
-    columns += sorted(found - set(CURVE))  # of another version's state, by `resume_from`
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(path, buffer.getvalue())
-    write_sidecar(path)
-
-
 def pretrain(job: PretrainJob) -> None:
     """Train one variant, as one of the processes that share it; rank 0 keeps the journal and writes the outputs."""
     settings = job.settings
@@ -304,7 +213,7 @@ def _pretrain(job: PretrainJob, start: StartingWeights, ranks: Ranks, run: Run |
         _log_start(run, settings, studies, place, ranks)
         start.load(model.encoder, run)
         state = train(model, data, settings, place, Watch(run).log, ranks)
-        _write_outputs(job, settings, state, place, run, len(studies))
+        write_outputs(job, settings, state, place.state, run, len(studies))
 
 
 def _log_start(run: Run, settings: PretrainSettings, studies: list[Study], place: Place, ranks: Ranks) -> None:
@@ -316,26 +225,6 @@ def _log_start(run: Run, settings: PretrainSettings, studies: list[Study], place
                      "data/sentences_left_out": sum(study.sentences_left_out for study in studies),
                      "normalisation/mean": image.mean,
                      "normalisation/standard_deviation": image.standard_deviation})  # fmt: skip
-
-
-def _write_outputs(
-    job: PretrainJob, settings: PretrainSettings, state: TrainingState, place: Place, run: Run, studies: int
-) -> None:
-    if state.origin:
-        run.log_tag("resumed_from", state.origin)
-    provenance = Provenance(
-        starting_weights={key: value for key, value in run.record["tags"].items() if key.endswith("_weights")},
-        digests=run.record["digests"],
-        studies=studies,
-        fingerprint=run.record["inputs"]["fingerprint"],
-        resumed_from=state.origin,
-        seed=settings.seed,
-    )
-    encoder = checkpoint_record(state.model.encoder)
-    lost = write_candidates(job.candidates, job.weights, place.state, state, settings, encoder, provenance)
-    if lost:
-        run.log_tag("candidates_lost", ", ".join(map(str, lost)))
-    write_curve(job.curve, state.history)
 
 
 def _place(job: PretrainJob, ranks: Ranks, run: Run | None) -> Place:

@@ -12,7 +12,8 @@ from stages.common.encoders.settings import AugmentationSettings
 from stages.common.errors import InputError
 from stages.pretrain.contract import CURVE, PretrainSettings
 from stages.pretrain.optimisation import learning_rate, parameter_groups
-from stages.pretrain.training import Place, build, candidate_path, candidate_steps, train, write_candidates
+from stages.pretrain.outputs import candidate_path, candidate_steps, write_candidates
+from stages.pretrain.training import Place, build, train
 from stages.pretrain.training_state import TrainingState, resume_state
 
 
