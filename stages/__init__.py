@@ -1,0 +1,54 @@
+"""Medical language-image pre-training: a trained model, radiographs and reports, from Python.
+
+    import mlip
+
+    model = mlip.load("results/select_checkpoint/mlip/checkpoint")
+    reading = model.classify("image.dcm", {"pneumothorax": "There is a pneumothorax.", "none": "No pneumothorax."})
+    model.heatmap("image.dcm", "opacity in the left lung").write("heatmap.png")
+
+Everything is imported when it is first asked for, so `import mlip` costs nothing, and stages do not pay for it.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .api.models import Heatmap, Model, load
+    from .api.radiographs import read_radiograph
+    from .api.reports import Sentence, split_report
+    from .common.errors import InputError
+    from .common.inference.model import Reading
+    from .common.radiographs.radiograph import SquareImage
+
+__all__ = [
+    "Heatmap",
+    "InputError",
+    "Model",
+    "Reading",
+    "Sentence",
+    "SquareImage",
+    "load",
+    "read_radiograph",
+    "split_report",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("Heatmap", "Model", "load"):
+        from .api import models as home
+    elif name == "read_radiograph":
+        from .api import radiographs as home
+    elif name in ("Sentence", "split_report"):
+        from .api import reports as home
+    elif name == "InputError":
+        from .common import errors as home
+    elif name == "Reading":
+        from .common.inference import model as home
+    elif name == "SquareImage":
+        from .common.radiographs import radiograph as home
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

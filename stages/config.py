@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError
 
 from .audit_splits.contract import AuditSplitsSettings
 from .common.data.patient_split import PatientSplit
-from .common.errors import InputError
-from .common.settings import Settings, validation_lines
+from .common.errors import InputError, InputErrors
+from .common.settings import Settings, validation_errors
 from .dicom_to_arrow.contract import DicomToArrowSettings
 from .extract_features.contract import ExtractFeaturesSettings
 from .fetch_weights.contract import hub_id
@@ -112,7 +112,7 @@ class Config(Settings):
     summarize: Block = Field(default_factory=dict)
 
     def settings(self, stage: str, dataset: str | None = None, variant: str | None = None) -> Settings:
-        """The settings of one job; raises pydantic's ValidationError."""
+        """Return the settings of one job; raises pydantic's ValidationError."""
         block = getattr(self, stage)
         if dataset is not None:
             block = merged(block, getattr(self.datasets[dataset], stage, {}))
@@ -140,12 +140,13 @@ class Config(Settings):
         root = self.datasets[dataset].root
         if "{sample_root}" in root and not self.sample_root:
             raise InputError(
-                f"datasets.{dataset}.root: {root} needs `sample_root`; add --config sample_root=FOLDER to the command"
+                f"datasets.{dataset}.root: {root} needs `sample_root`",
+                remedy="add --config sample_root=FOLDER to the command",
             )
         return root.format(workspace=self.workspace, sample_root=self.sample_root)
 
     def folders(self) -> dict[str, Path]:
-        """The folders that jobs read and write, by the key that names them: what a container must be given."""
+        """Return the folders that jobs read and write, by the key that names them: what a container must be given."""
         used = dict.fromkeys([self.pretrain_on, *self.evaluate_on])
         roots = {f"datasets.{dataset}.root": Path(self.root(dataset)) for dataset in used}
         named = {self.settings("split_reports", self.pretrain_on).tokenizer.weights}
@@ -176,7 +177,7 @@ class Config(Settings):
 
 
 def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `override` laid over it, mapping by mapping."""
+    """Return `base` with `override` merged over it, recursively."""
     result = dict(base)
     for key, value in override.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
@@ -189,78 +190,89 @@ def check(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
-        raise InputError("\n".join(validation_lines(error, source))) from None
-    lines = [
-        f"{source}: {key}: {name!r} is no key of `datasets`; add it there or correct the name"
+        raise InputErrors(validation_errors(error, source)) from None
+    wrong = [
+        InputError(f"{source}: {key}: {name!r} is no key of `datasets`", "add it there or correct the name")
         for key, names in (("pretrain_on", [config.pretrain_on]), ("evaluate_on", config.evaluate_on))
         for name in names
         if name not in config.datasets
     ]
-    lines += [
-        f"{source}: compare: {name!r} is no key of `variants`; add it there or correct the name"
+    wrong += [
+        InputError(f"{source}: compare: {name!r} is no key of `variants`", "add it there or correct the name")
         for name in config.compare
         if name not in config.variants
     ]
     labelled = config.select_checkpoint.get("zero_shot_on")
     if labelled is not None and labelled not in config.evaluate_on:
-        lines.append(f"{source}: select_checkpoint.zero_shot_on: {labelled!r} is none of `evaluate_on`; correct it")
-    if not lines and not config.with_text:
-        lines = [f"{source}: compare: all are ready-made image encoders; add one that is pre-trained, or `random`"]
-    if lines:
-        raise InputError("\n".join(lines))
+        wrong.append(InputError(f"{source}: select_checkpoint.zero_shot_on: {labelled!r} is none of `evaluate_on`",
+                                "correct it"))  # fmt: skip
+    if not wrong and not config.with_text:
+        wrong = [InputError(f"{source}: compare: all are ready-made image encoders",
+                            "add one that is pre-trained, or `random`")]  # fmt: skip
+    if wrong:
+        raise InputErrors(wrong)
     for stage, dataset, variant in config.jobs():
         try:
             config.settings(stage, dataset, variant)
         except ValidationError as error:
-            lines += validation_lines(error, f"{source}: {_place(stage, dataset, variant)}")
+            wrong += validation_errors(error, f"{source}: {_place(stage, dataset, variant)}")
     whole = (_foreign_tokenizers, _unknown_fractions, _small_images)
-    lines = lines or [line for check_of in whole for line in check_of(config, source)]
-    if lines:
-        raise InputError("\n".join(dict.fromkeys(lines)))
+    wrong = wrong or [each for check_of in whole for each in check_of(config, source)]
+    if wrong:
+        raise InputErrors(wrong)
     return config
 
 
-def _foreign_tokenizers(config: Config, source: str) -> list[str]:
-    """A line for each variant whose text encoder starts from weights that are not those of the tokenizer."""
+def _foreign_tokenizers(config: Config, source: str) -> list[InputError]:
+    """Return an error for each variant whose text encoder starts from weights that are not those of the tokenizer."""
     tokenizer = config.settings("split_reports", config.pretrain_on).tokenizer.weights
     encoders = {name: config.settings("pretrain", variant=name).model.text.weights for name in config.compare}
     return [
-        f"{source}: {_place('pretrain', None, variant)}: model.text.weights is {weights}, but "
-        f"split_reports.tokenizer.weights is {tokenizer}; an encoder reads its own word pieces only: give both the same"
+        InputError(
+            f"{source}: {_place('pretrain', None, variant)}: model.text.weights is {weights}, but "
+            f"split_reports.tokenizer.weights is {tokenizer}",
+            "an encoder reads its own word pieces only: give both the same",
+        )
         for variant, weights in encoders.items()
         if weights is not None and weights != tokenizer
     ]
 
 
-def _unknown_fractions(config: Config, source: str) -> list[str]:
-    """A line for each fraction of a few-shot stage that label_images makes no subset of."""
-    lines = []
+def _unknown_fractions(config: Config, source: str) -> list[InputError]:
+    """Return an error for each fraction of a few-shot stage that label_images makes no subset of."""
+    wrong = []
     for dataset in config.evaluate_on:
         subsets = config.settings("label_images", dataset).subsets
-        lines += [
-            f"{source}: {_place(stage, dataset, None)}: fractions: {fraction} is none of the data set's "
-            f"label_images.subsets {subsets}; add it there or correct it"
+        wrong += [
+            InputError(
+                f"{source}: {_place(stage, dataset, None)}: fractions: {fraction} is none of the data set's "
+                f"label_images.subsets {subsets}",
+                "add it there or correct it",
+            )
             for stage in FEW_SHOT
             for fraction in config.settings(stage, dataset).fractions
             if fraction not in subsets
         ]
-    return lines
+    return wrong
 
 
-def _small_images(config: Config, source: str) -> list[str]:
-    """A line for each protocol of few-shot segmentation that looks at larger images than dicom_to_arrow stores."""
-    lines = []
+def _small_images(config: Config, source: str) -> list[InputError]:
+    """Return an error for each protocol of few-shot segmentation whose input is larger than the stored images."""
+    wrong = []
     for dataset in config.evaluate_on:
         stored = config.settings("dicom_to_arrow", dataset).size
         settings = config.settings("few_shot_segmentation", dataset)
-        lines += [
-            f"{source}: {_place('few_shot_segmentation', dataset, None)}: {protocol}.input_size is {size}, but its "
-            f"images are stored at {stored}; set datasets.{dataset}.dicom_to_arrow.size to {size} or more, leave the "
-            "protocol out, or set allow_upsampling: true"
+        wrong += [
+            InputError(
+                f"{source}: {_place('few_shot_segmentation', dataset, None)}: {protocol}.input_size is {size}, but its "
+                f"images are stored at {stored}",
+                f"set datasets.{dataset}.dicom_to_arrow.size to {size} or more, leave the protocol out, or set "
+                "allow_upsampling: true",
+            )
             for protocol, size in settings.input_sizes().items()
             if size > stored and not settings.allow_upsampling
         ]
-    return lines
+    return wrong
 
 
 def _place(stage: str, dataset: str | None, variant: str | None) -> str:

@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from exported_model import Exported
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: test processes share the cores
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -16,3 +20,11 @@ def test_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"REAL DATA ABSENT: {folder} is no folder; set MLIP_TEST_DATA to run this test on real data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> "Exported":
+    """A tiny exported model and a radiograph, written once."""
+    from exported_model import write_exported  # here, because it imports torch
+
+    return write_exported(tmp_path_factory.mktemp("exported"))

@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
+
+from eventually import eventually
 
 
 class MlflowProcess:
@@ -32,20 +34,25 @@ class MlflowProcess:
         self._process = subprocess.Popen(
             self._command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        deadline = time.monotonic() + 300
-        while time.monotonic() < deadline:
-            assert self._process.poll() is None, f"it ended: {' '.join(self._command)}"
-            try:
-                with urllib.request.urlopen(f"{self.uri}/health", timeout=5):
-                    return
-            except OSError:
-                time.sleep(0.1)
-        raise TimeoutError(f"{self.uri} does not answer")
+        try:
+            eventually(self._answers, seconds_between=0.1)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, f"it ended: {' '.join(self._command)}"
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=5):
+                return True
+        except OSError:
+            return False
 
     def kill(self) -> None:
         """As a power cut does it: nothing is closed, nothing is written any more."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 

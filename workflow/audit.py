@@ -8,7 +8,6 @@ by whoever has a network, read here without being unpacked. Exit status 1 where 
 
 import json
 import re
-import sys
 import zipfile
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from stages.common.command_line import refuse
 from stages.common.errors import InputError
 
 ENVS = Path(__file__).resolve().parents[1] / "envs"
@@ -42,7 +42,7 @@ def advisories(source: Path) -> Iterator[dict[str, Any]]:
         entries = [each for each in archive.infolist() if each.filename.endswith(".json")]
         texts = (archive.read(each) for each in entries if each.file_size <= _LARGEST)
     else:
-        raise InputError(f"{source}: neither a folder nor a zip archive; give OSV's all.zip for PyPI")
+        raise InputError(f"{source}: neither a folder nor a zip archive", remedy="give OSV's all.zip for PyPI")
     for text in texts:
         record = json.loads(text)
         if not record.get("withdrawn"):
@@ -77,7 +77,7 @@ def _inside(events: list[dict[str, str]], version: Version) -> bool:
 
 
 def findings(source: Path, envs: Path = ENVS) -> tuple[list[str], int]:
-    """A line for each pin that an advisory speaks of, and how many advisories there were."""
+    """Return a line for each pin that an advisory speaks of, and how many advisories there were."""
     by_name: dict[str, list[str]] = {}
     pinned = pins(envs)
     for name, version in pinned:
@@ -107,8 +107,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         lines, count = findings(arguments.advisories)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        refuse(error)
     print("\n".join([*lines, f"{count:,} advisories, {len(pins()):,} pins, {len(lines)} findings"]))
     if lines:
         raise SystemExit(1)

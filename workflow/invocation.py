@@ -34,7 +34,8 @@ def refuse_left_jobs(folder: Path, locks: Path) -> None:
         named = " ".join(left[:_NAMED]) + (" ..." if len(left) > _NAMED else "")
         raise InputError(
             f"{len(left)} SLURM jobs of this folder are queued or running, and the Snakemake that submitted them is "
-            f"gone; wait until they have ended, or end them: scancel {named}"
+            f"gone",
+            remedy=f"wait until they have ended, or end them: scancel {named}",
         )
 
 
@@ -50,7 +51,7 @@ def _jobs_of(folder: Path) -> list[str]:
 
 
 def tracking_environment(project: str, workspace: Path, register_models: bool) -> dict[str, str]:
-    """The experiment, the workspace, and an id of this call, by which the journals of its jobs are told together.
+    """Return the experiment, the workspace, and an id of this call that links the journals of its jobs.
 
     Whether models are registered stands in the journals, too: a sync by hand does not read the configuration.
     """
@@ -63,7 +64,7 @@ def tracking_environment(project: str, workspace: Path, register_models: bool) -
 
 
 def sync_command(project: str, workspace: str, register_models: bool) -> str:
-    """The import into MLflow at the end of a workflow, which it must not fail.
+    """Return the import into MLflow at the end of a workflow, which it must not fail.
 
     By Snakemake's own interpreter, whose environment has MLflow: `python` may be another one.
     """

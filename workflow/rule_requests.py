@@ -26,7 +26,7 @@ class Request:
     minutes_most: int = 1
 
     def at_attempt(self, attempt: int) -> "Request":
-        """What it asks for at an attempt, from 1."""
+        """Return what it asks for at an attempt, from 1."""
         memory = grown(self.memory_mb, attempt, self.memory_most)
         return replace(self, memory_mb=memory, minutes=grown(self.minutes, attempt, self.minutes_most))
 
@@ -37,7 +37,7 @@ def grown(first: int, attempt: int, most: int) -> int:
 
 
 def rule_requests(rules: Path) -> dict[str, Request]:
-    """Requests by rule, of all *.smk files of a folder, in the order of their names."""
+    """Return requests by rule, of all *.smk files of a folder, in the order of their names."""
     found = {}
     for path in sorted(rules.glob("*.smk")):
         name, *parts = _RULE.split(path.read_text(encoding="utf-8"))
@@ -56,7 +56,7 @@ def rule_requests(rules: Path) -> dict[str, Request]:
 
 
 def with_profile(request: Request, resources: Mapping[str, Any]) -> Request:
-    """A request as a profile's resources change it: a number there holds for every attempt."""
+    """Return a request as a profile's resources change it: a number there holds for every attempt."""
     names = {"mem_mb": "memory_mb", "runtime": "minutes", "gpu": "gpus"}
     changes = {field: int(resources[key]) for key, field in names.items() if str(resources.get(key, "")).isdigit()}
     constant = {"memory_mb": "memory_most", "minutes": "minutes_most"}

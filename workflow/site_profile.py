@@ -23,8 +23,9 @@ def check_account(default_resources: Mapping[str, Any] | None) -> None:
     account = (default_resources or {}).get("slurm_account")
     if account is not None and account.raw == UNSET:
         raise InputError(
-            f"slurm/config.yaml: default-resources: slurm_account is still {UNSET}; write your account there "
-            "(`sacctmgr show associations user=$USER` lists yours), or delete the line if your cluster has none"
+            f"slurm/config.yaml: default-resources: slurm_account is still {UNSET}",
+            remedy="write your account there "
+            "(`sacctmgr show associations user=$USER` lists yours), or delete the line if your cluster has none",
         )
 
 
@@ -58,12 +59,12 @@ class SiteProfile:
         return _mapping(self.values.get("default-resources"))
 
     def resources_of(self, rule: str) -> dict[str, Any]:
-        """What the profile asks for a rule: its own resources over the default ones."""
+        """Return what the profile asks for a rule: its own resources over the default ones."""
         return self.default_resources | _mapping((self.values.get("set-resources") or {}).get(rule))
 
 
 def read_profile(folder: Path) -> SiteProfile:
-    """The profile in a folder, as `snakemake --profile FOLDER` takes it."""
+    """Return the profile in a folder, as `snakemake --profile FOLDER` takes it."""
     path = Path(folder) / "config.yaml"
     return SiteProfile(path, _read_yaml(path, "give a folder of workflow/profiles, e.g. slurm"))
 
@@ -77,7 +78,7 @@ def raw_configuration(profile: SiteProfile, assignments: Sequence[str] = (), roo
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         if not separator:
-            raise InputError(f"--config {assignment}: no KEY=VALUE; write for example sample_root=FOLDER")
+            raise InputError(f"--config {assignment}: no KEY=VALUE", remedy="write for example sample_root=FOLDER")
         raw = merged(raw, {key: yaml.safe_load(value)})
     return raw
 
@@ -86,11 +87,11 @@ def _read_yaml(path: Path, remedy: str) -> dict[str, Any]:
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror})", remedy=remedy) from None
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}; correct it") from None
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}", remedy="correct it") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: no mapping of keys to values; {remedy}")
+        raise InputError(f"{path}: no mapping of keys to values", remedy=remedy)
     return value
 
 

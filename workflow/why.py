@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from stages.common.command_line import refuse
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import read_sidecar, sha256_of
 from stages.common.files.code_digest import code_digests
@@ -44,7 +45,9 @@ class Job:
         return self.command[self.command.index("-m") + 1].removeprefix("stages.")
 
     def option(self, name: str, default: str = "") -> str:
-        return self.command[self.command.index(name) + 1] if name in self.command else default
+        """Return the word behind `name`; `default` where the command lacks it, or gives it without a value."""
+        after = self.command[self.command.index(name) + 1 :] if name in self.command else []
+        return after[0] if after and not after[0].startswith("--") else default
 
     @property
     def name(self) -> str:
@@ -52,7 +55,7 @@ class Job:
 
 
 def read_jobs(text: str) -> list[Job]:
-    """The jobs in the output of `snakemake --dry-run --printshellcmds`."""
+    """Return the jobs in the output of `snakemake --dry-run --printshellcmds`."""
     jobs: list[Job] = []
     for line in text.splitlines():
         words = line.split()
@@ -70,7 +73,7 @@ def read_jobs(text: str) -> list[Job]:
 
 
 def changes(job: Job, root: Path) -> list[str]:
-    """A line for each thing that differs from the job's last run; nothing: its outputs stand."""
+    """Return a line for each thing that differs from the job's last run; nothing: its outputs stand."""
     path = root / job.option("--journal")
     if not path.is_file():
         return [_NEW]
@@ -157,7 +160,7 @@ class Answer:
 
 
 def explain(jobs: Sequence[Job], plan: Mapping[str, str], root: Path) -> list[Answer]:
-    """The jobs that would run again, each after those that it waits for. `plan`: Snakemake's reason by first output."""
+    """Return the jobs that would run again, in order. `plan`: Snakemake's reason by first output."""
     makers = {output: job for job in jobs for output in job.outputs}
     answers: dict[int, Answer | None] = {}
 
@@ -222,8 +225,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         jobs = dry_run([*arguments, "--forceall"])
         plan = {output: job.reason for job in dry_run(arguments) for output in job.outputs}
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        refuse(error)
     print(printed(explain(jobs, plan, root), sum(bool(job.outputs) for job in jobs), lost))
 
 

@@ -48,7 +48,7 @@ def read_overlap(audit: Path, labels: Path) -> Overlap:
     """
     record = read_record(audit, SplitAudit)
     if record.labels_sha256 != verify(labels):
-        raise InputError(f"{audit}: audits other labels than {labels}; run audit_splits again")
+        raise InputError(f"{audit}: audits other labels than {labels}", "run audit_splits again")
     return record.overlap
 
 

@@ -87,7 +87,7 @@ def _in_several_parts(labels: pl.DataFrame, unit: str) -> int:
 
 
 def refuse_overlap(overlap: Overlap, labels: Path, dataset: str) -> None:
-    """An InputError that names every kind of overlap, in one line."""
+    """Raise an InputError that names every kind of overlap, in one line."""
     found = [f"{count} {_MEANING[kind]}" for kind, count in overlap.found.items()]
     if found:
         raise InputError(

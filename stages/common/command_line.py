@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .contract import Job, arguments_of
 from .errors import NO_SPACE, InputError
@@ -37,7 +37,10 @@ def _add_options(parser: ArgumentParser, job: type[Job]) -> None:
         "--settings", default="{}", help="YAML or JSON mapping, or a file with one; keys left out take their default"
     )
     parser.add_argument("--journal", type=Path, required=True, help="where to write the run's journal (JSON)")
-    parser.add_argument("--name", default="", help="name of the run under the stage, e.g. mlip/rsna")
+    # A rule whose run has no place of its own gives the option without a value: so does Snakemake quote "".
+    parser.add_argument(
+        "--name", nargs="?", const="", default="", help="name of the run under the stage, e.g. mlip/rsna"
+    )
     parser.add_argument("--image", default="none", help="digest of the container image or environment, for the journal")
     for each in arguments_of(job):
         shape = {"nargs": "+" if each.required else "*"} if each.many else {}
@@ -45,9 +48,8 @@ def _add_options(parser: ArgumentParser, job: type[Job]) -> None:
             shape = {"nargs": "?"}  # a rule whose input is empty gives the option without a value
         default = {} if each.required else {"default": each.default}
         choices = {"choices": each.choices} if each.choices else {}
-        parser.add_argument(
-            each.flag, type=each.type, required=each.required, help=_literally(each.help), **shape, **default, **choices
-        )
+        text = _literally(each.help)
+        parser.add_argument(each.flag, type=each.type, required=each.required, help=text, **shape, **default, **choices)
     parser.set_defaults(job=job)
 
 
@@ -75,8 +77,7 @@ def run_stage(work: Work, argv: Sequence[str] | None = None) -> None:
         job = read_job(list(work), argv)
         work[type(job)](job)
     except InputError as error:
-        _tell(f"error: {error}")
-        raise SystemExit(2) from None
+        refuse(error)
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
@@ -84,6 +85,13 @@ def run_stage(work: Work, argv: Sequence[str] | None = None) -> None:
             f"error: {error.filename or 'a file'}: {error.strerror}; make room and run again, no output is half written"
         )
         raise SystemExit(2) from None
+
+
+def refuse(error: InputError) -> NoReturn:
+    """Print a line for each wrong input, without a traceback, and leave with exit status 2."""
+    for each in error.errors:
+        _tell(f"error: {each}")
+    raise SystemExit(2) from None
 
 
 def _tell(line: str) -> None:

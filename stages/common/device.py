@@ -3,10 +3,12 @@
 import os
 from argparse import ArgumentParser
 from collections.abc import Mapping
-
-import torch
+from typing import TYPE_CHECKING
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def add_device_option(parser: ArgumentParser) -> None:
@@ -15,8 +17,10 @@ def add_device_option(parser: ArgumentParser) -> None:
     )
 
 
-def choose_device(wanted: str, environ: Mapping[str, str] = os.environ) -> torch.device:
+def choose_device(wanted: str, environ: Mapping[str, str] = os.environ) -> "torch.device":
     """`auto`: CUDA where PyTorch sees a GPU. One that was asked for or allotted and is not seen is an InputError."""
+    import torch  # here, because it takes a second: not for --help
+
     if wanted == "cpu":
         return torch.device("cpu")
     if torch.cuda.is_available():
@@ -26,7 +30,8 @@ def choose_device(wanted: str, environ: Mapping[str, str] = os.environ) -> torch
         asked = f"CUDA_VISIBLE_DEVICES={allotted}" if allotted else "device: cuda"
         build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU alone"
         raise InputError(
-            f"{asked}, but PyTorch (built for {build}) sees no GPU on {os.uname().nodename}; look at `nvidia-smi` "
-            "there, the age of the driver, `--nv` in the profile's apptainer-args; or set `device: cpu` in config.yaml"
+            f"{asked}, but PyTorch (built for {build}) sees no GPU on {os.uname().nodename}",
+            remedy="look at `nvidia-smi` "
+            "there, the age of the driver, `--nv` in the profile's apptainer-args; or set `device: cpu` in config.yaml",
         )
     return torch.device("cpu")

@@ -22,5 +22,5 @@ def data_digest(inputs: Mapping[str, str]) -> str:
 
 
 def seed_from(*parts: int | str) -> int:
-    """A 63-bit seed that is a pure function of its parts, e.g. ("mask", seed, step)."""
+    """Return a 63-bit seed that is a pure function of its parts, e.g. ("mask", seed, step)."""
     return int.from_bytes(hashlib.sha256(canonical_json(list(parts)).encode()).digest()[:8], "big") >> 1

@@ -1,6 +1,7 @@
-"""The one exception that a user is meant to read, and the system's numbers for a disk or a quota that is full."""
+"""The exception that a user is meant to read, and the system's numbers for a disk or a quota that is full."""
 
 import errno
+from collections.abc import Iterable
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -8,6 +9,33 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 class InputError(Exception):
     """Input that a person can correct.
 
-    The message is one line: it names the file, row, key or id, and says what to do.
-    The command line prints it without a traceback.
+    `what` is one line that names the file, row, key or id and says what is wrong; `remedy` says what to do. The command
+    line prints both, "what; remedy", without a traceback.
     """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}" if self.remedy else self.what
+
+    @property
+    def errors(self) -> tuple["InputError", ...]:
+        """Return the single errors: itself, or for `InputErrors` each of them."""
+        return (self,)
+
+
+class InputErrors(InputError):  # noqa: N818 - several of them
+    """Several wrong inputs, found together: one line each."""
+
+    def __init__(self, errors: Iterable[InputError]) -> None:
+        self._errors = tuple(dict.fromkeys(each for error in errors for each in error.errors))
+        Exception.__init__(self, self._errors)
+        self.what = "\n".join(map(str, self._errors))
+        self.remedy = ""
+
+    @property
+    def errors(self) -> tuple[InputError, ...]:
+        return self._errors

@@ -5,10 +5,9 @@ from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import InputError
 from .files import atomic_files
 from .files.atomic_files import read_json, verify
-from .settings import validation_lines
+from .settings import outdated_record
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -68,5 +67,4 @@ def parse_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
     try:
         return model.model_validate(read_json(path))
     except ValidationError as error:
-        lines = "; ".join(validation_lines(error, str(path)))
-        raise InputError(f"{lines} (written by another version: run its stage again)") from None
+        raise outdated_record(error, path, "run its stage again") from None

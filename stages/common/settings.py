@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .digests import digest_of
-from .errors import InputError
+from .errors import InputError, InputErrors
 
 Model = TypeVar("Model", bound=BaseModel)  # not typing.Self: jaxtyping's import hook decorates functions, not classes
 
@@ -31,7 +31,7 @@ class Settings(BaseModel):
                 text = Path(text).read_text(encoding="utf-8")
             except OSError as error:
                 raise InputError(
-                    f"{source}: cannot be read ({error.strerror}); give a YAML file or '{{...}}'"
+                    f"{source}: cannot be read ({error.strerror})", remedy="give a YAML file or '{...}'"
                 ) from None
         try:
             value = yaml.safe_load(text) or {}
@@ -40,21 +40,28 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            raise InputError("; ".join(validation_lines(error, source))) from None
+            raise InputErrors(validation_errors(error, source)) from None
 
 
-def validation_lines(error: ValidationError, source: str) -> list[str]:
-    """One line for every wrong key or value: where it stands, what is wrong, what was given."""
-    return [f"{source}: {_place(item['loc'])}: {_reason(item)}" for item in error.errors()]
+def validation_errors(error: ValidationError, source: str) -> list[InputError]:
+    """List every wrong key or value: where it stands, what is wrong, what was given, what to do."""
+    return [_as_input_error(item, f"{source}: {_place(item['loc'])}") for item in error.errors()]
+
+
+def outdated_record(error: ValidationError, path: Path, remedy: str) -> InputError:
+    """Return the one line for a record on disk that this version cannot read: the file, each wrong key, the remedy."""
+    wrong = ", ".join(dict.fromkeys(each.what for each in (_as_input_error(item, _place(item["loc"]))
+                                                           for item in error.errors())))  # fmt: skip
+    return InputError(f"{path}: {wrong} (written by another version)", remedy)
 
 
 def _place(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location) or "(top level)"
 
 
-def _reason(item: Any) -> str:
+def _as_input_error(item: Any, place: str) -> InputError:
     if item["type"] == "extra_forbidden":
-        return "unknown key; remove it or correct its spelling"
+        return InputError(f"{place}: unknown key", remedy="remove it or correct its spelling")
     if item["type"] == "missing":
-        return "missing key; add it"
-    return f"{item['msg']} (given: {item['input']!r})"
+        return InputError(f"{place}: missing key", remedy="add it")
+    return InputError(f"{place}: {item['msg']} (given: {item['input']!r})")

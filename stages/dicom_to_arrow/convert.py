@@ -79,7 +79,7 @@ def read_source(root: Path, relative: str, max_bytes: int) -> bytes:
 
 
 def _path_under(root: Path, relative: str) -> Path:
-    """The file's real path; a path that is not strictly below `root` is refused before the disk is touched."""
+    """Return the file's real path; a path that is not strictly below `root` is refused before the disk is touched."""
     pure = PurePosixPath(relative)
     if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in relative:
         raise RejectionError("path_outside_root", "the index must name files by a relative path without '..'")
@@ -98,7 +98,7 @@ _SOP_INSTANCE_UID = Tag("SOPInstanceUID")
 
 
 def read_instance_uid(data: bytes, key: bytes | None) -> str | None:
-    """The UID of a DICOM file that was read before; keyed where there is a `key`; None where it is no UID.
+    """Return the UID of a DICOM file that was read before; keyed where there is a `key`; None where it is no UID.
 
     Parsing ends behind the element: it is among the first of the data set, whose elements are sorted (PS3.5 7.1).
     """
@@ -156,7 +156,7 @@ def convert_shard(job: ConvertJob, log: Path) -> ShardCounts:
     Both tables are written from the log, so they are the same bytes however often the job was killed.
     """
     if not job.root.is_dir():
-        raise InputError(f"{job.root}: no such folder; give the root of the data set with --root")
+        raise InputError(f"{job.root}: no such folder", "give the root of the data set with --root")
     size, table = job.settings.size, read_table(job.files, schemas.FILES)
     key = read_key(job.private) if is_keyed(table) else None
     table = reveal(table, job.private)

@@ -58,10 +58,10 @@ def gather_shards(job: GatherJob) -> dict[str, int]:
     """Check the shards (in order: 0, 1, ...) against the index, write manifest and rejects, return the counts."""
     size, table = job.settings.size, read_table(job.files, schemas.FILES)
     if not len(table):
-        raise InputError(f"{job.files}: no files are indexed; check the root and the layout of index_inputs")
+        raise InputError(f"{job.files}: no files are indexed", "check the root and the layout of index_inputs")
     if len(job.shard_images) != len(job.shard_rejects):
         raise InputError(
-            f"{len(job.shard_images)} files of images and {len(job.shard_rejects)} of rejects; give one a shard"
+            f"{len(job.shard_images)} files of images and {len(job.shard_rejects)} of rejects", "give one a shard"
         )
     shards = [read_shard(*paths, size) for paths in zip(job.shard_images, job.shard_rejects, strict=True)]
     reconcile(table, shards)
@@ -93,7 +93,7 @@ def _repeated(shards: list[Shard], column: str) -> int:
 
 
 def _warn_of_large_shards(entries: list[ShardEntry], files: Path) -> None:
-    """A shard is a job's unit of work, of damage and of copying: about 500 MB serve all three."""
+    """Warn where a shard is large: it is the unit of work, damage and copying, and about 500 MB suit all three."""
     largest, total = max(entry.bytes for entry in entries), sum(entry.bytes for entry in entries)
     if largest > 2 * SHARD_BYTES:
         print(f"warning: {files}: shards of up to {largest / 1e6:.0f} MB; with index_inputs.shards at "
@@ -109,14 +109,16 @@ def reconcile(files: pa.Table, shards: list[Shard]) -> None:
     """Every indexed file is exactly one row of its shard's images or rejects, in the order of the index."""
     datasets = pc.unique(files["dataset"]).to_pylist()
     if len(datasets) != 1:
-        raise InputError(f"files of several data sets ({', '.join(datasets)}); gather one data set at a time")
+        raise InputError(f"files of several data sets ({', '.join(datasets)})", remedy="gather one data set at a time")
     ids = files["image_id"].to_pylist()
     if len(set(ids)) != len(ids):
         twice = Counter(ids).most_common(1)[0][0]
-        raise InputError(f"image {twice} is indexed twice; correct the index and run index_inputs again")
+        raise InputError(f"image {twice} is indexed twice", remedy="correct the index and run index_inputs again")
     highest = pc.max(files["shard"]).as_py()
     if highest >= len(shards):
-        raise InputError(f"the index has shards 0 to {highest}, {len(shards)} were given; give them all, in order")
+        raise InputError(
+            f"the index has shards 0 to {highest}, {len(shards)} were given", remedy="give them all, in order"
+        )
     for number, shard in enumerate(shards):
         indexed = files.filter(pc.equal(files["shard"], number))["image_id"].to_pylist()
         _reconcile_shard(number, shard, indexed)
@@ -133,16 +135,18 @@ def _reconcile_shard(number: int, shard: Shard, indexed: list[str]) -> None:
     example = f", e.g. {min(wrong)}" if wrong else ""
     raise InputError(
         f"{shard.path}: shard {number} does not match the index ({len(images)} images + {len(rejects)} rejects, "
-        f"{len(indexed)} files indexed{example}); delete it and run dicom_to_arrow convert --shard {number} again"
+        f"{len(indexed)} files indexed{example})",
+        remedy=f"delete it and run dicom_to_arrow convert --shard {number} again",
     )
 
 
-def _all_rejected(files: Path, rejects: pa.Table) -> str:
+def _all_rejected(files: Path, rejects: pa.Table) -> InputError:
     reason, count = Counter(rejects["reason"].to_pylist()).most_common(1)[0]
     example = rejects.filter(pc.equal(rejects["reason"], reason)).slice(0, 1).to_pylist()[0]
-    return (
+    return InputError(
         f"{files}: all {len(rejects)} files were rejected, {count} of them as {reason}, e.g. {example['source_id']}: "
-        f"{example['message']}; check the root and the settings of dicom_to_arrow"
+        f"{example['message']}",
+        remedy="check the root and the settings of dicom_to_arrow",
     )
 
 
@@ -159,7 +163,7 @@ def list_duplicates(job: DuplicatesJob) -> None:
 
 
 def find_duplicates(manifests: Sequence[Path]) -> tuple[pa.Table, dict[str, int]]:
-    """The table DUPLICATES over the data sets of `manifests`, sorted, and how many groups each kind has.
+    """Return the table DUPLICATES over the data sets of `manifests`, sorted, and how many groups each kind has.
 
     Pictures are compared whatever the `size` of their data sets is; convert.py says what that finds. UIDs are
     compared where both data sets carry them distributed, or both keyed under one key.
@@ -167,7 +171,9 @@ def find_duplicates(manifests: Sequence[Path]) -> tuple[pa.Table, dict[str, int]
     stores = [ImageStore(manifest) for manifest in manifests]
     names = [store.dataset for store in stores]
     if len(set(names)) != len(names):
-        raise InputError(f"manifests of one data set twice ({', '.join(sorted(names))}); give each data set once")
+        raise InputError(
+            f"manifests of one data set twice ({', '.join(sorted(names))})", remedy="give each data set once"
+        )
     images = pa.concat_tables([store.table.select(["dataset", "image_id", *_SHARED.values()]) for store in stores])
     tables, counts = [], {}
     for kind, column in _SHARED.items():

@@ -17,7 +17,7 @@ _FILE_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar")
 
 
 def hub_id(weights: str, *, image: bool = False) -> str | None:
-    """The hub's id of `weights`; None is a path: it exists here, has a file's suffix, or cannot be an id.
+    """Return the hub's id of `weights`; None is a path: it exists here, has a file's suffix, or cannot be an id.
 
     Image weights may be named as in timm, with the tag: vit_base_patch16_224.mae is timm/vit_base_patch16_224.mae.
     """
@@ -27,7 +27,7 @@ def hub_id(weights: str, *, image: bool = False) -> str | None:
 
 
 def folder_name(identifier: str) -> str:
-    """A model's folder under `<workspace>/weights/`: the hub forbids "--" in names, so `identifier_of` can undo it."""
+    """Return a model's folder under `<workspace>/weights/`. The hub forbids "--" in names: `identifier_of` undoes it."""
     return identifier.replace("/", "--")
 
 

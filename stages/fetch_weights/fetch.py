@@ -46,7 +46,7 @@ class Snapshot:
 
 
 def snapshot(identifier: str, folder: Path) -> Snapshot:
-    """Configuration, tokenizer, card and tensors of a model: safetensors where it has them, else the torch file.
+    """Fetch configuration, tokenizer, card and tensors of a model: safetensors if it has them, else the torch file.
 
     `folder` is where they will go, for the message. HF_HUB_OFFLINE, HF_HOME, HF_TOKEN and HF_ENDPOINT are honoured.
     """
@@ -57,12 +57,12 @@ def snapshot(identifier: str, folder: Path) -> Snapshot:
         files = {name: Path(hf_hub_download(identifier, name)) for name in (*BESIDE, tensors) if name in names}
     except GatedRepoError:
         raise InputError(
-            f"{identifier}: {constants.ENDPOINT} asks for an agreement; accept it there, then set HF_TOKEN"
+            f"{identifier}: {constants.ENDPOINT} asks for an agreement", remedy="accept it there, then set HF_TOKEN"
         ) from None
     except RepositoryNotFoundError:
         raise InputError(
-            f"{identifier}: no such model on {constants.ENDPOINT} (or it needs HF_TOKEN); correct `weights`: an id, a "
-            "timm name with its tag, or the path of a local file or folder"
+            f"{identifier}: no such model on {constants.ENDPOINT} (or it needs HF_TOKEN)",
+            remedy="correct `weights`: an id, a timm name with its tag, or the path of a local file or folder",
         ) from None
     except (HTTPError, HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
         files = _cached(identifier, folder, _reason(error))
@@ -72,7 +72,7 @@ def snapshot(identifier: str, folder: Path) -> Snapshot:
 
 
 def license_of(card: Path) -> str:
-    """What a model card says, `unknown` where it says nothing."""
+    """Return what a model card says, `unknown` where it says nothing."""
     if not card.is_file():
         return "unknown"
     data = ModelCard.load(card, ignore_metadata_errors=True).data
@@ -90,8 +90,9 @@ def _cached(identifier: str, folder: Path, reason: str) -> dict[str, Path]:
         wanted = [CONFIGURATION] * (CONFIGURATION not in files) + [" or ".join(TENSORS)] * (tensors is None)
         raise InputError(
             f"{identifier}: {', '.join(wanted)} not in the hub cache {constants.HF_HUB_CACHE}, and no answer from "
-            f"{constants.ENDPOINT} ({reason}); where there is a network run `hf download {identifier} --local-dir "
-            f"FOLDER`, and put what is in FOLDER into {folder}"
+            f"{constants.ENDPOINT} ({reason})",
+            remedy=f"where there is a network run `hf download {identifier} --local-dir "
+            f"FOLDER`, and put what is in FOLDER into {folder}",
         )
     return {name: path for name, path in files.items() if name not in TENSORS or name == tensors}
 
@@ -100,16 +101,16 @@ def _require(identifier: str, names: set[str], tensors: str | None) -> None:
     if CONFIGURATION not in names or tensors is None:
         wanted = CONFIGURATION if CONFIGURATION not in names else " nor ".join(TENSORS)
         raise InputError(
-            f"{identifier}: no {wanted} on {constants.ENDPOINT}; take a model in the layout of transformers or timm, "
-            "or fetch its file by hand and give the path"
+            f"{identifier}: no {wanted} on {constants.ENDPOINT}",
+            remedy="take a model in the layout of transformers or timm, or fetch its file by hand and give the path",
         )
 
 
 def _check_download(path: Path) -> None:
-    """The cache names a large file by its sha256: a bit that flipped on the way or on disk is seen here."""
+    """Compare a large file with the sha256 in its cache name: a bit flipped on the way or on disk shows here."""
     blob = path.resolve()
     if re.fullmatch(r"[0-9a-f]{64}", blob.name) and sha256_of(blob) != blob.name:
-        raise InputError(f"{blob}: damaged ({path.name}; its sha256 is another); delete it and run again")
+        raise InputError(f"{blob}: damaged ({path.name}; its sha256 is another)", remedy="delete it and run again")
 
 
 def _reason(error: Exception) -> str:
@@ -203,19 +204,20 @@ def _convert(source: Path, target: Path) -> bool:
 def _is_whole(folder: Path, record: WeightsRecord, identifier: str) -> bool:
     """Whether every file of the record is there; one that changed since is an InputError."""
     if record.id != identifier:
-        raise InputError(f"{folder / RECORD}: of {record.id}, not of {identifier}; delete the folder")
+        raise InputError(f"{folder / RECORD}: of {record.id}, not of {identifier}", "delete the folder")
     if not all((folder / name).is_file() for name in record.files):
         return False
     for name, file in record.files.items():
         if verify(folder / name) != file.sha256:
             raise InputError(
-                f"{folder / name}: not the file of {RECORD}; delete {RECORD} to take it, or the file to fetch it"
+                f"{folder / name}: not the file of {RECORD}",
+                remedy=f"delete {RECORD} to take it, or the file to fetch it",
             )
     return True
 
 
 def _is_by_hand(folder: Path) -> bool:
-    """A configuration and tensors that this stage did not write: theirs have a side-car."""
+    """Return a configuration and tensors that this stage did not write: theirs have a side-car."""
     has_tensors = any((folder / name).is_file() for name in TENSORS)
     return has_tensors and (folder / CONFIGURATION).is_file() and not sidecar_of(folder / CONFIGURATION).is_file()
 

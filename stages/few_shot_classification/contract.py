@@ -114,7 +114,7 @@ class FewShotClassificationSettings(EvaluationSettings):
 
 
 def departures_of(job: JobSettings, protocol: Protocol) -> Departures:
-    """What of a job is not as published; a fraction that nobody published is measured against 100 %."""
+    """Return what of a job is not as published; a fraction that nobody published is measured against 100 %."""
     block = FewShotClassificationSettings()
     published = block.job(protocol, job.fraction if job.fraction in block.fractions else 100)
     return departures(job, published, free=[*EvaluationSettings.model_fields, "precision"])

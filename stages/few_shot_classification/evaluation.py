@@ -47,7 +47,7 @@ class SeedScores:
 
 
 def validation_auc(scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"]) -> float:
-    """What decides when to stop, and which weights are kept."""
+    """Return the AUC that decides when to stop and which weights are kept."""
     return float(auc(scores, targets, np.ones((1, len(scores))))[0])
 
 

@@ -116,7 +116,9 @@ class Finetuning:
 
     def _look(self, classifier: Classifier, best: "Best | None", seed: int, step: int, loss: float) -> "Best":
         if not math.isfinite(loss):
-            raise InputError(f"step {step}: the loss is {loss}; lower the learning rate of `finetune.schedule`")
+            raise InputError(
+                f"step {step}: the loss is {loss}", remedy="lower the learning rate of `finetune.schedule`"
+            )
         scores = self._scores(classifier, self._validation)
         value = validation_auc(scores, self._validation_targets)
         if best is not None and value <= best.scores.validation_auc:
@@ -176,7 +178,7 @@ def _state(
 def _resumed(
     saved: dict[str, Any] | None, trained: dict[str, Any]
 ) -> tuple[int, Best | None, list[tuple[dict[str, float], int]]]:
-    """Steps done, the best look, and what was logged; the state is loaded into `trained`."""
+    """Return the steps done, the best validation, and what was logged; load the state into `trained`."""
     if saved is None:
         return 0, None, []
     for name, each in trained.items():

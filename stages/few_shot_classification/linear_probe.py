@@ -34,14 +34,15 @@ class CachedFeatures:
     """The encoder's pooled tokens of every image of a data set, before the projection: mean of patches, or [CLS]."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InputError where the file is damaged or no features.arrow, or holds numbers that are not finite."""
+        """Open features.arrow. Raises InputError where it is damaged, of another kind, or not finite."""
         verify(path)
         table = map_table(path)
         types = {field.name: field.type for field in table.schema}
         widths = [getattr(types.get(name), "list_size", 1) for name in ("embedding", "pooled")]
         if not table.schema.equals(features(*widths)):
             raise InputError(
-                f"{path}: columns differ from the contract in stages/common/files/schemas.py; run its stage again"
+                f"{path}: columns differ from the contract in stages/common/files/schemas.py",
+                remedy="run its stage again",
             )
         self._path = path
         self._pooled = table["pooled"].combine_chunks().flatten().to_numpy().reshape(len(table), widths[1])
@@ -49,8 +50,8 @@ class CachedFeatures:
         wrong = np.flatnonzero(~np.isfinite(self._pooled).all(axis=1))
         if len(wrong):
             raise InputError(
-                f"{path}: features of {len(wrong)} images (first: {table['image_id'][int(wrong[0])]}) are not finite; "
-                "the training of this variant diverged: lower its learning rate and run it again"
+                f"{path}: features of {len(wrong)} images (first: {table['image_id'][int(wrong[0])]}) are not finite",
+                remedy="the training of this variant diverged: lower its learning rate and run it again",
             )
 
     def of(self, part: pl.DataFrame) -> Float[np.ndarray, "images width"]:
@@ -58,7 +59,8 @@ class CachedFeatures:
         lacking = [image_id for image_id in part["image_id"] if image_id not in self._row]
         if lacking:
             raise InputError(
-                f"{self._path}: lacks {len(lacking)} labelled images (first: {lacking[0]}); run extract_features again"
+                f"{self._path}: lacks {len(lacking)} labelled images (first: {lacking[0]})",
+                remedy="run extract_features again",
             )
         return self._pooled[[self._row[image_id] for image_id in part["image_id"]]]
 

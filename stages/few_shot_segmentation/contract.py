@@ -145,12 +145,12 @@ class FewShotSegmentationSettings(EvaluationSettings):
         return FinetuneJobSettings(**common, **shared, **dict(self.finetune.schedule[fraction]))
 
     def input_sizes(self) -> dict[Protocol, int]:
-        """What the protocols that are run ask of the stored images, pixels."""
+        """Return what the protocols that are run ask of the stored images, pixels."""
         return {protocol: getattr(self, protocol).input_size for protocol in self.protocols}
 
 
 def departures_of(job: JobSettings, protocol: Protocol, stored_size: int) -> Departures:
-    """What of a job is not as published; a fraction that nobody published is measured against 100 %.
+    """Return what of a job is not as published; a fraction that nobody published is measured against 100 %.
 
     `stored_size` of the images, pixels: enlarged ones (`allow_upsampling`) are not as published.
     """

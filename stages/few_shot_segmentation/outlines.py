@@ -59,15 +59,16 @@ def _runs(label: dict, place: dict, size: int) -> list[int]:
     try:
         mask = region(label, place["original_rows"], place["original_columns"])
     except ValueError as error:
-        raise InputError(f"mask of image {label['image_id']}: {error}; run label_images again") from None
+        raise InputError(f"mask of image {label['image_id']}: {error}", remedy="run label_images again") from None
     return encode(to_stored(mask, place["content_box"], size))
 
 
 def refuse_upsampling(store: ImageStore, path: Path, input_size: int, allowed: bool) -> None:
-    """An InputError where stored images are smaller than what the protocol looks at, unless that is allowed."""
+    """Raise an InputError where stored images are smaller than the protocol's input, unless that is allowed."""
     if store.size < input_size and not allowed:
         raise InputError(
-            f"{path}: images are stored at {store.size} pixels, but the protocol looks at {input_size}; set "
+            f"{path}: images are stored at {store.size} pixels, but the protocol looks at {input_size}",
+            remedy=f"set "
             f"`dicom_to_arrow: {{size: {input_size}}}` for {store.dataset}, or "
-            "`few_shot_segmentation.allow_upsampling: true`"
+            "`few_shot_segmentation.allow_upsampling: true`",
         )

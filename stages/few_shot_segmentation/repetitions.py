@@ -72,8 +72,8 @@ class OutlinedParts:
         for name in ("validation", "test"):
             if not getattr(outlined, name).outlined.any():
                 raise InputError(
-                    f"{source}: no image of the {name} part has a mask or boxes of {parts.finding}; segmentation needs "
-                    "them"
+                    f"{source}: no image of the {name} part has a mask or boxes of {parts.finding}",
+                    remedy="segmentation needs them",
                 )
         return outlined
 

@@ -44,7 +44,7 @@ class Segmenter(nn.Module):
 
     @abstractmethod
     def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
-        """What is made small, of a batch; masks are 1 where the finding is."""
+        """Return the loss of a batch; masks are 1 where the finding is."""
 
     @abstractmethod
     def optimiser(self) -> torch.optim.Optimizer:
@@ -52,16 +52,17 @@ class Segmenter(nn.Module):
 
     @abstractmethod
     def trained(self) -> nn.Module:
-        """The part whose weights change: what has to be kept of a training."""
+        """Return the part whose weights change: what has to be kept of a training."""
 
 
 def encoder_for(encoder: ImageEncoder, size: int) -> ImageEncoder:
-    """A copy for square inputs of `size` pixels: positions are resampled (bicubic), every other weight is the same."""
+    """Copy the encoder for square inputs of `size` pixels: positions are resampled (bicubic), other weights kept."""
     settings = encoder.settings
     if size % settings.patch_size:
         raise InputError(
             f"few_shot_segmentation: input_size {size} is no multiple of the encoder's patch of {settings.patch_size} "
-            "pixels; give one that is"
+            "pixels",
+            remedy="give one that is",
         )
     resized = ImageEncoder(settings.model_copy(update={"input_size": size}))
     state = {name: tensor.detach().cpu().clone() for name, tensor in encoder.vit.state_dict().items()}
@@ -105,7 +106,7 @@ _GAMMA = 2.0  # Lin et al., ICCV 2017
 
 
 def linear_loss(logits: Logits, masks: Masks, focal_weight: float) -> Float[Tensor, ""]:
-    """w focal - log D, D the soft Dice of all pixels of the batch together: GLoRIA's and MGCA's code.
+    """Return w focal - log D, with D the soft Dice of all pixels of the batch together, as in GLoRIA's and MGCA's code.
 
     focal: mean over pixels of (1 - p_t)^2 (-log p_t).  D = (2 sum p y + 1) / (sum p + sum y + 1).
     """
@@ -116,7 +117,7 @@ def linear_loss(logits: Logits, masks: Masks, focal_weight: float) -> Float[Tens
 
 
 def finetuning_loss(logits: Logits, masks: Masks, focal_weight: float) -> Float[Tensor, ""]:
-    """w focal + (1 - mean over images of D_i), D_i = (2 sum p y + 1) / (sum p^2 + sum y^2 + 1): MRM's and MaCo's.
+    """Return w focal + (1 - mean D_i), D_i = (2 sum p y + 1) / (sum p^2 + sum y^2 + 1), as MRM and MaCo.
 
     The focal loss is the one of `linear_loss` times 1/2, which weighs both classes alike (alpha of Lin et al.).
     """

@@ -131,7 +131,7 @@ class Training:
 
     def _look(self, done: Done, loss: float, log: Log) -> None:
         if not math.isfinite(loss):
-            raise InputError(f"step {done.step}: the loss is {loss}; lower the learning rate of the protocol")
+            raise InputError(f"step {done.step}: the loss is {loss}", remedy="lower the learning rate of the protocol")
         overlaps = overlaps_of(self._segmenter, self._validation, self._settings)
         value = dice_of_positives(overlaps)
         done.looks_since += 1

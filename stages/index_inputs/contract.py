@@ -41,7 +41,7 @@ class FolderColumns(Settings):
         return self
 
     def names(self) -> list[str]:
-        """The columns that the CSV must have."""
+        """Return the columns that the CSV must have."""
         return list(dict.fromkeys(name for name in self.model_dump().values() if name is not None))
 
 

@@ -76,7 +76,7 @@ def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
     except pl.exceptions.NoDataError:
         return files.with_columns(sha256=pl.lit(None, pl.String))
     except (pl.exceptions.PolarsError, OSError):
-        raise InputError(f"{source}: not readable as text; get it again, or move it away") from None
+        raise InputError(f"{source}: not readable as text", remedy="get it again, or move it away") from None
     lines = lines.filter(pl.col("line").str.strip_chars() != "")
     sums = lines.select(
         "row",
@@ -85,11 +85,15 @@ def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
     )
     other = sums.filter(pl.col("path").is_null())["row"]
     if len(other):
-        raise InputError(f"{source}: line {other[0]} is not '<sha256>  <path>'; get the file again, or move it away")
+        raise InputError(
+            f"{source}: line {other[0]} is not '<sha256>  <path>'", remedy="get the file again, or move it away"
+        )
     sums = sums.unique(["path", "sha256"], keep="first", maintain_order=True)
     twice = sums.filter(pl.col("path").is_duplicated())["row"]
     if len(twice):
-        raise InputError(f"{source}: line {twice[1]} contradicts another line of the same path; get the file again")
+        raise InputError(
+            f"{source}: line {twice[1]} contradicts another line of the same path", remedy="get the file again"
+        )
     return files.join(sums.drop("row"), on="path", how="left", maintain_order="left")
 
 
@@ -103,21 +107,21 @@ _SUBJECTS: Mapping[str, Subject] = {"image_id": "image", "study_id": "study", "p
 def present_index_files(root: Path, settings: IndexInputsSettings) -> dict[str, Path]:
     """Name -> path of the index files that there are; a missing root, folder or necessary file is an InputError."""
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder; correct the root of the data set")
+        raise InputError(f"{root}: no such folder", remedy="correct the root of the data set")
     where = WHERE_TO_GET[settings.layout]
     necessary = index_files(settings, root)
     for name in necessary:
         if not (root / name).is_file():
-            raise InputError(f"{root / name}: no such index file; {where}")
+            raise InputError(f"{root / name}: no such index file", remedy=where)
     folder = IMAGE_FOLDERS.get(settings.layout)
     if folder is not None and not (root / folder).is_dir():
-        raise InputError(f"{root / folder}: no such folder of images; {where}")
+        raise InputError(f"{root / folder}: no such folder of images", remedy=where)
     optional = [name for name in optional_index_files(settings) if (root / name).is_file()]
     return {name: root / name for name in dict.fromkeys(necessary + optional)}
 
 
 def build_index(root: Path, settings: IndexInputsSettings, dataset: str, private: Path | None) -> Index:
-    """The checked index in carried identifiers, files in the order of their paths; writes the map back where keyed."""
+    """Build the checked index in carried identifiers, files ordered by path; write the map back where keyed."""
     index = _read_layout(root, settings)
     refuse_unsafe_paths(index.files["path"], index.files["row"], root / index.source)
     index = replace(index, files=add_checksums(index.files, root))
@@ -136,7 +140,7 @@ def files_table(index: Index, dataset: str, shards: int) -> pa.Table:
 
 
 def reports_table(index: Index) -> pa.Table:
-    """REPORTS; no rows where the distribution has no reports."""
+    """Return the table REPORTS; no rows where the distribution has no reports."""
     return _conform(index.reports, schemas.REPORTS)
 
 
@@ -182,12 +186,14 @@ def _with_keyed_identifiers(index: Index, dataset: str, private: Path | None) ->
 
 
 def _refuse_shared_studies(files: pl.DataFrame, source: Path) -> None:
-    """A study of two patients would carry its report across the splits."""
+    """Raise an InputError where a study has two patients: its report would cross the splits."""
     shared = files.group_by("study_id").agg(pl.col("patient_id").n_unique(), pl.col("row").min())
     shared = shared.filter(pl.col("patient_id") > 1).sort("row")
     if len(shared):
         study, _, row = shared.row(0)
-        raise InputError(f"{source}: row {row}: study {study} has images of more than one patient; correct the ids")
+        raise InputError(
+            f"{source}: row {row}: study {study} has images of more than one patient", remedy="correct the ids"
+        )
 
 
 def _conform(table: pl.DataFrame, schema: pa.Schema) -> pa.Table:

@@ -63,7 +63,7 @@ class LabelColumns(Settings):
     license: str | None = Field(None, description="licence of the row, counted in the card")
 
     def names(self) -> list[str]:
-        """The columns that the CSV must have."""
+        """Return the columns that the CSV must have."""
         return list(dict.fromkeys(name for name in self.model_dump().values() if name is not None))
 
 

@@ -83,7 +83,7 @@ def remainders(card: Card) -> list[str]:
 
 
 def license_text(settings: LabelImagesSettings, values: Sequence[str]) -> str:
-    """What the settings say, else what the rows say (counted), else the terms of the layout."""
+    """Return what the settings say, else what the rows say (counted), else the terms of the layout."""
     if settings.license is not None:
         return settings.license
     if values:
@@ -105,7 +105,7 @@ def _counts(rows: Sequence[Mapping[str, Any]]) -> CardSplit:
 
 
 def _in_several_splits(rows: Sequence[Mapping[str, Any]], pixels: Mapping[str, str]) -> int:
-    """Number of pictures that stand in more than one split under different ids."""
+    """Return the number of pictures that stand in more than one split under different ids."""
     splits: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         splits[pixels[row["image_id"]]].add(row["split"])

@@ -44,14 +44,16 @@ def label_images(images: pa.Table, root: Path, settings: LabelImagesSettings, pr
     lungs = {identify(name, "image"): regions for name, regions in lungs.items()}
     joined = join_labels(images, labels, lungs, settings, root)
     if not joined.rows:
-        raise InputError(f"{root}: none of {images.num_rows} images has a label; are `identifiers` as in index_inputs?")
+        raise InputError(
+            f"{root}: none of {images.num_rows} images has a label", remedy="are `identifiers` as in index_inputs?"
+        )
     if settings.patients is None:
         return joined
     return replace(joined, rows=with_patients(joined.rows, root, settings.patients, identify))
 
 
 def identifying(settings: LabelImagesSettings, private: Path | None) -> Identify:
-    """The function from a distributed id to the id that index_inputs carried."""
+    """Return the function from a distributed id to the id that index_inputs carried."""
     if settings.identifier_kind == "distributed":
         return lambda identifier, _subject: identifier
     key = read_key(private)
@@ -99,7 +101,7 @@ def join_labels(
 
 
 def with_patients(rows: list[dict[str, Any]], root: Path, name: str, identify: Identify) -> list[dict[str, Any]]:
-    """The rows with the patients of a CSV of image_id and patient_id, which must not contradict those of the index."""
+    """Add the patients of a CSV of image_id and patient_id, which must not contradict the index."""
     source = root / name
     table = read_index(root, name, ["image_id", "patient_id"])
     require_values(table, source, ["image_id", "patient_id"])
@@ -109,7 +111,11 @@ def with_patients(rows: list[dict[str, Any]], root: Path, name: str, identify: I
     for row in rows:
         patient = patients.get(row["image_id"])
         if patient is None:
-            raise InputError(f"{source}: no patient for image {row['image_id']}; add it, or set `patients` to null")
+            raise InputError(
+                f"{source}: no patient for image {row['image_id']}", remedy="add it, or set `patients` to null"
+            )
         if row["patient_id"] not in (None, patient):
-            raise InputError(f"{source}: image {row['image_id']} has another patient in index_inputs; use one table")
+            raise InputError(
+                f"{source}: image {row['image_id']} has another patient in index_inputs", remedy="use one table"
+            )
     return [row | {"patient_id": patients[row["image_id"]]} for row in rows]

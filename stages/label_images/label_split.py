@@ -26,19 +26,19 @@ PARTS = ("train", "validation", "test")
 
 
 def with_splits(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> list[dict[str, Any]]:
-    """The rows with their split and subset."""
+    """Return the rows with their split and subset."""
     parts = assign_splits(rows, settings.split, settings.seed)
     return with_subsets([{**row, "split": part} for row, part in zip(rows, parts, strict=True)], settings)
 
 
 def with_subsets(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> list[dict[str, Any]]:
-    """The rows, which have a split, with the subset of those in train."""
+    """Return the rows, which have a split, with the subset of those in train."""
     subsets = assign_subsets(rows, [row["split"] for row in rows], settings.subsets, settings.seed)
     return [{**row, "subset": subset} for row, subset in zip(rows, subsets, strict=True)]
 
 
 def split_by(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The unit of the split: "patient", or "image" where patients are unknown."""
+    """Return the unit of the split: "patient", or "image" where patients are unknown."""
     unknown = [row["image_id"] for row in rows if row["patient_id"] is None]
     if unknown and len(unknown) < len(rows):
         raise InputError(f"image {unknown[0]} has no patient ({len(unknown)} such), others have: name all or none")
@@ -46,7 +46,7 @@ def split_by(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def assign_splits(rows: Sequence[Mapping[str, Any]], shares: SplitShares, seed: int) -> list[str]:
-    """The part of each row. A patient is in one part; positives are those with a positive image.
+    """Return the part of each row. A patient is in one part; positives are those with a positive image.
 
     A pure function of the set of (image_id, patient_id, target), the shares and the seed: the order of rows is nothing.
     """
@@ -56,7 +56,9 @@ def assign_splits(rows: Sequence[Mapping[str, Any]], shares: SplitShares, seed: 
         positive[row[unit]] = max(positive.get(row[unit], 0), row["target"])
     if len(set(positive.values())) < 2:
         value = next(iter(positive.values()), "none")
-        raise InputError(f"every {unit.removesuffix('_id')} has target {value}; correct `target` and `positive_values`")
+        raise InputError(
+            f"every {unit.removesuffix('_id')} has target {value}", remedy="correct `target` and `positive_values`"
+        )
     part_of: dict[str, str] = {}
     for target in (0, 1):
         units = sorted(name for name, value in positive.items() if value == target)
@@ -115,7 +117,7 @@ class ListedSplit:
 
 
 def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings, private: Path | None) -> ListedSplit:
-    """The labelled rows with the part that the lists give them.
+    """Assign to labelled rows the part that the lists give them.
 
     An id that neither the labels nor the images know is an InputError that names file, row and id (keyed where
     identifiers are): most often a list is of another data set, or its ids stand in another column.
@@ -129,15 +131,15 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
     if unknown:
         image, source, row = unknown[0]
         raise InputError(
-            f"{source}: row {row}: image {image} is in neither the labels nor the images ({len(unknown)} such); "
-            "correct the list, or `split_lists.image_id`"
+            f"{source}: row {row}: image {image} is in neither the labels nor the images ({len(unknown)} such)",
+            remedy="correct the list, or `split_lists.image_id`",
         )
     rows = [
         row | {"split": part} for row in labels.rows for part in PARTS if part in parts.get(row["image_id"], ((),))[0]
     ]
     for part in PARTS:
         if not any(row["split"] == part for row in rows):
-            raise InputError(f"{root}: `split_lists` leave no labelled image to {part}; each part needs some")
+            raise InputError(f"{root}: `split_lists` leave no labelled image to {part}", remedy="each part needs some")
     return ListedSplit(rows, sorted(known - parts.keys()), sorted(lost & parts.keys()))
 
 
@@ -156,7 +158,8 @@ def _parts_of(root: Path, lists: SplitLists, identify: Identify) -> dict[str, tu
             named = part or _NAMES.get(cell[0].lower())
             if named is None:
                 raise InputError(
-                    f"{source}: row {row}: {lists.split} is {cell[0]!r}; name train, validation or test, or remove it"
+                    f"{source}: row {row}: {lists.split} is {cell[0]!r}",
+                    remedy="name train, validation or test, or remove it",
                 )
             image = identify(distributed, "image")
             found.setdefault(image, (set(), (source, row)))[0].add(named)
@@ -169,5 +172,5 @@ def _files(lists: SplitLists) -> Mapping[str, str | None]:
         return {lists.table: None}
     each: Sequence[tuple[str, str]] = [(str(getattr(lists, part)), part) for part in PARTS]
     if len(dict(each)) < len(each):
-        raise InputError("split_lists: one file is named for two parts; name three files, or `table`")
+        raise InputError("split_lists: one file is named for two parts", remedy="name three files, or `table`")
     return dict(each)

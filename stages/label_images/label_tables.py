@@ -26,7 +26,7 @@ from .contract import LabelImagesSettings
 
 
 def decode_siim(text: str, rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
-    """The mask of one row of train-rle.csv.
+    """Return the mask of one row of train-rle.csv.
 
     Raises ValueError where the text is not pairs of numbers or a run leaves the image of `rows` x `columns` pixels.
     """
@@ -84,10 +84,10 @@ class DistributedLabel:
 def present_label_files(root: Path, settings: LabelImagesSettings) -> dict[str, Path]:
     """Name -> path of the settings' tables; a missing root or table is an InputError."""
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder; correct the root of the data set")
+        raise InputError(f"{root}: no such folder", remedy="correct the root of the data set")
     for name in settings.files():
         if not (root / name).is_file():
-            raise InputError(f"{root / name}: no such table of labels; {WHERE_TO_GET[settings.layout]}")
+            raise InputError(f"{root / name}: no such table of labels", remedy=WHERE_TO_GET[settings.layout])
     return {name: root / name for name in settings.files()}
 
 
@@ -121,13 +121,14 @@ def read_run_lengths(root: Path, name: str) -> tuple[dict[str, int], dict[str, t
         if regions[image] and image in empty:
             raise InputError(
                 f"{root / name}: rows {empty[image]} and {regions[image][0].row}: image {image} has no region in one "
-                "and a region in the other; remove the row that is wrong"
+                "and a region in the other",
+                remedy="remove the row that is wrong",
             )
     return first, regions
 
 
 def _read_rsna(root: Path) -> dict[str, DistributedLabel]:
-    """A row a box; Target is 1 exactly where the row has a box."""
+    """Read one row per box; Target is 1 exactly where the row has a box."""
     source, place = root / RSNA_LABELS, ["x", "y", "width", "height"]
     table = read_index(root, RSNA_LABELS, ["patientId", *place, "Target"], WHERE_TO_GET["rsna"])
     require_values(table, source, ["patientId", "Target"])
@@ -137,11 +138,11 @@ def _read_rsna(root: Path) -> dict[str, DistributedLabel]:
     for row, image, target, *box in table.select("row", "patientId", "Target", *place).iter_rows():
         where = f"{source}: row {row}: image {image}"
         if target not in ("0", "1"):
-            raise InputError(f"{where}: Target is {target}, neither 0 nor 1; correct the row")
+            raise InputError(f"{where}: Target is {target}, neither 0 nor 1", remedy="correct the row")
         if (target == "1") != (box != [None] * 4):
-            raise InputError(f"{where}: Target must be 1 with a box or 0 without one; correct the row")
+            raise InputError(f"{where}: Target must be 1 with a box or 0 without one", remedy="correct the row")
         if targets.setdefault(image, int(target)) != int(target):
-            raise InputError(f"{where} has Target 0 and 1 (first in row {first[image]}); correct its rows")
+            raise InputError(f"{where} has Target 0 and 1 (first in row {first[image]})", remedy="correct its rows")
         first.setdefault(image, row)
         if target == "1":
             boxes[image].append(parse_box(row, box, where))
@@ -153,9 +154,11 @@ def parse_box(row: int, cells: list[str | None], where: str) -> Box:
     try:
         x, y, width, height = (float(cell) for cell in cells if cell is not None)
     except ValueError:
-        raise InputError(f"{where}: a box is four numbers, x y width height; correct it") from None
+        raise InputError(f"{where}: a box is four numbers, x y width height", remedy="correct it") from None
     if not (0 <= x < 1e6 and 0 <= y < 1e6 and 0 < width < 1e6 and 0 < height < 1e6):
-        raise InputError(f"{where}: box {x:g} {y:g} {width:g} {height:g} is empty or outside of the image; correct it")
+        raise InputError(
+            f"{where}: box {x:g} {y:g} {width:g} {height:g} is empty or outside of the image", remedy="correct it"
+        )
     return Box(row, x, y, width, height)
 
 
@@ -180,8 +183,8 @@ def _read_folder(root: Path, settings: LabelImagesSettings) -> dict[str, Distrib
             continue
         if target not in known:
             raise InputError(
-                f"{where}: {columns.target} is {target!r}, which is none of {known}; correct it, or add it to "
-                "positive_values, negative_values or unlabelled_values"
+                f"{where}: {columns.target} is {target!r}, which is none of {known}",
+                remedy="correct it, or add it to positive_values, negative_values or unlabelled_values",
             )
         labels[row[image_id]] = DistributedLabel(
             row=number,
@@ -232,7 +235,7 @@ class Masks:
                 region = decode_siim(text, rows, columns)
             except ValueError as error:
                 raise InputError(
-                    f"{source}: row {row}: {what} of image {image['image_id']}: {error}; get the table again"
+                    f"{source}: row {row}: {what} of image {image['image_id']}: {error}", remedy="get the table again"
                 ) from None
             union |= region
             pixels += int(region.sum())
@@ -248,7 +251,7 @@ class Masks:
             return encode(_read_png(self._root / file, image["original_rows"], image["original_columns"]))
         except ValueError as error:
             where = f"{self.source}: row {label.row}: {what} of image {image['image_id']}"
-            raise InputError(f"{where}: {error}; get or draw it again") from None
+            raise InputError(f"{where}: {error}", remedy="get or draw it again") from None
 
 
 def _read_png(path: Path, rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
@@ -271,7 +274,8 @@ def boxes_beyond_the_edge(image: Mapping[str, Any], label: DistributedLabel, sou
         if x >= columns or y >= rows:
             raise InputError(
                 f"{source}: row {row}: image {image['image_id']}: box {x:g} {y:g} {width:g} {height:g} lies outside "
-                f"of its {columns} x {rows} pixels; correct it"
+                f"of its {columns} x {rows} pixels",
+                remedy="correct it",
             )
         beyond += x + width > columns or y + height > rows
     return beyond

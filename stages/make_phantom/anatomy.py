@@ -49,7 +49,7 @@ class Anatomy:
         return self.dome_right if side == "right" else self.dome_left
 
     def angle(self, side: Side) -> float:
-        """y of the costophrenic angle: t = 1."""
+        """Return y of the costophrenic angle: t = 1."""
         return self.dome(side) + self.angle_depth
 
     @property
@@ -98,20 +98,20 @@ def _apex_centre(anatomy: Anatomy) -> float:
 
 
 def lateral_edge(anatomy: Anatomy, t: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """a of the chest wall at t."""
+    """Return a of the chest wall at t."""
     start = _apex_centre(anatomy)
     inward = 0.06 * np.clip((t - 0.7) / 0.3, 0, None) ** 2
     return start + (anatomy.half_width - start) * _rise(t / 0.75, 2.1) - inward
 
 
 def medial_edge(anatomy: Anatomy, t: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """a of the mediastinal border at t, before the heart covers it."""
+    """Return a of the mediastinal border at t, before the heart covers it."""
     start = _apex_centre(anatomy)
     return start - (start - anatomy.mediastinum) * _rise(t / 0.25, 2.2)
 
 
 def diaphragm(anatomy: Anatomy, side: Side, a: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """y of the diaphragm at a: a dome that falls steeply to the costophrenic angle."""
+    """Return y of the diaphragm at a: a dome that falls steeply to the costophrenic angle."""
     top = 0.42 * anatomy.half_width
     lateral = np.clip((a - top) / (anatomy.half_width - top), 0, None)
     medial = np.clip((top - a) / top, 0, None)
@@ -119,12 +119,12 @@ def diaphragm(anatomy: Anatomy, side: Side, a: Float[np.ndarray, " n"]) -> Float
 
 
 def height(anatomy: Anatomy, side: Side, t: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """y at t."""
+    """Return y at t."""
     return anatomy.apex + t * (anatomy.angle(side) - anatomy.apex)
 
 
 def zone_limits(anatomy: Anatomy) -> tuple[float, float]:
-    """y that separates upper from mid and mid from lower zone: thirds of the lung above the diaphragm."""
+    """Return the y that separate upper from mid and mid from lower zone: thirds of the lung above the diaphragm."""
     length = anatomy.dome_right - anatomy.apex
     return anatomy.apex + length / 3, anatomy.apex + 2 * length / 3
 
@@ -140,7 +140,7 @@ def on_side(side: Side, a: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) 
 
 
 def lung_outline(anatomy: Anatomy, side: Side) -> Points:
-    """Closed outline of a lung as it would be seen without heart and mediastinum before it."""
+    """Return closed outline of a lung as it would be seen without heart and mediastinum before it."""
     t = np.linspace(0, 1, 48) ** 2
     wall, wall_y = lateral_edge(anatomy, t), height(anatomy, side, t)
     above = wall_y < diaphragm(anatomy, side, wall)
@@ -158,7 +158,7 @@ def lung_outline(anatomy: Anatomy, side: Side) -> Points:
 
 
 def heart_outline(anatomy: Anatomy) -> Points:
-    """A tilted egg with a third of its width right of the midline, resting on the diaphragm, tapered upwards."""
+    """Outline a tilted egg, a third of its width right of the midline, on the diaphragm, tapered upwards."""
     width = 2 * anatomy.half_width * anatomy.heart_ratio
     angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     egg = 1 + 0.10 * np.cos(angle + 0.6)  # broader towards the apex of the heart, down and left

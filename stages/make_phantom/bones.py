@@ -7,12 +7,12 @@ from .canvas import Paths
 
 
 def _band(side: Side, a: np.ndarray, y: np.ndarray, thickness: float) -> Points:
-    """A strip of constant height along (a, y)."""
+    """Return a strip of constant height along (a, y)."""
     return np.concatenate([on_side(side, a, y - thickness / 2), on_side(side, a, y + thickness / 2)[::-1]])
 
 
 def _both_sides(a: np.ndarray, y: np.ndarray, thickness: float) -> Paths:
-    """Closed strips of constant height along the rows of (a, y), on the left side and mirrored."""
+    """Return closed strips of constant height along the rows of (a, y), on the left side and mirrored."""
     x = np.concatenate([a, a[:, ::-1]], axis=1)
     outline = np.stack([x, np.concatenate([y - thickness / 2, y[:, ::-1] + thickness / 2], axis=1)], axis=-1)
     return np.concatenate([outline, outline * [-1.0, 1.0]])
@@ -85,7 +85,7 @@ def breasts(rng: np.random.Generator) -> list[Points]:
 
 
 def hilum(anatomy: Anatomy, side: Side) -> tuple[float, float]:
-    """(a, y) of the lung's root; the left one lies higher."""
+    """Return (a, y) of the lung's root; the left one lies higher."""
     return anatomy.mediastinum + 0.05, anatomy.carina + (0.24 if side == "right" else 0.18)
 
 

@@ -60,7 +60,7 @@ class Canvas:
 
     @cached_property
     def coordinates(self) -> tuple[Float32[np.ndarray, "rows columns"], Float32[np.ndarray, "rows columns"]]:
-        """x and y, in units, of every pixel's centre."""
+        """Return x and y of every pixel's centre, in units."""
         inverse = np.linalg.inv(self.matrix[:, :2])
         row, column = np.indices((self.rows, self.columns), np.float32)
         column -= np.float32(self.matrix[0, 2])
@@ -84,7 +84,7 @@ class Canvas:
 
 
 def canonical_canvas(side: int = 128) -> Canvas:
-    """The thorax without pose: where findings are placed, so that two images of a patient agree on the place."""
+    """Return the thorax without pose: where findings are placed, so that two images of a patient agree on the place."""
     scale = side / 2.7
     return Canvas(side, side, np.array([[scale, 0.0, side / 2], [0.0, scale, side / 2]]))
 

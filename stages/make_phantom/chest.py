@@ -31,7 +31,7 @@ def blend(density: Layer, target: float, share: Layer) -> Layer:
 
 
 def smooth_field(rng: np.random.Generator, shape: tuple[int, int], knots: int) -> Layer:
-    """A standard normal grid of `knots` x `knots`, smoothly enlarged to `shape`."""
+    """Return a standard normal grid of `knots` x `knots`, smoothly enlarged to `shape`."""
     grid = rng.standard_normal((knots, knots), dtype=np.float32)
     return cv2.resize(grid, shape[::-1], interpolation=cv2.INTER_CUBIC)
 
@@ -122,7 +122,7 @@ _LETTERS = {
 
 
 def _mark_side(grey: Layer, rng: np.random.Generator) -> Layer:
-    """The letter of the patient's side in the upper corner: R on the left of the image, L on the right."""
+    """Draw the letter of the patient's side in the upper corner: R on the left of the image, L on the right."""
     rows, columns = grey.shape
     letter, x = ("R", rng.uniform(0.05, 0.09)) if rng.random() < 0.5 else ("L", rng.uniform(0.87, 0.91))
     corner, size = np.array([x * columns, rng.uniform(0.05, 0.11) * rows]), 0.045 * rows

@@ -38,7 +38,7 @@ def sample_devices(rng: np.random.Generator, anatomy: Anatomy) -> list[Device]:
 
 
 def smooth(points: list[tuple[float, float]], count: int = 40) -> Float[np.ndarray, "{count} 2"]:
-    """A Catmull-Rom curve through `points`, evenly in parameter."""
+    """Draw a Catmull-Rom curve through `points`, evenly in parameter."""
     knots = np.array([points[0], *points, points[-1]], float)
     place = np.linspace(0, len(points) - 1 - 1e-9, count)
     k, u = place.astype(int), (place % 1)[:, None]
@@ -66,7 +66,7 @@ def _vena_cava(rng: np.random.Generator, anatomy: Anatomy) -> list[tuple[float, 
 
 
 def _central_line(rng: np.random.Generator, anatomy: Anatomy) -> Device:
-    """Internal jugular catheter: from the neck to the superior vena cava."""
+    """Draw an internal jugular catheter: from the neck to the superior vena cava."""
     side = SIDES[int(rng.random() < 0.3)]
     sign, top = SIGN[side], anatomy.apex
     path = smooth([(0.30 * sign, top - 0.45), (0.20 * sign, top - 0.05), *_vena_cava(rng, anatomy)])
@@ -82,7 +82,7 @@ def _picc(rng: np.random.Generator, anatomy: Anatomy) -> Device:
 
 
 def _pacemaker(rng: np.random.Generator, anatomy: Anatomy) -> Device:
-    """A generator over the upper chest with leads to the right atrium and ventricle."""
+    """Return a generator over the upper chest with leads to the right atrium and ventricle."""
     side = SIDES[int(rng.random() < 0.8)]
     sign, x, y = SIGN[side], 0.72 * SIGN[side], anatomy.apex + rng.uniform(0.34, 0.48)
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)

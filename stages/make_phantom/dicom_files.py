@@ -24,7 +24,7 @@ _TOP = 4095  # greatest value of 12 bits
 
 
 def uid_of(*parts: int | str) -> UID:
-    """A valid UID that is a pure function of its parts: 2.25.<128-bit integer> (PS3.5 B.2)."""
+    """Return a valid UID that is a pure function of its parts: 2.25.<128-bit integer> (PS3.5 B.2)."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return UID(f"2.25.{int.from_bytes(digest[:16], 'big')}")
 

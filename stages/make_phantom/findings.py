@@ -100,7 +100,7 @@ AnyFinding = Opacity | Nodule | Pneumothorax | Effusion | Cardiomegaly | Device
 
 
 def pleural_line(anatomy: Anatomy, gas: Pneumothorax) -> Points:
-    """The lung's edge from the mediastinum over its top down to where it meets the wall."""
+    """Return the lung's edge from the mediastinum over its top down to where it meets the wall."""
     t = gas.drop + (gas.end - gas.drop) * np.linspace(0, 1, 60) ** 1.5
     closing = np.clip((gas.end - t) / 0.22, 0, 1)
     gap = gas.gap * closing**2 * (3 - 2 * closing)
@@ -110,7 +110,7 @@ def pleural_line(anatomy: Anatomy, gas: Pneumothorax) -> Points:
 
 
 def pneumothorax_outline(anatomy: Anatomy, gas: Pneumothorax) -> Points:
-    """The space between the lung's edge and the wall."""
+    """Return the space between the lung's edge and the wall."""
     t = np.linspace(0, 1, 48) ** 2 * gas.end
     wall = on_side(gas.side, lateral_edge(anatomy, t) + 0.01, height(anatomy, gas.side, t) - 0.01)
     t_inner = np.linspace(gas.drop, 0, 16)
@@ -133,7 +133,7 @@ def sample_findings(
     prevalence: Prevalence,
     opacity_radius: tuple[float, float],
 ) -> tuple[Anatomy, list[AnyFinding]]:
-    """Findings of one study in the order of `FINDINGS`, and the anatomy with its heart enlarged where it is."""
+    """Return findings of one study in the order of `FINDINGS`, and the anatomy with its heart enlarged where it is."""
     present = {finding: bool(rng.random() < getattr(prevalence, finding)) for finding in FINDINGS}
     found: list[AnyFinding] = []
     if present["cardiomegaly"]:
@@ -169,7 +169,7 @@ class FreeLung:
     def place(
         self, rng: np.random.Generator, side: Side, zone: Zone, semi_axes: tuple[float, float]
     ) -> tuple[float, float] | None:
-        """A centre in the region around which at least 3/4 of the ellipse's bounding box is free, or None."""
+        """Return a centre in the region around which at least 3/4 of the ellipse's bounding box is free, or None."""
         size = [max(3, round(2 * axis * self.canvas.unit) | 1) for axis in semi_axes]
         around = cv2.blur(self.free, size, borderType=cv2.BORDER_CONSTANT)
         x, y = self.canvas.coordinates
@@ -188,7 +188,7 @@ class FreeLung:
 
 
 def _regions(rng: np.random.Generator) -> list[tuple[Side, Zone]]:
-    """The six regions in random order, lower ones earlier."""
+    """Return the six regions in random order, lower ones earlier."""
     regions = [(side, zone) for side in SIDES for zone in ZONES]
     weights = np.array([{"upper": 0.27, "mid": 0.30, "lower": 0.43}[zone] / 2 for _, zone in regions])
     order = rng.choice(len(regions), len(regions), replace=False, p=weights / weights.sum())

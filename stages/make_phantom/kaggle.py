@@ -26,7 +26,7 @@ class Written:
 
 
 def patient_id(dataset: Dataset, patient: int) -> str:
-    """Unique over the data sets: no patient of one is in another."""
+    """Return an id that is unique over the data sets: no patient of one is in another."""
     return f"{dataset}-{patient:06d}"
 
 

@@ -144,7 +144,7 @@ def _sides(rng: np.random.Generator, long_side: tuple[int, int]) -> tuple[int, i
 
 
 def write_index(output: Path, patients: Sequence[Patient]) -> list[FileDigest]:
-    """The distribution's own lists, sorted by subject, study and image."""
+    """Write the distribution's own lists, sorted by subject, study and image."""
     records = sorted(row for patient in patients for row in patient.records)
     studies = sorted(row for patient in patients for row in patient.studies)
     lists = {

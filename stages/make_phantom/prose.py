@@ -43,7 +43,7 @@ class Facts:
 
 
 def write_report(rng: np.random.Generator, facts: Facts) -> str:
-    """The whole report as MIMIC-CXR lays it out: centred title, headers in capitals, text wrapped and indented."""
+    """Write the whole report in MIMIC-CXR's format: centred title, headers in capitals, text wrapped and indented."""
     shape = rng.random()  # 8 % have no FINDINGS, 8 % no IMPRESSION
     parts = [_examination(facts), _indication(rng, facts)]
     if rng.random() < 0.5:
@@ -90,7 +90,7 @@ def _findings(rng: np.random.Generator, facts: Facts) -> list[str]:
 
 
 def _impression(rng: np.random.Generator, facts: Facts, complete: bool) -> str:
-    """The positive findings again in other words; `complete` where there is no FINDINGS section."""
+    """Return the positive findings again in other words; `complete` where there is no FINDINGS section."""
     lines: list[str] = []
     for finding in ("lung_opacity", "pneumothorax", "pleural_effusion", "cardiomegaly", "nodule", "support_device"):
         if complete or rng.random() < (0.35 if finding == "support_device" else 0.9):
@@ -158,7 +158,7 @@ def _opacities(rng: np.random.Generator, facts: Facts, foci: list[Opacity]) -> l
 
 
 def _opacity_words(rng: np.random.Generator, focus: Opacity | None, facts: Facts) -> dict[str, str]:
-    """A noun with its article and plural; of a single focus the size may be said, and its measure."""
+    """Return a noun with its article and plural; of a single focus the size may be said, and its measure."""
     noun, nouns = phrases.OPACITY_NOUNS[rng.integers(len(phrases.OPACITY_NOUNS))]
     if focus is None:
         return {"noun": noun, "nouns": nouns, "a_noun": _with_article(noun)}
@@ -232,7 +232,7 @@ def _lungs(rng: np.random.Generator, facts: Facts) -> list[str]:
 
 
 def _denials(rng: np.random.Generator, facts: Facts) -> list[str]:
-    """What is said to be absent: joined, one by one, or by boilerplate."""
+    """Return what is said to be absent: joined, one by one, or by boilerplate."""
     absent = [name for name in FINDINGS if not facts.of(name)]
     denied = [name for name in absent if rng.random() < _DENIED[name]]
     said: list[str] = []
@@ -258,7 +258,7 @@ def _size(rng: np.random.Generator, size: str) -> str:
 
 
 def _joined(items: list[str], word: str) -> str:
-    """ "a", "a or b", "a, b or c"."""
+    """Join words: "a", "a or b", "a, b or c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}"
 
 

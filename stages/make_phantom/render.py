@@ -52,7 +52,7 @@ class Radiograph:
 def draw_frontal(
     anatomy: Anatomy, findings: Sequence[AnyFinding], canvas: Canvas, exposure: Exposure, contrast: Contrast
 ) -> Radiograph:
-    """A frontal radiograph (PA or AP) on `canvas`."""
+    """Draw a frontal radiograph (PA or AP) on `canvas`."""
     film = _Film(anatomy, canvas, exposure, contrast)
     masks: dict[int, np.ndarray] = {}
     for rank, gas in _each(findings, Pneumothorax):  # first: it empties the space of markings
@@ -109,7 +109,7 @@ class _Film:
         return layer
 
     def add_opacity(self, focus: Opacity) -> Layer:
-        """A patchy ellipse that fades to its rim, in aerated lung alone."""
+        """Add a patchy ellipse that fades to its rim, in aerated lung alone."""
         u, v = _ellipse_coordinates(self.canvas, focus.centre, focus.semi_axes, focus.angle)
         profile = np.maximum(1 - u * u - v * v, 0)
         layer = np.clip(1.2 * profile * _patches(focus.seed, u, v), 0, 1) * self.aerated
@@ -118,7 +118,7 @@ class _Film:
         return layer
 
     def add_nodule(self, nodule: Nodule) -> Layer:
-        """A disc with a soft edge."""
+        """Add a disc with a soft edge."""
         u, v = _ellipse_coordinates(self.canvas, nodule.centre, (nodule.radius, nodule.radius), 0.0)
         layer = np.clip(2.5 * (1 - u * u - v * v), 0, 1) * self.aerated
         self.density += np.float32(0.20 * self.contrast.nodule) * layer
@@ -171,7 +171,7 @@ def draw_lateral(anatomy: Anatomy, canvas: Canvas, exposure: Exposure) -> Float3
 
 
 def _polygon(front: list[tuple[float, float]], back: float) -> Points:
-    """A strip between a front edge and a straight back edge at x = `back`."""
+    """Return a strip between a front edge and a straight back edge at x = `back`."""
     edge = np.array(front)
     return np.concatenate([edge, np.stack([np.full(len(edge), back), edge[::-1, 1]], axis=1)])
 

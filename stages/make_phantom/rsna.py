@@ -27,7 +27,7 @@ def write_image(settings: MakePhantomSettings, output: Path, patient: int, numbe
 
 
 def _boxes(truth: TruthImage) -> list[tuple[str, ...]]:
-    """A row a box of lung opacity; one row with blanks where there is none."""
+    """Return one row per box of lung opacity; one row with blanks where there is none."""
     boxes = [found.box for found in truth.findings if found.finding == "lung_opacity" and found.box]
     if not boxes:
         return [(truth.image_id, "", "", "", "", "0")]
@@ -35,7 +35,7 @@ def _boxes(truth: TruthImage) -> list[tuple[str, ...]]:
 
 
 def class_of(truth: TruthImage) -> str:
-    """The class of stage_2_detailed_class_info.csv. Devices alone do not make a chest abnormal."""
+    """Return the class of stage_2_detailed_class_info.csv. Devices alone do not make a chest abnormal."""
     found = {item.finding for item in truth.findings}
     if "lung_opacity" in found:
         return "Lung Opacity"

@@ -122,7 +122,7 @@ def fingerprint(
 
 
 def reject_counts(tables: Mapping[str, pa.Table]) -> dict[str, dict[str, int]]:
-    """stage -> reason -> rows, the most frequent reason first."""
+    """Count rejects: stage -> reason -> rows, the most frequent reason first."""
     return {stage: _descending(Counter(table["reason"].to_pylist())) for stage, table in tables.items()}
 
 

@@ -12,7 +12,7 @@ SPLITS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 def refuse_shared_patients(pairs: pl.DataFrame) -> None:
-    """A patient, or a report, in more than one split is an InputError: every figure after it would be wrong.
+    """Raise an InputError where a patient or a report is in more than one split: every later figure would be wrong.
 
     The message names the id as the tables have it: as distributed, or keyed where `identifiers` is keyed.
     """
@@ -24,8 +24,8 @@ def refuse_shared_patients(pairs: pl.DataFrame) -> None:
         if len(splits):
             name, parts = splits.sort(column).row(0)
             raise InputError(
-                f"{column} {name} is in {' and '.join(parts)} ({len(splits)} such): {cause}; "
-                "correct the index, or set patient_split.use_distributed to false"
+                f"{column} {name} is in {' and '.join(parts)} ({len(splits)} such): {cause}",
+                remedy="correct the index, or set patient_split.use_distributed to false",
             )
 
 

@@ -34,7 +34,9 @@ def read_images(store: ImageStore, files: pa.Table, files_path: Path) -> pl.Data
     joined = images.join(splits, on="image_id", how="inner", maintain_order="left")
     if len(joined) != len(images):
         foreign = images.join(splits, on="image_id", how="anti")["image_id"]
-        raise InputError(f"{files_path}: image {foreign[0]} is not indexed; give the table of the same data set")
+        raise InputError(
+            f"{files_path}: image {foreign[0]} is not indexed", remedy="give the table of the same data set"
+        )
     return joined
 
 
@@ -46,7 +48,7 @@ def read_sentences(sentences: pa.Table) -> pl.DataFrame:
 
 
 def join_reports(sentences: pl.DataFrame) -> pl.DataFrame:
-    """Reports in the order of their ids: study_id, and the sentences of `read_sentences` joined as text."""
+    """Return reports in the order of their ids: study_id, and the sentences of `read_sentences` joined as text."""
     return sentences.group_by("study_id", maintain_order=True).agg(pl.col("text").str.join("\n"))
 
 
@@ -75,7 +77,7 @@ class Pairing:
     rejects: pl.DataFrame
 
     def keep(self, kept: pl.Expr, reason: str) -> "Pairing":
-        """The pairs for which `kept` holds; the others become rejects."""
+        """Return the pairs for which `kept` holds; the others become rejects."""
         dropped = self.pairs.filter(~kept)["image_id"]
         rejects = pl.concat([self.rejects, _rejects(self.dataset, dropped, reason)])
         return Pairing(self.dataset, self.pairs.filter(kept), rejects)
@@ -88,7 +90,9 @@ def pair(images: pl.DataFrame, reports: pl.DataFrame, settings: PatientSplit) ->
     image has no patient.
     """
     if images.is_empty():
-        raise InputError("no image was converted, so there is nothing to pair; see the rejects of dicom_to_arrow")
+        raise InputError(
+            "no image was converted, so there is nothing to pair", remedy="see the rejects of dicom_to_arrow"
+        )
     unknown = images.filter(pl.col("patient_id").is_null())["image_id"]
     if len(unknown):
         raise InputError(f"image {unknown[0]} has no patient_id ({len(unknown)} such): pairs are split by patient")

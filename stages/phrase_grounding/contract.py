@@ -97,7 +97,7 @@ class GroundingResult(Record):
         return self
 
     def measured_on(self) -> object:
-        """What does not depend on the encoders."""
+        """Return what does not depend on the encoders."""
         games = {name: game.model_dump(exclude={"heatmap", "heatmap_in_lung"}) for name, game in self.pointing.items()}
         return self.finding, self.images, self.located, self.resampled_by, games
 

@@ -53,7 +53,7 @@ def _cosines(
 def describe(
     phi: Float[torch.Tensor, "patches"], lungs: Bool[np.ndarray, "images rows columns"] | None
 ) -> IntegrityMap:
-    """phi with its scale, and its AUC against the mean lung mask (pixels that are lung in half of the images)."""
+    """Describe phi: its scale, and its AUC against the mean lung mask (pixels that are lung in half of the images)."""
     lung_auc = None
     if lungs is not None and len(lungs):
         mean = lungs.mean(axis=0) >= 0.5

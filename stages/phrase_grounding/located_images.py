@@ -29,7 +29,7 @@ class Place:
     part: Bool[np.ndarray, "rows columns"]
 
     def words(self, slots: tuple[str, ...]) -> tuple[str, ...]:
-        """The words for some of the slots `side` and `zone`."""
+        """Return the words for some of the slots `side` and `zone`."""
         return tuple(getattr(self, slot) for slot in slots)
 
 
@@ -67,7 +67,7 @@ class Located:
         return [place_of(own, frame) for own, frame in zip(self.regions, frames, strict=True)]
 
     def on_named_side(self) -> "Located":
-        """The same images, each region cut down to what a phrase with its place speaks of."""
+        """Return the same images, each region cut down to what a phrase with its place speaks of."""
         return replace(self, regions=np.stack([place.part for place in self.places]))
 
     def counts(self) -> dict[str, int]:
@@ -95,8 +95,8 @@ def locate(labels: pl.DataFrame, store: ImageStore, split: str, source: Path) ->
     if not keep:
         raise InputError(
             f"{source}: none of {len(positives)} {split} images with the finding says where it is ({without} without "
-            f"box or mask, {small} too small to show): grounding needs one; give label_images boxes or masks, or a "
-            f"larger {split} part"
+            f"box or mask, {small} too small to show): grounding needs one",
+            remedy=f"give label_images boxes or masks, or a larger {split} part",
         )
     kept = [rows[place] for place in keep]
     whole = [np.ones((row["original_rows"], row["original_columns"]), dtype=bool) for row in kept]

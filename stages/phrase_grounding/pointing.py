@@ -93,7 +93,7 @@ def _ious(
 
 
 def _at_least(reached: Int[np.ndarray, "pixels"]) -> Int[np.ndarray, "thresholds"]:
-    """Number of pixels that reach each threshold."""
+    """Return number of pixels that reach each threshold."""
     counts = np.bincount(reached, minlength=len(THRESHOLDS) + 1)
     return counts[::-1].cumsum()[::-1][1:]
 
@@ -124,7 +124,7 @@ def score(maps: Maps, located: Located) -> MapScores:
 
 
 def baselines(located: Located, training: Located, slots: tuple[str, ...]) -> dict[str, MapScores | None]:
-    """The rivals of a heatmap on `located`; `slots` are those of `side` and `zone` that the phrases fill.
+    """Return the rivals of a heatmap on `located`; `slots` are those of `side` and `zone` that the phrases fill.
 
     random_in_lung: a point drawn evenly from the lungs, and the lungs as a map; None where they are unknown.
     random_in_content: the same of the content of the image, which the padding is no part of. fixed_peak_of_training:

@@ -51,6 +51,7 @@ def sentence_orders(counts: list[int], settings: SentenceSettings, seed: int) ->
     return orders
 
 
+_STEPS_BETWEEN_LOGS = 20
 MIN_DOCUMENT_FREQUENCY = 5  # a rarer sentence is as rare as one that recurs five times: rarity itself is no merit
 MAX_WEIGHT = 5.0
 
@@ -78,7 +79,7 @@ def idf_weights(reports: Iterable[Iterable[str]]) -> dict[str, float]:
 
 
 def weight_of(sentence: str, weights: Mapping[str, float]) -> float:
-    """The weight of a sentence; one that training never saw counts as the rarest."""
+    """Return the weight of a sentence; one that training never saw counts as the rarest."""
     return weights.get(normalised(sentence), max(weights.values(), default=1.0))
 
 
@@ -99,6 +100,7 @@ class TrainingBatch:
     sentence_mask: Bool[Tensor, "batch sentences"]  # True is a sentence, False is padding
     sentence_weights: Float[Tensor, "batch sentences"]  # idf; 0 for padding
     false_negatives: Bool[Tensor, "batch batch"]  # True: i and j are no true negatives; False on the diagonal
+    compared: tuple[int, int] | None  # (image, report) whose transport is compared with POT, at this step
 
     def pinned(self) -> "TrainingBatch":
         """Return the batch in pinned memory, from which a GPU copies while the CPU computes."""
@@ -119,7 +121,7 @@ class TrainingData:
         special: SpecialTokens,
         ranks: Ranks = ALONE,
     ) -> None:
-        """Raises InputError where the batch cannot be shared out evenly among `ranks`."""
+        """Open the training data. Raises InputError where `ranks` cannot share the batch evenly."""
         check_batch(settings.optimisation.batch_size, settings.optimisation.text_group, ranks.world)
         self.settings = settings
         self.ranks = ranks
@@ -129,7 +131,8 @@ class TrainingData:
         if settings.optimisation.epochs and not self.steps_per_epoch:
             raise InputError(
                 f"optimisation.batch_size {settings.optimisation.batch_size} exceeds the {len(self.studies)} training "
-                "studies; set it to at most that"
+                "studies",
+                remedy="set it to at most that",
             )
         weights = idf_weights(study.texts for study in self.studies)
         self._weights = [[weight_of(text, weights) for text in study.texts] for study in self.studies]
@@ -141,6 +144,15 @@ class TrainingData:
     def steps_per_epoch(self) -> int:
         """Whole batches only: the loss compares the pairs of a batch, so a short one would be another task."""
         return len(self.studies) // self.settings.optimisation.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Of the whole training."""
+        return self.settings.optimisation.epochs * self.steps_per_epoch
+
+    def is_logged(self, step: int) -> bool:
+        """Whether the numbers of the 1-based `step` are logged: at regular steps, and at the last one."""
+        return step % _STEPS_BETWEEN_LOGS == 0 or step == self.steps
 
     def draw(self, step: int) -> TrainingBatch:
         """Draw the batch of a 0-based step, as a whole: no number depends on how many ranks share it."""
@@ -172,13 +184,22 @@ class TrainingData:
             study_ids=tuple(study.study_id for study in studies),
             pixels=torch.from_numpy(self.store.gather(rows[own])),
             draw=draw[:, own],
-            reports=tuple(self._reports(chosen, orders, rows) for rows in groups),
-            dropout_seeds=tuple(dropout + rows.start for rows in groups),
+            reports=tuple(self._reports(chosen, orders, group) for group in groups),
+            dropout_seeds=tuple(dropout + group.start for group in groups),
             visible=draw_visible(size, image.patches, settings.mask_ratio, generator),
             sentence_mask=sentence_mask,
             sentence_weights=weights,
             false_negatives=self._false_negatives(chosen),
+            compared=self._compared(step) if self.is_logged(step + 1) else None,
         )
+
+    def _compared(self, step: int) -> tuple[int, int]:
+        """Draw the image and the report, of one local group, whose transport is compared with POT."""
+        size, group = self.settings.optimisation.batch_size, self.settings.local.group
+        randomness = np.random.default_rng(seed_from("compared", self.settings.seed, step))
+        image = int(randomness.integers(size))
+        first = image // group * group
+        return image, int(randomness.integers(first, min(first + group, size)))
 
     def _text_groups(self, own: slice) -> list[range]:
         """Return the rows of each pass of the text encoder: they begin at fixed rows of the global batch."""
@@ -190,7 +211,7 @@ class TrainingData:
         return pad_reports(drawn, self.special)
 
     def _false_negatives(self, chosen: Int[np.ndarray, "batch"]) -> Bool[Tensor, "batch batch"]:
-        """Reports of identical text describe each other's images. (A study occurs once in a batch.)"""
+        """Return reports of identical text describe each other's images. (A study occurs once in a batch.)"""
         group = torch.from_numpy(self._text_group[chosen])
         return (group.unsqueeze(0) == group.unsqueeze(1)).fill_diagonal_(False)
 
@@ -225,7 +246,7 @@ class Prefetcher:
         self._thread.join()
 
     def next(self) -> TrainingBatch:
-        """The batch of the next step, waited for."""
+        """Return the batch of the next step, waited for."""
         started = time.monotonic()
         drawn = self._ready.get()
         self.stalled += time.monotonic() - started

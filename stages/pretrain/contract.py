@@ -38,7 +38,7 @@ class ReadyMadeEncoder(Settings):
     patch_size: int | None = Field(None, gt=0, description="pixels; null: that of the source")
 
     def pretrain_block(self) -> dict[str, Any]:
-        """Overrides of `pretrain` that make this encoder the variant."""
+        """Return the overrides of `pretrain` that make this encoder the variant."""
         published = SOURCES[self.source]
         image: dict[str, Any] = {"source": self.source, "weights": self.weights}
         for name in ("pooling", "architecture", "input_size", "patch_size"):
@@ -65,6 +65,8 @@ class ReadyMadeVariant(Settings):
 IntegrityKind = Literal["softplus", "share", "none"]
 ScoreKind = Literal["entropic", "transport", "attention"]
 
+_SMALLEST_EPSILON_OF_POT = 0.003  # exp(-2 / 0.003) is still a normal float64
+
 C_COMPILERS = ("cc", "gcc", "clang")  # `compiled` needs one of them on PATH; the shipped image has none
 
 
@@ -81,7 +83,12 @@ class LocalSettings(Settings):
     score: ScoreKind = Field(
         "entropic",
         description="entropic: 1 - the minimum; transport: sum T (1 - C) with the plan detached; attention: sentences "
-        "attend to patches, as in GLoRIA; patches, epsilon, rho, tolerance and max_iterations are then idle",
+        "attend to patches, as in GLoRIA; patches, epsilon, rho, solver, tolerance and max_iterations are then idle",
+    )
+    solver: Literal["batched", "pot"] = Field(
+        "batched",
+        description="of the transport. batched: all pairs at once, compared with POT at every log; pot: POT, pair by "
+        "pair in double precision, a slow reference; tolerance and max_iterations are then idle",
     )
     attention_temperature: float = Field(0.25, gt=0, description="attention: of the softmax over patches (GLoRIA)")
     sentence_temperature: float = Field(0.2, gt=0, description="attention: of the sum over sentences (GLoRIA)")
@@ -96,9 +103,23 @@ class LocalSettings(Settings):
     temperature: float = Field(0.07, ge=0.01, description="tau_l at the start; learned, never below .01")
     group: int = Field(256, gt=1, description="pairs among which scores are compared, whatever the batch")
 
+    @model_validator(mode="after")
+    def _pot_can_solve_it(self) -> "LocalSettings":
+        if self.solver == "pot" and not self.suits_pot:
+            raise ValueError(
+                f"solver: pot underflows for epsilon {self.epsilon} with a finite rho; raise epsilon to at least "
+                f"{_SMALLEST_EPSILON_OF_POT}, or set rho: balanced"
+            )
+        return self
+
+    @property
+    def suits_pot(self) -> bool:
+        """Whether POT can solve it: with a finite rho its kernel exp(-C / epsilon) must not underflow, C up to 2."""
+        return self.rho == "balanced" or self.epsilon >= _SMALLEST_EPSILON_OF_POT
+
     @property
     def patch_strength(self) -> float:
-        """rho as a number: infinite is balanced transport."""
+        """Return rho as a number; infinity is balanced transport."""
         return math.inf if self.rho == "balanced" else self.rho
 
 
@@ -251,6 +272,9 @@ CURVE = {
     "transport/plan_entropy": "of matched pairs' plans, nats, mean",
     "transport/gain_over_mean_cosine": "S minus the mean cosine, matched pairs, mean",
     "transport/peak_share": "mass on the best patch, matched pairs, mean",
+    "transport/difference_from_pot": "of the minimum of one drawn pair; empty where nothing is compared with POT",
+    "transport/plan_difference_from_pot": "of its plan, L1",
+    "transport/difference_from_pot_in_bounds": "the larger of both, each divided by its bound; above 1 is wrong",
     "loss/reconstruction": "L_m; empty where its weight is 0",
     "loss/total": "L",
     "gradient_norm": "before clipping",

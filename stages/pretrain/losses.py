@@ -43,7 +43,7 @@ class SemanticIntegrity(nn.Module):
         return F.softplus(shown.sum(dim=1) + self.bias)
 
     def centred_map(self) -> Float[Tensor, "patches"]:
-        """phi without its mean: since V is constant, the mean is a free temperature and says nothing of a place."""
+        """Return phi without its mean: V is constant, so the mean is a free temperature and carries no position."""
         return (self.phi - self.phi.mean()).detach()
 
 

@@ -25,11 +25,17 @@ _STEPS_TO_WARM_UP = 500  # phi starts flat, and embeddings start close together
 
 
 def alarms_of(values: Mapping[str, float], step: int) -> dict[str, str]:
-    """What is wrong with the numbers logged at `step`: a message for each kind of alarm; {} where nothing is."""
+    """Return what is wrong with the numbers logged at `step`: a message for each kind of alarm; {} where nothing is."""
     found = {}
     infinite = [key for key, value in values.items() if not math.isfinite(value)]
     if infinite:
         found["not_finite"] = f"{', '.join(infinite)} not finite: lower optimisation.learning_rate"
+    if values.get("transport/difference_from_pot_in_bounds", 0.0) > 1:
+        found["transport"] = (
+            f"minimum and plan of a drawn pair differ from POT's by {values['transport/difference_from_pot']:.1e} and "
+            f"{values['transport/plan_difference_from_pot']:.1e}, more than local.tolerance allows: raise "
+            "local.max_iterations, or train with local.solver: pot"
+        )
     if step < _STEPS_TO_WARM_UP:
         return found
     for part in ("images", "reports"):
@@ -75,7 +81,7 @@ class DivergedError(Exception):
 def not_finite(
     folder: Path, step: int, diagnostics: Mapping[str, Tensor | float], batch: TrainingBatch, write: bool
 ) -> DivergedError:
-    """The error of a 0-based step; with `write`, its record with all ids goes into the state's folder.
+    """Return the error of a 0-based step; with `write`, its record with all ids goes into the state's folder.
 
     Ids are those of the tables of pairs: the data set's own, or keyed ones (`identifiers`), never a file's name.
     """
@@ -100,5 +106,7 @@ def refuse_what_diverged(folder: Path) -> None:
     """Raise InputError where this very training has diverged before: the same numbers would come again."""
     path = folder / _RECORD
     if path.is_file():
-        raise InputError(f"{read_json(path)['message']}; these settings, data and code did so before: change them, or "
-                         f"delete {path} to try again")  # fmt: skip
+        raise InputError(
+            read_json(path)["message"],
+            remedy=f"these settings, data and code did so before: change them, or delete {path} to try again",
+        )

@@ -26,9 +26,17 @@ from .losses import (
     mask_false_negatives,
     reconstruction_loss,
 )
+from .pot import solve_by_pot
 from .ranks import ALONE, Ranks
-from .sinkhorn import SinkhornSettings
-from .transport import PairScorer, attention_scores, grouped_scores, sentence_marginal, transport_scores
+from .sinkhorn import SinkhornSettings, solve
+from .transport import (
+    Comparison,
+    PairScorer,
+    attention_scores,
+    grouped_scores,
+    sentence_marginal,
+    transport_scores,
+)
 
 _SMALLEST_LOCAL_TEMPERATURE = 0.01
 
@@ -102,7 +110,7 @@ class Objective(nn.Module):
             return augment(batch.pixels, size, settings, batch.draw)
 
     def _embed_text(self, batch: TrainingBatch) -> TextEmbeddings:
-        """The reports of this rank, their sentences padded to the longest report of the global batch."""
+        """Return the reports of this rank, their sentences padded to the longest report of the global batch."""
 
         def embed(reports: ReportBatch, seed: int) -> tuple[Tensor, Tensor]:
             torch.manual_seed(seed)
@@ -149,6 +157,7 @@ class Objective(nn.Module):
             local.group,
             _pair_scorer(local),
             ranks,
+            _comparison(local, batch.compared),
         )
         scale = self.log_scale_local.exp().clamp(max=1 / _SMALLEST_LOCAL_TEMPERATURE)
         losses = []
@@ -160,7 +169,7 @@ class Objective(nn.Module):
         return loss
 
     def _patch_marginal(self, visible: Int[Tensor, "batch visible"]) -> Float[Tensor, "batch visible"]:
-        """mu over the visible patches, summing to 1."""
+        """Return mu over the visible patches, summing to 1."""
         if self.settings.local.patches == "integrity":
             return self.integrity.phi.detach()[visible].softmax(dim=1)
         return torch.full(visible.shape, 1 / visible.shape[1], device=visible.device)
@@ -187,7 +196,7 @@ class Objective(nn.Module):
         return ranks.gather(own.unsqueeze(0)).mean()
 
     def exported_weights(self) -> dict[str, Tensor]:
-        """What evaluation needs: the encoders with their projections, and the centred integrity map."""
+        """Return what evaluation needs: the encoders with their projections, and the centred integrity map."""
         weights = dict(self.encoder.state_dict())
         if self.integrity.kind != "none":
             weights["integrity_map"] = self.integrity.centred_map()
@@ -201,8 +210,19 @@ def _pair_scorer(local: LocalSettings) -> PairScorer:
             attention_temperature=local.attention_temperature,
             sentence_temperature=local.sentence_temperature,
         )
-    solver = SinkhornSettings(local.epsilon, local.patch_strength, local.tolerance, local.max_iterations)
-    return partial(transport_scores, settings=solver, kind=local.score)
+    solver = solve_by_pot if local.solver == "pot" else solve
+    return partial(transport_scores, settings=_solver_settings(local), kind=local.score, solver=solver)
+
+
+def _solver_settings(local: LocalSettings) -> SinkhornSettings:
+    return SinkhornSettings(local.epsilon, local.patch_strength, local.tolerance, local.max_iterations)
+
+
+def _comparison(local: LocalSettings, pair: tuple[int, int] | None) -> Comparison | None:
+    """Return what of this step is compared with POT, if anything: attention has no transport, POT is itself."""
+    if pair is None or local.score == "attention" or local.solver == "pot" or not local.suits_pot:
+        return None
+    return Comparison(*pair, _solver_settings(local))
 
 
 def _detached(value: Tensor | float) -> Tensor | float:

@@ -25,7 +25,8 @@ def freeze_text_layers(model: Objective, layers: int) -> None:
     there = _layers(model, "text")
     if layers > there:
         raise InputError(
-            f"pretrain.optimisation.frozen_text_layers: {layers}, but the text encoder has {there}; give at most that"
+            f"pretrain.optimisation.frozen_text_layers: {layers}, but the text encoder has {there}",
+            remedy="give at most that",
         )
     for name, parameter in model.encoder.text.named_parameters(prefix="encoder.text"):
         parameter.requires_grad_(_height(name, there) > layers)
@@ -48,7 +49,7 @@ def rate_factor(name: str, layers: dict[str, int], settings: PretrainSettings) -
 
 
 def parameter_groups(model: Objective, settings: PretrainSettings) -> list[dict]:
-    """A group for each (rate factor, weight decay): matrices decay; vectors, tokens, positions and phi do not."""
+    """Group by (rate factor, weight decay): matrices decay; vectors, tokens, positions and phi do not."""
     layers = {branch: _layers(model, branch) for branch in ("image", "text")}
     groups: dict[tuple[float, float], dict] = {}
     for name, parameter in model.named_parameters():

@@ -21,7 +21,7 @@ from .training_state import TrainingState
 
 
 def candidate_steps(total: int, candidates: int) -> list[int]:
-    """Steps after which weights are kept: evenly spaced, the last one always; [0] without training."""
+    """Return the steps after which weights are kept: evenly spaced, always the last one; [0] without training."""
     return sorted({math.ceil(total * rank / candidates) for rank in range(1, candidates + 1)})
 
 
@@ -30,7 +30,7 @@ def candidate_path(state: Path, step: int) -> Path:
 
 
 def save_candidate(path: Path, model: Objective) -> str:
-    """Weights of the encoders alone; returns their sha256."""
+    """Write the weights of the encoders alone, and return their sha256."""
     with disk_space_told(path):
         return save_weights(path, model.exported_weights())
 
@@ -75,11 +75,11 @@ def write_candidates(
 
 
 def _copied(source: Path, copy: Path) -> str | None:
-    """sha256 of the candidate, which is now beside the index; None where it was not whole."""
+    """Copy a candidate and return its sha256; None where it was not whole."""
     try:
         verify(source)
     except InputError as error:
-        print(f"warning: {error.args[0].partition(';')[0]}; the candidate is left out", file=sys.stderr)
+        print(f"warning: {error.what}; the candidate is left out", file=sys.stderr)
         return None
     with disk_space_told(copy), atomic_path(copy) as temporary:
         shutil.copyfile(source, temporary)

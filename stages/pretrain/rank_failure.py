@@ -94,7 +94,7 @@ def failures_recorded(store: dist.Store | None, run: Run) -> Iterator[None]:
 
 
 def _outlive_first(store: dist.Store) -> None:
-    """A signal does not end this rank before rank 0, which ends its step with this one's help and saves."""
+    """Keep a signal from ending this rank before rank 0, which finishes its step with this one's help and saves."""
     wakeup, signals = socket.socketpair()
     wakeup.setblocking(False)
     for number in _ENDING:
@@ -155,7 +155,7 @@ def _claim(store: dist.Store, rank: int, error: BaseException) -> bool:
 
 
 def _named(error: BaseException) -> BaseException:
-    """What gloo says of a peer that was killed blames the survivor; say what happened."""
+    """Return what gloo says of a peer that was killed blames the survivor; say what happened."""
     if isinstance(error, RuntimeError) and ("closed by peer" in str(error) or "reset by peer" in str(error)):
         return RankDiedError("another process died without a message (killed, or out of memory)")
     return error

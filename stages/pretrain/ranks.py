@@ -53,16 +53,16 @@ class Ranks:
         return self.rank == 0
 
     def rows(self, batch: int) -> slice:
-        """The rows of a global batch that this rank encodes; `batch` is a multiple of W (`check_batch`)."""
+        """Return the rows of a global batch that this rank encodes; `batch` is a multiple of W (`check_batch`)."""
         share = batch // self.world
         return slice(self.rank * share, (self.rank + 1) * share)
 
     def gather(self, own: Float[Tensor, "own *rest"]) -> Float[Tensor, "batch *rest"]:
-        """The rows of all ranks in their order; differentiable. `own` has the same shape everywhere."""
+        """Return the rows of all ranks in their order; differentiable. `own` has the same shape everywhere."""
         return own if self.world == 1 else _Gather.apply(own, self.world)
 
     def from_first(self, value: Any) -> Any:
-        """What rank 0 passed."""
+        """Return what rank 0 passed."""
         if self.world == 1:
             return value
         values = [value]
@@ -100,7 +100,7 @@ class _Gather(torch.autograd.Function):
 
 @contextmanager
 def connect(device: str = "auto") -> Iterator[Ranks]:
-    """The ranks that torchrun started, or `ALONE`; the failure of one ends all with one message (rank_failure.py).
+    """Connect the ranks that torchrun started, or give `ALONE`; a failure of one ends all (rank_failure.py).
 
     `device` is the option of that name: `cpu` leaves GPUs alone.
     """

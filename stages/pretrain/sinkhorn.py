@@ -58,7 +58,7 @@ def solve(
 
 
 def _closed_form(cost: Tensor, mu: Tensor, nu: Tensor, epsilon: float) -> Plans:
-    """rho = 0: every sentence takes its own soft minimum over patches, u = 1."""
+    """Solve rho = 0: every sentence takes its own soft minimum over patches, u = 1."""
     log_kernel = cost.div_(-epsilon).add_(mu.log().unsqueeze(1))
     log_mass = log_kernel.logsumexp(dim=2)  # pairs, sentences
     plan = log_kernel.sub_(log_mass.unsqueeze(2)).exp_().mul_(nu.unsqueeze(2))
@@ -87,7 +87,7 @@ def _kernel_domain(cost: Tensor, mu: Tensor, nu: Tensor, settings: SinkhornSetti
 def _patch_side(
     reached: Float[Tensor, "pairs patches"], mu: Float[Tensor, "pairs patches"], settings: SinkhornSettings
 ) -> Float[Tensor, "pairs patches"]:
-    """mu u of Sinkhorn's step, u = c (1 / reached)^(rho / (rho + eps)).
+    """Return mu u of Sinkhorn's step, u = c (1 / reached)^(rho / (rho + eps)).
 
     c makes the dual value largest over a constant added to f (taken off g again, so the plan stays): nu being hard,
     plain iterations would shed that constant by a factor of rho / (rho + eps) each, slowly where rho >> eps
@@ -126,7 +126,7 @@ class _Pace:
 
 
 def _log_domain(cost: Tensor, mu: Tensor, nu: Tensor, settings: SinkhornSettings) -> Plans:
-    """The same iteration on logarithms: slower, and safe for any range of costs."""
+    """Return the same iteration on logarithms: slower, and safe for any range of costs."""
     log_kernel = cost.div_(-settings.epsilon)
     log_mu = mu.log()
     padding = nu == 0
@@ -147,7 +147,7 @@ def _log_domain(cost: Tensor, mu: Tensor, nu: Tensor, settings: SinkhornSettings
 
 
 def _log_patch_side(log_reached: Tensor, log_mu: Tensor, settings: SinkhornSettings) -> Tensor:
-    """log of `_patch_side`."""
+    """Return the logarithm of `_patch_side`."""
     if math.isinf(settings.rho):
         return log_mu - log_reached
     rest = settings.epsilon / (settings.rho + settings.epsilon)

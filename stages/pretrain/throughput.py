@@ -2,11 +2,9 @@
 
 How fast a training runs and what holds it up: pairs a second, waiting for data, share of the peak, memory.
 
-Floating-point operations of a step, in closed form: a product of [m, k] and [k, n] is 2 m k n of them.
-
-Counted is the work that the objective asks for: linear layers, attention and projections, of visible patches and real
-word pieces. Padding, recomputation (`micro_batch`), transport and elementwise functions are not, so that a share of
-the device's peak (MFU) is never flattered by waste. A backward pass costs two forward passes; frozen layers have none.
+Floating-point operations of a step (encoders/operations.py): the work that the objective asks for, of visible patches
+and real word pieces. Padding, recomputation (`micro_batch`) and transport are left out, so that waste never flatters
+the share of the device's peak (MFU). Frozen layers have no backward pass.
 
 Where the time of a step goes: a table and a trace of a few steps (`--profile N`).
 
@@ -27,6 +25,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from ..common.device_peaks import peak_of
+from ..common.encoders.operations import FORWARD_AND_BACKWARD, Transformer, product
 from ..common.encoders.text import ReportBatch
 from ..common.errors import InputError
 from ..common.files.atomic_files import atomic_path, write_text
@@ -55,7 +54,7 @@ class SpeedMeter:
         self._flops += flops
 
     def look(self, stalled: float, steps_left: int) -> dict[str, float]:
-        """The numbers, and a new start. `stalled` is the time waited for data since the training began, s."""
+        """Return the numbers, and a new start. `stalled` is the time waited for data since the training began, s."""
         seconds = max(time.monotonic() - self._started, 1e-9)
         values = {
             "speed/pairs_per_second": self._pairs / seconds,
@@ -78,7 +77,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 def progress_line(step: int, total: int, values: dict[str, float]) -> str:
-    """What a person watches: losses, speed, what is left."""
+    """Return what a person watches: losses, speed, what is left."""
     hours, minutes = divmod(round(values["speed/seconds_left"] / 60), 60)
     mfu = f"  MFU {values['speed/mfu']:.0%}" if "speed/mfu" in values else ""
     return (
@@ -88,58 +87,52 @@ def progress_line(step: int, total: int, values: dict[str, float]) -> str:
     )
 
 
-_FORWARD_AND_BACKWARD = 3
-
-
-def layer_flops(tokens: int, width: int, hidden: int) -> int:
-    """One transformer layer on one sequence: Q, K, V and output, scores and their product with V, two MLP matrices."""
-    return tokens * (8 * width**2 + 4 * width * hidden) + 4 * tokens**2 * width
-
-
 class StepFlops:
     """Operations of the steps of one model, on the rows of one rank."""
 
     def __init__(self, model: Objective) -> None:
         vit, decoder = model.encoder.image.vit, model.decoder
-        image, embedding = model.settings.model.image, model.encoder.image_projection.out_features
-        self._layer = (vit.embed_dim, vit.blocks[0].mlp.fc1.out_features, len(vit.blocks))
+        image = model.settings.model.image
+        self._image = Transformer(vit.embed_dim, vit.blocks[0].mlp.fc1.out_features, len(vit.blocks))
         self._prefix, self._patches, self._pixels = vit.num_prefix_tokens, image.patches, image.patch_size**2
-        self._decoder = None if decoder is None else (decoder.embed.out_features, len(decoder.blocks))
-        self._embedding = embedding
+        self._decoder = None
+        if decoder is not None:
+            width = decoder.embed.out_features
+            self._decoder = Transformer(width, 4 * width, len(decoder.blocks))
+        self._embedding = model.encoder.image_projection.out_features
         self._context = model.encoder.text.context
-        self._text = _text_sizes(model.encoder.text.bert)
+        self._text = _text_layers(model.encoder.text.bert)
         trained = model.encoder.text.bert.named_parameters()
         self._frozen = len({name.split(".layer.")[1].split(".")[0] for name, parameter in trained
                             if ".layer." in name and not parameter.requires_grad})  # fmt: skip
 
     def image_forward(self, visible: int) -> int:
-        """One image: all patches embedded, `visible` of them through the layers."""
-        width, hidden, depth = self._layer
-        return 2 * self._patches * self._pixels * width + depth * layer_flops(visible + self._prefix, width, hidden)
+        """Count one image: all patches embedded, `visible` of them through the layers."""
+        embedded = product(self._patches, self._pixels, self._image.width)
+        return embedded + self._image.forward(visible + self._prefix)
 
     def text_forward(self, tokens: int, layers: int | None = None) -> int:
-        """One sequence through `layers` (all) layers of the text encoder."""
-        width, hidden, depth = self._text
-        return (depth if layers is None else layers) * layer_flops(tokens, width, hidden)
+        """Count one sequence through `layers` (all) layers of the text encoder."""
+        return self._text.forward(tokens, layers)
 
     def decoder_forward(self, visible: int) -> int:
-        """One image through the decoder of masked patches; 0 where the objective has none."""
+        """Count one image through the decoder of masked patches; 0 where the objective has none."""
         if self._decoder is None:
             return 0
-        width, depth = self._decoder
-        ends = 2 * visible * self._layer[0] * width + 2 * self._patches * width * self._pixels
-        return ends + depth * layer_flops(self._patches, width, 4 * width)
+        width = self._decoder.width
+        ends = product(visible, self._image.width, width) + product(self._patches, width, self._pixels)
+        return ends + self._decoder.forward(self._patches)
 
     def of(self, batch: TrainingBatch) -> int:
-        """Forward and backward pass of this rank's rows."""
+        """Count the forward and backward pass of this rank's rows."""
         own, visible = len(batch.pixels), batch.visible.shape[1]
-        projected = 2 * self._embedding * self._layer[0] * (visible + 1)
+        projected = product(visible + 1, self._image.width, self._embedding)
         image = own * (self.image_forward(visible) + self.decoder_forward(visible) + projected)
         lengths = torch.cat([_lengths(reports, self._context) for reports in batch.reports]).tolist()
         sentences = int(batch.sentence_mask.sum()) * own // len(batch.visible)
-        text = 2 * self._embedding * self._text[0] * (own + sentences) + sum(map(self.text_forward, lengths))
+        text = product(own + sentences, self._text.width, self._embedding) + sum(map(self.text_forward, lengths))
         frozen = sum(self.text_forward(length, self._frozen) for length in lengths)
-        return _FORWARD_AND_BACKWARD * (image + text) - (_FORWARD_AND_BACKWARD - 1) * frozen
+        return FORWARD_AND_BACKWARD * (image + text) - (FORWARD_AND_BACKWARD - 1) * frozen
 
 
 def _lengths(reports: ReportBatch, context: str) -> Int[Tensor, "sequences"]:
@@ -148,11 +141,11 @@ def _lengths(reports: ReportBatch, context: str) -> Int[Tensor, "sequences"]:
     return torch.cat([mask.sum(dim=1) for mask in masks])
 
 
-def _text_sizes(bert: nn.Module) -> tuple[int, int, int]:
-    """Width, channels of the MLP, layers of a BERT-like model of transformers."""
+def _text_layers(bert: nn.Module) -> Transformer:
+    """Read the sizes of a BERT-like model of transformers."""
     config = bert.config
     hidden = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", 4 * config.hidden_size)
-    return config.hidden_size, hidden, config.num_hidden_layers
+    return Transformer(config.hidden_size, hidden, config.num_hidden_layers)
 
 
 PARTS = ("waiting for data", "to the device", "forward", "backward", "update")  # named by `record_function`
@@ -161,7 +154,7 @@ _ROWS = 30
 
 
 def step_profiler(folder: Path, steps: int, device: torch.device) -> profile:
-    """A profiler to be told of every step; after `steps` of them it writes table.txt and trace.json (for Perfetto)."""
+    """Return a profiler that counts steps; after `steps` of them it writes table.txt and trace.json (for Perfetto)."""
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
 
     def write(found: profile) -> None:
@@ -175,7 +168,7 @@ def step_profiler(folder: Path, steps: int, device: torch.device) -> profile:
 
 
 def _table(found: profile, steps: int, device: torch.device) -> str:
-    """The step's parts, then the operations that take most."""
+    """Return the step's parts, then the operations that take most."""
     averages = found.key_averages()
     times = {row.key: row for row in averages}
     lines = [f"{steps} steps on {device.type}; ms a step, on the CPU's clock", ""]
@@ -214,8 +207,10 @@ def compile_static_parts(model: Objective) -> None:
     Reports are of every length, so the text encoder would be compiled again and again.
     """
     if not any(map(shutil.which, C_COMPILERS)):
-        raise InputError("pretrain.optimisation.compiled: torch.compile needs a C compiler; add gcc to the image, or "
-                         "set it to false")  # fmt: skip
+        raise InputError(
+            "pretrain.optimisation.compiled: torch.compile needs a C compiler",
+            remedy="add gcc to the image, or set it to false",
+        )
     parts = [model.encoder.image.vit.blocks] + ([model.decoder.blocks] if model.decoder is not None else [])
     for part in parts:
         part.compile(dynamic=False)

@@ -43,9 +43,6 @@ from .weights import StartingWeights, with_normalisation
 
 Log = Callable[[dict[str, float], int], None]
 
-_STEPS_BETWEEN_LOGS = 20
-
-
 CPU = torch.device("cpu")
 
 
@@ -62,7 +59,7 @@ class Place:
 
 
 def build(settings: PretrainSettings, vocabulary: int, text_configuration: dict | None = None) -> Objective:
-    """The objective with its initial weights, a pure function of the seed; pre-trained ones may follow."""
+    """Return the objective with its initial weights, a pure function of the seed; pre-trained ones may follow."""
     torch.manual_seed(seed_from("weights", settings.seed))
     return Objective(settings, vocabulary, text_configuration)
 
@@ -75,9 +72,11 @@ def train(
     All `ranks` call it; rank 0 alone logs and writes, and the weights are those that it was given.
     """
     state, replica = _begin(model, settings, place, log, ranks)
-    total = settings.optimisation.epochs * data.steps_per_epoch
+    total = data.steps
     if state.step > total:
-        raise InputError(f"resume_from: step {state.step} is beyond the {total} steps of this training; raise epochs")
+        raise InputError(
+            f"resume_from: step {state.step} is beyond the {total} steps of this training", remedy="raise epochs"
+        )
     due = candidate_steps(total, settings.optimisation.candidates)
     flops = StepFlops(model)
     meter = SpeedMeter(place.device, settings.optimisation.precision, ranks.world)
@@ -92,7 +91,7 @@ def train(
                 profiler.step()
             if not ranks.first:
                 continue
-            if state.step % _STEPS_BETWEEN_LOGS == 0 or state.step == total:
+            if data.is_logged(state.step):
                 _log(state, values, meter.look(batches.stalled, total - state.step), log, total)
             if state.step in due and state.step < total:
                 save_candidate(candidate_path(place.state, state.step), model)
@@ -106,7 +105,7 @@ def train(
 def _begin(
     model: Objective, settings: PretrainSettings, place: Place, log: Log, ranks: Ranks
 ) -> tuple[TrainingState, nn.Module]:
-    """The state to start from, and the model as the ranks share it."""
+    """Return the state to start from, and the model as the ranks share it."""
     freeze_text_layers(model, settings.optimisation.frozen_text_layers)
     model.to(place.device).train()
     if ranks.first:
@@ -129,7 +128,7 @@ def _begin(
 def _around_steps(
     data: TrainingData, first: int, total: int, place: Place, ranks: Ranks
 ) -> Iterator[tuple[Prefetcher, Interruption, profile | None]]:
-    """What runs beside the steps: batches drawn ahead, signals noted, a profile where one was asked for."""
+    """Return what runs beside the steps: batches drawn ahead, signals noted, a profile where one was asked for."""
     with ExitStack() as stack:
         batches = stack.enter_context(Prefetcher(data, first, total, pin=place.device.type == "cuda"))
         interruption = stack.enter_context(Interruption(ranks))

@@ -56,7 +56,9 @@ def resume_state(folder: Path, state: TrainingState, ranks: Ranks = ALONE, resum
         _load_moments(state, saved["optimiser"])
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: a state of another model ({reason}); correct pretrain.resume_from") from None
+        raise InputError(
+            f"{path}: a state of another model ({reason})", remedy="correct pretrain.resume_from"
+        ) from None
     state.step, state.history = saved["step"], saved["history"]
     ranks.wait_for_all()  # rank 0 may remove the file once all have read it
     return True
@@ -107,6 +109,6 @@ def _check_digests(path: Path, saved: dict[str, str], own: dict[str, str]) -> No
     other = [name for name in own if saved.get(name) != own[name]]
     if other:
         raise InputError(
-            f"{path}: written with other {', '.join(other)} than this training's; move it away, or name it in "
-            "pretrain.resume_from to go on from it all the same"
+            f"{path}: written with other {', '.join(other)} than this training's",
+            remedy="move it away, or name it in pretrain.resume_from to go on from it all the same",
         )

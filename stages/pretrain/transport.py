@@ -25,7 +25,8 @@ scores come back as rows. Groups are cut from the global batch: the number of ra
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
@@ -33,8 +34,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .contract import ScoreKind
+from .pot import difference_from_pot
 from .ranks import Ranks
-from .sinkhorn import SinkhornSettings, solve
+from .sinkhorn import Plans, SinkhornSettings, solve
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,15 @@ class PairScores:
     entropy: Float[Tensor, "images"]  # of the matching pairs' plans, nats
     gain: Float[Tensor, "images"]  # S - mean cosine of the matching pairs: what matching adds to averaging
     peak_share: Float[Tensor, "images"]  # mass on the best patch of the matching pairs
+    # Of transport alone, detached.
+    plans: Float[Tensor, "images reports sentences patches"] | None = None
+    minima: Float[Tensor, "images reports"] | None = None
 
 
 # patches, sentences, mu, nu, first_match: image i belongs to report `first_match` + i
 PairScorer = Callable[[Tensor, Tensor, Tensor, Tensor, int], PairScores]
+# cost, mu, nu, settings: sinkhorn.solve or pot.solve_by_pot
+Solver = Callable[[Tensor, Tensor, Tensor, SinkhornSettings], Plans]
 
 
 def of_matching_pairs(
@@ -59,7 +66,7 @@ def of_matching_pairs(
     nu: Float[Tensor, "reports sentences"],
     first_match: int,
 ) -> dict[str, Float[Tensor, "images"]]:
-    """The last three fields of `PairScores`."""
+    """Return entropy, gain and peak share of `PairScores`."""
     image = torch.arange(len(mu), device=plans.device)
     report = image + first_match
     plan, own = plans[image, report], cosine[image, report]
@@ -131,6 +138,7 @@ def transport_scores(
     *,
     settings: SinkhornSettings,
     kind: ScoreKind = "entropic",
+    solver: Solver = solve,
 ) -> PairScores:
     """S_ij for all images and reports; image i belongs to report `first_match` + i.
 
@@ -142,8 +150,9 @@ def transport_scores(
     with torch.autocast(patches.device.type, enabled=False):  # transport stays in single precision
         patches, sentences = _not_half(patches), _not_half(sentences)
         plans = patches.new_empty(images, reports, sentences.shape[1], patches.shape[1])
+        solve_costs = partial(solver, settings=settings)
         chunks = [
-            _solve_chunk(patches, sentences, mu, nu, first_match, settings, kind, slice(first, first + step), plans)
+            _solve_chunk(patches, sentences, mu, nu, first_match, solve_costs, kind, plans, slice(first, first + step))
             for first in range(0, images, step)
         ]
         values = torch.cat([chunk.scores for chunk in chunks])
@@ -153,6 +162,8 @@ def transport_scores(
         max(chunk.error for chunk in chunks),
         max(chunk.iterations for chunk in chunks),
         *(torch.cat([getattr(chunk, name) for chunk in chunks]) for name in ("entropy", "gain", "peak_share")),
+        plans=plans,
+        minima=torch.cat([chunk.minima for chunk in chunks]),
     )
 
 
@@ -163,25 +174,22 @@ def _solve_chunk(
     mu: Float[Tensor, "images visible"],
     nu: Float[Tensor, "reports sentences"],
     first_match: int,
-    settings: SinkhornSettings,
+    solve_costs: Callable[[Tensor, Tensor, Tensor], Plans],  # of costs, mu, nu
     kind: ScoreKind,
-    rows: slice,
     plans: Float[Tensor, "images reports sentences visible"],
+    rows: slice,
 ) -> PairScores:
     """Scores of the images `rows` with all reports, without a graph; their plans go into `plans`."""
     cosine = (sentences.flatten(0, 1) @ patches[rows].transpose(1, 2)).view_as(plans[rows])
     count, reports = cosine.shape[:2]
-    solved = solve(
-        1 - cosine.flatten(0, 1),
-        mu[rows].repeat_interleave(reports, dim=0),
-        nu.repeat(count, 1),
-        settings,
-    )
+    costs = 1 - cosine.flatten(0, 1)
+    solved = solve_costs(costs, mu[rows].repeat_interleave(reports, dim=0), nu.repeat(count, 1))
     plan = plans[rows].copy_(solved.plan.view_as(cosine))
     values = 1 - solved.value if kind == "entropic" else (plan * cosine).sum(dim=(2, 3))
     values = values.view(count, reports)
     statistics = of_matching_pairs(plan, cosine, values, mu[rows], nu, first_match + rows.start)
-    return PairScores(values, solved.error, solved.iterations, **statistics)
+    minima = solved.value.view(count, reports)
+    return PairScores(values, solved.error, solved.iterations, **statistics, plans=plan, minima=minima)
 
 
 def _not_half(vectors: Tensor) -> Tensor:
@@ -203,6 +211,43 @@ def sentence_marginal(
     return torch.where(total > 0, weights / total.clamp(min=1e-12), uniform)
 
 
+# In the journal, the fields of `Difference`.
+DIFFERENCES_FROM_POT = (
+    "transport/difference_from_pot",
+    "transport/plan_difference_from_pot",
+    "transport/difference_from_pot_in_bounds",
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The pair of a step that is compared with POT: rows of the global batch, in one group."""
+
+    image: int
+    report: int
+    settings: SinkhornSettings  # of the solver that is compared
+
+    def rows(
+        self,
+        patches: Float[Tensor, "images visible embedding"],
+        sentences: Float[Tensor, "reports sentences embedding"],
+        mu: Float[Tensor, "images visible"],
+        nu: Float[Tensor, "reports sentences"],
+        matched: PairScores,
+        first_image: int,
+        first_report: int,
+    ) -> Float[Tensor, "images differences"]:
+        """Return the difference in the row of `image`, if it is among these images; 0 elsewhere."""
+        found = matched.gain.new_zeros(len(matched.gain), len(DIFFERENCES_FROM_POT))
+        i, j = self.image - first_image, self.report - first_report
+        if 0 <= i < len(found):
+            assert matched.plans is not None  # attention is never compared
+            assert matched.minima is not None
+            pair = patches[i], sentences[j], mu[i], nu[j], matched.plans[i, j], matched.minima[i, j]
+            found[i] = found.new_tensor(astuple(difference_from_pot(*pair, self.settings)))
+        return found
+
+
 @dataclass(frozen=True)
 class GroupedScores:
     groups: list[tuple[slice, Float[Tensor, "_ _"]]]  # rows of the global batch and their S; differentiable
@@ -217,8 +262,12 @@ def grouped_scores(
     group: int,
     score: PairScorer,
     ranks: Ranks,
+    compared: Comparison | None = None,
 ) -> GroupedScores:
-    """S_ij of all i, j of one group, for each group of `group` successive pairs; the last one may be smaller."""
+    """S_ij of all i, j of one group, for each group of `group` successive pairs; the last one may be smaller.
+
+    The rank that solves the pair `compared` compares it with POT, and all ranks return the difference.
+    """
     batch = len(mu)
     group = min(group, batch)
     groups = [slice(first, min(first + group, batch)) for first in range(0, batch, group)]
@@ -236,21 +285,24 @@ def grouped_scores(
             matched = score(patches[inner], sentences[each], mu[part], nu[each], first - each.start)
             solved = torch.full_like(matched.gain, matched.iterations), torch.full_like(matched.gain, matched.error)
             statistics = torch.stack([matched.entropy, matched.gain, matched.peak_share, *solved], dim=1)
+            if compared is not None:
+                vectors = patches[inner], sentences[each], mu[part], nu[each]
+                statistics = torch.cat([statistics, compared.rows(*vectors, matched, part.start, each.start)], dim=1)
             padded = F.pad(matched.scores, (0, group - matched.scores.shape[1]))
             rows.append(torch.cat([padded, statistics], dim=1))
     table = torch.cat(rows)
     table = ranks.gather(table) if divided else table
     statistics = table[:, group:].detach()
-    return GroupedScores(
-        [(each, table[each, : each.stop - each.start]) for each in groups],
-        {
-            "transport/iterations": statistics[:, 3].amax(),
-            "transport/marginal_error": statistics[:, 4].amax(),
-            "transport/plan_entropy": statistics[:, 0].mean(),
-            "transport/gain_over_mean_cosine": statistics[:, 1].mean(),
-            "transport/peak_share": statistics[:, 2].mean(),
-        },
-    )
+    diagnostics = {
+        "transport/iterations": statistics[:, 3].amax(),
+        "transport/marginal_error": statistics[:, 4].amax(),
+        "transport/plan_entropy": statistics[:, 0].mean(),
+        "transport/gain_over_mean_cosine": statistics[:, 1].mean(),
+        "transport/peak_share": statistics[:, 2].mean(),
+    }
+    if compared is not None:
+        diagnostics |= zip(DIFFERENCES_FROM_POT, statistics[compared.image, 5:], strict=True)
+    return GroupedScores([(each, table[each, : each.stop - each.start]) for each in groups], diagnostics)
 
 
 def _chunks_stay_whole(groups: list[slice], share: int) -> bool:

@@ -77,8 +77,8 @@ def load_tensors(
             f"{len(other)} shapes differ: {first_of(other)}" if other else f"lacks {len(lacking)}: {first_of(lacking)}"
         )
         raise InputError(
-            f"{source}: no weights of {expected} ({reason}); correct the architecture or sizes in pretrain.model, or "
-            "take the weights that belong to them"
+            f"{source}: no weights of {expected} ({reason})",
+            remedy="correct the architecture or sizes in pretrain.model, or take the weights that belong to them",
         )
     module.load_state_dict({name: tensors[name] for name in used}, strict=False)
     return LoadReport(source, used, missing, [name for name in tensors if name not in own])
@@ -99,11 +99,12 @@ def text_configuration(source: Path) -> dict[str, Any]:
     *configuration, file = weight_files(source)
     if not configuration:
         raise InputError(
-            f"{file.parent}: no {CONFIGURATION} beside {file.name}; put it there and name the folder, not the file"
+            f"{file.parent}: no {CONFIGURATION} beside {file.name}",
+            remedy="put it there and name the folder, not the file",
         )
     record = read_json(configuration[0])
     if not isinstance(record, dict):
-        raise InputError(f"{configuration[0]}: no mapping; fetch it again")
+        raise InputError(f"{configuration[0]}: no mapping", remedy="fetch it again")
     return record
 
 
@@ -144,7 +145,9 @@ def load_image_weights(encoder: ImageEncoder, source: Path) -> LoadReport:
         adapted = checkpoint_filter_fn(dict(encoded), vit)
     except (RuntimeError, ValueError, KeyError, AssertionError, AttributeError, IndexError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise InputError(f"{file}: no weights of {expected} ({reason}); take the weights that belong to it") from None
+        raise InputError(
+            f"{file}: no weights of {expected} ({reason})", remedy="take the weights that belong to it"
+        ) from None
     notes = _resampled(encoded, adapted)
     if getattr(adapted.get(f"{_PROJECTION}.weight"), "shape", [0, 0])[1] == 3:
         mean, deviation, origin = _normalisation(configuration, vit, settings)
@@ -163,8 +166,8 @@ def _encoder_tensors(tensors: dict[str, Tensor], settings: ImageEncoderSettings,
     names = encoder_names(source, list(tensors))
     if not names:
         raise InputError(
-            f"{file}: no file of {source.name}, whose encoder is {source.prefix}* (found: {first_of(list(tensors))}); "
-            "correct `source`, or take the file of that method"
+            f"{file}: no file of {source.name}, whose encoder is {source.prefix}* (found: {first_of(list(tensors))})",
+            remedy="correct `source`, or take the file of that method",
         )
     return {new: tensors[old] for old, new in names.items()}
 
@@ -228,7 +231,7 @@ def _normalisation(
 
 
 def _resampled(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
-    """What timm adapted to the encoder's patch and input size, one line each."""
+    """Return what timm adapted to the encoder's patch and input size, one line each."""
     changed = []
     for name, words in ((f"{_PROJECTION}.weight", "patches"), ("pos_embed", "positions")):
         old, new = before.get(name), after.get(name)
@@ -238,7 +241,7 @@ def _resampled(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]
 
 
 def with_normalisation(settings: PretrainSettings, fingerprint: Path) -> PretrainSettings:
-    """The settings with the numbers that training uses; the checkpoint carries them, and evaluation takes them there.
+    """Return the settings with the numbers that training uses; the checkpoint carries them to evaluation.
 
     `fingerprint` is fingerprint.json of pair_images_reports: its numbers are of training pixels alone. Raises
     InputError where it is damaged or of another version.
@@ -264,11 +267,13 @@ class StartingWeights:
             named = getattr(settings, encoder).weights
             if named and source is None:
                 raise InputError(
-                    f"--{encoder}-weights: missing, but model.{encoder}.weights names {named}; give its local folder "
-                    "(fetch_weights makes one of a hub id)"
+                    f"--{encoder}-weights: missing, but model.{encoder}.weights names {named}",
+                    remedy="give its local folder (fetch_weights makes one of a hub id)",
                 )
             if source is not None and not named:
-                raise InputError(f"--{encoder}-weights {source}: model.{encoder}.weights is null; leave the option out")
+                raise InputError(
+                    f"--{encoder}-weights {source}: model.{encoder}.weights is null", remedy="leave the option out"
+                )
             if source is not None:
                 files |= {f"{encoder}_weights/{path.name}": path for path in weight_files(source)}
         return files

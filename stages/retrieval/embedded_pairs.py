@@ -35,7 +35,7 @@ class EmbeddedPairs:
 
 
 def read_test_pairs(pairs: Path, sentences: Path, model: DualEncoder) -> list[Study] | None:
-    """The studies of the test part, or None where it has none."""
+    """Return the studies of the test part, or None where it has none."""
     if "test" not in read_table(pairs, PAIRS)["split"].unique().to_pylist():
         return None
     text = model.settings.text

@@ -47,7 +47,7 @@ def first_hits(
 
 
 def guessed(query_groups: Int[np.ndarray, "queries"], candidate_groups: Int[np.ndarray, "candidates"]) -> FirstHits:
-    """The same with all scores equal: its recall is the chance level."""
+    """Return the same with all scores equal: its recall is the chance level."""
     sizes = np.bincount(candidate_groups, minlength=int(query_groups.max()) + 1)[query_groups]
     return FirstHits(np.zeros_like(sizes), len(candidate_groups) - sizes, sizes)
 

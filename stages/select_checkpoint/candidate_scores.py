@@ -113,8 +113,8 @@ def read_validation_labels(path: Path, finding: str) -> pl.DataFrame:
     rows = rows.filter(pl.col("finding") == finding)
     if rows["target"].n_unique() < 2:
         raise InputError(
-            f"{path}: the validation part needs positives and negatives of {finding}; raise its share in label_images, "
-            "or leave select_checkpoint.zero_shot_on out"
+            f"{path}: the validation part needs positives and negatives of {finding}",
+            remedy="raise its share in label_images, or leave select_checkpoint.zero_shot_on out",
         )
     return rows.sort("image_id")
 
@@ -159,7 +159,7 @@ class ScoredCandidate:
     temperature: float | None = None  # of the contrastive loss
 
     def score(self, criterion: str, weights: Float[np.ndarray, "draws units"] | None = None) -> np.ndarray:
-        """The criterion for each weighting of studies (labelled images for zero_shot_auc); [1] with equal weights."""
+        """Return the criterion for each weighting of studies (or labelled images); [1] with equal weights."""
         if criterion == "zero_shot_auc":
             assert self.labelled is not None  # settings see to it
             return self.labelled.auc(weights)

@@ -2,8 +2,11 @@
 
     mlflow models predict -m mlflow_model -t json -i request.json --env-manager local
 
-Flavour pyfunc by `loader_module`: nothing is pickled. code/ holds the modules that radiograph_model.py imports, data/
+Flavour pyfunc by `loader_module`: nothing is pickled. code/ holds the modules that inference/model.py imports, data/
 the checkpoint, requirements.txt the versions that this environment has. Equal checkpoints give equal ids and times.
+
+MLflow puts code/ on its user's path. The package in it is named after the digest of its code (`shipped_package`), so it
+hides no installed `mlip`, and models of different code load in one process.
 """
 
 import ast
@@ -20,13 +23,13 @@ import pandas as pd
 from ..common.data.manifest import Manifest
 from ..common.encoders.settings import InferenceRecord
 from ..common.files.atomic_files import read_sidecar, sha256_of
-from ..common.files.code_digest import ROOT, import_closure
+from ..common.files.code_digest import PACKAGE, code_digest, import_closure
 from ..common.inference.model import INFERENCE
 from ..common.records import read_record, write_record
 from .contract import Selection
 from .mlflow_pyfunc import Array, ColSpec, DataType, Map, Model, ModelSignature, Schema, pyfunc
 
-LOADER = "stages.common.inference.model"
+LOADER = f"{PACKAGE.name}.common.inference.model"
 _FILES = ("model.safetensors", "config.json", "tokenizer/tokenizer.json", INFERENCE)
 _CODECS = ("pylibjpeg-openjpeg", "pylibjpeg-rle", "imagecodecs")  # pydicom finds the first two by itself
 _TEMPERATURE = 0.07  # at which pre-training starts: for a selection on labels alone
@@ -53,15 +56,15 @@ def _save(folder: Path, checkpoint: Path, decision: Selection) -> None:
     digest = read_sidecar(checkpoint / "model.safetensors") or sha256_of(checkpoint / "model.safetensors")
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MLflow's own deprecations
-        code, data = Path(temporary) / "code" / "stages", Path(temporary) / "checkpoint"
-        _copy_code(code.parent)
+        code, data = Path(temporary) / shipped_package(), Path(temporary) / "checkpoint"
+        _copy_code(code)
         for name in _FILES:
             for each in (name, f"{name}.sha256"):
                 (data / each).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(checkpoint / each, data / each)
         pyfunc.save_model(
             folder,
-            loader_module=LOADER,
+            loader_module=f"{code.name}{LOADER.removeprefix(PACKAGE.name)}",
             data_path=str(data),
             code_paths=[str(code)],
             pip_requirements=requirements(),
@@ -72,8 +75,13 @@ def _save(folder: Path, checkpoint: Path, decision: Selection) -> None:
         )
 
 
+def shipped_package() -> str:
+    """Return the name of the package in code/: two models share it only where their code is the same."""
+    return f"mlip_model_{code_digest(LOADER)[:8]}"
+
+
 def signature() -> ModelSignature:
-    """A row a radiograph: one of `image`, `path` and `pixels` (whole grey levels), and the classes in words."""
+    """Return a row a radiograph: one of `image`, `path` and `pixels` (whole grey levels), and the classes in words."""
     text, number = DataType.string, DataType.double
     return ModelSignature(
         inputs=Schema(
@@ -96,7 +104,7 @@ def signature() -> ModelSignature:
 
 
 def example() -> pd.DataFrame:
-    """A synthetic request: a picture that nobody was exposed for."""
+    """Return a synthetic request: a picture that nobody was exposed for."""
     rows, columns = np.mgrid[0:32, 0:32]
     pixels = (200 - 120 * np.exp(-(((abs(columns - 16) - 7) / 5) ** 2 + ((rows - 16) / 10) ** 2))).astype(int)
     return pd.DataFrame({"pixels": [pixels.tolist()], "prompts": [_EXAMPLE_CLASSES]})
@@ -119,16 +127,16 @@ def _top_level_imports(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.partition(".")[0])
-    return found - set(sys.stdlib_module_names) - {"stages"}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").partition(".")[0])
+    return found - set(sys.stdlib_module_names)
 
 
-def _copy_code(target: Path) -> None:
-    """The modules that the loader imports, with the packages that they lie in."""
+def _copy_code(package: Path) -> None:
+    """Copy the modules that the loader imports, with the packages that they lie in."""
     for path in import_closure(LOADER).values():
-        copy = target / path.relative_to(ROOT)
+        copy = package / path.relative_to(PACKAGE)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-    for folder in [each for each in target.rglob("*") if each.is_dir()]:
+    for folder in [package, *(each for each in package.rglob("*") if each.is_dir())]:
         (folder / "__init__.py").touch()

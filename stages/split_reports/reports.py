@@ -44,7 +44,7 @@ class RejectedError(Exception):
 
 
 def read_report(root: Path, path: str | None, text: str | None) -> ReportText:
-    """The report's text; a byte order mark is dropped, line ends stay as they are (offsets count them).
+    """Return the report's text; a byte order mark is dropped, line ends stay as they are (offsets count them).
 
     Raises RejectedError with the reason path_outside_root, report_file_missing, report_file_unreadable,
     report_too_long, undecodable_text or empty_report.
@@ -105,7 +105,7 @@ def _bytes_of(file: str) -> bytes:
 
 @lru_cache(4096)  # a patient's reports lie in one folder, a thousand patients' folders in another
 def _folder_under(root: Path, folder: str) -> str:
-    """The folder itself, one look at the disk for each level that is not known yet; links are resolved."""
+    """Return the folder itself, one look at the disk for each level that is not known yet; links are resolved."""
     if not folder:
         return str(root)
     parent, _, name = folder.rpartition("/")
@@ -155,9 +155,11 @@ def split_all(reports: pa.Table, root: Path, dataset: str, settings: SplitReport
     for report in _rows(reports):
         study_id = report["study_id"]
         if study_id in seen:
-            raise InputError(f"reports: study_id {study_id} is there twice; run index_inputs again")
+            raise InputError(f"reports: study_id {study_id} is there twice", remedy="run index_inputs again")
         if (report["path"] is None) == (report["text"] is None):
-            raise InputError(f"reports: study_id {study_id} needs exactly one of path and text; run index_inputs again")
+            raise InputError(
+                f"reports: study_id {study_id} needs exactly one of path and text", remedy="run index_inputs again"
+            )
         seen.add(study_id)
         try:
             _split_one(report, root, settings, result)
@@ -234,7 +236,7 @@ def training_sentences(result: SplitReports) -> list[tuple[str, int]]:
     sentences = [(text, counts[place]) for text, place in result.texts.items() if place in counts]
     if not sentences:
         raise InputError(
-            "reports: no report of a training patient to train word pieces on; lower patient_split's shares"
+            "reports: no report of a training patient to train word pieces on", remedy="lower patient_split's shares"
         )
     return sentences
 
@@ -262,7 +264,7 @@ def _column(values: array, rows: slice) -> pa.Array:
 
 
 def piece_counts(result: SplitReports, token_ids: list[list[int]], tokenizer: Tokenizer) -> dict[str, int | float]:
-    """The size of the vocabulary, the word pieces of all rows, and the share of them that is [UNK]."""
+    """Return the size of the vocabulary, the word pieces of all rows, and the share of them that is [UNK]."""
     rows = np.bincount(result.text_of, minlength=len(token_ids))
     unknown = tokenizer.token_to_id("[UNK]")
     pieces = int(rows @ [len(ids) for ids in token_ids])

@@ -143,7 +143,7 @@ def _at_line_start(line: str) -> tuple[int, tuple[str, ...]] | None:
 
 @lru_cache(4096)
 def _within_line(line: str) -> tuple[int, tuple[str, ...]] | None:
-    """The longest name in capitals that ends the text before a colon, or a name behind a stop."""
+    """Return the longest name in capitals that ends the text before a colon, or a name behind a stop."""
     run = _CAPITALS_REVERSED.match(line[::-1])
     for word in _WORD.finditer(line, len(line) - (run.end() if run else 0)):
         names = _HEADERS.get(_normal(line[word.start() :]))
@@ -215,7 +215,7 @@ class Section(NamedTuple):
 
 
 def select_sections(text: str, wanted: Sequence[str], fallback: Fallback) -> list[Section]:
-    """The sections of `text` in the order of `wanted`, those of one name in the order of the text.
+    """Return the sections of `text` in the order of `wanted`, those of one name in the order of the text.
 
     Several reports or addenda in one text give all of their sections. Where none of `wanted` is there, `fallback` says
     what is taken, as sections named "report":

@@ -149,18 +149,18 @@ def _add(text: str, begin: int, end: int, spans: list[Span]) -> None:
 
 
 def _cut_at_line(_text: str, match: re.Match[str], _at: _Position) -> int:
-    """A bullet, a label or boilerplate at the start of a line."""
+    """Return a bullet, a label or boilerplate at the start of a line."""
     return match.start()
 
 
 def _cut_at_blank_line(text: str, match: re.Match[str], at: _Position) -> int | None:
-    """A blank line, unless the page broke within a sentence: "effusion on the", blank line, "left"."""
+    """Return a blank line, unless the page broke within a sentence: "effusion on the", blank line, "left"."""
     ahead = text[match.end() : min(match.end() + _NAME_REACH, match.endpos)].lstrip()
     return None if ahead[:1].islower() and _is_unfinished(text, match.start(), at) else match.start()
 
 
 def _cut_at_capital(text: str, match: re.Match[str], at: _Position) -> int | None:
-    """A line that begins with a capital, where the line before it ended early and without a stop."""
+    """Return a line that begins with a capital, where the line before it ended early and without a stop."""
     stop, first = match.start(), max(match.pos, match.start() - _SHORT_LINE)
     line = max(text.rfind("\n", first, stop), text.rfind("\r", first, stop)) + 1
     if line == 0 and first > match.pos:
@@ -175,7 +175,7 @@ def _is_unfinished(text: str, position: int, at: _Position) -> bool:
 
 
 def _cut_at_item(text: str, match: re.Match[str], at: _Position) -> int | None:
-    """A number at the start of a line opens an item, unless it is the end of a wrapped sentence."""
+    """Return a number at the start of a line opens an item, unless it is the end of a wrapped sentence."""
     number, before = int(match["item"]), _visible_before(text, match.start(), at.begin)
     return match.start() if number in (1, at.number + 1) or before in tuple(".?!:;") else None
 
@@ -208,7 +208,7 @@ def _opens_list(text: str, start: int, at: _Position) -> bool:
 
 
 def _visible_before(text: str, position: int, begin: int) -> str:
-    """The last character before `position` that is no blank, or nothing."""
+    """Return the last character before `position` that is no blank, or nothing."""
     while position > begin and text[position - 1].isspace():
         position -= 1
     return text[position - 1 : position] if position > begin else ""
@@ -250,7 +250,7 @@ def _ends_at_mark(text: str, stop: int, blank: bool, following: str) -> bool:
 
 
 def _word_before(text: str, stop: int, begin: int) -> str:
-    """The word that touches the stop, without the bracket or quote in front of it."""
+    """Return the word that touches the stop, without the bracket or quote in front of it."""
     reach = text[max(begin, stop - _WORD_REACH) : stop]
     return "" if reach[-1:].isspace() else reach.split()[-1].lstrip("([{\"'\u2018\u201c")
 
@@ -320,7 +320,7 @@ def _blank_is_missing(text: str, word: str, match: re.Match[str]) -> bool:
 
 
 def _second(text: str, match: re.Match[str]) -> str:
-    """The character behind the one that follows a stop, or nothing."""
+    """Return the character behind the one that follows a stop, or nothing."""
     return text[match.end("next") : min(match.end("next") + 1, match.endpos)]
 
 

@@ -121,7 +121,7 @@ def bert_tokenizer(pieces: list[str], do_lower_case: bool) -> Tokenizer:
 
 
 def train_tokenizer(sentences: Iterable[tuple[str, int]], size: int, do_lower_case: bool) -> Tokenizer:
-    """A tokenizer of at most `size` pieces from (sentence, occurrences)."""
+    """Return a tokenizer of at most `size` pieces from (sentence, occurrences)."""
     splitter = bert_tokenizer(list(SPECIAL_TOKENS), do_lower_case)
     words: Counter[str] = Counter()
     for sentence, count in sentences:
@@ -137,13 +137,13 @@ def weights_file(weights: str | None, folder: Path | None) -> Path | None:
     """tokenizer.json or vocab.txt of `folder`, where the setting `weights` lies on this machine; None: train one."""
     if weights is not None and folder is None:
         raise InputError(
-            f"--tokenizer-weights: missing, but tokenizer.weights names {weights}; give its local folder "
-            "(fetch_weights makes one of a hub id)"
+            f"--tokenizer-weights: missing, but tokenizer.weights names {weights}",
+            remedy="give its local folder (fetch_weights makes one of a hub id)",
         )
     if folder is None:
         return None
     if weights is None:
-        raise InputError(f"--tokenizer-weights {folder}: tokenizer.weights is null; leave the option out")
+        raise InputError(f"--tokenizer-weights {folder}: tokenizer.weights is null", remedy="leave the option out")
     file = tokenizer_file(folder)
     if sidecar_of(file).is_file():
         verify(file)
@@ -151,7 +151,7 @@ def weights_file(weights: str | None, folder: Path | None) -> Path | None:
 
 
 def read_tokenizer(path: Path, do_lower_case: bool) -> Tokenizer:
-    """The tokenizer in tokenizer.json or vocab.txt; another kind than BERT's is an InputError."""
+    """Return the tokenizer in tokenizer.json or vocab.txt; another kind than BERT's is an InputError."""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".txt":
@@ -159,13 +159,13 @@ def read_tokenizer(path: Path, do_lower_case: bool) -> Tokenizer:
             return bert_tokenizer(_lines(text), do_lower_case)
         record, tokenizer = json.loads(text), Tokenizer.from_str(text)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); correct tokenizer.weights") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror})", remedy="correct tokenizer.weights") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8; fetch it again") from None
+        raise InputError(f"{path}: not UTF-8", remedy="fetch it again") from None
     except Exception as error:  # the package raises bare Exception for what it cannot parse
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: no tokenizer ({' '.join(str(error).split())}); fetch it again") from None
+        raise InputError(f"{path}: no tokenizer ({' '.join(str(error).split())})", remedy="fetch it again") from None
     _check_kind(path, record, do_lower_case)
     _check_special_tokens(path, tokenizer.get_vocab())
     tokenizer.no_truncation()
@@ -207,18 +207,20 @@ def _lines(text: str) -> list[str]:
 def _check_special_tokens(path: Path, vocabulary: dict[str, int]) -> None:
     missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
     if missing:
-        raise InputError(f"{path}: {', '.join(missing)} missing; tokenizer.weights must name a BERT vocabulary")
+        raise InputError(
+            f"{path}: {', '.join(missing)} missing", remedy="tokenizer.weights must name a BERT vocabulary"
+        )
     if vocabulary["[PAD]"] != 0:
-        raise InputError(f"{path}: [PAD] has id {vocabulary['[PAD]']}, must be 0; take another vocabulary")
+        raise InputError(f"{path}: [PAD] has id {vocabulary['[PAD]']}, must be 0", remedy="take another vocabulary")
     if sorted(vocabulary.values()) != list(range(len(vocabulary))):
-        raise InputError(f"{path}: its ids leave gaps (or a piece is there twice); fetch it again")
+        raise InputError(f"{path}: its ids leave gaps (or a piece is there twice)", remedy="fetch it again")
 
 
 def _check_kind(path: Path, record: dict[str, Any], do_lower_case: bool) -> None:
     kind = record["model"].get("type")
     normalizer = record.get("normalizer") or {}
     if kind != "WordPiece" or normalizer.get("type") != "BertNormalizer":
-        raise InputError(f"{path}: a {kind} tokenizer, not BERT's WordPiece; correct tokenizer.weights")
+        raise InputError(f"{path}: a {kind} tokenizer, not BERT's WordPiece", remedy="correct tokenizer.weights")
     if normalizer["lowercase"] != do_lower_case:
         wanted = str(normalizer["lowercase"]).lower()
-        raise InputError(f"{path}: says lowercase {wanted}; set tokenizer.do_lower_case: {wanted}")
+        raise InputError(f"{path}: says lowercase {wanted}", remedy=f"set tokenizer.do_lower_case: {wanted}")

@@ -82,7 +82,8 @@ def refuse_different_images(inputs: Inputs) -> None:
         if common.setdefault(key, what) != what:
             raise InputError(
                 f"{folder / 'result.json'}: measured on other images or prompts, or with other settings, than the "
-                "first variant; run the stage again for all variants"
+                "first variant",
+                remedy="run the stage again for all variants",
             )
 
     folder = inputs.tree.folder

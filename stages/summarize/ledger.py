@@ -62,4 +62,6 @@ def _compare_reports(inputs: Inputs) -> None:
 
 def _agree(path: Path, name: str, count: int, other: str, found: int) -> None:
     if count != found:
-        raise InputError(f"{path}: {name} is {count}, {other} is {found}: files of different runs; run its stage again")
+        raise InputError(
+            f"{path}: {name} is {count}, {other} is {found}: files of different runs", remedy="run its stage again"
+        )

@@ -1,7 +1,7 @@
 """The page: its sections in their order, each from its own names and its own template.
 
-To add a section: a module in sections/ with `names(report)`, which returns what its template uses (None: the run has
-nothing for it, and the page leaves it out), a template of the same name in templates/, a line in `SECTIONS`. A template
+To add a section: a function in sections/ from the report to the names that its template uses (None: the run has
+nothing for it, and the page leaves it out), the template in templates/, a line in `SECTIONS`. A template
 also has the names of `common_names` and the macros of macros.html.jinja; figures are SVG by drawing.py, and every
 figure, table and number passes the tests of test_summarize_page.py (alt text, header cells, escaping).
 """
@@ -11,43 +11,26 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from . import numbers
-from .sections import (
-    ablation,
-    cards,
-    dag,
-    few_shot,
-    fingerprint,
-    heatmaps,
-    integrity_map,
-    ledger,
-    methods,
-    pointing,
-    provenance,
-    quality,
-    retrieval,
-    segmentation,
-    training,
-    zero_shot,
-)
-from .sections.section import Names, Report, Section, runs_of
+from .sections import data, evaluation, localisation, methods, provenance, training
+from .sections.report import Names, Report, Section, runs_of
 
 SECTIONS = (
-    Section("zero_shot", "Zero-shot", "Table 1. Zero-shot classification", zero_shot.names),
-    Section("few_shot", "Few-shot", "Table 2. Few-shot classification", few_shot.names),
-    Section("segmentation", "Segmentation", "Table 3. Few-shot segmentation", segmentation.names),
-    Section("ablation", "Ablation", "Table 4. Ablation", ablation.names),
-    Section("retrieval", "Retrieval", "Retrieval", retrieval.names),
-    Section("pointing", "Pointing game", "Pointing game", pointing.names),
-    Section("heatmaps", "Heatmaps", "Prompt heatmaps (Fig. 3b)", heatmaps.names),
-    Section("integrity_map", "Integrity map", "Integrity map phi (Fig. 3a)", integrity_map.names),
-    Section("training", "Training", "Training and the choice of the checkpoint", training.names),
-    Section("fingerprint", "Data", "The data of the pre-training", fingerprint.names),
-    Section("quality", "Sentences", "The reports: quality of the sentences", quality.names),
-    Section("ledger", "Ledger", "Ledger of the inputs", ledger.names),
-    Section("cards", "Data cards", "Data cards", cards.names),
-    Section("methods", "Methods", "Methods", methods.names),
-    Section("dag", "Stages", "What was run", dag.names),
-    Section("provenance", "Provenance", "Provenance", provenance.names),
+    Section("zero_shot", "Zero-shot", "Table 1. Zero-shot classification", evaluation.zero_shot_names),
+    Section("few_shot", "Few-shot", "Table 2. Few-shot classification", evaluation.few_shot_names),
+    Section("segmentation", "Segmentation", "Table 3. Few-shot segmentation", evaluation.segmentation_names),
+    Section("ablation", "Ablation", "Table 4. Ablation", evaluation.ablation_names),
+    Section("retrieval", "Retrieval", "Retrieval", evaluation.retrieval_names),
+    Section("pointing", "Pointing game", "Pointing game", localisation.pointing_names),
+    Section("heatmaps", "Heatmaps", "Prompt heatmaps (Fig. 3b)", localisation.heatmaps_names),
+    Section("integrity_map", "Integrity map", "Integrity map phi (Fig. 3a)", localisation.integrity_map_names),
+    Section("training", "Training", "Training and the choice of the checkpoint", training.training_names),
+    Section("fingerprint", "Data", "The data of the pre-training", data.fingerprint_names),
+    Section("quality", "Sentences", "The reports: quality of the sentences", data.quality_names),
+    Section("ledger", "Ledger", "Ledger of the inputs", data.ledger_names),
+    Section("cards", "Data cards", "Data cards", data.cards_names),
+    Section("methods", "Methods", "Methods", methods.methods_names),
+    Section("dag", "Stages", "What was run", provenance.dag_names),
+    Section("provenance", "Provenance", "Provenance", provenance.provenance_names),
 )
 
 

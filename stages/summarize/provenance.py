@@ -1,17 +1,17 @@
 """What ran, when, from which code, settings, data and image: read from the journals beside the outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ..common.errors import InputError
 from ..common.files.atomic_files import sha256_of
 from ..common.journal.journals import PAGE, FoundJournal, Journal, read_journal
-from .lineage import MAKER, lineage
 from .results_tree import ResultsTree
 
 DIGESTS = ("code", "settings", "data", "image")
 SEVERAL = "several"  # shards of a data set have one digest each where they differ
+MAKER, MADE = "make_phantom", "phantom"  # the one stage whose files lie beside the results
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class StageRun:
             return self.params[key]
         except KeyError:
             raise InputError(
-                f"{self.stage}/{self.name}/journal.json: params lacks {key}; run {self.stage} again"
+                f"{self.stage}/{self.name}/journal.json: params lacks {key}", remedy=f"run {self.stage} again"
             ) from None
 
 
@@ -89,7 +89,7 @@ def synthetic_datasets(phantom: Path, indexed: dict[str, Journal]) -> list[str]:
 
 def _read(tree: ResultsTree, stage: str, name: str, paths: list[Path]) -> list[FoundJournal]:
     if not paths:
-        raise InputError(f"{tree.root / stage / name}: no journal; run the stage {stage} again")
+        raise InputError(f"{tree.root / stage / name}: no journal", remedy=f"run the stage {stage} again")
     return [read_journal(path) for path in paths]
 
 
@@ -120,3 +120,27 @@ def _stage_run(stage: str, name: str, found: Sequence[FoundJournal]) -> StageRun
         key=None if found[0].is_part else first.key,
         page=first.tags.get(PAGE),
     )
+
+
+def lineage(journals: Iterable[Journal], results: str, stages: Collection[str]) -> list[tuple[str, str]]:
+    """(stage that wrote, stage that read), each pair once. `results` is the name of the results folder.
+
+    Paths decide, not digests: two empty tables have one digest. Journals of versions before 0.3 have no paths, and no
+    pairs come from them.
+    """
+    pairs = [
+        (writer, journal.stage)
+        for journal in journals
+        for path in journal.input_paths.values()
+        if (writer := _writer(path, results, stages)) not in (None, journal.stage)
+    ]
+    return list(dict.fromkeys(pairs))
+
+
+def _writer(path: str, results: str, stages: Collection[str]) -> str | None:
+    """The stage below whose folder a file lies; None: it came from outside."""
+    parts = PurePath(path).parts
+    for place in range(len(parts) - 2, -1, -1):  # the last one: a workspace may lie in a folder of any name
+        if parts[place] == results and parts[place + 1] in stages:
+            return parts[place + 1]
+    return MAKER if MADE in parts and MAKER in stages else None

@@ -143,6 +143,6 @@ class ResultsTree:
                 elif path.is_file():
                     paths = [path]
                 else:
-                    raise InputError(f"{path}: no such file; run the stage {job.stage} first")
+                    raise InputError(f"{path}: no such file", f"run the stage {job.stage} first")
                 found |= {file.relative_to(self.root).as_posix(): file for file in paths}
         return found

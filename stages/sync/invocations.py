@@ -34,7 +34,7 @@ def key_of(identifier: str) -> str:
 
 
 def invocations(all_executions: Sequence[Execution]) -> list[Invocation]:
-    """The calls, oldest first."""
+    """Return the calls, oldest first."""
     began: dict[str, int] = {}
     for execution in all_executions:
         for each in execution.ran:
@@ -54,19 +54,19 @@ def invocations(all_executions: Sequence[Execution]) -> list[Invocation]:
 
 
 def _call_of(run: Execution, order: Sequence[str], began: dict[str, int]) -> int:
-    """Number of the call that made a run; of one made by hand: of the first call after it."""
+    """Return number of the call that made a run; of one made by hand: of the first call after it."""
     if run.invocation is not None:
         return order.index(run.invocation)
     return next((place for place, each in enumerate(order) if began[each] >= run.started), len(order))
 
 
 def parents(calls: Sequence[Invocation]) -> dict[str, str]:
-    """The key of each execution's parent, by the key of the execution: the last call that it was valid for."""
+    """Return the key of each execution's parent, by the key of the execution: the last call that it was valid for."""
     return {run.key: call.key for call in calls for run in call.members}
 
 
 def invocation_record(call: Invocation, records: dict[str, RunRecord]) -> RunRecord:
-    """The parent run of a call; `records` holds the runs of all executions by key."""
+    """Return the parent run of a call; `records` holds the runs of all executions by key."""
     runs = [(each, records[each.key]) for each in call.members]
     own = [record for each, record in runs if each.invocation == call.identifier]
     statuses = {record.status for record in own}
@@ -104,7 +104,7 @@ _SHARED = ("project", "workspace", "git_commit", "git_dirty", "mlflow.source.git
 
 
 def titled(record: RunRecord) -> str:
-    """The name of a run in MLflow's list."""
+    """Return the name of a run in MLflow's list."""
     if record.stage:
         return record.run_name
     return f"run of {datetime.fromtimestamp(record.started / 1000, UTC):%Y-%m-%d %H:%M} UTC"

@@ -36,7 +36,9 @@ def single_writer(path: Path, patience: float) -> Iterator[None]:
             if time.monotonic() >= deadline:
                 handle.seek(0)
                 holder = handle.read().strip() or "unknown"
-                raise InputError(f"{path}: another sync holds it ({holder}); wait for it to end, then sync again")
+                raise InputError(
+                    f"{path}: another sync holds it ({holder})", remedy="wait for it to end, then sync again"
+                )
             time.sleep(_SECONDS_BETWEEN_TRIES)
         if locked is None:
             with _only_file(path.with_name(f"{path.name}.held"), deadline):
@@ -75,8 +77,8 @@ def _only_file(path: Path, deadline: float) -> Iterator[None]:
             break
         if time.monotonic() >= deadline:
             raise InputError(
-                f"{path}: another sync holds it ({holder or 'unknown'}), on a file system without locks; wait for it "
-                "to end; if no such process runs there any more, delete the file; then sync again"
+                f"{path}: another sync holds it ({holder or 'unknown'}), on a file system without locks",
+                remedy="wait for it to end; if no such process runs there any more, delete the file; then sync again",
             )
         time.sleep(_SECONDS_BETWEEN_TRIES)
     try:

@@ -102,7 +102,7 @@ def _said_by(path: Path) -> tuple[str, dict[str, Any]]:
         metadata = yaml.safe_load(path.read_text(encoding="utf-8"))["metadata"]
         return str(metadata["weights_sha256"]), dict(metadata["selection"])
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: no model of select_checkpoint; run that stage again") from None
+        raise InputError(f"{path}: no model of select_checkpoint", remedy="run that stage again") from None
 
 
 def _register(client: MlflowClient, model: ChosenModel, run_id: str) -> list[str]:
@@ -143,7 +143,7 @@ def _tags(model: ChosenModel) -> dict[str, str]:
 
 
 def _words(decision: Mapping[str, Any]) -> str:
-    """The decision in a sentence, with its reason where the stage gives one."""
+    """Return the decision in a sentence, with its reason where the stage gives one."""
     candidates = decision.get("candidates", {})
     first = (
         f"Step {decision['chosen_step']} of {len(candidates)} candidates, by {decision.get('criterion')} on "

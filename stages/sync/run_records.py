@@ -88,7 +88,7 @@ def _last_of_each(parts: Sequence[FoundJournal], until: int) -> tuple[FoundJourn
 
 
 def _key_of_parts(stage: str, name: str, own: Sequence[FoundJournal]) -> str:
-    """The same however many parts there are yet: the first one began when it did."""
+    """Return the same however many parts there are yet: the first one began when it did."""
     return digest_of(["parts", stage, name, own[0].journal.started])
 
 
@@ -137,7 +137,7 @@ class RunRecord:
 def run_record(
     execution: Execution, root: Path, now: int, grace: int, producers: Mapping[str, str], parent: str | None = None
 ) -> RunRecord:
-    """The run of an execution below `root`; `now` and `grace` in milliseconds. `producers`: `producers_of`."""
+    """Return the run of an execution below `root`; `now` and `grace` in milliseconds. `producers`: `producers_of`."""
     first, main = execution.first, execution.main
     journal = first.journal
     status, ended = _status(execution, now, grace)

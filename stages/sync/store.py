@@ -63,8 +63,9 @@ def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> 
         return client.create_experiment(name, artifact_location=location), []
     if experiment.lifecycle_stage != "active":
         raise InputError(
-            f"experiment {name!r} was deleted in the store; run `mlflow experiments restore --experiment-id "
-            f"{experiment.experiment_id}`, or give another --experiment"
+            f"experiment {name!r} was deleted in the store",
+            remedy=f"run `mlflow experiments restore --experiment-id "
+            f"{experiment.experiment_id}`, or give another --experiment",
         )
     if location in (None, experiment.artifact_location):
         return experiment.experiment_id, []
@@ -75,7 +76,7 @@ def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> 
 
 
 def runs_elsewhere(client: MlflowClient, experiment: str, name: str, workspace: str) -> list[str]:
-    """A warning for each other experiment that shows runs of this workspace: `project` was renamed.
+    """Return a warning for each other experiment that shows runs of this workspace: `project` was renamed.
 
     None where a server does not let this user look into other experiments.
     """
@@ -144,7 +145,7 @@ def import_runs(
 
 
 def _run_of(client: MlflowClient, present: dict[str, Run], record: RunRecord) -> Run | None:
-    """The run of a record. What was shown of it while it had parts alone becomes it, or goes where it is there."""
+    """Return the run of a record. What was shown of it while it had parts alone becomes it, or is removed."""
     run = present.get(record.key)
     former = present.pop(record.former_key, None) if record.former_key else None
     if former is None or former.info.lifecycle_stage != "active":
@@ -221,7 +222,7 @@ def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path, t
 
 
 def _data_set(data: InputData) -> DatasetInput:
-    """An input file as a data set of MLflow: its place, its digest; nothing of its content."""
+    """Return an input file as a data set of MLflow: its place, its digest; nothing of its content."""
     source = json.dumps({"results": data.name, "sha256": data.sha256})
     dataset = Dataset(data.name, data.sha256[:_DIGEST_LENGTH], source_type="file", source=source)
     return DatasetInput(dataset, [InputTag("mlflow.data.context", data.role)])

@@ -62,7 +62,7 @@ def synchronise(
     MLIP_REGISTER_MODELS says, else the newest journal that says it, else yes.
     """
     if not journals.is_dir():
-        raise InputError(f"{journals}: no such folder; give the folder of the workflow's results")
+        raise InputError(f"{journals}: no such folder", remedy="give the folder of the workflow's results")
     journals = journals.resolve()
     uri = absolute_uri(store or os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{journals.parent / 'mlflow.db'}")
     if uri.startswith(_SQLITE):
@@ -89,8 +89,8 @@ def synchronise(
                 models, unregistered = register_models(client, found, project, changes.ids)
     except (MlflowException, SQLAlchemyError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        message = f"{uri}: the store failed ({reason}); mend or delete it, then sync again"
-        raise InputError(without_secrets(message)) from None
+        what = without_secrets(f"{uri}: the store failed ({reason})")
+        raise InputError(what, remedy="mend or delete it, then sync again") from None
     touched = len(changes.new) + len(changes.updated)
     return Summary(
         new=len(changes.new),
@@ -115,7 +115,7 @@ def records_of(found: list[FoundJournal], root: Path, now: int, grace: int) -> l
 
 
 def _project(found: list[FoundJournal]) -> str:
-    """The project of the newest run that names one."""
+    """Return the project of the newest run that names one."""
     named = [each.journal.tags["project"] for each in found if "project" in each.journal.tags]
     return named[-1] if named else "mlip"
 
@@ -128,9 +128,9 @@ def _registers(found: list[FoundJournal]) -> bool:
 
 
 def absolute_uri(store: str) -> str:
-    """The store's URI; a relative SQLite path becomes absolute, so that it means the same in every folder."""
+    """Return the store's URI; a relative SQLite path becomes absolute, so that it means the same in every folder."""
     if store.startswith(_SQLITE):
         return _SQLITE + str(Path(store.removeprefix(_SQLITE)).resolve())
     if "://" not in store:
-        raise InputError(f"--store {store}: no URI; write sqlite:///FILE.db or http://HOST:PORT")
+        raise InputError(f"--store {store}: no URI", remedy="write sqlite:///FILE.db or http://HOST:PORT")
     return store

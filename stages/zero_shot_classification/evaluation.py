@@ -88,7 +88,7 @@ def evaluate(
     for name, part in (("validation", validation), ("test", test)):
         if len(set(targets[part])) < 2:
             raise InputError(
-                f"{source}: the {name} part needs positives and negatives; raise its share in label_images"
+                f"{source}: the {name} part needs positives and negatives", remedy="raise its share in label_images"
             )
     one = np.ones((1, int(validation.sum())))
     by_set = {name: float(auc(each[validation], targets[validation], one)[0]) for name, each in scores.items()}

@@ -45,14 +45,14 @@ def embeddings_of(labels: pl.DataFrame, path: Path, model: DualEncoder) -> Float
     lacking = joined.filter(pl.col("embedding").is_null())["image_id"]
     if len(lacking):
         raise InputError(
-            f"{path}: lacks {len(lacking)} labelled images (first: {lacking[0]}); run extract_features again"
+            f"{path}: lacks {len(lacking)} labelled images (first: {lacking[0]})", remedy="run extract_features again"
         )
     embeddings = np.stack(joined["embedding"].to_numpy())
     wrong = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
     if len(wrong):
         raise InputError(
-            f"{path}: embeddings of {len(wrong)} images (first: {joined['image_id'][int(wrong[0])]}) are not finite; "
-            "the training of this variant diverged: lower its learning rate and run it again"
+            f"{path}: embeddings of {len(wrong)} images (first: {joined['image_id'][int(wrong[0])]}) are not finite",
+            remedy="the training of this variant diverged: lower its learning rate and run it again",
         )
     return embeddings
 

@@ -39,6 +39,15 @@ MINIATURE = {
 }
 
 
+WHOLE_RUNS = ("finished_run", "keyed_run", "demo_run")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Tests that read one run of the workflow go to one worker: otherwise each worker would make that run."""
+    for fixture in set(WHOLE_RUNS).intersection(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.xdist_group(fixture))
+
+
 @dataclass(frozen=True)
 class Checkout:
     """A copy of the repository's code; `runs/` holds what its workflow made."""

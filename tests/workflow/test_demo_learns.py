@@ -5,7 +5,7 @@ import json
 import pytest
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_demo_learns(demo_run) -> None:
     """Floors below the worst of five seeds (docs/decisions/0004), and clear of the untrained encoder's interval."""
     for dataset, floor in (("rsna", 0.65), ("siim", 0.60)):

@@ -16,7 +16,7 @@ from mlflow_process import MlflowProcess
 
 from stages.sync.quiet_mlflow import MlflowClient
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("miniature")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished_run")]  # which it asks for only if no store is given
 
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
          "--disable-background-networking", "--disable-component-update", "--disable-sync")  # fmt: skip

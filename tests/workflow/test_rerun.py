@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("miniature")]  # one worker: one finished_run
+pytestmark = pytest.mark.slow
 
 TRAINED = {
     "pretrain",

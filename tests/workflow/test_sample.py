@@ -23,7 +23,7 @@ SHORT = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.real_data
 def test_the_sample_profile_ends_with_report_and_tables(test_data: Path, tmp_path: Path) -> None:
     short = tmp_path / "short.yaml"

@@ -11,7 +11,7 @@ from stages.common.files.arrow_tables import read_table
 from stages.common.files.schemas import FILES, LABELS, REJECTS, REPORTS
 from stages.common.journal.journals import find_journals
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("miniature")]  # one worker: one finished_run
+pytestmark = pytest.mark.slow
 
 
 def results(checkout) -> Path:

@@ -44,6 +44,8 @@ def test_jobs_are_read_from_a_dry_run():
     assert (retrieval.stage, retrieval.name, retrieval.reason) == ("retrieval", "retrieval mlip", "Forced execution")
     assert (retrieval.inputs, retrieval.outputs) == (["in.arrow", "other.arrow"], ["out/result.json"])
     assert json.loads(retrieval.option("--settings")) == {"draws": 5}
+    unnamed = read_jobs(DRY_RUN.replace("--name mlip", "--name "))[0]
+    assert unnamed.name == "retrieval"
     assert (everything.stage, everything.inputs, everything.outputs) == (None, ["out/result.json"], [])
 
 
@@ -137,7 +139,6 @@ def why(checkout) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("miniature")
 def test_edits_of_a_finished_run_are_told_with_and_without_snakemake_s_records(finished_run):
     """Code, a key, an input and an image at once: each stage tells its own."""
     root = finished_run.folder

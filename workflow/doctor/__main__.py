@@ -31,7 +31,7 @@ def examine(arguments: Namespace) -> list[Finding]:
     try:
         profile = read_profile(arguments.profile)
     except InputError as error:
-        return _errors("profile", error)
+        return Finding.of_error("profile", error)
     findings = [Finding("ok", "profile", str(profile.path))]
     config, of_config = _configuration(profile, arguments)
     if profile.on_slurm:
@@ -47,13 +47,13 @@ def examine(arguments: Namespace) -> list[Finding]:
 
 
 def _configuration(profile: SiteProfile, arguments: Namespace) -> tuple[Config | None, list[Finding]]:
-    """The configuration, if it is valid, and what is to be said of it."""
+    """Return the configuration, if it is valid, and what is to be said of it."""
     try:
         config = check(raw_configuration(profile, arguments.config))
         config.folders()  # a root may want `sample_root`
     except InputError as error:
         skipped = Finding("not checked", "the rest", "data, weights, room, GPU: they need a valid configuration")
-        return None, [*_errors("config", error), skipped]
+        return None, [*Finding.of_error("config", error), skipped]
     return config, [Finding("ok", "config", f"valid; {_described(config)}")]
 
 
@@ -74,10 +74,6 @@ def _of_configuration(config: Config, profile: SiteProfile, images: dict, argume
         yield check_disk(workspace, needed)
         yield check_quota(workspace, needed)
     yield check_tracking(workspace, profile.on_slurm)
-
-
-def _errors(subject: str, error: InputError) -> list[Finding]:
-    return [Finding.of_error(subject, line) for line in str(error).splitlines()]
 
 
 def _described(config: Config) -> str:

@@ -10,7 +10,7 @@ from stages.config import Config
 from stages.pretrain.contract import C_COMPILERS
 from workflow.doctor.findings import Finding, ask, present
 from workflow.images.environment import PASSED, container_environment
-from workflow.images.lock import Image, read_images_lock
+from workflow.images.lock import REMEDY, Image, read_images_lock
 from workflow.images.recipes import image_names
 from workflow.images.running import image_problems, remembered_sif_problem
 
@@ -30,15 +30,15 @@ def check_apptainer() -> Finding:
 
 
 def check_images(checkout: Path) -> tuple[list[Finding], dict[str, Image]]:
-    """A finding for each image, and those that can be run in."""
+    """Return a finding for each image, and those that can be run in."""
     try:
         images = read_images_lock(checkout / "docker" / "images.lock.yaml")
     except InputError as error:
-        return [Finding.of_error("images", str(error))], {}
+        return Finding.of_error("images", error), {}
     names = image_names(checkout)
     problems = image_problems(checkout, images, names, remembered_sif_problem)
     findings = [
-        Finding.of_error(f"image {name}", problems[name])
+        Finding("error", f"image {name}", problems[name], REMEDY)
         if name in problems
         else Finding("ok", f"image {name}", f"{images[name].sif} is as built, from today's pins")
         for name in names
@@ -55,7 +55,7 @@ def check_inside(config: Config, checkout: Path, images: Mapping[str, Image]) ->
     try:
         environment = container_environment(folders, os.environ, Path(tempfile.gettempdir()))
     except InputError as error:
-        return [Finding.of_error("bind paths", line) for line in str(error).splitlines()]
+        return Finding.of_error("bind paths", error)
     started = ask(*_EXEC, str(image.sif), "python", "--version", seconds=120, environment=environment)
     if not started:
         remedy = "run `apptainer exec SIF python --version` and mend what it says; on a cluster also on a compute node"

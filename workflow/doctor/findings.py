@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from stages.common.errors import InputError
+
 Status = Literal["ok", "warning", "error", "not checked"]
 
 
@@ -26,10 +28,9 @@ class Finding:
     remedy: str = ""
 
     @classmethod
-    def of_error(cls, subject: str, line: str) -> "Finding":
-        """An InputError's line, which says what is wrong and, after its last semicolon, what to do."""
-        what, _, remedy = line.rpartition("; ")
-        return cls("error", subject, what or remedy, remedy if what else "")
+    def of_error(cls, subject: str, error: InputError) -> list["Finding"]:
+        """Return a finding for each of the inputs that an error calls wrong."""
+        return [cls("error", subject, each.what, each.remedy) for each in error.errors]
 
 
 _MARKS: dict[Status, str] = {"ok": "ok", "warning": "warning", "error": "ERROR", "not checked": "-"}

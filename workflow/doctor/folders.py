@@ -74,7 +74,7 @@ def quotas(text: str) -> dict[str, tuple[float, float, int, int]]:
 
 
 def existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """Return the folder, or the nearest one above it that is there."""
     folder = folder.absolute()
     while not folder.exists():
         folder = folder.parent

@@ -33,7 +33,7 @@ def check_gpu(profile: SiteProfile, config: Config, image: Image | None, seconds
 
 
 def allotment(profile: SiteProfile, seconds: float) -> list[str]:
-    """srun with what the profile asks for pre-training, given up when nothing is allotted in time."""
+    """Return the srun command with what the profile requests for pre-training; it gives up after a time."""
     resources = profile.resources_of("pretrain")
     gpu = ":".join(["gpu", *([str(resources["gpu_model"])] if "gpu_model" in resources else []), "1"])
     options = [f"--gres={gpu}", "--ntasks=1", "--mem=8000", "--time=5", f"--immediate={max(1, round(seconds))}"]

@@ -23,7 +23,7 @@ from workflow.doctor.findings import Finding
 
 
 def check_datasets(config: Config, every_file: bool = False) -> list[Finding]:
-    """A finding for each data set that the configuration uses."""
+    """Return a finding for each data set that the configuration uses."""
     names = dict.fromkeys([config.pretrain_on, *config.evaluate_on])
     return [check_dataset(config, name, every_file) for name in names]
 
@@ -40,7 +40,7 @@ def check_dataset(config: Config, name: str, every_file: bool = False) -> Findin
         with tempfile.TemporaryDirectory() as private:
             index = build_index(root, settings, name, Path(private))
     except InputError as error:
-        return Finding.of_error(subject, f"datasets.{name}: {error}")
+        return Finding("error", subject, f"datasets.{name}: {error.what}", error.remedy)
     missing, looked_for = missing_files(root, index.files, len(index.files) if every_file else LOOKED_FOR)
     count = f"{len(index.files):,} images, {len(index.reports):,} reports in {root / index.source}"
     if name == config.pretrain_on and index.reports.is_empty():
@@ -60,7 +60,7 @@ _SECONDS = 8.0
 
 
 def check_weights(config: Config) -> list[Finding]:
-    """A finding for each encoder and tokenizer that the configuration names."""
+    """Return a finding for each encoder and tokenizer that the configuration names."""
     named: dict[str, Finding] = {}
     tokenizer = config.settings("split_reports", config.pretrain_on).tokenizer.weights
     if tokenizer:
@@ -80,7 +80,7 @@ def check_weight(weights: str, workspace: Path, image: bool = False, tokenizer: 
         try:
             files = [*weight_files(Path(weights)), *([tokenizer_file(Path(weights))] if tokenizer else [])]
         except InputError as error:
-            return Finding.of_error(subject, str(error))
+            return Finding("error", subject, error.what, error.remedy)
         return Finding("ok", subject, f"{weights}: {', '.join(file.name for file in files)} are there")
     folder = workspace / "weights" / folder_name(identifier)
     if (folder / RECORD).is_file():

@@ -170,7 +170,7 @@ def _check_partition(
 
 
 def _refused_later(asked: Sequence[Sequence[Request]], place: Partition) -> tuple[str, str] | None:
-    """The first attempt after the first one that a partition will not take, in words, and its rule."""
+    """Return the first attempt after the first one that a partition will not take, in words, and its rule."""
     for attempts in asked:
         for number, each in enumerate(attempts, start=1):
             if problem := _too_much(each, place):
@@ -179,7 +179,7 @@ def _refused_later(asked: Sequence[Sequence[Request]], place: Partition) -> tupl
 
 
 def _too_much(request: Request, place: Partition) -> str | None:
-    """What a partition will not give."""
+    """Return what a partition will not give."""
     if request.gpus > place.gpus:
         return f"{request.rule} asks a node for {request.gpus} GPU; the best node has {place.gpus} (sinfo -o '%P %G')"
     if place.minutes is not None and request.minutes > place.minutes:

@@ -8,11 +8,11 @@ Figures come from the journals of earlier runs in the workspace where there are 
 
 import json
 import os
-import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from dataclasses import asdict
 from pathlib import Path
 
+from stages.common.command_line import refuse
 from stages.common.errors import InputError
 from stages.config import check
 from workflow.estimate.costs import Range, costs
@@ -21,7 +21,7 @@ from workflow.site_profile import SiteProfile, raw_configuration, read_profile
 
 
 def table(result: RunEstimate) -> str:
-    """The estimate for a terminal."""
+    """Return the estimate for a terminal."""
     hardware = result.hardware
     lines = [f"{name}: {each.images:,} images, {each.reports:,} reports ({each.source})"
              for name, each in result.amounts.items()]  # fmt: skip
@@ -82,7 +82,7 @@ def _number(value: float) -> str:
 
 
 def hardware_of(arguments: Namespace, profile: SiteProfile, wanted: str) -> Hardware:
-    """What was said on the command line, else what the profile has, else a small share of a cluster."""
+    """Return what was said on the command line, else what the profile has, else a small share of a cluster."""
     own = (profile.values.get("resources") or {}).get("gpu", 1)
     gpus = arguments.gpus or (4 if profile.on_slurm else int(own))
     cores = arguments.cores or (64 if profile.on_slurm else os.cpu_count() or 1)
@@ -110,8 +110,7 @@ def main(argv: list[str] | None = None) -> None:
         config = check(raw_configuration(profile, arguments.config))
         result = estimate(config, hardware_of(arguments, profile, config.device))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        refuse(error)
     whole = asdict(result) | {"wall_hours": asdict(result.wall_hours), "written": result.written}
     print(json.dumps(whole, indent=1) if arguments.json else table(result))
 

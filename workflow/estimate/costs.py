@@ -27,7 +27,7 @@ class Range:
         return Range(self.typical * factor, self.low * factor, self.high * factor)
 
     def at_least(self, other: "Range") -> "Range":
-        """The larger one, end by end."""
+        """Return the larger one, end by end."""
         return Range(*(max(pair) for pair in zip(self.ends, other.ends, strict=True)))
 
     @property
@@ -51,12 +51,12 @@ class Costs:
         return Range(entry["seconds"], entry["low"], entry["high"])
 
     def start(self, key: str) -> Range:
-        """s before the first unit: from a third to three times what was seen."""
+        """Return the seconds before the first unit: from a third to three times what was measured."""
         seconds = self.stages[key]["start"]
         return Range(seconds, seconds / 3, seconds * 3)
 
     def seconds_an_operation(self, device: str, fp32: bool) -> Range:
-        """s of the device (of one core, for `cpu`) an operation."""
+        """Return the seconds of the device (of one core, for `cpu`) per operation."""
         entry = self.devices[device]
         if device == "cpu":
             return Range(*(1 / float(entry[key]) for key in ("operations", "low", "high")))
@@ -73,7 +73,7 @@ class Costs:
         return f"{share} of {half / 1e12:g}e12 operations a second in bf16, {single / 1e12:g}e12 in fp32"
 
     def reading(self, size: float) -> Range:
-        """s for reading so many bytes by one job."""
+        """Return the seconds that one job needs to read so many bytes."""
         return Range(*(size / self.disk_bytes_per_second[key] for key in ("typical", "low", "high")))
 
 

@@ -35,7 +35,9 @@ def amounts_of(config: Config, journals: list[Journal]) -> dict[str, Amount]:
 
 
 def amount_of(config: Config, name: str, journals: list[Journal]) -> Amount:
-    """The journal of index_inputs, else the index itself, else the published counts. Raises InputError without any."""
+    """Return the counts of index_inputs' journal, else of the index, else the published ones.
+
+    Raises InputError without any."""
     settings = config.settings("index_inputs", name)
     assert isinstance(settings, IndexInputsSettings)
     root = Path(config.root(name))
@@ -51,7 +53,9 @@ def amount_of(config: Config, name: str, journals: list[Journal]) -> Amount:
     if settings.layout in PUBLISHED:
         images, reports, size = PUBLISHED[settings.layout]
         return Amount(images, reports, size, f"published; {root} is not there")
-    raise InputError(f"datasets.{name}: {root} is not there, so its images cannot be counted; correct its root")
+    raise InputError(
+        f"datasets.{name}: {root} is not there, so its images cannot be counted", remedy="correct its root"
+    )
 
 
 def _from_index(root: Path, settings: IndexInputsSettings, size: float) -> Amount:
@@ -114,7 +118,7 @@ def jobs_of(config: Config, amounts: Mapping[str, Amount]) -> list[Job]:
 
 
 def preparation_job(stage: str, name: str, config: Config, amount: Amount, shards: int = 1) -> Job:
-    """A job of one data set before training; of dicom_to_arrow one shard."""
+    """Return a job of one data set before training; of dicom_to_arrow one shard."""
     images = amount.images / shards
     if stage == "dicom_to_arrow":
         size = config.settings(stage, name.split("/")[0]).size

@@ -1,23 +1,21 @@
-"""Floating-point operations and parameters of the encoders, from their settings (a multiply and an add are two).
+"""Floating-point operations and parameters of a training and its parts, from settings alone: nothing is built.
 
-A transformer block of width D on T tokens, forward: 24 D^2 T for its projections and its two-layer perceptron of 4 D,
-and 4 D T^2 for attention (Kaplan et al. 2020, table 1, with both terms); a backward pass costs twice a forward pass.
+The layers are those of stages/common/encoders/operations.py, with perceptrons of four times the width.
 """
 
+from stages.common.encoders.operations import FORWARD_AND_BACKWARD, Transformer, product
 from stages.common.encoders.settings import ImageEncoderSettings, TextEncoderSettings
 from stages.pretrain.contract import PretrainSettings
 
 _VIT = {"tiny": (192, 12), "small": (384, 12), "base": (768, 12), "large": (1024, 24), "huge": (1280, 32)}
 _BERT = (768, 12)  # of weights that are named by hub id: as Bio_ClinicalBERT
 _BERT_VOCABULARY = 28_996
-_TRAINING = 3  # forward and backward over forward
 REPORT_TOKENS = 80  # real reports: 5.8 sentences of 13.4 word pieces, and [CLS], [SEP]
 _SENTENCES = 6
 
 
-def blocks(width: int, depth: int, tokens: float) -> float:
-    """Forward operations of `depth` blocks on one sequence."""
-    return depth * (24 * width**2 * tokens + 4 * width * tokens**2)
+def _layers(width: int, depth: int) -> Transformer:
+    return Transformer(width, 4 * width, depth)
 
 
 def image_shape(image: ImageEncoderSettings) -> tuple[int, int]:
@@ -37,30 +35,29 @@ def image_forward(settings: PretrainSettings, visible: float = 1.0, input_size: 
     image = settings.model.image
     width, depth = image_shape(image)
     tokens = ((input_size or image.input_size) // image.patch_size) ** 2 * visible
-    return blocks(width, depth, tokens) + 2 * tokens * image.patch_size**2 * width
+    return _layers(width, depth).forward(tokens) + product(tokens, image.patch_size**2, width)
 
 
 def text_forward(settings: PretrainSettings) -> float:
     """Forward operations of a report of usual length."""
-    width, depth = text_shape(settings.model.text)
-    return blocks(width, depth, min(REPORT_TOKENS, settings.model.text.max_tokens))
+    return _layers(*text_shape(settings.model.text)).forward(min(REPORT_TOKENS, settings.model.text.max_tokens))
 
 
 def training_pair(settings: PretrainSettings) -> float:
     """Operations of one pair in one epoch of pre-training, transport and reconstruction included."""
     visible = 1 - settings.mask_ratio
     encoders = image_forward(settings, visible) + text_forward(settings)
-    passes = _TRAINING + (1 if settings.optimisation.micro_batch else 0)
+    passes = FORWARD_AND_BACKWARD + (1 if settings.optimisation.micro_batch else 0)
     rest = 0.0
     if settings.reconstruction.weight:
         decoder = settings.reconstruction
-        rest += _TRAINING * blocks(decoder.width, decoder.depth, settings.model.image.patches)
+        rest += FORWARD_AND_BACKWARD * _layers(decoder.width, decoder.depth).forward(settings.model.image.patches)
     if settings.local.weight:
         patches = settings.model.image.patches * visible
         others = min(settings.local.group, settings.optimisation.batch_size)
         cosines = 2 * settings.model.embedding_width
         iterations = 4 * settings.local.max_iterations / 2
-        rest += others * patches * _SENTENCES * (_TRAINING * cosines + iterations)
+        rest += others * patches * _SENTENCES * (FORWARD_AND_BACKWARD * cosines + iterations)
     return passes * encoders + rest
 
 

@@ -26,7 +26,7 @@ from workflow.rule_requests import Request, rule_requests
 
 
 def job_seconds(job: Job, device: str, cores: int = 1, factor: Range | None = None) -> Range:
-    """s of a job on a node that gives it `cores`; `factor` is what earlier jobs say of the table.
+    """Return the seconds of a job on a node that gives it `cores`; `factor` is how earlier jobs compare with the table.
 
     Units are spread over the cores in dicom_to_arrow alone. Reading goes on beside the work: the longer one counts.
     """
@@ -73,7 +73,7 @@ def factors(config: Config, amounts: Mapping[str, Amount], journals: Iterable[Jo
 
 
 def _job_of(journal: Journal, planned: Mapping[tuple[str, str], Job], studies: float | None) -> Job | None:
-    """The work that a journal tells of; pre-training by its own settings, which may be others than today's."""
+    """Return the work that a journal tells of; pre-training by its own settings, which may be others than today's."""
     if journal.stage != "pretrain":
         return planned.get((journal.stage, journal.name))
     settings = settings_of(journal)
@@ -81,7 +81,7 @@ def _job_of(journal: Journal, planned: Mapping[tuple[str, str], Job], studies: f
 
 
 def settings_of(journal: Journal) -> PretrainSettings | None:
-    """The settings that a journal keeps as text, or None where they are of another version."""
+    """Return the settings that a journal keeps as text, or None where they are of another version."""
     nested: dict[str, Any] = {}
     for key, text in journal.params.items():
         *parents, last = key.split(".")
@@ -166,7 +166,7 @@ class RunEstimate:
 
 
 def estimate(config: Config, hardware: Hardware, amounts: Mapping[str, Amount] | None = None) -> RunEstimate:
-    """The estimate of everything that the configuration asks for; nothing that is done already is left out."""
+    """Return the estimate of everything that the configuration asks for; nothing that is done already is left out."""
     journals = journals_of(config)
     amounts = amounts or amounts_of(config, journals)
     corrections = factors(config, amounts, journals, hardware.device, hardware.cores) if journals else {}
@@ -180,7 +180,7 @@ def estimate(config: Config, hardware: Hardware, amounts: Mapping[str, Amount] |
 
 
 def bytes_to_write(config: Config) -> float:
-    """The bytes that a run writes below its workspace, less what earlier runs left there."""
+    """Return the bytes that a run writes below its workspace, less what earlier runs left there."""
     amounts = amounts_of(config, journals_of(config))
     total = sum(job.written for job in jobs_of(config, amounts))
     there = sum(path.stat().st_size for path in Path(config.workspace, "results").rglob("*.arrow"))

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from stages.common.command_line import refuse
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import sha256_of
 from workflow.images.engine import Engine, build_sif, check_apptainer, sif_from_archive, sif_path
@@ -27,7 +28,7 @@ from workflow.images.recipes import (
     requirements,
     version,
 )
-from workflow.images.running import image_problems
+from workflow.images.running import image_problems, unusable
 
 
 class Builder:
@@ -43,7 +44,7 @@ class Builder:
         return Engine()
 
     def up_to_date(self, name: str, previous: Image | None) -> Image:
-        """The image of docker/<name>, built where its inputs changed, with its SIF."""
+        """Return the image of docker/<name>, built where its inputs changed, with its SIF."""
         base = base_of(name, self.options)
         pinned = base.rpartition("@")[2] if "@sha256:" in base else None
         base_digest = pinned or self.engine.base_digest(base)
@@ -114,7 +115,7 @@ def verify(arguments: Namespace) -> None:
         if name not in problems:
             print(f"{name}: {images[name].sif} is as built")
     if problems:
-        raise InputError("\nerror: ".join(problems.values()))
+        raise unusable(problems)
 
 
 def parser() -> ArgumentParser:
@@ -137,7 +138,7 @@ def _tag(name: str, inputs: str) -> str:
 
 
 def _commit() -> dict[str, str]:
-    """The commit that an image is built from, where git knows one."""
+    """Return the commit that an image is built from, where git knows one."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -151,8 +152,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         {"build": build, "verify": verify}[arguments.command](arguments)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        refuse(error)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def sif_path(folder: Path, name: str, digest: str) -> Path:
 
 
 def check_apptainer() -> None:
-    """Raises InputError where there is no Apptainer."""
+    """Raise an InputError where there is no Apptainer."""
     if shutil.which("apptainer") is None:
         raise InputError("no apptainer on PATH: install it, load it (`module load apptainer`), or build with --no-sif")
 
@@ -55,7 +55,7 @@ def build_sif(path: Path, source: str) -> None:
         if done.returncode:
             print(done.stdout + done.stderr, file=sys.stderr)
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise InputError(f"{path}: apptainer build failed ({last}); its output above says more")
+            raise InputError(f"{path}: apptainer build failed ({last})", remedy="its output above says more")
 
 
 _TIMEOUT = 3600  # seconds without a word from the engine; pip installing torch says nothing for minutes
@@ -76,19 +76,19 @@ class Engine:
             ) from None
 
     def image(self, reference: str) -> Any | None:
-        """The image of that name, if the engine holds it."""
+        """Return the image of that name, if the engine holds it."""
         try:
             return self._client.images.get(reference)
         except ImageNotFound:
             return None
 
     def base_digest(self, reference: str) -> str:
-        """The id of a base image that is named by a tag, as the engine holds it; pulled if it does not."""
+        """Return the id of a base image that is named by a tag, as the engine holds it; pulled if it does not."""
         image = self.image(reference)
         try:
             image = image or self._client.images.pull(reference)
         except (APIError, DockerException) as error:
-            raise InputError(f"base image {reference}: {_line(error)}; name another by --base-image") from None
+            raise InputError(f"base image {reference}: {_line(error)}", remedy="name another by --base-image") from None
         return image.id
 
     def build(self, name: str, tag: str, arguments: Mapping[str, str], labels: Mapping[str, str]) -> None:
@@ -100,9 +100,9 @@ class Engine:
             )  # fmt: skip
             self._follow(stream)
         except (APIError, DockerException, requests.RequestException) as error:
-            raise InputError(f"image {name}: {_line(error)}; the build's output above says more") from None
+            raise InputError(f"image {name}: {_line(error)}", remedy="the build's output above says more") from None
         if self.image(tag) is None:
-            raise InputError(f"image {name}: the engine built no {tag}; its output above says why")
+            raise InputError(f"image {name}: the engine built no {tag}", remedy="its output above says why")
 
     def push(self, tag: str, target: str) -> str:
         """Push under the name `target`, and return the digest that the repository gave it."""
@@ -113,14 +113,17 @@ class Engine:
             digests = self._follow(self._client.api.push(repository, version, stream=True, decode=True))
         except (APIError, DockerException, requests.RequestException) as error:
             raise InputError(
-                f"push {target}: {_line(error)}; check the address, and log in (`docker login`, `podman login`)"
+                f"push {target}: {_line(error)}",
+                remedy="check the address, and log in (`docker login`, `podman login`)",
             ) from None
         if not digests:
-            raise InputError(f"push {target}: the engine names no digest of what it pushed; try another engine")
+            raise InputError(
+                f"push {target}: the engine names no digest of what it pushed", remedy="try another engine"
+            )
         return digests[-1]
 
     def save(self, tag: str, path: Path) -> None:
-        """The image as an archive that `apptainer build` reads (docker-archive)."""
+        """Save the image as an archive that `apptainer build` reads (docker-archive)."""
         with path.open("wb") as file:
             for chunk in self.image(tag).save(named=True):
                 file.write(chunk)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stages.common.errors import InputError
+from stages.common.errors import InputError, InputErrors
 from stages.common.journal.tracking import git_state
 
 _SITE_BIND = "MLIP_SITE_BIND"  # APPTAINER_BIND as the user had it
@@ -38,17 +38,19 @@ def container_environment(folders: Mapping[str, Path], environ: Mapping[str, str
     login node, whose TMPDIR may not exist here. Raises InputError, a line for each folder that cannot be bound.
     """
     site = environ.get(_SITE_BIND, environ.get("APPTAINER_BIND", ""))  # a job finds our own additions in the latter
-    lines, binds = [], dict.fromkeys(filter(None, site.split(",")))
+    errors, binds = [], dict.fromkeys(filter(None, site.split(",")))
     for key, folder in {**folders, "TMPDIR": temporary}.items():
         for place in _places(folder):
             if set(",:") & set(str(place)):
-                lines.append(f"{key}: {place}: no container takes a path with a comma or a colon; rename it")
+                what = f"{key}: {place}: no container takes a path with a comma or a colon"
+                errors.append(InputError(what, remedy="rename it"))
             elif not os.access(place, os.R_OK | os.X_OK):
-                lines.append(f"{key}: {place}: you may not read it; ask its owner, or correct {key}")
+                what = f"{key}: {place}: you may not read it"
+                errors.append(InputError(what, remedy=f"ask its owner, or correct {key}"))
             else:
                 binds[str(place)] = None
-    if lines:
-        raise InputError("\n".join(lines))
+    if errors:
+        raise InputErrors(errors)
     passed = {name: environ[name] for name in PASSED if name in environ} | {"TMPDIR": str(temporary)}
     git = {f"MLIP_{key.upper()}": value for key, value in git_state().items()}
     # `git` without the prefix, too: jobs inherit it, and no node asks git again

@@ -42,11 +42,11 @@ def read_images_lock(path: Path = LOCK) -> dict[str, Image]:
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file, so there are no images to run in; {REMEDY}") from None
+        raise InputError(f"{path}: no such file, so there are no images to run in", remedy=REMEDY) from None
     except (yaml.YAMLError, UnicodeDecodeError):
-        raise InputError(f"{path}: not valid YAML; delete it and {REMEDY}") from None
+        raise InputError(f"{path}: not valid YAML", remedy=f"delete it and {REMEDY}") from None
     if not isinstance(entries, dict) or not entries:
-        raise InputError(f"{path}: no images in it; delete it and {REMEDY}")
+        raise InputError(f"{path}: no images in it", remedy=f"delete it and {REMEDY}")
     return {name: _image(path, name, entry) for name, entry in entries.items()}
 
 
@@ -64,14 +64,14 @@ def write_images_lock(path: Path, images: dict[str, Image]) -> None:
 
 
 def sif_problem(name: str, image: Image) -> str | None:
-    """One line that names image, file and remedy, or None where the SIF is there and is the one of the lock."""
+    """Return what is wrong with the SIF of an image (`REMEDY` is for all), None where it is the one of the lock."""
     if image.sif is None:
-        return f"image {name}: no SIF was built (--no-sif); {REMEDY}"
+        return f"image {name}: no SIF was built (--no-sif)"
     if not image.sif.is_file():
-        return f"image {name}: {image.sif} is missing; {REMEDY}"
+        return f"image {name}: {image.sif} is missing"
     found = f"sha256:{sha256_of(image.sif)}"
     if found != image.sif_sha256:
-        return f"image {name}: {image.sif} is damaged ({_short(found)}, built as {_short(image.sif_sha256)}); {REMEDY}"
+        return f"image {name}: {image.sif} is damaged ({_short(found)}, built as {_short(image.sif_sha256)})"
     return None
 
 
@@ -79,7 +79,9 @@ def _image(path: Path, name: str, entry: object) -> Image:
     known = {field.name for field in fields(Image)}
     if not isinstance(entry, dict) or set(entry) != known:
         wrong = sorted(known ^ set(entry)) if isinstance(entry, dict) else []
-        raise InputError(f"{path}: {name}: not an entry of this version ({', '.join(wrong)}); delete it and {REMEDY}")
+        raise InputError(
+            f"{path}: {name}: not an entry of this version ({', '.join(wrong)})", remedy=f"delete it and {REMEDY}"
+        )
     image = Image(**entry)
     return image if image.sif is None else replace(image, sif=_checkout(path) / image.sif)
 

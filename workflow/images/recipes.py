@@ -33,7 +33,7 @@ def chosen(wanted: list[str] | None, root: Path = ROOT) -> list[str]:
     known = image_names(root)
     for name in wanted or []:
         if name not in known:
-            raise InputError(f"--image {name}: no docker/{name}/Dockerfile; images are {', '.join(known)}")
+            raise InputError(f"--image {name}: no docker/{name}/Dockerfile", remedy=f"images are {', '.join(known)}")
     return wanted or known
 
 
@@ -53,10 +53,10 @@ def build_arguments(name: str, options: Options, root: Path = ROOT) -> dict[str,
 
 
 def base_of(name: str, options: Options, root: Path = ROOT) -> str:
-    """The image that FROM names."""
+    """Return the image that FROM names."""
     pinned = _declared(name, root).get("BASE_IMAGE")
     if not pinned:
-        raise InputError(f"{dockerfile(name)}: no line `ARG BASE_IMAGE=...`; name the base image there")
+        raise InputError(f"{dockerfile(name)}: no line `ARG BASE_IMAGE=...`", remedy="name the base image there")
     return options.base or pinned
 
 
@@ -74,5 +74,5 @@ def _declared(name: str, root: Path) -> dict[str, str]:
 
 
 def version(root: Path = ROOT) -> str:
-    """The project's version."""
+    """Return the project's version."""
     return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from stages.common.errors import InputError
+from stages.common.errors import InputError, InputErrors
 from stages.common.files.atomic_files import sha256_of, write_text
 from workflow.images.lock import REMEDY, Image, read_images_lock, sif_problem
 from workflow.images.recipes import image_names, requirements
@@ -13,35 +13,40 @@ SifProblem = Callable[[str, Image], str | None]
 
 
 def images_to_run(checkout: Path, verify: bool = True) -> dict[str, Image]:
-    """The images of docker/images.lock.yaml. Raises InputError, a line for each that cannot be run in.
+    """Return the images of docker/images.lock.yaml. Raises InputError, a line for each that cannot be run in.
 
     `verify` reads each SIF once and remembers its size and time beside it: a second look costs nothing.
     """
     images = read_images_lock(checkout / "docker" / "images.lock.yaml")
     names = dict.fromkeys([*image_names(checkout), *images])
-    if lines := image_problems(checkout, images, names, remembered_sif_problem if verify else missing_sif):
-        raise InputError("\n".join(lines.values()))
+    if problems := image_problems(checkout, images, names, remembered_sif_problem if verify else missing_sif):
+        raise unusable(problems)
     return images
 
 
 def image_problems(
     checkout: Path, images: Mapping[str, Image], names: Iterable[str], of_sif: SifProblem = sif_problem
 ) -> dict[str, str]:
-    """A line for each of the images `names` that cannot be run in: not in the lock, of older pins, or its SIF."""
-    lines = {}
+    """Return what is wrong with each image of `names` that cannot be used: not in the lock, older pins, or its SIF."""
+    problems = {}
     for name in names:
         image = images.get(name)
         if image is None:
-            lines[name] = f"image {name}: not in docker/images.lock.yaml; {REMEDY}"
+            problems[name] = f"image {name}: not in docker/images.lock.yaml"
         elif image.requirements != f"sha256:{sha256_of(checkout / requirements(name))}":
-            lines[name] = f"image {name}: {requirements(name)} has changed since the image was built; {REMEDY}"
+            problems[name] = f"image {name}: {requirements(name)} has changed since the image was built"
         elif problem := of_sif(name, image):
-            lines[name] = problem
-    return lines
+            problems[name] = problem
+    return problems
+
+
+def unusable(problems: Mapping[str, str]) -> InputErrors:
+    """Return the errors of images that cannot be run in; one remedy serves all."""
+    return InputErrors(InputError(what, remedy=REMEDY) for what in problems.values())
 
 
 def missing_sif(name: str, image: Image) -> str | None:
-    """The problem of a SIF that is not there; its content is trusted, as a job on a node does."""
+    """Return the problem of a SIF that is not there; its content is trusted, as a job on a node does."""
     present = image.sif is not None and image.sif.is_file()
     return None if present else sif_problem(name, image)
 

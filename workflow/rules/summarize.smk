@@ -13,7 +13,7 @@ RESULTS_TREE = ResultsTree(
     tuple(variant for variant in CONFIG.compare if variant not in CONFIG.with_text),
 )
 TEMPLATES = Path(of_checkout("stages/summarize/templates"))
-QUOTED = of_checkout("stages/summarize/paper_tables/quoted.yaml")
+QUOTED = of_checkout("stages/summarize/tables/quoted.yaml")
 
 
 rule summarize:

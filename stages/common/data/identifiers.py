@@ -36,29 +36,33 @@ def keyed(identifier: str, subject: Subject, key: bytes) -> str:
 
 
 def read_key(private: Path | None) -> bytes:
-    """The key that index_inputs made. A key that others can read is an error."""
+    """Read the key that index_inputs made. Raises InputError where others can read it."""
     if private is None:
         raise InputError("identifiers are keyed, which needs a folder for the key: give --private DIR")
     path = private / KEY_NAME
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such key; run index_inputs of the data set first, with the same folder") from None
+        raise InputError(
+            f"{path}: no such key", remedy="run index_inputs of the data set first, with the same folder"
+        ) from None
     with os.fdopen(descriptor, encoding="ascii") as handle:
         if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
-            raise InputError(f"{path}: others can read the key of the identifiers; run chmod 600 on it")
+            raise InputError(f"{path}: others can read the key of the identifiers", remedy="run chmod 600 on it")
         text = handle.read().strip()
     try:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
     if len(key) != _KEY_BYTES:
-        raise InputError(f"{path}: not a key of {2 * _KEY_BYTES} hex digits; restore it (a new one changes every id)")
+        raise InputError(
+            f"{path}: not a key of {2 * _KEY_BYTES} hex digits", remedy="restore it (a new one changes every id)"
+        )
     return key
 
 
 def read_or_create_key(private: Path | None) -> bytes:
-    """The key of `private`, made with mode 0600 where there is none yet."""
+    """Read the key in `private`; make it with mode 0600 if there is none yet."""
     if private is not None and not (private / KEY_NAME).exists():
         private.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = private / f".{KEY_NAME}.{os.getpid()}.tmp"
@@ -73,7 +77,7 @@ def read_or_create_key(private: Path | None) -> bytes:
 
 
 def write_map(path: Path, pairs: Iterable[tuple[Subject, str, str]]) -> None:
-    """The way back, mode 0600: a CSV of kind, distributed_id, keyed_id."""
+    """Write the way back, mode 0600: a CSV of kind, distributed_id, keyed_id."""
     with atomic_path(path) as temporary:
         _write_private(temporary, "")
         with temporary.open("a", encoding="utf-8", newline="") as handle:
@@ -83,7 +87,7 @@ def write_map(path: Path, pairs: Iterable[tuple[Subject, str, str]]) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """A new file that was never readable by others, not even while it was empty."""
+    """Write a new file that others can never read, not even while it is empty."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
         handle.write(text)

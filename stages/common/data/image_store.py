@@ -34,7 +34,7 @@ class ImageStore:
         for shard in record.shards:
             path = Path(manifest).parent / shard.path
             if not path.is_file():
-                raise InputError(f"{path}: no such file, but {manifest} lists it; run dicom_to_arrow again")
+                raise InputError(f"{path}: no such file, but {manifest} lists it", remedy="run dicom_to_arrow again")
             paths.append(path)
             checks.append(partial(_check_shard, path, shard.sha256, manifest))
         if os.environ.get("RANK", "0") == "0":
@@ -50,7 +50,7 @@ class ImageStore:
         for path in paths:
             table = map_table(path)
             if not table.schema.equals(images(self.size)):
-                raise InputError(f"{path}: columns differ from the contract; run dicom_to_arrow again")
+                raise InputError(f"{path}: columns differ from the contract", remedy="run dicom_to_arrow again")
             tables.append(table)
         whole = pa.concat_tables(tables)
         self.table: pa.Table = whole.drop_columns(["pixels"])
@@ -72,7 +72,9 @@ class ImageStore:
         try:
             return self._row[image_id]
         except KeyError:
-            raise InputError(f"image {image_id} is no image of {self.dataset}; run dicom_to_arrow again") from None
+            raise InputError(
+                f"image {image_id} is no image of {self.dataset}", remedy="run dicom_to_arrow again"
+            ) from None
 
     def pixels(self, row: int) -> UInt8[np.ndarray, "size size"]:
         """One image; 0 black, 255 white."""
@@ -89,4 +91,4 @@ class ImageStore:
 
 def _check_shard(path: Path, listed: str, manifest: Path) -> None:
     if verify(path) != listed:
-        raise InputError(f"{path}: not the shard that {manifest} lists; run dicom_to_arrow again")
+        raise InputError(f"{path}: not the shard that {manifest} lists", remedy="run dicom_to_arrow again")

@@ -32,58 +32,62 @@ class Index:
 def read_index(
     root: Path, name: str, columns: Sequence[str], where_to_get: str = "", show: bool = True
 ) -> pl.DataFrame:
-    """The CSV `name` (or csv.gz) as text: cells and column names without outer blanks, empty cells null.
+    """Read the CSV `name` (or csv.gz) as text: cells and column names without outer blanks, empty cells null.
 
     Adds the column `row`. Raises InputError where the file is missing, is no CSV, has no row or lacks a column; the
     message quotes the file where `show` allows it (without a header, the names of the columns are a patient's row).
     """
     path = root / name
     if not path.is_file():
-        raise InputError(f"{path}: no such index file; {where_to_get or 'correct its name in the settings'}")
+        raise InputError(f"{path}: no such index file", remedy=where_to_get or "correct its name in the settings")
     try:
         table = pl.read_csv(path, infer_schema=False).rename(str.strip)
     except pl.exceptions.NoDataError:
-        raise InputError(f"{path}: empty; {where_to_get or 'write a header and a row for every image'}") from None
+        raise InputError(f"{path}: empty", remedy=where_to_get or "write a header and a row for every image") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).strip().splitlines()[0][:160] if show else type(error).__name__
-        raise InputError(f"{path}: not readable as CSV ({reason}); get or write it again") from None
+        raise InputError(f"{path}: not readable as CSV ({reason})", remedy="get or write it again") from None
     missing = [column for column in columns if column not in table.columns]
     if missing:
         found = ", ".join(table.columns) if show else f"{len(table.columns)} columns of other names"
-        raise InputError(f"{path}: no column {', '.join(missing)}; it has {found}")
+        raise InputError(f"{path}: no column {', '.join(missing)}", remedy=f"it has {found}")
     if table.is_empty():
-        raise InputError(f"{path}: no row below the header; {where_to_get or 'add a row for every image'}")
+        raise InputError(f"{path}: no row below the header", remedy=where_to_get or "add a row for every image")
     text = pl.col(pl.String).str.strip_chars()
     return table.with_columns(pl.when(text != "").then(text)).with_row_index("row", offset=2)
 
 
 def require_values(table: pl.DataFrame, source: Path, columns: Sequence[str]) -> None:
-    """An empty cell in one of `columns` is an InputError that names its row."""
+    """Raise an InputError that names the row where a cell of `columns` is empty."""
     for column in columns:
         rows = table.filter(pl.col(column).is_null())["row"]
         if len(rows):
             count = f"{len(rows)} such rows"
-            raise InputError(f"{source}: row {rows[0]}: {column} is empty ({count}); fill it or remove the row")
+            raise InputError(
+                f"{source}: row {rows[0]}: {column} is empty ({count})", remedy="fill it or remove the row"
+            )
 
 
 def refuse_duplicates(table: pl.DataFrame, source: Path, column: str, show: bool = True) -> None:
-    """A value of `column` in two rows is an InputError that names both, and the value where `show` allows it."""
+    """Raise an InputError where two rows share a value of `column`: it names both; the value, too, if `show`."""
     repeated = table.filter(pl.col(column).is_duplicated())
     if len(repeated):
         value = repeated[column][0]
         rows = repeated.filter(pl.col(column) == value)["row"].sort()
         named = f"{column} {value}" if show else column
         count = repeated[column].n_unique()
-        raise InputError(f"{source}: rows {rows[0]} and {rows[1]} have the same {named} ({count} such); keep one")
+        raise InputError(
+            f"{source}: rows {rows[0]} and {rows[1]} have the same {named} ({count} such)", remedy="keep one"
+        )
 
 
 def refuse_unsafe_paths(paths: pl.Series, rows: pl.Series, source: Path) -> None:
-    """A path that is absolute or climbs out of the root is an InputError that names its row."""
+    """Raise an InputError that names the row where a path is absolute or leaves the root."""
     unsafe = rows.filter(paths.str.contains(_UNSAFE_PATH).fill_null(value=False))
     if len(unsafe):
         raise InputError(
-            f"{source}: row {unsafe[0]}: the path is absolute, contains '..' or a backslash; "
-            "write it relative to the data set's root with '/' between folders"
+            f"{source}: row {unsafe[0]}: the path is absolute, contains '..' or a backslash",
+            remedy="write it relative to the data set's root with '/' between folders",
         )
 
 
@@ -96,7 +100,7 @@ def read_patients(root: Path, name: str, image_ids: pl.Series, show: bool) -> pl
     unknown = joined.filter(pl.col("patient_id").is_null())["image_id"]
     if len(unknown):
         raise InputError(
-            f"{root / name}: no patient for {f'image {unknown[0]}' if show else 'an image'} ({len(unknown)} such); "
-            "add rows, or set `patients` to null"
+            f"{root / name}: no patient for {f'image {unknown[0]}' if show else 'an image'} ({len(unknown)} such)",
+            remedy="add rows, or set `patients` to null",
         )
     return joined["patient_id"]

@@ -20,7 +20,7 @@ def read_labels(path: Path, finding: str) -> pl.DataFrame:
     if rows.is_empty():
         known = ", ".join(sorted(table["finding"].unique())) or "none"
         raise InputError(
-            f"{path}: no label speaks of {finding!r} (there are: {known}); correct the prompt file's finding"
+            f"{path}: no label speaks of {finding!r} (there are: {known})", remedy="correct the prompt file's finding"
         )
     return rows
 
@@ -38,7 +38,7 @@ def region(label: dict, rows: int, columns: int) -> Bool[np.ndarray, "{rows} {co
 def to_stored(
     mask: Bool[np.ndarray, "rows columns"], content_box: list[int], size: int
 ) -> Bool[np.ndarray, "{size} {size}"]:
-    """A mask of the original image on the stored square: the geometry of dicom_to_arrow, any overlap counts half."""
+    """Map a mask of the original image onto the stored square, by the geometry of dicom_to_arrow."""
     x, y, width, height = content_box
     shrunk = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     stored = np.zeros((size, size), dtype=bool)

@@ -32,7 +32,7 @@ def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_se
     """
     chosen = pl.from_arrow(read_table(pairs, PAIRS)).filter(pl.col("split") == split)
     if chosen.is_empty():
-        raise InputError(f"{pairs}: no pair is in the {split} part; raise its share in `patient_split`")
+        raise InputError(f"{pairs}: no pair is in the {split} part", remedy="raise its share in `patient_split`")
     grouped = chosen.sort("study_id", "image_id").group_by("study_id", "patient_id", maintain_order=True)
     spoken = pl.from_arrow(read_table(sentences, SENTENCES)).join(chosen, on="study_id", how="semi")
     reports = {
@@ -43,7 +43,7 @@ def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_se
     for (study_id, patient_id), rows in grouped:
         report = reports.get(study_id)
         if report is None or not all(map(len, report["token_ids"].to_list())):
-            raise InputError(f"{sentences}: study {study_id} has no sentence, or one without word pieces; run "
+            raise InputError(f"{sentences}: study {study_id} has no sentence, or one without word pieces", remedy="run "
                              "split_reports and pair_images_reports again, which leave such reports out")  # fmt: skip
         kept, dropped = fit_budget(report["token_ids"].to_list(), max_tokens, max_sentences)
         texts = report["text"].to_list()[: len(kept)]
@@ -52,7 +52,7 @@ def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_se
 
 
 def fit_budget(sentences: Sentences, max_tokens: int, max_sentences: int) -> tuple[Sentences, int]:
-    """The first sentences that fit the budget ([CLS] and [SEP] counted), and how many were left out.
+    """Return the first sentences that fit the budget ([CLS] and [SEP] counted), and how many were left out.
 
     A first sentence longer than the whole budget is cut, so that no report ends up empty.
     """

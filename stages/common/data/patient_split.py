@@ -34,13 +34,15 @@ class PatientSplit(Settings):
 
 
 def split_of(patient_id: str, settings: PatientSplit, distributed: str | None = None) -> Split:
-    """The part that a patient belongs to."""
+    """Return the part that a patient belongs to."""
     if settings.use_distributed and distributed is not None:
         try:
             return _DISTRIBUTED_NAMES[distributed.strip().lower()]
         except KeyError:
             known = ", ".join(_DISTRIBUTED_NAMES)
-            raise InputError(f"split {distributed!r} of the distribution is unknown; expected one of {known}") from None
+            raise InputError(
+                f"split {distributed!r} of the distribution is unknown", remedy=f"expected one of {known}"
+            ) from None
     place = seed_from("patient_split", settings.seed, patient_id) / 2**63  # uniform in [0, 1)
     if place < settings.test:
         return "test"

@@ -39,7 +39,7 @@ def hide(table: pa.Table, private: Path, name: str) -> pa.Table:
 
 
 def reveal(table: pa.Table, private: Path | None) -> pa.Table:
-    """The table as it was before `hide`; one whose identifiers are distributed comes back as it is.
+    """Return the table as it was before `hide`; one with distributed identifiers is returned unchanged.
 
     Raises InputError where the private folder, its key or its table is missing, or is not of the same run.
     """
@@ -49,7 +49,9 @@ def reveal(table: pa.Table, private: Path | None) -> pa.Table:
     assert private is not None  # else read_key has raised
     path = private / table.schema.metadata[_NAME].decode()
     if not path.is_file() or _digest(private, path).encode() != table.schema.metadata[_DIGEST]:
-        raise InputError(f"{path}: missing, or of another run than the index; run index_inputs of the data set again")
+        raise InputError(
+            f"{path}: missing, or of another run than the index", remedy="run index_inputs of the data set again"
+        )
     hidden = map_table(path)
     for column in hidden.column_names:
         place = table.schema.get_field_index(column)

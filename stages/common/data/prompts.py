@@ -16,8 +16,8 @@ from string import Formatter
 import yaml
 from pydantic import Field, ValidationError
 
-from ..errors import InputError
-from ..settings import Settings, validation_lines
+from ..errors import InputError, InputErrors
+from ..settings import Settings, validation_errors
 
 
 class PromptSet(Settings):
@@ -49,8 +49,8 @@ class PromptFile(Settings):
         filled = {tuple(slot for slot in among if slot in _slots(each)) for each in self.sets[name].positive}
         if len(filled) > 1:
             raise InputError(
-                f"prompts: set {name}: some affirming prompts fill {' and '.join(max(filled))} and others do not; "
-                "make two sets of it"
+                f"prompts: set {name}: some affirming prompts fill {' and '.join(max(filled))} and others do not",
+                remedy="make two sets of it",
             )
         return filled.pop()
 
@@ -75,14 +75,16 @@ def read_prompts(path: Path, denying: bool = False) -> PromptFile:
         prompts.expanded()
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror}); name a prompt file in the configuration"
+            f"{path}: cannot be read ({error.strerror})", remedy="name a prompt file in the configuration"
         ) from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        raise InputError("; ".join(validation_lines(error, str(path)))) from None
+        raise InputErrors(validation_errors(error, str(path))) from None
     except KeyError as error:
-        raise InputError(f"{path}: a template names the slot {error}, which `slots` lacks; add it") from None
+        raise InputError(f"{path}: a template names the slot {error}, which `slots` lacks", remedy="add it") from None
     if denying and (without := [name for name, each in prompts.sets.items() if not each.negative]):
-        raise InputError(f"{path}: set {without[0]} has no `negative` prompts, which deny the finding; add one")
+        raise InputError(
+            f"{path}: set {without[0]} has no `negative` prompts, which deny the finding", remedy="add one"
+        )
     return prompts

@@ -12,7 +12,7 @@ def encode(mask: Bool[np.ndarray, "rows columns"]) -> list[int]:
 
 
 def decode(runs: list[int], rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
-    """The mask of `rows` x `columns`; runs that leave the image raise ValueError."""
+    """Decode the mask of `rows` x `columns`. Raises ValueError where runs leave the image."""
     mask = np.zeros(rows * columns, dtype=bool)
     for start, length in np.asarray(runs, dtype=np.int64).reshape(-1, 2):
         if start < 0 or length < 0 or start + length > mask.size:

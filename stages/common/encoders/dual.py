@@ -73,7 +73,7 @@ class DualEncoder(nn.Module):
 
 
 def to_input(images: Tensor, size: int) -> Float[Tensor, "batch {size} {size}"]:
-    """Stored uint8 images to grey 0..1 at the encoder's input size (bilinear, antialiased)."""
+    """Convert stored uint8 images to grey 0..1 at the encoder's input size (bilinear, antialiased)."""
     grey = images.to(torch.float32).unsqueeze(1) / 255
     if grey.shape[-1] != size:
         grey = F.interpolate(grey, size=(size, size), mode="bilinear", antialias=True)
@@ -99,7 +99,7 @@ class Checkpoint:
         pieces = [self.tokenizer.encode(sentence, add_special_tokens=False).ids for sentence in sentences]
         for sentence, ids in zip(sentences, pieces, strict=True):
             if not ids:
-                raise InputError(f"prompt {sentence!r} has no word pieces; write a sentence")
+                raise InputError(f"prompt {sentence!r} has no word pieces", remedy="write a sentence")
         reports = [fit_budget([ids], text.max_tokens, text.max_sentences)[0] for ids in pieces]
         device = next(self.model.parameters()).device
         return self.model.embed_text(pad_reports(reports, SpecialTokens.of(self.tokenizer)).to(device))
@@ -113,14 +113,14 @@ def save_weights(path: Path, weights: dict[str, Tensor]) -> str:
 
 
 def checkpoint_record(model: DualEncoder) -> EncoderRecord:
-    """What `load_checkpoint` needs to build the model again."""
+    """Return what `load_checkpoint` needs to build the model again."""
     return EncoderRecord(
         model=model.settings, vocabulary=model.vocabulary, text_configuration=model.text.bert.config.to_dict()
     )
 
 
 def build_encoder(record: EncoderRecord) -> DualEncoder:
-    """The model of a `checkpoint_record`; its weights follow, so those that it once started from are not needed."""
+    """Build the model of a checkpoint's record. Its weights follow, so those that it started from are not needed."""
     return DualEncoder(record.model, record.vocabulary, record.text_configuration)
 
 
@@ -155,7 +155,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
 def mean_embeddings(
     checkpoint: Checkpoint, groups: Sequence[Sequence[str]], of: Literal["report", "sentence"] = "report"
 ) -> Float[Tensor, "groups embedding"]:
-    """The normalised mean of each group's prompts; a prompt of several groups is embedded once.
+    """Return the normalised mean of each group's prompts; a prompt of several groups is embedded once.
 
     `of` a prompt either the report of one sentence that it is (what images are near to), or that sentence (patches).
     """
@@ -174,7 +174,7 @@ def patch_cosines(
 
 
 def prompt_sentences(checkpoint: Checkpoint, prompts: list[str]) -> Float[Tensor, "prompts embedding"]:
-    """Unit vectors of the prompts' sentences: a prompt is a report of one sentence."""
+    """Return unit vectors of the prompts' sentences: a prompt is a report of one sentence."""
     return checkpoint.embed_sentences(prompts).sentences[:, 0]
 
 

@@ -38,7 +38,8 @@ class ImageEncoder(nn.Module):
             self.vit = _create(settings, {**common, "dynamic_img_size": False})
         if settings.pooling == "cls" and self.vit.cls_token is None:
             raise InputError(
-                f"pretrain.model.image.pooling: cls, but {settings.architecture} has no [CLS]; set pooling: mean"
+                f"pretrain.model.image.pooling: cls, but {settings.architecture} has no [CLS]",
+                remedy="set pooling: mean",
             )
         self.width: int = self.vit.embed_dim
 
@@ -87,11 +88,11 @@ class ImageEncoder(nn.Module):
 
 
 def _create(settings: ImageEncoderSettings, common: dict) -> VisionTransformer:
-    """A vision transformer by its timm name, at random; nothing is downloaded."""
+    """Create a vision transformer by its timm name, with random weights; nothing is downloaded."""
     name = settings.architecture
     if not is_model(name):
         raise InputError(
-            f"pretrain.model.image.architecture: timm has no {name!r}; give a name of timm.list_models('vit*')"
+            f"pretrain.model.image.architecture: timm has no {name!r}", remedy="give a name of timm.list_models('vit*')"
         )
     try:
         vit = create_model(name, patch_size=settings.patch_size, **common)
@@ -99,8 +100,8 @@ def _create(settings: ImageEncoderSettings, common: dict) -> VisionTransformer:
         raise InputError(f"pretrain.model.image.architecture: {name!r}: {str(error).splitlines()[0]}") from None
     if type(vit) is not VisionTransformer or vit.pos_embed is None:
         raise InputError(
-            f"pretrain.model.image.architecture: {name!r} is a {type(vit).__name__}; give one of timm's "
-            "VisionTransformer with position embeddings: only those can leave patches out"
+            f"pretrain.model.image.architecture: {name!r} is a {type(vit).__name__}",
+            remedy="give one of timm's VisionTransformer with position embeddings: only those can leave patches out",
         )
     return vit
 
@@ -127,7 +128,7 @@ def visible_count(patches: int, ratio: float) -> int:
 
 
 def draw_visible(batch: int, patches: int, ratio: float, generator: torch.Generator) -> Int[Tensor, "batch visible"]:
-    """Indices of the visible patches, ascending; every subset of size V is equally likely."""
+    """Return the indices of the visible patches, ascending; every subset of size V is equally likely."""
     noise = torch.rand(batch, patches, generator=generator)
     return noise.argsort(dim=1)[:, : visible_count(patches, ratio)].sort(dim=1).values
 

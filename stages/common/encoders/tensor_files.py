@@ -32,7 +32,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals([Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; correct the path, or put the weights there") from None
+        raise InputError(f"{path}: no such file", remedy="correct the path, or put the weights there") from None
     except pickle.UnpicklingError as error:
         if blocked := re.search(r"GLOBAL ([\w.]+)", str(error)):
             reason = f"refused, it wants to run {blocked[1]} when it is read; take safetensors, or a file of tensors"
@@ -41,12 +41,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: {reason}") from None
     except (SafetensorError, RuntimeError, OSError, EOFError, struct.error, ValueError, KeyError) as error:
         line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"{path}: no file of tensors, or damaged ({line}); fetch it again") from None
+        raise InputError(f"{path}: no file of tensors, or damaged ({line})", remedy="fetch it again") from None
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     named = content.items() if isinstance(content, dict) else ()
     tensors = {name: value for name, value in named if isinstance(value, Tensor)}
     if not tensors:
-        raise InputError(f"{path}: holds no tensors by name; take the file of the model's state_dict")
+        raise InputError(f"{path}: holds no tensors by name", remedy="take the file of the model's state_dict")
     return tensors

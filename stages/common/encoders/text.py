@@ -73,10 +73,10 @@ def map_tensors(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer that split_reports wrote."""
+    """Load the tokenizer that split_reports wrote."""
     path = Path(folder) / "tokenizer.json"
     if not path.is_file():
-        raise InputError(f"{path}: no such file; run split_reports first")
+        raise InputError(f"{path}: no such file", remedy="run split_reports first")
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.encode_special_tokens = True  # "[SEP]" written in a text is text, as in split_reports
     return tokenizer
@@ -125,7 +125,7 @@ class TextEncoder(nn.Module):
     """BERT over whole reports, sentences read from its tokens by their spans; or over single sentences."""
 
     def __init__(self, settings: TextEncoderSettings, vocabulary: int, configuration: dict | None = None) -> None:
-        """`configuration` is that of a pre-trained or trained encoder whose weights follow; else the settings' sizes.
+        """Build the BERT of `configuration`, whose weights follow; without it, one of the settings' sizes.
 
         Raises InputError where `vocabulary` (word pieces of the tokenizer) or `max_tokens` do not fit the encoder.
         """
@@ -137,7 +137,8 @@ class TextEncoder(nn.Module):
         if settings.max_tokens > self.bert.config.max_position_embeddings:
             raise InputError(
                 f"pretrain.model.text.max_tokens: {settings.max_tokens}, but the encoder has positions for "
-                f"{self.bert.config.max_position_embeddings} tokens; give at most that"
+                f"{self.bert.config.max_position_embeddings} tokens",
+                remedy="give at most that",
             )
         self.width: int = self.bert.config.hidden_size
         self.context = settings.context
@@ -188,12 +189,14 @@ def _initialise(settings: TextEncoderSettings, vocabulary: int) -> BertModel:
 
 
 def _from_configuration(configuration: dict) -> nn.Module:
-    """A BERT-like model of transformers from its config.json; files of 2019 lack `model_type` and are BERT's."""
+    """Return a BERT-like model of transformers from its config.json; files of 2019 lack `model_type` and are BERT's."""
     try:
         parsed = AutoConfig.for_model(**{"model_type": "bert", **configuration})
     except ValueError as error:
         reason = str(error).partition(". Should")[0]
-        raise InputError(f"pretrain.model.text.weights: config.json: {reason}; give a BERT-like encoder") from None
+        raise InputError(
+            f"pretrain.model.text.weights: config.json: {reason}", remedy="give a BERT-like encoder"
+        ) from None
     try:
         return AutoModel.from_config(parsed, dtype=torch.float32, add_pooling_layer=False)  # whatever its dtype says
     except TypeError:  # DistilBERT, ELECTRA and others have no pooling layer to leave out
@@ -205,5 +208,6 @@ def _check_vocabulary(rows: int, pieces: int) -> None:
     if not pieces <= rows < pieces + _LARGEST_PADDING:
         raise InputError(
             f"pretrain.model.text.weights: the encoder's embedding table has {rows} rows, the tokenizer {pieces} word "
-            "pieces; set split_reports.tokenizer.weights to the encoder's own"
+            "pieces",
+            remedy="set split_reports.tokenizer.weights to the encoder's own",
         )

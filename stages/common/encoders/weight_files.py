@@ -43,14 +43,14 @@ def weight_files(source: Path) -> list[Path]:
 
 
 def tokenizer_file(source: Path) -> Path:
-    """The tokenizer of the folder `source`."""
+    """Return the tokenizer of the folder `source`."""
     return _first_of(TOKENIZERS, Path(source))
 
 
 def _first_of(names: tuple[str, ...], folder: Path) -> Path:
     if not folder.is_dir():
-        raise InputError(f"weights: no folder {folder}; correct the path, or put the weights there")
+        raise InputError(f"weights: no folder {folder}", remedy="correct the path, or put the weights there")
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    raise InputError(f"weights: {folder} holds neither {' nor '.join(names)}; put one of them there")
+    raise InputError(f"weights: {folder} holds neither {' nor '.join(names)}", remedy="put one of them there")

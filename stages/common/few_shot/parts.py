@@ -49,13 +49,13 @@ def read_finding(path: Path, finding: str | None) -> pl.DataFrame:
         known = sorted(set(read_table(path, LABELS)["finding"].to_pylist()))
         if len(known) != 1:
             names = ", ".join(known) or "none"
-            raise InputError(f"{path}: findings are {names}; name one in `few_shot_classification.finding`")
+            raise InputError(f"{path}: findings are {names}", remedy="name one in `few_shot_classification.finding`")
         finding = known[0]
     return labelled_images.read_labels(path, finding)
 
 
 def split_parts(labels: pl.DataFrame, fraction: int, source: Path) -> Parts:
-    """The subset of `fraction` percent of the training part (subsets are nested), validation and test.
+    """Return the subset of `fraction` percent of the training part (subsets are nested), validation and test.
 
     Validation or test without both targets is an InputError that names `source`: nothing could be chosen or measured.
     """
@@ -64,7 +64,7 @@ def split_parts(labels: pl.DataFrame, fraction: int, source: Path) -> Parts:
     for name, part in rest.items():
         if part["target"].n_unique() < 2:
             raise InputError(
-                f"{source}: the {name} part needs positives and negatives; raise its share in label_images"
+                f"{source}: the {name} part needs positives and negatives", remedy="raise its share in label_images"
             )
     return Parts(labels["finding"][0], train, rest["validation"], rest["test"])
 

@@ -45,7 +45,7 @@ class FewShotRecord(Record):
 
 
 def departures(job: Settings, published: Settings, free: Collection[str]) -> Departures:
-    """Settings of `job` that are not as `published`, but for those that the protocol leaves `free`; nested by dots."""
+    """Return the settings of `job` that differ from `published`, by dotted name, except those that are `free`."""
     own, theirs = (_flat(each.model_dump(mode="json", exclude=set(free))) for each in (job, published))
     return {name: [value, theirs[name]] for name, value in own.items() if value != theirs[name]}
 

@@ -41,7 +41,7 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     table = map_table(path)
     if not table.schema.equals(schema):
         raise InputError(
-            f"{path}: columns differ from the contract in stages/common/files/schemas.py; run its stage again"
+            f"{path}: columns differ from the contract in stages/common/files/schemas.py", remedy="run its stage again"
         )
     return table
 
@@ -51,4 +51,6 @@ def map_table(path: Path) -> pa.Table:
     try:
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not an Arrow IPC file ({error}); delete it and run its stage again") from None
+        raise InputError(
+            f"{path}: not an Arrow IPC file ({error})", remedy="delete it and run its stage again"
+        ) from None

@@ -154,9 +154,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the stage that writes it first") from None
+        raise InputError(f"{path}: no such file", remedy="run the stage that writes it first") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON ({error}); delete it and run its stage again") from None
+        raise InputError(f"{path}: not valid JSON ({error})", remedy="delete it and run its stage again") from None
 
 
 def sha256_of(path: Path) -> str:
@@ -170,7 +170,7 @@ def sidecar_of(path: Path) -> Path:
 
 
 def write_record(path: Path, value: Any) -> None:
-    """An output in JSON, with its side-car: what `verify` wants of every file that a later stage reads."""
+    """Write an output as JSON, with the side-car that `verify` needs."""
     write_json(path, value)
     write_sidecar(path)
 
@@ -183,7 +183,7 @@ def write_sidecar(path: Path) -> str:
 
 
 def read_sidecar(path: Path) -> str | None:
-    """The digest recorded when `path` was written, or None where there is no side-car."""
+    """Return the digest recorded when `path` was written, or None where there is no side-car."""
     try:
         words = sidecar_of(path).read_text(encoding="utf-8").split()
     except FileNotFoundError:
@@ -194,10 +194,14 @@ def read_sidecar(path: Path) -> str | None:
 def verify(path: Path) -> str:
     """Check a file against its side-car and return its digest: one flipped bit is an error here."""
     if not Path(path).exists():
-        raise InputError(f"{path}: no such file; run the stage that writes it first")
+        raise InputError(f"{path}: no such file", remedy="run the stage that writes it first")
     recorded, found = read_sidecar(path), sha256_of(path)
     if recorded is None:
-        raise InputError(f"{path}: its side-car {sidecar_of(path).name} is missing; run the stage that writes it again")
+        raise InputError(
+            f"{path}: its side-car {sidecar_of(path).name} is missing", remedy="run the stage that writes it again"
+        )
     if recorded != found:
-        raise InputError(f"{path}: damaged (sha256 {found[:12]}, written as {recorded[:12]}); delete it and run again")
+        raise InputError(
+            f"{path}: damaged (sha256 {found[:12]}, written as {recorded[:12]})", remedy="delete it and run again"
+        )
     return found

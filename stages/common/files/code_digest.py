@@ -86,7 +86,7 @@ def _file_of(name: str, root: Path) -> Path | None:
 
 @cache  # every job reads all rules, and 17 closures share most of their files
 def _parsed(text: str, filename: str) -> tuple[list[str], str]:
-    """Imports of a module, and its canonical text."""
+    """Return the imports of a module, and its canonical text."""
     tree = ast.parse(text, filename=filename)
     return _imports(tree), _canonical(tree)
 

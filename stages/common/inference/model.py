@@ -1,28 +1,18 @@
-"""The exported model: radiographs in, class probabilities, embeddings and heatmaps out.
-
-What the exported model is given: files, their bytes or grey arrays, read as dicom_to_arrow reads them.
-
-Files are decoded in a child process with limits of time and memory: a damaged one costs an error, not the server.
-No torch here: the child starts in a second.
-
-The chosen checkpoint as a model: radiographs and classes in words go in, probabilities and heatmaps come out.
+"""The chosen checkpoint as a model: radiographs and classes in words go in, probabilities and heatmaps come out.
 
 MLflow loads this module by name (`_load_pyfunc`) with the code, weights and requirements that lie in the model's own
-folder (mlflow_model.py): no checkout, no pickle.
+folder (select_checkpoint/mlflow_model.py): no checkout, no pickle.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
 from ..encoders.dual import (
     Checkpoint,
@@ -35,67 +25,9 @@ from ..encoders.dual import (
 from ..encoders.image import grid_of
 from ..encoders.settings import InferenceRecord
 from ..errors import InputError
-from ..radiographs.isolation import Limits, map_isolated
-from ..radiographs.radiograph import SquareImage, fit_into_square
-from ..radiographs.readers import read_radiograph
-from ..radiographs.rejection import RejectionError
-from ..radiographs.settings import RadiographSettings
+from ..radiographs.radiograph import SquareImage
 from ..records import read_record
-
-
-def reading_settings(size: int) -> RadiographSettings:
-    """Those of dicom_to_arrow, but text in the picture is no reason to refuse: nothing is kept."""
-    return RadiographSettings(size=size, burned_in="accept")
-
-
-def read_file(path: str | Path, settings: RadiographSettings) -> bytes:
-    """Bytes of a file, not more than `max_file_bytes`."""
-    path = Path(path)
-    try:
-        if path.stat().st_size > settings.max_file_bytes:
-            raise InputError(f"{path}: more than {settings.max_file_bytes:,} bytes; is this a single radiograph?")
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); name a DICOM, JPEG or PNG file") from None
-
-
-def squares_of_files(files: Sequence[bytes], names: Sequence[str], settings: RadiographSettings) -> list[SquareImage]:
-    """Each file's radiograph in a square; the first that cannot be one is an InputError with its name and reason."""
-    convert = partial(_square, settings=settings)
-    limits = Limits(settings.max_seconds, settings.max_memory_bytes)
-    squares = []
-    for name, result in zip(names, map_isolated(convert, list(files), 1, limits), strict=True):
-        if result == "died":
-            raise InputError(f"{name}: the process that decoded it died: the file is damaged, or needs more than "
-                             f"{settings.max_memory_bytes:,} bytes of memory")  # fmt: skip
-        if result == "too slow":
-            raise InputError(f"{name}: not decoded within {settings.max_seconds:g} s: the file is damaged or too large")
-        if isinstance(result, str):
-            raise InputError(f"{name}: {result}")
-        squares.append(result)
-    return squares
-
-
-def square_of_array(pixels: Shaped[np.ndarray, "rows columns"], name: str, size: int) -> SquareImage:
-    """Grey levels 0 (black) to 255 (white), windowed already; padded to a square."""
-    pixels = np.asarray(pixels)
-    if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind not in "iuf":
-        raise InputError(f"{name}: pixels are {pixels.dtype} of shape {pixels.shape}; give rows x columns of numbers")
-    if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 255:
-        raise InputError(f"{name}: grey levels lie outside 0 (black) to 255 (white); window the image first")
-    return fit_into_square(pixels.astype(np.float32), 1.0, size)
-
-
-def _square(data: bytes, settings: RadiographSettings) -> SquareImage | str:
-    """In the child. A refusal comes back as its text."""
-    cv2.setNumThreads(1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom warns of quirks that most files of a vendor have
-            return read_radiograph(data, None, settings).square(settings.size)
-    except RejectionError as rejection:
-        return f"{rejection.reason.replace('_', ' ')}: {rejection}"
-
+from .squares import reading_settings, square_of_array, squares_of_files
 
 INFERENCE = "inference.json"  # beside the weights
 INPUTS = ("image", "path", "pixels")
@@ -120,18 +52,19 @@ class Reading:
 class RadiographModel:
     """A checkpoint with what it takes to read radiographs as it was trained on them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
         record = read_record(Path(folder) / INFERENCE, InferenceRecord)
         self.temperature = record.temperature
         self.settings = reading_settings(record.size)
-        self.checkpoint: Checkpoint = load_checkpoint(folder, torch.device("cpu"))
+        self.device = torch.device(device)
+        self.checkpoint: Checkpoint = load_checkpoint(folder, self.device)
 
     @torch.inference_mode()
     def read(self, square: SquareImage, classes: Mapping[str, Sequence[str]]) -> Reading:
         """`classes` maps a name to the sentences that speak for it."""
         sentences = check_classes(classes)
         model = self.checkpoint.model
-        pixels = torch.from_numpy(square.pixels).unsqueeze(0)
+        pixels = torch.from_numpy(square.pixels).unsqueeze(0).to(self.device)
         tokens = model.patch_tokens(to_input(pixels, model.settings.image.input_size))
         image = model.embed_global(tokens)[0]
         cosines = mean_embeddings(self.checkpoint, list(sentences.values())) @ image
@@ -145,7 +78,7 @@ class RadiographModel:
         return Reading(
             dict(zip(sentences, cosines.tolist(), strict=True)),
             dict(zip(sentences, probabilities.tolist(), strict=True)),
-            {name: heatmap.numpy() for name, heatmap in zip(sentences, heatmaps, strict=True)},
+            {name: heatmap.cpu().numpy() for name, heatmap in zip(sentences, heatmaps, strict=True)},
             (box.x / side, box.y / side, box.width / side, box.height / side),
         )
 
@@ -167,23 +100,21 @@ class RadiographModel:
 
     def _squares(self, table: pd.DataFrame) -> list[SquareImage]:
         squares: dict[int, SquareImage] = {}
-        files: dict[int, bytes] = {}
+        files: dict[int, bytes | Path] = {}
         columns = [name for name in INPUTS if name in table]
         for row in range(len(table)):
             given = {name: table[name].iloc[row] for name in columns}
             given = {name: value for name, value in given.items() if _is_there(value)}
             if len(given) != 1:
                 found = ", ".join(given) or "none"
-                raise InputError(f"row {row}: give one of {', '.join(INPUTS)}; found {found}")
+                raise InputError(f"row {row}: give one of {', '.join(INPUTS)}", remedy=f"found {found}")
             [(kind, value)] = given.items()
             if kind == "pixels":
                 rows = _rectangle(value, f"row {row}")
                 squares[row] = square_of_array(rows, f"row {row}", self.settings.size)
             else:
-                files[row] = read_file(value, self.settings) if kind == "path" else bytes(value)
-        decoded = (
-            squares_of_files(list(files.values()), [f"row {row}" for row in files], self.settings) if files else []
-        )
+                files[row] = Path(value) if kind == "path" else bytes(value)
+        decoded = squares_of_files(list(files.values()), [f"row {row}" for row in files], self.settings)
         squares |= dict(zip(files, decoded, strict=True))
         return [squares[row] for row in range(len(table))]
 
@@ -209,5 +140,5 @@ def _rectangle(value: Any, name: str) -> np.ndarray:
 
 
 def _load_pyfunc(data_path: str) -> RadiographModel:
-    """Called by mlflow.pyfunc.load_model with the folder of the weights."""
+    """Load the model from the folder of the weights; mlflow.pyfunc.load_model calls this."""
     return RadiographModel(Path(data_path))

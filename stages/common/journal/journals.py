@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ..digests import digest_of
 from ..errors import InputError
 from ..files.atomic_files import read_json
-from ..settings import validation_lines
+from ..settings import outdated_record
 
 FILE = "journal.json"  # of a stage; a part of a scattered stage has journal_<part>.json
 PAGE = "mlflow_run"  # tag: address of the run's page at the server that it was shown at while it ran, without secrets
@@ -73,12 +73,12 @@ class Journal(_Part):
 
 
 def run_key(stage: str, name: str, digests: Mapping[str, str], started: int) -> str:
-    """The tag `mlip.key` by which live logging and sync find one run."""
+    """Return the tag `mlip.key` by which live logging and sync find one run."""
     return digest_of([stage, name, dict(digests), started])
 
 
 def workspace_name(results: Path) -> str:
-    """A workspace by the end of its path and a digest of the whole: several may share one MLflow experiment."""
+    """Return a workspace by the end of its path and a digest of the whole: several may share one MLflow experiment."""
     folder = Path(results).resolve().parent
     return f"{folder.parent.name}/{folder.name}@{digest_of(str(folder))[:6]}"
 
@@ -112,8 +112,8 @@ def read_journal(path: Path) -> FoundJournal:
     try:
         return FoundJournal(path, Journal.model_validate(record), record)
     except ValidationError as error:
-        lines = "; ".join(validation_lines(error, str(path)))
-        raise InputError(f"{lines} (no journal of this version: delete it and run its stage again)") from None
+        stage = record.get("stage") if isinstance(record, dict) else None
+        raise outdated_record(error, path, f"delete it and run {stage or 'its stage'} again") from None
 
 
 def find_journals(root: Path) -> tuple[list[FoundJournal], list[str]]:
@@ -123,7 +123,7 @@ def find_journals(root: Path) -> tuple[list[FoundJournal], list[str]]:
     """
     paths = sorted({*root.rglob(FILE), *root.rglob("journal_*.json")})
     if not paths:
-        raise InputError(f"{root}: no journal.json below it; run a stage first")
+        raise InputError(f"{root}: no journal.json below it", remedy="run a stage first")
     found: dict[str, FoundJournal] = {}
     problems = []
     for path in paths:

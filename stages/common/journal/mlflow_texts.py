@@ -40,7 +40,7 @@ def _allowed(key: str) -> str:
 
 
 def shortened(value: str, limit: int) -> str:
-    """The text within a limit of MLflow; what is cut stands in full in the journal."""
+    """Shorten a text to a limit of MLflow; the journal has the full text."""
     return value if len(value) <= limit else value[: limit - 1] + "…"
 
 
@@ -51,6 +51,6 @@ def limited(values: dict[str, str], limit: int) -> dict[str, str]:
 
 
 def without_secrets(text: str) -> str:
-    """A text as it may stand in a log: URIs lose user, password, token and query."""
+    """Remove user, password, token and query from the URIs of a text, so that it may stand in a log."""
     text = re.sub(r"(://)[^/@\s]*@", r"\1***@", text)
     return re.sub(r"(://[^\s?]*)\?[^\s;,)]*", r"\1?***", text)

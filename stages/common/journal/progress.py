@@ -56,7 +56,7 @@ class Progress:
             self._write(last=False)
 
     def close(self) -> None:
-        """The last line, where there was a first: work that is quickly done needs no words."""
+        """Print the last line, unless the work ended before a first one was due."""
         if self.mode != "off" and self._spoke:
             self._write(last=True)
 

@@ -44,7 +44,7 @@ class SystemSampler:
 
 
 def _usage(proc: Path, root: int) -> _Usage | None:
-    """Sums over the tree; time of children that ended was added to their parents by the kernel."""
+    """Sum over the process tree; the kernel adds the time of ended children to their parents."""
     ticks, pages = 0, 0
     for process in _tree(proc, root):
         try:

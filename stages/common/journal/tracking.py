@@ -146,7 +146,9 @@ def track(
     """
     for role, path in inputs.items():
         if not Path(path).is_file():
-            raise InputError(f"{path}: no such file (the {role} of {stage}); run the stage that writes it first")
+            raise InputError(
+                f"{path}: no such file (the {role} of {stage})", remedy="run the stage that writes it first"
+            )
     hashes = {role: read_sidecar(path) or sha256_of(path) for role, path in sorted(inputs.items())}
     code, code_files = code_digests(f"{PACKAGE.name}.{stage}.__main__")
     record: dict[str, Any] = {
@@ -279,7 +281,7 @@ def git_state() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the checkout, or None where there is no git or no repository (as in an image)."""
+    """Return what git says of the checkout, or None where there is no git or no repository (as in an image)."""
     command = ["git", "-C", str(ROOT), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)

@@ -60,5 +60,5 @@ def _mean(
 
 
 def _share(part: Int[np.ndarray, "*axes"], whole: Int[np.ndarray, "*axes"]) -> Float[np.ndarray, "*axes"]:
-    """part / whole, 1 where the whole is empty."""
+    """Return part / whole; 1 where the whole is empty."""
     return np.divide(part, whole, out=np.ones(whole.shape), where=whole > 0)

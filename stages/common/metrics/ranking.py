@@ -69,14 +69,14 @@ def accuracy(
 
 
 def mean_of(values: Float[np.ndarray, "images"]) -> Metric:
-    """The mean of a figure that every image has, as a function of the weighting."""
+    """Return the mean of a figure that every image has, as a function of the weighting."""
     return lambda weights: weights @ values / weights.sum(axis=1)
 
 
 def classification_metrics(
     scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"], threshold: float
 ) -> dict[str, Metric]:
-    """The figures of a classifier as functions of the weighting; F1 and accuracy are those of `score >= threshold`."""
+    """Return the figures of a classifier as functions of the weighting; F1 and accuracy use `score >= threshold`."""
     return {
         "auc": partial(auc, scores, targets),
         "average_precision": partial(average_precision, scores, targets),
@@ -86,7 +86,7 @@ def classification_metrics(
 
 
 def best_f1_threshold(scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"]) -> float:
-    """The score at which F1 is largest; of several, the smallest. For validation images only."""
+    """Return the score at which F1 is largest; of several, the smallest. For validation images only."""
     candidates = np.unique(scores)
     one = np.ones((1, len(scores)))
     return float(candidates[np.argmax([f1(scores, targets, one, float(each))[0] for each in candidates])])
@@ -100,20 +100,20 @@ def draw_weights(groups: Shaped[np.ndarray, "images"], draws: int, seed: int) ->
 
 
 def values_of_draws(metric: Metric, weights: Float[np.ndarray, "draws images"]) -> Float[np.ndarray, "draws"]:
-    """The metric of every draw, a few draws at a time: 1,000 of 30,000 images would need gigabytes at once."""
+    """Return the metric of every draw, a few draws at a time: 1,000 of 30,000 images would need gigabytes at once."""
     parts = [metric(weights[first : first + _DRAWS_AT_ONCE]) for first in range(0, len(weights), _DRAWS_AT_ONCE)]
     return np.concatenate(parts)
 
 
 def estimate(metric: Metric, weights: Float[np.ndarray, "draws images"]) -> Estimate:
-    """The metric with equal weights, and its percentile interval over the draws (undefined draws left out)."""
+    """Return the metric with equal weights, and its percentile interval over the draws (undefined draws left out)."""
     value = float(metric(np.ones((1, weights.shape[1])))[0])
     low, high = np.nanpercentile(values_of_draws(metric, weights), [2.5, 97.5])
     return Estimate(value=value, low=float(low), high=float(high))
 
 
 def _groups_of_ties(scores: Float[np.ndarray, "images"]) -> tuple[np.ndarray, np.ndarray]:
-    """An ascending order, and where in it each group of equal scores starts."""
+    """Return an ascending order, and where in it each group of equal scores starts."""
     order = np.argsort(scores, kind="stable")
     sorted_scores = scores[order]
     starts = np.flatnonzero(np.concatenate([[True], sorted_scores[1:] != sorted_scores[:-1]]))

@@ -161,7 +161,7 @@ class Scan:
 
 
 def read_scan(frame: bytes) -> Scan | None:
-    """The scan of a lossless JPEG; None for the kinds that are rare: other predictors, restarts, point transforms."""
+    """Read the scan of a lossless JPEG; None for rare kinds: other predictors, restarts, point transforms."""
     position, tables, precision = 2, {}, 0
     try:
         while True:

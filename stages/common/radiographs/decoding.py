@@ -184,7 +184,7 @@ def _decode_jpeg(frame: bytes, codestream: Codestream, pixel_format: PixelFormat
 
 
 def _is_whole(frame: bytes, words: Shaped[np.ndarray, "rows columns *samples"], spaces: dict[str, str]) -> bool:
-    """libjpeg makes up what a scan lacks, and imagecodecs passes its warning on to nobody."""
+    """Return whether a JPEG ends as it should: libjpeg invents what a scan lacks, and imagecodecs drops its warning."""
     scan = read_scan(frame) if words.ndim == 2 and words.dtype == np.uint16 else None
     if scan is not None:
         return scan.is_all_of(words)
@@ -255,7 +255,7 @@ def _decode_jpeg2000(frame: bytes, codestream: Codestream, pixel_format: PixelFo
 
 
 def _reduced_jpeg2000(frame: bytes, codestream: Codestream, reduce: int) -> UInt16[np.ndarray, "rows columns"]:
-    """The picture without its finest wavelet levels: Pillow's OpenJPEG, because pylibjpeg's always decodes all."""
+    """Decode without the finest wavelet levels, by Pillow's OpenJPEG: pylibjpeg's always decodes all levels."""
     with refusing_what_codecs_warn_of(), Image.open(BytesIO(frame), formats=("JPEG2000",)) as image:
         image.reduce = reduce
         image.load()

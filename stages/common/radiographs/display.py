@@ -108,7 +108,7 @@ def modality_values(stored: Integer[np.ndarray, "..."], modality: Rescale | Look
 
 
 def window_values(values: Float64[np.ndarray, "..."], window: Window) -> Float64[np.ndarray, "..."]:
-    """A window's output, 0 to 1. The width must be at least 1 for LINEAR, above 0 for the others."""
+    """Return a window's output, 0 to 1. The width must be at least 1 for LINEAR, above 0 for the others."""
     if window.function == "SIGMOID":  # C.11.2.1.3.1
         exponent = np.clip(-4 * (values - window.center) / window.width, -700, 700)  # beyond, exp overflows
         return 1 / (1 + np.exp(exponent))
@@ -156,7 +156,7 @@ def to_grey(
 def to_levels(
     stored: Integer[np.ndarray, "rows columns"], padding: Bool[np.ndarray, "rows columns"] | None, display: Display
 ) -> Levels:
-    """The image as it is meant to be seen. Padding (C.7.5.1.1.2) counts in no statistic and is black.
+    """Convert to grey levels for display. Padding (C.7.5.1.1.2) counts in no statistic and is black.
 
     Raises RejectionError (constant_image) where the pixels that are no padding have one value or one grey level.
     """
@@ -188,7 +188,7 @@ def _linear_levels(
     window: Window,
     inverted: bool,
 ) -> Levels | None:
-    """Stored values that are only clipped to the ends of a linear window: the rest of the chain is a proportion.
+    """Return stored values that are only clipped to the ends of a linear window: the rest of the chain is a proportion.
 
     Values that need no clipping are not even copied. None where the function is not linear, or 16 bits are too few to
     hold the ends of the window and the values between them without rounding.
@@ -255,7 +255,7 @@ def used_range(
 
 
 def _full_range(values: Float64[np.ndarray, "values"]) -> Window:
-    """The smallest value black, the largest white: what is left where a file names no VOI (C.11.2 is optional)."""
+    """Map the smallest value to black, the largest to white, where a file names no VOI (C.11.2 is optional)."""
     low, high = float(values.min()), float(values.max())
     if low == high:
         raise RejectionError("constant_image", "one value everywhere after the Modality LUT")

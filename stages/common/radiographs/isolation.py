@@ -2,12 +2,17 @@
 
 A child that dies or takes too long costs the item that it had, not the run. The order and the values of the results do
 not depend on the number of children. What a child prints is dropped: libraries quote the file that they complain about.
+
+A child is a fresh interpreter that never runs the parent's main script, unlike those of multiprocessing: a script of
+three lines needs no `__main__` guard. The function must therefore come from a module, not from the main script.
 """
 
 import multiprocessing
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +28,15 @@ Lost = Literal["died", "too slow"]
 
 _AHEAD = 64  # results kept in memory while an earlier one is awaited
 _GRACE = 5.0  # s until a late child ends itself: its parent may have been killed
+# What a child runs: where modules are found comes first, so that `_serve` can be unpickled by its module's name.
+_PROGRAM = """
+import sys
+from multiprocessing.connection import Connection
+connection = Connection(int(sys.argv[1]))
+sys.path[:] = connection.recv()
+serve, function, limits = connection.recv()
+serve(connection, function, limits)
+"""
 
 
 @dataclass(frozen=True)
@@ -37,11 +51,15 @@ class _Child(Generic[Item, Result]):
     """A process that serves one item at a time."""
 
     def __init__(self, function: Callable[[Item], Result], limits: Limits) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would copy the locks of Arrow's and OpenCV's threads
-        self.connection, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(other, function, limits), daemon=True)
-        self.process.start()
-        other.close()
+        self.connection, other = multiprocessing.Pipe()
+        with other:  # not a fork: it would copy the locks of Arrow's and OpenCV's threads
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _PROGRAM, str(other.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[other.fileno()],
+            )
+        self.connection.send(sys.path)
+        self.connection.send((_serve, function, limits))
         self.limits = limits
         self.place: int | None = None  # of the item that it works on
         self.deadline = 0.0
@@ -53,14 +71,14 @@ class _Child(Generic[Item, Result]):
 
     def stop(self) -> None:
         self.process.kill()
-        self.process.join()
+        self.process.wait()
         self.connection.close()
 
 
 def map_isolated(
     function: Callable[[Item], Result], items: Sequence[Item], children: int, limits: Limits
 ) -> Iterator[Result | Lost]:
-    """`function` of each item, in order; "died" or "too slow" in place of a result that was lost.
+    """Yield `function` of each item, in order; "died" or "too slow" in place of a lost result.
 
     `function` and the items must be picklable; an exception of `function` counts as a death. Memory beyond the limit is
     refused to it: a MemoryError in Python, and what C code makes of it.
@@ -91,7 +109,7 @@ def map_isolated(
 
 
 def _result_of(child: _Child[Item, Result]) -> tuple[Result | Lost] | None:
-    """What a busy child has brought, in a tuple; None while it works."""
+    """Return what a busy child has brought, in a tuple; None while it works."""
     try:
         if child.connection.poll():
             return (child.connection.recv(),)

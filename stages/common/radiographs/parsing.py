@@ -34,13 +34,13 @@ _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # PS3
 
 
 def text(dataset: Dataset, keyword: str) -> str:
-    """The (first) value in upper case without blanks around it; "" where the element is absent or empty."""
+    """Return the (first) value in upper case without blanks around it; "" where the element is absent or empty."""
     values = _values(dataset, keyword)
     return str(values[0]).strip(" \0").upper() if values else ""
 
 
 def integer(dataset: Dataset, keyword: str) -> int | None:
-    """A single whole number; None where the element is absent or empty."""
+    """Return a single whole number; None where the element is absent or empty."""
     value = number(dataset, keyword)
     if value is not None and value != int(value):
         raise RejectionError("invalid_element", f"{keyword} is not one whole number")
@@ -55,7 +55,7 @@ def required_integer(dataset: Dataset, keyword: str) -> int:
 
 
 def number(dataset: Dataset, keyword: str) -> float | None:
-    """The value of an element that has one; None where it is absent or empty."""
+    """Return the value of an element that has one; None where it is absent or empty."""
     values = numbers(dataset, keyword)
     if len(values) > 1:
         raise RejectionError("invalid_element", f"{keyword} has {len(values)} values")
@@ -83,7 +83,7 @@ def _number(value: Any, keyword: str) -> float:
 
 
 def raw(dataset: Dataset, keyword: str) -> bytes:
-    """The bytes of an element of binary VR; b"" where it is absent or empty."""
+    """Return the bytes of an element of binary VR; b"" where it is absent or empty."""
     values = _values(dataset, keyword)
     if len(values) > 1 or not all(isinstance(value, bytes) for value in values):
         raise RejectionError("invalid_element", f"{keyword} holds no bytes")
@@ -170,7 +170,7 @@ def parse(data: bytes, max_bytes: int) -> DicomFile:
 
 
 def _pixel_bytes(data: bytes, buffer: Any, finder: _PixelDataFinder) -> memoryview:
-    """The value, which starts behind the element's header, where pydicom stopped."""
+    """Return the value, which starts behind the element's header, where pydicom stopped."""
     start = buffer.tell() + (12 if finder.vr in _LONG_FORM else 8)
     if not isinstance(buffer, BytesIO):  # the data set that pydicom has inflated
         buffer.seek(0)
@@ -185,7 +185,7 @@ def _pixel_bytes(data: bytes, buffer: Any, finder: _PixelDataFinder) -> memoryvi
 
 
 def _check_inflated_size(data: bytes, max_bytes: int) -> None:
-    """A deflated data set (PS3.5 A.5) is inflated up to the limit first: a few kilobytes can hold gigabytes."""
+    """Inflate a deflated data set (PS3.5 A.5) up to the limit first: a few kilobytes can hold gigabytes."""
     if DeflatedExplicitVRLittleEndian.encode() not in data[:_META_SEARCHED]:
         return
     tag, length = struct.unpack_from("<8sI", data.ljust(_META_START + 12, b"\0"), _META_START)
@@ -200,7 +200,7 @@ def _check_inflated_size(data: bytes, max_bytes: int) -> None:
 
 
 def _transfer_syntax(dataset: Dataset, encapsulated: bool, has_pixels: bool) -> UID:
-    """The transfer syntax, checked against whether PixelData is encapsulated (A.4: of undefined length).
+    """Return the transfer syntax, checked against whether PixelData is encapsulated (A.4: of undefined length).
 
     A file without File Meta Information has native pixel data, in the encoding that its elements were read with.
     """
@@ -220,7 +220,7 @@ _PIXEL_DATA_ELEMENT = b"\xe0\x7f\x10\x00"
 
 
 def single_frame(pixels: memoryview, extended_offsets: int, one_fragment: bool) -> bytes:
-    """The compressed bytes of the only frame. Raises RejectionError where there are several, or fragments are cut.
+    """Return the compressed bytes of the only frame. Raises RejectionError for several, or for cut fragments.
 
     `one_fragment`: a frame is one fragment (A.4.2, RLE), so that several fragments are several frames.
     """

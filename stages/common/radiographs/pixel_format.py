@@ -36,7 +36,7 @@ class PixelFormat:
 
 
 def read_pixel_format(dataset: Dataset, max_pixels: int) -> PixelFormat:
-    """The module's elements, checked against each other. Raises RejectionError."""
+    """Read the elements of the Image Pixel module and check them against each other. Raises RejectionError."""
     frames = integer(dataset, "NumberOfFrames") or 0  # 0 is written for one, against C.7.6.6.1.1; the length tells
     if frames > 1:
         raise RejectionError("multi_frame", f"{frames} frames")
@@ -101,7 +101,7 @@ def check_native_size(pixel_format: PixelFormat, length: int) -> None:
 def stored_values(
     words: Integer[np.ndarray, "rows columns"], pixel_format: PixelFormat
 ) -> tuple[Integer[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"] | None]:
-    """Stored values of grey pixels from the words that hold them, and where they are padding (None: nowhere).
+    """Return stored values of grey pixels from the words that hold them, and where they are padding (None: nowhere).
 
     PS3.5 8.1.1: the value occupies BitsStored bits up to HighBit, whose top bit is the sign. The other bits are unused;
     here they must be zero, or repeat the sign, or be overlays that the header declares. Padding may lie anywhere. A
@@ -138,7 +138,7 @@ def stored_values(
 def padding_mask(
     values: Integer[np.ndarray, "rows columns"], padding: tuple[int, int] | None
 ) -> Bool[np.ndarray, "rows columns"] | None:
-    """True where a value is padding (first and last padding value), None where none is (C.7.5.1.1.2)."""
+    """Return True where a value is padding (first and last padding value), None where none is (C.7.5.1.1.2)."""
     if padding is None:
         return None
     first, last = padding
@@ -163,7 +163,7 @@ def _padding_range(dataset: Dataset, pixel_format: PixelFormat) -> tuple[int, in
 
 
 def _as_stored(value: int, pixel_format: PixelFormat) -> int:
-    """A padding value whose VR (US or SS) does not fit PixelRepresentation names the same bits."""
+    """Reinterpret a padding value whose VR (US or SS) does not fit PixelRepresentation: the bits are the same."""
     span = 2**pixel_format.bits_allocated
     if pixel_format.signed and value >= span // 2:
         return value - span
@@ -197,7 +197,7 @@ _LARGEST = 1e30  # of what a rescale may give: beyond, products and differences 
 
 
 def read_display(dataset: Dataset, pixel_format: PixelFormat) -> Display:
-    """The grey-scale chain that the elements ask for. Raises RejectionError."""
+    """Read the grey-scale chain that the elements define. Raises RejectionError."""
     little_endian = dataset.original_encoding[1]
     tables = items(dataset, "ModalityLUTSequence")
     modality = _lookup_table(tables[0], little_endian, pixel_format.signed) if tables else _rescale(dataset)
@@ -221,7 +221,7 @@ def _rescale(dataset: Dataset) -> Rescale:
 
 
 def _window(dataset: Dataset) -> Window | None:
-    """The first window; None where there is none that the standard allows (width 0, a centre without a width)."""
+    """Return the first window; None where the standard allows none (width 0, a centre without a width)."""
     centers, widths = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
     function = text(dataset, "VOILUTFunction") or "LINEAR"
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):

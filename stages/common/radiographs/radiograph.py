@@ -54,7 +54,7 @@ def fit_into_square(grey: Float32[np.ndarray, "rows columns"], pixel_aspect: flo
 
 
 def place(grey: Float32[np.ndarray, "rows columns"], box: ContentBox, size: int) -> SquareImage:
-    """An image of the size of `box` in a black square, in whole grey levels."""
+    """Place an image of the size of `box` in a black square, in whole grey levels."""
     pixels = np.zeros((size, size), dtype=np.uint8)
     pixels[box.y : box.y + box.height, box.x : box.x + box.width] = np.rint(grey).clip(0, 255)
     return SquareImage(pixels, box)

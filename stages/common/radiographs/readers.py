@@ -51,7 +51,7 @@ _LARGEST_ASPECT = 10  # no detector has such pixels: one of the two numbers is w
 
 
 def read_dicom(data: bytes, index_view: str | None, settings: RadiographSettings) -> Radiograph:
-    """The image of a DICOM file, as it is meant to be seen. Raises RejectionError."""
+    """Read the image of a DICOM file for display. Raises RejectionError."""
     file = parse(data, settings.max_file_bytes)
     dataset = file.dataset
     check_modality(dataset, settings)
@@ -112,7 +112,7 @@ def _grey_of_colours(
 def _grey_of_palette(
     palette: tuple[LookupTable, ...], stored: Integer[np.ndarray, "rows columns"]
 ) -> Float32[np.ndarray, "rows columns"]:
-    """The palette's luma of every stored value; values below and beyond it take its ends (C.7.6.3.1.5)."""
+    """Return the palette's luma of every stored value; values below and beyond it take its ends (C.7.6.3.1.5)."""
     table = luma(np.stack([colour.entries for colour in palette], axis=-1)[np.newaxis])[0]
     index = np.clip(stored.astype(np.int32), palette[0].first, palette[0].first + len(table) - 1) - palette[0].first
     return _scaled(table[index], 2 ** palette[0].bits - 1)
@@ -157,7 +157,7 @@ def is_raster(data: bytes) -> bool:
 
 
 def read_raster(data: bytes, index_view: str | None, settings: RadiographSettings) -> Radiograph:
-    """The image of a JPEG or PNG file, upright by its EXIF orientation. Raises RejectionError."""
+    """Read the image of a JPEG or PNG file, upright by its EXIF orientation. Raises RejectionError."""
     view = view_of(index_view, None)
     check_view(view, settings)
     pixels = _jpeg_pixels(data, settings) if data.startswith(_JPEG) else _png_pixels(data, settings)
@@ -226,7 +226,7 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def read_radiograph(data: bytes, index_view: str | None, settings: RadiographSettings) -> Radiograph:
-    """The image of a file by its content, whatever its name. Raises RejectionError."""
+    """Read the image of a file by its content, whatever its name. Raises RejectionError."""
     if is_raster(data):
         return read_raster(data, index_view, settings)
     if is_dicom(data):

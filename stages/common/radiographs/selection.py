@@ -29,7 +29,7 @@ def check_modality(dataset: Dataset, settings: RadiographSettings) -> None:
 
 
 def check_sop_class(dataset: Dataset, settings: RadiographSettings) -> None:
-    """A file without SOPClassUID is judged by its modality alone."""
+    """Reject a SOP class that the settings exclude; a file without SOPClassUID is judged by its modality alone."""
     uid = UID(text(dataset, "SOPClassUID") or text(dataset.file_meta, "MediaStorageSOPClassUID"))
     if text(dataset, "PresentationIntentType") == "FOR PROCESSING":  # C.8.11.1, whatever the class says
         uid = DigitalXRayImageStorageForProcessing
@@ -49,7 +49,7 @@ def check_body_part(dataset: Dataset, settings: RadiographSettings) -> None:
 
 
 def check_view(view: str | None, settings: RadiographSettings) -> None:
-    """A view that nobody states is accepted or not by `views_missing`."""
+    """Reject a view that the settings exclude; `views_missing` decides where no view is stated."""
     if view is None and settings.views and settings.views_missing == "reject":
         raise RejectionError("wrong_view", "neither the index nor the header names a view (views_missing: reject)")
     if view is not None:
@@ -57,7 +57,7 @@ def check_view(view: str | None, settings: RadiographSettings) -> None:
 
 
 def view_of(index_view: str | None, dataset: Dataset | None) -> str | None:
-    """The view by the first that states one: index, ViewPosition, View Code Sequence, PatientOrientation, descriptions.
+    """Return the view that the first of these states: index, ViewPosition, View Code Sequence, orientation, descriptions.
 
     PatientOrientation (C.7.6.1.1.1) tells lateral images only: there the rows run to the anterior or posterior side.
     Descriptions are free text, often of the whole study ("PA and lateral"): they count where they name one view only.

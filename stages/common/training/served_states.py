@@ -40,14 +40,14 @@ def state_in_use(folder: Path) -> Iterator[Path]:
 
 
 def mark_served(folder: Path) -> None:
-    """The outputs are whole: these states have served, and those of other settings, code or data beside them."""
+    """Mark states as no longer needed, since the outputs are complete: these, and those beside them."""
     for each in Path(folder).parent.iterdir():
         if each.is_dir():
             (each / _SERVED).touch()
 
 
 def unfinished_beside(folder: Path) -> list[Path]:
-    """The folders of other settings, code or data whose outputs were never whole."""
+    """Return the folders of other settings, code or data whose outputs were never whole."""
     others = sorted(each for each in Path(folder).parent.iterdir() if each.is_dir() and each != Path(folder))
     return [each for each in others if not (each / _SERVED).exists()]
 
@@ -66,7 +66,7 @@ def _lock(file: TextIO, folder: Path) -> None:
     if not locked:
         file.seek(0)
         holder = file.read().strip() or "another process"
-        raise InputError(f"{folder}: {holder} trains here already; wait until it has ended, or end it first")
+        raise InputError(f"{folder}: {holder} trains here already", remedy="wait until it has ended, or end it first")
 
 
 def _this_process() -> str:

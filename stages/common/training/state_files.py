@@ -38,7 +38,7 @@ def write_state(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def newest_whole(folder: Path) -> Path | None:
-    """The newest state whose bytes are those that were written; damaged ones before it are removed."""
+    """Return the newest state whose bytes are those that were written; damaged ones before it are removed."""
     for path in _saved(folder):
         try:
             verify(path)
@@ -51,18 +51,20 @@ def newest_whole(folder: Path) -> Path | None:
 
 
 def newest_saved(folder: Path) -> Path | None:
-    """The newest state, whole or not."""
+    """Return the newest state, whole or not."""
     return next(iter(_saved(folder)), None)
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """What `write_state` was given, on the CPU; InputError where the file is damaged or something else."""
+    """Read what `write_state` was given, on the CPU. Raises InputError where the file is damaged or something else."""
     verify(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds; the bytes are those that were written
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: no training state of this version ({reason}); delete it and start again") from None
+        raise InputError(
+            f"{path}: no training state of this version ({reason})", remedy="delete it and start again"
+        ) from None
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -81,8 +83,8 @@ def disk_space_told(path: Path) -> Iterator[None]:
             raise
         free = shutil.disk_usage(path.parent).free / 2**20
         raise InputError(
-            f"{path}: no space left on the disk ({free:,.0f} MiB free); what was saved before is whole: make room and "
-            "start again, it goes on from there"
+            f"{path}: no space left on the disk ({free:,.0f} MiB free)",
+            remedy="what was saved before is whole: make room and start again, it goes on from there",
         ) from None
 
 
@@ -116,7 +118,7 @@ class ResumableState:
         self._saved = time.monotonic()
 
     def newest(self) -> dict[str, Any] | None:
-        """The newest whole state, on the CPU; None where there is none."""
+        """Return the newest whole state, on the CPU; None where there is none."""
         path = newest_whole(self._folder)
         return None if path is None else torch.load(path, map_location="cpu", weights_only=True)
 

@@ -21,5 +21,5 @@ def read_pairs(tree: ResultsTree) -> Pairs:
     audit, path = read_record(folder / "audit.json", Audit), folder / "fingerprint.json"
     fingerprint = read_record(path, Fingerprint)
     if fingerprint.pairs_digest != audit.pairs_digest:
-        raise InputError(f"{path}: of other pairs than audit.json beside it; run its stage again")
+        raise InputError(f"{path}: of other pairs than audit.json beside it", remedy="run its stage again")
     return Pairs(audit, fingerprint, read_rejects(tree, "pair_images_reports", tree.pretrain_on))

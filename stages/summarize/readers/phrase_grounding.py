@@ -49,7 +49,7 @@ def read_samples(path: Path) -> list[Sample]:
     verify(path)
     metadata = map_table(path).schema.metadata or {}
     if b"size" not in metadata:
-        raise InputError(f"{path}: its schema does not say the size of the images; run its stage again")
+        raise InputError(f"{path}: its schema does not say the size of the images", remedy="run its stage again")
     size = int(metadata[b"size"])
     return [_sample(row, size) for row in read_table(path, samples(size)).to_pylist()]
 

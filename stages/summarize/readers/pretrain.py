@@ -42,8 +42,8 @@ def read_curve(path: Path) -> dict[str, np.ndarray]:
         reader = csv.DictReader(handle)
         rows, columns = list(reader), reader.fieldnames or []
     if "step" not in columns:
-        raise InputError(f"{path}: no column `step`; run pretrain again")
+        raise InputError(f"{path}: no column `step`", remedy="run pretrain again")
     try:
         return {name: np.array([float(row[name] or "nan") for row in rows]) for name in columns}
     except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: a cell is no number ({error}); run pretrain again") from None
+        raise InputError(f"{path}: a cell is no number ({error})", remedy="run pretrain again") from None

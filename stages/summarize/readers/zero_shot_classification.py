@@ -37,5 +37,5 @@ def _read(tree: ResultsTree, dataset: str, variant: str) -> ZeroShot:
     table = table.filter(pc.equal(table["split"], "test"))
     targets = table["target"].to_numpy().astype(np.int64)
     if len(targets) != result.test_images or int(targets.sum()) != result.test_positives:
-        raise InputError(f"{path}: its test part is not that of result.json beside it; run the stage again")
+        raise InputError(f"{path}: its test part is not that of result.json beside it", remedy="run the stage again")
     return ZeroShot(dataset, variant, result, table["score"].to_numpy().astype(np.float64), targets)

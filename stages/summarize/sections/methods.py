@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from ..inputs import Inputs
+from ..naming import always_note, pooling_note, protocol_note
 from ..numbers import count, decimal, words
-from ..paper_tables.quoted import Quotation
-from ..protocols import always_note, pooling_note, protocol_note
 from ..provenance import Provenance, StageRun
 from ..readers.few_shot_classification import FewShot
 from ..readers.few_shot_segmentation import Segmentation
 from ..references import METHODS, REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
-from .section import Names, Report
+from ..tables.quoted import Quotation
+from .report import Names, Report
 
 Param = Callable[[str], str]
 Measured = TypeVar("Measured", FewShot, Segmentation)
@@ -37,7 +37,7 @@ class Difference:
     instead_of: str
 
 
-def names(report: Report) -> Names:
+def methods_names(report: Report) -> Names:
     inputs, provenance = report.inputs, report.provenance
     year = datetime.fromtimestamp(provenance.ended / 1000, UTC).year
     known = REFERENCES | {SOFTWARE: software(provenance.commits[-1][0], year)}

@@ -1,4 +1,4 @@
-"""Every run behind the page: when it ran, for how long, from what."""
+"""Where and when the stages ran, and what each read of the others (inline SVG, in the colours of the page)."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -7,12 +7,13 @@ from urllib.parse import quote, urlsplit
 import matplotlib as mpl
 
 from ..drawing import COLOURS, STYLE, axes_of, data_uri, svg
+from ..layered_drawing import HEIGHT, WIDTH, drawn
 from ..numbers import duration
-from ..provenance import StageRun
-from .section import Names, Report
+from ..provenance import Provenance, StageRun
+from .report import Names, Report
 
 
-def names(report: Report) -> Names:
+def provenance_names(report: Report) -> Names:
     runs = report.provenance.runs
     costs = stage_costs(runs)
     longest = max(costs, key=lambda each: each["milliseconds"])
@@ -77,3 +78,28 @@ def timeline_figure(runs: Sequence[StageRun]) -> str:
         axes.set(xlabel="minutes since the first start", xlim=(0, None))
         axes.grid(visible=False, axis="y")
         return svg(figure)
+
+
+def dag_names(report: Report) -> Names:
+    return {"dag": dag(report.provenance)}
+
+
+def dag(provenance: Provenance) -> Names:
+    """Boxes in the order of the DAG, curves, and the same in words."""
+    costs = {cost["stage"]: cost for cost in stage_costs(provenance.runs)}
+    drawing = drawn(list(costs), provenance.links)
+    unfinished = {run.stage for run in provenance.runs if run.status != "FINISHED"}
+    boxes = [
+        {
+            "stage": stage, "left": drawing.boxes[stage][0], "top": drawing.boxes[stage][1],
+            "work": f"{cost['jobs']} {'job' if cost['jobs'] == 1 else 'jobs'}, {duration(cost['milliseconds'])}",
+            "finished": stage not in unfinished,
+        }
+        for stage, cost in costs.items()
+    ]  # fmt: skip
+    readers = {stage: [end for start, end in drawing.curves if start == stage] for stage in costs}
+    words = [f"{stage} is read by {', '.join(ends)}" for stage, ends in readers.items() if ends]
+    return {
+        "width": drawing.width, "height": drawing.height, "box_width": WIDTH, "box_height": HEIGHT,
+        "boxes": boxes, "curves": list(drawing.curves.values()), "words": "; ".join(words) + "." if words else "",
+    }  # fmt: skip

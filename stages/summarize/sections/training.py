@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from ..drawing import COLOURS, INK, STYLE, Style, axes_of, data_uri, svg
 from ..inputs import Inputs
 from ..readers.pretrain import Training
-from .section import Names, Report
+from .report import Names, Report
 
 LOSSES = ("loss/total", "loss/contrastive", "loss/local", "loss/reconstruction")
 DIAGNOSTICS = {  # column of the learning curve -> what it is called
@@ -22,7 +22,7 @@ DIAGNOSTICS = {  # column of the learning curve -> what it is called
 LOSS_STYLES = dict(zip(LOSSES, (Style(INK), *map(Style, COLOURS[:3])), strict=True))
 
 
-def names(report: Report) -> Names:
+def training_names(report: Report) -> Names:
     training = report.inputs.training
     return {
         "training": training,

@@ -14,8 +14,9 @@ from stages.common.contract import Job, option, product, source
 from stages.common.errors import InputError
 from stages.common.files.code_digest import ROOT
 from stages.common.settings import Settings
+from stages.contracts import JOBS
 
-STAGES = sorted(path.parent.name for path in (ROOT / "stages").glob("*/__main__.py"))
+STAGES = sorted({job.stage for job in JOBS})
 
 
 class Example(Settings):
@@ -68,6 +69,14 @@ def test_options_follow_from_the_declared_files(tmp_path):
         (tmp_path / name).write_text("")
     assert job.artifacts() == [(tmp_path / "result.json", True), (tmp_path / "scores/1.arrow", False),
                                (tmp_path / "scores/2.arrow", False)]  # fmt: skip
+
+
+def test_a_run_without_a_place_of_its_own_has_no_name():
+    """Its rule gives the option without a value."""
+    seen = []
+    for more in (["--name"], ["--name", ""], []):
+        run(seen.append, *more, "--image", "i")
+    assert {job.name for job in seen} == {""}
 
 
 @pytest.mark.parametrize("lacking", ["--checkpoint", "--result"])
@@ -164,6 +173,6 @@ def test_every_stage_answers_help(stage, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_main_is_short_and_says_what_goes_in_and_out(stage):
+def test_every_main_is_short(stage):
     text = (ROOT / "stages" / stage / "__main__.py").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 40, "move the work into a module named for what it holds"

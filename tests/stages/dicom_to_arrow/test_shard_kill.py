@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +48,16 @@ class Workspace:
     def job(self, folder: Path, shard: int) -> ConvertJob:
         return shard_job(self.root, self.files, folder, SETTINGS, shard)
 
-    def start(self, folder: Path, shard: int) -> subprocess.Popen[bytes]:
+    @contextmanager
+    def start(self, folder: Path, shard: int) -> Iterator[subprocess.Popen[bytes]]:
+        """Run the shard in a process group of its own; wait for its end, which an error of the test brings at once."""
         command = [sys.executable, "-m", "stages.dicom_to_arrow", *self.arguments(folder, shard)]
-        return subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True, stderr=subprocess.DEVNULL)
+        with subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+            try:
+                yield process
+            except BaseException:
+                kill(-process.pid)
+                raise
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +73,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return Workspace(folder / "mimic_cxr", files)
 
 
+def kill(process: int) -> None:
+    """Send SIGKILL to a process, or to a whole group by its negative number; it may just have ended."""
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
 def digests(folder: Path, shard: int) -> list[str]:
     return [sha256_of(folder / f"{shard}{suffix}.arrow") for suffix in ("", "_rejects")]
 
@@ -76,7 +89,11 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) 
 
 
 def log_size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("state/shard_*/*/outcomes.log"))
+    """Return the bytes of the shard's log; 0 where it is not yet there, or no longer."""
+    try:
+        return sum(path.stat().st_size for path in folder.glob("state/shard_*/*/outcomes.log"))
+    except FileNotFoundError:  # the shard has just ended and removed it
+        return 0
 
 
 def kill_at_a_random_point(workspace: Workspace, folder: Path, log_bytes: int, chance: random.Random) -> int:
@@ -84,17 +101,15 @@ def kill_at_a_random_point(workspace: Workspace, folder: Path, log_bytes: int, c
 
     One kill in four falls about the last outcome and behind it, while the tables are written.
     """
-    process = workspace.start(folder, SHARD)
-    if chance.random() < 1 / 4:
-        wait_until(lambda: log_size(folder) >= log_bytes, process)
-        time.sleep(chance.uniform(0, 0.03))
-    else:
-        threshold = log_size(folder) + chance.randrange(log_bytes // 4)
-        wait_until(lambda: log_size(folder) >= threshold, process)
-    alone = chance.random() < 0.5
-    with suppress(ProcessLookupError):  # it has just ended
-        os.kill(process.pid if alone else -process.pid, signal.SIGKILL)
-    process.wait()
+    with workspace.start(folder, SHARD) as process:
+        if chance.random() < 1 / 4:
+            wait_until(lambda: log_size(folder) >= log_bytes, process)
+            time.sleep(chance.uniform(0, 0.03))
+        else:
+            threshold = log_size(folder) + chance.randrange(log_bytes // 4)
+            wait_until(lambda: log_size(folder) >= threshold, process)
+        alone = chance.random() < 0.5
+        kill(process.pid if alone else -process.pid)
     return log_size(folder)
 
 

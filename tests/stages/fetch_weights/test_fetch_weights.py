@@ -6,6 +6,7 @@ import pickle
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -134,7 +135,7 @@ def test_the_license_stands_in_the_card_and_unknown_is_said(hub, tmp_path, capsy
     assert ("WARNING" in capsys.readouterr().err) == (expected == "unknown")
 
 
-def test_without_network_the_cache_serves(hub, tmp_path, point_at, monkeypatch):
+def test_without_network_the_cache_serves(hub, nobody, tmp_path, point_at, monkeypatch):
     hub.add(MODEL)
     first = fetch(MODEL, tmp_path / "first")
     hub.requests.clear()
@@ -142,7 +143,7 @@ def test_without_network_the_cache_serves(hub, tmp_path, point_at, monkeypatch):
     assert fetch(MODEL, tmp_path / "second") == first
     assert hub.requests == []
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    point_at(f"http://127.0.0.1:{closed_port()}")
+    point_at(nobody)
     assert fetch(MODEL, tmp_path / "third") == first
 
 
@@ -157,15 +158,16 @@ def test_a_damaged_download_is_seen(hub, tmp_path):
         fetch(MODEL, tmp_path / "second")
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """The address of a port that refuses connections: bound, so that no other process can listen there."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
-def test_no_network_and_no_cache_is_one_line_with_all_that_is_needed(point_at, tmp_path):
-    url = f"http://127.0.0.1:{closed_port()}"
-    point_at(url)
+def test_no_network_and_no_cache_is_one_line_with_all_that_is_needed(point_at, nobody, tmp_path):
+    point_at(nobody)
     with pytest.raises(InputError) as caught:
         fetch(MODEL, tmp_path / "weights")
     message = str(caught.value)
@@ -173,7 +175,7 @@ def test_no_network_and_no_cache_is_one_line_with_all_that_is_needed(point_at, t
         MODEL,
         "config.json, model.safetensors or pytorch_model.bin",
         str(tmp_path / "hub"),
-        url,
+        nobody,
         f"hf download {MODEL}",
         str(tmp_path / "weights"),
     ):
@@ -230,7 +232,7 @@ def test_the_stage_keeps_a_journal_and_its_folder_belongs_to_one_model(hub, tmp_
         run_stage(WORK, [*command, "--settings", '{"id": "not an id"}'])
 
 
-def test_the_environment_is_honoured(hub, tmp_path):
+def test_the_environment_is_honoured(hub, nobody, tmp_path):
     """HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE, as a user sets them."""
     hub.add(MODEL)
 
@@ -239,7 +241,7 @@ def test_the_environment_is_honoured(hub, tmp_path):
         return subprocess.run(
             [sys.executable, "-m", "stages.fetch_weights", *options, "--settings", json.dumps({"id": MODEL})],
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HF_HOME": str(tmp_path / "home"), **environment},
-            cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
 
     offline = run("weights", HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="1")
@@ -249,7 +251,7 @@ def test_the_environment_is_honoured(hub, tmp_path):
     assert hub.requests == []
     online = run("weights", HF_ENDPOINT=hub.url)
     assert online.returncode == 0, online.stderr
-    again = run("again", HF_ENDPOINT=f"http://127.0.0.1:{closed_port()}", HF_HUB_OFFLINE="1")
+    again = run("again", HF_ENDPOINT=nobody, HF_HUB_OFFLINE="1")
     assert again.returncode == 0, again.stderr
     records = [(tmp_path / folder / "weights.json").read_text() for folder in ("weights", "again")]
     assert records[0] == records[1]

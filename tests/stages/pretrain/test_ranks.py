@@ -70,7 +70,7 @@ def alone_weights(tmp_path_factory):
     transport._PAIRS_AT_ONCE = chunk
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("world", [2, 4])
 def test_weights_after_200_steps_are_those_of_one_process(tmp_path, world: int, alone_weights) -> None:
     found = in_ranks(world, "train", tmp_path)
@@ -84,6 +84,7 @@ def test_gradients_and_logged_numbers_are_those_of_one_process(tmp_path, world: 
     found = in_ranks(world, "gradients", tmp_path)
     for case, (expected, logged) in alone_gradients.items():
         gradient, numbers = found[case]
+        assert ("transport/difference_from_pot" in logged) == case.startswith(("local", "all")), case  # the last step
         assert numbers == pytest.approx(logged, rel=1e-5, abs=1e-6), case
         largest = max(float(value.abs().max()) for value in expected.values())
         assert largest > 0.1

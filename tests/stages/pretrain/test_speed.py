@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stages.common.device_peaks import peak_of
 from stages.common.encoders.augmentation import DRAWS, augment
+from stages.common.encoders.operations import Transformer
 from stages.common.encoders.settings import AugmentationSettings
 from stages.common.errors import InputError
 from stages.pretrain import throughput as hardware
@@ -119,7 +120,7 @@ def test_the_published_encoder_costs_what_the_papers_say() -> None:
     """ViT-B/16 at 224 is 17.6 GMAC for 196 patches and [CLS] (timm's tables: 17.6); grey input leaves out .15."""
     layers = 12 * (197 * (8 * 768**2 + 4 * 768 * 3072) + 4 * 197**2 * 768)
     flops = StepFlops.__new__(StepFlops)
-    flops._layer, flops._prefix, flops._patches, flops._pixels = (768, 3072, 12), 1, 196, 256
+    flops._image, flops._prefix, flops._patches, flops._pixels = Transformer(768, 3072, 12), 1, 196, 256
     assert flops.image_forward(196) == layers + 2 * 196 * 256 * 768
     assert flops.image_forward(196) / 2e9 == pytest.approx(17.5, abs=0.1)
 
@@ -222,14 +223,16 @@ def test_compiled_parts_give_the_losses_and_gradients_of_the_others() -> None:
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 2  # image encoder, decoder
 
 
-def test_deterministic_runs_ask_torch_for_it() -> None:
+def test_deterministic_runs_ask_torch_for_it(monkeypatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # put back after the test, as is the flag below
+    benchmark = torch.backends.cudnn.benchmark
     try:
         hardware.make_deterministic()
         assert torch.are_deterministic_algorithms_enabled()
         assert hardware.os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     finally:
         torch.use_deterministic_algorithms(False)
-        hardware.os.environ.pop("CUBLAS_WORKSPACE_CONFIG")
+        torch.backends.cudnn.benchmark = benchmark
 
 
 def test_the_journal_says_what_it_ran_on() -> None:

@@ -14,21 +14,32 @@ from packaging.requirements import Requirement
 
 from stages.common.files.code_digest import ROOT, import_closure
 from stages.common.inference.model import RadiographModel
-from stages.select_checkpoint.mlflow_model import LOADER, export_model, requirements
+from stages.select_checkpoint import mlflow_model
+from stages.select_checkpoint.mlflow_model import LOADER, export_model, requirements, shipped_package
 
 CLASSES = {"opacity": ["opacity in the left lung ."], "none": ["no opacity ."]}
+# No `__main__` guard: the model decodes in child processes, which must not run this script again.
 PROGRAM = """
 import json, sys
 import mlflow.pyfunc
 import pandas as pd
-
-if __name__ == "__main__":
-    model = mlflow.pyfunc.load_model(sys.argv[1])
-    request = pd.DataFrame([{"image": open(sys.argv[2], "rb").read(), "prompts": json.loads(sys.argv[3])}])
-    answer = model.predict(request)
-    example = model.predict(pd.DataFrame(json.load(open(sys.argv[4]))))
-    import stages
-    print(json.dumps({"answer": answer.to_dict("records"), "example": len(example), "code": stages.__file__}))
+model = mlflow.pyfunc.load_model(sys.argv[1])
+request = pd.DataFrame([{"image": open(sys.argv[2], "rb").read(), "prompts": json.loads(sys.argv[3])}])
+answer = model.predict(request)
+example = model.predict(pd.DataFrame(json.load(open(sys.argv[4]))))
+code = {name: module.__file__ for name, module in sys.modules.items() if name.startswith("mlip_") and "." not in name}
+print(json.dumps({"answer": answer.to_dict("records"), "example": len(example), "code": code,
+                  "packages": [name for name in ("stages", "mlip") if name in sys.modules]}))
+"""
+TWO_MODELS = """
+import sys
+import mlflow.pyfunc
+import pandas as pd
+for path in sys.argv[2:]:
+    model = mlflow.pyfunc.load_model(path)
+    model.predict(pd.DataFrame([{"path": sys.argv[1], "prompts": {"a": ["opacity"], "b": ["no opacity"]}}]))
+import mlip
+print(len({name.partition(".")[0] for name in sys.modules if name.startswith("mlip_model_")}), mlip.ORIGIN)
 """
 
 
@@ -56,13 +67,32 @@ def answers_in(folder: Path, python: str | Path, exported) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     answer = json.loads(done.stdout.splitlines()[-1])
-    assert Path(answer["code"]) == exported.model / "code" / "stages" / "__init__.py"
+    assert len(done.stdout.splitlines()) == 1, done.stdout
+    assert "Traceback" not in done.stderr
+    assert answer["code"] == {shipped_package(): str(exported.model / "code" / shipped_package() / "__init__.py")}
+    assert answer["packages"] == []
     assert answer["answer"][0]["probabilities"] == pytest.approx(expected(exported), abs=1e-6)
     assert answer["example"] == 1
 
 
 def test_it_loads_and_answers_outside_the_checkout(exported, tmp_path) -> None:
     answers_in(tmp_path, sys.executable, exported)
+
+
+def test_models_of_different_code_load_in_one_process_beside_an_installed_mlip(exported, tmp_path, monkeypatch) -> None:
+    """The installed package is a stand-in that says where it comes from."""
+    folder, other = exported.checkpoint.parent, tmp_path / "other"
+    monkeypatch.setattr(mlflow_model, "code_digest", lambda _module: "0" * 64)
+    export_model(other, exported.checkpoint, folder / "selection.json", folder / "manifest.json")
+    (tmp_path / "site" / "mlip").mkdir(parents=True)
+    (tmp_path / "site" / "mlip" / "__init__.py").write_text("ORIGIN = 'installed'")
+    (tmp_path / "program.py").write_text(TWO_MODELS)
+    done = subprocess.run(
+        [sys.executable, "program.py", exported.radiograph, exported.model, other],
+        cwd=tmp_path, env=clean(tmp_path) | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.stdout.split() == ["2", "installed"], done.stderr[-3000:]
 
 
 @pytest.fixture
@@ -90,8 +120,8 @@ def test_mlflow_models_predict_answers_a_request(exported, tmp_path) -> None:
     record = {"path": str(exported.radiograph), "prompts": CLASSES}
     (tmp_path / "request.json").write_text(json.dumps({"dataframe_records": [record]}))
     done = subprocess.run(
-        ["mlflow", "models", "predict", "-m", exported.model, "-i", "request.json", "-o", "answer.json",
-         "-t", "json", "--env-manager", "local"],
+        [sys.executable, "-m", "mlflow", "models", "predict", "-m", exported.model, "-i", "request.json",
+         "-o", "answer.json", "-t", "json", "--env-manager", "local"],
         cwd=tmp_path, env=clean(tmp_path), capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -108,9 +138,9 @@ def test_nothing_in_it_is_pickled_and_nothing_is_of_other_stages(exported) -> No
     assert not {name for name in files if Path(name).suffix in {".pkl", ".pickle", ".pt", ".pth", ".bin"}}
     flavours = yaml.safe_load((exported.model / "MLmodel").read_text())["flavors"]
     assert set(flavours) == {"python_function"}
-    assert flavours["python_function"]["loader_module"] == LOADER
-    stages = {name.split("/")[2] for name in files if name.startswith("code/stages/") and name.count("/") > 2}
-    assert stages == {"common"}
+    assert flavours["python_function"]["loader_module"] == f"{shipped_package()}.common.inference.model"
+    assert {name.split("/")[1] for name in files if name.startswith("code/")} == {shipped_package()}
+    assert {name.split("/")[2] for name in files if name.startswith("code/")} == {"__init__.py", "common"}
 
 
 def test_the_decision_and_a_synthetic_example_travel_with_it(exported) -> None:

@@ -1,9 +1,5 @@
 """The exported model: it reads as training does, its numbers are the encoders' own, mistakes are one line."""
 
-import json
-from pathlib import Path
-
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,11 +8,11 @@ from exported_model import SIZE, TEMPERATURE
 
 from stages.common.encoders.dual import load_checkpoint, to_input, to_pixels
 from stages.common.errors import InputError
-from stages.common.inference.model import RadiographModel, reading_settings, square_of_array, squares_of_files
+from stages.common.inference.model import RadiographModel
+from stages.common.inference.squares import reading_settings, square_of_array, squares_of_files
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.dicom_to_arrow.convert import convert_file
 from stages.phrase_grounding.heatmaps import PromptCosines
-from stages.select_checkpoint.predict import main, parser, read_classes
 
 CLASSES = {"opacity": ["opacity in the left lung .", "opacity"], "none": ["no opacity ."]}
 
@@ -117,43 +113,3 @@ def test_an_array_is_padded_to_a_square() -> None:
     square = square_of_array(np.full((20, 40), 99.0), "pixels", 40)
     assert (square.pixels[10:30] == 99).all()
     assert (square.pixels[:10] == 0).all()
-
-
-def ask(*options: str | Path) -> None:
-    main(parser().parse_args([str(option) for option in options]))
-
-
-def test_the_command_prints_probabilities_and_draws_a_heatmap(exported, reading, tmp_path, capsys) -> None:
-    (tmp_path / "prompts.yaml").write_text(json.dumps(CLASSES))
-    options = [exported.radiograph, "--prompts", tmp_path / "prompts.yaml", "--checkpoint", exported.checkpoint]
-    ask(*options, "--heatmap", tmp_path / "out.png")
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["class", "probability", "cosine"]
-    found = {line.split()[0]: float(line.split()[1]) for line in lines[1:3]}
-    assert found == pytest.approx(reading.probabilities, abs=5e-4)
-    picture = cv2.imread(str(tmp_path / "out.png"))
-    assert picture.shape == (518, 768, 3)  # 27 x 40 pixels of content, enlarged
-    ask(*options, "--json")
-    assert json.loads(capsys.readouterr().out)["probabilities"] == pytest.approx(reading.probabilities)
-
-
-def test_prompt_files_of_zero_shot_classification_are_read_too() -> None:
-    classes = read_classes(Path("stages/zero_shot_classification/prompts/siim.yaml"), "phrasings")
-    assert list(classes) == ["pneumothorax", "no pneumothorax"]
-    assert "Pneumothorax is present." in classes["pneumothorax"]
-
-
-@pytest.mark.parametrize(
-    ("text", "more", "words"),
-    [
-        ("a: [x]\nb: [y]", ["--show", "c"], "--show c: no such class; choose one of a, b"),
-        ("a: x", [], "not a mapping of each class to a list of sentences"),
-        ("[", [], "not valid YAML"),
-        ("finding: f\nsets: {s: {positive: [x], negative: [y]}}", ["--set", "t"], "no set t; choose one of s"),
-        ("opacity: [opacity]\nnone: [no opacity]", ["--heatmap", "out.jpg"], "let the name end in .png"),
-    ],
-)
-def test_wrong_commands_are_one_line(exported, tmp_path, text, more, words) -> None:
-    (tmp_path / "prompts.yaml").write_text(text)
-    with pytest.raises(InputError, match=words):
-        ask(exported.radiograph, "--prompts", tmp_path / "prompts.yaml", "--checkpoint", exported.checkpoint, *more)

@@ -18,6 +18,7 @@ from stages.common import records
 from stages.common.command_line import run_stage
 from stages.common.data.run_lengths import encode
 from stages.common.digests import digest_of
+from stages.common.encoders.settings import EncoderRecord
 from stages.common.few_shot.parts import Parts
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows, write_table
@@ -33,7 +34,7 @@ from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.outputs import write_curve
 from stages.select_checkpoint.contract import Selection
 from stages.split_reports.contract import SplitReportsSettings
-from stages.summarize.__main__ import main, parser
+from stages.summarize.__main__ import WORK
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.results_tree import FewShotJob, ResultsTree
 from stages.zero_shot_classification.contract import ZeroShotResult, ZeroShotSettings
@@ -41,7 +42,7 @@ from stages.zero_shot_classification.evaluation import evaluate
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEMPLATE = REPOSITORY / "stages" / "summarize" / "templates" / "report.html.jinja"
-QUOTED = REPOSITORY / "stages" / "summarize" / "paper_tables" / "quoted.yaml"
+QUOTED = REPOSITORY / "stages" / "summarize" / "tables" / "quoted.yaml"
 FINDINGS = {"rsna": "lung_opacity", "siim": "pneumothorax"}
 FEW_SHOT = ["rsna/linear/1", "rsna/linear/10", "siim/linear/1", "siim/linear/10"]  # siim/linear/1 has no positives
 SEGMENTATION = ["rsna/linear/10", "siim/linear/10"]
@@ -154,6 +155,8 @@ def _rejects(path, dataset, reasons):
 
 
 def _images(tree, dataset, number):
+    if dataset != "mimic_cxr":
+        write_rows(tree.results / "index_inputs" / dataset / "reports.arrow", schemas.REPORTS, [])
     folder = tree.results / "dicom_to_arrow" / dataset
     reasons = {"file_missing": 2, "not_dicom": 1} if number == 0 else {}
     _rejects(folder / "rejects.arrow", dataset, reasons)
@@ -313,7 +316,10 @@ def _training(tree, variant, number):
         chosen_step=675 if trained else 0,
         reason="",
     )
-    records.write_record(tree.results / "select_checkpoint" / variant / "selection.json", selection)
+    folder = tree.results / "select_checkpoint" / variant
+    records.write_record(folder / "selection.json", selection)
+    encoder = EncoderRecord(model=settings.model, vocabulary=100, text_configuration={})
+    records.write_record(folder / "checkpoint" / "config.json", encoder)
     _journal(tree, "select_checkpoint", variant, {}, 500)
     write_integrity(tree.results / "select_checkpoint" / variant / "checkpoint", trained)
 
@@ -408,5 +414,5 @@ def read(built) -> Inputs:
 def output(built, tmp_path_factory) -> Path:
     """What the stage writes from `built`."""
     folder = tmp_path_factory.mktemp("output")
-    run_stage(main, parser(), built.arguments(folder))
+    run_stage(WORK, built.arguments(folder))
     return folder

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from stages.summarize.inputs import Inputs, read_inputs
-from stages.summarize.paper_tables.ablation import ablation_tables, ablations
-from stages.summarize.paper_tables.all_tables import paper_tables
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.table import Row, Table
+from stages.summarize.tables.ablation import ablation_tables, ablations
+from stages.summarize.tables.all_tables import paper_tables
+from stages.summarize.tables.comparisons import Comparisons
+from stages.summarize.tables.table import Row, Table
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +99,9 @@ def test_a_skipped_job_says_why_and_has_no_difference(tree) -> None:
 def test_recall_is_not_taken_where_all_candidates_are_counted(tree) -> None:
     for variant in tree.variants:
         place = f"retrieval/{variant}/result.json"
-        record = json.loads((tree.results / place).read_text())
-        few = {name: record[name] | {"candidates": 4} for name in ("image_to_report", "report_to_image")}
-        tree.edit(place, **few)
+        figures = json.loads((tree.results / place).read_text())["figures"]
+        few = {name: figures[name] | {"candidates": 4} for name in ("image_to_report", "report_to_image")}
+        tree.edit(place, figures=figures | few)
     tables = {each.name: each for each in paper_tables(read_inputs(tree.layout), Comparisons(20, 0), [], ())}
     assert tables["table4_mimic_cxr"].columns[0].header == "recall@1, image to report"
 

@@ -2,15 +2,11 @@
 
 import pytest
 
-from stages.common.command_line import run_stage
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import read_json, write_record
-from stages.summarize.__main__ import main, parser
 from stages.summarize.inputs import read_inputs
-from stages.summarize.paper_tables.all_tables import paper_tables
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.provenance import read_provenance
-from stages.summarize.sections.methods import methods
+from stages.summarize.tables.all_tables import paper_tables
+from stages.summarize.tables.comparisons import Comparisons
 
 
 def test_prompts_that_nobody_chose_stand_beside_the_chosen_ones(read, output) -> None:
@@ -41,14 +37,13 @@ def test_variants_with_other_sets_of_prompts_are_not_compared(tree) -> None:
         read_inputs(tree.layout)
 
 
-def test_results_of_versions_before_have_the_chosen_prompts_alone(tree, tmp_path) -> None:
-    for path in tree.results.glob("zero_shot_classification/*/*/result.json"):
-        record = read_json(path)
-        del record["test_auc"]
-        write_record(path, record)
-    found = read_inputs(tree.layout)
-    table = paper_tables(found, Comparisons(20, 0), [], ())[0]
-    assert "not selected" not in " ".join(methods(found, read_provenance(tree.layout)))
-    assert not any(column.key.startswith("auc_of_") for column in table.columns)
-    run_stage(main, parser(), tree.arguments(tmp_path))
-    assert "each set of prompts" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+def test_a_result_of_an_older_version_is_one_line_that_names_the_file_and_what_to_run_again(tree) -> None:
+    path = tree.results / "zero_shot_classification/mlip/rsna/result.json"
+    record = read_json(path)
+    del record["test_auc"]
+    write_record(path, record)
+    with pytest.raises(
+        InputError, match=r"mlip/rsna/result\.json: test_auc: missing key.*run its stage again"
+    ) as error:
+        read_inputs(tree.layout)
+    assert "\n" not in str(error.value)

@@ -96,7 +96,9 @@ def test_a_choice_by_labels_that_names_none_is_refused(tree):
 @pytest.mark.parametrize("criterion", sorted(decision._WORDS))
 def test_the_criterion_says_whether_labels_decided(criterion):
     record = {"criterion": decision._WORDS[criterion], "split": "validation", "studies": 3, "candidates": {"1": 0.5},
-              "chosen_step": 1, "zero_shot_on": "rsna", "labelled_images": 5}  # fmt: skip
+              "chosen_step": 1, "zero_shot_on": "rsna", "labelled_images": 5, "rule": "", "reason": "", "scores": {},
+              "temperatures": {}, "best_step": 1, "runner_up_step": None, "lead_of_best": None,
+              "resampled_by": "patient"}  # fmt: skip
     assert Selection.model_validate(record).by_labels == (criterion == "zero_shot_auc")
 
 

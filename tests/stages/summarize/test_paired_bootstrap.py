@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.common.metrics.ranking import auc, draw_weights
-from stages.summarize.paper_tables.paired_bootstrap import (
+from stages.summarize.tables.comparisons import (
     Drawn,
     compare_all,
     decided_best,

@@ -12,13 +12,13 @@ from stages.common.files.arrow_tables import read_table, write_rows
 from stages.common.files.atomic_files import read_json
 from stages.common.metrics.ranking import draw_weights
 from stages.common.metrics.retrieval import FirstHits
-from stages.summarize.__main__ import main, parser
+from stages.summarize.__main__ import WORK
 from stages.summarize.inputs import Inputs, read_inputs
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.grounding import grounding_tables
-from stages.summarize.paper_tables.retrieval import CHANCE, retrieval_tables
-from stages.summarize.paper_tables.table import Row, Table
-from stages.summarize.tables import POINTERS, text_summary
+from stages.summarize.tables.all_tables import text_summary
+from stages.summarize.tables.comparisons import Comparisons
+from stages.summarize.tables.grounding import POINTERS, grounding_tables
+from stages.summarize.tables.retrieval import CHANCE, retrieval_tables
+from stages.summarize.tables.table import Row, Table
 
 DRAWS = 400
 
@@ -119,7 +119,7 @@ def test_grounding_without_lungs_has_no_columns_of_them_and_a_random_point_in_th
     assert [column.key for column in table.columns] == ["pointing", "contrast_to_noise", "iou"]
     rivals = {"random point in the image", POINTERS["fixed_peak_of_training"]}
     assert set(rows_of(table)) == {"heatmap of mlip", "heatmap of random (untrained)"} | rivals
-    run_stage(main, parser(), tree.arguments(tmp_path))
+    run_stage(WORK, tree.arguments(tmp_path))
     games = (tmp_path / "report.html").read_text(encoding="utf-8").split('<div class="game">')[1:]
     assert [("random point in the image<" in game, "random point in the lungs<" in game) for game in games] == [
         (True, False), (False, True)
@@ -137,7 +137,7 @@ def test_images_that_were_left_out_are_counted_in_caption_and_page(tree, tmp_pat
         tree.edit(place.format(variant), located=located)
     words = "of 103 with the finding; 5 without box or mask, 2 too small to show"
     assert f"96 test images ({words})" in grounding_tables(read_inputs(tree.layout), Comparisons(20, 0))[0].caption
-    run_stage(main, parser(), tree.arguments(tmp_path))
+    run_stage(WORK, tree.arguments(tmp_path))
     assert f"96 images ({words})" in (tmp_path / "report.html").read_text(encoding="utf-8")
     located["test"]["positives"] = 104
     tree.edit(place.format("mlip"), located=located)

@@ -8,11 +8,11 @@ import pytest
 
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.numbers import words
-from stages.summarize.paper_tables.all_tables import paper_tables
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.quoted import read_quotations
-from stages.summarize.paper_tables.table import Row, Table
-from stages.summarize.tables import POINTERS, RIVALS
+from stages.summarize.tables.all_tables import paper_tables
+from stages.summarize.tables.comparisons import Comparisons
+from stages.summarize.tables.grounding import POINTERS, RIVALS
+from stages.summarize.tables.quoted import read_quotations
+from stages.summarize.tables.table import Row, Table
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,12 @@ import pytest
 from stages.common.command_line import run_stage
 from stages.common.errors import InputError
 from stages.common.journal.journals import read_journal
-from stages.summarize.__main__ import main, parser
+from stages.summarize.__main__ import WORK
 from stages.summarize.inputs import read_inputs
 from stages.summarize.layered_drawing import without_implied
-from stages.summarize.lineage import lineage
-from stages.summarize.provenance import read_provenance
-from stages.summarize.sections.dag import dag
-from stages.summarize.sections.integrity_map import over_mean_figure
-from stages.summarize.sections.provenance import links_of
+from stages.summarize.provenance import lineage, read_provenance
+from stages.summarize.sections.localisation import over_mean_figure
+from stages.summarize.sections.provenance import dag, links_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -96,7 +94,7 @@ def test_without_a_mean_phi_stands_alone_and_the_page_says_which_key_shows_it(tr
     place = tree.results / "select_checkpoint/mlip/checkpoint"
     tree.edit("select_checkpoint/mlip/checkpoint/integrity_map.json", mean_radiograph=None)
     (place / "mean_radiograph.png").unlink()
-    run_stage(main, parser(), tree.arguments(tmp_path))
+    run_stage(WORK, tree.arguments(tmp_path))
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "over the mean of" not in text
     assert "select_checkpoint.publish_samples is true and at least 20" in text
@@ -133,7 +131,7 @@ def test_no_secret_and_no_script_becomes_a_link(tree, tmp_path, page):
     tags = json.loads(path.read_text())["tags"]
     tree.edit("pretrain/mlip/journal.json", tags=tags | {"mlflow_run": page})
     assert set(links_of(read_provenance(tree.layout).runs).values()) == {None}
-    run_stage(main, parser(), tree.arguments(tmp_path))
+    run_stage(WORK, tree.arguments(tmp_path))
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "hunter2" not in text
     assert "javascript:" not in text

@@ -13,12 +13,10 @@ from stages.common.metrics.ranking import auc
 from stages.pair_images_reports.contract import Distribution, GreyValues
 from stages.split_reports.contract import Bins
 from stages.summarize.drawing import variant_styles
-from stages.summarize.sections.fingerprint import grey_values_figure, lengths_figure
-from stages.summarize.sections.heatmaps import heatmap_figure, radiograph_figure
-from stages.summarize.sections.integrity_map import integrity_figure, over_mean_figure
-from stages.summarize.sections.quality import bins_figure
+from stages.summarize.sections.data import bins_figure, grey_values_figure, lengths_figure
+from stages.summarize.sections.evaluation import roc_curve, roc_figure
+from stages.summarize.sections.localisation import heatmap_figure, integrity_figure, over_mean_figure, radiograph_figure
 from stages.summarize.sections.training import loss_figure, selection_figure
-from stages.summarize.sections.zero_shot import roc_curve, roc_figure
 
 LENGTHS = Distribution(mean=1.6, median=1, percentile_95=3, largest=900, counts={1: 600, 2: 300, 3: 99, 900: 1})
 GREY = GreyValues(images=2, pixels=512, mean=0.5, standard_deviation=0.29, histogram=[2] * 256)

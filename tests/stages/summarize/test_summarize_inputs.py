@@ -8,7 +8,7 @@ from stages.common.command_line import run_stage
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import write_sidecar, write_text
 from stages.common.files.code_digest import import_closure
-from stages.summarize.__main__ import main, parser
+from stages.summarize.__main__ import WORK
 from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
 from stages.summarize.provenance import read_provenance
@@ -21,25 +21,25 @@ def every_file(tree):
     return sorted({path.relative_to(tree.results).as_posix() for path in tree.layout.files().values()})
 
 
-ONE_SEED = {"seed": 0, "threshold": 0}
+LOCATED = {"positives": 95, "positives_without_region": 0, "regions_too_small": 0}
+ONE_SEED = {"seed": 0, "threshold": 0, "kept_at": 1, "validation_auc": 0.5, "auc": 0.5, "average_precision": 0.5,
+            "f1": 0.5, "accuracy": 0.5}  # fmt: skip
 SCORES_OF_FEW_SHOT = 3 * 2 * 2  # jobs that were not skipped, variants, repetitions
 OVERLAPS_OF_SEGMENTATION = 2 * 2 * 2
 
 
 def test_any_missing_file_is_named_in_one_line_with_its_stage(tree, tmp_path, capsys):
     places = every_file(tree)
-    assert len(places) == 36 + 2 + 4 + 3 + 2 * 4 + 2 * 2 * 2 + 2 + SCORES_OF_FEW_SHOT + OVERLAPS_OF_SEGMENTATION
+    assert len(places) == 36 + 2 + 2 + 2 + 4 + 3 + 2 * 4 + 2 * 2 * 2 + 2 + SCORES_OF_FEW_SHOT + OVERLAPS_OF_SEGMENTATION
     # there is one a repetition that ran
     places = [place for place in places if "/scores/" not in place and "/overlaps/" not in place]
     places = [place for place in places if "/checkpoint/" not in place]  # a variant may have no phi
-    for optional in ("split_reports/mimic_cxr/quality.json", "dicom_to_arrow/duplicates.arrow"):
-        places.remove(optional)
     for place in places:
         path = tree.results / place
         kept = path.read_bytes()
         path.unlink()
         with pytest.raises(SystemExit) as stop:
-            run_stage(main, parser(), tree.arguments(tmp_path / "output"))
+            run_stage(WORK, tree.arguments(tmp_path / "output"))
         path.write_bytes(kept)
         stdout, stderr = capsys.readouterr()
         assert (stop.value.code, stdout) == (2, "")
@@ -51,7 +51,7 @@ def test_a_missing_template_is_named(tree, tmp_path, capsys):
     arguments = tree.arguments(tmp_path / "output")
     arguments[arguments.index("--template") + 1] = str(tmp_path / "page.jinja")
     with pytest.raises(SystemExit):
-        run_stage(main, parser(), arguments)
+        run_stage(WORK, arguments)
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'page.jinja'}: no such file")
 
 
@@ -79,15 +79,15 @@ def test_a_damaged_file_is_refused(tree):
         ("select_checkpoint/mlip/selection.json", {"chosen_step": 1}, "chosen_step 1 is no candidate"),
         ("label_images/rsna/card.json", {"images": -1}, "images"),
         ("zero_shot_classification/random/siim/result.json", {"resampled_by": "image"}, "other images or prompts"),
-        ("phrase_grounding/random/rsna/result.json", {"images": 95, "located": {}}, "other images or prompts"),
+        ("phrase_grounding/random/rsna/result.json", {"images": 95, "located": {"test": LOCATED}}, "other images"),
         ("few_shot_classification/mlip/rsna/linear/1/result.json", {"metrics": {}}, "metrics lacks accuracy, auc"),
         ("few_shot_classification/mlip/rsna/linear/1/result.json", {"skipped": "-"}, "skipped, but there are seeds"),
         ("few_shot_classification/mlip/rsna/linear/1/result.json", {"overlap": {"new_kind": 1}}, "overlap.new_kind"),
         ("few_shot_classification/random/rsna/linear/10/result.json", {"resampled_by": "image"}, "other images"),
         ("few_shot_classification/random/rsna/linear/1/result.json", {"seeds": [ONE_SEED]}, "other images"),
-        ("retrieval/mlip/result.json", {"report_to_image": None}, "report_to_image"),
-        ("retrieval/random/result.json", {"distinct_texts": 2}, "other images or prompts"),
-        ("retrieval/random/result.json", {"skipped": "no pair"}, "other images or prompts"),
+        ("retrieval/mlip/result.json", {"figures": {"images": 1}}, "figures.report_to_image"),
+        ("retrieval/random/result.json", {"split": "test", "figures": None}, "other images or prompts"),
+        ("retrieval/random/result.json", {"skipped": "no pair", "figures": None}, "other images or prompts"),
     ],
 )  # fmt: skip
 def test_wrong_or_contradicting_records_are_one_line(tree, place, changes, words):

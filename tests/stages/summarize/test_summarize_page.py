@@ -13,16 +13,14 @@ from stages import summarize
 from stages.common.command_line import run_stage
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
-from stages.common.metrics import ranking as ranking_metrics
-from stages.summarize.__main__ import main, parser
+from stages.common.records import Estimate
+from stages.summarize.__main__ import WORK
 from stages.summarize.drawing import Style
 from stages.summarize.numbers import count, decimal, figures, rank
-from stages.summarize.paper_tables.comparisons import Comparisons
-from stages.summarize.paper_tables.paired_bootstrap import Comparison
 from stages.summarize.readers.dicom_to_arrow import CopyCount, read_copies
-from stages.summarize.readers.record import Estimate
-from stages.summarize.sections.interval_bars import Axis
-from stages.summarize.sections.pointing import Pointer, verdict
+from stages.summarize.sections.localisation import Pointer, verdict
+from stages.summarize.sections.report import Axis
+from stages.summarize.tables.comparisons import Comparison, Comparisons
 
 TEMPLATE = Path(summarize.__file__).parent / "templates" / "report.html.jinja"
 VOID = {"meta", "img", "br", "line", "link", "input"}
@@ -65,7 +63,7 @@ WRITTEN = 1 + 9 + 13 * 4 + 1  # the page, CSV files, thirteen tables in four for
 
 
 def run(tree, output, *more):
-    run_stage(main, parser(), [*tree.arguments(output), *more])
+    run_stage(WORK, [*tree.arguments(output), *more])
     return (output / "report.html").read_text(encoding="utf-8")
 
 
@@ -146,7 +144,7 @@ def test_overlap_stands_beside_every_number_it_touches(tree, tmp_path):
 def test_without_few_shot_jobs_its_section_is_absent(tree, tmp_path):
     arguments = tree.arguments(tmp_path)
     first, last = arguments.index("--few-shot"), arguments.index("--template")
-    run_stage(main, parser(), arguments[: first + 1] + arguments[last:])
+    run_stage(WORK, arguments[: first + 1] + arguments[last:])
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "few-shot" not in html.lower()
     assert Page(html).open == []
@@ -229,16 +227,6 @@ def test_copies_across_data_sets_are_shown_and_a_leak_is_named(tree, output, tmp
     assert "No image occurs twice" in Page(run(tree, tmp_path / "output")).text
 
 
-def test_without_quality_its_section_is_absent(tree, output, tmp_path):
-    assert 'id="quality"' in (output / "report.html").read_text(encoding="utf-8")
-    (tree.results / "split_reports/mimic_cxr/quality.json").unlink()
-    (tree.results / "dicom_to_arrow/duplicates.arrow").unlink()
-    html = run(tree, tmp_path / "output")
-    assert "quality" not in html
-    assert "No image occurs twice" not in html
-    assert Page(html).open == []
-
-
 def test_equal_inputs_give_equal_bytes_wherever_they_lie(tree, output, tmp_path):
     run(tree, tmp_path / "output")
     names = ["report.html", *(f"tables/{path.name}" for path in sorted((output / "tables").iterdir()))]
@@ -256,7 +244,7 @@ def test_what_comes_from_outside_is_escaped(tree, tmp_path):
         for fraction in (1, 10):
             tree.edit(f"few_shot_classification/{variant}/rsna/linear/{fraction}/result.json", finding=evil)
         tree.edit(f"few_shot_classification/{variant}/siim/linear/1/result.json", skipped=f"few-shot {evil}")
-        tree.edit(f"retrieval/{variant}/result.json", skipped=f"retrieval {evil}")
+        tree.edit(f"retrieval/{variant}/result.json", skipped=f"retrieval {evil}", figures=None)
         tree.edit(f"select_checkpoint/{variant}/selection.json", criterion=evil)
     audit = json.loads((tree.results / "pair_images_reports/mimic_cxr/audit.json").read_text())
     assert audit["split_by"] == "patient"
@@ -277,7 +265,7 @@ def test_the_journal_names_every_output(built, output):
     assert journal["status"] == "FINISHED"
     assert journal["artifacts"][0]["path"] == "report.html"
     assert len(journal["artifacts"]) == WRITTEN
-    assert len(journal["inputs"]) == 36 + 2 + 4 + 3 + 2 * 4 + 2 * 2 * 2 + 2 + 3 * 2 * 2 + 2 * 2 * 2 + 1 + len(
+    assert len(journal["inputs"]) == 36 + 2 + 2 + 2 + 4 + 3 + 2 * 4 + 2 * 2 * 2 + 2 + 3 * 2 * 2 + 2 * 2 * 2 + 1 + len(
         list(TEMPLATE.parent.glob("*.jinja"))
     )
     metric = next(metric for metric in journal["metrics"] if metric["key"] == "rsna/mlip/auc")
@@ -303,7 +291,7 @@ def test_the_verdict_follows_from_the_figures_and_the_paired_test(rival, p, word
     unknown = Pointer("random point in the lungs", "random in lung", None, Style("#000000"), None, is_rival=True)
     elsewhere = pointer("heatmap of random, inside the lungs", "random", "pointing_in_lung", 0.9, is_rival=True)
     comparisons = Comparisons(draws=10, seed=0)
-    difference = ranking_metrics.Estimate(rival - 0.5, -1.0, 1.0)
+    difference = Estimate(value=rival - 0.5, low=-1.0, high=1.0)
     comparisons.found["t", "pointing"] = [Comparison("fixed peak", "mlip", difference, p, p)]
     rivals = [unknown, elsewhere, pointer("fixed peak", "fixed peak", None, rival, is_rival=True)]
     assert words in verdict(heatmap, [heatmap, *rivals], comparisons, "t")

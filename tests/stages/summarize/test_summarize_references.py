@@ -93,7 +93,7 @@ def test_no_entry_stands_idle():
     """Every one is cited by some run: its key stands in a text that the methods are made of."""
     texts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "stages/summarize").rglob("*.py")
                     if path.name != "references.py")  # fmt: skip
-    quoted = (ROOT / "stages/summarize/paper_tables/quoted.yaml").read_text(encoding="utf-8")
+    quoted = (ROOT / "stages/summarize/tables/quoted.yaml").read_text(encoding="utf-8")
     assert {key for key in REFERENCES if key not in texts + quoted and key not in METHODS.values()} == set()
 
 

@@ -8,12 +8,12 @@ import shutil
 import pytest
 
 from stages.common.command_line import run_stage
-from stages.summarize.__main__ import main, parser
+from stages.summarize.__main__ import WORK
 from stages.summarize.numbers import decimal
 
 
 def run(tree, output, *more) -> str:
-    run_stage(main, parser(), [*tree.arguments(output), *more])
+    run_stage(WORK, [*tree.arguments(output), *more])
     return (output / "report.html").read_text(encoding="utf-8")
 
 

@@ -9,7 +9,9 @@ from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
 from stages.summarize.numbers import interval
 from stages.summarize.readers.record import Estimate
-from stages.summarize.tables import aligned, as_csv, retrieval_rows, text_summary
+from stages.summarize.tables.all_tables import text_summary
+from stages.summarize.tables.retrieval import retrieval_rows
+from stages.summarize.tables.writers import aligned, rows_as_csv
 
 
 def rows_of(output, name):
@@ -67,7 +69,7 @@ def test_retrieval_has_the_values_of_every_result(built, output):
         (variant, direction) for variant in ("mlip", "random") for direction in ("image_to_report", "report_to_image")
     ]
     for row in rows:
-        result = json.loads((built.results / "retrieval" / row["variant"] / "result.json").read_text())
+        result = json.loads((built.results / "retrieval" / row["variant"] / "result.json").read_text())["figures"]
         direction = result[row["direction"]]
         measured = {f"recall_at_{k}": figure for k, figure in direction["recall"].items()}
         for name, figure in (measured | {"median_rank": direction["median_rank"]}).items():
@@ -83,7 +85,7 @@ def test_retrieval_has_the_values_of_every_result(built, output):
 def test_retrieval_that_was_skipped_says_why(tree, tmp_path):
     for variant in tree.variants:
         path = tree.layout.folder("retrieval", variant) / "result.json"
-        write_json(path, {"split": "test", "skipped": "no pair"})
+        write_json(path, {"split": "test", "skipped": "no pair", "figures": None})
         write_sidecar(path)
     read = read_inputs(tree.layout)
     assert retrieval_rows(read) == [
@@ -143,8 +145,8 @@ def test_integrity_selection_and_rejects(built, output):
 
 
 def test_what_is_null_is_an_empty_cell_and_a_table_without_rows_has_its_header():
-    assert as_csv([{"a": None, "b": 0.1}]) == "a,b\n,0.1\n"
-    assert as_csv([], ["a", "b"]) == "a,b\n"
+    assert rows_as_csv([{"a": None, "b": 0.1}]) == "a,b\n,0.1\n"
+    assert rows_as_csv([], ["a", "b"]) == "a,b\n"
 
 
 def test_the_ledger_reconciles(read):
@@ -170,4 +172,4 @@ def test_the_text_names_all_four_pointers_and_the_report(read, tmp_path):
 def test_columns_are_aligned():
     lines = aligned([("a", "bb", "c"), ("aaa", "b", "cc")])
     assert lines == ["  a    bb  c", "  aaa  b   cc"]
-    assert list(csv.reader(io.StringIO(as_csv([{"a": 'x,"y"'}]))))[1] == ['x,"y"']
+    assert list(csv.reader(io.StringIO(rows_as_csv([{"a": 'x,"y"'}]))))[1] == ['x,"y"']

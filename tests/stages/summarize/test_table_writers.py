@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from stages.summarize.numbers import NONE
-from stages.summarize.paper_tables.table import Block, Cell, Column, Row, Table
-from stages.summarize.paper_tables.writers import as_csv, as_html, as_latex, as_markdown, write_all
+from stages.summarize.tables.table import Block, Cell, Column, Row, Table
+from stages.summarize.tables.writers import as_csv, as_html, as_latex, as_markdown, write_all
 
 NASTY = r"50 % of_it & {all} \cmd ~ ^ $x$ #1 <b> | [a] *b* `c` " + '"d"'
 TABLE = Table(

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
+from eventually import SECONDS
 
 from stages.common.errors import InputError
 from stages.common.files.code_digest import ROOT
@@ -39,7 +41,7 @@ def test_the_second_waits_for_the_first(tmp_path):
     thread = threading.Thread(target=first)
     thread.start()
     held.wait()
-    with single_writer(path, patience=10.0):
+    with single_writer(path, patience=SECONDS):
         order.append("second")
     thread.join()
     assert order == ["first", "second"]
@@ -121,10 +123,12 @@ def test_of_many_that_find_a_dead_holder_one_writes_at_a_time(tmp_path):
         "fcntl.flock = refuse; lock._SECONDS_BETWEEN_TRIES = 0.001; folder = pathlib.Path(sys.argv[1])\n"
         "while not (folder / 'go').exists(): time.sleep(0.001)\n"
         "for _ in range(5):\n"
-        "    with lock.single_writer(folder / 'lock', 60.0):\n"
+        f"    with lock.single_writer(folder / 'lock', {SECONDS}):\n"
         "        (folder / 'inside').mkdir(); time.sleep(0.005); (folder / 'inside').rmdir()\n"
     )
-    processes = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT) for _ in range(6)]
-    (tmp_path / "go").touch()
-    assert [process.wait(120) for process in processes] == [0] * 6
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with ExitStack() as stack:
+        processes = [stack.enter_context(subprocess.Popen(command, cwd=ROOT)) for _ in range(6)]
+        (tmp_path / "go").touch()
+    assert [process.returncode for process in processes] == [0] * 6
     assert {path.name for path in tmp_path.iterdir()} == {"lock", "go"}

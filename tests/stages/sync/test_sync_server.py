@@ -4,12 +4,14 @@ import json
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from eventually import SECONDS, eventually
 from mlflow_process import MlflowProcess
 from slow_proxy import slow_proxy
 from store_snapshot import snapshot
@@ -66,13 +68,6 @@ def held(server, request):
 @pytest.fixture
 def sync(server, tmp_path, request):
     return lambda: synchronise(tmp_path / "results", server.uri, request.node.name, grace_hours=0.0)
-
-
-def eventually(condition):
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.05)
 
 
 def tracked(folder: Path, name: str):
@@ -180,7 +175,7 @@ def test_a_run_that_a_person_deletes_stays_deleted_and_nothing_is_sent_any_more(
         identity = only_run(server, request.node.name)
         MlflowClient(server.uri).delete_run(identity)
         log(run, range(20, 40))
-        run.live._thread.join(60)
+        run.live._thread.join(SECONDS)
         assert not run.live._thread.is_alive()
         log(run, range(40, 60))
     assert capfd.readouterr().err == ""
@@ -205,21 +200,33 @@ def test_a_stage_whose_run_was_merged_into_another_goes_on_there(server, tmp_pat
         if when == "at a batch":
             log(run, range(20, 40))
             eventually(lambda: len(client.get_metric_history(other, "loss")) == 20)
-    run.live._thread.join(60)
+    run.live._thread.join(SECONDS)
     assert client.get_run(other).info.status == "FINISHED"
     assert capfd.readouterr().err == ""
     assert len(client.search_runs([experiment], run_view_type=ViewType.ALL)) == 2
 
 
 def test_a_sync_killed_in_its_upload_is_completed_by_the_next(server, held, sync, write, tmp_path, metric, request):
+    """It is killed while it waits to hear that its third run was made."""
+    made, reached, released = Counter(), threading.Event(), threading.Event()
+
+    def seconds(path):
+        made["runs"] += path.endswith("/runs/create")
+        if made["runs"] == 3:
+            reached.set()
+            released.wait(SECONDS)
+        return 0.0
+
     for number in range(12):
         write(name=f"v{number}", metrics=[metric(step) for step in range(5)], files=[("a.txt", "a", True)])
-    arguments = ["--journals", str(tmp_path / "results"), "--store", server.uri]
-    command = [sys.executable, "-m", "stages.sync", *arguments, "--experiment", request.node.name]
-    with subprocess.Popen(command, cwd=ROOT) as process:
-        eventually(lambda: len(held()) >= 2)
-        process.kill()
-    assert len(held()) < 12
+    with slow_proxy(server.uri, seconds) as uri:
+        arguments = ["--journals", str(tmp_path / "results"), "--store", uri]
+        command = [sys.executable, "-m", "stages.sync", *arguments, "--experiment", request.node.name]
+        with subprocess.Popen(command, cwd=ROOT) as process:
+            assert reached.wait(SECONDS)
+            process.kill()
+        released.set()
+    assert 2 <= len(held()) < 12
     sync()
     assert in_mlflow(held()) == in_journals(tmp_path / "results")
     assert {tuple(run["artifacts"]) for run in held().values()} == {("files/a.txt", "manifest.json")}
@@ -237,7 +244,7 @@ def test_a_server_whose_sqlite_is_locked_delays_no_stage_and_loses_nothing(serve
             began = time.monotonic()
         assert time.monotonic() - began < 5.0
         assert run.live.sent == 0
-        run.live._thread.join(60)  # a stage's process would have ended, and with it what may still speak
+        run.live._thread.join(SECONDS)  # a stage's process would have ended, and with it what may still speak
     finally:
         other.close()
     sync()

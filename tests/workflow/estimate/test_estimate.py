@@ -61,6 +61,31 @@ def test_published_figures_of_the_encoders() -> None:
     assert operations.parameters(settings) == pytest.approx(86e6 + 108e6, rel=0.02)  # ViT-B, BERT-base
 
 
+@pytest.mark.parametrize(
+    ("changes", "figures"),
+    [
+        ({}, (34787622912, 17039769600, 213003534336, 13825474560, 108814823424)),
+        (
+            {
+                "mask_ratio": 0.3,
+                "model": {
+                    "image": {"architecture": "custom", "width": 192, "depth": 6, "heads": 3},
+                    "text": {"weights": None, "width": 200, "depth": 3, "heads": 4},
+                },
+            },
+            (1236738048, 574113792, 10368319488, 245760000, 19632987586.56),
+        ),
+    ],
+)
+def test_counts_of_two_settings(changes: dict, figures: tuple[float, ...]) -> None:
+    """An image, half of it, one of 512 pixels, a report, a pair of pre-training."""
+    settings = PretrainSettings.model_validate(changes)
+    images = [operations.image_forward(settings, *size) for size in ((), (0.5,), (1.0, 512))]
+    assert (*images, operations.text_forward(settings), operations.training_pair(settings)) == pytest.approx(
+        figures, rel=1e-12
+    )
+
+
 def test_half_of_the_patches_costs_less_than_half_in_the_image_encoder() -> None:
     settings = PretrainSettings()
     assert 0.45 < operations.image_forward(settings, 0.5) / operations.image_forward(settings) < 0.5

@@ -44,7 +44,7 @@ class Checkout:
         }
         command = [sys.executable, "-m", "workflow.images", *arguments]
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=60
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=300
         )
         assert done.returncode == status, done.stdout + done.stderr
         return done.stderr if status else done.stdout

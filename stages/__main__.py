@@ -1,0 +1,85 @@
+"""The command `mlip`: use a trained model, ask the pipeline, or run one stage.
+
+Commands of the pipeline belong to a checkout: the one around the current folder, the one that mlip was installed from
+with `pip install -e`, or the one that --checkout names. All but audit run in its folder, as `make` does.
+"""
+
+import os
+import sys
+from argparse import REMAINDER, ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .commands import checkout, embed, predict, split_report
+from .common.errors import InputError
+
+PACKAGE = Path(__file__).resolve().parent
+_OWN = {"predict": predict, "embed": embed, "split-report": split_report}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command; an InputError becomes one line and exit status 2."""
+    options = parser().parse_args(argv)
+    command, arguments = options.command, options.arguments
+    try:
+        if own := _OWN.get(command):
+            own_parser = _parser_of(command, own.__doc__)
+            own.add_options(own_parser)
+            own.main(own_parser.parse_args(arguments))
+        elif command in checkout.SUMMARIES:
+            checkout.run(command, arguments, checkout.find_checkout(options.checkout, Path.cwd(), PACKAGE))
+        else:
+            _run_stage(command, arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def parser() -> ArgumentParser:
+    options = ArgumentParser(
+        "mlip", description=__doc__, epilog=_commands(), formatter_class=RawDescriptionHelpFormatter
+    )
+    options.add_argument("--checkout", type=Path, metavar="FOLDER", help="folder that holds workflow/Snakefile")
+    options.add_argument("command", help="one of the commands below; mlip COMMAND --help says more")
+    options.add_argument("arguments", nargs=REMAINDER, help="of the command")
+    return options
+
+
+def stages() -> dict[str, str]:
+    """Return the first sentence about each stage, by name."""
+    return {path.parent.name: _summary(path.read_text(encoding="utf-8"))
+            for path in sorted(PACKAGE.glob("*/__main__.py"))}  # fmt: skip
+
+
+def _summary(text: str) -> str:
+    return text.removeprefix('"""').partition("\n")[0].removesuffix('"""')
+
+
+def _commands() -> str:
+    own = {name: _summary(module.__doc__ or "") for name, module in _OWN.items()}
+    groups = {"a model": own, "the pipeline": checkout.SUMMARIES,
+              "its stages": {name.replace("_", "-"): each for name, each in stages().items()}}  # fmt: skip
+    return "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {name:<26}{summary}" for name, summary in group.items())])
+        for title, group in groups.items()
+    )
+
+
+def _parser_of(command: str, description: str | None) -> ArgumentParser:
+    return ArgumentParser(f"mlip {command}", description=description, formatter_class=RawDescriptionHelpFormatter)
+
+
+def _run_stage(command: str, arguments: Sequence[str]) -> NoReturn:
+    """Become `python -m <package>.<stage>`. Installed, nothing in the current folder may hide the package (-P)."""
+    stage = command.replace("-", "_")
+    if stage not in stages():
+        raise InputError(f"{command}: no such command", "mlip --help lists them")
+    package = __spec__.parent
+    safe_path = [] if package == PACKAGE.name else ["-P"]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *safe_path, "-m", f"{package}.{stage}", *arguments])  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

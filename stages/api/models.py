@@ -1,0 +1,149 @@
+"""A trained model: embeddings of images and texts, classes in words, heatmaps of phrases."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+import yaml
+from jaxtyping import Float
+
+from ..common.device import choose_device
+from ..common.encoders.dual import patch_cosines, prompt_sentences, to_input
+from ..common.encoders.image import grid_of
+from ..common.encoders.text import SpecialTokens, fit_budget, pad_reports
+from ..common.errors import InputError
+from ..common.inference.heatmap_picture import write_heatmap
+from ..common.inference.model import INFERENCE, RadiographModel, Reading
+from ..common.radiographs.radiograph import SquareImage
+from ..split_reports.sentences import fold, split_sentences
+from .radiographs import Image, read_radiographs
+
+Item = TypeVar("Item")
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # models:/name/1, runs:/id/mlflow_model, s3://bucket/model
+_BATCH = 32  # images or texts that the encoder sees at once
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Where a phrase was seen."""
+
+    phrase: str
+    cosines: Float[np.ndarray, "grid grid"]  # of patches with the phrase, row-major over the square
+    radiograph: SquareImage
+
+    def write(self, path: str | Path) -> None:
+        """Write a PNG: the radiograph without its padding, the cosines over it, scaled to their own range."""
+        write_heatmap(Path(path), self.radiograph, self.cosines)
+
+
+class Model:
+    """A checkpoint that select_checkpoint wrote. Embeddings are unit vectors: their products are cosines."""
+
+    def __init__(self, model: RadiographModel) -> None:
+        self._model, self._encoder = model, model.checkpoint.model
+        self.size = model.settings.size  # side of the squares that it reads, pixels
+        self.width = self._encoder.settings.embedding_width  # of an embedding
+
+    def read_radiograph(self, source: Image) -> SquareImage:
+        """Return `mlip.read_radiograph` at this model's size."""
+        [square] = read_radiographs([source], self.size)
+        return square
+
+    def embed_images(self, images: Sequence[Image], children: int = 1) -> Float[np.ndarray, "images embedding"]:
+        """Embed radiographs: paths, bytes, arrays or squares (`read_radiograph`), read by `children` processes."""
+        return self._joined(map(self._embed_squares, _batches(read_radiographs(images, self.size, children))))
+
+    def embed_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts embedding"]:
+        """Embed prompts or reports, split into sentences; those beyond the encoder's `max_tokens` are left out.
+
+        Give a report the text of its sections alone (`split_report`), as in training.
+        """
+        return self._joined(map(self._embed_texts, _batches(texts)))
+
+    def classify(self, image: Image, classes: Mapping[str, str | Sequence[str]]) -> Reading:
+        """Compare a radiograph with classes in words: at least two names, each with one or several sentences.
+
+        Probabilities are the softmax of cosines over these classes: they rank and compare, and are no calibrated risks.
+        """
+        sentences = {name: [texts] if isinstance(texts, str) else texts for name, texts in classes.items()}
+        return self._model.read(self.read_radiograph(image), sentences)
+
+    @torch.inference_mode()
+    def heatmap(self, image: Image, phrase: str) -> Heatmap:
+        """Return the cosine of each patch with a phrase."""
+        square = self.read_radiograph(image)
+        tokens = self._patch_tokens([square])
+        cosines = patch_cosines(self._encoder, tokens, prompt_sentences(self._model.checkpoint, [phrase]))[0, 0]
+        side = grid_of(len(cosines))
+        return Heatmap(phrase, cosines.reshape(side, side).cpu().numpy(), square)
+
+    def _patch_tokens(self, squares: Sequence[SquareImage]) -> Float[torch.Tensor, "images tokens width"]:
+        pixels = torch.from_numpy(np.stack([square.pixels for square in squares])).to(self._model.device)
+        return self._encoder.patch_tokens(to_input(pixels, self._encoder.settings.image.input_size))
+
+    @torch.inference_mode()
+    def _embed_squares(self, squares: Sequence[SquareImage]) -> Float[torch.Tensor, "images embedding"]:
+        return self._encoder.embed_global(self._patch_tokens(squares))
+
+    @torch.inference_mode()
+    def _embed_texts(self, texts: Sequence[str]) -> Float[torch.Tensor, "texts embedding"]:
+        tokenizer, settings = self._model.checkpoint.tokenizer, self._encoder.settings.text
+        reports = []
+        for text in texts:
+            sentences = [fold(text[start:end]) for start, end in split_sentences(text)]
+            pieces = [tokenizer.encode(sentence, add_special_tokens=False).ids for sentence in sentences]
+            if not any(pieces):
+                raise InputError(f"text {text!r} has no word pieces", "write a sentence")
+            reports.append(fit_budget(list(filter(None, pieces)), settings.max_tokens, settings.max_sentences)[0])
+        batch = pad_reports(reports, SpecialTokens.of(tokenizer)).to(self._model.device)
+        return self._encoder.embed_text(batch).report
+
+    def _joined(self, batches: Iterator[torch.Tensor]) -> Float[np.ndarray, "rows embedding"]:
+        return np.concatenate([np.empty((0, self.width), np.float32), *(batch.float().cpu() for batch in batches)])
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    return iter(lambda: list(islice(iterator, _BATCH)), [])
+
+
+def load(source: str | Path, device: str = "auto") -> Model:
+    """Load a model onto `device`: auto (the GPU where there is one), cuda or cpu.
+
+    `source` is a checkpoint folder of select_checkpoint, its mlflow_model folder, or an MLflow URI of the latter
+    (models:/NAME/VERSION, models:/NAME@current, runs:/ID/mlflow_model). Nothing is unpickled, and no code of the
+    source runs. Raises InputError where there is no such model, or a file of it is damaged.
+    """
+    return Model(RadiographModel(checkpoint_folder(source), choose_device(device)))
+
+
+def checkpoint_folder(source: str | Path) -> Path:
+    """Return the folder of the weights; an MLflow URI is downloaded first."""
+    folder = _download(str(source)) if _URI.match(str(source)) else Path(source)
+    description = folder / "MLmodel"
+    if description.is_file():
+        flavours = yaml.safe_load(description.read_text(encoding="utf-8"))["flavors"]
+        folder = folder / flavours.get("python_function", {}).get("data", "")
+    if not (folder / INFERENCE).is_file():
+        raise InputError(f"{source}: no model, {INFERENCE} is missing", "name the checkpoint or mlflow_model folder of "
+                         "select_checkpoint, or its MLflow URI")  # fmt: skip
+    return folder
+
+
+def _download(uri: str) -> Path:
+    try:
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+    except ImportError:
+        raise InputError(f"{uri}: MLflow is not installed", "pip install 'mlip[mlflow]'") from None
+    try:
+        return Path(download_artifacts(uri))
+    except (MlflowException, OSError) as error:
+        line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"{uri}: {line}", "see MLFLOW_TRACKING_URI") from None

@@ -1,0 +1,39 @@
+"""Sentences of one report, as the stage split_reports cuts it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..common.errors import InputError
+from ..split_reports.sections import SECTIONS, Fallback, select_sections
+from ..split_reports.sentences import fold, split_sentences
+from ..split_reports.vocabulary import boilerplate_kind
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence of a report."""
+
+    section: str  # findings, impression, ...; "report" where the text has no headers
+    position: int  # 0-based, in the report
+    start: int  # characters of the report: inclusive
+    end: int  # exclusive
+    text: str  # runs of blanks and line ends as one space
+
+
+def split_report(
+    text: str, sections: Sequence[str] = ("findings", "impression"), fallback: Fallback = "unheaded"
+) -> list[Sentence]:
+    """Return the sentences of the wanted sections, without boilerplate such as "Dictated by ...".
+
+    `fallback` says what a report without those sections gives: its paragraphs under no header (`unheaded`), all of its
+    text (`whole_report`), or nothing (`reject`). A section that is unknown raises InputError.
+    """
+    if unknown := set(sections) - set(SECTIONS):
+        raise InputError(f"sections: unknown {', '.join(sorted(unknown))}", f"known are {', '.join(SECTIONS)}")
+    found = [
+        (section.name, start, end, sentence)
+        for section in select_sections(text, sections, fallback)
+        for start, end in split_sentences(text, section.start, section.end)
+        if boilerplate_kind(sentence := fold(text[start:end])) is None
+    ]
+    return [Sentence(name, place, *rest) for place, (name, *rest) in enumerate(found)]

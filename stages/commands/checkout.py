@@ -1,0 +1,38 @@
+"""Commands of the pipeline, `python -m workflow.X` of a checkout, from any folder."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ..common.errors import InputError
+
+SUMMARIES = {
+    "doctor": "what is right and wrong before a long run, each with its remedy",
+    "estimate": "hours, GPU-hours and bytes of a whole run",
+    "why": "what would run again, and because of which file, key, input or image",
+    "images": "container images of all stages, by Docker or Podman and Apptainer",
+    "audit": "pins against known vulnerabilities, offline",
+}
+_IN_PLACE = ("audit",)  # its paths are the caller's; the others read config.yaml and workspaces of the checkout
+
+
+def find_checkout(given: Path | None, folder: Path, package: Path) -> Path:
+    """Return the checkout: the given one, else around `folder`, else the one that `package` was installed from."""
+    candidates = [given] if given else [folder, *folder.parents, package.parent]
+    for each in candidates:
+        if (each / "workflow" / "Snakefile").is_file():
+            return each.resolve()
+    where = given or folder
+    raise InputError(f"{where}: no checkout of MLIP (workflow/Snakefile is missing)", "call from inside one, or give "
+                     "mlip --checkout FOLDER COMMAND")  # fmt: skip
+
+
+def run(command: str, arguments: Sequence[str], checkout: Path) -> NoReturn:
+    """Become `python -m workflow.<command>` in the checkout."""
+    path = os.environ.get("PYTHONPATH")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(checkout), path]))}
+    if command not in _IN_PLACE:
+        os.chdir(checkout)
+    os.execve(sys.executable, [sys.executable, "-P", "-m", f"workflow.{command}", *arguments], environment)  # noqa: S606

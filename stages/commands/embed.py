@@ -1,0 +1,53 @@
+"""Embed radiographs or texts with a trained model, as unit vectors in a Parquet file.
+
+    mlip embed --checkpoint FOLDER --images *.dcm --output images.parquet
+    mlip embed --checkpoint FOLDER --texts prompts.txt --output texts.parquet
+
+Columns: `image` (the path) or `text`, and `embedding` (float32, a list of fixed length). The products of embeddings of
+images and texts are cosines. FOLDER may be an mlflow_model folder or an MLflow URI, too.
+"""
+
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from ..common.device import add_device_option
+from ..common.errors import InputError
+
+
+def main(arguments: Namespace) -> None:
+    import pyarrow as pa  # these here, because they take seconds: not for --help
+    from pyarrow import parquet
+
+    from ..api.models import load
+    from ..common.files.atomic_files import atomic_path
+
+    texts = read_lines(arguments.texts) if arguments.texts else None
+    model = load(arguments.checkpoint, arguments.device)
+    if texts is None:
+        name, items, embeddings = "image", arguments.images, model.embed_images(arguments.images, os.cpu_count() or 1)
+    else:
+        name, items, embeddings = "text", texts, model.embed_texts(texts)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), model.width)
+    with atomic_path(arguments.output) as temporary:
+        parquet.write_table(pa.table({name: pa.array(items, pa.string()), "embedding": vectors}), temporary)
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a UTF-8 file that hold more than blanks."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})", "name a file with one text per line") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8", "store it as UTF-8 text") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+def add_options(options: ArgumentParser) -> None:
+    options.add_argument("--checkpoint", required=True, help="checkpoint or mlflow_model folder, or MLflow URI")
+    kind = options.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--images", nargs="+", metavar="FILE", help="DICOM, JPEG or PNG files")
+    kind.add_argument("--texts", type=Path, metavar="FILE", help="UTF-8 file with one prompt or report per line")
+    options.add_argument("--output", type=Path, required=True, help="Parquet file to write")
+    add_device_option(options)

@@ -1,0 +1,92 @@
+"""Read one radiograph with a trained model: probabilities of classes in words, and where they were seen.
+
+    mlip predict IMAGE.dcm --prompts FILE --checkpoint FOLDER --heatmap out.png
+
+FOLDER is the checkpoint of select_checkpoint, its mlflow_model folder, or an MLflow URI. FILE is YAML: a mapping of
+each class to its sentences, or a prompt file of zero_shot_classification (its first set, or the one that --set names;
+the classes are then the finding and its absence). Probabilities compare the classes given; they are no calibrated
+risks.
+"""
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from ..common.errors import InputError
+
+if TYPE_CHECKING:
+    from ..common.inference.model import Reading
+
+
+def main(arguments: Namespace) -> None:
+    from ..api.models import Heatmap, load  # here, because it takes seconds: not for --help
+
+    classes = read_classes(arguments.prompts, arguments.set)
+    shown = arguments.show or next(iter(classes))
+    if shown not in classes:
+        raise InputError(f"--show {shown}: no such class", f"choose one of {', '.join(classes)}")
+    model = load(arguments.checkpoint, "cpu")
+    square = model.read_radiograph(arguments.image)
+    reading = model.classify(square, classes)
+    if arguments.heatmap:
+        Heatmap(shown, reading.heatmaps[shown], square).write(arguments.heatmap)
+    sys.stdout.write(as_json(reading) if arguments.json else as_table(reading))
+    if arguments.heatmap and not arguments.json:
+        low, high = reading.heatmaps[shown].min(), reading.heatmaps[shown].max()
+        print(f"\n{arguments.heatmap}: cosines of patches with {shown}, from {low:.3f} (clear) to {high:.3f} (bright)")
+
+
+def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
+    """Class -> sentences, from either form of file."""
+    try:
+        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})", remedy="name a file of prompts") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    from ..common.inference.model import check_classes
+
+    if isinstance(record, dict) and "sets" in record:
+        from ..common.data.prompts import read_prompts
+
+        prompts = read_prompts(path)
+        sets = prompts.expanded()
+        name = chosen_set or next(iter(sets))
+        if name not in sets:
+            raise InputError(f"{path}: no set {name}", remedy=f"choose one of {', '.join(sets)}")
+        finding = prompts.finding.replace("_", " ")
+        return check_classes({finding: sets[name].positive, f"no {finding}": sets[name].negative})
+    if not isinstance(record, dict) or not all(
+        isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in record.values()
+    ):
+        raise InputError(f"{path}: not a mapping of each class to a list of sentences, nor a prompt file with `sets`")
+    return check_classes(record)
+
+
+def as_table(reading: "Reading") -> str:
+    """Return the most probable class first."""
+    order = sorted(reading.probabilities, key=lambda name: -reading.probabilities[name])
+    width = max(len("class"), *(len(name) for name in order))
+    rows = [f"{name:<{width}}  {reading.probabilities[name]:>11.3f}  {reading.cosines[name]:>6.3f}" for name in order]
+    return "\n".join([f"{'class':<{width}}  probability  cosine", *rows, ""])
+
+
+def as_json(reading: "Reading") -> str:
+    heatmaps = {name: heatmap.tolist() for name, heatmap in reading.heatmaps.items()}
+    record = {"probabilities": reading.probabilities, "cosines": reading.cosines, "heatmaps": heatmaps,
+              "content": reading.content}  # fmt: skip
+    return json.dumps(record, indent=1) + "\n"
+
+
+def add_options(options: ArgumentParser) -> None:
+    options.add_argument("image", type=Path, help="DICOM, JPEG or PNG file")
+    options.add_argument("--prompts", type=Path, required=True, help="YAML file of classes, or a prompt file")
+    options.add_argument("--checkpoint", required=True, help="checkpoint or mlflow_model folder, or MLflow URI")
+    options.add_argument("--set", help="set of a prompt file; default: its first")
+    options.add_argument("--heatmap", type=Path, help="PNG to write: the radiograph with the heatmap of one class")
+    options.add_argument("--show", metavar="CLASS", help="class of the heatmap; default: the first")
+    options.add_argument("--json", action="store_true", help="print JSON, heatmaps on the patch grid included")

@@ -1,0 +1,38 @@
+"""Split a report into sentences, one JSON object per line: section, position, start, end, text.
+
+mlip split-report report.txt
+mlip split-report < report.txt
+"""
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
+from pathlib import Path
+
+from ..common.errors import InputError
+
+
+def main(arguments: Namespace) -> None:
+    from ..api.reports import split_report
+    from ..split_reports.contract import SplitReportsSettings
+    from ..split_reports.reports import RejectedError, decode
+
+    sections = arguments.sections or SplitReportsSettings.model_fields["sections"].default
+    try:
+        text = decode(arguments.report.read_bytes() if arguments.report else sys.stdin.buffer.read()).text
+    except OSError as error:
+        raise InputError(
+            f"{arguments.report}: cannot be read ({error.strerror})", "name a file with a report"
+        ) from None
+    except RejectedError as error:
+        raise InputError(f"{arguments.report or 'standard input'}: {error}") from None
+    for sentence in split_report(text, sections, arguments.fallback):
+        print(json.dumps(asdict(sentence), ensure_ascii=False))
+
+
+def add_options(options: ArgumentParser) -> None:
+    options.add_argument("report", type=Path, nargs="?", help="text file; default: standard input")
+    options.add_argument("--sections", nargs="+", metavar="NAME", help="sections to keep [findings impression]")
+    options.add_argument("--fallback", choices=("unheaded", "whole_report", "reject"), default="unheaded",
+                         help="what a report without them gives [%(default)s]")  # fmt: skip

@@ -1,0 +1,83 @@
+"""Radiographs of any origin as the squares that a model was trained on: files, their bytes, or grey arrays.
+
+Files are read as dicom_to_arrow reads them, in a child process with limits of time and memory: a damaged one costs an
+error, not the server. No torch here: the child starts in a second.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Shaped
+
+from ..errors import InputError
+from ..radiographs.isolation import Limits, map_isolated
+from ..radiographs.radiograph import SquareImage, fit_into_square
+from ..radiographs.readers import read_radiograph
+from ..radiographs.rejection import RejectionError
+from ..radiographs.settings import RadiographSettings
+
+
+def reading_settings(size: int) -> RadiographSettings:
+    """Those of dicom_to_arrow, but text in the picture is no reason to refuse: nothing is kept."""
+    return RadiographSettings(size=size, burned_in="accept")
+
+
+def read_file(path: str | Path, settings: RadiographSettings) -> bytes:
+    """Bytes of a file, not more than `max_file_bytes`."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > settings.max_file_bytes:
+            raise InputError(f"{path}: more than {settings.max_file_bytes:,} bytes", "is this a single radiograph?")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})", "name a DICOM, JPEG or PNG file") from None
+
+
+def squares_of_files(
+    files: Sequence[bytes | Path], names: Sequence[str], settings: RadiographSettings, children: int = 1
+) -> Iterator[SquareImage]:
+    """Yield each file's radiograph in a square, in order; a file is its bytes or its path.
+
+    Raises InputError with the name and the reason at the first file that is no radiograph.
+    """
+    convert = partial(_square, settings=settings)
+    limits = Limits(settings.max_seconds, settings.max_memory_bytes)
+    items = list(zip(names, files, strict=True))
+    for name, result in zip(names, map_isolated(convert, items, children, limits), strict=True):
+        if result == "died":
+            raise InputError(f"{name}: the process that decoded it died: the file is damaged, or needs more than "
+                             f"{settings.max_memory_bytes:,} bytes of memory")  # fmt: skip
+        if result == "too slow":
+            raise InputError(f"{name}: not decoded within {settings.max_seconds:g} s: the file is damaged or too large")
+        if isinstance(result, str):
+            raise InputError(result)
+        yield result
+
+
+def square_of_array(pixels: Shaped[np.ndarray, "rows columns"], name: str, size: int) -> SquareImage:
+    """Grey levels 0 (black) to 255 (white), windowed already; padded to a square."""
+    pixels = np.asarray(pixels)
+    if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind not in "iuf":
+        raise InputError(f"{name}: pixels are {pixels.dtype} of shape {pixels.shape}", "give rows x columns of numbers")
+    if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 255:
+        raise InputError(f"{name}: grey levels lie outside 0 (black) to 255 (white)", "window the image first")
+    return fit_into_square(pixels.astype(np.float32), 1.0, size)
+
+
+def _square(item: tuple[str, bytes | Path], settings: RadiographSettings) -> SquareImage | str:
+    """In the child. A refusal comes back as its text."""
+    name, source = item
+    cv2.setNumThreads(1)
+    try:
+        data = source if isinstance(source, bytes) else read_file(source, settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom warns of quirks that most files of a vendor have
+            return read_radiograph(data, None, settings).square(settings.size)
+    except RejectionError as rejection:
+        return f"{name}: {rejection.reason.replace('_', ' ')}: {rejection}"
+    except InputError as error:
+        return str(error)

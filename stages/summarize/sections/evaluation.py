@@ -1,0 +1,141 @@
+"""What each task measures: Tables 1 to 4 and retrieval, with ROC curves and outlines."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
+
+from ..drawing import STYLE, Style, axes_of, data_uri, svg
+from ..naming import always_note, pooling_note, protocol_name, protocol_note
+from ..numbers import decimal, interval, words
+from ..readers.few_shot_segmentation import OutlinedSample, Segmentation
+from ..readers.record import METRICS
+from ..readers.zero_shot_classification import ZeroShot
+from ..results_tree import FewShotJob
+from ..tables.ablation import ablations
+from ..tables.classification import few_shot_tables
+from .report import Names, Report, axis_of
+
+TRUTH, PREDICTED = "#56B4E9", "#E69F00"
+
+
+def zero_shot_names(report: Report) -> Names:
+    inputs = report.inputs
+    return {
+        "zero_shot": inputs.zero_shot,
+        "best": report.comparisons.is_best,
+        "metrics": METRICS,
+        "auc_axis": axis_of([each.result.metrics["auc"] for each in inputs.zero_shot], reference=0.5),
+        "fixed_prompts": [_fixed(inputs.zero_shot, dataset) for dataset in inputs.tree.evaluate_on],
+        "roc_curves": [_roc(report, dataset) for dataset in inputs.tree.evaluate_on],
+    }
+
+
+def _fixed(cells: Sequence[ZeroShot], dataset: str) -> Names:
+    """Every set of prompts of one data set with the test AUC of each variant; no set where no result has them."""
+    rows = [each for each in cells if each.dataset == dataset]
+    return {"dataset": dataset, "sets": list(rows[0].result.test_auc), "rows": rows}
+
+
+def _roc(report: Report, dataset: str) -> Names:
+    curves: list[ZeroShot] = [each for each in report.inputs.zero_shot if each.dataset == dataset]
+    values = ", ".join(f"{each.variant} {interval(each.result.metrics['auc'])}" for each in curves)
+    return {
+        "dataset": dataset,
+        "finding": curves[0].result.finding,
+        "curves": curves,
+        "src": data_uri(roc_figure(curves, report.styles)),
+        "alt": f"ROC curves for {words(curves[0].result.finding)} in {dataset}; area under the curve: {values}.",
+    }
+
+
+def roc_figure(curves: Sequence[ZeroShot], styles: Mapping[str, Style]) -> str:
+    """ROC curves of the variants on the test part of one data set."""
+    with mpl.rc_context(STYLE):
+        figure, axes = axes_of(3.3, 3.3)
+        axes.plot([0, 1], [0, 1], color="#b6bec4", linewidth=0.8)
+        for each in curves:
+            axes.plot(*roc_curve(each.scores, each.targets), linewidth=1.6, **styles[each.variant].line())
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="false positive rate", ylabel="true positive rate")
+        axes.set_aspect("equal")
+        axes.set_xticks(np.linspace(0, 1, 6))
+        axes.set_yticks(np.linspace(0, 1, 6))
+        return svg(figure)
+
+
+def roc_curve(
+    scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"]
+) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
+    """False and true positive rates from (0, 0) to (1, 1); equal scores are one point, so ties are a diagonal."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    positive = np.append(0, np.cumsum(targets[order] == 1)[last])
+    negative = np.append(0, np.cumsum(targets[order] == 0)[last])
+    return negative / negative[-1], positive / positive[-1]
+
+
+def few_shot_names(report: Report) -> Names | None:
+    tables = few_shot_tables(report.inputs)
+    if not tables:
+        return None
+    return {"few_shot": tables, "best": report.comparisons.is_best, "pooling": pooling_note(report.inputs.pooling)}
+
+
+def segmentation_names(report: Report) -> Names | None:
+    cells = report.inputs.segmentation
+    if not cells:
+        return None
+    jobs = list(dict.fromkeys(cell.job for cell in cells))
+    return {
+        "segmentation": [_table(job, [cell for cell in cells if cell.job == job]) for job in jobs],
+        "best": report.comparisons.is_best,
+        "outlined": [_pictures(report, cell) for cell in cells if cell.samples],
+    }
+
+
+def _table(job: FewShotJob, cells: list[Segmentation]) -> Names:
+    results = [cell.result for cell in cells]
+    protocol, note = protocol_name(job.protocol, results), protocol_note(job.protocol, results)
+    return {"job": job, "cells": cells, "protocol": protocol, "note": note, "always": always_note(results)}
+
+
+def _pictures(report: Report, cell: Segmentation) -> Names:
+    label = f"{report.labels[cell.variant]}, {cell.job.dataset}, {protocol_name(cell.job.protocol, [cell.result])}, "
+    label += f"{cell.job.fraction} % of the labels"
+    pictures = [
+        {
+            "caption": f"{sample.image_id}: Dice {decimal(sample.dice)}",
+            "src": data_uri(outlines_figure(sample)),
+            "alt": f"Radiograph {sample.image_id} with the true outline and the one of {cell.variant}.",
+        }
+        for sample in cell.samples
+    ]
+    return {"label": label, "pictures": pictures}
+
+
+def outlines_figure(sample: OutlinedSample) -> str:
+    """Truth in blue, prediction in orange, dashed."""
+    with mpl.rc_context(STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(2.0, 2.0), layout="none")
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.imshow(sample.pixels, cmap="gray", vmin=0, vmax=255, interpolation="none")
+        limits = axes.get_xlim(), axes.get_ylim()
+        places = np.arange(-1, len(sample.pixels) + 1)
+        for mask, colour, line in ((sample.truth, TRUTH, "solid"), (sample.predicted, PREDICTED, "dashed")):
+            if mask.any():
+                padded = np.pad(mask, 1).astype(float)  # so that an outline at the edge is closed
+                axes.contour(places, places, padded, levels=[0.5], colors=[colour], linestyles=[line])
+        axes.set(xlim=limits[0], ylim=limits[1])
+        return svg(figure)
+
+
+def ablation_names(report: Report) -> Names | None:
+    found = ablations(report.inputs, report.comparisons)
+    return {"ablations": found} if found else None
+
+
+def retrieval_names(report: Report) -> Names:
+    return {"retrieval": report.inputs.retrieval, "best": report.comparisons.is_best}

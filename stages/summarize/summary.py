@@ -1,0 +1,42 @@
+"""From the results of a run to the report, its tables and a short text on standard output."""
+
+import sys
+
+from ..common.errors import InputError
+from ..common.files.atomic_files import write_text
+from ..common.journal.tracking import track_job
+from .contract import SummarizeJob
+from .inputs import read_inputs
+from .ledger import read_ledger
+from .page import render
+from .provenance import read_provenance
+from .results_tree import FewShotJob, ResultsTree
+from .sections.report import Report
+from .tables.all_tables import paper_tables, text_summary, write_paper_tables, write_tables
+from .tables.comparisons import Comparisons
+from .tables.quoted import read_quotations
+
+
+def summarize(job: SummarizeJob) -> None:
+    """Read all results of the other stages, write report and tables, and print the text."""
+    settings, tree = job.settings, tree_of(job)
+    if not job.template.is_file():
+        raise InputError(f"{job.template}: no such file", "name stages/summarize/templates/report.html.jinja")
+    templates = {f"template/{path.name}": path for path in sorted(job.template.parent.glob("*.jinja"))}
+    with track_job(job, tree.files() | templates) as run:
+        read = read_inputs(tree)
+        ledger, provenance, quotations = read_ledger(read), read_provenance(tree), read_quotations(job.quoted)
+        comparisons = Comparisons(settings.comparison_draws, settings.seed)
+        paper = paper_tables(read, comparisons, quotations, provenance.synthetic)
+        report = Report(settings, read, ledger, provenance, comparisons, quotations, run.record["digests"])
+        write_tables(job.tables, read, ledger)
+        write_paper_tables(job.tables, paper, comparisons)
+        write_text(job.report, render(job.template, report))
+        run.log_metrics({f"{one.dataset}/{one.variant}/auc": one.result.metrics["auc"].value for one in read.zero_shot})
+    sys.stdout.write(text_summary(settings.title, read, provenance.synthetic, job.report))
+
+
+def tree_of(job: SummarizeJob) -> ResultsTree:
+    """Return where the results of the job's variants and data sets lie."""
+    few_shot, segmentation = (tuple(map(FewShotJob.parse, each)) for each in (job.few_shot, job.segmentation))
+    return ResultsTree(job.results, job.pretrain_on, job.datasets, job.variants, few_shot, segmentation, job.image_only)

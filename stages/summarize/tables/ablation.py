@@ -1,0 +1,169 @@
+"""Table 4, the ablation: what every variant reaches in each task, and how far that is from the first variant.
+
+The differences are the paired comparisons of Tables 1 to 3, of retrieval and of the pointing game, read from there.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ..inputs import Inputs
+from ..naming import protocol_name, variant_label
+from ..numbers import words
+from ..readers.few_shot_classification import FewShot
+from ..readers.few_shot_segmentation import Segmentation
+from ..readers.record import Estimate
+from .comparisons import Comparison, Comparisons
+from .grounding import COLUMNS, IN_LUNG, table_name
+from .table import Block, Cell, Column, Row, Table
+
+RECALL_AT = 5
+NOTE = (
+    "Of a task with several shares of the labels the largest one. Differences with 95 % intervals by paired bootstrap "
+    "over the same test images (in retrieval: queries); bold where the difference is not 0 by the test (two-sided, "
+    "level .05, Holm's correction over all pairs of that column of its own table). One training each: what another "
+    "seed would give is not in these intervals."
+)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One task: `figures` by variant, `differences` of every variant but the first one from it; `absent` says why a
+    job has none. `key` names it in files.
+    """
+
+    key: str
+    header: str
+    figures: Mapping[str, Estimate]
+    differences: Mapping[str, Comparison]
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Table 4 of one data set."""
+
+    dataset: str
+    first: str  # the variant that others are compared with
+    measures: tuple[Measure, ...]
+
+
+def ablations(inputs: Inputs, comparisons: Comparisons) -> list[Ablation]:
+    """One a data set, retrieval with that of the pre-training; none where there is one variant."""
+    if len(inputs.tree.variants) < 2:
+        return []
+    first = inputs.tree.with_text[0]
+    datasets = dict.fromkeys((*inputs.tree.evaluate_on, inputs.tree.pretrain_on))
+    found = [Ablation(each, first, tuple(_measures(inputs, each, first, comparisons))) for each in datasets]
+    return [each for each in found if each.measures]
+
+
+def ablation_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
+    return [_table(inputs, each) for each in ablations(inputs, comparisons)]
+
+
+def _table(inputs: Inputs, ablation: Ablation) -> Table:
+    columns = []
+    for each in ablation.measures:
+        columns += [Column(each.key, each.header), Column(f"{each.key}_difference", f"from {ablation.first}"),
+                    Column(f"{each.key}_p", "p (Holm)", shown=False)]  # fmt: skip
+    rows = []
+    for variant in inputs.tree.variants:
+        cells: dict[str, Cell] = {}
+        for each in ablation.measures:
+            cells |= _cells(each, variant)
+        rows.append(Row(variant_label(inputs, variant), cells))
+    return Table(
+        f"table4_{ablation.dataset}",
+        f"Table 4. What each variant reaches on {ablation.dataset}, and its difference from {ablation.first}",
+        tuple(columns),
+        (Block("measured", tuple(rows)),),
+        notes=(NOTE,),
+    )
+
+
+def _cells(measure: Measure, variant: str) -> dict[str, Cell]:
+    cells = {}
+    if (figure := measure.figures.get(variant)) is not None:
+        cells[measure.key] = Cell(figure.value, figure.low, figure.high)
+    elif variant in measure.absent:
+        cells[measure.key] = Cell(text=measure.absent[variant])
+    if (found := measure.differences.get(variant)) is not None:
+        cells[f"{measure.key}_difference"] = Cell(**dict(found.difference), bold=found.decided)
+        cells[f"{measure.key}_p"] = Cell(found.adjusted)
+    return cells
+
+
+def _measures(inputs: Inputs, dataset: str, first: str, comparisons: Comparisons) -> Iterator[Measure]:
+    """Those that this run has, in the order of the tables."""
+
+    def differences(table: str, column: str) -> dict[str, Comparison]:
+        return comparisons.from_one(table, column, first)
+
+    zero_shot = {each.variant: each.result.metrics["auc"] for each in inputs.zero_shot if each.dataset == dataset}
+    if zero_shot:
+        yield Measure("zero_shot_auc", "zero-shot AUC", zero_shot, differences(f"table1_{dataset}", "auc"))
+    yield from _few_shot(inputs.few_shot, dataset, "table2", "auc", "AUC", comparisons, first)
+    yield from _few_shot(
+        inputs.segmentation, dataset, "table3", "dice_of_positives", "Dice of positives", comparisons, first
+    )
+    yield from _pointing(inputs, dataset, comparisons, first)
+    if dataset == inputs.tree.pretrain_on:
+        yield from _retrieval(inputs, comparisons, first)
+
+
+def _few_shot(
+    jobs: list[FewShot] | list[Segmentation],
+    dataset: str,
+    table: str,
+    metric: str,
+    header: str,
+    comparisons: Comparisons,
+    first: str,
+) -> Iterator[Measure]:
+    """A protocol's job with most labels."""
+    own = [each for each in jobs if each.job.dataset == dataset]
+    for protocol in dict.fromkeys(each.job.protocol for each in own):
+        fraction = max(each.job.fraction for each in own if each.job.protocol == protocol)
+        cells = [each for each in own if (each.job.protocol, each.job.fraction) == (protocol, fraction)]
+        named = protocol_name(protocol, [each.result for each in cells])
+        yield Measure(
+            f"{protocol}_{metric}_{fraction}",
+            f"{header}, {named}, {fraction} %",
+            {each.variant: each.result.metrics[metric] for each in cells if metric in each.result.metrics},
+            comparisons.from_one(f"{table}_{dataset}_{protocol}", f"{metric}_{fraction}", first),
+            {each.variant: each.result.skipped for each in cells if each.result.skipped is not None},
+        )
+
+
+def _pointing(inputs: Inputs, dataset: str, comparisons: Comparisons, first: str) -> Iterator[Measure]:
+    """Hits of the prompts that stand first, which name no place; inside the lungs where these are known."""
+    grounding = [each for each in inputs.grounding if each.dataset == dataset]
+    if not grounding:
+        return
+    prompts = next(iter(grounding[0].result.pointing))
+    inside = grounding[0].result.pointing[prompts].heatmap_in_lung is not None
+    column = IN_LUNG if inside else "pointing"
+    pointer = COLUMNS[column][1]
+    figures = {each.variant: getattr(each.result.pointing[prompts], pointer) for each in grounding}
+    variants = comparisons.from_one(table_name(dataset, prompts), column, first)
+    yield Measure(
+        "pointing",
+        f"hits of the heatmap{', inside the lungs' if inside else ''}",
+        figures,
+        {variant: each for variant, each in variants.items() if variant in figures},
+    )
+
+
+def _retrieval(inputs: Inputs, comparisons: Comparisons, first: str) -> Iterator[Measure]:
+    found = {each.variant: each.result.figures for each in inputs.retrieval if each.result.figures is not None}
+    for direction in next(iter(found.values())).directions if found else ():
+        figures = {variant: each.directions[direction].recall for variant, each in found.items()}
+        candidates = next(iter(found.values())).directions[direction].candidates
+        known = next(iter(figures.values()))
+        k = RECALL_AT if RECALL_AT in known and candidates > RECALL_AT else min(known)  # of fewer all would be found
+        yield Measure(
+            f"{direction}_recall_at_{k}",
+            f"recall@{k}, {words(direction)}",
+            {variant: each[k] for variant, each in figures.items()},
+            comparisons.from_one(f"retrieval_{direction}", f"recall_at_{k}", first),
+        )

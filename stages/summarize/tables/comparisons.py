@@ -1,0 +1,166 @@
+"""Is one variant better than another on the same test images? Paired bootstrap, Holm's correction over all pairs.
+
+A draw resamples patients (images where patients are unknown), the same ones for every variant, so that what two
+variants share (hard images, many images of one patient) cancels out of their difference.
+"""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from ...common.errors import InputError
+from ...common.files.atomic_files import write_text
+from ...common.metrics.ranking import Metric, draw_weights, values_of_draws
+from ...common.records import Estimate
+from .image_values import ImageValues
+
+LEVEL = 0.05  # of all comparisons of one column together
+_COLUMNS = ("table", "measure", "first", "second", "difference", "low", "high", "p", "p_holm")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One variant's figure: with every image once, and over the draws (NaN where a draw defines none)."""
+
+    value: float
+    draws: Float[np.ndarray, "draws"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """first - second, with its 95 % interval; p is two-sided, `adjusted` is Holm's over all pairs compared."""
+
+    first: str
+    second: str
+    difference: Estimate
+    p: float
+    adjusted: float
+
+    def reversed(self) -> "Comparison":
+        own = self.difference
+        difference = Estimate(value=-own.value, low=-own.high, high=-own.low)
+        return Comparison(self.second, self.first, difference, self.p, self.adjusted)
+
+    @property
+    def decided(self) -> bool:
+        return self.adjusted < LEVEL
+
+
+def drawn(metric: Metric, weights: Float[np.ndarray, "draws images"]) -> Drawn:
+    return Drawn(float(metric(np.ones((1, weights.shape[1])))[0]), values_of_draws(metric, weights))
+
+
+def compare_all(variants: Mapping[str, Drawn]) -> list[Comparison]:
+    """Every pair, in the order of `variants`; the draws of all must be of the same weights."""
+    pairs = list(combinations(variants, 2))
+    differences = [variants[one].draws - variants[other].draws for one, other in pairs]
+    values = [two_sided(each) for each in differences]
+    found = []
+    for (one, other), difference, p, adjusted in zip(pairs, differences, values, holm(values), strict=True):
+        low, high = np.nanpercentile(difference, [2.5, 97.5])
+        difference = variants[one].value - variants[other].value
+        estimate = Estimate(value=difference, low=float(low), high=float(high))
+        found.append(Comparison(one, other, estimate, p, adjusted))
+    return found
+
+
+def two_sided(differences: Float[np.ndarray, "draws"]) -> float:
+    """Twice the smaller share of draws on one side of 0, a draw of exactly 0 on both; one is added, so never 0."""
+    known = differences[~np.isnan(differences)]
+    fewer = min(int((known <= 0).sum()), int((known >= 0).sum()))
+    return min(1.0, 2 * (1 + fewer) / (1 + len(known)))
+
+
+def holm(values: list[float]) -> list[float]:
+    """Holm (Scand. J. Statist. 6:65, 1979): the k-th smallest of m times m - k + 1, made monotone, at most 1."""
+    order = sorted(range(len(values)), key=lambda place: values[place])
+    adjusted, largest = [0.0] * len(values), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, values[place] * (len(values) - rank)))
+        adjusted[place] = largest
+    return adjusted
+
+
+def decided_best(
+    variants: Mapping[str, Drawn], comparisons: list[Comparison], smaller_is_better: bool = False
+) -> str | None:
+    """The variant with the best figure if it is better than every other one by the test, else None."""
+    if len(variants) < 2:
+        return None
+    choose = min if smaller_is_better else max
+    best = choose(variants, key=lambda name: variants[name].value)
+    own = [each for each in comparisons if best in (each.first, each.second)]
+    return best if all(each.decided for each in own) else None
+
+
+@dataclass
+class Comparisons:
+    """Collects what it is asked to compare, so that the tables and comparisons.csv say the same."""
+
+    draws: int
+    seed: int
+    found: dict[tuple[str, str], list[Comparison]] = field(default_factory=dict)  # by table and measure
+    decided: dict[tuple[str, str], str | None] = field(default_factory=dict)  # the one in bold, if there is one
+    _weights: dict[tuple[str, ...], object] = field(default_factory=dict)
+
+    def best(
+        self,
+        table: str,
+        measure: str,
+        variants: Mapping[str, ImageValues],
+        metric: str,
+        smaller_is_better: bool = False,
+    ) -> str | None:
+        """Compare all `variants` and name the one that is better than every other by the test, if there is one."""
+        values = self._drawn(variants, metric)
+        self.found[table, measure] = compare_all(values)
+        self.decided[table, measure] = decided_best(values, self.found[table, measure], smaller_is_better)
+        return self.decided[table, measure]
+
+    def is_best(self, table: str, measure: str, name: str) -> bool:
+        """Whether the figure is in bold; never in a column that was not compared."""
+        return self.decided.get((table, measure)) == name
+
+    def _drawn(self, variants: Mapping[str, ImageValues], metric: str) -> dict[str, Drawn]:
+        first = next(iter(variants.values()))
+        for each in variants.values():
+            if each.images != first.images:
+                raise InputError(
+                    f"{each.source}: other test images than {first.source}", "run the stage again for both"
+                )
+        key = tuple(first.groups.tolist())
+        if key not in self._weights:
+            self._weights = {key: draw_weights(first.groups, self.draws, self.seed)}  # one at a time: they are large
+        return {name: drawn(each.metrics[metric], self._weights[key]) for name, each in variants.items()}
+
+    def against(self, table: str, measure: str, first: str, second: str) -> Comparison:
+        """first - second."""
+        for each in self.found[table, measure]:
+            if (each.first, each.second) == (first, second):
+                return each
+            if (each.first, each.second) == (second, first):
+                return each.reversed()
+        raise KeyError((table, measure, first, second))
+
+    def from_one(self, table: str, measure: str, one: str) -> dict[str, Comparison]:
+        """Every other one minus `one`; empty where the column was not compared."""
+        pairs = [(each.first, each.second) for each in self.found.get((table, measure), [])]
+        others = [first if second == one else second for first, second in pairs if one in (first, second)]
+        return {other: self.against(table, measure, other, one) for other in others}
+
+    def write(self, path: Path) -> Path:
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for (table, measure), comparisons in self.found.items():
+            for each in comparisons:
+                figures = (each.difference.value, each.difference.low, each.difference.high, each.p, each.adjusted)
+                writer.writerow([table, measure, each.first, each.second, *map(repr, figures)])
+        write_text(path, buffer.getvalue())
+        return path

@@ -1,0 +1,58 @@
+"""mlip embed and mlip split-report write what the Python API returns."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from stages import load, split_report
+from stages.__main__ import main
+
+REPORT = "EXAM: CHEST\nFINDINGS: No effusion.\nHeart normal.\nIMPRESSION: Clear.\n"
+
+
+def test_embeddings_of_images_and_texts_are_those_of_the_api(exported, tmp_path) -> None:
+    (tmp_path / "prompts.txt").write_text("opacity in the left lung .\n\nno opacity\n")
+    given = {"image": ["--images", exported.radiograph, exported.radiograph], "text": ["--texts", "prompts.txt"]}
+    model = load(exported.checkpoint, "cpu")
+    expected = {"image": model.embed_images([exported.radiograph] * 2),
+                "text": model.embed_texts(["opacity in the left lung .", "no opacity"])}  # fmt: skip
+    for kind, options in given.items():
+        options = [str(tmp_path / each) if each == "prompts.txt" else str(each) for each in options]
+        output = tmp_path / f"{kind}.parquet"
+        main(["embed", "--checkpoint", str(exported.checkpoint), *options, "--output", str(output), "--device", "cpu"])
+        table = pyarrow.parquet.read_table(output)
+        assert table.column_names == [kind, "embedding"]
+        assert np.allclose(np.stack(table["embedding"].to_numpy()), expected[kind], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--texts", "nowhere.txt"], "nowhere.txt: cannot be read (No such file or directory)"),
+        (["--images", "nowhere.dcm"], "nowhere.dcm: cannot be read (No such file or directory)"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(exported, tmp_path, capsys, options, words) -> None:
+    output = tmp_path / "embeddings.parquet"
+    with pytest.raises(SystemExit, match="2"):
+        main(["embed", "--checkpoint", str(exported.checkpoint), *options, "--output", str(output)])
+    [line] = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert not output.exists()
+
+
+def test_sentences_come_as_json_lines(tmp_path, capsys) -> None:
+    (tmp_path / "report.txt").write_text(REPORT)
+    main(["split-report", str(tmp_path / "report.txt"), "--sections", "impression", "findings"])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert rows == [vars(sentence) for sentence in split_report(REPORT, ("impression", "findings"))]
+    assert [row["text"] for row in rows] == ["Clear.", "No effusion.", "Heart normal."]
+
+
+def test_an_unknown_section_is_one_line(tmp_path, capsys) -> None:
+    (tmp_path / "report.txt").write_text(REPORT)
+    with pytest.raises(SystemExit, match="2"):
+        main(["split-report", str(tmp_path / "report.txt"), "--sections", "finding"])
+    assert capsys.readouterr().err.startswith("error: sections: unknown finding; known are ")

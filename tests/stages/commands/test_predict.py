@@ -1,0 +1,63 @@
+"""mlip predict: a table or JSON, a heatmap; mistakes are one line."""
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+
+from stages.__main__ import main
+from stages.commands.predict import read_classes
+from stages.common.inference.model import RadiographModel
+from stages.common.inference.squares import squares_of_files
+
+CLASSES = {"opacity": ["opacity in the left lung .", "opacity"], "none": ["no opacity ."]}
+
+
+@pytest.fixture(scope="module")
+def reading(exported):
+    model = RadiographModel(exported.checkpoint)
+    [square] = squares_of_files([exported.radiograph], ["image"], model.settings)
+    return model.read(square, CLASSES)
+
+
+def ask(*options: str | Path) -> None:
+    main(["predict", *map(str, options)])
+
+
+def test_the_command_prints_probabilities_and_draws_a_heatmap(exported, reading, tmp_path, capsys) -> None:
+    (tmp_path / "prompts.yaml").write_text(json.dumps(CLASSES))
+    options = [exported.radiograph, "--prompts", tmp_path / "prompts.yaml", "--checkpoint", exported.checkpoint]
+    ask(*options, "--heatmap", tmp_path / "out.png")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["class", "probability", "cosine"]
+    found = {line.split()[0]: float(line.split()[1]) for line in lines[1:3]}
+    assert found == pytest.approx(reading.probabilities, abs=5e-4)
+    picture = cv2.imread(str(tmp_path / "out.png"))
+    assert picture.shape == (518, 768, 3)  # 27 x 40 pixels of content, enlarged
+    ask(*options, "--json")
+    assert json.loads(capsys.readouterr().out)["probabilities"] == pytest.approx(reading.probabilities)
+
+
+def test_prompt_files_of_zero_shot_classification_are_read_too() -> None:
+    classes = read_classes(Path("stages/zero_shot_classification/prompts/siim.yaml"), "phrasings")
+    assert list(classes) == ["pneumothorax", "no pneumothorax"]
+    assert "Pneumothorax is present." in classes["pneumothorax"]
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "words"),
+    [
+        ("a: [x]\nb: [y]", ["--show", "c"], "--show c: no such class; choose one of a, b"),
+        ("a: x", [], "not a mapping of each class to a list of sentences"),
+        ("[", [], "not valid YAML"),
+        ("finding: f\nsets: {s: {positive: [x], negative: [y]}}", ["--set", "t"], "no set t; choose one of s"),
+        ("opacity: [opacity]\nnone: [no opacity]", ["--heatmap", "out.jpg"], "let the name end in .png"),
+    ],
+)
+def test_wrong_commands_are_one_line(exported, tmp_path, capsys, text, more, words) -> None:
+    (tmp_path / "prompts.yaml").write_text(text)
+    with pytest.raises(SystemExit, match="2"):
+        ask(exported.radiograph, "--prompts", tmp_path / "prompts.yaml", "--checkpoint", exported.checkpoint, *more)
+    [line] = capsys.readouterr().err.splitlines()
+    assert words in line
