@@ -46,6 +46,7 @@ lint: environment
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow
+	$(BIN)/mypy
 
 format: environment
 	$(BIN)/ruff check --fix .

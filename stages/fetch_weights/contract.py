@@ -27,7 +27,7 @@ def hub_id(weights: str, *, image: bool = False) -> str | None:
 
 
 def folder_name(identifier: str) -> str:
-    """Return a model's folder under `<workspace>/weights/`. The hub forbids "--" in names: `identifier_of` undoes it."""
+    """Return a model's folder under `<workspace>/weights/`. The hub forbids "--" in names, so it can be undone."""
     return identifier.replace("/", "--")
 
 

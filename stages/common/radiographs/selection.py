@@ -57,7 +57,7 @@ def check_view(view: str | None, settings: RadiographSettings) -> None:
 
 
 def view_of(index_view: str | None, dataset: Dataset | None) -> str | None:
-    """Return the view that the first of these states: index, ViewPosition, View Code Sequence, orientation, descriptions.
+    """Return the view that the first of these states: index, ViewPosition, view code, orientation, descriptions.
 
     PatientOrientation (C.7.6.1.1.1) tells lateral images only: there the rows run to the anterior or posterior side.
     Descriptions are free text, often of the whole study ("PA and lateral"): they count where they name one view only.
