@@ -12,10 +12,11 @@ import torch
 import yaml
 from jaxtyping import Float
 
+from ..common.data.paired_reports import fit_budget
 from ..common.device import choose_device
 from ..common.encoders.dual import patch_cosines, prompt_sentences, to_input
 from ..common.encoders.image import grid_of
-from ..common.encoders.text import SpecialTokens, fit_budget, pad_reports
+from ..common.encoders.text import SpecialTokens, pad_reports
 from ..common.errors import InputError
 from ..common.inference.heatmap_picture import write_heatmap
 from ..common.inference.model import INFERENCE, RadiographModel, Reading
