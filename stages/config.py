@@ -4,16 +4,17 @@ A stage's settings are its block, overridden by the data set's block of that sta
 more than its own settings, so editing one block changes the digests of just the stages that read it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from .audit_splits.contract import AuditSplitsSettings
 from .common.data.patient_split import PatientSplit
 from .common.errors import InputError, InputErrors
-from .common.settings import Settings, validation_errors
+from .common.settings import Model, Settings, did_you_mean, place_of, wrong_value
+from .config_layers import KeyPath, Layer, Origins, holds, value_at
 from .dicom_to_arrow.contract import DicomToArrowSettings
 from .extract_features.contract import ExtractFeaturesSettings
 from .fetch_weights.contract import hub_id
@@ -49,6 +50,8 @@ MODELS: dict[str, type[Settings]] = {
     "retrieval": RetrievalSettings,
     "summarize": SummarizeSettings,
 }
+
+_STAGE_OF = {model: stage for stage, model in MODELS.items()}
 
 FEW_SHOT = ("few_shot_classification", "few_shot_segmentation")
 
@@ -111,8 +114,24 @@ class Config(Settings):
     retrieval: Block = Field(default_factory=dict)
     summarize: Block = Field(default_factory=dict)
 
-    def settings(self, stage: str, dataset: str | None = None, variant: str | None = None) -> Settings:
-        """Return the settings of one job; raises pydantic's ValidationError."""
+    _built: dict[tuple[str, str | None, str | None], Settings] = PrivateAttr(default_factory=dict)
+
+    @overload
+    def settings(self, stage: type[Model], dataset: str | None = None, variant: str | None = None) -> Model: ...
+    @overload
+    def settings(self, stage: str, dataset: str | None = None, variant: str | None = None) -> Any: ...
+    def settings(self, stage: str | type[Settings], dataset: str | None = None, variant: str | None = None) -> Any:
+        """Return the settings of one job, each validated once; raises pydantic's ValidationError.
+
+        `stage` is its name, or for type checkers the class of its settings.
+        """
+        name = stage if isinstance(stage, str) else _STAGE_OF[stage]
+        job = (name, dataset, variant)
+        if job not in self._built:
+            self._built[job] = self._validated(*job)
+        return self._built[job]
+
+    def _validated(self, stage: str, dataset: str | None, variant: str | None) -> Settings:
         block = getattr(self, stage)
         if dataset is not None:
             block = merged(block, getattr(self.datasets[dataset], stage, {}))
@@ -185,51 +204,89 @@ def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, An
     return result
 
 
-def check(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
-    """Validate everything; an InputError lists every wrong key or value, one a line."""
+def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
+    """Validate everything; an InputError lists every wrong key or value, one per line, with the file that sets it.
+
+    `raw` is what the `layers` are when merged; without them all of it counts as config.yaml.
+    """
+    origins = Origins(layers or [Layer("config.yaml", raw)])
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
-        raise InputErrors(validation_errors(error, source)) from None
+        raise InputErrors(
+            wrong_value(item, f"{origins.of(*item['loc'])}: {place_of(item['loc'])}", Config) for item in error.errors()
+        ) from None
     wrong = [
-        InputError(f"{source}: {key}: {name!r} is no key of `datasets`", "add it there or correct the name")
+        InputError(
+            f"{origins.of(key)}: {key}: {name!r} is no key of `datasets`",
+            f"add it there or correct the name{did_you_mean(name, config.datasets)}",
+        )
         for key, names in (("pretrain_on", [config.pretrain_on]), ("evaluate_on", config.evaluate_on))
         for name in names
         if name not in config.datasets
     ]
     wrong += [
-        InputError(f"{source}: compare: {name!r} is no key of `variants`", "add it there or correct the name")
+        InputError(
+            f"{origins.of('compare')}: compare: {name!r} is no key of `variants`",
+            f"add it there or correct the name{did_you_mean(name, config.variants)}",
+        )
         for name in config.compare
         if name not in config.variants
     ]
     labelled = config.select_checkpoint.get("zero_shot_on")
     if labelled is not None and labelled not in config.evaluate_on:
-        wrong.append(InputError(f"{source}: select_checkpoint.zero_shot_on: {labelled!r} is none of `evaluate_on`",
+        wrong.append(InputError(f"{origins.of('select_checkpoint', 'zero_shot_on')}: "
+                       f"select_checkpoint.zero_shot_on: {labelled!r} is none of `evaluate_on`",
                                 "correct it"))  # fmt: skip
     if not wrong and not config.with_text:
-        wrong = [InputError(f"{source}: compare: all are ready-made image encoders",
+        wrong = [InputError(f"{origins.of('compare')}: compare: all are ready-made image encoders",
                             "add one that is pre-trained, or `random`")]  # fmt: skip
     if wrong:
         raise InputErrors(wrong)
-    for stage, dataset, variant in config.jobs():
-        try:
-            config.settings(stage, dataset, variant)
-        except ValidationError as error:
-            wrong += validation_errors(error, f"{source}: {_place(stage, dataset, variant)}")
+    wrong = _wrong_blocks(config, raw, origins)
     whole = (_foreign_tokenizers, _unknown_fractions, _small_images)
-    wrong = wrong or [each for check_of in whole for each in check_of(config, source)]
+    wrong = wrong or [each for check_of in whole for each in check_of(config, origins)]
     if wrong:
         raise InputErrors(wrong)
     return config
 
 
-def _foreign_tokenizers(config: Config, source: str) -> list[InputError]:
+def _wrong_blocks(config: Config, raw: Mapping[str, Any], origins: Origins) -> list[InputError]:
+    """Return an error for each wrong key or value of the stages' blocks, at the one place where it is written."""
+    jobs = config.jobs()
+    found: dict[tuple[str, KeyPath, str], list[tuple[str | None, str | None, Any]]] = {}
+    for stage, dataset, variant in jobs:
+        try:
+            config.settings(stage, dataset, variant)
+        except ValidationError as error:
+            for item in error.errors():
+                found.setdefault((stage, item["loc"], item["msg"]), []).append((dataset, variant, item))
+    wrong = []
+    for (stage, location, _), cases in found.items():
+        in_all = len(cases) == sum(each == stage for each, _, _ in jobs) > 1
+        for dataset, variant, item in cases:
+            key = location[:-1] if item["type"] == "missing" else location
+            override = ("datasets", dataset, stage) if dataset else ("variants", variant) if variant else (stage,)
+            block = override if _is_set_in(raw, (*override, *key), in_all) else (stage,)
+            place = stage if block == (stage,) else _place(stage, dataset, variant)
+            where = f"{origins.of(*block, *location)}: {place}: {place_of(location)}"
+            wrong.append(wrong_value(item, where, ReadyMadeVariant if location[:1] == ("encoder",) else MODELS[stage]))
+    return wrong
+
+
+def _is_set_in(raw: Mapping[str, Any], path: KeyPath, in_all: bool) -> bool:
+    """Whether an override is at fault: it sets the value, or a part of a block that is not wrong in all jobs."""
+    return holds(raw, path) and not (in_all and isinstance(value_at(raw, path), Mapping))
+
+
+def _foreign_tokenizers(config: Config, origins: Origins) -> list[InputError]:
     """Return an error for each variant whose text encoder starts from weights that are not those of the tokenizer."""
     tokenizer = config.settings("split_reports", config.pretrain_on).tokenizer.weights
     encoders = {name: config.settings("pretrain", variant=name).model.text.weights for name in config.compare}
     return [
         InputError(
-            f"{source}: {_place('pretrain', None, variant)}: model.text.weights is {weights}, but "
+            f"{origins.of('variants', variant, 'model', 'text', 'weights')}: "
+            f"{_place('pretrain', None, variant)}: model.text.weights is {weights}, but "
             f"split_reports.tokenizer.weights is {tokenizer}",
             "an encoder reads its own word pieces only: give both the same",
         )
@@ -238,14 +295,15 @@ def _foreign_tokenizers(config: Config, source: str) -> list[InputError]:
     ]
 
 
-def _unknown_fractions(config: Config, source: str) -> list[InputError]:
+def _unknown_fractions(config: Config, origins: Origins) -> list[InputError]:
     """Return an error for each fraction of a few-shot stage that label_images makes no subset of."""
     wrong = []
     for dataset in config.evaluate_on:
         subsets = config.settings("label_images", dataset).subsets
         wrong += [
             InputError(
-                f"{source}: {_place(stage, dataset, None)}: fractions: {fraction} is none of the data set's "
+                f"{origins.of('datasets', dataset, stage, 'fractions')}: "
+                f"{_place(stage, dataset, None)}: fractions: {fraction} is none of the data set's "
                 f"label_images.subsets {subsets}",
                 "add it there or correct it",
             )
@@ -256,7 +314,7 @@ def _unknown_fractions(config: Config, source: str) -> list[InputError]:
     return wrong
 
 
-def _small_images(config: Config, source: str) -> list[InputError]:
+def _small_images(config: Config, origins: Origins) -> list[InputError]:
     """Return an error for each protocol of few-shot segmentation whose input is larger than the stored images."""
     wrong = []
     for dataset in config.evaluate_on:
@@ -264,7 +322,8 @@ def _small_images(config: Config, source: str) -> list[InputError]:
         settings = config.settings("few_shot_segmentation", dataset)
         wrong += [
             InputError(
-                f"{source}: {_place('few_shot_segmentation', dataset, None)}: {protocol}.input_size is {size}, but its "
+                f"{origins.of('datasets', dataset, 'few_shot_segmentation')}: "
+                f"{_place('few_shot_segmentation', dataset, None)}: {protocol}.input_size is {size}, but its "
                 f"images are stored at {stored}",
                 f"set datasets.{dataset}.dicom_to_arrow.size to {size} or more, leave the protocol out, or set "
                 "allow_upsampling: true",

@@ -1,50 +1,46 @@
 """Every stage's jobs, in the order of the DAG: what workflow, report and reference pages are made from.
 
-No stage imports this: its code digest would count every contract.
+A stage belongs to the pipeline by its one line here. Of the stages, `summarize` alone imports this.
 """
 
-from .audit_splits.contract import AuditSplitsJob
+from types import ModuleType
+
 from .common.contract import Job
-from .dicom_to_arrow.contract import ConvertJob, DuplicatesJob, GatherJob
-from .extract_features.contract import ExtractFeaturesJob
-from .fetch_weights.contract import FetchWeightsJob
+from .common.settings import Settings
+
+# isort: off
+from .make_phantom import contract as make_phantom
+from .fetch_weights import contract as fetch_weights
+from .index_inputs import contract as index_inputs
+from .dicom_to_arrow import contract as dicom_to_arrow
+from .split_reports import contract as split_reports
+from .pair_images_reports import contract as pair_images_reports
+from .label_images import contract as label_images
+from .audit_splits import contract as audit_splits
+from .pretrain import contract as pretrain
+from .select_checkpoint import contract as select_checkpoint
+from .extract_features import contract as extract_features
+from .zero_shot_classification import contract as zero_shot_classification
 from .few_shot_classification import contract as few_shot_classification
 from .few_shot_segmentation import contract as few_shot_segmentation
-from .index_inputs.contract import IndexInputsJob
-from .label_images.contract import LabelImagesJob
-from .make_phantom.contract import MakePhantomJob
-from .pair_images_reports.contract import PairImagesReportsJob
-from .phrase_grounding.contract import PhraseGroundingJob
-from .pretrain.contract import PretrainJob
-from .retrieval.contract import RetrievalJob
-from .select_checkpoint.contract import SelectCheckpointJob
-from .split_reports.contract import SplitReportsJob
-from .summarize.contract import SummarizeJob
-from .zero_shot_classification.contract import ZeroShotJob
+from .phrase_grounding import contract as phrase_grounding
+from .retrieval import contract as retrieval
+from .summarize import contract as summarize
+# isort: on
 
-JOBS: tuple[type[Job], ...] = (
-    MakePhantomJob,
-    FetchWeightsJob,
-    IndexInputsJob,
-    ConvertJob,
-    GatherJob,
-    DuplicatesJob,
-    SplitReportsJob,
-    PairImagesReportsJob,
-    LabelImagesJob,
-    AuditSplitsJob,
-    PretrainJob,
-    SelectCheckpointJob,
-    ExtractFeaturesJob,
-    ZeroShotJob,
-    few_shot_classification.LinearJob,
-    few_shot_classification.FinetuneJob,
-    few_shot_segmentation.LinearJob,
-    few_shot_segmentation.FinetuneJob,
-    PhraseGroundingJob,
-    RetrievalJob,
-    SummarizeJob,
+
+def _jobs_of(contract: ModuleType) -> list[type[Job]]:
+    """Return the jobs that a contract declares; a class that another one there extends is what commands share."""
+    declared = [each for each in vars(contract).values() if isinstance(each, type) and issubclass(each, Job)]
+    own = [each for each in declared if each.__module__ == contract.__name__]
+    return [each for each in own if not any(other is not each and issubclass(other, each) for other in own)]
+
+
+JOBS: tuple[type[Job], ...] = tuple(
+    job for contract in list(globals().values()) if isinstance(contract, ModuleType) for job in _jobs_of(contract)
 )
+STAGES: tuple[str, ...] = tuple(dict.fromkeys(job.stage for job in JOBS))
+BLOCKS: dict[str, type[Settings]] = {job.stage: block for job in JOBS if (block := job.block_type()) is not None}
 
 
 def job_of(stage: str, command: str = "") -> type[Job]:

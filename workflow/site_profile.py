@@ -5,15 +5,17 @@ What a site must set before its cluster takes a job: checked when the workflow i
 A Snakemake profile and the configuration that it lays over config.yaml, read without starting Snakemake.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stages.common.errors import InputError
-from stages.config import merged
+from stages.common.files.yaml_files import parse_yaml, read_mapping
+from stages.config import Config, check, merged
+from stages.config_layers import Layer
 
 UNSET = "CHANGE_ME"
 
@@ -66,33 +68,31 @@ class SiteProfile:
 def read_profile(folder: Path) -> SiteProfile:
     """Return the profile in a folder, as `snakemake --profile FOLDER` takes it."""
     path = Path(folder) / "config.yaml"
-    return SiteProfile(path, _read_yaml(path, "give a folder of workflow/profiles, e.g. slurm"))
+    return SiteProfile(path, read_mapping(path, "give a folder of workflow/profiles, e.g. slurm"))
 
 
-def raw_configuration(profile: SiteProfile, assignments: Sequence[str] = (), root: Path = Path()) -> dict[str, Any]:
-    """config.yaml with the profile's `configfile` and assignments (KEY=VALUE) laid over it; not yet checked."""
-    raw = _read_yaml(root / "config.yaml", "call from the folder of the checkout")
+def configuration(profile: SiteProfile, assignments: Sequence[str] = (), root: Path = Path()) -> Config:
+    """Check config.yaml with the profile's `configfile` and assignments (KEY=VALUE) merged over it."""
+    layers = [Layer("config.yaml", read_mapping(root / "config.yaml", "call from the folder of the checkout"))]
     overlays = profile.values.get("configfile") or []
     for overlay in [overlays] if isinstance(overlays, str) else overlays:
-        raw = merged(raw, _read_yaml(root / overlay, f"correct `configfile` in {profile.path}"))
+        layers.append(Layer(str(overlay), read_mapping(root / overlay, f"correct `configfile` in {profile.path}")))
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         if not separator:
             raise InputError(f"--config {assignment}: no KEY=VALUE", remedy="write for example sample_root=FOLDER")
-        raw = merged(raw, {key: yaml.safe_load(value)})
-    return raw
+        layers.append(Layer("--config", {key: parse_yaml(value, f"--config {key}")}))
+    return check(reduce(merged, (layer.values for layer in layers)), layers)
 
 
-def _read_yaml(path: Path, remedy: str) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})", remedy=remedy) from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}", remedy="correct it") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: no mapping of keys to values", remedy=remedy)
-    return value
+def snakemake_layers(workflow: Any) -> list[Layer]:
+    """Return what Snakemake merged into its `config`: its own files, `--configfile`s, then `--config`."""
+    above = workflow.config_settings
+    files = [] if above.replace_workflow_config else [
+        Path(each) for each in workflow.configfiles if Path(each).absolute() not in above.configfiles
+    ]  # fmt: skip
+    layers = [Layer(os.path.relpath(each), read_mapping(each, "correct it")) for each in [*files, *above.configfiles]]
+    return [*layers, Layer("--config", above.config)]
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -135,6 +135,7 @@ class Job:
         place: folder of one run below results/<stage>/, with Snakemake's wildcards.
         over: what there is one run for.
         journal_file: name of the journal beside the outputs.
+        block: type of the stage's block in config.yaml, where it differs from the settings of one run; None: no block.
     """
 
     stage: ClassVar[str]
@@ -142,11 +143,17 @@ class Job:
     place: ClassVar[str] = ""
     over: ClassVar[Over] = "workspace"
     journal_file: ClassVar[str] = "journal.json"
+    block: ClassVar[type[Settings] | None] = Settings
 
     settings: Settings
     journal: Path
     name: str = ""
     image: str = "none"
+
+    @classmethod
+    def block_type(cls) -> type[Settings] | None:
+        """Return the type of the stage's block in config.yaml."""
+        return cls.settings_type() if cls.block is Settings else cls.block
 
     @classmethod
     def settings_type(cls) -> type[Settings]:

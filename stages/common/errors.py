@@ -28,12 +28,13 @@ class InputError(Exception):
 
 
 class InputErrors(InputError):  # noqa: N818 - several of them
-    """Several wrong inputs, found together: one line each."""
+    """Several wrong inputs, found together; equal ones count once. `separator` stands between them in the text."""
 
-    def __init__(self, errors: Iterable[InputError]) -> None:
-        self._errors = tuple(dict.fromkeys(each for error in errors for each in error.errors))
-        Exception.__init__(self, self._errors)
-        self.what = "\n".join(map(str, self._errors))
+    def __init__(self, errors: Iterable[InputError], separator: str = "\n") -> None:
+        single = {str(each): each for error in errors for each in error.errors}
+        self._errors = tuple(single.values())
+        Exception.__init__(self, self._errors, separator)
+        self.what = separator.join(single)
         self.remedy = ""
 
     @property

@@ -1,13 +1,15 @@
 """Base of every stage's settings: unknown keys are errors, values are frozen, all errors come at once."""
 
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .digests import digest_of
 from .errors import InputError, InputErrors
+from .files.yaml_files import parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)  # not typing.Self: jaxtyping's import hook decorates functions, not classes
 
@@ -33,35 +35,64 @@ class Settings(BaseModel):
                 raise InputError(
                     f"{source}: cannot be read ({error.strerror})", remedy="give a YAML file or '{...}'"
                 ) from None
-        try:
-            value = yaml.safe_load(text) or {}
-        except yaml.YAMLError as error:
-            raise InputError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+            except UnicodeDecodeError as error:
+                raise InputError(f"{source}: not UTF-8 (byte {error.start + 1})", remedy="save it as UTF-8") from None
+        value = parse_yaml(text, source) or {}
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            raise InputErrors(validation_errors(error, source)) from None
+            raise InputErrors(validation_errors(error, source, cls), "; ") from None
 
 
-def validation_errors(error: ValidationError, source: str) -> list[InputError]:
-    """List every wrong key or value: where it stands, what is wrong, what was given, what to do."""
-    return [_as_input_error(item, f"{source}: {_place(item['loc'])}") for item in error.errors()]
+def validation_errors(error: ValidationError, source: str, model: type[BaseModel] | None = None) -> list[InputError]:
+    """List every wrong key or value: where it stands, what is wrong, what was given, what to do.
+
+    With the `model` that was validated, an unknown key comes with the nearest right one.
+    """
+    return [wrong_value(item, f"{source}: {place_of(item['loc'])}", model) for item in error.errors()]
 
 
 def outdated_record(error: ValidationError, path: Path, remedy: str) -> InputError:
     """Return the one line for a record on disk that this version cannot read: the file, each wrong key, the remedy."""
-    wrong = ", ".join(dict.fromkeys(each.what for each in (_as_input_error(item, _place(item["loc"]))
+    wrong = ", ".join(dict.fromkeys(each.what for each in (wrong_value(item, place_of(item["loc"]))
                                                            for item in error.errors())))  # fmt: skip
     return InputError(f"{path}: {wrong} (written by another version)", remedy)
 
 
-def _place(location: tuple[int | str, ...]) -> str:
+def place_of(location: tuple[int | str, ...]) -> str:
+    """Write a location as keys with dots between them."""
     return ".".join(str(part) for part in location) or "(top level)"
 
 
-def _as_input_error(item: Any, place: str) -> InputError:
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return " (did you mean `...`?)" for the nearest of the known names, or nothing where none is near."""
+    near = get_close_matches(str(name), list(known), n=1)
+    return f" (did you mean `{near[0]}`?)" if near else ""
+
+
+def wrong_value(item: Any, place: str, model: type[BaseModel] | None = None) -> InputError:
+    """Say in one line what one of pydantic's errors means, and what to do."""
     if item["type"] == "extra_forbidden":
-        return InputError(f"{place}: unknown key", remedy="remove it or correct its spelling")
+        *parents, key = item["loc"]
+        hint = did_you_mean(key, _known_keys(model, parents)) if model else ""
+        return InputError(f"{place}: unknown key", remedy=f"remove it or correct its spelling{hint}")
     if item["type"] == "missing":
         return InputError(f"{place}: missing key", remedy="add it")
     return InputError(f"{place}: {item['msg']} (given: {item['input']!r})")
+
+
+def _known_keys(model: type[BaseModel], parents: Iterable[int | str]) -> list[str]:
+    """Return the keys of the block that `parents` lead to, through lists, mappings and unions."""
+    models = [model]
+    for part in parents:
+        fields = [each.model_fields[str(part)].annotation for each in models if str(part) in each.model_fields]
+        if fields:  # else an index, the key of a mapping or the name of a union's member, all of the same models
+            models = [found for annotation in fields for found in _models_in(annotation)]
+    return [name for each in models for name in each.model_fields]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

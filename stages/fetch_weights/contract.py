@@ -53,6 +53,7 @@ class FetchWeightsJob(Job):
     stage = "fetch_weights"
     place = "{model}"
     over = "model"
+    block = None  # what is fetched follows from the encoders that other blocks name
 
     settings: FetchWeightsSettings
     folder: Path = option("folder to fill; weights.json in it comes last")

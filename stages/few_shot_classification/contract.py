@@ -158,6 +158,7 @@ class FewShotClassificationJob(Job):
     place = "{variant}/{dataset}/{protocol}/{fraction}"
     over = "few-shot job"
     protocol: ClassVar[Protocol]
+    block = FewShotClassificationSettings
 
     settings: JobSettings
     labels: Path = source("label_images", "labels.arrow")

@@ -215,6 +215,7 @@ class FewShotSegmentationJob(Job):
     place = "{variant}/{dataset}/{protocol}/{fraction}"
     over = "few-shot job"
     protocol: ClassVar[Protocol]
+    block = FewShotSegmentationSettings
 
     settings: JobSettings
     checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.common.errors import InputError
-from stages.config import Config, check
+from stages.config import Config
 from workflow.doctor.containers import check_apptainer, check_compiler, check_images, check_inside
 from workflow.doctor.findings import Finding, failed, table
 from workflow.doctor.folders import check_disk, check_quota, check_workspace
@@ -21,7 +21,7 @@ from workflow.doctor.slurm import check_slurm
 from workflow.doctor.tracking_server import check_tracking
 from workflow.estimate.whole_run import bytes_to_write
 from workflow.rule_requests import rule_requests
-from workflow.site_profile import SiteProfile, raw_configuration, read_profile
+from workflow.site_profile import SiteProfile, configuration, read_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,7 +49,7 @@ def examine(arguments: Namespace) -> list[Finding]:
 def _configuration(profile: SiteProfile, arguments: Namespace) -> tuple[Config | None, list[Finding]]:
     """Return the configuration, if it is valid, and what is to be said of it."""
     try:
-        config = check(raw_configuration(profile, arguments.config))
+        config = configuration(profile, arguments.config)
         config.folders()  # a root may want `sample_root`
     except InputError as error:
         skipped = Finding("not checked", "the rest", "data, weights, room, GPU: they need a valid configuration")

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from stages.common.command_line import refuse
 from stages.common.errors import InputError
-from stages.config import check
 from workflow.estimate.costs import Range, costs
 from workflow.estimate.whole_run import Hardware, RunEstimate, estimate
-from workflow.site_profile import SiteProfile, raw_configuration, read_profile
+from workflow.site_profile import SiteProfile, configuration, read_profile
 
 
 def table(result: RunEstimate) -> str:
@@ -107,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     try:
         profile = read_profile(arguments.profile)
-        config = check(raw_configuration(profile, arguments.config))
+        config = configuration(profile, arguments.config)
         result = estimate(config, hardware_of(arguments, profile, config.device))
     except InputError as error:
         refuse(error)

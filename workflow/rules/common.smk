@@ -24,15 +24,15 @@ from workflow.images.running import images_to_run
 from workflow.invocation import sync_command, tracking_environment
 from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
 from workflow.rule_requests import MOST, grown
-from stages.contracts import JOBS, job_of
+from stages.contracts import JOBS, STAGES, job_of
 from workflow.invocation import refuse_left_jobs
-from workflow.site_profile import check_account
+from workflow.site_profile import check_account, snakemake_layers
 
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
 CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 
 try:
-    CONFIG = check(config)
+    CONFIG = check(config, snakemake_layers(workflow))
     if workflow.is_main_process:  # jobs inherit them: what MLflow shows together (docs/decisions/0016)
         os.environ |= tracking_environment(CONFIG.project, Path(CONFIG.workspace), CONFIG.register_models)
     check_account(workflow.resource_settings.default_resources)

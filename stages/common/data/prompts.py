@@ -80,7 +80,7 @@ def read_prompts(path: Path, denying: bool = False) -> PromptFile:
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        raise InputErrors(validation_errors(error, str(path))) from None
+        raise InputErrors(validation_errors(error, str(path)), "; ") from None
     except KeyError as error:
         raise InputError(f"{path}: a template names the slot {error}, which `slots` lacks", remedy="add it") from None
     if denying and (without := [name for name, each in prompts.sets.items() if not each.negative]):

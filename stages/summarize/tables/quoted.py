@@ -41,7 +41,7 @@ def read_quotations(path: Path) -> list[Quotation]:
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        raise InputErrors(validation_errors(error, str(path))) from None
+        raise InputErrors(validation_errors(error, str(path)), "; ") from None
 
 
 def shown(quotations: list[Quotation], tree: ResultsTree, synthetic: Collection[str]) -> list[Quotation]:

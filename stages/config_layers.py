@@ -1,0 +1,48 @@
+"""Find the file that a configuration key stands in: config.yaml, a `--configfile` over it, or `--config KEY=VALUE`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+KeyPath = tuple[int | str, ...]
+
+
+class Layer(NamedTuple):
+    """What one source sets; a later layer is merged over an earlier one."""
+
+    source: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Origins:
+    """The layers of a configuration, the lowest first."""
+
+    layers: Sequence[Layer]
+
+    def of(self, *path: int | str) -> str:
+        """Return the source that sets a key: the last layer that holds it, else the nearest block around it."""
+        for length in range(len(path), 0, -1):
+            for layer in reversed(self.layers):
+                if holds(layer.values, path[:length]):
+                    return layer.source
+        return self.layers[0].source
+
+
+def value_at(values: Any, path: KeyPath) -> Any:
+    """Return the value that a path of keys and list indices leads to; KeyError where there is none."""
+    for part in path:
+        in_list = isinstance(values, list) and isinstance(part, int) and part < len(values)
+        if not in_list and not (isinstance(values, Mapping) and part in values):
+            raise KeyError(part)
+        values = values[part]
+    return values
+
+
+def holds(values: Any, path: KeyPath) -> bool:
+    """Whether a path of keys leads to a value."""
+    try:
+        value_at(values, path)
+    except KeyError:
+        return False
+    return True
