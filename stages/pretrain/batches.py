@@ -173,9 +173,9 @@ class TrainingData:
         orders = sentence_orders(counts, settings.sentences, seed_from("sentences", settings.seed, step))
         sentence_mask = torch.zeros(size, max(map(len, orders)), dtype=torch.bool)
         weights = torch.zeros(sentence_mask.shape)
-        for row, (study, order) in enumerate(zip(chosen, orders, strict=True)):
-            sentence_mask[row, : len(order)] = True
-            weights[row, : len(order)] = torch.tensor([self._weights[study][sentence] for sentence in order])
+        for row, (study, kept) in enumerate(zip(chosen, orders, strict=True)):
+            sentence_mask[row, : len(kept)] = True
+            weights[row, : len(kept)] = torch.tensor([self._weights[study][sentence] for sentence in kept])
         studies = [self.studies[study] for study in chosen]
         groups = self._text_groups(own)
         dropout = seed_from("dropout", settings.seed, step)
@@ -256,6 +256,7 @@ class Prefetcher:
 
     def _draw(self) -> None:
         for step in self._steps:
+            offered: TrainingBatch | BaseException
             try:
                 drawn = self._data.draw(step)
                 offered = drawn.pinned() if self._pin else drawn

@@ -9,7 +9,7 @@ from . import torchvision_operators  # noqa: F401, I001  (before transformers)
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -58,16 +58,13 @@ class ReportBatch:
         return map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
 
-Value = TypeVar("Value")
-
-
-def map_tensors(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Return `value` with every tensor in it changed, through data classes and tuples."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, tuple):
         return tuple(map_tensors(part, change) for part in value)
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{each.name: map_tensors(getattr(value, each.name), change) for each in fields(value)})
     return value
 
