@@ -42,6 +42,7 @@ def batch_of(size: int, settings: PretrainSettings) -> TrainingBatch:
         sentence_mask=reports.sentence_mask,
         sentence_weights=reports.sentence_mask.float(),
         false_negatives=torch.zeros(size, size, dtype=torch.bool),
+        compared=None,
     )
 
 
