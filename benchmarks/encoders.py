@@ -25,7 +25,6 @@ from torch import Tensor
 
 from benchmarks.pretrain_step import STORED, VOCABULARY, Noise, settings_of, studies
 from benchmarks.transport import features, milliseconds, ours, step
-from stages.common.data.paired_reports import PairedReports
 from stages.common.encoders.image import ImageEncoder, draw_visible
 from stages.common.encoders.settings import ImageEncoderSettings, TextEncoderSettings
 from stages.common.encoders.text import SpecialTokens, TextEncoder, pad_reports
@@ -97,9 +96,9 @@ def text(depth: int, rounds: int) -> dict[str, float]:
 def transport(batch: int, rounds: int) -> dict[str, float]:
     """Milliseconds of a step of the published setting without transport, of transport, and its share in percent."""
     settings = settings_of("base", batch, local={"weight": 0})
-    data = TrainingData(settings, Noise(STORED["base"]), PairedReports(studies(4 * batch), 0), SPECIAL)
+    data = TrainingData(settings, Noise(STORED["base"]), studies(4 * batch), SPECIAL)
     model = build(settings, VOCABULARY).train()
-    drawn = data.draw(0).on(torch.device("cpu"), settings.model.image.input_size, settings.augmentation)
+    drawn = data.draw(0)
     sides = {
         "step": partial(backward_of, lambda: (model(drawn).total,), model),
         "transport": partial(step, ours, *features(batch)),

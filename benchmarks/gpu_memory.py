@@ -10,10 +10,12 @@ take more (about 1 GB); the sum was never compared with one.
 import torch
 from torch import Tensor
 
+from stages.common.encoders.augmentation import DRAWS
 from stages.common.encoders.image import draw_visible
 from stages.common.encoders.text import SpecialTokens, pad_reports
+from stages.pretrain.batches import TrainingBatch
 from stages.pretrain.contract import PretrainSettings
-from stages.pretrain.objective import Objective, ReportGroup, TrainingBatch
+from stages.pretrain.objective import Objective
 
 VOCABULARY = 28_996  # of Bio_ClinicalBERT
 WORD_PIECES, SENTENCES = 13, 6  # of a usual report
@@ -27,14 +29,20 @@ def batch_of(size: int, settings: PretrainSettings) -> TrainingBatch:
     generator = torch.Generator().manual_seed(0)
     draw = torch.randint(200, VOCABULARY, (size, SENTENCES, WORD_PIECES), generator=generator).tolist()
     reports = pad_reports(draw, SpecialTokens(cls=101, sep=102, pad=0))
-    image = settings.model.image
+    image, ids = settings.model.image, tuple(map(str, range(size)))
+    stored = (size, image.input_size, image.input_size)
     return TrainingBatch(
-        images=torch.rand(size, image.input_size, image.input_size, generator=generator),
-        reports=(ReportGroup(reports, 0),),
+        image_ids=ids,
+        study_ids=ids,
+        pixels=torch.randint(0, 256, stored, dtype=torch.uint8, generator=generator),
+        draw=torch.rand(DRAWS, size, generator=generator),
+        reports=(reports,),
+        dropout_seeds=(0,),
         visible=draw_visible(size, image.patches, settings.mask_ratio, generator),
         sentence_mask=reports.sentence_mask,
         sentence_weights=reports.sentence_mask.float(),
         false_negatives=torch.zeros(size, size, dtype=torch.bool),
+        compared=None,
     )
 
 

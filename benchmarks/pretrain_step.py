@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from stages.common.data.image_store import ImageStore
-from stages.common.data.paired_reports import PairedReports, Study
+from stages.common.data.paired_reports import Study
 from stages.common.device_peaks import peak_of
 from stages.common.encoders.text import SpecialTokens
 from stages.pretrain.batches import TrainingData
@@ -104,7 +104,7 @@ class Stepper:
         drawn = self.data.draw(number % self.data.steps_per_epoch)
         drawn = drawn.pinned() if self.device.type == "cuda" else drawn
         marks = [self._now()]
-        batch = drawn.on(self.device, self.settings.model.image.input_size, self.settings.augmentation)
+        batch = drawn.to(self.device)
         marks.append(self._now())
         bf16 = self.settings.optimisation.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext():
@@ -180,7 +180,7 @@ def main() -> None:
     if gpu or given.compiled:
         variants["bf16, compiled"] = {"optimisation": {"precision": "bf16", "compiled": True}}
         variants["fp32, compiled"] = {"optimisation": {"compiled": True}}
-    reports = PairedReports(studies(4 * given.batch), 0)
+    reports = studies(4 * given.batch)
     steppers = {}
     for name, changes in variants.items():
         settings = settings_of(given.size, given.batch, **changes)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from one_shard_store import write_manifest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 from tokenizers import Tokenizer
@@ -13,7 +14,8 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_checkpoint
 from stages.common.encoders.settings import DualEncoderSettings, ImageEncoderSettings, TextEncoderSettings
-from stages.common.files.atomic_files import write_record
+from stages.common.records import write_record
+from stages.select_checkpoint.contract import Selection
 from stages.select_checkpoint.mlflow_model import export_model
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "opacity", "no", "in", "the", "left", "lung", "."]
@@ -40,11 +42,26 @@ def write_exported(folder: Path) -> Exported:
     torch.manual_seed(0)
     model = DualEncoder(SMALL, len(WORDS)).eval()
     save_checkpoint(folder / "checkpoint", model.state_dict(), checkpoint_record(model), folder / "tokenizer")
-    selection = {"criterion": "a criterion", "split": "validation", "studies": 9, "candidates": {"5": 0.25, "9": 0.5},
-                 "chosen_step": 9, "temperatures": {"5": 0.3, "9": TEMPERATURE}}  # fmt: skip
+    selection = Selection(
+        criterion="a criterion",
+        split="validation",
+        studies=9,
+        candidates={5: 0.25, 9: 0.5},
+        scores={5: {"recall_at_1": 0.25}, 9: {"recall_at_1": 0.5}},
+        temperatures={5: 0.3, 9: TEMPERATURE},
+        zero_shot_on=None,
+        labelled_images=0,
+        rule="a rule",
+        best_step=9,
+        runner_up_step=5,
+        lead_of_best=None,
+        resampled_by="patient",
+        chosen_step=9,
+        reason="a reason",
+    )
     write_record(folder / "selection.json", selection)
-    write_record(folder / "manifest.json", {"size": SIZE})
-    export_model(folder / "mlflow_model", folder / "checkpoint", folder / "selection.json", folder / "manifest.json")
+    manifest = write_manifest(folder, "set", SIZE, [])
+    export_model(folder / "mlflow_model", folder / "checkpoint", folder / "selection.json", manifest)
     return Exported(folder / "checkpoint", folder / "mlflow_model", write_radiograph(folder / "image.dcm"))
 
 

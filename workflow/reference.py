@@ -140,6 +140,9 @@ def _contents(product: Product) -> list[str]:
     if product.table:
         rows = [(f"`{each.name}`", f"`{each.type}`", _meaning(each)) for each in schema_of(product.table)]
         return [f"`{product.file}`:\n", _table(("column", "type", "what"), rows)]
+    if product.columns:
+        rows = [(f"`{name}`", what) for name, what in product.columns.items()]
+        return [f"`{product.file}`:\n", _table(("column", "what"), rows)]
     return []
 
 

@@ -26,7 +26,7 @@ def stage_parser(jobs: Sequence[type[Job]]) -> ArgumentParser:
     for job in jobs:
         purpose = (job.__doc__ or "").partition("\n")[0]
         command = commands.add_parser(
-            job.command, help=purpose, description=job.__doc__, formatter_class=RawDescriptionHelpFormatter
+            job.command, help=_literally(purpose), description=job.__doc__, formatter_class=RawDescriptionHelpFormatter
         )
         _add_options(command, job)
     return parser
@@ -48,9 +48,14 @@ def _add_options(parser: ArgumentParser, job: type[Job]) -> None:
             shape = {"nargs": "?"}  # a rule whose input is empty gives the option without a value
         default = {} if each.required else {"default": each.default}
         choices = {"choices": each.choices} if each.choices else {}
-        text = each.help.replace("%", "%%")  # argparse formats it
+        text = _literally(each.help)
         parser.add_argument(each.flag, type=each.type, required=each.required, help=text, **shape, **default, **choices)
     parser.set_defaults(job=job)
+
+
+def _literally(help: str) -> str:
+    """Escape the percent signs of a help text, which argparse formats."""
+    return help.replace("%", "%%")
 
 
 def read_job(jobs: Sequence[type[Job]], argv: Sequence[str] | None = None) -> Job:

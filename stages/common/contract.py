@@ -6,9 +6,10 @@ line, the journal's inputs and artifacts, the rule's file names and command, the
 pages derive from it. Contracts import neither torch nor cv2 nor a table library, so that `--help` is quick.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
 
 from .records import Record
@@ -49,6 +50,7 @@ class Product:
         file: its name below the stage's folder of one run; may hold wildcards, as {shard}.
         record: the type of a JSON record.
         table: the name of an Arrow table's schema in stages/common/files/schemas.py.
+        columns: of a CSV file, the meaning of each column.
         stands: for a folder, the pattern of the files that the journal lists; "" for a file.
         publish: whether MLflow may copy it.
         tracked: whether the journal lists it.
@@ -59,6 +61,7 @@ class Product:
     file: str
     record: type[Record] | None
     table: str
+    columns: Mapping[str, str]
     stands: str
     publish: bool
     tracked: bool
@@ -96,6 +99,7 @@ def product(
     *,
     record: type[Record] | None = None,
     table: str = "",
+    columns: Mapping[str, str] = MappingProxyType({}),
     stands: str = "",
     publish: bool = False,
     tracked: bool = True,
@@ -104,7 +108,7 @@ def product(
 ) -> Any:
     """Declare an output, named `file` in the folder of a run; a folder names the files that stand for it."""
     words = f"output: {file}" + (f", {help}" if help else "")
-    return _part(Product(file, record, table, stands, publish, tracked, summary, words), MISSING)
+    return _part(Product(file, record, table, columns, stands, publish, tracked, summary, words), MISSING)
 
 
 def option(help: str, *, default: Any = MISSING, choices: Sequence[str] = ()) -> Any:

@@ -1,4 +1,4 @@
-"""Settings of feature extraction."""
+"""What extract_features reads and writes."""
 
 from dataclasses import dataclass
 from pathlib import Path

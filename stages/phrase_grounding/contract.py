@@ -1,4 +1,4 @@
-"""Settings of phrase grounding."""
+"""What phrase_grounding reads and writes."""
 
 import math
 from collections.abc import Sequence

@@ -17,10 +17,9 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -28,15 +27,13 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from ..common.data.image_store import ImageStore
-from ..common.data.paired_reports import PairedReports
+from ..common.data.paired_reports import Study
 from ..common.digests import seed_from
-from ..common.encoders.augmentation import AFFINE_DRAWS, CROP_DRAWS, augment
+from ..common.encoders.augmentation import AFFINE_DRAWS, CROP_DRAWS
 from ..common.encoders.image import draw_visible
-from ..common.encoders.settings import AugmentationSettings
-from ..common.encoders.text import SpecialTokens, pad_reports
+from ..common.encoders.text import ReportBatch, SpecialTokens, map_tensors, pad_reports
 from ..common.errors import InputError
 from .contract import PretrainSettings, SentenceSettings
-from .objective import ReportGroup, TrainingBatch
 from .ranks import ALONE, Ranks, check_batch
 
 
@@ -86,52 +83,31 @@ def weight_of(sentence: str, weights: Mapping[str, float]) -> float:
     return weights.get(normalised(sentence), max(weights.values(), default=1.0))
 
 
-Value = TypeVar("Value")
-
-
 @dataclass(frozen=True)
-class DrawnBatch:
-    """What the CPU prepares of one step: the images and reports of this rank, and what the losses need of all pairs."""
+class TrainingBatch:
+    """A global batch: the images and reports of this rank, and what the losses need to know of all pairs.
+
+    Drawn on the CPU. Images are bytes as stored, which the objective augments on its device.
+    """
 
     image_ids: tuple[str, ...]  # of the global batch, as are the next
     study_ids: tuple[str, ...]
     pixels: UInt8[Tensor, "own stored stored"]
-    draw: Float[Tensor, "draws own"]  # of `augment`
-    reports: tuple[ReportGroup, ...]
-    visible: Int[Tensor, "batch visible"]
-    sentence_mask: Bool[Tensor, "batch sentences"]
-    sentence_weights: Float[Tensor, "batch sentences"]
-    false_negatives: Bool[Tensor, "batch batch"]
-    compared: tuple[int, int] | None  # (image, report), as in `TrainingBatch`
+    draw: Float[Tensor, "draws own"]  # random numbers of `augment`
+    reports: tuple[ReportBatch, ...]  # each is one pass of the text encoder
+    dropout_seeds: tuple[int, ...]  # of each of `reports`
+    visible: Int[Tensor, "batch visible"]  # patches that the encoder sees
+    sentence_mask: Bool[Tensor, "batch sentences"]  # True is a sentence, False is padding
+    sentence_weights: Float[Tensor, "batch sentences"]  # idf; 0 for padding
+    false_negatives: Bool[Tensor, "batch batch"]  # True: i and j are no true negatives; False on the diagonal
+    compared: tuple[int, int] | None  # (image, report) whose transport is compared with POT, at this step
 
-    def pinned(self) -> "DrawnBatch":
-        """In pages that a GPU reads by itself, while the CPU goes on."""
-        return _each_tensor(self, Tensor.pin_memory)
+    def pinned(self) -> "TrainingBatch":
+        """Return the batch in pinned memory, from which a GPU copies while the CPU computes."""
+        return map_tensors(self, Tensor.pin_memory)
 
-    def on(self, device: torch.device, size: int, augmentation: AugmentationSettings) -> TrainingBatch:
-        """Return the batch on `device`, its images augmented there to `size` pixels."""
-        there = _each_tensor(self, lambda tensor: tensor.to(device, non_blocking=True))
-        return TrainingBatch(
-            images=augment(there.pixels, size, augmentation, there.draw),
-            reports=there.reports,
-            visible=there.visible,
-            sentence_mask=there.sentence_mask,
-            sentence_weights=there.sentence_weights,
-            false_negatives=there.false_negatives,
-            compared=self.compared,
-        )
-
-
-def _each_tensor(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
-    """`value` with every tensor in it changed, through data classes and tuples."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, tuple):
-        return tuple(_each_tensor(part, change) for part in value)
-    if is_dataclass(value):
-        parts = {field.name: _each_tensor(getattr(value, field.name), change) for field in fields(value)}
-        return replace(value, **parts)
-    return value
+    def to(self, device: torch.device) -> "TrainingBatch":
+        return map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
 
 class TrainingData:
@@ -141,7 +117,7 @@ class TrainingData:
         self,
         settings: PretrainSettings,
         store: ImageStore,
-        reports: PairedReports,
+        studies: Sequence[Study],
         special: SpecialTokens,
         ranks: Ranks = ALONE,
     ) -> None:
@@ -151,7 +127,7 @@ class TrainingData:
         self.ranks = ranks
         self.store = store
         self.special = special
-        self.studies = reports.studies
+        self.studies = studies
         if settings.optimisation.epochs and not self.steps_per_epoch:
             raise InputError(
                 f"optimisation.batch_size {settings.optimisation.batch_size} exceeds the {len(self.studies)} training "
@@ -178,13 +154,8 @@ class TrainingData:
         """Whether the numbers of the 1-based `step` are logged: at regular steps, and at the last one."""
         return step % _STEPS_BETWEEN_LOGS == 0 or step == self.steps
 
-    def batch(self, step: int, device: torch.device | str = "cpu") -> TrainingBatch:
-        """Return the batch of a 0-based step on `device`."""
-        size = self.settings.model.image.input_size
-        return self.draw(step).on(torch.device(device), size, self.settings.augmentation)
-
-    def draw(self, step: int) -> DrawnBatch:
-        """Draw the batch of a 0-based step as a whole, so that no number depends on how many ranks share it."""
+    def draw(self, step: int) -> TrainingBatch:
+        """Draw the batch of a 0-based step, as a whole: no number depends on how many ranks share it."""
         settings, size = self.settings, self.settings.optimisation.batch_size
         own = self.ranks.rows(size)
         epoch, place = divmod(step, self.steps_per_epoch)
@@ -202,16 +173,19 @@ class TrainingData:
         orders = sentence_orders(counts, settings.sentences, seed_from("sentences", settings.seed, step))
         sentence_mask = torch.zeros(size, max(map(len, orders)), dtype=torch.bool)
         weights = torch.zeros(sentence_mask.shape)
-        for row, (study, order) in enumerate(zip(chosen, orders, strict=True)):
-            sentence_mask[row, : len(order)] = True
-            weights[row, : len(order)] = torch.tensor([self._weights[study][sentence] for sentence in order])
+        for row, (study, kept) in enumerate(zip(chosen, orders, strict=True)):
+            sentence_mask[row, : len(kept)] = True
+            weights[row, : len(kept)] = torch.tensor([self._weights[study][sentence] for sentence in kept])
         studies = [self.studies[study] for study in chosen]
-        return DrawnBatch(
+        groups = self._text_groups(own)
+        dropout = seed_from("dropout", settings.seed, step)
+        return TrainingBatch(
             image_ids=tuple(study.image_ids[place] for study, place in zip(studies, places, strict=True)),
             study_ids=tuple(study.study_id for study in studies),
             pixels=torch.from_numpy(self.store.gather(rows[own])),
             draw=draw[:, own],
-            reports=self._reports(chosen, orders, own, step),
+            reports=tuple(self._reports(chosen, orders, group) for group in groups),
+            dropout_seeds=tuple(dropout + group.start for group in groups),
             visible=draw_visible(size, image.patches, settings.mask_ratio, generator),
             sentence_mask=sentence_mask,
             sentence_weights=weights,
@@ -227,19 +201,14 @@ class TrainingData:
         first = image // group * group
         return image, int(randomness.integers(first, min(first + group, size)))
 
-    def _reports(
-        self, chosen: Int[np.ndarray, "batch"], orders: list[list[int]], own: slice, step: int
-    ) -> tuple[ReportGroup, ...]:
-        """Group the reports. Groups begin at fixed rows of the global batch, which seed their dropout."""
+    def _text_groups(self, own: slice) -> list[range]:
+        """Return the rows of each pass of the text encoder: they begin at fixed rows of the global batch."""
         size = self.settings.optimisation.text_group
-        seed = seed_from("dropout", self.settings.seed, step)
-        groups = []
-        for first in range(own.start, own.stop, size):
-            rows = range(first, min(first + size, own.stop))
-            told = [[self.studies[chosen[row]].sentences[sentence] for sentence in orders[row]] for row in rows]
-            reports = pad_reports(told, self.special)
-            groups.append(ReportGroup(reports, seed + first))
-        return tuple(groups)
+        return [range(first, min(first + size, own.stop)) for first in range(own.start, own.stop, size)]
+
+    def _reports(self, chosen: Int[np.ndarray, "batch"], orders: list[list[int]], rows: range) -> ReportBatch:
+        drawn = [[self.studies[chosen[row]].sentences[sentence] for sentence in orders[row]] for row in rows]
+        return pad_reports(drawn, self.special)
 
     def _false_negatives(self, chosen: Int[np.ndarray, "batch"]) -> Bool[Tensor, "batch batch"]:
         """Return reports of identical text describe each other's images. (A study occurs once in a batch.)"""
@@ -262,7 +231,7 @@ class Prefetcher:
     def __init__(self, data: TrainingData, first: int, total: int, pin: bool = False) -> None:
         self.stalled = 0.0  # seconds that the consumer has waited
         self._data, self._steps, self._pin = data, range(first, total), pin
-        self._ready: queue.Queue[DrawnBatch | BaseException] = queue.Queue(maxsize=_AHEAD)
+        self._ready: queue.Queue[TrainingBatch | BaseException] = queue.Queue(maxsize=_AHEAD)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._draw, name="prefetch", daemon=True)
 
@@ -276,7 +245,7 @@ class Prefetcher:
         self._ended.set()
         self._thread.join()
 
-    def next(self) -> DrawnBatch:
+    def next(self) -> TrainingBatch:
         """Return the batch of the next step, waited for."""
         started = time.monotonic()
         drawn = self._ready.get()
@@ -287,6 +256,7 @@ class Prefetcher:
 
     def _draw(self) -> None:
         for step in self._steps:
+            offered: TrainingBatch | BaseException
             try:
                 drawn = self._data.draw(step)
                 offered = drawn.pinned() if self._pin else drawn

@@ -7,7 +7,8 @@
 It takes the way of `random`: a pre-training of 0 epochs puts the weights into our encoder and reports what was used,
 missing and unexpected. Everything that needs text (zero-shot, grounding, retrieval) leaves it out, and says so.
 
-Settings of pre-training; the defaults are the published ones of the method's relative, MaCo, for one node.
+Settings of pre-training, and what it writes. Defaults are the published ones of the method's relative, MaCo, for one
+node.
 """
 
 import math
@@ -251,6 +252,36 @@ class Candidates(Record):
     candidates: list[Candidate]
 
 
+CURVE = {
+    "step": "1-based; every 20th, and the last",
+    "loss/contrastive": "L_c",
+    "loss/contrastive_scaled": "its half whose logits are scaled by s",
+    "loss/contrastive_weighted": "its half whose pairs are weighted by s",
+    "integrity/mean": "mean of s over the batch",
+    "integrity/standard_deviation": "of s over the batch",
+    "effective_rank/images": "directions over which the images' embeddings spread; 1: collapsed",
+    "effective_rank/reports": "the same of the reports",
+    "temperature/global": "tau",
+    "batch/accuracy": "share of images whose own report is the nearest of the batch",
+    "batch/false_negatives": "other reports of the same text per image, mean",
+    "integrity/phi_standard_deviation": "of phi over the patches; empty without phi",
+    "loss/local": "L_l; as all below of the local loss, empty where its weight is 0",
+    "temperature/local": "tau_l",
+    "transport/iterations": "of the solver, most of all chunks",
+    "transport/marginal_error": "L1 error of a patch marginal, worst pair",
+    "transport/plan_entropy": "of matched pairs' plans, nats, mean",
+    "transport/gain_over_mean_cosine": "S minus the mean cosine, matched pairs, mean",
+    "transport/peak_share": "mass on the best patch, matched pairs, mean",
+    "transport/difference_from_pot": "of the minimum of one drawn pair; empty where nothing is compared with POT",
+    "transport/plan_difference_from_pot": "of its plan, L1",
+    "transport/difference_from_pot_in_bounds": "the larger of both, each divided by its bound; above 1 is wrong",
+    "loss/reconstruction": "L_m; empty where its weight is 0",
+    "loss/total": "L",
+    "gradient_norm": "before clipping",
+    "learning_rate": "base rate of the step",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class PretrainJob(Job):
     """Pre-train one variant with the objective of MLIP.
@@ -280,7 +311,7 @@ class PretrainJob(Job):
     save_minutes: float = option("time between two saves of the state", default=10.0)
     candidates: Path = product("candidates.json", record=Candidates, help="index of the candidates")
     weights: Path = product("candidates", stands="*", tracked=False, help="folder of weights-only candidates")
-    curve: Path = product("learning_curve.csv", publish=True, summary=True)
+    curve: Path = product("learning_curve.csv", columns=CURVE, publish=True, summary=True)
     profile: int = option("write the profile of N steps (profile/)", default=0)
     processes: int = option("one per GPU; more than one: started by torchrun", default=1)
     device: str = device_option()

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..common.files.atomic_files import read_json, write_json
 from ..common.journal.tracking import Run
-from .batches import DrawnBatch
+from .batches import TrainingBatch
 
 _COLLAPSED = 1.5  # effective rank below it: the embeddings lie on a line
 _FLAT = 1e-4  # standard deviation of phi below it: s is the same for every mask
@@ -79,7 +79,7 @@ class DivergedError(Exception):
 
 
 def not_finite(
-    folder: Path, step: int, diagnostics: Mapping[str, Tensor | float], batch: DrawnBatch, write: bool
+    folder: Path, step: int, diagnostics: Mapping[str, Tensor | float], batch: TrainingBatch, write: bool
 ) -> DivergedError:
     """Return the error of a 0-based step; with `write`, its record with all ids goes into the state's folder.
 

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from ..common.encoders.augmentation import augment
 from ..common.encoders.dual import DualEncoder, TextEmbeddings
 from ..common.encoders.image import patchify, visibility
 from ..common.encoders.text import ReportBatch
+from .batches import TrainingBatch
 from .contract import LocalSettings, PretrainSettings
 from .losses import (
     MaskedImageDecoder,
@@ -37,27 +39,6 @@ from .transport import (
 )
 
 _SMALLEST_LOCAL_TEMPERATURE = 0.01
-
-
-@dataclass(frozen=True)
-class ReportGroup:
-    """Reports that the text encoder takes in one pass, with the seed of its dropout."""
-
-    reports: ReportBatch
-    seed: int
-
-
-@dataclass(frozen=True)
-class TrainingBatch:
-    """Of a global batch: the images and reports of this rank, and what the losses need to know of all pairs."""
-
-    images: Float[Tensor, "own size size"]  # grey 0..1, augmented
-    reports: tuple[ReportGroup, ...]
-    visible: Int[Tensor, "batch visible"]  # patches that the encoder sees
-    sentence_mask: Bool[Tensor, "batch sentences"]  # True is a sentence, False is padding
-    sentence_weights: Float[Tensor, "batch sentences"]  # idf; 0 for padding
-    false_negatives: Bool[Tensor, "batch batch"]  # True: i and j are no true negatives; False on the diagonal
-    compared: tuple[int, int] | None = None  # (image, report) whose transport is compared with POT, at this step
 
 
 @dataclass(frozen=True)
@@ -90,8 +71,8 @@ class Objective(nn.Module):
         """L over the global batch, the same number on every rank; see ranks.py for its gradient."""
         settings = self.settings
         visible = batch.visible[ranks.rows(len(batch.visible))]
-        text = self._embed_text(batch)
-        tokens = torch.cat(self._in_micro_batches(self.encoder.patch_tokens, batch.images, visible))
+        images, text = self.augmented(batch), self._embed_text(batch)
+        tokens = torch.cat(self._in_micro_batches(self.encoder.patch_tokens, images, visible))
         integrity = self.integrity(batch.visible)
         image, report = ranks.gather(self.encoder.embed_global(tokens)), ranks.gather(text.report)
         with torch.autocast(image.device.type, enabled=False):  # bf16 rounds a cosine by .004, a logit by .06
@@ -116,27 +97,33 @@ class Objective(nn.Module):
             local = self._local_loss(tokens, text, batch, ranks, diagnostics)
             total = total + settings.local.weight * local
         if self.decoder is not None:
-            loss = self._reconstruction_loss(tokens, batch.images, visible, ranks)
+            loss = self._reconstruction_loss(tokens, images, visible, ranks)
             diagnostics["loss/reconstruction"] = loss
             total = total + settings.reconstruction.weight * loss
         diagnostics["loss/total"] = total
         return Losses(total, {key: _detached(value) for key, value in diagnostics.items()})
 
+    def augmented(self, batch: TrainingBatch) -> Float[Tensor, "own size size"]:
+        """Return the images of this rank, augmented to the encoder's input size: grey 0..1, single precision."""
+        size, settings = self.settings.model.image.input_size, self.settings.augmentation
+        with torch.autocast(batch.pixels.device.type, enabled=False):
+            return augment(batch.pixels, size, settings, batch.draw)
+
     def _embed_text(self, batch: TrainingBatch) -> TextEmbeddings:
         """Return the reports of this rank, their sentences padded to the longest report of the global batch."""
 
-        def embed(group: ReportGroup) -> tuple[Tensor, Tensor]:
-            torch.manual_seed(group.seed)
-            text = self.encoder.embed_text(group.reports)
+        def embed(reports: ReportBatch, seed: int) -> tuple[Tensor, Tensor]:
+            torch.manual_seed(seed)
+            text = self.encoder.embed_text(reports)
             return text.report, F.pad(text.sentences, (0, 0, 0, slots - text.sentences.shape[1]))
 
         slots = batch.sentence_mask.shape[1]
-        again = self._keeps_no_activations(len(batch.images))
-        parts = [checkpoint(embed, group, use_reentrant=False) if again else embed(group) for group in batch.reports]
+        run = partial(checkpoint, embed, use_reentrant=False) if self._recomputes(len(batch.pixels)) else embed
+        parts = [run(reports, seed) for reports, seed in zip(batch.reports, batch.dropout_seeds, strict=True)]
         report, sentences = (torch.cat(each) for each in zip(*parts, strict=True))
         return TextEmbeddings(report, sentences)
 
-    def _keeps_no_activations(self, rows: int) -> bool:
+    def _recomputes(self, rows: int) -> bool:
         """Whether `rows` are more than a micro-batch: encoders then run again in the backward pass, part by part.
 
         That is GradCache (Gao et al. 2021): the losses see the whole batch, memory holds one part's activations.
@@ -145,7 +132,7 @@ class Objective(nn.Module):
         return size is not None and rows > size
 
     def _in_micro_batches(self, function: Callable[..., Tensor], *rows: Tensor) -> list[Tensor]:
-        if not self._keeps_no_activations(len(rows[0])):
+        if not self._recomputes(len(rows[0])):
             return [function(*rows)]
         parts = zip(*(each.split(self.settings.optimisation.micro_batch) for each in rows), strict=True)
         return [checkpoint(function, *part, use_reentrant=False) for part in parts]

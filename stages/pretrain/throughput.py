@@ -29,7 +29,7 @@ from ..common.encoders.operations import FORWARD_AND_BACKWARD, Transformer, prod
 from ..common.encoders.text import ReportBatch
 from ..common.errors import InputError
 from ..common.files.atomic_files import atomic_path, write_text
-from .batches import DrawnBatch
+from .batches import TrainingBatch
 from .contract import C_COMPILERS
 from .objective import Objective
 
@@ -123,12 +123,12 @@ class StepFlops:
         ends = product(visible, self._image.width, width) + product(self._patches, width, self._pixels)
         return ends + self._decoder.forward(self._patches)
 
-    def of(self, batch: DrawnBatch) -> int:
+    def of(self, batch: TrainingBatch) -> int:
         """Count the forward and backward pass of this rank's rows."""
         own, visible = len(batch.pixels), batch.visible.shape[1]
         projected = product(visible + 1, self._image.width, self._embedding)
         image = own * (self.image_forward(visible) + self.decoder_forward(visible) + projected)
-        lengths = torch.cat([_lengths(group.reports, self._context) for group in batch.reports]).tolist()
+        lengths = torch.cat([_lengths(reports, self._context) for reports in batch.reports]).tolist()
         sentences = int(batch.sentence_mask.sum()) * own // len(batch.visible)
         text = product(own + sentences, self._text.width, self._embedding) + sum(map(self.text_forward, lengths))
         frozen = sum(self.text_forward(length, self._frozen) for length in lengths)

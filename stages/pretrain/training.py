@@ -1,15 +1,6 @@
-"""The training loop: from the state on disk (or none) to weights-only candidates.
+"""The training loop: one process's share of a pre-training, from the inputs and the state on disk to the last step."""
 
-The outputs of pre-training: candidates beside their index, and the learning curve.
-
-One process's share of a pre-training: read, train, and on rank 0 write the outputs.
-"""
-
-import csv
-import io
 import math
-import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,23 +13,20 @@ from torch import nn
 from torch.profiler import profile, record_function
 
 from ..common.data.image_store import ImageStore
-from ..common.data.paired_reports import PairedReports, read_pairs
+from ..common.data.paired_reports import Study, read_pairs
 from ..common.device import choose_device
 from ..common.digests import seed_from
-from ..common.encoders.dual import checkpoint_record, save_weights
-from ..common.encoders.settings import EncoderRecord
 from ..common.encoders.text import SpecialTokens, load_tokenizer
 from ..common.errors import InputError
-from ..common.files.atomic_files import atomic_path, verify, write_sidecar, write_text
 from ..common.journal.tracking import Run, track_job
-from ..common.records import write_record
 from ..common.training.served_states import state_in_use
-from ..common.training.state_files import disk_space_told, remove_leftovers
-from .batches import DrawnBatch, Prefetcher, TrainingData
-from .contract import Candidate, Candidates, PretrainJob, PretrainSettings, Provenance
+from ..common.training.state_files import remove_leftovers
+from .batches import Prefetcher, TrainingBatch, TrainingData
+from .contract import PretrainJob, PretrainSettings
 from .monitor import Watch, not_finite, refuse_what_diverged
 from .objective import Objective
 from .optimisation import adamw, clip_gradients, freeze_text_layers, learning_rate, set_learning_rate
+from .outputs import candidate_path, candidate_steps, save_candidate, write_outputs
 from .rank_failure import failures_recorded
 from .ranks import ALONE, Interruption, Ranks, connect
 from .throughput import (
@@ -114,15 +102,6 @@ def train(
     return state
 
 
-def candidate_steps(total: int, candidates: int) -> list[int]:
-    """Return the steps after which weights are kept: evenly spaced, always the last one; [0] without training."""
-    return sorted({math.ceil(total * rank / candidates) for rank in range(1, candidates + 1)})
-
-
-def candidate_path(state: Path, step: int) -> Path:
-    return Path(state) / "candidates" / f"step_{step:08d}.safetensors"
-
-
 def _begin(
     model: Objective, settings: PretrainSettings, place: Place, log: Log, ranks: Ranks
 ) -> tuple[TrainingState, nn.Module]:
@@ -162,14 +141,14 @@ def _around_steps(
 def _step(
     state: TrainingState,
     replica: nn.Module,
-    drawn: DrawnBatch,
+    drawn: TrainingBatch,
     data: TrainingData,
     settings: PretrainSettings,
     place: Place,
 ) -> dict[str, torch.Tensor | float]:
     """One update; returns its numbers, still on the device. `replica` is the model, shared or not."""
     with record_function("to the device"):
-        batch = drawn.on(place.device, settings.model.image.input_size, settings.augmentation)
+        batch = drawn.to(place.device)
     rate = learning_rate(state.step, data.steps_per_epoch, settings)
     set_learning_rate(state.optimiser, rate)
     bf16 = settings.optimisation.precision == "bf16"
@@ -201,74 +180,6 @@ def _log(
     print(progress_line(state.step, total, numbers | speed), file=sys.stderr, flush=True)
 
 
-def save_candidate(path: Path, model: Objective) -> str:
-    """Weights of the encoders alone; returns their sha256."""
-    with disk_space_told(path):
-        return save_weights(path, model.exported_weights())
-
-
-def write_candidates(
-    index: Path,
-    weights: Path,
-    folder: Path,
-    state: TrainingState,
-    settings: PretrainSettings,
-    encoder: EncoderRecord,
-    provenance: Provenance,
-) -> list[int]:
-    """Write the candidates of a finished training into `weights`, and their `index` last; return steps that are lost.
-
-    The last candidate comes from the weights in memory, those before it from the state's `folder`. One that was
-    damaged there is left out with a warning, since days of training need not be repeated for it. Candidates before the
-    step of a `resume_from` are not of this training.
-    """
-    rows: list[Candidate] = []
-    lost = []
-    for step in candidate_steps(state.step, settings.optimisation.candidates):
-        if step <= state.first_step and state.first_step:
-            continue
-        source = candidate_path(folder, step)
-        path = weights / source.name
-        sha256 = save_candidate(path, state.model) if step == state.step else _copied(source, path)
-        if sha256 is None:
-            lost.append(step)
-        else:
-            rows.append(Candidate(step=step, path=os.path.relpath(path, index.parent), sha256=sha256))
-    record = Candidates(
-        steps=state.step,
-        mask_ratio=settings.mask_ratio,
-        provenance=provenance,
-        lost=lost,
-        encoder=encoder,
-        candidates=rows,
-    )
-    write_record(index, record)
-    return lost
-
-
-def _copied(source: Path, copy: Path) -> str | None:
-    """sha256 of the candidate, which is now beside the index; None where it was not whole."""
-    try:
-        verify(source)
-    except InputError as error:
-        print(f"warning: {error.what}; the candidate is left out", file=sys.stderr)
-        return None
-    with disk_space_told(copy), atomic_path(copy) as temporary:
-        shutil.copyfile(source, temporary)
-    return write_sidecar(copy)
-
-
-def write_curve(path: Path, history: list[dict[str, float]]) -> None:
-    """One row a logged step, one column a number; a run without training has only the header `step`."""
-    columns = list(dict.fromkeys(["step", *(key for row in history for key in row)]))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(path, buffer.getvalue())
-    write_sidecar(path)
-
-
 def pretrain(job: PretrainJob) -> None:
     """Train one variant, as one of the processes that share it; rank 0 keeps the journal and writes the outputs."""
     settings = job.settings
@@ -292,46 +203,27 @@ def _pretrain(job: PretrainJob, start: StartingWeights, ranks: Ranks, run: Run |
     with state_in_use(place.state) if run else nullcontext():
         tokenizer = load_tokenizer(job.tokenizer)
         text = settings.model.text
-        reports = read_pairs(job.pairs, job.sentences, "train", text.max_tokens, text.max_sentences)
-        data = TrainingData(settings, ImageStore(job.images), reports, SpecialTokens.of(tokenizer), ranks)
+        studies = read_pairs(job.pairs, job.sentences, "train", text.max_tokens, text.max_sentences)
+        data = TrainingData(settings, ImageStore(job.images), studies, SpecialTokens.of(tokenizer), ranks)
         model = build(settings, tokenizer.get_vocab_size(), start.text_configuration())
         if run is None:
             train(model, data, settings, place, lambda *_: None, ranks)
             return
-        _log_start(run, settings, reports, place, ranks)
+        _log_start(run, settings, studies, place, ranks)
         start.load(model.encoder, run)
         state = train(model, data, settings, place, Watch(run).log, ranks)
-        _write_outputs(job, settings, state, place, run, len(reports.studies))
+        write_outputs(job, settings, state, place.state, run, len(studies))
 
 
-def _log_start(run: Run, settings: PretrainSettings, reports: PairedReports, place: Place, ranks: Ranks) -> None:
+def _log_start(run: Run, settings: PretrainSettings, studies: list[Study], place: Place, ranks: Ranks) -> None:
     image = settings.model.image
     tags = hardware_tags(place.device) | {"state": place.state.name, "processes": str(ranks.world)}
     for key, value in tags.items():
         run.log_tag(key, value)
-    run.log_metrics({"data/studies": len(reports.studies), "data/sentences_left_out": reports.sentences_left_out,
+    run.log_metrics({"data/studies": len(studies),
+                     "data/sentences_left_out": sum(study.sentences_left_out for study in studies),
                      "normalisation/mean": image.mean,
                      "normalisation/standard_deviation": image.standard_deviation})  # fmt: skip
-
-
-def _write_outputs(
-    job: PretrainJob, settings: PretrainSettings, state: TrainingState, place: Place, run: Run, studies: int
-) -> None:
-    if state.origin:
-        run.log_tag("resumed_from", state.origin)
-    provenance = Provenance(
-        starting_weights={key: value for key, value in run.record["tags"].items() if key.endswith("_weights")},
-        digests=run.record["digests"],
-        studies=studies,
-        fingerprint=run.record["inputs"]["fingerprint"],
-        resumed_from=state.origin,
-        seed=settings.seed,
-    )
-    encoder = checkpoint_record(state.model.encoder)
-    lost = write_candidates(job.candidates, job.weights, place.state, state, settings, encoder, provenance)
-    if lost:
-        run.log_tag("candidates_lost", ", ".join(map(str, lost)))
-    write_curve(job.curve, state.history)
 
 
 def _place(job: PretrainJob, ranks: Ranks, run: Run | None) -> Place:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 
 from ..common.data.image_store import ImageStore
-from ..common.data.paired_reports import PairedReports, Study, read_pairs
+from ..common.data.paired_reports import Study, read_pairs
 from ..common.encoders.dual import Checkpoint, DualEncoder, to_input
 from ..common.encoders.text import SpecialTokens, pad_reports
 from ..common.files.arrow_tables import read_table
@@ -34,7 +34,7 @@ class EmbeddedPairs:
     sentences_left_out: int  # beyond the encoder's token budget
 
 
-def read_test_pairs(pairs: Path, sentences: Path, model: DualEncoder) -> PairedReports | None:
+def read_test_pairs(pairs: Path, sentences: Path, model: DualEncoder) -> list[Study] | None:
     """Return the studies of the test part, or None where it has none."""
     if "test" not in read_table(pairs, PAIRS)["split"].unique().to_pylist():
         return None
@@ -42,8 +42,7 @@ def read_test_pairs(pairs: Path, sentences: Path, model: DualEncoder) -> PairedR
     return read_pairs(pairs, sentences, "test", text.max_tokens, text.max_sentences)
 
 
-def embed_pairs(checkpoint: Checkpoint, reports: PairedReports, store: ImageStore, batch_size: int) -> EmbeddedPairs:
-    studies = reports.studies
+def embed_pairs(checkpoint: Checkpoint, studies: list[Study], store: ImageStore, batch_size: int) -> EmbeddedPairs:
     known: dict[str, int] = {}
     texts = np.array([known.setdefault(" ".join(study.texts), len(known)) for study in studies])
     patients = np.array([study.patient_id for study in studies])
@@ -55,7 +54,7 @@ def embed_pairs(checkpoint: Checkpoint, reports: PairedReports, store: ImageStor
     return EmbeddedPairs(
         images=Side(image_ids, images, texts[study_of], patients[study_of]),
         reports=Side(np.array([study.study_id for study in studies]), spoken, texts, patients),
-        sentences_left_out=reports.sentences_left_out,
+        sentences_left_out=sum(study.sentences_left_out for study in studies),
     )
 
 

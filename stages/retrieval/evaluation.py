@@ -130,14 +130,14 @@ def measure(job: RetrievalJob) -> None:
     """Embed the test pairs, rank them both ways, and write result and ranks."""
     with track_job(job) as run:
         checkpoint = load_checkpoint(job.checkpoint, choose_device(job.device))
-        reports = read_test_pairs(job.pairs, job.sentences, checkpoint.model)
+        studies = read_test_pairs(job.pairs, job.sentences, checkpoint.model)
         directions: dict[str, Ranked] = {}
-        if reports is None:
+        if studies is None:
             skipped = "no pair is in the test part; raise `patient_split.test`"
             result = RetrievalResult(split="test", skipped=skipped, figures=None)
             run.log_tag("skipped", skipped)
         else:
-            pairs = embed_pairs(checkpoint, reports, ImageStore(job.images), job.settings.batch_size)
+            pairs = embed_pairs(checkpoint, studies, ImageStore(job.images), job.settings.batch_size)
             directions = rank(pairs, job.settings)
             result = RetrievalResult(split="test", skipped=None, figures=figures_of(pairs, directions, job.settings))
             run.log_metrics(_metrics(result.figures))

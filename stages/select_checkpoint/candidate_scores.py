@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..common.data.image_store import ImageStore
-from ..common.data.paired_reports import PairedReports, Study
+from ..common.data.paired_reports import Study
 from ..common.data.prompts import PromptFile
 from ..common.digests import seed_from
 from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, checkpoint_record, to_input
@@ -176,9 +176,9 @@ class ValidationPairs:
     """Validation studies (one image each, the first) with what is relevant to what."""
 
     def __init__(
-        self, reports: PairedReports, store: ImageStore, special: SpecialTokens, settings: SelectCheckpointSettings
+        self, studies: list[Study], store: ImageStore, special: SpecialTokens, settings: SelectCheckpointSettings
     ) -> None:
-        self.studies: list[Study] = reports.studies[: settings.max_pairs]
+        self.studies = studies[: settings.max_pairs]
         self._store, self._special, self._settings = store, special, settings
         texts = [" ".join(study.texts) for study in self.studies]
         self.relevant = np.array([[one == other for other in texts] for one in texts])

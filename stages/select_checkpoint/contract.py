@@ -1,4 +1,4 @@
-"""Settings of checkpoint selection."""
+"""What select_checkpoint reads and writes."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -16,14 +16,17 @@ import tempfile
 import warnings
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..common.files.atomic_files import read_json, read_sidecar, sha256_of, write_record
+from ..common.data.manifest import Manifest
+from ..common.encoders.settings import InferenceRecord
+from ..common.files.atomic_files import read_sidecar, sha256_of
 from ..common.files.code_digest import PACKAGE, code_digest, import_closure
 from ..common.inference.model import INFERENCE
+from ..common.records import read_record, write_record
+from .contract import Selection
 from .mlflow_pyfunc import Array, ColSpec, DataType, Map, Model, ModelSignature, Schema, pyfunc
 
 LOADER = f"{PACKAGE.name}.common.inference.model"
@@ -39,10 +42,9 @@ def export_model(folder: Path, checkpoint: Path, selection: Path, images: Path) 
     `selection` is selection.json, `images` the manifest of the images that pre-training saw: it has the size in pixels
     at which a radiograph is stored before the encoder sees it.
     """
-    decision = read_json(selection)
-    temperatures = decision.get("temperatures", {})
-    temperature = temperatures.get(str(decision["chosen_step"])) or _TEMPERATURE
-    write_record(checkpoint / INFERENCE, {"size": read_json(images)["size"], "temperature": temperature})
+    decision, size = read_record(selection, Selection), read_record(images, Manifest).size
+    temperature = decision.temperatures[decision.chosen_step] or _TEMPERATURE
+    write_record(checkpoint / INFERENCE, InferenceRecord(size=size, temperature=temperature))
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     _save(partial, checkpoint, decision)
@@ -50,7 +52,7 @@ def export_model(folder: Path, checkpoint: Path, selection: Path, images: Path) 
     partial.rename(folder)
 
 
-def _save(folder: Path, checkpoint: Path, decision: dict[str, Any]) -> None:
+def _save(folder: Path, checkpoint: Path, decision: Selection) -> None:
     digest = read_sidecar(checkpoint / "model.safetensors") or sha256_of(checkpoint / "model.safetensors")
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MLflow's own deprecations
@@ -69,7 +71,7 @@ def _save(folder: Path, checkpoint: Path, decision: dict[str, Any]) -> None:
             signature=signature(),
             input_example=example(),
             mlflow_model=Model(utc_time_created="1970-01-01 00:00:00", model_uuid=digest[:32]),
-            metadata={"selection": decision, "weights_sha256": digest},
+            metadata={"selection": decision.model_dump(mode="json"), "weights_sha256": digest},
         )
 
 

@@ -37,9 +37,9 @@ def select_checkpoint(job: SelectCheckpointJob) -> None:
 def _select(job: SelectCheckpointJob, run: Run) -> None:
     settings, record = job.settings, read_record(job.candidates, Candidates)
     text = record.encoder.model.text
-    reports = read_pairs(job.pairs, job.sentences, "validation", text.max_tokens, text.max_sentences)
+    studies = read_pairs(job.pairs, job.sentences, "validation", text.max_tokens, text.max_sentences)
     store, tokenizer = ImageStore(job.images), load_tokenizer(job.tokenizer)
-    pairs = ValidationPairs(reports, store, SpecialTokens.of(tokenizer), settings)
+    pairs = ValidationPairs(studies, store, SpecialTokens.of(tokenizer), settings)
     labels = _labels(job)
     scored = score_candidates(job.candidates, record, pairs, labels, choose_device(job.device))
     for each in scored:

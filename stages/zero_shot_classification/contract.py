@@ -1,4 +1,4 @@
-"""Settings of zero-shot classification."""
+"""What zero_shot_classification reads and writes."""
 
 from dataclasses import dataclass
 from pathlib import Path

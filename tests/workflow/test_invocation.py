@@ -8,7 +8,7 @@ import pytest
 from stages.common.journal.journals import read_journal
 from stages.common.journal.tracking import track
 from stages.common.settings import Settings
-from stages.sync.__main__ import parser
+from stages.sync.options import read_options
 from workflow.invocation import sync_command, tracking_environment
 
 
@@ -20,10 +20,10 @@ class Example(Settings):
 def test_sync_is_told_the_experiment_and_whether_models_may_leave(register):
     words = shlex.split(sync_command("our project", "runs/my run", register))
     assert words[:3] == [sys.executable, "-m", "stages.sync"]
-    arguments = parser().parse_args(words[3:])
-    assert (arguments.experiment, str(arguments.journals)) == ("our project", "runs/my run/results")
-    assert arguments.register_models == str(register).lower()
-    assert arguments.tolerant
+    options = read_options(words[3:])
+    assert (options.experiment, str(options.journals)) == ("our project", "runs/my run/results")
+    assert options.register_models is register
+    assert options.tolerant
 
 
 @pytest.mark.parametrize("register", [True, False])

@@ -21,16 +21,15 @@ class Study:
     image_ids: list[str]
     sentences: Sentences  # word pieces, within the token budget
     texts: list[str]  # the same sentences as text
+    sentences_left_out: int = 0  # beyond the token budget
 
 
-@dataclass(frozen=True)
-class PairedReports:
-    studies: list[Study]  # ordered by study_id
-    sentences_left_out: int  # beyond the token budget
+def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_sentences: int) -> list[Study]:
+    """Read the studies of one part of the split, ordered by study_id.
 
-
-def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_sentences: int) -> PairedReports:
-    """Read the studies of one part of the split. Raises InputError where it has none."""
+    Raises:
+        InputError: the part has no study, or a study has no sentence.
+    """
     chosen = pl.from_arrow(read_table(pairs, PAIRS)).filter(pl.col("split") == split)
     if chosen.is_empty():
         raise InputError(f"{pairs}: no pair is in the {split} part", remedy="raise its share in `patient_split`")
@@ -40,17 +39,16 @@ def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_se
         study_id: rows
         for (study_id,), rows in spoken.sort("study_id", "position").group_by("study_id", maintain_order=True)
     }
-    studies, left_out = [], 0
+    studies = []
     for (study_id, patient_id), rows in grouped:
         report = reports.get(study_id)
         if report is None or not all(map(len, report["token_ids"].to_list())):
             raise InputError(f"{sentences}: study {study_id} has no sentence, or one without word pieces", remedy="run "
                              "split_reports and pair_images_reports again, which leave such reports out")  # fmt: skip
         kept, dropped = fit_budget(report["token_ids"].to_list(), max_tokens, max_sentences)
-        left_out += dropped
         texts = report["text"].to_list()[: len(kept)]
-        studies.append(Study(study_id, patient_id, rows["image_id"].to_list(), kept, texts))
-    return PairedReports(studies, left_out)
+        studies.append(Study(study_id, patient_id, rows["image_id"].to_list(), kept, texts, dropped))
+    return studies
 
 
 def fit_budget(sentences: Sentences, max_tokens: int, max_sentences: int) -> tuple[Sentences, int]:

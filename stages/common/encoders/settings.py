@@ -89,6 +89,13 @@ class AugmentationSettings(Settings):
     contrast: float = Field(0.2, ge=0, lt=1, description="largest relative change of contrast")
 
 
+class InferenceRecord(Record):
+    """inference.json beside a checkpoint: what turns a radiograph's file into its input, and cosines into shares."""
+
+    size: int = Field(gt=0, description="side of the square in which radiographs are stored, pixels")
+    temperature: float = Field(gt=0, description="of the softmax over classes")
+
+
 class EncoderRecord(Record):
     """What builds a dual encoder again; its weights lie beside it."""
 

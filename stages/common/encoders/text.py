@@ -6,8 +6,10 @@ The text encoder: a BERT that gives one vector a sentence and one a report from 
 """
 
 from . import torchvision_operators  # noqa: F401, I001  (before transformers)
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -53,12 +55,18 @@ class ReportBatch:
     place_of: Int[Tensor, "reports sentences"]  # rank of each sentence among the unique ones; 0 for padding
 
     def to(self, device: torch.device) -> "ReportBatch":
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
+        return map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
-        groups = tuple(SentenceGroup(move(group.token_ids), move(group.token_mask)) for group in self.unique)
-        single = {name: move(part) for name, part in vars(self).items() if name != "unique"}
-        return ReportBatch(unique=groups, **single)
+
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Return `value` with every tensor in it changed, through data classes and tuples."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, tuple):
+        return tuple(map_tensors(part, change) for part in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: map_tensors(getattr(value, each.name), change) for each in fields(value)})
+    return value
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

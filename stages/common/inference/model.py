@@ -23,12 +23,13 @@ from ..encoders.dual import (
     to_input,
 )
 from ..encoders.image import grid_of
+from ..encoders.settings import InferenceRecord
 from ..errors import InputError
-from ..files.atomic_files import read_json, verify
 from ..radiographs.radiograph import SquareImage
+from ..records import read_record
 from .squares import reading_settings, square_of_array, squares_of_files
 
-INFERENCE = "inference.json"  # beside the weights: size of the stored images, temperature
+INFERENCE = "inference.json"  # beside the weights
 INPUTS = ("image", "path", "pixels")
 
 
@@ -52,10 +53,9 @@ class RadiographModel:
     """A checkpoint with what it takes to read radiographs as it was trained on them."""
 
     def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
-        verify(Path(folder) / INFERENCE)
-        record = read_json(Path(folder) / INFERENCE)
-        self.temperature: float = record["temperature"]
-        self.settings = reading_settings(record["size"])
+        record = read_record(Path(folder) / INFERENCE, InferenceRecord)
+        self.temperature = record.temperature
+        self.settings = reading_settings(record.size)
         self.device = torch.device(device)
         self.checkpoint: Checkpoint = load_checkpoint(folder, self.device)
 

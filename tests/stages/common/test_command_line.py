@@ -45,7 +45,7 @@ class FilesJob(Job):
     root: Path = source(tracked=False, help="folder")
     result: Path = product("result.json", publish=True)
     scores: Path = product("scores", stands="*.arrow")
-    rounds: int = option("how often", default=3)
+    rounds: int = option("how often, 95 % interval", default=3)
 
 
 JOURNAL = ["--journal", "j.json"]
@@ -156,6 +156,12 @@ def test_other_errors_keep_their_traceback():
 
     with pytest.raises(ZeroDivisionError):
         run(fails)
+
+
+def test_a_percent_sign_in_a_help_text_is_shown_as_it_is(capsys):
+    with pytest.raises(SystemExit):
+        run_stage({FilesJob: print}, ["files", "--help"])
+    assert "how often, 95 % interval" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from stages.common.data.image_store import ImageStore
-from stages.common.data.paired_reports import PairedReports, Study
+from stages.common.data.paired_reports import Study
 from stages.common.encoders.text import SpecialTokens
 from stages.pretrain.batches import TrainingData
 from stages.pretrain.contract import PretrainSettings, Provenance
@@ -47,7 +47,7 @@ def data(settings: PretrainSettings, studies: int = 26, ranks: Ranks = ALONE) ->
         pieces = [[5 + n // 2, 6], [20 + n % 3]] + [[27, 28, 29]] * more
         texts = [f"Word {chr(97 + n // 2)}.", "Clear."] + ["One more here."] * more
         reports.append(Study(f"s{n}", f"p{n}", [f"i{n}"], pieces, texts))
-    return TrainingData(settings, PlantedImages(), PairedReports(reports, 0), SpecialTokens(2, 3, 0), ranks)
+    return TrainingData(settings, PlantedImages(), reports, SpecialTokens(2, 3, 0), ranks)
 
 
 PROVENANCE = Provenance(starting_weights={}, digests={}, studies=8, fingerprint="", resumed_from=None, seed=0)

@@ -50,7 +50,7 @@ def gradients(ranks: Ranks) -> dict[str, tuple[dict[str, torch.Tensor], dict[str
     for name, (settings, transport._PAIRS_AT_ONCE) in CASES.items():
         model = build(settings, VOCABULARY)
         replica = ranks.replicate(model)  # lives until its backward pass is over
-        losses = replica(data(settings, STUDIES, ranks).batch(1), ranks)
+        losses = replica(data(settings, STUDIES, ranks).draw(1), ranks)
         losses.total.backward()
         found = {key: weight.grad.clone() for key, weight in model.named_parameters() if weight.requires_grad}
         results[name] = found, {key: float(value) for key, value in losses.diagnostics.items()}

@@ -42,9 +42,9 @@ def test_masks_differ_between_samples_and_follow_the_seed() -> None:
 def test_with_everything_off_the_loss_is_clips() -> None:
     settings = small(**OFF)
     model = build(settings, VOCABULARY).eval()
-    batch = data(settings).batch(0)
-    image = model.encoder.embed_global(model.encoder.patch_tokens(batch.images))
-    report = model.encoder.embed_text(batch.reports[0].reports).report
+    batch = data(settings).draw(0)
+    image = model.encoder.embed_global(model.encoder.patch_tokens(model.augmented(batch)))
+    report = model.encoder.embed_text(batch.reports[0]).report
     logits = image @ report.T / 0.07
     logits[batch.false_negatives] = -math.inf
     rows = -(logits.diagonal() - logits.logsumexp(dim=1)).mean()
@@ -98,7 +98,7 @@ def test_phi_recovers_the_patches_that_tell_images_apart(kind: IntegrityKind) ->
 )
 def test_under_bf16_autocast_the_objective_is_nearly_the_same(change: dict) -> None:
     settings = small(**change)
-    model, batch = build(settings, VOCABULARY).eval(), data(settings).batch(0)
+    model, batch = build(settings, VOCABULARY).eval(), data(settings).draw(0)
     exact = model(batch)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = model(batch)

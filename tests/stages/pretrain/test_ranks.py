@@ -107,14 +107,15 @@ def test_two_ranks_go_on_where_one_process_was_stopped(tmp_path) -> None:
 
 def test_ranks_together_hold_the_global_batch() -> None:
     settings = sixteen()
-    whole = data(settings, STUDIES).batch(3)
-    parts = [data(settings, STUDIES, Ranks(rank, 4)).batch(3) for rank in range(4)]
-    assert torch.equal(torch.cat([part.images for part in parts]), whole.images)
-    groups = [group for part in parts for group in part.reports]
-    assert [group.seed for group in groups] == [group.seed for group in whole.reports]
-    assert len({group.seed for group in groups}) == 4
-    for group, expected in zip(groups, whole.reports, strict=True):
-        assert torch.equal(group.reports.token_ids, expected.reports.token_ids)
+    whole = data(settings, STUDIES).draw(3)
+    parts = [data(settings, STUDIES, Ranks(rank, 4)).draw(3) for rank in range(4)]
+    assert torch.equal(torch.cat([part.pixels for part in parts]), whole.pixels)
+    model = build(settings, VOCABULARY)
+    assert torch.equal(torch.cat([model.augmented(part) for part in parts]), model.augmented(whole))
+    assert sum((part.dropout_seeds for part in parts), ()) == whole.dropout_seeds
+    assert len(set(whole.dropout_seeds)) == 4
+    for reports, expected in zip([each for part in parts for each in part.reports], whole.reports, strict=True):
+        assert torch.equal(reports.token_ids, expected.token_ids)
     for name in ("visible", "sentence_mask", "sentence_weights", "false_negatives"):
         assert all(torch.equal(getattr(part, name), getattr(whole, name)) for part in parts), name
 
@@ -154,7 +155,7 @@ def test_micro_batches_change_memory_and_rounding_alone(size: int) -> None:
         model = build(settings, VOCABULARY)
         passes = []
         model.encoder.image.register_forward_pre_hook(lambda _, inputs, seen=passes: seen.append(len(inputs[0])))
-        losses = model(data(settings, STUDIES).batch(1))
+        losses = model(data(settings, STUDIES).draw(1))
         losses.total.backward()
         found[micro_batch] = [weight.grad for weight in model.parameters() if weight.requires_grad], losses, passes
     torch.testing.assert_close(found[None][1].total, found[size][1].total, rtol=1e-6, atol=0)

@@ -106,7 +106,7 @@ def test_a_step_counts_three_passes_of_its_rows_and_frozen_layers_one() -> None:
     settings = deep()
     model, drawn = build(settings, VOCABULARY), data(settings).draw(0)
     flops = StepFlops(model)
-    lengths = [int(mask.sum()) for group in drawn.reports for mask in group.reports.token_mask]
+    lengths = [int(mask.sum()) for reports in drawn.reports for mask in reports.token_mask]
     sentences = int(drawn.sentence_mask.sum())
     image = 8 * (flops.image_forward(8) + flops.decoder_forward(8) + 2 * 16 * 8 * 9)
     text = sum(map(flops.text_forward, lengths)) + 2 * 16 * 8 * (8 + sentences)
@@ -213,7 +213,7 @@ def test_what_is_compiled_has_static_shapes_and_keeps_its_names(monkeypatch) -> 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile for the CPU needs g++, which is not installed")
 @pytest.mark.filterwarnings("ignore")  # the compiler warns of itself
 def test_compiled_parts_give_the_losses_and_gradients_of_the_others() -> None:
-    plain, compiled, batch = build(small(), VOCABULARY), build(small(), VOCABULARY), data(small()).batch(0)
+    plain, compiled, batch = build(small(), VOCABULARY), build(small(), VOCABULARY), data(small()).draw(0)
     compiled.load_state_dict(plain.state_dict())
     hardware.compile_static_parts(compiled)
     for model in (plain, compiled):

@@ -10,9 +10,10 @@ from stages.common.encoders.augmentation import DRAWS, augment
 from stages.common.encoders.dual import checkpoint_record
 from stages.common.encoders.settings import AugmentationSettings
 from stages.common.errors import InputError
-from stages.pretrain.contract import PretrainSettings
+from stages.pretrain.contract import CURVE, PretrainSettings
 from stages.pretrain.optimisation import learning_rate, parameter_groups
-from stages.pretrain.training import Place, build, candidate_path, candidate_steps, train, write_candidates
+from stages.pretrain.outputs import candidate_path, candidate_steps, write_candidates
+from stages.pretrain.training import Place, build, train
 from stages.pretrain.training_state import TrainingState, resume_state
 
 
@@ -24,33 +25,34 @@ def test_a_batch_is_a_pure_function_of_its_step() -> None:
     settings = small()
     one, other = data(settings), data(settings)
     for step in (0, 1):
-        other.batch(step)
-    first, second = one.batch(2), other.batch(2)
-    torch.testing.assert_close(first.images, second.images, rtol=0, atol=0)
+        other.draw(step)
+    first, second = one.draw(2), other.draw(2)
+    model = build(settings, VOCABULARY)
+    torch.testing.assert_close(model.augmented(first), model.augmented(second), rtol=0, atol=0)
     assert torch.equal(first.visible, second.visible)
-    assert torch.equal(first.reports[0].reports.token_ids, second.reports[0].reports.token_ids)
-    assert not torch.equal(first.visible, one.batch(3).visible)
+    assert torch.equal(first.reports[0].token_ids, second.reports[0].token_ids)
+    assert not torch.equal(first.visible, one.draw(3).visible)
 
 
 def test_an_epoch_draws_every_study_at_most_once_and_epochs_differ() -> None:
     source = data(small())
     assert source.steps_per_epoch == 3
-    epochs = [[tuple(ids.tolist()) for step in steps for ids in source.batch(step).images.mean((1, 2)).unsqueeze(1)]
+    epochs = [[image.numpy().tobytes() for step in steps for image in source.draw(step).pixels]
               for steps in (range(3), range(3, 6))]  # fmt: skip
     assert all(len(set(epoch)) == 24 for epoch in epochs)
     assert epochs[0] != epochs[1]
 
 
 def test_reports_of_identical_text_are_no_negatives() -> None:
-    batch = data(small()).batch(0)
-    ids = batch.reports[0].reports.token_ids
+    batch = data(small()).draw(0)
+    ids = batch.reports[0].token_ids
     same_words = (ids[:, 1].unsqueeze(0) == ids[:, 1].unsqueeze(1)) & ~torch.eye(8, dtype=torch.bool)
     assert torch.equal(batch.false_negatives, same_words)
     assert same_words.any()
 
 
 def test_sentence_weights_follow_the_idf_of_training_reports() -> None:
-    batch = data(small()).batch(0)
+    batch = data(small()).draw(0)
     assert (batch.sentence_weights[:, 1] == 0).all()  # "Clear." is in every report
     assert (batch.sentence_weights[:, 0] > 0).all()
 
@@ -153,6 +155,7 @@ def test_every_reading_of_the_paper_trains(tmp_path, change: dict) -> None:
     settings = small(**change, optimisation={"epochs": 2, "batch_size": 8, "candidates": 1})
     history = run(settings, tmp_path).history
     assert all(np.isfinite(value) for row in history for value in row.values())
+    assert {column for row in history for column in row} <= set(CURVE)
 
 
 def test_learning_rate_warms_up_and_ends_at_zero() -> None:

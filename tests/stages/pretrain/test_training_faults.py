@@ -21,8 +21,9 @@ from stages.pretrain import training
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.monitor import DivergedError
 from stages.pretrain.optimisation import adamw
+from stages.pretrain.outputs import candidate_path, save_candidate, write_candidates
 from stages.pretrain.rank_failure import TerminatedError
-from stages.pretrain.training import Place, build, train, write_candidates
+from stages.pretrain.training import Place, build, train
 from stages.pretrain.training_state import TrainingState, resume_state, save_state
 
 HARNESS = Path(__file__).with_name("kill_harness.py")
@@ -252,7 +253,7 @@ def test_a_full_disk_leaves_the_state_before_and_says_so(tmp_path) -> None:
         with pytest.raises(OSError, match="No space left"):
             (disk / "filler").write_bytes(bytes(size))
         with pytest.raises(InputError, match="no space left on the disk"):
-            training.save_candidate(training.candidate_path(disk, 1), again.model)
+            save_candidate(candidate_path(disk, 1), again.model)
         assert not list((disk / "candidates").iterdir())
     finally:
         subprocess.run(["umount", disk], check=True)

@@ -12,6 +12,8 @@ from selection_inputs import SIZE, STEPS, write_inputs
 from stages.common.data.image_store import ImageStore
 from stages.common.encoders.dual import load_checkpoint, to_input
 from stages.common.files.atomic_files import read_json, verify, write_record, write_sidecar
+from stages.common.records import read_record
+from stages.select_checkpoint.contract import IntegrityFile
 from stages.select_checkpoint.export import map_over, write_integrity_files
 
 
@@ -32,7 +34,9 @@ def chosen(tmp_path_factory) -> Path:
 
 
 def test_the_file_is_the_map_of_the_chosen_checkpoint(chosen: Path) -> None:
-    written = read_json(chosen / "checkpoint" / "integrity_map.json")
+    path = chosen / "checkpoint" / "integrity_map.json"
+    written = read_record(path, IntegrityFile).model_dump(mode="json")
+    assert written == read_json(path)
     phi = load_checkpoint(chosen / "checkpoint", torch.device("cpu")).integrity_map
     assert written["step"] == read_json(chosen / "selection.json")["chosen_step"] in STEPS
     assert (written["grid"], written["input_size"]) == (4, SIZE)

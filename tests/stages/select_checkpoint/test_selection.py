@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 from selection_inputs import STEPS, Inputs, write_inputs
 
+from stages.common.encoders.settings import InferenceRecord
 from stages.common.errors import InputError
-from stages.common.files.atomic_files import read_json, verify
+from stages.common.files.atomic_files import read_json, verify, write_json, write_sidecar
+from stages.common.inference.model import INFERENCE
+from stages.common.records import read_record
 from stages.select_checkpoint.candidate_scores import read_validation_labels
+from stages.select_checkpoint.contract import Selection
 
 EVERYTHING = "{draws: 50, zero_shot_on: set, batch_size: 3}"
 
@@ -31,6 +35,24 @@ def test_the_decision_is_recorded_with_every_score(selection) -> None:
     assert lead["low"] <= lead["value"] <= lead["high"]
     ordered = sorted(losses.values())
     assert lead["value"] == pytest.approx(ordered[1] - ordered[0])
+
+
+def test_what_is_written_is_read_by_its_records(inputs, tmp_path) -> None:
+    written = inputs.select(tmp_path, EVERYTHING, labels=True)
+    selection = read_record(tmp_path / "selection.json", Selection)
+    assert selection.model_dump(mode="json") == written
+    inference = read_record(tmp_path / "checkpoint" / INFERENCE, InferenceRecord)
+    assert inference.temperature == selection.temperatures[selection.chosen_step]
+    assert inference.size == 16
+
+
+def test_a_selection_of_another_version_says_what_to_run_again(inputs, tmp_path) -> None:
+    written = inputs.select(tmp_path)
+    write_json(tmp_path / "selection.json", {key: value for key, value in written.items() if key != "rule"})
+    write_sidecar(tmp_path / "selection.json")
+    with pytest.raises(InputError, match=r"selection\.json: rule: missing key.*run its stage again") as caught:
+        read_record(tmp_path / "selection.json", Selection)
+    assert "\n" not in str(caught.value)
 
 
 def test_nothing_of_the_test_part_changes_the_decision(inputs, selection, tmp_path) -> None:

@@ -31,7 +31,7 @@ from stages.few_shot_classification.evaluation import scored_rows
 from stages.pair_images_reports.fingerprint import Intensity, report_statistics
 from stages.phrase_grounding.contract import IntegrityMap, PhraseGroundingSettings
 from stages.pretrain.contract import PretrainSettings
-from stages.pretrain.training import write_curve
+from stages.pretrain.outputs import write_curve
 from stages.select_checkpoint.contract import Selection
 from stages.split_reports.contract import SplitReportsSettings
 from stages.summarize.__main__ import WORK

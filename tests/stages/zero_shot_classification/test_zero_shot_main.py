@@ -20,7 +20,9 @@ from stages.common.encoders.settings import DualEncoderSettings
 from stages.common.files import atomic_files, schemas
 from stages.common.files.arrow_tables import read_table, write_rows
 from stages.common.files.atomic_files import read_json, verify
+from stages.common.records import read_record
 from stages.zero_shot_classification.__main__ import WORK
+from stages.zero_shot_classification.contract import ZeroShotResult
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "opacity", "clear", "no", "new"]
 SMALL = DualEncoderSettings.model_validate(
@@ -94,7 +96,8 @@ def classify(files: Files, output: Path, score: str = "global") -> dict:
     options = [word for name, path in inputs.items() for word in (f"--{name}", str(path))]
     settings = json.dumps({"prompts": str(files.folder / "prompts.yaml"), "draws": 50, "score": score})
     run_stage(WORK, [*options, "--device", "cpu", "--settings", settings])
-    verify(output / "result.json")
+    result = read_record(output / "result.json", ZeroShotResult)
+    assert result.model_dump(mode="json") == read_json(output / "result.json")
     return read_json(output / "result.json")
 
 

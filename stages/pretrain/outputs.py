@@ -1,0 +1,120 @@
+"""The outputs of pre-training: candidates beside their index, and the learning curve."""
+
+import csv
+import io
+import math
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from ..common.encoders.dual import checkpoint_record, save_weights
+from ..common.encoders.settings import EncoderRecord
+from ..common.errors import InputError
+from ..common.files.atomic_files import atomic_path, verify, write_sidecar, write_text
+from ..common.journal.tracking import Run
+from ..common.records import write_record
+from ..common.training.state_files import disk_space_told
+from .contract import CURVE, Candidate, Candidates, PretrainJob, PretrainSettings, Provenance
+from .objective import Objective
+from .training_state import TrainingState
+
+
+def candidate_steps(total: int, candidates: int) -> list[int]:
+    """Return the steps after which weights are kept: evenly spaced, always the last one; [0] without training."""
+    return sorted({math.ceil(total * rank / candidates) for rank in range(1, candidates + 1)})
+
+
+def candidate_path(state: Path, step: int) -> Path:
+    return Path(state) / "candidates" / f"step_{step:08d}.safetensors"
+
+
+def save_candidate(path: Path, model: Objective) -> str:
+    """Write the weights of the encoders alone, and return their sha256."""
+    with disk_space_told(path):
+        return save_weights(path, model.exported_weights())
+
+
+def write_candidates(
+    index: Path,
+    weights: Path,
+    folder: Path,
+    state: TrainingState,
+    settings: PretrainSettings,
+    encoder: EncoderRecord,
+    provenance: Provenance,
+) -> list[int]:
+    """Write the candidates of a finished training into `weights`, and their `index` last; return steps that are lost.
+
+    The last candidate comes from the weights in memory, those before it from the state's `folder`. One that was
+    damaged there is left out with a warning, since days of training need not be repeated for it. Candidates before the
+    step of a `resume_from` are not of this training.
+    """
+    rows: list[Candidate] = []
+    lost = []
+    for step in candidate_steps(state.step, settings.optimisation.candidates):
+        if step <= state.first_step and state.first_step:
+            continue
+        source = candidate_path(folder, step)
+        path = weights / source.name
+        sha256 = save_candidate(path, state.model) if step == state.step else _copied(source, path)
+        if sha256 is None:
+            lost.append(step)
+        else:
+            rows.append(Candidate(step=step, path=os.path.relpath(path, index.parent), sha256=sha256))
+    record = Candidates(
+        steps=state.step,
+        mask_ratio=settings.mask_ratio,
+        provenance=provenance,
+        lost=lost,
+        encoder=encoder,
+        candidates=rows,
+    )
+    write_record(index, record)
+    return lost
+
+
+def _copied(source: Path, copy: Path) -> str | None:
+    """Copy a candidate and return its sha256; None where it was not whole."""
+    try:
+        verify(source)
+    except InputError as error:
+        print(f"warning: {error.what}; the candidate is left out", file=sys.stderr)
+        return None
+    with disk_space_told(copy), atomic_path(copy) as temporary:
+        shutil.copyfile(source, temporary)
+    return write_sidecar(copy)
+
+
+def write_curve(path: Path, history: list[dict[str, float]]) -> None:
+    """Write one row per logged step, in the columns of CURVE that have a value; without training the header `step`."""
+    found = {"step", *(key for row in history for key in row)}
+    columns = [name for name in CURVE if name in found]
+    columns += sorted(found - set(CURVE))  # of another version's state, by `resume_from`
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(path, buffer.getvalue())
+    write_sidecar(path)
+
+
+def write_outputs(
+    job: PretrainJob, settings: PretrainSettings, state: TrainingState, folder: Path, run: Run, studies: int
+) -> None:
+    """Write the outputs of a finished training, whose states lie in `folder`; `studies` counts those of training."""
+    if state.origin:
+        run.log_tag("resumed_from", state.origin)
+    provenance = Provenance(
+        starting_weights={key: value for key, value in run.record["tags"].items() if key.endswith("_weights")},
+        digests=run.record["digests"],
+        studies=studies,
+        fingerprint=run.record["inputs"]["fingerprint"],
+        resumed_from=state.origin,
+        seed=settings.seed,
+    )
+    encoder = checkpoint_record(state.model.encoder)
+    lost = write_candidates(job.candidates, job.weights, folder, state, settings, encoder, provenance)
+    if lost:
+        run.log_tag("candidates_lost", ", ".join(map(str, lost)))
+    write_curve(job.curve, state.history)

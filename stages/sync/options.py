@@ -1,0 +1,51 @@
+"""The options of `python -m stages.sync`; no MLflow here, which takes seconds to import."""
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_DESCRIPTION = """Import the stages' journals into MLflow: once each, repaired if half there, never twice.
+
+Inputs: every journal below --journals (format: stages/common/journal/tracking.py), and the files that they publish.
+Outputs: in --store one MLflow run per journal (a scattered stage: one for all its parts) with its times, params,
+metrics, tags, data sets, manifest.json and published files, below one parent run for each call of the workflow.
+The store holds nothing that the journals lack: delete it, sync again, and it is back.
+
+A run whose journal says RUNNING is shown so for --grace hours after its last sign of life, then as KILLED, and
+corrected if it writes again. At the end of a workflow nothing runs any more: --grace 0.
+"""
+
+
+@dataclass(frozen=True)
+class SyncOptions:
+    """One sync; None takes the default that `synchronise` describes."""
+
+    journals: Path
+    store: str | None
+    experiment: str | None
+    artifacts: Path | None
+    grace: float  # hours
+    register_models: bool | None
+    tolerant: bool
+
+
+def read_options(argv: Sequence[str] | None = None) -> SyncOptions:
+    """Read the options of a command line."""
+    parser = ArgumentParser(
+        "python -m stages.sync", description=_DESCRIPTION, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--journals", type=Path, required=True, help="folder; every journal.json below it is imported")
+    parser.add_argument("--store", help="URI [MLFLOW_TRACKING_URI, else sqlite: mlflow.db beside the folder]")
+    parser.add_argument("--experiment", help="its name in MLflow [the project that the journals name]")
+    parser.add_argument("--artifacts", type=Path, help="folder of a new experiment's files [beside SQLite]")
+    parser.add_argument("--grace", type=float, default=24.0, help="hours of silence of a running stage [%(default)s]")
+    parser.add_argument(
+        "--register-models",
+        choices=["true", "false"],
+        help="whether chosen models, weights included, are uploaded [MLIP_REGISTER_MODELS, else as the journals say]",
+    )
+    parser.add_argument("--tolerant", action="store_true", help="warn instead of failing: exit status 0 in any case")
+    given = vars(parser.parse_args(argv))
+    register = given.pop("register_models")
+    return SyncOptions(**given, register_models=None if register is None else register == "true")

@@ -1,0 +1,101 @@
+"""The stage from files to its record, with an encoder whose weights are random."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from one_shard_store import write_one_shard
+from split_audit import write_audit
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import Whitespace
+
+from stages.common.command_line import run_stage
+from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_checkpoint
+from stages.common.encoders.settings import DualEncoderSettings
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import read_table, write_rows
+from stages.common.files.atomic_files import read_json
+from stages.common.records import read_record
+from stages.phrase_grounding.__main__ import WORK
+from stages.phrase_grounding.contract import GroundingResult
+from stages.summarize.readers.phrase_grounding import read_samples
+
+SIZE = 16
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "opacity", "right", "left"]
+SMALL = DualEncoderSettings.model_validate(
+    {
+        "image": {"architecture": "custom", "input_size": SIZE, "patch_size": 4, "width": 16, "depth": 1, "heads": 2},
+        "text": {"weights": None, "width": 16, "depth": 1, "heads": 2, "dropout": 0},
+        "embedding_width": 8,
+    }
+)
+PROMPTS = """
+finding: opacity
+slots: {side: [right, left]}
+sets: {no_place: {positive: [opacity]}, with_place: {positive: ["{side} opacity"]}}
+"""
+PHI = torch.linspace(-1, 1, 16)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """24 images, 8 of each part; the odd ones have a box, one of them without a region is left out."""
+    pixels = np.random.default_rng(0).integers(0, 256, (24, SIZE, SIZE), dtype=np.uint8)
+    write_one_shard(tmp_path, "set", SIZE, [{"image_id": f"i{n}", "pixels": each.tobytes()}
+                                            for n, each in enumerate(pixels)])  # fmt: skip
+    labels = [
+        {"image_id": f"i{n}", "patient_id": f"p{n}", "finding": "opacity", "target": n % 2,
+         "boxes": [[1.0 + n % 4 * 2, 2.0, 4.0, 5.0]] if n % 2 and n != 23 else [], "mask": None, "lung_mask": None,
+         "split": ("train", "validation", "test")[n // 8], "subset": 100}
+        for n in range(24)
+    ]  # fmt: skip
+    write_rows(tmp_path / "labels.arrow", schemas.LABELS, labels)
+    write_audit(tmp_path / "labels.arrow", tmp_path / "audit.json", 0, 0, 0, 0, 2)
+    (tmp_path / "prompts.yaml").write_text(PROMPTS)
+    (tmp_path / "tokenizer").mkdir()
+    tokenizer = Tokenizer(WordPiece({word: rank for rank, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer" / "tokenizer.json"))
+    torch.manual_seed(0)
+    model = DualEncoder(SMALL, len(WORDS))
+    weights = model.state_dict() | {"integrity_map": PHI}
+    save_checkpoint(tmp_path / "checkpoint", weights, checkpoint_record(model), tmp_path / "tokenizer")
+    return tmp_path
+
+
+def ground(folder: Path, output: Path, published: bool) -> GroundingResult:
+    paths = {"checkpoint": folder / "checkpoint", "images": folder / "manifest.json"}
+    paths |= {name: folder / file for name, file in (("labels", "labels.arrow"), ("audit", "audit.json"))}
+    paths |= {name: output / f"{name}.arrow" for name in ("values", "samples")}
+    paths |= {name: output / f"{name}.json" for name in ("result", "journal")}
+    settings = f"{{prompts: {folder}/prompts.yaml, draws: 20, samples: 2, publish_samples: {str(published).lower()}}}"
+    run_stage(
+        WORK, [word for name, path in paths.items() for word in (f"--{name}", str(path))] + ["--settings", settings]
+    )
+    return read_record(output / "result.json", GroundingResult)
+
+
+def test_what_is_written_is_read_by_its_record(folder, tmp_path) -> None:
+    result = ground(folder, tmp_path / "out", published=True)
+    assert result.model_dump(mode="json") == read_json(tmp_path / "out" / "result.json")
+    assert (result.finding, result.images, result.resampled_by) == ("opacity", 3, "patient")
+    assert result.left_out == "of 4 with the finding; 1 without box or mask"
+    assert result.overlap.found == {"test_patients_in_pretraining": 2}
+    assert result.place_words == {"no_place": [], "with_place": ["side"]}
+    assert result.integrity_map is not None
+    assert result.integrity_map.values == pytest.approx(PHI.tolist())
+    assert result.integrity_map.lung_auc is None  # no lung mask
+    values = read_table(tmp_path / "out" / "values.arrow", schemas.GROUNDING_VALUES).to_pylist()
+    hits = [row["pointing"] for row in values if (row["prompt_set"], row["pointer"]) == ("no_place", "heatmap")]
+    assert np.mean(hits) == pytest.approx(result.pointing["no_place"].heatmap.value)
+    assert [each.image_id for each in read_samples(tmp_path / "out" / "samples.arrow")] != []
+    journal = read_json(tmp_path / "out" / "journal.json")
+    assert [each["path"] for each in journal["artifacts"]] == ["values.arrow", "result.json"]
+    assert set(journal["inputs"]) == {"checkpoint", "images", "labels", "audit", "prompts"}
+
+
+def test_samples_are_published_only_where_it_is_asked_for(folder, tmp_path) -> None:
+    ground(folder, tmp_path / "out", published=False)
+    assert read_samples(tmp_path / "out" / "samples.arrow") == []
