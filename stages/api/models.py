@@ -18,10 +18,10 @@ from ..common.encoders.dual import patch_cosines, prompt_sentences, to_input
 from ..common.encoders.image import grid_of
 from ..common.encoders.text import SpecialTokens, pad_reports
 from ..common.errors import InputError
-from ..common.inference.heatmap_picture import write_heatmap
 from ..common.inference.model import INFERENCE, RadiographModel, Reading
 from ..common.radiographs.radiograph import SquareImage
 from ..split_reports.sentences import fold, split_sentences
+from .heatmap_picture import write_heatmap
 from .radiographs import Image, read_radiographs
 
 Item = TypeVar("Item")

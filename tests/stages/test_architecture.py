@@ -50,7 +50,7 @@ def test_no_import_goes_up(name: str) -> None:
             assert STOREYS.index(storey_of(imported)) <= STOREYS.index(storey), f"{name} imports {imported}"
 
 
-ABOVE = ("api", "commands")  # the public API and the command `mlip` stand on top of the stages
+NO_STAGES = ("common", "api", "commands")  # the public API and the command `mlip` stand on top of the stages
 
 
 @pytest.mark.parametrize(

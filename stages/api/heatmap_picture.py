@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from ..encoders.dual import to_pixels
-from ..errors import InputError
-from ..files.atomic_files import atomic_path
-from ..radiographs.radiograph import SquareImage
+from ..common.encoders.dual import to_pixels
+from ..common.errors import InputError
+from ..common.files.atomic_files import atomic_path
+from ..common.radiographs.radiograph import SquareImage
 
 _LONG_SIDE = 768  # pixels of the picture; smaller radiographs are enlarged
 _OPACITY = 0.6  # where the heatmap is highest; where it is lowest the radiograph stays as it is
