@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
 
-.PHONY: demo test test-all test-model test-cluster test-cluster-faults environment lint format lock dag ui sync clean doctor estimate audit
+.PHONY: demo test test-all test-model test-cluster test-cluster-faults environment lint format lock reference dag ui sync clean doctor estimate audit
 
 demo: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo
@@ -79,6 +79,10 @@ audit: environment
 # Images and SIFs of all stages, by Docker or Podman and Apptainer: docker/images.lock.yaml says what they are.
 images: environment
 	$(BIN)/python -m workflow.images $(IMAGES)
+
+# docs/reference/*.md from contracts and settings; a test fails where they are stale.
+reference: environment
+	$(BIN)/python -m workflow.reference
 
 # The DAG of the rules as the README shows it; needs graphviz.
 dag: environment

@@ -58,10 +58,10 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]
     pretrain_retries: int = Field(
         6, ge=0, description="further attempts of a training that ended, on a cluster; an attempt goes on from the last"
     )
-    pretrain_on: str
-    evaluate_on: list[str] = Field(min_length=1)
+    pretrain_on: str = Field(description="the data set with reports; a key of `datasets`")
+    evaluate_on: list[str] = Field(min_length=1, description="the data sets with labels; keys of `datasets`")
     patient_split: PatientSplit = PatientSplit()
-    datasets: dict[str, Dataset]
+    datasets: dict[str, Dataset] = Field(description="the data sets, by a name of your own")
     variants: dict[str, Block] = Field(
         min_length=1, description="named overrides of `pretrain`, or `encoder`: a ready-made one"
     )

@@ -67,7 +67,9 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]]
 def _key_row(key: str, field: FieldInfo) -> tuple[str, ...]:
     bounds = ", ".join(_bound(each) for each in field.metadata if _bound(each))
     kind = _type(field.annotation) + (f"; {bounds}" if bounds else "")
-    return f"`{key}`", kind, _default(field), field.description or ""
+    nested = _nested(field.annotation)
+    described = field.description or (nested and (nested.__doc__ or "").partition("\n")[0]) or ""
+    return f"`{key}`", kind, _default(field), described
 
 
 def _bound(constraint: Any) -> str:

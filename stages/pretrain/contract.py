@@ -71,6 +71,8 @@ C_COMPILERS = ("cc", "gcc", "clang")  # `compiled` needs one of them on PATH; th
 
 
 class ContrastiveSettings(Settings):
+    """Masked contrastive loss with semantic integrity."""
+
     integrity: IntegrityKind = Field("softplus", description="s_i: softplus | share | none")
     integrity_learning_rate_factor: float = Field(0.1, gt=0, description="phi's rate / the base rate")
     temperature: float = Field(0.07, gt=0, description="tau at the start; learned")
@@ -141,6 +143,8 @@ class ReconstructionSettings(Settings):
 
 
 class OptimisationSettings(Settings):
+    """Optimiser, schedule, batch, precision."""
+
     epochs: int = Field(51, ge=0, description="passes over the training studies; 0 keeps the initial weights")
     warmup_epochs: float = Field(2, ge=0, description="linear rise of the learning rate; cosine after it")
     batch_size: int = Field(256, gt=1, description="pairs a step, over all GPUs; a multiple of their number")
@@ -179,7 +183,7 @@ class OptimisationSettings(Settings):
 
 
 class PretrainSettings(Settings):
-    seed: int = 0
+    seed: int = Field(0, description="of weights, batches, masks and augmentation")
     resume_from: str | None = Field(
         None,
         description="a state to go on from (state/pretrain/<variant>/<digest>/step_<n>.pt), whatever its settings, "

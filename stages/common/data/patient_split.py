@@ -21,7 +21,7 @@ _DISTRIBUTED_NAMES: dict[str, Split] = {
 
 
 class PatientSplit(Settings):
-    seed: int = 0
+    seed: int = Field(0, description="of the hash that splits patients")
     validation: float = Field(0.02, ge=0, lt=1, description="share of patients")
     test: float = Field(0.02, ge=0, lt=1, description="share of patients")
     use_distributed: bool = Field(True, description="follow the distribution's own split where it has one")

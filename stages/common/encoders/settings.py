@@ -14,6 +14,8 @@ from ..settings import Settings
 
 
 class ImageEncoderSettings(Settings):
+    """The vision transformer: architecture, starting weights, input."""
+
     architecture: str = Field("vit_base_patch16_224", description="timm name of a VisionTransformer, or `custom`")
     weights: str | None = Field(
         None,
@@ -56,6 +58,8 @@ class ImageEncoderSettings(Settings):
 
 
 class TextEncoderSettings(Settings):
+    """The BERT: starting weights, context, token budget."""
+
     weights: str | None = Field(
         "emilyalsentzer/Bio_ClinicalBERT", description="hub id or local folder; null: a BERT of the sizes below, random"
     )
@@ -73,6 +77,8 @@ class TextEncoderSettings(Settings):
 
 
 class DualEncoderSettings(Settings):
+    """Both encoders, and the width of the space that they share."""
+
     image: ImageEncoderSettings = ImageEncoderSettings()
     text: TextEncoderSettings = TextEncoderSettings()
     embedding_width: int = Field(512, gt=0, description="E, channels of the space that images and text share")
