@@ -45,8 +45,9 @@ def container_environment(folders: Mapping[str, Path], environ: Mapping[str, str
                 what = f"{key}: {place}: no container takes a path with a comma or a colon"
                 errors.append(InputError(what, remedy="rename it"))
             elif not os.access(place, os.R_OK | os.X_OK):
-                what = f"{key}: {place}: you may not read it"
-                errors.append(InputError(what, remedy=f"ask its owner, or correct {key}"))
+                errors.append(
+                    InputError(f"{key}: {place}: you may not read it", remedy=f"ask its owner, or correct {key}")
+                )
             else:
                 binds[str(place)] = None
     if errors:
