@@ -80,6 +80,8 @@ class FinetuneJobSettings(JobSettings, FinetuningSettings, ScheduleSettings):
 
 
 class FinetuneSettings(FinetuningSettings):
+    """All weights trained, with a schedule per fraction."""
+
     schedule: dict[int, ScheduleSettings] = Field(
         {
             1: ScheduleSettings(steps=2_000, learning_rate=3e-3),

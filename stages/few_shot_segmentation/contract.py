@@ -110,6 +110,8 @@ class FinetuneJobSettings(JobSettings, FinetuningSettings, ScheduleSettings):
 
 
 class FinetuneSettings(FinetuningSettings):
+    """All weights trained, with a schedule per fraction."""
+
     schedule: dict[int, ScheduleSettings] = Field(
         {
             1: ScheduleSettings(steps=1_000, learning_rate=5e-6, warmup_steps=100),

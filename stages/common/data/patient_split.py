@@ -21,6 +21,8 @@ _DISTRIBUTED_NAMES: dict[str, Split] = {
 
 
 class PatientSplit(Settings):
+    """How patients are split into training, validation and test."""
+
     seed: int = Field(0, description="of the hash that splits patients")
     validation: float = Field(0.02, ge=0, lt=1, description="share of patients")
     test: float = Field(0.02, ge=0, lt=1, description="share of patients")
