@@ -44,10 +44,24 @@ BLOCKS: dict[str, type[Settings]] = {job.stage: block for job in JOBS if (block 
 
 
 def job_of(stage: str, command: str = "") -> type[Job]:
-    """Return the job of a stage, or of one of its commands."""
-    return next(job for job in JOBS if (job.stage, job.command) == (stage, command))
+    """Return the job of a stage, or of one of its commands.
+
+    Raises:
+        LookupError: there is none.
+    """
+    for job in JOBS:
+        if (job.stage, job.command) == (stage, command):
+            return job
+    raise LookupError(f"{' '.join((stage, command)).strip()}: no such job in stages/contracts.py")
 
 
 def writer_of(stage: str, file: str) -> type[Job]:
-    """Return the job that writes `file` of `stage`, named as in its contract."""
-    return next(job for job in JOBS if job.stage == stage and file in {each.file for each in job.products().values()})
+    """Return the job that writes `file` of `stage`, named as in its contract.
+
+    Raises:
+        LookupError: there is none.
+    """
+    for job in JOBS:
+        if job.stage == stage and file in {each.file for each in job.products().values()}:
+            return job
+    raise LookupError(f"{stage}: no contract of the stage names an output {file}")

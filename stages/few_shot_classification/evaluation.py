@@ -8,6 +8,7 @@ The files of a job: result.json and the scores of every repetition.
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -64,7 +65,7 @@ class Figures:
 
 
 def classify(job: FewShotClassificationJob, prepare: Callable[[Parts, Run], Fit]) -> None:
-    """Repeat a protocol over seeds, measure, and write result and scores. Scores of an earlier run are removed.
+    """Repeat a protocol over seeds, measure, and write result and scores.
 
     `prepare` reads what the protocol needs and returns the function that fits one repetition.
     """
@@ -75,12 +76,7 @@ def classify(job: FewShotClassificationJob, prepare: Callable[[Parts, Run], Fit]
         fit = prepare(parts, run)
         runs = [] if parts.skipped else [fit(settings.seed + number) for number in range(settings.seeds)]
         result = result_of(job.protocol, settings, parts, runs, overlap)
-        shutil.rmtree(job.scores, ignore_errors=True)
-        job.scores.mkdir(parents=True)
-        for each in runs:
-            rows = pl.concat([scored_rows(parts.validation, each.validation), scored_rows(parts.test, each.test)])
-            table = pa.Table.from_pylist(rows.to_dicts(), schema=SCORES)
-            write_table(job.scores / f"seed_{each.seed}.arrow", SCORES, table)
+        write_scores(job.scores, parts, runs)
         write_record(job.result, result)
         log_result(run, result, result.metrics)
 
@@ -128,6 +124,16 @@ def evaluate(parts: Parts, runs: Sequence[SeedScores], draws: int, seed: int) ->
     ]
     weights = draw_weights(groups, draws, seed)
     return Figures("patient" if known else "image", seeds, means_of_seeds(metrics, values, weights))
+
+
+def write_scores(folder: Path, parts: Parts, runs: Sequence[SeedScores]) -> None:
+    """Write a table per repetition, of validation and test images; those of an earlier run are removed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for each in runs:
+        rows = pl.concat([scored_rows(parts.validation, each.validation), scored_rows(parts.test, each.test)])
+        table = pa.Table.from_pylist(rows.to_dicts(), schema=SCORES)
+        write_table(folder / f"seed_{each.seed}.arrow", SCORES, table)
 
 
 def scored_rows(part: pl.DataFrame, scores: Float[np.ndarray, "images"]) -> pl.DataFrame:

@@ -120,8 +120,8 @@ class ResultsTree:
 
     def journals(self) -> Iterator[tuple[str, str, list[Path]]]:
         """Yield (stage, name, journals) in the order of the DAG; shards of a data set come together."""
-        for job in JOBS:
-            if job.stage not in ("summarize", "make_phantom", "fetch_weights") and job.command != "duplicates":
+        for job in reported_jobs():
+            if job.command != "duplicates":
                 pattern = job.journal_file.replace("{shard}", "*")
                 for place in self.places(job):
                     yield job.stage, place, sorted(self.folder(job.stage, place).glob(pattern))
@@ -146,3 +146,15 @@ class ResultsTree:
                     raise InputError(f"{path}: no such file", f"run the stage {job.stage} first")
                 found |= {file.relative_to(self.root).as_posix(): file for file in paths}
         return found
+
+
+def reported_jobs() -> list[type[Job]]:
+    """List, in the order of the DAG, the jobs whose outputs the summary reads, and those whose outputs these read."""
+    found: list[type[Job]] = []
+    needed: set[tuple[str, str]] = set()
+    for job in reversed(JOBS):
+        products = job.products().values()
+        if any(each.summary or (job.stage, each.file) in needed for each in products):
+            found.append(job)
+            needed |= {(each.stage, each.file) for each in job.sources().values()}
+    return found[::-1]

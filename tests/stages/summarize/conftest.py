@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from data_results import write_card, write_duplicates, write_images, write_pairs, write_reports
 from evaluation_results import GRID, SIZE, phi_of, write_grounding, write_integrity, write_retrieval, write_segmentation
 from split_audit import CLEAN
 from stage_links import input_paths_of
@@ -27,8 +28,6 @@ from stages.common.journal.tracking import flatten
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.few_shot_classification import evaluation as few_shot_evaluation
 from stages.few_shot_classification.contract import LinearJobSettings
-from stages.few_shot_classification.evaluation import scored_rows
-from stages.pair_images_reports.fingerprint import Intensity, report_statistics
 from stages.phrase_grounding.contract import IntegrityMap, PhraseGroundingSettings
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.outputs import write_curve
@@ -107,9 +106,9 @@ def build_tree(workspace: Path, datasets: list[str], variants: list[str]) -> Tre
     for number, dataset in enumerate(["mimic_cxr", *datasets]):
         _images(tree, dataset, number)
     _reports(tree)
-    _duplicates(tree)
+    write_duplicates(tree.layout)
     for dataset in datasets:
-        _card(tree, dataset)
+        _labels(tree, dataset)
     for number, variant in enumerate(variants):
         _training(tree, variant, number)
         write_retrieval(tree.layout, variant)
@@ -145,137 +144,27 @@ def _phantom(tree):
     _journal(tree, "make_phantom", "", {"seed": "7"}, 0)
 
 
-def _rejects(path, dataset, reasons):
-    rows = [
-        {"dataset": dataset, "source_id": f"{reason}{number}", "reason": reason, "message": "-"}
-        for reason, count in reasons.items()
-        for number in range(count)
-    ]
-    write_rows(path, schemas.REJECTS, rows)
-
-
 def _images(tree, dataset, number):
-    if dataset != "mimic_cxr":
-        write_rows(tree.results / "index_inputs" / dataset / "reports.arrow", schemas.REPORTS, [])
-    folder = tree.results / "dicom_to_arrow" / dataset
-    reasons = {"file_missing": 2, "not_dicom": 1} if number == 0 else {}
-    _rejects(folder / "rejects.arrow", dataset, reasons)
-    images = 2000 + number
-    rejects = sum(reasons.values())
-    manifest = {"dataset": dataset, "size": SIZE, "indexed": images + rejects, "images": images, "rejects": rejects}
-    write_json(folder / "manifest.json", manifest | {"pictures": images, "shards": []})
-    write_sidecar(folder / "manifest.json")
+    write_images(tree.layout, dataset, 2000 + number, {"file_missing": 2, "not_dicom": 1} if number == 0 else {})
     params = flatten(DicomToArrowSettings(size=SIZE).model_dump(mode="json"))
     for shard in range(2):
-        path = folder / "shards" / f"journal_{shard}.json"
+        path = tree.layout.folder("dicom_to_arrow", dataset) / "shards" / f"journal_{shard}.json"
         _journal(tree, "dicom_to_arrow", f"{dataset}/{shard}", params, 60, path)
     _journal(tree, "dicom_to_arrow", dataset, params, 70)
     index = sorted((tree.workspace / "phantom" / dataset).glob("*.csv*"))
     _journal(tree, "index_inputs", dataset, {}, 50, inputs={path.name: sha256_of(path) for path in index})
 
 
-def _duplicates(tree):
-    """Two copies by UID within mimic_cxr, three by pixels over mimic_cxr and rsna, two groups of two within rsna."""
-    groups = [("instance", "1.2", ["mimic_cxr"] * 2), ("pixels", "aa", ["mimic_cxr", "mimic_cxr", "rsna"]),
-              ("pixels", "bb", ["rsna"] * 2), ("pixels", "cc", ["rsna"] * 2)]  # fmt: skip
-    rows = [
-        {"kind": kind, "value": value, "dataset": dataset, "image_id": f"{value}{n}"}
-        for kind, value, datasets in groups
-        for n, dataset in enumerate(datasets)
-    ]
-    write_rows(tree.results / "dicom_to_arrow" / "duplicates.arrow", schemas.DUPLICATES, rows)
-
-
 def _reports(tree):
-    reports = [{"study_id": f"s{n}", "patient_id": f"p{n}", "distributed_split": None, "path": f"{n}.txt",
-                "text": None} for n in range(1502)]  # fmt: skip
-    write_rows(tree.results / "index_inputs" / "mimic_cxr" / "reports.arrow", schemas.REPORTS, reports)
-    sentence = {"section": "findings", "position": 0, "start": 0, "end": 9, "text": "No change", "token_ids": [1]}
-    rows = [{"study_id": f"s{n // 3}"} | sentence for n in range(4500)]
-    write_rows(tree.results / "split_reports" / "mimic_cxr" / "sentences.arrow", schemas.SENTENCES, rows)
-    _rejects(tree.results / "split_reports" / "mimic_cxr" / "rejects.arrow", "mimic_cxr", {"no_sentence": 2})
-    rejects = {"image_without_report": 3, "report_without_image": 1, "duplicate_pixels_across_splits": 0}
-    folder = tree.results / "pair_images_reports" / "mimic_cxr"
-    _rejects(folder / "rejects.arrow", "mimic_cxr", rejects)
-    parts = {"train": 1800, "validation": 157, "test": 40}
-    splits = {
-        part: {"pairs": n, "studies": n - 9, "patients": n // 2, "copies_of_pixels": 2, "copies_of_text": 7}
-        for part, n in parts.items()
-    }
-    audit = {
-        "dataset": "mimic_cxr", "images": 2000, "reports": 1500, "pairs": 1997, "rejects": rejects,
-        "split_by": "patient", "images_with_distributed_split": 0, "splits": splits,
-        "studies_with_several_images": {"count": 300, "share": 0.2, "most_images": 3}, "patients_in_several_splits": 0,
-        "pixels_in_several_splits": 0,
-        "pixels_of_several_patients": 0,
-        "report_texts_in_several_splits": {"texts": 17, "reports_also_in_train": {"validation": 12, "test": 5}},
-        "pairs_digest": "fe" * 32,
-    }  # fmt: skip
-    write_json(folder / "audit.json", audit)
-    write_sidecar(folder / "audit.json")
-    _fingerprint(tree, audit)
-    _quality(tree)
+    write_reports(tree.layout)
+    write_pairs(tree.layout)
     settings = flatten(SplitReportsSettings().model_dump(mode="json"))
     _journal(tree, "split_reports", "mimic_cxr", settings, 80)
     _journal(tree, "pair_images_reports", "mimic_cxr", {}, 90)
 
 
-def _quality(tree):
-    """As quality.json says it: three kinds of worst sentences, without their text."""
-    edges = [1, 2, 3, 5, 8, 12, 16, 24]
-    worst = [
-        {"kind": kind, "study_id": f"s{n}", "position": n % 5, "number": 60 - n, "occurrences": 1}
-        for kind in ("longest", "shortest", "most_digits")
-        for n in range(50)
-    ]
-    record = {
-        "version": 1,
-        "reports": {"total": 1502, "split": 1500, "rejected": {"no_sentence": 2}, "by_fallback": 31, "encodings": {}},
-        "sections": {"findings": 3300, "impression": 1200},
-        "sentences": {"total": 4500, "unique": 1700, "over_long": 3, "max_pieces": 254},
-        "words": {"in_reports": 90_000, "kept": 36_000, "boilerplate": 400, "share_of_reports": 0.4,
-                  "share_of_sections": 36_000 / 36_400},
-        "sentences_a_report": {"edges": edges, "counts": [100, 200, 900, 200, 100, 0, 0, 0]},
-        "words_a_sentence": {"edges": edges, "counts": [10, 90, 600, 1900, 1300, 500, 100, 0]},
-        "pieces_a_sentence": {"edges": edges, "counts": [0, 50, 400, 1800, 1400, 700, 100, 50]},
-        "boilerplate": [{"kind": "signed by", "sentences": 120, "words": 400}],
-        "worst": worst,
-    }  # fmt: skip
-    write_json(tree.results / "split_reports" / "mimic_cxr" / "quality.json", record)
-    write_sidecar(tree.results / "split_reports" / "mimic_cxr" / "quality.json")
-
-
-def _fingerprint(tree, audit):
-    draw = np.random.default_rng(0)
-    levels = np.clip(128 + 60 * draw.normal(size=20_000), 0, 255).astype(np.uint8)
-    lengths = draw.poisson(5, 1400) + 1
-    texts = [f"Sentence {'abcdefghij'[min(n, 9)]} of {n}." for n in draw.geometric(0.2, lengths.sum())]
-    spoken = pl.DataFrame({"study_id": np.repeat(np.arange(1400), lengths).astype(str), "text": texts,
-                           "pieces": draw.integers(3, 40, lengths.sum())})  # fmt: skip
-    record = {
-        "dataset": "mimic_cxr", "pairs_digest": audit["pairs_digest"], "splits": audit["splits"],
-        "views": {"train": {"PA": 1100, "AP": 688, "unknown": 12}, "validation": {"AP": 157}, "test": {"PA": 40}},
-        "intensity": Intensity(1800, np.bincount(levels, minlength=256)).record().model_dump(mode="json"),
-        "reports": report_statistics(spoken, publish_samples=False).model_dump(mode="json"),
-        "rejects": {},
-    }  # fmt: skip
-    write_json(tree.results / "pair_images_reports" / "mimic_cxr" / "fingerprint.json", record)
-    write_sidecar(tree.results / "pair_images_reports" / "mimic_cxr" / "fingerprint.json")
-
-
-def _card(tree, dataset):
-    counts = {"images": 240, "patients": 200, "positives": 96, "prevalence": 0.4, "sha256": "ab" * 32}
-    rejects = {"label_without_image": 0, "image_without_label": 1, "lung_mask_without_image": 0}
-    card = {
-        "dataset": dataset, "finding": FINDINGS[dataset], "license": "for research", "how_to_get": "from its owner",
-        "images": 721, "labelled": 720, "positives": 288, "boxes": 310, "boxes_beyond_the_edge": 0, "masks": 0,
-        "masks_of_overlapping_regions": 0, "lung_masks": 720, "split_by": "patient", "seed": 0, "shares": None,
-        "subsets": {"100": counts}, "splits": dict.fromkeys(("train", "validation", "test"), counts),
-        "pixels_in_several_splits": 0,
-        "rejects": {reason: {"count": n, "first": ["secret-id"][:n]} for reason, n in rejects.items()},
-    }  # fmt: skip
-    write_json(tree.results / "label_images" / dataset / "card.json", card)
-    write_sidecar(tree.results / "label_images" / dataset / "card.json")
+def _labels(tree, dataset):
+    write_card(tree.layout, dataset, FINDINGS[dataset])
     _journal(tree, "label_images", dataset, {}, 100)
     _journal(tree, "audit_splits", dataset, {}, 110)
 
@@ -367,11 +256,9 @@ def _few_shot(tree, job, variant):
     ]  # fmt: skip
     changed = LinearJobSettings(fraction=job.fraction, draws=50, **({"epochs": 5} if job.dataset == "siim" else {}))
     result = few_shot_evaluation.result_of(job.protocol, changed, parts, runs, CLEAN)
-    path = tree.layout.folder("few_shot_classification", job.of(variant)) / "result.json"
-    for run in runs:
-        table = pa.Table.from_pylist(scored_rows(parts.test, run.test).to_dicts(), schema=schemas.SCORES)
-        write_table(path.parent / "scores" / f"seed_{run.seed}.arrow", schemas.SCORES, table)
-    records.write_record(path, result)
+    folder = tree.layout.folder("few_shot_classification", job.of(variant))
+    few_shot_evaluation.write_scores(folder / "scores", parts, runs)
+    records.write_record(folder / "result.json", result)
     _journal(tree, "few_shot_classification", job.of(variant), {}, 750)
 
 

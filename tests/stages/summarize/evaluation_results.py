@@ -3,13 +3,11 @@
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from PIL import Image
 from split_audit import CLEAN
 
 from stages.common import records
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows, write_table
-from stages.common.files.atomic_files import write_sidecar
 from stages.common.metrics.overlap import Overlaps
 from stages.common.metrics.ranking import draw_weights, estimate, mean_of
 from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT, OutlinedPart, SegmentationResult
@@ -18,7 +16,7 @@ from stages.phrase_grounding.contract import GroundingResult, IntegrityMap, Loca
 from stages.retrieval.contract import RetrievalResult, RetrievalSettings
 from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
 from stages.retrieval.evaluation import figures_of, rank
-from stages.select_checkpoint.contract import IntegrityFile
+from stages.select_checkpoint.export import write_integrity_files
 from stages.summarize.results_tree import FewShotJob, ResultsTree
 
 SIZE, GRID = 64, 8  # pixels, patches a side
@@ -135,19 +133,4 @@ def write_integrity(folder, trained):
     """As select_checkpoint writes it, with the mean of the variant that was trained."""
     rows, columns = np.mgrid[0:SIZE, 0:SIZE] / SIZE
     lungs = sum(np.exp(-((((columns - x) / 0.13) ** 2 + ((rows - 0.5) / 0.3) ** 2) ** 2)) for x in (0.3, 0.7))
-    phi = phi_of(trained)
-    mean = {"path": "mean_radiograph.png", "images": 148} if trained else None
-    record = IntegrityFile(
-        step=675,
-        grid=GRID,
-        input_size=SIZE,
-        smallest=phi.min(),
-        largest=phi.max(),
-        standard_deviation=phi.std(),
-        phi=phi.tolist(),
-        mean_radiograph=mean,
-    )
-    records.write_record(folder / "integrity_map.json", record)
-    if mean:
-        Image.fromarray((255 * (0.75 - 0.5 * lungs)).astype(np.uint8)).save(folder / mean["path"])
-        write_sidecar(folder / mean["path"])
+    write_integrity_files(folder, phi_of(trained).ravel(), 0.75 - 0.5 * lungs, images=148 if trained else 0, step=675)
