@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from .contract import Job, arguments_of
 from .errors import NO_SPACE, InputError
 
-Work = Mapping[type[Job], Callable[[Any], None]]
+Work = Mapping[Any, Callable[[Any], None]]  # by type of job; Any, since a mapping is invariant in its keys
 
 
 def stage_parser(jobs: Sequence[type[Job]]) -> ArgumentParser:
