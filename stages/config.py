@@ -107,6 +107,12 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]
         ready = ReadyMadeVariant.model_validate({"encoder": block["encoder"]}).encoder.pretrain_block()
         return merged(ready, {key: value for key, value in block.items() if key != "encoder"})
 
+    def is_written_by_encoder(self, variant: str | None, location: KeyPath) -> bool:
+        """Whether a key of `pretrain` has its value from a variant's `encoder`, and not from the variant itself."""
+        if variant is None or "encoder" not in self.variants[variant] or location[:1] == ("encoder",):
+            return False
+        return holds(self._overrides(variant), location) and not holds(self.variants[variant], location)
+
     @property
     def with_text(self) -> list[str]:
         """The variants of `compare` that have a text encoder of their own: no ready-made image encoders."""
@@ -223,6 +229,10 @@ def _wrong_blocks(config: Config, raw: Mapping[str, Any], origins: Origins) -> l
     for (stage, location, _), cases in found.items():
         in_all = len(cases) == sum(each == stage for each, _, _ in jobs) > 1
         for dataset, variant, item in cases:
+            if config.is_written_by_encoder(variant, location):
+                where = f"{origins.of('variants', variant, 'encoder')}: {_place(stage, None, variant)}: encoder"
+                wrong.append(wrong_value(item, where))
+                continue
             key = location[:-1] if item["type"] == "missing" else location
             override = ("datasets", dataset, stage) if dataset else ("variants", variant) if variant else (stage,)
             block = override if _is_set_in(raw, (*override, *key), in_all) else (stage,)

@@ -89,7 +89,7 @@ def run_stage(work: Work, argv: Sequence[str] | None = None) -> None:
 
 def refuse(error: InputError) -> NoReturn:
     """Print a line for each wrong input, without a traceback, and leave with exit status 2."""
-    for line in str(error).splitlines():
+    for line in (line for each in error.errors for line in str(each).splitlines()):
         _tell(f"error: {line}")
     raise SystemExit(2) from None
 
