@@ -68,7 +68,7 @@ def gather_shards(job: GatherJob) -> dict[str, int]:
     rejected = pa.concat_tables([shard.rejects for shard in shards])
     images = sum(len(shard.images) for shard in shards)
     if not images:
-        raise InputError(_all_rejected(job.files, rejected))
+        raise _all_rejected(job.files, rejected)
     write_table(job.rejects, schemas.REJECTS, rejected)
     counts = {"indexed": len(table), "images": images, "rejects": len(rejected)}
     manifest = Manifest(
@@ -175,7 +175,8 @@ def find_duplicates(manifests: Sequence[Path]) -> tuple[pa.Table, dict[str, int]
             f"manifests of one data set twice ({', '.join(sorted(names))})", remedy="give each data set once"
         )
     images = pa.concat_tables([store.table.select(["dataset", "image_id", *_SHARED.values()]) for store in stores])
-    tables, counts = [], {}
+    tables: list[pa.Table] = []
+    counts: dict[str, int] = {}
     for kind, column in _SHARED.items():
         known = images.filter(pc.is_valid(images[column]))
         if kind == "pixels":
