@@ -202,9 +202,9 @@ class TrainingData:
         orders = sentence_orders(counts, settings.sentences, seed_from("sentences", settings.seed, step))
         sentence_mask = torch.zeros(size, max(map(len, orders)), dtype=torch.bool)
         weights = torch.zeros(sentence_mask.shape)
-        for row, (study, order) in enumerate(zip(chosen, orders, strict=True)):
-            sentence_mask[row, : len(order)] = True
-            weights[row, : len(order)] = torch.tensor([self._weights[study][sentence] for sentence in order])
+        for row, (study, read) in enumerate(zip(chosen, orders, strict=True)):
+            sentence_mask[row, : len(read)] = True
+            weights[row, : len(read)] = torch.tensor([self._weights[study][sentence] for sentence in read])
         studies = [self.studies[study] for study in chosen]
         return DrawnBatch(
             image_ids=tuple(study.image_ids[place] for study, place in zip(studies, places, strict=True)),
@@ -289,7 +289,7 @@ class Prefetcher:
         for step in self._steps:
             try:
                 drawn = self._data.draw(step)
-                offered = drawn.pinned() if self._pin else drawn
+                offered: DrawnBatch | BaseException = drawn.pinned() if self._pin else drawn
             except BaseException as error:  # whatever it is, the training loop is told
                 offered = error
             while not self._ended.is_set():
