@@ -1,6 +1,6 @@
 """Are test images strangers to everything that was trained or chosen with? Inputs, outputs, settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import AuditSplitsJob
 
 
@@ -10,7 +10,7 @@ def main(job: AuditSplitsJob) -> None:
     audit(job)
 
 
-WORK = {AuditSplitsJob: main}
+WORK: Work = {AuditSplitsJob: main}
 
 if __name__ == "__main__":
     run_stage(WORK)

@@ -30,7 +30,7 @@ def audit(job: AuditSplitsJob) -> None:
     settings = job.settings
     with track_job(job) as run:
         tables = ((job.labels, LABELS), (job.duplicates, DUPLICATES), (job.pairs, PAIRS))
-        labels, copies, pairs = (pl.from_arrow(read_table(path, schema)) for path, schema in tables)
+        labels, copies, pairs = (pl.DataFrame(read_table(path, schema)) for path, schema in tables)
         overlap = find_overlap(labels, copies, pairs, job.dataset, job.pretrain_on, settings.same_patients)
         run.log_metrics({f"overlap/{kind}": count for kind, count in overlap})
         if not settings.allow_overlap:

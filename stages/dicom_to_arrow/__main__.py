@@ -1,6 +1,6 @@
 """Radiographs to grey squares in Arrow shards, and rejects with reasons. Inputs, outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import ConvertJob, DuplicatesJob, GatherJob
 
 
@@ -22,7 +22,7 @@ def duplicates(job: DuplicatesJob) -> None:
     list_duplicates(job)
 
 
-WORK = {ConvertJob: convert, GatherJob: gather, DuplicatesJob: duplicates}
+WORK: Work = {ConvertJob: convert, GatherJob: gather, DuplicatesJob: duplicates}
 
 if __name__ == "__main__":
     run_stage(WORK)

@@ -175,7 +175,8 @@ def find_duplicates(manifests: Sequence[Path]) -> tuple[pa.Table, dict[str, int]
             f"manifests of one data set twice ({', '.join(sorted(names))})", remedy="give each data set once"
         )
     images = pa.concat_tables([store.table.select(["dataset", "image_id", *_SHARED.values()]) for store in stores])
-    tables, counts = [], {}
+    tables: list[pa.Table] = []
+    counts: dict[str, int] = {}
     for kind, column in _SHARED.items():
         known = images.filter(pc.is_valid(images[column]))
         if kind == "pixels":

@@ -1,6 +1,6 @@
 """Embeddings of the images of one data set by one variant. Inputs, outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import ExtractFeaturesJob
 
 
@@ -10,7 +10,7 @@ def main(job: ExtractFeaturesJob) -> None:
     extract(job)
 
 
-WORK = {ExtractFeaturesJob: main}
+WORK: Work = {ExtractFeaturesJob: main}
 
 if __name__ == "__main__":
     run_stage(WORK)

@@ -1,6 +1,6 @@
 """A pre-trained encoder of the Hugging Face hub into a local folder. Outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import FetchWeightsJob
 
 
@@ -10,7 +10,7 @@ def main(job: FetchWeightsJob) -> None:
     fetch_model(job)
 
 
-WORK = {FetchWeightsJob: main}
+WORK: Work = {FetchWeightsJob: main}
 
 if __name__ == "__main__":
     run_stage(WORK)

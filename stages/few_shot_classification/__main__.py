@@ -1,6 +1,6 @@
 """Few-shot classification by one of two protocols. Inputs, outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import FinetuneJob, LinearJob
 
 
@@ -16,7 +16,7 @@ def finetune(job: FinetuneJob) -> None:
     classify_finetuned(job)
 
 
-WORK = {LinearJob: linear, FinetuneJob: finetune}
+WORK: Work = {LinearJob: linear, FinetuneJob: finetune}
 
 if __name__ == "__main__":
     run_stage(WORK)

@@ -1,6 +1,8 @@
 """Few-shot segmentation by one of two protocols. Inputs, outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from functools import partial
+
+from ..common.command_line import Work, run_stage
 from .contract import FinetuneJob, LinearJob
 
 
@@ -8,17 +10,17 @@ def linear(job: LinearJob) -> None:
     from .repetitions import segment  # torch and transformers: not for --help
     from .segmenters import SetrSegmenter
 
-    segment(job, SetrSegmenter)
+    segment(job, partial(SetrSegmenter, settings=job.settings))
 
 
 def finetune(job: FinetuneJob) -> None:
     from .repetitions import segment
     from .segmenters import UperNetSegmenter
 
-    segment(job, UperNetSegmenter)
+    segment(job, partial(UperNetSegmenter, settings=job.settings))
 
 
-WORK = {LinearJob: linear, FinetuneJob: finetune}
+WORK: Work = {LinearJob: linear, FinetuneJob: finetune}
 
 if __name__ == "__main__":
     run_stage(WORK)

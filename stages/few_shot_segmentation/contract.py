@@ -109,6 +109,9 @@ class FinetuneJobSettings(JobSettings, FinetuningSettings, ScheduleSettings):
     """One job of protocol `finetune`."""
 
 
+AnyJobSettings = LinearJobSettings | FinetuneJobSettings
+
+
 class FinetuneSettings(FinetuningSettings):
     """All weights trained, with a schedule per fraction."""
 
@@ -139,7 +142,7 @@ class FewShotSegmentationSettings(EvaluationSettings):
             )
         return self
 
-    def job(self, protocol: Protocol, fraction: int) -> JobSettings:
+    def job(self, protocol: Protocol, fraction: int) -> AnyJobSettings:
         common = {name: getattr(self, name) for name in EvaluationSettings.model_fields} | {"fraction": fraction}
         if protocol == "linear":
             return LinearJobSettings(**common, **dict(self.linear))
@@ -151,7 +154,7 @@ class FewShotSegmentationSettings(EvaluationSettings):
         return {protocol: getattr(self, protocol).input_size for protocol in self.protocols}
 
 
-def departures_of(job: JobSettings, protocol: Protocol, stored_size: int) -> Departures:
+def departures_of(job: AnyJobSettings, protocol: Protocol, stored_size: int) -> Departures:
     """Return what of a job is not as published; a fraction that nobody published is measured against 100 %.
 
     `stored_size` of the images, pixels: enlarged ones (`allow_upsampling`) are not as published.
@@ -219,7 +222,7 @@ class FewShotSegmentationJob(Job):
     protocol: ClassVar[Protocol]
     block = FewShotSegmentationSettings
 
-    settings: JobSettings
+    settings: AnyJobSettings
     checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
     images: Path = source("dicom_to_arrow", "manifest.json")
     labels: Path = source("label_images", "labels.arrow")

@@ -33,9 +33,8 @@ from ..common.training.served_states import state_in_use
 from ..common.training.state_files import ResumableState
 from .contract import (
     ALWAYS_DIFFERENT,
+    AnyJobSettings,
     FewShotSegmentationJob,
-    FinetuneJobSettings,
-    JobSettings,
     LinearJobSettings,
     OutlinedPart,
     SegmentationResult,
@@ -54,7 +53,7 @@ from .training import (
     steps_per_epoch,
 )
 
-Build = Callable[[ImageEncoder, JobSettings], Segmenter]
+Build = Callable[[ImageEncoder], Segmenter]
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,11 @@ class OutlinedParts:
 
     def counts(self, parts: Parts) -> dict[PartName, OutlinedPart]:
         """Images that were used, and positives that could not be."""
+        found: tuple[tuple[PartName, OutlinedImages, pl.DataFrame], ...] = (
+            ("train", self.train, parts.train),
+            ("validation", self.validation, parts.validation),
+            ("test", self.test, parts.test),
+        )
         return {
             name: OutlinedPart(
                 images=len(used),
@@ -91,11 +95,7 @@ class OutlinedParts:
                 positives_without_outline=part.height - len(used),
                 outlines_too_small_to_show=int(used.labels["target"].sum()) - int(used.outlined.sum()),
             )
-            for name, used, part in (
-                ("train", self.train, parts.train),
-                ("validation", self.validation, parts.validation),
-                ("test", self.test, parts.test),
-            )
+            for name, used, part in found
         }
 
 
@@ -105,13 +105,12 @@ class Repetition:
     samples: list[dict]  # rows of schemas.outlines
 
 
-def schedule_of(settings: JobSettings, images: int) -> Schedule:
+def schedule_of(settings: AnyJobSettings, images: int) -> Schedule:
     """`linear` looks after every pass over the images, `finetune` some times, evenly over its steps."""
     if isinstance(settings, LinearJobSettings):
         epoch = steps_per_epoch(images, settings.batch_size)
         steps = settings.epochs * epoch
         return Schedule(steps, frozenset(range(epoch, steps + 1, epoch)), settings.patience, None)
-    assert isinstance(settings, FinetuneJobSettings)
     looks = {math.ceil(settings.steps * look / settings.validations) for look in range(1, settings.validations + 1)}
     return Schedule(settings.steps, frozenset(looks), None, settings.warmup_steps)
 
@@ -120,7 +119,7 @@ def repeat(
     encoder: ImageEncoder,
     parts: OutlinedParts,
     build: Build,
-    settings: JobSettings,
+    settings: AnyJobSettings,
     seed: int,
     state: ResumableState,
     log: Log,
@@ -128,7 +127,7 @@ def repeat(
     """Train one segmenter on the device of `encoder`, which stays as it is; raises InputError where it diverges."""
     torch.manual_seed(seed_from("decoder", seed))
     device = next(encoder.parameters()).device
-    segmenter = build(encoder_for(encoder, settings.input_size), settings).to(device)
+    segmenter = build(encoder_for(encoder, settings.input_size)).to(device)
     training = Training(
         segmenter, (parts.train, parts.validation), settings, schedule_of(settings, len(parts.train)), seed
     )
@@ -142,7 +141,7 @@ def repeat(
 
 
 def _samples(
-    segmenter: Segmenter, test: OutlinedImages, result: SeedOverlaps, settings: JobSettings, count: int
+    segmenter: Segmenter, test: OutlinedImages, result: SeedOverlaps, settings: AnyJobSettings, count: int
 ) -> list[dict]:
     """Test images with the finding, drawn by seed, on the stored square."""
     outlined = np.flatnonzero(test.outlined)

@@ -95,6 +95,7 @@ def level_tokens(
     tokens = encoder.vit.forward_intermediates(
         encoder.normalise(images), indices=taken, norm=False, intermediates_only=True
     )
+    assert isinstance(tokens, list)  # as `intermediates_only` makes it
     return [tokens[taken.index(block)] for block in blocks]
 
 

@@ -19,7 +19,7 @@ from ..common.few_shot.parts import shrink
 from ..common.journal.progress import progress
 from ..common.metrics.overlap import Overlaps
 from ..common.training.state_files import ResumableState
-from .contract import JobSettings
+from .contract import AnyJobSettings
 from .evaluation import count, dice_of_positives, join
 from .outlines import OutlinedImages
 from .segmenters import Segmenter
@@ -68,7 +68,7 @@ class Training:
         self,
         segmenter: Segmenter,
         parts: tuple[OutlinedImages, OutlinedImages],
-        settings: JobSettings,
+        settings: AnyJobSettings,
         schedule: Schedule,
         seed: int,
     ) -> None:
@@ -170,7 +170,7 @@ class Training:
 
 @torch.inference_mode()
 def probabilities_of(
-    segmenter: Segmenter, images: OutlinedImages, rows: np.ndarray, settings: JobSettings
+    segmenter: Segmenter, images: OutlinedImages, rows: np.ndarray, settings: AnyJobSettings
 ) -> Float[np.ndarray, "n size size"]:
     """Of whole images, at the input size."""
     segmenter.eval()
@@ -181,7 +181,7 @@ def probabilities_of(
     return logits.float().sigmoid().cpu().numpy()
 
 
-def overlaps_of(segmenter: Segmenter, images: OutlinedImages, settings: JobSettings) -> Overlaps:
+def overlaps_of(segmenter: Segmenter, images: OutlinedImages, settings: AnyJobSettings) -> Overlaps:
     """Pixels of truth and prediction of every image, at the input size."""
     parts = []
     for rows in np.array_split(np.arange(len(images)), math.ceil(len(images) / settings.batch_size)):

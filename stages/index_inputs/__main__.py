@@ -1,6 +1,6 @@
 """A data set's own index as tables of files and reports. Inputs, outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import IndexInputsJob
 
 
@@ -10,7 +10,7 @@ def main(job: IndexInputsJob) -> None:
     index_data_set(job)
 
 
-WORK = {IndexInputsJob: main}
+WORK: Work = {IndexInputsJob: main}
 
 if __name__ == "__main__":
     run_stage(WORK)

@@ -37,6 +37,7 @@ def index_data_set(job: IndexInputsJob) -> None:
         tables = {job.files: files_table(index, job.dataset, settings.shards), job.reports: reports_table(index)}
         for path, table in tables.items():
             if settings.identifier_kind == "keyed":
+                assert job.private is not None  # `build_index` has read its key
                 table = hide(table, job.private, f"{job.dataset}_{path.name}")
             write_table(path, table.schema, table)
         counts = {

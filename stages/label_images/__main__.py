@@ -1,6 +1,6 @@
 """Labels of one data set and finding, split and hashed in a card. Inputs, outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import LabelImagesJob
 
 
@@ -10,7 +10,7 @@ def main(job: LabelImagesJob) -> None:
     write_labels(job)
 
 
-WORK = {LabelImagesJob: main}
+WORK: Work = {LabelImagesJob: main}
 
 if __name__ == "__main__":
     run_stage(WORK)

@@ -1,6 +1,6 @@
 """Synthetic chest radiographs with truth, in the formats of three data sets. Outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import MakePhantomJob
 
 
@@ -10,7 +10,7 @@ def main(job: MakePhantomJob) -> None:
     draw_phantom(job)
 
 
-WORK = {MakePhantomJob: main}
+WORK: Work = {MakePhantomJob: main}
 
 if __name__ == "__main__":
     run_stage(WORK)

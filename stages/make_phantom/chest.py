@@ -68,8 +68,8 @@ def lung_markings(anatomy: Anatomy, canvas: Canvas, exposure: Exposure) -> Layer
     coarse = (canvas.rows + 1) // 2, (canvas.columns + 1) // 2
     grain = cv2.GaussianBlur(rng.standard_normal(coarse, dtype=np.float32), (0, 0), max(0.3, 0.008 * canvas.unit))
     grain = cv2.resize(grain, layer.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    grain *= np.float32(0.020 / float(grain.std()))
-    return np.float32(anatomy.marking) * (layer + grain)
+    scaled = grain * np.float32(0.020 / float(grain.std()))
+    return np.float32(anatomy.marking) * (layer + scaled)
 
 
 def bones(anatomy: Anatomy, canvas: Canvas, exposure: Exposure) -> Layer:

@@ -94,8 +94,10 @@ def image_truth(image_id: str, study_id: str, patient_id: str, study: Study, rad
     rows, columns = radiograph.display.shape
     found = []
     for item, mask in zip(study.findings, radiograph.masks, strict=True):
-        more = {"kind": item.kind} if isinstance(item, Device) else {}
-        if isinstance(item, Pneumothorax):
+        more: dict[str, str] = {}  # keys of one kind of finding: left out of the file where they are not given
+        if isinstance(item, Device):
+            more = {"kind": item.kind}
+        elif isinstance(item, Pneumothorax):
             more = {"mask": _text(run_lengths.encode(mask))}
         box = bounding_box(mask)
         found.append(

@@ -141,7 +141,7 @@ def _opacities(rng: np.random.Generator, facts: Facts, foci: list[Opacity]) -> l
     words = _opacity_words(rng, foci[0] if len(foci) == 1 else None, facts)
     sides = {focus.side for focus in foci}
     if rng.random() < _WITHOUT_PLACE:
-        pool = phrases.OPACITY_UNPLACED if len(foci) == 1 else phrases.OPACITY_UNPLACED_MULTIPLE
+        pool: Sequence[str] = phrases.OPACITY_UNPLACED if len(foci) == 1 else phrases.OPACITY_UNPLACED_MULTIPLE
         if len(foci) > 1 and len(sides) == 2 and rng.random() < 0.4:
             pool = phrases.OPACITY_BILATERAL
         elif len(sides) == 1 and rng.random() < 0.3:

@@ -22,7 +22,7 @@ def write_image(settings: MakePhantomSettings, output: Path, patient: int, numbe
     truth = image_truth(image_id, str(identity.study), patient_id("siim", patient), study, frontal.radiograph)
     path = f"siim/dicom-images-train/{identity.study}/{identity.series}/{image_id}.dcm"
     file = write_bytes(output, path, jpeg_of(frontal, identity))
-    regions = [
+    regions: list[tuple[str, ...]] = [
         (image_id, relative_runs.encode(mask))
         for item, mask in zip(study.findings, frontal.radiograph.masks, strict=True)
         if item.finding == "pneumothorax"

@@ -1,6 +1,6 @@
 """Pairs of image and report, split by patient, audited and described. Inputs, outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import PairImagesReportsJob
 
 
@@ -10,7 +10,7 @@ def main(job: PairImagesReportsJob) -> None:
     write_pairs(job)
 
 
-WORK = {PairImagesReportsJob: main}
+WORK: Work = {PairImagesReportsJob: main}
 
 if __name__ == "__main__":
     run_stage(WORK)

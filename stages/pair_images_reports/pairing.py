@@ -29,8 +29,8 @@ _IMAGE_COLUMNS = [
 
 def read_images(store: ImageStore, files: pa.Table, files_path: Path) -> pl.DataFrame:
     """Images in store order: `_IMAGE_COLUMNS` and distributed_split. Every image stands in `files`."""
-    images = pl.from_arrow(store.table.select(_IMAGE_COLUMNS))
-    splits = pl.from_arrow(files.select(["image_id", "distributed_split"]))
+    images = pl.DataFrame(store.table.select(_IMAGE_COLUMNS))
+    splits = pl.DataFrame(files.select(["image_id", "distributed_split"]))
     joined = images.join(splits, on="image_id", how="inner", maintain_order="left")
     if len(joined) != len(images):
         foreign = images.join(splits, on="image_id", how="anti")["image_id"]
@@ -42,7 +42,7 @@ def read_images(store: ImageStore, files: pa.Table, files_path: Path) -> pl.Data
 
 def read_sentences(sentences: pa.Table) -> pl.DataFrame:
     """Sentences in the order of their reports' ids: study_id, text, pieces (their number of word pieces)."""
-    table = pl.from_arrow(sentences.select(["study_id", "position", "text", "token_ids"]))
+    table = pl.DataFrame(sentences.select(["study_id", "position", "text", "token_ids"]))
     pieces = pl.col("token_ids").list.len().alias("pieces")
     return table.select("study_id", "position", "text", pieces).sort("study_id", "position").drop("position")
 

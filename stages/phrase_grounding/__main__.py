@@ -1,6 +1,6 @@
 """Phrase grounding on one data set with one variant. Inputs, outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import PhraseGroundingJob
 
 
@@ -10,7 +10,7 @@ def main(job: PhraseGroundingJob) -> None:
     ground(job)
 
 
-WORK = {PhraseGroundingJob: main}
+WORK: Work = {PhraseGroundingJob: main}
 
 if __name__ == "__main__":
     run_stage(WORK)

@@ -73,16 +73,19 @@ class Grounding:
         slots, parts = self._slots[name], self._parts
         if slots:
             parts = {part: located.on_named_side() for part, located in parts.items()}
-        scores, maps = {}, {}
+        scores: dict[str, dict[str, MapScores | None]] = {}
+        maps: dict[str, Maps] = {}
         for part, cosines in self._cosines.items():
             located = parts[part]
             maps[part] = cosines.maps([self._filled[name][place.words(slots)] for place in located.places])
-            scores[part] = {"heatmap": score(maps[part], located)} | baselines(located, parts["train"], slots)
+            rivals = baselines(located, parts["train"], slots)
+            scores[part] = {"heatmap": score(maps[part], located), **rivals}
         test = parts["test"]
         values, thresholds = _values(scores)
         if values["pointing"]["random_in_lung"] is not None:  # then it is the harder rival of the two
-            for each in (*values.values(), thresholds):
-                each["random_in_content"] = None
+            for pointers in values.values():
+                pointers["random_in_content"] = None
+            thresholds["random_in_content"] = None
         values["pointing"]["heatmap_in_lung"] = in_lungs(maps["test"], test)
         weights = draw_weights(test.resampled[1], draws, seed)
         figures = {
@@ -170,16 +173,16 @@ def grounding_result(
 
 def value_rows(name: str, grounded: Grounded) -> list[dict]:
     """Rows of GROUNDING_VALUES: what paired tests between variants need."""
-    columns = {}
+    columns: dict[tuple[str, str], list[float]] = {}
     for measure, pointers in grounded.values.items():
         columns |= {(measure, pointer): each.tolist() for pointer, each in pointers.items()}
-    pointers = [pointer for measure, pointer in columns if measure == "pointing"]
+    pointing = [pointer for measure, pointer in columns if measure == "pointing"]
     labels = grounded.test.labels
     return [
         {"image_id": image, "patient_id": patient, "prompt_set": name, "pointer": pointer}
         | {measure: columns[measure, pointer][place] if (measure, pointer) in columns else None
            for measure in ("pointing", "contrast_to_noise", "iou")}
-        for pointer in pointers
+        for pointer in pointing
         for place, (image, patient) in enumerate(labels.select("image_id", "patient_id").iter_rows())
     ]  # fmt: skip
 

@@ -86,7 +86,7 @@ def locate(labels: pl.DataFrame, store: ImageStore, split: str, source: Path) ->
     columns = store.table.select(["image_id", "content_box", "original_rows", "original_columns"])
     positives = labels.filter((pl.col("split") == split) & (pl.col("target") == 1))
     chosen = positives.filter(pl.col("mask").is_not_null() | (pl.col("boxes").list.len() > 0))
-    chosen = chosen.join(pl.from_arrow(columns), on="image_id", how="left", maintain_order="left")
+    chosen = chosen.join(pl.DataFrame(columns), on="image_id", how="left", maintain_order="left")
     rows = chosen.to_dicts()
     places = [store.row_of(row["image_id"]) for row in rows]  # an InputError for one that is not stored
     regions = [_on_square(region(row, row["original_rows"], row["original_columns"]), row, store.size) for row in rows]

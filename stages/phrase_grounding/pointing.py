@@ -167,7 +167,7 @@ def word_maps(training: Located, slots: tuple[str, ...]) -> Mapping[tuple[str, .
     for place, each in enumerate(training.places):
         named.setdefault(each.words(slots), []).append(place)
     parts = [each.part for each in training.places]
-    return {words: np.mean([parts[each] for each in members], axis=0, dtype=np.float32)
+    return {words: np.stack([parts[each] for each in members]).mean(axis=0, dtype=np.float32)
             for words, members in named.items()}  # fmt: skip
 
 

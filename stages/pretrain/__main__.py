@@ -1,6 +1,6 @@
 """Pre-training of one variant. Inputs, outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import PretrainJob
 
 
@@ -12,7 +12,7 @@ def main(job: PretrainJob) -> None:
     pretrain(job)
 
 
-WORK = {PretrainJob: main}
+WORK: Work = {PretrainJob: main}
 
 if __name__ == "__main__":
     run_stage(WORK)

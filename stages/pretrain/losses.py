@@ -91,12 +91,14 @@ def contrastive_loss(
         scaled.append(F.cross_entropy(mask_false_negatives(rows * scale.unsqueeze(1), excluded), target))
         each = F.cross_entropy(mask_false_negatives(rows * plain, excluded), target, reduction="none")
         weighted.append((weights * each).sum())
-    scaled_term, weighted_term = sum(scaled) / 2, sum(weighted) / 2
+    scaled_term, weighted_term = (scaled[0] + scaled[1]) / 2, (weighted[0] + weighted[1]) / 2  # rows, columns
     return ContrastiveLoss(total=(scaled_term + weighted_term) / 2, scaled=scaled_term, weighted=weighted_term)
 
 
 class MaskedImageDecoder(nn.Module):
     """Visible tokens and mask tokens, with fixed sine-cosine positions, to the pixels of every patch."""
+
+    positions: Float[Tensor, "patches width"]  # a buffer
 
     def __init__(self, width_in: int, grid: int, patch_pixels: int, width: int, depth: int, heads: int) -> None:
         super().__init__()

@@ -85,14 +85,14 @@ ALONE = Ranks()
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, own, world):
+    def forward(ctx: Any, own: Tensor, world: int) -> Tensor:
         ctx.world = world
         whole = own.new_empty(world * own.shape[0], *own.shape[1:])
         dist.all_gather_single(whole, own.contiguous())
         return whole
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         own = gradient.new_empty(gradient.shape[0] // ctx.world, *gradient.shape[1:])
         dist.reduce_scatter_single(own, gradient.contiguous())
         return own, None
@@ -162,7 +162,7 @@ class Interruption:
     def __init__(self, ranks: Ranks) -> None:
         self._alone = ranks.world == 1
         self.save = self.stop = False
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():

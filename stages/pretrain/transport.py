@@ -27,6 +27,7 @@ scores come back as rows. Groups are cut from the global batch: the number of ra
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -113,12 +114,12 @@ class _Score(torch.autograd.Function):
     """S = value with d S / d cos = plan."""
 
     @staticmethod
-    def forward(ctx, patches, sentences, values, plans):
+    def forward(ctx: Any, patches: Tensor, sentences: Tensor, values: Tensor, plans: Tensor) -> Tensor:
         ctx.save_for_backward(patches, sentences, plans)
         return values
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         patches, sentences, plans = ctx.saved_tensors
         flat = sentences.flatten(0, 1)  # jb e
         to_patches, to_sentences = torch.empty_like(patches), torch.zeros_like(flat)

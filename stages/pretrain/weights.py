@@ -217,7 +217,8 @@ def _normalisation(
     """Mean and standard deviation of the pre-training's RGB input (0..1), and who says so."""
     source = SOURCES[settings.source]
     if source.normalisation is not None:
-        return *map(list, source.normalisation), source.name
+        mean, deviation = source.normalisation
+        return list(mean), list(deviation), source.name
     said: list[tuple[dict[str, Any], str]] = []
     if configuration:
         record = read_json(configuration[0])
@@ -227,7 +228,8 @@ def _normalisation(
     for record, origin in said:
         if record.get("mean") and record.get("std"):
             return list(record["mean"]), list(record["std"]), origin
-    return *map(list, IMAGENET), "ImageNet's, assumed"
+    mean, deviation = IMAGENET
+    return list(mean), list(deviation), "ImageNet's, assumed"
 
 
 def _resampled(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
@@ -262,7 +264,7 @@ class StartingWeights:
 
     def inputs(self, settings: DualEncoderSettings) -> dict[str, Path]:
         """Every file that is read, by role; InputError where settings and options do not agree or a file is missing."""
-        files = {}
+        files: dict[str, Path] = {}
         for encoder, source in (("image", self.image), ("text", self.text)):
             named = getattr(settings, encoder).weights
             if named and source is None:

@@ -1,6 +1,6 @@
 """Retrieval between images and reports. Inputs, outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import RetrievalJob
 
 
@@ -10,7 +10,7 @@ def main(job: RetrievalJob) -> None:
     measure(job)
 
 
-WORK = {RetrievalJob: main}
+WORK: Work = {RetrievalJob: main}
 
 if __name__ == "__main__":
     run_stage(WORK)

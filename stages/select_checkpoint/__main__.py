@@ -1,6 +1,6 @@
 """Choice of the best candidate of one variant, and its export. Inputs, outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import SelectCheckpointJob
 
 
@@ -10,7 +10,7 @@ def main(job: SelectCheckpointJob) -> None:
     select_checkpoint(job)
 
 
-WORK = {SelectCheckpointJob: main}
+WORK: Work = {SelectCheckpointJob: main}
 
 if __name__ == "__main__":
     run_stage(WORK)

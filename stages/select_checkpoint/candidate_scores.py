@@ -109,7 +109,7 @@ def read_validation_labels(path: Path, finding: str) -> pl.DataFrame:
     """Rows of the validation part that speak of `finding`. The other rows are dropped before any column is read."""
     table = read_table(path, LABELS)
     table = table.filter(pc.equal(table["split"], "validation"))
-    rows = pl.from_arrow(table.select(["image_id", "patient_id", "finding", "target"]))
+    rows = pl.DataFrame(table.select(["image_id", "patient_id", "finding", "target"]))
     rows = rows.filter(pl.col("finding") == finding)
     if rows["target"].n_unique() < 2:
         raise InputError(
@@ -223,7 +223,9 @@ class ValidationPairs:
 
     def mean_radiograph(self, size: int) -> Float[np.ndarray, "size size"]:
         """Mean of the studies' images at the encoder's input size, grey 0..1."""
-        total = sum(to_input(self._pixels(rows), size).double().sum(dim=0) for rows in self._batches())
+        total = torch.zeros(size, size, dtype=torch.float64)
+        for rows in self._batches():
+            total += to_input(self._pixels(rows), size).double().sum(dim=0)
         return (total / len(self.studies)).numpy()
 
     def _pixels(self, rows: slice) -> UInt8[Tensor, "rows stored stored"]:

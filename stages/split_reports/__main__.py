@@ -1,6 +1,6 @@
 """Report text to sections, sentences and word pieces. Inputs, outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import SplitReportsJob
 
 
@@ -10,7 +10,7 @@ def main(job: SplitReportsJob) -> None:
     split_reports(job)
 
 
-WORK = {SplitReportsJob: main}
+WORK: Work = {SplitReportsJob: main}
 
 if __name__ == "__main__":
     run_stage(WORK)

@@ -25,6 +25,7 @@ from ..common.files.schemas import SENTENCES
 from .contract import SplitReportsSettings
 from .sections import WHOLE_REPORT, Section, select_sections
 from .sentences import fold, split_sentences
+from .tokenizer import unknown_id
 from .vocabulary import boilerplate_kind
 
 _LONGEST = 1_000_000  # bytes; the longest reports of MIMIC-CXR have a few thousand
@@ -266,9 +267,9 @@ def _column(values: array, rows: slice) -> pa.Array:
 def piece_counts(result: SplitReports, token_ids: list[list[int]], tokenizer: Tokenizer) -> dict[str, int | float]:
     """Return the size of the vocabulary, the word pieces of all rows, and the share of them that is [UNK]."""
     rows = np.bincount(result.text_of, minlength=len(token_ids))
-    unknown = tokenizer.token_to_id("[UNK]")
-    pieces = int(rows @ [len(ids) for ids in token_ids])
-    unknown_pieces = int(rows @ [ids.count(unknown) for ids in token_ids])
+    unknown = unknown_id(tokenizer)
+    pieces = int(rows @ np.array([len(ids) for ids in token_ids]))
+    unknown_pieces = int(rows @ np.array([ids.count(unknown) for ids in token_ids]))
     return {"vocabulary": tokenizer.get_vocab_size(), "pieces": pieces, "unknown_share": unknown_pieces / pieces}
 
 

@@ -118,8 +118,9 @@ def split_sentences(text: str, start: int = 0, end: int | None = None) -> list[S
                 if begin >= end or not text[begin].isalpha():
                     begin = _begin(text, cut, end, at)
                 continue
-            match, kind = _ANY_STOP.match(text, stop, end), "next"
-            assert match is not None  # it begins with a stop
+            following = _ANY_STOP.match(text, stop, end)
+            assert following is not None  # it begins with a stop
+            match, kind = following, "next"
         at.begin = begin
         place = _CUTS[kind](text, match, at)
         if place is not None:

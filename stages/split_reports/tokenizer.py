@@ -186,13 +186,20 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, settings: TokenizerSetti
 
 def token_ids_of(tokenizer: Tokenizer, sentences: list[str]) -> list[list[int]]:
     """Word pieces of every sentence, without special tokens; at least one each."""
-    unknown = [tokenizer.token_to_id("[UNK]")]
+    unknown = [unknown_id(tokenizer)]
     ids: list[list[int]] = []
     for first in range(0, len(sentences), _BATCH):
         encoded = tokenizer.encode_batch_fast(sentences[first : first + _BATCH], add_special_tokens=False)
         # A sentence has a letter, so it has a piece, unless the normalizer strikes out all of it.
         ids += [encoding.ids or unknown for encoding in encoded]
     return ids
+
+
+def unknown_id(tokenizer: Tokenizer) -> int:
+    """Return the id of the word piece that stands for what the vocabulary lacks."""
+    unknown = tokenizer.token_to_id("[UNK]")
+    assert unknown is not None  # every tokenizer of this stage has it
+    return unknown
 
 
 def _plain(tokenizer: Tokenizer) -> Tokenizer:

@@ -85,7 +85,7 @@ def measured_with(weights: str, found: Sequence[FoundJournal]) -> dict[str, floa
     for journal in present:
         if journal.stage == "extract_features" and weights in journal.inputs.values():
             digests |= {artifact.sha256 for artifact in journal.artifacts}
-    metrics = {}
+    metrics: dict[str, float] = {}
     for journal in present:
         if digests & set(journal.inputs.values()):
             place = "/".join([journal.stage, *journal.name.split("/")[1:]])  # the variant is the model itself

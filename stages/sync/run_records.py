@@ -62,7 +62,7 @@ def executions(found: Iterable[FoundJournal]) -> list[Execution]:
             parts[journal.stage, journal.name.rpartition("/")[0]].append(each)
         else:
             mains[journal.stage, journal.name].append(each)
-    result = []
+    result: list[Execution] = []
     for place in {**mains, **parts}:
         result += _of_place(*place, mains[place], parts[place])
     return sorted(result, key=lambda each: (each.started, each.key))

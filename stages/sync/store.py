@@ -57,7 +57,7 @@ def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> 
     `artifacts` is its folder, explicit because MLflow would freeze it to the first process's working folder; None lets
     a remote server choose.
     """
-    location = artifacts and artifacts.resolve().as_uri()
+    location = None if artifacts is None else artifacts.resolve().as_uri()
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return client.create_experiment(name, artifact_location=location), []
@@ -197,16 +197,16 @@ def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path, t
     """Write what the run lacks, its digest last; return warnings."""
     run_id = run.info.run_id
     params = [Param(key, value) for key, value in record.params.items() if key not in run.data.params]
-    for part in _chunks(params, _TEXTS_A_BATCH):
-        client.log_batch(run_id, params=part)
+    for some_params in _chunks(params, _TEXTS_A_BATCH):
+        client.log_batch(run_id, params=some_params)
     held = {
         (metric.key, metric.value, metric.timestamp, metric.step)
         for key in run.data.metrics
         for metric in client.get_metric_history(run_id, key)
     }
     metrics = [Metric(*metric) for metric in dict.fromkeys(record.metrics) if metric not in held]
-    for part in _chunks(metrics, _METRICS_A_BATCH):
-        client.log_batch(run_id, metrics=part)
+    for some_metrics in _chunks(metrics, _METRICS_A_BATCH):
+        client.log_batch(run_id, metrics=some_metrics)
     if record.inputs:
         client.log_inputs(run_id, [_data_set(each) for each in record.inputs])
     warnings, failures = _publish(client, run_id, record, folder)
@@ -214,8 +214,8 @@ def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path, t
         client.update_run(run_id, status=record.status)
     else:
         client.set_terminated(run_id, status=record.status, end_time=record.ended)
-    for part in _chunks([RunTag(key, value) for key, value in tags.items()], _TEXTS_A_BATCH):
-        client.log_batch(run_id, tags=part)
+    for some_tags in _chunks([RunTag(key, value) for key, value in tags.items()], _TEXTS_A_BATCH):
+        client.log_batch(run_id, tags=some_tags)
     if not failures:
         client.set_tag(run_id, _SYNCED, record.digest())
     return warnings + failures

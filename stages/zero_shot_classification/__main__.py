@@ -1,6 +1,6 @@
 """Zero-shot classification of one data set with one variant. Inputs, outputs and settings: contract.py."""
 
-from ..common.command_line import run_stage
+from ..common.command_line import Work, run_stage
 from .contract import ZeroShotJob
 
 
@@ -10,7 +10,7 @@ def main(job: ZeroShotJob) -> None:
     classify(job)
 
 
-WORK = {ZeroShotJob: main}
+WORK: Work = {ZeroShotJob: main}
 
 if __name__ == "__main__":
     run_stage(WORK)

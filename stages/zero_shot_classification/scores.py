@@ -41,13 +41,13 @@ def prompt_scores(
 def embeddings_of(labels: pl.DataFrame, path: Path, model: DualEncoder) -> Float[np.ndarray, "images embedding"]:
     """Embeddings of the labelled images, in the labels' order; one that lacks is an error."""
     table = read_table(path, features(model.settings.embedding_width, model.image.width))
-    joined = labels.join(pl.from_arrow(table), on="image_id", how="left", maintain_order="left")
+    joined = labels.join(pl.DataFrame(table), on="image_id", how="left", maintain_order="left")
     lacking = joined.filter(pl.col("embedding").is_null())["image_id"]
     if len(lacking):
         raise InputError(
             f"{path}: lacks {len(lacking)} labelled images (first: {lacking[0]})", remedy="run extract_features again"
         )
-    embeddings = np.stack(joined["embedding"].to_numpy())
+    embeddings = np.stack(list(joined["embedding"].to_numpy()))
     wrong = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
     if len(wrong):
         raise InputError(

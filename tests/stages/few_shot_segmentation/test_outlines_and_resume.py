@@ -1,6 +1,7 @@
 """Masks follow the image through resize and padding, and a training that was killed ends as if it had not been."""
 
 import copy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,13 @@ def test_a_killed_training_goes_on_to_the_same_result(files, tmp_path: Path, enc
     def run(state: ResumableState) -> tuple:
         logged = []
         found = repeat(
-            encoder, outlined, build, job, 0, state, lambda values, step: logged.append((step, copy.copy(values)))
+            encoder,
+            outlined,
+            partial(build, settings=job),
+            job,
+            0,
+            state,
+            lambda values, step: logged.append((step, copy.copy(values))),
         )
         return found.result, logged
 
@@ -118,6 +125,7 @@ def test_a_loss_that_is_no_number_is_one_line(files, tmp_path: Path) -> None:
     parts = split_parts(labels, 100, Path("labels.arrow"))
     outlined = OutlinedParts.of(parts, ImageStore(files.folder / "images" / "manifest.json"), Path("labels.arrow"))
     torch.manual_seed(0)
+    job = linear_job(learning_rate=1e30)
     with pytest.raises(InputError, match=r"the loss is .*; lower the learning rate"):
-        repeat(ImageEncoder(SMALL.image), outlined, SetrSegmenter, linear_job(learning_rate=1e30), 0,
+        repeat(ImageEncoder(SMALL.image), outlined, partial(SetrSegmenter, settings=job), job, 0,
                ResumableState(tmp_path, 1e9), lambda *_: None)  # fmt: skip
