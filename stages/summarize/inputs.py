@@ -31,7 +31,7 @@ class Inputs:
 
     tree: ResultsTree
     images: list[Images]
-    copies: list[CopyCount] | None  # None: the run has no table of duplicates
+    copies: list[CopyCount]
     reports: Reports
     pairs: Pairs
     cards: list[Card]

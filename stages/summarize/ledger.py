@@ -55,9 +55,8 @@ def _compare_reports(inputs: Inputs) -> None:
     _agree(path, "rejects", sum(audit.rejects.values()), "rows of rejects.arrow", total(inputs.pairs.rejects))
     parts = sum(each.pairs for each in audit.splits.values())
     _agree(path, "pairs", audit.pairs, "pairs of its splits", parts)
-    if reports.quality is not None:
-        quality = tree.folder("split_reports", tree.pretrain_on) / "quality.json"
-        _agree(quality, "sentences", reports.quality.sentences.total, "rows of sentences.arrow", reports.sentences)
+    quality = tree.folder("split_reports", tree.pretrain_on) / "quality.json"
+    _agree(quality, "sentences", reports.quality.sentences.total, "rows of sentences.arrow", reports.sentences)
 
 
 def _agree(path: Path, name: str, count: int, other: str, found: int) -> None:

@@ -43,10 +43,8 @@ def read_images(tree: ResultsTree) -> list[Images]:
     ]
 
 
-def read_copies(path: Path) -> list[CopyCount] | None:
-    """Groups of duplicates.arrow, counted by kind and by the data sets that they touch; None: there is no such file."""
-    if not path.is_file():
-        return None
+def read_copies(path: Path) -> list[CopyCount]:
+    """Groups of duplicates.arrow, counted by kind and by the data sets that they touch."""
     groups: dict[tuple[str, str], list[str]] = {}
     for row in read_table(path, DUPLICATES).to_pylist():
         groups.setdefault((row["kind"], row["value"]), []).append(row["dataset"])

@@ -11,22 +11,21 @@ from .rejects import RejectCount, read_rejects
 
 @dataclass(frozen=True)
 class Reports:
-    """`indexed` counts the reports of index_inputs; `quality` is None for results of versions before it."""
+    """`indexed` counts the reports of index_inputs."""
 
     indexed: int
     sentences: int
     rejects: list[RejectCount]
-    quality: Quality | None
+    quality: Quality
 
 
 def read_reports(tree: ResultsTree) -> Reports:
     folder = tree.folder("split_reports", tree.pretrain_on)
     indexed = map_table(tree.folder("index_inputs", tree.pretrain_on) / "reports.arrow").num_rows
     sentences = map_table(folder / "sentences.arrow").num_rows
-    quality = folder / "quality.json"
     return Reports(
         indexed,
         sentences,
         read_rejects(tree, "split_reports", tree.pretrain_on),
-        read_record(quality, Quality) if quality.is_file() else None,
+        read_record(folder / "quality.json", Quality),
     )

@@ -87,10 +87,8 @@ def grey_values_figure(grey: GreyValues) -> str:
         return svg(figure)
 
 
-def quality_names(report: Report) -> Names | None:
+def quality_names(report: Report) -> Names:
     quality = report.inputs.reports.quality
-    if quality is None:
-        return None
     kinds = dict.fromkeys(each.kind for each in quality.worst)
     return {
         "record": quality,
