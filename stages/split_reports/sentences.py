@@ -314,7 +314,7 @@ def _blank_is_missing(text: str, word: str, match: re.Match[str]) -> bool:
             and word.isalpha()
             and found is not None
             and found[0] in STARTERS
-            and (text[found.end() : found.end() + 1].isspace())
+            and text[found.end() : min(found.end() + 1, match.endpos)].isspace()
         )
     second = _second(text, match)
     return following.isupper() and (second.islower() or second.isspace() or len(word) >= 3)

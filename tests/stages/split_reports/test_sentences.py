@@ -164,6 +164,7 @@ def test_a_sentence_alone_is_itself(text):
 @settings(max_examples=300, deadline=None)
 @given(TEXTS, TEXTS, TEXTS)
 @example("", "cm.T", "")
+@example("", "XXXX.the", "")
 def test_a_part_is_split_as_if_it_were_alone(before, text, after):
     inner = [(start + len(before) + 2, end + len(before) + 2) for start, end in split_sentences(text)]
     whole = f"{before}: {text}\n{after}"

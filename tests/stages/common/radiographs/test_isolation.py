@@ -35,8 +35,9 @@ def work(item: object) -> object:
 @pytest.mark.parametrize("children", [1, 2])
 def test_results_come_in_order_and_losses_stay_where_they_happened(children):
     items = [1, 2, "abort", 3, "kill", "raise", 4]
+    before = children_of(os.getpid())  # of other tests in this process
     assert list(map_isolated(work, items, children, Limits(PATIENCE))) == [1, 4, "died", 9, "died", "died", 16]
-    assert children_of(os.getpid()) == []
+    assert set(children_of(os.getpid())) <= set(before)
 
 
 def test_a_late_item_is_lost_and_the_rest_goes_on():
@@ -51,8 +52,9 @@ def test_many_items_and_none():
 
 
 def test_children_end_with_the_iteration():
+    before = children_of(os.getpid())
     assert list(islice(map_isolated(work, range(1000), 2, Limits(PATIENCE)), 3)) == [0, 1, 4]
-    assert children_of(os.getpid()) == []
+    assert set(children_of(os.getpid())) <= set(before)
 
 
 def test_a_script_without_a_main_guard_runs_once(tmp_path):
