@@ -6,10 +6,11 @@ more than its own settings, so editing one block changes the digests of just the
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 from pydantic import Field, PrivateAttr, ValidationError, create_model
 
+from .common.contract import Device
 from .common.data.patient_split import PatientSplit
 from .common.errors import InputError, InputErrors
 from .common.settings import Model, Settings, did_you_mean, place_of, wrong_value
@@ -52,9 +53,7 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]
     )
     workspace: str = Field(pattern=r"^[^./][^{}]*$|^/", description="folder of all that is written")
     sample_root: str | None = Field(None, description="folder with the data of the profile `sample`")
-    device: Literal["auto", "cuda", "cpu"] = Field(
-        "auto", description="where torch computes; auto: a GPU if one is there"
-    )
+    device: Device = Field("auto", description="where torch computes; auto: a GPU if one is there")
     pretrain_retries: int = Field(
         6, ge=0, description="further attempts of a training that ended, on a cluster; an attempt goes on from the last"
     )

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from stages.common.contract import Job, Product, arguments_of
+from stages.common.contract import Job, Product, arguments_of, flag_of
 from stages.common.files import schemas
 from stages.common.files.atomic_files import write_text
 from stages.common.records import Record
@@ -115,7 +115,7 @@ def files_page() -> str:
         parts += [f"## {title}\n", _summary(job), f"Folder of a run: `{place}`. There is one run per {job.over}.\n"]
         sources = job.sources()
         if sources:
-            rows = [(f"`--{name.replace('_', '-')}`", each.help) for name, each in sources.items()]
+            rows = [(f"`{flag_of(name)}`", each.help) for name, each in sources.items()]
             parts += ["Inputs:\n", _table(("option", "what"), rows)]
         products = job.products()
         if products:
@@ -251,9 +251,10 @@ def main() -> None:
     options = ArgumentParser(prog="python -m workflow.reference", description=__doc__)
     options.add_argument("--check", action="store_true", help="write nothing; fail where a page is stale")
     if options.parse_args().check:
-        for path in stale():
+        found = stale()
+        for path in found:
             print(f"{path}: stale; run `make reference`", file=sys.stderr)
-        raise SystemExit(bool(stale()))
+        raise SystemExit(bool(found))
     for name, text in pages().items():
         write_text(FOLDER / name, text, output=False)
 

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-import yaml
 from jaxtyping import Float
 
 from ..common.data.paired_reports import fit_budget
@@ -20,6 +19,7 @@ from ..common.encoders.text import SpecialTokens, pad_reports
 from ..common.errors import InputError
 from ..common.inference.model import INFERENCE, RadiographModel, Reading
 from ..common.radiographs.radiograph import SquareImage
+from ..common.yaml_files import read_mapping
 from ..split_reports.sentences import fold, split_sentences
 from .heatmap_picture import write_heatmap
 from .radiographs import Image, read_radiographs
@@ -129,7 +129,7 @@ def checkpoint_folder(source: str | Path) -> Path:
     folder = _download(str(source)) if _URI.match(str(source)) else Path(source)
     description = folder / "MLmodel"
     if description.is_file():
-        flavours = yaml.safe_load(description.read_text(encoding="utf-8"))["flavors"]
+        flavours = read_mapping(description, "export the model again").get("flavors", {})
         folder = folder / flavours.get("python_function", {}).get("data", "")
     if not (folder / INFERENCE).is_file():
         raise InputError(f"{source}: no model, {INFERENCE} is missing", "name the checkpoint or mlflow_model folder of "

@@ -11,7 +11,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from ..common.device import add_device_option
+from ..common.contract import DEVICE_HELP, DEVICES
 from ..common.errors import InputError
 
 
@@ -50,4 +50,4 @@ def add_options(options: ArgumentParser) -> None:
     kind.add_argument("--images", nargs="+", metavar="FILE", help="DICOM, JPEG or PNG files")
     kind.add_argument("--texts", type=Path, metavar="FILE", help="UTF-8 file with one prompt or report per line")
     options.add_argument("--output", type=Path, required=True, help="Parquet file to write")
-    add_device_option(options)
+    options.add_argument("--device", choices=DEVICES, default="auto", help=DEVICE_HELP)

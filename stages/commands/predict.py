@@ -14,9 +14,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from ..common.errors import InputError
+from ..common.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from ..common.inference.model import Reading
@@ -42,18 +41,13 @@ def main(arguments: Namespace) -> None:
 
 def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
     """Class -> sentences, from either form of file."""
-    try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})", remedy="name a file of prompts") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    record = read_yaml(path, "name a file of prompts")
     from ..common.inference.model import check_classes
 
     if isinstance(record, dict) and "sets" in record:
-        from ..common.data.prompts import read_prompts
+        from ..common.data.prompts import check_prompts
 
-        prompts = read_prompts(path)
+        prompts = check_prompts(record, path)
         sets = prompts.expanded()
         name = chosen_set or next(iter(sets))
         if name not in sets:

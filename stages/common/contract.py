@@ -19,6 +19,11 @@ Over = Literal["workspace", "dataset", "pretraining dataset", "evaluated dataset
                "evaluation", "few-shot job", "model"]  # fmt: skip
 
 
+Device = Literal["auto", "cuda", "cpu"]
+DEVICES: tuple[Device, ...] = get_args(Device)
+DEVICE_HELP = "auto: the GPU where there is one"
+
+
 @dataclass(frozen=True)
 class Source:
     """A file or folder that a run reads.
@@ -118,7 +123,7 @@ def option(help: str, *, default: Any = MISSING, choices: Sequence[str] = ()) ->
 
 def device_option() -> Any:
     """Declare the option of stages that compute with torch."""
-    return option("auto: the GPU where there is one", default="auto", choices=("auto", "cuda", "cpu"))
+    return option(DEVICE_HELP, default="auto", choices=DEVICES)
 
 
 def _part(part: Source | Product | Option, default: Any) -> Any:
@@ -195,6 +200,11 @@ def _parts(job: type[Job], kind: type[AnyPart]) -> dict[str, AnyPart]:
     return {name: part for name, part in parts.items() if isinstance(part, kind)}
 
 
+def flag_of(name: str) -> str:
+    """Return how a field of a job is written on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
 @dataclass(frozen=True)
 class Argument:
     """One option of a command line, as argparse takes it."""
@@ -209,7 +219,7 @@ class Argument:
 
     @property
     def flag(self) -> str:
-        return f"--{self.name.replace('_', '-')}"
+        return flag_of(self.name)
 
 
 def arguments_of(job: type[Job]) -> list[Argument]:

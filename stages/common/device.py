@@ -1,7 +1,6 @@
 """Where a stage computes: on the GPU that it was given, else on the CPU, never silently on the CPU for days."""
 
 import os
-from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -9,12 +8,6 @@ from .errors import InputError
 
 if TYPE_CHECKING:
     import torch
-
-
-def add_device_option(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--device", choices=("auto", "cuda", "cpu"), default="auto", help="auto: the GPU where there is one"
-    )
 
 
 def choose_device(wanted: str, environ: Mapping[str, str] = os.environ) -> "torch.device":

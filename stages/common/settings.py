@@ -1,6 +1,7 @@
 """Base of every stage's settings: unknown keys are errors, values are frozen, all errors come at once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .digests import digest_of
 from .errors import InputError, InputErrors
-from .yaml_files import parse_yaml
+from .yaml_files import parse_yaml, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)  # not typing.Self: jaxtyping's import hook decorates functions, not classes
 
@@ -26,22 +27,20 @@ class Settings(BaseModel):
     @classmethod
     def from_text(cls: type[Model], text: str) -> Model:
         """Parse what `--settings` holds: a YAML or JSON mapping, or the path of a file with one."""
-        source = "--settings"
-        if text.strip() and not text.lstrip().startswith("{"):
-            source = text
-            try:
-                text = Path(text).read_text(encoding="utf-8")
-            except OSError as error:
-                raise InputError(
-                    f"{source}: cannot be read ({error.strerror})", remedy="give a YAML file or '{...}'"
-                ) from None
-            except UnicodeDecodeError as error:
-                raise InputError(f"{source}: not UTF-8 (byte {error.start + 1})", remedy="save it as UTF-8") from None
-        value = parse_yaml(text, source) or {}
-        try:
-            return cls.model_validate(value)
-        except ValidationError as error:
-            raise InputErrors(validation_errors(error, source, cls), "; ") from None
+        is_file = bool(text.strip()) and not text.lstrip().startswith("{")
+        source = text if is_file else "--settings"
+        value = read_yaml(Path(text), "give a YAML file or '{...}'") if is_file else parse_yaml(text, source)
+        with validating(source, cls):
+            return cls.model_validate(value or {})
+
+
+@contextmanager
+def validating(source: str, model: type[BaseModel] | None = None) -> Iterator[None]:
+    """Turn pydantic's ValidationError into one line that names `source` and every wrong key or value."""
+    try:
+        yield
+    except ValidationError as error:
+        raise InputErrors(validation_errors(error, source, model), "; ") from None
 
 
 def validation_errors(error: ValidationError, source: str, model: type[BaseModel] | None = None) -> list[InputError]:
@@ -62,6 +61,14 @@ def outdated_record(error: ValidationError, path: Path, remedy: str) -> InputErr
 def place_of(location: tuple[int | str, ...]) -> str:
     """Write a location as keys with dots between them."""
     return ".".join(str(part) for part in location) or "(top level)"
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one mapping, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

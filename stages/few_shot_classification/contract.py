@@ -8,11 +8,19 @@ from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, option, product, source
 from ..common.encoders.settings import AugmentationSettings
-from ..common.few_shot.protocols import Departures, FewShotRecord, MeanOfSeeds, PartName, PartSize, departures
+from ..common.few_shot.protocols import (
+    Departures,
+    FewShotBlock,
+    FewShotRecord,
+    MeanOfSeeds,
+    PartName,
+    PartSize,
+    Protocol,
+    ScheduledSettings,
+    departures,
+)
 from ..common.records import METRICS, Count, MetricName, Record
 from ..common.settings import Settings
-
-Protocol = Literal["linear", "finetune"]
 
 # How each protocol differs from its authors' code even where no setting was changed; stands beside the figures.
 ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
@@ -79,7 +87,7 @@ class FinetuneJobSettings(JobSettings, FinetuningSettings, ScheduleSettings):
     """One job of protocol `finetune`."""
 
 
-class FinetuneSettings(FinetuningSettings):
+class FinetuneSettings(FinetuningSettings, ScheduledSettings):
     """All weights trained, with a schedule per fraction."""
 
     schedule: dict[int, ScheduleSettings] = Field(
@@ -92,27 +100,15 @@ class FinetuneSettings(FinetuningSettings):
     )
 
 
-class FewShotClassificationSettings(EvaluationSettings):
-    """The block of config.yaml: which jobs there are. A job sees `job(...)` alone, so that no other one reruns it."""
+class FewShotClassificationSettings(FewShotBlock, EvaluationSettings):
+    """The block of config.yaml."""
 
-    protocols: list[Protocol] = Field(["linear", "finetune"], description="which are run; the order is that of tables")
-    fractions: list[int] = Field([1, 10, 100], description="percent of the training images; subsets of label_images")
     linear: LinearProbeSettings = LinearProbeSettings()
     finetune: FinetuneSettings = FinetuneSettings()
 
-    @model_validator(mode="after")
-    def _every_fraction_has_a_schedule(self) -> "FewShotClassificationSettings":
-        lacking = [fraction for fraction in self.fractions if fraction not in self.finetune.schedule]
-        if "finetune" in self.protocols and lacking:
-            raise ValueError(f"finetune.schedule lacks the fraction {lacking[0]}; give its steps and learning_rate")
-        return self
-
     def job(self, protocol: Protocol, fraction: int) -> JobSettings:
-        common = {name: getattr(self, name) for name in EvaluationSettings.model_fields} | {"fraction": fraction}
-        if protocol == "linear":
-            return LinearJobSettings(**common, **dict(self.linear))
-        shared = {name: getattr(self.finetune, name) for name in FinetuningSettings.model_fields}
-        return FinetuneJobSettings(**common, **shared, **dict(self.finetune.schedule[fraction]))
+        kind = LinearJobSettings if protocol == "linear" else FinetuneJobSettings
+        return kind(**self.values_of(protocol, fraction))
 
 
 def departures_of(job: JobSettings, protocol: Protocol) -> Departures:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from .readers.record import Estimate
+from ..common.records import Estimate
 
 NONE = "\u2013"  # an en dash: what a table says where there is no number
 

@@ -13,11 +13,11 @@ from itertools import product
 from pathlib import Path
 from string import Formatter
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from ..errors import InputError, InputErrors
-from ..settings import Settings, validation_errors
+from ..errors import InputError
+from ..settings import Settings, validating
+from ..yaml_files import read_yaml
 
 
 class PromptSet(Settings):
@@ -70,21 +70,20 @@ def read_prompts(path: Path, denying: bool = False) -> PromptFile:
 
     `denying`: every set needs prompts that deny the finding, as a classifier does.
     """
-    try:
-        prompts = PromptFile.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-        prompts.expanded()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror})", remedy="name a prompt file in the configuration"
-        ) from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        raise InputErrors(validation_errors(error, str(path)), "; ") from None
-    except KeyError as error:
-        raise InputError(f"{path}: a template names the slot {error}, which `slots` lacks", remedy="add it") from None
+    prompts = check_prompts(read_yaml(path, "name a prompt file in the configuration"), path)
     if denying and (without := [name for name, each in prompts.sets.items() if not each.negative]):
         raise InputError(
             f"{path}: set {without[0]} has no `negative` prompts, which deny the finding", remedy="add one"
         )
+    return prompts
+
+
+def check_prompts(value: object, path: Path) -> PromptFile:
+    """Check what a prompt file holds; an InputError names the file."""
+    with validating(str(path)):
+        prompts = PromptFile.model_validate(value)
+    try:
+        prompts.expanded()
+    except KeyError as error:
+        raise InputError(f"{path}: a template names the slot {error}, which `slots` lacks", remedy="add it") from None
     return prompts

@@ -3,15 +3,48 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..records import Count, Estimate, Overlap, Record
-from ..settings import Settings
+from ..settings import Settings, dotted
 
 Departures = dict[str, list[Any]]  # setting -> [its value, the published one]; empty where the job is as published
 
 
 PartName = Literal["train", "validation", "test"]
+Protocol = Literal["linear", "finetune"]
+
+
+class ScheduledSettings(Settings):
+    """Base of the settings of `finetune`: some of them depend on the fraction in percent."""
+
+    schedule: Mapping[int, Settings]
+
+
+class FewShotBlock(Settings):
+    """Base of both few-shot blocks of config.yaml: which jobs there are.
+
+    A job sees its own settings alone, so that no other one reruns it.
+    """
+
+    protocols: list[Protocol] = Field(["linear", "finetune"], description="which are run; the order is that of tables")
+    fractions: list[int] = Field([1, 10, 100], description="percent of the training images; subsets of label_images")
+    linear: Settings
+    finetune: ScheduledSettings
+
+    @model_validator(mode="after")
+    def _every_fraction_has_a_schedule(self) -> "FewShotBlock":
+        lacking = [fraction for fraction in self.fractions if fraction not in self.finetune.schedule]
+        if "finetune" in self.protocols and lacking:
+            raise ValueError(f"finetune.schedule lacks the fraction {lacking[0]}; add it there, with all its keys")
+        return self
+
+    def values_of(self, protocol: Protocol, fraction: int) -> dict[str, Any]:
+        """Return the settings of one job: those of all protocols, the protocol's own, and the fraction's."""
+        values = {name: value for name, value in self if name not in FewShotBlock.model_fields}
+        values |= {"fraction": fraction} | dict(self.linear if protocol == "linear" else self.finetune)
+        schedule = values.pop("schedule", None)
+        return values if schedule is None else values | dict(schedule[fraction])
 
 
 class MeanOfSeeds(Estimate):
@@ -46,7 +79,7 @@ class FewShotRecord(Record):
 
 def departures(job: Settings, published: Settings, free: Collection[str]) -> Departures:
     """Return the settings of `job` that differ from `published`, by dotted name, except those that are `free`."""
-    own, theirs = (_flat(each.model_dump(mode="json", exclude=set(free))) for each in (job, published))
+    own, theirs = (dotted(each.model_dump(mode="json", exclude=set(free))) for each in (job, published))
     return {name: [value, theirs[name]] for name, value in own.items() if value != theirs[name]}
 
 
@@ -58,13 +91,6 @@ def in_words(jobs: Sequence[Mapping[str, Sequence[Any]]]) -> str:
         own, theirs = (", ".join(dict.fromkeys(_word(pair[place]) for pair in pairs)) for place in (0, 1))
         lines.append(f"{name.replace('_', ' ').replace('.', ': ')} {own} instead of {theirs}")
     return "; ".join(lines)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
 
 
 def _word(value: Any) -> str:

@@ -33,7 +33,7 @@ from ..digests import data_digest, digest_of
 from ..errors import InputError
 from ..files.atomic_files import read_sidecar, settle, sha256_of, write_text
 from ..files.code_digest import PACKAGE, ROOT, code_digests
-from ..settings import Settings
+from ..settings import Settings, dotted
 from .journals import EARLIER, FILE, run_key
 from .live_logging import LiveRun, live_run
 from .system_metrics import SystemSampler
@@ -243,15 +243,9 @@ def _text(record: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as MLflow params: dotted keys, text values."""
-    flat: dict[str, str] = {}
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            flat |= flatten(item, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = str(item)
-    return flat
+def flatten(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return nested settings as MLflow params: dotted keys, text values."""
+    return {key: str(value) for key, value in dotted(values).items()}
 
 
 def _now() -> int:

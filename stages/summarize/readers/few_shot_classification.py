@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from ...common.records import read_record
 from ...few_shot_classification.contract import FewShotResult
 from ..results_tree import FewShotJob, ResultsTree
-from .record import read_record
 
 
 @dataclass(frozen=True)

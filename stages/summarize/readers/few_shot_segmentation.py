@@ -8,9 +8,9 @@ from jaxtyping import Bool, UInt8
 from ...common.data.run_lengths import decode
 from ...common.files.arrow_tables import map_table
 from ...common.files.atomic_files import verify
+from ...common.records import read_record
 from ...few_shot_segmentation.contract import SegmentationResult
 from ..results_tree import FewShotJob, ResultsTree
-from .record import read_record
 
 STAGE = "few_shot_segmentation"
 

@@ -11,9 +11,9 @@ from ...common.errors import InputError
 from ...common.files.arrow_tables import map_table, read_table
 from ...common.files.atomic_files import verify
 from ...common.files.schemas import samples
+from ...common.records import read_record
 from ...phrase_grounding.contract import GroundingResult
 from ..results_tree import ResultsTree
-from .record import read_record
 
 
 @dataclass(frozen=True)

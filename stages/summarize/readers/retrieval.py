@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from ...common.records import read_record
 from ...retrieval.contract import RetrievalResult
 from ..results_tree import ResultsTree
-from .record import read_record
 
 
 @dataclass(frozen=True)

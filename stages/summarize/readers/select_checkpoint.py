@@ -8,9 +8,9 @@ from matplotlib.image import imread
 
 from ...common.encoders.settings import EncoderRecord
 from ...common.files.atomic_files import verify
+from ...common.records import read_record
 from ...select_checkpoint.contract import IntegrityFile, Selection
 from ..results_tree import ResultsTree
-from .record import read_record
 
 
 def read_selection(tree: ResultsTree, variant: str) -> Selection:

@@ -9,9 +9,9 @@ from jaxtyping import Float, Int
 from ...common.errors import InputError
 from ...common.files.arrow_tables import read_table
 from ...common.files.schemas import SCORES
+from ...common.records import read_record
 from ...zero_shot_classification.contract import ZeroShotResult
 from ..results_tree import ResultsTree
-from .record import read_record
 
 
 @dataclass(frozen=True)

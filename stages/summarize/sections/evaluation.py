@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
+from ...common.records import METRICS
 from ..drawing import STYLE, Style, axes_of, data_uri, svg
 from ..naming import always_note, pooling_note, protocol_name, protocol_note
 from ..numbers import decimal, interval, words
 from ..readers.few_shot_segmentation import OutlinedSample, Segmentation
-from ..readers.record import METRICS
 from ..readers.zero_shot_classification import ZeroShot
 from ..results_tree import FewShotJob
 from ..tables.ablation import ablations

@@ -9,12 +9,12 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...common.records import Estimate
 from ..drawing import STYLE, Style, axes_of, data_uri, svg
 from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import decimal, words
 from ..readers.phrase_grounding import Grounding, Sample
-from ..readers.record import Estimate
 from ..readers.select_checkpoint import Integrity
 from ..tables.comparisons import Comparisons
 from ..tables.grounding import IN_LUNG, POINTERS, RIVALS, baselines, integrity_rows, table_name

@@ -7,13 +7,13 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
+from ...common.records import Estimate
 from ..contract import SummarizeSettings
 from ..drawing import Style, variant_styles
 from ..inputs import Inputs
 from ..ledger import Ledger
 from ..naming import variant_label
 from ..provenance import Provenance
-from ..readers.record import Estimate
 from ..tables.comparisons import Comparisons
 from ..tables.quoted import Quotation, shown
 

@@ -6,12 +6,12 @@ The differences are the paired comparisons of Tables 1 to 3, of retrieval and of
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from ...common.records import Estimate
 from ..inputs import Inputs
 from ..naming import protocol_name, variant_label
 from ..numbers import words
 from ..readers.few_shot_classification import FewShot
 from ..readers.few_shot_segmentation import Segmentation
-from ..readers.record import Estimate
 from .comparisons import Comparison, Comparisons
 from .grounding import COLUMNS, IN_LUNG, table_name
 from .table import Block, Cell, Column, Row, Table

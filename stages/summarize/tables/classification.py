@@ -4,14 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...common.few_shot.protocols import in_words
-from ...common.records import Overlap
+from ...common.records import METRICS, Estimate, Overlap
 from ...few_shot_classification.contract import FewShotResult
 from ..inputs import Inputs
 from ..naming import always_note, pooling_note, protocol_name, protocol_note, variant_label
 from ..numbers import decimal, interval, words
 from ..readers.few_shot_classification import FewShot
 from ..readers.few_shot_segmentation import Segmentation
-from ..readers.record import METRICS, Estimate
 from .comparisons import Comparisons
 from .image_values import few_shot_values, zero_shot_values
 from .quoted import Quotation, quoted_blocks

@@ -7,12 +7,12 @@ if it is better than all of them, too.
 
 from collections.abc import Iterable, Sequence
 
+from ...common.records import Estimate
 from ...phrase_grounding.contract import PointingGame
 from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import interval, words
 from ..readers.phrase_grounding import Grounding
-from ..readers.record import Estimate
 from .classification import overlap_notes
 from .comparisons import Comparisons
 from .image_values import ImageValues, grounding_values

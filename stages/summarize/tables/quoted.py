@@ -4,11 +4,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
-from ...common.errors import InputError, InputErrors
-from ...common.settings import Settings, validation_errors
+from ...common.settings import Settings, validating
+from ...common.yaml_files import read_yaml
 from ..results_tree import ResultsTree
 from .table import Block, Cell, Row
 
@@ -31,17 +30,10 @@ class Quotation(Settings):
 
 
 def read_quotations(path: Path) -> list[Quotation]:
-    """Every wrong key in one line."""
-    try:
-        return TypeAdapter(list[Quotation]).validate_python(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror})", remedy="name the file of quoted figures"
-        ) from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        raise InputErrors(validation_errors(error, str(path)), "; ") from None
+    """Read the file of quoted figures; an InputError names every wrong key in one line."""
+    value = read_yaml(path, "name the file of quoted figures")
+    with validating(str(path)):
+        return TypeAdapter(list[Quotation]).validate_python(value)
 
 
 def shown(quotations: list[Quotation], tree: ResultsTree, synthetic: Collection[str]) -> list[Quotation]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..readers.record import Estimate
+from ...common.records import Estimate
 
 CsvRow = dict[str, Any]  # column -> figure with all its digits
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.common.records import Estimate
 from stages.summarize.numbers import NONE, count, decimal, duration, figures, interval, moment, percent, rank
-from stages.summarize.readers.record import Estimate
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import io
 import json
 
 from stages.common.files.atomic_files import write_json, write_sidecar
+from stages.common.records import Estimate
 from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
 from stages.summarize.numbers import interval
-from stages.summarize.readers.record import Estimate
 from stages.summarize.tables.all_tables import text_summary
 from stages.summarize.tables.retrieval import retrieval_rows
 from stages.summarize.tables.writers import aligned, rows_as_csv
