@@ -18,6 +18,11 @@ def decimal(value: float | None, places: int = 3) -> str:
     return sign + (digits[1:] if digits.startswith("0.") else digits)
 
 
+def signed(value: float) -> str:
+    """Fixed places of a difference, with its sign: +.012, -.003."""
+    return f"{'+' if value > 0 else ''}{decimal(value)}"
+
+
 def interval(estimate: Estimate | None) -> str:
     """A value with its 95 % interval."""
     if estimate is None:

@@ -9,10 +9,13 @@ figure, table and number passes the tests of test_summarize_page.py (alt text, h
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from . import numbers
 from .sections import data, evaluation, localisation, methods, provenance, training
 from .sections.report import Names, Report, Section, runs_of
+from .tables.table import legend_of
+from .tables.writers import as_html
 
 SECTIONS = (
     Section("zero_shot", "Zero-shot", "Table 1. Zero-shot classification", evaluation.zero_shot_names),
@@ -46,6 +49,8 @@ def render(template: Path, report: Report) -> str:
     for name in ("decimal", "interval", "figures", "rank", "count", "percent", "moment", "duration", "words"):
         environment.filters[name] = getattr(numbers, name)
     environment.filters["runs_of"] = runs_of
+    environment.filters["legend"] = legend_of
+    environment.filters["drawn"] = lambda table: Markup(as_html(table, report.styles))  # noqa: S704 - as_html escapes
     common = common_names(report)
     sections = []
     for section in SECTIONS:

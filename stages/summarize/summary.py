@@ -12,8 +12,9 @@ from .page import render
 from .provenance import read_provenance
 from .results_tree import FewShotJob, ResultsTree
 from .sections.report import Report
-from .tables.all_tables import paper_tables, text_summary, write_paper_tables, write_tables
+from .tables.all_tables import paper_tables, text_summary, write_paper_tables
 from .tables.comparisons import Comparisons
+from .tables.flat_rows import write_flat_rows
 from .tables.quoted import read_quotations
 
 
@@ -27,13 +28,13 @@ def summarize(job: SummarizeJob) -> None:
         read = read_inputs(tree)
         ledger, provenance, quotations = read_ledger(read), read_provenance(tree), read_quotations(job.quoted)
         comparisons = Comparisons(settings.comparison_draws, settings.seed)
-        paper = paper_tables(read, comparisons, quotations, provenance.synthetic)
-        report = Report(settings, read, ledger, provenance, comparisons, quotations, run.record["digests"])
-        write_tables(job.tables, read, ledger)
-        write_paper_tables(job.tables, paper, comparisons)
+        tables = paper_tables(read, comparisons, quotations, provenance.synthetic)
+        report = Report(settings, read, ledger, provenance, tables, quotations, run.record["digests"])
+        write_flat_rows(job.tables, read, ledger)
+        write_paper_tables(job.tables, tables, comparisons)
         write_text(job.report, render(job.template, report))
         run.log_metrics({f"{one.dataset}/{one.variant}/auc": one.result.metrics["auc"].value for one in read.zero_shot})
-    sys.stdout.write(text_summary(settings.title, read, provenance.synthetic, job.report))
+    sys.stdout.write(text_summary(settings.title, read, tables, provenance.synthetic, job.report))
 
 
 def tree_of(job: SummarizeJob) -> ResultsTree:

@@ -7,36 +7,24 @@ import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
-from ...common.records import METRICS
 from ..drawing import STYLE, Style, axes_of, data_uri, svg
-from ..naming import always_note, pooling_note, protocol_name, protocol_note
+from ..naming import protocol_name
 from ..numbers import decimal, interval, words
 from ..readers.few_shot_segmentation import OutlinedSample, Segmentation
 from ..readers.zero_shot_classification import ZeroShot
-from ..results_tree import FewShotJob
-from ..tables.ablation import ablations
-from ..tables.classification import few_shot_tables
-from .report import Names, Report, axis_of
+from ..tables.classification import prompts_table
+from .report import Names, Report
 
 TRUTH, PREDICTED = "#56B4E9", "#E69F00"
 
 
 def zero_shot_names(report: Report) -> Names:
-    inputs = report.inputs
+    tables = report.tables_of("zero_shot")
     return {
-        "zero_shot": inputs.zero_shot,
-        "best": report.comparisons.is_best,
-        "metrics": METRICS,
-        "auc_axis": axis_of([each.result.metrics["auc"] for each in inputs.zero_shot], reference=0.5),
-        "fixed_prompts": [_fixed(inputs.zero_shot, dataset) for dataset in inputs.tree.evaluate_on],
-        "roc_curves": [_roc(report, dataset) for dataset in inputs.tree.evaluate_on],
+        "tables": tables,
+        "prompts": [prompts_table(table) for table in tables],
+        "roc_curves": [_roc(report, dataset) for dataset in report.inputs.tree.evaluate_on],
     }
-
-
-def _fixed(cells: Sequence[ZeroShot], dataset: str) -> Names:
-    """Every set of prompts of one data set with the test AUC of each variant; no set where no result has them."""
-    rows = [each for each in cells if each.dataset == dataset]
-    return {"dataset": dataset, "sets": list(rows[0].result.test_auc), "rows": rows}
 
 
 def _roc(report: Report, dataset: str) -> Names:
@@ -77,28 +65,14 @@ def roc_curve(
 
 
 def few_shot_names(report: Report) -> Names | None:
-    tables = few_shot_tables(report.inputs)
-    if not tables:
-        return None
-    return {"few_shot": tables, "best": report.comparisons.is_best, "pooling": pooling_note(report.inputs.pooling)}
+    tables = report.tables_of("few_shot")
+    return {"tables": tables} if tables else None
 
 
 def segmentation_names(report: Report) -> Names | None:
-    cells = report.inputs.segmentation
-    if not cells:
-        return None
-    jobs = list(dict.fromkeys(cell.job for cell in cells))
-    return {
-        "segmentation": [_table(job, [cell for cell in cells if cell.job == job]) for job in jobs],
-        "best": report.comparisons.is_best,
-        "outlined": [_pictures(report, cell) for cell in cells if cell.samples],
-    }
-
-
-def _table(job: FewShotJob, cells: list[Segmentation]) -> Names:
-    results = [cell.result for cell in cells]
-    protocol, note = protocol_name(job.protocol, results), protocol_note(job.protocol, results)
-    return {"job": job, "cells": cells, "protocol": protocol, "note": note, "always": always_note(results)}
+    tables, cells = report.tables_of("segmentation"), report.inputs.segmentation
+    outlined = [_pictures(report, cell) for cell in cells if cell.samples]
+    return {"tables": tables, "outlined": outlined} if tables else None
 
 
 def _pictures(report: Report, cell: Segmentation) -> Names:
@@ -133,9 +107,9 @@ def outlines_figure(sample: OutlinedSample) -> str:
 
 
 def ablation_names(report: Report) -> Names | None:
-    found = ablations(report.inputs, report.comparisons)
-    return {"ablations": found} if found else None
+    tables = report.tables_of("ablation")
+    return {"tables": tables, "first": report.labels[report.inputs.tree.with_text[0]]} if tables else None
 
 
 def retrieval_names(report: Report) -> Names:
-    return {"retrieval": report.inputs.retrieval, "best": report.comparisons.is_best}
+    return {"tables": report.tables_of("retrieval"), "retrieval": report.inputs.retrieval[0].result}

@@ -46,6 +46,7 @@ def methods_names(report: Report) -> Names:
         "methods": [as_prose(each, known) for each in paragraphs],
         "latex": "\n\n".join(as_latex(each, known) for each in paragraphs),
         "differences": differences(inputs, provenance),
+        "quotes": bool(report.quoted),
         "citations": "\n".join(each.bibtex() for each in cited(paragraphs, known)),
     }
 
@@ -326,7 +327,7 @@ def _quoted(quotations: Sequence[Quotation]) -> Iterator[str]:
         names = dict.fromkeys(name for each in quotations for name in each.rows)
         works = [f"{name} [@{METHODS[name]}]" if name in METHODS else name for name in names]
         yield (
-            f"The files of the tables quote figures of {', '.join(works)} as [@{'; @'.join(sources)}] print them; they "
+            f"The tables quote figures of {', '.join(works)} as [@{'; @'.join(sources)}] print them; they "
             "were not measured here."
         )
 

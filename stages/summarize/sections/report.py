@@ -7,15 +7,14 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from ...common.records import Estimate
 from ..contract import SummarizeSettings
 from ..drawing import Style, variant_styles
 from ..inputs import Inputs
 from ..ledger import Ledger
 from ..naming import variant_label
 from ..provenance import Provenance
-from ..tables.comparisons import Comparisons
 from ..tables.quoted import Quotation, shown
+from ..tables.table import Table, Task
 
 Names = dict[str, Any]  # what a template uses
 
@@ -28,9 +27,13 @@ class Report:
     inputs: Inputs
     ledger: Ledger
     provenance: Provenance
-    comparisons: Comparisons  # of all tables: what any part may say is better than what
+    tables: list[Table]  # Tables 1 to 4, retrieval, pointing
     quotations: list[Quotation]  # figures of others
     digests: dict[str, str]  # of the summary itself
+
+    def tables_of(self, task: Task) -> list[Table]:
+        """Return the tables of one task, in their order."""
+        return [table for table in self.tables if table.task == task]
 
     @cached_property
     def quoted(self) -> list[Quotation]:
@@ -65,26 +68,3 @@ class Section:
 def runs_of(rows: Sequence[Any], attribute: str) -> list[list[Any]]:
     """Neighbouring rows of equal `attribute`, in their order (Jinja's own groupby sorts)."""
     return [list(group) for _, group in groupby(rows, key=attrgetter(attribute))]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """The range of the bars in a table."""
-
-    low: float
-    high: float
-    reference: float | None = None
-
-    def place(self, value: float) -> float:
-        """0 at the left end, 100 at the right end."""
-        return round(100 * (value - self.low) / (self.high - self.low), 2)
-
-
-def axis_of(estimates: Sequence[Estimate | None], reference: float | None = None) -> Axis:
-    """From a round tenth below everything to one above, the reference inside."""
-    known = [each for each in estimates if each is not None]
-    lows, highs = [each.low for each in known], [each.high for each in known]
-    if reference is not None:
-        lows, highs = [*lows, reference], [*highs, reference]
-    low, high = int(min(lows) * 10) / 10, min(1.0, -int(-max(highs) * 10 - 0.999) / 10)
-    return Axis(low, high if high > low else low + 0.1, reference)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from ...common.records import Estimate
 from ..inputs import Inputs
 from ..naming import protocol_name, variant_label
-from ..numbers import words
+from ..numbers import signed, words
 from ..readers.few_shot_classification import FewShot
 from ..readers.few_shot_segmentation import Segmentation
 from .comparisons import Comparison, Comparisons
 from .grounding import COLUMNS, IN_LUNG, table_name
-from .table import Block, Cell, Column, Row, Table
+from .table import Block, Cell, Column, Row, Table, cell_of
 
 RECALL_AT = 5
 NOTE = (
@@ -64,31 +64,33 @@ def ablation_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
 def _table(inputs: Inputs, ablation: Ablation) -> Table:
     columns = []
     for each in ablation.measures:
-        columns += [Column(each.key, each.header), Column(f"{each.key}_difference", f"from {ablation.first}"),
+        columns += [Column(each.key, each.header),
+                    Column(f"{each.key}_difference", f"from {ablation.first}", below=each.key),
                     Column(f"{each.key}_p", "p (Holm)", shown=False)]  # fmt: skip
     rows = []
     for variant in inputs.tree.variants:
         cells: dict[str, Cell] = {}
         for each in ablation.measures:
             cells |= _cells(each, variant)
-        rows.append(Row(variant_label(inputs, variant), cells))
+        rows.append(Row(variant_label(inputs, variant), cells, key=variant))
     return Table(
         f"table4_{ablation.dataset}",
         f"Table 4. What each variant reaches on {ablation.dataset}, and its difference from {ablation.first}",
         tuple(columns),
         (Block("measured", tuple(rows)),),
-        notes=(NOTE,),
+        legend=(NOTE,),
+        task="ablation",
     )
 
 
 def _cells(measure: Measure, variant: str) -> dict[str, Cell]:
     cells = {}
     if (figure := measure.figures.get(variant)) is not None:
-        cells[measure.key] = Cell(figure.value, figure.low, figure.high)
+        cells[measure.key] = cell_of(figure)
     elif variant in measure.absent:
         cells[measure.key] = Cell(text=measure.absent[variant])
     if (found := measure.differences.get(variant)) is not None:
-        cells[f"{measure.key}_difference"] = Cell(**dict(found.difference), bold=found.decided)
+        cells[f"{measure.key}_difference"] = cell_of(found.difference, found.decided, form=signed)
         cells[f"{measure.key}_p"] = Cell(found.adjusted)
     return cells
 

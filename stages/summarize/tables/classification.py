@@ -1,249 +1,190 @@
 """Tables 1 and 2: zero-shot and few-shot classification."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Literal
 
-from ...common.few_shot.protocols import in_words
-from ...common.records import METRICS, Estimate, Overlap
-from ...few_shot_classification.contract import FewShotResult
+from ...common.few_shot.protocols import PartSize
+from ...common.records import METRICS, Overlap
 from ..inputs import Inputs
 from ..naming import always_note, pooling_note, protocol_name, protocol_note, variant_label
-from ..numbers import decimal, interval, words
+from ..numbers import count, words
 from ..readers.few_shot_classification import FewShot
 from ..readers.few_shot_segmentation import Segmentation
 from .comparisons import Comparisons
 from .image_values import few_shot_values, zero_shot_values
 from .quoted import Quotation, quoted_blocks
-from .table import Block, Cell, Column, CsvRow, Row, Table, estimate_columns
-from .writers import aligned
+from .table import Block, Cell, Column, Row, Table, axis_of, cell_of
 
 HEADERS = {"auc": "AUC", "average_precision": "average precision", "f1": "F1", "accuracy": "accuracy"}
 SCORES = {"global": "the whole image", "local": "its best patches"}
 BOLD = (
-    "Bold: the best of its column, and better than every other variant by a paired bootstrap over the same {unit}s "
+    "Bold: the best of its column, and better than every other {rival} by a paired bootstrap over the same {unit}s "
     "(two-sided, Holm's correction over all pairs of the column, level .05). Without bold no such claim stands."
 )
+INTERVALS = "Brackets: 95 % bootstrap intervals, resampled by {unit}."
+THRESHOLDS = "F1 and accuracy are at the threshold of the largest F1 on validation."
 FIXED = (
     "Prompts fixed: the same scores with the first prompts of the file, which no label chose, for comparison with "
     "others who fix theirs; not tested against other rows. Every other set of prompts is in the CSV."
 )
-INTERVALS = "Brackets: 95 % bootstrap intervals, resampled by {unit}; F1 and accuracy at thresholds from validation."
+CHOICE = (
+    "Choosing prompts uses the labels of the validation part. Papers that fix their prompts use none: compare those "
+    "with the first set, which stands first in the file of prompts. The largest figure of a row was picked by nobody; "
+    "to quote it would be to choose on the test part."
+)
 
 
-@dataclass(frozen=True)
-class FewShotTable:
-    """Table 2 of one data set and protocol: `rows` holds the cells of a variant, one a fraction (in percent)."""
-
-    dataset: str
-    protocol: str
-    fractions: list[int]
-    rows: dict[str, list[FewShotResult]]
-
-    @property
-    def columns(self) -> list[FewShotResult]:
-        """A cell of every fraction: for what does not depend on the variant."""
-        return next(iter(self.rows.values()))
-
-    @property
-    def name(self) -> str:
-        """Of the protocol, which is not the published one where a setting is not."""
-        return protocol_name(self.protocol, self.columns)
-
-    @property
-    def note(self) -> str | None:
-        return protocol_note(self.protocol, self.columns)
-
-    @property
-    def always(self) -> str | None:
-        return always_note(self.columns)
+def bold_note(unit: str, rival: Literal["variant", "row"] = "variant") -> str:
+    """Say what bold means; `unit` is what the bootstrap resamples."""
+    return BOLD.format(rival=rival, unit=unit)
 
 
-def cell(figure: Estimate, bold: bool, spread: float | None = None) -> Cell:
-    return Cell(figure.value, figure.low, figure.high, spread, bold)
+def intervals_note(unit: str) -> str:
+    """Say what brackets are; images of one patient that count as several make them too narrow."""
+    unknown = " Patients are unknown, so that they may be too narrow." if unit == "image" else ""
+    return INTERVALS.format(unit=unit) + unknown
 
 
 def overlap_notes(overlap: Overlap) -> tuple[str, ...]:
-    """What must stand beside every figure."""
-    return tuple(f"{words(kind)}: {number}" for kind, number in overlap.found.items())
+    """Return what must stand beside every figure."""
+    return tuple(f"{words(kind)}: {count(number)}" for kind, number in overlap.found.items())
 
 
-def zero_shot_table(inputs: Inputs, dataset: str, comparisons: Comparisons) -> Table:
-    """Table 1 of one data set."""
+def zero_shot_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
+    """Make Table 1, one per data set; empty where no variant has text."""
+    return [_zero_shot_table(inputs, dataset, comparisons) for dataset in inputs.tree.evaluate_on]
+
+
+def _zero_shot_table(inputs: Inputs, dataset: str, comparisons: Comparisons) -> Table:
     name = f"table1_{dataset}"
     measured = [each for each in inputs.zero_shot if each.dataset == dataset]
     values = {each.variant: zero_shot_values(inputs.tree, each) for each in measured}
     best = {metric: comparisons.best(name, metric, values, metric) for metric in METRICS}
-    rows = [
-        Row(
-            variant_label(inputs, each.variant),
-            {metric: cell(each.result.metrics[metric], best[metric] == each.variant) for metric in METRICS}
-            | {"prompts": Cell(text=words(each.result.prompt_set)), "threshold": Cell(each.result.threshold)}
-            | {f"auc_of_{prompts}": cell(figure, bold=False) for prompts, figure in each.result.test_auc.items()},
-            overlap_notes(each.result.overlap),
-        )
-        for each in measured
-    ]
+    rows = []
+    for each in measured:
+        result = each.result
+        cells = {metric: cell_of(result.metrics[metric], best[metric] == each.variant) for metric in METRICS}
+        cells |= {"prompts": Cell(text=words(result.prompt_set)), "threshold": Cell(result.threshold),
+                  "validation_auc": Cell(result.validation_auc[result.prompt_set])}  # fmt: skip
+        for prompts, figure in result.test_auc.items():
+            remark = "chosen" if prompts == result.prompt_set else ""
+            cells[f"auc_of_{prompts}"] = Cell(figure.value, figure.low, figure.high, remark=remark)
+        rows.append(Row(variant_label(inputs, each.variant), cells, overlap_notes(result.overlap), each.variant))
     first = measured[0].result
+    axis = axis_of([each.result.metrics["auc"] for each in inputs.zero_shot], reference=0.5)
     return Table(
         name,
         f"Table 1. Zero-shot classification of {words(first.finding)} in {dataset} by {SCORES[first.score]}: "
-        f"{first.test_images} test images, {first.test_positives} positive",
-        (*(Column(metric, HEADERS[metric]) for metric in METRICS), Column("prompts", "prompts", "text"),
-         Column("threshold", "threshold", shown=False),
+        f"{count(first.test_images)} test images, {count(first.test_positives)} positive",
+        (Column("auc", HEADERS["auc"], brief=True, axis=axis),
+         *(Column(metric, HEADERS[metric]) for metric in METRICS if metric != "auc"),
+         Column("prompts", "prompts", "text", brief=True),
+         Column("validation_auc", "AUC on validation", shown=False), Column("threshold", "threshold", shown=False),
          *(Column(f"auc_of_{prompts}", f"AUC, prompts fixed: {words(prompts)}", shown=not place)
            for place, prompts in enumerate(first.test_auc))),
         (Block("measured", tuple(rows)),),
-        notes=(INTERVALS.format(unit=first.resampled_by), BOLD.format(unit=first.resampled_by),
-               *([FIXED] if first.test_auc else [])),
+        legend=(f"{intervals_note(first.resampled_by)} {THRESHOLDS}", bold_note(first.resampled_by),
+                *([FIXED] if first.test_auc else [])),
+        task="zero_shot",
     )  # fmt: skip
+
+
+def prompts_table(table: Table) -> Table:
+    """Return Table 1 with what the choice of prompts and threshold rests on, and the AUC of every set of prompts."""
+    sets = [column.key for column in table.columns if column.key.startswith("auc_of_")]
+    caption = f"{table.caption}; AUC on the test part with each set of prompts"
+    return table.showing(["prompts", "validation_auc", "threshold", *sets], caption, (CHOICE,) if sets else ())
 
 
 def few_shot_classification_tables(
     inputs: Inputs, comparisons: Comparisons, quotations: Sequence[Quotation]
 ) -> list[Table]:
-    """Table 2, one a data set and protocol."""
-    return [_few_shot_table(inputs, each, comparisons, list(quotations)) for each in few_shot_tables(inputs)]
+    """Make Table 2, one per data set and protocol."""
+    jobs: dict[tuple[str, str], list[FewShot]] = {}
+    for each in inputs.few_shot:
+        jobs.setdefault((each.job.dataset, each.job.protocol), []).append(each)
+    return [_few_shot_table(inputs, each, comparisons, quotations) for each in jobs.values()]
 
 
 def _few_shot_table(
-    inputs: Inputs, table: FewShotTable, comparisons: Comparisons, quotations: list[Quotation]
+    inputs: Inputs, measured: list[FewShot], comparisons: Comparisons, quotations: Sequence[Quotation]
 ) -> Table:
-    name = f"table2_{table.dataset}_{table.protocol}"
-    best = {fraction: _best(inputs, name, table, fraction, comparisons) for fraction in table.fractions}
+    job, first = measured[0].job, measured[0].result
+    name = f"table2_{job.dataset}_{job.protocol}"
+    by_fraction = {each.job.fraction: [other for other in measured if other.job.fraction == each.job.fraction]
+                   for each in measured}  # fmt: skip
     columns = tuple(
-        Column(f"{metric}_{fraction}", f"{HEADERS[metric]}, {fraction} %", shown=metric in ("auc", "f1"))
+        Column(f"{metric}_{fraction}", f"{HEADERS[metric]}, {fraction} %", shown=metric in ("auc", "f1"),
+               brief=metric == "auc")
         for metric in METRICS
-        for fraction in table.fractions
-    )
-    rows = []
-    for variant, cells in table.rows.items():
-        found = {}
-        for fraction, result in zip(table.fractions, cells, strict=True):
-            for metric in METRICS:
-                figure = result.metrics.get(metric)
-                found[f"{metric}_{fraction}"] = (
-                    Cell(text=result.skipped)
-                    if figure is None
-                    else cell(figure, best[fraction].get(metric) == variant, figure.spread)
-                )
-        rows.append(Row(variant_label(inputs, variant), found, overlap_notes(cells[0].overlap)))
-    first = table.columns[0]
-    seeds = max(len(each.seeds) for each in table.columns)
-    quoted = tuple(
-        block
-        for block in quoted_blocks(quotations, "few_shot_classification", table.dataset, table.protocol)
-        if any(key in {column.key for column in columns} for row in block.rows for key in row.cells)
-    )
+        for fraction in by_fraction
+    )  # fmt: skip
+    cells: dict[str, dict[str, Cell]] = {}
+    for fraction, jobs in by_fraction.items():
+        best = _best(inputs, name, jobs, comparisons)
+        for each in jobs:
+            cells.setdefault(each.variant, {}).update(_few_shot_cells(each, fraction, best))
+    rows = (Row(variant_label(inputs, variant), found, key=variant) for variant, found in cells.items())
+    results = [each.result for each in measured]
+    changed, always = protocol_note(job.protocol, results), always_note(results)
+    quoted = quoted_blocks(quotations, "few_shot_classification", job.dataset, job.protocol)
     return Table(
         name,
-        f"Table 2. Few-shot classification of {words(first.finding)} in {table.dataset}, protocol {table.name}: "
-        f"{first.images['test'].images} test images, {first.images['test'].positives} positive",
+        f"Table 2. Few-shot classification of {words(first.finding)} in {job.dataset}, protocol "
+        f"{protocol_name(job.protocol, results)}: {count(first.images['test'].images)} test images, "
+        f"{count(first.images['test'].positives)} positive; training: {training_sizes(measured, 'positives')}",
         columns,
-        (Block("measured", tuple(rows), protocol=table.note or ""), *(restricted(block, columns) for block in quoted)),
-        notes=(
-            *(note for note in (table.note, table.always) if note),
+        (Block("measured", tuple(rows), protocol=changed or ""), *restricted(quoted, columns)),
+        notes=tuple(note for note in (changed, always) if note),
+        legend=(
             pooling_note(inputs.pooling),
-            f"Percentages are shares of the training images. Means of {seeds} repetitions; after \u00b1 their standard "
-            "deviation, over head and order of batches on one subset.",
-            INTERVALS.format(unit=first.resampled_by),
-            BOLD.format(unit=first.resampled_by),
+            "Percentages are shares of the training images. Means of the repetitions; after \u00b1 their standard "
+            "deviation, over head and order of batches on one subset: it does not say how another subset would do.",
+            f"{intervals_note(first.resampled_by)} {THRESHOLDS}",
+            bold_note(first.resampled_by),
         ),
+        task="few_shot",
     )
 
 
-def restricted(block: Block, columns: Sequence[Column]) -> Block:
-    """A quoted block without figures of columns that this run does not have."""
+def training_sizes(measured: Sequence[FewShot] | Sequence[Segmentation], positives: str) -> str:
+    """Return what the jobs of one protocol were trained with: 10 %, 20 images (8 positives), seeds: 3; ..."""
+    sizes: dict[int, tuple[PartSize, int]] = {}
+    for each in measured:
+        sizes.setdefault(each.job.fraction, (each.result.images["train"], len(each.result.seeds)))
+    return "; ".join(
+        f"{fraction} %, {count(part.images)} images ({count(part.positives)} {positives}), seeds: {seeds}"
+        for fraction, (part, seeds) in sizes.items()
+    )
+
+
+def _few_shot_cells(each: FewShot, fraction: int, best: dict[str, str | None]) -> dict[str, Cell]:
+    result, notes, cells = each.result, overlap_notes(each.result.overlap), {}
+    for metric in METRICS:
+        if (figure := result.metrics.get(metric)) is None:
+            cells[f"{metric}_{fraction}"] = Cell(text=result.skipped, notes=notes)
+        else:
+            cells[f"{metric}_{fraction}"] = Cell(figure.value, figure.low, figure.high, figure.spread,
+                                                 best.get(metric) == each.variant, notes=notes)  # fmt: skip
+    return cells
+
+
+def restricted(blocks: Sequence[Block], columns: Sequence[Column]) -> list[Block]:
+    """Return quoted blocks without the figures, rows and blocks of columns that this run does not have."""
     known = {column.key for column in columns}
-    rows = (Row(row.label, {key: each for key, each in row.cells.items() if key in known}) for row in block.rows)
-    return Block(block.kind, tuple(rows), block.source, block.protocol)
+    found = []
+    for block in blocks:
+        rows = [Row(row.label, {key: each for key, each in row.cells.items() if key in known}) for row in block.rows]
+        if any(row.cells for row in rows):
+            found.append(Block(block.kind, tuple(rows), block.source, block.protocol))
+    return found
 
 
-def _best(
-    inputs: Inputs, name: str, table: FewShotTable, fraction: int, comparisons: Comparisons
-) -> dict[str, str | None]:
-    """Metric -> the variant in bold."""
-    jobs: list[FewShot] = [
-        each for each in inputs.few_shot
-        if (each.job.dataset, each.job.protocol, each.job.fraction) == (table.dataset, table.protocol, fraction)
-    ]  # fmt: skip
+def _best(inputs: Inputs, name: str, jobs: list[FewShot], comparisons: Comparisons) -> dict[str, str | None]:
+    """Return the variant in bold by metric, among jobs with one share of the labels."""
     values = {each.variant: few_shot_values(inputs.tree, each) for each in jobs}
     known = {variant: each for variant, each in values.items() if each is not None}
     if len(known) < len(values):
         return {}
+    fraction = jobs[0].job.fraction
     return {metric: comparisons.best(name, f"{metric}_{fraction}", known, metric) for metric in METRICS}
-
-
-def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
-    """Table 1: one row a data set and variant."""
-    rows = []
-    for each in inputs.zero_shot:
-        result = each.result
-        row: CsvRow = {"dataset": each.dataset, "finding": result.finding, "variant": each.variant}
-        for name in METRICS:
-            row |= estimate_columns(name, result.metrics[name])
-        rows.append(
-            row
-            | {
-                "prompt_set": result.prompt_set,
-                "validation_auc": result.validation_auc[result.prompt_set],
-                "threshold": result.threshold,
-                "test_images": result.test_images,
-                "test_positives": result.test_positives,
-                "resampled_by": result.resampled_by,
-            }
-        )
-    return rows
-
-
-def few_shot_rows(inputs: Inputs) -> list[CsvRow]:
-    """Table 2: one row a job and variant; without figures where the job was skipped."""
-    return [job_row(each, METRICS) for each in inputs.few_shot]
-
-
-def few_shot_tables(inputs: Inputs) -> list[FewShotTable]:
-    tables: dict[tuple[str, str], FewShotTable] = {}
-    for each in inputs.few_shot:
-        place = (each.job.dataset, each.job.protocol)
-        table = tables.setdefault(place, FewShotTable(*place, [], {}))
-        if each.job.fraction not in table.fractions:
-            table.fractions.append(each.job.fraction)
-        table.rows.setdefault(each.variant, []).append(each.result)
-    return list(tables.values())
-
-
-def _few_shot_cell(result: FewShotResult) -> str:
-    overlaps = "".join(f"; {words(kind)}: {number}" for kind, number in result.overlap.found.items())
-    if result.skipped is not None:
-        return f"- {result.skipped}{overlaps}"
-    auc = result.metrics["auc"]
-    return interval(auc) + ("" if auc.spread is None else f" +- {decimal(auc.spread)}") + overlaps
-
-
-def job_row(each: FewShot | Segmentation, measures: Iterable[str], more: tuple[str, ...] = ()) -> CsvRow:
-    """A few-shot job of one variant: figures with interval and spread, what it trained on, and overlaps last."""
-    result = each.result
-    row: CsvRow = vars(each.job) | {"finding": result.finding, "variant": each.variant}
-    for name in measures:
-        figure = result.metrics.get(name)
-        row |= estimate_columns(name, figure) | {f"{name}_spread": figure and figure.spread}
-    for part in ("train", "test"):
-        row |= {f"{part}_{name}": number for name, number in result.images[part]}
-    row |= {name: getattr(result, name) for name in more} | {"seeds": len(result.seeds)}
-    row |= {"not_as_published": in_words([result.departures])}
-    return row | {"resampled_by": result.resampled_by, "skipped": result.skipped} | dict(result.overlap)
-
-
-def few_shot_lines(inputs: Inputs) -> Iterable[str]:
-    for table in few_shot_tables(inputs):
-        yield from (
-            "",
-            f"Few-shot AUC on the test part [95 % interval] +- over seeds: {table.dataset}, {table.name}",
-            *([f"  {table.note}"] if table.note else []),
-        )
-        train = [each.images["train"] for each in table.columns]
-        header = [f"{fraction} %, {part.images} images ({part.positives} positives)"
-                  for fraction, part in zip(table.fractions, train, strict=True)]  # fmt: skip
-        yield from aligned(
-            [("variant", *header)]
-            + [(variant_label(inputs, variant), *map(_few_shot_cell, cells)) for variant, cells in table.rows.items()]
-        )

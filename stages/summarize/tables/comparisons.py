@@ -106,7 +106,6 @@ class Comparisons:
     draws: int
     seed: int
     found: dict[tuple[str, str], list[Comparison]] = field(default_factory=dict)  # by table and measure
-    decided: dict[tuple[str, str], str | None] = field(default_factory=dict)  # the one in bold, if there is one
     _weights: dict[tuple[str, ...], object] = field(default_factory=dict)
 
     def best(
@@ -120,12 +119,7 @@ class Comparisons:
         """Compare all `variants` and name the one that is better than every other by the test, if there is one."""
         values = self._drawn(variants, metric)
         self.found[table, measure] = compare_all(values)
-        self.decided[table, measure] = decided_best(values, self.found[table, measure], smaller_is_better)
-        return self.decided[table, measure]
-
-    def is_best(self, table: str, measure: str, name: str) -> bool:
-        """Whether the figure is in bold; never in a column that was not compared."""
-        return self.decided.get((table, measure)) == name
+        return decided_best(values, self.found[table, measure], smaller_is_better)
 
     def _drawn(self, variants: Mapping[str, ImageValues], metric: str) -> dict[str, Drawn]:
         first = next(iter(variants.values()))

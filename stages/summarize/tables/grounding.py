@@ -1,22 +1,22 @@
-"""Phrase grounding: heatmaps beside what fools their figures, one table a data set and set of prompts.
+"""Phrase grounding: heatmaps beside what fools their figures, one table per data set and set of prompts.
 
 The rows that are no heatmap (a random point in the lungs, or in the image where lungs are unknown, the fixed peak of
 the training masks, a point read off the words) are rivals in the paired tests like any variant: a heatmap is bold only
 if it is better than all of them, too.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ...common.records import Estimate
-from ...phrase_grounding.contract import PointingGame
 from ..inputs import Inputs
 from ..naming import variant_label
-from ..numbers import interval, words
+from ..numbers import count, decimal, figures, words
 from ..readers.phrase_grounding import Grounding
-from .classification import overlap_notes
+from .classification import bold_note, intervals_note, overlap_notes
 from .comparisons import Comparisons
 from .image_values import ImageValues, grounding_values
-from .table import Block, Cell, Column, CsvRow, Row, Table, estimate_columns
+from .table import Axis, Block, Cell, Column, Row, Table, axis_of, cell_of
 
 IN_LUNG = "pointing_in_lung"
 # Column -> measure of the stage, pointer of a variant's row.
@@ -27,11 +27,6 @@ COLUMNS = {
     "iou": ("iou", "heatmap"),
 }
 HEADERS = {"pointing": "hits", IN_LUNG: "hits, peak inside the lungs", "contrast_to_noise": "CNR", "iou": "IoU"}
-BOLD = (
-    "Bold: the best of its column, and better than every other row by a paired bootstrap over the same {unit}s "
-    "(two-sided, Holm's correction over all pairs of the column, level .05). Without bold no such claim stands."
-)
-INTERVALS = "Brackets: 95 % bootstrap intervals, resampled by {unit}."
 NOTE = (
     "Hits: share of images in which the peak lies in the true box or mask, without the tolerance of 15 pixels that the "
     "pointing game was first played with. CNR: contrast-to-noise ratio inside and "
@@ -50,6 +45,7 @@ RIVALS = tuple(pointer for pointer in POINTERS if not pointer.startswith("heatma
 
 
 def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
+    """Make one table per data set and set of prompts."""
     return [
         _table(inputs, [each for each in inputs.grounding if each.dataset == dataset], prompt_set, comparisons)
         for dataset in dict.fromkeys(each.dataset for each in inputs.grounding)
@@ -65,37 +61,107 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
     first = variants[0]
     name, result = table_name(first.dataset, prompt_set), first.result
     best = _best(inputs, variants, prompt_set, comparisons)
+    heatmaps = {key: pointer for key, (_, pointer) in COLUMNS.items()}
     rows = [
         Row(
             f"heatmap of {variant_label(inputs, each.variant)}",
-            _cells(each, prompt_set, {key: pointer for key, (_, pointer) in COLUMNS.items()}, best, each.variant),
+            _cells(each, prompt_set, heatmaps, best, each.variant),
             overlap_notes(result.overlap),
+            each.variant,
         )
-        for each in variants
+        for each in sorted(variants, key=lambda each: not inputs.trained(each.variant))
     ]
-    rivals = [pointer for pointer in RIVALS if _figure(first, prompt_set, "pointing", pointer) is not None]
-    rows += [
-        Row(POINTERS[pointer], _cells(first, prompt_set, dict.fromkeys(COLUMNS, pointer), best, words(pointer)))
-        for pointer in rivals
-    ]
-    shown = [key for key in COLUMNS if any(key in row.cells for row in rows)]
+    for pointer in RIVALS:
+        if _figure(first, prompt_set, "pointing", pointer) is not None:
+            cells = _cells(first, prompt_set, dict.fromkeys(COLUMNS, pointer), best, words(pointer))
+            rows.append(Row(POINTERS[pointer], cells))
+    hits = [_figure(each, prompt_set, "pointing", pointer) for each in variants for pointer in POINTERS]
+    axis = Axis(0.0, axis_of(hits).high)
     places = result.place_words[prompt_set]
     return Table(
         name,
         f"Pointing at {words(result.finding)} in {first.dataset} with prompts {words(prompt_set)!r}"
-        f"{', which say its ' + ' and '.join(places) if places else ''}: {result.images} test images"
+        f"{', which say its ' + ' and '.join(places) if places else ''}: {count(result.images)} test images"
         f"{f' ({result.left_out})' if result.left_out else ''}",
-        tuple(Column(key, HEADERS[key]) for key in shown),
+        tuple(
+            Column(key, HEADERS[key], brief=measure == "pointing", axis=axis if measure == "pointing" else None)
+            for key, (measure, _) in COLUMNS.items()
+            if any(key in row.cells for row in rows)
+        ),
         (Block("measured", tuple(rows)),),
         first="what points",
-        notes=(NOTE, INTERVALS.format(unit=result.resampled_by), BOLD.format(unit=result.resampled_by)),
+        notes=tuple(verdict(each, comparisons, name) for each in _contests(inputs, variants, prompt_set)),
+        legend=(NOTE, intervals_note(result.resampled_by), bold_note(result.resampled_by, "row")),
+        task="pointing",
     )
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What points, and its hits. `row` is its name in the comparisons."""
+
+    label: str
+    row: str
+    hits: Estimate
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A heatmap and what it has to beat in one column; `rivals` are untrained heatmaps and what is no heatmap."""
+
+    heatmap: Pointer
+    rivals: tuple[Pointer, ...]
+    column: str
+
+
+def _contests(inputs: Inputs, variants: Sequence[Grounding], prompt_set: str) -> list[Contest]:
+    """Return one contest per trained variant and column of hits."""
+    found = []
+    others = [
+        Pointer(POINTERS[pointer], words(pointer), hits)
+        for pointer in RIVALS
+        if (hits := _figure(variants[0], prompt_set, "pointing", pointer)) is not None
+    ]
+    for column, place in (("pointing", ""), (IN_LUNG, ", inside the lungs")):
+        pointers = {
+            each.variant: Pointer(f"heatmap of {variant_label(inputs, each.variant)}{place}", each.variant, hits)
+            for each in variants
+            if (hits := _figure(each, prompt_set, "pointing", COLUMNS[column][1])) is not None
+        }
+        untrained = [each for variant, each in pointers.items() if not inputs.trained(variant)]
+        found += [
+            Contest(each, (*untrained, *others), column)
+            for variant, each in pointers.items()
+            if inputs.trained(variant)
+        ]
+    return found
+
+
+def verdict(contest: Contest, comparisons: Comparisons, table: str) -> str:
+    """Say in a sentence what the figures and the paired test of its column allow to say about a heatmap."""
+    own, subject = contest.heatmap, f"The {contest.heatmap.label} ({decimal(contest.heatmap.hits.value)})"
+    unbeaten = [
+        f"the {rival.label} ({decimal(rival.hits.value)})"
+        for rival in contest.rivals
+        if rival.hits.value >= own.hits.value
+    ]
+    if unbeaten:
+        return f"{subject} does not beat {_and(unbeaten)}: no claim of localisation stands."
+    tests = [(rival, comparisons.against(table, contest.column, own.row, rival.row)) for rival in contest.rivals]
+    undecided = [f"the {rival.label} (p {decimal(test.adjusted)})" for rival, test in tests if not test.decided]
+    if undecided:
+        return f"{subject} is above all the others, but the paired test does not tell it from {_and(undecided)}."
+    return f"{subject} is above all the others by the paired test."
+
+
+def _and(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _best(
     inputs: Inputs, variants: Sequence[Grounding], prompt_set: str, comparisons: Comparisons
 ) -> dict[str, str | None]:
-    """Column -> the row in bold: a variant, or a rival by its words."""
+    """Return the row in bold by column: a variant, or a rival by its words."""
     values = {each.variant: grounding_values(inputs.tree, each, prompt_set) for each in variants}
     rivals = {words(name): each for name, each in next(iter(values.values())).items() if name in RIVALS}
     best = {}
@@ -111,11 +177,9 @@ def _best(
 def _cells(
     each: Grounding, prompt_set: str, pointers: dict[str, str], best: dict[str, str | None], row: str
 ) -> dict[str, Cell]:
-    figures = {key: _figure(each, prompt_set, COLUMNS[key][0], pointer) for key, pointer in pointers.items()}
+    found = {key: _figure(each, prompt_set, COLUMNS[key][0], pointer) for key, pointer in pointers.items()}
     return {
-        key: Cell(figure.value, figure.low, figure.high, bold=best[key] == row)
-        for key, figure in figures.items()
-        if figure is not None and key in best
+        key: cell_of(figure, best[key] == row) for key, figure in found.items() if figure is not None and key in best
     }
 
 
@@ -125,81 +189,29 @@ def _figure(each: Grounding, prompt_set: str, measure: str, pointer: str) -> Est
     return getattr(each.result, measure)[prompt_set].get(pointer)
 
 
-def pointing_rows(inputs: Inputs) -> list[CsvRow]:
-    """One row a data set, prompt set and variant: its heatmap beside the two baselines on the same images."""
-    return [
-        {"dataset": each.dataset, "finding": each.result.finding, "prompt_set": name, "variant": each.variant}
-        | {
-            column: value
-            for pointer in POINTERS
-            for column, value in estimate_columns(pointer, getattr(game, pointer)).items()
-        }
-        | {"test_images": each.result.images}
-        for each in inputs.grounding
-        for name, game in each.result.pointing.items()
-    ]
-
-
-def grounding_rows(inputs: Inputs) -> list[CsvRow]:
-    """One row a data set, prompt set, variant, measure and pointer: every figure of phrase grounding."""
-    rows = []
-    for each in inputs.grounding:
-        result = each.result
-        games = {
-            name: {pointer: getattr(game, pointer) for pointer in POINTERS} for name, game in result.pointing.items()
-        }
-        measures = {"pointing": games, "contrast_to_noise": result.contrast_to_noise, "iou": result.iou}
-        for measure, sets in measures.items():
-            for name, pointers in sets.items():
-                place = {"dataset": each.dataset, "prompt_set": name, "place_words": " ".join(result.place_words[name])}
-                rows += [
-                    place
-                    | {"variant": each.variant, "measure": measure, "pointer": pointer}
-                    | estimate_columns("value", figure)
-                    for pointer, figure in pointers.items()
-                    if figure is not None
-                ]
-    return rows
-
-
-def integrity_rows(inputs: Inputs) -> list[CsvRow]:
-    """phi of every variant that has one: its scale, and its AUC against the mean lung mask of each data set."""
-    return [
-        {
-            "dataset": each.dataset,
-            "variant": each.variant,
-            "lung_auc": phi.lung_auc,
-            "smallest": phi.smallest,
-            "largest": phi.largest,
-            "standard_deviation": phi.standard_deviation,
-        }
-        for each in inputs.grounding
-        if (phi := each.result.integrity_map) is not None
-    ]
-
-
-def baselines(inputs: Inputs, dataset: str, prompt_set: str) -> PointingGame:
-    """The baselines of a data set and prompt set: they do not depend on the variant."""
-    return next(
-        game
-        for each in inputs.grounding
-        if each.dataset == dataset
-        for name, game in each.result.pointing.items()
-        if name == prompt_set
+def integrity_table(inputs: Inputs) -> Table | None:
+    """Make the table of phi: its scale, and its AUC against the mean lung mask; None where no variant has phi."""
+    measured = [(each, phi) for each in inputs.grounding if (phi := each.result.integrity_map) is not None]
+    rows = tuple(
+        Row(
+            variant_label(inputs, each.variant),
+            {
+                "dataset": Cell(text=each.dataset),
+                "lung_auc": Cell(text="lungs unknown") if phi.lung_auc is None else Cell(phi.lung_auc),
+                "smallest": Cell(phi.smallest, form=figures),
+                "largest": Cell(phi.largest, form=figures),
+                "standard_deviation": Cell(phi.standard_deviation, form=figures),
+            },
+            key=each.variant,
+        )
+        for each, phi in measured
     )
-
-
-def pointing_lines(inputs: Inputs) -> Iterable[tuple[str, ...]]:
-    for dataset in inputs.tree.evaluate_on:
-        grounding = [each for each in inputs.grounding if each.dataset == dataset]
-        for name in grounding[0].result.pointing:
-            images = str(grounding[0].result.images)
-            for each in grounding:
-                label = f"heatmap of {variant_label(inputs, each.variant)}"
-                game = each.result.pointing[name]
-                yield dataset, name, label, interval(game.heatmap), images
-                if game.heatmap_in_lung is not None:
-                    yield dataset, name, f"{label}, inside the lungs", interval(game.heatmap_in_lung), images
-            game = baselines(inputs, dataset, name)
-            for pointer in game.rivals(RIVALS):
-                yield dataset, name, POINTERS[pointer], interval(getattr(game, pointer)), images
+    columns = (
+        Column("dataset", "data set", "text", brief=True),
+        Column("lung_auc", "AUC against the mean lung mask", brief=True),
+        Column("smallest", "minimum", brief=True),
+        Column("largest", "maximum", brief=True),
+        Column("standard_deviation", "standard deviation", brief=True),
+    )
+    caption = "Integrity map \u03c6 (centred)"
+    return Table("phi", caption, columns, (Block("measured", rows),), task="integrity_map") if rows else None

@@ -1,6 +1,7 @@
 """Figures that others published: read from quoted.yaml, turned into blocks of rows that say where they come from."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,7 @@ from pydantic import Field, TypeAdapter
 
 from ...common.settings import Settings, validating
 from ...common.yaml_files import read_yaml
+from ..numbers import decimal
 from ..results_tree import ResultsTree
 from .table import Block, Cell, Row
 
@@ -51,7 +53,7 @@ def shown(quotations: list[Quotation], tree: ResultsTree, synthetic: Collection[
     ]
 
 
-def quoted_blocks(quotations: list[Quotation], table: Stage, data_set: str, protocol: str) -> tuple[Block, ...]:
+def quoted_blocks(quotations: Sequence[Quotation], table: Stage, data_set: str, protocol: str) -> tuple[Block, ...]:
     """Blocks for the table of one data set and protocol; cells are keyed `<metric>_<fraction>`."""
     return tuple(
         Block("quoted", tuple(_row(each, label, figures) for label, figures in each.rows.items()), each.source,
@@ -62,8 +64,9 @@ def quoted_blocks(quotations: list[Quotation], table: Stage, data_set: str, prot
 
 
 def _row(quotation: Quotation, label: str, figures: dict[int, float]) -> Row:
+    form = partial(decimal, places=quotation.places)
     cells = {
-        f"{quotation.metric}_{fraction}": Cell(round(value / quotation.scale, 10), places=quotation.places)
+        f"{quotation.metric}_{fraction}": Cell(round(value / quotation.scale, 10), form=form)
         for fraction, value in figures.items()
     }
     return Row(label, cells)

@@ -1,27 +1,25 @@
 """Table 3: few-shot segmentation, every Dice in one row with what predicting nothing scores on the same images."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from ...few_shot_segmentation.contract import FIGURES
 from ..inputs import Inputs
 from ..naming import always_note, protocol_name, protocol_note, variant_label
-from ..numbers import interval, words
+from ..numbers import count, words
 from ..readers.few_shot_segmentation import Segmentation
-from .classification import BOLD, cell, job_row, overlap_notes
+from .classification import bold_note, intervals_note, overlap_notes, training_sizes
 from .comparisons import Comparisons
 from .image_values import segmentation_values
 from .quoted import Quotation, quoted_blocks
-from .table import Block, Cell, Column, CsvRow, Row, Table
-from .writers import aligned
+from .table import Block, Cell, Column, Row, Table, cell_of
 
 COMPARED = ("dice", "dice_of_positives", "iou_of_positives")
 COLUMNS = (
-    Column("fraction", "labels", "text"),
-    Column("dice", "Dice"),
-    Column("predict_nothing", "Dice of predicting nothing"),
-    Column("dice_of_positives", "Dice of positives"),
+    Column("fraction", "labels", "text", brief=True),
+    Column("dice", "Dice", brief=True),
+    Column("predict_nothing", "Dice of predicting nothing", brief=True),
+    Column("gain_over_nothing", "gain over nothing"),
+    Column("dice_of_positives", "Dice of positives", brief=True),
     Column("iou_of_positives", "IoU of positives"),
-    Column("gain_over_nothing", "gain over nothing", shown=False),
 )
 DEFINITION = (
     "Dice is the mean over test images, 1 where truth and prediction are both empty, so predicting nothing scores the "
@@ -32,72 +30,67 @@ OTHERS = (
     "Quoted: a mean Dice of other authors may be another figure than ours, e.g. one over the pixels of all images "
     "together and averaged over finding and background; they do not print what predicting nothing scores."
 )
-FIGURES_OF_TEXT = ("dice", "predict_nothing", "dice_of_positives")
 
 
 def few_shot_segmentation_tables(
     inputs: Inputs, comparisons: Comparisons, quotations: Sequence[Quotation]
 ) -> list[Table]:
-    """One a data set and protocol; a row is a variant with one share of the labels."""
-    places = dict.fromkeys((each.job.dataset, each.job.protocol) for each in inputs.segmentation)
-    return [
-        _table(inputs, [each for each in inputs.segmentation if (each.job.dataset, each.job.protocol) == place],
-               comparisons, list(quotations))
-        for place in places
-    ]  # fmt: skip
+    """Make Table 3, one per data set and protocol; a row is a variant with one share of the labels."""
+    jobs: dict[tuple[str, str], list[Segmentation]] = {}
+    for each in inputs.segmentation:
+        jobs.setdefault((each.job.dataset, each.job.protocol), []).append(each)
+    return [_table(inputs, each, comparisons, quotations) for each in jobs.values()]
 
 
-def _table(inputs: Inputs, cells: list[Segmentation], comparisons: Comparisons, quotations: list[Quotation]) -> Table:
-    job, first = cells[0].job, cells[0].result
+def _table(
+    inputs: Inputs, measured: list[Segmentation], comparisons: Comparisons, quotations: Sequence[Quotation]
+) -> Table:
+    job, first = measured[0].job, measured[0].result
     name = f"table3_{job.dataset}_{job.protocol}"
-    fractions = list(dict.fromkeys(each.job.fraction for each in cells))
+    fractions = list(dict.fromkeys(each.job.fraction for each in measured))
     rows = []
     for fraction in fractions:
-        of_fraction = [each for each in cells if each.job.fraction == fraction]
+        of_fraction = [each for each in measured if each.job.fraction == fraction]
         best = _best(inputs, name, of_fraction, comparisons)
         rows += [_row(inputs, each, best) for each in of_fraction]
-    quoted = tuple(
-        _of_fractions(block, fractions)
-        for block in quoted_blocks(quotations, "few_shot_segmentation", job.dataset, job.protocol)
-    )
-    quoted = tuple(block for block in quoted if block.rows)
-    seeds = max(len(each.result.seeds) for each in cells)
-    results = [each.result for each in cells]
+    quoted = _of_fractions(quoted_blocks(quotations, "few_shot_segmentation", job.dataset, job.protocol), fractions)
+    results = [each.result for each in measured]
     changed, always = protocol_note(job.protocol, results), always_note(results)
+    bold = bold_note(first.resampled_by).replace("of its column", "of its column with this share of labels", 1)
     return Table(
         name,
         f"Table 3. Few-shot segmentation of {words(first.finding)} in {job.dataset}, protocol "
         f"{protocol_name(job.protocol, results)}, images of {first.input_size} pixels: "
-        f"{first.images['test'].images} test images, {first.images['test'].positives} positive",
+        f"{count(first.images['test'].images)} test images, {count(first.images['test'].positives)} positive; "
+        f"training: {training_sizes(measured, 'with an outline')}",
         COLUMNS,
         (Block("measured", tuple(rows), protocol=changed or ""), *quoted),
-        notes=(
-            *(note for note in (changed, always) if note),
-            f"Labels: share of the training images. Means of {seeds} repetitions; after \u00b1 their spread (standard "
+        notes=(*(note for note in (changed, always) if note), *([OTHERS] if quoted else [])),
+        legend=(
+            "Labels: share of the training images. Means of the repetitions; after \u00b1 their spread (standard "
             "deviation).",
             DEFINITION,
-            f"Brackets: 95 % bootstrap intervals, resampled by {first.resampled_by}.",
-            BOLD.format(unit=first.resampled_by).replace("of its column", "of its column with this share of labels", 1),
-            *([OTHERS] if quoted else []),
+            intervals_note(first.resampled_by),
+            bold,
         ),
+        task="segmentation",
     )
 
 
 def _row(inputs: Inputs, each: Segmentation, best: dict[str, str | None]) -> Row:
     figures = each.result.metrics
-    found = {
-        column.key: cell(figures[column.key], best.get(column.key) == each.variant, figures[column.key].spread)
-        if column.key in figures
-        else Cell(text=each.result.skipped)
-        for column in COLUMNS
-        if column.kind == "figure"
-    }
-    share = {"fraction": Cell(text=f"{each.job.fraction} %")}
-    return Row(variant_label(inputs, each.variant), share | found, overlap_notes(each.result.overlap))
+    cells = {"fraction": Cell(text=f"{each.job.fraction} %")}
+    for column in COLUMNS[1:]:
+        if (figure := figures.get(column.key)) is None:
+            cells[column.key] = Cell(text=each.result.skipped)
+        else:
+            cells[column.key] = cell_of(figure, best.get(column.key) == each.variant, figure.spread)
+    label = variant_label(inputs, each.variant)
+    return Row(label, cells, overlap_notes(each.result.overlap), each.variant)
 
 
 def _best(inputs: Inputs, name: str, cells: list[Segmentation], comparisons: Comparisons) -> dict[str, str | None]:
-    """Metric -> the variant in bold, among those with one share of the labels."""
+    """Return the variant in bold by metric, among those with one share of the labels."""
     values = {each.variant: segmentation_values(inputs.tree, each) for each in cells}
     known = {variant: each for variant, each in values.items() if each is not None}
     if len(known) < len(values):
@@ -106,39 +99,16 @@ def _best(inputs: Inputs, name: str, cells: list[Segmentation], comparisons: Com
     return {metric: comparisons.best(name, f"{metric}_{fraction}", known, metric) for metric in COMPARED}
 
 
-def _of_fractions(block: Block, fractions: Sequence[int]) -> Block:
-    """A quoted block with one row a share of the labels, without shares and figures that this run does not have."""
-    rows = []
-    for row in block.rows:
-        for key, each in row.cells.items():
-            metric, _, fraction = key.rpartition("_")
-            if int(fraction) in fractions and metric in COMPARED:
-                rows.append(Row(row.label, {"fraction": Cell(text=f"{fraction} %"), metric: each}))
-    return Block(block.kind, tuple(rows), block.source, block.protocol)
-
-
-def segmentation_rows(inputs: Inputs) -> list[CsvRow]:
-    """Table 3: one row a job and variant; without figures where the job was skipped."""
-    return [job_row(each, FIGURES, ("input_size",)) for each in inputs.segmentation]
-
-
-def segmentation_lines(inputs: Inputs) -> Iterable[str]:
-    rows = [
-        (
-            f"{each.job.dataset}, {protocol_name(each.job.protocol, [each.result])}, {each.job.fraction} %",
-            variant_label(inputs, each.variant),
-            *(
-                [each.result.skipped, "", ""]
-                if each.result.skipped is not None
-                else (interval(each.result.metrics[name]) for name in FIGURES_OF_TEXT)
-            ),
-        )
-        for each in inputs.segmentation
-    ]
-    if rows:
-        yield from ("", "Few-shot segmentation, Dice on the test part [95 % interval]")
-        yield from aligned([("job", "variant", "all images", "predicting nothing", "positives"), *rows])
-    for job in dict.fromkeys(each.job for each in inputs.segmentation):
-        results = [each.result for each in inputs.segmentation if each.job == job]
-        if note := protocol_note(job.protocol, results):
-            yield f"  {job.dataset}, {job.fraction} %: {note}"
+def _of_fractions(blocks: Sequence[Block], fractions: Sequence[int]) -> list[Block]:
+    """Return quoted blocks with one row per share of the labels, without what this run does not have."""
+    found = []
+    for block in blocks:
+        rows = []
+        for row in block.rows:
+            for key, each in row.cells.items():
+                metric, _, fraction = key.rpartition("_")
+                if int(fraction) in fractions and metric in COMPARED:
+                    rows.append(Row(row.label, {"fraction": Cell(text=f"{fraction} %"), metric: each}))
+        if rows:
+            found.append(Block(block.kind, tuple(rows), block.source, block.protocol))
+    return found

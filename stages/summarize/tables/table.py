@@ -1,12 +1,16 @@
-"""One model of a table, whatever it is written as: columns, blocks of rows, cells with intervals."""
+"""One model of a table, whatever draws it: columns, blocks of rows, cells with intervals.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+Files, page and console draw the same tables. They differ in which columns they show, and `Column` says which.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from ...common.records import Estimate
+from ..numbers import decimal
 
-CsvRow = dict[str, Any]  # column -> figure with all its digits
+Task = Literal["zero_shot", "few_shot", "segmentation", "ablation", "retrieval", "pointing", "integrity_map"]
 
 
 @dataclass(frozen=True)
@@ -18,21 +22,56 @@ class Cell:
     high: float | None = None
     spread: float | None = None
     bold: bool = False  # the best of its column, and better than every other variant by the paired test
-    places: int = 3
-    text: str | None = None
+    form: Callable[[float], str] = decimal
+    text: str | None = None  # in a column of figures: why there is none
+    remark: str = ""  # a word after the figure, e.g. that validation chose it
+    notes: tuple[str, ...] = ()  # must stand beside the figure, e.g. an overlap that was allowed
 
 
 NOTHING = Cell()
 
 
+def cell_of(
+    figure: Estimate, bold: bool = False, spread: float | None = None, form: Callable[[float], str] = decimal
+) -> Cell:
+    """Return a figure with its interval."""
+    return Cell(figure.value, figure.low, figure.high, spread, bold, form)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The range of the bars beside a column, and a value that is marked on it."""
+
+    low: float
+    high: float
+    reference: float | None = None
+
+    def place(self, value: float) -> float:
+        """Return 0 at the left end, 100 at the right end."""
+        return round(100 * (value - self.low) / (self.high - self.low), 2)
+
+
+def axis_of(estimates: Iterable[Estimate | None], reference: float | None = None) -> Axis:
+    """Return a range from a round tenth below every interval to one above, the reference inside."""
+    known = [each for each in estimates if each is not None]
+    lows, highs = [each.low for each in known], [each.high for each in known]
+    if reference is not None:
+        lows, highs = [*lows, reference], [*highs, reference]
+    low, high = int(min(lows) * 10) / 10, min(1.0, -int(-max(highs) * 10 - 0.999) / 10)
+    return Axis(low, high if high > low else low + 0.1, reference)
+
+
 @dataclass(frozen=True)
 class Column:
-    """`key` names the column in files for machines, `header` in those for people."""
+    """`key` names the column in files for machines, `header` in what people read."""
 
     key: str
     header: str
     kind: Literal["figure", "text"] = "figure"
     shown: bool = True  # False: in the CSV alone
+    brief: bool = False  # also in the console's short text
+    below: str = ""  # key of the column in whose cells a page, which is narrow, draws the figures of this one
+    axis: Axis | None = None  # a page draws a bar beside the figure
 
 
 @dataclass(frozen=True)
@@ -41,7 +80,8 @@ class Row:
 
     label: str
     cells: Mapping[str, Cell]
-    notes: tuple[str, ...] = ()  # must stand beside every figure of the row, e.g. an overlap that was allowed
+    notes: tuple[str, ...] = ()  # must stand beside every figure of the row
+    key: str = ""  # the variant, where the row is of one
 
     def __getitem__(self, column: Column) -> Cell:
         return self.cells.get(column.key, NOTHING)
@@ -68,14 +108,19 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """`name` is the stem of its files. Where nothing is quoted there is one block, without a title."""
+    """`name` is the stem of its files. Where nothing is quoted there is one block, without a title.
+
+    `notes` belong to this table; `legend` explains all tables of the task, and a page shows it once.
+    """
 
     name: str
     caption: str
     columns: tuple[Column, ...]
     blocks: tuple[Block, ...]
     first: str = "variant"  # header of the rows' labels
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    legend: tuple[str, ...] = ()
+    task: Task | None = None
 
     def __post_init__(self) -> None:
         known = {column.key for column in self.columns}
@@ -97,11 +142,15 @@ class Table:
         """Whether people must be told which rows are measured."""
         return any(block.kind == "quoted" for block in self.blocks)
 
+    def showing(self, keys: Sequence[str], caption: str, legend: tuple[str, ...]) -> "Table":
+        """Return the same measured rows with other columns shown, in the order of `keys`."""
+        columns = {column.key: column for column in self.columns}
+        order = [*keys, *(key for key in columns if key not in keys)]
+        shown = tuple(replace(columns[key], shown=key in keys, axis=None) for key in order)
+        blocks = tuple(block for block in self.blocks if block.kind == "measured")
+        return replace(self, caption=caption, columns=shown, blocks=blocks, notes=(), legend=legend)
 
-def estimate_columns(name: str, estimate: Estimate | None) -> CsvRow:
-    """Return the three CSV columns of a figure: value, low, high; empty where there is none."""
-    return {
-        name: estimate and estimate.value,
-        f"{name}_low": estimate and estimate.low,
-        f"{name}_high": estimate and estimate.high,
-    }
+
+def legend_of(tables: Sequence[Table]) -> list[str]:
+    """Return what explains these tables, each sentence once."""
+    return list(dict.fromkeys(line for table in tables for line in table.legend))

@@ -19,10 +19,10 @@ def test_prompts_that_nobody_chose_stand_beside_the_chosen_ones(read, output) ->
             shown = row.cells[f"auc_of_{name}"]
             assert (shown.value, shown.low, shown.high, shown.bold) == (figure.value, figure.low, figure.high, False)
         assert each.result.prompt_set == "phrasings_and_places"  # the other one is half as noisy in these records
-    assert any("which no label chose" in note for note in table.notes)
+    assert any("which no label chose" in note for note in table.legend)
     page = (output / "report.html").read_text(encoding="utf-8")
     assert "every other set&#39;s AUC on it is told as not selected" in page
-    start = page.index("rsna: AUC on the test part with each set of prompts")
+    start = page.index("AUC on the test part with each set of prompts</caption>")
     assert page[start : page.index("</table>", start)].count('<span class="ci">chosen</span>') == 2
 
 

@@ -14,7 +14,7 @@ from stages.common.metrics.ranking import draw_weights
 from stages.common.metrics.retrieval import FirstHits
 from stages.summarize.__main__ import WORK
 from stages.summarize.inputs import Inputs, read_inputs
-from stages.summarize.tables.all_tables import text_summary
+from stages.summarize.tables.all_tables import paper_tables, text_summary
 from stages.summarize.tables.comparisons import Comparisons
 from stages.summarize.tables.grounding import POINTERS, grounding_tables
 from stages.summarize.tables.retrieval import CHANCE, retrieval_tables
@@ -120,12 +120,16 @@ def test_grounding_without_lungs_has_no_columns_of_them_and_a_random_point_in_th
     rivals = {"random point in the image", POINTERS["fixed_peak_of_training"]}
     assert set(rows_of(table)) == {"heatmap of mlip", "heatmap of random (untrained)"} | rivals
     run_stage(WORK, tree.arguments(tmp_path))
-    games = (tmp_path / "report.html").read_text(encoding="utf-8").split('<div class="game">')[1:]
+    games = (tmp_path / "report.html").read_text(encoding="utf-8").split("<caption>Pointing at")[1:]
+    games = [game.partition("</table>")[0] for game in games]
     assert [("random point in the image<" in game, "random point in the lungs<" in game) for game in games] == [
         (True, False), (False, True)
     ]  # fmt: skip
-    lines = text_summary("MLIP", found, [], tmp_path).splitlines()
-    assert sum("rsna" in line and "random point in the image" in line for line in lines) == 1
+    text = text_summary("MLIP", found, paper_tables(found, Comparisons(20, 0), [], ()), [], tmp_path)
+    games = [part.partition("\n\n")[0] for part in text.split("Pointing at")[1:]]
+    assert (
+        ["random point in the image" in game for game in games] == ["rsna" in game for game in games] == [True, False]
+    )
 
 
 def test_images_that_were_left_out_are_counted_in_caption_and_page(tree, tmp_path) -> None:
@@ -138,7 +142,7 @@ def test_images_that_were_left_out_are_counted_in_caption_and_page(tree, tmp_pat
     words = "of 103 with the finding; 5 without box or mask, 2 too small to show"
     assert f"96 test images ({words})" in grounding_tables(read_inputs(tree.layout), Comparisons(20, 0))[0].caption
     run_stage(WORK, tree.arguments(tmp_path))
-    assert f"96 images ({words})" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"96 test images ({words})" in (tmp_path / "report.html").read_text(encoding="utf-8")
     located["test"]["positives"] = 104
     tree.edit(place.format("mlip"), located=located)
     with pytest.raises(InputError, match=r"mlip/rsna/result\.json: .*positives are not images"):

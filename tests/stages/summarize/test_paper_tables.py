@@ -1,18 +1,22 @@
 """Tables 1 to 4 from a results tree: the stages' own figures, bold only by the test, quotations apart."""
 
 import csv
+import html
 import json
 
 import numpy as np
 import pytest
 
+from stages.summarize.contract import SummarizeSettings
+from stages.summarize.drawing import variant_styles
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.numbers import words
-from stages.summarize.tables.all_tables import paper_tables
+from stages.summarize.tables.all_tables import paper_tables, text_summary
 from stages.summarize.tables.comparisons import Comparisons
 from stages.summarize.tables.grounding import POINTERS, RIVALS
 from stages.summarize.tables.quoted import read_quotations
 from stages.summarize.tables.table import Row, Table
+from stages.summarize.tables.writers import as_csv, as_html, as_text
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +176,16 @@ def test_quoted_dice_is_apart_with_its_share_of_labels_and_a_warning(read: Input
     assert any("may be another figure" in note for note in table.notes)
     unquoted = next(each for each in tables if each.name == "table3_siim_linear")
     assert not any("Quoted" in note for note in unquoted.notes)
+
+
+def test_page_console_and_files_draw_the_same_tables(read: Inputs, output, tmp_path) -> None:
+    """No figure of a table has a second way to the reader: what is drawn from `Table` is found, whole, in each form."""
+    tables = paper_tables(read, Comparisons(SummarizeSettings().comparison_draws, 0), [], ("mimic_cxr", "rsna", "siim"))
+    page = (output / "report.html").read_text(encoding="utf-8")
+    console = text_summary("MLIP", read, tables, [], tmp_path)
+    for table in tables:
+        assert page.count(as_html(table, variant_styles(read.training))) == 1, table.name
+        assert all(note in html.unescape(page) for note in (*table.notes, *table.legend))
+        assert (output / "tables" / f"{table.name}.csv").read_text(encoding="utf-8") == as_csv(table)
+        assert ("\n".join(as_text(table)) in console) == (table.task != "ablation")
+    assert console.isascii()

@@ -4,6 +4,7 @@ import csv
 import html
 import io
 import json
+import re
 
 import pytest
 
@@ -17,7 +18,7 @@ from stages.summarize.provenance import read_provenance
 from stages.summarize.sections.methods import methods
 from stages.summarize.tables.all_tables import paper_tables, text_summary
 from stages.summarize.tables.comparisons import Comparisons
-from stages.summarize.tables.writers import as_csv, as_html, as_latex, as_markdown
+from stages.summarize.tables.writers import as_csv, as_latex, as_markdown, as_page
 
 EPOCHS = "This is not the published protocol linear: epochs 5 instead of 50."
 SIZE = "This is not the published protocol linear: input size 32 instead of 224."
@@ -26,22 +27,22 @@ SIZE = "This is not the published protocol linear: input size 32 instead of 224.
 def test_every_form_of_a_table_says_it_and_a_published_one_does_not(read: Inputs) -> None:
     tables = {table.name: table for table in paper_tables(read, Comparisons(20, 0), [], ())}
     for name, note in (("table2_siim_linear", EPOCHS), ("table3_rsna_linear", SIZE), ("table3_siim_linear", SIZE)):
-        for form in (as_markdown, as_latex, as_html):
+        for form in (as_markdown, as_latex, as_page):
             text = form(tables[name])
             assert "protocol linear (changed)" in text
             assert note in text
         rows = list(csv.DictReader(io.StringIO(as_csv(tables[name]))))
         assert {row["protocol"] for row in rows} == {note}
-    for form in (as_csv, as_markdown, as_latex, as_html):
+    for form in (as_csv, as_markdown, as_latex, as_page):
         assert "changed" not in form(tables["table2_rsna_linear"])
         assert "not the published" not in form(tables["table2_rsna_linear"])
 
 
 def test_the_page_and_its_csv_files_say_it(output) -> None:
     page = " ".join((output / "report.html").read_text(encoding="utf-8").split())
-    assert "siim, pneumothorax; protocol linear (changed); test part" in page
-    assert "rsna, lung opacity; protocol linear; test part" in page
-    assert "rsna, lung opacity; protocol linear (changed), 10 % of the labels" in page
+    assert "classification of pneumothorax in siim, protocol linear (changed): " in page
+    assert "classification of lung opacity in rsna, protocol linear: " in page
+    assert "segmentation of lung opacity in rsna, protocol linear (changed), images of " in page
     assert (page.count(EPOCHS), page.count(SIZE)) == (1, 2)
     for name, expected in (
         ("table2_few_shot", {"rsna": "", "siim": "epochs 5 instead of 50"}),
@@ -52,10 +53,10 @@ def test_the_page_and_its_csv_files_say_it(output) -> None:
 
 
 def test_the_text_says_it(read: Inputs, tmp_path) -> None:
-    text = text_summary("MLIP", read, [], tmp_path)
-    assert f"over seeds: siim, linear (changed)\n  {EPOCHS}" in text
-    assert "over seeds: rsna, linear\n  variant" in text
-    assert f"rsna, 10 %: {SIZE}" in text
+    text = text_summary("MLIP", read, paper_tables(read, Comparisons(20, 0), [], ()), [], tmp_path)
+    assert re.search(rf"Table 2\..* in siim, protocol linear \(changed\): .*\n  {re.escape(EPOCHS)}\n", text)
+    assert re.search(r"Table 2\..* in rsna, protocol linear: .*\n  variant ", text)
+    assert re.search(rf"Table 3\..* in rsna, protocol linear \(changed\), .*\n  {re.escape(SIZE)}\n", text)
 
 
 def always(stage, protocol: str) -> str:
@@ -94,8 +95,8 @@ def test_the_tables_say_what_of_the_tokens_is_classified(tree) -> None:
         tables = {table.name: table for table in paper_tables(found, Comparisons(20, 0), [], ())}
         text = " ".join(methods(found, read_provenance(tree.layout)))
         assert pooling_note(found.pooling) in text
-        assert not any("patch tokens" in note for note in tables["table3_rsna_linear"].notes)
-        return tables["table2_rsna_linear"].notes
+        assert not any("patch tokens" in note for note in tables["table3_rsna_linear"].legend)
+        return tables["table2_rsna_linear"].legend
 
     assert "Classified is the mean of the patch tokens." in notes()
     for variant, image in (("mlip", {"input_size": 64}), ("random", {"pooling": "cls"})):

@@ -47,7 +47,7 @@ def test_the_methods_cite_what_the_tables_of_this_run_quote(read, built) -> None
     def cites(*jobs: FewShotJob, synthetic: tuple[str, ...] = ()) -> str:
         tree = dataclasses.replace(built.layout, few_shot_jobs=jobs, segmentation_jobs=())
         quoted = shown(read_quotations(SHIPPED), tree, synthetic)
-        return methods(read, read_provenance(built.layout), quoted)[-1].partition("The files of the tables quote")[2]
+        return methods(read, read_provenance(built.layout), quoted)[-1].partition("The tables quote")[2]
 
     both = cites(FewShotJob("rsna", "finetune", 10))
     assert "ConVIRT [@zhang2022convirt]" in both

@@ -15,12 +15,11 @@ from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
 from stages.common.records import Estimate
 from stages.summarize.__main__ import WORK
-from stages.summarize.drawing import Style
 from stages.summarize.numbers import count, decimal, figures, rank
 from stages.summarize.readers.dicom_to_arrow import CopyCount, read_copies
-from stages.summarize.sections.localisation import Pointer, verdict
-from stages.summarize.sections.report import Axis
 from stages.summarize.tables.comparisons import Comparison, Comparisons
+from stages.summarize.tables.grounding import Contest, Pointer, verdict
+from stages.summarize.tables.table import Axis
 
 TEMPLATE = Path(summarize.__file__).parent / "templates" / "report.html.jinja"
 VOID = {"meta", "img", "br", "line", "link", "input"}
@@ -113,17 +112,22 @@ def test_the_figures_of_few_shot_and_retrieval_are_on_the_page(page, output):
     for row in rows:
         images = f"{row['train_images']} images ({row['train_positives']} positives), seeds: {row['seeds']}"
         assert images in page.text
-        assert f"{row['test_images']} images, {row['test_positives']} positives, resampled by patient" in page.text
+        assert f": {row['test_images']} test images, {row['test_positives']} positive; training: " in page.text
         if not row["skipped"]:
-            auc, low, high, spread = (decimal(float(row[f"auc{end}"])) for end in ("", "_low", "_high", "_spread"))
-            assert f"{auc} [{low}, {high}] \u00b1 {spread}" in page.text
-    assert page.text.count("\u2013 the subset has 2 images, all with target 0: a classifier needs both") == 2
+            for metric in ("auc", "f1"):
+                parts = (row[f"{metric}{end}"] for end in ("", "_low", "_high", "_spread"))
+                value, low, high, spread = (decimal(float(part)) for part in parts)
+                assert f"{value} [{low}, {high}] \u00b1 {spread}" in page.text
+    assert page.text.count("\u2013 the subset has 2 images, all with target 0: a classifier needs both") == 2 * 2
+    assert "resampled by patient. F1" in page.text
     for row in csv.DictReader((output / "tables" / "retrieval.csv").read_text(encoding="utf-8").splitlines()):
         for k in (1, 5, 10):
             value, low, high = (decimal(float(row[f"recall_at_{k}{end}"])) for end in ("", "_low", "_high"))
-            assert f"{value} [{low}, {high}] ({figures(float(row[f'recall_at_{k}_chance']))})" in page.text
-        value, low, high, chance = (rank(float(row[f"median_rank{end}"])) for end in ("", "_low", "_high", "_chance"))
-        assert f"{value} [{low}, {high}] ({chance})" in page.text
+            assert f"{value} [{low}, {high}]" in page.text
+        chance = "".join(figures(float(row[f"recall_at_{k}_chance"])) for k in (1, 5, 10))
+        assert f"chance: random order{chance}{rank(float(row['median_rank_chance']))}" in page.text
+        value, low, high = (rank(float(row[f"median_rank{end}"])) for end in ("", "_low", "_high"))
+        assert f"{value} [{low}, {high}]" in page.text
     assert "24 images and 12 reports (11 different texts) of 6 patients" in page.text
     assert "in several parts:" not in page.text
     assert "in pretraining:" not in page.text
@@ -135,7 +139,8 @@ def test_overlap_stands_beside_every_number_it_touches(tree, tmp_path):
         overlap = json.loads((tree.results / place).read_text())["overlap"]
         tree.edit(place, overlap=overlap | {"test_patients_in_pretraining": 1234})
     text = Page(run(tree, tmp_path / "output")).text
-    assert len(re.findall(r"\u00b1 \.\d{3}test patients in pretraining: 1,234", text)) == len(tree.variants)
+    found = re.findall(r"\u00b1 \.\d{3}test patients in pretraining: 1,234", text)
+    assert len(found) == len(tree.variants) * len(("auc", "f1"))
     rows = (tmp_path / "output/tables/table2_few_shot.csv").read_text(encoding="utf-8").splitlines()
     found = {(row["dataset"], row["fraction"], row["test_patients_in_pretraining"]) for row in csv.DictReader(rows)}
     assert found == {("rsna", "1", "0"), ("rsna", "10", "1234"), ("siim", "1", "0"), ("siim", "10", "0")}
@@ -255,7 +260,7 @@ def test_what_comes_from_outside_is_escaped(tree, tmp_path):
     assert "<script" not in html
     page = Page(html)
     assert page.text.count(evil) > 10
-    assert page.text.count(f"\u2013 few-shot {evil}") == len(tree.variants)
+    assert page.text.count(f"\u2013 few-shot {evil}") == len(tree.variants) * len(("auc", "f1"))
     assert page.text.count(f"Not measured: retrieval {evil}.") == 1
     assert {tag for tag, _ in page.elements} & {"script"} == set()
 
@@ -273,8 +278,8 @@ def test_the_journal_names_every_output(built, output):
     assert metric["value"] == result["metrics"]["auc"]["value"]
 
 
-def pointer(label, row, column, value, is_rival):
-    return Pointer(label, row, column, Style("#000000"), Estimate(value=value, low=0, high=1), is_rival)
+def pointer(name, value):
+    return Pointer(name, name.removeprefix("heatmap of "), Estimate(value=value, low=0, high=1))
 
 
 @pytest.mark.parametrize(
@@ -287,14 +292,18 @@ def pointer(label, row, column, value, is_rival):
     ],
 )
 def test_the_verdict_follows_from_the_figures_and_the_paired_test(rival, p, words):
-    heatmap = pointer("heatmap of mlip", "mlip", "pointing", 0.5, is_rival=False)
-    unknown = Pointer("random point in the lungs", "random in lung", None, Style("#000000"), None, is_rival=True)
-    elsewhere = pointer("heatmap of random, inside the lungs", "random", "pointing_in_lung", 0.9, is_rival=True)
     comparisons = Comparisons(draws=10, seed=0)
     difference = Estimate(value=rival - 0.5, low=-1.0, high=1.0)
     comparisons.found["t", "pointing"] = [Comparison("fixed peak", "mlip", difference, p, p)]
-    rivals = [unknown, elsewhere, pointer("fixed peak", "fixed peak", None, rival, is_rival=True)]
-    assert words in verdict(heatmap, [heatmap, *rivals], comparisons, "t")
+    contest = Contest(pointer("heatmap of mlip", 0.5), (pointer("fixed peak", rival),), "pointing")
+    assert words in verdict(contest, comparisons, "t")
+
+
+def test_a_heatmap_inside_the_lungs_has_rivals_of_its_own(page, read):
+    """A trained heatmap has a sentence per column of hits; an untrained one is a rival in both."""
+    for place in ("", ", inside the lungs"):
+        assert page.text.count(f"The heatmap of mlip{place} (") == len(read.tree.evaluate_on)
+    assert "The heatmap of random" not in page.text
 
 
 def test_bars_lie_inside_their_axis():

@@ -9,9 +9,14 @@ from stages.common.records import Estimate
 from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
 from stages.summarize.numbers import interval
-from stages.summarize.tables.all_tables import text_summary
-from stages.summarize.tables.retrieval import retrieval_rows
-from stages.summarize.tables.writers import aligned, rows_as_csv
+from stages.summarize.tables.all_tables import paper_tables, text_summary
+from stages.summarize.tables.comparisons import Comparisons
+from stages.summarize.tables.flat_rows import retrieval_rows, rows_as_csv
+from stages.summarize.tables.writers import aligned
+
+
+def text_of(inputs, synthetic, report):
+    return text_summary("MLIP", inputs, paper_tables(inputs, Comparisons(20, 0), [], synthetic), synthetic, report)
 
 
 def rows_of(output, name):
@@ -91,7 +96,7 @@ def test_retrieval_that_was_skipped_says_why(tree, tmp_path):
     assert retrieval_rows(read) == [
         {"variant": variant, "split": "test", "skipped": "no pair"} for variant in tree.variants
     ]
-    assert "random (untrained): not measured, no pair" in text_summary("MLIP", read, [], tmp_path)
+    assert "random (untrained): not measured, no pair" in text_of(read, [], tmp_path)
 
 
 def test_the_text_shows_skipped_cells_overlap_and_a_single_seed(tree, tmp_path):
@@ -101,7 +106,7 @@ def test_the_text_shows_skipped_cells_overlap_and_a_single_seed(tree, tmp_path):
     overlap = result["overlap"] | {"copies_in_several_parts": 3}
     for variant in tree.variants:
         tree.edit(place.replace("mlip", variant), metrics=result["metrics"] | {"auc": figure}, overlap=overlap)
-    text = text_summary("MLIP", read_inputs(tree.layout), [], tmp_path)
+    text = text_of(read_inputs(tree.layout), [], tmp_path)
     value = interval(Estimate.model_validate(figure))
     assert text.count(f"{value}; copies in several parts: 3") == 2
     assert text.count("- the subset has 2 images, all with target 0: a classifier needs both") == 2
@@ -159,14 +164,14 @@ def test_the_ledger_reconciles(read):
 
 
 def test_the_text_names_all_four_pointers_and_the_report(read, tmp_path):
-    text = text_summary("MLIP", read, ["rsna"], tmp_path / "report.html")
+    text = text_of(read, ["rsna"], tmp_path / "report.html")
     auc = read.zero_shot[0].result.metrics["auc"].value
     for words in ("heatmap of mlip", "heatmap of random (untrained)", "random point in the lungs",
                   "fixed peak of the training masks", f"{auc:.3f}"[1:], ".871", "Synthetic patients in rsna",
                   str(tmp_path / "report.html")):  # fmt: skip
         assert words in text
     assert text.isascii()
-    assert "Synthetic" not in text_summary("MLIP", read, [], tmp_path)
+    assert "Synthetic" not in text_of(read, [], tmp_path)
 
 
 def test_columns_are_aligned():

@@ -5,12 +5,13 @@ import io
 import re
 import shutil
 import subprocess
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from stages.summarize.numbers import NONE
+from stages.summarize.numbers import NONE, decimal
 from stages.summarize.tables.table import Block, Cell, Column, Row, Table
 from stages.summarize.tables.writers import as_csv, as_html, as_latex, as_markdown, write_all
 
@@ -22,11 +23,12 @@ TABLE = Table(
              Column("threshold", "threshold", shown=False)),
     blocks=(
         Block("measured", (
-            Row("mlip", {"auc_1": Cell(0.91234, 0.88, 0.94, 0.0123, bold=True), "auc_10": Cell(text="- no positives"),
+            Row("mlip", {"auc_1": Cell(0.91234, 0.88, 0.94, 0.0123, bold=True), "auc_10": Cell(text="no positives"),
                          "prompts": Cell(text=NASTY), "threshold": Cell(0.123456789)}),
             Row(NASTY, {"auc_1": Cell(0.5, 0.4, 0.6)}, ("1 test patients were seen by pre-training",)),
         )),
-        Block("quoted", (Row("MaCo", {"auc_1": Cell(0.915), "auc_10": Cell(0.7866, places=4)}),), "A 2024", "theirs"),
+        Block("quoted", (Row("MaCo", {"auc_1": Cell(0.915),
+                                      "auc_10": Cell(0.7866, form=partial(decimal, places=4))}),), "A 2024", "theirs"),
     ),
     notes=(f"A note: {NASTY}",),
 )  # fmt: skip
@@ -41,7 +43,7 @@ def test_csv_keeps_every_digit_and_says_which_rows_are_quoted() -> None:
         "0.88",
     )
     assert (first["auc_1_spread"], first["auc_1_bold"], first["threshold"]) == ("0.0123", "1", "0.123456789")
-    assert (first["auc_10"], first["auc_10_low"], first["prompts"]) == ("- no positives", "", NASTY)
+    assert (first["auc_10"], first["auc_10_low"], first["prompts"]) == ("no positives", "", NASTY)
     assert (second["variant"], second["notes"]) == (NASTY, "1 test patients were seen by pre-training")
     assert (quoted["kind"], quoted["source"], quoted["protocol"], quoted["auc_10"]) == (
         "quoted",
@@ -59,7 +61,7 @@ def cells_of_markdown(text: str) -> list[list[str]]:
 def test_markdown_has_one_grid() -> None:
     grid = cells_of_markdown(as_markdown(TABLE))
     assert {len(line) for line in grid} == {4}
-    assert grid[3] == ["mlip", r"**.912** \[.880, .940\] ± .012", "- no positives", grid[3][3]]
+    assert grid[3] == ["mlip", r"**.912** \[.880, .940\] ± .012", f"{NONE} no positives", grid[3][3]]
     assert "quoted, not measured: A 2024; theirs" in grid[5][0]
     assert grid[6][:3] == ["MaCo", ".915", ".7866"]
     assert re.sub(r"\\(.)", r"\1", grid[3][3]) == NASTY
@@ -94,7 +96,7 @@ class Cells(HTMLParser):
 
 def test_html_is_well_formed_and_holds_the_same_rows() -> None:
     cells = Cells(as_html(TABLE))
-    assert cells.rows[2] == ["mlip", ".912 [.880, .940] ± .012", "- no positives", NASTY]
+    assert cells.rows[2] == ["mlip", ".912 [.880, .940] ± .012", f"{NONE} no positives", NASTY]
     assert cells.rows[3][0] == f"{NASTY}1 test patients were seen by pre-training"
     assert cells.bold == [".912"]  # the <b> of a name is text
     assert cells.rows[-1] == ["MaCo", ".915", ".7866", NONE]

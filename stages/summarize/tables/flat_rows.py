@@ -1,0 +1,200 @@
+"""Every figure of every result as CSV files with one row per result: for machines, straight from the records."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...common.few_shot.protocols import MeanOfSeeds, in_words
+from ...common.files.atomic_files import write_text
+from ...common.records import METRICS, Estimate
+from ...few_shot_segmentation.contract import FIGURES
+from ..inputs import Inputs
+from ..ledger import Ledger
+from ..readers.few_shot_classification import FewShot
+from ..readers.few_shot_segmentation import Segmentation
+from .grounding import POINTERS
+
+CsvRow = dict[str, Any]  # column -> figure with all its digits
+
+
+def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
+    """Table 1: one row a data set and variant."""
+    rows = []
+    for each in inputs.zero_shot:
+        result = each.result
+        row: CsvRow = {"dataset": each.dataset, "finding": result.finding, "variant": each.variant}
+        for name in METRICS:
+            row |= estimate_columns(name, result.metrics[name])
+        rows.append(
+            row
+            | {
+                "prompt_set": result.prompt_set,
+                "validation_auc": result.validation_auc[result.prompt_set],
+                "threshold": result.threshold,
+                "test_images": result.test_images,
+                "test_positives": result.test_positives,
+                "resampled_by": result.resampled_by,
+            }
+        )
+    return rows
+
+
+def few_shot_rows(inputs: Inputs) -> list[CsvRow]:
+    """Table 2: one row a job and variant; without figures where the job was skipped."""
+    return [job_row(each, METRICS) for each in inputs.few_shot]
+
+
+def job_row(each: FewShot | Segmentation, measures: Iterable[str], more: tuple[str, ...] = ()) -> CsvRow:
+    """A few-shot job of one variant: figures with interval and spread, what it trained on, and overlaps last."""
+    result = each.result
+    row: CsvRow = vars(each.job) | {"finding": result.finding, "variant": each.variant}
+    figures: dict[str, MeanOfSeeds] = dict(result.metrics.items())
+    for name in measures:
+        figure = figures.get(name)
+        row |= estimate_columns(name, figure) | {f"{name}_spread": figure and figure.spread}
+    for part in ("train", "test"):
+        row |= {f"{part}_{name}": number for name, number in result.images[part]}
+    row |= {name: getattr(result, name) for name in more} | {"seeds": len(result.seeds)}
+    row |= {"not_as_published": in_words([result.departures])}
+    return row | {"resampled_by": result.resampled_by, "skipped": result.skipped} | dict(result.overlap)
+
+
+def segmentation_rows(inputs: Inputs) -> list[CsvRow]:
+    """Table 3: one row a job and variant; without figures where the job was skipped."""
+    return [job_row(each, FIGURES, ("input_size",)) for each in inputs.segmentation]
+
+
+def retrieval_rows(inputs: Inputs) -> list[CsvRow]:
+    """One row a variant and direction; where retrieval was skipped, one a variant that says why."""
+    rows: list[CsvRow] = []
+    for each in inputs.retrieval:
+        found = each.result.figures
+        if found is None:
+            rows.append({"variant": each.variant, "split": each.result.split, "skipped": each.result.skipped})
+            continue
+        for name, direction in found.directions.items():
+            row: CsvRow = {"variant": each.variant, "split": each.result.split, "direction": name}
+            measured = {f"recall_at_{k}": recall for k, recall in direction.recall.items()}
+            for key, figure in (measured | {"median_rank": direction.median_rank}).items():
+                row |= estimate_columns(key, figure) | {f"{key}_chance": figure.chance}
+            row |= {"queries": direction.queries, "candidates": direction.candidates}
+            rows.append(row | found.model_dump(exclude=set(found.directions)))
+    return rows
+
+
+def pointing_rows(inputs: Inputs) -> list[CsvRow]:
+    """One row a data set, prompt set and variant: its heatmap beside the two baselines on the same images."""
+    return [
+        {"dataset": each.dataset, "finding": each.result.finding, "prompt_set": name, "variant": each.variant}
+        | {
+            column: value
+            for pointer in POINTERS
+            for column, value in estimate_columns(pointer, getattr(game, pointer)).items()
+        }
+        | {"test_images": each.result.images}
+        for each in inputs.grounding
+        for name, game in each.result.pointing.items()
+    ]
+
+
+def grounding_rows(inputs: Inputs) -> list[CsvRow]:
+    """One row a data set, prompt set, variant, measure and pointer: every figure of phrase grounding."""
+    rows = []
+    for each in inputs.grounding:
+        result = each.result
+        games = {
+            name: {pointer: getattr(game, pointer) for pointer in POINTERS} for name, game in result.pointing.items()
+        }
+        measures = {"pointing": games, "contrast_to_noise": result.contrast_to_noise, "iou": result.iou}
+        for measure, sets in measures.items():
+            for name, pointers in sets.items():
+                place = {"dataset": each.dataset, "prompt_set": name, "place_words": " ".join(result.place_words[name])}
+                rows += [
+                    place
+                    | {"variant": each.variant, "measure": measure, "pointer": pointer}
+                    | estimate_columns("value", figure)
+                    for pointer, figure in pointers.items()
+                    if figure is not None
+                ]
+    return rows
+
+
+def integrity_rows(inputs: Inputs) -> list[CsvRow]:
+    """phi of every variant that has one: its scale, and its AUC against the mean lung mask of each data set."""
+    return [
+        {
+            "dataset": each.dataset,
+            "variant": each.variant,
+            "lung_auc": phi.lung_auc,
+            "smallest": phi.smallest,
+            "largest": phi.largest,
+            "standard_deviation": phi.standard_deviation,
+        }
+        for each in inputs.grounding
+        if (phi := each.result.integrity_map) is not None
+    ]
+
+
+def selection_rows(inputs: Inputs) -> list[CsvRow]:
+    """Every candidate of every variant with its score on validation."""
+    return [
+        {
+            "variant": each.variant,
+            "step": step,
+            "score": score,
+            "chosen": int(step == each.selection.chosen_step),
+            "criterion": each.selection.criterion,
+            "split": each.selection.split,
+            "studies": each.selection.studies,
+        }
+        for each in inputs.training
+        for step, score in sorted(each.selection.candidates.items())
+    ]
+
+
+def reject_rows(ledger: Ledger) -> list[CsvRow]:
+    return [vars(reject) for reject in ledger.rejects]
+
+
+def write_flat_rows(folder: Path, inputs: Inputs, ledger: Ledger) -> list[Path]:
+    """Write all tables as CSV; None is an empty cell."""
+    tables = {
+        "table1_zero_shot.csv": (zero_shot_rows(inputs), []),
+        "table2_few_shot.csv": (few_shot_rows(inputs), ["dataset", "protocol", "fraction", "finding", "variant"]),
+        "table3_segmentation.csv": (
+            segmentation_rows(inputs),
+            ["dataset", "protocol", "fraction", "finding", "variant"],
+        ),
+        "retrieval.csv": (retrieval_rows(inputs), []),
+        "pointing.csv": (pointing_rows(inputs), []),
+        "grounding.csv": (grounding_rows(inputs), []),
+        "integrity_map.csv": (
+            integrity_rows(inputs),
+            ["dataset", "variant", "lung_auc", "smallest", "largest", "standard_deviation"],
+        ),
+        "selection.csv": (selection_rows(inputs), []),
+        "rejects.csv": (reject_rows(ledger), ["stage", "dataset", "reason", "count"]),
+    }
+    for name, (rows, header) in tables.items():
+        write_text(Path(folder) / name, rows_as_csv(rows, header))
+    return [Path(folder) / name for name in tables]
+
+
+def estimate_columns(name: str, estimate: Estimate | None) -> CsvRow:
+    """Return the three CSV columns of a figure: value, low, high; empty where there is none."""
+    return {
+        name: estimate and estimate.value,
+        f"{name}_low": estimate and estimate.low,
+        f"{name}_high": estimate and estimate.high,
+    }
+
+
+def rows_as_csv(rows: Sequence[Mapping[str, Any]], header: Sequence[str] = ()) -> str:
+    """Write rows as CSV; `header` names the columns of a table that may have no rows. None is an empty cell."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]) if rows else list(header), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
