@@ -44,7 +44,7 @@ class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields f
     index_inputs: Block
 
 
-class Config(_StageBlocks):  # type: ignore[valid-type, misc]
+class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follow from the contracts
     """config.yaml as it stands: stage blocks are checked by `check`, after the overrides are merged in."""
 
     project: str = Field(min_length=1, description="name of the MLflow experiment (renaming it: docs/decisions/0016)")
