@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ...common.few_shot.protocols import in_words
+from ...common.few_shot.protocols import MeanOfSeeds, in_words
 from ...common.records import METRICS, Estimate, Overlap
 from ...few_shot_classification.contract import FewShotResult
 from ..inputs import Inputs
@@ -222,9 +222,10 @@ def _few_shot_cell(result: FewShotResult) -> str:
 def job_row(each: FewShot | Segmentation, measures: Iterable[str], more: tuple[str, ...] = ()) -> CsvRow:
     """A few-shot job of one variant: figures with interval and spread, what it trained on, and overlaps last."""
     result = each.result
+    figures: dict[str, MeanOfSeeds] = dict(result.metrics.items())
     row: CsvRow = vars(each.job) | {"finding": result.finding, "variant": each.variant}
     for name in measures:
-        figure = result.metrics.get(name)
+        figure = figures.get(name)
         row |= estimate_columns(name, figure) | {f"{name}_spread": figure and figure.spread}
     for part in ("train", "test"):
         row |= {f"{part}_{name}": number for name, number in result.images[part]}

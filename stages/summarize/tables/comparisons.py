@@ -107,7 +107,7 @@ class Comparisons:
     seed: int
     found: dict[tuple[str, str], list[Comparison]] = field(default_factory=dict)  # by table and measure
     decided: dict[tuple[str, str], str | None] = field(default_factory=dict)  # the one in bold, if there is one
-    _weights: dict[tuple[str, ...], object] = field(default_factory=dict)
+    _weights: dict[tuple[str, ...], Float[np.ndarray, "draws images"]] = field(default_factory=dict)
 
     def best(
         self,

@@ -24,9 +24,9 @@ INTERVALS = "Brackets: 95 % bootstrap intervals that resample the patients of th
 
 def retrieval_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     """One a direction; none where no pair is in the test part."""
-    measured = {each.variant: each for each in inputs.retrieval if each.result.figures is not None}
-    values = {variant: retrieval_values(inputs.tree, each) for variant, each in measured.items()}
-    directions = {variant: each.result.figures.directions for variant, each in measured.items()}
+    found = {each.variant: each.result.figures for each in inputs.retrieval if each.result.figures is not None}
+    values = {each.variant: retrieval_values(inputs.tree, each) for each in inputs.retrieval if each.variant in found}
+    directions = {variant: each.directions for variant, each in found.items()}
     names = next(iter(directions.values()), {})
     return [
         _table(
@@ -101,7 +101,7 @@ def _ranks(figure: AgainstChance) -> str:
 
 def retrieval_lines(inputs: Inputs) -> Iterable[str]:
     yield from ("", "Retrieval among the test pairs of pre-training [95 % interval] (chance)")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for each in inputs.retrieval:
         found = each.result.figures
         if found is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from ...few_shot_segmentation.contract import FIGURES
+from ...few_shot_segmentation.contract import FIGURES, FigureName
 from ..inputs import Inputs
 from ..naming import always_note, protocol_name, protocol_note, variant_label
 from ..numbers import interval, words
@@ -32,7 +32,7 @@ OTHERS = (
     "Quoted: a mean Dice of other authors may be another figure than ours, e.g. one over the pixels of all images "
     "together and averaged over finding and background; they do not print what predicting nothing scores."
 )
-FIGURES_OF_TEXT = ("dice", "predict_nothing", "dice_of_positives")
+FIGURES_OF_TEXT: tuple[FigureName, ...] = ("dice", "predict_nothing", "dice_of_positives")
 
 
 def few_shot_segmentation_tables(
