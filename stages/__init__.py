@@ -34,20 +34,30 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name in ("Heatmap", "Model", "load"):
-        from .api import models as home
-    elif name == "read_radiograph":
-        from .api import radiographs as home
-    elif name in ("Sentence", "split_report"):
-        from .api import reports as home
-    elif name == "InputError":
-        from .common import errors as home
-    elif name == "Reading":
-        from .common.inference import model as home
-    elif name == "SquareImage":
-        from .common.radiographs import radiograph as home
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(home, name)
+        from .api import models
+
+        return getattr(models, name)
+    if name == "read_radiograph":
+        from .api.radiographs import read_radiograph
+
+        return read_radiograph
+    if name in ("Sentence", "split_report"):
+        from .api import reports
+
+        return getattr(reports, name)
+    if name == "InputError":
+        from .common.errors import InputError
+
+        return InputError
+    if name == "Reading":
+        from .common.inference.model import Reading
+
+        return Reading
+    if name == "SquareImage":
+        from .common.radiographs.radiograph import SquareImage
+
+        return SquareImage
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

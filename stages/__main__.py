@@ -75,7 +75,7 @@ def _run_stage(command: str, arguments: Sequence[str]) -> NoReturn:
     stage = command.replace("-", "_")
     if stage not in stages():
         raise InputError(f"{command}: no such command", "mlip --help lists them")
-    package = __spec__.parent
+    package = __package__
     safe_path = [] if package == PACKAGE.name else ["-P"]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *safe_path, "-m", f"{package}.{stage}", *arguments])  # noqa: S606

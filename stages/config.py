@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from pydantic import Field, PrivateAttr, ValidationError, create_model
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model
 
 from .common.contract import Device
 from .common.data.patient_split import PatientSplit
@@ -19,7 +19,7 @@ from .contracts import BLOCKS, JOBS
 from .fetch_weights.contract import hub_id
 from .pretrain.contract import ReadyMadeVariant
 
-_STAGE_OF = {model: stage for stage, model in BLOCKS.items()}
+_STAGE_OF: dict[type[BaseModel], str] = {model: stage for stage, model in BLOCKS.items()}
 
 FEW_SHOT = ("few_shot_classification", "few_shot_segmentation")
 
@@ -44,7 +44,7 @@ class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields f
     index_inputs: Block
 
 
-class Config(_StageBlocks):  # type: ignore[valid-type, misc]
+class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follow from the contracts
     """config.yaml as it stands: stage blocks are checked by `check`, after the overrides are merged in."""
 
     project: str = Field(min_length=1, description="name of the MLflow experiment (renaming it: docs/decisions/0016)")
@@ -77,7 +77,7 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]
     def settings(self, stage: type[Model], dataset: str | None = None, variant: str | None = None) -> Model: ...
     @overload
     def settings(self, stage: str, dataset: str | None = None, variant: str | None = None) -> Any: ...
-    def settings(self, stage: str | type[Settings], dataset: str | None = None, variant: str | None = None) -> Any:
+    def settings(self, stage: str | type[BaseModel], dataset: str | None = None, variant: str | None = None) -> Any:
         """Return the settings of one job, each validated once; raises pydantic's ValidationError.
 
         `stage` is its name, or for type checkers the class of its settings.
@@ -106,9 +106,9 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]
         ready = ReadyMadeVariant.model_validate({"encoder": block["encoder"]}).encoder.pretrain_block()
         return merged(ready, {key: value for key, value in block.items() if key != "encoder"})
 
-    def is_written_by_encoder(self, variant: str | None, location: KeyPath) -> bool:
+    def is_written_by_encoder(self, variant: str, location: KeyPath) -> bool:
         """Whether a key of `pretrain` has its value from a variant's `encoder`, and not from the variant itself."""
-        if variant is None or "encoder" not in self.variants[variant] or location[:1] == ("encoder",):
+        if "encoder" not in self.variants[variant] or location[:1] == ("encoder",):
             return False
         return holds(self._overrides(variant), location) and not holds(self.variants[variant], location)
 
@@ -228,7 +228,7 @@ def _wrong_blocks(config: Config, raw: Mapping[str, Any], origins: Origins) -> l
     for (stage, location, _), cases in found.items():
         in_all = len(cases) == sum(each == stage for each, _, _ in jobs) > 1
         for dataset, variant, item in cases:
-            if config.is_written_by_encoder(variant, location):
+            if variant is not None and config.is_written_by_encoder(variant, location):
                 where = f"{origins.of('variants', variant, 'encoder')}: {_place(stage, None, variant)}: encoder"
                 wrong.append(wrong_value(item, where))
                 continue

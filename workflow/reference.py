@@ -6,7 +6,7 @@ python -m workflow.reference --check    exit with status 1 where a page is stale
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -51,7 +51,7 @@ def settings_page() -> str:
         _table(("key", "type", "default", "meaning"), [_key_row("root", Dataset.model_fields["root"])]),
     ]
     for stage, model in BLOCKS.items():
-        parts += [f"## {stage}\n", _table(("key", "type", "default", "meaning"), list(_keys(model)))]
+        parts += [f"## {stage}\n", _table(("key", "type", "default", "meaning"), _keys(model))]
     return _page(parts)
 
 
@@ -115,12 +115,12 @@ def files_page() -> str:
         parts += [f"## {title}\n", _summary(job), f"Folder of a run: `{place}`. There is one run per {job.over}.\n"]
         sources = job.sources()
         if sources:
-            rows = [(f"`{flag_of(name)}`", each.help) for name, each in sources.items()]
-            parts += ["Inputs:\n", _table(("option", "what"), rows)]
+            inputs = [(f"`{flag_of(name)}`", each.help) for name, each in sources.items()]
+            parts += ["Inputs:\n", _table(("option", "what"), inputs)]
         products = job.products()
         if products:
-            rows = [(f"`{each.file}`", _kind(each), each.help.partition(", ")[2]) for each in products.values()]
-            parts += ["Outputs:\n", _table(("file", "kind", "what"), rows)]
+            outputs = [(f"`{each.file}`", _kind(each), each.help.partition(", ")[2]) for each in products.values()]
+            parts += ["Outputs:\n", _table(("file", "kind", "what"), outputs)]
         for each in products.values():
             parts += _contents(each)
     return _page(parts)
@@ -136,6 +136,7 @@ def _kind(product: Product) -> str:
 
 def _contents(product: Product) -> list[str]:
     """Describe the inside of an output: the columns of a table, the keys of a record."""
+    rows: list[tuple[str, ...]]
     if product.record:
         rows = [(f"`{key}`", kind, what) for key, kind, what in _record_keys(product.record)]
         return [f"`{product.file}`:\n", _table(("key", "type", "what"), rows)]
@@ -231,7 +232,7 @@ def _container(annotation: Any) -> Any:
     return get_origin(annotation)
 
 
-def _table(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [headers, ("---",) * len(headers), *rows]
     cells = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in row] for row in lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells) + "\n"

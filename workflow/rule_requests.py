@@ -57,10 +57,16 @@ def rule_requests(rules: Path) -> dict[str, Request]:
 
 def with_profile(request: Request, resources: Mapping[str, Any]) -> Request:
     """Return a request as a profile's resources change it: a number there holds for every attempt."""
-    names = {"mem_mb": "memory_mb", "runtime": "minutes", "gpu": "gpus"}
-    changes = {field: int(resources[key]) for key, field in names.items() if str(resources.get(key, "")).isdigit()}
-    constant = {"memory_mb": "memory_most", "minutes": "minutes_most"}
-    return replace(request, **changes, **{constant[field]: 1 for field in changes if field in constant})
+    keys = ("mem_mb", "runtime", "gpu")
+    numbers = {key: int(resources[key]) for key in keys if str(resources.get(key, "")).isdigit()}
+    return replace(
+        request,
+        memory_mb=numbers.get("mem_mb", request.memory_mb),
+        minutes=numbers.get("runtime", request.minutes),
+        gpus=numbers.get("gpu", request.gpus),
+        memory_most=1 if "mem_mb" in numbers else request.memory_most,
+        minutes_most=1 if "runtime" in numbers else request.minutes_most,
+    )
 
 
 def _growth(text: str, resource: str) -> int:

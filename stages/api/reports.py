@@ -36,4 +36,4 @@ def split_report(
         for start, end in split_sentences(text, section.start, section.end)
         if boilerplate_kind(sentence := fold(text[start:end])) is None
     ]
-    return [Sentence(name, place, *rest) for place, (name, *rest) in enumerate(found)]
+    return [Sentence(name, place, start, end, text) for place, (name, start, end, text) in enumerate(found)]

@@ -43,13 +43,20 @@ def _add_options(parser: ArgumentParser, job: type[Job]) -> None:
     )
     parser.add_argument("--image", default="none", help="digest of the container image or environment, for the journal")
     for each in arguments_of(job):
-        shape = {"nargs": "+" if each.required else "*"} if each.many else {}
-        if not each.required and not each.many and each.type is Path:
-            shape = {"nargs": "?"}  # a rule whose input is empty gives the option without a value
-        default = {} if each.required else {"default": each.default}
-        choices = {"choices": each.choices} if each.choices else {}
-        text = _literally(each.help)
-        parser.add_argument(each.flag, type=each.type, required=each.required, help=text, **shape, **default, **choices)
+        number = None
+        if each.many:
+            number = "+" if each.required else "*"
+        elif not each.required and each.type is Path:
+            number = "?"  # a rule whose input is empty gives the option without a value
+        parser.add_argument(
+            each.flag,
+            type=each.type,
+            required=each.required,
+            help=_literally(each.help),
+            nargs=number,
+            default=None if each.required else each.default,
+            choices=each.choices or None,
+        )
     parser.set_defaults(job=job)
 
 

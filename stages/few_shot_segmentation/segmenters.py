@@ -207,9 +207,8 @@ class UperNetSegmenter(Segmenter):
         self.encoder = encoder.requires_grad_(True)
         self.pyramid = feature_pyramid(encoder.width)
         widths = [encoder.width] * len(self.pyramid)
-        shape = UperNetConfig(
-            hidden_size=settings.decoder_width, auxiliary_channels=settings.auxiliary_width, num_labels=1
-        )
+        shape = UperNetConfig(hidden_size=settings.decoder_width, auxiliary_channels=settings.auxiliary_width)
+        shape.num_labels = 1
         self.head = UperNetHead(shape, widths)
         self.auxiliary = UperNetFCNHead(shape, widths, in_index=_AUXILIARY_LEVEL)
         self._settings = settings

@@ -123,7 +123,7 @@ def sample_view(rng: np.random.Generator) -> FrontalView:
 def sample_exposure(rng: np.random.Generator, view: FrontalView) -> Exposure:
     """Draw an exposure; portable AP images are noisier and less even."""
     portable = view == "AP"
-    borders = rng.uniform(0.01, 0.05, 4) * (rng.random(4) < 0.12)
+    top, bottom, left, right = map(float, rng.uniform(0.01, 0.05, 4) * (rng.random(4) < 0.12))
     return Exposure(
         view=view,
         gain=rng.uniform(0.86, 1.06),
@@ -132,7 +132,7 @@ def sample_exposure(rng: np.random.Generator, view: FrontalView) -> Exposure:
         noise=rng.uniform(0.007, 0.018) * (1.3 if portable else 1.0),
         sharpness=rng.uniform(0.004, 0.009),
         unevenness=rng.uniform(0.01, 0.03) * (1.3 if portable else 1.0),
-        collimated=tuple(float(border) for border in borders),  # type: ignore[arg-type]
+        collimated=(top, bottom, left, right),
         marker=bool(rng.random() < 0.6),
         seed=int(rng.integers(2**62)),
     )

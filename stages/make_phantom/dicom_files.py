@@ -3,7 +3,7 @@
 import hashlib
 import io
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pydicom
@@ -20,6 +20,8 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+Voi = Literal["window", "windows", "lut", "none"]
+_VOI: tuple[Voi, ...] = get_args(Voi)
 _TOP = 4095  # greatest value of 12 bits
 
 
@@ -54,7 +56,7 @@ class Storage:
     """How 12-bit values are stored and what turns them into grey levels."""
 
     photometric: Literal["MONOCHROME2", "MONOCHROME1"]
-    voi: Literal["window", "windows", "lut", "none"]
+    voi: Voi
     low: int  # stored value of black, before MONOCHROME1 inverts
     high: int  # of white
     window_share: float  # width of the window / (high - low)
@@ -64,7 +66,7 @@ class Storage:
 def sample_storage(rng: np.random.Generator) -> Storage:
     return Storage(
         photometric="MONOCHROME1" if rng.random() < 0.2 else "MONOCHROME2",
-        voi=str(rng.choice(["window", "windows", "lut", "none"], p=[0.74, 0.10, 0.10, 0.06])),  # type: ignore[arg-type]
+        voi=_VOI[int(rng.choice(len(_VOI), p=[0.74, 0.10, 0.10, 0.06]))],
         low=int(rng.integers(80, 500)),
         high=int(rng.integers(2800, 3950)),
         window_share=rng.uniform(0.94, 1.08),

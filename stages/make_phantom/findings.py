@@ -4,7 +4,7 @@ Findings are placed once, in the thorax without pose, so that two images of one 
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import cv2
 import numpy as np
@@ -33,6 +33,7 @@ from .contract import FINDINGS, Finding, Prevalence
 from .devices import Device, sample_devices
 
 Size = Literal["small", "moderate", "large"]
+_SIZES: tuple[Size, ...] = get_args(Size)
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,7 @@ def _sample_pneumothorax(rng: np.random.Generator, anatomy: Anatomy) -> list[Pne
     sides: list[Side] = list(SIDES) if both else [SIDES[int(rng.random() < 0.45)]]
     found = []
     for side in sides:
-        size: Size = str(rng.choice(["small", "moderate", "large"], p=[0.6, 0.4, 0] if both else [0.35, 0.4, 0.25]))  # type: ignore[assignment]
+        size = _SIZES[int(rng.choice(len(_SIZES), p=[0.6, 0.4, 0] if both else [0.35, 0.4, 0.25]))]
         drop, gap, end = {
             "small": (rng.uniform(0.08, 0.12), rng.uniform(0.10, 0.14), rng.uniform(0.55, 0.75)),
             "moderate": (rng.uniform(0.12, 0.19), rng.uniform(0.15, 0.22), rng.uniform(0.80, 1.0)),
@@ -257,7 +258,7 @@ def _sample_effusion(rng: np.random.Generator, anatomy: Anatomy) -> list[Effusio
     sides: list[Side] = list(SIDES) if both else [SIDES[int(rng.random() < 0.5)]]
     found = []
     for side in sides:
-        size: Size = str(rng.choice(["small", "moderate", "large"], p=[0.65, 0.35, 0] if both else [0.45, 0.35, 0.2]))  # type: ignore[assignment]
+        size = _SIZES[int(rng.choice(len(_SIZES), p=[0.65, 0.35, 0] if both else [0.45, 0.35, 0.2]))]
         rise = {"small": (0.10, 0.20), "moderate": (0.32, 0.48), "large": (0.62, 0.85)}[size]
         found.append(Effusion(side, "lower", size, anatomy.angle_depth + rng.uniform(*rise)))
     return found

@@ -155,12 +155,13 @@ def folded(text: pl.Expr) -> pl.Expr:
 
 def distribution(values: pl.Series) -> Distribution:
     """Count how often each whole number occurs, from the smallest."""
-    counts = values.value_counts().sort(values.name)
+    counts, numbers = values.value_counts().sort(values.name), values.to_numpy()
+    median, percentile_95 = np.quantile(numbers, (0.5, 0.95), method="lower")
     return Distribution(
-        mean=float(values.mean()),
-        median=int(values.quantile(0.5, "lower")),
-        percentile_95=int(values.quantile(0.95, "lower")),
-        largest=int(values.max()),
+        mean=float(numbers.mean()),
+        median=int(median),
+        percentile_95=int(percentile_95),
+        largest=int(numbers.max()),
         counts=dict(counts.iter_rows()),
     )
 

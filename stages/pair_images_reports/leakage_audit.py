@@ -47,7 +47,7 @@ def audit(
     paired_reports = before.pairs["study_id"].n_unique()
     assert len(images) + rejects[WITHOUT_IMAGE] == len(pairs) + sum(rejects.values())
     assert len(reports) == paired_reports + rejects[WITHOUT_IMAGE]
-    images_a_study = pairs.group_by("study_id").len()["len"]
+    images_a_study = pairs.group_by("study_id").len()["len"].to_numpy()
     texts = pairs.select("study_id", "split").unique().join(reports, on="study_id")
     return Audit(
         dataset=after.dataset,

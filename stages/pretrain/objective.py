@@ -61,7 +61,7 @@ class Objective(nn.Module):
             torch.tensor(-math.log(settings.local.temperature)), requires_grad=settings.local.weight > 0
         )
         decoder = settings.reconstruction
-        self.decoder = None
+        self.decoder: MaskedImageDecoder | None = None
         if decoder.weight:
             self.decoder = MaskedImageDecoder(
                 self.encoder.image.width, image.grid, image.patch_size**2, decoder.width, decoder.depth, decoder.heads
@@ -97,7 +97,7 @@ class Objective(nn.Module):
             local = self._local_loss(tokens, text, batch, ranks, diagnostics)
             total = total + settings.local.weight * local
         if self.decoder is not None:
-            loss = self._reconstruction_loss(tokens, images, visible, ranks)
+            loss = self._reconstruction_loss(self.decoder, tokens, images, visible, ranks)
             diagnostics["loss/reconstruction"] = loss
             total = total + settings.reconstruction.weight * loss
         diagnostics["loss/total"] = total
@@ -176,6 +176,7 @@ class Objective(nn.Module):
 
     def _reconstruction_loss(
         self,
+        decoder: MaskedImageDecoder,
         tokens: Float[Tensor, "own visible width"],
         images: Float[Tensor, "own size size"],
         visible: Int[Tensor, "own visible"],
@@ -186,7 +187,7 @@ class Objective(nn.Module):
 
         def share_of_loss(tokens: Tensor, images: Tensor, visible: Tensor) -> Tensor:
             target = patchify(self.encoder.image.normalise(images), image.patch_size)
-            predicted = self.decoder(tokens, visible).float()
+            predicted = decoder(tokens, visible).float()
             shown = visibility(visible, image.patches)
             loss = reconstruction_loss(predicted, target, shown, self.settings.reconstruction.normalise)
             return loss * (len(images) / rows)

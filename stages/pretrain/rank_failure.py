@@ -72,7 +72,7 @@ def failures_recorded(store: dist.Store | None, run: Run) -> Iterator[None]:
     # The handler itself runs only between two steps of Python; the byte in the socket arrives at once.
     handler = signal.signal(signal.SIGTERM, lambda *_: None)
     signal.set_wakeup_fd(wakeup.fileno())
-    watch = threading.Thread(target=_watch, args=(store.clone(), signals, run, ending), daemon=True)
+    watch = threading.Thread(target=_watch, args=(_own_connection(store), signals, run, ending), daemon=True)
     watch.start()
     try:
         yield
@@ -93,6 +93,11 @@ def failures_recorded(store: dist.Store | None, run: Run) -> Iterator[None]:
         wakeup.close()
 
 
+def _own_connection(store: dist.Store) -> dist.Store:
+    """For a thread: over one connection a store answers one question at a time."""
+    return store.clone()  # type: ignore[attr-defined]  # torch has it, its stubs lack it
+
+
 def _outlive_first(store: dist.Store) -> None:
     """Keep a signal from ending this rank before rank 0, which finishes its step with this one's help and saves."""
     wakeup, signals = socket.socketpair()
@@ -100,7 +105,7 @@ def _outlive_first(store: dist.Store) -> None:
     for number in _ENDING:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(wakeup.fileno())
-    threading.Thread(target=_leave_after_first, args=(store.clone(), signals, wakeup), daemon=True).start()
+    threading.Thread(target=_leave_after_first, args=(_own_connection(store), signals, wakeup), daemon=True).start()
 
 
 def _leave_after_first(store: dist.Store, signals: socket.socket, _wakeup: socket.socket) -> None:

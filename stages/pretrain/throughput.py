@@ -21,12 +21,12 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from ..common.device_peaks import peak_of
 from ..common.encoders.operations import FORWARD_AND_BACKWARD, Transformer, product
-from ..common.encoders.text import ReportBatch
+from ..common.encoders.text import ReportBatch, TextEncoder
 from ..common.errors import InputError
 from ..common.files.atomic_files import atomic_path, write_text
 from .batches import TrainingBatch
@@ -93,7 +93,8 @@ class StepFlops:
     def __init__(self, model: Objective) -> None:
         vit, decoder = model.encoder.image.vit, model.decoder
         image = model.settings.model.image
-        self._image = Transformer(vit.embed_dim, vit.blocks[0].mlp.fc1.out_features, len(vit.blocks))
+        hidden = len(vit.get_parameter("blocks.0.mlp.fc1.weight"))
+        self._image = Transformer(vit.embed_dim, hidden, len(vit.blocks))
         self._prefix, self._patches, self._pixels = vit.num_prefix_tokens, image.patches, image.patch_size**2
         self._decoder = None
         if decoder is not None:
@@ -101,7 +102,7 @@ class StepFlops:
             self._decoder = Transformer(width, 4 * width, len(decoder.blocks))
         self._embedding = model.encoder.image_projection.out_features
         self._context = model.encoder.text.context
-        self._text = _text_layers(model.encoder.text.bert)
+        self._text = _text_layers(model.encoder.text)
         trained = model.encoder.text.bert.named_parameters()
         self._frozen = len({name.split(".layer.")[1].split(".")[0] for name, parameter in trained
                             if ".layer." in name and not parameter.requires_grad})  # fmt: skip
@@ -141,9 +142,9 @@ def _lengths(reports: ReportBatch, context: str) -> Int[Tensor, "sequences"]:
     return torch.cat([mask.sum(dim=1) for mask in masks])
 
 
-def _text_layers(bert: nn.Module) -> Transformer:
+def _text_layers(encoder: TextEncoder) -> Transformer:
     """Read the sizes of a BERT-like model of transformers."""
-    config = bert.config
+    config = encoder.bert.config
     hidden = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", 4 * config.hidden_size)
     return Transformer(config.hidden_size, hidden, config.num_hidden_layers)
 

@@ -27,7 +27,7 @@ scores come back as rows. Groups are cut from the global batch: the number of ra
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -48,15 +48,31 @@ class PairScores:
     entropy: Float[Tensor, "images"]  # of the matching pairs' plans, nats
     gain: Float[Tensor, "images"]  # S - mean cosine of the matching pairs: what matching adds to averaging
     peak_share: Float[Tensor, "images"]  # mass on the best patch of the matching pairs
-    # Of transport alone, detached.
-    plans: Float[Tensor, "images reports sentences patches"] | None = None
-    minima: Float[Tensor, "images reports"] | None = None
+
+
+@dataclass(frozen=True)
+class TransportScores(PairScores):
+    """Of transport alone, detached."""
+
+    plans: Float[Tensor, "images reports sentences patches"]
+    minima: Float[Tensor, "images reports"]
 
 
 # patches, sentences, mu, nu, first_match: image i belongs to report `first_match` + i
 PairScorer = Callable[[Tensor, Tensor, Tensor, Tensor, int], PairScores]
-# cost, mu, nu, settings: sinkhorn.solve or pot.solve_by_pot
-Solver = Callable[[Tensor, Tensor, Tensor, SinkhornSettings], Plans]
+
+
+@runtime_checkable  # isinstance asks for a callable
+class Solver(Protocol):
+    """sinkhorn.solve or pot.solve_by_pot."""
+
+    def __call__(
+        self,
+        cost: Float[Tensor, "pairs sentences patches"],
+        mu: Float[Tensor, "pairs patches"],
+        nu: Float[Tensor, "pairs sentences"],
+        settings: SinkhornSettings,
+    ) -> Plans: ...
 
 
 def of_matching_pairs(
@@ -140,7 +156,7 @@ def transport_scores(
     settings: SinkhornSettings,
     kind: ScoreKind = "entropic",
     solver: Solver = solve,
-) -> PairScores:
+) -> TransportScores:
     """S_ij for all images and reports; image i belongs to report `first_match` + i.
 
     Patches and sentences have length 1; mu and nu sum to 1, nu is 0 for padding. `entropic`: 1 - the minimum;
@@ -158,11 +174,13 @@ def transport_scores(
         ]
         values = torch.cat([chunk.scores for chunk in chunks])
         scores = _Score.apply(patches, sentences, values, plans)
-    return PairScores(
+    return TransportScores(
         scores,
-        max(chunk.error for chunk in chunks),
-        max(chunk.iterations for chunk in chunks),
-        *(torch.cat([getattr(chunk, name) for chunk in chunks]) for name in ("entropy", "gain", "peak_share")),
+        error=max(chunk.error for chunk in chunks),
+        iterations=max(chunk.iterations for chunk in chunks),
+        entropy=torch.cat([chunk.entropy for chunk in chunks]),
+        gain=torch.cat([chunk.gain for chunk in chunks]),
+        peak_share=torch.cat([chunk.peak_share for chunk in chunks]),
         plans=plans,
         minima=torch.cat([chunk.minima for chunk in chunks]),
     )
@@ -179,7 +197,7 @@ def _solve_chunk(
     kind: ScoreKind,
     plans: Float[Tensor, "images reports sentences visible"],
     rows: slice,
-) -> PairScores:
+) -> TransportScores:
     """Scores of the images `rows` with all reports, without a graph; their plans go into `plans`."""
     cosine = (sentences.flatten(0, 1) @ patches[rows].transpose(1, 2)).view_as(plans[rows])
     count, reports = cosine.shape[:2]
@@ -190,7 +208,7 @@ def _solve_chunk(
     values = values.view(count, reports)
     statistics = of_matching_pairs(plan, cosine, values, mu[rows], nu, first_match + rows.start)
     minima = solved.value.view(count, reports)
-    return PairScores(values, solved.error, solved.iterations, **statistics, plans=plan, minima=minima)
+    return TransportScores(values, solved.error, solved.iterations, **statistics, plans=plan, minima=minima)
 
 
 def _not_half(vectors: Tensor) -> Tensor:
@@ -234,7 +252,7 @@ class Comparison:
         sentences: Float[Tensor, "reports sentences embedding"],
         mu: Float[Tensor, "images visible"],
         nu: Float[Tensor, "reports sentences"],
-        matched: PairScores,
+        matched: TransportScores,
         first_image: int,
         first_report: int,
     ) -> Float[Tensor, "images differences"]:
@@ -242,8 +260,6 @@ class Comparison:
         found = matched.gain.new_zeros(len(matched.gain), len(DIFFERENCES_FROM_POT))
         i, j = self.image - first_image, self.report - first_report
         if 0 <= i < len(found):
-            assert matched.plans is not None  # attention is never compared
-            assert matched.minima is not None
             pair = patches[i], sentences[j], mu[i], nu[j], matched.plans[i, j], matched.minima[i, j]
             found[i] = found.new_tensor(astuple(difference_from_pot(*pair, self.settings)))
         return found
@@ -286,7 +302,7 @@ def grouped_scores(
             matched = score(patches[inner], sentences[each], mu[part], nu[each], first - each.start)
             solved = torch.full_like(matched.gain, matched.iterations), torch.full_like(matched.gain, matched.error)
             statistics = torch.stack([matched.entropy, matched.gain, matched.peak_share, *solved], dim=1)
-            if compared is not None:
+            if compared is not None and isinstance(matched, TransportScores):  # attention is never compared
                 vectors = patches[inner], sentences[each], mu[part], nu[each]
                 statistics = torch.cat([statistics, compared.rows(*vectors, matched, part.start, each.start)], dim=1)
             padded = F.pad(matched.scores, (0, group - matched.scores.shape[1]))

@@ -224,7 +224,7 @@ def _normalisation(
         record = read_json(configuration[0])
         said.append((record.get("pretrained_cfg", record) if isinstance(record, dict) else {}, CONFIGURATION))
     if "." in settings.architecture:  # with the tag of its weights: vit_base_patch16_224.mae
-        said.append((vit.pretrained_cfg, f"timm's {settings.architecture}"))
+        said.append((vars(vit)["pretrained_cfg"], f"timm's {settings.architecture}"))
     for record, origin in said:
         if record.get("mean") and record.get("std"):
             return list(record["mean"]), list(record["std"]), origin

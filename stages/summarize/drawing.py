@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import RcKeyType
 
 from .readers.pretrain import Training
 
@@ -16,7 +17,7 @@ INK, GRID = "#1d2429", "#dfe3e6"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B")
 _DASHES = ("", "6 2", "2 2", "6 2 2 2")
 
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mlip",
     "text.parse_math": False,

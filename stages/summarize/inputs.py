@@ -97,8 +97,8 @@ def refuse_different_images(inputs: Inputs) -> None:
         measured_on = (found.finding, found.resampled_by, found.images["test"])
         refuse_unless_equal(place, ("few_shot_classification", cell.job.dataset), measured_on)
         seeds = [each.seed for each in found.seeds]
-        what = (found.images["train"], seeds, found.skipped, found.overlap, found.departures)
-        refuse_unless_equal(place, cell.job, what)
+        taught_on = (found.images["train"], seeds, found.skipped, found.overlap, found.departures)
+        refuse_unless_equal(place, cell.job, taught_on)
     for outlined in inputs.segmentation:
         place = folder("few_shot_segmentation", outlined.job.of(outlined.variant))
         refuse_unless_equal(place, ("few_shot_segmentation", outlined.job), outlined.result.measured_on())

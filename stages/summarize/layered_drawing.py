@@ -30,15 +30,16 @@ def drawn(nodes: Collection[Node], edges: Iterable[Edge]) -> Drawing:
     """Draw what is not implied by other edges. Nodes come in an order in which every edge goes forward."""
     kept = without_implied(nodes, edges)
     row = _rows(nodes, kept)
-    ways = {
+    ways: dict[Edge, list[Slot]] = {
         edge: [edge[0], *((*edge, each) for each in range(row[edge[0]] + 1, row[edge[1]])), edge[1]] for edge in kept
     }
     rows: list[list[Slot]] = [[] for _ in range(max(row.values(), default=-1) + 1)]
     for node in nodes:
         rows[row[node]].append(node)
     for way in ways.values():
-        for slot in way[1:-1]:
-            rows[slot[2]].append(slot)
+        for slot in way:
+            if not isinstance(slot, str):
+                rows[slot[2]].append(slot)
     _order(rows, ways.values())
     middles, width = _middles(rows)
     boxes = {node: (middles[node] - WIDTH / 2, float(row[node] * (HEIGHT + _DOWN))) for node in nodes}

@@ -134,7 +134,7 @@ class ResultsTree:
         Raises:
             InputError: one is missing.
         """
-        found = {}
+        found: dict[str, Path] = {}
         for job in JOBS:
             patterns = {each.file: each.summary for each in job.products().values() if isinstance(each.summary, tuple)}
             for path in self.summary_paths(job):

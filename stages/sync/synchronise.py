@@ -84,7 +84,8 @@ def synchronise(
             records = records_of(found, journals, now, grace)
             changes = import_runs(client, identifier, records, workspace_name(journals), now, grace)
             warnings += runs_elsewhere(client, identifier, project, workspace_name(journals))
-            models, unregistered = [], []
+            models: list[str] = []
+            unregistered: list[str] = []
             if _registers(found) if register is None else register:
                 models, unregistered = register_models(client, found, project, changes.ids)
     except (MlflowException, SQLAlchemyError) as error:

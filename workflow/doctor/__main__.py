@@ -20,6 +20,7 @@ from workflow.doctor.inputs import check_datasets, check_weights
 from workflow.doctor.slurm import check_slurm
 from workflow.doctor.tracking_server import check_tracking
 from workflow.estimate.whole_run import bytes_to_write
+from workflow.images.lock import Image
 from workflow.rule_requests import rule_requests
 from workflow.site_profile import SiteProfile, configuration, read_profile
 
@@ -37,7 +38,7 @@ def examine(arguments: Namespace) -> list[Finding]:
     if profile.on_slurm:
         retries = config.pretrain_retries if config else Config.model_fields["pretrain_retries"].default
         findings += check_slurm(profile, rule_requests(ROOT / "workflow" / "rules"), retries)
-    images = {}
+    images: dict[str, Image] = {}
     if profile.in_containers:
         findings.append(check_apptainer())
         of_images, images = check_images(ROOT)
@@ -57,7 +58,9 @@ def _configuration(profile: SiteProfile, arguments: Namespace) -> tuple[Config |
     return config, [Finding("ok", "config", f"valid; {_described(config)}")]
 
 
-def _of_configuration(config: Config, profile: SiteProfile, images: dict, arguments: Namespace) -> Iterator[Finding]:
+def _of_configuration(
+    config: Config, profile: SiteProfile, images: dict[str, Image], arguments: Namespace
+) -> Iterator[Finding]:
     if profile.in_containers and not failed([check_apptainer()]):
         yield from check_inside(config, ROOT, images)
         yield from check_compiler(config, images.get("torch"))

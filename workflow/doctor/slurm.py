@@ -23,11 +23,11 @@ def check_preemption(names: Iterable[str]) -> Finding:
     listed = ask("scontrol", "--oneliner", "show", "partition")
     if not configuration or not listed:
         return Finding("not checked", "preemption", configuration.problem or listed.problem or "")
-    general = dict(re.findall(r"^(Preempt\w+)\s*=\s*(\S+)", configuration.output, re.MULTILINE))
+    general: dict[str, str] = dict(re.findall(r"^(Preempt\w+)\s*=\s*(\S+)", configuration.output, re.MULTILINE))
     kind = general.get("PreemptType", "preempt/none").removeprefix("preempt/")
     if kind == "none":
         return Finding("ok", "preemption", "this cluster displaces no jobs")
-    own = dict(re.findall(r"^PartitionName=(\S+).* PreemptMode=(\S+)", listed.output, re.MULTILINE))
+    own: dict[str, str] = dict(re.findall(r"^PartitionName=(\S+).* PreemptMode=(\S+)", listed.output, re.MULTILINE))
     cluster = general.get("PreemptMode", "OFF")
     # A partition's own mode counts with partition_prio alone: with `qos` it is the cluster's, or the QOS's.
     modes = {name: own.get(name, cluster) if kind == "partition_prio" else cluster for name in names}
@@ -196,7 +196,7 @@ def partitions(text: str) -> dict[str, Partition]:
         name, available, limit, gres, memory = line.split("|")
         here = Partition(
             name.rstrip("*"), name.endswith("*"), available == "up", minutes_of(limit), gpus_of(gres),
-            int(re.match(r"\d*", memory)[0] or 0),
+            int(re.sub(r"\D.*", "", memory) or 0),
         )  # fmt: skip
         other = found.get(here.name, here)
         found[here.name] = Partition(

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from stages.common.device_peaks import peak_of
+from stages.common.errors import InputError
 
 TABLE = Path(__file__).with_name("costs.yaml")
 
@@ -60,7 +61,7 @@ class Costs:
         entry = self.devices[device]
         if device == "cpu":
             return Range(*(1 / float(entry[key]) for key in ("operations", "low", "high")))
-        peak = peak_of(device.upper(), "fp32" if fp32 else "bf16")
+        peak = _peak(device, "fp32" if fp32 else "bf16")
         return Range(*(1 / (peak * entry[key]) for key in ("share", "low", "high")))
 
     def speed_of(self, device: str) -> str:
@@ -68,13 +69,20 @@ class Costs:
         entry = self.devices[device]
         if device == "cpu":
             return entry["source"]
-        half, single = (peak_of(device.upper(), precision) for precision in ("bf16", "fp32"))
+        half, single = _peak(device, "bf16"), _peak(device, "fp32")
         share = f"{entry['share']} [{entry['high']}, {entry['low']}]"
         return f"{share} of {half / 1e12:g}e12 operations a second in bf16, {single / 1e12:g}e12 in fp32"
 
     def reading(self, size: float) -> Range:
         """Return the seconds that one job needs to read so many bytes."""
         return Range(*(size / self.disk_bytes_per_second[key] for key in ("typical", "low", "high")))
+
+
+def _peak(device: str, precision: str) -> float:
+    peak = peak_of(device.upper(), precision)
+    if peak is None:
+        raise InputError(f"{TABLE}: devices.{device}: its peak is unknown", "add it to stages/common/device_peaks.py")
+    return peak
 
 
 @cache

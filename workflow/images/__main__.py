@@ -68,7 +68,7 @@ class Builder:
             labels = {"version": version(), "base.name": base, "base.digest": base_digest, **_commit()}
             labels = {f"org.opencontainers.image.{key}": value for key, value in labels.items()}
             self.engine.build(name, tag, build_arguments(name, self.options), labels)
-        local = self.engine.image(tag)
+        local = self.engine.held(tag)
         image = Image(
             name=tag, digest=local.id, digest_of="image", size=local.attrs["Size"], inputs=inputs,
             requirements=f"sha256:{sha256_of(ROOT / requirements(name))}", base=base, base_digest=base_digest,

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import docker
 import requests
+from docker.client import DockerClient
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from stages.common.errors import InputError
@@ -66,7 +66,7 @@ class Engine:
 
     def __init__(self) -> None:
         try:
-            self._client = docker.from_env(timeout=_TIMEOUT)
+            self._client = DockerClient.from_env(timeout=_TIMEOUT)
             self._client.ping()
         except (DockerException, requests.RequestException, OSError):
             where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
@@ -81,6 +81,13 @@ class Engine:
             return self._client.images.get(reference)
         except ImageNotFound:
             return None
+
+    def held(self, tag: str) -> Any:
+        """Return an image that was built before; InputError where the engine no longer holds it."""
+        image = self.image(tag)
+        if image is None:
+            raise InputError(f"image {tag}: the engine no longer holds it", remedy="run again, it is then built again")
+        return image
 
     def base_digest(self, reference: str) -> str:
         """Return the id of a base image that is named by a tag, as the engine holds it; pulled if it does not."""
@@ -106,9 +113,8 @@ class Engine:
 
     def push(self, tag: str, target: str) -> str:
         """Push under the name `target`, and return the digest that the repository gave it."""
-        image = self.image(tag)
         repository, _, version = target.rpartition(":")
-        image.tag(repository, version)
+        self.held(tag).tag(repository, version)
         try:
             digests = self._follow(self._client.api.push(repository, version, stream=True, decode=True))
         except (APIError, DockerException, requests.RequestException) as error:
@@ -125,7 +131,7 @@ class Engine:
     def save(self, tag: str, path: Path) -> None:
         """Save the image as an archive that `apptainer build` reads (docker-archive)."""
         with path.open("wb") as file:
-            for chunk in self.image(tag).save(named=True):
+            for chunk in self.held(tag).save(named=True):
                 file.write(chunk)
 
     @staticmethod

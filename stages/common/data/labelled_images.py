@@ -15,7 +15,7 @@ from .run_lengths import decode
 
 def read_labels(path: Path, finding: str) -> pl.DataFrame:
     """Rows of labels.arrow that speak of `finding`; none is an error."""
-    table = pl.from_arrow(read_table(path, LABELS))
+    table = pl.DataFrame(read_table(path, LABELS))
     rows = table.filter(pl.col("finding") == finding)
     if rows.is_empty():
         known = ", ".join(sorted(table["finding"].unique())) or "none"

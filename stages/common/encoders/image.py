@@ -25,17 +25,19 @@ class ImageEncoder(nn.Module):
     def __init__(self, settings: ImageEncoderSettings) -> None:
         super().__init__()
         self.settings = settings
-        common = {"img_size": settings.input_size, "in_chans": 1, "num_classes": 0, "global_pool": ""}
         if settings.architecture == "custom":
             self.vit = VisionTransformer(
+                img_size=settings.input_size,
+                in_chans=1,
+                num_classes=0,
+                global_pool="",
                 patch_size=settings.patch_size,
                 embed_dim=settings.width,
                 depth=settings.depth,
                 num_heads=settings.heads,
-                **common,
             )
         else:
-            self.vit = _create(settings, {**common, "dynamic_img_size": False})
+            self.vit = _create(settings)
         if settings.pooling == "cls" and self.vit.cls_token is None:
             raise InputError(
                 f"pretrain.model.image.pooling: cls, but {settings.architecture} has no [CLS]",
@@ -70,7 +72,8 @@ class ImageEncoder(nn.Module):
         """
         vit = self.vit
         tokens = vit.patch_embed(images)  # B N D
-        positions = vit.pos_embed  # 1 (prefix +) N D; positions of [CLS] and registers come first, where they have any
+        # 1 (prefix +) N D; positions of [CLS] and registers come first, where they have any
+        positions = vit.get_parameter("pos_embed")
         prefix = positions.shape[1] - tokens.shape[1]
         tokens = tokens + positions[:, prefix:]
         if visible is not None:
@@ -79,7 +82,7 @@ class ImageEncoder(nn.Module):
             rows = visible + patches * torch.arange(batch, device=visible.device).unsqueeze(1)
             tokens = tokens.reshape(batch * patches, width).index_select(0, rows.flatten())
             tokens = tokens.reshape(batch, visible.shape[1], width)
-        first = [token for token in (vit.cls_token, vit.reg_token) if token is not None]
+        first: list[Tensor] = [token for token in (vit.cls_token, vit.reg_token) if token is not None]
         if first:
             leading = torch.cat(first, dim=1)
             leading = leading + positions[:, :prefix] if prefix else leading
@@ -87,7 +90,7 @@ class ImageEncoder(nn.Module):
         return vit.norm(vit.blocks(vit.norm_pre(tokens)))
 
 
-def _create(settings: ImageEncoderSettings, common: dict) -> VisionTransformer:
+def _create(settings: ImageEncoderSettings) -> VisionTransformer:
     """Create a vision transformer by its timm name, with random weights; nothing is downloaded."""
     name = settings.architecture
     if not is_model(name):
@@ -95,7 +98,15 @@ def _create(settings: ImageEncoderSettings, common: dict) -> VisionTransformer:
             f"pretrain.model.image.architecture: timm has no {name!r}", remedy="give a name of timm.list_models('vit*')"
         )
     try:
-        vit = create_model(name, patch_size=settings.patch_size, **common)
+        vit = create_model(
+            name,
+            img_size=settings.input_size,
+            in_chans=1,
+            num_classes=0,
+            global_pool="",
+            patch_size=settings.patch_size,
+            dynamic_img_size=False,
+        )
     except (TypeError, RuntimeError, AssertionError) as error:
         raise InputError(f"pretrain.model.image.architecture: {name!r}: {str(error).splitlines()[0]}") from None
     if type(vit) is not VisionTransformer or vit.pos_embed is None:

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, BertConfig, BertModel
+from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTrainedModel
 
 from .settings import TextEncoderSettings
 from ..data.paired_reports import Sentences
@@ -32,7 +32,15 @@ class SpecialTokens:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> "SpecialTokens":
-        return cls(*(tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]", "[PAD]")))
+        """Look up the ids; InputError where the tokenizer lacks one of them."""
+        return cls(*(_id_of(token, tokenizer) for token in ("[CLS]", "[SEP]", "[PAD]")))
+
+
+def _id_of(token: str, tokenizer: Tokenizer) -> int:
+    number = tokenizer.token_to_id(token)
+    if number is None:
+        raise InputError(f"tokenizer.json: no {token} among the word pieces", remedy="take the one of split_reports")
+    return number
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,9 @@ class TextEncoder(nn.Module):
         super().__init__()
         if configuration is None and settings.weights is not None:
             raise ValueError("settings with weights need the configuration beside them")
-        self.bert = _initialise(settings, vocabulary) if configuration is None else _from_configuration(configuration)
+        self.bert: PreTrainedModel = (
+            _initialise(settings, vocabulary) if configuration is None else _from_configuration(configuration)
+        )
         _check_vocabulary(self.bert.config.vocab_size, vocabulary)
         if settings.max_tokens > self.bert.config.max_position_embeddings:
             raise InputError(
@@ -185,7 +195,7 @@ def _initialise(settings: TextEncoderSettings, vocabulary: int) -> BertModel:
     return BertModel(configuration, add_pooling_layer=False)
 
 
-def _from_configuration(configuration: dict) -> nn.Module:
+def _from_configuration(configuration: dict) -> PreTrainedModel:
     """Return a BERT-like model of transformers from its config.json; files of 2019 lack `model_type` and are BERT's."""
     try:
         parsed = AutoConfig.for_model(**{"model_type": "bert", **configuration})

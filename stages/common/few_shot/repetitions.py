@@ -1,6 +1,7 @@
 """Figures over the repetitions of a few-shot job, and what its journal says of it."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -8,6 +9,8 @@ from jaxtyping import Float
 from ..journal.tracking import Run
 from ..metrics.ranking import Metric, estimate
 from .protocols import FewShotRecord, MeanOfSeeds, in_words
+
+Name = TypeVar("Name", bound=str)  # of a figure; a mapping is invariant in its keys, here literals
 
 
 def means_of_seeds(
@@ -37,7 +40,7 @@ def _spread(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def log_result(run: Run, result: FewShotRecord, metrics: Mapping[str, MeanOfSeeds]) -> None:
+def log_result(run: Run, result: FewShotRecord, metrics: Mapping[Name, MeanOfSeeds]) -> None:
     """Enter figures, overlap, departures and the reason of a skipped job in the journal."""
     run.log_metrics({f"test/{name}": figure.value for name, figure in metrics.items()})
     run.log_metrics({f"overlap/{kind}": count for kind, count in result.overlap})

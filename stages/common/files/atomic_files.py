@@ -16,7 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
@@ -70,7 +70,7 @@ class _Check:
 _pending: list[_Check] = []
 
 
-def check_in_background(checks: list[Callable[[], object]]) -> None:
+def check_in_background(checks: Iterable[Callable[[], object]]) -> None:
     """Start `checks`; what one of them raises is raised by the next `settle`."""
     waiting: SimpleQueue[_Check] = SimpleQueue()
     begun = [_Check(check) for check in checks]

@@ -81,12 +81,12 @@ class LiveRun:
             # Here, because a stage without live logging shall not pay for it (http and ssl, some 50 ms).
             from .mlflow_server import DeletedRunError, MlflowServer
 
-            self._server = MlflowServer(self._uri, os.environ)
+            self._server = server = MlflowServer(self._uri, os.environ)
             pause = 0.0
             while True:
                 ending = self._ending
                 try:
-                    self._send(ending)
+                    self._send(server, ending)
                     if ending:
                         return
                     pause, self._failing = 0.0, False
@@ -104,38 +104,37 @@ class LiveRun:
             self.failures += 1
             self._last_error = type(error).__name__
 
-    def _send(self, ending: tuple[str, int] | None) -> None:
-        if self._run is None:
-            self._open()
+    def _send(self, server: "MlflowServer", ending: tuple[str, int] | None) -> None:
+        run = self._run or self._open(server)
         try:
-            self._send_waiting(ending)
+            self._send_waiting(server, run, ending)
         except OSError as error:
             if not _may_concern_the_run(error):
                 raise
-            refusing = self._run
-            self._open()  # deleted by a person, or by a sync that merged two: the other one goes on
-            if self._run == refusing:
+            other = self._open(server)  # deleted by a person, or by a sync that merged two: the other one goes on
+            if other == run:
                 raise
-            self._send_waiting(ending)
+            self._send_waiting(server, other, ending)
 
-    def _open(self) -> None:
+    def _open(self, server: "MlflowServer") -> str:
         """Find the run, or make it, and give it its params."""
         self._run = None
-        experiment = self._server.experiment(self._experiment)
-        self._run = self._server.run(experiment, self._key, self._start, self._name, self._tags)
-        self._own_tags[PAGE] = f"{str(self._server).rstrip('/')}/#/experiments/{experiment}/runs/{self._run}"
+        experiment = server.experiment(self._experiment)
+        self._run = run = server.run(experiment, self._key, self._start, self._name, self._tags)
+        self._own_tags[PAGE] = f"{str(server).rstrip('/')}/#/experiments/{experiment}/runs/{run}"
         params = [{"key": key, "value": value} for key, value in self._params.items()]
         for start in range(0, len(params), _TEXTS_A_BATCH):
-            self._server.log_batch(self._run, params=params[start : start + _TEXTS_A_BATCH])
+            server.log_batch(run, params=params[start : start + _TEXTS_A_BATCH])
+        return run
 
-    def _send_waiting(self, ending: tuple[str, int] | None) -> None:
+    def _send_waiting(self, server: "MlflowServer", run: str, ending: tuple[str, int] | None) -> None:
         while batch := [self._waiting[place] for place in range(min(len(self._waiting), _METRICS_A_BATCH))]:
-            self._server.log_batch(self._run, metrics=batch)
+            server.log_batch(run, metrics=batch)
             for _ in batch:  # kept until they arrived: sent twice, they count once
                 self._waiting.popleft()
             self.sent += len(batch)
         if ending:
-            self._server.end(self._run, *ending)
+            server.end(run, *ending)
 
 
 def _may_concern_the_run(error: OSError) -> bool:

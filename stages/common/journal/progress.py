@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import TextIOBase
-from typing import SupportsFloat
+from typing import SupportsFloat, TextIO
 
 _SECONDS_BETWEEN = {"line": 0.5, "log": 60.0, "json": 60.0}
 _FIRST_LINE = 10.0  # s: a log says early that work has begun
@@ -92,7 +92,7 @@ def progress(what: str, total: int, done: int = 0, stream: TextIOBase | None = N
         report.close()
 
 
-def _mode(stream: TextIOBase) -> str:
+def _mode(stream: TextIOBase | TextIO) -> str:
     asked = os.environ.get("MLIP_PROGRESS", "auto")
     if asked in {"line", "log", "json", "off"}:
         return asked

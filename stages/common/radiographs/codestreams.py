@@ -54,7 +54,8 @@ class Codestream:
 
 def read_jpeg(frame: bytes) -> Codestream:
     """Header of a JPEG or JPEG-LS frame. Raises RejectionError (decode_failed) where there is none."""
-    position, header, process, colours = 2, None, 0, ""
+    position, process, colours = 2, 0, ""
+    header: tuple[int, int, int, int] | None = None
     try:
         if frame[:2] != _START:
             raise ValueError
@@ -78,8 +79,10 @@ def read_jpeg(frame: bytes) -> Codestream:
             position += 2 + length
             if marker == _START_OF_SCAN:
                 break
+        if header is None:
+            raise ValueError
         precision, rows, columns, components = header
-    except (ValueError, TypeError, IndexError, struct.error):
+    except (ValueError, IndexError, struct.error):
         raise RejectionError("decode_failed", "the pixel data hold no JPEG header") from None
     # Bytes of a scan never form a marker (T.81 B.1.1.5, T.87 A.1), so the first EOI behind it is the end.
     end = frame.find(_END, position)
@@ -162,7 +165,8 @@ class Scan:
 
 def read_scan(frame: bytes) -> Scan | None:
     """Read the scan of a lossless JPEG; None for rare kinds: other predictors, restarts, point transforms."""
-    position, tables, precision = 2, {}, 0
+    position, precision = 2, 0
+    tables: dict[int, dict[int, int]] = {}
     try:
         while True:
             while frame[position + 1] == 0xFF:  # fill bytes

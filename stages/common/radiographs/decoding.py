@@ -16,6 +16,7 @@ import numpy as np
 import openjpeg
 from jaxtyping import Integer, Shaped, UInt16
 from PIL import Image
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from pydicom.uid import (
     UID,
     ExplicitVRBigEndian,
@@ -89,17 +90,17 @@ def _decode_native(file: DicomFile, pixel_format: PixelFormat) -> Decoded:
         raise RejectionError("invalid_element", f"PixelData of VR {file.vr} with BitsAllocated {bits}")
     data = file.pixels
     if big_endian and file.vr == "OW" and bits <= 8:  # two bytes a word
-        data = memoryview(np.frombuffer(data, dtype=">u2").astype("<u2")).cast("B")
+        data = np.frombuffer(data, dtype=">u2").astype("<u2").data.cast("B")
     count = pixel_format.rows * pixel_format.columns
     if bits == 1:
         words = np.unpackbits(np.frombuffer(data, dtype=np.uint8), count=count, bitorder="little")
         return Decoded(words.reshape(pixel_format.rows, pixel_format.columns), pixel_format.photometric)
+    shape: tuple[int, ...] = pixel_format.rows, pixel_format.columns
     kind = np.dtype(f"{'>' if big_endian else '<'}{'i' if pixel_format.signed else 'u'}{bits // 8}")
     if pixel_format.photometric == "YBR_FULL_422":  # C.7.6.3.1.2: Y1 Y2 Cb Cr
         words = np.frombuffer(data, dtype=kind, count=2 * count).reshape(-1, 4)[:, :2]
-        shape = (pixel_format.rows, pixel_format.columns)
     elif pixel_format.samples == 1:
-        words, shape = np.frombuffer(data, dtype=kind, count=count), (pixel_format.rows, pixel_format.columns)
+        words = np.frombuffer(data, dtype=kind, count=count)
     else:
         words = _by_pixel(np.frombuffer(data, dtype=kind, count=count * pixel_format.samples), file, pixel_format)
         shape = words.shape
@@ -172,25 +173,29 @@ def _decode_jpeg(frame: bytes, codestream: Codestream, pixel_format: PixelFormat
             raise RejectionError("decode_failed", "the JPEG cannot be decoded")
         if codestream.components == 1:
             return Decoded(_signed(words, codestream, pixel_format), pixel_format.photometric)
-    photometric, spaces = pixel_format.photometric, {}
+    photometric, space = pixel_format.photometric, None
     if codestream.components == 3:
         photometric = codestream.colours or ("YBR" if photometric.startswith("YBR") else "RGB")
-        name = "YCBCR" if photometric == "YBR" else "RGB"
-        spaces = {"colorspace": name, "outcolorspace": name}  # equal: the samples as they are
-    words = imagecodecs.jpeg8_decode(frame, **spaces)
-    if not _is_whole(frame, words, spaces):
+        space = "YCBCR" if photometric == "YBR" else "RGB"
+    words = _jpeg8(frame, space)
+    if not _is_whole(frame, words, space):
         raise RejectionError("truncated_frame", "the compressed image is damaged or ends before its last pixel")
     return Decoded(_signed(words, codestream, pixel_format), photometric)
 
 
-def _is_whole(frame: bytes, words: Shaped[np.ndarray, "rows columns *samples"], spaces: dict[str, str]) -> bool:
+def _jpeg8(frame: bytes, space: str | None) -> Shaped[np.ndarray, "rows columns *samples"]:
+    """Return the samples as they are, of the one colour space that file and words have; None: grey."""
+    return imagecodecs.jpeg8_decode(frame, colorspace=space, outcolorspace=space)
+
+
+def _is_whole(frame: bytes, words: Shaped[np.ndarray, "rows columns *samples"], space: str | None) -> bool:
     """Return whether a JPEG ends as it should: libjpeg invents what a scan lacks, and imagecodecs drops its warning."""
     scan = read_scan(frame) if words.ndim == 2 and words.dtype == np.uint16 else None
     if scan is not None:
         return scan.is_all_of(words)
     # Of the others the scan is made longer: the pixels of a whole image do not change.
     end = frame.rfind(_END_OF_IMAGE)
-    return np.array_equal(words, imagecodecs.jpeg8_decode(frame[:end] + _SPARE + frame[end:], **spaces))
+    return np.array_equal(words, _jpeg8(frame[:end] + _SPARE + frame[end:], space))
 
 
 def _signed(
@@ -257,6 +262,7 @@ def _decode_jpeg2000(frame: bytes, codestream: Codestream, pixel_format: PixelFo
 def _reduced_jpeg2000(frame: bytes, codestream: Codestream, reduce: int) -> UInt16[np.ndarray, "rows columns"]:
     """Decode without the finest wavelet levels, by Pillow's OpenJPEG: pylibjpeg's always decodes all levels."""
     with refusing_what_codecs_warn_of(), Image.open(BytesIO(frame), formats=("JPEG2000",)) as image:
+        assert isinstance(image, Jpeg2KImageFile)  # as `formats` has it
         image.reduce = reduce
         image.load()
         if image.mode != "I;16":

@@ -112,6 +112,14 @@ def _values(dataset: Dataset, keyword: str | tuple[int, int]) -> list[Any]:
     return list(value) if isinstance(value, MultiValue | Sequence | list) else [value]
 
 
+def is_little_endian(dataset: Dataset) -> bool:
+    """Return the order of bytes that a data set was read with; what was never read has none."""
+    _, little_endian = dataset.original_encoding
+    if little_endian is None:
+        raise RejectionError("unreadable_header", "the order of bytes of the data set is unknown")
+    return little_endian
+
+
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 _META_START = 132  # preamble and "DICM"
 _META_SEARCHED = 65536  # bytes; the File Meta Information has a few hundred
@@ -205,9 +213,9 @@ def _transfer_syntax(dataset: Dataset, encapsulated: bool, has_pixels: bool) -> 
     A file without File Meta Information has native pixel data, in the encoding that its elements were read with.
     """
     syntax = UID(text(dataset.file_meta, "TransferSyntaxUID"))
-    implicit, little_endian = dataset.original_encoding
+    implicit, _ = dataset.original_encoding
     if not syntax and not encapsulated:
-        return NATIVE[0] if implicit else NATIVE[1] if little_endian else NATIVE[2]
+        return NATIVE[0] if implicit else NATIVE[1] if is_little_endian(dataset) else NATIVE[2]
     if has_pixels and encapsulated != (syntax not in NATIVE):
         kind = "encapsulated" if encapsulated else "native"
         known = syntax.name if syntax.name != syntax else "an unknown transfer syntax"
@@ -235,7 +243,8 @@ def single_frame(pixels: memoryview, extended_offsets: int, one_fragment: bool) 
 
 def fragments_of(pixels: memoryview) -> list[memoryview]:
     """All items up to the Sequence Delimitation Item; the first is the Basic Offset Table, which may be empty."""
-    fragments, position = [], 0
+    fragments: list[memoryview] = []
+    position = 0
     while True:
         header = pixels[position : position + 8]
         if len(header) < 8:

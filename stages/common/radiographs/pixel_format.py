@@ -13,7 +13,7 @@ from jaxtyping import Bool, Integer
 from pydicom import Dataset
 
 from .display import Display, LookupTable, Rescale, Window, is_inverted, used_range
-from .parsing import has_value, integer, items, number, numbers, raw, required_integer, text
+from .parsing import has_value, integer, is_little_endian, items, number, numbers, raw, required_integer, text
 from .rejection import RejectionError
 
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
@@ -126,9 +126,8 @@ def stored_values(
     if low >= 0 and half <= high < 2 * half:  # two's complement of BitsStored bits, unused bits zero
         # So is padding, in the element as in the pixels; what the mask has found already may lie outside the bits.
         extended = _sign_extended(values, stored)
-        ends = pixel_format.padding and tuple(end - 2 * half if half <= end < 2 * half else end
-                                              for end in pixel_format.padding)  # fmt: skip
-        found = padding_mask(extended, ends and (min(ends), max(ends)))
+        ends = [end - 2 * half if half <= end < 2 * half else end for end in pixel_format.padding or ()]
+        found = padding_mask(extended, (min(ends), max(ends)) if ends else None)
         return extended, found if padding is None else padding if found is None else padding | found
     if low < -half or high >= half:
         raise RejectionError("bits_inconsistent", f"values from {low} to {high} do not fit BitsStored {stored}, signed")
@@ -198,11 +197,11 @@ _LARGEST = 1e30  # of what a rescale may give: beyond, products and differences 
 
 def read_display(dataset: Dataset, pixel_format: PixelFormat) -> Display:
     """Read the grey-scale chain that the elements define. Raises RejectionError."""
-    little_endian = dataset.original_encoding[1]
+    little_endian = is_little_endian(dataset)
     tables = items(dataset, "ModalityLUTSequence")
     modality = _lookup_table(tables[0], little_endian, pixel_format.signed) if tables else _rescale(dataset)
     tables = items(dataset, "VOILUTSequence")  # C.11.2.1: alternatives; the first, as of the windows
-    voi = _window(dataset)
+    voi: Window | LookupTable | None = _window(dataset)
     if tables:
         voi = _lookup_table(tables[0], little_endian, _can_be_negative(modality, pixel_format))
     return Display(modality, voi, is_inverted(pixel_format.photometric, text(dataset, "PresentationLUTShape")))
@@ -242,7 +241,7 @@ def _can_be_negative(modality: Rescale | LookupTable, pixel_format: PixelFormat)
 
 def read_palette(dataset: Dataset, signed: bool) -> tuple[LookupTable, LookupTable, LookupTable]:
     """Red, green and blue of stored values (C.7.6.3.1.5, C.7.6.3.1.6), all three for the same values."""
-    little_endian = dataset.original_encoding[1]
+    little_endian = is_little_endian(dataset)
     if any(f"Segmented{colour}PaletteColorLookupTableData" in dataset for colour in _COLOURS):
         raise RejectionError("lookup_table_invalid", "segmented palettes are not read")
     red, green, blue = (

@@ -49,7 +49,8 @@ def fit_into_square(grey: Float32[np.ndarray, "rows columns"], pixel_aspect: flo
     Rounding happens once, at the end: the error against the exact mean over each pixel's area is at most half a grey
     level (and the float32 sum's, below 0.001).
     """
-    box = content_box(*grey.shape, pixel_aspect, size)
+    rows, columns = grey.shape
+    box = content_box(rows, columns, pixel_aspect, size)
     return place(resample(grey, box.height, box.width), box, size)
 
 

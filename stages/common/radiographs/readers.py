@@ -133,10 +133,10 @@ def read_spacing(dataset: Dataset) -> tuple[float | None, float | None, float]:
     for keyword in _SPACINGS:
         spacing = numbers(dataset, keyword)
         if len(spacing) == 2 and min(spacing) > 0:
-            return spacing[0], spacing[1], _aspect(*spacing, keyword)
+            return spacing[0], spacing[1], _aspect(spacing[0], spacing[1], keyword)
     ratio = numbers(dataset, "PixelAspectRatio")
     if len(ratio) == 2 and min(ratio) > 0:
-        return None, None, _aspect(*ratio, "PixelAspectRatio")
+        return None, None, _aspect(ratio[0], ratio[1], "PixelAspectRatio")
     return None, None, 1.0
 
 
@@ -204,7 +204,7 @@ def _png_pixels(
     """Grey of 8 or 16 bits, or RGB. Pillow, because it checks the checksum of every chunk."""
     try:
         with Image.open(BytesIO(data), formats=("PNG",)) as image:
-            _check_pixels(image.height, image.width, len(image.getbands()), image.n_frames, settings)
+            _check_pixels(image.height, image.width, len(image.getbands()), getattr(image, "n_frames", 1), settings)
             image.load()
             upright = ImageOps.exif_transpose(image)
     except Image.DecompressionBombError:

@@ -77,8 +77,8 @@ def view_of(index_view: str | None, dataset: Dataset | None) -> str | None:
                 return view
     if text(dataset, "PatientOrientation")[:1] in ("A", "P"):
         return "LATERAL"
-    words = re.findall(r"[A-Z]+", f"{text(dataset, 'SeriesDescription')} {text(dataset, 'ProtocolName')}")
-    views = {_VIEW_WORDS[word] for word in words if word in _VIEW_WORDS}
+    described = re.findall(r"[A-Z]+", f"{text(dataset, 'SeriesDescription')} {text(dataset, 'ProtocolName')}")
+    views = {_VIEW_WORDS[word] for word in described if word in _VIEW_WORDS}
     return views.pop() if len(views) == 1 else None
 
 

@@ -48,9 +48,10 @@ def read_copies(path: Path) -> list[CopyCount]:
     groups: dict[tuple[str, str], list[str]] = {}
     for row in read_table(path, DUPLICATES).to_pylist():
         groups.setdefault((row["kind"], row["value"]), []).append(row["dataset"])
-    counts, images = Counter(), Counter()
+    counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
+    images: Counter[tuple[str, tuple[str, ...]]] = Counter()
     for (kind, _), datasets in groups.items():
         place = kind, tuple(sorted(set(datasets)))
         counts[place] += 1
         images[place] += len(datasets)
-    return [CopyCount(*place, counts[place], images[place]) for place in sorted(counts)]
+    return [CopyCount(*place, count, images[place]) for place, count in sorted(counts.items())]

@@ -91,8 +91,8 @@ def _pictures(report: Report, cell: Segmentation) -> Names:
 
 def outlines_figure(sample: OutlinedSample) -> str:
     """Truth in blue, prediction in orange, dashed."""
-    with mpl.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(2.0, 2.0), layout="none")
+    with mpl.rc_context(STYLE | {"axes.grid": False, "figure.constrained_layout.use": False}):
+        figure = Figure(figsize=(2.0, 2.0))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.imshow(sample.pixels, cmap="gray", vmin=0, vmax=255, interpolation="none")

@@ -77,7 +77,7 @@ def _sample_row(inputs: Inputs, sample: Sample, grounding: Sequence[Grounding]) 
 
 def radiograph_figure(sample: Sample) -> str:
     """A radiograph with the outline of the true finding."""
-    with mpl.rc_context(STYLE | {"axes.grid": False}):
+    with mpl.rc_context(STYLE | {"axes.grid": False, "figure.constrained_layout.use": False}):
         figure, axes = _picture(sample)
         _outline(axes, sample)
         return svg(figure)
@@ -89,7 +89,7 @@ def heatmap_figure(sample: Sample) -> str:
     shares = (sample.heatmap - low) / ((high - low) or 1.0)
     overlay = mpl.colormaps[HEATMAP](0.15 + 0.85 * shares)
     overlay[..., 3] = 0.75 * shares  # where the cosine is low the radiograph stays in sight
-    with mpl.rc_context(STYLE | {"axes.grid": False}):
+    with mpl.rc_context(STYLE | {"axes.grid": False, "figure.constrained_layout.use": False}):
         figure, axes = _picture(sample)
         axes.imshow((overlay * 255).round().astype(np.uint8), interpolation="none")
         _outline(axes, sample)
@@ -100,7 +100,7 @@ def heatmap_figure(sample: Sample) -> str:
 
 
 def _picture(sample: Sample) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(2.4, 2.4), layout="none")
+    figure = Figure(figsize=(2.4, 2.4))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.imshow(sample.pixels, cmap="gray", vmin=0, vmax=255, interpolation="none")

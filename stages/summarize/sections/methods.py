@@ -280,12 +280,12 @@ def _few_shot(inputs: Inputs) -> Iterator[str]:
             f"validation. {pooling_note(inputs.pooling)}"
         )
         yield from _departures(protocol, cells)
-    for protocol, cells in _by_protocol(inputs.segmentation):
+    for protocol, outlined in _by_protocol(inputs.segmentation):
         yield (
-            f"Few-shot segmentation {_OUTLINES[protocol]}, on {_jobs(cells)}; Dice stands beside that of predicting "
+            f"Few-shot segmentation {_OUTLINES[protocol]}, on {_jobs(outlined)}; Dice stands beside that of predicting "
             "nothing."
         )
-        yield from _departures(protocol, cells)
+        yield from _departures(protocol, outlined)
 
 
 def _by_protocol(cells: Sequence[Measured]) -> Iterator[tuple[str, list[Measured]]]:

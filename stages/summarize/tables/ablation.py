@@ -3,8 +3,9 @@
 The differences are the paired comparisons of Tables 1 to 3, of retrieval and of the pointing game, read from there.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ...common.records import Estimate
 from ..inputs import Inputs
@@ -16,6 +17,7 @@ from .comparisons import Comparison, Comparisons
 from .grounding import COLUMNS, IN_LUNG, table_name
 from .table import Block, Cell, Column, Row, Table, cell_of
 
+Measured = TypeVar("Measured", FewShot, Segmentation)
 RECALL_AT = 5
 NOTE = (
     "Of a task with several shares of the labels the largest one. Differences with 95 % intervals by paired bootstrap "
@@ -114,7 +116,7 @@ def _measures(inputs: Inputs, dataset: str, first: str, comparisons: Comparisons
 
 
 def _few_shot(
-    jobs: list[FewShot] | list[Segmentation],
+    jobs: Sequence[Measured],
     dataset: str,
     table: str,
     metric: str,
@@ -131,7 +133,7 @@ def _few_shot(
         yield Measure(
             f"{protocol}_{metric}_{fraction}",
             f"{header}, {named}, {fraction} %",
-            {each.variant: each.result.metrics[metric] for each in cells if metric in each.result.metrics},
+            {each.variant: found for each in cells for name, found in each.result.metrics.items() if name == metric},
             comparisons.from_one(f"{table}_{dataset}_{protocol}", f"{metric}_{fraction}", first),
             {each.variant: each.result.skipped for each in cells if each.result.skipped is not None},
         )

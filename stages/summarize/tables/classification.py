@@ -63,7 +63,9 @@ def _zero_shot_table(inputs: Inputs, dataset: str, comparisons: Comparisons) -> 
     rows = []
     for each in measured:
         result = each.result
-        cells = {metric: cell_of(result.metrics[metric], best[metric] == each.variant) for metric in METRICS}
+        cells: dict[str, Cell] = {}
+        for metric in METRICS:
+            cells[metric] = cell_of(result.metrics[metric], best[metric] == each.variant)
         cells |= {"prompts": Cell(text=words(result.prompt_set)), "threshold": Cell(result.threshold),
                   "validation_auc": Cell(result.validation_auc[result.prompt_set])}  # fmt: skip
         for prompts, figure in result.test_auc.items():
@@ -159,7 +161,8 @@ def training_sizes(measured: Sequence[FewShot] | Sequence[Segmentation], positiv
 
 
 def _few_shot_cells(each: FewShot, fraction: int, best: dict[str, str | None]) -> dict[str, Cell]:
-    result, notes, cells = each.result, overlap_notes(each.result.overlap), {}
+    result, notes = each.result, overlap_notes(each.result.overlap)
+    cells: dict[str, Cell] = {}
     for metric in METRICS:
         if (figure := result.metrics.get(metric)) is None:
             cells[f"{metric}_{fraction}"] = Cell(text=result.skipped, notes=notes)

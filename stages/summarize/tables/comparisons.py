@@ -106,7 +106,7 @@ class Comparisons:
     draws: int
     seed: int
     found: dict[tuple[str, str], list[Comparison]] = field(default_factory=dict)  # by table and measure
-    _weights: dict[tuple[str, ...], object] = field(default_factory=dict)
+    _weights: dict[tuple[str, ...], Float[np.ndarray, "draws images"]] = field(default_factory=dict)
 
     def best(
         self,

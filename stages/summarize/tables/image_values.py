@@ -59,7 +59,7 @@ def segmentation_values(tree: ResultsTree, each: Segmentation) -> ImageValues | 
 def grounding_values(tree: ResultsTree, each: Grounding, prompt_set: str) -> dict[str, ImageValues]:
     """By pointer: its measures on the test positives, those that are defined for it."""
     path = tree.folder("phrase_grounding", f"{each.variant}/{each.dataset}") / "values.arrow"
-    rows = pl.from_arrow(read_table(path, GROUNDING_VALUES)).filter(pl.col("prompt_set") == prompt_set)
+    rows = pl.DataFrame(read_table(path, GROUNDING_VALUES)).filter(pl.col("prompt_set") == prompt_set)
     found = {}
     for (pointer,), own in rows.group_by("pointer", maintain_order=True):
         known = [measure for measure in MEASURES if not own[measure].null_count()]
@@ -72,7 +72,7 @@ def retrieval_values(tree: ResultsTree, each: Retrieval) -> dict[str, ImageValue
     """By direction: the figures over its queries. Only where retrieval was measured."""
     assert each.result.figures is not None
     path = tree.folder("retrieval", each.variant) / "ranks.arrow"
-    rows = pl.from_arrow(read_table(path, RANKS))
+    rows = pl.DataFrame(read_table(path, RANKS))
     found = {}
     for name, direction in each.result.figures.directions.items():
         own = rows.filter(pl.col("direction") == name)
@@ -98,7 +98,7 @@ def _values(
     """One file a repetition, of the same test images in the same order."""
     first, each = None, []
     for place, path in enumerate(paths):
-        rows = pl.from_arrow(read_table(path, schema))
+        rows = pl.DataFrame(read_table(path, schema))
         rows = rows.filter(pl.col("split") == "test") if "split" in rows.columns else rows
         first = rows if first is None else first
         if rows["image_id"].to_list() != first["image_id"].to_list():

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...common.few_shot.protocols import MeanOfSeeds
 from ..inputs import Inputs
 from ..naming import always_note, protocol_name, protocol_note, variant_label
 from ..numbers import count, words
@@ -78,7 +79,7 @@ def _table(
 
 
 def _row(inputs: Inputs, each: Segmentation, best: dict[str, str | None]) -> Row:
-    figures = each.result.metrics
+    figures: dict[str, MeanOfSeeds] = dict(each.result.metrics.items())
     cells = {"fraction": Cell(text=f"{each.job.fraction} %")}
     for column in COLUMNS[1:]:
         if (figure := figures.get(column.key)) is None:

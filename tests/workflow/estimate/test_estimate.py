@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from stages.common.device_peaks import peak_of
 from stages.common.encoders.image import ImageEncoder
 from stages.common.encoders.settings import DualEncoderSettings, ImageEncoderSettings
+from stages.common.errors import InputError
 from stages.config import Config, check
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate import operations
@@ -173,6 +174,13 @@ def test_the_benchmark_table_is_whole() -> None:
     for device in table.devices:
         seconds = table.seconds_an_operation(device, fp32=False)
         assert seconds.low <= seconds.typical <= seconds.high, device
+
+
+def test_a_device_of_the_table_whose_peak_is_unknown_is_named() -> None:
+    table = replace(costs(), devices={"x1": {"share": 0.3, "low": 0.5, "high": 0.1}})
+    for ask in (lambda: table.seconds_an_operation("x1", fp32=True), lambda: table.speed_of("x1")):
+        with pytest.raises(InputError, match=r"costs\.yaml: devices\.x1: its peak is unknown"):
+            ask()
 
 
 @pytest.mark.parametrize(("device", "factor"), [("a100", 312 / 19.5), ("h100", 989 / 67), ("v100", 125 / 15.7)])

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from docker_api import MANIFEST, FakeEngine, running
 
+from stages.common.errors import InputError
+from workflow.images.engine import Engine
 from workflow.images.lock import Image, read_images_lock
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -64,6 +66,14 @@ def checkout(tmp_path):
     (tmp_path / "programs" / "apptainer").chmod(0o755)
     with running(FakeEngine()) as engine:
         yield Checkout(tmp_path, engine)
+
+
+def test_an_image_that_the_engine_lost_is_named(monkeypatch) -> None:
+    with running(FakeEngine()) as engine:
+        monkeypatch.setenv("DOCKER_HOST", engine.host)
+        assert Engine().held("localhost/base:1").id == engine.images["localhost/base:1"]
+        with pytest.raises(InputError, match=r"image localhost/gone:1: the engine no longer holds it"):
+            Engine().held("localhost/gone:1")
 
 
 def test_every_image_is_built_and_locked_and_a_second_run_does_nothing(checkout: Checkout) -> None:

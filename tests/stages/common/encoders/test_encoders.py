@@ -168,6 +168,12 @@ def test_budget_keeps_whole_sentences_and_counts_what_it_leaves_out() -> None:
     assert fit_budget(sentences, 5, 16) == ([[1] * 3], 2)  # no report ends up empty
 
 
+def test_a_tokenizer_without_a_special_token_is_refused() -> None:
+    tokenizer = Tokenizer(WordPiece({"[UNK]": 0, "[CLS]": 1, "[PAD]": 2}, unk_token="[UNK]"))
+    with pytest.raises(InputError, match=r"no \[SEP\] among the word pieces"):
+        SpecialTokens.of(tokenizer)
+
+
 def test_projected_mean_is_the_mean_of_projections() -> None:
     torch.manual_seed(0)
     model = DualEncoder(SMALL, 9)

@@ -27,8 +27,10 @@ from written_dicom import (
     stretched,
 )
 
+from stages.common.radiographs.parsing import is_little_endian
 from stages.common.radiographs.radiograph import fit_into_square
 from stages.common.radiographs.readers import read_dicom
+from stages.common.radiographs.rejection import RejectionError
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
 
 TWELVE = {"BitsStored": 12, "HighBit": 11}
@@ -217,6 +219,12 @@ def test_pixel_data_of_another_vr(ramp):
     words.PixelData = np.frombuffer(words.PixelData, dtype=np.uint16).byteswap().tobytes()
     words["PixelData"].VR = "OW"
     assert_shows(words, eight)
+
+
+def test_elements_whose_order_of_bytes_nobody_knows_are_refused():
+    """pydicom: `original_encoding` of a data set that was made, not read, is (None, None)."""
+    with pytest.raises(RejectionError, match="order of bytes"):
+        is_little_endian(Dataset())
 
 
 def test_a_table_of_signed_values_under_an_implicit_encoding(ramp):
