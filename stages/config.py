@@ -8,12 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model, field_validator
 
 from .common.contract import Device
 from .common.data.patient_split import PatientSplit
 from .common.errors import InputError, InputErrors
-from .common.settings import Model, Settings, did_you_mean, place_of, wrong_value
+from .common.settings import (
+    FolderPath,
+    Model,
+    Name,
+    Settings,
+    UniqueList,
+    did_you_mean,
+    place_of,
+    wrong_value,
+)
+from .common.templates import filled, slots_in
 from .config_layers import KeyPath, Layer, Origins, holds, value_at
 from .contracts import BLOCKS, JOBS
 from .fetch_weights.contract import hub_id
@@ -40,8 +50,14 @@ _DatasetBlocks = _with_blocks("_DatasetBlocks", _PER_DATASET)
 class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields follow from the contracts
     """Where a data set lies, and what each stage should do differently for it."""
 
-    root: str = Field(description="folder; may hold {workspace} or {sample_root}")
+    root: str = Field(min_length=1, description="folder; may hold {workspace} or {sample_root}")
     index_inputs: Block
+
+    @field_validator("root")
+    @classmethod
+    def _knows_its_slots(cls, root: str) -> str:
+        slots_in(root, ("workspace", "sample_root"))
+        return root
 
 
 class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follow from the contracts
@@ -51,20 +67,20 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks foll
     register_models: bool = Field(
         True, description="upload chosen models to MLflow's registry; false: no weights go to MLflow. Reruns nothing"
     )
-    workspace: str = Field(pattern=r"^[^./][^{}]*$|^/", description="folder of all that is written")
+    workspace: FolderPath = Field(pattern=r"^[^.]", description="folder of all that is written")
     sample_root: str | None = Field(None, description="folder with the data of the profile `sample`")
     device: Device = Field("auto", description="where torch computes; auto: a GPU if one is there")
     pretrain_retries: int = Field(
         6, ge=0, description="further attempts of a training that ended, on a cluster; an attempt goes on from the last"
     )
     pretrain_on: str = Field(description="the data set with reports; a key of `datasets`")
-    evaluate_on: list[str] = Field(min_length=1, description="the data sets with labels; keys of `datasets`")
+    evaluate_on: UniqueList[str] = Field(min_length=1, description="the data sets with labels; keys of `datasets`")
     patient_split: PatientSplit = PatientSplit()
-    datasets: dict[str, Dataset] = Field(description="the data sets, by a name of your own")
-    variants: dict[str, Block] = Field(
+    datasets: dict[Name, Dataset] = Field(description="the data sets, by a name of your own")
+    variants: dict[Name, Block] = Field(
         min_length=1, description="named overrides of `pretrain`, or `encoder`: a ready-made one"
     )
-    compare: list[str] = Field(min_length=1, description="the variants that are run")
+    compare: UniqueList[str] = Field(min_length=1, description="the variants that are run")
 
     _built: dict[tuple[str, str | None, str | None], Settings] = PrivateAttr(default_factory=dict)
 
@@ -125,7 +141,7 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks foll
                 f"datasets.{dataset}.root: {root} needs `sample_root`",
                 remedy="add --config sample_root=FOLDER to the command",
             )
-        return root.format(workspace=self.workspace, sample_root=self.sample_root)
+        return filled(root, {"workspace": self.workspace, "sample_root": self.sample_root or ""})
 
     def folders(self) -> dict[str, Path]:
         """Return the folders that jobs read and write, by the key that names them: what a container must be given."""
@@ -224,21 +240,24 @@ def _wrong_blocks(config: Config, raw: Mapping[str, Any], origins: Origins) -> l
         except ValidationError as error:
             for item in error.errors():
                 found.setdefault((stage, item["loc"], item["msg"]), []).append((dataset, variant, item))
-    wrong = []
+    wrong: dict[str, InputError] = {}  # by its line: what stands in one place is said once
     for (stage, location, _), cases in found.items():
         in_all = len(cases) == sum(each == stage for each, _, _ in jobs) > 1
         for dataset, variant, item in cases:
             if variant is not None and config.is_written_by_encoder(variant, location):
                 where = f"{origins.of('variants', variant, 'encoder')}: {_place(stage, None, variant)}: encoder"
-                wrong.append(wrong_value(item, where))
+                one = wrong_value(item, where)
+                wrong[str(one)] = one
                 continue
             key = location[:-1] if item["type"] == "missing" else location
             override = ("datasets", dataset, stage) if dataset else ("variants", variant) if variant else (stage,)
             block = override if _is_set_in(raw, (*override, *key), in_all) else (stage,)
             place = stage if block == (stage,) else _place(stage, dataset, variant)
             where = f"{origins.of(*block, *location)}: {place}: {place_of(location)}"
-            wrong.append(wrong_value(item, where, ReadyMadeVariant if location[:1] == ("encoder",) else BLOCKS[stage]))
-    return wrong
+            model = ReadyMadeVariant if location[:1] == ("encoder",) else BLOCKS[stage]
+            one = wrong_value(item, where, model)
+            wrong[str(one)] = one
+    return list(wrong.values())
 
 
 def _is_set_in(raw: Mapping[str, Any], path: KeyPath, in_all: bool) -> bool:

@@ -55,7 +55,7 @@ def command_of(
     leave: tuple[str, ...] = (),
     word: str = "",
     more: str = "",
-    log: str = "2> $(new_log {log})",
+    log: str = '2> "$(new_log {log:q})"',
     **given: str,
 ) -> str:
     """Return the shell command of a rule: every input and output of the contract, then what the rule gives by name.

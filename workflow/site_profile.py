@@ -8,11 +8,14 @@ A Snakemake profile and the configuration that it lays over config.yaml, read wi
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from stages.common.errors import InputError
+from stages.common.settings import checked_path, validating
 from stages.common.yaml_files import parse_yaml, read_mapping
 from stages.config import Config, check, merged
 from stages.config_layers import Layer
@@ -31,38 +34,84 @@ def check_account(default_resources: Mapping[str, Any] | None) -> None:
         )
 
 
+def check_checkout(folder: Path) -> None:
+    """Refuse a checkout whose path would mean something else to a shell or to Snakemake."""
+    try:
+        checked_path(str(folder))
+    except ValueError as error:
+        raise InputError(f"the checkout {folder}: {error}") from None
+
+
+def _as_mapping(value: Any) -> Any:
+    """Return resources as a mapping, whether they are written as one, as a list of NAME=VALUE, or not at all."""
+    if isinstance(value, list):
+        return dict(str(each).partition("=")[::2] for each in value)
+    return {} if value is None else value
+
+
+Resources = Annotated[dict[str, Any], BeforeValidator(_as_mapping)]
+
+
+class ProfileValues(BaseModel):
+    """The keys of a profile's config.yaml that are looked at here; Snakemake knows the others."""
+
+    executor: str | None = None
+    software_deployment_method: str | list[str] | None = None
+    slurm_status_command: str | None = None
+    retries: int = 0
+    configfile: str | list[str] = Field(default_factory=list)
+    resources: Resources = Field(default_factory=dict)
+    default_resources: Resources = Field(default_factory=dict)
+    set_resources: dict[str, Resources] = Field(default_factory=dict)
+
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
+
+
 @dataclass(frozen=True)
 class SiteProfile:
-    """What a profile's config.yaml says; `path` is that file."""
+    """What a profile's config.yaml says; `path` is that file, `values` are all its keys."""
 
     path: Path
     values: Mapping[str, Any]
 
+    @cached_property
+    def known(self) -> ProfileValues:
+        """The keys that are looked at, checked."""
+        with validating(str(self.path)):
+            return ProfileValues.model_validate(self.values)
+
     @property
     def on_slurm(self) -> bool:
-        return self.values.get("executor") == "slurm"
+        return self.known.executor == "slurm"
 
     @property
     def in_containers(self) -> bool:
-        return self.values.get("software-deployment-method") == "apptainer"
+        return "apptainer" in (self.known.software_deployment_method or ())
 
     @property
     def asks_by_squeue(self) -> bool:
         """Whether Snakemake asks for its jobs by squeue instead of sacct."""
-        return self.values.get("slurm-status-command") == "squeue"
+        return self.known.slurm_status_command == "squeue"
 
     @property
     def retries(self) -> int:
         """Further attempts of a job, where its rule does not say otherwise."""
-        return int(self.values.get("retries") or 0)
+        return self.known.retries
 
     @property
     def default_resources(self) -> dict[str, Any]:
-        return _mapping(self.values.get("default-resources"))
+        return self.known.default_resources
 
     def resources_of(self, rule: str) -> dict[str, Any]:
         """Return what the profile asks for a rule: its own resources over the default ones."""
-        return self.default_resources | _mapping((self.values.get("set-resources") or {}).get(rule))
+        return self.default_resources | self.known.set_resources.get(rule, {})
+
+    def whole_number(self, resource: str, default: int) -> int:
+        """Return a number of the profile's global `resources`."""
+        value = self.known.resources.get(resource, default)
+        if not str(value).isdecimal():
+            raise InputError(f"{self.path}: resources.{resource}: {value!r} is no whole number", remedy="correct it")
+        return int(value)
 
 
 def read_profile(folder: Path) -> SiteProfile:
@@ -74,7 +123,7 @@ def read_profile(folder: Path) -> SiteProfile:
 def configuration(profile: SiteProfile, assignments: Sequence[str] = (), root: Path = Path()) -> Config:
     """Check config.yaml with the profile's `configfile` and assignments (KEY=VALUE) merged over it."""
     layers = [Layer("config.yaml", read_mapping(root / "config.yaml", "call from the folder of the checkout"))]
-    overlays = profile.values.get("configfile") or []
+    overlays = profile.known.configfile
     for overlay in [overlays] if isinstance(overlays, str) else overlays:
         layers.append(Layer(str(overlay), read_mapping(root / overlay, f"correct `configfile` in {profile.path}")))
     for assignment in assignments:
@@ -92,11 +141,6 @@ def snakemake_layers(workflow: Any) -> list[Layer]:
         Path(each) for each in workflow.configfiles if Path(each).absolute() not in above.configfiles
     ]  # fmt: skip
     layers = [Layer(os.path.relpath(each), read_mapping(each, "correct it")) for each in [*files, *above.configfiles]]
+    if not Path("config.yaml").exists():  # then keys that lack are not those of another file
+        layers.insert(0, Layer("config.yaml (not in this folder)", {}))
     return [*layers, Layer("--config", above.config)]
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    """Resources as a mapping, whether they are written as one or as a list of NAME=VALUE."""
-    if isinstance(value, list):
-        return dict(str(each).partition("=")[::2] for each in value)
-    return dict(value or {})

@@ -1,18 +1,49 @@
 """Base of every stage's settings: unknown keys are errors, values are frozen, all errors come at once."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from .digests import digest_of
 from .errors import InputError, InputErrors
 from .yaml_files import parse_yaml, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)  # not typing.Self: jaxtyping's import hook decorates functions, not classes
+
+
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise ValueError(f"{name!r} is no name: use A-Z, a-z, 0-9, `_`, `.` and `-`, a letter or digit first")
+    return name
+
+
+def checked_path(path: str) -> str:
+    """Return a path that shells, Snakemake and MLflow take as it stands, blanks and accents included.
+
+    Raises:
+        ValueError: it holds what one of them gives a meaning: quotes, `$`, `;`, `{}`, `*`, `~` and the like.
+    """
+    if found := re.search(r"[^\w .@+=,:/-]", path):
+        raise ValueError(f"a path with {found[0]!r} cannot be used here: write it out, or rename the folder")
+    return path
+
+
+def _without_repeats(values: list[Any]) -> list[Any]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} stands there twice: remove one")
+    return values
+
+
+Item = TypeVar("Item")
+Name = Annotated[str, AfterValidator(_checked_name)]  # it becomes a folder, a wildcard and a word of a command line
+FolderPath = Annotated[str, AfterValidator(checked_path)]
+UniqueList = Annotated[list[Item], AfterValidator(_without_repeats)]  # a set whose order is that of tables
 
 
 class Settings(BaseModel):
@@ -60,7 +91,8 @@ def outdated_record(error: ValidationError, path: Path, remedy: str) -> InputErr
 
 def place_of(location: tuple[int | str, ...]) -> str:
     """Write a location as keys with dots between them."""
-    return ".".join(str(part) for part in location) or "(top level)"
+    parts = [str(part) for part in location if part != "[key]"]
+    return ".".join(part if part.isprintable() else repr(part) for part in parts) or "(top level)"
 
 
 def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -85,7 +117,10 @@ def wrong_value(item: Any, place: str, model: type[BaseModel] | None = None) -> 
         return InputError(f"{place}: unknown key", remedy=f"remove it or correct its spelling{hint}")
     if item["type"] == "missing":
         return InputError(f"{place}: missing key", remedy="add it")
-    return InputError(f"{place}: {item['msg']} (given: {item['input']!r})")
+    what = item["msg"].removeprefix("Value error, ")
+    is_block = isinstance(item["input"], Mapping | BaseModel)  # what it holds says nothing that the message does not
+    said = is_block or repr(item["input"]) in what
+    return InputError(f"{place}: {what}" if said else f"{place}: {what} (given: {item['input']!r})")
 
 
 def _known_keys(model: type[BaseModel], parents: Iterable[int | str]) -> list[str]:

@@ -12,15 +12,27 @@ _MERGE = "tag:yaml.org,2002:merge"  # `<<`, which may stand in a mapping several
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which refuses a key that a mapping has twice."""
+    """The safe loader, which refuses a key that a mapping has twice, and names the place of every mistake."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError) as error:
+            # a scalar that is not what its tag says, e.g. the date 2024-13-01
+            kind, text = node.tag.rpartition(":")[2], getattr(node, "value", "")
+            what = f"{text!r} is no {kind} ({error})"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
+        seen: dict[Hashable, str] = {}
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} twice", key.start_mark)
-                seen.add(key.value)
+                value = self.construct_object(key)
+                if value in seen:  # `no`, `off` and `false` are one key, and `1` and `1.0`
+                    also = "" if seen[value] == key.value else f", first as {seen[value]!r}; quote it if it is a word"
+                    what = f"key {key.value!r} twice{also}"
+                    raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
+                seen[value] = key.value
         return super().construct_mapping(node, deep)
 
 
@@ -33,8 +45,12 @@ def parse_yaml(text: str, source: str) -> Any:
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         remedy = "indent with spaces, not tabs" if "'\\t'" in str(problem) else "correct it"
         raise InputError(f"{source}: not valid YAML: {where}{problem}", remedy=remedy) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-13-01
-        raise InputError(f"{source}: not valid YAML: {' '.join(str(error).split())}", remedy="correct it") from None
+    except yaml.reader.ReaderError as error:  # a character that no YAML file may hold
+        line = text.count("\n", 0, error.position) + 1
+        what = f"line {line}: the character {text[error.position]!r}"
+        raise InputError(f"{source}: not valid YAML: {what}", remedy="remove it") from None
+    except RecursionError:
+        raise InputError(f"{source}: not valid YAML: nested too deep", remedy="correct it") from None
 
 
 def read_yaml(path: Path, remedy: str) -> Any:
@@ -52,5 +68,6 @@ def read_mapping(path: Path, remedy: str) -> dict[str, Any]:
     """Read a YAML file that must hold a mapping of keys to values."""
     value = read_yaml(path, remedy)
     if not isinstance(value, dict):
-        raise InputError(f"{path}: no mapping of keys to values", remedy=remedy)
+        what = "empty" if value is None else "no mapping of keys to values"
+        raise InputError(f"{path}: {what}", remedy="write KEY: VALUE in it")
     return value

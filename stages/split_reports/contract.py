@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from ..common.contract import Job, option, product, source
 from ..common.data.patient_split import PatientSplit
 from ..common.records import Count, Record
-from ..common.settings import Settings
+from ..common.settings import Settings, UniqueList
 from .sections import SECTIONS, Fallback
 
 
@@ -35,7 +35,7 @@ class TokenizerSettings(Settings):
 
 
 class SplitReportsSettings(Settings):
-    sections: list[str] = Field(
+    sections: UniqueList[str] = Field(
         ["findings", "impression"],
         min_length=1,
         description="sections to keep, in this order; 'IMPRESSION AND FINDINGS' counts as the first one named here",

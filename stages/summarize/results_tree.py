@@ -18,12 +18,12 @@ class FewShotJob:
     fraction: int
 
     @classmethod
-    def parse(cls, text: str) -> "FewShotJob":
+    def parse(cls, text: str, flag: str = "--few-shot") -> "FewShotJob":
         """From DATASET/PROTOCOL/FRACTION."""
         match text.split("/"):
             case [dataset, protocol, fraction] if dataset and protocol and fraction.isdecimal():
                 return cls(dataset, protocol, int(fraction))
-        raise InputError(f"--few-shot {text}: name DATASET/PROTOCOL/FRACTION, e.g. rsna/linear/10")
+        raise InputError(f"{flag} {text}: name DATASET/PROTOCOL/FRACTION, e.g. rsna/linear/10")
 
     def of(self, variant: str) -> str:
         """The name of its run, and its folder below that of the stage."""

@@ -85,7 +85,7 @@ def test_a_command_gives_every_option_that_it_needs() -> None:
     assert command == (
         "OMP_NUM_THREADS={threads} python -m stages.count --labels {input.labels:q} --features {input.features:q} "
         "--table {output.table:q} --parts {output.parts:q} --device {CONFIG.device} --prompts {input.prompts:q} "
-        f"--bins {{params.bins}} {COMMON} 2> $(new_log {{log}})"
+        f'--bins {{params.bins}} {COMMON} 2> "$(new_log {{log:q}})"'
     )
 
 

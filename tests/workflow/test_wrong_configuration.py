@@ -41,6 +41,57 @@ def test_a_wrong_key_names_its_file_once_and_the_nearest_right_name(block: dict,
     assert str(caught.value).splitlines() == [line]
 
 
+@pytest.mark.parametrize(
+    ("block", "line"),
+    [
+        ({"compare": ["mlip", "clip", "mlip"]}, "compare: 'mlip' stands there twice: remove one"),
+        ({"evaluate_on": ["rsna", "rsna"]}, "evaluate_on: 'rsna' stands there twice: remove one"),
+        ({"few_shot_classification": {"fractions": [1, 10, 1]}},
+         "few_shot_classification: fractions: 1 stands there twice: remove one"),
+        ({"few_shot_segmentation": {"protocols": ["linear", "linear"]}},
+         "few_shot_segmentation: protocols: 'linear' stands there twice: remove one"),
+        ({"retrieval": {"recall_at": [5, 5]}}, "retrieval: recall_at: 5 stands there twice: remove one"),
+        ({"workspace": "runs/it's"}, 'workspace: a path with "\'" cannot be used here'),
+        ({"workspace": "~/runs"}, "workspace: a path with '~' cannot be used here"),
+        ({"workspace": "/tmp/w{x}"}, "workspace: a path with '{' cannot be used here"),
+        ({"workspace": "runs/$HOME;ls"}, "workspace: a path with '$' cannot be used here"),
+        ({"workspace": "runs/a\nb"}, "workspace: a path with '\\n' cannot be used here"),
+    ],
+)  # fmt: skip
+def test_sets_have_no_repeats_and_a_workspace_no_mark_that_a_shell_reads(block: dict, line: str) -> None:
+    with pytest.raises(InputErrors) as caught:
+        check(merged(SHIPPED, block), [Layer("config.yaml", SHIPPED), Layer("other.yaml", block)])
+    assert [
+        each.partition(" (given")[0].startswith(f"other.yaml: {line}") for each in str(caught.value).splitlines()
+    ] == [True]
+
+
+@pytest.mark.parametrize("name", ["a(b", "{x}", "", "..", "a/b", "a b", "a;b", "-a", "größe", "a\nb"])
+@pytest.mark.parametrize("key", ["variants", "datasets"])
+def test_a_name_becomes_a_folder_and_a_word_of_a_command_and_nothing_else(key: str, name: str) -> None:
+    block = {key: {name: next(iter(SHIPPED[key].values()))}}
+    with pytest.raises(InputErrors, match=rf"^other.yaml: {key}\..*: '.*' is no name: use A-Z") as caught:
+        check(merged(SHIPPED, block), [Layer("config.yaml", SHIPPED), Layer("other.yaml", block)])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "root", ["/data/{site}", "{}", "{0}", "/data/{x", "x}", "{workspace!z}", "{workspace.x}", "{{a}}"]
+)
+def test_a_root_knows_two_slots(root: str) -> None:
+    block = {"datasets": {"rsna": {"root": root}}}
+    with pytest.raises(
+        InputErrors, match=r"^other.yaml: datasets.rsna.root: .* is no slot \(there are: {workspace}, {sam"
+    ):
+        check(merged(SHIPPED, block), [Layer("config.yaml", SHIPPED), Layer("other.yaml", block)])
+
+
+@pytest.mark.parametrize("workspace", ["runs/a b", "/größe/ü", "runs/x=1,y:2+@-.d"])
+def test_blanks_and_accents_are_no_mistake(workspace: str) -> None:
+    config = check(merged(SHIPPED, {"workspace": workspace}))
+    assert config.workspace == workspace
+
+
 def test_settings_are_validated_once_and_have_the_stages_own_type() -> None:
     config = check(SHIPPED)
     settings = config.settings(PretrainSettings, variant="mlip")
@@ -54,7 +105,13 @@ def test_settings_are_validated_once_and_have_the_stages_own_type() -> None:
         ("a:\n\tb: 1\n", r"x\.yaml: not valid YAML: line 2, column 1: .*; indent with spaces, not tabs"),
         ("a: 1\nb: 2\na: 3\n", r"x\.yaml: not valid YAML: line 3, column 1: key 'a' twice; correct it"),
         ("a: [1\n", r"x\.yaml: not valid YAML: line 2"),
-        ("a: 2024-13-01\n", r"x\.yaml: not valid YAML: month must be in 1..12; correct it"),
+        ("a: 2024-13-01\n", r"x\.yaml: not valid YAML: line 1, column 4: '2024-13-01' is no timestamp \(month must be"),
+        ("a: 1\nb: !!bool foo\n", r"line 2, column 4: 'foo' is no bool"),
+        ("a: 1\nb: !!int ''\n", r"line 2, column 4: '' is no int"),
+        ("a: 1\nb: \x00\n", r"line 2: the character '\\x00'; remove it"),
+        ("no: 1\noff: 2\n", r"line 2, column 1: key 'off' twice, first as 'no'; quote it if it is a word"),
+        ("1: a\n1.0: b\n", r"line 2, column 1: key '1.0' twice, first as '1'"),
+        ("[" * 5000 + "]" * 5000, r"nested too deep"),
     ],
 )
 def test_yaml_that_cannot_be_read_names_file_and_line(text: str, message: str) -> None:

@@ -82,8 +82,7 @@ def _number(value: float) -> str:
 
 def hardware_of(arguments: Namespace, profile: SiteProfile, wanted: str) -> Hardware:
     """Return what was said on the command line, else what the profile has, else a small share of a cluster."""
-    own = (profile.values.get("resources") or {}).get("gpu", 1)
-    gpus = arguments.gpus or (4 if profile.on_slurm else int(own))
+    gpus = arguments.gpus or (4 if profile.on_slurm else profile.whole_number("gpu", 1))
     cores = arguments.cores or (64 if profile.on_slurm else os.cpu_count() or 1)
     has_gpu = profile.on_slurm or wanted == "cuda" or Path("/proc/driver/nvidia/version").exists()
     device = arguments.device or ("a100" if has_gpu and wanted != "cpu" else "cpu")

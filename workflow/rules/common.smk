@@ -27,7 +27,7 @@ from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_o
 from workflow.rule_requests import MOST, grown
 from stages.contracts import JOBS, STAGES, job_of
 from workflow.invocation import refuse_left_jobs
-from workflow.site_profile import check_account, snakemake_layers
+from workflow.site_profile import check_account, check_checkout, snakemake_layers
 
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
 CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
@@ -43,6 +43,7 @@ configfile: "config.yaml"
 
 
 try:
+    check_checkout(REPOSITORY)
     CONFIG = check(config, snakemake_layers(workflow))
     if workflow.is_main_process:  # jobs inherit them: what MLflow shows together (docs/decisions/0016)
         os.environ |= tracking_environment(CONFIG.project, Path(CONFIG.workspace), CONFIG.register_models)
@@ -56,7 +57,7 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# `2> $(new_log {log})`: a file for each attempt, named by its start and job, and {log} as a link to the newest one, since
+# `2> "$(new_log {log:q})"`: a file for each attempt, named by its start and job, and {log} as a link to the newest one, since
 # Snakemake deletes {log} before it tries again. Where the file system has no links there is {log} alone.
 NEW_LOG = (
     "new_log() {{ local file=${{1%.log}}.$(date +%Y-%m-%dT%H-%M-%S).${{SLURM_JOB_ID:-$$}}.log;"
@@ -65,7 +66,10 @@ NEW_LOG = (
 
 # Stages are modules of the repository, wherever snakemake is called from. Idle threads sleep: where jobs share cores, spinning
 # ones made a training step of two threads 25 times slower (docs/benchmarks/training.md). `set`: as in Snakemake's own prefix.
-shell.prefix(f"set -euo pipefail; export PYTHONPATH={REPOSITORY} OMP_WAIT_POLICY=PASSIVE; {NEW_LOG}")
+SAFE_PATH = "PYTHONSAFEPATH=1"  # the modules of this checkout, whatever the current folder holds
+shell.prefix(
+    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(REPOSITORY))} {SAFE_PATH} OMP_WAIT_POLICY=PASSIVE; {NEW_LOG}"
+)
 
 # Into the server that MLFLOW_TRACKING_URI names, else into <workspace>/mlflow.db.
 SYNC = sync_command(CONFIG.project, CONFIG.workspace, CONFIG.register_models)

@@ -58,4 +58,4 @@ rule fetch_weights:
         ),
         folder=subpath(output.record, parent=True),
     shell:
-        command_of("fetch_weights", folder="{params.folder:q}", log="2>&1 | tee $(new_log {log}) >&2")
+        command_of("fetch_weights", folder="{params.folder:q}", log='2>&1 | tee "$(new_log {log:q})" >&2')

@@ -11,12 +11,13 @@ sets:
 
 from itertools import product
 from pathlib import Path
-from string import Formatter
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..errors import InputError
 from ..settings import Settings, validating
+from ..templates import filled, slots_in
 from ..yaml_files import read_yaml
 
 
@@ -27,8 +28,18 @@ class PromptSet(Settings):
 
 class PromptFile(Settings):
     finding: str
-    slots: dict[str, list[str]] = Field(default_factory=dict)
+    slots: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
     sets: dict[str, PromptSet] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _templates_know_their_slots(self) -> "PromptFile":
+        for name, each in self.sets.items():
+            for template in (*each.positive, *each.negative):
+                try:
+                    slots_in(template, self.slots)
+                except ValueError as error:
+                    raise ValueError(f"sets.{name}: {error}; add it to `slots` or correct it") from None
+        return self
 
     def expanded(self, **fixed: str) -> dict[str, PromptSet]:
         """Every set with its slots filled in all combinations, but those that are `fixed` with one word each."""
@@ -46,7 +57,9 @@ class PromptFile(Settings):
 
         A set in which only some phrases name a place is neither one with places nor one without.
         """
-        filled = {tuple(slot for slot in among if slot in _slots(each)) for each in self.sets[name].positive}
+        filled = {
+            tuple(slot for slot in among if slot in slots_in(each, self.slots)) for each in self.sets[name].positive
+        }
         if len(filled) > 1:
             raise InputError(
                 f"prompts: set {name}: some affirming prompts fill {' and '.join(max(filled))} and others do not",
@@ -56,13 +69,9 @@ class PromptFile(Settings):
 
 
 def fill(template: str, slots: dict[str, list[str]]) -> list[str]:
-    """All sentences of a template; an unknown slot is a KeyError."""
-    names = _slots(template)
-    return [template.format(**dict(zip(names, values, strict=True))) for values in product(*(slots[n] for n in names))]
-
-
-def _slots(template: str) -> list[str]:
-    return list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(template) if name))
+    """Return all sentences of a template, one per combination of words."""
+    names = slots_in(template, slots)
+    return [filled(template, dict(zip(names, words, strict=True))) for words in product(*(slots[n] for n in names))]
 
 
 def read_prompts(path: Path, denying: bool = False) -> PromptFile:
@@ -80,10 +89,5 @@ def read_prompts(path: Path, denying: bool = False) -> PromptFile:
 
 def check_prompts(value: object, path: Path) -> PromptFile:
     """Check what a prompt file holds; an InputError names the file."""
-    with validating(str(path)):
-        prompts = PromptFile.model_validate(value)
-    try:
-        prompts.expanded()
-    except KeyError as error:
-        raise InputError(f"{path}: a template names the slot {error}, which `slots` lacks", remedy="add it") from None
-    return prompts
+    with validating(str(path), PromptFile):
+        return PromptFile.model_validate(value)

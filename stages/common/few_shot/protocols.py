@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from ..records import Count, Estimate, Overlap, Record
-from ..settings import Settings, dotted
+from ..settings import Settings, UniqueList, dotted
 
 Departures = dict[str, list[Any]]  # setting -> [its value, the published one]; empty where the job is as published
 
@@ -27,8 +27,12 @@ class FewShotBlock(Settings):
     A job sees its own settings alone, so that no other one reruns it.
     """
 
-    protocols: list[Protocol] = Field(["linear", "finetune"], description="which are run; the order is that of tables")
-    fractions: list[int] = Field([1, 10, 100], description="percent of the training images; subsets of label_images")
+    protocols: UniqueList[Protocol] = Field(
+        ["linear", "finetune"], description="which are run; the order is that of tables"
+    )
+    fractions: UniqueList[int] = Field(
+        [1, 10, 100], description="percent of the training images; subsets of label_images"
+    )
     linear: Settings
     finetune: ScheduledSettings
 

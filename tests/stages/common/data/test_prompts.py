@@ -19,7 +19,13 @@ def test_slots_are_filled_in_every_way() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("finding: x\nsets: {a: {positive: ['{place}']}}", "slot 'place'"),
+        ("finding: x\nsets: {a: {positive: ['{place}']}}", "{place} is no slot (there are: none)"),
+        *(
+            (f"finding: x\nslots: {{x: [a]}}\nsets: {{a: {{positive: ['{template}']}}}}", "is no slot (there are: {x})")
+            for template in ("a {place", "a {}", "a }", "{x:d}", "{x!z}", "{0}", "{x.y}", "{{x}}")
+        ),
+        ("finding: x\nslots: {x: []}\nsets: {a: {positive: ['{x}']}}", "slots.x"),
+        ("finding: x\nsets: {a: {positive: [yes]}}", "sets.a.positive.0"),
         ("finding: x\nsets: {}", "sets"),
         ("finding: x\nsets: {a: {positive: []}}", "positive"),
         ("finding: x\nsets: {a: {positives: [b]}}", "unknown key"),
