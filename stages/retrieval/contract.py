@@ -12,6 +12,8 @@ from ..common.settings import Settings
 
 
 class RetrievalSettings(Settings):
+    """Settings of retrieval."""
+
     recall_at: list[int] = Field([1, 5, 10], min_length=1, description="k of recall@k, each at least 1")
     batch_size: int = Field(128, gt=0, description="images or reports embedded at once; 8 times as many queries ranked")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals, by patient")
@@ -34,7 +36,7 @@ class Direction(Record):
 
 
 class RetrievalFigures(Record):
-    """What was measured, where there was something to measure."""
+    """Figures of both directions, with the counts that they rest on."""
 
     images: Count
     reports: Count
@@ -47,18 +49,19 @@ class RetrievalFigures(Record):
 
     @property
     def directions(self) -> dict[str, Direction]:
+        """Return the figures by direction."""
         return {"image_to_report": self.image_to_report, "report_to_image": self.report_to_image}
 
 
 class RetrievalResult(Record):
-    """result.json: figures, or in `skipped` why there are none."""
+    """Contents of result.json: figures, or in `skipped` why there are none."""
 
     split: str
     skipped: str | None
     figures: RetrievalFigures | None
 
     def measured_on(self) -> object:
-        """Return what does not depend on the encoders."""
+        """Return what does not depend on the encoders, so that two results can be compared."""
         if self.figures is None:
             return self.skipped
         directions = self.figures.directions
