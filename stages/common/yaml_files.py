@@ -1,4 +1,4 @@
-"""Read YAML so that a mistake is named by file and line, and no key can silently replace another."""
+"""YAML reading that names a mistake by file and line, and refuses a key that occurs twice in a mapping."""
 
 from collections.abc import Hashable
 from pathlib import Path
@@ -8,11 +8,11 @@ import yaml
 
 from .errors import InputError
 
-_MERGE = "tag:yaml.org,2002:merge"  # `<<`, which may stand in a mapping several times
+_MERGE = "tag:yaml.org,2002:merge"  # `<<`, which may occur several times in a mapping
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which refuses a key that a mapping has twice."""
+    """Safe loader that refuses a key that a mapping has twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -49,7 +49,7 @@ def read_yaml(path: Path, remedy: str) -> Any:
 
 
 def read_mapping(path: Path, remedy: str) -> dict[str, Any]:
-    """Read a YAML file that must hold a mapping of keys to values."""
+    """Read a YAML file that must hold a mapping; an InputError with `remedy` names one that does not."""
     value = read_yaml(path, remedy)
     if not isinstance(value, dict):
         raise InputError(f"{path}: no mapping of keys to values", remedy=remedy)
