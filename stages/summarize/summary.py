@@ -37,6 +37,6 @@ def summarize(job: SummarizeJob) -> None:
 
 
 def tree_of(job: SummarizeJob) -> ResultsTree:
-    """Return where the results of the job's variants and data sets lie."""
+    """Return the tree with the results of the job's variants and data sets."""
     few_shot, segmentation = (tuple(map(FewShotJob.parse, each)) for each in (job.few_shot, job.segmentation))
     return ResultsTree(job.results, job.pretrain_on, job.datasets, job.variants, few_shot, segmentation, job.image_only)
