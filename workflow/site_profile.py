@@ -1,8 +1,7 @@
-"""Read the profile of a site, and what must be set in it.
+"""The profile of a site: Snakemake's profile and the configuration that it puts over config.yaml.
 
-What a site must set before its cluster takes a job: checked when the workflow is read, not by 60 failed jobs.
-
-A Snakemake profile and the configuration that it lays over config.yaml, read without starting Snakemake.
+It is read without starting Snakemake. What a site must set before its cluster accepts a job is checked when the
+workflow is read, not by 60 failed jobs.
 """
 
 import os
@@ -21,7 +20,10 @@ UNSET = "CHANGE_ME"
 
 
 def check_account(default_resources: Mapping[str, Any] | None) -> None:
-    """Refuse a `slurm_account` that is still the profile's placeholder. Values have their text in `.raw`."""
+    """Raise an InputError for a `slurm_account` that is still the profile's placeholder.
+
+    Values have their text in `.raw`.
+    """
     account = (default_resources or {}).get("slurm_account")
     if account is not None and account.raw == UNSET:
         raise InputError(
@@ -33,40 +35,43 @@ def check_account(default_resources: Mapping[str, Any] | None) -> None:
 
 @dataclass(frozen=True)
 class SiteProfile:
-    """What a profile's config.yaml says; `path` is that file."""
+    """Contents of a profile's config.yaml; `path` is that file."""
 
     path: Path
     values: Mapping[str, Any]
 
     @property
     def on_slurm(self) -> bool:
+        """Return whether jobs go to SLURM."""
         return self.values.get("executor") == "slurm"
 
     @property
     def in_containers(self) -> bool:
+        """Return whether jobs run in Apptainer's containers."""
         return self.values.get("software-deployment-method") == "apptainer"
 
     @property
     def asks_by_squeue(self) -> bool:
-        """Whether Snakemake asks for its jobs by squeue instead of sacct."""
+        """Return whether Snakemake asks for its jobs by squeue instead of sacct."""
         return self.values.get("slurm-status-command") == "squeue"
 
     @property
     def retries(self) -> int:
-        """Further attempts of a job, where its rule does not say otherwise."""
+        """Return the number of further attempts of a job, unless its rule says otherwise."""
         return int(self.values.get("retries") or 0)
 
     @property
     def default_resources(self) -> dict[str, Any]:
+        """Return the resources of rules that have none of their own."""
         return _mapping(self.values.get("default-resources"))
 
     def resources_of(self, rule: str) -> dict[str, Any]:
-        """Return what the profile asks for a rule: its own resources over the default ones."""
+        """Return the profile's request for a rule: its own resources over the default ones."""
         return self.default_resources | _mapping((self.values.get("set-resources") or {}).get(rule))
 
 
 def read_profile(folder: Path) -> SiteProfile:
-    """Return the profile in a folder, as `snakemake --profile FOLDER` takes it."""
+    """Read the profile in a folder, as `snakemake --profile FOLDER` does."""
     path = Path(folder) / "config.yaml"
     return SiteProfile(path, read_mapping(path, "give a folder of workflow/profiles, e.g. slurm"))
 
@@ -96,7 +101,7 @@ def snakemake_layers(workflow: Any) -> list[Layer]:
 
 
 def _mapping(value: Any) -> dict[str, Any]:
-    """Resources as a mapping, whether they are written as one or as a list of NAME=VALUE."""
+    """Return resources as a mapping, whether they are written as one or as a list of NAME=VALUE."""
     if isinstance(value, list):
         return dict(str(each).partition("=")[::2] for each in value)
     return dict(value or {})
