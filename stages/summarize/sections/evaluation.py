@@ -1,4 +1,4 @@
-"""What each task measures: Tables 1 to 4 and retrieval, with ROC curves and outlines."""
+"""Sections on the tasks: Tables 1 to 4 and retrieval, with ROC curves and outlines."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,6 +22,7 @@ TRUTH, PREDICTED = "#56B4E9", "#E69F00"
 
 
 def zero_shot_names(report: Report) -> Names:
+    """Return the names for Table 1."""
     inputs = report.inputs
     return {
         "zero_shot": inputs.zero_shot,
@@ -34,7 +35,7 @@ def zero_shot_names(report: Report) -> Names:
 
 
 def _fixed(cells: Sequence[ZeroShot], dataset: str) -> Names:
-    """Every set of prompts of one data set with the test AUC of each variant; no set where no result has them."""
+    """Return every prompt set of one data set with the test AUC of each variant; no set where results have none."""
     rows = [each for each in cells if each.dataset == dataset]
     return {"dataset": dataset, "sets": list(rows[0].result.test_auc), "rows": rows}
 
@@ -52,7 +53,7 @@ def _roc(report: Report, dataset: str) -> Names:
 
 
 def roc_figure(curves: Sequence[ZeroShot], styles: Mapping[str, Style]) -> str:
-    """ROC curves of the variants on the test part of one data set."""
+    """Draw ROC curves of the variants on the test part of one data set."""
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(3.3, 3.3)
         axes.plot([0, 1], [0, 1], color="#b6bec4", linewidth=0.8)
@@ -68,7 +69,7 @@ def roc_figure(curves: Sequence[ZeroShot], styles: Mapping[str, Style]) -> str:
 def roc_curve(
     scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"]
 ) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
-    """False and true positive rates from (0, 0) to (1, 1); equal scores are one point, so ties are a diagonal."""
+    """Return false and true positive rates from (0, 0) to (1, 1); equal scores are one point, so ties are diagonal."""
     order = np.argsort(-scores, kind="stable")
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     positive = np.append(0, np.cumsum(targets[order] == 1)[last])
@@ -77,6 +78,7 @@ def roc_curve(
 
 
 def few_shot_names(report: Report) -> Names | None:
+    """Return the names for Table 2, or None without such results."""
     tables = few_shot_tables(report.inputs)
     if not tables:
         return None
@@ -84,6 +86,7 @@ def few_shot_names(report: Report) -> Names | None:
 
 
 def segmentation_names(report: Report) -> Names | None:
+    """Return the names for Table 3, or None without such results."""
     cells = report.inputs.segmentation
     if not cells:
         return None
@@ -116,7 +119,7 @@ def _pictures(report: Report, cell: Segmentation) -> Names:
 
 
 def outlines_figure(sample: OutlinedSample) -> str:
-    """Truth in blue, prediction in orange, dashed."""
+    """Draw the true outline in blue and the predicted one in orange, dashed."""
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(2.0, 2.0), layout="none")
         axes = figure.add_axes((0, 0, 1, 1))
@@ -126,16 +129,18 @@ def outlines_figure(sample: OutlinedSample) -> str:
         places = np.arange(-1, len(sample.pixels) + 1)
         for mask, colour, line in ((sample.truth, TRUTH, "solid"), (sample.predicted, PREDICTED, "dashed")):
             if mask.any():
-                padded = np.pad(mask, 1).astype(float)  # so that an outline at the edge is closed
+                padded = np.pad(mask, 1).astype(float)  # closes an outline at the edge
                 axes.contour(places, places, padded, levels=[0.5], colors=[colour], linestyles=[line])
         axes.set(xlim=limits[0], ylim=limits[1])
         return svg(figure)
 
 
 def ablation_names(report: Report) -> Names | None:
+    """Return the names for Table 4, or None with a single variant."""
     found = ablations(report.inputs, report.comparisons)
     return {"ablations": found} if found else None
 
 
 def retrieval_names(report: Report) -> Names:
+    """Return the names for retrieval."""
     return {"retrieval": report.inputs.retrieval, "best": report.comparisons.is_best}

@@ -1,4 +1,4 @@
-"""What heatmaps and phi point at: the pointing game, radiographs with heatmaps, the integrity map."""
+"""Sections on localisation: the pointing game, radiographs with heatmaps, the integrity map."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ from .report import Axis, Names, Report, axis_of
 _BASELINE = Style("#8a949b")
 HEATMAP = "inferno"
 DIVERGING = "RdBu_r"
-ABOVE, BELOW = (255, 84, 70), (72, 148, 255)  # seen on dark lungs and on bright bone
-OPACITY = 0.75  # of the patch that is farthest from 0; at 0 the radiograph alone is seen
+ABOVE, BELOW = (255, 84, 70), (72, 148, 255)  # visible on dark lungs and on bright bone
+OPACITY = 0.75  # of the patch farthest from 0; at 0 only the radiograph is visible
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,12 @@ class Pointer:
     iou: Estimate | None = None
 
     def best(self, measure: str) -> bool:
+        """Return whether the figure of a measure is in bold."""
         return (self.column or measure if measure == "pointing" else measure) in self.bold
 
 
 def pointing_names(report: Report) -> Names:
+    """Return the names for the pointing game."""
     return {
         "pointing": _pointing(report),
         "has_untrained": not all(each.trained for each in report.inputs.training),
@@ -53,7 +55,7 @@ def pointing_names(report: Report) -> Names:
 
 
 def _pointing(report: Report) -> list[Names]:
-    """One table a data set and prompt set."""
+    """Return one table per data set and prompt set."""
     inputs, tables = report.inputs, []
     for dataset in inputs.tree.evaluate_on:
         grounding = [each for each in inputs.grounding if each.dataset == dataset]
@@ -121,7 +123,7 @@ def _pointers(
 
 
 def verdict(heatmap: Pointer, pointers: Sequence[Pointer], comparisons: Comparisons, table: str) -> str:
-    """What the figures and the paired test of its column allow to say about one heatmap, in a sentence."""
+    """Return a sentence on what the figures and the paired test of its column allow to say about one heatmap."""
     own, column = heatmap.estimate, heatmap.column
     assert own is not None  # a heatmap always has both
     assert column is not None
@@ -145,11 +147,12 @@ def _and(parts: Sequence[str]) -> str:
 
 
 def heatmaps_names(report: Report) -> Names:
+    """Return the names for the heatmaps."""
     return {"samples": [_samples(report, dataset) for dataset in report.inputs.tree.evaluate_on]}
 
 
 def _samples(report: Report, dataset: str) -> Names:
-    """Rows of one radiograph each, with the heatmap of every variant beside it."""
+    """Return rows of one radiograph each, with the heatmap of every variant beside it."""
     grounding = [each for each in report.inputs.grounding if each.dataset == dataset]
     run = report.provenance.run("phrase_grounding", f"{grounding[0].variant}/{dataset}")
     absent = "no radiograph was drawn: samples is 0"
@@ -190,7 +193,7 @@ def _sample_row(inputs: Inputs, sample: Sample, grounding: Sequence[Grounding]) 
 
 
 def radiograph_figure(sample: Sample) -> str:
-    """A radiograph with the outline of the true finding."""
+    """Draw a radiograph with the outline of the true finding."""
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure, axes = _picture(sample)
         _outline(axes, sample)
@@ -198,11 +201,11 @@ def radiograph_figure(sample: Sample) -> str:
 
 
 def heatmap_figure(sample: Sample) -> str:
-    """The heatmap over the radiograph, scaled to its own range, with the true outline and the peak."""
+    """Draw the heatmap over the radiograph, scaled to its own range, with the true outline and the peak."""
     low, high = float(sample.heatmap.min()), float(sample.heatmap.max())
     shares = (sample.heatmap - low) / ((high - low) or 1.0)
     overlay = mpl.colormaps[HEATMAP](0.15 + 0.85 * shares)
-    overlay[..., 3] = 0.75 * shares  # where the cosine is low the radiograph stays in sight
+    overlay[..., 3] = 0.75 * shares  # where the cosine is low the radiograph stays visible
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure, axes = _picture(sample)
         axes.imshow((overlay * 255).round().astype(np.uint8), interpolation="none")
@@ -225,7 +228,7 @@ def _outline(axes: Axes, sample: Sample) -> None:
     if not sample.region.any():
         return
     limits = axes.get_xlim(), axes.get_ylim()
-    padded = np.pad(sample.region, 1).astype(float)  # so that a region at the edge is closed
+    padded = np.pad(sample.region, 1).astype(float)  # closes a region at the edge
     places = np.arange(-1, len(sample.region) + 1)
     for colour, width in (("black", 2.6), ("#56B4E9", 1.4)):
         axes.contour(places, places, padded, levels=[0.5], colors=[colour], linewidths=[width])
@@ -233,6 +236,7 @@ def _outline(axes: Axes, sample: Sample) -> None:
 
 
 def integrity_map_names(report: Report) -> Names:
+    """Return the names for the integrity map."""
     inputs = report.inputs
     maps = [_map(each) for each in inputs.integrity if inputs.trained(each.variant)]
     return {
@@ -243,7 +247,7 @@ def integrity_map_names(report: Report) -> Names:
 
 
 def _map(integrity: Integrity) -> Names:
-    """One trained variant; an untrained phi is 0 everywhere and only stands in the table."""
+    """Return the names of one trained variant; an untrained phi is 0 everywhere and appears only in the table."""
     low, high, grid = float(integrity.phi.min()), float(integrity.phi.max()), len(integrity.phi)
     alt = f"phi of {integrity.variant} on its grid of {grid} by {grid} patches, from {low:.2g} to {high:.2g}"
     return {
@@ -258,7 +262,7 @@ def _map(integrity: Integrity) -> Names:
 
 
 def integrity_figure(phi: Float[np.ndarray, "grid grid"]) -> str:
-    """phi as a square over the patch grid, colours centred on 0."""
+    """Draw phi as a square over the patch grid, with colours centred on 0."""
     extent = float(np.abs(phi).max()) or 1.0
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure, axes = axes_of(3.4, 2.9)
@@ -271,7 +275,7 @@ def integrity_figure(phi: Float[np.ndarray, "grid grid"]) -> str:
 
 
 def over_mean_figure(phi: Float[np.ndarray, "grid grid"], mean: Float[np.ndarray, "size size"]) -> str:
-    """phi over a radiograph (grey 0..1): the stronger, the farther from 0."""
+    """Draw phi over a radiograph (grey 0..1); the colour is stronger farther from 0."""
     strength = phi / (float(np.abs(phi).max()) or 1.0)
     overlay = np.empty((*phi.shape, 4), np.uint8)
     overlay[..., :3] = np.where(strength[..., None] > 0, ABOVE, BELOW)

@@ -28,23 +28,24 @@ from .writers import aligned, rows_as_csv, write_all
 def paper_tables(
     inputs: Inputs, comparisons: Comparisons, quotations: list[Quotation], synthetic: Collection[str]
 ) -> list[Table]:
-    """Nothing is quoted beside figures of synthetic patients."""
+    """Return all tables. Nothing is quoted beside figures of synthetic patients."""
     quotable = [each for each in quotations if each.data_set not in synthetic]
     tables = [zero_shot_table(inputs, dataset, comparisons) for dataset in inputs.tree.evaluate_on]
     tables += few_shot_classification_tables(inputs, comparisons, quotable)
     tables += few_shot_segmentation_tables(inputs, comparisons, quotable)
     tables += retrieval_tables(inputs, comparisons)
     tables += grounding_tables(inputs, comparisons)
-    return tables + ablation_tables(inputs, comparisons)  # last: it reads the comparisons of the others
+    return tables + ablation_tables(inputs, comparisons)  # last, because it reads the comparisons of the others
 
 
 def write_paper_tables(folder: Path, tables: Sequence[Table], comparisons: Comparisons) -> list[Path]:
+    """Write the tables and comparisons.csv; return their paths."""
     paths = [path for table in tables for path in write_all(folder, table)]
     return [*paths, comparisons.write(folder / "comparisons.csv")]
 
 
 def selection_rows(inputs: Inputs) -> list[CsvRow]:
-    """Every candidate of every variant with its score on validation."""
+    """Return every candidate of every variant with its score on validation."""
     return [
         {
             "variant": each.variant,
@@ -61,6 +62,7 @@ def selection_rows(inputs: Inputs) -> list[CsvRow]:
 
 
 def reject_rows(ledger: Ledger) -> list[CsvRow]:
+    """Return the counts of rejects."""
     return [vars(reject) for reject in ledger.rejects]
 
 
@@ -89,7 +91,7 @@ def write_tables(folder: Path, inputs: Inputs, ledger: Ledger) -> list[Path]:
 
 
 def text_summary(title: str, inputs: Inputs, synthetic: Sequence[str], report: Path) -> str:
-    """What `python -m stages.summarize` prints."""
+    """Return what `python -m stages.summarize` prints."""
     lines = [f"{title}: {', '.join(inputs.tree.variants)} on {', '.join(inputs.tree.evaluate_on)}"]
     if synthetic:
         lines += [f"Synthetic patients in {', '.join(synthetic)}: no figure speaks of real ones."]

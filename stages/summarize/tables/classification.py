@@ -32,7 +32,7 @@ INTERVALS = "Brackets: 95 % bootstrap intervals, resampled by {unit}; F1 and acc
 
 @dataclass(frozen=True)
 class FewShotTable:
-    """Table 2 of one data set and protocol: `rows` holds the cells of a variant, one a fraction (in percent)."""
+    """Table 2 of one data set and protocol: `rows` holds the cells of a variant, one per fraction (in percent)."""
 
     dataset: str
     protocol: str
@@ -41,34 +41,37 @@ class FewShotTable:
 
     @property
     def columns(self) -> list[FewShotResult]:
-        """A cell of every fraction: for what does not depend on the variant."""
+        """Return a cell of every fraction, for what does not depend on the variant."""
         return next(iter(self.rows.values()))
 
     @property
     def name(self) -> str:
-        """Of the protocol, which is not the published one where a setting is not."""
+        """Return the protocol's name, marked where a setting departs from the published one."""
         return protocol_name(self.protocol, self.columns)
 
     @property
     def note(self) -> str | None:
+        """Return in which settings jobs depart from the published protocol, or None."""
         return protocol_note(self.protocol, self.columns)
 
     @property
     def always(self) -> str | None:
+        """Return how the protocol always differs from the published one, or None."""
         return always_note(self.columns)
 
 
 def cell(figure: Estimate, bold: bool, spread: float | None = None) -> Cell:
+    """Return a figure as a cell."""
     return Cell(figure.value, figure.low, figure.high, spread, bold)
 
 
 def overlap_notes(overlap: Overlap) -> tuple[str, ...]:
-    """What must stand beside every figure."""
+    """Return what must stand beside every figure."""
     return tuple(f"{words(kind)}: {number}" for kind, number in overlap.found.items())
 
 
 def zero_shot_table(inputs: Inputs, dataset: str, comparisons: Comparisons) -> Table:
-    """Table 1 of one data set."""
+    """Return Table 1 of one data set."""
     name = f"table1_{dataset}"
     measured = [each for each in inputs.zero_shot if each.dataset == dataset]
     values = {each.variant: zero_shot_values(inputs.tree, each) for each in measured}
@@ -101,7 +104,7 @@ def zero_shot_table(inputs: Inputs, dataset: str, comparisons: Comparisons) -> T
 def few_shot_classification_tables(
     inputs: Inputs, comparisons: Comparisons, quotations: Sequence[Quotation]
 ) -> list[Table]:
-    """Table 2, one a data set and protocol."""
+    """Return Table 2, one per data set and protocol."""
     return [_few_shot_table(inputs, each, comparisons, list(quotations)) for each in few_shot_tables(inputs)]
 
 
@@ -152,7 +155,7 @@ def _few_shot_table(
 
 
 def restricted(block: Block, columns: Sequence[Column]) -> Block:
-    """A quoted block without figures of columns that this run does not have."""
+    """Return a quoted block without figures of columns that this run does not have."""
     known = {column.key for column in columns}
     rows = (Row(row.label, {key: each for key, each in row.cells.items() if key in known}) for row in block.rows)
     return Block(block.kind, tuple(rows), block.source, block.protocol)
@@ -161,7 +164,7 @@ def restricted(block: Block, columns: Sequence[Column]) -> Block:
 def _best(
     inputs: Inputs, name: str, table: FewShotTable, fraction: int, comparisons: Comparisons
 ) -> dict[str, str | None]:
-    """Metric -> the variant in bold."""
+    """Return metric -> the variant in bold."""
     jobs: list[FewShot] = [
         each for each in inputs.few_shot
         if (each.job.dataset, each.job.protocol, each.job.fraction) == (table.dataset, table.protocol, fraction)
@@ -174,7 +177,7 @@ def _best(
 
 
 def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
-    """Table 1: one row a data set and variant."""
+    """Return the rows of Table 1, one per data set and variant."""
     rows = []
     for each in inputs.zero_shot:
         result = each.result
@@ -196,11 +199,12 @@ def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
 
 
 def few_shot_rows(inputs: Inputs) -> list[CsvRow]:
-    """Table 2: one row a job and variant; without figures where the job was skipped."""
+    """Return the rows of Table 2, one per job and variant; without figures where the job was skipped."""
     return [job_row(each, METRICS) for each in inputs.few_shot]
 
 
 def few_shot_tables(inputs: Inputs) -> list[FewShotTable]:
+    """Return Table 2 of every data set and protocol."""
     tables: dict[tuple[str, str], FewShotTable] = {}
     for each in inputs.few_shot:
         place = (each.job.dataset, each.job.protocol)
@@ -220,7 +224,10 @@ def _few_shot_cell(result: FewShotResult) -> str:
 
 
 def job_row(each: FewShot | Segmentation, measures: Iterable[str], more: tuple[str, ...] = ()) -> CsvRow:
-    """A few-shot job of one variant: figures with interval and spread, what it trained on, and overlaps last."""
+    """Return the row of a few-shot job of one variant.
+
+    It has figures with interval and spread, what the job trained on, and overlaps last.
+    """
     result = each.result
     row: CsvRow = vars(each.job) | {"finding": result.finding, "variant": each.variant}
     for name in measures:
@@ -234,6 +241,7 @@ def job_row(each: FewShot | Segmentation, measures: Iterable[str], more: tuple[s
 
 
 def few_shot_lines(inputs: Inputs) -> Iterable[str]:
+    """Yield Table 2 as lines of text."""
     for table in few_shot_tables(inputs):
         yield from (
             "",

@@ -1,7 +1,7 @@
-"""Phrase grounding: heatmaps beside what fools their figures, one table a data set and set of prompts.
+"""Phrase grounding: heatmaps beside baselines that fool their figures, one table per data set and prompt set.
 
-The rows that are no heatmap (a random point in the lungs, or in the image where lungs are unknown, the fixed peak of
-the training masks, a point read off the words) are rivals in the paired tests like any variant: a heatmap is bold only
+Some rows are no heatmap: a random point in the lungs (or in the image where lungs are unknown), the fixed peak of the
+training masks, a point read off the words. They take part in the paired tests like any variant: a heatmap is bold only
 if it is better than all of them, too.
 """
 
@@ -50,6 +50,7 @@ RIVALS = tuple(pointer for pointer in POINTERS if not pointer.startswith("heatma
 
 
 def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
+    """Return one table per data set and prompt set."""
     return [
         _table(inputs, [each for each in inputs.grounding if each.dataset == dataset], prompt_set, comparisons)
         for dataset in dict.fromkeys(each.dataset for each in inputs.grounding)
@@ -58,6 +59,7 @@ def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
 
 
 def table_name(dataset: str, prompt_set: str) -> str:
+    """Return the name of a table, which is the stem of its files."""
     return f"grounding_{dataset}_{prompt_set}"
 
 
@@ -95,7 +97,7 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
 def _best(
     inputs: Inputs, variants: Sequence[Grounding], prompt_set: str, comparisons: Comparisons
 ) -> dict[str, str | None]:
-    """Column -> the row in bold: a variant, or a rival by its words."""
+    """Return column -> the row in bold: a variant, or a baseline by its words."""
     values = {each.variant: grounding_values(inputs.tree, each, prompt_set) for each in variants}
     rivals = {words(name): each for name, each in next(iter(values.values())).items() if name in RIVALS}
     best = {}
@@ -126,7 +128,7 @@ def _figure(each: Grounding, prompt_set: str, measure: str, pointer: str) -> Est
 
 
 def pointing_rows(inputs: Inputs) -> list[CsvRow]:
-    """One row a data set, prompt set and variant: its heatmap beside the two baselines on the same images."""
+    """Return one row per data set, prompt set and variant: its heatmap beside the baselines on the same images."""
     return [
         {"dataset": each.dataset, "finding": each.result.finding, "prompt_set": name, "variant": each.variant}
         | {
@@ -141,7 +143,7 @@ def pointing_rows(inputs: Inputs) -> list[CsvRow]:
 
 
 def grounding_rows(inputs: Inputs) -> list[CsvRow]:
-    """One row a data set, prompt set, variant, measure and pointer: every figure of phrase grounding."""
+    """Return one row per data set, prompt set, variant, measure and pointer: every figure of phrase grounding."""
     rows = []
     for each in inputs.grounding:
         result = each.result
@@ -163,7 +165,7 @@ def grounding_rows(inputs: Inputs) -> list[CsvRow]:
 
 
 def integrity_rows(inputs: Inputs) -> list[CsvRow]:
-    """phi of every variant that has one: its scale, and its AUC against the mean lung mask of each data set."""
+    """Return phi of every variant that has one: its scale, and its AUC against each data set's mean lung mask."""
     return [
         {
             "dataset": each.dataset,
@@ -179,7 +181,7 @@ def integrity_rows(inputs: Inputs) -> list[CsvRow]:
 
 
 def baselines(inputs: Inputs, dataset: str, prompt_set: str) -> PointingGame:
-    """The baselines of a data set and prompt set: they do not depend on the variant."""
+    """Return the baselines of a data set and prompt set, which do not depend on the variant."""
     return next(
         game
         for each in inputs.grounding
@@ -190,6 +192,7 @@ def baselines(inputs: Inputs, dataset: str, prompt_set: str) -> PointingGame:
 
 
 def pointing_lines(inputs: Inputs) -> Iterable[tuple[str, ...]]:
+    """Yield the pointing game as rows of text."""
     for dataset in inputs.tree.evaluate_on:
         grounding = [each for each in inputs.grounding if each.dataset == dataset]
         for name in grounding[0].result.pointing:

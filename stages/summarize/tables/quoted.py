@@ -1,4 +1,4 @@
-"""Figures that others published: read from quoted.yaml, turned into blocks of rows that say where they come from."""
+"""Figures that others published, read from quoted.yaml as blocks of rows that state their source."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -24,8 +24,8 @@ class Quotation(Settings):
     source: str = Field(min_length=1)
     cite: str | None = Field(None, description="key of references.py; null: the methods do not cite it")
     setting: str = Field(min_length=1, description="how the authors measured, as far as it differs from ours")
-    scale: float = Field(gt=0, description="what the printed figures are divided by")
-    places: int = Field(ge=0, description="decimals of the figure after that")
+    scale: float = Field(gt=0, description="divisor of the printed figures")
+    places: int = Field(ge=0, description="decimals of the figure after division")
     rows: dict[str, dict[int, float]] = Field(min_length=1)
 
 
@@ -37,7 +37,7 @@ def read_quotations(path: Path) -> list[Quotation]:
 
 
 def shown(quotations: list[Quotation], tree: ResultsTree, synthetic: Collection[str]) -> list[Quotation]:
-    """Those that stand in the tables of this run: none of synthetic patients."""
+    """Return the quotations that stand in the tables of this run: none beside synthetic patients."""
     jobs = {"few_shot_classification": tree.few_shot_jobs, "few_shot_segmentation": tree.segmentation_jobs}
     return [
         each
@@ -52,7 +52,7 @@ def shown(quotations: list[Quotation], tree: ResultsTree, synthetic: Collection[
 
 
 def quoted_blocks(quotations: list[Quotation], table: Stage, data_set: str, protocol: str) -> tuple[Block, ...]:
-    """Blocks for the table of one data set and protocol; cells are keyed `<metric>_<fraction>`."""
+    """Return the blocks for the table of one data set and protocol; cells are keyed `<metric>_<fraction>`."""
     return tuple(
         Block("quoted", tuple(_row(each, label, figures) for label, figures in each.rows.items()), each.source,
               each.setting)

@@ -23,7 +23,7 @@ INTERVALS = "Brackets: 95 % bootstrap intervals that resample the patients of th
 
 
 def retrieval_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
-    """One a direction; none where no pair is in the test part."""
+    """Return one table per direction; none where no pair is in the test part."""
     measured = {each.variant: each for each in inputs.retrieval if each.result.figures is not None}
     values = {variant: retrieval_values(inputs.tree, each) for variant, each in measured.items()}
     directions = {variant: each.result.figures.directions for variant, each in measured.items()}
@@ -78,7 +78,7 @@ def _places(measure: str) -> int:
 
 
 def retrieval_rows(inputs: Inputs) -> list[CsvRow]:
-    """One row a variant and direction; where retrieval was skipped, one a variant that says why."""
+    """Return one row per variant and direction; where retrieval was skipped, one per variant with the reason."""
     rows: list[CsvRow] = []
     for each in inputs.retrieval:
         found = each.result.figures
@@ -100,6 +100,7 @@ def _ranks(figure: AgainstChance) -> str:
 
 
 def retrieval_lines(inputs: Inputs) -> Iterable[str]:
+    """Yield the figures as lines of text."""
     yield from ("", "Retrieval among the test pairs of pre-training [95 % interval] (chance)")
     rows = []
     for each in inputs.retrieval:

@@ -1,4 +1,4 @@
-"""Table 3: few-shot segmentation, every Dice in one row with what predicting nothing scores on the same images."""
+"""Table 3: few-shot segmentation, every Dice in one row with the score of predicting nothing on the same images."""
 
 from collections.abc import Iterable, Sequence
 
@@ -38,7 +38,7 @@ FIGURES_OF_TEXT = ("dice", "predict_nothing", "dice_of_positives")
 def few_shot_segmentation_tables(
     inputs: Inputs, comparisons: Comparisons, quotations: Sequence[Quotation]
 ) -> list[Table]:
-    """One a data set and protocol; a row is a variant with one share of the labels."""
+    """Return one table per data set and protocol; a row is a variant with one share of the labels."""
     places = dict.fromkeys((each.job.dataset, each.job.protocol) for each in inputs.segmentation)
     return [
         _table(inputs, [each for each in inputs.segmentation if (each.job.dataset, each.job.protocol) == place],
@@ -97,7 +97,7 @@ def _row(inputs: Inputs, each: Segmentation, best: dict[str, str | None]) -> Row
 
 
 def _best(inputs: Inputs, name: str, cells: list[Segmentation], comparisons: Comparisons) -> dict[str, str | None]:
-    """Metric -> the variant in bold, among those with one share of the labels."""
+    """Return metric -> the variant in bold, among those with one share of the labels."""
     values = {each.variant: segmentation_values(inputs.tree, each) for each in cells}
     known = {variant: each for variant, each in values.items() if each is not None}
     if len(known) < len(values):
@@ -107,7 +107,7 @@ def _best(inputs: Inputs, name: str, cells: list[Segmentation], comparisons: Com
 
 
 def _of_fractions(block: Block, fractions: Sequence[int]) -> Block:
-    """A quoted block with one row a share of the labels, without shares and figures that this run does not have."""
+    """Return a quoted block with one row per share of the labels, restricted to this run's shares and figures."""
     rows = []
     for row in block.rows:
         for key, each in row.cells.items():
@@ -118,11 +118,12 @@ def _of_fractions(block: Block, fractions: Sequence[int]) -> Block:
 
 
 def segmentation_rows(inputs: Inputs) -> list[CsvRow]:
-    """Table 3: one row a job and variant; without figures where the job was skipped."""
+    """Return the rows of Table 3, one per job and variant; without figures where the job was skipped."""
     return [job_row(each, FIGURES, ("input_size",)) for each in inputs.segmentation]
 
 
 def segmentation_lines(inputs: Inputs) -> Iterable[str]:
+    """Yield the figures as lines of text."""
     rows = [
         (
             f"{each.job.dataset}, {protocol_name(each.job.protocol, [each.result])}, {each.job.fraction} %",

@@ -1,4 +1,4 @@
-"""One model of a table, whatever it is written as: columns, blocks of rows, cells with intervals."""
+"""The model of a table, independent of its format: columns, blocks of rows, cells with intervals."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,17 +27,17 @@ NOTHING = Cell()
 
 @dataclass(frozen=True)
 class Column:
-    """`key` names the column in files for machines, `header` in those for people."""
+    """A column: `key` names it in files for machines, `header` in those for people."""
 
     key: str
     header: str
     kind: Literal["figure", "text"] = "figure"
-    shown: bool = True  # False: in the CSV alone
+    shown: bool = True  # False: only in the CSV
 
 
 @dataclass(frozen=True)
 class Row:
-    """`cells` by the key of the column; a column that lacks has nothing in this row."""
+    """A row: `cells` by the key of the column; a missing column is empty in this row."""
 
     label: str
     cells: Mapping[str, Cell]
@@ -61,6 +61,7 @@ class Block:
 
     @property
     def title(self) -> str:
+        """Return the block's title."""
         if self.kind == "quoted":
             return f"quoted, not measured: {self.source}; {self.protocol}"
         return f"measured here; {self.protocol}" if self.protocol else "measured here"
@@ -68,7 +69,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """`name` is the stem of its files. Where nothing is quoted there is one block, without a title."""
+    """A table: `name` is the stem of its files. Where nothing is quoted it has one block, without a title."""
 
     name: str
     caption: str
@@ -84,17 +85,19 @@ class Table:
             raise ValueError(f"{self.name}: cells of no column: {sorted(unknown)}")
 
     def rows(self) -> Iterator[tuple[Block, Row]]:
+        """Yield every row with its block."""
         for block in self.blocks:
             for row in block.rows:
                 yield block, row
 
     @property
     def shown(self) -> list[Column]:
+        """Return the columns that people see."""
         return [column for column in self.columns if column.shown]
 
     @property
     def titled(self) -> bool:
-        """Whether people must be told which rows are measured."""
+        """Return whether people must be told which rows are measured."""
         return any(block.kind == "quoted" for block in self.blocks)
 
 

@@ -1,4 +1,4 @@
-"""A table as CSV (every digit), Markdown, LaTeX (booktabs), HTML and text: the same rows in each, text escaped."""
+"""Writers of a table as CSV (every digit), Markdown, LaTeX (booktabs), HTML and text: equal rows, text escaped."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ th.block {{ font-weight: normal; font-style: italic; }}
 
 
 def write_all(folder: Path, table: Table) -> list[Path]:
-    """The four files of a table, by its name."""
+    """Write the four files of a table, named after it, and return their paths."""
     texts = {"csv": as_csv(table), "md": as_markdown(table), "tex": as_latex(table),
              "html": _PAGE.format(title=escape_html(table.name), table=as_html(table))}  # fmt: skip
     for suffix, text in texts.items():
@@ -39,7 +39,7 @@ def write_all(folder: Path, table: Table) -> list[Path]:
 
 
 def as_csv(table: Table) -> str:
-    """One line a row; a figure is five columns (value, low, high, spread, bold). None is an empty cell."""
+    """Return CSV with one line per row; a figure is five columns (value, low, high, spread, bold), None is empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     names = []
@@ -57,13 +57,15 @@ def as_csv(table: Table) -> str:
 
 
 def _figure(cell: Cell) -> list[object]:
-    """A cell of a figure that says in words why there is none has that text as its value."""
+    """Return the columns of a figure; a reason in words why there is none takes the place of the value."""
     if cell.value is None:
         return [cell.text, None, None, None, None]
     return [cell.value, cell.low, cell.high, cell.spread, int(cell.bold)]
 
 
 def as_markdown(table: Table) -> str:
+    """Return the table in Markdown."""
+
     def line(cells: list[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
@@ -83,7 +85,10 @@ def _markdown(text: str) -> str:
 
 
 def as_latex(table: Table) -> str:
-    r"""A float for `\input`; the document needs `\usepackage{booktabs}` (and `[T1]{fontenc}` for quotation marks)."""
+    r"""Return a float for `\input`.
+
+    The document needs `\usepackage{booktabs}` (and `[T1]{fontenc}` for quotation marks).
+    """
     width = 1 + len(table.shown)
     lines = [r"\begin{table*}", r"\centering\small", f"\\caption{{{_latex(table.caption)}}}",
              f"\\label{{tab:{re.sub(r'[^A-Za-z0-9:-]', '-', table.name)}}}", f"\\begin{{tabular}}{{{'l' * width}}}",
@@ -102,12 +107,12 @@ def as_latex(table: Table) -> str:
 
 
 def _latex(text: str) -> str:
-    """Text in a cell: a bracket that follows the end of a line would be read as its option, so it is put in braces."""
+    """Escape a cell's text; a bracket after the end of a line would be read as its option, so it is put in braces."""
     return "".join(_LATEX.get(mark, mark) for mark in text).replace("[", "{[}").replace("]", "{]}")
 
 
 def as_html(table: Table) -> str:
-    """A `<table>` with its notes, for a page of one's own."""
+    """Return a `<table>` with its notes, for a page of your own."""
     head = "".join(
         f'<th scope="col">{escape_html(name)}</th>' for name in [table.first, *(c.header for c in table.shown)]
     )
@@ -132,7 +137,7 @@ def _label(row: Row, escape: Escape) -> str:
 
 
 def _bold(cell: Cell, escape: Escape, pattern: str) -> str:
-    """`value [low, high] +- spread`, the value in bold where the test says so."""
+    """Return `value [low, high] +- spread`, with the value in bold where the test says so."""
     if cell.value is None:
         return escape(NONE if cell.text is None else cell.text)
     value = escape(decimal(cell.value, cell.places))
@@ -143,7 +148,7 @@ def _bold(cell: Cell, escape: Escape, pattern: str) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines with columns of equal width."""
+    """Return rows as lines with columns of equal width."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -151,7 +156,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def rows_as_csv(rows: Sequence[Mapping[str, Any]], header: Sequence[str] = ()) -> str:
-    """`header` names the columns of a table that may have no rows."""
+    """Return rows as CSV; `header` names the columns of a table that may have no rows."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]) if rows else list(header), lineterminator="\n")
     writer.writeheader()
