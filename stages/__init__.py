@@ -1,4 +1,4 @@
-"""Medical language-image pre-training: a trained model, radiographs and reports, from Python.
+"""Medical language-image pre-training from Python: a trained model, radiographs and reports.
 
     import mlip
 
@@ -6,7 +6,7 @@
     reading = model.classify("image.dcm", {"pneumothorax": "There is a pneumothorax.", "none": "No pneumothorax."})
     model.heatmap("image.dcm", "opacity in the left lung").write("heatmap.png")
 
-Everything is imported when it is first asked for, so `import mlip` costs nothing, and stages do not pay for it.
+Everything is imported on first use, so `import mlip` costs nothing, and stages do not pay for it.
 """
 
 from typing import TYPE_CHECKING

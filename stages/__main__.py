@@ -1,4 +1,4 @@
-"""The command `mlip`: use a trained model, ask the pipeline, or run one stage.
+"""The command `mlip`: use a trained model, query the pipeline, or run one stage.
 
 Commands of the pipeline belong to a checkout: the one around the current folder, the one that mlip was installed from
 with `pip install -e`, or the one that --checkout names. All but audit run in its folder, as `make` does.
@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def parser() -> ArgumentParser:
+    """Return the parser of the command, whose help lists all commands."""
     options = ArgumentParser(
         "mlip", description=__doc__, epilog=_commands(), formatter_class=RawDescriptionHelpFormatter
     )
@@ -47,7 +48,7 @@ def parser() -> ArgumentParser:
 
 
 def stages() -> dict[str, str]:
-    """Return the first sentence about each stage, by name."""
+    """Return the first line of each stage's description, by the stage's name."""
     return {path.parent.name: _summary(path.read_text(encoding="utf-8"))
             for path in sorted(PACKAGE.glob("*/__main__.py"))}  # fmt: skip
 
@@ -71,7 +72,10 @@ def _parser_of(command: str, description: str | None) -> ArgumentParser:
 
 
 def _run_stage(command: str, arguments: Sequence[str]) -> NoReturn:
-    """Become `python -m <package>.<stage>`. Installed, nothing in the current folder may hide the package (-P)."""
+    """Replace this process by `python -m <package>.<stage>`.
+
+    Where mlip is installed, nothing in the current folder may hide the package (-P).
+    """
     stage = command.replace("-", "_")
     if stage not in stages():
         raise InputError(f"{command}: no such command", "mlip --help lists them")

@@ -1,7 +1,7 @@
 """The whole of config.yaml: checked at once, and handed out stage by stage. Only the workflow imports this.
 
-A stage's settings are its block, overridden by the data set's block of that stage or by the variant. No stage sees
-more than its own settings, so editing one block changes the digests of just the stages that read it.
+A stage's settings are its block, overridden by the data set's block of that stage or by the variant. No stage sees more
+than its own settings, so editing one block changes the digests of only those stages that read it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ Block = dict[str, Any]
 
 
 def _with_blocks(name: str, stages: Iterable[str]) -> type[Settings]:
-    """Make a model that has a block, empty by default, for each stage."""
+    """Create a model that has a block, empty by default, for each stage."""
     blocks: dict[str, Any] = {stage: (Block, Field(default_factory=dict)) for stage in stages}
     return create_model(name, __base__=Settings, **blocks)
 
@@ -48,7 +48,7 @@ _DatasetBlocks = _with_blocks("_DatasetBlocks", _PER_DATASET)
 
 
 class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields follow from the contracts
-    """Where a data set lies, and what each stage should do differently for it."""
+    """A data set: its folder, and overrides of stages' settings for it."""
 
     root: str = Field(min_length=1, description="folder; may hold {workspace} or {sample_root}")
     index_inputs: Block
@@ -61,17 +61,17 @@ class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields f
 
 
 class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follow from the contracts
-    """config.yaml as it stands: stage blocks are checked by `check`, after the overrides are merged in."""
+    """Contents of config.yaml. Stage blocks are checked by `check`, after the overrides are merged in."""
 
     project: str = Field(min_length=1, description="name of the MLflow experiment (renaming it: docs/decisions/0016)")
     register_models: bool = Field(
         True, description="upload chosen models to MLflow's registry; false: no weights go to MLflow. Reruns nothing"
     )
-    workspace: FolderPath = Field(pattern=r"^[^.]", description="folder of all that is written")
+    workspace: FolderPath = Field(pattern=r"^[^.]", description="folder below which everything is written")
     sample_root: str | None = Field(None, description="folder with the data of the profile `sample`")
     device: Device = Field("auto", description="where torch computes; auto: a GPU if one is there")
     pretrain_retries: int = Field(
-        6, ge=0, description="further attempts of a training that ended, on a cluster; an attempt goes on from the last"
+        6, ge=0, description="further attempts, on a cluster, of a training that ended; each resumes the previous one"
     )
     pretrain_on: str = Field(description="the data set with reports; a key of `datasets`")
     evaluate_on: UniqueList[str] = Field(min_length=1, description="the data sets with labels; keys of `datasets`")
@@ -115,7 +115,10 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks foll
         return BLOCKS[stage].model_validate(block)
 
     def _overrides(self, variant: str) -> Block:
-        """Of `pretrain`; a ready-made encoder is written out, other keys of the variant go over it."""
+        """Return a variant's overrides of `pretrain`.
+
+        A ready-made encoder is expanded; other keys of the variant override it.
+        """
         block = self.variants[variant]
         if "encoder" not in block:
             return block
@@ -123,18 +126,18 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks foll
         return merged(ready, {key: value for key, value in block.items() if key != "encoder"})
 
     def is_written_by_encoder(self, variant: str, location: KeyPath) -> bool:
-        """Whether a key of `pretrain` has its value from a variant's `encoder`, and not from the variant itself."""
+        """Return whether a key of `pretrain` gets its value from a variant's `encoder`, not from the variant itself."""
         if "encoder" not in self.variants[variant] or location[:1] == ("encoder",):
             return False
         return holds(self._overrides(variant), location) and not holds(self.variants[variant], location)
 
     @property
     def with_text(self) -> list[str]:
-        """The variants of `compare` that have a text encoder of their own: no ready-made image encoders."""
+        """Return the variants of `compare` that have a text encoder of their own: no ready-made image encoders."""
         return [variant for variant in self.compare if "encoder" not in self.variants[variant]]
 
     def root(self, dataset: str) -> str:
-        """Folder of a data set."""
+        """Return the folder of a data set. Raises InputError where it needs a `sample_root` that is not set."""
         root = self.datasets[dataset].root
         if "{sample_root}" in root and not self.sample_root:
             raise InputError(
@@ -144,7 +147,10 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks foll
         return filled(root, {"workspace": self.workspace, "sample_root": self.sample_root or ""})
 
     def folders(self) -> dict[str, Path]:
-        """Return the folders that jobs read and write, by the key that names them: what a container must be given."""
+        """Return the folders that jobs read and write, by the key that names them.
+
+        A container must be given access to them.
+        """
         used = dict.fromkeys([self.pretrain_on, *self.evaluate_on])
         roots = {f"datasets.{dataset}.root": Path(self.root(dataset)) for dataset in used}
         named = {self.settings("split_reports", self.pretrain_on).tokenizer.weights}
@@ -162,7 +168,7 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks foll
                 for protocol in each.protocols for fraction in each.fractions]  # fmt: skip
 
     def jobs(self) -> list[tuple[str, str | None, str | None]]:
-        """(stage, data set, variant) of everything that the configuration asks for."""
+        """Return (stage, data set, variant) of everything that the configuration asks for."""
         stages = ["make_phantom", "select_checkpoint", "extract_features", "retrieval", "summarize"]
         used = dict.fromkeys([self.pretrain_on, *self.evaluate_on])
         jobs: list[tuple[str, str | None, str | None]] = [(stage, None, None) for stage in stages]
@@ -184,9 +190,10 @@ def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, An
 
 
 def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
-    """Validate everything; an InputError lists every wrong key or value, one per line, with the file that sets it.
+    """Validate the whole configuration.
 
-    `raw` is what the `layers` are when merged; without them all of it counts as config.yaml.
+    `raw` is the merge of the `layers`; without layers all of it counts as config.yaml. Raises InputErrors with every
+    wrong key or value, one per line, with the file that sets it.
     """
     origins = Origins(layers or [Layer("config.yaml", raw)])
     try:
@@ -261,12 +268,12 @@ def _wrong_blocks(config: Config, raw: Mapping[str, Any], origins: Origins) -> l
 
 
 def _is_set_in(raw: Mapping[str, Any], path: KeyPath, in_all: bool) -> bool:
-    """Whether an override is at fault: it sets the value, or a part of a block that is not wrong in all jobs."""
+    """Return whether an override is at fault: it sets the value, or a part of a block that is not wrong in all jobs."""
     return holds(raw, path) and not (in_all and isinstance(value_at(raw, path), Mapping))
 
 
 def _foreign_tokenizers(config: Config, origins: Origins) -> list[InputError]:
-    """Return an error for each variant whose text encoder starts from weights that are not those of the tokenizer."""
+    """Return an error for each variant whose text encoder starts from other weights than the tokenizer's."""
     tokenizer = config.settings("split_reports", config.pretrain_on).tokenizer.weights
     encoders = {name: config.settings("pretrain", variant=name).model.text.weights for name in config.compare}
     return [

@@ -1,4 +1,4 @@
-"""Find the file that a configuration key stands in: config.yaml, a `--configfile` over it, or `--config KEY=VALUE`."""
+"""Origin of a configuration key: config.yaml, a `--configfile` over it, or `--config KEY=VALUE`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ KeyPath = tuple[int | str, ...]
 
 
 class Layer(NamedTuple):
-    """What one source sets; a later layer is merged over an earlier one."""
+    """Values that one source sets; a later layer is merged over an earlier one."""
 
     source: str
     values: Mapping[str, Any]
@@ -16,12 +16,12 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True)
 class Origins:
-    """The layers of a configuration, the lowest first."""
+    """Layers of a configuration, the lowest first."""
 
     layers: Sequence[Layer]
 
     def of(self, *path: int | str) -> str:
-        """Return the source that sets a key: the last layer that holds it, else the nearest block around it."""
+        """Return the source that sets a key: the last layer that holds it, else that of the nearest enclosing block."""
         for length in range(len(path), 0, -1):
             for layer in reversed(self.layers):
                 if holds(layer.values, path[:length]):
@@ -30,7 +30,7 @@ class Origins:
 
 
 def value_at(values: Any, path: KeyPath) -> Any:
-    """Return the value that a path of keys and list indices leads to; KeyError where there is none."""
+    """Return the value that a path of keys and list indices leads to. Raises KeyError where there is none."""
     for part in path:
         in_list = isinstance(values, list) and isinstance(part, int) and part < len(values)
         if not in_list and not (isinstance(values, Mapping) and part in values):
@@ -40,7 +40,7 @@ def value_at(values: Any, path: KeyPath) -> Any:
 
 
 def holds(values: Any, path: KeyPath) -> bool:
-    """Whether a path of keys leads to a value."""
+    """Return whether a path of keys leads to a value."""
     try:
         value_at(values, path)
     except KeyError:

@@ -1,6 +1,6 @@
-"""Every stage's jobs, in the order of the DAG: what workflow, report and reference pages are made from.
+"""Every stage's jobs, in the order of the DAG, from which workflow, report and reference pages are made.
 
-A stage belongs to the pipeline by its one line here. Of the stages, `summarize` alone imports this.
+A stage belongs to the pipeline by its one line here. Among the stages, only `summarize` imports this.
 """
 
 from types import ModuleType
@@ -30,7 +30,7 @@ from .summarize import contract as summarize
 
 
 def _jobs_of(contract: ModuleType) -> list[type[Job]]:
-    """Return the jobs that a contract declares; a class that another one there extends is what commands share."""
+    """Return the jobs that a contract declares, without base classes that several commands share."""
     declared = [each for each in vars(contract).values() if isinstance(each, type) and issubclass(each, Job)]
     own = [each for each in declared if each.__module__ == contract.__name__]
     return [each for each in own if not any(other is not each and issubclass(other, each) for other in own)]

@@ -1,9 +1,10 @@
 """Known vulnerabilities of the pinned packages, offline: envs/*.lock against advisories in OSV's format.
 
-    python -m workflow.audit ADVISORIES
+  python -m workflow.audit ADVISORIES
 
-ADVISORIES is OSV's export for the ecosystem PyPI (all.zip, a JSON file an advisory), or a folder of such files: fetched
-by whoever has a network, read here without being unpacked. Exit status 1 where a pin is affected.
+ADVISORIES is OSV's export for the ecosystem PyPI (all.zip, one JSON file per advisory), or a folder of such files. It
+is fetched by someone with a network, and read here without being unpacked. The exit status is 1 where a pin is
+affected.
 """
 
 import json
@@ -21,11 +22,11 @@ from stages.common.command_line import refuse
 from stages.common.errors import InputError
 
 ENVS = Path(__file__).resolve().parents[1] / "envs"
-_LARGEST = 10_000_000  # bytes of one advisory; a larger one is no advisory
+_LARGEST = 10_000_000  # bytes of one advisory; a larger file is none
 
 
 def pins(envs: Path = ENVS) -> dict[tuple[str, str], list[str]]:
-    """(package, version) -> the locks that pin it."""
+    """Return (package, version) -> the locks that pin it."""
     found: dict[tuple[str, str], list[str]] = {}
     for lock in sorted(envs.glob("*.lock")):
         for name, version in re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==([^\s;\\]+)", lock.read_text(), re.MULTILINE):
@@ -34,7 +35,7 @@ def pins(envs: Path = ENVS) -> dict[tuple[str, str], list[str]]:
 
 
 def advisories(source: Path) -> Iterator[dict[str, Any]]:
-    """Every advisory of an archive or a folder."""
+    """Yield every advisory of an archive or a folder, without withdrawn ones."""
     if source.is_dir():
         texts: Iterator[bytes] = (path.read_bytes() for path in sorted(source.rglob("*.json")))
     elif zipfile.is_zipfile(source):
@@ -50,7 +51,7 @@ def advisories(source: Path) -> Iterator[dict[str, Any]]:
 
 
 def affects(affected: dict[str, Any], version: str) -> bool:
-    """Whether one entry of an advisory's `affected` holds a version: listed, or inside one of its ranges."""
+    """Return whether one entry of an advisory's `affected` contains a version: listed, or inside one of its ranges."""
     if version in affected.get("versions", ()):
         return True
     try:
@@ -64,7 +65,7 @@ def affects(affected: dict[str, Any], version: str) -> bool:
 
 
 def _inside(events: list[dict[str, str]], version: Version) -> bool:
-    """OSV: events in order; the last one that is not beyond the version decides."""
+    """Return whether OSV's events affect a version: in order, the last one that is not beyond the version decides."""
     inside = False
     for event in events:
         ((kind, bound),) = event.items()
@@ -77,7 +78,7 @@ def _inside(events: list[dict[str, str]], version: Version) -> bool:
 
 
 def findings(source: Path, envs: Path = ENVS) -> tuple[list[str], int]:
-    """Return a line for each pin that an advisory speaks of, and how many advisories there were."""
+    """Return a line for each pin that an advisory affects, and the number of advisories."""
     by_name: dict[str, list[str]] = {}
     pinned = pins(envs)
     for name, version in pinned:
@@ -99,6 +100,7 @@ def findings(source: Path, envs: Path = ENVS) -> tuple[list[str], int]:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Print the findings; exit with status 1 if there are any."""
     parser = ArgumentParser(
         "python -m workflow.audit", description=__doc__, formatter_class=RawDescriptionHelpFormatter
     )

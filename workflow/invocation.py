@@ -1,10 +1,7 @@
-"""One call of snakemake: its tracking environment, and the jobs that a killed one left.
+"""One call of snakemake: its tracking environment, and jobs left in SLURM's queue by a killed call.
 
-Jobs of this folder that stay in SLURM's queue when their Snakemake was killed.
-
-The SLURM plugin does not take them up again: a new Snakemake would submit the same work beside them.
-
-What every job of one call of the workflow is told by the environment: it stands in no digest and reruns nothing.
+The environment tells every job of one call what they share; it is part of no digest and reruns nothing. The SLURM
+plugin does not resume jobs whose Snakemake was killed: a new Snakemake would submit the same work again.
 """
 
 import secrets
@@ -22,10 +19,10 @@ _NAMED = 20  # ids in the message
 
 
 def refuse_left_jobs(folder: Path, locks: Path) -> None:
-    """InputError where jobs of `folder` are queued or run although no other Snakemake works there.
+    """Raise an InputError where jobs of `folder` are queued or running although no other Snakemake works there.
 
-    `locks` are Snakemake's own: one that works on another workspace of the folder holds a second pair, and its jobs are
-    none of ours.
+    `locks` are Snakemake's own. A Snakemake that works on another workspace of the folder holds a second pair, and its
+    jobs are not ours.
     """
     if len(list(locks.glob("*.output.lock"))) > 1:
         return
@@ -40,7 +37,7 @@ def refuse_left_jobs(folder: Path, locks: Path) -> None:
 
 
 def _jobs_of(folder: Path) -> list[str]:
-    """Ids of this user's jobs that were submitted from `folder`; none where squeue does not answer."""
+    """Return the ids of this user's jobs that were submitted from `folder`; none where squeue does not answer."""
     command = ["squeue", "--me", "--noheader", "--format=%i|%t|%Z"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
@@ -53,7 +50,8 @@ def _jobs_of(folder: Path) -> list[str]:
 def tracking_environment(project: str, workspace: Path, register_models: bool) -> dict[str, str]:
     """Return the experiment, the workspace, and an id of this call that links the journals of its jobs.
 
-    Whether models are registered stands in the journals, too: a sync by hand does not read the configuration.
+    Whether models are registered is also recorded in the journals, because a sync by hand does not read the
+    configuration.
     """
     return {
         "MLFLOW_EXPERIMENT_NAME": project,
@@ -64,9 +62,9 @@ def tracking_environment(project: str, workspace: Path, register_models: bool) -
 
 
 def sync_command(project: str, workspace: str, register_models: bool) -> str:
-    """Return the import into MLflow at the end of a workflow, which it must not fail.
+    """Return the command that imports the journals into MLflow at the end of a workflow, without ever failing it.
 
-    By Snakemake's own interpreter, whose environment has MLflow: `python` may be another one.
+    It uses Snakemake's own interpreter, whose environment has MLflow: `python` may be another one.
     """
     words = [sys.executable, "-m", "stages.sync", "--tolerant", "--grace", "0", "--journals", f"{workspace}/results"]
     return shlex.join([*words, "--experiment", project, "--register-models", str(register_models).lower()])

@@ -1,4 +1,4 @@
-"""What a rule takes from the contract of its job: paths of inputs and outputs, log, name, and the shell command."""
+"""Parts of a rule that follow from its job's contract: paths of inputs and outputs, log, name, and shell command."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,19 +12,19 @@ RESULTS = "<workspace>/results"
 
 
 def place_of(job: type[Job], **known: str) -> str:
-    """Return the folder of a run below its stage's; wildcards that are not known stay."""
+    """Return the folder of a run below its stage's; unknown wildcards stay."""
     return _filled(job.place, known)
 
 
 def path_of(stage: str, file: str, **known: str) -> str:
-    """Return the path of an output of a stage by the name that its contract gives it."""
+    """Return the path of a stage's output, given its name in the contract."""
     return "/".join(
         part for part in (RESULTS, stage, place_of(writer_of(stage, file), **known), _filled(file, known)) if part
     )
 
 
 def inputs_of(stage: str, command: str = "", leave: tuple[str, ...] = (), **known: str) -> dict[str, str]:
-    """Return the inputs that other stages write, by option, but for those that the rule gives itself (`leave`)."""
+    """Return the inputs that other stages write, by option, except those that the rule sets itself (`leave`)."""
     sources = job_of(stage, command).sources()
     return {name: path_of(each.stage, each.file, **known) for name, each in sources.items()
             if each.stage and name not in leave}  # fmt: skip
@@ -33,7 +33,7 @@ def inputs_of(stage: str, command: str = "", leave: tuple[str, ...] = (), **know
 def outputs_of(
     stage: str, command: str = "", marks: Mapping[str, Callable[[Any], Any]] | None = None, **known: str
 ) -> dict[str, Any]:
-    """Return the outputs by option; `marks` are Snakemake's flags, as report(), put on some of them."""
+    """Return the outputs by option; `marks` are Snakemake's flags, such as report(), put on some of them."""
     found = {}
     for name, each in job_of(stage, command).products().items():
         path = path_of(stage, each.file, **known)
@@ -58,13 +58,13 @@ def command_of(
     log: str = '2> "$(new_log {log:q})"',
     **given: str,
 ) -> str:
-    """Return the shell command of a rule: every input and output of the contract, then what the rule gives by name.
+    """Return the shell command of a rule: every input and output of the contract, then what the rule sets by name.
 
     Args:
         stage: the stage, and with `command` its job.
         command: the subcommand of a stage that has several.
-        leave: options that the rule does not give.
-        word: what stands for the subcommand, where a wildcard chooses it.
+        leave: options that the rule does not set.
+        word: replaces the subcommand where a wildcard chooses it.
         more: options as text, where a function of the rule makes them.
         log: where standard error goes.
         given: values of options, in Snakemake's format.

@@ -1,7 +1,7 @@
 """Write the reference pages from contracts and settings: every key, every file with its columns, every command.
 
-python -m workflow.reference            write docs/reference/*.md
-python -m workflow.reference --check    exit with status 1 where a page is stale (a test does this, too)
+python -m workflow.reference write docs/reference/*.md python -m workflow.reference --check exit with status 1 where a
+page is stale (a test does this, too)
 """
 
 import sys
@@ -89,7 +89,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """Write a value as config.yaml has it, on one line."""
+    """Write a value as in config.yaml, on one line."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, list | tuple):
@@ -201,7 +201,7 @@ def _summary(job: type[Job]) -> str:
 
 
 def _type(annotation: Any) -> str:
-    """Write a type as a reader of YAML and JSON understands it."""
+    """Return a type in words for a reader of YAML and JSON."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " or ".join(f"`{_yaml(each)}`" for each in inner)
@@ -249,6 +249,7 @@ def stale() -> list[Path]:
 
 
 def main() -> None:
+    """Write the pages, or check them."""
     options = ArgumentParser(prog="python -m workflow.reference", description=__doc__)
     options.add_argument("--check", action="store_true", help="write nothing; fail where a page is stale")
     if options.parse_args().check:

@@ -1,4 +1,4 @@
-"""What each rule asks a scheduler for, read from the rule files: so that tools need not start Snakemake to know."""
+"""Requests of each rule to a scheduler, read from the rule files, so that tools need not start Snakemake."""
 
 import re
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from typing import Any
 _RULE = re.compile(r"^rule (\w+):$", re.MULTILINE)
 _NUMBER = r"^        {}=(?:growing\()?(\d+)"
 _GROWING = r"^        {}=growing\(\d+(?:, most=(\d+))?\)"
-MOST = 4  # times the first attempt's, where a rule says nothing else
+MOST = 4  # times the first attempt's, unless a rule says otherwise
 
 
 @dataclass(frozen=True)
 class Request:
-    """Of one job, at its first attempt. The last two: how many times that its later attempts grow to."""
+    """Request of one job at its first attempt. `memory_most` and `minutes_most` limit the growth of later ones."""
 
     rule: str
     threads: int
@@ -26,18 +26,18 @@ class Request:
     minutes_most: int = 1
 
     def at_attempt(self, attempt: int) -> "Request":
-        """Return what it asks for at an attempt, from 1."""
+        """Return the request at an attempt, counted from 1."""
         memory = grown(self.memory_mb, attempt, self.memory_most)
         return replace(self, memory_mb=memory, minutes=grown(self.minutes, attempt, self.minutes_most))
 
 
 def grown(first: int, attempt: int, most: int) -> int:
-    """Twice as much at each attempt, up to `most` times the first."""
+    """Return twice as much at each attempt, up to `most` times the first."""
     return first * min(2 ** (attempt - 1), most)
 
 
 def rule_requests(rules: Path) -> dict[str, Request]:
-    """Return requests by rule, of all *.smk files of a folder, in the order of their names."""
+    """Return the requests by rule, of all *.smk files of a folder, in the order of their names."""
     found = {}
     for path in sorted(rules.glob("*.smk")):
         name, *parts = _RULE.split(path.read_text(encoding="utf-8"))
@@ -56,7 +56,7 @@ def rule_requests(rules: Path) -> dict[str, Request]:
 
 
 def with_profile(request: Request, resources: Mapping[str, Any]) -> Request:
-    """Return a request as a profile's resources change it: a number there holds for every attempt."""
+    """Return a request with a profile's resources applied; a number there holds for every attempt."""
     keys = ("mem_mb", "runtime", "gpu")
     numbers = {key: int(resources[key]) for key in keys if str(resources.get(key, "")).isdigit()}
     return replace(

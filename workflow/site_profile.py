@@ -1,8 +1,7 @@
-"""Read the profile of a site, and what must be set in it.
+"""The profile of a site: Snakemake's profile and the configuration that it puts over config.yaml.
 
-What a site must set before its cluster takes a job: checked when the workflow is read, not by 60 failed jobs.
-
-A Snakemake profile and the configuration that it lays over config.yaml, read without starting Snakemake.
+It is read without starting Snakemake. What a site must set before its cluster accepts a job is checked when the
+workflow is read, not by 60 failed jobs.
 """
 
 import os
@@ -24,7 +23,10 @@ UNSET = "CHANGE_ME"
 
 
 def check_account(default_resources: Mapping[str, Any] | None) -> None:
-    """Refuse a `slurm_account` that is still the profile's placeholder. Values have their text in `.raw`."""
+    """Raise an InputError for a `slurm_account` that is still the profile's placeholder.
+
+    Values have their text in `.raw`.
+    """
     account = (default_resources or {}).get("slurm_account")
     if account is not None and account.raw == UNSET:
         raise InputError(
@@ -69,7 +71,7 @@ class ProfileValues(BaseModel):
 
 @dataclass(frozen=True)
 class SiteProfile:
-    """What a profile's config.yaml says; `path` is that file, `values` are all its keys."""
+    """Contents of a profile's config.yaml; `path` is that file."""
 
     path: Path
     values: Mapping[str, Any]
@@ -82,28 +84,31 @@ class SiteProfile:
 
     @property
     def on_slurm(self) -> bool:
+        """Return whether jobs go to SLURM."""
         return self.known.executor == "slurm"
 
     @property
     def in_containers(self) -> bool:
+        """Return whether jobs run in Apptainer's containers."""
         return "apptainer" in (self.known.software_deployment_method or ())
 
     @property
     def asks_by_squeue(self) -> bool:
-        """Whether Snakemake asks for its jobs by squeue instead of sacct."""
+        """Return whether Snakemake asks for its jobs by squeue instead of sacct."""
         return self.known.slurm_status_command == "squeue"
 
     @property
     def retries(self) -> int:
-        """Further attempts of a job, where its rule does not say otherwise."""
+        """Return the number of further attempts of a job, unless its rule says otherwise."""
         return self.known.retries
 
     @property
     def default_resources(self) -> dict[str, Any]:
+        """Return the resources of rules that have none of their own."""
         return self.known.default_resources
 
     def resources_of(self, rule: str) -> dict[str, Any]:
-        """Return what the profile asks for a rule: its own resources over the default ones."""
+        """Return the profile's request for a rule: its own resources over the default ones."""
         return self.default_resources | self.known.set_resources.get(rule, {})
 
     def whole_number(self, resource: str, default: int) -> int:
@@ -115,7 +120,7 @@ class SiteProfile:
 
 
 def read_profile(folder: Path) -> SiteProfile:
-    """Return the profile in a folder, as `snakemake --profile FOLDER` takes it."""
+    """Read the profile in a folder, as `snakemake --profile FOLDER` does."""
     path = Path(folder) / "config.yaml"
     return SiteProfile(path, read_mapping(path, "give a folder of workflow/profiles, e.g. slurm"))
 

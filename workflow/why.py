@@ -1,8 +1,8 @@
-"""What would run again, and why: `make why`, or `python -m workflow.why --profile PROFILE`.
+"""Explain what would run again, and why: `make why`, or `python -m workflow.why --profile PROFILE`.
 
-For every job of the workflow, what it would be given now is held against the journal of its last run: code file by
-file, settings key by key, inputs by sha256, the image. So it also answers where .snakemake/ is lost; Snakemake itself
-then goes by times alone, and this command says which of the jobs it would leave out.
+For every job of the workflow, its present inputs are compared with the journal of its last run: code file by file,
+settings key by key, inputs by sha256, the image. So the answer is also right where .snakemake/ is lost; Snakemake
+itself then compares times only, and this command says which of the jobs it would leave out.
 """
 
 import json
@@ -29,7 +29,7 @@ _NEW = "has not run yet"
 
 @dataclass
 class Job:
-    """A job as a dry run of Snakemake prints it."""
+    """A job as printed by a dry run of Snakemake."""
 
     rule: str
     inputs: list[str] = field(default_factory=list)
@@ -39,18 +39,19 @@ class Job:
 
     @property
     def stage(self) -> str | None:
-        """The stage that it runs, or None for a job that keeps no journal."""
+        """Return the stage that it runs, or None for a job that keeps no journal."""
         if "-m" not in self.command or "--journal" not in self.command:
             return None
         return self.command[self.command.index("-m") + 1].removeprefix("stages.")
 
     def option(self, name: str, default: str = "") -> str:
-        """Return the word behind `name`; `default` where the command lacks it, or gives it without a value."""
+        """Return the word after `name`; `default` where the command lacks it, or gives it without a value."""
         after = self.command[self.command.index(name) + 1 :] if name in self.command else []
         return after[0] if after and not after[0].startswith("--") else default
 
     @property
     def name(self) -> str:
+        """Return the rule and the run's name."""
         return f"{self.rule} {self.option('--name')}".rstrip()
 
 
@@ -73,7 +74,7 @@ def read_jobs(text: str) -> list[Job]:
 
 
 def changes(job: Job, root: Path) -> list[str]:
-    """Return a line for each thing that differs from the job's last run; nothing: its outputs stand."""
+    """Return a line for each difference from the job's last run; none where its outputs are valid."""
     path = root / job.option("--journal")
     if not path.is_file():
         return [_NEW]
@@ -143,15 +144,16 @@ def _input_changes(journal: Journal, root: Path) -> list[str]:
 
 @dataclass
 class Answer:
-    """Why one job would run again: its own changes, the jobs whose outputs it waits for, Snakemake's reason."""
+    """Reasons why one job would run again: its own changes, jobs whose outputs it waits for, Snakemake's reason."""
 
     job: Job
     own: list[str]
     waits_for: list[str]
-    planned: str | None  # Snakemake's reason, None: it would not run the job
+    planned: str | None  # Snakemake's reason; None: it would not run the job
 
     @property
     def lines(self) -> list[str]:
+        """Return the reasons as lines."""
         lines = list(self.own)
         if self.waits_for and lines != [_NEW]:
             shown = self.waits_for[:3] + ([f"{len(self.waits_for) - 3} more"] if len(self.waits_for) > 3 else [])
@@ -160,7 +162,7 @@ class Answer:
 
 
 def explain(jobs: Sequence[Job], plan: Mapping[str, str], root: Path) -> list[Answer]:
-    """Return the jobs that would run again, in order. `plan`: Snakemake's reason by first output."""
+    """Return the jobs that would run again, in order. `plan` maps a first output to Snakemake's reason."""
     makers = {output: job for job in jobs for output in job.outputs}
     answers: dict[int, Answer | None] = {}
 
@@ -181,7 +183,7 @@ def explain(jobs: Sequence[Job], plan: Mapping[str, str], root: Path) -> list[An
 
 
 def printed(answers: Iterable[Answer], total: int, records_lost: bool) -> str:
-    """For people: jobs of one rule with the same reasons stand together."""
+    """Return the answers as text; jobs of one rule with the same reasons are grouped."""
     answers = list(answers)
     together: dict[tuple[str, ...], list[Answer]] = {}
     for each in answers:
@@ -204,7 +206,7 @@ _LOST = (
 
 
 def dry_run(arguments: Sequence[str]) -> list[Job]:
-    """Jobs of a dry run with these arguments; InputError holds what Snakemake says against it."""
+    """Return the jobs of a dry run with these arguments. Raises InputError with Snakemake's error."""
     command = [sys.executable, "-m", "snakemake", *arguments, "--dry-run", "--printshellcmds", "--nolock"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -214,12 +216,13 @@ def dry_run(arguments: Sequence[str]) -> list[Job]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Print what would run again."""
     parser = ArgumentParser("python -m workflow.why", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="workflow/profiles/demo", help="profile of Snakemake [%(default)s]")
     options, more = parser.parse_known_args(argv)  # the rest is Snakemake's: --configfile, --config, targets
     root = Path.cwd()
     metadata = root / ".snakemake" / "metadata"
-    lost = not metadata.is_dir() or not any(metadata.iterdir())  # asked first: a dry run makes the folder
+    lost = not metadata.is_dir() or not any(metadata.iterdir())  # asked first, because a dry run makes the folder
     arguments = ["--profile", options.profile, *more]
     try:
         jobs = dry_run([*arguments, "--forceall"])

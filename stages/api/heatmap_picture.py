@@ -1,4 +1,4 @@
-"""A heatmap over its radiograph as a PNG, without the padding."""
+"""Pictures of a heatmap over its radiograph, without the padding."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from ..common.errors import InputError
 from ..common.files.atomic_files import atomic_path
 from ..common.radiographs.radiograph import SquareImage
 
-_LONG_SIDE = 768  # pixels of the picture; smaller radiographs are enlarged
+_LONG_SIDE = 768  # of the picture, in pixels; smaller radiographs are enlarged
 _OPACITY = 0.6  # where the heatmap is highest; where it is lowest the radiograph stays as it is
 
 
 def write_heatmap(path: Path, square: SquareImage, heatmap: Float[np.ndarray, "grid grid"]) -> None:
-    """Write the picture; its name must end in .png."""
+    """Write the picture as PNG. Raises InputError where its name does not end in .png."""
     if path.suffix.lower() != ".png":
         raise InputError(f"{path}: heatmaps are written as PNG", remedy="let the name end in .png")
     encoded = cv2.imencode(".png", overlay(square, heatmap))[1].tobytes()
@@ -26,7 +26,7 @@ def write_heatmap(path: Path, square: SquareImage, heatmap: Float[np.ndarray, "g
 
 
 def overlay(square: SquareImage, heatmap: Float[np.ndarray, "grid grid"]) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Blue, green, red. The heatmap is scaled to its own range."""
+    """Return the picture in blue, green, red; the heatmap is scaled to its own range."""
     size, box = len(square.pixels), square.content
     values = to_pixels(torch.from_numpy(heatmap).float().reshape(1, -1), size)[0].numpy()
     shares = (values - values.min()) / ((values.max() - values.min()) or 1)

@@ -32,19 +32,19 @@ _BATCH = 32  # images or texts that the encoder sees at once
 
 @dataclass(frozen=True)
 class Heatmap:
-    """Where a phrase was seen."""
+    """Cosines of a radiograph's patches with a phrase."""
 
     phrase: str
     cosines: Float[np.ndarray, "grid grid"]  # of patches with the phrase, row-major over the square
     radiograph: SquareImage
 
     def write(self, path: str | Path) -> None:
-        """Write a PNG: the radiograph without its padding, the cosines over it, scaled to their own range."""
+        """Write a PNG of the radiograph without its padding, overlaid with the cosines scaled to their own range."""
         write_heatmap(Path(path), self.radiograph, self.cosines)
 
 
 class Model:
-    """A checkpoint that select_checkpoint wrote. Embeddings are unit vectors: their products are cosines."""
+    """A checkpoint written by select_checkpoint. Embeddings are unit vectors, so their products are cosines."""
 
     def __init__(self, model: RadiographModel) -> None:
         self._model, self._encoder = model, model.checkpoint.model
@@ -57,20 +57,21 @@ class Model:
         return square
 
     def embed_images(self, images: Sequence[Image], children: int = 1) -> Float[np.ndarray, "images embedding"]:
-        """Embed radiographs: paths, bytes, arrays or squares (`read_radiograph`), read by `children` processes."""
+        """Embed radiographs (paths, bytes, arrays or squares of `read_radiograph`), read by `children` processes."""
         return self._joined(map(self._embed_squares, _batches(read_radiographs(images, self.size, children))))
 
     def embed_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts embedding"]:
-        """Embed prompts or reports, split into sentences; those beyond the encoder's `max_tokens` are left out.
+        """Embed prompts or reports, which are split into sentences; text beyond `max_tokens` is left out.
 
-        Give a report the text of its sections alone (`split_report`), as in training.
+        For a report, pass only the text of its wanted sections (`split_report`), as in training.
         """
         return self._joined(map(self._embed_texts, _batches(texts)))
 
     def classify(self, image: Image, classes: Mapping[str, str | Sequence[str]]) -> Reading:
         """Compare a radiograph with classes in words: at least two names, each with one or several sentences.
 
-        Probabilities are the softmax of cosines over these classes: they rank and compare, and are no calibrated risks.
+        Probabilities are the softmax of cosines over these classes: they rank and compare, but are not calibrated
+        risks.
         """
         sentences = {name: [texts] if isinstance(texts, str) else texts for name, texts in classes.items()}
         return self._model.read(self.read_radiograph(image), sentences)
@@ -118,14 +119,17 @@ def load(source: str | Path, device: str = "auto") -> Model:
     """Load a model onto `device`: auto (the GPU where there is one), cuda or cpu.
 
     `source` is a checkpoint folder of select_checkpoint, its mlflow_model folder, or an MLflow URI of the latter
-    (models:/NAME/VERSION, models:/NAME@current, runs:/ID/mlflow_model). Nothing is unpickled, and no code of the
-    source runs. Raises InputError where there is no such model, or a file of it is damaged.
+    (models:/NAME/VERSION, models:/NAME@current, runs:/ID/mlflow_model). Nothing is unpickled, and no code of the source
+    runs. Raises InputError where there is no such model, or a file of it is damaged.
     """
     return Model(RadiographModel(checkpoint_folder(source), choose_device(device)))
 
 
 def checkpoint_folder(source: str | Path) -> Path:
-    """Return the folder of the weights; an MLflow URI is downloaded first."""
+    """Return the folder of the weights; an MLflow URI is downloaded first.
+
+    Raises InputError where there is no model.
+    """
     folder = _download(str(source)) if _URI.match(str(source)) else Path(source)
     description = folder / "MLmodel"
     if description.is_file():

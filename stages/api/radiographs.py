@@ -13,10 +13,10 @@ Image = str | Path | bytes | np.ndarray | SquareImage  # a path, a file's bytes,
 
 
 def read_radiograph(source: Image, size: int = 256) -> SquareImage:
-    """Read a radiograph as dicom_to_arrow does: display values of the standard, long side `size`, padded with black.
+    """Read a radiograph as dicom_to_arrow does: the standard's display values, long side `size`, padded with black.
 
-    `source` is the path or the bytes of a DICOM, JPEG or PNG file, or an array of rows x columns that was windowed
-    before: 0 is black, 255 white. A file is decoded in a child process with limits of time and memory.
+    `source` is the path or the bytes of a DICOM, JPEG or PNG file, or an array of rows x columns that is already
+    windowed: 0 is black, 255 white. A file is decoded in a child process with limits on time and memory.
 
     Raises InputError where the source is no frontal radiograph of the modalities that the pipeline accepts.
     """

@@ -1,4 +1,4 @@
-"""Sentences of one report, as the stage split_reports cuts it."""
+"""The sentences of one report, as the stage split_reports extracts them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Sentence:
 
     section: str  # findings, impression, ...; "report" where the text has no headers
     position: int  # 0-based, in the report
-    start: int  # characters of the report: inclusive
+    start: int  # character offset in the report, inclusive
     end: int  # exclusive
-    text: str  # runs of blanks and line ends as one space
+    text: str  # runs of blanks and line ends become one space
 
 
 def split_report(
@@ -26,7 +26,7 @@ def split_report(
     """Return the sentences of the wanted sections, without boilerplate such as "Dictated by ...".
 
     `fallback` says what a report without those sections gives: its paragraphs under no header (`unheaded`), all of its
-    text (`whole_report`), or nothing (`reject`). A section that is unknown raises InputError.
+    text (`whole_report`), or nothing (`reject`). Raises InputError for an unknown section.
     """
     if unknown := set(sections) - set(SECTIONS):
         raise InputError(f"sections: unknown {', '.join(sorted(unknown))}", f"known are {', '.join(SECTIONS)}")

@@ -1,4 +1,4 @@
-"""What audit_splits reads and writes: its verdict on a data set stands in the result of every evaluation."""
+"""What audit_splits reads and writes. Its verdict on a data set is included in the result of every evaluation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,10 @@ from ..common.settings import Settings
 
 
 class AuditSplitsSettings(Settings):
+    """Settings of the audit."""
+
     allow_overlap: bool = Field(
-        False, description="measure although test images are no strangers to training; every result says how many"
+        False, description="measure even if test images overlap with training; every result says how many"
     )
     same_patients: bool = Field(
         False, description="one patient id means one person in this data set and in `pretrain_on` (e.g. both from NIH)"
@@ -22,16 +24,16 @@ class AuditSplitsSettings(Settings):
 
 
 class Compared(Record):
-    """What was compared."""
+    """Scope of an audit."""
 
     images: Count
     patients_within: bool
     patients_with_pretraining: bool
-    pictures_with_pretraining: bool  # at whatever size they are stored; not where some have no digest
+    pictures_with_pretraining: bool  # at whatever size they are stored; false where some have no digest
 
 
 class SplitAudit(Record):
-    """audit.json: of which labels (by digest), what was compared, what was found."""
+    """Contents of audit.json: the digest of the labels, what was compared, what was found."""
 
     labels_sha256: str
     compared: Compared
@@ -39,9 +41,9 @@ class SplitAudit(Record):
 
 
 def read_overlap(audit: Path, labels: Path) -> Overlap:
-    """Read the overlap that must stand beside every number of `labels`.
+    """Read the overlap that must accompany every figure of `labels`.
 
-    An overlap that nobody allowed has no audit.json: its audit_splits has failed, and no evaluation starts.
+    An overlap that is not allowed has no audit.json: its audit_splits has failed, and no evaluation starts.
 
     Raises:
         InputError: the audit is damaged, or of other labels.

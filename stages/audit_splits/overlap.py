@@ -1,6 +1,6 @@
-"""Whether test images are strangers to everything that was trained or chosen with: counted, and refused if not.
+"""Overlap of test images with everything that was trained or chosen with: counted, and refused unless allowed.
 
-Lists that circulate for SIIM split rows, not images: 494 of 1,904 test images are in train. Here such a split stops.
+Lists that circulate for SIIM split rows, not images: 494 of 1,904 test images are in train. Such a split is refused.
 """
 
 from pathlib import Path
@@ -45,7 +45,7 @@ def audit(job: AuditSplitsJob) -> None:
 
 
 def _all_have_digests(manifest: Path) -> bool:
-    """Return whether all pictures can be found again; not where JPEG 2000 was decoded at reduced size."""
+    """Return whether every image has a digest of its picture; JPEG 2000 decoded at reduced size has none."""
     record = read_record(manifest, Manifest)
     return record.pictures == record.images
 
@@ -54,9 +54,10 @@ def find_overlap(labels: pl.DataFrame, copies: pl.DataFrame, pairs: pl.DataFrame
                  same_patients: bool = False) -> Overlap:  # fmt: skip
     """Count what connects the parts of `labels` (LABELS, one finding) with each other and with pre-training.
 
-    copies: DUPLICATES of all data sets. pairs: PAIRS of `pretrain_on`; its training pairs made the weights and its
-    validation pairs chose the checkpoint. Patients of two data sets are compared only where both are the same one or
-    `same_patients` says that one id means one person in both: elsewhere equal ids mean nothing.
+    `copies` is DUPLICATES of all data sets, `pairs` is PAIRS of `pretrain_on`: its training pairs made the weights and
+    its validation pairs chose the checkpoint. Patients are compared with those of pre-training only where both data
+    sets are the same one, or `same_patients` says that one id means one person in both; otherwise equal ids mean
+    nothing.
     """
     seen = pairs.filter(pl.col("split") != "test")
     group = ["kind", "value"]

@@ -1,4 +1,4 @@
-"""Commands of the pipeline, `python -m workflow.X` of a checkout, from any folder."""
+"""Commands of the pipeline, `python -m workflow.X` of a checkout, run from any folder."""
 
 import os
 import sys
@@ -19,7 +19,10 @@ _IN_PLACE = ("audit",)  # its paths are the caller's; the others read config.yam
 
 
 def find_checkout(given: Path | None, folder: Path, package: Path) -> Path:
-    """Return the checkout: the given one, else around `folder`, else the one that `package` was installed from."""
+    """Return the checkout: the given one, else one around `folder`, else the one that `package` was installed from.
+
+    Raises InputError where there is none.
+    """
     candidates = [given] if given else [folder, *folder.parents, package.parent]
     for each in candidates:
         if (each / "workflow" / "Snakefile").is_file():
@@ -30,7 +33,7 @@ def find_checkout(given: Path | None, folder: Path, package: Path) -> Path:
 
 
 def run(command: str, arguments: Sequence[str], checkout: Path) -> NoReturn:
-    """Become `python -m workflow.<command>` in the checkout."""
+    """Replace this process by `python -m workflow.<command>` in the checkout."""
     path = os.environ.get("PYTHONPATH")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(checkout), path]))}
     if command not in _IN_PLACE:

@@ -4,7 +4,7 @@
     mlip embed --checkpoint FOLDER --texts prompts.txt --output texts.parquet
 
 Columns: `image` (the path) or `text`, and `embedding` (float32, a list of fixed length). The products of embeddings of
-images and texts are cosines. FOLDER may be an mlflow_model folder or an MLflow URI, too.
+images and texts are cosines. FOLDER may also be an mlflow_model folder or an MLflow URI.
 """
 
 import os
@@ -16,7 +16,8 @@ from ..common.errors import InputError
 
 
 def main(arguments: Namespace) -> None:
-    import pyarrow as pa  # these here, because they take seconds: not for --help
+    """Embed the images or texts and write the Parquet file."""
+    import pyarrow as pa  # imported here, because they take seconds and --help does not need them
     from pyarrow import parquet
 
     from ..api.models import load
@@ -34,7 +35,7 @@ def main(arguments: Namespace) -> None:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the lines of a UTF-8 file that hold more than blanks."""
+    """Return the non-blank lines of a UTF-8 file, stripped. Raises InputError where it cannot be read."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -45,6 +46,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def add_options(options: ArgumentParser) -> None:
+    """Add the options of the command to its parser."""
     options.add_argument("--checkpoint", required=True, help="checkpoint or mlflow_model folder, or MLflow URI")
     kind = options.add_mutually_exclusive_group(required=True)
     kind.add_argument("--images", nargs="+", metavar="FILE", help="DICOM, JPEG or PNG files")

@@ -1,10 +1,10 @@
-"""Read one radiograph with a trained model: probabilities of classes in words, and where they were seen.
+"""Read one radiograph with a trained model: probabilities of classes in words, and heatmaps of them.
 
     mlip predict IMAGE.dcm --prompts FILE --checkpoint FOLDER --heatmap out.png
 
 FOLDER is the checkpoint of select_checkpoint, its mlflow_model folder, or an MLflow URI. FILE is YAML: a mapping of
 each class to its sentences, or a prompt file of zero_shot_classification (its first set, or the one that --set names;
-the classes are then the finding and its absence). Probabilities compare the classes given; they are no calibrated
+the classes are then the finding and its absence). Probabilities compare the given classes; they are not calibrated
 risks.
 """
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Namespace) -> None:
-    from ..api.models import Heatmap, load  # here, because it takes seconds: not for --help
+    """Classify the radiograph, print the result, and write the heatmap if it is asked for."""
+    from ..api.models import Heatmap, load  # imported here, because it takes seconds and --help does not need it
 
     classes = read_classes(arguments.prompts, arguments.set)
     shown = arguments.show or next(iter(classes))
@@ -40,7 +41,7 @@ def main(arguments: Namespace) -> None:
 
 
 def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
-    """Class -> sentences, from either form of file."""
+    """Return class -> sentences from either form of file. Raises InputError for any other content."""
     record = read_yaml(path, "name a file of prompts")
     from ..common.inference.model import check_classes
 
@@ -62,7 +63,7 @@ def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
 
 
 def as_table(reading: "Reading") -> str:
-    """Return the most probable class first."""
+    """Return a text table of the classes, the most probable one first."""
     order = sorted(reading.probabilities, key=lambda name: -reading.probabilities[name])
     width = max(len("class"), *(len(name) for name in order))
     rows = [f"{name:<{width}}  {reading.probabilities[name]:>11.3f}  {reading.cosines[name]:>6.3f}" for name in order]
@@ -70,6 +71,7 @@ def as_table(reading: "Reading") -> str:
 
 
 def as_json(reading: "Reading") -> str:
+    """Return the reading as JSON, heatmaps included."""
     heatmaps = {name: heatmap.tolist() for name, heatmap in reading.heatmaps.items()}
     record = {"probabilities": reading.probabilities, "cosines": reading.cosines, "heatmaps": heatmaps,
               "content": reading.content}  # fmt: skip
@@ -77,6 +79,7 @@ def as_json(reading: "Reading") -> str:
 
 
 def add_options(options: ArgumentParser) -> None:
+    """Add the options of the command to its parser."""
     options.add_argument("image", type=Path, help="DICOM, JPEG or PNG file")
     options.add_argument("--prompts", type=Path, required=True, help="YAML file of classes, or a prompt file")
     options.add_argument("--checkpoint", required=True, help="checkpoint or mlflow_model folder, or MLflow URI")

@@ -1,7 +1,9 @@
 """Split a report into sentences, one JSON object per line: section, position, start, end, text.
 
-mlip split-report report.txt
-mlip split-report < report.txt
+    mlip split-report report.txt
+    mlip split-report < report.txt
+
+Without a file, the report is read from standard input.
 """
 
 import json
@@ -14,6 +16,7 @@ from ..common.errors import InputError
 
 
 def main(arguments: Namespace) -> None:
+    """Print the sentences of the report."""
     from ..api.reports import split_report
     from ..split_reports.contract import SplitReportsSettings
     from ..split_reports.reports import RejectedError, decode
@@ -32,6 +35,7 @@ def main(arguments: Namespace) -> None:
 
 
 def add_options(options: ArgumentParser) -> None:
+    """Add the options of the command to its parser."""
     options.add_argument("report", type=Path, nargs="?", help="text file; default: standard input")
     options.add_argument("--sections", nargs="+", metavar="NAME", help="sections to keep [findings impression]")
     options.add_argument("--fallback", choices=("unheaded", "whole_report", "reject"), default="unheaded",

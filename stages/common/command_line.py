@@ -1,4 +1,4 @@
-"""The command line of every stage, made from its contract; an error that a person can correct is one line."""
+"""The command line of every stage, derived from its contract; errors that a person can correct are one line each."""
 
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -14,7 +14,7 @@ Work = Mapping[Any, Callable[[Any], None]]  # by type of job; Any, since a mappi
 
 
 def stage_parser(jobs: Sequence[type[Job]]) -> ArgumentParser:
-    """Make the parser of `python -m stages.<stage>`: of its one job, or with a subcommand for each."""
+    """Build the parser of `python -m stages.<stage>`: of its one job, or with a subcommand for each job."""
     stage = jobs[0].stage
     package = __package__.partition(".")[0]
     parser = ArgumentParser(prog=f"python -m {package}.{stage}", formatter_class=RawDescriptionHelpFormatter)
@@ -37,7 +37,7 @@ def _add_options(parser: ArgumentParser, job: type[Job]) -> None:
         "--settings", default="{}", help="YAML or JSON mapping, or a file with one; keys left out take their default"
     )
     parser.add_argument("--journal", type=Path, required=True, help="where to write the run's journal (JSON)")
-    # A rule whose run has no place of its own gives the option without a value: so does Snakemake quote "".
+    # A rule whose run has no place of its own gives the option without a value, since Snakemake quotes "" that way.
     parser.add_argument(
         "--name", nargs="?", const="", default="", help="name of the run under the stage, e.g. mlip/rsna"
     )
@@ -66,7 +66,7 @@ def _literally(help: str) -> str:
 
 
 def read_job(jobs: Sequence[type[Job]], argv: Sequence[str] | None = None) -> Job:
-    """Read a job from command-line arguments, its settings checked.
+    """Read a job from command-line arguments and check its settings.
 
     Raises:
         InputError: a setting is wrong.
@@ -79,7 +79,7 @@ def read_job(jobs: Sequence[type[Job]], argv: Sequence[str] | None = None) -> Jo
 
 
 def run_stage(work: Work, argv: Sequence[str] | None = None) -> None:
-    """Read the job that the command line asks for and do its work; an InputError or a full disk exits with status 2."""
+    """Read the job that the command line asks for and run it; exit with status 2 on an InputError or a full disk."""
     try:
         job = read_job(list(work), argv)
         work[type(job)](job)
@@ -95,14 +95,14 @@ def run_stage(work: Work, argv: Sequence[str] | None = None) -> None:
 
 
 def refuse(error: InputError) -> NoReturn:
-    """Print a line for each wrong input, without a traceback, and leave with exit status 2."""
+    """Print one line per wrong input, without a traceback, and exit with status 2."""
     for line in (line for each in error.errors for line in str(each).splitlines()):
         _tell(f"error: {line}")
     raise SystemExit(2) from None
 
 
 def _tell(line: str) -> None:
-    """Print on standard error, which a rule sends to its log; that may lie on the very disk that is full."""
+    """Print on standard error, else on standard output: a rule's log may lie on the very disk that is full."""
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:

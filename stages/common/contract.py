@@ -1,9 +1,9 @@
-"""Declare what a stage reads and writes, once.
+"""Declarations of what a stage reads and writes, made once.
 
 A stage's contract.py holds a subclass of `Job` for each of its commands: a frozen dataclass whose fields are the files
 that one run reads (`source`), the files that it writes (`product`) and its further options (`option`). The command
 line, the journal's inputs and artifacts, the rule's file names and command, the report's file list and the reference
-pages derive from it. Contracts import neither torch nor cv2 nor a table library, so that `--help` is quick.
+pages are derived from it. Contracts import neither torch nor cv2 nor a table library, so that `--help` is quick.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,9 +29,9 @@ class Source:
     """A file or folder that a run reads.
 
     Attributes:
-        stage: the stage that writes it; "" for what is given by the user.
+        stage: the stage that writes it; "" for what the user gives.
         file: its name below that stage's folder of one run, as in the `product` there; "" without a stage.
-        stands: the file in a folder whose digest stands for it in the journal; "" for the path itself.
+        stands: the file in a folder whose digest stands for the folder in the journal; "" for the path itself.
         tracked: whether its digest is an input of the journal.
         help: what it is, for the command line.
     """
@@ -52,14 +52,14 @@ class Product:
     """A file or folder that a run writes.
 
     Attributes:
-        file: its name below the stage's folder of one run; may hold wildcards, as {shard}.
+        file: its name below the stage's folder of one run; may hold wildcards such as {shard}.
         record: the type of a JSON record.
         table: the name of an Arrow table's schema in stages/common/files/schemas.py.
-        columns: of a CSV file, the meaning of each column.
+        columns: the meaning of each column of a CSV file.
         stands: for a folder, the pattern of the files that the journal lists; "" for a file.
         publish: whether MLflow may copy it.
         tracked: whether the journal lists it.
-        summary: whether `summarize` reads it; of a folder, the patterns of the files that it reads there if they exist.
+        summary: whether `summarize` reads it; for a folder, patterns of the files that it reads there if they exist.
         help: what it is.
     """
 
@@ -75,6 +75,7 @@ class Product:
 
     @property
     def is_folder(self) -> bool:
+        """Return whether the product is a folder."""
         return bool(self.stands)
 
     def artifacts(self, path: Path) -> list[Path]:
@@ -93,7 +94,7 @@ class Option:
 def source(
     stage: str = "", file: str = "", *, stands: str = "", optional: bool = False, tracked: bool = True, help: str = ""
 ) -> Any:
-    """Declare an input: `file` of `stage`, or without a stage what the user gives (then `help` says what)."""
+    """Declare an input: `file` of `stage`, or without a stage what the user gives (`help` then says what)."""
     origin = f"{file} of {stage}" if stage else ""
     words = f"{origin}; {help}" if origin and help else origin or help
     return _part(Source(stage, file, stands, tracked, words), None if optional else MISSING)
@@ -111,18 +112,18 @@ def product(
     summary: bool | tuple[str, ...] = False,
     help: str = "",
 ) -> Any:
-    """Declare an output, named `file` in the folder of a run; a folder names the files that stand for it."""
+    """Declare an output named `file` in the folder of a run; `stands` names the files that stand for a folder."""
     words = f"output: {file}" + (f", {help}" if help else "")
     return _part(Product(file, record, table, columns, stands, publish, tracked, summary, words), MISSING)
 
 
 def option(help: str, *, default: Any = MISSING, choices: Sequence[str] = ()) -> Any:
-    """Declare an option that is no file of the DAG."""
+    """Declare an option that is not a file of the DAG."""
     return _part(Option(help, tuple(choices)), default)
 
 
 def device_option() -> Any:
-    """Declare the option of stages that compute with torch."""
+    """Declare the device option of stages that compute with torch."""
     return option(DEVICE_HELP, default="auto", choices=DEVICES)
 
 
@@ -134,8 +135,8 @@ def _part(part: Source | Product | Option, default: Any) -> Any:
 class Job:
     """One run of a stage: its settings, the paths that it reads and writes, and its place among the results.
 
-    Class attributes:
-        stage: name of the stage: of its folder, rule, log, results and MLflow runs.
+    Attributes:
+        stage: name of the stage, and of its folder, rule, log, results and MLflow runs.
         command: the subcommand, for stages with several.
         place: folder of one run below results/<stage>/, with Snakemake's wildcards.
         over: what there is one run for.
@@ -176,7 +177,7 @@ class Job:
         return _parts(cls, Product)
 
     def inputs(self) -> dict[str, Path]:
-        """Return the files whose digests make the data digest, by role; what was not given is left out."""
+        """Return the files whose digests make the data digest, by role; inputs that were not given are left out."""
         given = {name: (part, getattr(self, name)) for name, part in self.sources().items() if part.tracked}
         found: dict[str, Path] = {}
         for name, (part, value) in given.items():
@@ -187,7 +188,7 @@ class Job:
         return found
 
     def artifacts(self) -> list[tuple[Path, bool]]:
-        """Return (file, publish) of everything that was written, in the order of the declaration."""
+        """Return (file, publish) of every written file that the journal lists, in the order of declaration."""
         pairs = [(part, getattr(self, name)) for name, part in self.products().items() if part.tracked]
         return [(path, part.publish) for part, value in pairs for path in part.artifacts(value)]
 
@@ -201,13 +202,13 @@ def _parts(job: type[Job], kind: type[AnyPart]) -> dict[str, AnyPart]:
 
 
 def flag_of(name: str) -> str:
-    """Return how a field of a job is written on the command line."""
+    """Return the command-line flag of a job's field."""
     return f"--{name.replace('_', '-')}"
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One option of a command line, as argparse takes it."""
+    """One option of a command line, in argparse's terms."""
 
     name: str
     help: str
@@ -219,11 +220,12 @@ class Argument:
 
     @property
     def flag(self) -> str:
+        """Return the flag as it is written on the command line."""
         return flag_of(self.name)
 
 
 def arguments_of(job: type[Job]) -> list[Argument]:
-    """Return the options that the fields of a job declare; those that all jobs have are not among them."""
+    """Return the options that the fields of a job declare, without those that all jobs have."""
     hints = get_type_hints(job)
     found = []
     for each in fields(job):

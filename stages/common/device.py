@@ -1,4 +1,4 @@
-"""Where a stage computes: on the GPU that it was given, else on the CPU, never silently on the CPU for days."""
+"""Device of a stage: the GPU that it was given, else the CPU, but never silently the CPU for days."""
 
 import os
 from collections.abc import Mapping
@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 
 def choose_device(wanted: str, environ: Mapping[str, str] = os.environ) -> "torch.device":
-    """`auto`: CUDA where PyTorch sees a GPU. One that was asked for or allotted and is not seen is an InputError."""
-    import torch  # here, because it takes a second: not for --help
+    """Choose the device of a stage; `auto` means CUDA where PyTorch sees a GPU.
+
+    Raises InputError where a GPU was asked for or allotted and PyTorch sees none.
+    """
+    import torch  # here, because it takes a second and `--help` does not need it
 
     if wanted == "cpu":
         return torch.device("cpu")

@@ -1,8 +1,8 @@
-"""The most that a GPU computes, by its name: what a share of the peak and an estimate of hours are taken from."""
+"""Peak rates of GPUs by name, from which the share of the peak and estimates of hours are computed."""
 
 import re
 
-# Dense peak by part of the device's name, FLOP/s: bf16 and fp32 (vendors' data sheets; no sparsity, TF32 is off).
+# Dense peak rates in FLOP/s by part of the device's name: bf16 and fp32 (vendors' data sheets; no sparsity, TF32 off).
 _PEAKS = {
     "B200": (2250e12, 80e12),
     "H200": (989e12, 67e12),
@@ -20,8 +20,8 @@ _PEAKS = {
 
 
 def peak_of(device_name: str, precision: str) -> float | None:
-    """Peak of a device in FLOP/s; None for one that the table does not know, and then no MFU is stated."""
-    for part, (bf16, fp32) in _PEAKS.items():  # the more special name comes first
+    """Return the peak of a device in FLOP/s, or None for an unknown device, for which no MFU is stated."""
+    for part, (bf16, fp32) in _PEAKS.items():  # more specific names come first
         if re.search(rf"\b{part}\b(?!.*Laptop)", device_name):
             return bf16 if precision == "bf16" else fp32
     return None

@@ -7,17 +7,17 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no blanks: one text for one value."""
+    """Return JSON with sorted keys and no blanks: one text per value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def digest_of(value: Any) -> str:
-    """Hex sha256 of a JSON value."""
+    """Return the hex sha256 of a JSON value."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def data_digest(inputs: Mapping[str, str]) -> str:
-    """Digest of named inputs (role -> sha256): paths do not count, content does."""
+    """Return the digest of named inputs (role -> sha256); paths do not count, content does."""
     return digest_of(dict(inputs))
 
 

@@ -1,4 +1,4 @@
-"""The exception that a user is meant to read, and the system's numbers for a disk or a quota that is full."""
+"""Errors that a user is meant to read, and the system's error numbers for a full disk or quota."""
 
 import errno
 from collections.abc import Iterable
@@ -23,12 +23,12 @@ class InputError(Exception):
 
     @property
     def errors(self) -> tuple["InputError", ...]:
-        """Return the single errors: itself, or for `InputErrors` each of them."""
+        """Return the single errors: itself, or each error of an `InputErrors`."""
         return (self,)
 
 
 class InputErrors(InputError):  # noqa: N818 - several of them
-    """Several wrong inputs, found together; equal ones count once. `separator` stands between them in the text."""
+    """Several wrong inputs found together; equal ones count once. `separator` joins them in the text."""
 
     def __init__(self, errors: Iterable[InputError], separator: str = "\n") -> None:
         single = {str(each): each for error in errors for each in error.errors}
@@ -39,4 +39,5 @@ class InputErrors(InputError):  # noqa: N818 - several of them
 
     @property
     def errors(self) -> tuple[InputError, ...]:
+        """Return the single errors."""
         return self._errors

@@ -1,4 +1,4 @@
-"""Records that stages write as JSON: one typed class is what the writer fills and what every reader parses."""
+"""Records that stages write as JSON: the writer fills and every reader parses the same typed class."""
 
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
@@ -13,7 +13,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Record(BaseModel):
-    """A JSON object of a stage's output. Keys that a reader does not know are let through; NaN is refused."""
+    """A JSON object of a stage's output. Unknown keys are let through; NaN is refused."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False, protected_namespaces=())
 
@@ -27,7 +27,7 @@ class Estimate(Record):
 
 
 class Overlap(Record, extra="forbid"):
-    """Numbers of what connects test images with training: all 0 in a clean split."""
+    """Counts of what connects test images with training: all 0 for a clean split."""
 
     images_in_several_parts: Count
     patients_in_several_parts: Count
@@ -37,7 +37,7 @@ class Overlap(Record, extra="forbid"):
 
     @property
     def found(self) -> dict[str, int]:
-        """Return those above 0."""
+        """Return the counts above 0."""
         return {kind: number for kind, number in self if number}
 
 
@@ -48,22 +48,25 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write a record as JSON with its sha256 side-car, whole or not at all."""
+    """Write a record as JSON with its sha256 side-car, atomically."""
     atomic_files.write_record(path, record.model_dump(mode="json"))
 
 
 def read_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
-    """Read a record of `model`, its side-car verified.
+    """Read a record of `model` and verify its side-car.
 
     Raises:
-        InputError: the file is damaged, or was written by another version: names every key at fault in one line.
+        InputError: the file is damaged, or was written by another version; every wrong key is named in one line.
     """
     verify(path)
     return parse_record(path, model)
 
 
 def parse_record(path: Path, model: type[AnyRecord]) -> AnyRecord:
-    """Read a record that has no side-car, as in a folder that people fill or carry by hand."""
+    """Read a record that has no side-car, as in a folder that people fill by hand.
+
+    Raises InputError where it does not match `model`.
+    """
     try:
         return model.model_validate(read_json(path))
     except ValidationError as error:

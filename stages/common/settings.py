@@ -1,4 +1,4 @@
-"""Base of every stage's settings: unknown keys are errors, values are frozen, all errors come at once."""
+"""Base class of every stage's settings: unknown keys are errors, values are frozen, all errors are reported at once."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -52,12 +52,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     def digest(self) -> str:
-        """Digest of every value, defaults included."""
+        """Return the digest of all values, defaults included."""
         return digest_of(self.model_dump(mode="json"))
 
     @classmethod
     def from_text(cls: type[Model], text: str) -> Model:
-        """Parse what `--settings` holds: a YAML or JSON mapping, or the path of a file with one."""
+        """Parse the value of `--settings`: a YAML or JSON mapping, or the path of a file that holds one."""
         is_file = bool(text.strip()) and not text.lstrip().startswith("{")
         source = text if is_file else "--settings"
         value = read_yaml(Path(text), "give a YAML file or '{...}'") if is_file else parse_yaml(text, source)
@@ -75,22 +75,22 @@ def validating(source: str, model: type[BaseModel] | None = None) -> Iterator[No
 
 
 def validation_errors(error: ValidationError, source: str, model: type[BaseModel] | None = None) -> list[InputError]:
-    """List every wrong key or value: where it stands, what is wrong, what was given, what to do.
+    """Return one error per wrong key or value: where it is, what is wrong, what was given, what to do.
 
-    With the `model` that was validated, an unknown key comes with the nearest right one.
+    With the validated `model`, an unknown key comes with the nearest known one.
     """
     return [wrong_value(item, f"{source}: {place_of(item['loc'])}", model) for item in error.errors()]
 
 
 def outdated_record(error: ValidationError, path: Path, remedy: str) -> InputError:
-    """Return the one line for a record on disk that this version cannot read: the file, each wrong key, the remedy."""
+    """Return a one-line error for a record that this version cannot read: the file, each wrong key, the remedy."""
     wrong = ", ".join(dict.fromkeys(each.what for each in (wrong_value(item, place_of(item["loc"]))
                                                            for item in error.errors())))  # fmt: skip
     return InputError(f"{path}: {wrong} (written by another version)", remedy)
 
 
 def place_of(location: tuple[int | str, ...]) -> str:
-    """Write a location as keys with dots between them."""
+    """Return a location as keys joined by dots."""
     parts = [str(part) for part in location if part != "[key]"]
     return ".".join(part if part.isprintable() else repr(part) for part in parts) or "(top level)"
 
@@ -104,13 +104,13 @@ def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return " (did you mean `...`?)" for the nearest of the known names, or nothing where none is near."""
+    """Return " (did you mean `...`?)" for the nearest known name, or "" where none is near."""
     near = get_close_matches(str(name), list(known), n=1)
     return f" (did you mean `{near[0]}`?)" if near else ""
 
 
 def wrong_value(item: Any, place: str, model: type[BaseModel] | None = None) -> InputError:
-    """Say in one line what one of pydantic's errors means, and what to do."""
+    """Return what one of pydantic's errors means, and what to do, in one line."""
     if item["type"] == "extra_forbidden":
         *parents, key = item["loc"]
         hint = did_you_mean(key, _known_keys(model, parents)) if model else ""
@@ -128,7 +128,7 @@ def _known_keys(model: type[BaseModel], parents: Iterable[int | str]) -> list[st
     models = [model]
     for part in parents:
         fields = [each.model_fields[str(part)].annotation for each in models if str(part) in each.model_fields]
-        if fields:  # else an index, the key of a mapping or the name of a union's member, all of the same models
+        if fields:  # else an index, a mapping's key or a union member's name, which leads to the same models
             models = [found for annotation in fields for found in _models_in(annotation)]
     return [name for each in models for name in each.model_fields]
 

@@ -1,4 +1,4 @@
-"""Read YAML so that a mistake is named by file and line, and no key can silently replace another."""
+"""YAML reading that names a mistake by file and line, and refuses a key that occurs twice in a mapping."""
 
 from collections.abc import Hashable
 from pathlib import Path
@@ -8,7 +8,7 @@ import yaml
 
 from .errors import InputError
 
-_MERGE = "tag:yaml.org,2002:merge"  # `<<`, which may stand in a mapping several times
+_MERGE = "tag:yaml.org,2002:merge"  # `<<`, which may occur several times in a mapping
 
 
 class _Loader(yaml.SafeLoader):
@@ -65,7 +65,7 @@ def read_yaml(path: Path, remedy: str) -> Any:
 
 
 def read_mapping(path: Path, remedy: str) -> dict[str, Any]:
-    """Read a YAML file that must hold a mapping of keys to values."""
+    """Read a YAML file that must hold a mapping; an InputError with `remedy` names one that does not."""
     value = read_yaml(path, remedy)
     if not isinstance(value, dict):
         what = "empty" if value is None else "no mapping of keys to values"

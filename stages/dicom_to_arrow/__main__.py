@@ -1,11 +1,11 @@
-"""Radiographs to grey squares in Arrow shards, and rejects with reasons. Inputs, outputs and settings: contract.py."""
+"""Convert radiographs to grey squares in Arrow shards, and list rejects. Inputs, outputs, settings: contract.py."""
 
 from ..common.command_line import Work, run_stage
 from .contract import ConvertJob, DuplicatesJob, GatherJob
 
 
 def convert(job: ConvertJob) -> None:
-    from .convert import convert_to_end  # decoders: not for --help
+    from .convert import convert_to_end  # decoders, which --help does not need
 
     convert_to_end(job)
 

@@ -11,10 +11,11 @@ from ..common.radiographs.settings import RadiographSettings
 
 
 class DicomToArrowSettings(RadiographSettings):
-    """Which images go in, how large they come out, what one file may cost, and whether checksums are verified."""
+    """Settings of the conversion: those of reading a radiograph, and whether checksums are verified."""
 
     verify_checksums: bool = Field(
-        True, description="check the sha256 of every file that the distribution publishes one of (about 1 GB/s a core)"
+        True,
+        description="check the sha256 of every file for which the distribution publishes one (about 1 GB/s per core)",
     )
 
 
@@ -22,8 +23,8 @@ class DicomToArrowSettings(RadiographSettings):
 class ConvertJob(Job):
     """Convert one shard of radiographs (DICOM of any transfer syntax, JPEG, PNG) to grey squares; list the rejects.
 
-    `--state` keeps the outcomes so far by the digest of settings, data, code and image: with the same digest a job
-    that was killed resumes.
+    `--state` keeps the outcomes so far under the digest of settings, data, code and image: with the same digest a
+    killed job resumes.
     """
 
     stage = "dicom_to_arrow"

@@ -1,18 +1,17 @@
-"""Convert one shard: every file that the index gives it becomes a row of images or a row of rejects, in its order.
+"""Conversion of one shard: every indexed file becomes a row of images or a row of rejects, in the index's order.
 
-Files are opened with care: an index is input like any other, and names nothing outside the root.
+Files are opened with care: an index is input like any other, and must not name anything outside the root.
 
-Copies of one image are found by SOPInstanceUID (0008,0018), which identifies, so it may be carried keyed, and by a
-digest of what the picture shows, which does not depend on how it is encoded or on the size that it is stored at.
+Copies of one image are found in two ways. One is SOPInstanceUID (0008,0018), which identifies and may therefore be
+keyed. The other is a digest of the picture, which depends neither on its encoding nor on its stored size. The digest is
+SHA-256 over rows, columns and the displayed grey levels (0 to 255, rounded) at 128 x 128 evenly spread points of the
+original. So a picture is recognised behind another lossless transfer syntax, a negative that says so (MONOCHROME1),
+values shifted by a RescaleIntercept, or another `size`. It is another picture after cropping, rotation, resampling,
+lossy compression or under another window. Two pictures that agree at all points and differ between them (a burnt-in
+mark that is smaller than the distance of the points) count as one.
 
-The digest is SHA-256 over rows, columns and the grey levels at 128 x 128 points of the original, spread evenly, as they
-are displayed (0 to 255, rounded). So a picture is found again behind another lossless transfer syntax, a negative that
-says so (MONOCHROME1), values shifted by a RescaleIntercept, or another `size`. It is another picture after cropping,
-turning, resampling, lossy compression or under another window. Two pictures that agree at all points and differ between
-them (a burnt-in mark that is smaller than the distance of the points) count as one.
-
-Points instead of all pixels: the whole picture is never brought to grey (performance: display.py), and 16,384 points of
-a radiograph are noise enough that no two exposures agree in all.
+Points are used instead of all pixels because the whole picture is never converted to grey (performance: display.py),
+and 16,384 points of a radiograph hold enough noise that no two exposures agree in all.
 """
 
 import hashlib
@@ -54,7 +53,7 @@ from .outcome_log import Outcome, OutcomeLog, remove_other_logs
 
 
 def read_source(root: Path, relative: str, max_bytes: int) -> bytes:
-    """Bytes of the regular file `relative` ('/' between folders) under `root`.
+    """Return the bytes of the regular file `relative` ('/' between folders) under `root`.
 
     Links are followed as long as they stay under `root`. A pipe is never waited on. Raises RejectionError.
     """
@@ -62,7 +61,7 @@ def read_source(root: Path, relative: str, max_bytes: int) -> bytes:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise RejectionError("not_a_regular_file", "the path leads to a folder, pipe, socket or device")
-        # O_NONBLOCK and the second look: what was a file a moment ago may be a pipe now.
+        # O_NONBLOCK and the second check: what was a file a moment ago may be a pipe now.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as handle:
             status = os.fstat(descriptor)
@@ -79,7 +78,7 @@ def read_source(root: Path, relative: str, max_bytes: int) -> bytes:
 
 
 def _path_under(root: Path, relative: str) -> Path:
-    """Return the file's real path; a path that is not strictly below `root` is refused before the disk is touched."""
+    """Return the file's real path; a path that is not strictly below `root` is rejected before the disk is touched."""
     pure = PurePosixPath(relative)
     if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in relative:
         raise RejectionError("path_outside_root", "the index must name files by a relative path without '..'")
@@ -98,9 +97,9 @@ _SOP_INSTANCE_UID = Tag("SOPInstanceUID")
 
 
 def read_instance_uid(data: bytes, key: bytes | None) -> str | None:
-    """Return the UID of a DICOM file that was read before; keyed where there is a `key`; None where it is no UID.
+    """Return the UID of a DICOM file that was read before, keyed if there is a `key`; None where it is not a UID.
 
-    Parsing ends behind the element: it is among the first of the data set, whose elements are sorted (PS3.5 7.1).
+    Parsing ends after the element, which is among the first of the data set, since elements are sorted (PS3.5 7.1).
     """
     dataset = read_partial(BytesIO(data), stop_when=lambda tag, _vr, _length: tag > _SOP_INSTANCE_UID, force=True)
     uid = text(dataset, "SOPInstanceUID")
@@ -113,7 +112,11 @@ POINTS = 128  # along each axis, at most
 
 
 def picture_sha256(radiograph: Radiograph) -> str | None:
-    """Hex. None where fewer pixels were decoded than the file has (jpeg2000_reduce): how many depends on `size`."""
+    """Return the hex digest of the picture.
+
+    Returns None where fewer pixels were decoded than the file has (jpeg2000_reduce), since their number depends on
+    `size`.
+    """
     values, shape = radiograph.levels.values, radiograph.shape
     if values.shape != shape:
         return None
@@ -123,27 +126,30 @@ def picture_sha256(radiograph: Radiograph) -> str | None:
 
 
 def _places(length: int) -> Int[np.ndarray, "places"]:
-    """Middles of equal parts of an axis, at most one a pixel."""
+    """Return the middles of equal parts of an axis, at most one per pixel."""
     count = min(POINTS, length)
     return (np.arange(count) * 2 + 1) * length // (2 * count)
 
 
 @dataclass(frozen=True)
 class ShardCounts:
+    """Counts of one shard."""
+
     indexed: int
     resumed: int  # outcomes that an earlier, unfinished run of the job left
     images: int
-    duplicates: int  # images whose pixels an earlier image of the shard has
+    duplicates: int  # images whose pixels equal those of an earlier image of the shard
     reasons: Counter[str]
 
     def metrics(self) -> dict[str, int]:
+        """Return the counts as metrics of the journal, one per reject reason."""
         rejects = {f"rejects_{reason}": count for reason, count in sorted(self.reasons.items())}
         totals = {"indexed": self.indexed, "resumed": self.resumed, "images": self.images}
         return totals | {"rejects": self.reasons.total(), "duplicate_images": self.duplicates} | rejects
 
 
 def convert_to_end(job: ConvertJob) -> None:
-    """Convert one shard and keep its journal; the log of outcomes is removed once both tables are whole."""
+    """Convert one shard and keep its journal; the log of outcomes is removed once both tables are complete."""
     with track_job(job) as run:
         log = job.state / f"shard_{job.shard:05d}" / run.digest[:16] / "outcomes.log"
         run.log_metrics(convert_shard(job, log).metrics())
@@ -151,9 +157,9 @@ def convert_to_end(job: ConvertJob) -> None:
 
 
 def convert_shard(job: ConvertJob, log: Path) -> ShardCounts:
-    """Convert one shard, from the first file on that has no outcome in `log`; the caller removes it.
+    """Convert one shard, starting at the first file without an outcome in `log`; the caller removes the log.
 
-    Both tables are written from the log, so they are the same bytes however often the job was killed.
+    Both tables are written from the log, so they have the same bytes however often the job was killed.
     """
     if not job.root.is_dir():
         raise InputError(f"{job.root}: no such folder", "give the root of the data set with --root")
@@ -180,7 +186,10 @@ def convert_shard(job: ConvertJob, log: Path) -> ShardCounts:
 def convert_files(
     rows: list[dict[str, Any]], root: Path, settings: DicomToArrowSettings, workers: int, key: bytes | None = None
 ) -> Iterator[Outcome]:
-    """Outcomes in the order of `rows` (rows of FILES), converted in child processes. `key`: of keyed identifiers."""
+    """Yield the outcomes of `rows` (rows of FILES) in order, converted in child processes.
+
+    `key` is the key of keyed identifiers.
+    """
     convert = partial(convert_file, root=root, settings=settings, key=key)
     results = map_isolated(convert, rows, workers, Limits(settings.max_seconds, settings.max_memory_bytes))
     for row, result in zip(rows, results, strict=True):
@@ -193,11 +202,11 @@ def convert_files(
 
 
 def convert_file(row: dict[str, Any], root: Path, settings: DicomToArrowSettings, key: bytes | None = None) -> Outcome:
-    """One row of FILES to its outcome. Whatever the file holds, no exception but an interruption leaves here."""
-    cv2.setNumThreads(1)  # one core a child
+    """Return the outcome of one row of FILES. Whatever the file holds, only an interruption raises an exception."""
+    cv2.setNumThreads(1)  # one core per child
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom warns of quirks such as PatientAge "62" in every RSNA file
+            warnings.simplefilter("ignore")  # pydicom warns about quirks such as PatientAge "62" in every RSNA file
             data = read_verified(row, root, settings)
             radiograph = read_radiograph(data, row["view"], settings)
             uid = None if is_raster(data) else read_instance_uid(data, key)
@@ -209,7 +218,7 @@ def convert_file(row: dict[str, Any], root: Path, settings: DicomToArrowSettings
     except MemoryError:
         reason, message = "out_of_memory", f"more than {settings.max_memory_bytes} bytes of memory (max_memory_bytes)"
     except BaseException as error:  # panics of Rust code derive from BaseException
-        # Where, not what: the text of an exception may quote the file.
+        # The place, not the message: the text of an exception may quote the file.
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
         reason, message = "unexpected_error", f"{type(error).__name__} at {where}; please report it"
@@ -223,7 +232,7 @@ def _rejected(row: dict[str, Any], reason: str, message: str) -> Outcome:
 
 
 def read_verified(row: dict[str, Any], root: Path, settings: DicomToArrowSettings) -> bytes:
-    """Bytes of the file of a row, the ones that the distribution published. Raises RejectionError."""
+    """Return the bytes of a row's file, checked against the published sha256. Raises RejectionError."""
     data = read_source(root, row["path"], settings.max_file_bytes)
     published = row["sha256"] if settings.verify_checksums else None
     if published is not None and hashlib.sha256(data).hexdigest() != published:

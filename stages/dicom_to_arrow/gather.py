@@ -1,6 +1,6 @@
-"""Gather the shards of a data set: verify each, account for every indexed file, write one manifest.
+"""Gathering of a data set's shards: each is verified, every indexed file accounted for, one manifest written.
 
-Find copies of one image, within a data set and across data sets, by SOPInstanceUID and by what it shows.
+Copies of one image, within a data set and across data sets, are found by SOPInstanceUID and by the picture's digest.
 """
 
 import os
@@ -23,7 +23,7 @@ from ..common.journal.tracking import track_job
 from ..common.records import write_record
 from .contract import DuplicatesJob, GatherJob
 
-SHARD_BYTES = 500_000_000  # what a shard should have; see index_inputs.shards
+SHARD_BYTES = 500_000_000  # recommended size of a shard; see index_inputs.shards
 
 # Metric -> column: copies of an image are kept here and counted; `duplicates` lists them, the audit of pairs decides.
 DUPLICATES = {"duplicate_images": "pixels_sha256", "duplicate_pictures": "picture_sha256",
@@ -32,11 +32,14 @@ DUPLICATES = {"duplicate_images": "pixels_sha256", "duplicate_pictures": "pictur
 
 @dataclass(frozen=True)
 class Shard:
+    """Both tables of one shard."""
+
     path: Path
     images: pa.Table  # memory-mapped
     rejects: pa.Table
 
     def entry(self, manifest: Path) -> ShardEntry:
+        """Return the shard's entry in `manifest`."""
         digest = read_sidecar(self.path)
         assert digest is not None, "read_table has verified it"
         return ShardEntry(
@@ -55,7 +58,10 @@ def gather(job: GatherJob) -> None:
 
 
 def gather_shards(job: GatherJob) -> dict[str, int]:
-    """Check the shards (in order: 0, 1, ...) against the index, write manifest and rejects, return the counts."""
+    """Check the shards (in order: 0, 1, ...) against the index, write manifest and rejects, and return the counts.
+
+    Raises InputError where they do not match, or all files were rejected.
+    """
     size, table = job.settings.size, read_table(job.files, schemas.FILES)
     if not len(table):
         raise InputError(f"{job.files}: no files are indexed", "check the root and the layout of index_inputs")
@@ -86,14 +92,14 @@ def gather_shards(job: GatherJob) -> dict[str, int]:
 
 
 def _repeated(shards: list[Shard], column: str) -> int:
-    """Images that share the value of `column` with an earlier one."""
+    """Return the number of images that share the value of `column` with an earlier one."""
     values = pa.chunked_array([chunk for shard in shards for chunk in shard.images[column].chunks], pa.string())
     values = values.drop_null()
     return len(values) - len(pc.unique(values))
 
 
 def _warn_of_large_shards(entries: list[ShardEntry], files: Path) -> None:
-    """Warn where a shard is large: it is the unit of work, damage and copying, and about 500 MB suit all three."""
+    """Warn about large shards: a shard is the unit of work, damage and copying, and about 500 MB suit all three."""
     largest, total = max(entry.bytes for entry in entries), sum(entry.bytes for entry in entries)
     if largest > 2 * SHARD_BYTES:
         print(f"warning: {files}: shards of up to {largest / 1e6:.0f} MB; with index_inputs.shards at "
@@ -101,12 +107,15 @@ def _warn_of_large_shards(entries: list[ShardEntry], files: Path) -> None:
 
 
 def read_shard(images: Path, rejects: Path, size: int) -> Shard:
-    """Both tables of a shard, verified against their side-cars and the contract."""
+    """Read both tables of a shard, verified against their side-cars and the contract."""
     return Shard(images, read_table(images, schemas.images(size)), read_table(rejects, schemas.REJECTS))
 
 
 def reconcile(files: pa.Table, shards: list[Shard]) -> None:
-    """Every indexed file is exactly one row of its shard's images or rejects, in the order of the index."""
+    """Check that every indexed file is exactly one row of its shard's images or rejects, in the order of the index.
+
+    Raises InputError where it is not.
+    """
     datasets = pc.unique(files["dataset"]).to_pylist()
     if len(datasets) != 1:
         raise InputError(f"files of several data sets ({', '.join(datasets)})", remedy="gather one data set at a time")
@@ -150,7 +159,7 @@ def _all_rejected(files: Path, rejects: pa.Table) -> InputError:
     )
 
 
-# Kind -> column. Stored pixels stand in for what has no digest of its picture (jpeg2000_reduce), at one `size` alone.
+# Kind -> column. Stored pixels replace the digest of a picture that has none (jpeg2000_reduce), at equal `size` only.
 _SHARED = {"instance": "instance_uid", "picture": "picture_sha256", "pixels": "pixels_sha256"}
 
 
@@ -163,10 +172,10 @@ def list_duplicates(job: DuplicatesJob) -> None:
 
 
 def find_duplicates(manifests: Sequence[Path]) -> tuple[pa.Table, dict[str, int]]:
-    """Return the table DUPLICATES over the data sets of `manifests`, sorted, and how many groups each kind has.
+    """Return the sorted table DUPLICATES over the data sets of `manifests`, and the number of groups of each kind.
 
-    Pictures are compared whatever the `size` of their data sets is; convert.py says what that finds. UIDs are
-    compared where both data sets carry them distributed, or both keyed under one key.
+    Pictures are compared whatever the `size` of their data sets is; convert.py says what that finds. UIDs are compared
+    where both data sets carry them distributed, or both keyed under one key.
     """
     stores = [ImageStore(manifest) for manifest in manifests]
     names = [store.dataset for store in stores]

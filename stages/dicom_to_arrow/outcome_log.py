@@ -1,4 +1,4 @@
-"""Outcomes of a shard so far, in a file that only grows: a job that was killed goes on behind the last whole one.
+"""Log of a shard's outcomes, a file that only grows: a killed job resumes after the last complete record.
 
 A record is its kind (1 byte), the length and the CRC-32 of its content (4 bytes each, little endian), and the content:
 a record batch of one row in Arrow's IPC format. Record i is the outcome of row i of the shard's index.
@@ -28,17 +28,17 @@ _ROWS_A_BATCH = 64  # 64 x 256 x 256 bytes = 4 MiB in memory at a time
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: exactly one of the two rows."""
+    """Outcome of one file: exactly one of the two rows."""
 
     image: dict[str, Any] | None = None
     reject: dict[str, Any] | None = None
 
 
 class OutcomeLog:
-    """The outcomes of the files `image_ids`, in their order; `len` of them are there.
+    """Outcomes of the files `image_ids`, in their order; `len` of them exist.
 
-    What follows the last whole record (a torn write, a flipped bit, another index) is cut off when the log is opened.
-    A kill of the process loses no record that was appended; a crash of the machine may, and then the rest is redone.
+    What follows the last complete record (a torn write, a flipped bit, another index) is cut off when the log is
+    opened. A kill of the process loses no appended record; a crash of the machine may, and then the rest is done again.
     """
 
     def __init__(self, path: Path, size: int, image_ids: Sequence[str]) -> None:
@@ -67,6 +67,7 @@ class OutcomeLog:
         self._file.close()
 
     def append(self, outcome: Outcome) -> None:
+        """Append the outcome of the next file. Raises ValueError where its columns are not those of its table."""
         kind: Kind = "reject" if outcome.image is None else "image"
         row, schema = outcome.image or outcome.reject, self._schemas[kind]
         if row is None or set(row) != set(schema.names):
@@ -75,10 +76,10 @@ class OutcomeLog:
         self._records.append((kind, self._file.seek(0, 2)))
         self._file.write(_HEADER.pack(_CODES[kind], content.size, zlib.crc32(content)))
         self._file.write(content)
-        self._file.flush()  # into the kernel: what this process wrote outlives it
+        self._file.flush()  # into the kernel, so that it outlives this process
 
     def batches(self, kind: Kind) -> Iterator[pa.RecordBatch]:
-        """Rows of one kind in order, in blocks that depend on nothing but their number."""
+        """Yield the rows of one kind in order, in blocks that depend only on their number."""
         offsets = [offset for each, offset in self._records if each == kind]
         for start in range(0, len(offsets), _ROWS_A_BATCH):
             rows = [self._read(offset) for offset in offsets[start : start + _ROWS_A_BATCH]]
@@ -87,7 +88,7 @@ class OutcomeLog:
             yield from pa.Table.from_batches([row[1] for row in rows if row]).combine_chunks().to_batches()
 
     def _read(self, offset: int) -> tuple[Kind, pa.RecordBatch] | None:
-        """Return the record at `offset`, or None where there is no whole one; the file's position is then its end."""
+        """Return the record at `offset`, or None if it is incomplete; the file's position is then the record's end."""
         self._file.seek(offset)
         header = self._file.read(_HEADER.size)
         if len(header) < _HEADER.size:
@@ -100,7 +101,10 @@ class OutcomeLog:
         return kind, pa.ipc.read_record_batch(pa.py_buffer(content), self._schemas[kind])
 
     def _lock(self) -> None:
-        """One job a log; the kernel frees the lock when its process ends, however it ends."""
+        """Lock the log for one job; the kernel frees the lock when the process ends, however it ends.
+
+        Raises InputError where another job holds it.
+        """
         try:
             locked = take_lock(self._file)
         except OSError:  # a file system without locks: the workflow's own lock has to do
@@ -111,7 +115,7 @@ class OutcomeLog:
 
 
 def remove_other_logs(log: Path) -> None:
-    """Remove what other settings, code or data left of this shard; `log` is `<shard>/<digest>/outcomes.log`."""
+    """Remove logs of this shard of other settings, code or data; `log` is `<shard>/<digest>/outcomes.log`."""
     for other in log.parents[1].glob(f"*/{log.name}"):
         if other != log:
             shutil.rmtree(other.parent)

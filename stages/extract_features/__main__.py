@@ -1,11 +1,11 @@
-"""Embeddings of the images of one data set by one variant. Inputs, outputs and settings: contract.py."""
+"""Embed the images of one data set with one variant. Inputs, outputs and settings: contract.py."""
 
 from ..common.command_line import Work, run_stage
 from .contract import ExtractFeaturesJob
 
 
 def main(job: ExtractFeaturesJob) -> None:
-    from .embedding import extract  # torch and transformers: not for --help
+    from .embedding import extract  # torch and transformers, which --help does not need
 
     extract(job)
 

@@ -10,6 +10,8 @@ from ..common.settings import Settings
 
 
 class ExtractFeaturesSettings(Settings):
+    """Settings of the embedding."""
+
     batch_size: int = Field(128, gt=0, description="images embedded at once")
 
 

@@ -1,4 +1,4 @@
-"""Embeddings of all images of a store, whole (nothing masked), in its order."""
+"""Embeddings of all images of a store, unmasked and in its order."""
 
 from collections.abc import Iterator
 

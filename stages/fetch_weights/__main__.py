@@ -1,11 +1,11 @@
-"""A pre-trained encoder of the Hugging Face hub into a local folder. Outputs and settings: contract.py."""
+"""Fetch a pre-trained encoder of the Hugging Face hub into a local folder. Outputs and settings: contract.py."""
 
 from ..common.command_line import Work, run_stage
 from .contract import FetchWeightsJob
 
 
 def main(job: FetchWeightsJob) -> None:
-    from .fetch import fetch_model  # the hub's client: not for --help
+    from .fetch import fetch_model  # the hub's client, which --help does not need
 
     fetch_model(job)
 

@@ -1,6 +1,6 @@
 """What fetch_weights writes, and the names of encoders.
 
-What `weights` in config.yaml names is a local path, used as it is, or a model of the hub, fetched first.
+`weights` in config.yaml names a local path, used as it is, or a model of the hub, which is fetched first.
 """
 
 import re
@@ -17,7 +17,7 @@ _FILE_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".tar")
 
 
 def hub_id(weights: str, *, image: bool = False) -> str | None:
-    """Return the hub's id of `weights`; None is a path: it exists here, has a file's suffix, or cannot be an id.
+    """Return the hub's id for `weights`, or None for a path: it exists here, has a file's suffix, or cannot be an id.
 
     Image weights may be named as in timm, with the tag: vit_base_patch16_224.mae is timm/vit_base_patch16_224.mae.
     """
@@ -27,15 +27,21 @@ def hub_id(weights: str, *, image: bool = False) -> str | None:
 
 
 def folder_name(identifier: str) -> str:
-    """Return a model's folder under `<workspace>/weights/`. The hub forbids "--" in names, so it can be undone."""
+    """Return a model's folder under `<workspace>/weights/`.
+
+    The hub forbids "--" in names, so the mapping can be inverted.
+    """
     return identifier.replace("/", "--")
 
 
 def identifier_of(folder: str) -> str:
+    """Return the hub's id of a model's folder under `<workspace>/weights/`."""
     return folder.replace("--", "/")
 
 
 class FetchWeightsSettings(Settings):
+    """Settings of one fetch."""
+
     id: str = Field(
         pattern=HUB_ID.pattern, description="of a model on the Hugging Face hub, e.g. timm/vit_base_patch16_224.mae"
     )
@@ -46,8 +52,8 @@ class FetchWeightsJob(Job):
     """Fetch a pre-trained encoder of the Hugging Face hub into a local folder, because compute nodes have no network.
 
     The folder gets weights.json (id, revision, license, sha256 and bytes), model.safetensors, config.json and, where
-    the model has them, tokenizer and model card. A folder that is whole is left alone; files put there by hand, and
-    the hub cache of this machine, are used.
+    the model has them, tokenizer and model card. A complete folder is left unchanged. Files put there by hand, and the
+    hub cache of this machine, are used.
     """
 
     stage = "fetch_weights"

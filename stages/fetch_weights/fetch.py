@@ -1,6 +1,6 @@
-"""Fetch one model into one folder: safetensors, configuration, tokenizer, and a record of what they are.
+"""Fetching of one model into one folder: safetensors, configuration, tokenizer, and a record of them.
 
-Its files are from the hub, or from the hub cache of this machine where the hub cannot be reached.
+Files come from the hub, or from the hub cache of this machine where the hub cannot be reached.
 """
 
 import re
@@ -34,12 +34,12 @@ from .contract import FetchWeightsJob
 
 CARD = "README.md"
 BESIDE = (CONFIGURATION, "tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json", CARD)
-_SECONDS = 8.0  # to wait for the hub's first answer before the cache is asked
+_SECONDS = 8.0  # to wait for the hub's first answer before the cache is used
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Files of one commit, in the hub cache; exactly one of them is of TENSORS."""
+    """Files of one commit in the hub cache; exactly one of them is named in TENSORS."""
 
     revision: str
     files: dict[str, Path]
@@ -49,6 +49,7 @@ def snapshot(identifier: str, folder: Path) -> Snapshot:
     """Fetch configuration, tokenizer, card and tensors of a model: safetensors if it has them, else the torch file.
 
     `folder` is where they will go, for the message. HF_HUB_OFFLINE, HF_HOME, HF_TOKEN and HF_ENDPOINT are honoured.
+    Raises InputError where the model or one of its files is unavailable.
     """
     try:
         names = {sibling.rfilename for sibling in HfApi().model_info(identifier, timeout=_SECONDS).siblings or []}
@@ -72,7 +73,7 @@ def snapshot(identifier: str, folder: Path) -> Snapshot:
 
 
 def license_of(card: Path) -> str:
-    """Return what a model card says, `unknown` where it says nothing."""
+    """Return the license that a model card states, or `unknown`."""
     if not card.is_file():
         return "unknown"
     data = ModelCard.load(card, ignore_metadata_errors=True).data
@@ -107,7 +108,10 @@ def _require(identifier: str, names: set[str], tensors: str | None) -> None:
 
 
 def _check_download(path: Path) -> None:
-    """Compare a large file with the sha256 in its cache name: a bit flipped on the way or on disk shows here."""
+    """Compare a large file with the sha256 in its cache name, which detects a bit flipped on the way or on disk.
+
+    Raises InputError where they differ.
+    """
     blob = path.resolve()
     if re.fullmatch(r"[0-9a-f]{64}", blob.name) and sha256_of(blob) != blob.name:
         raise InputError(f"{blob}: damaged ({path.name}; its sha256 is another)", remedy="delete it and run again")
@@ -133,10 +137,10 @@ def fetch_model(job: FetchWeightsJob) -> None:
 
 
 def fetch(identifier: str, folder: Path) -> WeightsRecord:
-    """Fill `folder` unless it is whole already, and write its weights.json; returns what stands in it.
+    """Fill `folder` unless it is complete, write its weights.json, and return its contents.
 
-    In this order: a folder with its record is checked against it; files that were put there by hand are taken as they
-    are; else the hub, or its cache on this machine. A torch file becomes safetensors once, without running its code.
+    A folder with its record is checked against it. Else files put there by hand are used. Else they come from the hub,
+    or its cache on this machine. A torch file is converted to safetensors once, without running its code.
     """
     path = folder / RECORD
     if path.is_file() and _is_whole(folder, record := parse_record(path, WeightsRecord), identifier):
@@ -170,7 +174,7 @@ def fetch(identifier: str, folder: Path) -> WeightsRecord:
 
 
 def _place(files: dict[str, Path], folder: Path) -> ConvertedFile | None:
-    """Copy files to `folder`, tensors last and as safetensors; returns the torch file that was converted."""
+    """Copy files to `folder`, tensors last and as safetensors; return the torch file that was converted, if any."""
     if _SAFE not in files and _convert(files[_PICKLE], folder / _SAFE):
         files = dict(files)
         converted = ConvertedFile(file=_PICKLE, sha256=sha256_of(files.pop(_PICKLE)))
@@ -180,12 +184,12 @@ def _place(files: dict[str, Path], folder: Path) -> ConvertedFile | None:
         if files[name].parent != folder:
             with atomic_path(folder / name) as temporary:
                 shutil.copyfile(files[name], temporary)
-            write_sidecar(folder / name)  # now: it tells files of the hub from those put here by hand
+            write_sidecar(folder / name)  # now, because it tells files of the hub from those put here by hand
     return converted
 
 
 def _convert(source: Path, target: Path) -> bool:
-    """Write a torch file as safetensors; False where there is no torch, as on a login node that only runs snakemake."""
+    """Write a torch file as safetensors; return False without torch, as on a login node that only runs snakemake."""
     try:
         from safetensors.torch import save_file
 
@@ -193,7 +197,7 @@ def _convert(source: Path, target: Path) -> bool:
     except ImportError:
         _say(f"{source.name}: stays as it is, for there is no torch here; it is read without running its code")
         return False
-    # Cloned: the tied embeddings of a BERT share memory, which safetensors refuses.
+    # Cloned, because the tied embeddings of a BERT share memory, which safetensors refuses.
     tensors = {name: tensor.clone().contiguous() for name, tensor in read_tensors(source).items()}
     with atomic_path(target) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
@@ -202,7 +206,7 @@ def _convert(source: Path, target: Path) -> bool:
 
 
 def _is_whole(folder: Path, record: WeightsRecord, identifier: str) -> bool:
-    """Whether every file of the record is there; one that changed since is an InputError."""
+    """Return whether every file of the record exists. Raises InputError where one has changed since."""
     if record.id != identifier:
         raise InputError(f"{folder / RECORD}: of {record.id}, not of {identifier}", "delete the folder")
     if not all((folder / name).is_file() for name in record.files):
@@ -217,7 +221,7 @@ def _is_whole(folder: Path, record: WeightsRecord, identifier: str) -> bool:
 
 
 def _is_by_hand(folder: Path) -> bool:
-    """Return a configuration and tensors that this stage did not write: theirs have a side-car."""
+    """Return whether a configuration and tensors were put there by hand; files of this stage have a side-car."""
     has_tensors = any((folder / name).is_file() for name in TENSORS)
     return has_tensors and (folder / CONFIGURATION).is_file() and not sidecar_of(folder / CONFIGURATION).is_file()
 

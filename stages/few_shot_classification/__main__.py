@@ -1,17 +1,17 @@
-"""Few-shot classification by one of two protocols. Inputs, outputs and settings: contract.py."""
+"""Evaluate few-shot classification by one of two protocols. Inputs, outputs and settings: contract.py."""
 
 from ..common.command_line import Work, run_stage
 from .contract import FinetuneJob, LinearJob
 
 
 def linear(job: LinearJob) -> None:
-    from .linear_probe import classify_linear  # torch: not for --help
+    from .linear_probe import classify_linear  # torch, which --help does not need
 
     classify_linear(job)
 
 
 def finetune(job: FinetuneJob) -> None:
-    from .finetuning import classify_finetuned  # encoders: many linear jobs are spared the import
+    from .finetuning import classify_finetuned  # encoders, which the many linear jobs do not need
 
     classify_finetuned(job)
 

@@ -1,4 +1,4 @@
-"""Settings of few-shot classification: two published protocols, kept as they are, and what is the same for both."""
+"""Settings and records of few-shot classification: two published protocols, unchanged, and what both share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from ..common.few_shot.protocols import (
 from ..common.records import METRICS, Count, MetricName, Record
 from ..common.settings import Settings
 
-# How each protocol differs from its authors' code even where no setting was changed; stands beside the figures.
+# How each protocol differs from its authors' code even where no setting was changed; listed beside the figures.
 ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
     "linear": (
         "images are not cropped at random, since features are cached",
@@ -38,9 +38,9 @@ ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
 
 
 class EvaluationSettings(Settings):
-    """What is measured, and how often; the same for every protocol."""
+    """Settings of the measurement, the same for every protocol."""
 
-    finding: str | None = Field(None, description="what is classified; null: the one finding that the labels speak of")
+    finding: str | None = Field(None, description="finding to classify; null: the only one in the labels")
     seeds: int = Field(3, gt=0, description="repetitions: each draws another head and order of batches")
     seed: int = Field(0, description="of the first repetition (the next is one more) and of the bootstrap")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
@@ -49,7 +49,7 @@ class EvaluationSettings(Settings):
 class LinearProbeSettings(Settings):
     """A linear classifier on frozen features: the protocol of GLoRIA and MGCA."""
 
-    batch_size: int = Field(48, gt=0, description="images a step")
+    batch_size: int = Field(48, gt=0, description="images per step")
     learning_rate: float = Field(5e-4, gt=0, description="AdamW, constant")
     weight_decay: float = Field(1e-6, ge=0, description="AdamW; as in MGCA's code")
     epochs: int = Field(50, gt=0, description="passes over the training images, at most")
@@ -57,13 +57,13 @@ class LinearProbeSettings(Settings):
 
 
 class FinetuningSettings(Settings):
-    """All weights trained: the protocol of MRM and MaCo."""
+    """Training of all weights: the protocol of MRM and MaCo."""
 
-    batch_size: int = Field(96, gt=0, description="images a step")
+    batch_size: int = Field(96, gt=0, description="images per step")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD; as in MRM's code")
     warmup_steps: int = Field(50, ge=0, description="linear rise of the learning rate, cosine after it; MRM's code")
     clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient; MRM's code")
-    validations: int = Field(20, gt=0, description="looks at validation, evenly over the steps; the best one is kept")
+    validations: int = Field(20, gt=0, description="validations, evenly over the steps; the best weights are kept")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast")
     augmentation: AugmentationSettings = Field(
         AugmentationSettings(), description="of training images; no flip, since findings have sides"
@@ -71,24 +71,28 @@ class FinetuningSettings(Settings):
 
 
 class ScheduleSettings(Settings):
+    """Length and learning rate of a training."""
+
     steps: int = Field(gt=0, description="updates")
     learning_rate: float = Field(gt=0, description="peak")
 
 
 class JobSettings(EvaluationSettings):
+    """Settings of one job, whatever its protocol."""
+
     fraction: int = Field(100, ge=1, le=100, description="percent of the training images; a subset of label_images")
 
 
 class LinearJobSettings(JobSettings, LinearProbeSettings):
-    """One job of protocol `linear`."""
+    """Settings of one job of protocol `linear`."""
 
 
 class FinetuneJobSettings(JobSettings, FinetuningSettings, ScheduleSettings):
-    """One job of protocol `finetune`."""
+    """Settings of one job of protocol `finetune`."""
 
 
 class FinetuneSettings(FinetuningSettings, ScheduledSettings):
-    """All weights trained, with a schedule per fraction."""
+    """Training of all weights, with a schedule per fraction."""
 
     schedule: dict[int, ScheduleSettings] = Field(
         {
@@ -107,19 +111,23 @@ class FewShotClassificationSettings(FewShotBlock, EvaluationSettings):
     finetune: FinetuneSettings = FinetuneSettings()
 
     def job(self, protocol: Protocol, fraction: int) -> JobSettings:
+        """Return the settings of one job."""
         kind = LinearJobSettings if protocol == "linear" else FinetuneJobSettings
         return kind(**self.values_of(protocol, fraction))
 
 
 def departures_of(job: JobSettings, protocol: Protocol) -> Departures:
-    """Return what of a job is not as published; a fraction that nobody published is measured against 100 %."""
+    """Return how a job departs from its published protocol.
+
+    A fraction that has no published schedule is compared with that of 100 %.
+    """
     block = FewShotClassificationSettings()
     published = block.job(protocol, job.fraction if job.fraction in block.fractions else 100)
     return departures(job, published, free=[*EvaluationSettings.model_fields, "precision"])
 
 
 class Seed(Record):
-    """One repetition; `threshold` is that of its F1, from validation."""
+    """Figures of one repetition; `threshold` is that of its F1, chosen on validation."""
 
     seed: int
     kept_at: Count = Field(description="epoch (linear) or step (finetune), 1-based, of the weights that were kept")
@@ -132,7 +140,7 @@ class Seed(Record):
 
 
 class FewShotResult(FewShotRecord):
-    """result.json; where it was `skipped` there are no seeds and no metrics."""
+    """Contents of result.json; a `skipped` job has no seeds and no metrics."""
 
     images: dict[PartName, PartSize]
     seeds: list[Seed]
@@ -150,7 +158,7 @@ class FewShotResult(FewShotRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class FewShotClassificationJob(Job):
-    """What both protocols read and write. One variant, data set and fraction; seeds inside."""
+    """Inputs and outputs of both protocols. A job has one variant, data set and fraction, and several seeds."""
 
     stage = "few_shot_classification"
     place = "{variant}/{dataset}/{protocol}/{fraction}"

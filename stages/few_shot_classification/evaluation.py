@@ -1,9 +1,4 @@
-"""Measure classifiers on the parts, and write the result.
-
-What a job reports: figures of every repetition, their mean with interval, and their spread.
-
-The files of a job: result.json and the scores of every repetition.
-"""
+"""Evaluation of the classifiers of a job: result.json, and the scores of every repetition."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -41,7 +36,7 @@ class SeedScores:
     """One repetition: the scores (logits) of the weights that were best on validation."""
 
     seed: int
-    kept_at: int  # epoch (linear) or step (finetune), 1-based, after which those weights were there
+    kept_at: int  # epoch (linear) or step (finetune), 1-based, after which those weights were kept
     validation_auc: float
     validation: Float[np.ndarray, "validation"]
     test: Float[np.ndarray, "test"]
@@ -52,12 +47,12 @@ def validation_auc(scores: Float[np.ndarray, "images"], targets: Int[np.ndarray,
     return float(auc(scores, targets, np.ones((1, len(scores))))[0])
 
 
-Fit = Callable[[int], SeedScores]  # a repetition from its seed
+Fit = Callable[[int], SeedScores]  # returns a repetition, given its seed
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured over the repetitions."""
+    """Figures over the repetitions."""
 
     resampled_by: Literal["patient", "image"]
     seeds: list[Seed]
@@ -84,7 +79,7 @@ def classify(job: FewShotClassificationJob, prepare: Callable[[Parts, Run], Fit]
 def result_of(
     protocol: Protocol, settings: JobSettings, parts: Parts, runs: Sequence[SeedScores], overlap: Overlap
 ) -> FewShotResult:
-    """Measure the repetitions and put together the record of result.json."""
+    """Measure the repetitions and build the record of result.json."""
     found = evaluate(parts, runs, settings.draws, settings.seed)
     sizes = {name: PartSize(images=rows.height, positives=int(rows["target"].sum()))
              for name, rows in (("train", parts.train), ("validation", parts.validation),
@@ -106,7 +101,7 @@ def evaluate(parts: Parts, runs: Sequence[SeedScores], draws: int, seed: int) ->
     """Measure the repetitions; without any (a subset that teaches nothing) there are no figures.
 
     Each repetition has its own threshold, of largest F1 on validation. A figure is the mean over repetitions. Its
-    interval resamples test patients (images where patients are unknown), the same ones for every repetition; its
+    interval resamples test patients (images where patients are unknown), the same ones for every repetition. Its
     `spread` is the standard deviation over repetitions, which share one subset: null for a single one.
     """
     known = parts.test["patient_id"].null_count() == 0
@@ -127,7 +122,7 @@ def evaluate(parts: Parts, runs: Sequence[SeedScores], draws: int, seed: int) ->
 
 
 def write_scores(folder: Path, parts: Parts, runs: Sequence[SeedScores]) -> None:
-    """Write a table per repetition, of validation and test images; those of an earlier run are removed."""
+    """Write one table per repetition, of validation and test images; those of an earlier run are removed."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for each in runs:
@@ -137,5 +132,5 @@ def write_scores(folder: Path, parts: Parts, runs: Sequence[SeedScores]) -> None
 
 
 def scored_rows(part: pl.DataFrame, scores: Float[np.ndarray, "images"]) -> pl.DataFrame:
-    """Rows of SCORES; larger logits mean present."""
+    """Return rows of SCORES; larger logits mean present."""
     return part.select("image_id", "patient_id", "split", "target", score=pl.Series(scores, dtype=pl.Float32))

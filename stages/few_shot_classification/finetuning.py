@@ -1,8 +1,8 @@
-"""Protocol `finetune`: the image encoder and a linear head on its pooled tokens, all weights trained.
+"""Protocol `finetune`: the image encoder and a linear head on its pooled tokens, with all weights trained.
 
 As MRM (Zhou et al., ICLR 2023) and MaCo (Huang et al., Nat. Commun. 2024) fine-tune: SGD on batches of 96, a given
-number of steps, warm-up and cosine, the weights of the best validation AUC kept. What differs from MRM's code stands in
-contract.py, ALWAYS_DIFFERENT, and beside the figures.
+number of steps, warm-up and cosine; the weights of the best validation AUC are kept. Differences from MRM's code are
+listed in contract.py, ALWAYS_DIFFERENT, and beside the figures.
 """
 
 import copy
@@ -41,7 +41,7 @@ _SCORED_AT_ONCE = 256
 
 
 class Classifier(nn.Module):
-    """An image encoder of its own (a copy) and a head that starts near zero, as MRM's and MAE's."""
+    """A copy of an image encoder with a head that starts near zero, as in MRM and MAE."""
 
     def __init__(self, model: DualEncoder) -> None:
         super().__init__()
@@ -51,21 +51,21 @@ class Classifier(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Float[Tensor, "batch size size"]) -> Float[Tensor, "batch"]:
-        """Logits of grey images 0..1."""
+        """Return logits of grey images 0..1."""
         tokens = self.encoder.tokens(self.encoder.normalise(images))
         return self.head(self.encoder.pool(tokens)).squeeze(1)
 
 
 @dataclass(frozen=True)
 class Best:
-    """Scores of the best look so far, and the validation AUC of the last one."""
+    """Scores of the best validation so far, and the AUC of the latest one."""
 
     scores: SeedScores
     looked_at: float
 
 
 class Finetuning:
-    """What all repetitions share: images by row of the store, and the settings."""
+    """State shared by all repetitions: rows of images in the store, and the settings."""
 
     def __init__(self, model: DualEncoder, store: ImageStore, parts: Parts, settings: FinetuneJobSettings) -> None:
         self._model, self._store, self._settings = model, store, settings
@@ -81,14 +81,14 @@ class Finetuning:
     def load(
         cls, checkpoint: Path, images: Path, parts: Parts, settings: FinetuneJobSettings, device: str
     ) -> "Finetuning":
-        """From a checkpoint folder and the images' manifest."""
+        """Load the model of a checkpoint folder and the images of a manifest."""
         model = load_checkpoint(checkpoint, choose_device(device)).model
         return cls(model, ImageStore(images), parts, settings)
 
     def repeat(self, seed: int, log: Log, state: ResumableState) -> SeedScores:
-        """One repetition, from the newest state if there is one. `SeedScores.kept_at` is the step.
+        """Run one repetition, from the newest state if there is one; `kept_at` of the result is the step.
 
-        Raises InputError where the loss is no number any more.
+        Raises InputError where the loss is no longer finite.
         """
         settings = self._settings
         torch.manual_seed(seed_from("head", seed))
@@ -111,7 +111,7 @@ class Finetuning:
                     log(*history[-1])
                 if step == settings.steps or state.due():
                     state.save(step, _state(trained, step, best, history))
-        assert best is not None  # the last step is a look
+        assert best is not None  # the last step is validated
         return best.scores
 
     def _look(self, classifier: Classifier, best: "Best | None", seed: int, step: int, loss: float) -> "Best":
@@ -126,7 +126,7 @@ class Finetuning:
         return Best(SeedScores(seed, step, value, scores, self._scores(classifier, self._test)), value)
 
     def _step(self, classifier: Classifier, optimiser: torch.optim.Optimizer, seed: int, step: int) -> float:
-        """One update on the batch of a 0-based step; returns the loss before it."""
+        """Update on the batch of a 0-based step and return the loss before the update."""
         batches = -(-len(self._train) // self._settings.batch_size)
         epoch, place = divmod(step, batches)
         order = np.random.default_rng(seed_from("order", seed, epoch)).permutation(len(self._train))
@@ -147,7 +147,7 @@ class Finetuning:
 
     @torch.inference_mode()
     def _scores(self, classifier: Classifier, rows: Int[np.ndarray, "images"]) -> Float[np.ndarray, "images"]:
-        """Logits of whole images."""
+        """Return logits of whole images."""
         classifier.eval()
         parts = []
         for first in range(0, len(rows), _SCORED_AT_ONCE):
@@ -166,7 +166,7 @@ class Finetuning:
 def _state(
     trained: dict[str, Any], step: int, best: Best | None, history: list[tuple[dict[str, float], int]]
 ) -> dict[str, Any]:
-    """Everything that the next step needs; all randomness is a function of seed and step."""
+    """Return everything that the next step needs; all randomness is a function of seed and step."""
     content: dict[str, Any] = {name: each.state_dict() for name, each in trained.items()}
     if best is not None:
         scores = vars(best.scores)
@@ -178,7 +178,7 @@ def _state(
 def _resumed(
     saved: dict[str, Any] | None, trained: dict[str, Any]
 ) -> tuple[int, Best | None, list[tuple[dict[str, float], int]]]:
-    """Return the steps done, the best validation, and what was logged; load the state into `trained`."""
+    """Load a state into `trained`; return the steps done, the best validation and what was logged."""
     if saved is None:
         return 0, None, []
     for name, each in trained.items():
@@ -191,7 +191,7 @@ def _resumed(
 
 
 def classify_finetuned(job: FinetuneJob) -> None:
-    """Train image encoders whole, over seeds, and write what was measured; a killed job resumes."""
+    """Fine-tune image encoders over several seeds and write the results; a killed job resumes."""
     with ExitStack() as held:
 
         def prepare(parts: Parts, run: Run) -> Fit:

@@ -1,12 +1,8 @@
-"""Fit linear probes on cached features.
-
-Features of extract_features by image.
-
-Protocol `linear`: a linear classifier on frozen, cached features.
+"""Protocol `linear`: a linear classifier on the frozen features that extract_features has cached.
 
 As GLoRIA (Huang et al., ICCV 2021) and MGCA (Wang et al., NeurIPS 2022) probe their encoders: AdamW on batches of 48,
-at most 50 epochs, stopped after 10 without gain on validation, the best epoch kept. What differs from their code stands
-in contract.py, ALWAYS_DIFFERENT, and beside the figures.
+at most 50 epochs, stopped after 10 without gain on validation; the best epoch is kept. Differences from their code are
+listed in contract.py, ALWAYS_DIFFERENT, and beside the figures.
 """
 
 from dataclasses import dataclass
@@ -31,7 +27,7 @@ from .evaluation import Fit, SeedScores, classify, validation_auc
 
 
 class CachedFeatures:
-    """The encoder's pooled tokens of every image of a data set, before the projection: mean of patches, or [CLS]."""
+    """Pooled tokens of every image of a data set, before the projection: mean of patches, or [CLS]."""
 
     def __init__(self, path: Path) -> None:
         """Open features.arrow. Raises InputError where it is damaged, of another kind, or not finite."""
@@ -55,7 +51,10 @@ class CachedFeatures:
             )
 
     def of(self, part: pl.DataFrame) -> Float[np.ndarray, "images width"]:
-        """Features of the rows of `part`, in their order; a labelled image without any is an InputError."""
+        """Return the features of the rows of `part`, in their order.
+
+        Raises InputError where a labelled image has none.
+        """
         lacking = [image_id for image_id in part["image_id"] if image_id not in self._row]
         if lacking:
             raise InputError(
@@ -67,7 +66,7 @@ class CachedFeatures:
 
 @dataclass(frozen=True)
 class Features:
-    """Frozen features of the three parts, and the targets of those that may be looked at."""
+    """Frozen features of the three parts, and the targets of training and validation."""
 
     train: Float[np.ndarray, "train width"]
     train_targets: Int[np.ndarray, "train"]
@@ -77,7 +76,7 @@ class Features:
 
 
 def probe(features: Features, settings: LinearJobSettings, seed: int) -> SeedScores:
-    """Fit one classifier; a pure function of its arguments. `SeedScores.kept_at` is the 1-based epoch."""
+    """Fit one classifier, as a pure function of the arguments; `kept_at` of the result is the 1-based epoch."""
     torch.manual_seed(seed_from("head", seed))
     head = nn.Linear(features.train.shape[1], 1)
     optimiser = torch.optim.AdamW(
@@ -105,12 +104,12 @@ def probe(features: Features, settings: LinearJobSettings, seed: int) -> SeedSco
 
 @torch.inference_mode()
 def _scores(head: nn.Linear, features: Float[np.ndarray, "images width"]) -> Float[np.ndarray, "images"]:
-    """Logits."""
+    """Return logits."""
     return head(torch.from_numpy(features)).squeeze(1).numpy()
 
 
 def classify_linear(job: LinearJob) -> None:
-    """Fit linear classifiers on cached features, over seeds, and write what was measured."""
+    """Fit linear classifiers on cached features over several seeds and write the results."""
 
     def prepare(parts: Parts, _run: Run) -> Fit:
         cached = CachedFeatures(job.features)

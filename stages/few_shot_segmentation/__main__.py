@@ -1,4 +1,4 @@
-"""Few-shot segmentation by one of two protocols. Inputs, outputs and settings: contract.py."""
+"""Evaluate few-shot segmentation by one of two protocols. Inputs, outputs and settings: contract.py."""
 
 from functools import partial
 
@@ -7,7 +7,7 @@ from .contract import FinetuneJob, LinearJob
 
 
 def linear(job: LinearJob) -> None:
-    from .repetitions import segment  # torch and transformers: not for --help
+    from .repetitions import segment  # torch and transformers, which --help does not need
     from .segmenters import SetrSegmenter
 
     segment(job, partial(SetrSegmenter, settings=job.settings))

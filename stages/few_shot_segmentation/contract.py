@@ -1,4 +1,4 @@
-"""Settings of few-shot segmentation: two published protocols, and what is the same for both."""
+"""Settings and records of few-shot segmentation: two published protocols, and what both share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from ..common.few_shot.protocols import (
 from ..common.records import Count, Record
 from ..common.settings import Settings
 
-# How each protocol differs from its authors' code even where no setting was changed; stands beside the figures.
+# How each protocol differs from its authors' code even where no setting was changed; listed beside the figures.
 ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
     "linear": (
         "all negative images are trained with (MGCA's code draws as many as there are positives for SIIM)",
@@ -39,9 +39,9 @@ ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
 
 
 class EvaluationSettings(Settings):
-    """What is measured, and how often; the same for every protocol."""
+    """Settings of the measurement, the same for every protocol."""
 
-    finding: str | None = Field(None, description="what is outlined; null: the one finding that the labels speak of")
+    finding: str | None = Field(None, description="finding to outline; null: the only one in the labels")
     seeds: int = Field(3, gt=0, description="repetitions: each draws another decoder and order of batches")
     seed: int = Field(0, description="of the first repetition (the next is one more) and of the bootstrap")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
@@ -53,10 +53,10 @@ class EvaluationSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """What both protocols have, with values of their own."""
+    """Settings that both protocols have, each with its own values."""
 
     input_size: int = Field(gt=0, description="side of the square input, pixels; a multiple of the encoder's patch")
-    batch_size: int = Field(gt=1, description="images a step")
+    batch_size: int = Field(gt=1, description="images per step")
     focal_weight: float = Field(ge=0, description="of the focal loss beside the Dice loss")
     weight_decay: float = Field(ge=0, description="AdamW; not on biases, norms and positions of a trained encoder")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast")
@@ -67,10 +67,10 @@ class TrainingSettings(Settings):
 
 
 class LinearDecoderSettings(TrainingSettings):
-    """A SETR-PUP decoder on a frozen encoder: the protocol of GLoRIA and MGCA; numbers of MGCA's code."""
+    """A SETR-PUP decoder on a frozen encoder: the protocol of GLoRIA and MGCA, with values of MGCA's code."""
 
     input_size: int = Field(224, gt=0, description="side of the square input, pixels")
-    batch_size: int = Field(16, gt=1, description="images a step")
+    batch_size: int = Field(16, gt=1, description="images per step")
     focal_weight: float = Field(10.0, ge=0, description="10 focal - log Dice of the batch")
     weight_decay: float = Field(0.05, ge=0, description="AdamW")
     learning_rate: float = Field(5e-4, gt=0, description="AdamW, constant")
@@ -86,42 +86,46 @@ class LinearDecoderSettings(TrainingSettings):
 
 
 class FinetuningSettings(TrainingSettings):
-    """Encoder and UPerNet trained together: the protocol of MRM and MaCo; numbers of MRM's code."""
+    """Training of encoder and UPerNet: the protocol of MRM and MaCo, with values of MRM's code."""
 
     input_size: int = Field(512, gt=0, description="side of the square input, pixels")
-    batch_size: int = Field(8, gt=1, description="images a step: theirs, 4 GPUs x 2")
+    batch_size: int = Field(8, gt=1, description="images per step; 4 GPUs x 2 in their code")
     focal_weight: float = Field(2.0, ge=0, description="2 focal + Dice")
     weight_decay: float = Field(0.05, ge=0, description="AdamW; not on biases, norms and positions")
     layer_decay: float = Field(0.65, gt=0, le=1, description="learning rate of a block / that of the block above it")
     decoder_width: int = Field(768, gt=0, description="channels of UPerNet")
     auxiliary_weight: float = Field(0.4, ge=0, description="of the same loss on an FCN head on the third level")
     auxiliary_width: int = Field(256, gt=0, description="channels of that head")
-    validations: int = Field(20, gt=0, description="looks at validation, evenly over the steps; the best one is kept")
+    validations: int = Field(20, gt=0, description="validations, evenly over the steps; the best weights are kept")
 
 
 class ScheduleSettings(Settings):
+    """Length and learning rate of a training."""
+
     steps: int = Field(gt=0, description="updates")
     learning_rate: float = Field(gt=0, description="peak; AdamW")
     warmup_steps: int = Field(ge=0, description="linear rise of the learning rate, linear fall to 0 after it")
 
 
 class JobSettings(EvaluationSettings):
+    """Settings of one job, whatever its protocol."""
+
     fraction: int = Field(100, ge=1, le=100, description="percent of the training images; a subset of label_images")
 
 
 class LinearJobSettings(JobSettings, LinearDecoderSettings):
-    """One job of protocol `linear`."""
+    """Settings of one job of protocol `linear`."""
 
 
 class FinetuneJobSettings(JobSettings, FinetuningSettings, ScheduleSettings):
-    """One job of protocol `finetune`."""
+    """Settings of one job of protocol `finetune`."""
 
 
 AnyJobSettings = LinearJobSettings | FinetuneJobSettings
 
 
 class FinetuneSettings(FinetuningSettings, ScheduledSettings):
-    """All weights trained, with a schedule per fraction."""
+    """Training of all weights, with a schedule per fraction."""
 
     schedule: dict[int, ScheduleSettings] = Field(
         {
@@ -140,18 +144,20 @@ class FewShotSegmentationSettings(FewShotBlock, EvaluationSettings):
     finetune: FinetuneSettings = FinetuneSettings()
 
     def job(self, protocol: Protocol, fraction: int) -> AnyJobSettings:
+        """Return the settings of one job."""
         kind = LinearJobSettings if protocol == "linear" else FinetuneJobSettings
         return kind(**self.values_of(protocol, fraction))
 
     def input_sizes(self) -> dict[Protocol, int]:
-        """Return what the protocols that are run ask of the stored images, pixels."""
+        """Return the size in pixels that each selected protocol needs stored images to have."""
         return {protocol: getattr(self, protocol).input_size for protocol in self.protocols}
 
 
 def departures_of(job: AnyJobSettings, protocol: Protocol, stored_size: int) -> Departures:
-    """Return what of a job is not as published; a fraction that nobody published is measured against 100 %.
+    """Return how a job departs from its published protocol.
 
-    `stored_size` of the images, pixels: enlarged ones (`allow_upsampling`) are not as published.
+    A fraction that has no published schedule is compared with that of 100 %. Stored images of `stored_size` pixels that
+    have to be enlarged (`allow_upsampling`) are a departure, too.
     """
     block = FewShotSegmentationSettings()
     published = block.job(protocol, job.fraction if job.fraction in block.fractions else 100)
@@ -164,12 +170,14 @@ FIGURES: tuple[FigureName, ...] = get_args(FigureName)
 
 
 class OutlinedPart(PartSize):
+    """Numbers of images of a part, and of outlines that could not be used."""
+
     positives_without_outline: Count = Field(description="left out")
     outlines_too_small_to_show: Count = Field(description="counted as negatives")
 
 
 class RepetitionRecord(Record):
-    """One repetition."""
+    """Figures of one repetition."""
 
     seed: int
     kept_at: Count = Field(description="step, 1-based, of the weights that were kept")
@@ -183,7 +191,7 @@ class RepetitionRecord(Record):
 
 
 class SegmentationResult(FewShotRecord):
-    """result.json; where it was `skipped` there are no seeds and no metrics."""
+    """Contents of result.json; a `skipped` job has no seeds and no metrics."""
 
     input_size: Count
     stored_size: Count
@@ -199,7 +207,7 @@ class SegmentationResult(FewShotRecord):
         return self
 
     def measured_on(self) -> object:
-        """Return what does not depend on the encoders."""
+        """Return what does not depend on the encoders, so that two results can be compared."""
         nothing = self.metrics.get("predict_nothing")
         seeds = [each.seed for each in self.seeds]
         measured = (self.finding, self.resampled_by, self.images, self.input_size, self.skipped, seeds, nothing)
@@ -208,7 +216,7 @@ class SegmentationResult(FewShotRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class FewShotSegmentationJob(Job):
-    """What both protocols read and write. One variant, data set and fraction; seeds inside."""
+    """Inputs and outputs of both protocols. A job has one variant, data set and fraction, and several seeds."""
 
     stage = "few_shot_segmentation"
     place = "{variant}/{dataset}/{protocol}/{fraction}"

@@ -1,8 +1,7 @@
-"""Count overlaps of masks, and measure segmenters on the parts.
+"""Evaluation of segmenters: overlaps of predicted and true masks, the threshold, and the figures.
 
-What a job reports: figures of every repetition beside predicting nothing, their mean with interval and spread.
-
-Overlaps of probabilities with masks at every threshold, and which threshold a validation chooses.
+Every repetition is measured beside predicting nothing. Probabilities are compared with masks at every threshold, of
+which validation chooses one.
 """
 
 from collections.abc import Sequence
@@ -22,10 +21,10 @@ from .contract import RepetitionRecord
 
 @dataclass(frozen=True)
 class SeedOverlaps:
-    """One repetition: pixels of the test part at the threshold that validation chose, by the best weights."""
+    """Pixel counts of one repetition's test part, with the best weights at the threshold chosen on validation."""
 
     seed: int
-    kept_at: int  # step, 1-based, after which those weights were there
+    kept_at: int  # step, 1-based, after which those weights were kept
     validation_dice_of_positives: float
     threshold: float  # probability
     test: Overlaps
@@ -33,7 +32,7 @@ class SeedOverlaps:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured over the repetitions."""
+    """Figures over the repetitions."""
 
     resampled_by: Literal["patient", "image"]
     seeds: list[RepetitionRecord]
@@ -43,7 +42,7 @@ class Figures:
 def evaluate(labels: pl.DataFrame, runs: Sequence[SeedOverlaps], draws: int, seed: int) -> Figures:
     """Measure the repetitions; without any (a subset that teaches nothing) there are no figures.
 
-    labels: image_id and patient_id of the test images, in the order of the counts. A figure is the mean over
+    `labels` has image_id and patient_id of the test images, in the order of the counts. A figure is the mean over
     repetitions. Its interval resamples test patients (images where patients are unknown), the same ones for every
     repetition and for `predict_nothing`; its `spread` is the standard deviation over repetitions.
     """
@@ -66,9 +65,9 @@ THRESHOLDS = np.arange(1, 20) / 20  # probabilities .05, .10 .. .95 that a valid
 def count(
     probabilities: Float[np.ndarray, "images size size"], masks: Bool[np.ndarray, "images size size"]
 ) -> Overlaps:
-    """Count pixels at every threshold, by one histogram an image."""
+    """Count pixels at every threshold, with one histogram per image."""
     images = len(masks)
-    above = np.searchsorted(THRESHOLDS, probabilities.reshape(images, -1), side="right")  # thresholds that are reached
+    above = np.searchsorted(THRESHOLDS, probabilities.reshape(images, -1), side="right")  # number of thresholds reached
     flat = masks.reshape(images, -1)
     predicted, both = (
         np.stack([np.bincount(row, weights=part, minlength=len(THRESHOLDS) + 1) for row, part in zip(above, parts)])  # noqa: B905
@@ -78,17 +77,18 @@ def count(
 
 
 def join(parts: list[Overlaps]) -> Overlaps:
+    """Return the overlaps of all images of `parts`."""
     columns = ([getattr(part, name) for part in parts] for name in ("truth", "predicted", "both"))
     return Overlaps(*(np.concatenate(column) for column in columns))
 
 
 def best_threshold(validation: Overlaps) -> int:
-    """Place in THRESHOLDS of the largest mean Dice over all images; of several, the lowest."""
+    """Return the index in THRESHOLDS of the largest mean Dice over all images; of several, the lowest."""
     return int(np.argmax(validation.dice().mean(axis=0)))
 
 
 def dice_of_positives(validation: Overlaps) -> float:
-    """Largest mean Dice, over thresholds, of images with the finding: which weights are kept.
+    """Return the largest mean Dice, over thresholds, of images with the finding; it decides which weights are kept.
 
     Over all images, predicting nothing would win the first epochs, and patience would end there.
     """
@@ -96,5 +96,5 @@ def dice_of_positives(validation: Overlaps) -> float:
 
 
 def _at_least(histogram: Float[np.ndarray, "images bins"]) -> Int[np.ndarray, "images thresholds"]:
-    """From pixels that reach just k thresholds (k from 0) to pixels that reach the k-th (k from 1)."""
+    """Return the pixels that reach the k-th threshold (k from 1) from those that reach just k thresholds (k from 0)."""
     return histogram[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:].round().astype(np.int64)

@@ -1,4 +1,4 @@
-"""Images and true masks of one part of the data set, both on the stored square."""
+"""Images and true masks of one part of a data set, both on the stored square."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,23 +28,25 @@ class OutlinedImages:
         return len(self.runs)
 
     def images(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n stored stored"]:
+        """Return the stored images of `rows`; 0 black, 255 white."""
         ids = self.labels["image_id"]
         return self.store.gather(np.array([self.store.row_of(ids[int(row)]) for row in rows]))
 
     def masks(self, rows: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n stored stored"]:
+        """Return the masks of `rows`; True is the finding."""
         return np.stack([decode(self.runs[int(row)], self.store.size, self.store.size) for row in rows])
 
     @property
     def outlined(self) -> Bool[np.ndarray, "images"]:
-        """Which images have at least one pixel of the finding."""
+        """Return which images have at least one pixel of the finding."""
         return np.array([len(each) > 0 for each in self.runs], dtype=bool)
 
 
 def outline(labels: pl.DataFrame, store: ImageStore) -> OutlinedImages:
-    """Masks of `labels` (LABELS), boxes filled, on the stored square: the resize and padding of dicom_to_arrow.
+    """Return the masks of `labels` (LABELS), boxes filled, resized and padded as by dicom_to_arrow.
 
-    A positive that is nowhere outlined is left out: `len` of the result says how many are left. A finding so small
-    that it covers less than half of every stored pixel has an empty mask.
+    A positive without any outline is left out, so `len` of the result may be smaller. A finding that covers less than
+    half of every stored pixel has an empty mask.
     """
     known = labels.filter((pl.col("target") == 0) | pl.col("mask").is_not_null() | (pl.col("boxes").list.len() > 0))
     columns = ["content_box", "original_rows", "original_columns"]

@@ -1,6 +1,6 @@
-"""One job: the parts with their masks, and a repetition for each seed, which resumes where a killed job was.
+"""One job of few-shot segmentation: the parts with their masks, and one repetition per seed.
 
-The files of a job: result.json, the pixel counts of every repetition, and what may be shown.
+A killed job resumes. It writes result.json, the pixel counts of every repetition, and samples that may be shown.
 """
 
 import math
@@ -58,7 +58,7 @@ Build = Callable[[ImageEncoder], Segmenter]
 
 @dataclass(frozen=True)
 class OutlinedParts:
-    """`Parts` with masks; positives that are nowhere outlined are left out."""
+    """`Parts` with masks; positives without any outline are left out."""
 
     train: OutlinedImages
     validation: OutlinedImages
@@ -66,7 +66,10 @@ class OutlinedParts:
 
     @classmethod
     def of(cls, parts: Parts, store: ImageStore, source: Path) -> "OutlinedParts":
-        """`source` is labels.arrow: without a mask in validation and test nothing could be chosen or measured."""
+        """Outline the parts. Raises InputError, which names `source`, where validation or test has no mask.
+
+        `source` is labels.arrow. Without such masks nothing could be chosen or measured.
+        """
         outlined = cls(*(outline(each, store) for each in (parts.train, parts.validation, parts.test)))
         for name in ("validation", "test"):
             if not getattr(outlined, name).outlined.any():
@@ -78,11 +81,11 @@ class OutlinedParts:
 
     @property
     def skipped(self) -> str | None:
-        """Why nothing can be learned from the subset, or None where it can be."""
+        """Return why nothing can be learned from the subset, or None where it can."""
         return None if self.train.outlined.any() else f"the subset has {len(self.train)} images, none with an outline"
 
     def counts(self, parts: Parts) -> dict[PartName, OutlinedPart]:
-        """Images that were used, and positives that could not be."""
+        """Return the images that were used, and the positives that could not be."""
         found: tuple[tuple[PartName, OutlinedImages, pl.DataFrame], ...] = (
             ("train", self.train, parts.train),
             ("validation", self.validation, parts.validation),
@@ -101,12 +104,14 @@ class OutlinedParts:
 
 @dataclass(frozen=True)
 class Repetition:
+    """Outcome of one repetition."""
+
     result: SeedOverlaps
     samples: list[dict]  # rows of schemas.outlines
 
 
 def schedule_of(settings: AnyJobSettings, images: int) -> Schedule:
-    """`linear` looks after every pass over the images, `finetune` some times, evenly over its steps."""
+    """Return when a job validates: `linear` after every epoch, `finetune` several times, evenly over its steps."""
     if isinstance(settings, LinearJobSettings):
         epoch = steps_per_epoch(images, settings.batch_size)
         steps = settings.epochs * epoch
@@ -124,7 +129,7 @@ def repeat(
     state: ResumableState,
     log: Log,
 ) -> Repetition:
-    """Train one segmenter on the device of `encoder`, which stays as it is; raises InputError where it diverges."""
+    """Train one segmenter on the device of `encoder`, which is not changed. Raises InputError where it diverges."""
     torch.manual_seed(seed_from("decoder", seed))
     device = next(encoder.parameters()).device
     segmenter = build(encoder_for(encoder, settings.input_size)).to(device)
@@ -143,7 +148,7 @@ def repeat(
 def _samples(
     segmenter: Segmenter, test: OutlinedImages, result: SeedOverlaps, settings: AnyJobSettings, count: int
 ) -> list[dict]:
-    """Test images with the finding, drawn by seed, on the stored square."""
+    """Return test images with the finding, drawn by seed, on the stored square."""
     outlined = np.flatnonzero(test.outlined)
     rows = []
     for row in np.random.default_rng(settings.seed).permutation(outlined)[:count]:

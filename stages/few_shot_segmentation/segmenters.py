@@ -1,23 +1,15 @@
-"""The two segmenters, SETR-PUP and UPerNet, on an encoder of patches, and their losses.
+"""The two segmenters, SETR-PUP and UPerNet, on a pre-trained encoder, and their losses.
 
-What the training loop asks of the model of a protocol.
+Protocol `linear` trains a SETR-PUP decoder on the frozen encoder. SETR with progressive upsampling (Zheng et al., CVPR
+2021) has stages of convolution, batch norm, ReLU and doubling, then one map of logits. As in MGCA's code (Wang et al.,
+NeurIPS 2022) a linear layer precedes the first stage.
 
-The pre-trained encoder as a segmenter needs it: at another input size, with tokens laid out on their grid.
+Protocol `finetune` trains the encoder and UPerNet together. UPerNet (Xiao et al., ECCV 2018) works on four scales of a
+plain ViT, as in MRM (Zhou et al., ICLR 2023) and MaCo (Huang et al., Nat. Commun. 2024). Tokens of four blocks are
+resampled to 4, 2, 1 and 1/2 times the patch grid, as in BEiT. An FCN head is attached to the third, and the learning
+rate decreases from block to block towards the input. The heads are those of transformers.
 
-What a segmenter is trained with: a focal loss beside a Dice loss, as each protocol combines them.
-
-Protocol `linear`: a SETR-PUP decoder on the frozen encoder.
-
-SETR with progressive upsampling (Zheng et al., CVPR 2021): stages of convolution, batch norm, ReLU and doubling, then
-one map of logits. As in MGCA's code (Wang et al., NeurIPS 2022) a linear layer comes before the first stage.
-What differs from it stands in contract.py, ALWAYS_DIFFERENT, and beside the figures.
-
-Protocol `finetune`: the encoder and UPerNet trained together.
-
-UPerNet (Xiao et al., ECCV 2018) on four scales of a plain ViT, as MRM (Zhou et al., ICLR 2023) and MaCo (Huang et al.,
-Nat. Commun. 2024) have it: tokens after four blocks, resampled to 4, 2, 1 and 1/2 times the patch grid (as BEiT does),
-an FCN head on the third beside it, and a learning rate that falls from block to block towards the input. The heads are
-those of transformers. What differs from their code stands in contract.py, ALWAYS_DIFFERENT, and beside the figures.
+Differences from the authors' code are listed in contract.py, ALWAYS_DIFFERENT, and beside the figures.
 """
 
 from ..common.encoders import torchvision_operators  # noqa: F401, I001  (before timm and transformers)
@@ -40,7 +32,7 @@ from .contract import FinetuneJobSettings, LinearJobSettings
 
 
 class Segmenter(nn.Module):
-    """Called on grey images 0..1 [batch size size] it returns logits of the finding, pixel by pixel."""
+    """Model of a protocol: maps grey images 0..1 [batch size size] to logits of the finding per pixel."""
 
     @abstractmethod
     def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
@@ -48,15 +40,18 @@ class Segmenter(nn.Module):
 
     @abstractmethod
     def optimiser(self) -> torch.optim.Optimizer:
-        """Of the weights that are trained, each group with its own peak learning rate."""
+        """Return the optimiser of the trained weights, each group with its own peak learning rate."""
 
     @abstractmethod
     def trained(self) -> nn.Module:
-        """Return the part whose weights change: what has to be kept of a training."""
+        """Return the part whose weights change, which is what must be kept of a training."""
 
 
 def encoder_for(encoder: ImageEncoder, size: int) -> ImageEncoder:
-    """Copy the encoder for square inputs of `size` pixels: positions are resampled (bicubic), other weights kept."""
+    """Copy the encoder for square inputs of `size` pixels: positions are resampled (bicubic), other weights kept.
+
+    Raises InputError where `size` is not a multiple of the patch size.
+    """
     settings = encoder.settings
     if size % settings.patch_size:
         raise InputError(
@@ -75,27 +70,27 @@ def encoder_for(encoder: ImageEncoder, size: int) -> ImageEncoder:
 def last_tokens(
     encoder: ImageEncoder, images: Float[Tensor, "batch size size"]
 ) -> Float[Tensor, "batch width grid grid"]:
-    """Patch tokens after the last norm, of grey images 0..1."""
+    """Return the patch tokens after the last norm, on their grid, of grey images 0..1."""
     tokens = encoder(encoder.normalise(images))  # B N D
     grid = encoder.settings.grid
     return tokens.transpose(1, 2).unflatten(2, (grid, grid))
 
 
 def levels_of(depth: int) -> list[int]:
-    """Blocks (1-based) whose tokens are taken, at a third, half, two thirds and all of the depth: 4, 6, 8, 12 of 12."""
+    """Return the 1-based blocks whose tokens are used, at 1/3, 1/2, 2/3 and all of the depth: 4, 6, 8, 12 of 12."""
     return [math.ceil(depth * share) for share in (1 / 3, 1 / 2, 2 / 3, 1)]
 
 
 def level_tokens(
     encoder: ImageEncoder, images: Float[Tensor, "batch size size"]
 ) -> list[Float[Tensor, "batch width grid grid"]]:
-    """Patch tokens after the blocks of `levels_of`, before any norm, of grey images 0..1."""
+    """Return the patch tokens after the blocks of `levels_of`, before any norm, of grey images 0..1."""
     blocks = [level - 1 for level in levels_of(len(encoder.vit.blocks))]
-    taken = sorted(set(blocks))  # a shallow encoder gives some of them twice
+    taken = sorted(set(blocks))  # a shallow encoder has some of them twice
     tokens = encoder.vit.forward_intermediates(
         encoder.normalise(images), indices=taken, norm=False, intermediates_only=True
     )
-    assert isinstance(tokens, list)  # as `intermediates_only` makes it
+    assert isinstance(tokens, list)  # because of `intermediates_only`
     return [tokens[taken.index(block)] for block in blocks]
 
 
@@ -107,9 +102,9 @@ _GAMMA = 2.0  # Lin et al., ICCV 2017
 
 
 def linear_loss(logits: Logits, masks: Masks, focal_weight: float) -> Float[Tensor, ""]:
-    """Return w focal - log D, with D the soft Dice of all pixels of the batch together, as in GLoRIA's and MGCA's code.
+    """Return w focal - log D, with D the soft Dice of all pixels of the batch, as in GLoRIA's and MGCA's code.
 
-    focal: mean over pixels of (1 - p_t)^2 (-log p_t).  D = (2 sum p y + 1) / (sum p + sum y + 1).
+    focal: mean over pixels of (1 - p_t)^2 (-log p_t). D = (2 sum p y + 1) / (sum p + sum y + 1).
     """
     focal = sigmoid_focal_loss(logits, masks, alpha=-1, gamma=_GAMMA, reduction="mean")
     probabilities = logits.sigmoid()
@@ -118,7 +113,7 @@ def linear_loss(logits: Logits, masks: Masks, focal_weight: float) -> Float[Tens
 
 
 def finetuning_loss(logits: Logits, masks: Masks, focal_weight: float) -> Float[Tensor, ""]:
-    """Return w focal + (1 - mean D_i), D_i = (2 sum p y + 1) / (sum p^2 + sum y^2 + 1), as MRM and MaCo.
+    """Return w focal + (1 - mean D_i), D_i = (2 sum p y + 1) / (sum p^2 + sum y^2 + 1), as in MRM and MaCo.
 
     The focal loss is the one of `linear_loss` times 1/2, which weighs both classes alike (alpha of Lin et al.).
     """
@@ -130,14 +125,14 @@ def finetuning_loss(logits: Logits, masks: Masks, focal_weight: float) -> Float[
 
 
 def resize_logits(logits: Float[Tensor, "batch 1 rows columns"], size: int) -> Float[Tensor, "batch {size} {size}"]:
-    """Bilinear, to the size of the masks."""
+    """Resample logits bilinearly to the size of the masks."""
     if logits.shape[-2:] != (size, size):
         logits = F.interpolate(logits, size=(size, size), mode="bilinear")
     return logits.squeeze(1)
 
 
 def progressive_upsampling(width: int, widths: tuple[int, ...]) -> nn.Sequential:
-    """Tokens [batch width g g] -> logits [batch 1 g*2^n g*2^n], n stages."""
+    """Build the decoder from tokens [batch width g g] to logits [batch 1 g*2^n g*2^n], of n stages."""
     layers: list[nn.Module] = [nn.Conv2d(width, width, 1)]
     for before, after in zip((width, *widths), widths, strict=False):
         layers += [
@@ -150,7 +145,7 @@ def progressive_upsampling(width: int, widths: tuple[int, ...]) -> nn.Sequential
 
 
 class SetrSegmenter(Segmenter):
-    """The encoder never changes: it has no gradient, and its norms and dropout are those of evaluation."""
+    """SETR-PUP on a frozen encoder, which has no gradient and whose norms and dropout stay in evaluation mode."""
 
     def __init__(self, encoder: ImageEncoder, settings: LinearJobSettings) -> None:
         super().__init__()
@@ -159,24 +154,29 @@ class SetrSegmenter(Segmenter):
         self._settings = settings
 
     def train(self, mode: bool = True) -> "SetrSegmenter":
+        """Set the decoder's mode; the encoder stays in evaluation mode."""
         super().train(mode)
         self.encoder.eval()
         return self
 
     def forward(self, images: Float[Tensor, "batch size size"]) -> Logits:
+        """Return the logits of grey images 0..1."""
         with torch.no_grad():
             tokens = last_tokens(self.encoder, images)
         return resize_logits(self.decoder(tokens), images.shape[-1])
 
     def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
+        """Return the loss of a batch; masks are 1 where the finding is."""
         return linear_loss(self(images).float(), masks, self._settings.focal_weight)
 
     def optimiser(self) -> torch.optim.Optimizer:
+        """Return AdamW over the decoder's weights."""
         return torch.optim.AdamW(
             self.decoder.parameters(), lr=self._settings.learning_rate, weight_decay=self._settings.weight_decay
         )
 
     def trained(self) -> nn.Module:
+        """Return the decoder."""
         return self.decoder
 
 
@@ -184,7 +184,7 @@ _AUXILIARY_LEVEL = 2  # at the resolution of the patch grid
 
 
 def feature_pyramid(width: int) -> nn.ModuleList:
-    """One module a level: 4 times, 2 times, once and half the resolution."""
+    """Return one module per level: 4 times, 2 times, once and half the resolution."""
 
     def double() -> nn.ConvTranspose2d:
         return nn.ConvTranspose2d(width, width, kernel_size=2, stride=2)
@@ -200,7 +200,7 @@ def feature_pyramid(width: int) -> nn.ModuleList:
 
 
 class UperNetSegmenter(Segmenter):
-    """Encoder, feature pyramid, UPerNet, and the auxiliary head that training alone uses."""
+    """Encoder, feature pyramid, UPerNet, and the auxiliary head that only training uses."""
 
     def __init__(self, encoder: ImageEncoder, settings: FinetuneJobSettings) -> None:
         super().__init__()
@@ -214,9 +214,11 @@ class UperNetSegmenter(Segmenter):
         self._settings = settings
 
     def forward(self, images: Float[Tensor, "batch size size"]) -> Logits:
+        """Return the logits of grey images 0..1."""
         return resize_logits(self.head(self._features(images)), images.shape[-1])
 
     def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
+        """Return the loss of a batch, the auxiliary head's included; masks are 1 where the finding is."""
         features, weight = self._features(images), self._settings.focal_weight
         each = [
             finetuning_loss(resize_logits(head(features), images.shape[-1]).float(), masks, weight)
@@ -229,7 +231,10 @@ class UperNetSegmenter(Segmenter):
         return [rescale(level) for rescale, level in zip(self.pyramid, tokens, strict=True)]
 
     def optimiser(self) -> torch.optim.Optimizer:
-        """AdamW; block k of K learns at layer_decay^(K - k + 1) of the rate, patches and positions one further down."""
+        """Return AdamW with a learning rate per block.
+
+        Block k of K learns at layer_decay^(K - k + 1) of the rate, patches and positions one step further down.
+        """
         settings, vit = self._settings, self.encoder.vit
         groups = param_groups_layer_decay(
             vit, settings.weight_decay, vit.no_weight_decay(), layer_decay=settings.layer_decay
@@ -244,4 +249,5 @@ class UperNetSegmenter(Segmenter):
         return torch.optim.AdamW(groups, lr=settings.learning_rate)
 
     def trained(self) -> nn.Module:
+        """Return the whole segmenter."""
         return self

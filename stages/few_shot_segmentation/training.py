@@ -1,4 +1,4 @@
-"""The training loop of both protocols: steps, looks at validation, the best weights kept, a state that resumes."""
+"""Training loop of both protocols: steps, validations, the best weights, and a state from which it resumes."""
 
 import math
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Log = Callable[[dict[str, float], int], None]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a training lasts: `looks` are the steps after which validation is asked, the last step among them."""
+    """Length of a training. `looks` are the steps after which it is validated, the last step among them."""
 
     steps: int
     looks: frozenset[int]
@@ -37,7 +37,7 @@ class Schedule:
     warmup_steps: int | None  # then a linear fall to 0; None: the learning rate is constant
 
     def factor(self, step: int) -> float:
-        """Of the peak learning rate, at a 0-based step."""
+        """Return the learning-rate multiplier at `step` (0-based)."""
         if self.warmup_steps is None:
             return 1.0
         if step < self.warmup_steps:
@@ -47,22 +47,23 @@ class Schedule:
 
 @dataclass
 class Done:
-    """What a training needs besides model and optimiser."""
+    """State of a training besides model and optimiser."""
 
     step: int = 0  # steps done
     best_step: int = 0  # 0: none yet
     best_value: float = -1.0
-    looks_since: int = 0  # without a better value
+    looks_since: int = 0  # looks without a better value
     best_weights: dict[str, Tensor] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)  # one row a look
+    history: list[dict[str, float]] = field(default_factory=list)  # one row per look
 
     def ended(self, schedule: Schedule) -> bool:
+        """Return whether all steps are done or patience is exhausted."""
         tired = schedule.patience is not None and self.looks_since >= schedule.patience
         return self.step >= schedule.steps or tired
 
 
 class Training:
-    """One repetition: a segmenter, its data, and what is random as a function of seed and step."""
+    """One repetition: a segmenter and its data; everything random is a function of seed and step."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class Training:
         schedule: Schedule,
         seed: int,
     ) -> None:
-        """`parts` are the images to train on and those of validation."""
+        """Prepare a training; `parts` are the images to train on and those of validation."""
         self._segmenter, self._settings, self._schedule, self._seed = segmenter, settings, schedule, seed
         self._train, self._validation = parts
         self._optimiser = segmenter.optimiser()
@@ -80,7 +81,10 @@ class Training:
         self._device = next(segmenter.parameters()).device
 
     def run(self, state: ResumableState, log: Log) -> Done:
-        """Train to the end, from the newest state if there is one; the segmenter then has the best weights."""
+        """Train to the end, from the newest state if there is one; the segmenter then has the best weights.
+
+        Raises InputError where the loss is no longer finite.
+        """
         done = self._resume(state, log)
         with progress(f"steps of seed {self._seed}", self._schedule.steps, done.step) as report:
             while not done.ended(self._schedule):
@@ -96,7 +100,7 @@ class Training:
         return done
 
     def _step(self, step: int) -> float:
-        """One update on the batch of a 0-based step; returns the loss before it."""
+        """Update on the batch of a 0-based step and return the loss before the update."""
         images, masks = self._batch(step)
         for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
             group["lr"] = peak * self._schedule.factor(step)
@@ -109,7 +113,10 @@ class Training:
         return float(loss.detach())
 
     def _batch(self, step: int) -> tuple[Float[Tensor, "batch size size"], Float[Tensor, "batch size size"]]:
-        """Crops and their masks. An epoch leaves out what does not fill a batch; fewer images than one are repeated."""
+        """Return the crops and masks of a step.
+
+        An epoch leaves out images that do not fill a batch; fewer images than one batch are repeated.
+        """
         settings = self._settings
         batches = steps_per_epoch(len(self._train), settings.batch_size)
         epoch, place = divmod(step, batches)
@@ -146,7 +153,7 @@ class Training:
         log({f"seed_{self._seed}/{name}": value for name, value in row.items()}, step)
 
     def _save(self, state: ResumableState, done: Done) -> None:
-        """Of an ended training the best weights are enough."""
+        """Save the state; for a finished training the best weights suffice."""
         content: dict[str, Any] = {"done": vars(done)}
         if not done.ended(self._schedule):
             content |= {
@@ -172,7 +179,7 @@ class Training:
 def probabilities_of(
     segmenter: Segmenter, images: OutlinedImages, rows: np.ndarray, settings: AnyJobSettings
 ) -> Float[np.ndarray, "n size size"]:
-    """Of whole images, at the input size."""
+    """Return the probabilities of whole images, at the input size."""
     segmenter.eval()
     device = next(segmenter.parameters()).device
     stored = torch.from_numpy(images.images(rows)).to(device)
@@ -182,7 +189,7 @@ def probabilities_of(
 
 
 def overlaps_of(segmenter: Segmenter, images: OutlinedImages, settings: AnyJobSettings) -> Overlaps:
-    """Pixels of truth and prediction of every image, at the input size."""
+    """Count the pixels of truth and prediction of every image, at the input size."""
     parts = []
     for rows in np.array_split(np.arange(len(images)), math.ceil(len(images) / settings.batch_size)):
         masks = masks_at(images.masks(rows), settings.input_size)
@@ -191,7 +198,7 @@ def overlaps_of(segmenter: Segmenter, images: OutlinedImages, settings: AnyJobSe
 
 
 def masks_at(masks: Bool[np.ndarray, "n stored stored"], size: int) -> Bool[np.ndarray, "n {size} {size}"]:
-    """Masks at another size: a pixel is inside where at least half of it is."""
+    """Resize masks: a pixel is inside where at least half of it is."""
     if masks.shape[-1] == size:
         return masks
     how = cv2.INTER_AREA if masks.shape[-1] > size else cv2.INTER_LINEAR
@@ -199,10 +206,12 @@ def masks_at(masks: Bool[np.ndarray, "n stored stored"], size: int) -> Bool[np.n
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Return the number of batches that an epoch fills, at least one."""
     return max(1, images // batch_size)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the autocast context of a precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 

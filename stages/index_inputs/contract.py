@@ -1,4 +1,4 @@
-"""What index_inputs reads and writes: which layout a data set has on disk, how its identifiers are carried."""
+"""What index_inputs reads and writes: the layout of a data set on disk, and how its identifiers are written."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,21 +46,21 @@ class FolderColumns(Settings):
 
 
 class IndexInputsSettings(Settings):
-    """One data set's block of `index_inputs`."""
+    """Settings of one data set's block of `index_inputs`."""
 
     layout: Layout = Field(description="how the data set is laid out on disk")
     shards: int = Field(
         1,
         ge=1,
-        description="number of dicom_to_arrow jobs; files are shared out in contiguous blocks. A shard has about "
+        description="number of dicom_to_arrow jobs; files are distributed in contiguous blocks. A shard has about "
         "images / shards x size^2 bytes and should have up to 500 MB: 377,110 / 64 x 256^2 = 386 MB for MIMIC-CXR; "
-        "gather warns, and names the number, where it has more than 1 GB",
+        "gather warns about more than 1 GB, and recommends a number",
     )
     identifiers: IdentifierKind | None = Field(
         None, description="distributed: as the index has them; keyed: HMAC; null: keyed for `folder`, else distributed"
     )
     table: str | None = Field(None, description="folder: name of the CSV, relative to the root")
-    columns: FolderColumns | None = Field(None, description="folder: what the CSV's columns are called")
+    columns: FolderColumns | None = Field(None, description="folder: names of the CSV's columns")
     patients: str | None = Field(
         None, description="rsna, siim: CSV of image_id and patient_id, relative to the root; null: patients unknown"
     )
@@ -78,6 +78,7 @@ class IndexInputsSettings(Settings):
 
     @property
     def identifier_kind(self) -> IdentifierKind:
+        """Return how identifiers are written, with the layout's default resolved."""
         return resolve_kind(self.layout, self.identifiers)
 
 
@@ -90,13 +91,13 @@ IMAGE_FOLDERS: dict[Layout, str] = {
 
 
 def index_files(settings: IndexInputsSettings, root: Path | None = None) -> list[str]:
-    """Names, relative to the root, of the index files that must exist.
+    """Return the names, relative to the root, of the index files that must exist.
 
-    MIMIC-CXR (DICOM) and MIMIC-CXR-JPG have different ones: where `root` is given, what lies there decides;
-    without it the names are those of MIMIC-CXR.
+    MIMIC-CXR (DICOM) and MIMIC-CXR-JPG have different ones. If `root` is given, its contents decide; without it the
+    names are those of MIMIC-CXR.
     """
     if settings.layout == "folder":
-        assert settings.table is not None  # the settings' validator saw to it
+        assert settings.table is not None  # the settings' validator has checked it
         return [settings.table]
     if settings.layout == "mimic_cxr":
         return [MIMIC_METADATA] if root is not None and is_mimic_jpg(root) else [MIMIC_RECORDS, MIMIC_STUDIES]
@@ -105,19 +106,22 @@ def index_files(settings: IndexInputsSettings, root: Path | None = None) -> list
 
 
 def optional_index_files(settings: IndexInputsSettings) -> list[str]:
-    """Names of index files that are read where they exist."""
+    """Return the names of index files that are read where they exist."""
     tables = [MIMIC_STUDIES, MIMIC_METADATA, MIMIC_SPLIT] if settings.layout == "mimic_cxr" else []
     return [*tables, CHECKSUMS]
 
 
 def is_mimic_jpg(root: Path) -> bool:
-    """MIMIC-CXR-JPG has the metadata but no record list; DICOM trees may hold a copy of the metadata too."""
+    """Return whether a root is MIMIC-CXR-JPG: it has the metadata but no record list.
+
+    DICOM trees may hold a copy of the metadata, too.
+    """
     return (root / MIMIC_METADATA).is_file() and not (root / MIMIC_RECORDS).is_file()
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexInputsJob(Job):
-    """Read a data set's own index into tables of files and reports; what is missing is named."""
+    """Read a data set's own index into tables of files and reports; missing files are named."""
 
     stage = "index_inputs"
     place = "{dataset}"

@@ -64,7 +64,7 @@ def _warn_about_missing(missing: pl.DataFrame, looked_for: int, job: IndexInputs
 
 
 def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
-    """`files` with the column sha256 (hex, lower case) by path; null where none is published.
+    """Return `files` with the column sha256 (hex, lower case) by path; null where none is published.
 
     Raises InputError for a line of another form, and for a path with two different checksums.
     """
@@ -98,15 +98,18 @@ def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
     return files.join(sums.drop("row"), on="path", how="left", maintain_order="left")
 
 
-# At most so many files are looked for on disk here: 377,110 of MIMIC-CXR would take minutes on a network file system,
-# and dicom_to_arrow accounts for each of them anyway.
+# No more files than this are looked for on disk: 377,110 of MIMIC-CXR would take minutes on a network file system, and
+# dicom_to_arrow accounts for each of them anyway.
 LOOKED_FOR = 20_000
 
 _SUBJECTS: Mapping[str, Subject] = {"image_id": "image", "study_id": "study", "patient_id": "patient"}
 
 
 def present_index_files(root: Path, settings: IndexInputsSettings) -> dict[str, Path]:
-    """Name -> path of the index files that there are; a missing root, folder or necessary file is an InputError."""
+    """Return name -> path of the existing index files.
+
+    Raises InputError for a missing root, folder or required file.
+    """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder", remedy="correct the root of the data set")
     where = WHERE_TO_GET[settings.layout]
@@ -122,7 +125,11 @@ def present_index_files(root: Path, settings: IndexInputsSettings) -> dict[str, 
 
 
 def build_index(root: Path, settings: IndexInputsSettings, dataset: str, private: Path | None) -> Index:
-    """Build the checked index in carried identifiers, files ordered by path; write the map back where keyed."""
+    """Build the checked index, its files ordered by path.
+
+    Where identifiers are keyed, they replace the distributed ones, and the map back is written. Raises InputError where
+    the index contradicts itself.
+    """
     index = _read_layout(root, settings)
     refuse_unsafe_paths(index.files["path"], index.files["row"], root / index.source)
     index = replace(index, files=add_checksums(index.files, root))
@@ -134,26 +141,29 @@ def build_index(root: Path, settings: IndexInputsSettings, dataset: str, private
 
 
 def files_table(index: Index, dataset: str, shards: int) -> pa.Table:
-    """FILES; shards are contiguous blocks whose sizes differ by at most one."""
+    """Return the table FILES; shards are contiguous blocks whose sizes differ by at most one."""
     count = len(index.files)
     shard = (pl.int_range(count, dtype=pl.Int64) * shards // count).cast(pl.Int32)
     return _conform(index.files.with_columns(dataset=pl.lit(dataset), shard=shard), schemas.FILES)
 
 
 def reports_table(index: Index) -> pa.Table:
-    """Return the table REPORTS; no rows where the distribution has no reports."""
+    """Return the table REPORTS; it has no rows where the distribution has no reports."""
     return _conform(index.reports, schemas.REPORTS)
 
 
 def missing_files(root: Path, files: pl.DataFrame, limit: int = LOOKED_FOR) -> tuple[pl.DataFrame, int]:
-    """Rows of `files` that are not on disk, and how many were looked for: all, or about `limit` evenly spaced."""
+    """Return the rows of `files` that are not on disk, and how many were looked for.
+
+    That is all of them, or about `limit`, evenly spaced.
+    """
     looked_for = files.gather_every(max(1, -(-len(files) // limit)))
     absent = [not (root / path).is_file() for path in looked_for["path"]]
     return looked_for.filter(pl.Series(absent, dtype=pl.Boolean)), len(looked_for)
 
 
 def _read_layout(root: Path, settings: IndexInputsSettings) -> Index:
-    show = settings.identifier_kind == "distributed"  # else no message may quote an id
+    show = settings.identifier_kind == "distributed"  # otherwise no message may quote an id
     if settings.layout == "mimic_cxr":
         return read_mimic_cxr(root, show)
     if settings.layout == "rsna":
@@ -168,7 +178,7 @@ def _read_layout(root: Path, settings: IndexInputsSettings) -> Index:
 
 def _with_keyed_identifiers(index: Index, dataset: str, private: Path | None) -> Index:
     key = read_or_create_key(private)
-    assert private is not None  # else read_or_create_key has raised
+    assert private is not None  # otherwise read_or_create_key has raised
     pairs: set[tuple[Subject, str, str]] = set()
 
     def carry(table: pl.DataFrame) -> pl.DataFrame:

@@ -1,18 +1,16 @@
-"""Read the index of each layout: MIMIC-CXR, RSNA, SIIM, a folder.
+"""Readers of the index of each layout: MIMIC-CXR, RSNA, SIIM, a folder.
 
-A folder is anyone's own data: one CSV with a row an image, and columns for what is known of it.
+MIMIC-CXR and MIMIC-CXR-JPG have 377,110 images of 227,835 studies of 65,379 patients (Johnson et al., Sci. Data 6:317,
+2019; physionet.org/content/mimic-cxr and /mimic-cxr-jpg, credentialed access). MIMIC-CXR lists its files in
+cxr-record-list.csv.gz and its reports in cxr-study-list.csv.gz. MIMIC-CXR-JPG has no list of files: their paths follow
+from the ids of the metadata. Its reports are those of MIMIC-CXR, put into its tree.
 
-The two challenges from Kaggle: labelled images without reports, patients unknown unless a table names them.
+The two challenges from Kaggle have labelled images without reports; patients are unknown unless a table names them.
+RSNA Pneumonia Detection Challenge 2018 (Shih et al., Radiology: AI 1:e180041, 2019): 26,684 images, 30,227 rows, one
+per box; `patientId` is one per image. SIIM-ACR Pneumothorax Segmentation 2019 (Filice et al., J. Digit. Imaging 33:490,
+2020): 12,047 images, 12,954 rows, one per region. Both hold images of NIH ChestX-ray14, where patients recur.
 
-RSNA Pneumonia Detection Challenge 2018 (Shih et al., Radiology: AI 1:e180041, 2019): 26,684 images, 30,227 rows, a row
-a box; `patientId` is one per image. SIIM-ACR Pneumothorax Segmentation 2019 (Filice et al., J. Digit. Imaging 33:490,
-2020): 12,047 images, 12,954 rows, a row a region. Both hold images of NIH ChestX-ray14, where people recur.
-
-MIMIC-CXR and MIMIC-CXR-JPG: 377,110 images of 227,835 studies of 65,379 patients.
-
-Johnson et al., Sci. Data 6:317 (2019); physionet.org/content/mimic-cxr and /mimic-cxr-jpg, credentialed access.
-MIMIC-CXR lists its files in cxr-record-list.csv.gz and its reports in cxr-study-list.csv.gz. MIMIC-CXR-JPG has no
-list of files: their paths follow from the ids of the metadata. Its reports are those of MIMIC-CXR, put into its tree.
+A folder is anyone's own data: one CSV with one row per image, and columns for what is known about it.
 """
 
 import os
@@ -43,7 +41,10 @@ from .contract import IMAGE_FOLDERS, FolderColumns, is_mimic_jpg
 
 
 def read_folder(root: Path, table: str, columns: FolderColumns, show: bool) -> Index:
-    """Files and reports of the CSV `table`. Rows of one study must agree in their report. `show`: errors may quote."""
+    """Read files and reports of the CSV `table`; errors may quote values if `show` is true.
+
+    Raises InputError where rows of one study differ in their report.
+    """
     source = root / table
     rows = read_index(root, table, columns.names(), WHERE_TO_GET["folder"], show)
     ids = [columns.image, columns.image_id, columns.patient, columns.study]
@@ -70,7 +71,7 @@ def _optional(column: str | None) -> pl.Expr:
 
 
 def _reports(files: pl.DataFrame, source: Path) -> pl.DataFrame:
-    """One row a study that has a report; a study with two different reports is an error."""
+    """Return one row per study that has a report. Raises InputError for a study with two different reports."""
     reports = files.select(
         "row", "study_id", "patient_id", "distributed_split", path="report_file", text="report"
     ).filter(pl.col("path").is_not_null() | pl.col("text").is_not_null())
@@ -91,16 +92,16 @@ def _counted(values: pl.Series) -> str:
 
 
 def read_rsna(root: Path, patients: str | None, show: bool) -> Index:
-    """Images of stage_2_train_labels.csv; the file of an image bears its id."""
+    """Return the images of stage_2_train_labels.csv; an image's file bears its id."""
     images = _images_of(root, RSNA_LABELS, "patientId", WHERE_TO_GET["rsna"])
     files = images.with_columns(path=pl.format(f"{IMAGE_FOLDERS['rsna']}/{{}}.dcm", pl.col("image_id")))
     return Index(RSNA_LABELS, _with_patients(files, root, patients, show))
 
 
 def read_siim(root: Path, patients: str | None, show: bool) -> Index:
-    """Images of train-rle.csv, each where a walk through dicom-images-train finds it.
+    """Return the images of train-rle.csv, with the paths at which they are found below dicom-images-train.
 
-    One that is not there keeps the path `dicom-images-train/<ImageId>.dcm`, so that dicom_to_arrow accounts for it;
+    One that is not found keeps the path `dicom-images-train/<ImageId>.dcm`, so that dicom_to_arrow accounts for it;
     files that the table does not name are counted.
     """
     images = _images_of(root, SIIM_RUN_LENGTHS, "ImageId", WHERE_TO_GET["siim"])
@@ -115,7 +116,7 @@ def read_siim(root: Path, patients: str | None, show: bool) -> Index:
 
 
 def _images_of(root: Path, name: str, column: str, where_to_get: str) -> pl.DataFrame:
-    """Return the distinct images of a table with several rows an image, with the first row of each."""
+    """Return the distinct images of a table with several rows per image, with the first row of each."""
     table = read_index(root, name, [column], where_to_get)
     require_values(table, root / name, [column])
     return table.select("row", pl.col(column).alias("image_id")).unique("image_id", keep="first", maintain_order=True)
@@ -132,7 +133,10 @@ def _with_patients(files: pl.DataFrame, root: Path, patients: str | None, show: 
 
 
 def _walk(root: Path, folder: str, show: bool) -> pl.DataFrame:
-    """image_id (the file's name without .dcm) and path of every DICOM file below `folder`."""
+    """Return image_id (the file's name without .dcm) and path of every DICOM file below `folder`.
+
+    Raises InputError where two files have one name.
+    """
     found: dict[str, str] = {}
     for directory, folders, names in os.walk(root / folder):
         folders.sort()
@@ -153,14 +157,14 @@ _TEXT = {"image_id": pl.String, "path": pl.String}
 _IDS = ["subject_id", "study_id", "dicom_id"]
 _RENAMED = {"dicom_id": "image_id", "subject_id": "patient_id"}
 
-# files/p10/p10000032/s50414267: the study's folder; its report has the same name with .txt
+# files/p10/p10000032/s50414267: the study's folder; its report has the same name with .txt.
 _STUDY_FOLDER = pl.format(
     "files/p{}/p{}/s{}", pl.col("subject_id").str.head(2), pl.col("subject_id"), pl.col("study_id")
 )
 
 
 def read_mimic_cxr(root: Path, show: bool) -> Index:
-    """Files and reports; the split and the views where their tables lie beside the list. `show`: errors may quote."""
+    """Read files and reports, with splits and views where their tables exist; errors may quote values if `show`."""
     jpg = is_mimic_jpg(root)
     source = MIMIC_METADATA if jpg else MIMIC_RECORDS
     files = _read(root, source, _IDS if jpg else [*_IDS, "path"])

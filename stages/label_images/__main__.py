@@ -1,11 +1,11 @@
-"""Labels of one data set and finding, split and hashed in a card. Inputs, outputs and settings: contract.py."""
+"""Label the images of one data set with one finding, split and hashed in a card. Inputs, outputs: contract.py."""
 
 from ..common.command_line import Work, run_stage
 from .contract import LabelImagesJob
 
 
 def main(job: LabelImagesJob) -> None:
-    from .labels import write_labels  # a table library: not for --help
+    from .labels import write_labels  # a table library, which --help does not need
 
     write_labels(job)
 

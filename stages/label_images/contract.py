@@ -1,4 +1,4 @@
-"""What label_images reads and writes: where the labels of one data set are and how they are split."""
+"""What label_images reads and writes: where the labels of a data set are and how they are split."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from ..common.settings import Settings
 
 
 class SplitShares(Settings):
-    """Shares of patients (of images where patients are unknown)."""
+    """Shares of patients (of images where patients are unknown) in each part."""
 
     train: float = Field(0.70, ge=0, le=1, description="share for training (GLoRIA, MGCA: 70/15/15)")
     validation: float = Field(0.15, ge=0, le=1, description="share for thresholds, prompts and early stopping")
@@ -28,7 +28,7 @@ class SplitShares(Settings):
 
 
 class SplitLists(Settings):
-    """A split of one's own: a CSV for each part, or one CSV with a column that names the part of each row.
+    """A split of your own: one CSV per part, or one CSV with a column that names the part of each row.
 
     Rows that repeat an image are one image; one that is in two parts stays in both, and audit_splits decides.
     """
@@ -48,6 +48,7 @@ class SplitLists(Settings):
         return self
 
     def files(self) -> list[str]:
+        """Return the names of the CSV files."""
         return [name for name in (self.table, self.train, self.validation, self.test) if name is not None]
 
 
@@ -68,18 +69,18 @@ class LabelColumns(Settings):
 
 
 class LabelImagesSettings(Settings):
-    """One data set's block of `label_images`."""
+    """Settings of one data set's block of `label_images`."""
 
     layout: Literal["rsna", "siim", "folder"] = Field(description="how the data set is laid out on disk")
-    finding: str = Field(description="what the target speaks of, e.g. lung_opacity or pneumothorax")
+    finding: str = Field(description="finding that the target describes, e.g. lung_opacity or pneumothorax")
     seed: int = Field(0, description="of the split and of the subsets")
     split: SplitShares = Field(default_factory=SplitShares, description="shares of train, validation and test")
-    split_lists: SplitLists | None = Field(None, description="a split of one's own instead of `split`; it is audited")
+    split_lists: SplitLists | None = Field(None, description="your own split instead of `split`; it is audited")
     subsets: list[int] = Field([1, 10, 100], description="nested shares of the training part, percent, ascending")
     patients: str | None = Field(None, description="CSV of image_id and patient_id; null: as index_inputs has them")
     lung_masks: str | None = Field(None, description="CSV of ImageId and EncodedPixels (SIIM run lengths): both lungs")
     table: str | None = Field(None, description="folder: name of the CSV, relative to the root")
-    columns: LabelColumns | None = Field(None, description="folder: what the CSV's columns are called")
+    columns: LabelColumns | None = Field(None, description="folder: names of the CSV's columns")
     positive_values: list[str] = Field(["1"], description="folder: cells of `target` that mean present")
     negative_values: list[str] = Field(["0"], description="folder: cells of `target` that mean absent")
     unlabelled_values: list[str] = Field(
@@ -101,35 +102,36 @@ class LabelImagesSettings(Settings):
         return self
 
     def files(self) -> list[str]:
-        """Names of the tables that must exist, relative to the root (or absolute)."""
+        """Return the names of the tables that must exist, relative to the root (or absolute)."""
         main = {"rsna": RSNA_LABELS, "siim": SIIM_RUN_LENGTHS, "folder": self.table}[self.layout]
         lists = [] if self.split_lists is None else self.split_lists.files()
         return [name for name in (main, self.patients, self.lung_masks, *lists) if name is not None]
 
     @property
     def identifier_kind(self) -> IdentifierKind:
+        """Return how identifiers are written, with the layout's default resolved."""
         return resolve_kind(self.layout, self.identifiers)
 
 
 class CardSplit(Record):
-    """A part or a subset of the labelled images."""
+    """Counts of a part or a subset of the labelled images."""
 
     images: Count
     patients: Count | None  # null where patients are unknown
     positives: Count
-    prevalence: float | None  # null where there is no image
+    prevalence: float | None  # null where there are no images
     sha256: str  # of the sorted ids
 
 
 class CardRemainder(Record):
-    """Ids that found no partner."""
+    """Ids without a counterpart."""
 
     count: Count
-    first: list[str]  # not all where they are many
+    first: list[str]  # not all of them where they are many
 
 
 class Card(Record):
-    """card.json: what a labelled data set holds, how it was split, under which terms it is to be had."""
+    """Contents of card.json: what a labelled data set holds, how it was split, and the terms of its use."""
 
     dataset: str
     finding: str
@@ -145,7 +147,7 @@ class Card(Record):
     lung_masks: Count
     split_by: str
     seed: int
-    shares: SplitShares | None  # null where lists of one's own were followed
+    shares: SplitShares | None  # null where the user's own lists were followed
     splits: dict[Literal["train", "validation", "test"], CardSplit]
     subsets: dict[int, CardSplit]  # by percent of the training part
     pixels_in_several_splits: Count

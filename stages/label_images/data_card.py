@@ -1,4 +1,4 @@
-"""The card of a labelled data set: what it holds, how it was split, under which terms it is to be had."""
+"""The card of a labelled data set: what it holds, how it was split, and the terms of its use."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from .contract import Card, CardRemainder, CardSplit, LabelImagesSettings
 from .image_labels import ImageLabels
 from .label_split import PARTS, ListedSplit, split_by
 
-_NAMED = 20  # so many ids of each kind of remainder stand in the card
+_NAMED = 20  # largest number of ids listed for each kind of remainder
 
 _NIH = "images of NIH ChestX-ray14 (Wang et al., CVPR 2017)"
 _LICENSES = {
@@ -30,9 +30,9 @@ def data_card(
     pixels: Mapping[str, str],
     listed: ListedSplit | None = None,
 ) -> Card:
-    """Make the card. `rows` are complete rows of LABELS; `pixels` maps image_id to the digest of its pixels.
+    """Build the card. `rows` are complete rows of LABELS; `pixels` maps image_id to the digest of its pixels.
 
-    `listed` is the split by lists of the user's own, where that was followed.
+    `listed` is the split by the user's own lists, if that was followed.
     """
     parts = {part: [row for row in rows if row["split"] == part] for part in PARTS}
     return Card(
@@ -68,7 +68,7 @@ def data_card(
 
 
 def card_metrics(card: Card) -> dict[str, int]:
-    """Name the counts as the journal has them."""
+    """Return the counts under the names that the journal uses."""
     totals = {key: getattr(card, key) for key in ("images", "labelled", "positives", "boxes", "masks", "lung_masks")}
     rejects = {f"rejects/{reason}": ids.count for reason, ids in card.rejects.items()}
     splits = {
@@ -78,12 +78,12 @@ def card_metrics(card: Card) -> dict[str, int]:
 
 
 def remainders(card: Card) -> list[str]:
-    """Return a line for each kind of id that found no partner."""
+    """Return a line for each kind of id without a counterpart."""
     return [f"{reason}: {ids.count}, first {ids.first[0]}" for reason, ids in card.rejects.items() if ids.count]
 
 
 def license_text(settings: LabelImagesSettings, values: Sequence[str]) -> str:
-    """Return what the settings say, else what the rows say (counted), else the terms of the layout."""
+    """Return the license of the settings, else that of the rows (counted), else the terms of the layout."""
     if settings.license is not None:
         return settings.license
     if values:
@@ -105,7 +105,7 @@ def _counts(rows: Sequence[Mapping[str, Any]]) -> CardSplit:
 
 
 def _in_several_splits(rows: Sequence[Mapping[str, Any]], pixels: Mapping[str, str]) -> int:
-    """Return the number of pictures that stand in more than one split under different ids."""
+    """Return the number of pictures that are in more than one split under different ids."""
     splits: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         splits[pixels[row["image_id"]]].add(row["split"])

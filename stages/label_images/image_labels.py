@@ -1,4 +1,4 @@
-"""Labels of the images that were converted: carried ids, patients, masks at the original size."""
+"""Labels of the converted images: ids as index_inputs wrote them, patients, masks at the original size."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -25,19 +25,22 @@ Identify = Callable[[str, Subject], str]
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """rows: LABELS without split and subset, in the order of the images; the rest is what found no partner, or odd."""
+    """Rows of LABELS without split and subset, in the order of the images, and what could not be matched."""
 
     rows: list[dict[str, Any]]
     licenses: list[str]
     labels_without_image: list[str]
     images_without_label: list[str]
     lung_masks_without_image: list[str]
-    boxes_beyond_the_edge: int  # they begin inside of the image; the part outside counts for nothing
+    boxes_beyond_the_edge: int  # they begin inside the image; the part outside does not count
     masks_of_overlapping_regions: int  # their union is taken
 
 
 def label_images(images: pa.Table, root: Path, settings: LabelImagesSettings, private: Path | None) -> ImageLabels:
-    """Read the tables of `root` and join them with the images (columns as in `join_labels`) by carried id."""
+    """Read the tables of `root` and join them with the images (columns as in `join_labels`).
+
+    Ids are compared as index_inputs wrote them. Raises InputError where no image has a label.
+    """
     identify = identifying(settings, private)
     labels = {identify(name, "image"): label for name, label in read_labels(root, settings).items()}
     lungs = {} if settings.lung_masks is None else read_run_lengths(root, settings.lung_masks)[1]
@@ -53,7 +56,7 @@ def label_images(images: pa.Table, root: Path, settings: LabelImagesSettings, pr
 
 
 def identifying(settings: LabelImagesSettings, private: Path | None) -> Identify:
-    """Return the function from a distributed id to the id that index_inputs carried."""
+    """Return the function from a distributed id to the id that index_inputs wrote."""
     if settings.identifier_kind == "distributed":
         return lambda identifier, _subject: identifier
     key = read_key(private)
@@ -67,10 +70,10 @@ def join_labels(
     settings: LabelImagesSettings,
     root: Path,
 ) -> ImageLabels:
-    """Every image with its label; both mappings are by carried image id.
+    """Join every image with its label; both mappings are by image id, as index_inputs wrote it.
 
-    images: image_id, patient_id, original_rows, original_columns. Raises InputError where a mask or a box leaves its
-    image.
+    `images` has image_id, patient_id, original_rows and original_columns. Raises InputError where a mask or a box
+    leaves its image.
     """
     masks = Masks(root, settings)
     rows, without_label, beyond = [], [], 0
@@ -101,7 +104,7 @@ def join_labels(
 
 
 def with_patients(rows: list[dict[str, Any]], root: Path, name: str, identify: Identify) -> list[dict[str, Any]]:
-    """Add the patients of a CSV of image_id and patient_id, which must not contradict the index."""
+    """Add the patients of a CSV of image_id and patient_id. Raises InputError where it contradicts the index."""
     source = root / name
     table = read_index(root, name, ["image_id", "patient_id"])
     require_values(table, source, ["image_id", "patient_id"])

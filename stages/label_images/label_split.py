@@ -1,11 +1,8 @@
-"""Split labelled images, by hash or by lists, and draw nested subsets.
+"""Splits of labelled images, by hash or by lists, and nested subsets of the training part.
 
-Train, validation and test by patient, stratified by target, and nested subsets of the training part.
-
-A split of one's own: lists of images, a CSV a part or one CSV for all, followed as they are, for better or worse.
-
-An image that a list repeats is one image. One that is in two parts (lists of SIIM that circulate split rows, not
-images) stays in both: audit_splits refuses that, or lets its number stand beside every figure.
+The split by hash is by patient and stratified by target. Lists of your own, one CSV per part or one CSV for all, are
+followed exactly. An image that a list repeats is one image. One that is in two parts (lists of SIIM that circulate
+split rows, not images) stays in both: audit_splits refuses that, or reports its number beside every figure.
 """
 
 import math
@@ -32,13 +29,16 @@ def with_splits(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings
 
 
 def with_subsets(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> list[dict[str, Any]]:
-    """Return the rows, which have a split, with the subset of those in train."""
+    """Return the rows, which have a split, with the subset of each training row."""
     subsets = assign_subsets(rows, [row["split"] for row in rows], settings.subsets, settings.seed)
     return [{**row, "subset": subset} for row, subset in zip(rows, subsets, strict=True)]
 
 
 def split_by(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the unit of the split: "patient", or "image" where patients are unknown."""
+    """Return the unit of the split: "patient", or "image" where patients are unknown.
+
+    Raises InputError where only some are known.
+    """
     unknown = [row["image_id"] for row in rows if row["patient_id"] is None]
     if unknown and len(unknown) < len(rows):
         raise InputError(f"image {unknown[0]} has no patient ({len(unknown)} such), others have: name all or none")
@@ -46,9 +46,10 @@ def split_by(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def assign_splits(rows: Sequence[Mapping[str, Any]], shares: SplitShares, seed: int) -> list[str]:
-    """Return the part of each row. A patient is in one part; positives are those with a positive image.
+    """Return the part of each row. A patient is in one part; positive patients are those with a positive image.
 
-    A pure function of the set of (image_id, patient_id, target), the shares and the seed: the order of rows is nothing.
+    The result is a pure function of the set of (image_id, patient_id, target), the shares and the seed; the order of
+    rows does not matter.
     """
     unit = "image_id" if split_by(rows) == "image" else "patient_id"
     positive: dict[str, int] = {}
@@ -70,13 +71,16 @@ def assign_splits(rows: Sequence[Mapping[str, Any]], shares: SplitShares, seed: 
 
 
 def part_sizes(count: int, shares: SplitShares) -> dict[str, int]:
-    """Whole numbers that sum to `count`: largest remainders, then none empty that has a share, where count allows."""
+    """Return whole numbers that sum to `count`, by largest remainders.
+
+    A part that has a share gets at least one, where the count allows.
+    """
     exact = {part: count * getattr(shares, part) for part in PARTS}
     sizes = {part: math.floor(value + 1e-9) for part, value in exact.items()}
     by_remainder = sorted(PARTS, key=lambda part: sizes[part] - exact[part])  # stable: ties in the order of PARTS
     for part in by_remainder[: count - sum(sizes.values())]:
         sizes[part] += 1
-    for part in ("train", "test", "validation"):  # the order in which a rare finding is shared out
+    for part in ("train", "test", "validation"):  # the order in which a rare finding is distributed
         donor = max(sizes, key=lambda name: sizes[name])
         if getattr(shares, part) > 0 and sizes[part] == 0 and sizes[donor] > 1:
             sizes[donor] -= 1
@@ -87,7 +91,7 @@ def part_sizes(count: int, shares: SplitShares) -> dict[str, int]:
 def assign_subsets(
     rows: Sequence[Mapping[str, Any]], parts: Sequence[str], percents: Sequence[int], seed: int
 ) -> list[int]:
-    """For each training image the smallest percentage of `percents` that holds it, stratified; 100 for other rows.
+    """Return for each training image the smallest of `percents` that holds it, stratified; 100 for other rows.
 
     Each subset has at least one positive and one negative image where the training part has them.
     """
@@ -102,14 +106,14 @@ def assign_subsets(
     return [subset_of[row["image_id"]] if part == "train" else 100 for row, part in zip(rows, parts, strict=True)]
 
 
-# What lists call the parts.
+# Names that lists give to the parts.
 _NAMES = dict.fromkeys(("train", "training"), "train") | dict.fromkeys(("test", "testing"), "test")
 _NAMES |= dict.fromkeys(("validation", "validate", "valid", "val", "dev"), "validation")
 
 
 @dataclass(frozen=True)
 class ListedSplit:
-    """`rows` has a row for every part that an image is in; the rest are carried ids that were left out."""
+    """A split by lists. `rows` has a row for every part that an image is in; the other ids were left out."""
 
     rows: list[dict[str, Any]]
     images_in_no_list: list[str]
@@ -119,8 +123,8 @@ class ListedSplit:
 def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings, private: Path | None) -> ListedSplit:
     """Assign to labelled rows the part that the lists give them.
 
-    An id that neither the labels nor the images know is an InputError that names file, row and id (keyed where
-    identifiers are): most often a list is of another data set, or its ids stand in another column.
+    Raises InputError, which names file, row and id (keyed where identifiers are), for an id that neither the labels nor
+    the images know. Usually the list is of another data set, or its ids are in another column.
     """
     lists = settings.split_lists
     assert lists is not None
@@ -147,7 +151,7 @@ _Place = tuple[Path, int]  # file and row
 
 
 def _parts_of(root: Path, lists: SplitLists, identify: Identify) -> dict[str, tuple[set[str], _Place]]:
-    """Carried id -> the parts it is listed in, and where it is listed first."""
+    """Return image id, as index_inputs wrote it -> the parts in which it is listed, and where it is listed first."""
     found: dict[str, tuple[set[str], _Place]] = {}
     for name, part in _files(lists).items():
         source = root / name
@@ -167,7 +171,7 @@ def _parts_of(root: Path, lists: SplitLists, identify: Identify) -> dict[str, tu
 
 
 def _files(lists: SplitLists) -> Mapping[str, str | None]:
-    """File -> its part, or None where a column names it. A file that serves two parts is an InputError."""
+    """Return file -> its part, or None where a column names it. Raises InputError for a file that serves two parts."""
     if lists.table is not None:
         return {lists.table: None}
     each: Sequence[tuple[str, str]] = [(str(getattr(lists, part)), part) for part in PARTS]

@@ -1,10 +1,7 @@
-"""Read distributed labels: targets, boxes and masks.
+"""Distributed labels: targets, boxes and masks, by distributed id, checked against the size of their image.
 
-Run lengths as SIIM-ACR distributes them: `gap length gap length ...`, column-major, each gap from the last end.
-
-The label tables as distributed, one record an image, in distributed ids; masks are still text or file names.
-
-Masks and boxes as distributed, checked against the size of their image: complaints name file, row and image.
+Errors name file, row and image. SIIM-ACR distributes run lengths `gap length gap length ...`, column-major, each gap
+counted from the previous end.
 """
 
 from collections import defaultdict
@@ -52,7 +49,7 @@ NO_MASK = "-1"
 
 
 class Box(NamedTuple):
-    """Pixels of the original; `row` is that of its table."""
+    """Pixels of the original; `row` is the row of its table."""
 
     row: int
     x: float
@@ -62,7 +59,7 @@ class Box(NamedTuple):
 
 
 class Region(NamedTuple):
-    """SIIM run lengths of one region; `row` is that of its table."""
+    """SIIM run lengths of one region; `row` is the row of its table."""
 
     row: int
     run_lengths: str
@@ -70,7 +67,10 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True)
 class DistributedLabel:
-    """A mask comes as run lengths, a text a region, or as a PNG file. `row` is the image's first one in its table."""
+    """Label of one image; `row` is the image's first one in its table.
+
+    A mask is given as run lengths, one text per region, or as a PNG file.
+    """
 
     row: int
     target: int
@@ -82,7 +82,7 @@ class DistributedLabel:
 
 
 def present_label_files(root: Path, settings: LabelImagesSettings) -> dict[str, Path]:
-    """Name -> path of the settings' tables; a missing root or table is an InputError."""
+    """Return name -> path of the settings' tables. Raises InputError for a missing root or table."""
     if not root.is_dir():
         raise InputError(f"{root}: no such folder", remedy="correct the root of the data set")
     for name in settings.files():
@@ -92,7 +92,7 @@ def present_label_files(root: Path, settings: LabelImagesSettings) -> dict[str, 
 
 
 def read_labels(root: Path, settings: LabelImagesSettings) -> dict[str, DistributedLabel]:
-    """Labels by distributed image id."""
+    """Return the labels by distributed image id."""
     if settings.layout == "rsna":
         return _read_rsna(root)
     if settings.layout == "siim":
@@ -103,9 +103,10 @@ def read_labels(root: Path, settings: LabelImagesSettings) -> dict[str, Distribu
 
 
 def read_run_lengths(root: Path, name: str) -> tuple[dict[str, int], dict[str, tuple[Region, ...]]]:
-    """First row and regions of each image, a row a region; "-1" (with or without blanks) and an empty cell are none.
+    """Return the first row and the regions of each image from a table with one row per region.
 
-    An image with both is an InputError: one of its rows is wrong.
+    "-1" (with or without blanks) and an empty cell mean no region. Raises InputError for an image with both, since one
+    of its rows is wrong.
     """
     table = read_index(root, name, ["ImageId", "EncodedPixels"], WHERE_TO_GET["siim"])
     require_values(table, root / name, ["ImageId"])
@@ -150,7 +151,7 @@ def _read_rsna(root: Path) -> dict[str, DistributedLabel]:
 
 
 def parse_box(row: int, cells: list[str | None], where: str) -> Box:
-    """x, y, width, height: finite, width and height positive, the corner not left of or above the image."""
+    """Read x, y, width, height. Raises InputError where one is not finite, or the box is empty or begins outside."""
     try:
         x, y, width, height = (float(cell) for cell in cells if cell is not None)
     except ValueError:
@@ -202,9 +203,9 @@ def _parse_boxes(row: int, cell: str | None, where: str) -> tuple[Box, ...]:
 
 
 class Masks:
-    """Turns the masks of one data set into row-major run lengths at the original size.
+    """Converter of a data set's masks into row-major run lengths at the original size.
 
-    `overlapping` counts the masks whose regions, a row each, share pixels.
+    `overlapping` counts the masks whose regions, one per row, share pixels.
     """
 
     def __init__(self, root: Path, settings: LabelImagesSettings) -> None:
@@ -215,7 +216,7 @@ class Masks:
         self.overlapping = 0
 
     def mask_of(self, image: Mapping[str, Any], label: DistributedLabel) -> list[int] | None:
-        """None where there is no mask."""
+        """Return the run lengths of an image's mask, or None where it has none."""
         if label.regions:
             return self._merged(image, label.regions, self.source, "mask")
         return self._drawn(image, label, label.mask_file, "mask")
@@ -223,6 +224,7 @@ class Masks:
     def lungs_of(
         self, image: Mapping[str, Any], label: DistributedLabel, regions: Sequence[Region]
     ) -> list[int] | None:
+        """Return the run lengths of an image's lungs, or None where they are unknown."""
         if regions:
             return self._merged(image, regions, self._lung_source, "lung mask")
         return self._drawn(image, label, label.lung_mask_file, "lung mask")
@@ -255,7 +257,10 @@ class Masks:
 
 
 def _read_png(path: Path, rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
-    """Not 0 is inside. Raises ValueError, which names no file: names may identify people."""
+    """Read a mask whose non-zero pixels are inside.
+
+    Raises ValueError, which does not name the file, since names may identify people.
+    """
     try:
         with Image.open(path) as picture:
             mask = np.asarray(picture.convert("L")) > 0
@@ -267,7 +272,7 @@ def _read_png(path: Path, rows: int, columns: int) -> Bool[np.ndarray, "rows col
 
 
 def boxes_beyond_the_edge(image: Mapping[str, Any], label: DistributedLabel, source: Path) -> int:
-    """How many boxes begin inside of the image and end outside; one that begins outside is an InputError."""
+    """Return how many boxes begin inside the image and end outside. Raises InputError for one that begins outside."""
     beyond = 0
     for row, x, y, width, height in label.boxes:
         rows, columns = image["original_rows"], image["original_columns"]

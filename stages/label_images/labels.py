@@ -1,4 +1,4 @@
-"""From images and the distributed tables to labels and their card."""
+"""Labels of one data set and their card, from its images and the distributed tables."""
 
 import sys
 
@@ -15,7 +15,7 @@ from .label_tables import present_label_files
 
 
 def write_labels(job: LabelImagesJob) -> None:
-    """Label and split the images of one data set, and warn about ids without a partner."""
+    """Label and split the images of one data set, and warn about ids without a counterpart."""
     settings = job.settings
     with track_job(job, more=present_label_files(job.root, settings)) as run:
         images = ImageStore(job.images).table

@@ -1,11 +1,11 @@
-"""Synthetic chest radiographs with truth, in the formats of three data sets. Outputs and settings: contract.py."""
+"""Draw synthetic chest radiographs with truth, in the formats of three data sets. Outputs, settings: contract.py."""
 
 from ..common.command_line import Work, run_stage
 from .contract import MakePhantomJob
 
 
 def main(job: MakePhantomJob) -> None:
-    from .phantom import draw_phantom  # drawing and DICOM libraries: not for --help
+    from .phantom import draw_phantom  # drawing and DICOM libraries, which --help does not need
 
     draw_phantom(job)
 

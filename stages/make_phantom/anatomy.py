@@ -1,6 +1,6 @@
-"""The chest of one patient as outlines in thorax units (see canvas.py): lungs, heart, bones, vessels.
+"""Anatomy of one patient's chest as outlines in thorax units (see canvas.py): lungs, heart, mediastinum, body.
 
-Inside a lung two numbers give a place: t, from 0 at the apex to 1 at the costophrenic angle, and a, the distance from
+Two numbers give a place inside a lung: t, from 0 at the apex to 1 at the costophrenic angle, and a, the distance from
 the midline, positive on both sides. The patient's right side lies at negative x, on the left of the image.
 """
 
@@ -23,7 +23,7 @@ Points = Float[np.ndarray, "_ 2"]
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What differs between patients. Lengths in thorax units."""
+    """Dimensions that differ between patients, in thorax units."""
 
     half_width: float  # midline to the lateral edge of a lung
     apex: float  # y of the lung apices
@@ -31,12 +31,12 @@ class Anatomy:
     dome_left: float
     angle_depth: float  # costophrenic angle below the dome
     mediastinum: float  # half-width
-    midline: float  # x of heart and trachea: a rotated patient's are off the centre
+    midline: float  # x of heart and trachea; off the centre for a rotated patient
     heart_ratio: float  # cardiothoracic ratio: width of the heart / inner width of the thorax
     heart_height: float
     heart_tilt: float  # radians
     rib_pitch: float
-    rib_drop: float  # how far a posterior rib descends from spine to side
+    rib_drop: float  # descent of a posterior rib from spine to side
     clavicle_rise: float
     body_half_width: float
     carina: float  # y
@@ -46,19 +46,21 @@ class Anatomy:
     seed: int  # of the vessel tree
 
     def dome(self, side: Side) -> float:
+        """Return y of the top of the diaphragm on one side."""
         return self.dome_right if side == "right" else self.dome_left
 
     def angle(self, side: Side) -> float:
-        """Return y of the costophrenic angle: t = 1."""
+        """Return y of the costophrenic angle, where t = 1."""
         return self.dome(side) + self.angle_depth
 
     @property
     def lung_width(self) -> float:
+        """Return the horizontal width of a lung."""
         return self.half_width - self.mediastinum
 
     @property
     def low_volumes(self) -> bool:
-        """Short lungs, which reports mention."""
+        """Return whether the lungs are short, which reports mention."""
         return self.dome_right - self.apex < 1.22
 
 
@@ -89,7 +91,7 @@ def sample_anatomy(rng: np.random.Generator) -> Anatomy:
 
 
 def _rise(u: np.ndarray, power: float) -> np.ndarray:
-    """0 at u = 0, 1 from u = 1, as a quarter of a superellipse."""
+    """Return a quarter of a superellipse: 0 at u = 0, 1 from u = 1."""
     return (1 - (1 - np.clip(u, 0, 1)) ** power) ** (1 / power)
 
 
@@ -98,7 +100,7 @@ def _apex_centre(anatomy: Anatomy) -> float:
 
 
 def lateral_edge(anatomy: Anatomy, t: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Return a of the chest wall at t."""
+    """Return `a` of the chest wall at `t`."""
     start = _apex_centre(anatomy)
     inward = 0.06 * np.clip((t - 0.7) / 0.3, 0, None) ** 2
     return start + (anatomy.half_width - start) * _rise(t / 0.75, 2.1) - inward
@@ -130,17 +132,18 @@ def zone_limits(anatomy: Anatomy) -> tuple[float, float]:
 
 
 def zone_of(anatomy: Anatomy, y: float) -> Zone:
+    """Return the zone of a height y."""
     upper, lower = zone_limits(anatomy)
     return "upper" if y < upper else "mid" if y < lower else "lower"
 
 
 def on_side(side: Side, a: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Points:
-    """Points (x, y) of a side from distances to the midline."""
+    """Return the points (x, y) of a side from distances to the midline."""
     return np.stack([SIGN[side] * a, y], axis=1)
 
 
 def lung_outline(anatomy: Anatomy, side: Side) -> Points:
-    """Return closed outline of a lung as it would be seen without heart and mediastinum before it."""
+    """Return the closed outline of a lung as if heart and mediastinum did not cover it."""
     t = np.linspace(0, 1, 48) ** 2
     wall, wall_y = lateral_edge(anatomy, t), height(anatomy, side, t)
     above = wall_y < diaphragm(anatomy, side, wall)
@@ -158,7 +161,7 @@ def lung_outline(anatomy: Anatomy, side: Side) -> Points:
 
 
 def heart_outline(anatomy: Anatomy) -> Points:
-    """Outline a tilted egg, a third of its width right of the midline, on the diaphragm, tapered upwards."""
+    """Return a tilted egg on the diaphragm, a third of its width right of the midline, tapered upwards."""
     width = 2 * anatomy.half_width * anatomy.heart_ratio
     angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     egg = 1 + 0.10 * np.cos(angle + 0.6)  # broader towards the apex of the heart, down and left
@@ -175,7 +178,7 @@ def heart_outline(anatomy: Anatomy) -> Points:
 
 
 def mediastinum_outline(anatomy: Anatomy) -> Points:
-    """Great vessels and spine between the lungs, with the aortic knob on the patient's left."""
+    """Return great vessels and spine between the lungs, with the aortic knob on the patient's left."""
     y = np.linspace(-1.5, 1.6, 64)
     half = anatomy.mediastinum * (1 - 0.25 * np.exp(-(((y + 0.75) / 0.25) ** 2)))
     knob = 0.10 * np.exp(-(((y - anatomy.carina + 0.08) / 0.10) ** 2))
@@ -185,7 +188,7 @@ def mediastinum_outline(anatomy: Anatomy) -> Points:
 
 
 def abdomen_outline(anatomy: Anatomy) -> Points:
-    """Everything below both halves of the diaphragm."""
+    """Return everything below both halves of the diaphragm."""
     a = np.linspace(0, 1.35, 40)
     beyond = 0.9 * np.clip(a - anatomy.half_width, 0, None)  # outside the lungs the wall thickens slowly
     below = {side: np.minimum(diaphragm(anatomy, side, a), anatomy.angle(side)) + beyond for side in SIDES}
@@ -195,7 +198,7 @@ def abdomen_outline(anatomy: Anatomy) -> Points:
 
 
 def body_outline(anatomy: Anatomy) -> Points:
-    """Neck, shoulders and trunk; the field of view cuts it."""
+    """Return neck, shoulders and trunk, which the field of view cuts off."""
     wide = anatomy.body_half_width
     top = anatomy.apex
     edge = [(0.26, top - 1.4), (0.28, top - 0.32), (0.42, top - 0.20), (1.10, top - 0.06), (wide + 0.10, top + 0.22)]

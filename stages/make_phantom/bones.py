@@ -24,7 +24,7 @@ def _wall_at(anatomy: Anatomy, y: np.ndarray) -> np.ndarray:
 
 
 def posterior_ribs(anatomy: Anatomy) -> Paths:
-    """Ten ribs a side: from the spine slightly upwards, then down to the side."""
+    """Return ten ribs per side: from the spine slightly upwards, then down to the side."""
     rank = np.arange(10)[:, None]
     start = anatomy.apex + 0.06 + rank * anatomy.rib_pitch
     drop = anatomy.rib_drop * (0.5 + 0.06 * rank)
@@ -34,7 +34,7 @@ def posterior_ribs(anatomy: Anatomy) -> Paths:
 
 
 def anterior_ribs(anatomy: Anatomy) -> Paths:
-    """Six fainter ribs a side: from the wall down to the cartilage, which is not seen."""
+    """Return six fainter ribs per side: from the wall down to the cartilage, which is invisible."""
     rank = np.arange(6)[:, None]
     end = anatomy.apex + 0.30 + rank * 1.08 * anatomy.rib_pitch
     wall = _wall_at(anatomy, end[:, 0])[:, None] + 0.04
@@ -43,7 +43,7 @@ def anterior_ribs(anatomy: Anatomy) -> Paths:
 
 
 def clavicles(anatomy: Anatomy) -> list[Points]:
-    """From beside the midline outwards and up, in a slight S."""
+    """Return the clavicles: from beside the midline outwards and up, slightly S-shaped."""
     a = np.linspace(0.10, 0.92, 24)
     u = (a - a[0]) / (a[-1] - a[0])
     y = anatomy.apex + 0.26 - anatomy.clavicle_rise * u + 0.03 * np.sin(2 * np.pi * u)
@@ -51,7 +51,7 @@ def clavicles(anatomy: Anatomy) -> list[Points]:
 
 
 def scapulae(anatomy: Anatomy) -> list[Points]:
-    """Shoulder blades, turned over the lungs as in an anteroposterior view."""
+    """Return the shoulder blades, rotated over the lungs as in an anteroposterior view."""
     top = anatomy.apex
     a = np.array([0.74, 1.02, 1.22, 1.16, 0.98, 0.86])
     y = top + np.array([0.30, 0.05, 0.12, 0.42, 1.05, 1.02])
@@ -59,7 +59,7 @@ def scapulae(anatomy: Anatomy) -> list[Points]:
 
 
 def vertebrae(anatomy: Anatomy) -> list[Points]:
-    """Bodies of the spine, one a rib."""
+    """Return the vertebral bodies, one per rib."""
     boxes = []
     for rank in range(-3, 15):
         y = anatomy.apex + 0.06 + rank * anatomy.rib_pitch
@@ -69,7 +69,7 @@ def vertebrae(anatomy: Anatomy) -> list[Points]:
 
 
 def airways(anatomy: Anatomy) -> list[Points]:
-    """Trachea and the two main bronchi, filled with air."""
+    """Return the trachea and the two main bronchi, which are filled with air."""
     x, y = anatomy.midline, anatomy.carina
     trachea = np.array([[x - 0.055, -1.5], [x + 0.055, -1.5], [x + 0.06, y], [x - 0.06, y]])
     right = np.array([[x - 0.06, y - 0.07], [x + 0.02, y - 0.04], [x - 0.17, y + 0.17], [x - 0.24, y + 0.12]])
@@ -78,7 +78,7 @@ def airways(anatomy: Anatomy) -> list[Points]:
 
 
 def breasts(rng: np.random.Generator) -> list[Points]:
-    """Soft shadows over the lower lungs."""
+    """Return soft shadows over the lower lungs."""
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     size, low = rng.uniform(0.34, 0.48), rng.uniform(0.10, 0.30)
     return [on_side(side, 0.58 + size * np.cos(angle), low + 0.9 * size * np.sin(angle)) for side in SIDES]
@@ -95,7 +95,7 @@ VESSEL_DENSITIES = (0.13, 0.10, 0.075, 0.055)
 
 
 def vessel_tree(anatomy: Anatomy) -> list[Paths]:
-    """Lung vessels by generation: they leave the hila, fork three times and thin out towards the pleura."""
+    """Return lung vessels by generation: they leave the hila, fork three times and thin out towards the pleura."""
     rng = np.random.default_rng(anatomy.seed)
     generations: list[list[Paths]] = [[] for _ in VESSEL_WIDTHS]
     for side in SIDES:
@@ -117,7 +117,7 @@ def vessel_tree(anatomy: Anatomy) -> list[Paths]:
 def _grow(
     rng: np.random.Generator, start: np.ndarray, heading: np.ndarray, length: np.ndarray, points: int = 6
 ) -> tuple[Paths, np.ndarray]:
-    """Slightly curved paths from `start`; returns them and their final headings."""
+    """Return slightly curved paths from `start`, and their final headings."""
     bend = rng.normal(0, 0.10, (len(start), points - 1)).cumsum(axis=1)
     turned = heading[:, None] + bend
     steps = length[:, None, None] / (points - 1) * np.stack([np.cos(turned), np.sin(turned)], axis=-1)

@@ -1,11 +1,8 @@
-"""Draw shapes in the coordinates of the chest, and pose it on the detector.
+"""Drawing of shapes in thorax units on a grid of pixels, and the pose and exposure of one image.
 
-Drawing in thorax units on a grid of pixels.
-
-Thorax units: the origin lies on the midline between apices and bases, 1 is half the inner width of an average
-thorax (about 15 cm). x grows to the right of the image, which is the patient's left; y grows downwards.
-
-How one image was taken: where the patient stands in the field, and how film and digitiser answer.
+In thorax units the origin lies on the midline between apices and bases, and 1 is half the inner width of an average
+thorax (about 15 cm). x grows to the right of the image, which is the patient's left; y grows downwards. The pose says
+where the patient stands in the field, the exposure how film and digitiser respond.
 """
 
 from collections.abc import Sequence
@@ -35,12 +32,15 @@ class Canvas:
 
     @cached_property
     def unit(self) -> float:
-        """Pixels of one thorax unit."""
+        """Return the number of pixels per thorax unit."""
         (a, b), (c, d) = self.matrix[:, :2].tolist()
         return abs(a * d - b * c) ** 0.5
 
     def fill(self, polygons: Sequence[Points] | Paths, blur: float = 0.0) -> Float32[np.ndarray, "rows columns"]:
-        """1 inside the polygons (their union), 0 outside; `blur` is the standard deviation of the edge in units."""
+        """Return 1 inside the union of the polygons, 0 outside.
+
+        `blur` is the standard deviation of the edge, in units.
+        """
         layer = np.zeros((self.rows, self.columns), np.uint8)
         for polygon in self._place(polygons):
             cv2.fillPoly(layer, [polygon], 255, cv2.LINE_AA, _FRACTION_BITS)
@@ -49,7 +49,7 @@ class Canvas:
     def stroke(
         self, lines: Sequence[Points] | Paths, width: float, blur: float = 0.0
     ) -> Float32[np.ndarray, "rows columns"]:
-        """1 on lines of `width` units, 0 elsewhere; a line thinner than a pixel is fainter."""
+        """Return 1 on lines of `width` units, 0 elsewhere; a line thinner than a pixel is fainter."""
         layer = np.zeros((self.rows, self.columns), np.uint8)
         pixels = width * self.unit
         paths = self._place(lines)
@@ -69,7 +69,7 @@ class Canvas:
         return a * column + b * row, c * column + d * row
 
     def _place(self, lines: Sequence[Points] | Paths) -> list[np.ndarray]:
-        if isinstance(lines, np.ndarray):  # many lines of equally many points: all at once
+        if isinstance(lines, np.ndarray):  # many lines with equal numbers of points: all at once
             return list(self._fixed_point(lines))
         return [self._fixed_point(line) for line in lines]
 
@@ -84,13 +84,13 @@ class Canvas:
 
 
 def canonical_canvas(side: int = 128) -> Canvas:
-    """Return the thorax without pose: where findings are placed, so that two images of a patient agree on the place."""
+    """Return the canvas without pose, on which findings are placed, so that a patient's images agree on their place."""
     scale = side / 2.7
     return Canvas(side, side, np.array([[scale, 0.0, side / 2], [0.0, scale, side / 2]]))
 
 
 def bounding_box(mask: Bool[np.ndarray, "rows columns"]) -> list[int] | None:
-    """`[x, y, width, height]` of the true pixels, None where there are none."""
+    """Return `[x, y, width, height]` of the true pixels, or None where there are none."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
@@ -102,7 +102,7 @@ FrontalView = Literal["PA", "AP"]
 
 @dataclass(frozen=True)
 class Exposure:
-    """Everything between the patient's density and the grey levels."""
+    """Exposure of one image: everything between the patient's density and the grey levels."""
 
     view: FrontalView
     gain: float
@@ -117,6 +117,7 @@ class Exposure:
 
 
 def sample_view(rng: np.random.Generator) -> FrontalView:
+    """Draw the view of an image, PA in 55 % of cases."""
     return "PA" if rng.random() < 0.55 else "AP"
 
 
@@ -139,7 +140,7 @@ def sample_exposure(rng: np.random.Generator, view: FrontalView) -> Exposure:
 
 
 def sample_canvas(rng: np.random.Generator, rows: int, columns: int, view: FrontalView) -> Canvas:
-    """Place the thorax in the field: turned, scaled and moved a little, more so at the bedside."""
+    """Draw a pose: the thorax is rotated, scaled and moved a little, more so at the bedside."""
     loose = 1.4 if view == "AP" else 1.0
     turn = np.deg2rad(np.clip(rng.normal(0, 1.6 * loose), -6, 6))
     unit = rng.uniform(0.385, 0.445) * min(columns, 1.08 * rows)

@@ -1,4 +1,4 @@
-"""The chest without findings, as layers of density: air is 0, bone before soft tissue about 1."""
+"""The chest without findings, as layers of density: air is 0, bone in front of soft tissue about 1."""
 
 import cv2
 import numpy as np
@@ -26,7 +26,7 @@ SOFT_TISSUE, LUNG, HEART, MEDIASTINUM, ABDOMEN = 0.50, 0.17, 0.72, 0.76, 0.80
 
 
 def blend(density: Layer, target: float, share: Layer) -> Layer:
-    """Density moved towards `target` where `share` is above 0."""
+    """Return the density moved towards `target` where `share` is above 0."""
     return density + share * (np.float32(target) - density)
 
 
@@ -37,7 +37,7 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, int], knots: int) -
 
 
 def soft_tissue(anatomy: Anatomy, canvas: Canvas, lung: Layer, heart: Layer, mediastinum: Layer) -> Layer:
-    """Body, lungs, heart, great vessels, abdomen; no bones and no lung markings."""
+    """Return body, lungs, heart, great vessels and abdomen, without bones and lung markings."""
     rng = np.random.default_rng(anatomy.seed + 1)
     x, y = canvas.coordinates
     body = canvas.fill([body_outline(anatomy)], blur=0.02)
@@ -58,7 +58,7 @@ def soft_tissue(anatomy: Anatomy, canvas: Canvas, lung: Layer, heart: Layer, med
 
 
 def lung_markings(anatomy: Anatomy, canvas: Canvas, exposure: Exposure) -> Layer:
-    """Vessels that thin out from the hila to the pleura, and fine interstitial texture."""
+    """Return vessels that thin out from the hila to the pleura, and fine interstitial texture."""
     layer = np.zeros((canvas.rows, canvas.columns), np.float32)
     for paths, width, density in zip(vessel_tree(anatomy), VESSEL_WIDTHS, VESSEL_DENSITIES, strict=True):
         np.maximum(layer, np.float32(density) * canvas.stroke(paths, width, blur=0.004), out=layer)
@@ -73,11 +73,11 @@ def lung_markings(anatomy: Anatomy, canvas: Canvas, exposure: Exposure) -> Layer
 
 
 def bones(anatomy: Anatomy, canvas: Canvas, exposure: Exposure) -> Layer:
-    """Spine, ribs and clavicles; in AP views the shoulder blades lie over the lungs."""
+    """Return spine, ribs and clavicles; in AP views the shoulder blades lie over the lungs."""
     _, y = canvas.coordinates
     ribs = posterior_ribs(anatomy)
     layer = 0.060 * canvas.fill(ribs, blur=0.008)
-    layer += 0.045 * canvas.stroke(ribs, 0.010)  # cortex
+    layer += 0.045 * canvas.stroke(ribs, 0.010)  # the cortex
     layer += 0.035 * canvas.fill(anterior_ribs(anatomy), blur=0.014)
     layer *= np.clip((anatomy.dome_left + 0.35 - y) / 0.5, 0.3, 1)  # lost in the abdomen
     layer += 0.110 * canvas.fill(clavicles(anatomy), blur=0.008)
@@ -88,7 +88,10 @@ def bones(anatomy: Anatomy, canvas: Canvas, exposure: Exposure) -> Layer:
 
 
 def expose(density: Layer, canvas: Canvas, exposure: Exposure) -> Layer:
-    """Grey from density: blur, uneven field, response curve, noise, collimation, marker. 0 black, 1 white."""
+    """Return grey levels of a density, 0 black, 1 white.
+
+    The steps are blur, uneven field, response curve, noise, collimation and marker.
+    """
     rng = np.random.default_rng(exposure.seed)
     density = cv2.GaussianBlur(density, (0, 0), max(0.3, exposure.sharpness * canvas.unit))
     density = density + np.float32(exposure.unevenness) * smooth_field(rng, density.shape, 4)
@@ -122,7 +125,7 @@ _LETTERS = {
 
 
 def _mark_side(grey: Layer, rng: np.random.Generator) -> Layer:
-    """Draw the letter of the patient's side in the upper corner: R on the left of the image, L on the right."""
+    """Draw the letter of a patient's side in the upper corner: R on the left of the image, L on the right."""
     rows, columns = grey.shape
     letter, x = ("R", rng.uniform(0.05, 0.09)) if rng.random() < 0.5 else ("L", rng.uniform(0.87, 0.91))
     corner, size = np.array([x * columns, rng.uniform(0.05, 0.11) * rows]), 0.045 * rows

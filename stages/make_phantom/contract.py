@@ -1,4 +1,4 @@
-"""What make_phantom writes: how many patients, what they have, and how hard it is to see."""
+"""What make_phantom writes: the number of patients, their findings, and how hard these are to see."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ def _share(meaning: str, default: Any = ...) -> Any:
 
 
 class Prevalence(Settings):
-    """Share of studies with each finding, drawn independently. All six are needed where one is changed."""
+    """Share of studies with each finding, drawn independently. Give all six where one is changed."""
 
     lung_opacity: float = _share("studies")
     pneumothorax: float = _share("studies")
@@ -46,7 +46,10 @@ def _contrast() -> Any:
 
 
 class Contrast(Settings):
-    """Difficulty, one multiplier a finding. The truth (place, size, box) does not change with it."""
+    """Difficulty of each finding, a multiplier of its contrast.
+
+    The truth (place, size, box) does not change with it.
+    """
 
     lung_opacity: float = _contrast()
     pneumothorax: float = _contrast()
@@ -63,7 +66,9 @@ def _prevalence(*shares: float) -> Any:
 
 
 class MakePhantomSettings(Settings):
-    seed: int = Field(0, description="same seed and settings, same bytes")
+    """Settings of the phantom."""
+
+    seed: int = Field(0, description="the same seed and settings give the same bytes")
     mimic_patients: int = Field(3000, ge=1, description="patients of the MIMIC-CXR layout, bad inputs not counted")
     rsna_images: int = Field(1200, ge=1, description="images of the RSNA layout, all splits together")
     siim_images: int = Field(1200, ge=1, description="images of the SIIM layout, all splits together")
@@ -82,7 +87,7 @@ class MakePhantomSettings(Settings):
     two_frontals: int = Field(2, ge=0, description="studies with two frontal images, the first patients' first ones")
     recurring: float = _share("patients of the RSNA and SIIM layouts with two images", 0.04)
     bad_inputs: int = Field(8, ge=0, description="extra patients of the MIMIC-CXR layout, each with one planted defect")
-    workers: int = Field(0, ge=0, description="processes; 0: one a processor; changes no byte of the result")
+    workers: int = Field(0, ge=0, description="processes; 0: one per processor; the result does not depend on it")
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> "MakePhantomSettings":
@@ -93,11 +98,12 @@ class MakePhantomSettings(Settings):
         return self
 
     def prevalence(self, dataset: Dataset) -> Prevalence:
+        """Return the share of studies with each finding in a data set."""
         shares = {"mimic_cxr": self.mimic_prevalence, "rsna": self.rsna_prevalence, "siim": self.siim_prevalence}
         return shares[dataset]
 
     def result_digest(self) -> str:
-        """Digest of what the bytes depend on: every setting except the number of workers."""
+        """Return the digest of what the bytes depend on: every setting except the number of workers."""
         return self.model_copy(update={"workers": 0}).digest()
 
 
@@ -107,14 +113,14 @@ class TruthFinding(Record):
     finding: Finding
     side: Literal["left", "right"] | None
     zone: Literal["upper", "mid", "lower"] | None
-    size: Literal["small", "moderate", "large"] | None  # null: a device
-    box: list[int] | None  # x, y, width, height in pixels; null where all of it lies outside the field of view
-    kind: str | None = None  # of a device
-    mask: str | None = None  # of a pneumothorax: run lengths of stages/common/data/run_lengths.py, as text
+    size: Literal["small", "moderate", "large"] | None  # null for a device
+    box: list[int] | None  # x, y, width, height in pixels; null where the finding lies outside the field of view
+    kind: str | None = None  # only for a device
+    mask: str | None = None  # only for a pneumothorax: run lengths of stages/common/data/run_lengths.py, as text
 
 
 class TruthImage(Record):
-    """One image; a lateral one has neither findings nor a mask of the lungs."""
+    """Truth of one image; a lateral one has neither findings nor a mask of the lungs."""
 
     image_id: str
     study_id: str
@@ -135,7 +141,7 @@ class BadInput(Record):
 
 
 class Truth(Record):
-    """truth/<dataset>.json."""
+    """Contents of truth/<dataset>.json."""
 
     dataset: Dataset
     bad_inputs: list[BadInput]
@@ -143,7 +149,7 @@ class Truth(Record):
 
 
 class DatasetCounts(Record):
-    """One data set; bad inputs are not counted."""
+    """Counts of one data set, without bad inputs."""
 
     images: Count
     frontal_images: Count
@@ -153,7 +159,7 @@ class DatasetCounts(Record):
 
 
 class PhantomManifest(Record):
-    """manifest.json."""
+    """Contents of manifest.json."""
 
     settings: dict[str, Any]  # without the number of workers
     settings_digest: str
@@ -169,13 +175,15 @@ class MakePhantomJob(Job):
     """Draw synthetic chest radiographs with truth, in the on-disk formats of MIMIC-CXR, RSNA and SIIM.
 
     Below the output folder:
+
       mimic_cxr/  DICOM and report trees, cxr-record-list.csv.gz, cxr-study-list.csv.gz, SHA256SUMS.txt
       rsna/       stage_2_train_images/, stage_2_train_labels.csv, stage_2_detailed_class_info.csv
       siim/       dicom-images-train/, train-rle.csv
                   rsna/ and siim/ also hold lung_masks.csv and patients.csv, which the real data sets lack
       truth/      mimic_cxr.json, rsna.json, siim.json: findings with side, zone, size and box; lung masks; bad inputs
       manifest.json, written last: counts, prevalences, digest of the settings, digest of the tree
-    Same seed and settings, same bytes, whatever the number of workers.
+
+    The same seed and settings give the same bytes, whatever the number of workers.
     """
 
     stage = "make_phantom"

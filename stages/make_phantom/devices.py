@@ -1,4 +1,4 @@
-"""Support devices as paths in thorax units: tubes, lines and pacemakers, and what a report says of their tips."""
+"""Support devices as paths in thorax units: tubes, lines and pacemakers, and the positions that reports state."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
@@ -16,7 +16,7 @@ _SHARES = (0.20, 0.16, 0.24, 0.12, 0.16, 0.12)
 
 @dataclass(frozen=True)
 class Device:
-    """`paths` are drawn as lines of `width` units, `bodies` as filled outlines."""
+    """A support device. `paths` are drawn as lines of `width` units, `bodies` as filled outlines."""
 
     finding: ClassVar[Finding] = "support_device"
     kind: Kind
@@ -31,14 +31,14 @@ class Device:
 
 
 def sample_devices(rng: np.random.Generator, anatomy: Anatomy) -> list[Device]:
-    """One to three devices of different kinds."""
+    """Draw one to three devices of different kinds."""
     count = int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))
     kinds = rng.choice(len(KINDS), count, replace=False, p=_SHARES)
     return [_DRAW[KINDS[kind]](rng, anatomy) for kind in sorted(kinds)]
 
 
 def smooth(points: list[tuple[float, float]], count: int = 40) -> Float[np.ndarray, "{count} 2"]:
-    """Draw a Catmull-Rom curve through `points`, evenly in parameter."""
+    """Return a Catmull-Rom curve through `points`, evenly spaced in its parameter."""
     knots = np.array([points[0], *points, points[-1]], float)
     place = np.linspace(0, len(points) - 1 - 1e-9, count)
     k, u = place.astype(int), (place % 1)[:, None]
@@ -74,7 +74,7 @@ def _central_line(rng: np.random.Generator, anatomy: Anatomy) -> Device:
 
 
 def _picc(rng: np.random.Generator, anatomy: Anatomy) -> Device:
-    """From the arm below the clavicle to the superior vena cava."""
+    """Draw a PICC: from the arm below the clavicle to the superior vena cava."""
     side = SIDES[int(rng.random() < 0.45)]
     sign, top = SIGN[side], anatomy.apex
     arm = [(1.35 * sign, top + 0.75), (1.10 * sign, top + 0.32), (0.75 * sign, top + 0.16), (0.28 * sign, top + 0.30)]
@@ -82,7 +82,7 @@ def _picc(rng: np.random.Generator, anatomy: Anatomy) -> Device:
 
 
 def _pacemaker(rng: np.random.Generator, anatomy: Anatomy) -> Device:
-    """Return a generator over the upper chest with leads to the right atrium and ventricle."""
+    """Draw a generator over the upper chest with leads to the right atrium and ventricle."""
     side = SIDES[int(rng.random() < 0.8)]
     sign, x, y = SIGN[side], 0.72 * SIGN[side], anatomy.apex + rng.uniform(0.34, 0.48)
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
@@ -99,7 +99,7 @@ def _pacemaker(rng: np.random.Generator, anatomy: Anatomy) -> Device:
 
 
 def _chest_tube(rng: np.random.Generator, anatomy: Anatomy) -> Device:
-    """Through the side of the chest wall up towards the apex."""
+    """Draw a chest tube: through the side of the chest wall up towards the apex."""
     side = SIDES[int(rng.random() < 0.45)]
     sign, low = SIGN[side], rng.uniform(0.05, 0.35)
     wall = float(lateral_edge(anatomy, np.array([0.7]))[0])

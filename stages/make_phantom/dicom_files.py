@@ -1,4 +1,4 @@
-"""Radiographs as DICOM files, in the two ways that the data sets store them."""
+"""Radiographs as DICOM files, in the two forms that the data sets use."""
 
 import hashlib
 import io
@@ -36,7 +36,7 @@ _IMPLEMENTATION = uid_of("make_phantom")
 
 @dataclass(frozen=True)
 class Identity:
-    """Elements of patient, study and image. Names are empty: the data sets are de-identified."""
+    """Elements of patient, study and image. Names are empty, because the data sets are de-identified."""
 
     sop: UID
     series: UID
@@ -53,7 +53,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Storage:
-    """How 12-bit values are stored and what turns them into grey levels."""
+    """Storage of 12-bit values, and the elements that turn them into grey levels."""
 
     photometric: Literal["MONOCHROME2", "MONOCHROME1"]
     voi: Voi
@@ -64,6 +64,7 @@ class Storage:
 
 
 def sample_storage(rng: np.random.Generator) -> Storage:
+    """Draw how an image is stored."""
     return Storage(
         photometric="MONOCHROME1" if rng.random() < 0.2 else "MONOCHROME2",
         voi=_VOI[int(rng.choice(len(_VOI), p=[0.74, 0.10, 0.10, 0.06]))],
@@ -75,7 +76,10 @@ def sample_storage(rng: np.random.Generator) -> Storage:
 
 
 def uncompressed_dicom(display: Float32[np.ndarray, "rows columns"], identity: Identity, storage: Storage) -> bytes:
-    """Explicit little endian, 16 bits allocated, 12 stored, as in MIMIC-CXR. `display` is 0 black to 1 white."""
+    """Encode as explicit little endian, 16 bits allocated, 12 stored, as in MIMIC-CXR.
+
+    `display` is 0 black to 1 white.
+    """
     inverted = storage.photometric == "MONOCHROME1"
     values = np.round(storage.low + display * np.float32(storage.high - storage.low)).astype(np.uint16)
     stored: UInt16[np.ndarray, "rows columns"] = _TOP - values if inverted else values
@@ -95,7 +99,7 @@ def uncompressed_dicom(display: Float32[np.ndarray, "rows columns"], identity: I
 
 
 def jpeg_dicom(grey: UInt8[np.ndarray, "rows columns"], identity: Identity) -> bytes:
-    """JPEG baseline, 8 bits, secondary capture, as in RSNA Pneumonia and SIIM-ACR Pneumothorax."""
+    """Encode as JPEG baseline, 8 bits, secondary capture, as in RSNA Pneumonia and SIIM-ACR Pneumothorax."""
     buffer = io.BytesIO()
     Image.fromarray(grey).save(buffer, "JPEG", quality=93)
     dataset = _dataset(identity, SecondaryCaptureImageStorage, JPEGBaseline8Bit)
@@ -138,7 +142,7 @@ def _describe_pixels(dataset: Dataset, pixels: np.ndarray, allocated: int, store
 
 
 def _add_voi(dataset: Dataset, storage: Storage, inverted: bool) -> None:
-    """Window, several windows, or a table (PS3.3 C.11.2); all act on stored values, before MONOCHROME1 inverts."""
+    """Add a window, two windows, or a table (PS3.3 C.11.2); all act on stored values, before MONOCHROME1 inverts."""
     if storage.voi in ("window", "windows"):
         middle = (storage.low + storage.high) / 2
         centre = _TOP - middle if inverted else middle

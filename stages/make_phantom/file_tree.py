@@ -18,10 +18,10 @@ FileDigest = tuple[str, str]  # path relative to the phantom's folder, hex sha25
 
 
 def prepare_folder(output: Path, folders: Sequence[str]) -> None:
-    """Make `output` ready: what an earlier phantom left is removed, anything else is refused."""
+    """Prepare `output`: remove an earlier phantom. Raises InputError where it holds other files."""
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is no folder", remedy="give --output a new folder")
-    # Empty folders do not count: a workflow makes those of its outputs before the job starts.
+    # Empty folders do not count, since a workflow creates those of its outputs before the job starts.
     if output.is_dir() and any(path.is_file() for path in output.rglob("*")) and not (output / MARKER).is_file():
         raise InputError(f"{output}: holds files that make_phantom did not write", remedy="give --output a new folder")
     output.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def prepare_folder(output: Path, folders: Sequence[str]) -> None:
 
 
 def write_bytes(root: Path, relative: str, content: bytes) -> FileDigest:
-    """Write one file of the tree. The manifest, written last, says whether a tree is whole."""
+    """Write one file of the tree. The manifest, written last, says whether a tree is complete."""
     path = root / relative
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -41,6 +41,7 @@ def write_bytes(root: Path, relative: str, content: bytes) -> FileDigest:
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """Return a CSV file with a header, as UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -49,11 +50,11 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
 
 
 def gzip_bytes(content: bytes) -> bytes:
-    """Gzip without a time stamp: the same content gives the same bytes."""
+    """Compress without a time stamp, so that the same content gives the same bytes."""
     return gzip.compress(content, mtime=0)
 
 
 def tree_digest(files: Iterable[FileDigest]) -> str:
-    """Hex sha256 over the sorted lines `path sha256`."""
+    """Return the hex sha256 over the sorted lines `path sha256`."""
     lines = "".join(f"{path} {digest}\n" for path, digest in sorted(files))
     return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Findings of one study: what they are, where they lie in thorax units, and which of them a study has.
+"""Findings of one study: their kinds, their places in thorax units, and which ones a study has.
 
 Findings are placed once, in the thorax without pose, so that two images of one study show the same ones.
 """
@@ -45,14 +45,16 @@ class Opacity:
     zone: Zone
     size: Size
     centre: tuple[float, float]
-    semi_axes: tuple[float, float]  # horizontal, vertical before turning
+    semi_axes: tuple[float, float]  # horizontal, and vertical before rotation
     angle: float  # radians
-    density: float  # of its middle, 0 to 1
+    density: float  # at its centre, 0 to 1
     seed: int  # of its texture
 
 
 @dataclass(frozen=True)
 class Nodule:
+    """A round nodule."""
+
     finding: ClassVar[Finding] = "nodule"
     side: Side
     zone: Zone
@@ -64,8 +66,11 @@ class Nodule:
 
 @dataclass(frozen=True)
 class Pneumothorax:
-    """Air between chest wall and lung: the lung's edge lies `drop` (share of t) below the apex and `gap` (share of
-    the lung's width) off the wall, and meets the wall at t = `end`."""
+    """Air between chest wall and lung.
+
+    The lung's edge lies `drop` (share of t) below the apex and `gap` (share of the lung's width) away from the wall,
+    and meets the wall at t = `end`.
+    """
 
     finding: ClassVar[Finding] = "pneumothorax"
     side: Side
@@ -79,7 +84,7 @@ class Pneumothorax:
 
 @dataclass(frozen=True)
 class Effusion:
-    """Fluid over the diaphragm, `depth` units above the costophrenic angle at the wall: a meniscus."""
+    """Fluid over the diaphragm: a meniscus `depth` units above the costophrenic angle at the wall."""
 
     finding: ClassVar[Finding] = "pleural_effusion"
     side: Side
@@ -90,6 +95,8 @@ class Effusion:
 
 @dataclass(frozen=True)
 class Cardiomegaly:
+    """An enlarged heart."""
+
     finding: ClassVar[Finding] = "cardiomegaly"
     side: None
     zone: None
@@ -120,7 +127,7 @@ def pneumothorax_outline(anatomy: Anatomy, gas: Pneumothorax) -> Points:
 
 
 def effusion_outline(anatomy: Anatomy, fluid: Effusion) -> Points:
-    """From the meniscus, which rises to the wall, down past the diaphragm."""
+    """Return the outline from the meniscus, which rises to the wall, down past the diaphragm."""
     a = np.linspace(0.05, anatomy.half_width + 0.05, 40)
     rise = np.clip((a - anatomy.mediastinum) / anatomy.lung_width, 0, 1) ** 2.5
     level = anatomy.angle(fluid.side) - fluid.depth * (0.62 + 0.38 * rise)
@@ -134,7 +141,10 @@ def sample_findings(
     prevalence: Prevalence,
     opacity_radius: tuple[float, float],
 ) -> tuple[Anatomy, list[AnyFinding]]:
-    """Return findings of one study in the order of `FINDINGS`, and the anatomy with its heart enlarged where it is."""
+    """Draw the findings of one study, in the order of `FINDINGS`; return them with the anatomy.
+
+    The anatomy's heart is enlarged where the study has cardiomegaly.
+    """
     present = {finding: bool(rng.random() < getattr(prevalence, finding)) for finding in FINDINGS}
     found: list[AnyFinding] = []
     if present["cardiomegaly"]:
@@ -156,7 +166,7 @@ def sample_findings(
 
 
 class FreeLung:
-    """Where a focus can be seen: lung that no heart, fluid, gas or earlier focus covers."""
+    """Lung in which a focus can be seen: not covered by heart, fluid, gas or an earlier focus."""
 
     def __init__(self, anatomy: Anatomy, found: list[AnyFinding]) -> None:
         self.anatomy = anatomy
@@ -183,6 +193,7 @@ class FreeLung:
         return float(x.flat[choice]), float(y.flat[choice])
 
     def cover(self, centre: tuple[float, float], semi_axes: tuple[float, float]) -> None:
+        """Mark an ellipse as covered."""
         x, y = self.canvas.coordinates
         inside = ((x - centre[0]) / semi_axes[0]) ** 2 + ((y - centre[1]) / semi_axes[1]) ** 2 < 1
         self.free = np.where(inside, np.float32(0), self.free)
@@ -199,7 +210,7 @@ def _regions(rng: np.random.Generator) -> list[tuple[Side, Zone]]:
 def _sample_opacities(
     rng: np.random.Generator, anatomy: Anatomy, free: FreeLung, radius: tuple[float, float]
 ) -> list[Opacity]:
-    """One to three foci in different regions; where no region has room, smaller ones are tried."""
+    """Draw one to three foci in different regions; where no region has room, smaller ones are tried."""
     wanted = int(rng.choice([1, 2, 3], p=[0.62, 0.25, 0.13]))
     found: list[Opacity] = []
     for shrink in (1.0, 0.7, 0.5, 0.35):
@@ -236,7 +247,7 @@ def _sample_nodules(rng: np.random.Generator, anatomy: Anatomy, free: FreeLung) 
 
 
 def _sample_pneumothorax(rng: np.random.Generator, anatomy: Anatomy) -> list[Pneumothorax]:
-    """On one side, in a tenth of the patients on both; both are then small or moderate."""
+    """Draw gas on one side, or in a tenth of the patients on both, where it is small or moderate."""
     both = rng.random() < 0.10
     sides: list[Side] = list(SIDES) if both else [SIDES[int(rng.random() < 0.45)]]
     found = []
@@ -253,7 +264,7 @@ def _sample_pneumothorax(rng: np.random.Generator, anatomy: Anatomy) -> list[Pne
 
 
 def _sample_effusion(rng: np.random.Generator, anatomy: Anatomy) -> list[Effusion]:
-    """On one side, in three of ten patients on both; never large on both."""
+    """Draw fluid on one side, or in three of ten patients on both, where it is never large."""
     both = rng.random() < 0.30
     sides: list[Side] = list(SIDES) if both else [SIDES[int(rng.random() < 0.5)]]
     found = []

@@ -1,4 +1,4 @@
-"""What the RSNA and the SIIM layout share: square 8-bit JPEG images, lung masks and patients beside them."""
+"""Shared parts of the RSNA and SIIM layouts: square 8-bit JPEG images, with lung masks and patients beside them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .patients import Frontal, Study
 
 @dataclass(frozen=True)
 class Written:
-    """One image: its file, its truth, its rows of the data set's own tables, and its lung mask."""
+    """One written image: its file, its truth, its rows of the data set's own tables, and its lung mask."""
 
     image_id: str
     patient_id: str
@@ -26,12 +26,15 @@ class Written:
 
 
 def patient_id(dataset: Dataset, patient: int) -> str:
-    """Return an id that is unique over the data sets: no patient of one is in another."""
+    """Return an id that is unique across the data sets: no patient of one is in another."""
     return f"{dataset}-{patient:06d}"
 
 
 def identity_of(settings: MakePhantomSettings, study: Study, frontal: Frontal, name: str) -> Identity:
-    """`name` is the id that the file states as PatientID: one an image, as distributed."""
+    """Return the DICOM identity of an image.
+
+    `name` is the id that the file states as PatientID: one per image, as distributed.
+    """
     return Identity(
         sop=uid_of(study.dataset, settings.seed, name),
         series=uid_of(study.dataset, settings.seed, name, "series"),
@@ -47,11 +50,12 @@ def identity_of(settings: MakePhantomSettings, study: Study, frontal: Frontal, n
 
 
 def jpeg_of(frontal: Frontal, identity: Identity) -> bytes:
+    """Return the image as a DICOM file of 8-bit JPEG."""
     return jpeg_dicom(np.round(frontal.radiograph.display * 255).astype(np.uint8), identity)
 
 
 def write_extras(output: Path, dataset: Dataset, images: Sequence[Written]) -> list[FileDigest]:
-    """`lung_masks.csv` and `patients.csv`, which the real data sets do not have."""
+    """Write `lung_masks.csv` and `patients.csv`, which the real data sets do not have."""
     masks = csv_bytes(("ImageId", "EncodedPixels"), [(item.image_id, item.lung_mask) for item in images])
     patients = csv_bytes(("image_id", "patient_id"), [(item.image_id, item.patient_id) for item in images])
     return [
@@ -61,4 +65,5 @@ def write_extras(output: Path, dataset: Dataset, images: Sequence[Written]) -> l
 
 
 def lung_mask_of(frontal: Frontal) -> str:
+    """Return the lung mask as SIIM run lengths."""
     return relative_runs.encode(frontal.radiograph.lungs)

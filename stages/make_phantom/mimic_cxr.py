@@ -20,15 +20,15 @@ from .render import draw_lateral
 
 FOLDER = "mimic_cxr"
 
-# What is wrong with a planted patient, in turn.
+# Defects of the planted patients, in turn.
 DEFECTS = ("not_an_image", "file_missing", "report_without_image", "image_without_report")
 
-_STRIDE = 7_368_787  # prime to 10^7: index -> number of seven digits without collision
+_STRIDE = 7_368_787  # coprime to 10^7: maps an index to a number of seven digits without collision
 
 
 @dataclass
 class Patient:
-    """What was written for one patient; `sums` also has the file that the index lists and the disk lacks."""
+    """Files written for one patient; `sums` also has the file that the index lists and the disk lacks."""
 
     files: list[FileDigest] = field(default_factory=list)
     sums: list[FileDigest] = field(default_factory=list)
@@ -39,12 +39,12 @@ class Patient:
 
 
 def subject_id(settings: MakePhantomSettings, patient: int) -> str:
-    """Eight digits from 10000000 on, as in MIMIC."""
+    """Return eight digits from 10000000, as in MIMIC."""
     return str(10_000_000 + (patient * _STRIDE + seed_from("subject", settings.seed)) % 10**7)
 
 
 def study_id(settings: MakePhantomSettings, patient: int, number: int) -> str:
-    """Eight digits from 50000000 on."""
+    """Return eight digits from 50000000."""
     return str(50_000_000 + ((2 * patient + number) * _STRIDE + seed_from("study", settings.seed)) % 10**7)
 
 
@@ -95,7 +95,7 @@ def _write_image(
     written: Patient,
     defect: str | None,
 ) -> None:
-    """One image of a study: the file, its record, its truth; or what the defect leaves of them."""
+    """Write one image of a study: the file, its record, its truth, or what the defect leaves of them."""
     subject, number = subject_id(settings, study.patient), study_id(settings, study.patient, study.number)
     rng = rng_of(settings.seed, "mimic_cxr", study.patient, "file", study.number, rank)
     image_id = "-".join(f"{part:08x}" for part in rng.integers(2**32, size=5))
@@ -137,7 +137,7 @@ def _write_image(
 
 
 def _sides(rng: np.random.Generator, long_side: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns: mostly upright, some lying, a few square."""
+    """Draw rows and columns: mostly portrait, some landscape, a few square."""
     long = int(rng.integers(long_side[0], long_side[1] + 1))
     short = round(long * rng.choice([0.82, 0.86, 0.91, 1.0]))
     return (long, short) if rng.random() < 0.7 else (short, long)

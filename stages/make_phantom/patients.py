@@ -1,8 +1,7 @@
-"""Sample patients and their studies, and write down the truth.
+"""Patients, their studies and images, and their truth.
 
-Patients, their studies and images: each a pure function of (seed, data set, index), whoever computes it.
-
-What was drawn, as records of truth/<dataset>.json.
+Each is a pure function of (seed, data set, index), whichever process computes it. The truth becomes records of
+truth/<dataset>.json.
 """
 
 import json
@@ -31,7 +30,7 @@ from .render import Radiograph, draw_frontal
 
 @dataclass(frozen=True)
 class Study:
-    """One examination: the patient's chest on that day and what is found in it."""
+    """One examination: the patient's chest on that day and its findings."""
 
     dataset: Dataset
     patient: int
@@ -45,7 +44,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Frontal:
-    """One frontal image of a study, drawn."""
+    """One drawn frontal image of a study."""
 
     canvas: Canvas
     exposure: Exposure
@@ -53,11 +52,12 @@ class Frontal:
 
 
 def rng_of(seed: int, *parts: int | str) -> np.random.Generator:
+    """Return a generator seeded by the phantom's seed and `parts`."""
     return np.random.default_rng(seed_from("make_phantom", seed, *parts))
 
 
 def sample_study(settings: MakePhantomSettings, dataset: Dataset, patient: int, number: int) -> Study:
-    """Study `number` of a patient: the same anatomy every time, findings of its own."""
+    """Draw study `number` of a patient, whose anatomy stays the same while the findings change."""
     rng = rng_of(settings.seed, dataset, patient, "anatomy")
     anatomy = sample_anatomy(rng)
     age = int(rng.integers(19, 92))
@@ -71,7 +71,7 @@ def sample_study(settings: MakePhantomSettings, dataset: Dataset, patient: int, 
 
 
 def draw_image(settings: MakePhantomSettings, study: Study, number: int, rows: int, columns: int) -> Frontal:
-    """Frontal image `number` of a study: its own pose, exposure and noise."""
+    """Draw frontal image `number` of a study, with its own pose, exposure and noise."""
     rng = rng_of(settings.seed, study.dataset, study.patient, "study", study.number, "image", number)
     canvas = sample_canvas(rng, rows, columns, study.view)
     exposure = sample_exposure(rng, study.view)
@@ -79,7 +79,7 @@ def draw_image(settings: MakePhantomSettings, study: Study, number: int, rows: i
 
 
 def images_of_patients(settings: MakePhantomSettings, dataset: Dataset, images: int) -> list[int]:
-    """How many images each patient has, in order of index, so that they add up to `images`; a few have two."""
+    """Return how many images each patient has, in order of index, with the sum `images`; a few have two."""
     counts: list[int] = []
     left = images
     while left:
@@ -94,7 +94,7 @@ def image_truth(image_id: str, study_id: str, patient_id: str, study: Study, rad
     rows, columns = radiograph.display.shape
     found = []
     for item, mask in zip(study.findings, radiograph.masks, strict=True):
-        more: dict[str, str] = {}  # keys of one kind of finding: left out of the file where they are not given
+        more: dict[str, str] = {}  # keys of one kind of finding; those not given are left out of the file
         if isinstance(item, Device):
             more = {"kind": item.kind}
         elif isinstance(item, Pneumothorax):
@@ -116,7 +116,7 @@ def image_truth(image_id: str, study_id: str, patient_id: str, study: Study, rad
 
 
 def lateral_truth(image_id: str, study_id: str, patient_id: str, rows: int, columns: int) -> TruthImage:
-    """Describe a lateral image: no finding is drawn on it."""
+    """Describe a lateral image, on which no finding is drawn."""
     return TruthImage(
         image_id=image_id,
         study_id=study_id,
@@ -130,7 +130,7 @@ def lateral_truth(image_id: str, study_id: str, patient_id: str, rows: int, colu
 
 
 def truth_bytes(truth: Truth) -> bytes:
-    """Return the JSON of a data set's truth, one image a line."""
+    """Return the JSON of a data set's truth, one image per line."""
     record = truth.model_dump(mode="json", exclude_unset=True)
     lines = ",\n".join(json.dumps(image) for image in record["images"])
     bad = json.dumps(record["bad_inputs"])

@@ -48,7 +48,7 @@ def draw_phantom(job: MakePhantomJob) -> None:
 
 
 def make_phantom(settings: MakePhantomSettings, output: Path) -> PhantomManifest:
-    """Write the three data sets, their truth and, last, the manifest, which is returned."""
+    """Write the three data sets, their truth and, last, the manifest; return the manifest."""
     prepare_folder(output, (*DATASETS, "truth"))
     patients: list[Patient] = []
     images: dict[Dataset, list[Written]] = {"rsna": [], "siim": []}
@@ -85,7 +85,7 @@ def _jobs(settings: MakePhantomSettings) -> Iterator[Job]:
 
 
 def _run(settings: MakePhantomSettings, output: Path, jobs: list[Job]) -> Iterator[tuple[Job, list[Any]]]:
-    """Results in the order of the jobs, whichever process did them."""
+    """Yield results in the order of the jobs, whichever process did them."""
     workers = min(settings.workers or len(os.sched_getaffinity(0)), len(jobs))
     if workers == 1:
         yield from ((job, write_job(settings, output, job)) for job in jobs)
@@ -95,7 +95,7 @@ def _run(settings: MakePhantomSettings, output: Path, jobs: list[Job]) -> Iterat
 
 
 def write_job(settings: MakePhantomSettings, output: Path, job: Job) -> list[Patient] | list[Written]:
-    """Draw and write the patients of one job; runs in a worker process."""
+    """Draw and write the patients of one job; this runs in a worker process."""
     dataset, patients = job
     if dataset == "mimic_cxr":
         return [mimic_cxr.write_patient(settings, output, patient) for patient, _ in patients]

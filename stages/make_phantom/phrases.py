@@ -1,4 +1,4 @@
-"""The wordings of reports. Every noun that is negated also occurs affirmed, with and without a place.
+"""Wordings of reports. Every noun that is negated also occurs affirmed, with and without a place.
 
 Braces are filled by prose.py: {noun} and {a_noun} (with its article), {bare} (without its size), {nouns} (plural),
 {place}, {places} (several), {adjective} (a place before its noun), {side}, {size} (may be empty), {degree}, {cm}.
@@ -6,7 +6,7 @@ Braces are filled by prose.py: {noun} and {a_noun} (with its article), {bare} (w
 
 from .anatomy import Side, Zone
 
-# Where a focus lies, as a noun ("in the ...") and as an adjective ("... opacity").
+# Location of a focus, as a noun ("in the ...") and as an adjective ("... opacity").
 PLACES: dict[tuple[Side, Zone], tuple[str, ...]] = {
     ("right", "upper"): ("right upper lobe", "right upper lung", "right upper lung zone", "right lung apex"),
     ("right", "mid"): ("right mid lung", "right middle lobe", "right mid lung zone", "right mid lung field"),
@@ -24,7 +24,7 @@ ADJECTIVES: dict[tuple[Side, Zone], tuple[str, ...]] = {
     ("left", "lower"): ("left lower lobe", "left basilar", "left lower lung"),
 }
 
-# Singular, plural. The first words are those that negations use as well.
+# Singular, plural. Negations use the first words as well.
 OPACITY_NOUNS = (
     ("focal consolidation", "areas of consolidation"),
     ("consolidation", "consolidations"),
@@ -212,7 +212,7 @@ DEVICES_GENERAL = (
     "Lines and tubes are in standard position.",
 )
 
-# Absent findings. prose.py takes earlier ones more often: the boilerplate that recurs verbatim across patients.
+# Absent findings. prose.py draws earlier ones more often: the boilerplate that recurs verbatim across patients.
 NEGATED_NOUNS: dict[str, tuple[str, ...]] = {
     "lung_opacity": (
         "focal consolidation",
@@ -275,7 +275,7 @@ NOTHING_ACUTE = (
     "No evidence of acute cardiopulmonary disease.",
 )
 
-# Sentences on what the phantom does not vary.
+# Sentences about what the phantom does not vary.
 OTHER = (
     "No acute osseous abnormality.",
     "Osseous structures are unremarkable.",

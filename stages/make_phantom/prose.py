@@ -1,4 +1,4 @@
-"""A radiologist's report on one study. Everything said of a finding is true of what is drawn."""
+"""A radiologist's report on one study. Every statement about a finding is true of the drawn image."""
 
 import re
 import textwrap
@@ -14,7 +14,7 @@ from .contract import FINDINGS, Finding
 from .devices import Device
 from .findings import AnyFinding, Cardiomegaly, Effusion, Nodule, Opacity, Pneumothorax
 
-# How often the absence of a finding is said.
+# Probability that the absence of a finding is stated.
 _DENIED = {
     "lung_opacity": 0.85,
     "pneumothorax": 0.85,
@@ -28,7 +28,7 @@ _WITHOUT_PLACE = 0.3  # share of positive statements that name no place
 
 @dataclass(frozen=True)
 class Facts:
-    """What a report may speak of."""
+    """Facts that a report may mention."""
 
     findings: tuple[AnyFinding, ...]
     view: FrontalView
@@ -39,6 +39,7 @@ class Facts:
     sex: str  # F | M
 
     def of(self, finding: Finding) -> list[AnyFinding]:
+        """Return the findings of one kind."""
         return [item for item in self.findings if item.finding == finding]
 
 
@@ -74,7 +75,7 @@ def _indication(rng: np.random.Generator, facts: Facts) -> tuple[str, str]:
 
 
 def _findings(rng: np.random.Generator, facts: Facts) -> list[str]:
-    """Sentences by subject: devices, lungs, pleura, heart, rest; in some reports the heart comes first."""
+    """Return sentences by subject: devices, lungs, pleura, heart, rest; in some reports the heart comes first."""
     devices, lungs = positives(rng, facts, "support_device"), _lungs(rng, facts)
     pleura = positives(rng, facts, "pneumothorax") + positives(rng, facts, "pleural_effusion")
     heart = positives(rng, facts, "cardiomegaly")
@@ -113,14 +114,14 @@ def _impression(rng: np.random.Generator, facts: Facts, complete: bool) -> str:
 
 
 def _glue(rng: np.random.Generator, sentences: list[str]) -> list[str]:
-    """Now and then the blank after a full stop is missing, as in typed reports."""
+    """Omit, now and then, the blank after a full stop, as in typed reports."""
     if len(sentences) > 1 and rng.random() < 0.02:
         return [sentences[0] + sentences[1], *sentences[2:]]
     return sentences
 
 
 def positives(rng: np.random.Generator, facts: Facts, finding: Finding) -> list[str]:
-    """Sentences that affirm a finding; empty where it is absent."""
+    """Return sentences that affirm a finding, or none where it is absent."""
     present = facts.of(finding)
     if not present:
         return []
@@ -158,7 +159,7 @@ def _opacities(rng: np.random.Generator, facts: Facts, foci: list[Opacity]) -> l
 
 
 def _opacity_words(rng: np.random.Generator, focus: Opacity | None, facts: Facts) -> dict[str, str]:
-    """Return a noun with its article and plural; of a single focus the size may be said, and its measure."""
+    """Return a noun with its article and plural; a single focus may also have its size and diameter stated."""
     noun, nouns = phrases.OPACITY_NOUNS[rng.integers(len(phrases.OPACITY_NOUNS))]
     if focus is None:
         return {"noun": noun, "nouns": nouns, "a_noun": _with_article(noun)}
@@ -222,7 +223,7 @@ def _devices(rng: np.random.Generator, devices: list[Device]) -> list[str]:
 
 
 def _lungs(rng: np.random.Generator, facts: Facts) -> list[str]:
-    """Opacities and nodules, and which side is clear where one is."""
+    """Return sentences about opacities and nodules, and about the clear side if only one is affected."""
     said = positives(rng, facts, "lung_opacity") + positives(rng, facts, "nodule")
     lung = [item for item in facts.findings if item.finding != "support_device" and item.side]
     clear = [side for side in SIDES if all(item.side != side for item in lung)]
@@ -248,7 +249,7 @@ def _denials(rng: np.random.Generator, facts: Facts) -> list[str]:
 
 
 def _pick(rng: np.random.Generator, pool: Sequence[str]) -> str:
-    """One of the pool; earlier ones more often, as habits make boilerplate."""
+    """Draw one of the pool; earlier ones more often, as habits make boilerplate."""
     weights = 1 / np.arange(1, len(pool) + 1) ** 0.4
     return pool[int(rng.choice(len(pool), p=weights / weights.sum()))]
 
@@ -267,6 +268,6 @@ def _with_article(noun: str) -> str:
 
 
 def _say(template: str, **words: str) -> str:
-    """Fill a template, fold the blanks that empty words leave, mend articles, start with a capital."""
+    """Fill a template, remove blanks that empty words leave, and start with a capital."""
     text = re.sub(r" +", " ", template.format(**words)).replace(" ,", ",").strip()
     return text[0].upper() + text[1:]

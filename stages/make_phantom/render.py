@@ -1,11 +1,8 @@
-"""Render frontal and lateral radiographs of an anatomy.
-
-From anatomy and findings to a radiograph, and the truth of what was drawn.
+"""Rendering of frontal and lateral radiographs from anatomy and findings, with the truth of what was drawn.
 
 Each finding changes density only where its own layer is above 0, so its box and mask come from what was drawn. Every
-random field has its own seed: leaving one finding out changes nothing else.
-
-A simple lateral radiograph: it is there so that a reader has to choose frontal views; no finding is drawn on it.
+random field has its own seed: leaving one finding out changes nothing else. The lateral radiograph is simple and shows
+no findings; it exists so that a reader has to choose frontal views.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,8 +38,11 @@ _NORMAL_HEART = 0.48  # greatest cardiothoracic ratio without cardiomegaly
 
 @dataclass(frozen=True)
 class Radiograph:
-    """`display`: 0 black to 1 white. `lungs`: the lung fields with all that lies in them, without heart and
-    mediastinum. `masks`: the pixels of each finding, in the order given."""
+    """A drawn image and its truth.
+
+    `display` is 0 black to 1 white. `lungs` are the lung fields with all that lies in them, without heart and
+    mediastinum. `masks` are the pixels of each finding, in the order given.
+    """
 
     display: Float32[np.ndarray, "rows columns"]
     lungs: Bool[np.ndarray, "rows columns"]
@@ -55,7 +55,7 @@ def draw_frontal(
     """Draw a frontal radiograph (PA or AP) on `canvas`."""
     film = _Film(anatomy, canvas, exposure, contrast)
     masks: dict[int, np.ndarray] = {}
-    for rank, gas in _each(findings, Pneumothorax):  # first: it empties the space of markings
+    for rank, gas in _each(findings, Pneumothorax):  # first: it empties its space of markings
         masks[rank] = film.add_pneumothorax(gas) > 0.5
     film.density += film.markings
     for rank, _ in _each(findings, Cardiomegaly):
@@ -87,13 +87,13 @@ class _Film:
         lung = canvas.fill([lung_outline(anatomy, side) for side in SIDES], blur=0.010)
         self.heart: Layer = canvas.fill([heart_outline(seen)], blur=0.012)
         mediastinum = canvas.fill([mediastinum_outline(anatomy)], blur=0.016)
-        self.field: Layer = lung * (1 - np.maximum(self.heart, mediastinum))  # where lung is seen
-        self.aerated: Layer = self.field  # the same without the gas around a lung
+        self.field: Layer = lung * (1 - np.maximum(self.heart, mediastinum))  # where lung is visible
+        self.aerated: Layer = self.field  # without the gas around a lung
         self.density: Layer = soft_tissue(anatomy, canvas, lung, self.heart, mediastinum)
         self.markings: Layer = lung_markings(anatomy, canvas, exposure) * self.field
 
     def add_pneumothorax(self, gas: Pneumothorax) -> Layer:
-        """No markings, a little darker, and the thin line of the lung's edge."""
+        """Remove markings, darken a little, and add the thin line of the lung's edge."""
         contrast = np.float32(self.contrast.pneumothorax)
         layer = self.canvas.fill([pneumothorax_outline(self.anatomy, gas)], blur=0.006) * self.field
         line = self.canvas.stroke([pleural_line(self.anatomy, gas)], 0.014, blur=0.004) * self.field
@@ -109,7 +109,7 @@ class _Film:
         return layer
 
     def add_opacity(self, focus: Opacity) -> Layer:
-        """Add a patchy ellipse that fades to its rim, in aerated lung alone."""
+        """Add a patchy ellipse that fades towards its rim, in aerated lung only."""
         u, v = _ellipse_coordinates(self.canvas, focus.centre, focus.semi_axes, focus.angle)
         profile = np.maximum(1 - u * u - v * v, 0)
         layer = np.clip(1.2 * profile * _patches(focus.seed, u, v), 0, 1) * self.aerated
@@ -135,7 +135,7 @@ class _Film:
 def _ellipse_coordinates(
     canvas: Canvas, centre: tuple[float, float], semi_axes: tuple[float, float], angle: float
 ) -> tuple[Layer, Layer]:
-    """Coordinates along the turned axes in which the ellipse is the unit circle."""
+    """Return coordinates along the rotated axes, in which the ellipse is the unit circle."""
     x, y = canvas.coordinates
     x, y = x - np.float32(centre[0]), y - np.float32(centre[1])
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
@@ -143,7 +143,7 @@ def _ellipse_coordinates(
 
 
 def _patches(seed: int, u: Layer, v: Layer) -> Layer:
-    """Texture of consolidation, 0.3 to 1.6, fixed to the focus and not to the image."""
+    """Return the texture of consolidation, 0.3 to 1.6, which is fixed to the focus and not to the image."""
     knots = np.random.default_rng(seed).random((10, 10), dtype=np.float32)
     smooth = cv2.GaussianBlur(knots, (0, 0), 0.9)
     smooth = (smooth - smooth.min()) / (smooth.max() - smooth.min())
@@ -153,7 +153,10 @@ def _patches(seed: int, u: Layer, v: Layer) -> Layer:
 
 
 def draw_lateral(anatomy: Anatomy, canvas: Canvas, exposure: Exposure) -> Float32[np.ndarray, "rows columns"]:
-    """0 black to 1 white; the sternum on the left of the image, the spine on its right."""
+    """Draw a lateral radiograph, 0 black to 1 white.
+
+    The sternum is on the left of the image, the spine on its right.
+    """
     top, base = anatomy.apex - 0.05, anatomy.dome_right
     body = canvas.fill([_polygon([(-0.55, -1.5), (-0.85, -0.6), (-0.98, 0.3), (-0.95, 2.5)], 0.95)], blur=0.02)
     lungs = canvas.fill([_lungs(top, base)], blur=0.015)

@@ -1,4 +1,4 @@
-"""The layout of the RSNA Pneumonia Detection Challenge: one row a box, three classes.
+"""The layout of the RSNA Pneumonia Detection Challenge: one row per box, three classes.
 
 Shih et al., Radiology: Artificial Intelligence 2019, doi:10.1148/ryai.2019180041.
 """
@@ -15,7 +15,7 @@ from .patients import draw_image, image_truth, sample_study
 
 
 def write_image(settings: MakePhantomSettings, output: Path, patient: int, number: int) -> Written:
-    """Image `number` of a patient; each is a study of its own."""
+    """Write image `number` of a patient; each image is a study of its own."""
     study = sample_study(settings, "rsna", patient, number)
     frontal = draw_image(settings, study, 0, settings.rsna_side, settings.rsna_side)
     seeds = [seed_from("rsna", settings.seed, patient, number, half) for half in (0, 1)]
@@ -43,7 +43,7 @@ def class_of(truth: TruthImage) -> str:
 
 
 def write_index(output: Path, images: Sequence[Written]) -> list[FileDigest]:
-    """Labels and classes, sorted by image id; as distributed, the classes repeat an image once a box."""
+    """Write labels and classes, sorted by image id; as distributed, the classes repeat an image once per box."""
     images = sorted(images, key=lambda item: item.image_id)
     labels = [row for item in images for row in item.rows]
     classes = [(item.image_id, class_of(item.truth)) for item in images for _ in item.rows]

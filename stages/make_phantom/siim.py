@@ -1,4 +1,4 @@
-"""The layout of the SIIM-ACR Pneumothorax Segmentation challenge: one row a region, relative run lengths.
+"""The layout of the SIIM-ACR Pneumothorax Segmentation challenge: one row per region, relative run lengths.
 
 www.kaggle.com/c/siim-acr-pneumothorax-segmentation
 """
@@ -14,7 +14,7 @@ from .patients import draw_image, image_truth, sample_study
 
 
 def write_image(settings: MakePhantomSettings, output: Path, patient: int, number: int) -> Written:
-    """Image `number` of a patient; each is a study of its own. The image id is the SOP instance's UID."""
+    """Write image `number` of a patient; each image is a study of its own. The image id is the SOP instance's UID."""
     study = sample_study(settings, "siim", patient, number)
     frontal = draw_image(settings, study, 0, settings.siim_side, settings.siim_side)
     identity = identity_of(settings, study, frontal, f"{patient_id('siim', patient)}-{number}")
@@ -31,7 +31,7 @@ def write_image(settings: MakePhantomSettings, output: Path, patient: int, numbe
 
 
 def write_index(output: Path, images: Sequence[Written]) -> list[FileDigest]:
-    """train-rle.csv, with the blank after each comma that the distribution has, in the header as well."""
+    """Write train-rle.csv, with the blank after each comma that the distribution has, in the header as well."""
     images = sorted(images, key=lambda item: item.image_id)
     rows = [("ImageId", "EncodedPixels")] + [row for item in images for row in item.rows]
     text = "".join(f"{image_id}, {runs}\n" for image_id, runs in rows)

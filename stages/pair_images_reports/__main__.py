@@ -1,11 +1,11 @@
-"""Pairs of image and report, split by patient, audited and described. Inputs, outputs and settings: contract.py."""
+"""Pair images and reports, split by patient, audited and described. Inputs, outputs and settings: contract.py."""
 
 from ..common.command_line import Work, run_stage
 from .contract import PairImagesReportsJob
 
 
 def main(job: PairImagesReportsJob) -> None:
-    from .pairs import write_pairs  # a table library: not for --help
+    from .pairs import write_pairs  # a table library, which --help does not need
 
     write_pairs(job)
 

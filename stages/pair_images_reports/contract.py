@@ -16,18 +16,18 @@ Part = Literal["train", "validation", "test"]
 
 
 class PairImagesReportsSettings(Settings):
-    """The block `pair_images_reports` of config.yaml."""
+    """Settings of the block `pair_images_reports` of config.yaml."""
 
     patient_split: PatientSplit = Field(
         default_factory=PatientSplit, description="shares of patients for validation and test, and the seed"
     )
     images_per_study: ImagesPerStudy = Field(
         "all",
-        description="all: one pair an image, of which pre-training draws one a study anew in every epoch; one: of a "
+        description="all: one pair per image, of which pre-training draws one per study in every epoch; one: of a "
         "study the PA view before AP before any other, then the most original pixels, then the smallest image_id",
     )
     intensity_images: int = Field(
-        20_000, ge=1, description="training images whose grey values are counted; of more, as many are drawn by seed"
+        20_000, ge=1, description="training images whose grey values are counted, at most; drawn by seed"
     )
     publish_samples: bool = Field(
         False, description="write the text of the most frequent sentences into the fingerprint, for the report"
@@ -35,6 +35,8 @@ class PairImagesReportsSettings(Settings):
 
 
 class PairSplit(Record):
+    """Counts of one split."""
+
     pairs: Count
     studies: Count
     patients: Count
@@ -54,11 +56,11 @@ class RecurringTexts(Record):
     """Reports that are word for word the same in more than one split."""
 
     texts: Count
-    reports_also_in_train: dict[str, Count]  # of validation and test
+    reports_also_in_train: dict[str, Count]  # by part, validation and test
 
 
 class Audit(Record):
-    """audit.json: counts that reconcile, and what recurs within and across splits."""
+    """Contents of audit.json: counts that reconcile, and what recurs within and across splits."""
 
     dataset: str
     images: Count
@@ -77,7 +79,7 @@ class Audit(Record):
 
 
 class Distribution(Record):
-    """How often each whole number occurs, from the smallest; quantiles are the lower of two neighbours."""
+    """Frequency of each whole number, in ascending order; quantiles are the lower of two neighbours."""
 
     mean: float
     median: int
@@ -87,7 +89,7 @@ class Distribution(Record):
 
 
 class GreyValues(Record):
-    """Pixels a grey level (0..255) inside the content boxes of training images; mean and deviation on 0..1."""
+    """Pixels per grey level (0..255) inside the content boxes of training images; mean and deviation on 0..1."""
 
     images: Count
     pixels: Count
@@ -97,11 +99,15 @@ class GreyValues(Record):
 
 
 class FrequentSentence(Record):
+    """One of the most frequent sentences."""
+
     reports: Count
     text: str | None = None  # null: the data set's text is not published
 
 
 class TrainingReports(Record):
+    """Statistics of the training split's reports."""
+
     reports: Count
     sentences: Count
     different_sentences: Count
@@ -112,9 +118,9 @@ class TrainingReports(Record):
 
 
 class Fingerprint(Record):
-    """fingerprint.json: what a reader has to know of the data before any result.
+    """Contents of fingerprint.json: what a reader has to know about the data before any result.
 
-    Views are counted in every split; grey values and reports are those of the training split alone.
+    Views are counted in every split; grey values and reports are those of the training split only.
     """
 
     dataset: str
@@ -128,7 +134,7 @@ class Fingerprint(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class PairImagesReportsJob(Job):
-    """Pair images with reports under a patient-level split; audit what leaks across splits; describe the data set."""
+    """Pair images with reports under a patient-level split; audit leakage across splits; describe the data set."""
 
     stage = "pair_images_reports"
     place = "{dataset}"

@@ -1,8 +1,8 @@
-"""The fingerprint of a data set of pairs: what a reader has to know of the data before any result.
+"""The fingerprint of a data set of pairs: what a reader has to know about the data before any result.
 
-Views are counted in every split. Whatever else describes images and reports comes from the training split alone:
-nothing of validation or test is looked at, and the normalisation of pre-training is taken from here. Ages and sexes
-are not in it: no table of the pipeline holds them.
+Views are counted in every split. Whatever else describes images and reports comes from the training split only: nothing
+of validation or test is looked at, and pre-training takes its normalisation from here. Ages and sexes are not included,
+because no table of the pipeline holds them.
 """
 
 import math
@@ -33,31 +33,35 @@ LEVELS = 256
 
 @dataclass(frozen=True)
 class Intensity:
-    """Pixels a grey level inside the content boxes: padding is no tissue, and its share depends on the format alone."""
+    """Pixels per grey level inside the content boxes.
+
+    Padding is not tissue, and its share depends only on the format.
+    """
 
     images: int
     histogram: Int[np.ndarray, "256"]
 
     @property
     def pixels(self) -> int:
+        """Return the number of pixels."""
         return int(self.histogram.sum())
 
     @property
     def mean(self) -> float:
-        """Over all pixels, grey values 0..1."""
+        """Return the mean over all pixels, grey values 0..1."""
         return self._sum(1) / (self.pixels * (LEVELS - 1))
 
     @property
     def standard_deviation(self) -> float:
-        """Over all pixels (divided by their number), grey values 0..1.
+        """Return the standard deviation over all pixels (divided by their number), grey values 0..1.
 
-        n sum k^2 - (sum k)^2 in whole numbers of any size: nothing is lost before the one division.
+        n sum k^2 - (sum k)^2 is computed in whole numbers of any size: nothing is lost before the one division.
         """
         count = self.pixels
         return math.sqrt((count * self._sum(2) - self._sum(1) ** 2) / (count * (LEVELS - 1)) ** 2)
 
     def record(self) -> GreyValues:
-        """Return what the fingerprint says of it."""
+        """Return the record for the fingerprint."""
         return GreyValues(
             images=self.images,
             pixels=self.pixels,
@@ -71,7 +75,10 @@ class Intensity:
 
 
 def count_intensity(store: ImageStore, rows: Int[np.ndarray, "images"], limit: int, seed: int) -> Intensity:
-    """Count the images at `rows` of the store, or `limit` of them drawn by `seed`; one image is in memory at a time."""
+    """Count grey levels of the images at `rows` of the store, or of `limit` of them drawn by `seed`.
+
+    One image at a time is in memory.
+    """
     if len(rows) > limit:
         rows = np.random.default_rng(seed).choice(rows, limit, replace=False)
     boxes = store.table["content_box"].combine_chunks().flatten().to_numpy().reshape(-1, 4)
@@ -100,7 +107,7 @@ def fingerprint(
     Args:
         store: images of the data set.
         pairs: of the last Pairing.
-        sentences: as `read_sentences` gives them.
+        sentences: as `read_sentences` returns them.
         audit: of the pairs.
         rejects: rows by stage and reason.
         settings: how many images are counted, and whether text may be published.
@@ -127,7 +134,10 @@ def reject_counts(tables: Mapping[str, pa.Table]) -> dict[str, dict[str, int]]:
 
 
 def report_statistics(sentences: pl.DataFrame, publish_samples: bool) -> TrainingReports:
-    """Measure lengths, and list the sentences of most reports, after `folded`; with their text if `publish_samples`."""
+    """Measure lengths, and list the sentences, after `folded`, that most reports have.
+
+    Their text is included if `publish_samples` is true.
+    """
     reports = sentences.group_by("study_id").agg(sentences=pl.len(), pieces=pl.col("pieces").sum())
     frequency = (
         sentences.select("study_id", text=folded(pl.col("text")))
@@ -149,12 +159,12 @@ def report_statistics(sentences: pl.DataFrame, publish_samples: bool) -> Trainin
 
 
 def folded(text: pl.Expr) -> pl.Expr:
-    """Case, digits and blanks folded, as the idf weights of pre-training fold them: sentences that say the same."""
+    """Return sentences with case, digits and blanks folded, as the idf weights of pre-training fold them."""
     return text.str.to_lowercase().str.replace_all(r"\d", "0").str.replace_all(r"\s+", " ").str.strip_chars()
 
 
 def distribution(values: pl.Series) -> Distribution:
-    """Count how often each whole number occurs, from the smallest."""
+    """Return how often each whole number occurs, in ascending order."""
     counts, numbers = values.value_counts().sort(values.name), values.to_numpy()
     median, percentile_95 = np.quantile(numbers, (0.5, 0.95), method="lower")
     return Distribution(

@@ -1,4 +1,4 @@
-"""What could leak from one split into another, refused or counted, and the digest of the pairs."""
+"""Leakage between splits, refused or counted, and the digest of the pairs."""
 
 import polars as pl
 
@@ -34,8 +34,9 @@ def audit(
 ) -> Audit:
     """Audit the pairing: counts that reconcile, what recurs within and across splits, digest of the pairs.
 
-    images and reports: the inputs of `pair`, reports with the column text; `before` and `after` the removal of
-    duplicate pixels and of further images of a study. Raises InputError where no pair is left for training.
+    `images` and `reports` are the inputs of `pair`, reports with the column text. `before` and `after` are the pairings
+    before and after the removal of duplicate pixels and of further images of a study. Raises InputError where no pair
+    is left for training.
     """
     pairs = after.pairs
     if not (pairs["split"] == "train").any():
@@ -63,7 +64,7 @@ def audit(
             share=float((images_a_study > 1).mean()),
             most_images=int(images_a_study.max()),
         ),
-        patients_in_several_splits=0,  # refuse_shared_patients saw to it
+        patients_in_several_splits=0,  # refuse_shared_patients has checked it
         pixels_in_several_splits=_several(before.pairs, "pixels_sha256", "split"),
         pixels_of_several_patients=_several(before.pairs, "pixels_sha256", "patient_id"),
         report_texts_in_several_splits=_recurring_texts(texts),
@@ -72,7 +73,7 @@ def audit(
 
 
 def audit_metrics(record: Audit) -> dict[str, int]:
-    """Name the counts as the journal has them."""
+    """Return the counts under the names that the journal uses."""
     keys = ("images", "reports", "pairs", "pixels_in_several_splits", "pixels_of_several_patients")
     totals = {key: getattr(record, key) for key in keys}
     rejects = {f"rejects/{reason}": count for reason, count in record.rejects.items()}
@@ -99,12 +100,15 @@ def _counts(pairs: pl.DataFrame, texts: pl.DataFrame, split: str) -> PairSplit:
 
 
 def _several(rows: pl.DataFrame, column: str, others: str) -> int:
-    """Values of `column` that occur with more than one of `others`."""
+    """Return the number of values of `column` that occur with more than one of `others`."""
     return int((rows.group_by(column).agg(pl.col(others).n_unique())[others] > 1).sum())
 
 
 def _recurring_texts(texts: pl.DataFrame) -> RecurringTexts:
-    """Different patients may have word for word the same report ("No acute disease."); it is counted, not removed."""
+    """Count report texts that recur across splits, without removing them.
+
+    Different patients may have word for word the same report ("No acute disease.").
+    """
     trained = texts.filter(pl.col("split") == "train")["text"].unique().implode()
     also_in_train = texts.filter(pl.col("text").is_in(trained))["split"]
     return RecurringTexts(

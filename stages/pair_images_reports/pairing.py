@@ -1,8 +1,6 @@
-"""Join images with reports, and decide which pairs stay.
+"""Join of images and reports by study, and the decision which pairs stay.
 
-The two sides of a pair as tables: images with the distributed split, reports with their text and their size.
-
-Join of images and reports by study; train, validation and test by patient.
+The split into train, validation and test is by patient.
 """
 
 from dataclasses import dataclass
@@ -28,7 +26,10 @@ _IMAGE_COLUMNS = [
 
 
 def read_images(store: ImageStore, files: pa.Table, files_path: Path) -> pl.DataFrame:
-    """Images in store order: `_IMAGE_COLUMNS` and distributed_split. Every image stands in `files`."""
+    """Return images in store order: `_IMAGE_COLUMNS` and distributed_split.
+
+    Raises InputError where an image is not in `files`.
+    """
     images = pl.DataFrame(store.table.select(_IMAGE_COLUMNS))
     splits = pl.DataFrame(files.select(["image_id", "distributed_split"]))
     joined = images.join(splits, on="image_id", how="inner", maintain_order="left")
@@ -41,7 +42,7 @@ def read_images(store: ImageStore, files: pa.Table, files_path: Path) -> pl.Data
 
 
 def read_sentences(sentences: pa.Table) -> pl.DataFrame:
-    """Sentences in the order of their reports' ids: study_id, text, pieces (their number of word pieces)."""
+    """Return sentences in the order of their reports' ids: study_id, text, pieces (their number of word pieces)."""
     table = pl.DataFrame(sentences.select(["study_id", "position", "text", "token_ids"]))
     pieces = pl.col("token_ids").list.len().alias("pieces")
     return table.select("study_id", "position", "text", pieces).sort("study_id", "position").drop("position")
@@ -67,9 +68,9 @@ _MESSAGES = {
 
 @dataclass(frozen=True)
 class Pairing:
-    """Pairs and rejects. `pairs` holds the columns of `images` and split, in the order of the images; rejects: REJECTS.
+    """Pairs and rejects. `pairs` has the columns of `images` and split, in the order of the images; rejects: REJECTS.
 
-    Every step of the pairing takes one and gives another: what leaves the pairs is added to the rejects.
+    Every step of the pairing takes one and returns another: what leaves the pairs is added to the rejects.
     """
 
     dataset: str
@@ -84,10 +85,10 @@ class Pairing:
 
 
 def pair(images: pl.DataFrame, reports: pl.DataFrame, settings: PatientSplit) -> Pairing:
-    """One row per image and its study's report; what has no partner becomes a reject.
+    """Return one row per image with its study's report; whatever has no counterpart becomes a reject.
 
-    images: as `read_images` gives them. reports: study_id. Raises InputError where there is no image, or where an
-    image has no patient.
+    `images` is as `read_images` returns it; `reports` has study_id. Raises InputError where there is no image, or where
+    an image has no patient.
     """
     if images.is_empty():
         raise InputError(
@@ -110,13 +111,13 @@ def pair(images: pl.DataFrame, reports: pl.DataFrame, settings: PatientSplit) ->
 
 
 def drop_duplicate_pixels(pairing: Pairing) -> Pairing:
-    """Where equal pixels are in several splits, keep those of the first (train, validation, test); reject the rest."""
+    """Keep equal pixels in the first of their splits only (train, validation, test), and reject the rest."""
     place = pl.col("split").replace_strict({"train": 0, "validation": 1, "test": 2}, return_dtype=pl.Int8)
     return pairing.keep(place == place.min().over("pixels_sha256"), DUPLICATE_PIXELS)
 
 
 def keep_one_image(pairing: Pairing) -> Pairing:
-    """Of every study the image that comes first: PA, AP, any other view; most original pixels; smallest image_id.
+    """Keep one image per study: PA, AP, any other view; then most original pixels; then smallest image_id.
 
     PA is the reference projection; AP is taken where the patient could not stand. Views such as "AP SUPINE" count by
     their first word.

@@ -1,11 +1,11 @@
-"""Phrase grounding on one data set with one variant. Inputs, outputs and settings: contract.py."""
+"""Evaluate phrase grounding on one data set with one variant. Inputs, outputs and settings: contract.py."""
 
 from ..common.command_line import Work, run_stage
 from .contract import PhraseGroundingJob
 
 
 def main(job: PhraseGroundingJob) -> None:
-    from .evaluation import ground  # torch and transformers: not for --help
+    from .evaluation import ground  # torch and transformers, which --help does not need
 
     ground(job)
 

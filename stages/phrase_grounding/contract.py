@@ -13,7 +13,9 @@ from ..common.settings import Settings
 
 
 class PhraseGroundingSettings(Settings):
-    prompts: str = Field(description="prompt file, relative to the repository; its affirming prompts are pointed at")
+    """Settings of phrase grounding."""
+
+    prompts: str = Field(description="prompt file, relative to the repository; its affirming prompts are used")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
     seed: int = Field(0, description="of the bootstrap and of the choice of samples")
     publish_samples: bool = Field(False, description="write sample radiographs with their heatmaps for the report")
@@ -21,22 +23,22 @@ class PhraseGroundingSettings(Settings):
 
 
 class PointingGame(Record):
-    """Shares of hits on the same images; null where lungs are unknown."""
+    """Shares of hits on the same images, by pointer; null where lungs are unknown."""
 
     heatmap: Estimate
-    heatmap_in_lung: Estimate | None  # the peak inside the lungs, as the random point is
+    heatmap_in_lung: Estimate | None  # the peak inside the lungs, comparable with the random point there
     random_in_lung: Estimate | None
     random_in_content: Estimate | None = Field(description="where lungs are unknown")
     fixed_peak_of_training: Estimate | None
-    word_prior: Estimate | None  # a point read off the phrase's words; null where they name no place
+    word_prior: Estimate | None  # a point derived from the phrase's words; null where they name no place
 
     def rivals(self, names: Sequence[str]) -> list[str]:
-        """Those of `names` that were measured."""
+        """Return those of `names` that were measured."""
         return [name for name in names if getattr(self, name) is not None]
 
 
 class IntegrityMap(Record):
-    """phi on the patch grid, row-major and centred, with its scale."""
+    """Values of phi on the patch grid, row-major and centred, with their scale."""
 
     values: list[float] = Field(min_length=1)
     lung_auc: float | None
@@ -46,7 +48,7 @@ class IntegrityMap(Record):
 
     @property
     def grid(self) -> int:
-        """Patches along one side."""
+        """Return the number of patches along one side."""
         return math.isqrt(len(self.values))
 
     @model_validator(mode="after")
@@ -57,13 +59,15 @@ class IntegrityMap(Record):
 
 
 class LocatedPart(Record):
+    """Counts of one part's positives."""
+
     positives: Count
     positives_without_region: Count  # left out: neither box nor mask
     regions_too_small: Count  # left out: no stored pixel shows them
 
 
 class GroundingResult(Record):
-    """result.json: figures by measure, prompt set and pointer."""
+    """Contents of result.json: figures by measure, prompt set and pointer."""
 
     finding: str
     images: Count
@@ -79,7 +83,7 @@ class GroundingResult(Record):
 
     @property
     def left_out(self) -> str:
-        """Of the test positives, in words; empty where none was left out."""
+        """Return how many test positives were left out and why, in words; empty where none was."""
         test = self.located["test"]
         if test.positives == self.images:
             return ""
@@ -97,7 +101,7 @@ class GroundingResult(Record):
         return self
 
     def measured_on(self) -> object:
-        """Return what does not depend on the encoders."""
+        """Return what does not depend on the encoders, so that two results can be compared."""
         games = {name: game.model_dump(exclude={"heatmap", "heatmap_in_lung"}) for name, game in self.pointing.items()}
         return self.finding, self.images, self.located, self.resampled_by, games
 

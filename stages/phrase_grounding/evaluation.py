@@ -1,6 +1,7 @@
-"""Pointing at a finding on test images, set of prompts by set of prompts, beside what fools the figures.
+"""Evaluation of phrase grounding: pointing at a finding on test images, one prompt set after the other.
 
-What the stage writes: figures, the values behind them, and samples where they may be shown.
+Every figure stands beside those of baselines that need no understanding of the image. The stage writes figures, the
+values behind them, and samples where they may be shown.
 """
 
 from collections.abc import Mapping
@@ -43,9 +44,9 @@ Values = Float[np.ndarray, "images"]
 
 @dataclass(frozen=True)
 class Grounded:
-    """One set of prompts on the test images. `figures` and `values` (image by image): measure -> pointer."""
+    """One prompt set on the test images. `figures` and `values` (per image) map measure -> pointer."""
 
-    slots: tuple[str, ...]  # the words of place that its phrases fill; empty: they name none
+    slots: tuple[str, ...]  # place words that its phrases fill; empty: they name none
     maps: Maps
     test: Located
     thresholds: dict[str, float | None]  # of the IoU, by pointer, chosen on validation
@@ -54,11 +55,11 @@ class Grounded:
 
 
 class Grounding:
-    """All sets of a prompt file: each image and each prompt is embedded once."""
+    """All sets of a prompt file; each image and each prompt is embedded once."""
 
     def __init__(self, checkpoint: Checkpoint, prompts: PromptFile, parts: Mapping[str, Located]) -> None:
         self._slots = {name: prompts.slots_of(name, tuple(WORDS)) for name in prompts.sets}
-        self._filled = {}  # set -> words of place -> prompts
+        self._filled = {}  # set -> place words -> prompts
         for name, slots in self._slots.items():
             places = product(*(WORDS[slot] for slot in slots))
             self._filled[name] = {
@@ -69,7 +70,10 @@ class Grounding:
         self._cosines = {part: PromptCosines(checkpoint, every, parts[part].pixels) for part in ("validation", "test")}
 
     def of(self, name: str, draws: int, seed: int) -> Grounded:
-        """Measure one set. A phrase with a place speaks of one side: so does the truth that it is held against."""
+        """Measure one set.
+
+        A phrase with a place describes one side only, and so does the truth with which it is compared.
+        """
         slots, parts = self._slots[name], self._parts
         if slots:
             parts = {part: located.on_named_side() for part, located in parts.items()}
@@ -82,7 +86,7 @@ class Grounding:
             scores[part] = {"heatmap": score(maps[part], located), **rivals}
         test = parts["test"]
         values, thresholds = _values(scores)
-        if values["pointing"]["random_in_lung"] is not None:  # then it is the harder rival of the two
+        if values["pointing"]["random_in_lung"] is not None:  # it is then the harder baseline of the two
             for pointers in values.values():
                 pointers["random_in_content"] = None
             thresholds["random_in_content"] = None
@@ -105,7 +109,7 @@ class Grounding:
 def _values(
     scores: dict[str, dict[str, MapScores | None]],
 ) -> tuple[dict[str, dict[str, Values | None]], dict[str, float | None]]:
-    """Test values, measure by measure and image by image, and the thresholds that validation chose for the IoU."""
+    """Return test values by measure and pointer, per image, and the IoU thresholds chosen on validation."""
     measures: dict[str, dict[str, Values | None]] = {"pointing": {}, "contrast_to_noise": {}, "iou": {}}
     thresholds: dict[str, float | None] = {}
     for pointer, found in scores["test"].items():
@@ -124,7 +128,7 @@ def _values(
 
 
 def ground(job: PhraseGroundingJob) -> None:
-    """Point with every prompt set, measure beside the rivals, and write result, values and samples."""
+    """Point with every prompt set, measure beside the baselines, and write result, values and samples."""
     settings, prompt_path = job.settings, ROOT / job.settings.prompts
     prompts = read_prompts(prompt_path)
     with track_job(job, {"prompts": prompt_path}) as run:
@@ -154,7 +158,7 @@ def grounding_result(
     integrity_map: IntegrityMap | None,
     overlap: Overlap,
 ) -> GroundingResult:
-    """Put together the record of result.json."""
+    """Build the record of result.json."""
     test = next(iter(sets.values())).test
     return GroundingResult(
         finding=finding,
@@ -172,7 +176,7 @@ def grounding_result(
 
 
 def value_rows(name: str, grounded: Grounded) -> list[dict]:
-    """Rows of GROUNDING_VALUES: what paired tests between variants need."""
+    """Return rows of GROUNDING_VALUES, which paired tests between variants need."""
     columns: dict[tuple[str, str], list[float]] = {}
     for measure, pointers in grounded.values.items():
         columns |= {(measure, pointer): each.tolist() for pointer, each in pointers.items()}
@@ -188,7 +192,7 @@ def value_rows(name: str, grounded: Grounded) -> list[dict]:
 
 
 def sample_rows(grounded: Grounded, count: int, seed: int) -> list[dict]:
-    """Rows of the samples table: images drawn by seed, in the order of the draw."""
+    """Return rows of the samples table: images drawn by seed, in the order of the draw."""
     test, maps = grounded.test, grounded.maps
     rows = []
     for place in np.random.default_rng(seed).permutation(len(maps))[:count]:

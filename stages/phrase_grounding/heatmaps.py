@@ -1,8 +1,7 @@
-"""Maps of a prompt and of the integrity weights.
+"""Heatmaps of prompts (the paper's Fig. 3b) and the description of the integrity map (the paper's Fig. 3a).
 
-Prompt heatmaps (the paper's Fig. 3b): cosine of every patch with a prompt, bilinear to the image.
-
-Does the learned integrity map phi lean into the lungs? (The paper's Fig. 3a.)
+A heatmap is the cosine of every patch with a prompt, bilinear to the image. The description says whether the learned
+integrity map phi has larger values in the lungs.
 """
 
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ _BATCH = 64
 
 
 class PromptCosines:
-    """Cosines of every patch of some images with every prompt: each image and each prompt is embedded once."""
+    """Cosines of every patch of some images with every prompt; each image and each prompt is embedded once."""
 
     def __init__(
         self, checkpoint: Checkpoint, prompts: Sequence[str], images: UInt8[np.ndarray, "images size size"]
@@ -29,7 +28,7 @@ class PromptCosines:
         self.values = _cosines(checkpoint, list(self._place), images)
 
     def maps(self, prompts_of: Sequence[Sequence[str]]) -> Float[np.ndarray, "images size size"]:
-        """Mean over the prompts of each image (several phrasings of one thing), on the pixels of the stored image."""
+        """Return the mean map of each image's prompts (several phrasings of one thing), at the stored image's size."""
         chosen = [
             cosines[[self._place[prompt] for prompt in prompts]].mean(dim=0)
             for cosines, prompts in zip(self.values, prompts_of, strict=True)
@@ -53,7 +52,7 @@ def _cosines(
 def describe(
     phi: Float[torch.Tensor, "patches"], lungs: Bool[np.ndarray, "images rows columns"] | None
 ) -> IntegrityMap:
-    """Describe phi: its scale, and its AUC against the mean lung mask (pixels that are lung in half of the images)."""
+    """Describe phi by its scale and its AUC against the mean lung mask (pixels that are lung in half of the images)."""
     lung_auc = None
     if lungs is not None and len(lungs):
         mean = lungs.mean(axis=0) >= 0.5

@@ -1,6 +1,6 @@
-"""Where a finding lies in the words of a report: side and zone. A patient's right is on the left of the image.
+"""Images with a finding of known place, on the stored square, and the place as a report words it.
 
-Images with a finding whose place is known, on the stored square.
+The words are a side and a zone. A patient's right is on the left of the image.
 """
 
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ ZONES = ("upper", "mid", "lower")
 
 @dataclass(frozen=True)
 class Place:
-    """`part` is the finding on the named side: what a phrase with this place speaks of."""
+    """Place of a finding. `part` is the finding on the named side, which a phrase with this place describes."""
 
     side: str
     zone: str
@@ -34,9 +34,9 @@ class Place:
 
 
 def place_of(region: Bool[np.ndarray, "rows columns"], frame: Bool[np.ndarray, "rows columns"]) -> Place:
-    """Side with most of the region, then the third of the frame's height in which the middle of that part lies.
+    """Return the side with most of the region, and the third of the frame's height with the middle of that part.
 
-    frame: the lungs where they are known, else the content of the image; its middle column is the midline.
+    `frame` is the lungs where they are known, else the content of the image; its middle column is the midline.
     """
     rows, columns = np.nonzero(frame)
     midline = (columns.min() + columns.max() + 1) / 2
@@ -50,7 +50,7 @@ def place_of(region: Bool[np.ndarray, "rows columns"], frame: Bool[np.ndarray, "
 
 @dataclass(frozen=True)
 class Located:
-    """Positives of one part whose place is known, and how many were left out for want of one."""
+    """Positives of one part whose place is known, and how many were left out because it is not."""
 
     labels: pl.DataFrame
     pixels: UInt8[np.ndarray, "images size size"]
@@ -62,33 +62,37 @@ class Located:
 
     @cached_property
     def places(self) -> list[Place]:
-        """Each finding in the words of a report."""
+        """Return each finding's place in the words of a report."""
         frames = self.content if self.lungs is None else self.lungs
         return [place_of(own, frame) for own, frame in zip(self.regions, frames, strict=True)]
 
     def on_named_side(self) -> "Located":
-        """Return the same images, each region cut down to what a phrase with its place speaks of."""
+        """Return the same images, each region cut to what a phrase with its place describes."""
         return replace(self, regions=np.stack([place.part for place in self.places]))
 
     def counts(self) -> dict[str, int]:
+        """Return the counts of positives: all, and those left out."""
         left_out = {"positives_without_region": self.without_region, "regions_too_small": self.too_small}
         return {"positives": len(self.labels) + sum(left_out.values()), **left_out}
 
     @property
     def resampled(self) -> tuple[str, Shaped[np.ndarray, "images"]]:
-        """The unit of the bootstrap, and each image's own."""
+        """Return the unit of the bootstrap, and that of each image."""
         unit = "image" if self.labels["patient_id"].null_count() else "patient"
         return unit, self.labels[f"{unit}_id"].to_numpy()
 
 
 def locate(labels: pl.DataFrame, store: ImageStore, split: str, source: Path) -> Located:
-    """Positives of one part whose region covers at least one stored pixel; none is an error that names `source`."""
+    """Return the positives of one part whose region covers at least one stored pixel.
+
+    Raises InputError, which names `source`, where there are none.
+    """
     columns = store.table.select(["image_id", "content_box", "original_rows", "original_columns"])
     positives = labels.filter((pl.col("split") == split) & (pl.col("target") == 1))
     chosen = positives.filter(pl.col("mask").is_not_null() | (pl.col("boxes").list.len() > 0))
     chosen = chosen.join(pl.DataFrame(columns), on="image_id", how="left", maintain_order="left")
     rows = chosen.to_dicts()
-    places = [store.row_of(row["image_id"]) for row in rows]  # an InputError for one that is not stored
+    places = [store.row_of(row["image_id"]) for row in rows]  # raises InputError for an image that is not stored
     regions = [_on_square(region(row, row["original_rows"], row["original_columns"]), row, store.size) for row in rows]
     keep = [place for place, each in enumerate(regions) if each.any()]
     without, small = len(positives) - len(chosen), len(chosen) - len(keep)

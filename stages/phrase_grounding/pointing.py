@@ -1,10 +1,7 @@
-"""Score maps: pointing game, contrast to noise, IoU, and the rivals that need no model.
+"""Scores of maps: pointing game, contrast-to-noise ratio, IoU, and the baselines that need no model.
 
-The pointing game and what it has to beat (Zhang et al., IJCV 2018): does the peak of a map hit the finding?
-
-How well a map agrees with a region beyond its peak: contrast-to-noise ratio, and IoU at a threshold.
-
-What points at a finding: the heatmap, and what needs no understanding of the image and has to be beaten.
+In the pointing game (Zhang et al., IJCV 2018) a map hits if its peak lies in the finding. The other two say how well a
+map agrees with a region beyond its peak.
 """
 
 from collections.abc import Mapping
@@ -15,11 +12,11 @@ from jaxtyping import Bool, Float, Int
 
 from .located_images import Located
 
-# No tolerance: Zhang et al. also count a peak that misses a region by at most 15 pixels.
+# There is no tolerance: Zhang et al. also count a peak that misses a region by at most 15 pixels.
 
 
 def peak(heatmap: Float[np.ndarray, "rows columns"], allowed: Bool[np.ndarray, "rows columns"]) -> tuple[int, int]:
-    """Row and column of the largest value inside `allowed` (the content of a padded image); of several the first."""
+    """Return row and column of the largest value inside `allowed` (a padded image's content); of several the first."""
     flat = int(np.where(allowed, heatmap, -np.inf).argmax())
     return flat // heatmap.shape[1], flat % heatmap.shape[1]
 
@@ -29,7 +26,7 @@ def hits(
     regions: Bool[np.ndarray, "images rows columns"],
     allowed: Bool[np.ndarray, "images rows columns"],
 ) -> Float[np.ndarray, "images"]:
-    """1 where the peak of the heatmap lies in the region, else 0."""
+    """Return 1 where the peak of the heatmap lies in the region, else 0."""
     peaks = [peak(heatmap, inside) for heatmap, inside in zip(heatmaps, allowed, strict=True)]
     return np.array([float(region[place]) for region, place in zip(regions, peaks, strict=True)])
 
@@ -37,7 +34,7 @@ def hits(
 def random_hits(
     regions: Bool[np.ndarray, "images rows columns"], allowed: Bool[np.ndarray, "images rows columns"]
 ) -> Float[np.ndarray, "images"]:
-    """Chance of a hit for a point drawn evenly from `allowed`, lungs or content: no draw needed."""
+    """Return the probability of a hit for a point drawn evenly from `allowed`, lungs or content; nothing is drawn."""
     inside = (regions & allowed).sum(axis=(1, 2))
     return inside / np.maximum(1, allowed.sum(axis=(1, 2)))
 
@@ -50,9 +47,10 @@ def contrast_to_noise(
     regions: Bool[np.ndarray, "images rows columns"],
     content: Bool[np.ndarray, "images rows columns"],
 ) -> Float[np.ndarray, "images"]:
-    """(mean inside - mean outside) / sqrt(var inside + var outside), over the content (Boecking et al., ECCV 2022).
+    """Return the contrast-to-noise ratio over the content (Boecking et al., ECCV 2022).
 
-    With its sign, so that a map that is darkest on the finding is not praised; 0 where a map has no noise at all.
+    It is (mean inside - mean outside) / sqrt(var inside + var outside), with its sign, so that a map that is darkest on
+    the finding is not rewarded; 0 where a map has no noise at all.
     """
     return np.array([_contrast(*each) for each in zip(maps, regions, content, strict=True)])
 
@@ -75,7 +73,7 @@ def ious(
     regions: Bool[np.ndarray, "images rows columns"],
     content: Bool[np.ndarray, "images rows columns"],
 ) -> Float[np.ndarray, "images thresholds"]:
-    """IoU of `scaled map >= threshold` with the region, at each of THRESHOLDS; a flat map is 0 everywhere."""
+    """Return the IoU of `scaled map >= threshold` with the region, at each of THRESHOLDS; 0 for a flat map."""
     return np.stack([_ious(*each) for each in zip(maps, regions, content, strict=True)])
 
 
@@ -87,19 +85,19 @@ def _ious(
     inside, own = values[content].astype(np.float64), region[content]
     low, high = inside.min(), inside.max()
     scaled = (inside - low) / (high - low) if high > low else np.zeros_like(inside)
-    reached = np.searchsorted(THRESHOLDS, scaled, side="right")  # how many thresholds a pixel reaches
+    reached = np.searchsorted(THRESHOLDS, scaled, side="right")  # number of thresholds that a pixel reaches
     predicted, both = _at_least(reached), _at_least(reached[own])
     return both / np.maximum(1, predicted + region.sum() - both)
 
 
 def _at_least(reached: Int[np.ndarray, "pixels"]) -> Int[np.ndarray, "thresholds"]:
-    """Return number of pixels that reach each threshold."""
+    """Return the number of pixels that reach each threshold."""
     counts = np.bincount(reached, minlength=len(THRESHOLDS) + 1)
     return counts[::-1].cumsum()[::-1][1:]
 
 
 def best_threshold(validation: Float[np.ndarray, "images thresholds"]) -> int:
-    """Place in THRESHOLDS of the largest mean IoU; of several, the lowest. For validation images only."""
+    """Return the index in THRESHOLDS of the largest mean IoU; of several, the lowest. For validation images only."""
     return int(validation.mean(axis=0).argmax())
 
 
@@ -108,7 +106,7 @@ Maps = Float[np.ndarray, "images size size"]
 
 @dataclass(frozen=True)
 class MapScores:
-    """Image by image. `hit` is 1 or 0, for a random point its probability."""
+    """Scores of each image. `hit` is 1 or 0, or the probability of a hit for a random point."""
 
     hit: Float[np.ndarray, "images"]
     contrast_to_noise: Float[np.ndarray, "images"]
@@ -116,6 +114,7 @@ class MapScores:
 
 
 def score(maps: Maps, located: Located) -> MapScores:
+    """Return the scores of one map per image."""
     return MapScores(
         hits(maps, located.regions, located.content),
         contrast_to_noise(maps, located.regions, located.content),
@@ -124,12 +123,11 @@ def score(maps: Maps, located: Located) -> MapScores:
 
 
 def baselines(located: Located, training: Located, slots: tuple[str, ...]) -> dict[str, MapScores | None]:
-    """Return the rivals of a heatmap on `located`; `slots` are those of `side` and `zone` that the phrases fill.
+    """Return the baselines of a heatmap on `located`; `slots` are the words `side` and `zone` that the phrases fill.
 
     random_in_lung: a point drawn evenly from the lungs, and the lungs as a map; None where they are unknown.
-    random_in_content: the same of the content of the image, which the padding is no part of. fixed_peak_of_training:
-    the mean of the training regions. word_prior: the mean of those training regions that the same words name; None
-    without words.
+    random_in_content: the same for the content of the image, without its padding. fixed_peak_of_training: the mean of
+    the training regions. word_prior: the mean of the training regions that the same words name; None without words.
     """
     shape = located.regions.shape
     fixed = np.broadcast_to(mean_region(training), shape)
@@ -152,17 +150,18 @@ def _random_in_lung(located: Located, lungs: Bool[np.ndarray, "images size size"
 
 
 def _random_in_content(located: Located) -> MapScores:
-    """As a map the whole content: no contrast, and the region's share of it as IoU at any threshold."""
+    """Score the whole content as a map: no contrast, and the region's share of it as IoU at any threshold."""
     share = random_hits(located.regions, located.content)
     return MapScores(share, np.zeros_like(share), np.repeat(share[:, np.newaxis], len(THRESHOLDS), axis=1))
 
 
 def mean_region(training: Located) -> Float[np.ndarray, "size size"]:
+    """Return the share of training images whose region covers each pixel."""
     return training.regions.mean(axis=0, dtype=np.float32)
 
 
 def word_maps(training: Located, slots: tuple[str, ...]) -> Mapping[tuple[str, ...], Float[np.ndarray, "size size"]]:
-    """Words -> mean of the training regions that they name."""
+    """Return words -> mean of the training regions that they name."""
     named: dict[tuple[str, ...], list[int]] = {}
     for place, each in enumerate(training.places):
         named.setdefault(each.words(slots), []).append(place)
@@ -172,5 +171,5 @@ def word_maps(training: Located, slots: tuple[str, ...]) -> Mapping[tuple[str, .
 
 
 def in_lungs(maps: Maps, located: Located) -> Float[np.ndarray, "images"] | None:
-    """Hits of the peak inside the lungs: the fair rival of a random point that is told where the lungs are."""
+    """Return hits of the peak inside the lungs, the fair comparison for a random point within known lungs."""
     return None if located.lungs is None else hits(maps, located.regions, located.lungs)

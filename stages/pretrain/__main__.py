@@ -1,11 +1,11 @@
-"""Pre-training of one variant. Inputs, outputs and settings: contract.py."""
+"""Pre-train one variant. Inputs, outputs and settings: contract.py."""
 
 from ..common.command_line import Work, run_stage
 from .contract import PretrainJob
 
 
 def main(job: PretrainJob) -> None:
-    from .ranks import start_ranks  # torch: not for --help
+    from .ranks import start_ranks  # torch, which --help does not need
     from .training import pretrain
 
     start_ranks(__package__, job.processes)

@@ -1,15 +1,11 @@
-"""Draw training batches, ahead of the step that uses them.
+"""Training batches, whose every random choice is a pure function of (seed, epoch or step).
 
-Which sentences of a report a training step reads, and in what order (off the paper's path: all, as they stand).
+The CPU gathers stored pixels, one byte each, and draws random numbers; cropping, rotation and the conversion to numbers
+happen on the device that trains. A thread draws the batches of the next steps while the device computes.
 
-Inverse document frequency of sentences: "No pneumothorax." recurs everywhere and says little (docs/method.md).
-
-Training batches whose every random choice is a pure function of (seed, epoch or step).
-
-The CPU gathers stored pixels, one byte each, and draws random numbers; cropping, turning and the change to numbers
-happen on the device that trains.
-
-Batches of the next steps, drawn by a thread while the device computes.
+By default a step reads all sentences of a report, in their order, as in the paper; a subset or another order is
+optional. Sentences can be weighted by inverse document frequency, since "No pneumothorax." recurs everywhere and says
+little (docs/method.md).
 """
 
 import math
@@ -38,10 +34,11 @@ from .ranks import ALONE, Ranks, check_batch
 
 
 def sentence_orders(counts: list[int], settings: SentenceSettings, seed: int) -> list[list[int]]:
-    """0-based sentences of each report of the batch, of which there are `counts`; a pure function of its arguments.
+    """Return the 0-based sentences that a step reads of each report, which has as many as `counts` says.
 
-    Of more than `settings.keep` sentences that many are drawn, each subset alike; they stay in their order unless
-    `settings.shuffle`. At least one is kept of every report.
+    If a report has more than `settings.keep` sentences, that many are drawn, every subset with equal probability; they
+    keep their order unless `settings.shuffle` is set. At least one is kept per report. The result is a pure function of
+    the arguments.
     """
     randomness = np.random.default_rng(seed)
     orders = []
@@ -52,18 +49,18 @@ def sentence_orders(counts: list[int], settings: SentenceSettings, seed: int) ->
 
 
 _STEPS_BETWEEN_LOGS = 20
-MIN_DOCUMENT_FREQUENCY = 5  # a rarer sentence is as rare as one that recurs five times: rarity itself is no merit
+MIN_DOCUMENT_FREQUENCY = 5  # rarer sentences count as recurring five times, since rarity itself is no merit
 MAX_WEIGHT = 5.0
 
 
 def normalised(sentence: str) -> str:
-    """Case, digits and blanks folded: "1.5 cm  nodule." and "2.0 cm nodule." are one sentence."""
+    """Return a sentence with case, digits and blanks folded: "1.5 cm  nodule." and "2.0 cm nodule." become equal."""
     folded = "".join("0" if character.isdigit() else character for character in sentence.lower())
     return " ".join(folded.split())
 
 
 def idf_weights(reports: Iterable[Iterable[str]]) -> dict[str, float]:
-    """log(reports / reports with the sentence) for every normalised sentence of the training reports.
+    """Return log(reports / reports with the sentence) for every normalised sentence of the training reports.
 
     Document frequency counts at least `MIN_DOCUMENT_FREQUENCY`; the weight lies in [0, MAX_WEIGHT].
     """
@@ -85,33 +82,34 @@ def weight_of(sentence: str, weights: Mapping[str, float]) -> float:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """A global batch: the images and reports of this rank, and what the losses need to know of all pairs.
+    """A global batch: the images and reports of this rank, and what the losses need to know about all pairs.
 
-    Drawn on the CPU. Images are bytes as stored, which the objective augments on its device.
+    It is drawn on the CPU. Images are bytes as stored, which the objective augments on its device.
     """
 
-    image_ids: tuple[str, ...]  # of the global batch, as are the next
+    image_ids: tuple[str, ...]  # of the global batch, like the study ids
     study_ids: tuple[str, ...]
     pixels: UInt8[Tensor, "own stored stored"]
-    draw: Float[Tensor, "draws own"]  # random numbers of `augment`
+    draw: Float[Tensor, "draws own"]  # random numbers for `augment`
     reports: tuple[ReportBatch, ...]  # each is one pass of the text encoder
-    dropout_seeds: tuple[int, ...]  # of each of `reports`
+    dropout_seeds: tuple[int, ...]  # one per entry of `reports`
     visible: Int[Tensor, "batch visible"]  # patches that the encoder sees
     sentence_mask: Bool[Tensor, "batch sentences"]  # True is a sentence, False is padding
     sentence_weights: Float[Tensor, "batch sentences"]  # idf; 0 for padding
-    false_negatives: Bool[Tensor, "batch batch"]  # True: i and j are no true negatives; False on the diagonal
-    compared: tuple[int, int] | None  # (image, report) whose transport is compared with POT, at this step
+    false_negatives: Bool[Tensor, "batch batch"]  # True: i and j are not true negatives; False on the diagonal
+    compared: tuple[int, int] | None  # (image, report) whose transport is compared with POT at this step
 
     def pinned(self) -> "TrainingBatch":
         """Return the batch in pinned memory, from which a GPU copies while the CPU computes."""
         return map_tensors(self, Tensor.pin_memory)
 
     def to(self, device: torch.device) -> "TrainingBatch":
+        """Return the batch with its tensors on `device`."""
         return map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
 
 class TrainingData:
-    """Draws the batch of any step without having drawn those before it."""
+    """Source of batches: draws the batch of any step without having drawn earlier ones."""
 
     def __init__(
         self,
@@ -142,20 +140,23 @@ class TrainingData:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches only: the loss compares the pairs of a batch, so a short one would be another task."""
+        """Return the number of whole batches per epoch.
+
+        The loss compares the pairs of a batch, so a smaller last batch would be another task.
+        """
         return len(self.studies) // self.settings.optimisation.batch_size
 
     @property
     def steps(self) -> int:
-        """Of the whole training."""
+        """Return the number of steps of the whole training."""
         return self.settings.optimisation.epochs * self.steps_per_epoch
 
     def is_logged(self, step: int) -> bool:
-        """Whether the numbers of the 1-based `step` are logged: at regular steps, and at the last one."""
+        """Return whether the numbers of the 1-based `step` are logged: at regular steps, and at the last one."""
         return step % _STEPS_BETWEEN_LOGS == 0 or step == self.steps
 
     def draw(self, step: int) -> TrainingBatch:
-        """Draw the batch of a 0-based step, as a whole: no number depends on how many ranks share it."""
+        """Draw the batch of a 0-based step; no number depends on how many ranks share it."""
         settings, size = self.settings, self.settings.optimisation.batch_size
         own = self.ranks.rows(size)
         epoch, place = divmod(step, self.steps_per_epoch)
@@ -202,7 +203,7 @@ class TrainingData:
         return image, int(randomness.integers(first, min(first + group, size)))
 
     def _text_groups(self, own: slice) -> list[range]:
-        """Return the rows of each pass of the text encoder: they begin at fixed rows of the global batch."""
+        """Return the rows of each pass of the text encoder, which begin at fixed rows of the global batch."""
         size = self.settings.optimisation.text_group
         return [range(first, min(first + size, own.stop)) for first in range(own.start, own.stop, size)]
 
@@ -211,7 +212,10 @@ class TrainingData:
         return pad_reports(drawn, self.special)
 
     def _false_negatives(self, chosen: Int[np.ndarray, "batch"]) -> Bool[Tensor, "batch batch"]:
-        """Return reports of identical text describe each other's images. (A study occurs once in a batch.)"""
+        """Return which pairs have reports of identical text, which describe each other's images.
+
+        A study occurs once in a batch.
+        """
         group = torch.from_numpy(self._text_group[chosen])
         return (group.unsqueeze(0) == group.unsqueeze(1)).fill_diagonal_(False)
 
@@ -221,11 +225,12 @@ _SECONDS_BETWEEN_LOOKS = 0.1
 
 
 class Prefetcher:
-    """Yields the batch of `first`, `first` + 1, ... below `total`; what `TrainingData.draw` raises is raised here.
+    """Iterator over the batches of `first`, `first` + 1, ... below `total`, drawn ahead by a thread.
 
-    A thread and not processes: gathering and drawing hold Python's lock for a small part of a step, and the memory
-    maps are shared. `pin` puts batches into page-locked memory, from which a GPU copies while it computes; PyTorch
-    keeps such a buffer until its copy is over, and uses it again then.
+    An error of `TrainingData.draw` is raised by `next`. A thread is used and not processes: gathering and drawing hold
+    Python's lock for a small part of a step, and the memory maps are shared. `pin` puts batches into page-locked
+    memory, from which a GPU copies while it computes; PyTorch keeps such a buffer until its copy is finished, and then
+    reuses it.
     """
 
     def __init__(self, data: TrainingData, first: int, total: int, pin: bool = False) -> None:
@@ -246,7 +251,7 @@ class Prefetcher:
         self._thread.join()
 
     def next(self) -> TrainingBatch:
-        """Return the batch of the next step, waited for."""
+        """Return the batch of the next step; wait until it is drawn."""
         started = time.monotonic()
         drawn = self._ready.get()
         self.stalled += time.monotonic() - started
@@ -260,7 +265,7 @@ class Prefetcher:
             try:
                 drawn = self._data.draw(step)
                 offered = drawn.pinned() if self._pin else drawn
-            except BaseException as error:  # whatever it is, the training loop is told
+            except BaseException as error:  # the training loop gets it, whatever it is
                 offered = error
             while not self._ended.is_set():
                 try:

@@ -1,14 +1,13 @@
-"""A variant that is a ready-made image encoder: nothing is pre-trained, and there is no text to compare with.
+"""Settings and outputs of pre-training. Defaults are the published ones of a related method, MaCo, for one node.
+
+A variant can be a ready-made image encoder: nothing is pre-trained, and there is no text to compare with.
 
     variants:
       mrm: {encoder: {source: mrm, weights: /weights/MRM.pth}}
       imagenet: {encoder: {source: timm, weights: vit_base_patch16_224.augreg_in21k}}
 
-It takes the way of `random`: a pre-training of 0 epochs puts the weights into our encoder and reports what was used,
+It is treated like `random`: a pre-training of 0 epochs loads the weights into our encoder and reports what was used,
 missing and unexpected. Everything that needs text (zero-shot, grounding, retrieval) leaves it out, and says so.
-
-Settings of pre-training, and what it writes. Defaults are the published ones of the method's relative, MaCo, for one
-node.
 """
 
 import math
@@ -26,8 +25,11 @@ from .published_encoders import SOURCES
 
 
 class ReadyMadeEncoder(Settings):
+    """A published image encoder that takes the place of a pre-trained one."""
+
     source: Literal["timm", "mae", "mrm", "maco", "mgca"] = Field(
-        "timm", description="whose file it is: how it names its tensors, and what its inputs were standardised by"
+        "timm",
+        description="origin of the weights: decides the names of their tensors and the standardisation of inputs",
     )
     weights: str = Field(min_length=1, description="hub id, timm name with its tag, local folder or file")
     pooling: Literal["mean", "cls"] | None = Field(
@@ -45,7 +47,7 @@ class ReadyMadeEncoder(Settings):
             image[name] = getattr(self, name) or getattr(published, name)
         if published.normalisation is not None:
             means, deviations = published.normalisation
-            if len(set(means)) == len(set(deviations)) == 1:  # grey copies: as fine-tuning of the peers has it
+            if len(set(means)) == len(set(deviations)) == 1:  # one grey channel copied, as in the authors' fine-tuning
                 image |= {"mean": means[0], "standard_deviation": deviations[0]}
         return {
             "normalisation": "given",
@@ -59,6 +61,8 @@ class ReadyMadeEncoder(Settings):
 
 
 class ReadyMadeVariant(Settings):
+    """A variant that is a ready-made encoder."""
+
     encoder: ReadyMadeEncoder
 
 
@@ -71,7 +75,7 @@ C_COMPILERS = ("cc", "gcc", "clang")  # `compiled` needs one of them on PATH; th
 
 
 class ContrastiveSettings(Settings):
-    """Masked contrastive loss with semantic integrity."""
+    """The masked contrastive loss with semantic integrity."""
 
     integrity: IntegrityKind = Field("softplus", description="s_i: softplus | share | none")
     integrity_learning_rate_factor: float = Field(0.1, gt=0, description="phi's rate / the base rate")
@@ -79,7 +83,7 @@ class ContrastiveSettings(Settings):
 
 
 class LocalSettings(Settings):
-    """Matching of patches and sentences: by optimal transport, or by attention as the baseline for it."""
+    """The matching of patches and sentences, by optimal transport or by attention as its baseline."""
 
     weight: float = Field(1.0, ge=0, description="lambda_l; 0 leaves the local loss out")
     score: ScoreKind = Field(
@@ -116,7 +120,10 @@ class LocalSettings(Settings):
 
     @property
     def suits_pot(self) -> bool:
-        """Whether POT can solve it: with a finite rho its kernel exp(-C / epsilon) must not underflow, C up to 2."""
+        """Return whether POT can solve it.
+
+        With a finite rho its kernel exp(-C / epsilon) must not underflow, for C up to 2.
+        """
         return self.rho == "balanced" or self.epsilon >= _SMALLEST_EPSILON_OF_POT
 
     @property
@@ -126,9 +133,11 @@ class LocalSettings(Settings):
 
 
 class SentenceSettings(Settings):
-    """What of a report a step reads; the paper reads all of it."""
+    """Sentences of a report that a step reads; the paper reads all of them."""
 
-    keep: int | None = Field(None, gt=0, description="sentences drawn afresh of a longer report; null: all of them")
+    keep: int | None = Field(
+        None, gt=0, description="sentences drawn at every step from a longer report; null: all of them"
+    )
     shuffle: bool = Field(False, description="in random order instead of the report's (matters to context: report)")
 
 
@@ -143,22 +152,22 @@ class ReconstructionSettings(Settings):
 
 
 class OptimisationSettings(Settings):
-    """Optimiser, schedule, batch, precision."""
+    """Optimiser, schedule, batch and precision."""
 
     epochs: int = Field(51, ge=0, description="passes over the training studies; 0 keeps the initial weights")
     warmup_epochs: float = Field(2, ge=0, description="linear rise of the learning rate; cosine after it")
-    batch_size: int = Field(256, gt=1, description="pairs a step, over all GPUs; a multiple of their number")
+    batch_size: int = Field(256, gt=1, description="pairs per step, over all GPUs; a multiple of their number")
     micro_batch: int | None = Field(
         None,
         gt=0,
-        description="pairs whose activations a GPU holds at once; null: all of its own. The losses see the whole batch "
-        "all the same (GradCache, Gao et al. 2021), for a second forward pass of the encoders",
+        description="pairs whose activations a GPU holds at once; null: all of its own. The losses still see the "
+        "whole batch (GradCache, Gao et al. 2021), for a second forward pass of the encoders",
     )
     text_group: int = Field(
         32,
         gt=0,
-        description="reports that the text encoder takes in one pass and one draw of dropout; on several GPUs a "
-        "divisor of batch_size / GPUs, so that their number changes nothing. Larger is faster for context: sentences",
+        description="reports in one pass of the text encoder and one draw of dropout; on several GPUs a divisor of "
+        "batch_size / GPUs, so that their number changes nothing. Larger is faster for context: sentences",
     )
     learning_rate: float = Field(2.5e-4, gt=0, description="peak, AdamW")
     image_rate_factor: float = Field(1.0, gt=0, description="rate of the image encoder / learning_rate")
@@ -167,7 +176,7 @@ class OptimisationSettings(Settings):
         1.0, gt=0, le=1, description="rate of a layer / rate of the one above it, in both encoders; 1: the same for all"
     )
     frozen_text_layers: int = Field(
-        0, ge=0, description="lowest layers of the text encoder that stay as they are, and then its embeddings, too"
+        0, ge=0, description="lowest layers of the text encoder that are frozen; with any of them its embeddings, too"
     )
     betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW")
     weight_decay: float = Field(0.05, ge=0, description="AdamW; not on biases, norms, positions, temperatures, phi")
@@ -177,23 +186,25 @@ class OptimisationSettings(Settings):
         False, description="torch.compile of the image encoder and the decoder, whose shapes never change; needs gcc"
     )
     deterministic: bool = Field(
-        False, description="bitwise equal runs on the same hardware (a CPU gives them anyway); slower on a GPU"
+        False, description="bitwise identical runs on the same hardware (always so on a CPU); slower on a GPU"
     )
     candidates: int = Field(5, gt=0, description="weights kept for select_checkpoint, evenly over the training")
 
 
 class PretrainSettings(Settings):
+    """Settings of pre-training one variant."""
+
     seed: int = Field(0, description="of weights, batches, masks and augmentation")
     resume_from: str | None = Field(
         None,
-        description="a state to go on from (state/pretrain/<variant>/<digest>/step_<n>.pt), whatever its settings, "
-        "data and code were; recorded in the journal. null: only a state of these very settings, data and code",
+        description="a state to resume from (state/pretrain/<variant>/<digest>/step_<n>.pt), whatever its settings, "
+        "data and code were; recorded in the journal. null: only a state of the same settings, data and code",
     )
     model: DualEncoderSettings = DualEncoderSettings()
     normalisation: Literal["dataset", "given"] = Field(
         "dataset",
-        description="grey values are standardised by, dataset: mean and standard deviation of the training pixels "
-        "(fingerprint.json); given: model.image.mean and .standard_deviation, as weights to start from may ask",
+        description="standardisation of grey values. dataset: by mean and standard deviation of the training pixels "
+        "(fingerprint.json); given: by model.image.mean and .standard_deviation, as starting weights may require",
     )
     mask_ratio: float = Field(0.5, ge=0, lt=1, description="r, share of patches that are hidden")
     contrastive: ContrastiveSettings = ContrastiveSettings()
@@ -235,7 +246,7 @@ class Candidate(Record):
 
 
 class Provenance(Record):
-    """What a training was made from."""
+    """Origin of a training: weights, data, settings and code."""
 
     starting_weights: dict[str, str] = Field(description="by encoder: id, revision, license")
     digests: dict[str, str] = Field(description="of settings, data, code and image")
@@ -246,7 +257,7 @@ class Provenance(Record):
 
 
 class Candidates(Record):
-    """candidates.json: the candidates of a finished training."""
+    """Contents of candidates.json: the candidates of a finished training."""
 
     steps: Count
     mask_ratio: float
@@ -290,7 +301,7 @@ CURVE = {
 class PretrainJob(Job):
     """Pre-train one variant with the objective of MLIP.
 
-    Training state is kept in `--state`, in a folder named by the digest of settings, data, code and image: the same
+    The training state is kept in `--state`, in a folder named by the digest of settings, data, code and image: the same
     digest resumes. It stays until a workflow has ended well (stages/common/training/served_states.py). Pre-trained
     weights that the settings name are local files: nothing is downloaded.
     """

@@ -1,10 +1,7 @@
-"""The losses: masked contrastive with semantic integrity, and masked image prediction.
+"""The losses over images and reports: masked contrastive with semantic integrity, and masked image prediction.
 
-Semantic integrity estimation: s_i, how much of an image's meaning survived its mask (docs/method.md).
-
-Masked contrastive loss over global representations (docs/method.md).
-
-Masked image prediction: an MAE decoder and the error on masked patches (docs/method.md; He et al. 2022).
+Semantic integrity s_i estimates how much of an image's meaning survived its mask (docs/method.md). Masked image
+prediction is an MAE decoder with the error on masked patches (docs/method.md; He et al. 2022).
 """
 
 from dataclasses import dataclass
@@ -19,11 +16,13 @@ from .contract import IntegrityKind
 
 
 class SemanticIntegrity(nn.Module):
-    """phi holds one learned value a patch position; s_i is read from the visible ones.
+    """Semantic integrity s_i: an estimate of how much of an image's meaning its visible patches keep.
 
-    softplus: s_i = log(1 + exp(phi . m_i + b)); log 2 at the start.
-    share:    s_i = sum over visible a of softmax(phi)_a / (1 - r); 1 at the start.
-    none:     s_i = 1.
+      softplus: s_i = log(1 + exp(phi . m_i + b)); log 2 at the start.
+      share:    s_i = sum over visible a of softmax(phi)_a / (1 - r); 1 at the start.
+      none:     s_i = 1.
+
+    phi holds one learned value per patch position, of which s_i uses the visible ones.
     """
 
     def __init__(self, kind: IntegrityKind, patches: int) -> None:
@@ -33,6 +32,7 @@ class SemanticIntegrity(nn.Module):
         self.bias = nn.Parameter(torch.zeros(()), requires_grad=kind == "softplus")
 
     def forward(self, visible: Int[Tensor, "batch visible"]) -> Float[Tensor, "batch"]:
+        """Return s of every image, given its visible patches."""
         batch, count = visible.shape
         if self.kind == "none":
             return torch.ones(batch, device=visible.device)
@@ -47,11 +47,13 @@ class SemanticIntegrity(nn.Module):
         return (self.phi - self.phi.mean()).detach()
 
 
-MAX_SCALE = 100.0  # of logits: mean(s) / tau beyond it would only sharpen the softmax
+MAX_SCALE = 100.0  # of logits: a mean(s) / tau beyond it would only sharpen the softmax
 
 
 @dataclass(frozen=True)
 class ContrastiveLoss:
+    """The loss L_c and its halves."""
+
     total: Float[Tensor, ""]
     scaled: Float[Tensor, ""]  # 1/2 of both directions, rows scaled by s: trains phi
     weighted: Float[Tensor, ""]  # 1/2 of both directions, pairs weighted by s / sum(s), detached
@@ -60,12 +62,12 @@ class ContrastiveLoss:
 def mask_false_negatives(
     logits: Float[Tensor, "rows columns"], false_negatives: Bool[Tensor, "rows columns"]
 ) -> Float[Tensor, "rows columns"]:
-    """Take pairs that are no true negatives (same study, same text) out of the denominators."""
+    """Remove pairs that are not true negatives (same study, same text) from the denominators."""
     return logits.masked_fill(false_negatives, float("-inf"))
 
 
 def cross_entropy_both_ways(logits: Float[Tensor, "batch batch"]) -> Float[Tensor, ""]:
-    """1/2 [CE over rows + CE over columns]; the diagonal is the match."""
+    """Return 1/2 [CE over rows + CE over columns]; the diagonal is the match."""
     target = torch.arange(logits.shape[0], device=logits.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
@@ -76,10 +78,10 @@ def contrastive_loss(
     integrity: Float[Tensor, "batch"],
     false_negatives: Bool[Tensor, "batch batch"],
 ) -> ContrastiveLoss:
-    """L_c = 1/4 [CE(s_i l_i->t) + CE(s_j l_j->i) + WCE(l_i->t) + WCE(l_j->i)] with l = cosine / tau.
+    """Return L_c = 1/4 [CE(s_i l_i->t) + CE(s_j l_j->i) + WCE(l_i->t) + WCE(l_j->i)] with l = cosine / tau.
 
-    `cosine` has images as rows and reports as columns. s is a temperature of the pair: it scales the ROW of the
-    query in both directions, so the second direction scales the rows of the transpose, not its columns.
+    `cosine` has images as rows and reports as columns. s is a temperature of the pair: it scales the ROW of the query
+    in both directions, so the second direction scales the rows of the transpose, not its columns.
     """
     target = torch.arange(cosine.shape[0], device=cosine.device)
     scale = integrity * inverse_temperature
@@ -96,7 +98,7 @@ def contrastive_loss(
 
 
 class MaskedImageDecoder(nn.Module):
-    """Visible tokens and mask tokens, with fixed sine-cosine positions, to the pixels of every patch."""
+    """Decoder from visible tokens and mask tokens, with fixed sine-cosine positions, to the pixels of every patch."""
 
     positions: Float[Tensor, "patches width"]  # a buffer
 
@@ -113,6 +115,7 @@ class MaskedImageDecoder(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "batch visible width"], visible: Int[Tensor, "batch visible"]
     ) -> Float[Tensor, "batch patches pixels"]:
+        """Return the predicted pixels of every patch."""
         known = self.embed(tokens)
         batch, _, width = known.shape
         patches = self.positions.shape[0]
@@ -127,7 +130,7 @@ def reconstruction_loss(
     visible: Bool[Tensor, "batch patches"],
     normalise: bool,
 ) -> Float[Tensor, ""]:
-    """Mean squared error over masked patches only; 0 where nothing is masked.
+    """Return the mean squared error over masked patches only; 0 where nothing is masked.
 
     `normalise` compares each patch after subtracting its mean and dividing by its standard deviation.
     """
@@ -139,10 +142,10 @@ def reconstruction_loss(
 
 
 def effective_rank(embeddings: Float[Tensor, "batch embedding"]) -> Float[Tensor, ""]:
-    """How many directions the batch spreads over: (sum of eigenvalues)^2 / sum of their squares, of the covariance.
+    """Return the effective rank, (sum of eigenvalues)^2 / sum of their squares, of the batch's covariance.
 
-    The participation ratio: 1 where all lie on a line, min(batch - 1, embedding) where all directions are alike; of the
-    B x B products alone, no decomposition. 0 where all embeddings are the same: collapse.
+    This participation ratio is 1 where all embeddings lie on a line, min(batch - 1, embedding) where all directions are
+    alike, and 0 where all are the same (collapse). It needs only the B x B products, no decomposition.
     """
     with torch.autocast(embeddings.device.type, enabled=False):
         centred = embeddings.detach().float()

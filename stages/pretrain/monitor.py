@@ -1,10 +1,7 @@
-"""Watch a training: alarms, divergence, and figures of the embeddings.
+"""Monitoring of a training: numbers that show it going wrong before its loss does.
 
-Numbers that show a training going wrong before its loss does.
-
-One line on standard error and a tag in the journal when the numbers of a training look wrong; it goes on.
-
-A loss or gradient that is no number stops the training, names the batch, and is not tried again as it was.
+An alarm is one line on standard error and a tag in the journal; the training continues. A loss or gradient that is not
+finite stops the training and names the batch, and an unchanged training is refused afterwards.
 """
 
 import math
@@ -19,13 +16,13 @@ from ..common.files.atomic_files import read_json, write_json
 from ..common.journal.tracking import Run
 from .batches import TrainingBatch
 
-_COLLAPSED = 1.5  # effective rank below it: the embeddings lie on a line
-_FLAT = 1e-4  # standard deviation of phi below it: s is the same for every mask
+_COLLAPSED = 1.5  # effective rank below which the embeddings lie on a line
+_FLAT = 1e-4  # standard deviation of phi below which s is the same for every mask
 _STEPS_TO_WARM_UP = 500  # phi starts flat, and embeddings start close together
 
 
 def alarms_of(values: Mapping[str, float], step: int) -> dict[str, str]:
-    """Return what is wrong with the numbers logged at `step`: a message for each kind of alarm; {} where nothing is."""
+    """Return what is wrong with the numbers logged at `step`: a message per kind of alarm; {} where nothing is."""
     found = {}
     infinite = [key for key, value in values.items() if not math.isfinite(value)]
     if infinite:
@@ -55,13 +52,14 @@ def alarms_of(values: Mapping[str, float], step: int) -> dict[str, str]:
 
 
 class Watch:
-    """Logs to a journal and raises each kind of alarm once, with the step at which it was first seen."""
+    """Logger to a journal that raises each kind of alarm once, with the step at which it was first seen."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._raised: set[str] = set()
 
     def log(self, values: Mapping[str, float], step: int) -> None:
+        """Log the numbers of a step, and raise new alarms."""
         self._run.log_metrics(values, step)
         for kind, message in alarms_of(values, step).items():
             if kind not in self._raised:
@@ -71,17 +69,17 @@ class Watch:
 
 
 _RECORD = "not_finite.json"
-_NAMED = 16  # ids in the message; all of them stand in the record
+_NAMED = 16  # ids in the message; the record lists all of them
 
 
 class DivergedError(Exception):
-    """A loss or gradient that is not finite: training on would only hide it."""
+    """A loss or gradient is not finite: to continue training would only hide it."""
 
 
 def not_finite(
     folder: Path, step: int, diagnostics: Mapping[str, Tensor | float], batch: TrainingBatch, write: bool
 ) -> DivergedError:
-    """Return the error of a 0-based step; with `write`, its record with all ids goes into the state's folder.
+    """Return the error of a 0-based step; with `write`, write its record with all ids to the state's folder.
 
     Ids are those of the tables of pairs: the data set's own, or keyed ones (`identifiers`), never a file's name.
     """
@@ -103,7 +101,7 @@ def not_finite(
 
 
 def refuse_what_diverged(folder: Path) -> None:
-    """Raise InputError where this very training has diverged before: the same numbers would come again."""
+    """Raise InputError where this same training has diverged before: it would do so again."""
     path = folder / _RECORD
     if path.is_file():
         raise InputError(

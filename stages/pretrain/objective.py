@@ -43,12 +43,14 @@ _SMALLEST_LOCAL_TEMPERATURE = 0.01
 
 @dataclass(frozen=True)
 class Losses:
+    """The loss of a batch, and its diagnostics."""
+
     total: Float[Tensor, ""]
     diagnostics: dict[str, Tensor | float] = field(default_factory=dict)  # detached, for the journal
 
 
 class Objective(nn.Module):
-    """Encoders, integrity map, temperatures and decoder: everything that pre-training learns."""
+    """Everything that pre-training learns: encoders, integrity map, temperatures and decoder."""
 
     def __init__(self, settings: PretrainSettings, vocabulary: int, text_configuration: dict | None = None) -> None:
         super().__init__()
@@ -68,7 +70,7 @@ class Objective(nn.Module):
             )
 
     def forward(self, batch: TrainingBatch, ranks: Ranks = ALONE) -> Losses:
-        """L over the global batch, the same number on every rank; see ranks.py for its gradient."""
+        """Return L over the global batch, the same number on every rank; see ranks.py for its gradient."""
         settings = self.settings
         visible = batch.visible[ranks.rows(len(batch.visible))]
         images, text = self.augmented(batch), self._embed_text(batch)
@@ -104,13 +106,13 @@ class Objective(nn.Module):
         return Losses(total, {key: _detached(value) for key, value in diagnostics.items()})
 
     def augmented(self, batch: TrainingBatch) -> Float[Tensor, "own size size"]:
-        """Return the images of this rank, augmented to the encoder's input size: grey 0..1, single precision."""
+        """Return this rank's images, augmented to the encoder's input size: grey 0..1, single precision."""
         size, settings = self.settings.model.image.input_size, self.settings.augmentation
         with torch.autocast(batch.pixels.device.type, enabled=False):
             return augment(batch.pixels, size, settings, batch.draw)
 
     def _embed_text(self, batch: TrainingBatch) -> TextEmbeddings:
-        """Return the reports of this rank, their sentences padded to the longest report of the global batch."""
+        """Return this rank's text embeddings, with sentences padded to the longest report of the global batch."""
 
         def embed(reports: ReportBatch, seed: int) -> tuple[Tensor, Tensor]:
             torch.manual_seed(seed)
@@ -124,9 +126,9 @@ class Objective(nn.Module):
         return TextEmbeddings(report, sentences)
 
     def _recomputes(self, rows: int) -> bool:
-        """Whether `rows` are more than a micro-batch: encoders then run again in the backward pass, part by part.
+        """Return whether `rows` exceed a micro-batch, so that encoders run again in the backward pass, part by part.
 
-        That is GradCache (Gao et al. 2021): the losses see the whole batch, memory holds one part's activations.
+        That is GradCache (Gao et al. 2021): the losses see the whole batch, while memory holds one part's activations.
         """
         size = self.settings.optimisation.micro_batch
         return size is not None and rows > size
@@ -145,7 +147,7 @@ class Objective(nn.Module):
         ranks: Ranks,
         diagnostics: dict[str, Tensor | float],
     ) -> Float[Tensor, ""]:
-        """L_l = 1/2 [CE_rows(S / tau_l) + CE_cols(S / tau_l)] over fixed groups of the batch."""
+        """Return L_l = 1/2 [CE_rows(S / tau_l) + CE_cols(S / tau_l)] over fixed groups of the batch."""
         local = self.settings.local
         mask = batch.sentence_mask
         weights = batch.sentence_weights if local.sentences == "idf" else mask.float()
@@ -182,7 +184,7 @@ class Objective(nn.Module):
         visible: Int[Tensor, "own visible"],
         ranks: Ranks,
     ) -> Float[Tensor, ""]:
-        """L_m over the global batch; every image hides as many patches, so it is the mean over images."""
+        """Return L_m over the global batch: the mean over images, since every image hides equally many patches."""
         image = self.settings.model.image
 
         def share_of_loss(tokens: Tensor, images: Tensor, visible: Tensor) -> Tensor:
@@ -220,7 +222,10 @@ def _solver_settings(local: LocalSettings) -> SinkhornSettings:
 
 
 def _comparison(local: LocalSettings, pair: tuple[int, int] | None) -> Comparison | None:
-    """Return what of this step is compared with POT, if anything: attention has no transport, POT is itself."""
+    """Return what to compare with POT at this step, or None.
+
+    Attention has no transport, and POT need not be compared with itself.
+    """
     if pair is None or local.score == "attention" or local.solver == "pot" or not local.suits_pot:
         return None
     return Comparison(*pair, _solver_settings(local))

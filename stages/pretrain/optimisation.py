@@ -16,9 +16,9 @@ _NO_DECAY = ("pos_embed", "cls_token", "reg_token", "mask_token")
 
 
 def freeze_text_layers(model: Objective, layers: int) -> None:
-    """Leave the text encoder's embeddings and its lowest `layers` as they are; 0 trains all of it.
+    """Freeze the text encoder's embeddings and its lowest `layers`; 0 trains all of it.
 
-    Raises InputError where it has fewer. Dropout stays on in them.
+    Dropout stays on in them. Raises InputError where the encoder has fewer layers.
     """
     if not layers:
         return
@@ -33,10 +33,10 @@ def freeze_text_layers(model: Objective, layers: int) -> None:
 
 
 def rate_factor(name: str, layers: dict[str, int], settings: PretrainSettings) -> float:
-    """Learning rate of a parameter of `Objective` / the base rate; `layers` counts those of the encoders, image, text.
+    """Return a parameter's learning rate divided by the base rate; `layers` counts those of each encoder.
 
-    An encoder of L layers has heights 0 (embeddings) .. L (last layer), L + 1 (last norm, projection): layer_decay to
-    the power of L + 1 - height. Decoder and temperatures have the base rate, phi its own.
+    An encoder of L layers has heights 0 (embeddings) .. L (last layer), L + 1 (last norm, projection); the factor is
+    layer_decay to the power of L + 1 - height. Decoder and temperatures have the base rate, phi its own.
     """
     optimisation = settings.optimisation
     if name.startswith("integrity."):
@@ -64,14 +64,14 @@ def parameter_groups(model: Objective, settings: PretrainSettings) -> list[dict]
 
 
 def adamw(model: Objective, settings: PretrainSettings) -> torch.optim.AdamW:
-    """Fused AdamW: one kernel a step, 8.6 times the default's speed on a CPU."""
+    """Build fused AdamW: one kernel per step, 8.6 times the default's speed on a CPU."""
     optimisation = settings.optimisation
     groups = parameter_groups(model, settings)
     return torch.optim.AdamW(groups, lr=optimisation.learning_rate, betas=optimisation.betas, fused=True)
 
 
 def learning_rate(step: int, steps_per_epoch: int, settings: PretrainSettings) -> float:
-    """Linear warm-up, then half a cosine down to zero; `step` is 0-based."""
+    """Return the learning rate at `step` (0-based): linear warm-up, then half a cosine down to zero."""
     optimisation = settings.optimisation
     warmup = optimisation.warmup_epochs * steps_per_epoch
     total = optimisation.epochs * steps_per_epoch
@@ -82,23 +82,24 @@ def learning_rate(step: int, steps_per_epoch: int, settings: PretrainSettings) -
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the base learning rate; each group has its own factor."""
     for group in optimiser.param_groups:
         group["lr"] = rate * group["factor"]
 
 
 def clip_gradients(model: nn.Module, largest: float) -> float:
-    """Scale gradients to a norm of at most `largest`; returns the norm before."""
+    """Scale gradients to a norm of at most `largest` and return the norm before."""
     return float(nn.utils.clip_grad_norm_(model.parameters(), largest))
 
 
 def _layers(model: Objective, branch: str) -> int:
-    """L of an encoder."""
+    """Return the number of layers L of an encoder."""
     names = (name for name, _ in model.named_parameters() if name.startswith(f"encoder.{branch}."))
     return max((int(found[1]) + 1 for found in map(_BLOCK.search, names) if found), default=0)
 
 
 def _height(name: str, layers: int) -> int:
-    """0 is below the first layer, 1 .. L are the layers, L + 1 is above the last one."""
+    """Return the height of a parameter: 0 below the first layer, 1 .. L in the layers, L + 1 above the last one."""
     if block := _BLOCK.search(name):
         return int(block[1]) + 1
     return 0 if _BELOW.search(name) else layers + 1

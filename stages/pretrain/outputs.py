@@ -1,4 +1,4 @@
-"""The outputs of pre-training: candidates beside their index, and the learning curve."""
+"""The outputs of pre-training: candidates with their index, and the learning curve."""
 
 import csv
 import io
@@ -26,6 +26,7 @@ def candidate_steps(total: int, candidates: int) -> list[int]:
 
 
 def candidate_path(state: Path, step: int) -> Path:
+    """Return the path of a candidate below the state's folder."""
     return Path(state) / "candidates" / f"step_{step:08d}.safetensors"
 
 
@@ -46,9 +47,9 @@ def write_candidates(
 ) -> list[int]:
     """Write the candidates of a finished training into `weights`, and their `index` last; return steps that are lost.
 
-    The last candidate comes from the weights in memory, those before it from the state's `folder`. One that was
-    damaged there is left out with a warning, since days of training need not be repeated for it. Candidates before the
-    step of a `resume_from` are not of this training.
+    The last candidate comes from the weights in memory, earlier ones from the state's `folder`. A damaged one is left
+    out with a warning, since days of training need not be repeated for it. Candidates before the step of a
+    `resume_from` do not belong to this training.
     """
     rows: list[Candidate] = []
     lost = []
@@ -75,7 +76,7 @@ def write_candidates(
 
 
 def _copied(source: Path, copy: Path) -> str | None:
-    """Copy a candidate and return its sha256; None where it was not whole."""
+    """Copy a candidate and return its sha256, or None where it was damaged."""
     try:
         verify(source)
     except InputError as error:
@@ -87,10 +88,10 @@ def _copied(source: Path, copy: Path) -> str | None:
 
 
 def write_curve(path: Path, history: list[dict[str, float]]) -> None:
-    """Write one row per logged step, in the columns of CURVE that have a value; without training the header `step`."""
+    """Write one row per logged step, in those columns of CURVE that have a value; without training only `step`."""
     found = {"step", *(key for row in history for key in row)}
     columns = [name for name in CURVE if name in found]
-    columns += sorted(found - set(CURVE))  # of another version's state, by `resume_from`
+    columns += sorted(found - set(CURVE))  # from another version's state, by `resume_from`
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()

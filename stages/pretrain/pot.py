@@ -1,18 +1,19 @@
 """POT (Python Optimal Transport; Flamary et al., JMLR 2021) as the reference of the transport.
 
-Train with its solver (`local.solver: pot`), or compare one drawn pair of a training with it. `ot.solve` with
-`reg_type="KL"` and `unbalanced=(inf, rho)` on [sentences, patches] minimises the objective of sinkhorn.py: the sentence
-marginal is hard, the patch marginal has strength rho; without `unbalanced` both are hard (rho = inf).
+It can be the solver of a training (`local.solver: pot`), or one drawn pair of a training is compared with it.
+`ot.solve` with `reg_type="KL"` and `unbalanced=(inf, rho)` on [sentences, patches] minimises the objective of
+sinkhorn.py: the sentence marginal is hard, the patch marginal has strength rho; without `unbalanced` both are hard (rho
+= inf).
 
-What a comparison allows. Let T* be the optimum with minimum D*, T and D the plan and the dual value that our solver
+Bounds of a comparison. Let T* be the optimum with minimum D*, T and D the plan and the dual value that our solver
 returned, tau its tolerance, R the range of the pair's costs.
 
 1. D is concave in f, and the marginal error bounds its gradient, so D* - D <= max|f* - f| tau <= R tau.
 2. D* - D >= eps KL(T* || T), with equality for balanced transport. By Pinsker's inequality the L1 distance of the plans
-   is at most sqrt(2 (D* - D) / eps).
+is at most sqrt(2 (D* - D) / eps).
 
-Both bounds grow by what rounding of single precision gives, and by POT's own marginal error. rho = 0 has a closed form,
-and its tau is 0. A difference is reported in units of its bound: above 1 one of the two solvers is wrong.
+Rounding in single precision and POT's own marginal error are added to both bounds. rho = 0 has a closed form, and its
+tau is 0. A difference is reported in units of its bound: above 1, one of the two solvers is wrong.
 """
 
 import math
@@ -37,10 +38,10 @@ def solve_by_pot(
     nu: Float[Tensor, "pairs sentences"],
     settings: SinkhornSettings,
 ) -> Plans:
-    """Solve each pair by itself in double precision; `settings.tolerance` and `.max_iterations` have no effect.
+    """Solve each pair separately in double precision; `settings.tolerance` and `.max_iterations` have no effect.
 
-    Sentences with nu = 0 are padding and are removed first: POT would give them mass. `iterations` is 0: POT does not
-    return them.
+    Sentences with nu = 0 are padding and are removed first, because POT would give them mass. `iterations` is 0,
+    because POT does not return them.
     """
     plans, minima, error = torch.zeros_like(cost), cost.new_empty(len(cost)), 0.0
     arrays = (each.detach().double().cpu().numpy() for each in (cost, mu, nu))
@@ -70,7 +71,7 @@ def _solve_pair(
         relaxed = {"unbalanced": (math.inf, settings.rho)}
     smallest = cost.min()  # the plan has mass 1; without it the kernel may underflow
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that POT has not converged: the error says so
+        warnings.simplefilter("ignore")  # that POT has not converged, which the error shows
         solved = ot.solve(
             cost - smallest, nu, mu, reg=settings.epsilon, reg_type="KL", tol=tolerance, max_iter=iterations, **relaxed
         )
@@ -83,7 +84,7 @@ def _solve_pair(
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one pair is from POT. `Comparison` sends the fields from rank to rank in this order."""
+    """Difference of one pair from POT. `Comparison` sends the fields from rank to rank in this order."""
 
     minimum: float  # |difference| of the minima, units of the cost
     plan: float  # L1 distance of the plans, 0..2

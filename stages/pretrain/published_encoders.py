@@ -1,9 +1,10 @@
-"""Published image encoders: how their files name the tensors, and what their inputs were standardised by.
+"""Published image encoders: the names of tensors in their files, and the standardisation of their inputs.
 
 Each entry says where the encoder's tensors are in the file (`prefix`; the rest of the name is timm's) and which other
-tensors belong to the method. It was read in the public code that writes and loads the file, named in `reference`.
-No text encoder is taken: MGCA embeds images and reports by perceptrons of [CLS], MaCo by a linear layer with bias and a
-BERT of its own vocabulary, and MRM has no space that both share; our joint space is one linear map of mean tokens.
+tensors belong to the method. It was read from the public code that writes and loads the file, named in `reference`.
+
+No text encoder is taken, because our joint space is one linear map of mean tokens. MGCA embeds images and reports by
+perceptrons of [CLS], MaCo by a linear layer with bias and a BERT of its own vocabulary. MRM has no joint space.
 """
 
 from dataclasses import dataclass
@@ -17,17 +18,18 @@ MIMIC_GREY = ((0.4978,) * 3, (0.2449,) * 3)  # grey values 0..1 in three equal c
 
 @dataclass(frozen=True)
 class PublishedEncoder:
-    """`normalisation`: mean and deviation of R, G, B in 0..1; None where the file's own configuration says it.
+    """A published image encoder.
 
-    `pooling`: what its authors' classification code takes of the tokens. MAE, MRM and MaCo fine-tune with the mean of
-    patches (`global_pool=True`), MGCA probes [CLS] behind the last norm (models/backbones/encoder.py).
+    `normalisation` is the mean and deviation of R, G, B in 0..1, or None where the file's own configuration states it.
+    `pooling` is what its authors' classification code takes of the tokens. MAE, MRM and MaCo fine-tune with the mean of
+    patches (`global_pool=True`); MGCA probes [CLS] after the last norm (models/backbones/encoder.py).
     """
 
     name: str
     reference: str
     license: str
     prefix: str = ""
-    others: tuple[str, ...] = ()  # prefixes of tensors of the method that are no part of the encoder
+    others: tuple[str, ...] = ()  # prefixes of tensors of the method that are not part of the encoder
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     pooling: Pooling = "mean"
     architecture: str = "vit_base_patch16_224"
@@ -82,7 +84,7 @@ SOURCES = {
 
 
 def encoder_names(source: PublishedEncoder, names: list[str]) -> dict[str, str]:
-    """Name in the file -> name in timm's VisionTransformer, for the tensors that belong to the encoder."""
+    """Return name in the file -> name in timm's VisionTransformer, for the tensors of the encoder."""
     return {
         name: name.removeprefix(source.prefix)
         for name in names

@@ -1,9 +1,9 @@
-"""How several ranks fail as one: the first failure is printed once and stands in the journal of rank 0.
+"""Failure of several ranks as one: the first failure is printed once and recorded in the journal of rank 0.
 
-When a rank fails, the others fail too: their collectives break, torchrun sends SIGTERM. So the first to fail claims the
-failure in the store that all ranks share, and what follows from it is not printed. Rank 0 may be blocked in a
-collective (in CUDA, where no Python runs) and be killed there; a thread of it therefore watches for claims and SIGTERM,
-writes the journal and ends the process.
+When a rank fails, the others fail too: their collectives break, and torchrun sends SIGTERM. So the first to fail claims
+the failure in the store that all ranks share, and the errors that follow from it are not printed. Rank 0 may be blocked
+in a collective (in CUDA, where no Python runs) and be killed there; so one of its threads watches for claims and
+SIGTERM, writes the journal and ends the process.
 """
 
 import os
@@ -25,26 +25,29 @@ _GRACE = timedelta(seconds=15)  # for rank 0 to write its journal
 SHUTDOWN_SECONDS = 90  # after which torchrun kills what its signal has not ended
 _SECONDS_TO_SAVE = 40.0  # for rank 0 to end its step and save after a signal; SHUTDOWN_SECONDS is longer
 _SECONDS_BETWEEN_LOOKS = 0.5
-_ENDING = (signal.SIGTERM, signal.SIGUSR1)  # what torchrun sends on to its processes
+_ENDING = (signal.SIGTERM, signal.SIGUSR1)  # signals that torchrun forwards to its processes
 
 
 class RankDiedError(Exception):
-    """Another process ended without a word; the launcher knows how."""
+    """Another process ended without a message; the launcher knows how."""
 
 
 class TerminatedError(Exception):
-    """A signal, and no process has said why."""
+    """A signal came, and no process has said why."""
 
 
 @contextmanager
 def one_message(store: dist.Store, rank: int) -> Iterator[None]:
-    """Around everything that a rank does: an error goes on if it is the first of all ranks, else the rank just ends."""
+    """Let an error of a rank continue only if it is the first of all ranks; otherwise just end the rank.
+
+    Enclose everything that a rank does.
+    """
     if rank:
         _outlive_first(store)
     try:
         yield
     except BaseException as error:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher shall not end it before it has spoken
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher must not end it before it has reported
         named = _named(error)
         if not _claim(store, rank, named):
             raise SystemExit(1) from None
@@ -62,7 +65,7 @@ def one_message(store: dist.Store, rank: int) -> Iterator[None]:
 
 @contextmanager
 def failures_recorded(store: dist.Store | None, run: Run) -> Iterator[None]:
-    """On rank 0, inside its journal `run`: the failure of another rank is recorded there. Without `store`: nothing."""
+    """Record the failure of another rank in `run`, the journal of rank 0. Without `store`, do nothing."""
     if store is None:
         yield
         return
@@ -99,7 +102,7 @@ def _own_connection(store: dist.Store) -> dist.Store:
 
 
 def _outlive_first(store: dist.Store) -> None:
-    """Keep a signal from ending this rank before rank 0, which finishes its step with this one's help and saves."""
+    """Keep a signal from ending this rank before rank 0, which needs its help to finish the step and then saves."""
     wakeup, signals = socket.socketpair()
     wakeup.setblocking(False)
     for number in _ENDING:
@@ -143,7 +146,7 @@ def _watch(store: dist.Store, signals: socket.socket, run: Run, ending: threadin
         print(f"error: {message}", file=sys.stderr, flush=True)
     with suppress(dist.DistError):
         store.set(_RECORDED, "")
-    if not terminated:  # the launcher names the process that ends first: that is the other one
+    if not terminated:  # the launcher names the process that ends first, which must be the other one
         signals.settimeout(_GRACE.total_seconds())
         with suppress(TimeoutError):
             signals.recv(1)
@@ -151,16 +154,16 @@ def _watch(store: dist.Store, signals: socket.socket, run: Run, ending: threadin
 
 
 def _claim(store: dist.Store, rank: int, error: BaseException) -> bool:
-    """Whether this error is the first of all ranks (again True when the same one is asked for twice)."""
+    """Return whether this error is the first of all ranks; True again if the same error is asked for twice."""
     own = f"rank {rank}: {type(error).__name__}: {' '.join(str(error).split())}"
     try:
         return store.compare_set(_CLAIM, "", own) == own.encode()
-    except dist.DistError:  # the launcher is gone: nobody else can speak
+    except dist.DistError:  # the launcher is gone: nobody else can report
         return True
 
 
 def _named(error: BaseException) -> BaseException:
-    """Return what gloo says of a peer that was killed blames the survivor; say what happened."""
+    """Return the error, or what really happened: gloo blames the survivor when a peer was killed."""
     if isinstance(error, RuntimeError) and ("closed by peer" in str(error) or "reset by peer" in str(error)):
         return RankDiedError("another process died without a message (killed, or out of memory)")
     return error

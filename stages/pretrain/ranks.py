@@ -1,17 +1,18 @@
-"""One training by several processes: torchrun on one node, one process a GPU; NCCL between GPUs, gloo between CPUs.
+"""One training by several processes: torchrun on one node, one process per GPU; NCCL between GPUs, gloo between CPUs.
 
 Why the number of ranks W changes rounding only. Rank k encodes rows k B/W .. (k+1) B/W of the global batch of B pairs,
 gathers what the losses compare, and computes the whole objective: L_k = L on every rank. Call F = sum_k L_k = W L, one
 graph over all ranks. Every collective's backward pass is its exact adjoint (all-gather: reduce-scatter with sum), so
-the backward passes of all ranks together give the gradient of F, and the copy of a parameter on rank k receives
-dF/dtheta_k with sum_k dF/dtheta_k = W dL/dtheta. Its mean over ranks, which DistributedDataParallel takes, is
-dL/dtheta: for the encoders, of which each rank sees its rows alone, and for what is used after the gathering
-(temperatures, phi), of which every rank sees all. No loss is scaled anywhere.
+the backward passes of all ranks together give the gradient of F. The copy of a parameter on rank k receives dF/dtheta_k
+with sum_k dF/dtheta_k = W dL/dtheta. Its mean over ranks, which DistributedDataParallel takes, is dL/dtheta. This holds
+for the encoders, of which each rank sees only its rows, and for what is used after the gathering (temperatures, phi),
+of which every rank sees all. No loss is scaled anywhere.
 
-DistributedDataParallel and not one all-reduce after the backward pass: it sends the gradients of the last layers while
-those of the first are computed. Every trained parameter takes part in every step, so it need not search for others.
+DistributedDataParallel is used instead of one all-reduce after the backward pass: it sends the gradients of the last
+layers while those of the first are computed. Every trained parameter takes part in every step, so it need not search
+for unused ones.
 
-SIGTERM and SIGUSR1: save first. A bonus where they arrive; saves by time carry what must not be lost.
+SIGTERM and SIGUSR1 only trigger extra saves; the periodic saves are what guarantees recovery.
 """
 
 import os
@@ -34,22 +35,22 @@ from torch.nn.parallel import DistributedDataParallel
 from ..common.errors import InputError
 from .rank_failure import SHUTDOWN_SECONDS, TerminatedError, one_message
 
-# A rank that waits longer for another one gives up. Longer than rank 0 needs to write a state to a slow disk; a rank
-# that died is noticed by torchrun within a second.
+# A rank that waits longer for another one gives up. This is longer than rank 0 needs to write a state to a slow disk;
+# torchrun notices a dead rank within a second.
 _LONGEST_WAIT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among the W processes of a training; W = 1 without torchrun, and then nothing is sent."""
+    """One process among the W processes of a training; without torchrun, W = 1 and nothing is sent."""
 
     rank: int = 0
     world: int = 1
-    store: dist.Store | None = None  # what the launcher lets all ranks read and write
+    store: dist.Store | None = None  # store that all ranks read and write, from the launcher
 
     @property
     def first(self) -> bool:
-        """Rank 0 alone writes: state, candidates, curve, journal, messages."""
+        """Return whether this is rank 0, which alone writes: state, candidates, curve, journal, messages."""
         return self.rank == 0
 
     def rows(self, batch: int) -> slice:
@@ -62,7 +63,7 @@ class Ranks:
         return own if self.world == 1 else _Gather.apply(own, self.world)
 
     def from_first(self, value: Any) -> Any:
-        """Return what rank 0 passed."""
+        """Return the value that rank 0 passed."""
         if self.world == 1:
             return value
         values = [value]
@@ -70,11 +71,12 @@ class Ranks:
         return values[0]
 
     def wait_for_all(self) -> None:
+        """Wait until all ranks have come to this point."""
         if self.world > 1:
             dist.barrier()
 
     def replicate(self, model: nn.Module) -> nn.Module:
-        """`model` with the weights of rank 0, whose backward pass averages gradients over the ranks."""
+        """Return `model` with the weights of rank 0; its backward pass averages gradients over the ranks."""
         if self.world == 1:
             return model
         return DistributedDataParallel(model, forward_sync_buffers=False, gradient_as_bucket_view=True)
@@ -100,9 +102,10 @@ class _Gather(torch.autograd.Function):
 
 @contextmanager
 def connect(device: str = "auto") -> Iterator[Ranks]:
-    """Connect the ranks that torchrun started, or give `ALONE`; a failure of one ends all (rank_failure.py).
+    """Connect the ranks that torchrun started, or yield `ALONE`; a failure of one ends all (rank_failure.py).
 
-    `device` is the option of that name: `cpu` leaves GPUs alone.
+    `device` is the option of that name: `cpu` leaves GPUs unused. Raises InputError where there are fewer GPUs than
+    processes.
     """
     if not dist.is_torchelastic_launched() or os.environ["WORLD_SIZE"] == "1":
         yield ALONE
@@ -124,9 +127,9 @@ def connect(device: str = "auto") -> Iterator[Ranks]:
 
 
 def start_ranks(module: str, processes: int) -> None:
-    """Become torchrun of `processes` processes of `module` with this one's arguments, unless torchrun started this one.
+    """Replace this process by torchrun, with `processes` processes of `module` and the same arguments.
 
-    They share the cores that this process may use.
+    Does nothing for a single process, or if torchrun started this one. The processes share the available cores.
     """
     if processes <= 1 or dist.is_torchelastic_launched():
         return
@@ -137,7 +140,7 @@ def start_ranks(module: str, processes: int) -> None:
 
 
 def check_batch(batch: int, text_group: int, world: int) -> None:
-    """Raise InputError unless every rank gets as many pairs, in whole groups of `text_group` reports."""
+    """Raise InputError unless every rank gets the same number of pairs, in whole groups of `text_group` reports."""
     if batch % world:
         raise InputError(
             f"optimisation.batch_size {batch} is not divisible by the {world} processes of this run (one a GPU): "
@@ -153,10 +156,11 @@ def check_batch(batch: int, text_group: int, world: int) -> None:
 
 
 class Interruption:
-    """Notes signals between `with` and its end; the loop asks after each step.
+    """Context that records signals; the loop asks for them after each step.
 
-    SIGUSR1 (`sbatch --signal`): save and go on. SIGTERM (preemption, time limit): save and stop. With several ranks
-    torchrun ends all after either, so both stop; only rank 0 decides, the others go on until it has left.
+    SIGUSR1 (`sbatch --signal`) means save and continue. SIGTERM (preemption, time limit) means save and stop. With
+    several ranks torchrun ends all after either, so both mean stop; only rank 0 decides, and the others continue until
+    it has left.
     """
 
     def __init__(self, ranks: Ranks) -> None:
@@ -180,7 +184,7 @@ class Interruption:
         self.stop = self.stop or number == signal.SIGTERM or not self._alone
 
     def saved(self, step: int) -> None:
-        """After a save: raises TerminatedError where the training was told to stop."""
+        """Note that a state was saved. Raises TerminatedError where the training was told to stop."""
         self.save = False
         if self.stop:
             raise TerminatedError(f"told to stop by a signal; saved at step {step}, the next attempt goes on there")

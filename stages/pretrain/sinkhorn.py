@@ -1,12 +1,13 @@
 """Entropic optimal transport between the patches of an image and the sentences of a report, in batches.
 
-    T* = argmin <T, C> + eps KL(T || mu nu^T) + rho KL(T 1 || mu),   T^T 1 = nu
+  T* = argmin <T, C> + eps KL(T || mu nu^T) + rho KL(T 1 || mu),   T^T 1 = nu
 
-mu (patches) is relaxed with strength rho (infinite: balanced; 0: free), nu (sentences) is a hard constraint. With
-f = eps log u and g = eps log v the plan is T_ab = u_a mu_a exp(-C_ab / eps) nu_b v_b, and Sinkhorn's iteration is
-u = (1 / K(nu v))^(rho / (rho + eps)), v = 1 / K^T(mu u) (Cuturi 2013; Chizat et al. 2018 for the relaxed side).
-Arrays are laid out [pairs, sentences, patches]: the long axis last, so that both products run along memory. What makes
-it quick: docs/method.md.
+mu (patches) is relaxed with strength rho (infinite: balanced; 0: free), nu (sentences) is a hard constraint. With f =
+eps log u and g = eps log v the plan is T_ab = u_a mu_a exp(-C_ab / eps) nu_b v_b, and Sinkhorn's iteration is u = (1 /
+K(nu v))^(rho / (rho + eps)), v = 1 / K^T(mu u) (Cuturi 2013; Chizat et al. 2018 for the relaxed side).
+
+Arrays are laid out [pairs, sentences, patches], with the long axis last, so that both products run along memory.
+docs/method.md says what makes it fast.
 """
 
 import math
@@ -24,6 +25,8 @@ _LARGEST_RELAXATION = 1.8  # 2 would never settle
 
 @dataclass(frozen=True)
 class SinkhornSettings:
+    """Parameters of the transport and of its solver."""
+
     epsilon: float  # entropic regularisation, in units of the cost
     rho: float  # strength of the patch marginal; math.inf is balanced
     tolerance: float  # largest L1 error of a patch marginal at which to stop
@@ -32,6 +35,8 @@ class SinkhornSettings:
 
 @dataclass(frozen=True)
 class Plans:
+    """Plans and minima of many pairs."""
+
     plan: Float[Tensor, "pairs sentences patches"]
     value: Float[Tensor, "pairs"]  # the minimum, by the dual
     error: float  # L1 error of the patch marginal, worst pair
@@ -44,16 +49,16 @@ def solve(
     nu: Float[Tensor, "pairs sentences"],
     settings: SinkhornSettings,
 ) -> Plans:
-    """Plans and minima; sentences with nu = 0 are padding and take no part. No gradient: see transport.py."""
+    """Return plans and minima; sentences with nu = 0 are padding and are ignored. No gradient: see transport.py."""
     smallest = cost.amin(dim=(1, 2), keepdim=True)
-    shifted = cost - smallest  # ours to overwrite
+    shifted = cost - smallest  # a copy that may be overwritten
     if settings.rho == 0:
         plans = _closed_form(shifted, mu, nu, settings.epsilon)
     elif shifted.amax() / settings.epsilon < _LARGEST_KERNEL_RANGE:
         plans = _kernel_domain(shifted, mu, nu, settings)
     else:
         plans = _log_domain(shifted, mu, nu, settings)
-    # The plan has mass 1, so subtracting the smallest cost shifted the minimum by just that.
+    # The plan has mass 1, so subtracting the smallest cost shifted the minimum by exactly that.
     return Plans(plans.plan, plans.value + smallest.flatten(), plans.error, plans.iterations)
 
 
@@ -89,22 +94,22 @@ def _patch_side(
 ) -> Float[Tensor, "pairs patches"]:
     """Return mu u of Sinkhorn's step, u = c (1 / reached)^(rho / (rho + eps)).
 
-    c makes the dual value largest over a constant added to f (taken off g again, so the plan stays): nu being hard,
-    plain iterations would shed that constant by a factor of rho / (rho + eps) each, slowly where rho >> eps
-    (Sejourne et al., AISTATS 2022, for two relaxed sides). Balanced, it has no effect and is 1.
+    c maximises the dual value over a constant added to f (and subtracted from g, so the plan stays the same). Since nu
+    is hard, plain iterations would reduce that constant by a factor of only rho / (rho + eps) each, which is slow where
+    rho >> eps (Sejourne et al., AISTATS 2022, for two relaxed sides). In balanced transport c has no effect and is 1.
     """
     if math.isinf(settings.rho):
         return mu / reached
     rest = settings.epsilon / (settings.rho + settings.epsilon)
-    share = reached.pow(rest).mul_(mu)  # mu u^(-eps / rho) but for c: the patch marginal that optimality asks for
+    share = reached.pow(rest).mul_(mu)  # mu u^(-eps / rho) up to c: the patch marginal that optimality requires
     return (share / reached).mul_(share.sum(dim=1, keepdim=True).pow_(settings.rho / settings.epsilon))
 
 
 class _Pace:
-    """When to stop, and how far to go beyond Sinkhorn's step (over-relaxation).
+    """Stopping rule and over-relaxation of the iteration.
 
-    Two iterations show the rate theta at which the error falls; log u then moves by 2 / (1 + sqrt(1 - theta)) steps
-    at once, the best factor for that rate (Lehmann et al., Optim. Lett. 2022; Thibault et al., Algorithms 2021).
+    Two iterations show the rate theta at which the error falls. From then on log u moves by 2 / (1 + sqrt(1 - theta))
+    steps at once, the best factor for that rate (Lehmann et al., Optim. Lett. 2022; Thibault et al., Algorithms 2021).
     """
 
     def __init__(self, settings: SinkhornSettings) -> None:
@@ -114,7 +119,7 @@ class _Pace:
         self.relaxation = 1.0
 
     def stops_at(self, error: Float[Tensor, ""]) -> bool:
-        """Whether `error`, that of the present plan, will do; else counts the iteration that follows."""
+        """Return whether `error`, that of the present plan, is small enough; otherwise count the next iteration."""
         before, self.error = self.error, float(error)
         if self.error <= self.settings.tolerance or self.iterations == self.settings.max_iterations:
             return True
@@ -126,7 +131,7 @@ class _Pace:
 
 
 def _log_domain(cost: Tensor, mu: Tensor, nu: Tensor, settings: SinkhornSettings) -> Plans:
-    """Return the same iteration on logarithms: slower, and safe for any range of costs."""
+    """Solve by the same iteration on logarithms: slower, and safe for any range of costs."""
     log_kernel = cost.div_(-settings.epsilon)
     log_mu = mu.log()
     padding = nu == 0
@@ -156,7 +161,7 @@ def _log_patch_side(log_reached: Tensor, log_mu: Tensor, settings: SinkhornSetti
 
 
 def _dual_value(log_u: Tensor, log_v: Tensor, mu: Tensor, nu: Tensor, settings: SinkhornSettings) -> Tensor:
-    """<nu, g> + rho <mu, 1 - exp(-f / rho)>: at every iterate a lower bound, at the optimum the minimum."""
+    """Return <nu, g> + rho <mu, 1 - exp(-f / rho)>: at every iterate a lower bound, at the optimum the minimum."""
     f, g = settings.epsilon * log_u, settings.epsilon * log_v
     relaxed = f if math.isinf(settings.rho) else -settings.rho * torch.expm1(-f / settings.rho)
     return (nu * g).sum(dim=1) + (mu * relaxed).sum(dim=1)

@@ -1,14 +1,8 @@
-"""How fast a step is and on what: speed, operations, profile, hardware.
+"""Performance of a training: speed, floating-point operations, profile and hardware.
 
-How fast a training runs and what holds it up: pairs a second, waiting for data, share of the peak, memory.
-
-Floating-point operations of a step (encoders/operations.py): the work that the objective asks for, of visible patches
-and real word pieces. Padding, recomputation (`micro_batch`) and transport are left out, so that waste never flatters
-the share of the device's peak (MFU). Frozen layers have no backward pass.
-
-Where the time of a step goes: a table and a trace of a few steps (`--profile N`).
-
-What a training computes on, for its journal; and bitwise equal runs where they are asked for.
+Operations of a step (encoders/operations.py) are the work that the objective asks for, of visible patches and real word
+pieces. Padding, recomputation (`micro_batch`) and transport are left out, so that waste never flatters the share of the
+device's peak (MFU). Frozen layers have no backward pass.
 """
 
 import os
@@ -35,8 +29,10 @@ from .objective import Objective
 
 
 class SpeedMeter:
-    """Numbers of the steps since the last look. Times are right on a GPU, too: each step ends by reading its gradient's
-    norm, which waits for the device."""
+    """Numbers of the steps since the last look.
+
+    Times are right on a GPU, too: each step ends by reading its gradient's norm, which waits for the device.
+    """
 
     def __init__(self, device: torch.device, precision: str, ranks: int) -> None:
         self._device, self._ranks = device, ranks
@@ -48,13 +44,16 @@ class SpeedMeter:
         self._steps = self._pairs = self._flops = 0
 
     def count(self, pairs: int, flops: int) -> None:
-        """One more step: pairs of the global batch, operations of this rank's share."""
+        """Count one more step: pairs of the global batch, operations of this rank's share."""
         self._steps += 1
         self._pairs += pairs
         self._flops += flops
 
     def look(self, stalled: float, steps_left: int) -> dict[str, float]:
-        """Return the numbers, and a new start. `stalled` is the time waited for data since the training began, s."""
+        """Return the numbers and start anew.
+
+        `stalled` is the time waited for data since the training began, in seconds.
+        """
         seconds = max(time.monotonic() - self._started, 1e-9)
         values = {
             "speed/pairs_per_second": self._pairs / seconds,
@@ -70,14 +69,14 @@ class SpeedMeter:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: the most that tensors held on a GPU; on a CPU the most that the process held."""
+    """Return the peak memory in bytes: of tensors on a GPU, of the process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def progress_line(step: int, total: int, values: dict[str, float]) -> str:
-    """Return what a person watches: losses, speed, what is left."""
+    """Return a line for people who watch: losses, speed, time left."""
     hours, minutes = divmod(round(values["speed/seconds_left"] / 60), 60)
     mfu = f"  MFU {values['speed/mfu']:.0%}" if "speed/mfu" in values else ""
     return (
@@ -108,16 +107,16 @@ class StepFlops:
                             if ".layer." in name and not parameter.requires_grad})  # fmt: skip
 
     def image_forward(self, visible: int) -> int:
-        """Count one image: all patches embedded, `visible` of them through the layers."""
+        """Return the operations of one image: all patches embedded, `visible` of them through the layers."""
         embedded = product(self._patches, self._pixels, self._image.width)
         return embedded + self._image.forward(visible + self._prefix)
 
     def text_forward(self, tokens: int, layers: int | None = None) -> int:
-        """Count one sequence through `layers` (all) layers of the text encoder."""
+        """Return the operations of one sequence through `layers` (all) layers of the text encoder."""
         return self._text.forward(tokens, layers)
 
     def decoder_forward(self, visible: int) -> int:
-        """Count one image through the decoder of masked patches; 0 where the objective has none."""
+        """Return the operations of one image through the decoder of masked patches; 0 where there is none."""
         if self._decoder is None:
             return 0
         width = self._decoder.width
@@ -125,7 +124,7 @@ class StepFlops:
         return ends + self._decoder.forward(self._patches)
 
     def of(self, batch: TrainingBatch) -> int:
-        """Count the forward and backward pass of this rank's rows."""
+        """Return the operations of the forward and backward pass of this rank's rows."""
         own, visible = len(batch.pixels), batch.visible.shape[1]
         projected = product(visible + 1, self._image.width, self._embedding)
         image = own * (self.image_forward(visible) + self.decoder_forward(visible) + projected)
@@ -137,13 +136,13 @@ class StepFlops:
 
 
 def _lengths(reports: ReportBatch, context: str) -> Int[Tensor, "sequences"]:
-    """Tokens of each sequence that the text encoder reads."""
+    """Return the number of tokens of each sequence that the text encoder reads."""
     masks = [reports.token_mask] if context == "report" else [group.token_mask for group in reports.unique]
     return torch.cat([mask.sum(dim=1) for mask in masks])
 
 
 def _text_layers(encoder: TextEncoder) -> Transformer:
-    """Read the sizes of a BERT-like model of transformers."""
+    """Return the dimensions of a BERT-like model of transformers."""
     config = encoder.bert.config
     hidden = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", 4 * config.hidden_size)
     return Transformer(config.hidden_size, hidden, config.num_hidden_layers)
@@ -169,7 +168,7 @@ def step_profiler(folder: Path, steps: int, device: torch.device) -> profile:
 
 
 def _table(found: profile, steps: int, device: torch.device) -> str:
-    """Return the step's parts, then the operations that take most."""
+    """Return the step's parts, then the operations that take most time."""
     averages = found.key_averages()
     times = {row.key: row for row in averages}
     lines = [f"{steps} steps on {device.type}; ms a step, on the CPU's clock", ""]
@@ -181,8 +180,8 @@ def _table(found: profile, steps: int, device: torch.device) -> str:
 
 
 def hardware_tags(device: torch.device) -> dict[str, str]:
-    """Versions, device and what of it this process may use."""
-    tags = {name: sys.modules[name].__version__ for name in ("torch", "timm", "transformers")}  # the objective's
+    """Return versions, the device, and the share of it that this process may use."""
+    tags = {name: sys.modules[name].__version__ for name in ("torch", "timm", "transformers")}  # of the objective
     tags |= {"device": device.type, "cpu": _cpu_name(), "cpu_cores": str(len(os.sched_getaffinity(0)))}
     tags |= {"threads": str(torch.get_num_threads())}
     if device.type == "cuda":
@@ -193,9 +192,9 @@ def hardware_tags(device: torch.device) -> dict[str, str]:
 
 
 def make_deterministic() -> None:
-    """Only algorithms that give the same bits each time; PyTorch raises RuntimeError where an operation has none.
+    """Allow only algorithms that give the same bits each time; PyTorch raises RuntimeError where there is none.
 
-    Before the first use of a GPU: cuBLAS reads its variable then.
+    Call it before the first use of a GPU, since cuBLAS reads its variable then.
     """
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.use_deterministic_algorithms(True)
@@ -203,9 +202,10 @@ def make_deterministic() -> None:
 
 
 def compile_static_parts(model: Objective) -> None:
-    """torch.compile, in place, of what always sees the same shapes; the names of weights stay.
+    """Compile in place, by torch.compile, the parts that always see the same shapes; names of weights stay.
 
-    Reports are of every length, so the text encoder would be compiled again and again.
+    Reports differ in length, so the text encoder would be compiled again and again. Raises InputError where there is no
+    C compiler.
     """
     if not any(map(shutil.which, C_COMPILERS)):
         raise InputError(

@@ -48,12 +48,12 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a training run computes, where it keeps what it must not lose, and how often it saves."""
+    """Device, state folder and save interval of a training run."""
 
     state: Path
     save_seconds: float
     device: torch.device = CPU
-    digests: dict[str, str] = field(default_factory=dict)  # of settings, data, code and image; into every state
+    digests: dict[str, str] = field(default_factory=dict)  # of settings, data, code and image; stored in every state
     profile: Path | None = None  # folder for a profile of `profiled` steps
     profiled: int = 0
 
@@ -67,9 +67,10 @@ def build(settings: PretrainSettings, vocabulary: int, text_configuration: dict 
 def train(
     model: Objective, data: TrainingData, settings: PretrainSettings, place: Place, log: Log, ranks: Ranks = ALONE
 ) -> TrainingState:
-    """Run all remaining steps; returns the final state. Candidates before the last lie in `place.state / "candidates"`.
+    """Run all remaining steps and return the final state; earlier candidates lie in `place.state / "candidates"`.
 
-    All `ranks` call it; rank 0 alone logs and writes, and the weights are those that it was given.
+    All `ranks` call it; rank 0 alone logs and writes, and the weights are those that it was given. Raises InputError
+    where the state is beyond the last step.
     """
     state, replica = _begin(model, settings, place, log, ranks)
     total = data.steps
@@ -128,7 +129,7 @@ def _begin(
 def _around_steps(
     data: TrainingData, first: int, total: int, place: Place, ranks: Ranks
 ) -> Iterator[tuple[Prefetcher, Interruption, profile | None]]:
-    """Return what runs beside the steps: batches drawn ahead, signals noted, a profile where one was asked for."""
+    """Yield what runs beside the steps: batches drawn ahead, signals noted, and a profile if one was asked for."""
     with ExitStack() as stack:
         batches = stack.enter_context(Prefetcher(data, first, total, pin=place.device.type == "cuda"))
         interruption = stack.enter_context(Interruption(ranks))
@@ -146,7 +147,7 @@ def _step(
     settings: PretrainSettings,
     place: Place,
 ) -> dict[str, torch.Tensor | float]:
-    """One update; returns its numbers, still on the device. `replica` is the model, shared or not."""
+    """Update once and return the step's numbers, still on the device. `replica` is the model, shared or not."""
     with record_function("to the device"):
         batch = drawn.to(place.device)
     rate = learning_rate(state.step, data.steps_per_epoch, settings)

@@ -1,4 +1,4 @@
-"""What a pre-training goes on from: its state, and how it is taken up again (its files: state_files.py)."""
+"""The state of a pre-training, and how it is resumed (its files: state_files.py)."""
 
 import sys
 from dataclasses import dataclass, field
@@ -23,8 +23,8 @@ class TrainingState:
     model: Objective
     optimiser: torch.optim.Optimizer
     step: int = 0  # steps done
-    history: list[dict[str, float]] = field(default_factory=list)  # one row a logged step: functions of the step
-    speed: list[dict[str, float]] = field(default_factory=list)  # one row a logged step: what was measured
+    history: list[dict[str, float]] = field(default_factory=list)  # one row per logged step: functions of the step
+    speed: list[dict[str, float]] = field(default_factory=list)  # one row per logged step: measurements
     digests: dict[str, str] = field(default_factory=dict)  # of settings, data, code and image
     origin: str | None = None  # the state of `resume_from`, in words
     first_step: int = 0  # the step of that state
@@ -36,10 +36,10 @@ def save_state(folder: Path, state: TrainingState) -> None:
 
 
 def resume_state(folder: Path, state: TrainingState, ranks: Ranks = ALONE, resume_from: str | None = None) -> bool:
-    """Load the newest whole state of `folder` into `state`, else that of `resume_from`; False where there is none.
+    """Load the newest undamaged state of `folder`, else that of `resume_from`, into `state`; False where there is none.
 
-    Rank 0 chooses the file. A state says nothing of ranks: a training may go on with another number of them. One of
-    `folder` that was written by other settings, data, code or image is an InputError.
+    Rank 0 chooses the file. A state does not depend on ranks: a training may resume with another number of them. Raises
+    InputError for a state of `folder` that was written by other settings, data, code or image.
     """
     path = ranks.from_first(newest_whole(folder) if ranks.first else None)
     if path is not None:
@@ -65,7 +65,7 @@ def resume_state(folder: Path, state: TrainingState, ranks: Ranks = ALONE, resum
 
 
 def tell_of_others(folder: Path, digests: dict[str, str]) -> None:
-    """Say on standard error which unfinished training of this variant is *not* gone on with, why, and how it would be.
+    """Print on standard error which unfinished training of this variant is *not* resumed, why, and how it could be.
 
     An edit of the code while a job waits for its next attempt gives that attempt another digest.
     """
@@ -81,7 +81,7 @@ def tell_of_others(folder: Path, digests: dict[str, str]) -> None:
 def _digests_of(path: Path) -> dict[str, str] | None:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["digests"]
-    except Exception:  # a damaged one is no way to go on
+    except Exception:  # a damaged state cannot be resumed
         return None
 
 
@@ -93,7 +93,7 @@ def _record(state: TrainingState) -> dict[str, Any]:
 
 
 def _load_moments(state: TrainingState, saved: dict[str, dict[str, Tensor]]) -> None:
-    """Moments by the name of their parameter; rates and decay are those of the settings, not of the file."""
+    """Load moments by the name of their parameter; rates and decay are those of the settings, not of the file."""
     groups = state.optimiser.state_dict()["param_groups"]
     names = _trained_names(state)
     order = [names[parameter] for group in state.optimiser.param_groups for parameter in group["params"]]

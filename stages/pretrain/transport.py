@@ -1,27 +1,21 @@
-"""Scores of all (image, report) pairs, by optimal transport or by attention.
+"""Scores of all (image, report) pairs by optimal transport or by attention, within fixed groups of the global batch.
 
-What every way of matching patches and sentences gives: a score of all pairs, and numbers of the matching ones.
+Transport scores (docs/method.md): by the envelope theorem the gradient of the entropic minimum with respect to the cost
+is the plan itself. So the plan is computed without a graph, and the backward pass is one product.
 
-Patch-sentence matching by attention, the baseline for transport (GLoRIA, Huang et al., ICCV 2021, eq. 3-6).
+Attention scores are the baseline for transport (GLoRIA, Huang et al., ICCV 2021, eq. 3-6). For image i, report j,
+sentence b and visible patch a, all of length 1:
 
-For image i, report j, sentence b and visible patch a, all of length 1:
-
-    w_ba = softmax over a of cos(p_ia, t_jb) / tau_a          every sentence attends to the patches
-    c_b  = sum_a w_ba p_ia                                    its context
-    S_ij = tau_s log sum_b nu_jb exp(cos(c_b, t_jb) / tau_s)  over the sentences
+  w_ba = softmax over a of cos(p_ia, t_jb) / tau_a          every sentence attends to the patches
+  c_b  = sum_a w_ba p_ia                                    its context
+  S_ij = tau_s log sum_b nu_jb exp(cos(c_b, t_jb) / tau_s)  over the sentences
 
 GLoRIA attends from words to regions with tau_a = 1/4, tau_s = 1/5 and sums over b without nu: uniform nu gives its
-score less tau_s log M, so that a long report is no better for being long. Nothing is asked of the patches: no mu.
+score less tau_s log M, so that a long report is no better for being long. The patches have no marginal mu here.
 
-Patch-sentence matching: the score of every image with every report by optimal transport (docs/method.md).
-
-By the envelope theorem the gradient of the entropic minimum with respect to the cost is the plan itself, so the plan
-is computed without a graph and the backward pass is one product.
-
-Scores within fixed groups of the global batch, the work divided among the ranks (docs/method.md).
-
-Each rank solves the transport of its images with all reports of their group, so that only sentences are sent, and the
-scores come back as rows. Groups are cut from the global batch: the number of ranks does not change what is compared.
+The work is divided among the ranks (docs/method.md). Each rank solves the transport of its images with all reports of
+their group, so that only sentences are sent, and the scores come back as rows. Groups are cut from the global batch, so
+the number of ranks does not change what is compared.
 """
 
 from collections.abc import Callable
@@ -42,12 +36,14 @@ from .sinkhorn import Plans, SinkhornSettings, solve
 
 @dataclass(frozen=True)
 class PairScores:
+    """Scores of all pairs, and statistics of the matched pairs, whatever the way of matching."""
+
     scores: Float[Tensor, "images reports"]  # S_ij; differentiable
-    error: float  # marginal error, worst pair; 0 where there is no marginal to meet
+    error: float  # marginal error, worst pair; 0 where there is no marginal constraint
     iterations: int  # most over all chunks
-    entropy: Float[Tensor, "images"]  # of the matching pairs' plans, nats
-    gain: Float[Tensor, "images"]  # S - mean cosine of the matching pairs: what matching adds to averaging
-    peak_share: Float[Tensor, "images"]  # mass on the best patch of the matching pairs
+    entropy: Float[Tensor, "images"]  # of the matched pairs' plans, nats
+    gain: Float[Tensor, "images"]  # S - mean cosine of the matched pairs: what matching adds to averaging
+    peak_share: Float[Tensor, "images"]  # mass on the best patch of the matched pairs
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,9 @@ class Solver(Protocol):
         mu: Float[Tensor, "pairs patches"],
         nu: Float[Tensor, "pairs sentences"],
         settings: SinkhornSettings,
-    ) -> Plans: ...
+    ) -> Plans:
+        """Return the plans of pairs, with their minima."""
+        ...
 
 
 def of_matching_pairs(
@@ -105,8 +103,11 @@ def attention_scores(
     attention_temperature: float,
     sentence_temperature: float,
 ) -> PairScores:
-    """S_ij for all images and reports. `mu` serves the diagnostics alone; nu sums to 1 and is 0 for padding."""
-    with torch.autocast(patches.device.type, enabled=False):  # in single precision, as transport
+    """Return S_ij of all images and reports.
+
+    `mu` serves the diagnostics only; nu sums to 1 and is 0 for padding.
+    """
+    with torch.autocast(patches.device.type, enabled=False):  # in single precision, like transport
         patches, sentences = patches.float(), sentences.float()
         cosine = torch.einsum("jbe,iae->ijba", sentences, patches)
         attention = (cosine / attention_temperature).softmax(dim=3)
@@ -159,8 +160,8 @@ def transport_scores(
 ) -> TransportScores:
     """S_ij for all images and reports; image i belongs to report `first_match` + i.
 
-    Patches and sentences have length 1; mu and nu sum to 1, nu is 0 for padding. `entropic`: 1 - the minimum;
-    `transport`: sum T (1 - C) with a detached plan.
+    Patches and sentences have length 1; mu and nu sum to 1, nu is 0 for padding. `entropic` scores are 1 - the minimum;
+    `transport` scores are sum T (1 - C) with a detached plan.
     """
     images, reports = len(patches), len(sentences)
     step = images_at_once(reports)
@@ -198,7 +199,7 @@ def _solve_chunk(
     plans: Float[Tensor, "images reports sentences visible"],
     rows: slice,
 ) -> TransportScores:
-    """Scores of the images `rows` with all reports, without a graph; their plans go into `plans`."""
+    """Return scores of the images `rows` with all reports, without a graph; write their plans into `plans`."""
     cosine = (sentences.flatten(0, 1) @ patches[rows].transpose(1, 2)).view_as(plans[rows])
     count, reports = cosine.shape[:2]
     costs = 1 - cosine.flatten(0, 1)
@@ -216,21 +217,24 @@ def _not_half(vectors: Tensor) -> Tensor:
 
 
 def images_at_once(reports: int) -> int:
-    """Images of one chunk. The solver stops when the worst pair of a chunk has converged, so chunks are not cut."""
+    """Return the number of images per chunk.
+
+    The solver stops when the worst pair of a chunk has converged, so chunks must not be cut.
+    """
     return max(1, _PAIRS_AT_ONCE // reports)
 
 
 def sentence_marginal(
     weights: Float[Tensor, "reports sentences"], mask: Bool[Tensor, "reports sentences"]
 ) -> Float[Tensor, "reports sentences"]:
-    """nu: weights of a report's sentences, summing to 1; uniform where all weights are zero; padding 0."""
+    """Return nu: weights of a report's sentences, summing to 1; uniform where all are zero; 0 for padding."""
     weights = weights * mask
     total = weights.sum(dim=1, keepdim=True)
     uniform = mask / mask.sum(dim=1, keepdim=True)
     return torch.where(total > 0, weights / total.clamp(min=1e-12), uniform)
 
 
-# In the journal, the fields of `Difference`.
+# Names in the journal of the fields of `Difference`.
 DIFFERENCES_FROM_POT = (
     "transport/difference_from_pot",
     "transport/plan_difference_from_pot",
@@ -267,6 +271,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class GroupedScores:
+    """Scores of all groups."""
+
     groups: list[tuple[slice, Float[Tensor, "_ _"]]]  # rows of the global batch and their S; differentiable
     diagnostics: dict[str, Tensor]  # over the global batch
 
@@ -281,7 +287,7 @@ def grouped_scores(
     ranks: Ranks,
     compared: Comparison | None = None,
 ) -> GroupedScores:
-    """S_ij of all i, j of one group, for each group of `group` successive pairs; the last one may be smaller.
+    """Return S_ij of all i, j of one group, for each group of `group` successive pairs; the last may be smaller.
 
     The rank that solves the pair `compared` compares it with POT, and all ranks return the difference.
     """
@@ -291,7 +297,7 @@ def grouped_scores(
     own = ranks.rows(batch)
     sentences = ranks.gather(sentences)
     divided = _chunks_stay_whole(groups, batch // ranks.world)
-    if not divided:  # few pairs: each rank solves for all of them
+    if not divided:  # few pairs: each rank solves all of them
         own, patches = slice(0, batch), ranks.gather(patches)
     rows = []
     for each in groups:
@@ -323,7 +329,7 @@ def grouped_scores(
 
 
 def _chunks_stay_whole(groups: list[slice], share: int) -> bool:
-    """Whether no border between two ranks cuts one of the solver's chunks: the scores would depend on the ranks."""
+    """Return whether no border between two ranks cuts a chunk of the solver: scores would depend on the ranks."""
     borders = range(share, groups[-1].stop, share)
     return all(
         (border - each.start) % images_at_once(each.stop - each.start) == 0

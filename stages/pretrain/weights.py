@@ -1,14 +1,9 @@
-"""Start encoders from published weights.
+"""Loading of pre-trained weights into the encoders: local files only, because compute nodes have no network.
 
-Tensors of a file into an encoder by name, and what of both was used, missing and left over.
-
-Pre-trained weights of a BERT-like model, as transformers writes them, into the text encoder.
-
-Pre-trained weights of a vision transformer (MAE, ImageNet, CLIP, DINO: what timm reads) into the image encoder.
-
-Mean and standard deviation of the grey values that the image encoder subtracts and divides by.
-
-The pre-trained weights that a training starts from: local files alone, compute nodes have no network.
+Tensors are matched by name; what was used, missing and left over is reported. The text encoder takes the weights of a
+BERT-like model as transformers writes them, the image encoder those of a vision transformer that timm reads (MAE,
+ImageNet, CLIP, DINO). Mean and standard deviation of grey values, with which the image encoder standardises, are set
+here as well.
 """
 
 import sys
@@ -35,20 +30,21 @@ from ..pair_images_reports.contract import Fingerprint
 from .contract import PretrainSettings
 from .published_encoders import IMAGENET, SOURCES, encoder_names
 
-_NAMED = 3  # first names in a line or message
+_NAMED = 3  # names listed in a line or message
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Names of tensors: `missing` stay as initialised, `unexpected` of the file are left out."""
+    """Names of tensors: `missing` ones stay as initialised, `unexpected` ones of the file are left out."""
 
     source: Path
     used: list[str]
     missing: list[str]
     unexpected: list[str]
-    notes: tuple[str, ...] = ()  # what was adapted, a line each
+    notes: tuple[str, ...] = ()  # adaptations, one line each
 
     def lines(self) -> list[str]:
+        """Return the report as lines of text."""
         counts = f"{len(self.used)} tensors used"
         for kind, names in (("missing", self.missing), ("unexpected", self.unexpected)):
             counts += f", {len(names)} {kind}" + (f" ({first_of(names)})" if names else "")
@@ -58,10 +54,10 @@ class LoadReport:
 def load_tensors(
     module: nn.Module, tensors: dict[str, Tensor], source: Path, expected: str, may_be_missing: str | None = None
 ) -> LoadReport:
-    """Copy `tensors` into `module`.
+    """Copy `tensors` into `module`, which `expected` describes in words.
 
-    `expected` says in words what `module` is. A tensor of another shape, or one that `tensors` lacks and whose name
-    does not start with `may_be_missing`, is an InputError: these are weights of another architecture.
+    Raises InputError for a tensor of another shape, or a missing one whose name does not start with `may_be_missing`:
+    these are weights of another architecture.
     """
     own = module.state_dict()
     used = [name for name in own if name in tensors]
@@ -85,6 +81,7 @@ def load_tensors(
 
 
 def first_of(names: list[str]) -> str:
+    """Return the first names, with an ellipsis if there are more."""
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
@@ -95,7 +92,7 @@ _FIRST_NAMES = {
 
 
 def text_configuration(source: Path) -> dict[str, Any]:
-    """config.json of the folder `source`: the architecture that the encoder is built with."""
+    """Return config.json of the folder `source`: the architecture with which the encoder is built."""
     *configuration, file = weight_files(source)
     if not configuration:
         raise InputError(
@@ -109,14 +106,14 @@ def text_configuration(source: Path) -> dict[str, Any]:
 
 
 def load_text_weights(encoder: TextEncoder, source: Path) -> LoadReport:
-    """Put the weights of the folder `source` into `encoder`, which was built with its configuration."""
+    """Load the weights of the folder `source` into `encoder`, which was built with its configuration."""
     file = weight_files(source)[-1]
     tensors = _encoder_names(read_tensors(file), f"{encoder.bert.base_model_prefix}.")
     return load_tensors(encoder.bert, tensors, file, f"the {encoder.bert.config.model_type} of its {CONFIGURATION}")
 
 
 def _encoder_names(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Names as in the bare encoder: without the prefix that models with a head have, and with today's norm names."""
+    """Return tensors under the names of the bare encoder: without a head's prefix, with current norm names."""
     renamed = {}
     for name, tensor in tensors.items():
         for old, new in _FIRST_NAMES.items():
@@ -129,10 +126,10 @@ _PROJECTION = "patch_embed.proj"
 
 
 def load_image_weights(encoder: ImageEncoder, source: Path) -> LoadReport:
-    """Put the weights of a file or folder into `encoder`, adapted to its patch size, input size and grey input.
+    """Load the weights of a file or folder into `encoder`, adapted to its patch size, input size and grey input.
 
     Positions and patches are resampled by timm (bicubic); RGB patches become grey ones by `fold_rgb`. The last norm may
-    be missing: fine-tuned MAE and mean-pooled models have theirs behind the pooling.
+    be missing: fine-tuned MAE and mean-pooled models have theirs after the pooling.
     """
     *configuration, file = weight_files(source)
     tensors = read_tensors(file)
@@ -159,7 +156,7 @@ def load_image_weights(encoder: ImageEncoder, source: Path) -> LoadReport:
 
 
 def _encoder_tensors(tensors: dict[str, Tensor], settings: ImageEncoderSettings, file: Path) -> dict[str, Tensor]:
-    """Those of the encoder, by the names of timm; an InputError where the file is no file of `settings.source`."""
+    """Return the encoder's tensors under timm's names. Raises InputError where the file is not of `settings.source`."""
     source = SOURCES[settings.source]
     if settings.source == "timm" and any(name.startswith("decoder_") for name in tensors):
         source = SOURCES["mae"]  # with its decoder, whose mask token would pass for DINOv2's
@@ -179,11 +176,11 @@ def fold_rgb(
     grey_mean: float,
     grey_deviation: float,
 ) -> tuple[Float[Tensor, "width 1 patch patch"], Float[Tensor, "width"]]:
-    """Weight, and shift of the bias, that give grey images the tokens which their RGB copies had.
+    """Return the weight, and the shift of the bias, that give grey images the tokens which their RGB copies had.
 
-    The RGB model sees (g - mean_c) / deviation_c in each channel, ours z = (g - grey_mean) / grey_deviation. With
-    g = grey_deviation z + grey_mean, sum_c W_c (g - mean_c) / deviation_c is
-    [sum_c W_c grey_deviation / deviation_c] z + sum_c W_c (grey_mean - mean_c) / deviation_c, exactly.
+    The RGB model sees (g - mean_c) / deviation_c in each channel, ours z = (g - grey_mean) / grey_deviation. With g =
+    grey_deviation z + grey_mean, sum_c W_c (g - mean_c) / deviation_c is [sum_c W_c grey_deviation / deviation_c] z +
+    sum_c W_c (grey_mean - mean_c) / deviation_c, exactly.
     """
     means, deviations = (torch.tensor(each, dtype=torch.float64).view(1, 3, 1, 1) for each in (mean, deviation))
     scaled = weight.double() / deviations
@@ -205,7 +202,7 @@ def _make_grey(
     tensors[f"{_PROJECTION}.weight"] = weight
     if f"{_PROJECTION}.bias" in tensors:
         tensors[f"{_PROJECTION}.bias"] = tensors[f"{_PROJECTION}.bias"].float() + shift
-    elif "pos_embed" in tensors:  # CLIP's patches have no bias; positions of patches are added right behind them
+    elif "pos_embed" in tensors:  # CLIP's patches have no bias; positions are added right after them
         positions = tensors["pos_embed"].float().clone()
         positions[:, positions.shape[1] - vit.patch_embed.num_patches :] += shift
         tensors["pos_embed"] = positions
@@ -214,7 +211,7 @@ def _make_grey(
 def _normalisation(
     configuration: list[Path], vit: VisionTransformer, settings: ImageEncoderSettings
 ) -> tuple[list[float], list[float], str]:
-    """Mean and standard deviation of the pre-training's RGB input (0..1), and who says so."""
+    """Return mean and standard deviation of the pre-training's RGB input (0..1), and who states them."""
     source = SOURCES[settings.source]
     if source.normalisation is not None:
         mean, deviation = source.normalisation
@@ -245,7 +242,7 @@ def _resampled(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]
 def with_normalisation(settings: PretrainSettings, fingerprint: Path) -> PretrainSettings:
     """Return the settings with the numbers that training uses; the checkpoint carries them to evaluation.
 
-    `fingerprint` is fingerprint.json of pair_images_reports: its numbers are of training pixels alone. Raises
+    `fingerprint` is fingerprint.json of pair_images_reports, whose numbers are of training pixels only. Raises
     InputError where it is damaged or of another version.
     """
     if settings.normalisation == "given":
@@ -257,13 +254,16 @@ def with_normalisation(settings: PretrainSettings, fingerprint: Path) -> Pretrai
 
 @dataclass(frozen=True)
 class StartingWeights:
-    """A file or folder for each encoder that `weights` names; None starts at random."""
+    """Files or folders of the encoders' starting weights; None starts at random."""
 
     image: Path | None = None
     text: Path | None = None
 
     def inputs(self, settings: DualEncoderSettings) -> dict[str, Path]:
-        """Every file that is read, by role; InputError where settings and options do not agree or a file is missing."""
+        """Return every file that is read, by role.
+
+        Raises InputError where settings and options do not agree, or a file is missing.
+        """
         files: dict[str, Path] = {}
         for encoder, source in (("image", self.image), ("text", self.text)):
             named = getattr(settings, encoder).weights
@@ -281,10 +281,11 @@ class StartingWeights:
         return files
 
     def text_configuration(self) -> dict[str, Any] | None:
+        """Return the configuration of the text encoder's weights, or None where it starts at random."""
         return None if self.text is None else text_configuration(self.text)
 
     def load(self, encoder: DualEncoder, run: Run) -> None:
-        """Put the weights into `encoder`; what was used and what not goes to the journal and standard error."""
+        """Load the weights into `encoder`; log what was used and what was not to the journal and standard error."""
         reports = {}
         if self.image is not None:
             reports["image"] = load_image_weights(encoder.image, self.image)
@@ -299,7 +300,7 @@ class StartingWeights:
 
 
 def _origin(file: Path, source: str) -> str:
-    """Where the weights are from, with licence: as fetch_weights wrote beside them, else as its authors state it."""
+    """Return the origin of weights with their licence: from fetch_weights' record, else as their authors state it."""
     if not (file.parent / RECORD).is_file():
         if source != "timm":
             said = SOURCES[source]

@@ -12,6 +12,8 @@ from ..common.settings import Settings, UniqueList
 
 
 class RetrievalSettings(Settings):
+    """Settings of retrieval."""
+
     recall_at: UniqueList[Annotated[int, Field(ge=1)]] = Field(
         [1, 5, 10], min_length=1, description="k of recall@k, each at least 1"
     )
@@ -36,7 +38,7 @@ class Direction(Record):
 
 
 class RetrievalFigures(Record):
-    """What was measured, where there was something to measure."""
+    """Figures of both directions, with the counts that they rest on."""
 
     images: Count
     reports: Count
@@ -49,18 +51,19 @@ class RetrievalFigures(Record):
 
     @property
     def directions(self) -> dict[str, Direction]:
+        """Return the figures by direction."""
         return {"image_to_report": self.image_to_report, "report_to_image": self.report_to_image}
 
 
 class RetrievalResult(Record):
-    """result.json: figures, or in `skipped` why there are none."""
+    """Contents of result.json: figures, or in `skipped` why there are none."""
 
     split: str
     skipped: str | None
     figures: RetrievalFigures | None
 
     def measured_on(self) -> object:
-        """Return what does not depend on the encoders."""
+        """Return what does not depend on the encoders, so that two results can be compared."""
         if self.figures is None:
             return self.skipped
         directions = self.figures.directions

@@ -1,4 +1,4 @@
-"""The test pairs of pre-training, embedded: every image and every report once, nothing masked."""
+"""The test pairs of pre-training, embedded: every image and every report once, unmasked."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from ..common.files.schemas import PAIRS
 
 @dataclass(frozen=True)
 class Side:
-    """Images or reports: image_id or study_id, unit vectors, the number of the report's text, the patient."""
+    """Images or reports, each with its id (image_id or study_id), unit vector, text number and patient."""
 
     ids: Shaped[np.ndarray, "items"]
     embeddings: Float[np.ndarray, "items embedding"]
@@ -27,7 +27,10 @@ class Side:
 
 @dataclass(frozen=True)
 class EmbeddedPairs:
-    """`texts` numbers distinct report texts, so that studies with the same text are hits of each other."""
+    """Embedded images and reports.
+
+    `texts` numbers distinct report texts: studies with the same text are mutual hits.
+    """
 
     images: Side
     reports: Side
@@ -43,6 +46,7 @@ def read_test_pairs(pairs: Path, sentences: Path, model: DualEncoder) -> list[St
 
 
 def embed_pairs(checkpoint: Checkpoint, studies: list[Study], store: ImageStore, batch_size: int) -> EmbeddedPairs:
+    """Embed the images and reports of `studies`."""
     known: dict[str, int] = {}
     texts = np.array([known.setdefault(" ".join(study.texts), len(known)) for study in studies])
     patients = np.array([study.patient_id for study in studies])

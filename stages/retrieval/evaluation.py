@@ -1,6 +1,6 @@
-"""Rank all candidates for every query, and what guessing would give.
+"""Evaluation of retrieval: ranks of all candidates for every query, and the chance level.
 
-Recall@k and median rank of both directions, with intervals by patient and the chance level beside each.
+Recall@k and median rank are given for both directions, with intervals by patient and the chance level beside each.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ def first_hits(
     candidate_groups: Int[np.ndarray, "candidates"],
     at_once: int,
 ) -> FirstHits:
-    """Rank all candidates by inner product, `at_once` queries at a time; a candidate of the query's group is a hit.
+    """Rank all candidates by inner product, `at_once` queries at a time.
 
-    Every query needs a candidate of its group.
+    A candidate of the query's group is a hit; every query needs one.
     """
     parts = []
     for first in range(0, len(queries), at_once):
@@ -47,15 +47,16 @@ def first_hits(
 
 
 def guessed(query_groups: Int[np.ndarray, "queries"], candidate_groups: Int[np.ndarray, "candidates"]) -> FirstHits:
-    """Return the same with all scores equal: its recall is the chance level."""
+    """Return the hits if all scores are equal, whose recall is the chance level."""
     sizes = np.bincount(candidate_groups, minlength=int(query_groups.max()) + 1)[query_groups]
     return FirstHits(np.zeros_like(sizes), len(candidate_groups) - sizes, sizes)
 
 
 def guessed_median_rank(guess: FirstHits) -> float:
-    """Median, over queries and orders, of the rank of the first hit when candidates come in random order.
+    """Return the median rank of the first hit, over queries and orders, when candidates come in random order.
 
-    Not the median of `expected_ranks`: with several hits the rank is skewed, and its mean lies above its median.
+    This is not the median of `expected_ranks`: with several hits the rank is skewed, and its mean lies above its
+    median.
     """
     missed = np.ones(len(guess.tied))  # probability that no hit is among the first `rank`
     rank = lower = 0
@@ -67,12 +68,12 @@ def guessed_median_rank(guess: FirstHits) -> float:
     return (lower + rank) / 2  # the two middle ranks, where there are two
 
 
-_QUERIES_PER_IMAGE = 8  # ranked at once for each that is embedded at once: 1,024 x 5,000 x 4 bytes = 20 MB
+_QUERIES_PER_IMAGE = 8  # queries ranked at once per item embedded at once: 1,024 x 5,000 x 4 bytes = 20 MB
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """One direction: where the first hit of every query stands."""
+    """One direction: the rank of every query's first hit."""
 
     queries: Side
     candidates: Side
@@ -96,7 +97,7 @@ class Ranked:
         )
 
     def rows(self, direction: str) -> list[dict[str, Any]]:
-        """Rows of RANKS: what paired tests between variants need."""
+        """Return rows of RANKS, which paired tests between variants need."""
         columns = (self.queries.ids, self.queries.patients, self.found.above, self.found.tied, self.found.hits)
         names = ("query_id", "patient_id", "above", "tied", "hits")
         lists = (column.tolist() for column in columns)
@@ -104,7 +105,7 @@ class Ranked:
 
 
 def rank(pairs: EmbeddedPairs, settings: RetrievalSettings) -> dict[str, Ranked]:
-    """Both directions, by name."""
+    """Rank both directions; return them by name."""
     at_once = settings.batch_size * _QUERIES_PER_IMAGE
     directions = {"image_to_report": (pairs.images, pairs.reports), "report_to_image": (pairs.reports, pairs.images)}
     return {
@@ -146,7 +147,7 @@ def measure(job: RetrievalJob) -> None:
 
 
 def _metrics(figures: RetrievalFigures | None) -> dict[str, float]:
-    """Name the figures as MLflow shows them."""
+    """Return the figures under the names that MLflow shows."""
     directions = figures.directions if figures else {}
     metrics = {f"test/{name}/median_rank": each.median_rank.value for name, each in directions.items()}
     recalls = {f"test/{name}/recall_at_{k}": figure.value

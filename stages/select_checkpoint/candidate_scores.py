@@ -1,8 +1,7 @@
-"""What each validation study contributes to a score, both directions: images find reports, reports find images.
+"""Scores of every candidate on validation pairs, and if asked for on validation labels; none on test.
 
-Zero-shot classification of the validation images of a labelled data set, for checkpoint selection.
-
-Scores of every candidate on validation pairs, and where asked for on validation labels; none on test.
+Studies are scored in both directions: images retrieve reports, reports retrieve images. Validation images of a labelled
+data set are scored by zero-shot classification.
 """
 
 from collections.abc import Iterator
@@ -41,7 +40,7 @@ _LARGEST_SCALE, _LOOKS = 200.0, 25  # 1 / tau lies below it; 25 looks leave 200 
 def reciprocal_ranks(
     similarity: Float[np.ndarray, "queries keys"], relevant: Bool[np.ndarray, "queries keys"]
 ) -> Float[np.ndarray, "queries"]:
-    """1 / rank of the best relevant key of every query; ties count against it (as if ranked last among equals).
+    """Return 1 / rank of the best relevant key of every query; ties count against it (as if ranked last among equals).
 
     Every query needs a relevant key.
     """
@@ -53,7 +52,7 @@ def reciprocal_ranks(
 def rank_scores(
     similarity: Float[np.ndarray, "studies studies"], relevant: Bool[np.ndarray, "studies studies"]
 ) -> dict[str, Float[np.ndarray, "studies"]]:
-    """Reciprocal rank and hits among the first k, of each study, the mean of both directions.
+    """Return the reciprocal rank and the hits among the first k of each study, averaged over both directions.
 
     `relevant` marks the own report and every report of identical text.
     """
@@ -67,11 +66,11 @@ def rank_scores(
 def contrastive_losses(
     similarities: Float[np.ndarray, "maskings studies studies"], relevant: Bool[np.ndarray, "studies studies"]
 ) -> tuple[Float[np.ndarray, "studies"], float]:
-    """Cross-entropy of each study, mean over maskings and both directions, and the temperature at which it is taken.
+    """Return the cross-entropy of each study, averaged over maskings and directions, and its temperature.
 
     Other reports of identical text are left out of the denominators, as in training. The temperature is the one that
-    gives this candidate its lowest mean: a candidate is not charged for being too sure of what it ranks well, which
-    one number would mend. The loss is convex in 1 / tau, so a golden-section search finds it.
+    gives this candidate its lowest mean: a candidate is not penalised for overconfidence in what it ranks well, which a
+    single number would correct. The loss is convex in 1 / tau, so a golden-section search finds it.
     """
     others = relevant & ~np.eye(len(relevant), dtype=bool)
     below_one = np.where(others, -np.inf, similarities.astype(np.float64) - 1)  # no exponential overflows
@@ -94,19 +93,22 @@ def contrastive_losses(
 
 @dataclass(frozen=True)
 class PromptAuc:
-    """Scores of one candidate: a row a prompt set."""
+    """Scores of one candidate, one row per prompt set."""
 
     by_set: Float[np.ndarray, "sets images"]
     targets: Int[np.ndarray, "images"]
 
     def auc(self, weights: Float[np.ndarray, "draws images"] | None = None) -> Float[np.ndarray, "draws"]:
-        """Mean over prompt sets: no set is chosen here, so none is favoured."""
+        """Return the mean AUC over prompt sets: no set is chosen here, so none is favoured."""
         weights = np.ones((1, len(self.targets))) if weights is None else weights
         return np.mean([auc(scores, self.targets, weights) for scores in self.by_set], axis=0)
 
 
 def read_validation_labels(path: Path, finding: str) -> pl.DataFrame:
-    """Rows of the validation part that speak of `finding`. The other rows are dropped before any column is read."""
+    """Return the validation rows for `finding`; other rows are dropped before any column is read.
+
+    Raises InputError where they lack positives or negatives.
+    """
     table = read_table(path, LABELS)
     table = table.filter(pc.equal(table["split"], "validation"))
     rows = pl.DataFrame(table.select(["image_id", "patient_id", "finding", "target"]))
@@ -132,7 +134,10 @@ class ValidationLabels:
         self.patients = rows["patient_id" if known else "image_id"].to_numpy()
 
     def scores(self, model: DualEncoder, device: torch.device) -> PromptAuc:
-        """cos(image, affirming) - cos(image, denying), each the normalised mean of its prompts' embeddings."""
+        """Return cos(image, affirming) - cos(image, denying) per prompt set and image.
+
+        Each of the two is the normalised mean of its prompts' embeddings.
+        """
         images = []
         for first in range(0, len(self._images), self._batch_size):
             rows = np.array(self._images[first : first + self._batch_size])
@@ -152,28 +157,31 @@ class ValidationLabels:
 
 @dataclass(frozen=True)
 class ScoredCandidate:
+    """A candidate with its scores."""
+
     step: int
     path: Path
-    by_study: dict[str, Float[np.ndarray, "studies"]]  # what each study contributes; the score is their mean
+    by_study: dict[str, Float[np.ndarray, "studies"]]  # contribution of each study; the score is their mean
     labelled: PromptAuc | None = None
     temperature: float | None = None  # of the contrastive loss
 
     def score(self, criterion: str, weights: Float[np.ndarray, "draws units"] | None = None) -> np.ndarray:
         """Return the criterion for each weighting of studies (or labelled images); [1] with equal weights."""
         if criterion == "zero_shot_auc":
-            assert self.labelled is not None  # settings see to it
+            assert self.labelled is not None  # the settings require it
             return self.labelled.auc(weights)
         values = self.by_study[criterion]
         weights = np.ones((1, len(values))) if weights is None else weights
         return weights @ values / weights.sum(axis=1)
 
     def scores(self) -> dict[str, float]:
+        """Return every criterion with equal weights."""
         names = [*self.by_study, *(["zero_shot_auc"] if self.labelled else [])]
         return {name: float(self.score(name)[0]) for name in names}
 
 
 class ValidationPairs:
-    """Validation studies (one image each, the first) with what is relevant to what."""
+    """Validation studies, each with its first image, and which reports are relevant to which images."""
 
     def __init__(
         self, studies: list[Study], store: ImageStore, special: SpecialTokens, settings: SelectCheckpointSettings
@@ -187,7 +195,7 @@ class ValidationPairs:
     def scores(
         self, model: DualEncoder, mask_ratio: float, device: torch.device
     ) -> tuple[dict[str, Float[np.ndarray, "studies"]], float]:
-        """Of each study by name, and the temperature of the loss. Ranks are those of whole images."""
+        """Return the scores of each study by name, and the temperature of the loss. Ranks are those of whole images."""
         reports = torch.cat([model.embed_text(text.to(device)).report for text in self._reports()])
         whole = self._similarity(model, reports, None, device)
         hidden = [
@@ -206,14 +214,14 @@ class ValidationPairs:
             yield pad_reports([study.sentences for study in self.studies[rows]], self._special)
 
     def _visible(self, model: DualEncoder, mask_ratio: float, masking: int) -> Tensor:
-        """Patches that each study's image shows: the same ones to every candidate."""
+        """Return the patches that each study's image shows: the same for every candidate."""
         generator = torch.Generator().manual_seed(seed_from("selection", self._settings.seed, masking))
         return draw_visible(len(self.studies), model.settings.image.patches, mask_ratio, generator)
 
     def _similarity(
         self, model: DualEncoder, reports: Tensor, visible: Tensor | None, device: torch.device
     ) -> Float[np.ndarray, "studies studies"]:
-        """Cosines of every image with every report, images as rows."""
+        """Return the cosines of every image with every report, images as rows."""
         images = []
         for rows in self._batches():
             shown = None if visible is None else visible[rows].to(device)
@@ -222,7 +230,7 @@ class ValidationPairs:
         return (torch.cat(images) @ reports.T).cpu().numpy()
 
     def mean_radiograph(self, size: int) -> Float[np.ndarray, "size size"]:
-        """Mean of the studies' images at the encoder's input size, grey 0..1."""
+        """Return the mean of the studies' images at the encoder's input size, grey 0..1."""
         total = torch.zeros(size, size, dtype=torch.float64)
         for rows in self._batches():
             total += to_input(self._pixels(rows), size).double().sum(dim=0)
@@ -237,7 +245,7 @@ class ValidationPairs:
 def score_candidates(
     index: Path, record: Candidates, pairs: ValidationPairs, labels: ValidationLabels | None, device: torch.device
 ) -> list[ScoredCandidate]:
-    """Every candidate that `index` (candidates.json, read as `record`) lists, in its order."""
+    """Score every candidate that `index` (candidates.json, read as `record`) lists, in its order."""
     model = build_encoder(record.encoder).eval().to(device)
     scored = []
     for candidate in record.candidates:

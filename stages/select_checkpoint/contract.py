@@ -16,13 +16,17 @@ Criterion = Literal[
 
 
 class SelectCheckpointSettings(Settings):
+    """Settings of the choice."""
+
     criterion: Criterion = Field(
         "contrastive_loss",
-        description="what decides, on validation alone; a loss uses every similarity, a rank only their order "
-        "(docs/decisions/0011)",
+        description="criterion of the choice, on validation only; a loss uses every similarity, a rank only their "
+        "order (docs/decisions/0011)",
     )
     margin: float = Field(
-        0.0, ge=0, description="the earliest candidate that is at most this much worse than the best is chosen; 0: it"
+        0.0,
+        ge=0,
+        description="the earliest candidate that is at most this much worse than the best is chosen; 0: the best",
     )
     maskings: int = Field(4, gt=0, description="draws of hidden patches over which the loss is averaged")
     zero_shot_on: str | None = Field(
@@ -34,7 +38,7 @@ class SelectCheckpointSettings(Settings):
     seed: int = Field(0, description="of maskings and draws")
     publish_samples: bool = Field(
         False,
-        description="lay phi over the mean of the validation radiographs, for MLflow and report; else phi alone",
+        description="draw phi over the mean of the validation radiographs, for MLflow and report; else only phi",
     )
 
     @model_validator(mode="after")
@@ -45,7 +49,10 @@ class SelectCheckpointSettings(Settings):
 
 
 class Selection(Record):
-    """selection.json: every candidate's scores, the rule, the choice and why; `candidates` maps a step to its score."""
+    """Contents of selection.json: every candidate's scores, the rule, the choice and its reason.
+
+    `candidates` maps a step to its score.
+    """
 
     criterion: str
     split: str
@@ -73,17 +80,19 @@ class Selection(Record):
 
     @property
     def by_labels(self) -> bool:
-        """Whether labels of images decided; else pairs of image and report did."""
+        """Return whether labels of images decided; otherwise pairs of image and report did."""
         return self.criterion.startswith("zero-shot AUC")
 
 
 class MeanOfRadiographs(Record):
+    """The mean radiograph beside an integrity map."""
+
     path: str  # beside integrity_map.json
     images: Count
 
 
 class IntegrityFile(Record):
-    """integrity_map.json: phi, centred, as rows of the patch grid; no mean where it may not be published."""
+    """Contents of integrity_map.json: phi, centred, as rows of the patch grid; no mean that may not be published."""
 
     step: Count
     grid: Count
@@ -105,7 +114,7 @@ class IntegrityFile(Record):
 class SelectCheckpointJob(Job):
     """Choose the best candidate of one variant on validation data alone, and export it.
 
-    The checkpoint folder is for timm and transformers, too; the MLflow model reads radiographs as files.
+    timm and transformers can load the checkpoint folder, too; the MLflow model reads radiographs as files.
     """
 
     stage = "select_checkpoint"

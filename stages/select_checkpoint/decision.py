@@ -1,4 +1,4 @@
-"""Which candidate is kept, by a rule that stands in the configuration, and how sure the order of the first two is."""
+"""The choice of a candidate by a rule in the configuration, and the certainty of the order of the first two."""
 
 from dataclasses import dataclass
 
@@ -23,9 +23,11 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Decision:
+    """The chosen candidate, and why."""
+
     chosen: ScoredCandidate
     best: ScoredCandidate
-    runner_up: ScoredCandidate | None  # the second best; None where there is one candidate
+    runner_up: ScoredCandidate | None  # the second best; None if there is only one candidate
     lead: Estimate | None  # of the best over the runner-up: positive is better, with its 95 % interval
     criterion: str
     rule: str
@@ -35,9 +37,9 @@ class Decision:
 def decide(
     candidates: list[ScoredCandidate], groups: Shaped[np.ndarray, "units"], settings: SelectCheckpointSettings
 ) -> Decision:
-    """Best by the criterion (of equal ones the earlier), then the earliest within the margin.
+    """Choose the best candidate by the criterion (of equal ones the earlier), then the earliest within the margin.
 
-    `groups` names the patient of each study (labelled image for zero_shot_auc): whole patients are drawn.
+    `groups` names the patient of each study (or labelled image for zero_shot_auc): whole patients are drawn.
     """
     criterion, margin = settings.criterion, settings.margin
     sign = -1 if criterion in _LOWER_IS_BETTER else 1
@@ -67,7 +69,7 @@ def _lead(
     settings: SelectCheckpointSettings,
     sign: int,
 ) -> Estimate | None:
-    """Paired: both candidates on the same draws of patients."""
+    """Return the lead of the best with its interval: both candidates are evaluated on the same draws of patients."""
     if runner_up is None:
         return None
 

@@ -1,25 +1,16 @@
-"""Export the chosen checkpoint: for timm and transformers, with its card and its integrity map.
+"""Export of the chosen checkpoint: a folder that this project, timm and transformers load.
 
-A checkpoint as a folder: what this project loads, and each encoder as timm and as transformers load it.
+  model.safetensors, config.json, tokenizer/   both encoders and projections (stages/common/encoders/dual.py)
+  image/                                       timm.create_model("local-dir:.../image", pretrained=True)
+  text/                                        transformers.AutoModel.from_pretrained(".../text")
+  README.md                                    the model card: origin, intended use, what was measured
+  integrity_map.json                           phi, centred, as rows of the patch grid, with its scale
+  mean_radiograph.png                          mean of the validation radiographs at the encoder's input size, grey
+  integrity_map.png                            phi over that mean: red above its own mean, blue below
 
-    model.safetensors, config.json, tokenizer/   both encoders and projections (stages/common/encoders/dual.py)
-    image/                                       timm.create_model("local-dir:.../image", pretrained=True)
-    text/                                        transformers.AutoModel.from_pretrained(".../text")
-    README.md                                    the model card
-    integrity_map.json, .png, mean_radiograph.png  phi (integrity_files.py), where the variant learns one
-
-Every file has a sha256 side-car.
-
-phi of the chosen checkpoint as files of its own, beside the weights (the paper's Fig. 3a).
-
-    integrity_map.json   phi, centred, as rows of the patch grid from top to bottom, with its scale
-    mean_radiograph.png  grey, the encoder's input size: mean of the validation radiographs as the encoder sees them
-    integrity_map.png    phi over that mean: red above its own mean, blue below, a patch a square
-
-A variant without phi has none of them. Without `publish_samples`, and of fewer than 20 radiographs (a person might be
-told by it), there is no mean, and the picture is phi over grey: what is written here may be shown.
-
-The model card of an exported checkpoint: what it is, what it was made from, what it is for, what was measured.
+Every file has a sha256 side-car. The last three (the paper's Fig. 3a) are absent for a variant without phi. Without
+`publish_samples`, or with fewer than 20 radiographs (a person might be recognised), there is no mean, and the picture
+is phi over grey: what is written here may be shown.
 """
 
 from pathlib import Path
@@ -51,7 +42,10 @@ _SPECIAL = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "p
 def export_checkpoint(
     folder: Path, weights: dict[str, Tensor], record: EncoderRecord, tokenizer: Path, card: str
 ) -> None:
-    """Write the folder. `weights` are those of a candidate, `record` is a `checkpoint_record`, `tokenizer` a folder."""
+    """Write the folder.
+
+    `weights` are those of a candidate, `record` is a `checkpoint_record`, `tokenizer` a folder.
+    """
     folder = Path(folder)
     save_checkpoint(folder, weights, record, tokenizer)
     _write_tensors(folder / "image" / "model.safetensors", _named(weights, _IMAGE))
@@ -64,7 +58,7 @@ def export_checkpoint(
 
 
 def timm_configuration(image: ImageEncoderSettings, weights: dict[str, Tensor]) -> dict[str, Any]:
-    """config.json of a folder that timm loads: grey input, mean of the patch tokens behind the last norm."""
+    """Return config.json of a folder that timm loads: grey input, mean of the patch tokens after the last norm."""
     arguments: dict[str, Any] = {"img_size": image.input_size, "patch_size": image.patch_size, "in_chans": 1}
     arguments |= {"global_pool": "avg", "fc_norm": False}
     architecture = image.architecture.partition(".")[0]
@@ -95,13 +89,13 @@ def _named(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    with atomic_path(path) as temporary:  # transformers asks whose tensors these are
+    with atomic_path(path) as temporary:  # transformers requires the format in the metadata
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata={"format": "pt"})
     write_sidecar(path)
 
 
 def _write_tokenizer(folder: Path, tokenizer: Tokenizer, longest: int) -> None:
-    """One that adds [CLS] and [SEP] by itself, which the stages do by hand."""
+    """Write a tokenizer that adds [CLS] and [SEP] by itself; the stages add them explicitly."""
     special = SpecialTokens.of(tokenizer)
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]",
@@ -121,7 +115,7 @@ MAP, MEAN, PICTURE = "integrity_map.json", "mean_radiograph.png", "integrity_map
 _FEWEST_OF_A_MEAN = 20
 _SIDE = 672  # pixels of the picture; a multiple of 14 and of 12 patches
 _ABOVE, _BELOW = (255, 84, 70), (72, 148, 255)  # red, green, blue
-_OPACITY = 0.75  # of the patch that is farthest from 0; at 0 the radiograph alone is seen
+_OPACITY = 0.75  # of the patch farthest from 0; at 0 only the radiograph is visible
 _NO_RADIOGRAPH = 128.0
 
 
@@ -132,7 +126,10 @@ def write_integrity_files(
     images: int,
     step: int,
 ) -> list[Path]:
-    """Write the files, each with a side-car, and return them. `mean` is grey 0..1, of so many `images`."""
+    """Write the files, each with a side-car, and return them.
+
+    `mean` is grey 0..1, of as many radiographs as `images`.
+    """
     grid = grid_of(len(phi))
     square = phi.astype(float).reshape(grid, grid)
     shown = images >= _FEWEST_OF_A_MEAN
@@ -157,7 +154,7 @@ def write_integrity_files(
 def map_over(
     square: Float[np.ndarray, "grid grid"], grey: Float[np.ndarray, "size size"]
 ) -> UInt8[np.ndarray, "side side 3"]:
-    """Red, green, blue. Colours are scaled to the largest |phi|; grey is 0..255."""
+    """Return a picture in red, green, blue. Colours are scaled to the largest |phi|; `grey` is 0..255."""
     extent = np.abs(square).max() or 1.0
     strength = cv2.resize(square / extent, (_SIDE, _SIDE), interpolation=cv2.INTER_NEAREST)[..., None]
     colours = np.where(strength > 0, np.array(_ABOVE, float), np.array(_BELOW, float))
@@ -233,7 +230,7 @@ _POOLING = {
 def model_card(
     name: str, record: Candidates, decision: Decision, scored: list[ScoredCandidate], validated: int, dataset: str
 ) -> str:
-    """Markdown, from candidates.json (`record`) and the decision."""
+    """Return the card as Markdown, from candidates.json (`record`) and the decision."""
     provenance, model = record.provenance, record.encoder.model
     origins = [f"{key.removesuffix('_weights')}: {value}" for key, value in provenance.starting_weights.items()]
     resumed = provenance.resumed_from

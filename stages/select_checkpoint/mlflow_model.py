@@ -1,9 +1,9 @@
-"""The chosen checkpoint in MLflow's own form: a folder that loads and serves wherever its requirements are installed.
+"""The chosen checkpoint as an MLflow model: a folder that loads and serves wherever its requirements are installed.
 
     mlflow models predict -m mlflow_model -t json -i request.json --env-manager local
 
 Flavour pyfunc by `loader_module`: nothing is pickled. code/ holds the modules that inference/model.py imports, data/
-the checkpoint, requirements.txt the versions that this environment has. Equal checkpoints give equal ids and times.
+the checkpoint, requirements.txt the versions in this environment. Equal checkpoints give equal ids and times.
 
 MLflow puts code/ on its user's path. The package in it is named after the digest of its code (`shipped_package`), so it
 hides no installed `mlip`, and models of different code load in one process.
@@ -32,15 +32,15 @@ from .mlflow_pyfunc import Array, ColSpec, DataType, Map, Model, ModelSignature,
 LOADER = f"{PACKAGE.name}.common.inference.model"
 _FILES = ("model.safetensors", "config.json", "tokenizer/tokenizer.json", INFERENCE)
 _CODECS = ("pylibjpeg-openjpeg", "pylibjpeg-rle", "imagecodecs")  # pydicom finds the first two by itself
-_TEMPERATURE = 0.07  # at which pre-training starts: for a selection on labels alone
+_TEMPERATURE = 0.07  # the value at which pre-training starts, for a selection by labels alone
 _EXAMPLE_CLASSES = {"pneumothorax": ["There is a pneumothorax."], "no pneumothorax": ["There is no pneumothorax."]}
 
 
 def export_model(folder: Path, checkpoint: Path, selection: Path, images: Path) -> None:
-    """Write the model's folder, whole or not at all, and INFERENCE into `checkpoint`.
+    """Write the model's folder atomically, and INFERENCE into `checkpoint`.
 
-    `selection` is selection.json, `images` the manifest of the images that pre-training saw: it has the size in pixels
-    at which a radiograph is stored before the encoder sees it.
+    `selection` is selection.json. `images` is the manifest of the images that pre-training saw, which has the size in
+    pixels at which a radiograph is stored before the encoder sees it.
     """
     decision, size = read_record(selection, Selection), read_record(images, Manifest).size
     temperature = decision.temperatures[decision.chosen_step] or _TEMPERATURE
@@ -55,7 +55,7 @@ def export_model(folder: Path, checkpoint: Path, selection: Path, images: Path) 
 def _save(folder: Path, checkpoint: Path, decision: Selection) -> None:
     digest = read_sidecar(checkpoint / "model.safetensors") or sha256_of(checkpoint / "model.safetensors")
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of MLflow's own deprecations
+        warnings.simplefilter("ignore")  # MLflow's own deprecations
         code, data = Path(temporary) / shipped_package(), Path(temporary) / "checkpoint"
         _copy_code(code)
         for name in _FILES:
@@ -76,12 +76,15 @@ def _save(folder: Path, checkpoint: Path, decision: Selection) -> None:
 
 
 def shipped_package() -> str:
-    """Return the name of the package in code/: two models share it only where their code is the same."""
+    """Return the name of the package in code/; two models share it only if their code is the same."""
     return f"mlip_model_{code_digest(LOADER)[:8]}"
 
 
 def signature() -> ModelSignature:
-    """Return a row a radiograph: one of `image`, `path` and `pixels` (whole grey levels), and the classes in words."""
+    """Return the signature: one row per radiograph.
+
+    A row has one of `image`, `path` and `pixels` (whole grey levels), and the classes in words.
+    """
     text, number = DataType.string, DataType.double
     return ModelSignature(
         inputs=Schema(
@@ -104,14 +107,14 @@ def signature() -> ModelSignature:
 
 
 def example() -> pd.DataFrame:
-    """Return a synthetic request: a picture that nobody was exposed for."""
+    """Return a request with a synthetic picture, so that no patient is shown."""
     rows, columns = np.mgrid[0:32, 0:32]
     pixels = (200 - 120 * np.exp(-(((abs(columns - 16) - 7) / 5) ** 2 + ((rows - 16) / 10) ** 2))).astype(int)
     return pd.DataFrame({"pixels": [pixels.tolist()], "prompts": [_EXAMPLE_CLASSES]})
 
 
 def requirements() -> list[str]:
-    """name==version of every package that the model's code imports, from this environment, and the DICOM codecs."""
+    """Return name==version of every package that the model's code imports here, and of the DICOM codecs."""
     owners = metadata.packages_distributions()
     imported = {name for path in import_closure(LOADER).values() for name in _top_level_imports(path)}
     packages = {owners[name][0] for name in imported if name in owners} | {"torchvision", *_CODECS}

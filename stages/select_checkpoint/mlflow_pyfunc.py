@@ -1,6 +1,6 @@
-"""The parts of MLflow that write a model, without telemetry and greetings; imported from here alone.
+"""The parts of MLflow that write a model, without telemetry and greetings; imported only from here.
 
-MLflow reads these variables when it is imported, so they come first. What the user has set stays.
+MLflow reads these variables when it is imported, so they come first. Values set by the user are kept.
 """
 
 import os

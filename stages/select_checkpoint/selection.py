@@ -67,7 +67,7 @@ def selection_of(
     studies: int,
     labels: ValidationLabels | None,
 ) -> Selection:
-    """Put together the record of selection.json."""
+    """Build the record of selection.json."""
     return Selection(
         split="validation",
         studies=studies,

@@ -1,11 +1,11 @@
-"""Report text to sections, sentences and word pieces. Inputs, outputs and settings: contract.py."""
+"""Split report texts into sections, sentences and word pieces. Inputs, outputs and settings: contract.py."""
 
 from ..common.command_line import Work, run_stage
 from .contract import SplitReportsJob
 
 
 def main(job: SplitReportsJob) -> None:
-    from .split import split_reports  # tokenizers and a table library: not for --help
+    from .split import split_reports  # tokenizers and a table library, which --help does not need
 
     split_reports(job)
 

@@ -14,7 +14,7 @@ from .sections import SECTIONS, Fallback
 
 
 class TokenizerSettings(Settings):
-    """Either the word pieces of a pre-trained encoder (`weights`) or a vocabulary trained on the training reports."""
+    """Source of the word pieces: a pre-trained encoder (`weights`), or a vocabulary trained on the training reports."""
 
     weights: str | None = Field(
         "emilyalsentzer/Bio_ClinicalBERT",
@@ -35,6 +35,8 @@ class TokenizerSettings(Settings):
 
 
 class SplitReportsSettings(Settings):
+    """Settings of the split."""
+
     sections: UniqueList[str] = Field(
         ["findings", "impression"],
         min_length=1,
@@ -57,7 +59,7 @@ class SplitReportsSettings(Settings):
     )
     tokenizer: TokenizerSettings = TokenizerSettings()
     patient_split: PatientSplit = Field(
-        PatientSplit(), description="a vocabulary is trained on reports of training patients alone"
+        PatientSplit(), description="a vocabulary is trained on reports of training patients only"
     )
 
     @field_validator("sections")
@@ -72,7 +74,7 @@ class SplitReportsSettings(Settings):
 
 
 class Bins(Record):
-    """counts[i] of edges[i] <= x < edges[i + 1]; the last bin is open."""
+    """Histogram: counts[i] of edges[i] <= x < edges[i + 1]; the last bin is open."""
 
     edges: list[int] = Field(min_length=1)
     counts: list[Count]
@@ -85,6 +87,8 @@ class Bins(Record):
 
 
 class QualityReports(Record):
+    """Counts of reports."""
+
     total: Count
     split: Count
     rejected: dict[str, Count]  # by reason
@@ -93,14 +97,16 @@ class QualityReports(Record):
 
 
 class QualitySentences(Record):
+    """Counts of sentences."""
+
     total: Count
     unique: Count
-    over_long: Count  # of more than `max_pieces` word pieces
+    over_long: Count  # those with more than `max_pieces` word pieces
     max_pieces: Count
 
 
 class QualityWords(Record):
-    """Words are what blanks separate; sections are those that were kept, with the boilerplate in them."""
+    """Counts of words, separated by blanks; sections are those that were kept, their boilerplate included."""
 
     in_reports: Count
     kept: Count
@@ -118,7 +124,7 @@ class Boilerplate(Record):
 
 
 class WorstSentence(Record):
-    """One of the most suspicious texts at its first place; `number` is what its kind is ordered by."""
+    """One of the most suspicious texts, at its first occurrence; its kind is ordered by `number`."""
 
     kind: Literal["longest", "shortest", "most_digits"]
     study_id: str
@@ -129,7 +135,7 @@ class WorstSentence(Record):
 
 
 class Quality(Record):
-    """quality.json."""
+    """Contents of quality.json."""
 
     version: Literal[1] = 1
     reports: QualityReports
@@ -147,7 +153,7 @@ class Quality(Record):
 class SplitReportsJob(Job):
     """Split reports into sections, sentences with character offsets, and word pieces.
 
-    Every report ends in at least one sentence or in exactly one reject.
+    Every report ends up in at least one sentence or in exactly one reject.
     """
 
     stage = "split_reports"

@@ -1,4 +1,4 @@
-"""What a person looks at to judge the split: counts, lengths, what was left out, the sentences most likely wrong."""
+"""Figures by which a person judges the split: counts, lengths, omissions, the sentences most likely to be wrong."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ _EDGES = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512)  # a bin end
 
 
 def quality_of(result: SplitReports, token_ids: list[list[int]], settings: SplitReportsSettings) -> Quality:
-    """Describe the split; `token_ids` belong to `result.texts`. No text unless settings.publish_samples."""
+    """Describe the split; `token_ids` belong to `result.texts`. No text is included unless settings.publish_samples."""
     texts = list(result.texts)
     rows = np.bincount(result.text_of, minlength=len(texts))
     words = np.array([text.count(" ") + 1 for text in texts])

@@ -1,6 +1,6 @@
-"""Text of a report: from the index itself or from a file under the data set's root.
+"""Texts of reports, from the index itself or a file under the data set's root, and their sentences.
 
-Every report ends in at least one sentence or in exactly one row of the rejects.
+Every report ends up in at least one sentence or in exactly one row of the rejects.
 """
 
 import codecs
@@ -32,6 +32,8 @@ _LONGEST = 1_000_000  # bytes; the longest reports of MIMIC-CXR have a few thous
 
 
 class ReportText(NamedTuple):
+    """A decoded report."""
+
     text: str
     encoding: str  # utf-8 | utf-16 | cp1252
 
@@ -45,7 +47,7 @@ class RejectedError(Exception):
 
 
 def read_report(root: Path, path: str | None, text: str | None) -> ReportText:
-    """Return the report's text; a byte order mark is dropped, line ends stay as they are (offsets count them).
+    """Return the report's text; a byte order mark is dropped, line ends stay as they are, since offsets count them.
 
     Raises RejectedError with the reason path_outside_root, report_file_missing, report_file_unreadable,
     report_too_long, undecodable_text or empty_report.
@@ -61,7 +63,10 @@ def read_report(root: Path, path: str | None, text: str | None) -> ReportText:
 
 
 def decode(data: bytes) -> ReportText:
-    """UTF-16 by its byte order mark, UTF-8, else Windows-1252, which covers what reports in Latin-1 print."""
+    """Decode UTF-16 by its byte order mark, UTF-8, else Windows-1252, which covers the printable text of Latin-1.
+
+    Raises RejectedError (undecodable_text).
+    """
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         return ReportText(data.decode(encoding), encoding.removesuffix("-sig"))
@@ -74,7 +79,10 @@ def decode(data: bytes) -> ReportText:
 
 
 def _read(root: Path, path: str) -> bytes:
-    """Bytes of a regular file under `root`; a pipe is never waited on, a link that leads out is not followed."""
+    """Return the bytes of a regular file under `root`.
+
+    A pipe is never waited on, and a link that leads out is not followed. Raises RejectedError.
+    """
     folder, _, name = path.rpartition("/")
     if path.startswith("/") or ".." in path.split("/") or name in ("", ".") or "\0" in path:
         raise RejectedError("path_outside_root", "the report's path leaves the data set's root; correct the index")
@@ -106,7 +114,7 @@ def _bytes_of(file: str) -> bytes:
 
 @lru_cache(4096)  # a patient's reports lie in one folder, a thousand patients' folders in another
 def _folder_under(root: Path, folder: str) -> str:
-    """Return the folder itself, one look at the disk for each level that is not known yet; links are resolved."""
+    """Return the real path of a folder, links resolved; the disk is read once per level that is not known yet."""
     if not folder:
         return str(root)
     parent, _, name = folder.rpartition("/")
@@ -130,21 +138,21 @@ def _integers() -> array:
 
 @dataclass
 class SplitReports:
-    """The sentences of all reports by column; equal texts are kept once (37 % of real sentences are unique)."""
+    """Sentences of all reports, by column; equal texts are stored once (37 % of real sentences are unique)."""
 
     study_ids: list[str] = field(default_factory=list)  # of the reports with a sentence
-    section_names: dict[str, int] = field(default_factory=dict)  # name -> place
-    report_of: array = field(default_factory=_integers)  # row -> place in `study_ids`
-    section_of: array = field(default_factory=_integers)  # row -> place in `section_names`
+    section_names: dict[str, int] = field(default_factory=dict)  # name -> index
+    report_of: array = field(default_factory=_integers)  # row -> index in `study_ids`
+    section_of: array = field(default_factory=_integers)  # row -> index in `section_names`
     positions: array = field(default_factory=_integers)
     starts: array = field(default_factory=_integers)
     ends: array = field(default_factory=_integers)
-    text_of: array = field(default_factory=_integers)  # row -> place in `texts`
-    texts: dict[str, int] = field(default_factory=dict)  # folded text -> place, in order of appearance
+    text_of: array = field(default_factory=_integers)  # row -> index in `texts`
+    texts: dict[str, int] = field(default_factory=dict)  # folded text -> index, in order of appearance
     boilerplate: dict[str, str] = field(default_factory=dict)  # folded text -> kind
     left_out: Counter[str] = field(default_factory=Counter)  # sentences left out, by kind of boilerplate
     left_out_words: Counter[str] = field(default_factory=Counter)
-    training_counts: Counter[int] = field(default_factory=Counter)  # place in `texts` -> rows of training patients
+    training_counts: Counter[int] = field(default_factory=Counter)  # index in `texts` -> rows of training patients
     rejects: list[dict[str, str]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -202,7 +210,7 @@ def _split_one(report: dict[str, Any], root: Path, settings: SplitReportsSetting
 
 
 def _add_section(text: str, section: Section, result: SplitReports) -> None:
-    """Rows of one section, without `report_of` and `positions`."""
+    """Add the rows of one section, without `report_of` and `positions`."""
     name = result.section_names.setdefault(section.name, len(result.section_names))
     for start, end in split_sentences(text, section.start, section.end):
         raw = text[start:end]
@@ -218,7 +226,7 @@ def _add_section(text: str, section: Section, result: SplitReports) -> None:
 
 
 def _place_of(sentence: str, result: SplitReports) -> int | None:
-    """Place of a folded sentence in `texts`; None for boilerplate, which is counted."""
+    """Return the index of a folded sentence in `texts`; count boilerplate and return None for it."""
     place = result.texts.get(sentence)
     if place is None:
         kind = result.boilerplate.get(sentence) or boilerplate_kind(sentence)
@@ -232,7 +240,7 @@ def _place_of(sentence: str, result: SplitReports) -> int | None:
 
 
 def training_sentences(result: SplitReports) -> list[tuple[str, int]]:
-    """(sentence, occurrences) in the reports of training patients; none is an InputError."""
+    """Return (sentence, occurrences) in the reports of training patients. Raises InputError where there are none."""
     counts = result.training_counts
     sentences = [(text, counts[place]) for text, place in result.texts.items() if place in counts]
     if not sentences:
@@ -243,7 +251,7 @@ def training_sentences(result: SplitReports) -> list[tuple[str, int]]:
 
 
 def sentence_batches(result: SplitReports, token_ids: list[list[int]]) -> Iterator[pa.RecordBatch]:
-    """Rows of the table SENTENCES; `token_ids` belong to `result.texts`."""
+    """Yield rows of the table SENTENCES; `token_ids` belong to `result.texts`."""
     studies, sections, texts = (
         pa.array(list(values), pa.string()) for values in (result.study_ids, result.section_names, result.texts)
     )

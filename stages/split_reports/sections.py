@@ -1,19 +1,15 @@
-"""Find the headers of a report, and take the wanted sections.
-
-Headers of a radiology report, as character offsets.
+"""Sections of a radiology report, found by their headers, as character offsets.
 
 A header is a known name
 
-- at the start of a line, in any case, with a colon ("Findings:"), also numbered, marked up or with one slip of the
-  pen ("2. **IMPRESION (PRELIMINARY)**:");
+- at the start of a line, in any case, with a colon ("Findings:"), also numbered, marked up or with one typing error
+  ("2. **IMPRESION (PRELIMINARY)**:");
 - at the start of a line, in capitals, alone on it ("FINAL REPORT"), or before a dash, a stop or a sentence
   ("IMPRESSION - No change");
-- within a line with a colon, in capitals ("IMPRESSION:") or, behind a stop, with a capital ("Impression:").
+- within a line with a colon, in capitals ("IMPRESSION:") or, after a stop, with a capital ("Impression:").
 
 The examination's name at the start of a line ("PA AND LATERAL CHEST:", "CHEST, TWO VIEWS:") opens the findings, as in
-the section list that MIT-LCP publishes with MIMIC-CXR. Other names ("LUNGS:") are part of the section they stand in.
-
-Sections of a radiology report by their headers (headers.py), as character offsets.
+the section list that MIT-LCP publishes with MIMIC-CXR. Other names ("LUNGS:") are part of the section that holds them.
 """
 
 import re
@@ -23,7 +19,7 @@ from itertools import chain, permutations
 from string import ascii_uppercase
 from typing import Literal, NamedTuple
 
-# What reports call their sections: MIMIC-CXR's headers and their usual variants.
+# Names of sections in reports: MIMIC-CXR's headers and their usual variants.
 _NAMES = {
     "examination": "EXAMINATION, EXAMINATIONS, EXAM, EXAMS, STUDY, STUDIES, PROCEDURE, "
                    "TYPE OF EXAMINATION, TYPE OF EXAM",
@@ -55,7 +51,7 @@ _HEADERS: dict[str, tuple[str, ...]] = _SINGLE | {
     for link in (" AND ", " ")
 }
 
-# An examination's name is made of these words, and holds one of the first set.
+# An examination's name consists of these words, and holds one of the first set.
 _VIEW_NOUNS = frozenset(["CHEST", "CXR", "RADIOGRAPH", "RADIOGRAPHS", "VIEW", "VIEWS"])
 _VIEW_WORDS = re.compile(
     r"A|AM|AND|AP|APICAL|AT|BEDSIDE|BILATERAL|CHEST|CXR|DECUBITUS|ERECT|EXAM(INATION)?|FILMS?|FOUR|FRONTAL|HOURS|HRS|"
@@ -82,11 +78,11 @@ _LINE = rf"""
     )
     """
 _FIRST_LINE = re.compile(_LINE, re.VERBOSE)
-_LATER_LINE = re.compile(rf"[\r\n]{_LINE}", re.VERBOSE)  # begins with characters, which the engine skips to
+_LATER_LINE = re.compile(rf"[\r\n]{_LINE}", re.VERBOSE)  # begins with characters to which the engine can skip
 
 
 class Header(NamedTuple):
-    """Offsets of the name and its colon, and the sections it names (two for a merged header)."""
+    """Offsets of the name and its colon, and the sections that it names (two for a merged header)."""
 
     start: int
     end: int
@@ -94,7 +90,7 @@ class Header(NamedTuple):
 
 
 def find_headers(text: str) -> list[Header]:
-    """All headers in the order of the text; linear in its length."""
+    """Return all headers in the order of the text, in linear time."""
     headers: list[Header] = []
     for header in sorted([*_without_colon(text), *_with_colon(text)]):
         if not headers or header.start >= headers[-1].end:
@@ -134,7 +130,7 @@ def _with_colon(text: str) -> Iterator[Header]:
 
 @lru_cache(4096)
 def _at_line_start(line: str) -> tuple[int, tuple[str, ...]] | None:
-    """(offset of the header's number or markup, its sections) for a line up to its colon."""
+    """Return (offset of the header's number or markup, its sections) for a line up to its colon, or None."""
     lead = _LEAD.match(line)
     name = line[lead.end() :] if lead else line
     names = _names_of(name) or _names_of_view(name)
@@ -143,7 +139,7 @@ def _at_line_start(line: str) -> tuple[int, tuple[str, ...]] | None:
 
 @lru_cache(4096)
 def _within_line(line: str) -> tuple[int, tuple[str, ...]] | None:
-    """Return the longest name in capitals that ends the text before a colon, or a name behind a stop."""
+    """Return the longest name in capitals that ends the text before a colon, or a name after a stop."""
     run = _CAPITALS_REVERSED.match(line[::-1])
     for word in _WORD.finditer(line, len(line) - (run.end() if run else 0)):
         names = _HEADERS.get(_normal(line[word.start() :]))
@@ -178,7 +174,7 @@ def _tail(name: str) -> int:
 
 
 def _slips(name: str) -> Iterator[str]:
-    """`name` with one letter missing, doubled, wrong or swapped with its neighbour, the first letter being right."""
+    """Yield `name` with one letter missing, doubled, wrong or swapped with its neighbour; the first letter is right."""
     for place in range(1, len(name)):
         before, behind = name[:place], name[place + 1 :]
         yield before + behind
@@ -189,7 +185,7 @@ def _slips(name: str) -> Iterator[str]:
     yield from (name + letter for letter in ascii_uppercase)
 
 
-_SLIPS = {  # of the long names alone: a slip in a short one makes another word
+_SLIPS = {  # for the long names only: a slip in a short one makes another word
     slip: _SINGLE[name]
     for name in ("FINDINGS", "IMPRESSION", "CONCLUSION", "INDICATION", "COMPARISON", "TECHNIQUE", "EXAMINATION",
                  "RECOMMENDATION", "ADDENDUM")
@@ -197,7 +193,7 @@ _SLIPS = {  # of the long names alone: a slip in a short one makes another word
 }  # fmt: skip
 
 
-WHOLE_REPORT = "report"  # what a report's text is called where it has no header that was asked for
+WHOLE_REPORT = "report"  # section name of a report's text where it has no requested header
 Fallback = Literal["unheaded", "whole_report", "reject"]
 
 _CLINICAL = ("examination", "indication", "history", "technique", "comparison")  # one paragraph each, as a rule
@@ -207,7 +203,7 @@ _PARAGRAPH_END = re.compile(r"\S[^\S\r\n]*(?:\r\n|\r|\n)[^\S\r\n]*[\r\n]")
 
 
 class Section(NamedTuple):
-    """Text of one section: offsets behind its header up to the next header."""
+    """Text of one section: offsets from its header up to the next header."""
 
     name: str
     start: int
@@ -217,11 +213,11 @@ class Section(NamedTuple):
 def select_sections(text: str, wanted: Sequence[str], fallback: Fallback) -> list[Section]:
     """Return the sections of `text` in the order of `wanted`, those of one name in the order of the text.
 
-    Several reports or addenda in one text give all of their sections. Where none of `wanted` is there, `fallback` says
-    what is taken, as sections named "report":
+    Several reports or addenda in one text give all of their sections. Where none of `wanted` is present, `fallback`
+    says what is taken, as sections named "report":
 
-    - "unheaded": what stands under no header: before the first one, behind FINAL REPORT, and behind the first paragraph
-      of INDICATION, COMPARISON and their like; where that has no letter, an addendum or a wet read;
+    - "unheaded": what stands under no header: before the first one, after FINAL REPORT, and after the first paragraph
+      of INDICATION, COMPARISON and the like; where that has no letter, an addendum or a wet read;
     - "whole_report": all text outside headers;
     - "reject": nothing.
     """
@@ -240,7 +236,7 @@ def select_sections(text: str, wanted: Sequence[str], fallback: Fallback) -> lis
 
 
 def _name_of(names: tuple[str, ...], wanted: Sequence[str]) -> str:
-    """Of a merged header the name that is wanted first."""
+    """Return the name of a merged header that comes first in `wanted`."""
     return names[0] if len(names) == 1 else next((name for name in wanted if name in names), names[0])
 
 

@@ -1,9 +1,9 @@
 """Sentences of a radiology report, as character offsets.
 
-One pass over the places where a sentence may end: full stops, question and exclamation marks, ends of lines and the
-parentheses of list numbers. Each is decided from a few characters around it, so the time is linear in the text.
-Between sentences stand only blanks, list markers, stray stops, and fragments without a letter. Semicolons and colons
-end no sentence, but a list behind a colon begins one.
+One pass looks at the places where a sentence may end: full stops, question and exclamation marks, ends of lines and the
+parentheses of list numbers. Each is decided from a few characters around it, so the time is linear in the text. Only
+blanks, list markers, stray stops, and fragments without a letter stand between sentences. Semicolons and colons end no
+sentence, but a list after a colon begins one.
 """
 
 import re
@@ -29,7 +29,7 @@ _CAPITAL = "A-ZÀ-ÖØ-Þ"
 _BULLET = r"-*>\u00b7\u2022\u2013\u2014"  # with middle dot, bullet, en and em dash
 _CLOSING = r")\]\"'\u2019\u201d"
 _OPENING = r"(\[\"'\u2018\u201c"
-# The last four letters of abbreviations: such words are no plain ends of sentences.
+# The last four letters of abbreviations: such words are not plain ends of sentences.
 _CLIPPED = frozenset(
     cased(word[-4:])
     for word in ALWAYS | BEFORE_CAPITAL | BEFORE_STARTER
@@ -60,8 +60,8 @@ _CANDIDATE = re.compile(
     re.VERBOSE,
 )
 
-# What no sentence begins with: blanks, bullets, list numbers, stray stops (but ".5 cm" keeps its point).
-# No possessive quantifiers here or above: those of Python 3.11.2 go wrong around groups.
+# What no sentence begins with: blanks, bullets, list numbers, stray stops (but ".5 cm" keeps its point). There are no
+# possessive quantifiers here or above, because those of Python 3.11.2 are wrong around groups.
 _LEAD = re.compile(
     rf"(?:[\s\ufeff]+|[{_BULLET}]+(?=\s|[{_CAPITAL}])|\(?(\d{{1,2}})[.)]+(?=\s|[{_CAPITAL}])|[.,;:…]+(?!\d))*"
 )
@@ -82,19 +82,19 @@ _NAME_REACH = 30  # characters in front of an initial that may hold its title
 
 @dataclass(slots=True)
 class _Position:
-    """Where the sentence under way began (kept up for the rules that ask), and the last list number seen."""
+    """Start of the current sentence (kept up to date for the rules that need it), and the last list number seen."""
 
     begin: int
     number: int = 0
 
 
 def fold(text: str) -> str:
-    """`text` with every run of blanks (line ends too) as one space, none at its ends."""
+    """Return `text` with every run of blanks (line ends included) as one space, and none at its ends."""
     return " ".join(text.split())
 
 
 def split_sentences(text: str, start: int = 0, end: int | None = None) -> list[Span]:
-    """Sentences of `text[start:end]`: ordered, disjoint offsets into `text`, each with at least one letter.
+    """Return the sentences of `text[start:end]`: ordered, disjoint offsets into `text`, each with at least one letter.
 
     Splitting the folded text of one sentence gives that sentence back.
     """
@@ -114,7 +114,7 @@ def split_sentences(text: str, start: int = 0, end: int | None = None) -> list[S
         if kind is None:  # a plain end
             if text[stop - 4 : stop] not in _CLIPPED:
                 spans.append((begin, cut))
-                begin = cut + 1  # one blank and a letter: no lead to look for
+                begin = cut + 1  # one blank and a letter: there is no lead
                 if begin >= end or not text[begin].isalpha():
                     begin = _begin(text, cut, end, at)
                 continue
@@ -132,7 +132,7 @@ def split_sentences(text: str, start: int = 0, end: int | None = None) -> list[S
 
 
 def _begin(text: str, position: int, end: int, at: _Position) -> int:
-    """Where the sentence at `position` begins; `end` where none does. A list number in front of it is noted."""
+    """Return where the sentence at `position` begins, or `end` where none does; note a list number in front of it."""
     if position >= end or text[position].isalpha():  # no lead
         return position
     lead = _LEAD.match(text, position, end)
@@ -150,22 +150,25 @@ def _add(text: str, begin: int, end: int, spans: list[Span]) -> None:
 
 
 def _cut_at_line(_text: str, match: re.Match[str], _at: _Position) -> int:
-    """Return a bullet, a label or boilerplate at the start of a line."""
+    """Return the cut before a bullet, a label or boilerplate at the start of a line."""
     return match.start()
 
 
 def _cut_at_blank_line(text: str, match: re.Match[str], at: _Position) -> int | None:
-    """Return a blank line, unless the page broke within a sentence: "effusion on the", blank line, "left"."""
+    """Return the cut at a blank line, or None for a page break within a sentence.
+
+    An example is "effusion on the", blank line, "left".
+    """
     ahead = text[match.end() : min(match.end() + _NAME_REACH, match.endpos)].lstrip()
     return None if ahead[:1].islower() and _is_unfinished(text, match.start(), at) else match.start()
 
 
 def _cut_at_capital(text: str, match: re.Match[str], at: _Position) -> int | None:
-    """Return a line that begins with a capital, where the line before it ended early and without a stop."""
+    """Return the cut before a line with a capital, if the line before it ended early and without a stop."""
     stop, first = match.start(), max(match.pos, match.start() - _SHORT_LINE)
     line = max(text.rfind("\n", first, stop), text.rfind("\r", first, stop)) + 1
     if line == 0 and first > match.pos:
-        return None  # a long line: wrapped
+        return None  # a long line was wrapped
     before = _visible_before(text, stop, at.begin)
     return stop if (before.isalnum() or before in (")", "%")) and not _is_unfinished(text, stop, at) else None
 
@@ -176,7 +179,7 @@ def _is_unfinished(text: str, position: int, at: _Position) -> bool:
 
 
 def _cut_at_item(text: str, match: re.Match[str], at: _Position) -> int | None:
-    """Return a number at the start of a line opens an item, unless it is the end of a wrapped sentence."""
+    """Return the cut before a number at the start of a line, unless the number ends a wrapped sentence."""
     number, before = int(match["item"]), _visible_before(text, match.start(), at.begin)
     return match.start() if number in (1, at.number + 1) or before in tuple(".?!:;") else None
 
@@ -186,7 +189,7 @@ def _cut_at_parenthesis(text: str, match: re.Match[str], at: _Position) -> int |
 
 
 def _list_number_before(text: str, stop: int, at: _Position) -> int | None:
-    """Start of the list number that ends at `stop`, where the list goes on: "1. Clear 2. Normal"."""
+    """Return the start of the list number that ends at `stop`, if the list continues: "1. Clear 2. Normal"."""
     found = _NUMBER_AT_END.search(text, max(at.begin, stop - 4), stop)
     if found is None:
         return None
@@ -201,7 +204,7 @@ def _list_number_before(text: str, stop: int, at: _Position) -> int | None:
 
 
 def _opens_list(text: str, start: int, at: _Position) -> bool:
-    """Whether a 1 at `start` opens a list: behind a colon, or behind a title of one or two words ("Left hand")."""
+    """Return whether a 1 at `start` opens a list: after a colon, or a title of one or two words ("Left hand")."""
     if _visible_before(text, start, at.begin) == ":":
         return True
     title = text[at.begin : start].split() if start - at.begin <= _NAME_REACH else []
@@ -209,18 +212,18 @@ def _opens_list(text: str, start: int, at: _Position) -> bool:
 
 
 def _visible_before(text: str, position: int, begin: int) -> str:
-    """Return the last character before `position` that is no blank, or nothing."""
+    """Return the last non-blank character before `position`, or ""."""
     while position > begin and text[position - 1].isspace():
         position -= 1
     return text[position - 1 : position] if position > begin else ""
 
 
 def _cut_at_stop(text: str, match: re.Match[str], at: _Position) -> int | None:
-    """Where the sentence ends if it ends at this run of stops, else None."""
+    """Return where the sentence ends if it ends at this run of stops, else None."""
     (stop, end), (gap, following) = match.span(), match.group("gap", "next")
     run, blank = text[stop:end], gap != ""
     if not following or following in ",;:)]%/" or stop == at.begin:
-        return None  # behind the last stop, the end of the text ends the sentence
+        return None  # after the last stop, the end of the text ends the sentence
     if run == "." and blank:  # most stops
         word = _word_before(text, stop, at.begin)
         if not word.isdigit():
@@ -237,13 +240,13 @@ def _cut_at_stop(text: str, match: re.Match[str], at: _Position) -> int | None:
             return number
     if blank:
         if run[-1] not in ".…" and following.islower():
-            return None  # behind a bracket or quote: "(Dr. Lee was told.) before"
+            return None  # after a bracket or quote: "(Dr. Lee was told.) before"
         return end if dots == 2 or _ends_after(text, word, match, at) else None
     return end if _blank_is_missing(text, word, match) else None
 
 
 def _ends_at_mark(text: str, stop: int, blank: bool, following: str) -> bool:
-    """Question and exclamation marks: "(?) mass" and "? mass" ask within a sentence."""
+    """Return whether a question or exclamation mark ends a sentence; "(?) mass" and "? mass" do not."""
     before = text[stop - 1]
     if blank:
         return before != "(" and not following.islower()
@@ -257,7 +260,7 @@ def _word_before(text: str, stop: int, begin: int) -> str:
 
 
 def _ends_after(text: str, word: str, match: re.Match[str], at: _Position) -> bool:
-    """Whether `word` and a full stop end a sentence in front of a blank."""
+    """Return whether `word` and a full stop end a sentence before a blank."""
     key, following, stop = word.lower(), match["next"], match.start()
     if key not in _DECIDED and following.isupper() and len(word) > 1 and stop - len(word) > at.begin:
         return True
@@ -281,7 +284,7 @@ def _ends_after(text: str, word: str, match: re.Match[str], at: _Position) -> bo
 
 
 def _is_split_decimal(text: str, word: str, match: re.Match[str], at: _Position) -> bool:
-    """Whether a blank slipped into a decimal: "2. 5 cm", but not "image 2. 5 mm nodule"."""
+    """Return whether a blank slipped into a decimal: "2. 5 cm", but not "image 2. 5 mm nodule"."""
     if not (word.isdigit() and len(word) <= 2 and _SPLIT_DECIMAL.match(text, match.start("next"), match.endpos)):
         return False
     position = match.start() - len(word)
@@ -290,14 +293,14 @@ def _is_split_decimal(text: str, word: str, match: re.Match[str], at: _Position)
 
 
 def _is_initial(text: str, position: int, at: _Position) -> bool:
-    """Whether the single letter at `position` abbreviates a first name: "Dr. J. Smith", "by A. B. Jones"."""
+    """Return whether the single letter at `position` abbreviates a first name: "Dr. J. Smith", "by A. B. Jones"."""
     before = text[max(at.begin, position - _NAME_REACH) : position].split()
     last = before[-1].lower().rstrip(".:") if before else ""
     return last in BEFORE_INITIAL or (len(last) == 1 and before[-1].endswith("."))
 
 
 def _blank_is_missing(text: str, word: str, match: re.Match[str]) -> bool:
-    """Whether a stop without a blank behind it ends a sentence: "pneumothorax.Heart", "effusion.2. Heart"."""
+    """Return whether a stop without a following blank ends a sentence: "pneumothorax.Heart", "effusion.2. Heart"."""
     following = match["next"]
     if len(word) < 2 or "." in word or word.lower() in ALWAYS:
         return False
@@ -321,7 +324,7 @@ def _blank_is_missing(text: str, word: str, match: re.Match[str]) -> bool:
 
 
 def _second(text: str, match: re.Match[str]) -> str:
-    """Return the character behind the one that follows a stop, or nothing."""
+    """Return the second character after a stop, or ""."""
     return text[match.end("next") : min(match.end("next") + 1, match.endpos)]
 
 

@@ -17,7 +17,7 @@ from .tokenizer import read_tokenizer, token_ids_of, train_tokenizer, weights_fi
 
 
 def split_reports(job: SplitReportsJob) -> None:
-    """Split all reports, choose or train the word pieces, and write what came of both."""
+    """Split all reports, read or train the word pieces, and write the results."""
     settings = job.settings
     if not job.root.is_dir():
         raise InputError(f"--root {job.root}: no such folder", "name the data set's root")
@@ -43,5 +43,5 @@ def _tokenizer(job: SplitReportsJob, weights: Path | None, result: SplitReports)
     chosen = job.settings.tokenizer
     if weights:
         return read_tokenizer(weights, chosen.do_lower_case)
-    assert chosen.vocabulary_size is not None  # the settings' validator saw to it
+    assert chosen.vocabulary_size is not None  # the settings' validator has checked it
     return train_tokenizer(training_sentences(result), chosen.vocabulary_size, chosen.do_lower_case)

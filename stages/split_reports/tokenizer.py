@@ -1,14 +1,10 @@
-"""Read or train a WordPiece tokenizer.
+"""The BERT tokenizer of the pipeline: trained here or taken from a pre-trained encoder, and written as a folder.
 
-A WordPiece vocabulary from counted words: the same words and counts give the same vocabulary.
-
-The trainer of the `tokenizers` package breaks ties by the order of a hash table, so its ids, and at times its pieces,
-differ from run to run. This one breaks them by spelling.
-
-Byte-pair merges (Sennrich et al., ACL 2016, algorithm 1) over words whose inner characters carry "##", as BERT's
-vocabularies are used (Schuster and Nakajima, 2012; Devlin et al., 2019).
-
-The BERT tokenizer of the pipeline: trained here or taken from a pre-trained encoder, and written as a folder.
+Training makes a WordPiece vocabulary from counted words; the same words and counts give the same vocabulary. The
+trainer of the `tokenizers` package breaks ties by the order of a hash table, so its ids, and at times its pieces,
+differ from run to run. This one breaks them by spelling. It makes byte-pair merges (Sennrich et al., ACL 2016,
+algorithm 1) over words whose inner characters carry "##", as BERT's vocabularies are used (Schuster and Nakajima, 2012;
+Devlin et al., 2019).
 """
 
 import json
@@ -33,11 +29,11 @@ Pair = tuple[str, str]
 
 
 def train_word_pieces(counts: Mapping[str, int], size: int, alphabet: str = "", min_count: int = 2) -> list[str]:
-    """At most `size` pieces, id = place: special tokens, characters, merges in their order.
+    """Return at most `size` pieces, whose id is their index: special tokens, characters, merges in their order.
 
-    `counts`: words as the pre-tokenizer gives them -> occurrences. The characters of `alphabet` are in, at the start
-    and inside of words, then as many of the others as a half of `size` holds, the most frequent first; words with
-    any other become [UNK]. A pair seen less than `min_count` times is not merged.
+    `counts` maps words, as the pre-tokenizer returns them, to occurrences. All characters of `alphabet` are included,
+    at the start and inside of words, then as many of the others as half of `size` holds, the most frequent first; words
+    with any other character become [UNK]. A pair seen fewer than `min_count` times is not merged.
     """
     seen = Counter[str]()
     for word, count in counts.items():
@@ -58,7 +54,7 @@ def _characters_of(word: str) -> Iterable[str]:
 
 
 def _merges(words: list[tuple[list[str], int]], room: int, min_count: int, known: set[str]) -> list[str]:
-    """Up to `room` new pieces; `words` (pieces, count) are merged in place, `known` grows."""
+    """Return up to `room` new pieces; `words` (pieces, count) are merged in place, and `known` grows."""
     pairs: Counter[Pair] = Counter()
     holders: defaultdict[Pair, set[int]] = defaultdict(set)
     for index, (pieces, count) in enumerate(words):
@@ -71,7 +67,7 @@ def _merges(words: list[tuple[list[str], int]], room: int, min_count: int, known
     while heap and len(new) < room:
         count, pair = heappop(heap)
         if -count != pairs[pair]:
-            continue  # out of date: the pair stands in the heap again under its new count
+            continue  # out of date: the heap holds the pair again under its new count
         if -count < min_count:
             break
         piece = pair[0] + pair[1].removeprefix("##")
@@ -91,7 +87,7 @@ def _merge(
     pairs: Counter[Pair],
     holders: defaultdict[Pair, set[int]],
 ) -> list[Pair]:
-    """Replace `pair` by `piece` in the words at `indices`; returns the other pairs whose counts changed."""
+    """Replace `pair` by `piece` in the words at `indices`; return the other pairs whose counts changed."""
     change: Counter[Pair] = Counter()
     for index in indices:
         pieces, count = words[index]
@@ -115,13 +111,16 @@ _LONGEST_WORD = 100  # characters; BERT's WordPiece reads longer ones as [UNK]
 
 
 def bert_tokenizer(pieces: list[str], do_lower_case: bool) -> Tokenizer:
-    """BERT's tokenizer over `pieces` (id = place). It reads "[SEP]" in a report as text, not as a special token."""
+    """Build BERT's tokenizer over `pieces` (id = index).
+
+    It reads "[SEP]" in a report as text, not as a special token.
+    """
     vocabulary = {piece: place for place, piece in enumerate(pieces)}
     return _plain(Tokenizer.from_str(BertWordPieceTokenizer(vocabulary, lowercase=do_lower_case).to_str()))
 
 
 def train_tokenizer(sentences: Iterable[tuple[str, int]], size: int, do_lower_case: bool) -> Tokenizer:
-    """Return a tokenizer of at most `size` pieces from (sentence, occurrences)."""
+    """Train a tokenizer of at most `size` pieces on (sentence, occurrences)."""
     splitter = bert_tokenizer(list(SPECIAL_TOKENS), do_lower_case)
     words: Counter[str] = Counter()
     for sentence, count in sentences:
@@ -134,7 +133,10 @@ def train_tokenizer(sentences: Iterable[tuple[str, int]], size: int, do_lower_ca
 
 
 def weights_file(weights: str | None, folder: Path | None) -> Path | None:
-    """tokenizer.json or vocab.txt of `folder`, where the setting `weights` lies on this machine; None: train one."""
+    """Return tokenizer.json or vocab.txt of `folder`, the local copy of `weights`; None: train a tokenizer.
+
+    Raises InputError where only one of the two is given, or the file is damaged.
+    """
     if weights is not None and folder is None:
         raise InputError(
             f"--tokenizer-weights: missing, but tokenizer.weights names {weights}",
@@ -151,7 +153,7 @@ def weights_file(weights: str | None, folder: Path | None) -> Path | None:
 
 
 def read_tokenizer(path: Path, do_lower_case: bool) -> Tokenizer:
-    """Return the tokenizer in tokenizer.json or vocab.txt; another kind than BERT's is an InputError."""
+    """Read the tokenizer of tokenizer.json or vocab.txt. Raises InputError for another kind than BERT's."""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".txt":
@@ -174,7 +176,7 @@ def read_tokenizer(path: Path, do_lower_case: bool) -> Tokenizer:
 
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, settings: TokenizerSettings) -> None:
-    """tokenizer.json (with its side-car), vocab.txt and tokenizer_config.json, as `from_pretrained` reads them."""
+    """Write tokenizer.json (with its side-car), vocab.txt and tokenizer_config.json, which `from_pretrained` reads."""
     pieces = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL_TOKENS, strict=True))
     config = {"tokenizer_class": "BertTokenizer", "do_lower_case": settings.do_lower_case, **names}
@@ -185,18 +187,18 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, settings: TokenizerSetti
 
 
 def token_ids_of(tokenizer: Tokenizer, sentences: list[str]) -> list[list[int]]:
-    """Word pieces of every sentence, without special tokens; at least one each."""
+    """Return the word pieces of every sentence, without special tokens; at least one each."""
     unknown = [unknown_id(tokenizer)]
     ids: list[list[int]] = []
     for first in range(0, len(sentences), _BATCH):
         encoded = tokenizer.encode_batch_fast(sentences[first : first + _BATCH], add_special_tokens=False)
-        # A sentence has a letter, so it has a piece, unless the normalizer strikes out all of it.
+        # A sentence has a letter, so it has a piece, unless the normalizer removes all of it.
         ids += [encoding.ids or unknown for encoding in encoded]
     return ids
 
 
 def unknown_id(tokenizer: Tokenizer) -> int:
-    """Return the id of the word piece that stands for what the vocabulary lacks."""
+    """Return the id of the word piece [UNK], which stands for what the vocabulary lacks."""
     unknown = tokenizer.token_to_id("[UNK]")
     assert unknown is not None  # every tokenizer of this stage has it
     return unknown

@@ -1,11 +1,8 @@
-"""Words that decide where sentences end, and which sentences say nothing of the images.
+"""Words that decide where sentences end, and sentences that say nothing about the images.
 
-Words that decide whether a full stop ends a sentence. Lower case, without their last stop.
-
-What is left out of a report on purpose, beside headers: sentences that say who wrote it, and where it ends.
-
-The list is all that split_reports drops; `quality.json` counts it by kind. Only the beginning of a sentence is looked
-at, so a finding is never dropped for a word in its middle.
+Words are in lower case, without their last stop. Sentences that say who wrote a report, and where it ends, are left out
+on purpose; besides headers, split_reports drops nothing else, and `quality.json` counts them by kind. Only the
+beginning of a sentence is examined, so a finding is never dropped for a word in its middle.
 """
 
 import re
@@ -21,16 +18,16 @@ ALWAYS = _words(
     "c/o c/w d/t h/o r/o s/p w.r.t",
 )
 
-# Of them, the ones that stand before a name: "Dr. J. Smith".
+# Those of them that stand before a name: "Dr. J. Smith".
 TITLES = _words("capt dr drs mr mrs ms prof sgt st")
 
-# What else stands before an initial: "Approved by J. Moss", "Nurse R. Vane".
+# Other words before an initial: "Approved by J. Moss", "Nurse R. Vane".
 BEFORE_INITIAL = TITLES | _words("by doctor fellow from nurse np pa per radiologist resident rn technologist with")
 
-# The end of a sentence only where a capital follows, never before a number ("No. 3", "ca. 5 mm", "ver. 2.1").
+# The end of a sentence only if a capital follows, never before a number ("No. 3", "ca. 5 mm", "ver. 2.1").
 BEFORE_NUMBER = _words("ca im img no nos nr ser v ver vol")
 
-# The end of a sentence only where a capital or a bullet follows ("at 8 a.m. on Monday", "3 cm. in size").
+# The end of a sentence only if a capital or a bullet follows ("at 8 a.m. on Monday", "3 cm. in size").
 BEFORE_CAPITAL = _words(
     "a.m p.m am pm al co corp dept est etc inc jr ltd ref sr",  # clock, lists, names
     "cm mm in ft lb lbs oz kg sec mins hr hrs wk wks mo mos yr yrs",  # units
@@ -42,7 +39,7 @@ BEFORE_CAPITAL = _words(
 # The end of a sentence only before a word of STARTERS ("Max. Inspiration", "i.v. Lasix", but "seen by the pt. The").
 BEFORE_STARTER = _words("ant bilat i.m i.v inf lat lt max med min post pt pts rt s.c sup temp")
 
-# Words that often begin a sentence of a report, and seldom a name.
+# Words that often begin a sentence of a report, and are seldom names.
 STARTERS = _words(
     "a all also an as at both each he her his if in it its new no none not on one other otherwise please she since",
     "that the there these they this those two when with without",
@@ -50,7 +47,7 @@ STARTERS = _words(
     "normal old osseous pleural right small stable unchanged",
 )
 
-# Words behind an abbreviation that go on with the sentence though they have a capital: "7 a.m. Monday", "cm. H2O" ...
+# Words after an abbreviation that continue the sentence though they have a capital: "7 a.m. Monday", "cm. H2O" ...
 GOES_ON = _words("h hg monday tuesday wednesday thursday friday saturday sunday today tomorrow yesterday")
 # ... and, in a text in capitals, prepositions: "5 CM. ABOVE THE CARINA".
 GOES_ON_IN_CAPITALS = GOES_ON | _words("above and at below by for from in long of on or thick to wide with")
@@ -61,7 +58,7 @@ UNFINISHED = _words(
     "this to under versus via was were which with within without",
 )
 
-# What is counted, so that a stop and a number behind it belong to two sentences: "image 4. 5 mm nodule".
+# What is counted, so that a stop and a number after it belong to two sentences: "image 4. 5 mm nodule".
 COUNTED = _words("class figure film grade image level no number rib ribs segment series stage type view zone")
 
 
@@ -83,11 +80,11 @@ _BOILERPLATE = re.compile(
 )
 KINDS = tuple(_KINDS)
 
-# A line that begins with one of these begins a sentence, so that no finding goes with the boilerplate.
+# A line that begins with one of these begins a sentence, so that no finding is dropped with the boilerplate.
 FIRST_WORDS = r"dictated|transcribed|typed\ by|electronically|digitally|approved\ by|signed\ by|end\ of|reviewed\ and"
 
 
 def boilerplate_kind(sentence: str) -> str | None:
-    """One of KINDS, or None for a sentence that is kept."""
+    """Return one of KINDS, or None for a sentence that is kept."""
     found = _BOILERPLATE.match(sentence)
     return KINDS[found.lastindex - 1] if found and found.lastindex else None

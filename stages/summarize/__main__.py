@@ -1,11 +1,11 @@
-"""The report, its tables and a short text. Inputs, outputs and settings: contract.py."""
+"""Write the report, its tables and a short text. Inputs, outputs and settings: contract.py."""
 
 from ..common.command_line import run_stage
 from .contract import SummarizeJob
 
 
 def main(job: SummarizeJob) -> None:
-    from .summary import summarize  # matplotlib and jinja: not for --help
+    from .summary import summarize  # matplotlib and jinja, which --help does not need
 
     summarize(job)
 

@@ -1,4 +1,4 @@
-"""Settings of the summary."""
+"""Settings, inputs and outputs of the summary."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,14 @@ from ..common.settings import Settings
 
 
 class SummarizeSettings(Settings):
+    """Settings of the summary."""
+
     title: str = Field("MLIP", min_length=1, description="heading of the report")
     comparison_draws: int = Field(
         5000,
         gt=0,
-        description="bootstrap draws of the paired comparisons; p is at least 2 / (draws + 1), before Holm: with 5,000 "
-        "fifteen rows of a table (9 variants and what they must beat) can still be told apart",
+        description="bootstrap draws of the paired comparisons; p is at least 2 / (draws + 1), before Holm: with "
+        "5,000, fifteen rows of a table (9 variants and the baselines) can still be distinguished",
     )
     seed: int = Field(0, description="of those draws")
     note: str = Field("", description="a sentence under the heading, e.g. what the run is for; empty: none")
@@ -25,7 +27,7 @@ class SummarizeSettings(Settings):
 class SummarizeJob(Job):
     """Put everything that was measured on one self-contained HTML page, in Tables 1-4, and in a short text.
 
-    Reads the results of the other stages below --results, with their journals. Nothing on the page is loaded from
+    The results of the other stages, with their journals, are read below --results. The page loads nothing from
     elsewhere. Tables 1-4 are CSV, Markdown, LaTeX and HTML; further CSV files hold every figure.
     """
 

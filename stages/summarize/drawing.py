@@ -1,4 +1,7 @@
-"""What all figures share: SVG text, equal bytes for equal numbers. Words and keys stand in the page, not in figures."""
+"""Shared parts of all figures: SVG text, with equal bytes for equal numbers.
+
+Words and keys stand in the page, not in figures.
+"""
 
 import base64
 import io
@@ -13,7 +16,7 @@ from matplotlib.typing import RcKeyType
 from .readers.pretrain import Training
 
 INK, GRID = "#1d2429", "#dfe3e6"
-# Okabe and Ito's palette, told apart with every common colour blindness; dashes help in print.
+# Okabe and Ito's palette, distinguishable with every common colour blindness; dashes help in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B")
 _DASHES = ("", "6 2", "2 2", "6 2 2 2")
 
@@ -44,18 +47,19 @@ STYLE: dict[RcKeyType, Any] = {
 
 @dataclass(frozen=True)
 class Style:
-    """How a variant or a loss looks in every figure and key."""
+    """Appearance of a variant or a loss in every figure and key."""
 
     colour: str
     dashes: str = ""  # SVG's stroke-dasharray; empty is solid
 
     def line(self) -> dict[str, Any]:
+        """Return the style as keywords of matplotlib's lines."""
         lengths = [float(each) for each in self.dashes.split()]
         return {"color": self.colour, "linestyle": (0, tuple(lengths)) if lengths else "-"}
 
 
 def variant_styles(training: Sequence[Training]) -> dict[str, Style]:
-    """Colours in the order of the variants; untrained ones are grey."""
+    """Assign colours in the order of the variants; untrained ones are grey."""
     styles, used = {}, 0
     for each in training:
         if not each.trained:
@@ -67,20 +71,21 @@ def variant_styles(training: Sequence[Training]) -> dict[str, Style]:
 
 
 def axes_of(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure without pyplot, in inches: no global state, nothing to close."""
+    """Return a figure and its axes without pyplot, sizes in inches: no global state, nothing to close."""
     figure = Figure(figsize=(width, height))
     return figure, figure.add_subplot()
 
 
 def svg(figure: Figure) -> str:
+    """Return a figure as SVG."""
     figure.set_facecolor("none")
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    # The reader's own font instead of the one that this machine measured with.
+    # The reader's own font instead of the one with which this machine measured.
     return text[text.index("<svg") :].replace("'DejaVu Sans'", "system-ui, Helvetica, Arial, DejaVu Sans")
 
 
 def data_uri(svg: str) -> str:
-    """An SVG as the `src` of an image: nothing to load, no ids that collide within the page."""
+    """Return an SVG as the `src` of an image: nothing to load, no ids that collide within the page."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

@@ -1,8 +1,8 @@
-"""Everything that the summary reads, as typed records: files verified, what must agree between variants compared.
+"""Everything that the summary reads, as typed records: files are verified, and variants must be comparable.
 
-To add a stage: a line in results_tree.STAGES, a module in readers/ named as the stage (its records and how they are
-read), a field of `Inputs` here, a section (see page.py). What other stages write is tested against the readers in
-tests/stages/summarize/test_summarize_contracts.py.
+To add a stage: `summary` on the outputs in its contract, a module in readers/ with the name of the stage, a field of
+`Inputs` here, a section (see page.py). tests/stages/summarize/test_summarize_contracts.py tests the readers against
+what the stages write.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from .results_tree import ResultsTree
 
 @dataclass(frozen=True)
 class Inputs:
-    """One field a stage, in the order of the DAG; lists are ordered as the tree orders them."""
+    """Results of every stage, one field per stage in the order of the DAG; lists are ordered as in the tree."""
 
     tree: ResultsTree
     images: list[Images]
@@ -46,14 +46,16 @@ class Inputs:
 
     @property
     def manifests(self) -> list[Manifest]:
+        """Return the manifest of every data set."""
         return [each.manifest for each in self.images]
 
     def trained(self, variant: str) -> bool:
+        """Return whether a variant was trained here."""
         return next(each.trained for each in self.training if each.variant == variant)
 
 
 def read_inputs(tree: ResultsTree) -> Inputs:
-    """Read the tree; the first file that is missing, damaged or at odds with another is an InputError."""
+    """Read the tree. Raises InputError at the first file that is missing, damaged or contradicts another."""
     inputs = Inputs(
         tree=tree,
         images=read_images(tree),
@@ -75,7 +77,10 @@ def read_inputs(tree: ResultsTree) -> Inputs:
 
 
 def refuse_different_images(inputs: Inputs) -> None:
-    """Variants are compared on the same images, or not at all: what does not depend on the variant must be equal."""
+    """Raise InputError unless all variants were measured on the same images.
+
+    What does not depend on a variant must be equal for all of them.
+    """
     common: dict[object, object] = {}
 
     def refuse_unless_equal(folder: Path, key: object, what: object) -> None:

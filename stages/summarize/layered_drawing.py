@@ -1,7 +1,7 @@
-"""A directed acyclic graph as rows of boxes from top to bottom, with the curves between them; pixels.
+"""A directed acyclic graph drawn as rows of boxes from top to bottom, with curves between them; lengths are pixels.
 
-After Sugiyama, Tagawa and Toda (1981): rows by the longest way from a start, a place in each row that a curve passes,
-and the order in a row by the mean place of the neighbours.
+The method is that of Sugiyama, Tagawa and Toda (1981). A box's row is its longest distance from a start, and a curve
+has a slot in each row that it passes. A row is ordered by the mean position of the neighbours.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -20,14 +20,16 @@ _SWEEPS = 8
 
 @dataclass(frozen=True)
 class Drawing:
+    """A drawn graph."""
+
     width: int
     height: int
     boxes: dict[Node, tuple[float, float]]  # left and top
-    curves: dict[Edge, str]  # d of an SVG path
+    curves: dict[Edge, str]  # attribute d of an SVG path
 
 
 def drawn(nodes: Collection[Node], edges: Iterable[Edge]) -> Drawing:
-    """Draw what is not implied by other edges. Nodes come in an order in which every edge goes forward."""
+    """Draw the edges that others do not imply. `nodes` are in an order in which every edge goes forward."""
     kept = without_implied(nodes, edges)
     row = _rows(nodes, kept)
     ways: dict[Edge, list[Slot]] = {
@@ -48,7 +50,10 @@ def drawn(nodes: Collection[Node], edges: Iterable[Edge]) -> Drawing:
 
 
 def without_implied(nodes: Collection[Node], edges: Iterable[Edge]) -> list[Edge]:
-    """The fewest edges with the same ways between nodes: its transitive reduction, in the order of the nodes."""
+    """Return the transitive reduction: the fewest edges with the same paths, in the order of the nodes.
+
+    Raises ValueError for an edge that goes backward in that order.
+    """
     place = {node: number for number, node in enumerate(nodes)}
     after: dict[Node, list[Node]] = {node: [] for node in nodes}
     for start, end in sorted(set(edges), key=lambda edge: (place[edge[0]], place[edge[1]])):
@@ -66,13 +71,13 @@ def without_implied(nodes: Collection[Node], edges: Iterable[Edge]) -> list[Edge
 
 def _rows(nodes: Collection[Node], edges: Iterable[Edge]) -> dict[Node, int]:
     row = dict.fromkeys(nodes, 0)
-    for start, end in edges:  # sorted by their start: its row is final
+    for start, end in edges:  # sorted by their start, whose row is final
         row[end] = max(row[end], row[start] + 1)
     return row
 
 
 def _order(rows: list[list[Slot]], ways: Iterable[list[Slot]]) -> None:
-    """Sort each row by the mean place of what its slots are connected with, down and up in turns."""
+    """Sort each row by the mean position of its neighbours, downwards and upwards in turn."""
     above: dict[Slot, list[Slot]] = {slot: [] for row in rows for slot in row}
     below: dict[Slot, list[Slot]] = {slot: [] for row in rows for slot in row}
     for way in ways:
@@ -92,7 +97,7 @@ def _mean(values: list[float], otherwise: float) -> float:
 
 
 def _middles(rows: list[list[Slot]]) -> tuple[dict[Slot, float], float]:
-    """The middle of each slot, rows centred, and the width of the widest."""
+    """Return the middle of each slot, rows centred, and the width of the widest row."""
     widths = [[WIDTH if isinstance(slot, str) else _PASSING for slot in row] for row in rows]
     wholes = [sum(each) + _ACROSS * (len(each) - 1) for each in widths]
     width, middles = float(max(wholes, default=0)), {}
@@ -105,7 +110,10 @@ def _middles(rows: list[list[Slot]]) -> tuple[dict[Slot, float], float]:
 
 
 def _curve(way: list[Slot], middles: Mapping[Slot, float], row: int) -> str:
-    """From the lower edge of the first box to the upper edge of the last, straight down where it passes a row."""
+    """Return the path from the lower edge of the first box to the upper edge of the last.
+
+    It is straight where it passes a row.
+    """
     top = row * (HEIGHT + _DOWN) + HEIGHT
     path = f"M{middles[way[0]]:g} {top}"
     for number, slot in enumerate(way[1:], 1):

@@ -1,4 +1,4 @@
-"""The ledger of inputs: every indexed file and report is found again among the outputs or the rejects."""
+"""The ledger of inputs: every indexed file and report is accounted for among the outputs or the rejects."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from .readers.rejects import RejectCount, total
 
 @dataclass(frozen=True)
 class ImageLedger:
-    """indexed = images + the sum of the rejects."""
+    """Counts of a data set: indexed = images + the sum of the rejects."""
 
     dataset: str
     indexed: int
@@ -20,12 +20,14 @@ class ImageLedger:
 
 @dataclass(frozen=True)
 class Ledger:
+    """The ledger of a run."""
+
     images: list[ImageLedger]
     rejects: list[RejectCount]  # every reason of every stage, in the order of the DAG
 
 
 def read_ledger(inputs: Inputs) -> Ledger:
-    """Count and compare; counts that do not reconcile are an InputError."""
+    """Count and compare. Raises InputError for counts that do not reconcile."""
     for dataset, each in zip(inputs.tree.datasets, inputs.images, strict=True):
         path, manifest = inputs.tree.folder("dicom_to_arrow", dataset) / "manifest.json", each.manifest
         _agree(path, "indexed", manifest.indexed, "images + rejects", manifest.images + total(each.rejects))

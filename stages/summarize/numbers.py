@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 from ..common.records import Estimate
 
-NONE = "\u2013"  # an en dash: what a table says where there is no number
+NONE = "\u2013"  # an en dash, for a missing number
 
 
 def decimal(value: float | None, places: int = 3) -> str:
-    """Fixed places without the leading zero: .912, -.003, 1.000."""
+    """Format with fixed places and without the leading zero: .912, -.003, 1.000."""
     if value is None:
         return NONE
     text = f"{value:.{places}f}"
@@ -19,24 +19,24 @@ def decimal(value: float | None, places: int = 3) -> str:
 
 
 def signed(value: float) -> str:
-    """Fixed places of a difference, with its sign: +.012, -.003."""
+    """Format a difference with its sign: +.012, -.003."""
     return f"{'+' if value > 0 else ''}{decimal(value)}"
 
 
 def interval(estimate: Estimate | None) -> str:
-    """A value with its 95 % interval."""
+    """Format a value with its 95 % interval."""
     if estimate is None:
         return NONE
     return f"{decimal(estimate.value)} [{decimal(estimate.low)}, {decimal(estimate.high)}]"
 
 
 def rank(value: float) -> str:
-    """A rank with the half that ties and even numbers give: 12, 12.5, 1,203."""
+    """Format a rank, with the half of ties and even numbers: 12, 12.5, 1,203."""
     return f"{value:,.1f}".removesuffix(".0")
 
 
 def figures(value: float | None) -> str:
-    """Two significant figures, for numbers of unknown scale: .0043, -1.2, 1.1e-08."""
+    """Format with two significant figures, for numbers of unknown scale: .0043, -1.2, 1.1e-08."""
     if value is None:
         return NONE
     text = f"{value:.2g}"
@@ -44,20 +44,22 @@ def figures(value: float | None) -> str:
 
 
 def count(value: int | None) -> str:
+    """Format a count with thousands separators; None is "unknown"."""
     return "unknown" if value is None else f"{value:,}"
 
 
 def percent(value: float | None) -> str:
+    """Format a share as a percentage."""
     return NONE if value is None else f"{100 * value:.1f} %"
 
 
 def moment(milliseconds: int) -> str:
-    """A Unix time in milliseconds as UTC."""
+    """Format a Unix time in milliseconds as UTC."""
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def duration(milliseconds: int | None) -> str:
-    """4.2 s, 3 min 05 s, 1 h 36 min."""
+    """Format milliseconds as 4.2 s, 3 min 05 s, 1 h 36 min."""
     if milliseconds is None:
         return NONE
     seconds = milliseconds / 1000
@@ -70,5 +72,5 @@ def duration(milliseconds: int | None) -> str:
 
 
 def words(name: str) -> str:
-    """A name of the code as words: lung_opacity is `lung opacity`."""
+    """Return a name of the code as words: lung_opacity is `lung opacity`."""
     return name.replace("_", " ")

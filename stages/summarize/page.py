@@ -1,9 +1,10 @@
-"""The page: its sections in their order, each from its own names and its own template.
+"""The page: its sections in order, each with its own names and its own template.
 
-To add a section: a function in sections/ from the report to the names that its template uses (None: the run has
-nothing for it, and the page leaves it out), the template in templates/, a line in `SECTIONS`. A template
-also has the names of `common_names` and the macros of macros.html.jinja; figures are SVG by drawing.py, and every
-figure, table and number passes the tests of test_summarize_page.py (alt text, header cells, escaping).
+To add a section, write a function in sections/ from the report to the names that its template uses, the template in
+templates/, and a line in `SECTIONS`. A function that returns None leaves the section out, because the run has nothing
+for it. A template also has the names of `common_names` and the macros of macros.html.jinja. Figures are SVG by
+drawing.py. Every figure, table and number must pass the tests of test_summarize_page.py (alt text, header cells,
+escaping).
 """
 
 from pathlib import Path
@@ -38,7 +39,7 @@ SECTIONS = (
 
 
 def render(template: Path, report: Report) -> str:
-    """The page; everything from outside is escaped, a name that a template lacks is an error."""
+    """Return the page; everything from outside is escaped, and a name that a template lacks is an error."""
     environment = Environment(
         loader=FileSystemLoader(template.parent),
         autoescape=True,
@@ -62,7 +63,7 @@ def render(template: Path, report: Report) -> str:
 
 
 def common_names(report: Report) -> Names:
-    """Names that every template may use."""
+    """Return the names that every template may use."""
     return {
         "tree": report.inputs.tree,
         "labels": report.labels,
@@ -72,7 +73,7 @@ def common_names(report: Report) -> Names:
 
 
 def head_names(report: Report) -> Names:
-    """Names above the sections."""
+    """Return the names above the sections."""
     provenance = report.provenance
     return {
         "title": report.settings.title,

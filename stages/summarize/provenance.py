@@ -1,4 +1,4 @@
-"""What ran, when, from which code, settings, data and image: read from the journals beside the outputs."""
+"""Provenance of the results: what ran, when, from which code, settings, data and image, read from the journals."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from ..common.journal.journals import PAGE, FoundJournal, Journal, read_journal
 from .results_tree import ResultsTree
 
 DIGESTS = ("code", "settings", "data", "image")
-SEVERAL = "several"  # shards of a data set have one digest each where they differ
+SEVERAL = "several"  # used where the shards of a data set have different digests
 MAKER, MADE = "make_phantom", "phantom"  # the one stage whose files lie beside the results
 
 
@@ -31,9 +31,10 @@ class StageRun:
     params: dict[str, str]
     tags: dict[str, str]
     key: str | None  # its tag mlip.key in MLflow; None: shards, which MLflow shows within the run that gathers them
-    page: str | None  # in MLflow, where a server was spoken to while it ran
+    page: str | None  # in MLflow, if a server was used while it ran
 
     def param(self, key: str) -> str:
+        """Return a setting of the run. Raises InputError where its journal lacks it."""
         try:
             return self.params[key]
         except KeyError:
@@ -44,33 +45,39 @@ class StageRun:
 
 @dataclass(frozen=True)
 class Provenance:
+    """All runs behind the results."""
+
     runs: list[StageRun]
     synthetic: list[str]  # data sets that make_phantom drew
     links: list[tuple[str, str]] = field(default_factory=list)  # (stage that wrote, stage that read)
 
     def run(self, stage: str, name: str) -> StageRun:
+        """Return the run of a stage with that name."""
         return next(each for each in self.runs if (each.stage, each.name) == (stage, name))
 
     @property
     def started(self) -> int:
+        """Return when the first run began."""
         return min(each.started for each in self.runs)
 
     @property
     def ended(self) -> int:
+        """Return when the last run ended."""
         return max(each.ended or each.started for each in self.runs)
 
     @property
     def milliseconds(self) -> int:
+        """Return the time that all runs took, summed."""
         return sum(each.milliseconds or 0 for each in self.runs)
 
     @property
     def commits(self) -> list[tuple[str | None, bool]]:
-        """(commit, with uncommitted changes) of the stages, in the order of the DAG."""
+        """Return (commit, with uncommitted changes) of the stages, in the order of the DAG."""
         return list(dict.fromkeys((each.commit, each.dirty) for each in self.runs))
 
 
 def read_provenance(tree: ResultsTree) -> Provenance:
-    """Journals of every run that led to the summary; one that is missing is an InputError."""
+    """Read the journals of every run behind the summary. Raises InputError where one is missing."""
     found = {(stage, name): _read(tree, stage, name, paths) for stage, name, paths in tree.journals()}
     indexed = {dataset: found["index_inputs", dataset][0].journal for dataset in tree.datasets}
     synthetic = synthetic_datasets(tree.phantom, indexed)
@@ -82,7 +89,7 @@ def read_provenance(tree: ResultsTree) -> Provenance:
 
 
 def synthetic_datasets(phantom: Path, indexed: dict[str, Journal]) -> list[str]:
-    """Data sets whose index was written by make_phantom: told by content, not by name."""
+    """Return the data sets whose index was written by make_phantom, identified by content, not by name."""
     made = {sha256_of(path) for path in sorted(phantom.glob("*/*.csv*"))}
     return [dataset for dataset, journal in indexed.items() if made & set(journal.inputs.values())]
 
@@ -123,10 +130,10 @@ def _stage_run(stage: str, name: str, found: Sequence[FoundJournal]) -> StageRun
 
 
 def lineage(journals: Iterable[Journal], results: str, stages: Collection[str]) -> list[tuple[str, str]]:
-    """(stage that wrote, stage that read), each pair once. `results` is the name of the results folder.
+    """Return (stage that wrote, stage that read), each pair once; `results` is the name of the results folder.
 
-    Paths decide, not digests: two empty tables have one digest. Journals of versions before 0.3 have no paths, and no
-    pairs come from them.
+    Paths decide, not digests: two empty tables have one digest. Journals before version 0.3 have no paths, so they give
+    no pairs.
     """
     pairs = [
         (writer, journal.stage)
@@ -138,7 +145,7 @@ def lineage(journals: Iterable[Journal], results: str, stages: Collection[str]) 
 
 
 def _writer(path: str, results: str, stages: Collection[str]) -> str | None:
-    """The stage below whose folder a file lies; None: it came from outside."""
+    """Return the stage below whose folder a file lies, or None for a file from outside."""
     parts = PurePath(path).parts
     for place in range(len(parts) - 2, -1, -1):  # the last one: a workspace may lie in a folder of any name
         if parts[place] == results and parts[place + 1] in stages:

@@ -1,4 +1,4 @@
-"""Works that the methods cite. A text marks them as pandoc does, `[@key]` or `[@key; @other]`."""
+"""Works that the methods cite. A text marks them as in pandoc, `[@key]` or `[@key; @other]`."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -23,41 +23,43 @@ class Reference:
 
     @property
     def label(self) -> str:
-        """As running text names it: Cuturi, 2013; Zhou and Yu, 2023; He et al., 2022."""
+        """Return the label for running text: Cuturi, 2013; Zhou and Yu, 2023; He et al., 2022."""
         families = [author.partition(",")[0].strip("{}") for author in self.authors]
         names = " and ".join(families) if len(families) < 3 and "others" not in families else f"{families[0]} et al."
         return f"{names}, {self.year}"
 
     @property
     def plain_title(self) -> str:
+        """Return the title without braces."""
         return self.title.replace("{", "").replace("}", "")
 
     def bibtex(self) -> str:
+        """Return the entry in BibTeX's format."""
         fields = [("author", " and ".join(self.authors)), ("title", self.title), *self.fields, ("year", str(self.year))]
         lines = ",\n".join(f"  {name} = {{{_accented(value)}}}" for name, value in fields)
         return f"@{self.kind}{{{self.key},\n{lines}\n}}"
 
 
 def software(commit: str | None, year: int) -> Reference:
-    """This pipeline, in the state that ran."""
+    """Return the reference to this pipeline, in the state that ran."""
     fields = (("howpublished", f"Software, commit {commit}" if commit else "Software"),)
     title = "{MLIP}: a pipeline for medical language-image pre-training with masked local representation learning"
     return Reference(SOFTWARE, "misc", ("{The MLIP pipeline developers}",), title, year, fields)
 
 
 def cited(texts: Iterable[str], known: dict[str, Reference]) -> list[Reference]:
-    """The works that some texts cite, each once, in the order of their first mention."""
+    """Return the works that some texts cite, each once, in the order of their first mention."""
     keys = dict.fromkeys(key for text in texts for mark in _MARK.findall(text) for key in _keys(mark, known))
     return [known[key] for key in keys]
 
 
 def as_prose(text: str, known: dict[str, Reference]) -> str:
-    """A text with (Cuturi, 2013) for each mark."""
+    """Return a text with (Cuturi, 2013) for each mark."""
     return _replaced(text, known, str, lambda keys: f"({'; '.join(known[key].label for key in keys)})")
 
 
 def as_latex(text: str, known: dict[str, Reference]) -> str:
-    r"""A text for LaTeX, with \cite{key} for each mark and everything else escaped."""
+    r"""Return a text for LaTeX, with \cite{key} for each mark and everything else escaped."""
     return _replaced(text, known, _escaped, lambda keys: rf"\cite{{{','.join(keys)}}}")
 
 
@@ -66,7 +68,7 @@ _MARK = re.compile(r"\[@([^\]]+)\]")
 
 def _keys(mark: str, known: dict[str, Reference]) -> list[str]:
     keys = [key.strip().removeprefix("@") for key in mark.split(";")]
-    return keys if all(key in known for key in keys) else []  # a text from outside that looks like a mark
+    return keys if all(key in known for key in keys) else []  # otherwise a text from outside that looks like a mark
 
 
 def _replaced(

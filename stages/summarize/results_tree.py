@@ -19,14 +19,14 @@ class FewShotJob:
 
     @classmethod
     def parse(cls, text: str, flag: str = "--few-shot") -> "FewShotJob":
-        """From DATASET/PROTOCOL/FRACTION."""
+        """Parse DATASET/PROTOCOL/FRACTION. Raises InputError for another form."""
         match text.split("/"):
             case [dataset, protocol, fraction] if dataset and protocol and fraction.isdecimal():
                 return cls(dataset, protocol, int(fraction))
         raise InputError(f"{flag} {text}: name DATASET/PROTOCOL/FRACTION, e.g. rsna/linear/10")
 
     def of(self, variant: str) -> str:
-        """The name of its run, and its folder below that of the stage."""
+        """Return the name of its run for a variant, which is its folder below that of the stage."""
         return f"{variant}/{self.dataset}/{self.protocol}/{self.fraction}"
 
 
@@ -44,36 +44,36 @@ class ResultsTree:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """All of them, the one for pre-training first."""
+        """Return all data sets, the one for pre-training first."""
         return tuple(dict.fromkeys((self.pretrain_on, *self.evaluate_on)))
 
     @property
     def with_text(self) -> tuple[str, ...]:
-        """Variants that can be asked by prompts and reports."""
+        """Return the variants that can process prompts and reports."""
         return tuple(variant for variant in self.variants if variant not in self.image_only)
 
     @property
     def evaluations(self) -> list[tuple[str, str]]:
-        """(data set, variant), data set by data set, of what needs text."""
+        """Return (data set, variant) of evaluations that need text, data set by data set."""
         return [(dataset, variant) for dataset in self.evaluate_on for variant in self.with_text]
 
     @property
     def few_shot_evaluations(self) -> list[tuple[FewShotJob, str]]:
-        """(job, variant), job by job."""
+        """Return (job, variant) of few-shot classification, job by job."""
         return [(job, variant) for job in self.few_shot_jobs for variant in self.variants]
 
     @property
     def segmentation_evaluations(self) -> list[tuple[FewShotJob, str]]:
-        """(job, variant), job by job."""
+        """Return (job, variant) of few-shot segmentation, job by job."""
         return [(job, variant) for job in self.segmentation_jobs for variant in self.variants]
 
     @property
     def phantom(self) -> Path:
-        """Where make_phantom writes, if it ran in this workspace."""
+        """Return the folder of make_phantom, if it ran in this workspace."""
         return self.root.parent / "phantom"
 
     def folder(self, stage: str, place: str = "") -> Path:
-        """Where one run of a stage has its files."""
+        """Return the folder of one run of a stage."""
         return self.root / stage / place
 
     def runs(self, job: type[Job]) -> list[dict[str, str]]:
@@ -114,7 +114,7 @@ class ResultsTree:
         return [job.place.format(**run) for run in self.runs(job)]
 
     def summary_paths(self, job: type[Job]) -> list[Path]:
-        """Return the outputs of a job that the summary reads, run by run; folders as they are."""
+        """Return the outputs of a job that the summary reads, run by run; folders are not expanded."""
         read = [each.file for each in job.products().values() if each.summary]
         return [self.folder(job.stage, place) / file for place in self.places(job) for file in read]
 
@@ -127,9 +127,9 @@ class ResultsTree:
                     yield job.stage, place, sorted(self.folder(job.stage, place).glob(pattern))
 
     def files(self) -> dict[str, Path]:
-        """Return every data file that the summary reads, by its place below the results.
+        """Return every data file that the summary reads, by its path below the results.
 
-        Journals are not among them: they hold times, and a run that is repeated with equal results changes nothing.
+        Journals are not included: they hold times, and a run that is repeated with equal results changes nothing.
 
         Raises:
             InputError: one is missing.
@@ -149,7 +149,7 @@ class ResultsTree:
 
 
 def reported_jobs() -> list[type[Job]]:
-    """List, in the order of the DAG, the jobs whose outputs the summary reads, and those whose outputs these read."""
+    """Return the jobs whose outputs the summary reads, and those whose outputs these read, in the order of the DAG."""
     found: list[type[Job]] = []
     needed: set[tuple[str, str]] = set()
     for job in reversed(JOBS):

@@ -1,4 +1,4 @@
-"""Import of the stages' journals into MLflow: one line of summary, one line per problem. Options: options.py."""
+"""Import the stages' journals into MLflow: one line of summary, one line per problem. Options: options.py."""
 
 import sys
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _sync(options: SyncOptions) -> list[str]:
-    """Print the summary and the warnings, and return the problems that ask for a person."""
-    from .synchronise import synchronise  # MLflow: not for --help
+    """Print the summary and the warnings, and return the problems that need a person."""
+    from .synchronise import synchronise  # MLflow, which --help does not need
 
     summary = synchronise(options.journals, options.store, options.experiment, options.artifacts, options.grace,
                           register=options.register_models)  # fmt: skip

@@ -1,4 +1,4 @@
-"""One parent run for each call of the workflow, and below it everything that stood when it was done.
+"""Parent runs: one for each call of the workflow, and below it every run that was valid when the call had ended.
 
 A run of a stage is shown once. It hangs below the last call for which it was valid: below the newest one while nothing
 replaced it, so that a partial rerun still shows the whole; what a rerun replaced stays below the call before.
@@ -18,18 +18,20 @@ KIND = "mlip.invocation"  # tag of a parent: the id of the call
 
 @dataclass(frozen=True)
 class Invocation:
-    """A call of the workflow, told by the tags of the runs that it made. Times are Unix milliseconds."""
+    """A call of the workflow, identified by the tags of the runs that it made. Times are Unix milliseconds."""
 
     identifier: str
     started: int
-    members: tuple[Execution, ...]  # everything valid when it was done, its own runs and those that it kept
+    members: tuple[Execution, ...]  # all valid when it ended: its own runs and those that it kept
 
     @property
     def key(self) -> str:
+        """Return the key of the call's parent run."""
         return key_of(self.identifier)
 
 
 def key_of(identifier: str) -> str:
+    """Return the key of the parent run of a call, given the call's id."""
     return digest_of(["invocation", identifier])
 
 
@@ -54,14 +56,14 @@ def invocations(all_executions: Sequence[Execution]) -> list[Invocation]:
 
 
 def _call_of(run: Execution, order: Sequence[str], began: dict[str, int]) -> int:
-    """Return number of the call that made a run; of one made by hand: of the first call after it."""
+    """Return the index of the call that made a run; for one made by hand, of the first call after it."""
     if run.invocation is not None:
         return order.index(run.invocation)
     return next((place for place, each in enumerate(order) if began[each] >= run.started), len(order))
 
 
 def parents(calls: Sequence[Invocation]) -> dict[str, str]:
-    """Return the key of each execution's parent, by the key of the execution: the last call that it was valid for."""
+    """Return the parent's key for each execution's key: the last call for which it was valid."""
     return {run.key: call.key for call in calls for run in call.members}
 
 
@@ -111,7 +113,7 @@ def titled(record: RunRecord) -> str:
 
 
 def _table(call: Invocation, runs: Sequence[tuple[Execution, RunRecord]]) -> str:
-    """Markdown for the page of the parent: what ran, what was kept."""
+    """Return Markdown for the page of the parent: what ran, what was kept."""
     lines = ["| stage | run | status | seconds | |", "|---|---|---|---|---|"]
     for each, record in runs:
         seconds = f"{(record.ended - record.started) / 1000:.1f}" if record.ended else ""

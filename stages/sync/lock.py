@@ -1,7 +1,8 @@
-"""One writer at a time: a lock file that says who holds it.
+"""A lock file for a single writer, which names its holder.
 
-The kernel's lock where the file system has one (flock). Where it has none (some mounts of Lustre, NFS and FUSE), a
-second file stands for it, whose creation succeeds once; it outlives a crash, so it names its host and process.
+The kernel's lock is used where the file system has one (flock). Where it has none (some mounts of Lustre, NFS and
+FUSE), a second file replaces it, whose creation succeeds only once; it outlives a crash, so it names its host and
+process.
 """
 
 import errno
@@ -26,7 +27,7 @@ _WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 @contextmanager
 def single_writer(path: Path, patience: float) -> Iterator[None]:
-    """Hold the lock file `path`; wait up to `patience` seconds for it, then InputError names its holder.
+    """Hold the lock file `path`; wait up to `patience` seconds for it. Raises InputError that names its holder.
 
     The kernel frees the lock when its process ends, however it ends: a file left behind blocks nobody.
     """
@@ -58,7 +59,7 @@ def _self() -> str:
 
 
 def _locked(file: IO) -> bool | None:
-    """Whether this process has the lock now; None: this file system has no locks."""
+    """Return whether this process has the lock now; None where the file system has no locks."""
     try:
         return take_lock(file)
     except OSError as error:
@@ -69,7 +70,10 @@ def _locked(file: IO) -> bool | None:
 
 @contextmanager
 def _only_file(path: Path, deadline: float) -> Iterator[None]:
-    """Hold `path` by having made it; what a dead process of this host left is taken over."""
+    """Hold `path` by creating it; a file left by a dead process of this host is taken over.
+
+    Raises InputError where another process keeps it beyond `deadline`.
+    """
     mine = f"{_self()}, {secrets.token_hex(4)}"  # no two holders write the same
     while not _made(path, mine):
         holder = _content(path)
@@ -96,7 +100,7 @@ def _made(path: Path, text: str) -> bool:
     try:
         with handle:
             handle.write(text)
-    except OSError:  # no space: an empty file would hold up everybody
+    except OSError:  # no space: an empty file would block everybody
         path.unlink()
         raise
     return True
@@ -110,15 +114,16 @@ def _content(path: Path) -> str:
 
 
 def _is_dead(holder: str) -> bool:
-    """Whether it names a process of this host that is no more; of other hosts nobody knows here."""
+    """Return whether the holder is a process of this host that has ended; for other hosts this cannot be known."""
     named = re.match(r"process (\d+) on (\S+) since ", holder)
     return named is not None and named[2] == socket.gethostname() and not lives(int(named[1]))
 
 
 def _taken_over(path: Path, dead: str, mine: str) -> bool:
-    """Put `mine` in place of what the dead holder wrote, if it is there still.
+    """Replace the text of the dead holder by `mine`, if it is still there; return whether that succeeded.
 
-    One process at a time may try for each dead holder: two that saw it at once would take the lock from one another.
+    Only one process at a time may try for each dead holder: two that saw it at once would take the lock from one
+    another.
     """
     right = path.with_name(f"{path.name}.{digest_of(dead)[:8]}")
     if not _made(right, mine):

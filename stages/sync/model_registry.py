@@ -1,4 +1,4 @@
-"""Chosen models in MLflow's registry: one version a set of weights, with its metrics and the decision behind it.
+"""Chosen models in MLflow's registry: one version per set of weights, with its metrics and the decision behind it.
 
 The files go into the artifacts of the run that chose them. A version that pointed into the results would load other
 weights after the next run there.
@@ -22,12 +22,12 @@ CURRENT = "current"  # alias of the version that the results hold now: models:/N
 _ARTIFACT = "mlflow_model/MLmodel"  # of select_checkpoint, below its journal
 _FOLDER = "model"  # among the artifacts of the run
 _WEIGHTS = "mlip.weights_sha256"
-_TEST = "test/"  # metrics of evaluations begin so
+_TEST = "test/"  # prefix of the metrics of evaluations
 
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A model folder, and what is known of its weights; `metrics` by "zero_shot_classification/rsna/auc" and so on."""
+    """A model folder with the facts about its weights; `metrics` by "zero_shot_classification/rsna/auc" and so on."""
 
     name: str
     key: str  # of the run that chose it
@@ -40,10 +40,10 @@ class ChosenModel:
 def register_models(
     client: MlflowClient, found: Sequence[FoundJournal], project: str, run_ids: Mapping[str, str]
 ) -> tuple[list[str], list[str]]:
-    """Register every trained model that the results hold; returns "name version" of the new ones, and warnings.
+    """Register every trained model of the results; return "name version" of the new ones, and warnings.
 
-    Idempotent: weights that have a version keep it, and what is said of them is brought up to date. `run_ids` maps keys
-    of runs to their ids in the store. A store without a registry, or without room, costs a warning and no run.
+    The operation is idempotent: weights that have a version keep it, and its tags are updated. `run_ids` maps keys of
+    runs to their ids in the store. A store without a registry, or without room, costs a warning and no run.
     """
     new, warnings = [], []
     for model in chosen_models(found, project):
@@ -56,7 +56,7 @@ def register_models(
 
 
 def chosen_models(found: Sequence[FoundJournal], project: str) -> Iterator[ChosenModel]:
-    """Of each variant the model that stands in the results; encoders that were not trained here are left out."""
+    """Yield the model of each variant in the results, without encoders that were not trained here."""
     for each in found:
         journal = each.journal
         written = {artifact.path: artifact.sha256 for artifact in journal.artifacts}
@@ -64,7 +64,7 @@ def chosen_models(found: Sequence[FoundJournal], project: str) -> Iterator[Chose
         if each.earlier or journal.stage != "select_checkpoint" or journal.status != "FINISHED":
             continue
         if _ARTIFACT not in written or not path.is_file() or sha256_of(path) != written[_ARTIFACT]:
-            continue  # half written by a run that goes on: a later sync finds it whole
+            continue  # half written by a run in progress: a later sync finds it complete
         weights, decision = _said_by(path)
         if not decision.get("chosen_step"):
             continue
@@ -74,12 +74,12 @@ def chosen_models(found: Sequence[FoundJournal], project: str) -> Iterator[Chose
 
 
 def model_name(project: str, variant: str) -> str:
-    """As MLflow takes it: neither "/" nor ":", and no quote, which its filters lack an escape for."""
+    """Return a name that MLflow accepts: without "/", ":", and quotes, which its filters cannot escape."""
     return re.sub(r"[^\w. -]", "-", f"{project}-{variant}")
 
 
 def measured_with(weights: str, found: Sequence[FoundJournal]) -> dict[str, float]:
-    """Test metrics of every stage that read these weights, or features that were extracted with them."""
+    """Return test metrics of every stage that read these weights, or features that were extracted with them."""
     present = [each.journal for each in found if not each.earlier and each.journal.status == "FINISHED"]
     digests = {weights}
     for journal in present:

@@ -1,4 +1,4 @@
-"""The options of `python -m stages.sync`; no MLflow here, which takes seconds to import."""
+"""The options of `python -m stages.sync`, without MLflow, which takes seconds to import."""
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ corrected if it writes again. At the end of a workflow nothing runs any more: --
 
 @dataclass(frozen=True)
 class SyncOptions:
-    """One sync; None takes the default that `synchronise` describes."""
+    """Options of one sync; None takes the default that `synchronise` describes."""
 
     journals: Path
     store: str | None

@@ -1,12 +1,12 @@
-"""MLflow without telemetry, without its greeting in the log, and without minutes of retries; imported from here alone.
+"""MLflow without telemetry, its greeting in the log, and minutes of retries; imported only from here.
 
-MLflow reads these variables when it is imported, so they come first. What the user has set stays.
+MLflow reads these variables when it is imported, so they come first. Values set by the user are kept.
 """
 
 import os
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # an error becomes one line of ours: no trace of the store's
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # an error becomes one line of ours, no stack trace
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # default: an absent server blocks for 246 s
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # slow is not gone: nothing waits for a sync
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of every run, at a server

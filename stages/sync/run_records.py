@@ -1,8 +1,7 @@
-"""Turn journals into the records of MLflow runs.
+"""Records of MLflow runs, made from journals.
 
-What MLflow shows as one run: a journal, or the journals of a scattered stage together.
-
-What MLflow shall hold of one execution: a pure function of its journals, the time and the grace period.
+A run is one journal, or the journals of a scattered stage together. Its record is a pure function of its journals, the
+time and the grace period.
 """
 
 from collections import defaultdict
@@ -20,40 +19,49 @@ Place = tuple[str, str]  # stage and name
 
 @dataclass(frozen=True)
 class Execution:
-    """`main` is the journal of the stage, or of the job that gathers its parts; None while there are only parts."""
+    """One execution of a stage.
+
+    `main` is the journal of the stage, or of the job that gathers its parts; None while there are only parts.
+    """
 
     stage: str
     name: str
     main: FoundJournal | None
     parts: tuple[FoundJournal, ...] = ()  # the last one of each part that began before `main`
-    own: tuple[FoundJournal, ...] = ()  # of these, what ran for this execution; the others were kept from one before
-    former_key: str | None = None  # under which it was shown while it had parts alone
+    own: tuple[FoundJournal, ...] = ()  # those that ran for this execution; the others were kept from an earlier one
+    former_key: str | None = None  # under which it was shown while it had only parts
 
     @property
     def key(self) -> str:
+        """Return the key under which MLflow holds the run."""
         return self.main.journal.key if self.main else _key_of_parts(self.stage, self.name, self.own)
 
     @property
     def ran(self) -> tuple[FoundJournal, ...]:
-        """The journals of what ran for it."""
+        """Return the journals of what ran for it."""
         return (*self.own, *([self.main] if self.main else []))
 
     @property
     def first(self) -> FoundJournal:
+        """Return the main journal, or that of the first part."""
         return self.main or self.own[0]
 
     @property
     def started(self) -> int:
+        """Return when the first of its journals began."""
         return min(each.journal.started for each in self.ran)
 
     @property
     def invocation(self) -> str | None:
-        """Id of the call of the workflow that ran it last; None: a stage that somebody ran by hand."""
+        """Return the id of the call of the workflow that ran it last; None for a stage run by hand."""
         return max(self.ran, key=lambda each: each.journal.started).journal.tags.get("invocation")
 
 
 def executions(found: Iterable[FoundJournal]) -> list[Execution]:
-    """One for every run of a stage, oldest first. A part's name is that of its stage's run, "/", its own."""
+    """Return one execution for every run of a stage, oldest first.
+
+    A part's name is the name of its stage's run, "/", and its own.
+    """
     mains: dict[Place, list[FoundJournal]] = defaultdict(list)
     parts: dict[Place, list[FoundJournal]] = defaultdict(list)
     for each in sorted(found, key=lambda each: (each.journal.started, each.journal.key)):
@@ -88,18 +96,18 @@ def _last_of_each(parts: Sequence[FoundJournal], until: int) -> tuple[FoundJourn
 
 
 def _key_of_parts(stage: str, name: str, own: Sequence[FoundJournal]) -> str:
-    """Return the same however many parts there are yet: the first one began when it did."""
+    """Return a key that does not depend on how many parts there are yet, since the first one is always the same."""
     return digest_of(["parts", stage, name, own[0].journal.started])
 
 
-# Part of every record's digest: raise it when this module exports more, and all runs are brought up to date.
+# Part of every record's digest: raise it when this module exports more, and all runs are updated.
 EXPORT_VERSION = 2
 _KEPT_BACK = {"metrics", "input_paths"}  # of a journal: what its manifest in MLflow does not hold
 
 
 @dataclass(frozen=True)
 class InputData:
-    """A file that went in: where it stands below the results (the role alone, for one from outside), and its sha256."""
+    """An input file: its path below the results (or only its role, for one from outside), and its sha256."""
 
     role: str
     name: str
@@ -123,14 +131,15 @@ class RunRecord:
     inputs: list[InputData] = field(default_factory=list)
     artifacts: list[tuple[str, str]] = field(default_factory=list)  # path below the folder and sha256: to be copied
     former_key: str | None = None
-    parent: str | None = None  # the key of the run that it is shown below
+    parent: str | None = None  # the key of the run below which it is shown
 
     @property
     def run_name(self) -> str:
+        """Return the name of the run: its stage and its place."""
         return f"{self.stage}/{self.name}" if self.name else self.stage
 
     def digest(self) -> str:
-        """Equal digests: the run in the store needs no change."""
+        """Return the digest of the record; if it is equal, the run in the store needs no change."""
         return digest_of([EXPORT_VERSION, asdict(self)])
 
 
@@ -173,7 +182,7 @@ def run_record(
 
 
 def producers_of(found: list[FoundJournal], root: Path) -> dict[str, str]:
-    """Where each file that a stage wrote stands below `root`, by sha256; the files of parts are none of theirs."""
+    """Return the path below `root` of each file that a stage wrote, by sha256; files of parts are left out."""
     return {
         artifact.sha256: (each.folder / artifact.path).relative_to(root).as_posix()
         for each in found
@@ -184,10 +193,11 @@ def producers_of(found: list[FoundJournal], root: Path) -> dict[str, str]:
 
 
 def closed(status: str, ended: int | None, last_sign: int, now: int, grace: int) -> tuple[str, int | None]:
-    """Status and end of a run. One that says RUNNING but was silent for `grace` or longer counts as KILLED.
+    """Return status and end of a run; one that says RUNNING but was silent for `grace` or longer counts as KILLED.
 
-    It then ended when it was last heard of. That is a guess: if the stage lives after all and writes again, the next
-    sync corrects it. A grace of 0 says that nothing runs any more, as at the end of a workflow: no guess then.
+    It then ended when it was last heard of. That is a guess: if the stage is alive after all and writes again, the next
+    sync corrects it. A grace of 0 says that nothing runs any more, as at the end of a workflow, and then it is no
+    guess.
     """
     if status == "RUNNING" and (grace == 0 or now - last_sign >= grace):
         return "KILLED", last_sign
@@ -198,16 +208,16 @@ def _status(execution: Execution, now: int, grace: int) -> tuple[str, int | None
     if execution.main:
         journal = execution.main.journal
         if journal.status == "RUNNING" and execution.main.earlier:
-            grace = 0  # a later run took its place: it has ended
+            grace = 0  # a later run replaced it: it has ended
         return closed(journal.status, journal.ended, journal.last_sign, now, grace)
     last_sign = max(each.journal.last_sign for each in execution.own)
     if any(each.journal.status == "FAILED" for each in execution.parts):
         return "FAILED", last_sign
-    return closed("RUNNING", None, last_sign, now, grace)  # the parts may be done: what they are for is not
+    return closed("RUNNING", None, last_sign, now, grace)  # the parts may be finished, but not what they are for
 
 
 def _metrics(execution: Execution) -> list[Metric]:
-    """Of the journal, and of each part below `parts/`, with the part's number as the step."""
+    """Return the metrics of the journal, and of each part below `parts/`, with the part's number as the step."""
     metrics = list(execution.main.journal.metrics) if execution.main else []
     for place, part in enumerate(execution.parts):
         number = part.journal.name.rpartition("/")[2]
@@ -217,7 +227,7 @@ def _metrics(execution: Execution) -> list[Metric]:
 
 
 def _inputs(journal: Journal, producers: Mapping[str, str]) -> list[InputData]:
-    """Files from outside, and those that a stage wrote; the many of a scattered stage stand in the manifest."""
+    """Return files from outside, and those that a stage wrote; the many of a scattered stage are in the manifest."""
     known = {role: producers.get(sha256) for role, sha256 in journal.inputs.items()}
     own = {role for role in known if role.rpartition("_")[2].isdecimal() and known[role] is None}
     return [InputData(role, known[role] or role, sha256) for role, sha256 in journal.inputs.items() if role not in own]

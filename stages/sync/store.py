@@ -1,4 +1,4 @@
-"""Bring an MLflow store into agreement with the journals: add what is missing, touch nothing that agrees."""
+"""Synchronisation of an MLflow store with the journals: add what is missing, leave alone what agrees."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ from .run_records import InputData, RunRecord, closed
 
 _METRICS_A_BATCH = 1000  # MLflow's limits
 _TEXTS_A_BATCH = 100
-_SYNCED = "mlip.synced"  # digest of the record; written last, so a run without it was cut off half-way
+_SYNCED = "mlip.synced"  # digest of the record; written last, so a run without it was interrupted half-way
 _LATEST = "mlip.latest"
 _WORKSPACE = "mlip.workspace"
 _PARENT = "mlflow.parentRunId"
@@ -42,7 +42,7 @@ Item = TypeVar("Item")
 
 @dataclass
 class Changes:
-    """Run ids by what happened to them, how many runs there are, and what could not be done."""
+    """Run ids by what happened to them, the number of runs, and what could not be done."""
 
     new: set[str] = field(default_factory=set)
     updated: set[str] = field(default_factory=set)
@@ -52,10 +52,10 @@ class Changes:
 
 
 def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> tuple[str, list[str]]:
-    """Id of the experiment, created if absent, and warnings.
+    """Return the id of the experiment, created if absent, and warnings.
 
     `artifacts` is its folder, explicit because MLflow would freeze it to the first process's working folder; None lets
-    a remote server choose.
+    a remote server choose. Raises InputError where the experiment was deleted.
     """
     location = None if artifacts is None else artifacts.resolve().as_uri()
     experiment = client.get_experiment_by_name(name)
@@ -76,9 +76,9 @@ def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> 
 
 
 def runs_elsewhere(client: MlflowClient, experiment: str, name: str, workspace: str) -> list[str]:
-    """Return a warning for each other experiment that shows runs of this workspace: `project` was renamed.
+    """Return a warning for each other experiment that shows runs of this workspace, because `project` was renamed.
 
-    None where a server does not let this user look into other experiments.
+    There is none where a server does not let this user look into other experiments.
     """
     quote = '"' if "'" in workspace else "'"
     wanted = f"tags.`{_WORKSPACE}` = {quote}{workspace}{quote}"
@@ -102,7 +102,7 @@ def runs_elsewhere(client: MlflowClient, experiment: str, name: str, workspace: 
 
 
 def _of_all_pages(search: Callable[..., PagedList[Item]]) -> Iterator[Item]:
-    """Everything that a search of MLflow finds, page after page."""
+    """Yield everything that a search of MLflow finds, page after page."""
     token = None
     while True:
         page = search(page_token=token)
@@ -126,7 +126,7 @@ def import_runs(
     for record, folder in records:
         run = _run_of(client, present, record)
         if run is None:
-            # The key comes with the creation, in one transaction: no crash leaves a run that is not found again.
+            # The key is set on creation, in one transaction, so no crash leaves a run that cannot be found again.
             run = client.create_run(
                 experiment, start_time=record.started, tags={"mlip.key": record.key}, run_name=titled(record)
             )
@@ -145,7 +145,7 @@ def import_runs(
 
 
 def _run_of(client: MlflowClient, present: dict[str, Run], record: RunRecord) -> Run | None:
-    """Return the run of a record. What was shown of it while it had parts alone becomes it, or is removed."""
+    """Return the run of a record; what was shown of it while it had only parts becomes it, or is removed."""
     run = present.get(record.key)
     former = present.pop(record.former_key, None) if record.former_key else None
     if former is None or former.info.lifecycle_stage != "active":
@@ -159,10 +159,10 @@ def _run_of(client: MlflowClient, present: dict[str, Run], record: RunRecord) ->
 
 
 def _runs_by_key(client: MlflowClient, experiment: str, view: int = ViewType.ALL) -> dict[str, Run]:
-    """Every run that a sync or a stage logged, oldest first; runs that others logged are none of ours.
+    """Return every run that a sync or a stage logged, by key, oldest first; runs that others logged are ignored.
 
     Two runs of one key come from a stage that logged live while a sync imported it, or from a server that created one
-    and answered too late: one stays, a complete one if there is one, and sync completes it.
+    and answered too late. One stays, a complete one if there is one, and sync completes it.
     """
     runs = _of_all_pages(partial(client.search_runs, [experiment], run_view_type=view, max_results=1000))
     ours = [run for run in runs if "mlip.key" in run.data.tags]
@@ -222,16 +222,16 @@ def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path, t
 
 
 def _data_set(data: InputData) -> DatasetInput:
-    """Return an input file as a data set of MLflow: its place, its digest; nothing of its content."""
+    """Return an input file as a data set of MLflow: its path and digest, but nothing of its content."""
     source = json.dumps({"results": data.name, "sha256": data.sha256})
     dataset = Dataset(data.name, data.sha256[:_DIGEST_LENGTH], source_type="file", source=source)
     return DatasetInput(dataset, [InputTag("mlflow.data.context", data.role)])
 
 
 def _publish(client: MlflowClient, run_id: str, record: RunRecord, folder: Path) -> tuple[list[str], list[str]]:
-    """Copy the manifest, and the artifacts that the stage released if they are still what it wrote.
+    """Copy the manifest, and the artifacts that the stage released if they are unchanged since.
 
-    Returns warnings, and what a later sync may do better (no space, no access): those runs are tried again.
+    Returns warnings, and failures that a later sync may avoid (no space, no access): those runs are tried again.
     """
     warnings = []
     try:
@@ -245,7 +245,7 @@ def _publish(client: MlflowClient, run_id: str, record: RunRecord, folder: Path)
             client.log_artifact(run_id, str(path), artifact_path="/".join(["files", *parents]))
     except (MlflowException, SQLAlchemyError):
         raise
-    except Exception as error:  # S3, GCS and proxies raise what they like; the numbers are in
+    except Exception as error:  # S3, GCS and proxies raise what they like; the numbers are already in
         reason = without_secrets(next(iter(str(error).splitlines()), type(error).__name__))
         return warnings, [f"{record.run_name}: files not copied into MLflow ({reason}); sync again"]
     return warnings, []
@@ -260,7 +260,7 @@ def _close_lost_runs(
     grace: int,
     changes: Changes,
 ) -> None:
-    """End the runs of this workspace whose journal is gone: overwritten by a newer run of the same name, or deleted."""
+    """End the runs of this workspace whose journal is gone: replaced by a newer run of the same name, or deleted."""
     runs = _runs_by_key(client, experiment, ViewType.ACTIVE_ONLY)
     newest = {_place(run): key for key, run in runs.items()}
     for key, run in runs.items():
@@ -278,7 +278,7 @@ def _close_lost_runs(
 
 
 def _mark_latest(client: MlflowClient, experiment: str, workspace: str, changes: Changes) -> None:
-    """`mlip.latest` is true on the newest run of each stage and name, false on the older ones."""
+    """Set `mlip.latest` to true on the newest run of each stage and name, and to false on older ones."""
     runs = _runs_by_key(client, experiment, ViewType.ACTIVE_ONLY)
     newest = {_place(run): key for key, run in runs.items()}
     for key, run in runs.items():

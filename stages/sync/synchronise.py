@@ -1,4 +1,4 @@
-"""One sync: lock the store, read the journals, import them, say what was done."""
+"""One sync: lock the store, read the journals, import them, report what was done."""
 
 import os
 import time
@@ -23,7 +23,7 @@ _MILLISECONDS_AN_HOUR = 3_600_000
 
 @dataclass(frozen=True)
 class Summary:
-    """What one sync did: numbers of runs, the store, lines for standard error."""
+    """Outcome of one sync: numbers of runs, the store, lines for standard error."""
 
     new: int
     updated: int
@@ -38,7 +38,7 @@ class Summary:
         uri = without_secrets(self.uri)
         done = f"imported {self.new} new, updated {self.updated}, unchanged {self.unchanged} runs into {uri}"
         done += "".join(f", model {model}" for model in self.models)
-        # MLflow 3 opens an experiment as one of chat models, with no run in sight, unless the address says otherwise
+        # Without this parameter, MLflow 3 opens an experiment as one of chat models, with no run in sight.
         page = f"/#/experiments/{self.experiment}/runs?workflowType=machine_learning"
         if uri.startswith("http"):
             return f"{done}; open {uri.rstrip('/')}{page}"
@@ -58,8 +58,8 @@ def synchronise(
 
     `store` defaults to MLFLOW_TRACKING_URI, else to mlflow.db beside the folder; `experiment` to the project that the
     journals name; `artifacts` to the folder `mlflow_artifacts` beside a SQLite store, and to the server's choice
-    elsewhere. `patience`: seconds to wait for another sync. `register`: whether chosen models are uploaded; None: what
-    MLIP_REGISTER_MODELS says, else the newest journal that says it, else yes.
+    elsewhere. `patience` is the number of seconds to wait for another sync. `register` says whether chosen models are
+    uploaded; None: what MLIP_REGISTER_MODELS says, else the newest journal that says it, else yes.
     """
     if not journals.is_dir():
         raise InputError(f"{journals}: no such folder", remedy="give the folder of the workflow's results")
@@ -106,7 +106,10 @@ def synchronise(
 
 
 def records_of(found: list[FoundJournal], root: Path, now: int, grace: int) -> list[tuple[RunRecord, Path]]:
-    """Every run that MLflow shall hold, with the folder of its files: the calls of the workflow, then their stages."""
+    """Return every run that MLflow is to hold, with the folder of its files.
+
+    The calls of the workflow come first, then their stages.
+    """
     runs = executions(found)
     calls, producers = invocations(runs), producers_of(found, root)
     parent = parents(calls)
@@ -122,7 +125,7 @@ def _project(found: list[FoundJournal]) -> str:
 
 
 def _registers(found: list[FoundJournal]) -> bool:
-    """Whether models may be uploaded, as the workflow was told; a word that is neither true nor false means no."""
+    """Return whether models may be uploaded, as the workflow was told; a word other than true or false means no."""
     said = [each.journal.tags["register_models"] for each in found if "register_models" in each.journal.tags]
     said += filter(None, [os.environ.get("MLIP_REGISTER_MODELS")])
     return not said or said[-1].lower() == "true"

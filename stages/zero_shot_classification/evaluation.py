@@ -1,7 +1,7 @@
-"""The protocol: prompt set and threshold from validation, the test part measured once with intervals.
+"""Evaluation of zero-shot classification: prompt set and threshold from validation, test measured once.
 
-Beside the set that validation chose, every set keeps its AUC on test: what a paper reports that fixes its prompts, and
-so needs no labels to choose them, compares with the set that stands first in the file.
+Besides the set that validation chose, every set keeps its AUC on test. A paper that fixes its prompts, and so needs no
+labels to choose them, is compared with the set that stands first in the file.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ from .scores import scores_of
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured, without what the job says of itself."""
+    """Figures of an evaluation, without what the job adds."""
 
     prompt_set: str
     validation_auc: dict[str, float]  # of every prompt set
@@ -79,8 +79,9 @@ def evaluate(
 ) -> Measured:
     """Choose the prompt set and threshold on validation, and measure test once.
 
-    `labels` has columns image_id, patient_id, split, target; `scores` holds one array a prompt set, in its order.
-    A part without positives or negatives is an InputError that names `source`: nothing could be chosen or measured.
+    `labels` has columns image_id, patient_id, split, target; `scores` holds one array per prompt set, in its order.
+    Raises InputError, which names `source`, for a part without positives or negatives: nothing could be chosen or
+    measured.
     """
     validation = (labels["split"] == "validation").to_numpy()
     test = (labels["split"] == "test").to_numpy()

@@ -1,10 +1,7 @@
-"""Score images by prompts: the whole image, or its patches.
+"""Zero-shot scores: how much closer an image is to the prompts that affirm a finding than to those that deny it.
 
-Zero-shot scores: how much nearer an image lies to the prompts that affirm a finding than to those that deny it.
-
-Zero-shot scores from patches: a small finding is not averaged away (cf. the paper's Fig. 3b).
-
-Scores of every labelled image by the kind that the settings name.
+Global scores compare the whole image with the prompts. Local scores compare its patches, so that a small finding is not
+averaged away (cf. the paper's Fig. 3b).
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,10 +24,10 @@ from .contract import ZeroShotSettings
 def prompt_scores(
     checkpoint: Checkpoint, sets: Mapping[str, PromptSet], embeddings: Float[np.ndarray, "images embedding"]
 ) -> dict[str, Float[np.ndarray, "images"]]:
-    """Of every set cos(image, affirming) - cos(image, denying), each the normalised mean of its prompts' embeddings.
+    """Return cos(image, affirming) - cos(image, denying) for every set.
 
-    Embeddings are unit vectors; a set without denying prompts scores the affirming ones alone. A prompt that stands in
-    several sets is embedded once.
+    Each of the two is the normalised mean of its prompts' embeddings. Embeddings are unit vectors; a set without
+    denying prompts scores the affirming ones alone. A prompt that stands in several sets is embedded once.
     """
     sides = [(name, side) for name, each in sets.items() for side in ("positive", "negative") if getattr(each, side)]
     means = mean_embeddings(checkpoint, [getattr(sets[name], side) for name, side in sides])
@@ -39,7 +36,10 @@ def prompt_scores(
 
 
 def embeddings_of(labels: pl.DataFrame, path: Path, model: DualEncoder) -> Float[np.ndarray, "images embedding"]:
-    """Embeddings of the labelled images, in the labels' order; one that lacks is an error."""
+    """Return the embeddings of the labelled images, in the labels' order.
+
+    Raises InputError where one is missing or not finite.
+    """
     table = read_table(path, features(model.settings.embedding_width, model.image.width))
     joined = labels.join(pl.DataFrame(table), on="image_id", how="left", maintain_order="left")
     lacking = joined.filter(pl.col("embedding").is_null())["image_id"]
@@ -66,10 +66,11 @@ def local_scores(
     patch_share: float,
     batch_size: int,
 ) -> dict[str, Float[np.ndarray, "images"]]:
-    """Of every prompt set, one score an image: m(affirming) - m(denying); without denying prompts the first alone.
+    """Return one score per prompt set and image: m(affirming) - m(denying), or m(affirming) without denying prompts.
 
-    m is the mean of the largest cosines, `patch_share` of the grid and at least one patch, of an image's patches with
-    the normalised mean of the prompts' sentence embeddings. Images and prompts are embedded once for all sets.
+    m compares an image's patches with the normalised mean of the prompts' sentence embeddings. It is the mean of the
+    largest cosines: `patch_share` of the grid, and at least one patch. Images and prompts are embedded once for all
+    sets.
     """
     prompts = [(name, side) for name, each in sets.items() for side in ("positive", "negative") if getattr(each, side)]
     directions = mean_embeddings(checkpoint, [getattr(sets[name], side) for name, side in prompts], of="sentence")
@@ -86,7 +87,7 @@ def local_scores(
 def mean_of_largest(
     cosines: Float[torch.Tensor, "images patches prompts"], share: float
 ) -> Float[torch.Tensor, "images prompts"]:
-    """Mean of the largest `share` of the patches, at least one of them."""
+    """Return the mean of the largest `share` of the patches, at least one of them."""
     kept = max(1, round(share * cosines.shape[1]))
     return cosines.topk(kept, dim=1).values.mean(dim=1)
 
@@ -98,7 +99,10 @@ def scores_of(
     source: Path,
     settings: ZeroShotSettings,
 ) -> dict[str, Float[np.ndarray, "images"]]:
-    """Of every prompt set, in the labels' order. `source`: the images' manifest (local) or features.arrow (global)."""
+    """Return the scores of every prompt set, in the labels' order.
+
+    `source` is the images' manifest (local) or features.arrow (global).
+    """
     if settings.score == "local":
         image_ids = labels["image_id"].to_list()
         return local_scores(checkpoint, sets, ImageStore(source), image_ids, settings.patch_share, settings.batch_size)

@@ -1,8 +1,9 @@
-"""What is right and what is wrong before a long run, each with its remedy. Changes nothing; exit status 1 if a run
-would fail.
+"""Find out before a long run what is right and wrong, each with its remedy.
 
-    python -m workflow.doctor --profile slurm            what `snakemake --profile slurm` would find
-    python -m workflow.doctor --profile slurm --gpu      and ask the cluster for one GPU, to look at it from inside
+  python -m workflow.doctor --profile slurm            what `snakemake --profile slurm` would find
+  python -m workflow.doctor --profile slurm --gpu      also request one GPU from the cluster and test it from inside
+
+Nothing is changed; the exit status is 1 if a run would fail.
 """
 
 import sys
@@ -28,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def examine(arguments: Namespace) -> list[Finding]:
-    """All findings, in the order in which a person would mend them."""
+    """Return all findings, in the order in which a person would fix them."""
     try:
         profile = read_profile(arguments.profile)
     except InputError as error:
@@ -48,10 +49,10 @@ def examine(arguments: Namespace) -> list[Finding]:
 
 
 def _configuration(profile: SiteProfile, arguments: Namespace) -> tuple[Config | None, list[Finding]]:
-    """Return the configuration, if it is valid, and what is to be said of it."""
+    """Return the configuration, if it is valid, and its findings."""
     try:
         config = configuration(profile, arguments.config)
-        config.folders()  # a root may want `sample_root`
+        config.folders()  # a root may need `sample_root`
     except InputError as error:
         skipped = Finding("not checked", "the rest", "data, weights, room, GPU: they need a valid configuration")
         return None, [*Finding.of_error("config", error), skipped]
@@ -85,6 +86,7 @@ def _described(config: Config) -> str:
 
 
 def parser() -> ArgumentParser:
+    """Return the parser of the command."""
     options = ArgumentParser("python -m workflow.doctor", description=__doc__,
                              formatter_class=RawDescriptionHelpFormatter)  # fmt: skip
     options.add_argument("--profile", type=Path, default=Path("slurm"), help="as snakemake is given it [%(default)s]")
@@ -96,6 +98,7 @@ def parser() -> ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Print the findings; exit with status 1 if a run would fail."""
     findings = examine(parser().parse_args(argv))
     print(table(findings))
     if failed(findings):

@@ -1,4 +1,4 @@
-"""Apptainer and the images: do they run, and does a container see what it must."""
+"""Checks of Apptainer and the images: they run, and a container sees what it must."""
 
 import os
 import tempfile
@@ -18,6 +18,7 @@ _EXEC = ("apptainer", "--silent", "exec", "--cleanenv")
 
 
 def check_apptainer() -> Finding:
+    """Check that Apptainer is there and starts."""
     if not present("apptainer"):
         remedy = "install it, or load it (`module load apptainer`) where snakemake is typed and on the compute nodes"
         return Finding("error", "Apptainer", "no apptainer on PATH", remedy)
@@ -30,7 +31,7 @@ def check_apptainer() -> Finding:
 
 
 def check_images(checkout: Path) -> tuple[list[Finding], dict[str, Image]]:
-    """Return a finding for each image, and those that can be run in."""
+    """Return a finding for each image, and the images that can be used."""
     try:
         images = read_images_lock(checkout / "docker" / "images.lock.yaml")
     except InputError as error:
@@ -68,7 +69,7 @@ def check_inside(config: Config, checkout: Path, images: Mapping[str, Image]) ->
 
 
 def check_variables(image: Image, environment: Mapping[str, str]) -> Finding:
-    """Whether the variables that are let through arrive. Their values are compared, never shown."""
+    """Check that the variables that are let through arrive. Their values are compared, never shown."""
     told = {name: environment[f"APPTAINERENV_{name}"] for name in PASSED if f"APPTAINERENV_{name}" in environment}
     inside = ask(*_EXEC, str(image.sif), "env", seconds=120, environment=environment)
     seen = dict(line.partition("=")[::2] for line in inside.output.splitlines())
@@ -80,7 +81,7 @@ def check_variables(image: Image, environment: Mapping[str, str]) -> Finding:
 
 
 def check_binds(image: Image, environment: Mapping[str, str], folders: list[Path]) -> Finding:
-    """Whether every folder that jobs use can be read inside."""
+    """Check that every folder that jobs use can be read inside."""
     present_here = [str(folder.absolute()) for folder in folders if folder.exists()]
     script = 'for place; do test -r "$place" || echo "$place"; done'
     inside = ask(*_EXEC, str(image.sif), "sh", "-c", script, "sh", *present_here, seconds=120, environment=environment)
@@ -92,7 +93,7 @@ def check_binds(image: Image, environment: Mapping[str, str], folders: list[Path
 
 
 def check_compiler(config: Config, image: Image | None) -> list[Finding]:
-    """Whether variants that torch.compile is asked for find a C compiler in their image; nothing where none is."""
+    """Check that variants with torch.compile find a C compiler in their image; no finding where there are none."""
     compiled = [name for name in config.compare if config.settings("pretrain", variant=name).optimisation.compiled]
     if not compiled:
         return []

@@ -1,8 +1,6 @@
-"""What the doctor finds, how it is printed, and the programs that it asks.
+"""Findings of the doctor, their table, and the programs of the site that it asks.
 
-What a check says: right, wrong, or not looked at; and what to do.
-
-Programs of the site that are asked, each with a limit of time; nothing here raises.
+A finding says right, wrong, or not checked, and what to do. Programs are asked with a time limit; nothing here raises.
 """
 
 import os
@@ -20,7 +18,7 @@ Status = Literal["ok", "warning", "error", "not checked"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the table. `error`: a run would fail; `warning`: it would run, but perhaps not as meant."""
+    """One line of the table. `error`: a run would fail; `warning`: it would run, but perhaps not as intended."""
 
     status: Status
     subject: str
@@ -29,7 +27,7 @@ class Finding:
 
     @classmethod
     def of_error(cls, subject: str, error: InputError) -> list["Finding"]:
-        """Return a finding for each of the inputs that an error calls wrong."""
+        """Return a finding for each wrong input of an error."""
         return [cls("error", subject, each.what, each.remedy) for each in error.errors]
 
 
@@ -38,7 +36,7 @@ _WIDTH = 118
 
 
 def table(findings: Sequence[Finding]) -> str:
-    """All findings as text for a terminal, each with its remedy below it, and a last line that sums them up."""
+    """Return all findings as text for a terminal, each with its remedy below it, and a summary in the last line."""
     subjects = max(len(each.subject) for each in findings)
     lines = []
     for each in findings:
@@ -50,6 +48,7 @@ def table(findings: Sequence[Finding]) -> str:
 
 
 def summary(findings: Iterable[Finding]) -> str:
+    """Return a sentence with the number of findings of each status."""
     counts = {status: sum(each.status == status for each in findings) for status in _MARKS}
     words = f"{counts['ok']} right, {counts['warning']} to look at, {counts['not checked']} not checked"
     if not counts["error"]:
@@ -58,7 +57,7 @@ def summary(findings: Iterable[Finding]) -> str:
 
 
 def failed(findings: Iterable[Finding]) -> bool:
-    """Whether a run would fail."""
+    """Return whether a run would fail."""
     return any(each.status == "error" for each in findings)
 
 
@@ -71,7 +70,7 @@ def _wrapped(start: str, text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a program said. `problem` is None where it ended well, else one line why it did not."""
+    """Output of a program. `problem` is None where it succeeded, else a line that says why it did not."""
 
     output: str
     problem: str | None
@@ -81,11 +80,12 @@ class Answer:
 
 
 def present(program: str) -> bool:
+    """Return whether a program is on PATH."""
     return shutil.which(program) is not None
 
 
 def ask(*command: str, seconds: float = 20, environment: Mapping[str, str] | None = None) -> Answer:
-    """Run a program; `environment` is added to this process's."""
+    """Run a program and return its output; `environment` is added to this process's."""
     variables = os.environ | dict(environment or {})
     try:
         done = subprocess.run(

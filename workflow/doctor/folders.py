@@ -1,4 +1,4 @@
-"""The workspace: can it be written, and is there room for what the estimate says."""
+"""Checks of the workspace: it can be written, and has room for what the estimate says."""
 
 import shutil
 import tempfile
@@ -11,7 +11,7 @@ _FILES = 50_000  # more than a full run leaves: jobs x (outputs, side-cars, jour
 
 
 def check_workspace(workspace: Path) -> Finding:
-    """Whether a file can be written where results will go; it is removed again."""
+    """Check that a file can be written where results will go; it is removed again."""
     place = existing(workspace)
     try:
         with tempfile.TemporaryFile(dir=place):
@@ -24,7 +24,7 @@ def check_workspace(workspace: Path) -> Finding:
 
 
 def check_disk(workspace: Path, bytes_needed: float) -> Finding:
-    """`bytes_needed`: the upper end of the estimate, less what is there."""
+    """Check the free space; `bytes_needed` is the upper end of the estimate, less what is there."""
     place = existing(workspace)
     free = shutil.disk_usage(place).free
     what = f"{free / _GB:,.0f} GB free in {place}; a run writes about {bytes_needed / _GB:,.1f} GB"
@@ -36,7 +36,7 @@ def check_disk(workspace: Path, bytes_needed: float) -> Finding:
 
 
 def check_quota(workspace: Path, bytes_needed: float) -> Finding:
-    """By `quota`, which knows local and NFS file systems alone."""
+    """Check the quota with `quota`, which knows only local and NFS file systems."""
     remedy = "ask as your site does it: `lfs quota -h -u $USER PATH`, `mmlsquota`, or its own command"
     if not present("quota"):
         return Finding("not checked", "quota", "no program `quota` here", remedy)
@@ -59,9 +59,10 @@ def check_quota(workspace: Path, bytes_needed: float) -> Finding:
 
 
 def quotas(text: str) -> dict[str, tuple[float, float, int, int]]:
-    """Device -> bytes used, bytes allowed (0: no limit), files, files allowed, from `quota --no-wrap --raw-grace`.
+    """Return device -> bytes used, bytes allowed (0: no limit), files, files allowed.
 
-    Columns: file system, [mount point,] KiB used, soft limit, hard limit, grace, files, soft limit, hard limit, grace.
+    `text` is the output of `quota --no-wrap --raw-grace`, with the columns file system, [mount point,] KiB used, soft
+    limit, hard limit, grace, files, soft limit, hard limit, grace.
     """
     found = {}
     for line in text.splitlines():
@@ -74,7 +75,7 @@ def quotas(text: str) -> dict[str, tuple[float, float, int, int]]:
 
 
 def existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that is there."""
+    """Return the folder, or the nearest existing one above it."""
     folder = folder.absolute()
     while not folder.exists():
         folder = folder.parent

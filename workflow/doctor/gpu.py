@@ -1,4 +1,4 @@
-"""Whether a job would see its GPU: asked on a node of the GPU partition, inside the image, within a limit of time."""
+"""Check that a job would see its GPU: on a node of the GPU partition, inside the image, with a time limit."""
 
 from stages.config import Config
 from workflow.doctor.findings import Answer, Finding, ask, present
@@ -17,7 +17,10 @@ _REMEDY = (
 
 
 def check_gpu(profile: SiteProfile, config: Config, image: Image | None, seconds: float | None) -> Finding:
-    """`seconds`: how long a GPU may take to be allotted and seen; None asks no cluster."""
+    """Check the GPU.
+
+    `seconds` is how long a GPU may take to be allotted and seen; None does not ask the cluster.
+    """
     if config.device == "cpu":
         return Finding("ok", "GPU", "none wanted: device is cpu")
     if not profile.in_containers:
@@ -33,7 +36,7 @@ def check_gpu(profile: SiteProfile, config: Config, image: Image | None, seconds
 
 
 def allotment(profile: SiteProfile, seconds: float) -> list[str]:
-    """Return the srun command with what the profile requests for pre-training; it gives up after a time."""
+    """Return the srun command with the profile's requests for pre-training; it gives up after `seconds`."""
     resources = profile.resources_of("pretrain")
     gpu = ":".join(["gpu", *([str(resources["gpu_model"])] if "gpu_model" in resources else []), "1"])
     options = [f"--gres={gpu}", "--ntasks=1", "--mem=8000", "--time=5", f"--immediate={max(1, round(seconds))}"]

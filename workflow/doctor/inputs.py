@@ -1,8 +1,7 @@
-"""Check what a run reads: data sets and weights.
+"""Checks of what a run reads: data sets and weights.
 
-The data sets' own indexes, read as index_inputs reads them: how many rows, and the first file that is missing.
-
-Weights to start from: there, or to be fetched from where snakemake is typed.
+The data sets' own indexes are read as index_inputs reads them. Weights must exist, or be fetchable from where snakemake
+is called.
 """
 
 import os
@@ -29,7 +28,10 @@ def check_datasets(config: Config, every_file: bool = False) -> list[Finding]:
 
 
 def check_dataset(config: Config, name: str, every_file: bool = False) -> Finding:
-    """Nothing is written: where identifiers are keyed, a key is made for this reading alone, so no id is shown."""
+    """Check a data set, without writing anything.
+
+    Where identifiers are keyed, a key is made for this reading only, so no id is shown.
+    """
     subject, root = f"data set {name}", Path(config.root(name))
     settings = config.settings("index_inputs", name)
     assert isinstance(settings, IndexInputsSettings)
@@ -74,6 +76,7 @@ def check_weights(config: Config) -> list[Finding]:
 
 
 def check_weight(weights: str, workspace: Path, image: bool = False, tokenizer: bool = False) -> Finding:
+    """Check that weights exist, or can be fetched from the hub."""
     subject = "weights"
     identifier = hub_id(weights, image=image)
     if identifier is None:
@@ -99,7 +102,7 @@ def check_weight(weights: str, workspace: Path, image: bool = False, tokenizer: 
 
 
 def _unreachable(identifier: str) -> str | None:
-    """Why the hub has no such model for us, or None."""
+    """Return why the hub does not give us such a model, or None."""
     address = f"{constants.ENDPOINT}/api/models/{identifier}"
     token = os.environ.get("HF_TOKEN")
     request = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310

@@ -1,6 +1,6 @@
-"""What becomes of a job that a more urgent one displaces: Snakemake waits for it as if SLURM always requeued it.
+"""Checks of the scheduler: it answers, knows the account and the partitions, and these grant the requests.
 
-The scheduler: does it answer, does it know the account and the partitions, and do the requests fit into them.
+Preemption is checked as well: Snakemake waits for a displaced job as if SLURM always requeued it.
 """
 
 import getpass
@@ -14,7 +14,7 @@ from workflow.site_profile import UNSET, SiteProfile
 
 
 def check_preemption(names: Iterable[str]) -> Finding:
-    """Of the partitions that rules go to.
+    """Check what happens to displaced jobs in the partitions to which rules go.
 
     snakemake-executor-plugin-slurm 2.8.0 takes the state PREEMPTED for one that ends by itself. A job that was
     cancelled keeps it, and then leaves squeue: the plugin waits for ever.
@@ -29,7 +29,7 @@ def check_preemption(names: Iterable[str]) -> Finding:
         return Finding("ok", "preemption", "this cluster displaces no jobs")
     own: dict[str, str] = dict(re.findall(r"^PartitionName=(\S+).* PreemptMode=(\S+)", listed.output, re.MULTILINE))
     cluster = general.get("PreemptMode", "OFF")
-    # A partition's own mode counts with partition_prio alone: with `qos` it is the cluster's, or the QOS's.
+    # A partition's own mode counts only with partition_prio: with `qos` it is the cluster's, or the QOS's.
     modes = {name: own.get(name, cluster) if kind == "partition_prio" else cluster for name in names}
     lost = [name for name, mode in modes.items() if "CANCEL" in mode.split(",")]
     if not lost:
@@ -58,7 +58,7 @@ class Partition:
 
 
 def check_slurm(profile: SiteProfile, requests: Mapping[str, Request], pretrain_retries: int) -> list[Finding]:
-    """Everything about the scheduler; where it is absent, one finding says so."""
+    """Return all findings about the scheduler; where it is absent, one finding says so."""
     missing = [program for program in _PROGRAMS if not present(program)]
     if missing:
         remedy = (
@@ -87,7 +87,7 @@ def check_slurm(profile: SiteProfile, requests: Mapping[str, Request], pretrain_
 
 
 def check_status_command(profile: SiteProfile, answers: bool, problem: str | None) -> Finding:
-    """Whether Snakemake can learn how its jobs ended."""
+    """Check that Snakemake can learn how its jobs ended."""
     if profile.asks_by_squeue:
         return Finding("ok", "SLURM accounting", "not needed: the profile asks for jobs by squeue")
     if answers:
@@ -97,6 +97,7 @@ def check_status_command(profile: SiteProfile, answers: bool, problem: str | Non
 
 
 def check_account(profile: SiteProfile, accounting: bool) -> Finding:
+    """Check that the account is set and belongs to this user."""
     account = profile.default_resources.get("slurm_account")
     if account == UNSET:
         remedy = "write yours there (`sacctmgr show associations user=$USER`), or delete the line if there are none"
@@ -122,7 +123,7 @@ def check_account(profile: SiteProfile, accounting: bool) -> Finding:
 def check_partitions(
     profile: SiteProfile, known: Mapping[str, Partition], requests: Mapping[str, Request], pretrain_retries: int
 ) -> list[Finding]:
-    """One finding for each partition that rules go to: whether it is there, up, and takes what they ask for."""
+    """Return a finding for each partition to which rules go: it exists, is up, and grants their requests."""
     wanted: dict[str | None, list[list[Request]]] = {}
     for rule, request in requests.items():
         if not request.local:
@@ -134,7 +135,7 @@ def check_partitions(
 
 
 def _partition_of(rule: str, profile: SiteProfile, known: Mapping[str, Partition]) -> str | None:
-    """Where a rule's jobs go; None: nowhere, for want of a name and of a default."""
+    """Return the partition of a rule's jobs; None where none is named and there is no default."""
     default = next((name for name, each in known.items() if each.default), None)
     return profile.resources_of(rule).get("slurm_partition", default)
 
@@ -142,7 +143,7 @@ def _partition_of(rule: str, profile: SiteProfile, known: Mapping[str, Partition
 def _check_partition(
     profile: SiteProfile, name: str | None, known: Mapping[str, Partition], asked: Sequence[Sequence[Request]]
 ) -> Finding:
-    """`asked`: of each rule, what its attempts ask for."""
+    """Check one partition; `asked` holds the requests of each rule's attempts."""
     if name is None:
         remedy = f"set slurm_partition under default-resources in {profile.path} to one of {', '.join(known)}"
         return Finding("error", "partition", "none named, and the cluster has no default one", remedy)
@@ -170,7 +171,7 @@ def _check_partition(
 
 
 def _refused_later(asked: Sequence[Sequence[Request]], place: Partition) -> tuple[str, str] | None:
-    """Return the first attempt after the first one that a partition will not take, in words, and its rule."""
+    """Return the first later attempt that a partition refuses, in words, and its rule."""
     for attempts in asked:
         for number, each in enumerate(attempts, start=1):
             if problem := _too_much(each, place):
@@ -179,7 +180,7 @@ def _refused_later(asked: Sequence[Sequence[Request]], place: Partition) -> tupl
 
 
 def _too_much(request: Request, place: Partition) -> str | None:
-    """Return what a partition will not give."""
+    """Return what a partition will not grant, or None."""
     if request.gpus > place.gpus:
         return f"{request.rule} asks a node for {request.gpus} GPU; the best node has {place.gpus} (sinfo -o '%P %G')"
     if place.minutes is not None and request.minutes > place.minutes:
@@ -190,7 +191,7 @@ def _too_much(request: Request, place: Partition) -> str | None:
 
 
 def partitions(text: str) -> dict[str, Partition]:
-    """Partitions from `sinfo --format=%P|%a|%l|%G|%m`, which has a line for each kind of node."""
+    """Parse partitions from `sinfo --format=%P|%a|%l|%G|%m`, which has a line for each kind of node."""
     found: dict[str, Partition] = {}
     for line in text.split():
         name, available, limit, gres, memory = line.split("|")
@@ -207,7 +208,7 @@ def partitions(text: str) -> dict[str, Partition]:
 
 
 def minutes_of(limit: str) -> int | None:
-    """SLURM's days-hours:minutes:seconds (or fewer parts) in minutes; None is no limit."""
+    """Return SLURM's days-hours:minutes:seconds (or fewer parts) in minutes; None is no limit."""
     if not re.fullmatch(r"(\d+-)?[\d:]+", limit):
         return None  # infinite, n/a
     days, _, clock = limit.rpartition("-")
@@ -222,5 +223,5 @@ def minutes_of(limit: str) -> int | None:
 
 
 def gpus_of(gres: str) -> int:
-    """GPUs of a node from its generic resources: `gpu:4`, `gpu:a100:4(S:0-1)`, `(null)`."""
+    """Return the GPUs of a node from its generic resources: `gpu:4`, `gpu:a100:4(S:0-1)`, `(null)`."""
     return sum(int(count) for count in re.findall(r"\bgpu(?::[^:,()]+)?:(\d+)", gres))

@@ -1,4 +1,4 @@
-"""The MLflow server, where one is named: does it answer, take our name for it, and let us in."""
+"""Check of the MLflow server, where one is named: it answers, accepts our name for it, and lets us in."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def check_tracking(workspace: Path, on_slurm: bool, environ: Mapping[str, str] = os.environ) -> Finding:
-    """By one request that changes nothing: a search for one experiment."""
+    """Check the server by one request that changes nothing: a search for one experiment."""
     uri = environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
         return Finding(
@@ -46,7 +46,7 @@ def check_tracking(workspace: Path, on_slurm: bool, environ: Mapping[str, str] =
 
 
 def _search(uri: str, name: str | None, password: str | None, environ: Mapping[str, str]) -> tuple[int, str]:
-    """HTTP status and text; status 0 where there is no answer, with the reason."""
+    """Return HTTP status and text; status 0 with the reason where there is no answer."""
     address = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search"
     headers = {"Content-Type": "application/json"}
     name = name or environ.get("MLFLOW_TRACKING_USERNAME")

@@ -1,9 +1,9 @@
-"""What a whole run costs: processor-hours, GPU-hours, bytes and time, stage by stage, each with its range.
+"""Cost of a whole run: processor-hours, GPU-hours, bytes and time, stage by stage, each with its range.
 
 Figures come from the journals of earlier runs in the workspace where there are any, else from the benchmark table
 (workflow/estimate/costs.yaml, which says what was measured and what is assumed). Nothing is run.
 
-    python -m workflow.estimate --profile slurm --gpus 8 --device a100
+  python -m workflow.estimate --profile slurm --gpus 8 --device a100
 """
 
 import json
@@ -72,7 +72,7 @@ def _shown(value: Range) -> str:
 
 
 def _number(value: float) -> str:
-    """Two figures, no more: more would pretend."""
+    """Format with two figures, because more would suggest false precision."""
     if value >= 10:
         return f"{round(value, 2 - len(str(int(value)))):,.0f}"
     if value >= 0.1:
@@ -81,7 +81,7 @@ def _number(value: float) -> str:
 
 
 def hardware_of(arguments: Namespace, profile: SiteProfile, wanted: str) -> Hardware:
-    """Return what was said on the command line, else what the profile has, else a small share of a cluster."""
+    """Return the hardware of the command line, else of the profile, else a small share of a cluster."""
     gpus = arguments.gpus or (4 if profile.on_slurm else profile.whole_number("gpu", 1))
     cores = arguments.cores or (64 if profile.on_slurm else os.cpu_count() or 1)
     has_gpu = profile.on_slurm or wanted == "cuda" or Path("/proc/driver/nvidia/version").exists()
@@ -90,6 +90,7 @@ def hardware_of(arguments: Namespace, profile: SiteProfile, wanted: str) -> Hard
 
 
 def parser() -> ArgumentParser:
+    """Return the parser of the command."""
     options = ArgumentParser("python -m workflow.estimate", description=__doc__,
                              formatter_class=RawDescriptionHelpFormatter)  # fmt: skip
     options.add_argument("--profile", type=Path, default=Path("slurm"), help="as snakemake is given it [%(default)s]")
@@ -102,6 +103,7 @@ def parser() -> ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Print the estimate."""
     arguments = parser().parse_args(argv)
     try:
         profile = read_profile(arguments.profile)

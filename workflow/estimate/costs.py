@@ -1,4 +1,4 @@
-"""The benchmark table costs.yaml, and numbers that come with a range."""
+"""The benchmark table costs.yaml, and numbers with a range."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +15,7 @@ TABLE = Path(__file__).with_name("costs.yaml")
 
 @dataclass(frozen=True)
 class Range:
-    """A number and the interval that it may lie in; `low` is the cheap end."""
+    """A number and the interval in which it may lie; `low` is the cheap end."""
 
     typical: float = 0.0
     low: float = 0.0
@@ -33,12 +33,13 @@ class Range:
 
     @property
     def ends(self) -> tuple[float, float, float]:
+        """Return typical, low and high."""
         return self.typical, self.low, self.high
 
 
 @dataclass(frozen=True)
 class Costs:
-    """costs.yaml as it stands."""
+    """Contents of costs.yaml."""
 
     hardware: str
     stages: dict[str, dict[str, Any]]
@@ -47,12 +48,12 @@ class Costs:
     scheduler_seconds: dict[str, float]
 
     def unit_seconds(self, key: str) -> Range:
-        """Core-seconds of a unit of work."""
+        """Return the core-seconds of a unit of work."""
         entry = self.stages[key]
         return Range(entry["seconds"], entry["low"], entry["high"])
 
     def start(self, key: str) -> Range:
-        """Return the seconds before the first unit: from a third to three times what was measured."""
+        """Return the seconds before the first unit: from a third to three times the measured value."""
         seconds = self.stages[key]["start"]
         return Range(seconds, seconds / 3, seconds * 3)
 
@@ -65,7 +66,7 @@ class Costs:
         return Range(*(1 / (peak * entry[key]) for key in ("share", "low", "high")))
 
     def speed_of(self, device: str) -> str:
-        """In words, where the speed of a device comes from."""
+        """Return in words where the speed of a device comes from."""
         entry = self.devices[device]
         if device == "cpu":
             return entry["source"]
@@ -74,7 +75,7 @@ class Costs:
         return f"{share} of {half / 1e12:g}e12 operations a second in bf16, {single / 1e12:g}e12 in fp32"
 
     def reading(self, size: float) -> Range:
-        """Return the seconds that one job needs to read so many bytes."""
+        """Return the seconds that one job needs to read `size` bytes."""
         return Range(*(size / self.disk_bytes_per_second[key] for key in ("typical", "low", "high")))
 
 
@@ -87,4 +88,5 @@ def _peak(device: str, precision: str) -> float:
 
 @cache
 def costs() -> Costs:
+    """Read costs.yaml."""
     return Costs(**yaml.safe_load(TABLE.read_text(encoding="utf-8")))

@@ -1,6 +1,6 @@
-"""How many images and reports a configuration speaks of: from its journals, its indexes, or what is published.
+"""Jobs of a run with the work of each: units of costs.yaml, operations of encoders, bytes.
 
-The jobs of a run and how much work each is: units of costs.yaml, operations of encoders, bytes.
+The numbers of images and reports come from journals, from the data sets' indexes, or from publications.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,13 +14,13 @@ from stages.index_inputs.contract import IndexInputsSettings
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate import operations
 
-# Of the whole sets: images, reports, bytes of a file.
+# Of the whole data sets: images, reports, bytes of a file.
 PUBLISHED = {"mimic_cxr": (377_110, 227_835, 12.5e6), "rsna": (26_684, 0, 1.4e5), "siim": (12_047, 0, 1.4e5)}
 
 
 @dataclass(frozen=True)
 class Amount:
-    """Of one data set. `source` says where the counts are from."""
+    """Counts of one data set. `source` says where they are from."""
 
     images: int
     reports: int
@@ -29,7 +29,7 @@ class Amount:
 
 
 def amounts_of(config: Config, journals: list[Journal]) -> dict[str, Amount]:
-    """By data set, of those that the configuration uses."""
+    """Return the counts of each data set that the configuration uses."""
     names = dict.fromkeys([config.pretrain_on, *config.evaluate_on])
     return {name: amount_of(config, name, journals) for name in names}
 
@@ -37,7 +37,8 @@ def amounts_of(config: Config, journals: list[Journal]) -> dict[str, Amount]:
 def amount_of(config: Config, name: str, journals: list[Journal]) -> Amount:
     """Return the counts of index_inputs' journal, else of the index, else the published ones.
 
-    Raises InputError without any."""
+    Raises InputError where there are none.
+    """
     settings = config.settings("index_inputs", name)
     assert isinstance(settings, IndexInputsSettings)
     root = Path(config.root(name))
@@ -78,7 +79,7 @@ def _phantom_amount(config: Config, layout: str) -> Amount:
 
 
 def _file_bytes(root: Path, settings: IndexInputsSettings) -> float:
-    """Mean size of the first files that are found; else what is published."""
+    """Return the mean size of the first files that are found, else the published one."""
     sizes = []
     if root.is_dir():
         for path in root.rglob("*"):
@@ -89,14 +90,14 @@ def _file_bytes(root: Path, settings: IndexInputsSettings) -> float:
     return sum(sizes) / len(sizes) if sizes else PUBLISHED.get(settings.layout, (0, 0, 1e6))[2]
 
 
-_ROW = 400  # bytes of a table's row beside pixels and vectors, generous
+_ROW = 400  # bytes of a table's row besides pixels and vectors, generous
 _FLOAT = 4
 _TRAIN, _TEST = 0.7, 0.15  # of labelled images, where the settings do not say
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job. `units` are those of `cost` in costs.yaml; `operations` are on a GPU where there is one."""
+    """One job. `units` are those of `cost` in costs.yaml; `operations` run on a GPU where there is one."""
 
     stage: str
     name: str
@@ -110,7 +111,7 @@ class Job:
 
 
 def jobs_of(config: Config, amounts: Mapping[str, Amount]) -> list[Job]:
-    """Every job of a whole run, in the order of the DAG."""
+    """Return every job of a whole run, in the order of the DAG."""
     return [
         *_phantom_job(config, amounts), *_preparation(config, amounts), *_pretraining(config, amounts),
         *_evaluations(config, amounts), Job("summarize", "", "summarize", 1, written=2e7),
@@ -118,7 +119,7 @@ def jobs_of(config: Config, amounts: Mapping[str, Amount]) -> list[Job]:
 
 
 def preparation_job(stage: str, name: str, config: Config, amount: Amount, shards: int = 1) -> Job:
-    """Return a job of one data set before training; of dicom_to_arrow one shard."""
+    """Return a job of one data set before training; for dicom_to_arrow, of one shard."""
     images = amount.images / shards
     if stage == "dicom_to_arrow":
         size = config.settings(stage, name.split("/")[0]).size
@@ -131,6 +132,7 @@ def preparation_job(stage: str, name: str, config: Config, amount: Amount, shard
 
 
 def pretraining_job(variant: str, settings: PretrainSettings, studies: float, gpus: int = 1) -> Job:
+    """Return the training of one variant on `studies` studies."""
     steps = settings.optimisation
     kept = min(steps.candidates, max(1, steps.epochs)) + 3  # candidates; weights and AdamW's two moments in state/
     work = studies * steps.epochs * operations.training_pair(settings)
@@ -139,7 +141,7 @@ def pretraining_job(variant: str, settings: PretrainSettings, studies: float, gp
 
 
 def training_studies(config: Config, amounts: Mapping[str, Amount]) -> float:
-    """Studies that are trained on: one image each, in no held-out part."""
+    """Return the number of studies used for training: one image each, in no held-out part."""
     amount = amounts[config.pretrain_on]
     split = config.patient_split
     return min(amount.images, amount.reports) * (1 - split.validation - split.test)
@@ -230,7 +232,7 @@ def _segmentation(config: Config, place: str, dataset: str, images: int, encoder
             job = settings.job(protocol, fraction)
             forward = operations.image_forward(encoder, input_size=job.input_size)
             held_out = images * _TEST
-            if protocol == "linear":  # the encoder stays as it is: no backward pass through it
+            if protocol == "linear":  # the encoder is frozen: no backward pass through it
                 work = (images * _TRAIN * fraction / 100 + held_out) * job.epochs * 2 * forward
             else:
                 forward += operations.upernet(job.decoder_width, job.input_size)

@@ -8,7 +8,7 @@ from stages.common.encoders.settings import ImageEncoderSettings, TextEncoderSet
 from stages.pretrain.contract import PretrainSettings
 
 _VIT = {"tiny": (192, 12), "small": (384, 12), "base": (768, 12), "large": (1024, 24), "huge": (1280, 32)}
-_BERT = (768, 12)  # of weights that are named by hub id: as Bio_ClinicalBERT
+_BERT = (768, 12)  # of weights named by hub id: as Bio_ClinicalBERT
 _BERT_VOCABULARY = 28_996
 REPORT_TOKENS = 80  # real reports: 5.8 sentences of 13.4 word pieces, and [CLS], [SEP]
 _SENTENCES = 6
@@ -19,19 +19,19 @@ def _layers(width: int, depth: int) -> Transformer:
 
 
 def image_shape(image: ImageEncoderSettings) -> tuple[int, int]:
-    """(width, depth) of the image encoder."""
+    """Return (width, depth) of the image encoder."""
     if image.architecture == "custom":
         return image.width, image.depth
     return next((shape for size, shape in _VIT.items() if f"vit_{size}" in image.architecture), _VIT["base"])
 
 
 def text_shape(text: TextEncoderSettings) -> tuple[int, int]:
-    """(width, depth) of the text encoder."""
+    """Return (width, depth) of the text encoder."""
     return _BERT if text.weights else (text.width, text.depth)
 
 
 def image_forward(settings: PretrainSettings, visible: float = 1.0, input_size: int | None = None) -> float:
-    """Forward operations of an image of which a share of the patches is seen, at another size where one is given."""
+    """Return the forward operations of an image with a share of its patches `visible`, at `input_size` if given."""
     image = settings.model.image
     width, depth = image_shape(image)
     tokens = ((input_size or image.input_size) // image.patch_size) ** 2 * visible
@@ -39,12 +39,12 @@ def image_forward(settings: PretrainSettings, visible: float = 1.0, input_size: 
 
 
 def text_forward(settings: PretrainSettings) -> float:
-    """Forward operations of a report of usual length."""
+    """Return the forward operations of a report of usual length."""
     return _layers(*text_shape(settings.model.text)).forward(min(REPORT_TOKENS, settings.model.text.max_tokens))
 
 
 def training_pair(settings: PretrainSettings) -> float:
-    """Operations of one pair in one epoch of pre-training, transport and reconstruction included."""
+    """Return the operations of one pair in one epoch of pre-training, transport and reconstruction included."""
     visible = 1 - settings.mask_ratio
     encoders = image_forward(settings, visible) + text_forward(settings)
     passes = FORWARD_AND_BACKWARD + (1 if settings.optimisation.micro_batch else 0)
@@ -62,16 +62,17 @@ def training_pair(settings: PretrainSettings) -> float:
 
 
 def upernet(width: int, size: int) -> float:
-    """Forward operations of UPerNet (Xiao et al. 2018) with levels at 1/4, 1/8, 1/16 of an image of `size` pixels.
+    """Return the forward operations of UPerNet (Xiao et al. 2018) on an image of `size` pixels.
 
-    Its convolutions of 3 x 3: one of `width` to `width` on each level, one of 4 `width` to `width` on the finest.
+    Its levels are at 1/4, 1/8 and 1/16. Convolutions of 3 x 3: one of `width` to `width` on each level, one of 4
+    `width` to `width` on the finest.
     """
     positions = (size / 4) ** 2
     return 18 * width**2 * positions * (1 + 1 / 4 + 1 / 16 + 4)
 
 
 def parameters(settings: PretrainSettings) -> float:
-    """Weights of both encoders and their projections."""
+    """Return the number of weights of both encoders and their projections."""
     image, text = settings.model.image, settings.model.text
     width, depth = image_shape(image)
     text_width, text_depth = text_shape(text)

@@ -1,11 +1,8 @@
-"""How long one job takes on given hardware, by the table.
+"""A whole run: hours of processors and GPUs, bytes, and elapsed time, stage by stage.
 
-What earlier jobs took, beside what the table says for just these jobs: a factor for each stage.
-
-Only finished jobs count, and of stages that run on a GPU only those on the kind of device that is asked about: which
-one it was follows from the operations a second that it reached.
-
-A whole run: hours of processors and GPUs, bytes, and time on the clock, stage by stage.
+Jobs take the time of the benchmark table, corrected by a factor per stage: what earlier jobs took, compared with the
+table for just these jobs. Only finished jobs count. For stages that run on a GPU only jobs on the requested kind of
+device count; the device follows from the operations per second that a job reached.
 """
 
 import ast
@@ -27,15 +24,15 @@ from workflow.rule_requests import Request, rule_requests
 
 
 def job_seconds(job: Job, device: str, cores: int = 1, factor: Range | None = None) -> Range:
-    """Return the seconds of a job on a node that gives it `cores`; `factor` is how earlier jobs compare with the table.
+    """Return the seconds of a job on a node that gives it `cores`; `factor` compares earlier jobs with the table.
 
-    Units are spread over the cores in dicom_to_arrow alone. Reading goes on beside the work: the longer one counts.
+    Units are spread over the cores in dicom_to_arrow only. Reading overlaps with the work: the longer one counts.
     """
     table = costs()
     spread = cores if job.cost.startswith("dicom_to_arrow/") and job.read else 1
     work = table.unit_seconds(job.cost) * (job.units / spread)
     if job.operations:
-        on = device if job.gpus or device == "cpu" else "cpu"  # a rule that asks for no GPU gets none
+        on = device if job.gpus or device == "cpu" else "cpu"  # a rule that requests no GPU gets none
         speed = table.seconds_an_operation(on, job.fp32)
         work += speed * (job.operations / (cores if on == "cpu" else max(1, job.gpus)))
     total = work.at_least(table.reading(job.read)) + table.start(job.cost)
@@ -44,13 +41,13 @@ def job_seconds(job: Job, device: str, cores: int = 1, factor: Range | None = No
     return Range(total.typical * factor.typical, total.typical * factor.low * 0.8, total.typical * factor.high * 1.25)
 
 
-_GPU_OPERATIONS = 2e12  # a second; more than a node's cores reach, less than a GPU does
+_GPU_OPERATIONS = 2e12  # per second; more than a node's cores reach, less than a GPU does
 _MEANT = 2.0  # s; a shorter job measures the start of Python
 
 
 def factors(config: Config, amounts: Mapping[str, Amount], journals: Iterable[Journal], device: str,
             cores: int) -> dict[str, Range]:  # fmt: skip
-    """Cost key -> (measured over the table): over all of its jobs, and that of the best and of the worst job."""
+    """Return cost key -> measured time / the table's: over all of its jobs, and for the best and the worst job."""
     planned = {(job.stage, job.name): job for job in jobs_of(config, amounts)}
     studies = next((_metric(each, "data/studies") for each in journals if each.stage == "pretrain"), None)
     ratios: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -74,7 +71,7 @@ def factors(config: Config, amounts: Mapping[str, Amount], journals: Iterable[Jo
 
 
 def _job_of(journal: Journal, planned: Mapping[tuple[str, str], Job], studies: float | None) -> Job | None:
-    """Return the work that a journal tells of; pre-training by its own settings, which may be others than today's."""
+    """Return the work that a journal describes; for pre-training by its own settings, which may differ from today's."""
     if journal.stage != "pretrain":
         return planned.get((journal.stage, journal.name))
     settings = settings_of(journal)
@@ -111,7 +108,7 @@ def _metric(journal: Journal, key: str) -> float | None:
 RULES = Path(__file__).resolve().parents[1] / "rules"
 _HOUR = 3600
 
-# Stages that run beside each other, one group after the other.
+# Stages that run in parallel, one group after the other.
 ORDER = (
     ("make_phantom",), ("index_inputs",), ("dicom_to_arrow", "split_reports"),
     ("pair_images_reports", "label_images"), ("audit_splits",),
@@ -123,7 +120,7 @@ ORDER = (
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a run may use at a time."""
+    """Hardware that a run may use at a time."""
 
     device: str  # a key of `devices` in costs.yaml
     gpus: int
@@ -133,26 +130,30 @@ class Hardware:
 
 @dataclass(frozen=True)
 class StageEstimate:
+    """Estimate of one stage."""
+
     stage: str
     jobs: int
-    cpu_hours: Range  # cores that are asked for x time
+    cpu_hours: Range  # requested cores x time
     gpu_hours: Range
     written: float  # bytes
     wall_hours: Range
     longest_hours: Range  # of its longest job
-    allowed_hours: float  # what the rules ask a scheduler for that job at first; 0 where they do not say
-    basis: str  # where the figures are from
+    allowed_hours: float  # what the rules first request for that job; 0 where they do not say
+    basis: str  # origin of the figures
 
 
 @dataclass(frozen=True)
 class RunEstimate:
+    """Estimate of a whole run."""
+
     amounts: Mapping[str, Amount]
     hardware: Hardware
     stages: list[StageEstimate]
 
     @property
     def wall_hours(self) -> Range:
-        """Groups of ORDER one after the other; within a group the longest stage counts."""
+        """Return the elapsed time: groups of ORDER one after the other, the longest stage of each counting."""
         total = Range()
         for group in ORDER:
             longest = Range()
@@ -163,11 +164,12 @@ class RunEstimate:
 
     @property
     def written(self) -> float:
+        """Return the bytes that all stages write."""
         return sum(each.written for each in self.stages)
 
 
 def estimate(config: Config, hardware: Hardware, amounts: Mapping[str, Amount] | None = None) -> RunEstimate:
-    """Return the estimate of everything that the configuration asks for; nothing that is done already is left out."""
+    """Estimate everything that the configuration asks for; work that is already done is not left out."""
     journals = journals_of(config)
     amounts = amounts or amounts_of(config, journals)
     corrections = factors(config, amounts, journals, hardware.device, hardware.cores) if journals else {}
@@ -189,7 +191,7 @@ def bytes_to_write(config: Config) -> float:
 
 
 def journals_of(config: Config) -> list[Journal]:
-    """Of earlier runs in the workspace, shards included; those that cannot be read do not count."""
+    """Return the journals of earlier runs in the workspace, shards included; unreadable ones do not count."""
     results = Path(config.workspace, "results")
     if not any(results.rglob("journal.json")):
         return []

@@ -1,9 +1,9 @@
-"""Images and SIFs of all stages, and docker/images.lock.yaml, which says what they are.
+"""Build images and SIFs of all stages, and docker/images.lock.yaml, which describes them.
 
-build (default)  an image a folder of docker/, through Docker's or Podman's API, then a SIF of each by Apptainer. What
-                 is made of the same Dockerfile, lock, base and options is not built again. If an image was pushed to
+build (default)  one image per folder of docker/, through Docker's or Podman's API, then a SIF of each by Apptainer.
+                 What has the same Dockerfile, lock, base and options is not built again. If an image was pushed to
                  a repository (the lock says so), its SIF comes from there, and no container engine is needed.
-verify           every SIF of the lock is there, and is the one that was built.
+verify           check that every SIF of the lock exists, and is the one that was built.
 """
 
 import subprocess
@@ -32,7 +32,7 @@ from workflow.images.running import image_problems, unusable
 
 
 class Builder:
-    """Brings one image after the other up to date with its inputs."""
+    """Builder that brings one image after the other up to date with its inputs."""
 
     def __init__(self, arguments: Namespace) -> None:
         self.arguments = arguments
@@ -40,7 +40,7 @@ class Builder:
 
     @cached_property
     def engine(self) -> Engine:
-        """Looked for only where there is something to build."""
+        """Return the container engine, which is contacted only if there is something to build."""
         return Engine()
 
     def up_to_date(self, name: str, previous: Image | None) -> Image:
@@ -55,7 +55,7 @@ class Builder:
         return image if self.arguments.no_sif else self._with_sif(name, image)
 
     def _holds(self, name: str, image: Image) -> bool:
-        """Whether what the lock says is enough to go on with: pushed where asked, and a SIF or a source of one."""
+        """Return whether the lock's image suffices: pushed if requested, and with a SIF or a source of one."""
         pushed = image.digest_of == "repository"
         if self.arguments.push and not (pushed and image.name.startswith(f"{self.arguments.push}/")):
             return False
@@ -108,7 +108,7 @@ def build(arguments: Namespace) -> None:
 
 
 def verify(arguments: Namespace) -> None:
-    """One line for each image that is not what the lock says. Raises InputError if there is one."""
+    """Print a line for each image that is as built. Raises InputErrors with a line for each of the others."""
     images, names = read_images_lock(LOCK), chosen(arguments.image)
     problems = image_problems(ROOT, images, names)
     for name in names:
@@ -119,6 +119,7 @@ def verify(arguments: Namespace) -> None:
 
 
 def parser() -> ArgumentParser:
+    """Return the parser of the command."""
     options = ArgumentParser(
         prog="python -m workflow.images", description=__doc__, formatter_class=RawDescriptionHelpFormatter
     )
@@ -138,7 +139,7 @@ def _tag(name: str, inputs: str) -> str:
 
 
 def _commit() -> dict[str, str]:
-    """Return the commit that an image is built from, where git knows one."""
+    """Return the commit from which an image is built, where git knows one."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -148,6 +149,7 @@ def _commit() -> dict[str, str]:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
     arguments = parser().parse_args(argv)
     try:
         {"build": build, "verify": verify}[arguments.command](arguments)

@@ -1,8 +1,6 @@
-"""Build images through the API of Docker or Podman, and SIF files from them.
+"""Building of images through the API of Docker or Podman, and of SIF files from them.
 
-An image as one file for compute nodes. Its name holds the digest: a SIF is never replaced under a running job.
-
-A container engine through Docker's API, which Podman speaks as well: build, push, save.
+An image is one file for compute nodes. Its name holds the digest, so a SIF is never replaced under a running job.
 """
 
 import os
@@ -24,11 +22,13 @@ from stages.common.files.atomic_files import atomic_path
 from workflow.images.lock import ROOT
 from workflow.images.recipes import TARGET, dockerfile
 
-# gzip, which every kernel reads. Against its default level: a third of the time, 12 % more room (report image, 736 MB).
+# gzip, which every kernel reads. Compared with its default level: a third of the time, 12 % more space (report image,
+# 736 MB).
 SQUASHFS = "-Xcompression-level 1"
 
 
 def sif_path(folder: Path, name: str, digest: str) -> Path:
+    """Return the path of an image's SIF, whose name holds the digest."""
     return folder / f"mlip-{name}-{digest.removeprefix('sha256:')[:12]}.sif"
 
 
@@ -39,7 +39,7 @@ def check_apptainer() -> None:
 
 
 def sif_from_archive(path: Path, save: Callable[[Path], None]) -> None:
-    """Build `path` from the docker-archive that `save` writes to the file it is given."""
+    """Build `path` from the docker-archive that `save` writes to the file passed to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as folder:
         archive = Path(folder) / "image.tar"
@@ -48,7 +48,10 @@ def sif_from_archive(path: Path, save: Callable[[Path], None]) -> None:
 
 
 def build_sif(path: Path, source: str) -> None:
-    """Build `path`, whole or not at all, from a source that Apptainer knows (docker-archive:FILE, docker://NAME@DIGEST)."""
+    """Build `path` atomically from a source that Apptainer knows (docker-archive:FILE, docker://NAME@DIGEST).
+
+    Raises InputError where the build fails.
+    """
     with atomic_path(path) as temporary:
         command = ["apptainer", "build", "--disable-cache", "--mksquashfs-args", SQUASHFS, str(temporary), source]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -58,11 +61,11 @@ def build_sif(path: Path, source: str) -> None:
             raise InputError(f"{path}: apptainer build failed ({last})", remedy="its output above says more")
 
 
-_TIMEOUT = 3600  # seconds without a word from the engine; pip installing torch says nothing for minutes
+_TIMEOUT = 3600  # seconds of silence from the engine; pip installing torch prints nothing for minutes
 
 
 class Engine:
-    """Docker, or Podman's service, as DOCKER_HOST says."""
+    """Docker, or Podman's service, as named by DOCKER_HOST."""
 
     def __init__(self) -> None:
         try:
@@ -90,7 +93,7 @@ class Engine:
         return image
 
     def base_digest(self, reference: str) -> str:
-        """Return the id of a base image that is named by a tag, as the engine holds it; pulled if it does not."""
+        """Return the id of a base image that is named by a tag; it is pulled if the engine does not hold it."""
         image = self.image(reference)
         try:
             image = image or self._client.images.pull(reference)
@@ -99,7 +102,7 @@ class Engine:
         return image.id
 
     def build(self, name: str, tag: str, arguments: Mapping[str, str], labels: Mapping[str, str]) -> None:
-        """Build docker/<name>/Dockerfile; the engine's words go to standard error."""
+        """Build docker/<name>/Dockerfile; the engine's output goes to standard error."""
         try:
             stream = self._client.api.build(
                 path=str(ROOT), dockerfile=dockerfile(name), target=TARGET, tag=tag, rm=True, forcerm=True,
@@ -136,23 +139,26 @@ class Engine:
 
     @staticmethod
     def _follow(stream: Iterable[Mapping[str, Any]]) -> list[str]:
-        """Print what a build says; return the digests that a push names. Raises DockerException at the first error."""
+        """Print the output of a build; return the digests that a push names.
+
+        Raises DockerException at the first error.
+        """
         digests = []
         for message in stream:
             if "error" in message:
                 raise DockerException(str(message["error"]))
             text = message.get("stream", "")
-            if text.strip() and "\u2501" not in text:  # pip's progress bars are no news
+            if text.strip() and "\u2501" not in text:  # without pip's progress bars
                 print(text.rstrip(), file=sys.stderr)
-            # Not the image's RepoDigests: in Podman these are of the manifest before layers are compressed.
+            # Not the image's RepoDigests, which in Podman are of the manifest before layers are compressed.
             digests += re.findall(r"digest: (sha256:[0-9a-f]{64}) size:", message.get("status", ""))
         return digests
 
 
 def pip_settings() -> dict[str, str]:
-    """Where pip finds packages, as the environment says: a matter of the site, which no file of this project names.
+    """Return where pip finds packages, from the environment, since this is specific to the site.
 
-    Folders of this machine are not seen inside a build, so only addresses count. An address stays readable in the
+    Folders of this machine are not visible inside a build, so only addresses count. An address stays readable in the
     image's history: it should hold no password.
     """
     found = {"PIP_TRUSTED_HOST": os.environ.get("PIP_TRUSTED_HOST", "")}

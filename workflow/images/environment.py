@@ -1,7 +1,7 @@
-"""What a stage's container sees of the machine: the folders bound into it and the variables that are let through.
+"""Environment of a stage's container: the folders bound into it and the variables that are let through.
 
 Containers start with `--cleanenv`, so that nobody's PYTHONPATH or conda decides a result. That also drops what a job
-needs, so it is passed by name: Apptainer hands on APPTAINERENV_X as X, and binds what APPTAINER_BIND lists.
+needs, so it is passed by name: Apptainer passes APPTAINERENV_X on as X, and binds what APPTAINER_BIND lists.
 """
 
 import os
@@ -11,33 +11,33 @@ from pathlib import Path
 from stages.common.errors import InputError, InputErrors
 from stages.common.journal.tracking import git_state
 
-_SITE_BIND = "MLIP_SITE_BIND"  # APPTAINER_BIND as the user had it
+_SITE_BIND = "MLIP_SITE_BIND"  # the user's own APPTAINER_BIND
 
 PASSED = (
     "CUDA_VISIBLE_DEVICES",  # the GPUs that SLURM gave to the job
     "SLURM_JOB_ID",
     "SLURM_RESTART_COUNT",
-    "MLIP_INVOCATION",  # what the journals of one call of the workflow have in common
+    "MLIP_INVOCATION",  # shared by the journals of one call of the workflow
     "MLIP_WORKSPACE",
     "MLIP_REGISTER_MODELS",
     "MLIP_PROGRESS",
     "MLFLOW_EXPERIMENT_NAME",
     "MLFLOW_TRACKING_URI",
     "MLFLOW_TRACKING_USERNAME",
-    "MLFLOW_TRACKING_PASSWORD",  # by the environment, never on a command line that others can list
+    "MLFLOW_TRACKING_PASSWORD",  # in the environment, never on a command line that others can list
     "MLFLOW_TRACKING_TOKEN",
     "MLFLOW_TRACKING_INSECURE_TLS",
-    "MLFLOW_TRACKING_SERVER_CERT_PATH",  # a file below a folder that is bound
+    "MLFLOW_TRACKING_SERVER_CERT_PATH",  # a file below a bound folder
 )
 
 
 def container_environment(folders: Mapping[str, Path], environ: Mapping[str, str], temporary: Path) -> dict[str, str]:
-    """Variables to set for Apptainer. `folders` maps what asks for a folder (a key of the configuration) to the folder.
+    """Return the variables to set for Apptainer; `folders` maps a key of the configuration to its folder.
 
-    Folders that are not there yet are left out. `temporary` is of this machine: a job inherits the variables of the
-    login node, whose TMPDIR may not exist here. Raises InputError, a line for each folder that cannot be bound.
+    Folders that do not exist yet are left out. `temporary` is of this machine: a job inherits the variables of the
+    login node, whose TMPDIR may not exist here. Raises InputErrors, a line for each folder that cannot be bound.
     """
-    site = environ.get(_SITE_BIND, environ.get("APPTAINER_BIND", ""))  # a job finds our own additions in the latter
+    site = environ.get(_SITE_BIND, environ.get("APPTAINER_BIND", ""))  # in a job the latter has our own additions
     errors, binds = [], dict.fromkeys(filter(None, site.split(",")))
     for key, folder in {**folders, "TMPDIR": temporary}.items():
         for place in _places(folder):
@@ -54,7 +54,7 @@ def container_environment(folders: Mapping[str, Path], environ: Mapping[str, str
         raise InputErrors(errors)
     passed = {name: environ[name] for name in PASSED if name in environ} | {"TMPDIR": str(temporary)}
     git = {f"MLIP_{key.upper()}": value for key, value in git_state().items()}
-    # `git` without the prefix, too: jobs inherit it, and no node asks git again
+    # `git` without the prefix, too: jobs inherit it, and no node asks git again.
     return (
         {f"APPTAINERENV_{name}": value for name, value in (passed | git).items()}
         | git
@@ -66,6 +66,6 @@ def container_environment(folders: Mapping[str, Path], environ: Mapping[str, str
 
 
 def _places(folder: Path) -> Iterable[Path]:
-    """Where a folder lies, by its own name and behind symbolic links; nothing where it does not exist."""
+    """Yield the locations of a folder, by its own name and behind symbolic links; nothing where it does not exist."""
     if folder.exists():
         yield from dict.fromkeys([folder.absolute(), folder.resolve()])

@@ -1,8 +1,8 @@
-"""docker/images.lock.yaml: which image a stage runs in. Read by the Snakefile, written by `make images`.
+"""docker/images.lock.yaml, which names the image of each stage. The Snakefile reads it, `make images` writes it.
 
-One entry an image. `digest` identifies its content: the repository digest where the image was pushed, else the image id
-(the sha256 of its configuration, which names every layer); `digest_of` says which. `sif` is the file that compute nodes
-run, with the digest in its name; a relative path counts from the checkout.
+It has one entry per image. `digest` identifies its content: the repository digest where the image was pushed, else the
+image id (the sha256 of its configuration, which names every layer); `digest_of` says which. `sif` is the file that
+compute nodes run, with the digest in its name; a relative path starts at the checkout.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
@@ -24,20 +24,20 @@ HEADER = "# Written by `make images`: what the stages run in. Not edited by hand
 class Image:
     """One image. Digests are `sha256:<64 hex>`, sizes are bytes."""
 
-    name: str  # reference in the daemon, or in the repository that it was pushed to
+    name: str  # reference in the daemon, or in the repository to which it was pushed
     digest: str
     digest_of: str  # "repository" or "image"
     size: int  # of the unpacked image
-    inputs: str  # digest of what it was built from: Dockerfile, lock, base, options
+    inputs: str  # digest of its inputs: Dockerfile, lock, base, options
     requirements: str  # digest of envs/<image>.lock
-    base: str  # what FROM named
-    base_digest: str  # what it was at the time
+    base: str  # as named by FROM
+    base_digest: str  # its digest at the time
     sif: Path | None = None  # absolute once read; None without SIFs
     sif_sha256: str | None = None
 
 
 def read_images_lock(path: Path = LOCK) -> dict[str, Image]:
-    """Images by the name of their folder in docker/, with `sif` made absolute. Raises InputError, in one line."""
+    """Read images by the name of their folder in docker/, with `sif` made absolute. Raises InputError."""
     path = Path(path)
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -64,7 +64,7 @@ def write_images_lock(path: Path, images: dict[str, Image]) -> None:
 
 
 def sif_problem(name: str, image: Image) -> str | None:
-    """Return what is wrong with the SIF of an image (`REMEDY` is for all), None where it is the one of the lock."""
+    """Return what is wrong with an image's SIF (`REMEDY` applies to all), or None where it is the one of the lock."""
     if image.sif is None:
         return f"image {name}: no SIF was built (--no-sif)"
     if not image.sif.is_file():

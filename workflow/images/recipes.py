@@ -1,4 +1,4 @@
-"""What each image is made of: the folders docker/<image>/, their lock files, and one digest over all of it."""
+"""Inputs of each image: the folders docker/<image>/, their lock files, and one digest of all of them."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ SHARED = ("docker/install.sh", "docker/caches.sh")
 
 @dataclass(frozen=True)
 class Options:
-    """How images are built."""
+    """Options of a build."""
 
     base: str | None = None  # None: the one of the Dockerfile
     hashes: bool = True
@@ -24,12 +24,12 @@ class Options:
 
 
 def image_names(root: Path = ROOT) -> list[str]:
-    """Folders of docker/ with a Dockerfile."""
+    """Return the folders of docker/ with a Dockerfile."""
     return sorted(path.parent.name for path in (root / "docker").glob("*/Dockerfile"))
 
 
 def chosen(wanted: list[str] | None, root: Path = ROOT) -> list[str]:
-    """`wanted` images, or all. Raises InputError for a name that is none."""
+    """Return the `wanted` images, or all. Raises InputError for an unknown name."""
     known = image_names(root)
     for name in wanted or []:
         if name not in known:
@@ -38,22 +38,24 @@ def chosen(wanted: list[str] | None, root: Path = ROOT) -> list[str]:
 
 
 def dockerfile(name: str) -> str:
+    """Return the path of an image's Dockerfile."""
     return f"docker/{name}/Dockerfile"
 
 
 def requirements(name: str) -> str:
+    """Return the path of an image's lock file."""
     return f"envs/{name}.lock"
 
 
 def build_arguments(name: str, options: Options, root: Path = ROOT) -> dict[str, str]:
-    """Values of the ARGs that the Dockerfile declares."""
+    """Return the values of the ARGs that the Dockerfile declares."""
     values = {"HASHES": "required" if options.hashes else "none", "CUDA": "yes" if options.cuda else "no"}
     values["BASE_IMAGE"] = base_of(name, options, root)
     return {key: value for key, value in values.items() if key in _declared(name, root)}
 
 
 def base_of(name: str, options: Options, root: Path = ROOT) -> str:
-    """Return the image that FROM names."""
+    """Return the image that FROM names. Raises InputError where the Dockerfile declares none."""
     pinned = _declared(name, root).get("BASE_IMAGE")
     if not pinned:
         raise InputError(f"{dockerfile(name)}: no line `ARG BASE_IMAGE=...`", remedy="name the base image there")
@@ -61,14 +63,14 @@ def base_of(name: str, options: Options, root: Path = ROOT) -> str:
 
 
 def inputs_digest(name: str, options: Options, base_digest: str, root: Path = ROOT) -> str:
-    """sha256 of everything that an image is made of: an equal digest needs no build."""
+    """Return the sha256 of all inputs of an image; if it is equal, no build is needed."""
     files = {file: sha256_of(root / file) for file in (dockerfile(name), requirements(name), *SHARED)}
     arguments = build_arguments(name, options, root)
     return "sha256:" + digest_of({"files": files, "base": base_digest, "arguments": arguments})
 
 
 def _declared(name: str, root: Path) -> dict[str, str]:
-    """ARGs of a Dockerfile with their defaults."""
+    """Return the ARGs of a Dockerfile with their defaults."""
     text = (root / dockerfile(name)).read_text(encoding="utf-8")
     return dict(re.findall(r"^ARG (\w+)=?(.*)$", text, re.MULTILINE))
 

@@ -1,4 +1,4 @@
-"""What a workflow starts with: every image there, built from today's pins, unharmed."""
+"""Checks at the start of a workflow: every image exists, was built from today's pins, and is undamaged."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -13,9 +13,9 @@ SifProblem = Callable[[str, Image], str | None]
 
 
 def images_to_run(checkout: Path, verify: bool = True) -> dict[str, Image]:
-    """Return the images of docker/images.lock.yaml. Raises InputError, a line for each that cannot be run in.
+    """Return the images of docker/images.lock.yaml. Raises InputErrors, a line for each unusable one.
 
-    `verify` reads each SIF once and remembers its size and time beside it: a second look costs nothing.
+    `verify` reads each SIF once and stores its size and time beside it, so a second check costs nothing.
     """
     images = read_images_lock(checkout / "docker" / "images.lock.yaml")
     names = dict.fromkeys([*image_names(checkout), *images])
@@ -27,7 +27,7 @@ def images_to_run(checkout: Path, verify: bool = True) -> dict[str, Image]:
 def image_problems(
     checkout: Path, images: Mapping[str, Image], names: Iterable[str], of_sif: SifProblem = sif_problem
 ) -> dict[str, str]:
-    """Return what is wrong with each image of `names` that cannot be used: not in the lock, older pins, or its SIF."""
+    """Return the problem of each image of `names` that cannot be used: not in the lock, older pins, or its SIF."""
     problems = {}
     for name in names:
         image = images.get(name)
@@ -41,18 +41,18 @@ def image_problems(
 
 
 def unusable(problems: Mapping[str, str]) -> InputErrors:
-    """Return the errors of images that cannot be run in; one remedy serves all."""
+    """Return the errors of images that cannot be used; they share one remedy."""
     return InputErrors(InputError(what, remedy=REMEDY) for what in problems.values())
 
 
 def missing_sif(name: str, image: Image) -> str | None:
-    """Return the problem of a SIF that is not there; its content is trusted, as a job on a node does."""
+    """Return the problem of a missing SIF; its content is trusted, as on a compute node."""
     present = image.sif is not None and image.sif.is_file()
     return None if present else sif_problem(name, image)
 
 
 def remembered_sif_problem(name: str, image: Image) -> str | None:
-    """`sif_problem`, without reading a file again that was found whole and has not changed since."""
+    """Return `sif_problem`, without reading a file again that was found undamaged and has not changed since."""
     if image.sif is None or not image.sif.is_file():
         return sif_problem(name, image)
     status = image.sif.stat()
@@ -62,6 +62,6 @@ def remembered_sif_problem(name: str, image: Image) -> str | None:
         return None
     problem = sif_problem(name, image)
     if problem is None:
-        with suppress(OSError):  # a shared folder that others own: read again next time
+        with suppress(OSError):  # a shared folder of others: it is read again next time
             write_text(stamp, seen)
     return problem

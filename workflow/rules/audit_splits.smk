@@ -1,4 +1,4 @@
-# Test images are strangers to pre-training, training and validation, or no evaluation of the data set starts.
+# Test images do not overlap with pre-training, training and validation, or no evaluation of the data set starts.
 rule audit_splits:
     input:
         **inputs_of("audit_splits", leave=("pairs", "pretrain_images")),

@@ -1,4 +1,4 @@
-"""What every rule needs: the checked configuration, the image that a job runs in, the digests that decide on reruns."""
+"""Shared parts of the rules: the checked configuration, the image of a job, and the digests that decide on reruns."""
 
 import os
 import shlex
@@ -13,20 +13,19 @@ sys.path.insert(0, str(REPOSITORY))
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from stages.common.files.atomic_files import sha256_of
-from stages.common.files.code_digest import code_digest
 from stages.common.digests import canonical_json
 from stages.common.errors import InputError
-from stages.common.yaml_files import read_mapping
+from stages.common.files.atomic_files import sha256_of
+from stages.common.files.code_digest import code_digest
 from stages.common.training.served_states import remove_served
+from stages.common.yaml_files import read_mapping
 from stages.config import check
+from stages.contracts import JOBS, STAGES, job_of
 from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
-from workflow.invocation import sync_command, tracking_environment
+from workflow.invocation import refuse_left_jobs, sync_command, tracking_environment
 from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
 from workflow.rule_requests import MOST, grown
-from stages.contracts import JOBS, STAGES, job_of
-from workflow.invocation import refuse_left_jobs
 from workflow.site_profile import check_account, check_checkout, snakemake_layers
 
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
@@ -45,20 +44,20 @@ configfile: "config.yaml"
 try:
     check_checkout(REPOSITORY)
     CONFIG = check(config, snakemake_layers(workflow))
-    if workflow.is_main_process:  # jobs inherit them: what MLflow shows together (docs/decisions/0016)
+    if workflow.is_main_process:  # inherited by jobs: what MLflow shows together (docs/decisions/0016)
         os.environ |= tracking_environment(CONFIG.project, Path(CONFIG.workspace), CONFIG.register_models)
     check_account(workflow.resource_settings.default_resources)
     IMAGES = images_to_run(REPOSITORY, verify=workflow.is_main_process) if CONTAINERS else {}
     if CONTAINERS:
-        Path(CONFIG.workspace).mkdir(parents=True, exist_ok=True)  # what is not there cannot be bound
+        Path(CONFIG.workspace).mkdir(parents=True, exist_ok=True)  # a missing folder cannot be bound
         os.environ |= container_environment(
             CONFIG.folders() | {"the checkout": REPOSITORY}, os.environ, Path(tempfile.gettempdir())
         )
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# `2> "$(new_log {log:q})"`: a file for each attempt, named by its start and job, and {log} as a link to the newest one, since
-# Snakemake deletes {log} before it tries again. Where the file system has no links there is {log} alone.
+# `2> "$(new_log {log:q})"`: a file for each attempt, named by its start and job, and {log} as a link to the newest
+# one, because Snakemake deletes {log} before it tries again. Where the file system has no links there is only {log}.
 NEW_LOG = (
     "new_log() {{ local file=${{1%.log}}.$(date +%Y-%m-%dT%H-%M-%S).${{SLURM_JOB_ID:-$$}}.log;"
     ' ln -s "${{file##*/}}" "$1" && echo "$file" || echo "$1"; }}; '
@@ -79,31 +78,34 @@ digest_of_code = cache(code_digest)  # one stage has up to hundreds of jobs
 
 
 def code_of(stage):
-    """Digest of the code that a stage runs: comments and formatting do not count. Late, since a job reads all rules."""
+    """Return a function for the digest of a stage's code; comments and formatting do not count.
+
+    It is computed late, because every job reads all rules.
+    """
     return lambda wildcards: digest_of_code(f"stages.{stage}.__main__")
 
 
 def settings_of(stage):
-    """Settings of a job as JSON, from its wildcards."""
+    """Return a function from a job's wildcards to its settings as JSON."""
     return lambda wildcards: canonical_json(
         CONFIG.settings(stage, wildcards.get("dataset"), wildcards.get("variant")).model_dump(mode="json")
     )
 
 
 def image_of(image):
-    """Digest of what a stage runs in; without containers, the pinned environment of its image."""
+    """Return the digest of an image; without containers, of the image's pinned environment."""
     if CONTAINERS:
         return IMAGES[image].digest
     return f"env-{sha256_of(REPOSITORY / 'envs' / f'{image}.lock')[:16]}"
 
 
 def container_of(image):
-    """The SIF that a stage runs in; its name holds the digest, since Snakemake does not look into the file."""
+    """Return the SIF of an image; its name holds the digest, because Snakemake does not look into the file."""
     return str(IMAGES[image].sif) if CONTAINERS else None
 
 
 def identity_of(stage, image, command="", name=None, settings=None, **known):
-    """The params of every rule: the digests that decide on reruns, the run's name and its journal."""
+    """Return the params of every rule: the digests that decide on reruns, the run's name and its journal."""
     job = job_of(stage, command)
     place = place_of(job, **known)
     folder = "/".join(filter(None, (CONFIG.workspace, "results", stage, place)))
@@ -117,10 +119,10 @@ def identity_of(stage, image, command="", name=None, settings=None, **known):
 
 
 def of_checkout(path):
-    """A file or folder of the checkout as an input: relative, so that a checkout that was moved reruns nothing."""
+    """Return a file or folder of the checkout as a relative input, so that a moved checkout reruns nothing."""
     return os.path.relpath(REPOSITORY / path)
 
 
 def growing(first, most=MOST):
-    """A resource that doubles with every attempt, up to `most` times the first."""
+    """Return a resource that doubles with every attempt, up to `most` times the first."""
     return lambda wildcards, attempt: grown(first, attempt, most)

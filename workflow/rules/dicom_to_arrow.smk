@@ -1,5 +1,5 @@
 # DICOM (or JPEG) files -> Arrow shards and rejects with reasons: scattered over shards, gathered into one manifest.
-# What a killed shard has done lies in state/, outside the outputs: with the same digest it goes on from there.
+# Progress of a killed shard is in state/, outside the outputs: with the same digest it resumes.
 rule dicom_to_arrow:
     input:
         **inputs_of("dicom_to_arrow", "convert"),

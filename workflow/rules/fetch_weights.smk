@@ -1,4 +1,4 @@
-# Encoders that are named by a hub id, to a local folder. It runs where snakemake runs: compute nodes have no network.
+# Encoders named by a hub id, fetched to a local folder. This runs where snakemake runs: compute nodes have no network.
 import shlex
 
 from stages.common.encoders.weight_files import RECORD, tokenizer_file, weight_files
@@ -6,7 +6,7 @@ from stages.fetch_weights.contract import folder_name, hub_id, identifier_of
 
 
 def local_weights(weights, files_of=weight_files, image=False):
-    """Where weights that the configuration names lie on this machine, and the files that a job needs of them."""
+    """Return where weights of the configuration lie on this machine, and the files that a job needs of them."""
     if weights is None:
         return None, []
     if identifier := hub_id(weights, image=image):
@@ -19,7 +19,7 @@ def local_weights(weights, files_of=weight_files, image=False):
 
 
 def starting_weights(variant):
-    """Option of pretrain -> where the weights lie and which files they are."""
+    """Return option of pretrain -> where the weights lie and which files they are."""
     model = CONFIG.settings("pretrain", variant=variant).model
     return {
         "--image-weights": local_weights(model.image.weights, image=True),
@@ -40,13 +40,13 @@ TOKENIZER = {
         CONFIG.settings("split_reports", CONFIG.pretrain_on).tokenizer.weights, lambda folder: [tokenizer_file(folder)]
     )
 }
-for variant in CONFIG.compare:  # what is missing is named before anything runs
+for variant in CONFIG.compare:  # missing files are named before anything runs
     starting_weights(variant)
 
 
 rule fetch_weights:
     output:
-        record=update(f"<workspace>/weights/{{model}}/{RECORD}"),  # a folder that is whole is not fetched again
+        record=update(f"<workspace>/weights/{{model}}/{RECORD}"),  # a complete folder is not fetched again
     log:
         log_of("fetch_weights"),
     localrule: True

@@ -17,7 +17,7 @@ FEW_SHOT_CLASSIFICATION = [
 
 
 def few_shot_settings(stage, protocol=None):
-    """Settings of one job as JSON: those of another protocol or fraction do not count."""
+    """Return a function for the settings of one job as JSON; other protocols or fractions do not count."""
     return lambda wildcards: canonical_json(
         CONFIG.settings(stage, wildcards.dataset)
         .job(protocol or wildcards.protocol, int(wildcards.fraction))

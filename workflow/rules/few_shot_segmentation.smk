@@ -1,5 +1,5 @@
-# Table 3: outlines with 1, 10 and 100 % of the labels, by two published protocols; seeds inside the job. What a killed job
-# has done lies in state/, outside the outputs: with the same digest it goes on from there.
+# Table 3: outlines with 1, 10 and 100 % of the labels, by two published protocols; seeds inside the job. Progress of a
+# killed job is in state/, outside the outputs: with the same digest it resumes.
 FEW_SHOT_SEGMENTATION = [
     path_of(
         "few_shot_segmentation",

@@ -4,7 +4,7 @@ from stages.index_inputs.contract import index_files
 
 
 def index_of(dataset):
-    """Index files of a data set; one that is missing and that no rule makes is named before anything runs."""
+    """Return the index files of a data set; missing ones that no rule makes are named before anything runs."""
     root, settings = Path(CONFIG.root(dataset)), CONFIG.settings("index_inputs", dataset)
     files = [root / name for name in index_files(settings, root)]
     made_here = root.is_relative_to(f"{CONFIG.workspace}/phantom")

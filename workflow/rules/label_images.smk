@@ -1,5 +1,5 @@
 def label_tables_of(dataset):
-    """Tables of labels, patients, lungs and lists; one that is missing and that no rule makes is named beforehand."""
+    """Return the tables of labels, patients, lungs and lists; missing ones that no rule makes are named beforehand."""
     root, settings = Path(CONFIG.root(dataset)), CONFIG.settings("label_images", dataset)
     if root.is_relative_to(f"{CONFIG.workspace}/phantom"):
         return INDEX[dataset]

@@ -1,5 +1,5 @@
-# One variant of the method. Training state lies in state/, outside the outputs: the same digest resumes. A training
-# that diverged is refused at once when it is tried again as it was.
+# One variant of the method. Training state is in state/, outside the outputs: the same digest resumes. A training that
+# diverged is refused at once when it is tried again unchanged.
 rule pretrain:
     input:
         **inputs_of("pretrain", dataset=CONFIG.pretrain_on),
@@ -8,7 +8,7 @@ rule pretrain:
         **outputs_of("pretrain"),
     log:
         log_of("pretrain"),
-    # goes before the profile's; a job that is under way must not try again by itself, in what is left of its time and memory
+    # overrides the profile's; a job in progress must not try again by itself, in what is left of its time and memory
     retries: CONFIG.pretrain_retries if ON_CLUSTER and workflow.is_main_process else 0
     container:
         container_of("torch")

@@ -1,4 +1,4 @@
-# Images find reports and reports find images, on the test pairs of pre-training.
+# Images retrieve reports and reports retrieve images, on the test pairs of pre-training.
 RETRIEVAL = [path_of("retrieval", "result.json", variant=variant) for variant in CONFIG.with_text]
 
 

@@ -1,6 +1,6 @@
 # The best candidate on validation data alone, exported as a checkpoint folder.
 def selection_labels(wildcards):
-    """Images, labels and prompts of the data set that `zero_shot_on` names, if it names one."""
+    """Return images, labels and prompts of the data set that `zero_shot_on` names, if it names one."""
     if (dataset := CONFIG.settings("select_checkpoint").zero_shot_on) is None:
         return {}
     prompts = of_checkout(CONFIG.settings("zero_shot_classification", dataset).prompts)

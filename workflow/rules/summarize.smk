@@ -1,4 +1,4 @@
-# Everything that was measured, on one self-contained page.
+# All measurements on one self-contained page.
 from stages.summarize.results_tree import FewShotJob, ResultsTree
 
 RESULTS_TREE = ResultsTree(

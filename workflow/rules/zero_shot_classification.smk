@@ -1,4 +1,4 @@
-# Table 1: classification by prompts alone. Only the local score looks at images again.
+# Table 1: classification by prompts alone. Only the local score reads images again.
 def with_patches(wildcards):
     return CONFIG.settings("zero_shot_classification", wildcards.dataset).score == "local"
 

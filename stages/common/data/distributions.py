@@ -1,6 +1,6 @@
-"""The layouts that are read as distributed: names of their index files, and where each is to be had.
+"""Layouts that are read as distributed: the names of their index files and where to get them.
 
-Imports no table library: the workflow reads the names from here to declare its inputs.
+Imports no table library, because the workflow reads the names from here to declare its inputs.
 """
 
 from typing import Literal
@@ -13,7 +13,7 @@ MIMIC_METADATA = "mimic-cxr-2.0.0-metadata.csv.gz"
 MIMIC_SPLIT = "mimic-cxr-2.0.0-split.csv.gz"
 RSNA_LABELS = "stage_2_train_labels.csv"
 SIIM_RUN_LENGTHS = "train-rle.csv"
-CHECKSUMS = "SHA256SUMS.txt"  # of PhysioNet's distributions; of one's own data where one writes it (sha256sum)
+CHECKSUMS = "SHA256SUMS.txt"  # of PhysioNet's distributions; of your own data if you write one (sha256sum)
 
 WHERE_TO_GET: dict[Layout, str] = {
     "mimic_cxr": "it comes with MIMIC-CXR or MIMIC-CXR-JPG from PhysioNet (physionet.org/content/mimic-cxr)",

@@ -1,7 +1,7 @@
 """Keyed identifiers: HMAC-SHA256 of the distributed ids under a key that stays in a private folder.
 
-The same id gives the same keyed id in every data set that shares the key, so that a patient who occurs in two of
-them is still one patient. Neither the key nor the map back is ever printed or written to a journal.
+The same id gives the same keyed id in every data set that shares the key, so a patient who occurs in two of them is
+still one patient. Neither the key nor the map back is ever printed or written to a journal.
 """
 
 import csv
@@ -21,22 +21,28 @@ Subject = Literal["image", "study", "patient", "instance"]
 
 KEY_NAME = "identifiers.key"
 _KEY_BYTES = 32
-_HEX_DIGITS = 24  # 96 bits: two of a million ids agree with a probability of 1e-17
+_HEX_DIGITS = 24  # 96 bits: the probability that two of a million ids agree is below 1e-17
 
 
 def resolve_kind(layout: str, kind: IdentifierKind | None) -> IdentifierKind:
-    """Public sets are de-identified and keep their ids; one's own folder is keyed unless the settings say otherwise."""
+    """Return how a data set's identifiers are written: `kind` if it is set, else the default for its layout.
+
+    Public data sets are de-identified and keep their ids; ids of your own folder are keyed.
+    """
     return kind or ("keyed" if layout == "folder" else "distributed")
 
 
 def keyed(identifier: str, subject: Subject, key: bytes) -> str:
-    """`<subject>-<24 hex digits>`: HMAC-SHA256 (RFC 2104) of the subject and the distributed id, truncated."""
+    """Return `<subject>-<24 hex digits>`: the truncated HMAC-SHA256 (RFC 2104) of subject and distributed id."""
     digest = hmac.digest(key, f"{subject}:{identifier}".encode(), "sha256")
     return f"{subject}-{digest.hex()[:_HEX_DIGITS]}"
 
 
 def read_key(private: Path | None) -> bytes:
-    """Read the key that index_inputs made. Raises InputError where others can read it."""
+    """Read the key that index_inputs made.
+
+    Raises InputError where the folder or key is missing, others can read the key, or it is not 64 hex digits.
+    """
     if private is None:
         raise InputError("identifiers are keyed, which needs a folder for the key: give --private DIR")
     path = private / KEY_NAME
@@ -62,13 +68,13 @@ def read_key(private: Path | None) -> bytes:
 
 
 def read_or_create_key(private: Path | None) -> bytes:
-    """Read the key in `private`; make it with mode 0600 if there is none yet."""
+    """Read the key in `private`; create it with mode 0600 if there is none yet."""
     if private is not None and not (private / KEY_NAME).exists():
         private.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = private / f".{KEY_NAME}.{os.getpid()}.tmp"
         _write_private(temporary, secrets.token_hex(_KEY_BYTES) + "\n")
         try:
-            os.link(temporary, private / KEY_NAME)  # fails where another job was faster, and then its key holds
+            os.link(temporary, private / KEY_NAME)  # fails if another job was faster; that job's key then holds
         except FileExistsError:
             pass
         finally:
@@ -77,7 +83,7 @@ def read_or_create_key(private: Path | None) -> bytes:
 
 
 def write_map(path: Path, pairs: Iterable[tuple[Subject, str, str]]) -> None:
-    """Write the way back, mode 0600: a CSV of kind, distributed_id, keyed_id."""
+    """Write the map from keyed to distributed ids: a CSV of kind, distributed_id, keyed_id, with mode 0600."""
     with atomic_path(path) as temporary:
         _write_private(temporary, "")
         with temporary.open("a", encoding="utf-8", newline="") as handle:
@@ -87,7 +93,7 @@ def write_map(path: Path, pairs: Iterable[tuple[Subject, str, str]]) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a new file that others can never read, not even while it is empty."""
+    """Write a new file that others can never read, not even while it is still empty."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
         handle.write(text)

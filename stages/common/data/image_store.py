@@ -17,13 +17,13 @@ from .manifest import Manifest
 
 
 class ImageStore:
-    """The images that a manifest lists, in the order of its shards.
+    """Images that a manifest lists, in the order of its shards.
 
     `table` holds every column but the pixels. Pixels are views into memory maps: an image is read when it is touched.
     Open the store inside each worker process; a pickled copy would ship the pixels.
 
-    The shards' checksums are taken in the background (stages/common/files/atomic_files.py) and awaited before an output
-    gets its name; of several ranks the first one, which writes the outputs, takes them.
+    The shards' checksums are computed in the background (stages/common/files/atomic_files.py) and awaited before an
+    output gets its name. In a job of several ranks only rank 0 computes them, because it writes the outputs.
     """
 
     def __init__(self, manifest: Path) -> None:
@@ -42,7 +42,7 @@ class ImageStore:
         try:
             self._map(paths)
         except Exception:
-            settle()  # damage breaks a shard in many ways; its checksum says that it was damage
+            settle()  # a damaged shard fails in many ways; the checksum error says that it was damage
             raise
 
     def _map(self, paths: list[Path]) -> None:
@@ -69,6 +69,7 @@ class ImageStore:
         return len(self.ids)
 
     def row_of(self, image_id: str) -> int:
+        """Return the row of an image. Raises InputError for an image that the data set does not have."""
         try:
             return self._row[image_id]
         except KeyError:
@@ -77,12 +78,12 @@ class ImageStore:
             ) from None
 
     def pixels(self, row: int) -> UInt8[np.ndarray, "size size"]:
-        """One image; 0 black, 255 white."""
+        """Return one image; 0 black, 255 white."""
         block = int(np.searchsorted(self._starts, row, side="right")) - 1
         return self._blocks[block][row - self._starts[block]]
 
     def gather(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n size size"]:
-        """Images by row, copied into one new array."""
+        """Return the images of `rows`, copied into one new array."""
         out = np.empty((len(rows), self.size, self.size), dtype=np.uint8)
         for place, row in enumerate(rows):
             out[place] = self.pixels(int(row))

@@ -1,4 +1,4 @@
-"""CSV tables of a distribution: read as text, checked, and every complaint names file and row."""
+"""CSV tables of a distribution: read as text and checked; every error names the file and row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from ..errors import InputError
 
 REPORT_COLUMNS = ("study_id", "patient_id", "distributed_split", "path", "text")
 
-# An absolute path (of Unix or of Windows), a step upwards, or a backslash between folders.
+# An absolute path (Unix or Windows), a step upwards, or a backslash between folders.
 _UNSAFE_PATH = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\\"
 
 
 @dataclass(frozen=True)
 class Index:
-    """What a distribution's index names, in its own ids.
+    """Entries of a distribution's index, with the distribution's own ids.
 
-    files: image_id, study_id, patient_id, path, view, distributed_split, row (1-based in `source`, header counted);
-    reports: `REPORT_COLUMNS`; counts and tags go to the journal.
+    `files` has image_id, study_id, patient_id, path, view, distributed_split and row (1-based in `source`, the header
+    counted). `reports` has `REPORT_COLUMNS`. `counts` and `tags` go to the journal.
     """
 
     source: str
@@ -32,10 +32,11 @@ class Index:
 def read_index(
     root: Path, name: str, columns: Sequence[str], where_to_get: str = "", show: bool = True
 ) -> pl.DataFrame:
-    """Read the CSV `name` (or csv.gz) as text: cells and column names without outer blanks, empty cells null.
+    """Read the CSV `name` (or csv.gz) as text, and add the column `row`.
 
-    Adds the column `row`. Raises InputError where the file is missing, is no CSV, has no row or lacks a column; the
-    message quotes the file where `show` allows it (without a header, the names of the columns are a patient's row).
+    Cells and column names lose outer blanks; empty cells become null. Raises InputError where the file is missing, is
+    no CSV, has no row or lacks a column. The message quotes the file only if `show` is true: without a header, the
+    names of the columns are a patient's row.
     """
     path = root / name
     if not path.is_file():
@@ -58,7 +59,7 @@ def read_index(
 
 
 def require_values(table: pl.DataFrame, source: Path, columns: Sequence[str]) -> None:
-    """Raise an InputError that names the row where a cell of `columns` is empty."""
+    """Raise an InputError that names the first row in which a cell of `columns` is empty."""
     for column in columns:
         rows = table.filter(pl.col(column).is_null())["row"]
         if len(rows):
@@ -69,7 +70,7 @@ def require_values(table: pl.DataFrame, source: Path, columns: Sequence[str]) ->
 
 
 def refuse_duplicates(table: pl.DataFrame, source: Path, column: str, show: bool = True) -> None:
-    """Raise an InputError where two rows share a value of `column`: it names both; the value, too, if `show`."""
+    """Raise an InputError that names two rows with the same value of `column`; it quotes the value if `show`."""
     repeated = table.filter(pl.col(column).is_duplicated())
     if len(repeated):
         value = repeated[column][0]
@@ -82,7 +83,7 @@ def refuse_duplicates(table: pl.DataFrame, source: Path, column: str, show: bool
 
 
 def refuse_unsafe_paths(paths: pl.Series, rows: pl.Series, source: Path) -> None:
-    """Raise an InputError that names the row where a path is absolute or leaves the root."""
+    """Raise an InputError that names the first row whose path is absolute or leaves the root."""
     unsafe = rows.filter(paths.str.contains(_UNSAFE_PATH).fill_null(value=False))
     if len(unsafe):
         raise InputError(
@@ -92,7 +93,10 @@ def refuse_unsafe_paths(paths: pl.Series, rows: pl.Series, source: Path) -> None
 
 
 def read_patients(root: Path, name: str, image_ids: pl.Series, show: bool) -> pl.Series:
-    """patient_id of each of `image_ids` from a CSV of image_id and patient_id; every image needs one."""
+    """Return the patient_id of each of `image_ids`, read from a CSV of image_id and patient_id.
+
+    Raises InputError where an image has no patient.
+    """
     table = read_index(root, name, ["image_id", "patient_id"])
     require_values(table, root / name, ["image_id", "patient_id"])
     refuse_duplicates(table, root / name, "image_id", show)

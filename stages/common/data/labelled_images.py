@@ -1,4 +1,4 @@
-"""Labels of one finding, and its place on the stored square image."""
+"""Labels of one finding, and its region on the stored square image."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from .run_lengths import decode
 
 
 def read_labels(path: Path, finding: str) -> pl.DataFrame:
-    """Rows of labels.arrow that speak of `finding`; none is an error."""
+    """Return the rows of labels.arrow for `finding`. Raises InputError where there are none."""
     table = pl.DataFrame(read_table(path, LABELS))
     rows = table.filter(pl.col("finding") == finding)
     if rows.is_empty():
@@ -26,7 +26,7 @@ def read_labels(path: Path, finding: str) -> pl.DataFrame:
 
 
 def region(label: dict, rows: int, columns: int) -> Bool[np.ndarray, "{rows} {columns}"]:
-    """Where the finding is on the original image: the mask where there is one, else its boxes filled."""
+    """Return the finding's pixels on the original image: its mask if it has one, else its filled boxes."""
     if label["mask"] is not None:
         return decode(label["mask"], rows, columns)
     filled = np.zeros((rows, columns), dtype=bool)

@@ -1,4 +1,7 @@
-"""The manifest of a data set's images: which shards hold them. dicom_to_arrow writes it, the image store reads it."""
+"""The manifest of a data set's images, which lists their shards.
+
+dicom_to_arrow writes it; the image store reads it.
+"""
 
 from ..records import Count, Record
 
@@ -14,12 +17,12 @@ class ShardEntry(Record):
 
 
 class Manifest(Record):
-    """manifest.json: what was indexed, read and rejected. Images are squares of `size` pixels."""
+    """Contents of manifest.json: counts of indexed files, images and rejects. Images are squares of `size` pixels."""
 
     dataset: str
     size: Count
     indexed: Count
     images: Count
     rejects: Count
-    pictures: Count  # images whose picture has a digest: not where JPEG 2000 was decoded at reduced size
+    pictures: Count  # images with a digest of the original picture; JPEG 2000 decoded at reduced size has none
     shards: list[ShardEntry]

@@ -1,4 +1,4 @@
-"""Pairs of images and tokenised reports, read once: what pre-training and checkpoint selection draw batches from."""
+"""Pairs of images and tokenised reports, from which pre-training and checkpoint selection draw batches."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ class Study:
     image_ids: list[str]
     sentences: Sentences  # word pieces, within the token budget
     texts: list[str]  # the same sentences as text
-    sentences_left_out: int = 0  # beyond the token budget
+    sentences_left_out: int = 0  # sentences beyond the token budget
 
 
 def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_sentences: int) -> list[Study]:
@@ -52,7 +52,7 @@ def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_se
 
 
 def fit_budget(sentences: Sentences, max_tokens: int, max_sentences: int) -> tuple[Sentences, int]:
-    """Return the first sentences that fit the budget ([CLS] and [SEP] counted), and how many were left out.
+    """Return the leading sentences that fit the budget ([CLS] and [SEP] counted), and the number left out.
 
     A first sentence longer than the whole budget is cut, so that no report ends up empty.
     """

@@ -1,4 +1,7 @@
-"""Train, validation and test by patient: a pure function of the patient's id, so that adding data moves nobody."""
+"""Train, validation and test parts by patient.
+
+The part is a pure function of the patient's id, so adding data moves no patient to another part.
+"""
 
 from typing import Literal
 
@@ -21,7 +24,7 @@ _DISTRIBUTED_NAMES: dict[str, Split] = {
 
 
 class PatientSplit(Settings):
-    """How patients are split into training, validation and test."""
+    """The split of patients into training, validation and test."""
 
     seed: int = Field(0, description="of the hash that splits patients")
     validation: float = Field(0.02, ge=0, lt=1, description="share of patients")

@@ -1,8 +1,8 @@
-"""What the tables of a keyed data set must not say: paths and report texts, which hold names of people.
+"""Paths and report texts of a keyed data set, which can hold names of people, kept in a private folder.
 
-Where identifiers are keyed, `hide` moves both into a table in the private folder, row by row, and leaves nulls;
-`reveal` brings them back for the stages that open the files. The metadata name the private table and its keyed digest,
-so that a changed path or report changes the table that everyone may read, and reruns what depends on it.
+Where identifiers are keyed, `hide` moves both columns into a table in the private folder, row by row, and leaves nulls.
+`reveal` restores them for the stages that open the files. The metadata name the private table and its keyed digest, so
+a changed path or report changes the public table, and whatever depends on it runs again.
 """
 
 import hmac
@@ -20,11 +20,12 @@ _KIND, _NAME, _DIGEST = b"identifiers", b"private_table", b"private_hmac_sha256"
 
 
 def is_keyed(table: pa.Table) -> bool:
+    """Return whether the table's identifiers are keyed."""
     return (table.schema.metadata or {}).get(_KIND) == b"keyed"
 
 
 def hide(table: pa.Table, private: Path, name: str) -> pa.Table:
-    """`table` with nulls for path and text, which go to `<private>/<name>`, mode 0600."""
+    """Return `table` with nulls for path and text, which are written to `<private>/<name>` with mode 0600."""
     hidden = table.select([column for column in _HIDDEN if column in table.column_names])
     umask = os.umask(0o077)
     try:
@@ -41,12 +42,12 @@ def hide(table: pa.Table, private: Path, name: str) -> pa.Table:
 def reveal(table: pa.Table, private: Path | None) -> pa.Table:
     """Return the table as it was before `hide`; one with distributed identifiers is returned unchanged.
 
-    Raises InputError where the private folder, its key or its table is missing, or is not of the same run.
+    Raises InputError where the private folder, its key or its table is missing, or belongs to another run.
     """
     if not is_keyed(table):
         return table
     read_key(private)
-    assert private is not None  # else read_key has raised
+    assert private is not None  # otherwise read_key has raised
     path = private / table.schema.metadata[_NAME].decode()
     if not path.is_file() or _digest(private, path).encode() != table.schema.metadata[_DIGEST]:
         raise InputError(

@@ -1,12 +1,14 @@
-"""Prompt files: named sets of positive and negative sentences, with slots that are filled in every way.
+"""Prompt files: named sets of positive and negative sentences whose slots are filled in all combinations.
 
-finding: lung_opacity
-slots:
-  place: [in the right lung, in the left lung]
-sets:
-  places:
-    positive: ["There is an opacity {place}."]
-    negative: ["The lungs are clear."]
+    finding: lung_opacity
+    slots:
+      place: [in the right lung, in the left lung]
+    sets:
+      places:
+        positive: ["There is an opacity {place}."]
+        negative: ["The lungs are clear."]
+
+Sentences name their slots in braces.
 """
 
 from itertools import product
@@ -22,11 +24,15 @@ from ..yaml_files import read_yaml
 
 
 class PromptSet(Settings):
+    """Prompts that affirm a finding, and optionally prompts that deny it."""
+
     positive: list[str] = Field(min_length=1)
     negative: list[str] = Field(default_factory=list, description="may be empty where only places are asked for")
 
 
 class PromptFile(Settings):
+    """Contents of a prompt file."""
+
     finding: str
     slots: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
     sets: dict[str, PromptSet] = Field(min_length=1)
@@ -42,7 +48,7 @@ class PromptFile(Settings):
         return self
 
     def expanded(self, **fixed: str) -> dict[str, PromptSet]:
-        """Every set with its slots filled in all combinations, but those that are `fixed` with one word each."""
+        """Return every set with its slots filled in all combinations; each slot in `fixed` gets that one word only."""
         slots = self.slots | {name: [word] for name, word in fixed.items()}
         return {
             name: PromptSet(
@@ -53,9 +59,9 @@ class PromptFile(Settings):
         }
 
     def slots_of(self, name: str, among: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of the slots `among` that every affirming template of a set fills; templates that differ are an error.
+        """Return the slots of `among` that the affirming templates of set `name` fill.
 
-        A set in which only some phrases name a place is neither one with places nor one without.
+        Raises InputError where templates differ in this: such a set is neither one with places nor one without.
         """
         filled = {
             tuple(slot for slot in among if slot in slots_in(each, self.slots)) for each in self.sets[name].positive
@@ -77,7 +83,7 @@ def fill(template: str, slots: dict[str, list[str]]) -> list[str]:
 def read_prompts(path: Path, denying: bool = False) -> PromptFile:
     """Read and check a prompt file; every error is one line with the file's name.
 
-    `denying`: every set needs prompts that deny the finding, as a classifier does.
+    With `denying`, every set needs prompts that deny the finding, as a classifier does.
     """
     prompts = check_prompts(read_yaml(path, "name a prompt file in the configuration"), path)
     if denying and (without := [name for name, each in prompts.sets.items() if not each.negative]):
@@ -88,6 +94,6 @@ def read_prompts(path: Path, denying: bool = False) -> PromptFile:
 
 
 def check_prompts(value: object, path: Path) -> PromptFile:
-    """Check what a prompt file holds; an InputError names the file."""
+    """Check the contents of a prompt file; an InputError names the file."""
     with validating(str(path), PromptFile):
         return PromptFile.model_validate(value)

@@ -1,4 +1,7 @@
-"""Random changes of training images, drawn beforehand so that they are a function of a seed; on any device."""
+"""Random changes of training images, on any device.
+
+The random numbers are drawn beforehand, so that the changes are a function of a seed.
+"""
 
 import math
 
@@ -9,7 +12,7 @@ from torch.nn import functional as F
 
 from .settings import AugmentationSettings
 
-CROP_DRAWS, AFFINE_DRAWS = 5, 4  # random numbers an image: crop and grey values; turn, size and shift
+CROP_DRAWS, AFFINE_DRAWS = 5, 4  # random numbers per image: crop and grey values; rotation, size and shift
 DRAWS = CROP_DRAWS + AFFINE_DRAWS
 
 
@@ -19,10 +22,11 @@ def augment(
     settings: AugmentationSettings,
     draw: Float[Tensor, "9 batch"],
 ) -> Float[Tensor, "batch {size} {size}"]:
-    """Square crops, turned, shifted and resized to `size`, with small changes of brightness and contrast; grey 0..1.
+    """Return crops resized to `size`, with small changes of geometry, brightness and contrast; grey 0..1.
 
-    `draw` is uniform on 0..1: size and place (x, y) of the crop, contrast, brightness; turn, size, shift (x, y). What
-    lies outside the image repeats its border. Everything is one resampling (bilinear), on the device of `images`.
+    The rows of `draw`, uniform on 0..1, are: area of the crop, its position (x, y), contrast, brightness; rotation,
+    size, shift (x, y). Outside the image, its border is repeated. Everything is one bilinear resampling, on the device
+    of `images`.
     """
     grid = F.affine_grid(_transform(settings, draw), [len(images), 1, size, size], align_corners=False)
     grey = images.to(torch.float32).unsqueeze(1) / 255
@@ -33,7 +37,7 @@ def augment(
 
 
 def _transform(settings: AugmentationSettings, draw: Float[Tensor, "9 batch"]) -> Float[Tensor, "batch 2 3"]:
-    """From a place of the output to the one of the stored image that it shows, both in -1 .. 1 from edge to edge."""
+    """Return the map from output to stored image positions, both in -1 .. 1 from edge to edge."""
     side = (settings.min_area + (1 - settings.min_area) * draw[0]).sqrt()  # of the crop, as a share
     centre = (1 - side) * (2 * draw[1:3] - 1)  # x and y in -1 .. 1, so that the crop stays inside
     turn = math.radians(settings.rotation) * (2 * draw[5] - 1)

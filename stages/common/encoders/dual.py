@@ -1,8 +1,7 @@
-"""Image and text encoder with projections into one space: build, save, load, and compare with prompts.
+"""The dual encoder: image and text encoders with projections into one space, saved and loaded as checkpoints.
 
-The two encoders with their projections: what pre-training trains and every evaluation loads.
-
-How near images and their patches lie to prompts: what zero-shot scores and heatmaps are made from.
+Pre-training trains it and every evaluation loads it. The cosines of images and patches with prompts, from which
+zero-shot scores and heatmaps are made, are computed here as well.
 """
 
 from collections.abc import Sequence
@@ -51,6 +50,7 @@ class DualEncoder(nn.Module):
         self.text_projection = nn.Linear(self.text.width, settings.embedding_width, bias=False)  # W_t
 
     def embed_text(self, batch: ReportBatch) -> TextEmbeddings:
+        """Return the unit vectors of reports and their sentences."""
         sentences, report = self.text(batch)
         return TextEmbeddings(
             report=F.normalize(self.text_projection(report), dim=-1),
@@ -60,15 +60,15 @@ class DualEncoder(nn.Module):
     def patch_tokens(
         self, images: Float[Tensor, "batch size size"], visible: Int[Tensor, "batch visible"] | None = None
     ) -> Float[Tensor, "batch tokens width"]:
-        """Tokens of (visible) patches of grey images 0..1."""
+        """Return the tokens of the (visible) patches of grey images 0..1."""
         return self.image(self.image.normalise(images), visible)
 
     def embed_global(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch embedding"]:
-        """W_v mean_a p_a, length 1."""
+        """Return the images' global embeddings W_v mean_a p_a, normalised to length 1."""
         return F.normalize(self.image_projection(tokens.mean(dim=1)), dim=-1)
 
     def embed_patches(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens embedding"]:
-        """W_v p_a, length 1 each."""
+        """Return the patches' embeddings W_v p_a, each normalised to length 1."""
         return F.normalize(self.image_projection(tokens), dim=-1)
 
 
@@ -94,7 +94,10 @@ class Checkpoint:
 
     @torch.inference_mode()
     def embed_sentences(self, sentences: list[str]) -> TextEmbeddings:
-        """Each text as a report of one sentence (prompts)."""
+        """Return the embeddings of prompts, each a report of one sentence.
+
+        Raises InputError for a prompt without word pieces.
+        """
         text = self.model.settings.text
         pieces = [self.tokenizer.encode(sentence, add_special_tokens=False).ids for sentence in sentences]
         for sentence, ids in zip(sentences, pieces, strict=True):
@@ -106,21 +109,24 @@ class Checkpoint:
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> str:
-    """Tensors as safetensors with a side-car; returns the sha256."""
+    """Write tensors as safetensors with a side-car and return the sha256."""
     with atomic_path(path) as temporary:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary)
     return write_sidecar(path)
 
 
 def checkpoint_record(model: DualEncoder) -> EncoderRecord:
-    """Return what `load_checkpoint` needs to build the model again."""
+    """Return the record from which `load_checkpoint` builds the model again."""
     return EncoderRecord(
         model=model.settings, vocabulary=model.vocabulary, text_configuration=model.text.bert.config.to_dict()
     )
 
 
 def build_encoder(record: EncoderRecord) -> DualEncoder:
-    """Build the model of a checkpoint's record. Its weights follow, so those that it started from are not needed."""
+    """Build the model of a checkpoint's record.
+
+    Its trained weights are loaded afterwards, so the weights that it started from are not needed.
+    """
     return DualEncoder(record.model, record.vocabulary, record.text_configuration)
 
 
@@ -135,12 +141,15 @@ def save_checkpoint(folder: Path, weights: dict[str, Tensor], record: EncoderRec
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
-    """Read and verify a checkpoint folder; unexpected or missing tensors are errors."""
+    """Read and verify a checkpoint folder.
+
+    Raises InputError where a file is missing or damaged, or tensors are missing or unexpected.
+    """
     folder = Path(folder)
     for name in ("model.safetensors", "tokenizer/tokenizer.json"):
         verify(folder / name)
     record = read_record(folder / "config.json", EncoderRecord)
-    with no_init_weights():  # every tensor is read below; drawing them takes longer
+    with no_init_weights():  # every tensor is read below; initialising them takes longer
         model = build_encoder(record)
     weights = load_file(folder / "model.safetensors")
     integrity_map = weights.pop("integrity_map", None)
@@ -157,7 +166,8 @@ def mean_embeddings(
 ) -> Float[Tensor, "groups embedding"]:
     """Return the normalised mean of each group's prompts; a prompt of several groups is embedded once.
 
-    `of` a prompt either the report of one sentence that it is (what images are near to), or that sentence (patches).
+    A prompt is a report of one sentence. `of` selects that report's vector, comparable with images, or that sentence's
+    vector, comparable with patches.
     """
     place = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompt for group in groups for prompt in group))}
     texts = checkpoint.embed_sentences(list(place))
@@ -169,17 +179,17 @@ def mean_embeddings(
 def patch_cosines(
     model: DualEncoder, tokens: Float[Tensor, "images patches width"], prompts: Float[Tensor, "prompts embedding"]
 ) -> Float[Tensor, "images prompts patches"]:
-    """Cosine of every patch of whole images with the sentence of every prompt (`prompt_sentences`)."""
+    """Return the cosine of every patch of whole images with the sentence of every prompt (`prompt_sentences`)."""
     return torch.einsum("ine,pe->ipn", model.embed_patches(tokens), prompts)
 
 
 def prompt_sentences(checkpoint: Checkpoint, prompts: list[str]) -> Float[Tensor, "prompts embedding"]:
-    """Return unit vectors of the prompts' sentences: a prompt is a report of one sentence."""
+    """Return unit vectors of the prompts' sentences; a prompt is a report of one sentence."""
     return checkpoint.embed_sentences(prompts).sentences[:, 0]
 
 
 def to_pixels(values: Float[Tensor, "batch patches"], size: int) -> Float[Tensor, "batch {size} {size}"]:
-    """Values on the patch grid (row-major), bilinear to a square image."""
+    """Resample values on the patch grid (row-major) bilinearly to a square image."""
     grid = grid_of(values.shape[1])
     square = values.reshape(-1, 1, grid, grid)
     return F.interpolate(square, size=(size, size), mode="bilinear", align_corners=False).squeeze(1)

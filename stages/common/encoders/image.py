@@ -1,8 +1,6 @@
-"""Encode radiographs as patch tokens by a vision transformer, whole or with patches hidden.
+"""The image encoder: a timm vision transformer that can encode the visible patches only.
 
-The image encoder: a timm vision transformer that can be run on the visible patches alone.
-
-Which patches an image shows: exactly V = round((1 - r) N) of N, drawn afresh for every sample.
+Masking is here as well: every image shows exactly V = round((1 - r) N) of N patches, drawn anew for every sample.
 """
 
 import math
@@ -17,9 +15,10 @@ from .timm_models import VisionTransformer, create_model, is_model
 
 
 class ImageEncoder(nn.Module):
-    """ViT on grey images; tokens of the visible patches only (docs/method.md: positions added before dropping).
+    """Vision transformer on grey images that returns tokens of the visible patches.
 
-    Its weights are random; pre-trained ones are put in by `stages.pretrain.weights`.
+    Positions are added before patches are dropped (docs/method.md). Its weights are random; `stages.pretrain.weights`
+    loads pre-trained ones.
     """
 
     def __init__(self, settings: ImageEncoderSettings) -> None:
@@ -46,27 +45,27 @@ class ImageEncoder(nn.Module):
         self.width: int = self.vit.embed_dim
 
     def normalise(self, images: Float[Tensor, "batch size size"]) -> Float[Tensor, "batch 1 size size"]:
-        """Grey values 0..1 to the encoder's range."""
+        """Scale grey values 0..1 to the encoder's range."""
         return ((images - self.settings.mean) / self.settings.standard_deviation).unsqueeze(1)
 
     def forward(
         self, images: Float[Tensor, "batch 1 size size"], visible: Int[Tensor, "batch visible"] | None = None
     ) -> Float[Tensor, "batch tokens width"]:
-        """Patch tokens after the last norm, without [CLS] and registers; `visible` as in `tokens`."""
+        """Return patch tokens after the last norm, without [CLS] and registers; `visible` as in `tokens`."""
         return self.patches(self.tokens(images, visible))
 
     def patches(self, tokens: Float[Tensor, "batch all width"]) -> Float[Tensor, "batch tokens width"]:
-        """Of all tokens those of patches."""
+        """Return the patch tokens among all tokens."""
         return tokens[:, self.vit.num_prefix_tokens :]
 
     def pool(self, tokens: Float[Tensor, "batch all width"]) -> Float[Tensor, "batch width"]:
-        """Of all tokens the one vector that is classified: [CLS] or the mean of patches, as `pooling` says."""
+        """Return the vector that is classified: [CLS] or the mean of patches, according to `pooling`."""
         return tokens[:, 0] if self.settings.pooling == "cls" else self.patches(tokens).mean(dim=1)
 
     def tokens(
         self, images: Float[Tensor, "batch 1 size size"], visible: Int[Tensor, "batch visible"] | None = None
     ) -> Float[Tensor, "batch all width"]:
-        """All tokens after the last norm: [CLS] and registers, where the model has them, then patches.
+        """Return all tokens after the last norm: [CLS] and registers, where the model has them, then patches.
 
         `visible` lists the patches to keep (row-major on the grid); None keeps all of them.
         """
@@ -78,7 +77,7 @@ class ImageEncoder(nn.Module):
         tokens = tokens + positions[:, prefix:]
         if visible is not None:
             batch, patches, width = tokens.shape
-            # index_select on the flattened batch: its backward pass is far cheaper than that of fancy indexing
+            # index_select on the flattened batch: its backward pass is far cheaper than that of fancy indexing.
             rows = visible + patches * torch.arange(batch, device=visible.device).unsqueeze(1)
             tokens = tokens.reshape(batch * patches, width).index_select(0, rows.flatten())
             tokens = tokens.reshape(batch, visible.shape[1], width)
@@ -118,7 +117,7 @@ def _create(settings: ImageEncoderSettings) -> VisionTransformer:
 
 
 def patchify(images: Float[Tensor, "batch 1 size size"], patch_size: int) -> Float[Tensor, "batch patches pixels"]:
-    """Cut images into patches, row-major; the pixels of a patch row-major too."""
+    """Cut images into patches, row-major; the pixels of a patch are row-major, too."""
     batch, _, size, _ = images.shape
     grid = size // patch_size
     cut = images.reshape(batch, grid, patch_size, grid, patch_size)  # B gy py gx px
@@ -126,7 +125,7 @@ def patchify(images: Float[Tensor, "batch 1 size size"], patch_size: int) -> Flo
 
 
 def grid_of(patches: int) -> int:
-    """Side of a square grid of patches."""
+    """Return the side of a square grid of patches. Raises ValueError where they form no square."""
     side = math.isqrt(patches)
     if side * side != patches:
         raise ValueError(f"{patches} patches are no square grid")
@@ -134,7 +133,7 @@ def grid_of(patches: int) -> int:
 
 
 def visible_count(patches: int, ratio: float) -> int:
-    """V for a mask ratio r; at least one patch stays visible."""
+    """Return V for a mask ratio r; at least one patch stays visible."""
     return max(1, round((1 - ratio) * patches))
 
 
@@ -145,6 +144,6 @@ def draw_visible(batch: int, patches: int, ratio: float, generator: torch.Genera
 
 
 def visibility(visible: Int[Tensor, "batch visible"], patches: int) -> Bool[Tensor, "batch {patches}"]:
-    """m_i: True is visible, False is masked."""
+    """Return the masks m_i: True is visible, False is masked."""
     mask = torch.zeros(visible.shape[0], patches, dtype=torch.bool, device=visible.device)
     return mask.scatter_(1, visible, True)

@@ -1,17 +1,17 @@
-"""Floating-point operations of the encoders in closed form: a multiply and an add are two operations.
+"""Floating-point operations of the encoders in closed form; a multiply and an add are two operations.
 
-Counted are matrix products: linear layers, attention, projections. Elementwise functions are not.
+Matrix products are counted: linear layers, attention, projections. Elementwise functions are not.
 """
 
 from dataclasses import dataclass
 from typing import TypeVar
 
-Count = TypeVar("Count", int, float)  # a mean number of tokens is not whole
+Count = TypeVar("Count", int, float)  # a mean number of tokens need not be whole
 FORWARD_AND_BACKWARD = 3  # a backward pass costs two forward passes
 
 
 def product(rows: Count, inner: int, columns: int) -> Count:
-    """Count a product of [rows, inner] and [inner, columns]."""
+    """Return the operations of a product of [rows, inner] and [inner, columns]."""
     return 2 * rows * inner * columns
 
 
@@ -24,7 +24,7 @@ class Transformer:
     depth: int  # layers
 
     def forward(self, tokens: Count, layers: int | None = None) -> Count:
-        """Count the forward pass of one sequence through `layers` layers, by default all.
+        """Return the operations of one sequence's forward pass through `layers` layers, by default all.
 
         Per layer: Q, K, V and the output; scores and their product with V; the two matrices of the perceptron.
         """

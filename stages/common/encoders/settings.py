@@ -1,8 +1,6 @@
-"""Settings of the encoders and of the augmentation of their images.
+"""Settings of the two encoders and of the augmentation of images.
 
-Settings of the two encoders; apart from the encoders, so that checking a configuration imports no torch.
-
-How far training images are changed; apart from augmentation.py, which needs torch.
+They lie apart from the encoders, so that checking a configuration does not import torch.
 """
 
 from typing import Any, Literal
@@ -23,7 +21,8 @@ class ImageEncoderSettings(Settings):
         "null: initialised at random",
     )
     source: Literal["timm", "mae", "mrm", "maco", "mgca"] = Field(
-        "timm", description="whose file `weights` are: how it names its tensors (stages/pretrain/published_encoders.py)"
+        "timm",
+        description="origin of `weights`, which decides their tensors' names (stages/pretrain/published_encoders.py)",
     )
     pooling: Literal["mean", "cls"] = Field(
         "mean",
@@ -49,11 +48,12 @@ class ImageEncoderSettings(Settings):
 
     @property
     def grid(self) -> int:
-        """Patches along one side."""
+        """Return the number of patches along one side."""
         return self.input_size // self.patch_size
 
     @property
     def patches(self) -> int:
+        """Return the number of patches of an image."""
         return self.grid**2
 
 
@@ -85,26 +85,29 @@ class DualEncoderSettings(Settings):
 
 
 class AugmentationSettings(Settings):
-    """No flip: reports say left and right."""
+    """Strengths of the random changes of training images. There is no flip, because reports say left and right."""
 
     min_area: float = Field(0.6, gt=0, le=1, description="smallest share of the image that a crop keeps")
-    rotation: float = Field(0, ge=0, le=180, description="largest turn to either side, degrees")
+    rotation: float = Field(0, ge=0, le=180, description="largest rotation to either side, degrees")
     translation: float = Field(0, ge=0, lt=1, description="largest shift along each axis, share of the image's side")
-    scale: float = Field(0, ge=0, lt=1, description="largest relative change of size, beside that of the crop")
+    scale: float = Field(0, ge=0, lt=1, description="largest relative change of size, besides that of the crop")
     brightness: float = Field(0.1, ge=0, description="largest shift of grey values 0..1")
     contrast: float = Field(0.2, ge=0, lt=1, description="largest relative change of contrast")
 
 
 class InferenceRecord(Record):
-    """inference.json beside a checkpoint: what turns a radiograph's file into its input, and cosines into shares."""
+    """Contents of inference.json: how a radiograph's file becomes the model's input, and cosines become shares.
+
+    It lies beside a checkpoint.
+    """
 
     size: int = Field(gt=0, description="side of the square in which radiographs are stored, pixels")
     temperature: float = Field(gt=0, description="of the softmax over classes")
 
 
 class EncoderRecord(Record):
-    """What builds a dual encoder again; its weights lie beside it."""
+    """Description of a dual encoder, enough to build it again; its weights lie beside it."""
 
     model: DualEncoderSettings
     vocabulary: int = Field(gt=0, description="word pieces of the tokenizer")
-    text_configuration: dict[str, Any] = Field(description="config.json of the text encoder, as transformers has it")
+    text_configuration: dict[str, Any] = Field(description="config.json of the text encoder, as in transformers")

@@ -1,4 +1,4 @@
-"""Files of pre-trained tensors, read without running any code that they may hold."""
+"""Reading of pre-trained tensors from files, without running any code that they may hold."""
 
 import pickle
 import re
@@ -18,10 +18,10 @@ _WRAPPERS = ("model", "state_dict")  # MAE and many training scripts: {"model": 
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors or torch file by name, on the CPU; other values (epoch, arguments) are left out.
+    """Return the tensors of a safetensors or torch file by name, on the CPU; other values are dropped.
 
-    A torch file is a pickle: only tensors, plain values and `argparse.Namespace` (training scripts keep their options
-    so) are unpickled; anything else is an InputError, as is a damaged file.
+    A torch file is a pickle. Only tensors, plain values and `argparse.Namespace` (in which training scripts keep their
+    options) are unpickled; anything else is an InputError, as is a damaged file.
     """
     path = Path(path)
     if sidecar_of(path).is_file():

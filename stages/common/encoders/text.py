@@ -1,8 +1,6 @@
-"""Encode reports: batches of word pieces, and the BERT that reads them.
+"""The text encoder: reports as padded batches of word pieces, and the BERT that reads them.
 
-Reports as padded batches of word pieces for the text encoder.
-
-The text encoder: a BERT that gives one vector a sentence and one a report from a single pass.
+A single pass gives one vector per sentence and one per report.
 """
 
 from . import torchvision_operators  # noqa: F401, I001  (before transformers)
@@ -21,18 +19,20 @@ from .settings import TextEncoderSettings
 from ..data.paired_reports import Sentences
 from ..errors import InputError
 
-_GROUPS = 4  # of sentences by length: little padding, few passes
+_GROUPS = 4  # groups of sentences by length: little padding, few passes
 
 
 @dataclass(frozen=True)
 class SpecialTokens:
+    """Token ids of [CLS], [SEP] and [PAD]."""
+
     cls: int
     sep: int
     pad: int
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> "SpecialTokens":
-        """Look up the ids; InputError where the tokenizer lacks one of them."""
+        """Return the ids that a tokenizer has for them. Raises InputError where it lacks one."""
         return cls(*(_id_of(token, tokenizer) for token in ("[CLS]", "[SEP]", "[PAD]")))
 
 
@@ -63,11 +63,12 @@ class ReportBatch:
     place_of: Int[Tensor, "reports sentences"]  # rank of each sentence among the unique ones; 0 for padding
 
     def to(self, device: torch.device) -> "ReportBatch":
+        """Return the batch with its tensors on `device`."""
         return map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
 
 def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Return `value` with every tensor in it changed, through data classes and tuples."""
+    """Return `value` with `change` applied to every tensor in it, through data classes and tuples."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, tuple):
@@ -78,7 +79,7 @@ def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Load the tokenizer that split_reports wrote."""
+    """Load the tokenizer that split_reports wrote. Raises InputError where there is none."""
     path = Path(folder) / "tokenizer.json"
     if not path.is_file():
         raise InputError(f"{path}: no such file", remedy="run split_reports first")
@@ -88,7 +89,10 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def pad_reports(reports: list[Sentences], special: SpecialTokens) -> ReportBatch:
-    """[CLS] s1 s2 ... [SEP] for every report, padded to the longest; and the unique sentences, in groups by length."""
+    """Return a batch of reports, each as [CLS] s1 s2 ... [SEP] and padded to the longest.
+
+    The batch's unique sentences come in groups by length.
+    """
     longest = max(map(len, reports))
     pieces = [[piece for sentence in report for piece in sentence] for report in reports]
     token_ids, token_mask = _pad(pieces, special)
@@ -113,7 +117,7 @@ def pad_reports(reports: list[Sentences], special: SpecialTokens) -> ReportBatch
 def _pad(
     sequences: list[list[int]], special: SpecialTokens
 ) -> tuple[Int[Tensor, "rows tokens"], Bool[Tensor, "rows tokens"]]:
-    """[CLS] ... [SEP], padded to the longest, and where that is no padding."""
+    """Return [CLS] ... [SEP] for every sequence, padded to the longest, and a mask that is False for padding."""
     tokens = 2 + max(map(len, sequences))
     ids = torch.full((len(sequences), tokens), special.pad)
     mask = torch.zeros((len(sequences), tokens), dtype=torch.bool)
@@ -127,10 +131,10 @@ _LARGEST_PADDING = 128  # rows of an embedding table without a word piece, exclu
 
 
 class TextEncoder(nn.Module):
-    """BERT over whole reports, sentences read from its tokens by their spans; or over single sentences."""
+    """BERT that encodes whole reports, whose sentences it reads by their spans, or single sentences."""
 
     def __init__(self, settings: TextEncoderSettings, vocabulary: int, configuration: dict | None = None) -> None:
-        """Build the BERT of `configuration`, whose weights follow; without it, one of the settings' sizes.
+        """Build the BERT of `configuration`, whose weights are loaded later; without it, one of the settings' sizes.
 
         Raises InputError where `vocabulary` (word pieces of the tokenizer) or `max_tokens` do not fit the encoder.
         """
@@ -153,7 +157,7 @@ class TextEncoder(nn.Module):
     def forward(
         self, batch: ReportBatch
     ) -> tuple[Float[Tensor, "reports sentences width"], Float[Tensor, "reports width"]]:
-        """Sentence vectors (mean of their word pieces; zero where there is no sentence) and the reports' vectors."""
+        """Return sentence vectors (mean of word pieces; zero where there is no sentence) and report vectors."""
         return self._whole_reports(batch) if self.context == "report" else self._single_sentences(batch)
 
     def _whole_reports(self, batch: ReportBatch) -> tuple[Tensor, Tensor]:
@@ -164,7 +168,7 @@ class TextEncoder(nn.Module):
         return total / member.sum(dim=1).clamp(min=1).unsqueeze(-1), hidden[:, 0]
 
     def _single_sentences(self, batch: ReportBatch) -> tuple[Tensor, Tensor]:
-        """Every unique sentence once; a report is the mean of its sentences."""
+        """Encode every unique sentence once; a report is the mean of its sentences."""
         means = []
         for group in batch.unique:
             hidden = self._hidden(group.token_ids, group.token_mask)
@@ -196,7 +200,7 @@ def _initialise(settings: TextEncoderSettings, vocabulary: int) -> BertModel:
 
 
 def _from_configuration(configuration: dict) -> PreTrainedModel:
-    """Return a BERT-like model of transformers from its config.json; files of 2019 lack `model_type` and are BERT's."""
+    """Return a BERT-like model of transformers from its config.json; without `model_type`, as in 2019, it is a BERT."""
     try:
         parsed = AutoConfig.for_model(**{"model_type": "bert", **configuration})
     except ValueError as error:
@@ -211,7 +215,10 @@ def _from_configuration(configuration: dict) -> PreTrainedModel:
 
 
 def _check_vocabulary(rows: int, pieces: int) -> None:
-    """Tables are padded to multiples of up to 128 rows; a larger difference is another vocabulary."""
+    """Raise InputError where the embedding table does not fit the tokenizer.
+
+    Tables are padded to multiples of up to 128 rows; a larger difference means another vocabulary.
+    """
     if not pieces <= rows < pieces + _LARGEST_PADDING:
         raise InputError(
             f"pretrain.model.text.weights: the encoder's embedding table has {rows} rows, the tokenizer {pieces} word "

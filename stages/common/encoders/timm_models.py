@@ -1,4 +1,4 @@
-"""What is used of timm, imported so that it also works beside a CPU build of torch."""
+"""The parts of timm that are used, imported so that this also works with a CPU build of torch."""
 
 from . import torchvision_operators  # noqa: F401, I001  (before timm)
 from timm import create_model, is_model

@@ -1,4 +1,7 @@
-"""Which files of pre-trained weights are read: of a folder the configuration, one file of tensors, one tokenizer."""
+"""Names of the files of pre-trained weights that are read.
+
+Of a folder these are the configuration, one file of tensors and one tokenizer.
+"""
 
 from pathlib import Path
 
@@ -6,35 +9,37 @@ from ..errors import InputError
 from ..records import Count, Record
 
 CONFIGURATION = "config.json"
-RECORD = "weights.json"  # of fetch_weights
-TENSORS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is read
-TOKENIZERS = ("tokenizer.json", "vocab.txt")  # as well
+RECORD = "weights.json"  # written by fetch_weights
+TENSORS = ("model.safetensors", "pytorch_model.bin")  # the first that exists is read
+TOKENIZERS = ("tokenizer.json", "vocab.txt")  # the first that exists is read
 
 
 class WeightFile(Record):
+    """One file of a weights folder."""
+
     sha256: str
     bytes: Count
 
 
 class ConvertedFile(Record):
-    """A torch file that was written anew as safetensors."""
+    """A torch file that was converted to safetensors."""
 
     file: str
     sha256: str
 
 
 class WeightsRecord(Record):
-    """weights.json: what lies in a folder of fetch_weights."""
+    """Contents of weights.json: what lies in a folder of fetch_weights."""
 
     id: str
     revision: str | None  # null: files put there by hand
-    license: str  # "unknown" where no model card says it
+    license: str  # "unknown" where no model card states it
     files: dict[str, WeightFile]
     converted_from: ConvertedFile | None = None
 
 
 def weight_files(source: Path) -> list[Path]:
-    """`source` itself if it is a file; of a folder config.json (where there is one), then the file of tensors."""
+    """Return the files to read: `source` itself if it is a file, else the folder's config.json, if any, and tensors."""
     source = Path(source)
     if source.is_file():
         return [source]
@@ -43,7 +48,7 @@ def weight_files(source: Path) -> list[Path]:
 
 
 def tokenizer_file(source: Path) -> Path:
-    """Return the tokenizer of the folder `source`."""
+    """Return the tokenizer file of the folder `source`. Raises InputError where there is none."""
     return _first_of(TOKENIZERS, Path(source))
 
 

@@ -1,8 +1,6 @@
-"""Labelled images of a few-shot job: its parts, targets and pixels.
+"""The labelled images of a few-shot job: the parts that it trains on, chooses with and is measured on.
 
-The images that a job trains on, chooses with and is measured on.
-
-Stored images at the size that a training crops from: never enlarged, and shrunk without aliasing.
+Images are used at the size that training crops from.
 """
 
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from ..files.schemas import LABELS
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows of LABELS of one finding. `train` is the subset of the job, the other parts are whole."""
+    """Rows of LABELS of one finding, by part. `train` is the subset of the job; the other parts are whole."""
 
     finding: str
     train: pl.DataFrame
@@ -30,7 +28,7 @@ class Parts:
 
     @property
     def skipped(self) -> str | None:
-        """Why nothing can be learned from the subset, or None where it can be."""
+        """Return why nothing can be learned from the subset, or None where it can."""
         targets = self.train["target"]
         if targets.n_unique() == 2:
             return None
@@ -39,12 +37,15 @@ class Parts:
 
 
 def targets_of(part: pl.DataFrame) -> Int[np.ndarray, "images"]:
-    """1 present, 0 absent."""
+    """Return the targets of a part: 1 present, 0 absent."""
     return part["target"].to_numpy().astype(np.int64)
 
 
 def read_finding(path: Path, finding: str | None) -> pl.DataFrame:
-    """Labels of `finding`, or of the only one there is."""
+    """Return the labels of `finding`, or of the only finding that the file has.
+
+    Raises InputError where no finding is named and the file does not have exactly one.
+    """
     if finding is None:
         known = sorted(set(read_table(path, LABELS)["finding"].to_pylist()))
         if len(known) != 1:
@@ -55,9 +56,10 @@ def read_finding(path: Path, finding: str | None) -> pl.DataFrame:
 
 
 def split_parts(labels: pl.DataFrame, fraction: int, source: Path) -> Parts:
-    """Return the subset of `fraction` percent of the training part (subsets are nested), validation and test.
+    """Return the subset of `fraction` percent of the training part, and the validation and test parts.
 
-    Validation or test without both targets is an InputError that names `source`: nothing could be chosen or measured.
+    Subsets are nested. Raises InputError, which names `source`, where validation or test lacks one of the targets:
+    nothing could be chosen or measured.
     """
     train = labels.filter((pl.col("split") == "train") & (pl.col("subset") <= fraction))
     rest = {name: labels.filter(pl.col("split") == name) for name in ("validation", "test")}
@@ -73,7 +75,7 @@ _MARGIN = 256 / 224  # what crops are drawn from / the encoder's input, as publi
 
 
 def shrink(images: UInt8[np.ndarray, "batch stored stored"], size: int) -> UInt8[np.ndarray, "batch side side"]:
-    """Means over areas, down to 256/224 of the encoder's input `size`; images that are no larger are left alone.
+    """Shrink images by area means to 256/224 of the encoder's input `size`; smaller images are returned unchanged.
 
     Crops are resampled bilinearly (augmentation.py), which would alias where they shrink much.
     """

@@ -1,4 +1,7 @@
-"""How far a job is from the published protocol whose name it bears: a shortened run must not pass for the protocol."""
+"""Protocols of the few-shot stages, and how a job departs from the published protocol whose name it bears.
+
+A shortened run must not pass for the protocol.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
@@ -16,19 +19,19 @@ Protocol = Literal["linear", "finetune"]
 
 
 class ScheduledSettings(Settings):
-    """Base of the settings of `finetune`: some of them depend on the fraction in percent."""
+    """Base of the settings of `finetune`, some of which depend on the fraction in percent."""
 
     schedule: Mapping[int, Settings]
 
 
 class FewShotBlock(Settings):
-    """Base of both few-shot blocks of config.yaml: which jobs there are.
+    """Base of both few-shot blocks of config.yaml, which list the jobs.
 
-    A job sees its own settings alone, so that no other one reruns it.
+    A job sees only its own settings, so a change for another job does not rerun it.
     """
 
     protocols: UniqueList[Protocol] = Field(
-        ["linear", "finetune"], description="which are run; the order is that of tables"
+        ["linear", "finetune"], description="protocols to run, in the order of the tables"
     )
     fractions: UniqueList[int] = Field(
         [1, 10, 100], description="percent of the training images; subsets of label_images"
@@ -52,18 +55,20 @@ class FewShotBlock(Settings):
 
 
 class MeanOfSeeds(Estimate):
-    """The mean over repetitions, and their standard deviation; null for a single one."""
+    """A mean over repetitions and their standard deviation, which is null for a single repetition."""
 
     spread: float | None
 
 
 class PartSize(Record):
+    """Numbers of images and of positives of a part."""
+
     images: Count
     positives: Count
 
 
 class FewShotRecord(Record):
-    """What result.json of both few-shot stages holds."""
+    """Contents of result.json that both few-shot stages share."""
 
     finding: str
     protocol: str
@@ -88,7 +93,10 @@ def departures(job: Settings, published: Settings, free: Collection[str]) -> Dep
 
 
 def in_words(jobs: Sequence[Mapping[str, Sequence[Any]]]) -> str:
-    """Departures of several jobs as `steps 100, 200 instead of 2,000, 10,000; epochs 5 instead of 50`, or nothing."""
+    """Return departures of several jobs in words, or "" for none.
+
+    For example: `steps 100, 200 instead of 2,000, 10,000; epochs 5 instead of 50`.
+    """
     lines = []
     for name in dict.fromkeys(name for each in jobs for name in each):
         pairs = [each[name] for each in jobs if name in each]

@@ -1,4 +1,4 @@
-"""Figures over the repetitions of a few-shot job, and what its journal says of it."""
+"""Figures over the repetitions of a few-shot job, and their entries in its journal."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -18,7 +18,7 @@ def means_of_seeds(
     values: Sequence[Mapping[str, float]],
     weights: Float[np.ndarray, "draws images"],
 ) -> dict[str, MeanOfSeeds]:
-    """Return, by figure, the mean over repetitions with its interval, and their standard deviation.
+    """Return, by figure, the mean over repetitions with its interval, and the repetitions' standard deviation.
 
     `metrics` are the figures of each repetition as functions of the weighting, `values` those with equal weights. The
     interval draws the same units for every repetition.

@@ -1,4 +1,4 @@
-"""Arrow IPC files: uncompressed (so that a memory map is the data), atomic, with a sha256 side-car."""
+"""Arrow IPC files: written atomically with a sha256 side-car, and uncompressed, so that they can be memory-mapped."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +10,10 @@ from .atomic_files import atomic_path, verify, write_sidecar
 
 
 def write_table(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch] | pa.Table) -> str:
-    """Write record batches (or a table) under `schema` and return the file's sha256."""
+    """Write record batches (or a table) under `schema` and return the file's sha256.
+
+    Raises ValueError where a column holds a null that its schema forbids.
+    """
     if isinstance(batches, pa.Table):
         batches = batches.to_batches()
     with (
@@ -20,14 +23,14 @@ def write_table(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
     ):
         for batch in batches:
             for field, column in zip(schema, batch.columns, strict=True):
-                if column.null_count and not field.nullable:  # Arrow itself does not mind
+                if column.null_count and not field.nullable:  # Arrow itself does not check this
                     raise ValueError(f"{path}: {field.name} holds a null, which its schema forbids")
             writer.write_batch(batch)
     return write_sidecar(path)
 
 
 def write_rows(path: Path, schema: pa.Schema, rows: list[dict]) -> str:
-    """Write a list of rows; a row that misses a column or has an unknown one is an error."""
+    """Write a list of rows and return the file's sha256. Raises ValueError for a missing or unknown column."""
     names = set(schema.names)
     for row in rows:
         if set(row) != names:
@@ -36,7 +39,10 @@ def write_rows(path: Path, schema: pa.Schema, rows: list[dict]) -> str:
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """Verify the side-car, memory-map the file and check that it has `schema`."""
+    """Verify the side-car, memory-map the file and check that it has `schema`.
+
+    Raises InputError where the file is missing, damaged or has other columns.
+    """
     verify(path)
     table = map_table(path)
     if not table.schema.equals(schema):
@@ -47,7 +53,7 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 def map_table(path: Path) -> pa.Table:
-    """Memory-map a file without reading it; the caller has verified it. Open it inside each worker."""
+    """Memory-map a file without reading it; the caller has verified it. Call it inside each worker."""
     try:
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except pa.ArrowInvalid as error:

@@ -1,15 +1,12 @@
-"""Write files whole or not at all, take locks on them, and check their sha256.
+"""Files that are either whole or absent, their sha256 side-cars, and locks.
 
-Which process a file belongs to: the kernel's lock on it, or a process that it names.
+A file is written under a temporary name, flushed to disk (fsync) and renamed. An open file is locked by the kernel
+(`take_lock`); a temporary file belongs to the process whose number its name holds (`lives`).
 
-Checks of large inputs that run in the background, and are awaited before any output gets its name.
-
-The shards of MIMIC-CXR have 25 GB: to read them all before the first image is used would cost every job a minute or
-more. So their checksums are taken while work begins, by a few threads (hashing leaves the interpreter free), which also
-brings them into the page cache in order. `atomic_path` awaits them before it renames: a flipped bit is still an error
-before a result is there, and not after.
-
-Files that are either whole or absent: temporary name, fsync, rename, sha256 side-car.
+Large inputs are verified in the background. The shards of MIMIC-CXR have 25 GB; to read them before the first image is
+used would cost every job a minute or more. A few threads compute their checksums while work begins (hashing releases
+the interpreter's lock), and so also bring them into the page cache in order. `atomic_path` awaits them before it
+renames, so a flipped bit is still an error before a result exists.
 """
 
 import fcntl
@@ -28,9 +25,9 @@ from ..errors import InputError
 
 
 def take_lock(file: IO) -> bool:
-    """Whether this process has the lock of an open file now; False: another one has it.
+    """Return whether this process now holds the lock of an open file; False if another process holds it.
 
-    The kernel frees it when its process ends, however it ends. OSError where the file system has no locks.
+    The kernel releases it when the process ends, however it ends. Raises OSError where the file system has no locks.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,7 +37,7 @@ def take_lock(file: IO) -> bool:
 
 
 def lives(process: int) -> bool:
-    """Whether a process of this host is still there; another user's is."""
+    """Return whether a process of this host still exists, whoever owns it."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -50,7 +47,7 @@ def lives(process: int) -> bool:
     return True
 
 
-_THREADS = 4  # of hashing at most; each does about 1.2 GB/s
+_THREADS = 4  # threads that hash, at most; each does about 1.2 GB/s
 
 
 class _Check:
@@ -61,7 +58,7 @@ class _Check:
     def run(self) -> None:
         try:
             self.check()
-        except BaseException as error:  # raised again where it is awaited
+        except BaseException as error:  # raised again by `settle`
             self.error = error
         finally:
             self.done.set()
@@ -71,18 +68,18 @@ _pending: list[_Check] = []
 
 
 def check_in_background(checks: Iterable[Callable[[], object]]) -> None:
-    """Start `checks`; what one of them raises is raised by the next `settle`."""
+    """Start `checks`; the next `settle` raises what one of them raises."""
     waiting: SimpleQueue[_Check] = SimpleQueue()
     begun = [_Check(check) for check in checks]
     for check in begun:
         waiting.put(check)
     _pending.extend(begun)
     for _ in range(min(_THREADS, len(begun), max(1, len(os.sched_getaffinity(0)) // 2))):
-        Thread(target=_work, args=(waiting,), daemon=True).start()  # a job that fails does not wait for it
+        Thread(target=_work, args=(waiting,), daemon=True).start()  # daemons: a job that fails does not wait for them
 
 
 def settle() -> None:
-    """Wait for every check that was begun, and raise the first error of them; once, so that a failure can be told."""
+    """Wait for every check that was started, and raise their first error; only once, so that it can be reported."""
     begun = _pending.copy()
     for check in begun:
         check.done.wait()
@@ -101,15 +98,15 @@ def _work(waiting: SimpleQueue[_Check]) -> None:
         check.run()
 
 
-os.register_at_fork(after_in_child=_pending.clear)  # threads stay behind; the parent awaits them
+os.register_at_fork(after_in_child=_pending.clear)  # a child has no such threads; its parent awaits the checks
 
 
 @contextmanager
 def atomic_path(path: Path, output: bool = True) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; on success it becomes `path`, on failure it is removed.
+    """Yield a temporary name beside `path`; rename it to `path` on success, remove it on failure.
 
-    Before an output gets its name, checks of inputs that run in the background are awaited: what they find is raised
-    here. `output` is false for what a run says of itself while it runs.
+    Before an output gets its name, background checks of inputs are awaited, and their errors are raised here. Pass
+    `output=False` for what a run reports about itself while it runs.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +130,7 @@ def atomic_path(path: Path, output: bool = True) -> Iterator[Path]:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Temporary files of `path` whose process was killed; a process of another host is none here."""
+    """Remove temporary files of `path` whose process was killed; processes of other hosts count as gone."""
     for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
         number = left.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
         if number.isdecimal() and not lives(int(number)):
@@ -141,16 +138,18 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def write_text(path: Path, text: str, output: bool = True) -> None:
+    """Write a text file atomically, as UTF-8."""
     with atomic_path(path, output) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`value` as indented JSON; floats keep every digit, NaN is refused."""
+    """Write `value` as indented JSON; floats keep every digit. Raises ValueError for NaN."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises InputError where it is missing or not valid JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -160,12 +159,13 @@ def read_json(path: Path) -> Any:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
+    """Return the hex sha256 of a file's bytes."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def sidecar_of(path: Path) -> Path:
+    """Return the path of a file's sha256 side-car."""
     return Path(path).with_name(Path(path).name + ".sha256")
 
 
@@ -192,7 +192,10 @@ def read_sidecar(path: Path) -> str | None:
 
 
 def verify(path: Path) -> str:
-    """Check a file against its side-car and return its digest: one flipped bit is an error here."""
+    """Check a file against its side-car and return its digest.
+
+    Raises InputError where the file or its side-car is missing, or a single bit differs.
+    """
     if not Path(path).exists():
         raise InputError(f"{path}: no such file", remedy="run the stage that writes it first")
     recorded, found = read_sidecar(path), sha256_of(path)

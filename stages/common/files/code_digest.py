@@ -1,8 +1,8 @@
-"""Digest of the code that a stage runs: the files that its `__main__.py` imports inside the repository.
+"""Digest of the code that a stage runs: the files of this repository that its `__main__.py` imports.
 
-The digest is over the syntax tree without docstrings, so comments, formatting and docstrings change nothing.
-Modules that cannot change a result (see `NEUTRAL`) are left out. Imports must be plain statements: a dynamic
-import would be invisible here, so there is none (a test checks it).
+The digest is over the syntax tree without docstrings, so comments, formatting and docstrings change nothing. Modules
+that cannot change a result (see `NEUTRAL`) are left out. Imports must be plain statements, because a dynamic import
+would be invisible here; a test checks that there is none.
 """
 
 import ast
@@ -23,7 +23,7 @@ NEUTRAL = frozenset(
 def import_closure(module: str, root: Path = ROOT) -> dict[str, Path]:
     """Return every module of the repository that `module` imports, itself included: dotted name -> file.
 
-    The `__init__.py` of a package that any of them lies in is one of them, unless it is empty.
+    Non-empty `__init__.py` files of the packages that contain them are included.
     """
     found: dict[str, Path] = {}
     waiting = [module]
@@ -48,7 +48,7 @@ def code_digest(module: str, root: Path = ROOT) -> str:
 
 
 def code_digests(module: str, root: Path = ROOT) -> tuple[str, dict[str, str]]:
-    """Return `code_digest`, and one digest (16 hex digits) for each of its files, by the path below `root`.
+    """Return `code_digest`, and a digest of 16 hex digits for each of its files, by path below `root`.
 
     The package's own name does not count: installed as `mlip`, the same code has the same digest.
     """
@@ -62,7 +62,7 @@ def code_digests(module: str, root: Path = ROOT) -> tuple[str, dict[str, str]]:
 
 
 def _inside(name: str) -> str:
-    """Return a dotted name without the package that it begins with."""
+    """Return a dotted name without its first component, the package."""
     return name.partition(".")[2]
 
 
@@ -86,7 +86,7 @@ def _file_of(name: str, root: Path) -> Path | None:
 
 @cache  # every job reads all rules, and 17 closures share most of their files
 def _parsed(text: str, filename: str) -> tuple[list[str], str]:
-    """Return the imports of a module, and its canonical text."""
+    """Return the names that a module imports, and its canonical text."""
     tree = ast.parse(text, filename=filename)
     return _imports(tree), _canonical(tree)
 
@@ -105,7 +105,7 @@ def _imports(tree: ast.Module) -> list[str]:
 
 
 def _canonical(node: object) -> str:
-    """Text of a syntax tree that does not depend on the Python version that parsed it."""
+    """Return a text of a syntax tree that does not depend on the Python version that parsed it."""
     if isinstance(node, ast.AST):
         fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

@@ -1,7 +1,7 @@
-"""The data contracts between stages: one Arrow schema a table, each column with its unit or meaning.
+"""The data contracts between stages: one Arrow schema per table, each column with its unit or meaning.
 
-Masks are run lengths: `[start, length, start, length, ...]` over the row-major pixels of the original
-image (rows x columns), 0-based. Boxes are `[x, y, width, height]` in pixels of the original image.
+Masks are run lengths: `[start, length, start, length, ...]` over the row-major pixels of the original image (rows x
+columns), 0-based. Boxes are `[x, y, width, height]` in pixels of the original image.
 """
 
 import pyarrow as pa
@@ -37,7 +37,7 @@ FILES = pa.schema(
     ]
 )
 
-# Written by index_inputs: every report; exactly one of path and text is set, neither where identifiers are keyed.
+# Written by index_inputs: every report. Exactly one of path and text is set, or neither where identifiers are keyed.
 REPORTS = pa.schema(
     [
         _STUDY_ID,
@@ -48,7 +48,7 @@ REPORTS = pa.schema(
     ]
 )
 
-# Every indexed file or report ends in exactly one of the stage's output and its rejects.
+# Every indexed file or report ends up either in the stage's output or in its rejects.
 REJECTS = pa.schema(
     [
         _DATASET,
@@ -59,7 +59,8 @@ REJECTS = pa.schema(
 )
 
 
-# dicom_to_arrow duplicates: images that share something with another one, of the same data set or of another.
+# Written by dicom_to_arrow duplicates: images that share something with another one, of the same data set or of
+# another.
 DUPLICATES = pa.schema(
     [
         _column("kind", pa.string(), "instance | picture | pixels (where there is no digest of the picture)"),
@@ -75,7 +76,7 @@ DUPLICATES = pa.schema(
 
 
 def images(size: int) -> pa.Schema:
-    """Shards of dicom_to_arrow: grey square images of `size` x `size` pixels."""
+    """Return the schema of dicom_to_arrow's shards: grey square images of `size` x `size` pixels."""
     return pa.schema(
         [
             _IMAGE_ID,
@@ -118,7 +119,7 @@ SENTENCES = pa.schema(
 
 PAIRS = pa.schema([_IMAGE_ID, _STUDY_ID, _PATIENT_ID, _SPLIT])
 
-# One row an image and finding.
+# One row per image and finding.
 LABELS = pa.schema(
     [
         _IMAGE_ID,
@@ -135,7 +136,7 @@ LABELS = pa.schema(
 
 
 def features(embedding_width: int, encoder_width: int) -> pa.Schema:
-    """extract_features: what zero-shot, linear probes and retrieval read."""
+    """Return the schema of extract_features' output, read by zero-shot classification, linear probes and retrieval."""
     return pa.schema(
         [
             _IMAGE_ID,
@@ -156,7 +157,8 @@ SCORES = pa.schema(
 )
 
 
-# retrieval: every query of both directions, for paired tests between variants (stages/common/metrics/retrieval.py)
+# Written by retrieval: every query of both directions, for paired tests between variants
+# (stages/common/metrics/retrieval.py).
 RANKS = pa.schema(
     [
         _column("direction", pa.string(), "image_to_report | report_to_image"),
@@ -169,7 +171,7 @@ RANKS = pa.schema(
 )
 
 
-# phrase_grounding: every test positive under every set of prompts, for paired tests between variants.
+# Written by phrase_grounding: every test positive under every prompt set, for paired tests between variants.
 GROUNDING_VALUES = pa.schema(
     [
         _IMAGE_ID,
@@ -188,7 +190,10 @@ GROUNDING_VALUES = pa.schema(
 
 
 def samples(size: int) -> pa.Schema:
-    """phrase_grounding: radiographs that may be shown, with heatmap and truth. Empty unless `publish_samples`."""
+    """Return the schema of phrase_grounding's samples: radiographs that may be shown, with heatmap and true region.
+
+    The table is empty unless `publish_samples` is set.
+    """
     return pa.schema(
         [
             _IMAGE_ID,
@@ -202,7 +207,7 @@ def samples(size: int) -> pa.Schema:
     )
 
 
-# few_shot_segmentation: test images of one repetition, counted at the input size and the chosen threshold.
+# Written by few_shot_segmentation: test images of one repetition, counted at the input size and the chosen threshold.
 OVERLAPS = pa.schema(
     [
         _IMAGE_ID,
@@ -215,7 +220,10 @@ OVERLAPS = pa.schema(
 
 
 def outlines(size: int) -> pa.Schema:
-    """few_shot_segmentation: radiographs that may be shown, with both masks. Empty unless `publish_samples`."""
+    """Return the schema of few_shot_segmentation's outlines: radiographs that may be shown, with both masks.
+
+    The table is empty unless `publish_samples` is set.
+    """
     return pa.schema(
         [
             _IMAGE_ID,

@@ -1,4 +1,4 @@
-"""The chosen checkpoint as a model: radiographs and classes in words go in, probabilities and heatmaps come out.
+"""The chosen checkpoint as a model: from radiographs and classes in words to probabilities and heatmaps.
 
 MLflow loads this module by name (`_load_pyfunc`) with the code, weights and requirements that lie in the model's own
 folder (select_checkpoint/mlflow_model.py): no checkout, no pickle.
@@ -35,12 +35,13 @@ INPUTS = ("image", "path", "pixels")
 
 @dataclass(frozen=True)
 class Reading:
-    """What the model says of one radiograph, by class.
+    """Answer of the model for one radiograph, by class.
 
-    `probabilities` are the softmax of `cosines` / temperature over the classes that were asked for. The temperature
-    fits image-report pairs of validation, not labels: probabilities rank and compare, they are no calibrated risks.
-    `heatmaps` are cosines of patches, row-major on the patch grid over the square; `content` is where the image lies in
-    that square, x, y, width, height as shares of its side.
+    `probabilities` are the softmax of `cosines` / temperature over the requested classes. The temperature was fitted to
+    image-report pairs of validation, not to labels: probabilities rank and compare, but are not calibrated risks.
+
+    `heatmaps` are cosines of patches, row-major on the patch grid over the square. `content` is the position of the
+    image in that square: x, y, width, height as shares of its side.
     """
 
     cosines: dict[str, float]
@@ -50,7 +51,7 @@ class Reading:
 
 
 class RadiographModel:
-    """A checkpoint with what it takes to read radiographs as it was trained on them."""
+    """A checkpoint with everything needed to read radiographs as it was trained on them."""
 
     def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
         record = read_record(Path(folder) / INFERENCE, InferenceRecord)
@@ -61,7 +62,10 @@ class RadiographModel:
 
     @torch.inference_mode()
     def read(self, square: SquareImage, classes: Mapping[str, Sequence[str]]) -> Reading:
-        """`classes` maps a name to the sentences that speak for it."""
+        """Compare a radiograph with classes; `classes` maps a name to the sentences that describe it.
+
+        Raises InputError for fewer than two classes, or one without sentences.
+        """
         sentences = check_classes(classes)
         model = self.checkpoint.model
         pixels = torch.from_numpy(square.pixels).unsqueeze(0).to(self.device)
@@ -83,7 +87,11 @@ class RadiographModel:
         )
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
-        """MLflow's entry: a row a radiograph, given by one of `image` (bytes), `path` or `pixels`, and `prompts`."""
+        """Predict for a table as MLflow passes it, one radiograph per row.
+
+        A row has exactly one of `image` (bytes), `path` and `pixels`, and `prompts`. Returns the columns probabilities,
+        cosines, heatmaps and content. Raises InputError, which names the row, for other input.
+        """
         if "prompts" not in model_input:
             raise InputError("no column `prompts`: a mapping of each class to its sentences")
         squares = self._squares(model_input)
@@ -120,7 +128,7 @@ class RadiographModel:
 
 
 def check_classes(classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """At least two classes, each with sentences."""
+    """Return the classes as lists of strings. Raises InputError for fewer than two, or one without sentences."""
     found = {str(name): [str(text) for text in texts] for name, texts in dict(classes).items()}
     if len(found) < 2 or not all(found.values()):
         raise InputError("prompts: give at least two classes, each with a sentence: a probability needs an alternative")
@@ -132,7 +140,7 @@ def _is_there(value: object) -> bool:
 
 
 def _rectangle(value: Any, name: str) -> np.ndarray:
-    """Nested lists, or an array of arrays as MLflow hands it over, as one array."""
+    """Return nested lists, or the array of arrays that MLflow passes, as one array."""
     rows = [np.asarray(row) for row in value]
     if len({row.shape for row in rows}) != 1:
         raise InputError(f"{name}: rows of pixels have different lengths")

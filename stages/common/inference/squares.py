@@ -1,7 +1,7 @@
-"""Radiographs of any origin as the squares that a model was trained on: files, their bytes, or grey arrays.
+"""Radiographs of any origin (files, their bytes, grey arrays) as the squares that a model was trained on.
 
-Files are read as dicom_to_arrow reads them, in a child process with limits of time and memory: a damaged one costs an
-error, not the server. No torch here: the child starts in a second.
+Files are read as dicom_to_arrow reads them, in a child process with limits on time and memory: a damaged one costs an
+error, not the server. Torch is not imported, so the child starts in a second.
 """
 
 import warnings
@@ -22,12 +22,12 @@ from ..radiographs.settings import RadiographSettings
 
 
 def reading_settings(size: int) -> RadiographSettings:
-    """Those of dicom_to_arrow, but text in the picture is no reason to refuse: nothing is kept."""
+    """Return dicom_to_arrow's settings, but accept text in the picture, since nothing is kept."""
     return RadiographSettings(size=size, burned_in="accept")
 
 
 def read_file(path: str | Path, settings: RadiographSettings) -> bytes:
-    """Bytes of a file, not more than `max_file_bytes`."""
+    """Return the bytes of a file. Raises InputError for one of more than `max_file_bytes`, or not readable."""
     path = Path(path)
     try:
         if path.stat().st_size > settings.max_file_bytes:
@@ -42,7 +42,7 @@ def squares_of_files(
 ) -> Iterator[SquareImage]:
     """Yield each file's radiograph in a square, in order; a file is its bytes or its path.
 
-    Raises InputError with the name and the reason at the first file that is no radiograph.
+    Raises InputError with the name and the reason at the first file that is not a radiograph.
     """
     convert = partial(_square, settings=settings)
     limits = Limits(settings.max_seconds, settings.max_memory_bytes)
@@ -59,7 +59,10 @@ def squares_of_files(
 
 
 def square_of_array(pixels: Shaped[np.ndarray, "rows columns"], name: str, size: int) -> SquareImage:
-    """Grey levels 0 (black) to 255 (white), windowed already; padded to a square."""
+    """Return an array of grey levels, 0 (black) to 255 (white), already windowed, padded to a square.
+
+    Raises InputError for other arrays.
+    """
     pixels = np.asarray(pixels)
     if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind not in "iuf":
         raise InputError(f"{name}: pixels are {pixels.dtype} of shape {pixels.shape}", "give rows x columns of numbers")
@@ -69,13 +72,13 @@ def square_of_array(pixels: Shaped[np.ndarray, "rows columns"], name: str, size:
 
 
 def _square(item: tuple[str, bytes | Path], settings: RadiographSettings) -> SquareImage | str:
-    """In the child. A refusal comes back as its text."""
+    """Read one file in the child; a refusal is returned as its text."""
     name, source = item
     cv2.setNumThreads(1)
     try:
         data = source if isinstance(source, bytes) else read_file(source, settings)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom warns of quirks that most files of a vendor have
+            warnings.simplefilter("ignore")  # pydicom warns about quirks that most files of a vendor have
             return read_radiograph(data, None, settings).square(settings.size)
     except RejectionError as rejection:
         return f"{name}: {rejection.reason.replace('_', ' ')}: {rejection}"

@@ -1,4 +1,4 @@
-"""Journals on disk: found, checked, and told apart by a stable key (format: stages/common/journal/tracking.py)."""
+"""Journals on disk: found, checked, and identified by a stable key (format: stages/common/journal/tracking.py)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,23 +12,27 @@ from ..errors import InputError
 from ..files.atomic_files import read_json
 from ..settings import outdated_record
 
-FILE = "journal.json"  # of a stage; a part of a scattered stage has journal_<part>.json
-PAGE = "mlflow_run"  # tag: address of the run's page at the server that it was shown at while it ran, without secrets
-EARLIER = "earlier_journals"  # folder beside it: what it held before the present run
+FILE = "journal.json"  # name of a stage's journal; a part of a scattered stage has journal_<part>.json
+PAGE = "mlflow_run"  # tag: address of the run's page at the server that showed it while it ran, without secrets
+EARLIER = "earlier_journals"  # folder beside the journal: those of earlier runs
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)  # unknown keys are let through: `track` may grow
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)  # unknown keys are let through: `track` may add some
 
 
 class Metric(_Part):
+    """One logged number, or the text of one that is not finite."""
+
     key: str
     value: float | str  # text: a number that is not finite
     step: int
-    timestamp: int  # Unix milliseconds, as all times here
+    timestamp: int  # Unix milliseconds, like all times here
 
 
 class Artifact(_Part):
+    """One output file of a run."""
+
     path: str  # relative to the journal
     sha256: str
     bytes: int
@@ -36,6 +40,8 @@ class Artifact(_Part):
 
 
 class Digests(_Part):
+    """Digests of everything that determines a run's outputs."""
+
     code: str
     settings: str
     data: str
@@ -43,7 +49,7 @@ class Digests(_Part):
 
 
 class Journal(_Part):
-    """One execution of a stage, as `track` wrote it."""
+    """One execution of a stage, as written by `track`."""
 
     version: Literal[1]
     stage: str
@@ -63,12 +69,12 @@ class Journal(_Part):
 
     @property
     def key(self) -> str:
-        """The same for every state of one execution: neither metrics, end nor place on disk count."""
+        """Return the run's key, the same for every state of one execution: metrics, end and location do not count."""
         return run_key(self.stage, self.name, self.digests.model_dump(), self.started)
 
     @property
     def last_sign(self) -> int:
-        """When the run was last heard of: its end, else its latest metric, else its start."""
+        """Return when the run was last heard of: its end, else its latest metric, else its start."""
         return self.ended or max([self.started, *(metric.timestamp for metric in self.metrics)])
 
 
@@ -78,36 +84,41 @@ def run_key(stage: str, name: str, digests: Mapping[str, str], started: int) -> 
 
 
 def workspace_name(results: Path) -> str:
-    """Return a workspace by the end of its path and a digest of the whole: several may share one MLflow experiment."""
+    """Return a workspace's name: the end of its path and a digest of the whole path.
+
+    Several workspaces may share one MLflow experiment.
+    """
     folder = Path(results).resolve().parent
     return f"{folder.parent.name}/{folder.name}@{digest_of(str(folder))[:6]}"
 
 
 @dataclass(frozen=True)
 class FoundJournal:
+    """A journal with its path and raw content."""
+
     path: Path
     journal: Journal
-    record: dict[str, Any]  # the file as it is, unknown keys included
+    record: dict[str, Any]  # the raw JSON, unknown keys included
 
     @property
     def earlier(self) -> bool:
-        """Whether a later run took its place."""
+        """Return whether a later run has replaced it."""
         return self.path.parent.name == EARLIER
 
     @property
     def is_part(self) -> bool:
-        """Whether it is one of many that a scattered stage wrote."""
+        """Return whether it is one of the journals that a scattered stage wrote."""
         stem = self.path.stem.removesuffix(f"_{self.journal.started}") if self.earlier else self.path.stem
         return stem != Path(FILE).stem
 
     @property
     def folder(self) -> Path:
-        """What its artifacts' paths are relative to."""
+        """Return the folder to which its artifacts' paths are relative."""
         return self.path.parent.parent if self.earlier else self.path.parent
 
 
 def read_journal(path: Path) -> FoundJournal:
-    """Read one journal.json; InputError names the file and every wrong key."""
+    """Read one journal.json; an InputError names the file and every wrong key."""
     record = read_json(path)
     try:
         return FoundJournal(path, Journal.model_validate(record), record)
@@ -117,9 +128,9 @@ def read_journal(path: Path) -> FoundJournal:
 
 
 def find_journals(root: Path) -> tuple[list[FoundJournal], list[str]]:
-    """Every journal below `root`, earlier ones included, oldest run first; and a line for each file that is none.
+    """Return every journal below `root`, oldest run first, and one line for each file that is not a valid journal.
 
-    Copies of one execution (equal keys) count once: the one that was heard of last.
+    Earlier journals are included. Copies of one execution (equal keys) count once: the one heard of last is kept.
     """
     paths = sorted({*root.rglob(FILE), *root.rglob("journal_*.json")})
     if not paths:

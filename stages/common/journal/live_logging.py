@@ -1,7 +1,8 @@
-"""A running stage in MLflow while it runs. The journal is the truth: nothing here delays or fails the stage.
+"""Live logging: shows a stage's run in MLflow while it runs.
 
-A daemon thread sends what the journal gets, in batches. What cannot be sent is counted; `stages.sync` completes the
-run afterwards, since both find it by the same key (tag mlip.key).
+The journal is the truth; nothing here delays or fails the stage. A daemon thread sends what the journal gets, in
+batches. What cannot be sent is counted; `stages.sync` completes the run afterwards, since both find it by the same key
+(tag mlip.key).
 """
 
 import os
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
 _SECONDS_BEFORE = 10.0  # a shorter stage needs no live view: sync shows it, and it pays nothing
 _SECONDS_BETWEEN = 2.0
-_WAITING = 20_000  # numbers that are kept while the server does not answer
-_METRICS_A_BATCH = 1000  # MLflow's limits
+_WAITING = 20_000  # numbers kept while the server does not answer
+_METRICS_A_BATCH = 1000  # MLflow's limits per call
 _TEXTS_A_BATCH = 100
-_PAUSE, _LONGEST_PAUSE = 10.0, 300.0  # s after a failure: doubled with each one more
-_SHARE, _LONGEST_WAIT = 0.01, 5.0  # of the run's time, and s: what the end may wait for the last batch
+_PAUSE, _LONGEST_PAUSE = 10.0, 300.0  # s to wait after a failure: doubled after each further one
+_SHARE, _LONGEST_WAIT = 0.01, 5.0  # of the run's time, and s: the longest wait for the last batch
 
 
 class LiveRun:
@@ -39,17 +40,17 @@ class LiveRun:
         self._waiting: deque[dict[str, Any]] = deque()
         self._ending: tuple[str, int] | None = None
         self._wake = threading.Event()
-        self._server: MlflowServer | None = None  # of the thread alone
+        self._server: MlflowServer | None = None  # used by the thread only
         self._run: str | None = None
         self.sent = self.left_out = self.failures = 0
         self._failing, self._last_error = False, ""
-        self._deleted = False  # a person wants to see no such run: sync completes it neither
+        self._deleted = False  # set if a person deleted the run: sync does not complete it either
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._serve, name="mlflow", daemon=True)
         self._thread.start()
 
     def log(self, metrics: Sequence[Mapping[str, Any]]) -> None:
-        """Entries of the journal; numbers that are not finite and names that MLflow refuses are left to sync."""
+        """Queue entries of the journal; numbers that are not finite and names that MLflow refuses are left to sync."""
         for metric in metrics if not self._deleted else ():
             if isinstance(metric["value"], str) or not is_mlflow_key(metric["key"]):
                 continue
@@ -59,7 +60,7 @@ class LiveRun:
                 self._waiting.append(dict(metric))
 
     def end(self, status: str, ended: int) -> None:
-        """Close the run. Waits at most a hundredth of the run's time, and not at all if the server did not answer."""
+        """Close the run; wait at most a hundredth of the run's time, and not at all if the server did not answer."""
         self._ending = (status, ended)
         self._wake.set()
         if self._run is not None and not self._failing:
@@ -78,7 +79,7 @@ class LiveRun:
             self._wake.wait(_SECONDS_BEFORE)
             if self._ending:
                 return
-            # Here, because a stage without live logging shall not pay for it (http and ssl, some 50 ms).
+            # Imported here, because a stage without live logging must not pay for it (http and ssl, some 50 ms).
             from .mlflow_server import DeletedRunError, MlflowServer
 
             self._server = server = MlflowServer(self._uri, os.environ)
@@ -117,7 +118,7 @@ class LiveRun:
             self._send_waiting(server, other, ending)
 
     def _open(self, server: "MlflowServer") -> str:
-        """Find the run, or make it, and give it its params."""
+        """Find the run or create it, and log its params."""
         self._run = None
         experiment = server.experiment(self._experiment)
         self._run = run = server.run(experiment, self._key, self._start, self._name, self._tags)
@@ -138,9 +139,10 @@ class LiveRun:
 
 
 def _may_concern_the_run(error: OSError) -> bool:
-    """Whether a server refused because of the run: gone (404), or deleted.
+    """Return whether a server refused because the run is gone (404) or deleted.
 
-    For one that is deleted MLflow's stores answer 400 with the code of every other mistake, Databricks INVALID_STATE.
+    For a deleted run MLflow's stores answer 400 with the same code as for every other mistake, Databricks
+    INVALID_STATE.
     """
     return getattr(error, "status", None) in (400, 404) or getattr(error, "code", "") == "INVALID_STATE"
 
@@ -149,7 +151,10 @@ _warned = False
 
 
 def live_run(record: Mapping[str, Any], key: str) -> LiveRun | None:
-    """Live logging to MLFLOW_TRACKING_URI, or None: not asked for, or an address that jobs cannot share."""
+    """Start live logging to MLFLOW_TRACKING_URI.
+
+    Returns None where none was asked for, or the address is one that jobs cannot share.
+    """
     global _warned
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:

@@ -1,8 +1,9 @@
-"""The few calls of MLflow's REST API that live logging needs, by the standard library.
+"""The few calls of MLflow's REST API that live logging needs, with the standard library.
 
-MLflow's own client takes 3 s of CPU to import, in every job, and its retries are made for other ends; these calls cost
-some milliseconds. Each may take 10 s and is tried twice; the errors that are left are OSError or ValueError, and
-DeletedRunError where a person wants to see no such run.
+MLflow's own client takes 3 s of CPU to import, in every job, and its retries serve other purposes; these calls cost
+some milliseconds. Each may take 10 s and is tried twice. What still fails is an OSError or ValueError, or a
+DeletedRunError where a person has deleted the run.
+
 Reference: MLflow REST API 2.0.
 """
 
@@ -23,7 +24,7 @@ _SECONDS_BEFORE_RETRY = 1.0
 
 
 class RefusedError(OSError):
-    """The server answered no: `status` of HTTP, and MLflow's code if it gave one."""
+    """Refusal by the server: the HTTP `status`, and MLflow's code if it gave one."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"HTTP {status} {code or message}".strip())
@@ -31,11 +32,14 @@ class RefusedError(OSError):
 
 
 class DeletedRunError(Exception):
-    """Of the runs that carry the key all were deleted: by a person, since sync leaves one of them."""
+    """All runs that carry the key were deleted: by a person, since sync always leaves one of them."""
 
 
 class MlflowServer:
-    """One server; `environ` holds the user's variables by MLflow's names (MLFLOW_TRACKING_USERNAME, ..._TOKEN)."""
+    """One MLflow server.
+
+    `environ` holds the user's variables by MLflow's names (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_TOKEN, ...).
+    """
 
     def __init__(self, uri: str, environ: Mapping[str, str]) -> None:
         parts = urlsplit(uri)
@@ -47,7 +51,7 @@ class MlflowServer:
         return without_secrets(self._base)
 
     def experiment(self, name: str) -> str:
-        """Id of the experiment, created if absent."""
+        """Return the id of the experiment; create it if absent."""
         for _ in range(2):
             try:
                 found = self._call(f"experiments/get-by-name?experiment_name={quote(name)}")
@@ -63,7 +67,10 @@ class MlflowServer:
         raise ValueError(f"experiment {name!r} is neither there nor to be made")
 
     def run(self, experiment: str, key: str, start: int, name: str, tags: Mapping[str, str]) -> str:
-        """Id of the active run that carries the key, created if absent; DeletedRunError where only deleted ones do."""
+        """Return the id of the active run that carries the key; create it if absent.
+
+        Raises DeletedRunError where only deleted runs carry the key.
+        """
         search = {"experiment_ids": [experiment], "filter": f"tags.`mlip.key` = '{key}'", "run_view_type": "ALL"}
         found = [run["info"] for run in self._call("runs/search", search).get("runs", ())]
         for info in found:
@@ -73,14 +80,15 @@ class MlflowServer:
             raise DeletedRunError(key)
         pairs = [{"key": each, "value": value} for each, value in {**tags, "mlip.key": key}.items()]
         body = {"experiment_id": experiment, "start_time": start, "run_name": name, "tags": pairs}
-        # not tried again here: what timed out may have been done; the next attempt searches first
+        # Not tried again here, because a call that timed out may have succeeded; the next attempt searches first.
         return self._call("runs/create", body, tries=1)["run"]["info"]["run_id"]
 
     def log_batch(self, run: str, **parts: list[dict[str, Any]]) -> None:
-        """`metrics` (at most 1,000), `params`, `tags` (100): what is there already is left as it is."""
+        """Log `metrics` (at most 1,000), `params` and `tags` (at most 100); existing ones are left as they are."""
         self._call("runs/log-batch", {"run_id": run, **parts})
 
     def end(self, run: str, status: str, end: int) -> None:
+        """Set the final status and the end time (Unix milliseconds) of a run."""
         self._call("runs/update", {"run_id": run, "status": status, "end_time": end})
 
     def _call(self, path: str, body: dict[str, Any] | None = None, tries: int = 2) -> dict[str, Any]:
@@ -105,7 +113,7 @@ class MlflowServer:
 def _refused(error: urllib.error.HTTPError) -> RefusedError:
     try:
         code = str(json.load(error)["error_code"])
-    except (OSError, ValueError, KeyError, TypeError):  # not MLflow's words: a proxy, or the check of host names
+    except (OSError, ValueError, KeyError, TypeError):  # not MLflow's answer: a proxy, or the check of host names
         code = ""
     return RefusedError(error.code, code, str(error.reason))
 

@@ -1,4 +1,4 @@
-"""Texts as MLflow takes them, and as logs may hold them."""
+"""Texts in the form that MLflow accepts, and free of secrets for logs."""
 
 import posixpath
 import re
@@ -12,7 +12,7 @@ TAG_LENGTH = 8000
 
 
 def mlflow_keys(keys: Iterable[str]) -> dict[str, str]:
-    """Each key under a name that MLflow accepts: letters, digits and `_-. :/`; no leading dot, paths in short form.
+    """Return a name that MLflow accepts for each key: letters, digits and `_-. :/`, no leading dot, normalised paths.
 
     Valid keys stay as they are; two keys that would share a name are told apart by a digest of the key.
     """
@@ -28,7 +28,7 @@ def mlflow_keys(keys: Iterable[str]) -> dict[str, str]:
 
 
 def is_mlflow_key(key: str) -> bool:
-    """Whether MLflow takes this key as it stands."""
+    """Return whether MLflow accepts this key unchanged."""
     return _allowed(key) == key
 
 
@@ -45,12 +45,12 @@ def shortened(value: str, limit: int) -> str:
 
 
 def limited(values: dict[str, str], limit: int) -> dict[str, str]:
-    """Keys and values as MLflow takes them."""
+    """Return keys and values in a form that MLflow accepts; values have at most `limit` characters."""
     names = mlflow_keys(values)
     return {names[key]: shortened(value, limit) for key, value in sorted(values.items())}
 
 
 def without_secrets(text: str) -> str:
-    """Remove user, password, token and query from the URIs of a text, so that it may stand in a log."""
+    """Remove user, password, token and query from the URIs in a text, so that it may be logged."""
     text = re.sub(r"(://)[^/@\s]*@", r"\1***@", text)
     return re.sub(r"(://[^\s?]*)\?[^\s;,)]*", r"\1?***", text)

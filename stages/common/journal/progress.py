@@ -1,13 +1,13 @@
-"""How far a stage is: on a terminal one line that is rewritten, in a log a line a minute, JSON lines for machines.
+"""Progress of a stage: one rewritten line on a terminal, one line per minute in a log, or JSON lines for machines.
 
     with progress("files", total=len(rows), done=resumed) as report:
         for row in rows:
             ...
-            report.advance()                    # or report.at(step, "loss 3.21")
+            report.advance()                        # or report.at(step, "loss 3.21")
 
-Everything goes to standard error, and nothing of it into a result. MLIP_PROGRESS chooses: `auto` (default: by whether
-standard error is a terminal), `line`, `log`, `json`, or `off`. A JSON line holds what, done, total, rate (a second),
-seconds, seconds_left, note.
+Everything goes to standard error, and nothing into a result. MLIP_PROGRESS selects the form: `auto` (the default:
+whether standard error is a terminal decides), `line`, `log`, `json` or `off`. A JSON line holds what, done, total, rate
+(per second), seconds, seconds_left and note.
 """
 
 import json
@@ -21,12 +21,12 @@ from io import TextIOBase
 from typing import SupportsFloat, TextIO
 
 _SECONDS_BETWEEN = {"line": 0.5, "log": 60.0, "json": 60.0}
-_FIRST_LINE = 10.0  # s: a log says early that work has begun
+_FIRST_LINE = 10.0  # s: a log shows early that work has begun
 
 
 @dataclass
 class Progress:
-    """Done of total; `done` at the start was the work of an earlier run, so it counts for no rate."""
+    """Progress counter. `done` at the start is the work of an earlier run and does not count in the rate."""
 
     what: str
     total: int
@@ -44,10 +44,14 @@ class Progress:
         self._due = self._started + min(_FIRST_LINE, self._pause)
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
+        """Report that `count` more items are done."""
         self.at(self.done + count, note)
 
     def at(self, done: int, note: str | None = None) -> None:
-        """Say where the work stands; cheap enough for every item. `note` (a loss, say) stays until the next one."""
+        """Report that `done` items are done; cheap enough to call for every item.
+
+        `note` (a loss, say) is shown until the next one.
+        """
         self.done = int(done)
         if note is not None:
             self._note = note
@@ -78,7 +82,7 @@ class Progress:
             text = f"\r\x1b[K{text}{chr(10) if last else ''}" if self.mode == "line" else f"{text}\n"
         try:
             print(text, end="", file=self.stream or sys.stderr, flush=True)
-        except (OSError, ValueError):  # nobody reads any more: no reason to stop
+        except (OSError, ValueError):  # nobody reads standard error any more: no reason to stop
             self.mode = "off"
 
 
@@ -113,7 +117,7 @@ def _rate(rate: float) -> str:
 
 
 def duration(seconds: SupportsFloat) -> str:
-    """Seconds for people: 42 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    """Return a duration for people: 42 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
     whole = round(float(seconds))
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""What a stage takes of its machine: cores, memory, and of its GPUs their use. From /proc: nothing on other systems."""
+"""System metrics of a stage: CPU cores, memory and GPU use. Cores and memory come from /proc, so only on Linux."""
 
 import csv
 import os
@@ -22,16 +22,16 @@ class _Usage:
 
 
 class SystemSampler:
-    """Samples of this process and its descendants; the first one is the baseline of the cores in use."""
+    """Sampler of this process and its descendants; the first sample is the baseline of the cores in use."""
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._proc = proc
         self._time, self._usage = time.monotonic(), _usage(proc, os.getpid())
 
     def sample(self) -> dict[str, float]:
-        """Cores kept busy since the last sample, resident megabytes, and what nvidia-smi says of each GPU in use.
+        """Return the CPU cores in use since the last sample, resident megabytes, and nvidia-smi's figures of the GPUs.
 
-        Keys begin with `system/`: MLflow shows those on a page of their own.
+        Only GPUs in use are listed. Keys begin with `system/`, because MLflow shows those on a page of their own.
         """
         now, usage = time.monotonic(), _usage(self._proc, os.getpid())
         values = {}
@@ -44,11 +44,14 @@ class SystemSampler:
 
 
 def _usage(proc: Path, root: int) -> _Usage | None:
-    """Sum over the process tree; the kernel adds the time of ended children to their parents."""
+    """Return the usage of a process tree, or None where `root` cannot be read.
+
+    The kernel adds the time of ended children to their parents.
+    """
     ticks, pages = 0, 0
     for process in _tree(proc, root):
         try:
-            # after the name in brackets, which may hold blanks: field 3 of proc(5) on
+            # The fields after the name in brackets, which may hold blanks: from field 3 of proc(5) on.
             fields = (proc / str(process) / "stat").read_text().rpartition(")")[2].split()
             ticks += sum(int(each) for each in fields[11:15])  # utime, stime, cutime, cstime
             pages += int(fields[21])
@@ -70,7 +73,10 @@ def _tree(proc: Path, root: int) -> Iterator[int]:
 
 
 def _gpus() -> dict[str, float]:
-    """Nothing where the stage has no GPU: neither allotted by a scheduler nor opened by torch."""
+    """Return what nvidia-smi reports of each GPU in use.
+
+    Returns nothing where the stage has no GPU: neither allotted by a scheduler nor opened by torch.
+    """
     torch = sys.modules.get("torch")
     in_use = torch is not None and torch.cuda.is_initialized()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "" if not in_use else None)

@@ -1,15 +1,16 @@
-"""SIGTERM as an exception, so that a journal says why its run ended.
-
-The journal of a stage: what went in, what came out, what was measured. Files are the truth; MLflow shows them.
+"""The journal of a stage: what went in, what came out, what was measured.
 
     with track("zero_shot_classification", "mlip/rsna", journal=path, settings=settings, inputs=inputs) as run:
         run.log_metric("auc", 0.91)
         run.log_artifact(output)
 
-The journal is one JSON file beside the outputs. It is written when the stage starts (status RUNNING), now and then by a
-thread that also samples the machine (system_metrics.py), and when it ends (FINISHED or FAILED). The journal of the run
-before is kept in `earlier_journals/`. `python -m stages.sync` imports them all into MLflow; where MLFLOW_TRACKING_URI
-names a server, MLflow also shows the run while it runs (live_logging.py).
+The journal is one JSON file beside the outputs. It is written when the stage starts (status RUNNING), periodically by a
+thread that also samples the machine (system_metrics.py), and when the stage ends (FINISHED or FAILED). SIGTERM is
+turned into an exception, so that the journal says why the run ended. The previous run's journal is kept in
+`earlier_journals/`.
+
+Journals are the truth and MLflow shows them. `python -m stages.sync` imports them all; where MLFLOW_TRACKING_URI names
+a server, MLflow also shows the run while it runs (live_logging.py).
 """
 
 import json
@@ -40,7 +41,7 @@ from .system_metrics import SystemSampler
 
 
 class Terminated(SystemExit):
-    """SIGTERM: a time limit, a preemption, or a person. The exit status is that of a killed process."""
+    """SIGTERM from a time limit, a preemption or a person. The exit status is that of a killed process."""
 
     def __str__(self) -> str:
         return "SIGTERM, from the scheduler or a person"
@@ -48,7 +49,7 @@ class Terminated(SystemExit):
 
 @contextmanager
 def sigterm_as_exception() -> Iterator[None]:
-    """SIGTERM ends a run by an exception, so that its journal says so; a handler that is there already stays."""
+    """Turn SIGTERM into a `Terminated` exception, so that the journal records it; an existing handler is kept."""
     process = os.getpid()
 
     def raise_terminated(number: int, _: FrameType | None) -> None:
@@ -68,14 +69,17 @@ def sigterm_as_exception() -> Iterator[None]:
 
 JOURNAL_VERSION = 1
 _SECONDS_BETWEEN_WRITES = 30.0
-_WRITES_SHARE = 0.005  # of the time may go into writing: a long journal is written more rarely
+_WRITES_SHARE = 0.005  # share of the time that may go into writing: a long journal is written less often
 _SECONDS_BETWEEN_SAMPLES = 15.0
-_SAMPLES_SHARE = 0.002  # of the run's time lie between two samples: a day gives about 1,700 of them
+_SAMPLES_SHARE = 0.002  # share of the run's time between two samples: a day gives about 1,700 of them
 
 
 @dataclass
 class Run:
-    """One execution of a stage. Times are Unix milliseconds, as in MLflow. Several threads may call its methods."""
+    """One execution of a stage.
+
+    Times are Unix milliseconds, as in MLflow. Methods may be called from several threads.
+    """
 
     path: Path
     record: dict[str, Any]
@@ -84,18 +88,20 @@ class Run:
 
     @property
     def digest(self) -> str:
-        """One digest of code, settings, data and image: names what this run would produce."""
+        """Return one digest of code, settings, data and image, which identifies what this run would produce."""
         return digest_of(self.record["digests"])
 
     @property
     def key(self) -> str:
+        """Return the key by which live logging and sync find this run."""
         return run_key(*(self.record[part] for part in ("stage", "name", "digests", "started")))
 
     def log_metric(self, key: str, value: SupportsFloat, step: SupportsIndex = 0) -> None:
+        """Record one number at a step."""
         self.log_metrics({key: value}, step)
 
     def log_metrics(self, values: Mapping[str, SupportsFloat], step: SupportsIndex = 0) -> None:
-        """Record numbers at a step. A number that is not finite is kept as text: JSON has no NaN."""
+        """Record numbers at a step. A number that is not finite is kept as text, because JSON has no NaN."""
         now = _now()
         entries = []
         for key, value in values.items():
@@ -107,6 +113,7 @@ class Run:
             self.live.log(entries)
 
     def log_tag(self, key: str, value: str) -> None:
+        """Record a tag, replacing an earlier value."""
         self.record["tags"][key] = str(value)
 
     def log_artifact(self, path: Path, publish: bool = False) -> None:
@@ -125,8 +132,9 @@ class Run:
             self.live.end(status, self.record["ended"])
 
     def write(self) -> None:
+        """Write the journal as it stands now."""
         with self._writing:
-            write_text(self.path, _text(self.record), output=False)  # its thread must not take what others await
+            write_text(self.path, _text(self.record), output=False)  # its thread must not take errors that others await
 
 
 @contextmanager
@@ -141,8 +149,8 @@ def track(
 ) -> Iterator[Run]:
     """Keep the journal of one run of `stage`; `name` is its place under the stage's folder, e.g. "mlip/rsna".
 
-    `inputs` maps a role to a file: their digests (side-car, else computed) make the data digest.
-    An exception is recorded as FAILED with its last line, and goes on; so is SIGTERM.
+    `inputs` maps a role to a file; the files' digests (from the side-car, else computed) make the data digest. An
+    exception, SIGTERM included, is recorded as FAILED with its message and raised again.
     """
     for role, path in inputs.items():
         if not Path(path).is_file():
@@ -171,7 +179,7 @@ def track(
     run = Run(Path(journal), record)
     _keep_earlier(run)
     run.write()
-    if run.path.name == FILE:  # parts of a scattered stage are one run: sync puts it together
+    if run.path.name == FILE:  # the parts of a scattered stage are one run, which sync puts together
         run.live = live_run(record, run.key)
     ended = threading.Event()
     threading.Thread(target=_beat, args=(run, ended), name="journal", daemon=True).start()
@@ -190,7 +198,7 @@ def track(
 
 @contextmanager
 def track_job(job: Job, more: Mapping[str, Path] | None = None) -> Iterator[Run]:
-    """Keep the journal of a job: its inputs, with `more` that its settings name, and at its end all that it wrote."""
+    """Keep the journal of a job: its inputs and `more` that its settings name, and at its end all that it wrote."""
     inputs = job.inputs() | dict(more or {})
     with track(job.stage, job.name, journal=job.journal, settings=job.settings, inputs=inputs, image=job.image) as run:
         yield run
@@ -199,7 +207,7 @@ def track_job(job: Job, more: Mapping[str, Path] | None = None) -> Iterator[Run]
 
 
 def _beat(run: Run, ended: threading.Event) -> None:
-    """Sample the machine and write the journal, both at intervals that cost next to nothing, until the run ends."""
+    """Sample the machine and write the journal until the run ends, at intervals that cost next to nothing."""
     sampler, number = SystemSampler(), 0
     began = written = time.monotonic()
     pause = _SECONDS_BETWEEN_WRITES
@@ -209,18 +217,18 @@ def _beat(run: Run, ended: threading.Event) -> None:
             number += 1
         started = time.monotonic()
         if started - written >= pause and not ended.is_set():
-            with suppress(OSError):  # a disk that is full now may not be so at the end, where it is an error
+            with suppress(OSError):  # a disk that is full now may have room at the end, where it is an error
                 run.write()
             written = time.monotonic()
             pause = max(_SECONDS_BETWEEN_WRITES, (written - started) / _WRITES_SHARE)
 
 
 def _keep_earlier(run: Run) -> None:
-    """Put the journal of the run before aside: its outputs are replaced, what it measured is not lost."""
+    """Move the previous run's journal aside: its outputs are replaced, but its measurements are not lost."""
     try:
         started = int(json.loads(run.path.read_text(encoding="utf-8"))["started"])
     except (OSError, ValueError, KeyError, TypeError):
-        return  # none, or none that tells anything
+        return  # no journal, or an unreadable one
     folder = run.path.parent / EARLIER
     try:
         folder.mkdir(exist_ok=True)
@@ -230,14 +238,14 @@ def _keep_earlier(run: Run) -> None:
 
 
 def _text(record: Mapping[str, Any]) -> str:
-    """JSON with a line for each entry of a list: readable, and 20 times as fast as json's own indentation."""
+    """Return JSON with one line per list entry: readable, and 20 times as fast as json's own indentation."""
     parts = []
     for key, value in list(record.items()):
         if isinstance(value, list):
             lines = ",\n".join(json.dumps(each, allow_nan=False, ensure_ascii=False) for each in list(value))
             text = f"[\n{lines}\n ]" if lines else "[]"
         else:
-            value = dict(value) if isinstance(value, dict) else value  # a thread writes while the stage adds
+            value = dict(value) if isinstance(value, dict) else value  # a copy: the stage may add keys meanwhile
             text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).replace("\n", "\n ")
         parts.append(f" {json.dumps(key)}: {text}")
     return "{\n" + ",\n".join(parts) + "\n}\n"
@@ -266,7 +274,10 @@ def _environment() -> dict[str, str]:
 
 
 def git_state() -> dict[str, str]:
-    """Commit of the checkout and whether it was edited since. An image has no git: its job is told by variables."""
+    """Return the commit of the checkout and whether it was edited since; empty where unknown.
+
+    An image holds no repository, so its job gets them from environment variables.
+    """
     if commit := os.environ.get("MLIP_GIT_COMMIT"):
         return {"git_commit": commit, "git_dirty": os.environ.get("MLIP_GIT_DIRTY", "unknown")}
     if commit := _git("rev-parse", "HEAD"):
@@ -275,7 +286,7 @@ def git_state() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return what git says of the checkout, or None where there is no git or no repository (as in an image)."""
+    """Return the output of git in the checkout, or None where there is no git or no repository (as in an image)."""
     command = ["git", "-C", str(ROOT), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)

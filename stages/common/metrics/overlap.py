@@ -1,8 +1,8 @@
-"""Pixels that truth and prediction share, image by image, and the figures that follow from them.
+"""Pixels that truth and prediction share, per image, and the figures that follow from them.
 
-Three numbers an image say everything: pixels of the truth (T), of the prediction (P), and of both (B). Dice is
-2 B / (T + P), IoU is B / (T + P - B); both are 1 where truth and prediction are empty, the convention of the SIIM-ACR
-challenge. So predicting nothing scores the share of negatives: it stands beside every Dice over all images.
+Three numbers per image suffice: pixels of the truth (T), of the prediction (P), and of both (B). Dice is 2 B / (T + P),
+IoU is B / (T + P - B); both are 1 where truth and prediction are empty, the convention of the SIIM-ACR challenge. So
+predicting nothing scores the share of negatives, which stands beside every Dice over all images.
 """
 
 from dataclasses import dataclass
@@ -16,27 +16,29 @@ from .ranking import Metric
 
 @dataclass(frozen=True)
 class Overlaps:
-    """Pixels an image, where a pixel is predicted at a probability of at least one of some thresholds."""
+    """Pixel counts per image, for pixels predicted at or above each of some probability thresholds."""
 
     truth: Int[np.ndarray, "images"]
     predicted: Int[np.ndarray, "images thresholds"]
     both: Int[np.ndarray, "images thresholds"]
 
     def at(self, threshold: int) -> "Overlaps":
-        """Those of one threshold, by its place."""
+        """Return the counts at one threshold, given by its index."""
         return Overlaps(self.truth, self.predicted[:, [threshold]], self.both[:, [threshold]])
 
     def dice(self) -> Float[np.ndarray, "images thresholds"]:
+        """Return the Dice score of each image and threshold."""
         return _share(2 * self.both, self.truth[:, None] + self.predicted)
 
     def iou(self) -> Float[np.ndarray, "images thresholds"]:
+        """Return the intersection over union of each image and threshold."""
         return _share(self.both, self.truth[:, None] + self.predicted - self.both)
 
 
 def segmentation_metrics(chosen: Overlaps) -> dict[str, Metric]:
-    """Figures of the test part at one threshold as functions of the weighting.
+    """Return the test part's figures at one threshold, as functions of the weighting.
 
-    NaN for a draw without positives where a figure is over positives.
+    Figures over positives are NaN for a draw without positives.
     """
     dice, iou = chosen.dice()[:, 0], chosen.iou()[:, 0]
     positive = chosen.truth > 0

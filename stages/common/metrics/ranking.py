@@ -1,7 +1,7 @@
 """Metrics of scores against binary targets, for many weightings at once, and their bootstrap intervals.
 
 A bootstrap draw is a weighting: how often each image was drawn. All draws share one sort, so that 1,000 of them cost
-little more than one. Equal to scikit-learn's `sample_weight` results, ties included (tests/common).
+little more than one. Results equal scikit-learn's with `sample_weight`, ties included (tests/stages/common).
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _DRAWS_AT_ONCE = 100  # 100 draws x 30,000 images x 8 bytes = 24 MB
 def auc(
     scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"], weights: Float[np.ndarray, "draws images"]
 ) -> Float[np.ndarray, "draws"]:
-    """Area under the ROC curve: P(score of a positive > score of a negative) + 1/2 P(equal), weighted.
+    """Return the area under the ROC curve: P(score of a positive > score of a negative) + 1/2 P(equal), weighted.
 
     NaN for a draw without positives or without negatives.
     """
@@ -36,7 +36,10 @@ def auc(
 def average_precision(
     scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"], weights: Float[np.ndarray, "draws images"]
 ) -> Float[np.ndarray, "draws"]:
-    """Sum over thresholds of precision times the gain in recall, weighted; NaN for a draw without positives."""
+    """Return the sum over thresholds of precision times the gain in recall, weighted.
+
+    NaN for a draw without positives.
+    """
     order, starts = _groups_of_ties(-scores)
     positive = np.add.reduceat((weights * (targets == 1))[:, order], starts, axis=1)
     every = np.add.reduceat(weights[:, order], starts, axis=1)
@@ -51,7 +54,7 @@ def f1(
     weights: Float[np.ndarray, "draws images"],
     threshold: float,
 ) -> Float[np.ndarray, "draws"]:
-    """F1 of `score >= threshold`; 0 where nothing is predicted and nothing is present."""
+    """Return F1 of `score >= threshold`; 0 where nothing is predicted and nothing is present."""
     predicted = scores >= threshold
     true_positive = (weights * (predicted & (targets == 1))).sum(axis=1)
     both = (weights * predicted).sum(axis=1) + (weights * (targets == 1)).sum(axis=1)
@@ -64,7 +67,7 @@ def accuracy(
     weights: Float[np.ndarray, "draws images"],
     threshold: float,
 ) -> Float[np.ndarray, "draws"]:
-    """Share of images for which `score >= threshold` agrees with the target."""
+    """Return the share of images for which `score >= threshold` agrees with the target."""
     return (weights * ((scores >= threshold) == (targets == 1))).sum(axis=1) / weights.sum(axis=1)
 
 
@@ -93,27 +96,33 @@ def best_f1_threshold(scores: Float[np.ndarray, "images"], targets: Int[np.ndarr
 
 
 def draw_weights(groups: Shaped[np.ndarray, "images"], draws: int, seed: int) -> Float[np.ndarray, "draws images"]:
-    """How often each image is drawn when whole groups (patients) are drawn with replacement."""
+    """Return how often each image is drawn when whole groups (patients) are drawn with replacement."""
     names, member = np.unique(groups, return_inverse=True)
     counts = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
     return counts[:, member].astype(np.float64)
 
 
 def values_of_draws(metric: Metric, weights: Float[np.ndarray, "draws images"]) -> Float[np.ndarray, "draws"]:
-    """Return the metric of every draw, a few draws at a time: 1,000 of 30,000 images would need gigabytes at once."""
+    """Return the metric of every draw, computed a few draws at a time.
+
+    All at once, 1,000 draws of 30,000 images would need gigabytes.
+    """
     parts = [metric(weights[first : first + _DRAWS_AT_ONCE]) for first in range(0, len(weights), _DRAWS_AT_ONCE)]
     return np.concatenate(parts)
 
 
 def estimate(metric: Metric, weights: Float[np.ndarray, "draws images"]) -> Estimate:
-    """Return the metric with equal weights, and its percentile interval over the draws (undefined draws left out)."""
+    """Return the metric with equal weights and its 95 % percentile interval over the draws.
+
+    Draws in which the metric is undefined are left out.
+    """
     value = float(metric(np.ones((1, weights.shape[1])))[0])
     low, high = np.nanpercentile(values_of_draws(metric, weights), [2.5, 97.5])
     return Estimate(value=value, low=float(low), high=float(high))
 
 
 def _groups_of_ties(scores: Float[np.ndarray, "images"]) -> tuple[np.ndarray, np.ndarray]:
-    """Return an ascending order, and where in it each group of equal scores starts."""
+    """Return an ascending order, and the positions in it at which groups of equal scores start."""
     order = np.argsort(scores, kind="stable")
     sorted_scores = scores[order]
     starts = np.flatnonzero(np.concatenate([[True], sorted_scores[1:] != sorted_scores[:-1]]))

@@ -1,9 +1,9 @@
-"""Where the first hit of a query stands among all candidates, and the figures of retrieval that follow from it.
+"""Rank of a query's first hit among all candidates, and the retrieval figures that follow from it.
 
 Of the candidates that score as high as the best hit, r are hits and t are not; a others score higher. If ties are
-broken at random, the first of the r stands on average at a + 1 + t / (r + 1), for r = 1 the middle of the tie, and one
-of them is among the first k with probability 1 - C(t, m) / C(t + r, m), m = k - a. So the recall of an encoder whose
-scores are all equal is exactly that of guessing. The three numbers a, t, r of every query say everything.
+broken at random, the first of the r stands on average at a + 1 + t / (r + 1), for r = 1 the middle of the tie. One of
+them is among the first k with probability 1 - C(t, m) / C(t + r, m), m = k - a. So the recall of an encoder whose
+scores are all equal is exactly that of guessing. The three numbers a, t, r of every query suffice.
 """
 
 from collections.abc import Iterable
@@ -20,20 +20,20 @@ _Counts = Int[np.ndarray, "queries"]
 
 @dataclass(frozen=True)
 class FirstHits:
-    """One entry a query: candidates above its best hit, and those as high as it that are none (t) and are (r >= 1)."""
+    """Counts per query: candidates above its best hit (a), and as high as it: non-hits (t) and hits (r >= 1)."""
 
     above: _Counts
     tied: _Counts
     hits: _Counts
 
     def expected_ranks(self) -> Float[np.ndarray, "queries"]:
-        """1 is the top."""
+        """Return the expected rank of each query's first hit; 1 is the top."""
         return self.above + 1 + self.tied / (self.hits + 1)
 
     def recall(self, k: int) -> Float[np.ndarray, "queries"]:
-        """Probability that a hit is among the first k."""
+        """Return the probability that a hit is among the first k, for each query."""
         missed = np.ones(len(self.above))
-        for place in range(k):  # the place-th candidate drawn from the tie, where the first k reach so far
+        for place in range(k):  # the place-th candidate drawn from the tie, if the first k reach that far
             left = np.maximum(self.tied + self.hits - place, 1)
             reached = self.above + place < k
             missed *= np.where(reached, np.maximum(self.tied - place, 0) / left, 1)
@@ -41,7 +41,7 @@ class FirstHits:
 
 
 def retrieval_metrics(found: FirstHits, recall_at: Iterable[int]) -> dict[str, Metric]:
-    """Figures of one direction as functions of the weighting of its queries: recall_at_<k>, and median_rank."""
+    """Return one direction's figures as functions of its queries' weighting: recall_at_<k> and median_rank."""
     recalls: dict[str, Metric] = {f"recall_at_{k}": mean_of(found.recall(k)) for k in recall_at}
     return recalls | {"median_rank": partial(weighted_median, found.expected_ranks())}
 
@@ -49,7 +49,7 @@ def retrieval_metrics(found: FirstHits, recall_at: Iterable[int]) -> dict[str, M
 def weighted_median(
     values: Float[np.ndarray, "queries"], weights: Float[np.ndarray, "draws queries"]
 ) -> Float[np.ndarray, "draws"]:
-    """Median of values that occur `weight` times each; the mean of the two middle ones of an even number."""
+    """Return the median of values that occur `weight` times each; the mean of the two middle ones of an even number."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[:, order], axis=1)
     half = reached[:, -1:] / 2

@@ -1,17 +1,15 @@
-"""Look into compressed frames: headers, Huffman scans, and what codecs warn of.
+"""Checks of compressed frames against damage that the codecs do not report.
 
-What a compressed frame says of itself: size, components, precision, and whether its end is there.
+The codecs trust the codestream where it contradicts the DICOM header, and decode half a picture without an error. So
+this module
 
-The codecs trust the codestream where it contradicts the DICOM header, and decode half a picture without a word. So the
-few bytes that tell are read here: ITU-T T.81 B.2.2 and T.87 C.2.2 (JPEG, JPEG-LS), T.800 A.5.1 (JPEG 2000).
-
-How many bits the scan of a lossless JPEG must have, told from the picture that was decoded of it.
-
-libjpeg makes up what a scan lacks, and goes on behind damage, without an error. Of a picture every Huffman code is
-known again (ITU-T T.81, annex H): so the length of the scan tells whether the picture is all that it holds, in a fifth
-of the time of a second decoding.
-
-Listening to the codecs: of damaged data they decode what they can, and tell nobody but standard error.
+- reads size, components, precision and end marker from the codestream: ITU-T T.81 B.2.2 and T.87 C.2.2 (JPEG, JPEG-LS),
+  T.800 A.5.1 (JPEG 2000);
+- computes from the decoded picture how many bits the scan of a lossless JPEG must have. libjpeg makes up what a scan
+  lacks, and continues after damage, without an error. The picture determines every Huffman code (T.81, annex H), so the
+  length of the scan shows whether the picture is all that it holds. This takes a fifth of the time of a second
+  decoding;
+- catches the warnings that the codecs print, since they report damage on standard error only.
 """
 
 import os
@@ -40,20 +38,22 @@ _JFIF, _ADOBE = 0xE0, 0xEE
 
 @dataclass(frozen=True)
 class Codestream:
+    """Header of a compressed frame."""
+
     rows: int
     columns: int
     components: int
-    precision: int  # bits a sample
-    complete: bool  # the end marker is there
-    images: int  # codestreams one after the other in the frame
+    precision: int  # bits per sample
+    complete: bool  # whether the end marker is there
+    images: int  # consecutive codestreams in the frame; 2 stands for several
     process: int = 0  # JPEG: the marker of the frame header, SOF0 = 0xC0 and so on
-    colours: str = ""  # JPEG: YBR or RGB where a JFIF or Adobe segment says so
+    colours: str = ""  # JPEG: YBR or RGB if a JFIF or Adobe segment says so
     transformed: bool = False  # JPEG 2000: a colour transformation (RCT or ICT) that the decoder undoes
-    levels: int = 0  # JPEG 2000: wavelet decompositions, so often may the picture be halved
+    levels: int = 0  # JPEG 2000: wavelet decompositions, which is how often the picture can be halved
 
 
 def read_jpeg(frame: bytes) -> Codestream:
-    """Header of a JPEG or JPEG-LS frame. Raises RejectionError (decode_failed) where there is none."""
+    """Return the header of a JPEG or JPEG-LS frame. Raises RejectionError (decode_failed) where there is none."""
     position, process, colours = 2, 0, ""
     header: tuple[int, int, int, int] | None = None
     try:
@@ -74,7 +74,7 @@ def read_jpeg(frame: bytes) -> Codestream:
                 header, process = struct.unpack_from(">BHHB", frame, position + 4), marker
             if marker == _JFIF and frame[position + 4 : position + 9] == b"JFIF\0":
                 colours = colours or "YBR"
-            if marker == _ADOBE and length >= 14 and frame[position + 4 : position + 9] == b"Adobe":  # over JFIF
+            if marker == _ADOBE and length >= 14 and frame[position + 4 : position + 9] == b"Adobe":  # overrides JFIF
                 colours = "YBR" if frame[position + 15] else "RGB"
             position += 2 + length
             if marker == _START_OF_SCAN:
@@ -84,21 +84,24 @@ def read_jpeg(frame: bytes) -> Codestream:
         precision, rows, columns, components = header
     except (ValueError, IndexError, struct.error):
         raise RejectionError("decode_failed", "the pixel data hold no JPEG header") from None
-    # Bytes of a scan never form a marker (T.81 B.1.1.5, T.87 A.1), so the first EOI behind it is the end.
+    # Bytes of a scan never form a marker (T.81 B.1.1.5, T.87 A.1), so the first EOI after it is the end.
     end = frame.find(_END, position)
     images = 1 if end < 0 or _START not in frame[end + 2 :] else 2
     return Codestream(rows, columns, components, precision, end >= 0, images, process, colours)
 
 
 def read_jpeg2000(frame: bytes) -> Codestream:
-    """Header of a JPEG 2000 or HTJ2K frame, wrapped in JP2 boxes or not. Raises RejectionError (decode_failed)."""
+    """Return the header of a JPEG 2000 or HTJ2K frame, with or without JP2 boxes around it.
+
+    Raises RejectionError (decode_failed) where there is none.
+    """
     start = frame.find(_J2K_START)
     try:
         if start < 0:
             raise ValueError
         width, height, left, top, tile_width, tile_height = struct.unpack_from(">6I", frame, start + 8)
         components, size_byte = struct.unpack_from(">HB", frame, start + 40)
-        # A.5.1: tiles at least one sample large; a million of them is a bomb, not a picture
+        # A.5.1: tiles have at least one sample; a million of them is a decompression bomb, not a picture.
         if not (tile_width and tile_height) or width * height > 2**20 * tile_width * tile_height:
             raise ValueError
         subsampling = frame[start + 43 : start + 42 + 3 * components]
@@ -110,7 +113,7 @@ def read_jpeg2000(frame: bytes) -> Codestream:
         raise RejectionError("decode_failed", "the pixel data hold no JPEG 2000 header") from None
     end = _end_of_tile_parts(frame, start + 2)
     images = 1 if end is None or _J2K_START not in frame[end + 2 :] else 2
-    # Ssiz: precision - 1 in the low seven bits, the sign in the highest
+    # Ssiz: precision - 1 in the low seven bits, the sign in the highest.
     rows, columns, precision = height - top, width - left, (size_byte & 0x7F) + 1
     return Codestream(
         rows, columns, components, precision, end is not None, images, transformed=transformed, levels=levels
@@ -118,9 +121,9 @@ def read_jpeg2000(frame: bytes) -> Codestream:
 
 
 def _end_of_tile_parts(frame: bytes, position: int) -> int | None:
-    """Where EOC stands, reached from marker to marker by the lengths that they state; None where the way is broken.
+    """Return the position of EOC, reached by the lengths that the markers state; None where the chain is broken.
 
-    A.4.2: Psot is the length of a tile-part from its SOT; 0, in the last one alone, means all that is there.
+    A.4.2: Psot is the length of a tile-part from its SOT; 0, allowed in the last one only, means all that is there.
     """
     tile_parts = 0
     while True:
@@ -145,26 +148,32 @@ def _end_of_tile_parts(frame: bytes, position: int) -> int | None:
 
 
 _DHT, _SOS, _DRI, _SOF3 = 0xC4, 0xDA, 0xDD, 0xC3
-_BLOCK = 2**24  # pixels; up to so many the float32 counts of a histogram are exact
+_BLOCK = 2**24  # pixels; up to this number the float32 counts of a histogram are exact
 _EXTRA = 16  # bytes that an encoder may leave between the last code and the end marker
 
 
 @dataclass(frozen=True)
 class Scan:
-    """The only scan of a frame of one component, each sample predicted by its left neighbour."""
+    """The only scan of a frame of one component, with each sample predicted by its left neighbour."""
 
     precision: int
-    bits: Float64[np.ndarray, "65536"]  # of a difference, by its value modulo 2^16
+    bits: Float64[np.ndarray, "65536"]  # of a difference, indexed by its value modulo 2^16
     length: int  # bytes, without stuffing
 
     def is_all_of(self, words: UInt16[np.ndarray, "rows columns"]) -> bool:
-        """Whether the scan is as long as the picture needs: longer or shorter, some of it was lost or made up."""
+        """Return whether the scan is as long as the picture needs.
+
+        If it is longer or shorter, some of the picture was lost or made up.
+        """
         spare = self.length - _bits_of(words, self) / 8
         return 0 <= spare < _EXTRA
 
 
 def read_scan(frame: bytes) -> Scan | None:
-    """Read the scan of a lossless JPEG; None for rare kinds: other predictors, restarts, point transforms."""
+    """Read the scan of a lossless JPEG.
+
+    Returns None for rare kinds: other predictors, restarts, point transforms.
+    """
     position, precision = 2, 0
     tables: dict[int, dict[int, int]] = {}
     try:
@@ -185,7 +194,7 @@ def read_scan(frame: bytes) -> Scan | None:
         components, _, table, predictor, _, transform = segment
         end = frame.rindex(b"\xff\xd9")
         scan = np.frombuffer(frame[position:end].rstrip(b"\xff"), dtype=np.uint8)
-        stuffed = np.flatnonzero(scan == 0xFF)  # F.1.2.3: a zero behind each, or it is a marker
+        stuffed = np.flatnonzero(scan == 0xFF)  # F.1.2.3: a zero follows each, or it is a marker
         if (components, predictor, transform) != (1, 1, 0) or scan[stuffed + 1].any():
             return None
         return Scan(precision, _bits_of_differences(tables[table >> 4]), len(scan) - len(stuffed))
@@ -194,7 +203,7 @@ def read_scan(frame: bytes) -> Scan | None:
 
 
 def _code_lengths(segment: bytes) -> dict[int, dict[int, int]]:
-    """B.2.4.2: of every table the length of each category's code, bits."""
+    """Return the length in bits of each category's code, for every table (B.2.4.2)."""
     tables, position = {}, 0
     while position < len(segment):
         counts = segment[position + 1 : position + 17]
@@ -206,35 +215,39 @@ def _code_lengths(segment: bytes) -> dict[int, dict[int, int]]:
 
 
 def _bits_of_differences(code_lengths: dict[int, int]) -> Float64[np.ndarray, "65536"]:
-    """H.1.2.2: the code of the category, and as many bits as its number, but none behind category 16 (32,768).
+    """Return the bits of each difference (H.1.2.2): the category's code, then as many bits as the category's number.
 
-    A category without a code cannot be in the picture: infinitely many bits.
+    No bits follow category 16 (32,768). A category without a code cannot be in the picture: infinitely many bits.
     """
     sizes = np.abs(np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int64))
-    category = np.frexp(sizes.astype(np.float64))[1]  # |difference| from 2^(c-1) on, below 2^c
+    category = np.frexp(sizes.astype(np.float64))[1]  # |difference| from 2^(c-1), below 2^c
     code = np.array([code_lengths.get(number, np.inf) for number in range(17)])
     return code[category] + np.where(category == 16, 0, category)
 
 
 def _bits_of(words: UInt16[np.ndarray, "rows columns"], scan: Scan) -> float:
-    """H.1.2.1: the left neighbour predicts, in the first column the upper one, at the start half of the range."""
+    """Return the number of bits that the picture needs in the scan.
+
+    H.1.2.1: each sample is predicted by its left neighbour, in the first column by the upper one, and the first sample
+    by half of the range.
+    """
     rows = max(1, _BLOCK // words.shape[1])
     counts = np.zeros(65536)
     for start in range(0, len(words), rows):
         block = words[start : start + rows]
         differences = np.empty_like(block)
-        np.subtract(block[:, 1:], block[:, :-1], out=differences[:, 1:])  # modulo 2^16, as H.1.2.1 has it
+        np.subtract(block[:, 1:], block[:, :-1], out=differences[:, 1:])  # modulo 2^16, as in H.1.2.1
         above = words[start - 1 : start - 1 + len(block), 0] if start else np.append(
             np.uint16(2 ** (scan.precision - 1)), block[:-1, 0]
         )  # fmt: skip
         np.subtract(block[:, 0], above, out=differences[:, 0])
         counts += cv2.calcHist([differences], [0], None, [65536], [0, 65536]).ravel()
-    used = counts > 0  # 0 times infinity is no number
+    used = counts > 0  # 0 times infinity is not a number
     return float(counts[used] @ scan.bits[used])
 
 
 _STANDARD_ERROR = 2
-# A few bytes to spare between the last pixel and the end marker: encoders pad so, and the image is whole. Many are what
+# Encoders pad with a few bytes between the last pixel and the end marker, and the image is whole. Many bytes are what
 # the decoder left over after damage that no Huffman code betrayed.
 _HARMLESS = re.compile(rb"Corrupt JPEG data: [1-4] extraneous bytes before marker 0xd9")
 _DAMAGE = re.compile(rb"corrupt|premature|bogus|invalid|inconsistent|not defined|unexpected|error|fail", re.IGNORECASE)
@@ -242,9 +255,9 @@ _DAMAGE = re.compile(rb"corrupt|premature|bogus|invalid|inconsistent|not defined
 
 @contextmanager
 def refusing_what_codecs_warn_of() -> Iterator[None]:
-    """Keep what C and Rust code writes to standard error; a word of damage in it raises RejectionError at the end.
+    """Capture what C and Rust code writes to standard error; raise RejectionError at the end if it mentions damage.
 
-    The file descriptor belongs to the whole process: not for use in two threads at a time.
+    The file descriptor belongs to the whole process, so this must not be used in two threads at a time.
     """
     saved, heard = os.dup(_STANDARD_ERROR), os.memfd_create("codec")
     try:

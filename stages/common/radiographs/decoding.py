@@ -1,7 +1,7 @@
-"""Pixel data to an array: cross-checks of the encoding, then one decoder for each transfer syntax.
+"""Decoding of pixel data: cross-checks of the encoding, then one decoder per transfer syntax.
 
 Each transfer syntax has one decoder and no fallback, so that a file gives the same bytes on every machine. The codecs
-get the codestream alone, never the DICOM header: what both say was compared before, and nothing is corrected silently.
+get only the codestream, never the DICOM header: both were compared before, and nothing is corrected silently.
 """
 
 import logging
@@ -41,7 +41,7 @@ from .parsing import NATIVE, DicomFile, raw, required_integer, single_frame
 from .pixel_format import PixelFormat, check_native_size
 from .rejection import RejectionError
 
-# What it says would go to standard error for thousands of files, and may quote values of elements.
+# Its warnings would go to standard error for thousands of files, and may quote values of elements.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 _SEQUENTIAL, _LOSSLESS, _JPEG_LS = {0xC0, 0xC1}, {0xC3}, {0xF7}  # SOF0, SOF1; SOF3; SOF55
@@ -50,22 +50,25 @@ _JPEG: dict[UID, set[int]] = {  # PS3.5 A.4.1, A.4.3: the frame headers that a t
     JPEGLossless: _LOSSLESS, JPEGLosslessSV1: _LOSSLESS,
     **dict.fromkeys(JPEGLSTransferSyntaxes, _JPEG_LS),
 }  # fmt: skip
-_JPEG2000 = set(JPEG2000TransferSyntaxes)  # HTJ2K among them
+_JPEG2000 = set(JPEG2000TransferSyntaxes)  # including HTJ2K
 _END_OF_IMAGE = b"\xff\xd9"
-# Any bytes but 0 and 255 (no marker, no stuffing), with little order in them
+# Irregular bytes other than 0 and 255 (no marker, no stuffing).
 _SPARE = bytes(np.random.default_rng(0).integers(1, 255, 64, dtype=np.uint8))
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """The words as the file holds them: no sign, shift or colour conversion has been applied to grey pixels."""
+    """Decoded words as the file holds them: no sign, shift or colour conversion has been applied to grey pixels."""
 
-    words: Integer[np.ndarray, "rows columns *samples"]  # of YBR: three samples, or the Y alone
+    words: Integer[np.ndarray, "rows columns *samples"]  # for YBR, three samples or only Y
     photometric: str  # of `words`: a decoder may undo a colour transformation
 
 
 def decode(file: DicomFile, pixel_format: PixelFormat, reduce: int = 0) -> Decoded:
-    """Decode the only frame; JPEG 2000 `reduce` times halved. Raises RejectionError, also where a decoder panics."""
+    """Decode the only frame; JPEG 2000 is halved up to `reduce` times.
+
+    Raises RejectionError, also where a decoder panics.
+    """
     syntax = file.syntax
     if syntax not in NATIVE and syntax not in _JPEG and syntax not in _JPEG2000 and syntax != RLELossless:
         name = syntax.name if syntax.name != syntax else "an unknown transfer syntax"
@@ -78,12 +81,12 @@ def decode(file: DicomFile, pixel_format: PixelFormat, reduce: int = 0) -> Decod
         return _decode_frame(file, pixel_format, reduce)
     except (RejectionError, MemoryError, KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a panic of pylibjpeg-rle is no Exception; and messages may quote the file
+    except BaseException as error:  # a panic of pylibjpeg-rle is no Exception; messages may quote the file
         raise RejectionError("decode_failed", f"{type(error).__name__} while decoding {syntax.name}") from None
 
 
 def _decode_native(file: DicomFile, pixel_format: PixelFormat) -> Decoded:
-    """Native pixel data (PS3.5 8.1.1 and 8.2), without a copy where they are little endian."""
+    """Decode native pixel data (PS3.5 8.1.1 and 8.2), without a copy where they are little endian."""
     check_native_size(pixel_format, len(file.pixels))
     big_endian, bits = file.syntax == ExplicitVRBigEndian, pixel_format.bits_allocated
     if file.vr not in ("OW", "OB", "UN", "") or (file.vr == "OB" and bits > 8):  # annex A.2: OW above 8 bits
@@ -110,7 +113,10 @@ def _decode_native(file: DicomFile, pixel_format: PixelFormat) -> Decoded:
 def _by_pixel(
     words: Shaped[np.ndarray, "words"], file: DicomFile, pixel_format: PixelFormat
 ) -> Shaped[np.ndarray, "rows columns samples"]:
-    """C.7.6.3.1.3: PlanarConfiguration 0 holds the samples of a pixel side by side, 1 one plane after the other."""
+    """Arrange samples by pixel (C.7.6.3.1.3).
+
+    PlanarConfiguration 0 stores the samples of a pixel side by side, 1 one plane after the other.
+    """
     planar = required_integer(file.dataset, "PlanarConfiguration")
     if planar not in (0, 1):
         raise RejectionError("invalid_element", f"PlanarConfiguration is {planar}")
@@ -146,8 +152,8 @@ def _check_codestream(codestream: Codestream, pixel_format: PixelFormat) -> None
     if found != expected:
         sizes = [" x ".join(map(str, size)) for size in (found, expected)]
         raise RejectionError("codestream_mismatch", f"compressed image of {sizes[0]}, header says {sizes[1]}")
-    # Fewer bits than BitsStored hold the same numbers, unless the highest of them is a sign. Eight where the header
-    # says more are another matter: somebody scaled the image down to bytes, and left its window behind.
+    # Fewer bits than BitsStored hold the same numbers, unless the highest of them is a sign. Eight bits where the
+    # header says more are another matter: the image was scaled down to bytes, and its window was left as it was.
     stored = pixel_format.bits_stored
     fewest = stored if pixel_format.signed else 9 if stored > 8 else 1
     if not fewest <= codestream.precision <= pixel_format.bits_allocated:
@@ -160,9 +166,10 @@ def _check_codestream(codestream: Codestream, pixel_format: PixelFormat) -> None
 
 
 def _decode_jpeg(frame: bytes, codestream: Codestream, pixel_format: PixelFormat) -> Decoded:
-    """JPEG by libjpeg-turbo: OpenCV's for 8 bits, since it can be heard; that of imagecodecs for 2 to 16, and colour.
+    """Decode a JPEG with libjpeg-turbo.
 
-    Where the codestream does not say which colours it has, PhotometricInterpretation does; libjpeg would guess.
+    OpenCV's copy decodes 8 bits, because its warnings can be captured; that of imagecodecs decodes 2 to 16 bits, and
+    colour. Where the codestream does not say which colours it has, PhotometricInterpretation does; libjpeg would guess.
     """
     if codestream.precision == 8 and (codestream.components == 1 or codestream.process not in _LOSSLESS):
         with refusing_what_codecs_warn_of():
@@ -193,7 +200,7 @@ def _is_whole(frame: bytes, words: Shaped[np.ndarray, "rows columns *samples"], 
     scan = read_scan(frame) if words.ndim == 2 and words.dtype == np.uint16 else None
     if scan is not None:
         return scan.is_all_of(words)
-    # Of the others the scan is made longer: the pixels of a whole image do not change.
+    # For other kinds the scan is lengthened: the pixels of a whole image do not change.
     end = frame.rfind(_END_OF_IMAGE)
     return np.array_equal(words, _jpeg8(frame[:end] + _SPARE + frame[end:], space))
 
@@ -201,9 +208,10 @@ def _is_whole(frame: bytes, words: Shaped[np.ndarray, "rows columns *samples"], 
 def _signed(
     words: Integer[np.ndarray, "rows columns *samples"], codestream: Codestream, pixel_format: PixelFormat
 ) -> Integer[np.ndarray, "rows columns *samples"]:
-    """JPEG and JPEG-LS know no sign: of signed pixels (PixelRepresentation 1) they hold the two's complement.
+    """Return words with the sign that JPEG and JPEG-LS do not store.
 
-    It has as many bits as the codestream's samples. Unsigned words are returned as they are.
+    Signed pixels (PixelRepresentation 1) are in two's complement with as many bits as the codestream's samples.
+    Unsigned words are returned unchanged.
     """
     if not pixel_format.signed or words.ndim > 2:
         return words
@@ -212,7 +220,7 @@ def _signed(
 
 
 def _decode_rle(frame: bytes, pixel_format: PixelFormat) -> Decoded:
-    """PS3.5 annex G: one segment for each byte of each sample, the most significant first."""
+    """Decode RLE (PS3.5 annex G): one segment for each byte of each sample, the most significant byte first."""
     if pixel_format.bits_allocated < 8:
         raise RejectionError("bits_inconsistent", f"RLE with BitsAllocated {pixel_format.bits_allocated}")
     segments = pixel_format.samples * (pixel_format.bits_allocated // 8)
@@ -224,8 +232,8 @@ def _decode_rle(frame: bytes, pixel_format: PixelFormat) -> Decoded:
     with refusing_what_codecs_warn_of():
         planes = [decode_segment(frame[start:end]) for start, end in pairwise([*used, len(frame)])]
     size = pixel_format.rows * pixel_format.columns
-    # G.3.1: a segment is even, so one zero may follow. A decoder that is told the size stops there, and halved Rows
-    # would pass unseen.
+    # G.3.1: a segment has an even length, so one zero may follow. A decoder that is told the size stops there, and
+    # halved Rows would go unnoticed.
     if any(len(plane) != size and plane[size:] != b"\0" for plane in planes):
         raise RejectionError("codestream_mismatch", f"a segment does not hold Rows x Columns, {size} bytes")
     width = segments // pixel_format.samples
@@ -236,7 +244,7 @@ def _decode_rle(frame: bytes, pixel_format: PixelFormat) -> Decoded:
 
 
 def _joined(planes: list[bytes], size: int) -> Integer[np.ndarray, "size"]:
-    """Unsigned words of their bytes, the most significant first."""
+    """Return unsigned words joined from planes of bytes, the most significant first."""
     words = np.frombuffer(planes[0], dtype=np.uint8, count=size).astype(f"u{len(planes)}")
     for plane in planes[1:]:
         words <<= 8
@@ -245,10 +253,13 @@ def _joined(planes: list[bytes], size: int) -> Integer[np.ndarray, "size"]:
 
 
 def _decode_jpeg2000(frame: bytes, codestream: Codestream, pixel_format: PixelFormat) -> Decoded:
-    """OpenJPEG undoes the colour transformations. The codestream's own sign may contradict PixelRepresentation."""
+    """Decode JPEG 2000; OpenJPEG undoes the colour transformations.
+
+    The codestream's own sign may contradict PixelRepresentation, which then counts.
+    """
     if pixel_format.samples == 3 and pixel_format.photometric != "RGB":
         transformed = pixel_format.photometric in ("YBR_ICT", "YBR_RCT")
-        if codestream.transformed != transformed:  # of YBR_FULL the decoder would make what the encoder never had
+        if codestream.transformed != transformed:  # OpenJPEG would convert YBR_FULL colours that were never transformed
             raise RejectionError("codestream_mismatch", f"colours of the codestream are not {pixel_format.photometric}")
     with refusing_what_codecs_warn_of():
         words = openjpeg.decode(frame)
@@ -260,7 +271,7 @@ def _decode_jpeg2000(frame: bytes, codestream: Codestream, pixel_format: PixelFo
 
 
 def _reduced_jpeg2000(frame: bytes, codestream: Codestream, reduce: int) -> UInt16[np.ndarray, "rows columns"]:
-    """Decode without the finest wavelet levels, by Pillow's OpenJPEG: pylibjpeg's always decodes all levels."""
+    """Decode without the finest wavelet levels, with Pillow's OpenJPEG: pylibjpeg's always decodes all levels."""
     with refusing_what_codecs_warn_of(), Image.open(BytesIO(frame), formats=("JPEG2000",)) as image:
         assert isinstance(image, Jpeg2KImageFile)  # as `formats` has it
         image.reduce = reduce

@@ -1,7 +1,8 @@
-"""DICOM's grey-scale chain on arrays: stored values -> Modality LUT -> VOI LUT -> polarity -> 0 (black) to 255 (white).
+"""DICOM's grey-scale chain on arrays: stored values to grey levels from 0 (black) to 255 (white).
 
-The clauses are those of PS3.3. Everything here is a function of the stored value alone, so a table over the values
-that occur is computed in float64 and looked up: exact, and faster than arithmetic on every pixel.
+The steps are the Modality LUT, the VOI LUT and the polarity; the clauses are those of PS3.3. Everything here is a
+function of the stored value alone. So a table over the values that occur is computed in float64 and looked up: exact,
+and faster than arithmetic on every pixel.
 """
 
 from collections.abc import Callable
@@ -15,15 +16,15 @@ from .rejection import RejectionError
 
 WHITE = 255.0
 _BLOCK_ROWS = 128  # small enough for the processor's cache
-_TABLE_LIMIT = 2**17  # entries; beyond (32-bit values) the chain runs on the pixels themselves
-# Values from black to white: few enough for float32 (24 bits), and so many that a mean that is rounded to one of them
-# is rounded by less than 255 / 2 / 2,048 = 0.06 grey levels.
+_TABLE_LIMIT = 2**17  # entries; with more (32-bit values) the chain runs on the pixels themselves
+# Values from black to white: few enough for float32 (24 bits), and so many that rounding a mean to one of them changes
+# it by less than 255 / 2 / 2,048 = 0.06 grey levels.
 _FINE, _WIDE = 2**11, 2**22
 
 
 @dataclass(frozen=True)
 class Rescale:
-    """C.11.1.1.2: output = slope x stored value + intercept."""
+    """Linear Modality LUT (C.11.1.1.2): output = slope x stored value + intercept."""
 
     slope: float = 1.0
     intercept: float = 0.0
@@ -31,16 +32,19 @@ class Rescale:
 
 @dataclass(frozen=True)
 class LookupTable:
-    """C.11.1.1.1 and C.11.2.1.1: `first` maps to entries[0]; values below and beyond take the first and last entry."""
+    """Lookup table (C.11.1.1.1 and C.11.2.1.1).
+
+    `first` maps to entries[0]; values before and after the table take the first and last entry.
+    """
 
     first: int
     entries: UInt16[np.ndarray, "entries"]
-    bits: int  # of an entry: the output range is 0 to 2^bits - 1
+    bits: int  # bits per entry: the output range is 0 to 2^bits - 1
 
 
 @dataclass(frozen=True)
 class Window:
-    """C.11.2.1.2 (LINEAR) and C.11.2.1.3 (SIGMOID, LINEAR_EXACT), in units of the Modality LUT's output."""
+    """Window in units of the Modality LUT's output: C.11.2.1.2 (LINEAR), C.11.2.1.3 (SIGMOID, LINEAR_EXACT)."""
 
     center: float
     width: float
@@ -48,9 +52,9 @@ class Window:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The last value that is black, and the first that is white, of the two linear functions."""
+        """Return the last value that is black and the first that is white, for the two linear functions."""
         center, width = self.center, self.width
-        if self.function == "LINEAR":  # C.11.2.1.2.1; else C.11.2.1.3.2
+        if self.function == "LINEAR":  # C.11.2.1.2.1; the other is C.11.2.1.3.2
             center, width = center - 0.5, width - 1
         return center - width / 2, center + width / 2
 
@@ -60,7 +64,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Display:
-    """How stored values are meant to be seen."""
+    """Grey-scale chain of one image: how its stored values are meant to be displayed."""
 
     modality: Rescale | LookupTable
     voi: LookupTable | Window | None  # None: from the smallest to the largest value
@@ -68,14 +72,14 @@ class Display:
 
     @property
     def window(self) -> str:
-        """What the column `window` of the images says."""
+        """Return the text for the column `window` of the images."""
         if self.voi is None:
             return "minmax"
         return "lut" if isinstance(self.voi, LookupTable) else str(self.voi)
 
 
 def is_inverted(photometric: str, presentation_lut_shape: str) -> bool:
-    """Whether the smallest value is white: one inversion, whichever of the two elements asks for it.
+    """Return whether the smallest value is white: one inversion, whichever of the two elements asks for it.
 
     | PhotometricInterpretation | PresentationLUTShape | inverted |
     |---|---|---|
@@ -85,22 +89,22 @@ def is_inverted(photometric: str, presentation_lut_shape: str) -> bool:
     | MONOCHROME2 | INVERSE | once |
 
     C.7.6.3.1.2: the smallest sample of MONOCHROME1 is white *after* any VOI transformation. C.7.6.1 and C.8.11.1:
-    INVERSE says that the output is in P-Values after inversion, and goes with MONOCHROME1, as IDENTITY goes with
+    INVERSE says that the output is in P-Values after inversion. It goes with MONOCHROME1, as IDENTITY goes with
     MONOCHROME2. So the two elements state one inversion twice; they are not two inversions. The last two rows
-    contradict the standard: of the first the photometric interpretation (type 1, defined without condition) is
-    believed, of the second the only reading that INVERSE has.
+    contradict the standard. For the first of them the photometric interpretation (type 1, defined without condition) is
+    believed; for the second, INVERSE has only one possible reading.
     """
     return photometric == "MONOCHROME1" or presentation_lut_shape == "INVERSE"
 
 
 def look_up(values: Float64[np.ndarray, "..."], table: LookupTable) -> Float64[np.ndarray, "..."]:
-    """Entries for values; a value between two integers (after a fractional rescale) takes the nearer one."""
+    """Return entries for values; a value between two integers (after a fractional rescale) takes the nearer one."""
     index = np.clip(np.rint(values) - table.first, 0, len(table.entries) - 1).astype(np.int64)
     return table.entries[index].astype(np.float64)
 
 
 def modality_values(stored: Integer[np.ndarray, "..."], modality: Rescale | LookupTable) -> Float64[np.ndarray, "..."]:
-    """Output of the Modality LUT (C.11.1)."""
+    """Return the output of the Modality LUT (C.11.1)."""
     values = stored.astype(np.float64)
     if isinstance(modality, LookupTable):
         return look_up(values, modality)
@@ -113,13 +117,13 @@ def window_values(values: Float64[np.ndarray, "..."], window: Window) -> Float64
         exponent = np.clip(-4 * (values - window.center) / window.width, -700, 700)  # beyond, exp overflows
         return 1 / (1 + np.exp(exponent))
     bottom, top = window.bounds
-    # The limits are tested first, since LINEAR with width 1 is a step.
+    # The limits are tested first, because LINEAR with width 1 is a step.
     inside = (values - bottom) / ((top - bottom) or 1.0)
     return np.where(values <= bottom, 0.0, np.where(values > top, 1.0, inside.clip(0, 1)))
 
 
 def voi_values(values: Float64[np.ndarray, "..."], voi: LookupTable | Window) -> Float64[np.ndarray, "..."]:
-    """Output of the VOI LUT (C.11.2), 0 to 1 of its range."""
+    """Return the output of the VOI LUT (C.11.2), as 0 to 1 of its range."""
     if isinstance(voi, LookupTable):
         return look_up(values, voi) / (2**voi.bits - 1)
     return window_values(values, voi)
@@ -127,18 +131,19 @@ def voi_values(values: Float64[np.ndarray, "..."], voi: LookupTable | Window) ->
 
 @dataclass(frozen=True)
 class Levels:
-    """An image whose values are in proportion to the grey level, so that it may be resampled before it is scaled."""
+    """An image whose values are linear in the grey level, so that it may be resampled before it is scaled."""
 
     values: Shaped[np.ndarray, "rows columns"]  # uint8, uint16, int16 or float32
-    black: float  # the value that is shown as 0; above `white` where the image is inverted
-    white: float  # the value that is shown as 255
+    black: float  # the value shown as 0; above `white` where the image is inverted
+    white: float  # the value shown as 255
 
     @property
     def grey(self) -> Float32[np.ndarray, "rows columns"]:
-        """0 black to 255 white, unrounded."""
+        """Return grey levels, 0 black to 255 white, unrounded."""
         return self.to_grey(self.values)
 
     def to_grey(self, values: Shaped[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+        """Return the grey levels of `values`, 0 black to 255 white, unrounded."""
         grey = values.astype(np.float32)
         if (self.black, self.white) != (0, WHITE):
             grey -= np.float32(self.black)
@@ -149,21 +154,22 @@ class Levels:
 def to_grey(
     stored: Integer[np.ndarray, "rows columns"], padding: Bool[np.ndarray, "rows columns"] | None, display: Display
 ) -> Float32[np.ndarray, "rows columns"]:
-    """Grey levels, 0 black to 255 white, unrounded; see `to_levels`."""
+    """Return grey levels, 0 black to 255 white, unrounded; see `to_levels`."""
     return to_levels(stored, padding, display).grey
 
 
 def to_levels(
     stored: Integer[np.ndarray, "rows columns"], padding: Bool[np.ndarray, "rows columns"] | None, display: Display
 ) -> Levels:
-    """Convert to grey levels for display. Padding (C.7.5.1.1.2) counts in no statistic and is black.
+    """Convert stored values to grey levels for display.
 
-    Raises RejectionError (constant_image) where the pixels that are no padding have one value or one grey level.
+    Padding (C.7.5.1.1.2) counts in no statistic and is black. Raises RejectionError (constant_image) where the pixels
+    that are not padding have one value or one grey level.
     """
     low, high = used_range(stored, padding)
     if low == high:
         raise RejectionError("constant_image", "every pixel that is no padding has the same value")
-    present = np.array([low, high])  # the extremes tell all where the chain is monotone; a table may go up and down
+    present = np.array([low, high])  # the extremes suffice where the chain is monotone; a table need not be
     if isinstance(display.modality, LookupTable) or isinstance(display.voi, LookupTable):
         present = np.unique(stored if padding is None else stored[~padding])
     voi = display.voi or _full_range(modality_values(present, display.modality))
@@ -188,16 +194,14 @@ def _linear_levels(
     window: Window,
     inverted: bool,
 ) -> Levels | None:
-    """Return stored values that are only clipped to the ends of a linear window: the rest of the chain is a proportion.
+    """Return stored values that are only clipped to the ends of a linear window; the rest of the chain is linear.
 
-    Values that need no clipping are not even copied. None where the function is not linear, or 16 bits are too few to
-    hold the ends of the window and the values between them without rounding.
+    Values that need no clipping are not even copied. Returns None where the function is not linear, or 16 bits are too
+    few to hold the ends of the window and the values between them without rounding.
     """
     if window.function == "SIGMOID" or stored.dtype.itemsize > 2:
         return None
-    bottom, top = (
-        (end - rescale.intercept) / rescale.slope for end in window.bounds
-    )  # turned around by a negative slope
+    bottom, top = ((end - rescale.intercept) / rescale.slope for end in window.bounds)  # reversed by a negative slope
     black, white = (top, bottom) if inverted else (bottom, top)
     bottom, top = min(bottom, top), max(bottom, top)
     if bottom <= used[0] and used[1] <= top and _FINE <= top - bottom <= _WIDE:
@@ -215,7 +219,7 @@ def _linear_levels(
         # Wraps around where int16 is too narrow for the difference, and is right again as uint16.
         out = np.subtract(block, low, out=values[start : start + _BLOCK_ROWS], casting="unsafe")
         out <<= shift
-        if clipped != [0, (high - low) * 2**shift]:  # an end of the window between two whole numbers
+        if clipped != [0, (high - low) * 2**shift]:  # an end of the window lies between two whole numbers
             np.clip(out, int(clipped[0]), int(clipped[1]), out=out)
     return Levels(values, (black - low) * 2**shift, (white - low) * 2**shift)
 
@@ -226,7 +230,7 @@ def _looked_up(
     used: tuple[int, int],
     grey_of: Callable[[Integer[np.ndarray, "..."]], Float32[np.ndarray, "..."]],
 ) -> Float32[np.ndarray, "rows columns"]:
-    """Grey levels by a table over the values that occur, or value by value where they are too many for one."""
+    """Return grey levels from a table of the values that occur, or value by value where they are too many."""
     low, high = used
     first = min(low, 0)
     table = grey_of(np.arange(first, high + 1)) if high - first < _TABLE_LIMIT else None
@@ -235,7 +239,7 @@ def _looked_up(
         block, out = stored[start : start + _BLOCK_ROWS], grey[start : start + _BLOCK_ROWS]
         if table is None:
             out[...] = grey_of(block)
-        else:  # "clip" meets padding alone, which may lie outside low to high
+        else:  # "clip" affects padding only, which may lie outside low to high
             np.take(table, block.astype(np.int64) - first if first else block, mode="clip", out=out)
     if padding is not None:
         grey[padding] = 0
@@ -245,7 +249,7 @@ def _looked_up(
 def used_range(
     values: Integer[np.ndarray, "rows columns"], padding: Bool[np.ndarray, "rows columns"] | None
 ) -> tuple[int, int]:
-    """Smallest and largest value of the pixels that are no padding; (0, 0) where all are."""
+    """Return the smallest and largest value of the pixels that are not padding; (0, 0) where all are."""
     if padding is None:
         return int(values.min()), int(values.max())
     if padding.all():
@@ -255,7 +259,10 @@ def used_range(
 
 
 def _full_range(values: Float64[np.ndarray, "values"]) -> Window:
-    """Map the smallest value to black, the largest to white, where a file names no VOI (C.11.2 is optional)."""
+    """Return the window from the smallest value (black) to the largest (white), for a file without VOI.
+
+    C.11.2 is optional. Raises RejectionError (constant_image) where all values are equal.
+    """
     low, high = float(values.min()), float(values.max())
     if low == high:
         raise RejectionError("constant_image", "one value everywhere after the Modality LUT")

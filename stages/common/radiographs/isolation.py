@@ -1,7 +1,8 @@
-"""A function over many items in child processes, since a codec can do worse than raise: abort, crash, never return.
+"""Run a function over many items in child processes, because a codec can abort, crash or never return.
 
-A child that dies or takes too long costs the item that it had, not the run. The order and the values of the results do
-not depend on the number of children. What a child prints is dropped: libraries quote the file that they complain about.
+A child that dies or takes too long costs only its current item, not the run. The order and the values of the results do
+not depend on the number of children. What a child prints is dropped, because libraries quote the file that they
+complain about.
 
 A child is a fresh interpreter that never runs the parent's main script, unlike those of multiprocessing: a script of
 three lines needs no `__main__` guard. The function must therefore come from a module, not from the main script.
@@ -27,8 +28,8 @@ Result = TypeVar("Result")
 Lost = Literal["died", "too slow"]
 
 _AHEAD = 64  # results kept in memory while an earlier one is awaited
-_GRACE = 5.0  # s until a late child ends itself: its parent may have been killed
-# What a child runs: where modules are found comes first, so that `_serve` can be unpickled by its module's name.
+_GRACE = 5.0  # s until a late child ends itself, since its parent may have been killed
+# The program of a child. The module search path comes first, so that `_serve` can be unpickled by its module's name.
 _PROGRAM = """
 import sys
 from multiprocessing.connection import Connection
@@ -41,10 +42,10 @@ serve(connection, function, limits)
 
 @dataclass(frozen=True)
 class Limits:
-    """What one item may take."""
+    """Limits on one item."""
 
     seconds: float
-    memory_bytes: int | None = None  # resident memory of the child, its imports included; Linux alone keeps to it
+    memory_bytes: int | None = None  # resident memory of the child, imports included; enforced on Linux only
 
 
 class _Child(Generic[Item, Result]):
@@ -52,7 +53,7 @@ class _Child(Generic[Item, Result]):
 
     def __init__(self, function: Callable[[Item], Result], limits: Limits) -> None:
         self.connection, other = multiprocessing.Pipe()
-        with other:  # not a fork: it would copy the locks of Arrow's and OpenCV's threads
+        with other:  # no fork, which would copy the locks of Arrow's and OpenCV's threads
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _PROGRAM, str(other.fileno())],
                 stdin=subprocess.DEVNULL,
@@ -61,12 +62,12 @@ class _Child(Generic[Item, Result]):
         self.connection.send(sys.path)
         self.connection.send((_serve, function, limits))
         self.limits = limits
-        self.place: int | None = None  # of the item that it works on
+        self.place: int | None = None  # position of the item that it works on
         self.deadline = 0.0
 
     def send(self, place: int, item: Item) -> None:
         self.place, self.deadline = place, time.monotonic() + self.limits.seconds
-        with suppress(OSError):  # died between two items: `_result_of` finds the end of the pipe, and this item pays
+        with suppress(OSError):  # died between two items: `_result_of` sees it, and this item is lost
             self.connection.send(item)
 
     def stop(self) -> None:
@@ -78,16 +79,16 @@ class _Child(Generic[Item, Result]):
 def map_isolated(
     function: Callable[[Item], Result], items: Sequence[Item], children: int, limits: Limits
 ) -> Iterator[Result | Lost]:
-    """Yield `function` of each item, in order; "died" or "too slow" in place of a lost result.
+    """Yield `function` of each item, in order, with "died" or "too slow" in place of a lost result.
 
     `function` and the items must be picklable; an exception of `function` counts as a death. Memory beyond the limit is
-    refused to it: a MemoryError in Python, and what C code makes of it.
+    refused: Python raises MemoryError, and C code reacts in its own way.
     """
     waiting, done, next_place = deque(enumerate(items)), {}, 0
     pool = [_Child(function, limits) for _ in range(min(max(children, 1), len(items)))]
     try:
         for child in pool:
-            child.connection.recv()  # started and imported: that time is not the first item's
+            child.connection.recv()  # it has started and imported: that time is not the first item's
         while next_place < len(items):
             for child in pool:
                 if child.place is None and waiting and waiting[0][0] < next_place + _AHEAD:
@@ -109,7 +110,7 @@ def map_isolated(
 
 
 def _result_of(child: _Child[Item, Result]) -> tuple[Result | Lost] | None:
-    """Return what a busy child has brought, in a tuple; None while it works."""
+    """Return the result of a busy child in a tuple; None while it works."""
     try:
         if child.connection.poll():
             return (child.connection.recv(),)
@@ -119,14 +120,14 @@ def _result_of(child: _Child[Item, Result]) -> tuple[Result | Lost] | None:
 
 
 def _pause(pool: list[_Child[Item, Result]]) -> None:
-    """Until a busy child has something or is late."""
+    """Wait until a busy child has a result or is late."""
     busy = [child for child in pool if child.place is not None]
     if busy:
         wait([child.connection for child in busy], max(0, min(child.deadline for child in busy) - time.monotonic()))
 
 
 def _serve(connection: Connection, function: Callable[[Item], Result], limits: Limits) -> None:
-    """In the child: items in, results out, until the parent is gone."""
+    """Run in the child: receive items and send results until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops its children
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
@@ -139,16 +140,16 @@ def _serve(connection: Connection, function: Callable[[Item], Result], limits: L
             item = connection.recv()
         except EOFError:
             return
-        signal.setitimer(signal.ITIMER_REAL, limits.seconds + _GRACE)  # SIGALRM ends the process, also inside C code
+        signal.setitimer(signal.ITIMER_REAL, limits.seconds + _GRACE)  # SIGALRM ends the process, even inside C code
         result = function(item)
         signal.setitimer(signal.ITIMER_REAL, 0)
         connection.send(result)
 
 
 def _limit_memory(max_bytes: int) -> None:
-    """Let private memory grow by what `max_bytes` leaves over what is resident now (man 2 setrlimit, RLIMIT_DATA).
+    """Limit the growth of private memory to `max_bytes` minus what is resident now (man 2 setrlimit, RLIMIT_DATA).
 
-    Not RLIMIT_AS: address space that is only reserved, as by threads and libraries, costs nothing.
+    RLIMIT_AS would be wrong: address space that is only reserved, as by threads and libraries, costs nothing.
     """
     status = Path("/proc/self/status")
     if not status.exists():

@@ -1,10 +1,7 @@
-"""Parse a DICOM file: its data set, its elements, and the bytes of its one frame.
+"""Parsing of a DICOM file: its data set, its elements, and the bytes of its one frame.
 
-Elements of a data set with the type that is asked for, or a RejectionError that names them, never their value.
-
-A file's bytes to its data set and the bytes of its pixel data, without a copy of them.
-
-Encapsulated pixel data (PS3.5 A.4): the items of a sequence of fragments, and the one frame that they must be.
+Element readers return the requested type, or raise a RejectionError that names the element but never its value. Pixel
+data are not copied. Encapsulated pixel data (PS3.5 A.4) are a sequence of fragments that must form a single frame.
 """
 
 import math
@@ -30,11 +27,11 @@ from pydicom.uid import (
 
 from .rejection import RejectionError
 
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # PS3.5 6.2, DS; float() knows more: 1_0, nan
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # PS3.5 6.2, DS; float() also reads 1_0, nan
 
 
 def text(dataset: Dataset, keyword: str) -> str:
-    """Return the (first) value in upper case without blanks around it; "" where the element is absent or empty."""
+    """Return the (first) value in upper case without outer blanks; "" where the element is absent or empty."""
     values = _values(dataset, keyword)
     return str(values[0]).strip(" \0").upper() if values else ""
 
@@ -48,6 +45,7 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
 
 
 def required_integer(dataset: Dataset, keyword: str) -> int:
+    """Return a single whole number. Raises RejectionError (missing_element) where it is absent or empty."""
     value = integer(dataset, keyword)
     if value is None:
         raise RejectionError("missing_element", f"{keyword} is missing")
@@ -55,7 +53,7 @@ def required_integer(dataset: Dataset, keyword: str) -> int:
 
 
 def number(dataset: Dataset, keyword: str) -> float | None:
-    """Return the value of an element that has one; None where it is absent or empty."""
+    """Return the single value of an element; None where it is absent or empty."""
     values = numbers(dataset, keyword)
     if len(values) > 1:
         raise RejectionError("invalid_element", f"{keyword} has {len(values)} values")
@@ -63,7 +61,7 @@ def number(dataset: Dataset, keyword: str) -> float | None:
 
 
 def numbers(dataset: Dataset, keyword: str) -> list[float]:
-    """All values, finite; an empty list where the element is absent or empty."""
+    """Return all values, which must be finite; an empty list where the element is absent or empty."""
     values = [_number(value, keyword) for value in _values(dataset, keyword)]
     if not all(math.isfinite(value) for value in values):
         raise RejectionError("invalid_element", f"{keyword} is not finite")
@@ -71,7 +69,7 @@ def numbers(dataset: Dataset, keyword: str) -> list[float]:
 
 
 def _number(value: Any, keyword: str) -> float:
-    written = getattr(value, "original_string", value)  # of IS and DS; a number of binary VR is itself
+    written = getattr(value, "original_string", value)  # IS and DS keep their text; a number of binary VR has none
     if isinstance(written, str) and not _DECIMAL.fullmatch(written.strip(" \0")):
         raise RejectionError("invalid_element", f"{keyword} is no number")
     if isinstance(value, bytes):  # float() would read them as text
@@ -91,7 +89,7 @@ def raw(dataset: Dataset, keyword: str) -> bytes:
 
 
 def items(dataset: Dataset, keyword: str) -> list[Dataset]:
-    """Items of a sequence; an empty list where it is absent or empty."""
+    """Return the items of a sequence; an empty list where it is absent or empty."""
     values = _values(dataset, keyword)
     if not all(isinstance(item, Dataset) for item in values):
         raise RejectionError("invalid_element", f"{keyword} is no sequence")
@@ -99,13 +97,14 @@ def items(dataset: Dataset, keyword: str) -> list[Dataset]:
 
 
 def has_value(dataset: Dataset, keyword: str | tuple[int, int]) -> bool:
+    """Return whether an element is present and not empty."""
     return bool(_values(dataset, keyword))
 
 
 def _values(dataset: Dataset, keyword: str | tuple[int, int]) -> list[Any]:
     try:
         value = dataset[keyword].value if keyword in dataset else None
-    except Exception:  # pydicom converts at access, and its messages quote the value
+    except Exception:  # pydicom converts on access, and its messages quote the value
         raise RejectionError("invalid_element", f"{keyword} cannot be parsed") from None
     if value is None or (isinstance(value, str) and not value.strip(" \0")) or value == b"":
         return []
@@ -130,14 +129,16 @@ _LONG_FORM = ("OB", "OW", "OD", "OF", "OL", "OV", "UC", "UN", "UR", "UT")  # PS3
 
 @dataclass(frozen=True)
 class DicomFile:
+    """A parsed DICOM file."""
+
     dataset: Dataset  # the elements before the pixel data
     syntax: UID
-    pixels: memoryview  # value of PixelData; of encapsulated ones, all that follows the element's header
+    pixels: memoryview  # value of PixelData; if encapsulated, all that follows the element's header
     vr: str  # of PixelData; "" where the encoding is implicit
 
 
 class _PixelDataFinder:
-    """pydicom's callback at each element of the data set: stops at PixelData, and remembers what it has seen."""
+    """Callback of pydicom at each element of the data set; stops at PixelData and records what it has seen."""
 
     def __init__(self) -> None:
         self.seen: Counter[int] = Counter()
@@ -153,23 +154,29 @@ class _PixelDataFinder:
 
 
 def is_dicom(data: bytes) -> bool:
-    """Part 10 by its prefix; a bare data set by its first group (0002 or 0008), little or big endian."""
+    """Return whether the bytes are DICOM: Part 10 by its prefix, a bare data set by its first group.
+
+    That group is 0002 or 0008, little or big endian.
+    """
     return data[128:132] == b"DICM" or (len(data) > 8 and data[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08"))
 
 
 def parse(data: bytes, max_bytes: int) -> DicomFile:
-    """Parse up to the pixel data. Raises RejectionError; (no_pixel_data) is left to the caller, by `pixels`."""
+    """Parse a file up to the pixel data.
+
+    Raises RejectionError. Missing pixel data leave `pixels` empty; the caller decides on no_pixel_data.
+    """
     _check_inflated_size(data, max_bytes)
     finder = _PixelDataFinder()
     try:
         dataset = read_partial(BytesIO(data), finder, force=True)
     except MemoryError:
         raise
-    except Exception as error:  # pydicom raises nearly anything on damaged files, quoting values
+    except Exception as error:  # pydicom raises nearly anything on damaged files, and quotes values
         raise RejectionError("unreadable_header", f"{type(error).__name__} while parsing the data set") from None
     for tag, count in finder.seen.items():
-        # PS3.5 7.1: at most once. Of two values nobody knows which is meant. Private elements are never read. pydicom
-        # looks at the first element twice where the encoding is not as the file says.
+        # PS3.5 7.1: an element occurs at most once, since nobody knows which of two values is meant. Private elements
+        # are never read. pydicom looks at the first element twice where the encoding is not as the file says.
         if count > 1 and not tag >> 16 & 1 and (count > 2 or tag != next(iter(finder.seen))):
             raise RejectionError("invalid_element", f"element ({tag >> 16:04X},{tag & 0xFFFF:04X}) is there twice")
     pixels = _pixel_bytes(data, dataset.buffer, finder) if _PIXEL_DATA in finder.seen else memoryview(b"")
@@ -178,22 +185,22 @@ def parse(data: bytes, max_bytes: int) -> DicomFile:
 
 
 def _pixel_bytes(data: bytes, buffer: Any, finder: _PixelDataFinder) -> memoryview:
-    """Return the value, which starts behind the element's header, where pydicom stopped."""
+    """Return the value of PixelData, which begins after the element's header, where pydicom stopped."""
     start = buffer.tell() + (12 if finder.vr in _LONG_FORM else 8)
-    if not isinstance(buffer, BytesIO):  # the data set that pydicom has inflated
+    if not isinstance(buffer, BytesIO):  # pydicom has inflated the data set
         buffer.seek(0)
         data = buffer.read()
     if finder.length == _UNDEFINED:
         return memoryview(data)[start:]
     end = start + finder.length
-    # Behind the pixel data little may follow (padding, signatures), so that damage before a second copy hides nothing.
-    if max(data.find(tag, end) for tag in (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")) >= 0:  # in either order of bytes
+    # Little may follow the pixel data (padding, signatures), so that damage before a second copy hides nothing.
+    if max(data.find(tag, end) for tag in (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")) >= 0:  # in either byte order
         raise RejectionError("invalid_element", "element (7FE0,0010) is there twice")
     return memoryview(data)[start:end]
 
 
 def _check_inflated_size(data: bytes, max_bytes: int) -> None:
-    """Inflate a deflated data set (PS3.5 A.5) up to the limit first: a few kilobytes can hold gigabytes."""
+    """Inflate a deflated data set (PS3.5 A.5) up to the limit first, since a few kilobytes can hold gigabytes."""
     if DeflatedExplicitVRLittleEndian.encode() not in data[:_META_SEARCHED]:
         return
     tag, length = struct.unpack_from("<8sI", data.ljust(_META_START + 12, b"\0"), _META_START)
@@ -208,9 +215,10 @@ def _check_inflated_size(data: bytes, max_bytes: int) -> None:
 
 
 def _transfer_syntax(dataset: Dataset, encapsulated: bool, has_pixels: bool) -> UID:
-    """Return the transfer syntax, checked against whether PixelData is encapsulated (A.4: of undefined length).
+    """Return the transfer syntax, after checking it against whether PixelData is encapsulated.
 
-    A file without File Meta Information has native pixel data, in the encoding that its elements were read with.
+    Encapsulated pixel data have undefined length (A.4). A file without File Meta Information has native pixel data, in
+    the encoding that its elements were read with.
     """
     syntax = UID(text(dataset.file_meta, "TransferSyntaxUID"))
     implicit, _ = dataset.original_encoding
@@ -228,9 +236,10 @@ _PIXEL_DATA_ELEMENT = b"\xe0\x7f\x10\x00"
 
 
 def single_frame(pixels: memoryview, extended_offsets: int, one_fragment: bool) -> bytes:
-    """Return the compressed bytes of the only frame. Raises RejectionError for several, or for cut fragments.
+    """Return the compressed bytes of the only frame.
 
-    `one_fragment`: a frame is one fragment (A.4.2, RLE), so that several fragments are several frames.
+    `one_fragment` says that a frame is one fragment (A.4.2, RLE), so that several fragments are several frames. Raises
+    RejectionError for several frames, or for truncated fragments.
     """
     offset_table, *fragments = fragments_of(pixels)
     frames = max(len(offset_table) // 4, extended_offsets, len(fragments) if one_fragment else 0)
@@ -242,7 +251,10 @@ def single_frame(pixels: memoryview, extended_offsets: int, one_fragment: bool) 
 
 
 def fragments_of(pixels: memoryview) -> list[memoryview]:
-    """All items up to the Sequence Delimitation Item; the first is the Basic Offset Table, which may be empty."""
+    """Return all items up to the Sequence Delimitation Item.
+
+    The first one is the Basic Offset Table, which may be empty.
+    """
     fragments: list[memoryview] = []
     position = 0
     while True:

@@ -1,8 +1,7 @@
-"""Read from the elements how pixels are stored and how they are to be displayed.
+"""Elements that say how pixels are stored and how they are to be displayed.
 
-Image Pixel Module (PS3.3 C.7.6.3): how the stored values lie in the pixel data, and whether that can be true.
-
-The elements of a data set that say how its grey values are meant to be seen (PS3.3 C.11.1, C.11.2, C.7.6.3).
+The Image Pixel Module (PS3.3 C.7.6.3) describes how stored values lie in the pixel data, which is checked for
+consistency. C.11.1, C.11.2 and C.7.6.3 describe how grey values are meant to be displayed.
 """
 
 from dataclasses import dataclass, replace
@@ -23,6 +22,8 @@ _SAMPLES = {**dict.fromkeys(GREY, 1), "PALETTE COLOR": 1, "RGB": 3,
 
 @dataclass(frozen=True)
 class PixelFormat:
+    """Checked elements of the Image Pixel Module."""
+
     rows: int
     columns: int
     samples: int
@@ -31,13 +32,13 @@ class PixelFormat:
     bits_stored: int
     high_bit: int
     signed: bool
-    padding: tuple[int, int] | None  # smallest and largest stored value that is padding
+    padding: tuple[int, int] | None  # smallest and largest stored value that count as padding
     overlays: int = 0  # mask of the bits that hold retired overlays, outside BitsStored (PS3.5 8.1.1)
 
 
 def read_pixel_format(dataset: Dataset, max_pixels: int) -> PixelFormat:
     """Read the elements of the Image Pixel module and check them against each other. Raises RejectionError."""
-    frames = integer(dataset, "NumberOfFrames") or 0  # 0 is written for one, against C.7.6.6.1.1; the length tells
+    frames = integer(dataset, "NumberOfFrames") or 0  # 0 is written for one, against C.7.6.6.1.1; the length decides
     if frames > 1:
         raise RejectionError("multi_frame", f"{frames} frames")
     if frames < 0:
@@ -75,7 +76,7 @@ def _check(pixel_format: PixelFormat, max_pixels: int) -> None:
         message = f"{rows} x {columns} x {pixel_format.samples} samples, max_pixels is {max_pixels}"
         raise RejectionError("too_large", message)
     stored, high = pixel_format.bits_stored, pixel_format.high_bit
-    # PS3.5 8.1.1: 1, 8 or 16 bits; 32 where other modalities have them. HighBit above BitsStored - 1 is retired.
+    # PS3.5 8.1.1: 1, 8 or 16 bits; 32 in other modalities. HighBit above BitsStored - 1 is retired.
     if allocated not in (1, 8, 16, 32) or not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
         raise RejectionError("bits_inconsistent", f"BitsAllocated {allocated}, BitsStored {stored}, HighBit {high}")
     if allocated == 1 and pixel_format.samples != 1:
@@ -85,11 +86,12 @@ def _check(pixel_format: PixelFormat, max_pixels: int) -> None:
 
 
 def check_native_size(pixel_format: PixelFormat, length: int) -> None:
-    """`length` bytes of native pixel data must hold exactly one frame, and a byte to make it even (PS3.5 8.1.1).
+    """Check that `length` bytes of native pixel data hold exactly one frame, padded to an even length (PS3.5 8.1.1).
 
-    A tolerance would let a wrong Rows or Columns through: 1023 x 1025 pixels are one fewer than 1024 x 1024.
+    A tolerance would let a wrong Rows or Columns through: 1023 x 1025 pixels are one fewer than 1024 x 1024. Raises
+    RejectionError (size_mismatch).
     """
-    # C.7.6.3.1.2: YBR_FULL_422 stores two colour samples for two pixels, so two a pixel in all
+    # C.7.6.3.1.2: YBR_FULL_422 stores two colour samples for two pixels, so two samples per pixel in all.
     samples = 2 if pixel_format.photometric == "YBR_FULL_422" else pixel_format.samples
     expected = ceil(pixel_format.rows * pixel_format.columns * samples * pixel_format.bits_allocated / 8)
     if length not in (expected, expected + expected % 2):
@@ -101,11 +103,11 @@ def check_native_size(pixel_format: PixelFormat, length: int) -> None:
 def stored_values(
     words: Integer[np.ndarray, "rows columns"], pixel_format: PixelFormat
 ) -> tuple[Integer[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"] | None]:
-    """Return stored values of grey pixels from the words that hold them, and where they are padding (None: nowhere).
+    """Return stored values of grey pixels from the words that hold them, and a mask of padding (None: no padding).
 
     PS3.5 8.1.1: the value occupies BitsStored bits up to HighBit, whose top bit is the sign. The other bits are unused;
-    here they must be zero, or repeat the sign, or be overlays that the header declares. Padding may lie anywhere. A
-    value that BitsStored cannot hold is refused, never wrapped.
+    here they must be zero, or repeat the sign, or be overlays that the header declares. Padding may have any value. A
+    value that BitsStored cannot hold is rejected, never wrapped.
     """
     stored = pixel_format.bits_stored
     shift = pixel_format.high_bit + 1 - stored
@@ -124,7 +126,8 @@ def stored_values(
             raise RejectionError("bits_inconsistent", f"values above BitsStored {stored}: up to {high}")
         return values, padding
     if low >= 0 and half <= high < 2 * half:  # two's complement of BitsStored bits, unused bits zero
-        # So is padding, in the element as in the pixels; what the mask has found already may lie outside the bits.
+        # Padding is extended as well, in the element as in the pixels. What the mask already marks may lie outside the
+        # bits.
         extended = _sign_extended(values, stored)
         ends = [end - 2 * half if half <= end < 2 * half else end for end in pixel_format.padding or ()]
         found = padding_mask(extended, (min(ends), max(ends)) if ends else None)
@@ -137,7 +140,7 @@ def stored_values(
 def padding_mask(
     values: Integer[np.ndarray, "rows columns"], padding: tuple[int, int] | None
 ) -> Bool[np.ndarray, "rows columns"] | None:
-    """Return True where a value is padding (first and last padding value), None where none is (C.7.5.1.1.2)."""
+    """Return a mask of padding (first to last padding value, C.7.5.1.1.2), or None where there is none."""
     if padding is None:
         return None
     first, last = padding
@@ -146,13 +149,16 @@ def padding_mask(
 
 
 def _sign_extended(values: Integer[np.ndarray, "rows columns"], bits: int) -> Integer[np.ndarray, "rows columns"]:
-    """Numbers of `bits` bits in two's complement, whatever the bits above them are."""
+    """Return numbers of `bits` bits in two's complement, whatever the bits above them are."""
     unused = 8 * values.dtype.itemsize - bits
     return (values << unused) >> unused
 
 
 def _padding_range(dataset: Dataset, pixel_format: PixelFormat) -> tuple[int, int] | None:
-    """PixelPaddingValue to PixelPaddingRangeLimit, inclusive, in either order (C.7.5.1.1.2)."""
+    """Return the inclusive padding range of PixelPaddingValue and PixelPaddingRangeLimit (C.7.5.1.1.2).
+
+    The two may come in either order.
+    """
     value = integer(dataset, "PixelPaddingValue")
     if value is None:
         return None
@@ -162,7 +168,7 @@ def _padding_range(dataset: Dataset, pixel_format: PixelFormat) -> tuple[int, in
 
 
 def _as_stored(value: int, pixel_format: PixelFormat) -> int:
-    """Reinterpret a padding value whose VR (US or SS) does not fit PixelRepresentation: the bits are the same."""
+    """Reinterpret a padding value whose VR (US or SS) does not fit PixelRepresentation; the bits stay the same."""
     span = 2**pixel_format.bits_allocated
     if pixel_format.signed and value >= span // 2:
         return value - span
@@ -170,7 +176,10 @@ def _as_stored(value: int, pixel_format: PixelFormat) -> int:
 
 
 def _overlay_mask(dataset: Dataset, pixel_format: PixelFormat) -> int:
-    """Bits of overlays (60xx) that lie in the pixel data: they have a bit position and no data of their own."""
+    """Return the mask of overlay bits (60xx) that lie in the pixel data.
+
+    Such overlays have a bit position and no data of their own.
+    """
     values = range(pixel_format.high_bit + 1 - pixel_format.bits_stored, pixel_format.high_bit + 1)
     mask = 0
     for group in range(0x6000, 0x6020, 2):
@@ -192,7 +201,7 @@ def _without_overlays(
 
 
 _COLOURS = ("Red", "Green", "Blue")
-_LARGEST = 1e30  # of what a rescale may give: beyond, products and differences leave float64
+_LARGEST = 1e30  # of what a rescale may give: beyond it, products and differences leave float64
 
 
 def read_display(dataset: Dataset, pixel_format: PixelFormat) -> Display:
@@ -209,7 +218,7 @@ def read_display(dataset: Dataset, pixel_format: PixelFormat) -> Display:
 
 def _rescale(dataset: Dataset) -> Rescale:
     slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
-    if (slope is None and intercept) or (intercept is None and slope not in (None, 0, 1)):  # C.11.1: both or none
+    if (slope is None and intercept) or (intercept is None and slope not in (None, 0, 1)):  # C.11.1: both or neither
         raise RejectionError("missing_element", "one of RescaleSlope and RescaleIntercept is missing")
     slope, intercept = 1.0 if slope is None else slope, intercept or 0.0
     if slope == 0:
@@ -220,7 +229,7 @@ def _rescale(dataset: Dataset) -> Rescale:
 
 
 def _window(dataset: Dataset) -> Window | None:
-    """Return the first window; None where the standard allows none (width 0, a centre without a width)."""
+    """Return the first window, or None where the standard allows none (width 0, a centre without a width)."""
     centers, widths = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
     function = text(dataset, "VOILUTFunction") or "LINEAR"
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
@@ -231,7 +240,7 @@ def _window(dataset: Dataset) -> Window | None:
 
 
 def _can_be_negative(modality: Rescale | LookupTable, pixel_format: PixelFormat) -> bool:
-    """Whether the input of the VOI LUT is signed, so that its first value mapped is, too (C.11.2.1.1)."""
+    """Return whether the VOI LUT's input is signed, so that its first value mapped is signed, too (C.11.2.1.1)."""
     if isinstance(modality, LookupTable):
         return False  # entries have no sign
     half = 2 ** (pixel_format.bits_stored - 1)
@@ -240,7 +249,7 @@ def _can_be_negative(modality: Rescale | LookupTable, pixel_format: PixelFormat)
 
 
 def read_palette(dataset: Dataset, signed: bool) -> tuple[LookupTable, LookupTable, LookupTable]:
-    """Red, green and blue of stored values (C.7.6.3.1.5, C.7.6.3.1.6), all three for the same values."""
+    """Return the red, green and blue tables of a palette (C.7.6.3.1.5, C.7.6.3.1.6), which must map the same values."""
     little_endian = is_little_endian(dataset)
     if any(f"Segmented{colour}PaletteColorLookupTableData" in dataset for colour in _COLOURS):
         raise RejectionError("lookup_table_invalid", "segmented palettes are not read")
@@ -254,9 +263,10 @@ def read_palette(dataset: Dataset, signed: bool) -> tuple[LookupTable, LookupTab
 
 
 def _lookup_table(item: Dataset, little_endian: bool, signed: bool, name: str = "LUT") -> LookupTable:
-    """Its Descriptor and Data (C.11.1.1.1): number of entries (0 for 65536), first value mapped, bits of an entry.
+    """Read a table's Descriptor and Data (C.11.1.1.1).
 
-    `signed`: the values that it maps can be negative; then so can the first, also where its VR was written as US.
+    The Descriptor holds the number of entries (0 for 65536), the first value mapped and the bits of an entry. `signed`
+    says that the mapped values can be negative; then so can the first one, even if its VR was written as US.
     """
     descriptor = [int(value) for value in numbers(item, f"{name}Descriptor")]
     if len(descriptor) != 3 or not 8 <= descriptor[2] <= 16:
@@ -265,11 +275,11 @@ def _lookup_table(item: Dataset, little_endian: bool, signed: bool, name: str = 
     order = "<" if little_endian else ">"
     if has_value(item, f"{name}Data") and isinstance(item[f"{name}Data"].value, bytes):  # OW
         data = raw(item, f"{name}Data")
-    else:  # US, and SS where a reader took the VR for it
+    else:  # US, or SS where a reader assumed that VR
         data = (np.array(numbers(item, f"{name}Data"), dtype=np.int64) & 0xFFFF).astype(f"{order}u2").tobytes()
     if len(data) == 2 * count:
         entries = np.frombuffer(data, dtype=f"{order}u2").astype(np.uint16)
-    elif bits == 8 and len(data) == count + count % 2:  # two entries a word
+    elif bits == 8 and len(data) == count + count % 2:  # two entries per word
         entries = np.frombuffer(data, dtype=f"{order}u2").astype("<u2").view(np.uint8)[:count].astype(np.uint16)
     else:
         raise RejectionError(

@@ -1,10 +1,7 @@
-"""A radiograph as grey values with its geometry, and how it becomes a square.
+"""A radiograph as grey values with its geometry, and its conversion to a square image.
 
-From any rows x columns to a square: square pixels, long side to `size`, black padding around the centre.
-
-Colour to grey: luma, unrounded.
-
-What a file holds once it is read: a grey image at its original size, and what is known of it.
+The square has square pixels; the long side becomes `size`, and black padding surrounds the centred image. Colour is
+converted to grey as unrounded luma.
 """
 
 from dataclasses import dataclass
@@ -18,7 +15,7 @@ from .display import Levels
 
 @dataclass(frozen=True)
 class ContentBox:
-    """Where the image lies inside the square, in pixels of the square."""
+    """Position of the image inside the square, in pixels of the square."""
 
     x: int
     y: int
@@ -28,14 +25,17 @@ class ContentBox:
 
 @dataclass(frozen=True)
 class SquareImage:
+    """A square grey image (0 black, 255 white) and the position of its content."""
+
     pixels: UInt8[np.ndarray, "size size"]
     content: ContentBox
 
 
 def content_box(rows: int, columns: int, pixel_aspect: float, size: int) -> ContentBox:
-    """Box of an image of `rows` x `columns` pixels, each `pixel_aspect` times as high as wide, in a square of `size`.
+    """Return the box of an image of `rows` x `columns` pixels in a square of `size`.
 
-    The side that is longer on the patient becomes `size`; the other keeps the proportion (at least one pixel).
+    Pixels are `pixel_aspect` times as high as wide. The side that is longer on the patient becomes `size`; the other
+    one keeps the proportion, with at least one pixel.
     """
     height, width = rows * pixel_aspect, float(columns)
     longest = max(height, width)
@@ -47,7 +47,7 @@ def fit_into_square(grey: Float32[np.ndarray, "rows columns"], pixel_aspect: flo
     """Resample `grey` (0 to 255) to square pixels, long side `size`, and pad it with black to a square.
 
     Rounding happens once, at the end: the error against the exact mean over each pixel's area is at most half a grey
-    level (and the float32 sum's, below 0.001).
+    level (plus that of the float32 sum, below 0.001).
     """
     rows, columns = grey.shape
     box = content_box(rows, columns, pixel_aspect, size)
@@ -55,7 +55,7 @@ def fit_into_square(grey: Float32[np.ndarray, "rows columns"], pixel_aspect: flo
 
 
 def place(grey: Float32[np.ndarray, "rows columns"], box: ContentBox, size: int) -> SquareImage:
-    """Place an image of the size of `box` in a black square, in whole grey levels."""
+    """Place an image of the size of `box` in a black square, rounded to whole grey levels."""
     pixels = np.zeros((size, size), dtype=np.uint8)
     pixels[box.y : box.y + box.height, box.x : box.x + box.width] = np.rint(grey).clip(0, 255)
     return SquareImage(pixels, box)
@@ -64,7 +64,7 @@ def place(grey: Float32[np.ndarray, "rows columns"], box: ContentBox, size: int)
 def resample(
     image: Shaped[np.ndarray, "rows columns"], height: int, width: int
 ) -> Shaped[np.ndarray, "{height} {width}"]:
-    """Mean over areas along an axis that shrinks, linear interpolation along one that grows; of the image's own type.
+    """Resample by area means along an axis that shrinks and linearly along one that grows, keeping the data type.
 
     The axes are treated one after the other because cv2's INTER_AREA falls back to linear (and so aliases the axis that
     shrinks) as soon as one axis grows.
@@ -72,7 +72,7 @@ def resample(
     rows, columns = image.shape
     if image.dtype == np.uint16 and not rows % 2 and not columns % 2 and rows >= 8 * height and columns >= 8 * width:
         # Means of 2 x 2 first, which is four times as fast. A pixel of the result covers at least 4 x 4 of them, and
-        # only those at its border are shared out by halves instead of quarters.
+        # only those at its border are split into halves instead of quarters.
         image = cv2.resize(image, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA)
         rows, columns = image.shape
     shrunk = cv2.resize(image, (min(width, columns), min(height, rows)), interpolation=cv2.INTER_AREA)
@@ -83,7 +83,10 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: the Y of YBR_FULL (PS3.3 C.7.6.3.
 
 
 def luma(rgb: Integer[np.ndarray, "rows columns 3"]) -> Float32[np.ndarray, "rows columns"]:
-    """Weighted sum of red, green and blue, unrounded, in blocks of rows (three float32 planes would be large)."""
+    """Return the weighted sum of red, green and blue, unrounded.
+
+    Works in blocks of rows, since three float32 planes would be large.
+    """
     grey = np.empty(rgb.shape[:2], dtype=np.float32)
     weights = np.array([_LUMA], dtype=np.float32)
     for start in range(0, len(rgb), 256):
@@ -94,9 +97,11 @@ def luma(rgb: Integer[np.ndarray, "rows columns 3"]) -> Float32[np.ndarray, "row
 
 @dataclass(frozen=True)
 class Radiograph:
-    levels: Levels  # rows x columns as stored, or fewer where the decoder was asked for fewer
+    """The grey image of a file at its original size, and what is known about it."""
+
+    levels: Levels  # rows x columns as stored, or fewer where a reduced size was decoded
     shape: tuple[int, int]  # rows, columns as stored
-    view: str | None  # PA, AP, ...; None where neither index nor header says
+    view: str | None  # PA, AP, ...; None where neither index nor header names one
     photometric: str  # PhotometricInterpretation as stored
     window: str  # lut | window C/W FUNCTION | minmax | none
     row_spacing: float | None  # mm between the centres of two rows
@@ -105,11 +110,14 @@ class Radiograph:
 
     @property
     def grey(self) -> Float32[np.ndarray, "rows columns"]:
-        """0 black, 255 white, not rounded, at the size of `levels`."""
+        """Return grey levels, 0 black to 255 white, not rounded, at the size of `levels`."""
         return self.levels.grey
 
     def square(self, size: int) -> SquareImage:
-        """Square pixels, long side `size`, black around it: resampled first and scaled to grey then, which is the same
-        since the levels are in proportion to the grey."""
+        """Return the image as a square with square pixels: long side `size`, surrounded by black.
+
+        It is resampled first and scaled to grey afterwards; the order does not matter, since levels are linear in the
+        grey.
+        """
         box = content_box(*self.shape, self.pixel_aspect, size)
         return place(self.levels.to_grey(resample(self.levels.values, box.height, box.width)), box, size)

@@ -1,13 +1,10 @@
-"""Read a radiograph from a DICOM, JPEG or PNG file.
+"""Readers of radiographs from DICOM, JPEG and PNG files.
 
-A DICOM file to a Radiograph: parse, select, cross-check, decode, and the display chain that its elements ask for.
-
-A JPEG or PNG file (MIMIC-CXR-JPG, one's own folder) to a Radiograph: its grey levels are ready for display.
-
-8-bit files are taken as they are (`window`: none); 16-bit PNGs have no window, so their range becomes black to white.
-MIMIC-CXR-JPG's pixels were histogram-equalised by its makers; the data set's name in each row says so.
-
-The image of a file, whichever kind it is: what dicom_to_arrow stores and what the exported model is given.
+dicom_to_arrow and the exported model read images by `read_radiograph`. A DICOM file is parsed, selected, cross-checked,
+decoded and sent through the display chain that its elements ask for. The grey levels of a JPEG or PNG file
+(MIMIC-CXR-JPG, your own folder) are ready for display: 8-bit files are taken as they are (`window`: none), and the
+range of 16-bit PNGs, which have no window, becomes black to white. MIMIC-CXR-JPG's pixels were histogram-equalised by
+its makers; the data set's name in each row says so.
 """
 
 import struct
@@ -67,7 +64,7 @@ def read_dicom(data: bytes, index_view: str | None, settings: RadiographSettings
     decoded = decode(file, pixel_format, _reduction(display, pixel_format, settings))
     if display is not None:
         levels, window = to_levels(*stored_values(decoded.words, pixel_format), display), display.window
-    else:  # the Modality and VOI LUTs are for grey images only
+    else:  # the Modality and VOI LUTs apply to grey images only
         levels, window = Levels(_grey_of_colours(dataset, pixel_format, decoded), 0.0, WHITE), "none"
     row_spacing, column_spacing, aspect = read_spacing(dataset)
     shape = pixel_format.rows, pixel_format.columns
@@ -75,10 +72,10 @@ def read_dicom(data: bytes, index_view: str | None, settings: RadiographSettings
 
 
 def _reduction(display: Display | None, pixel_format: PixelFormat, settings: RadiographSettings) -> int:
-    """How many wavelet levels of JPEG 2000 need not be decoded.
+    """Return how many wavelet levels of JPEG 2000 need not be decoded.
 
-    Means of the pixels take the place of the pixels, so the chain must be a proportion that the file states (the range
-    of the means is smaller than that of the pixels), nothing may be padding, and the square may need no more pixels.
+    Means of pixels replace the pixels. So the chain must be linear and stated by the file, since the range of means is
+    smaller than that of pixels; nothing may be padding; and the square must not need more pixels.
     """
     linear = (
         display is not None
@@ -95,7 +92,10 @@ def _reduction(display: Display | None, pixel_format: PixelFormat, settings: Rad
 def _grey_of_colours(
     dataset: Dataset, pixel_format: PixelFormat, decoded: Decoded
 ) -> Float32[np.ndarray, "rows columns"]:
-    """Luma (BT.601) of a colour image, 0 to 255: the Y of YBR, the weighted sum of RGB and of a palette's colours."""
+    """Return the luma (BT.601) of a colour image, 0 to 255.
+
+    It is the Y of YBR, or the weighted sum of RGB or of a palette's colours.
+    """
     words, bits = decoded.words, pixel_format.bits_stored
     if pixel_format.photometric == "PALETTE COLOR":
         return _grey_of_palette(read_palette(dataset, pixel_format.signed), stored_values(words, pixel_format)[0])
@@ -112,7 +112,7 @@ def _grey_of_colours(
 def _grey_of_palette(
     palette: tuple[LookupTable, ...], stored: Integer[np.ndarray, "rows columns"]
 ) -> Float32[np.ndarray, "rows columns"]:
-    """Return the palette's luma of every stored value; values below and beyond it take its ends (C.7.6.3.1.5)."""
+    """Return the palette's luma of every stored value; values outside it take its ends (C.7.6.3.1.5)."""
     table = luma(np.stack([colour.entries for colour in palette], axis=-1)[np.newaxis])[0]
     index = np.clip(stored.astype(np.int32), palette[0].first, palette[0].first + len(table) - 1) - palette[0].first
     return _scaled(table[index], 2 ** palette[0].bits - 1)
@@ -125,9 +125,9 @@ def _scaled(grey: Float32[np.ndarray, "rows columns"], white: int) -> Float32[np
 
 
 def read_spacing(dataset: Dataset) -> tuple[float | None, float | None, float]:
-    """Row spacing, column spacing (mm, or None) and the height of a pixel over its width.
+    """Return row spacing, column spacing (mm, or None) and a pixel's height divided by its width.
 
-    PixelSpacing is the better of the three where several are there (10.7.1.3). PixelAspectRatio (C.7.6.3.1.7: vertical,
+    PixelSpacing is the best of the three where several are present (10.7.1.3). PixelAspectRatio (C.7.6.3.1.7: vertical,
     horizontal) counts where there is no spacing.
     """
     for keyword in _SPACINGS:
@@ -153,11 +153,12 @@ _GREY_8, _GREY_16 = {"1", "L"}, {"I", "I;16", "I;16B", "I;16L"}
 
 
 def is_raster(data: bytes) -> bool:
+    """Return whether the bytes are a JPEG or PNG file."""
     return data.startswith((_JPEG, _PNG))
 
 
 def read_raster(data: bytes, index_view: str | None, settings: RadiographSettings) -> Radiograph:
-    """Read the image of a JPEG or PNG file, upright by its EXIF orientation. Raises RejectionError."""
+    """Read the image of a JPEG or PNG file, turned upright by its EXIF orientation. Raises RejectionError."""
     view = view_of(index_view, None)
     check_view(view, settings)
     pixels = _jpeg_pixels(data, settings) if data.startswith(_JPEG) else _png_pixels(data, settings)
@@ -184,11 +185,11 @@ def _check_pixels(rows: int, columns: int, samples: int, frames: int, settings: 
 def _jpeg_pixels(
     data: bytes, settings: RadiographSettings
 ) -> UInt8[np.ndarray, "rows columns"] | UInt8[np.ndarray, "rows columns 3"]:
-    """Grey or RGB. OpenCV, because it lets libjpeg's warnings of damage be heard, as Pillow does not."""
+    """Return grey or RGB pixels; OpenCV decodes, because it lets libjpeg's warnings be captured, unlike Pillow."""
     header = read_jpeg(data)
     if not header.complete:
         raise RejectionError("truncated_frame", "the JPEG ends before its end marker")
-    if header.components not in (1, 3):  # CMYK is for printers, and its polarity a matter of taste
+    if header.components not in (1, 3):  # CMYK is for printers, and its polarity is ambiguous
         raise RejectionError("photometric_unsupported", f"a JPEG of {header.components} components")
     _check_pixels(header.rows, header.columns, header.components, header.images, settings)
     with refusing_what_codecs_warn_of():
@@ -201,7 +202,7 @@ def _jpeg_pixels(
 def _png_pixels(
     data: bytes, settings: RadiographSettings
 ) -> Integer[np.ndarray, "rows columns"] | UInt8[np.ndarray, "rows columns 3"]:
-    """Grey of 8 or 16 bits, or RGB. Pillow, because it checks the checksum of every chunk."""
+    """Return grey pixels of 8 or 16 bits, or RGB; Pillow decodes, because it verifies the checksum of every chunk."""
     try:
         with Image.open(BytesIO(data), formats=("PNG",)) as image:
             _check_pixels(image.height, image.width, len(image.getbands()), getattr(image, "n_frames", 1), settings)
@@ -217,7 +218,7 @@ def _png_pixels(
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """RGB; what is transparent shows the black that surrounds every image here."""
+    """Convert to RGB; transparent pixels show the black that surrounds every image here."""
     if not image.has_transparency_data:
         return image.convert("RGB")
     coloured = image.convert("RGBA")

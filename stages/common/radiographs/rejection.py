@@ -1,7 +1,7 @@
-"""Why a file does not become an image: one exception with a code, which costs one row of `rejects`."""
+"""Reasons why a file does not become an image: one exception with a code, which costs one row of `rejects`."""
 
 REASONS = {
-    # the file
+    # the file itself
     "file_missing": "the index names a file that is not there",
     "path_outside_root": "the path is absolute, has '..', or a link leads out of the data set's root",
     "not_a_regular_file": "a folder, pipe, socket or device",
@@ -17,7 +17,7 @@ REASONS = {
     "wrong_body_part": "BodyPartExamined is not among the settings' body parts",
     "burned_in": "the header says that the pixels hold identifying text or a recognisable face",
     "multi_frame": "more than one frame",
-    # the header against the pixel data
+    # the header compared with the pixel data
     "missing_element": "an element is absent without which the pixels cannot be read",
     "invalid_element": "an element has a value that the standard does not allow",
     "photometric_unsupported": "PhotometricInterpretation is unknown or does not fit SamplesPerPixel",
@@ -35,7 +35,7 @@ REASONS = {
     "rescale_slope_zero": "RescaleSlope is 0",
     "lookup_table_invalid": "a modality or VOI lookup table contradicts its descriptor",
     "constant_image": "one value everywhere, before or after the window",
-    # what nobody foresaw
+    # unforeseen
     "unexpected_error": "an error in this stage; please report it",
 }
 
@@ -43,7 +43,7 @@ REASONS = {
 class RejectionError(Exception):
     """A file that cannot become an image. The message is one line without any text copied from the file.
 
-    Numbers and terms of the standard's own lists may stand in it; free text may not, since any element can hold a name.
+    It may hold numbers and terms of the standard's own lists, but no free text, since any element can hold a name.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Which images go in: modality, SOP class, view, body part and burned-in text, by the settings."""
+"""Selection of images by modality, SOP class, view, body part and burned-in text, according to the settings."""
 
 import re
 
@@ -10,11 +10,11 @@ from .rejection import RejectionError
 from .settings import RadiographSettings
 
 # Terms that a message may name: PS3.3 C.7.3.1.1.1 (part of its list), C.8.1.2 and what MIMIC-CXR adds. Any other value
-# could be a name that went into the wrong field, and is not repeated.
+# could be a name in the wrong field, and is not repeated.
 _MODALITIES = frozenset(["CR", "CT", "DX", "MG", "MR", "NM", "OT", "PT", "RF", "RTPLAN", "SEG", "SR", "US", "XA"])
 _VIEWS = frozenset(["AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LATERAL", "AP AXIAL", "AP LLD", "PA LLD"])
 _FLAGS = ("BurnedInAnnotation", "RecognizableVisualFeatures")
-# Codes of PS3.16 CID 4010 (SNOMED CT, and SNOMED RT of older files) and, where others are used, words of the meaning.
+# Codes of PS3.16 CID 4010 (SNOMED CT, and SNOMED RT of older files) and, for other codes, words of the meaning.
 _VIEW_CODES = {
     "272479007": "PA", "R-40888": "PA", "399348003": "AP", "R-10206": "AP",
     "399067008": "LATERAL", "399173006": "LATERAL", "399198007": "LATERAL",
@@ -25,6 +25,7 @@ _VIEW_WORDS = {"PA": "PA", "AP": "AP", "LAT": "LATERAL", "LATERAL": "LATERAL", "
 
 
 def check_modality(dataset: Dataset, settings: RadiographSettings) -> None:
+    """Reject a modality that the settings exclude."""
     _check("wrong_modality", "Modality", text(dataset, "Modality"), settings.modalities, _MODALITIES)
 
 
@@ -39,12 +40,14 @@ def check_sop_class(dataset: Dataset, settings: RadiographSettings) -> None:
 
 
 def check_burned_in(dataset: Dataset, settings: RadiographSettings) -> None:
+    """Reject a file that says its pixels identify the patient, if `burned_in` is "reject"."""
     for keyword in _FLAGS:
         if settings.burned_in == "reject" and text(dataset, keyword) == "YES":
             raise RejectionError("burned_in", f"{keyword} is YES (burned_in: reject)")
 
 
 def check_body_part(dataset: Dataset, settings: RadiographSettings) -> None:
+    """Reject a body part that the settings exclude."""
     _check("wrong_body_part", "BodyPartExamined", text(dataset, "BodyPartExamined"), settings.body_parts, {"CHEST"})
 
 
@@ -57,10 +60,11 @@ def check_view(view: str | None, settings: RadiographSettings) -> None:
 
 
 def view_of(index_view: str | None, dataset: Dataset | None) -> str | None:
-    """Return the view that the first of these states: index, ViewPosition, view code, orientation, descriptions.
+    """Return the view from the first source that states it, or None.
 
-    PatientOrientation (C.7.6.1.1.1) tells lateral images only: there the rows run to the anterior or posterior side.
-    Descriptions are free text, often of the whole study ("PA and lateral"): they count where they name one view only.
+    The order is: index, ViewPosition, view code, orientation, descriptions. PatientOrientation (C.7.6.1.1.1) identifies
+    lateral images only: their rows run to the anterior or posterior side. Descriptions are free text, often of the
+    whole study ("PA and lateral"), so they count only where they name a single view.
     """
     if index_view and index_view.strip():
         return index_view.strip().upper()

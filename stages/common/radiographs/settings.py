@@ -1,4 +1,4 @@
-"""Settings of reading a radiograph: which files are accepted, how large they come out, what one may cost."""
+"""Settings for reading a radiograph: which files are accepted, how large the images become, what one may cost."""
 
 from typing import Literal
 
@@ -8,6 +8,8 @@ from ..settings import Settings
 
 
 class RadiographSettings(Settings):
+    """Settings for reading one radiograph."""
+
     size: int = Field(256, ge=16, le=4096, description="side of the square image, pixels; 512 for segmentation")
     modalities: tuple[str, ...] = Field(
         ("CR", "DX"), description="Modality (0008,0060) that a DICOM file may have; empty: any"
@@ -15,10 +17,10 @@ class RadiographSettings(Settings):
     sop_classes: tuple[str, ...] = Field(
         ("ComputedRadiographyImageStorage", "DigitalXRayImageStorageForPresentation", "SecondaryCaptureImageStorage"),
         description="SOPClassUID (0008,0016) that a DICOM file may have, by PS3.6's keywords; a file without one is "
-        "accepted; empty: any. Images 'for processing' are raw detector values, not meant to be seen",
+        "accepted; empty: any. Images 'for processing' are raw detector values, not meant for display",
     )
     views: tuple[str, ...] = Field(
-        ("PA", "AP"), description="views that go in, from the index, else from the header; empty: any"
+        ("PA", "AP"), description="accepted views, from the index, else from the header; empty: any"
     )
     views_missing: Literal["accept", "reject"] = Field(
         "accept",
@@ -39,18 +41,18 @@ class RadiographSettings(Settings):
         ge=0,
         le=1,  # Pillow refuses some sizes at 2
         description="wavelet levels of JPEG 2000 that are left out, where the image stays larger than `size` and the "
-        "file states a linear window; 1 is about 3.5 times as fast, for the error that benchmarks/dicom_to_arrow.py "
-        "tells, a shift by half a pixel of the original among it; 0: decode all",
+        "file states a linear window; 1 is about 3.5 times as fast, with the error that benchmarks/dicom_to_arrow.py "
+        "reports, which includes a shift by half a pixel of the original; 0: decode all",
     )
     max_pixels: int = Field(
         50_000_000,
         ge=1,
-        description="rows x columns x samples a pixel; the largest radiography plates have 20,000,000 pixels",
+        description="rows x columns x samples per pixel; the largest radiography plates have 20,000,000 pixels",
     )
     max_file_bytes: int = Field(
         512 * 2**20, ge=1, description="bytes of a file, and of its data set once inflated (deflated transfer syntax)"
     )
     max_seconds: float = Field(30.0, gt=0, description="s for one file; a full JPEG 2000 plate takes about 1.5 s")
     max_memory_bytes: int = Field(
-        1_000_000_000, ge=300_000_000, description="resident memory of the process that decodes, bytes; Linux alone"
+        1_000_000_000, ge=300_000_000, description="resident memory of the process that decodes, bytes; on Linux only"
     )

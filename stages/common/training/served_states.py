@@ -1,8 +1,8 @@
-"""Whose a folder of training states is, and when it may go: `<workspace>/state/<stage>/<name>/<digest>/`.
+"""Ownership of a folder of training states, `<workspace>/state/<stage>/<name>/<digest>/`, and its removal.
 
-One process at a time trains in a folder. When its outputs are whole the folder is marked, not removed: a node that dies
-in the seconds before Snakemake has seen the end takes the outputs with it, and the next attempt makes them again from
-the last state. What is marked goes when a workflow has ended well (`remove_served`).
+One process at a time trains in a folder. When its outputs are complete the folder is marked, not removed: a node that
+dies in the seconds before Snakemake has seen the end takes the outputs with it, and the next attempt makes them again
+from the last state. Marked folders are removed when a workflow has ended well (`remove_served`).
 """
 
 import os
@@ -22,10 +22,10 @@ _SERVED = "served"
 
 @contextmanager
 def state_in_use(folder: Path) -> Iterator[Path]:
-    """Hold `folder`, which it yields, for this process; InputError names the job that holds it already.
+    """Hold `folder`, which is yielded, for this process. Raises InputError that names the job that holds it already.
 
-    Around all that reads the states and writes what they serve for: an end without an error marks them. The kernel
-    frees the folder when the process ends, however it ends.
+    Enclose all code that reads the states and writes the outputs made from them: an end without an error marks the
+    states. The kernel frees the folder when the process ends, however it ends.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,14 +40,14 @@ def state_in_use(folder: Path) -> Iterator[Path]:
 
 
 def mark_served(folder: Path) -> None:
-    """Mark states as no longer needed, since the outputs are complete: these, and those beside them."""
+    """Mark these states, and those beside them, as no longer needed, since the outputs are complete."""
     for each in Path(folder).parent.iterdir():
         if each.is_dir():
             (each / _SERVED).touch()
 
 
 def unfinished_beside(folder: Path) -> list[Path]:
-    """Return the folders of other settings, code or data whose outputs were never whole."""
+    """Return the folders of other settings, code or data whose outputs were never completed."""
     others = sorted(each for each in Path(folder).parent.iterdir() if each.is_dir() and each != Path(folder))
     return [each for each in others if not (each / _SERVED).exists()]
 

@@ -1,8 +1,7 @@
-"""Write, find and resume training states.
+"""Training states on disk, from which a killed training resumes.
 
-States of a training on disk: atomic, checked by sha256, two are kept; a damaged newest one is passed over.
-
-When a training saves and from where a killed one goes on (the files themselves: state_files.py).
+States are written atomically and checked by sha256. The newest two are kept; if the newest is damaged, the one before
+it is used.
 """
 
 import shutil
@@ -23,10 +22,10 @@ _KEPT = 2
 
 
 def write_state(folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Write `step_<n>.pt` whole or not at all, then remove all but the newest two.
+    """Write `step_<n>.pt` atomically, then remove all but the newest two.
 
-    Tensors and plain values alone, so that reading runs no code. Raises InputError where the disk is full; the states
-    before it stay as they are.
+    States hold only tensors and plain values, so that reading them runs no code. Raises InputError where the disk is
+    full; earlier states stay as they are.
     """
     path = Path(folder) / f"step_{step:08d}.pt"
     with disk_space_told(path), atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -38,7 +37,7 @@ def write_state(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def newest_whole(folder: Path) -> Path | None:
-    """Return the newest state whose bytes are those that were written; damaged ones before it are removed."""
+    """Return the newest state that matches its digest, or None; newer, damaged ones are removed."""
     for path in _saved(folder):
         try:
             verify(path)
@@ -51,16 +50,19 @@ def newest_whole(folder: Path) -> Path | None:
 
 
 def newest_saved(folder: Path) -> Path | None:
-    """Return the newest state, whole or not."""
+    """Return the newest state, undamaged or not; None where there is none."""
     return next(iter(_saved(folder)), None)
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Read what `write_state` was given, on the CPU. Raises InputError where the file is damaged or something else."""
+    """Read the value given to `write_state`, on the CPU.
+
+    Raises InputError where the file is damaged or no such state.
+    """
     verify(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds; the bytes are those that were written
+    except Exception as error:  # torch raises many kinds of errors; the bytes are known to be undamaged
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path}: no training state of this version ({reason})", remedy="delete it and start again"
@@ -68,14 +70,14 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Temporary files of attempts that were killed while they wrote."""
+    """Remove temporary files of attempts that were killed while writing."""
     for path in Path(folder).rglob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
 @contextmanager
 def disk_space_told(path: Path) -> Iterator[None]:
-    """Around writing `path`: a full disk, in whatever words the writer puts it, becomes an InputError."""
+    """Turn a full disk while `path` is written into an InputError, whatever error the writer raises."""
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -89,7 +91,10 @@ def disk_space_told(path: Path) -> Iterator[None]:
 
 
 def _is_full(error: BaseException | None) -> bool:
-    """PyTorch's own complaint about an unfinished file hides the one of the system behind it."""
+    """Return whether an error, or one that it hides, says that the disk is full.
+
+    PyTorch's own complaint about an unfinished file hides the system's error.
+    """
     if error is None:
         return False
     full = getattr(error, "errno", None) in NO_SPACE
@@ -102,15 +107,15 @@ def _remove(path: Path) -> None:
 
 
 def _saved(folder: Path) -> list[Path]:
-    """States, newest first."""
+    """Return the paths of the states, newest first."""
     return sorted(Path(folder).glob("step_*.pt"), reverse=True)
 
 
 class ResumableState:
     """One folder of states `step_<n>.pt`; the newest two are kept.
 
-    A training resumes exactly where all its randomness is a function of the step and the state holds the rest: weights,
-    optimiser, learning rate schedule, what was best so far, and the rows that the journal has to show again.
+    A training resumes exactly if all its randomness is a function of the step and the state holds the rest: weights,
+    optimiser, learning-rate schedule, the best values so far, and the rows that the journal has to show again.
     """
 
     def __init__(self, folder: Path, save_seconds: float) -> None:
@@ -118,15 +123,15 @@ class ResumableState:
         self._saved = time.monotonic()
 
     def newest(self) -> dict[str, Any] | None:
-        """Return the newest whole state, on the CPU; None where there is none."""
+        """Return the newest undamaged state, on the CPU; None where there is none."""
         path = newest_whole(self._folder)
         return None if path is None else torch.load(path, map_location="cpu", weights_only=True)
 
     def due(self) -> bool:
-        """Whether so much time has passed since the last save that another is wanted."""
+        """Return whether enough time has passed since the last save for another one."""
         return time.monotonic() - self._saved > self._save_seconds
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Whole or not at all; tensors and plain values alone."""
+        """Save a state atomically; it holds only tensors and plain values."""
         write_state(self._folder, step, state)
         self._saved = time.monotonic()

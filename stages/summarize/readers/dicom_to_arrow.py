@@ -30,12 +30,12 @@ class CopyCount:
     images: int
 
     def leaks(self, pretrain_on: str) -> bool:
-        """Pre-training saw an image that another data set is measured on."""
+        """Return whether pre-training saw an image on which another data set is evaluated."""
         return pretrain_on in self.datasets and len(self.datasets) > 1
 
 
 def read_images(tree: ResultsTree) -> list[Images]:
-    """In the order of `tree.datasets`: the one for pre-training comes first."""
+    """Read the images in the order of `tree.datasets`: those of pre-training come first."""
     stage = "dicom_to_arrow"
     return [
         Images(read_record(tree.folder(stage, dataset) / "manifest.json", Manifest), read_rejects(tree, stage, dataset))

@@ -17,6 +17,7 @@ class FewShot:
 
 
 def read_few_shot(tree: ResultsTree) -> list[FewShot]:
+    """Read the results of few-shot classification."""
     stage = "few_shot_classification"
     return [
         FewShot(job, variant, read_record(tree.folder(stage, job.of(variant)) / "result.json", FewShotResult))

@@ -1,4 +1,4 @@
-"""Few-shot segmentation: one result per job (data set, protocol, fraction) and variant, radiographs where published."""
+"""Few-shot segmentation: one result per job (data set, protocol, fraction) and variant, with published samples."""
 
 from dataclasses import dataclass
 
@@ -37,6 +37,7 @@ class Segmentation:
 
 
 def read_segmentation(tree: ResultsTree) -> list[Segmentation]:
+    """Read the results of few-shot segmentation."""
     found = []
     for job, variant in tree.segmentation_evaluations:
         folder = tree.folder(STAGE, job.of(variant))

@@ -6,4 +6,5 @@ from ..results_tree import ResultsTree
 
 
 def read_cards(tree: ResultsTree) -> list[Card]:
+    """Read the data cards."""
     return [read_record(tree.folder("label_images", dataset) / "card.json", Card) for dataset in tree.evaluate_on]

@@ -11,12 +11,15 @@ from .rejects import RejectCount, read_rejects
 
 @dataclass(frozen=True)
 class Pairs:
+    """Audit, fingerprint and rejects of the pairs."""
+
     audit: Audit
     fingerprint: Fingerprint
     rejects: list[RejectCount]
 
 
 def read_pairs(tree: ResultsTree) -> Pairs:
+    """Read the pairs' records. Raises InputError where they describe different pairs."""
     folder = tree.folder("pair_images_reports", tree.pretrain_on)
     audit, path = read_record(folder / "audit.json", Audit), folder / "fingerprint.json"
     fingerprint = read_record(path, Fingerprint)

@@ -30,6 +30,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Grounding:
+    """Result of phrase grounding for one data set and variant."""
+
     dataset: str
     variant: str
     result: GroundingResult
@@ -37,6 +39,7 @@ class Grounding:
 
 
 def read_grounding(tree: ResultsTree) -> list[Grounding]:
+    """Read the results of phrase grounding."""
     grounding = []
     for dataset, variant in tree.evaluations:
         folder = tree.folder("phrase_grounding", f"{variant}/{dataset}")
@@ -46,6 +49,7 @@ def read_grounding(tree: ResultsTree) -> list[Grounding]:
 
 
 def read_samples(path: Path) -> list[Sample]:
+    """Read the samples of one result. Raises InputError where the schema lacks the images' size."""
     verify(path)
     metadata = map_table(path).schema.metadata or {}
     if b"size" not in metadata:

@@ -1,4 +1,4 @@
-"""Pre-training: the learning curve of one variant, beside the choice of its checkpoint."""
+"""Pre-training: the learning curve of one variant, and the choice of its checkpoint."""
 
 import csv
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .select_checkpoint import read_selection
 
 @dataclass(frozen=True)
 class Training:
-    """How one variant was trained and which candidate was kept."""
+    """Training of one variant, and the candidate that was kept."""
 
     variant: str
     curve: dict[str, np.ndarray]  # column -> values at the logged steps; NaN where a column has none
@@ -23,11 +23,12 @@ class Training:
 
     @property
     def trained(self) -> bool:
-        """False for a variant of 0 epochs, the `random` encoder."""
+        """Return whether steps were trained; False for a variant of 0 epochs, the `random` encoder."""
         return len(self.curve["step"]) > 0
 
 
 def read_training(tree: ResultsTree) -> list[Training]:
+    """Read the training of every variant."""
     curves = [read_curve(tree.folder("pretrain", variant) / "learning_curve.csv") for variant in tree.variants]
     return [
         Training(variant, curve, read_selection(tree, variant))
@@ -36,7 +37,7 @@ def read_training(tree: ResultsTree) -> list[Training]:
 
 
 def read_curve(path: Path) -> dict[str, np.ndarray]:
-    """Columns of a learning curve; an empty cell is NaN."""
+    """Return the columns of a learning curve; an empty cell is NaN. Raises InputError for another file."""
     verify(path)
     with path.open(encoding="utf-8", newline="") as handle:
         reader = csv.DictReader(handle)

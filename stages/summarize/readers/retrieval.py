@@ -1,4 +1,4 @@
-"""Retrieval between images and reports: one result a variant."""
+"""Retrieval between images and reports: one result per variant."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,14 @@ from ..results_tree import ResultsTree
 
 @dataclass(frozen=True)
 class Retrieval:
+    """Result of retrieval for one variant."""
+
     variant: str
     result: RetrievalResult
 
 
 def read_retrieval(tree: ResultsTree) -> list[Retrieval]:
+    """Read the results of retrieval."""
     return [
         Retrieval(variant, read_record(tree.folder("retrieval", variant) / "result.json", RetrievalResult))
         for variant in tree.with_text

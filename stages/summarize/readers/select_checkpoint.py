@@ -1,4 +1,4 @@
-"""The choice of the checkpoint, one decision a variant, and phi of the chosen one, where the variant learns it."""
+"""The choice of the checkpoint, one decision per variant, and phi of the chosen one, if the variant learns it."""
 
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from ..results_tree import ResultsTree
 
 
 def read_selection(tree: ResultsTree, variant: str) -> Selection:
+    """Read the decision for a variant."""
     return read_record(tree.folder("select_checkpoint", variant) / "selection.json", Selection)
 
 
@@ -25,6 +26,8 @@ def read_pooling(tree: ResultsTree) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Integrity:
+    """The integrity map of a variant."""
+
     variant: str
     phi: Float[np.ndarray, "grid grid"]
     mean: Float[np.ndarray, "size size"] | None  # of the validation radiographs, grey 0..1
@@ -32,7 +35,7 @@ class Integrity:
 
 
 def read_integrity(tree: ResultsTree) -> list[Integrity]:
-    """One a variant that has phi; results of versions before have no such file."""
+    """Read the map of each variant that has phi; results of older versions have no such file."""
     found = []
     for variant in tree.variants:
         path = tree.folder("select_checkpoint", variant) / "checkpoint" / "integrity_map.json"

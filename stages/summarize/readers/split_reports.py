@@ -1,4 +1,4 @@
-"""Reports as sentences: how many there are, what was rejected, and their quality."""
+"""Reports as sentences: their number, what was rejected, and their quality."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from .rejects import RejectCount, read_rejects
 
 @dataclass(frozen=True)
 class Reports:
-    """`indexed` counts the reports of index_inputs."""
+    """Counts and quality of the reports; `indexed` counts those of index_inputs."""
 
     indexed: int
     sentences: int
@@ -20,6 +20,7 @@ class Reports:
 
 
 def read_reports(tree: ResultsTree) -> Reports:
+    """Read the reports' counts and quality."""
     folder = tree.folder("split_reports", tree.pretrain_on)
     indexed = map_table(tree.folder("index_inputs", tree.pretrain_on) / "reports.arrow").num_rows
     sentences = map_table(folder / "sentences.arrow").num_rows

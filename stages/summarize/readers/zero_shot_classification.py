@@ -1,4 +1,4 @@
-"""Zero-shot classification: one result a data set and variant, with the scores of its test part."""
+"""Zero-shot classification: one result per data set and variant, with the scores of its test part."""
 
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ class ZeroShot:
 
 
 def read_zero_shot(tree: ResultsTree) -> list[ZeroShot]:
+    """Read the results of zero-shot classification."""
     return [_read(tree, dataset, variant) for dataset, variant in tree.evaluations]
 
 

@@ -14,6 +14,7 @@ _MOST_BARS = 40
 
 
 def fingerprint_names(report: Report) -> Names:
+    """Return the names for the fingerprint."""
     fingerprint = report.inputs.pairs.fingerprint
     grey, reports = fingerprint.intensity, fingerprint.reports
     views = dict.fromkeys(view for counts in fingerprint.views.values() for view in counts)
@@ -51,7 +52,7 @@ def _lengths(title: str, lengths: Distribution, unit: str, items: str) -> Names:
 
 
 def lengths_figure(lengths: Distribution, label: str, items: str) -> str:
-    """How many `items` have each length, up to the 99.5th percentile: a few giants would hide all the others."""
+    """Draw how many `items` have each length, up to the 99.5th percentile; a few outliers would hide the others."""
     values, counts = (np.array(each) for each in zip(*sorted(lengths.counts.items()), strict=True))
     shown = values <= values[np.searchsorted(counts.cumsum(), 0.995 * counts.sum())]
     width = max(1, -(-int(values[shown][-1]) // _MOST_BARS))  # bars of whole numbers, so that none is empty by rounding
@@ -69,9 +70,9 @@ def lengths_figure(lengths: Distribution, label: str, items: str) -> str:
 
 
 def grey_values_figure(grey: GreyValues) -> str:
-    """Share of the pixels a grey level, with the mean and one standard deviation to both sides.
+    """Draw the share of the pixels per grey level, with the mean and one standard deviation to both sides.
 
-    The axis ends above the levels between: black and white, where windows clip, may have far larger shares.
+    The axis is scaled to the levels in between: black and white, where windows clip, may have far larger shares.
     """
     shares = np.array(grey.histogram) / grey.pixels
     mean, deviation = grey.mean, grey.standard_deviation
@@ -88,6 +89,7 @@ def grey_values_figure(grey: GreyValues) -> str:
 
 
 def quality_names(report: Report) -> Names:
+    """Return the names for the quality of sentences."""
     quality = report.inputs.reports.quality
     kinds = dict.fromkeys(each.kind for each in quality.worst)
     return {
@@ -108,7 +110,7 @@ def _bins(title: str, bins: Bins, unit: str) -> dict[str, str]:
 
 
 def bins_figure(bins: Bins, label: str, items: str) -> str:
-    """How many `items` are in each bin, every bin as wide as the next, up to the last one that is not empty."""
+    """Draw how many `items` are in each bin, with bins of equal width, up to the last non-empty one."""
     last = int(np.flatnonzero([*bins.counts, 1])[:-1].max(initial=0))
     ends = [edge - 1 for edge in bins.edges[1:]] + [None]
     names = [
@@ -127,6 +129,7 @@ def bins_figure(bins: Bins, label: str, items: str) -> str:
 
 
 def ledger_names(report: Report) -> Names:
+    """Return the names for the ledger."""
     inputs, provenance = report.inputs, report.provenance
     return {
         "ledger": report.ledger,
@@ -138,5 +141,6 @@ def ledger_names(report: Report) -> Names:
 
 
 def cards_names(report: Report) -> Names:
+    """Return the names for the data cards."""
     inputs = report.inputs
     return {"cards": list(zip(inputs.tree.evaluate_on, inputs.cards, strict=True))}

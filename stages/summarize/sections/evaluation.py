@@ -19,6 +19,7 @@ TRUTH, PREDICTED = "#56B4E9", "#E69F00"
 
 
 def zero_shot_names(report: Report) -> Names:
+    """Return the names for Table 1."""
     tables = report.tables_of("zero_shot")
     return {
         "tables": tables,
@@ -40,7 +41,7 @@ def _roc(report: Report, dataset: str) -> Names:
 
 
 def roc_figure(curves: Sequence[ZeroShot], styles: Mapping[str, Style]) -> str:
-    """ROC curves of the variants on the test part of one data set."""
+    """Draw ROC curves of the variants on the test part of one data set."""
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(3.3, 3.3)
         axes.plot([0, 1], [0, 1], color="#b6bec4", linewidth=0.8)
@@ -56,7 +57,7 @@ def roc_figure(curves: Sequence[ZeroShot], styles: Mapping[str, Style]) -> str:
 def roc_curve(
     scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"]
 ) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
-    """False and true positive rates from (0, 0) to (1, 1); equal scores are one point, so ties are a diagonal."""
+    """Return false and true positive rates from (0, 0) to (1, 1); equal scores are one point, so ties are diagonal."""
     order = np.argsort(-scores, kind="stable")
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     positive = np.append(0, np.cumsum(targets[order] == 1)[last])
@@ -65,11 +66,13 @@ def roc_curve(
 
 
 def few_shot_names(report: Report) -> Names | None:
+    """Return the names for Table 2, or None without such results."""
     tables = report.tables_of("few_shot")
     return {"tables": tables} if tables else None
 
 
 def segmentation_names(report: Report) -> Names | None:
+    """Return the names for Table 3, or None without such results."""
     tables, cells = report.tables_of("segmentation"), report.inputs.segmentation
     outlined = [_pictures(report, cell) for cell in cells if cell.samples]
     return {"tables": tables, "outlined": outlined} if tables else None
@@ -90,7 +93,7 @@ def _pictures(report: Report, cell: Segmentation) -> Names:
 
 
 def outlines_figure(sample: OutlinedSample) -> str:
-    """Truth in blue, prediction in orange, dashed."""
+    """Draw the true outline in blue and the predicted one in orange, dashed."""
     with mpl.rc_context(STYLE | {"axes.grid": False, "figure.constrained_layout.use": False}):
         figure = Figure(figsize=(2.0, 2.0))
         axes = figure.add_axes((0, 0, 1, 1))
@@ -107,9 +110,11 @@ def outlines_figure(sample: OutlinedSample) -> str:
 
 
 def ablation_names(report: Report) -> Names | None:
+    """Return the names for Table 4, or None with a single variant."""
     tables = report.tables_of("ablation")
     return {"tables": tables, "first": report.labels[report.inputs.tree.with_text[0]]} if tables else None
 
 
 def retrieval_names(report: Report) -> Names:
+    """Return the names for retrieval."""
     return {"tables": report.tables_of("retrieval"), "retrieval": report.inputs.retrieval[0].result}

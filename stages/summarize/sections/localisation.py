@@ -24,6 +24,7 @@ OPACITY = 0.75  # of the patch that is farthest from 0; at 0 the radiograph alon
 
 
 def pointing_names(report: Report) -> Names:
+    """Return the names for the pointing game."""
     return {
         "tables": report.tables_of("pointing"),
         "has_untrained": not all(each.trained for each in report.inputs.training),
@@ -31,11 +32,12 @@ def pointing_names(report: Report) -> Names:
 
 
 def heatmaps_names(report: Report) -> Names:
+    """Return the names for the heatmaps."""
     return {"samples": [_samples(report, dataset) for dataset in report.inputs.tree.evaluate_on]}
 
 
 def _samples(report: Report, dataset: str) -> Names:
-    """Rows of one radiograph each, with the heatmap of every variant beside it."""
+    """Return rows of one radiograph each, with the heatmap of every variant beside it."""
     grounding = [each for each in report.inputs.grounding if each.dataset == dataset]
     run = report.provenance.run("phrase_grounding", f"{grounding[0].variant}/{dataset}")
     absent = "no radiograph was drawn: samples is 0"
@@ -76,7 +78,7 @@ def _sample_row(inputs: Inputs, sample: Sample, grounding: Sequence[Grounding]) 
 
 
 def radiograph_figure(sample: Sample) -> str:
-    """A radiograph with the outline of the true finding."""
+    """Draw a radiograph with the outline of the true finding."""
     with mpl.rc_context(STYLE | {"axes.grid": False, "figure.constrained_layout.use": False}):
         figure, axes = _picture(sample)
         _outline(axes, sample)
@@ -84,7 +86,7 @@ def radiograph_figure(sample: Sample) -> str:
 
 
 def heatmap_figure(sample: Sample) -> str:
-    """The heatmap over the radiograph, scaled to its own range, with the true outline and the peak."""
+    """Draw the heatmap over the radiograph, scaled to its own range, with the true outline and the peak."""
     low, high = float(sample.heatmap.min()), float(sample.heatmap.max())
     shares = (sample.heatmap - low) / ((high - low) or 1.0)
     overlay = mpl.colormaps[HEATMAP](0.15 + 0.85 * shares)
@@ -119,6 +121,7 @@ def _outline(axes: Axes, sample: Sample) -> None:
 
 
 def integrity_map_names(report: Report) -> Names:
+    """Return the names for the integrity map."""
     inputs = report.inputs
     maps = [_map(each) for each in inputs.integrity if inputs.trained(each.variant)]
     return {
@@ -129,7 +132,7 @@ def integrity_map_names(report: Report) -> Names:
 
 
 def _map(integrity: Integrity) -> Names:
-    """One trained variant; an untrained phi is 0 everywhere and only stands in the table."""
+    """Return the names of one trained variant; an untrained phi is 0 everywhere and appears only in the table."""
     low, high, grid = float(integrity.phi.min()), float(integrity.phi.max()), len(integrity.phi)
     alt = f"phi of {integrity.variant} on its grid of {grid} by {grid} patches, from {low:.2g} to {high:.2g}"
     return {
@@ -144,7 +147,7 @@ def _map(integrity: Integrity) -> Names:
 
 
 def integrity_figure(phi: Float[np.ndarray, "grid grid"]) -> str:
-    """phi as a square over the patch grid, colours centred on 0."""
+    """Draw phi as a square over the patch grid, with colours centred on 0."""
     extent = float(np.abs(phi).max()) or 1.0
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure, axes = axes_of(3.4, 2.9)
@@ -157,7 +160,7 @@ def integrity_figure(phi: Float[np.ndarray, "grid grid"]) -> str:
 
 
 def over_mean_figure(phi: Float[np.ndarray, "grid grid"], mean: Float[np.ndarray, "size size"]) -> str:
-    """phi over a radiograph (grey 0..1): the stronger, the farther from 0."""
+    """Draw phi over a radiograph (grey 0..1); the colour is stronger farther from 0."""
     strength = phi / (float(np.abs(phi).max()) or 1.0)
     overlay = np.empty((*phi.shape, 4), np.uint8)
     overlay[..., :3] = np.where(strength[..., None] > 0, ABOVE, BELOW)

@@ -20,7 +20,7 @@ Measured = TypeVar("Measured", FewShot, Segmentation)
 
 _AUTHORS = {"mae": "he2022mae", "mrm": "zhou2023mrm", "maco": "huang2024maco", "mgca": "wang2022mgca"}  # by source
 _NIH = "whose radiographs are of NIH ChestX-ray14 [@wang2017chestxray]"
-DATA_SETS = {  # by layout: the work, and where its radiographs come from
+DATA_SETS = {  # by layout: the work, and the origin of its radiographs
     "mimic_cxr": ("johnson2019mimiccxr", "from PhysioNet [@goldberger2000physionet]"),
     "rsna": ("shih2019rsna", _NIH),
     "siim": ("zawacki2019siim", _NIH),
@@ -38,6 +38,7 @@ class Difference:
 
 
 def methods_names(report: Report) -> Names:
+    """Return the names for the methods section."""
     inputs, provenance = report.inputs, report.provenance
     year = datetime.fromtimestamp(provenance.ended / 1000, UTC).year
     known = REFERENCES | {SOFTWARE: software(provenance.commits[-1][0], year)}
@@ -52,8 +53,9 @@ def methods_names(report: Report) -> Names:
 
 
 def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotation] = ()) -> list[str]:
-    """Paragraphs: method, data, encoders, objective, training, evaluation; with marks of references.py where a work is
-    cited. The first variant is the one described.
+    """Return paragraphs on method, data, encoders, objective, training and evaluation.
+
+    Marks of references.py stand where a work is cited. The first variant is described.
     """
     tree = inputs.tree
     pretrain = provenance.run("pretrain", tree.variants[0])
@@ -70,7 +72,7 @@ def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotati
 
 
 def differences(inputs: Inputs, provenance: Provenance) -> list[Difference]:
-    """Where the other variants differ from the first."""
+    """Return the settings in which the other variants differ from the first."""
     first, *others = (provenance.run("pretrain", variant) for variant in inputs.tree.variants)
     return [
         Difference(run.name, key, run.params.get(key, "absent"), first.params.get(key, "absent"))
@@ -94,7 +96,7 @@ def _data(inputs: Inputs, provenance: Provenance) -> str:
 
 
 def _sources(inputs: Inputs, provenance: Provenance) -> str:
-    """Where the data come from; a synthetic set is no data set of its format."""
+    """Return where the data come from; a synthetic set does not count as the data set whose format it has."""
     sentences = []
     for dataset in inputs.tree.datasets:
         layout = provenance.run("index_inputs", dataset).params.get("layout", "")
@@ -135,7 +137,7 @@ def _encoders(run: StageRun, stored: int) -> str:
 
 
 def _start(run: StageRun) -> str:
-    """Whose weights the image encoder began with."""
+    """Return the origin of the image encoder's starting weights."""
     weights = run.param("model.image.weights")
     if weights == "None":
         return "initialised at random"
@@ -144,7 +146,7 @@ def _start(run: StageRun) -> str:
 
 
 def _terms(run: StageRun, encoder: str) -> str:
-    """Revision and licence of starting weights, from the tag that pretrain gave its journal."""
+    """Return revision and licence of starting weights, from the tag that pretrain gave its journal."""
     said = run.tags.get(f"{encoder}_weights", "").removeprefix(f"{run.param(f'model.{encoder}.weights')}, ")
     return f" ({said})" if said else ""
 
@@ -181,7 +183,7 @@ def _objective(param: Param) -> str:
 
 
 def _local(param: Param) -> str:
-    """How the local loss scores a pair."""
+    """Return how the local loss scores a pair."""
     pairs, groups = "every image against every report", f"groups of {param('local.group')}"
     if param("local.score") == "attention":
         return (
@@ -248,11 +250,11 @@ def _evaluation(inputs: Inputs, provenance: Provenance) -> str:
 
 
 def _compared(runs: list[StageRun]) -> str:
-    """What of an image is compared with prompts: all of it, or its patches."""
+    """Return what of an image is compared with prompts: all of it, or its patches."""
     places: dict[str, list[str]] = {}
     for run in runs:
         what = "an image"
-        if run.params.get("score") == "local":  # journals of versions before have no such setting
+        if run.params.get("score") == "local":  # journals of older versions have no such setting
             share = 100 * float(run.param("patch_share"))
             what = f"the {share:g} % of an image's patches that are nearest (the mean of their cosines)"
         places.setdefault(what, []).append(run.name.split("/")[-1])
@@ -273,7 +275,7 @@ _OUTLINES = {
 
 
 def _few_shot(inputs: Inputs) -> Iterator[str]:
-    """What ran of each protocol, and how it is not the published one."""
+    """Yield what ran of each protocol, and how it departs from the published one."""
     for protocol, cells in _by_protocol(inputs.few_shot):
         yield (
             f"Few-shot classification {_CLASSIFIES[protocol]}, on {_jobs(cells)}; thresholds and stopping come from "
@@ -294,7 +296,7 @@ def _by_protocol(cells: Sequence[Measured]) -> Iterator[tuple[str, list[Measured
 
 
 def _jobs(cells: Sequence[Measured]) -> str:
-    """Data sets with their shares of the labels: rsna (1, 10, 100 % of the labels)."""
+    """Return data sets with their shares of the labels: rsna (1, 10, 100 % of the labels)."""
     shares: dict[str, list[str]] = {}
     for job in dict.fromkeys(each.job for each in cells):
         shares.setdefault(job.dataset, []).append(str(job.fraction))
@@ -302,7 +304,7 @@ def _jobs(cells: Sequence[Measured]) -> str:
 
 
 def _departures(protocol: str, cells: Sequence[Measured]) -> Iterator[str]:
-    """As the notes of the tables say it."""
+    """Yield departures in the words of the tables' notes."""
     for dataset in dict.fromkeys(each.job.dataset for each in cells):
         if note := protocol_note(protocol, [each.result for each in cells if each.job.dataset == dataset]):
             yield f"In {dataset} {note[0].lower()}{note[1:]}"
@@ -341,5 +343,5 @@ def _blocks(param: Param, prefix: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """A list as the journal writes it, without its brackets and quotes."""
+    """Return a list without the brackets and quotes with which the journal writes it."""
     return text.strip("[]").replace("'", "")

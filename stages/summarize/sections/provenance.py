@@ -1,4 +1,4 @@
-"""Where and when the stages ran, and what each read of the others (inline SVG, in the colours of the page)."""
+"""When and how long the stages ran, and what each read from the others (inline SVG, in the colours of the page)."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -14,6 +14,7 @@ from .report import Names, Report
 
 
 def provenance_names(report: Report) -> Names:
+    """Return the names for the provenance."""
     runs = report.provenance.runs
     costs = stage_costs(runs)
     longest = max(costs, key=lambda each: each["milliseconds"])
@@ -33,7 +34,7 @@ def provenance_names(report: Report) -> Names:
 
 
 def links_of(runs: Sequence[StageRun]) -> dict[str, str | None]:
-    """Key of each run -> its page in MLflow: where it was shown while it ran, else a search in that experiment.
+    """Return key of each run -> its page in MLflow: where it was shown while it ran, else a search in that experiment.
 
     None without a server: the address of a store on disk says nothing on another machine.
     """
@@ -43,7 +44,7 @@ def links_of(runs: Sequence[StageRun]) -> dict[str, str | None]:
 
 
 def _is_public(address: str) -> bool:
-    """Whether it may stand on a page: http or https, neither a name nor a password in it."""
+    """Return whether an address may stand on a page: http or https, without a name or password."""
     parts = urlsplit(address)
     return parts.scheme in ("http", "https") and "@" not in parts.netloc and not parts.query
 
@@ -55,7 +56,7 @@ def _search(experiment: str, key: str) -> str:
 
 
 def stage_costs(runs: Sequence[StageRun]) -> list[Names]:
-    """Work of each stage, summed over its runs, in the order of the DAG."""
+    """Return the work of each stage, summed over its runs, in the order of the DAG."""
     costs = []
     for stage, group in groupby(runs, key=lambda run: run.stage):
         of_stage = list(group)
@@ -65,7 +66,7 @@ def stage_costs(runs: Sequence[StageRun]) -> list[Names]:
 
 
 def timeline_figure(runs: Sequence[StageRun]) -> str:
-    """A line a stage, a bar a run, from the first start to the last end; minutes."""
+    """Draw one line per stage and one bar per run, from the first start to the last end, in minutes."""
     stages = list(dict.fromkeys(run.stage for run in runs))
     first = min(run.started for run in runs)
     with mpl.rc_context(STYLE):
@@ -81,11 +82,12 @@ def timeline_figure(runs: Sequence[StageRun]) -> str:
 
 
 def dag_names(report: Report) -> Names:
+    """Return the names for the DAG."""
     return {"dag": dag(report.provenance)}
 
 
 def dag(provenance: Provenance) -> Names:
-    """Boxes in the order of the DAG, curves, and the same in words."""
+    """Return boxes in the order of the DAG, curves, and a description in words."""
     costs = {cost["stage"]: cost for cost in stage_costs(provenance.runs)}
     drawing = drawn(list(costs), provenance.links)
     unfinished = {run.stage for run in provenance.runs if run.status != "FINISHED"}

@@ -37,17 +37,17 @@ class Report:
 
     @cached_property
     def quoted(self) -> list[Quotation]:
-        """Figures of others that stand in the tables of this run."""
+        """Return the figures of others that stand in the tables of this run."""
         return shown(self.quotations, self.inputs.tree, self.provenance.synthetic)
 
     @cached_property
     def styles(self) -> dict[str, Style]:
-        """How each variant is drawn."""
+        """Return the style in which each variant is drawn."""
         return variant_styles(self.inputs.training)
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """What each variant is called."""
+        """Return the label of each variant."""
         return {variant: variant_label(self.inputs, variant) for variant in self.inputs.tree.variants}
 
 
@@ -62,9 +62,10 @@ class Section:
 
     @property
     def anchor(self) -> str:
+        """Return the section's anchor on the page."""
         return self.template.replace("_", "-")
 
 
 def runs_of(rows: Sequence[Any], attribute: str) -> list[list[Any]]:
-    """Neighbouring rows of equal `attribute`, in their order (Jinja's own groupby sorts)."""
+    """Group neighbouring rows of equal `attribute`, in their order (Jinja's own groupby sorts)."""
     return [list(group) for _, group in groupby(rows, key=attrgetter(attribute))]

@@ -11,7 +11,7 @@ from ..readers.pretrain import Training
 from .report import Names, Report
 
 LOSSES = ("loss/total", "loss/contrastive", "loss/local", "loss/reconstruction")
-DIAGNOSTICS = {  # column of the learning curve -> what it is called
+DIAGNOSTICS = {  # column of the learning curve -> its title
     "gradient_norm": "gradient norm",
     "temperature/global": "temperature",
     "batch/accuracy": "batch accuracy",
@@ -23,6 +23,7 @@ LOSS_STYLES = dict(zip(LOSSES, (Style(INK), *map(Style, COLOURS[:3])), strict=Tr
 
 
 def training_names(report: Report) -> Names:
+    """Return the names for the training section."""
     training = report.inputs.training
     return {
         "training": training,
@@ -51,7 +52,7 @@ def _losses(inputs: Inputs) -> list[Names]:
 
 
 def _diagnostics(report: Report) -> list[Names]:
-    """One figure a quantity that some variant logged, all variants in it."""
+    """Return one figure per quantity that some variant logged, with all variants in it."""
     trained = [each for each in report.inputs.training if each.trained]
     shown = []
     for column, title in DIAGNOSTICS.items():
@@ -64,7 +65,7 @@ def _diagnostics(report: Report) -> list[Names]:
 
 
 def diagnostic_figure(training: Sequence[Training], column: str, title: str, styles: Mapping[str, Style]) -> str:
-    """One logged quantity of several variants over the steps."""
+    """Draw one logged quantity of several variants over the steps."""
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(3.2, 2.1)
         for each in training:
@@ -76,7 +77,7 @@ def diagnostic_figure(training: Sequence[Training], column: str, title: str, sty
 
 
 def loss_figure(training: Training) -> str:
-    """The loss terms of one variant over the steps."""
+    """Draw the loss terms of one variant over the steps."""
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(4.6, 2.7)
         for name in shown_losses(training):
@@ -88,12 +89,12 @@ def loss_figure(training: Training) -> str:
 
 
 def shown_losses(training: Training) -> list[str]:
-    """The terms that this variant has."""
+    """Return the loss terms that this variant has."""
     return [name for name in LOSSES if name in training.curve]
 
 
 def selection_figure(training: Sequence[Training], styles: Mapping[str, Style]) -> str:
-    """Validation score of every candidate, the chosen one filled; an untrained variant is a level."""
+    """Draw the validation score of every candidate, the chosen one filled; an untrained variant is a level line."""
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(4.6, 2.7)
         for each in training:

@@ -1,4 +1,4 @@
-"""Table 4, the ablation: what every variant reaches in each task, and how far that is from the first variant.
+"""Table 4, the ablation: the figures of every variant in each task, and their difference from the first variant.
 
 The differences are the paired comparisons of Tables 1 to 3, of retrieval and of the pointing game, read from there.
 """
@@ -29,8 +29,10 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Measure:
-    """One task: `figures` by variant, `differences` of every variant but the first one from it; `absent` says why a
-    job has none. `key` names it in files.
+    """One task of the ablation; `key` names it in files.
+
+    `figures` are by variant, `differences` are those of every other variant from the first; `absent` says why a job has
+    none.
     """
 
     key: str
@@ -45,12 +47,12 @@ class Ablation:
     """Table 4 of one data set."""
 
     dataset: str
-    first: str  # the variant that others are compared with
+    first: str  # the variant with which others are compared
     measures: tuple[Measure, ...]
 
 
 def ablations(inputs: Inputs, comparisons: Comparisons) -> list[Ablation]:
-    """One a data set, retrieval with that of the pre-training; none where there is one variant."""
+    """Return one ablation per data set, retrieval with that of the pre-training; none for a single variant."""
     if len(inputs.tree.variants) < 2:
         return []
     first = inputs.tree.with_text[0]
@@ -60,6 +62,7 @@ def ablations(inputs: Inputs, comparisons: Comparisons) -> list[Ablation]:
 
 
 def ablation_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
+    """Return Table 4 of every data set."""
     return [_table(inputs, each) for each in ablations(inputs, comparisons)]
 
 
@@ -98,7 +101,7 @@ def _cells(measure: Measure, variant: str) -> dict[str, Cell]:
 
 
 def _measures(inputs: Inputs, dataset: str, first: str, comparisons: Comparisons) -> Iterator[Measure]:
-    """Those that this run has, in the order of the tables."""
+    """Yield the measures that this run has, in the order of the tables."""
 
     def differences(table: str, column: str) -> dict[str, Comparison]:
         return comparisons.from_one(table, column, first)
@@ -124,7 +127,7 @@ def _few_shot(
     comparisons: Comparisons,
     first: str,
 ) -> Iterator[Measure]:
-    """A protocol's job with most labels."""
+    """Yield for each protocol the job with most labels."""
     own = [each for each in jobs if each.job.dataset == dataset]
     for protocol in dict.fromkeys(each.job.protocol for each in own):
         fraction = max(each.job.fraction for each in own if each.job.protocol == protocol)
@@ -140,7 +143,7 @@ def _few_shot(
 
 
 def _pointing(inputs: Inputs, dataset: str, comparisons: Comparisons, first: str) -> Iterator[Measure]:
-    """Hits of the prompts that stand first, which name no place; inside the lungs where these are known."""
+    """Yield the hits of the first prompts, which name no place; inside the lungs where these are known."""
     grounding = [each for each in inputs.grounding if each.dataset == dataset]
     if not grounding:
         return
@@ -164,7 +167,7 @@ def _retrieval(inputs: Inputs, comparisons: Comparisons, first: str) -> Iterator
         figures = {variant: each.directions[direction].recall for variant, each in found.items()}
         candidates = next(iter(found.values())).directions[direction].candidates
         known = next(iter(figures.values()))
-        k = RECALL_AT if RECALL_AT in known and candidates > RECALL_AT else min(known)  # of fewer all would be found
+        k = RECALL_AT if RECALL_AT in known and candidates > RECALL_AT else min(known)  # else all are found
         yield Measure(
             f"{direction}_recall_at_{k}",
             f"recall@{k}, {words(direction)}",

@@ -101,7 +101,7 @@ def prompts_table(table: Table) -> Table:
 def few_shot_classification_tables(
     inputs: Inputs, comparisons: Comparisons, quotations: Sequence[Quotation]
 ) -> list[Table]:
-    """Make Table 2, one per data set and protocol."""
+    """Return Table 2, one per data set and protocol."""
     jobs: dict[tuple[str, str], list[FewShot]] = {}
     for each in inputs.few_shot:
         jobs.setdefault((each.job.dataset, each.job.protocol), []).append(each)
@@ -184,7 +184,7 @@ def restricted(blocks: Sequence[Block], columns: Sequence[Column]) -> list[Block
 
 
 def _best(inputs: Inputs, name: str, jobs: list[FewShot], comparisons: Comparisons) -> dict[str, str | None]:
-    """Return the variant in bold by metric, among jobs with one share of the labels."""
+    """Return metric -> the variant in bold."""
     values = {each.variant: few_shot_values(inputs.tree, each) for each in jobs}
     known = {variant: each for variant, each in values.items() if each is not None}
     if len(known) < len(values):

@@ -43,21 +43,24 @@ class Comparison:
     adjusted: float
 
     def reversed(self) -> "Comparison":
+        """Return second - first."""
         own = self.difference
         difference = Estimate(value=-own.value, low=-own.high, high=-own.low)
         return Comparison(self.second, self.first, difference, self.p, self.adjusted)
 
     @property
     def decided(self) -> bool:
+        """Return whether the difference is significant at LEVEL."""
         return self.adjusted < LEVEL
 
 
 def drawn(metric: Metric, weights: Float[np.ndarray, "draws images"]) -> Drawn:
+    """Return a metric with equal weights and over the draws."""
     return Drawn(float(metric(np.ones((1, weights.shape[1])))[0]), values_of_draws(metric, weights))
 
 
 def compare_all(variants: Mapping[str, Drawn]) -> list[Comparison]:
-    """Every pair, in the order of `variants`; the draws of all must be of the same weights."""
+    """Compare every pair, in the order of `variants`; the draws of all must be of the same weights."""
     pairs = list(combinations(variants, 2))
     differences = [variants[one].draws - variants[other].draws for one, other in pairs]
     values = [two_sided(each) for each in differences]
@@ -71,14 +74,20 @@ def compare_all(variants: Mapping[str, Drawn]) -> list[Comparison]:
 
 
 def two_sided(differences: Float[np.ndarray, "draws"]) -> float:
-    """Twice the smaller share of draws on one side of 0, a draw of exactly 0 on both; one is added, so never 0."""
+    """Return twice the smaller share of draws on one side of 0; a draw of exactly 0 counts on both.
+
+    One is added, so the result is never 0.
+    """
     known = differences[~np.isnan(differences)]
     fewer = min(int((known <= 0).sum()), int((known >= 0).sum()))
     return min(1.0, 2 * (1 + fewer) / (1 + len(known)))
 
 
 def holm(values: list[float]) -> list[float]:
-    """Holm (Scand. J. Statist. 6:65, 1979): the k-th smallest of m times m - k + 1, made monotone, at most 1."""
+    """Return p-values adjusted by Holm (Scand. J. Statist. 6:65, 1979).
+
+    The k-th smallest of m is multiplied by m - k + 1; the results are made monotone and at most 1.
+    """
     order = sorted(range(len(values)), key=lambda place: values[place])
     adjusted, largest = [0.0] * len(values), 0.0
     for rank, place in enumerate(order):
@@ -90,7 +99,7 @@ def holm(values: list[float]) -> list[float]:
 def decided_best(
     variants: Mapping[str, Drawn], comparisons: list[Comparison], smaller_is_better: bool = False
 ) -> str | None:
-    """The variant with the best figure if it is better than every other one by the test, else None."""
+    """Return the variant with the best figure if it is better than every other one by the test, else None."""
     if len(variants) < 2:
         return None
     choose = min if smaller_is_better else max
@@ -116,7 +125,7 @@ class Comparisons:
         metric: str,
         smaller_is_better: bool = False,
     ) -> str | None:
-        """Compare all `variants` and name the one that is better than every other by the test, if there is one."""
+        """Compare all `variants` and return the one that is better than every other by the test, or None."""
         values = self._drawn(variants, metric)
         self.found[table, measure] = compare_all(values)
         return decided_best(values, self.found[table, measure], smaller_is_better)
@@ -134,7 +143,7 @@ class Comparisons:
         return {name: drawn(each.metrics[metric], self._weights[key]) for name, each in variants.items()}
 
     def against(self, table: str, measure: str, first: str, second: str) -> Comparison:
-        """first - second."""
+        """Return first - second. Raises KeyError where they were not compared."""
         for each in self.found[table, measure]:
             if (each.first, each.second) == (first, second):
                 return each
@@ -143,12 +152,13 @@ class Comparisons:
         raise KeyError((table, measure, first, second))
 
     def from_one(self, table: str, measure: str, one: str) -> dict[str, Comparison]:
-        """Every other one minus `one`; empty where the column was not compared."""
+        """Return every other one minus `one`; empty where the column was not compared."""
         pairs = [(each.first, each.second) for each in self.found.get((table, measure), [])]
         others = [first if second == one else second for first, second in pairs if one in (first, second)]
         return {other: self.against(table, measure, other, one) for other in others}
 
     def write(self, path: Path) -> Path:
+        """Write all comparisons as CSV and return the path."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(_COLUMNS)

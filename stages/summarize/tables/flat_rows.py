@@ -20,7 +20,7 @@ CsvRow = dict[str, Any]  # column -> figure with all its digits
 
 
 def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
-    """Table 1: one row a data set and variant."""
+    """Return Table 1, one row per data set and variant."""
     rows = []
     for each in inputs.zero_shot:
         result = each.result
@@ -42,12 +42,12 @@ def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
 
 
 def few_shot_rows(inputs: Inputs) -> list[CsvRow]:
-    """Table 2: one row a job and variant; without figures where the job was skipped."""
+    """Return Table 2, one row per job and variant; without figures where the job was skipped."""
     return [job_row(each, METRICS) for each in inputs.few_shot]
 
 
 def job_row(each: FewShot | Segmentation, measures: Iterable[str], more: tuple[str, ...] = ()) -> CsvRow:
-    """A few-shot job of one variant: figures with interval and spread, what it trained on, and overlaps last."""
+    """Return the row of a few-shot job: figures with interval and spread, what it trained on, overlaps last."""
     result = each.result
     row: CsvRow = vars(each.job) | {"finding": result.finding, "variant": each.variant}
     figures: dict[str, MeanOfSeeds] = dict(result.metrics.items())
@@ -62,12 +62,12 @@ def job_row(each: FewShot | Segmentation, measures: Iterable[str], more: tuple[s
 
 
 def segmentation_rows(inputs: Inputs) -> list[CsvRow]:
-    """Table 3: one row a job and variant; without figures where the job was skipped."""
+    """Return Table 3, one row per job and variant; without figures where the job was skipped."""
     return [job_row(each, FIGURES, ("input_size",)) for each in inputs.segmentation]
 
 
 def retrieval_rows(inputs: Inputs) -> list[CsvRow]:
-    """One row a variant and direction; where retrieval was skipped, one a variant that says why."""
+    """Return one row per variant and direction; where retrieval was skipped, one per variant that says why."""
     rows: list[CsvRow] = []
     for each in inputs.retrieval:
         found = each.result.figures
@@ -85,7 +85,7 @@ def retrieval_rows(inputs: Inputs) -> list[CsvRow]:
 
 
 def pointing_rows(inputs: Inputs) -> list[CsvRow]:
-    """One row a data set, prompt set and variant: its heatmap beside the two baselines on the same images."""
+    """Return one row per data set, prompt set and variant: its heatmap beside what it must beat."""
     return [
         {"dataset": each.dataset, "finding": each.result.finding, "prompt_set": name, "variant": each.variant}
         | {
@@ -100,7 +100,7 @@ def pointing_rows(inputs: Inputs) -> list[CsvRow]:
 
 
 def grounding_rows(inputs: Inputs) -> list[CsvRow]:
-    """One row a data set, prompt set, variant, measure and pointer: every figure of phrase grounding."""
+    """Return one row per data set, prompt set, variant, measure and pointer."""
     rows = []
     for each in inputs.grounding:
         result = each.result
@@ -122,7 +122,7 @@ def grounding_rows(inputs: Inputs) -> list[CsvRow]:
 
 
 def integrity_rows(inputs: Inputs) -> list[CsvRow]:
-    """phi of every variant that has one: its scale, and its AUC against the mean lung mask of each data set."""
+    """Return phi of every variant that has one: its scale, and its AUC against the mean lung mask of each data set."""
     return [
         {
             "dataset": each.dataset,
@@ -138,7 +138,7 @@ def integrity_rows(inputs: Inputs) -> list[CsvRow]:
 
 
 def selection_rows(inputs: Inputs) -> list[CsvRow]:
-    """Every candidate of every variant with its score on validation."""
+    """Return every candidate of every variant with its score on validation."""
     return [
         {
             "variant": each.variant,
@@ -155,6 +155,7 @@ def selection_rows(inputs: Inputs) -> list[CsvRow]:
 
 
 def reject_rows(ledger: Ledger) -> list[CsvRow]:
+    """Return one row per stage, data set and reason."""
     return [vars(reject) for reject in ledger.rejects]
 
 

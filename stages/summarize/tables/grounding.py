@@ -54,6 +54,7 @@ def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
 
 
 def table_name(dataset: str, prompt_set: str) -> str:
+    """Return the stem of the files of one table."""
     return f"grounding_{dataset}_{prompt_set}"
 
 

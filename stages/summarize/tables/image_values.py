@@ -1,4 +1,4 @@
-"""What the paired tests resample: the test images of each variant, image by image, as the stages left them."""
+"""The values that the paired tests resample: each variant's test images, one by one, as the stages left them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,8 +26,9 @@ MEASURES = ("pointing", "contrast_to_noise", "iou")  # of GROUNDING_VALUES
 
 @dataclass(frozen=True)
 class ImageValues:
-    """`images` are what was tested: images, in retrieval also reports. `groups` is the patient of each, or the image
-    itself where patients are unknown.
+    """Values of the tested items: images, in retrieval also reports.
+
+    `groups` is the patient of each item, or the image itself where patients are unknown.
     """
 
     source: Path
@@ -37,12 +38,13 @@ class ImageValues:
 
 
 def zero_shot_values(tree: ResultsTree, each: ZeroShot) -> ImageValues:
+    """Read the values of zero-shot classification."""
     path = tree.folder("zero_shot_classification", f"{each.variant}/{each.dataset}") / "scores.arrow"
     return _values([path], SCORES, lambda rows, _: _classified(rows, each.result.threshold))
 
 
 def few_shot_values(tree: ResultsTree, each: FewShot) -> ImageValues | None:
-    """None where the job was skipped."""
+    """Read the values of few-shot classification, or None where the job was skipped."""
     folder = tree.folder("few_shot_classification", each.job.of(each.variant)) / "scores"
     seeds = each.result.seeds
     paths = [folder / f"seed_{seed.seed}.arrow" for seed in seeds]
@@ -50,14 +52,14 @@ def few_shot_values(tree: ResultsTree, each: FewShot) -> ImageValues | None:
 
 
 def segmentation_values(tree: ResultsTree, each: Segmentation) -> ImageValues | None:
-    """None where the job was skipped."""
+    """Read the values of few-shot segmentation, or None where the job was skipped."""
     folder = tree.folder("few_shot_segmentation", each.job.of(each.variant)) / "overlaps"
     paths = [folder / f"seed_{seed.seed}.arrow" for seed in each.result.seeds]
     return _values(paths, OVERLAPS, lambda rows, _: _outlined(rows)) if paths else None
 
 
 def grounding_values(tree: ResultsTree, each: Grounding, prompt_set: str) -> dict[str, ImageValues]:
-    """By pointer: its measures on the test positives, those that are defined for it."""
+    """Read, by pointer, the measures on the test positives that are defined for it."""
     path = tree.folder("phrase_grounding", f"{each.variant}/{each.dataset}") / "values.arrow"
     rows = pl.DataFrame(read_table(path, GROUNDING_VALUES)).filter(pl.col("prompt_set") == prompt_set)
     found = {}
@@ -69,7 +71,7 @@ def grounding_values(tree: ResultsTree, each: Grounding, prompt_set: str) -> dic
 
 
 def retrieval_values(tree: ResultsTree, each: Retrieval) -> dict[str, ImageValues]:
-    """By direction: the figures over its queries. Only where retrieval was measured."""
+    """Read, by direction, the figures over its queries; retrieval must have been measured."""
     assert each.result.figures is not None
     path = tree.folder("retrieval", each.variant) / "ranks.arrow"
     rows = pl.DataFrame(read_table(path, RANKS))
@@ -95,7 +97,7 @@ def _classified(rows: pl.DataFrame, threshold: float) -> dict[str, Metric]:
 def _values(
     paths: list[Path], schema: pa.Schema, metrics_of: Callable[[pl.DataFrame, int], dict[str, Metric]]
 ) -> ImageValues:
-    """One file a repetition, of the same test images in the same order."""
+    """Read one file per repetition, of the same test images in the same order."""
     first, each = None, []
     for place, path in enumerate(paths):
         rows = pl.DataFrame(read_table(path, schema))

@@ -39,7 +39,7 @@ def read_quotations(path: Path) -> list[Quotation]:
 
 
 def shown(quotations: list[Quotation], tree: ResultsTree, synthetic: Collection[str]) -> list[Quotation]:
-    """Those that stand in the tables of this run: none of synthetic patients."""
+    """Return the quotations that stand in the tables of this run: none beside synthetic patients."""
     jobs = {"few_shot_classification": tree.few_shot_jobs, "few_shot_segmentation": tree.segmentation_jobs}
     return [
         each
@@ -54,7 +54,7 @@ def shown(quotations: list[Quotation], tree: ResultsTree, synthetic: Collection[
 
 
 def quoted_blocks(quotations: Sequence[Quotation], table: Stage, data_set: str, protocol: str) -> tuple[Block, ...]:
-    """Blocks for the table of one data set and protocol; cells are keyed `<metric>_<fraction>`."""
+    """Return the blocks for the table of one data set and protocol; cells are keyed `<metric>_<fraction>`."""
     return tuple(
         Block("quoted", tuple(_row(each, label, figures) for label, figures in each.rows.items()), each.source,
               each.setting)

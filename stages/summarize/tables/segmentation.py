@@ -36,7 +36,7 @@ OTHERS = (
 def few_shot_segmentation_tables(
     inputs: Inputs, comparisons: Comparisons, quotations: Sequence[Quotation]
 ) -> list[Table]:
-    """Make Table 3, one per data set and protocol; a row is a variant with one share of the labels."""
+    """Return one table per data set and protocol; a row is a variant with one share of the labels."""
     jobs: dict[tuple[str, str], list[Segmentation]] = {}
     for each in inputs.segmentation:
         jobs.setdefault((each.job.dataset, each.job.protocol), []).append(each)
@@ -101,7 +101,7 @@ def _best(inputs: Inputs, name: str, cells: list[Segmentation], comparisons: Com
 
 
 def _of_fractions(blocks: Sequence[Block], fractions: Sequence[int]) -> list[Block]:
-    """Return quoted blocks with one row per share of the labels, without what this run does not have."""
+    """Return quoted blocks with one row per share of the labels, restricted to this run's shares and figures."""
     found = []
     for block in blocks:
         rows = []

@@ -101,6 +101,7 @@ class Block:
 
     @property
     def title(self) -> str:
+        """Return the block's title."""
         if self.kind == "quoted":
             return f"quoted, not measured: {self.source}; {self.protocol}"
         return f"measured here; {self.protocol}" if self.protocol else "measured here"
@@ -129,17 +130,19 @@ class Table:
             raise ValueError(f"{self.name}: cells of no column: {sorted(unknown)}")
 
     def rows(self) -> Iterator[tuple[Block, Row]]:
+        """Yield every row with its block."""
         for block in self.blocks:
             for row in block.rows:
                 yield block, row
 
     @property
     def shown(self) -> list[Column]:
+        """Return the columns that people see."""
         return [column for column in self.columns if column.shown]
 
     @property
     def titled(self) -> bool:
-        """Whether people must be told which rows are measured."""
+        """Return whether people must be told which rows are measured."""
         return any(block.kind == "quoted" for block in self.blocks)
 
     def showing(self, keys: Sequence[str], caption: str, legend: tuple[str, ...]) -> "Table":

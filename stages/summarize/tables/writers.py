@@ -116,6 +116,8 @@ def _numbers(cell: Cell) -> list[object]:
 
 
 def as_markdown(table: Table) -> str:
+    """Write a pipe table with its notes."""
+
     def line(cells: list[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
