@@ -52,5 +52,5 @@ def read_mapping(path: Path, remedy: str) -> dict[str, Any]:
     """Read a YAML file that must hold a mapping of keys to values."""
     value = read_yaml(path, remedy)
     if not isinstance(value, dict):
-        raise InputError(f"{path}: no mapping of keys to values", remedy=remedy)
+        raise InputError(f"{path}: not a mapping of keys to values", remedy=remedy)
     return value

@@ -22,7 +22,7 @@ from ..yaml_files import read_yaml
 
 class PromptSet(Settings):
     positive: list[str] = Field(min_length=1)
-    negative: list[str] = Field(default_factory=list, description="may be empty where only places are asked for")
+    negative: list[str] = Field(default_factory=list, description="may be empty if the prompts name places only")
 
 
 class PromptFile(Settings):
@@ -50,7 +50,7 @@ class PromptFile(Settings):
         if len(filled) > 1:
             raise InputError(
                 f"prompts: set {name}: some affirming prompts fill {' and '.join(max(filled))} and others do not",
-                remedy="make two sets of it",
+                remedy="split it into two sets",
             )
         return filled.pop()
 
@@ -73,7 +73,7 @@ def read_prompts(path: Path, denying: bool = False) -> PromptFile:
     prompts = check_prompts(read_yaml(path, "name a prompt file in the configuration"), path)
     if denying and (without := [name for name, each in prompts.sets.items() if not each.negative]):
         raise InputError(
-            f"{path}: set {without[0]} has no `negative` prompts, which deny the finding", remedy="add one"
+            f"{path}: set {without[0]} has no `negative` prompts (sentences that deny the finding)", remedy="add one"
         )
     return prompts
 
@@ -85,5 +85,7 @@ def check_prompts(value: object, path: Path) -> PromptFile:
     try:
         prompts.expanded()
     except KeyError as error:
-        raise InputError(f"{path}: a template names the slot {error}, which `slots` lacks", remedy="add it") from None
+        raise InputError(
+            f"{path}: a template names the slot {error}, which is not in `slots`", remedy="add it"
+        ) from None
     return prompts

@@ -92,16 +92,20 @@ def _create(settings: ImageEncoderSettings, common: dict) -> VisionTransformer:
     name = settings.architecture
     if not is_model(name):
         raise InputError(
-            f"pretrain.model.image.architecture: timm has no {name!r}", remedy="give a name of timm.list_models('vit*')"
+            f"pretrain.model.image.architecture: timm has no {name!r}",
+            remedy="give a name from timm.list_models('vit*')",
         )
     try:
         vit = create_model(name, patch_size=settings.patch_size, **common)
     except (TypeError, RuntimeError, AssertionError) as error:
-        raise InputError(f"pretrain.model.image.architecture: {name!r}: {str(error).splitlines()[0]}") from None
+        raise InputError(
+            f"pretrain.model.image.architecture: {name!r}: {str(error).splitlines()[0]}",
+            remedy="correct pretrain.model.image",
+        ) from None
     if type(vit) is not VisionTransformer or vit.pos_embed is None:
         raise InputError(
             f"pretrain.model.image.architecture: {name!r} is a {type(vit).__name__}",
-            remedy="give one of timm's VisionTransformer with position embeddings: only those can leave patches out",
+            remedy="name a VisionTransformer of timm with position embeddings: only these can leave patches out",
         )
     return vit
 
@@ -118,7 +122,7 @@ def grid_of(patches: int) -> int:
     """Side of a square grid of patches."""
     side = math.isqrt(patches)
     if side * side != patches:
-        raise ValueError(f"{patches} patches are no square grid")
+        raise ValueError(f"{patches} patches do not form a square grid")
     return side
 
 
