@@ -97,8 +97,8 @@ def main() -> None:
     for job in (each for each in small if each in large):
         first, second = small[job], large[job]
         inside = second["low"] <= second["took"] <= second["high"]
-        print(f"{job:55} said {first['said']:7.1f} {second['said']:7.1f} s  took {first['took']:7.1f} "
-              f"{second['took']:7.1f} s  grew x{second['took'] / first['took']:.1f}, said "
+        print(f"{job:55} predicted {first['said']:7.1f} {second['said']:7.1f} s  measured {first['took']:7.1f} "
+              f"{second['took']:7.1f} s  growth measured x{second['took'] / first['took']:.1f}, predicted "
               f"x{second['said'] / first['said']:.1f}{'' if inside else '  OUTSIDE its range'}")  # fmt: skip
     if arguments.output:
         arguments.output.write_text(json.dumps(runs, indent=1))
