@@ -1,4 +1,4 @@
-# Two commands for a start: `make demo` and `make test`. Both create the environment first.
+# Start with `make demo` and `make test`. Both create the environment first.
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
@@ -11,25 +11,25 @@ demo: environment
 	@echo "The report:     $(CURDIR)/runs/demo/results/summarize/report.html"
 	@echo "The MLflow UI:  make ui    (then open http://127.0.0.1:$(PORT))"
 
-# Units, and the whole DAG once on a miniature phantom: at most 10 minutes on 2 idle cores.
+# Unit tests, and the whole DAG once on a miniature phantom: at most 10 minutes on 2 idle cores.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 test: environment
 	$(PYTEST)
 
-# These, and what is marked `long`: the demo that must learn, and others of minutes. Coverage below the floor of
-# pyproject.toml fails.
+# The same plus tests marked `long`: the demo with a required accuracy, and other tests of minutes. Fails if coverage is
+# below the floor in pyproject.toml.
 test-all: environment
 	$(PYTEST) -m 'not cluster and not cluster_faults and not package_index' --cov
 
-# The exported model in a new environment that holds its requirements.txt alone: minutes, 2 GB from the package index.
+# The exported model in a new environment with only its requirements.txt: minutes, 2 GB from the package index.
 test-model: environment
 	$(BIN)/python -m pytest -m package_index tests/stages/select_checkpoint
 
-# SLURM with one node on this machine, images built from docker/, the user's command. As root on Debian 12.
+# The user's command on a one-node SLURM on this machine, with images built from docker/. Needs root on Debian 12.
 test-cluster: environment
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
-# The same, and kills, cancels, requeues, time-outs, a lost controller, full disks: an hour or two.
+# The same with faults: kills, cancels, requeues, time-outs, a lost controller, full disks. An hour or two.
 test-cluster-faults: environment
 	$(BIN)/python -m pytest -m cluster_faults tests/cluster
 
@@ -53,8 +53,8 @@ format: environment
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt workflow
 
-# Pins of all images from one resolution, so that a package has one version everywhere. What is pinned stays, unless
-# `make lock UPGRADE=--upgrade` asks for newer ones. local.lock serves any build of torch: no CUDA packages, no hashes.
+# Pin the packages of all images from one resolution, so that a package has one version everywhere. Existing pins stay
+# unless `make lock UPGRADE=--upgrade` is used. local.lock fits any build of torch: no CUDA packages, no hashes.
 COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11
 lock: environment
 	$(BIN)/python -m pip install --quiet uv==0.13.9
@@ -63,33 +63,33 @@ lock: environment
 	cd envs && for image in preprocess torch report workflow; do ../$(COMPILE) $(UPGRADE) --universal --generate-hashes \
 		--constraints local.lock -o $$image.lock $$image.in || exit 1; done
 
-# What is right and wrong before a long run, with the remedies: make doctor PROFILE=workflow/profiles/demo ARGS=--gpu
+# Check the setup before a long run and name remedies: make doctor PROFILE=workflow/profiles/demo ARGS=--gpu
 PROFILE ?= slurm
 doctor: environment
 	$(BIN)/python -m workflow.doctor --profile $(PROFILE) $(ARGS)
 
-# Hours, GPU-hours and bytes of a whole run: make estimate ARGS='--device h100 --gpus 8'
+# Estimate hours, GPU-hours and bytes of a whole run: make estimate ARGS='--device h100 --gpus 8'
 estimate: environment
 	$(BIN)/python -m workflow.estimate --profile $(PROFILE) $(ARGS)
 
-# Pins against known vulnerabilities, offline: make audit ADVISORIES=all.zip (OSV's export for PyPI, fetched by hand).
+# Compare pins with known vulnerabilities, offline: make audit ADVISORIES=all.zip (OSV's export for PyPI, downloaded by hand).
 audit: environment
 	$(BIN)/python -m workflow.audit $(or $(ADVISORIES),$(error give ADVISORIES=all.zip, OSV's export for PyPI))
 
-# Images and SIFs of all stages, by Docker or Podman and Apptainer: docker/images.lock.yaml says what they are.
+# Build images and SIFs of all stages with Docker or Podman, and Apptainer; record them in docker/images.lock.yaml.
 images: environment
 	$(BIN)/python -m workflow.images $(IMAGES)
 
-# docs/reference/*.md from contracts and settings; a test fails where they are stale.
+# Write docs/reference/*.md from contracts and settings; a test fails if they are stale.
 reference: environment
 	$(BIN)/python -m workflow.reference
 
-# The DAG of the rules as the README shows it; needs graphviz.
+# Draw the DAG of the rules for the README; needs graphviz.
 dag: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo --forceall --rulegraph dot | dot -Tsvg -o docs/dag.svg
 
-# Journals into MLflow once more (the end of every workflow does it by itself), and MLflow on loopback. The store is
-# <workspace>/mlflow.db; `sync` takes the server that MLFLOW_TRACKING_URI names, if it is set.
+# `sync` imports journals into MLflow again (every workflow does it at its end); `ui` serves MLflow on loopback. The store
+# is <workspace>/mlflow.db; `sync` uses the server in MLFLOW_TRACKING_URI if it is set.
 WORKSPACE ?= runs/demo
 sync: environment
 	$(BIN)/python -m stages.sync --journals $(WORKSPACE)/results
@@ -97,7 +97,7 @@ sync: environment
 ui: environment
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(WORKSPACE))/mlflow.db --host 127.0.0.1 --port $(PORT)
 
-# What would run again, and why: the files of code, the keys of the configuration, the inputs or the image that changed.
+# List what would run again, and why: the code file, configuration key, input or image that changed.
 .PHONY: why
 why: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow.why --profile $(PROFILE)

@@ -1,6 +1,6 @@
-"""Bootstrap of the AUC: all draws at once (stages/common/metrics/ranking.py) beside the loop over scikit-learn.
+"""Compare the bootstrap of the AUC (all draws at once, stages/common/metrics/ranking.py) with a loop over scikit-learn.
 
-Both get the same draws of images; scores have ties. `python -m benchmarks.bootstrap [--images 3000] [--draws 1000]`
+Both use the same draws of images; scores have ties. `python -m benchmarks.bootstrap [--images 3000] [--draws 1000]`
 """
 
 import statistics
@@ -14,7 +14,7 @@ from stages.common.metrics.ranking import auc, draw_weights, values_of_draws
 
 
 def peers(scores: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The usual loop: gather the drawn images, call scikit-learn."""
+    """Return the AUC of each draw by the usual loop: gather the drawn images, call scikit-learn."""
     places = [np.repeat(np.arange(len(scores)), row.astype(int)) for row in weights]
     return np.array([roc_auc_score(targets[place], scores[place]) for place in places])
 
@@ -24,9 +24,9 @@ def main() -> None:
     for name, default in (("images", 3000), ("draws", 1000), ("rounds", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     arguments = parser.parse_args()
-    generator = np.random.default_rng(7)  # not that of the draws: a count of 0 would go with a target
+    generator = np.random.default_rng(7)  # differs from the draws' seed: else counts would correlate with targets
     targets = (generator.random(arguments.images) < 0.2).astype(np.int64)
-    scores = np.round(targets + generator.normal(size=arguments.images), 2)  # to two places: ties
+    scores = np.round(targets + generator.normal(size=arguments.images), 2)  # rounding makes ties
     weights = draw_weights(np.arange(arguments.images), arguments.draws, seed=0)
     seconds: dict[str, list[float]] = {"ours": [], "peers": []}
     for _ in range(arguments.rounds):

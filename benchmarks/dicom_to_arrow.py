@@ -1,16 +1,17 @@
-"""DICOM to a grey square of 256 pixels: this project's reader beside what peers do, by transfer syntax.
+"""Compare this project's conversion of DICOM to a grey square of 256 pixels with that of peers, per transfer syntax.
 
-    PYTHONPATH=. python benchmarks/dicom_to_arrow.py --output benchmarks/dicom_to_arrow.json
+    python -m benchmarks.dicom_to_arrow --output benchmarks/dicom_to_arrow.json
 
-The files are made here: 2544 x 3056 pixels of 12 bits, a smooth picture with noise. All ways start from the path of a
-file (in the page cache) and end in uint8. They run in turn on one thread, and the median of the rounds counts, in
-processor time: other processes may share the machine. Errors are grey levels against exact means (float64) of the
-display values of the full picture.
+The script writes its own files: 2544 x 3056 pixels of 12 bits, a smooth picture with noise. All methods start from the
+path of a file (in the page cache) and end with uint8. They run in turn on one thread. The result is the median over the
+rounds in processor time, because other processes may share the machine. Errors are grey levels compared with exact
+means (float64) of the display values of the full picture.
 
-peers, windowed: pydicom's pixel_array, apply_modality_lut and apply_voi_lut (or min-max) at full size, then cv2
-INTER_AREA: the way that is right. peers, scaled: pixel_array scaled by its maximum to uint8, then cv2 INTER_AREA: the
-way of MGCA's and GLoRIA's scripts, right only without window and Modality LUT. decoder alone: our codec called on the
-codestream, nothing else: what no reader around it can go below.
+- peers, windowed: pydicom's pixel_array, apply_modality_lut and apply_voi_lut (or min-max) at full size, then cv2
+  INTER_AREA. This is correct.
+- peers, scaled: pixel_array scaled by its maximum to uint8, then cv2 INTER_AREA, as in MGCA's and GLoRIA's scripts.
+  This is correct only without window and Modality LUT.
+- decoder alone: only our codec on the codestream, the lower bound for any reader that uses it.
 """
 
 import argparse
@@ -57,7 +58,7 @@ class Way:
 
 
 def ours(digest: bool = True, **settings: object) -> Callable[[Path], np.ndarray]:
-    """As the stage does it; the digest of the picture can be left out, to see what it costs."""
+    """Convert as the stage does; without the picture's digest, to measure its cost, if `digest` is false."""
     chosen = DicomToArrowSettings(size=SIZE, **settings)
 
     def run(path: Path) -> np.ndarray:
@@ -102,7 +103,7 @@ def squared(image: np.ndarray) -> np.ndarray:
 
 
 def exact(values: np.ndarray, window: tuple[float, float] | None) -> np.ndarray:
-    """Means over areas of the display values, float64, not rounded."""
+    """Return area means of the display values, float64, not rounded."""
     center, width = window or ((float(values.min()) + float(values.max())) / 2 + 0.5, float(np.ptp(values)) + 1)
     shown = ((values - (center - 0.5)) / (width - 1) + 0.5).clip(0, 1) * 255
     columns = round(COLUMNS / ROWS * SIZE)
@@ -156,7 +157,7 @@ def write(path: Path, values: np.ndarray, syntax: UID, window: tuple[float, floa
 
 def measured(path: Path, ways: list[Way], truth: np.ndarray, rounds: int) -> list[dict[str, object]]:
     times: dict[str, list[float]] = {way.name: [] for way in ways}
-    squares = {way.name: way.run(path) for way in ways}  # and the first, cold call
+    squares = {way.name: way.run(path) for way in ways}  # also the first, cold call
     for _ in range(rounds):
         for way in ways:
             start = time.process_time()
@@ -167,7 +168,7 @@ def measured(path: Path, ways: list[Way], truth: np.ndarray, rounds: int) -> lis
     for way in ways:
         seconds = statistics.median(times[way.name])
         numbers = {"ms": 1e3 * seconds, "ratio": seconds / own}
-        if squares[way.name].shape == truth.shape:  # else the picture at full size
+        if squares[way.name].shape == truth.shape:  # otherwise the picture is at full size
             error = np.abs(squares[way.name] - truth)
             numbers |= {
                 "error_mean": error.mean(), "error_p99_9": np.quantile(error, 0.999), "error_max": error.max(),
@@ -180,8 +181,8 @@ def measured(path: Path, ways: list[Way], truth: np.ndarray, rounds: int) -> lis
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--output", type=Path, help="JSON")
-    parser.add_argument("--only", default="", help="files whose name begins so, as JPEG-LS")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    parser.add_argument("--only", default="", help="only files whose name starts with this, e.g. JPEG-LS")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     values = picture()

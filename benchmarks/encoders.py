@@ -1,16 +1,16 @@
-"""What is left out of a step: hidden patches, padding between sentences; and what transport costs beside the encoders.
+"""Measure the work that a step avoids (hidden patches, padding between sentences), and the cost of transport.
 
     python -m benchmarks.encoders [--rounds 5] [--depth 2] [--output FILE]
 
-One thread, forward and backward, medians of processor time over interleaved rounds; a first round is not counted.
+One thread, forward and backward pass, medians of processor time over interleaved rounds; a first round is not counted.
 
-- images: ViT-B/16 at 224 pixels (12 blocks), 4 images, all 196 patches beside the visible ones alone at half and three
-  quarters hidden.
-- text: a BERT of base width (`--depth` blocks of its 12: every block costs the same), 32 reports as long as real ones
-  (5.8 sentences of 13.4 tokens, a third of them recurring). Peers: 8 slots of 32 tokens a report, padded and cut.
+- images: ViT-B/16 at 224 pixels (12 blocks), 4 images: all 196 patches compared with only the visible ones, at half and
+  three quarters hidden.
+- text: a BERT of base width (`--depth` of its 12 blocks; every block costs the same), 32 reports of realistic length
+  (5.8 sentences of 13.4 tokens, a third of them recurring). Peers: 8 slots of 32 tokens per report, padded and cut.
   Ours: `sentences`, unique and grouped by length; `report`, one pass over whole reports.
-- transport: all B x B pairs of 98 patches and 8 sentences of width 512 beside a step of the published setting without
-  it, both at the same B.
+- transport: all B x B pairs of 98 patches and 8 sentences of width 512, compared with a step of the published setting
+  without transport at the same B.
 """
 
 import json
@@ -33,17 +33,17 @@ from stages.pretrain.batches import TrainingData
 from stages.pretrain.training import build
 
 SPECIAL = SpecialTokens(2, 3, 0)
-SLOTS, SLOT_TOKENS = 8, 32  # of peers, who give every report the same room
+SLOTS, SLOT_TOKENS = 8, 32  # peers: the same number of slots for every report
 
 
 def backward_of(outputs: Callable[[], tuple[Tensor, ...]], module: torch.nn.Module) -> None:
-    """Forward and backward; the sum of squares has a gradient everywhere."""
+    """Run forward and backward; the sum of squares has a gradient everywhere."""
     module.zero_grad(set_to_none=True)
     sum(each.square().sum() for each in outputs()).backward()
 
 
 def images(count: int, rounds: int) -> dict[str, float]:
-    """Milliseconds by the share that is hidden, and how many times faster than nothing hidden."""
+    """Return milliseconds per hidden share, and the speed-up over nothing hidden."""
     encoder = ImageEncoder(ImageEncoderSettings(architecture="vit_base_patch16_224"))
     pixels = encoder.normalise(torch.rand(count, 224, 224))
     visible = {share: draw_visible(count, 196, share, torch.Generator().manual_seed(0)) for share in (0.5, 0.75)}
@@ -55,7 +55,7 @@ def images(count: int, rounds: int) -> dict[str, float]:
 
 
 def slots(reports: list[list[list[int]]]) -> Int[Tensor, "reports_slots tokens"]:
-    """Peers' way: [CLS] sentence [SEP] padded or cut to 32 tokens, 8 of them a report, empty slots computed as well."""
+    """Encode as peers do: 8 slots per report, each [CLS] sentence [SEP] padded or cut to 32 tokens; also empty ones."""
     ids = torch.full((len(reports) * SLOTS, SLOT_TOKENS), SPECIAL.pad)
     for place, report in enumerate(reports):
         for slot, sentence in enumerate(report[:SLOTS]):
@@ -65,7 +65,7 @@ def slots(reports: list[list[list[int]]]) -> Int[Tensor, "reports_slots tokens"]
 
 
 def text(depth: int, rounds: int) -> dict[str, float]:
-    """Milliseconds of the three ways, tokens that each computes, and how many times faster than slots."""
+    """Return milliseconds and computed tokens of the three methods, and the speed-up over slots."""
     reports = [study.sentences for study in studies(32)]
     padded, batch = slots(reports), pad_reports(reports, SPECIAL)
     common = {"weights": None, "width": 768, "heads": 12, "depth": depth, "dropout": 0}
@@ -75,7 +75,7 @@ def text(depth: int, rounds: int) -> dict[str, float]:
 
     def of_slots() -> tuple[Float[Tensor, "rows tokens width"]]:
         mask = (padded != SPECIAL.pad).long()
-        mask[:, 0] = 1  # an empty slot attends to one token, as no softmax over nothing exists
+        mask[:, 0] = 1  # an empty slot attends to one token: a softmax needs at least one
         return (single.bert(input_ids=padded, attention_mask=mask).last_hidden_state,)
 
     sides = {
@@ -94,7 +94,7 @@ def text(depth: int, rounds: int) -> dict[str, float]:
 
 
 def transport(batch: int, rounds: int) -> dict[str, float]:
-    """Milliseconds of a step of the published setting without transport, of transport, and its share in percent."""
+    """Return milliseconds of a published step without transport and of transport, and transport's share in percent."""
     settings = settings_of("base", batch, local={"weight": 0})
     data = TrainingData(settings, Noise(STORED["base"]), studies(4 * batch), SPECIAL)
     model = build(settings, VOCABULARY).train()
@@ -112,7 +112,9 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--depth", type=int, default=2, help="blocks of the text encoder")
     options.add_argument("--images", type=int, default=4)
-    options.add_argument("--batches", type=int, nargs="+", default=[8], help="of the step beside transport")
+    options.add_argument(
+        "--batches", type=int, nargs="+", default=[8], help="batch sizes of the comparison with transport"
+    )
     options.add_argument("--output", type=Path)
     arguments = options.parse_args()
     torch.set_num_threads(1)

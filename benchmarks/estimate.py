@@ -1,10 +1,10 @@
-"""What `make estimate` says of each stage, beside the processor time that the demo's stages take at two sizes.
+"""Compare the prediction of `make estimate` for each stage with the processor time of the demo's stages at two sizes.
 
     python -m benchmarks.estimate --patients 250 1000 --output estimate.json
 
-Runs the workflow (profile demo, one variant, few epochs, both on the phantom) with a `python` first on PATH that starts
-the real one and writes down its processor time. What is compared are seconds of processor, which other work on the
-machine disturbs little; the estimate's are seconds of its table, uncorrected, on one core.
+Runs the workflow (profile demo, one variant, few epochs, both on the phantom) with a wrapper `python` first on PATH
+that starts the real one and records its processor time. Processor seconds are compared, because other work on the
+machine affects them little. Predictions are seconds of the estimate's table, uncorrected, on one core.
 """
 
 import argparse
@@ -36,7 +36,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def overlay(patients: int, workspace: Path) -> dict[str, object]:
-    """Of each kind as many images as patients."""
+    """Return settings with as many images of each kind as patients."""
     return {
         "workspace": str(workspace), "compare": ["mlip"], "evaluate_on": ["rsna"],
         "make_phantom": {"mimic_patients": patients, "rsna_images": patients, "siim_images": patients, "workers": 1},
@@ -45,7 +45,7 @@ def overlay(patients: int, workspace: Path) -> dict[str, object]:
 
 
 def measured(folder: Path, settings: Path) -> dict[tuple[str, str], float]:
-    """Seconds of processor by stage and name of the job; dicom_to_arrow converts and gathers under other names."""
+    """Return processor seconds per stage and job name; dicom_to_arrow's convert and gather have separate names."""
     log, programs = folder / "python.jsonl", folder / "bin"
     programs.mkdir()
     wrapper = programs / "python"
@@ -68,7 +68,7 @@ def measured(folder: Path, settings: Path) -> dict[tuple[str, str], float]:
 
 
 def compared(patients: int) -> Iterator[dict[str, object]]:
-    """Each job of one run: units of work, seconds estimated and measured."""
+    """Return for each job of one run its units of work, and the predicted and measured seconds."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         settings = folder / "settings.yaml"
@@ -90,15 +90,15 @@ def compared(patients: int) -> Iterator[dict[str, object]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patients", type=int, nargs=2, default=[250, 1000])
-    parser.add_argument("--output", type=Path, help="JSON of the figures")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     runs = {patients: {row["job"]: row for row in compared(patients)} for patients in arguments.patients}
     small, large = runs.values()
     for job in (each for each in small if each in large):
         first, second = small[job], large[job]
         inside = second["low"] <= second["took"] <= second["high"]
-        print(f"{job:55} said {first['said']:7.1f} {second['said']:7.1f} s  took {first['took']:7.1f} "
-              f"{second['took']:7.1f} s  grew x{second['took'] / first['took']:.1f}, said "
+        print(f"{job:55} predicted {first['said']:7.1f} {second['said']:7.1f} s  measured {first['took']:7.1f} "
+              f"{second['took']:7.1f} s  growth measured x{second['took'] / first['took']:.1f}, predicted "
               f"x{second['said'] / first['said']:.1f}{'' if inside else '  OUTSIDE its range'}")  # fmt: skip
     if arguments.output:
         arguments.output.write_text(json.dumps(runs, indent=1))

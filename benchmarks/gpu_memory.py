@@ -1,10 +1,10 @@
-"""What one training step keeps in memory: weights, optimiser, and what the forward pass saves for the backward pass.
+"""Count what one training step keeps in memory: weights, optimiser, and what forward saves for the backward pass.
 
     python -m benchmarks.gpu_memory
 
-Counted on a processor, under bfloat16 autocast, at two batches, whose difference is the cost of a pair: every tensor
-that autograd saves, each storage once. A GPU's fused kernels save less of attention, its allocator and its libraries
-take more (about 1 GB); the sum was never compared with one.
+Counted on a CPU under bfloat16 autocast: every tensor that autograd saves, each storage once. The difference between
+two batch sizes is the cost per pair. A GPU's fused kernels save less of attention; its allocator and its libraries take
+more (about 1 GB). The sum was never compared with a GPU.
 """
 
 import torch
@@ -18,14 +18,14 @@ from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.objective import Objective
 
 VOCABULARY = 28_996  # of Bio_ClinicalBERT
-WORD_PIECES, SENTENCES = 13, 6  # of a usual report
+WORD_PIECES, SENTENCES = 13, 6  # of a typical report
 BATCHES = (2, 4)
 GIB = 2**30
 CARDS = {"V100 16 GB": 16, "A100 40 GB": 40, "A100 80 GB, H100": 80, "H200": 141}  # GB of 1e9 bytes
 
 
 def batch_of(size: int, settings: PretrainSettings) -> TrainingBatch:
-    """Pairs at random, in the shapes of real ones."""
+    """Return random pairs in realistic shapes."""
     generator = torch.Generator().manual_seed(0)
     draw = torch.randint(200, VOCABULARY, (size, SENTENCES, WORD_PIECES), generator=generator).tolist()
     reports = pad_reports(draw, SpecialTokens(cls=101, sep=102, pad=0))
@@ -47,14 +47,14 @@ def batch_of(size: int, settings: PretrainSettings) -> TrainingBatch:
 
 
 def saved_bytes(model: Objective, batch: TrainingBatch) -> int:
-    """Bytes that autograd keeps after the forward pass, without the weights themselves."""
+    """Return the bytes that autograd keeps after the forward pass, without the weights."""
     weights = {each.untyped_storage().data_ptr() for each in model.parameters()}
     kept: dict[int, tuple[int, Tensor]] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # the tensor too: its address stays taken
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # keeps the tensor, so that its address is not reused
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16):
@@ -65,7 +65,7 @@ def saved_bytes(model: Objective, batch: TrainingBatch) -> int:
 
 
 def figures(changes: dict) -> tuple[float, float]:
-    """(GiB of weights, gradients and AdamW's moments, all float32; MiB of a pair)."""
+    """Return GiB of weights, gradients and AdamW's moments, all float32, and MiB per pair."""
     settings = PretrainSettings.model_validate({"model": {"text": {"weights": None}}, **changes})
     model = Objective(settings, VOCABULARY).train()
     fixed = 4 * 4 * sum(each.numel() for each in model.parameters())
@@ -79,7 +79,7 @@ def main() -> None:
         "clip, all patches": {"mask_ratio": 0, "contrastive": {"integrity": "none"}, "local": {"weight": 0},
                               "reconstruction": {"weight": 0}},
     }  # fmt: skip
-    print("| variant | fixed, GiB | a pair, MiB | " + " | ".join(CARDS) + " |")
+    print("| variant | fixed, GiB | per pair, MiB | " + " | ".join(CARDS) + " |")
     print("|---|---|---|" + "---|" * len(CARDS))
     for name, changes in variants.items():
         fixed, pair = figures(changes)

@@ -1,12 +1,12 @@
-"""A step of pre-training and its parts, on the CPU or on a GPU: pairs a second, share of the peak, memory, stalls.
+"""Time a step of pre-training and its parts on the CPU or a GPU: pairs per second, share of the peak, memory, stalls.
 
-    PYTHONPATH=. python benchmarks/pretrain_step.py                    # a small encoder, one CPU thread
-    PYTHONPATH=. python benchmarks/pretrain_step.py --size base --device cuda --batch 256
+    python -m benchmarks.pretrain_step                                 # a small encoder, one CPU thread
+    python -m benchmarks.pretrain_step --size base --device cuda --batch 256
 
-`base` is the published setting: ViT-B/16 at 224 pixels with half of the patches hidden, a BERT of the base size, a
-decoder of 4 blocks. Images are noise of 256 x 256, reports are as long as real ones (5.8 sentences, 13.4 tokens each).
-Variants of one setting run interleaved, one step at a time; the figures are medians. Also timed: what the loading
-thread does for a batch, against copying floats of three channels as is usual.
+`base` is the published setting: ViT-B/16 at 224 pixels with half of the patches hidden, a BERT of base size, a decoder
+of 4 blocks. Images are noise of 256 x 256; reports have realistic lengths (5.8 sentences, 13.4 tokens each). Variants
+of one setting run interleaved, one step at a time; results are medians. Also timed: the loading thread's work for a
+batch, compared with copying the usual three-channel floats.
 """
 
 import argparse
@@ -47,12 +47,12 @@ SIZES = {
         }
     },
 }  # fmt: skip
-VOCABULARY = 28_996  # Bio_ClinicalBERT's
+VOCABULARY = 28_996  # of Bio_ClinicalBERT
 STORED = {"small": 128, "base": 256}  # pixels
 
 
 class Noise(ImageStore):
-    """Images that exist in memory alone: 64 of them, used again and again."""
+    """Hold 64 images in memory, used repeatedly."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -66,7 +66,7 @@ class Noise(ImageStore):
 
 
 def studies(count: int) -> list[Study]:
-    """Sentences a report 1..16 around 5.8, tokens a sentence around 13.4; a third of the sentences recur."""
+    """Return reports of 1 to 16 sentences (mean 5.8) of about 13.4 tokens each; a third of the sentences recur."""
     noise = np.random.default_rng(0)
     common = [noise.integers(5, VOCABULARY, noise.integers(4, 12)).tolist() for _ in range(50)]
     made = []
@@ -88,7 +88,7 @@ def settings_of(size: str, batch: int, **changes) -> PretrainSettings:
 
 
 class Stepper:
-    """One variant: a model, its optimiser, and the parts of a step with their times."""
+    """Hold one variant: model, optimiser, and the parts of a step with their times."""
 
     def __init__(self, settings: PretrainSettings, data: TrainingData, device: torch.device) -> None:
         self.settings, self.data, self.device = settings, data, device
@@ -126,7 +126,7 @@ class Stepper:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
             return time.perf_counter()
-        return time.process_time()  # others use this machine, too
+        return time.process_time()  # other processes share this machine
 
     def row(self, warm_up: int) -> dict[str, float]:
         kept = self.times[warm_up:]
@@ -141,7 +141,7 @@ class Stepper:
 
 
 def loading(data: TrainingData, rounds: int) -> dict[str, float]:
-    """Milliseconds of the loading thread for a batch, and of the usual way: floats of three channels, normalised."""
+    """Return milliseconds of the loading thread per batch, and of the usual normalised three-channel floats."""
     ours, usual, batch = [], [], data.settings.optimisation.batch_size
     for number in range(rounds):
         started = time.process_time()
@@ -162,7 +162,7 @@ def main() -> None:
     options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options.add_argument("--batch", type=int, default=32)
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--compiled", action="store_true", help="the variant with torch.compile, too")
+    options.add_argument("--compiled", action="store_true", help="also time the variant with torch.compile")
     options.add_argument("--output", type=Path)
     given = options.parse_args()
     if given.device == "cpu":

@@ -1,10 +1,10 @@
-"""Tables of the size of MIMIC-CXR through every stage that holds them whole: rows without end, few pixels.
+"""Run every stage that holds whole tables on tables of the size of MIMIC-CXR: many rows, few pixels.
 
     python -m benchmarks.scale --rows 40000 400000 --output scale.json
-    python -m benchmarks.scale --dag                  the DAG of config.yaml as it stands
+    python -m benchmarks.scale --dag                  the DAG of the current config.yaml
 
-Each stage runs as its own process, as the workflow calls it; seconds of processor, seconds on the clock and the largest
-resident memory are those of the process. At two sizes the last column tells how the cost grew beside the rows.
+Each stage runs as its own process, as the workflow calls it. Processor seconds, wall seconds and the largest resident
+memory are those of the process. With two sizes, the last column gives the growth of the cost.
 """
 
 import argparse
@@ -38,7 +38,7 @@ SENTENCES = (
 
 
 def measured(stage: str, *arguments: object) -> dict[str, float]:
-    """Run `python -m stages.<stage>`; s of processor, s on the clock, bytes."""
+    """Run `python -m stages.<stage>`; return processor seconds, wall seconds and bytes."""
     command = [sys.executable, "-m", f"stages.{stage}", *map(str, arguments)]
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
@@ -55,7 +55,7 @@ def measured(stage: str, *arguments: object) -> dict[str, float]:
 
 
 def write_distribution(root: Path, rows: int, rng: np.random.Generator) -> None:
-    """MIMIC-CXR's lists for `rows` images, reports as files; image files are not there."""
+    """Write MIMIC-CXR's lists for `rows` images, and reports as files; image files are absent."""
     studies = round(rows * REPORTS_A_FILE)
     study_of = np.sort(np.concatenate([np.arange(studies), rng.integers(0, studies, rows - studies)]))
     patient_of_study = 10_000_000 + np.arange(studies) // 4
@@ -80,7 +80,7 @@ def write_distribution(root: Path, rows: int, rng: np.random.Generator) -> None:
 
 
 def write_shards(files: Path, folder: Path, rng: np.random.Generator) -> None:
-    """What dicom_to_arrow would have made of the files: pixels at random, no rejects."""
+    """Write what dicom_to_arrow would write for the files: random pixels, no rejects."""
     table = read_table(files, schemas.FILES)
     schema = schemas.images(SIDE)
     for shard in range(SHARDS):
@@ -110,7 +110,7 @@ def write_shards(files: Path, folder: Path, rng: np.random.Generator) -> None:
 
 
 def run(rows: int, folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
-    """Every stage once, in the order of the DAG."""
+    """Run every stage once, in the order of the DAG."""
     rng = np.random.default_rng(0)
     root, out = folder / "mimic", folder / "results"
     write_distribution(root, rows, rng)
@@ -157,7 +157,7 @@ def run(rows: int, folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
 
 
 def dag() -> dict[str, float]:
-    """A dry run of config.yaml as it stands, on the smallest trees of index files."""
+    """Dry-run the current config.yaml on minimal trees of index files."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for part in ("workflow", "stages", "envs", "docker", "config.yaml"):
@@ -182,10 +182,10 @@ def dag() -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--rows", type=int, nargs="+", default=[40_000, 400_000], help="images; reports are 0.575 of them"
+        "--rows", type=int, nargs="+", default=[40_000, 400_000], help="numbers of images; 0.575 times as many reports"
     )
-    parser.add_argument("--dag", action="store_true", help="the DAG alone")
-    parser.add_argument("--output", type=Path, help="JSON of the figures")
+    parser.add_argument("--dag", action="store_true", help="only the DAG")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     if arguments.dag:
         found = {"dag": dag()}

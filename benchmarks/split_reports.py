@@ -1,9 +1,10 @@
-"""Reports to sentences, a core: this stage beside the loop that MGCA and its descendants run, in interleaved rounds.
+r"""Compare report splitting on one core with the loop of MGCA and its descendants, in interleaved rounds.
 
-The peers' loop (public code of MGCA, its steps written anew): rows of a pandas table; impression and findings joined,
-line ends made blanks, cut at list numbers and at every full stop, `\\w+` tokens of the lower-cased piece, non-ASCII
-characters dropped, pieces of one token dropped. nltk's RegexpTokenizer calls `findall` of the same pattern, so that is
-called here. The loop gets its sections for nothing; `stage` finds them in the report's text, `sentences` does not.
+The peers' loop (public code of MGCA, its steps reimplemented) takes rows of a pandas table. It joins impression and
+findings, replaces line ends by spaces, cuts at list numbers and at every full stop, takes `\w+` tokens of the
+lower-cased piece, and drops non-ASCII characters and pieces of one token. nltk's RegexpTokenizer calls `findall` of
+the same pattern, so that is called here. The loop is given its sections; `stage` finds them in the report's text,
+`sentences` does not.
 
 `python -m benchmarks.split_reports [--reports CSV] [--output FILE]`; the CSV has the columns findings and impression.
 Without it, reports are composed of the test suite's hand-written sentences.
@@ -29,7 +30,7 @@ _SENTENCES = Path(__file__).resolve().parents[1] / "tests" / "stages" / "split_r
 
 
 def composed_reports(count: int) -> list[dict[str, str]]:
-    """Reports of plain sentences: traps are rarer in reports than in the golden set."""
+    """Compose reports of plain sentences; difficult cases are rarer in reports than in the golden set."""
     lines = _SENTENCES.read_text(encoding="utf-8").split("## common impressions\n")[1].splitlines()
     pool = [sentence.strip() for line in lines for sentence in line.split("|")]
     draws = np.random.default_rng(0).choice(pool, (count, 7))
@@ -37,7 +38,7 @@ def composed_reports(count: int) -> list[dict[str, str]]:
 
 
 def layout(row: dict[str, str]) -> str:
-    """A report as MIMIC-CXR lays it out."""
+    """Return a report in MIMIC-CXR's layout."""
     return (
         f"{'FINAL REPORT':>45}\n INDICATION:  ___F with cough  // pneumonia?\n\n COMPARISON:  ___.\n\n"
         f" FINDINGS: \n\n {row['findings']}\n\n IMPRESSION: \n\n {row['impression']}\n"
@@ -60,7 +61,7 @@ def peers(table: pd.DataFrame) -> list[list[str]]:
 
 
 def sentences(rows: list[dict[str, str]]) -> dict[str, int]:
-    """Our sentences from sections that are given, as the peers' loop has them."""
+    """Split given sections into our sentences; the peers' loop also gets its sections."""
     places: dict[str, int] = {}
     for row in rows:
         for text in (row["impression"], row["findings"]):
@@ -69,7 +70,7 @@ def sentences(rows: list[dict[str, str]]) -> dict[str, int]:
 
 
 def stage(texts: list[str]) -> dict[str, int]:
-    """Our sections and sentences from the text of the reports."""
+    """Split the text of reports into our sections and sentences."""
     places: dict[str, int] = {}
     for text in texts:
         for section in select_sections(text, ("findings", "impression"), "unheaded"):
@@ -78,7 +79,7 @@ def stage(texts: list[str]) -> dict[str, int]:
 
 
 def _count(text: str, spans: list[Span], places: dict[str, int]) -> None:
-    """As the stage keeps equal texts once: folded, and only where they are new."""
+    """Keep equal texts once, like the stage: normalised, and only if new."""
     for start, end in spans:
         sentence = text[start:end]
         if sentence not in places:
@@ -86,7 +87,7 @@ def _count(text: str, spans: list[Span], places: dict[str, int]) -> None:
 
 
 def measure(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median CPU seconds of each side; the rounds are interleaved. CPU time, so that neighbours count less."""
+    """Return the median CPU seconds of each side over interleaved rounds; other processes affect CPU time less."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
@@ -100,7 +101,7 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--reports", type=Path, help="CSV with the columns findings and impression")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--output", type=Path, help="JSON")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     if arguments.reports:
         with arguments.reports.open(encoding="utf-8", newline="") as file:

@@ -1,10 +1,10 @@
-"""What keeping a journal costs a stage, with MLflow's server up, down, locked, refusing, slow, or without one.
+"""Measure the cost of a journal for a stage, with MLflow's server up, down, locked, refusing, slow, or not configured.
 
-A stage of `--seconds` of arithmetic logs 8 numbers every 50 ms, more than any training does. What the journal
-takes is counted, not inferred from noisy totals: the CPU time of the calls in the stage's own thread, and of all other
-threads (writing, sampling, sending), as a share of the CPU time of the process; apart from it the CPU time of the start
-(digests of the code) and how long the end waits. The server is one on loopback that answers as told. Every run is a
-process of its own; medians over interleaved rounds.
+A stage of `--seconds` of arithmetic logs 8 numbers every 50 ms, more than any training does. The cost of the journal is
+counted directly, not inferred from noisy totals: the CPU time of the calls in the stage's thread and of all other
+threads (writing, sampling, sending), as a share of the process's CPU time. Reported separately: the CPU time of the
+start (digests of the code), and the wait at the end. The server runs on loopback and answers as configured. Every run
+is a separate process; results are medians over interleaved rounds.
 
 `python -m benchmarks.tracking [--rounds 5] [--seconds 15] [--output FILE]`
 """
@@ -33,7 +33,7 @@ _BLOCK = np.random.default_rng(0).standard_normal((96, 96))
 
 
 def work(seconds: float, log: Callable[[dict[str, float], int], None]) -> float:
-    """Arithmetic for this many seconds of CPU time; returns the seconds that the calls of `log` took of it."""
+    """Compute for this many CPU seconds; return the CPU seconds spent in the calls of `log`."""
     began, blocks, due, logging = time.thread_time(), 0, 0.0, 0.0
     while (spent := time.thread_time() - began) < seconds:
         for _ in range(20):
@@ -48,7 +48,7 @@ def work(seconds: float, log: Callable[[dict[str, float], int], None]) -> float:
 
 
 def one(seconds: float) -> None:
-    """Run the work in this process and print what its journal took."""
+    """Run the work in this process and print the cost of its journal."""
     live_logging._SECONDS_BEFORE = min(live_logging._SECONDS_BEFORE, seconds / 3)
     with tempfile.TemporaryDirectory() as folder:
         starting = time.process_time()
@@ -83,7 +83,7 @@ def measured(state: str, seconds: float) -> dict[str, float]:
 def main() -> None:
     parser = ArgumentParser("python -m benchmarks.tracking")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=15.0, help="of work in each run")
+    parser.add_argument("--seconds", type=float, default=15.0, help="CPU seconds of work in each run")
     parser.add_argument("--output", type=Path, help="Markdown table to write")
     parser.add_argument("--one", action="store_true", help="run the work once, in this process")
     arguments = parser.parse_args()
@@ -94,14 +94,14 @@ def main() -> None:
     for number in range(arguments.rounds):
         for state in STATES:
             found[state].append(measured(state, arguments.seconds))
-        text = table(found)  # after each round: what is stopped early has said something
+        text = table(found)  # after each round, so that an early stop still shows results
         print(f"{number + 1} of {arguments.rounds} rounds\n{text}", flush=True)
         if arguments.output:
             arguments.output.write_text(text, encoding="utf-8")
 
 
 def table(found: dict[str, list[dict[str, float]]]) -> str:
-    """Medians, in Markdown."""
+    """Return the medians as a Markdown table."""
     lines = ["| MLflow | share of the CPU time | start, CPU | end, waited |", "|---|---|---|---|"]
     for state, runs in found.items():
         share, start, end = (statistics.median(run[key] for run in runs) for key in ("share", "start", "end"))

@@ -1,13 +1,13 @@
-"""Transport over all pairs of a batch beside POT's batch solver, forward and backward, at equal marginal error.
+"""Compare transport over all pairs of a batch with POT's batch solver, forward and backward, at equal marginal error.
 
     python -m benchmarks.transport [--batches 32 64] [--rounds 5] [--output FILE]
 
-Both sides start from the same unit vectors (98 visible patches, 8 sentences, structured: patches cluster around what is
-said), compute all B x B scores and the gradient of their weighted sum, in one process on one thread, in interleaved
-rounds; figures are medians of processor time. POT (`ot.batch.solve_batch`, log domain, envelope gradient, KL to the
-product) gets exactly the iterations that it needs for the tolerance, found beforehand, and no check of its own. Errors
-are against `ot.solve` in double precision. Peak memory is that of a process of its own above what the inputs hold, in
-units of M = 4 B B P S bytes. Also timed: the comparison of one pair with POT, which a training makes at every log.
+Both sides start from the same unit vectors (98 visible patches, 8 sentences; patches cluster around the sentences).
+They compute all B x B scores and the gradient of their weighted sum, in one process on one thread, in interleaved
+rounds; results are medians of processor time. POT (`ot.batch.solve_batch`, log domain, envelope gradient, KL to the
+product) runs exactly the iterations that it needs for the tolerance, found beforehand, without its own check. Errors
+are relative to `ot.solve` in double precision. Peak memory is measured in a separate process, above the inputs, in
+units of M = 4 B B P S bytes. Also timed: the comparison of one pair with POT, which training does at every logged step.
 """
 
 import json
@@ -36,7 +36,7 @@ Scores = Callable[..., torch.Tensor]
 
 
 def features(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Unit vectors: 20 themes; every patch and every sentence is near one of them."""
+    """Return unit vectors around 20 themes; every patch and every sentence is near one of them."""
     generator = torch.Generator().manual_seed(0)
     themes = torch.randn(20, WIDTH, generator=generator)
 
@@ -69,7 +69,7 @@ def pot(patches: torch.Tensor, sentences: torch.Tensor, iterations: int) -> torc
 
 
 def iterations_of_pot(patches: torch.Tensor, sentences: torch.Tensor) -> int:
-    """Fewest iterations after which the worst pair's patch marginal is within the tolerance (L1)."""
+    """Return the fewest iterations that bring the worst pair's patch marginal within the tolerance (L1)."""
     for count in range(1, 500):
         plan = _pot(patches, sentences, count).plan
         if float((plan.sum(dim=2) - 1 / PATCHES).abs().sum(dim=1).max()) <= TOLERANCE:
@@ -78,7 +78,7 @@ def iterations_of_pot(patches: torch.Tensor, sentences: torch.Tensor) -> int:
 
 
 def step(scores: Scores, patches: torch.Tensor, sentences: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Scores, and the gradient of their sum weighted by a fixed pattern, with respect to both inputs."""
+    """Compute scores, and the gradient of their sum with fixed weights with respect to both inputs."""
     inputs = patches.clone().requires_grad_(), sentences.clone().requires_grad_()
     values = scores(*inputs)
     pattern = torch.cos(torch.arange(values.numel(), dtype=values.dtype)).view_as(values)
@@ -86,7 +86,7 @@ def step(scores: Scores, patches: torch.Tensor, sentences: torch.Tensor) -> tupl
 
 
 def solver_alone(cost: torch.Tensor) -> None:
-    """Ours from costs to value and plan, which is the gradient, in the chunks that training takes."""
+    """Run our solver from costs to value and plan (the gradient), in the chunks of training."""
     for chunk in cost.split(512):
         mu, nu = (torch.full((len(chunk), count), 1 / count) for count in (PATCHES, SENTENCES))
         solve(chunk, mu, nu, SinkhornSettings(EPSILON, math.inf, TOLERANCE, 500))
@@ -97,7 +97,7 @@ def pot_alone(cost: torch.Tensor, iterations: int) -> None:
 
 
 def milliseconds(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Medians of processor time over interleaved rounds; a first round is not counted."""
+    """Return medians of processor time over interleaved rounds; a first round is not counted."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds + 1):
         for name, side in sides.items():
@@ -110,22 +110,22 @@ def milliseconds(sides: dict[str, Callable[[], object]], rounds: int) -> dict[st
 def _peak(side: str, batch: int, iterations: int, result) -> None:
     torch.set_num_threads(1)
     scores = {"ours": ours, "POT": partial(pot, iterations=iterations)}[side]
-    step(scores, *(each[:2] for each in features(batch)))  # libraries are loaded
+    step(scores, *(each[:2] for each in features(batch)))  # loads the libraries
     inputs = features(batch)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
     step(scores, *inputs)
     result.put(_status("VmHWM") - before)
 
 
 def _status(field: str) -> int:
-    """A size of this process in bytes, from Linux."""
+    """Return a memory size of this process in bytes, from /proc."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
     return int(line.split()[1]) * 1024
 
 
 def peak_memory(side: str, batch: int, iterations: int) -> float:
-    """Bytes above the inputs, in units of M."""
+    """Return the peak above the inputs, in units of M."""
     context = multiprocessing.get_context("spawn")
     result = context.Queue()
     process = context.Process(target=_peak, args=(side, batch, iterations, result))
@@ -136,7 +136,7 @@ def peak_memory(side: str, batch: int, iterations: int) -> float:
 
 
 def exactness() -> dict[str, float]:
-    """Largest difference of plan and of gradient from POT in double precision, solved to 1e-10, over 16 pairs."""
+    """Return the largest differences of plan and gradient from POT in double precision (to 1e-10), over 16 pairs."""
     patches, sentences = (each[:4].double() for each in features(4))
     mu, nu = (torch.full((4, each.shape[1]), 1 / each.shape[1]) for each in (patches, sentences))
     truth = partial(ot.solve, reg=EPSILON, reg_type="KL", tol=1e-12, max_iter=10**5)
@@ -156,7 +156,7 @@ def exactness() -> dict[str, float]:
 
 
 def comparison(rho: float, pairs: int = 32) -> dict[str, float]:
-    """Milliseconds of the comparison of a pair with POT, and how near its bounds the pair is; medians and largest."""
+    """Return milliseconds per comparison of a pair with POT (median), and the largest shares of its bounds."""
     patches, sentences = features(pairs)
     mu, nu = torch.full((PATCHES,), 1 / PATCHES), torch.full((SENTENCES,), 1 / SENTENCES)
     settings = SinkhornSettings(EPSILON, rho, TOLERANCE, 500)
@@ -167,7 +167,7 @@ def comparison(rho: float, pairs: int = 32) -> dict[str, float]:
         found.append(difference_from_pot(p, t, mu, nu, solved.plan[0], solved.value[0], settings))
         times.append(1e3 * (time.process_time() - began))
     return {
-        "ms": statistics.median(times[1:]),  # the first one imports POT
+        "ms": statistics.median(times[1:]),  # the first call imports POT
         "minimum": max(each.minimum for each in found),
         "plan": max(each.plan for each in found),
         "in_bounds": max(each.in_bounds for each in found),

@@ -1,10 +1,10 @@
-"""Paired intervals of the study of variants: seeds and patients are drawn again, the same ones for all variants.
+"""Compute paired intervals of the study of variants: the same draws of seeds and patients for all variants.
 
     python -m benchmarks.variants_intervals --rows FILE [--output FILE]
 
-One draw takes as many training seeds as there are, with replacement, and as many patients of each data set; a variant's
-figure is its mean over the drawn seeds. A difference between two variants takes both from the same draw. Only seeds
-that every compared variant finished count.
+One draw takes as many training seeds as there are, with replacement, and as many patients of each data set. A variant's
+score is its mean over the drawn seeds; a difference takes both variants from the same draw. Only seeds that every
+compared variant finished are used.
 """
 
 import json
@@ -19,12 +19,12 @@ from stages.common.metrics.ranking import auc, draw_weights
 
 DRAWS = 2000
 DATASETS = ("rsna", "siim")
-# What the study asks: does the first do better than the second?
+# The questions: is the first variant better than the second?
 QUESTIONS = tuple(pair.split(" - ") for pair in (
     "mlip - no_local", "mlip - attention_local", "mlip_relaxed - no_local", "mlip_relaxed - attention_local",
     "mlip_relaxed - mlip", "mlip - no_integrity", "mlip - no_mim", "no_mask - mlip", "mlip - clip", "mlip - random",
 ))  # fmt: skip
-Draws = Float[np.ndarray, "draws"]  # the first is no draw: every seed and patient once
+Draws = Float[np.ndarray, "draws"]  # entry 0 is not a draw: every seed and patient once
 Runs = dict[str, dict[int, dict]]  # variant -> seed -> row
 
 
@@ -36,7 +36,7 @@ def read_runs(path: Path) -> Runs:
 
 
 def of_one_run(row: dict, dataset: str, measure: str) -> Draws:
-    """A figure of one run under every draw of patients; the draws are the same for every run."""
+    """Return a score of one run under every draw of patients; all runs use the same draws."""
     part = row[dataset]
     patients = part["patients"] if measure == "auc" else part["pointing"]["patients"]
     drawn = draw_weights(np.array(patients), DRAWS, seed=0)
@@ -47,14 +47,14 @@ def of_one_run(row: dict, dataset: str, measure: str) -> Draws:
 
 
 def over_seeds(by_seed: Float[np.ndarray, "seeds draws"]) -> Draws:
-    """Mean over seeds that each draw takes again."""
+    """Return the mean over the seeds of each draw."""
     count = len(by_seed)
     times = np.random.default_rng(1).multinomial(count, np.full(count, 1 / count), size=DRAWS)
     return (np.concatenate([np.ones((1, count)), times]).T * by_seed).sum(axis=0) / count
 
 
 def interval(draws: Draws) -> list[float]:
-    """Value, and its 95 % percentile interval."""
+    """Return a value and its 95 % percentile interval."""
     return [float(draws[0]), *(float(each) for each in np.nanpercentile(draws[1:], [2.5, 97.5]))]
 
 
@@ -63,7 +63,7 @@ def shown(value: list[float]) -> str:
 
 
 def table(runs: Runs, measure: str) -> dict[str, dict]:
-    """Figures of every variant and answers to every question, by data set; None where no seed is common."""
+    """Return scores per variant and differences per question, by data set; None without a common seed."""
     found: dict[str, dict] = {}
     for dataset in DATASETS:
         figures = {

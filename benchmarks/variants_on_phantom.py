@@ -1,13 +1,13 @@
-"""All variants on synthetic patients, several seeds, equal steps: who classifies and who localises better?
+"""Compare all variants on synthetic patients with several seeds and equal steps: classification and localisation.
 
     python -m benchmarks.variants_on_phantom prepare --folder DIR            synthetic patients and their tables
-    python -m benchmarks.variants_on_phantom run --folder DIR --rows FILE    train and measure, one JSON row a run
+    python -m benchmarks.variants_on_phantom run --folder DIR --rows FILE    train and measure, one JSON row per run
     python -m benchmarks.variants_intervals --rows FILE                      paired intervals
 
-`run` goes through the seeds, and through the variants within a seed, so that rows stay paired whenever it is stopped;
-runs whose row is there are passed over. The protocol is frozen below: the difficulty was chosen on `clip` alone, on
-CALIBRATION_PATIENTS, before any other variant was trained (docs/benchmarks/variants.md). Everything goes through the
-functions of the stages: make_phantom to pair_images_reports by the workflow, training and evaluation in this process.
+`run` goes through the seeds, and through the variants within a seed, so rows stay paired whenever it is stopped. Runs
+that already have a row are skipped. The protocol is frozen below: the difficulty was chosen on `clip` alone, on
+CALIBRATION_PATIENTS, before any other variant was trained (docs/benchmarks/variants.md). All work is done by the
+stages' functions: make_phantom to pair_images_reports by the workflow, training and evaluation in this process.
 """
 
 import json
@@ -47,7 +47,7 @@ VARIANTS = (
     "mlip", "mlip_relaxed", "no_local", "attention_local", "no_integrity", "no_mim", "no_mask", "clip", "random"
 )  # fmt: skip
 DATASETS = ("rsna", "siim")
-# Laid over the demo's settings.
+# Overrides of the demo's settings.
 FROZEN = {
     "make_phantom": {
         "mimic_patients": 3000,
@@ -69,7 +69,7 @@ FROZEN = {
 
 
 def prepare(arguments: Namespace) -> None:
-    """make_phantom ... pair_images_reports, label_images by the workflow, in `folder`."""
+    """Run make_phantom to pair_images_reports and label_images by the workflow, in `folder`."""
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     overlay = folder / "settings.yaml"
@@ -95,7 +95,7 @@ def _merged(base: dict, over: dict) -> dict:
 
 
 class Study:
-    """The prepared patients, and what all runs share."""
+    """Hold the prepared patients, and what all runs share."""
 
     def __init__(self, folder: Path, patients: int) -> None:
         configuration: dict = {}
@@ -112,7 +112,7 @@ class Study:
         return with_normalisation(settings, self.results / "pair_images_reports/mimic_cxr/fingerprint.json")
 
     def train(self, settings: PretrainSettings) -> tuple[Checkpoint, dict]:
-        """The last weights; there is no choice between candidates."""
+        """Train and return the last weights; no candidate is selected."""
         text = settings.model.text
         pairs = self.results / "pair_images_reports/mimic_cxr/pairs.arrow"
         sentences = self.results / "split_reports/mimic_cxr/sentences.arrow"
@@ -127,7 +127,7 @@ class Study:
         return Checkpoint(encoder, self.tokenizer, phi, checkpoint_record(encoder)), {"steps": trained.step, **last}
 
     def measure(self, checkpoint: Checkpoint, dataset: str) -> dict:
-        """Zero-shot scores and hits of every test image, so that intervals can be drawn afterwards."""
+        """Return zero-shot scores and hits of every test image, for intervals computed later."""
         store = self.stores[dataset]
         labels_file = self.results / f"label_images/{dataset}/labels.arrow"
         zero_shot = self.config.settings("zero_shot_classification", dataset)
@@ -194,9 +194,9 @@ def run(arguments: Namespace) -> None:
 def main() -> None:
     options = ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("what", choices=["prepare", "run"])
-    options.add_argument("--folder", type=Path, required=True, help="where the prepared patients lie")
+    options.add_argument("--folder", type=Path, required=True, help="folder of the prepared patients")
     options.add_argument("--patients", type=int, default=STUDY_PATIENTS, help="seed of make_phantom")
-    options.add_argument("--rows", type=Path, help="JSON lines, one a run; added to")
+    options.add_argument("--rows", type=Path, help="JSON lines file to append to, one line per run")
     options.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     options.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     options.add_argument("--cores", type=int, default=1)

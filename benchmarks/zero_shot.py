@@ -1,7 +1,7 @@
-"""Time of zero-shot classification of extracted images: the stage's command, from its start to result.json.
+"""Time zero-shot classification of extracted images: the stage's command, from its start to result.json.
 
-Encoders as in the paper's setting (ViT-B/16, BERT-base), weights at random; features, labels and a tokenizer of the
-prompts' words are generated; prompts are RSNA's, the bootstrap is the default one of 1,000 draws.
+Encoders of the paper's setting (ViT-B/16, BERT-base) with random weights. Features, labels and a tokenizer of the
+prompts' words are generated; prompts are RSNA's, and the bootstrap has its default 1,000 draws.
 `python -m benchmarks.zero_shot [--images 3000] [--rounds 3]`
 """
 
@@ -39,7 +39,7 @@ VOCABULARY = 28_996  # of Bio_ClinicalBERT
 
 
 def write_inputs(folder: Path, images: int) -> None:
-    """checkpoint/, features.arrow, labels.arrow (a third test) and audit.json."""
+    """Write checkpoint/, features.arrow, labels.arrow (a third of the images is test) and audit.json."""
     torch.manual_seed(0)
     model = DualEncoder(DualEncoderSettings.model_validate({"text": BERT_BASE}), VOCABULARY)
     save_checkpoint(folder / "checkpoint", model.state_dict(), checkpoint_record(model), tokenizer(folder))
@@ -66,7 +66,7 @@ def write_inputs(folder: Path, images: int) -> None:
 
 
 def tokenizer(folder: Path) -> Path:
-    """A folder with a word-piece tokenizer of the words of the prompts."""
+    """Write a folder with a word-piece tokenizer of the prompts' words."""
     sets = read_prompts(ROOT / PROMPTS).expanded().values()
     texts = " ".join(text for each in sets for text in (*each.positive, *each.negative)).lower()
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(set(texts.replace(".", " . ").split()))]
@@ -78,7 +78,7 @@ def tokenizer(folder: Path) -> Path:
 
 
 def classify(folder: Path) -> tuple[float, float]:
-    """Seconds of wall and of processor of one call."""
+    """Return wall seconds and processor seconds of one call."""
     files = {name: folder / name for name in ("checkpoint",)}
     files |= {name: folder / f"{name}.arrow" for name in ("features", "labels", "scores")}
     files |= {name: folder / f"{name}.json" for name in ("audit", "result", "journal")}

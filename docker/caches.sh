@@ -1,5 +1,5 @@
-# Sourced by every non-interactive bash in an image (BASH_ENV): under Apptainer the image is read-only and HOME is the
-# work folder, so whatever libraries cache goes below TMPDIR, one folder a user. What is set outside wins.
+# Sourced by every non-interactive bash in an image (BASH_ENV). Under Apptainer the image is read-only and HOME is the
+# work folder, so library caches go below TMPDIR, in one folder per user. Variables that are already set take precedence.
 _caches=${TMPDIR:-/tmp}/mlip-caches-$UID
 export XDG_CACHE_HOME=${XDG_CACHE_HOME:-$_caches}
 export MPLCONFIGDIR=${MPLCONFIGDIR:-$_caches/matplotlib}

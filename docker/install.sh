@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs a lock file into /opt/venv while an image is built.
+# Install a lock file into /opt/venv while an image is built.
 #   install.sh LOCK HASHES CUDA
-#   HASHES  required | none   `none`: for indexes with builds of their own (torch for CPUs), unknown to the lock
-#   CUDA    yes | no          `no` leaves out the CUDA packages; the index must then offer a torch for CPUs
+#   HASHES  required | none   `none`: for indexes with other builds (torch for CPUs), whose hashes the lock lacks
+#   CUDA    yes | no          `no` leaves out the CUDA packages; the index must then offer a CPU build of torch
 set -euo pipefail
 lock=$1 hashes=$2 cuda=$3
 requirements=$(mktemp)

@@ -41,9 +41,11 @@ def parser() -> ArgumentParser:
     options = ArgumentParser(
         "mlip", description=__doc__, epilog=_commands(), formatter_class=RawDescriptionHelpFormatter
     )
-    options.add_argument("--checkout", type=Path, metavar="FOLDER", help="folder that holds workflow/Snakefile")
-    options.add_argument("command", help="one of the commands below; mlip COMMAND --help says more")
-    options.add_argument("arguments", nargs=REMAINDER, help="of the command")
+    options.add_argument(
+        "--checkout", type=Path, metavar="FOLDER", help="checkout: the folder that contains workflow/Snakefile"
+    )
+    options.add_argument("command", help="one of the commands below; see mlip COMMAND --help")
+    options.add_argument("arguments", nargs=REMAINDER, help="arguments of the command")
     return options
 
 

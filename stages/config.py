@@ -50,7 +50,7 @@ _DatasetBlocks = _with_blocks("_DatasetBlocks", _PER_DATASET)
 class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields follow from the contracts
     """A data set: its folder, and overrides of stages' settings for it."""
 
-    root: str = Field(min_length=1, description="folder; may hold {workspace} or {sample_root}")
+    root: str = Field(min_length=1, description="folder of the data set; {workspace} and {sample_root} are filled in")
     index_inputs: Block
 
     @field_validator("root")
@@ -67,20 +67,23 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks foll
     register_models: bool = Field(
         True, description="upload chosen models to MLflow's registry; false: no weights go to MLflow. Reruns nothing"
     )
-    workspace: FolderPath = Field(pattern=r"^[^.]", description="folder below which everything is written")
-    sample_root: str | None = Field(None, description="folder with the data of the profile `sample`")
-    device: Device = Field("auto", description="where torch computes; auto: a GPU if one is there")
+    workspace: FolderPath = Field(pattern=r"^[^.]", description="root folder of all outputs")
+    sample_root: str | None = Field(None, description="data folder of the profile `sample`")
+    device: Device = Field("auto", description="where torch computes; auto: a GPU if present")
     pretrain_retries: int = Field(
-        6, ge=0, description="further attempts, on a cluster, of a training that ended; each resumes the previous one"
+        6,
+        ge=0,
+        description="retries of a failed or interrupted training on a cluster; each attempt resumes from "
+        "the last state",
     )
     pretrain_on: str = Field(description="the data set with reports; a key of `datasets`")
     evaluate_on: UniqueList[str] = Field(min_length=1, description="the data sets with labels; keys of `datasets`")
     patient_split: PatientSplit = PatientSplit()
-    datasets: dict[Name, Dataset] = Field(description="the data sets, by a name of your own")
+    datasets: dict[Name, Dataset] = Field(description="the data sets, under names of your choice")
     variants: dict[Name, Block] = Field(
-        min_length=1, description="named overrides of `pretrain`, or `encoder`: a ready-made one"
+        min_length=1, description="named overrides of `pretrain`, or `encoder`: a published encoder"
     )
-    compare: UniqueList[str] = Field(min_length=1, description="the variants that are run")
+    compare: UniqueList[str] = Field(min_length=1, description="the variants to run")
 
     _built: dict[tuple[str, str | None, str | None], Settings] = PrivateAttr(default_factory=dict)
 
@@ -204,7 +207,7 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
         ) from None
     wrong = [
         InputError(
-            f"{origins.of(key)}: {key}: {name!r} is no key of `datasets`",
+            f"{origins.of(key)}: {key}: {name!r} is not a key of `datasets`",
             f"add it there or correct the name{did_you_mean(name, config.datasets)}",
         )
         for key, names in (("pretrain_on", [config.pretrain_on]), ("evaluate_on", config.evaluate_on))
@@ -213,7 +216,7 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
     ]
     wrong += [
         InputError(
-            f"{origins.of('compare')}: compare: {name!r} is no key of `variants`",
+            f"{origins.of('compare')}: compare: {name!r} is not a key of `variants`",
             f"add it there or correct the name{did_you_mean(name, config.variants)}",
         )
         for name in config.compare
@@ -222,11 +225,11 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
     labelled = config.select_checkpoint.get("zero_shot_on")
     if labelled is not None and labelled not in config.evaluate_on:
         wrong.append(InputError(f"{origins.of('select_checkpoint', 'zero_shot_on')}: "
-                       f"select_checkpoint.zero_shot_on: {labelled!r} is none of `evaluate_on`",
-                                "correct it"))  # fmt: skip
+                       f"select_checkpoint.zero_shot_on: {labelled!r} is not in `evaluate_on`",
+                                "add it there or correct the name"))  # fmt: skip
     if not wrong and not config.with_text:
-        wrong = [InputError(f"{origins.of('compare')}: compare: all are ready-made image encoders",
-                            "add one that is pre-trained, or `random`")]  # fmt: skip
+        wrong = [InputError(f"{origins.of('compare')}: compare: all variants are published image encoders",
+                            "add a variant that is pre-trained here, or `random`")]  # fmt: skip
     if wrong:
         raise InputErrors(wrong)
     wrong = _wrong_blocks(config, raw, origins)
@@ -281,7 +284,7 @@ def _foreign_tokenizers(config: Config, origins: Origins) -> list[InputError]:
             f"{origins.of('variants', variant, 'model', 'text', 'weights')}: "
             f"{_place('pretrain', None, variant)}: model.text.weights is {weights}, but "
             f"split_reports.tokenizer.weights is {tokenizer}",
-            "an encoder reads its own word pieces only: give both the same",
+            "an encoder reads its own word pieces only: set both to the same value",
         )
         for variant, weights in encoders.items()
         if weights is not None and weights != tokenizer
@@ -296,7 +299,7 @@ def _unknown_fractions(config: Config, origins: Origins) -> list[InputError]:
         wrong += [
             InputError(
                 f"{origins.of('datasets', dataset, stage, 'fractions')}: "
-                f"{_place(stage, dataset, None)}: fractions: {fraction} is none of the data set's "
+                f"{_place(stage, dataset, None)}: fractions: {fraction} is not among the data set's "
                 f"label_images.subsets {subsets}",
                 "add it there or correct it",
             )

@@ -43,7 +43,9 @@ def advisories(source: Path) -> Iterator[dict[str, Any]]:
         entries = [each for each in archive.infolist() if each.filename.endswith(".json")]
         texts = (archive.read(each) for each in entries if each.file_size <= _LARGEST)
     else:
-        raise InputError(f"{source}: neither a folder nor a zip archive", remedy="give OSV's all.zip for PyPI")
+        raise InputError(
+            f"{source}: neither a folder nor a zip archive", remedy="give the file all.zip of OSV's export for PyPI"
+        )
     for text in texts:
         record = json.loads(text)
         if not record.get("withdrawn"):

@@ -30,7 +30,7 @@ def refuse_left_jobs(folder: Path, locks: Path) -> None:
     if left:
         named = " ".join(left[:_NAMED]) + (" ..." if len(left) > _NAMED else "")
         raise InputError(
-            f"{len(left)} SLURM jobs of this folder are queued or running, and the Snakemake that submitted them is "
+            f"{len(left)} SLURM jobs of this folder are queued or running, but the Snakemake that submitted them is "
             f"gone",
             remedy=f"wait until they have ended, or end them: scancel {named}",
         )

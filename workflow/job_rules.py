@@ -79,7 +79,7 @@ def command_of(
     values |= {"device": "{CONFIG.device}"} if "device" in arguments else {}
     values = {name: value for name, value in (values | given).items() if name not in leave}
     if lacking := [name for name, each in arguments.items() if each.required and name not in values]:
-        raise TypeError(f"{stage}: the rule gives no value of {', '.join(lacking)}")
+        raise TypeError(f"{stage}: the rule gives no value for {', '.join(lacking)}")
     if unknown := set(values) - set(arguments):
         raise TypeError(f"{stage}: its contract has no option {', '.join(sorted(unknown))}")
     options = [f"{arguments[name].flag} {value}" for name, value in values.items()]

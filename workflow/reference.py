@@ -42,12 +42,12 @@ def settings_page() -> str:
     own = [name for name in Config.model_fields if name not in BLOCKS]
     parts = [
         "# Settings\n",
-        "Every key of `config.yaml`. A block has the name of its stage. A key that is left out takes its default. "
-        "A data set's own block goes over the stage's block, and a variant goes over `pretrain`.\n",
+        "Every key of `config.yaml`. A block has the name of its stage. Omitted keys take their defaults. "
+        "A data set's own block overrides the stage's block, and a variant overrides `pretrain`.\n",
         "## Top level\n",
         _table(("key", "type", "default", "meaning"), [_key_row(name, Config.model_fields[name]) for name in own]),
         "## datasets.NAME\n",
-        "Where a data set lies. Beside `root`, it has blocks of the stages that run per data set.\n",
+        "Location of a data set. Besides `root`, it has blocks of the stages that run per data set.\n",
         _table(("key", "type", "default", "meaning"), [_key_row("root", Dataset.model_fields["root"])]),
     ]
     for stage, model in BLOCKS.items():
@@ -106,7 +106,7 @@ def files_page() -> str:
     """Describe what every job reads and writes, with the columns of its tables and the keys of its records."""
     parts = [
         "# Files\n",
-        "What every stage reads and writes, in the order of the workflow. Outputs lie in "
+        "What every stage reads and writes, in the order of the workflow. Outputs are written to "
         "`<workspace>/results/<stage>/`, in a folder per run. Every output has its sha256 beside it.\n",
     ]
     for job in JOBS:
@@ -179,7 +179,7 @@ def commands_page() -> str:
     parts = [
         "# Commands\n",
         "Each stage runs alone, without Snakemake: `mlip <stage>`, or `python -m stages.<stage>` in a checkout. "
-        "All take `--settings` (YAML or JSON, or a file with it), `--journal` (where the record of the run goes), "
+        "All take `--settings` (YAML or JSON, or a file with it), `--journal` (where to write the record of the run), "
         "`--name` and `--image`.\n",
     ]
     for job in JOBS:
@@ -251,7 +251,7 @@ def stale() -> list[Path]:
 def main() -> None:
     """Write the pages, or check them."""
     options = ArgumentParser(prog="python -m workflow.reference", description=__doc__)
-    options.add_argument("--check", action="store_true", help="write nothing; fail where a page is stale")
+    options.add_argument("--check", action="store_true", help="write nothing; fail if a page is stale")
     if options.parse_args().check:
         found = stale()
         for path in found:

@@ -32,7 +32,7 @@ def check_account(default_resources: Mapping[str, Any] | None) -> None:
         raise InputError(
             f"slurm/config.yaml: default-resources: slurm_account is still {UNSET}",
             remedy="write your account there "
-            "(`sacctmgr show associations user=$USER` lists yours), or delete the line if your cluster has none",
+            "(`sacctmgr show associations user=$USER` lists yours), or delete the line if your cluster has no accounts",
         )
 
 
@@ -134,7 +134,7 @@ def configuration(profile: SiteProfile, assignments: Sequence[str] = (), root: P
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         if not separator:
-            raise InputError(f"--config {assignment}: no KEY=VALUE", remedy="write for example sample_root=FOLDER")
+            raise InputError(f"--config {assignment}: not KEY=VALUE", remedy="write for example sample_root=FOLDER")
         layers.append(Layer("--config", {key: parse_yaml(value, f"--config {key}")}))
     return check(reduce(merged, (layer.values for layer in layers)), layers)
 

@@ -101,7 +101,7 @@ def _code_changes(job: Job, journal: Journal) -> list[str]:
     if digest == journal.digests.code:
         return []
     if not journal.code:
-        return ["code: changed (its journal is of a version that did not name files)"]
+        return ["code: changed (its journal is from a version that did not list files)"]
     differing = sorted(path for path in files | journal.code if files.get(path) != journal.code.get(path))
     return [f"code: {path} {_what_happened(path in journal.code, path in files)}" for path in differing]
 
@@ -157,7 +157,7 @@ class Answer:
         lines = list(self.own)
         if self.waits_for and lines != [_NEW]:
             shown = self.waits_for[:3] + ([f"{len(self.waits_for) - 3} more"] if len(self.waits_for) > 3 else [])
-            lines.append(f"takes what would be made anew by {', '.join(shown)}")
+            lines.append(f"reads what would be rebuilt by {', '.join(shown)}")
         return lines or [f"Snakemake: {self.planned}"]
 
 
@@ -194,14 +194,14 @@ def printed(answers: Iterable[Answer], total: int, records_lost: bool) -> str:
         text.append("\n  ".join([f"{group[0].job.name}{more}", *lines]))
     missed = sorted({each.job.rule for each in answers if each.own and each.planned is None})
     if missed:
-        text.append(f"WARNING: Snakemake would not run these by itself; add --forcerun {' '.join(missed)}")
-    text.append(f"{len(answers)} of {total} jobs would run again" if answers else f"all {total} jobs stand")
+        text.append(f"WARNING: Snakemake would not rerun these by itself; add --forcerun {' '.join(missed)}")
+    text.append(f"{len(answers)} of {total} jobs would run again" if answers else f"all {total} jobs are up to date")
     return "\n".join(text)
 
 
 _LOST = (
-    "WARNING: .snakemake/metadata is gone, so Snakemake has forgotten code, settings and images, and goes by times.\n"
-    "What follows is read from the journals beside the outputs."
+    "WARNING: .snakemake/metadata is gone, so Snakemake no longer knows code, settings and images, and "
+    "compares times only.\nThe list below comes from the journals beside the outputs."
 )
 
 

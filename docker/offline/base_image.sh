@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A stand-in for the base image on a Debian 12 machine that reaches no registry of images: Debian's Python 3.11, with
-# this machine's pip settings and certificates, as localhost/python:3.11-slim in Podman. Used by the cluster test, as
-# root.
+# Create a replacement for the base image on a Debian 12 machine without access to an image registry: Debian's Python
+# 3.11, with this machine's pip settings and certificates, as localhost/python:3.11-slim in Podman. The cluster test runs
+# it as root.
 #   docker/offline/base_image.sh [CACHE]     CACHE keeps the image between calls (default /var/cache/mlip-base)
 set -euo pipefail
 cache=${1:-/var/cache/mlip-base}
@@ -21,7 +21,7 @@ if [ ! -s "$archive" ]; then
     bookworm "$work/root" ${mirror:+"${mirror% }"} >"$work/log" || { tail -n 5 "$work/log" >&2; exit 1; }
   rm -rf "$work"/root/var/cache/apt/archives/*.deb "$work"/root/var/lib/apt/lists/*
   cp -L /etc/ssl/certs/ca-certificates.crt "$work/root/etc/ssl/certs/ca-certificates.crt"
-  # Indexes on this machine's own disk are not seen inside a build: PIP_FIND_LINKS and its like reach it as arguments.
+  # A build cannot see indexes on this machine's disk: PIP_FIND_LINKS and similar reach it as build arguments.
   { echo "[global]"
     python3 -m pip config list | sed -nE "s/^global\.(index-url|extra-index-url|trusted-host)='(.*)'$/\1 = \2/p" |
       grep -v 'file://' || true

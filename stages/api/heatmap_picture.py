@@ -19,7 +19,7 @@ _OPACITY = 0.6  # where the heatmap is highest; where it is lowest the radiograp
 def write_heatmap(path: Path, square: SquareImage, heatmap: Float[np.ndarray, "grid grid"]) -> None:
     """Write the picture as PNG. Raises InputError where its name does not end in .png."""
     if path.suffix.lower() != ".png":
-        raise InputError(f"{path}: heatmaps are written as PNG", remedy="let the name end in .png")
+        raise InputError(f"{path}: heatmaps are written as PNG only", remedy="use a name that ends in .png")
     encoded = cv2.imencode(".png", overlay(square, heatmap))[1].tobytes()
     with atomic_path(path) as temporary:
         temporary.write_bytes(encoded)

@@ -136,7 +136,8 @@ def checkpoint_folder(source: str | Path) -> Path:
         flavours = read_mapping(description, "export the model again").get("flavors", {})
         folder = folder / flavours.get("python_function", {}).get("data", "")
     if not (folder / INFERENCE).is_file():
-        raise InputError(f"{source}: no model, {INFERENCE} is missing", "name the checkpoint or mlflow_model folder of "
+        raise InputError(f"{source}: not a model: "
+            f"{INFERENCE} is missing", "name the checkpoint or mlflow_model folder of "
                          "select_checkpoint, or its MLflow URI")  # fmt: skip
     return folder
 

@@ -44,5 +44,5 @@ def read_radiographs(sources: Sequence[Image], size: int, children: int = 1) -> 
             yield each
         else:
             raise InputError(
-                f"{name}: a square of {len(each.pixels)} pixels, but {size} are needed", f"read it at {size}"
+                f"{name}: a square of side {len(each.pixels)}, but the model needs {size}", f"read it at {size}"
             )

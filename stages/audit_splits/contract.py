@@ -16,7 +16,7 @@ class AuditSplitsSettings(Settings):
     """Settings of the audit."""
 
     allow_overlap: bool = Field(
-        False, description="measure even if test images overlap with training; every result says how many"
+        False, description="evaluate even if test images also occur in training; every result records how many"
     )
     same_patients: bool = Field(
         False, description="one patient id means one person in this data set and in `pretrain_on` (e.g. both from NIH)"
@@ -50,7 +50,7 @@ def read_overlap(audit: Path, labels: Path) -> Overlap:
     """
     record = read_record(audit, SplitAudit)
     if record.labels_sha256 != verify(labels):
-        raise InputError(f"{audit}: audits other labels than {labels}", "run audit_splits again")
+        raise InputError(f"{audit}: is the audit of other labels than {labels}", "run audit_splits again")
     return record.overlap
 
 
@@ -71,6 +71,6 @@ class AuditSplitsJob(Job):
     images: Path = source("dicom_to_arrow", "manifest.json")
     duplicates: Path = source("dicom_to_arrow", "duplicates.arrow")
     pretrain_on: str = option("key of the data set of the pairs")
-    pretrain_images: Path = source("dicom_to_arrow", "manifest.json", help="of the pairs' images")
+    pretrain_images: Path = source("dicom_to_arrow", "manifest.json", help="manifest of the pairs' images")
     pairs: Path = source("pair_images_reports", "pairs.arrow")
     audit: Path = product("audit.json", record=SplitAudit)

@@ -93,5 +93,5 @@ def refuse_overlap(overlap: Overlap, labels: Path, dataset: str) -> None:
     if found:
         raise InputError(
             f"{labels}: {'; '.join(found)}. Correct the split in label_images, or set "
-            f"`datasets.{dataset}.audit_splits.allow_overlap: true`: the numbers then stand in every result"
+            f"`datasets.{dataset}.audit_splits.allow_overlap: true`: every result then records the counts"
         )

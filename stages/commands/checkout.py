@@ -9,11 +9,11 @@ from typing import NoReturn
 from ..common.errors import InputError
 
 SUMMARIES = {
-    "doctor": "what is right and wrong before a long run, each with its remedy",
-    "estimate": "hours, GPU-hours and bytes of a whole run",
-    "why": "what would run again, and because of which file, key, input or image",
-    "images": "container images of all stages, by Docker or Podman and Apptainer",
-    "audit": "pins against known vulnerabilities, offline",
+    "doctor": "check the setup before a long run; name remedies",
+    "estimate": "estimate hours, GPU-hours and bytes of a whole run",
+    "why": "list what would run again, and because of which file, key, input or image",
+    "images": "build the container images with Docker or Podman, and Apptainer",
+    "audit": "compare pinned packages with known vulnerabilities, offline",
 }
 _IN_PLACE = ("audit",)  # its paths are the caller's; the others read config.yaml and workspaces of the checkout
 
@@ -28,7 +28,8 @@ def find_checkout(given: Path | None, folder: Path, package: Path) -> Path:
         if (each / "workflow" / "Snakefile").is_file():
             return each.resolve()
     where = given or folder
-    raise InputError(f"{where}: no checkout of MLIP (workflow/Snakefile is missing)", "call from inside one, or give "
+    raise InputError(f"{where}: not a checkout of MLIP "
+        "(workflow/Snakefile is missing)", "call from inside one, or give "
                      "mlip --checkout FOLDER COMMAND")  # fmt: skip
 
 

@@ -52,13 +52,13 @@ def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
         sets = prompts.expanded()
         name = chosen_set or next(iter(sets))
         if name not in sets:
-            raise InputError(f"{path}: no set {name}", remedy=f"choose one of {', '.join(sets)}")
+            raise InputError(f"{path}: no prompt set {name}", remedy=f"choose one of {', '.join(sets)}")
         finding = prompts.finding.replace("_", " ")
         return check_classes({finding: sets[name].positive, f"no {finding}": sets[name].negative})
     if not isinstance(record, dict) or not all(
         isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in record.values()
     ):
-        raise InputError(f"{path}: not a mapping of each class to a list of sentences, nor a prompt file with `sets`")
+        raise InputError(f"{path}: give a mapping of each class to a list of sentences, or a prompt file with `sets`")
     return check_classes(record)
 
 
@@ -83,7 +83,7 @@ def add_options(options: ArgumentParser) -> None:
     options.add_argument("image", type=Path, help="DICOM, JPEG or PNG file")
     options.add_argument("--prompts", type=Path, required=True, help="YAML file of classes, or a prompt file")
     options.add_argument("--checkpoint", required=True, help="checkpoint or mlflow_model folder, or MLflow URI")
-    options.add_argument("--set", help="set of a prompt file; default: its first")
+    options.add_argument("--set", help="prompt set of a prompt file; default: its first")
     options.add_argument("--heatmap", type=Path, help="PNG to write: the radiograph with the heatmap of one class")
-    options.add_argument("--show", metavar="CLASS", help="class of the heatmap; default: the first")
-    options.add_argument("--json", action="store_true", help="print JSON, heatmaps on the patch grid included")
+    options.add_argument("--show", metavar="CLASS", help="class shown in the heatmap; default: the first")
+    options.add_argument("--json", action="store_true", help="print JSON, including heatmaps on the patch grid")

@@ -39,4 +39,4 @@ def add_options(options: ArgumentParser) -> None:
     options.add_argument("report", type=Path, nargs="?", help="text file; default: standard input")
     options.add_argument("--sections", nargs="+", metavar="NAME", help="sections to keep [findings impression]")
     options.add_argument("--fallback", choices=("unheaded", "whole_report", "reject"), default="unheaded",
-                         help="what a report without them gives [%(default)s]")  # fmt: skip
+                         help="what to keep of a report without them [%(default)s]")  # fmt: skip

@@ -34,7 +34,7 @@ def stage_parser(jobs: Sequence[type[Job]]) -> ArgumentParser:
 
 def _add_options(parser: ArgumentParser, job: type[Job]) -> None:
     parser.add_argument(
-        "--settings", default="{}", help="YAML or JSON mapping, or a file with one; keys left out take their default"
+        "--settings", default="{}", help="settings: YAML or JSON, or a file with it; omitted keys take their defaults"
     )
     parser.add_argument("--journal", type=Path, required=True, help="where to write the run's journal (JSON)")
     # A rule whose run has no place of its own gives the option without a value, since Snakemake quotes "" that way.
@@ -89,7 +89,8 @@ def run_stage(work: Work, argv: Sequence[str] | None = None) -> None:
         if error.errno not in NO_SPACE:
             raise
         _tell(
-            f"error: {error.filename or 'a file'}: {error.strerror}; make room and run again, no output is half written"
+            f"error: {error.filename or 'a file'}: {error.strerror}; free space and run again; no output is "
+            "half written"
         )
         raise SystemExit(2) from None
 

@@ -21,7 +21,7 @@ Over = Literal["workspace", "dataset", "pretraining dataset", "evaluated dataset
 
 Device = Literal["auto", "cuda", "cpu"]
 DEVICES: tuple[Device, ...] = get_args(Device)
-DEVICE_HELP = "auto: the GPU where there is one"
+DEVICE_HELP = "auto: a GPU if present"
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ def choose_device(wanted: str, environ: Mapping[str, str] = os.environ) -> "torc
         build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU alone"
         raise InputError(
             f"{asked}, but PyTorch (built for {build}) sees no GPU on {os.uname().nodename}",
-            remedy="look at `nvidia-smi` "
-            "there, the age of the driver, `--nv` in the profile's apptainer-args; or set `device: cpu` in config.yaml",
+            remedy="check `nvidia-smi` "
+            "there, the driver version, and `--nv` in the profile's apptainer-args; or set `device: cpu` "
+            "in config.yaml",
         )
     return torch.device("cpu")

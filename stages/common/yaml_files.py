@@ -68,6 +68,6 @@ def read_mapping(path: Path, remedy: str) -> dict[str, Any]:
     """Read a YAML file that must hold a mapping; an InputError with `remedy` names one that does not."""
     value = read_yaml(path, remedy)
     if not isinstance(value, dict):
-        what = "empty" if value is None else "no mapping of keys to values"
+        what = "empty" if value is None else "not a mapping of keys to values"
         raise InputError(f"{path}: {what}", remedy="write KEY: VALUE in it")
     return value

@@ -36,11 +36,11 @@ class ConvertJob(Job):
     settings: DicomToArrowSettings
     root: Path = source(tracked=False, help="folder of the data set, as distributed")
     private: Path | None = source(
-        optional=True, tracked=False, help="folder of the key; needed where identifiers are keyed"
+        optional=True, tracked=False, help="folder of the key; required for keyed identifiers"
     )
     files: Path = source("index_inputs", "files.arrow")
     shard: int = option("number of the shard, from 0")
-    state: Path = option("folder for what a killed job has done")
+    state: Path = option("folder of the partial results from which a killed job resumes")
     images: Path = product("{shard}.arrow", table="images")
     rejects: Path = product("{shard}_rejects.arrow", table="REJECTS")
     workers: int = option("processes; the result is the same for any number", default=1)
@@ -57,8 +57,12 @@ class GatherJob(Job):
 
     settings: DicomToArrowSettings
     files: Path = source("index_inputs", "files.arrow")
-    shard_images: tuple[Path, ...] = source("dicom_to_arrow", "{shard}.arrow", help="of shards 0, 1, ...")
-    shard_rejects: tuple[Path, ...] = source("dicom_to_arrow", "{shard}_rejects.arrow", help="of shards 0, 1, ...")
+    shard_images: tuple[Path, ...] = source(
+        "dicom_to_arrow", "{shard}.arrow", help="one per shard, in order: 0, 1, ..."
+    )
+    shard_rejects: tuple[Path, ...] = source(
+        "dicom_to_arrow", "{shard}_rejects.arrow", help="one per shard, in order: 0, 1, ..."
+    )
     manifest: Path = product("manifest.json", record=Manifest, summary=True)
     rejects: Path = product("rejects.arrow", table="REJECTS", summary=True)
 
@@ -71,5 +75,5 @@ class DuplicatesJob(Job):
     command = "duplicates"
 
     settings: DicomToArrowSettings
-    manifests: tuple[Path, ...] = source("dicom_to_arrow", "manifest.json", help="of each data set")
+    manifests: tuple[Path, ...] = source("dicom_to_arrow", "manifest.json", help="one per data set")
     duplicates: Path = product("duplicates.arrow", table="DUPLICATES", summary=True)

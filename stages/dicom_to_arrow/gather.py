@@ -67,7 +67,8 @@ def gather_shards(job: GatherJob) -> dict[str, int]:
         raise InputError(f"{job.files}: no files are indexed", "check the root and the layout of index_inputs")
     if len(job.shard_images) != len(job.shard_rejects):
         raise InputError(
-            f"{len(job.shard_images)} files of images and {len(job.shard_rejects)} of rejects", "give one a shard"
+            f"{len(job.shard_images)} files of images, but {len(job.shard_rejects)} of rejects",
+            "give one of each per shard",
         )
     shards = [read_shard(*paths, size) for paths in zip(job.shard_images, job.shard_rejects, strict=True)]
     reconcile(table, shards)
@@ -102,8 +103,8 @@ def _warn_of_large_shards(entries: list[ShardEntry], files: Path) -> None:
     """Warn about large shards: a shard is the unit of work, damage and copying, and about 500 MB suit all three."""
     largest, total = max(entry.bytes for entry in entries), sum(entry.bytes for entry in entries)
     if largest > 2 * SHARD_BYTES:
-        print(f"warning: {files}: shards of up to {largest / 1e6:.0f} MB; with index_inputs.shards at "
-              f"{-(-total // SHARD_BYTES)} they would have about 500 MB", file=sys.stderr)  # fmt: skip
+        print(f"warning: {files}: shards of up to {largest / 1e6:.0f} MB; set index_inputs.shards to "
+              f"{-(-total // SHARD_BYTES)} for about 500 MB each", file=sys.stderr)  # fmt: skip
 
 
 def read_shard(images: Path, rejects: Path, size: int) -> Shard:
@@ -126,7 +127,7 @@ def reconcile(files: pa.Table, shards: list[Shard]) -> None:
     highest = pc.max(files["shard"]).as_py()
     if highest >= len(shards):
         raise InputError(
-            f"the index has shards 0 to {highest}, {len(shards)} were given", remedy="give them all, in order"
+            f"the index has shards 0 to {highest}, but {len(shards)} were given", remedy="give them all, in order"
         )
     for number, shard in enumerate(shards):
         indexed = files.filter(pc.equal(files["shard"], number))["image_id"].to_pylist()
@@ -181,7 +182,7 @@ def find_duplicates(manifests: Sequence[Path]) -> tuple[pa.Table, dict[str, int]
     names = [store.dataset for store in stores]
     if len(set(names)) != len(names):
         raise InputError(
-            f"manifests of one data set twice ({', '.join(sorted(names))})", remedy="give each data set once"
+            f"two manifests of one data set ({', '.join(sorted(names))})", remedy="give each data set once"
         )
     images = pa.concat_tables([store.table.select(["dataset", "image_id", *_SHARED.values()]) for store in stores])
     tables: list[pa.Table] = []

@@ -84,7 +84,7 @@ class OutcomeLog:
         for start in range(0, len(offsets), _ROWS_A_BATCH):
             rows = [self._read(offset) for offset in offsets[start : start + _ROWS_A_BATCH]]
             if None in rows:
-                raise InputError(f"{self.path}: damaged while it was in use", remedy="delete it and run again")
+                raise InputError(f"{self.path}: damaged while in use", remedy="delete it and run again")
             yield from pa.Table.from_batches([row[1] for row in rows if row]).combine_chunks().to_batches()
 
     def _read(self, offset: int) -> tuple[Kind, pa.RecordBatch] | None:
@@ -111,7 +111,7 @@ class OutcomeLog:
             return
         if not locked:
             self._file.close()
-            raise InputError(f"{self.path}: another job converts this shard", remedy="wait until it ends")
+            raise InputError(f"{self.path}: another job is converting this shard", remedy="wait until it ends")
 
 
 def remove_other_logs(log: Path) -> None:

@@ -43,7 +43,7 @@ class FetchWeightsSettings(Settings):
     """Settings of one fetch."""
 
     id: str = Field(
-        pattern=HUB_ID.pattern, description="of a model on the Hugging Face hub, e.g. timm/vit_base_patch16_224.mae"
+        pattern=HUB_ID.pattern, description="id of a model on the Hugging Face hub, e.g. timm/vit_base_patch16_224.mae"
     )
 
 

@@ -58,7 +58,8 @@ def snapshot(identifier: str, folder: Path) -> Snapshot:
         files = {name: Path(hf_hub_download(identifier, name)) for name in (*BESIDE, tensors) if name in names}
     except GatedRepoError:
         raise InputError(
-            f"{identifier}: {constants.ENDPOINT} asks for an agreement", remedy="accept it there, then set HF_TOKEN"
+            f"{identifier}: {constants.ENDPOINT} requires you to accept its terms",
+            remedy="accept them there, then set HF_TOKEN",
         ) from None
     except RepositoryNotFoundError:
         raise InputError(
@@ -92,8 +93,8 @@ def _cached(identifier: str, folder: Path, reason: str) -> dict[str, Path]:
         raise InputError(
             f"{identifier}: {', '.join(wanted)} not in the hub cache {constants.HF_HUB_CACHE}, and no answer from "
             f"{constants.ENDPOINT} ({reason})",
-            remedy=f"where there is a network run `hf download {identifier} --local-dir "
-            f"FOLDER`, and put what is in FOLDER into {folder}",
+            remedy=f"on a machine with network run `hf download {identifier} --local-dir "
+            f"FOLDER`, then copy the contents of FOLDER to {folder}",
         )
     return {name: path for name, path in files.items() if name not in TENSORS or name == tensors}
 
@@ -103,7 +104,7 @@ def _require(identifier: str, names: set[str], tensors: str | None) -> None:
         wanted = CONFIGURATION if CONFIGURATION not in names else " nor ".join(TENSORS)
         raise InputError(
             f"{identifier}: no {wanted} on {constants.ENDPOINT}",
-            remedy="take a model in the layout of transformers or timm, or fetch its file by hand and give the path",
+            remedy="use a model in the layout of transformers or timm, or fetch its file by hand and give the path",
         )
 
 
@@ -114,7 +115,7 @@ def _check_download(path: Path) -> None:
     """
     blob = path.resolve()
     if re.fullmatch(r"[0-9a-f]{64}", blob.name) and sha256_of(blob) != blob.name:
-        raise InputError(f"{blob}: damaged ({path.name}; its sha256 is another)", remedy="delete it and run again")
+        raise InputError(f"{blob}: damaged ({path.name}: wrong sha256)", remedy="delete it and run again")
 
 
 def _reason(error: Exception) -> str:
@@ -208,14 +209,14 @@ def _convert(source: Path, target: Path) -> bool:
 def _is_whole(folder: Path, record: WeightsRecord, identifier: str) -> bool:
     """Return whether every file of the record exists. Raises InputError where one has changed since."""
     if record.id != identifier:
-        raise InputError(f"{folder / RECORD}: of {record.id}, not of {identifier}", "delete the folder")
+        raise InputError(f"{folder / RECORD}: records {record.id}, not {identifier}", "delete the folder")
     if not all((folder / name).is_file() for name in record.files):
         return False
     for name, file in record.files.items():
         if verify(folder / name) != file.sha256:
             raise InputError(
-                f"{folder / name}: not the file of {RECORD}",
-                remedy=f"delete {RECORD} to take it, or the file to fetch it",
+                f"{folder / name}: not the file recorded in {RECORD}",
+                remedy=f"delete {RECORD} to accept the file, or the file to fetch it again",
             )
     return True
 

@@ -29,7 +29,7 @@ ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
         "the epoch is chosen by the AUC on validation (MGCA's code: by the loss)",
     ),
     "finetune": (
-        "no flip, since findings have sides",
+        "no flip, because it would swap left and right",
         "milder crops",
         "no stochastic depth",
         "the encoder's own last norm stays before the mean of patch tokens",
@@ -40,9 +40,13 @@ ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
 class EvaluationSettings(Settings):
     """Settings of the measurement, the same for every protocol."""
 
-    finding: str | None = Field(None, description="finding to classify; null: the only one in the labels")
-    seeds: int = Field(3, gt=0, description="repetitions: each draws another head and order of batches")
-    seed: int = Field(0, description="of the first repetition (the next is one more) and of the bootstrap")
+    finding: str | None = Field(None, description="finding to classify; null: the only finding in the labels")
+    seeds: int = Field(
+        3, gt=0, description="number of repetitions, each with its own head initialisation and batch order"
+    )
+    seed: int = Field(
+        0, description="seed of the bootstrap and of the first repetition; each further repetition adds 1"
+    )
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
 
 
@@ -50,10 +54,10 @@ class LinearProbeSettings(Settings):
     """A linear classifier on frozen features: the protocol of GLoRIA and MGCA."""
 
     batch_size: int = Field(48, gt=0, description="images per step")
-    learning_rate: float = Field(5e-4, gt=0, description="AdamW, constant")
+    learning_rate: float = Field(5e-4, gt=0, description="AdamW; constant")
     weight_decay: float = Field(1e-6, ge=0, description="AdamW; as in MGCA's code")
-    epochs: int = Field(50, gt=0, description="passes over the training images, at most")
-    patience: int = Field(10, gt=0, description="epochs without a better AUC on validation before it stops")
+    epochs: int = Field(50, gt=0, description="maximum passes over the training images")
+    patience: int = Field(10, gt=0, description="epochs without a better validation AUC before training stops")
 
 
 class FinetuningSettings(Settings):
@@ -61,26 +65,31 @@ class FinetuningSettings(Settings):
 
     batch_size: int = Field(96, gt=0, description="images per step")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD; as in MRM's code")
-    warmup_steps: int = Field(50, ge=0, description="linear rise of the learning rate, cosine after it; MRM's code")
-    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient; MRM's code")
-    validations: int = Field(20, gt=0, description="validations, evenly over the steps; the best weights are kept")
+    warmup_steps: int = Field(
+        50, ge=0, description="linear warm-up of the learning rate, then cosine decay; as in MRM's code"
+    )
+    clip_norm: float = Field(1.0, gt=0, description="gradient clipping norm; as in MRM's code")
+    validations: int = Field(
+        20, gt=0, description="number of validations, evenly spaced over the steps; the best weights are kept"
+    )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast")
     augmentation: AugmentationSettings = Field(
-        AugmentationSettings(), description="of training images; no flip, since findings have sides"
+        AugmentationSettings(),
+        description="augmentation of training images; no flip, because it would swap left and right",
     )
 
 
 class ScheduleSettings(Settings):
     """Length and learning rate of a training."""
 
-    steps: int = Field(gt=0, description="updates")
-    learning_rate: float = Field(gt=0, description="peak")
+    steps: int = Field(gt=0, description="number of updates")
+    learning_rate: float = Field(gt=0, description="peak learning rate")
 
 
 class JobSettings(EvaluationSettings):
     """Settings of one job, whatever its protocol."""
 
-    fraction: int = Field(100, ge=1, le=100, description="percent of the training images; a subset of label_images")
+    fraction: int = Field(100, ge=1, le=100, description="percent of the training images; one of label_images.subsets")
 
 
 class LinearJobSettings(JobSettings, LinearProbeSettings):
@@ -100,7 +109,7 @@ class FinetuneSettings(FinetuningSettings, ScheduledSettings):
             10: ScheduleSettings(steps=10_000, learning_rate=5e-4),
             100: ScheduleSettings(steps=50_000, learning_rate=5e-4),
         },
-        description="by fraction in percent: updates and peak learning rate, as published for RSNA and SIIM",
+        description="per fraction (percent): updates and peak learning rate, as published for RSNA and SIIM",
     )
 
 
@@ -130,7 +139,7 @@ class Seed(Record):
     """Figures of one repetition; `threshold` is that of its F1, chosen on validation."""
 
     seed: int
-    kept_at: Count = Field(description="epoch (linear) or step (finetune), 1-based, of the weights that were kept")
+    kept_at: Count = Field(description="epoch (linear) or step (finetune) of the kept weights, 1-based")
     validation_auc: float
     threshold: float
     auc: float
@@ -152,7 +161,7 @@ class FewShotResult(FewShotRecord):
         if self.skipped is None and (missing := set(METRICS) - set(self.metrics)):
             raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
         if self.skipped is not None and (self.seeds or self.metrics):
-            raise ValueError("skipped, but there are seeds or metrics")
+            raise ValueError("skipped, but seeds or metrics are given")
         return self
 
 
@@ -192,6 +201,6 @@ class FinetuneJob(FewShotClassificationJob):
     settings: FinetuneJobSettings
     checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
     images: Path = source("dicom_to_arrow", "manifest.json")
-    state: Path = option("folder of what a killed job resumes from")
+    state: Path = option("folder of the states from which a killed job resumes")
     save_minutes: float = option("time between two saves of the state", default=10.0)
     device: str = device_option()

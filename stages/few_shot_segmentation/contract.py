@@ -25,15 +25,15 @@ from ..common.settings import Settings
 # How each protocol differs from its authors' code even where no setting was changed; listed beside the figures.
 ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
     "linear": (
-        "all negative images are trained with (MGCA's code draws as many as there are positives for SIIM)",
+        "all negative images are used for training (MGCA's code draws as many as there are positives for SIIM)",
         "the epoch is chosen by the Dice of positives on validation (MGCA's code: by the loss)",
         "the threshold comes from validation (MGCA's code: .5)",
     ),
     "finetune": (
-        "no flip, since findings have sides",
+        "no flip, because it would swap left and right",
         "no stochastic depth",
         "no dropout before the last layer",
-        "one map of logits in place of two classes, with a threshold from validation",
+        "one map of logits instead of two classes, with a threshold from validation",
     ),
 }
 
@@ -41,15 +41,21 @@ ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
 class EvaluationSettings(Settings):
     """Settings of the measurement, the same for every protocol."""
 
-    finding: str | None = Field(None, description="finding to outline; null: the only one in the labels")
-    seeds: int = Field(3, gt=0, description="repetitions: each draws another decoder and order of batches")
-    seed: int = Field(0, description="of the first repetition (the next is one more) and of the bootstrap")
+    finding: str | None = Field(None, description="finding to segment; null: the only finding in the labels")
+    seeds: int = Field(
+        3, gt=0, description="number of repetitions, each with its own decoder initialisation and batch order"
+    )
+    seed: int = Field(
+        0, description="seed of the bootstrap and of the first repetition; each further repetition adds 1"
+    )
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
     allow_upsampling: bool = Field(
-        False, description="train although the stored images are smaller than input_size; the result says how small"
+        False, description="train even if the stored images are smaller than input_size; the result records both sizes"
     )
-    publish_samples: bool = Field(False, description="write some radiographs with both masks, for the report")
-    samples: int = Field(6, ge=0, description="test images with the finding in samples.arrow, where published")
+    publish_samples: bool = Field(
+        False, description="write sample radiographs with true and predicted masks, for the report"
+    )
+    samples: int = Field(6, ge=0, description="number of positive test images in samples.arrow, if published")
 
 
 class TrainingSettings(Settings):
@@ -57,12 +63,14 @@ class TrainingSettings(Settings):
 
     input_size: int = Field(gt=0, description="side of the square input, pixels; a multiple of the encoder's patch")
     batch_size: int = Field(gt=1, description="images per step")
-    focal_weight: float = Field(ge=0, description="of the focal loss beside the Dice loss")
-    weight_decay: float = Field(ge=0, description="AdamW; not on biases, norms and positions of a trained encoder")
+    focal_weight: float = Field(ge=0, description="weight of the focal loss relative to the Dice loss")
+    weight_decay: float = Field(
+        ge=0, description="AdamW; not applied to biases, norms and position embeddings of a trained encoder"
+    )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast")
     augmentation: AugmentationSettings = Field(
         AugmentationSettings(min_area=0.8),
-        description="of training images and their masks; without flip, since findings have sides",
+        description="augmentation of training images and masks; no flip, because it would swap left and right",
     )
 
 
@@ -71,17 +79,21 @@ class LinearDecoderSettings(TrainingSettings):
 
     input_size: int = Field(224, gt=0, description="side of the square input, pixels")
     batch_size: int = Field(16, gt=1, description="images per step")
-    focal_weight: float = Field(10.0, ge=0, description="10 focal - log Dice of the batch")
+    focal_weight: float = Field(
+        10.0, ge=0, description="weight of the focal loss: loss = 10 focal - log Dice of the batch"
+    )
     weight_decay: float = Field(0.05, ge=0, description="AdamW")
-    learning_rate: float = Field(5e-4, gt=0, description="AdamW, constant")
-    epochs: int = Field(50, gt=0, description="passes over the training images, at most")
-    patience: int = Field(10, gt=0, description="epochs without a better Dice on validation before it stops")
+    learning_rate: float = Field(5e-4, gt=0, description="AdamW; constant")
+    epochs: int = Field(50, gt=0, description="maximum passes over the training images")
+    patience: int = Field(10, gt=0, description="epochs without a better validation Dice before training stops")
     augmentation: AugmentationSettings = Field(
         AugmentationSettings(min_area=1, rotation=10, scale=0.1, brightness=0, contrast=0),
-        description="of training images and their masks; without flip, since findings have sides",
+        description="augmentation of training images and masks; no flip, because it would swap left and right",
     )
     decoder_widths: tuple[int, ...] = Field(
-        (512, 256, 128, 64), min_length=1, description="channels of its stages, each twice as fine as the one before"
+        (512, 256, 128, 64),
+        min_length=1,
+        description="channels of the decoder stages, each with twice the resolution of the previous one",
     )
 
 
@@ -89,28 +101,34 @@ class FinetuningSettings(TrainingSettings):
     """Training of encoder and UPerNet: the protocol of MRM and MaCo, with values of MRM's code."""
 
     input_size: int = Field(512, gt=0, description="side of the square input, pixels")
-    batch_size: int = Field(8, gt=1, description="images per step; 4 GPUs x 2 in their code")
-    focal_weight: float = Field(2.0, ge=0, description="2 focal + Dice")
-    weight_decay: float = Field(0.05, ge=0, description="AdamW; not on biases, norms and positions")
-    layer_decay: float = Field(0.65, gt=0, le=1, description="learning rate of a block / that of the block above it")
+    batch_size: int = Field(8, gt=1, description="images per step; published: 4 GPUs x 2")
+    focal_weight: float = Field(2.0, ge=0, description="weight of the focal loss: loss = 2 focal + Dice")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW; not applied to biases, norms and position embeddings")
+    layer_decay: float = Field(
+        0.65, gt=0, le=1, description="learning rate of a block / learning rate of the block above it"
+    )
     decoder_width: int = Field(768, gt=0, description="channels of UPerNet")
-    auxiliary_weight: float = Field(0.4, ge=0, description="of the same loss on an FCN head on the third level")
-    auxiliary_width: int = Field(256, gt=0, description="channels of that head")
-    validations: int = Field(20, gt=0, description="validations, evenly over the steps; the best weights are kept")
+    auxiliary_weight: float = Field(
+        0.4, ge=0, description="weight of the same loss on an auxiliary FCN head at the third level"
+    )
+    auxiliary_width: int = Field(256, gt=0, description="channels of the auxiliary head")
+    validations: int = Field(
+        20, gt=0, description="number of validations, evenly spaced over the steps; the best weights are kept"
+    )
 
 
 class ScheduleSettings(Settings):
     """Length and learning rate of a training."""
 
-    steps: int = Field(gt=0, description="updates")
-    learning_rate: float = Field(gt=0, description="peak; AdamW")
-    warmup_steps: int = Field(ge=0, description="linear rise of the learning rate, linear fall to 0 after it")
+    steps: int = Field(gt=0, description="number of updates")
+    learning_rate: float = Field(gt=0, description="peak learning rate; AdamW")
+    warmup_steps: int = Field(ge=0, description="linear warm-up of the learning rate, then linear decay to 0")
 
 
 class JobSettings(EvaluationSettings):
     """Settings of one job, whatever its protocol."""
 
-    fraction: int = Field(100, ge=1, le=100, description="percent of the training images; a subset of label_images")
+    fraction: int = Field(100, ge=1, le=100, description="percent of the training images; one of label_images.subsets")
 
 
 class LinearJobSettings(JobSettings, LinearDecoderSettings):
@@ -133,7 +151,7 @@ class FinetuneSettings(FinetuningSettings, ScheduledSettings):
             10: ScheduleSettings(steps=5_000, learning_rate=2e-5, warmup_steps=100),
             100: ScheduleSettings(steps=160_000, learning_rate=2e-5, warmup_steps=1_500),
         },
-        description="by fraction in percent; of the published files for SIIM: MaCo's for 1, MRM's for 10 and 100",
+        description="per fraction (percent), from the published files for SIIM: MaCo's for 1, MRM's for 10 and 100",
     )
 
 
@@ -180,9 +198,9 @@ class RepetitionRecord(Record):
     """Figures of one repetition."""
 
     seed: int
-    kept_at: Count = Field(description="step, 1-based, of the weights that were kept")
+    kept_at: Count = Field(description="step of the kept weights, 1-based")
     validation_dice_of_positives: float
-    threshold: float = Field(description="probability, from validation")
+    threshold: float = Field(description="threshold on the probability, chosen on validation")
     dice: float
     dice_of_positives: float
     iou_of_positives: float
@@ -229,7 +247,7 @@ class FewShotSegmentationJob(Job):
     images: Path = source("dicom_to_arrow", "manifest.json")
     labels: Path = source("label_images", "labels.arrow")
     audit: Path = source("audit_splits", "audit.json")
-    state: Path = option("folder of what a killed job resumes from")
+    state: Path = option("folder of the states from which a killed job resumes")
     save_minutes: float = option("time between two saves of the state", default=10.0)
     overlaps: Path = product(
         "overlaps", table="OVERLAPS", stands="*.arrow", summary=("*.arrow",), help="a table per seed"

@@ -69,7 +69,7 @@ def refuse_upsampling(store: ImageStore, path: Path, input_size: int, allowed: b
     """Raise an InputError where stored images are smaller than the protocol's input, unless that is allowed."""
     if store.size < input_size and not allowed:
         raise InputError(
-            f"{path}: images are stored at {store.size} pixels, but the protocol looks at {input_size}",
+            f"{path}: images are stored at {store.size} pixels, but the protocol's input_size is {input_size}",
             remedy=f"set "
             f"`dicom_to_arrow: {{size: {input_size}}}` for {store.dataset}, or "
             "`few_shot_segmentation.allow_upsampling: true`",

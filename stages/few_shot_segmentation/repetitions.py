@@ -75,7 +75,7 @@ class OutlinedParts:
             if not getattr(outlined, name).outlined.any():
                 raise InputError(
                     f"{source}: no image of the {name} part has a mask or boxes of {parts.finding}",
-                    remedy="segmentation needs them",
+                    remedy="give label_images masks or boxes",
                 )
         return outlined
 

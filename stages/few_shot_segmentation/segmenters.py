@@ -55,9 +55,9 @@ def encoder_for(encoder: ImageEncoder, size: int) -> ImageEncoder:
     settings = encoder.settings
     if size % settings.patch_size:
         raise InputError(
-            f"few_shot_segmentation: input_size {size} is no multiple of the encoder's patch of {settings.patch_size} "
-            "pixels",
-            remedy="give one that is",
+            f"few_shot_segmentation: input_size {size} is not a multiple of the encoder's patch_size, "
+            f"{settings.patch_size} pixels",
+            remedy="set it to a multiple",
         )
     resized = ImageEncoder(settings.model_copy(update={"input_size": size}))
     state = {name: tensor.detach().cpu().clone() for name, tensor in encoder.vit.state_dict().items()}

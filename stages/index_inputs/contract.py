@@ -25,8 +25,8 @@ class FolderColumns(Settings):
 
     image: str = Field(description="path of the image, relative to the data set's root")
     image_id: str | None = Field(None, description="unique id of the image; null: the image's path is its id")
-    patient: str | None = Field(None, description="id of the patient; needed where there are reports")
-    study: str | None = Field(None, description="id of the study; null: every image is a study of its own")
+    patient: str | None = Field(None, description="id of the patient; required if there are reports")
+    study: str | None = Field(None, description="id of the study; null: each image is its own study")
     view: str | None = Field(None, description="projection, e.g. PA or AP")
     report: str | None = Field(None, description="text of the report; give this or `report_file`")
     report_file: str | None = Field(None, description="path of the report's text file, relative to the root")
@@ -52,12 +52,12 @@ class IndexInputsSettings(Settings):
     shards: int = Field(
         1,
         ge=1,
-        description="number of dicom_to_arrow jobs; files are distributed in contiguous blocks. A shard has about "
-        "images / shards x size^2 bytes and should have up to 500 MB: 377,110 / 64 x 256^2 = 386 MB for MIMIC-CXR; "
-        "gather warns about more than 1 GB, and recommends a number",
+        description="number of dicom_to_arrow jobs; each gets a contiguous block of files. A shard takes about "
+        "images / shards x size^2 bytes; aim for at most 500 MB: 377,110 / 64 x 256^2 = 386 MB for MIMIC-CXR. "
+        "gather warns above 1 GB and suggests a number",
     )
     identifiers: IdentifierKind | None = Field(
-        None, description="distributed: as the index has them; keyed: HMAC; null: keyed for `folder`, else distributed"
+        None, description="distributed: unchanged; keyed: HMAC; null: keyed for layout `folder`, else distributed"
     )
     table: str | None = Field(None, description="folder: name of the CSV, relative to the root")
     columns: FolderColumns | None = Field(None, description="folder: names of the CSV's columns")
@@ -133,5 +133,5 @@ class IndexInputsJob(Job):
     files: Path = product("files.arrow", table="FILES")
     reports: Path = product("reports.arrow", table="REPORTS", summary=True)
     private: Path | None = source(
-        optional=True, tracked=False, help="folder of the key and the map back; needed for keyed identifiers"
+        optional=True, tracked=False, help="folder of the key and the reverse mapping; required for keyed identifiers"
     )

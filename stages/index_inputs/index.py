@@ -28,7 +28,7 @@ def index_data_set(job: IndexInputsJob) -> None:
     """Write the tables of files and reports, and warn about files that are missing."""
     root, settings = job.root, job.settings
     if not re.fullmatch(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-]", job.dataset):
-        raise InputError(f"--dataset {job.dataset!r}: use letters, digits, '_', '-' and '.' alone")
+        raise InputError(f"--dataset {job.dataset!r}: use only letters, digits, '_', '-' and '.'")
     with track_job(job, more=present_index_files(root, settings)) as run:
         index = build_index(root, settings, job.dataset, job.private)
         missing, looked_for = missing_files(root, index.files)
@@ -57,7 +57,7 @@ def _warn_about_missing(missing: pl.DataFrame, looked_for: int, job: IndexInputs
     """Print the first missing files; by id where ids are keyed, since paths may then hold names of people."""
     named = missing["image_id" if job.settings.identifier_kind == "keyed" else "path"].head(3)
     print(
-        f"warning: {len(missing)} of {looked_for} files looked for are missing in {job.root}, first "
+        f"warning: {len(missing)} of {looked_for} files checked are missing in {job.root}, first "
         f"{', '.join(named)}; dicom_to_arrow rejects each as file_missing",
         file=sys.stderr,
     )
@@ -77,7 +77,7 @@ def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
     except pl.exceptions.NoDataError:
         return files.with_columns(sha256=pl.lit(None, pl.String))
     except (pl.exceptions.PolarsError, OSError):
-        raise InputError(f"{source}: not readable as text", remedy="get it again, or move it away") from None
+        raise InputError(f"{source}: not readable as text", remedy="download it again, or move it away") from None
     lines = lines.filter(pl.col("line").str.strip_chars() != "")
     sums = lines.select(
         "row",
@@ -87,13 +87,14 @@ def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
     other = sums.filter(pl.col("path").is_null())["row"]
     if len(other):
         raise InputError(
-            f"{source}: line {other[0]} is not '<sha256>  <path>'", remedy="get the file again, or move it away"
+            f"{source}: line {other[0]} is not '<sha256>  <path>'", remedy="download the file again, or move it away"
         )
     sums = sums.unique(["path", "sha256"], keep="first", maintain_order=True)
     twice = sums.filter(pl.col("path").is_duplicated())["row"]
     if len(twice):
         raise InputError(
-            f"{source}: line {twice[1]} contradicts another line of the same path", remedy="get the file again"
+            f"{source}: line {twice[1]} contradicts an earlier line with the same path",
+            remedy="download the file again",
         )
     return files.join(sums.drop("row"), on="path", how="left", maintain_order="left")
 

@@ -80,8 +80,8 @@ def _reports(files: pl.DataFrame, source: Path) -> pl.DataFrame:
     if len(clash):
         first = clash.filter(pl.col("study_id") == clash["study_id"][0])["row"]
         raise InputError(
-            f"{source}: rows {first[0]} and {first[1]} are one study with different reports or patients",
-            remedy="correct them or give the images different studies",
+            f"{source}: rows {first[0]} and {first[1]} have the same study but different reports or patients",
+            remedy="correct them, or give the images different studies",
         )
     return reports.select(REPORT_COLUMNS)
 
@@ -147,7 +147,7 @@ def _walk(root: Path, folder: str, show: bool) -> pl.DataFrame:
             other = found.setdefault(name.removesuffix(".dcm"), str(path))
             if other != str(path):
                 named = f"{other} and {path}" if show else f"below {folder} two files have one name: they"
-                raise InputError(f"{root}: {named} are two files of one image", remedy="keep one of them")
+                raise InputError(f"{root}: {named} are two files with one image id", remedy="keep one of them")
     return pl.DataFrame({"image_id": list(found), "path": list(found.values())}, schema_overrides=_TEXT)
 
 
@@ -200,7 +200,7 @@ def _read_reports(root: Path, files: pl.DataFrame, jpg: bool, show: bool) -> pl.
     mixed = splits.filter(pl.col("splits").list.len() > 1)["study_id"].sort()
     if len(mixed):
         named = f"study {mixed[0]}" if show else f"a study ({len(mixed)} such)"
-        raise InputError(f"{root / MIMIC_SPLIT}: {named} is in more than one split", remedy="get the file again")
+        raise InputError(f"{root / MIMIC_SPLIT}: {named} is in more than one split", remedy="download the file again")
     splits = splits.with_columns(distributed_split=pl.col("splits").list.first())
     if jpg and not (root / MIMIC_STUDIES).is_file():
         studies = splits.with_columns(path=pl.format("{}.txt", _STUDY_FOLDER))

@@ -18,7 +18,7 @@ class SplitShares(Settings):
 
     train: float = Field(0.70, ge=0, le=1, description="share for training (GLoRIA, MGCA: 70/15/15)")
     validation: float = Field(0.15, ge=0, le=1, description="share for thresholds, prompts and early stopping")
-    test: float = Field(0.15, ge=0, le=1, description="share for the figures")
+    test: float = Field(0.15, ge=0, le=1, description="share for the reported scores")
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> "SplitShares":
@@ -58,9 +58,9 @@ class LabelColumns(Settings):
     image: str = Field(description="path of the image, relative to the data set's root")
     image_id: str | None = Field(None, description="unique id of the image; null: the image's path is its id")
     target: str = Field(description="the finding; an empty cell is an image without label")
-    boxes: str | None = Field(None, description="boxes `x y width height` in pixels of the original, with ';' between")
-    mask: str | None = Field(None, description="path of a PNG of the image's size; not 0 is the finding")
-    lung_mask: str | None = Field(None, description="path of a PNG of the image's size; not 0 is lung")
+    boxes: str | None = Field(None, description="boxes `x y width height` in pixels of the original, separated by ';'")
+    mask: str | None = Field(None, description="path of a PNG of the image's size; nonzero pixels are the finding")
+    lung_mask: str | None = Field(None, description="path of a PNG of the image's size; nonzero pixels are lung")
     license: str | None = Field(None, description="licence of the row, counted in the card")
 
     def names(self) -> list[str]:
@@ -72,19 +72,19 @@ class LabelImagesSettings(Settings):
     """Settings of one data set's block of `label_images`."""
 
     layout: Literal["rsna", "siim", "folder"] = Field(description="how the data set is laid out on disk")
-    finding: str = Field(description="finding that the target describes, e.g. lung_opacity or pneumothorax")
-    seed: int = Field(0, description="of the split and of the subsets")
+    finding: str = Field(description="name of the finding, e.g. lung_opacity or pneumothorax")
+    seed: int = Field(0, description="seed of the split and of the subsets")
     split: SplitShares = Field(default_factory=SplitShares, description="shares of train, validation and test")
     split_lists: SplitLists | None = Field(None, description="your own split instead of `split`; it is audited")
     subsets: list[int] = Field([1, 10, 100], description="nested shares of the training part, percent, ascending")
-    patients: str | None = Field(None, description="CSV of image_id and patient_id; null: as index_inputs has them")
+    patients: str | None = Field(None, description="CSV of image_id and patient_id; null: patients from index_inputs")
     lung_masks: str | None = Field(None, description="CSV of ImageId and EncodedPixels (SIIM run lengths): both lungs")
     table: str | None = Field(None, description="folder: name of the CSV, relative to the root")
     columns: LabelColumns | None = Field(None, description="folder: names of the CSV's columns")
     positive_values: list[str] = Field(["1"], description="folder: cells of `target` that mean present")
     negative_values: list[str] = Field(["0"], description="folder: cells of `target` that mean absent")
     unlabelled_values: list[str] = Field(
-        [], description="folder: cells to leave out, e.g. -1 for uncertain, as empty ones"
+        [], description="folder: cells of `target` to treat as unlabelled, like empty ones, e.g. -1 for uncertain"
     )
     identifiers: IdentifierKind | None = Field(None, description="as in index_inputs; null: keyed for `folder`")
     license: str | None = Field(None, description="terms of the data set, for the card; null: those of the layout")
@@ -169,5 +169,5 @@ class LabelImagesJob(Job):
     labels: Path = product("labels.arrow", table="LABELS")
     card: Path = product("card.json", record=Card, summary=True)
     private: Path | None = source(
-        optional=True, tracked=False, help="folder of the key of index_inputs; needed for keyed identifiers"
+        optional=True, tracked=False, help="folder of the key of index_inputs; required for keyed identifiers"
     )

@@ -48,7 +48,7 @@ def data_card(
         masks=sum(row["mask"] is not None for row in labels.rows),
         masks_of_overlapping_regions=labels.masks_of_overlapping_regions,
         lung_masks=sum(row["lung_mask"] is not None for row in labels.rows),
-        split_by=split_by(rows) if listed is None else "lists of one's own",
+        split_by=split_by(rows) if listed is None else "lists of the user",
         seed=settings.seed,
         shares=settings.split if listed is None else None,
         splits={part: _counts(parts[part]) for part in PARTS},

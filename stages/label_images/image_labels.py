@@ -48,7 +48,7 @@ def label_images(images: pa.Table, root: Path, settings: LabelImagesSettings, pr
     joined = join_labels(images, labels, lungs, settings, root)
     if not joined.rows:
         raise InputError(
-            f"{root}: none of {images.num_rows} images has a label", remedy="are `identifiers` as in index_inputs?"
+            f"{root}: none of {images.num_rows} images has a label", remedy="set `identifiers` as in index_inputs"
         )
     if settings.patients is None:
         return joined
@@ -119,6 +119,7 @@ def with_patients(rows: list[dict[str, Any]], root: Path, name: str, identify: I
             )
         if row["patient_id"] not in (None, patient):
             raise InputError(
-                f"{source}: image {row['image_id']} has another patient in index_inputs", remedy="use one table"
+                f"{source}: image {row['image_id']} has another patient in index_inputs",
+                remedy="use the same table of patients in both",
             )
     return [row | {"patient_id": patients[row["image_id"]]} for row in rows]

@@ -41,7 +41,10 @@ def split_by(rows: Sequence[Mapping[str, Any]]) -> str:
     """
     unknown = [row["image_id"] for row in rows if row["patient_id"] is None]
     if unknown and len(unknown) < len(rows):
-        raise InputError(f"image {unknown[0]} has no patient ({len(unknown)} such), others have: name all or none")
+        raise InputError(
+            f"image {unknown[0]} has no patient ({len(unknown)} such), but others have: give patients to all "
+            "images or to none"
+        )
     return "image" if unknown else "patient"
 
 
@@ -135,7 +138,7 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
     if unknown:
         image, source, row = unknown[0]
         raise InputError(
-            f"{source}: row {row}: image {image} is in neither the labels nor the images ({len(unknown)} such)",
+            f"{source}: row {row}: image {image} is neither in the labels nor in the images ({len(unknown)} such)",
             remedy="correct the list, or `split_lists.image_id`",
         )
     rows = [
@@ -143,7 +146,7 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
     ]
     for part in PARTS:
         if not any(row["split"] == part for row in rows):
-            raise InputError(f"{root}: `split_lists` leave no labelled image to {part}", remedy="each part needs some")
+            raise InputError(f"{root}: `split_lists` leave no labelled image to {part}", remedy="add some to the list")
     return ListedSplit(rows, sorted(known - parts.keys()), sorted(lost & parts.keys()))
 
 
@@ -163,7 +166,7 @@ def _parts_of(root: Path, lists: SplitLists, identify: Identify) -> dict[str, tu
             if named is None:
                 raise InputError(
                     f"{source}: row {row}: {lists.split} is {cell[0]!r}",
-                    remedy="name train, validation or test, or remove it",
+                    remedy="write train, validation or test, or remove the row",
                 )
             image = identify(distributed, "image")
             found.setdefault(image, (set(), (source, row)))[0].add(named)

@@ -38,9 +38,11 @@ def decode_siim(text: str, rows: int, columns: int) -> Bool[np.ndarray, "rows co
     for gap, length in zip(numbers[::2], numbers[1::2], strict=True):
         start, end = end + gap, end + gap + length
         if gap < 0 or length < 0:
-            raise ValueError(f"a run of {length} after a gap of {gap} overlaps the run before it, or is none")
+            raise ValueError(f"a run of {length} after a gap of {gap} overlaps the run before it, or is empty")
         if end > flat.size:
-            raise ValueError(f"a run of {length} after a gap of {gap} leaves the image of {rows} x {columns} pixels")
+            raise ValueError(
+                f"a run of {length} after a gap of {gap} extends beyond the image of {rows} x {columns} pixels"
+            )
         flat[start:end] = True
     return flat.reshape(columns, rows).T  # column-major: column after column
 
@@ -121,8 +123,8 @@ def read_run_lengths(root: Path, name: str) -> tuple[dict[str, int], dict[str, t
             empty.setdefault(image, row)
         if regions[image] and image in empty:
             raise InputError(
-                f"{root / name}: rows {empty[image]} and {regions[image][0].row}: image {image} has no region in one "
-                "and a region in the other",
+                f"{root / name}: rows {empty[image]} and {regions[image][0].row}: image {image} has no region "
+                "in the first but a region in the second",
                 remedy="remove the row that is wrong",
             )
     return first, regions
@@ -143,7 +145,9 @@ def _read_rsna(root: Path) -> dict[str, DistributedLabel]:
         if (target == "1") != (box != [None] * 4):
             raise InputError(f"{where}: Target must be 1 with a box or 0 without one", remedy="correct the row")
         if targets.setdefault(image, int(target)) != int(target):
-            raise InputError(f"{where} has Target 0 and 1 (first in row {first[image]})", remedy="correct its rows")
+            raise InputError(
+                f"{where} has both Target 0 and 1 (first in row {first[image]})", remedy="correct its rows"
+            )
         first.setdefault(image, row)
         if target == "1":
             boxes[image].append(parse_box(row, box, where))
@@ -158,7 +162,7 @@ def parse_box(row: int, cells: list[str | None], where: str) -> Box:
         raise InputError(f"{where}: a box is four numbers, x y width height", remedy="correct it") from None
     if not (0 <= x < 1e6 and 0 <= y < 1e6 and 0 < width < 1e6 and 0 < height < 1e6):
         raise InputError(
-            f"{where}: box {x:g} {y:g} {width:g} {height:g} is empty or outside of the image", remedy="correct it"
+            f"{where}: box {x:g} {y:g} {width:g} {height:g} is empty or outside the image", remedy="correct it"
         )
     return Box(row, x, y, width, height)
 
@@ -184,7 +188,7 @@ def _read_folder(root: Path, settings: LabelImagesSettings) -> dict[str, Distrib
             continue
         if target not in known:
             raise InputError(
-                f"{where}: {columns.target} is {target!r}, which is none of {known}",
+                f"{where}: {columns.target} is {target!r}, not one of {known}",
                 remedy="correct it, or add it to positive_values, negative_values or unlabelled_values",
             )
         labels[row[image_id]] = DistributedLabel(
@@ -237,7 +241,8 @@ class Masks:
                 region = decode_siim(text, rows, columns)
             except ValueError as error:
                 raise InputError(
-                    f"{source}: row {row}: {what} of image {image['image_id']}: {error}", remedy="get the table again"
+                    f"{source}: row {row}: {what} of image {image['image_id']}: {error}",
+                    remedy="download the table again",
                 ) from None
             union |= region
             pixels += int(region.sum())
@@ -253,7 +258,7 @@ class Masks:
             return encode(_read_png(self._root / file, image["original_rows"], image["original_columns"]))
         except ValueError as error:
             where = f"{self.source}: row {label.row}: {what} of image {image['image_id']}"
-            raise InputError(f"{where}: {error}", remedy="get or draw it again") from None
+            raise InputError(f"{where}: {error}", remedy="download or draw it again") from None
 
 
 def _read_png(path: Path, rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
@@ -265,7 +270,7 @@ def _read_png(path: Path, rows: int, columns: int) -> Bool[np.ndarray, "rows col
         with Image.open(path) as picture:
             mask = np.asarray(picture.convert("L")) > 0
     except OSError:
-        raise ValueError("its file is missing or no picture") from None
+        raise ValueError("the file is missing or not an image") from None
     if mask.shape != (rows, columns):
         raise ValueError(f"{mask.shape[0]} x {mask.shape[1]} pixels, but the image has {rows} x {columns}")
     return mask
@@ -279,7 +284,7 @@ def boxes_beyond_the_edge(image: Mapping[str, Any], label: DistributedLabel, sou
         if x >= columns or y >= rows:
             raise InputError(
                 f"{source}: row {row}: image {image['image_id']}: box {x:g} {y:g} {width:g} {height:g} lies outside "
-                f"of its {columns} x {rows} pixels",
+                f"its {columns} x {rows} pixels",
                 remedy="correct it",
             )
         beyond += x + width > columns or y + height > rows

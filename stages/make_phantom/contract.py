@@ -40,9 +40,7 @@ class Prevalence(Settings):
 
 
 def _contrast() -> Any:
-    return Field(
-        1.0, ge=0, le=3, description="multiplier of how far the finding stands out; 0 invisible, 1 as designed"
-    )
+    return Field(1.0, ge=0, le=3, description="multiplier of the finding's contrast; 0: invisible, 1: as designed")
 
 
 class Contrast(Settings):
@@ -68,11 +66,11 @@ def _prevalence(*shares: float) -> Any:
 class MakePhantomSettings(Settings):
     """Settings of the phantom."""
 
-    seed: int = Field(0, description="the same seed and settings give the same bytes")
-    mimic_patients: int = Field(3000, ge=1, description="patients of the MIMIC-CXR layout, bad inputs not counted")
+    seed: int = Field(0, description="seed; the same seed and settings give the same bytes")
+    mimic_patients: int = Field(3000, ge=1, description="patients of the MIMIC-CXR layout, without the bad inputs")
     rsna_images: int = Field(1200, ge=1, description="images of the RSNA layout, all splits together")
     siim_images: int = Field(1200, ge=1, description="images of the SIIM layout, all splits together")
-    mimic_long_side: tuple[int, int] = Field((256, 288), description="least and greatest long side, pixels")
+    mimic_long_side: tuple[int, int] = Field((256, 288), description="minimum and maximum of the long side, pixels")
     rsna_side: int = Field(256, ge=64, le=2048, description="rows and columns, pixels")
     siim_side: int = Field(256, ge=64, le=2048, description="rows and columns, pixels")
     mimic_prevalence: Prevalence = _prevalence(0.35, 0.25, 0.25, 0.20, 0.10, 0.25)
@@ -80,14 +78,17 @@ class MakePhantomSettings(Settings):
     siim_prevalence: Prevalence = _prevalence(0.20, 0.30, 0.15, 0.15, 0.05, 0.25)
     contrast: Contrast = Field(Contrast(), description="multiplier of each finding's visibility")
     opacity_radius: tuple[float, float] = Field(
-        (0.12, 0.35), description="least and greatest horizontal half-width of an opacity, share of a lung's width"
+        (0.12, 0.35),
+        description="minimum and maximum horizontal half-width of an opacity, as a share of the lung width",
     )
     second_study: float = _share("patients of the MIMIC-CXR layout with two studies", 0.03)
     lateral_view: float = _share("studies of the MIMIC-CXR layout with a lateral image beside the frontal one", 0.06)
-    two_frontals: int = Field(2, ge=0, description="studies with two frontal images, the first patients' first ones")
+    two_frontals: int = Field(
+        2, ge=0, description="number of studies with two frontal images: the first studies of the first patients"
+    )
     recurring: float = _share("patients of the RSNA and SIIM layouts with two images", 0.04)
     bad_inputs: int = Field(8, ge=0, description="extra patients of the MIMIC-CXR layout, each with one planted defect")
-    workers: int = Field(0, ge=0, description="processes; 0: one per processor; the result does not depend on it")
+    workers: int = Field(0, ge=0, description="number of processes; 0: one per processor; does not change the result")
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> "MakePhantomSettings":

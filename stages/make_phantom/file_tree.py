@@ -20,8 +20,8 @@ FileDigest = tuple[str, str]  # path relative to the phantom's folder, hex sha25
 def prepare_folder(output: Path, folders: Sequence[str]) -> None:
     """Prepare `output`: remove an earlier phantom. Raises InputError where it holds other files."""
     if output.exists() and not output.is_dir():
-        raise InputError(f"{output}: is no folder", remedy="give --output a new folder")
-    # Empty folders do not count, since a workflow creates those of its outputs before the job starts.
+        raise InputError(f"{output}: not a folder", remedy="give --output a new folder")
+    # Empty folders do not count: a workflow makes those of its outputs before the job starts.
     if output.is_dir() and any(path.is_file() for path in output.rglob("*")) and not (output / MARKER).is_file():
         raise InputError(f"{output}: holds files that make_phantom did not write", remedy="give --output a new folder")
     output.mkdir(parents=True, exist_ok=True)

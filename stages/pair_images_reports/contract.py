@@ -23,11 +23,13 @@ class PairImagesReportsSettings(Settings):
     )
     images_per_study: ImagesPerStudy = Field(
         "all",
-        description="all: one pair per image, of which pre-training draws one per study in every epoch; one: of a "
-        "study the PA view before AP before any other, then the most original pixels, then the smallest image_id",
+        description="all: one pair per image; pre-training draws one per study in every epoch. one: one pair "
+        "per study: the PA view before AP before any other, then most original pixels, then smallest image_id",
     )
     intensity_images: int = Field(
-        20_000, ge=1, description="training images whose grey values are counted, at most; drawn by seed"
+        20_000,
+        ge=1,
+        description="maximum training images whose grey values are counted; a seeded sample if there are more",
     )
     publish_samples: bool = Field(
         False, description="write the text of the most frequent sentences into the fingerprint, for the report"
@@ -147,7 +149,7 @@ class PairImagesReportsJob(Job):
     image_rejects: Path = source("dicom_to_arrow", "rejects.arrow", help="counted only")
     report_rejects: Path = source("split_reports", "rejects.arrow", help="counted only")
     pairs: Path = product("pairs.arrow", table="PAIRS")
-    rejects: Path = product("rejects.arrow", table="REJECTS", summary=True, help="what has no partner")
+    rejects: Path = product("rejects.arrow", table="REJECTS", summary=True, help="images and reports without a partner")
     audit: Path = product("audit.json", record=Audit, summary=True, help="counts and leakage")
     fingerprint: Path = product(
         "fingerprint.json", record=Fingerprint, summary=True, help="description of the data set"

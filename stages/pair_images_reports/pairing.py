@@ -36,7 +36,7 @@ def read_images(store: ImageStore, files: pa.Table, files_path: Path) -> pl.Data
     if len(joined) != len(images):
         foreign = images.join(splits, on="image_id", how="anti")["image_id"]
         raise InputError(
-            f"{files_path}: image {foreign[0]} is not indexed", remedy="give the table of the same data set"
+            f"{files_path}: image {foreign[0]} is not indexed", remedy="give files.arrow of the same data set"
         )
     return joined
 
@@ -96,7 +96,10 @@ def pair(images: pl.DataFrame, reports: pl.DataFrame, settings: PatientSplit) ->
         )
     unknown = images.filter(pl.col("patient_id").is_null())["image_id"]
     if len(unknown):
-        raise InputError(f"image {unknown[0]} has no patient_id ({len(unknown)} such): pairs are split by patient")
+        raise InputError(
+            f"image {unknown[0]} has no patient_id ({len(unknown)} such): name the patient column in "
+            "index_inputs, because pairs are split by patient"
+        )
     has_report = pl.col("study_id").is_in(reports["study_id"].implode())
     alone = images.filter(~has_report)
     orphans = reports.join(images, on="study_id", how="anti", maintain_order="left")

@@ -15,11 +15,13 @@ from ..common.settings import Settings
 class PhraseGroundingSettings(Settings):
     """Settings of phrase grounding."""
 
-    prompts: str = Field(description="prompt file, relative to the repository; its affirming prompts are used")
+    prompts: str = Field(description="prompt file, relative to the repository; its affirming prompts are localised")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
-    seed: int = Field(0, description="of the bootstrap and of the choice of samples")
+    seed: int = Field(0, description="seed of the bootstrap and of the choice of samples")
     publish_samples: bool = Field(False, description="write sample radiographs with their heatmaps for the report")
-    samples: int = Field(4, ge=0, description="how many; drawn by seed among test positives, not chosen by eye")
+    samples: int = Field(
+        4, ge=0, description="number of samples; drawn by seed among test positives, not chosen by eye"
+    )
 
 
 class PointingGame(Record):
@@ -28,7 +30,7 @@ class PointingGame(Record):
     heatmap: Estimate
     heatmap_in_lung: Estimate | None  # the peak inside the lungs, comparable with the random point there
     random_in_lung: Estimate | None
-    random_in_content: Estimate | None = Field(description="where lungs are unknown")
+    random_in_content: Estimate | None = Field(description="if lungs are unknown")
     fixed_peak_of_training: Estimate | None
     word_prior: Estimate | None  # a point derived from the phrase's words; null where they name no place
 
@@ -54,7 +56,7 @@ class IntegrityMap(Record):
     @model_validator(mode="after")
     def _is_square(self) -> "IntegrityMap":
         if self.grid**2 != len(self.values):
-            raise ValueError(f"{len(self.values)} values are no square patch grid")
+            raise ValueError(f"{len(self.values)} values do not form a square patch grid")
         return self
 
 
@@ -124,5 +126,5 @@ class PhraseGroundingJob(Job):
         "samples.arrow", table="samples", tracked=False, summary=True, help="empty unless publish_samples"
     )
     result: Path = product(
-        "result.json", record=GroundingResult, publish=True, summary=True, help="pointing game beside its baselines"
+        "result.json", record=GroundingResult, publish=True, summary=True, help="pointing game with its baselines"
     )

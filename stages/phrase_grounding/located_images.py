@@ -98,8 +98,8 @@ def locate(labels: pl.DataFrame, store: ImageStore, split: str, source: Path) ->
     without, small = len(positives) - len(chosen), len(chosen) - len(keep)
     if not keep:
         raise InputError(
-            f"{source}: none of {len(positives)} {split} images with the finding says where it is ({without} without "
-            f"box or mask, {small} too small to show): grounding needs one",
+            f"{source}: none of {len(positives)} {split} images with the finding has a usable location "
+            f"({without} without box or mask, {small} too small): grounding needs at least one",
             remedy=f"give label_images boxes or masks, or a larger {split} part",
         )
     kept = [rows[place] for place in keep]

@@ -130,7 +130,7 @@ class TrainingData:
             raise InputError(
                 f"optimisation.batch_size {settings.optimisation.batch_size} exceeds the {len(self.studies)} training "
                 "studies",
-                remedy="set it to at most that",
+                remedy="set it to at most that number",
             )
         weights = idf_weights(study.texts for study in self.studies)
         self._weights = [[weight_of(text, weights) for text in study.texts] for study in self.studies]

@@ -28,14 +28,15 @@ class ReadyMadeEncoder(Settings):
     """A published image encoder that takes the place of a pre-trained one."""
 
     source: Literal["timm", "mae", "mrm", "maco", "mgca"] = Field(
-        "timm",
-        description="origin of the weights: decides the names of their tensors and the standardisation of inputs",
+        "timm", description="origin of the file: determines tensor names and input normalisation"
     )
-    weights: str = Field(min_length=1, description="hub id, timm name with its tag, local folder or file")
+    weights: str = Field(min_length=1, description="hub id, timm name with its tag, or local folder or file")
     pooling: Literal["mean", "cls"] | None = Field(
-        None, description="of tokens, for few-shot classification: mean of patches or [CLS]; null: that of the source"
+        None,
+        description="image feature for few-shot classification: mean of patch tokens, or [CLS]; null: that "
+        "of the source",
     )
-    architecture: str | None = Field(None, description="timm name of its VisionTransformer; null: that of the source")
+    architecture: str | None = Field(None, description="timm name of the VisionTransformer; null: that of the source")
     input_size: int | None = Field(None, gt=0, description="pixels; null: that of the source")
     patch_size: int | None = Field(None, gt=0, description="pixels; null: that of the source")
 
@@ -77,37 +78,50 @@ C_COMPILERS = ("cc", "gcc", "clang")  # `compiled` needs one of them on PATH; th
 class ContrastiveSettings(Settings):
     """The masked contrastive loss with semantic integrity."""
 
-    integrity: IntegrityKind = Field("softplus", description="s_i: softplus | share | none")
-    integrity_learning_rate_factor: float = Field(0.1, gt=0, description="phi's rate / the base rate")
-    temperature: float = Field(0.07, gt=0, description="tau at the start; learned")
+    integrity: IntegrityKind = Field("softplus", description="form of the integrity s_i (docs/method.md)")
+    integrity_learning_rate_factor: float = Field(0.1, gt=0, description="learning rate of phi / learning_rate")
+    temperature: float = Field(0.07, gt=0, description="initial tau; learned")
 
 
 class LocalSettings(Settings):
     """The matching of patches and sentences, by optimal transport or by attention as its baseline."""
 
-    weight: float = Field(1.0, ge=0, description="lambda_l; 0 leaves the local loss out")
+    weight: float = Field(1.0, ge=0, description="lambda_l; 0: no local loss")
     score: ScoreKind = Field(
         "entropic",
-        description="entropic: 1 - the minimum; transport: sum T (1 - C) with the plan detached; attention: sentences "
-        "attend to patches, as in GLoRIA; patches, epsilon, rho, solver, tolerance and max_iterations are then idle",
+        description="entropic: 1 - the minimum; transport: sum T (1 - C) with the plan T detached; "
+        "attention: sentences attend to patches, as in GLoRIA (patches, epsilon, rho, solver, tolerance and "
+        "max_iterations are unused)",
     )
     solver: Literal["batched", "pot"] = Field(
         "batched",
-        description="of the transport. batched: all pairs at once, compared with POT at every log; pot: POT, pair by "
-        "pair in double precision, a slow reference; tolerance and max_iterations are then idle",
+        description="transport solver. batched: all pairs at once, compared with POT at every logged step; "
+        "pot: POT, pair by pair in double precision, a slow reference (tolerance and max_iterations are unused)",
     )
-    attention_temperature: float = Field(0.25, gt=0, description="attention: of the softmax over patches (GLoRIA)")
-    sentence_temperature: float = Field(0.2, gt=0, description="attention: of the sum over sentences (GLoRIA)")
-    patches: Literal["uniform", "integrity"] = Field("uniform", description="mu; integrity: softmax(phi), detached")
-    sentences: Literal["uniform", "idf"] = Field("idf", description="nu; idf: rare sentences weigh more")
-    epsilon: float = Field(0.1, gt=0, description="entropic regularisation, units of 1 - cosine")
+    attention_temperature: float = Field(
+        0.25, gt=0, description="attention: temperature of the softmax over patches (GLoRIA)"
+    )
+    sentence_temperature: float = Field(
+        0.2, gt=0, description="attention: temperature of the sum over sentences (GLoRIA)"
+    )
+    patches: Literal["uniform", "integrity"] = Field(
+        "uniform", description="mu, the patch marginal; integrity: softmax(phi), detached"
+    )
+    sentences: Literal["uniform", "idf"] = Field(
+        "idf", description="nu, the sentence marginal; idf: rare sentences weigh more"
+    )
+    epsilon: float = Field(0.1, gt=0, description="entropic regularisation, in units of 1 - cosine")
     rho: Literal["balanced"] | Annotated[float, Field(ge=0)] = Field(
-        "balanced", description="strength of mu; balanced: a hard constraint (the paper), 0: closed form"
+        "balanced",
+        description="strength of the constraint mu; balanced: a hard constraint (our reading of the paper); "
+        "0: closed form",
     )
     tolerance: float = Field(1e-2, gt=0, description="marginal error (L1) at which the solver stops")
-    max_iterations: int = Field(50, gt=0, description="cap of the solver")
-    temperature: float = Field(0.07, ge=0.01, description="tau_l at the start; learned, never below .01")
-    group: int = Field(256, gt=1, description="pairs among which scores are compared, whatever the batch")
+    max_iterations: int = Field(50, gt=0, description="maximum iterations of the solver")
+    temperature: float = Field(0.07, ge=0.01, description="initial tau_l; learned, at least .01")
+    group: int = Field(
+        256, gt=1, description="pairs compared with each other in the local loss, whatever the batch size"
+    )
 
     @model_validator(mode="after")
     def _pot_can_solve_it(self) -> "LocalSettings":
@@ -136,16 +150,16 @@ class SentenceSettings(Settings):
     """Sentences of a report that a step reads; the paper reads all of them."""
 
     keep: int | None = Field(
-        None, gt=0, description="sentences drawn at every step from a longer report; null: all of them"
+        None, gt=0, description="sentences drawn at random from each longer report, anew at each step; null: all"
     )
-    shuffle: bool = Field(False, description="in random order instead of the report's (matters to context: report)")
+    shuffle: bool = Field(False, description="shuffle the sentences (has an effect with context: report)")
 
 
 class ReconstructionSettings(Settings):
     """Masked image prediction."""
 
-    weight: float = Field(1.0, ge=0, description="lambda_m; 0 leaves the reconstruction out")
-    normalise: bool = Field(True, description="compare patches after standardising each (MAE's norm_pix_loss)")
+    weight: float = Field(1.0, ge=0, description="lambda_m; 0: no reconstruction")
+    normalise: bool = Field(True, description="standardise each patch before comparison (MAE's norm_pix_loss)")
     width: int = Field(512, gt=0, description="channels of the decoder")
     depth: int = Field(4, gt=0, description="blocks of the decoder")
     heads: int = Field(16, gt=0, description="attention heads of the decoder")
@@ -155,58 +169,66 @@ class OptimisationSettings(Settings):
     """Optimiser, schedule, batch and precision."""
 
     epochs: int = Field(51, ge=0, description="passes over the training studies; 0 keeps the initial weights")
-    warmup_epochs: float = Field(2, ge=0, description="linear rise of the learning rate; cosine after it")
-    batch_size: int = Field(256, gt=1, description="pairs per step, over all GPUs; a multiple of their number")
+    warmup_epochs: float = Field(2, ge=0, description="linear warm-up of the learning rate, then cosine decay")
+    batch_size: int = Field(256, gt=1, description="pairs per step over all GPUs; a multiple of the number of GPUs")
     micro_batch: int | None = Field(
         None,
         gt=0,
-        description="pairs whose activations a GPU holds at once; null: all of its own. The losses still see the "
-        "whole batch (GradCache, Gao et al. 2021), for a second forward pass of the encoders",
+        description="pairs whose activations a GPU holds at once; null: all of its pairs. The losses still "
+        "see the whole batch (GradCache, Gao et al. 2021), at the cost of a second forward pass of the encoders",
     )
     text_group: int = Field(
         32,
         gt=0,
-        description="reports in one pass of the text encoder and one draw of dropout; on several GPUs a divisor of "
-        "batch_size / GPUs, so that their number changes nothing. Larger is faster for context: sentences",
+        description="reports that the text encoder processes in one pass with one dropout draw; on several GPUs a "
+        "divisor of batch_size / GPUs, so that results do not depend on their number. Larger is faster with "
+        "context: sentences",
     )
-    learning_rate: float = Field(2.5e-4, gt=0, description="peak, AdamW")
-    image_rate_factor: float = Field(1.0, gt=0, description="rate of the image encoder / learning_rate")
-    text_rate_factor: float = Field(1.0, gt=0, description="rate of the text encoder / learning_rate")
+    learning_rate: float = Field(2.5e-4, gt=0, description="peak learning rate, AdamW")
+    image_rate_factor: float = Field(1.0, gt=0, description="learning rate of the image encoder / learning_rate")
+    text_rate_factor: float = Field(1.0, gt=0, description="learning rate of the text encoder / learning_rate")
     layer_decay: float = Field(
-        1.0, gt=0, le=1, description="rate of a layer / rate of the one above it, in both encoders; 1: the same for all"
+        1.0,
+        gt=0,
+        le=1,
+        description="learning rate of a layer / that of the layer above, in both encoders; 1: equal rates",
     )
     frozen_text_layers: int = Field(
-        0, ge=0, description="lowest layers of the text encoder that are frozen; with any of them its embeddings, too"
+        0, ge=0, description="number of lowest text encoder layers to freeze; above 0 the embeddings are frozen, too"
     )
     betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW")
-    weight_decay: float = Field(0.05, ge=0, description="AdamW; not on biases, norms, positions, temperatures, phi")
-    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    weight_decay: float = Field(
+        0.05, ge=0, description="AdamW; not applied to biases, norms, position embeddings, temperatures and phi"
+    )
+    clip_norm: float = Field(1.0, gt=0, description="gradient clipping norm")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast; transport stays fp32")
     compiled: bool = Field(
-        False, description="torch.compile of the image encoder and the decoder, whose shapes never change; needs gcc"
+        False, description="torch.compile of the image encoder and the decoder (constant shapes); needs gcc"
     )
     deterministic: bool = Field(
-        False, description="bitwise identical runs on the same hardware (always so on a CPU); slower on a GPU"
+        False, description="bitwise reproducible runs on the same hardware (always so on a CPU); slower on a GPU"
     )
-    candidates: int = Field(5, gt=0, description="weights kept for select_checkpoint, evenly over the training")
+    candidates: int = Field(
+        5, gt=0, description="number of candidates kept for select_checkpoint, evenly spaced over the training"
+    )
 
 
 class PretrainSettings(Settings):
     """Settings of pre-training one variant."""
 
-    seed: int = Field(0, description="of weights, batches, masks and augmentation")
+    seed: int = Field(0, description="seed of weights, batches, masks and augmentation")
     resume_from: str | None = Field(
         None,
-        description="a state to resume from (state/pretrain/<variant>/<digest>/step_<n>.pt), whatever its settings, "
-        "data and code were; recorded in the journal. null: only a state of the same settings, data and code",
+        description="state to resume from (state/pretrain/<variant>/<digest>/step_<n>.pt), whatever its settings, "
+        "data and code; recorded in the journal. null: only a state of exactly these settings, data and code",
     )
     model: DualEncoderSettings = DualEncoderSettings()
     normalisation: Literal["dataset", "given"] = Field(
         "dataset",
-        description="standardisation of grey values. dataset: by mean and standard deviation of the training pixels "
-        "(fingerprint.json); given: by model.image.mean and .standard_deviation, as starting weights may require",
+        description="how grey values are standardised. dataset: mean and standard deviation of the training pixels "
+        "(fingerprint.json); given: model.image.mean and .standard_deviation, which some initial weights need",
     )
-    mask_ratio: float = Field(0.5, ge=0, lt=1, description="r, share of patches that are hidden")
+    mask_ratio: float = Field(0.5, ge=0, lt=1, description="r, share of hidden patches")
     contrastive: ContrastiveSettings = ContrastiveSettings()
     local: LocalSettings = LocalSettings()
     reconstruction: ReconstructionSettings = ReconstructionSettings()
@@ -248,8 +270,8 @@ class Candidate(Record):
 class Provenance(Record):
     """Origin of a training: weights, data, settings and code."""
 
-    starting_weights: dict[str, str] = Field(description="by encoder: id, revision, license")
-    digests: dict[str, str] = Field(description="of settings, data, code and image")
+    starting_weights: dict[str, str] = Field(description="per encoder: id, revision, license")
+    digests: dict[str, str] = Field(description="digests of settings, data, code and image")
     studies: Count
     fingerprint: str = Field(description="sha256 of fingerprint.json")
     resumed_from: str | None
@@ -262,7 +284,7 @@ class Candidates(Record):
     steps: Count
     mask_ratio: float
     provenance: Provenance
-    lost: list[int] = Field(description="steps whose candidates were damaged before the end")
+    lost: list[int] = Field(description="steps whose candidates were found damaged and left out")
     encoder: EncoderRecord
     candidates: list[Candidate]
 
@@ -270,30 +292,31 @@ class Candidates(Record):
 CURVE = {
     "step": "1-based; every 20th, and the last",
     "loss/contrastive": "L_c",
-    "loss/contrastive_scaled": "its half whose logits are scaled by s",
-    "loss/contrastive_weighted": "its half whose pairs are weighted by s",
+    "loss/contrastive_scaled": "the half of the loss whose logits are scaled by s",
+    "loss/contrastive_weighted": "the half of the loss whose pairs are weighted by s",
     "integrity/mean": "mean of s over the batch",
-    "integrity/standard_deviation": "of s over the batch",
-    "effective_rank/images": "directions over which the images' embeddings spread; 1: collapsed",
-    "effective_rank/reports": "the same of the reports",
+    "integrity/standard_deviation": "standard deviation of s over the batch",
+    "effective_rank/images": "effective number of directions over which image embeddings spread; 1: collapsed",
+    "effective_rank/reports": "the same for reports",
     "temperature/global": "tau",
-    "batch/accuracy": "share of images whose own report is the nearest of the batch",
-    "batch/false_negatives": "other reports of the same text per image, mean",
-    "integrity/phi_standard_deviation": "of phi over the patches; empty without phi",
-    "loss/local": "L_l; as all below of the local loss, empty where its weight is 0",
+    "batch/accuracy": "share of images whose own report is the nearest in the batch",
+    "batch/false_negatives": "mean number of other reports with the same text, per image",
+    "integrity/phi_standard_deviation": "standard deviation of phi over the patches; empty without phi",
+    "loss/local": "L_l; like all values below about the local loss, empty if its weight is 0",
     "temperature/local": "tau_l",
-    "transport/iterations": "of the solver, most of all chunks",
-    "transport/marginal_error": "L1 error of a patch marginal, worst pair",
-    "transport/plan_entropy": "of matched pairs' plans, nats, mean",
-    "transport/gain_over_mean_cosine": "S minus the mean cosine, matched pairs, mean",
-    "transport/peak_share": "mass on the best patch, matched pairs, mean",
-    "transport/difference_from_pot": "of the minimum of one drawn pair; empty where nothing is compared with POT",
+    "transport/iterations": "iterations of the solver, maximum over chunks",
+    "transport/marginal_error": "L1 error of the patch marginal, worst pair",
+    "transport/plan_entropy": "entropy of matching pairs' plans, nats, mean",
+    "transport/gain_over_mean_cosine": "S minus the mean cosine, matching pairs, mean",
+    "transport/peak_share": "mass on the best patch, matching pairs, mean",
+    "transport/difference_from_pot": "absolute difference of the minimum of one drawn pair; empty if not "
+    "compared with POT",
     "transport/plan_difference_from_pot": "of its plan, L1",
-    "transport/difference_from_pot_in_bounds": "the larger of both, each divided by its bound; above 1 is wrong",
-    "loss/reconstruction": "L_m; empty where its weight is 0",
+    "transport/difference_from_pot_in_bounds": "the larger of the two, each divided by its bound; above 1 is an error",
+    "loss/reconstruction": "L_m; empty if its weight is 0",
     "loss/total": "L",
     "gradient_norm": "before clipping",
-    "learning_rate": "base rate of the step",
+    "learning_rate": "base learning rate of the step",
 }
 
 
@@ -317,12 +340,10 @@ class PretrainJob(Job):
     images: Path = source("dicom_to_arrow", "manifest.json")
     fingerprint: Path = source("pair_images_reports", "fingerprint.json", help="normalisation")
     image_weights: Path | None = source(
-        optional=True, tracked=False, help="what model.image.weights names: file or folder"
+        optional=True, tracked=False, help="local file or folder of model.image.weights"
     )
-    text_weights: Path | None = source(
-        optional=True, tracked=False, help="what model.text.weights names: file or folder"
-    )
-    state: Path = option("folder for resumable training states")
+    text_weights: Path | None = source(optional=True, tracked=False, help="local file or folder of model.text.weights")
+    state: Path = option("folder of the states from which a killed job resumes")
     save_minutes: float = option("time between two saves of the state", default=10.0)
     candidates: Path = product("candidates.json", record=Candidates, help="index of the candidates")
     weights: Path = product("candidates", stands="*", tracked=False, help="folder of weights-only candidates")

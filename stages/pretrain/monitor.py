@@ -46,7 +46,7 @@ def alarms_of(values: Mapping[str, float], step: int) -> dict[str, str]:
     if spread < _FLAT:
         found["flat_phi"] = (
             f"the integrity map is flat (standard deviation {spread:.1e}): it has no effect; raise "
-            "contrastive.integrity_learning_rate_factor, or show no map"
+            "contrastive.integrity_learning_rate_factor, or do not use the map"
         )
     return found
 
@@ -91,7 +91,7 @@ def not_finite(
     if len(batch.image_ids) > _NAMED:
         named += f" and {len(batch.image_ids) - _NAMED} more in {path}"
     message = (
-        f"step {step}: {what}; images of the batch: {named}; lower optimisation.learning_rate, or look at these images "
+        f"step {step}: {what}; images of the batch: {named}; lower optimisation.learning_rate, or inspect these images "
         "and their reports"
     )
     if write:
@@ -106,5 +106,6 @@ def refuse_what_diverged(folder: Path) -> None:
     if path.is_file():
         raise InputError(
             read_json(path)["message"],
-            remedy=f"these settings, data and code did so before: change them, or delete {path} to try again",
+            remedy="a previous attempt with the same settings, data and code stopped so: change them, or "
+            f"delete {path} to try again",
         )

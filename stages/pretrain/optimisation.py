@@ -25,8 +25,8 @@ def freeze_text_layers(model: Objective, layers: int) -> None:
     there = _layers(model, "text")
     if layers > there:
         raise InputError(
-            f"pretrain.optimisation.frozen_text_layers: {layers}, but the text encoder has {there}",
-            remedy="give at most that",
+            f"pretrain.optimisation.frozen_text_layers: {layers}, but the text encoder has {there} layers",
+            remedy="set it to at most that number",
         )
     for name, parameter in model.encoder.text.named_parameters(prefix="encoder.text"):
         parameter.requires_grad_(_height(name, there) > layers)

@@ -117,7 +117,7 @@ def connect(device: str = "auto") -> Iterator[Ranks]:
             if torch.cuda.device_count() < world:
                 raise InputError(
                     f"torchrun started {world} processes, but {torch.cuda.device_count()} GPUs are visible: "
-                    "start one process a GPU"
+                    "start one process per GPU"
                 )
             torch.cuda.set_device(rank)  # one node: the rank is the GPU's number
         backend = "nccl" if cuda else "gloo"
@@ -143,15 +143,15 @@ def check_batch(batch: int, text_group: int, world: int) -> None:
     """Raise InputError unless every rank gets the same number of pairs, in whole groups of `text_group` reports."""
     if batch % world:
         raise InputError(
-            f"optimisation.batch_size {batch} is not divisible by the {world} processes of this run (one a GPU): "
+            f"optimisation.batch_size {batch} is not divisible by the {world} processes of this run (one per GPU): "
             f"set it to {batch // world * world or world} or {-(-batch // world) * world}, or change the number of GPUs"
         )
     share = batch // world
     if world > 1 and share % text_group:
         raise InputError(
             f"optimisation.text_group {text_group} does not divide the {share} pairs of each process (batch_size "
-            f"{batch}, {world} processes): set it to a divisor of {share}, for one GPU as well, so that dropout is "
-            "the same on any number of GPUs"
+            f"{batch}, {world} processes): set it to a divisor of {share}, and use the same value on one GPU, "
+            "so that dropout is the same on any number of GPUs"
         )
 
 
@@ -187,4 +187,4 @@ class Interruption:
         """Note that a state was saved. Raises TerminatedError where the training was told to stop."""
         self.save = False
         if self.stop:
-            raise TerminatedError(f"told to stop by a signal; saved at step {step}, the next attempt goes on there")
+            raise TerminatedError(f"stopped by a signal; saved at step {step}, where the next attempt resumes")

@@ -171,7 +171,7 @@ def _table(found: profile, steps: int, device: torch.device) -> str:
     """Return the step's parts, then the operations that take most time."""
     averages = found.key_averages()
     times = {row.key: row for row in averages}
-    lines = [f"{steps} steps on {device.type}; ms a step, on the CPU's clock", ""]
+    lines = [f"{steps} steps on {device.type}; ms per step, CPU clock", ""]
     for part in PARTS:
         if part in times:
             lines.append(f"{part:20} {times[part].cpu_time_total / 1e3 / steps:10.2f}")

@@ -76,7 +76,8 @@ def train(
     total = data.steps
     if state.step > total:
         raise InputError(
-            f"resume_from: step {state.step} is beyond the {total} steps of this training", remedy="raise epochs"
+            f"resume_from: step {state.step} is beyond the {total} steps of this training",
+            remedy="raise optimisation.epochs",
         )
     due = candidate_steps(total, settings.optimisation.candidates)
     flops = StepFlops(model)

@@ -74,7 +74,7 @@ def tell_of_others(folder: Path, digests: dict[str, str]) -> None:
         saved = None if path is None else _digests_of(path)
         if saved is not None:
             differ = ", ".join(name for name in digests if saved.get(name) != digests[name])
-            print(f"note: this training begins at step 0: {path} was written with other {differ}; to go on from there "
+            print(f"note: this training begins at step 0: {path} was written with other {differ}; to resume from it "
                   f"set pretrain.resume_from: {path}", file=sys.stderr)  # fmt: skip
 
 
@@ -110,5 +110,5 @@ def _check_digests(path: Path, saved: dict[str, str], own: dict[str, str]) -> No
     if other:
         raise InputError(
             f"{path}: written with other {', '.join(other)} than this training's",
-            remedy="move it away, or name it in pretrain.resume_from to go on from it all the same",
+            remedy="move it away, or name it in pretrain.resume_from to resume from it anyway",
         )

@@ -73,8 +73,8 @@ def load_tensors(
             f"{len(other)} shapes differ: {first_of(other)}" if other else f"lacks {len(lacking)}: {first_of(lacking)}"
         )
         raise InputError(
-            f"{source}: no weights of {expected} ({reason})",
-            remedy="correct the architecture or sizes in pretrain.model, or take the weights that belong to them",
+            f"{source}: not weights of {expected} ({reason})",
+            remedy="correct the architecture or sizes in pretrain.model, or use weights that match them",
         )
     module.load_state_dict({name: tensors[name] for name in used}, strict=False)
     return LoadReport(source, used, missing, [name for name in tensors if name not in own])
@@ -101,7 +101,7 @@ def text_configuration(source: Path) -> dict[str, Any]:
         )
     record = read_json(configuration[0])
     if not isinstance(record, dict):
-        raise InputError(f"{configuration[0]}: no mapping", remedy="fetch it again")
+        raise InputError(f"{configuration[0]}: not a mapping", remedy="fetch it again")
     return record
 
 
@@ -142,9 +142,7 @@ def load_image_weights(encoder: ImageEncoder, source: Path) -> LoadReport:
         adapted = checkpoint_filter_fn(dict(encoded), vit)
     except (RuntimeError, ValueError, KeyError, AssertionError, AttributeError, IndexError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise InputError(
-            f"{file}: no weights of {expected} ({reason})", remedy="take the weights that belong to it"
-        ) from None
+        raise InputError(f"{file}: not weights of {expected} ({reason})", remedy="use weights that match it") from None
     notes = _resampled(encoded, adapted)
     if getattr(adapted.get(f"{_PROJECTION}.weight"), "shape", [0, 0])[1] == 3:
         mean, deviation, origin = _normalisation(configuration, vit, settings)
@@ -163,8 +161,9 @@ def _encoder_tensors(tensors: dict[str, Tensor], settings: ImageEncoderSettings,
     names = encoder_names(source, list(tensors))
     if not names:
         raise InputError(
-            f"{file}: no file of {source.name}, whose encoder is {source.prefix}* (found: {first_of(list(tensors))})",
-            remedy="correct `source`, or take the file of that method",
+            f"{file}: not a file of {source.name}, whose encoder tensors are {source.prefix}* (found: "
+            f"{first_of(list(tensors))})",
+            remedy="correct `source`, or use a file of that method",
         )
     return {new: tensors[old] for old, new in names.items()}
 
@@ -270,11 +269,11 @@ class StartingWeights:
             if named and source is None:
                 raise InputError(
                     f"--{encoder}-weights: missing, but model.{encoder}.weights names {named}",
-                    remedy="give its local folder (fetch_weights makes one of a hub id)",
+                    remedy="give its local folder (fetch_weights downloads a hub id)",
                 )
             if source is not None and not named:
                 raise InputError(
-                    f"--{encoder}-weights {source}: model.{encoder}.weights is null", remedy="leave the option out"
+                    f"--{encoder}-weights {source}: model.{encoder}.weights is null", remedy="omit the option"
                 )
             if source is not None:
                 files |= {f"{encoder}_weights/{path.name}": path for path in weight_files(source)}

@@ -15,11 +15,13 @@ class RetrievalSettings(Settings):
     """Settings of retrieval."""
 
     recall_at: UniqueList[Annotated[int, Field(ge=1)]] = Field(
-        [1, 5, 10], min_length=1, description="k of recall@k, each at least 1"
+        [1, 5, 10], min_length=1, description="values of k for recall@k, each at least 1"
     )
-    batch_size: int = Field(128, gt=0, description="images or reports embedded at once; 8 times as many queries ranked")
+    batch_size: int = Field(
+        128, gt=0, description="images or reports embedded at once; 8 times as many queries are ranked at once"
+    )
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals, by patient")
-    seed: int = Field(0, description="of the bootstrap")
+    seed: int = Field(0, description="seed of the bootstrap")
 
 
 class AgainstChance(Estimate):
@@ -89,7 +91,7 @@ class RetrievalJob(Job):
     sentences: Path = source("split_reports", "sentences.arrow")
     images: Path = source("dicom_to_arrow", "manifest.json")
     ranks: Path = product(
-        "ranks.arrow", table="RANKS", summary=True, help="the first hit of every query, for paired tests"
+        "ranks.arrow", table="RANKS", summary=True, help="rank of the first hit of each query, for paired tests"
     )
     result: Path = product("result.json", record=RetrievalResult, publish=True, summary=True)
     device: str = device_option()

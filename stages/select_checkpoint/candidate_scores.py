@@ -116,7 +116,7 @@ def read_validation_labels(path: Path, finding: str) -> pl.DataFrame:
     if rows["target"].n_unique() < 2:
         raise InputError(
             f"{path}: the validation part needs positives and negatives of {finding}",
-            remedy="raise its share in label_images, or leave select_checkpoint.zero_shot_on out",
+            remedy="raise its share in label_images, or unset select_checkpoint.zero_shot_on",
         )
     return rows.sort("image_id")
 

@@ -20,25 +20,26 @@ class SelectCheckpointSettings(Settings):
 
     criterion: Criterion = Field(
         "contrastive_loss",
-        description="criterion of the choice, on validation only; a loss uses every similarity, a rank only their "
-        "order (docs/decisions/0011)",
+        description="criterion on validation data; a loss uses every similarity, a rank only their order "
+        "(docs/decisions/0011)",
     )
     margin: float = Field(
         0.0,
         ge=0,
-        description="the earliest candidate that is at most this much worse than the best is chosen; 0: the best",
+        description="choose the earliest candidate that is at most this much worse than the best; 0: the best",
     )
-    maskings: int = Field(4, gt=0, description="draws of hidden patches over which the loss is averaged")
+    maskings: int = Field(4, gt=0, description="number of maskings over which the loss is averaged")
     zero_shot_on: str | None = Field(
-        None, description="a data set of evaluate_on whose validation labels score candidates by prompts, too"
+        None,
+        description="data set of evaluate_on on whose validation labels candidates are scored, too (zero-shot AUC)",
     )
     batch_size: int = Field(128, gt=0, description="images or reports embedded at once")
-    max_pairs: int = Field(2048, gt=1, description="validation pairs that are scored, the first by study id")
-    draws: int = Field(1000, gt=0, description="bootstrap draws of patients, for the interval of the difference")
-    seed: int = Field(0, description="of maskings and draws")
+    max_pairs: int = Field(2048, gt=1, description="maximum validation pairs to score, in the order of study ids")
+    draws: int = Field(1000, gt=0, description="bootstrap draws over patients, for the interval of the difference")
+    seed: int = Field(0, description="seed of maskings and draws")
     publish_samples: bool = Field(
         False,
-        description="draw phi over the mean of the validation radiographs, for MLflow and report; else only phi",
+        description="show phi over the mean validation radiograph in MLflow and report; false: phi alone",
     )
 
     @model_validator(mode="after")
@@ -59,21 +60,21 @@ class Selection(Record):
     studies: Count
     candidates: dict[int, float] = Field(min_length=1)
     chosen_step: int
-    zero_shot_on: str | None = Field(description="the data set whose validation labels scored candidates, too")
+    zero_shot_on: str | None = Field(description="data set on whose validation labels candidates were scored, too")
     labelled_images: Count
     rule: str
     reason: str
-    scores: dict[int, dict[str, float]] = Field(description="by step: every criterion")
-    temperatures: dict[int, float | None] = Field(description="by step: tau of the lowest contrastive loss")
+    scores: dict[int, dict[str, float]] = Field(description="per step: every criterion")
+    temperatures: dict[int, float | None] = Field(description="per step: tau of the lowest contrastive loss")
     best_step: int
     runner_up_step: int | None
-    lead_of_best: Estimate | None = Field(description="over the runner-up; positive is better")
+    lead_of_best: Estimate | None = Field(description="lead over the runner-up; positive: better")
     resampled_by: Literal["patient"]
 
     @model_validator(mode="after")
     def _chose_a_candidate(self) -> "Selection":
         if self.chosen_step not in self.candidates:
-            raise ValueError(f"chosen_step {self.chosen_step} is no candidate")
+            raise ValueError(f"chosen_step {self.chosen_step} is not a candidate")
         if self.by_labels and not (self.zero_shot_on and self.labelled_images):
             raise ValueError("chosen by zero-shot AUC, but zero_shot_on or labelled_images names no labels")
         return self
@@ -106,7 +107,7 @@ class IntegrityFile(Record):
     @model_validator(mode="after")
     def _is_square(self) -> "IntegrityFile":
         if {len(self.phi), *map(len, self.phi)} != {self.grid}:
-            raise ValueError(f"phi is no square of {self.grid} by {self.grid}")
+            raise ValueError(f"phi is not a square of {self.grid} by {self.grid}")
         return self
 
 
@@ -139,6 +140,6 @@ class SelectCheckpointJob(Job):
         record=Selection,
         publish=True,
         summary=True,
-        help="scores of all candidates, the rule, the choice",
+        help="scores of all candidates, the rule and the choice",
     )
     device: str = device_option()

@@ -18,13 +18,14 @@ class TokenizerSettings(Settings):
 
     weights: str | None = Field(
         "emilyalsentzer/Bio_ClinicalBERT",
-        description="hub id or folder with tokenizer.json or vocab.txt, the same as the text encoder's; null: train",
+        description="hub id or folder with tokenizer.json or vocab.txt, as for the text encoder; null: train "
+        "a vocabulary",
     )
     vocabulary_size: int | None = Field(
-        None, ge=300, le=100_000, description="word pieces at most, special tokens included; null: `weights` has them"
+        None, ge=300, le=100_000, description="maximum vocabulary size, including special tokens; null: use `weights`"
     )
     do_lower_case: bool = Field(
-        False, description="lower case (and no accents) before word pieces; Bio_ClinicalBERT is a cased checkpoint"
+        False, description="lower-case and strip accents before splitting into word pieces; Bio_ClinicalBERT is cased"
     )
 
     @model_validator(mode="after")
@@ -44,22 +45,23 @@ class SplitReportsSettings(Settings):
     )
     sections_fallback: Fallback = Field(
         "unheaded",
-        description="a report without text under a header of `sections`: keep the paragraphs under no header"
+        description="for a report without text under a header of `sections`: keep the paragraphs under no header"
         " (unheaded), keep all of its text (whole_report), or reject it",
     )
     max_pieces: int = Field(
         254,
         ge=1,
         le=510,
-        description="word pieces; longer sentences are kept and counted as over-long (256 of the text encoder less"
+        description="word pieces; longer sentences are kept and counted as over-long (text encoder's 256 minus"
         " [CLS] and [SEP])",
     )
     publish_samples: bool = Field(
-        False, description="quality.json holds the text of its worst sentences; not for reports under a use agreement"
+        False,
+        description="write the text of the worst sentences into quality.json; not for reports under a use agreement",
     )
     tokenizer: TokenizerSettings = TokenizerSettings()
     patient_split: PatientSplit = Field(
-        PatientSplit(), description="a vocabulary is trained on reports of training patients only"
+        PatientSplit(), description="split of the patients: a vocabulary is trained on training patients only"
     )
 
     @field_validator("sections")
@@ -165,7 +167,7 @@ class SplitReportsJob(Job):
     dataset: str = option("name of the data set in the rejects; empty: that of --name", default="")
     reports: Path = source("index_inputs", "reports.arrow")
     private: Path | None = source(
-        optional=True, tracked=False, help="folder of the key; needed where identifiers are keyed"
+        optional=True, tracked=False, help="folder of the key; required for keyed identifiers"
     )
     tokenizer_weights: Path | None = source(optional=True, tracked=False, help="folder that tokenizer.weights names")
     sentences: Path = product("sentences.arrow", table="SENTENCES", summary=True)

@@ -106,7 +106,7 @@ def _bytes_of(file: str) -> bytes:
     with os.fdopen(descriptor, "rb", buffering=0) as handle:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise RejectedError("report_file_unreadable", "the report's path is no regular file; correct the index")
+            raise RejectedError("report_file_unreadable", "the report's path is not a regular file; correct the index")
         if status.st_size > _LONGEST:
             raise RejectedError("report_too_long", f"the report is longer than {_LONGEST} bytes; correct the index")
         return handle.readall()
@@ -164,7 +164,7 @@ def split_all(reports: pa.Table, root: Path, dataset: str, settings: SplitReport
     for report in _rows(reports):
         study_id = report["study_id"]
         if study_id in seen:
-            raise InputError(f"reports: study_id {study_id} is there twice", remedy="run index_inputs again")
+            raise InputError(f"reports: study_id {study_id} occurs twice", remedy="run index_inputs again")
         if (report["path"] is None) == (report["text"] is None):
             raise InputError(
                 f"reports: study_id {study_id} needs exactly one of path and text", remedy="run index_inputs again"
@@ -198,7 +198,7 @@ def _split_one(report: dict[str, Any], root: Path, settings: SplitReportsSetting
         _add_section(text, section, result)
     rows = len(result.text_of) - first
     if not rows:
-        raise RejectedError("no_sentence", "nothing with a letter stands in the sections that are kept")
+        raise RejectedError("no_sentence", "the kept sections contain no letter")
     result.report_of.extend([len(result.study_ids)] * rows)
     result.positions.extend(range(rows))
     result.study_ids.append(report["study_id"])
@@ -245,7 +245,8 @@ def training_sentences(result: SplitReports) -> list[tuple[str, int]]:
     sentences = [(text, counts[place]) for text, place in result.texts.items() if place in counts]
     if not sentences:
         raise InputError(
-            "reports: no report of a training patient to train word pieces on", remedy="lower patient_split's shares"
+            "reports: no training patient has a report, so no vocabulary can be trained",
+            remedy="lower patient_split's shares",
         )
     return sentences
 

@@ -20,7 +20,7 @@ def split_reports(job: SplitReportsJob) -> None:
     """Split all reports, read or train the word pieces, and write the results."""
     settings = job.settings
     if not job.root.is_dir():
-        raise InputError(f"--root {job.root}: no such folder", "name the data set's root")
+        raise InputError(f"--root {job.root}: no such folder", "correct the root of the data set")
     weights = weights_file(settings.tokenizer.weights, job.tokenizer_weights)
     reports = reveal(read_table(job.reports, schemas.REPORTS), job.private)
     with track_job(job, more={"tokenizer": weights} if weights else None) as run:
@@ -28,7 +28,7 @@ def split_reports(job: SplitReportsJob) -> None:
         run.log_metrics(result.counts)
         write_rows(job.rejects, schemas.REJECTS, result.rejects)
         if not result.texts:
-            raise InputError(f"{job.reports}: no report has a sentence", f"{job.rejects} says why for each")
+            raise InputError(f"{job.reports}: no report has a sentence", f"see the reasons in {job.rejects}")
         tokenizer = _tokenizer(job, weights, result)
         write_tokenizer(job.tokenizer, tokenizer, settings.tokenizer)
         token_ids = token_ids_of(tokenizer, list(result.texts))

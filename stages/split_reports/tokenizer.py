@@ -140,12 +140,12 @@ def weights_file(weights: str | None, folder: Path | None) -> Path | None:
     if weights is not None and folder is None:
         raise InputError(
             f"--tokenizer-weights: missing, but tokenizer.weights names {weights}",
-            remedy="give its local folder (fetch_weights makes one of a hub id)",
+            remedy="give its local folder (fetch_weights downloads a hub id)",
         )
     if folder is None:
         return None
     if weights is None:
-        raise InputError(f"--tokenizer-weights {folder}: tokenizer.weights is null", remedy="leave the option out")
+        raise InputError(f"--tokenizer-weights {folder}: tokenizer.weights is null", remedy="omit the option")
     file = tokenizer_file(folder)
     if sidecar_of(file).is_file():
         verify(file)
@@ -167,7 +167,9 @@ def read_tokenizer(path: Path, do_lower_case: bool) -> Tokenizer:
     except Exception as error:  # the package raises bare Exception for what it cannot parse
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: no tokenizer ({' '.join(str(error).split())})", remedy="fetch it again") from None
+        raise InputError(
+            f"{path}: not a tokenizer file ({' '.join(str(error).split())})", remedy="fetch it again"
+        ) from None
     _check_kind(path, record, do_lower_case)
     _check_special_tokens(path, tokenizer.get_vocab())
     tokenizer.no_truncation()
@@ -220,9 +222,9 @@ def _check_special_tokens(path: Path, vocabulary: dict[str, int]) -> None:
             f"{path}: {', '.join(missing)} missing", remedy="tokenizer.weights must name a BERT vocabulary"
         )
     if vocabulary["[PAD]"] != 0:
-        raise InputError(f"{path}: [PAD] has id {vocabulary['[PAD]']}, must be 0", remedy="take another vocabulary")
+        raise InputError(f"{path}: [PAD] has id {vocabulary['[PAD]']}, must be 0", remedy="use another vocabulary")
     if sorted(vocabulary.values()) != list(range(len(vocabulary))):
-        raise InputError(f"{path}: its ids leave gaps (or a piece is there twice)", remedy="fetch it again")
+        raise InputError(f"{path}: ids are not consecutive (or a piece occurs twice)", remedy="fetch it again")
 
 
 def _check_kind(path: Path, record: dict[str, Any], do_lower_case: bool) -> None:
@@ -232,4 +234,4 @@ def _check_kind(path: Path, record: dict[str, Any], do_lower_case: bool) -> None
         raise InputError(f"{path}: a {kind} tokenizer, not BERT's WordPiece", remedy="correct tokenizer.weights")
     if normalizer["lowercase"] != do_lower_case:
         wanted = str(normalizer["lowercase"]).lower()
-        raise InputError(f"{path}: says lowercase {wanted}", remedy=f"set tokenizer.do_lower_case: {wanted}")
+        raise InputError(f"{path}: has lowercase {wanted}", remedy=f"set tokenizer.do_lower_case: {wanted}")

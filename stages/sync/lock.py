@@ -82,7 +82,7 @@ def _only_file(path: Path, deadline: float) -> Iterator[None]:
         if time.monotonic() >= deadline:
             raise InputError(
                 f"{path}: another sync holds it ({holder or 'unknown'}), on a file system without locks",
-                remedy="wait for it to end; if no such process runs there any more, delete the file; then sync again",
+                remedy="wait for it to end; if that process no longer exists, delete the file; then sync again",
             )
         time.sleep(_SECONDS_BETWEEN_TRIES)
     try:

@@ -102,13 +102,13 @@ def _said_by(path: Path) -> tuple[str, dict[str, Any]]:
         metadata = yaml.safe_load(path.read_text(encoding="utf-8"))["metadata"]
         return str(metadata["weights_sha256"]), dict(metadata["selection"])
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: no model of select_checkpoint", remedy="run that stage again") from None
+        raise InputError(f"{path}: not a model of select_checkpoint", remedy="run that stage again") from None
 
 
 def _register(client: MlflowClient, model: ChosenModel, run_id: str) -> list[str]:
     try:
         client.create_registered_model(
-            model.name, description="Checkpoints that MLIP chose on validation data: one version a set of weights."
+            model.name, description="Checkpoints that MLIP chose on validation data: one version per set of weights."
         )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":

@@ -36,16 +36,25 @@ def read_options(argv: Sequence[str] | None = None) -> SyncOptions:
         "python -m stages.sync", description=_DESCRIPTION, formatter_class=RawDescriptionHelpFormatter
     )
     parser.add_argument("--journals", type=Path, required=True, help="folder; every journal.json below it is imported")
-    parser.add_argument("--store", help="URI [MLFLOW_TRACKING_URI, else sqlite: mlflow.db beside the folder]")
-    parser.add_argument("--experiment", help="its name in MLflow [the project that the journals name]")
-    parser.add_argument("--artifacts", type=Path, help="folder of a new experiment's files [beside SQLite]")
-    parser.add_argument("--grace", type=float, default=24.0, help="hours of silence of a running stage [%(default)s]")
+    parser.add_argument(
+        "--store", help="URI of the MLflow store [MLFLOW_TRACKING_URI, else SQLite: mlflow.db next to the folder]"
+    )
+    parser.add_argument("--experiment", help="MLflow experiment [the project named in the journals]")
+    parser.add_argument(
+        "--artifacts", type=Path, help="folder for the files of a new experiment [next to the SQLite file]"
+    )
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=24.0,
+        help="hours after which a silent running stage counts as killed [%(default)s]",
+    )
     parser.add_argument(
         "--register-models",
         choices=["true", "false"],
-        help="whether chosen models, weights included, are uploaded [MLIP_REGISTER_MODELS, else as the journals say]",
+        help="upload chosen models including weights [MLIP_REGISTER_MODELS, else what the journals record]",
     )
-    parser.add_argument("--tolerant", action="store_true", help="warn instead of failing: exit status 0 in any case")
+    parser.add_argument("--tolerant", action="store_true", help="warn instead of failing; always exit with status 0")
     given = vars(parser.parse_args(argv))
     register = given.pop("register_models")
     return SyncOptions(**given, register_models=None if register is None else register == "true")

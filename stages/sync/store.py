@@ -70,8 +70,8 @@ def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> 
     if location in (None, experiment.artifact_location):
         return experiment.experiment_id, []
     return experiment.experiment_id, [
-        f"experiment {name!r} keeps its artifacts in {experiment.artifact_location}, as when it was created, not in "
-        f"{location}; to move them delete the store and sync again"
+        f"experiment {name!r} keeps its artifacts in {experiment.artifact_location}, set at its creation, not in "
+        f"{location}; to move them, delete the store and sync again"
     ]
 
 
@@ -92,7 +92,7 @@ def runs_elsewhere(client: MlflowClient, experiment: str, name: str, workspace: 
         while others and (runs := client.search_runs(list(others), wanted, max_results=1)):
             former = others.pop(runs[0].info.experiment_id)
             warnings.append(
-                f"experiment {former!r} holds runs of this workspace, too, and gets no new ones: all are in {name!r} "
+                f"experiment {former!r} also holds runs of this workspace and gets no new ones: all are in {name!r} "
                 f"now; if `project` was renamed, delete those there (filter {wanted}) and the models of that name, "
                 "or rename it back"
             )
@@ -239,7 +239,7 @@ def _publish(client: MlflowClient, run_id: str, record: RunRecord, folder: Path)
         for name, sha256 in record.artifacts:
             path = folder / name
             if not path.is_file() or sha256_of(path) != sha256:
-                warnings.append(f"{path}: gone or changed since {record.run_name} wrote it; not copied into MLflow")
+                warnings.append(f"{path}: missing or changed since {record.run_name} wrote it; not copied into MLflow")
                 continue
             parents = [part for part in PurePosixPath(name).parent.parts if part not in ("..", "/")]
             client.log_artifact(run_id, str(path), artifact_path="/".join(["files", *parents]))

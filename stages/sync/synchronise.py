@@ -91,7 +91,7 @@ def synchronise(
     except (MlflowException, SQLAlchemyError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         what = without_secrets(f"{uri}: the store failed ({reason})")
-        raise InputError(what, remedy="mend or delete it, then sync again") from None
+        raise InputError(what, remedy="repair or delete it, then sync again") from None
     touched = len(changes.new) + len(changes.updated)
     return Summary(
         new=len(changes.new),
@@ -136,5 +136,5 @@ def absolute_uri(store: str) -> str:
     if store.startswith(_SQLITE):
         return _SQLITE + str(Path(store.removeprefix(_SQLITE)).resolve())
     if "://" not in store:
-        raise InputError(f"--store {store}: no URI", remedy="write sqlite:///FILE.db or http://HOST:PORT")
+        raise InputError(f"--store {store}: not a URI", remedy="write sqlite:///FILE.db or http://HOST:PORT")
     return store

@@ -24,12 +24,12 @@ class ZeroShotSettings(Settings):
         0.05,
         gt=0,
         le=1,
-        description="share of the patch grid whose largest cosines the local score averages; our choice: about 10 of "
-        "196 patches; a share of one patch or less: the maximum",
+        description="share of the patches, those with the largest cosines, that the local score averages; our "
+        "choice: about 10 of 196 patches. At least one patch is used: then the score is the maximum",
     )
     batch_size: int = Field(64, gt=0, description="images whose patches are embedded at once for the local score")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
-    seed: int = Field(0, description="of the bootstrap")
+    seed: int = Field(0, description="seed of the bootstrap")
 
 
 class ZeroShotResult(Record):
@@ -38,10 +38,12 @@ class ZeroShotResult(Record):
     finding: str
     score: Literal["global", "local"]
     prompt_set: str
-    validation_auc: dict[str, float] = Field(description="by prompt set")
-    threshold: float = Field(description="of the largest F1 on validation")
+    validation_auc: dict[str, float] = Field(description="per prompt set")
+    threshold: float = Field(description="threshold of the largest F1 on validation")
     metrics: dict[MetricName, Estimate] = Field(description="on test")
-    test_auc: dict[str, Estimate] = Field(description="by prompt set, in the order of the file: none is selected by it")
+    test_auc: dict[str, Estimate] = Field(
+        description="per prompt set, in the order of the file; not used for selection"
+    )
     resampled_by: Literal["patient", "image"]
     test_images: Count
     test_positives: Count
@@ -80,7 +82,9 @@ class ZeroShotJob(Job):
     )
     labels: Path = source("label_images", "labels.arrow")
     audit: Path = source("audit_splits", "audit.json")
-    scores: Path = product("scores.arrow", table="SCORES", summary=True, help="every labelled image, chosen prompt set")
+    scores: Path = product(
+        "scores.arrow", table="SCORES", summary=True, help="every labelled image, with the chosen prompt set"
+    )
     result: Path = product(
         "result.json", record=ZeroShotResult, publish=True, summary=True, help="test metrics with 95 % intervals"
     )

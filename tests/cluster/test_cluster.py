@@ -139,7 +139,7 @@ def test_the_doctor_looks_through_slurm_into_the_image(finished: Checkout) -> No
     well = ("SLURM queue", "partition normal", "Apptainer", "image torch", "container", "variables", "bind paths")
     for subject in well:
         assert [state for text, state in found.items() if text.startswith(subject)] == ["ok"], done.stdout
-    assert found["GPU                 one was allotted, and PyTorch in the image sees none"] == "ERROR"
+    assert found["GPU                 one was allotted, but PyTorch in the image sees none"] == "ERROR"
     assert "uncomment `slurm-status-command: squeue`" in " ".join(done.stdout.split())
     assert done.returncode == 1
 

@@ -108,7 +108,7 @@ def test_predict_embed_and_split_report_run(installed, exported) -> None:
 def test_commands_of_the_pipeline_find_the_checkout_or_ask_for_it(installed, command) -> None:
     done = installed.run("mlip", command)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {installed.folder}: no checkout of MLIP")
+    assert done.stderr.startswith(f"error: {installed.folder}: not a checkout of MLIP")
     assert len(done.stderr.splitlines()) == 1
     done = installed.run("mlip", "--checkout", ROOT, command, "--help")
     assert f"python -m workflow.{command}" in done.stdout, done.stderr[-3000:]

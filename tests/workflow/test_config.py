@@ -66,9 +66,9 @@ def test_all_mistakes_are_named_at_once_one_a_line() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pretrain_on": "mimic"}, "pretrain_on: 'mimic' is no key of `datasets`"),
-        ({"evaluate_on": ["rsna", "nih"]}, "evaluate_on: 'nih' is no key of `datasets`"),
-        ({"compare": ["mlip", "ours"]}, "compare: 'ours' is no key of `variants`"),
+        ({"pretrain_on": "mimic"}, "pretrain_on: 'mimic' is not a key of `datasets`"),
+        ({"evaluate_on": ["rsna", "nih"]}, "evaluate_on: 'nih' is not a key of `datasets`"),
+        ({"compare": ["mlip", "ours"]}, "compare: 'ours' is not a key of `variants`"),
         ({"pretrian": {}}, "pretrian: unknown key"),
         ({"workspace": "../elsewhere"}, "workspace"),
         ({"pretrain_retries": -1}, "pretrain_retries"),

@@ -107,9 +107,9 @@ def test_a_command_of_several_is_named() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"bins": "2"}, "count: the rule gives no value of prompts"),
-        ({}, "count: the rule gives no value of prompts, bins"),
-        ({"bins": "2", "prompts": "p", "leave": ("labels",)}, "count: the rule gives no value of labels"),
+        ({"bins": "2"}, "count: the rule gives no value for prompts"),
+        ({}, "count: the rule gives no value for prompts, bins"),
+        ({"bins": "2", "prompts": "p", "leave": ("labels",)}, "count: the rule gives no value for labels"),
         ({"bins": "2", "prompts": "p", "colour": "red"}, "count: its contract has no option colour"),
     ],
 )

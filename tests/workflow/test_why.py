@@ -119,14 +119,14 @@ def test_what_waits_for_a_stale_job_says_so_and_what_snakemake_would_miss_is_lou
         "index_inputs",
         "  has not run yet",
         "pair",
-        "  takes what would be made anew by index_inputs",
+        "  reads what would be rebuilt by index_inputs",
         "summarize",
-        "  takes what would be made anew by pair",
-        "WARNING: Snakemake would not run these by itself; add --forcerun index_inputs",
+        "  reads what would be rebuilt by pair",
+        "WARNING: Snakemake would not rerun these by itself; add --forcerun index_inputs",
         "3 of 4 jobs would run again",
     ]
     assert text.startswith("WARNING: .snakemake/metadata is gone")
-    assert printed([], 4, records_lost=False) == "all 4 jobs stand"
+    assert printed([], 4, records_lost=False) == "all 4 jobs are up to date"
 
 
 def why(checkout) -> str:

@@ -31,7 +31,7 @@ SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())
          "(did you mean `weight`?)"),
         ({"label_images": {"größe": 1}}, "other.yaml: label_images: größe: unknown key; remove it or correct its "
                                          "spelling"),
-        ({"compare": ["mlip", "clipp"]}, "other.yaml: compare: 'clipp' is no key of `variants`; add it there or "
+        ({"compare": ["mlip", "clipp"]}, "other.yaml: compare: 'clipp' is not a key of `variants`; add it there or "
                                          "correct the name (did you mean `clip`?)"),
     ],
 )  # fmt: skip

@@ -54,7 +54,9 @@ def _configuration(profile: SiteProfile, arguments: Namespace) -> tuple[Config |
         config = configuration(profile, arguments.config)
         config.folders()  # a root may need `sample_root`
     except InputError as error:
-        skipped = Finding("not checked", "the rest", "data, weights, room, GPU: they need a valid configuration")
+        skipped = Finding(
+            "not checked", "the rest", "data, weights, disk, GPU: these checks need a valid configuration"
+        )
         return None, [*Finding.of_error("config", error), skipped]
     return config, [Finding("ok", "config", f"valid; {_described(config)}")]
 
@@ -73,7 +75,7 @@ def _of_configuration(
     try:
         needed = bytes_to_write(config)
     except InputError as error:
-        yield Finding("not checked", "disk", f"no estimate of what a run writes: {error}")
+        yield Finding("not checked", "disk", f"no estimate of the disk space for a run: {error}")
     else:
         yield check_disk(workspace, needed)
         yield check_quota(workspace, needed)
@@ -89,11 +91,13 @@ def parser() -> ArgumentParser:
     """Return the parser of the command."""
     options = ArgumentParser("python -m workflow.doctor", description=__doc__,
                              formatter_class=RawDescriptionHelpFormatter)  # fmt: skip
-    options.add_argument("--profile", type=Path, default=Path("slurm"), help="as snakemake is given it [%(default)s]")
-    options.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as snakemake is given it")
-    options.add_argument("--gpu", action="store_true", help="ask the cluster for a GPU and look at it from a container")
-    options.add_argument("--gpu-seconds", type=float, default=120, help="s that it may take to get one [%(default)s]")
-    options.add_argument("--every-file", action="store_true", help="look for every image, not for 20,000 a data set")
+    options.add_argument("--profile", type=Path, default=Path("slurm"), help="same as for snakemake [%(default)s]")
+    options.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="same as for snakemake")
+    options.add_argument(
+        "--gpu", action="store_true", help="request a GPU from the cluster and query it inside a container"
+    )
+    options.add_argument("--gpu-seconds", type=float, default=120, help="seconds to wait for the GPU [%(default)s]")
+    options.add_argument("--every-file", action="store_true", help="check every image file, not 20,000 per data set")
     return options
 
 

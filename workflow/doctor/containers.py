@@ -20,12 +20,15 @@ _EXEC = ("apptainer", "--silent", "exec", "--cleanenv")
 def check_apptainer() -> Finding:
     """Check that Apptainer is there and starts."""
     if not present("apptainer"):
-        remedy = "install it, or load it (`module load apptainer`) where snakemake is typed and on the compute nodes"
+        remedy = (
+            "install it, or load it (`module load apptainer`) on the machine that runs snakemake and on "
+            "the compute nodes"
+        )
         return Finding("error", "Apptainer", "no apptainer on PATH", remedy)
     version = ask("apptainer", "--version")
     if not version:
         return Finding(
-            "error", "Apptainer", version.problem or "", "ask your site: it is installed, but does not start"
+            "error", "Apptainer", version.problem or "", "ask your site: Apptainer is installed, but does not start"
         )
     return Finding("ok", "Apptainer", version.output.strip())
 
@@ -41,7 +44,7 @@ def check_images(checkout: Path) -> tuple[list[Finding], dict[str, Image]]:
     findings = [
         Finding("error", f"image {name}", problems[name], REMEDY)
         if name in problems
-        else Finding("ok", f"image {name}", f"{images[name].sif} is as built, from today's pins")
+        else Finding("ok", f"image {name}", f"{images[name].sif} is as built, and the pins are unchanged")
         for name in names
     ]
     return findings, {name: images[name] for name in names if name not in problems}
@@ -50,7 +53,7 @@ def check_images(checkout: Path) -> tuple[list[Finding], dict[str, Image]]:
 def check_inside(config: Config, checkout: Path, images: Mapping[str, Image]) -> list[Finding]:
     """Start a container here, as a job does: Python runs, variables arrive, the folders can be read."""
     if not images:
-        return [Finding("not checked", "container", "no image to start")]
+        return [Finding("not checked", "container", "there is no image to start")]
     name, image = next(iter(images.items()))
     folders = {**config.folders(), "the checkout": checkout}
     try:
@@ -59,7 +62,10 @@ def check_inside(config: Config, checkout: Path, images: Mapping[str, Image]) ->
         return Finding.of_error("bind paths", error)
     started = ask(*_EXEC, str(image.sif), "python", "--version", seconds=120, environment=environment)
     if not started:
-        remedy = "run `apptainer exec SIF python --version` and mend what it says; on a cluster also on a compute node"
+        remedy = (
+            "run `apptainer exec SIF python --version` and correct what it reports; on a cluster, also on "
+            "a compute node"
+        )
         return [Finding("error", "container", f"image {name} does not start: {started.problem}", remedy)]
     return [
         Finding("ok", "container", f"image {name} starts: {started.output.strip()}"),
@@ -75,9 +81,11 @@ def check_variables(image: Image, environment: Mapping[str, str]) -> Finding:
     seen = dict(line.partition("=")[::2] for line in inside.output.splitlines())
     lost = [name for name, value in told.items() if seen.get(name) != value]
     if lost or not inside:
-        remedy = "see whether apptainer.conf or a variable APPTAINER_* of your site forbids APPTAINERENV_*"
-        return Finding("error", "variables", f"not seen inside: {', '.join(lost) or inside.problem}", remedy)
-    return Finding("ok", "variables", f"seen inside: {', '.join(told) or 'none of those let through is set here'}")
+        remedy = "check whether apptainer.conf or a variable APPTAINER_* of your site forbids APPTAINERENV_*"
+        return Finding("error", "variables", f"not visible inside: {', '.join(lost) or inside.problem}", remedy)
+    return Finding(
+        "ok", "variables", f"visible inside: {', '.join(told) or 'none of the passed variables is set here'}"
+    )
 
 
 def check_binds(image: Image, environment: Mapping[str, str], folders: list[Path]) -> Finding:
@@ -87,7 +95,7 @@ def check_binds(image: Image, environment: Mapping[str, str], folders: list[Path
     inside = ask(*_EXEC, str(image.sif), "sh", "-c", script, "sh", *present_here, seconds=120, environment=environment)
     lost = inside.output.split("\n")[:-1]
     if lost or not inside:
-        remedy = "bind its real place: export APPTAINER_BIND=/real/path (a folder behind a link needs both)"
+        remedy = "bind the real path: export APPTAINER_BIND=/real/path (a folder behind a link needs both paths)"
         return Finding("error", "bind paths", f"not readable inside: {', '.join(lost) or inside.problem}", remedy)
     return Finding("ok", "bind paths", f"readable inside: {', '.join(dict.fromkeys(present_here))}")
 
@@ -98,11 +106,11 @@ def check_compiler(config: Config, image: Image | None) -> list[Finding]:
     if not compiled:
         return []
     if image is None:
-        return [Finding("not checked", "C compiler", "no image `torch` to look into")]
+        return [Finding("not checked", "C compiler", "there is no image `torch` to check")]
     script = " || ".join(f"command -v {compiler}" for compiler in C_COMPILERS)
     found = ask(*_EXEC, str(image.sif), "sh", "-c", script, seconds=120)
     if found:
         return [Finding("ok", "C compiler", f"torch.compile finds {found.output.strip()} in the image torch")]
-    what = f"none in the image torch, and torch.compile needs one: {', '.join(compiled)} would be refused"
+    what = f"none in the image torch, but torch.compile needs one: {', '.join(compiled)} would be refused"
     remedy = "set pretrain.optimisation.compiled to false, or add gcc to docker/torch/Dockerfile and `make images`"
     return [Finding("error", "C compiler", what, remedy)]

@@ -50,10 +50,10 @@ def table(findings: Sequence[Finding]) -> str:
 def summary(findings: Iterable[Finding]) -> str:
     """Return a sentence with the number of findings of each status."""
     counts = {status: sum(each.status == status for each in findings) for status in _MARKS}
-    words = f"{counts['ok']} right, {counts['warning']} to look at, {counts['not checked']} not checked"
+    words = f"ok: {counts['ok']}, warnings: {counts['warning']}, not checked: {counts['not checked']}"
     if not counts["error"]:
-        return f"A run would start: {words}."
-    return f"A run would fail: {counts['error']} wrong ({words})."
+        return f"A run would start ({words})."
+    return f"A run would fail (errors: {counts['error']}, {words})."
 
 
 def failed(findings: Iterable[Finding]) -> bool:

@@ -17,10 +17,10 @@ def check_workspace(workspace: Path) -> Finding:
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
-        remedy = "set `workspace` in config.yaml to a folder that you may write"
-        return Finding("error", "workspace", f"{place}: cannot be written ({error.strerror})", remedy)
-    made = "" if workspace.exists() else f" ({workspace} will be made)"
-    return Finding("ok", "workspace", f"{place} can be written{made}")
+        remedy = "set `workspace` in config.yaml to a folder that you can write"
+        return Finding("error", "workspace", f"{place}: not writable ({error.strerror})", remedy)
+    made = "" if workspace.exists() else f" ({workspace} will be created)"
+    return Finding("ok", "workspace", f"{place} is writable{made}")
 
 
 def check_disk(workspace: Path, bytes_needed: float) -> Finding:
@@ -29,31 +29,33 @@ def check_disk(workspace: Path, bytes_needed: float) -> Finding:
     free = shutil.disk_usage(place).free
     what = f"{free / _GB:,.0f} GB free in {place}; a run writes about {bytes_needed / _GB:,.1f} GB"
     if free < bytes_needed:
-        return Finding("error", "disk", what, "free some, or set `workspace` in config.yaml to a larger file system")
+        return Finding("error", "disk", what, "free space, or set `workspace` in config.yaml to a larger file system")
     if free < 1.2 * bytes_needed:
-        return Finding("warning", "disk", what, "little is left: a full disk ends jobs (they go on after it is mended)")
+        return Finding(
+            "warning", "disk", what, "little space is left: jobs fail on a full disk, and resume once there is space"
+        )
     return Finding("ok", "disk", what)
 
 
 def check_quota(workspace: Path, bytes_needed: float) -> Finding:
     """Check the quota with `quota`, which knows only local and NFS file systems."""
-    remedy = "ask as your site does it: `lfs quota -h -u $USER PATH`, `mmlsquota`, or its own command"
+    remedy = "use your site's command: `lfs quota -h -u $USER PATH`, `mmlsquota`, or another"
     if not present("quota"):
-        return Finding("not checked", "quota", "no program `quota` here", remedy)
+        return Finding("not checked", "quota", "the command `quota` is not installed", remedy)
     source = ask("df", "--output=source", str(existing(workspace)))
     device = source.output.partition("\n")[2].strip()
     answer = ask("quota", "--no-wrap", "--raw-grace", "--show-mntpoint")
     limits = quotas(answer.output)
     if device not in limits:
-        return Finding("not checked", "quota", f"`quota` knows none for {device or existing(workspace)}", remedy)
+        return Finding("not checked", "quota", f"`quota` reports none for {device or existing(workspace)}", remedy)
     used, limit, files, most_files = limits[device]
     what = (
         f"{used / _GB:,.0f} of {limit / _GB:,.0f} GB used on {device}; a run writes about {bytes_needed / _GB:,.1f} GB"
     )
     if limit and used + bytes_needed > limit:
-        return Finding("error", "quota", what, "free some, ask for more, or set `workspace` to another file system")
+        return Finding("error", "quota", what, "free space, ask for more, or set `workspace` to another file system")
     if most_files and files + _FILES > most_files:
-        what = f"{files:,} of {most_files:,} files used on {device}; a run makes up to {_FILES:,}"
+        what = f"{files:,} of {most_files:,} files used on {device}; a run creates up to {_FILES:,}"
         return Finding("warning", "quota", what, "remove old runs, or ask for more files")
     return Finding("ok", "quota", what if limit else f"no limit on {device}")
 

@@ -11,8 +11,8 @@ _PROGRAM = (
     "str(torch.cuda.get_device_properties(i).total_memory // 2**30) + ' GiB' for i in range(n)), sep='|')"
 )
 _REMEDY = (
-    "see that the node's driver is new enough for the image's CUDA (nvidia-smi), that the profile has "
-    "`apptainer-args: --nv`, and that the partition hands out GPUs (sinfo -o '%P %G')"
+    "check that the node's driver is new enough for the image's CUDA (nvidia-smi), that the profile has "
+    "`apptainer-args: --nv`, and that the partition has GPUs (sinfo -o '%P %G')"
 )
 
 
@@ -22,13 +22,15 @@ def check_gpu(profile: SiteProfile, config: Config, image: Image | None, seconds
     `seconds` is how long a GPU may take to be allotted and seen; None does not ask the cluster.
     """
     if config.device == "cpu":
-        return Finding("ok", "GPU", "none wanted: device is cpu")
+        return Finding("ok", "GPU", "not needed: device is cpu")
     if not profile.in_containers:
         return _without_containers(config)
     if image is None:
-        return Finding("not checked", "GPU", "no image `torch` to look from")
+        return Finding("not checked", "GPU", "there is no image `torch` to check from")
     if profile.on_slurm and seconds is None:
-        return Finding("not checked", "GPU", "it takes a place in the queue", "add --gpu to ask for one for a minute")
+        return Finding(
+            "not checked", "GPU", "the check needs a job in the queue", "add --gpu to request one for a minute"
+        )
     command = ["apptainer", "--silent", "exec", "--nv", "--cleanenv", str(image.sif), "python", "-c", _PROGRAM]
     if profile.on_slurm:
         command = [*allotment(profile, seconds or 0), *command]
@@ -62,12 +64,12 @@ def _judged(config: Config, answer: Answer, on_slurm: bool) -> Finding:
     _, count, *names = marked[0].split("|")
     if count == "0":
         if on_slurm:
-            return Finding("error", "GPU", "one was allotted, and PyTorch in the image sees none", _REMEDY)
+            return Finding("error", "GPU", "one was allotted, but PyTorch in the image sees none", _REMEDY)
         return _none_seen(config, "PyTorch in the image sees none")
-    return Finding("ok", "GPU", f"seen inside the image: {', '.join(names)}")
+    return Finding("ok", "GPU", f"visible inside the image: {', '.join(names)}")
 
 
 def _none_seen(config: Config, why: str) -> Finding:
     if config.device == "cuda":
-        return Finding("error", "GPU", f"{why}; device is cuda", "set device: auto, or mend the driver (nvidia-smi)")
-    return Finding("warning", "GPU", why, "device is auto: everything would be computed on CPU cores (`make estimate`)")
+        return Finding("error", "GPU", f"{why}; device is cuda", "set device: auto, or repair the driver (nvidia-smi)")
+    return Finding("warning", "GPU", why, "device is auto: everything would run on CPU cores (`make estimate`)")

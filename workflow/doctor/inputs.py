@@ -36,7 +36,7 @@ def check_dataset(config: Config, name: str, every_file: bool = False) -> Findin
     settings = config.settings("index_inputs", name)
     assert isinstance(settings, IndexInputsSettings)
     if root.is_relative_to(f"{config.workspace}/phantom") and not root.exists():
-        return Finding("ok", subject, "synthetic: make_phantom will make it")
+        return Finding("ok", subject, "synthetic: make_phantom will create it")
     try:
         present_index_files(root, settings)
         with tempfile.TemporaryDirectory() as private:
@@ -46,15 +46,19 @@ def check_dataset(config: Config, name: str, every_file: bool = False) -> Findin
     missing, looked_for = missing_files(root, index.files, len(index.files) if every_file else LOOKED_FOR)
     count = f"{len(index.files):,} images, {len(index.reports):,} reports in {root / index.source}"
     if name == config.pretrain_on and index.reports.is_empty():
-        remedy = "pretrain_on needs a data set with reports: name another one, or give its column `report`"
+        remedy = "pretrain_on needs a data set with reports: name another, or name its column `report`"
         return Finding("error", subject, f"{count}: nothing to pre-train on", remedy)
     if len(missing):
         shown = "path" if settings.identifier_kind == "distributed" else "image_id"
-        what = f"{count}; {len(missing):,} of {looked_for:,} files looked for are missing, first {missing[shown][0]}"
+        what = f"{count}; {len(missing):,} of {looked_for:,} files checked are missing, first {missing[shown][0]}"
         if len(missing) == looked_for:
-            return Finding("error", subject, what, f"none is there: correct datasets.{name}.root, or get the images")
-        return Finding("warning", subject, what, "get them, or go on: each becomes a row `file_missing` in the rejects")
-    looked = "every file is there" if looked_for == len(index.files) else f"{looked_for:,} files looked for are there"
+            return Finding(
+                "error", subject, what, f"no file exists: correct datasets.{name}.root, or download the images"
+            )
+        return Finding(
+            "warning", subject, what, "download them, or continue: each becomes a row `file_missing` in the rejects"
+        )
+    looked = "all files exist" if looked_for == len(index.files) else f"the {looked_for:,} files checked exist"
     return Finding("ok", subject, f"{count}; {looked}")
 
 
@@ -72,7 +76,7 @@ def check_weights(config: Config) -> list[Finding]:
         for weights, image in ((model.image.weights, True), (model.text.weights, False)):
             if weights and weights not in named:
                 named[weights] = check_weight(weights, Path(config.workspace), image=image)
-    return list(named.values()) or [Finding("ok", "weights", "none named: encoders start at random")]
+    return list(named.values()) or [Finding("ok", "weights", "none named: encoders are initialised at random")]
 
 
 def check_weight(weights: str, workspace: Path, image: bool = False, tokenizer: bool = False) -> Finding:
@@ -84,19 +88,19 @@ def check_weight(weights: str, workspace: Path, image: bool = False, tokenizer: 
             files = [*weight_files(Path(weights)), *([tokenizer_file(Path(weights))] if tokenizer else [])]
         except InputError as error:
             return Finding("error", subject, error.what, error.remedy)
-        return Finding("ok", subject, f"{weights}: {', '.join(file.name for file in files)} are there")
+        return Finding("ok", subject, f"{weights}: {', '.join(file.name for file in files)} exist")
     folder = workspace / "weights" / folder_name(identifier)
     if (folder / RECORD).is_file():
         return Finding("ok", subject, f"{identifier}: fetched, in {folder}")
     by_hand = (
-        f"fetch it where there is a network (`hf download {identifier} --local-dir FOLDER`) and put what is in FOLDER "
-        f"into {folder}"
+        f"fetch it on a machine with network (`hf download {identifier} --local-dir FOLDER`), then copy its contents "
+        f"to {folder}"
     )
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
         return Finding("error", subject, f"{identifier}: not in {folder}, and HF_HUB_OFFLINE is set", by_hand)
     problem = _unreachable(identifier)
     if problem:
-        what = f"{identifier}: not in {folder}, and {constants.ENDPOINT} does not hand it out: {problem}"
+        what = f"{identifier}: not in {folder}, and {constants.ENDPOINT} does not provide it: {problem}"
         return Finding("error", subject, what, by_hand)
     return Finding("ok", subject, f"{identifier}: {constants.ENDPOINT} has it; snakemake will fetch it to {folder}")
 

@@ -26,7 +26,7 @@ def check_preemption(names: Iterable[str]) -> Finding:
     general: dict[str, str] = dict(re.findall(r"^(Preempt\w+)\s*=\s*(\S+)", configuration.output, re.MULTILINE))
     kind = general.get("PreemptType", "preempt/none").removeprefix("preempt/")
     if kind == "none":
-        return Finding("ok", "preemption", "this cluster displaces no jobs")
+        return Finding("ok", "preemption", "this cluster preempts no jobs")
     own: dict[str, str] = dict(re.findall(r"^PartitionName=(\S+).* PreemptMode=(\S+)", listed.output, re.MULTILINE))
     cluster = general.get("PreemptMode", "OFF")
     # A partition's own mode counts only with partition_prio: with `qos` it is the cluster's, or the QOS's.
@@ -34,12 +34,12 @@ def check_preemption(names: Iterable[str]) -> Finding:
     lost = [name for name, mode in modes.items() if "CANCEL" in mode.split(",")]
     if not lost:
         shown = ", ".join(f"{name}: {mode}" for name, mode in modes.items())
-        return Finding("ok", "preemption", f"no displaced job is cancelled ({shown})")
+        return Finding("ok", "preemption", f"no preempted job is cancelled ({shown})")
     remedy = (
-        "name a partition that requeues; else, when Snakemake waits for a job that squeue no longer knows, end it "
-        "(Ctrl-C cancels its other jobs, too) and give the same command: trainings go on where they were"
+        "name a partition that requeues; else, if Snakemake waits for a job that squeue no longer knows, stop it "
+        "(Ctrl-C also cancels its other jobs) and repeat the command: trainings resume"
     )
-    return Finding("warning", "preemption", f"displaced jobs are cancelled, not requeued, in {', '.join(lost)}", remedy)
+    return Finding("warning", "preemption", f"preempted jobs are cancelled, not requeued, in {', '.join(lost)}", remedy)
 
 
 _PROGRAMS = ("sinfo", "squeue", "sbatch")
@@ -62,13 +62,13 @@ def check_slurm(profile: SiteProfile, requests: Mapping[str, Request], pretrain_
     missing = [program for program in _PROGRAMS if not present(program)]
     if missing:
         remedy = (
-            "log in to the cluster (or load SLURM's module) and try again; on a machine without SLURM take "
+            "log in to the cluster (or load SLURM's module) and try again; on a machine without SLURM use "
             "`make doctor PROFILE=workflow/profiles/apptainer` (containers) or PROFILE=workflow/profiles/demo"
         )
         return [Finding("error", "SLURM", f"no {', '.join(missing)} on PATH", remedy)]
     nodes = ask("sinfo", "--noheader", "--format=%P|%a|%l|%G|%m")
     if not nodes:
-        remedy = "the controller is down or this machine is no login node: try again later, or ask your site"
+        remedy = "the controller is down, or this machine is not a login node: try again later, or ask your site"
         return [Finding("error", "SLURM", nodes.problem or "", remedy)]
     known = partitions(nodes.output)
     queue = ask("squeue", "--noheader", "--format=%i")
@@ -89,10 +89,12 @@ def check_slurm(profile: SiteProfile, requests: Mapping[str, Request], pretrain_
 def check_status_command(profile: SiteProfile, answers: bool, problem: str | None) -> Finding:
     """Check that Snakemake can learn how its jobs ended."""
     if profile.asks_by_squeue:
-        return Finding("ok", "SLURM accounting", "not needed: the profile asks for jobs by squeue")
+        return Finding("ok", "SLURM accounting", "not needed: the profile queries jobs with squeue")
     if answers:
         return Finding("ok", "SLURM accounting", "sacct answers")
-    remedy = f"uncomment `slurm-status-command: squeue` in {profile.path}; else a run waits for its first job for ever"
+    remedy = (
+        f"uncomment `slurm-status-command: squeue` in {profile.path}; otherwise a run waits for its first job forever"
+    )
     return Finding("error", "SLURM accounting", problem or "", remedy)
 
 
@@ -100,10 +102,12 @@ def check_account(profile: SiteProfile, accounting: bool) -> Finding:
     """Check that the account is set and belongs to this user."""
     account = profile.default_resources.get("slurm_account")
     if account == UNSET:
-        remedy = "write yours there (`sacctmgr show associations user=$USER`), or delete the line if there are none"
+        remedy = (
+            "write your account there (`sacctmgr show associations user=$USER`), or delete the line if there are none"
+        )
         return Finding("error", "account", f"slurm_account in {profile.path} is still {UNSET}", remedy)
     if not accounting:
-        return Finding("not checked", "account", "no accounting data base to ask")
+        return Finding("not checked", "account", "no accounting database")
     listed = ask(
         "sacctmgr", "--noheader", "--parsable2", "show", "associations", f"user={getpass.getuser()}", "format=Account"
     )
@@ -112,12 +116,12 @@ def check_account(profile: SiteProfile, accounting: bool) -> Finding:
         return Finding("not checked", "account", listed.problem or "")
     if account is None:
         return Finding(
-            "ok", "account", f"none named: SLURM takes your default one (yours: {', '.join(mine) or 'none'})"
+            "ok", "account", f"none set: SLURM uses your default account (yours: {', '.join(mine) or 'none'})"
         )
     if str(account) in mine:
         return Finding("ok", "account", f"{account} is yours")
     remedy = f"correct slurm_account in {profile.path}"
-    return Finding("error", "account", f"{account} is none of yours: {', '.join(mine) or 'you have none'}", remedy)
+    return Finding("error", "account", f"{account} is not one of your accounts: {', '.join(mine) or 'none'}", remedy)
 
 
 def check_partitions(
@@ -146,28 +150,28 @@ def _check_partition(
     """Check one partition; `asked` holds the requests of each rule's attempts."""
     if name is None:
         remedy = f"set slurm_partition under default-resources in {profile.path} to one of {', '.join(known)}"
-        return Finding("error", "partition", "none named, and the cluster has no default one", remedy)
+        return Finding("error", "partition", "none set, and the cluster has no default", remedy)
     subject = f"partition {name}"
     place = known.get(name)
     if place is None:
-        remedy = f"correct slurm_partition in {profile.path}; there are {', '.join(known)}"
-        return Finding("error", subject, "the cluster has none of that name", remedy)
+        remedy = f"correct slurm_partition in {profile.path}; known: {', '.join(known)}"
+        return Finding("error", subject, "the cluster has no partition of that name", remedy)
     if not place.up:
-        return Finding("warning", subject, "it is down: jobs would wait", "try again later, or name another one")
+        return Finding("warning", subject, "the partition is down: jobs would wait", "try again later, or name another")
     for first, *_ in asked:
         if problem := _too_much(first, place):
             remedy = (
-                f"under set-resources: {first.rule} in {profile.path} ask for less, or name another slurm_partition"
+                f"under set-resources: {first.rule} in {profile.path} request less, or name another slurm_partition"
             )
             return Finding("error", subject, problem, remedy)
     if refused := _refused_later(asked, place):
         problem, rule = refused
         remedy = (
             f"the job would fail there: under set-resources: {rule} in {profile.path} name another slurm_partition, or "
-            "set what every attempt asks for"
+            "set what every attempt requests"
         )
         return Finding("warning", subject, problem, remedy)
-    return Finding("ok", subject, f"up, and gives what the {len(asked)} rules that go there ask for at every attempt")
+    return Finding("ok", subject, f"up, and grants what its {len(asked)} rules request at every attempt")
 
 
 def _refused_later(asked: Sequence[Sequence[Request]], place: Partition) -> tuple[str, str] | None:
@@ -182,11 +186,13 @@ def _refused_later(asked: Sequence[Sequence[Request]], place: Partition) -> tupl
 def _too_much(request: Request, place: Partition) -> str | None:
     """Return what a partition will not grant, or None."""
     if request.gpus > place.gpus:
-        return f"{request.rule} asks a node for {request.gpus} GPU; the best node has {place.gpus} (sinfo -o '%P %G')"
+        return (
+            f"{request.rule} requests {request.gpus} GPU on a node; the best node has {place.gpus} (sinfo -o '%P %G')"
+        )
     if place.minutes is not None and request.minutes > place.minutes:
-        return f"{request.rule} asks for {request.minutes} min; the limit is {place.minutes}"
+        return f"{request.rule} requests {request.minutes} min; the limit is {place.minutes}"
     if request.memory_mb > place.memory_mb:
-        return f"{request.rule} asks for {request.memory_mb} MB; the largest node has {place.memory_mb}"
+        return f"{request.rule} requests {request.memory_mb} MB; the largest node has {place.memory_mb}"
     return None
 
 

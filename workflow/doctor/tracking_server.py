@@ -26,21 +26,24 @@ def check_tracking(workspace: Path, on_slurm: bool, environ: Mapping[str, str] =
     place, host = parts.netloc.rpartition("@")[2], parts.hostname or ""
     shown = parts._replace(netloc=place).geturl()  # an address may hold a password
     if not uri.startswith(("http://", "https://")):
-        return Finding("ok", "tracking", f"{shown} is no server: nothing to ask")
+        return Finding("ok", "tracking", f"{shown} is not a server: nothing to check")
     status, text = _search(shown, parts.username, parts.password, environ)
     if status == 403 and "host" in text.lower():
         remedy = f"start the server with `mlflow server --allowed-hosts {place}`"
         return Finding("error", "tracking", f"{shown} refuses the host name {host}", remedy)
     if status in (401, 403):
         remedy = "export MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or _TOKEN) before snakemake"
-        return Finding("error", "tracking", f"{shown} does not let us in (HTTP {status})", remedy)
+        return Finding("error", "tracking", f"{shown} denies access (HTTP {status})", remedy)
     if status != 200:
         remedy = "start the server, correct MLFLOW_TRACKING_URI, or unset it: results do not depend on it"
         return Finding("error", "tracking", f"{shown}: {f'HTTP {status}' if status else text}", remedy)
     if on_slurm and host in _LOOPBACK:
-        remedy = f"give the name that compute nodes know this machine by instead of {host}"
+        remedy = f"use the name by which compute nodes reach this machine instead of {host}"
         return Finding(
-            "warning", "tracking", f"{shown} answers here, but each compute node has a {host} of its own", remedy
+            "warning",
+            "tracking",
+            f"{shown} answers here, but {host} is a different machine on each compute node",
+            remedy,
         )
     return Finding("ok", "tracking", f"{shown} answers and accepts the name {host}")
 

@@ -24,7 +24,7 @@ def table(result: RunEstimate) -> str:
     hardware = result.hardware
     lines = [f"{name}: {each.images:,} images, {each.reports:,} reports ({each.source})"
              for name, each in result.amounts.items()]  # fmt: skip
-    lines += [f"on {hardware.gpus} {hardware.device}, {hardware.cores} cores at a time"
+    lines += [f"on {hardware.gpus} {hardware.device}, {hardware.cores} cores in use at a time"
               if hardware.device != "cpu" else f"on {hardware.cores} cores, no GPU", ""]  # fmt: skip
     head = ("stage", "jobs", "CPU-hours", "GPU-hours", "GB", "hours", "longest job, h", "from")
     lines += [_row(head)]
@@ -42,11 +42,11 @@ def table(result: RunEstimate) -> str:
 
 def _remarks(result: RunEstimate) -> list[str]:
     table = costs()
-    remarks = ["typical [low, high]; retries, waiting for free nodes and work that is already done are not counted."]
+    remarks = ["typical [low, high]. Not counted: retries, queue time, and work that is already done."]
     if result.hardware.scheduler:
         remarks += [
-            f"{each.stage}: its longest job takes {_shown(each.longest_hours)} h, and its rule asks for "
-            f"{_number(each.allowed_hours)} h: set-resources in the profile may ask for more"
+            f"{each.stage}: its longest job takes {_shown(each.longest_hours)} h, but its rule requests "
+            f"{_number(each.allowed_hours)} h: raise `runtime` under set-resources in the profile"
             for each in result.stages
             if each.longest_hours.typical > each.allowed_hours > 0
         ]
@@ -93,12 +93,16 @@ def parser() -> ArgumentParser:
     """Return the parser of the command."""
     options = ArgumentParser("python -m workflow.estimate", description=__doc__,
                              formatter_class=RawDescriptionHelpFormatter)  # fmt: skip
-    options.add_argument("--profile", type=Path, default=Path("slurm"), help="as snakemake is given it [%(default)s]")
-    options.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as snakemake is given it")
-    options.add_argument("--device", choices=sorted(costs().devices), help="[a100 on SLURM, else what is here]")
-    options.add_argument("--gpus", type=int, help="GPUs that jobs get at a time [4 on SLURM]")
-    options.add_argument("--cores", type=int, help="cores that jobs get at a time [64 on SLURM, else all]")
-    options.add_argument("--json", action="store_true", help="JSON instead of the table")
+    options.add_argument("--profile", type=Path, default=Path("slurm"), help="same as for snakemake [%(default)s]")
+    options.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="same as for snakemake")
+    options.add_argument(
+        "--device",
+        choices=sorted(costs().devices),
+        help="device to estimate for [a100 on SLURM, else that of this machine]",
+    )
+    options.add_argument("--gpus", type=int, help="GPUs in use at a time [4 on SLURM]")
+    options.add_argument("--cores", type=int, help="cores in use at a time [64 on SLURM, else all]")
+    options.add_argument("--json", action="store_true", help="print JSON instead of the table")
     return options
 
 

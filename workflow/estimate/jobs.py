@@ -53,9 +53,9 @@ def amount_of(config: Config, name: str, journals: list[Journal]) -> Amount:
         return _from_index(root, settings, size)
     if settings.layout in PUBLISHED:
         images, reports, size = PUBLISHED[settings.layout]
-        return Amount(images, reports, size, f"published; {root} is not there")
+        return Amount(images, reports, size, f"published; {root} does not exist")
     raise InputError(
-        f"datasets.{name}: {root} is not there, so its images cannot be counted", remedy="correct its root"
+        f"datasets.{name}: {root} does not exist, so its images cannot be counted", remedy="correct its root"
     )
 
 

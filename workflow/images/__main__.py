@@ -124,13 +124,19 @@ def parser() -> ArgumentParser:
         prog="python -m workflow.images", description=__doc__, formatter_class=RawDescriptionHelpFormatter
     )
     options.add_argument("command", nargs="?", choices=["build", "verify"], default="build")
-    options.add_argument("--image", nargs="+", metavar="NAME", help="only these; default: every folder of docker/")
-    options.add_argument("--base-image", metavar="NAME", help="instead of the one that the Dockerfiles pin")
-    options.add_argument("--no-hashes", action="store_true", help="for an index with other builds than PyPI's")
-    options.add_argument("--cpu", action="store_true", help="without CUDA; pip's index must offer a CPU build of torch")
-    options.add_argument("--push", metavar="REPOSITORY", help="push to REPOSITORY/mlip-<image>; the lock then names it")
+    options.add_argument("--image", nargs="+", metavar="NAME", help="images to build; default: every folder of docker/")
+    options.add_argument("--base-image", metavar="NAME", help="base image instead of the one pinned in the Dockerfiles")
+    options.add_argument(
+        "--no-hashes", action="store_true", help="install without hashes, for an index with other builds than PyPI's"
+    )
+    options.add_argument(
+        "--cpu", action="store_true", help="leave out CUDA; pip's index must offer a CPU build of torch"
+    )
+    options.add_argument(
+        "--push", metavar="REPOSITORY", help="push to REPOSITORY/mlip-<image> and record that address in the lock"
+    )
     options.add_argument("--sif-folder", type=Path, default=ROOT / "containers", help="default: %(default)s")
-    options.add_argument("--no-sif", action="store_true", help="images alone")
+    options.add_argument("--no-sif", action="store_true", help="build no SIF files")
     return options
 
 

@@ -58,7 +58,7 @@ def build_sif(path: Path, source: str) -> None:
         if done.returncode:
             print(done.stdout + done.stderr, file=sys.stderr)
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise InputError(f"{path}: apptainer build failed ({last})", remedy="its output above says more")
+            raise InputError(f"{path}: apptainer build failed ({last})", remedy="see its output above")
 
 
 _TIMEOUT = 3600  # seconds of silence from the engine; pip installing torch prints nothing for minutes
@@ -98,7 +98,9 @@ class Engine:
         try:
             image = image or self._client.images.pull(reference)
         except (APIError, DockerException) as error:
-            raise InputError(f"base image {reference}: {_line(error)}", remedy="name another by --base-image") from None
+            raise InputError(
+                f"base image {reference}: {_line(error)}", remedy="name another with --base-image"
+            ) from None
         return image.id
 
     def build(self, name: str, tag: str, arguments: Mapping[str, str], labels: Mapping[str, str]) -> None:
@@ -110,9 +112,9 @@ class Engine:
             )  # fmt: skip
             self._follow(stream)
         except (APIError, DockerException, requests.RequestException) as error:
-            raise InputError(f"image {name}: {_line(error)}", remedy="the build's output above says more") from None
+            raise InputError(f"image {name}: {_line(error)}", remedy="see the build's output above") from None
         if self.image(tag) is None:
-            raise InputError(f"image {name}: the engine built no {tag}", remedy="its output above says why")
+            raise InputError(f"image {name}: the engine built no {tag}", remedy="see its output above")
 
     def push(self, tag: str, target: str) -> str:
         """Push under the name `target`, and return the digest that the repository gave it."""
@@ -127,7 +129,7 @@ class Engine:
             ) from None
         if not digests:
             raise InputError(
-                f"push {target}: the engine names no digest of what it pushed", remedy="try another engine"
+                f"push {target}: the engine reported no digest of the pushed image", remedy="try another engine"
             )
         return digests[-1]
 

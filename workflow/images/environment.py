@@ -42,11 +42,11 @@ def container_environment(folders: Mapping[str, Path], environ: Mapping[str, str
     for key, folder in {**folders, "TMPDIR": temporary}.items():
         for place in _places(folder):
             if set(",:") & set(str(place)):
-                what = f"{key}: {place}: no container takes a path with a comma or a colon"
-                errors.append(InputError(what, remedy="rename it"))
+                what = f"{key}: {place}: containers cannot bind a path with a comma or a colon"
+                errors.append(InputError(what, remedy="rename it, or use a link with another name"))
             elif not os.access(place, os.R_OK | os.X_OK):
                 errors.append(
-                    InputError(f"{key}: {place}: you may not read it", remedy=f"ask its owner, or correct {key}")
+                    InputError(f"{key}: {place}: no permission to read it", remedy=f"ask its owner, or correct {key}")
                 )
             else:
                 binds[str(place)] = None

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "docker" / "images.lock.yaml"
 REMEDY = "run `make images`"
 
-HEADER = "# Written by `make images`: what the stages run in. Not edited by hand.\n"
+HEADER = "# Written by `make images`: the container images of the stages. Do not edit.\n"
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ def read_images_lock(path: Path = LOCK) -> dict[str, Image]:
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file, so there are no images to run in", remedy=REMEDY) from None
+        raise InputError(f"{path}: no such file, so there are no container images", remedy=REMEDY) from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise InputError(f"{path}: not valid YAML", remedy=f"delete it and {REMEDY}") from None
     if not isinstance(entries, dict) or not entries:
-        raise InputError(f"{path}: no images in it", remedy=f"delete it and {REMEDY}")
+        raise InputError(f"{path}: lists no images", remedy=f"delete it and {REMEDY}")
     return {name: _image(path, name, entry) for name, entry in entries.items()}
 
 

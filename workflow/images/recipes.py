@@ -33,7 +33,7 @@ def chosen(wanted: list[str] | None, root: Path = ROOT) -> list[str]:
     known = image_names(root)
     for name in wanted or []:
         if name not in known:
-            raise InputError(f"--image {name}: no docker/{name}/Dockerfile", remedy=f"images are {', '.join(known)}")
+            raise InputError(f"--image {name}: no docker/{name}/Dockerfile", remedy=f"choose from {', '.join(known)}")
     return wanted or known
 
 

@@ -44,7 +44,7 @@ def read_key(private: Path | None) -> bytes:
     Raises InputError where the folder or key is missing, others can read the key, or it is not 64 hex digits.
     """
     if private is None:
-        raise InputError("identifiers are keyed, which needs a folder for the key: give --private DIR")
+        raise InputError("identifiers are keyed: name the folder of the key with --private DIR")
     path = private / KEY_NAME
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -54,7 +54,7 @@ def read_key(private: Path | None) -> bytes:
         ) from None
     with os.fdopen(descriptor, encoding="ascii") as handle:
         if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
-            raise InputError(f"{path}: others can read the key of the identifiers", remedy="run chmod 600 on it")
+            raise InputError(f"{path}: other users can read the key of the identifiers", remedy="run chmod 600 on it")
         text = handle.read().strip()
     try:
         key = bytes.fromhex(text)
@@ -62,7 +62,8 @@ def read_key(private: Path | None) -> bytes:
         key = b""
     if len(key) != _KEY_BYTES:
         raise InputError(
-            f"{path}: not a key of {2 * _KEY_BYTES} hex digits", remedy="restore it (a new one changes every id)"
+            f"{path}: not a key of {2 * _KEY_BYTES} hex digits",
+            remedy="restore it from a copy (a new key changes every id)",
         )
     return key
 

@@ -50,7 +50,9 @@ class ImageStore:
         for path in paths:
             table = map_table(path)
             if not table.schema.equals(images(self.size)):
-                raise InputError(f"{path}: columns differ from the contract", remedy="run dicom_to_arrow again")
+                raise InputError(
+                    f"{path}: columns differ from stages/common/files/schemas.py", remedy="run dicom_to_arrow again"
+                )
             tables.append(table)
         whole = pa.concat_tables(tables)
         self.table: pa.Table = whole.drop_columns(["pixels"])
@@ -74,7 +76,7 @@ class ImageStore:
             return self._row[image_id]
         except KeyError:
             raise InputError(
-                f"image {image_id} is no image of {self.dataset}", remedy="run dicom_to_arrow again"
+                f"image {image_id} is not in the data set {self.dataset}", remedy="run dicom_to_arrow again"
             ) from None
 
     def pixels(self, row: int) -> UInt8[np.ndarray, "size size"]:

@@ -40,20 +40,23 @@ def read_index(
     """
     path = root / name
     if not path.is_file():
-        raise InputError(f"{path}: no such index file", remedy=where_to_get or "correct its name in the settings")
+        raise InputError(f"{path}: no such index file", remedy=where_to_get or "correct the file name in the settings")
     try:
         table = pl.read_csv(path, infer_schema=False).rename(str.strip)
     except pl.exceptions.NoDataError:
-        raise InputError(f"{path}: empty", remedy=where_to_get or "write a header and a row for every image") from None
+        raise InputError(f"{path}: empty", remedy=where_to_get or "write a header and one row per image") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).strip().splitlines()[0][:160] if show else type(error).__name__
-        raise InputError(f"{path}: not readable as CSV ({reason})", remedy="get or write it again") from None
+        raise InputError(f"{path}: not readable as CSV ({reason})", remedy="download it again, or correct it") from None
     missing = [column for column in columns if column not in table.columns]
     if missing:
         found = ", ".join(table.columns) if show else f"{len(table.columns)} columns of other names"
-        raise InputError(f"{path}: no column {', '.join(missing)}", remedy=f"it has {found}")
+        raise InputError(
+            f"{path}: no column {', '.join(missing)}",
+            remedy=f"correct the table or the column name; it has {found}",
+        )
     if table.is_empty():
-        raise InputError(f"{path}: no row below the header", remedy=where_to_get or "add a row for every image")
+        raise InputError(f"{path}: no row below the header", remedy=where_to_get or "add one row per image")
     text = pl.col(pl.String).str.strip_chars()
     return table.with_columns(pl.when(text != "").then(text)).with_row_index("row", offset=2)
 
@@ -78,7 +81,7 @@ def refuse_duplicates(table: pl.DataFrame, source: Path, column: str, show: bool
         named = f"{column} {value}" if show else column
         count = repeated[column].n_unique()
         raise InputError(
-            f"{source}: rows {rows[0]} and {rows[1]} have the same {named} ({count} such)", remedy="keep one"
+            f"{source}: rows {rows[0]} and {rows[1]} have the same {named} ({count} such)", remedy="keep one of them"
         )
 
 
@@ -88,7 +91,7 @@ def refuse_unsafe_paths(paths: pl.Series, rows: pl.Series, source: Path) -> None
     if len(unsafe):
         raise InputError(
             f"{source}: row {unsafe[0]}: the path is absolute, contains '..' or a backslash",
-            remedy="write it relative to the data set's root with '/' between folders",
+            remedy="write it relative to the data set's root, with '/' between folders",
         )
 
 

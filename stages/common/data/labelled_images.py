@@ -20,7 +20,8 @@ def read_labels(path: Path, finding: str) -> pl.DataFrame:
     if rows.is_empty():
         known = ", ".join(sorted(table["finding"].unique())) or "none"
         raise InputError(
-            f"{path}: no label speaks of {finding!r} (there are: {known})", remedy="correct the prompt file's finding"
+            f"{path}: no label is of finding {finding!r} (known: {known})",
+            remedy="correct `finding` in the prompt file",
         )
     return rows
 

@@ -32,7 +32,7 @@ def read_pairs(pairs: Path, sentences: Path, split: str, max_tokens: int, max_se
     """
     chosen = pl.DataFrame(read_table(pairs, PAIRS)).filter(pl.col("split") == split)
     if chosen.is_empty():
-        raise InputError(f"{pairs}: no pair is in the {split} part", remedy="raise its share in `patient_split`")
+        raise InputError(f"{pairs}: the {split} part has no pair", remedy="raise its share in `patient_split`")
     grouped = chosen.sort("study_id", "image_id").group_by("study_id", "patient_id", maintain_order=True)
     spoken = pl.DataFrame(read_table(sentences, SENTENCES)).join(chosen, on="study_id", how="semi")
     reports = {

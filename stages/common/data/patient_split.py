@@ -26,10 +26,10 @@ _DISTRIBUTED_NAMES: dict[str, Split] = {
 class PatientSplit(Settings):
     """The split of patients into training, validation and test."""
 
-    seed: int = Field(0, description="of the hash that splits patients")
+    seed: int = Field(0, description="seed of the hash that splits patients")
     validation: float = Field(0.02, ge=0, lt=1, description="share of patients")
     test: float = Field(0.02, ge=0, lt=1, description="share of patients")
-    use_distributed: bool = Field(True, description="follow the distribution's own split where it has one")
+    use_distributed: bool = Field(True, description="use the distribution's own split if it has one")
 
     @model_validator(mode="after")
     def _leaves_patients_to_train(self) -> "PatientSplit":

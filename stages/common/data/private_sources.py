@@ -51,7 +51,7 @@ def reveal(table: pa.Table, private: Path | None) -> pa.Table:
     path = private / table.schema.metadata[_NAME].decode()
     if not path.is_file() or _digest(private, path).encode() != table.schema.metadata[_DIGEST]:
         raise InputError(
-            f"{path}: missing, or of another run than the index", remedy="run index_inputs of the data set again"
+            f"{path}: missing, or from another run than the index", remedy="run index_inputs of the data set again"
         )
     hidden = map_table(path)
     for column in hidden.column_names:

@@ -27,7 +27,7 @@ class PromptSet(Settings):
     """Prompts that affirm a finding, and optionally prompts that deny it."""
 
     positive: list[str] = Field(min_length=1)
-    negative: list[str] = Field(default_factory=list, description="may be empty where only places are asked for")
+    negative: list[str] = Field(default_factory=list, description="may be empty if the prompts name places only")
 
 
 class PromptFile(Settings):
@@ -69,7 +69,7 @@ class PromptFile(Settings):
         if len(filled) > 1:
             raise InputError(
                 f"prompts: set {name}: some affirming prompts fill {' and '.join(max(filled))} and others do not",
-                remedy="make two sets of it",
+                remedy="split it into two sets",
             )
         return filled.pop()
 
@@ -88,7 +88,7 @@ def read_prompts(path: Path, denying: bool = False) -> PromptFile:
     prompts = check_prompts(read_yaml(path, "name a prompt file in the configuration"), path)
     if denying and (without := [name for name, each in prompts.sets.items() if not each.negative]):
         raise InputError(
-            f"{path}: set {without[0]} has no `negative` prompts, which deny the finding", remedy="add one"
+            f"{path}: set {without[0]} has no `negative` prompts (sentences that deny the finding)", remedy="add one"
         )
     return prompts
 

@@ -16,6 +16,6 @@ def decode(runs: list[int], rows: int, columns: int) -> Bool[np.ndarray, "rows c
     mask = np.zeros(rows * columns, dtype=bool)
     for start, length in np.asarray(runs, dtype=np.int64).reshape(-1, 2):
         if start < 0 or length < 0 or start + length > mask.size:
-            raise ValueError(f"run {start} {length} leaves the image of {rows} x {columns} pixels")
+            raise ValueError(f"run {start} {length} extends beyond the image of {rows} x {columns} pixels")
         mask[start : start + length] = True
     return mask.reshape(rows, columns)

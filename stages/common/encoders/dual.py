@@ -155,7 +155,10 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
     integrity_map = weights.pop("integrity_map", None)
     missing, unexpected = model.load_state_dict(weights, strict=False)
     if missing or unexpected:
-        raise InputError(f"{folder}: weights do not fit the model (missing {missing[:3]}, unexpected {unexpected[:3]})")
+        raise InputError(
+            f"{folder}: weights do not fit the model (missing {missing[:3]}, unexpected {unexpected[:3]})",
+            remedy="export the checkpoint again",
+        )
     model.requires_grad_(False)
     return Checkpoint(model.eval().to(device), load_tokenizer(folder / "tokenizer"), integrity_map, record)
 

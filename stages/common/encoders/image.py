@@ -94,7 +94,8 @@ def _create(settings: ImageEncoderSettings) -> VisionTransformer:
     name = settings.architecture
     if not is_model(name):
         raise InputError(
-            f"pretrain.model.image.architecture: timm has no {name!r}", remedy="give a name of timm.list_models('vit*')"
+            f"pretrain.model.image.architecture: timm has no {name!r}",
+            remedy="give a name from timm.list_models('vit*')",
         )
     try:
         vit = create_model(
@@ -107,11 +108,14 @@ def _create(settings: ImageEncoderSettings) -> VisionTransformer:
             dynamic_img_size=False,
         )
     except (TypeError, RuntimeError, AssertionError) as error:
-        raise InputError(f"pretrain.model.image.architecture: {name!r}: {str(error).splitlines()[0]}") from None
+        raise InputError(
+            f"pretrain.model.image.architecture: {name!r}: {str(error).splitlines()[0]}",
+            remedy="correct pretrain.model.image",
+        ) from None
     if type(vit) is not VisionTransformer or vit.pos_embed is None:
         raise InputError(
             f"pretrain.model.image.architecture: {name!r} is a {type(vit).__name__}",
-            remedy="give one of timm's VisionTransformer with position embeddings: only those can leave patches out",
+            remedy="name a VisionTransformer of timm with position embeddings: only these can leave patches out",
         )
     return vit
 
@@ -128,7 +132,7 @@ def grid_of(patches: int) -> int:
     """Return the side of a square grid of patches. Raises ValueError where they form no square."""
     side = math.isqrt(patches)
     if side * side != patches:
-        raise ValueError(f"{patches} patches are no square grid")
+        raise ValueError(f"{patches} patches do not form a square grid")
     return side
 
 

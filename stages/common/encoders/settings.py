@@ -22,21 +22,24 @@ class ImageEncoderSettings(Settings):
     )
     source: Literal["timm", "mae", "mrm", "maco", "mgca"] = Field(
         "timm",
-        description="origin of `weights`, which decides their tensors' names (stages/pretrain/published_encoders.py)",
+        description="origin of the file in `weights`, which determines its tensor names "
+        "(stages/pretrain/published_encoders.py)",
     )
     pooling: Literal["mean", "cls"] = Field(
         "mean",
         exclude_if=lambda value: value == "mean",  # encoders trained before there was a choice keep their digest
-        description="what few-shot classification takes of an image: the mean of its patch tokens, or [CLS]. Our "
-        "method trains the mean; an encoder of others has what its authors' code takes (published_encoders.py)",
+        description="image feature for few-shot classification: mean of the patch tokens, or [CLS]. Our "
+        "method trains the mean; a published encoder uses what its authors' code uses (published_encoders.py)",
     )
     input_size: int = Field(224, gt=0, description="side of the square input, pixels")
     patch_size: int = Field(16, gt=0, description="side of a patch, pixels")
-    width: int = Field(768, gt=0, description="of `custom`: channels of a token")
-    depth: int = Field(12, gt=0, description="of `custom`: transformer blocks")
-    heads: int = Field(12, gt=0, description="of `custom`: attention heads")
-    mean: float = Field(0.4978, description="of grey values in 0..1; MIMIC-CXR, as the published settings")
-    standard_deviation: float = Field(0.2449, gt=0, description="of grey values in 0..1")
+    width: int = Field(768, gt=0, description="`custom` only: channels per token")
+    depth: int = Field(12, gt=0, description="`custom` only: transformer blocks")
+    heads: int = Field(12, gt=0, description="`custom` only: attention heads")
+    mean: float = Field(
+        0.4978, description="mean of grey values in 0..1; default: MIMIC-CXR, from the published settings"
+    )
+    standard_deviation: float = Field(0.2449, gt=0, description="standard deviation of grey values in 0..1")
 
     @model_validator(mode="after")
     def _patches_fill_the_input(self) -> "ImageEncoderSettings":
@@ -61,19 +64,20 @@ class TextEncoderSettings(Settings):
     """The BERT: starting weights, context, token budget."""
 
     weights: str | None = Field(
-        "emilyalsentzer/Bio_ClinicalBERT", description="hub id or local folder; null: a BERT of the sizes below, random"
+        "emilyalsentzer/Bio_ClinicalBERT",
+        description="hub id or local folder; null: a randomly initialised BERT of the sizes below",
     )
-    width: int = Field(768, gt=0, description="without weights: channels of a token")
+    width: int = Field(768, gt=0, description="without weights: channels per token")
     depth: int = Field(12, gt=0, description="without weights: transformer layers")
     heads: int = Field(12, gt=0, description="without weights: attention heads")
-    dropout: float = Field(0.1, ge=0, lt=1, description="without weights: of hidden states and attention")
+    dropout: float = Field(0.1, ge=0, lt=1, description="without weights: dropout of hidden states and attention")
     context: Literal["report", "sentences"] = Field(
         "report",
-        description="report: one pass over the whole report, g is [CLS]; sentences: each sentence by itself, the "
-        "unique ones of a batch once, g is the mean of the report's sentences",
+        description="report: one pass over the whole report; g is [CLS]. sentences: each sentence separately, the "
+        "unique ones of a batch once; g is the mean of the report's sentences",
     )
-    max_tokens: int = Field(256, gt=2, description="token budget of a report, [CLS] and [SEP] included")
-    max_sentences: int = Field(16, gt=0, description="sentences of a report that are kept")
+    max_tokens: int = Field(256, gt=2, description="maximum tokens per report, including [CLS] and [SEP]")
+    max_sentences: int = Field(16, gt=0, description="maximum sentences kept per report")
 
 
 class DualEncoderSettings(Settings):
@@ -81,16 +85,16 @@ class DualEncoderSettings(Settings):
 
     image: ImageEncoderSettings = ImageEncoderSettings()
     text: TextEncoderSettings = TextEncoderSettings()
-    embedding_width: int = Field(512, gt=0, description="E, channels of the space that images and text share")
+    embedding_width: int = Field(512, gt=0, description="E, width of the joint embedding space")
 
 
 class AugmentationSettings(Settings):
     """Strengths of the random changes of training images. There is no flip, because reports say left and right."""
 
-    min_area: float = Field(0.6, gt=0, le=1, description="smallest share of the image that a crop keeps")
-    rotation: float = Field(0, ge=0, le=180, description="largest rotation to either side, degrees")
-    translation: float = Field(0, ge=0, lt=1, description="largest shift along each axis, share of the image's side")
-    scale: float = Field(0, ge=0, lt=1, description="largest relative change of size, besides that of the crop")
+    min_area: float = Field(0.6, gt=0, le=1, description="smallest share of the image area that a crop keeps")
+    rotation: float = Field(0, ge=0, le=180, description="largest rotation in either direction, degrees")
+    translation: float = Field(0, ge=0, lt=1, description="largest shift along each axis, as a share of the image side")
+    scale: float = Field(0, ge=0, lt=1, description="largest relative change of size, in addition to the crop")
     brightness: float = Field(0.1, ge=0, description="largest shift of grey values 0..1")
     contrast: float = Field(0.2, ge=0, lt=1, description="largest relative change of contrast")
 
@@ -102,12 +106,12 @@ class InferenceRecord(Record):
     """
 
     size: int = Field(gt=0, description="side of the square in which radiographs are stored, pixels")
-    temperature: float = Field(gt=0, description="of the softmax over classes")
+    temperature: float = Field(gt=0, description="temperature of the softmax over classes")
 
 
 class EncoderRecord(Record):
     """Description of a dual encoder, enough to build it again; its weights lie beside it."""
 
     model: DualEncoderSettings
-    vocabulary: int = Field(gt=0, description="word pieces of the tokenizer")
-    text_configuration: dict[str, Any] = Field(description="config.json of the text encoder, as in transformers")
+    vocabulary: int = Field(gt=0, description="vocabulary size of the tokenizer")
+    text_configuration: dict[str, Any] = Field(description="config.json of the text encoder, in transformers' format")

@@ -35,18 +35,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: no such file", remedy="correct the path, or put the weights there") from None
     except pickle.UnpicklingError as error:
         if blocked := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            reason = f"refused, it wants to run {blocked[1]} when it is read; take safetensors, or a file of tensors"
+            reason = f"refused, because reading it would run {blocked[1]}; use safetensors, or a file of tensors"
         else:
-            reason = "no file of tensors, or damaged; fetch it again"
+            reason = "not a tensor file, or damaged; fetch it again"
         raise InputError(f"{path}: {reason}") from None
     except (SafetensorError, RuntimeError, OSError, EOFError, struct.error, ValueError, KeyError) as error:
         line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"{path}: no file of tensors, or damaged ({line})", remedy="fetch it again") from None
+        raise InputError(f"{path}: not a tensor file, or damaged ({line})", remedy="fetch it again") from None
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     named = content.items() if isinstance(content, dict) else ()
     tensors = {name: value for name, value in named if isinstance(value, Tensor)}
     if not tensors:
-        raise InputError(f"{path}: holds no tensors by name", remedy="take the file of the model's state_dict")
+        raise InputError(f"{path}: holds no named tensors", remedy="use the file of the model's state_dict")
     return tensors

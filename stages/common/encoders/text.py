@@ -140,16 +140,16 @@ class TextEncoder(nn.Module):
         """
         super().__init__()
         if configuration is None and settings.weights is not None:
-            raise ValueError("settings with weights need the configuration beside them")
+            raise ValueError("settings with weights need the encoder's configuration")
         self.bert: PreTrainedModel = (
             _initialise(settings, vocabulary) if configuration is None else _from_configuration(configuration)
         )
         _check_vocabulary(self.bert.config.vocab_size, vocabulary)
         if settings.max_tokens > self.bert.config.max_position_embeddings:
             raise InputError(
-                f"pretrain.model.text.max_tokens: {settings.max_tokens}, but the encoder has positions for "
+                f"pretrain.model.text.max_tokens: {settings.max_tokens}, but the encoder has position embeddings for "
                 f"{self.bert.config.max_position_embeddings} tokens",
-                remedy="give at most that",
+                remedy="set it to at most that number",
             )
         self.width: int = self.bert.config.hidden_size
         self.context = settings.context

@@ -50,7 +50,7 @@ def read_finding(path: Path, finding: str | None) -> pl.DataFrame:
         known = sorted(set(read_table(path, LABELS)["finding"].to_pylist()))
         if len(known) != 1:
             names = ", ".join(known) or "none"
-            raise InputError(f"{path}: findings are {names}", remedy="name one in `few_shot_classification.finding`")
+            raise InputError(f"{path}: findings are {names}", remedy="select one with the setting `finding`")
         finding = known[0]
     return labelled_images.read_labels(path, finding)
 

@@ -34,7 +34,7 @@ class FewShotBlock(Settings):
         ["linear", "finetune"], description="protocols to run, in the order of the tables"
     )
     fractions: UniqueList[int] = Field(
-        [1, 10, 100], description="percent of the training images; subsets of label_images"
+        [1, 10, 100], description="percent of the training images; each must be in label_images.subsets"
     )
     linear: Settings
     finetune: ScheduledSettings
@@ -43,7 +43,7 @@ class FewShotBlock(Settings):
     def _every_fraction_has_a_schedule(self) -> "FewShotBlock":
         lacking = [fraction for fraction in self.fractions if fraction not in self.finetune.schedule]
         if "finetune" in self.protocols and lacking:
-            raise ValueError(f"finetune.schedule lacks the fraction {lacking[0]}; add it there, with all its keys")
+            raise ValueError(f"finetune.schedule has no entry for fraction {lacking[0]}; add it with all its keys")
         return self
 
     def values_of(self, protocol: Protocol, fraction: int) -> dict[str, Any]:
@@ -74,8 +74,12 @@ class FewShotRecord(Record):
     protocol: str
     fraction: Count = Field(description="percent of the training images")
     skipped: str | None = Field(description="why nothing could be learned from the subset")
-    departures: Departures = Field(description="from the published protocol: setting -> [value, published one]")
-    always_different: tuple[str, ...] = Field(description="from the authors' code, even where no setting departs")
+    departures: Departures = Field(
+        description="departures from the published protocol: setting -> [value, published value]"
+    )
+    always_different: tuple[str, ...] = Field(
+        description="differences from the authors' code that exist with any settings"
+    )
     resampled_by: Literal["patient", "image"]
     overlap: Overlap
 

@@ -15,11 +15,11 @@ def _column(name: str, kind: pa.DataType, meaning: str, nullable: bool = False) 
 
 _IMAGE_ID = _column("image_id", pa.string(), "unique in its data set; for DICOM of MIMIC-CXR the dicom_id")
 _STUDY_ID = _column("study_id", pa.string(), "one report a study")
-_PATIENT_ID = _column("patient_id", pa.string(), "unit of every split")
+_PATIENT_ID = _column("patient_id", pa.string(), "unit of all splits")
 _PATIENT_ID_OR_NONE = _column("patient_id", pa.string(), "null: patients unknown, split by image", NULLABLE)
 _DATASET = _column("dataset", pa.string(), "key of `datasets` in config.yaml")
 _SPLIT = _column("split", pa.string(), "train | validation | test")
-_IN_PRIVATE = "null where identifiers are keyed: stages/common/data/identifiers.py has it"
+_IN_PRIVATE = "null if identifiers are keyed: see stages/common/data/identifiers.py"
 _DISTRIBUTED_SPLIT = _column("distributed_split", pa.string(), "the distribution's own split", NULLABLE)
 
 # Written by index_inputs: every image file that the distribution's index names.
@@ -30,7 +30,7 @@ FILES = pa.schema(
         _PATIENT_ID_OR_NONE,
         _DATASET,
         _column("path", pa.string(), f"relative to the data set's root, '/' between folders; {_IN_PRIVATE}", NULLABLE),
-        _column("sha256", pa.string(), "of the file, hex, where the distribution publishes it", NULLABLE),
+        _column("sha256", pa.string(), "sha256 of the file, hex, if the distribution publishes it", NULLABLE),
         _column("view", pa.string(), "ViewPosition as the index gives it", NULLABLE),
         _DISTRIBUTED_SPLIT,
         _column("shard", pa.int32(), "0-based; which dicom_to_arrow job converts it"),
@@ -44,7 +44,7 @@ REPORTS = pa.schema(
         _PATIENT_ID,
         _DISTRIBUTED_SPLIT,
         _column("path", pa.string(), f"relative to the data set's root; {_IN_PRIVATE}", NULLABLE),
-        _column("text", pa.string(), "where the index itself holds the report", NULLABLE),
+        _column("text", pa.string(), "the report, if the index itself holds it", NULLABLE),
     ]
 )
 
@@ -63,7 +63,7 @@ REJECTS = pa.schema(
 # another.
 DUPLICATES = pa.schema(
     [
-        _column("kind", pa.string(), "instance | picture | pixels (where there is no digest of the picture)"),
+        _column("kind", pa.string(), "instance | picture | pixels (if there is no digest of the picture)"),
         _column(
             "value",
             pa.string(),
@@ -86,17 +86,18 @@ def images(size: int) -> pa.Schema:
             _column("view", pa.string(), "PA | AP | ..., from the index, else from ViewPosition", NULLABLE),
             _column("pixels", pa.binary(size * size), f"uint8, {size} x {size}, row-major, 0 black, 255 white"),
             _column("content_box", pa.list_(pa.int32(), 4), "x y width height inside the square; outside is padding"),
-            _column("original_rows", pa.int32(), "pixels of the file"),
-            _column("original_columns", pa.int32(), "pixels of the file"),
+            _column("original_rows", pa.int32(), "size in pixels of the original"),
+            _column("original_columns", pa.int32(), "size in pixels of the original"),
             _column("row_spacing", pa.float32(), "mm", NULLABLE),
             _column("column_spacing", pa.float32(), "mm", NULLABLE),
             _column("photometric", pa.string(), "PhotometricInterpretation as stored"),
-            _column("window", pa.string(), "what mapped values to grey: lut | window C/W FUNCTION | minmax | none"),
-            _column("pixels_sha256", pa.string(), "of `pixels`: finds duplicates of one size"),
+            _column("window", pa.string(), "mapping from values to grey: lut | window C/W FUNCTION | minmax | none"),
+            _column("pixels_sha256", pa.string(), "sha256 of `pixels`: finds duplicates of one size"),
             _column(
                 "picture_sha256",
                 pa.string(),
-                "of grey levels of the original, whatever `size` is: finds duplicates; null: decoded at reduced size",
+                "sha256 of the original's grey levels, independent of `size`: finds duplicates; null: decoded "
+                "at reduced size",
                 NULLABLE,
             ),
             _column("instance_uid", pa.string(), "SOPInstanceUID, or its keyed hash: finds duplicates", NULLABLE),
@@ -124,7 +125,7 @@ LABELS = pa.schema(
     [
         _IMAGE_ID,
         _PATIENT_ID_OR_NONE,
-        _column("finding", pa.string(), "what `target` speaks of, e.g. lung_opacity"),
+        _column("finding", pa.string(), "finding that `target` marks, e.g. lung_opacity"),
         _column("target", pa.int8(), "1 present, 0 absent"),
         _column("boxes", pa.list_(pa.list_(pa.float32(), 4)), "x y width height, original pixels; may be empty"),
         _column("mask", pa.list_(pa.int32()), "run lengths; null: no mask is distributed or none is present", NULLABLE),
@@ -165,8 +166,8 @@ RANKS = pa.schema(
         _column("query_id", pa.string(), "image_id, or study_id of the report"),
         _PATIENT_ID,
         _column("above", pa.int32(), "candidates that score higher than the best hit"),
-        _column("tied", pa.int32(), "candidates that score as high and are no hit"),
-        _column("hits", pa.int32(), "candidates that score as high and are hits, the best one counted"),
+        _column("tied", pa.int32(), "candidates that score equally high and are not hits"),
+        _column("hits", pa.int32(), "candidates that score equally high and are hits, including the best hit"),
     ]
 )
 
@@ -182,9 +183,9 @@ GROUNDING_VALUES = pa.schema(
             pa.string(),
             "heatmap | heatmap_in_lung | random_in_lung | random_in_content | fixed_peak_of_training | word_prior",
         ),
-        _column("pointing", pa.float32(), "1 where the peak hits, else 0; of a random point the probability"),
+        _column("pointing", pa.float32(), "1 if the peak hits, else 0; for a random point the probability"),
         _column("contrast_to_noise", pa.float32(), "with its sign; null: not defined for this pointer", NULLABLE),
-        _column("iou", pa.float32(), "at the threshold that validation chose; null as above", NULLABLE),
+        _column("iou", pa.float32(), "at the threshold chosen on validation; null as above", NULLABLE),
     ]
 )
 

@@ -93,7 +93,7 @@ class RadiographModel:
         cosines, heatmaps and content. Raises InputError, which names the row, for other input.
         """
         if "prompts" not in model_input:
-            raise InputError("no column `prompts`: a mapping of each class to its sentences")
+            raise InputError("no column `prompts`: add one that maps each class to its sentences")
         squares = self._squares(model_input)
         readings = [self.read(square, classes) for square, classes in zip(squares, model_input["prompts"], strict=True)]
         return pd.DataFrame(
@@ -131,7 +131,9 @@ def check_classes(classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return the classes as lists of strings. Raises InputError for fewer than two, or one without sentences."""
     found = {str(name): [str(text) for text in texts] for name, texts in dict(classes).items()}
     if len(found) < 2 or not all(found.values()):
-        raise InputError("prompts: give at least two classes, each with a sentence: a probability needs an alternative")
+        raise InputError(
+            "prompts: give at least two classes, each with a sentence: probabilities are relative to the alternatives"
+        )
     return found
 
 
@@ -143,7 +145,7 @@ def _rectangle(value: Any, name: str) -> np.ndarray:
     """Return nested lists, or the array of arrays that MLflow passes, as one array."""
     rows = [np.asarray(row) for row in value]
     if len({row.shape for row in rows}) != 1:
-        raise InputError(f"{name}: rows of pixels have different lengths")
+        raise InputError(f"{name}: rows of pixels differ in length")
     return np.stack(rows)
 
 

@@ -31,7 +31,9 @@ def read_file(path: str | Path, settings: RadiographSettings) -> bytes:
     path = Path(path)
     try:
         if path.stat().st_size > settings.max_file_bytes:
-            raise InputError(f"{path}: more than {settings.max_file_bytes:,} bytes", "is this a single radiograph?")
+            raise InputError(
+                f"{path}: more than {settings.max_file_bytes:,} bytes", "name the file of a single radiograph"
+            )
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})", "name a DICOM, JPEG or PNG file") from None
@@ -49,7 +51,7 @@ def squares_of_files(
     items = list(zip(names, files, strict=True))
     for name, result in zip(names, map_isolated(convert, items, children, limits), strict=True):
         if result == "died":
-            raise InputError(f"{name}: the process that decoded it died: the file is damaged, or needs more than "
+            raise InputError(f"{name}: decoding crashed: the file is damaged, or needs more than "
                              f"{settings.max_memory_bytes:,} bytes of memory")  # fmt: skip
         if result == "too slow":
             raise InputError(f"{name}: not decoded within {settings.max_seconds:g} s: the file is damaged or too large")
@@ -67,7 +69,7 @@ def square_of_array(pixels: Shaped[np.ndarray, "rows columns"], name: str, size:
     if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind not in "iuf":
         raise InputError(f"{name}: pixels are {pixels.dtype} of shape {pixels.shape}", "give rows x columns of numbers")
     if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 255:
-        raise InputError(f"{name}: grey levels lie outside 0 (black) to 255 (white)", "window the image first")
+        raise InputError(f"{name}: grey levels are outside 0 (black) to 255 (white)", "apply a window first")
     return fit_into_square(pixels.astype(np.float32), 1.0, size)
 
 

@@ -69,8 +69,8 @@ class LiveRun:
             lacking = len(self._waiting) + self.left_out
             server = self._server or without_secrets(self._uri)
             print(
-                f"warning: MLflow at {server}: {self.failures} of its calls failed (the last: {self._last_error}), "
-                f"{lacking} numbers were not shown live; sync completes them from the journal",
+                f"warning: MLflow at {server}: {self.failures} calls failed (last error: {self._last_error}), "
+                f"{lacking} values were not shown live; the next sync adds them from the journal",
                 file=sys.stderr,
             )
 
@@ -164,8 +164,8 @@ def live_run(record: Mapping[str, Any], key: str) -> LiveRun | None:
     if not _warned:
         _warned = True
         print(
-            f"warning: MLFLOW_TRACKING_URI is {without_secrets(uri)}; stages log live to http:// or https:// alone "
-            "(several jobs corrupt a file on a shared disk); the run is shown by sync, at the end of the workflow",
+            f"warning: MLFLOW_TRACKING_URI is {without_secrets(uri)}; live logging needs http:// or https:// "
+            "(several jobs would corrupt a store in a file); sync shows the run at the end of the workflow",
             file=sys.stderr,
         )
     return None

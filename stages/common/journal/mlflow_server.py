@@ -64,7 +64,7 @@ class MlflowServer:
             except RefusedError as error:
                 if error.code != "RESOURCE_ALREADY_EXISTS":  # another job was faster: look again
                     raise
-        raise ValueError(f"experiment {name!r} is neither there nor to be made")
+        raise ValueError(f"experiment {name!r} does not exist and cannot be created")
 
     def run(self, experiment: str, key: str, start: int, name: str, tags: Mapping[str, str]) -> str:
         """Return the id of the active run that carries the key; create it if absent.

@@ -44,7 +44,7 @@ class Terminated(SystemExit):
     """SIGTERM from a time limit, a preemption or a person. The exit status is that of a killed process."""
 
     def __str__(self) -> str:
-        return "SIGTERM, from the scheduler or a person"
+        return "SIGTERM, from the scheduler or a user"
 
 
 @contextmanager
@@ -234,7 +234,10 @@ def _keep_earlier(run: Run) -> None:
         folder.mkdir(exist_ok=True)
         run.path.replace(folder / f"{run.path.stem}_{started}.json")
     except OSError as error:
-        print(f"warning: {run.path}: the earlier run's journal is not kept ({error.strerror})", file=sys.stderr)
+        print(
+            f"warning: {run.path}: the journal of the previous run could not be kept ({error.strerror})",
+            file=sys.stderr,
+        )
 
 
 def _text(record: Mapping[str, Any]) -> str:

@@ -11,12 +11,10 @@ class RadiographSettings(Settings):
     """Settings for reading one radiograph."""
 
     size: int = Field(256, ge=16, le=4096, description="side of the square image, pixels; 512 for segmentation")
-    modalities: tuple[str, ...] = Field(
-        ("CR", "DX"), description="Modality (0008,0060) that a DICOM file may have; empty: any"
-    )
+    modalities: tuple[str, ...] = Field(("CR", "DX"), description="accepted values of Modality (0008,0060); empty: any")
     sop_classes: tuple[str, ...] = Field(
         ("ComputedRadiographyImageStorage", "DigitalXRayImageStorageForPresentation", "SecondaryCaptureImageStorage"),
-        description="SOPClassUID (0008,0016) that a DICOM file may have, by PS3.6's keywords; a file without one is "
+        description="accepted values of SOPClassUID (0008,0016), as keywords of PS3.6; a file without it is "
         "accepted; empty: any. Images 'for processing' are raw detector values, not meant for display",
     )
     views: tuple[str, ...] = Field(
@@ -24,35 +22,38 @@ class RadiographSettings(Settings):
     )
     views_missing: Literal["accept", "reject"] = Field(
         "accept",
-        description="a file without a view. It is looked for in the index, ViewPosition, ViewCodeSequence, "
-        "PatientOrientation (lateral: rows run to anterior or posterior), then in SeriesDescription and ProtocolName "
-        "where they name just one of PA, AP, LATERAL",
+        description="what to do with a file without a view. The view is sought in the index, ViewPosition, "
+        "ViewCodeSequence, PatientOrientation (lateral: rows run to anterior or posterior), then in "
+        "SeriesDescription and ProtocolName if they name exactly one of PA, AP, LATERAL",
     )
-    body_parts: tuple[str, ...] = Field(
-        (), description="BodyPartExamined (0018,0015) that a DICOM file may have; empty: any"
-    )
+    body_parts: tuple[str, ...] = Field((), description="accepted values of BodyPartExamined (0018,0015); empty: any")
     burned_in: Literal["accept", "reject"] = Field(
         "reject",
-        description="files whose BurnedInAnnotation (0028,0301) or RecognizableVisualFeatures (0028,0302) is YES: "
-        "their pixels may identify the patient",
+        description="what to do with files whose BurnedInAnnotation (0028,0301) or RecognizableVisualFeatures "
+        "(0028,0302) is YES: their pixels may identify the patient",
     )
     jpeg2000_reduce: int = Field(
         0,
         ge=0,
         le=1,  # Pillow refuses some sizes at 2
-        description="wavelet levels of JPEG 2000 that are left out, where the image stays larger than `size` and the "
-        "file states a linear window; 1 is about 3.5 times as fast, with the error that benchmarks/dicom_to_arrow.py "
-        "reports, which includes a shift by half a pixel of the original; 0: decode all",
+        description="wavelet levels of JPEG 2000 to skip, if the image stays larger than `size` and the "
+        "file has a linear window; 0: decode all. 1 is about 3.5 times as fast and shifts the image by half a pixel "
+        "of the original (errors: docs/benchmarks/preprocessing.md)",
     )
     max_pixels: int = Field(
         50_000_000,
         ge=1,
-        description="rows x columns x samples per pixel; the largest radiography plates have 20,000,000 pixels",
+        description="limit of rows x columns x samples per pixel; the largest radiography plates have "
+        "20,000,000 pixels",
     )
     max_file_bytes: int = Field(
-        512 * 2**20, ge=1, description="bytes of a file, and of its data set once inflated (deflated transfer syntax)"
+        512 * 2**20,
+        ge=1,
+        description="limit of the bytes of a file, and of its data set after inflation (deflated transfer syntax)",
     )
-    max_seconds: float = Field(30.0, gt=0, description="s for one file; a full JPEG 2000 plate takes about 1.5 s")
+    max_seconds: float = Field(
+        30.0, gt=0, description="limit in seconds per file; a full JPEG 2000 plate takes about 1.5 s"
+    )
     max_memory_bytes: int = Field(
-        1_000_000_000, ge=300_000_000, description="resident memory of the process that decodes, bytes; on Linux only"
+        1_000_000_000, ge=300_000_000, description="limit of the decoding process's resident memory, bytes; Linux only"
     )

@@ -66,7 +66,9 @@ def _lock(file: TextIO, folder: Path) -> None:
     if not locked:
         file.seek(0)
         holder = file.read().strip() or "another process"
-        raise InputError(f"{folder}: {holder} trains here already", remedy="wait until it has ended, or end it first")
+        raise InputError(
+            f"{folder}: {holder} is already training here", remedy="wait until it has ended, or end it first"
+        )
 
 
 def _this_process() -> str:

@@ -65,7 +65,7 @@ def read_state(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises many kinds of errors; the bytes are known to be undamaged
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{path}: no training state of this version ({reason})", remedy="delete it and start again"
+            f"{path}: not a training state of this version ({reason})", remedy="delete it and start again"
         ) from None
 
 
@@ -86,7 +86,7 @@ def disk_space_told(path: Path) -> Iterator[None]:
         free = shutil.disk_usage(path.parent).free / 2**20
         raise InputError(
             f"{path}: no space left on the disk ({free:,.0f} MiB free)",
-            remedy="what was saved before is whole: make room and start again, it goes on from there",
+            remedy="free space and run again: the previous state is intact, and training resumes from it",
         ) from None
 
 

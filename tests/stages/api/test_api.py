@@ -108,11 +108,11 @@ def test_a_registered_model_loads_by_its_uri(exported, model, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda _: load("nowhere"), "nowhere: no model, inference.json is missing; name the checkpoint"),
+        (lambda _: load("nowhere"), "nowhere: not a model: inference.json is missing; name the checkpoint"),
         (lambda _: load("file:///nowhere"), "file:///nowhere: "),
         (lambda model: model.read_radiograph("nowhere.dcm"), "nowhere.dcm: cannot be read"),
         (lambda model: model.read_radiograph(b"no picture"), "image 0: not an image: neither DICOM nor JPEG nor PNG"),
-        (lambda model: model.read_radiograph(np.full((2, 2), 300)), "image 0: grey levels lie outside"),
+        (lambda model: model.read_radiograph(np.full((2, 2), 300)), "image 0: grey levels are outside"),
         (lambda model: model.classify(np.zeros((2, 2)), {"a": "opacity"}), "prompts: give at least two classes"),
         (lambda model: model.embed_texts(["opacity", " ."]), "text ' .' has no word pieces"),
         (lambda _: split_report("text", ["finding"]), "sections: unknown finding; known are"),
@@ -126,7 +126,7 @@ def test_mistakes_are_one_line(model, call, words) -> None:
 
 
 def test_a_square_of_another_size_is_refused(exported, model) -> None:
-    with pytest.raises(InputError, match=f"a square of 64 pixels, but {SIZE} are needed; read it at {SIZE}"):
+    with pytest.raises(InputError, match=f"a square of side 64, but the model needs {SIZE}; read it at {SIZE}"):
         model.embed_images([read_radiograph(exported.radiograph, 64)])
 
 

@@ -75,7 +75,7 @@ def test_the_same_patient_ids_are_compared_where_asked(tmp_path: Path, capsys) -
 def test_an_audit_of_other_labels_is_refused(tmp_path: Path) -> None:
     path = audit(tmp_path, CLEAN)
     write_rows(tmp_path / "labels.arrow", schemas.LABELS, CLEAN[1:])
-    with pytest.raises(InputError, match="audits other labels"):
+    with pytest.raises(InputError, match="is the audit of other labels"):
         read_overlap(path, tmp_path / "labels.arrow")
     write_record(path, read_record(path, SplitAudit).model_copy(update={"labels_sha256": "0"}))
     with pytest.raises(InputError, match="run audit_splits again"):

@@ -33,9 +33,9 @@ def test_the_checkout_around_the_folder_comes_before_the_installed_one(checkout)
 
 
 def test_outside_of_any_checkout_is_one_line(tmp_path) -> None:
-    with pytest.raises(InputError, match=r"no checkout of MLIP .* mlip --checkout FOLDER COMMAND"):
+    with pytest.raises(InputError, match=r"not a checkout of MLIP .* mlip --checkout FOLDER COMMAND"):
         find_checkout(None, tmp_path, tmp_path / "site-packages" / "mlip")
-    with pytest.raises(InputError, match=f"{tmp_path}: no checkout"):
+    with pytest.raises(InputError, match=f"{tmp_path}: not a checkout"):
         find_checkout(tmp_path, ROOT, PACKAGE)
 
 

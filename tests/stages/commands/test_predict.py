@@ -49,10 +49,10 @@ def test_prompt_files_of_zero_shot_classification_are_read_too() -> None:
     ("text", "more", "words"),
     [
         ("a: [x]\nb: [y]", ["--show", "c"], "--show c: no such class; choose one of a, b"),
-        ("a: x", [], "not a mapping of each class to a list of sentences"),
+        ("a: x", [], "give a mapping of each class to a list of sentences"),
         ("[", [], "not valid YAML"),
-        ("finding: f\nsets: {s: {positive: [x], negative: [y]}}", ["--set", "t"], "no set t; choose one of s"),
-        ("opacity: [opacity]\nnone: [no opacity]", ["--heatmap", "out.jpg"], "let the name end in .png"),
+        ("finding: f\nsets: {s: {positive: [x], negative: [y]}}", ["--set", "t"], "no prompt set t; choose one of s"),
+        ("opacity: [opacity]\nnone: [no opacity]", ["--heatmap", "out.jpg"], "use a name that ends in .png"),
     ],
 )
 def test_wrong_commands_are_one_line(exported, tmp_path, capsys, text, more, words) -> None:

@@ -116,7 +116,7 @@ def test_a_full_disk_is_one_line(capsys):
     with pytest.raises(SystemExit) as caught:
         run(full)
     assert caught.value.code == 2
-    said = "error: /data/1.arrow: No space left on device; make room and run again, no output is half written\n"
+    said = "error: /data/1.arrow: No space left on device; free space and run again; no output is half written\n"
     assert capsys.readouterr() == ("", said)
 
 

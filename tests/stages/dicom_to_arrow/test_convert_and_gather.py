@@ -145,7 +145,7 @@ def test_shards_that_are_too_large_are_warned_of_with_the_number_to_set(data_set
     total = sum(path.stat().st_size for path in paths["shard_images"])
     monkeypatch.setattr("stages.dicom_to_arrow.gather.SHARD_BYTES", total // 10)
     gather(files, paths, tmp_path)
-    assert f"index_inputs.shards at {-(-total // (total // 10))}" in capsys.readouterr().err
+    assert f"set index_inputs.shards to {-(-total // (total // 10))}" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -156,9 +156,9 @@ def test_shards_that_do_not_match_the_index_are_named(data_set, tmp_path):
     with pytest.raises(InputError, match="shard 0 does not match"):
         gather(files, swapped, tmp_path)
     short = {key: values[:1] for key, values in paths.items()}
-    with pytest.raises(InputError, match="shards 0 to 1, 1 were given"):
+    with pytest.raises(InputError, match="shards 0 to 1, but 1 were given"):
         gather(files, short, tmp_path)
-    with pytest.raises(InputError, match="one a shard"):
+    with pytest.raises(InputError, match="one of each per shard"):
         gather(files, paths | {"shard_rejects": paths["shard_rejects"][:2]}, tmp_path)
     twice = read_table(paths["shard_rejects"][0], schemas.REJECTS).to_pylist()
     write_rows(paths["shard_rejects"][0], schemas.REJECTS, [*twice, twice[0]])

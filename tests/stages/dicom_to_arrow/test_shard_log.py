@@ -96,7 +96,7 @@ def test_another_index_keeps_only_what_it_shares(tmp_path):
 
 def test_two_jobs_cannot_write_one_log(tmp_path):
     path = tmp_path / "outcomes.log"
-    with OutcomeLog(path, SIZE, IDS), pytest.raises(InputError, match="another job converts this shard"):
+    with OutcomeLog(path, SIZE, IDS), pytest.raises(InputError, match="another job is converting this shard"):
         OutcomeLog(path, SIZE, IDS)
     fill(path, 1)  # free again
 

@@ -73,7 +73,7 @@ def test_duplicates_within_and_across_data_sets(ramp, tmp_path):
                       "picture_groups_across_data_sets": 1, "pixels_groups": 0,
                       "pixels_groups_across_data_sets": 0}  # fmt: skip
     assert len(find_duplicates([theirs])[0]) == 0
-    with pytest.raises(InputError, match="one data set twice"):
+    with pytest.raises(InputError, match="two manifests of one data set"):
         find_duplicates([ours, ours])
 
 

@@ -226,7 +226,7 @@ def test_the_stage_keeps_a_journal_and_its_folder_belongs_to_one_model(hub, tmp_
     run_stage(WORK, [*command, "--settings", json.dumps({"id": MODEL})])
     journal = json.loads((tmp_path / "journal.json").read_text())
     assert (journal["status"], journal["tags"]["license"], journal["tags"]["revision"]) == ("FINISHED", "mit", COMMIT)
-    with pytest.raises(InputError, match=r"of someone/bert, not of other/bert"):
+    with pytest.raises(InputError, match=r"records someone/bert, not other/bert"):
         fetch("other/bert", tmp_path / "weights")
     with pytest.raises(SystemExit):
         run_stage(WORK, [*command, "--settings", '{"id": "not an id"}'])

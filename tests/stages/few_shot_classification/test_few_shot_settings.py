@@ -37,12 +37,12 @@ def test_a_job_does_not_see_the_settings_of_another() -> None:
 
 
 def test_a_fraction_without_schedule_is_named() -> None:
-    with pytest.raises(ValidationError, match=r"finetune\.schedule lacks the fraction 5"):
+    with pytest.raises(ValidationError, match=r"finetune\.schedule has no entry for fraction 5"):
         FewShotClassificationSettings(fractions=[5])
     FewShotClassificationSettings(fractions=[5], protocols=["linear"])
 
 
 def test_a_fraction_that_is_no_subset_of_the_labels_is_named() -> None:
     block = {"protocols": ["linear"], "fractions": [5]}
-    with pytest.raises(InputError, match=r"datasets\.rsna\.few_shot_classification: fractions: 5 is none of"):
+    with pytest.raises(InputError, match=r"datasets\.rsna\.few_shot_classification: fractions: 5 is not among"):
         check(yaml.safe_load((ROOT / "config.yaml").read_text()) | {"few_shot_classification": block})

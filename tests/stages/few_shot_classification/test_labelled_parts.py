@@ -48,8 +48,8 @@ def test_the_only_finding_needs_no_name_and_one_of_several_does(labels, tmp_path
     assert read_finding(tmp_path / "one.arrow", None).height == len(rows)
     both = rows + [row | {"finding": "edema"} for row in rows]
     write_rows(tmp_path / "two.arrow", schemas.LABELS, both)
-    with pytest.raises(InputError, match=r"two\.arrow: findings are edema, lung_opacity; name one"):
+    with pytest.raises(InputError, match=r"two\.arrow: findings are edema, lung_opacity; select one"):
         read_finding(tmp_path / "two.arrow", None)
     assert set(read_finding(tmp_path / "two.arrow", "edema")["finding"]) == {"edema"}
-    with pytest.raises(InputError, match="no label speaks of 'fracture'"):
+    with pytest.raises(InputError, match="no label is of finding 'fracture'"):
         read_finding(tmp_path / "two.arrow", "fracture")

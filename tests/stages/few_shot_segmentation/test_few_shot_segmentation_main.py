@@ -75,7 +75,7 @@ def test_finetune_writes_the_same_files_and_shows_no_image_unasked(files, tmp_pa
 
 def test_small_images_are_refused_or_the_result_says_so(files, tmp_path, capsys) -> None:
     message = error_of(capsys, tmp_path, "linear", files.options(), linear_job(input_size=64).model_dump_json())
-    assert "stored at 32 pixels, but the protocol looks at 64" in message
+    assert "stored at 32 pixels, but the protocol's input_size is 64" in message
     settings = linear_job(input_size=64, allow_upsampling=True, epochs=1).model_dump_json()
     result = segment(tmp_path, "linear", files.options(), settings)
     assert (result["stored_size"], result["input_size"]) == (32, 64)
@@ -118,12 +118,12 @@ def test_run_lengths_that_leave_the_image_are_one_line(files, tmp_path, capsys) 
 
     message = error_of(capsys, tmp_path, "linear", edited(files, tmp_path, beyond), LINEAR)
     assert "mask of image i0" in message
-    assert "leaves the image of 64 x 32 pixels" in message
+    assert "extends beyond the image of 64 x 32 pixels" in message
 
 
 def test_a_patch_that_does_not_divide_the_input_is_one_line(files, tmp_path, capsys) -> None:
     message = error_of(capsys, tmp_path, "linear", files.options(), linear_job(input_size=30).model_dump_json())
-    assert "input_size 30 is no multiple of the encoder's patch of 4" in message
+    assert "input_size 30 is not a multiple of the encoder's patch_size, 4" in message
 
 
 def test_the_overlap_that_was_allowed_stands_in_the_result_and_an_audit_of_other_labels_stops(
@@ -136,4 +136,4 @@ def test_the_overlap_that_was_allowed_stands_in_the_result_and_an_audit_of_other
     capsys.readouterr()
     edited(files, tmp_path / "other", lambda row: row | {"finding": "nodule"})
     options[options.index("--audit") + 1] = str(tmp_path / "other" / "audit.json")
-    assert "audits other labels" in error_of(capsys, tmp_path, "linear", options, LINEAR)
+    assert "is the audit of other labels" in error_of(capsys, tmp_path, "linear", options, LINEAR)

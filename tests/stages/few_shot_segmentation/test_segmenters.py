@@ -64,7 +64,7 @@ def test_an_encoder_at_its_own_size_is_the_same_and_at_another_keeps_flat_positi
     torch.testing.assert_close(larger.vit.pos_embed, torch.arange(16.0).expand(1, 65, 16))
     tokens = last_tokens(larger, torch.rand(2, 32, 32))
     assert tokens.shape == (2, 16, 8, 8)
-    with pytest.raises(InputError, match="no multiple of the encoder's patch"):
+    with pytest.raises(InputError, match="not a multiple of the encoder's patch_size"):
         encoder_for(encoder, 30)
 
 

@@ -61,7 +61,9 @@ def test_empty_index(refusal, rsna, text):
 
 def test_missing_column(refusal, rsna):
     (rsna / "stage_2_train_labels.csv").write_text("patient,Target\na,1\n")
-    assert "no column patientId; it has patient, Target" in refusal(rsna, {"layout": "rsna"})
+    assert "no column patientId; correct the table or the column name; it has patient, Target" in refusal(
+        rsna, {"layout": "rsna"}
+    )
 
 
 def test_damaged_compression(refusal, mimic):
@@ -116,7 +118,7 @@ def test_dots_within_a_name_are_no_step_upwards(index, folder, write_csv):
 def test_study_with_two_reports_names_both_rows(refusal, folder, write_csv):
     rows = [["file", "person", "exam", "text"], ["1", "Q", "e", "One."], ["2", "Q", "e", "Two."]]
     write_csv(folder / "table.csv", rows)
-    assert "rows 2 and 3 are one study with different reports" in refusal(folder, FOLDER)
+    assert "rows 2 and 3 have the same study but different reports" in refusal(folder, FOLDER)
 
 
 def test_study_of_two_patients(refusal, folder, write_csv):
@@ -138,7 +140,7 @@ def test_patients_must_name_every_image(refusal, rsna, write_csv):
 
 def test_siim_with_two_files_of_one_image(refusal, siim):
     (siim / "dicom-images-train/1.1.dcm").touch()
-    assert "are two files of one image" in refusal(siim, {"layout": "siim"})
+    assert "are two files with one image id" in refusal(siim, {"layout": "siim"})
 
 
 def test_data_set_name_that_is_a_path(refusal, rsna):

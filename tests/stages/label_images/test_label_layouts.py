@@ -73,9 +73,8 @@ def test_siim_rows_of_an_image_are_one_mask(labelled, siim):
 
 def test_siim_mask_that_leaves_the_image_names_it(refusal, siim):
     line = refusal(siim, SIIM, NONE | {"e": None}, shape=(3, 3))
-    assert (
-        "train-rle.csv: row 7: mask of image e: a run of 1 after a gap of 11 leaves the image of 3 x 3 pixels" in line
-    )
+    reason = "a run of 1 after a gap of 11 extends beyond the image of 3 x 3 pixels"
+    assert f"train-rle.csv: row 7: mask of image e: {reason}" in line
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_siim_mask_that_leaves_the_image_names_it(refusal, siim):
         ("1 2 3", "the run lengths are not pairs of gap and length"),
         ("1 x", "the run lengths are not whole numbers"),
         ("1 2 -1 2", "a run of 2 after a gap of -1 overlaps the run before it"),
-        ("0 13", "a run of 13 after a gap of 0 leaves the image of 4 x 3 pixels"),
+        ("0 13", "a run of 13 after a gap of 0 extends beyond the image of 4 x 3 pixels"),
     ],
 )
 def test_bad_run_lengths_name_file_row_and_image(refusal, siim, write_csv, runs, complaint):
@@ -95,7 +94,7 @@ def test_bad_run_lengths_name_file_row_and_image(refusal, siim, write_csv, runs,
 def test_a_region_and_no_region_of_one_image_contradict_each_other(refusal, siim, write_csv):
     write_csv(siim / "train-rle.csv", [["ImageId", " EncodedPixels"], ["a", " 1 2"], ["b", "-1"], ["a", " -1"]])
     line = refusal(siim, SIIM, NONE, shape=(4, 3))
-    assert "rows 4 and 2: image a has no region in one and a region in the other" in line
+    assert "rows 4 and 2: image a has no region in the first but a region in the second" in line
 
 
 def test_regions_that_share_pixels_are_united_and_counted(labelled, siim, write_csv):
@@ -175,7 +174,7 @@ def test_folder_targets_that_mean_neither_are_named_or_left_out(labelled, refusa
     root = tmp_path / "folder"
     write_csv(root / "t.csv", [["file", "sick"], ["a", "1"], ["b", "0"], ["c", "-1"], ["d", "0"]])
     settings = FOLDER | {"columns": {"image": "file", "target": "sick"}}
-    assert "t.csv: row 4: image c: sick is '-1', which is none of ['1', '0']" in refusal(root, settings, NONE)
+    assert "t.csv: row 4: image c: sick is '-1', not one of ['1', '0']" in refusal(root, settings, NONE)
     left = labelled(root, settings | {"unlabelled_values": ["-1"]}, NONE)
     assert left.card["rejects"]["image_without_label"] == {"count": 1, "first": ["c"]}
 
@@ -197,7 +196,7 @@ def test_png_of_another_size_names_the_image_and_not_the_file(refusal, tmp_path,
     root = tmp_path / "folder"
     write_csv(root / "t.csv", [["file", "sick", "lung"], ["a", "1", "secret.png"], ["b", "0", ""]])
     settings = FOLDER | {"columns": {"image": "file", "target": "sick", "lung_mask": "lung"}}
-    assert "t.csv: row 2: lung mask of image a: its file is missing" in refusal(root, settings, NONE)
+    assert "t.csv: row 2: lung mask of image a: the file is missing" in refusal(root, settings, NONE)
     Image.fromarray(np.ones((4, 4), dtype=np.uint8)).save(root / "secret.png")
     line = refusal(root, settings, NONE, shape=(5, 5))
     assert "lung mask of image a: 4 x 4 pixels, but the image has 5 x 5" in line
@@ -232,8 +231,8 @@ def test_same_input_same_bytes(labelled, rsna):
         (["a", "1", "2", "0", "4", "1"], "row 2: image a: box 1 2 0 4 is empty or outside"),
         (["a", "-1", "2", "3", "4", "1"], "row 2: image a: box -1 2 3 4 is empty or outside"),
         (["a", "nan", "2", "3", "4", "1"], "row 2: image a: box nan 2 3 4 is empty or outside"),
-        (["b", "1", "2", "3", "4", "1"], "row 3: image b has Target 0 and 1"),
-        (["a", "1024", "2", "3", "4", "1"], "row 2: image a: box 1024 2 3 4 lies outside of its 1024 x 1024 pixels"),
+        (["b", "1", "2", "3", "4", "1"], "row 3: image b has both Target 0 and 1"),
+        (["a", "1024", "2", "3", "4", "1"], "row 2: image a: box 1024 2 3 4 lies outside its 1024 x 1024 pixels"),
         (["", "", "", "", "", "0"], "row 2: patientId is empty"),
     ],
 )

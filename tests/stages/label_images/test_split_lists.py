@@ -37,7 +37,7 @@ def test_one_table_is_followed_and_what_is_left_out_is_counted(labelled, root, w
     assert found == {"i0": "train", "i1": "train", "i2": "validation", "i3": "validation", "i4": "test", "i5": "test"}
     assert result.card["rejects"]["image_in_no_list"] == {"count": 2, "first": ["i6", "i7"]}
     assert result.card["rejects"]["listed_without_image"] == {"count": 1, "first": ["rejected"]}
-    assert (result.card["split_by"], result.card["labelled"]) == ("lists of one's own", 8)
+    assert (result.card["split_by"], result.card["labelled"]) == ("lists of the user", 8)
     assert [result.card["splits"][part]["images"] for part in ("train", "validation", "test")] == [2, 2, 2]
 
 
@@ -87,8 +87,8 @@ def test_a_list_of_rows_of_siim_stops_every_evaluation(labelled, tmp_path, write
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        (["nobody", "test"], "lists.csv: row 8: image nobody is in neither the labels nor the images (1 such)"),
-        (["i6", "holdout"], "lists.csv: row 8: split is 'holdout'; name train, validation or test"),
+        (["nobody", "test"], "lists.csv: row 8: image nobody is neither in the labels nor in the images (1 such)"),
+        (["i6", "holdout"], "lists.csv: row 8: split is 'holdout'; write train, validation or test"),
         (["i6", ""], "lists.csv: row 8: split is empty"),
     ],
 )

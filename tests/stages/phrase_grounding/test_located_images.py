@@ -69,5 +69,5 @@ def test_none_at_all_is_one_line_with_the_file(store, rows: list[dict], reason: 
 
 
 def test_a_label_of_an_image_that_is_not_stored_is_an_error(store) -> None:
-    with pytest.raises(InputError, match="image i9 is no image of ours"):
+    with pytest.raises(InputError, match="image i9 is not in the data set ours"):
         locate(labels(label(0, [LARGE]), label(9, [LARGE])), store, "test", SOURCE)

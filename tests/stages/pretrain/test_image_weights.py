@@ -149,7 +149,7 @@ def test_a_missing_last_norm_is_reported_and_stays_neutral(tmp_path) -> None:
         (rgb_model(embed_dim=16).state_dict(), r"shapes differ: \w+ is \(1, 1, 16\), must be \(1, 1, 24\)"),
         (rgb_model(depth=1).state_dict(), r"lacks 12: blocks\.1\."),
         ({"encoder.layer.0.output.dense.weight": torch.zeros(4, 4)}, "lacks"),
-        (rgb_model().state_dict() | {"pos_embed": torch.zeros(1, 13, 24)}, "no weights of custom"),
+        (rgb_model().state_dict() | {"pos_embed": torch.zeros(1, 13, 24)}, "not weights of custom"),
     ],
 )
 def test_weights_of_another_architecture(tmp_path, tensors, reason: str) -> None:

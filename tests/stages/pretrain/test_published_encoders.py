@@ -69,7 +69,9 @@ def test_grey_images_get_the_tokens_that_the_published_model_gave_their_copies(t
 
 def test_a_file_of_another_method_is_one_line(tmp_path) -> None:
     file, _ = written(tmp_path, "mrm")
-    with pytest.raises(InputError, match=r"no file of MGCA-ViT, whose encoder is img_encoder_q\.model\.\*") as caught:
+    with pytest.raises(
+        InputError, match=r"not a file of MGCA-ViT, whose encoder tensors are img_encoder_q\.model\.\*"
+    ) as caught:
         load_image_weights(ImageEncoder(SMALL.model_copy(update={"source": "mgca"})), file)
     assert str(file) in str(caught.value)
     file, _ = written(tmp_path, "mgca")
@@ -94,7 +96,7 @@ def test_a_patch_grid_that_is_no_square_is_one_line(tmp_path, source: str) -> No
     )
     torch.save(content, file)
     encoder = ImageEncoder(SMALL.model_copy(update={"source": source}))
-    with pytest.raises(InputError, match="no weights of custom with patches of 8 and input of 32 pixels") as caught:
+    with pytest.raises(InputError, match="not weights of custom with patches of 8 and input of 32 pixels") as caught:
         load_image_weights(encoder, file)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -160,5 +162,5 @@ def test_a_wrong_encoder_is_named(variant: dict, message: str) -> None:
 
 def test_ready_made_encoders_alone_have_nothing_to_be_asked_by() -> None:
     raw = config(mrm={"encoder": {"source": "mrm", "weights": "MRM.pth"}})
-    with pytest.raises(InputError, match="all are ready-made image encoders"):
+    with pytest.raises(InputError, match="all variants are published image encoders"):
         check(raw | {"compare": ["mrm"]})

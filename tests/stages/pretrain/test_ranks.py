@@ -177,7 +177,7 @@ def test_micro_batches_change_memory_and_rounding_alone(size: int) -> None:
             "not_finite",
             r"DivergedError: step 2: (the gradient is|.*loss/contrastive.*) not finite; images of the batch",
         ),
-        ("told_to_stop", r"TerminatedError: told to stop by a signal; saved at step"),
+        ("told_to_stop", r"TerminatedError: stopped by a signal; saved at step"),
     ],
 )
 def test_the_failure_of_one_ends_all_with_one_message(tmp_path, how: str, message: str) -> None:

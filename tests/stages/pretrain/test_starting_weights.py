@@ -72,7 +72,7 @@ def test_settings_and_options_must_agree(start) -> None:
     assert StartingWeights().text_configuration() is None
     with pytest.raises(InputError, match=r"--image-weights: missing, but model\.image\.weights names vit\.mae"):
         StartingWeights(None, start.text).inputs(NAMED)
-    with pytest.raises(InputError, match=r"model\.text\.weights is null; leave the option out"):
+    with pytest.raises(InputError, match=r"model\.text\.weights is null; omit the option"):
         StartingWeights(None, start.text).inputs(RANDOM)
     with pytest.raises(InputError, match="no folder"):
         StartingWeights(start.image, start.text / "absent").inputs(NAMED)

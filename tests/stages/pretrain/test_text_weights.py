@@ -101,11 +101,11 @@ def change_configuration(folder, **changes) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden_size": 32}, r"no weights of the bert of its config\.json \(\d+ shapes differ"),
+        ({"hidden_size": 32}, r"not weights of the bert of its config\.json \(\d+ shapes differ"),
         ({"num_hidden_layers": 3}, r"lacks 16: encoder\.layer\.2"),
-        ({"model_type": "distilbert"}, "no weights of the distilbert"),
+        ({"model_type": "distilbert"}, "not weights of the distilbert"),
         ({"model_type": "nonsense"}, "Unrecognized model identifier: nonsense"),
-        ({"max_position_embeddings": 64}, r"max_tokens: 256, but .* positions for 64"),
+        ({"max_position_embeddings": 64}, r"max_tokens: 256, but .* position embeddings for 64"),
     ],
 )
 def test_weights_of_another_architecture(clinical, changes: dict, message: str) -> None:
@@ -149,6 +149,6 @@ def test_a_damaged_file_is_named(clinical) -> None:
     for name in ("model.safetensors", "pytorch_model.bin"):
         data = (folder / name).read_bytes()
         (folder / name).write_bytes(data[: len(data) // 2])
-        with pytest.raises(InputError, match=f"{name}: no file of tensors, or damaged"):
+        with pytest.raises(InputError, match=f"{name}: not a tensor file, or damaged"):
             built(folder)
         (folder / name).unlink()

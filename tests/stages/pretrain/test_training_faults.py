@@ -134,7 +134,7 @@ def test_a_training_that_begins_anew_says_which_one_it_does_not_go_on_with(tmp_p
     run(small(), tmp_path / "aa", digests=digests)
     run(small(), tmp_path / "bb", digests={**digests, "code": "after"})
     path = tmp_path / "aa" / "step_00000012.pt"
-    note = f"{path} was written with other code; to go on from there set pretrain.resume_from: {path}"
+    note = f"{path} was written with other code; to resume from it set pretrain.resume_from: {path}"
     assert note in capsys.readouterr().err
     mark_served(tmp_path / "aa")  # a finished one is none to go on with
     run(small(), tmp_path / "cc", digests={**digests, "code": "third"})
@@ -179,7 +179,7 @@ def test_resume_from_names_what_is_wrong(tmp_path) -> None:
     strange = tmp_path / "strange.pt"
     strange.write_bytes(b"no state")
     write_sidecar(strange)
-    with pytest.raises(InputError, match="no training state of this version"):
+    with pytest.raises(InputError, match="not a training state of this version"):
         resume_state(tmp_path, fresh(small()), resume_from=str(strange))
 
 
@@ -221,7 +221,7 @@ def test_a_gradient_that_is_no_number_names_the_batch_and_is_not_tried_again(tmp
     assert state.step == 4
     assert all(bool(value.isfinite().all()) for value in state.model.state_dict().values())
     monkeypatch.undo()
-    with pytest.raises(InputError, match=r"step 4: .* did so before: change them, or delete .*not_finite.json"):
+    with pytest.raises(InputError, match=r"step 4: .* stopped so: change them, or delete .*not_finite.json"):
         run(settings, tmp_path)
     (tmp_path / "not_finite.json").unlink()
     assert run(settings, tmp_path).step == 12
@@ -244,7 +244,9 @@ def test_a_full_disk_leaves_the_state_before_and_says_so(tmp_path) -> None:
         save_state(disk, state)
         before = {path.name: path.read_bytes() for path in disk.iterdir()}
         state.step = 1
-        with pytest.raises(InputError, match=r"step_00000001.pt: no space left on the disk \(.* MiB free\).*make room"):
+        with pytest.raises(
+            InputError, match=r"step_00000001.pt: no space left on the disk \(.* MiB free\).*free space"
+        ):
             save_state(disk, state)
         assert {path.name: path.read_bytes() for path in disk.iterdir()} == before
         again = fresh(settings)

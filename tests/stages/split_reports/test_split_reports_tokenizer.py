@@ -118,7 +118,7 @@ def test_bad_tokenizer_files(tmp_path):
     path = tmp_path / "tokenizer.json"
     for text in ("{", "{}", "[1]", '{"model": 3}'):
         path.write_text(text)
-        with pytest.raises(InputError, match="no tokenizer"):
+        with pytest.raises(InputError, match="not a tokenizer file"):
             read_tokenizer(path, True)
     path.write_bytes(b"\xff")
     with pytest.raises(InputError, match="not UTF-8"):

@@ -106,7 +106,7 @@ def test_a_damaged_mean_and_a_map_that_is_no_square_are_named(tree):
     with pytest.raises(InputError, match="mean_radiograph"):
         read_inputs(tree.layout)
     tree.edit("select_checkpoint/mlip/checkpoint/integrity_map.json", mean_radiograph=None, phi=[[0.0], [1.0]])
-    with pytest.raises(InputError, match="phi is no square of 8 by 8"):
+    with pytest.raises(InputError, match="phi is not a square of 8 by 8"):
         read_inputs(tree.layout)
 
 

@@ -156,5 +156,5 @@ def test_names_are_those_that_mlflow_takes():
 def test_a_model_without_its_decision_is_named(write, tmp_path):
     write("select_checkpoint", "mlip", files=[("mlflow_model/MLmodel", "a: 1", False)])
     found, _ = find_journals(tmp_path / "results")
-    with pytest.raises(InputError, match="no model of select_checkpoint"):
+    with pytest.raises(InputError, match="not a model of select_checkpoint"):
         list(chosen_models(found, "project"))

@@ -37,7 +37,7 @@ def test_the_command_tells_of_broken_journals_and_imports_the_others(write, tmp_
     assert err.startswith("warning: sync: ")
 
 
-@pytest.mark.parametrize("failure", ["no folder", "no database", "no URI", "nobody listens", "refuses", "a bug"])
+@pytest.mark.parametrize("failure", ["no folder", "no database", "not a URI", "nobody listens", "refuses", "a bug"])
 def test_a_failing_store_is_one_line_and_harmless_if_tolerated(write, tmp_path, capsys, monkeypatch, failure, refusing):
     write()
     folder, store = str(tmp_path / "results"), f"sqlite:///{tmp_path / 'x.db'}"
@@ -45,7 +45,7 @@ def test_a_failing_store_is_one_line_and_harmless_if_tolerated(write, tmp_path, 
         folder = str(tmp_path / "absent")
     elif failure == "no database":
         (tmp_path / "x.db").write_text("no database, but a text long enough to have a header")
-    elif failure == "no URI":
+    elif failure == "not a URI":
         store = "mlflow.db"
     elif failure == "nobody listens":
         store = "http://user:secret@127.0.0.1:9"

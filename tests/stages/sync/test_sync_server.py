@@ -120,7 +120,7 @@ def test_after_a_kill_and_a_restart_every_number_is_there_once(server, held, syn
         eventually(lambda: live("survives") == [("RUNNING", 60)])
     eventually(lambda: live("survives") == [("FINISHED", 60)])
     assert live("ends_alone") == [("RUNNING", 20)]
-    assert capfd.readouterr().err.count(" numbers were not shown live; sync completes them from the journal") == 2
+    assert capfd.readouterr().err.count(" values were not shown live; the next sync adds them from the journal") == 2
 
     choose()
     summary = sync()

@@ -97,7 +97,7 @@ def test_a_renamed_project_is_told_where_the_runs_of_this_workspace_are_shown_to
     one = sync(experiment=names[1])
     assert one.new == 1
     (warning,) = one.warnings
-    assert warning.startswith(f"experiment {names[0]!r} holds runs of this workspace, too")
+    assert warning.startswith(f"experiment {names[0]!r} also holds runs of this workspace")
     assert workspace_name(tmp_path / "results") in warning
     told = sync(experiment=names[2]).warnings
     assert sorted(line.split("'")[1] for line in told) == names[:2]
@@ -274,7 +274,7 @@ def test_a_published_file_that_changed_since_is_not_copied(write, sync, runs):
     summary = sync()
     assert only(runs())["artifacts"] == ["manifest.json"]
     assert [line.split(": ")[1].split(";")[0] for line in summary.warnings] == [
-        "gone or changed since pretrain/mlip wrote it"
+        "missing or changed since pretrain/mlip wrote it"
     ] * 2
 
 

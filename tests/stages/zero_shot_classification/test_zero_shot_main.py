@@ -160,7 +160,7 @@ def diverged(files: Files) -> None:
     [
         (no_denial, "prompts.yaml: set lone has no `negative` prompts"),
         (no_positives, "labels.arrow: the test part needs positives and negatives"),
-        (other_finding, "labels.arrow: no label speaks of 'opacity' (there are: edema)"),
+        (other_finding, "labels.arrow: no label is of finding 'opacity' (known: edema)"),
         (short_features, "features.arrow: lacks 2 labelled images (first: i118); run extract_features again"),
         (diverged, "features.arrow: embeddings of 1 images (first: i003) are not finite"),
     ],

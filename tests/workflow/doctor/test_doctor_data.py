@@ -36,7 +36,7 @@ def test_rows_and_the_first_missing_file(ours: Config, tmp_path: Path) -> None:
     finding = check_dataset(ours, "ours")
     assert finding.status == "warning"
     assert "3 images, 3 reports" in finding.what
-    assert "2 of 3 files looked for are missing" in finding.what
+    assert "2 of 3 files checked are missing" in finding.what
     for name in ("Smith", "Jones"):
         assert name not in str(finding), "names of people"
     assert not (tmp_path / "runs").exists(), "nothing is written"
@@ -73,7 +73,7 @@ def test_the_table_names_each_remedy_and_sums_up() -> None:
     findings = [Finding("ok", "a", "fine"), Finding("error", "longer", "x " * 100, "mend it")]
     text = table(findings)
     assert "-> mend it" in text
-    assert text.endswith("A run would fail: 1 wrong (1 right, 0 to look at, 0 not checked).")
+    assert text.endswith("A run would fail (errors: 1, ok: 1, warnings: 0, not checked: 0).")
     assert max(map(len, text.splitlines())) <= 118
     assert failed(findings)
     assert not failed(findings[:1])

@@ -90,9 +90,9 @@ def test_without_accounting_jobs_must_be_asked_for_by_squeue(program) -> None:
     ("account", "status", "words"),
     [
         ("CHANGE_ME", "error", "is still CHANGE_ME"),
-        ("heart", "error", "heart is none of yours: chest, liver"),
+        ("heart", "error", "heart is not one of your accounts: chest, liver"),
         ("liver", "ok", "liver is yours"),
-        (None, "ok", "none named"),
+        (None, "ok", "none set"),
     ],
 )
 def test_the_account_is_one_of_the_user_s(account: str | None, status: str, words: str) -> None:
@@ -104,11 +104,11 @@ def test_the_account_is_one_of_the_user_s(account: str | None, status: str, word
 @pytest.mark.parametrize(
     ("resources", "partition", "words"),
     [
-        ({"slurm_partition": "gpuu"}, "gpuu", "none of that name"),
-        ({}, "cpu", "pretrain asks a node for 1 GPU; the best node has 0"),
-        ({"slurm_partition": "gpu", "gpu": 8}, "gpu", "8 GPU; the best node has 4"),
-        ({"slurm_partition": "gpu", "runtime": 10_000}, "gpu", "asks for 10000 min; the limit is 5760"),
-        ({"slurm_partition": "gpu", "mem_mb": 900_000}, "gpu", "asks for 900000 MB; the largest node has 500000"),
+        ({"slurm_partition": "gpuu"}, "gpuu", "no partition of that name"),
+        ({}, "cpu", "pretrain requests 1 GPU on a node; the best node has 0"),
+        ({"slurm_partition": "gpu", "gpu": 8}, "gpu", "8 GPU on a node; the best node has 4"),
+        ({"slurm_partition": "gpu", "runtime": 10_000}, "gpu", "requests 10000 min; the limit is 5760"),
+        ({"slurm_partition": "gpu", "mem_mb": 900_000}, "gpu", "requests 900000 MB; the largest node has 500000"),
     ],
 )
 def test_a_partition_that_would_refuse_a_job_is_named(resources: dict, partition: str, words: str) -> None:
@@ -121,10 +121,10 @@ def test_a_partition_that_would_refuse_a_job_is_named(resources: dict, partition
 @pytest.mark.parametrize(
     ("memory", "retries", "status", "words"),
     [
-        (48_000, 6, "warning", "attempt 2 of pretrain asks for 64000 MB; the largest node has 48000"),
+        (48_000, 6, "warning", "attempt 2 of pretrain requests 64000 MB; the largest node has 48000"),
         (48_000, 0, "ok", "at every attempt"),
         (64_000, 6, "ok", "at every attempt"),
-        (16_000, 6, "error", "pretrain asks for 32000 MB"),
+        (16_000, 6, "error", "pretrain requests 32000 MB"),
     ],
 )
 def test_later_attempts_that_a_partition_would_refuse_are_named(program, memory, retries, status, words) -> None:
@@ -138,7 +138,7 @@ def test_what_the_profile_sets_holds_for_every_attempt_and_its_retries_count(pro
     program("sinfo", "echo 'cpu*|up|3:00:00|gpu:1|64000'")
     growing = {"split_reports": replace(REQUESTS["split_reports"], minutes_most=4)}
     finding = said(check_slurm(profile(retries=2), growing, 0), "partition cpu")
-    assert (finding.status, "attempt 3 of split_reports asks for 240 min; the limit is 180" in finding.what) == (
+    assert (finding.status, "attempt 3 of split_reports requests 240 min; the limit is 180" in finding.what) == (
         "warning",
         True,
     ), finding
@@ -151,7 +151,7 @@ def test_what_the_profile_sets_holds_for_every_attempt_and_its_retries_count(pro
 @pytest.mark.parametrize(
     ("modes", "status", "words"),
     [
-        ({"kind": "none", "cluster": "CANCEL", "gpu": "CANCEL"}, "ok", "displaces no jobs"),
+        ({"kind": "none", "cluster": "CANCEL", "gpu": "CANCEL"}, "ok", "preempts no jobs"),
         ({"kind": "partition_prio", "cluster": "CANCEL", "gpu": "REQUEUE"}, "ok", "cpu: REQUEUE, gpu: REQUEUE"),
         ({"kind": "partition_prio", "cluster": "REQUEUE", "gpu": "GANG,SUSPEND"}, "ok", "gpu: GANG,SUSPEND"),
         ({"kind": "partition_prio", "cluster": "REQUEUE", "gpu": "CANCEL"}, "warning", "not requeued, in gpu"),

@@ -218,7 +218,7 @@ def test_the_command_prints_a_table_and_json(tmp_path: Path) -> None:
                               env={"PYTHONPATH": str(ROOT)}).stdout  # fmt: skip
 
     text = output("--device", "h100", "--gpus", "8")
-    assert "377,110 images, 227,835 reports (published; data/mimic-cxr is not there)" in text
+    assert "377,110 images, 227,835 reports (published; data/mimic-cxr does not exist)" in text
     assert "computed, never measured" in text
     assert "on 8 h100" in text
     whole = json.loads(output("--json"))

@@ -57,8 +57,8 @@ def test_sifs_of_the_checkout_move_with_it_and_others_do_not(lock: Path, image: 
     [
         (None, "no such file"),
         ("torch: [", "not valid YAML"),
-        ("", "no images in it"),
-        ("- torch", "no images in it"),
+        ("", "lists no images"),
+        ("- torch", "lists no images"),
         ("torch: text", "torch: not an entry of this version"),
         ("torch: {name: x}", "torch: not an entry of this version"),
     ],

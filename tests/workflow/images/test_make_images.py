@@ -200,7 +200,7 @@ def test_a_failed_sif_leaves_nothing_behind(checkout: Checkout) -> None:
 
 
 def test_refusals_name_the_remedy(checkout: Checkout) -> None:
-    assert "docker/foo/Dockerfile; images are preprocess" in checkout.run("--image", "foo", status=2)
+    assert "docker/foo/Dockerfile; choose from preprocess" in checkout.run("--image", "foo", status=2)
     checkout.environment["DOCKER_HOST"] = "tcp://127.0.0.1:1"
     error = checkout.run("--image", "report", status=2)
     assert error.count("\n") == 1

@@ -55,7 +55,7 @@ def test_runs_outside_the_image_are_refused(start, length):
     if inside:
         assert decode([start, length], 2, 3).sum() == length
     else:
-        with pytest.raises(ValueError, match="leaves the image of 2 x 3 pixels"):
+        with pytest.raises(ValueError, match="extends beyond the image of 2 x 3 pixels"):
             decode([start, length], 2, 3)
 
 

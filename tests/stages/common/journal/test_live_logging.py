@@ -102,7 +102,7 @@ def test_a_server_that_does_not_serve_costs_one_line(fake, journal, monkeypatch,
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1), err
     assert err.startswith(f"warning: MLflow at {uri}: ")
-    assert "3 numbers were not shown live; sync completes them" in err
+    assert "3 values were not shown live; the next sync adds them" in err
     assert "hunter2" not in err + journal.read_text()
     assert not fake.runs
 
@@ -138,7 +138,7 @@ def test_a_server_that_is_killed_and_restarted_gets_what_it_missed(fake, journal
     (run,) = fake.runs.values()
     assert shown(run) == live(found)
     assert len(live(found)) == 6
-    assert ", 0 numbers were not shown live" in capfd.readouterr().err
+    assert ", 0 values were not shown live" in capfd.readouterr().err
 
 
 def test_more_than_the_queue_holds_is_left_to_sync(journal, monkeypatch, capfd):
@@ -146,7 +146,7 @@ def test_more_than_the_queue_holds_is_left_to_sync(journal, monkeypatch, capfd):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     found = stage(journal, 50, at_the_last_of(50, failed))
     assert len(live(found)) == 50
-    assert ", 50 numbers were not shown live" in capfd.readouterr().err
+    assert ", 50 values were not shown live" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("uri", ["sqlite:////shared/mlflow.db", "databricks", "file:/shared"])
@@ -155,7 +155,7 @@ def test_what_jobs_cannot_share_is_refused_in_one_line_and_once(journal, monkeyp
     assert stage(journal).status == stage(journal).status == "FINISHED"
     err = capfd.readouterr().err
     assert err.count("\n") == 1
-    assert err.startswith(f"warning: MLFLOW_TRACKING_URI is {uri}; stages log live to http:// or https:// alone")
+    assert err.startswith(f"warning: MLFLOW_TRACKING_URI is {uri}; live logging needs http:// or https://")
 
 
 def test_an_address_that_is_none_costs_one_line(journal, monkeypatch, capfd):

@@ -198,7 +198,7 @@ def test_sigterm_is_recorded_and_ends_the_stage_as_if_it_had_been_killed(journal
         assert process.wait(SECONDS) == 143
     record = read(journal)
     assert record["status"] == "FAILED"
-    assert record["error"] == "Terminated: SIGTERM, from the scheduler or a person"
+    assert record["error"] == "Terminated: SIGTERM, from the scheduler or a user"
 
 
 def test_each_file_of_the_stage_s_code_has_its_digest(journal):

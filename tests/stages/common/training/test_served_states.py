@@ -38,7 +38,7 @@ def holder(tmp_path):
 
 def test_a_second_process_is_refused_with_the_job_of_the_first_and_a_dead_one_holds_nothing(holder, tmp_path):
     state = tmp_path / "state"
-    said = rf"SLURM job 4711 \(process {holder.pid} on .*\) trains here already; wait"
+    said = rf"SLURM job 4711 \(process {holder.pid} on .*\) is already training here; wait"
     for _ in range(2):
         with pytest.raises(InputError, match=said), state_in_use(state):
             pass
