@@ -164,7 +164,7 @@ def measured(path: Path, ways: list[Way], truth: np.ndarray, rounds: int) -> lis
             way.run(path)
             times[way.name].append(time.process_time() - start)
     own = statistics.median(times[ways[0].name])
-    rows = []
+    rows: list[dict[str, object]] = []
     for way in ways:
         seconds = statistics.median(times[way.name])
         numbers = {"ms": 1e3 * seconds, "ratio": seconds / own}

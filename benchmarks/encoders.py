@@ -39,7 +39,11 @@ SLOTS, SLOT_TOKENS = 8, 32  # peers: the same number of slots for every report
 def backward_of(outputs: Callable[[], tuple[Tensor, ...]], module: torch.nn.Module) -> None:
     """Run forward and backward; the sum of squares has a gradient everywhere."""
     module.zero_grad(set_to_none=True)
-    sum(each.square().sum() for each in outputs()).backward()
+    torch.stack([each.square().sum() for each in outputs()]).sum().backward()
+
+
+def _encoded(encoder: ImageEncoder, pixels: Tensor, visible: Tensor) -> tuple[Tensor, ...]:
+    return (encoder(pixels, visible),)
 
 
 def images(count: int, rounds: int) -> dict[str, float]:
@@ -47,9 +51,9 @@ def images(count: int, rounds: int) -> dict[str, float]:
     encoder = ImageEncoder(ImageEncoderSettings(architecture="vit_base_patch16_224"))
     pixels = encoder.normalise(torch.rand(count, 224, 224))
     visible = {share: draw_visible(count, 196, share, torch.Generator().manual_seed(0)) for share in (0.5, 0.75)}
-    sides = {"0": partial(backward_of, lambda: (encoder(pixels),), encoder)}
+    sides: dict[str, Callable[[], object]] = {"0": partial(backward_of, lambda: (encoder(pixels),), encoder)}
     for share, kept in visible.items():
-        sides[str(share)] = partial(backward_of, lambda kept=kept: (encoder(pixels, kept),), encoder)
+        sides[str(share)] = partial(backward_of, partial(_encoded, encoder, pixels, kept), encoder)
     found = milliseconds(sides, rounds)
     return found | {f"times at {share}": found["0"] / found[str(share)] for share in visible}
 
@@ -78,7 +82,7 @@ def text(depth: int, rounds: int) -> dict[str, float]:
         mask[:, 0] = 1  # an empty slot attends to one token: a softmax needs at least one
         return (single.bert(input_ids=padded, attention_mask=mask).last_hidden_state,)
 
-    sides = {
+    sides: dict[str, Callable[[], object]] = {
         "slots": partial(backward_of, of_slots, single),
         "sentences": partial(backward_of, lambda: single(batch), single),
         "report": partial(backward_of, lambda: whole(batch), whole),
@@ -99,7 +103,7 @@ def transport(batch: int, rounds: int) -> dict[str, float]:
     data = TrainingData(settings, Noise(STORED["base"]), studies(4 * batch), SPECIAL)
     model = build(settings, VOCABULARY).train()
     drawn = data.draw(0)
-    sides = {
+    sides: dict[str, Callable[[], object]] = {
         "step": partial(backward_of, lambda: (model(drawn).total,), model),
         "transport": partial(step, ours, *features(batch)),
     }

@@ -15,13 +15,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from stages.config import check
 from workflow.estimate.jobs import amounts_of, jobs_of
 from workflow.estimate.whole_run import job_seconds
-from workflow.site_profile import raw_configuration, read_profile
+from workflow.site_profile import configuration, read_profile
 
 ROOT = Path(__file__).resolve().parents[1]
 WRAPPER = """\
@@ -67,7 +67,7 @@ def measured(folder: Path, settings: Path) -> dict[tuple[str, str], float]:
     return found
 
 
-def compared(patients: int) -> Iterator[dict[str, object]]:
+def compared(patients: int) -> Iterator[dict[str, Any]]:
     """Return for each job of one run its units of work, and the predicted and measured seconds."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -76,8 +76,7 @@ def compared(patients: int) -> Iterator[dict[str, object]]:
         settings.write_text(yaml.safe_dump(values))
         seconds = measured(folder, settings)
         profile = read_profile(ROOT / "workflow/profiles/demo")
-        raw = raw_configuration(profile, [f"{key}={json.dumps(value)}" for key, value in values.items()], ROOT)
-        config = check(raw)
+        config = configuration(profile, [f"{key}={json.dumps(value)}" for key, value in values.items()], ROOT)
         amounts = amounts_of(config, [])
         for job in jobs_of(config, amounts):
             took = seconds.get((job.stage, job.name))

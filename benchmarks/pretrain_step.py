@@ -15,6 +15,7 @@ import statistics
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from stages.pretrain.optimisation import adamw, clip_gradients
 from stages.pretrain.throughput import StepFlops, compile_static_parts, hardware_tags, peak_memory
 from stages.pretrain.training import build
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "small": {
         "model": {
             "image": {"architecture": "custom", "input_size": 96, "patch_size": 8, "width": 192, "depth": 6,
@@ -82,7 +83,7 @@ def studies(count: int) -> list[Study]:
     return made
 
 
-def settings_of(size: str, batch: int, **changes) -> PretrainSettings:
+def settings_of(size: str, batch: int, **changes: Any) -> PretrainSettings:
     optimisation = {"batch_size": batch, "text_group": min(32, batch), "epochs": 1} | changes.pop("optimisation", {})
     return PretrainSettings.model_validate(SIZES[size] | {"optimisation": optimisation} | changes)
 
@@ -169,7 +170,7 @@ def main() -> None:
         torch.set_num_threads(1)
     device = torch.device(given.device)
     gpu = device.type == "cuda"
-    variants = {
+    variants: dict[str, dict[str, Any]] = {
         "fp32": {},
         "bf16": {"optimisation": {"precision": "bf16"}},
         "fp32, nothing hidden": {"mask_ratio": 0, "reconstruction": {"weight": 0},

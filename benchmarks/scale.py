@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -69,14 +70,14 @@ def write_distribution(root: Path, rows: int, rng: np.random.Generator) -> None:
     with gzip.open(root / "cxr-study-list.csv.gz", "wt", compresslevel=1) as list_of_reports:
         list_of_reports.write("subject_id,study_id,path\n")
         for study in range(studies):
-            patient, name = patient_of_study[study], 50_000_000 + study
+            patient, number = patient_of_study[study], 50_000_000 + study
             folder = root / "files" / f"p{str(patient)[:2]}" / f"p{patient}"
             folder.mkdir(parents=True, exist_ok=True)
             words = [SENTENCES[k].format(n=rng.integers(1, 100)) for k in rng.integers(0, len(SENTENCES), 6)]
-            (folder / f"s{name}.txt").write_text(
+            (folder / f"s{number}.txt").write_text(
                 f"FINDINGS: {' '.join(words[:4])}\n\nIMPRESSION: {' '.join(words[4:])}\n"
             )
-            list_of_reports.write(f"{patient},{name},{(folder / f's{name}.txt').relative_to(root)}\n")
+            list_of_reports.write(f"{patient},{number},{(folder / f's{number}.txt').relative_to(root)}\n")
 
 
 def write_shards(files: Path, folder: Path, rng: np.random.Generator) -> None:
@@ -188,10 +189,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     if arguments.dag:
-        found = {"dag": dag()}
-        print(
-            "DAG: {jobs} jobs, {cpu_s:.1f} s of processor, {clock_s:.1f} s, {peak_bytes:,} bytes".format(**found["dag"])
-        )
+        of_dag = dag()
+        found: dict[str, Any] = {"dag": of_dag}
+        print("DAG: {jobs} jobs, {cpu_s:.1f} s of processor, {clock_s:.1f} s, {peak_bytes:,} bytes".format(**of_dag))
     else:
         found = {}
         for rows in arguments.rows:

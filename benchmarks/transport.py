@@ -19,6 +19,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ot
@@ -57,7 +58,7 @@ def attention(patches: torch.Tensor, sentences: torch.Tensor) -> torch.Tensor:
     return attention_scores(patches, sentences, mu, nu, attention_temperature=0.25, sentence_temperature=0.2).scores
 
 
-def _pot(patches: torch.Tensor, sentences: torch.Tensor, iterations: int):
+def _pot(patches: torch.Tensor, sentences: torch.Tensor, iterations: int) -> Any:
     cost = 1 - torch.einsum("iae,jbe->ijab", patches, sentences).flatten(0, 1)
     return ot.batch.solve_batch(
         cost, reg=EPSILON, max_iter=iterations, tol=0, method="log_sinkhorn", reg_type="kl", grad="envelope"
@@ -107,9 +108,10 @@ def milliseconds(sides: dict[str, Callable[[], object]], rounds: int) -> dict[st
     return {name: statistics.median(each[1:]) for name, each in times.items()}
 
 
-def _peak(side: str, batch: int, iterations: int, result) -> None:
+def _peak(side: str, batch: int, iterations: int, result: "multiprocessing.Queue[int]") -> None:
     torch.set_num_threads(1)
-    scores = {"ours": ours, "POT": partial(pot, iterations=iterations)}[side]
+    ways: dict[str, Callable[..., torch.Tensor]] = {"ours": ours, "POT": partial(pot, iterations=iterations)}
+    scores = ways[side]
     step(scores, *(each[:2] for each in features(batch)))  # loads the libraries
     inputs = features(batch)
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
@@ -144,10 +146,10 @@ def exactness() -> dict[str, float]:
     pattern = torch.cos(torch.arange(16, dtype=torch.float64))
     exact = torch.einsum("ij,ijba,jbe->iae", pattern.view(4, 4), plans.view(4, 4, *plans.shape[1:]), sentences)
     tight = SinkhornSettings(EPSILON, math.inf, 1e-6, 5000)
-    inputs = [each.float().requires_grad_() for each in (patches, sentences)]
-    values = transport_scores(*inputs, mu, nu, settings=tight).scores
-    gradient = torch.autograd.grad((values.flatten() * pattern.float()).sum(), inputs)[0]
-    cosine = torch.einsum("iae,jbe->ijba", *(each.detach() for each in inputs)).flatten(0, 1)
+    own, other = (each.float().requires_grad_() for each in (patches, sentences))
+    values = transport_scores(own, other, mu, nu, settings=tight).scores
+    gradient = torch.autograd.grad((values.flatten() * pattern.float()).sum(), own)[0]
+    cosine = torch.einsum("iae,jbe->ijba", own.detach(), other.detach()).flatten(0, 1)
     solved = solve(1 - cosine, mu.repeat_interleave(4, 0), nu.repeat(4, 1), tight)
     return {
         "plan": float((solved.plan.double() - plans).abs().max()),
@@ -190,7 +192,7 @@ def main() -> None:
     for batch in arguments.batches:
         inputs = features(batch)
         iterations = iterations_of_pot(*(each[:32] for each in inputs))
-        sides = {
+        sides: dict[str, Callable[[], object]] = {
             "ours": partial(step, ours, *inputs),
             "relaxed": partial(step, partial(ours, rho=0.1), *inputs),
             "attention": partial(step, attention, *inputs),

@@ -17,6 +17,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ VARIANTS = (
 )  # fmt: skip
 DATASETS = ("rsna", "siim")
 # Overrides of the demo's settings.
-FROZEN = {
+FROZEN: dict[str, Any] = {
     "make_phantom": {
         "mimic_patients": 3000,
         "rsna_images": 1000,
@@ -140,7 +141,7 @@ class Study:
         test = (labels["split"] == "test").to_numpy()
         pointed = read_prompts(ROOT / grounding.prompts)
         pointed = pointed.model_copy(update={"sets": {"no_place": pointed.sets["no_place"]}})
-        parts = {part: locate(labels, store, part) for part in ("train", "validation", "test")}
+        parts = {part: locate(labels, store, part, labels_file) for part in ("train", "validation", "test")}
         grounded = Grounding(checkpoint, pointed, parts).of("no_place", 50, 0)
         return {
             "auc": result.metrics["auc"].value,
@@ -152,11 +153,13 @@ class Study:
                 "patients": [str(group) for group in grounded.test.resampled[1]],
                 **{name: hit.round(4).tolist() for name, hit in grounded.values["pointing"].items()},
             },
-            "phi": None if checkpoint.integrity_map is None else _phi(checkpoint, parts["train"].lungs),
+            "phi": _phi(checkpoint, parts["train"].lungs),
         }
 
 
-def _phi(checkpoint: Checkpoint, lungs: np.ndarray) -> dict:
+def _phi(checkpoint: Checkpoint, lungs: np.ndarray | None) -> dict | None:
+    if checkpoint.integrity_map is None or lungs is None:
+        return None
     described = describe(checkpoint.integrity_map, lungs)
     return {"lung_auc": described.lung_auc, "standard_deviation": described.standard_deviation}
 

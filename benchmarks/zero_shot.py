@@ -23,7 +23,7 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from stages.audit_splits.contract import Compared, Overlap, SplitsAudit
+from stages.audit_splits.contract import Compared, Overlap, SplitAudit
 from stages.common.data.prompts import read_prompts
 from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_checkpoint
 from stages.common.encoders.settings import DualEncoderSettings
@@ -51,7 +51,7 @@ def write_inputs(folder: Path, images: int) -> None:
     pooled = [0.0] * model.image.width
     features = [{"image_id": name, "embedding": row.tolist(), "pooled": pooled}
                 for name, row in zip(ids, embeddings, strict=True)]  # fmt: skip
-    labels = [
+    labels: list[dict[str, object]] = [
         {"image_id": name, "patient_id": None, "finding": "lung_opacity", "target": int(target), "boxes": [],
          "mask": None, "lung_mask": None, "split": ("train", "validation", "test")[number % 3], "subset": 100}
         for number, (name, target) in enumerate(zip(ids, targets, strict=True))
@@ -62,7 +62,7 @@ def write_inputs(folder: Path, images: int) -> None:
     compared = Compared(images=len(labels), patients_within=False, patients_with_pretraining=False,
                         pictures_with_pretraining=False)  # fmt: skip
     digest = verify(folder / "labels.arrow")
-    write_record(folder / "audit.json", SplitsAudit(labels_sha256=digest, compared=compared, overlap=clean))
+    write_record(folder / "audit.json", SplitAudit(labels_sha256=digest, compared=compared, overlap=clean))
 
 
 def tokenizer(folder: Path) -> Path:

@@ -1,6 +1,6 @@
 """Settings of the two encoders and of the augmentation of images.
 
-They lie apart from the encoders, so that checking a configuration does not import torch.
+They lie apart from the encoders, so that checking a configuration needs no torch.
 """
 
 from typing import Any, Literal
