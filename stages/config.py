@@ -27,7 +27,7 @@ from .common.templates import filled, slots_in
 from .config_layers import KeyPath, Layer, Origins, holds, value_at
 from .contracts import BLOCKS, JOBS
 from .fetch_weights.contract import hub_id
-from .pretrain.contract import ReadyMadeVariant
+from .pretrain.ready_made import ReadyMadeVariant
 
 _STAGE_OF: dict[type[BaseModel], str] = {model: stage for stage, model in BLOCKS.items()}
 

@@ -10,7 +10,18 @@ from stages.common.files.code_digest import PACKAGE
 
 # From the ground up: a storey imports those before it alone.
 STOREYS = (
-    *("errors", "digests", "device_peaks", "yaml_files", "settings", "device", "files", "records", "contract"),
+    *(
+        "errors",
+        "digests",
+        "device_peaks",
+        "templates",
+        "yaml_files",
+        "settings",
+        "device",
+        "files",
+        "records",
+        "contract",
+    ),
     *("command_line", "journal", "radiographs", "data", "metrics", "encoders", "training", "few_shot", "inference"),
 )
 LONGEST = 350

@@ -13,8 +13,8 @@ from stages.common.encoders.image import ImageEncoder
 from stages.common.encoders.settings import ImageEncoderSettings
 from stages.common.errors import InputError
 from stages.config import check
-from stages.pretrain.contract import ReadyMadeEncoder
 from stages.pretrain.published_encoders import SOURCES
+from stages.pretrain.ready_made import ReadyMadeEncoder
 from stages.pretrain.weights import load_image_weights
 
 ROOT = Path(__file__).resolve().parents[3]
