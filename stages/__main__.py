@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from .commands import checkout, embed, predict, split_report
+from .common.command_line import PROGRAM, refuse
 from .common.errors import InputError
+from .common.settings import did_you_mean
 
 PACKAGE = Path(__file__).resolve().parent
 _OWN = {"predict": predict, "embed": embed, "split-report": split_report}
@@ -23,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser().parse_args(argv)
     command, arguments = options.command, options.arguments
     try:
+        if options.checkout and (command in _OWN or command.replace("-", "_") in stages()):
+            raise InputError(f"--checkout: {command} needs none", "leave it out")
         if own := _OWN.get(command):
             own_parser = _parser_of(command, own.__doc__)
             own.add_options(own_parser)
@@ -32,8 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         else:
             _run_stage(command, arguments)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        refuse(error)
 
 
 def parser() -> ArgumentParser:
@@ -80,11 +83,14 @@ def _run_stage(command: str, arguments: Sequence[str]) -> NoReturn:
     """
     stage = command.replace("-", "_")
     if stage not in stages():
-        raise InputError(f"{command}: no such command", "mlip --help lists them")
+        known = [*_OWN, *checkout.SUMMARIES, *(name.replace("_", "-") for name in stages())]
+        raise InputError(f"{command}: no such command{did_you_mean(command, known)}", "mlip --help lists them")
     package = __package__
     safe_path = [] if package == PACKAGE.name else ["-P"]
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, *safe_path, "-m", f"{package}.{stage}", *arguments])  # noqa: S606
+    environment = os.environ | {PROGRAM: f"mlip {command}"}
+    program = [sys.executable, *safe_path, "-m", f"{package}.{stage}", *arguments]
+    os.execve(sys.executable, program, environment)  # noqa: S606
 
 
 if __name__ == "__main__":

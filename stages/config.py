@@ -10,8 +10,8 @@ from typing import Any, overload
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model, field_validator
 
-from .common.contract import Device
 from .common.data.patient_split import PatientSplit
+from .common.device import Device
 from .common.errors import InputError, InputErrors
 from .common.settings import (
     FolderPath,

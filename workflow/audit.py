@@ -18,7 +18,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from stages.common.command_line import refuse
+from stages.common.command_line import program_name, refuse
 from stages.common.errors import InputError
 
 ENVS = Path(__file__).resolve().parents[1] / "envs"
@@ -104,7 +104,7 @@ def findings(source: Path, envs: Path = ENVS) -> tuple[list[str], int]:
 def main(argv: list[str] | None = None) -> None:
     """Print the findings; exit with status 1 if there are any."""
     parser = ArgumentParser(
-        "python -m workflow.audit", description=__doc__, formatter_class=RawDescriptionHelpFormatter
+        program_name("python -m workflow.audit"), description=__doc__, formatter_class=RawDescriptionHelpFormatter
     )
     parser.add_argument("advisories", type=Path, help="all.zip of OSV for PyPI, or a folder of its JSON files")
     arguments = parser.parse_args(argv)

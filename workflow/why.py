@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from stages.common.command_line import refuse
+from stages.common.command_line import program_name, refuse
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import read_sidecar, sha256_of
 from stages.common.files.code_digest import code_digests
@@ -217,7 +217,9 @@ def dry_run(arguments: Sequence[str]) -> list[Job]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print what would run again."""
-    parser = ArgumentParser("python -m workflow.why", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = ArgumentParser(
+        program_name("python -m workflow.why"), description=__doc__, formatter_class=RawDescriptionHelpFormatter
+    )
     parser.add_argument("--profile", default="workflow/profiles/demo", help="profile of Snakemake [%(default)s]")
     options, more = parser.parse_known_args(argv)  # the rest is Snakemake's: --configfile, --config, targets
     root = Path.cwd()

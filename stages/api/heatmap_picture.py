@@ -11,18 +11,25 @@ from ..common.encoders.dual import to_pixels
 from ..common.errors import InputError
 from ..common.files.atomic_files import atomic_path
 from ..common.radiographs.radiograph import SquareImage
+from .arguments import check_output
 
 _LONG_SIDE = 768  # of the picture, in pixels; smaller radiographs are enlarged
 _OPACITY = 0.6  # where the heatmap is highest; where it is lowest the radiograph stays as it is
 
 
 def write_heatmap(path: Path, square: SquareImage, heatmap: Float[np.ndarray, "grid grid"]) -> None:
-    """Write the picture as PNG. Raises InputError where its name does not end in .png."""
-    if path.suffix.lower() != ".png":
-        raise InputError(f"{path}: heatmaps are written as PNG only", remedy="use a name that ends in .png")
+    """Write the picture as PNG. Raises InputError where `check_picture` does."""
+    check_picture(path)
     encoded = cv2.imencode(".png", overlay(square, heatmap))[1].tobytes()
     with atomic_path(path) as temporary:
         temporary.write_bytes(encoded)
+
+
+def check_picture(path: Path) -> None:
+    """Raise InputError where a picture cannot be written, or its name does not end in .png."""
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{path}: heatmaps are written as PNG only", remedy="use a name that ends in .png")
+    check_output(path)
 
 
 def overlay(square: SquareImage, heatmap: Float[np.ndarray, "grid grid"]) -> UInt8[np.ndarray, "rows columns 3"]:

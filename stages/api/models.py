@@ -1,5 +1,6 @@
 """A trained model: embeddings of images and texts, classes in words, heatmaps of phrases."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,17 +13,18 @@ import torch
 from jaxtyping import Float
 
 from ..common.data.paired_reports import fit_budget
-from ..common.device import choose_device
+from ..common.device import Device, choose_device
 from ..common.encoders.dual import patch_cosines, prompt_sentences, to_input
 from ..common.encoders.image import grid_of
 from ..common.encoders.text import SpecialTokens, pad_reports
-from ..common.errors import InputError
+from ..common.errors import InputError, first_line
 from ..common.inference.model import INFERENCE, RadiographModel, Reading
 from ..common.radiographs.radiograph import SquareImage
 from ..common.yaml_files import read_mapping
 from ..split_reports.sentences import fold, split_sentences
+from .arguments import Classes, Count, Output, Source, Text, Texts, checked
 from .heatmap_picture import write_heatmap
-from .radiographs import Image, read_radiographs
+from .radiographs import Images, OneImage, read_radiographs
 
 Item = TypeVar("Item")
 
@@ -38,7 +40,8 @@ class Heatmap:
     cosines: Float[np.ndarray, "grid grid"]  # of patches with the phrase, row-major over the square
     radiograph: SquareImage
 
-    def write(self, path: str | Path) -> None:
+    @checked
+    def write(self, path: Output) -> None:
         """Write a PNG of the radiograph without its padding, overlaid with the cosines scaled to their own range."""
         write_heatmap(Path(path), self.radiograph, self.cosines)
 
@@ -51,33 +54,37 @@ class Model:
         self.size = model.settings.size  # side of the squares that it reads, pixels
         self.width = self._encoder.settings.embedding_width  # of an embedding
 
-    def read_radiograph(self, source: Image) -> SquareImage:
+    @checked
+    def read_radiograph(self, source: OneImage) -> SquareImage:
         """Return `mlip.read_radiograph` at this model's size."""
         [square] = read_radiographs([source], self.size)
         return square
 
-    def embed_images(self, images: Sequence[Image], children: int = 1) -> Float[np.ndarray, "images embedding"]:
+    @checked
+    def embed_images(self, images: Images, children: Count = 1) -> Float[np.ndarray, "images embedding"]:
         """Embed radiographs (paths, bytes, arrays or squares of `read_radiograph`), read by `children` processes."""
         return self._joined(map(self._embed_squares, _batches(read_radiographs(images, self.size, children))))
 
-    def embed_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts embedding"]:
+    @checked
+    def embed_texts(self, texts: Texts) -> Float[np.ndarray, "texts embedding"]:
         """Embed prompts or reports, which are split into sentences; text beyond `max_tokens` is left out.
 
         For a report, pass only the text of its wanted sections (`split_report`), as in training.
         """
         return self._joined(map(self._embed_texts, _batches(texts)))
 
-    def classify(self, image: Image, classes: Mapping[str, str | Sequence[str]]) -> Reading:
+    @checked
+    def classify(self, image: OneImage, classes: Classes) -> Reading:
         """Compare a radiograph with classes in words: at least two names, each with one or several sentences.
 
         Probabilities are the softmax of cosines over these classes: they rank and compare, but are not calibrated
         risks.
         """
-        sentences = {name: [texts] if isinstance(texts, str) else texts for name, texts in classes.items()}
-        return self._model.read(self.read_radiograph(image), sentences)
+        return self._model.read(self.read_radiograph(image), classes)
 
+    @checked
     @torch.inference_mode()
-    def heatmap(self, image: Image, phrase: str) -> Heatmap:
+    def heatmap(self, image: OneImage, phrase: Text) -> Heatmap:
         """Return the cosine of each patch with a phrase."""
         square = self.read_radiograph(image)
         tokens = self._patch_tokens([square])
@@ -115,7 +122,8 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     return iter(lambda: list(islice(iterator, _BATCH)), [])
 
 
-def load(source: str | Path, device: str = "auto") -> Model:
+@checked
+def load(source: Source, device: Device = "auto") -> Model:
     """Load a model onto `device`: auto (the GPU where there is one), cuda or cpu.
 
     `source` is a checkpoint folder of select_checkpoint, its mlflow_model folder, or an MLflow URI of the latter
@@ -125,31 +133,41 @@ def load(source: str | Path, device: str = "auto") -> Model:
     return Model(RadiographModel(checkpoint_folder(source), choose_device(device)))
 
 
-def checkpoint_folder(source: str | Path) -> Path:
+def checkpoint_folder(source: str | os.PathLike[str]) -> Path:
     """Return the folder of the weights; an MLflow URI is downloaded first.
 
     Raises InputError where there is no model.
     """
     folder = _download(str(source)) if _URI.match(str(source)) else Path(source)
-    description = folder / "MLmodel"
-    if description.is_file():
-        flavours = read_mapping(description, "export the model again").get("flavors", {})
-        folder = folder / flavours.get("python_function", {}).get("data", "")
-    if not (folder / INFERENCE).is_file():
-        raise InputError(f"{source}: not a model: "
-            f"{INFERENCE} is missing", "name the checkpoint or mlflow_model folder of "
-                         "select_checkpoint, or its MLflow URI")  # fmt: skip
+    remedy = "name the checkpoint or mlflow_model folder of select_checkpoint, or its MLflow URI"
+    try:
+        description = folder / "MLmodel"
+        if description.is_file():
+            folder = folder / _weights_folder(description)
+        if not (folder / INFERENCE).is_file():
+            raise InputError(f"{source}: not a model: {INFERENCE} is missing", remedy)
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read ({error.strerror})", remedy) from None
     return folder
+
+
+def _weights_folder(description: Path) -> str:
+    """Return the folder of the weights that an MLmodel file names. Raises InputError where it names none."""
+    value: object = read_mapping(description, "export the model again")
+    for key in ("flavors", "python_function", "data"):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if not isinstance(value, str):
+        raise InputError(f"{description}: flavors.python_function.data names no folder", "export the model again")
+    return value
 
 
 def _download(uri: str) -> Path:
     try:
         from mlflow.artifacts import download_artifacts
-        from mlflow.exceptions import MlflowException
     except ImportError:
         raise InputError(f"{uri}: MLflow is not installed", "pip install 'mlip[mlflow]'") from None
     try:
         return Path(download_artifacts(uri))
-    except (MlflowException, OSError) as error:
-        line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"{uri}: {line}", "see MLFLOW_TRACKING_URI") from None
+    except Exception as error:  # stores, registries and their clients raise what they like
+        what = f"{uri}: cannot be downloaded ({type(error).__name__}: {first_line(error)})"
+        raise InputError(what, "correct the URI, or see MLFLOW_TRACKING_URI") from None

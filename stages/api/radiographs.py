@@ -1,18 +1,49 @@
 """Radiographs of every kind that a caller may hold, read as the pipeline reads them."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import PlainValidator
 
-from ..common.errors import InputError
+from ..common.errors import InputError, kind_of
+from ..common.inference.arguments import check_list
 from ..common.inference.squares import reading_settings, square_of_array, squares_of_files
 from ..common.radiographs.radiograph import SquareImage
+from ..common.radiographs.settings import Size
+from .arguments import checked
 
-Image = str | Path | bytes | np.ndarray | SquareImage  # a path, a file's bytes, grey levels, or what was read before
+# A path, a file's bytes, grey levels, or what was read before.
+Image = str | os.PathLike[str] | bytes | bytearray | memoryview | np.ndarray | SquareImage
+Readable = str | Path | bytes | np.ndarray | SquareImage  # the same in fewer types
 
 
-def read_radiograph(source: Image, size: int = 256) -> SquareImage:
+def check_image(value: object, name: str = "image") -> Readable:
+    """Return an image as one of the types that are read here. Raises InputError for other values."""
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    if isinstance(value, os.PathLike):
+        return Path(os.fsdecode(value))
+    if isinstance(value, str | bytes | np.ndarray | SquareImage) and not (isinstance(value, str) and not value):
+        return value
+    raise InputError(f"{name}: {'empty text' if value == '' else kind_of(value)}", "give a path, bytes or an array")
+
+
+def check_images(value: object) -> list[Readable]:
+    """Return an iterable of images, iterators included, as a list. Raises InputError for a single image without one."""
+    if isinstance(value, np.ndarray) and value.ndim == 2:
+        raise InputError("images: a single array", "put it in a list")
+    return [check_image(each, f"image {place}") for place, each in enumerate(check_list(value, "images"))]
+
+
+OneImage = Annotated[Image, PlainValidator(lambda value: check_image(value))]
+Images = Annotated[Iterable[Image], PlainValidator(check_images)]
+
+
+@checked
+def read_radiograph(source: OneImage, size: Size = 256) -> SquareImage:
     """Read a radiograph as dicom_to_arrow does: the standard's display values, long side `size`, padded with black.
 
     `source` is the path or the bytes of a DICOM, JPEG or PNG file, or an array of rows x columns that is already
@@ -24,23 +55,23 @@ def read_radiograph(source: Image, size: int = 256) -> SquareImage:
     return square
 
 
-def read_radiographs(sources: Sequence[Image], size: int, children: int = 1) -> Iterator[SquareImage]:
+def read_radiographs(sources: Iterable[Image], size: int, children: int = 1) -> Iterator[SquareImage]:
     """Yield `read_radiograph` of each source in order, files by `children` processes."""
-    names = [str(each) if isinstance(each, str | Path) else f"image {place}" for place, each in enumerate(sources)]
-    files = [
-        (name, each if isinstance(each, bytes) else Path(each))
-        for name, each in zip(names, sources, strict=True)
-        if isinstance(each, str | Path | bytes)
-    ]
+    images = check_images(sources)
+    names = [str(each) if isinstance(each, str | Path) else f"image {place}" for place, each in enumerate(images)]
+    files = {place: each for place, each in enumerate(images) if isinstance(each, str | Path | bytes)}
     decoded = squares_of_files(
-        [each for _, each in files], [name for name, _ in files], reading_settings(size), children
+        [each if isinstance(each, bytes) else Path(each) for each in files.values()],
+        [names[place] for place in files],
+        reading_settings(size),
+        children,
     )
-    for name, each in zip(names, sources, strict=True):
+    for name, each in zip(names, images, strict=True):
         if isinstance(each, np.ndarray):
             yield square_of_array(each, name, size)
         elif not isinstance(each, SquareImage):
             yield next(decoded)
-        elif len(each.pixels) == size:
+        elif each.pixels.shape == (size, size):
             yield each
         else:
             raise InputError(

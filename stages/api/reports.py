@@ -1,12 +1,17 @@
 """The sentences of one report, as the stage split_reports extracts them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import PlainValidator
 
 from ..common.errors import InputError
+from ..common.inference.arguments import check_texts
 from ..split_reports.sections import SECTIONS, Fallback, select_sections
 from ..split_reports.sentences import fold, split_sentences
 from ..split_reports.vocabulary import boilerplate_kind
+from .arguments import Text, checked
 
 
 @dataclass(frozen=True)
@@ -20,19 +25,30 @@ class Sentence:
     text: str  # runs of blanks and line ends become one space
 
 
+def _check_sections(value: object) -> tuple[str, ...]:
+    names = tuple(check_texts(value, "sections", "section"))
+    if unknown := set(names) - set(SECTIONS):
+        raise InputError(f"sections: unknown {', '.join(sorted(unknown))}", f"known are {', '.join(SECTIONS)}")
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"sections: {'one is named twice' if names else 'none'}", "name each wanted one once")
+    return names
+
+
+Sections = Annotated[Iterable[str], PlainValidator(_check_sections)]
+
+
+@checked
 def split_report(
-    text: str, sections: Sequence[str] = ("findings", "impression"), fallback: Fallback = "unheaded"
+    text: Text, sections: Sections = ("findings", "impression"), fallback: Fallback = "unheaded"
 ) -> list[Sentence]:
     """Return the sentences of the wanted sections, without boilerplate such as "Dictated by ...".
 
     `fallback` says what a report without those sections gives: its paragraphs under no header (`unheaded`), all of its
     text (`whole_report`), or nothing (`reject`). Raises InputError for an unknown section.
     """
-    if unknown := set(sections) - set(SECTIONS):
-        raise InputError(f"sections: unknown {', '.join(sorted(unknown))}", f"known are {', '.join(SECTIONS)}")
     found = [
         (section.name, start, end, sentence)
-        for section in select_sections(text, sections, fallback)
+        for section in select_sections(text, tuple(sections), fallback)
         for start, end in split_sentences(text, section.start, section.end)
         if boilerplate_kind(sentence := fold(text[start:end])) is None
     ]

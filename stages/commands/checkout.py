@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ..common.command_line import PROGRAM
 from ..common.errors import InputError
 
 SUMMARIES = {
@@ -36,7 +37,8 @@ def find_checkout(given: Path | None, folder: Path, package: Path) -> Path:
 def run(command: str, arguments: Sequence[str], checkout: Path) -> NoReturn:
     """Replace this process by `python -m workflow.<command>` in the checkout."""
     path = os.environ.get("PYTHONPATH")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(checkout), path]))}
+    search_path = os.pathsep.join(filter(None, [str(checkout), path]))
+    environment = os.environ | {"PYTHONPATH": search_path, PROGRAM: f"mlip {command}"}
     if command not in _IN_PLACE:
         os.chdir(checkout)
     os.execve(sys.executable, [sys.executable, "-P", "-m", f"workflow.{command}", *arguments], environment)  # noqa: S606

@@ -9,10 +9,12 @@ images and texts are cosines. FOLDER may also be an mlflow_model folder or an ML
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..common.contract import DEVICE_HELP, DEVICES
-from ..common.errors import InputError
+from ..common.device import DEVICE_HELP, DEVICES
+from ..common.errors import InputError, reason_of
+from .options import add_checkpoint
 
 
 def main(arguments: Namespace) -> None:
@@ -20,10 +22,13 @@ def main(arguments: Namespace) -> None:
     import pyarrow as pa  # imported here, because they take seconds and --help does not need them
     from pyarrow import parquet
 
+    from ..api.arguments import check_output
     from ..api.models import load
     from ..common.files.atomic_files import atomic_path
 
-    texts = read_lines(arguments.texts) if arguments.texts else None
+    check_output(arguments.output)
+    if (texts := read_lines(arguments.texts) if arguments.texts else None) is None:
+        check_files(arguments.images)
     model = load(arguments.checkpoint, arguments.device)
     if texts is None:
         name, items, embeddings = "image", arguments.images, model.embed_images(arguments.images, os.cpu_count() or 1)
@@ -34,20 +39,38 @@ def main(arguments: Namespace) -> None:
         parquet.write_table(pa.table({name: pa.array(items, pa.string()), "embedding": vectors}), temporary)
 
 
+def check_files(images: Sequence[str]) -> None:
+    """Raise InputError for a file that is not there, or whose name no table can hold: before the work, not after."""
+    for image in images:
+        try:
+            image.encode()
+            Path(image).stat()
+        except UnicodeEncodeError:
+            raise InputError(f"{image}: its name is not UTF-8", "rename it") from None
+        except (OSError, ValueError) as error:
+            what = f"{image}: cannot be read ({reason_of(error)})"
+            raise InputError(what, "name a DICOM, JPEG or PNG file") from None
+
+
 def read_lines(path: Path) -> list[str]:
-    """Return the non-blank lines of a UTF-8 file, stripped. Raises InputError where it cannot be read."""
+    """Return the non-blank lines of a UTF-8 file, stripped.
+
+    Raises InputError where it cannot be read, or has none.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})", "name a file with one text per line") from None
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8", "store it as UTF-8 text") from None
-    return [line.strip() for line in lines if line.strip()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({reason_of(error)})", "name a file with one text per line") from None
+    if not (texts := [line.strip() for line in lines if line.strip()]):
+        raise InputError(f"{path}: no text in it", "write one text per line")
+    return texts
 
 
 def add_options(options: ArgumentParser) -> None:
     """Add the options of the command to its parser."""
-    options.add_argument("--checkpoint", required=True, help="checkpoint or mlflow_model folder, or MLflow URI")
+    add_checkpoint(options)
     kind = options.add_mutually_exclusive_group(required=True)
     kind.add_argument("--images", nargs="+", metavar="FILE", help="DICOM, JPEG or PNG files")
     kind.add_argument("--texts", type=Path, metavar="FILE", help="UTF-8 file with one prompt or report per line")

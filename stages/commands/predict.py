@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.errors import InputError
+from ..common.inference.arguments import check_classes
 from ..common.yaml_files import read_yaml
+from .options import add_checkpoint
 
 if TYPE_CHECKING:
     from ..common.inference.model import Reading
@@ -23,12 +25,18 @@ if TYPE_CHECKING:
 
 def main(arguments: Namespace) -> None:
     """Classify the radiograph, print the result, and write the heatmap if it is asked for."""
-    from ..api.models import Heatmap, load  # imported here, because it takes seconds and --help does not need it
-
     classes = read_classes(arguments.prompts, arguments.set)
-    shown = arguments.show or next(iter(classes))
+    shown = next(iter(classes)) if arguments.show is None else arguments.show
     if shown not in classes:
         raise InputError(f"--show {shown}: no such class", f"choose one of {', '.join(classes)}")
+    if arguments.show is not None and not arguments.heatmap:
+        raise InputError("--show without --heatmap shows nothing", "add --heatmap FILE.png")
+
+    from ..api.heatmap_picture import check_picture
+    from ..api.models import Heatmap, load  # imported here, because it takes seconds and --help does not need it
+
+    if arguments.heatmap:
+        check_picture(arguments.heatmap)
     model = load(arguments.checkpoint, "cpu")
     square = model.read_radiograph(arguments.image)
     reading = model.classify(square, classes)
@@ -43,23 +51,21 @@ def main(arguments: Namespace) -> None:
 def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
     """Return class -> sentences from either form of file. Raises InputError for any other content."""
     record = read_yaml(path, "name a file of prompts")
-    from ..common.inference.model import check_classes
-
     if isinstance(record, dict) and "sets" in record:
         from ..common.data.prompts import check_prompts
 
         prompts = check_prompts(record, path)
         sets = prompts.expanded()
-        name = chosen_set or next(iter(sets))
+        name = next(iter(sets)) if chosen_set is None else chosen_set
         if name not in sets:
             raise InputError(f"{path}: no prompt set {name}", remedy=f"choose one of {', '.join(sets)}")
         finding = prompts.finding.replace("_", " ")
-        return check_classes({finding: sets[name].positive, f"no {finding}": sets[name].negative})
-    if not isinstance(record, dict) or not all(
-        isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in record.values()
-    ):
+        return check_classes({finding: sets[name].positive, f"no {finding}": sets[name].negative}, str(path))
+    if not isinstance(record, dict) or not all(isinstance(texts, list) for texts in record.values()):
         raise InputError(f"{path}: give a mapping of each class to a list of sentences, or a prompt file with `sets`")
-    return check_classes(record)
+    if chosen_set is not None:
+        raise InputError(f"--set {chosen_set}: {path} is no prompt file with `sets`", "leave --set out")
+    return check_classes(record, str(path))
 
 
 def as_table(reading: "Reading") -> str:
@@ -72,17 +78,14 @@ def as_table(reading: "Reading") -> str:
 
 def as_json(reading: "Reading") -> str:
     """Return the reading as JSON, heatmaps included."""
-    heatmaps = {name: heatmap.tolist() for name, heatmap in reading.heatmaps.items()}
-    record = {"probabilities": reading.probabilities, "cosines": reading.cosines, "heatmaps": heatmaps,
-              "content": reading.content}  # fmt: skip
-    return json.dumps(record, indent=1) + "\n"
+    return json.dumps(reading.record(), indent=1) + "\n"
 
 
 def add_options(options: ArgumentParser) -> None:
     """Add the options of the command to its parser."""
     options.add_argument("image", type=Path, help="DICOM, JPEG or PNG file")
     options.add_argument("--prompts", type=Path, required=True, help="YAML file of classes, or a prompt file")
-    options.add_argument("--checkpoint", required=True, help="checkpoint or mlflow_model folder, or MLflow URI")
+    add_checkpoint(options)
     options.add_argument("--set", help="prompt set of a prompt file; default: its first")
     options.add_argument("--heatmap", type=Path, help="PNG to write: the radiograph with the heatmap of one class")
     options.add_argument("--show", metavar="CLASS", help="class shown in the heatmap; default: the first")

@@ -12,7 +12,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-from ..common.errors import InputError
+from ..common.errors import InputError, reason_of
 
 
 def main(arguments: Namespace) -> None:
@@ -24,12 +24,12 @@ def main(arguments: Namespace) -> None:
     sections = arguments.sections or SplitReportsSettings.model_fields["sections"].default
     try:
         text = decode(arguments.report.read_bytes() if arguments.report else sys.stdin.buffer.read()).text
-    except OSError as error:
-        raise InputError(
-            f"{arguments.report}: cannot be read ({error.strerror})", "name a file with a report"
-        ) from None
     except RejectedError as error:
         raise InputError(f"{arguments.report or 'standard input'}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{arguments.report}: cannot be read ({reason_of(error)})", "name a file with a report"
+        ) from None
     for sentence in split_report(text, sections, arguments.fallback):
         print(json.dumps(asdict(sentence), ensure_ascii=False))
 

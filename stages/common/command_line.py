@@ -1,5 +1,6 @@
 """The command line of every stage, derived from its contract; errors that a person can correct are one line each."""
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,14 +11,22 @@ from typing import Any, NoReturn
 from .contract import Job, arguments_of
 from .errors import NO_SPACE, InputError
 
+PROGRAM = "MLIP_PROGRAM"  # environment variable in which `mlip` passes how the user called it to what it runs
 Work = Mapping[Any, Callable[[Any], None]]  # by type of job; Any, since a mapping is invariant in its keys
+
+
+def program_name(default: str) -> str:
+    """Return how usage lines name this program: as the user called it. Programs that it starts do not inherit that."""
+    return os.environ.pop(PROGRAM, default)
 
 
 def stage_parser(jobs: Sequence[type[Job]]) -> ArgumentParser:
     """Build the parser of `python -m stages.<stage>`: of its one job, or with a subcommand for each job."""
     stage = jobs[0].stage
     package = __package__.partition(".")[0]
-    parser = ArgumentParser(prog=f"python -m {package}.{stage}", formatter_class=RawDescriptionHelpFormatter)
+    parser = ArgumentParser(
+        prog=program_name(f"python -m {package}.{stage}"), formatter_class=RawDescriptionHelpFormatter
+    )
     if not jobs[0].command:
         parser.description = jobs[0].__doc__
         _add_options(parser, jobs[0])

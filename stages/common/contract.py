@@ -12,16 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
 
+from .device import DEVICE_HELP, DEVICES
 from .records import Record
 from .settings import Settings
 
 Over = Literal["workspace", "dataset", "pretraining dataset", "evaluated dataset", "variant", "variant with text",
                "evaluation", "few-shot job", "model"]  # fmt: skip
-
-
-Device = Literal["auto", "cuda", "cpu"]
-DEVICES: tuple[Device, ...] = get_args(Device)
-DEVICE_HELP = "auto: a GPU if present"
 
 
 @dataclass(frozen=True)

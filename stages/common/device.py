@@ -2,19 +2,25 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from .errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
+Device = Literal["auto", "cuda", "cpu"]
+DEVICES: tuple[Device, ...] = get_args(Device)
+DEVICE_HELP = "auto: a GPU if present"
+
 
 def choose_device(wanted: str, environ: Mapping[str, str] = os.environ) -> "torch.device":
     """Choose the device of a stage; `auto` means CUDA where PyTorch sees a GPU.
 
-    Raises InputError where a GPU was asked for or allotted and PyTorch sees none.
+    Raises InputError for any other word, and where a GPU was asked for or allotted and PyTorch sees none.
     """
+    if wanted not in DEVICES:
+        raise InputError(f"device: {wanted!r} is none", remedy=f"choose one of {', '.join(DEVICES)}")
     import torch  # here, because it takes a second and `--help` does not need it
 
     if wanted == "cpu":

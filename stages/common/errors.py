@@ -6,6 +6,27 @@ from collections.abc import Iterable
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of another library's error, or the name of its type where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Return why a file could not be opened; a name with NUL is Python's ValueError."""
+    return getattr(error, "strerror", None) or first_line(error)
+
+
+def kind_of(value: object) -> str:
+    """Return what a value is, for an error: "None", "a list", "an int"."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def _one_line(text: str) -> str:
+    """Return `text` with line ends and other unprintable characters as escapes: names of files may hold them."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class InputError(Exception):
     """Input that a person can correct.
 
@@ -15,8 +36,8 @@ class InputError(Exception):
 
     def __init__(self, what: str, remedy: str = "") -> None:
         super().__init__(what, remedy)
-        self.what = what
-        self.remedy = remedy
+        self.what = _one_line(what)
+        self.remedy = _one_line(remedy)
 
     def __str__(self) -> str:
         return f"{self.what}; {self.remedy}" if self.remedy else self.what

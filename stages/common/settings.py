@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from reprlib import Repr
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -119,8 +120,16 @@ def wrong_value(item: Any, place: str, model: type[BaseModel] | None = None) -> 
         return InputError(f"{place}: missing key", remedy="add it")
     what = item["msg"].removeprefix("Value error, ")
     is_block = isinstance(item["input"], Mapping | BaseModel)  # what it holds says nothing that the message does not
-    said = is_block or repr(item["input"]) in what
-    return InputError(f"{place}: {what}" if said else f"{place}: {what} (given: {item['input']!r})")
+    given = _shown(item["input"])
+    said = is_block or re.search(rf"(?<!\w){re.escape(given)}(?!\w)", what)
+    return InputError(f"{place}: {what}" if said else f"{place}: {what} (given: {given})")
+
+
+def _shown(value: object) -> str:
+    """Return a value as Python writes it, in one line, and shortened: a caller may pass a whole report or an array."""
+    shortened = Repr()
+    shortened.maxstring = shortened.maxother = shortened.maxlong = 100
+    return " ".join(shortened.repr(value).split())
 
 
 def _known_keys(model: type[BaseModel], parents: Iterable[int | str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from .errors import InputError
+from .errors import InputError, reason_of
 
 _MERGE = "tag:yaml.org,2002:merge"  # `<<`, which may occur several times in a mapping
 
@@ -57,10 +57,10 @@ def read_yaml(path: Path, remedy: str) -> Any:
     """Read a YAML file; an InputError names it. `remedy` is for a file that cannot be read."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})", remedy=remedy) from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 (byte {error.start + 1})", remedy="save it as UTF-8") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({reason_of(error)})", remedy=remedy) from None
     return parse_yaml(text, str(path))
 
 

@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
 )
 
 from ..common.encoders.weight_files import CONFIGURATION, RECORD, TENSORS, ConvertedFile, WeightFile, WeightsRecord
-from ..common.errors import InputError
+from ..common.errors import InputError, first_line
 from ..common.files.atomic_files import (
     atomic_path,
     sha256_of,
@@ -121,7 +121,7 @@ def _check_download(path: Path) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
-    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 _SAFE, _PICKLE = TENSORS

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ..common.errors import InputError
+from ..common.errors import InputError, first_line
 from ..common.files.atomic_files import sha256_of
 from ..common.journal.journals import FoundJournal
 from ..common.journal.mlflow_texts import TAG_LENGTH, mlflow_keys, shortened, without_secrets
@@ -50,7 +50,7 @@ def register_models(
         try:
             new += _register(client, model, run_ids[model.key])
         except Exception as error:  # a registry is an extra: S3, proxies and servers raise what they like
-            reason = without_secrets(next(iter(str(error).splitlines()), type(error).__name__))
+            reason = without_secrets(first_line(error))
             warnings.append(f"{model.name}: not registered as a model in MLflow ({reason}); sync again")
     return new, warnings
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..common.command_line import program_name
+
 _DESCRIPTION = """Import the stages' journals into MLflow: once each, repaired if half there, never twice.
 
 Inputs: every journal below --journals (format: stages/common/journal/tracking.py), and the files that they publish.
@@ -33,7 +35,7 @@ class SyncOptions:
 def read_options(argv: Sequence[str] | None = None) -> SyncOptions:
     """Read the options of a command line."""
     parser = ArgumentParser(
-        "python -m stages.sync", description=_DESCRIPTION, formatter_class=RawDescriptionHelpFormatter
+        program_name("python -m stages.sync"), description=_DESCRIPTION, formatter_class=RawDescriptionHelpFormatter
     )
     parser.add_argument("--journals", type=Path, required=True, help="folder; every journal.json below it is imported")
     parser.add_argument(

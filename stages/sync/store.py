@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..common.errors import InputError
+from ..common.errors import InputError, first_line
 from ..common.files.atomic_files import sha256_of
 from ..common.journal.mlflow_texts import without_secrets
 from .invocations import titled
@@ -246,7 +246,7 @@ def _publish(client: MlflowClient, run_id: str, record: RunRecord, folder: Path)
     except (MlflowException, SQLAlchemyError):
         raise
     except Exception as error:  # S3, GCS and proxies raise what they like; the numbers are already in
-        reason = without_secrets(next(iter(str(error).splitlines()), type(error).__name__))
+        reason = without_secrets(first_line(error))
         return warnings, [f"{record.run_name}: files not copied into MLflow ({reason}); sync again"]
     return warnings, []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..common.errors import InputError
+from ..common.errors import InputError, first_line
 from ..common.journal.journals import FoundJournal, find_journals, workspace_name
 from ..common.journal.mlflow_texts import without_secrets
 from .invocations import invocation_record, invocations, parents
@@ -89,8 +89,7 @@ def synchronise(
             if _registers(found) if register is None else register:
                 models, unregistered = register_models(client, found, project, changes.ids)
     except (MlflowException, SQLAlchemyError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        what = without_secrets(f"{uri}: the store failed ({reason})")
+        what = without_secrets(f"{uri}: the store failed ({first_line(error)})")
         raise InputError(what, remedy="repair or delete it, then sync again") from None
     touched = len(changes.new) + len(changes.updated)
     return Summary(

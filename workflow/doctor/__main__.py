@@ -11,6 +11,7 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from pathlib import Path
 
+from stages.common.command_line import program_name
 from stages.common.errors import InputError
 from stages.config import Config
 from workflow.doctor.containers import check_apptainer, check_compiler, check_images, check_inside
@@ -89,7 +90,7 @@ def _described(config: Config) -> str:
 
 def parser() -> ArgumentParser:
     """Return the parser of the command."""
-    options = ArgumentParser("python -m workflow.doctor", description=__doc__,
+    options = ArgumentParser(program_name("python -m workflow.doctor"), description=__doc__,
                              formatter_class=RawDescriptionHelpFormatter)  # fmt: skip
     options.add_argument("--profile", type=Path, default=Path("slurm"), help="same as for snakemake [%(default)s]")
     options.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="same as for snakemake")

@@ -12,7 +12,7 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from dataclasses import asdict
 from pathlib import Path
 
-from stages.common.command_line import refuse
+from stages.common.command_line import program_name, refuse
 from stages.common.errors import InputError
 from workflow.estimate.costs import Range, costs
 from workflow.estimate.whole_run import Hardware, RunEstimate, estimate
@@ -91,7 +91,7 @@ def hardware_of(arguments: Namespace, profile: SiteProfile, wanted: str) -> Hard
 
 def parser() -> ArgumentParser:
     """Return the parser of the command."""
-    options = ArgumentParser("python -m workflow.estimate", description=__doc__,
+    options = ArgumentParser(program_name("python -m workflow.estimate"), description=__doc__,
                              formatter_class=RawDescriptionHelpFormatter)  # fmt: skip
     options.add_argument("--profile", type=Path, default=Path("slurm"), help="same as for snakemake [%(default)s]")
     options.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="same as for snakemake")

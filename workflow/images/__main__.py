@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from stages.common.command_line import refuse
+from stages.common.command_line import program_name, refuse
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import sha256_of
 from workflow.images.engine import Engine, build_sif, check_apptainer, sif_from_archive, sif_path
@@ -121,7 +121,7 @@ def verify(arguments: Namespace) -> None:
 def parser() -> ArgumentParser:
     """Return the parser of the command."""
     options = ArgumentParser(
-        prog="python -m workflow.images", description=__doc__, formatter_class=RawDescriptionHelpFormatter
+        prog=program_name("python -m workflow.images"), description=__doc__, formatter_class=RawDescriptionHelpFormatter
     )
     options.add_argument("command", nargs="?", choices=["build", "verify"], default="build")
     options.add_argument("--image", nargs="+", metavar="NAME", help="images to build; default: every folder of docker/")

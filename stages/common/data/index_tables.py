@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 
 REPORT_COLUMNS = ("study_id", "patient_id", "distributed_split", "path", "text")
 
@@ -46,7 +46,7 @@ def read_index(
     except pl.exceptions.NoDataError:
         raise InputError(f"{path}: empty", remedy=where_to_get or "write a header and one row per image") from None
     except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).strip().splitlines()[0][:160] if show else type(error).__name__
+        reason = first_line(error)[:160] if show else type(error).__name__
         raise InputError(f"{path}: not readable as CSV ({reason})", remedy="download it again, or correct it") from None
     missing = [column for column in columns if column not in table.columns]
     if missing:

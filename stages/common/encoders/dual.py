@@ -4,13 +4,14 @@ Pre-training trains it and every evaluation loads it. The cosines of images and 
 zero-shot scores and heatmaps are made, are computed here as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 from transformers.initialization import no_init_weights
 
 from ..data.paired_reports import fit_budget
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..files.atomic_files import atomic_path, verify, write_sidecar, write_text
 from ..records import read_record, write_record
 from .image import ImageEncoder, grid_of
@@ -143,7 +144,7 @@ def save_checkpoint(folder: Path, weights: dict[str, Tensor], record: EncoderRec
 def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
     """Read and verify a checkpoint folder.
 
-    Raises InputError where a file is missing or damaged, or tensors are missing or unexpected.
+    Raises InputError where a file is missing or damaged, or does not fit the others.
     """
     folder = Path(folder)
     for name in ("model.safetensors", "tokenizer/tokenizer.json"):
@@ -151,16 +152,32 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
     record = read_record(folder / "config.json", EncoderRecord)
     with no_init_weights():  # every tensor is read below; initialising them takes longer
         model = build_encoder(record)
-    weights = load_file(folder / "model.safetensors")
+    try:
+        weights = load_file(folder / "model.safetensors")
+    except SafetensorError as error:
+        what = f"{folder / 'model.safetensors'}: not a tensor file, or damaged ({first_line(error)})"
+        raise InputError(what, remedy="export the checkpoint again") from None
     integrity_map = weights.pop("integrity_map", None)
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    if missing or unexpected:
+    _check_fit(model.state_dict(), weights, folder)
+    model.load_state_dict(weights)
+    model.requires_grad_(False)
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    if (pieces := tokenizer.get_vocab_size()) > record.vocabulary:
+        what = f"{folder / 'tokenizer/tokenizer.json'}: {pieces} word pieces, but the model has {record.vocabulary}"
+        raise InputError(what, remedy="export the checkpoint again")
+    return Checkpoint(model.eval().to(device), tokenizer, integrity_map, record)
+
+
+def _check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], folder: Path) -> None:
+    missing = [name for name in wanted if name not in found]
+    unexpected = [name for name in found if name not in wanted]
+    misshapen = [name for name in found if name in wanted and found[name].shape != wanted[name].shape]
+    if missing or unexpected or misshapen:
         raise InputError(
-            f"{folder}: weights do not fit the model (missing {missing[:3]}, unexpected {unexpected[:3]})",
+            f"{folder}: weights do not fit the model (missing {missing[:3]}, unexpected {unexpected[:3]}, of another "
+            f"shape {misshapen[:3]})",
             remedy="export the checkpoint again",
         )
-    model.requires_grad_(False)
-    return Checkpoint(model.eval().to(device), load_tokenizer(folder / "tokenizer"), integrity_map, record)
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from .settings import ImageEncoderSettings
 from .timm_models import VisionTransformer, create_model, is_model
 
@@ -109,7 +109,7 @@ def _create(settings: ImageEncoderSettings) -> VisionTransformer:
         )
     except (TypeError, RuntimeError, AssertionError) as error:
         raise InputError(
-            f"pretrain.model.image.architecture: {name!r}: {str(error).splitlines()[0]}",
+            f"pretrain.model.image.architecture: {name!r}: {first_line(error)}",
             remedy="correct pretrain.model.image",
         ) from None
     if type(vit) is not VisionTransformer or vit.pos_embed is None:

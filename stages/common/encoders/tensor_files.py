@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..files.atomic_files import sidecar_of, verify
 
 _WRAPPERS = ("model", "state_dict")  # MAE and many training scripts: {"model": {...}, "args": ...}
@@ -40,8 +40,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             reason = "not a tensor file, or damaged; fetch it again"
         raise InputError(f"{path}: {reason}") from None
     except (SafetensorError, RuntimeError, OSError, EOFError, struct.error, ValueError, KeyError) as error:
-        line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"{path}: not a tensor file, or damaged ({line})", remedy="fetch it again") from None
+        what = f"{path}: not a tensor file, or damaged ({first_line(error)})"
+        raise InputError(what, remedy="fetch it again") from None
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTraine
 
 from .settings import TextEncoderSettings
 from ..data.paired_reports import Sentences
-from ..errors import InputError
+from ..errors import InputError, first_line
 
 _GROUPS = 4  # groups of sentences by length: little padding, few passes
 
@@ -79,11 +79,14 @@ def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Load the tokenizer that split_reports wrote. Raises InputError where there is none."""
+    """Load the tokenizer that split_reports wrote. Raises InputError where there is none, or it is damaged."""
     path = Path(folder) / "tokenizer.json"
     if not path.is_file():
         raise InputError(f"{path}: no such file", remedy="run split_reports first")
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises no narrower type
+        raise InputError(f"{path}: not a tokenizer ({first_line(error)})", remedy="write it again") from None
     tokenizer.encode_special_tokens = True  # "[SEP]" written in a text is text, as in split_reports
     return tokenizer
 

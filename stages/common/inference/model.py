@@ -24,9 +24,10 @@ from ..encoders.dual import (
 )
 from ..encoders.image import grid_of
 from ..encoders.settings import InferenceRecord
-from ..errors import InputError
+from ..errors import InputError, kind_of
 from ..radiographs.radiograph import SquareImage
 from ..records import read_record
+from .arguments import check_classes, check_list
 from .squares import reading_settings, square_of_array, squares_of_files
 
 INFERENCE = "inference.json"  # beside the weights
@@ -49,6 +50,15 @@ class Reading:
     heatmaps: dict[str, Float[np.ndarray, "grid grid"]]
     content: tuple[float, float, float, float]
 
+    def record(self) -> dict[str, Any]:
+        """Return the reading as JSON values, by the names of its fields."""
+        return {
+            "probabilities": self.probabilities,
+            "cosines": self.cosines,
+            "heatmaps": {name: heatmap.tolist() for name, heatmap in self.heatmaps.items()},
+            "content": list(self.content),
+        }
+
 
 class RadiographModel:
     """A checkpoint with everything needed to read radiographs as it was trained on them."""
@@ -61,7 +71,7 @@ class RadiographModel:
         self.checkpoint: Checkpoint = load_checkpoint(folder, self.device)
 
     @torch.inference_mode()
-    def read(self, square: SquareImage, classes: Mapping[str, Sequence[str]]) -> Reading:
+    def read(self, square: SquareImage, classes: Mapping[str, str | Sequence[str]]) -> Reading:
         """Compare a radiograph with classes; `classes` maps a name to the sentences that describe it.
 
         Raises InputError for fewer than two classes, or one without sentences.
@@ -94,17 +104,11 @@ class RadiographModel:
         """
         if "prompts" not in model_input:
             raise InputError("no column `prompts`: add one that maps each class to its sentences")
+        classes = [check_classes(each, f"row {row}: prompts") for row, each in enumerate(model_input["prompts"])]
         squares = self._squares(model_input)
-        readings = [self.read(square, classes) for square, classes in zip(squares, model_input["prompts"], strict=True)]
-        return pd.DataFrame(
-            {
-                "probabilities": [each.probabilities for each in readings],
-                "cosines": [each.cosines for each in readings],
-                "heatmaps": [{name: heatmap.tolist() for name, heatmap in each.heatmaps.items()} for each in readings],
-                "content": [list(each.content) for each in readings],
-            },
-            index=model_input.index,
-        )
+        records = [self.read(square, each).record() for square, each in zip(squares, classes, strict=True)]
+        columns = ["probabilities", "cosines", "heatmaps", "content"]
+        return pd.DataFrame(records, index=model_input.index, columns=columns)
 
     def _squares(self, table: pd.DataFrame) -> list[SquareImage]:
         squares: dict[int, SquareImage] = {}
@@ -120,21 +124,16 @@ class RadiographModel:
             if kind == "pixels":
                 rows = _rectangle(value, f"row {row}")
                 squares[row] = square_of_array(rows, f"row {row}", self.settings.size)
+            elif kind == "path" and isinstance(value, str | Path) and value != "":
+                files[row] = Path(value)
+            elif kind == "image" and isinstance(value, bytes | bytearray | memoryview):
+                files[row] = bytes(value)
             else:
-                files[row] = Path(value) if kind == "path" else bytes(value)
+                remedy = "give the path of a file as text" if kind == "path" else "give the bytes of a file, not base64"
+                raise InputError(f"row {row}: {kind}: {kind_of(value) if value != '' else 'empty text'}", remedy)
         decoded = squares_of_files(list(files.values()), [f"row {row}" for row in files], self.settings)
         squares |= dict(zip(files, decoded, strict=True))
         return [squares[row] for row in range(len(table))]
-
-
-def check_classes(classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Return the classes as lists of strings. Raises InputError for fewer than two, or one without sentences."""
-    found = {str(name): [str(text) for text in texts] for name, texts in dict(classes).items()}
-    if len(found) < 2 or not all(found.values()):
-        raise InputError(
-            "prompts: give at least two classes, each with a sentence: probabilities are relative to the alternatives"
-        )
-    return found
 
 
 def _is_there(value: object) -> bool:
@@ -143,7 +142,10 @@ def _is_there(value: object) -> bool:
 
 def _rectangle(value: Any, name: str) -> np.ndarray:
     """Return nested lists, or the array of arrays that MLflow passes, as one array."""
-    rows = [np.asarray(row) for row in value]
+    try:
+        rows = [np.asarray(row) for row in check_list(value, f"{name}: pixels")]
+    except ValueError:
+        raise InputError(f"{name}: pixels are no rows of numbers", "give rows x columns of numbers") from None
     if len({row.shape for row in rows}) != 1:
         raise InputError(f"{name}: rows of pixels differ in length")
     return np.stack(rows)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Shaped
 
-from ..errors import InputError
+from ..errors import InputError, reason_of
 from ..radiographs.isolation import Limits, map_isolated
 from ..radiographs.radiograph import SquareImage, fit_into_square
 from ..radiographs.readers import read_radiograph
@@ -35,8 +35,8 @@ def read_file(path: str | Path, settings: RadiographSettings) -> bytes:
                 f"{path}: more than {settings.max_file_bytes:,} bytes", "name the file of a single radiograph"
             )
         return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})", "name a DICOM, JPEG or PNG file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({reason_of(error)})", "name a DICOM, JPEG or PNG file") from None
 
 
 def squares_of_files(
@@ -60,11 +60,13 @@ def squares_of_files(
         yield result
 
 
-def square_of_array(pixels: Shaped[np.ndarray, "rows columns"], name: str, size: int) -> SquareImage:
-    """Return an array of grey levels, 0 (black) to 255 (white), already windowed, padded to a square.
+def square_of_array(pixels: Shaped[np.ndarray, "..."], name: str, size: int) -> SquareImage:
+    """Return rows x columns of grey levels, 0 (black) to 255 (white), already windowed, padded to a square.
 
-    Raises InputError for other arrays.
+    Raises InputError for arrays of other shapes, types or values.
     """
+    if np.ma.isMaskedArray(pixels):
+        raise InputError(f"{name}: a masked array, whose mask has no grey level", "fill it, e.g. by `array.filled(0)`")
     pixels = np.asarray(pixels)
     if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind not in "iuf":
         raise InputError(f"{name}: pixels are {pixels.dtype} of shape {pixels.shape}", "give rows x columns of numbers")

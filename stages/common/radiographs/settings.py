@@ -1,16 +1,18 @@
 """Settings for reading a radiograph: which files are accepted, how large the images become, what one may cost."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ..settings import Settings
 
+Size = Annotated[int, Field(ge=16, le=4096)]
+
 
 class RadiographSettings(Settings):
     """Settings for reading one radiograph."""
 
-    size: int = Field(256, ge=16, le=4096, description="side of the square image, pixels; 512 for segmentation")
+    size: Size = Field(256, description="side of the square image, pixels; 512 for segmentation")
     modalities: tuple[str, ...] = Field(("CR", "DX"), description="accepted values of Modality (0008,0060); empty: any")
     sop_classes: tuple[str, ...] = Field(
         ("ComputedRadiographyImageStorage", "DigitalXRayImageStorageForPresentation", "SecondaryCaptureImageStorage"),

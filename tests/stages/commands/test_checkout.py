@@ -1,11 +1,14 @@
 """mlip doctor and its like find the checkout, and stages are found by either spelling."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from stages import __main__ as subject
 from stages.commands.checkout import SUMMARIES, find_checkout
+from stages.common.command_line import PROGRAM
 from stages.common.errors import InputError
 from stages.common.files.code_digest import PACKAGE, ROOT
 
@@ -51,6 +54,7 @@ def test_its_arguments_reach_the_pipelines_command(monkeypatch, tmp_path, checko
     arguments, environment = program.value.args
     assert arguments[1:] == ["-P", "-m", module, "--profile", "p", "--help"]
     assert environment["PYTHONPATH"].split(":")[0] == str(checkout)
+    assert environment[PROGRAM] == f"mlip {command}"
     assert Path.cwd() == (checkout if in_checkout else tmp_path)
 
 
@@ -61,16 +65,42 @@ def test_every_command_of_the_pipeline_is_there() -> None:
 
 @pytest.mark.parametrize("name", ["few-shot-segmentation", "few_shot_segmentation"])
 def test_a_stage_is_run_as_its_module(monkeypatch, name) -> None:
-    monkeypatch.setattr("os.execv", replaced)
+    monkeypatch.setattr("os.execve", replaced)
     with pytest.raises(Replaced) as program:
         subject.main([name, "--help"])
-    assert program.value.args[0][1:] == ["-m", "stages.few_shot_segmentation", "--help"]
+    arguments, environment = program.value.args
+    assert arguments[1:] == ["-m", "stages.few_shot_segmentation", "--help"]
+    assert environment[PROGRAM] == f"mlip {name}"
 
 
-def test_an_unknown_command_is_one_line(capsys) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["pretain"], "pretain: no such command (did you mean `pretrain`?); mlip --help lists them"),
+        (["predikt"], "predikt: no such command (did you mean `predict`?); mlip --help lists them"),
+        (["doctr"], "doctr: no such command (did you mean `doctor`?); mlip --help lists them"),
+        (["few-shot-clasification"],
+         "few-shot-clasification: no such command (did you mean `few-shot-classification`?); mlip --help lists them"),
+        (["xyz"], "xyz: no such command; mlip --help lists them"),
+        (["a\nb"], r"a\nb: no such command; mlip --help lists them"),
+        (["--checkout", ".", "predict"], "--checkout: predict needs none; leave it out"),
+        (["--checkout", ".", "pretrain"], "--checkout: pretrain needs none; leave it out"),
+    ],
+)  # fmt: skip
+def test_a_wrong_command_is_one_line(capsys, arguments, line) -> None:
     with pytest.raises(SystemExit, match="2"):
-        subject.main(["pretain"])
-    assert capsys.readouterr().err == "error: pretain: no such command; mlip --help lists them\n"
+        subject.main(arguments)
+    assert capsys.readouterr().err == f"error: {line}\n"
+
+
+@pytest.mark.parametrize(
+    "command", ["doctor", "estimate", "why", "images", "audit", "retrieval", "few-shot-segmentation", "sync"]
+)
+def test_usage_names_the_program_as_it_was_called(command) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "stages", command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"usage: mlip {command} ")
 
 
 def test_help_lists_every_command(capsys) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from stages import load, split_report
 from stages.__main__ import main
+from stages.commands.embed import read_lines
 
 REPORT = "EXAM: CHEST\nFINDINGS: No effusion.\nHeart normal.\nIMPRESSION: Clear.\n"
 
@@ -32,6 +33,9 @@ def test_embeddings_of_images_and_texts_are_those_of_the_api(exported, tmp_path)
     [
         (["--texts", "nowhere.txt"], "nowhere.txt: cannot be read (No such file or directory)"),
         (["--images", "nowhere.dcm"], "nowhere.dcm: cannot be read (No such file or directory)"),
+        (["--images", "x\udcff.dcm"], r"x\udcff.dcm: its name is not UTF-8; rename it"),
+        (["--texts", "/dev/null"], "/dev/null: no text in it; write one text per line"),
+        (["--texts", "a\0b"], r"a\x00b: cannot be read (embedded null byte)"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(exported, tmp_path, capsys, options, words) -> None:
@@ -41,6 +45,32 @@ def test_what_cannot_be_read_is_one_line(exported, tmp_path, capsys, options, wo
     [line] = capsys.readouterr().err.splitlines()
     assert words in line
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("folder", "folder: not a regular file; name the file to write"),
+        ("/dev/null", "/dev/null: not a regular file; name the file to write"),
+        ("file/x", "file/x: cannot be written (Not a directory)"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    exported, tmp_path, monkeypatch, capsys, output, words
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stages.api.models.load", lambda *_: pytest.fail("the model was loaded"))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match="2"):
+        main(["embed", "--checkpoint", "c", "--images", str(exported.radiograph), "--output", output])
+    [line] = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
+def test_lines_end_at_line_ends_alone_and_a_byte_order_mark_is_no_text(tmp_path) -> None:
+    (tmp_path / "texts.txt").write_bytes(b"\xef\xbb\xbfno\x0copacity\r\n\r\n lung \n")
+    assert read_lines(tmp_path / "texts.txt") == ["no\x0copacity", "lung"]
 
 
 def test_sentences_come_as_json_lines(tmp_path, capsys) -> None:

@@ -18,6 +18,12 @@ def test_without_a_gpu_auto_is_the_cpu(allotted: dict[str, str]) -> None:
     assert choose_device("auto", allotted).type == "cpu"
 
 
+@pytest.mark.parametrize("wanted", ["tpu", "cuda:0", "CPU", ""])
+def test_another_word_is_refused(wanted: str) -> None:
+    with pytest.raises(InputError, match=f"device: '{wanted}' is none; choose one of auto, cuda, cpu"):
+        choose_device(wanted, {})
+
+
 @pytest.mark.usefixtures("no_gpu")
 def test_a_gpu_that_was_allotted_or_asked_for_and_is_not_seen_is_an_error() -> None:
     with pytest.raises(InputError, match=r"CUDA_VISIBLE_DEVICES=0,1.*nvidia-smi"):

@@ -1,0 +1,86 @@
+"""Checks of the public functions' arguments against their annotations: a wrong value is one InputError.
+
+Pydantic does the checking, without conversions between types. Types whose wrong values need other words than
+pydantic's are checked by functions that raise InputError themselves.
+"""
+
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial, wraps
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Annotated, ParamSpec, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
+
+from ..common.errors import InputError, InputErrors, kind_of, reason_of
+from ..common.inference.arguments import check_classes, check_texts
+from ..common.settings import place_of, wrong_value
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Check the arguments of each call against their annotations, and pass on what the annotations make of them.
+
+    The decorated function raises one InputError of one line that names every wrong value.
+    """
+    signature = inspect.signature(function)
+    adapters = {name: TypeAdapter(each.annotation, config=_STRICT)
+                for name, each in signature.parameters.items() if each.annotation is not each.empty}  # fmt: skip
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        errors: list[InputError] = []
+        for name in (each for each in adapters if each in bound.arguments):
+            try:
+                bound.arguments[name] = adapters[name].validate_python(bound.arguments[name])
+            except ValidationError as error:
+                errors += [wrong_value(each, place_of((name, *each["loc"]))) for each in error.errors()]
+            except InputError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0] if len(errors) == 1 else InputErrors(errors, "; ")
+        return function(*bound.args, **bound.kwargs)
+
+    return call
+
+
+def check_path(value: object, what: str) -> str | Path:
+    """Return a path or URI, unchanged if it is text. Raises InputError for other values and an empty text."""
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise InputError(f"{what}: {kind_of(value) if value != '' else 'empty text'}", "give a path")
+    return value if isinstance(value, str) else Path(os.fsdecode(value))
+
+
+def check_output(value: object) -> Path:
+    """Return the path of a file to write. Raises InputError where it cannot be written: before the work, not after."""
+    path = Path(check_path(value, "output"))
+    try:
+        if os.path.lexists(path) and not path.is_file():
+            raise InputError(f"{path}: not a regular file", "name the file to write")
+        folder = next(each for each in path.absolute().parents if each.exists())
+        with TemporaryFile(dir=folder), suppress(FileNotFoundError):
+            path.stat()  # a name that no file can have is an error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be written ({reason_of(error)})", "name another file") from None
+    return path
+
+
+def _check_encoding(text: str) -> str:
+    text.encode()  # raises a ValueError, which pydantic turns into its own, for half of a character
+    return text
+
+
+Text = Annotated[str, AfterValidator(_check_encoding)]
+Source = Annotated[str | os.PathLike[str], PlainValidator(partial(check_path, what="source"))]
+Output = Annotated[str | os.PathLike[str], PlainValidator(check_output)]
+Texts = Annotated[Iterable[str], PlainValidator(partial(check_texts, what="texts", item="text"))]
+Classes = Annotated[Mapping[str, str | Sequence[str]], PlainValidator(partial(check_classes, source="prompts"))]
+Count = Annotated[int, Field(ge=1)]
