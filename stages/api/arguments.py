@@ -9,14 +9,16 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial, wraps
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Annotated, ParamSpec, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 
 from ..common.errors import InputError, InputErrors, kind_of, reason_of
 from ..common.inference.arguments import check_classes, check_texts
+from ..common.radiographs.settings import Size
 from ..common.settings import place_of, wrong_value
 
 P = ParamSpec("P")
@@ -78,9 +80,15 @@ def _check_encoding(text: str) -> str:
     return text
 
 
+def _as_int(value: object) -> object:
+    """Return whole numbers of NumPy and PyTorch as Python's; they come out of shapes and sums."""
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
+
+
 Text = Annotated[str, AfterValidator(_check_encoding)]
 Source = Annotated[str | os.PathLike[str], PlainValidator(partial(check_path, what="source"))]
 Output = Annotated[str | os.PathLike[str], PlainValidator(check_output)]
 Texts = Annotated[Iterable[str], PlainValidator(partial(check_texts, what="texts", item="text"))]
 Classes = Annotated[Mapping[str, str | Sequence[str]], PlainValidator(partial(check_classes, source="prompts"))]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(_as_int)]
+SideLength = Annotated[Size, BeforeValidator(_as_int)]

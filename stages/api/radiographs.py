@@ -12,8 +12,7 @@ from ..common.errors import InputError, kind_of
 from ..common.inference.arguments import check_list
 from ..common.inference.squares import reading_settings, square_of_array, squares_of_files
 from ..common.radiographs.radiograph import SquareImage
-from ..common.radiographs.settings import Size
-from .arguments import checked
+from .arguments import SideLength, checked
 
 # A path, a file's bytes, grey levels, or what was read before.
 Image = str | os.PathLike[str] | bytes | bytearray | memoryview | np.ndarray | SquareImage
@@ -43,7 +42,7 @@ Images = Annotated[Iterable[Image], PlainValidator(check_images)]
 
 
 @checked
-def read_radiograph(source: OneImage, size: Size = 256) -> SquareImage:
+def read_radiograph(source: OneImage, size: SideLength = 256) -> SquareImage:
     """Read a radiograph as dicom_to_arrow does: the standard's display values, long side `size`, padded with black.
 
     `source` is the path or the bytes of a DICOM, JPEG or PNG file, or an array of rows x columns that is already

@@ -284,3 +284,9 @@ def test_a_wrong_call_is_pythons_own_error() -> None:
         load()
     with pytest.raises(TypeError, match="unexpected keyword argument 'sizes'"):
         read_radiograph("image.dcm", sizes=5)
+
+
+@pytest.mark.parametrize("size", [np.int64(32), np.uint16(32), torch.arange(32, 33).numpy()[0]])
+def test_a_whole_number_of_numpy_is_one(size) -> None:
+    grey = np.linspace(0, 255, 48 * 40).reshape(48, 40).astype(np.uint8)
+    assert np.array_equal(read_radiograph(grey, size).pixels, read_radiograph(grey, 32).pixels)
