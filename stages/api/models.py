@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from ..common.data.paired_reports import fit_budget
 from ..common.device import Device, choose_device
-from ..common.encoders.dual import patch_cosines, prompt_sentences, to_input
+from ..common.encoders.dual import patch_cosines, prompt_sentences
 from ..common.encoders.image import grid_of
 from ..common.encoders.text import SpecialTokens, pad_reports
 from ..common.errors import InputError, first_line
@@ -93,8 +93,7 @@ class Model:
         return Heatmap(phrase, cosines.reshape(side, side).cpu().numpy(), square)
 
     def _patch_tokens(self, squares: Sequence[SquareImage]) -> Float[torch.Tensor, "images tokens width"]:
-        pixels = torch.from_numpy(np.stack([square.pixels for square in squares])).to(self._model.device)
-        return self._encoder.patch_tokens(to_input(pixels, self._encoder.settings.image.input_size))
+        return self._encoder.patch_tokens(self._encoder.input_of(np.stack([square.pixels for square in squares])))
 
     @torch.inference_mode()
     def _embed_squares(self, squares: Sequence[SquareImage]) -> Float[torch.Tensor, "images embedding"]:

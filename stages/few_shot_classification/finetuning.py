@@ -150,10 +150,10 @@ class Finetuning:
         """Return logits of whole images."""
         classifier.eval()
         parts = []
-        for first in range(0, len(rows), _SCORED_AT_ONCE):
-            stored = torch.from_numpy(self._store.gather(rows[first : first + _SCORED_AT_ONCE])).to(self._device)
+        for stored in self._store.batches(rows, _SCORED_AT_ONCE):
+            images = to_input(torch.from_numpy(stored).to(self._device), self._size)
             with self._autocast():
-                parts.append(classifier(to_input(stored, self._size)).float().cpu())
+                parts.append(classifier(images).float().cpu())
         return torch.cat(parts).numpy()
 
     def _autocast(self) -> torch.autocast:

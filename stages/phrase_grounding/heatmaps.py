@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 
-from ..common.encoders.dual import Checkpoint, patch_cosines, prompt_sentences, to_input, to_pixels
+from ..common.encoders.dual import Checkpoint, patch_cosines, prompt_sentences, to_pixels
 from ..common.metrics.ranking import auc
 from .contract import IntegrityMap
 
@@ -44,8 +44,8 @@ def _cosines(
     sentences = prompt_sentences(checkpoint, prompts)
     parts = []
     for first in range(0, len(images), _BATCH):
-        pixels = to_input(torch.from_numpy(images[first : first + _BATCH]), model.settings.image.input_size)
-        parts.append(patch_cosines(model, model.patch_tokens(pixels), sentences))
+        tokens = model.patch_tokens(model.input_of(images[first : first + _BATCH]))
+        parts.append(patch_cosines(model, tokens, sentences))
     return torch.cat(parts)
 
 

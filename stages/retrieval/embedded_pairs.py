@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Shaped
 
 from ..common.data.image_store import ImageStore
 from ..common.data.paired_reports import Study, read_pairs
-from ..common.encoders.dual import Checkpoint, DualEncoder, to_input
+from ..common.encoders.dual import Checkpoint, DualEncoder
 from ..common.encoders.text import SpecialTokens, pad_reports
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import PAIRS
@@ -66,12 +66,8 @@ def embed_pairs(checkpoint: Checkpoint, studies: list[Study], store: ImageStore,
 def _embed_images(
     model: DualEncoder, store: ImageStore, rows: Int[np.ndarray, "images"], batch_size: int
 ) -> Float[np.ndarray, "images embedding"]:
-    device, size = next(model.parameters()).device, model.settings.image.input_size
-    parts = []
-    for first in range(0, len(rows), batch_size):
-        stored = torch.from_numpy(store.gather(rows[first : first + batch_size])).to(device)
-        parts.append(model.embed_global(model.patch_tokens(to_input(stored, size))).float().cpu())
-    return torch.cat(parts).numpy()
+    batches = store.batches(rows, batch_size)
+    return torch.cat([model.embed_images(model.input_of(stored)).float().cpu() for stored in batches]).numpy()
 
 
 @torch.inference_mode()
@@ -79,9 +75,8 @@ def _embed_reports(
     checkpoint: Checkpoint, studies: list[Study], batch_size: int
 ) -> Float[np.ndarray, "reports embedding"]:
     model, special = checkpoint.model, SpecialTokens.of(checkpoint.tokenizer)
-    device = next(model.parameters()).device
     parts = []
     for first in range(0, len(studies), batch_size):
         batch = pad_reports([study.sentences for study in studies[first : first + batch_size]], special)
-        parts.append(model.embed_text(batch.to(device)).report.float().cpu())
+        parts.append(model.embed_text(batch.to(model.device)).report.float().cpu())
     return torch.cat(parts).numpy()

@@ -127,23 +127,19 @@ class ValidationLabels:
     def __init__(
         self, rows: pl.DataFrame, store: ImageStore, prompts: PromptFile, tokenizer: Tokenizer, batch_size: int
     ) -> None:
-        self._images = [store.row_of(image_id) for image_id in rows["image_id"]]
+        self._images = np.array([store.row_of(image_id) for image_id in rows["image_id"]])
         self._store, self._prompts, self._tokenizer, self._batch_size = store, prompts, tokenizer, batch_size
         self.targets = rows["target"].to_numpy()
         known = rows["patient_id"].null_count() == 0
         self.patients = rows["patient_id" if known else "image_id"].to_numpy()
 
-    def scores(self, model: DualEncoder, device: torch.device) -> PromptAuc:
+    def scores(self, model: DualEncoder) -> PromptAuc:
         """Return cos(image, affirming) - cos(image, denying) per prompt set and image.
 
         Each of the two is the normalised mean of its prompts' embeddings.
         """
-        images = []
-        for first in range(0, len(self._images), self._batch_size):
-            rows = np.array(self._images[first : first + self._batch_size])
-            pixels = torch.from_numpy(self._store.gather(rows)).to(device)
-            images.append(model.embed_global(model.patch_tokens(to_input(pixels, model.settings.image.input_size))))
-        embedded = torch.cat(images)
+        batches = self._store.batches(self._images, self._batch_size)
+        embedded = torch.cat([model.embed_images(model.input_of(stored)) for stored in batches])
         reader = Checkpoint(model, self._tokenizer, None, checkpoint_record(model))
         by_set = []
         for prompts in self._prompts.expanded().values():
@@ -192,14 +188,12 @@ class ValidationPairs:
         self.relevant = np.array([[one == other for other in texts] for one in texts])
         self.patients = np.array([study.patient_id for study in self.studies])
 
-    def scores(
-        self, model: DualEncoder, mask_ratio: float, device: torch.device
-    ) -> tuple[dict[str, Float[np.ndarray, "studies"]], float]:
+    def scores(self, model: DualEncoder, mask_ratio: float) -> tuple[dict[str, Float[np.ndarray, "studies"]], float]:
         """Return the scores of each study by name, and the temperature of the loss. Ranks are those of whole images."""
-        reports = torch.cat([model.embed_text(text.to(device)).report for text in self._reports()])
-        whole = self._similarity(model, reports, None, device)
+        reports = torch.cat([model.embed_text(text.to(model.device)).report for text in self._reports()])
+        whole = self._similarity(model, reports, None)
         hidden = [
-            self._similarity(model, reports, self._visible(model, mask_ratio, masking), device)
+            self._similarity(model, reports, self._visible(model, mask_ratio, masking))
             for masking in range(self._settings.maskings if mask_ratio else 0)
         ]
         losses, temperature = contrastive_losses(np.stack(hidden or [whole]), self.relevant)
@@ -219,13 +213,13 @@ class ValidationPairs:
         return draw_visible(len(self.studies), model.settings.image.patches, mask_ratio, generator)
 
     def _similarity(
-        self, model: DualEncoder, reports: Tensor, visible: Tensor | None, device: torch.device
+        self, model: DualEncoder, reports: Tensor, visible: Tensor | None
     ) -> Float[np.ndarray, "studies studies"]:
         """Return the cosines of every image with every report, images as rows."""
         images = []
         for rows in self._batches():
-            shown = None if visible is None else visible[rows].to(device)
-            tokens = model.patch_tokens(to_input(self._pixels(rows).to(device), model.settings.image.input_size), shown)
+            shown = None if visible is None else visible[rows].to(model.device)
+            tokens = model.patch_tokens(model.input_of(self._pixels(rows)), shown)
             images.append(model.embed_global(tokens))
         return (torch.cat(images) @ reports.T).cpu().numpy()
 
@@ -233,12 +227,12 @@ class ValidationPairs:
         """Return the mean of the studies' images at the encoder's input size, grey 0..1."""
         total = torch.zeros(size, size, dtype=torch.float64)
         for rows in self._batches():
-            total += to_input(self._pixels(rows), size).double().sum(dim=0)
+            total += to_input(torch.from_numpy(self._pixels(rows)), size).double().sum(dim=0)
         return (total / len(self.studies)).numpy()
 
-    def _pixels(self, rows: slice) -> UInt8[Tensor, "rows stored stored"]:
+    def _pixels(self, rows: slice) -> UInt8[np.ndarray, "rows stored stored"]:
         stored = [self._store.row_of(study.image_ids[0]) for study in self.studies[rows]]
-        return torch.from_numpy(self._store.gather(np.array(stored)))
+        return self._store.gather(np.array(stored))
 
 
 @torch.inference_mode()
@@ -254,7 +248,7 @@ def score_candidates(
         weights = load_file(path)
         weights.pop("integrity_map", None)
         model.load_state_dict(weights)
-        by_study, temperature = pairs.scores(model, record.mask_ratio, device)
-        labelled = None if labels is None else labels.scores(model, device)
+        by_study, temperature = pairs.scores(model, record.mask_ratio)
+        labelled = None if labels is None else labels.scores(model)
         scored.append(ScoredCandidate(candidate.step, path, by_study, labelled, temperature))
     return scored

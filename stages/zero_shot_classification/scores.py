@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from ..common.data.image_store import ImageStore
 from ..common.data.prompts import PromptSet
-from ..common.encoders.dual import Checkpoint, DualEncoder, mean_embeddings, to_input
+from ..common.encoders.dual import Checkpoint, DualEncoder, mean_embeddings
 from ..common.errors import InputError
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import features
@@ -76,9 +76,8 @@ def local_scores(
     directions = mean_embeddings(checkpoint, [getattr(sets[name], side) for name, side in prompts], of="sentence")
     rows = np.array([store.row_of(image_id) for image_id in image_ids])
     model, parts = checkpoint.model, []
-    for first in range(0, len(rows), batch_size):
-        pixels = torch.from_numpy(store.gather(rows[first : first + batch_size])).to(directions.device)
-        tokens = model.patch_tokens(to_input(pixels, model.settings.image.input_size))
+    for stored in store.batches(rows, batch_size):
+        tokens = model.patch_tokens(model.input_of(stored))
         parts.append(mean_of_largest(model.embed_patches(tokens) @ directions.T, patch_share).cpu().numpy())
     found = dict(zip(prompts, np.concatenate(parts).T, strict=True))
     return {name: found[name, "positive"] - found.get((name, "negative"), 0) for name in sets}

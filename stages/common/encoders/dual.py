@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -64,6 +65,19 @@ class DualEncoder(nn.Module):
         """Return the tokens of the (visible) patches of grey images 0..1."""
         return self.image(self.image.normalise(images), visible)
 
+    @property
+    def device(self) -> torch.device:
+        """Return where the weights lie."""
+        return self.image_projection.weight.device
+
+    def input_of(self, stored: UInt8[np.ndarray, "batch stored stored"]) -> Float[Tensor, "batch size size"]:
+        """Return stored images as grey 0..1 at the encoder's input size, on its device."""
+        return to_input(torch.from_numpy(stored).to(self.device), self.settings.image.input_size)
+
+    def embed_images(self, images: Float[Tensor, "batch size size"]) -> Float[Tensor, "batch embedding"]:
+        """Return the unit vectors of whole grey images 0..1."""
+        return self.embed_global(self.patch_tokens(images))
+
     def embed_global(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch embedding"]:
         """Return the images' global embeddings W_v mean_a p_a, normalised to length 1."""
         return F.normalize(self.image_projection(tokens.mean(dim=1)), dim=-1)
@@ -105,8 +119,8 @@ class Checkpoint:
             if not ids:
                 raise InputError(f"prompt {sentence!r} has no word pieces", remedy="write a sentence")
         reports = [fit_budget([ids], text.max_tokens, text.max_sentences)[0] for ids in pieces]
-        device = next(self.model.parameters()).device
-        return self.model.embed_text(pad_reports(reports, SpecialTokens.of(self.tokenizer)).to(device))
+        batch = pad_reports(reports, SpecialTokens.of(self.tokenizer))
+        return self.model.embed_text(batch.to(self.model.device))
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> str:

@@ -35,7 +35,7 @@ def pooled_by(model: DualEncoder, pooling: str) -> DualEncoder:
 
 def embedded(model: DualEncoder, store: ImageStore) -> dict[str, np.ndarray]:
     schema = features(model.settings.embedding_width, model.image.width)
-    table = next(embed_images(model, store, 5, schema, CPU))
+    table = next(embed_images(model, store, 5, schema))
     return {name: np.array(table[name].to_pylist()) for name in ("embedding", "pooled")}
 
 

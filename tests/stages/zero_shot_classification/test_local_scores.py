@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from stages.common.data.image_store import ImageStore
 from stages.common.data.prompts import PromptSet
-from stages.common.encoders.dual import Checkpoint, TextEmbeddings
+from stages.common.encoders.dual import Checkpoint, DualEncoder, TextEmbeddings
 from stages.zero_shot_classification.scores import local_scores, mean_of_largest
 
 GRID = 16
@@ -26,6 +26,9 @@ class PlantedModel:
     """A pixel is a patch: its grey value says what the patch shows."""
 
     settings = SimpleNamespace(image=SimpleNamespace(input_size=4))
+
+    input_of = DualEncoder.input_of
+    device = torch.device("cpu")
 
     def patch_tokens(self, images):
         return images.flatten(1).mul(255).round().long()
