@@ -16,8 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from stages.common.errors import InputError
 from stages.common.settings import checked_path, validating
 from stages.common.yaml_files import parse_yaml, read_mapping
-from stages.config import Config, check, merged
-from stages.config_layers import Layer
+from stages.config import Config, check
+from stages.config_layers import Layer, merged
 
 UNSET = "CHANGE_ME"
 

@@ -74,6 +74,11 @@ shell.prefix(
 SYNC = sync_command(CONFIG.project, CONFIG.workspace, CONFIG.register_models)
 
 
+# Priority of all stages from the data to audit_splits: what is wrong with data, labels or splits is found before hours
+# of training. The audit is no input of the training, which a change of labels or of `evaluate_on` would then repeat.
+BEFORE_TRAINING = 1
+
+
 digest_of_code = cache(code_digest)  # one stage has up to hundreds of jobs
 
 
