@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -120,7 +121,10 @@ def wrong_value(item: Any, place: str, model: type[BaseModel] | None = None) -> 
     what = item["msg"].removeprefix("Value error, ")
     is_block = isinstance(item["input"], Mapping | BaseModel)  # what it holds says nothing that the message does not
     said = is_block or repr(item["input"]) in what
-    return InputError(f"{place}: {what}" if said else f"{place}: {what} (given: {item['input']!r})")
+    # YAML reads yes, no, on and off as true and false, and 1 or 2024-01-01 as no text
+    unquoted = item["type"] == "string_type" and isinstance(item["input"], bool | int | float | date)
+    remedy = "quote it" if unquoted else ""
+    return InputError(f"{place}: {what}" if said else f"{place}: {what} (given: {item['input']!r})", remedy)
 
 
 def _known_keys(model: type[BaseModel], parents: Iterable[int | str]) -> list[str]:

@@ -18,10 +18,12 @@ from workflow.doctor.findings import Finding, failed, table
 from workflow.doctor.folders import check_disk, check_quota, check_workspace
 from workflow.doctor.gpu import check_gpu
 from workflow.doctor.inputs import check_datasets, check_weights
+from workflow.doctor.labels import check_labels, check_training_studies
 from workflow.doctor.slurm import check_slurm
 from workflow.doctor.tracking_server import check_tracking
 from workflow.estimate.whole_run import bytes_to_write
 from workflow.images.lock import Image
+from workflow.input_files import check_files
 from workflow.rule_requests import rule_requests
 from workflow.site_profile import SiteProfile, configuration, read_profile
 
@@ -69,6 +71,10 @@ def _of_configuration(
         yield from check_compiler(config, images.get("torch"))
     yield check_gpu(profile, config, images.get("torch"), arguments.gpu_seconds if arguments.gpu else None)
     yield from check_datasets(config, arguments.every_file)
+    for wrong in check_files(config):
+        yield from Finding.of_error("evaluation", wrong)
+    yield from check_labels(config)
+    yield from check_training_studies(config, _gpus_of_training(profile))
     yield from check_weights(config)
     workspace = Path(config.workspace)
     yield check_workspace(workspace)
@@ -80,6 +86,12 @@ def _of_configuration(
         yield check_disk(workspace, needed)
         yield check_quota(workspace, needed)
     yield check_tracking(workspace, profile.on_slurm)
+
+
+def _gpus_of_training(profile: SiteProfile) -> int:
+    """Return the number of GPUs that the profile gives to one training."""
+    given = str(profile.resources_of("pretrain").get("gpu", 1))
+    return int(given) if given.isdecimal() and int(given) else 1
 
 
 def _described(config: Config) -> str:

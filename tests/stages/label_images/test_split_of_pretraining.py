@@ -78,7 +78,8 @@ def test_a_part_without_positives_is_refused_before_training(refusal, root, file
     small = ONE | {"patient_split": SPLIT | {"test": 1e-6}}
     line = refusal(root, small, IMAGES, files=files)
     assert (
-        "labels of set: no positive image is in the test part (0 images); raise the shares of `patient_split`" in line
+        f"labels in {root}: no positive image is in the test part (0 images); raise the shares of `patient_split`"
+        in line
     )
 
 
