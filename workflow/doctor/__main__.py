@@ -1,6 +1,7 @@
 """Find out before a long run what is right and wrong, each with its remedy.
 
-  python -m workflow.doctor --profile slurm            what `snakemake --profile slurm` would find
+  python -m workflow.doctor                            what `snakemake --profile workflow/profiles/local` would find
+  python -m workflow.doctor --configfile FILE          the same with FILE laid over config.yaml
   python -m workflow.doctor --profile slurm --gpu      also request one GPU from the cluster and test it from inside
 
 Nothing is changed; the exit status is 1 if a run would fail.
@@ -25,7 +26,7 @@ from workflow.estimate.whole_run import bytes_to_write
 from workflow.images.lock import Image
 from workflow.input_files import check_files
 from workflow.rule_requests import rule_requests
-from workflow.site_profile import SiteProfile, configuration, read_profile
+from workflow.site_profile import SiteProfile, add_options, configuration, read_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,7 +54,7 @@ def examine(arguments: Namespace) -> list[Finding]:
 def _configuration(profile: SiteProfile, arguments: Namespace) -> tuple[Config | None, list[Finding]]:
     """Return the configuration, if it is valid, and its findings."""
     try:
-        config = configuration(profile, arguments.config)
+        config = configuration(profile, arguments.config, arguments.configfile)
         config.folders()  # a root may need `sample_root`
     except InputError as error:
         skipped = Finding(
@@ -103,8 +104,7 @@ def parser() -> ArgumentParser:
     """Return the parser of the command."""
     options = ArgumentParser("python -m workflow.doctor", description=__doc__,
                              formatter_class=RawDescriptionHelpFormatter)  # fmt: skip
-    options.add_argument("--profile", type=Path, default=Path("slurm"), help="same as for snakemake [%(default)s]")
-    options.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="same as for snakemake")
+    add_options(options)
     options.add_argument(
         "--gpu", action="store_true", help="request a GPU from the cluster and query it inside a container"
     )
