@@ -42,7 +42,7 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
     register_models: bool = Field(
         True, description="upload chosen models to MLflow's registry; false: no weights go to MLflow. Reruns nothing"
     )
-    workspace: FolderPath = Field(pattern=r"^[^.]", description="root folder of all outputs")
+    workspace: FolderPath = Field(pattern=r"^[^.]", description="root folder of all outputs, as `root` below")
     sample_root: str | None = Field(None, description="data folder of the profile `sample`")
     device: Device = Field("auto", description="where torch computes; auto: a GPU if present")
     pretrain_retries: int = Field(

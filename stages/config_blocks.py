@@ -26,7 +26,11 @@ _DatasetBlocks = _with_blocks("_DatasetBlocks", _PER_DATASET)
 class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields follow from the contracts
     """A data set: its folder, and overrides of stages' settings for it."""
 
-    root: str = Field(min_length=1, description="folder of the data set; {workspace} and {sample_root} are filled in")
+    root: str = Field(
+        min_length=1,
+        description="folder of the data set, absolute or relative to the folder where snakemake is called; {workspace} "
+        "and {sample_root} are filled in. Tables are relative to it, `prompts` to the checkout",
+    )
     index_inputs: Block
 
     @field_validator("root")
