@@ -3,13 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
 
-.PHONY: demo test test-all test-model test-cluster test-cluster-faults environment lint format lock reference dag ui sync clean doctor estimate audit
+.PHONY: demo test test-all test-model test-cluster test-cluster-faults environment lint format lock doctor estimate audit \
+	images reference dag sync ui why clean
 
 demo: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo
-	@echo
-	@echo "The report:     $(CURDIR)/runs/demo/results/summarize/report.html"
-	@echo "The MLflow UI:  make ui    (then open http://127.0.0.1:$(PORT))"
+	@echo "MLflow's pages: make ui"
 
 # Unit tests, and the whole DAG once on a miniature phantom: at most 10 minutes on 2 idle cores.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -63,14 +62,15 @@ lock: environment
 	cd envs && for image in preprocess torch report workflow; do ../$(COMPILE) $(UPGRADE) --universal --generate-hashes \
 		--constraints local.lock -o $$image.lock $$image.in || exit 1; done
 
-# Check the setup before a long run and name remedies: make doctor PROFILE=workflow/profiles/demo ARGS=--gpu
-PROFILE ?= slurm
+# Check the setup before a long run and name remedies: make doctor PROFILE=slurm ARGS='--gpu --configfile FILE'. The default of
+# PROFILE is that of the commands: SNAKEMAKE_PROFILE, else workflow/profiles/local.
+WITH_PROFILE = $(if $(PROFILE),--profile $(PROFILE))
 doctor: environment
-	$(BIN)/python -m workflow.doctor --profile $(PROFILE) $(ARGS)
+	$(BIN)/python -m workflow.doctor $(WITH_PROFILE) $(ARGS)
 
 # Estimate hours, GPU-hours and bytes of a whole run: make estimate ARGS='--device h100 --gpus 8'
 estimate: environment
-	$(BIN)/python -m workflow.estimate --profile $(PROFILE) $(ARGS)
+	$(BIN)/python -m workflow.estimate $(WITH_PROFILE) $(ARGS)
 
 # Compare pins with known vulnerabilities, offline: make audit ADVISORIES=all.zip (OSV's export for PyPI, downloaded by hand).
 audit: environment
@@ -95,12 +95,11 @@ sync: environment
 	$(BIN)/python -m stages.sync --journals $(WORKSPACE)/results
 
 ui: environment
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(WORKSPACE))/mlflow.db --host 127.0.0.1 --port $(PORT)
+	$(BIN)/python -m workflow.ui --workspace $(WORKSPACE) --port $(PORT)
 
 # List what would run again, and why: the code file, configuration key, input or image that changed.
-.PHONY: why
 why: environment
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow.why --profile $(PROFILE)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow.why $(WITH_PROFILE) $(ARGS)
 
 clean:
 	rm -rf runs/demo

@@ -76,7 +76,7 @@ def compared(patients: int) -> Iterator[dict[str, Any]]:
         settings.write_text(yaml.safe_dump(values))
         seconds = measured(folder, settings)
         profile = read_profile(ROOT / "workflow/profiles/demo")
-        config = configuration(profile, [f"{key}={json.dumps(value)}" for key, value in values.items()], ROOT)
+        config = configuration(profile, [f"{key}={json.dumps(value)}" for key, value in values.items()], root=ROOT)
         amounts = amounts_of(config, [])
         for job in jobs_of(config, amounts):
             took = seconds.get((job.stage, job.name))

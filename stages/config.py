@@ -4,11 +4,11 @@ A stage's settings are its block, overridden by the data set's block of that sta
 than its own settings, so editing one block changes the digests of only those stages that read it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model, field_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
 from .common.data.patient_split import PatientSplit
 from .common.device import Device
@@ -23,9 +23,10 @@ from .common.settings import (
     place_of,
     wrong_value,
 )
-from .common.templates import filled, slots_in
-from .config_layers import KeyPath, Layer, Origins, holds, value_at
-from .contracts import BLOCKS, JOBS
+from .common.templates import filled
+from .config_blocks import Block, Dataset, StageBlocks
+from .config_layers import KeyPath, Layer, Origins, holds, merged, value_at
+from .contracts import BLOCKS
 from .fetch_weights.contract import hub_id
 from .pretrain.ready_made import ReadyMadeVariant
 
@@ -33,41 +34,15 @@ _STAGE_OF: dict[type[BaseModel], str] = {model: stage for stage, model in BLOCKS
 
 FEW_SHOT = ("few_shot_classification", "few_shot_segmentation")
 
-Block = dict[str, Any]
 
-
-def _with_blocks(name: str, stages: Iterable[str]) -> type[Settings]:
-    """Create a model that has a block, empty by default, for each stage."""
-    blocks: dict[str, Any] = {stage: (Block, Field(default_factory=dict)) for stage in stages}
-    return create_model(name, __base__=Settings, **blocks)
-
-
-_PER_DATASET = dict.fromkeys(job.stage for job in JOBS if "{dataset}" in job.place)
-_StageBlocks = _with_blocks("_StageBlocks", BLOCKS)
-_DatasetBlocks = _with_blocks("_DatasetBlocks", _PER_DATASET)
-
-
-class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields follow from the contracts
-    """A data set: its folder, and overrides of stages' settings for it."""
-
-    root: str = Field(min_length=1, description="folder of the data set; {workspace} and {sample_root} are filled in")
-    index_inputs: Block
-
-    @field_validator("root")
-    @classmethod
-    def _knows_its_slots(cls, root: str) -> str:
-        slots_in(root, ("workspace", "sample_root"))
-        return root
-
-
-class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follow from the contracts
+class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follow from the contracts
     """Contents of config.yaml. Stage blocks are checked by `check`, after the overrides are merged in."""
 
     project: str = Field(min_length=1, description="name of the MLflow experiment (renaming it: docs/decisions/0016)")
     register_models: bool = Field(
         True, description="upload chosen models to MLflow's registry; false: no weights go to MLflow. Reruns nothing"
     )
-    workspace: FolderPath = Field(pattern=r"^[^.]", description="root folder of all outputs")
+    workspace: FolderPath = Field(pattern=r"^[^.]", description="root folder of all outputs, as `root` below")
     sample_root: str | None = Field(None, description="data folder of the profile `sample`")
     device: Device = Field("auto", description="where torch computes; auto: a GPU if present")
     pretrain_retries: int = Field(
@@ -113,9 +88,27 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks foll
             block = merged(block, getattr(self.datasets[dataset], stage, {}))
         if variant is not None and stage == "pretrain":
             block = merged(block, self._overrides(variant))
-        if "patient_split" in BLOCKS[stage].model_fields:
+        if stage == "label_images":
+            block = self._with_split_of_pretraining(dataset, block)
+        elif "patient_split" in BLOCKS[stage].model_fields:
             block = merged({"patient_split": self.patient_split.model_dump()}, block)
         return BLOCKS[stage].model_validate(block)
+
+    def _with_split_of_pretraining(self, dataset: str | None, block: Block) -> Block:
+        """Return a block of `label_images` with the patient split of pre-training, for labels that follow it.
+
+        Labels of `pretrain_on` do, unless lists split them: two independent splits of the same patients would put
+        images of pre-training into the test part. Other data sets do where they have a block `patient_split`.
+        """
+        if block.get("split_lists") is not None:
+            return block
+        if dataset != self.pretrain_on and block.get("patient_split") is None:
+            return block
+        try:
+            pairs = self.settings("pair_images_reports", self.pretrain_on)
+        except ValidationError:  # reported where it is written
+            return block
+        return merged({"patient_split": pairs.patient_split.model_dump()}, block)
 
     def _overrides(self, variant: str) -> Block:
         """Return a variant's overrides of `pretrain`.
@@ -183,15 +176,6 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks foll
         return jobs + [("pretrain", None, variant) for variant in self.compare]
 
 
-def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `override` merged over it, recursively."""
-    result = dict(base)
-    for key, value in override.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else value
-    return result
-
-
 def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
     """Validate the whole configuration.
 
@@ -233,7 +217,7 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
     if wrong:
         raise InputErrors(wrong)
     wrong = _wrong_blocks(config, raw, origins)
-    whole = (_foreign_tokenizers, _unknown_fractions, _small_images)
+    whole = (_foreign_tokenizers, _unknown_fractions, _small_images, _labels_split_apart)
     wrong = wrong or [each for check_of in whole for each in check_of(config, origins)]
     if wrong:
         raise InputErrors(wrong)
@@ -327,6 +311,36 @@ def _small_images(config: Config, origins: Origins) -> list[InputError]:
             for protocol, size in settings.input_sizes().items()
             if size > stored and not settings.allow_upsampling
         ]
+    return wrong
+
+
+def _labels_split_apart(config: Config, origins: Origins) -> list[InputError]:
+    """Return an error where labels of `pretrain_on` have a split of their own: audit_splits would refuse it later."""
+    dataset = config.pretrain_on
+    if dataset not in config.evaluate_on:
+        return []
+    labels, pairs = config.settings("label_images", dataset), config.settings("pair_images_reports", dataset)
+    own, raw = ("datasets", dataset, "label_images"), config.model_dump()
+    blocks = [own] if config.evaluate_on != [dataset] else [own, own[2:]]  # the latter may be for other data sets
+    wrong = [
+        InputError(
+            f"{origins.of(*block, 'split')}: {place_of(block)}.split: has no effect: pre-training reads {dataset}, "
+            "too, and its labels follow the patient split of pre-training",
+            "remove it, and set the shares at the top level: `patient_split: {validation: 0.1, test: 0.2}`",
+        )
+        for block in blocks
+        if labels.patient_split is not None and holds(raw, (*block, "split"))
+    ]
+    same = labels.split_lists is not None or labels.patient_split == pairs.patient_split  # lists: audit_splits compares
+    if not same and not config.settings("audit_splits", dataset).allow_overlap:
+        key = (*own, "patient_split")
+        what = (
+            f"{place_of(key)}: differs from the split of the pairs, so pre-training would read test images of {dataset}"
+        )
+        remedy = (
+            f"remove it, or set datasets.{dataset}.audit_splits.allow_overlap: true (results then record the overlap)"
+        )
+        wrong.append(InputError(f"{origins.of(*key)}: {what}", remedy))
     return wrong
 
 

@@ -46,3 +46,12 @@ def holds(values: Any, path: KeyPath) -> bool:
     except KeyError:
         return False
     return True
+
+
+def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `override` merged over it, recursively."""
+    result = dict(base)
+    for key, value in override.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result

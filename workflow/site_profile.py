@@ -5,6 +5,7 @@ workflow is read, not by 60 failed jobs.
 """
 
 import os
+from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -16,10 +17,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from stages.common.errors import InputError
 from stages.common.settings import checked_path, validating
 from stages.common.yaml_files import parse_yaml, read_mapping
-from stages.config import Config, check, merged
-from stages.config_layers import Layer
+from stages.config import Config, check
+from stages.config_layers import Layer, merged
 
 UNSET = "CHANGE_ME"
+LOCAL = "workflow/profiles/local"
 
 
 def check_account(default_resources: Mapping[str, Any] | None) -> None:
@@ -125,12 +127,29 @@ def read_profile(folder: Path) -> SiteProfile:
     return SiteProfile(path, read_mapping(path, "give a folder of workflow/profiles, e.g. slurm"))
 
 
-def configuration(profile: SiteProfile, assignments: Sequence[str] = (), root: Path = Path()) -> Config:
-    """Check config.yaml with the profile's `configfile` and assignments (KEY=VALUE) merged over it."""
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options that choose profile and configuration, which are those of `snakemake`."""
+    default = os.environ.get("SNAKEMAKE_PROFILE") or LOCAL
+    words = "same as for snakemake; without it SNAKEMAKE_PROFILE, else the profile `local` [%(default)s]"
+    parser.add_argument("--profile", type=Path, default=Path(default), help=words)
+    words = "same as for snakemake: files laid over config.yaml, in this order, instead of the profile's"
+    parser.add_argument("--configfile", "--configfiles", type=Path, nargs="+", default=[], metavar="FILE", help=words)
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="same as for snakemake")
+
+
+def configuration(
+    profile: SiteProfile, assignments: Sequence[str] = (), files: Sequence[Path] = (), root: Path = Path()
+) -> Config:
+    """Check config.yaml with files and assignments (KEY=VALUE) merged over it.
+
+    As for Snakemake, `files` replace the profile's `configfile`.
+    """
     layers = [Layer("config.yaml", read_mapping(root / "config.yaml", "call from the folder of the checkout"))]
-    overlays = profile.known.configfile
-    for overlay in [overlays] if isinstance(overlays, str) else overlays:
-        layers.append(Layer(str(overlay), read_mapping(root / overlay, f"correct `configfile` in {profile.path}")))
+    named, remedy = profile.known.configfile, f"correct `configfile` in {profile.path}"
+    overlays: Sequence[str | Path] = [named] if isinstance(named, str) else named
+    if files:
+        overlays, remedy = files, "correct --configfile"
+    layers += [Layer(str(each), read_mapping(root / each, remedy)) for each in overlays]
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         if not separator:

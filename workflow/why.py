@@ -22,6 +22,7 @@ from stages.common.files.code_digest import code_digests
 from stages.common.journal.journals import Journal, read_journal
 from stages.common.journal.tracking import flatten
 from stages.contracts import BLOCKS
+from workflow.site_profile import add_options
 
 _SHOWN = 8  # hex digits of a digest
 _NEW = "has not run yet"
@@ -220,12 +221,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         program_name("python -m workflow.why"), description=__doc__, formatter_class=RawDescriptionHelpFormatter
     )
-    parser.add_argument("--profile", default="workflow/profiles/demo", help="profile of Snakemake [%(default)s]")
-    options, more = parser.parse_known_args(argv)  # the rest is Snakemake's: --configfile, --config, targets
+    add_options(parser)
+    options, more = parser.parse_known_args(argv)  # the rest is Snakemake's, too
     root = Path.cwd()
     metadata = root / ".snakemake" / "metadata"
     lost = not metadata.is_dir() or not any(metadata.iterdir())  # asked first, because a dry run makes the folder
-    arguments = ["--profile", options.profile, *more]
+    arguments = ["--profile", str(options.profile), *more]
+    for name, values in (("--configfile", options.configfile), ("--config", options.config)):
+        arguments += [name, *map(str, values)] if values else []
     try:
         jobs = dry_run([*arguments, "--forceall"])
         plan = {output: job.reason for job in dry_run(arguments) for output in job.outputs}

@@ -91,7 +91,11 @@ def refuse_overlap(overlap: Overlap, labels: Path, dataset: str) -> None:
     """Raise an InputError that names every kind of overlap, in one line."""
     found = [f"{count} {_MEANING[kind]}" for kind, count in overlap.found.items()]
     if found:
+        seen = overlap.test_patients_in_pretraining
+        shared = (
+            f" (`datasets.{dataset}.label_images.patient_split: {{}}` follows that of pre-training)" if seen else ""
+        )
         raise InputError(
-            f"{labels}: {'; '.join(found)}. Correct the split in label_images, or set "
+            f"{labels}: {'; '.join(found)}. Correct the split in label_images{shared}, or set "
             f"`datasets.{dataset}.audit_splits.allow_overlap: true`: every result then records the counts"
         )

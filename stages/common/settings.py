@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from reprlib import Repr
@@ -122,7 +123,11 @@ def wrong_value(item: Any, place: str, model: type[BaseModel] | None = None) -> 
     is_block = isinstance(item["input"], Mapping | BaseModel)  # what it holds says nothing that the message does not
     given = _shown(item["input"])
     said = is_block or re.search(rf"(?<!\w){re.escape(given)}(?!\w)", what)
-    return InputError(f"{place}: {what}" if said else f"{place}: {what} (given: {given})")
+    # YAML reads yes, no, on and off as true and false, and 1 or 2024-01-01 as no text
+    unquoted = item["type"] == "string_type" and isinstance(item["input"], bool | int | float | date)
+    return InputError(
+        f"{place}: {what}" if said else f"{place}: {what} (given: {given})", "quote it" if unquoted else ""
+    )
 
 
 def _shown(value: object) -> str:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from ..common.contract import Job, option, product, source
 from ..common.data.distributions import RSNA_LABELS, SIIM_RUN_LENGTHS
 from ..common.data.identifiers import IdentifierKind, resolve_kind
+from ..common.data.patient_split import PatientSplit
 from ..common.records import Count, Record
 from ..common.settings import Settings
 
@@ -76,6 +77,12 @@ class LabelImagesSettings(Settings):
     seed: int = Field(0, description="seed of the split and of the subsets")
     split: SplitShares = Field(default_factory=SplitShares, description="shares of train, validation and test")
     split_lists: SplitLists | None = Field(None, description="your own split instead of `split`; it is audited")
+    patient_split: PatientSplit | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # a data set without it keeps the digest of its settings
+        description="the split of pre-training instead of `split`; the workflow sets it, from the top level's "
+        "`patient_split`, for the data set `pretrain_on`, whose shares it gives",
+    )
     subsets: list[int] = Field([1, 10, 100], description="nested shares of the training part, percent, ascending")
     patients: str | None = Field(None, description="CSV of image_id and patient_id; null: patients from index_inputs")
     lung_masks: str | None = Field(None, description="CSV of ImageId and EncodedPixels (SIIM run lengths): both lungs")
@@ -99,6 +106,8 @@ class LabelImagesSettings(Settings):
         ascending = all(low < high for low, high in zip(self.subsets, self.subsets[1:], strict=False))
         if not self.subsets or not ascending or self.subsets[0] < 1 or self.subsets[-1] != 100:
             raise ValueError("subsets must be ascending percentages from 1 on that end with 100")
+        if self.patient_split is not None and self.split_lists is not None:
+            raise ValueError("`patient_split` and `split_lists` are both given: keep one")
         return self
 
     def files(self) -> list[str]:
@@ -147,7 +156,8 @@ class Card(Record):
     lung_masks: Count
     split_by: str
     seed: int
-    shares: SplitShares | None  # null where the user's own lists were followed
+    shares: SplitShares | None  # null where the user's own lists or the split of pre-training were followed
+    patient_split: PatientSplit | None = None  # the split of pre-training, if that was followed
     splits: dict[Literal["train", "validation", "test"], CardSplit]
     subsets: dict[int, CardSplit]  # by percent of the training part
     pixels_in_several_splits: Count
@@ -170,4 +180,7 @@ class LabelImagesJob(Job):
     card: Path = product("card.json", record=Card, summary=True)
     private: Path | None = source(
         optional=True, tracked=False, help="folder of the key of index_inputs; required for keyed identifiers"
+    )
+    files: Path | None = source(
+        "index_inputs", "files.arrow", optional=True, help="the distributed split; required with `patient_split`"
     )

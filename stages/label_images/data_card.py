@@ -48,9 +48,10 @@ def data_card(
         masks=sum(row["mask"] is not None for row in labels.rows),
         masks_of_overlapping_regions=labels.masks_of_overlapping_regions,
         lung_masks=sum(row["lung_mask"] is not None for row in labels.rows),
-        split_by=split_by(rows) if listed is None else "lists of the user",
+        split_by=_split_by(rows, settings),
         seed=settings.seed,
-        shares=settings.split if listed is None else None,
+        shares=settings.split if settings.split_lists is None and settings.patient_split is None else None,
+        patient_split=settings.patient_split,
         splits={part: _counts(parts[part]) for part in PARTS},
         subsets={
             percent: _counts([row for row in parts["train"] if row["subset"] <= percent])
@@ -90,6 +91,12 @@ def license_text(settings: LabelImagesSettings, values: Sequence[str]) -> str:
         counts = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))
         return "by image: " + "; ".join(f"{value}: {count}" for value, count in counts)
     return _LICENSES[settings.layout]
+
+
+def _split_by(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> str:
+    if settings.split_lists is not None:
+        return "lists of the user"
+    return split_by(rows) if settings.patient_split is None else "patient, as in pre-training"
 
 
 def _counts(rows: Sequence[Mapping[str, Any]]) -> CardSplit:

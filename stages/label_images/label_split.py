@@ -1,6 +1,7 @@
-"""Splits of labelled images, by hash or by lists, and nested subsets of the training part.
+"""Splits of labelled images, by hash, by lists or as in pre-training, and nested subsets of the training part.
 
-The split by hash is by patient and stratified by target. Lists of your own, one CSV per part or one CSV for all, are
+The split by hash is by patient and stratified by target. A data set that pre-training reads follows the split of
+pre-training, so that no test image has been trained on. Lists of your own, one CSV per part or one CSV for all, are
 followed exactly. An image that a list repeats is one image. One that is in two parts (lists of SIIM that circulate
 split rows, not images) stays in both: audit_splits refuses that, or reports its number beside every figure.
 """
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..common.data.index_tables import read_index, require_values
+from ..common.data.patient_split import PatientSplit, split_of
 from ..common.digests import seed_from
 from ..common.errors import InputError
 from .contract import LabelImagesSettings, SplitLists, SplitShares
@@ -46,6 +48,18 @@ def split_by(rows: Sequence[Mapping[str, Any]]) -> str:
             "images or to none"
         )
     return "image" if unknown else "patient"
+
+
+def refuse_one_target(rows: Sequence[Mapping[str, Any]], source: str, remedy: str) -> None:
+    """Raise an InputError for a part without positives or without negatives, which no evaluation can use.
+
+    The split by hash sees to both itself; that of pre-training does not know the targets.
+    """
+    for part in PARTS:
+        targets = [row["target"] for row in rows if row["split"] == part]
+        for target, name in ((1, "positive"), (0, "negative")):
+            if target not in targets:
+                raise InputError(f"{source}: no {name} image is in the {part} part ({len(targets)} images)", remedy)
 
 
 def assign_splits(rows: Sequence[Mapping[str, Any]], shares: SplitShares, seed: int) -> list[str]:
@@ -107,6 +121,23 @@ def assign_subsets(
             size = max(1, math.floor(len(images) * percent / 100 + 0.5))
             subset_of |= {images[place]: percent for place in order[:size]}
     return [subset_of[row["image_id"]] if part == "train" else 100 for row, part in zip(rows, parts, strict=True)]
+
+
+def follow_pretraining(
+    rows: Sequence[Mapping[str, Any]], distributed: Mapping[str, str | None], settings: PatientSplit
+) -> list[dict[str, Any]]:
+    """Return the rows with the part that pre-training gives to their patients.
+
+    `distributed` maps image_id to the distribution's own split, where it has one. The part is the same pure function of
+    the patient as in pair_images_reports. Raises InputError for an image without patient.
+    """
+    unknown = [row["image_id"] for row in rows if row["patient_id"] is None]
+    if unknown:
+        raise InputError(
+            f"image {unknown[0]} has no patient ({len(unknown)} such), but pre-training splits by patient",
+            remedy="name the column of patients in index_inputs",
+        )
+    return [{**row, "split": split_of(row["patient_id"], settings, distributed[row["image_id"]])} for row in rows]
 
 
 # Names that lists give to the parts.

@@ -1,16 +1,27 @@
 """Labels of one data set and their card, from its images and the distributed tables."""
 
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from ..common.data.image_store import ImageStore
+from ..common.errors import InputError
 from ..common.files import schemas
-from ..common.files.arrow_tables import write_rows
+from ..common.files.arrow_tables import read_table, write_rows
 from ..common.journal.tracking import track_job
 from ..common.records import write_record
-from .contract import LabelImagesJob
+from .contract import LabelImagesJob, LabelImagesSettings
 from .data_card import card_metrics, data_card, remainders
-from .image_labels import label_images
-from .label_split import follow_lists, with_splits, with_subsets
+from .image_labels import ImageLabels, label_images
+from .label_split import (
+    ListedSplit,
+    follow_lists,
+    follow_pretraining,
+    refuse_one_target,
+    with_splits,
+    with_subsets,
+)
 from .label_tables import present_label_files
 
 
@@ -20,8 +31,7 @@ def write_labels(job: LabelImagesJob) -> None:
     with track_job(job, more=present_label_files(job.root, settings)) as run:
         images = ImageStore(job.images).table
         labels = label_images(images, job.root, settings, job.private)
-        listed = follow_lists(labels, job.root, settings, job.private) if settings.split_lists else None
-        rows = with_subsets(listed.rows, settings) if listed else with_splits(labels.rows, settings)
+        rows, listed = split_rows(labels, job.root, settings, job.private, _distributed_split(job))
         pixels = dict(zip(images["image_id"].to_pylist(), images["pixels_sha256"].to_pylist(), strict=True))
         card = data_card(job.dataset, settings, labels, rows, pixels, listed)
         for line in remainders(card):
@@ -30,3 +40,36 @@ def write_labels(job: LabelImagesJob) -> None:
         write_record(job.card, card)
         run.log_metrics(card_metrics(card))
         run.log_tag("split_by", card.split_by)
+
+
+def split_rows(
+    labels: ImageLabels,
+    root: Path,
+    settings: LabelImagesSettings,
+    private: Path | None,
+    distributed: Mapping[str, str | None],
+) -> tuple[list[dict[str, Any]], ListedSplit | None]:
+    """Return the rows with split and subset, and what lists left out: by lists, as pre-training, or by hash.
+
+    `distributed` maps image_id to the distribution's own split, for data sets that follow pre-training. Raises
+    InputError where a part would have no positives or no negatives.
+    """
+    if settings.split_lists is not None:
+        listed = follow_lists(labels, root, settings, private)
+        return with_subsets(listed.rows, settings), listed
+    if settings.patient_split is None:
+        return with_splits(labels.rows, settings), None
+    rows = follow_pretraining(labels.rows, distributed, settings.patient_split)
+    remedy = "raise the shares of `patient_split`, which pre-training follows, too, or give `split_lists`"
+    refuse_one_target(rows, f"labels in {root}", remedy)
+    return with_subsets(rows, settings), None
+
+
+def _distributed_split(job: LabelImagesJob) -> dict[str, str | None]:
+    """Return image_id -> the distribution's own split, which is needed where labels follow pre-training."""
+    if job.settings.patient_split is None:
+        return {}
+    if job.files is None:
+        raise InputError("label_images.patient_split is set: give --files, the table files.arrow of index_inputs")
+    files = read_table(job.files, schemas.FILES)
+    return dict(zip(files["image_id"].to_pylist(), files["distributed_split"].to_pylist(), strict=True))

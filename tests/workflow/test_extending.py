@@ -2,10 +2,13 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +16,9 @@ import pytest
 import yaml
 
 from stages.common.encoders.image import ImageEncoder
+from stages.common.files.arrow_tables import read_table
 from stages.common.files.code_digest import import_closure
+from stages.common.files.schemas import LABELS, PAIRS
 from stages.config import check, merged
 from workflow.doctor.inputs import check_dataset
 
@@ -50,6 +55,56 @@ def test_the_data_set_is_indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )  # fmt: skip
     metrics = {each["key"]: each["value"] for each in json.loads(Path("journal.json").read_text())["metrics"]}
     assert (metrics["images"], metrics["reports"], metrics["files_missing"]) == (2, 2, 0)
+
+
+def our_labelled_data(folder: Path, patients: int = 120) -> None:
+    """Data in the form of the page's two tables: its rows, repeated for other patients, and noise as radiographs."""
+    noise = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
+    for table, first in (("images.csv", "file,view"), ("labels.csv", "file,effusion")):
+        header, *rows = block(first).splitlines()
+        lines = [re.sub(r"(images/|,p)\d+", rf"\g<1>{number}", rows[number % len(rows)]) for number in range(patients)]
+        (folder / table).write_text("\n".join([header, *lines]) + "\n")
+    for number in range(patients):
+        picture = noise.integers(0, 255, (160, 160), dtype=np.uint8)
+        cv2.imwrite(str(folder / "images" / f"{number}.png"), picture)
+
+
+@pytest.mark.slow
+def test_labels_of_ones_own_pass_the_doctor_and_are_split_as_pre_training_splits(
+    new_checkout: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    """The page's commands; the last one ends before pre-training, with the audit."""
+    folder = new_checkout(tmp_path / "checkout").folder
+    our_labelled_data(folder / "our_data")
+    for name in ("our_labels.yaml", "our_prompts.yaml"):
+        (folder / name).write_text(block(f"# {name}"))
+    doctor, planned, run = [shlex.split(line) for line in block("# in the folder").splitlines()[2:]]
+    ours = "runs/ours/results"
+
+    def call(words: list[str], *more: str) -> str:
+        command = words[1:] if words[0] == "python" else ["-m", *words]
+        environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
+        done = subprocess.run([sys.executable, *command, *more], cwd=folder, env=environment, capture_output=True,
+                              text=True, check=False, timeout=900)  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    assert re.search(r"80 labelled images; positives: train \d+ of \d+, validation", call(doctor))
+    assert re.search(r"^phrase_grounding +2$", call(planned), re.MULTILINE)
+    assert "The report: " not in call(run, "--cores", "2", "--", f"{ours}/audit_splits/ours/audit.json")
+    parts = [
+        dict(zip(table["patient_id"].to_pylist(), table["split"].to_pylist(), strict=True))
+        for table in (read_table(folder / ours / "label_images/ours/labels.arrow", LABELS),
+                      read_table(folder / ours / "pair_images_reports/ours/pairs.arrow", PAIRS))
+    ]  # fmt: skip
+    assert len(parts[0]) == 80
+    assert parts[0].items() <= parts[1].items()
+    assert set(parts[0].values()) == {"train", "validation", "test"}
+    overlap = json.loads((folder / ours / "audit_splits/ours/audit.json").read_text())["overlap"]
+    assert set(overlap.values()) == {0}
+    card = json.loads((folder / ours / "label_images/ours/card.json").read_text())
+    assert (card["split_by"], card["patient_split"]["test"]) == ("patient, as in pre-training", 0.3)
 
 
 def test_the_encoder_is_built() -> None:

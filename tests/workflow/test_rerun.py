@@ -154,6 +154,8 @@ def test_the_store_shows_every_stage(finished_run) -> None:
     text = finished_run.snakemake("--forcerun", "summarize").stderr
     assert "unchanged" in text or "updated" in text or "new" in text
     assert (finished_run.folder / "runs" / "demo" / "mlflow.db").is_file()
+    report = finished_run.folder / "runs" / "demo" / "results" / "summarize" / "report.html"
+    assert f"The report: {report}" in text, "the user is told where the results are"
 
 
 def test_settings_of_a_job_that_are_wrong_stop_everything_in_one_line(finished_run) -> None:

@@ -1,11 +1,19 @@
 """What a site must set is asked for before anything is submitted."""
 
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from stages.common.errors import InputError
-from workflow.site_profile import UNSET, check_account
+from workflow.doctor.__main__ import parser as doctor
+from workflow.estimate.__main__ import parser as estimate
+from workflow.site_profile import UNSET, add_options, check_account, configuration, read_profile
+
+ROOT = Path(__file__).resolve().parents[2]
+PROFILES = ROOT / "workflow" / "profiles"
 
 
 def test_the_placeholder_is_refused_and_anything_else_passes() -> None:
@@ -14,3 +22,58 @@ def test_the_placeholder_is_refused_and_anything_else_passes() -> None:
     check_account({"slurm_account": SimpleNamespace(raw="radiology")})
     check_account({})
     check_account(None)
+
+
+def why() -> ArgumentParser:
+    options = ArgumentParser()
+    add_options(options)
+    return options
+
+
+def parsed(*words: str) -> list[Namespace]:
+    return [program().parse_args(words) for program in (doctor, estimate, why)]
+
+
+def test_one_default_of_the_profile_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
+    assert {each.profile for each in parsed()} == {Path("workflow/profiles/local")}
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", "slurm")  # as snakemake reads it
+    assert {each.profile for each in parsed()} == {Path("slurm")}
+    assert {each.profile for each in parsed("--profile", "x")} == {Path("x")}
+
+
+def test_the_local_profile_is_the_demos_without_its_configuration() -> None:
+    local, demo = (yaml.safe_load((PROFILES / name / "config.yaml").read_text()) for name in ("local", "demo"))
+    assert local == {key: value for key, value in demo.items() if key != "configfile"}
+    assert (local["cores"], local["resources"]) == ("all", {"gpu": 1})
+    profile = read_profile(PROFILES / "local")
+    assert not profile.on_slurm
+    assert not profile.in_containers
+
+
+@pytest.mark.parametrize("flag", ["--configfile", "--configfiles"])
+def test_files_are_laid_over_each_other_in_their_order_instead_of_the_profiles(tmp_path: Path, flag: str) -> None:
+    names = [str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")]
+    for name, text in zip(names, ("{project: a, workspace: runs/a}", "{project: b}"), strict=True):
+        Path(name).write_text(text)
+    demo = read_profile(PROFILES / "demo")
+    for arguments in parsed(flag, *names, "--config", "pretrain_retries=2"):
+        config = configuration(demo, arguments.config, arguments.configfile, ROOT)
+        assert (config.project, config.workspace, config.pretrain_retries) == ("b", "runs/a", 2)
+    assert configuration(demo, root=ROOT).project == "mlip-demo"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read .*; correct --configfile"),
+        ("- 1", "not a mapping"),
+        ("projct: x", "wrong.yaml: projct: unk"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str | None, message: str) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    if text is not None:
+        wrong.write_text(text)
+    with pytest.raises(InputError, match=message):
+        configuration(read_profile(PROFILES / "local"), (), [wrong], ROOT)

@@ -60,6 +60,16 @@ def test_labels_agree_with_the_truth_that_was_drawn(finished_run) -> None:
         assert dict(zip(table["image_id"].to_pylist(), table["target"].to_pylist(), strict=True)) == drawn
 
 
+def test_splits_are_audited_before_any_training_starts(finished_run) -> None:
+    """An overlap costs no training. On two cores the order is that of the priorities."""
+    started = {}
+    for path in results(finished_run).glob("*/**/journal.json"):
+        journal = json.loads(path.read_text())
+        started.setdefault(journal["stage"], []).append(journal["started"])
+    assert len(started["audit_splits"]) == 2
+    assert max(started["audit_splits"]) < min(started["pretrain"])
+
+
 def test_mlflow_holds_every_number_of_the_journals_once(finished_run) -> None:
     """What the workflow imported at its end, counted by SQL; parts of a scattered stage have one step each there."""
     journals, problems = find_journals(results(finished_run))

@@ -1,6 +1,7 @@
 """A mistake in the configuration is one line: the file that it stands in, the key, the nearest right name."""
 
 import re
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 
 from stages.common.errors import InputError, InputErrors
 from stages.common.yaml_files import parse_yaml, read_mapping
-from stages.config import check, merged
+from stages.config import Config, check, merged
 from stages.config_layers import Layer
 from stages.pretrain.contract import PretrainSettings
 
@@ -84,6 +85,70 @@ def test_a_root_knows_two_slots(root: str) -> None:
         InputErrors, match=r"^other.yaml: datasets.rsna.root: .* is no slot \(there are: {workspace}, {sam"
     ):
         check(merged(SHIPPED, block), [Layer("config.yaml", SHIPPED), Layer("other.yaml", block)])
+
+
+OURS = {
+    "root": "our_data",
+    "index_inputs": {"layout": "folder", "table": "t.csv", "columns": {"image": "file", "patient": "p", "report": "r"}},
+    "label_images": {"layout": "folder", "finding": "lung_opacity", "table": "l.csv",
+                     "columns": {"image": "file", "target": "opacity"}},
+    "zero_shot_classification": {"prompts": "stages/zero_shot_classification/prompts/rsna.yaml"},
+    "phrase_grounding": {"prompts": "stages/phrase_grounding/prompts/rsna.yaml"},
+}  # fmt: skip
+BOTH = {"datasets": {"ours": OURS}, "pretrain_on": "ours", "evaluate_on": ["ours", "rsna"],
+        "patient_split": {"test": 0.2}}  # fmt: skip
+SHARES = {"train": 0.4, "validation": 0.3, "test": 0.3}
+
+
+def checked(*blocks: dict) -> Config:
+    layers = [Layer("config.yaml", SHIPPED), *(Layer(f"{number}.yaml", each) for number, each in enumerate(blocks))]
+    return check(reduce(merged, (layer.values for layer in layers)), layers)
+
+
+def labels_of_ours(block: dict) -> dict:
+    return {"datasets": {"ours": {"label_images": block}}}
+
+
+def test_labels_of_the_data_set_that_pre_training_reads_follow_its_split() -> None:
+    config = checked(BOTH)
+    labels, pairs = config.settings("label_images", "ours"), config.settings("pair_images_reports", "ours")
+    assert labels.patient_split == pairs.patient_split
+    assert labels.patient_split.test == 0.2
+    assert config.settings("label_images", "rsna").patient_split is None
+    assert checked(BOTH, {"pretrain_on": "mimic_cxr"}).settings("label_images", "ours").patient_split is None
+    by_lists = checked(BOTH, labels_of_ours({"split_lists": {"table": "lists.csv"}}))
+    assert by_lists.settings("label_images", "ours").patient_split is None
+    of_pairs = checked(BOTH, {"pair_images_reports": {"patient_split": {"seed": 5}}})
+    assert of_pairs.settings("label_images", "ours").patient_split.seed == 5
+
+
+def test_another_data_set_follows_it_where_its_patients_are_the_same() -> None:
+    config = checked(BOTH, {"datasets": {"rsna": {"label_images": {"patient_split": {}}}}})
+    assert config.settings("label_images", "rsna").patient_split.test == 0.2
+
+
+@pytest.mark.parametrize(
+    ("block", "line"),
+    [
+        (labels_of_ours({"split": SHARES}), "1.yaml: datasets.ours.label_images.split: has no effect: "
+         "pre-training reads ours, too, .*; remove it, and set the shares at the top level: `patient_split: "),
+        ({"label_images": {"split": SHARES}, "evaluate_on": ["ours"]}, "1.yaml: label_images.split: has no effect"),
+        (labels_of_ours({"patient_split": None}), "1.yaml: datasets.ours.label_images.patient_split: differs from the "
+         "split of the pairs, .*; remove it, or set datasets.ours.audit_splits.allow_overlap: true"),
+        (labels_of_ours({"patient_split": {"seed": 7}}), "1.yaml: datasets.ours.label_images.patient_split: differs"),
+    ],
+)  # fmt: skip
+def test_two_splits_of_the_same_patients_are_refused_at_once(block: dict, line: str) -> None:
+    with pytest.raises(InputErrors, match=f"^{line}") as caught:
+        checked(BOTH, block)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_split_of_its_own_is_followed_where_overlap_is_allowed() -> None:
+    allowed = {"datasets": {"ours": {"audit_splits": {"allow_overlap": True}}}}
+    config = checked(BOTH, labels_of_ours({"patient_split": None, "split": SHARES}), allowed)
+    assert config.settings("label_images", "ours").patient_split is None
+    assert config.settings("label_images", "ours").split.train == 0.4
 
 
 @pytest.mark.parametrize("workspace", ["runs/a b", "/größe/ü", "runs/x=1,y:2+@-.d"])

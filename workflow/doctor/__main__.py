@@ -1,6 +1,7 @@
 """Find out before a long run what is right and wrong, each with its remedy.
 
-  python -m workflow.doctor --profile slurm            what `snakemake --profile slurm` would find
+  python -m workflow.doctor                            what `snakemake --profile workflow/profiles/local` would find
+  python -m workflow.doctor --configfile FILE          the same with FILE laid over config.yaml
   python -m workflow.doctor --profile slurm --gpu      also request one GPU from the cluster and test it from inside
 
 Nothing is changed; the exit status is 1 if a run would fail.
@@ -19,12 +20,14 @@ from workflow.doctor.findings import Finding, failed, table
 from workflow.doctor.folders import check_disk, check_quota, check_workspace
 from workflow.doctor.gpu import check_gpu
 from workflow.doctor.inputs import check_datasets, check_weights
+from workflow.doctor.labels import check_labels, check_training_studies
 from workflow.doctor.slurm import check_slurm
 from workflow.doctor.tracking_server import check_tracking
 from workflow.estimate.whole_run import bytes_to_write
 from workflow.images.lock import Image
+from workflow.input_files import check_files
 from workflow.rule_requests import rule_requests
-from workflow.site_profile import SiteProfile, configuration, read_profile
+from workflow.site_profile import SiteProfile, add_options, configuration, read_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,7 +55,7 @@ def examine(arguments: Namespace) -> list[Finding]:
 def _configuration(profile: SiteProfile, arguments: Namespace) -> tuple[Config | None, list[Finding]]:
     """Return the configuration, if it is valid, and its findings."""
     try:
-        config = configuration(profile, arguments.config)
+        config = configuration(profile, arguments.config, arguments.configfile)
         config.folders()  # a root may need `sample_root`
     except InputError as error:
         skipped = Finding(
@@ -70,6 +73,10 @@ def _of_configuration(
         yield from check_compiler(config, images.get("torch"))
     yield check_gpu(profile, config, images.get("torch"), arguments.gpu_seconds if arguments.gpu else None)
     yield from check_datasets(config, arguments.every_file)
+    for wrong in check_files(config):
+        yield from Finding.of_error("evaluation", wrong)
+    yield from check_labels(config)
+    yield from check_training_studies(config, _gpus_of_training(profile))
     yield from check_weights(config)
     workspace = Path(config.workspace)
     yield check_workspace(workspace)
@@ -83,6 +90,12 @@ def _of_configuration(
     yield check_tracking(workspace, profile.on_slurm)
 
 
+def _gpus_of_training(profile: SiteProfile) -> int:
+    """Return the number of GPUs that the profile gives to one training."""
+    given = str(profile.resources_of("pretrain").get("gpu", 1))
+    return int(given) if given.isdecimal() and int(given) else 1
+
+
 def _described(config: Config) -> str:
     evaluated = ", ".join(config.evaluate_on)
     return f"pre-trains {len(config.compare)} variants on {config.pretrain_on}, evaluates on {evaluated}"
@@ -92,8 +105,7 @@ def parser() -> ArgumentParser:
     """Return the parser of the command."""
     options = ArgumentParser(program_name("python -m workflow.doctor"), description=__doc__,
                              formatter_class=RawDescriptionHelpFormatter)  # fmt: skip
-    options.add_argument("--profile", type=Path, default=Path("slurm"), help="same as for snakemake [%(default)s]")
-    options.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="same as for snakemake")
+    add_options(options)
     options.add_argument(
         "--gpu", action="store_true", help="request a GPU from the cluster and query it inside a container"
     )

@@ -16,7 +16,7 @@ from stages.common.command_line import program_name, refuse
 from stages.common.errors import InputError
 from workflow.estimate.costs import Range, costs
 from workflow.estimate.whole_run import Hardware, RunEstimate, estimate
-from workflow.site_profile import SiteProfile, configuration, read_profile
+from workflow.site_profile import SiteProfile, add_options, configuration, read_profile
 
 
 def table(result: RunEstimate) -> str:
@@ -93,8 +93,7 @@ def parser() -> ArgumentParser:
     """Return the parser of the command."""
     options = ArgumentParser(program_name("python -m workflow.estimate"), description=__doc__,
                              formatter_class=RawDescriptionHelpFormatter)  # fmt: skip
-    options.add_argument("--profile", type=Path, default=Path("slurm"), help="same as for snakemake [%(default)s]")
-    options.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="same as for snakemake")
+    add_options(options)
     options.add_argument(
         "--device",
         choices=sorted(costs().devices),
@@ -111,7 +110,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     try:
         profile = read_profile(arguments.profile)
-        config = configuration(profile, arguments.config)
+        config = configuration(profile, arguments.config, arguments.configfile)
         result = estimate(config, hardware_of(arguments, profile, config.device))
     except InputError as error:
         refuse(error)

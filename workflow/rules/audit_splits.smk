@@ -8,6 +8,7 @@ rule audit_splits:
         **outputs_of("audit_splits"),
     log:
         log_of("audit_splits"),
+    priority: BEFORE_TRAINING
     container:
         container_of("preprocess")
     resources:

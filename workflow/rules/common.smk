@@ -14,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 from stages.common.digests import canonical_json
-from stages.common.errors import InputError
+from stages.common.errors import InputError, InputErrors
 from stages.common.files.atomic_files import sha256_of
 from stages.common.files.code_digest import code_digest
 from stages.common.training.served_states import remove_served
@@ -23,6 +23,7 @@ from stages.config import check
 from stages.contracts import JOBS, STAGES, job_of
 from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
+from workflow.input_files import check_files
 from workflow.invocation import refuse_left_jobs, sync_command, tracking_environment
 from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
 from workflow.rule_requests import MOST, grown
@@ -44,6 +45,8 @@ configfile: "config.yaml"
 try:
     check_checkout(REPOSITORY)
     CONFIG = check(config, snakemake_layers(workflow))
+    if workflow.is_main_process and (wrong := check_files(CONFIG)):
+        raise InputErrors(wrong)
     if workflow.is_main_process:  # inherited by jobs: what MLflow shows together (docs/decisions/0016)
         os.environ |= tracking_environment(CONFIG.project, Path(CONFIG.workspace), CONFIG.register_models)
     check_account(workflow.resource_settings.default_resources)
@@ -72,6 +75,11 @@ shell.prefix(
 
 # Into the server that MLFLOW_TRACKING_URI names, else into <workspace>/mlflow.db.
 SYNC = sync_command(CONFIG.project, CONFIG.workspace, CONFIG.register_models)
+
+
+# Priority of all stages from the data to audit_splits: what is wrong with data, labels or splits is found before hours
+# of training. The audit is no input of the training, which a change of labels or of `evaluate_on` would then repeat.
+BEFORE_TRAINING = 1
 
 
 digest_of_code = cache(code_digest)  # one stage has up to hundreds of jobs

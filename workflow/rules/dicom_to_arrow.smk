@@ -9,6 +9,7 @@ rule dicom_to_arrow:
         "<workspace>/logs/dicom_to_arrow/{dataset}/{shard}.log",
     wildcard_constraints:
         shard=r"\d+",
+    priority: BEFORE_TRAINING
     container:
         container_of("preprocess")
     threads: 2
@@ -49,6 +50,7 @@ rule dicom_to_arrow_gather:
         **outputs_of("dicom_to_arrow", "gather"),
     log:
         log_of("dicom_to_arrow", "gather"),
+    priority: BEFORE_TRAINING
     container:
         container_of("preprocess")
     resources:
@@ -68,6 +70,7 @@ rule dicom_to_arrow_duplicates:
         **outputs_of("dicom_to_arrow", "duplicates"),
     log:
         log_of("dicom_to_arrow", "duplicates"),
+    priority: BEFORE_TRAINING
     container:
         container_of("preprocess")
     resources:

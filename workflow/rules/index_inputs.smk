@@ -24,6 +24,7 @@ rule index_inputs:
         **outputs_of("index_inputs"),
     log:
         log_of("index_inputs"),
+    priority: BEFORE_TRAINING
     container:
         container_of("preprocess")
     resources:

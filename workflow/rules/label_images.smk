@@ -13,15 +13,23 @@ def label_tables_of(dataset):
 LABEL_TABLES = {dataset: label_tables_of(dataset) for dataset in CONFIG.evaluate_on}
 
 
+def split_of_pretraining(wildcards):
+    """Return the table with the distribution's own split, for a data set that is split as pre-training does."""
+    follows = CONFIG.settings("label_images", wildcards.dataset).patient_split is not None
+    return path_of("index_inputs", "files.arrow", dataset=wildcards.dataset) if follows else []
+
+
 # Downstream labels: target, boxes, masks; splits and nested subsets.
 rule label_images:
     input:
-        **inputs_of("label_images"),
+        **inputs_of("label_images", leave=("files",)),
+        files=split_of_pretraining,
         tables=lambda wildcards: LABEL_TABLES[wildcards.dataset],
     output:
         **outputs_of("label_images"),
     log:
         log_of("label_images"),
+    priority: BEFORE_TRAINING
     container:
         container_of("preprocess")
     resources:
@@ -31,5 +39,13 @@ rule label_images:
         **identity_of("label_images", image="preprocess"),
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
         private=f"{CONFIG.workspace}/private",
+        files=lambda wildcards, input: shlex.join(["--files", input.files] if input.files else []),
     shell:
-        command_of("label_images", root="{params.root:q}", dataset="{wildcards.dataset}", private="{params.private:q}")
+        command_of(
+            "label_images",
+            leave=("files",),
+            root="{params.root:q}",
+            dataset="{wildcards.dataset}",
+            private="{params.private:q}",
+            more="{params.files}",
+        )

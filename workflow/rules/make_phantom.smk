@@ -10,6 +10,7 @@ rule make_phantom:
         siim=["<workspace>/phantom/siim/train-rle.csv", "<workspace>/phantom/siim/patients.csv"],
     log:
         log_of("make_phantom"),
+    priority: BEFORE_TRAINING
     container:
         container_of("preprocess")
     threads: 2

@@ -6,6 +6,7 @@ rule pair_images_reports:
         **outputs_of("pair_images_reports"),
     log:
         log_of("pair_images_reports"),
+    priority: BEFORE_TRAINING
     container:
         container_of("preprocess")
     resources:

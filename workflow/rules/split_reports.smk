@@ -7,6 +7,7 @@ rule split_reports:
         **outputs_of("split_reports"),
     log:
         log_of("split_reports"),
+    priority: BEFORE_TRAINING
     container:
         container_of("preprocess")
     resources:

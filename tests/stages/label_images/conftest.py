@@ -55,6 +55,7 @@ def labelled(tmp_path: Path) -> Callable[..., Labelled]:
         shape: tuple[int, int] | dict[str, tuple[int, int]] = (1024, 1024),
         pictures: dict[str, str] | None = None,
         private: Path | None = None,
+        files: Path | None = None,
     ) -> Labelled:
         shapes = shape if isinstance(shape, dict) else dict.fromkeys(images, shape)
         rows = [image_row(name, patient, *shapes[name], (pictures or {}).get(name, name))
@@ -63,7 +64,7 @@ def labelled(tmp_path: Path) -> Callable[..., Labelled]:
         options = {"root": root, "dataset": "set", "images": manifest, "labels": tmp_path / "labels.arrow",
                    "card": tmp_path / "card.json", "journal": tmp_path / "journal.json",
                    "settings": json.dumps(settings)}  # fmt: skip
-        options |= {} if private is None else {"private": private}
+        options |= {name: path for name, path in (("private", private), ("files", files)) if path is not None}
         run_stage(WORK, [text for key, value in options.items() for text in (f"--{key}", str(value))])
         read_record(tmp_path / "card.json", Card)  # what every reader does
         labels = read_table(tmp_path / "labels.arrow", schemas.LABELS).to_pylist()

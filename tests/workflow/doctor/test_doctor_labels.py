@@ -1,0 +1,130 @@
+"""Labels and training studies as the doctor counts them, before anything has run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from stages.common.data.identifiers import keyed, read_or_create_key
+from stages.common.data.patient_split import PatientSplit, split_of
+from stages.config import Config, check, merged
+from workflow.doctor import labels
+from workflow.doctor.labels import check_labels_of, check_training_studies
+
+ROOT = Path(__file__).parents[3]
+PEOPLE = 200
+SPLIT = {"validation": 0.2, "test": 0.3}
+Make = Callable[..., Config]
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Make:
+    """`ours(**label_images)`: a data set with reports and labels; every second patient has the finding."""
+    names = [f"images/{number}.png" for number in range(PEOPLE)]
+    people = [f"Smith{number}" for number in range(PEOPLE)]
+    pl.DataFrame({"file": names, "who": people, "text": ["No."] * PEOPLE}).write_csv(tmp_path / "t.csv")
+    targets = ["yes" if number % 2 else "no" for number in range(PEOPLE)]
+    pl.DataFrame({"file": names, "opacity": targets, "box": [""] * PEOPLE}).write_csv(tmp_path / "l.csv")
+
+    def make(overlay: dict | None = None, **label_images: object) -> Config:
+        block = {
+            "root": str(tmp_path),
+            "index_inputs": {"layout": "folder", "table": "t.csv",
+                             "columns": {"image": "file", "patient": "who", "report": "text"}},
+            "label_images": {"layout": "folder", "finding": "lung_opacity", "table": "l.csv",
+                             "columns": {"image": "file", "target": "opacity", "boxes": "box"},
+                             "positive_values": ["yes"], "negative_values": ["no"]} | label_images,
+            "zero_shot_classification": {"prompts": "stages/zero_shot_classification/prompts/rsna.yaml"},
+            "phrase_grounding": {"prompts": "stages/phrase_grounding/prompts/rsna.yaml"},
+        }  # fmt: skip
+        raw = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"workspace": str(tmp_path / "runs")}
+        raw |= {"pretrain_on": "ours", "evaluate_on": ["ours"], "patient_split": SPLIT}
+        raw["datasets"]["ours"] = block
+        return check(merged(raw, overlay or {}))
+
+    return make
+
+
+def test_positives_of_every_part_are_those_of_the_run_once_its_key_is_drawn(ours: Make, tmp_path: Path) -> None:
+    before = check_labels_of(ours(), "ours")
+    assert before.status == "ok"
+    assert "200 labelled images" in before.what
+    assert "roughly" in before.what
+    assert not (tmp_path / "runs").exists(), "nothing is written"
+    key = read_or_create_key(tmp_path / "runs" / "private")
+    parts = [split_of(keyed(f"Smith{number}", "patient", key), PatientSplit(**SPLIT)) for number in range(PEOPLE)]
+    found = check_labels_of(ours(), "ours").what
+    for part in ("train", "validation", "test"):
+        positives = sum(each == part for each in parts[1::2])
+        assert f"{part} {positives} of {parts.count(part)}" in found
+    assert "roughly" not in found
+    assert [path.name for path in (tmp_path / "runs" / "private").iterdir()] == ["identifiers.key"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"positive_values": ["1"]}, "row 3: opacity is 'yes', not one of"),
+        ({"table": "none.csv"}, "datasets.ours.label_images: no file"),
+        ({"columns": {"image": "file", "target": "opacty", "boxes": "box"}}, "no column opacty"),
+        ({"columns": {"image": "opacity", "target": "opacity", "boxes": "box"}}, "opacity"),
+        ({"unlabelled_values": ["yes"], "positive_values": ["1"]}, "no positive image is in the train part"),
+        ({"split_lists": {"table": "lists.csv"}}, "no file"),
+    ],
+)
+def test_what_label_images_would_refuse_is_an_error_now(ours: Make, settings: dict, complaint: str) -> None:
+    finding = check_labels_of(ours(**settings), "ours")
+    assert finding.status == "error", finding
+    assert complaint in finding.what
+    assert finding.remedy
+    assert "Smith" not in str(finding), "names of people"
+
+
+def test_labels_of_other_images_are_an_error(ours: Make, tmp_path: Path) -> None:
+    config = ours()
+    (tmp_path / "l.csv").write_text("file,opacity,box\nother/1.png,yes,\nother/2.png,no,\n")
+    assert "none of the 2 labelled images is among the 200" in check_labels_of(config, "ours").what
+
+
+def test_few_positives_are_a_warning_that_names_the_key(ours: Make, tmp_path: Path) -> None:
+    targets = ["yes" if number < 6 else "no" for number in range(PEOPLE)]
+    table = pl.read_csv(tmp_path / "l.csv").with_columns(pl.Series("opacity", targets))
+    table.write_csv(tmp_path / "l.csv")
+    other = {"pretrain_on": "mimic_cxr", "patient_split": {"validation": 0.02, "test": 0.02}}
+    finding = check_labels_of(ours(other), "ours")
+    assert finding.status == "warning"
+    assert "positives: train 4 of 140, validation 1 of 30, test 1 of 30" in finding.what
+    assert "in the training subsets 1 %: 1, 10 %: 1, 100 %: 4" in finding.what
+    assert "enlarge them in `datasets.ours.label_images.split`" in finding.remedy
+
+
+def test_large_tables_and_small_environments_are_not_checked(ours: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(_name: str) -> None:
+        raise ModuleNotFoundError("no", name="jaxtyping")
+
+    monkeypatch.setattr(labels, "import_module", absent)
+    finding = check_labels_of(ours(), "ours")
+    assert (finding.status, "lacks jaxtyping" in finding.what) == ("not checked", True)
+    monkeypatch.setattr(labels, "LARGEST", 10)
+    assert check_labels_of(ours(), "ours").status == "not checked"
+
+
+def test_a_batch_is_compared_with_the_training_studies_and_shared_by_the_gpus(ours: Make, tmp_path: Path) -> None:
+    key = read_or_create_key(tmp_path / "runs" / "private")
+    split = PatientSplit(**SPLIT)
+    studies = sum(split_of(keyed(f"Smith{number}", "patient", key), split) == "train" for number in range(PEOPLE))
+
+    def findings(batch: int, gpus: int = 1) -> list[tuple[str, str]]:
+        config = ours({"pretrain": {"optimisation": {"batch_size": batch}}})
+        return [(each.status, each.what) for each in check_training_studies(config, gpus)]
+
+    assert findings(studies) == [("ok", f"{studies}, of {studies} training studies of ours")]
+    assert findings(studies + 1) == [
+        ("error", f"optimisation.batch_size {studies + 1} of mlip exceeds the {studies} training studies of ours")
+    ]
+    assert findings(30, gpus=4)[0] == (
+        "error", "optimisation.batch_size 30 of mlip is not divisible by the 4 GPUs of a training"
+    )  # fmt: skip
+    assert [status for status, _ in findings(32, gpus=4)] == ["ok"]

@@ -1,0 +1,148 @@
+"""Checks of labels and training studies: what stages would refuse hours later, counted from the data sets' own tables.
+
+Tables are read, joined and split by the stages' own code. A table is not read where it is too large to be quick, or
+where this environment has only what `snakemake` needs.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from stages.common.data.identifiers import KEY_NAME
+from stages.common.data.index_tables import Index
+from stages.common.data.patient_split import split_of
+from stages.common.errors import InputError
+from stages.config import Config
+from stages.index_inputs.contract import IndexInputsSettings
+from stages.index_inputs.index import build_index
+from stages.label_images.contract import LabelImagesSettings
+from stages.pair_images_reports.contract import PairImagesReportsSettings
+from stages.pretrain.contract import PretrainSettings
+from workflow.doctor.findings import Finding
+
+LARGEST = 200_000_000  # bytes of all tables of a data set: seconds
+FEW = 5  # positives or negatives of a part; fewer make any figure a matter of chance
+_PARTS = ("train", "validation", "test")
+
+
+def check_labels(config: Config) -> list[Finding]:
+    """Return a finding for the labels of each data set that is evaluated."""
+    return [check_labels_of(config, name) for name in config.evaluate_on]
+
+
+def check_labels_of(config: Config, name: str) -> Finding:
+    """Read and split the labels of a data set as label_images will, without writing anything."""
+    subject, settings, root = f"labels {name}", config.settings(LabelImagesSettings, name), Path(config.root(name))
+    if root.is_relative_to(f"{config.workspace}/phantom"):
+        return Finding("ok", subject, "synthetic: make_phantom will create them")
+    if not root.is_dir():
+        return Finding("not checked", subject, f"{root}: no such folder")
+    missing = [root / table for table in settings.files() if not (root / table).is_file()]
+    if missing:
+        what = f"datasets.{name}.label_images: no file {missing[0]}"
+        return Finding("error", subject, what, "correct the name, which is relative to the data set's root")
+    if (size := sum((root / table).stat().st_size for table in settings.files())) > LARGEST:
+        return Finding("not checked", subject, f"{size / 1e6:,.0f} MB of tables: label_images will read them")
+    try:
+        rows, exact = _split(config, name, settings)
+    except ImportError as error:
+        what = f"this environment lacks {error.name}, with which label_images reads them"
+        return Finding("not checked", subject, what)
+    except InputError as error:
+        return Finding("error", subject, f"datasets.{name}.label_images: {error.what}", error.remedy)
+    return _counted(subject, name, settings, rows, exact)
+
+
+def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[list[dict[str, Any]], bool]:
+    """Return the labelled images of the index with target, split and subset, and whether a run will split them so."""
+    stage = {part: import_module(f"stages.label_images.{part}") for part in ("image_labels", "label_tables", "labels")}
+    root = Path(config.root(name))
+    with tempfile.TemporaryDirectory() as folder:
+        private = Path(folder)
+        index, exact = read_index_of(config, name, private)
+        identify = stage["image_labels"].identifying(settings, private)
+        read = stage["label_tables"].read_labels(root, settings)
+        labels = {identify(key, "image"): each for key, each in read.items()}
+        images = dict(index.files.select("image_id", "patient_id").iter_rows())
+        rows = [
+            {"image_id": image, "patient_id": patient, "target": labels[image].target}
+            for image, patient in images.items()
+            if image in labels
+        ]
+        if not rows:
+            raise InputError(
+                f"none of the {len(labels)} labelled images is among the {len(images)} of {root / index.source}",
+                "correct `columns.image_id` or `columns.image`, and set `identifiers` as in index_inputs",
+            )
+        if settings.patients is not None:
+            rows = stage["image_labels"].with_patients(rows, root, settings.patients, identify)
+        without = [sorted(labels.keys() - images.keys()), sorted(images.keys() - labels.keys())]
+        joined = stage["image_labels"].ImageLabels(rows, [], *without, [], 0, 0)
+        distributed = dict(index.files.select("image_id", "distributed_split").iter_rows())
+        return stage["labels"].split_rows(joined, root, settings, private, distributed)[0], exact
+
+
+def read_index_of(config: Config, name: str, folder: Path) -> tuple[Index, bool]:
+    """Return the index of a data set, and whether its ids are those of a run.
+
+    Keyed ids are, if the workspace has its key; a copy of it is used in `folder`, so that nothing else is written.
+    """
+    settings = config.settings(IndexInputsSettings, name)
+    key = Path(config.workspace, "private", KEY_NAME)
+    if key.is_file():
+        shutil.copy(key, folder / KEY_NAME)
+    known = settings.identifier_kind == "distributed" or key.is_file()
+    return build_index(Path(config.root(name)), settings, name, folder), known
+
+
+def _counted(
+    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool
+) -> Finding:
+    """Return the positives of each part and subset, and what is too few of them."""
+    counts = {part: [row["target"] for row in rows if row["split"] == part] for part in _PARTS}
+    said = ", ".join(f"{part} {sum(each)} of {len(each)}" for part, each in counts.items())
+    learnt = [row for row in rows if row["split"] == "train"]
+    nested = ", ".join(
+        f"{percent} %: {sum(row['target'] for row in learnt if row['subset'] <= percent)}"
+        for percent in settings.subsets
+    )
+    sure = "" if exact else "; roughly, because the key that the split depends on is not drawn yet"
+    what = f"{len(rows):,} labelled images; positives: {said}; in the training subsets {nested}{sure}"
+    few = [part for part, each in counts.items() if min(sum(each), len(each) - sum(each)) < FEW]
+    if few:
+        own = f"datasets.{name}.label_images."
+        key = "patient_split" if settings.patient_split else own + ("split_lists" if settings.split_lists else "split")
+        remedy = f"fewer than {FEW} positives or negatives in {' and '.join(few)}: enlarge them in `{key}`"
+        return Finding("warning", subject, what, remedy)
+    return Finding("ok", subject, what)
+
+
+def check_training_studies(config: Config, gpus: int = 1) -> Iterator[Finding]:
+    """Yield findings on the batch sizes of the variants: against the training studies, and the GPUs that share one."""
+    root, subject = Path(config.root(config.pretrain_on)), "batch size"
+    steps = {name: config.settings(PretrainSettings, variant=name).optimisation for name in config.compare}
+    sizes = {name: each.batch_size for name, each in steps.items() if each.epochs}
+    for name, size in sizes.items():
+        if size % gpus:
+            what = f"optimisation.batch_size {size} of {name} is not divisible by the {gpus} GPUs of a training"
+            yield Finding("error", subject, what, f"set it to a multiple of {gpus}, or change the number of GPUs")
+    if not sizes or root.is_relative_to(f"{config.workspace}/phantom"):
+        return
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            index, exact = read_index_of(config, config.pretrain_on, Path(folder))
+    except InputError:
+        return  # reported with the data set
+    split = config.settings(PairImagesReportsSettings, config.pretrain_on).patient_split
+    reports = index.reports.join(index.files, on="study_id", how="semi").select("patient_id", "distributed_split")
+    studies = [split_of(patient, split, given) for patient, given in reports.iter_rows()].count("train")
+    about = f"{'' if exact else 'about '}{studies:,} training studies of {config.pretrain_on}"
+    largest = max(sizes, key=lambda name: sizes[name])
+    if sizes[largest] > studies:
+        what = f"optimisation.batch_size {sizes[largest]} of {largest} exceeds the {about}"
+        yield Finding("error", subject, what, "set pretrain.optimisation.batch_size to at most that number")
+    else:
+        yield Finding("ok", subject, f"{sizes[largest]}, of {about}")
