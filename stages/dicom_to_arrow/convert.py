@@ -236,7 +236,11 @@ def read_verified(row: dict[str, Any], root: Path, settings: DicomToArrowSetting
     data = read_source(root, row["path"], settings.max_file_bytes)
     published = row["sha256"] if settings.verify_checksums else None
     if published is not None and hashlib.sha256(data).hexdigest() != published:
-        raise RejectionError("checksum_mismatch", "not the file that the distribution published; download it again")
+        raise RejectionError(
+            "checksum_mismatch",
+            "not the file that SHA256SUMS.txt lists: download it again; if you changed the files (resized, say), set "
+            "dicom_to_arrow's verify_checksums: false",
+        )
     return data
 
 

@@ -8,14 +8,13 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from jaxtyping import Float, Int
 
 from ..audit_splits.contract import read_overlap
 from ..common.few_shot.parts import Parts, read_finding, split_parts, targets_of
 from ..common.few_shot.protocols import MeanOfSeeds, PartSize
 from ..common.few_shot.repetitions import log_result, means_of_seeds
-from ..common.files.arrow_tables import write_table
+from ..common.files.arrow_tables import write_frame
 from ..common.files.schemas import SCORES
 from ..common.journal.tracking import Run, track_job
 from ..common.metrics.ranking import auc, best_f1_threshold, classification_metrics, draw_weights
@@ -127,8 +126,7 @@ def write_scores(folder: Path, parts: Parts, runs: Sequence[SeedScores]) -> None
     folder.mkdir(parents=True)
     for each in runs:
         rows = pl.concat([scored_rows(parts.validation, each.validation), scored_rows(parts.test, each.test)])
-        table = pa.Table.from_pylist(rows.to_dicts(), schema=SCORES)
-        write_table(folder / f"seed_{each.seed}.arrow", SCORES, table)
+        write_frame(folder / f"seed_{each.seed}.arrow", SCORES, rows)
 
 
 def scored_rows(part: pl.DataFrame, scores: Float[np.ndarray, "images"]) -> pl.DataFrame:

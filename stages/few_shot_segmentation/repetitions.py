@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import torch
 
 from ..audit_splits.contract import read_overlap
@@ -25,7 +24,7 @@ from ..common.errors import InputError
 from ..common.few_shot.parts import Parts, read_finding, split_parts
 from ..common.few_shot.protocols import PartName
 from ..common.few_shot.repetitions import log_result
-from ..common.files.arrow_tables import write_rows, write_table
+from ..common.files.arrow_tables import write_frame, write_rows
 from ..common.files.schemas import OVERLAPS, outlines
 from ..common.journal.tracking import track_job
 from ..common.records import write_record
@@ -209,5 +208,4 @@ def write_overlaps(folder: Path, test: OutlinedImages, repetitions: Sequence[Rep
         counts = each.result.test
         columns = {"truth": counts.truth, "predicted": counts.predicted[:, 0], "both": counts.both[:, 0]}
         rows = test.labels.select("image_id", "patient_id", **{name: pl.Series(each) for name, each in columns.items()})
-        table = pa.Table.from_pylist(rows.to_dicts(), schema=OVERLAPS)
-        write_table(folder / f"seed_{each.result.seed}.arrow", OVERLAPS, table)
+        write_frame(folder / f"seed_{each.result.seed}.arrow", OVERLAPS, rows)

@@ -9,16 +9,17 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from ..common.data.distributions import CHECKSUMS, WHERE_TO_GET
+from ..common.data.distributions import CHECKSUMS, IMAGE_FOLDERS, WHERE_TO_GET, not_there
 from ..common.data.identifiers import Subject, keyed, read_or_create_key, write_map
-from ..common.data.index_tables import Index, refuse_duplicates, refuse_unsafe_paths
+from ..common.data.index_tables import Index, refuse_duplicates, refuse_unsafe_paths, similar_patients
 from ..common.data.private_sources import hide
+from ..common.data.table_files import ROW
 from ..common.errors import InputError
 from ..common.files import schemas
-from ..common.files.arrow_tables import write_table
+from ..common.files.arrow_tables import conform, write_table
 from ..common.journal.tracking import track_job
-from .contract import IMAGE_FOLDERS, IndexInputsJob, IndexInputsSettings, index_files, optional_index_files
-from .layouts import read_folder, read_mimic_cxr, read_rsna, read_siim
+from .contract import IndexInputsJob, IndexInputsSettings, index_files, optional_index_files
+from .layouts import read_challenge, read_folder, read_mimic_cxr
 
 # A line of SHA256SUMS.txt, as PhysioNet and `sha256sum` write it.
 _LINE = r"^([0-9A-Fa-f]{64})[ \t]+\*?(?:\./)?(.+?)\r?$"
@@ -32,8 +33,13 @@ def index_data_set(job: IndexInputsJob) -> None:
     with track_job(job, more=present_index_files(root, settings)) as run:
         index = build_index(root, settings, job.dataset, job.private)
         missing, looked_for = missing_files(root, index.files)
+        warnings = list(index.warnings)
         if len(missing):
-            _warn_about_missing(missing, looked_for, job)
+            first = first_missing(missing, settings, 3)
+            warnings.append(f"{len(missing)} of {looked_for} files checked are missing in {root}, first {first}; "
+                            "dicom_to_arrow rejects each as file_missing")  # fmt: skip
+        for line in warnings:
+            print(f"warning: {line}", file=sys.stderr)
         tables = {job.files: files_table(index, job.dataset, settings.shards), job.reports: reports_table(index)}
         for path, table in tables.items():
             if settings.identifier_kind == "keyed":
@@ -53,14 +59,12 @@ def index_data_set(job: IndexInputsJob) -> None:
             run.log_tag(key, value)
 
 
-def _warn_about_missing(missing: pl.DataFrame, looked_for: int, job: IndexInputsJob) -> None:
-    """Print the first missing files; by id where ids are keyed, since paths may then hold names of people."""
-    named = missing["image_id" if job.settings.identifier_kind == "keyed" else "path"].head(3)
-    print(
-        f"warning: {len(missing)} of {looked_for} files checked are missing in {job.root}, first "
-        f"{', '.join(named)}; dicom_to_arrow rejects each as file_missing",
-        file=sys.stderr,
-    )
+def first_missing(missing: pl.DataFrame, settings: IndexInputsSettings, count: int = 1) -> str:
+    """Return the first missing files by path, or by row where ids are keyed, since paths may hold names of people."""
+    first = missing.head(count)
+    if settings.show:
+        return ", ".join(first["path"])
+    return ", ".join(f"{image} (row {row})" for image, row in first.select("image_id", ROW).iter_rows())
 
 
 def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
@@ -72,12 +76,10 @@ def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
     if not source.is_file():
         return files.with_columns(sha256=pl.lit(None, pl.String))
     try:
-        lines = pl.read_csv(source, has_header=False, separator="\x1f", quote_char=None, new_columns=["line"],
-                            infer_schema=False, truncate_ragged_lines=True).with_row_index("row", offset=1)  # fmt: skip
-    except pl.exceptions.NoDataError:
-        return files.with_columns(sha256=pl.lit(None, pl.String))
-    except (pl.exceptions.PolarsError, OSError):
+        text = source.read_text(encoding="utf-8-sig").split("\n")
+    except (UnicodeError, OSError):
         raise InputError(f"{source}: not readable as text", remedy="download it again, or move it away") from None
+    lines = pl.DataFrame({"line": text}).with_row_index("row", offset=1)
     lines = lines.filter(pl.col("line").str.strip_chars() != "")
     sums = lines.select(
         "row",
@@ -112,16 +114,16 @@ def present_index_files(root: Path, settings: IndexInputsSettings) -> dict[str, 
     Raises InputError for a missing root, folder or required file.
     """
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder", remedy="correct the root of the data set")
+        raise not_there(root, "no such folder", "correct the root of the data set")
     where = WHERE_TO_GET[settings.layout]
     necessary = index_files(settings, root)
     for name in necessary:
         if not (root / name).is_file():
-            raise InputError(f"{root / name}: no such index file", remedy=where)
+            raise not_there(root / name, "no such index file", where)
     folder = IMAGE_FOLDERS.get(settings.layout)
     if folder is not None and not (root / folder).is_dir():
-        raise InputError(f"{root / folder}: no such folder of images", remedy=where)
-    optional = [name for name in optional_index_files(settings) if (root / name).is_file()]
+        raise not_there(root / folder, "no such folder of images", where)
+    optional = [name for name in optional_index_files(settings, root) if (root / name).is_file()]
     return {name: root / name for name in dict.fromkeys(necessary + optional)}
 
 
@@ -132,12 +134,15 @@ def build_index(root: Path, settings: IndexInputsSettings, dataset: str, private
     the index contradicts itself.
     """
     index = _read_layout(root, settings)
-    refuse_unsafe_paths(index.files["path"], index.files["row"], root / index.source)
-    index = replace(index, files=add_checksums(index.files, root))
+    source = root / index.source
+    refuse_unsafe_paths(index.files["path"], index.files[ROW], source)
+    alike = [] if settings.patients else similar_patients(
+        index.files["patient_id"], index.files[ROW], source, settings.show)  # fmt: skip
+    index = replace(index, files=add_checksums(index.files, root), warnings=[*index.warnings, *alike])
     if settings.identifier_kind == "keyed":
         index = _with_keyed_identifiers(index, dataset, private)
-    refuse_duplicates(index.files, root / index.source, "image_id")
-    _refuse_shared_studies(index.files, root / index.source)
+    refuse_duplicates(index.files, source, "image_id")
+    _refuse_shared_studies(index.files, source)
     return replace(index, files=index.files.sort("path", "image_id"), reports=index.reports.sort("study_id"))
 
 
@@ -145,12 +150,12 @@ def files_table(index: Index, dataset: str, shards: int) -> pa.Table:
     """Return the table FILES; shards are contiguous blocks whose sizes differ by at most one."""
     count = len(index.files)
     shard = (pl.int_range(count, dtype=pl.Int64) * shards // count).cast(pl.Int32)
-    return _conform(index.files.with_columns(dataset=pl.lit(dataset), shard=shard), schemas.FILES)
+    return conform(index.files.with_columns(dataset=pl.lit(dataset), shard=shard), schemas.FILES)
 
 
 def reports_table(index: Index) -> pa.Table:
     """Return the table REPORTS; it has no rows where the distribution has no reports."""
-    return _conform(index.reports, schemas.REPORTS)
+    return conform(index.reports, schemas.REPORTS)
 
 
 def missing_files(root: Path, files: pl.DataFrame, limit: int = LOOKED_FOR) -> tuple[pl.DataFrame, int]:
@@ -164,17 +169,9 @@ def missing_files(root: Path, files: pl.DataFrame, limit: int = LOOKED_FOR) -> t
 
 
 def _read_layout(root: Path, settings: IndexInputsSettings) -> Index:
-    show = settings.identifier_kind == "distributed"  # otherwise no message may quote an id
     if settings.layout == "mimic_cxr":
-        return read_mimic_cxr(root, show)
-    if settings.layout == "rsna":
-        return read_rsna(root, settings.patients, show)
-    if settings.layout == "siim":
-        return read_siim(root, settings.patients, show)
-    table, columns = settings.table, settings.columns
-    assert table is not None, "the settings' validator saw to it"
-    assert columns is not None
-    return read_folder(root, table, columns, show)
+        return read_mimic_cxr(root, settings.show)
+    return read_folder(root, settings) if settings.layout == "folder" else read_challenge(root, settings)
 
 
 def _with_keyed_identifiers(index: Index, dataset: str, private: Path | None) -> Index:
@@ -199,14 +196,10 @@ def _with_keyed_identifiers(index: Index, dataset: str, private: Path | None) ->
 
 def _refuse_shared_studies(files: pl.DataFrame, source: Path) -> None:
     """Raise an InputError where a study has two patients: its report would cross the splits."""
-    shared = files.group_by("study_id").agg(pl.col("patient_id").n_unique(), pl.col("row").min())
-    shared = shared.filter(pl.col("patient_id") > 1).sort("row")
+    shared = files.group_by("study_id").agg(pl.col("patient_id").n_unique(), pl.col(ROW).min())
+    shared = shared.filter(pl.col("patient_id") > 1).sort(ROW)
     if len(shared):
         study, _, row = shared.row(0)
         raise InputError(
             f"{source}: row {row}: study {study} has images of more than one patient", remedy="correct the ids"
         )
-
-
-def _conform(table: pl.DataFrame, schema: pa.Schema) -> pa.Table:
-    return table.select(schema.names).rechunk().to_arrow().cast(schema)

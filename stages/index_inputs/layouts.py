@@ -19,13 +19,17 @@ from pathlib import Path, PurePosixPath
 import polars as pl
 
 from ..common.data.distributions import (
+    CHALLENGE_TABLES,
+    IMAGE_FOLDERS,
     MIMIC_METADATA,
     MIMIC_RECORDS,
     MIMIC_SPLIT,
     MIMIC_STUDIES,
-    RSNA_LABELS,
-    SIIM_RUN_LENGTHS,
     WHERE_TO_GET,
+    is_mimic_jpg,
+    mimic_suffixes,
+    name_in,
+    unused_tables,
 )
 from ..common.data.index_tables import (
     REPORT_COLUMNS,
@@ -36,22 +40,23 @@ from ..common.data.index_tables import (
     refuse_unsafe_paths,
     require_values,
 )
+from ..common.data.table_files import ROW
 from ..common.errors import InputError
-from .contract import IMAGE_FOLDERS, FolderColumns, is_mimic_jpg
+from .contract import IndexInputsSettings
 
 
-def read_folder(root: Path, table: str, columns: FolderColumns, show: bool) -> Index:
-    """Read files and reports of the CSV `table`; errors may quote values if `show` is true.
-
-    Raises InputError where rows of one study differ in their report.
-    """
+def read_folder(root: Path, settings: IndexInputsSettings) -> Index:
+    """Read files and reports of the user's table. Raises InputError where rows of one study differ in their report."""
+    table, columns = settings.table, settings.columns
+    assert table is not None, "the settings' validator saw to it"
+    assert columns is not None
     source = root / table
-    rows = read_index(root, table, columns.names(), WHERE_TO_GET["folder"], show)
+    rows = read_index(root, table, columns.names(), WHERE_TO_GET["folder"], settings.show, settings.own_format)
     ids = [columns.image, columns.image_id, columns.patient, columns.study]
     require_values(rows, source, [name for name in ids if name])
     image_id = pl.col(columns.image_id or columns.image)
     files = rows.select(
-        "row",
+        ROW,
         image_id=image_id,
         study_id=pl.col(columns.study) if columns.study else image_id,
         patient_id=_optional(columns.patient),
@@ -61,7 +66,7 @@ def read_folder(root: Path, table: str, columns: FolderColumns, show: bool) -> I
         report=_optional(columns.report),
         report_file=_optional(columns.report_file),
     )
-    refuse_unsafe_paths(files["report_file"], files["row"], source)
+    refuse_unsafe_paths(files["report_file"], files[ROW], source)
     tags = {"licenses": _counted(rows[columns.license])} if columns.license else {}
     return Index(table, files.drop("report", "report_file"), _reports(files, source), tags=tags)
 
@@ -73,12 +78,12 @@ def _optional(column: str | None) -> pl.Expr:
 def _reports(files: pl.DataFrame, source: Path) -> pl.DataFrame:
     """Return one row per study that has a report. Raises InputError for a study with two different reports."""
     reports = files.select(
-        "row", "study_id", "patient_id", "distributed_split", path="report_file", text="report"
+        ROW, "study_id", "patient_id", "distributed_split", path="report_file", text="report"
     ).filter(pl.col("path").is_not_null() | pl.col("text").is_not_null())
     reports = reports.unique(REPORT_COLUMNS, keep="first", maintain_order=True)
     clash = reports.filter(pl.col("study_id").is_duplicated())
     if len(clash):
-        first = clash.filter(pl.col("study_id") == clash["study_id"][0])["row"]
+        first = clash.filter(pl.col("study_id") == clash["study_id"][0])[ROW]
         raise InputError(
             f"{source}: rows {first[0]} and {first[1]} have the same study but different reports or patients",
             remedy="correct them, or give the images different studies",
@@ -91,67 +96,85 @@ def _counted(values: pl.Series) -> str:
     return "; ".join(f"{value}: {count}" for value, count in sorted(counts, key=lambda item: (-item[1], item[0])))
 
 
-def read_rsna(root: Path, patients: str | None, show: bool) -> Index:
-    """Return the images of stage_2_train_labels.csv; an image's file bears its id."""
-    images = _images_of(root, RSNA_LABELS, "patientId", WHERE_TO_GET["rsna"])
-    files = images.with_columns(path=pl.format(f"{IMAGE_FOLDERS['rsna']}/{{}}.dcm", pl.col("image_id")))
-    return Index(RSNA_LABELS, _with_patients(files, root, patients, show))
+# Suffixes of image files, in lower case; where an image has several files, the first suffix holds.
+_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
+
+_IMAGE_COLUMNS = {"rsna": "patientId", "siim": "ImageId"}
 
 
-def read_siim(root: Path, patients: str | None, show: bool) -> Index:
-    """Return the images of train-rle.csv, with the paths at which they are found below dicom-images-train.
+def read_challenge(root: Path, settings: IndexInputsSettings) -> Index:
+    """Return the images of the table of RSNA or SIIM, with the paths at which they are found below its folder.
 
-    One that is not found keeps the path `dicom-images-train/<ImageId>.dcm`, so that dicom_to_arrow accounts for it;
-    files that the table does not name are counted.
+    One that is not found keeps the path `<folder>/<id>.dcm`, so that dicom_to_arrow accounts for it; files that the
+    table does not name are counted. Raises InputError where the folder holds images, but none of the table's.
     """
-    images = _images_of(root, SIIM_RUN_LENGTHS, "ImageId", WHERE_TO_GET["siim"])
-    on_disk = _walk(root, IMAGE_FOLDERS["siim"], show)
-    files = images.join(on_disk, on="image_id", how="left", maintain_order="left").with_columns(
-        pl.col("path").fill_null(pl.format(f"{IMAGE_FOLDERS['siim']}/{{}}.dcm", pl.col("image_id")))
+    layout, show, unknown = settings.layout, settings.show, pl.lit(None, pl.String)
+    name, folder = name_in(root, CHALLENGE_TABLES[layout]), IMAGE_FOLDERS[layout]
+    images = _images_of(root, name, _IMAGE_COLUMNS[layout], WHERE_TO_GET[layout])
+    on_disk = _walk(root, folder, show)
+    found = images.join(on_disk, on="image_id", how="left", maintain_order="left")
+    if len(on_disk) and found["path"].null_count() == len(found):
+        row, image = images.row(0)
+        named = f"row {row} names {image}.dcm" if show else f"see row {row}"
+        raise InputError(
+            f"{root / folder}: {len(on_disk)} images, none of which {root / name} names ({named})",
+            remedy="put table and images of the same stage of the challenge together",
+        )
+    patients: pl.Expr | pl.Series = unknown
+    warnings: list[str] = []
+    if settings.patients is not None:
+        table, warnings = read_patients(root, settings.patients, show, settings.own_format)
+        patients = _patients_of(images["image_id"], table, root / settings.patients, show)
+    files = found.with_columns(
+        path=pl.col("path").fill_null(pl.format(f"{folder}/{{}}.dcm", pl.col("image_id"))),
+        study_id=pl.col("image_id"),
+        patient_id=patients,
+        view=unknown,
+        distributed_split=unknown,
     )
-    unlisted = on_disk.join(images, on="image_id", how="anti")
-    return Index(
-        SIIM_RUN_LENGTHS, _with_patients(files, root, patients, show), counts={"files_not_in_index": len(unlisted)}
-    )
+    unlisted = len(on_disk.join(images, on="image_id", how="anti"))
+    return Index(name, files, counts={"files_not_in_index": unlisted}, warnings=warnings)
 
 
 def _images_of(root: Path, name: str, column: str, where_to_get: str) -> pl.DataFrame:
     """Return the distinct images of a table with several rows per image, with the first row of each."""
     table = read_index(root, name, [column], where_to_get)
     require_values(table, root / name, [column])
-    return table.select("row", pl.col(column).alias("image_id")).unique("image_id", keep="first", maintain_order=True)
+    return table.select(ROW, image_id=pl.col(column)).unique("image_id", keep="first", maintain_order=True)
 
 
-def _with_patients(files: pl.DataFrame, root: Path, patients: str | None, show: bool) -> pl.DataFrame:
-    unknown = pl.lit(None, pl.String)
-    return files.with_columns(
-        study_id=pl.col("image_id"),
-        patient_id=unknown if patients is None else read_patients(root, patients, files["image_id"], show),
-        view=unknown,
-        distributed_split=unknown,
-    )
+def _patients_of(images: pl.Series, table: pl.DataFrame, source: Path, show: bool) -> pl.Series:
+    """Return the patient of each image. Raises InputError where one has none."""
+    joined = pl.DataFrame({"image_id": images}).join(table, on="image_id", how="left", maintain_order="left")
+    unknown = joined.filter(pl.col("patient_id").is_null())["image_id"]
+    if len(unknown):
+        raise InputError(
+            f"{source}: no patient for {f'image {unknown[0]}' if show else 'an image'} ({len(unknown)} such)",
+            remedy="add rows, or set `patients` to null",
+        )
+    return joined["patient_id"]
 
 
 def _walk(root: Path, folder: str, show: bool) -> pl.DataFrame:
-    """Return image_id (the file's name without .dcm) and path of every DICOM file below `folder`.
+    """Return image_id (the file's name without suffix) and path of every image file below `folder`.
 
-    Raises InputError where two files have one name.
+    Raises InputError where two files of one kind have one name.
     """
-    found: dict[str, str] = {}
+    found: dict[str, tuple[int, str]] = {}
     for directory, folders, names in os.walk(root / folder):
         folders.sort()
         for name in sorted(names):
-            if not name.endswith(".dcm"):
-                continue
             path = PurePosixPath(os.path.relpath(directory, root)) / name
-            other = found.setdefault(name.removesuffix(".dcm"), str(path))
-            if other != str(path):
-                named = f"{other} and {path}" if show else f"below {folder} two files have one name: they"
+            if path.suffix.lower() not in _SUFFIXES:
+                continue
+            this = _SUFFIXES.index(path.suffix.lower()), str(path)
+            other = found.setdefault(path.stem, this)
+            if other != this and other[0] == this[0]:
+                named = f"{other[1]} and {path}" if show else f"below {folder} two files have one name: they"
                 raise InputError(f"{root}: {named} are two files with one image id", remedy="keep one of them")
-    return pl.DataFrame({"image_id": list(found), "path": list(found.values())}, schema_overrides=_TEXT)
-
-
-_TEXT = {"image_id": pl.String, "path": pl.String}
+            found[path.stem] = min(other, this)
+    paths = [path for _, path in found.values()]
+    return pl.DataFrame({"image_id": list(found), "path": paths}, schema={"image_id": pl.String, "path": pl.String})
 
 
 _IDS = ["subject_id", "study_id", "dicom_id"]
@@ -166,21 +189,30 @@ _STUDY_FOLDER = pl.format(
 def read_mimic_cxr(root: Path, show: bool) -> Index:
     """Read files and reports, with splits and views where their tables exist; errors may quote values if `show`."""
     jpg = is_mimic_jpg(root)
-    source = MIMIC_METADATA if jpg else MIMIC_RECORDS
+    source = name_in(root, MIMIC_METADATA if jpg else MIMIC_RECORDS)
     files = _read(root, source, _IDS if jpg else [*_IDS, "path"])
     if jpg:
         files = files.with_columns(path=pl.format("{}/{}.jpg", _STUDY_FOLDER, pl.col("dicom_id")))
     refuse_duplicates(files, root / source, "dicom_id", show)
-    files = _with(files, root, MIMIC_SPLIT, ("split", "distributed_split"), show)
-    files = _with(files, root, MIMIC_METADATA, ("ViewPosition", "view"), show)
+    files = _with(files, root, name_in(root, MIMIC_SPLIT), ("split", "distributed_split"), show)
+    files = _with(files, root, name_in(root, MIMIC_METADATA), ("ViewPosition", "view"), show)
     reports = _read_reports(root, files, jpg, show)
-    return Index(source, files.rename(_RENAMED), reports, tags={"format": "jpg" if jpg else "dicom"})
+    tags = {"format": "jpg" if jpg else "dicom"}
+    return Index(source, files.rename(_RENAMED), reports, tags=tags, warnings=_what_is_not_read(root, jpg))
+
+
+def _what_is_not_read(root: Path, jpg: bool) -> list[str]:
+    unused = unused_tables(root)
+    lines = [f"{root}: not read: {', '.join(unused)}"] if unused else []
+    if not jpg and len(mimic_suffixes(root)) > 1:
+        lines.append(f"{root}: holds DICOM and JPG files, read as DICOM; to read JPG move {MIMIC_RECORDS} away")
+    return lines
 
 
 def _read(root: Path, name: str, columns: list[str]) -> pl.DataFrame:
     table = read_index(root, name, columns, WHERE_TO_GET["mimic_cxr"])
     require_values(table, root / name, columns)
-    return table
+    return table.select(ROW, *columns)
 
 
 def _with(files: pl.DataFrame, root: Path, name: str, names: tuple[str, str], show: bool) -> pl.DataFrame:
@@ -188,9 +220,9 @@ def _with(files: pl.DataFrame, root: Path, name: str, names: tuple[str, str], sh
     column, renamed = names
     if not (root / name).is_file():
         return files.with_columns(pl.lit(None, pl.String).alias(renamed))
-    table = read_index(root, name, ["dicom_id", column]).select("row", "dicom_id", pl.col(column).alias(renamed))
+    table = read_index(root, name, ["dicom_id", column]).select(ROW, "dicom_id", pl.col(column).alias(renamed))
     refuse_duplicates(table, root / name, "dicom_id", show)
-    return files.join(table.drop("row"), on="dicom_id", how="left", maintain_order="left")
+    return files.join(table.drop(ROW), on="dicom_id", how="left", maintain_order="left")
 
 
 def _read_reports(root: Path, files: pl.DataFrame, jpg: bool, show: bool) -> pl.DataFrame:
@@ -200,13 +232,16 @@ def _read_reports(root: Path, files: pl.DataFrame, jpg: bool, show: bool) -> pl.
     mixed = splits.filter(pl.col("splits").list.len() > 1)["study_id"].sort()
     if len(mixed):
         named = f"study {mixed[0]}" if show else f"a study ({len(mixed)} such)"
-        raise InputError(f"{root / MIMIC_SPLIT}: {named} is in more than one split", remedy="download the file again")
+        raise InputError(
+            f"{root / name_in(root, MIMIC_SPLIT)}: {named} is in more than one split", remedy="download the file again"
+        )
     splits = splits.with_columns(distributed_split=pl.col("splits").list.first())
-    if jpg and not (root / MIMIC_STUDIES).is_file():
+    listed = name_in(root, MIMIC_STUDIES)
+    if jpg and not (root / listed).is_file():
         studies = splits.with_columns(path=pl.format("{}.txt", _STUDY_FOLDER))
     else:
-        studies = _read(root, MIMIC_STUDIES, ["subject_id", "study_id", "path"])
-        refuse_duplicates(studies, root / MIMIC_STUDIES, "study_id", show)
-        refuse_unsafe_paths(studies["path"], studies["row"], root / MIMIC_STUDIES)
+        studies = _read(root, listed, ["subject_id", "study_id", "path"])
+        refuse_duplicates(studies, root / listed, "study_id", show)
+        refuse_unsafe_paths(studies["path"], studies[ROW], root / listed)
         studies = studies.join(splits.select("study_id", "distributed_split"), on="study_id", how="left")
     return studies.with_columns(text=pl.lit(None, pl.String)).rename(_RENAMED, strict=False).select(REPORT_COLUMNS)

@@ -1,14 +1,15 @@
 """What label_images reads and writes: where the labels of a data set are and how they are split."""
 
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, option, product, source
-from ..common.data.distributions import RSNA_LABELS, SIIM_RUN_LENGTHS
-from ..common.data.identifiers import IdentifierKind, resolve_kind
+from ..common.data.distributions import CHALLENGE_TABLES, name_in
+from ..common.data.own_tables import ImageColumns, OwnTables
 from ..common.data.patient_split import PatientSplit
 from ..common.records import Count, Record
 from ..common.settings import Settings
@@ -53,23 +54,16 @@ class SplitLists(Settings):
         return [name for name in (self.table, self.train, self.validation, self.test) if name is not None]
 
 
-class LabelColumns(Settings):
-    """Names of the columns of a `folder` data set's CSV; those of the image as in index_inputs."""
+class LabelColumns(ImageColumns):
+    """Names of the columns of a `folder` data set's table; those of the image as in index_inputs."""
 
-    image: str = Field(description="path of the image, relative to the data set's root")
-    image_id: str | None = Field(None, description="unique id of the image; null: the image's path is its id")
-    target: str = Field(description="the finding; an empty cell is an image without label")
+    target: str = Field(description="the finding; a blank cell is an image without label, unless the values name it")
     boxes: str | None = Field(None, description="boxes `x y width height` in pixels of the original, separated by ';'")
     mask: str | None = Field(None, description="path of a PNG of the image's size; nonzero pixels are the finding")
     lung_mask: str | None = Field(None, description="path of a PNG of the image's size; nonzero pixels are lung")
-    license: str | None = Field(None, description="licence of the row, counted in the card")
-
-    def names(self) -> list[str]:
-        """Return the columns that the CSV must have."""
-        return list(dict.fromkeys(name for name in self.model_dump().values() if name is not None))
 
 
-class LabelImagesSettings(Settings):
+class LabelImagesSettings(OwnTables):
     """Settings of one data set's block of `label_images`."""
 
     layout: Literal["rsna", "siim", "folder"] = Field(description="how the data set is laid out on disk")
@@ -86,23 +80,24 @@ class LabelImagesSettings(Settings):
     subsets: list[int] = Field([1, 10, 100], description="nested shares of the training part, percent, ascending")
     patients: str | None = Field(None, description="CSV of image_id and patient_id; null: patients from index_inputs")
     lung_masks: str | None = Field(None, description="CSV of ImageId and EncodedPixels (SIIM run lengths): both lungs")
-    table: str | None = Field(None, description="folder: name of the CSV, relative to the root")
-    columns: LabelColumns | None = Field(None, description="folder: names of the CSV's columns")
+    columns: LabelColumns | None = Field(None, description="folder: names of the table's columns")
     positive_values: list[str] = Field(["1"], description="folder: cells of `target` that mean present")
-    negative_values: list[str] = Field(["0"], description="folder: cells of `target` that mean absent")
-    unlabelled_values: list[str] = Field(
-        [], description="folder: cells of `target` to treat as unlabelled, like empty ones, e.g. -1 for uncertain"
+    negative_values: list[str] = Field(
+        ["0"], description='folder: cells of `target` that mean absent; "" is a blank cell'
     )
-    identifiers: IdentifierKind | None = Field(None, description="as in index_inputs; null: keyed for `folder`")
+    unlabelled_values: list[str] = Field(
+        [],
+        description="folder: cells of `target` to treat as unlabelled, e.g. -1 for uncertain; the card counts them",
+    )
     license: str | None = Field(None, description="terms of the data set, for the card; null: those of the layout")
 
     @model_validator(mode="after")
     def _fits_together(self) -> "LabelImagesSettings":
-        folder = self.layout == "folder"
-        if folder and (self.table is None or self.columns is None):
-            raise ValueError("layout `folder` needs `table` and `columns`")
-        if not folder and (self.table is not None or self.columns is not None):
-            raise ValueError(f"`table` and `columns` belong to layout `folder`, not to `{self.layout}`")
+        lists = {"positive_values": self.positive_values, "negative_values": self.negative_values,
+                 "unlabelled_values": self.unlabelled_values}  # fmt: skip
+        for (name, values), (other, others) in combinations(lists.items(), 2):
+            if both := {value.strip() for value in values} & {value.strip() for value in others}:
+                raise ValueError(f"{min(both)!r} stands in {name} and in {other}: remove it from one of them")
         ascending = all(low < high for low, high in zip(self.subsets, self.subsets[1:], strict=False))
         if not self.subsets or not ascending or self.subsets[0] < 1 or self.subsets[-1] != 100:
             raise ValueError("subsets must be ascending percentages from 1 on that end with 100")
@@ -110,16 +105,14 @@ class LabelImagesSettings(Settings):
             raise ValueError("`patient_split` and `split_lists` are both given: keep one")
         return self
 
-    def files(self) -> list[str]:
-        """Return the names of the tables that must exist, relative to the root (or absolute)."""
-        main = {"rsna": RSNA_LABELS, "siim": SIIM_RUN_LENGTHS, "folder": self.table}[self.layout]
-        lists = [] if self.split_lists is None else self.split_lists.files()
-        return [name for name in (main, self.patients, self.lung_masks, *lists) if name is not None]
+    def main_table(self, root: Path | None = None) -> str:
+        """Return the name of the table of labels; `root` decides whether a distributed one ends with .gz."""
+        return self.table or name_in(root, CHALLENGE_TABLES[self.layout])
 
-    @property
-    def identifier_kind(self) -> IdentifierKind:
-        """Return how identifiers are written, with the layout's default resolved."""
-        return resolve_kind(self.layout, self.identifiers)
+    def files(self, root: Path | None = None) -> list[str]:
+        """Return the names of the tables that must exist, relative to the root (or absolute)."""
+        lists = [] if self.split_lists is None else self.split_lists.files()
+        return [name for name in (self.main_table(root), self.patients, self.lung_masks, *lists) if name is not None]
 
 
 class CardSplit(Record):

@@ -60,7 +60,9 @@ def data_card(
         pixels_in_several_splits=_in_several_splits(rows, pixels),
         rejects={
             "label_without_image": _named(labels.labels_without_image),
-            "image_without_label": _named(labels.images_without_label),
+            "image_without_label": _named(labels.images_without_row),
+            "unlabelled": _named(labels.images_unlabelled),
+            "blank_label": _named(labels.images_with_blank_label),
             "lung_mask_without_image": _named(labels.lung_masks_without_image),
             "image_in_no_list": _named(listed.images_in_no_list if listed else []),
             "listed_without_image": _named(listed.listed_without_image if listed else []),
@@ -78,9 +80,17 @@ def card_metrics(card: Card) -> dict[str, int]:
     return totals | rejects | splits
 
 
-def remainders(card: Card) -> list[str]:
-    """Return a line for each kind of id without a counterpart."""
-    return [f"{reason}: {ids.count}, first {ids.first[0]}" for reason, ids in card.rejects.items() if ids.count]
+_DECLARED = "unlabelled"  # the settings say so, so nobody needs a warning
+
+
+def remainders(card: Card, table: str, rows: Mapping[str, int]) -> list[str]:
+    """Return a line for each kind of id without a counterpart, with the first one's row in `table`."""
+    lines = []
+    for reason, ids in card.rejects.items():
+        if ids.count and reason != _DECLARED:
+            row = rows.get(ids.first[0])
+            lines.append(f"{reason}: {ids.count}, first {ids.first[0]}" + (f" in row {row} of {table}" if row else ""))
+    return lines
 
 
 def license_text(settings: LabelImagesSettings, values: Sequence[str]) -> str:

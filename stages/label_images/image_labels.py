@@ -1,5 +1,6 @@
 """Labels of the converted images: ids as index_inputs wrote them, patients, masks at the original size."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,17 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from ..common.data.identifiers import Subject, keyed, read_key
-from ..common.data.index_tables import read_index, refuse_duplicates, require_values
+from ..common.data.index_tables import PATIENT_COLUMNS, read_patients
 from ..common.errors import InputError
+from .boxes import BoxesAtTheEdge
 from .contract import LabelImagesSettings
-from .label_tables import (
-    DistributedLabel,
-    Masks,
-    Region,
-    boxes_beyond_the_edge,
-    read_labels,
-    read_run_lengths,
-)
+from .label_tables import LabelTable, Masks, Region, read_labels, read_run_lengths
 
 Identify = Callable[[str, Subject], str]
 
@@ -30,10 +25,19 @@ class ImageLabels:
     rows: list[dict[str, Any]]
     licenses: list[str]
     labels_without_image: list[str]
-    images_without_label: list[str]
+    images_without_row: list[str]
+    images_unlabelled: list[str]  # their cell is one of `unlabelled_values`
+    images_with_blank_label: list[str]
     lung_masks_without_image: list[str]
     boxes_beyond_the_edge: int  # they begin inside the image; the part outside does not count
     masks_of_overlapping_regions: int  # their union is taken
+    table_rows: dict[str, int]  # image id -> its first row in the table of labels
+    warnings: list[str]
+
+    @property
+    def images_without_label(self) -> list[str]:
+        """Return the images that have no label, for whatever reason."""
+        return [*self.images_without_row, *self.images_unlabelled, *self.images_with_blank_label]
 
 
 def label_images(images: pa.Table, root: Path, settings: LabelImagesSettings, private: Path | None) -> ImageLabels:
@@ -42,17 +46,33 @@ def label_images(images: pa.Table, root: Path, settings: LabelImagesSettings, pr
     Ids are compared as index_inputs wrote them. Raises InputError where no image has a label.
     """
     identify = identifying(settings, private)
-    labels = {identify(name, "image"): label for name, label in read_labels(root, settings).items()}
-    lungs = {} if settings.lung_masks is None else read_run_lengths(root, settings.lung_masks)[1]
-    lungs = {identify(name, "image"): regions for name, regions in lungs.items()}
-    joined = join_labels(images, labels, lungs, settings, root)
+    table = read_labels(root, settings)
+    lungs = {}
+    if settings.lung_masks is not None:
+        regions = read_run_lengths(root, settings.lung_masks, settings.show, settings.own_format)[1]
+        lungs = {identify(name, "image"): each for name, each in regions.items()}
+    joined = join_labels(images, table.renamed(lambda name: identify(name, "image")), lungs, settings, root)
     if not joined.rows:
-        raise InputError(
-            f"{root}: none of {images.num_rows} images has a label", remedy="set `identifiers` as in index_inputs"
+        raise _no_label(images, table, settings, root)
+    return joined if settings.patients is None else with_patients(joined, root, settings, identify)
+
+
+def _no_label(images: pa.Table, table: LabelTable, settings: LabelImagesSettings, root: Path) -> InputError:
+    """Return the error for a table whose ids are not those of the images; a private id is shown by its form only."""
+    what = f"{root / settings.main_table(root)}: none of {images.num_rows} images has a label"
+    if not table.labels:
+        return InputError(
+            f"{what}: {len(table.blank)} blank and {len(table.unlabelled)} unlabelled rows, no other",
+            remedy="correct `columns.target`, positive_values and negative_values",
         )
-    if settings.patients is None:
-        return joined
-    return replace(joined, rows=with_patients(joined.rows, root, settings.patients, identify))
+    image, label = next(iter(table.labels.items()))
+    form = re.sub(r"\d", "9", re.sub(r"[^\W\d_]", "a", image))
+    shown = f"is {image}, an image's id is {images['image_id'][0]}" if settings.show else f"has the form {form}"
+    return InputError(
+        f"{what}: the id of row {label.row} {shown}",
+        remedy="it must equal, letter by letter, the cell that index_inputs takes as id (its `columns.image_id`, else "
+        "`columns.image`); set `columns` and `identifiers` as in index_inputs",
+    )
 
 
 def identifying(settings: LabelImagesSettings, private: Path | None) -> Identify:
@@ -65,24 +85,25 @@ def identifying(settings: LabelImagesSettings, private: Path | None) -> Identify
 
 def join_labels(
     images: pa.Table,
-    labels: Mapping[str, DistributedLabel],
+    table: LabelTable,
     lung_regions: Mapping[str, tuple[Region, ...]],
     settings: LabelImagesSettings,
     root: Path,
 ) -> ImageLabels:
-    """Join every image with its label; both mappings are by image id, as index_inputs wrote it.
+    """Join every image with its label; `table` and `lung_regions` are by image id, as index_inputs wrote it.
 
     `images` has image_id, patient_id, original_rows and original_columns. Raises InputError where a mask or a box
     leaves its image.
     """
-    masks = Masks(root, settings)
-    rows, without_label, beyond = [], [], 0
+    masks, labels = Masks(root, settings), table.labels
+    edge = BoxesAtTheEdge(masks.source)
+    rows, without_label = [], []
     for image in images.to_pylist():
         label = labels.get(image["image_id"])
         if label is None:
             without_label.append(image["image_id"])
             continue
-        beyond += boxes_beyond_the_edge(image, label, masks.source)
+        edge.add(image, label.boxes)
         rows.append(
             {
                 "image_id": image["image_id"],
@@ -94,24 +115,37 @@ def join_labels(
                 "lung_mask": masks.lungs_of(image, label, lung_regions.get(image["image_id"], ())),
             }
         )
+    edge.refuse_outside()
     known = set(images["image_id"].to_pylist())
     without_image = sorted(labels.keys() - known)
     assert len(rows) + len(without_label) == images.num_rows
     assert len(rows) + len(without_image) == len(labels)
     licenses = [label.license for name, label in labels.items() if name in known and label.license is not None]
-    unknown_lungs = sorted(lung_regions.keys() - known)
-    return ImageLabels(rows, licenses, without_image, without_label, unknown_lungs, beyond, masks.overlapping)
+    return ImageLabels(
+        rows=rows,
+        licenses=licenses,
+        labels_without_image=without_image,
+        images_without_row=[
+            image for image in without_label if image not in table.unlabelled and image not in table.blank
+        ],
+        images_unlabelled=[image for image in without_label if image in table.unlabelled],
+        images_with_blank_label=[image for image in without_label if image in table.blank],
+        lung_masks_without_image=sorted(lung_regions.keys() - known),
+        warnings=[],
+        boxes_beyond_the_edge=len(edge.beyond),
+        masks_of_overlapping_regions=masks.overlapping,
+        table_rows={image: label.row for image, label in labels.items()} | table.blank | table.unlabelled,
+    )
 
 
-def with_patients(rows: list[dict[str, Any]], root: Path, name: str, identify: Identify) -> list[dict[str, Any]]:
-    """Add the patients of a CSV of image_id and patient_id. Raises InputError where it contradicts the index."""
-    source = root / name
-    table = read_index(root, name, ["image_id", "patient_id"])
-    require_values(table, source, ["image_id", "patient_id"])
-    refuse_duplicates(table, source, "image_id")
-    pairs = table.select("image_id", "patient_id").iter_rows()
+def with_patients(joined: ImageLabels, root: Path, settings: LabelImagesSettings, identify: Identify) -> ImageLabels:
+    """Add the patients of a table of image_id and patient_id. Raises InputError where it contradicts the index."""
+    assert settings.patients is not None
+    source = root / settings.patients
+    table, alike = read_patients(root, settings.patients, settings.show, settings.own_format)
+    pairs = table.select(PATIENT_COLUMNS).iter_rows()
     patients = {identify(image, "image"): identify(patient, "patient") for image, patient in pairs}
-    for row in rows:
+    for row in joined.rows:
         patient = patients.get(row["image_id"])
         if patient is None:
             raise InputError(
@@ -122,4 +156,5 @@ def with_patients(rows: list[dict[str, Any]], root: Path, name: str, identify: I
                 f"{source}: image {row['image_id']} has another patient in index_inputs",
                 remedy="use the same table of patients in both",
             )
-    return [row | {"patient_id": patients[row["image_id"]]} for row in rows]
+    rows = [row | {"patient_id": patients[row["image_id"]]} for row in joined.rows]
+    return replace(joined, rows=rows, warnings=[*joined.warnings, *alike])

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..common.data.index_tables import read_index, require_values
 from ..common.data.patient_split import PatientSplit, split_of
+from ..common.data.table_files import ROW
 from ..common.digests import seed_from
 from ..common.errors import InputError
 from .contract import LabelImagesSettings, SplitLists, SplitShares
@@ -162,7 +163,7 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
     """
     lists = settings.split_lists
     assert lists is not None
-    parts = _parts_of(root, lists, identifying(settings, private))
+    parts = _parts_of(root, settings, identifying(settings, private))
     known = {row["image_id"] for row in labels.rows}
     lost = {*labels.labels_without_image, *labels.images_without_label}
     unknown = [(image, *place) for image, (_, place) in parts.items() if image not in known | lost]
@@ -184,15 +185,17 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
 _Place = tuple[Path, int]  # file and row
 
 
-def _parts_of(root: Path, lists: SplitLists, identify: Identify) -> dict[str, tuple[set[str], _Place]]:
+def _parts_of(root: Path, settings: LabelImagesSettings, identify: Identify) -> dict[str, tuple[set[str], _Place]]:
     """Return image id, as index_inputs wrote it -> the parts in which it is listed, and where it is listed first."""
+    lists = settings.split_lists
+    assert lists is not None
     found: dict[str, tuple[set[str], _Place]] = {}
     for name, part in _files(lists).items():
         source = root / name
         columns = [lists.image_id] if part else [lists.image_id, lists.split]
-        table = read_index(root, name, columns)
+        table = read_index(root, name, columns, show=settings.show, form=settings.own_format)
         require_values(table, source, columns)
-        for row, distributed, *cell in table.select("row", *columns).iter_rows():
+        for row, distributed, *cell in table.select(ROW, *columns).iter_rows():
             named = part or _NAMES.get(cell[0].lower())
             if named is None:
                 raise InputError(

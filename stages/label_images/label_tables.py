@@ -5,21 +5,29 @@ counted from the previous end.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 from jaxtyping import Bool
 from PIL import Image
 
-from ..common.data.distributions import RSNA_LABELS, SIIM_RUN_LENGTHS, WHERE_TO_GET
-from ..common.data.index_tables import read_index, refuse_duplicates, refuse_unsafe_paths, require_values
+from ..common.data.distributions import WHERE_TO_GET, not_there
+from ..common.data.index_tables import (
+    read_index,
+    refuse_duplicates,
+    refuse_unsafe_paths,
+    require_values,
+    whole_number,
+)
+from ..common.data.own_tables import DISTRIBUTED, TableFormat
 from ..common.data.run_lengths import encode
+from ..common.data.table_files import ROW
 from ..common.errors import InputError
-from .contract import LabelImagesSettings
+from .boxes import Box, parse_box, parse_boxes
+from .contract import LabelColumns, LabelImagesSettings
 
 
 def decode_siim(text: str, rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
@@ -28,7 +36,7 @@ def decode_siim(text: str, rows: int, columns: int) -> Bool[np.ndarray, "rows co
     Raises ValueError where the text is not pairs of numbers or a run leaves the image of `rows` x `columns` pixels.
     """
     try:
-        numbers = [int(number) for number in text.split()]
+        numbers = [whole_number(number) for number in text.split()]
     except ValueError:
         raise ValueError("the run lengths are not whole numbers") from None
     if len(numbers) % 2:
@@ -37,7 +45,7 @@ def decode_siim(text: str, rows: int, columns: int) -> Bool[np.ndarray, "rows co
     end = 0
     for gap, length in zip(numbers[::2], numbers[1::2], strict=True):
         start, end = end + gap, end + gap + length
-        if gap < 0 or length < 0:
+        if gap < 0 or length <= 0:
             raise ValueError(f"a run of {length} after a gap of {gap} overlaps the run before it, or is empty")
         if end > flat.size:
             raise ValueError(
@@ -48,16 +56,6 @@ def decode_siim(text: str, rows: int, columns: int) -> Bool[np.ndarray, "rows co
 
 
 NO_MASK = "-1"
-
-
-class Box(NamedTuple):
-    """Pixels of the original; `row` is the row of its table."""
-
-    row: int
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 class Region(NamedTuple):
@@ -83,63 +81,84 @@ class DistributedLabel:
     license: str | None = None
 
 
+@dataclass(frozen=True)
+class LabelTable:
+    """The labels of a table by image id, and the rows of images without one: declared so, or with a blank cell."""
+
+    labels: dict[str, DistributedLabel]
+    unlabelled: dict[str, int] = field(default_factory=dict)
+    blank: dict[str, int] = field(default_factory=dict)
+
+    def renamed(self, rename: Callable[[str], str]) -> "LabelTable":
+        """Return the table with other ids."""
+        return LabelTable(
+            {rename(image): label for image, label in self.labels.items()},
+            {rename(image): row for image, row in self.unlabelled.items()},
+            {rename(image): row for image, row in self.blank.items()},
+        )
+
+
 def present_label_files(root: Path, settings: LabelImagesSettings) -> dict[str, Path]:
     """Return name -> path of the settings' tables. Raises InputError for a missing root or table."""
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder", remedy="correct the root of the data set")
-    for name in settings.files():
+        raise not_there(root, "no such folder", "correct the root of the data set")
+    for name in settings.files(root):
         if not (root / name).is_file():
-            raise InputError(f"{root / name}: no such table of labels", remedy=WHERE_TO_GET[settings.layout])
-    return {name: root / name for name in settings.files()}
+            raise not_there(root / name, "no such table of labels", WHERE_TO_GET[settings.layout])
+    return {name: root / name for name in settings.files(root)}
 
 
-def read_labels(root: Path, settings: LabelImagesSettings) -> dict[str, DistributedLabel]:
+def read_labels(root: Path, settings: LabelImagesSettings) -> LabelTable:
     """Return the labels by distributed image id."""
+    name = settings.main_table(root)
     if settings.layout == "rsna":
-        return _read_rsna(root)
+        return LabelTable(_read_rsna(root, name, settings.show))
     if settings.layout == "siim":
-        rows, regions = read_run_lengths(root, SIIM_RUN_LENGTHS)
-        return {image: DistributedLabel(row, int(bool(regions[image])), regions=regions[image])
-                for image, row in rows.items()}  # fmt: skip
+        rows, regions = read_run_lengths(root, name, settings.show)
+        return LabelTable({image: DistributedLabel(row, int(bool(regions[image])), regions=regions[image])
+                           for image, row in rows.items()})  # fmt: skip
     return _read_folder(root, settings)
 
 
-def read_run_lengths(root: Path, name: str) -> tuple[dict[str, int], dict[str, tuple[Region, ...]]]:
+def read_run_lengths(
+    root: Path, name: str, show: bool, form: TableFormat = DISTRIBUTED
+) -> tuple[dict[str, int], dict[str, tuple[Region, ...]]]:
     """Return the first row and the regions of each image from a table with one row per region.
 
     "-1" (with or without blanks) and an empty cell mean no region. Raises InputError for an image with both, since one
     of its rows is wrong.
     """
-    table = read_index(root, name, ["ImageId", "EncodedPixels"], WHERE_TO_GET["siim"])
+    table = read_index(root, name, ["ImageId", "EncodedPixels"], WHERE_TO_GET["siim"], show, form)
     require_values(table, root / name, ["ImageId"])
     first: dict[str, int] = {}
     empty: dict[str, int] = {}
     regions: dict[str, tuple[Region, ...]] = {}
-    for row, image, text in table.select("row", "ImageId", "EncodedPixels").iter_rows():
+    for row, image, text in table.select(ROW, "ImageId", "EncodedPixels").iter_rows():
         first.setdefault(image, row)
         none = text in (None, NO_MASK)
         regions[image] = regions.get(image, ()) + (() if none else (Region(row, text),))
         if none:
             empty.setdefault(image, row)
         if regions[image] and image in empty:
+            named = f"image {image}" if show else "the same image"
             raise InputError(
-                f"{root / name}: rows {empty[image]} and {regions[image][0].row}: image {image} has no region "
+                f"{root / name}: rows {empty[image]} and {regions[image][0].row}: {named} has no region "
                 "in the first but a region in the second",
                 remedy="remove the row that is wrong",
             )
     return first, regions
 
 
-def _read_rsna(root: Path) -> dict[str, DistributedLabel]:
+def _read_rsna(root: Path, name: str, show: bool) -> dict[str, DistributedLabel]:
     """Read one row per box; Target is 1 exactly where the row has a box."""
-    source, place = root / RSNA_LABELS, ["x", "y", "width", "height"]
-    table = read_index(root, RSNA_LABELS, ["patientId", *place, "Target"], WHERE_TO_GET["rsna"])
+    source, place = root / name, ["x", "y", "width", "height"]
+    table = read_index(root, name, ["patientId", *place, "Target"], WHERE_TO_GET["rsna"], show)
     require_values(table, source, ["patientId", "Target"])
     targets: dict[str, int] = {}
     first: dict[str, int] = {}
     boxes: dict[str, list[Box]] = defaultdict(list)
-    for row, image, target, *box in table.select("row", "patientId", "Target", *place).iter_rows():
-        where = f"{source}: row {row}: image {image}"
+    for row, image, target, *box in table.select(ROW, "patientId", "Target", *place).iter_rows():
+        where = _where(source, row, image, show)
         if target not in ("0", "1"):
             raise InputError(f"{where}: Target is {target}, neither 0 nor 1", remedy="correct the row")
         if (target == "1") != (box != [None] * 4):
@@ -154,56 +173,58 @@ def _read_rsna(root: Path) -> dict[str, DistributedLabel]:
     return {image: DistributedLabel(first[image], target, tuple(boxes[image])) for image, target in targets.items()}
 
 
-def parse_box(row: int, cells: list[str | None], where: str) -> Box:
-    """Read x, y, width, height. Raises InputError where one is not finite, or the box is empty or begins outside."""
-    try:
-        x, y, width, height = (float(cell) for cell in cells if cell is not None)
-    except ValueError:
-        raise InputError(f"{where}: a box is four numbers, x y width height", remedy="correct it") from None
-    if not (0 <= x < 1e6 and 0 <= y < 1e6 and 0 < width < 1e6 and 0 < height < 1e6):
-        raise InputError(
-            f"{where}: box {x:g} {y:g} {width:g} {height:g} is empty or outside the image", remedy="correct it"
-        )
-    return Box(row, x, y, width, height)
+def _where(source: Path, row: int, image: str, show: bool) -> str:
+    return f"{source}: row {row}" + (f": image {image}" if show else "")
 
 
-def _read_folder(root: Path, settings: LabelImagesSettings) -> dict[str, DistributedLabel]:
-    name, columns = settings.table, settings.columns
-    assert name is not None, "the settings' validator saw to it"
-    assert columns is not None
-    source, show = root / name, settings.identifier_kind == "distributed"
-    table = read_index(root, name, columns.names(), WHERE_TO_GET["folder"])
+def _read_folder(root: Path, settings: LabelImagesSettings) -> LabelTable:
+    """Read one row per image."""
+    name, columns = settings.main_table(), settings.columns
+    assert columns is not None, "the settings' validator saw to it"
+    source, show = root / name, settings.show
+    table = read_index(root, name, columns.names(), WHERE_TO_GET["folder"], show, settings.own_format)
     image_id = columns.image_id or columns.image
     require_values(table, source, [image_id])
     refuse_duplicates(table, source, image_id, show=show)
     for column in (columns.mask, columns.lung_mask):
         if column is not None:
-            refuse_unsafe_paths(table[column], table["row"], source)
-    known = [*settings.positive_values, *settings.negative_values]
-    labels = {}
-    for row in table.filter(pl.col(columns.target).is_not_null()).iter_rows(named=True):
-        target, number = row[columns.target], row["row"]
-        where = f"{source}: row {number}" + (f": image {row[image_id]}" if show else "")
-        if target in settings.unlabelled_values:
-            continue
-        if target not in known:
+            refuse_unsafe_paths(table[column], table[ROW], source)
+    values = (settings.positive_values, settings.negative_values, settings.unlabelled_values)
+    positive, negative, unlabelled = ({value.strip() for value in each} for each in values)
+    read = LabelTable({})
+    for row in table.iter_rows(named=True):
+        image, number, target = row[image_id], row[ROW], row[columns.target] or ""
+        where = _where(source, number, image, show)
+        if target in unlabelled:
+            read.unlabelled[image] = number
+        elif target in positive | negative:
+            read.labels[image] = _label_of(row, target in positive, columns, where)
+        elif not target:
+            read.blank[image] = number
+        else:
             raise InputError(
-                f"{where}: {columns.target} is {target!r}, not one of {known}",
+                f"{where}: {columns.target} is {target!r}, not one of {[*values[0], *values[1]]}",
                 remedy="correct it, or add it to positive_values, negative_values or unlabelled_values",
             )
-        labels[row[image_id]] = DistributedLabel(
-            row=number,
-            target=int(target in settings.positive_values),
-            boxes=_parse_boxes(number, row[columns.boxes], where) if columns.boxes else (),
-            mask_file=row[columns.mask] if columns.mask else None,
-            lung_mask_file=row[columns.lung_mask] if columns.lung_mask else None,
-            license=row[columns.license] or "not stated" if columns.license else None,
+    return read
+
+
+def _label_of(row: Mapping[str, Any], positive: bool, columns: LabelColumns, where: str) -> DistributedLabel:
+    """Return the label of a row of a folder's table. Raises InputError where a negative row has a box."""
+    boxes = parse_boxes(row[ROW], row[columns.boxes], where) if columns.boxes else ()
+    if boxes and not positive:
+        raise InputError(
+            f"{where}: a box, but {columns.target} is {row[columns.target] or ''!r}, which means absent",
+            remedy="correct the row",
         )
-    return labels
-
-
-def _parse_boxes(row: int, cell: str | None, where: str) -> tuple[Box, ...]:
-    return tuple(parse_box(row, list(box.split()), where) for box in (cell or "").split(";") if box.strip())
+    return DistributedLabel(
+        row=row[ROW],
+        target=int(positive),
+        boxes=boxes,
+        mask_file=row[columns.mask] if columns.mask else None,
+        lung_mask_file=row[columns.lung_mask] if columns.lung_mask else None,
+        license=row[columns.license] or "not stated" if columns.license else None,
+    )
 
 
 class Masks:
@@ -213,9 +234,8 @@ class Masks:
     """
 
     def __init__(self, root: Path, settings: LabelImagesSettings) -> None:
-        tables = {"rsna": RSNA_LABELS, "siim": SIIM_RUN_LENGTHS, "folder": settings.table}
         self._root = root
-        self.source = root / str(tables[settings.layout])
+        self.source = root / settings.main_table(root)
         self._lung_source = root / str(settings.lung_masks)
         self.overlapping = 0
 
@@ -255,10 +275,13 @@ class Masks:
         if file is None:
             return None
         try:
-            return encode(_read_png(self._root / file, image["original_rows"], image["original_columns"]))
+            drawn = _read_png(self._root / file, image["original_rows"], image["original_columns"])
+            if what == "mask" and not label.target and drawn.any():
+                raise ValueError("it has pixels of the finding, but the row says that it is absent")
+            return encode(drawn)
         except ValueError as error:
             where = f"{self.source}: row {label.row}: {what} of image {image['image_id']}"
-            raise InputError(f"{where}: {error}", remedy="download or draw it again") from None
+            raise InputError(f"{where}: {error}", remedy="correct the row, or download or draw it again") from None
 
 
 def _read_png(path: Path, rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
@@ -274,18 +297,3 @@ def _read_png(path: Path, rows: int, columns: int) -> Bool[np.ndarray, "rows col
     if mask.shape != (rows, columns):
         raise ValueError(f"{mask.shape[0]} x {mask.shape[1]} pixels, but the image has {rows} x {columns}")
     return mask
-
-
-def boxes_beyond_the_edge(image: Mapping[str, Any], label: DistributedLabel, source: Path) -> int:
-    """Return how many boxes begin inside the image and end outside. Raises InputError for one that begins outside."""
-    beyond = 0
-    for row, x, y, width, height in label.boxes:
-        rows, columns = image["original_rows"], image["original_columns"]
-        if x >= columns or y >= rows:
-            raise InputError(
-                f"{source}: row {row}: image {image['image_id']}: box {x:g} {y:g} {width:g} {height:g} lies outside "
-                f"its {columns} x {rows} pixels",
-                remedy="correct it",
-            )
-        beyond += x + width > columns or y + height > rows
-    return beyond

@@ -34,7 +34,9 @@ def write_labels(job: LabelImagesJob) -> None:
         rows, listed = split_rows(labels, job.root, settings, job.private, _distributed_split(job))
         pixels = dict(zip(images["image_id"].to_pylist(), images["pixels_sha256"].to_pylist(), strict=True))
         card = data_card(job.dataset, settings, labels, rows, pixels, listed)
-        for line in remainders(card):
+        for line in labels.warnings:
+            print(f"warning: {line}", file=sys.stderr)
+        for line in remainders(card, settings.main_table(job.root), labels.table_rows):
             print(f"warning: {line}; see {job.card}", file=sys.stderr)
         write_rows(job.labels, schemas.LABELS, rows)
         write_record(job.card, card)

@@ -1,10 +1,7 @@
 """From images and sentences to pairs, rejects, audit and fingerprint."""
 
-import polars as pl
-import pyarrow as pa
-
 from ..common.data.image_store import ImageStore
-from ..common.files.arrow_tables import read_table, write_table
+from ..common.files.arrow_tables import conform, read_table, write_frame, write_table
 from ..common.files.schemas import FILES, PAIRS, REJECTS, SENTENCES
 from ..common.journal.tracking import track_job
 from ..common.records import write_record
@@ -28,21 +25,17 @@ def write_pairs(job: PairImagesReportsJob) -> None:
         if settings.images_per_study == "one":
             after = keep_one_image(after)
         audited = audit(images, reports, before, after, settings.patient_split)
-        rejects = _conform(after.rejects, REJECTS)
+        rejects = conform(after.rejects, REJECTS)
         counts = reject_counts({
             "dicom_to_arrow": read_table(job.image_rejects, REJECTS),
             "split_reports": read_table(job.report_rejects, REJECTS),
             "pair_images_reports": rejects,
         })  # fmt: skip
         described = fingerprint(store, after.pairs, sentences, audited, counts, settings)
-        write_table(job.pairs, PAIRS, _conform(after.pairs, PAIRS))
+        write_frame(job.pairs, PAIRS, after.pairs)
         write_table(job.rejects, REJECTS, rejects)
         write_record(job.audit, audited)
         write_record(job.fingerprint, described)
         grey = described.intensity
         run.log_metrics(audit_metrics(audited) | {"mean": grey.mean, "standard_deviation": grey.standard_deviation})
         run.log_tag("pairs_digest", audited.pairs_digest)
-
-
-def _conform(table: pl.DataFrame, schema: pa.Schema) -> pa.Table:
-    return table.select(schema.names).rechunk().to_arrow().cast(schema)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from ..audit_splits.contract import read_overlap
 from ..common.data.labelled_images import read_labels
@@ -18,7 +17,7 @@ from ..common.data.prompts import read_prompts
 from ..common.device import choose_device
 from ..common.encoders.dual import load_checkpoint
 from ..common.errors import InputError
-from ..common.files.arrow_tables import write_table
+from ..common.files.arrow_tables import write_frame
 from ..common.files.code_digest import ROOT
 from ..common.files.schemas import SCORES
 from ..common.journal.tracking import track_job
@@ -64,7 +63,7 @@ def classify(job: ZeroShotJob) -> None:
         scores = scores_of(checkpoint, prompts.expanded(), labels, source, settings)
         found = evaluate(labels, scores, settings.draws, settings.seed, job.labels)
         chosen = labels.select("image_id", "patient_id", "split", "target", score=pl.Series(scores[found.prompt_set]))
-        write_table(job.scores, SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=SCORES))
+        write_frame(job.scores, SCORES, chosen)
         write_record(
             job.result, ZeroShotResult(finding=prompts.finding, score=settings.score, overlap=overlap, **vars(found))
         )

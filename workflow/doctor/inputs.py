@@ -12,6 +12,7 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
+from stages.common.data.table_files import ROW
 from stages.common.encoders.weight_files import RECORD, tokenizer_file, weight_files
 from stages.common.errors import InputError
 from stages.config import Config
@@ -49,8 +50,9 @@ def check_dataset(config: Config, name: str, every_file: bool = False) -> Findin
         remedy = "pretrain_on needs a data set with reports: name another, or name its column `report`"
         return Finding("error", subject, f"{count}: nothing to pre-train on", remedy)
     if len(missing):
-        shown = "path" if settings.identifier_kind == "distributed" else "image_id"
-        what = f"{count}; {len(missing):,} of {looked_for:,} files checked are missing, first {missing[shown][0]}"
+        # The key is thrown away, so an id would mean nothing.
+        first = missing["path"][0] if settings.show else f"row {missing[ROW][0]}"
+        what = f"{count}; {len(missing):,} of {looked_for:,} files checked are missing, first {first}"
         if len(missing) == looked_for:
             return Finding(
                 "error", subject, what, f"no file exists: correct datasets.{name}.root, or download the images"
@@ -58,6 +60,8 @@ def check_dataset(config: Config, name: str, every_file: bool = False) -> Findin
         return Finding(
             "warning", subject, what, "download them, or continue: each becomes a row `file_missing` in the rejects"
         )
+    if index.warnings:
+        return Finding("warning", subject, f"{count}; {'; '.join(index.warnings)}", "correct it, or continue")
     looked = "all files exist" if looked_for == len(index.files) else f"the {looked_for:,} files checked exist"
     return Finding("ok", subject, f"{count}; {looked}")
 

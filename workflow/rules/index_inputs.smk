@@ -1,5 +1,5 @@
 # The distribution's own index -> table of files and table of reports.
-from stages.common.data.distributions import WHERE_TO_GET
+from stages.common.data.distributions import WHERE_TO_GET, not_there
 from stages.index_inputs.contract import index_files
 
 
@@ -10,7 +10,9 @@ def index_of(dataset):
     made_here = root.is_relative_to(f"{CONFIG.workspace}/phantom")
     missing = [path for path in files if not (made_here or path.is_file())]
     if missing:
-        raise WorkflowError(f"datasets.{dataset}: no file {missing[0]}; {WHERE_TO_GET[settings.layout]}")
+        raise WorkflowError(
+            f"datasets.{dataset}: {not_there(missing[0], 'no such index file', WHERE_TO_GET[settings.layout])}"
+        )
     return [str(path) for path in files]
 
 

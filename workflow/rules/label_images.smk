@@ -3,10 +3,11 @@ def label_tables_of(dataset):
     root, settings = Path(CONFIG.root(dataset)), CONFIG.settings("label_images", dataset)
     if root.is_relative_to(f"{CONFIG.workspace}/phantom"):
         return INDEX[dataset]
-    paths = [root / name for name in settings.files()]
+    paths = [root / name for name in settings.files(root)]
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise WorkflowError(f"datasets.{dataset}.label_images: no file {missing[0]}; {WHERE_TO_GET[settings.layout]}")
+        error = not_there(missing[0], "no such table of labels", WHERE_TO_GET[settings.layout])
+        raise WorkflowError(f"datasets.{dataset}.label_images: {error}")
     return [str(path) for path in paths]
 
 

@@ -1,9 +1,13 @@
-"""Layouts that are read as distributed: the names of their index files and where to get them.
+"""Layouts that are read as distributed: the names of their files, which of them are there, and where to get them.
 
 Imports no table library, because the workflow reads the names from here to declare its inputs.
 """
 
+from itertools import islice
+from pathlib import Path
 from typing import Literal
+
+from ..errors import InputError
 
 Layout = Literal["mimic_cxr", "rsna", "siim", "folder"]
 
@@ -15,9 +19,76 @@ RSNA_LABELS = "stage_2_train_labels.csv"
 SIIM_RUN_LENGTHS = "train-rle.csv"
 CHECKSUMS = "SHA256SUMS.txt"  # of PhysioNet's distributions; of your own data if you write one (sha256sum)
 
+# The table of the two challenges, which names images as well as labels.
+CHALLENGE_TABLES: dict[Layout, str] = {"rsna": RSNA_LABELS, "siim": SIIM_RUN_LENGTHS}
+
+# The folder that holds the images; `folder` data sets name theirs in the table.
+IMAGE_FOLDERS: dict[Layout, str] = {
+    "mimic_cxr": "files",
+    "rsna": "stage_2_train_images",
+    "siim": "dicom-images-train",
+}
+
 WHERE_TO_GET: dict[Layout, str] = {
     "mimic_cxr": "it comes with MIMIC-CXR or MIMIC-CXR-JPG from PhysioNet (physionet.org/content/mimic-cxr)",
     "rsna": "it comes with the RSNA Pneumonia Detection Challenge from Kaggle (rsna-pneumonia-detection-challenge)",
     "siim": "it comes with the SIIM-ACR Pneumothorax Segmentation from Kaggle (siim-acr-pneumothorax-segmentation)",
     "folder": "correct `table` of the data set, or its root",
 }
+
+# Files that users have instead of the one that a layout reads.
+_RENAMED = {SIIM_RUN_LENGTHS: "stage_2_train.csv"}
+
+
+def name_in(root: Path | None, name: str) -> str:
+    """Return `name` of a distribution's file, or its form with or without .gz if only that one is in `root`."""
+    other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
+    return other if root is not None and not (root / name).is_file() and (root / other).is_file() else name
+
+
+def not_there(path: Path, what: str, remedy: str) -> InputError:
+    """Return the error for a missing file or folder: its path as given, where that leads, and what lies beside it."""
+    resolved = Path(path).resolve()
+    leads = "" if resolved == path else f" (looked for {resolved})"
+    if any(part.startswith("~") for part in path.parts):
+        remedy = f"`~` is not expanded, write the folder out; {remedy}"
+    beside = [
+        name for name in (f"{path.name}.zip", _RENAMED.get(path.name, "")) if name and (path.parent / name).is_file()
+    ]
+    if beside:
+        act = (
+            "unpack it"
+            if beside[0].endswith(".zip")
+            else f"copy it to {path.name}, its images below {IMAGE_FOLDERS['siim']}"
+        )
+        remedy = f"there is {beside[0]}: {act}; {remedy}"
+    return InputError(f"{path}: {what}{leads}", remedy)
+
+
+def is_mimic_jpg(root: Path) -> bool:
+    """Return whether a root is MIMIC-CXR-JPG: it has the metadata, and no record list or only JPG files.
+
+    Either tree may hold a copy of the other's tables.
+    """
+    if not (root / name_in(root, MIMIC_METADATA)).is_file():
+        return False
+    return not (root / name_in(root, MIMIC_RECORDS)).is_file() or mimic_suffixes(root) == {".jpg"}
+
+
+def mimic_suffixes(root: Path, studies: int = 20) -> set[str]:
+    """Return which of .dcm and .jpg the files of some studies of MIMIC-CXR's tree have."""
+    folders = (path for path in (root / IMAGE_FOLDERS["mimic_cxr"]).glob("p*/p*/s*") if path.is_dir())
+    return {file.suffix.lower() for folder in islice(folders, studies) for file in folder.iterdir()} & {".dcm", ".jpg"}
+
+
+_MIMIC_TABLES = (MIMIC_RECORDS, MIMIC_STUDIES, MIMIC_METADATA, MIMIC_SPLIT)
+# Labels and the like, which MIMIC-CXR-JPG distributes and no stage reads.
+_OF_NO_USE = ("chexpert", "negbio", "test-set-labeled")
+
+
+def unused_tables(root: Path) -> list[str]:
+    """Return the names of the CSV files of a MIMIC-CXR root that are not read although they look like its index."""
+    unread = {MIMIC_RECORDS} if is_mimic_jpg(root) else set()
+    read = {name_in(root, name) for name in _MIMIC_TABLES if name not in unread}
+    tables = sorted(path.name for path in root.iterdir() if path.name.lower().endswith((".csv", ".csv.gz")))
+    return [name for name in tables if name not in read and not any(word in name for word in _OF_NO_USE)]

@@ -1,12 +1,18 @@
-"""CSV tables of a distribution: read as text and checked; every error names the file and row."""
+"""Tables of a data set: read as text and checked; every error names the file and row."""
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
-from ..errors import InputError, first_line
+from ..errors import InputError
+from ..settings import did_you_mean
+from .distributions import not_there
+from .own_tables import DISTRIBUTED, TableFormat
+from .table_files import ROW, read_table_file
 
 REPORT_COLUMNS = ("study_id", "patient_id", "distributed_split", "path", "text")
 
@@ -18,8 +24,8 @@ _UNSAFE_PATH = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\\"
 class Index:
     """Entries of a distribution's index, with the distribution's own ids.
 
-    `files` has image_id, study_id, patient_id, path, view, distributed_split and row (1-based in `source`, the header
-    counted). `reports` has `REPORT_COLUMNS`. `counts` and `tags` go to the journal.
+    `files` has image_id, study_id, patient_id, path, view, distributed_split and `ROW` (in `source`). `reports` has
+    `REPORT_COLUMNS`. `counts` and `tags` go to the journal; `warnings` are for the reader.
     """
 
     source: str
@@ -27,44 +33,166 @@ class Index:
     reports: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict.fromkeys(REPORT_COLUMNS, pl.String)))
     counts: dict[str, int] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 def read_index(
-    root: Path, name: str, columns: Sequence[str], where_to_get: str = "", show: bool = True
+    root: Path,
+    name: str,
+    columns: Iterable[str],
+    where_to_get: str = "",
+    show: bool = True,
+    form: TableFormat = DISTRIBUTED,
 ) -> pl.DataFrame:
-    """Read the CSV `name` (or csv.gz) as text, and add the column `row`.
+    """Read the table `name` as text (`read_table_file`), with the number of each row in `ROW`.
 
-    Cells and column names lose outer blanks; empty cells become null. Raises InputError where the file is missing, is
-    no CSV, has no row or lacks a column. The message quotes the file only if `show` is true: without a header, the
-    names of the columns are a patient's row.
+    `columns` must be there; a mapping gives the key of the settings that names each. Raises InputError where the file
+    is missing, is no table, has no row or lacks a column. The message quotes the file only if `show` is true: without
+    a header, the names of the columns are a patient's row.
     """
     path = root / name
     if not path.is_file():
-        raise InputError(f"{path}: no such index file", remedy=where_to_get or "correct the file name in the settings")
-    try:
-        table = pl.read_csv(path, infer_schema=False).rename(str.strip)
-    except pl.exceptions.NoDataError:
-        raise InputError(f"{path}: empty", remedy=where_to_get or "write a header and one row per image") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = first_line(error)[:160] if show else type(error).__name__
-        raise InputError(f"{path}: not readable as CSV ({reason})", remedy="download it again, or correct it") from None
+        raise not_there(path, "no such index file", where_to_get or "correct the file name in the settings")
+    table = read_table_file(path, form, where_to_get or "write a header and one row per image")
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        found = ", ".join(table.columns) if show else f"{len(table.columns)} columns of other names"
-        raise InputError(
-            f"{path}: no column {', '.join(missing)}",
-            remedy=f"correct the table or the column name; it has {found}",
-        )
+        keys = columns if isinstance(columns, Mapping) else {}
+        raise _no_column(path, table.columns[1:], missing, keys, show, form)
     if table.is_empty():
         raise InputError(f"{path}: no row below the header", remedy=where_to_get or "add one row per image")
-    text = pl.col(pl.String).str.strip_chars()
-    return table.with_columns(pl.when(text != "").then(text)).with_row_index("row", offset=2)
+    return table
+
+
+# Names that tables commonly give to their columns. Where messages may not quote a file, they may suggest these.
+_COMMON_NAMES = frozenset(
+    [
+        "id",
+        "file",
+        "filename",
+        "file_name",
+        "path",
+        "file_path",
+        "image",
+        "image_id",
+        "image_path",
+        "image_name",
+        "dicom_id",
+        "imageid",
+        "encodedpixels",
+        "patient",
+        "patient_id",
+        "patientid",
+        "subject",
+        "subject_id",
+        "person",
+        "study",
+        "study_id",
+        "exam",
+        "accession",
+        "view",
+        "view_position",
+        "viewposition",
+        "projection",
+        "report",
+        "report_file",
+        "text",
+        "findings",
+        "impression",
+        "label",
+        "target",
+        "finding",
+        "class",
+        "boxes",
+        "box",
+        "mask",
+        "lung_mask",
+        "split",
+        "license",
+        "x",
+        "y",
+        "width",
+        "height",
+        "age",
+        "sex",
+    ]
+)
+
+
+def _no_column(
+    path: Path, header: Sequence[str], missing: Sequence[str], keys: Mapping[str, str], show: bool, form: TableFormat
+) -> InputError:
+    what = f"{path}: no column {', '.join(missing)}"
+    for separator, name in ((";", "';'"), ("\t", r"'\t'"), ("|", "'|'"), (",", "','")):
+        if len(header) == 1 and len(header[0].split(separator)) > 1:
+            act = f"set separator: {name}" if form.keys else "save it with commas"
+            return InputError(what, remedy=f"it has 1 column, its cells seem to be separated by {name}: {act}")
+    named = [f"`{keys[column]}`" for column in missing if column in keys]
+    found = ", ".join(header) if show else f"{len(header)} columns of other names"
+    hints = "".join(_did_you_mean(column, header, show) for column in missing)
+    return InputError(
+        what, remedy=f"correct the table or {', '.join(named) or 'the column name'}; it has {found}{hints}"
+    )
+
+
+def _did_you_mean(column: str, header: Sequence[str], show: bool) -> str:
+    """Suggest a near name of the header; unless `show`, only one that equals `column` but for case and punctuation."""
+    if show:
+        return did_you_mean(column, header)
+    same = [name for name in header if _letters(name) == _letters(column)]
+    return did_you_mean(column, same or [name for name in header if name.lower() in _COMMON_NAMES])
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower())
+
+
+def whole_number(text: str) -> int:
+    """Return the number that ASCII digits write. Raises ValueError; Python itself reads `1_0` and full-width digits."""
+    return int(_plain(text))
+
+
+def decimal_number(text: str) -> float:
+    """Return the number that ASCII text writes. Raises ValueError, as `whole_number`."""
+    return float(_plain(text))
+
+
+def _plain(text: str) -> str:
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"{text!r} is no number")
+    return text
+
+
+def similar_patients(patients: pl.Series, rows: pl.Series, source: Path, show: bool) -> list[str]:
+    """Return a warning where ids of patients differ only in case, zeros before a number, or the width of characters.
+
+    They may be one patient, whose images then fall into several splits. Ids are quoted only if `show` is true.
+    """
+    first: dict[str, tuple[str, int]] = {}
+    found: list[tuple[str, int, str, int]] = []
+    table = pl.DataFrame({"patient": patients, "row": rows}).drop_nulls("patient")
+    for patient, row in table.unique("patient", keep="first", maintain_order=True).iter_rows():
+        plain = re.sub(r"(?<!\d)0+(?=\d)", "", unicodedata.normalize("NFKC", patient).casefold().replace(" ", ""))
+        other, other_row = first.setdefault(plain, (patient, row))
+        if other != patient:
+            found.append((other, other_row, patient, row))
+    if not found:
+        return []
+    one, one_row, two, two_row = found[0]
+    named = (
+        f"patients {one} and {two} (rows {one_row} and {two_row})"
+        if show
+        else f"the patients of rows {one_row} and {two_row}"
+    )
+    return [
+        f"{source}: {named} differ only in zeros, case or blanks ({len(found)} such); they count as different patients "
+        "and may fall into different splits: write one patient's id in one way"
+    ]
 
 
 def require_values(table: pl.DataFrame, source: Path, columns: Sequence[str]) -> None:
     """Raise an InputError that names the first row in which a cell of `columns` is empty."""
     for column in columns:
-        rows = table.filter(pl.col(column).is_null())["row"]
+        rows = table.filter(pl.col(column).is_null())[ROW]
         if len(rows):
             count = f"{len(rows)} such rows"
             raise InputError(
@@ -77,7 +205,7 @@ def refuse_duplicates(table: pl.DataFrame, source: Path, column: str, show: bool
     repeated = table.filter(pl.col(column).is_duplicated())
     if len(repeated):
         value = repeated[column][0]
-        rows = repeated.filter(pl.col(column) == value)["row"].sort()
+        rows = repeated.filter(pl.col(column) == value)[ROW].sort()
         named = f"{column} {value}" if show else column
         count = repeated[column].n_unique()
         raise InputError(
@@ -95,19 +223,13 @@ def refuse_unsafe_paths(paths: pl.Series, rows: pl.Series, source: Path) -> None
         )
 
 
-def read_patients(root: Path, name: str, image_ids: pl.Series, show: bool) -> pl.Series:
-    """Return the patient_id of each of `image_ids`, read from a CSV of image_id and patient_id.
+PATIENT_COLUMNS = ("image_id", "patient_id")
 
-    Raises InputError where an image has no patient.
-    """
-    table = read_index(root, name, ["image_id", "patient_id"])
-    require_values(table, root / name, ["image_id", "patient_id"])
-    refuse_duplicates(table, root / name, "image_id", show)
-    joined = pl.DataFrame({"image_id": image_ids}).join(table, on="image_id", how="left", maintain_order="left")
-    unknown = joined.filter(pl.col("patient_id").is_null())["image_id"]
-    if len(unknown):
-        raise InputError(
-            f"{root / name}: no patient for {f'image {unknown[0]}' if show else 'an image'} ({len(unknown)} such)",
-            remedy="add rows, or set `patients` to null",
-        )
-    return joined["patient_id"]
+
+def read_patients(root: Path, name: str, show: bool, form: TableFormat) -> tuple[pl.DataFrame, list[str]]:
+    """Return the table of image_id and patient_id, and warnings about ids of patients that are nearly equal."""
+    source = root / name
+    table = read_index(root, name, PATIENT_COLUMNS, show=show, form=form)
+    require_values(table, source, PATIENT_COLUMNS)
+    refuse_duplicates(table, source, "image_id", show)
+    return table.select(ROW, *PATIENT_COLUMNS), similar_patients(table["patient_id"], table[ROW], source, show)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 
 from ..errors import InputError
@@ -27,6 +28,16 @@ def write_table(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
                     raise ValueError(f"{path}: {field.name} holds a null, which its schema forbids")
             writer.write_batch(batch)
     return write_sidecar(path)
+
+
+def conform(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Return the columns of `schema`, in its order and types, as an Arrow table."""
+    return frame.select(schema.names).rechunk().to_arrow().cast(schema)
+
+
+def write_frame(path: Path, schema: pa.Schema, frame: pl.DataFrame) -> str:
+    """Write the columns of `schema` and return the file's sha256."""
+    return write_table(path, schema, conform(frame, schema))
 
 
 def write_rows(path: Path, schema: pa.Schema, rows: list[dict]) -> str:

@@ -29,7 +29,9 @@ def test_a_file_that_is_not_what_was_published_is_a_reject(ramp, tmp_path, flip)
     assert convert_file(row, tmp_path, SETTINGS).image is not None
     content[flip] ^= 1
     (tmp_path / "a.dcm").write_bytes(content)
-    assert convert_file(row, tmp_path, SETTINGS).reject["reason"] == "checksum_mismatch"
+    reject = convert_file(row, tmp_path, SETTINGS).reject
+    assert reject["reason"] == "checksum_mismatch"
+    assert "verify_checksums: false" in reject["message"], "a checksum of before the files were resized"
     unchecked = SETTINGS.model_copy(update={"verify_checksums": False})
     assert convert_file(row, tmp_path, unchecked).image is not None  # one bit of preamble, pixels
 

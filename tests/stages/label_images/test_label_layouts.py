@@ -58,7 +58,8 @@ def test_what_finds_no_partner_is_counted_and_named(labelled, rsna, capsys):
     assert (result.card["images"], result.card["labelled"]) == (3, 2)
     warnings = capsys.readouterr().err.splitlines()
     assert [line.split(";")[0] for line in warnings] == [
-        "warning: label_without_image: 2, first c", "warning: image_without_label: 1, first x"]  # fmt: skip
+        "warning: label_without_image: 2, first c in row 5 of stage_2_train_labels.csv",
+        "warning: image_without_label: 1, first x"]  # fmt: skip
 
 
 def test_siim_rows_of_an_image_are_one_mask(labelled, siim):
@@ -167,7 +168,8 @@ def test_folder_with_masks_in_png(labelled, tmp_path, write_csv):
     assert first["boxes"] == [[1, 2, 3, 4], [2, 2, 1, 1]]
     assert result.row("b")["lung_mask"] is None
     assert result.card["license"] == "by image: CC BY: 2; not stated: 1"
-    assert result.card["rejects"]["image_without_label"] == {"count": 1, "first": ["c"]}
+    assert result.card["rejects"]["blank_label"] == {"count": 1, "first": ["c"]}
+    assert result.card["rejects"]["image_without_label"] == {"count": 0, "first": []}
 
 
 def test_folder_targets_that_mean_neither_are_named_or_left_out(labelled, refusal, tmp_path, write_csv):
@@ -176,7 +178,8 @@ def test_folder_targets_that_mean_neither_are_named_or_left_out(labelled, refusa
     settings = FOLDER | {"columns": {"image": "file", "target": "sick"}}
     assert "t.csv: row 4: image c: sick is '-1', not one of ['1', '0']" in refusal(root, settings, NONE)
     left = labelled(root, settings | {"unlabelled_values": ["-1"]}, NONE)
-    assert left.card["rejects"]["image_without_label"] == {"count": 1, "first": ["c"]}
+    assert left.card["rejects"]["unlabelled"] == {"count": 1, "first": ["c"]}
+    assert left.card["rejects"]["image_without_label"] == {"count": 0, "first": []}
 
 
 def test_folder_is_keyed_with_the_key_of_index_inputs(labelled, refusal, tmp_path, write_csv):
@@ -280,7 +283,8 @@ def test_real_pairs(labelled, test_data):
     card = result.card
     # 132 positive, 3 negative, 29 without a label
     assert (card["images"], card["labelled"], card["positives"]) == (164, 135, 132)
-    assert card["rejects"]["image_without_label"]["count"] == 29
+    assert card["rejects"]["blank_label"]["count"] == 29
+    assert card["rejects"]["image_without_label"]["count"] == 0
     assert card["split_by"] == "patient"
     masked = [row for row in result.rows if row["lung_mask"] is not None]
     assert len(masked) == card["lung_masks"] > 60

@@ -59,7 +59,10 @@ def test_round_trip(mask):
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=6), st.integers(1, 9), st.integers(1, 9))
 def test_any_runs_agree_with_the_loop_or_leave_the_image(pairs, rows, columns):
     text = " ".join(f"{gap} {length}" for gap, length in pairs)
-    if sum(gap + length for gap, length in pairs) <= rows * columns:
+    if any(length == 0 for _, length in pairs):
+        with pytest.raises(ValueError, match=r"or is empty|extends beyond the image"):
+            decode_siim(text, rows, columns)
+    elif sum(gap + length for gap, length in pairs) <= rows * columns:
         assert (decode_siim(text, rows, columns) == decode_slowly(text, rows, columns)).all()
     else:
         with pytest.raises(ValueError, match="extends beyond the image"):
@@ -85,7 +88,8 @@ def test_full_size():
     ("text", "reason"),
     [("1 2 3", "not pairs"), ("1 x", "not whole numbers"), ("1.5 2", "not whole numbers"),
      ("0 2 -1 2", "overlaps the run"), ("1 -2", "or is empty"), ("0 7", "beyond"),
-     ("99999999999999999999 1", "beyond")],
+     ("99999999999999999999 1", "beyond"), ("1 0", "or is empty"), ("1_0 1", "not whole numbers"),
+     ("\uff11 1", "not whole numbers")],
 )  # fmt: skip
 def test_nonsense_is_an_error(text, reason):
     with pytest.raises(ValueError, match=reason):

@@ -36,7 +36,11 @@ def test_rows_and_the_first_missing_file(ours: Config, tmp_path: Path) -> None:
     finding = check_dataset(ours, "ours")
     assert finding.status == "warning"
     assert "3 images, 3 reports" in finding.what
-    assert "2 of 3 files checked are missing" in finding.what
+    assert "2 of 3 files checked are missing, first row " in finding.what, (
+        "an id of a key that is thrown away says nothing"
+    )
+    row = int(finding.what.split("first row ")[1])
+    assert (tmp_path / "t.csv").read_text().splitlines()[row - 1].startswith(("a/Smith.png", "b.png"))
     for name in ("Smith", "Jones"):
         assert name not in str(finding), "names of people"
     assert not (tmp_path / "runs").exists(), "nothing is written"
@@ -52,6 +56,14 @@ def test_what_is_wrong_with_an_index_is_said_as_the_stage_says_it(ours: Config, 
     assert "fill it" in finding.remedy
     (tmp_path / "t.csv").unlink()
     assert "t.csv: no such index file" in check_dataset(ours, "ours").what
+
+
+def test_what_the_index_warns_about_is_told(ours: Config, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("file,who,text\na/Jones.png,p7,x\na/Smith.png,P07,y\n")
+    (tmp_path / "a" / "Smith.png").touch()
+    finding = check_dataset(ours, "ours")
+    assert finding.status == "warning"
+    assert "the patients of rows 2 and 3 differ only in zeros, case or blanks" in finding.what
 
 
 def test_weights_are_there_or_the_way_to_them_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,95 @@
+"""Settings about a user's own tables, which index_inputs and label_images share; no table library is imported."""
+
+import codecs
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pydantic import Field, field_validator, model_validator
+
+from ..settings import Settings
+from .distributions import Layout
+from .identifiers import IdentifierKind, resolve_kind
+
+
+class TableFormat(NamedTuple):
+    """How a table's text is written. `keys` says whether the two are keys of the settings, to be named in remedies."""
+
+    separator: str | None = None  # None: a tab in .tsv, else a comma
+    encoding: str = "utf-8"
+    keys: bool = False
+
+
+DISTRIBUTED = TableFormat()  # of the tables of public data sets
+
+
+class ImageColumns(Settings):
+    """Names of those columns of a `folder` data set's table that every stage reads."""
+
+    image: str = Field(description="path of the image, relative to the data set's root")
+    image_id: str | None = Field(None, description="unique id of the image; null: the image's path is its id")
+    license: str | None = Field(None, description="licence of the row, counted in the journal and the card")
+
+    def names(self) -> Mapping[str, str]:
+        """Return the columns that the table must have, each with the key that names it."""
+        named = {name: f"columns.{key}" for key, name in reversed(self.model_dump().items()) if name is not None}
+        return dict(reversed(named.items()))
+
+
+class OwnTables(Settings):
+    """Keys of a data set's block that index_inputs and label_images share."""
+
+    layout: Layout = Field(description="how the data set is laid out on disk")
+    table: str | None = Field(
+        None, description="folder: name of the table (CSV, .tsv, .parquet, .jsonl), relative to the root"
+    )
+    columns: ImageColumns | None = Field(None, description="folder: names of the table's columns")
+    separator: str | None = Field(
+        None, description="character between the cells of your own CSV files; null: a tab in .tsv, else a comma"
+    )
+    encoding: str = Field("utf-8", description="encoding of your own CSV files, e.g. latin-1, cp1252 or utf-16")
+    identifiers: IdentifierKind | None = Field(
+        None,
+        description="distributed: unchanged; keyed: HMAC; null: keyed for layout `folder`, else distributed. The same "
+        "in index_inputs and label_images",
+    )
+
+    @field_validator("separator")
+    @classmethod
+    def _is_one_character(cls, separator: str | None) -> str | None:
+        separator = "\t" if separator == r"\t" else separator
+        if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
+            raise ValueError(r"a separator is one character, e.g. ';' or '\t'")
+        return separator
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, encoding: str) -> str:
+        try:
+            "a".encode(codecs.lookup(encoding).name)  # refuses codecs that are not of text, e.g. base64
+        except (LookupError, ValueError):
+            raise ValueError(f"unknown encoding {encoding!r}: e.g. utf-8, latin-1, cp1252, utf-16") from None
+        return encoding
+
+    @model_validator(mode="after")
+    def _table_fits_the_layout(self) -> "OwnTables":
+        folder = self.layout == "folder"
+        if folder and (self.table is None or self.columns is None):
+            raise ValueError("layout `folder` needs `table` and `columns`")
+        if not folder and (self.table is not None or self.columns is not None):
+            raise ValueError(f"`table` and `columns` belong to layout `folder`, not to `{self.layout}`")
+        return self
+
+    @property
+    def identifier_kind(self) -> IdentifierKind:
+        """Return how identifiers are written, with the layout's default resolved."""
+        return resolve_kind(self.layout, self.identifiers)
+
+    @property
+    def show(self) -> bool:
+        """Return whether messages may quote ids and column names: they may hold names of people if ids are keyed."""
+        return self.identifier_kind == "distributed"
+
+    @property
+    def own_format(self) -> TableFormat:
+        """Return the format of the user's own tables."""
+        return TableFormat(self.separator, self.encoding, keys=True)
