@@ -51,13 +51,19 @@ class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields f
     """A data set: its folder, and overrides of stages' settings for it."""
 
     root: str = Field(min_length=1, description="folder of the data set; {workspace} and {sample_root} are filled in")
+    roots: UniqueList[FolderPath] = Field(
+        default_factory=list,
+        description="further folders of the data set: links below `root` may lead into them, and images and reports "
+        "that are not below `root` are looked for there, under the same relative path; the same slots",
+    )
     index_inputs: Block
 
-    @field_validator("root")
+    @field_validator("root", "roots")
     @classmethod
-    def _knows_its_slots(cls, root: str) -> str:
-        slots_in(root, ("workspace", "sample_root"))
-        return root
+    def _knows_its_slots(cls, value: str | list[str]) -> str | list[str]:
+        for root in [value] if isinstance(value, str) else value:
+            slots_in(root, ("workspace", "sample_root"))
+        return value
 
 
 class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follow from the contracts
@@ -141,10 +147,16 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks foll
 
     def root(self, dataset: str) -> str:
         """Return the folder of a data set. Raises InputError where it needs a `sample_root` that is not set."""
-        root = self.datasets[dataset].root
+        return self._filled(f"datasets.{dataset}.root", self.datasets[dataset].root)
+
+    def roots(self, dataset: str) -> list[str]:
+        """Return the further folders of a data set, into which links may lead."""
+        return [self._filled(f"datasets.{dataset}.roots", root) for root in self.datasets[dataset].roots]
+
+    def _filled(self, key: str, root: str) -> str:
         if "{sample_root}" in root and not self.sample_root:
             raise InputError(
-                f"datasets.{dataset}.root: {root} needs `sample_root`",
+                f"{key}: {root} needs `sample_root`",
                 remedy="add --config sample_root=FOLDER to the command",
             )
         return filled(root, {"workspace": self.workspace, "sample_root": self.sample_root or ""})
@@ -156,6 +168,8 @@ class Config(_StageBlocks):  # type: ignore[valid-type, misc]  # its blocks foll
         """
         used = dict.fromkeys([self.pretrain_on, *self.evaluate_on])
         roots = {f"datasets.{dataset}.root": Path(self.root(dataset)) for dataset in used}
+        roots |= {f"datasets.{dataset}.roots[{place}]": Path(root) for dataset in used
+                  for place, root in enumerate(self.roots(dataset))}  # fmt: skip
         named = {self.settings("split_reports", self.pretrain_on).tokenizer.weights}
         for variant in self.compare:
             pretrain = self.settings("pretrain", variant=variant)

@@ -17,7 +17,7 @@ from ..common.data.distributions import (
     Layout,
 )
 from ..common.data.identifiers import IdentifierKind, resolve_kind
-from ..common.settings import Settings
+from ..common.settings import Settings, UniqueList
 
 
 class FolderColumns(Settings):
@@ -27,7 +27,9 @@ class FolderColumns(Settings):
     image_id: str | None = Field(None, description="unique id of the image; null: the image's path is its id")
     patient: str | None = Field(None, description="id of the patient; required if there are reports")
     study: str | None = Field(None, description="id of the study; null: each image is its own study")
-    view: str | None = Field(None, description="projection, e.g. PA or AP")
+    view: str | UniqueList[str] | None = Field(
+        None, description="projection, e.g. PA or AP; several columns are read together: [Frontal/Lateral, AP/PA]"
+    )
     report: str | None = Field(None, description="text of the report; give this or `report_file`")
     report_file: str | None = Field(None, description="path of the report's text file, relative to the root")
     license: str | None = Field(None, description="licence of the row, counted in the journal")
@@ -42,7 +44,13 @@ class FolderColumns(Settings):
 
     def names(self) -> list[str]:
         """Return the columns that the CSV must have."""
-        return list(dict.fromkeys(name for name in self.model_dump().values() if name is not None))
+        single = [name for key, name in self.model_dump().items() if key != "view" and name is not None]
+        return list(dict.fromkeys([*single, *self.view_columns]))
+
+    @property
+    def view_columns(self) -> list[str]:
+        """Return the columns that say the view."""
+        return [self.view] if isinstance(self.view, str) else self.view or []
 
 
 class IndexInputsSettings(Settings):
@@ -134,4 +142,9 @@ class IndexInputsJob(Job):
     reports: Path = product("reports.arrow", table="REPORTS", summary=True)
     private: Path | None = source(
         optional=True, tracked=False, help="folder of the key and the reverse mapping; required for keyed identifiers"
+    )
+    roots: tuple[Path, ...] = option(
+        "further folders of the data set: links may lead into them, and files that are not below --root are sought "
+        "there",
+        default=(),
     )
