@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, RLELossless
 
+from stages.common.radiographs.display import Levels
 from stages.common.radiographs.readers import read_dicom
 from stages.common.radiographs.rejection import RejectionError
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
@@ -83,10 +84,15 @@ def file_bytes(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
+def grey_levels(levels: Levels) -> np.ndarray:
+    """Grey levels of a whole image, 0 black to 255 white, unrounded."""
+    return levels.to_grey(levels.values)
+
+
 def grey_of(content: Dataset | bytes, settings: DicomToArrowSettings = ANY) -> np.ndarray:
     """Grey levels of a data set after a round trip through a file's bytes."""
     data = content if isinstance(content, bytes) else file_bytes(content)
-    return read_dicom(data, None, settings).grey
+    return grey_levels(read_dicom(data, None, settings).levels)
 
 
 def reason_of(content: Dataset | bytes, **settings: object) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from stages.common.data.patient_split import PatientSplit
 from stages.common.data.prompts import PromptFile, read_prompts
 from stages.common.errors import InputError
-from stages.config import FEW_SHOT, Config
+from stages.configuration import FEW_SHOT, Config
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.label_images.contract import LabelImagesSettings
 

@@ -20,8 +20,7 @@ from stages.common.contract import Job, Product, arguments_of, flag_of
 from stages.common.files import schemas
 from stages.common.files.atomic_files import write_text
 from stages.common.records import Record
-from stages.config import Config
-from stages.config_blocks import Dataset
+from stages.configuration import Config, Dataset
 from stages.contracts import BLOCKS, JOBS
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"

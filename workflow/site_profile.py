@@ -17,8 +17,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from stages.common.errors import InputError
 from stages.common.settings import checked_path, validating
 from stages.common.yaml_files import parse_yaml, read_mapping
-from stages.config import Config, check
+from stages.config import check
 from stages.config_layers import Layer, merged
+from stages.configuration import Config
 
 UNSET = "CHANGE_ME"
 LOCAL = "workflow/profiles/local"

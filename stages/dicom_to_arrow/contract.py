@@ -44,6 +44,11 @@ class ConvertJob(Job):
     images: Path = product("{shard}.arrow", table="images")
     rejects: Path = product("{shard}_rejects.arrow", table="REJECTS")
     workers: int = option("processes; the result is the same for any number", default=1)
+    roots: tuple[Path, ...] = option(
+        "further folders of the data set: links may lead into them, and files that are not below --root are sought "
+        "there",
+        default=(),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

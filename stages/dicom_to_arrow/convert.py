@@ -15,10 +15,8 @@ and 16,384 points of a radiograph hold enough noise that no two exposures agree 
 """
 
 import hashlib
-import os
 import re
 import shutil
-import stat
 import traceback
 import warnings
 from collections import Counter
@@ -26,11 +24,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int
 from pydicom.filereader import read_partial
@@ -38,9 +37,9 @@ from pydicom.tag import Tag
 
 from ..common.data.identifiers import keyed, read_key
 from ..common.data.private_sources import is_keyed, reveal
-from ..common.errors import InputError
 from ..common.files import schemas
 from ..common.files.arrow_tables import map_table, read_table, write_table
+from ..common.files.rooted_files import Kind, RootedFileError, check_folders, read_under
 from ..common.journal.progress import progress
 from ..common.journal.tracking import track_job
 from ..common.radiographs.isolation import Limits, map_isolated
@@ -51,46 +50,27 @@ from ..common.radiographs.rejection import RejectionError
 from .contract import ConvertJob, DicomToArrowSettings
 from .outcome_log import Outcome, OutcomeLog, remove_other_logs
 
+# Kind of a RootedFileError -> reason and message of the reject.
+_UNREAD: dict[Kind, tuple[str, str]] = {
+    "unsafe_path": ("path_outside_root", "the index must name files by a relative path without '..'"),
+    "link_leads_out": ("path_outside_root", "a link leads out of the root: name the folder in the data set's `roots`"),
+    "missing": ("file_missing", "no such file under the root"),
+    "not_regular": ("not_a_regular_file", "the path leads to a folder, pipe, socket or device"),
+    "unreadable": ("unreadable_file", "cannot be read: {detail}"),
+    "too_large": ("too_large", "{detail}, max_file_bytes is {max_bytes}"),
+}
 
-def read_source(root: Path, relative: str, max_bytes: int) -> bytes:
-    """Return the bytes of the regular file `relative` ('/' between folders) under `root`.
 
-    Links are followed as long as they stay under `root`. A pipe is never waited on. Raises RejectionError.
+def read_source(root: Path, relative: str, max_bytes: int, roots: tuple[Path, ...] = ()) -> bytes:
+    """Return the bytes of the regular file `relative` ('/' between folders) under `root` or `roots`.
+
+    Raises RejectionError.
     """
-    path = _path_under(root, relative)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise RejectionError("not_a_regular_file", "the path leads to a folder, pipe, socket or device")
-        # O_NONBLOCK and the second check: what was a file a moment ago may be a pipe now.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as handle:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise RejectionError("not_a_regular_file", "the path leads to a folder, pipe, socket or device")
-            if status.st_size > max_bytes:
-                raise RejectionError("too_large", f"{status.st_size} bytes, max_file_bytes is {max_bytes}")
-            data = handle.read(max_bytes + 1)
-    except OSError as error:
-        raise RejectionError("unreadable_file", f"cannot be read: {os.strerror(error.errno or 0)}") from None
-    if len(data) > max_bytes:
-        raise RejectionError("too_large", f"more than {max_bytes} bytes (max_file_bytes)")
-    return data
-
-
-def _path_under(root: Path, relative: str) -> Path:
-    """Return the file's real path; a path that is not strictly below `root` is rejected before the disk is touched."""
-    pure = PurePosixPath(relative)
-    if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in relative:
-        raise RejectionError("path_outside_root", "the index must name files by a relative path without '..'")
-    try:
-        path = root.joinpath(*pure.parts).resolve(strict=True)
-    except (FileNotFoundError, NotADirectoryError):
-        raise RejectionError("file_missing", "no such file under the root") from None
-    except (OSError, RuntimeError):  # a loop of links (RuntimeError up to Python 3.12), a name too long
-        raise RejectionError("unreadable_file", "the path cannot be followed") from None
-    if not path.is_relative_to(root.resolve()):
-        raise RejectionError("path_outside_root", "a link leads out of the root")
-    return path
+        return read_under(root, relative, max_bytes, roots)
+    except RootedFileError as error:
+        reason, message = _UNREAD[error.kind]
+        raise RejectionError(reason, message.format(detail=error, max_bytes=max_bytes)) from None
 
 
 _SOP_INSTANCE_UID = Tag("SOPInstanceUID")
@@ -161,17 +141,17 @@ def convert_shard(job: ConvertJob, log: Path) -> ShardCounts:
 
     Both tables are written from the log, so they have the same bytes however often the job was killed.
     """
-    if not job.root.is_dir():
-        raise InputError(f"{job.root}: no such folder", "give the root of the data set with --root")
+    check_folders(job.root, job.roots)
     size, table = job.settings.size, read_table(job.files, schemas.FILES)
     key = read_key(job.private) if is_keyed(table) else None
     table = reveal(table, job.private)
+    settings = with_views_missing(job.settings, table)
     rows = table.filter(pc.equal(table["shard"], job.shard)).to_pylist()
     remove_other_logs(log)
     with OutcomeLog(log, size, [row["image_id"] for row in rows]) as outcomes:
         resumed = len(outcomes)
         with progress("files", len(rows), resumed) as report:
-            for outcome in convert_files(rows[resumed:], job.root, job.settings, job.workers, key):
+            for outcome in convert_files(rows[resumed:], job.root, settings, job.workers, key, job.roots):
                 outcomes.append(outcome)
                 report.advance()
         write_table(job.images, schemas.images(size), outcomes.batches("image"))
@@ -183,31 +163,53 @@ def convert_shard(job: ConvertJob, log: Path) -> ShardCounts:
     return ShardCounts(len(rows), resumed, len(digests), len(digests) - len(pc.unique(digests)), reasons)
 
 
+def with_views_missing(settings: DicomToArrowSettings, files: pa.Table) -> DicomToArrowSettings:
+    """Return settings whose `views_missing` is "accept" or "reject".
+
+    For "auto" the index decides: where it names the views of other files, a file without one may well be lateral.
+    """
+    if settings.views_missing != "auto":
+        return settings
+    known = files["view"].null_count < len(files)
+    return settings.model_copy(update={"views_missing": "reject" if known else "accept"})
+
+
 def convert_files(
-    rows: list[dict[str, Any]], root: Path, settings: DicomToArrowSettings, workers: int, key: bytes | None = None
+    rows: list[dict[str, Any]],
+    root: Path,
+    settings: DicomToArrowSettings,
+    workers: int,
+    key: bytes | None = None,
+    roots: tuple[Path, ...] = (),
 ) -> Iterator[Outcome]:
     """Yield the outcomes of `rows` (rows of FILES) in order, converted in child processes.
 
     `key` is the key of keyed identifiers.
     """
-    convert = partial(convert_file, root=root, settings=settings, key=key)
+    convert = partial(convert_file, root=root, settings=settings, key=key, roots=roots)
     results = map_isolated(convert, rows, workers, Limits(settings.max_seconds, settings.max_memory_bytes))
     for row, result in zip(rows, results, strict=True):
         if result == "died":
             yield _rejected(row, "decoder_died", "the process that decoded the file aborted or crashed")
         elif result == "too slow":
-            yield _rejected(row, "too_slow", f"more than {settings.max_seconds:g} s (max_seconds)")
+            yield _rejected(row, "too_slow", f"more than {settings.max_seconds:g} s of processor time (max_seconds)")
         else:
             yield result
 
 
-def convert_file(row: dict[str, Any], root: Path, settings: DicomToArrowSettings, key: bytes | None = None) -> Outcome:
+def convert_file(
+    row: dict[str, Any],
+    root: Path,
+    settings: DicomToArrowSettings,
+    key: bytes | None = None,
+    roots: tuple[Path, ...] = (),
+) -> Outcome:
     """Return the outcome of one row of FILES. Whatever the file holds, only an interruption raises an exception."""
     cv2.setNumThreads(1)  # one core per child
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom warns about quirks such as PatientAge "62" in every RSNA file
-            data = read_verified(row, root, settings)
+            data = read_verified(row, root, settings, roots)
             radiograph = read_radiograph(data, row["view"], settings)
             uid = None if is_raster(data) else read_instance_uid(data, key)
             return Outcome(image=_image_row(row, radiograph, uid, settings.size))
@@ -231,9 +233,11 @@ def _rejected(row: dict[str, Any], reason: str, message: str) -> Outcome:
     )
 
 
-def read_verified(row: dict[str, Any], root: Path, settings: DicomToArrowSettings) -> bytes:
+def read_verified(
+    row: dict[str, Any], root: Path, settings: DicomToArrowSettings, roots: tuple[Path, ...] = ()
+) -> bytes:
     """Return the bytes of a row's file, checked against the published sha256. Raises RejectionError."""
-    data = read_source(root, row["path"], settings.max_file_bytes)
+    data = read_source(root, row["path"], settings.max_file_bytes, roots)
     published = row["sha256"] if settings.verify_checksums else None
     if published is not None and hashlib.sha256(data).hexdigest() != published:
         raise RejectionError(

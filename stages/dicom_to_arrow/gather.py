@@ -22,6 +22,7 @@ from ..common.files.atomic_files import read_sidecar
 from ..common.journal.tracking import track_job
 from ..common.records import write_record
 from .contract import DuplicatesJob, GatherJob
+from .quality import count_doubtful, warn_of_doubtful
 
 SHARD_BYTES = 500_000_000  # recommended size of a shard; see index_inputs.shards
 
@@ -78,18 +79,23 @@ def gather_shards(job: GatherJob) -> dict[str, int]:
         raise _all_rejected(job.files, rejected)
     write_table(job.rejects, schemas.REJECTS, rejected)
     counts = {"indexed": len(table), "images": images, "rejects": len(rejected)}
+    doubtful: Counter[str] = Counter()
+    for shard in shards:
+        doubtful.update(count_doubtful(shard.images, size))
     manifest = Manifest(
         dataset=table["dataset"][0].as_py(),
         size=size,
         **counts,
+        **doubtful,
         pictures=images - sum(shard.images["picture_sha256"].null_count for shard in shards),
         shards=[shard.entry(job.manifest) for shard in shards],
     )
     write_record(job.manifest, manifest)
     _warn_of_large_shards(manifest.shards, job.files)
+    warn_of_doubtful(job.files, doubtful, images)
     reasons = sorted(Counter(rejected["reason"].to_pylist()).items())
     duplicates = {name: _repeated(shards, column) for name, column in DUPLICATES.items()}
-    return counts | duplicates | {f"rejects_{reason}": count for reason, count in reasons}
+    return counts | doubtful | duplicates | {f"rejects_{reason}": count for reason, count in reasons}
 
 
 def _repeated(shards: list[Shard], column: str) -> int:
@@ -151,13 +157,38 @@ def _reconcile_shard(number: int, shard: Shard, indexed: list[str]) -> None:
 
 
 def _all_rejected(files: Path, rejects: pa.Table) -> InputError:
-    reason, count = Counter(rejects["reason"].to_pylist()).most_common(1)[0]
+    reasons = Counter(rejects["reason"].to_pylist()).most_common()
+    reason, count = reasons[0]
     example = rejects.filter(pc.equal(rejects["reason"], reason)).slice(0, 1).to_pylist()[0]
     return InputError(
         f"{files}: all {len(rejects)} files were rejected, {count} of them as {reason}, e.g. {example['source_id']}: "
         f"{example['message']}",
-        remedy="check the root and the settings of dicom_to_arrow",
+        remedy=_remedy([reason for reason, _ in reasons]),
     )
+
+
+# Reason -> what accepts such files, where something does.
+_REMEDIES = {
+    "file_missing": "correct the root, or name the folder that holds them in the data set's `roots`",
+    "path_outside_root": "name the folders into which links lead in the data set's `roots`",
+    "checksum_mismatch": "set verify_checksums: false if the files were converted",
+    "wrong_modality": "set `modalities`; modality_missing: accept is for files without Modality, as VinDr-CXR's",
+    "wrong_sop_class": "set `sop_classes`",
+    "wrong_view": "set `views`",
+    "unknown_view": "name the views in the index, or set views_missing: accept",
+    "wrong_body_part": "set `body_parts`",
+    "burned_in": "set burned_in: accept",
+    "too_large": "raise max_pixels or max_file_bytes",
+    "too_small": "lower min_side",
+    "too_slow": "raise max_seconds",
+    "out_of_memory": "raise max_memory_bytes",
+}
+
+
+def _remedy(reasons: list[str]) -> str:
+    """Return what may accept files that were rejected for `reasons`, the most frequent first."""
+    known = [_REMEDIES[reason] for reason in reasons if reason in _REMEDIES]
+    return "; ".join(["check the root and the settings of dicom_to_arrow", *known[:3]])
 
 
 # Kind -> column. Stored pixels replace the digest of a picture that has none (jpeg2000_reduce), at equal `size` only.

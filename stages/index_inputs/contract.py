@@ -17,6 +17,7 @@ from ..common.data.distributions import (
     name_in,
 )
 from ..common.data.own_tables import ImageColumns, OwnTables
+from ..common.settings import UniqueList
 
 
 class FolderColumns(ImageColumns):
@@ -24,7 +25,9 @@ class FolderColumns(ImageColumns):
 
     patient: str | None = Field(None, description="id of the patient; required if there are reports")
     study: str | None = Field(None, description="id of the study; null: each image is its own study")
-    view: str | None = Field(None, description="projection, e.g. PA or AP")
+    view: str | UniqueList[str] | None = Field(
+        None, description="projection, e.g. PA or AP; several columns are read together: [Frontal/Lateral, AP/PA]"
+    )
     report: str | None = Field(None, description="text of the report; give this or `report_file`")
     report_file: str | None = Field(None, description="path of the report's text file, relative to the root")
 
@@ -35,6 +38,11 @@ class FolderColumns(ImageColumns):
         if (self.report or self.report_file) and not self.patient:
             raise ValueError("reports need `patient`: pre-training is split by patient")
         return self
+
+    @property
+    def view_columns(self) -> list[str]:
+        """Return the columns that say the view."""
+        return [self.view] if isinstance(self.view, str) else self.view or []
 
 
 class IndexInputsSettings(OwnTables):
@@ -96,4 +104,9 @@ class IndexInputsJob(Job):
     reports: Path = product("reports.arrow", table="REPORTS", summary=True)
     private: Path | None = source(
         optional=True, tracked=False, help="folder of the key and the reverse mapping; required for keyed identifiers"
+    )
+    roots: tuple[Path, ...] = option(
+        "further folders of the data set: links may lead into them, and files that are not below --root are sought "
+        "there",
+        default=(),
     )

@@ -17,9 +17,11 @@ from ..common.data.table_files import ROW
 from ..common.errors import InputError
 from ..common.files import schemas
 from ..common.files.arrow_tables import conform, write_table
+from ..common.files.rooted_files import check_folders
 from ..common.journal.tracking import track_job
 from .contract import IndexInputsJob, IndexInputsSettings, index_files, optional_index_files
 from .layouts import read_challenge, read_folder, read_mimic_cxr
+from .presence import look_for_files
 
 # A line of SHA256SUMS.txt, as PhysioNet and `sha256sum` write it.
 _LINE = r"^([0-9A-Fa-f]{64})[ \t]+\*?(?:\./)?(.+?)\r?$"
@@ -30,16 +32,13 @@ def index_data_set(job: IndexInputsJob) -> None:
     root, settings = job.root, job.settings
     if not re.fullmatch(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-]", job.dataset):
         raise InputError(f"--dataset {job.dataset!r}: use only letters, digits, '_', '-' and '.'")
-    with track_job(job, more=present_index_files(root, settings)) as run:
+    present = present_index_files(root, settings)
+    check_folders(root, job.roots)
+    with track_job(job, more=present) as run:
         index = build_index(root, settings, job.dataset, job.private)
-        missing, looked_for = missing_files(root, index.files)
-        warnings = list(index.warnings)
-        if len(missing):
-            first = first_missing(missing, settings, 3)
-            warnings.append(f"{len(missing)} of {looked_for} files checked are missing in {root}, first {first}; "
-                            "dicom_to_arrow rejects each as file_missing")  # fmt: skip
-        for line in warnings:
+        for line in index.warnings:
             print(f"warning: {line}", file=sys.stderr)
+        looked_for = look_for_files(job, index.files, index.reports)
         tables = {job.files: files_table(index, job.dataset, settings.shards), job.reports: reports_table(index)}
         for path, table in tables.items():
             if settings.identifier_kind == "keyed":
@@ -51,20 +50,10 @@ def index_data_set(job: IndexInputsJob) -> None:
             "reports": len(index.reports),
             "patients": index.files["patient_id"].drop_nulls().n_unique(),
             "files_with_checksum": len(index.files) - index.files["sha256"].null_count(),
-            "files_looked_for": looked_for,
-            "files_missing": len(missing),
         }
-        run.log_metrics(counts | index.counts)
+        run.log_metrics(counts | looked_for | index.counts)
         for key, value in index.tags.items():
             run.log_tag(key, value)
-
-
-def first_missing(missing: pl.DataFrame, settings: IndexInputsSettings, count: int = 1) -> str:
-    """Return the first missing files by path, or by row where ids are keyed, since paths may hold names of people."""
-    first = missing.head(count)
-    if settings.show:
-        return ", ".join(first["path"])
-    return ", ".join(f"{image} (row {row})" for image, row in first.select("image_id", ROW).iter_rows())
 
 
 def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
@@ -100,10 +89,6 @@ def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
         )
     return files.join(sums.drop("row"), on="path", how="left", maintain_order="left")
 
-
-# No more files than this are looked for on disk: 377,110 of MIMIC-CXR would take minutes on a network file system, and
-# dicom_to_arrow accounts for each of them anyway.
-LOOKED_FOR = 20_000
 
 _SUBJECTS: Mapping[str, Subject] = {"image_id": "image", "study_id": "study", "patient_id": "patient"}
 
@@ -156,16 +141,6 @@ def files_table(index: Index, dataset: str, shards: int) -> pa.Table:
 def reports_table(index: Index) -> pa.Table:
     """Return the table REPORTS; it has no rows where the distribution has no reports."""
     return conform(index.reports, schemas.REPORTS)
-
-
-def missing_files(root: Path, files: pl.DataFrame, limit: int = LOOKED_FOR) -> tuple[pl.DataFrame, int]:
-    """Return the rows of `files` that are not on disk, and how many were looked for.
-
-    That is all of them, or about `limit`, evenly spaced.
-    """
-    looked_for = files.gather_every(max(1, -(-len(files) // limit)))
-    absent = [not (root / path).is_file() for path in looked_for["path"]]
-    return looked_for.filter(pl.Series(absent, dtype=pl.Boolean)), len(looked_for)
 
 
 def _read_layout(root: Path, settings: IndexInputsSettings) -> Index:

@@ -43,6 +43,7 @@ from ..common.data.index_tables import (
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
 from .contract import IndexInputsSettings
+from .views import with_views
 
 
 def read_folder(root: Path, settings: IndexInputsSettings) -> Index:
@@ -61,7 +62,7 @@ def read_folder(root: Path, settings: IndexInputsSettings) -> Index:
         study_id=pl.col(columns.study) if columns.study else image_id,
         patient_id=_optional(columns.patient),
         path=pl.col(columns.image),
-        view=_optional(columns.view),
+        view=_joined(columns.view_columns),
         distributed_split=pl.lit(None, pl.String),
         report=_optional(columns.report),
         report_file=_optional(columns.report_file),
@@ -69,6 +70,12 @@ def read_folder(root: Path, settings: IndexInputsSettings) -> Index:
     refuse_unsafe_paths(files["report_file"], files[ROW], source)
     tags = {"licenses": _counted(rows[columns.license])} if columns.license else {}
     return Index(table, files.drop("report", "report_file"), _reports(files, source), tags=tags)
+
+
+def _joined(columns: list[str]) -> pl.Expr:
+    """Return the texts of several columns with blanks between them; null where all are."""
+    text = pl.concat_str([pl.col(column) for column in columns], separator=" ", ignore_nulls=True) if columns else None
+    return pl.lit(None, pl.String) if text is None else pl.when(text != "").then(text)
 
 
 def _optional(column: str | None) -> pl.Expr:
@@ -195,7 +202,7 @@ def read_mimic_cxr(root: Path, show: bool) -> Index:
         files = files.with_columns(path=pl.format("{}/{}.jpg", _STUDY_FOLDER, pl.col("dicom_id")))
     refuse_duplicates(files, root / source, "dicom_id", show)
     files = _with(files, root, name_in(root, MIMIC_SPLIT), ("split", "distributed_split"), show)
-    files = _with(files, root, name_in(root, MIMIC_METADATA), ("ViewPosition", "view"), show)
+    files = with_views(_with(files, root, name_in(root, MIMIC_METADATA), ("ViewPosition", "view"), show), root)
     reports = _read_reports(root, files, jpg, show)
     tags = {"format": "jpg" if jpg else "dicom"}
     return Index(source, files.rename(_RENAMED), reports, tags=tags, warnings=_what_is_not_read(root, jpg))

@@ -176,3 +176,8 @@ class SplitReportsJob(Job):
     tokenizer: Path = product(
         "tokenizer", stands="tokenizer.json", help="folder that BertTokenizer.from_pretrained reads"
     )
+    roots: tuple[Path, ...] = option(
+        "further folders of the data set: links may lead into them, and files that are not below --root are sought "
+        "there",
+        default=(),
+    )

@@ -4,14 +4,10 @@ Every report ends up in at least one sentence or in exactly one row of the rejec
 """
 
 import codecs
-import errno
-import os
-import stat
 from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +17,7 @@ from tokenizers import Tokenizer
 
 from ..common.data.patient_split import split_of
 from ..common.errors import InputError
+from ..common.files.rooted_files import Kind, RootedFileError, read_under
 from ..common.files.schemas import SENTENCES
 from .contract import SplitReportsSettings
 from .sections import WHOLE_REPORT, Section, select_sections
@@ -46,13 +43,13 @@ class RejectedError(Exception):
         self.reason = reason
 
 
-def read_report(root: Path, path: str | None, text: str | None) -> ReportText:
+def read_report(root: Path, path: str | None, text: str | None, roots: tuple[Path, ...] = ()) -> ReportText:
     """Return the report's text; a byte order mark is dropped, line ends stay as they are, since offsets count them.
 
     Raises RejectedError with the reason path_outside_root, report_file_missing, report_file_unreadable,
     report_too_long, undecodable_text or empty_report.
     """
-    report = ReportText(text, "utf-8") if text is not None else decode(_read(root, path or ""))
+    report = ReportText(text, "utf-8") if text is not None else decode(_read(root, path or "", roots))
     if len(report.text) > _LONGEST:
         raise RejectedError("report_too_long", f"the report is longer than {_LONGEST} characters; correct the index")
     if "\0" in report.text:
@@ -78,55 +75,26 @@ def decode(data: bytes) -> ReportText:
         raise RejectedError("undecodable_text", "the report is neither UTF-8 nor Windows-1252; convert it") from None
 
 
-def _read(root: Path, path: str) -> bytes:
-    """Return the bytes of a regular file under `root`.
+# Kind of a RootedFileError -> reason and message of the reject.
+_UNREAD: dict[Kind, tuple[str, str]] = {
+    "unsafe_path": ("path_outside_root", "the report's path leaves the data set's root; correct the index"),
+    "link_leads_out": (
+        "path_outside_root", "a link leads out of the data set's root; name the folder in the data set's `roots`"
+    ),
+    "missing": ("report_file_missing", "the report's file is not under --root; download it"),
+    "not_regular": ("report_file_unreadable", "the report's path is not a regular file; correct the index"),
+    "unreadable": ("report_file_unreadable", "the report's file cannot be read ({detail})"),
+    "too_large": ("report_too_long", "the report is longer than {max_bytes} bytes; correct the index"),
+}  # fmt: skip
 
-    A pipe is never waited on, and a link that leads out is not followed. Raises RejectedError.
-    """
-    folder, _, name = path.rpartition("/")
-    if path.startswith("/") or ".." in path.split("/") or name in ("", ".") or "\0" in path:
-        raise RejectedError("path_outside_root", "the report's path leaves the data set's root; correct the index")
+
+def _read(root: Path, path: str, roots: tuple[Path, ...]) -> bytes:
+    """Return the bytes of a report's file under `root` or `roots`. Raises RejectedError."""
     try:
-        file = f"{_folder_under(root, folder)}/{name}"
-        try:
-            return _bytes_of(file)
-        except OSError as error:
-            if error.errno != errno.ELOOP:  # O_NOFOLLOW met a link
-                raise
-            return _bytes_of(_real_path_under(root, path))
-    except (FileNotFoundError, NotADirectoryError):
-        raise RejectedError("report_file_missing", "the report's file is not under --root; download it") from None
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, up to Python 3.12
-        reason = os.strerror(getattr(error, "errno", None) or errno.ELOOP)
-        raise RejectedError("report_file_unreadable", f"the report's file cannot be read ({reason})") from None
-
-
-def _bytes_of(file: str) -> bytes:
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb", buffering=0) as handle:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise RejectedError("report_file_unreadable", "the report's path is not a regular file; correct the index")
-        if status.st_size > _LONGEST:
-            raise RejectedError("report_too_long", f"the report is longer than {_LONGEST} bytes; correct the index")
-        return handle.readall()
-
-
-@lru_cache(4096)  # a patient's reports lie in one folder, a thousand patients' folders in another
-def _folder_under(root: Path, folder: str) -> str:
-    """Return the real path of a folder, links resolved; the disk is read once per level that is not known yet."""
-    if not folder:
-        return str(root)
-    parent, _, name = folder.rpartition("/")
-    file = f"{_folder_under(root, parent)}/{name}"
-    return _real_path_under(root, folder) if stat.S_ISLNK(os.lstat(file).st_mode) else file
-
-
-def _real_path_under(root: Path, relative: str) -> str:
-    real = (root / relative).resolve(strict=True)
-    if not real.is_relative_to(root.resolve()):
-        raise RejectedError("path_outside_root", "a link leads out of the data set's root; correct the index")
-    return str(real)
+        return read_under(root, path, _LONGEST, roots)
+    except RootedFileError as error:
+        reason, message = _UNREAD[error.kind]
+        raise RejectedError(reason, message.format(detail=error, max_bytes=_LONGEST)) from None
 
 
 _ROWS_A_BATCH = 65_536
@@ -157,7 +125,9 @@ class SplitReports:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def split_all(reports: pa.Table, root: Path, dataset: str, settings: SplitReportsSettings) -> SplitReports:
+def split_all(
+    reports: pa.Table, root: Path, dataset: str, settings: SplitReportsSettings, roots: tuple[Path, ...] = ()
+) -> SplitReports:
     """Split the reports of a table REPORTS in its order. Raises InputError where the table breaks its contract."""
     result = SplitReports()
     seen: set[str] = set()
@@ -171,7 +141,7 @@ def split_all(reports: pa.Table, root: Path, dataset: str, settings: SplitReport
             )
         seen.add(study_id)
         try:
-            _split_one(report, root, settings, result)
+            _split_one(report, root, settings, result, roots)
         except RejectedError as error:
             reject = {"source_id": study_id, "reason": error.reason, "message": str(error)}
             result.rejects.append({"dataset": dataset, **reject})
@@ -188,8 +158,10 @@ def split_all(reports: pa.Table, root: Path, dataset: str, settings: SplitReport
     return result
 
 
-def _split_one(report: dict[str, Any], root: Path, settings: SplitReportsSettings, result: SplitReports) -> None:
-    text, encoding = read_report(root, report["path"], report["text"])
+def _split_one(
+    report: dict[str, Any], root: Path, settings: SplitReportsSettings, result: SplitReports, roots: tuple[Path, ...]
+) -> None:
+    text, encoding = read_report(root, report["path"], report["text"], roots)
     sections = select_sections(text, settings.sections, settings.sections_fallback)
     if not sections:
         raise RejectedError("no_configured_section", "no header of settings.sections; see settings.sections_fallback")

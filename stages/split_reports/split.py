@@ -8,6 +8,7 @@ from ..common.data.private_sources import reveal
 from ..common.errors import InputError
 from ..common.files import schemas
 from ..common.files.arrow_tables import read_table, write_rows, write_table
+from ..common.files.rooted_files import check_folders
 from ..common.journal.tracking import track_job
 from ..common.records import write_record
 from .contract import SplitReportsJob
@@ -19,12 +20,11 @@ from .tokenizer import read_tokenizer, token_ids_of, train_tokenizer, weights_fi
 def split_reports(job: SplitReportsJob) -> None:
     """Split all reports, read or train the word pieces, and write the results."""
     settings = job.settings
-    if not job.root.is_dir():
-        raise InputError(f"--root {job.root}: no such folder", "correct the root of the data set")
+    check_folders(job.root, job.roots)
     weights = weights_file(settings.tokenizer.weights, job.tokenizer_weights)
     reports = reveal(read_table(job.reports, schemas.REPORTS), job.private)
     with track_job(job, more={"tokenizer": weights} if weights else None) as run:
-        result = split_all(reports, job.root, job.dataset or job.name, settings)
+        result = split_all(reports, job.root, job.dataset or job.name, settings, job.roots)
         run.log_metrics(result.counts)
         write_rows(job.rejects, schemas.REJECTS, result.rejects)
         if not result.texts:

@@ -7,7 +7,9 @@ import pytest
 import yaml
 
 from stages.common.errors import InputError
-from stages.config import Config, check, merged
+from stages.config import check
+from stages.config_layers import merged
+from stages.configuration import Config
 from stages.contracts import BLOCKS
 
 ROOT = Path(__file__).resolve().parents[2]

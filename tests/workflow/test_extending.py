@@ -19,7 +19,8 @@ from stages.common.encoders.image import ImageEncoder
 from stages.common.files.arrow_tables import read_table
 from stages.common.files.code_digest import import_closure
 from stages.common.files.schemas import LABELS, PAIRS
-from stages.config import check, merged
+from stages.config import check
+from stages.config_layers import merged
 from workflow.doctor.inputs import check_dataset
 
 ROOT = Path(__file__).resolve().parents[2]

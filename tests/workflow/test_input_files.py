@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.config import check, merged
+from stages.config import check
+from stages.config_layers import merged
 from stages.phrase_grounding.evaluation import WORDS
 from workflow.input_files import PLACE_SLOTS, check_files
 

@@ -9,8 +9,9 @@ import yaml
 
 from stages.common.errors import InputError, InputErrors
 from stages.common.yaml_files import parse_yaml, read_mapping
-from stages.config import Config, check, merged
-from stages.config_layers import Layer
+from stages.config import check
+from stages.config_layers import Layer, merged
+from stages.configuration import Config
 from stages.pretrain.contract import PretrainSettings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from stages.common.command_line import program_name
 from stages.common.errors import InputError
-from stages.config import Config
+from stages.configuration import Config
 from workflow.doctor.containers import check_apptainer, check_compiler, check_images, check_inside
 from workflow.doctor.findings import Finding, failed, table
 from workflow.doctor.folders import check_disk, check_quota, check_workspace

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stages.common.errors import InputError
-from stages.config import Config
+from stages.configuration import Config
 from stages.pretrain.contract import C_COMPILERS
 from workflow.doctor.findings import Finding, ask, present
 from workflow.images.environment import PASSED, container_environment

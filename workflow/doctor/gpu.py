@@ -1,6 +1,6 @@
 """Check that a job would see its GPU: on a node of the GPU partition, inside the image, with a time limit."""
 
-from stages.config import Config
+from stages.configuration import Config
 from workflow.doctor.findings import Answer, Finding, ask, present
 from workflow.images.lock import Image
 from workflow.site_profile import SiteProfile

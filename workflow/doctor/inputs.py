@@ -12,13 +12,14 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from stages.common.data.table_files import ROW
 from stages.common.encoders.weight_files import RECORD, tokenizer_file, weight_files
 from stages.common.errors import InputError
-from stages.config import Config
+from stages.common.files.rooted_files import check_folders
+from stages.configuration import Config
 from stages.fetch_weights.contract import folder_name, hub_id
 from stages.index_inputs.contract import IndexInputsSettings
-from stages.index_inputs.index import LOOKED_FOR, build_index, missing_files, present_index_files
+from stages.index_inputs.index import build_index, present_index_files
+from stages.index_inputs.presence import LOOKED_FOR, OUTSIDE, first_missing, missing_files
 from workflow.doctor.findings import Finding
 
 
@@ -39,31 +40,38 @@ def check_dataset(config: Config, name: str, every_file: bool = False) -> Findin
     if root.is_relative_to(f"{config.workspace}/phantom") and not root.exists():
         return Finding("ok", subject, "synthetic: make_phantom will create it")
     try:
+        roots = tuple(map(Path, config.roots(name)))
         present_index_files(root, settings)
+        check_folders(root, roots)
         with tempfile.TemporaryDirectory() as private:
             index = build_index(root, settings, name, Path(private))
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}: {error.what}", error.remedy)
-    missing, looked_for = missing_files(root, index.files, len(index.files) if every_file else LOOKED_FOR)
     count = f"{len(index.files):,} images, {len(index.reports):,} reports in {root / index.source}"
     if name == config.pretrain_on and index.reports.is_empty():
         remedy = "pretrain_on needs a data set with reports: name another, or name its column `report`"
         return Finding("error", subject, f"{count}: nothing to pre-train on", remedy)
-    if len(missing):
-        # The key is thrown away, so an id would mean nothing.
-        first = missing["path"][0] if settings.show else f"row {missing[ROW][0]}"
-        what = f"{count}; {len(missing):,} of {looked_for:,} files checked are missing, first {first}"
-        if len(missing) == looked_for:
-            return Finding(
-                "error", subject, what, f"no file exists: correct datasets.{name}.root, or download the images"
-            )
-        return Finding(
-            "warning", subject, what, "download them, or continue: each becomes a row `file_missing` in the rejects"
-        )
+    parts: list[str] = []
+    for kind, table, identifier, stage in (
+        ("files", index.files, "image_id", "dicom_to_arrow"),
+        ("report files", index.reports if name == config.pretrain_on else index.reports.clear(), "study_id",
+         "split_reports"),
+    ):  # fmt: skip
+        missing, looked_for = missing_files(root, table, roots, len(table) if every_file else LOOKED_FOR)
+        if len(missing):
+            first = first_missing(missing, settings, identifier)[0]
+            what = f"{count}; {len(missing):,} of {looked_for:,} {kind} checked are missing, first {first}"
+            if OUTSIDE in set(missing["problem"]):
+                return Finding("error", subject, f"{what}: {OUTSIDE}", f"add it to datasets.{name}.roots")
+            if len(missing) == looked_for:
+                remedy = f"no file exists: correct datasets.{name}.root, name their folder in datasets.{name}.roots"
+                return Finding("error", subject, what, f"{remedy}, or download them")
+            return Finding("warning", subject, what, f"download them, or continue: {stage} rejects each")
+        looked = f"all {kind} exist" if looked_for == len(table) else f"the {looked_for:,} {kind} checked exist"
+        parts += [looked] if looked_for else []
     if index.warnings:
         return Finding("warning", subject, f"{count}; {'; '.join(index.warnings)}", "correct it, or continue")
-    looked = "all files exist" if looked_for == len(index.files) else f"the {looked_for:,} files checked exist"
-    return Finding("ok", subject, f"{count}; {looked}")
+    return Finding("ok", subject, "; ".join([count, *parts]))
 
 
 _SECONDS = 8.0

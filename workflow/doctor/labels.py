@@ -7,7 +7,6 @@ where this environment has only what `snakemake` needs.
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from stages.common.data.identifiers import KEY_NAME
 from stages.common.data.index_tables import Index
 from stages.common.data.patient_split import split_of
 from stages.common.errors import InputError
-from stages.config import Config
+from stages.configuration import Config
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.index_inputs.index import build_index
 from stages.label_images.contract import LabelImagesSettings
@@ -58,14 +57,17 @@ def check_labels_of(config: Config, name: str) -> Finding:
 
 def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[list[dict[str, Any]], bool]:
     """Return the labelled images of the index with target, split and subset, and whether a run will split them so."""
-    stage = {part: import_module(f"stages.label_images.{part}") for part in ("image_labels", "label_tables", "labels")}
+    # Here, because they need what an environment for `snakemake` alone may lack.
+    from stages.label_images.image_labels import ImageLabels, identifying, with_patients
+    from stages.label_images.label_tables import read_labels
+    from stages.label_images.labels import split_rows
+
     root = Path(config.root(name))
     with tempfile.TemporaryDirectory() as folder:
         private = Path(folder)
         index, exact = read_index_of(config, name, private)
-        identify = stage["image_labels"].identifying(settings, private)
-        read = stage["label_tables"].read_labels(root, settings)
-        labels = {identify(key, "image"): each for key, each in read.items()}
+        identify = identifying(settings, private)
+        labels = read_labels(root, settings).renamed(lambda image: identify(image, "image")).labels
         images = dict(index.files.select("image_id", "patient_id").iter_rows())
         rows = [
             {"image_id": image, "patient_id": patient, "target": labels[image].target}
@@ -77,12 +79,23 @@ def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[li
                 f"none of the {len(labels)} labelled images is among the {len(images)} of {root / index.source}",
                 "correct `columns.image_id` or `columns.image`, and set `identifiers` as in index_inputs",
             )
+        joined = ImageLabels(
+            rows,
+            licenses=[],
+            labels_without_image=sorted(labels.keys() - images.keys()),
+            images_without_row=sorted(images.keys() - labels.keys()),
+            images_unlabelled=[],
+            images_with_blank_label=[],
+            lung_masks_without_image=[],
+            boxes_beyond_the_edge=0,
+            masks_of_overlapping_regions=0,
+            table_rows={},
+            warnings=[],
+        )
         if settings.patients is not None:
-            rows = stage["image_labels"].with_patients(rows, root, settings.patients, identify)
-        without = [sorted(labels.keys() - images.keys()), sorted(images.keys() - labels.keys())]
-        joined = stage["image_labels"].ImageLabels(rows, [], *without, [], 0, 0)
+            joined = with_patients(joined, root, settings, identify)
         distributed = dict(index.files.select("image_id", "distributed_split").iter_rows())
-        return stage["labels"].split_rows(joined, root, settings, private, distributed)[0], exact
+        return split_rows(joined, root, settings, private, distributed)[0], exact
 
 
 def read_index_of(config: Config, name: str, folder: Path) -> tuple[Index, bool]:

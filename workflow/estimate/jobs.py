@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stages.common.errors import InputError
 from stages.common.journal.journals import Journal
-from stages.config import Config
+from stages.configuration import Config
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate import operations

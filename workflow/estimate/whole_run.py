@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from stages.common.journal.journals import Journal, find_journals
-from stages.config import Config
+from stages.configuration import Config
 from stages.contracts import BLOCKS
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate.costs import Range, costs

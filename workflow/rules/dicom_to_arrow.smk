@@ -19,6 +19,7 @@ rule dicom_to_arrow:
     params:
         **identity_of("dicom_to_arrow", image="preprocess", command="convert", name="{dataset}/{shard}"),
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
+        roots=lambda wildcards: CONFIG.roots(wildcards.dataset),
         private=f"{CONFIG.workspace}/private",
         state=f"{CONFIG.workspace}/state/dicom_to_arrow/{{dataset}}",
     shell:
@@ -26,6 +27,7 @@ rule dicom_to_arrow:
             "dicom_to_arrow",
             "convert",
             root="{params.root:q}",
+            roots="{params.roots:q}",
             private="{params.private:q}",
             shard="{wildcards.shard}",
             state="{params.state:q}",

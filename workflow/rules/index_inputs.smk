@@ -35,6 +35,13 @@ rule index_inputs:
     params:
         **identity_of("index_inputs", image="preprocess"),
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
+        roots=lambda wildcards: CONFIG.roots(wildcards.dataset),
         private=f"{CONFIG.workspace}/private",
     shell:
-        command_of("index_inputs", root="{params.root:q}", dataset="{wildcards.dataset}", private="{params.private:q}")
+        command_of(
+            "index_inputs",
+            root="{params.root:q}",
+            roots="{params.roots:q}",
+            dataset="{wildcards.dataset}",
+            private="{params.private:q}",
+        )

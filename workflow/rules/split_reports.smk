@@ -16,7 +16,14 @@ rule split_reports:
     params:
         **identity_of("split_reports", image="preprocess"),
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
+        roots=lambda wildcards: CONFIG.roots(wildcards.dataset),
         private=f"{CONFIG.workspace}/private",
         weights=weights_options(TOKENIZER),
     shell:
-        command_of("split_reports", root="{params.root:q}", private="{params.private:q}", more="{params.weights}")
+        command_of(
+            "split_reports",
+            root="{params.root:q}",
+            roots="{params.roots:q}",
+            private="{params.private:q}",
+            more="{params.weights}",
+        )

@@ -24,5 +24,8 @@ class Manifest(Record):
     indexed: Count
     images: Count
     rejects: Count
+    without_view: Count = 0  # images that were accepted although nothing names their view (views_missing)
+    nearly_black: Count = 0  # images of which nearly all pixels lie within a narrow range of grey levels
+    voi_lut_unusable: Count = 0  # images shown by their window, since the VOI LUT beside it contradicts itself
     pictures: Count  # images with a digest of the original picture; JPEG 2000 decoded at reduced size has none
     shards: list[ShardEntry]

@@ -31,8 +31,11 @@ class ImageColumns(Settings):
 
     def names(self) -> Mapping[str, str]:
         """Return the columns that the table must have, each with the key that names it."""
-        named = {name: f"columns.{key}" for key, name in reversed(self.model_dump().items()) if name is not None}
-        return dict(reversed(named.items()))
+        named: dict[str, str] = {}
+        for key, value in self.model_dump().items():
+            for name in [value] if isinstance(value, str) else value or ():
+                named.setdefault(name, f"columns.{key}")
+        return named
 
 
 class OwnTables(Settings):

@@ -25,15 +25,15 @@ from jaxtyping import Float64, UInt16
 
 from .rejection import RejectionError
 
-_START, _END = b"\xff\xd8", b"\xff\xd9"  # SOI; EOI, which JPEG 2000 calls EOC
+_START, END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"  # SOI; EOI, which JPEG 2000 calls EOC
 _J2K_START = b"\xff\x4f\xff\x51"  # SOC, SIZ
 _J2K_TILE_PART = 0xFF90  # SOT
 _J2K_COD = b"\xff\x52"  # COD
-_START_OF_SCAN = 0xDA
 # SOF0 to SOF15 without DHT, JPG and DAC; SOF55 is JPEG-LS
 _FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _JFIF, _ADOBE = 0xE0, 0xEE
+_DHT, _SOS, _DRI, _SOF3 = 0xC4, 0xDA, 0xDD, 0xC3
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def read_jpeg(frame: bytes) -> Codestream:
             if marker == _ADOBE and length >= 14 and frame[position + 4 : position + 9] == b"Adobe":  # overrides JFIF
                 colours = "YBR" if frame[position + 15] else "RGB"
             position += 2 + length
-            if marker == _START_OF_SCAN:
+            if marker == _SOS:
                 break
         if header is None:
             raise ValueError
@@ -85,7 +85,7 @@ def read_jpeg(frame: bytes) -> Codestream:
     except (ValueError, IndexError, struct.error):
         raise RejectionError("decode_failed", "the pixel data hold no JPEG header") from None
     # Bytes of a scan never form a marker (T.81 B.1.1.5, T.87 A.1), so the first EOI after it is the end.
-    end = frame.find(_END, position)
+    end = frame.find(END_OF_IMAGE, position)
     images = 1 if end < 0 or _START not in frame[end + 2 :] else 2
     return Codestream(rows, columns, components, precision, end >= 0, images, process, colours)
 
@@ -128,7 +128,7 @@ def _end_of_tile_parts(frame: bytes, position: int) -> int | None:
     tile_parts = 0
     while True:
         marker = frame[position : position + 2]
-        if marker == _END and tile_parts:
+        if marker == END_OF_IMAGE and tile_parts:
             return position
         header = frame[position : position + 12]
         if len(header) < 12 or header[0] != 0xFF:
@@ -139,7 +139,7 @@ def _end_of_tile_parts(frame: bytes, position: int) -> int | None:
                 return None
             position += 2 + length
         elif tile_part_length == 0:
-            end = frame.rfind(_END, position)
+            end = frame.rfind(END_OF_IMAGE, position)
             return end if end > 0 else None
         elif tile_part_length < 14:  # SOT and SOD alone
             return None
@@ -147,7 +147,6 @@ def _end_of_tile_parts(frame: bytes, position: int) -> int | None:
             position, tile_parts = position + tile_part_length, tile_parts + 1
 
 
-_DHT, _SOS, _DRI, _SOF3 = 0xC4, 0xDA, 0xDD, 0xC3
 _BLOCK = 2**24  # pixels; up to this number the float32 counts of a histogram are exact
 _EXTRA = 16  # bytes that an encoder may leave between the last code and the end marker
 
@@ -192,7 +191,7 @@ def read_scan(frame: bytes) -> Scan | None:
             elif marker == _SOS:
                 break
         components, _, table, predictor, _, transform = segment
-        end = frame.rindex(b"\xff\xd9")
+        end = frame.rindex(END_OF_IMAGE)
         scan = np.frombuffer(frame[position:end].rstrip(b"\xff"), dtype=np.uint8)
         stuffed = np.flatnonzero(scan == 0xFF)  # F.1.2.3: a zero follows each, or it is a marker
         if (components, predictor, transform) != (1, 1, 0) or scan[stuffed + 1].any():

@@ -31,13 +31,14 @@ from pydicom.uid import (
 from rle.rle import decode_segment
 
 from .codestreams import (
+    END_OF_IMAGE,
     Codestream,
     read_jpeg,
     read_jpeg2000,
     read_scan,
     refusing_what_codecs_warn_of,
 )
-from .parsing import NATIVE, DicomFile, raw, required_integer, single_frame
+from .parsing import NATIVE, DicomFile, name_of, raw, required_integer, single_frame
 from .pixel_format import PixelFormat, check_native_size
 from .rejection import RejectionError
 
@@ -51,7 +52,6 @@ _JPEG: dict[UID, set[int]] = {  # PS3.5 A.4.1, A.4.3: the frame headers that a t
     **dict.fromkeys(JPEGLSTransferSyntaxes, _JPEG_LS),
 }  # fmt: skip
 _JPEG2000 = set(JPEG2000TransferSyntaxes)  # including HTJ2K
-_END_OF_IMAGE = b"\xff\xd9"
 # Irregular bytes other than 0 and 255 (no marker, no stuffing).
 _SPARE = bytes(np.random.default_rng(0).integers(1, 255, 64, dtype=np.uint8))
 
@@ -71,8 +71,7 @@ def decode(file: DicomFile, pixel_format: PixelFormat, reduce: int = 0) -> Decod
     """
     syntax = file.syntax
     if syntax not in NATIVE and syntax not in _JPEG and syntax not in _JPEG2000 and syntax != RLELossless:
-        name = syntax.name if syntax.name != syntax else "an unknown transfer syntax"
-        raise RejectionError("transfer_syntax_unsupported", f"{name}: no decoder")
+        raise RejectionError("transfer_syntax_unsupported", f"{name_of(syntax)}: no decoder")
     if pixel_format.photometric in ("YBR_ICT", "YBR_RCT") and syntax not in _JPEG2000:  # C.7.6.3.1.2
         raise RejectionError("photometric_unsupported", f"{pixel_format.photometric} in {syntax.name}")
     try:
@@ -201,7 +200,7 @@ def _is_whole(frame: bytes, words: Shaped[np.ndarray, "rows columns *samples"], 
     if scan is not None:
         return scan.is_all_of(words)
     # For other kinds the scan is lengthened: the pixels of a whole image do not change.
-    end = frame.rfind(_END_OF_IMAGE)
+    end = frame.rfind(END_OF_IMAGE)
     return np.array_equal(words, _jpeg8(frame[:end] + _SPARE + frame[end:], space))
 
 

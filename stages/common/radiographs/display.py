@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float32, Float64, Integer, Shaped, UInt16
 from .rejection import RejectionError
 
 WHITE = 255.0
+VOI_LUT_UNUSABLE = ", VOI LUT unusable"  # end of the text for the column `window`
 _BLOCK_ROWS = 128  # small enough for the processor's cache
 _TABLE_LIMIT = 2**17  # entries; with more (32-bit values) the chain runs on the pixels themselves
 # Values from black to white: few enough for float32 (24 bits), and so many that rounding a mean to one of them changes
@@ -69,13 +70,16 @@ class Display:
     modality: Rescale | LookupTable
     voi: LookupTable | Window | None  # None: from the smallest to the largest value
     inverted: bool
+    voi_lut_unusable: bool = False  # a VOI LUT contradicts itself, and the window beside it is used
 
     @property
     def window(self) -> str:
         """Return the text for the column `window` of the images."""
         if self.voi is None:
             return "minmax"
-        return "lut" if isinstance(self.voi, LookupTable) else str(self.voi)
+        if isinstance(self.voi, LookupTable):
+            return "lut"
+        return f"{self.voi}{VOI_LUT_UNUSABLE if self.voi_lut_unusable else ''}"
 
 
 def is_inverted(photometric: str, presentation_lut_shape: str) -> bool:
@@ -137,11 +141,6 @@ class Levels:
     black: float  # the value shown as 0; above `white` where the image is inverted
     white: float  # the value shown as 255
 
-    @property
-    def grey(self) -> Float32[np.ndarray, "rows columns"]:
-        """Return grey levels, 0 black to 255 white, unrounded."""
-        return self.to_grey(self.values)
-
     def to_grey(self, values: Shaped[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
         """Return the grey levels of `values`, 0 black to 255 white, unrounded."""
         grey = values.astype(np.float32)
@@ -149,13 +148,6 @@ class Levels:
             grey -= np.float32(self.black)
             grey *= np.float32(WHITE / (self.white - self.black))
         return np.clip(grey, 0, WHITE, out=grey)
-
-
-def to_grey(
-    stored: Integer[np.ndarray, "rows columns"], padding: Bool[np.ndarray, "rows columns"] | None, display: Display
-) -> Float32[np.ndarray, "rows columns"]:
-    """Return grey levels, 0 black to 255 white, unrounded; see `to_levels`."""
-    return to_levels(stored, padding, display).grey
 
 
 def to_levels(

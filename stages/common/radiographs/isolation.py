@@ -28,6 +28,7 @@ Result = TypeVar("Result")
 Lost = Literal["died", "too slow"]
 
 _AHEAD = 64  # results kept in memory while an earlier one is awaited
+_CLOCK = 20.0  # seconds by the clock per second of processor time
 _GRACE = 5.0  # s until a late child ends itself, since its parent may have been killed
 # The program of a child. The module search path comes first, so that `_serve` can be unpickled by its module's name.
 _PROGRAM = """
@@ -42,10 +43,20 @@ serve(connection, function, limits)
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits on one item."""
+    """Limits on one item.
 
-    seconds: float
+    Time is the child's processor time, so that a busy machine loses nothing. The clock only ends a child that waits
+    for ever.
+    """
+
+    seconds: float  # of processor time, of all threads together
     memory_bytes: int | None = None  # resident memory of the child, imports included; enforced on Linux only
+    clock_seconds: float | None = None  # None: 20 times as many
+
+    @property
+    def by_the_clock(self) -> float:
+        """Return the seconds after which an item is lost however little was computed."""
+        return _CLOCK * self.seconds if self.clock_seconds is None else self.clock_seconds
 
 
 class _Child(Generic[Item, Result]):
@@ -66,7 +77,7 @@ class _Child(Generic[Item, Result]):
         self.deadline = 0.0
 
     def send(self, place: int, item: Item) -> None:
-        self.place, self.deadline = place, time.monotonic() + self.limits.seconds
+        self.place, self.deadline = place, time.monotonic() + self.limits.by_the_clock
         with suppress(OSError):  # died between two items: `_result_of` sees it, and this item is lost
             self.connection.send(item)
 
@@ -115,7 +126,7 @@ def _result_of(child: _Child[Item, Result]) -> tuple[Result | Lost] | None:
         if child.connection.poll():
             return (child.connection.recv(),)
     except (EOFError, OSError):
-        return ("died",)
+        return ("too slow" if child.process.wait() == -signal.SIGPROF else "died",)
     return ("too slow",) if time.monotonic() > child.deadline else None
 
 
@@ -129,6 +140,8 @@ def _pause(pool: list[_Child[Item, Result]]) -> None:
 def _serve(connection: Connection, function: Callable[[Item], Result], limits: Limits) -> None:
     """Run in the child: receive items and send results until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops its children
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)  # a parent that ignores them would pass that on
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         os.dup2(nowhere, descriptor)
@@ -140,8 +153,11 @@ def _serve(connection: Connection, function: Callable[[Item], Result], limits: L
             item = connection.recv()
         except EOFError:
             return
-        signal.setitimer(signal.ITIMER_REAL, limits.seconds + _GRACE)  # SIGALRM ends the process, even inside C code
+        # Both signals end the process, even inside C code: SIGPROF after the processor time, SIGALRM by the clock.
+        signal.setitimer(signal.ITIMER_PROF, limits.seconds)
+        signal.setitimer(signal.ITIMER_REAL, limits.by_the_clock + _GRACE)
         result = function(item)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         connection.send(result)
 

@@ -14,6 +14,9 @@ from io import BytesIO
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.errors import BytesLengthException
+from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
@@ -123,6 +126,10 @@ NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, D
 _META_START = 132  # preamble and "DICM"
 _META_SEARCHED = 65536  # bytes; the File Meta Information has a few hundred
 _PIXEL_DATA = 0x7FE00010
+_PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")  # little and big endian
+_MODALITY = 0x00080060
+_DIRECTORY = 0x0004  # the group of a DICOMDIR
+_SHORTEST_ELEMENT = 8  # bytes
 _UNDEFINED = 0xFFFFFFFF
 _LONG_FORM = ("OB", "OW", "OD", "OF", "OL", "OV", "UC", "UN", "UR", "UT")  # PS3.5 7.1.2: 2 reserved bytes, 4 of length
 
@@ -135,6 +142,8 @@ class DicomFile:
     syntax: UID
     pixels: memoryview  # value of PixelData; if encapsulated, all that follows the element's header
     vr: str  # of PixelData; "" where the encoding is implicit
+    truncated: bool = False  # the file ends within an element of its header
+    headless: bool = False  # it ends before Modality, the first element that says what it is
 
 
 class _PixelDataFinder:
@@ -144,9 +153,11 @@ class _PixelDataFinder:
         self.seen: Counter[int] = Counter()
         self.vr: str | None = None
         self.length = 0
+        self.last = 0  # tag
 
     def __call__(self, tag: int, vr: str | None, length: int) -> bool:
-        self.seen[int(tag)] += 1
+        self.last = int(tag)
+        self.seen[self.last] += 1
         if tag == _PIXEL_DATA:
             self.vr, self.length = vr, length
             return True
@@ -172,16 +183,42 @@ def parse(data: bytes, max_bytes: int) -> DicomFile:
         dataset = read_partial(BytesIO(data), finder, force=True)
     except MemoryError:
         raise
+    except (EOFError, struct.error, BytesLengthException):  # fewer bytes than an element's header needs
+        raise RejectionError("truncated_header", "the file ends within its header; download it again") from None
     except Exception as error:  # pydicom raises nearly anything on damaged files, and quotes values
         raise RejectionError("unreadable_header", f"{type(error).__name__} while parsing the data set") from None
     for tag, count in finder.seen.items():
         # PS3.5 7.1: an element occurs at most once, since nobody knows which of two values is meant. Private elements
         # are never read. pydicom looks at the first element twice where the encoding is not as the file says.
         if count > 1 and not tag >> 16 & 1 and (count > 2 or tag != next(iter(finder.seen))):
-            raise RejectionError("invalid_element", f"element ({tag >> 16:04X},{tag & 0xFFFF:04X}) is there twice")
-    pixels = _pixel_bytes(data, dataset.buffer, finder) if _PIXEL_DATA in finder.seen else memoryview(b"")
-    encapsulated = finder.length == _UNDEFINED and _PIXEL_DATA in finder.seen
-    return DicomFile(dataset, _transfer_syntax(dataset, encapsulated, bool(pixels)), pixels, finder.vr or "")
+            raise _repeated(tag)
+    if _PIXEL_DATA not in finder.seen:
+        syntax = _transfer_syntax(dataset, encapsulated=False, has_pixels=False)
+        headless = finder.last < _MODALITY and not any(tag >> 16 == _DIRECTORY for tag in finder.seen)
+        return DicomFile(dataset, syntax, memoryview(b""), "", _is_cut(dataset, finder, len(data)), headless)
+    pixels = _pixel_bytes(data, dataset.buffer, finder)
+    syntax = _transfer_syntax(dataset, finder.length == _UNDEFINED, bool(pixels))
+    return DicomFile(dataset, syntax, pixels, finder.vr or "")
+
+
+def _is_cut(dataset: Dataset, finder: _PixelDataFinder, length: int) -> bool:
+    """Return whether a file of `length` bytes without pixel data ends within an element.
+
+    pydicom takes a value that the end of the file cuts short as it is, and drops an element whose header is cut.
+    """
+    if finder.last not in dataset:
+        return 0 < finder.last < _PIXEL_DATA  # a sequence of undefined length that does not end
+    element = dataset.get_item(finder.last, keep_deferred=True)
+    if not isinstance(element, RawDataElement) or element.length == _UNDEFINED:
+        return False
+    if isinstance(dataset.buffer, DicomBytesIO):  # pydicom has inflated the data set
+        length = len(dataset.buffer.getvalue())
+    end = element.value_tell + element.length
+    return end > length or 0 < length - end < _SHORTEST_ELEMENT
+
+
+def _repeated(tag: int) -> RejectionError:
+    return RejectionError("invalid_element", f"element ({tag >> 16:04X},{tag & 0xFFFF:04X}) is there twice")
 
 
 def _pixel_bytes(data: bytes, buffer: Any, finder: _PixelDataFinder) -> memoryview:
@@ -194,8 +231,8 @@ def _pixel_bytes(data: bytes, buffer: Any, finder: _PixelDataFinder) -> memoryvi
         return memoryview(data)[start:]
     end = start + finder.length
     # Little may follow the pixel data (padding, signatures), so that damage before a second copy hides nothing.
-    if max(data.find(tag, end) for tag in (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")) >= 0:  # in either byte order
-        raise RejectionError("invalid_element", "element (7FE0,0010) is there twice")
+    if max(data.find(tag, end) for tag in _PIXEL_DATA_TAGS) >= 0:
+        raise _repeated(_PIXEL_DATA)
     return memoryview(data)[start:end]
 
 
@@ -207,11 +244,14 @@ def _check_inflated_size(data: bytes, max_bytes: int) -> None:
     if tag != b"\x02\0\0\0UL\x04\0":
         raise RejectionError("unreadable_header", "deflated, without the length of the File Meta Information")
     try:
-        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[_META_START + 12 + length :], max_bytes + 1)
+        stream = zlib.decompressobj(-zlib.MAX_WBITS)
+        inflated = stream.decompress(data[_META_START + 12 + length :], max_bytes + 1)
     except zlib.error:
         raise RejectionError("unreadable_header", "the deflated data set cannot be inflated") from None
     if len(inflated) > max_bytes:
         raise RejectionError("too_large", f"more than {max_bytes} bytes once inflated (max_file_bytes)")
+    if not stream.eof:
+        raise RejectionError("truncated_header", "the file ends within its deflated data set; download it again")
 
 
 def _transfer_syntax(dataset: Dataset, encapsulated: bool, has_pixels: bool) -> UID:
@@ -226,13 +266,16 @@ def _transfer_syntax(dataset: Dataset, encapsulated: bool, has_pixels: bool) -> 
         return NATIVE[0] if implicit else NATIVE[1] if is_little_endian(dataset) else NATIVE[2]
     if has_pixels and encapsulated != (syntax not in NATIVE):
         kind = "encapsulated" if encapsulated else "native"
-        known = syntax.name if syntax.name != syntax else "an unknown transfer syntax"
-        raise RejectionError("transfer_syntax_unsupported", f"{kind} pixel data under {known}")
+        raise RejectionError("transfer_syntax_unsupported", f"{kind} pixel data under {name_of(syntax)}")
     return syntax
 
 
+def name_of(syntax: UID) -> str:
+    """Return the name of a transfer syntax; the text of an unknown one is not repeated."""
+    return syntax.name if syntax.name != syntax else "an unknown transfer syntax"
+
+
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # little endian, as every encapsulated syntax is
-_PIXEL_DATA_ELEMENT = b"\xe0\x7f\x10\x00"
 
 
 def single_frame(pixels: memoryview, extended_offsets: int, one_fragment: bool) -> bytes:
@@ -263,8 +306,8 @@ def fragments_of(pixels: memoryview) -> list[memoryview]:
             raise RejectionError("truncated_frame", "the pixel data end without Sequence Delimitation Item")
         tag, length = struct.unpack("<4sI", header)
         if tag == _END and fragments:
-            if _PIXEL_DATA_ELEMENT in bytes(pixels[position + 8 :]):
-                raise RejectionError("invalid_element", "element (7FE0,0010) is there twice")
+            if _PIXEL_DATA_TAGS[0] in bytes(pixels[position + 8 :]):
+                raise _repeated(_PIXEL_DATA)
             return fragments
         if tag != _ITEM:
             raise RejectionError("decode_failed", "the encapsulated pixel data are not a sequence of items")

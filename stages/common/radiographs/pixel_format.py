@@ -14,6 +14,7 @@ from pydicom import Dataset
 from .display import Display, LookupTable, Rescale, Window, is_inverted, used_range
 from .parsing import has_value, integer, is_little_endian, items, number, numbers, raw, required_integer, text
 from .rejection import RejectionError
+from .settings import RadiographSettings
 
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _SAMPLES = {**dict.fromkeys(GREY, 1), "PALETTE COLOR": 1, "RGB": 3,
@@ -36,7 +37,7 @@ class PixelFormat:
     overlays: int = 0  # mask of the bits that hold retired overlays, outside BitsStored (PS3.5 8.1.1)
 
 
-def read_pixel_format(dataset: Dataset, max_pixels: int) -> PixelFormat:
+def read_pixel_format(dataset: Dataset, settings: RadiographSettings) -> PixelFormat:
     """Read the elements of the Image Pixel module and check them against each other. Raises RejectionError."""
     frames = integer(dataset, "NumberOfFrames") or 0  # 0 is written for one, against C.7.6.6.1.1; the length decides
     if frames > 1:
@@ -57,7 +58,7 @@ def read_pixel_format(dataset: Dataset, max_pixels: int) -> PixelFormat:
     )
     if representation not in (0, 1):
         raise RejectionError("invalid_element", "PixelRepresentation is neither 0 nor 1")
-    _check(pixel_format, max_pixels)
+    _check(pixel_format, settings)
     if photometric not in GREY:
         return pixel_format
     return replace(
@@ -65,16 +66,14 @@ def read_pixel_format(dataset: Dataset, max_pixels: int) -> PixelFormat:
     )
 
 
-def _check(pixel_format: PixelFormat, max_pixels: int) -> None:
+def _check(pixel_format: PixelFormat, settings: RadiographSettings) -> None:
     rows, columns, allocated = pixel_format.rows, pixel_format.columns, pixel_format.bits_allocated
     if rows < 1 or columns < 1:
         raise RejectionError("invalid_element", f"Rows x Columns is {rows} x {columns}")
     if _SAMPLES.get(pixel_format.photometric) != pixel_format.samples:
         known = pixel_format.photometric if pixel_format.photometric in _SAMPLES else "unknown"
         raise RejectionError("photometric_unsupported", f"{known} with {pixel_format.samples} samples per pixel")
-    if rows * columns * pixel_format.samples > max_pixels:
-        message = f"{rows} x {columns} x {pixel_format.samples} samples, max_pixels is {max_pixels}"
-        raise RejectionError("too_large", message)
+    check_size(rows, columns, pixel_format.samples, settings)
     stored, high = pixel_format.bits_stored, pixel_format.high_bit
     # PS3.5 8.1.1: 1, 8 or 16 bits; 32 in other modalities. HighBit above BitsStored - 1 is retired.
     if allocated not in (1, 8, 16, 32) or not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
@@ -83,6 +82,15 @@ def _check(pixel_format: PixelFormat, max_pixels: int) -> None:
         raise RejectionError("bits_inconsistent", f"BitsAllocated 1 with {pixel_format.samples} samples per pixel")
     if pixel_format.photometric == "YBR_FULL_422" and columns % 2:  # C.7.6.3.1.2: two pixels share their colours
         raise RejectionError("photometric_unsupported", f"YBR_FULL_422 with {columns} columns")
+
+
+def check_size(rows: int, columns: int, samples: int, settings: RadiographSettings) -> None:
+    """Reject an image with more samples, or with fewer rows or columns, than the settings allow."""
+    if rows * columns * samples > settings.max_pixels:
+        message = f"{rows} x {columns} x {samples} samples, max_pixels is {settings.max_pixels}"
+        raise RejectionError("too_large", message)
+    if min(rows, columns) < settings.min_side:
+        raise RejectionError("too_small", f"{rows} x {columns} pixels, min_side is {settings.min_side}")
 
 
 def check_native_size(pixel_format: PixelFormat, length: int) -> None:
@@ -210,10 +218,19 @@ def read_display(dataset: Dataset, pixel_format: PixelFormat) -> Display:
     tables = items(dataset, "ModalityLUTSequence")
     modality = _lookup_table(tables[0], little_endian, pixel_format.signed) if tables else _rescale(dataset)
     tables = items(dataset, "VOILUTSequence")  # C.11.2.1: alternatives; the first, as of the windows
-    voi: Window | LookupTable | None = _window(dataset)
-    if tables:
-        voi = _lookup_table(tables[0], little_endian, _can_be_negative(modality, pixel_format))
-    return Display(modality, voi, is_inverted(pixel_format.photometric, text(dataset, "PresentationLUTShape")))
+    voi: Window | LookupTable | None = None
+    unusable: RejectionError | None = None
+    if tables:  # preferred to a window, as by pydicom's apply_voi_lut
+        try:
+            voi = _lookup_table(tables[0], little_endian, _can_be_negative(modality, pixel_format))
+        except RejectionError as error:
+            unusable = error
+    if voi is None:
+        voi = _window(dataset)
+        if unusable and voi is None:
+            raise unusable
+    inverted = is_inverted(pixel_format.photometric, text(dataset, "PresentationLUTShape"))
+    return Display(modality, voi, inverted, voi_lut_unusable=unusable is not None)
 
 
 def _rescale(dataset: Dataset) -> Rescale:

@@ -108,11 +108,6 @@ class Radiograph:
     column_spacing: float | None  # mm between the centres of two columns
     pixel_aspect: float = 1.0  # height of a pixel / width of a pixel
 
-    @property
-    def grey(self) -> Float32[np.ndarray, "rows columns"]:
-        """Return grey levels, 0 black to 255 white, not rounded, at the size of `levels`."""
-        return self.levels.grey
-
     def square(self, size: int) -> SquareImage:
         """Return the image as a square with square pixels: long side `size`, surrounded by black.
 

@@ -24,6 +24,7 @@ from .parsing import is_dicom, numbers, parse
 from .pixel_format import (
     GREY,
     PixelFormat,
+    check_size,
     read_display,
     read_palette,
     read_pixel_format,
@@ -51,15 +52,17 @@ def read_dicom(data: bytes, index_view: str | None, settings: RadiographSettings
     """Read the image of a DICOM file for display. Raises RejectionError."""
     file = parse(data, settings.max_file_bytes)
     dataset = file.dataset
+    if file.truncated or (file.headless and settings.modalities):
+        raise RejectionError("truncated_header", "the file ends within its header; download it again")
     check_modality(dataset, settings)
     check_sop_class(dataset, settings)
+    if not file.pixels:
+        raise RejectionError("no_pixel_data", "PixelData is missing or empty")
     view = view_of(index_view, dataset)
     check_view(view, settings)
     check_body_part(dataset, settings)
     check_burned_in(dataset, settings)
-    if not file.pixels:
-        raise RejectionError("no_pixel_data", "PixelData is missing or empty")
-    pixel_format = read_pixel_format(dataset, settings.max_pixels)
+    pixel_format = read_pixel_format(dataset, settings)
     display = read_display(dataset, pixel_format) if pixel_format.photometric in GREY else None
     decoded = decode(file, pixel_format, _reduction(display, pixel_format, settings))
     if display is not None:
@@ -175,9 +178,7 @@ def read_raster(data: bytes, index_view: str | None, settings: RadiographSetting
 
 
 def _check_pixels(rows: int, columns: int, samples: int, frames: int, settings: RadiographSettings) -> None:
-    if rows * columns * samples > settings.max_pixels:
-        message = f"{rows} x {columns} x {samples} samples, max_pixels is {settings.max_pixels}"
-        raise RejectionError("too_large", message)
+    check_size(rows, columns, samples, settings)
     if frames > 1:
         raise RejectionError("multi_frame", f"{frames} images in one file")
 
@@ -232,4 +233,4 @@ def read_radiograph(data: bytes, index_view: str | None, settings: RadiographSet
         return read_raster(data, index_view, settings)
     if is_dicom(data):
         return read_dicom(data, index_view, settings)
-    raise RejectionError("not_an_image", "neither DICOM nor JPEG nor PNG")
+    raise RejectionError("not_an_image", "neither DICOM nor JPEG nor PNG" if data else "the file is empty")

@@ -3,17 +3,20 @@
 REASONS = {
     # the file itself
     "file_missing": "the index names a file that is not there",
-    "path_outside_root": "the path is absolute, has '..', or a link leads out of the data set's root",
+    "path_outside_root": "the path is absolute, has '..', or a link leads out of the data set's root and `roots`",
     "not_a_regular_file": "a folder, pipe, socket or device",
     "unreadable_file": "the operating system refuses to read it",
     "too_large": "more bytes or pixels than the settings allow",
+    "too_small": "fewer rows or columns than the settings' min_side",
     "checksum_mismatch": "the file's sha256 is not the one that the distribution published",
     "not_an_image": "neither DICOM nor JPEG nor PNG",
     "unreadable_header": "a DICOM file whose elements cannot be parsed",
+    "truncated_header": "the file ends within its DICOM header",
     # the selection
     "wrong_modality": "Modality is not among the settings' modalities",
     "wrong_sop_class": "SOPClassUID is not among the settings' sop_classes",
     "wrong_view": "the view is not among the settings' views",
+    "unknown_view": "neither the index nor the header names a view",
     "wrong_body_part": "BodyPartExamined is not among the settings' body parts",
     "burned_in": "the header says that the pixels hold identifying text or a recognisable face",
     "multi_frame": "more than one frame",
@@ -29,7 +32,7 @@ REASONS = {
     "truncated_frame": "the compressed image has no end marker",
     "decode_failed": "the decoder gave up, or warns of damage",
     "decoder_died": "the process that decoded the file aborted or crashed",
-    "too_slow": "decoding took longer than the settings allow",
+    "too_slow": "decoding took more processor time than the settings allow",
     "out_of_memory": "decoding would take more memory than the settings allow",
     # from values to grey
     "rescale_slope_zero": "RescaleSlope is 0",

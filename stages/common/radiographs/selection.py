@@ -1,32 +1,34 @@
 """Selection of images by modality, SOP class, view, body part and burned-in text, according to the settings."""
 
-import re
-
 from pydicom import Dataset
 from pydicom.uid import UID, DigitalXRayImageStorageForProcessing
 
 from .parsing import items, text
 from .rejection import RejectionError
 from .settings import RadiographSettings
+from .views import View, accepted_views, normalise_view, view_described_by
 
-# Terms that a message may name: PS3.3 C.7.3.1.1.1 (part of its list), C.8.1.2 and what MIMIC-CXR adds. Any other value
-# could be a name in the wrong field, and is not repeated.
+# Terms that a message may name: PS3.3 C.7.3.1.1.1 (part of its list). Any other value could be a name in the
+# wrong field, and is not repeated.
 _MODALITIES = frozenset(["CR", "CT", "DX", "MG", "MR", "NM", "OT", "PT", "RF", "RTPLAN", "SEG", "SR", "US", "XA"])
-_VIEWS = frozenset(["AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LATERAL", "AP AXIAL", "AP LLD", "PA LLD"])
 _FLAGS = ("BurnedInAnnotation", "RecognizableVisualFeatures")
-# Codes of PS3.16 CID 4010 (SNOMED CT, and SNOMED RT of older files) and, for other codes, words of the meaning.
-_VIEW_CODES = {
+# Codes of PS3.16 CID 4010 (SNOMED CT, and SNOMED RT of older files); for other codes the meaning counts.
+_VIEW_CODES: dict[str, View] = {
     "272479007": "PA", "R-40888": "PA", "399348003": "AP", "R-10206": "AP",
     "399067008": "LATERAL", "399173006": "LATERAL", "399198007": "LATERAL",
     "R-102CD": "LATERAL", "R-10232": "LATERAL", "R-10236": "LATERAL",
 }  # fmt: skip
-_VIEW_MEANINGS = (("POSTEROANTERIOR", "PA"), ("ANTEROPOSTERIOR", "AP"), ("LATERAL", "LATERAL"))
-_VIEW_WORDS = {"PA": "PA", "AP": "AP", "LAT": "LATERAL", "LATERAL": "LATERAL", "LL": "LATERAL", "RL": "LATERAL"}
 
 
 def check_modality(dataset: Dataset, settings: RadiographSettings) -> None:
-    """Reject a modality that the settings exclude."""
-    _check("wrong_modality", "Modality", text(dataset, "Modality"), settings.modalities, _MODALITIES)
+    """Reject a modality that the settings exclude; `modality_missing` decides where none is stated."""
+    modality = text(dataset, "Modality")
+    if not modality and settings.modalities:
+        if settings.modality_missing == "accept":
+            return
+        allowed = ", ".join(settings.modalities)
+        raise RejectionError("wrong_modality", f"Modality is empty, not one of {allowed} (modality_missing: reject)")
+    _check("wrong_modality", "Modality", modality, settings.modalities, _MODALITIES)
 
 
 def check_sop_class(dataset: Dataset, settings: RadiographSettings) -> None:
@@ -53,37 +55,36 @@ def check_body_part(dataset: Dataset, settings: RadiographSettings) -> None:
 
 def check_view(view: str | None, settings: RadiographSettings) -> None:
     """Reject a view that the settings exclude; `views_missing` decides where no view is stated."""
-    if view is None and settings.views and settings.views_missing == "reject":
-        raise RejectionError("wrong_view", "neither the index nor the header names a view (views_missing: reject)")
-    if view is not None:
-        _check("wrong_view", "the view", view, settings.views, _VIEWS)
+    if not settings.views:
+        return
+    normalised = normalise_view(view)
+    if normalised is None:
+        if settings.views_missing == "reject":
+            raise RejectionError("unknown_view", "neither the index nor the header names a view (views_missing)")
+    elif normalised not in accepted_views(settings.views):
+        shown = "an unknown term" if normalised == "OTHER" else normalised
+        raise RejectionError("wrong_view", f"the view is {shown}, not one of {', '.join(settings.views)}")
 
 
-def view_of(index_view: str | None, dataset: Dataset | None) -> str | None:
+def view_of(index_view: str | None, dataset: Dataset | None) -> View | None:
     """Return the view from the first source that states it, or None.
 
     The order is: index, ViewPosition, view code, orientation, descriptions. PatientOrientation (C.7.6.1.1.1) identifies
     lateral images only: their rows run to the anterior or posterior side. Descriptions are free text, often of the
     whole study ("PA and lateral"), so they count only where they name a single view.
     """
-    if index_view and index_view.strip():
-        return index_view.strip().upper()
+    if view := normalise_view(index_view):
+        return view
     if dataset is None:
         return None
-    if position := text(dataset, "ViewPosition"):
-        return position
+    if view := normalise_view(text(dataset, "ViewPosition")):
+        return view
     for code in items(dataset, "ViewCodeSequence"):
-        if view := _VIEW_CODES.get(text(code, "CodeValue")):
+        if view := _VIEW_CODES.get(text(code, "CodeValue")) or view_described_by(text(code, "CodeMeaning")):
             return view
-        meaning = text(code, "CodeMeaning").replace("-", "").replace(" ", "")
-        for words, view in _VIEW_MEANINGS:
-            if words in meaning:
-                return view
     if text(dataset, "PatientOrientation")[:1] in ("A", "P"):
         return "LATERAL"
-    described = re.findall(r"[A-Z]+", f"{text(dataset, 'SeriesDescription')} {text(dataset, 'ProtocolName')}")
-    views = {_VIEW_WORDS[word] for word in described if word in _VIEW_WORDS}
-    return views.pop() if len(views) == 1 else None
+    return view_described_by(f"{text(dataset, 'SeriesDescription')} {text(dataset, 'ProtocolName')}")
 
 
 def _check(reason: str, what: str, value: str, allowed: tuple[str, ...], known: frozenset[str] | set[str]) -> None:

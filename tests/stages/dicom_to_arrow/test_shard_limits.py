@@ -53,7 +53,7 @@ def late_child(_item: object) -> None:
 def test_a_late_child_ends_itself_when_its_parent_is_gone(monkeypatch):
     """The parent's deadline is far off here: the child's own alarm is what ends it."""
     monkeypatch.setattr("stages.common.radiographs.isolation.time.monotonic", lambda: 0.0)
-    assert list(map_isolated(late_child, [1], 1, Limits(-4.0))) == ["died"]
+    assert list(map_isolated(late_child, [1], 1, Limits(20.0, clock_seconds=-4.0))) == ["died"]
 
 
 def noisy(_item: object) -> None:

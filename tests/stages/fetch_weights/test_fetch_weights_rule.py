@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from stages.common.errors import InputError
-from stages.config import check, merged
+from stages.config import check
+from stages.config_layers import merged
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = "someone/bert"

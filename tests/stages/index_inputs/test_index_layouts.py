@@ -46,6 +46,29 @@ def test_mimic_cxr_without_the_optional_tables(index, mimic):
     assert {report["distributed_split"] for report in indexed.reports} == {None}
 
 
+def test_mimic_views_come_from_the_other_columns_where_view_position_is_empty(index, mimic, write_csv):
+    columns = ["dicom_id", "PerformedProcedureStepDescription", "ViewPosition", "ProcedureCodeSequence_CodeMeaning",
+               "ViewCodeSequence_CodeMeaning", "PatientOrientationCodeSequence_CodeMeaning"]  # fmt: skip
+    rows = [["aaaa-1", "CHEST (PA AND LAT)", "", "", "antero-posterior", "Erect"],
+            ["bbbb-1", "CHEST (PORTABLE AP)", "", "CHEST (PA AND LAT)", "", "Recumbent"],
+            ["bbbb-2", "CHEST (PA AND LAT)", "", "CHEST", "", "Erect"],
+            ["cccc-1", "CHEST (PORTABLE AP)", "LL", "", "postero-anterior", ""]]  # fmt: skip
+    write_csv(mimic / "mimic-cxr-2.0.0-metadata.csv.gz", [columns, *rows])
+    files = index(mimic, {"layout": "mimic_cxr"}).files
+    views = {file["image_id"]: file["view"] for file in files}
+    assert views == {"aaaa-1": "AP", "bbbb-1": "AP", "bbbb-2": None, "cccc-1": "LL"}
+
+
+def test_folder_reads_the_view_from_two_columns_as_chexpert_has_them(index, tmp_path, write_csv):
+    root = tmp_path / "chexpert"
+    rows = [["Path", "Frontal/Lateral", "AP/PA"], ["1.jpg", "Frontal", "AP"], ["2.jpg", "Lateral", ""],
+            ["3.jpg", "", ""]]  # fmt: skip
+    write_csv(root / "train.csv", rows)
+    columns = {"image": "Path", "view": ["Frontal/Lateral", "AP/PA"]}
+    settings = {"layout": "folder", "table": "train.csv", "columns": columns, "identifiers": "distributed"}
+    assert [file["view"] for file in index(root, settings).files] == ["Frontal AP", "Lateral", None]
+
+
 @pytest.mark.parametrize("with_study_list", [True, False])
 def test_mimic_cxr_jpg_is_the_same_tree_with_jpg(index, mimic, with_study_list):
     dicom = index(mimic, {"layout": "mimic_cxr"}, dataset="dicom")

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 import yaml
 
-from stages.config import Config, check
+from stages.config import check
+from stages.configuration import Config
 from workflow.doctor.findings import Finding, failed, table
 from workflow.doctor.inputs import check_dataset, check_weight
 
@@ -64,6 +65,31 @@ def test_what_the_index_warns_about_is_told(ours: Config, tmp_path: Path) -> Non
     finding = check_dataset(ours, "ours")
     assert finding.status == "warning"
     assert "the patients of rows 2 and 3 differ only in zeros, case or blanks" in finding.what
+
+
+def test_links_and_report_files_are_judged_as_the_stages_judge_them(tmp_path: Path) -> None:
+    store, root = tmp_path / "store", tmp_path / "root"
+    (store / "images").mkdir(parents=True)
+    root.mkdir()
+    (root / "images").symlink_to(store / "images")
+    (store / "images" / "a.png").touch()
+    pl.DataFrame({"file": ["images/a.png"], "who": ["x"], "text": ["reports/a.txt"]}).write_csv(root / "t.csv")
+    columns = {"image": "file", "patient": "who", "report_file": "text"}
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"workspace": str(tmp_path / "runs")}
+
+    def finding(*roots: Path) -> Finding:
+        raw["datasets"]["ours"] = {
+            "root": str(root), "roots": list(map(str, roots)), "index_inputs": FOLDER | {"columns": columns}
+        }  # fmt: skip
+        return check_dataset(check(raw | {"pretrain_on": "ours"}), "ours")
+
+    assert (finding().status, "datasets.ours.roots" in finding().remedy) == ("error", True)
+    assert "1 of 1 report files checked are missing" in finding(store).what
+    (tmp_path / "texts" / "reports").mkdir(parents=True)
+    (tmp_path / "texts" / "reports" / "a.txt").touch()
+    assert finding(store, tmp_path / "texts").status == "ok"
+    assert "all report files exist" in finding(store, tmp_path / "texts").what
+    assert "nowhere: no such folder" in finding(store, tmp_path / "nowhere").what
 
 
 def test_weights_are_there_or_the_way_to_them_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ import yaml
 
 from stages.common.data.identifiers import keyed, read_or_create_key
 from stages.common.data.patient_split import PatientSplit, split_of
-from stages.config import Config, check, merged
+from stages.config import check
+from stages.config_layers import merged
+from stages.configuration import Config
 from workflow.doctor import labels
 from workflow.doctor.labels import check_labels_of, check_training_studies
 

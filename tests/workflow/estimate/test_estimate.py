@@ -16,7 +16,8 @@ from stages.common.device_peaks import peak_of
 from stages.common.encoders.image import ImageEncoder
 from stages.common.encoders.settings import DualEncoderSettings, ImageEncoderSettings
 from stages.common.errors import InputError
-from stages.config import Config, check
+from stages.config import check
+from stages.configuration import Config
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate import operations
 from workflow.estimate.costs import Range, costs

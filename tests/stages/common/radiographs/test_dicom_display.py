@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
 from pydicom.uid import ExplicitVRLittleEndian
+from written_dicom import grey_levels
 
 from stages.common.radiographs.display import (
     Display,
@@ -15,7 +16,7 @@ from stages.common.radiographs.display import (
     Window,
     is_inverted,
     modality_values,
-    to_grey,
+    to_levels,
     voi_values,
     window_values,
 )
@@ -29,6 +30,11 @@ tables = st.builds(
     entries=st.lists(st.integers(0, 65535), min_size=2, max_size=40),
 )
 stored_values = st.lists(st.integers(-200, 200), min_size=1, max_size=30).map(lambda v: np.array(v, dtype=np.int16))
+
+
+def shown(stored: np.ndarray, padding: np.ndarray | None, display: Display) -> np.ndarray:
+    """Grey levels of stored values."""
+    return grey_levels(to_levels(stored, padding, display))
 
 
 def lut_item(table: LookupTable) -> Dataset:
@@ -127,8 +133,8 @@ GREY_RAMP = np.arange(0, 1024, dtype=np.uint16).reshape(32, 32)
 
 @pytest.mark.parametrize("voi", [None, Window(500.0, 600.0), Window(500.0, 600.0, "SIGMOID")])
 def test_inversion_is_the_complement_after_the_window(voi):
-    plain = to_grey(GREY_RAMP, None, Display(Rescale(), voi, False))
-    inverted = to_grey(GREY_RAMP, None, Display(Rescale(), voi, True))
+    plain = shown(GREY_RAMP, None, Display(Rescale(), voi, False))
+    inverted = shown(GREY_RAMP, None, Display(Rescale(), voi, True))
     np.testing.assert_allclose(plain + inverted, 255, atol=1e-4)
     assert (np.diff(plain.ravel()) >= 0).all()
 
@@ -138,18 +144,18 @@ def test_padding_is_black_and_counts_in_no_statistic(inverted):
     stored = GREY_RAMP.astype(np.int16) + 100
     padding = np.zeros(stored.shape, dtype=bool)
     padding[:4] = True
-    clean = to_grey(stored[4:], None, Display(Rescale(), None, inverted))
+    clean = shown(stored[4:], None, Display(Rescale(), None, inverted))
     for value in (-2000, 30_000):
         stored[:4] = value
-        grey = to_grey(stored, padding, Display(Rescale(), None, inverted))
+        grey = shown(stored, padding, Display(Rescale(), None, inverted))
         assert (grey[:4] == 0).all()
         np.testing.assert_allclose(grey[4:], clean, atol=1e-4)
     np.testing.assert_allclose([clean.min(), clean.max()], [0, 255], atol=1e-4)
 
 
 def test_a_negative_slope_turns_the_order_and_keeps_the_range():
-    grey = to_grey(GREY_RAMP, None, Display(Rescale(-10.0, 3000.0), None, False))
-    np.testing.assert_allclose(grey, to_grey(GREY_RAMP, None, Display(Rescale(), None, True)), atol=1e-4)
+    grey = shown(GREY_RAMP, None, Display(Rescale(-10.0, 3000.0), None, False))
+    np.testing.assert_allclose(grey, shown(GREY_RAMP, None, Display(Rescale(), None, True)), atol=1e-4)
 
 
 @pytest.mark.parametrize("voi", [None, Window(3e8, 5e8), Window(3e8, 5e8, "SIGMOID")])
@@ -161,17 +167,17 @@ def test_values_too_many_for_a_table_take_the_same_chain(voi):
     exact = (
         None if voi is None else Window(scaled.center + 0.5, scaled.width + 1) if voi.function == "LINEAR" else scaled
     )
-    found = to_grey(large, None, Display(Rescale(), voi, False))
-    np.testing.assert_allclose(found, to_grey(small, None, Display(Rescale(), exact, False)), atol=1e-3)
+    found = shown(large, None, Display(Rescale(), voi, False))
+    np.testing.assert_allclose(found, shown(small, None, Display(Rescale(), exact, False)), atol=1e-3)
 
 
 def test_a_table_that_turns_around_is_judged_by_the_values_that_occur():
     table = LookupTable(0, np.array([10, 0, 200, 255, 10], dtype=np.uint16), 8)
     stored = np.array([[0, 2], [3, 4]], dtype=np.uint8)
-    grey = to_grey(stored, None, Display(table, None, False))
+    grey = shown(stored, None, Display(table, None, False))
     np.testing.assert_allclose(grey, (np.array([[10, 200], [255, 10]]) - 10) / 245 * 255, atol=1e-4)
     with pytest.raises(RejectionError) as caught:
-        to_grey(np.array([[0, 4]], dtype=np.uint8), None, Display(table, None, False))
+        shown(np.array([[0, 4]], dtype=np.uint8), None, Display(table, None, False))
     assert caught.value.reason == "constant_image"
 
 
@@ -186,7 +192,7 @@ def test_a_table_that_turns_around_is_judged_by_the_values_that_occur():
 )
 def test_constant_images_are_refused(stored, padding, voi):
     with pytest.raises(RejectionError) as caught:
-        to_grey(stored, padding, Display(Rescale(), voi, False))
+        shown(stored, padding, Display(Rescale(), voi, False))
     assert caught.value.reason == "constant_image"
 
 

@@ -8,6 +8,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
     DigitalXRayImageStorageForProcessing,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -19,6 +20,7 @@ from written_dicom import (
     ANY,
     assert_shows,
     file_bytes,
+    grey_levels,
     grey_of,
     make_compressed,
     make_dataset,
@@ -46,7 +48,7 @@ def test_radiographs_drawn_at_random_show_what_the_clauses_say(seed):
 def test_the_square_is_the_resampled_grey(seed):
     radiograph = read_dicom(drawn(np.random.default_rng(seed)).data, None, ANY)
     for size in (16, 24, 100):
-        exact = fit_into_square(radiograph.grey, radiograph.pixel_aspect, size)
+        exact = fit_into_square(grey_levels(radiograph.levels), radiograph.pixel_aspect, size)
         square = radiograph.square(size)
         assert square.content == exact.content
         assert np.abs(square.pixels.astype(int) - exact.pixels).max() <= 1
@@ -91,8 +93,27 @@ def test_pixel_data_that_the_file_cuts_off(ramp):
     for lost in (1, 2, 100, 48 * 64 * 2 - 1):
         assert reason_of(data[:-lost]) == "size_mismatch"
     assert reason_of(data[: -48 * 64 * 2]) == "no_pixel_data"
-    for kept in (140, 200, 300):
-        assert reason_of(data[:kept]) in ("wrong_modality", "missing_element", "no_pixel_data")
+
+
+@pytest.mark.filterwarnings("ignore")  # as the stage ignores pydicom's warnings
+def test_a_header_that_is_cut_anywhere_is_called_truncated(ramp):
+    dataset = make_dataset(ramp, PatientName="X" * 41, ViewCodeSequence=[Dataset()])
+    header = len(file_bytes(dataset)) - 48 * 64 * 2 - 12
+    data, boundaries = file_bytes(dataset), 0
+    for kept in range(132, header + 12):
+        reason = reason_of(data[:kept])
+        assert reason in ("truncated_header", "no_pixel_data"), kept  # never wrong_modality
+        boundaries += reason == "no_pixel_data"
+    assert boundaries <= len(dataset)  # between two elements nothing shows that more should follow
+
+
+def test_a_cut_deflated_header_is_called_truncated(ramp):
+    dataset = make_dataset(ramp, ImageComments="comment " * 500)
+    del dataset.PixelData
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    whole = file_bytes(dataset)
+    assert reason_of(whole) == "no_pixel_data"
+    assert reason_of(whole[:-30]) == "truncated_header"
 
 
 # --- elements --------------------------------------------------------------------------------------------------------

@@ -29,6 +29,12 @@ def work(item: object) -> object:
         raise KeyboardInterrupt
     if item == "sleep":
         time.sleep(SLEEP)
+    if item == "nap":
+        time.sleep(3)
+        return "awake"
+    if item == "compute":
+        while True:
+            pass
     return item * item
 
 
@@ -42,8 +48,15 @@ def test_results_come_in_order_and_losses_stay_where_they_happened(children):
 
 def test_a_late_item_is_lost_and_the_rest_goes_on():
     started = time.monotonic()
-    assert list(map_isolated(work, [5, "sleep", 6], 1, Limits(3.0))) == [25, "too slow", 36]
+    assert list(map_isolated(work, [5, "sleep", 6], 1, Limits(PATIENCE, clock_seconds=3.0))) == [25, "too slow", 36]
     assert time.monotonic() - started < SLEEP / 2
+
+
+def test_the_limit_is_processor_time_and_not_the_clock():
+    """A busy machine is one where an item waits: it takes three seconds and computes none."""
+    items = ["nap", "compute", 6, "nap"]
+    assert list(map_isolated(work, items, 1, Limits(0.5, clock_seconds=PATIENCE))) == ["awake", "too slow", 36, "awake"]
+    assert Limits(30.0).by_the_clock == 600
 
 
 def test_many_items_and_none():

@@ -5,6 +5,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
+from written_dicom import grey_levels
 
 from stages.common.radiographs.readers import read_raster
 from stages.common.radiographs.rejection import RejectionError
@@ -27,36 +28,36 @@ def read(data: bytes, view: str | None = "PA", **settings: object):
 
 def test_grey_is_taken_as_it_is():
     radiograph = read(encoded(Image.fromarray(GREY)))
-    np.testing.assert_array_equal(radiograph.grey, GREY)
+    np.testing.assert_array_equal(grey_levels(radiograph.levels), GREY)
     assert (radiograph.window, radiograph.photometric, radiograph.view) == ("none", "MONOCHROME2", "PA")
     assert radiograph.row_spacing is None
 
 
 def test_jpeg_agrees_with_pillow():
     for data in (encoded(Image.fromarray(GREY), "JPEG"), encoded(Image.fromarray(GREY), "JPEG", progressive=True)):
-        np.testing.assert_array_equal(read(data).grey, np.asarray(Image.open(BytesIO(data))))
+        np.testing.assert_array_equal(grey_levels(read(data).levels), np.asarray(Image.open(BytesIO(data))))
 
 
 def test_colours_and_transparency():
     coloured = read(encoded(Image.fromarray(RGB)))
-    np.testing.assert_allclose(coloured.grey, LUMA, atol=1e-3)
+    np.testing.assert_allclose(grey_levels(coloured.levels), LUMA, atol=1e-3)
     assert coloured.photometric == "RGB"
     three_times = read(encoded(Image.fromarray(np.repeat(GREY[..., None], 3, axis=-1))))
-    np.testing.assert_allclose(three_times.grey, GREY, atol=1e-3)
+    np.testing.assert_allclose(grey_levels(three_times.levels), GREY, atol=1e-3)
     alpha = np.full(GREY.shape, 255, dtype=np.uint8)
     alpha[:10] = 0
     transparent = read(encoded(Image.fromarray(np.dstack([RGB, alpha]))))
-    assert (transparent.grey[:10] == 0).all()
-    np.testing.assert_allclose(transparent.grey[10:], LUMA[10:], atol=1)
+    assert (grey_levels(transparent.levels)[:10] == 0).all()
+    np.testing.assert_allclose(grey_levels(transparent.levels)[10:], LUMA[10:], atol=1)
     palette = Image.fromarray(RGB).quantize(64)
     expected = np.asarray(palette.convert("RGB")) @ np.array([0.299, 0.587, 0.114])
-    np.testing.assert_allclose(read(encoded(palette)).grey, expected, atol=1e-3)
+    np.testing.assert_allclose(grey_levels(read(encoded(palette)).levels), expected, atol=1e-3)
 
 
 def test_sixteen_bits_are_stretched_over_their_range():
     deep = GREY.astype(np.uint16) * 16 + 1000
     radiograph = read(encoded(Image.fromarray(deep)))
-    np.testing.assert_allclose(radiograph.grey, GREY / 250 * 255, atol=1e-2)
+    np.testing.assert_allclose(grey_levels(radiograph.levels), GREY / 250 * 255, atol=1e-2)
     assert radiograph.window == "minmax"
 
 
@@ -64,7 +65,7 @@ def test_exif_orientation_is_applied():
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned by a quarter clockwise
     radiograph = read(encoded(Image.fromarray(GREY), "PNG", exif=exif))
-    np.testing.assert_array_equal(radiograph.grey, np.rot90(GREY, -1))
+    np.testing.assert_array_equal(grey_levels(radiograph.levels), np.rot90(GREY, -1))
 
 
 JPEG, PNG = encoded(Image.fromarray(GREY), "JPEG"), encoded(Image.fromarray(GREY))

@@ -56,8 +56,8 @@ def test_every_file_of_the_zoo_has_one_outcome(test_data):
     assert all((outcome.image is None) != (outcome.reject is None) for outcome in outcomes)
     assert reasons["unexpected_error"] == 0
     assert reasons == {
-        "no_pixel_data": 83, "multi_frame": 7, "size_mismatch": 2, "invalid_element": 2, "not_an_image": 2,
-        "missing_element": 2, "constant_image": 2, "decode_failed": 1, "bits_inconsistent": 1,
+        "no_pixel_data": 82, "truncated_header": 1, "multi_frame": 7, "size_mismatch": 2, "invalid_element": 2,
+        "not_an_image": 2, "missing_element": 2, "constant_image": 2, "decode_failed": 1, "bits_inconsistent": 1,
     }  # fmt: skip
     by_default = Counter(
         outcome.reject["reason"] if outcome.reject else "image"

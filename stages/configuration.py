@@ -1,0 +1,210 @@
+"""The configuration as a model: the shape of config.yaml, from the contracts, and the settings of each job.
+
+A stage's settings are its block, overridden by the data set's block of that stage or by the variant. No stage sees more
+than its own settings, so editing one block changes the digests of only those stages that read it.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, overload
+
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model, field_validator
+
+from .common.data.patient_split import PatientSplit
+from .common.device import Device
+from .common.errors import InputError
+from .common.settings import FolderPath, Model, Name, Settings, UniqueList
+from .common.templates import filled, slots_in
+from .config_layers import KeyPath, holds, merged
+from .contracts import BLOCKS, JOBS
+from .fetch_weights.contract import hub_id
+from .pretrain.ready_made import ReadyMadeVariant
+
+_STAGE_OF: dict[type[BaseModel], str] = {model: stage for stage, model in BLOCKS.items()}
+
+FEW_SHOT = ("few_shot_classification", "few_shot_segmentation")
+
+Block = dict[str, Any]
+
+
+def _with_blocks(name: str, stages: Iterable[str]) -> type[Settings]:
+    """Create a model that has a block, empty by default, for each stage."""
+    blocks: dict[str, Any] = {stage: (Block, Field(default_factory=dict)) for stage in stages}
+    return create_model(name, __base__=Settings, **blocks)
+
+
+_PER_DATASET = dict.fromkeys(job.stage for job in JOBS if "{dataset}" in job.place)
+StageBlocks = _with_blocks("StageBlocks", BLOCKS)
+_DatasetBlocks = _with_blocks("_DatasetBlocks", _PER_DATASET)
+
+
+class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields follow from the contracts
+    """A data set: its folder, and overrides of stages' settings for it."""
+
+    root: str = Field(
+        min_length=1,
+        description="folder of the data set, absolute or relative to the folder where snakemake is called; {workspace} "
+        "and {sample_root} are filled in. Tables are relative to it, `prompts` to the checkout",
+    )
+    roots: UniqueList[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list,
+        description="further folders of the data set: links below `root` may lead into them, and images and reports "
+        "that are not below `root` are looked for there, under the same relative path; the same slots",
+    )
+    index_inputs: Block
+
+    @field_validator("root", "roots")
+    @classmethod
+    def _knows_its_slots(cls, value: str | list[str]) -> str | list[str]:
+        for root in [value] if isinstance(value, str) else value:
+            slots_in(root, ("workspace", "sample_root"))
+        return value
+
+
+class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follow from the contracts
+    """Contents of config.yaml. Stage blocks are checked by `check`, after the overrides are merged in."""
+
+    project: str = Field(min_length=1, description="name of the MLflow experiment (renaming it: docs/decisions/0016)")
+    register_models: bool = Field(
+        True, description="upload chosen models to MLflow's registry; false: no weights go to MLflow. Reruns nothing"
+    )
+    workspace: FolderPath = Field(pattern=r"^[^.]", description="root folder of all outputs, as `root` below")
+    sample_root: str | None = Field(None, description="data folder of the profile `sample`")
+    device: Device = Field("auto", description="where torch computes; auto: a GPU if present")
+    pretrain_retries: int = Field(
+        6,
+        ge=0,
+        description="retries of a failed or interrupted training on a cluster; each attempt resumes from "
+        "the last state",
+    )
+    pretrain_on: str = Field(description="the data set with reports; a key of `datasets`")
+    evaluate_on: UniqueList[str] = Field(min_length=1, description="the data sets with labels; keys of `datasets`")
+    patient_split: PatientSplit = PatientSplit()
+    datasets: dict[Name, Dataset] = Field(description="the data sets, under names of your choice")
+    variants: dict[Name, Block] = Field(
+        min_length=1, description="named overrides of `pretrain`, or `encoder`: a published encoder"
+    )
+    compare: UniqueList[str] = Field(min_length=1, description="the variants to run")
+
+    _built: dict[tuple[str, str | None, str | None], Settings] = PrivateAttr(default_factory=dict)
+
+    def __copy__(self) -> "Config":
+        copy = super().__copy__()
+        copy._built = {}  # a copy may be updated
+        return copy
+
+    @overload
+    def settings(self, stage: type[Model], dataset: str | None = None, variant: str | None = None) -> Model: ...
+    @overload
+    def settings(self, stage: str, dataset: str | None = None, variant: str | None = None) -> Any: ...
+    def settings(self, stage: str | type[BaseModel], dataset: str | None = None, variant: str | None = None) -> Any:
+        """Return the settings of one job, each validated once; raises pydantic's ValidationError.
+
+        `stage` is its name, or for type checkers the class of its settings.
+        """
+        name = stage if isinstance(stage, str) else _STAGE_OF[stage]
+        job = (name, dataset, variant)
+        if job not in self._built:
+            self._built[job] = self._validated(*job)
+        return self._built[job]
+
+    def _validated(self, stage: str, dataset: str | None, variant: str | None) -> Settings:
+        block = getattr(self, stage)
+        if dataset is not None:
+            block = merged(block, getattr(self.datasets[dataset], stage, {}))
+        if variant is not None and stage == "pretrain":
+            block = merged(block, self._overrides(variant))
+        if stage == "label_images":
+            block = self._with_split_of_pretraining(dataset, block)
+        elif "patient_split" in BLOCKS[stage].model_fields:
+            block = merged({"patient_split": self.patient_split.model_dump()}, block)
+        return BLOCKS[stage].model_validate(block)
+
+    def _with_split_of_pretraining(self, dataset: str | None, block: Block) -> Block:
+        """Return a block of `label_images` with the patient split of pre-training, for labels that follow it.
+
+        Labels of `pretrain_on` do, unless lists split them: two independent splits of the same patients would put
+        images of pre-training into the test part. Other data sets do where they have a block `patient_split`.
+        """
+        if block.get("split_lists") is not None:
+            return block
+        if dataset != self.pretrain_on and block.get("patient_split") is None:
+            return block
+        try:
+            pairs = self.settings("pair_images_reports", self.pretrain_on)
+        except ValidationError:  # reported where it is written
+            return block
+        return merged({"patient_split": pairs.patient_split.model_dump()}, block)
+
+    def _overrides(self, variant: str) -> Block:
+        """Return a variant's overrides of `pretrain`.
+
+        A ready-made encoder is expanded; other keys of the variant override it.
+        """
+        block = self.variants[variant]
+        if "encoder" not in block:
+            return block
+        ready = ReadyMadeVariant.model_validate({"encoder": block["encoder"]}).encoder.pretrain_block()
+        return merged(ready, {key: value for key, value in block.items() if key != "encoder"})
+
+    def is_written_by_encoder(self, variant: str, location: KeyPath) -> bool:
+        """Return whether a key of `pretrain` gets its value from a variant's `encoder`, not from the variant itself."""
+        if "encoder" not in self.variants[variant] or location[:1] == ("encoder",):
+            return False
+        return holds(self._overrides(variant), location) and not holds(self.variants[variant], location)
+
+    @property
+    def with_text(self) -> list[str]:
+        """Return the variants of `compare` that have a text encoder of their own: no ready-made image encoders."""
+        return [variant for variant in self.compare if "encoder" not in self.variants[variant]]
+
+    def root(self, dataset: str) -> str:
+        """Return the folder of a data set. Raises InputError where it needs a `sample_root` that is not set."""
+        return self._filled(f"datasets.{dataset}.root", self.datasets[dataset].root)
+
+    def roots(self, dataset: str) -> list[str]:
+        """Return the further folders of a data set, into which links may lead."""
+        return [self._filled(f"datasets.{dataset}.roots", root) for root in self.datasets[dataset].roots]
+
+    def _filled(self, key: str, root: str) -> str:
+        if "{sample_root}" in root and not self.sample_root:
+            raise InputError(
+                f"{key}: {root} needs `sample_root`",
+                remedy="add --config sample_root=FOLDER to the command",
+            )
+        return filled(root, {"workspace": self.workspace, "sample_root": self.sample_root or ""})
+
+    def folders(self) -> dict[str, Path]:
+        """Return the folders that jobs read and write, by the key that names them.
+
+        A container must be given access to them.
+        """
+        used = dict.fromkeys([self.pretrain_on, *self.evaluate_on])
+        roots = {f"datasets.{dataset}.root": Path(self.root(dataset)) for dataset in used}
+        roots |= {f"datasets.{dataset}.roots[{place}]": Path(root) for dataset in used
+                  for place, root in enumerate(self.roots(dataset))}  # fmt: skip
+        named = {self.settings("split_reports", self.pretrain_on).tokenizer.weights}
+        for variant in self.compare:
+            pretrain = self.settings("pretrain", variant=variant)
+            named |= {pretrain.model.image.weights, pretrain.model.text.weights, pretrain.resume_from}
+        local = {f"weights {name}": Path(name) for name in sorted(filter(None, named)) if hub_id(name) is None}
+        weights = {key: path if path.is_dir() else path.parent for key, path in local.items()}
+        return {"workspace": Path(self.workspace)} | roots | weights
+
+    def few_shot_jobs(self, stage: str) -> list[str]:
+        """Return the jobs of a few-shot stage, run for every variant, as DATASET/PROTOCOL/FRACTION."""
+        settings = {dataset: self.settings(stage, dataset) for dataset in self.evaluate_on}
+        return [f"{dataset}/{protocol}/{fraction}" for dataset, each in settings.items()
+                for protocol in each.protocols for fraction in each.fractions]  # fmt: skip
+
+    def jobs(self) -> list[tuple[str, str | None, str | None]]:
+        """Return (stage, data set, variant) of everything that the configuration asks for."""
+        stages = ["make_phantom", "select_checkpoint", "extract_features", "retrieval", "summarize"]
+        used = dict.fromkeys([self.pretrain_on, *self.evaluate_on])
+        jobs: list[tuple[str, str | None, str | None]] = [(stage, None, None) for stage in stages]
+        jobs += [(stage, dataset, None) for dataset in used for stage in ("index_inputs", "dicom_to_arrow")]
+        jobs += [(stage, self.pretrain_on, None) for stage in ("split_reports", "pair_images_reports")]
+        evaluations = ("zero_shot_classification", *FEW_SHOT, "phrase_grounding")
+        labelled = ("label_images", "audit_splits", *evaluations)
+        jobs += [(stage, dataset, None) for dataset in self.evaluate_on for stage in labelled]
+        return jobs + [("pretrain", None, variant) for variant in self.compare]
