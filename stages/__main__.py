@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .commands import checkout, embed, predict, split_report
+from .common.command_line import one_line_errors
 from .common.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parent
@@ -20,9 +21,9 @@ _OWN = {"predict": predict, "embed": embed, "split-report": split_report}
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; an InputError becomes one line and exit status 2."""
-    options = parser().parse_args(argv)
-    command, arguments = options.command, options.arguments
-    try:
+    with one_line_errors():
+        options = parser().parse_args(argv)
+        command, arguments = options.command, options.arguments
         if own := _OWN.get(command):
             own_parser = _parser_of(command, own.__doc__)
             own.add_options(own_parser)
@@ -31,9 +32,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             checkout.run(command, arguments, checkout.find_checkout(options.checkout, Path.cwd(), PACKAGE))
         else:
             _run_stage(command, arguments)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
 
 
 def parser() -> ArgumentParser:

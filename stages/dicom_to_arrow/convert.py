@@ -31,6 +31,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int
 from pydicom.filereader import read_partial
@@ -151,6 +152,7 @@ class ShardCounts:
 def convert_to_end(job: ConvertJob) -> None:
     """Convert one shard and keep its journal; the log of outcomes is removed once both tables are complete."""
     with track_job(job) as run:
+        _refuse_unknown_shard(read_table(job.files, schemas.FILES)["shard"], job)
         log = job.state / f"shard_{job.shard:05d}" / run.digest[:16] / "outcomes.log"
         run.log_metrics(convert_shard(job, log).metrics())
     shutil.rmtree(log.parents[1])
@@ -181,6 +183,19 @@ def convert_shard(job: ConvertJob, log: Path) -> ShardCounts:
     if len(digests) + reasons.total() != len(rows):
         raise AssertionError(f"shard {job.shard}: {len(digests)} + {reasons.total()} outcomes of {len(rows)} files")
     return ShardCounts(len(rows), resumed, len(digests), len(digests) - len(pc.unique(digests)), reasons)
+
+
+def _refuse_unknown_shard(shards: pa.ChunkedArray, job: ConvertJob) -> None:
+    """Raise InputError for a shard that the index does not have.
+
+    Where every file has a shard of its own, there may be further ones, without files.
+    """
+    count = 1 + (pc.max(shards).as_py() or 0)
+    if job.shard >= count and len(pc.unique(shards)) < len(shards):
+        raise InputError(
+            f"--shard {job.shard}: {job.files} has {count} shard{'' if count == 1 else 's'}",
+            remedy=f"give a number from 0 to {count - 1}",
+        )
 
 
 def convert_files(
