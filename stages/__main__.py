@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .commands import checkout, embed, predict, split_report
-from .common.command_line import PROGRAM, refuse
+from .common.command_line import PROGRAM, one_line_errors
 from .common.errors import InputError
 from .common.settings import did_you_mean
 
@@ -22,9 +22,9 @@ _OWN = {"predict": predict, "embed": embed, "split-report": split_report}
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; an InputError becomes one line and exit status 2."""
-    options = parser().parse_args(argv)
-    command, arguments = options.command, options.arguments
-    try:
+    with one_line_errors():
+        options = parser().parse_args(argv)
+        command, arguments = options.command, options.arguments
         if options.checkout and (command in _OWN or command.replace("-", "_") in stages()):
             raise InputError(f"--checkout: {command} needs none", "leave it out")
         if own := _OWN.get(command):
@@ -35,8 +35,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             checkout.run(command, arguments, checkout.find_checkout(options.checkout, Path.cwd(), PACKAGE))
         else:
             _run_stage(command, arguments)
-    except InputError as error:
-        refuse(error)
 
 
 def parser() -> ArgumentParser:

@@ -188,7 +188,7 @@ def commands_page() -> str:
         for each in arguments_of(job):
             value = "required" if each.required else f"`{_yaml(each.default)}`"
             choices = f" ({', '.join(each.choices)})" if each.choices else ""
-            rows.append((f"`{each.flag}`", value, each.help + choices))
+            rows.append((f"`{each.flag}`", value, each.help + choices + each.bound))
         parts += [f"## {title}\n", _summary(job), _table(("option", "default", "meaning"), rows)]
     return _page(parts)
 

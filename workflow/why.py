@@ -17,7 +17,7 @@ from pathlib import Path
 
 from stages.common.command_line import program_name, refuse
 from stages.common.errors import InputError
-from stages.common.files.atomic_files import read_sidecar, sha256_of
+from stages.common.files.atomic_files import recorded_sha256
 from stages.common.files.code_digest import code_digests
 from stages.common.journal.journals import Journal, read_journal
 from stages.common.journal.tracking import flatten
@@ -134,11 +134,19 @@ def _shown(params: Mapping[str, str], key: str) -> str:
 def _input_changes(journal: Journal, root: Path) -> list[str]:
     lines = []
     for role, name in journal.input_paths.items():
-        path, then = root / name, journal.inputs[role]
-        now = (read_sidecar(path) or sha256_of(path)) if path.is_file() else None
-        if now is None:
+        path, then = root / name, journal.inputs.get(role)
+        if then is None:
+            lines.append(f"input {role}: its journal lacks the digest")
+            continue
+        if not path.is_file():
             lines.append(f"input {role}: {name} is missing")
-        elif now != then:
+            continue
+        try:
+            now = recorded_sha256(path)
+        except InputError as error:
+            lines.append(f"input {role}: {error.what}")
+            continue
+        if now != then:
             lines.append(f"input {role}: {name} changed ({then[:_SHOWN]} -> {now[:_SHOWN]})")
     return lines
 

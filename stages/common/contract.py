@@ -6,6 +6,7 @@ line, the journal's inputs and artifacts, the rule's file names and command, the
 pages are derived from it. Contracts import neither torch nor cv2 nor a table library, so that `--help` is quick.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -13,11 +14,15 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
 
 from .device import DEVICE_HELP, DEVICES
+from .errors import InputError
 from .records import Record
 from .settings import Settings
 
 Over = Literal["workspace", "dataset", "pretraining dataset", "evaluated dataset", "variant", "variant with text",
                "evaluation", "few-shot job", "model"]  # fmt: skip
+
+
+JOURNAL_FILE = "journal.json"  # name of a run's journal; a part of a scattered stage has journal_<part>.json
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,17 @@ class Product:
 
 @dataclass(frozen=True)
 class Option:
-    """A further option of the command line."""
+    """A further option of the command line; one of type Path is a folder that the run fills.
+
+    Attributes:
+        help: what it is.
+        choices: the allowed values; empty: any.
+        ge: the smallest allowed number; None: any.
+    """
 
     help: str
     choices: tuple[str, ...]
+    ge: int | None
 
 
 def source(
@@ -113,9 +125,9 @@ def product(
     return _part(Product(file, record, table, columns, stands, publish, tracked, summary, words), MISSING)
 
 
-def option(help: str, *, default: Any = MISSING, choices: Sequence[str] = ()) -> Any:
-    """Declare an option that is not a file of the DAG."""
-    return _part(Option(help, tuple(choices)), default)
+def option(help: str, *, default: Any = MISSING, choices: Sequence[str] = (), ge: int | None = None) -> Any:
+    """Declare an option that is not a file of the DAG; a number may have a lower bound (`ge`)."""
+    return _part(Option(help, tuple(choices), ge), default)
 
 
 def device_option() -> Any:
@@ -144,7 +156,7 @@ class Job:
     command: ClassVar[str] = ""
     place: ClassVar[str] = ""
     over: ClassVar[Over] = "workspace"
-    journal_file: ClassVar[str] = "journal.json"
+    journal_file: ClassVar[str] = JOURNAL_FILE
     block: ClassVar[type[Settings] | None] = Settings
 
     settings: Settings
@@ -183,6 +195,13 @@ class Job:
                 found[name] = part.stand_in(value)
         return found
 
+    def outputs(self) -> dict[str, tuple[Path, bool]]:
+        """Return (path, whether it is a folder) of all that the run writes, by the name of its option."""
+        found = {name: (getattr(self, name), part.is_folder) for name, part in self.products().items()}
+        options = {name: getattr(self, name) for name in _parts(type(self), Option)}
+        folders = {name: (value, True) for name, value in options.items() if isinstance(value, Path)}
+        return found | folders | {"journal": (self.journal, False)}
+
     def artifacts(self) -> list[tuple[Path, bool]]:
         """Return (file, publish) of every written file that the journal lists, in the order of declaration."""
         pairs = [(part, getattr(self, name)) for name, part in self.products().items() if part.tracked]
@@ -213,11 +232,34 @@ class Argument:
     type: type
     many: bool
     choices: tuple[str, ...]
+    ge: int | None
 
     @property
     def flag(self) -> str:
         """Return the flag as it is written on the command line."""
         return flag_of(self.name)
+
+    @property
+    def bound(self) -> str:
+        """Return the lower bound in words of the help; empty where there is none."""
+        return "" if self.ge is None else f"; >= {self.ge}"
+
+    def parse(self, text: str) -> Any:
+        """Return one word of the command line as a value of the option's type.
+
+        Raises:
+            InputError: it is no such value, is not finite, or below the bound.
+        """
+        try:
+            value = self.type(text)
+        except ValueError:
+            kind = {int: "a whole number", float: "a number"}.get(self.type, f"a {self.type.__name__}")
+            raise InputError(f"{self.flag} {text}: is not {kind}", remedy=f"give {kind}") from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{self.flag} {text}: is not finite", remedy="give a finite number")
+        if self.ge is not None and value < self.ge:
+            raise InputError(f"{self.flag} {text}: is below {self.ge}", remedy=f"give {self.ge} or more")
+        return value
 
 
 def arguments_of(job: type[Job]) -> list[Argument]:
@@ -230,7 +272,8 @@ def arguments_of(job: type[Job]) -> list[Argument]:
         inner = [kind for kind in get_args(hints[each.name]) if kind not in (type(None), Ellipsis)]
         many = getattr(hints[each.name], "__origin__", None) is tuple
         kind = inner[0] if inner else hints[each.name]
-        choices = part.choices if isinstance(part, Option) else ()
+        choices, bound = (part.choices, part.ge) if isinstance(part, Option) else ((), None)
         required = each.default is MISSING
-        found.append(Argument(each.name, part.help, required, None if required else each.default, kind, many, choices))
+        default = None if required else each.default
+        found.append(Argument(each.name, part.help, required, default, kind, many, choices, bound))
     return found

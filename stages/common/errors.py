@@ -1,6 +1,7 @@
-"""Errors that a user is meant to read, and the system's error numbers for a full disk or quota."""
+"""Errors that a user is meant to read, and what errors of the operating system mean to that user."""
 
 import errno
+import os
 from collections.abc import Iterable
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -62,3 +63,31 @@ class InputErrors(InputError):  # noqa: N818 - several of them
     def errors(self) -> tuple[InputError, ...]:
         """Return the single errors."""
         return self._errors
+
+
+_REMEDIES = {
+    **dict.fromkeys(NO_SPACE, "free space and run again; no output is half written"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "name another path, or get the right to use this one"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "name another path: a file is where a folder has to be"),
+    errno.EROFS: "name a path on a disk that can be written",
+    errno.EISDIR: "name a file",
+    errno.ENOENT: "correct the path",
+    errno.ENAMETOOLONG: "name a shorter path",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+
+
+def of_the_system(error: OSError) -> InputError | None:
+    """Return an error of the system as one line: the path, what the system says, the remedy.
+
+    Returns None for an error that neither names a path nor tells of a full disk: a person cannot correct it.
+    """
+    path = error.filename if error.filename2 is None else error.filename2  # of a renaming, the second is the output
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
+    if error.errno in NO_SPACE:
+        path = path or "a file or standard output"
+    if not path or isinstance(path, int):
+        return None
+    remedy = _REMEDIES.get(error.errno or 0, "check the path and its disk, and run again")
+    return InputError(f"{path}: {error.strerror or error}", remedy)

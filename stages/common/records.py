@@ -5,8 +5,7 @@ from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .files import atomic_files
-from .files.atomic_files import read_json, verify
+from .files.atomic_files import read_json, verify, write_checked_json
 from .settings import outdated_record
 
 Count = Annotated[int, Field(ge=0)]
@@ -49,7 +48,7 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 def write_record(path: Path, record: Record) -> None:
     """Write a record as JSON with its sha256 side-car, atomically."""
-    atomic_files.write_record(path, record.model_dump(mode="json"))
+    write_checked_json(path, record.model_dump(mode="json"))
 
 
 def read_record(path: Path, model: type[AnyRecord]) -> AnyRecord:

@@ -39,11 +39,11 @@ class ConvertJob(Job):
         optional=True, tracked=False, help="folder of the key; required for keyed identifiers"
     )
     files: Path = source("index_inputs", "files.arrow")
-    shard: int = option("number of the shard, from 0")
+    shard: int = option("number of the shard, from 0", ge=0)
     state: Path = option("folder of the partial results from which a killed job resumes")
     images: Path = product("{shard}.arrow", table="images")
     rejects: Path = product("{shard}_rejects.arrow", table="REJECTS")
-    workers: int = option("processes; the result is the same for any number", default=1)
+    workers: int = option("processes; the result is the same for any number", default=1, ge=1)
     roots: tuple[Path, ...] = option(
         "further folders of the data set: links may lead into them, and files that are not below --root are sought "
         "there",

@@ -37,6 +37,7 @@ from pydicom.tag import Tag
 
 from ..common.data.identifiers import keyed, read_key
 from ..common.data.private_sources import is_keyed, reveal
+from ..common.errors import InputError
 from ..common.files import schemas
 from ..common.files.arrow_tables import map_table, read_table, write_table
 from ..common.files.rooted_files import Kind, RootedFileError, check_folders, read_under
@@ -131,6 +132,7 @@ class ShardCounts:
 def convert_to_end(job: ConvertJob) -> None:
     """Convert one shard and keep its journal; the log of outcomes is removed once both tables are complete."""
     with track_job(job) as run:
+        _refuse_unknown_shard(read_table(job.files, schemas.FILES)["shard"], job)
         log = job.state / f"shard_{job.shard:05d}" / run.digest[:16] / "outcomes.log"
         run.log_metrics(convert_shard(job, log).metrics())
     shutil.rmtree(log.parents[1])
@@ -172,6 +174,19 @@ def with_views_missing(settings: DicomToArrowSettings, files: pa.Table) -> Dicom
         return settings
     known = files["view"].null_count < len(files)
     return settings.model_copy(update={"views_missing": "reject" if known else "accept"})
+
+
+def _refuse_unknown_shard(shards: pa.ChunkedArray, job: ConvertJob) -> None:
+    """Raise InputError for a shard that the index does not have.
+
+    Where every file has a shard of its own, there may be further ones, without files.
+    """
+    count = 1 + (pc.max(shards).as_py() or 0)
+    if job.shard >= count and len(pc.unique(shards)) < len(shards):
+        raise InputError(
+            f"--shard {job.shard}: {job.files} has {count} shard{'' if count == 1 else 's'}",
+            remedy=f"give a number from 0 to {count - 1}",
+        )
 
 
 def convert_files(

@@ -157,11 +157,7 @@ class FewShotResult(FewShotRecord):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "FewShotResult":
-        self.check_parts(self.images)
-        if self.skipped is None and (missing := set(METRICS) - set(self.metrics)):
-            raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
-        if self.skipped is not None and (self.seeds or self.metrics):
-            raise ValueError("skipped, but seeds or metrics are given")
+        self.check_whole(self.images, self.seeds, self.metrics, METRICS)
         return self
 
 
@@ -202,5 +198,5 @@ class FinetuneJob(FewShotClassificationJob):
     checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
     images: Path = source("dicom_to_arrow", "manifest.json")
     state: Path = option("folder of the states from which a killed job resumes")
-    save_minutes: float = option("time between two saves of the state", default=10.0)
+    save_minutes: float = option("time between two saves of the state", default=10.0, ge=0)
     device: str = device_option()

@@ -219,9 +219,7 @@ class SegmentationResult(FewShotRecord):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "SegmentationResult":
-        self.check_parts(self.images)
-        if self.skipped is None and (missing := set(FIGURES) - set(self.metrics)):
-            raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
+        self.check_whole(self.images, self.seeds, self.metrics, FIGURES)
         return self
 
     def measured_on(self) -> object:
@@ -248,7 +246,7 @@ class FewShotSegmentationJob(Job):
     labels: Path = source("label_images", "labels.arrow")
     audit: Path = source("audit_splits", "audit.json")
     state: Path = option("folder of the states from which a killed job resumes")
-    save_minutes: float = option("time between two saves of the state", default=10.0)
+    save_minutes: float = option("time between two saves of the state", default=10.0, ge=0)
     overlaps: Path = product(
         "overlaps", table="OVERLAPS", stands="*.arrow", summary=("*.arrow",), help="a table per seed"
     )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..common.data.index_tables import read_index, require_values
-from ..common.data.patient_split import PatientSplit, split_of
+from ..common.data.patient_split import PatientSplit, split_of, subset_size
 from ..common.data.table_files import ROW
 from ..common.digests import seed_from
 from ..common.errors import InputError
@@ -119,8 +119,7 @@ def assign_subsets(
         images = sorted(row["image_id"] for row in trained if row["target"] == target)
         order = np.random.default_rng(seed_from("label_subsets", seed, target)).permutation(len(images))
         for percent in reversed(percents):  # smaller ones last: they overwrite, and so are nested
-            size = max(1, math.floor(len(images) * percent / 100 + 0.5))
-            subset_of |= {images[place]: percent for place in order[:size]}
+            subset_of |= {images[place]: percent for place in order[: subset_size(len(images), percent)]}
     return [subset_of[row["image_id"]] if part == "train" else 100 for row, part in zip(rows, parts, strict=True)]
 
 

@@ -102,6 +102,13 @@ class GroundingResult(Record):
             raise ValueError("located.test: positives are not images + positives_without_region + regions_too_small")
         return self
 
+    @model_validator(mode="after")
+    def _has_every_prompt_set(self) -> "GroundingResult":
+        for name in ("contrast_to_noise", "iou", "place_words"):
+            if missing := self.pointing.keys() - getattr(self, name).keys():
+                raise ValueError(f"{name} lacks the prompt set {', '.join(sorted(missing))}")
+        return self
+
     def measured_on(self) -> object:
         """Return what does not depend on the encoders, so that two results can be compared."""
         games = {name: game.model_dump(exclude={"heatmap", "heatmap_in_lung"}) for name, game in self.pointing.items()}

@@ -29,7 +29,7 @@ from ..common.encoders.dual import save_checkpoint
 from ..common.encoders.image import grid_of
 from ..common.encoders.settings import EncoderRecord, ImageEncoderSettings
 from ..common.encoders.text import SpecialTokens, load_tokenizer
-from ..common.files.atomic_files import atomic_path, write_record, write_sidecar, write_text
+from ..common.files.atomic_files import atomic_path, write_checked_json, write_sidecar, write_text
 from ..pretrain.contract import Candidates
 from .candidate_scores import ScoredCandidate
 from .contract import IntegrityFile, MeanOfRadiographs
@@ -49,9 +49,9 @@ def export_checkpoint(
     folder = Path(folder)
     save_checkpoint(folder, weights, record, tokenizer)
     _write_tensors(folder / "image" / "model.safetensors", _named(weights, _IMAGE))
-    write_record(folder / "image" / "config.json", timm_configuration(record.model.image, weights))
+    write_checked_json(folder / "image" / "config.json", timm_configuration(record.model.image, weights))
     _write_tensors(folder / "text" / "model.safetensors", _named(weights, _TEXT))
-    write_record(folder / "text" / "config.json", {"model_type": "bert", **record.text_configuration})
+    write_checked_json(folder / "text" / "config.json", {"model_type": "bert", **record.text_configuration})
     _write_tokenizer(folder / "text", load_tokenizer(tokenizer), record.model.text.max_tokens)
     write_text(folder / "README.md", card)
     write_sidecar(folder / "README.md")
@@ -105,7 +105,7 @@ def _write_tokenizer(folder: Path, tokenizer: Tokenizer, longest: int) -> None:
     write_text(folder / "tokenizer.json", tokenizer.to_str())
     write_sidecar(folder / "tokenizer.json")
     known = {role: token for role, token in _SPECIAL.items() if tokenizer.token_to_id(token) is not None}
-    write_record(
+    write_checked_json(
         folder / "tokenizer_config.json",
         {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest, **known},
     )

@@ -22,7 +22,7 @@ import pandas as pd
 
 from ..common.data.manifest import Manifest
 from ..common.encoders.settings import InferenceRecord
-from ..common.files.atomic_files import read_sidecar, sha256_of
+from ..common.files.atomic_files import recorded_sha256
 from ..common.files.code_digest import PACKAGE, code_digest, import_closure
 from ..common.inference.model import INFERENCE
 from ..common.records import read_record, write_record
@@ -53,7 +53,7 @@ def export_model(folder: Path, checkpoint: Path, selection: Path, images: Path) 
 
 
 def _save(folder: Path, checkpoint: Path, decision: Selection) -> None:
-    digest = read_sidecar(checkpoint / "model.safetensors") or sha256_of(checkpoint / "model.safetensors")
+    digest = recorded_sha256(checkpoint / "model.safetensors")
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's own deprecations
         code, data = Path(temporary) / shipped_package(), Path(temporary) / "checkpoint"

@@ -8,9 +8,18 @@ escaping).
 """
 
 from pathlib import Path
+from traceback import extract_tb
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import (
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    UndefinedError,
+)
 
+from ..common.errors import InputError
 from . import numbers
 from .sections import data, evaluation, localisation, methods, provenance, training
 from .sections.report import Names, Report, Section, runs_of
@@ -38,7 +47,34 @@ SECTIONS = (
 
 
 def render(template: Path, report: Report) -> str:
-    """Return the page; everything from outside is escaped, and a name that a template lacks is an error."""
+    """Return the page; everything from outside is escaped.
+
+    Raises InputError, which names template and line, for wrong syntax, an unknown name or another mistake in it.
+    """
+    try:
+        return _render(template, report)
+    except Exception as error:
+        if (place := _place_in_template(error, template.parent)) is None:
+            raise
+        raise InputError(f"{place}: {' '.join(str(error).split())}", remedy="correct the template") from None
+
+
+def _place_in_template(error: Exception, folder: Path) -> str | None:
+    """Return the file (and line) of a template that an error comes from; None where our own code raised it."""
+    if isinstance(error, TemplateSyntaxError):
+        return f"{error.filename or folder}: line {error.lineno}"
+    if isinstance(error, TemplateNotFound):
+        return str(folder)
+    if isinstance(error, UnicodeDecodeError):
+        return f"{folder}: a template is not UTF-8"
+    frames = extract_tb(error.__traceback__)
+    inside = [each for each in frames if Path(each.filename).parent == folder]
+    if inside and (inside[-1] is frames[-1] or isinstance(error, UndefinedError)):
+        return f"{inside[-1].filename}: line {inside[-1].lineno}"
+    return None
+
+
+def _render(template: Path, report: Report) -> str:
     environment = Environment(
         loader=FileSystemLoader(template.parent),
         autoescape=True,

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from ..common.contract import JOURNAL_FILE
 from ..common.errors import InputError
 from ..common.files.atomic_files import sha256_of
 from ..common.journal.journals import PAGE, FoundJournal, Journal, read_journal
@@ -39,7 +40,7 @@ class StageRun:
             return self.params[key]
         except KeyError:
             raise InputError(
-                f"{self.stage}/{self.name}/journal.json: params lacks {key}", remedy=f"run {self.stage} again"
+                f"{self.stage}/{self.name}/{JOURNAL_FILE}: params lacks {key}", remedy=f"run {self.stage} again"
             ) from None
 
 
@@ -82,7 +83,7 @@ def read_provenance(tree: ResultsTree) -> Provenance:
     indexed = {dataset: found["index_inputs", dataset][0].journal for dataset in tree.datasets}
     synthetic = synthetic_datasets(tree.phantom, indexed)
     if synthetic:
-        found = {(MAKER, ""): [read_journal(tree.root / MAKER / "journal.json")]} | found
+        found = {(MAKER, ""): [read_journal(tree.root / MAKER / JOURNAL_FILE)]} | found
     runs = [_stage_run(*place, journals) for place, journals in found.items()]
     journals = [each.journal for journals in found.values() for each in journals]
     return Provenance(runs, synthetic, lineage(journals, tree.root.name, {run.stage for run in runs}))

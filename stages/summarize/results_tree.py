@@ -1,5 +1,6 @@
 """Where the files of a run lie below its results folder: which runs there are of each job of the contracts."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ class FewShotJob:
     def parse(cls, text: str, flag: str = "--few-shot") -> "FewShotJob":
         """Parse DATASET/PROTOCOL/FRACTION. Raises InputError for another form."""
         match text.split("/"):
-            case [dataset, protocol, fraction] if dataset and protocol and fraction.isdecimal():
+            case [dataset, protocol, fraction] if dataset and protocol and re.fullmatch("[1-9][0-9]*", fraction):
                 return cls(dataset, protocol, int(fraction))
         raise InputError(f"{flag} {text}: name DATASET/PROTOCOL/FRACTION, e.g. rsna/linear/10")
 

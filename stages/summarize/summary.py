@@ -30,9 +30,10 @@ def summarize(job: SummarizeJob) -> None:
         comparisons = Comparisons(settings.comparison_draws, settings.seed)
         tables = paper_tables(read, comparisons, quotations, provenance.synthetic)
         report = Report(settings, read, ledger, provenance, tables, quotations, run.record["digests"])
+        page = render(job.template, report)  # before anything is written, since a template may be wrong
         write_flat_rows(job.tables, read, ledger)
         write_paper_tables(job.tables, tables, comparisons)
-        write_text(job.report, render(job.template, report))
+        write_text(job.report, page)
         run.log_metrics({f"{one.dataset}/{one.variant}/auc": one.result.metrics["auc"].value for one in read.zero_shot})
     sys.stdout.write(text_summary(settings.title, read, tables, provenance.synthetic, job.report))
 

@@ -148,7 +148,7 @@ def code_of(origin: str) -> str:
         files = list((ROOT / "stages" / "common").rglob("*.py"))
     elif origin == "workflow":
         files = [path for path in (ROOT / "workflow").rglob("*") if path.suffix in (".py", ".smk")]
-        files.append(ROOT / "stages" / "config.py")
+        files += (ROOT / "stages").glob("config*.py")
     else:
         assert (ROOT / "stages" / origin).is_dir(), f"{origin} is no stage"
         files = list(import_closure(f"stages.{origin}.__main__").values())

@@ -93,6 +93,11 @@ def test_each_kind_of_change_is_named(finished):
     assert rewritten(finished, inputs={"pairs": "0" * 64}) == [
         f"input pairs: in.arrow changed (00000000 -> {record['inputs']['pairs'][:8]})"
     ]
+    assert rewritten(finished, inputs={}) == ["input pairs: its journal lacks the digest"]
+    rewritten(finished)
+    (root / "in.arrow.sha256").write_bytes(b"\xff")
+    assert changes(job, root) == [f"input pairs: {root / 'in.arrow.sha256'}: holds no sha256"]
+    (root / "in.arrow.sha256").unlink()
     (root / "in.arrow").unlink()
     (root / "out" / "result.json").unlink()
     assert changes(job, root) == ["input pairs: in.arrow is missing", "output out/result.json is missing"]

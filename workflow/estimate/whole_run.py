@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from stages.common.contract import JOURNAL_FILE
 from stages.common.journal.journals import Journal, find_journals
 from stages.configuration import Config
 from stages.contracts import BLOCKS
@@ -193,7 +194,7 @@ def bytes_to_write(config: Config) -> float:
 def journals_of(config: Config) -> list[Journal]:
     """Return the journals of earlier runs in the workspace, shards included; unreadable ones do not count."""
     results = Path(config.workspace, "results")
-    if not any(results.rglob("journal.json")):
+    if not any(results.rglob(JOURNAL_FILE)):
         return []
     return [found.journal for found in find_journals(results)[0]]
 

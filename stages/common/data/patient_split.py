@@ -1,8 +1,9 @@
-"""Train, validation and test parts by patient.
+"""Train, validation and test parts by patient, and the size of subsets of the training part.
 
 The part is a pure function of the patient's id, so adding data moves no patient to another part.
 """
 
+import math
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -21,6 +22,11 @@ _DISTRIBUTED_NAMES: dict[str, Split] = {
     "valid": "validation",
     "test": "test",
 }
+
+
+def subset_size(images: int, percent: int) -> int:
+    """Return how many of the `images` of one target a nested subset of the training part has: at least one if any."""
+    return min(images, max(1, math.floor(images * percent / 100 + 0.5)))
 
 
 class PatientSplit(Settings):

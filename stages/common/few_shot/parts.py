@@ -12,6 +12,7 @@ import polars as pl
 from jaxtyping import Int, UInt8
 
 from ..data import labelled_images
+from ..data.patient_split import subset_size
 from ..errors import InputError
 from ..files.arrow_tables import read_table
 from ..files.schemas import LABELS
@@ -58,10 +59,12 @@ def read_finding(path: Path, finding: str | None) -> pl.DataFrame:
 def split_parts(labels: pl.DataFrame, fraction: int, source: Path) -> Parts:
     """Return the subset of `fraction` percent of the training part, and the validation and test parts.
 
-    Subsets are nested. Raises InputError, which names `source`, where validation or test lacks one of the targets:
-    nothing could be chosen or measured.
+    Subsets are nested. Raises InputError, which names `source`, where the labels have no such subset, or validation or
+    test lacks one of the targets: nothing could be chosen or measured.
     """
-    train = labels.filter((pl.col("split") == "train") & (pl.col("subset") <= fraction))
+    whole = labels.filter(pl.col("split") == "train")
+    train = whole.filter(pl.col("subset") <= fraction)
+    _refuse_no_subset(whole, train, fraction, source)
     rest = {name: labels.filter(pl.col("split") == name) for name in ("validation", "test")}
     for name, part in rest.items():
         if part["target"].n_unique() < 2:
@@ -69,6 +72,24 @@ def split_parts(labels: pl.DataFrame, fraction: int, source: Path) -> Parts:
                 f"{source}: the {name} part needs positives and negatives", remedy="raise its share in label_images"
             )
     return Parts(labels["finding"][0], train, rest["validation"], rest["test"])
+
+
+def _refuse_no_subset(whole: pl.DataFrame, train: pl.DataFrame, fraction: int, source: Path) -> None:
+    """Refuse a `fraction` that is no subset of the labels: its rows would be those of the next smaller subset.
+
+    A row has the smallest subset that holds it. So a subset of few images may equal the smaller one and have no row of
+    its own; then it has as many images of each target as label_images draws for `fraction`.
+    """
+    known = sorted({*whole["subset"], 100})
+    if fraction in known or train.is_empty():
+        return
+    for target in (0, 1):
+        every, drawn = (part.filter(pl.col("target") == target).height for part in (whole, train))
+        if drawn != subset_size(every, fraction):
+            raise InputError(
+                f"{source}: has subsets of {', '.join(map(str, known))} %, none of {fraction} %",
+                remedy="correct `fraction`, or add it to label_images.subsets",
+            )
 
 
 _MARGIN = 256 / 224  # what crops are drawn from / the encoder's input, as published for images stored at 256

@@ -83,11 +83,18 @@ class FewShotRecord(Record):
     resampled_by: Literal["patient", "image"]
     overlap: Overlap
 
-    @staticmethod
-    def check_parts(images: Mapping[PartName, PartSize]) -> None:
-        """Raise ValueError where a part is missing."""
+    def check_whole(
+        self, images: Collection[str], seeds: Collection[Record], metrics: Collection[str], figures: Collection[str]
+    ) -> None:
+        """Raise ValueError where a part of the images or one of the `figures` is missing, or a skipped job has some."""
         if missing := set(get_args(PartName)) - set(images):
             raise ValueError(f"images lacks {', '.join(sorted(missing))}")
+        if self.skipped is None and (missing := set(figures) - set(metrics)):
+            raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
+        if self.skipped is None and not seeds:
+            raise ValueError("not skipped, but no seeds are given")
+        if self.skipped is not None and (seeds or metrics):
+            raise ValueError("skipped, but seeds or metrics are given")
 
 
 def departures(job: Settings, published: Settings, free: Collection[str]) -> Departures:

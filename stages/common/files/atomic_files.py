@@ -9,19 +9,21 @@ the interpreter's lock), and so also bring them into the page cache in order. `a
 renames, so a flipped bit is still an error before a result exists.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import IO, Any
 
-from ..errors import InputError
+from ..errors import InputError, of_the_system
 
 
 def take_lock(file: IO) -> bool:
@@ -109,9 +111,11 @@ def atomic_path(path: Path, output: bool = True) -> Iterator[Path]:
     `output=False` for what a run reports about itself while it runs.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(_temporary_name(path))
     try:
         yield temporary
         with temporary.open("rb") as handle:
@@ -119,6 +123,11 @@ def atomic_path(path: Path, output: bool = True) -> Iterator[Path]:
         if output:
             settle()
         temporary.replace(path)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(temporary)):
+            error.filename = str(path)  # the name that the user knows; Arrow gives none
+        temporary.unlink(missing_ok=True)
+        raise
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -127,6 +136,38 @@ def atomic_path(path: Path, output: bool = True) -> Iterator[Path]:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _temporary_name(path: Path) -> str:
+    return f".{path.name}.{os.getpid()}.tmp"
+
+
+def check_writable(path: Path, folder: bool = False) -> None:
+    """Check that a file, or a `folder`, can be written at `path`, before the work for it begins; nothing of it stays.
+
+    A byte is written in the nearest folder that exists. Raises InputError where `path` is something else, lies below a
+    file, or in a folder without rights or without space.
+    """
+    path = Path(path)
+    if not folder and os.path.isdir(path):  # noqa: PTH112 - unlike pathlib's, it raises no error
+        raise InputError(f"{path}: is a folder", remedy="name a file")
+    if not folder and os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
+        raise InputError(f"{path}: is a device, pipe or socket", remedy="name a file")
+    place = path.absolute() if folder else path.absolute().parent
+    while not os.path.lexists(place):
+        place = place.parent
+    if not os.path.isdir(place):  # noqa: PTH112
+        raise InputError(f"{path}: {place} is no folder", remedy="name another path, or move that file")
+    probe = place / _temporary_name(path.absolute())
+    try:
+        with probe.open("wb") as file:
+            file.write(b"0")
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+        error.filename = str(path)
+        raise of_the_system(error) or error from None
 
 
 def _remove_leftovers(path: Path) -> None:
@@ -149,12 +190,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises InputError where it is missing or not valid JSON."""
+    """Read a JSON file. Raises InputError where it is missing, cannot be read or is not valid JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", remedy="run the stage that writes it first") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise of_the_system(error) or error from None
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or a number of too many digits
         raise InputError(f"{path}: not valid JSON ({error})", remedy="delete it and run its stage again") from None
 
 
@@ -169,7 +212,7 @@ def sidecar_of(path: Path) -> Path:
     return Path(path).with_name(Path(path).name + ".sha256")
 
 
-def write_record(path: Path, value: Any) -> None:
+def write_checked_json(path: Path, value: Any) -> None:
     """Write an output as JSON, with the side-car that `verify` needs."""
     write_json(path, value)
     write_sidecar(path)
@@ -183,12 +226,24 @@ def write_sidecar(path: Path) -> str:
 
 
 def read_sidecar(path: Path) -> str | None:
-    """Return the digest recorded when `path` was written, or None where there is no side-car."""
+    """Return the digest recorded when `path` was written, or None where there is no side-car.
+
+    Raises InputError for a side-car that does not begin with a sha256.
+    """
     try:
-        words = sidecar_of(path).read_text(encoding="utf-8").split()
+        words = sidecar_of(path).read_bytes().split()
     except FileNotFoundError:
         return None
-    return words[0] if words else None
+    if not words or not re.fullmatch(rb"[0-9a-f]{64}", words[0]):
+        raise InputError(
+            f"{sidecar_of(path)}: holds no sha256", remedy="delete it and run the stage that writes it again"
+        )
+    return words[0].decode()
+
+
+def recorded_sha256(path: Path) -> str:
+    """Return the digest of a file from its side-car, else computed: files of gigabytes are not read twice."""
+    return read_sidecar(path) or sha256_of(path)
 
 
 def verify(path: Path) -> str:

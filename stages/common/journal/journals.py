@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..contract import JOURNAL_FILE
 from ..digests import digest_of
 from ..errors import InputError
 from ..files.atomic_files import read_json
 from ..settings import outdated_record
 
-FILE = "journal.json"  # name of a stage's journal; a part of a scattered stage has journal_<part>.json
+Version = Literal[1]
+(JOURNAL_VERSION,) = get_args(Version)
 PAGE = "mlflow_run"  # tag: address of the run's page at the server that showed it while it ran, without secrets
 EARLIER = "earlier_journals"  # folder beside the journal: those of earlier runs
 
@@ -51,7 +53,7 @@ class Digests(_Part):
 class Journal(_Part):
     """One execution of a stage, as written by `track`."""
 
-    version: Literal[1]
+    version: Version
     stage: str
     name: str
     status: Literal["RUNNING", "FINISHED", "FAILED"]
@@ -109,7 +111,7 @@ class FoundJournal:
     def is_part(self) -> bool:
         """Return whether it is one of the journals that a scattered stage wrote."""
         stem = self.path.stem.removesuffix(f"_{self.journal.started}") if self.earlier else self.path.stem
-        return stem != Path(FILE).stem
+        return stem != Path(JOURNAL_FILE).stem
 
     @property
     def folder(self) -> Path:
@@ -118,7 +120,7 @@ class FoundJournal:
 
 
 def read_journal(path: Path) -> FoundJournal:
-    """Read one journal.json; an InputError names the file and every wrong key."""
+    """Read one journal; an InputError names the file and every wrong key."""
     record = read_json(path)
     try:
         return FoundJournal(path, Journal.model_validate(record), record)
@@ -132,9 +134,9 @@ def find_journals(root: Path) -> tuple[list[FoundJournal], list[str]]:
 
     Earlier journals are included. Copies of one execution (equal keys) count once: the one heard of last is kept.
     """
-    paths = sorted({*root.rglob(FILE), *root.rglob("journal_*.json")})
+    paths = sorted({*root.rglob(JOURNAL_FILE), *root.rglob("journal_*.json")})
     if not paths:
-        raise InputError(f"{root}: no journal.json below it", remedy="run a stage first")
+        raise InputError(f"{root}: no {JOURNAL_FILE} below it", remedy="run a stage first")
     found: dict[str, FoundJournal] = {}
     problems = []
     for path in paths:

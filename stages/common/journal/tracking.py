@@ -29,13 +29,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, SupportsFloat, SupportsIndex
 
-from ..contract import Job
+from ..contract import JOURNAL_FILE, Job
 from ..digests import data_digest, digest_of
 from ..errors import InputError
-from ..files.atomic_files import read_sidecar, settle, sha256_of, write_text
+from ..files.atomic_files import read_json, recorded_sha256, settle, write_text
 from ..files.code_digest import PACKAGE, ROOT, code_digests
 from ..settings import Settings, dotted
-from .journals import EARLIER, FILE, run_key
+from .journals import EARLIER, JOURNAL_VERSION, run_key
 from .live_logging import LiveRun, live_run
 from .system_metrics import SystemSampler
 
@@ -67,7 +67,6 @@ def sigterm_as_exception() -> Iterator[None]:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-JOURNAL_VERSION = 1
 _SECONDS_BETWEEN_WRITES = 30.0
 _WRITES_SHARE = 0.005  # share of the time that may go into writing: a long journal is written less often
 _SECONDS_BETWEEN_SAMPLES = 15.0
@@ -119,7 +118,7 @@ class Run:
     def log_artifact(self, path: Path, publish: bool = False) -> None:
         """Record an output file by path (relative to the journal) and sha256. `publish` lets MLflow copy the file."""
         relative = os.path.relpath(path, self.path.parent)
-        digest = read_sidecar(path) or sha256_of(path)
+        digest = recorded_sha256(path)
         self.record["artifacts"].append(
             {"path": relative, "sha256": digest, "bytes": Path(path).stat().st_size, "publish": publish}
         )
@@ -157,7 +156,7 @@ def track(
             raise InputError(
                 f"{path}: no such file (the {role} of {stage})", remedy="run the stage that writes it first"
             )
-    hashes = {role: read_sidecar(path) or sha256_of(path) for role, path in sorted(inputs.items())}
+    hashes = {role: recorded_sha256(path) for role, path in sorted(inputs.items())}
     code, code_files = code_digests(f"{PACKAGE.name}.{stage}.__main__")
     record: dict[str, Any] = {
         "version": JOURNAL_VERSION,
@@ -179,7 +178,7 @@ def track(
     run = Run(Path(journal), record)
     _keep_earlier(run)
     run.write()
-    if run.path.name == FILE:  # the parts of a scattered stage are one run, which sync puts together
+    if run.path.name == JOURNAL_FILE:  # the parts of a scattered stage are one run, which sync puts together
         run.live = live_run(record, run.key)
     ended = threading.Event()
     threading.Thread(target=_beat, args=(run, ended), name="journal", daemon=True).start()
@@ -224,20 +223,35 @@ def _beat(run: Run, ended: threading.Event) -> None:
 
 
 def _keep_earlier(run: Run) -> None:
-    """Move the previous run's journal aside: its outputs are replaced, but its measurements are not lost."""
-    try:
-        started = int(json.loads(run.path.read_text(encoding="utf-8"))["started"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # no journal, or an unreadable one
-    folder = run.path.parent / EARLIER
+    """Move the previous run's journal aside: its outputs are replaced, but its measurements are not lost.
+
+    A file that is no journal (another file, or a damaged one) is moved aside, too, under a name that is not read as a
+    journal. Raises InputError where it cannot be moved.
+    """
+    path = run.path
+    if not path.is_file():
+        return
+    folder, started = path.parent / EARLIER, _start_of(path)
+    kept = folder / (f"{path.name}.damaged_{_now()}" if started is None else f"{path.stem}_{started}.json")
     try:
         folder.mkdir(exist_ok=True)
-        run.path.replace(folder / f"{run.path.stem}_{started}.json")
+        path.replace(kept)
     except OSError as error:
-        print(
-            f"warning: {run.path}: the journal of the previous run could not be kept ({error.strerror})",
-            file=sys.stderr,
-        )
+        raise InputError(
+            f"{path}: cannot be moved to {kept} ({error.strerror})", remedy="move it, or name another journal"
+        ) from None
+    if started is None:
+        print(f"warning: {path}: was not a journal, or a damaged one; it is now {kept}", file=sys.stderr)
+
+
+def _start_of(path: Path) -> int | None:
+    """Return when the run of a journal of any version began; None for a file that is no journal."""
+    try:
+        record = read_json(path)
+    except InputError:
+        return None
+    started = record.get("started") if isinstance(record, dict) and "stage" in record else None
+    return started if isinstance(started, int) else None
 
 
 def _text(record: Mapping[str, Any]) -> str:

@@ -60,9 +60,14 @@ def read_state(path: Path) -> dict[str, Any]:
     Raises InputError where the file is damaged or no such state.
     """
     verify(path)
+    return _load(path)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Read a state whose bytes are known to be undamaged. Raises InputError where it is no such state."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds of errors; the bytes are known to be undamaged
+    except Exception as error:  # torch raises many kinds of errors
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path}: not a training state of this version ({reason})", remedy="delete it and start again"
@@ -123,9 +128,12 @@ class ResumableState:
         self._saved = time.monotonic()
 
     def newest(self) -> dict[str, Any] | None:
-        """Return the newest undamaged state, on the CPU; None where there is none."""
+        """Return the newest undamaged state, on the CPU; None where there is none.
+
+        Raises InputError where it is no state of this version.
+        """
         path = newest_whole(self._folder)
-        return None if path is None else torch.load(path, map_location="cpu", weights_only=True)
+        return None if path is None else _load(path)
 
     def due(self) -> bool:
         """Return whether enough time has passed since the last save for another one."""

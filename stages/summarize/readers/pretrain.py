@@ -39,9 +39,12 @@ def read_training(tree: ResultsTree) -> list[Training]:
 def read_curve(path: Path) -> dict[str, np.ndarray]:
     """Return the columns of a learning curve; an empty cell is NaN. Raises InputError for another file."""
     verify(path)
-    with path.open(encoding="utf-8", newline="") as handle:
-        reader = csv.DictReader(handle)
-        rows, columns = list(reader), reader.fieldnames or []
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            reader = csv.DictReader(handle, strict=True)
+            rows, columns = list(reader), reader.fieldnames or []
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is no CSV file ({error})", remedy="run pretrain again") from None
     if "step" not in columns:
         raise InputError(f"{path}: no column `step`", remedy="run pretrain again")
     try:

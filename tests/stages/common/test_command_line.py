@@ -1,7 +1,10 @@
 """Every stage answers --help; an InputError is one line and exit status 2."""
 
 import errno
+import os
 import runpy
+import signal
+import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,7 +48,8 @@ class FilesJob(Job):
     root: Path = source(tracked=False, help="folder")
     result: Path = product("result.json", publish=True)
     scores: Path = product("scores", stands="*.arrow")
-    rounds: int = option("how often, 95 % interval", default=3)
+    rounds: int = option("how often, 95 % interval", default=3, ge=1)
+    words: tuple[str, ...] = option("words", default=())
 
 
 JOURNAL = ["--journal", "j.json"]
@@ -130,6 +134,100 @@ def test_where_the_log_lies_on_the_full_disk_standard_output_has_the_line(capsys
             with suppress(OSError):
                 log.close()
     assert capsys.readouterr().out.startswith("error: /data/1.arrow: No space left on device; ")
+
+
+def test_an_error_of_the_system_that_names_a_path_is_one_line(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(lambda _: Path("/proc/none/x").read_text())
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: /proc/none/x: No such file or directory; correct the path\n"
+
+
+def program(*words, stdout):
+    """Start `mlip` on a report of many sentences (more than a pipe holds), without a traceback allowed."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "stages", *words]
+    return subprocess.Popen(command, cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.fixture
+def report(tmp_path):
+    path = tmp_path / "report.txt"
+    path.write_text("FINDINGS: " + "The lungs are clear. " * 5_000)
+    return path
+
+
+def test_a_reader_that_has_gone_ends_the_program_quietly(report):
+    with program("split-report", str(report), stdout=subprocess.PIPE) as started:
+        assert started.stdout.readline().startswith('{"section"')
+        started.stdout.close()
+        assert (started.wait(), started.stderr.read()) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize("length", [50, None])
+def test_standard_output_on_a_full_device_is_one_line(report, length):
+    report.write_text(report.read_text()[:length])  # 50: the output stays in the buffer until the end
+    with open("/dev/full", "w") as full, program("split-report", str(report), stdout=full) as started:  # noqa: PTH123
+        error = started.stderr.read()
+        assert started.wait() == 2
+    assert error.count("\n") == 1
+    assert error.startswith("error: a file or standard output: No space left on device; free space")
+
+
+def refused(capsys, tmp_path, **changed):
+    """The line that a job with these options is refused with, before its work and without a trace."""
+    paths = {"checkpoint": "c", "tables": "a", "root": "r", "result": "result.json", "scores": "scores", "journal": "j"}
+    given = {name: str(tmp_path / path) for name, path in paths.items()} | changed
+    argv = [word for name, value in given.items() for word in (f"--{name}", *str(value).split())]
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as caught:
+        run_stage({FilesJob: lambda _: pytest.fail("the work began")}, ["files", *argv])
+    assert caught.value.code == 2
+    assert sorted(tmp_path.rglob("*")) == before
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+UNWRITABLE = {"folder": "is a folder", "/dev/full": "is a device", "file/x": "is no folder",
+              "/proc/x/y": "No such file or directory", "n" * 250: "File name too long"}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["result", "journal"])
+@pytest.mark.parametrize("path", UNWRITABLE)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(capsys, tmp_path, option, path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    error = refused(capsys, tmp_path, **{option: tmp_path / path})
+    assert error.startswith(f"error: --{option} {tmp_path / path}: ")
+    assert UNWRITABLE[path] in error
+
+
+@pytest.mark.parametrize("path", ["file", "file/x", "/dev/full"])
+def test_a_folder_of_outputs_that_cannot_be_one_is_refused(capsys, tmp_path, path):
+    (tmp_path / "file").touch()
+    assert "is no folder" in refused(capsys, tmp_path, scores=tmp_path / path)
+
+
+def test_outputs_that_are_one_file_are_refused(capsys, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    for name, path, other in (
+        ("scores", "result.json", "--result"),
+        ("scores", "link/result.json", "--result"),
+        ("result", "a", "--tables"),
+        ("journal", "./result.json.sha256", "--result"),
+    ):
+        assert f"is also that of {other}; name two paths" in refused(capsys, tmp_path, **{name: tmp_path / path})
+    for name in ("result", "journal", "tables"):
+        assert "lies in --scores; name a path outside" in refused(capsys, tmp_path, **{name: tmp_path / "scores" / "x"})
+
+
+def test_repeated_words_and_numbers_out_of_bounds_are_refused(capsys, tmp_path):
+    assert refused(capsys, tmp_path, words="a b a") == "error: --words: a stands there twice; remove one\n"
+    assert "--tables: x/../y stands there twice" in refused(capsys, tmp_path, tables="y x/../y")
+    assert refused(capsys, tmp_path, rounds=0) == "error: --rounds 0: is below 1; give 1 or more\n"
+    assert refused(capsys, tmp_path, rounds=-3) == "error: --rounds -3: is below 1; give 1 or more\n"
+    assert "--rounds 1.5: is not a whole number" in refused(capsys, tmp_path, rounds=1.5)
 
 
 def test_another_error_of_the_system_keeps_its_traceback():

@@ -224,3 +224,18 @@ def test_command_line(data_set, tmp_path, capsys):
                          "--images", "i", "--rejects", "r", "--settings", "{sise: 3}"])  # fmt: skip
     assert not list((tmp_path / "state").iterdir())  # what finished shards needed no longer
     assert "sise: unknown key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("shard", "words"), [(99, "files.arrow has 2 shards; give a number from 0 to 1"),
+                                              (2, "has 2 shards"), (-1, "--shard -1: is below 0")])  # fmt: skip
+def test_a_shard_that_the_index_does_not_have_is_refused(data_set, tmp_path, capsys, shard, words):
+    root, files = data_set
+    options = {"root": root, "files": files, "shard": shard, "state": tmp_path / "state",
+               "images": tmp_path / "i.arrow",
+               "rejects": tmp_path / "r.arrow", "journal": tmp_path / "j.json"}  # fmt: skip
+    with pytest.raises(SystemExit):
+        run_stage(WORK, ["convert", *(str(word) for name, value in options.items() for word in (f"--{name}", value))])
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "i.arrow").exists()

@@ -9,6 +9,7 @@ from stages.common.errors import InputError
 from stages.common.few_shot.parts import read_finding, split_parts
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
+from stages.label_images.label_split import assign_subsets
 
 LABELS = Path("labels.arrow")
 
@@ -33,6 +34,23 @@ def test_a_subset_that_teaches_nothing_is_skipped_with_a_reason(labels, targets,
     parts = split_parts(spoilt, 1, LABELS)
     assert reason in parts.skipped
     assert split_parts(spoilt, 10, LABELS).skipped is None
+
+
+@pytest.mark.parametrize("fraction", [2, 7, 50, 99])
+def test_a_fraction_that_the_labels_have_no_subset_of_is_refused(labels, fraction: int) -> None:
+    with pytest.raises(InputError, match=rf"labels\.arrow: has subsets of 1, 10, 100 %, none of {fraction} %; correct"):
+        split_parts(labels, fraction, LABELS)
+
+
+def test_a_subset_of_few_images_may_equal_the_smaller_one(labels) -> None:
+    """Of 5 images per target 1 % and 10 % are one image each, which label_images marks as the subset of 1 %."""
+    train = labels.filter(pl.col("split") == "train").group_by("target", maintain_order=True).head(5)
+    few = pl.concat([train.select(labels.columns), labels.filter(pl.col("split") != "train")]).to_dicts()
+    subsets = assign_subsets(few, [row["split"] for row in few], [1, 10, 100], 0)
+    rows = pl.DataFrame([row | {"subset": subset} for row, subset in zip(few, subsets, strict=True)])
+    assert split_parts(rows, 10, LABELS).train.height == 2
+    with pytest.raises(InputError, match="none of 40 %"):
+        split_parts(rows, 40, LABELS)
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])

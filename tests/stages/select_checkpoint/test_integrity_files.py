@@ -11,7 +11,7 @@ from selection_inputs import SIZE, STEPS, write_inputs
 
 from stages.common.data.image_store import ImageStore
 from stages.common.encoders.dual import load_checkpoint, to_input
-from stages.common.files.atomic_files import read_json, verify, write_record, write_sidecar
+from stages.common.files.atomic_files import read_json, verify, write_checked_json, write_sidecar
 from stages.common.records import read_record
 from stages.select_checkpoint.contract import IntegrityFile
 from stages.select_checkpoint.export import map_over, write_integrity_files
@@ -27,7 +27,7 @@ def chosen(tmp_path_factory) -> Path:
         phi = torch.randn(16, generator=torch.Generator().manual_seed(row["step"]))
         save_file(load_file(path) | {"integrity_map": phi - phi.mean()}, path)
         row["sha256"] = write_sidecar(path)
-    write_record(inputs.folder / "candidates.json", index)
+    write_checked_json(inputs.folder / "candidates.json", index)
     output = tmp_path_factory.mktemp("phi_out")
     inputs.select(output)
     return output
@@ -88,7 +88,7 @@ def test_a_variant_without_phi_has_no_files(tmp_path) -> None:
         del weights["integrity_map"]
         save_file(weights, path)
         row["sha256"] = write_sidecar(path)
-    write_record(inputs.folder / "candidates.json", index)
+    write_checked_json(inputs.folder / "candidates.json", index)
     inputs.select(tmp_path)
     assert not list((tmp_path / "checkpoint").glob("integrity_map*"))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from stages.common.errors import InputError
-from stages.common.files.atomic_files import read_json, write_record
+from stages.common.files.atomic_files import read_json, write_checked_json
 from stages.summarize.inputs import read_inputs
 from stages.summarize.tables.all_tables import paper_tables
 from stages.summarize.tables.comparisons import Comparisons
@@ -41,7 +41,7 @@ def test_a_result_of_an_older_version_is_one_line_that_names_the_file_and_what_t
     path = tree.results / "zero_shot_classification/mlip/rsna/result.json"
     record = read_json(path)
     del record["test_auc"]
-    write_record(path, record)
+    write_checked_json(path, record)
     with pytest.raises(
         InputError, match=r"mlip/rsna/result\.json: test_auc: missing key.*run its stage again"
     ) as error:

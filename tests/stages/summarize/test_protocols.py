@@ -9,7 +9,7 @@ import re
 import pytest
 
 from stages.common.errors import InputError
-from stages.common.files.atomic_files import write_record
+from stages.common.files.atomic_files import write_checked_json
 from stages.few_shot_classification import contract as classification
 from stages.few_shot_segmentation import contract as segmentation
 from stages.summarize.inputs import Inputs, read_inputs
@@ -101,7 +101,7 @@ def test_the_tables_say_what_of_the_tokens_is_classified(tree) -> None:
     assert "Classified is the mean of the patch tokens." in notes()
     for variant, image in (("mlip", {"input_size": 64}), ("random", {"pooling": "cls"})):
         place = tree.layout.folder("select_checkpoint", variant) / "checkpoint" / "config.json"
-        write_record(place, {"model": {"image": image}, "vocabulary": 9, "text_configuration": {}})
+        write_checked_json(place, {"model": {"image": image}, "vocabulary": 9, "text_configuration": {}})
     assert "Classified is the mean of the patch tokens; of random it is [CLS]." in notes()
 
 
@@ -109,7 +109,7 @@ def test_a_few_shot_result_of_an_older_version_is_one_line(tree) -> None:
     place = next(tree.results.glob("few_shot_classification/*/*/*/*/result.json"))
     record = json.loads(place.read_text())
     del record["always_different"]
-    write_record(place, record)
+    write_checked_json(place, record)
     with pytest.raises(InputError, match=r"always_different: missing key.*run its stage again"):
         read_inputs(tree.layout)
 

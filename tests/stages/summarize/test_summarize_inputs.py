@@ -1,6 +1,7 @@
 """What is missing, damaged or at odds is named in one line; journals tell what ran."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,36 @@ def test_any_missing_file_is_named_in_one_line_with_its_stage(tree, tmp_path, ca
     assert not (tmp_path / "output").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(b"{% if %}", ": line 1: "), (b"\n{{ nothing_such }}", ": line 2: 'nothing_such' is undefined"),
+     (b"{{ 1 + 'a' }}", ": line 1: "), (b"{{ title | none }}", ": line 1: No filter named"), (b"\xff", "UTF-8")],
+)  # fmt: skip
+def test_a_wrong_template_is_named_and_nothing_is_written(tree, tmp_path, capsys, text, words):
+    folder, output = tmp_path / "templates", tmp_path / "output"
+    arguments = tree.arguments(output)
+    place = arguments.index("--template") + 1
+    template = Path(arguments[place])
+    shutil.copytree(template.parent, folder)
+    (folder / template.name).write_bytes(text)
+    arguments[place] = str(folder / template.name)
+    with pytest.raises(SystemExit) as stop:
+        run_stage(WORK, arguments)
+    error = capsys.readouterr().err
+    assert (stop.value.code, error.count("\n"), error.startswith(f"error: {folder}")) == (2, 1, True)
+    assert words in error
+    assert not list(output.glob("tables/*"))
+
+
+@pytest.mark.parametrize("content", [b"step,loss\n1,\xff\n", b'step,loss\n1,"2'])
+def test_a_damaged_learning_curve_is_one_line(tmp_path, content):
+    path = tmp_path / "learning_curve.csv"
+    path.write_bytes(content)
+    write_sidecar(path)
+    with pytest.raises(InputError, match=r"learning_curve\.csv: is no CSV file \(.*; run pretrain again"):
+        read_curve(path)
+
+
 def test_a_missing_template_is_named(tree, tmp_path, capsys):
     arguments = tree.arguments(tmp_path / "output")
     arguments[arguments.index("--template") + 1] = str(tmp_path / "page.jinja")
@@ -76,6 +107,9 @@ def test_a_damaged_file_is_refused(tree):
         ("zero_shot_classification/mlip/rsna/result.json", {"prompt_set": "other"}, "lacks the chosen set other"),
         ("zero_shot_classification/mlip/rsna/result.json", {"test_positives": 3}, "test part"),
         ("phrase_grounding/mlip/rsna/result.json", {"pointing": {}}, "pointing"),
+        ("phrase_grounding/mlip/rsna/result.json", {"place_words": {}}, "place_words lacks the prompt set no_place"),
+        ("few_shot_segmentation/mlip/rsna/linear/10/result.json", {"skipped": "-"}, "skipped, but seeds or metrics"),
+        ("few_shot_segmentation/mlip/rsna/linear/10/result.json", {"seeds": []}, "not skipped, but no seeds"),
         ("select_checkpoint/mlip/selection.json", {"chosen_step": 1}, "chosen_step 1 is not a candidate"),
         ("label_images/rsna/card.json", {"images": -1}, "images"),
         ("zero_shot_classification/random/siim/result.json", {"resampled_by": "image"}, "other images or prompts"),

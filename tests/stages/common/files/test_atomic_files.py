@@ -15,6 +15,7 @@ from stages.common.files.atomic_files import (
     atomic_path,
     read_json,
     read_sidecar,
+    recorded_sha256,
     sha256_of,
     sidecar_of,
     verify,
@@ -183,3 +184,34 @@ def test_verify_names_what_is_missing(tmp_path):
 def test_json_is_readable_by_any_reader(tmp_path):
     write_json(tmp_path / "value.json", {"größe": 0.1})
     assert json.loads((tmp_path / "value.json").read_bytes()) == {"größe": 0.1}
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff", b"1" * 5_000, b"{", b""])
+def test_json_that_cannot_be_read_is_one_line(tmp_path, content):
+    path = tmp_path / "value.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"value\.json: not valid JSON \(.*; delete it and run its stage again"):
+        read_json(path)
+    with pytest.raises(InputError, match="Is a directory"):
+        read_json(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"no digest", b"\0" * 64])
+def test_a_side_car_without_a_digest_is_named(tmp_path, content):
+    path = tmp_path / "table.arrow"
+    path.write_bytes(b"x")
+    (tmp_path / "table.arrow.sha256").write_bytes(content)
+    for read in (verify, recorded_sha256):
+        with pytest.raises(InputError, match=r"table\.arrow\.sha256: holds no sha256; delete it and run"):
+            read(path)
+
+
+def test_an_error_of_writing_names_the_file_that_was_wanted(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as error:
+        write_text(tmp_path / "folder", "x")
+    assert error.value.filename == str(tmp_path / "folder")
+    with pytest.raises(OSError, match="full") as full, atomic_path(tmp_path / "x") as _:
+        raise OSError(28, "full")
+    assert full.value.filename == str(tmp_path / "x")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder"]

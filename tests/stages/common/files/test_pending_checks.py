@@ -14,7 +14,7 @@ from stages.common.data.image_store import ImageStore
 from stages.common.errors import InputError
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_table
-from stages.common.files.atomic_files import check_in_background, settle, write_record, write_text
+from stages.common.files.atomic_files import check_in_background, settle, write_checked_json, write_text
 
 
 def test_an_output_waits_for_the_checks(tmp_path):
@@ -83,7 +83,7 @@ def test_a_flipped_bit_of_a_shard_is_an_error_before_a_result_is_written(manifes
     store = ImageStore(manifest)
     assert np.array_equal(store.pixels(0), np.arange(256).reshape(16, 16))
     with pytest.raises(InputError, match=r"1\.arrow: damaged"):
-        write_record(manifest.parent / "result.json", {})
+        write_checked_json(manifest.parent / "result.json", {})
     assert not (manifest.parent / "result.json").exists()
 
 

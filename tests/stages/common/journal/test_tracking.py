@@ -18,6 +18,7 @@ from stages.common.errors import InputError
 from stages.common.files.atomic_files import check_in_background, sha256_of, write_json, write_sidecar
 from stages.common.files.code_digest import ROOT, code_digest, code_digests
 from stages.common.journal import tracking
+from stages.common.journal.journals import find_journals
 from stages.common.journal.tracking import flatten, track
 from stages.common.settings import Settings
 
@@ -174,14 +175,46 @@ def test_the_journal_of_the_run_before_is_kept(journal):
     assert read(journal)["params"]["seed"] == "3"
 
 
-def test_a_journal_cut_in_the_middle_does_not_hinder_the_next_run(journal):
+def test_a_journal_cut_in_the_middle_does_not_hinder_the_next_run_and_is_kept(journal, capsys):
     with tracked(journal):
         pass
-    journal.write_text(journal.read_text()[:100])
+    cut = journal.read_text()[:100]
+    journal.write_text(cut)
     with tracked(journal):
         pass
     assert read(journal)["status"] == "FINISHED"
-    assert not (journal.parent / "earlier_journals").exists()
+    (kept,) = (journal.parent / "earlier_journals").iterdir()
+    assert kept.read_text() == cut
+    assert capsys.readouterr().err == f"warning: {journal}: was not a journal, or a damaged one; it is now {kept}\n"
+    assert [each.path for each in find_journals(journal.parent)[0]] == [journal]
+    assert find_journals(journal.parent)[1] == []  # what was set aside is no journal that others report
+
+
+OTHER_FILES = [b"image_id,target\n", b"\xff\x00", b"{}", b"[1]", b'{"started": "soon", "stage": 1}',
+               b'{"started": 1e999, "stage": 1}', b"[" * 100_000, b'{"started": 5}', b""]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", OTHER_FILES)
+def test_another_file_at_the_journal_s_path_is_moved_not_lost(tmp_path, content):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(content)
+    with tracked(path):
+        pass
+    assert read(path)["status"] == "FINISHED"
+    assert [each.read_bytes() for each in (tmp_path / "earlier_journals").iterdir()] == [content]
+
+
+def test_a_file_that_cannot_be_moved_is_not_overwritten(journal):
+    with tracked(journal):
+        pass
+    before = journal.read_bytes()
+    (journal.parent / "earlier_journals").write_text("a file where the folder has to be")
+    with (
+        pytest.raises(InputError, match=r"cannot be moved to .*; move it, or name"),
+        tracked(journal),
+    ):
+        pass
+    assert journal.read_bytes() == before
 
 
 def test_sigterm_is_recorded_and_ends_the_stage_as_if_it_had_been_killed(journal):
