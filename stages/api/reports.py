@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..common.errors import InputError
-from ..split_reports.sections import SECTIONS, Fallback, select_sections
+from ..split_reports.cleaning import clean, is_rtf
+from ..split_reports.contract import SplitReportsSettings
+from ..split_reports.headers import SECTIONS, Language, header_names
+from ..split_reports.sections import Fallback, select_sections
 from ..split_reports.sentences import fold, split_sentences
 from ..split_reports.vocabulary import boilerplate_kind
 
@@ -21,18 +24,26 @@ class Sentence:
 
 
 def split_report(
-    text: str, sections: Sequence[str] = ("findings", "impression"), fallback: Fallback = "unheaded"
+    text: str,
+    sections: Sequence[str] | None = None,
+    fallback: Fallback = "unheaded",
+    language: Language = "english",
 ) -> list[Sentence]:
     """Return the sentences of the wanted sections, without boilerplate such as "Dictated by ...".
 
-    `fallback` says what a report without those sections gives: its paragraphs under no header (`unheaded`), all of its
-    text (`whole_report`), or nothing (`reject`). Raises InputError for an unknown section.
+    `sections` are by default those of the stage: findings and impression. `fallback` says what a report without them
+    gives: its paragraphs under no header (`unheaded`), all of its text (`whole_report`), or nothing (`reject`).
+    `language` is that of the headers. Raises InputError for an unknown section and for Rich Text Format.
     """
+    sections = SplitReportsSettings().sections if sections is None else sections
     if unknown := set(sections) - set(SECTIONS):
         raise InputError(f"sections: unknown {', '.join(sorted(unknown))}", f"known are {', '.join(SECTIONS)}")
+    if is_rtf(text):
+        raise InputError("text: Rich Text Format", "convert it to plain text")
+    text = clean(text)
     found = [
         (section.name, start, end, sentence)
-        for section in select_sections(text, sections, fallback)
+        for section in select_sections(text, sections, fallback, header_names(language))
         for start, end in split_sentences(text, section.start, section.end)
         if boilerplate_kind(sentence := fold(text[start:end])) is None
     ]
