@@ -73,13 +73,13 @@ def find_headers(text: str, names: HeaderNames = _ENGLISH) -> list[Header]:
         text = text.replace("\uff1a", ":")  # the full-width colon of Chinese and Japanese
     found = sorted([*_without_colon(text, names), *_with_colon(text, names)])
     headers: list[Header] = []
-    end, surest = 0, Strength.ANATOMY
+    end = 0
     for header in found:
-        start, _, _, strength = header
-        if start >= end and (strength in _SURE or _opens(header, headers)):
+        if header.start >= end and (header.strength in _SURE or _opens(header, headers)):
             headers.append(header)
-            end, surest = header.end, min(surest, strength)
-    return headers if surest is not Strength.ANATOMY else []  # "Lungs: clear" alone makes no section
+            end = header.end
+    # "Lungs: clear" alone makes no section.
+    return headers if any(header.strength is not Strength.ANATOMY for header in headers) else []
 
 
 def _opens(header: Header, before: list[Header]) -> bool:
