@@ -8,7 +8,10 @@ from pydantic import PlainValidator
 
 from ..common.errors import InputError
 from ..common.inference.arguments import check_texts
-from ..split_reports.sections import SECTIONS, Fallback, select_sections
+from ..split_reports.cleaning import clean, is_rtf
+from ..split_reports.contract import SplitReportsSettings
+from ..split_reports.headers import SECTIONS, Language, header_names
+from ..split_reports.sections import Fallback, select_sections
 from ..split_reports.sentences import fold, split_sentences
 from ..split_reports.vocabulary import boilerplate_kind
 from .arguments import Text, checked
@@ -39,16 +42,24 @@ Sections = Annotated[Iterable[str], PlainValidator(_check_sections)]
 
 @checked
 def split_report(
-    text: Text, sections: Sections = ("findings", "impression"), fallback: Fallback = "unheaded"
+    text: Text,
+    sections: Sections | None = None,
+    fallback: Fallback = "unheaded",
+    language: Language = "english",
 ) -> list[Sentence]:
     """Return the sentences of the wanted sections, without boilerplate such as "Dictated by ...".
 
-    `fallback` says what a report without those sections gives: its paragraphs under no header (`unheaded`), all of its
-    text (`whole_report`), or nothing (`reject`). Raises InputError for an unknown section.
+    `sections` are by default those of the stage: findings and impression. `fallback` says what a report without them
+    gives: its paragraphs under no header (`unheaded`), all of its text (`whole_report`), or nothing (`reject`).
+    `language` is that of the headers. Raises InputError for an unknown section and for Rich Text Format.
     """
+    wanted = SplitReportsSettings().sections if sections is None else list(sections)
+    if is_rtf(text):
+        raise InputError("text: Rich Text Format", "convert it to plain text")
+    text = clean(text)
     found = [
         (section.name, start, end, sentence)
-        for section in select_sections(text, tuple(sections), fallback)
+        for section in select_sections(text, wanted, fallback, header_names(language))
         for start, end in split_sentences(text, section.start, section.end)
         if boilerplate_kind(sentence := fold(text[start:end])) is None
     ]

@@ -11,6 +11,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 from ..common.errors import InputError, reason_of
 
@@ -18,10 +19,8 @@ from ..common.errors import InputError, reason_of
 def main(arguments: Namespace) -> None:
     """Print the sentences of the report."""
     from ..api.reports import split_report
-    from ..split_reports.contract import SplitReportsSettings
     from ..split_reports.reports import RejectedError, decode
 
-    sections = arguments.sections or SplitReportsSettings.model_fields["sections"].default
     try:
         text = decode(arguments.report.read_bytes() if arguments.report else sys.stdin.buffer.read()).text
     except RejectedError as error:
@@ -30,13 +29,20 @@ def main(arguments: Namespace) -> None:
         raise InputError(
             f"{arguments.report}: cannot be read ({reason_of(error)})", "name a file with a report"
         ) from None
-    for sentence in split_report(text, sections, arguments.fallback):
+    for sentence in split_report(text, arguments.sections, arguments.fallback, arguments.language):
         print(json.dumps(asdict(sentence), ensure_ascii=False))
 
 
 def add_options(options: ArgumentParser) -> None:
     """Add the options of the command to its parser."""
+    from ..split_reports.contract import SplitReportsSettings
+    from ..split_reports.headers import Language
+    from ..split_reports.sections import Fallback
+
+    stage = SplitReportsSettings()
     options.add_argument("report", type=Path, nargs="?", help="text file; default: standard input")
-    options.add_argument("--sections", nargs="+", metavar="NAME", help="sections to keep [findings impression]")
-    options.add_argument("--fallback", choices=("unheaded", "whole_report", "reject"), default="unheaded",
+    options.add_argument("--sections", nargs="+", metavar="NAME", help=f"sections to keep [{' '.join(stage.sections)}]")
+    options.add_argument("--fallback", choices=get_args(Fallback), default=stage.sections_fallback,
                          help="what to keep of a report without them [%(default)s]")  # fmt: skip
+    options.add_argument("--language", choices=get_args(Language), default=stage.language,
+                         help="language of the headers [%(default)s]")  # fmt: skip

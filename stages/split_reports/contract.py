@@ -10,7 +10,8 @@ from ..common.contract import Job, option, product, source
 from ..common.data.patient_split import PatientSplit
 from ..common.records import Count, Record
 from ..common.settings import Settings, UniqueList
-from .sections import SECTIONS, Fallback
+from .headers import LONGEST_NAME, SECTIONS, Language
+from .sections import Fallback
 
 
 class TokenizerSettings(Settings):
@@ -48,6 +49,17 @@ class SplitReportsSettings(Settings):
         description="for a report without text under a header of `sections`: keep the paragraphs under no header"
         " (unheaded), keep all of its text (whole_report), or reject it",
     )
+    keep_unheaded: bool = Field(
+        False,
+        description="keep the paragraphs under no header beside `sections`, too; false: quality.json counts and names"
+        " the reports that lose some",
+    )
+    language: Language = Field("english", description="language of the headers")
+    headers: dict[str, str] = Field(
+        {},
+        description="more names of headers, and the section that each opens: {BEFUNDTEXT: findings}; they come before"
+        " those of `language`",
+    )
     max_pieces: int = Field(
         254,
         ge=1,
@@ -70,9 +82,17 @@ class SplitReportsSettings(Settings):
         unknown = sorted(set(names) - set(SECTIONS))
         if unknown:
             raise ValueError(f"unknown {', '.join(unknown)}; known are {', '.join(SECTIONS)}")
-        if len(set(names)) < len(names):
-            raise ValueError("a section is named twice")
         return names
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_open_known_sections(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, section in headers.items():
+            if not any(map(str.isalpha, name)) or len(name) > LONGEST_NAME or not name.isprintable() or ":" in name:
+                raise ValueError(f"{name!r} is no name: one line of at most {LONGEST_NAME} characters without a colon")
+            if section not in SECTIONS:
+                raise ValueError(f"{name}: unknown section {section!r}; known are {', '.join(SECTIONS)}")
+        return headers
 
 
 class Bins(Record):
@@ -95,6 +115,8 @@ class QualityReports(Record):
     split: Count
     rejected: dict[str, Count]  # by reason
     by_fallback: Count
+    without_header: Count = 0  # those in which no header is known, whatever it names
+    losing_unheaded: Count = 0  # those with text under no header that is not kept beside `sections`
     encodings: dict[str, Count]
 
 
@@ -136,6 +158,14 @@ class WorstSentence(Record):
     text: str | None = None  # null: the data set's text is not published
 
 
+class LostText(Record):
+    """Text under no header that is not kept beside a wanted section of the same report."""
+
+    study_id: str
+    words: Count
+    text: str | None = None  # null: the data set's text is not published
+
+
 class Quality(Record):
     """Contents of quality.json."""
 
@@ -149,13 +179,20 @@ class Quality(Record):
     pieces_a_sentence: Bins
     boilerplate: list[Boilerplate]  # the most frequent kind first
     worst: list[WorstSentence]
+    lost: list[LostText] = Field([])  # the first reports of `reports.losing_unheaded`
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitReportsJob(Job):
     """Split reports into sections, sentences with character offsets, and word pieces.
 
-    Every report ends up in at least one sentence or in exactly one reject.
+    Every report ends up in at least one sentence or in exactly one reject. The reasons of the rejects:
+
+    - path_outside_root, report_file_missing, report_file_unreadable, report_too_long: the file cannot be read;
+    - undecodable_text: neither UTF-8, UTF-16 with a byte order mark, nor Windows-1252;
+    - marked_up_text: Rich Text Format;
+    - empty_report: no text, or a placeholder such as "nan" where sections should be;
+    - no_configured_section, no_sentence: nothing in what `sections` and `sections_fallback` keep.
     """
 
     stage = "split_reports"

@@ -33,6 +33,8 @@ def quality_of(result: SplitReports, token_ids: list[list[int]], settings: Split
             split=counts["reports_split"],
             rejected=_part(counts, "rejects_"),
             by_fallback=counts["reports_by_fallback"],
+            without_header=counts["reports_without_header"],
+            losing_unheaded=counts["reports_losing_unheaded"],
             encodings=_part(counts, "reports_as_"),
         ),
         sections={name: int(sections[place]) for name, place in result.section_names.items()},
@@ -57,6 +59,7 @@ def quality_of(result: SplitReports, token_ids: list[list[int]], settings: Split
             for kind, number in result.left_out.most_common()
         ],
         worst=_worst(result, texts, words, rows, settings.publish_samples),
+        lost=result.lost,
     )
 
 

@@ -1,7 +1,4 @@
-"""Texts of reports, from the index itself or a file under the data set's root, and their sentences.
-
-Every report ends up in at least one sentence or in exactly one row of the rejects.
-"""
+"""Texts of reports, from the index itself or a file under the data set's root, and their sentences."""
 
 import codecs
 from array import array
@@ -19,12 +16,15 @@ from ..common.data.patient_split import split_of
 from ..common.errors import InputError
 from ..common.files.rooted_files import Kind, RootedFileError, read_under
 from ..common.files.schemas import SENTENCES
-from .contract import SplitReportsSettings
-from .sections import WHOLE_REPORT, Section, select_sections
+from .cleaning import clean, is_placeholder, is_rtf
+from .contract import LostText, SplitReportsSettings
+from .headers import HeaderNames, header_names
+from .sections import WHOLE_REPORT, Section, Selection, find_headers, read_sections
 from .sentences import fold, split_sentences
 from .tokenizer import unknown_id
 from .vocabulary import boilerplate_kind
 
+_EXAMPLES = 20  # of reports that lose text
 _LONGEST = 1_000_000  # bytes; the longest reports of MIMIC-CXR have a few thousand
 
 
@@ -46,17 +46,19 @@ class RejectedError(Exception):
 def read_report(root: Path, path: str | None, text: str | None, roots: tuple[Path, ...] = ()) -> ReportText:
     """Return the report's text; a byte order mark is dropped, line ends stay as they are, since offsets count them.
 
-    Raises RejectedError with the reason path_outside_root, report_file_missing, report_file_unreadable,
-    report_too_long, undecodable_text or empty_report.
+    Raises RejectedError with a reason that the contract lists.
     """
     report = ReportText(text, "utf-8") if text is not None else decode(_read(root, path or "", roots))
     if len(report.text) > _LONGEST:
         raise RejectedError("report_too_long", f"the report is longer than {_LONGEST} characters; correct the index")
     if "\0" in report.text:
         raise RejectedError("undecodable_text", "the report holds NUL bytes; store it as UTF-8 text")
-    if not report.text.strip("\ufeff \t\r\n") or report.text.isspace():
+    if is_rtf(report.text):
+        raise RejectedError("marked_up_text", "the report is Rich Text Format; convert it to plain text")
+    cleaned = clean(report.text)
+    if not cleaned.strip("\ufeff \t\r\n") or cleaned.isspace() or is_placeholder(cleaned):
         raise RejectedError("empty_report", "the report has no text")
-    return report
+    return report if cleaned == report.text else report._replace(text=cleaned)
 
 
 def decode(data: bytes) -> ReportText:
@@ -121,6 +123,7 @@ class SplitReports:
     left_out: Counter[str] = field(default_factory=Counter)  # sentences left out, by kind of boilerplate
     left_out_words: Counter[str] = field(default_factory=Counter)
     training_counts: Counter[int] = field(default_factory=Counter)  # index in `texts` -> rows of training patients
+    lost: list[LostText] = field(default_factory=list)  # the first `_EXAMPLES` of counts["reports_losing_unheaded"]
     rejects: list[dict[str, str]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -130,6 +133,7 @@ def split_all(
 ) -> SplitReports:
     """Split the reports of a table REPORTS in its order. Raises InputError where the table breaks its contract."""
     result = SplitReports()
+    names = header_names(settings.language, settings.headers)
     seen: set[str] = set()
     for report in _rows(reports):
         study_id = report["study_id"]
@@ -141,12 +145,13 @@ def split_all(
             )
         seen.add(study_id)
         try:
-            _split_one(report, root, settings, result, roots)
+            _split_one(report, root, settings, names, result, roots)
         except RejectedError as error:
             reject = {"source_id": study_id, "reason": error.reason, "message": str(error)}
             result.rejects.append({"dataset": dataset, **reject})
             result.counts[f"rejects_{error.reason}"] += 1
     result.counts.update(
+        reports_losing_unheaded=0,
         reports=reports.num_rows,
         reports_split=len(result.study_ids),
         rejects=len(result.rejects),
@@ -159,26 +164,59 @@ def split_all(
 
 
 def _split_one(
-    report: dict[str, Any], root: Path, settings: SplitReportsSettings, result: SplitReports, roots: tuple[Path, ...]
+    report: dict[str, Any],
+    root: Path,
+    settings: SplitReportsSettings,
+    names: HeaderNames,
+    result: SplitReports,
+    roots: tuple[Path, ...],
 ) -> None:
     text, encoding = read_report(root, report["path"], report["text"], roots)
-    sections = select_sections(text, settings.sections, settings.sections_fallback)
-    if not sections:
+    selection = read_sections(text, settings.sections, settings.sections_fallback, names, settings.keep_unheaded)
+    result.counts["reports_without_header"] += not selection.has_header
+    if not selection.kept:
         raise RejectedError("no_configured_section", "no header of settings.sections; see settings.sections_fallback")
     first = len(result.text_of)
-    for section in sections:
+    for section in selection.kept:
         _add_section(text, section, result)
     rows = len(result.text_of) - first
     if not rows:
-        raise RejectedError("no_sentence", "the kept sections contain no letter")
+        raise _without_sentence(text, names)
     result.report_of.extend([len(result.study_ids)] * rows)
     result.positions.extend(range(rows))
     result.study_ids.append(report["study_id"])
     result.counts["words"] += len(text.split())
     result.counts[f"reports_as_{encoding.replace('-', '_')}"] += 1
-    result.counts["reports_by_fallback"] += sections[0].name == WHOLE_REPORT
+    result.counts["reports_by_fallback"] += selection.kept[0].name == WHOLE_REPORT
+    if selection.lost:
+        _count_lost(text, selection, report["study_id"], settings.publish_samples, result)
     if split_of(report["patient_id"], settings.patient_split, report["distributed_split"]) == "train":
         result.training_counts.update(result.text_of[first:])
+
+
+def _without_sentence(text: str, names: HeaderNames) -> RejectedError:
+    """Return why the kept sections of a report have no sentence."""
+    headers = find_headers(text, names)
+    ends = [header.start for header in headers[1:]] + [len(text)]
+    if any(is_placeholder(text, header.end, end) for header, end in zip(headers, ends, strict=False)):
+        return RejectedError("empty_report", "the kept sections hold a placeholder such as nan")
+    return RejectedError("no_sentence", "the kept sections contain no letter")
+
+
+def _count_lost(text: str, selection: Selection, study_id: str, with_text: bool, result: SplitReports) -> None:
+    """Count a report that loses sentences under no header, and keep it as an example."""
+    sentences = [
+        sentence
+        for section in selection.lost
+        for start, end in split_sentences(text, section.start, section.end)
+        if boilerplate_kind(sentence := fold(text[start:end])) is None
+    ]
+    if not sentences:
+        return
+    result.counts["reports_losing_unheaded"] += 1
+    if len(result.lost) < _EXAMPLES:
+        lost = " ".join(sentences)
+        result.lost.append(LostText(study_id=study_id, words=lost.count(" ") + 1, text=lost if with_text else None))
 
 
 def _add_section(text: str, section: Section, result: SplitReports) -> None:

@@ -1,84 +1,53 @@
 """Sections of a radiology report, found by their headers, as character offsets.
 
-A header is a known name
+A header is a known name (headers.py)
 
 - at the start of a line, in any case, with a colon ("Findings:"), also numbered, marked up or with one typing error
   ("2. **IMPRESION (PRELIMINARY)**:");
 - at the start of a line, in capitals, alone on it ("FINAL REPORT"), or before a dash, a stop or a sentence
   ("IMPRESSION - No change");
-- within a line with a colon, in capitals ("IMPRESSION:") or, after a stop, with a capital ("Impression:").
+- within a line with a colon, in capitals ("IMPRESSION:") or, after a stop, with a capital ("Impression:"); those of
+  findings and impression also without the stop ("Lungs are clear Impression: normal").
 
-The examination's name at the start of a line ("PA AND LATERAL CHEST:", "CHEST, TWO VIEWS:") opens the findings, as in
-the section list that MIT-LCP publishes with MIMIC-CXR. Other names ("LUNGS:") are part of the section that holds them.
+A name that is only the end of a longer label in capitals ("LEFT RIBS, TWO VIEWS:") is none, unless it is distinctive.
+
+The examination's name with a colon ("PA AND LATERAL CHEST:", "CHEST, TWO VIEWS:") opens the findings, as in the section
+list that MIT-LCP publishes with MIMIC-CXR. Other labels ("LUNGS:") are part of the section that holds them; outside of
+findings and impression, they and looser names of examinations ("LEFT RIBS:") open the findings, too.
 """
 
 import re
 from collections.abc import Iterator, Sequence
+from enum import IntEnum
 from functools import lru_cache
-from itertools import chain, permutations
-from string import ascii_uppercase
+from itertools import chain
 from typing import Literal, NamedTuple
 
-# Names of sections in reports: MIMIC-CXR's headers and their usual variants.
-_NAMES = {
-    "examination": "EXAMINATION, EXAMINATIONS, EXAM, EXAMS, STUDY, STUDIES, PROCEDURE, "
-                   "TYPE OF EXAMINATION, TYPE OF EXAM",
-    "indication": "INDICATION, INDICATIONS, CLINICAL INDICATION, CLINICAL INDICATIONS, REASON FOR EXAM, "
-                  "REASON FOR STUDY, REASON FOR EXAMINATION, REASON FOR THE EXAM, REASON FOR THIS EXAMINATION, "
-                  "CLINICAL QUESTION",
-    "history": "HISTORY, CLINICAL HISTORY, PATIENT HISTORY, CLINICAL INFORMATION, CLINICAL DATA, CLINICAL STATEMENT, "
-               "MEDICAL CONDITION, HISTORY OF PRESENT ILLNESS",
-    "technique": "TECHNIQUE, TECHNIQUES, PROCEDURE COMMENTS, VIEWS, NUMBER OF VIEWS",
-    "comparison": "COMPARISON, COMPARISONS, COMPARISON STUDY, COMPARISON STUDIES, COMPARISON EXAM, COMPARISON FILMS, "
-                  "PRIOR STUDIES, PRIORS",
-    "findings": "FINDINGS, FINDING, CHEST FINDINGS, OTHER FINDINGS, ADDITIONAL FINDINGS, OBSERVATIONS, RESULT, RESULTS",
-    "impression": "IMPRESSION, IMPRESSIONS, CONCLUSION, CONCLUSIONS, OPINION, FINAL IMPRESSION, OVERALL IMPRESSION, "
-                  "SUMMARY, ASSESSMENT, DIAGNOSIS, INTERPRETATION",
-    "recommendation": "RECOMMENDATION, RECOMMENDATIONS, PLAN",
-    "notification": "NOTIFICATION, NOTIFICATIONS, NOTIFICATION OF CRITICAL RESULT, CRITICAL RESULTS",
-    "wet_read": "WET READ, WET READING, WET READ VERSION, PRELIMINARY REPORT, PRELIMINARY READ, "
-                "PROVISIONAL FINDINGS IMPRESSION",
-    "addendum": "ADDENDUM, ADDENDA, FINAL ADDENDUM, ADDENDUM BEGINS, ADDENDUM REPORT",
-    "final_report": "FINAL REPORT, RADIOLOGY REPORT, FINAL RADIOLOGY REPORT, ORIGINAL REPORT, REPORT",
-}  # fmt: skip
-SECTIONS = tuple(_NAMES)
-
-_SINGLE = {name: (section,) for section, names in _NAMES.items() for name in names.split(", ")}
-_HEADERS: dict[str, tuple[str, ...]] = _SINGLE | {
-    f"{first}{link}{second}": _SINGLE[first] + _SINGLE[second]
-    for first, second in permutations(_SINGLE, 2)
-    if _SINGLE[first] != _SINGLE[second] and " " not in first + second
-    for link in (" AND ", " ")
-}
-
-# An examination's name consists of these words, and holds one of the first set.
-_VIEW_NOUNS = frozenset(["CHEST", "CXR", "RADIOGRAPH", "RADIOGRAPHS", "VIEW", "VIEWS"])
-_VIEW_WORDS = re.compile(
-    r"A|AM|AND|AP|APICAL|AT|BEDSIDE|BILATERAL|CHEST|CXR|DECUBITUS|ERECT|EXAM(INATION)?|FILMS?|FOUR|FRONTAL|HOURS|HRS|"
-    r"IMAGES?|LAT(ERAL)?|LEFT|LORDOTIC|OBLIQUES?|OF|ONE|PA|PM|PORTABLE|PROJECTIONS?|RADIOGRAPHS?|RAY|RIGHT|SEMI|SEMIERECT|"
-    r"SEMIUPRIGHT|SINGLE|STUDY|SUPINE|THE|THREE|TWO|UPRIGHT|VIEWS?|WITH|X|XRAY|_+"
-)
-_LONGEST = 80  # characters of a header, blanks and markup included
+from .cleaning import is_placeholder
+from .headers import LONGEST_NAME, HeaderNames, header_names, normal_name, plain_capitals
+from .headers import SECTIONS as SECTIONS
 
 # In front of a name at the start of its line. Repeats are bounded, so that the search stays linear.
 _MARKUP = r"[ \t*#_=>\-]{0,80}(?:\(?\d{1,2}[.)][ \t]{0,8})?[*_]{0,3}"
 _LEAD = re.compile(_MARKUP)
-_TAIL = re.compile(r"(?:[ \t*_=]|\([^()]*\)|#?\d{1,2}\b|\bVERSION\b)*\Z")  # "(S)", "(PRELIMINARY)", "#1", "**"
-_MARKUP_BEHIND = re.compile(r"[*_]{2}(?!_)|")
-_WORDS = re.compile(r"[A-Z_]+")
-_CAPITALS_REVERSED = re.compile(r"[A-Z()/& \t]*")
-_WORD = re.compile(r"[A-Z()]+|[/&]")
-_LINE = rf"""
-    {_MARKUP}
-    (?: (?P<alone> [A-Z][A-Z()/&#\d \t]{{2,{_LONGEST}}} | (?:Findings|Impression|Conclusion)[ \t]{{0,8}} )
-        [*_=]{{0,80}}[ \t]{{0,80}} (?=[\r\n]|\Z)
-      | (?P<opening> (?:FINDINGS?|IMPRESSIONS?|CONCLUSIONS?|ADDENDUM) )
-        (?: [ \t]{{0,3}} (?: [.;](?=\s) | [-\u2013\u2014]{{1,3}}(?=\s|[A-Z]) )
-          | [ \t]{{1,8}} (?=[A-Z][a-z]|\d[.)]) )
-    )
-    """
-_FIRST_LINE = re.compile(_LINE, re.VERBOSE)
-_LATER_LINE = re.compile(rf"[\r\n]{_LINE}", re.VERBOSE)  # begins with characters to which the engine can skip
+_MARKUP_BEHIND = re.compile(r"[*_]{2}(?!_)")
+_CAPITAL = "A-ZÀ-ÖØ-Þ"
+_CAPITALS_REVERSED = re.compile(rf"[{_CAPITAL}()/& \t]*")
+_WORD = re.compile(rf"[{_CAPITAL}()]+|[/&]")
+_LABEL_WORD = re.compile(r"[A-Z]+")
+_STOPS = ".?!\u3002\uff01\uff1f"
+_STOP_AND_BLANK = re.compile(r"[.?!]\s+")
+_WORD_START = re.compile(r"(?<!\S)\S")
+
+
+class Strength(IntEnum):
+    """How sure a header is."""
+
+    NAMED = 0  # a known name
+    EXAMINATION = 1  # an examination's name, of words that stand in nothing else
+    LABEL = 2  # a longer label in capitals with a word of an examination ("LEFT RIBS:"): not within findings
+    TITLE = 3  # an examination's name alone on its line: not within findings, nor behind another name for it
+    ANATOMY = 4  # "LUNGS:", which stays in the text: not within findings
 
 
 class Header(NamedTuple):
@@ -87,117 +56,184 @@ class Header(NamedTuple):
     start: int
     end: int
     names: tuple[str, ...]
+    strength: Strength = Strength.NAMED
 
 
-def find_headers(text: str) -> list[Header]:
+_SURE = (Strength.NAMED, Strength.EXAMINATION)
+_FINDINGS = ("findings",)
+_READ = ("findings", "impression")
+_CLINICAL = ("examination", "indication", "history", "technique", "comparison")  # one paragraph each, as a rule
+_LAST_RESORT = ("addendum", "wet_read")
+_ENGLISH = header_names()
+
+
+def find_headers(text: str, names: HeaderNames = _ENGLISH) -> list[Header]:
     """Return all headers in the order of the text, in linear time."""
+    if "\uff1a" in text:
+        text = text.replace("\uff1a", ":")  # the full-width colon of Chinese and Japanese
+    found = sorted([*_without_colon(text, names), *_with_colon(text, names)])
     headers: list[Header] = []
-    for header in sorted([*_without_colon(text), *_with_colon(text)]):
-        if not headers or header.start >= headers[-1].end:
+    end = 0
+    for header in found:
+        if header.start >= end and (header.strength in _SURE or _opens(header, headers)):
             headers.append(header)
-    return headers
+            end = header.end
+    # "Lungs: clear" alone makes no section.
+    return headers if any(header.strength is not Strength.ANATOMY for header in headers) else []
 
 
-def _without_colon(text: str) -> Iterator[Header]:
-    first = _FIRST_LINE.match(text)
-    for match in chain([first] if first else [], _LATER_LINE.finditer(text)):
-        name = match.lastgroup or ""
-        names = _names_of(match[name])
-        if names:
-            yield Header(match.start(), match.end(), names)
+def _opens(header: Header, before: list[Header]) -> bool:
+    """Return whether a header that is not sure begins a section behind the headers `before`."""
+    within = before[-1].names if before else ()
+    if header.strength == Strength.LABEL:
+        return not any(name in _READ for name in within)
+    if header.strength == Strength.TITLE:
+        return not within or within[0] in ("indication", "history", "comparison", "final_report")
+    return not within or within[0] in (*_CLINICAL, "final_report")
 
 
-def _with_colon(text: str) -> Iterator[Header]:
+@lru_cache(16)
+def _line_patterns(names: HeaderNames) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return the patterns of a header without a colon, for the first line and for later ones."""
+    titles, opening = ("|".join(map(re.escape, each)) for each in (names.titles, names.opening))
+    line = rf"""
+        {_MARKUP}
+        (?: (?P<alone> [{_CAPITAL}][{_CAPITAL}()/&#,_\d \t]{{2,{LONGEST_NAME}}} | (?:{titles})[ \t]{{0,8}} )
+            [*_=]{{0,80}}[ \t]{{0,80}} (?=[\r\n]|\Z)
+          | (?P<opening> (?:{opening}) )
+            (?: [ \t]{{0,3}} (?: [.;](?=\s) | [-\u2013\u2014]{{1,3}}(?=\s|[A-Z]) )
+              | [ \t]{{1,8}} (?=[{_CAPITAL}][a-zß-öø-ÿ]|\d[.)]) )
+        )
+        """
+    # The latter begins with characters to which the engine can skip.
+    return re.compile(line, re.VERBOSE), re.compile(rf"[\r\n]{line}", re.VERBOSE)
+
+
+def _without_colon(text: str, names: HeaderNames) -> Iterator[Header]:
+    first_line, later_line = _line_patterns(names)
+    first = first_line.match(text)
+    for match in chain([first] if first else [], later_line.finditer(text)):
+        label = match[match.lastgroup or ""]
+        found = _names_of(label, names)
+        if found:
+            yield Header(match.start(), match.end(), found)
+        elif match.lastgroup == "alone" and _is_examination(label, names):
+            yield Header(match.start(), match.end(), _FINDINGS, Strength.TITLE)
+
+
+def _with_colon(text: str, names: HeaderNames) -> Iterator[Header]:
     done = 0
     colon = text.find(":")
     while colon >= 0:
         if text[colon + 1 : colon + 2].isdigit() and text[colon - 1 : colon].isdigit():  # 5:45
             colon = text.find(":", colon + 1)
             continue
-        first = max(done, colon - _LONGEST)
+        first = max(done, colon - LONGEST_NAME)
         line = (text.rfind("\n", first, colon) + 1) or (text.rfind("\r", first, colon) + 1)
         whole_line = line > 0 or first == 0
-        found = _at_line_start(text[line:colon]) if whole_line else None
+        found = _at_line_start(text[line:colon], names) if whole_line else None
         if found is None:
             line = max(line, first)
-            found = _within_line(text[line:colon])
+            found = _within_line(text[line:colon], names)
         if found is not None:
-            end = _MARKUP_BEHIND.match(text, colon + 1)
-            done = end.end() if end else colon + 1
-            yield Header(line + found[0], done, found[1])
+            done = colon + 1
+            if text[done : done + 1] in ("*", "_") and (markup := _MARKUP_BEHIND.match(text, done)):
+                done = markup.end()
+            start = line + found.start
+            yield Header(start, start if found.strength == Strength.ANATOMY else done, found.names, found.strength)
         colon = text.find(":", colon + 1)
 
 
 @lru_cache(4096)
-def _at_line_start(line: str) -> tuple[int, tuple[str, ...]] | None:
-    """Return (offset of the header's number or markup, its sections) for a line up to its colon, or None."""
+def _at_line_start(line: str, names: HeaderNames) -> Header | None:
+    """Return the header that a line up to its colon is, its number or markup included, or None; offsets in the line."""
     lead = _LEAD.match(line)
-    name = line[lead.end() :] if lead else line
-    names = _names_of(name) or _names_of_view(name)
-    return (len(line) - len(line.lstrip()), names) if names else None
+    label = line[lead.end() :] if lead else line
+    header = Header(len(line) - len(line.lstrip()), len(line), ())
+    if found := _names_of(label, names):
+        return header._replace(names=found)
+    if _is_examination(label, names):
+        return header._replace(names=_FINDINGS, strength=Strength.EXAMINATION)
+    words = _LABEL_WORD.findall(plain_capitals(label))
+    if words and names.anatomy.issuperset(words) and words[0] != "AND":
+        return header._replace(names=_FINDINGS, strength=Strength.ANATOMY)
+    if not names.examination.union(names.projection).isdisjoint(words) and (
+        label.isupper() or names.around.issuperset(words)
+    ):
+        return _of_long_label(words, header, names)
+    return None
+
+
+def _of_long_label(words: list[str], header: Header, names: HeaderNames) -> Header:
+    """Return the header that a label with a word of an examination is: "INDICATION FOR CHEST X-RAY", "LEFT RIBS"."""
+    for word in words:
+        found = names.sections.get(word, ())
+        if word not in names.around and found and found[0] in (*_READ, "indication", "history", "comparison"):
+            return header._replace(names=found, strength=Strength.LABEL)
+    return header._replace(names=_FINDINGS, strength=Strength.LABEL)
 
 
 @lru_cache(4096)
-def _within_line(line: str) -> tuple[int, tuple[str, ...]] | None:
-    """Return the longest name in capitals that ends the text before a colon, or a name after a stop."""
+def _within_line(line: str, names: HeaderNames) -> Header | None:
+    """Return the header that ends the text before a colon, or None; offsets in the text.
+
+    It is the longest name in capitals, an examination's name after a stop, or a name with a capital: after a stop, or
+    that of findings or impression.
+    """
     run = _CAPITALS_REVERSED.match(line[::-1])
     for word in _WORD.finditer(line, len(line) - (run.end() if run else 0)):
-        names = _HEADERS.get(_normal(line[word.start() :]))
-        if names and not line[: word.start()][-1:].isalpha():
-            return word.start(), names
-    stop = max(line.rfind(mark) for mark in ".?!") + 1
+        start = word.start()
+        name = normal_name(line[start:])
+        if (found := names.sections.get(name)) and _may_begin(line[:start], name, names):
+            return Header(start, len(line), found)
+    sentence = max((match.end() for match in _STOP_AND_BLANK.finditer(line)), default=0)
+    label = line[sentence:]
+    if sentence and label[:1].isupper() and " " in label.strip() and _is_examination(label, names):
+        return Header(sentence, len(line), _FINDINGS, Strength.LABEL)
+    stop = max(line.rfind(mark) for mark in _STOPS) + 1
     start = len(line) - len(line[stop:].lstrip())
-    names = _HEADERS.get(_normal(line[start:]))
-    return (start, names) if stop and names and line[start].isupper() else None
+    found = names.sections.get(normal_name(line[start:]))
+    if stop and found and not line[start].islower():
+        return Header(start, len(line), found)
+    for word in list(_WORD_START.finditer(line))[-3:]:
+        start = word.start()
+        name = normal_name(line[start:])
+        found = names.sections.get(name)
+        if (
+            found
+            and found[0] in _READ
+            and line[start].isupper()
+            and not names.distinctive.keys().isdisjoint(name.split())
+        ):
+            return Header(start, len(line), found)
+    return None
+
+
+def _may_begin(before: str, name: str, names: HeaderNames) -> bool:
+    """Return whether a name in capitals begins behind `before`, and is no tail of a word or label."""
+    last = before.split()[-1:]
+    if before[-1:].isalpha():
+        return False
+    if not last or not names.distinctive.keys().isdisjoint(name.split()):
+        return True
+    return last[0][-1] in f"{_STOPS}:;)_*" or any(map(str.islower, last[0]))
 
 
 @lru_cache(4096)
-def _names_of(label: str) -> tuple[str, ...] | None:
-    name = _normal(label)
-    return _HEADERS.get(name) or _SLIPS.get(name)
+def _names_of(label: str, names: HeaderNames) -> tuple[str, ...] | None:
+    name = normal_name(label)
+    return names.sections.get(name) or names.slips.get(name)
 
 
-def _names_of_view(label: str) -> tuple[str, ...] | None:
-    words = _WORDS.findall(label.upper())
-    return ("findings",) if _VIEW_NOUNS.intersection(words) and all(map(_VIEW_WORDS.fullmatch, words)) else None
-
-
-def _normal(label: str) -> str:
-    name = label.upper()
-    name = name[: _tail(name)]
-    return " ".join(name.replace("(S)", "S").replace("/", " AND ").replace("&", " AND ").replace("+", " AND ").split())
-
-
-def _tail(name: str) -> int:
-    tail = _TAIL.search(name, max(0, len(name) - 24))
-    return tail.start() if tail else len(name)
-
-
-def _slips(name: str) -> Iterator[str]:
-    """Yield `name` with one letter missing, doubled, wrong or swapped with its neighbour; the first letter is right."""
-    for place in range(1, len(name)):
-        before, behind = name[:place], name[place + 1 :]
-        yield before + behind
-        yield before + behind[:1] + name[place] + behind[1:]
-        for letter in ascii_uppercase:
-            yield before + letter + behind
-            yield before + letter + name[place:]
-    yield from (name + letter for letter in ascii_uppercase)
-
-
-_SLIPS = {  # for the long names only: a slip in a short one makes another word
-    slip: _SINGLE[name]
-    for name in ("FINDINGS", "IMPRESSION", "CONCLUSION", "INDICATION", "COMPARISON", "TECHNIQUE", "EXAMINATION",
-                 "RECOMMENDATION", "ADDENDUM")
-    for slip in _slips(name)
-}  # fmt: skip
+@lru_cache(4096)
+def _is_examination(label: str, names: HeaderNames) -> bool:
+    words = _LABEL_WORD.findall(plain_capitals(label))
+    return not names.examination.isdisjoint(words) and names.around.issuperset(words)
 
 
 WHOLE_REPORT = "report"  # section name of a report's text where it has no requested header
 Fallback = Literal["unheaded", "whole_report", "reject"]
 
-_CLINICAL = ("examination", "indication", "history", "technique", "comparison")  # one paragraph each, as a rule
-_LAST_RESORT = ("addendum", "wet_read")
 _LETTER = re.compile(r"[^\W\d_]")
 _PARAGRAPH_END = re.compile(r"\S[^\S\r\n]*(?:\r\n|\r|\n)[^\S\r\n]*[\r\n]")
 
@@ -210,46 +246,113 @@ class Section(NamedTuple):
     end: int
 
 
-def select_sections(text: str, wanted: Sequence[str], fallback: Fallback) -> list[Section]:
+class Selection(NamedTuple):
+    """What is kept of a report, and what text under no header is not kept beside it."""
+
+    kept: list[Section]
+    lost: list[Section]
+    has_header: bool
+
+
+def select_sections(
+    text: str,
+    wanted: Sequence[str],
+    fallback: Fallback,
+    names: HeaderNames = _ENGLISH,
+    keep_unheaded: bool = False,
+) -> list[Section]:
+    """Return what `read_sections` keeps."""
+    return read_sections(text, wanted, fallback, names, keep_unheaded).kept
+
+
+def read_sections(
+    text: str,
+    wanted: Sequence[str],
+    fallback: Fallback,
+    names: HeaderNames = _ENGLISH,
+    keep_unheaded: bool = False,
+) -> Selection:
     """Return the sections of `text` in the order of `wanted`, those of one name in the order of the text.
 
-    Several reports or addenda in one text give all of their sections. Where none of `wanted` is present, `fallback`
-    says what is taken, as sections named "report":
+    Several reports or addenda in one text give all of their sections; one that holds a placeholder ("nan") is empty.
+    Where none of `wanted` is present, `fallback` says what is taken, as sections named "report":
 
     - "unheaded": what stands under no header: before the first one, after FINAL REPORT, and after the first paragraph
       of INDICATION, COMPARISON and the like; where that has no letter, an addendum or a wet read;
     - "whole_report": all text outside headers;
     - "reject": nothing.
+
+    What stands under no header beside a wanted section is kept, too, with `keep_unheaded`. With the fallback
+    "unheaded", it is kept where no section was found by its name, but by other signs ("LEFT RIBS:", "LUNGS:"); and,
+    except for what stands before the first header, where findings are wanted and stand under no header.
     """
-    headers = find_headers(text)
+    headers = find_headers(text, names)
     ends = [header.start for header in headers[1:]] + [len(text)]
     found = [
-        Section(_name_of(header.names, wanted), header.end, end) for header, end in zip(headers, ends, strict=False)
+        Section(header.names[0] if len(header.names) == 1 else _name_of(header.names, wanted), header.end, end)
+        for header, end in zip(headers, ends, strict=False)
     ]
     chosen = [section for name in wanted for section in found if section.name == name]
-    if any(_LETTER.search(text, section.start, section.end) for section in chosen) or fallback == "reject":
-        return chosen
-    preamble = Section(WHOLE_REPORT, 0, headers[0].start if headers else len(text))
+    if any(is_placeholder(text, section.start, section.end) for section in chosen):
+        chosen = [_without_placeholder(text, section) for section in chosen]
+    spoken = [section for section in chosen if _LETTER.search(text, section.start, section.end)]
+    unheaded = _unheaded(text, headers, found, wanted if spoken else ())
+    if spoken:
+        if keep_unheaded or not unheaded:
+            return Selection(chosen + unheaded, [], True)
+        lost = unheaded if fallback != "unheaded" else _beside(unheaded, spoken, headers, wanted)
+        return Selection(chosen + [section for section in unheaded if section not in lost], lost, True)
+    if fallback == "reject":
+        return Selection(chosen, [], bool(headers))
+    whole = [section._replace(name=WHOLE_REPORT) for section in found]
     if fallback == "whole_report":
-        return [preamble, *(section._replace(name=WHOLE_REPORT) for section in found)]
-    return _unheaded(text, preamble, found) or chosen
+        return Selection(
+            [Section(WHOLE_REPORT, 0, headers[0].start if headers else len(text)), *whole], [], bool(headers)
+        )
+    late = [
+        section
+        for section, named in zip(whole, found, strict=True)
+        if named.name in _LAST_RESORT and _LETTER.search(text, section.start, section.end)
+    ]
+    return Selection(unheaded or late or chosen, [], bool(headers))
+
+
+def _beside(
+    unheaded: list[Section], spoken: list[Section], headers: list[Header], wanted: Sequence[str]
+) -> list[Section]:
+    """Return what of the text under no header is not kept beside the wanted sections `spoken`."""
+    starts = {section.start for section in spoken}
+    if not any(header.end in starts and header.strength == Strength.NAMED for header in headers):
+        return []
+    if "findings" in wanted and all(section.name != "findings" for section in spoken):
+        return [section for section in unheaded if section.start == 0]
+    return unheaded
 
 
 def _name_of(names: tuple[str, ...], wanted: Sequence[str]) -> str:
     """Return the name of a merged header that comes first in `wanted`."""
-    return names[0] if len(names) == 1 else next((name for name in wanted if name in names), names[0])
+    return next((name for name in wanted if name in names), names[0])
 
 
-def _unheaded(text: str, preamble: Section, found: list[Section]) -> list[Section]:
-    bodies = [preamble]
+def _without_placeholder(text: str, section: Section) -> Section:
+    """Return the section, empty where it holds a placeholder only."""
+    return section._replace(end=section.start) if is_placeholder(text, section.start, section.end) else section
+
+
+def _unheaded(text: str, headers: list[Header], found: list[Section], wanted: Sequence[str]) -> list[Section]:
+    """Return the text under no header that has a letter, as sections "report"; that of `wanted` sections is theirs."""
+    first = headers[0].start if headers else len(text)
+    bodies = [(0, first)] if first else []
     for section in found:
+        if section.name in wanted:
+            continue
         if section.name == "final_report":
-            bodies.append(section)
-        elif section.name in _CLINICAL:
+            bodies.append((section.start, section.end))
+        elif section.name in _CLINICAL and len(text[section.start : section.end].strip().splitlines()) > 1:
             end = _PARAGRAPH_END.search(text, section.start, section.end)
-            bodies += [section._replace(start=end.end())] if end else []
-    for choice in (bodies, [section for section in found if section.name in _LAST_RESORT]):
-        spoken = [section for section in choice if _LETTER.search(text, section.start, section.end)]
-        if spoken:
-            return [section._replace(name=WHOLE_REPORT) for section in spoken]
-    return []
+            bodies += [(end.end(), section.end)] if end else []
+    return [
+        Section(WHOLE_REPORT, *body)
+        for body in bodies
+        if _LETTER.search(text, *body) and not is_placeholder(text, *body)
+    ]

@@ -15,6 +15,7 @@ from .vocabulary import (
     BEFORE_INITIAL,
     BEFORE_NUMBER,
     BEFORE_STARTER,
+    BEHIND_NUMBER,
     COUNTED,
     FIRST_WORDS,
     GOES_ON,
@@ -26,6 +27,7 @@ from .vocabulary import (
 Span = tuple[int, int]  # character offsets: start inclusive, end exclusive
 
 _CAPITAL = "A-ZÀ-ÖØ-Þ"
+_WIDE_STOPS = "\u3002\uff01\uff1f"  # of Chinese and Japanese: they end a sentence without a blank
 _BULLET = r"-*>\u00b7\u2022\u2013\u2014"  # with middle dot, bullet, en and em dash
 _CLOSING = r")\]\"'\u2019\u201d"
 _OPENING = r"(\[\"'\u2018\u201c"
@@ -42,10 +44,11 @@ _ANY_STOP = re.compile(rf"[.?!…] {_STOP}", re.VERBOSE)
 # The single class in front lets the engine skip from one candidate to the next.
 _CANDIDATE = re.compile(
     rf"""
-    [.?!…)\r\n]
+    [.?!…)\r\n{_WIDE_STOPS}]
     (?:
         (?<=[a-zA-Z]{{4}}\.) (?=\s+[A-Z]|\s*\Z)                                 # plain: most ends of sentences
       | (?<=[.?!…]) {_STOP}
+      | (?<=[{_WIDE_STOPS}]) (?P<wide> [{_WIDE_STOPS}]*[\u300d\u300f\uff09\u201d\u2019]* )
       | (?<=\d\)) (?P<parenthesis>) (?=\s)                                     # 2) Effusion
       | (?<=[\r\n]) (?P<blank> (?:(?<=\r)\n)? [^\S\r\n]* (?!(?<=\r)\n)[\r\n] )  # a blank line
       | (?<=[\r\n]) (?P<line>
@@ -66,6 +69,7 @@ _LEAD = re.compile(
     rf"(?:[\s\ufeff]+|[{_BULLET}]+(?=\s|[{_CAPITAL}])|\(?(\d{{1,2}})[.)]+(?=\s|[{_CAPITAL}])|[.,;:…]+(?!\d))*"
 )
 _LETTER = re.compile(r"[^\W\d_]")
+_HYPHENATED = re.compile(r"[^\W\d_]+-(?:[a-z]*ed|based|like|lead|lumen|chamber|line|type|to|and)?", re.IGNORECASE)
 _NUMBER_AT_END = re.compile(r"(?<![^\s(])\(?(\d{1,2})\Z")
 _LIST_NUMBER = re.compile(rf"\d{{1,2}}[.)]+(?:\s|[{_CAPITAL}])")
 _UNIT = r"(?:%|(?:cc|cm|degrees?|inch(?:es)?|kg|mg|mgy|ml|mm|msv|percent)\b)"
@@ -154,6 +158,11 @@ def _cut_at_line(_text: str, match: re.Match[str], _at: _Position) -> int:
     return match.start()
 
 
+def _cut_behind(_text: str, match: re.Match[str], _at: _Position) -> int:
+    """Return the cut behind a full-width stop."""
+    return match.end()
+
+
 def _cut_at_blank_line(text: str, match: re.Match[str], at: _Position) -> int | None:
     """Return the cut at a blank line, or None for a page break within a sentence.
 
@@ -175,7 +184,9 @@ def _cut_at_capital(text: str, match: re.Match[str], at: _Position) -> int | Non
 
 def _is_unfinished(text: str, position: int, at: _Position) -> bool:
     last = text[max(at.begin, position - _WORD_REACH) : position].split()[-1:]
-    return bool(last) and (last[0].endswith(",") or last[0].lower() in UNFINISHED)
+    return bool(last) and (
+        last[0].endswith(",") or last[0].lower() in UNFINISHED or _HYPHENATED.fullmatch(last[0]) is not None
+    )
 
 
 def _cut_at_item(text: str, match: re.Match[str], at: _Position) -> int | None:
@@ -280,6 +291,9 @@ def _ends_after(text: str, word: str, match: re.Match[str], at: _Position) -> bo
         return False
     if len(word) == 1 and word.isalpha():
         return not _is_initial(text, stop - 1, at)
+    if word.isdigit() and following.islower():
+        found = _WORD_AHEAD.match(text, match.start("next"), min(match.start("next") + _WORD_REACH, match.endpos))
+        return found is None or found[0] not in BEHIND_NUMBER
     return not (following.isdigit() and _is_split_decimal(text, word, match, at))
 
 
@@ -329,6 +343,7 @@ def _second(text: str, match: re.Match[str]) -> str:
 
 
 _CUTS = {  # by the last named group of _CANDIDATE that matched
+    "wide": _cut_behind,
     "next": _cut_at_stop,
     "blank": _cut_at_blank_line,
     "line": _cut_at_line,

@@ -1,5 +1,6 @@
 """From the table of reports to sentences, rejects, quality and tokenizer."""
 
+import sys
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -9,7 +10,7 @@ from ..common.errors import InputError
 from ..common.files import schemas
 from ..common.files.arrow_tables import read_table, write_rows, write_table
 from ..common.files.rooted_files import check_folders
-from ..common.journal.tracking import track_job
+from ..common.journal.tracking import Run, track_job
 from ..common.records import write_record
 from .contract import SplitReportsJob
 from .quality import quality_of
@@ -36,6 +37,26 @@ def split_reports(job: SplitReportsJob) -> None:
         quality = quality_of(result, token_ids, settings)
         write_record(job.quality, quality)
         run.log_metrics(piece_counts(result, token_ids, tokenizer) | {"over_long": quality.sentences.over_long})
+        _warn(job, result, run)
+
+
+def _warn(job: SplitReportsJob, result: SplitReports, run: Run) -> None:
+    """Say on the terminal and in the journal where headers seem to be unknown, and where text was lost."""
+    counts, settings = result.counts, job.settings
+    name, read = job.dataset or job.name, counts["reports"] - counts["rejects_empty_report"]
+    if 2 * counts["reports_without_header"] > read:
+        _say(run, "warning_headers", f"{name}: {counts['reports_without_header']} of {read} reports have no header of "
+             f"{settings.language} reports; set split_reports.language or split_reports.headers, unless they are plain "
+             "text")  # fmt: skip
+    if counts["reports_losing_unheaded"]:
+        _say(run, "warning_unheaded", f"{name}: {counts['reports_losing_unheaded']} of {read} reports lose text under "
+             f"no header beside {', '.join(settings.sections)}, the first are named in {job.quality}; to keep it, set "
+             "split_reports.keep_unheaded: true")  # fmt: skip
+
+
+def _say(run: Run, tag: str, warning: str) -> None:
+    run.log_tag(tag, warning)
+    print(f"warning: {warning}", file=sys.stderr)
 
 
 def _tokenizer(job: SplitReportsJob, weights: Path | None, result: SplitReports) -> Tokenizer:

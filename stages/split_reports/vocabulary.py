@@ -1,8 +1,9 @@
 """Words that decide where sentences end, and sentences that say nothing about the images.
 
 Words are in lower case, without their last stop. Sentences that say who wrote a report, and where it ends, are left out
-on purpose; besides headers, split_reports drops nothing else, and `quality.json` counts them by kind. Only the
-beginning of a sentence is examined, so a finding is never dropped for a word in its middle.
+on purpose, and `quality.json` counts them by kind; besides headers and placeholders, split_reports drops nothing else.
+Such a sentence must match to its end: behind its beginning stand only persons, dates, times and words of a closed list,
+so that no finding is dropped for what its sentence begins with. In doubt, a sentence is kept.
 """
 
 import re
@@ -22,7 +23,10 @@ ALWAYS = _words(
 TITLES = _words("capt dr drs mr mrs ms prof sgt st")
 
 # Other words before an initial: "Approved by J. Moss", "Nurse R. Vane".
-BEFORE_INITIAL = TITLES | _words("by doctor fellow from nurse np pa per radiologist resident rn technologist with")
+BEFORE_INITIAL = TITLES | _words(
+    "by called contacted doctor fellow from informed notified nurse np pa paged per radiologist resident rn "
+    "technologist to told with"
+)
 
 # The end of a sentence only if a capital follows, never before a number ("No. 3", "ca. 5 mm", "ver. 2.1").
 BEFORE_NUMBER = _words("ca im img no nos nr ser v ver vol")
@@ -58,33 +62,127 @@ UNFINISHED = _words(
     "this to under versus via was were which with within without",
 )
 
+# A number with a stop that is followed by one of these, in lower case, does not end a sentence: "3, 4. and 5 mm".
+BEHIND_NUMBER = _words("and at by cc cm in mm ml of or percent th than through to with x")
+
 # What is counted, so that a stop and a number after it belong to two sentences: "image 4. 5 mm nodule".
 COUNTED = _words("class figure film grade image level no number rib ribs segment series stage type view zone")
-
-
-# Kind -> how such a sentence begins.
-_KINDS = {
-    "dictated by": r"dictated (?:and \w+ )?(?:by|but not)\b|dictation (?:by|date|time)\b|d:\s*\d",
-    "transcribed by": r"(?:transcribed|typed) by\b|transcription(?:ist)?\b.{0,12}:|t:\s*\d",
-    "signed by": r"(?:electronically |digitally )?(?:signed|authenticated|verified|finali[sz]ed) (?:electronically )?"
-                 r"(?:by|on)\b|electronic(?:ally)? (?:signature|signed|approved|reviewed)\b|signature:",
-    "approved by": r"(?:reviewed and )?approved (?:by|on|:)|(?:interpreted|read) by:|"
-                   r"(?:attending|radiologists?|residents?|physicians?):",
-    "attestation": r"i,? (?:___,? |dr\.? )?.{0,30}(?:have )?(?:personally )?(?:reviewed|supervised) (?:the|these|this) "
-                   r"(?:images?|films?|study|studies|examination|report|procedure)\b.{0,80}\b(?:agree|findings|report)",
-    "end of report": r"\**\s*end (?:of )?(?:the )?(?:final |wet )?(?:impression|findings|report|addendum|read)\b\W*$",
-    "page break": r"\(?(?:over|cont(?:\.|inued)?)\)$",
-}  # fmt: skip
-_BOILERPLATE = re.compile(
-    r"\W*(?:" + "|".join(f"({pattern})" for pattern in _KINDS.values()) + ")", re.IGNORECASE | re.DOTALL
-)
-KINDS = tuple(_KINDS)
 
 # A line that begins with one of these begins a sentence, so that no finding is dropped with the boilerplate.
 FIRST_WORDS = r"dictated|transcribed|typed\ by|electronically|digitally|approved\ by|signed\ by|end\ of|reviewed\ and"
 
+# Kind -> how such a sentence begins. What stands behind is read word by word.
+_PERSONS = {
+    "dictated by": r"dictated(?= (?:and \w+ )?(?:by|but not)\b)|dictation (?=by|date|time)|d:(?=\s*\d)",
+    "transcribed by": r"(?:transcribed|typed)(?= by\b)|transcription(?:ist)?(?: (?:date|time|by))*\s?:|t:(?=\s*\d)",
+    "signed by": r"(?:electronically |digitally )?(?:signed|authenticated|verified|finali[sz]ed)(?: electronically)?"
+                 r"(?= (?:by|on)\b)|electronic(?:ally)? (?:signature|signed|approved|reviewed)\b|signature:",
+    "approved by": r"(?:reviewed and )?approved(?= (?:by|on)\b|:)|(?:interpreted|read)(?= by\b)|"
+                   r"(?:attending|radiologists?|residents?|physicians?):",
+}  # fmt: skip
+_ENDS = {
+    "end of report": r"\**\s*end (?:of )?(?:the )?(?:final |wet )?(?:impression|findings|report|addendum|read)\b\W*\Z",
+    "page break": r"\(?(?:over|cont(?:\.|inued)?)\)\Z",
+}
+_ATTESTATION = r"i\b(?=.{1,60}\b(?:reviewed|supervised|interpreted|examined|viewed)\b)"
+_KINDS = _PERSONS | {"attestation": _ATTESTATION} | _ENDS
+KINDS = tuple(_KINDS)
+_BEGINS = re.compile(
+    r"\W*(?:" + "|".join(f"({pattern})" for pattern in _KINDS.values()) + ")", re.IGNORECASE | re.DOTALL
+)
+
+# Words of such sentences, besides names: in front of a name, behind it, and all others.
+_TITLES = _words(
+    "dr drs doctor mr mrs ms miss prof professor attending fellow resident radiologist physician staff nurse"
+)
+_DEGREES = _words(
+    "md do phd mph ms msc mbbs mbchb facr frcr frcpc rn np pa pac rt rpa ra pgy jr sr ii iii iv m.d d.o ph.d r.n"
+)
+_OTHERS = _words(
+    "a am and approved approval at attending authenticated but by date dated dates dictated dictating dictation",
+    "department doctor electronic electronically edited est fellow file final finalized finalised for hours hrs id in",
+    "initials interpreted interpreting is job name no not number of on or pager pm physician prelim preliminary",
+    "radiologist radiology read reading report resident review reviewed reviewing signature signed staff system the",
+    "this time transcribed transcription transcriptionist typed using verified via voice was with powerscribe",
+)
+_ATTESTED = _words(
+    "a above accompanying agree agreed all also am and any are as attending attest been by chest conclusion",
+    "conclusions concur concurred confirm described dictated documented edited entirety exam examination examinations",
+    "film films final findings for have her his i image images impression in interpretation interpreted is it its key",
+    "made my myself of or performed personally physician portions preliminary present procedure radiograph",
+    "radiographs radiologist radiology read reading report reports resident resident's residents reviewed s stated",
+    "studies study supervised that the their them these this viewed was were with written x-ray x-rays",
+)
+
+# Words with a capital that are no names of persons: "Read by: Dr. X. Nodule", "Verified by CT", "AGREE EXCEPT".
+_NO_NAME = re.compile(
+    r"(?:above|absent|acute|after|airspace|air|along|also|altered|an?|and|apex|apical|areas?|as|at|atypical|base|basal|"
+    r"basilar|below|better|bilateral|biops(?:y|ies)|blunt\w*|bones?|both|but|cardiac|catheter|cavit\w+|cavity|changes?|"
+    r"chest|chronic|clear(?:ed|ing)?|clips?|collapse|comparison|congestion|consider|consistent|correction|cta?|culture|"
+    r"cxr|cysts?|decreased|definite|dense|density|densities|diffuse|discrepan\w+|disagree\w*|disease|ecg|echo|"
+    r"enlarged|error|ett?|except\w*|exam|extensive|failure|few|films?|findings?|focal|follow|followup|for|free|from|"
+    r"growing|growth|has|have|heart|hernia|hilar|hila|his|histology|history|if|images?|improv\w+|in|increas\w+|"
+    r"infarct\w*|infection|infiltrat\w+|inflammation|interstitial|interval|is|it|joint|kub|large|larger|lateral|left|"
+    r"lesions?|line|lines|lobe|lobar|lower|lucency|lumps?|lungs?|mass(?:es)?|mediastin\w+|metastas\w+|middle|mild|"
+    r"minimal|moderate|mri?|mra|multiple|negative|new|no|nod\w+|none|normal|not|note|now|obstruction|of|old|on|opaci\w+|"
+    r"or|pacemaker|patient|pathology|patchy|perforation|pet|picc|placed|please|port|positive|possible|posterior|"
+    r"probable|progress\w+|pulmonary|radiograph\w*|read|resolved|rib|ribs|right|scan|scar\w*|sepsis|severe|shadow|"
+    r"should|small|smaller|some|spine|spur\w*|stable|status|strand\w*|study|subtle|suspicious|swelling|tb|tear|the|"
+    r"there|these|thicken\w*|this|to|tube|tubes|tumou?rs?|two|under|unchanged|unremarkable|upper|us|volume|wall|was|"
+    r"were|when|widen\w*|with|within|without|worse\w*|xr|x-?rays?|zone|\w*(?:oma|omas|omata|itis|osis|oses|iasis|thorax|"
+    r"ectas\w+|megaly|pathy|emia|edema|oedema|usion|usions|ation|ations|cture|ctures|ular|pleura\w*|nchial|ricardi\w+|"
+    r"pneumo\w*|calcif\w+|embol\w+|graphy|gram|scopy|sound|aneurysm|abscess|ascites|atroph\w+|fibro\w+|fissur\w+|"
+    r"fluid|foreign|granul\w+|haem\w+|hemato\w+|hydro\w+|hyper\w+|hypo\w+|lymph\w*|osteo\w+|sarcoid\w*|"
+    r"tubercul\w+|vascul\w*|emphysem\w*|congest\w*|deviat\w*|displac\w*|disloc\w*|atelect\w*|consolid\w*|"
+    r"effus\w*|fractur\w*|cardio\w*))\Z",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(r"[^\s,;()\[\]*/|]+|[,/]")
+_NUMBER = re.compile(r"[\d.:\-#x+]*\d[\d.:\-hH]*(?:am|pm|st|nd|rd|th)?\Z|_{2,}\Z|xxx+\Z", re.IGNORECASE)
+_NAME = re.compile(r"[A-ZÀ-ÖØ-Þ][^\W\d_]*(?:['\u2019-][^\W\d_]+)*\.?\Z")
+_INITIALS = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z")
+_MONTH_OR_DAY = re.compile(
+    r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec|mon|tues?|wed|wednes|thu|thurs?|fri|satur?|sun)"
+    r"(?:[a-z]*(?:ary|ch|il|ust|ber|day))?\Z",
+    re.IGNORECASE,
+)
+_MOST_NAMES = 10  # words of names in one sentence
+
 
 def boilerplate_kind(sentence: str) -> str | None:
     """Return one of KINDS, or None for a sentence that is kept."""
-    found = _BOILERPLATE.match(sentence)
-    return KINDS[found.lastindex - 1] if found and found.lastindex else None
+    found = _BEGINS.match(sentence)
+    if found is None or not found.lastindex:
+        return None
+    kind = KINDS[found.lastindex - 1]
+    if kind in _ENDS:
+        return kind
+    rest = sentence[found.end() :]
+    if kind == "attestation":
+        return kind if _is_closed(rest, _ATTESTED, ("i", "by")) and "review" in rest.lower() else None
+    return kind if _is_closed(rest, _OTHERS, ("by", "and", "for", ":", ",", "")) else None
+
+
+def _is_closed(rest: str, words: frozenset[str], before_names: tuple[str, ...]) -> bool:
+    """Return whether `rest` consists of `words`, numbers and persons; a name follows another or `before_names`."""
+    names, before = 0, before_names[0] if before_names == ("i", "by") else ""
+    for token in _TOKEN.findall(rest):
+        word = token.strip(".:\"'\u2019\u201c\u201d-*#&").lower()
+        may_be_name = before in (*before_names, "name")
+        if token in (",", "/") or not word:
+            before = before if before in ("i", "name") else ","
+        elif may_be_name and _INITIALS.match(token):
+            before, names = "name", names + 1
+        elif word in words:
+            before = word
+        elif word in _TITLES or word in _DEGREES:
+            before = "name"
+        elif _NUMBER.match(word) or _MONTH_OR_DAY.match(word):
+            before = ","
+        elif _NAME.match(token.rstrip(":,;")) and not _NO_NAME.match(word) and may_be_name:
+            before, names = "name", names + 1
+        else:
+            return False
+        if token.endswith(":") and before != "name":
+            before = ":" if ":" in before_names else before
+    return names <= _MOST_NAMES

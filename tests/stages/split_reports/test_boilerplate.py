@@ -6,11 +6,18 @@ from stages.split_reports.sentences import fold, split_sentences
 from stages.split_reports.vocabulary import KINDS, boilerplate_kind
 
 LEFT_OUT = {
-    "dictated by": ["Dictated by: Dr. A. Moss.", "Dictated and signed by Dr. Moss", "DICTATED BY: ___", "D: 3/4/2011"],
+    "dictated by": [
+        "Dictated by: Jane Doe, M.D. Date: 3/4/11 Time: 17:45",
+        "Dictated by: Dr. A. Moss.",
+        "Dictated and signed by Dr. Moss",
+        "DICTATED BY: ___",
+        "D: 3/4/2011",
+    ],
     "transcribed by": ["Transcribed by: KL", "Typed by KL on 3/4/05.", "Transcriptionist: KL", "T: 03/04/2011"],
     "signed by": [
         "Electronically signed by: Ada Moss, MD.",
         "Signed by ___ on ___.",
+        "Electronically Signed By: Moss, Ada, MD  Wednesday, March 4, 2011 at 5:45 PM",
         "Electronic signature on file.",
         "Signature: A. Moss",
         "Finalized by Dr. Moss.",
@@ -19,6 +26,8 @@ LEFT_OUT = {
     "attestation": [
         "I have personally reviewed the images and agree with the findings above.",
         "I, Dr. Moss, have reviewed the images and the report.",
+        "I, the attending radiologist, have personally reviewed the images and agree with the interpretation.",
+        "I HAVE PERSONALLY REVIEWED THE IMAGES AND AGREE WITH THE RESIDENT'S FINDINGS.",
     ],
     "end of report": ["END OF IMPRESSION", "End of report.", "*** END OF ADDENDUM ***", "END OF FINAL REPORT"],
     "page break": ["(Over)", "(Cont)", "(Continued)"],
@@ -35,6 +44,26 @@ KEPT = [
     "T: normal.",
     "Transcription factor scan is absent.",
     "Verified position of the tube.",
+    "I have personally reviewed the images and agree with the report except for a new right apical pneumothorax.",
+    "I have reviewed the study and disagree with the report: there is a left lower lobe pneumonia.",
+    "I have reviewed the images and report no pneumothorax.",
+    "I HAVE REVIEWED THE STUDY AND DISAGREE WITH THE REPORT.",
+    "I HAVE REVIEWED THE IMAGES AND AGREE EXCEPT FOR A NODULE",
+    "Transcription error: left should read right pleural effusion.",
+    "Verified by CT as a granuloma.",
+    "VERIFIED BY CT AS A GRANULOMA.",
+    "Verified by CT.",
+    "Physicians: please note the new pneumothorax.",
+    "Read by: Dr. X. Nodule in the right apex.",
+    "READ BY: DR. X. NEW RIGHT APICAL NODULE.",
+    "Read by: Dr. X. Cardiomegaly.",
+    "Signed by: Dr. Moss, large effusion.",
+    "Dictated by Dr. Moss: new effusion",
+    "D: 3/4/2011 nodule",
+    "T: 12 compression fracture",
+    "Approved: pacemaker in place",
+    "Electronically signed by Dr. Moss. Addendum: pneumothorax",
+    "(Over) inflated lungs",
 ]
 
 

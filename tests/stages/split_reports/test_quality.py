@@ -39,6 +39,8 @@ def test_counts(tmp_path):
         "split": 3,
         "rejected": {"no_configured_section": 1, "no_sentence": 2},
         "by_fallback": 1,
+        "without_header": 0,
+        "losing_unheaded": 0,
         "encodings": {"utf_8": 3},
     }
     assert record["sections"] == {"findings": 2, "impression": 2, "report": 2}
@@ -73,6 +75,20 @@ def test_the_worst_come_first_and_without_text(tmp_path):
     assert Counter(row.kind for row in worst) == {"longest": 4, "shortest": 4, "most_digits": 4}
     assert all(row.text is None for row in worst)
     assert quality(tmp_path, publish_samples=True).worst[0].text.startswith("The lungs are clear")
+
+
+def test_text_beside_a_wanted_section_is_counted_where_it_is_lost(tmp_path, monkeypatch):
+    monkeypatch.setitem(TEXTS, "s7", "Old line.\nFINDINGS: Clear.")
+    monkeypatch.setitem(TEXTS, "s8", "COMPARISON: None.\n\nOne view. Two.\n\nFINDINGS: Clear.")
+    monkeypatch.setitem(TEXTS, "s9", "Dictated by: Dr. Moss\nFINDINGS: Clear.")  # loses nothing
+    record = quality(tmp_path, publish_samples=True)
+    assert record.reports.losing_unheaded == 2
+    assert [(each.study_id, each.words, each.text) for each in record.lost] == [
+        ("s7", 2, "Old line."),
+        ("s8", 3, "One view. Two."),
+    ]
+    assert [each.text for each in quality(tmp_path).lost] == [None, None]
+    assert quality(tmp_path, keep_unheaded=True).lost == []
 
 
 @pytest.mark.parametrize("published", [False, True])

@@ -234,3 +234,22 @@ def test_real_reports(test_data):
     assert 5.3 < sum(spoken) / len(spoken) < 6.3
     assert 25 <= len(texts) - len(spoken) <= 45  # without findings and impression
     assert max(spoken) < 60
+
+
+ENDS = {
+    "initials behind to": ("Reported to J. K. Miller, R.N. by phone. Clear.", 2),
+    "initials behind told": ("Told J. Miller, R.N. on Monday.", 1),
+    "a hyphenated word ends the line": ("Right-sided\n Port-A-Cath ends in the atrium.", 1),
+    "a hyphen ends the line": ("Right upper-\nLobe nodule.", 1),
+    "a title with a hyphen": ("Follow-up\nThe lungs are clear.", 2),
+    "a stop within a count": ("Nodules of 3, 4. and 5 mm", 1),
+    "a number at the end": ("Image 4. there is a nodule.", 2),
+    "full-width stops": ("\u80ba\u6e05\u3002\u5fc3\u5927\uff1f\u65e0\uff01\u53f3", 4),
+    "a full-width stop within quotes": ("\u80ba\u3002\u300c\u6b63\u5e38\u3002\u300d\u5fc3\u3002", 3),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_number_of_sentences(name):
+    text, expected = ENDS[name]
+    assert len(split_sentences(text)) == expected

@@ -145,6 +145,32 @@ def test_no_text_of_a_report_in_journal_rejects_or_output(data, capfd):
     assert "ebrafish" not in "".join(said)
 
 
+def test_unknown_headers_and_lost_text_are_told(data, capfd):
+    german = [report(f"s{number}", text="Befund: Kein Erguss.\nBeurteilung: Normal.") for number in range(3)]
+    lost = report("s4", text="Zebrafish seen.\nFINDINGS: Clear.")
+    write_rows(data / "reports.arrow", REPORTS, [*german, lost])
+    _, _, metrics = run(data)
+    assert (metrics["reports_without_header"], metrics["reports_losing_unheaded"]) == (3, 1)
+    headers, unheaded = capfd.readouterr().err.splitlines()[-2:]
+    assert "3 of 4 reports have no header of english reports; set split_reports.language" in headers
+    assert "1 of 4 reports lose text under no header" in unheaded
+    tags = json.loads((data / "out" / "journal.json").read_text())["tags"]
+    assert [f"warning: {tags[key]}" for key in ("warning_headers", "warning_unheaded")] == [headers, unheaded]
+    sentences, _, metrics = run(data, TRAINED | {"language": "german", "headers": {"FINDINGS": "findings"},
+                                                 "keep_unheaded": True})  # fmt: skip
+    assert (metrics["reports_without_header"], metrics["reports_losing_unheaded"]) == (0, 0)
+    assert "warning" not in capfd.readouterr().err
+    assert [row["text"] for row in sentences if row["study_id"] == "s4"] == ["Clear.", "Zebrafish seen."]
+
+
+def test_placeholders_and_rich_text_are_rejected(data):
+    texts = ["nan", "None.", "N/A", "FINDINGS: nan", "Findings: NaN Impression: n/a", "<p>null</p>", r"\n"]
+    rows = [report(f"s{number}", text=text) for number, text in enumerate([*texts, r"{\rtf1 Clear.}", "Clear."])]
+    write_rows(data / "reports.arrow", REPORTS, rows)
+    _, rejects, _ = run(data)
+    assert [row["reason"] for row in rejects] == ["empty_report"] * len(texts) + ["marked_up_text"]
+
+
 def error_of(data, capfd, settings=TRAINED):
     with pytest.raises(SystemExit) as caught:
         run(data, settings)
@@ -158,7 +184,9 @@ def error_of(data, capfd, settings=TRAINED):
 def test_errors_in_one_line(data, capfd):
     assert "give exactly one" in error_of(data, capfd, {"tokenizer": {"vocabulary_size": 400}})
     assert "unknown findngs" in error_of(data, capfd, TRAINED | {"sections": ["findngs"]})
-    assert "named twice" in error_of(data, capfd, TRAINED | {"sections": ["findings", "findings"]})
+    assert "'findings' stands there twice" in error_of(data, capfd, TRAINED | {"sections": ["findings", "findings"]})
+    assert "BEFUND: unknown section 'finding'" in error_of(data, capfd, TRAINED | {"headers": {"BEFUND": "finding"}})
+    assert "is no name" in error_of(data, capfd, TRAINED | {"headers": {"12": "findings"}})
     write_rows(data / "reports.arrow", REPORTS, [report("s1", text="")])
     assert "no report has a sentence" in error_of(data, capfd)
     assert read_table(data / "out" / "rejects.arrow", REJECTS).num_rows == 1
