@@ -12,8 +12,8 @@ from ..drawing import STYLE, axes_of, data_uri, svg
 from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import decimal
-from ..readers.phrase_grounding import Grounding, Sample
-from ..readers.select_checkpoint import Integrity
+from ..readers.evaluation import Grounding, Sample
+from ..readers.training import Integrity
 from ..tables.grounding import integrity_table
 from .report import Names, Report
 

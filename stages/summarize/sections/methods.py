@@ -9,8 +9,7 @@ from ..inputs import Inputs
 from ..naming import always_note, pooling_note, protocol_note
 from ..numbers import count, decimal, words
 from ..provenance import Provenance, StageRun
-from ..readers.few_shot_classification import FewShot
-from ..readers.few_shot_segmentation import Segmentation
+from ..readers.evaluation import FewShot, Segmentation
 from ..references import METHODS, REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
 from ..tables.quoted import Quotation
 from .report import Names, Report

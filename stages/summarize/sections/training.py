@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..drawing import COLOURS, INK, STYLE, Style, axes_of, data_uri, svg
 from ..inputs import Inputs
-from ..readers.pretrain import Training
+from ..readers.training import Training
 from .report import Names, Report
 
 LOSSES = ("loss/total", "loss/contrastive", "loss/local", "loss/reconstruction")

@@ -8,8 +8,7 @@ from ...common.records import METRICS, Overlap
 from ..inputs import Inputs
 from ..naming import always_note, pooling_note, protocol_name, protocol_note, variant_label
 from ..numbers import count, words
-from ..readers.few_shot_classification import FewShot
-from ..readers.few_shot_segmentation import Segmentation
+from ..readers.evaluation import FewShot, Segmentation
 from .comparisons import Comparisons
 from .image_values import few_shot_values, zero_shot_values
 from .quoted import Quotation, quoted_blocks

@@ -12,7 +12,7 @@ from ...common.records import Estimate
 from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import count, decimal, figures, words
-from ..readers.phrase_grounding import Grounding
+from ..readers.evaluation import Grounding
 from .classification import bold_note, intervals_note, overlap_notes
 from .comparisons import Comparisons
 from .image_values import ImageValues, grounding_values

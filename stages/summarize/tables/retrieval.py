@@ -25,9 +25,9 @@ def retrieval_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     """Make one table per direction; none where no pair is in the test part."""
     directions, values = {}, {}
     for each in inputs.retrieval:
-        if each.result.figures is not None:
-            directions[each.variant] = each.result.figures.directions
-            values[each.variant] = retrieval_values(inputs.tree, each)
+        if (found := each.result.figures) is not None:
+            directions[each.variant] = found.directions
+            values[each.variant] = retrieval_values(inputs.tree, each.variant, found)
     names = list(next(iter(directions.values()), {}))
     return [
         _table(

@@ -6,7 +6,7 @@ from ...common.few_shot.protocols import MeanOfSeeds
 from ..inputs import Inputs
 from ..naming import always_note, protocol_name, protocol_note, variant_label
 from ..numbers import count, words
-from ..readers.few_shot_segmentation import Segmentation
+from ..readers.evaluation import Segmentation
 from .classification import bold_note, intervals_note, overlap_notes, training_sizes
 from .comparisons import Comparisons
 from .image_values import segmentation_values

@@ -16,7 +16,7 @@ from stages.common.files.arrow_tables import write_rows
 from stages.common.records import Estimate
 from stages.summarize.__main__ import WORK
 from stages.summarize.numbers import count, decimal, figures, rank
-from stages.summarize.readers.dicom_to_arrow import CopyCount, read_copies
+from stages.summarize.readers.data import CopyCount, read_copies
 from stages.summarize.tables.comparisons import Comparison, Comparisons
 from stages.summarize.tables.grounding import Contest, Pointer, verdict
 from stages.summarize.tables.table import Axis
