@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from ...common.wording import counted
 from ...label_images.contract import Card
 from ...pair_images_reports.contract import Audit
 from ..inputs import Inputs
-from ..numbers import count, counted, words
+from ..numbers import count, words
 from ..provenance import Provenance, StageRun
 from ..references import REFERENCES
 from .methods_training import plain

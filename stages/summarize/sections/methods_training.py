@@ -6,8 +6,9 @@ change (no flip, a loss on masked patches alone) is said as the code does it.
 
 from collections.abc import Callable, Iterator
 
+from ...common.wording import counted
 from ..inputs import Inputs
-from ..numbers import count, counted, decimal
+from ..numbers import count, decimal
 from ..provenance import StageRun
 
 Param = Callable[[str], str]

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from ...common.wording import counted
 from ...retrieval.contract import AgainstChance, Direction
 from ..inputs import Inputs
 from ..naming import variant_label
-from ..numbers import count, decimal, figures, rank, words
+from ..numbers import decimal, figures, rank, words
 from .classification import bold_note
 from .comparisons import Comparisons
 from .image_values import ImageValues, retrieval_values
@@ -65,8 +66,8 @@ def _table(
     chance = {key: Cell(each.chance, form=rank if key == RANK else figures) for key, each in measures.items()}
     return Table(
         name,
-        f"Retrieval, {words(direction)}, among the test pairs of {inputs.tree.pretrain_on}: {count(first.queries)} "
-        f"queries, {count(first.candidates)} candidates",
+        f"Retrieval, {words(direction)}, among the test pairs of {inputs.tree.pretrain_on}: "
+        f"{counted(first.queries, 'query', 'queries')}, {counted(first.candidates, 'candidate')}",
         tuple(Column(key, words(key).replace("recall at ", "recall@"), brief=True) for key in measures),
         (Block("measured", (*rows, Row(CHANCE, chance))),),
         legend=(NOTE, INTERVALS, bold_note("patient")),

@@ -176,9 +176,7 @@ def test_sections_that_were_read_by_fallback_are_not_called_findings(told, built
     assert "the sections kept were findings, impression;" in told(SPLIT)
     split = quality(built)["split"]
     some = told(SPLIT, record=QUALITY, reports=quality(built, by_fallback=split - 1))
-    assert (
-        f"the paragraphs under no header were kept of the {split - 1:,} among {split:,} reports that have none" in some
-    )
+    assert f"under no header were kept of the {split - 1:,} among {split:,} reports that have none" in some
     whole = {"sections_fallback": "whole_report"}
     found = told(SPLIT, whole, QUALITY, reports=quality(built, by_fallback=1))
     assert f"the whole text was kept of the 1 among {split:,} reports" in found
@@ -219,7 +217,9 @@ def test_labels_are_told_as_the_card_has_them(told, built):
     place, card = "label_images/rsna/journal.json", "label_images/rsna/card.json"
     record = json.loads((built.results / card).read_text())
     labelled = record["labelled"]
-    assert f"rsna has {labelled:,} labelled images for lung opacity, in parts by patient: train" in told(place)
+    whole = told(place, record=card, images=labelled)
+    assert f"rsna has {labelled:,} labelled images for lung opacity, in parts by patient: train 70 %, valid" in whole
+    assert f"rsna has {labelled:,} of {record['images']:,} images that have a label for lung opacity" in told(place)
     lists = told(place, record=card, shares=None)
     assert "for lung opacity, in parts by lists of the user." in lists
     unknown = told(place, {"unlabelled_values": "['-1']"}, card, images=labelled + 5)
