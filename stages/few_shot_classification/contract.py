@@ -160,6 +160,15 @@ class FewShotResult(FewShotRecord):
         self.check_whole(self.images, self.seeds, self.metrics, METRICS)
         return self
 
+    def tested_on(self) -> object:
+        """Return what does not depend on the encoders, nor on the protocol and the share of the labels."""
+        return self.finding, self.resampled_by, self.images["test"]
+
+    def measured_on(self) -> object:
+        """Return what does not depend on the encoders, so that two results can be compared."""
+        seeds = [each.seed for each in self.seeds]
+        return self.tested_on(), self.images["train"], seeds, self.skipped, self.overlap, self.departures
+
 
 @dataclass(frozen=True, kw_only=True)
 class FewShotClassificationJob(Job):

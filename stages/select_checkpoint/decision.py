@@ -89,14 +89,13 @@ def _reason(
     goodness: dict[int, float],
 ) -> str:
     if runner_up is None or lead is None:
-        return f"step {chosen.step} is the only candidate"
-    sure = "above" if lead.low > 0 else "not clearly above"
+        return f"step {chosen.step:,} is the only candidate"
+    sure = "better than" if lead.low > 0 else "not clearly better than"
     words = (
-        f"step {best.step} is best, {lead.value:.4g} [{lead.low:.4g}, {lead.high:.4g}] {sure} step {runner_up.step}, "
-        "the runner-up"
+        f"step {best.step:,} is best, {lead.value:.4g} [{lead.low:.4g}, {lead.high:.4g}] {sure} step "
+        f"{runner_up.step:,}, the runner-up"
     )
     if chosen is best:
         return words
-    return (
-        f"{words}; step {chosen.step}, {goodness[best.step] - goodness[chosen.step]:.4g} below, is the earliest within"
-    )
+    behind = goodness[best.step] - goodness[chosen.step]
+    return f"{words}; step {chosen.step:,}, {behind:.4g} worse, is the earliest within the margin"

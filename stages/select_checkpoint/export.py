@@ -30,6 +30,7 @@ from ..common.encoders.image import grid_of
 from ..common.encoders.settings import EncoderRecord, ImageEncoderSettings
 from ..common.encoders.text import SpecialTokens, load_tokenizer
 from ..common.files.atomic_files import atomic_path, write_checked_json, write_sidecar, write_text
+from ..common.wording import counted
 from ..pretrain.contract import Candidates
 from .candidate_scores import ScoredCandidate
 from .contract import IntegrityFile, MeanOfRadiographs
@@ -179,10 +180,10 @@ tags: [medical-imaging, chest-radiograph, vision-language, masked-modelling]
 # {name}
 
 Image and text encoder trained together on radiographs and their reports (MLIP, arXiv 2401.01591), written by the stage
-`select_checkpoint`. Step {step} of {steps}.
+`select_checkpoint`. Step {step:,} of {steps:,}.
 
 ## Made from
-- Data: `{dataset}`, {studies:,} training studies; fingerprint sha256 `{fingerprint}`. Who may use the data may use the
+- Data: `{dataset}`, {studies}; fingerprint sha256 `{fingerprint}`. Who may use the data may use the
   weights, at most: they were fitted to them. The terms of the data's licence go with the weights.
 - Starting weights, whose licences the weights inherit: {starting_weights}.
 - Seed {seed}. Digests: code `{code}`, settings `{settings}`, data `{data}`, image `{image}`.{resumed}
@@ -192,7 +193,7 @@ Research on representations of chest radiographs: features for classification, s
 Not a medical device. It was not evaluated for diagnosis, triage or any decision about a person.
 
 ## What was measured, and its limits
-Chosen among {candidates} candidates on {validated:,} validation studies alone, by {criterion}; rule: {rule}.
+Chosen among {candidates} on {validated} alone, by {criterion}; rule: {rule}.
 {reason}.
 
 {scores}
@@ -240,14 +241,14 @@ def model_card(
         step=decision.chosen.step,
         steps=record.steps,
         dataset=dataset,
-        studies=provenance.studies,
+        studies=counted(provenance.studies, "training study", "training studies"),
         fingerprint=provenance.fingerprint,
         starting_weights="; ".join(origins) or "none, both encoders began at random",
         seed=provenance.seed,
         **{key: digest[:16] for key, digest in provenance.digests.items()},
         resumed=f"\n- Went on from another training's state: {resumed}." if resumed else "",
-        candidates=len(scored),
-        validated=validated,
+        candidates=counted(len(scored), "candidate"),
+        validated=counted(validated, "validation study", "validation studies"),
         criterion=decision.criterion,
         rule=decision.rule,
         reason=decision.reason[0].upper() + decision.reason[1:],

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import RcKeyType
 
-from .readers.pretrain import Training
+from .readers.training import Training
 
 INK, GRID = "#1d2429", "#dfe3e6"
 # Okabe and Ito's palette, distinguishable with every common colour blindness; dashes help in print.

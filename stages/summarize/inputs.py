@@ -1,27 +1,42 @@
 """Everything that the summary reads, as typed records: files are verified, and variants must be comparable.
 
-To add a stage: `summary` on the outputs in its contract, a module in readers/ with the name of the stage, a field of
-`Inputs` here, a section (see page.py). tests/stages/summarize/test_summarize_contracts.py tests the readers against
-what the stages write.
+To add a stage: `summary` on the outputs in its contract, a function in the file of readers/ that has its topic (data,
+training, evaluation), a field of `Inputs` here, a section (see page.py). An evaluation also belongs in
+`Inputs.evaluations`, so that variants are compared on the same images.
+tests/stages/summarize/test_summarize_contracts.py tests the readers against what the stages write.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..common.data.manifest import Manifest
 from ..common.errors import InputError
+from ..dicom_to_arrow.contract import DuplicatesJob
 from ..label_images.contract import Card
-from .readers.dicom_to_arrow import CopyCount, Images, read_copies, read_images
-from .readers.few_shot_classification import FewShot, read_few_shot
-from .readers.few_shot_segmentation import Segmentation, read_segmentation
-from .readers.label_images import read_cards
-from .readers.pair_images_reports import Pairs, read_pairs
-from .readers.phrase_grounding import Grounding, read_grounding
-from .readers.pretrain import Training, read_training
-from .readers.retrieval import Retrieval, read_retrieval
-from .readers.select_checkpoint import Integrity, read_integrity, read_pooling
-from .readers.split_reports import Reports, read_reports
-from .readers.zero_shot_classification import ZeroShot, read_zero_shot
+from .readers.data import (
+    CopyCount,
+    Images,
+    Pairs,
+    Reports,
+    read_cards,
+    read_copies,
+    read_images,
+    read_pairs,
+    read_reports,
+)
+from .readers.evaluation import (
+    Evaluation,
+    FewShot,
+    Grounding,
+    Retrieval,
+    Segmentation,
+    ZeroShot,
+    read_few_shot,
+    read_grounding,
+    read_retrieval,
+    read_segmentation,
+    read_zero_shot,
+)
+from .readers.training import Integrity, Training, read_integrity, read_pooling, read_training
 from .results_tree import ResultsTree
 
 
@@ -49,6 +64,11 @@ class Inputs:
         """Return the manifest of every data set."""
         return [each.manifest for each in self.images]
 
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """Return the result of every evaluation, whatever its stage."""
+        return [*self.zero_shot, *self.few_shot, *self.segmentation, *self.grounding, *self.retrieval]
+
     def trained(self, variant: str) -> bool:
         """Return whether a variant was trained here."""
         return next(each.trained for each in self.training if each.variant == variant)
@@ -59,7 +79,7 @@ def read_inputs(tree: ResultsTree) -> Inputs:
     inputs = Inputs(
         tree=tree,
         images=read_images(tree),
-        copies=read_copies(tree.folder("dicom_to_arrow") / "duplicates.arrow"),
+        copies=read_copies(tree.path(DuplicatesJob, "duplicates")),
         reports=read_reports(tree),
         pairs=read_pairs(tree),
         cards=read_cards(tree),
@@ -83,32 +103,16 @@ def refuse_different_images(inputs: Inputs) -> None:
     """
     common: dict[object, object] = {}
 
-    def refuse_unless_equal(folder: Path, key: object, what: object) -> None:
+    def refuse_unless_equal(each: Evaluation, key: object, what: object) -> None:
         if common.setdefault(key, what) != what:
             raise InputError(
-                f"{folder / 'result.json'}: measured on other images or prompts, or with other settings, than the "
-                "first variant",
+                f"{inputs.tree.path(each.writer, 'result', **each.run)}: measured on other images or prompts, or with "
+                "other settings, than the first variant",
                 remedy="run the stage again for all variants",
             )
 
-    folder = inputs.tree.folder
-    for each in inputs.zero_shot:
-        sets = list(each.result.test_auc)
-        what = (each.result.finding, each.result.score, sets, each.result.resampled_by, each.targets.tolist())
-        place = folder("zero_shot_classification", f"{each.variant}/{each.dataset}")
-        refuse_unless_equal(place, ("zero_shot_classification", each.dataset), what)
-    for cell in inputs.few_shot:
-        found, place = cell.result, folder("few_shot_classification", cell.job.of(cell.variant))
-        measured_on = (found.finding, found.resampled_by, found.images["test"])
-        refuse_unless_equal(place, ("few_shot_classification", cell.job.dataset), measured_on)
-        seeds = [each.seed for each in found.seeds]
-        taught_on = (found.images["train"], seeds, found.skipped, found.overlap, found.departures)
-        refuse_unless_equal(place, cell.job, taught_on)
-    for outlined in inputs.segmentation:
-        place = folder("few_shot_segmentation", outlined.job.of(outlined.variant))
-        refuse_unless_equal(place, ("few_shot_segmentation", outlined.job), outlined.result.measured_on())
-    for searched in inputs.retrieval:
-        refuse_unless_equal(folder("retrieval", searched.variant), "retrieval", searched.result.measured_on())
-    for other in inputs.grounding:
-        place = folder("phrase_grounding", f"{other.variant}/{other.dataset}")
-        refuse_unless_equal(place, ("phrase_grounding", other.dataset), other.result.measured_on())
+    for each in inputs.evaluations:
+        others = {name: value for name, value in each.run.items() if name != "variant"}
+        refuse_unless_equal(each, (each.writer.stage, *others.items()), each.measured_on())
+    for cell in inputs.few_shot:  # the caption of Table 2 names the test images once, whatever the share of the labels
+        refuse_unless_equal(cell, cell.job.dataset, cell.result.tested_on())

@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common.errors import InputError
+from ..dicom_to_arrow.contract import GatherJob
+from ..index_inputs.contract import IndexInputsJob
+from ..pair_images_reports.contract import PairImagesReportsJob
+from ..split_reports.contract import SplitReportsJob
 from .inputs import Inputs
-from .readers.rejects import RejectCount, total
+from .readers.data import RejectCount, total
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Ledger:
 def read_ledger(inputs: Inputs) -> Ledger:
     """Count and compare. Raises InputError for counts that do not reconcile."""
     for dataset, each in zip(inputs.tree.datasets, inputs.images, strict=True):
-        path, manifest = inputs.tree.folder("dicom_to_arrow", dataset) / "manifest.json", each.manifest
+        path, manifest = inputs.tree.path(GatherJob, "manifest", dataset=dataset), each.manifest
         _agree(path, "indexed", manifest.indexed, "images + rejects", manifest.images + total(each.rejects))
     _compare_reports(inputs)
     labels = [
@@ -48,8 +52,9 @@ def read_ledger(inputs: Inputs) -> Ledger:
 
 def _compare_reports(inputs: Inputs) -> None:
     tree, reports, audit = inputs.tree, inputs.reports, inputs.pairs.audit
-    index = tree.folder("index_inputs", tree.pretrain_on) / "reports.arrow"
-    path = tree.folder("pair_images_reports", tree.pretrain_on) / "audit.json"
+    dataset = tree.pretrain_on
+    index = tree.path(IndexInputsJob, "reports", dataset=dataset)
+    path = tree.path(PairImagesReportsJob, "audit", dataset=dataset)
     _agree(
         index, "reports", reports.indexed, "reports with sentences + rejects", audit.reports + total(reports.rejects)
     )
@@ -57,7 +62,7 @@ def _compare_reports(inputs: Inputs) -> None:
     _agree(path, "rejects", sum(audit.rejects.values()), "rows of rejects.arrow", total(inputs.pairs.rejects))
     parts = sum(each.pairs for each in audit.splits.values())
     _agree(path, "pairs", audit.pairs, "pairs of its splits", parts)
-    quality = tree.folder("split_reports", tree.pretrain_on) / "quality.json"
+    quality = tree.path(SplitReportsJob, "quality", dataset=dataset)
     _agree(quality, "sentences", reports.quality.sentences.total, "rows of sentences.arrow", reports.sentences)
 
 

@@ -19,7 +19,9 @@ from jinja2 import (
     UndefinedError,
 )
 
+from ..common.digests import digest_of
 from ..common.errors import InputError
+from ..common.wording import counted
 from . import numbers
 from .sections import data, evaluation, localisation, methods, provenance, training
 from .sections.report import Names, Report, Section, runs_of
@@ -84,9 +86,11 @@ def _render(template: Path, report: Report) -> str:
     )
     for name in ("decimal", "interval", "figures", "rank", "count", "percent", "moment", "duration", "words"):
         environment.filters[name] = getattr(numbers, name)
+    environment.filters["counted"] = counted
+    environment.filters["anchor"] = anchor
     environment.filters["runs_of"] = runs_of
     environment.filters["legend"] = legend_of
-    environment.filters["drawn"] = lambda table: as_html(table, report.styles)
+    environment.filters["drawn"] = lambda table: as_html(table, report.styles, anchor(table.caption))
     common = common_names(report)
     sections = []
     for section in SECTIONS:
@@ -95,6 +99,11 @@ def _render(template: Path, report: Report) -> str:
             sections.append({"anchor": section.anchor, "link": section.link, "heading": section.heading,
                              "html": html})  # fmt: skip
     return environment.get_template(template.name).render(common | head_names(report) | {"sections": sections})
+
+
+def anchor(caption: str) -> str:
+    """Return the id of a caption, by which its table is labelled: equal for equal words, whatever these are."""
+    return f"table-{digest_of(caption)[:12]}"
 
 
 def common_names(report: Report) -> Names:

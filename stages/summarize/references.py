@@ -153,6 +153,13 @@ _ENTRIES = (
         pages="7620",
     ),
     _paper(
+        "gao2021gradcache",
+        "Gao, Luyu and Zhang, Yunyi and Han, Jiawei and Callan, Jamie",
+        "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup",
+        2021,
+        booktitle="Workshop on Representation Learning for NLP (RepL4NLP)",
+    ),
+    _paper(
         "cuturi2013sinkhorn",
         "Cuturi, Marco",
         "Sinkhorn Distances: Lightspeed Computation of Optimal Transport",

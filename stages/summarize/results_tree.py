@@ -30,6 +30,11 @@ class FewShotJob:
         """Return the name of its run for a variant, which is its folder below that of the stage."""
         return f"{variant}/{self.dataset}/{self.protocol}/{self.fraction}"
 
+    def run(self, variant: str) -> dict[str, str]:
+        """Return the values of the wildcards of its run for a variant."""
+        own = {"dataset": self.dataset, "protocol": self.protocol, "fraction": str(self.fraction)}
+        return {"variant": variant} | own
+
 
 @dataclass(frozen=True)
 class ResultsTree:
@@ -77,6 +82,10 @@ class ResultsTree:
         """Return the folder of one run of a stage."""
         return self.root / stage / place
 
+    def path(self, job: type[Job], product: str, **run: str) -> Path:
+        """Return an output of one run of a job: `product` is its field in the contract, `run` fills `job.place`."""
+        return self.folder(job.stage, job.place.format(**run)) / job.products()[product].file
+
     def runs(self, job: type[Job]) -> list[dict[str, str]]:
         """Return the values of the wildcards of `job.place`, one mapping per run."""
         few_shot = (
@@ -98,16 +107,7 @@ class ResultsTree:
             case "evaluation":
                 return [{"variant": variant, "dataset": dataset} for dataset, variant in self.evaluations]
             case "few-shot job":
-                return [
-                    {
-                        "variant": variant,
-                        "dataset": one.dataset,
-                        "protocol": one.protocol,
-                        "fraction": str(one.fraction),
-                    }
-                    for one, variant in few_shot
-                    if one.protocol == job.command
-                ]
+                return [one.run(variant) for one, variant in few_shot if one.protocol == job.command]
         return []  # weights are fetched before, and lie elsewhere
 
     def places(self, job: type[Job]) -> list[str]:

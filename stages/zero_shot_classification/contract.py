@@ -59,6 +59,10 @@ class ZeroShotResult(Record):
             raise ValueError(f"test_auc of the chosen set {self.prompt_set} is not the AUC of metrics")
         return self
 
+    def measured_on(self) -> object:
+        """Return what does not depend on the encoders, so that two results can be compared."""
+        return self.finding, self.score, list(self.test_auc), self.resampled_by, self.test_images, self.test_positives
+
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroShotJob(Job):

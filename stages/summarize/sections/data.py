@@ -4,10 +4,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from ...pair_images_reports.contract import Distribution, GreyValues
+from ...common.wording import counted
+from ...pair_images_reports.contract import Distribution, GreyValues, TrainingReports
 from ...split_reports.contract import Bins
 from ..drawing import COLOURS, INK, STYLE, axes_of, data_uri, svg
-from ..numbers import count, decimal
+from ..numbers import count, decimal, percent
 from .report import Names, Report
 
 _MOST_BARS = 40
@@ -35,7 +36,23 @@ def fingerprint_names(report: Report) -> Names:
             _lengths("Word pieces a report", reports.pieces_a_report, "word pieces", "reports"),
         ],
         "texts_are_published": any(each.text is not None for each in reports.most_frequent),
+        "frequent": _frequent(reports),
     }
+
+
+def _frequent(reports: TrainingReports) -> str:
+    """Return in how many reports the most frequent sentences stand, for where their text is not published."""
+    numbers = [each.reports for each in reports.most_frequent]
+    if not numbers:
+        return ""
+    first = f"The most frequent sentence stands in {counted(numbers[0], 'report')} ({_share(numbers[0], reports)})"
+    if len(numbers) == 1:
+        return f"{first}."
+    return f"{first}, the {len(numbers)}th in {counted(numbers[-1], 'report')} ({_share(numbers[-1], reports)})."
+
+
+def _share(number: int, reports: TrainingReports) -> str:
+    return percent(number / reports.reports)
 
 
 def _lengths(title: str, lengths: Distribution, unit: str, items: str) -> Names:
@@ -105,7 +122,7 @@ def quality_names(report: Report) -> Names:
 
 def _bins(title: str, bins: Bins, unit: str) -> dict[str, str]:
     fullest = bins.edges[bins.counts.index(max(bins.counts))]
-    alt = f"Histogram of {unit} over {count(sum(bins.counts))} sentences; the fullest bin begins at {fullest}."
+    alt = f"Histogram of {unit} over {counted(sum(bins.counts), 'sentence')}; the fullest bin begins at {fullest}."
     return {"title": title, "src": data_uri(bins_figure(bins, unit, "sentences")), "alt": alt}
 
 

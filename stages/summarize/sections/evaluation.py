@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from ..drawing import STYLE, Style, axes_of, data_uri, svg
 from ..naming import protocol_name
 from ..numbers import decimal, interval, words
-from ..readers.few_shot_segmentation import OutlinedSample, Segmentation
-from ..readers.zero_shot_classification import ZeroShot
+from ..readers.evaluation import OutlinedSample, Segmentation, ZeroShot
 from ..tables.classification import prompts_table
 from .report import Names, Report
 

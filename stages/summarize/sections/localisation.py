@@ -8,12 +8,13 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...common.wording import counted
 from ..drawing import STYLE, axes_of, data_uri, svg
 from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import decimal
-from ..readers.phrase_grounding import Grounding, Sample
-from ..readers.select_checkpoint import Integrity
+from ..readers.evaluation import Grounding, Sample
+from ..readers.training import Integrity
 from ..tables.grounding import integrity_table
 from .report import Names, Report
 
@@ -142,7 +143,8 @@ def _map(integrity: Integrity) -> Names:
         "alt": f"{alt}.",
         "images": integrity.images,
         "over": None if integrity.mean is None else data_uri(over_mean_figure(integrity.phi, integrity.mean)),
-        "over_alt": f"{alt}, over the mean of {integrity.images} radiographs: red above its own mean, blue below.",
+        "over_alt": f"{alt}, over the mean of {counted(integrity.images, 'radiograph')}: red above its own mean, "
+        "blue below.",
     }
 
 

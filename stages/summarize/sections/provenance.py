@@ -6,6 +6,7 @@ from urllib.parse import quote, urlsplit
 
 import matplotlib as mpl
 
+from ...common.wording import counted
 from ..drawing import COLOURS, STYLE, axes_of, data_uri, svg
 from ..layered_drawing import HEIGHT, WIDTH, drawn
 from ..numbers import duration
@@ -94,7 +95,7 @@ def dag(provenance: Provenance) -> Names:
     boxes = [
         {
             "stage": stage, "left": drawing.boxes[stage][0], "top": drawing.boxes[stage][1],
-            "work": f"{cost['jobs']} {'job' if cost['jobs'] == 1 else 'jobs'}, {duration(cost['milliseconds'])}",
+            "work": f"{counted(cost['jobs'], 'job')}, {duration(cost['milliseconds'])}",
             "finished": stage not in unfinished,
         }
         for stage, cost in costs.items()

@@ -1,13 +1,14 @@
 """Learning curves and the choice of the checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..drawing import COLOURS, INK, STYLE, Style, axes_of, data_uri, svg
 from ..inputs import Inputs
-from ..readers.pretrain import Training
+from ..readers.training import Training
 from .report import Names, Report
 
 LOSSES = ("loss/total", "loss/contrastive", "loss/local", "loss/reconstruction")
@@ -19,7 +20,11 @@ DIAGNOSTICS = {  # column of the learning curve -> its title
     "transport/gain_over_mean_cosine": "transport over mean cosine",
     "transport/plan_entropy": "entropy of the plan",
 }
-LOSS_STYLES = dict(zip(LOSSES, (Style(INK), *map(Style, COLOURS[:3])), strict=True))
+# Terms are drawn in this order, so that the finer dashes of a later one show where it lies on an earlier one.
+LOSS_STYLES = dict(
+    zip(LOSSES, (Style(INK), Style(COLOURS[0]), Style(COLOURS[1], "6 3"), Style(COLOURS[2], "2 2")), strict=True)
+)
+FEW_POINTS = 20  # so many are marked each: a single one would else be a line without length
 
 
 def training_names(report: Report) -> Names:
@@ -60,7 +65,9 @@ def _diagnostics(report: Report) -> list[Names]:
         if having:
             last = ", ".join(f"{each.variant} {each.curve[column][-1]:.3g}" for each in having)
             src = data_uri(diagnostic_figure(having, column, title, report.styles))
-            shown.append({"title": title, "src": src, "alt": f"{title} over the steps; at the last one: {last}."})
+            alt = f"{title} over the steps; at the last one: {last}."
+            variants = [each.variant for each in having]
+            shown.append({"title": title, "variants": variants, "src": src, "alt": alt})
     return shown
 
 
@@ -69,10 +76,11 @@ def diagnostic_figure(training: Sequence[Training], column: str, title: str, sty
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(3.2, 2.1)
         for each in training:
-            axes.plot(each.curve["step"], each.curve[column], linewidth=1.3, **styles[each.variant].line())
+            _curve(axes, each, column, styles[each.variant], 1.3)
         axes.set(xlabel="step", ylabel=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+        _widen(axes, (float(step) for each in training for step in each.curve["step"]))
         return svg(figure)
 
 
@@ -81,11 +89,28 @@ def loss_figure(training: Training) -> str:
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(4.6, 2.7)
         for name in shown_losses(training):
-            axes.plot(training.curve["step"], training.curve[name], linewidth=1.4, **LOSS_STYLES[name].line())
+            _curve(axes, training, name, LOSS_STYLES[name], 1.6)
         axes.set(xlabel="step", ylabel="loss")
         axes.set(xlim=(0, None), ylim=(0, None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        _widen(axes, map(float, training.curve["step"]))
         return svg(figure)
+
+
+def _curve(axes: Axes, training: Training, column: str, style: Style, width: float) -> None:
+    """Draw a column of a learning curve, with a marker at each of few logged steps."""
+    steps = training.curve["step"]
+    marker = "o" if len(steps) <= FEW_POINTS else None
+    axes.plot(steps, training.curve[column], linewidth=width, marker=marker, markersize=4.5, **style.line())
+
+
+def _widen(axes: Axes, steps: Iterable[float]) -> None:
+    """Give an axis of a single step room on both sides, with a tick at that step alone."""
+    different = set(map(float, steps))
+    if len(different) == 1:
+        step = different.pop()
+        axes.set(xlim=(min(0.0, step - 1), max(2 * step, step + 1)))
+        axes.set_xticks([step], labels=[f"{step:,.0f}"])
 
 
 def shown_losses(training: Training) -> list[str]:
@@ -110,4 +135,5 @@ def selection_figure(training: Sequence[Training], styles: Mapping[str, Style]) 
         axes.set(xlabel="step of the candidate", ylabel=training[0].selection.criterion.partition(" of ")[0])
         axes.set(xlim=(0, None), ylim=(0, 1.1 * top or 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        _widen(axes, (float(step) for each in training if each.trained for step in each.selection.candidates))
         return svg(figure)

@@ -11,8 +11,7 @@ from ...common.records import Estimate
 from ..inputs import Inputs
 from ..naming import protocol_name, variant_label
 from ..numbers import signed, words
-from ..readers.few_shot_classification import FewShot
-from ..readers.few_shot_segmentation import Segmentation
+from ..readers.evaluation import FewShot, Segmentation
 from .comparisons import Comparison, Comparisons
 from .grounding import COLUMNS, IN_LUNG, table_name
 from .table import Block, Cell, Column, Row, Table, cell_of

@@ -5,11 +5,11 @@ from typing import Literal
 
 from ...common.few_shot.protocols import PartSize
 from ...common.records import METRICS, Overlap
+from ...common.wording import counted
 from ..inputs import Inputs
 from ..naming import always_note, pooling_note, protocol_name, protocol_note, variant_label
 from ..numbers import count, words
-from ..readers.few_shot_classification import FewShot
-from ..readers.few_shot_segmentation import Segmentation
+from ..readers.evaluation import FewShot, Segmentation
 from .comparisons import Comparisons
 from .image_values import few_shot_values, zero_shot_values
 from .quoted import Quotation, quoted_blocks
@@ -77,7 +77,7 @@ def _zero_shot_table(inputs: Inputs, dataset: str, comparisons: Comparisons) -> 
     return Table(
         name,
         f"Table 1. Zero-shot classification of {words(first.finding)} in {dataset} by {SCORES[first.score]}: "
-        f"{count(first.test_images)} test images, {count(first.test_positives)} positive",
+        f"{counted(first.test_images, 'test image')}, {count(first.test_positives)} positive",
         (Column("auc", HEADERS["auc"], brief=True, axis=axis),
          *(Column(metric, HEADERS[metric]) for metric in METRICS if metric != "auc"),
          Column("prompts", "prompts", "text", brief=True),
@@ -133,8 +133,9 @@ def _few_shot_table(
     return Table(
         name,
         f"Table 2. Few-shot classification of {words(first.finding)} in {job.dataset}, protocol "
-        f"{protocol_name(job.protocol, results)}: {count(first.images['test'].images)} test images, "
-        f"{count(first.images['test'].positives)} positive; training: {training_sizes(measured, 'positives')}",
+        f"{protocol_name(job.protocol, results)}: {counted(first.images['test'].images, 'test image')}, "
+        f"{count(first.images['test'].positives)} positive; "
+        f"training: {training_sizes(measured, 'positive', 'positives')}",
         columns,
         (Block("measured", tuple(rows), protocol=changed or ""), *restricted(quoted, columns)),
         notes=tuple(note for note in (changed, always) if note),
@@ -149,13 +150,14 @@ def _few_shot_table(
     )
 
 
-def training_sizes(measured: Sequence[FewShot] | Sequence[Segmentation], positives: str) -> str:
+def training_sizes(measured: Sequence[FewShot] | Sequence[Segmentation], positive: str, positives: str) -> str:
     """Return what the jobs of one protocol were trained with: 10 %, 20 images (8 positives), seeds: 3; ..."""
     sizes: dict[int, tuple[PartSize, int]] = {}
     for each in measured:
         sizes.setdefault(each.job.fraction, (each.result.images["train"], len(each.result.seeds)))
     return "; ".join(
-        f"{fraction} %, {count(part.images)} images ({count(part.positives)} {positives}), seeds: {seeds}"
+        f"{fraction} %, {counted(part.images, 'image')} ({counted(part.positives, positive, positives)}), "
+        f"seeds: {seeds}"
         for fraction, (part, seeds) in sizes.items()
     )
 

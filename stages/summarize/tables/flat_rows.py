@@ -12,8 +12,7 @@ from ...common.records import METRICS, Estimate
 from ...few_shot_segmentation.contract import FIGURES
 from ..inputs import Inputs
 from ..ledger import Ledger
-from ..readers.few_shot_classification import FewShot
-from ..readers.few_shot_segmentation import Segmentation
+from ..readers.evaluation import FewShot, Segmentation
 from .grounding import POINTERS
 
 CsvRow = dict[str, Any]  # column -> figure with all its digits

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...common.records import Estimate
+from ...common.wording import counted
 from ..inputs import Inputs
 from ..naming import variant_label
-from ..numbers import count, decimal, figures, words
-from ..readers.phrase_grounding import Grounding
+from ..numbers import decimal, figures, words
+from ..readers.evaluation import Grounding
 from .classification import bold_note, intervals_note, overlap_notes
 from .comparisons import Comparisons
 from .image_values import ImageValues, grounding_values
@@ -82,7 +83,7 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
     return Table(
         name,
         f"Pointing at {words(result.finding)} in {first.dataset} with prompts {words(prompt_set)!r}"
-        f"{', which say its ' + ' and '.join(places) if places else ''}: {count(result.images)} test images"
+        f"{', which say its ' + ' and '.join(places) if places else ''}: {counted(result.images, 'test image')}"
         f"{f' ({result.left_out})' if result.left_out else ''}",
         tuple(
             Column(key, HEADERS[key], brief=measure == "pointing", axis=axis if measure == "pointing" else None)

@@ -14,11 +14,12 @@ from ...common.files.schemas import GROUNDING_VALUES, OVERLAPS, RANKS, SCORES
 from ...common.metrics.overlap import Overlaps, segmentation_metrics
 from ...common.metrics.ranking import Metric, classification_metrics, mean_of
 from ...common.metrics.retrieval import FirstHits, retrieval_metrics
-from ..readers.few_shot_classification import FewShot
-from ..readers.few_shot_segmentation import Segmentation
-from ..readers.phrase_grounding import Grounding
-from ..readers.retrieval import Retrieval
-from ..readers.zero_shot_classification import ZeroShot
+from ...few_shot_classification.contract import FewShotClassificationJob
+from ...few_shot_segmentation.contract import FewShotSegmentationJob
+from ...phrase_grounding.contract import PhraseGroundingJob
+from ...retrieval.contract import RetrievalFigures, RetrievalJob
+from ...zero_shot_classification.contract import ZeroShotJob
+from ..readers.evaluation import FewShot, Grounding, Segmentation, ZeroShot
 from ..results_tree import ResultsTree
 
 MEASURES = ("pointing", "contrast_to_noise", "iou")  # of GROUNDING_VALUES
@@ -39,13 +40,13 @@ class ImageValues:
 
 def zero_shot_values(tree: ResultsTree, each: ZeroShot) -> ImageValues:
     """Read the values of zero-shot classification."""
-    path = tree.folder("zero_shot_classification", f"{each.variant}/{each.dataset}") / "scores.arrow"
+    path = tree.path(ZeroShotJob, "scores", variant=each.variant, dataset=each.dataset)
     return _values([path], SCORES, lambda rows, _: _classified(rows, each.result.threshold))
 
 
 def few_shot_values(tree: ResultsTree, each: FewShot) -> ImageValues | None:
     """Read the values of few-shot classification, or None where the job was skipped."""
-    folder = tree.folder("few_shot_classification", each.job.of(each.variant)) / "scores"
+    folder = tree.path(FewShotClassificationJob, "scores", **each.job.run(each.variant))
     seeds = each.result.seeds
     paths = [folder / f"seed_{seed.seed}.arrow" for seed in seeds]
     return _values(paths, SCORES, lambda rows, place: _classified(rows, seeds[place].threshold)) if paths else None
@@ -53,14 +54,14 @@ def few_shot_values(tree: ResultsTree, each: FewShot) -> ImageValues | None:
 
 def segmentation_values(tree: ResultsTree, each: Segmentation) -> ImageValues | None:
     """Read the values of few-shot segmentation, or None where the job was skipped."""
-    folder = tree.folder("few_shot_segmentation", each.job.of(each.variant)) / "overlaps"
+    folder = tree.path(FewShotSegmentationJob, "overlaps", **each.job.run(each.variant))
     paths = [folder / f"seed_{seed.seed}.arrow" for seed in each.result.seeds]
     return _values(paths, OVERLAPS, lambda rows, _: _outlined(rows)) if paths else None
 
 
 def grounding_values(tree: ResultsTree, each: Grounding, prompt_set: str) -> dict[str, ImageValues]:
     """Read, by pointer, the measures on the test positives that are defined for it."""
-    path = tree.folder("phrase_grounding", f"{each.variant}/{each.dataset}") / "values.arrow"
+    path = tree.path(PhraseGroundingJob, "values", variant=each.variant, dataset=each.dataset)
     rows = pl.DataFrame(read_table(path, GROUNDING_VALUES)).filter(pl.col("prompt_set") == prompt_set)
     found = {}
     for (pointer,), own in rows.group_by("pointer", maintain_order=True):
@@ -70,13 +71,12 @@ def grounding_values(tree: ResultsTree, each: Grounding, prompt_set: str) -> dic
     return found
 
 
-def retrieval_values(tree: ResultsTree, each: Retrieval) -> dict[str, ImageValues]:
-    """Read, by direction, the figures over its queries; retrieval must have been measured."""
-    assert each.result.figures is not None
-    path = tree.folder("retrieval", each.variant) / "ranks.arrow"
+def retrieval_values(tree: ResultsTree, variant: str, figures: RetrievalFigures) -> dict[str, ImageValues]:
+    """Read, by direction, the values over its queries."""
+    path = tree.path(RetrievalJob, "ranks", variant=variant)
     rows = pl.DataFrame(read_table(path, RANKS))
     found = {}
-    for name, direction in each.result.figures.directions.items():
+    for name, direction in figures.directions.items():
         own = rows.filter(pl.col("direction") == name)
         hits = FirstHits(*(own[column].to_numpy().astype(np.int64) for column in ("above", "tied", "hits")))
         metrics = retrieval_metrics(hits, direction.recall)
@@ -98,17 +98,19 @@ def _values(
     paths: list[Path], schema: pa.Schema, metrics_of: Callable[[pl.DataFrame, int], dict[str, Metric]]
 ) -> ImageValues:
     """Read one file per repetition, of the same test images in the same order."""
-    first, each = None, []
-    for place, path in enumerate(paths):
-        rows = pl.DataFrame(read_table(path, schema))
-        rows = rows.filter(pl.col("split") == "test") if "split" in rows.columns else rows
-        first = rows if first is None else first
-        if rows["image_id"].to_list() != first["image_id"].to_list():
+    tables = [_test_rows(path, schema) for path in paths]
+    first, images = tables[0], tables[0]["image_id"].to_list()
+    for path, rows in zip(paths, tables, strict=True):
+        if rows["image_id"].to_list() != images:
             raise InputError(f"{path}: other test images than {paths[0]}", remedy="run the stage again")
-        each.append(metrics_of(rows, place))
-    assert first is not None
+    each = [metrics_of(rows, place) for place, rows in enumerate(tables)]
     means = {name: _mean_of([metrics[name] for metrics in each]) for name in each[0]}
-    return ImageValues(paths[0], first["image_id"].to_list(), _groups(first), means)
+    return ImageValues(paths[0], images, _groups(first), means)
+
+
+def _test_rows(path: Path, schema: pa.Schema) -> pl.DataFrame:
+    rows = pl.DataFrame(read_table(path, schema))
+    return rows.filter(pl.col("split") == "test") if "split" in rows.columns else rows
 
 
 def _groups(rows: pl.DataFrame) -> np.ndarray:

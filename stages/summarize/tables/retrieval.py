@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from ...common.wording import counted
 from ...retrieval.contract import AgainstChance, Direction
 from ..inputs import Inputs
 from ..naming import variant_label
-from ..numbers import count, decimal, figures, rank, words
+from ..numbers import decimal, figures, rank, words
 from .classification import bold_note
 from .comparisons import Comparisons
 from .image_values import ImageValues, retrieval_values
@@ -25,9 +26,9 @@ def retrieval_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     """Make one table per direction; none where no pair is in the test part."""
     directions, values = {}, {}
     for each in inputs.retrieval:
-        if each.result.figures is not None:
-            directions[each.variant] = each.result.figures.directions
-            values[each.variant] = retrieval_values(inputs.tree, each)
+        if (found := each.result.figures) is not None:
+            directions[each.variant] = found.directions
+            values[each.variant] = retrieval_values(inputs.tree, each.variant, found)
     names = list(next(iter(directions.values()), {}))
     return [
         _table(
@@ -65,8 +66,8 @@ def _table(
     chance = {key: Cell(each.chance, form=rank if key == RANK else figures) for key, each in measures.items()}
     return Table(
         name,
-        f"Retrieval, {words(direction)}, among the test pairs of {inputs.tree.pretrain_on}: {count(first.queries)} "
-        f"queries, {count(first.candidates)} candidates",
+        f"Retrieval, {words(direction)}, among the test pairs of {inputs.tree.pretrain_on}: "
+        f"{counted(first.queries, 'query', 'queries')}, {counted(first.candidates, 'candidate')}",
         tuple(Column(key, words(key).replace("recall at ", "recall@"), brief=True) for key in measures),
         (Block("measured", (*rows, Row(CHANCE, chance))),),
         legend=(NOTE, INTERVALS, bold_note("patient")),

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from ...common.few_shot.protocols import MeanOfSeeds
+from ...common.wording import counted
 from ..inputs import Inputs
 from ..naming import always_note, protocol_name, protocol_note, variant_label
 from ..numbers import count, words
-from ..readers.few_shot_segmentation import Segmentation
+from ..readers.evaluation import Segmentation
 from .classification import bold_note, intervals_note, overlap_notes, training_sizes
 from .comparisons import Comparisons
 from .image_values import segmentation_values
@@ -62,8 +63,8 @@ def _table(
         name,
         f"Table 3. Few-shot segmentation of {words(first.finding)} in {job.dataset}, protocol "
         f"{protocol_name(job.protocol, results)}, images of {first.input_size} pixels: "
-        f"{count(first.images['test'].images)} test images, {count(first.images['test'].positives)} positive; "
-        f"training: {training_sizes(measured, 'with an outline')}",
+        f"{counted(first.images['test'].images, 'test image')}, {count(first.images['test'].positives)} positive; "
+        f"training: {training_sizes(measured, 'with an outline', 'with an outline')}",
         COLUMNS,
         (Block("measured", tuple(rows), protocol=changed or ""), *quoted),
         notes=(*(note for note in (changed, always) if note), *([OTHERS] if quoted else [])),

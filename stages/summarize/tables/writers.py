@@ -156,8 +156,11 @@ def as_page(table: Table) -> str:
     return _PAGE.format(title=escape_html(table.name), table=as_html(table), notes=notes)
 
 
-def as_html(table: Table, styles: Mapping[str, Style] | None = None) -> str:
-    """Write a `<table>`. With `styles`, by the key of a row, it is that of the page: with bars, and folded."""
+def as_html(table: Table, styles: Mapping[str, Style] | None = None, labelled_by: str = "") -> str:
+    """Write a `<table>`. With `styles`, by the key of a row, it is that of the page: with bars, and folded.
+
+    `labelled_by` is the id of a caption outside of the table, which then has none of its own.
+    """
     on_page = styles is not None
     columns = [column for column in table.shown if not (on_page and column.below)]
     below = {column.below: column for column in table.shown if on_page and column.below}
@@ -165,24 +168,24 @@ def as_html(table: Table, styles: Mapping[str, Style] | None = None) -> str:
     for column in columns:
         head += [_header(column.header)]
         if on_page and column.axis:
-            head += [f'<th scope="col"><span class="axis"><span>{decimal(column.axis.low, 1)}</span>'
-                     f"<span>{decimal(column.axis.high, 1)}</span></span></th>"]  # fmt: skip
-    lines = [
-        '<table class="results">',
-        f"<caption>{escape_html(table.caption)}</caption>",
-        f"<thead><tr>{''.join(head)}</tr></thead>",
-    ]
+            head += [f'<th scope="col" class="bars"><span class="axis"><span>{decimal(column.axis.low, 1)}</span>'
+                     f'<span class="unseen"> to </span><span>{decimal(column.axis.high, 1)}</span></span></th>'
+                     ]  # fmt: skip
+    opening = f'<table class="results" aria-labelledby="{labelled_by}">'
+    if not labelled_by:
+        opening = f'<table class="results">\n<caption>{escape_html(table.caption)}</caption>'
+    lines = [opening, f"<thead><tr>{''.join(head)}</tr></thead>"]
     for block in table.blocks:
         lines += [f'<tbody class="{block.kind}">']
         if table.titled:
             title = escape_html(block.title)
-            lines += [f'<tr><th class="block" colspan="{len(head)}" scope="rowgroup">{title}</th></tr>']
+            lines += [f'<tr><th class="block" colspan="{len(head)}" scope="rowgroup"><span>{title}</span></th></tr>']
         for row in block.rows:
             cells = [f'<th scope="row">{HTML.label(row)}</th>']
             for column in columns:
                 cells += [_html_cell(row, column, below.get(column.key))]
                 if styles is not None and column.axis:
-                    cells += [f"<td>{_bar(row[column], column.axis, styles.get(row.key, OTHER))}</td>"]
+                    cells += [f'<td class="bars">{_bar(row[column], column.axis, styles.get(row.key, OTHER))}</td>']
             lines += [f"<tr>{''.join(cells)}</tr>"]
         lines += ["</tbody>"]
     return "\n".join([*lines, "</table>"])

@@ -20,7 +20,7 @@ from stages.common.files.atomic_files import read_json
 from stages.common.records import read_record
 from stages.phrase_grounding.__main__ import WORK
 from stages.phrase_grounding.contract import GroundingResult
-from stages.summarize.readers.phrase_grounding import read_samples
+from stages.summarize.readers.evaluation import read_samples
 
 SIZE = 16
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "opacity", "right", "left"]

@@ -18,7 +18,7 @@ from stages.common.files.atomic_files import read_json, verify, write_sidecar
 from stages.common.records import read_record
 from stages.pretrain.__main__ import WORK
 from stages.pretrain.contract import CURVE, Candidates
-from stages.summarize.readers.pretrain import read_curve
+from stages.summarize.readers.training import read_curve
 
 SIZE, STUDIES = 20, 16
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{number}" for number in range(20))]

@@ -32,7 +32,7 @@ def test_of_equal_candidates_the_earlier_is_chosen() -> None:
     decision = decide(scored, PATIENTS, SelectCheckpointSettings(criterion="recall_at_1"))
     assert (decision.chosen.step, decision.runner_up.step) == (20, 30)
     assert (decision.lead.value, decision.lead.low, decision.lead.high) == (0, 0, 0)
-    assert "not clearly above step 30" in decision.reason
+    assert "not clearly better than step 30" in decision.reason
 
 
 def test_the_earliest_within_the_margin_is_chosen() -> None:
@@ -54,7 +54,7 @@ def test_the_interval_is_that_of_paired_differences_over_patients() -> None:
     half = 1.96 * gain.std() / np.sqrt(20)
     assert decision.lead.low == pytest.approx(gain.mean() - half, abs=0.15 * half)
     assert decision.lead.high == pytest.approx(gain.mean() + half, abs=0.15 * half)
-    assert "above step 10" in decision.reason
+    assert "better than step 10" in decision.reason
 
 
 def test_one_candidate_has_no_rival() -> None:
@@ -66,3 +66,11 @@ def test_one_candidate_has_no_rival() -> None:
 def test_labels_must_be_named_to_decide() -> None:
     with pytest.raises(InputError, match="zero_shot_on: name the data set"):
         SelectCheckpointSettings.from_text("{criterion: zero_shot_auc}")
+
+
+def test_a_lower_loss_is_called_better_and_steps_have_one_form() -> None:
+    scored = candidates("contrastive_loss", step_1175=1.3, step_1566=1.0)
+    reason = decide(scored, PATIENTS, SelectCheckpointSettings()).reason
+    assert reason == "step 1,566 is best, 0.3 [0.3, 0.3] better than step 1,175, the runner-up"
+    reason = decide(scored, PATIENTS, SelectCheckpointSettings(margin=0.5)).reason
+    assert reason.endswith("; step 1,175, 0.3 worse, is the earliest within the margin")

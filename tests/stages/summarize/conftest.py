@@ -28,6 +28,7 @@ from stages.common.journal.tracking import flatten
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.few_shot_classification import evaluation as few_shot_evaluation
 from stages.few_shot_classification.contract import LinearJobSettings
+from stages.pair_images_reports.contract import PairImagesReportsSettings
 from stages.phrase_grounding.contract import IntegrityMap, PhraseGroundingSettings
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.outputs import write_curve
@@ -160,7 +161,8 @@ def _reports(tree):
     write_pairs(tree.layout)
     settings = flatten(SplitReportsSettings().model_dump(mode="json"))
     _journal(tree, "split_reports", "mimic_cxr", settings, 80)
-    _journal(tree, "pair_images_reports", "mimic_cxr", {}, 90)
+    pairing = flatten(PairImagesReportsSettings().model_dump(mode="json"))
+    _journal(tree, "pair_images_reports", "mimic_cxr", pairing, 90)
 
 
 def _labels(tree, dataset):

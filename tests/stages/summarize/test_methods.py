@@ -55,7 +55,7 @@ def test_attention_is_not_called_transport(text_of):
 
 
 def test_starting_weights_are_named_with_their_terms(text_of):
-    assert "initialised at random; whole reports" in text_of()
+    assert "initialised at random. Whole reports" in text_of()
     named = text_of(
         model__image__weights="vit_base_patch16_224.mae",
         model__image__source="timm",
@@ -66,10 +66,10 @@ def test_starting_weights_are_named_with_their_terms(text_of):
         },
     )
     assert (
-        "started from vit_base_patch16_224.mae (timm/vit_base_patch16_224.mae, revision 12ab, license cc-by-nc-4.0);"
+        "started from vit_base_patch16_224.mae (timm/vit_base_patch16_224.mae, revision 12ab, license cc-by-nc-4.0)."
     ) in named
-    assert "emilyalsentzer/Bio_ClinicalBERT [@alsentzer2019clinicalbert] (revision 34cd, license mit)." in named
-    assert "started from MRM.pth [@zhou2023mrm];" in text_of(
+    assert "emilyalsentzer/Bio_ClinicalBERT [@alsentzer2019clinicalbert] (revision 34cd, license mit);" in named
+    assert "started from MRM.pth [@zhou2023mrm]." in text_of(
         model__image__weights="MRM.pth", model__image__source="mrm"
     )
 

@@ -12,7 +12,7 @@ import pytest
 from stages import summarize
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-WIDTHS = (360, 820, 1400)
+WIDTHS = (360, 390, 820, 900, 1400)
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update", "--disable-extensions",
          "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=20000"]  # fmt: skip
@@ -57,6 +57,50 @@ def test_a_browser_shows_it_at_three_widths(output, tmp_path):
         assert page["wide"] == [], page
         assert page["loaded"] == []
     assert not re.findall(r"CONSOLE.*", done.stderr)
+
+
+PAPER = 718  # CSS pixels: A4 less Chromium's margins of 1 cm
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="NOT CHECKED: no Chromium here (Debian: apt-get install chromium)")
+def test_on_paper_no_table_is_wider_than_the_page(output, tmp_path):
+    """The rules for print, made to hold on the screen: there a table may not even scroll."""
+    text = (output / "report.html").read_text(encoding="utf-8").replace("@media print", "@media all")
+    frame = f'<iframe style="width:{PAPER}px;height:900px;border:0" srcdoc="{html.escape(text)}"></iframe>'
+    measure = MEASURE.replace('!each.closest(".scroll, pre, .skip") &&', '!each.closest(".skip") &&')
+    assert measure != MEASURE
+    page = tmp_path / "paper.html"
+    page.write_text(f"<!doctype html><meta charset=utf-8><body>{measure}{frame}", encoding="utf-8")
+    done = subprocess.run(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    found = re.search(r"FOUND(.*)END", done.stdout)
+    assert found, done.stderr[-2000:]
+    (measured,) = json.loads(html.unescape(found.group(1)))
+    assert measured["sections"] >= 10
+    assert measured["wide"] == [], measured
+
+
+PDFTOTEXT = shutil.which("pdftotext")
+
+
+@pytest.mark.skipif(
+    CHROMIUM is None or PDFTOTEXT is None, reason="NOT CHECKED: Chromium or pdftotext (poppler) is not here"
+)
+def test_on_paper_no_figure_of_tables_1_to_4_is_lost(output, tmp_path):
+    pdf = tmp_path / "report.pdf"
+    page = (output / "report.html").as_uri()
+    subprocess.run(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={pdf}", page],
+        capture_output=True, check=True, timeout=300,
+    )  # fmt: skip
+    text = subprocess.run([PDFTOTEXT, pdf, "-"], capture_output=True, text=True, check=True, timeout=60).stdout
+    printed = set(re.findall(r"-?\d*\.\d{3}", text))
+    for path in sorted((output / "tables").glob("table[1-4]_*_*.md")) + sorted((output / "tables").glob("table1_*.md")):
+        wanted = set(re.findall(r"-?\d*\.\d{3}", path.read_text(encoding="utf-8")))
+        assert wanted
+        assert wanted <= printed, (path.name, sorted(wanted - printed))
 
 
 def luminance(colour: str) -> float:

@@ -59,3 +59,13 @@ def test_a_job_that_nothing_of_the_report_reads_is_not_asked_for(monkeypatch):
 
     monkeypatch.setattr(results_tree, "JOBS", (*JOBS, AsideJob))
     assert AsideJob not in reported_jobs()
+
+
+def test_the_path_of_an_output_is_the_one_that_the_rule_asks_for(built):
+    """`summary_paths` is what Snakemake makes; a reader that names a product by its contract finds the same file."""
+    tree = built.layout
+    for job in JOBS:
+        read = {name: each for name, each in job.products().items() if each.summary}
+        paths = [tree.path(job, name, **run) for run in tree.runs(job) for name in read]
+        assert paths == tree.summary_paths(job)
+        assert all(path.exists() for path in paths)

@@ -16,7 +16,7 @@ from stages.summarize.drawing import variant_styles
 from stages.summarize.sections.data import bins_figure, grey_values_figure, lengths_figure
 from stages.summarize.sections.evaluation import roc_curve, roc_figure
 from stages.summarize.sections.localisation import heatmap_figure, integrity_figure, over_mean_figure, radiograph_figure
-from stages.summarize.sections.training import loss_figure, selection_figure
+from stages.summarize.sections.training import LOSS_STYLES, LOSSES, diagnostic_figure, loss_figure, selection_figure
 
 LENGTHS = Distribution(mean=1.6, median=1, percentile_95=3, largest=900, counts={1: 600, 2: 300, 3: 99, 900: 1})
 GREY = GreyValues(images=2, pixels=512, mean=0.5, standard_deviation=0.29, histogram=[2] * 256)
@@ -109,3 +109,40 @@ def test_variants_are_told_apart_and_untrained_ones_are_grey(read):
     styles = variant_styles(many)
     assert len(set(styles.values())) == 21
     assert styles["random"].colour == "#767676"
+
+
+def plotted(monkeypatch, make):
+    """The lines that a figure plots: steps, marker, and the axis at the end."""
+    found, plot = [], Axes.plot
+
+    def recorded(self, *values, **style):
+        found.append((self, np.asarray(values[0]), style.get("marker")))
+        return plot(self, *values, **style)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Axes, "plot", recorded)
+        make()
+    return found
+
+
+@pytest.mark.parametrize(("points", "marker"), [(1, "o"), (2, "o"), (20, "o"), (21, None)])
+def test_few_logged_points_are_marked_and_lie_inside_the_axis(read, monkeypatch, points, marker):
+    training = read.training[0]
+    short = dataclasses.replace(training, curve={name: each[:points] for name, each in training.curve.items()})
+    styles = variant_styles(read.training)
+    lines = plotted(monkeypatch, lambda: loss_figure(short))
+    lines += plotted(monkeypatch, lambda: diagnostic_figure([short], "loss/total", "loss", styles))
+    assert len(lines) == len(LOSSES) + 1
+    for axes, steps, mark in lines:
+        assert mark == marker
+        low, high = axes.get_xlim()
+        assert low <= steps.min() <= steps.max() <= high
+        assert low < high
+        if points == 1:
+            assert [each.get_text() for each in axes.get_xticklabels()] == ["20"]
+
+
+def test_each_loss_has_a_line_of_its_own_even_where_two_agree():
+    dashes = [LOSS_STYLES[name].dashes for name in ("loss/contrastive", "loss/local", "loss/reconstruction")]
+    assert len(set(dashes)) == 3
+    assert len({style.colour for style in LOSS_STYLES.values()}) == len(LOSSES)

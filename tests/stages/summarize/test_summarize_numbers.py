@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.records import Estimate
+from stages.common.wording import counted
 from stages.summarize.numbers import NONE, count, decimal, duration, figures, interval, moment, percent, rank
 
 
@@ -52,3 +53,20 @@ def test_counts_shares_and_times():
 def test_decimals_and_figures_read_back(value):
     assert float(decimal(value)) == pytest.approx(value, abs=0.00051)
     assert float(figures(value)) == pytest.approx(value, rel=0.051)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (0, "0 studies"),
+        (1, "1 study"),
+        (2, "2 studies"),
+        (1566, "1,566 studies"),
+        (1.0, "1 study"),
+        (2.5, "2.5 studies"),
+    ],
+)
+def test_a_number_has_the_form_of_its_noun(number, words):
+    assert counted(number, "study", "studies") == words
+    assert counted(1, "epoch") == "1 epoch"
+    assert counted(51, "epoch") == "51 epochs"

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from stages.common.files.arrow_tables import write_rows
 from stages.common.records import Estimate
 from stages.summarize.__main__ import WORK
 from stages.summarize.numbers import count, decimal, figures, rank
-from stages.summarize.readers.dicom_to_arrow import CopyCount, read_copies
+from stages.summarize.readers.data import CopyCount, read_copies
 from stages.summarize.tables.comparisons import Comparison, Comparisons
 from stages.summarize.tables.grounding import Contest, Pointer, verdict
 from stages.summarize.tables.table import Axis
@@ -110,7 +111,8 @@ def test_every_number_of_the_tables_is_on_the_page(page, output):
 def test_the_figures_of_few_shot_and_retrieval_are_on_the_page(page, output):
     rows = list(csv.DictReader((output / "tables" / "table2_few_shot.csv").read_text(encoding="utf-8").splitlines()))
     for row in rows:
-        images = f"{row['train_images']} images ({row['train_positives']} positives), seeds: {row['seeds']}"
+        positives = f"{row['train_positives']} positive{'' if row['train_positives'] == '1' else 's'}"
+        images = f"{row['train_images']} images ({positives}), seeds: {row['seeds']}"
         assert images in page.text
         assert f": {row['test_images']} test images, {row['test_positives']} positive; training: " in page.text
         if not row["skipped"]:
@@ -180,7 +182,33 @@ def test_real_patients_are_not_called_synthetic(tree, tmp_path):
 
 
 def test_every_table_says_which_cells_are_headers(page):
-    assert all(header.get("scope") in ("col", "row") for header in page.all("th"))
+    assert all(header.get("scope") in ("col", "row", "rowgroup") for header in page.all("th"))
+
+
+def test_headings_and_headers_say_something(page, output):
+    html = (output / "report.html").read_text(encoding="utf-8")
+    assert len(page.all("h1")) == 1
+    for tag in ("th", "h1", "h2", "h3"):
+        for inside in re.findall(rf"<{tag}\b[^>]*>(.*?)</{tag}>", html, re.DOTALL):
+            assert re.sub("<[^>]+>", "", inside).strip(), tag
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+
+
+def test_every_table_has_a_name_that_is_on_the_page(page):
+    ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    tables = page.all("table")
+    assert len(tables) > 20
+    for table in tables:
+        assert table.get("aria-label") or table["aria-labelledby"] in ids
+
+
+def test_what_most_reports_say_is_one_line_where_it_is_not_published(built, page):
+    found = json.loads((built.results / "pair_images_reports/mimic_cxr/fingerprint.json").read_text())["reports"]
+    numbers = [each["reports"] for each in found["most_frequent"]]
+    line = f"The most frequent sentence stands in {numbers[0]:,} reports ({100 * numbers[0] / found['reports']:.1f} %)"
+    assert f"{line}, the {len(numbers)}th in {numbers[-1]:,} reports" in page.text
+    assert "The most frequent sentences, folded" not in page.text
 
 
 def test_numbers_of_the_data_are_on_the_page(built, page):
@@ -190,7 +218,7 @@ def test_numbers_of_the_data_are_on_the_page(built, page):
     for number in (grey["mean"], grey["standard_deviation"]):
         assert page.text.count(decimal(number, 4)) >= 2  # in the section and in the methods
     numbers = [reports["sentences"], reports["different_sentences"], grey["images"]]
-    numbers += [each["reports"] for each in reports["most_frequent"]]
+    numbers += [reports["most_frequent"][place]["reports"] for place in (0, -1)]  # without text one line tells of them
     numbers += [n for counts in found["views"].values() for n in counts.values()]
     numbers += [counts[key] for counts in audit["splits"].values() for key in ("copies_of_pixels", "copies_of_text")]
     for number in numbers:

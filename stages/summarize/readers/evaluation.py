@@ -1,0 +1,233 @@
+"""What was measured: one result per evaluation and variant, with the samples and scores that the page draws."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+import pyarrow.compute as pc
+from jaxtyping import Bool, Float, Int, UInt8
+
+from ...common.contract import Job
+from ...common.data.run_lengths import decode
+from ...common.errors import InputError
+from ...common.files.arrow_tables import map_table, read_table
+from ...common.files.atomic_files import verify
+from ...common.files.schemas import SCORES, samples
+from ...common.records import read_record
+from ...few_shot_classification.contract import FewShotClassificationJob, FewShotResult
+from ...few_shot_segmentation.contract import FewShotSegmentationJob, SegmentationResult
+from ...phrase_grounding.contract import GroundingResult, PhraseGroundingJob
+from ...retrieval.contract import RetrievalJob, RetrievalResult
+from ...zero_shot_classification.contract import ZeroShotJob, ZeroShotResult
+from ..results_tree import FewShotJob, ResultsTree
+
+
+class Compared(Protocol):
+    """A stage's record of figures."""
+
+    def measured_on(self) -> object:
+        """Return what does not depend on the encoders, so that two results can be compared."""
+        ...
+
+
+class Evaluation:
+    """What the results of every evaluation have: `writer` is the job that wrote them."""
+
+    writer: ClassVar[type[Job]]
+    variant: str
+    result: Compared
+
+    @property
+    def run(self) -> dict[str, str]:
+        """Return the values of the wildcards of its run."""
+        return {"variant": self.variant}
+
+    def measured_on(self) -> object:
+        """Return what must be equal for all variants."""
+        return self.result.measured_on()
+
+
+@dataclass(frozen=True)
+class ZeroShot(Evaluation):
+    """One row of Table 1, with the scores of the test part."""
+
+    dataset: str
+    variant: str
+    result: ZeroShotResult
+    scores: Float[np.ndarray, "images"]
+    targets: Int[np.ndarray, "images"]
+    writer: ClassVar[type[Job]] = ZeroShotJob
+
+    @property
+    def run(self) -> dict[str, str]:
+        """Return the values of the wildcards of its run."""
+        return {"variant": self.variant, "dataset": self.dataset}
+
+    def measured_on(self) -> object:
+        """Return what must be equal for all variants, with the targets of the test part."""
+        return self.result.measured_on(), self.targets.tolist()
+
+
+def read_zero_shot(tree: ResultsTree) -> list[ZeroShot]:
+    """Read the results of zero-shot classification."""
+    return [_read(tree, dataset, variant) for dataset, variant in tree.evaluations]
+
+
+def _read(tree: ResultsTree, dataset: str, variant: str) -> ZeroShot:
+    path = tree.path(ZeroShotJob, "scores", variant=variant, dataset=dataset)
+    result = read_record(tree.path(ZeroShotJob, "result", variant=variant, dataset=dataset), ZeroShotResult)
+    table = read_table(path, SCORES)
+    table = table.filter(pc.equal(table["split"], "test"))
+    targets = table["target"].to_numpy().astype(np.int64)
+    if len(targets) != result.test_images or int(targets.sum()) != result.test_positives:
+        raise InputError(f"{path}: its test part is not that of result.json beside it", remedy="run the stage again")
+    return ZeroShot(dataset, variant, result, table["score"].to_numpy().astype(np.float64), targets)
+
+
+@dataclass(frozen=True)
+class FewShot(Evaluation):
+    """One cell of Table 2."""
+
+    job: FewShotJob
+    variant: str
+    result: FewShotResult
+    writer: ClassVar[type[Job]] = FewShotClassificationJob
+
+    @property
+    def run(self) -> dict[str, str]:
+        """Return the values of the wildcards of its run."""
+        return self.job.run(self.variant)
+
+
+def read_few_shot(tree: ResultsTree) -> list[FewShot]:
+    """Read the results of few-shot classification."""
+    return [
+        FewShot(
+            job, variant, read_record(tree.path(FewShotClassificationJob, "result", **job.run(variant)), FewShotResult)
+        )
+        for job, variant in tree.few_shot_evaluations
+    ]
+
+
+@dataclass(frozen=True)
+class OutlinedSample:
+    """A radiograph that may be shown, with the true and the predicted outline."""
+
+    image_id: str
+    pixels: UInt8[np.ndarray, "size size"]
+    truth: Bool[np.ndarray, "size size"]
+    predicted: Bool[np.ndarray, "size size"]
+    dice: float
+
+
+@dataclass(frozen=True)
+class Segmentation(Evaluation):
+    """One cell of Table 3."""
+
+    job: FewShotJob
+    variant: str
+    result: SegmentationResult
+    samples: list[OutlinedSample]
+    writer: ClassVar[type[Job]] = FewShotSegmentationJob
+
+    @property
+    def run(self) -> dict[str, str]:
+        """Return the values of the wildcards of its run."""
+        return self.job.run(self.variant)
+
+
+def read_segmentation(tree: ResultsTree) -> list[Segmentation]:
+    """Read the results of few-shot segmentation."""
+    found = []
+    for job, variant in tree.segmentation_evaluations:
+        run = job.run(variant)
+        result = read_record(tree.path(FewShotSegmentationJob, "result", **run), SegmentationResult)
+        published = tree.path(FewShotSegmentationJob, "samples", **run)
+        verify(published)
+        size = result.stored_size
+        samples = [
+            OutlinedSample(
+                row["image_id"],
+                np.frombuffer(row["pixels"], np.uint8).reshape(size, size),
+                decode(row["truth"], size, size),
+                decode(row["predicted"], size, size),
+                row["dice"],
+            )
+            for row in map_table(published).to_pylist()
+        ]
+        found.append(Segmentation(job, variant, result, samples))
+    return found
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A radiograph that may be shown, with the heatmap of one variant."""
+
+    image_id: str
+    pixels: UInt8[np.ndarray, "size size"]
+    heatmap: Float[np.ndarray, "size size"]
+    region: Bool[np.ndarray, "size size"]
+    peak: tuple[int, int]  # row, column
+    hit: bool
+
+
+@dataclass(frozen=True)
+class Grounding(Evaluation):
+    """Result of phrase grounding for one data set and variant."""
+
+    dataset: str
+    variant: str
+    result: GroundingResult
+    samples: list[Sample]
+    writer: ClassVar[type[Job]] = PhraseGroundingJob
+
+    @property
+    def run(self) -> dict[str, str]:
+        """Return the values of the wildcards of its run."""
+        return {"variant": self.variant, "dataset": self.dataset}
+
+
+def read_grounding(tree: ResultsTree) -> list[Grounding]:
+    """Read the results of phrase grounding."""
+    grounding = []
+    for dataset, variant in tree.evaluations:
+        run = {"variant": variant, "dataset": dataset}
+        result = read_record(tree.path(PhraseGroundingJob, "result", **run), GroundingResult)
+        samples = read_samples(tree.path(PhraseGroundingJob, "samples", **run))
+        grounding.append(Grounding(dataset, variant, result, samples))
+    return grounding
+
+
+def read_samples(path: Path) -> list[Sample]:
+    """Read the samples of one result. Raises InputError where the schema lacks the images' size."""
+    verify(path)
+    metadata = map_table(path).schema.metadata or {}
+    if b"size" not in metadata:
+        raise InputError(f"{path}: its schema does not say the size of the images", remedy="run its stage again")
+    size = int(metadata[b"size"])
+    return [_sample(row, size) for row in read_table(path, samples(size)).to_pylist()]
+
+
+def _sample(row: dict, size: int) -> Sample:
+    pixels = np.frombuffer(row["pixels"], np.uint8).reshape(size, size)
+    heatmap = np.array(row["heatmap"], np.float64).reshape(size, size)
+    region, peak = decode(row["region"], size, size), (row["peak"][0], row["peak"][1])
+    return Sample(row["image_id"], pixels, heatmap, region, peak, row["hit"])
+
+
+@dataclass(frozen=True)
+class Retrieval(Evaluation):
+    """Result of retrieval for one variant."""
+
+    variant: str
+    result: RetrievalResult
+    writer: ClassVar[type[Job]] = RetrievalJob
+
+
+def read_retrieval(tree: ResultsTree) -> list[Retrieval]:
+    """Read the results of retrieval."""
+    return [
+        Retrieval(variant, read_record(tree.path(RetrievalJob, "result", variant=variant), RetrievalResult))
+        for variant in tree.with_text
+    ]

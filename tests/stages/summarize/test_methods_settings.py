@@ -1,0 +1,260 @@
+"""No clause of the methods is constant against the settings: a changed param or record changes the sentence."""
+
+import json
+
+import pytest
+
+from stages.common.journal.tracking import flatten
+from stages.pretrain.contract import PretrainSettings
+from stages.summarize.inputs import read_inputs
+from stages.summarize.provenance import read_provenance
+from stages.summarize.sections.methods import methods
+
+PRETRAIN = "pretrain/mlip/journal.json"
+SPLIT = "split_reports/mimic_cxr/journal.json"
+PAIRS = "pair_images_reports/mimic_cxr/journal.json"
+QUALITY = "split_reports/mimic_cxr/quality.json"
+AUDIT = "pair_images_reports/mimic_cxr/audit.json"
+
+# param -> (another value, words that then stand there, params that must be set for it to matter).
+CHANGED = {
+    "seed": ("5", "with seed 5", {}),
+    "resume_from": ("/s/step_3.pt", "It resumed from a state that the settings name", {}),
+    "model.image.architecture": ("custom", "(12 blocks of width 768, 12 heads)", {}),
+    "model.image.weights": ("vit.mae", "started from vit.mae", {}),
+    "model.image.source": ("mrm", "started from vit.mae [@zhou2023mrm]", {"model.image.weights": "vit.mae"}),
+    "model.image.input_size": ("160", "resized to 160, are cut into 100 patches", {}),
+    "model.image.patch_size": ("32", "49 patches of 32 pixels", {}),
+    "model.image.width": ("96", "blocks of width 96", {"model.image.architecture": "custom"}),
+    "model.image.depth": ("1", "(1 block of width 768", {"model.image.architecture": "custom"}),
+    "model.image.heads": ("1", "width 768, 1 head)", {"model.image.architecture": "custom"}),
+    "model.image.mean": ("0.123", "by the mean 0.123", {"normalisation": "given"}),
+    "model.image.standard_deviation": ("0.456", "standard deviation 0.456", {"normalisation": "given"}),
+    "model.text.weights": ("bert-base", "in one pass by bert-base [@devlin2019bert];", {}),
+    "model.text.width": ("96", "width 96", {}),
+    "model.text.depth": ("2", "(2 blocks of width 768", {}),
+    "model.text.heads": ("3", "width 768, 3 heads, dropout 0.1)", {}),
+    "model.text.dropout": ("0.0", "no dropout", {}),
+    "model.text.context": ("sentences", "encoded each on its own", {}),
+    "model.text.max_tokens": ("99", "at most 99 word pieces", {}),
+    "model.text.max_sentences": ("1", "and 1 sentence of a report", {}),
+    "model.embedding_width": ("64", "a space of 64 dimensions", {}),
+    "normalisation": ("given", "as the settings give them", {}),
+    "mask_ratio": ("0.75", "sees 49 of the 196", {}),
+    "contrastive.integrity": ("share", "semantic integrity (share;", {}),
+    "contrastive.integrity_learning_rate_factor": ("0.5", "its map learns at 0.5 times", {}),
+    "contrastive.temperature": ("0.2", "learned temperature from 0.2", {}),
+    "local.weight": ("0.5", "plus 0.5 times the local loss", {}),
+    "local.score": ("transport", "the similarity that the plan transports", {}),
+    "local.solver": ("pot", "solved by POT, pair by pair in double precision", {}),
+    "local.attention_temperature": ("0.4", "patches (temperature 0.4)", {"local.score": "attention"}),
+    "local.sentence_temperature": ("0.3", "temperature 0.3)", {"local.score": "attention"}),
+    "local.patches": ("integrity", "with masses by the integrity map", {}),
+    "local.sentences": ("uniform", "sentences (of equal weight)", {}),
+    "local.epsilon": ("0.03", "epsilon 0.03", {}),
+    "local.rho": ("0.0", "free on the side of patches (rho 0), epsilon 0.1, solved in closed form", {}),
+    "local.tolerance": ("0.001", "a marginal error of 0.001", {}),
+    "local.max_iterations": ("7", "at most 7 iterations", {}),
+    "local.temperature": ("0.3", "local loss, with a learned temperature from 0.3", {}),
+    "local.group": ("64", "of its group of 64 pairs", {}),
+    "reconstruction.weight": ("2.0", "plus 2 times masked image prediction", {}),
+    "reconstruction.normalise": ("False", "heads, of grey values", {}),
+    "reconstruction.width": ("96", "a decoder of 4 blocks of width 96", {}),
+    "reconstruction.depth": ("1", "a decoder of 1 block of", {}),
+    "reconstruction.heads": ("2", "width 512, 2 heads", {}),
+    "sentences.keep": ("3", "at most 3 sentences of a report, drawn at random.", {}),
+    "sentences.shuffle": ("True", "reads all sentences of a report, in random order.", {}),
+    "augmentation.min_area": ("0.9", "cropped to at least 90 % of their area", {}),
+    "augmentation.rotation": ("7.0", "rotated by up to 7 degrees", {}),
+    "augmentation.translation": ("0.05", "shifted by up to 5 %", {}),
+    "augmentation.scale": ("0.1", "changed in size by up to 10 %", {}),
+    "augmentation.brightness": ("0.3", "in brightness by up to 0.3", {}),
+    "augmentation.contrast": ("0.4", "in contrast by up to 40 %", {}),
+    "optimisation.epochs": ("1", "for 1 epoch of", {"optimisation.warmup_epochs": "0.5"}),
+    "optimisation.warmup_epochs": ("1.0", "over 1 epoch and falls as a cosine", {}),
+    "optimisation.batch_size": ("128", "batches of 128 pairs", {}),
+    "optimisation.micro_batch": ("32", "activations of 32 pairs at once, by GradCache [@gao2021gradcache]", {}),
+    "optimisation.learning_rate": ("0.001", "rises linearly to 0.001", {}),
+    "optimisation.image_rate_factor": ("0.5", "0.5 times that in the image encoder", {}),
+    "optimisation.text_rate_factor": ("0.2", "0.2 times that in the text encoder", {}),
+    "optimisation.layer_decay": ("0.7", "0.7 times as large with every layer farther down", {}),
+    "optimisation.frozen_text_layers": ("6", "The embeddings and the lowest 6 layers of the text encoder were", {}),
+    "optimisation.betas": ("[0.8, 0.99]", "betas 0.8, 0.99,", {}),
+    "optimisation.weight_decay": ("0.1", "weight decay 0.1", {}),
+    "optimisation.clip_norm": ("3.0", "clipped at 3.0", {}),
+    "optimisation.precision": ("bf16", "in bf16", {}),
+}
+NOT_TOLD = {
+    "optimisation.text_group",  # speed alone
+    "optimisation.compiled",
+    "optimisation.deterministic",
+    "optimisation.candidates",  # the choice counts the candidates that there are
+}
+
+
+@pytest.fixture
+def told(tree):
+    """The methods after changes of params of a journal, and of keys of a record."""
+
+    def text(place=PRETRAIN, params=None, record="", tags=None, **changes):
+        journal = json.loads((tree.results / place).read_text())
+        tree.edit(place, params=journal["params"] | (params or {}), tags=journal["tags"] | (tags or {}))
+        before = json.loads((tree.results / record).read_text()) if record else {}
+        if record:
+            tree.edit(record, **changes)
+        try:
+            return " ".join(methods(read_inputs(tree.layout), read_provenance(tree.layout)))
+        finally:
+            tree.edit(place, params=journal["params"], tags=journal["tags"])
+            if record:
+                tree.edit(record, **before)
+
+    return text
+
+
+def test_every_setting_of_pretraining_is_in_the_list():
+    assert set(flatten(PretrainSettings().model_dump(mode="json"))) == CHANGED.keys() | NOT_TOLD
+
+
+@pytest.mark.parametrize("key", CHANGED)
+def test_a_changed_setting_changes_the_sentence(told, key):
+    value, words, needed = CHANGED[key]
+    assert words not in told(params=needed)
+    assert words in told(params=needed | {key: value})
+
+
+def test_what_has_no_effect_is_not_told(told):
+    plain = told()
+    assert told(params={"optimisation.micro_batch": "256"}) == plain
+    assert "GradCache" in told(params={"optimisation.micro_batch": "128"})
+    assert told(params={"optimisation.micro_batch": "128"}, tags={"processes": "2"}) == plain  # all a process has
+    single = {"model.text.context": "sentences"}
+    assert told(params=single) == told(params=single | {"sentences.shuffle": "True"})
+    assert "every image against every report of the batch" in plain  # a group of 256 holds all 256
+    attention = {"local.score": "attention"}
+    for key, value in (("local.patches", "integrity"), ("local.epsilon", "9"), ("local.solver", "pot")):
+        assert told(params=attention) == told(params=attention | {key: value})
+
+
+def test_an_encoder_that_sees_all_is_not_called_masked(told):
+    text = told(params={"mask_ratio": "0.0", "reconstruction.weight": "0.0"})
+    assert "the encoder sees all of them" in text
+    for words in ("the masked contrastive", "visible", "drawn afresh"):
+        assert words in told()
+        assert words not in text
+
+
+def test_without_augmentation_nothing_is_called_cropped(told):
+    none = {"min_area": "1.0", "brightness": "0.0", "contrast": "0.0"}
+    text = told(params={f"augmentation.{name}": value for name, value in none.items()})
+    assert "Images were not augmented." in text
+    assert "cropped" not in text.split("Few-shot")[0]  # a few-shot protocol has crops of its own
+
+
+def test_a_warm_up_to_the_end_does_not_fall(told):
+    text = told(params={"optimisation.warmup_epochs": "60.0"})
+    assert "rises linearly to the end, towards 0.00025 after 60 epochs" in text
+    assert "cosine," not in text
+    assert "falls from 0.00025 as a cosine, without warm-up" in told(params={"optimisation.warmup_epochs": "0.0"})
+
+
+def test_an_untrained_variant_has_no_objective(told):
+    text = told(params={"optimisation.epochs": "0"})
+    assert "mlip was evaluated by the MLIP pipeline" in text
+    assert "Nothing was trained" in text
+    for words in ("The objective", "AdamW", "masked", "candidates", "cropped and"):
+        assert words in told()
+        assert words not in text
+
+
+def quality(built, **reports):
+    record = json.loads((built.results / QUALITY).read_text())["reports"]
+    return record | reports
+
+
+def test_sections_that_were_read_by_fallback_are_not_called_findings(told, built):
+    assert "the sections kept were findings, impression;" in told(SPLIT)
+    split = quality(built)["split"]
+    some = told(SPLIT, record=QUALITY, reports=quality(built, by_fallback=split - 1))
+    assert f"under no header were kept of the {split - 1:,} among {split:,} reports that have none" in some
+    whole = {"sections_fallback": "whole_report"}
+    found = told(SPLIT, whole, QUALITY, reports=quality(built, by_fallback=1))
+    assert f"the whole text was kept of the 1 among {split:,} reports" in found
+    found = told(SPLIT, whole, QUALITY, reports=quality(built, by_fallback=split))
+    assert "no report has a section findings or impression, so that the whole text of each was kept" in found
+    assert "sections kept were" not in found
+    found = told(SPLIT, {"sections": "['impression']"})
+    assert "the sections kept were impression;" in found
+    found = told(SPLIT, record=QUALITY, reports=quality(built, rejected={"no_configured_section": 1}))
+    assert "1 report without such a section was left out" in found
+
+
+def test_the_vocabulary_is_named(told):
+    assert "word pieces are those of emilyalsentzer/Bio_ClinicalBERT" in told(SPLIT)
+    trained = {"tokenizer.weights": "None", "tokenizer.vocabulary_size": "1500"}
+    assert "of a vocabulary of at most 1,500, trained on the training reports" in told(SPLIT, trained)
+
+
+def test_the_split_is_the_one_of_the_audit(told):
+    assert "by a hash of the patient's id (validation 2 %, test 2 %; seed 0)" in told(PAIRS)
+    changed = told(PAIRS, {"patient_split.validation": "0.08", "patient_split.seed": "3"})
+    assert "(validation 8 %, test 2 %; seed 3)" in changed
+    whole = told(PAIRS, record=AUDIT, split_by="patient, as distributed")
+    assert "split by patient as the data set is distributed" in whole
+    assert "hash" not in whole
+    both = told(PAIRS, record=AUDIT, split_by="patient, as distributed where it says", images_with_distributed_split=9)
+    assert "as the data set is distributed where it says (9 of 2,000 images), else by a hash" in both
+    assert "with one image of each study" in told(PAIRS, {"images_per_study": "one"})
+
+
+def test_a_single_item_is_singular(told):
+    one = {"pairs": 1, "studies": 1, "patients": 1, "copies_of_pixels": 0, "copies_of_text": 0}
+    text = told(PAIRS, record=AUDIT, splits={"train": one})
+    assert "1 pair of image and report from 1 study of 1 patient of mimic_cxr" in text
+
+
+def test_labels_are_told_as_the_card_has_them(told, built):
+    place, card = "label_images/rsna/journal.json", "label_images/rsna/card.json"
+    record = json.loads((built.results / card).read_text())
+    labelled = record["labelled"]
+    whole = told(place, record=card, images=labelled)
+    assert f"rsna has {labelled:,} labelled images for lung opacity, in parts by patient: train 70 %, valid" in whole
+    assert f"rsna has {labelled:,} of {record['images']:,} images that have a label for lung opacity" in told(place)
+    lists = told(place, record=card, shares=None)
+    assert "for lung opacity, in parts by lists of the user." in lists
+    unknown = told(place, {"unlabelled_values": "['-1']"}, card, images=labelled + 5)
+    assert f"{labelled:,} of {labelled + 5:,} images that have a label (cells -1 count as no label)" in unknown
+    assert "in parts by image (patients are unknown)" in told(place, record=card, split_by="image")
+
+
+def test_the_choice_of_prompts_is_told_where_there_was_one(tree, told):
+    assert "The set of prompts (by AUC) and the threshold" in told()
+    for variant in tree.variants:
+        for dataset in tree.datasets:
+            place = f"zero_shot_classification/{variant}/{dataset}/result.json"
+            record = json.loads((tree.results / place).read_text())
+            only = record["prompt_set"]
+            kept = {key: {only: record[key][only]} for key in ("validation_auc", "test_auc")}
+            tree.edit(place, **kept)
+    text = told()
+    assert "The threshold (by F1) was chosen on the validation part, the test part was measured once." in text
+    assert "set of prompts" not in text
+
+
+def test_the_draws_are_those_of_the_journal(told):
+    place = "zero_shot_classification/mlip/rsna/journal.json"
+    assert "of 200 bootstrap draws" in told(place)
+    assert "of 999 or 200 bootstrap draws" in told(place, {"draws": "999"})
+
+
+def test_one_candidate_was_not_chosen(told):
+    place = "select_checkpoint/mlip/selection.json"
+    assert "Of 4 candidates" in told()
+    text = told(record=place, candidates={"675": 0.2})
+    assert "There was one candidate (step 675)." in text
+    assert "took part in that choice" not in text
+
+
+def test_snakemake_is_named_where_it_called_the_stages(told):
+    assert "Snakemake" not in told()
+    assert "on Snakemake [@molder2021snakemake]" in told(tags={"invocation": "i1"})
