@@ -69,13 +69,14 @@ def synchronise(
     uri = absolute_uri(
         store or named or f"{SQLITE}{journals.parent / 'mlflow.db'}", "--store" if store else "MLFLOW_TRACKING_URI"
     )
+    database: Path | None = None
     if uri.startswith(SQLITE):
-        database: Path | None = Path(uri.removeprefix(SQLITE).partition("?")[0])
+        database = Path(uri.removeprefix(SQLITE).partition("?")[0])
         database.parent.mkdir(parents=True, exist_ok=True)
         artifacts = artifacts or database.with_name(ARTIFACTS)
         lock = database.with_name(f"{database.name}.lock")
     else:
-        database, lock = None, journals / ".sync.lock"
+        lock = journals / ".sync.lock"
     try:
         with single_writer(lock, patience):  # read inside: what was read before a wait may be out of date
             found, problems = find_journals(journals)
