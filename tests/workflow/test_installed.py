@@ -92,7 +92,7 @@ def test_it_is_the_python_of_the_jobs_that_is_asked(tmp_path: Path, monkeypatch)
     first.chmod(0o755)
     environment_digest.cache_clear()
     assert digest(tmp_path, LOCK) == here
-    first.write_text("#!/bin/sh\necho '{\"python\": \"CPython 3.12.1\"}'\n")
+    first.write_text('#!/bin/sh\necho \'{"python": "CPython 3.12.1"}\'\n')
     environment_digest.cache_clear()
     assert digest(tmp_path, LOCK) != here
     first.write_text("#!/bin/sh\nexit 1\n")
