@@ -154,6 +154,20 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
         return holds(self._overrides(variant), location) and not holds(self.variants[variant], location)
 
     @property
+    def used_datasets(self) -> list[str]:
+        """Return the data sets that a run reads: `pretrain_on` first, then `evaluate_on`, each once."""
+        return list(dict.fromkeys([self.pretrain_on, *self.evaluate_on]))
+
+    @property
+    def phantom(self) -> Path:
+        """Return the folder in which make_phantom writes its data sets."""
+        return Path(self.workspace) / "phantom"
+
+    def is_phantom(self, dataset: str) -> bool:
+        """Return whether make_phantom writes the data set."""
+        return Path(self.root(dataset)).is_relative_to(self.phantom)
+
+    @property
     def with_text(self) -> list[str]:
         """Return the variants of `compare` that have a text encoder of their own: no ready-made image encoders."""
         return [variant for variant in self.compare if "encoder" not in self.variants[variant]]
@@ -179,7 +193,7 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
 
         A container must be given access to them.
         """
-        used = dict.fromkeys([self.pretrain_on, *self.evaluate_on])
+        used = self.used_datasets
         roots = {f"datasets.{dataset}.root": Path(self.root(dataset)) for dataset in used}
         roots |= {f"datasets.{dataset}.roots[{place}]": Path(root) for dataset in used
                   for place, root in enumerate(self.roots(dataset))}  # fmt: skip
@@ -200,9 +214,10 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
     def jobs(self) -> list[tuple[str, str | None, str | None]]:
         """Return (stage, data set, variant) of everything that the configuration asks for."""
         stages = ["make_phantom", "select_checkpoint", "extract_features", "retrieval", "summarize"]
-        used = dict.fromkeys([self.pretrain_on, *self.evaluate_on])
         jobs: list[tuple[str, str | None, str | None]] = [(stage, None, None) for stage in stages]
-        jobs += [(stage, dataset, None) for dataset in used for stage in ("index_inputs", "dicom_to_arrow")]
+        jobs += [
+            (stage, dataset, None) for dataset in self.used_datasets for stage in ("index_inputs", "dicom_to_arrow")
+        ]
         jobs += [(stage, self.pretrain_on, None) for stage in ("split_reports", "pair_images_reports")]
         evaluations = ("zero_shot_classification", *FEW_SHOT, "phrase_grounding")
         labelled = ("label_images", "audit_splits", *evaluations)

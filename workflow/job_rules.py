@@ -85,7 +85,8 @@ def command_of(
     options = [f"{arguments[name].flag} {value}" for name, value in values.items()]
     common = "--settings {params.settings:q} --image {params.image} --name {params.name:q} --journal {params.journal:q}"
     program = f"OMP_NUM_THREADS={{threads}} python -m stages.{stage}"
-    return " ".join(filter(None, [program, word or command, *options, more, common, log]))
+    text = " ".join([program, word or command, *options, more, common, log])
+    return " ".join(text.split())  # Snakemake compares the text: blanks in it rerun nothing
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:

@@ -6,11 +6,13 @@ itself then compares times only, and this command says which of the jobs it woul
 """
 
 import json
+import re
 import shlex
 import subprocess
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -26,6 +28,11 @@ from workflow.site_profile import add_options
 
 _SHOWN = 8  # hex digits of a digest
 _NEW = "has not run yet"
+_DELETED = (
+    ", although its last run finished: Snakemake deletes the outputs of a job whose submission failed "
+    "(docs/operators/reruns.md), or they were deleted by hand"
+)
+_FORCED = "Forced execution"  # Snakemake's words
 
 
 @dataclass
@@ -83,13 +90,19 @@ def changes(job: Job, root: Path) -> list[str]:
         journal = read_journal(path).journal
     except InputError:
         return ["its journal cannot be read"]
+    if journal.status == "RUNNING":
+        return ["it is running, or was killed (its journal says RUNNING)"]
     if journal.status != "FINISHED":
         return [f"its last run did not finish ({journal.error or journal.status})"]
     lines = _code_changes(job, journal) + _settings_changes(job, journal)
     if (image := job.option("--image", "none")) != journal.digests.image:
         lines.append(f"image: {journal.digests.image} -> {image}")
     lines += _input_changes(journal, root)
-    return lines + [f"output {each} is missing" for each in job.outputs if not (root / each).exists()]
+    if job.rule == "dicom_to_arrow":
+        lines += _replaced_sources(job, journal, root)
+    missing = [each for each in job.outputs if not (root / each).exists()]
+    cause = _DELETED if missing and not lines else ""
+    return lines + [f"output {each} is missing{cause}" for each in missing]
 
 
 @cache  # many jobs run one stage
@@ -151,6 +164,39 @@ def _input_changes(journal: Journal, root: Path) -> list[str]:
     return lines
 
 
+def _replaced_sources(job: Job, journal: Journal, root: Path) -> list[str]:
+    """Return a line where radiographs of a shard were written since it was converted, as a repeated download is.
+
+    Their times are asked of the file system, not their contents: 377,110 files take a few seconds on a local disk.
+    """
+    from stages.common.data.private_sources import reveal
+    from stages.common.files import schemas
+    from stages.common.files.arrow_tables import read_table
+
+    folder = root / job.option("--root")
+    try:
+        table = reveal(read_table(root / job.option("--files"), schemas.FILES), root / job.option("--private"))
+    except (InputError, OSError):
+        return []  # of an index that lacks or is older than this version: its job says so
+    paths = [path for path, shard in zip(table["path"].to_pylist(), table["shard"].to_pylist(), strict=True)
+             if path is not None and str(shard) == job.option("--shard")]  # fmt: skip
+
+    def is_newer(path: str) -> bool:
+        try:
+            status = (folder / path).stat()
+        except (OSError, ValueError):
+            return False
+        return max(status.st_mtime, status.st_ctime) * 1000 > journal.started
+
+    with ThreadPoolExecutor(_STATS_AT_ONCE) as pool:
+        newer = sum(pool.map(is_newer, paths))
+    return [f"{newer:,} of its {len(paths):,} source files were {_WRITTEN}"] if newer else []
+
+
+_STATS_AT_ONCE = 16  # a shared file system answers each after a millisecond
+_WRITTEN = "written or moved since they were converted; Snakemake does not look at them"
+
+
 @dataclass
 class Answer:
     """Reasons why one job would run again: its own changes, jobs whose outputs it waits for, Snakemake's reason."""
@@ -167,7 +213,8 @@ class Answer:
         if self.waits_for and lines != [_NEW]:
             shown = self.waits_for[:3] + ([f"{len(self.waits_for) - 3} more"] if len(self.waits_for) > 3 else [])
             lines.append(f"reads what would be rebuilt by {', '.join(shown)}")
-        return lines or [f"Snakemake: {self.planned}"]
+        forced = self.planned == _FORCED
+        return lines or ["--forcerun or --forceall asks for it" if forced else f"Snakemake: {self.planned}"]
 
 
 def explain(jobs: Sequence[Job], plan: Mapping[str, str], root: Path) -> list[Answer]:
@@ -201,10 +248,19 @@ def printed(answers: Iterable[Answer], total: int, records_lost: bool) -> str:
     for (_, *lines), group in together.items():
         more = f" and {len(group) - 1} more of its jobs" if len(group) > 1 else ""
         text.append("\n  ".join([f"{group[0].job.name}{more}", *lines]))
-    missed = sorted({each.job.rule for each in answers if each.own and each.planned is None})
+    missed = sorted(
+        {
+            each.job.outputs[0] if any(_WRITTEN in line for line in each.own) else each.job.rule
+            for each in answers
+            if each.own and each.planned is None
+        }
+    )
     if missed:
-        text.append(f"WARNING: Snakemake would not rerun these by itself; add --forcerun {' '.join(missed)}")
-    text.append(f"{len(answers)} of {total} jobs would run again" if answers else f"all {total} jobs are up to date")
+        text.append(f"WARNING: Snakemake would not rerun these by itself; add --forcerun {shlex.join(missed)}")
+    new = sum(each.own == [_NEW] for each in answers)
+    parts = [f"{new} for the first time"] * bool(new) + [f"{len(answers) - new} again"] * (new < len(answers))
+    counted = f"{len(answers)} of {total} jobs would run: {', '.join(parts)}"
+    text.append(counted if answers else f"all {total} jobs are up to date")
     return "\n".join(text)
 
 
@@ -216,12 +272,29 @@ _LOST = (
 
 def dry_run(arguments: Sequence[str]) -> list[Job]:
     """Return the jobs of a dry run with these arguments. Raises InputError with Snakemake's error."""
-    command = [sys.executable, "-m", "snakemake", *arguments, "--dry-run", "--printshellcmds", "--nolock"]
+    # --rerun-incomplete: while a run is in progress, its outputs count as incomplete, which else ends the dry run.
+    more = ["--dry-run", "--printshellcmds", "--nolock", "--rerun-incomplete"]
+    command = [sys.executable, "-m", "snakemake", *arguments, *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr + done.stdout).strip() or f"exit status {done.returncode}"
-        raise InputError(said.splitlines()[-1] if said.startswith("usage:") else f"snakemake: {said}")
+        raise InputError(_error_in(done.stderr + done.stdout) or f"snakemake: exit status {done.returncode}")
     return read_jobs(done.stdout)
+
+
+_BANNER = re.compile(
+    r"(Using profile|host:|Building DAG|Assuming unrestricted|Using shell|Provided |Rules claiming|  |Config|Workflow|"
+    r"Snakemake|Working directory|Full Traceback|  File|Traceback|$)"
+)
+
+
+def _error_in(text: str) -> str:
+    """Return the lines of a failed Snakemake that matter: its error, without the banner before it."""
+    lines = text.strip().splitlines()
+    if text.startswith("usage:"):
+        return lines[-1]
+    first = next((place for place, line in enumerate(lines) if re.search(r"(Error|Exception|error)\b", line)), None)
+    kept = [line for line in lines if not _BANNER.match(line)] if first is None else lines[first:]
+    return "snakemake: " + "\n".join(kept) if kept else ""
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -30,7 +30,7 @@ def checked_path(path: str) -> str:
     Raises:
         ValueError: it holds what one of them gives a meaning: quotes, `$`, `;`, `{}`, `*`, `~` and the like.
     """
-    if found := re.search(r"[^\w .@+=,:/-]", path):
+    if found := re.search(r"[^\w .@+=:/-]", path):
         raise ValueError(f"a path with {found[0]!r} cannot be used here: write it out, or rename the folder")
     return path
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ..common.digests import digest_of
-from ..common.journal.mlflow_texts import TAG_LENGTH, shortened
+from ..common.journal.mlflow_texts import KEY, TAG_LENGTH, shortened
 from .run_records import Execution, Place, RunRecord
 
 KIND = "mlip.invocation"  # tag of a parent: the id of the call
@@ -88,7 +88,7 @@ def invocation_record(call: Invocation, records: dict[str, RunRecord]) -> RunRec
         metrics=[],
         tags=kept
         | {
-            "mlip.key": call.key,
+            KEY: call.key,
             KIND: call.identifier,
             "mlip.ran": ", ".join(f"{count} {each}" for each, count in sorted(counts.items())) or "nothing",
             "mlip.kept": str(len(runs) - len(own)),

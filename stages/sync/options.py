@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common.command_line import program_name
+from ..common.errors import InputError
 
+SQLITE = "sqlite:///"
 _DESCRIPTION = """Import the stages' journals into MLflow: once each, repaired if half there, never twice.
 
 Inputs: every journal below --journals (format: stages/common/journal/tracking.py), and the files that they publish.
@@ -60,3 +62,18 @@ def read_options(argv: Sequence[str] | None = None) -> SyncOptions:
     given = vars(parser.parse_args(argv))
     register = given.pop("register_models")
     return SyncOptions(**given, register_models=None if register is None else register == "true")
+
+
+def absolute_uri(store: str, source: str = "--store") -> str:
+    """Return the store's URI; a relative SQLite path becomes absolute, so that it means the same in every folder.
+
+    Raises InputError, which names the `source` of the URI, for what is no store that sync can fill.
+    """
+    if store.startswith(SQLITE):
+        return SQLITE + str(Path(store.removeprefix(SQLITE)).resolve())
+    remedy = f"write {SQLITE}FILE.db or http://HOST:PORT"
+    if store.startswith("file:"):
+        raise InputError(f"{source} {store}: a folder is no store that several runs can share", remedy=remedy)
+    if "://" not in store:
+        raise InputError(f"{source} {store}: not a URI", remedy=remedy)
+    return store

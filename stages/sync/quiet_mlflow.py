@@ -24,6 +24,7 @@ from mlflow.entities import (
 )
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
+from mlflow.tracking._tracking_service import utils as _service
 
 __all__ = [
     "Dataset",
@@ -37,4 +38,13 @@ __all__ = [
     "Run",
     "RunTag",
     "ViewType",
+    "forget_artifact_places",
 ]
+
+
+def forget_artifact_places() -> None:
+    """Clear MLflow's memory of where each run keeps its files.
+
+    It is by the run's id and for the whole process, so that a copy of a store would write into the original's folder.
+    """
+    _service._artifact_repos_cache.clear()

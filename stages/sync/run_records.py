@@ -12,7 +12,7 @@ from typing import Any
 
 from ..common.digests import digest_of
 from ..common.journal.journals import FoundJournal, Journal, Metric
-from ..common.journal.mlflow_texts import PARAM_LENGTH, TAG_LENGTH, limited, mlflow_keys
+from ..common.journal.mlflow_texts import KEY, NAME, PARAM_LENGTH, STAGE, TAG_LENGTH, limited, mlflow_keys, run_name
 
 Place = tuple[str, str]  # stage and name
 
@@ -136,7 +136,7 @@ class RunRecord:
     @property
     def run_name(self) -> str:
         """Return the name of the run: its stage and its place."""
-        return f"{self.stage}/{self.name}" if self.name else self.stage
+        return run_name(self.stage, self.name)
 
     def digest(self) -> str:
         """Return the digest of the record; if it is equal, the run in the store needs no change."""
@@ -236,9 +236,9 @@ def _inputs(journal: Journal, producers: Mapping[str, str]) -> list[InputData]:
 def _own_tags(execution: Execution, root: Path, metrics: list[Metric]) -> dict[str, str]:
     journal = execution.first.journal
     tags = {
-        "mlip.key": execution.key,
-        "mlip.stage": execution.stage,
-        "mlip.name": execution.name,
+        KEY: execution.key,
+        STAGE: execution.stage,
+        NAME: execution.name,
         "mlip.journal": execution.first.path.relative_to(root).as_posix(),
         "mlflow.source.name": f"stages.{execution.stage}",
         "mlflow.source.type": "LOCAL",

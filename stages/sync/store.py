@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..common.errors import InputError, first_line
 from ..common.files.atomic_files import sha256_of
-from ..common.journal.mlflow_texts import without_secrets
+from ..common.journal.mlflow_texts import KEY, METRICS_A_BATCH, NAME, STAGE, SYNCED, TEXTS_A_BATCH, without_secrets
 from .invocations import titled
 from .quiet_mlflow import (
     Dataset,
@@ -28,9 +28,6 @@ from .quiet_mlflow import (
 )
 from .run_records import InputData, RunRecord, closed
 
-_METRICS_A_BATCH = 1000  # MLflow's limits
-_TEXTS_A_BATCH = 100
-_SYNCED = "mlip.synced"  # digest of the record; written last, so a run without it was interrupted half-way
 _LATEST = "mlip.latest"
 _WORKSPACE = "mlip.workspace"
 _PARENT = "mlflow.parentRunId"
@@ -128,7 +125,7 @@ def import_runs(
         if run is None:
             # The key is set on creation, in one transaction, so no crash leaves a run that cannot be found again.
             run = client.create_run(
-                experiment, start_time=record.started, tags={"mlip.key": record.key}, run_name=titled(record)
+                experiment, start_time=record.started, tags={KEY: record.key}, run_name=titled(record)
             )
             changes.new.add(run.info.run_id)
         changes.ids[record.key] = run.info.run_id
@@ -153,7 +150,7 @@ def _run_of(client: MlflowClient, present: dict[str, Run], record: RunRecord) ->
     if run is not None:
         client.delete_run(former.info.run_id)
         return run
-    client.set_tag(former.info.run_id, "mlip.key", record.key)
+    client.set_tag(former.info.run_id, KEY, record.key)
     present[record.key] = former
     return former
 
@@ -165,27 +162,27 @@ def _runs_by_key(client: MlflowClient, experiment: str, view: int = ViewType.ALL
     and answered too late. One stays, a complete one if there is one, and sync completes it.
     """
     runs = _of_all_pages(partial(client.search_runs, [experiment], run_view_type=view, max_results=1000))
-    ours = [run for run in runs if "mlip.key" in run.data.tags]
-    ours.sort(key=lambda run: (run.info.start_time, run.data.tags["mlip.key"], _SYNCED not in run.data.tags))
+    ours = [run for run in runs if KEY in run.data.tags]
+    ours.sort(key=lambda run: (run.info.start_time, run.data.tags[KEY], SYNCED not in run.data.tags))
     found: dict[str, Run] = {}
     for run in ours:
-        other = found.setdefault(run.data.tags["mlip.key"], run)
+        other = found.setdefault(run.data.tags[KEY], run)
         if other is run:
             continue
         if run.info.lifecycle_stage == other.info.lifecycle_stage == "active":
             client.delete_run(run.info.run_id)
         elif run.info.lifecycle_stage == "active":
-            found[run.data.tags["mlip.key"]] = run
+            found[run.data.tags[KEY]] = run
     return found
+
+
+def _is_complete(run: Run, record: RunRecord) -> bool:
+    return run.data.tags.get(SYNCED) == record.digest() and run.info.status == record.status
 
 
 def _agrees(run: Run, record: RunRecord, tags: dict[str, str]) -> bool:
     held = run.data.tags
-    return (
-        held.get(_SYNCED) == record.digest()
-        and run.info.status == record.status
-        and all(held.get(key) == tags.get(key) for key in (_WORKSPACE, _PARENT))
-    )
+    return _is_complete(run, record) and all(held.get(key) == tags.get(key) for key in (_WORKSPACE, _PARENT))
 
 
 def _tags(record: RunRecord, workspace: str, ids: dict[str, str]) -> dict[str, str]:
@@ -196,8 +193,12 @@ def _tags(record: RunRecord, workspace: str, ids: dict[str, str]) -> dict[str, s
 def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path, tags: dict[str, str]) -> list[str]:
     """Write what the run lacks, its digest last; return warnings."""
     run_id = run.info.run_id
+    texts = [RunTag(key, value) for key, value in tags.items()]
+    if _is_complete(run, record):  # of a moved workspace, or below another parent: its files are not written again
+        client.log_batch(run_id, tags=texts)
+        return []
     params = [Param(key, value) for key, value in record.params.items() if key not in run.data.params]
-    for some_params in _chunks(params, _TEXTS_A_BATCH):
+    for some_params in _chunks(params, TEXTS_A_BATCH):
         client.log_batch(run_id, params=some_params)
     held = {
         (metric.key, metric.value, metric.timestamp, metric.step)
@@ -205,7 +206,7 @@ def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path, t
         for metric in client.get_metric_history(run_id, key)
     }
     metrics = [Metric(*metric) for metric in dict.fromkeys(record.metrics) if metric not in held]
-    for some_metrics in _chunks(metrics, _METRICS_A_BATCH):
+    for some_metrics in _chunks(metrics, METRICS_A_BATCH):
         client.log_batch(run_id, metrics=some_metrics)
     if record.inputs:
         client.log_inputs(run_id, [_data_set(each) for each in record.inputs])
@@ -214,10 +215,10 @@ def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path, t
         client.update_run(run_id, status=record.status)
     else:
         client.set_terminated(run_id, status=record.status, end_time=record.ended)
-    for some_tags in _chunks([RunTag(key, value) for key, value in tags.items()], _TEXTS_A_BATCH):
+    for some_tags in _chunks(texts, TEXTS_A_BATCH):
         client.log_batch(run_id, tags=some_tags)
     if not failures:
-        client.set_tag(run_id, _SYNCED, record.digest())
+        client.set_tag(run_id, SYNCED, record.digest())
     return warnings + failures
 
 
@@ -282,7 +283,7 @@ def _mark_latest(client: MlflowClient, experiment: str, workspace: str, changes:
     runs = _runs_by_key(client, experiment, ViewType.ACTIVE_ONLY)
     newest = {_place(run): key for key, run in runs.items()}
     for key, run in runs.items():
-        if run.data.tags.get(_WORKSPACE) != workspace or "mlip.stage" not in run.data.tags:
+        if run.data.tags.get(_WORKSPACE) != workspace or STAGE not in run.data.tags:
             continue
         latest = "true" if newest[_place(run)] == key else "false"
         if run.data.tags.get(_LATEST) != latest:
@@ -293,7 +294,7 @@ def _mark_latest(client: MlflowClient, experiment: str, workspace: str, changes:
 
 def _place(run: Run) -> tuple[str | None, ...]:
     tags = run.data.tags
-    return tags.get(_WORKSPACE, tags.get("workspace")), tags.get("mlip.stage"), tags.get("mlip.name")
+    return tags.get(_WORKSPACE, tags.get("workspace")), tags.get(STAGE), tags.get(NAME)
 
 
 def _chunks(items: list[Item], size: int) -> Iterator[list[Item]]:

@@ -13,11 +13,12 @@ from ..common.journal.mlflow_texts import without_secrets
 from .invocations import invocation_record, invocations, parents
 from .lock import single_writer
 from .model_registry import register_models
-from .quiet_mlflow import MlflowClient, MlflowException
+from .options import SQLITE, absolute_uri
+from .quiet_mlflow import MlflowClient, MlflowException, forget_artifact_places
+from .relocation import ARTIFACTS, follow_move, remember_home
 from .run_records import RunRecord, executions, producers_of, run_record
 from .store import import_runs, open_experiment, runs_elsewhere
 
-_SQLITE = "sqlite:///"
 _MILLISECONDS_AN_HOUR = 3_600_000
 
 
@@ -64,23 +65,30 @@ def synchronise(
     if not journals.is_dir():
         raise InputError(f"{journals}: no such folder", remedy="give the folder of the workflow's results")
     journals = journals.resolve()
-    uri = absolute_uri(store or os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{journals.parent / 'mlflow.db'}")
-    if uri.startswith(_SQLITE):
-        database = Path(uri.removeprefix(_SQLITE))
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = absolute_uri(
+        store or named or f"{SQLITE}{journals.parent / 'mlflow.db'}", "--store" if store else "MLFLOW_TRACKING_URI"
+    )
+    database: Path | None = None
+    if uri.startswith(SQLITE):
+        database = Path(uri.removeprefix(SQLITE).partition("?")[0])
         database.parent.mkdir(parents=True, exist_ok=True)
-        artifacts, lock = (
-            artifacts or database.with_name("mlflow_artifacts"),
-            database.with_name(f"{database.name}.lock"),
-        )
+        artifacts = artifacts or database.with_name(ARTIFACTS)
+        lock = database.with_name(f"{database.name}.lock")
     else:
         lock = journals / ".sync.lock"
     try:
         with single_writer(lock, patience):  # read inside: what was read before a wait may be out of date
             found, problems = find_journals(journals)
             now, grace = time.time_ns() // 1_000_000, round(grace_hours * _MILLISECONDS_AN_HOUR)
+            warnings = follow_move(database, artifacts) if database and artifacts else []
+            forget_artifact_places()
             client = MlflowClient(uri)
             project = experiment or _project(found)
-            identifier, warnings = open_experiment(client, project, artifacts)
+            identifier, more = open_experiment(client, project, artifacts)
+            warnings += more
+            if database:
+                remember_home(client, identifier, database)
             records = records_of(found, journals, now, grace)
             changes = import_runs(client, identifier, records, workspace_name(journals), now, grace)
             warnings += runs_elsewhere(client, identifier, project, workspace_name(journals))
@@ -128,12 +136,3 @@ def _registers(found: list[FoundJournal]) -> bool:
     said = [each.journal.tags["register_models"] for each in found if "register_models" in each.journal.tags]
     said += filter(None, [os.environ.get("MLIP_REGISTER_MODELS")])
     return not said or said[-1].lower() == "true"
-
-
-def absolute_uri(store: str) -> str:
-    """Return the store's URI; a relative SQLite path becomes absolute, so that it means the same in every folder."""
-    if store.startswith(_SQLITE):
-        return _SQLITE + str(Path(store.removeprefix(_SQLITE)).resolve())
-    if "://" not in store:
-        raise InputError(f"--store {store}: not a URI", remedy="write sqlite:///FILE.db or http://HOST:PORT")
-    return store

@@ -103,7 +103,14 @@ EDITS = {
     "tracking code": (append("stages/common/journal/tracking.py", "\nEDITED = 1\n"), set()),
     "the time of a prompt file": (touch("stages/zero_shot_classification/prompts/rsna.yaml"), set()),
     "the time of an output": (touch("runs/demo/results/label_images/rsna/labels.arrow"), set()),
-    "the pins of the report's image": (append("envs/report.lock", "# edited\n"), {"summarize"}),
+    "a comment in the pins of an image": (append("envs/report.lock", "# edited\n"), set()),
+    "a pin that nobody installed": (append("envs/torch.lock", "nobody-has-this==1.0\n"), set()),
+    "blanks in the shell command of a training": (
+        replace("workflow/rules/pretrain.smk", 'more="{params.start}"', 'more="  {params.start} "'),
+        set(),
+    ),
+    "code of a package": (append("stages/retrieval/__init__.py", "EDITED = 1\n"), {"retrieval", "summarize"}),
+    "the public API": (append("stages/api/models.py", "\nEDITED = 1\n"), set()),
     "a variant": (
         replace("config.yaml", "random: {optimisation: {epochs: 0}", "random: {seed: 5, optimisation: {epochs: 0}"),
         TRAINED,
@@ -120,7 +127,9 @@ def test_exactly_the_dependent_rules_would_run(finished_run, edit: str) -> None:
     change, expected = EDITS[edit]
     path = finished_run.folder
     before = {
-        file: (file.read_bytes(), file.stat()) for folder in ("stages", "envs", ".") for file in _sources(path, folder)
+        file: (file.read_bytes(), file.stat())
+        for folder in ("stages", "envs", "workflow", ".")
+        for file in _sources(path, folder)
     }
     try:
         change(path)

@@ -4,15 +4,20 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
 from stages.common.digests import data_digest
+from stages.common.files import schemas
+from stages.common.files.arrow_tables import write_table
 from stages.common.files.atomic_files import sha256_of, write_json
 from stages.common.files.code_digest import code_digests
 from stages.retrieval.contract import RetrievalSettings
-from workflow.why import Job, changes, explain, printed, read_jobs
+from workflow.why import _WRITTEN, Answer, Job, _error_in, _replaced_sources, changes, explain, printed, read_jobs
 
 DRY_RUN = """Building DAG of jobs...
 Job stats:
@@ -128,10 +133,54 @@ def test_what_waits_for_a_stale_job_says_so_and_what_snakemake_would_miss_is_lou
         "summarize",
         "  reads what would be rebuilt by pair",
         "WARNING: Snakemake would not rerun these by itself; add --forcerun index_inputs",
-        "3 of 4 jobs would run again",
+        "3 of 4 jobs would run: 1 for the first time, 2 again",
     ]
     assert text.startswith("WARNING: .snakemake/metadata is gone")
     assert printed([], 4, records_lost=False) == "all 4 jobs are up to date"
+
+
+def test_a_source_file_that_was_fetched_again_names_its_shard_alone(tmp_path):
+    """Two shards of two files each; one file was written after the shard's journal began."""
+    began = int(time.time() * 1000) + 1000
+    for name in ("a", "b", "c é", "d"):
+        (tmp_path / f"{name}.dcm").touch()
+    rows = [{"image_id": name, "study_id": name, "patient_id": "p", "dataset": "x", "path": f"{name}.dcm",
+             "sha256": None, "view": None, "distributed_split": None, "shard": place // 2}
+            for place, name in enumerate(("a", "b", "c é", "gone"))]  # fmt: skip
+    rows = [{key: row.get(key) for key in schemas.FILES.names} for row in rows]
+    write_table(tmp_path / "files.arrow", schemas.FILES, [pa.RecordBatch.from_pylist(rows, schema=schemas.FILES)])
+    journal = SimpleNamespace(started=began)
+
+    def told(shard):
+        command = ["--root", ".", "--files", "files.arrow", "--private", "private", "--shard", str(shard)]
+        return _replaced_sources(Job("dicom_to_arrow", command=command), journal, tmp_path)
+
+    assert told(0) == told(1) == []
+    later = began / 1000 + 5
+    os.utime(tmp_path / "c é.dcm", (later, later))
+    assert told(0) == []
+    assert told(1) == [f"1 of its 2 source files were {_WRITTEN}"]
+    stale = Job("dicom_to_arrow", [], ["w/shards/1.arrow", "w/shards/1_rejects.arrow"])
+    text = printed([Answer(stale, told(1), [], None)], 2, records_lost=False)
+    assert "add --forcerun w/shards/1.arrow\n" in text
+
+
+def test_outputs_that_a_failed_submission_deleted_are_told_apart(finished):
+    root, job, _ = finished
+    assert rewritten(finished) == []
+    (root / "out" / "result.json").unlink()
+    (line,) = changes(job, root)
+    assert line.startswith("output out/result.json is missing, although its last run finished")
+    assert "submission failed" in line
+    assert rewritten(finished, status="RUNNING") == ["it is running, or was killed (its journal says RUNNING)"]
+
+
+def test_of_a_failed_dry_run_only_the_error_is_shown():
+    banner = "Using profile x.\nhost: node\nBuilding DAG of jobs...\n"
+    assert _error_in(f"{banner}WorkflowError:\n    no file a.csv") == "snakemake: WorkflowError:\n    no file a.csv"
+    assert _error_in("usage: snakemake\nsnakemake: error: no such option") == "snakemake: error: no such option"
+    forced = Answer(Job("summarize"), [], [], "Forced execution")
+    assert forced.lines == ["--forcerun or --forceall asks for it"]
 
 
 def why(checkout) -> str:
@@ -145,13 +194,12 @@ def why(checkout) -> str:
 
 @pytest.mark.slow
 def test_edits_of_a_finished_run_are_told_with_and_without_snakemake_s_records(finished_run):
-    """Code, a key, an input and an image at once: each stage tells its own."""
+    """Code, a key, and an input at once: each stage tells its own."""
     root = finished_run.folder
     edits = {
         "stages/pretrain/sinkhorn.py": lambda text: text + "\nEDITED = 1\n",
         "config.yaml": lambda text: text + "\nzero_shot_classification: {seed: 1}\n",
         "stages/zero_shot_classification/prompts/rsna.yaml": lambda text: text.replace("No focal", "No"),
-        "envs/report.lock": lambda text: text + "# edited\n",
     }
     before = {path: ((root / path).read_text(), (root / path).stat()) for path in edits}
     records, kept = root / ".snakemake" / "metadata", root / ".snakemake" / "kept"
@@ -176,7 +224,6 @@ def test_edits_of_a_finished_run_are_told_with_and_without_snakemake_s_records(f
     assert "settings: seed: 0 -> 1" in zero_shot
     assert "input prompts:" in zero_shot
     assert "prompts/rsna.yaml changed (" in zero_shot
-    assert "image: env-" in told["summarize"]
     assert not [name for name in told if name.startswith(("index_inputs", "dicom_to_arrow", "label_images"))]
     assert "WARNING" not in text
     assert lost.startswith("WARNING: .snakemake/metadata is gone")

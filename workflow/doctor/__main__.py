@@ -17,7 +17,7 @@ from stages.common.errors import InputError
 from stages.configuration import Config
 from workflow.doctor.containers import check_apptainer, check_compiler, check_images, check_inside
 from workflow.doctor.findings import Finding, failed, table
-from workflow.doctor.folders import check_disk, check_quota, check_workspace
+from workflow.doctor.folders import check_disk, check_quota, check_scratch, check_workspace
 from workflow.doctor.gpu import check_gpu
 from workflow.doctor.inputs import check_datasets, check_weights
 from workflow.doctor.labels import check_labels, check_training_studies
@@ -38,7 +38,7 @@ def examine(arguments: Namespace) -> list[Finding]:
         profile = read_profile(arguments.profile)
     except InputError as error:
         return Finding.of_error("profile", error)
-    findings = [Finding("ok", "profile", str(profile.path))]
+    findings = [Finding("ok", "profile", str(profile.path)), *check_scratch()]
     config, of_config = _configuration(profile, arguments)
     if profile.on_slurm:
         retries = config.pretrain_retries if config else Config.model_fields["pretrain_retries"].default

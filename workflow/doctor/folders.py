@@ -1,7 +1,9 @@
 """Checks of the workspace: it can be written, and has room for what the estimate says."""
 
+import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from workflow.doctor.findings import Finding, ask, present
@@ -21,6 +23,31 @@ def check_workspace(workspace: Path) -> Finding:
         return Finding("error", "workspace", f"{place}: not writable ({error.strerror})", remedy)
     made = "" if workspace.exists() else f" ({workspace} will be created)"
     return Finding("ok", "workspace", f"{place} is writable{made}")
+
+
+def check_scratch(environ: Mapping[str, str] = os.environ) -> list[Finding]:
+    """Check HOME and TMPDIR: Snakemake and Apptainer keep caches in the one, every stage works in the other."""
+    caches = [environ[name] for name in ("XDG_CACHE_HOME", "HOME") if environ.get(name)][:1]
+    home = _scratch("HOME", Path(caches[0] if caches else "~").expanduser(), "export HOME=FOLDER (Snakemake's cache)")
+    remedy = "export TMPDIR=FOLDER that exists on every node, or unset it"
+    named = environ.get("TMPDIR") or "/tmp"  # noqa: S108, where programs look if nothing is set
+    temporary = _scratch("TMPDIR", Path(named), remedy)
+    if temporary.status == "error":
+        try:
+            instead = tempfile.gettempdir()
+        except OSError:
+            return [home, temporary]
+        temporary = Finding("warning", "TMPDIR", f"{temporary.what}; stages use {instead} instead", remedy)
+    return [home, temporary]
+
+
+def _scratch(name: str, place: Path, remedy: str) -> Finding:
+    try:
+        with tempfile.TemporaryFile(dir=existing(place) if name == "HOME" else place):  # a missing home is made
+            pass
+    except OSError as error:
+        return Finding("error", name, f"{place}: not writable ({error.strerror})", remedy)
+    return Finding("ok", name, f"{place} is writable")
 
 
 def check_disk(workspace: Path, bytes_needed: float) -> Finding:

@@ -4,13 +4,17 @@ The data sets' own indexes are read as index_inputs reads them. Weights must exi
 is called.
 """
 
-import os
 import tempfile
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-from huggingface_hub import constants
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HTTPError,  # of the HTTP client, whichever the package uses
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
 
 from stages.common.encoders.weight_files import RECORD, tokenizer_file, weight_files
 from stages.common.errors import InputError
@@ -25,8 +29,7 @@ from workflow.doctor.findings import Finding
 
 def check_datasets(config: Config, every_file: bool = False) -> list[Finding]:
     """Return a finding for each data set that the configuration uses."""
-    names = dict.fromkeys([config.pretrain_on, *config.evaluate_on])
-    return [check_dataset(config, name, every_file) for name in names]
+    return [check_dataset(config, name, every_file) for name in config.used_datasets]
 
 
 def check_dataset(config: Config, name: str, every_file: bool = False) -> Finding:
@@ -35,9 +38,8 @@ def check_dataset(config: Config, name: str, every_file: bool = False) -> Findin
     Where identifiers are keyed, a key is made for this reading only, so no id is shown.
     """
     subject, root = f"data set {name}", Path(config.root(name))
-    settings = config.settings("index_inputs", name)
-    assert isinstance(settings, IndexInputsSettings)
-    if root.is_relative_to(f"{config.workspace}/phantom") and not root.exists():
+    settings = config.settings(IndexInputsSettings, name)
+    if config.is_phantom(name) and not root.exists():
         return Finding("ok", subject, "synthetic: make_phantom will create it")
     try:
         roots = tuple(map(Path, config.roots(name)))
@@ -108,8 +110,6 @@ def check_weight(weights: str, workspace: Path, image: bool = False, tokenizer: 
         f"fetch it on a machine with network (`hf download {identifier} --local-dir FOLDER`), then copy its contents "
         f"to {folder}"
     )
-    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
-        return Finding("error", subject, f"{identifier}: not in {folder}, and HF_HUB_OFFLINE is set", by_hand)
     problem = _unreachable(identifier)
     if problem:
         what = f"{identifier}: not in {folder}, and {constants.ENDPOINT} does not provide it: {problem}"
@@ -118,15 +118,17 @@ def check_weight(weights: str, workspace: Path, image: bool = False, tokenizer: 
 
 
 def _unreachable(identifier: str) -> str | None:
-    """Return why the hub does not give us such a model, or None."""
-    address = f"{constants.ENDPOINT}/api/models/{identifier}"
-    token = os.environ.get("HF_TOKEN")
-    request = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310
+    """Return why the hub does not give us such a model, or None; it is asked as fetch_weights asks."""
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310
-            return None
-    except urllib.error.HTTPError as error:
-        hint = " (no such model, or it needs HF_TOKEN)" if error.code in (401, 403, 404) else ""
-        return f"HTTP {error.code}{hint}"
-    except (OSError, ValueError) as error:
-        return str(getattr(error, "reason", None) or error)
+        HfApi().model_info(identifier, timeout=_SECONDS)
+    except GatedRepoError:
+        return "it requires you to accept its terms, and then HF_TOKEN"
+    except RepositoryNotFoundError:
+        return "no such model, or it needs HF_TOKEN"
+    except OfflineModeIsEnabled:
+        return "HF_HUB_OFFLINE is set"
+    except HfHubHTTPError as error:
+        return f"HTTP {error.response.status_code}"
+    except (HTTPError, OSError, ValueError) as error:
+        return next(iter(str(error).splitlines()), type(error).__name__)
+    return None

@@ -35,7 +35,7 @@ def check_labels(config: Config) -> list[Finding]:
 def check_labels_of(config: Config, name: str) -> Finding:
     """Read and split the labels of a data set as label_images will, without writing anything."""
     subject, settings, root = f"labels {name}", config.settings(LabelImagesSettings, name), Path(config.root(name))
-    if root.is_relative_to(f"{config.workspace}/phantom"):
+    if config.is_phantom(name):
         return Finding("ok", subject, "synthetic: make_phantom will create them")
     if not root.is_dir():
         return Finding("not checked", subject, f"{root}: no such folder")
@@ -142,7 +142,7 @@ def check_training_studies(config: Config, gpus: int = 1) -> Iterator[Finding]:
         if size % gpus:
             what = f"optimisation.batch_size {size} of {name} is not divisible by the {gpus} GPUs of a training"
             yield Finding("error", subject, what, f"set it to a multiple of {gpus}, or change the number of GPUs")
-    if not sizes or root.is_relative_to(f"{config.workspace}/phantom"):
+    if not sizes or config.is_phantom(config.pretrain_on):
         return
     try:
         with tempfile.TemporaryDirectory() as folder:

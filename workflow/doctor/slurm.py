@@ -55,6 +55,7 @@ class Partition:
     minutes: int | None
     gpus: int
     memory_mb: int
+    models: frozenset[str] = frozenset()  # of its GPUs, as sinfo names them
 
 
 def check_slurm(profile: SiteProfile, requests: Mapping[str, Request], pretrain_retries: int) -> list[Finding]:
@@ -82,7 +83,10 @@ def check_slurm(profile: SiteProfile, requests: Mapping[str, Request], pretrain_
     findings.append(check_status_command(profile, bool(accounting), accounting.problem))
     findings.append(check_account(profile, bool(accounting)))
     findings += check_partitions(profile, known, requests, pretrain_retries)
-    used = {_partition_of(rule, profile, known) for rule, request in requests.items() if not request.local}
+    findings += check_gpu_models(profile, known, requests)
+    used = {
+        name for rule, request in requests.items() if not request.local for name in _partitions_of(rule, profile, known)
+    }
     return [*findings, check_preemption([name for name in known if name in used])]
 
 
@@ -128,26 +132,66 @@ def check_partitions(
     profile: SiteProfile, known: Mapping[str, Partition], requests: Mapping[str, Request], pretrain_retries: int
 ) -> list[Finding]:
     """Return a finding for each partition to which rules go: it exists, is up, and grants their requests."""
-    wanted: dict[str | None, list[list[Request]]] = {}
+    wanted: dict[str | None, list[tuple[list[Request], list[Partition]]]] = {}
     for rule, request in requests.items():
         if not request.local:
             retries = pretrain_retries if rule == "pretrain" else profile.retries
             asked = with_profile(request, profile.resources_of(rule))
             attempts = [asked.at_attempt(number) for number in range(1, retries + 2)]
-            wanted.setdefault(_partition_of(rule, profile, known), []).append(attempts)
+            names = _partitions_of(rule, profile, known)
+            for name in names:
+                others = [known[each] for each in names if each is not None and each != name and each in known]
+                wanted.setdefault(name, []).append((attempts, others))
     return [_check_partition(profile, name, known, asked) for name, asked in wanted.items()]
 
 
-def _partition_of(rule: str, profile: SiteProfile, known: Mapping[str, Partition]) -> str | None:
-    """Return the partition of a rule's jobs; None where none is named and there is no default."""
+def _partitions_of(rule: str, profile: SiteProfile, known: Mapping[str, Partition]) -> Sequence[str | None]:
+    """Return the partitions of a rule's jobs (`gpu,gpu2`: where they start first); None: no name and no default."""
     default = next((name for name, each in known.items() if each.default), None)
-    return profile.resources_of(rule).get("slurm_partition", default)
+    named = profile.resources_of(rule).get("slurm_partition", default)
+    return [None] if named is None else list(dict.fromkeys(str(named).split(",")))
+
+
+_MODEL = re.compile(r"[a-zA-Z0-9_.]+")  # what snakemake-executor-plugin-slurm 2.8.0 accepts as a gpu_model
+
+
+def check_gpu_models(
+    profile: SiteProfile, known: Mapping[str, Partition], requests: Mapping[str, Request]
+) -> list[Finding]:
+    """Return a finding for each GPU model that a rule requests and that Snakemake or its partitions would refuse."""
+    rules: dict[tuple[str, tuple[str | None, ...]], str] = {}
+    for rule, request in requests.items():
+        model = profile.resources_of(rule).get("gpu_model")
+        if model is not None and not request.local:
+            rules.setdefault((str(model), tuple(_partitions_of(rule, profile, known))), rule)
+    return [_check_model(profile, model, [known[name] for name in names if name is not None and name in known], rule)
+            for (model, names), rule in rules.items()]  # fmt: skip
+
+
+def _check_model(profile: SiteProfile, model: str, places: Sequence[Partition], rule: str) -> Finding:
+    subject, where = f"gpu_model {model}", f"under set-resources: {rule} in {profile.path}"
+    if not _MODEL.fullmatch(model):
+        what = "Snakemake's SLURM plugin takes letters, digits, `_` and `.` only, and fails at every submission"
+        remedy = (
+            f"{where} delete it and name a partition of that model, or its feature: `constraint: FEATURE` "
+            "(sinfo -o '%P %G %f')"
+        )
+        return Finding("error", subject, what, remedy)
+    there = sorted(set().union(*(each.models for each in places)))
+    if places and model not in there:
+        what = f"no node of {', '.join(each.name for each in places)} has it; they have {', '.join(there) or 'none'}"
+        return Finding("error", subject, what, f"correct it {where} (sinfo -o '%P %G')")
+    return Finding("ok", subject, f"{rule} can get it")
 
 
 def _check_partition(
-    profile: SiteProfile, name: str | None, known: Mapping[str, Partition], asked: Sequence[Sequence[Request]]
+    profile: SiteProfile,
+    name: str | None,
+    known: Mapping[str, Partition],
+    wanted: Sequence[tuple[Sequence[Request], Sequence[Partition]]],
 ) -> Finding:
-    """Check one partition; `asked` holds the requests of each rule's attempts."""
+    """Check one partition; `wanted` holds the requests of each rule's attempts, and the rule's other partitions."""
+    asked = [attempts for attempts, _ in wanted]
     if name is None:
         remedy = f"set slurm_partition under default-resources in {profile.path} to one of {', '.join(known)}"
         return Finding("error", "partition", "none set, and the cluster has no default", remedy)
@@ -158,8 +202,13 @@ def _check_partition(
         return Finding("error", subject, "the cluster has no partition of that name", remedy)
     if not place.up:
         return Finding("warning", subject, "the partition is down: jobs would wait", "try again later, or name another")
-    for first, *_ in asked:
+    for (first, *_), others in wanted:
         if problem := _too_much(first, place):
+            if granting := [each.name for each in others if each.up and not _too_much(first, each)]:
+                remedy = (
+                    f"its jobs start in {', '.join(granting)} only: under set-resources: {first.rule} name no other"
+                )
+                return Finding("warning", subject, problem, remedy)
             remedy = (
                 f"under set-resources: {first.rule} in {profile.path} request less, or name another slurm_partition"
             )
@@ -203,12 +252,12 @@ def partitions(text: str) -> dict[str, Partition]:
         name, available, limit, gres, memory = line.split("|")
         here = Partition(
             name.rstrip("*"), name.endswith("*"), available == "up", minutes_of(limit), gpus_of(gres),
-            int(re.sub(r"\D.*", "", memory) or 0),
+            int(re.sub(r"\D.*", "", memory) or 0), models_of(gres),
         )  # fmt: skip
         other = found.get(here.name, here)
         found[here.name] = Partition(
             here.name, here.default, here.up, here.minutes, max(here.gpus, other.gpus),
-            max(here.memory_mb, other.memory_mb),
+            max(here.memory_mb, other.memory_mb), here.models | other.models,
         )  # fmt: skip
     return found
 
@@ -231,3 +280,8 @@ def minutes_of(limit: str) -> int | None:
 def gpus_of(gres: str) -> int:
     """Return the GPUs of a node from its generic resources: `gpu:4`, `gpu:a100:4(S:0-1)`, `(null)`."""
     return sum(int(count) for count in re.findall(r"\bgpu(?::[^:,()]+)?:(\d+)", gres))
+
+
+def models_of(gres: str) -> frozenset[str]:
+    """Return the models of a node's GPUs: `gpu:nvidia_a100-sxm4-80gb:4(S:0-1)`."""
+    return frozenset(re.findall(r"\bgpu:([^:,()]*[^:,()\d][^:,()]*)(?=:\d)", gres))

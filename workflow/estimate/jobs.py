@@ -30,8 +30,7 @@ class Amount:
 
 def amounts_of(config: Config, journals: list[Journal]) -> dict[str, Amount]:
     """Return the counts of each data set that the configuration uses."""
-    names = dict.fromkeys([config.pretrain_on, *config.evaluate_on])
-    return {name: amount_of(config, name, journals) for name in names}
+    return {name: amount_of(config, name, journals) for name in config.used_datasets}
 
 
 def amount_of(config: Config, name: str, journals: list[Journal]) -> Amount:
@@ -39,15 +38,14 @@ def amount_of(config: Config, name: str, journals: list[Journal]) -> Amount:
 
     Raises InputError where there are none.
     """
-    settings = config.settings("index_inputs", name)
-    assert isinstance(settings, IndexInputsSettings)
+    settings = config.settings(IndexInputsSettings, name)
     root = Path(config.root(name))
     size = _file_bytes(root, settings)
     for journal in journals:
         if (journal.stage, journal.name, journal.status) == ("index_inputs", name, "FINISHED"):
             counts = {metric.key: metric.value for metric in journal.metrics}
             return Amount(int(counts["images"]), int(counts["reports"]), size, "journal of index_inputs")
-    if root.is_relative_to(f"{config.workspace}/phantom"):
+    if config.is_phantom(name):
         return _phantom_amount(config, settings.layout)
     if root.is_dir():
         return _from_index(root, settings, size)
@@ -148,7 +146,7 @@ def training_studies(config: Config, amounts: Mapping[str, Amount]) -> float:
 
 
 def _phantom_job(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]:
-    made = [name for name in amounts if config.root(name).startswith(f"{config.workspace}/phantom")]
+    made = [name for name in amounts if config.is_phantom(name)]
     if made:
         images = sum(amounts[name].images for name in made)
         yield Job("make_phantom", "", "make_phantom", images, written=images * 3e5)

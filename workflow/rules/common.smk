@@ -15,7 +15,6 @@ from snakemake.settings.types import DeploymentMethod
 
 from stages.common.digests import canonical_json
 from stages.common.errors import InputError, InputErrors
-from stages.common.files.atomic_files import sha256_of
 from stages.common.files.code_digest import code_digest
 from stages.common.training.served_states import remove_served
 from stages.common.yaml_files import read_mapping
@@ -24,6 +23,7 @@ from stages.contracts import JOBS, STAGES, job_of
 from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
 from workflow.input_files import check_files
+from workflow.installed import environment_digest
 from workflow.invocation import refuse_left_jobs, sync_command, tracking_environment
 from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
 from workflow.rule_requests import MOST, grown
@@ -101,10 +101,13 @@ def settings_of(stage):
 
 
 def image_of(image):
-    """Return the digest of an image; without containers, of the image's pinned environment."""
+    """Return the digest of an image; without containers, of what is installed of the image's pins."""
     if CONTAINERS:
         return IMAGES[image].digest
-    return f"env-{sha256_of(REPOSITORY / 'envs' / f'{image}.lock')[:16]}"
+    try:
+        return f"env-{environment_digest(REPOSITORY / 'envs' / f'{image}.lock')[:16]}"
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def container_of(image):

@@ -1,21 +1,4 @@
 # Table 2: classification with 1, 10 and 100 % of the labels, by two published protocols; seeds inside the job.
-FEW_SHOT_CLASSIFICATION = [
-    path_of(
-        "few_shot_classification",
-        "result.json",
-        variant=variant,
-        dataset=dataset,
-        protocol=protocol,
-        fraction=str(fraction),
-    )
-    for variant in CONFIG.compare
-    for dataset in CONFIG.evaluate_on
-    for settings in [CONFIG.settings("few_shot_classification", dataset)]
-    for protocol in settings.protocols
-    for fraction in settings.fractions
-]
-
-
 def few_shot_settings(stage, protocol=None):
     """Return a function for the settings of one job as JSON; other protocols or fractions do not count."""
     return lambda wildcards: canonical_json(

@@ -1,22 +1,5 @@
 # Table 3: outlines with 1, 10 and 100 % of the labels, by two published protocols; seeds inside the job. Progress of a
 # killed job is in state/, outside the outputs: with the same digest it resumes.
-FEW_SHOT_SEGMENTATION = [
-    path_of(
-        "few_shot_segmentation",
-        "result.json",
-        variant=variant,
-        dataset=dataset,
-        protocol=protocol,
-        fraction=str(fraction),
-    )
-    for variant in CONFIG.compare
-    for dataset in CONFIG.evaluate_on
-    for settings in [CONFIG.settings("few_shot_segmentation", dataset)]
-    for protocol in settings.protocols
-    for fraction in settings.fractions
-]
-
-
 rule few_shot_segmentation:
     input:
         **inputs_of("few_shot_segmentation", "linear"),

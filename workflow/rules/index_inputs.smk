@@ -7,8 +7,7 @@ def index_of(dataset):
     """Return the index files of a data set; missing ones that no rule makes are named before anything runs."""
     root, settings = Path(CONFIG.root(dataset)), CONFIG.settings("index_inputs", dataset)
     files = [root / name for name in index_files(settings, root)]
-    made_here = root.is_relative_to(f"{CONFIG.workspace}/phantom")
-    missing = [path for path in files if not (made_here or path.is_file())]
+    missing = [path for path in files if not (CONFIG.is_phantom(dataset) or path.is_file())]
     if missing:
         raise WorkflowError(
             f"datasets.{dataset}: {not_there(missing[0], 'no such index file', WHERE_TO_GET[settings.layout])}"
@@ -16,7 +15,7 @@ def index_of(dataset):
     return [str(path) for path in files]
 
 
-INDEX = {dataset: index_of(dataset) for dataset in [CONFIG.pretrain_on, *CONFIG.evaluate_on]}
+INDEX = {dataset: index_of(dataset) for dataset in CONFIG.used_datasets}
 
 
 rule index_inputs:

@@ -1,7 +1,7 @@
 def label_tables_of(dataset):
     """Return the tables of labels, patients, lungs and lists; missing ones that no rule makes are named beforehand."""
     root, settings = Path(CONFIG.root(dataset)), CONFIG.settings("label_images", dataset)
-    if root.is_relative_to(f"{CONFIG.workspace}/phantom"):
+    if CONFIG.is_phantom(dataset):
         return INDEX[dataset]
     paths = [root / name for name in settings.files(root)]
     missing = [path for path in paths if not path.is_file()]

@@ -1,7 +1,4 @@
 # Images retrieve reports and reports retrieve images, on the test pairs of pre-training.
-RETRIEVAL = [path_of("retrieval", "result.json", variant=variant) for variant in CONFIG.with_text]
-
-
 rule retrieval:
     input:
         **inputs_of("retrieval", dataset=CONFIG.pretrain_on),

@@ -13,6 +13,7 @@ RESULTS_TREE = ResultsTree(
     tuple(variant for variant in CONFIG.compare if variant not in CONFIG.with_text),
 )
 TEMPLATES = Path(of_checkout("stages/summarize/templates"))
+TEMPLATE = str(TEMPLATES / "report.html.jinja")
 QUOTED = of_checkout("stages/summarize/tables/quoted.yaml")
 
 
@@ -63,6 +64,6 @@ rule summarize:
             image_only="{params.image_only}",
             few_shot="{params.few_shot}",
             segmentation="{params.segmentation}",
-            template="{TEMPLATES}/report.html.jinja",
+            template="{TEMPLATE:q}",
             quoted="{input.quoted:q}",
         )

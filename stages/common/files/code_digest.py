@@ -3,6 +3,10 @@
 The digest is over the syntax tree without docstrings, so comments, formatting and docstrings change nothing. Modules
 that cannot change a result (see `NEUTRAL`) are left out. Imports must be plain statements, because a dynamic import
 would be invisible here; a test checks that there is none.
+
+Code in the `__init__.py` of every package counts, because Python runs it before the package's modules. Of the
+outermost `__init__.py` only what an import runs counts: its table of the public API is looked up on first use, which
+no stage makes, so an edit of the API reruns no stage.
 """
 
 import ast
@@ -14,16 +18,18 @@ PACKAGE = Path(__file__).resolve().parents[2]  # `stages` in a checkout, `mlip` 
 ROOT = PACKAGE.parent
 
 # Modules of the package that cannot change a result: they record, name or report, and never touch a value that a stage
-# writes. "" is the package's own __init__, the public API, which no stage uses.
+# writes.
 NEUTRAL = frozenset(
-    {"", "common.journal.tracking", "common.files.code_digest", "common.command_line", "common.journal.progress"}
+    {"common.journal.tracking", "common.files.code_digest", "common.command_line", "common.journal.progress"}
 )
+_EMPTY = ("Module()", "Module(body=[])")  # canonical text of a file without code: blank, or with a docstring alone
+_LAZY = ("__getattr__", "__dir__")  # functions of the outermost __init__ that an import does not call
 
 
 def import_closure(module: str, root: Path = ROOT) -> dict[str, Path]:
     """Return every module of the repository that `module` imports, itself included: dotted name -> file.
 
-    Non-empty `__init__.py` files of the packages that contain them are included.
+    `__init__.py` files with code, of the packages that contain them, are included.
     """
     found: dict[str, Path] = {}
     waiting = [module]
@@ -32,11 +38,11 @@ def import_closure(module: str, root: Path = ROOT) -> dict[str, Path]:
         path = _file_of(name, root)
         if name in found or _inside(name) in NEUTRAL or path is None:
             continue
-        text = path.read_text(encoding="utf-8")
-        if path.name != "__init__.py" or text.strip():
+        imported, canonical = _read(name, path)
+        if path.name != "__init__.py" or canonical not in _EMPTY:
             found[name] = path
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        waiting += [_absolute(imported, package) for imported in _parsed(text, str(path))[0]]
+        waiting += [_absolute(each, package) for each in imported]
         if parent := name.rpartition(".")[0]:
             waiting.append(parent)
     return dict(sorted(found.items()))
@@ -55,7 +61,7 @@ def code_digests(module: str, root: Path = ROOT) -> tuple[str, dict[str, str]]:
     sha256 = hashlib.sha256()
     files = {}
     for name, path in import_closure(module, root).items():
-        _, canonical = _parsed(path.read_text(encoding="utf-8"), str(path))
+        _, canonical = _read(name, path)
         sha256.update(f"{_inside(name)}\n{canonical}\n".encode())
         files[path.relative_to(root).as_posix()] = hashlib.sha256(canonical.encode()).hexdigest()[:16]
     return sha256.hexdigest(), files
@@ -78,17 +84,34 @@ def _absolute(name: str, package: str) -> str:
 
 def _file_of(name: str, root: Path) -> Path | None:
     base = root.joinpath(*name.split("."))
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
+    for path in (base / "__init__.py", base.with_suffix(".py")):  # as Python does: a package before a module
         if path.is_file():
             return path
     return None
 
 
-@cache  # every job reads all rules, and 17 closures share most of their files
-def _parsed(text: str, filename: str) -> tuple[list[str], str]:
+def _read(name: str, path: Path) -> tuple[list[str], str]:
     """Return the names that a module imports, and its canonical text."""
+    return _parsed(path.read_text(encoding="utf-8"), str(path), "." not in name)
+
+
+@cache  # every job reads all rules, and 17 closures share most of their files
+def _parsed(text: str, filename: str, is_outermost: bool) -> tuple[list[str], str]:
     tree = ast.parse(text, filename=filename)
+    if is_outermost:
+        tree.body = [each for each in tree.body if not _is_of_the_api(each)]
     return _imports(tree), _canonical(tree)
+
+
+def _is_of_the_api(node: ast.stmt) -> bool:
+    """Return whether a statement of the outermost `__init__` only declares the public API."""
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "typing"
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" and not node.orelse
+    if isinstance(node, ast.Assign):
+        return [ast.unparse(each) for each in node.targets] == ["__all__"]
+    return isinstance(node, ast.FunctionDef) and node.name in _LAZY
 
 
 def _imports(tree: ast.Module) -> list[str]:
@@ -117,7 +140,7 @@ def _canonical(node: object) -> str:
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0]
+    first = body[0] if body else None
     is_docstring = (
         isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
     )

@@ -14,7 +14,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .journals import PAGE
-from .mlflow_texts import PARAM_LENGTH, TAG_LENGTH, is_mlflow_key, limited, without_secrets
+from .mlflow_texts import (
+    METRICS_A_BATCH,
+    NAME,
+    PARAM_LENGTH,
+    STAGE,
+    TAG_LENGTH,
+    TEXTS_A_BATCH,
+    is_mlflow_key,
+    limited,
+    run_name,
+    without_secrets,
+)
 
 if TYPE_CHECKING:
     from .mlflow_server import MlflowServer
@@ -22,8 +33,6 @@ if TYPE_CHECKING:
 _SECONDS_BEFORE = 10.0  # a shorter stage needs no live view: sync shows it, and it pays nothing
 _SECONDS_BETWEEN = 2.0
 _WAITING = 20_000  # numbers kept while the server does not answer
-_METRICS_A_BATCH = 1000  # MLflow's limits per call
-_TEXTS_A_BATCH = 100
 _PAUSE, _LONGEST_PAUSE = 10.0, 300.0  # s to wait after a failure: doubled after each further one
 _SHARE, _LONGEST_WAIT = 0.01, 5.0  # of the run's time, and s: the longest wait for the last batch
 
@@ -33,10 +42,10 @@ class LiveRun:
 
     def __init__(self, uri: str, experiment: str, record: Mapping[str, Any], key: str) -> None:
         self._uri, self._experiment, self._key = uri, experiment, key
-        name = f"{record['stage']}/{record['name']}".rstrip("/")
+        name = run_name(record["stage"], record["name"])
         self._start, self._name, self._own_tags = record["started"], name, record["tags"]
         self._params = limited(record["params"], PARAM_LENGTH)
-        self._tags = limited(record["tags"] | {"mlip.stage": record["stage"], "mlip.name": record["name"]}, TAG_LENGTH)
+        self._tags = limited(record["tags"] | {STAGE: record["stage"], NAME: record["name"]}, TAG_LENGTH)
         self._waiting: deque[dict[str, Any]] = deque()
         self._ending: tuple[str, int] | None = None
         self._wake = threading.Event()
@@ -124,12 +133,12 @@ class LiveRun:
         self._run = run = server.run(experiment, self._key, self._start, self._name, self._tags)
         self._own_tags[PAGE] = f"{str(server).rstrip('/')}/#/experiments/{experiment}/runs/{run}"
         params = [{"key": key, "value": value} for key, value in self._params.items()]
-        for start in range(0, len(params), _TEXTS_A_BATCH):
-            server.log_batch(run, params=params[start : start + _TEXTS_A_BATCH])
+        for start in range(0, len(params), TEXTS_A_BATCH):
+            server.log_batch(run, params=params[start : start + TEXTS_A_BATCH])
         return run
 
     def _send_waiting(self, server: "MlflowServer", run: str, ending: tuple[str, int] | None) -> None:
-        while batch := [self._waiting[place] for place in range(min(len(self._waiting), _METRICS_A_BATCH))]:
+        while batch := [self._waiting[place] for place in range(min(len(self._waiting), METRICS_A_BATCH))]:
             server.log_batch(run, metrics=batch)
             for _ in batch:  # kept until they arrived: sent twice, they count once
                 self._waiting.popleft()

@@ -17,10 +17,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from .mlflow_texts import without_secrets
+from .mlflow_texts import KEY, without_secrets
 
 _SECONDS_A_CALL = 10.0
 _SECONDS_BEFORE_RETRY = 1.0
+_PROBE_BYTES = 2000
 
 
 class RefusedError(OSError):
@@ -50,6 +51,18 @@ class MlflowServer:
     def __str__(self) -> str:
         return without_secrets(self._base)
 
+    def probe(self, timeout: float) -> tuple[int, str]:
+        """Return HTTP status and text of one search that changes nothing; status 0 and the reason: no answer."""
+        request = self._request("experiments/search", {"max_results": 1})
+        try:
+            with urllib.request.urlopen(request, timeout=timeout, context=self._context) as answer:  # noqa: S310
+                return answer.status, answer.read(_PROBE_BYTES).decode(errors="replace")
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read(_PROBE_BYTES).decode(errors="replace")
+        except (OSError, ValueError) as error:
+            return 0, str(getattr(error, "reason", None) or error)
+
     def experiment(self, name: str) -> str:
         """Return the id of the experiment; create it if absent."""
         for _ in range(2):
@@ -71,14 +84,14 @@ class MlflowServer:
 
         Raises DeletedRunError where only deleted runs carry the key.
         """
-        search = {"experiment_ids": [experiment], "filter": f"tags.`mlip.key` = '{key}'", "run_view_type": "ALL"}
+        search = {"experiment_ids": [experiment], "filter": f"tags.`{KEY}` = '{key}'", "run_view_type": "ALL"}
         found = [run["info"] for run in self._call("runs/search", search).get("runs", ())]
         for info in found:
             if info["lifecycle_stage"] == "active":
                 return info["run_id"]
         if found:
             raise DeletedRunError(key)
-        pairs = [{"key": each, "value": value} for each, value in {**tags, "mlip.key": key}.items()]
+        pairs = [{"key": each, "value": value} for each, value in {**tags, KEY: key}.items()]
         body = {"experiment_id": experiment, "start_time": start, "run_name": name, "tags": pairs}
         # Not tried again here, because a call that timed out may have succeeded; the next attempt searches first.
         return self._call("runs/create", body, tries=1)["run"]["info"]["run_id"]
@@ -92,8 +105,7 @@ class MlflowServer:
         self._call("runs/update", {"run_id": run, "status": status, "end_time": end})
 
     def _call(self, path: str, body: dict[str, Any] | None = None, tries: int = 2) -> dict[str, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self._base.rstrip('/')}/api/2.0/mlflow/{path}", data, self._headers)  # noqa: S310, http(s) alone comes here
+        request = self._request(path, body)
         for attempt in range(tries):
             try:
                 with urllib.request.urlopen(request, timeout=_SECONDS_A_CALL, context=self._context) as answer:  # noqa: S310
@@ -108,6 +120,10 @@ class MlflowServer:
             if attempt + 1 < tries:
                 time.sleep(_SECONDS_BEFORE_RETRY)
         raise failure
+
+    def _request(self, path: str, body: dict[str, Any] | None) -> urllib.request.Request:
+        data = None if body is None else json.dumps(body).encode()
+        return urllib.request.Request(f"{self._base.rstrip('/')}/api/2.0/mlflow/{path}", data, self._headers)  # noqa: S310, http(s) alone comes here
 
 
 def _refused(error: urllib.error.HTTPError) -> RefusedError:
@@ -131,6 +147,6 @@ def _authorization(uri: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 def _tls(environ: Mapping[str, str]) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"))
-    if environ.get("MLFLOW_TRACKING_INSECURE_TLS") == "true":
+    if environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

@@ -9,6 +9,19 @@ from ..digests import digest_of
 KEY_LENGTH = 250  # MLflow's limits, in characters
 PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
+METRICS_A_BATCH = 1000  # MLflow's limits per call of log-batch
+TEXTS_A_BATCH = 100
+
+# Tags of a run that live logging, sync and the report share.
+KEY = "mlip.key"  # one execution of a stage
+STAGE = "mlip.stage"
+NAME = "mlip.name"
+SYNCED = "mlip.synced"  # digest of the record; written last, so a run without it was interrupted half-way
+
+
+def run_name(stage: str, name: str) -> str:
+    """Return the name of a run in MLflow: its stage and its place."""
+    return f"{stage}/{name}" if name else stage
 
 
 def mlflow_keys(keys: Iterable[str]) -> dict[str, str]:

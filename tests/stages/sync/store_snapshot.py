@@ -1,10 +1,11 @@
 """Everything that a store holds of one experiment, to be compared with what it held before."""
 
-from stages.sync.quiet_mlflow import ViewType
+from stages.sync.quiet_mlflow import ViewType, forget_artifact_places
 
 
 def snapshot(client, experiment, view=ViewType.ALL):
     identifier = client.get_experiment_by_name(experiment).experiment_id
+    forget_artifact_places()
     found = {}
     for run in client.search_runs([identifier], run_view_type=view):
         identity = run.info.run_id

@@ -137,8 +137,8 @@ def test_more_than_a_batch_of_everything_arrives(write, sync, runs, metric):
 
 def test_a_sync_cut_off_at_any_call_is_repaired_by_the_next(write, sync, monkeypatch, request, metric):
     """The store's client fails at its n-th writing call, for every n; the next sync ends where an unbroken one does."""
-    monkeypatch.setattr(store_module, "_METRICS_A_BATCH", 2)
-    monkeypatch.setattr(store_module, "_TEXTS_A_BATCH", 6)
+    monkeypatch.setattr(store_module, "METRICS_A_BATCH", 2)
+    monkeypatch.setattr(store_module, "TEXTS_A_BATCH", 6)
     write(metrics=[metric(step, f"m{step % 2}") for step in range(5)], files=[("a.txt", "a", True)])
     client = MlflowClient(sync(experiment="unbroken").uri)
     expected = snapshot(client, "unbroken")

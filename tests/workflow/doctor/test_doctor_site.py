@@ -9,9 +9,12 @@ from threading import Thread
 import pytest
 import yaml
 
+from stages.common.errors import InputError
+from stages.common.journal.mlflow_server import MlflowServer
 from stages.config import check
+from stages.sync.synchronise import synchronise
 from workflow.doctor.containers import check_apptainer, check_compiler, check_inside
-from workflow.doctor.folders import check_disk, check_quota, check_workspace, quotas
+from workflow.doctor.folders import check_disk, check_quota, check_scratch, check_workspace, quotas
 from workflow.doctor.gpu import check_gpu
 from workflow.doctor.tracking_server import check_tracking
 from workflow.images.lock import Image
@@ -123,6 +126,18 @@ def test_room(tmp_path: Path) -> None:
     assert (finding.status, "GB free" in finding.what) == ("error", True)
 
 
+def test_home_and_tmpdir_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    good = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    assert [each.status for each in check_scratch(good)] == ["ok", "ok"]
+    assert [each.status for each in check_scratch(good | {"HOME": str(tmp_path / "new")})] == ["ok", "ok"]
+    home, temporary = check_scratch({"HOME": "/proc/none", "TMPDIR": "/proc/none"})
+    assert (home.status, temporary.status) == ("error", "warning")
+    assert "/proc/none: not writable" in home.what
+    assert "export TMPDIR=" in temporary.remedy
+    assert check_scratch(good | {"HOME": "/proc/none", "XDG_CACHE_HOME": str(tmp_path)})[0].status == "ok"
+    assert check_scratch(good | {"TMPDIR": str(tmp_path / "missing")})[1].status == "warning"
+
+
 QUOTA = """Disk quotas for user anna (uid 1000):
      Filesystem   blocks   quota   limit   grace   files   quota   limit   grace
  nas:/home  900000000*  950000000 1000000000 0 4000 0 1000000 0
@@ -175,6 +190,44 @@ def test_a_tracking_server_is_asked_once(server: str, monkeypatch, status, text,
     assert (finding.status, remedy in finding.remedy) == (expected, True), finding
     assert Server.seen == "/api/2.0/mlflow/experiments/search Basic YW5uYTp3b3Jk"
     assert "word" not in str(finding)
+
+
+@pytest.mark.parametrize(
+    ("uri", "variables", "sent"),
+    [
+        ("http://anna%40lab:w%2Frd@{}", {}, "Basic YW5uYUBsYWI6dy9yZA=="),
+        ("http://anna:word@{}", {"MLFLOW_TRACKING_USERNAME": "bob", "MLFLOW_TRACKING_PASSWORD": "x"}, "Basic Ym9iOng="),
+        ("http://anna:word@{}", {"MLFLOW_TRACKING_TOKEN": "t"}, "Bearer t"),
+        ("http://{}", {}, "None"),
+    ],
+)
+def test_the_doctor_signs_in_as_jobs_do(server: str, monkeypatch, uri, variables, sent) -> None:
+    monkeypatch.setattr(Server, "status", 200)
+    environ = {"MLFLOW_TRACKING_URI": uri.format(server)} | variables
+    assert check_tracking(Path("runs"), False, environ).status == "ok"
+    assert (
+        Server.seen.partition(" ")[2]
+        == sent
+        == str(MlflowServer(uri.format(server), environ)._headers.get("Authorization"))
+    )
+
+
+def test_a_certificate_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    environ = {"MLFLOW_TRACKING_URI": "https://host", "MLFLOW_TRACKING_SERVER_CERT_PATH": str(tmp_path / "no.pem")}
+    finding = check_tracking(tmp_path, False, environ)
+    assert (finding.status, "_SERVER_CERT_PATH" in finding.what) == ("error", True)
+
+
+@pytest.mark.parametrize("uri", ["file:/data/mlruns", "file:///data/mlruns", "mlruns", "/data/mlruns"])
+def test_a_store_that_sync_refuses_names_the_variable(uri: str, monkeypatch, tmp_path: Path) -> None:
+    finding = check_tracking(Path("runs"), False, {"MLFLOW_TRACKING_URI": uri})
+    assert finding.status == "error"
+    assert finding.what.startswith(f"MLFLOW_TRACKING_URI {uri}: ")
+    assert "http://HOST:PORT" in finding.remedy
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(InputError, match=r"^MLFLOW_TRACKING_URI "):
+        synchronise(tmp_path)
+    assert check_tracking(Path("runs"), False, {"MLFLOW_TRACKING_URI": "sqlite:///a.db"}).status == "ok"
 
 
 def test_no_server_a_silent_one_and_one_on_loopback_of_another_machine(server: str) -> None:

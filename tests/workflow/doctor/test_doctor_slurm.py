@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from workflow.doctor.findings import Finding
-from workflow.doctor.slurm import check_slurm, gpus_of, minutes_of, partitions
+from workflow.doctor.slurm import check_slurm, gpus_of, minutes_of, models_of, partitions
 from workflow.rule_requests import Request, rule_requests
 from workflow.site_profile import SiteProfile
 
@@ -170,6 +171,88 @@ def test_a_cluster_that_says_nothing_of_preemption_is_not_judged(program) -> Non
     assert said(check_slurm(profile(), REQUESTS, 6), "preemption").status == "not checked"
 
 
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    ("named", "findings"),
+    [
+        ("gpu,gpu2", {"gpu": ("ok", ""), "gpu2": ("ok", "")}),
+        ("gpu2,gpu", {"gpu": ("ok", ""), "gpu2": ("ok", "")}),
+        ("gpu,gone", {"gpu": ("ok", ""), "gone": ("error", "no partition of that name")}),
+        ("gpu,cpu", {"gpu": ("ok", ""), "cpu": ("warning", "pretrain requests 1 GPU on a node; the best node has 0")}),
+        ("cpu", {"cpu": ("error", "pretrain requests 1 GPU")}),
+        ("cpu,bare", {"cpu": ("error", "the best node has 0"), "bare": ("error", "the best node has 0")}),
+        ("gpu,down", {"gpu": ("ok", ""), "down": ("warning", "the partition is down")}),
+    ],
+)
+def test_a_job_may_name_several_partitions(program, named: str, findings: dict) -> None:
+    more = "gpu2|up|4-00:00:00|gpu:h100:8|900000\nbare|up|infinite|(null)|900000\ndown|down|infinite|gpu:1|900000\nEND"
+    program("sinfo", SINFO.replace("END", more, 2).replace(more, "END", 1))
+    rules = {"pretrain": {"slurm_partition": named}}
+    found = check_slurm(profile(rules=rules), {"pretrain": REQUESTS["pretrain"]}, 6)
+    for name, (status, words) in findings.items():
+        finding = said(found, f"partition {name}")
+        assert (finding.status, words in finding.what) == (status, True), finding
+
+
+@pytest.mark.usefixtures("cluster")
+def test_preemption_is_looked_at_in_each_of_several_partitions(program) -> None:
+    program("sinfo", SINFO.replace("\nEND", "\nspare|up|infinite|gpu:1|900000\nEND"))
+    program("scontrol", PREEMPTION.format(kind="partition_prio", cluster="OFF", gpu="REQUEUE"))
+    several = profile(rules={"pretrain": {"slurm_partition": "gpu,spare"}})
+    assert "not requeued, in spare" in said(check_slurm(several, REQUESTS, 6), "preemption").what
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    ("model", "status", "words"),
+    [
+        ("a100", "ok", "pretrain can get it"),
+        ("h100", "error", "no node of gpu has it; they have a100"),
+        ("nvidia_a100-sxm4-80gb", "error", "letters, digits, `_` and `.` only, and fails at every submission"),
+    ],
+)
+def test_a_gpu_model_is_one_that_snakemake_and_the_partition_take(model: str, status: str, words: str) -> None:
+    resources = {"pretrain": {"slurm_partition": "gpu", "gpu_model": model}}
+    finding = said(check_slurm(profile(rules=resources), REQUESTS, 6), f"gpu_model {model}")
+    assert (finding.status, words in finding.what) == (status, True), finding
+
+
+def test_the_plugin_takes_the_models_that_the_doctor_lets_pass() -> None:
+    """The plugin's own check, on jobs that have nothing but a model."""
+    utils = pytest.importorskip("snakemake_executor_plugin_slurm.utils")
+    from snakemake_interface_common.exceptions import WorkflowError
+
+    from workflow.doctor.slurm import _MODEL
+
+    for model in ("a100", "nvidia_a100_1g.5gb", "A100-80", "nvidia_a100-sxm4-80gb", "a b"):
+        job = SimpleNamespace(resources=Resources(gpu_model=model, gpu=1))
+        if _MODEL.fullmatch(model):
+            assert f"--gpus={model}:1" in utils.set_gres_string(job)
+        else:
+            with pytest.raises(WorkflowError):
+                utils.set_gres_string(job)
+
+
+class Resources(dict):
+    """Resources as the plugin reads them."""
+
+    __getattr__ = dict.__getitem__
+
+
+@pytest.mark.parametrize(
+    ("text", "models"),
+    [
+        ("(null)", set()),
+        ("gpu:4", set()),
+        ("gpu:nvidia_a100-sxm4-80gb:4(S:0-1)", {"nvidia_a100-sxm4-80gb"}),
+        ("gpu:a:2,gpu:b:1,shard:8", {"a", "b"}),
+        ("gpu:1g.5gb:7(S:0)", {"1g.5gb"}),
+    ],
+)
+def test_models_of_the_gpus_of_a_node(text: str, models: set[str]) -> None:
+    assert models_of(text) == models
+
+
 @pytest.mark.parametrize(
     ("text", "minutes"),
     [("infinite", None), ("n/a", None), ("30:00", 30), ("1:30:00", 90), ("2-00:00:00", 2880), ("1-02:30:00", 1590)],
@@ -179,7 +262,14 @@ def test_limits_of_time(text: str, minutes: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "count"), [("(null)", 0), ("gpu:4", 4), ("gpu:a100:4(S:0-1)", 4), ("gpu:a:2,gpu:b:1,shard:8", 3)]
+    ("text", "count"),
+    [
+        ("(null)", 0),
+        ("gpu:4", 4),
+        ("gpu:a100:4(S:0-1)", 4),
+        ("gpu:nvidia_a100-sxm4-80gb:4(S:0-1)", 4),
+        ("gpu:a:2,gpu:b:1,shard:8", 3),
+    ],
 )
 def test_gpus_of_a_node(text: str, count: int) -> None:
     assert gpus_of(text) == count
