@@ -18,8 +18,9 @@ from ..common.files.rooted_files import Kind, RootedFileError, read_under
 from ..common.files.schemas import SENTENCES
 from .cleaning import clean, is_placeholder, is_rtf
 from .contract import LostText, SplitReportsSettings
+from .header_search import find_headers
 from .headers import HeaderNames, header_names
-from .sections import WHOLE_REPORT, Section, Selection, find_headers, read_sections
+from .sections import WHOLE_REPORT, Section, Selection, read_sections
 from .sentences import fold, split_sentences
 from .tokenizer import unknown_id
 from .vocabulary import boilerplate_kind

@@ -342,12 +342,6 @@ def _second(text: str, match: re.Match[str]) -> str:
     return text[match.end("next") : min(match.end("next") + 1, match.endpos)]
 
 
-_CUTS = {  # by the last named group of _CANDIDATE that matched
-    "wide": _cut_behind,
-    "next": _cut_at_stop,
-    "blank": _cut_at_blank_line,
-    "line": _cut_at_line,
-    "item": _cut_at_item,
-    "capital": _cut_at_capital,
-    "parenthesis": _cut_at_parenthesis,
-}
+# By the last named group of _CANDIDATE that matched.
+_CUTS = {"wide": _cut_behind, "next": _cut_at_stop, "blank": _cut_at_blank_line, "line": _cut_at_line,
+         "item": _cut_at_item, "capital": _cut_at_capital, "parenthesis": _cut_at_parenthesis}  # fmt: skip

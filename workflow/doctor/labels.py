@@ -135,7 +135,7 @@ def _counted(
 
 def check_training_studies(config: Config, gpus: int = 1) -> Iterator[Finding]:
     """Yield findings on the batch sizes of the variants: against the training studies, and the GPUs that share one."""
-    root, subject = Path(config.root(config.pretrain_on)), "batch size"
+    subject = "batch size"
     steps = {name: config.settings(PretrainSettings, variant=name).optimisation for name in config.compare}
     sizes = {name: each.batch_size for name, each in steps.items() if each.epochs}
     for name, size in sizes.items():

@@ -4,8 +4,9 @@ from typing import get_args
 
 import pytest
 
+from stages.split_reports.header_search import find_headers
 from stages.split_reports.headers import SECTIONS, Language, header_names
-from stages.split_reports.sections import find_headers, read_sections
+from stages.split_reports.sections import read_sections
 from stages.split_reports.sentences import fold, split_sentences
 
 REPORTS = {

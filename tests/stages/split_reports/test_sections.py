@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.split_reports.sections import SECTIONS, WHOLE_REPORT, find_headers, select_sections
+from stages.split_reports.header_search import find_headers
+from stages.split_reports.headers import SECTIONS
+from stages.split_reports.sections import WHOLE_REPORT, select_sections
 from stages.split_reports.sentences import fold
 
 BOTH = ("findings", "impression")
