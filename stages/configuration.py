@@ -11,9 +11,8 @@ from typing import Annotated, Any, overload
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model, field_validator
 
 from .common.data.patient_split import PatientSplit
-from .common.device import Device
 from .common.errors import InputError
-from .common.settings import FolderPath, Model, Name, Settings, UniqueList
+from .common.settings import Device, FolderPath, Model, Name, Settings, UniqueList
 from .common.templates import filled, slots_in
 from .config_layers import KeyPath, holds, merged
 from .contracts import BLOCKS, JOBS

@@ -13,13 +13,14 @@ import torch
 from jaxtyping import Float
 
 from ..common.data.paired_reports import fit_budget
-from ..common.device import Device, choose_device
+from ..common.device import choose_device
 from ..common.encoders.dual import patch_cosines, prompt_sentences
 from ..common.encoders.image import grid_of
 from ..common.encoders.text import SpecialTokens, pad_reports
 from ..common.errors import InputError, first_line
 from ..common.inference.model import INFERENCE, RadiographModel, Reading
 from ..common.radiographs.radiograph import SquareImage
+from ..common.settings import Device
 from ..common.yaml_files import read_mapping
 from ..split_reports.sentences import fold, split_sentences
 from .arguments import Classes, Count, Output, Source, Text, Texts, checked

@@ -12,8 +12,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..common.device import DEVICE_HELP, DEVICES
 from ..common.errors import InputError, reason_of
+from ..common.settings import DEVICE_HELP, DEVICES
 from .options import add_checkpoint
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
 
-from .device import DEVICE_HELP, DEVICES
 from .errors import InputError
 from .records import Record
-from .settings import Settings
+from .settings import DEVICE_HELP, DEVICES, Settings
 
 Over = Literal["workspace", "dataset", "pretraining dataset", "evaluated dataset", "variant", "variant with text",
                "evaluation", "few-shot job", "model"]  # fmt: skip

@@ -2,16 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from .errors import InputError
+from .settings import DEVICES
 
 if TYPE_CHECKING:
     import torch
-
-Device = Literal["auto", "cuda", "cpu"]
-DEVICES: tuple[Device, ...] = get_args(Device)
-DEVICE_HELP = "auto: a GPU if present"
 
 
 def choose_device(wanted: str, environ: Mapping[str, str] = os.environ) -> "torch.device":

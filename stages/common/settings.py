@@ -7,7 +7,7 @@ from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from reprlib import Repr
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
@@ -41,6 +41,10 @@ def _without_repeats(values: list[Any]) -> list[Any]:
             raise ValueError(f"{value!r} stands there twice: remove one")
     return values
 
+
+Device = Literal["auto", "cuda", "cpu"]
+DEVICES: tuple[Device, ...] = get_args(Device)
+DEVICE_HELP = "auto: a GPU if present"
 
 Item = TypeVar("Item")
 Name = Annotated[str, AfterValidator(_checked_name)]  # it becomes a folder, a wildcard and a word of a command line

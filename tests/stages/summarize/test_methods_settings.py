@@ -217,14 +217,16 @@ def test_labels_are_told_as_the_card_has_them(told, built):
     place, card = "label_images/rsna/journal.json", "label_images/rsna/card.json"
     record = json.loads((built.results / card).read_text())
     labelled = record["labelled"]
-    whole = told(place, record=card, images=labelled)
-    assert f"rsna has {labelled:,} labelled images for lung opacity, in parts by patient: train 70 %, valid" in whole
+    shares = {"train": 0.7, "validation": 0.2, "test": 0.1}
+    whole = told(place, record=card, images=labelled, shares=shares)
+    parts = "in parts by patient: train 70 %, validation 20 %, test 10 %, seed"
+    assert f"rsna has {labelled:,} labelled images for lung opacity, {parts}" in whole
     assert f"rsna has {labelled:,} of {record['images']:,} images that have a label for lung opacity" in told(place)
     lists = told(place, record=card, shares=None)
     assert "for lung opacity, in parts by lists of the user." in lists
     unknown = told(place, {"unlabelled_values": "['-1']"}, card, images=labelled + 5)
     assert f"{labelled:,} of {labelled + 5:,} images that have a label (cells -1 count as no label)" in unknown
-    assert "in parts by image (patients are unknown)" in told(place, record=card, split_by="image")
+    assert "in parts by image (patients are unknown)" in told(place, record=card, split_by="image", shares=shares)
 
 
 def test_the_choice_of_prompts_is_told_where_there_was_one(tree, told):

@@ -120,7 +120,7 @@ def test_grounding_without_lungs_has_no_columns_of_them_and_a_random_point_in_th
     rivals = {"random point in the image", POINTERS["fixed_peak_of_training"]}
     assert set(rows_of(table)) == {"heatmap of mlip", "heatmap of random (untrained)"} | rivals
     run_stage(WORK, tree.arguments(tmp_path))
-    games = (tmp_path / "report.html").read_text(encoding="utf-8").split("<caption>Pointing at")[1:]
+    games = (tmp_path / "report.html").read_text(encoding="utf-8").split('">Pointing at')[1:]
     games = [game.partition("</table>")[0] for game in games]
     assert [("random point in the image<" in game, "random point in the lungs<" in game) for game in games] == [
         (True, False), (False, True)

@@ -6,11 +6,13 @@ import json
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from stages.summarize.contract import SummarizeSettings
 from stages.summarize.drawing import variant_styles
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.numbers import words
+from stages.summarize.page import anchor
 from stages.summarize.tables.all_tables import paper_tables, text_summary
 from stages.summarize.tables.comparisons import Comparisons
 from stages.summarize.tables.grounding import POINTERS, RIVALS
@@ -184,7 +186,9 @@ def test_page_console_and_files_draw_the_same_tables(read: Inputs, output, tmp_p
     page = (output / "report.html").read_text(encoding="utf-8")
     console = text_summary("MLIP", read, tables, [], tmp_path)
     for table in tables:
-        assert page.count(as_html(table, variant_styles(read.training))) == 1, table.name
+        drawn = as_html(table, variant_styles(read.training), anchor(table.caption))
+        assert page.count(drawn) == 1, table.name
+        assert page.count(f'<p class="caption" id="{anchor(table.caption)}">{escape(table.caption)}</p>') == 1
         assert all(note in html.unescape(page) for note in (*table.notes, *table.legend))
         assert (output / "tables" / f"{table.name}.csv").read_text(encoding="utf-8") == as_csv(table)
         assert ("\n".join(as_text(table)) in console) == (table.task != "ablation")
