@@ -111,7 +111,7 @@ def test_commands_of_the_pipeline_find_the_checkout_or_ask_for_it(installed, com
     assert done.stderr.startswith(f"error: {installed.folder}: not a checkout of MLIP")
     assert len(done.stderr.splitlines()) == 1
     done = installed.run("mlip", "--checkout", ROOT, command, "--help")
-    assert f"python -m workflow.{command}" in done.stdout, done.stderr[-3000:]
+    assert f"usage: mlip {command} " in done.stdout, done.stderr[-3000:]
 
 
 @pytest.mark.parametrize("stage", sorted(stages()))

@@ -240,16 +240,23 @@ def test_a_phrase_that_is_no_text_is_refused(exported, model, phrase) -> None:
         ({"fallback": "bogus"}, "fallback: Input should be 'unheaded', 'whole_report' or 'reject' (given: 'bogus')"),
         ({"fallback": None}, "fallback: Input should be 'unheaded', 'whole_report' or 'reject' (given: None)"),
         ({"sections": "findings"}, "sections: a str; put it in a list"),
-        ({"sections": None}, "sections: None; give a list"),
+        ({"sections": 0}, "sections: an int; put it in a list"),
         ({"sections": []}, "sections: none; name each wanted one once"),
         ({"sections": ["findings"] * 2}, "sections: one is named twice; name each wanted one once"),
         ({"sections": [5]}, "section 0: an int; give text, in quotes"),
         ({"sections": {"findings"}}, "sections: a set; give a list"),
-        ({"text": 5, "sections": 5}, "text: Input should be a valid string (given: 5); sections: an int; put it in a"),
+        (
+            {"text": 5, "sections": 5},
+            "text: Input should be a valid string (given: 5); quote it; sections: an int; put it in a",
+        ),
     ],
 )
 def test_wrong_values_for_a_report_are_refused(given, words) -> None:
     assert refused(lambda: split_report(**{"text": TEXT} | given)).startswith(words)
+
+
+def test_without_sections_they_are_those_of_the_stage() -> None:
+    assert split_report(TEXT, None) == split_report(TEXT) == split_report(TEXT, ["findings", "impression"])
 
 
 def test_a_long_value_is_shortened() -> None:

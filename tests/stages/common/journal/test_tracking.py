@@ -91,8 +91,15 @@ def test_a_finished_run_holds_everything(journal, tmp_path):
     assert record["tags"]["python"]
 
 
-@pytest.mark.parametrize("error", [ValueError, InputError, KeyboardInterrupt])
-def test_an_exception_is_recorded_in_one_line_and_goes_on(journal, error):
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError, "first line second line"),
+        (InputError, r"first line\n second line"),  # which quotes what a person wrote
+        (KeyboardInterrupt, "first line second line"),
+    ],
+)
+def test_an_exception_is_recorded_in_one_line_and_goes_on(journal, error, line):
     def work():
         with tracked(journal) as run:
             run.log_metric("loss", 1.0)
@@ -101,7 +108,7 @@ def test_an_exception_is_recorded_in_one_line_and_goes_on(journal, error):
     with pytest.raises(error, match="first"):
         work()
     record = read(journal)
-    assert (record["status"], record["error"]) == ("FAILED", f"{error.__name__}: first line second line")
+    assert (record["status"], record["error"]) == ("FAILED", f"{error.__name__}: {line}")
     assert record["ended"] >= record["started"]
     assert len(record["metrics"]) == 1  # what was measured before the end is kept
 
