@@ -37,12 +37,21 @@ def _problem(root: Path, path: str, roots: tuple[Path, ...]) -> str | None:
     return None
 
 
-def first_missing(missing: pl.DataFrame, settings: IndexInputsSettings, identifier: str, count: int = 1) -> list[str]:
-    """Return the first missing files by path; where ids are keyed by row or id: paths may hold names of people."""
+def first_missing(
+    missing: pl.DataFrame, settings: IndexInputsSettings, identifier: str, count: int = 1, ids_are_kept: bool = True
+) -> list[str]:
+    """Return the first missing files by path; where ids are keyed by id and row: paths may hold names of people.
+
+    Where the key is thrown away, as the doctor does, an id means nothing: `ids_are_kept` is false.
+    """
     first = missing.head(count)
     if settings.show:
         return first["path"].to_list()
-    return [f"row {row}" for row in first[ROW]] if ROW in first.columns else first[identifier].to_list()
+    rows = [f"row {row}" for row in first[ROW]] if ROW in first.columns else []
+    ids = first[identifier].to_list()
+    if rows and ids_are_kept:
+        return [f"{each} ({row})" for each, row in zip(ids, rows, strict=True)]
+    return rows or ids
 
 
 def look_for_files(job: IndexInputsJob, files: pl.DataFrame, reports: pl.DataFrame) -> dict[str, int]:

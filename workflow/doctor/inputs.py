@@ -61,7 +61,7 @@ def check_dataset(config: Config, name: str, every_file: bool = False) -> Findin
     ):  # fmt: skip
         missing, looked_for = missing_files(root, table, roots, len(table) if every_file else LOOKED_FOR)
         if len(missing):
-            first = first_missing(missing, settings, identifier)[0]
+            first = first_missing(missing, settings, identifier, ids_are_kept=False)[0]
             what = f"{count}; {len(missing):,} of {looked_for:,} {kind} checked are missing, first {first}"
             if OUTSIDE in set(missing["problem"]):
                 return Finding("error", subject, f"{what}: {OUTSIDE}", f"add it to datasets.{name}.roots")

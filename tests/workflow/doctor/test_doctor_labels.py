@@ -1,5 +1,6 @@
 """Labels and training studies as the doctor counts them, before anything has run."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,11 +104,11 @@ def test_few_positives_are_a_warning_that_names_the_key(ours: Make, tmp_path: Pa
 
 
 def test_large_tables_and_small_environments_are_not_checked(ours: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(_name: str) -> None:
-        raise ModuleNotFoundError("no", name="jaxtyping")
-
-    monkeypatch.setattr(labels, "import_module", absent)
-    finding = check_labels_of(ours(), "ours")
+    with monkeypatch.context() as small:
+        for name in ("stages.label_images.image_labels", "stages.label_images.labels"):
+            small.delitem(sys.modules, name, raising=False)
+        small.setitem(sys.modules, "jaxtyping", None)  # what an environment without it says
+        finding = check_labels_of(ours(), "ours")
     assert (finding.status, "lacks jaxtyping" in finding.what) == ("not checked", True)
     monkeypatch.setattr(labels, "LARGEST", 10)
     assert check_labels_of(ours(), "ours").status == "not checked"
