@@ -88,7 +88,7 @@ def test_fetched_weights_and_training_states_that_are_programs_are_refused(tmp_p
         fetch("someone/bert", folder)
     assert not (folder / "model.safetensors").exists()
     write_sidecar(plant(tmp_path / "step_00000001.pt", mark))
-    with pytest.raises(InputError, match="step_00000001.pt: not a training state .*Weights only load failed"):
+    with pytest.raises(InputError, match=r"step_00000001\.pt: not a training state .*Weights only load failed"):
         ResumableState(tmp_path, 0.0).newest()
 
 
