@@ -7,6 +7,7 @@ where this environment has only what `snakemake` needs.
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +58,16 @@ def check_labels_of(config: Config, name: str) -> Finding:
 
 def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[list[dict[str, Any]], bool]:
     """Return the labelled images of the index with target, split and subset, and whether a run will split them so."""
-    # Here, because they need what an environment for `snakemake` alone may lack.
-    from stages.label_images.image_labels import ImageLabels, identifying, with_patients
-    from stages.label_images.label_tables import read_labels
-    from stages.label_images.labels import split_rows
-
+    # By name, because they need what an environment for `snakemake` alone lacks: its lock holds what is imported here.
+    images_of, tables, splits = (
+        import_module(f"stages.label_images.{part}") for part in ("image_labels", "label_tables", "labels")
+    )
     root = Path(config.root(name))
     with tempfile.TemporaryDirectory() as folder:
         private = Path(folder)
         index, exact = read_index_of(config, name, private)
-        identify = identifying(settings, private)
-        labels = read_labels(root, settings).renamed(lambda image: identify(image, "image")).labels
+        identify = images_of.identifying(settings, private)
+        labels = tables.read_labels(root, settings).renamed(lambda image: identify(image, "image")).labels
         images = dict(index.files.select("image_id", "patient_id").iter_rows())
         rows = [
             {"image_id": image, "patient_id": patient, "target": labels[image].target}
@@ -79,7 +79,7 @@ def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[li
                 f"none of the {len(labels)} labelled images is among the {len(images)} of {root / index.source}",
                 "correct `columns.image_id` or `columns.image`, and set `identifiers` as in index_inputs",
             )
-        joined = ImageLabels(
+        joined = images_of.ImageLabels(
             rows,
             licenses=[],
             labels_without_image=sorted(labels.keys() - images.keys()),
@@ -93,9 +93,9 @@ def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[li
             warnings=[],
         )
         if settings.patients is not None:
-            joined = with_patients(joined, root, settings, identify)
+            joined = images_of.with_patients(joined, root, settings, identify)
         distributed = dict(index.files.select("image_id", "distributed_split").iter_rows())
-        return split_rows(joined, root, settings, private, distributed)[0], exact
+        return splits.split_rows(joined, root, settings, private, distributed)[0], exact
 
 
 def read_index_of(config: Config, name: str, folder: Path) -> tuple[Index, bool]:
