@@ -57,6 +57,7 @@ def test_a_wrong_key_names_its_file_once_and_the_nearest_right_name(block: dict,
         ({"workspace": "~/runs"}, "workspace: a path with '~' cannot be used here"),
         ({"workspace": "/tmp/w{x}"}, "workspace: a path with '{' cannot be used here"),
         ({"workspace": "runs/$HOME;ls"}, "workspace: a path with '$' cannot be used here"),
+        ({"workspace": "runs/a,b"}, "workspace: a path with ',' cannot be used here"),
         ({"workspace": "runs/a\nb"}, "workspace: a path with '\\n' cannot be used here"),
     ],
 )  # fmt: skip
@@ -152,7 +153,7 @@ def test_a_split_of_its_own_is_followed_where_overlap_is_allowed() -> None:
     assert config.settings("label_images", "ours").split.train == 0.4
 
 
-@pytest.mark.parametrize("workspace", ["runs/a b", "/größe/ü", "runs/x=1,y:2+@-.d"])
+@pytest.mark.parametrize("workspace", ["runs/a b", "/größe/ü", "runs/x=1+y@2-.d"])
 def test_blanks_and_accents_are_no_mistake(workspace: str) -> None:
     config = check(merged(SHIPPED, {"workspace": workspace}))
     assert config.workspace == workspace
