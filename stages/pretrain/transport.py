@@ -48,7 +48,7 @@ class PairScores:
 
 @dataclass(frozen=True)
 class TransportScores(PairScores):
-    """Of transport alone, detached."""
+    """Scores by transport, with its detached plans."""
 
     plans: Float[Tensor, "images reports sentences patches"]
     minima: Float[Tensor, "images reports"]

@@ -39,7 +39,7 @@ _WORD_START = re.compile(r"(?<!\S)\S")
 
 
 class Strength(IntEnum):
-    """How sure a header is."""
+    """Certainty of a header."""
 
     NAMED = 0  # a known name
     EXAMINATION = 1  # an examination's name, of words that stand in nothing else

@@ -223,7 +223,7 @@ def _tail(name: str) -> int:
 
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity, so that it can key a cache
 class HeaderNames:
-    """What is known of the headers of a data set; every name is in the form of `normal_name`."""
+    """Known headers of a data set; every name is in the form of `normal_name`."""
 
     sections: dict[str, tuple[str, ...]]  # name -> its sections: two for a merged header
     slips: dict[str, tuple[str, ...]]  # the same for names with one typing error

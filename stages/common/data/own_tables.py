@@ -12,7 +12,7 @@ from .identifiers import IdentifierKind, resolve_kind
 
 
 class TableFormat(NamedTuple):
-    """How a table's text is written. `keys` says whether the two are keys of the settings, to be named in remedies."""
+    """Format of a table's text. `keys` says whether the two are keys of the settings, to be named in remedies."""
 
     separator: str | None = None  # None: a tab in .tsv, else a comma
     encoding: str = "utf-8"

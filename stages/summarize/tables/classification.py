@@ -1,7 +1,7 @@
 """Tables 1 and 2: zero-shot and few-shot classification."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ...common.few_shot.protocols import PartSize
 from ...common.records import METRICS, Overlap
@@ -102,10 +102,18 @@ def few_shot_classification_tables(
     inputs: Inputs, comparisons: Comparisons, quotations: Sequence[Quotation]
 ) -> list[Table]:
     """Return Table 2, one per data set and protocol."""
-    jobs: dict[tuple[str, str], list[FewShot]] = {}
-    for each in inputs.few_shot:
-        jobs.setdefault((each.job.dataset, each.job.protocol), []).append(each)
-    return [_few_shot_table(inputs, each, comparisons, quotations) for each in jobs.values()]
+    return [_few_shot_table(inputs, each, comparisons, quotations) for each in by_protocol(inputs.few_shot)]
+
+
+FewShotCell = TypeVar("FewShotCell", FewShot, Segmentation)
+
+
+def by_protocol(measured: Sequence[FewShotCell]) -> list[list[FewShotCell]]:
+    """Return the results grouped by data set and protocol, in their order: each group is one table."""
+    groups: dict[tuple[str, str], list[FewShotCell]] = {}
+    for each in measured:
+        groups.setdefault((each.job.dataset, each.job.protocol), []).append(each)
+    return list(groups.values())
 
 
 def _few_shot_table(

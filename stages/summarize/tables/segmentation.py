@@ -8,7 +8,7 @@ from ..inputs import Inputs
 from ..naming import always_note, protocol_name, protocol_note, variant_label
 from ..numbers import count, words
 from ..readers.evaluation import Segmentation
-from .classification import bold_note, intervals_note, overlap_notes, training_sizes
+from .classification import bold_note, by_protocol, intervals_note, overlap_notes, training_sizes
 from .comparisons import Comparisons
 from .image_values import segmentation_values
 from .quoted import Quotation, quoted_blocks
@@ -38,10 +38,7 @@ def few_shot_segmentation_tables(
     inputs: Inputs, comparisons: Comparisons, quotations: Sequence[Quotation]
 ) -> list[Table]:
     """Return one table per data set and protocol; a row is a variant with one share of the labels."""
-    jobs: dict[tuple[str, str], list[Segmentation]] = {}
-    for each in inputs.segmentation:
-        jobs.setdefault((each.job.dataset, each.job.protocol), []).append(each)
-    return [_table(inputs, each, comparisons, quotations) for each in jobs.values()]
+    return [_table(inputs, each, comparisons, quotations) for each in by_protocol(inputs.segmentation)]
 
 
 def _table(

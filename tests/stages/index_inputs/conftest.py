@@ -128,3 +128,17 @@ def folder(tmp_path: Path) -> Path:
     for row in rows[1:]:
         touch(root / row[0])
     return root
+
+
+@pytest.fixture
+def refusal(index, capsys):
+    """Return the one line with which a stage refuses its input."""
+
+    def run(root, settings, **options) -> str:
+        with pytest.raises(SystemExit) as stop:
+            index(root, settings, **options)
+        assert stop.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    return run

@@ -13,18 +13,6 @@ def unpack(root, name):
     (root / f"{name}.csv").write_bytes(gzip.decompress((root / f"{name}.csv.gz").read_bytes()))
 
 
-@pytest.fixture
-def refusal(index, capsys):
-    def run(root, settings, **options) -> str:
-        with pytest.raises(SystemExit) as stop:
-            index(root, settings, **options)
-        assert stop.value.code == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        return line
-
-    return run
-
-
 @pytest.mark.parametrize("names", [*([name] for name in TABLES), TABLES])
 def test_unpacked_tables_are_read(index, mimic, capsys, names):
     before = index(mimic, MIMIC).files

@@ -35,18 +35,6 @@ def root(tmp_path):
     return tmp_path / "data"
 
 
-@pytest.fixture
-def refusal(index, capsys):
-    def run(root, settings, **options) -> str:
-        with pytest.raises(SystemExit) as stop:
-            index(root, settings, **options)
-        assert stop.value.code == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        return line
-
-    return run
-
-
 @pytest.mark.parametrize(
     "name", ["t[1].csv", "t*.csv", "t?.csv", "file:t.csv", "s3:t.csv", "~t.csv", "{t}.csv", "t .csv"]
 )

@@ -36,27 +36,32 @@ window.onload = () => {
 """
 
 
+def measured(body: str, folder: Path) -> tuple[list[dict], str]:
+    """Return what the script of `body` found in its frames, and what Chromium said."""
+    page = folder / "frames.html"
+    page.write_text(f"<!doctype html><meta charset=utf-8><body>{body}", encoding="utf-8")
+    done = subprocess.run(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    found = re.search(r"FOUND(.*)END", done.stdout)
+    assert found, done.stderr[-2000:]
+    return json.loads(html.unescape(found.group(1))), done.stderr
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="NOT CHECKED: no Chromium here (Debian: apt-get install chromium)")
 def test_a_browser_shows_it_at_three_widths(output, tmp_path):
     text = html.escape((output / "report.html").read_text(encoding="utf-8"))
     style = "height:900px;border:0"
     frames = "".join(f'<iframe style="width:{width}px;{style}" srcdoc="{text}"></iframe>' for width in WIDTHS)
-    page = tmp_path / "frames.html"
-    page.write_text(f"<!doctype html><meta charset=utf-8><body>{MEASURE}{frames}", encoding="utf-8")
-    done = subprocess.run(
-        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    found = re.search(r"FOUND(.*)END", done.stdout)
-    assert found, done.stderr[-2000:]
-    pages = json.loads(html.unescape(found.group(1)))
+    pages, said = measured(MEASURE + frames, tmp_path)
     assert [page["width"] for page in pages] == list(WIDTHS)
     for page in pages:
         assert page["sections"] >= 10
         assert page["scroll"] <= page["width"], page  # less where a bar for scrolling down takes room
         assert page["wide"] == [], page
         assert page["loaded"] == []
-    assert not re.findall(r"CONSOLE.*", done.stderr)
+    assert not re.findall(r"CONSOLE.*", said)
 
 
 PAPER = 718  # CSS pixels: A4 less Chromium's margins of 1 cm
@@ -69,17 +74,9 @@ def test_on_paper_no_table_is_wider_than_the_page(output, tmp_path):
     frame = f'<iframe style="width:{PAPER}px;height:900px;border:0" srcdoc="{html.escape(text)}"></iframe>'
     measure = MEASURE.replace('!each.closest(".scroll, pre, .skip") &&', '!each.closest(".skip") &&')
     assert measure != MEASURE
-    page = tmp_path / "paper.html"
-    page.write_text(f"<!doctype html><meta charset=utf-8><body>{measure}{frame}", encoding="utf-8")
-    done = subprocess.run(
-        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    found = re.search(r"FOUND(.*)END", done.stdout)
-    assert found, done.stderr[-2000:]
-    (measured,) = json.loads(html.unescape(found.group(1)))
-    assert measured["sections"] >= 10
-    assert measured["wide"] == [], measured
+    (paper,), _ = measured(measure + frame, tmp_path)
+    assert paper["sections"] >= 10
+    assert paper["wide"] == [], paper
 
 
 PDFTOTEXT = shutil.which("pdftotext")
