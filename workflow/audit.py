@@ -18,7 +18,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from stages.common.command_line import program_name, refuse
+from stages.common.command_line import one_line_errors, program_name
 from stages.common.errors import InputError
 
 ENVS = Path(__file__).resolve().parents[1] / "envs"
@@ -108,11 +108,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("advisories", type=Path, help="all.zip of OSV for PyPI, or a folder of its JSON files")
     arguments = parser.parse_args(argv)
-    try:
+    with one_line_errors():
         lines, count = findings(arguments.advisories)
-    except InputError as error:
-        refuse(error)
-    print("\n".join([*lines, f"{count:,} advisories, {len(pins()):,} pins, {len(lines)} findings"]))
+        print("\n".join([*lines, f"{count:,} advisories, {len(pins()):,} pins, {len(lines)} findings"]))
     if lines:
         raise SystemExit(1)
 

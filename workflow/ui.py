@@ -10,7 +10,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stages.common.command_line import refuse
+from stages.common.command_line import one_line_errors
 from stages.common.errors import InputError
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}  # values set by the user are kept
@@ -67,12 +67,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=5000, help="port on 127.0.0.1 [%(default)s]")
     options = parser.parse_args(argv)
     environ = dict(os.environ)  # before MLflow is imported, which sets variables of its own
-    try:
+    with one_line_errors():
         store = store_of(options.workspace)
-    except InputError as error:
-        refuse(error)
-    for name, page in pages(store, f"http://127.0.0.1:{options.port}").items():
-        print(f"{name}: {page}", flush=True)
+        for name, page in pages(store, f"http://127.0.0.1:{options.port}").items():
+            print(f"{name}: {page}")
     command, environment = server(store, options.port, environ)
     os.execve(command[0], command, environment)  # noqa: S606 (no shell)
 

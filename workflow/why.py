@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from stages.common.command_line import program_name, refuse
+from stages.common.command_line import one_line_errors, program_name
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import recorded_sha256
 from stages.common.files.code_digest import code_digests
@@ -310,12 +310,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = ["--profile", str(options.profile), *more]
     for name, values in (("--configfile", options.configfile), ("--config", options.config)):
         arguments += [name, *map(str, values)] if values else []
-    try:
+    with one_line_errors():
         jobs = dry_run([*arguments, "--forceall"])
         plan = {output: job.reason for job in dry_run(arguments) for output in job.outputs}
-    except InputError as error:
-        refuse(error)
-    print(printed(explain(jobs, plan, root), sum(bool(job.outputs) for job in jobs), lost))
+        print(printed(explain(jobs, plan, root), sum(bool(job.outputs) for job in jobs), lost))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import pandas as pd
 
 from ..common.data.manifest import Manifest
 from ..common.encoders.settings import InferenceRecord
+from ..common.errors import InputError
 from ..common.files.atomic_files import recorded_sha256
 from ..common.files.code_digest import PACKAGE, code_digest, import_closure
 from ..common.inference.model import INFERENCE
@@ -34,6 +35,12 @@ _FILES = ("model.safetensors", "config.json", "tokenizer/tokenizer.json", INFERE
 _CODECS = ("pylibjpeg-openjpeg", "pylibjpeg-rle", "imagecodecs")  # pydicom finds the first two by itself
 _TEMPERATURE = 0.07  # the value at which pre-training starts, for a selection by labels alone
 _EXAMPLE_CLASSES = {"pneumothorax": ["There is a pneumothorax."], "no pneumothorax": ["There is no pneumothorax."]}
+
+
+def check_model_folder(folder: Path) -> None:
+    """Raise InputError where the folder of the exported model holds other files: the export would remove them."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "MLmodel").is_file():
+        raise InputError(f"{folder}: holds files that are no exported model", remedy="give --model a new folder")
 
 
 def export_model(folder: Path, checkpoint: Path, selection: Path, images: Path) -> None:

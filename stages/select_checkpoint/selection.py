@@ -22,12 +22,13 @@ from .candidate_scores import (
 from .contract import SelectCheckpointJob, SelectCheckpointSettings, Selection
 from .decision import Decision, decide
 from .export import export_checkpoint, model_card, write_integrity_files
-from .mlflow_model import export_model
+from .mlflow_model import check_model_folder, export_model
 
 
 def select_checkpoint(job: SelectCheckpointJob) -> None:
     """Choose a candidate, and write selection.json, the checkpoint folder and the MLflow model."""
     _check_label_options(job)
+    check_model_folder(job.model)
     with track_job(job) as run:
         _select(job, run)
         run.log_artifact(job.checkpoint / "README.md", publish=True)

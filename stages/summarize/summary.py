@@ -40,6 +40,8 @@ def summarize(job: SummarizeJob) -> None:
 
 def tree_of(job: SummarizeJob) -> ResultsTree:
     """Return where the results of the job's variants and data sets lie."""
+    for variant in set(job.image_only) - set(job.variants):
+        raise InputError(f"--image-only {variant}: not among --variants", "correct the name, or add the variant")
     few_shot = tuple(FewShotJob.parse(each) for each in job.few_shot)
     segmentation = tuple(FewShotJob.parse(each, "--segmentation") for each in job.segmentation)
     return ResultsTree(job.results, job.pretrain_on, job.datasets, job.variants, few_shot, segmentation, job.image_only)

@@ -1,5 +1,6 @@
 """The options of `python -m stages.sync`, without MLflow, which takes seconds to import."""
 
+import math
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,14 @@ class SyncOptions:
     tolerant: bool
 
 
+def hours(text: str) -> float:
+    """Parse a time in hours, at least 0; argparse names the option where this raises ValueError."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError(text)
+    return number
+
+
 def read_options(argv: Sequence[str] | None = None) -> SyncOptions:
     """Read the options of a command line."""
     parser = ArgumentParser(
@@ -49,7 +58,7 @@ def read_options(argv: Sequence[str] | None = None) -> SyncOptions:
     )
     parser.add_argument(
         "--grace",
-        type=float,
+        type=hours,
         default=24.0,
         help="hours after which a silent running stage counts as killed [%(default)s]",
     )

@@ -12,7 +12,7 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.common.command_line import program_name
+from stages.common.command_line import one_line_errors, program_name
 from stages.common.errors import InputError
 from stages.configuration import Config
 from workflow.doctor.containers import check_apptainer, check_compiler, check_images, check_inside
@@ -116,8 +116,10 @@ def parser() -> ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     """Print the findings; exit with status 1 if a run would fail."""
-    findings = examine(parser().parse_args(argv))
-    print(table(findings))
+    arguments = parser().parse_args(argv)
+    with one_line_errors():
+        findings = examine(arguments)
+        print(table(findings))
     if failed(findings):
         sys.exit(1)
 

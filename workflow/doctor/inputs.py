@@ -24,6 +24,7 @@ from stages.fetch_weights.contract import folder_name, hub_id
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.index_inputs.index import build_index, present_index_files
 from stages.index_inputs.presence import LOOKED_FOR, OUTSIDE, first_missing, missing_files
+from stages.make_phantom.file_tree import MANIFEST
 from workflow.doctor.findings import Finding
 
 
@@ -39,7 +40,7 @@ def check_dataset(config: Config, name: str, every_file: bool = False) -> Findin
     """
     subject, root = f"data set {name}", Path(config.root(name))
     settings = config.settings(IndexInputsSettings, name)
-    if config.is_phantom(name) and not root.exists():
+    if config.is_phantom(name) and not (root / MANIFEST).is_file():  # not there, or half written
         return Finding("ok", subject, "synthetic: make_phantom will create it")
     try:
         roots = tuple(map(Path, config.roots(name)))

@@ -12,8 +12,7 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from dataclasses import asdict
 from pathlib import Path
 
-from stages.common.command_line import program_name, refuse
-from stages.common.errors import InputError
+from stages.common.command_line import one_line_errors, program_name
 from workflow.estimate.costs import Range, costs
 from workflow.estimate.whole_run import Hardware, RunEstimate, estimate
 from workflow.site_profile import SiteProfile, add_options, configuration, read_profile
@@ -108,14 +107,12 @@ def parser() -> ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     """Print the estimate."""
     arguments = parser().parse_args(argv)
-    try:
+    with one_line_errors():
         profile = read_profile(arguments.profile)
         config = configuration(profile, arguments.config, arguments.configfile)
         result = estimate(config, hardware_of(arguments, profile, config.device))
-    except InputError as error:
-        refuse(error)
-    whole = asdict(result) | {"wall_hours": asdict(result.wall_hours), "written": result.written}
-    print(json.dumps(whole, indent=1) if arguments.json else table(result))
+        whole = asdict(result) | {"wall_hours": asdict(result.wall_hours), "written": result.written}
+        print(json.dumps(whole, indent=1) if arguments.json else table(result))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from stages.common.command_line import program_name, refuse
-from stages.common.errors import InputError
+from stages.common.command_line import one_line_errors, program_name
 from stages.common.files.atomic_files import sha256_of
 from workflow.images.engine import Engine, build_sif, check_apptainer, sif_from_archive, sif_path
 from workflow.images.lock import LOCK, ROOT, Image, read_images_lock, sif_problem, write_images_lock
@@ -157,10 +156,8 @@ def _commit() -> dict[str, str]:
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     arguments = parser().parse_args(argv)
-    try:
+    with one_line_errors():
         {"build": build, "verify": verify}[arguments.command](arguments)
-    except InputError as error:
-        refuse(error)
 
 
 if __name__ == "__main__":

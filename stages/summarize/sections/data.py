@@ -150,6 +150,9 @@ def ledger_names(report: Report) -> Names:
     inputs, provenance = report.inputs, report.provenance
     return {
         "ledger": report.ledger,
+        "doubtful": [
+            each for each in inputs.manifests if each.without_view + each.nearly_black + each.voi_lut_unusable
+        ],
         "reports": inputs.reports,
         "pairs": inputs.pairs,
         "copies": inputs.copies,

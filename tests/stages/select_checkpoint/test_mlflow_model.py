@@ -12,10 +12,17 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from stages.common.errors import InputError
 from stages.common.files.code_digest import ROOT, import_closure
 from stages.common.inference.model import RadiographModel
 from stages.select_checkpoint import mlflow_model
-from stages.select_checkpoint.mlflow_model import LOADER, export_model, requirements, shipped_package
+from stages.select_checkpoint.mlflow_model import (
+    LOADER,
+    check_model_folder,
+    export_model,
+    requirements,
+    shipped_package,
+)
 
 CLASSES = {"opacity": ["opacity in the left lung ."], "none": ["no opacity ."]}
 # No `__main__` guard: the model decodes in child processes, which must not run this script again.
@@ -181,3 +188,10 @@ def test_pretraining_does_not_rerun_for_it() -> None:
     for stage in ("pretrain", "dicom_to_arrow", "pair_images_reports"):
         assert not shipped & set(import_closure(f"stages.{stage}.__main__"))
     assert os.path.commonpath([*import_closure(LOADER).values(), ROOT]) == str(ROOT)
+
+
+def test_a_folder_of_other_files_is_not_replaced(tmp_path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds files that are no exported model; give --model a new folder"):
+        check_model_folder(tmp_path)
+    check_model_folder(tmp_path / "new")

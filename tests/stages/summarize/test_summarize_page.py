@@ -337,3 +337,22 @@ def test_a_heatmap_inside_the_lungs_has_rivals_of_its_own(page, read):
 def test_bars_lie_inside_their_axis():
     axis = Axis(0.4, 1.0, 0.5)
     assert [axis.place(value) for value in (0.4, 0.7, 1.0)] == [0, 50, 100]
+
+
+def test_a_variant_without_text_is_one_of_the_variants(tree, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run_stage(WORK, [*tree.arguments(tmp_path), "--image-only", "timmm"])
+    assert capsys.readouterr().err == (
+        "error: --image-only timmm: not among --variants; correct the name, or add the variant\n"
+    )
+
+
+def test_counts_of_doubtful_data_are_shown(tree, tmp_path) -> None:
+    place = "dicom_to_arrow/rsna/manifest.json"
+    tree.edit(place, without_view=12345, nearly_black=3)
+    quality = json.loads((tree.results / "split_reports/mimic_cxr/quality.json").read_text())
+    tree.edit("split_reports/mimic_cxr/quality.json", reports=quality["reports"] | {"losing_unheaded": 4321})
+    run_stage(WORK, tree.arguments(tmp_path))
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "12,345" in text
+    assert "4,321: it stands beside a section that is kept" in text

@@ -7,6 +7,7 @@ from fake_mlflow import FakeMlflow, serving
 
 from stages.sync import __main__ as command
 from stages.sync import synchronise as subject
+from stages.sync.options import read_options
 from stages.sync.synchronise import Summary, absolute_uri
 
 
@@ -77,3 +78,10 @@ def test_a_server_is_opened_in_the_browser_without_its_password():
         "imported 1 new, updated 2, unchanged 3 runs into https://***@host:5000/, model mlip-a 2; "
         "open https://***@host:5000/#/experiments/7/runs?workflowType=machine_learning"
     )
+
+
+@pytest.mark.parametrize("hours", ["nan", "-1", "inf", "soon"])
+def test_a_time_that_is_none_is_refused(hours, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        read_options(["--journals", str(tmp_path), f"--grace={hours}"])
+    assert f"argument --grace: invalid hours value: {hours!r}" in capsys.readouterr().err
