@@ -9,7 +9,7 @@ from .common.errors import InputError, InputErrors
 from .common.settings import did_you_mean, place_of, wrong_value
 from .config_layers import KeyPath, Layer, Origins, holds, value_at
 from .configuration import FEW_SHOT, Config
-from .contracts import BLOCKS
+from .contracts import BLOCKS, EVALUATIONS
 from .pretrain.ready_made import ReadyMadeVariant
 
 
@@ -54,7 +54,7 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
     if wrong:
         raise InputErrors(wrong)
     wrong = _wrong_blocks(config, raw, origins)
-    whole = (_foreign_tokenizers, _unknown_fractions, _small_images, _labels_split_apart)
+    whole = (_impossible_evaluations, _foreign_tokenizers, _unknown_fractions, _small_images, _labels_split_apart)
     wrong = wrong or [each for check_of in whole for each in check_of(config, origins)]
     if wrong:
         raise InputErrors(wrong)
@@ -96,6 +96,36 @@ def _is_set_in(raw: Mapping[str, Any], path: KeyPath, in_all: bool) -> bool:
     return holds(raw, path) and not (in_all and isinstance(value_at(raw, path), Mapping))
 
 
+_HOW_TO_HAVE = {
+    "no boxes or masks": "name label_images.columns.boxes or .mask",
+    "no prompt file": "name its `prompts`",
+    "no protocol": "name its `protocols`",
+}
+
+
+def _impossible_evaluations(config: Config, origins: Origins) -> list[InputError]:
+    """Return an error for each evaluation that is asked for by name and lacks something, and where none is left."""
+    wrong = []
+    for name in config.evaluate_on:
+        key, chosen = f"datasets.{name}.evaluations", config.datasets[name].evaluations
+        where = f"{origins.of('datasets', name, 'evaluations')}: {key}"
+        lacking = {stage: config.lacks(stage, name) for stage in ([] if chosen == "auto" else chosen)}
+        for stage, why in lacking.items():
+            if why is not None:
+                ways = [_HOW_TO_HAVE[each] for each in why.split(", ")]
+                wrong.append(InputError(f"{where}: {stage} cannot be measured on {name}: {why}",
+                                        f"{' and '.join(ways)}, or take it out of the list"))  # fmt: skip
+        if len(config.not_measured(name)) == len(EVALUATIONS):
+            what = f"{where}: nothing is measured on {name}"
+            wrong.append(InputError(what, "take it out of `evaluate_on`, or name prompts or protocols"))
+    labelled = config.settings("select_checkpoint").zero_shot_on
+    if labelled is not None and not config.settings("zero_shot_classification", labelled).prompts:
+        where = f"{origins.of('select_checkpoint', 'zero_shot_on')}: select_checkpoint.zero_shot_on"
+        remedy = f"name datasets.{labelled}.zero_shot_classification.prompts"
+        wrong.append(InputError(f"{where}: {labelled} has no prompt file", remedy))
+    return wrong
+
+
 def _foreign_tokenizers(config: Config, origins: Origins) -> list[InputError]:
     """Return an error for each variant whose text encoder starts from other weights than the tokenizer's."""
     tokenizer = config.settings("split_reports", config.pretrain_on).tokenizer.weights
@@ -115,7 +145,7 @@ def _foreign_tokenizers(config: Config, origins: Origins) -> list[InputError]:
 def _unknown_fractions(config: Config, origins: Origins) -> list[InputError]:
     """Return an error for each fraction of a few-shot stage that label_images makes no subset of."""
     wrong = []
-    for dataset in config.evaluate_on:
+    for stage, dataset in [(each, dataset) for each in FEW_SHOT for dataset in config.measured_on(each)]:
         subsets = config.settings("label_images", dataset).subsets
         wrong += [
             InputError(
@@ -124,7 +154,6 @@ def _unknown_fractions(config: Config, origins: Origins) -> list[InputError]:
                 f"label_images.subsets {subsets}",
                 "add it there or correct it",
             )
-            for stage in FEW_SHOT
             for fraction in config.settings(stage, dataset).fractions
             if fraction not in subsets
         ]
@@ -134,7 +163,7 @@ def _unknown_fractions(config: Config, origins: Origins) -> list[InputError]:
 def _small_images(config: Config, origins: Origins) -> list[InputError]:
     """Return an error for each protocol of few-shot segmentation whose input is larger than the stored images."""
     wrong = []
-    for dataset in config.evaluate_on:
+    for dataset in config.measured_on("few_shot_segmentation"):
         stored = config.settings("dicom_to_arrow", dataset).size
         settings = config.settings("few_shot_segmentation", dataset)
         wrong += [

@@ -6,17 +6,18 @@ than its own settings, so editing one block changes the digests of only those st
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, overload
+from typing import Annotated, Any, Literal, overload
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model, field_validator
 
 from .common.data.patient_split import PatientSplit
 from .common.errors import InputError
-from .common.settings import Device, FolderPath, Model, Name, Settings, UniqueList
+from .common.settings import Device, FolderPath, Model, Name, Settings, UniqueList, did_you_mean
 from .common.templates import filled, slots_in
 from .config_layers import KeyPath, holds, merged
-from .contracts import BLOCKS, JOBS
+from .contracts import BLOCKS, EVALUATIONS, JOBS
 from .fetch_weights.contract import hub_id
+from .label_images.contract import LabelImagesSettings
 from .pretrain.ready_made import ReadyMadeVariant
 
 _STAGE_OF: dict[type[BaseModel], str] = {model: stage for stage, model in BLOCKS.items()}
@@ -50,7 +51,21 @@ class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields f
         description="further folders of the data set: links below `root` may lead into them, and images and reports "
         "that are not below `root` are looked for there, under the same relative path; the same slots",
     )
+    evaluations: Literal["auto"] | UniqueList[str] = Field(
+        "auto",
+        description="what is measured on its labels: a list of evaluations, or auto, all that its labels allow: "
+        "zero-shot classification needs a prompt file, segmentation boxes or masks, grounding both",
+    )
     index_inputs: Block
+
+    @field_validator("evaluations")
+    @classmethod
+    def _knows_its_evaluations(cls, value: str | list[str]) -> str | list[str]:
+        for name in [] if value == "auto" else value:
+            if name not in EVALUATIONS:
+                hint = did_you_mean(name, EVALUATIONS)
+                raise ValueError(f"{name!r} is no evaluation{hint}: name any of {', '.join(EVALUATIONS)}")
+        return value
 
     @field_validator("root", "roots")
     @classmethod
@@ -77,7 +92,9 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
         "the last state",
     )
     pretrain_on: str = Field(description="the data set with reports; a key of `datasets`")
-    evaluate_on: UniqueList[str] = Field(min_length=1, description="the data sets with labels; keys of `datasets`")
+    evaluate_on: UniqueList[str] = Field(
+        description="the data sets with labels; keys of `datasets`. Empty: retrieval on `pretrain_on` alone is measured"
+    )
     patient_split: PatientSplit = PatientSplit()
     datasets: dict[Name, Dataset] = Field(description="the data sets, under names of your choice")
     variants: dict[Name, Block] = Field(
@@ -204,9 +221,32 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
         weights = {key: path if path.is_dir() else path.parent for key, path in local.items()}
         return {"workspace": Path(self.workspace)} | roots | weights
 
+    def lacks(self, stage: str, dataset: str) -> str | None:
+        """Return what a data set lacks for an evaluation, in words; None where it lacks nothing."""
+        settings = self.settings(stage, dataset)
+        needs = {need for job in JOBS if job.stage == stage for need in job.needs}
+        lacking = {
+            "no boxes or masks": "outlines" in needs and not self.settings(LabelImagesSettings, dataset).outlined,
+            "no prompt file": "prompts" in needs and not settings.prompts,
+            "no protocol": getattr(settings, "protocols", None) == [],
+        }
+        return ", ".join(words for words, is_so in lacking.items() if is_so) or None
+
+    def not_measured(self, dataset: str) -> dict[str, str]:
+        """Return why an evaluation is left out of a data set, by stage."""
+        chosen = self.datasets[dataset].evaluations
+        found = {stage: self.lacks(stage, dataset) for stage in EVALUATIONS}
+        if chosen != "auto":
+            found |= {stage: "left out by `evaluations`" for stage in EVALUATIONS if stage not in chosen}
+        return {stage: why for stage, why in found.items() if why is not None}
+
+    def measured_on(self, stage: str) -> list[str]:
+        """Return the data sets on which an evaluation is measured."""
+        return [dataset for dataset in self.evaluate_on if stage not in self.not_measured(dataset)]
+
     def few_shot_jobs(self, stage: str) -> list[str]:
         """Return the jobs of a few-shot stage, run for every variant, as DATASET/PROTOCOL/FRACTION."""
-        settings = {dataset: self.settings(stage, dataset) for dataset in self.evaluate_on}
+        settings = {dataset: self.settings(stage, dataset) for dataset in self.measured_on(stage)}
         return [f"{dataset}/{protocol}/{fraction}" for dataset, each in settings.items()
                 for protocol in each.protocols for fraction in each.fractions]  # fmt: skip
 
@@ -218,7 +258,6 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
             (stage, dataset, None) for dataset in self.used_datasets for stage in ("index_inputs", "dicom_to_arrow")
         ]
         jobs += [(stage, self.pretrain_on, None) for stage in ("split_reports", "pair_images_reports")]
-        evaluations = ("zero_shot_classification", *FEW_SHOT, "phrase_grounding")
-        labelled = ("label_images", "audit_splits", *evaluations)
+        labelled = ("label_images", "audit_splits", *EVALUATIONS)
         jobs += [(stage, dataset, None) for dataset in self.evaluate_on for stage in labelled]
         return jobs + [("pretrain", None, variant) for variant in self.compare]

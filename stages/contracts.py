@@ -40,6 +40,14 @@ JOBS: tuple[type[Job], ...] = tuple(
     job for contract in list(globals().values()) if isinstance(contract, ModuleType) for job in _jobs_of(contract)
 )
 STAGES: tuple[str, ...] = tuple(dict.fromkeys(job.stage for job in JOBS))
+EVALUATIONS: tuple[str, ...] = tuple(  # what is measured on labels, for every variant
+    dict.fromkeys(
+        job.stage
+        for job in JOBS
+        if job.over in ("evaluation", "few-shot job")
+        and any(each.stage == "label_images" for each in job.sources().values())
+    )
+)
 BLOCKS: dict[str, type[Settings]] = {job.stage: block for job in JOBS if (block := job.block_type()) is not None}
 
 

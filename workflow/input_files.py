@@ -27,6 +27,8 @@ def check_files(config: Config) -> list[InputError]:
 def _of_labelled(config: Config, name: str) -> Iterator[InputError]:
     labels = config.settings(LabelImagesSettings, name)
     for stage in ("zero_shot_classification", "phrase_grounding"):
+        if name not in config.measured_on(stage):
+            continue
         key = f"datasets.{name}.{stage}.prompts"
         try:
             prompts = _prompts_of(config.settings(stage, name).prompts, stage)
@@ -39,15 +41,6 @@ def _of_labelled(config: Config, name: str) -> Iterator[InputError]:
                 f"{labels.finding!r}",
                 "give both the same name, or name another prompt file",
             )
-    if labels.columns is not None and labels.columns.boxes is None and labels.columns.mask is None:
-        needing = ["phrase_grounding"] + ["few_shot_segmentation"] * bool(
-            config.settings("few_shot_segmentation", name).protocols
-        )
-        yield InputError(
-            f"datasets.{name}.label_images.columns: neither `boxes` nor `mask` is named, which {' and '.join(needing)} "
-            "cannot do without",
-            "name the column, or take the data set out of `evaluate_on`",
-        )
     yield from _empty_parts(config, name, labels)
 
 
@@ -67,7 +60,7 @@ def _empty_parts(config: Config, name: str, labels: LabelImagesSettings) -> Iter
     """Yield an error for each part of the labels that an evaluation needs and that gets no share."""
     if labels.split_lists is not None:
         return
-    trains = any(config.settings(stage, name).protocols for stage in FEW_SHOT)
+    trains = any(name in config.measured_on(stage) for stage in FEW_SHOT)
     needed = {"validation": "chooses prompts and thresholds", "test": "is measured"}
     needed |= {"train": "is what the few-shot evaluations learn from"} if trains else {}
     shares, key = labels.split.model_dump(), f"datasets.{name}.label_images.split"
@@ -97,7 +90,7 @@ def _has_distributed_split(config: Config, name: str, split: PatientSplit) -> bo
 def _odd_sizes(config: Config) -> Iterator[InputError]:
     """Yield an error for each input size of few-shot segmentation that an encoder's patches do not divide."""
     patches = {variant: config.settings("pretrain", variant=variant).model.image for variant in config.compare}
-    for name in config.evaluate_on:
+    for name in config.measured_on("few_shot_segmentation"):
         for protocol, size in config.settings("few_shot_segmentation", name).input_sizes().items():
             odd = [variant for variant, image in patches.items() if image.patch_size and size % image.patch_size]
             if odd:

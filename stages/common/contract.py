@@ -19,6 +19,7 @@ from .settings import DEVICE_HELP, DEVICES, Settings
 
 Over = Literal["workspace", "dataset", "pretraining dataset", "evaluated dataset", "variant", "variant with text",
                "evaluation", "few-shot job", "model"]  # fmt: skip
+Need = Literal["prompts", "outlines"]
 
 
 JOURNAL_FILE = "journal.json"  # name of a run's journal; a part of a scattered stage has journal_<part>.json
@@ -147,6 +148,7 @@ class Job:
         command: the subcommand, for stages with several.
         place: folder of one run below results/<stage>/, with Snakemake's wildcards.
         over: what there is one run for.
+        needs: what a data set must have beside labels for a run on it: a prompt file, outlines (boxes or masks).
         journal_file: name of the journal beside the outputs.
         block: type of the stage's block in config.yaml, where it differs from the settings of one run; None: no block.
     """
@@ -155,6 +157,7 @@ class Job:
     command: ClassVar[str] = ""
     place: ClassVar[str] = ""
     over: ClassVar[Over] = "workspace"
+    needs: ClassVar[tuple[Need, ...]] = ()
     journal_file: ClassVar[str] = JOURNAL_FILE
     block: ClassVar[type[Settings] | None] = Settings
 

@@ -237,6 +237,7 @@ class FewShotSegmentationJob(Job):
     stage = "few_shot_segmentation"
     place = "{variant}/{dataset}/{protocol}/{fraction}"
     over = "few-shot job"
+    needs = ("outlines",)
     protocol: ClassVar[Protocol]
     block = FewShotSegmentationSettings
 

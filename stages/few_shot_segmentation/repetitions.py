@@ -74,7 +74,8 @@ class OutlinedParts:
             if not getattr(outlined, name).outlined.any():
                 raise InputError(
                     f"{source}: no image of the {name} part has a mask or boxes of {parts.finding}",
-                    remedy="give label_images masks or boxes",
+                    remedy="give label_images masks or boxes, or list in the data set's `evaluations` what can be "
+                    "measured",
                 )
         return outlined
 

@@ -105,6 +105,13 @@ class LabelImagesSettings(OwnTables):
             raise ValueError("`patient_split` and `split_lists` are both given: keep one")
         return self
 
+    @property
+    def outlined(self) -> bool:
+        """Return whether the layout or a declared column gives boxes or masks."""
+        if self.layout != "folder":
+            return True
+        return self.columns is not None and (self.columns.boxes is not None or self.columns.mask is not None)
+
     def main_table(self, root: Path | None = None) -> str:
         """Return the name of the table of labels; `root` decides whether a distributed one ends with .gz."""
         return self.table or name_in(root, CHALLENGE_TABLES[self.layout])

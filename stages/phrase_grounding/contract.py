@@ -15,7 +15,12 @@ from ..common.settings import Settings
 class PhraseGroundingSettings(Settings):
     """Settings of phrase grounding."""
 
-    prompts: str = Field(description="prompt file, relative to the repository; its affirming prompts are localised")
+    prompts: str | None = Field(
+        None,
+        min_length=1,
+        description="prompt file, absolute or relative to the checkout; its affirming prompts are localised. Null: "
+        "none, and the data set has no grounding",
+    )
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
     seed: int = Field(0, description="seed of the bootstrap and of the choice of samples")
     publish_samples: bool = Field(False, description="write sample radiographs with their heatmaps for the report")
@@ -122,6 +127,7 @@ class PhraseGroundingJob(Job):
     stage = "phrase_grounding"
     place = "{variant}/{dataset}"
     over = "evaluation"
+    needs = ("prompts", "outlines")
 
     settings: PhraseGroundingSettings
     checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")

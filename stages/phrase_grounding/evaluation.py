@@ -15,11 +15,10 @@ from jaxtyping import Float
 from ..audit_splits.contract import read_overlap
 from ..common.data.image_store import ImageStore
 from ..common.data.labelled_images import read_labels
-from ..common.data.prompts import PromptFile, read_prompts
+from ..common.data.prompts import PromptFile, prompt_file, read_prompts
 from ..common.data.run_lengths import encode
 from ..common.encoders.dual import Checkpoint, load_checkpoint
 from ..common.files.arrow_tables import write_rows
-from ..common.files.code_digest import ROOT
 from ..common.files.schemas import GROUNDING_VALUES, samples
 from ..common.journal.tracking import track_job
 from ..common.metrics.ranking import draw_weights, estimate, mean_of
@@ -129,7 +128,7 @@ def _values(
 
 def ground(job: PhraseGroundingJob) -> None:
     """Point with every prompt set, measure beside the baselines, and write result, values and samples."""
-    settings, prompt_path = job.settings, ROOT / job.settings.prompts
+    settings, prompt_path = job.settings, prompt_file(job.settings.prompts, job.stage)
     prompts = read_prompts(prompt_path)
     with track_job(job, {"prompts": prompt_path}) as run:
         checkpoint = load_checkpoint(job.checkpoint, torch.device("cpu"))

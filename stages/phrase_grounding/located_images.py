@@ -100,7 +100,8 @@ def locate(labels: pl.DataFrame, store: ImageStore, split: str, source: Path) ->
         raise InputError(
             f"{source}: none of {len(positives)} {split} images with the finding has a usable location "
             f"({without} without box or mask, {small} too small): grounding needs at least one",
-            remedy=f"give label_images boxes or masks, or a larger {split} part",
+            remedy=f"give label_images boxes or masks, or a larger {split} part, or list in the data set's "
+            "`evaluations` what can be measured",
         )
     kept = [rows[place] for place in keep]
     whole = [np.ones((row["original_rows"], row["original_columns"]), dtype=bool) for row in kept]

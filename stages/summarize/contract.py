@@ -36,11 +36,12 @@ class SummarizeJob(Job):
     settings: SummarizeSettings
     results: Path = source(tracked=False, help="results folder of the workspace")
     pretrain_on: str = option("data set of the pre-training")
-    datasets: tuple[str, ...] = option("data sets of the evaluation")
+    datasets: tuple[str, ...] = option("data sets of the evaluation", default=())
     variants: tuple[str, ...] = option("variants to compare; the first is described")
     image_only: tuple[str, ...] = option("variants without text: no zero-shot, grounding, retrieval", default=())
     few_shot: tuple[str, ...] = option("DATASET/PROTOCOL/FRACTION: jobs of few_shot_classification", default=())
     segmentation: tuple[str, ...] = option("DATASET/PROTOCOL/FRACTION: jobs of few_shot_segmentation", default=())
+    not_measured: tuple[str, ...] = option("DATASET/STAGE=REASON: evaluations that were left out, and why", default=())
     template: Path = source(tracked=False, help="Jinja template of the page")
     quoted: Path = source(help="YAML of figures that others published")
     report: Path = product("report.html", publish=True)

@@ -29,6 +29,7 @@ from .tables.table import legend_of
 from .tables.writers import as_html
 
 SECTIONS = (
+    Section("coverage", "What is measured", "What is measured", evaluation.coverage_names),
     Section("zero_shot", "Zero-shot", "Table 1. Zero-shot classification", evaluation.zero_shot_names),
     Section("few_shot", "Few-shot", "Table 2. Few-shot classification", evaluation.few_shot_names),
     Section("segmentation", "Segmentation", "Table 3. Few-shot segmentation", evaluation.segmentation_names),

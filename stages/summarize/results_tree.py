@@ -1,13 +1,13 @@
 """Where the files of a run lie below its results folder: which runs there are of each job of the contracts."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..common.contract import Job
 from ..common.errors import InputError
-from ..contracts import JOBS
+from ..contracts import EVALUATIONS, JOBS
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,20 @@ class FewShotJob:
         return {"variant": variant} | own
 
 
+def parse_not_measured(words: Iterable[str]) -> dict[tuple[str, str], str]:
+    """Parse DATASET/STAGE=REASON. Raises InputError for another form or a stage that is no evaluation."""
+    found = {}
+    for text in words:
+        place, _, reason = text.partition("=")
+        dataset, _, stage = place.partition("/")
+        if not (dataset and reason and stage in EVALUATIONS):
+            raise InputError(
+                f"--not-measured {text}: name DATASET/STAGE=REASON, e.g. own/phrase_grounding=no boxes or masks"
+            )
+        found[dataset, stage] = reason
+    return found
+
+
 @dataclass(frozen=True)
 class ResultsTree:
     """The results of some variants, pre-trained on one data set and evaluated on others."""
@@ -47,6 +61,7 @@ class ResultsTree:
     few_shot_jobs: tuple[FewShotJob, ...] = ()
     segmentation_jobs: tuple[FewShotJob, ...] = ()
     image_only: tuple[str, ...] = ()  # variants that are image encoders without text
+    not_measured: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (data set, stage) -> why
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -58,10 +73,13 @@ class ResultsTree:
         """Return the variants that can process prompts and reports."""
         return tuple(variant for variant in self.variants if variant not in self.image_only)
 
-    @property
-    def evaluations(self) -> list[tuple[str, str]]:
-        """Return (data set, variant) of evaluations that need text, data set by data set."""
-        return [(dataset, variant) for dataset in self.evaluate_on for variant in self.with_text]
+    def measured_on(self, stage: str) -> list[str]:
+        """Return the data sets on which an evaluation is measured."""
+        return [dataset for dataset in self.evaluate_on if (dataset, stage) not in self.not_measured]
+
+    def evaluations(self, stage: str) -> list[tuple[str, str]]:
+        """Return (data set, variant) of an evaluation that needs text, data set by data set."""
+        return [(dataset, variant) for dataset in self.measured_on(stage) for variant in self.with_text]
 
     @property
     def few_shot_evaluations(self) -> list[tuple[FewShotJob, str]]:
@@ -105,7 +123,7 @@ class ResultsTree:
             case "variant with text":
                 return [{"variant": variant} for variant in self.with_text]
             case "evaluation":
-                return [{"variant": variant, "dataset": dataset} for dataset, variant in self.evaluations]
+                return [{"variant": variant, "dataset": dataset} for dataset, variant in self.evaluations(job.stage)]
             case "few-shot job":
                 return [one.run(variant) for one, variant in few_shot if one.protocol == job.command]
         return []  # weights are fetched before, and lie elsewhere
@@ -120,12 +138,17 @@ class ResultsTree:
         return [self.folder(job.stage, place) / file for place in self.places(job) for file in read]
 
     def journals(self) -> Iterator[tuple[str, str, list[Path]]]:
-        """Yield (stage, name, journals) in the order of the DAG; shards of a data set come together."""
+        """Yield (stage, name, journals) in the order of the DAG; shards of a data set come together.
+
+        A job of which the summary reads nothing has run only where something needed it.
+        """
         for job in reported_jobs():
             if job.command != "duplicates":
                 pattern = job.journal_file.replace("{shard}", "*")
                 for place in self.places(job):
-                    yield job.stage, place, sorted(self.folder(job.stage, place).glob(pattern))
+                    paths = sorted(self.folder(job.stage, place).glob(pattern))
+                    if paths or any(each.summary for each in job.products().values()):
+                        yield job.stage, place, paths
 
     def files(self) -> dict[str, Path]:
         """Return every data file that the summary reads, by its path below the results.

@@ -10,7 +10,7 @@ from .inputs import read_inputs
 from .ledger import read_ledger
 from .page import render
 from .provenance import read_provenance
-from .results_tree import FewShotJob, ResultsTree
+from .results_tree import FewShotJob, ResultsTree, parse_not_measured
 from .sections.report import Report
 from .tables.all_tables import paper_tables, text_summary, write_paper_tables
 from .tables.comparisons import Comparisons
@@ -44,4 +44,5 @@ def tree_of(job: SummarizeJob) -> ResultsTree:
         raise InputError(f"--image-only {variant}: not among --variants", "correct the name, or add the variant")
     few_shot = tuple(FewShotJob.parse(each) for each in job.few_shot)
     segmentation = tuple(FewShotJob.parse(each, "--segmentation") for each in job.segmentation)
-    return ResultsTree(job.results, job.pretrain_on, job.datasets, job.variants, few_shot, segmentation, job.image_only)
+    return ResultsTree(job.results, job.pretrain_on, job.datasets, job.variants, few_shot, segmentation, job.image_only,
+                       parse_not_measured(job.not_measured))  # fmt: skip

@@ -14,7 +14,12 @@ from ..common.settings import Settings
 class ZeroShotSettings(Settings):
     """Settings of zero-shot classification."""
 
-    prompts: str = Field(description="prompt file, relative to the repository; its sets compete on validation")
+    prompts: str | None = Field(
+        None,
+        min_length=1,
+        description="prompt file, absolute or relative to the checkout; its sets compete on validation. Null: none, "
+        "and the data set has no zero-shot figures",
+    )
     score: Literal["global", "local"] = Field(
         "global",
         description="global: cosine of the whole image with the prompts, from extract_features; local: mean of the "
@@ -75,6 +80,7 @@ class ZeroShotJob(Job):
     stage = "zero_shot_classification"
     place = "{variant}/{dataset}"
     over = "evaluation"
+    needs = ("prompts",)
 
     settings: ZeroShotSettings
     checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")

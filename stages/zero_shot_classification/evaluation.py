@@ -13,12 +13,11 @@ import polars as pl
 
 from ..audit_splits.contract import read_overlap
 from ..common.data.labelled_images import read_labels
-from ..common.data.prompts import read_prompts
+from ..common.data.prompts import prompt_file, read_prompts
 from ..common.device import choose_device
 from ..common.encoders.dual import load_checkpoint
 from ..common.errors import InputError
 from ..common.files.arrow_tables import write_frame
-from ..common.files.code_digest import ROOT
 from ..common.files.schemas import SCORES
 from ..common.journal.tracking import track_job
 from ..common.metrics.ranking import (
@@ -50,7 +49,7 @@ class Measured:
 def classify(job: ZeroShotJob) -> None:
     """Score the labelled images by prompts, choose on validation, measure on test, and write scores and result."""
     settings = job.settings
-    prompt_path = ROOT / settings.prompts
+    prompt_path = prompt_file(settings.prompts, job.stage)
     read = "images" if settings.score == "local" else "features"
     source = job.images if settings.score == "local" else job.features
     if source is None:

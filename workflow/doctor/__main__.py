@@ -26,6 +26,7 @@ from workflow.doctor.tracking_server import check_tracking
 from workflow.estimate.whole_run import bytes_to_write
 from workflow.images.lock import Image
 from workflow.input_files import check_files
+from workflow.measured import left_out, measured
 from workflow.rule_requests import rule_requests
 from workflow.site_profile import SiteProfile, add_options, configuration, read_profile
 
@@ -73,6 +74,9 @@ def _of_configuration(
         yield from check_compiler(config, images.get("torch"))
     yield check_gpu(profile, config, images.get("torch"), arguments.gpu_seconds if arguments.gpu else None)
     yield from check_datasets(config, arguments.every_file)
+    for name in config.evaluate_on:
+        what, without = measured(config, name), left_out(config, name)
+        yield Finding("ok", f"evaluations {name}", f"{what}; not measured: {without}" if without else what)
     for wrong in check_files(config):
         yield from Finding.of_error("evaluation", wrong)
     yield from check_labels(config)
@@ -97,7 +101,7 @@ def _gpus_of_training(profile: SiteProfile) -> int:
 
 
 def _described(config: Config) -> str:
-    evaluated = ", ".join(config.evaluate_on)
+    evaluated = ", ".join(config.evaluate_on) or "no labels"
     return f"pre-trains {len(config.compare)} variants on {config.pretrain_on}, evaluates on {evaluated}"
 
 

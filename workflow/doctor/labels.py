@@ -16,6 +16,7 @@ from stages.common.data.index_tables import Index
 from stages.common.data.patient_split import split_of
 from stages.common.errors import InputError
 from stages.configuration import Config
+from stages.contracts import EVALUATIONS, JOBS
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.index_inputs.index import build_index
 from stages.label_images.contract import LabelImagesSettings
@@ -53,7 +54,21 @@ def check_labels_of(config: Config, name: str) -> Finding:
         return Finding("not checked", subject, what)
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}.label_images: {error.what}", error.remedy)
-    return _counted(subject, name, settings, rows, exact)
+    outlining = [stage for stage in EVALUATIONS for job in JOBS if job.stage == stage and "outlines" in job.needs]
+    asked_for = [stage for stage in dict.fromkeys(outlining) if name in config.measured_on(stage)]
+    return _without_outlines(subject, name, rows, asked_for) or _counted(subject, name, settings, rows, exact)
+
+
+def _without_outlines(
+    subject: str, name: str, rows: Sequence[Mapping[str, Any]], stages: Sequence[str]
+) -> Finding | None:
+    """Return the error of a part in which no positive has a box or mask, though `stages` need one in each part."""
+    lacking = [part for part in _PARTS if not any(row["outlined"] for row in rows if row["split"] == part)]
+    if not stages or not lacking:
+        return None
+    what = f"no box or mask in the {' and '.join(lacking)} part, which {' and '.join(stages)} cannot do without"
+    remedy = f"correct label_images.columns, or list in datasets.{name}.evaluations what can be measured"
+    return Finding("error", subject, what, remedy)
 
 
 def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[list[dict[str, Any]], bool]:
@@ -70,10 +85,11 @@ def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[li
         labels = tables.read_labels(root, settings).renamed(lambda image: identify(image, "image")).labels
         images = dict(index.files.select("image_id", "patient_id").iter_rows())
         rows = [
-            {"image_id": image, "patient_id": patient, "target": labels[image].target}
+            {"image_id": image, "patient_id": patient, "target": labels[image].target,
+             "outlined": bool(labels[image].boxes or labels[image].regions or labels[image].mask_file)}
             for image, patient in images.items()
             if image in labels
-        ]
+        ]  # fmt: skip
         if not rows:
             raise InputError(
                 f"none of the {len(labels)} labelled images is among the {len(images)} of {root / index.source}",

@@ -15,6 +15,7 @@ from pathlib import Path
 from stages.common.command_line import one_line_errors, program_name
 from workflow.estimate.costs import Range, costs
 from workflow.estimate.whole_run import Hardware, RunEstimate, estimate
+from workflow.measured import all_left_out
 from workflow.site_profile import SiteProfile, add_options, configuration, read_profile
 
 
@@ -112,7 +113,9 @@ def main(argv: list[str] | None = None) -> None:
         config = configuration(profile, arguments.config, arguments.configfile)
         result = estimate(config, hardware_of(arguments, profile, config.device))
         whole = asdict(result) | {"wall_hours": asdict(result.wall_hours), "written": result.written}
-        print(json.dumps(whole, indent=1) if arguments.json else table(result))
+        without = list(all_left_out(config))
+        whole |= {"not_measured": without}
+        print(json.dumps(whole, indent=1) if arguments.json else "\n".join([table(result), *without]))
 
 
 if __name__ == "__main__":

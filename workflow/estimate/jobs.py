@@ -197,12 +197,17 @@ def _evaluations(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
             images, place = amounts[dataset].images, f"{variant}/{dataset}"
             yield Job("extract_features", place, "extract_features", images, images * forward, True, read=size,
                       written=images * (width * _FLOAT + _ROW), gpus=1)  # fmt: skip
-            draws = config.settings("zero_shot_classification", dataset).draws
-            yield Job("zero_shot_classification", place, "zero_shot_classification", draws, written=images * _ROW)
-            yield Job("phrase_grounding", place, "phrase_grounding", images * _TEST, images * _TEST * forward, True,
-                      written=images * _ROW)  # fmt: skip
-            yield from _few_shot(config, place, dataset, images, forward)
-            yield from _segmentation(config, place, dataset, images, settings)
+            left_out = config.not_measured(dataset)
+            if "zero_shot_classification" not in left_out and variant in config.with_text:
+                draws = config.settings("zero_shot_classification", dataset).draws
+                yield Job("zero_shot_classification", place, "zero_shot_classification", draws, written=images * _ROW)
+            if "phrase_grounding" not in left_out and variant in config.with_text:
+                yield Job("phrase_grounding", place, "phrase_grounding", images * _TEST, images * _TEST * forward, True,
+                          written=images * _ROW)  # fmt: skip
+            if "few_shot_classification" not in left_out:
+                yield from _few_shot(config, place, dataset, images, forward)
+            if "few_shot_segmentation" not in left_out:
+                yield from _segmentation(config, place, dataset, images, settings)
 
 
 def _few_shot(config: Config, place: str, dataset: str, images: int, forward: float) -> Iterator[Job]:

@@ -25,6 +25,7 @@ from workflow.images.running import images_to_run
 from workflow.input_files import check_files
 from workflow.installed import environment_digest
 from workflow.invocation import refuse_left_jobs, sync_command, tracking_environment
+from workflow.measured import all_left_out
 from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
 from workflow.rule_requests import MOST, grown
 from workflow.site_profile import check_account, check_checkout, snakemake_layers
@@ -47,6 +48,9 @@ try:
     CONFIG = check(config, snakemake_layers(workflow))
     if workflow.is_main_process and (wrong := check_files(CONFIG)):
         raise InputErrors(wrong)
+    if workflow.is_main_process:
+        for line in all_left_out(CONFIG):
+            print(line, file=sys.stderr)
     if workflow.is_main_process:  # inherited by jobs: what MLflow shows together (docs/decisions/0016)
         os.environ |= tracking_environment(CONFIG.project, Path(CONFIG.workspace), CONFIG.register_models)
     check_account(workflow.resource_settings.default_resources)

@@ -11,6 +11,7 @@ RESULTS_TREE = ResultsTree(
         for stage in ("few_shot_classification", "few_shot_segmentation")
     ),
     tuple(variant for variant in CONFIG.compare if variant not in CONFIG.with_text),
+    {(dataset, stage): why for dataset in CONFIG.evaluate_on for stage, why in CONFIG.not_measured(dataset).items()},
 )
 TEMPLATES = Path(of_checkout("stages/summarize/templates"))
 TEMPLATE = str(TEMPLATES / "report.html.jinja")
@@ -54,6 +55,7 @@ rule summarize:
         image_only=[variant for variant in CONFIG.compare if variant not in CONFIG.with_text],
         few_shot=CONFIG.few_shot_jobs("few_shot_classification"),
         segmentation=CONFIG.few_shot_jobs("few_shot_segmentation"),
+        not_measured=[f"{dataset}/{stage}={why}" for (dataset, stage), why in RESULTS_TREE.not_measured.items()],
     shell:
         command_of(
             "summarize",
@@ -64,6 +66,7 @@ rule summarize:
             image_only="{params.image_only}",
             few_shot="{params.few_shot}",
             segmentation="{params.segmentation}",
+            not_measured="{params.not_measured:q}",
             template="{TEMPLATE:q}",
             quoted="{input.quoted:q}",
         )

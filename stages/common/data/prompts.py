@@ -18,6 +18,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from ..errors import InputError
+from ..files.code_digest import ROOT
 from ..settings import Settings, validating
 from ..templates import filled, slots_in
 from ..yaml_files import read_yaml
@@ -78,6 +79,13 @@ def fill(template: str, slots: dict[str, list[str]]) -> list[str]:
     """Return all sentences of a template, one per combination of words."""
     names = slots_in(template, slots)
     return [filled(template, dict(zip(names, words, strict=True))) for words in product(*(slots[n] for n in names))]
+
+
+def prompt_file(name: str | None, stage: str) -> Path:
+    """Return the path of a stage's prompt file, from its setting. Raises InputError where none is named."""
+    if name is None:
+        raise InputError(f"{stage}.prompts: no prompt file is named", "name one, absolute or relative to the checkout")
+    return ROOT / name
 
 
 def read_prompts(path: Path, denying: bool = False) -> PromptFile:

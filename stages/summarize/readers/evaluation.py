@@ -71,7 +71,7 @@ class ZeroShot(Evaluation):
 
 def read_zero_shot(tree: ResultsTree) -> list[ZeroShot]:
     """Read the results of zero-shot classification."""
-    return [_read(tree, dataset, variant) for dataset, variant in tree.evaluations]
+    return [_read(tree, dataset, variant) for dataset, variant in tree.evaluations(ZeroShotJob.stage)]
 
 
 def _read(tree: ResultsTree, dataset: str, variant: str) -> ZeroShot:
@@ -191,7 +191,7 @@ class Grounding(Evaluation):
 def read_grounding(tree: ResultsTree) -> list[Grounding]:
     """Read the results of phrase grounding."""
     grounding = []
-    for dataset, variant in tree.evaluations:
+    for dataset, variant in tree.evaluations(PhraseGroundingJob.stage):
         run = {"variant": variant, "dataset": dataset}
         result = read_record(tree.path(PhraseGroundingJob, "result", **run), GroundingResult)
         samples = read_samples(tree.path(PhraseGroundingJob, "samples", **run))

@@ -11,19 +11,29 @@ from ..drawing import STYLE, Style, axes_of, data_uri, svg
 from ..naming import protocol_name
 from ..numbers import decimal, interval, words
 from ..readers.evaluation import OutlinedSample, Segmentation, ZeroShot
+from ..tables.ablation import compared_with
 from ..tables.classification import prompts_table
 from .report import Names, Report
 
 TRUTH, PREDICTED = "#56B4E9", "#E69F00"
 
 
-def zero_shot_names(report: Report) -> Names:
-    """Return the names for Table 1."""
+def coverage_names(report: Report) -> Names | None:
+    """Return the names for what is measured, or None where nothing is left out."""
+    tables = report.tables_of("coverage")
+    return {"tables": tables} if tables else None
+
+
+def zero_shot_names(report: Report) -> Names | None:
+    """Return the names for Table 1, or None without such results."""
     tables = report.tables_of("zero_shot")
+    if not tables:
+        return None
+    datasets = dict.fromkeys(each.dataset for each in report.inputs.zero_shot)
     return {
         "tables": tables,
         "prompts": [prompts_table(table) for table in tables],
-        "roc_curves": [_roc(report, dataset) for dataset in report.inputs.tree.evaluate_on],
+        "roc_curves": [_roc(report, dataset) for dataset in datasets],
     }
 
 
@@ -111,9 +121,11 @@ def outlines_figure(sample: OutlinedSample) -> str:
 def ablation_names(report: Report) -> Names | None:
     """Return the names for Table 4, or None with a single variant."""
     tables = report.tables_of("ablation")
-    return {"tables": tables, "first": report.labels[report.inputs.tree.with_text[0]]} if tables else None
+    return {"tables": tables, "first": report.labels[compared_with(report.inputs.tree)]} if tables else None
 
 
-def retrieval_names(report: Report) -> Names:
-    """Return the names for retrieval."""
+def retrieval_names(report: Report) -> Names | None:
+    """Return the names for retrieval, or None where no variant has text."""
+    if not report.inputs.retrieval:
+        return None
     return {"tables": report.tables_of("retrieval"), "retrieval": report.inputs.retrieval[0].result}

@@ -24,17 +24,20 @@ ABOVE, BELOW = (255, 84, 70), (72, 148, 255)  # seen on dark lungs and on bright
 OPACITY = 0.75  # of the patch that is farthest from 0; at 0 the radiograph alone is seen
 
 
-def pointing_names(report: Report) -> Names:
-    """Return the names for the pointing game."""
+def pointing_names(report: Report) -> Names | None:
+    """Return the names for the pointing game, or None without grounding."""
+    if not report.inputs.grounding:
+        return None
     return {
         "tables": report.tables_of("pointing"),
         "has_untrained": not all(each.trained for each in report.inputs.training),
     }
 
 
-def heatmaps_names(report: Report) -> Names:
-    """Return the names for the heatmaps."""
-    return {"samples": [_samples(report, dataset) for dataset in report.inputs.tree.evaluate_on]}
+def heatmaps_names(report: Report) -> Names | None:
+    """Return the names for the heatmaps, or None without grounding."""
+    datasets = dict.fromkeys(each.dataset for each in report.inputs.grounding)
+    return {"samples": [_samples(report, dataset) for dataset in datasets]} if datasets else None
 
 
 def _samples(report: Report, dataset: str) -> Names:

@@ -66,7 +66,7 @@ def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotati
     else:
         method = f"{pretrain.name} was evaluated by {pipeline}."
         learned = ["Nothing was trained: the weights are those of the start."]
-    return [
+    paragraphs = [
         method,
         data(inputs, provenance),
         encoders(pretrain, inputs),
@@ -74,6 +74,7 @@ def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotati
         evaluation(inputs, provenance),
         " ".join([*_few_shot(inputs), *_retrieval(inputs), *_comparison(inputs), *_quoted(quotations)]),
     ]
+    return [each for each in paragraphs if each]
 
 
 def differences(inputs: Inputs, provenance: Provenance) -> list[Difference]:
@@ -89,18 +90,20 @@ def differences(inputs: Inputs, provenance: Provenance) -> list[Difference]:
 
 def evaluation(inputs: Inputs, provenance: Provenance) -> str:
     """Return how zero-shot classification and the pointing game were measured."""
-    tree = inputs.tree
-    runs = [provenance.run("zero_shot_classification", f"{tree.with_text[0]}/{each}") for each in tree.evaluate_on]
-    units = {each.dataset: each.result.resampled_by for each in inputs.zero_shot}
-    resampled = ", ".join(f"{dataset} by {unit}" for dataset, unit in units.items())
-    findings = ", ".join(
-        f"{words(card.finding)} in {dataset}" for dataset, card in zip(tree.evaluate_on, inputs.cards, strict=True)
-    )
-    sentences = [
-        f"Zero-shot classification ({findings}) compares {_compared(runs)} with affirming and denying prompts. "
-        f"{_chosen_on_validation(inputs)} Intervals are 95 % percentile intervals of {_draws(runs)} bootstrap draws "
-        f"[@efron1979bootstrap] ({resampled})."
-    ]
+    by_dataset = {each.dataset: each for each in reversed(inputs.zero_shot)}  # of the first variant
+    sentences = []
+    if by_dataset:
+        first = {dataset: by_dataset[dataset] for dataset in inputs.tree.evaluate_on if dataset in by_dataset}
+        runs = [
+            provenance.run("zero_shot_classification", f"{each.variant}/{dataset}") for dataset, each in first.items()
+        ]
+        resampled = ", ".join(f"{dataset} by {each.result.resampled_by}" for dataset, each in first.items())
+        findings = ", ".join(f"{words(each.result.finding)} in {dataset}" for dataset, each in first.items())
+        sentences.append(
+            f"Zero-shot classification ({findings}) compares {_compared(runs)} with affirming and denying prompts. "
+            f"{_chosen_on_validation(inputs)} Intervals are 95 % percentile intervals of {_draws(runs)} bootstrap "
+            f"draws [@efron1979bootstrap] ({resampled})."
+        )
     if inputs.grounding:
         sentences.append(
             "In the pointing game [@zhang2018excitation] the largest value of the heatmap, the cosine of each patch "

@@ -12,6 +12,7 @@ from ..inputs import Inputs
 from ..naming import protocol_name, variant_label
 from ..numbers import signed, words
 from ..readers.evaluation import FewShot, Segmentation
+from ..results_tree import ResultsTree
 from .comparisons import Comparison, Comparisons
 from .grounding import COLUMNS, IN_LUNG, table_name
 from .table import Block, Cell, Column, Row, Table, cell_of
@@ -50,11 +51,16 @@ class Ablation:
     measures: tuple[Measure, ...]
 
 
+def compared_with(tree: ResultsTree) -> str:
+    """Return the variant from which the others differ: the first that has all tasks, if any has."""
+    return (*tree.with_text, *tree.variants)[0]
+
+
 def ablations(inputs: Inputs, comparisons: Comparisons) -> list[Ablation]:
     """Return one ablation per data set, retrieval with that of the pre-training; none for a single variant."""
     if len(inputs.tree.variants) < 2:
         return []
-    first = inputs.tree.with_text[0]
+    first = compared_with(inputs.tree)
     datasets = dict.fromkeys((*inputs.tree.evaluate_on, inputs.tree.pretrain_on))
     found = [Ablation(each, first, tuple(_measures(inputs, each, first, comparisons))) for each in datasets]
     return [each for each in found if each.measures]

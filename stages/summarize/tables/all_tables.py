@@ -8,6 +8,7 @@ from ..naming import variant_label
 from .ablation import ablation_tables
 from .classification import few_shot_classification_tables, zero_shot_tables
 from .comparisons import Comparisons
+from .coverage import coverage_tables
 from .grounding import grounding_tables, integrity_table
 from .quoted import Quotation
 from .retrieval import retrieval_tables
@@ -21,7 +22,7 @@ def paper_tables(
 ) -> list[Table]:
     """Make all tables that are written to files; nothing is quoted beside figures of synthetic patients."""
     quotable = [each for each in quotations if each.data_set not in synthetic]
-    tables = zero_shot_tables(inputs, comparisons)
+    tables = coverage_tables(inputs) + zero_shot_tables(inputs, comparisons)
     tables += few_shot_classification_tables(inputs, comparisons, quotable)
     tables += few_shot_segmentation_tables(inputs, comparisons, quotable)
     tables += retrieval_tables(inputs, comparisons)
@@ -37,7 +38,7 @@ def write_paper_tables(folder: Path, tables: Sequence[Table], comparisons: Compa
 
 def text_summary(title: str, inputs: Inputs, tables: Sequence[Table], synthetic: Sequence[str], report: Path) -> str:
     """Return what `python -m stages.summarize` prints."""
-    lines = [f"{title}: {', '.join(inputs.tree.variants)} on {', '.join(inputs.tree.evaluate_on)}"]
+    lines = [f"{title}: {', '.join(inputs.tree.variants)} on {', '.join(inputs.tree.evaluate_on) or 'no labels'}"]
     if synthetic:
         lines += [f"Synthetic patients in {', '.join(synthetic)}: no figure speaks of real ones."]
     if left_out := inputs.tree.image_only:

@@ -52,7 +52,8 @@ def overlap_notes(overlap: Overlap) -> tuple[str, ...]:
 
 def zero_shot_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     """Make Table 1, one per data set; empty where no variant has text."""
-    return [_zero_shot_table(inputs, dataset, comparisons) for dataset in inputs.tree.evaluate_on]
+    datasets = dict.fromkeys(each.dataset for each in inputs.zero_shot)
+    return [_zero_shot_table(inputs, dataset, comparisons) for dataset in datasets]
 
 
 def _zero_shot_table(inputs: Inputs, dataset: str, comparisons: Comparisons) -> Table:

@@ -10,7 +10,9 @@ from typing import Literal
 from ...common.records import Estimate
 from ..numbers import decimal
 
-Task = Literal["zero_shot", "few_shot", "segmentation", "ablation", "retrieval", "pointing", "integrity_map"]
+Task = Literal[
+    "coverage", "zero_shot", "few_shot", "segmentation", "ablation", "retrieval", "pointing", "integrity_map"
+]
 
 
 @dataclass(frozen=True)

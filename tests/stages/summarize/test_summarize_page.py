@@ -356,3 +356,9 @@ def test_counts_of_doubtful_data_are_shown(tree, tmp_path) -> None:
     text = Page((tmp_path / "report.html").read_text()).text
     assert "12,345" in text
     assert "4,321: it stands beside a section that is kept" in text
+
+
+def test_variants_without_text_alone_have_a_page(tree, tmp_path) -> None:
+    run_stage(WORK, [*tree.arguments(tmp_path), "--image-only", *tree.variants])
+    page = Page((tmp_path / "report.html").read_text())
+    assert "Few-shot" in page.text

@@ -29,7 +29,8 @@ def ours(tmp_path: Path) -> Make:
     people = [f"Smith{number}" for number in range(PEOPLE)]
     pl.DataFrame({"file": names, "who": people, "text": ["No."] * PEOPLE}).write_csv(tmp_path / "t.csv")
     targets = ["yes" if number % 2 else "no" for number in range(PEOPLE)]
-    pl.DataFrame({"file": names, "opacity": targets, "box": [""] * PEOPLE}).write_csv(tmp_path / "l.csv")
+    boxes = ["1 1 5 5" if number % 2 else "" for number in range(PEOPLE)]
+    pl.DataFrame({"file": names, "opacity": targets, "box": boxes}).write_csv(tmp_path / "l.csv")
 
     def make(overlay: dict | None = None, **label_images: object) -> Config:
         block = {
@@ -93,7 +94,8 @@ def test_labels_of_other_images_are_an_error(ours: Make, tmp_path: Path) -> None
 
 def test_few_positives_are_a_warning_that_names_the_key(ours: Make, tmp_path: Path) -> None:
     targets = ["yes" if number < 6 else "no" for number in range(PEOPLE)]
-    table = pl.read_csv(tmp_path / "l.csv").with_columns(pl.Series("opacity", targets))
+    boxes = ["1 1 5 5" if number < 6 else "" for number in range(PEOPLE)]
+    table = pl.read_csv(tmp_path / "l.csv").with_columns(pl.Series("opacity", targets), pl.Series("box", boxes))
     table.write_csv(tmp_path / "l.csv")
     other = {"pretrain_on": "mimic_cxr", "patient_split": {"validation": 0.02, "test": 0.02}}
     finding = check_labels_of(ours(other), "ours")
@@ -101,6 +103,18 @@ def test_few_positives_are_a_warning_that_names_the_key(ours: Make, tmp_path: Pa
     assert "positives: train 4 of 140, validation 1 of 30, test 1 of 30" in finding.what
     assert "in the training subsets 1 %: 1, 10 %: 1, 100 %: 4" in finding.what
     assert "enlarge them in `datasets.ours.label_images.split`" in finding.remedy
+
+
+def test_a_column_of_boxes_without_any_is_an_error_where_they_are_needed(ours: Make, tmp_path: Path) -> None:
+    pl.read_csv(tmp_path / "l.csv").with_columns(box=pl.lit("")).write_csv(tmp_path / "l.csv")
+    finding = check_labels_of(ours(), "ours")
+    assert finding.status == "error"
+    assert finding.what == (
+        "no box or mask in the train and validation and test part, which few_shot_segmentation and phrase_grounding "
+        "cannot do without"
+    )
+    labels_alone = {"datasets": {"ours": {"evaluations": ["zero_shot_classification", "few_shot_classification"]}}}
+    assert check_labels_of(ours(labels_alone), "ours").status == "ok"
 
 
 def test_large_tables_and_small_environments_are_not_checked(ours: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,182 @@
+"""mlip new-dataset: what it reads off a table, and that a run takes what it writes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from stages.__main__ import main
+from stages.commands.new_dataset import finding_name, prompt_block
+from stages.commands.table_guess import guess_table
+from stages.common.data.prompts import read_prompts
+from stages.config import check
+from stages.config_layers import merged
+from workflow.doctor.inputs import check_dataset
+from workflow.doctor.labels import check_labels_of
+from workflow.input_files import check_files
+
+ROOT = Path(__file__).resolve().parents[3]
+NUMBER = 40
+Columns = dict[str, list[str]]
+
+
+def columns(folder: str = "images/") -> Columns:
+    """A table as hospitals export it; no column has the name that the settings give it."""
+    odd = [bool(number % 2) for number in range(NUMBER)]
+    return {
+        "Row": [str(number) for number in range(NUMBER)],
+        "Datei": [f"{folder}{number}.png" for number in range(NUMBER)],
+        "PatientID": [f"p{number}" for number in range(NUMBER)],
+        "PatientAge": ["60"] * NUMBER,
+        "accession_number": [f"a{number}" for number in range(NUMBER)],
+        "projection": ["AP SUPINE" if each else "PA" for each in odd],
+        "Befund": ["FINDINGS: A large effusion, f\u00fcr Vergleich." if each else "FINDINGS: The lungs are clear."
+                   for each in odd],
+        "Pleural Effusion": ["Yes" if each else "No" for each in odd],
+        "bbox": ["1 2 10 12; 20 20 5.5 6" if each else "" for each in odd],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    """`written(columns, separator, encoding)`: images and a CSV of the table."""
+
+    def write(table: Columns, name: str = "t.csv", separator: str = ",", encoding: str = "utf-8") -> Path:
+        (tmp_path / "ours" / "images").mkdir(parents=True, exist_ok=True)
+        for number in range(NUMBER):
+            cv2.imwrite(str(tmp_path / "ours" / "images" / f"{number}.png"), np.full((40, 40), number, np.uint8))
+        path = tmp_path / "ours" / name
+        frame = pl.DataFrame(table)
+        if name.endswith(".parquet"):
+            frame.write_parquet(path)
+        elif name.endswith(".jsonl"):
+            frame.write_ndjson(path)
+        else:
+            path.write_bytes(frame.write_csv(separator=separator).encode(encoding))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "separator", "encoding"),
+    [
+        ("t.csv", ",", "utf-8"),
+        ("t.csv", ",", "utf-8-sig"),
+        ("t.csv", ";", "cp1252"),
+        ("t.csv", "\t", "utf-16"),
+        ("t.csv", "|", "utf-8"),
+        ("t.tsv", "\t", "cp1252"),
+        ("t.parquet", "", ""),
+        ("t.jsonl", "", ""),
+    ],
+)
+def test_every_column_is_found_in_every_format(written, name: str, separator: str, encoding: str) -> None:
+    path = written(columns(), name, separator or ",", encoding or "utf-8")
+    found = guess_table(path, path.parent)
+    assert (found.image, found.files, found.folder) == ("Datei", NUMBER, path.parent)
+    assert (found.patient, found.study) == ("PatientID", "accession_number")
+    assert (found.view, found.report, found.boxes, found.mask) == ("projection", "Befund", "bbox", None)
+    (finding,) = found.findings
+    assert (finding.column, finding.present, finding.absent) == ("Pleural Effusion", ("Yes",), ("No",))
+    assert finding.count(finding.present) == NUMBER // 2
+    assert set(found.unused) == {"Row", "PatientAge"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "separator", "encoding", "left_out"),
+    [
+        ("images/", ";", "cp1252", []),
+        ("", ",", "utf-8", ["bbox"]),  # names of files alone, which lie in a folder below
+        ("images/", ",", "utf-8", ["Befund"]),
+        ("images/", ",", "utf-8", ["Pleural Effusion"]),
+        ("images/", ",", "utf-8", ["PatientID"]),
+        ("images/", ",", "utf-8", ["bbox", "projection", "accession_number"]),
+    ],
+)
+def test_a_run_takes_what_is_written(
+    written, folder: str, separator: str, encoding: str, left_out: list[str], tmp_path: Path, capsys
+) -> None:
+    table = {name: cells for name, cells in columns(folder).items() if name not in left_out}
+    path = written(table, "t.csv", separator, encoding)
+    main(["new-dataset", str(path), "--output", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    block = yaml.safe_load((tmp_path / "out" / "ours.yaml").read_text())
+    config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), block))
+    has_reports = not {"Befund", "PatientID"} & set(left_out)
+    assert config.pretrain_on == ("ours" if has_reports else "mimic_cxr")
+    assert check_files(config) == []
+    images = check_dataset(config, "ours")
+    assert (images.status, f"{NUMBER} images" in images.what) == ("ok", True), images
+    assert config.evaluate_on == ([] if "Pleural Effusion" in left_out else ["ours"])
+    for name in config.evaluate_on:
+        assert check_labels_of(config, name).status in ("ok", "warning")
+        without = {"phrase_grounding", "few_shot_segmentation"} & set(config.not_measured(name))
+        assert bool(without) == ("bbox" in left_out)
+        assert read_prompts(tmp_path / "out" / "ours_prompts.yaml", denying=True).finding == "pleural_effusion"
+        assert "finding      Pleural Effusion: present 20 (Yes); absent 20 (No)" in said
+
+
+def test_nothing_is_overwritten(written, tmp_path: Path, capsys) -> None:
+    path = written(columns())
+    main(["new-dataset", str(path), "--output", str(tmp_path)])
+    before = (tmp_path / "ours.yaml").read_bytes()
+    with pytest.raises(SystemExit, match="2"):
+        main(["new-dataset", str(path), "--output", str(tmp_path)])
+    assert "ours.yaml: exists; give another --name or --output" in capsys.readouterr().err
+    assert (tmp_path / "ours.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "line"),
+    [
+        ({}, ["--finding", "Effusion"], "--finding Effusion: not a column of yes and no in"),
+        (
+            {"portable": ["1", "0"] * 20},
+            [],
+            "2 columns hold labels: Pleural Effusion, portable; name one: --finding",
+        ),
+        ({"Datei": ["x.png"] * NUMBER}, [], "no column names images below"),
+    ],
+)
+def test_what_cannot_be_guessed_is_asked_for(
+    written, change: Columns, more: list[str], line: str, tmp_path, capsys
+) -> None:
+    path = written(columns() | change)
+    with pytest.raises(SystemExit, match="2"):
+        main(["new-dataset", str(path), "--output", str(tmp_path / "out"), *more])
+    err = capsys.readouterr().err
+    assert line in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("table", ["none.csv", "empty.csv", "header.csv", "folder"])
+def test_a_table_that_is_none_is_one_line(table: str, tmp_path: Path, capsys) -> None:
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "header.csv").write_text("a,b\n")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SystemExit, match="2"):
+        main(["new-dataset", str(tmp_path / table)])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_uncertain_labels_are_unlabelled_and_blank_ones_counted(written, tmp_path: Path, capsys) -> None:
+    table = columns() | {"Pleural Effusion": ["1.0", "0.0", "-1.0", ""] * 10}
+    main(["new-dataset", str(written(table)), "--output", str(tmp_path)])
+    labels = yaml.safe_load((tmp_path / "ours.yaml").read_text())["datasets"]["ours"]["label_images"]
+    assert (labels["positive_values"], labels["negative_values"], labels["unlabelled_values"]) == (
+        ["1.0"],
+        ["0.0"],
+        ["-1.0"],
+    )
+    assert "present 10 (1.0); absent 10 (0.0); unlabelled 10 (-1.0); blank 10" in capsys.readouterr().out
+
+
+def test_a_name_becomes_a_finding() -> None:
+    assert finding_name("Pleural Effusion (any)") == "pleural_effusion_any"
+    assert prompt_block("Pneumothorax")["sets"]["there_is"]["negative"] == ["There is no pneumothorax."]
