@@ -126,7 +126,7 @@ def test_files_and_sizes_are_asked_for_by_what_is_measured_alone() -> None:
     ],
 )  # fmt: skip
 def test_a_run_that_measures_less_reaches_its_report(finished_run, tmp_path: Path, overlay: dict, planned: str) -> None:
-    """Nothing but the summary runs again, and it says what is not measured and why."""
+    """The summary says what is not measured and why; nothing else runs again for fewer evaluations."""
     folder = tmp_path / "checkout"
     shutil.copytree(finished_run.folder, folder)
     less = merged(yaml.safe_load((folder / "miniature.yaml").read_text()), overlay)
@@ -134,7 +134,8 @@ def test_a_run_that_measures_less_reaches_its_report(finished_run, tmp_path: Pat
     checkout = type(finished_run)(folder, "less.yaml")
     said = checkout.snakemake("--dry-run")
     assert planned in said.stderr
-    assert re.findall(r"^(\w+) +1$", said.stdout, re.MULTILINE) == ["all", "summarize"]
+    again = set(re.findall(r"^(\w+) +\d+$", said.stdout, re.MULTILINE)) - {"total"}
+    assert again == {"all", "summarize"} or "evaluate_on" in overlay, again
     checkout.snakemake()
     page = (folder / "runs/demo/results/summarize/report.html").read_text()
     tables = folder / "runs/demo/results/summarize/tables"
