@@ -140,14 +140,14 @@ class ResultsTree:
     def journals(self) -> Iterator[tuple[str, str, list[Path]]]:
         """Yield (stage, name, journals) in the order of the DAG; shards of a data set come together.
 
-        A job of which the summary reads nothing has run only where something needed it.
+        Features were extracted only where an evaluation needed them, so nothing is missing where they lack a journal.
         """
         for job in reported_jobs():
             if job.command != "duplicates":
                 pattern = job.journal_file.replace("{shard}", "*")
                 for place in self.places(job):
                     paths = sorted(self.folder(job.stage, place).glob(pattern))
-                    if paths or any(each.summary for each in job.products().values()):
+                    if paths or job.over != "evaluation" or any(each.summary for each in job.products().values()):
                         yield job.stage, place, paths
 
     def files(self) -> dict[str, Path]:

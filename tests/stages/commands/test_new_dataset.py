@@ -20,7 +20,7 @@ from workflow.doctor.labels import check_labels_of
 from workflow.input_files import check_files
 
 ROOT = Path(__file__).resolve().parents[3]
-NUMBER = 40
+NUMBER = 200
 Columns = dict[str, list[str]]
 
 
@@ -118,7 +118,7 @@ def test_a_run_takes_what_is_written(
         without = {"phrase_grounding", "few_shot_segmentation"} & set(config.not_measured(name))
         assert bool(without) == ("bbox" in left_out)
         assert read_prompts(tmp_path / "out" / "ours_prompts.yaml", denying=True).finding == "pleural_effusion"
-        assert "finding      Pleural Effusion: present 20 (Yes); absent 20 (No)" in said
+        assert "finding      Pleural Effusion: present 100 (Yes); absent 100 (No)" in said
 
 
 def test_nothing_is_overwritten(written, tmp_path: Path, capsys) -> None:
@@ -136,7 +136,7 @@ def test_nothing_is_overwritten(written, tmp_path: Path, capsys) -> None:
     [
         ({}, ["--finding", "Effusion"], "--finding Effusion: not a column of yes and no in"),
         (
-            {"portable": ["1", "0"] * 20},
+            {"portable": ["1", "0"] * 100},
             [],
             "2 columns hold labels: Pleural Effusion, portable; name one: --finding",
         ),
@@ -166,7 +166,7 @@ def test_a_table_that_is_none_is_one_line(table: str, tmp_path: Path, capsys) ->
 
 
 def test_uncertain_labels_are_unlabelled_and_blank_ones_counted(written, tmp_path: Path, capsys) -> None:
-    table = columns() | {"Pleural Effusion": ["1.0", "0.0", "-1.0", ""] * 10}
+    table = columns() | {"Pleural Effusion": ["1.0", "0.0", "-1.0", ""] * 50}
     main(["new-dataset", str(written(table)), "--output", str(tmp_path)])
     labels = yaml.safe_load((tmp_path / "ours.yaml").read_text())["datasets"]["ours"]["label_images"]
     assert (labels["positive_values"], labels["negative_values"], labels["unlabelled_values"]) == (
@@ -174,7 +174,7 @@ def test_uncertain_labels_are_unlabelled_and_blank_ones_counted(written, tmp_pat
         ["0.0"],
         ["-1.0"],
     )
-    assert "present 10 (1.0); absent 10 (0.0); unlabelled 10 (-1.0); blank 10" in capsys.readouterr().out
+    assert "present 50 (1.0); absent 50 (0.0); unlabelled 50 (-1.0); blank 50" in capsys.readouterr().out
 
 
 def test_a_name_becomes_a_finding() -> None:

@@ -59,15 +59,17 @@ def assert_same_weights(found: dict, expected: dict) -> None:
 @pytest.fixture(scope="module")
 def alone_gradients():
     chunk = transport._PAIRS_AT_ONCE
-    yield gradients(ALONE)
-    transport._PAIRS_AT_ONCE = chunk
+    found = gradients(ALONE)
+    transport._PAIRS_AT_ONCE = chunk  # before any other test of the module runs
+    return found
 
 
 @pytest.fixture(scope="module")
 def alone_weights(tmp_path_factory):
     chunk = transport._PAIRS_AT_ONCE
-    yield trained(tmp_path_factory.mktemp("alone"), 100, ALONE)
+    found = trained(tmp_path_factory.mktemp("alone"), 100, ALONE)
     transport._PAIRS_AT_ONCE = chunk
+    return found
 
 
 @pytest.mark.long
