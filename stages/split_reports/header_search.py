@@ -35,6 +35,12 @@ _WORD = re.compile(rf"[{_CAPITAL}()]+|[/&]")
 _LABEL_WORD = re.compile(r"[A-Z]+")
 _STOPS = ".?!\u3002\uff01\uff1f"
 _STOP_AND_BLANK = re.compile(r"[.?!]\s+")
+# Words before a name that is part of a sentence: "IN COMPARISON: THE NODULE IS LARGER", "GIVEN THE HISTORY: ...".
+_WITHIN_A_SENTENCE = re.compile(
+    r"(?:an?|and|as|at|both|by|con|dans|del?|for|from|given|her|his|i[mn]|of|on|our|per|previous|prior|see|the|this|to|"
+    r"und|vs|with|zu[mr])\Z",
+    re.IGNORECASE,
+)
 _WORD_START = re.compile(r"(?<!\S)\S")
 
 
@@ -151,9 +157,9 @@ def _at_line_start(line: str, names: HeaderNames) -> Header | None:
         return header._replace(names=found)
     if _is_examination(label, names):
         return header._replace(names=_FINDINGS, strength=Strength.EXAMINATION)
-    words = _LABEL_WORD.findall(plain_capitals(label))
-    if words and names.anatomy.issuperset(words) and words[0] != "AND":
+    if _is_anatomy(label, names):
         return header._replace(names=_FINDINGS, strength=Strength.ANATOMY)
+    words = _LABEL_WORD.findall(plain_capitals(label))
     if not names.examination.union(names.projection).isdisjoint(words) and (
         label.isupper() or names.around.issuperset(words)
     ):
@@ -187,6 +193,8 @@ def _within_line(line: str, names: HeaderNames) -> Header | None:
     label = line[sentence:]
     if sentence and label[:1].isupper() and " " in label.strip() and _is_examination(label, names):
         return Header(sentence, len(line), _FINDINGS, Strength.LABEL)
+    if sentence and label[:1].isupper() and _is_anatomy(label, names):
+        return Header(sentence, len(line), _FINDINGS, Strength.ANATOMY)
     stop = max(line.rfind(mark) for mark in _STOPS) + 1
     start = len(line) - len(line[stop:].lstrip())
     found = names.sections.get(normal_name(line[start:]))
@@ -211,6 +219,8 @@ def _may_begin(before: str, name: str, names: HeaderNames) -> bool:
     last = before.split()[-1:]
     if before[-1:].isalpha():
         return False
+    if last and _WITHIN_A_SENTENCE.match(last[0]) and not set(names.sections[name]) & set(_READ):
+        return False
     if not last or not names.distinctive.keys().isdisjoint(name.split()):
         return True
     return last[0][-1] in f"{_STOPS}:;)_*" or any(map(str.islower, last[0]))
@@ -220,6 +230,12 @@ def _may_begin(before: str, name: str, names: HeaderNames) -> bool:
 def _names_of(label: str, names: HeaderNames) -> tuple[str, ...] | None:
     name = normal_name(label)
     return names.sections.get(name) or names.slips.get(name)
+
+
+@lru_cache(4096)
+def _is_anatomy(label: str, names: HeaderNames) -> bool:
+    words = _LABEL_WORD.findall(plain_capitals(label))
+    return bool(words) and names.anatomy.issuperset(words) and words[0] != "AND"
 
 
 @lru_cache(4096)

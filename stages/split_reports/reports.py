@@ -207,10 +207,10 @@ def _without_sentence(text: str, names: HeaderNames) -> RejectedError:
 def _count_lost(text: str, selection: Selection, study_id: str, with_text: bool, result: SplitReports) -> None:
     """Count a report that loses sentences under no header, and keep it as an example."""
     sentences = [
-        sentence
+        fold(text[start:end])
         for section in selection.lost
         for start, end in split_sentences(text, section.start, section.end)
-        if boilerplate_kind(sentence := fold(text[start:end])) is None
+        if boilerplate_kind(text[start:end]) is None
     ]
     if not sentences:
         return
@@ -227,7 +227,7 @@ def _add_section(text: str, section: Section, result: SplitReports) -> None:
         raw = text[start:end]
         place = result.texts.get(raw)
         if place is None:
-            place = _place_of(fold(raw), result)
+            place = _place_of(raw, result)
             if place is None:
                 continue
         result.section_of.append(name)
@@ -236,11 +236,12 @@ def _add_section(text: str, section: Section, result: SplitReports) -> None:
         result.text_of.append(place)
 
 
-def _place_of(sentence: str, result: SplitReports) -> int | None:
-    """Return the index of a folded sentence in `texts`; count boilerplate and return None for it."""
+def _place_of(raw: str, result: SplitReports) -> int | None:
+    """Return the index of a sentence, folded, in `texts`; count boilerplate and return None for it."""
+    sentence = fold(raw)
     place = result.texts.get(sentence)
     if place is None:
-        kind = result.boilerplate.get(sentence) or boilerplate_kind(sentence)
+        kind = (result.boilerplate.get(sentence) if raw == sentence else None) or boilerplate_kind(raw)
         if kind is not None:
             result.boilerplate[sentence] = kind
             result.left_out[kind] += 1

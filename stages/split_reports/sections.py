@@ -13,6 +13,18 @@ WHOLE_REPORT = "report"  # section name of a report's text where it has no reque
 Fallback = Literal["unheaded", "whole_report", "reject"]
 
 _LETTER = re.compile(r"[^\W\d_]")
+_ONE_PARAGRAPH = (*CLINICAL, "recommendation", "notification")
+_LINE_OR_STOP = re.compile(r"(?<=\w)[ \t]*(?:[.!?]|[\r\n])\s*(?=[A-ZÀ-ÖØ-Þ])")
+_LINE_BEHIND_STOP = re.compile(  # no question of the clinician begins there
+    r"(?<=\w)[.!?][ \t]*[\r\n]\s*(?=[A-ZÀ-ÖØ-Þ])"
+    r"(?!(?i:any|assess|check|concern|eval|is there|look|please|possible|quer|question|r/o|rule|suspect))"
+)
+_FINDING = re.compile(  # stems that findings have in English, Spanish, French, German, Italian, Portuguese and Dutch
+    r"(?i:pneum|neumo|effus|erguss|derrame|épanch|versament|opaci|opacid|nod[uú]l|knoten|infiltr|consolid|konsolid|atele[ck]|"
+    r"[ck]ardiomegal|o?edema|ödem|oedeem|fra[ck]tur|frattur|fratur|\bmass(?:es)?\b|\bmasa\b|massa|masse\b|lesion|läsion|"
+    r"congest|stauung|\blungs? (?:is|are)\b|\bheart (?:is|size)\b|emphy|enfis|thicken|embol|granulom|calcif|verkalk|"
+    r"enlarged|\bclear\b|unchanged|\bstable\b|pleura)"
+)
 _PARAGRAPH_END = re.compile(r"\S[^\S\r\n]*(?:\r\n|\r|\n)[^\S\r\n]*[\r\n]")
 
 
@@ -56,7 +68,8 @@ def read_sections(
     Where none of `wanted` is present, `fallback` says what is taken, as sections named "report":
 
     - "unheaded": what stands under no header: before the first one, after FINAL REPORT, and after the first paragraph
-      of INDICATION, COMPARISON and the like; where that has no letter, an addendum or a wet read;
+      of INDICATION, COMPARISON and the like, or after its first sentence if it speaks of findings; where that has no
+      letter, an addendum or a wet read;
     - "whole_report": all text outside headers;
     - "reject": nothing.
 
@@ -76,10 +89,11 @@ def read_sections(
     spoken = [section for section in chosen if _LETTER.search(text, section.start, section.end)]
     unheaded = _unheaded(text, headers, found, wanted if spoken else ())
     if spoken:
+        addenda = [each for each in found if each.name == "addendum" and each.name not in wanted]
         if keep_unheaded or not unheaded:
-            return Selection(chosen + unheaded, [], True)
+            return Selection(chosen + unheaded, addenda, True)
         lost = unheaded if fallback != "unheaded" else _beside(unheaded, spoken, headers, wanted)
-        return Selection(chosen + [section for section in unheaded if section not in lost], lost, True)
+        return Selection(chosen + [section for section in unheaded if section not in lost], lost + addenda, True)
     if fallback == "reject":
         return Selection(chosen, [], bool(headers))
     whole = [section._replace(name=WHOLE_REPORT) for section in found]
@@ -126,11 +140,28 @@ def _unheaded(text: str, headers: list[Header], found: list[Section], wanted: Se
             continue
         if section.name == "final_report":
             bodies.append((section.start, section.end))
-        elif section.name in CLINICAL and len(text[section.start : section.end].strip().splitlines()) > 1:
-            end = _PARAGRAPH_END.search(text, section.start, section.end)
-            bodies += [(end.end(), section.end)] if end else []
+        elif section.name in _ONE_PARAGRAPH:
+            bodies += _behind_its_own(text, section)
     return [
         Section(WHOLE_REPORT, *body)
         for body in bodies
         if _LETTER.search(text, *body) and not is_placeholder(text, *body)
     ]
+
+
+def _behind_its_own(text: str, section: Section) -> list[tuple[int, int]]:
+    """Return what of a section stands under no header: its later paragraphs, or sentences that speak of findings.
+
+    Examination, technique and comparison are a line or a sentence; history and indication are longer, so that only a
+    line of its own behind a full stop is not theirs.
+    """
+    end = _PARAGRAPH_END.search(text, section.start, section.end)
+    if section.name not in CLINICAL:  # a recommendation or notification has several paragraphs
+        return [(end.end(), section.end)] if end and _FINDING.search(text, end.end(), section.end) else []
+    if end and len(text[section.start : section.end].strip().splitlines()) > 1:
+        return [(end.end(), section.end)]
+    ends = _LINE_BEHIND_STOP if section.name in ("indication", "history") else _LINE_OR_STOP
+    first = ends.search(text, section.start, section.end)
+    if first is None or not _FINDING.search(text, first.end(), section.end):
+        return []
+    return [(first.end(), section.end)]

@@ -134,10 +134,17 @@ _NO_NAME = re.compile(
     r"pneumo\w*|calcif\w+|embol\w+|graphy|gram|scopy|sound|aneurysm|abscess|ascites|atroph\w+|fibro\w+|fissur\w+|"
     r"fluid|foreign|granul\w+|haem\w+|hemato\w+|hydro\w+|hyper\w+|hypo\w+|lymph\w*|osteo\w+|sarcoid\w*|"
     r"tubercul\w+|vascul\w*|emphysem\w*|congest\w*|deviat\w*|displac\w*|disloc\w*|atelect\w*|consolid\w*|"
-    r"effus\w*|fractur\w*|cardio\w*))\Z",
+    r"effus\w*|fractur\w*|cardio\w*|\w*empyem\w*|bulla\w*|blebs?|copd|chf|ards|pe|pna|ptx|ggos?|ild|tortuo\w*|kink\w*|"
+    r"malignan\w+|cancer\w*|haz[ey]\w*|loculat\w*|perihilar|retro\w+|malposition\w*|stents?|trache\w+|aort\w+|"
+    r"stern\w+|hemorrhag\w+|deform\w+|r[lmu]l|l[lu]l|icd|aicd|lvad|iabp|ngt|ogt|svc|ivc|cm|mm|wedge\w*|compress\w+|"
+    r"bronch\w*|angio\w*|surg\w+|thora\w+|drain\w*|efface\w*|hiatal|hilum|vein|vessels?|artery|arteries|tortuosity|"
+    r"diaphragm\w*|hemidiaphragm\w*|costophrenic|apices|bases|crowd\w*|streak\w*|reticul\w*|ground|honeycomb\w*|"
+    r"septal|lytic|blastic|sclero\w+|degenerat\w*|arthr\w*|scolio\w*|kypho\w*|spondyl\w*|fat|gas|bowel|stomach|liver|"
+    r"spleen|abdom\w*|breast\w*|nipple\w*|skin|soft|tissues?|clavic\w*|humer\w*|scapul\w*|shoulder\w*|vertebra\w*|"
+    r"rotat\w*|portable|supine|limited|tip|leads?|wires?|valves?|prosthes\w*|hardware|screws?|plates?|sutures?|staples?))\Z",
     re.IGNORECASE,
 )
-_TOKEN = re.compile(r"[^\s,;()\[\]*/|]+|[,/]")
+_TOKEN = re.compile(r"[^\s,;()\[\]*/|]+|[,/;]")
 _NUMBER = re.compile(r"[\d.:\-#x+]*\d[\d.:\-hH]*(?:am|pm|st|nd|rd|th)?\Z|_{2,}\Z|xxx+\Z", re.IGNORECASE)
 _NAME = re.compile(r"[A-ZÀ-ÖØ-Þ][^\W\d_]*(?:['\u2019-][^\W\d_]+)*\.?\Z")
 _INITIALS = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z")
@@ -146,11 +153,11 @@ _MONTH_OR_DAY = re.compile(
     r"(?:[a-z]*(?:ary|ch|il|ust|ber|day))?\Z",
     re.IGNORECASE,
 )
-_MOST_NAMES = 10  # words of names in one sentence
+_LONGEST_NAME = 4  # words
 
 
 def boilerplate_kind(sentence: str) -> str | None:
-    """Return one of KINDS, or None for a sentence that is kept."""
+    """Return one of KINDS, or None for a sentence that is kept; line ends are read, since a name ends with its line."""
     found = _BEGINS.match(sentence)
     if found is None or not found.lastindex:
         return None
@@ -159,30 +166,46 @@ def boilerplate_kind(sentence: str) -> str | None:
         return kind
     rest = sentence[found.end() :]
     if kind == "attestation":
-        return kind if _is_closed(rest, _ATTESTED, ("i", "by")) and "review" in rest.lower() else None
-    return kind if _is_closed(rest, _OTHERS, ("by", "and", "for", ":", ",", "")) else None
+        return kind if _is_closed(rest, _ATTESTED, "person") and "review" in rest.lower() else None
+    return kind if _is_closed(rest, _OTHERS, "person" if found[0].endswith(":") else "unsure") else None
 
 
-def _is_closed(rest: str, words: frozenset[str], before_names: tuple[str, ...]) -> bool:
-    """Return whether `rest` consists of `words`, numbers and persons; a name follows another or `before_names`."""
-    names, before = 0, before_names[0] if before_names == ("i", "by") else ""
-    for token in _TOKEN.findall(rest):
+def _is_closed(rest: str, words: frozenset[str], place: str) -> bool:
+    """Return whether `rest` consists of `words`, numbers and persons.
+
+    `place` is what may stand next:
+
+    - "person": a name, behind "by", a title or the colon of a role;
+    - "name": more of a name, on its line;
+    - "unsure": a name that must be confirmed, by a degree, a title, an initial, a number or "on" behind it: the second
+      part of "Moss, Ada, MD", or a name without "by". A finding is not ("Signed by Dr. Moss, effusion");
+    - "": no name.
+    """
+    unconfirmed, length, end = False, 0, 0
+    for match in _TOKEN.finditer(rest):
+        token, broken = match[0], any(mark in rest[end : match.start()] for mark in "\r\n")
+        end = match.end()
         word = token.strip(".:\"'\u2019\u201c\u201d-*#&").lower()
-        may_be_name = before in (*before_names, "name")
-        if token in (",", "/") or not word:
-            before = before if before in ("i", "name") else ","
-        elif may_be_name and _INITIALS.match(token):
-            before, names = "name", names + 1
-        elif word in words:
-            before = word
+        if broken and place in ("name", "unsure"):
+            place = ""
+        if token in (",", "/", ";") or not word:
+            place = "unsure" if place in ("name", "unsure") else place
+            continue
+        if place and _INITIALS.match(token):
+            place, unconfirmed, length = "name", False, length + 1
         elif word in _TITLES or word in _DEGREES:
-            before = "name"
+            place, unconfirmed, length = "person" if word in _TITLES else "", False, 0
+        elif word in words:
+            unconfirmed = unconfirmed and word not in ("on", "at", "date", "dated")
+            place = "person" if word == "by" else "unsure" if word == "and" and place in ("name", "") else ""
+            length = 0
         elif _NUMBER.match(word) or _MONTH_OR_DAY.match(word):
-            before = ","
-        elif _NAME.match(token.rstrip(":,;")) and not _NO_NAME.match(word) and may_be_name:
-            before, names = "name", names + 1
+            place, unconfirmed, length = "", False, 0
+        elif place and length < _LONGEST_NAME and _NAME.match(token.rstrip(":,;")) and not _NO_NAME.match(word):
+            unconfirmed = unconfirmed or place == "unsure"
+            place, length = "name", length + 1
         else:
             return False
-        if token.endswith(":") and before != "name":
-            before = ":" if ":" in before_names else before
-    return names <= _MOST_NAMES
+        if token.endswith(":"):
+            place = "" if place == "name" else "person"
+    return not unconfirmed

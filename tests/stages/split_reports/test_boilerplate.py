@@ -88,3 +88,45 @@ def test_boilerplate_on_a_line_of_its_own_takes_no_finding_with_it(last):
     text = f"The lungs are clear and the heart is of normal size without a stop\n{last}"
     sentences = [fold(text[start:end]) for start, end in split_sentences(text)]
     assert [boilerplate_kind(sentence) is None for sentence in sentences] == [True, False]
+
+
+SIGNATURES = ["Dictated by: Dr. Moss", "Signed by Dr. Moss", "Read by Moss", "Approved by: Ada Moss, MD",
+              "Radiologist: Moss", "Electronically signed by MOSS, ADA, MD", "Transcribed by: KL",
+              "D: 3/4/2011", "T: 12:30"]  # fmt: skip
+FINDINGS = ["Empyema", "CHF", "COPD", "RLL", "5 MM RLL", "4.5 CM AORTA", "Bulla", "Aorta Tortuous", "Widgetoid", "Quux"]
+
+
+@pytest.mark.parametrize("signature", SIGNATURES)
+@pytest.mark.parametrize("joiner", ["\n", ", ", " - ", "; ", " and ", " / ", "\r\n"])
+def test_no_finding_is_a_name_behind_a_signature(signature: str, joiner: str) -> None:
+    """Words that no list has, too: only behind a blank on the same line may one be the end of a name."""
+    assert boilerplate_kind(signature) is not None
+    for finding in FINDINGS:
+        assert boilerplate_kind(f"{signature}{joiner}{finding}.") is None, finding
+
+
+@pytest.mark.parametrize("word", ["Bronch", "Angio", "Surgery", "Thoracentesis", "CT", "Widget"])
+def test_what_verifies_a_finding_is_no_person(word: str) -> None:
+    assert (boilerplate_kind(f"Verified by {word}") is None) == (word != "Widget")
+    assert boilerplate_kind(f"Electronic signature {word}") is None
+
+
+def test_a_report_in_capitals_keeps_what_stands_below_its_signature() -> None:
+    text = "FINDINGS: CLEAR.\nDICTATED BY: DR SMITH\nEMPYEMA."
+    kept = [text[start:end] for start, end in split_sentences(text) if boilerplate_kind(text[start:end]) is None]
+    assert any("EMPYEMA" in sentence for sentence in kept)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Electronically signed by SMITH, JOHN on 1/2/2020",
+        "Signed by Ada Moss and Bob Roe, MD",
+        "Electronically signed John Smith MD",
+        "I, John Smith, MD, have reviewed the images and agree",
+        "Dictated by:\nAda Moss, MD\nRadiology",
+        "Electronically signed by: ADA MOSS\nMD\n3/4/2011 5:45 PM",
+    ],
+)
+def test_persons_are_still_left_out(sentence: str) -> None:
+    assert boilerplate_kind(sentence) is not None

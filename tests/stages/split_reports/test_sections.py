@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.split_reports.header_search import find_headers
-from stages.split_reports.headers import SECTIONS
-from stages.split_reports.sections import WHOLE_REPORT, select_sections
+from stages.split_reports.headers import SECTIONS, header_names
+from stages.split_reports.sections import WHOLE_REPORT, read_sections, select_sections
 from stages.split_reports.sentences import fold
 
 BOTH = ("findings", "impression")
@@ -207,3 +207,72 @@ def test_headers_and_sections_tile_the_text(text):
 def test_hostile_text_ends(unit):
     text = unit * (300_000 // len(unit))
     assert len(find_headers(text)) <= len(text) // 9
+
+
+BEHIND_ANOTHER_HEADER = {
+    "TECHNIQUE: AP.\nThere is a large left pneumothorax.\nIMPRESSION: Stable lines.": (
+        ["Stable lines.", "There is a large left pneumothorax."], []),
+    "COMPARISON: None. There is a nodule.\nIMPRESSION: ok": (["ok", "There is a nodule."], []),
+    "EXAM: CHEST 2 VIEWS. Nodule.\nIMPRESSION: ok": (["ok", "Nodule."], []),
+    "HISTORY: TB. LUNGS: Large nodule. HEART: normal. IMPRESSION: ok": (
+        ["LUNGS: Large nodule. HEART: normal.", "ok"], []),
+    "HISTORY: TB\nNARRATIVE: Large nodule.\nIMPRESSION: ok": (["Large nodule.", "ok"], []),
+    "HISTORY: TB\nSUPPORT APPARATUS: Tube high.\nIMPRESSION: ok": (["SUPPORT APPARATUS: Tube high.", "ok"], []),
+    "HISTORY: TB\nNOTE: Tube high.\nIMPRESSION: ok": (["NOTE: Tube high.", "ok"], []),
+    "HISTORY: TB\nX-RAY REPORT: Large nodule.\nIMPRESSION: ok": (["ok", "Large nodule."], []),
+    "FINDINGS: Clear.\n\nNOTIFICATION: Dr X told.\n\nA left pneumothorax is seen.": (
+        ["Clear."], ["A left pneumothorax is seen."]),
+    "FINDINGS: Clear. Comparison: none. There is a nodule.": (["Clear."], ["There is a nodule."]),
+    "FINDINGS: clear.\nADDENDUM: Nodule is seen.": (["clear."], ["Nodule is seen."]),
+    "INDICATION: Cough.\n Evaluate for pneumonia.\nIMPRESSION: Clear.": (["Clear."], []),
+    "HISTORY: Cough. Rule out pneumonia.\nIMPRESSION: clear": (["clear"], []),
+    "COMPARISON: Chest radiograph of ___ and CT of ___.\nIMPRESSION: Clear.": (["Clear."], []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BEHIND_ANOTHER_HEADER)
+def test_a_finding_behind_an_unwanted_header_is_kept_or_counted(text):
+    found = read_sections(text, ["findings", "impression"], "unheaded")
+    kept, lost = BEHIND_ANOTHER_HEADER[text]
+    assert [text[each.start : each.end].strip() for each in found.kept] == kept
+    assert [text[each.start : each.end].strip() for each in found.lost] == lost
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Lungs clear. IN COMPARISON: THE NODULE IS LARGER.",
+        "In keeping with HISTORY: Nodule",
+        "GIVEN THE HISTORY: nodule larger",
+        "A nodule seen on both VIEWS: it is new.",
+        "Nodule, see RECOMMENDATION: CT in a year.",
+    ],
+)
+def test_a_name_within_a_sentence_is_no_header(sentence):
+    text = f"FINDINGS: {sentence}"
+    assert sections_of(text) == [("findings", sentence)]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "kept"),
+    [
+        (
+            "spanish",
+            "ANTECEDENTES: TB. PULMONES: N\u00f3dulo grande. CONCLUSI\u00d3N: ok",
+            "PULMONES: N\u00f3dulo grande.",
+        ),
+        ("french", "ANT\u00c9C\u00c9DENTS: TB. POUMONS: Gros nodule. CONCLUSION: ok", "POUMONS: Gros nodule."),
+        ("german", "TECHNIK: ap.\nGro\u00dfer Pneumothorax.\nBEURTEILUNG: gleich", "Gro\u00dfer Pneumothorax."),
+        ("german", "BEFUND: Im VERGLEICH: Knoten neu.", "Im VERGLEICH: Knoten neu."),
+        ("italian", "ANAMNESI: TB. POLMONI: Nodulo. CONCLUSIONI: ok", "POLMONI: Nodulo."),
+        (
+            "portuguese",
+            "HIST\u00d3RIA: TB. PULM\u00d5ES: N\u00f3dulo. CONCLUS\u00c3O: ok",
+            "PULM\u00d5ES: N\u00f3dulo.",
+        ),
+        ("dutch", "ANAMNESE: TB. LONGEN: Nodus. CONCLUSIE: ok", "LONGEN: Nodus."),
+    ],
+)
+def test_findings_behind_other_headers_are_kept_in_every_language(language, text, kept):
+    found = read_sections(text, ["findings", "impression"], "unheaded", header_names(language)).kept
+    assert kept in [text[each.start : each.end].strip() for each in found]
