@@ -4,6 +4,7 @@ A cell decides before a name does: an image column names files that exist, label
 one that `normalise_view` knows. Names decide between columns whose cells look alike.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -76,10 +77,11 @@ def guess_table(path: Path, root: Path) -> TableGuess:
     outlines = [name for name in rest if _names_files(table[name], folder, root)]
     lung_mask = taken(next((name for name in outlines if "lung" in name.lower()), None))
     mask = taken(next((name for name in outlines if name in rest), None))
-    boxes = taken(next((name for name in rest if _holds_boxes(table[name])), None))
     findings = tuple(found for name in rest if (found := _finding(table[name])) is not None)
     for each in findings:
         rest.remove(each.column)
+    organs = re.compile("lung|heart|organ|crop", re.IGNORECASE)  # their boxes outline no finding
+    boxes = taken(next((name for name in rest if _holds_boxes(table[name]) and not organs.search(name)), None))
     patient = taken(_named(rest, table, r"patient|subject|person|\bpid\b|mrn"))
     study = taken(_named(rest, table, r"study|exam|accession|encounter"))
     view = taken(next((name for name in rest if _holds_views(table[name])), None))
@@ -135,27 +137,37 @@ def _image_column(table: pl.DataFrame, names: list[str], root: Path, path: Path)
     """Return the column with most existing images, how many, and the folder below which they lie."""
     folders = [root, *sorted(each for each in root.iterdir() if each.is_dir())] if root.is_dir() else []
     best: tuple[int, str, Path] | None = None
+    without_ending = ""
     for name in names:
         cells = [cell for cell in table[name].head(_LOOKED_AT).to_list() if cell]
-        if not any(cell.lower().endswith(_SUFFIXES) or "." not in cell for cell in cells[:20]):
+        if len(set(cells)) <= len(cells) / 2:
             continue
         for folder in folders:
-            number = sum((folder / cell).is_file() for cell in cells)
-            distinct = len(set(cells))
-            if number and distinct > len(cells) / 2 and (best is None or number > best[0]):
+            number = sum(_is_file(folder / cell) for cell in cells)
+            if number and (best is None or number > best[0]):
                 best = number, name, folder
+            if not number and cells and (ending := _ending_of(folder / cells[0])):
+                without_ending = f"; {name} names files in {folder} without their ending {ending}: add it"
     if best is None:
         raise InputError(
-            f"{path}: no column names images below {root}",
+            f"{path}: no column names images below {root}{without_ending}",
             remedy="name the images' folder with --root: a column must hold their paths relative to it, with the "
             "files' endings",
         )
     return best[1], best[0], best[2]
 
 
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - unlike pathlib's, it raises no error: a cell may be a whole report
+
+
+def _ending_of(path: Path) -> str | None:
+    return next((ending for ending in _SUFFIXES if _is_file(path.with_name(path.name + ending))), None)
+
+
 def _names_files(cells: pl.Series, folder: Path, root: Path) -> bool:
     known = [cell for cell in cells.drop_nulls().head(50).to_list() if cell.lower().endswith(".png")]
-    return bool(known) and all((folder / cell).is_file() or (root / cell).is_file() for cell in known)
+    return bool(known) and all(_is_file(folder / cell) or _is_file(root / cell) for cell in known)
 
 
 def _holds_boxes(cells: pl.Series) -> bool:

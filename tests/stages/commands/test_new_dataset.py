@@ -34,6 +34,7 @@ def columns(folder: str = "images/") -> Columns:
         "PatientAge": ["60"] * NUMBER,
         "accession_number": [f"a{number}" for number in range(NUMBER)],
         "projection": ["AP SUPINE" if each else "PA" for each in odd],
+        "Verlauf": ["x" * 5000] * NUMBER,  # no name of a file
         "Befund": ["FINDINGS: A large effusion, f\u00fcr Vergleich." if each else "FINDINGS: The lungs are clear."
                    for each in odd],
         "Pleural Effusion": ["Yes" if each else "No" for each in odd],
@@ -84,7 +85,7 @@ def test_every_column_is_found_in_every_format(written, name: str, separator: st
     (finding,) = found.findings
     assert (finding.column, finding.present, finding.absent) == ("Pleural Effusion", ("Yes",), ("No",))
     assert finding.count(finding.present) == NUMBER // 2
-    assert set(found.unused) == {"Row", "PatientAge"}
+    assert set(found.unused) == {"Row", "PatientAge", "Verlauf"}
 
 
 @pytest.mark.parametrize(
@@ -141,6 +142,7 @@ def test_nothing_is_overwritten(written, tmp_path: Path, capsys) -> None:
             "2 columns hold labels: Pleural Effusion, portable; name one: --finding",
         ),
         ({"Datei": ["x.png"] * NUMBER}, [], "no column names images below"),
+        ({"Datei": [f"images/{number}" for number in range(NUMBER)]}, [], "without their ending .png: add it"),
     ],
 )
 def test_what_cannot_be_guessed_is_asked_for(
