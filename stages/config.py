@@ -1,13 +1,14 @@
 """Check the whole of config.yaml at once; each mistake comes with the file and key that it stands in."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from pydantic import ValidationError
 
 from .common.errors import InputError, InputErrors
 from .common.settings import did_you_mean, place_of, wrong_value
-from .config_layers import KeyPath, Layer, Origins, holds, value_at
+from .config_layers import KeyPath, Layer, Origins, holds, merged, value_at
 from .configuration import FEW_SHOT, Config
 from .contracts import BLOCKS, EVALUATIONS
 from .pretrain.ready_made import ReadyMadeVariant
@@ -19,7 +20,9 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
     `raw` is the merge of the `layers`; without layers all of it counts as config.yaml. Raises InputErrors with every
     wrong key or value, one per line, with the file that sets it.
     """
-    origins = Origins(layers or [Layer("config.yaml", raw)])
+    layers = layers or [Layer("config.yaml", raw)]
+    origins = Origins(layers)
+    raw = reduce(merged, (layer.values for layer in layers), {})  # Snakemake's own merge reads 0512 as 330
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:

@@ -228,6 +228,15 @@ def test_numbers_of_yaml_are_those_that_people_write(text: str, value: object) -
     assert (type(read), read) == (type(value), value)
 
 
+def test_a_number_that_snakemake_reads_otherwise_is_refused_as_it_is_written() -> None:
+    text = "{dicom_to_arrow: {size: 0512}}"
+    by_snakemake = merged(SHIPPED, yaml.safe_load(text))
+    assert by_snakemake["dicom_to_arrow"]["size"] == 330
+    with pytest.raises(InputErrors) as caught:
+        check(by_snakemake, [Layer("config.yaml", SHIPPED), Layer("other.yaml", parse_yaml(text, "other.yaml"))])
+    assert str(caught.value) == "other.yaml: dicom_to_arrow: size: '0512': write the number without leading zeros"
+
+
 @pytest.mark.parametrize("content", [b"", b"- 1\n", b"text\n", b"\xff\xfe", None])
 def test_what_is_no_mapping_is_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "config.yaml"
