@@ -54,18 +54,17 @@ class PromptFile(Settings):
         texts = {f"slots.{name}": words for name, words in self.slots.items()}
         for name, each in self.sets.items():
             texts |= {f"sets.{name}.positive": each.positive, f"sets.{name}.negative": each.negative}
-        for key, each in texts.items():
-            for number, text in enumerate(each):
+        for key, listed in texts.items():
+            for number, text in enumerate(listed):
                 if not _words_of(text):
                     raise ValueError(f"{key}.{number}: {text!r} has no word: write one or remove it")
         for name, each in self.sets.items():
             affirmed = {_words_of(text) for template in each.positive for text in fill(template, self.slots)}
             for number, template in enumerate(each.negative):
-                for text in fill(template, self.slots):
-                    if _words_of(text) in affirmed:
-                        raise ValueError(
-                            f"sets.{name}.negative.{number}: {text!r} is among `positive`, too: remove one"
-                        )
+                both = [text for text in fill(template, self.slots) if _words_of(text) in affirmed]
+                if both:
+                    what = f"{both[0]!r} is among `positive`, too: remove one"
+                    raise ValueError(f"sets.{name}.negative.{number}: {what}")
         return self
 
     def expanded(self, **fixed: str) -> dict[str, PromptSet]:
