@@ -1,13 +1,14 @@
 """Check the whole of config.yaml at once; each mistake comes with the file and key that it stands in."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from pydantic import ValidationError
 
 from .common.errors import InputError, InputErrors
 from .common.settings import did_you_mean, place_of, wrong_value
-from .config_layers import KeyPath, Layer, Origins, holds, value_at
+from .config_layers import KeyPath, Layer, Origins, holds, merged, value_at
 from .configuration import FEW_SHOT, Config
 from .contracts import BLOCKS, EVALUATIONS
 from .pretrain.ready_made import ReadyMadeVariant
@@ -19,7 +20,9 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
     `raw` is the merge of the `layers`; without layers all of it counts as config.yaml. Raises InputErrors with every
     wrong key or value, one per line, with the file that sets it.
     """
-    origins = Origins(layers or [Layer("config.yaml", raw)])
+    layers = layers or [Layer("config.yaml", raw)]
+    origins = Origins(layers)
+    raw = reduce(merged, (layer.values for layer in layers), {})  # Snakemake's own merge reads 0512 as 330
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
@@ -80,15 +83,41 @@ def _wrong_blocks(config: Config, raw: Mapping[str, Any], origins: Origins) -> l
                 one = wrong_value(item, where)
                 wrong[str(one)] = one
                 continue
-            key = location[:-1] if item["type"] == "missing" else location
             override = ("datasets", dataset, stage) if dataset else ("variants", variant) if variant else (stage,)
+            key = max((_written_part(raw, each, location) for each in (override, (stage,))), key=len)
             block = override if _is_set_in(raw, (*override, *key), in_all) else (stage,)
             place = stage if block == (stage,) else _place(stage, dataset, variant)
-            where = f"{origins.of(*block, *location)}: {place}: {place_of(location)}"
+            where = f"{origins.of(*block, *key)}: {place}: {place_of(_named(raw, block, key, location))}"
             model = ReadyMadeVariant if location[:1] == ("encoder",) else BLOCKS[stage]
             one = wrong_value(item, where, model)
             wrong[str(one)] = one
     return list(wrong.values())
+
+
+def _written_part(raw: Mapping[str, Any], block: KeyPath, location: KeyPath) -> KeyPath:
+    """Return the longest prefix of an error's location that a block holds, its keys as they are written there.
+
+    The rest of a location is a key that lacks, or no key but pydantic's name of a member of a union.
+    """
+    if not holds(raw, block):
+        return ()
+    values = value_at(raw, block)
+    written: KeyPath = ()
+    for part in location:
+        # pydantic writes the key False, which YAML reads from `no`, as 0
+        keys = [key for key in values if key == part or str(key) == str(part)] if isinstance(values, Mapping) else []
+        key = keys[0] if keys else part
+        if not holds(values, (key,)):
+            break
+        values, written = values[key], (*written, key)
+    return written
+
+
+def _named(raw: Mapping[str, Any], block: KeyPath, key: KeyPath, location: KeyPath) -> KeyPath:
+    """Return an error's location without a union's member where it is in a list or a single value, `key` of a block."""
+    path = (*block, *key)
+    whole = not holds(raw, path) or isinstance(value_at(raw, path), Mapping)
+    return (*key, *location[len(key) :]) if whole else key
 
 
 def _is_set_in(raw: Mapping[str, Any], path: KeyPath, in_all: bool) -> bool:

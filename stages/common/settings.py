@@ -7,9 +7,10 @@ from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from reprlib import Repr
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
 from .digests import digest_of
 from .errors import InputError, InputErrors
@@ -57,6 +58,20 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_written_as_such(
+        cls, value: Any, info: Any
+    ) -> Any:  # pydantic's type of it cannot be checked at runtime
+        kinds = _kinds_in(cls.model_fields[str(info.field_name)].annotation)
+        if kinds & {int, float} and kinds <= {int, float, str, NoneType}:
+            for each in _single_values(value):
+                if isinstance(each, bool):  # pydantic takes it for 0 or 1
+                    raise ValueError(f"{each} is no number (YAML reads yes, no, on and off as true and false)")
+                if isinstance(each, str) and str not in kinds and re.match(r"\s*[-+]?0[\d_]", each):
+                    raise ValueError(f"{each!r}: write the number without leading zeros")
+        return value
+
     def digest(self) -> str:
         """Return the digest of all values, defaults included."""
         return digest_of(self.model_dump(mode="json"))
@@ -69,6 +84,28 @@ class Settings(BaseModel):
         value = read_yaml(Path(text), "give a YAML file or '{...}'") if is_file else parse_yaml(text, source)
         with validating(source, cls):
             return cls.model_validate(value or {})
+
+
+def _kinds_in(annotation: Any) -> set[Any]:
+    """Return the types of single values that an annotation allows, within lists, mappings' values and unions, too."""
+    if get_origin(annotation) is Literal:
+        return {bool} & {type(value) for value in get_args(annotation)}
+    parts = [part for part in get_args(annotation) if part is not Ellipsis]
+    if get_origin(annotation) is Annotated:
+        parts = parts[:1]
+    elif isinstance(get_origin(annotation), type) and issubclass(get_origin(annotation), Mapping):
+        parts = parts[1:]
+    return {kind for part in parts for kind in _kinds_in(part)} if parts else {annotation}
+
+
+def _single_values(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _single_values(each)
+    else:
+        yield value
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """YAML reading that names a mistake by file and line, and refuses a key that occurs twice in a mapping."""
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,21 @@ import yaml
 
 from .errors import InputError, reason_of
 
+_TEXT, _INT, _FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float"))
+# YAML 1.1 reads 0512 as octal, 330, and 2:08 to the base 60, as 128; nobody who writes a number means that.
+_NO_NUMBER = re.compile(r"[-+]?0[\d_]|.*:")
 _MERGE = "tag:yaml.org,2002:merge"  # `<<`, which may occur several times in a mapping
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which refuses a key that a mapping has twice, and names the place of every mistake."""
+    """The safe loader, which refuses a key that a mapping has twice, and names the place of every mistake.
+
+    Numbers with leading zeros or colons are text.
+    """
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
+        tag = super().resolve(kind, value, implicit)
+        return _TEXT if tag in (_INT, _FLOAT) and kind is yaml.ScalarNode and _NO_NUMBER.match(value) else tag
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:

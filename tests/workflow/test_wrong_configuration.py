@@ -187,6 +187,56 @@ def test_yaml_that_cannot_be_read_names_file_and_line(text: str, message: str) -
     assert "\n" not in str(caught.value)
 
 
+OWN_TABLE = {"layout": "folder", "table": "t.csv", "columns": {"image": "file", "view": ["view", "view"]}}
+
+
+@pytest.mark.parametrize(
+    ("block", "line"),
+    [
+        (
+            {"datasets": {"rsna": {"index_inputs": OWN_TABLE}}},
+            "datasets.rsna.index_inputs: columns.view: 'view' stands there twice: remove one",
+        ),
+        (
+            {"split_reports": {"headers": {False: "findings"}}},
+            "split_reports: headers.False: Input should be a valid string (given: False); quote it",
+        ),
+        (
+            {"datasets": {"mimic_cxr": {"split_reports": {"headers": {False: "findings"}}}}},
+            "datasets.mimic_cxr.split_reports: headers.False: Input should be a valid string (given: False); quote it",
+        ),
+    ],
+)
+def test_the_file_that_writes_a_value_of_several_kinds_or_a_key_that_is_no_text_is_named(
+    block: dict, line: str
+) -> None:
+    with pytest.raises(InputErrors) as caught:
+        check(merged(SHIPPED, block), [Layer("config.yaml", SHIPPED), Layer("other.yaml", block)])
+    lines = str(caught.value).splitlines()
+    assert all(each.startswith("other.yaml: ") for each in lines)
+    assert [each for each in lines if each.startswith(f"other.yaml: {line}")]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [*((text, text) for text in ("0512", "2:08", "1:30:00", "-010", "00.5", "1:30.5", "1e-3")),
+     ("0", 0), ("-0", 0), ("0.5", 0.5), ("10", 10), ("0x1f", 31), ("1_000", 1000), ("2.5e-4", 0.00025),
+     ("2.5e+4", 25000.0), ("'0512'", "0512"), (".5", 0.5)],
+)  # fmt: skip
+def test_numbers_of_yaml_are_those_that_people_write(text: str, value: object) -> None:
+    read = parse_yaml(f"a: {text}", "x.yaml")["a"]
+    assert (type(read), read) == (type(value), value)
+
+
+def test_a_number_that_snakemake_reads_otherwise_is_refused_as_it_is_written() -> None:
+    text = "{dicom_to_arrow: {size: 0512}}"
+    by_snakemake = merged(SHIPPED, yaml.safe_load(text))
+    assert by_snakemake["dicom_to_arrow"]["size"] == 330
+    with pytest.raises(InputErrors) as caught:
+        check(by_snakemake, [Layer("config.yaml", SHIPPED), Layer("other.yaml", parse_yaml(text, "other.yaml"))])
+    assert str(caught.value) == "other.yaml: dicom_to_arrow: size: '0512': write the number without leading zeros"
+
+
 @pytest.mark.parametrize("content", [b"", b"- 1\n", b"text\n", b"\xff\xfe", None])
 def test_what_is_no_mapping_is_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "config.yaml"

@@ -4,6 +4,7 @@ The numbers of images and reports come from journals, from the data sets' indexe
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,8 @@ def _file_bytes(root: Path, settings: IndexInputsSettings) -> float:
     if root.is_dir():
         for path in root.rglob("*"):
             if path.suffix.lower() in (".dcm", ".jpg", ".jpeg", ".png"):
-                sizes.append(path.stat().st_size)
+                with suppress(OSError):  # e.g. a link that leads to itself; dicom_to_arrow accounts for it
+                    sizes.append(path.stat().st_size)
             if len(sizes) == 50:
                 break
     return sum(sizes) / len(sizes) if sizes else PUBLISHED.get(settings.layout, (0, 0, 1e6))[2]

@@ -47,13 +47,14 @@ def read_index(
     """Read the table `name` as text (`read_table_file`), with the number of each row in `ROW`.
 
     `columns` must be there; a mapping gives the key of the settings that names each. Raises InputError where the file
-    is missing, is no table, has no row or lacks a column. The message quotes the file only if `show` is true: without
-    a header, the names of the columns are a patient's row.
+    is missing, is no table, has no row, or lacks a column or has it twice. The message quotes the file only if `show`
+    is true: without a header, the names of the columns are a patient's row.
     """
     path = root / name
     if not path.is_file():
         raise not_there(path, "no such index file", where_to_get or "correct the file name in the settings")
-    table = read_table_file(path, form, where_to_get or "write a header and one row per image")
+    columns = columns if isinstance(columns, Mapping) else list(columns)
+    table = read_table_file(path, form, where_to_get or "write a header and one row per image", columns)
     missing = [column for column in columns if column not in table.columns]
     if missing:
         keys = columns if isinstance(columns, Mapping) else {}
@@ -163,7 +164,7 @@ def _plain(text: str) -> str:
 
 
 def similar_patients(patients: pl.Series, rows: pl.Series, source: Path, show: bool) -> list[str]:
-    """Return a warning where ids of patients differ only in case, zeros before a number, or the width of characters.
+    """Return a warning where ids of patients look like one: they differ in zeros, case, blanks or unseen characters.
 
     They may be one patient, whose images then fall into several splits. Ids are quoted only if `show` is true.
     """
@@ -171,15 +172,14 @@ def similar_patients(patients: pl.Series, rows: pl.Series, source: Path, show: b
     found: list[tuple[str, int, str, int]] = []
     table = pl.DataFrame({"patient": patients, "row": rows}).drop_nulls("patient")
     for patient, row in table.unique("patient", keep="first", maintain_order=True).iter_rows():
-        plain = re.sub(r"(?<!\d)0+(?=\d)", "", unicodedata.normalize("NFKC", patient).casefold().replace(" ", ""))
-        other, other_row = first.setdefault(plain, (patient, row))
+        other, other_row = first.setdefault(_plain_id(patient), (patient, row))
         if other != patient:
             found.append((other, other_row, patient, row))
     if not found:
         return []
     one, one_row, two, two_row = found[0]
     named = (
-        f"patients {one} and {two} (rows {one_row} and {two_row})"
+        f"patients {_visible(one)} and {_visible(two)} (rows {one_row} and {two_row})"
         if show
         else f"the patients of rows {one_row} and {two_row}"
     )
@@ -189,14 +189,32 @@ def similar_patients(patients: pl.Series, rows: pl.Series, source: Path, show: b
     ]
 
 
+def _plain_id(identifier: str) -> str:
+    """Return an id without what programs and keyboards add: case, width, blanks, zeros, unseen characters, `.0`."""
+    folded = unicodedata.normalize("NFKC", identifier).casefold()
+    seen = "".join(each for each in folded if not each.isspace() and unicodedata.category(each) not in ("Cf", "Cc"))
+    whole = re.sub(r"^([^.]*\d)\.0+$", r"\1", seen)  # 1.0 is the 1 of a column that was read as numbers; 1.2.0 is not
+    return re.sub(r"(?<!\d)0+(?=\d)", "", whole)
+
+
+def _visible(identifier: str) -> str:
+    return identifier if identifier.isprintable() else ascii(identifier)
+
+
+# What programs write for a missing value, in lower case; as ids these would join what does not belong together.
+_NO_VALUE = ("nan", "na", "n/a", "n.a.", "<na>", "#n/a", "none", "null", "nil", "nat", "-", "--", "?")
+
+
 def require_values(table: pl.DataFrame, source: Path, columns: Sequence[str]) -> None:
-    """Raise an InputError that names the first row in which a cell of `columns` is empty."""
+    """Raise an InputError that names the first row in which a cell of `columns` is empty, or says so: `nan`, `None`."""
     for column in columns:
-        rows = table.filter(pl.col(column).is_null())[ROW]
+        says_nothing = pl.col(column).is_null() | pl.col(column).str.to_lowercase().is_in(_NO_VALUE)
+        rows = table.filter(says_nothing).select(ROW, column)
         if len(rows):
-            count = f"{len(rows)} such rows"
+            row, value = rows.row(0)
+            state = "empty" if value is None else f"{value}, which stands for a missing value"
             raise InputError(
-                f"{source}: row {rows[0]}: {column} is empty ({count})", remedy="fill it or remove the row"
+                f"{source}: row {row}: {column} is {state} ({len(rows)} such rows)", remedy="fill it or remove the row"
             )
 
 

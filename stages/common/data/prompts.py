@@ -11,6 +11,7 @@
 Sentences name their slots in braces.
 """
 
+import re
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -48,6 +49,24 @@ class PromptFile(Settings):
                     raise ValueError(f"sets.{name}: {error}; add it to `slots` or correct it") from None
         return self
 
+    @model_validator(mode="after")
+    def _sentences_say_something(self) -> "PromptFile":
+        texts = {f"slots.{name}": words for name, words in self.slots.items()}
+        for name, each in self.sets.items():
+            texts |= {f"sets.{name}.positive": each.positive, f"sets.{name}.negative": each.negative}
+        for key, listed in texts.items():
+            for number, text in enumerate(listed):
+                if not _words_of(text):
+                    raise ValueError(f"{key}.{number}: {text!r} has no word: write one or remove it")
+        for name, each in self.sets.items():
+            affirmed = {_words_of(text) for template in each.positive for text in fill(template, self.slots)}
+            for number, template in enumerate(each.negative):
+                both = [text for text in fill(template, self.slots) if _words_of(text) in affirmed]
+                if both:
+                    what = f"{both[0]!r} is among `positive`, too: remove one"
+                    raise ValueError(f"sets.{name}.negative.{number}: {what}")
+        return self
+
     def expanded(self, **fixed: str) -> dict[str, PromptSet]:
         """Return every set with its slots filled in all combinations; each slot in `fixed` gets that one word only."""
         slots = self.slots | {name: [word] for name, word in fixed.items()}
@@ -73,6 +92,11 @@ class PromptFile(Settings):
                 remedy="split it into two sets",
             )
         return filled.pop()
+
+
+def _words_of(text: str) -> tuple[str, ...]:
+    """Return the words of a sentence, by which two are the same whatever their case, blanks and full stops."""
+    return tuple(re.findall(r"[^\W_]+", text.casefold()))
 
 
 def fill(template: str, slots: dict[str, list[str]]) -> list[str]:

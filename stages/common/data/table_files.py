@@ -9,7 +9,9 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,16 @@ ROW = " row"
 
 _COMPRESSED = b"\x1f\x8b"
 _WORKBOOK = b"PK\x03\x04"
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character, which no table can store
+_LONGEST_CELL = 2**31 - 1  # characters; split_reports rejects a report that is too long, and the others are read
 _UNREAD = (".json", ".xlsx", ".xls", ".ods", ".feather", ".arrow", ".zip")
 
 
-def read_table_file(path: Path, form: TableFormat, empty: str) -> pl.DataFrame:
+def read_table_file(path: Path, form: TableFormat, empty: str, wanted: Collection[str] = ()) -> pl.DataFrame:
     """Return the columns as text, and `ROW`; blank cells are null, outer blanks are removed, blank lines are skipped.
 
-    Names that several columns have are left out. Raises InputError, whose remedy is `empty` for an empty file.
+    Names that several columns have are left out. Raises InputError, whose remedy is `empty` for an empty file, and
+    where several columns have a `wanted` name.
     """
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if suffix in _UNREAD:
@@ -41,13 +46,14 @@ def read_table_file(path: Path, form: TableFormat, empty: str) -> pl.DataFrame:
         reason = f"not readable as CSV ({type(error).__name__})"
         raise InputError(f"{path}: {reason}", remedy="download it again, or correct it") from None
     if suffix == ".parquet":
-        table = _parquet(path, data)
+        table = _parquet(path, data, wanted)
     else:
         text = _decoded(path, data, form)
         if not text.strip():
             raise InputError(f"{path}: empty", remedy=empty)
         lines = suffix in (".jsonl", ".ndjson")
-        table = _json_lines(path, text) if lines else _csv(path, text, form.separator or default_separator(path))
+        separator = form.separator or default_separator(path)
+        table = _json_lines(path, text) if lines else _csv(path, text, separator, wanted)
     text_columns = pl.col(pl.String).str.strip_chars()
     return table.with_columns(pl.when(text_columns != "").then(text_columns))
 
@@ -70,7 +76,7 @@ def _decoded(path: Path, data: bytes, form: TableFormat) -> str:
     except UnicodeError as error:
         line = data[: getattr(error, "start", 0)].count(b"\n") + 1
         raise InputError(f"{path}: line {line}: not {form.encoding}", remedy) from None
-    if "\0" in text or (is_wide and data.strip() and not looks_wide):
+    if "\0" in text or _SURROGATE.search(text) or (is_wide and data.strip() and not looks_wide):
         raise InputError(f"{path}: not {form.encoding}", remedy)
     return text.removeprefix("\ufeff")
 
@@ -79,8 +85,18 @@ def _say(form: TableFormat, key: str) -> str:
     return key if form.keys else "download it again, or save it as UTF-8 with commas"
 
 
-def _csv(path: Path, text: str, separator: str) -> pl.DataFrame:
+def _names_held_once(path: Path, header: list[str], wanted: Collection[str]) -> list[str]:
+    """Return the names that one column has. Raises InputError where several have a wanted one: either may be meant."""
+    twice = [name for name in wanted if header.count(name) > 1]
+    if twice:
+        what = f"{path}: {header.count(twice[0])} columns have the name {twice[0]}"
+        raise InputError(what, remedy="rename or remove all but one of them")
+    return [name for name in header if header.count(name) == 1]
+
+
+def _csv(path: Path, text: str, separator: str, wanted: Collection[str]) -> pl.DataFrame:
     """Parse strictly: every row has as many cells as the header, and every quote is closed."""
+    csv.field_size_limit(_LONGEST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     header: list[str] = []
     rows: list[list[str]] = []
@@ -106,8 +122,20 @@ def _csv(path: Path, text: str, separator: str) -> pl.DataFrame:
             f"{path}: not readable as CSV (row {number + 1}: {error})", remedy="correct the row's quotes"
         ) from None
     columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
-    once = {name: list(cells) for name, cells in columns.items() if header.count(name) == 1}
+    once = {name: list(columns[name]) for name in _names_held_once(path, header, wanted)}
     return pl.DataFrame({ROW: numbers} | once, schema={ROW: pl.UInt32} | dict.fromkeys(once, pl.String))
+
+
+class _RepeatedKeyError(ValueError):
+    """An object has a key twice; of the two values, Python would keep the last."""
+
+
+def _with_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object whose names have no outer blanks. Raises _RepeatedKeyError."""
+    row = {name.strip(): value for name, value in pairs}
+    if len(row) < len(pairs):
+        raise _RepeatedKeyError
+    return row
 
 
 def _json_lines(path: Path, text: str) -> pl.DataFrame:
@@ -118,28 +146,43 @@ def _json_lines(path: Path, text: str) -> pl.DataFrame:
         if not line.strip():
             continue
         try:
-            row = json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda _: None)
-        except ValueError:
+            row = json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda _: None,
+                             object_pairs_hook=_with_distinct_keys)  # fmt: skip
+        except _RepeatedKeyError:
+            raise InputError(f"{path}: line {number} has a key twice", remedy="keep one of them") from None
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict) or any(isinstance(value, dict | list) for value in row.values()):
             raise InputError(
                 f"{path}: line {number} is not an object of names and plain values", remedy="write one object per line"
             )
-        rows.append(
-            {name.strip(): str(value).lower() if isinstance(value, bool) else value for name, value in row.items()}
-        )
+        if any(_SURROGATE.search(f"{name}{value}") for name, value in row.items()):
+            what = f"{path}: line {number} has half of a character (a lone surrogate, \\ud800 to \\udfff)"
+            raise InputError(what, remedy="write the whole character, or remove it")
+        rows.append({name: str(value).lower() if isinstance(value, bool) else value for name, value in row.items()})
         numbers.append(number)
     names = dict.fromkeys(name for row in rows for name in row)
     cells = {name: [row.get(name) for row in rows] for name in names}
     return pl.DataFrame({ROW: numbers} | cells, schema={ROW: pl.UInt32} | dict.fromkeys(cells, pl.String))
 
 
-def _parquet(path: Path, data: bytes) -> pl.DataFrame:
-    """Read Parquet; columns of lists and the like, which are no cells, are left out."""
+def _parquet(path: Path, data: bytes, wanted: Collection[str]) -> pl.DataFrame:
+    """Read Parquet; columns of lists, of durations and the like, which are no cells, are left out."""
     try:
-        table = pl.read_parquet(io.BytesIO(data)).rename(str.strip)
+        table = pl.read_parquet(io.BytesIO(data))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path}: not readable as Parquet ({type(error).__name__})", remedy="write it again") from None
-    plain = [name for name, kind in table.schema.items() if not kind.is_nested() and kind != pl.Binary]
-    numbers = table.select(plain).with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
-    return numbers.cast(pl.String).with_row_index(ROW, offset=1)
+    names = [name.strip() for name in table.columns]
+    once = _names_held_once(path, names, wanted)
+    texts = [_as_text(each.alias(name)) for name, each in zip(names, table, strict=True) if name in once]
+    return pl.DataFrame([each for each in texts if each is not None]).with_row_index(ROW, offset=1)
+
+
+def _as_text(column: pl.Series) -> pl.Series | None:
+    """Return the cells of a column as text, or None where they are no text, number, date or the like."""
+    if column.dtype.is_nested() or column.dtype == pl.Binary:
+        return None
+    try:
+        return (column.fill_nan(None) if column.dtype.is_float() else column).cast(pl.String)
+    except pl.exceptions.PolarsError:
+        return None

@@ -6,6 +6,7 @@ word says the direction of the beam; words of another kind (erect, portable, che
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Literal, get_args
 
 View = Literal["PA", "AP", "FRONTAL", "LATERAL", "OBLIQUE", "DECUBITUS", "AXIAL", "OTHER"]
@@ -23,13 +24,17 @@ _COMPOUNDS = (  # two directions that name one beam, before the text is split in
 _WORDS: dict[str, View] = {
     "PA": "PA", "AP": "AP", "FRONTAL": "FRONTAL", "FRENTE": "FRONTAL", "FACE": "FRONTAL",
     **dict.fromkeys(["LATERAL", "LAT", "LL", "RL", "LLAT", "RLAT", "LATERALE", "LATERALS", "PERFIL", "PROFIL",
-                     "PROFILE", "SEITLICH"], "LATERAL"),
+                     "PROFILE", "SEITLICH", "SEITLICHE", "SEITL"], "LATERAL"),
     **dict.fromkeys(["OBLIQUE", "OBLIQUES", "OBL", "OBLIQUA", "OBLICUA", "LAO", "RAO", "LPO", "RPO", "LLO", "RLO",
                      "SCHRAEG"], "OBLIQUE"),
     **dict.fromkeys(["DECUBITUS", "DECUB", "DECUBS", "DECUBITO", "LLD", "RLD"], "DECUBITUS"),
     **dict.fromkeys(["AXIAL", "LORDOTIC", "APICAL"], "AXIAL"),
 }  # fmt: skip
 _MODIFIERS: tuple[View, ...] = ("DECUBITUS", "AXIAL", "OBLIQUE")  # `AP AXIAL`, `PA LLD`, `AP OBLIQUE` are not AP or PA
+# In a longer text L or R is a side, unless it is joined to another view: `PA + L`, `L/PA`.
+_JOIN = r"(?:[+&/\\]|(?<![A-Z])(?:AND|UND|U\.?|ET|E|Y)(?![A-Z]))"
+_JOINED_SIDE = re.compile(rf"{_JOIN}\s*[LR](?![A-Z])|(?<![A-Z])[LR]\s*{_JOIN}")
+_NEGATIONS = frozenset(["NOT", "NO", "NON", "NICHT", "KEIN", "KEINE", "PAS", "NEITHER", "NOR"])
 _SUPINE = frozenset(["SUPINE", "SUPINO", "DORSAL", "PRONE"])  # `decubito supino` is lying on the back, not the side
 
 
@@ -42,7 +47,9 @@ def normalise_view(text: str | None) -> View | None:
         return "LATERAL"
     for pattern, view in _COMPOUNDS:
         folded = pattern.sub(view, folded)
-    words = re.findall(r"[A-Z]+", folded)
+    words = re.findall(r"[A-Z]+", _JOINED_SIDE.sub(" LATERAL ", folded))
+    if any(word in _NEGATIONS and following in _WORDS for word, following in pairwise(words)):
+        return "OTHER"
     named = {_WORDS[word] for word in words if word in _WORDS}
     if _SUPINE & set(words):
         named -= {"DECUBITUS"}

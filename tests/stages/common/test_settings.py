@@ -1,5 +1,7 @@
 """Settings: every error at once, each in one line; frozen; one digest for one meaning."""
 
+from typing import Literal
+
 import pytest
 import yaml
 from hypothesis import given
@@ -20,6 +22,11 @@ class Example(Settings):
     seed: int
     optimiser: Optimiser = Optimiser()
     sizes: tuple[int, ...] = (1, 2)
+    shares: dict[str, float | None] = Field(default_factory=dict)
+    warmup: Literal["auto"] | int = "auto"
+    fast: bool = False
+    label: str | int = "x"
+    either: bool | float = 0.5
 
 
 def test_defaults_and_nested_values():
@@ -72,6 +79,45 @@ def test_a_file_with_a_list_is_refused(tmp_path):
     (tmp_path / "list.yaml").write_text("- 1\n- 2\n")
     with pytest.raises(InputError, match=r"\(top level\)"):
         Example.from_text(str(tmp_path / "list.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("seed: 010", "seed: '010': write the number without leading zeros"),
+        ("seed: -010", "seed: '-010': write the number without leading zeros"),
+        ("seed: '010'", "seed: '010': write the number without leading zeros"),
+        ("seed: 0_1", "seed: '0_1': write the number without leading zeros"),
+        ("seed: 1:30", "seed: Input should be a valid integer"),
+        ("sizes: [256, 0512]", "sizes: '0512': write the number without leading zeros"),
+        ("sizes: [2:08]", "sizes.0: Input should be a valid integer"),
+        ("optimiser: {rate: 00.5}", "optimiser.rate: '00.5': write the number without leading zeros"),
+        ("optimiser: {rate: 1:30.5}", "optimiser.rate: Input should be a valid number"),
+        ("warmup: 010", "warmup: '010': write the number without leading zeros"),
+        ("seed: yes", "seed: True is no number (YAML reads yes, no, on and off as true and false)"),
+        ("sizes: [1, no]", "sizes: False is no number"),
+        ("optimiser: {steps: on}", "optimiser.steps: True is no number"),
+        ("shares: {a: off}", "shares: False is no number"),
+        ("warmup: yes", "warmup: True is no number"),
+        ("label: yes", "label: True is no number"),
+    ],
+)
+def test_what_yaml_alone_takes_for_a_number_is_refused(written, place):
+    with pytest.raises(InputError) as caught:
+        Example.from_text(f"{{{written}}}" if written.startswith("seed") else f"{{seed: 1, {written}}}")
+    assert f"--settings: {place}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_and_booleans_are_read_where_they_are_written_as_such():
+    settings = Example.from_text(
+        "{seed: 0, optimiser: {rate: 2.5e-4, steps: 1_000}, sizes: [0x10, -3], "
+        "shares: {a: 0, b: 0.5, c: 1e-3, d: null}, fast: yes, label: 010, either: on}"
+    )
+    assert settings == Example(
+        seed=0, optimiser=Optimiser(rate=0.00025, steps=1000), sizes=(16, -3),
+        shares={"a": 0.0, "b": 0.5, "c": 0.001, "d": None}, fast=True, label="010", either=True,
+    )  # fmt: skip
 
 
 def test_settings_are_frozen():

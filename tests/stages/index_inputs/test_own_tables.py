@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+from datetime import time, timedelta
 
 import polars as pl
 import pytest
@@ -152,6 +153,12 @@ def test_cells_of_parquet_and_json_are_text(tmp_path):
         ("t.jsonl", b'{"file": "1.png"}\n[1, 2]\n', "line 2 is not an object"),
         ("t.jsonl", b'{"file": {"a": 1}}\n', "line 1 is not an object"),
         ("t.jsonl", b'{"file": "1.png"\n', "line 1 is not an object"),
+        ("t.jsonl", b'{"file": "1.png"}\n{"file": "1.png", "person": "P", "person": "Q"}', "line 2 has a key twice"),
+        ("t.jsonl", b'{"file": "1.png", "person": "P", " person": "Q"}\n', "line 1 has a key twice"),
+        ("t.jsonl", b'{"file": "1.png"}\n{"file": "\\ud800"}\n', "line 2 has half of a character"),
+        ("t.jsonl", b'{"\\udfff": "1.png"}\n', "line 1 has half of a character"),
+        ("t.jsonl", b'{"file": "1.png"}\n' + b"[" * 100_000 + b"]" * 100_000, "line 2 is not an object"),
+        ("t.jsonl", b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "line 1 is not an object"),
         ("t.parquet", b"file,person\n", "not readable as Parquet"),
         ("t.json", b"[]", "a table is a CSV, .tsv, .parquet or .jsonl file"),
         ("t.xlsx", b"PK\x03\x04", "a table is a CSV, .tsv, .parquet or .jsonl file"),
@@ -225,7 +232,11 @@ def test_a_row_is_never_padded_or_cut(refusal, root, settings, row, reason):
 
 def test_two_columns_of_one_name_are_no_column(refusal, index, root):
     (root / "t.csv").write_text("file,person, file,text\n1.png,P,2.png,x\n")
-    assert "no column file" in refusal(root, FOLDER)
+    assert "2 columns have the name file; rename or remove all but one" in refusal(root, FOLDER)
+    pl.DataFrame({"file": ["1.png"], " file": ["2.png"], "person": ["P"], "text": ["x"]}).write_parquet(
+        root / "t.parquet"
+    )
+    assert "2 columns have the name file" in refusal(root, FOLDER | {"table": "t.parquet"})
     (root / "t.csv").write_text("file,person,text,,\n1.png,P,x,,\n")
     assert len(index(root, FOLDER).files) == 1  # two without a name, which nobody asked for
 
@@ -247,7 +258,41 @@ def test_a_near_name_is_suggested_and_the_key_named(refusal, root, header, asked
     assert "Smith-Jones" not in line, "without a header, the names of the columns are a patient's row"
 
 
-PAIRS_OF_IDS = [("p13613796", "p013613796"), ("p1", "P1"), ("7", "007"), ("p 1", "p1"), ("p1", "p\uff11")]
+def test_columns_of_parquet_that_are_no_text_are_left_out(tmp_path):
+    frame = pl.DataFrame({"a": ["x"], "d": [timedelta(1)], "t": [time(1, 2)], "n": [None], "b": [b"x"]})
+    frame.write_parquet(tmp_path / "t.parquet")
+    assert read_index(tmp_path, "t.parquet", ["a"]).columns == [ROW, "a", "t", "n"]
+    with pytest.raises(InputError, match="no column d"):
+        read_index(tmp_path, "t.parquet", ["d"])
+
+
+def test_a_report_may_be_longer_than_csv_allows_by_default(index, root):
+    text = "No effusion. " * 100_000
+    (root / "t.csv").write_text(f"file,person,text\n1.png,P,{text}\n")
+    assert index(root, FOLDER).reports[0]["text"] == text.strip()
+
+
+@pytest.mark.parametrize("column", ["image", "image_id", "patient", "study"])
+@pytest.mark.parametrize("word", ["nan", "NaN", "NA", "None", "null", "n/a", " N/A "])
+def test_a_word_for_a_missing_id_is_a_blank_cell(refusal, root, column, word):
+    header = ["image", "image_id", "patient", "study", "text"]
+    rows = [[f"{number}.png", f"i{number}", f"p{number}", f"s{number}", "x"] for number in range(3)]
+    for row in rows[1:]:
+        row[header.index(column)] = word
+    (root / "t.csv").write_text(written([header, *rows]))
+    columns = {"report": "text"} | {name: name for name in header[:4]}
+    line = refusal(root, KEYED | {"columns": columns})
+    assert f"t.csv: row 3: {column} is {word.strip()}, which stands for a missing value (2 such rows)" in line
+
+
+def test_a_word_for_a_missing_patient_of_a_challenge_is_a_blank_cell(refusal, rsna, write_csv):
+    write_csv(rsna / "patients.csv", [["image_id", "patient_id"], ["a", "p7"], ["b", "nan"], ["c", "nan"]])
+    line = refusal(rsna, {"layout": "rsna", "patients": "patients.csv"})
+    assert "patients.csv: row 3: patient_id is nan, which stands for a missing value (2 such rows)" in line
+
+
+PAIRS_OF_IDS = [("p13613796", "p013613796"), ("p1", "P1"), ("7", "007"), ("p 1", "p1"), ("p1", "p\uff11"),
+                ("1", "1.0"), ("p1", "p1.00"), ("straße", "STRASSE")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("one", "other"), PAIRS_OF_IDS)
@@ -262,7 +307,17 @@ def test_patients_that_are_nearly_one_are_named(index, root, capsys, settings, o
     assert settings is FOLDER or "p13613796" not in line
 
 
-@pytest.mark.parametrize(("one", "other"), [("p10", "p1"), ("1.0.2", "1.2"), ("a", "b"), ("p100", "p1000")])
+@pytest.mark.parametrize("other", ["p\u200b1", "\ufeffp1", "p\u00ad1", "p\t1", "p\u20601"])
+def test_ids_that_differ_in_what_nobody_sees_are_named_as_escapes(index, root, capsys, other):
+    (root / "t.csv").write_text(f"file,person,text\n1.png,p1,x\n2.png,{other},y\n", encoding="utf-8")
+    index(root, FOLDER)
+    assert f"patients p1 and {other!a} (rows 2 and 3) differ only in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("p10", "p1"), ("1.0.2", "1.2"), ("a", "b"), ("p100", "p1000"), ("1.2.0", "1.2"), ("1.5", "1")],
+)
 def test_other_patients_are_not_named(index, root, capsys, one, other):
     (root / "t.csv").write_text(f"file,person,text\n1.png,{one},x\n2.png,{other},y\n")
     index(root, FOLDER)

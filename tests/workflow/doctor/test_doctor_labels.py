@@ -145,3 +145,10 @@ def test_a_batch_is_compared_with_the_training_studies_and_shared_by_the_gpus(ou
         "error", "optimisation.batch_size 30 of mlip is not divisible by the 4 GPUs of a training"
     )  # fmt: skip
     assert [status for status, _ in findings(32, gpus=4)] == ["ok"]
+
+
+def test_an_estimate_of_the_training_studies_decides_no_exit_status(ours: Make) -> None:
+    for _ in range(3):  # each call draws another key, and so another number of studies
+        (finding,) = check_training_studies(ours({"pretrain": {"optimisation": {"batch_size": PEOPLE}}}))
+        assert finding.status == "warning"
+        assert "exceeds the about" in finding.what

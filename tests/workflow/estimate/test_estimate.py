@@ -21,7 +21,7 @@ from stages.configuration import Config
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate import operations
 from workflow.estimate.costs import Range, costs
-from workflow.estimate.jobs import Amount, pretraining_job
+from workflow.estimate.jobs import Amount, amount_of, pretraining_job
 from workflow.estimate.whole_run import ORDER, Hardware, RunEstimate, estimate, job_seconds
 
 ROOT = Path(__file__).parents[3]
@@ -151,6 +151,20 @@ def test_counts_come_from_the_journal_of_the_index(config: Config, tmp_path: Pat
         put(tmp_path, journal("index_inputs", name, 3.0, metrics=metrics))
     result = estimate(config, CLUSTER)
     assert {name: each.images for name, each in result.amounts.items()} == {"mimic_cxr": 700, "rsna": 200, "siim": 100}
+
+
+def test_a_file_that_cannot_be_measured_is_left_out(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(b"x" * 7)
+    for name, target in (("loop.png", "loop.png"), ("nowhere.png", "absent.png")):
+        (tmp_path / "images" / name).symlink_to(target)
+    (tmp_path / "t.csv").write_text("file\nimages/a.png\n")
+    block = {
+        "root": str(tmp_path),
+        "index_inputs": {"layout": "folder", "table": "t.csv", "columns": {"image": "file"}},
+    }
+    raw = config.model_dump()
+    assert amount_of(check(raw | {"datasets": raw["datasets"] | {"ours": block}}), "ours", []).file_bytes == 7
 
 
 def test_a_training_on_cpu_says_nothing_of_a_gpu(config: Config, tmp_path: Path) -> None:

@@ -29,6 +29,16 @@ def test_slots_are_filled_in_every_way() -> None:
         ("finding: x\nsets: {}", "sets"),
         ("finding: x\nsets: {a: {positive: []}}", "positive"),
         ("finding: x\nsets: {a: {positives: [b]}}", "unknown key"),
+        *(
+            (f"finding: x\nsets: {{a: {{positive: [b], negative: [c, {text!r}]}}}}", "sets.a.negative.1: ")
+            for text in ("", "  ", "...", "b", " B. ")
+        ),
+        ("finding: x\nsets: {a: {positive: ['']}}", "sets.a.positive.0: '' has no word: write one or remove it"),
+        ("finding: x\nslots: {s: [a, ' ']}\nsets: {a: {positive: ['{s} b']}}", "slots.s.1: ' ' has no word"),
+        (
+            "finding: x\nslots: {s: [left, right]}\nsets: {a: {positive: ['On the {s}.'], negative: [on the right]}}",
+            "sets.a.negative.0: 'on the right' is among `positive`, too: remove one",
+        ),
         ("finding: [", "not valid YAML"),
     ],
 )

@@ -12,13 +12,14 @@ TEXTS = {
     "PA": ["PA", "pa", " PA ", "PA ERECT", "PA_erect", "P.A.", "P-A", "postero-anterior", "Posteroanterior",
            "Frontal PA", "CHEST PA", "posterior-anterior"],
     "AP": ["AP", "AP SUPINE", "AP_horizontal", "AP SITTING", "A.P. supine", "antero-posterior", "Frontal AP",
-           "CHEST (PORTABLE AP)", "AP SUPINE DECUBITUS"],
+           "CHEST (PORTABLE AP)", "AP SUPINE DECUBITUS", "AP L", "AP no contrast"],
     "FRONTAL": ["Frontal", "FRONTAL VIEW", "AP/PA", "PA or AP"],
     "LATERAL": ["LATERAL", "LAT", "LL", "RL", "Lateral", "left lateral", "XTABLE LATERAL", "L", "Lateral LL"],
     "OBLIQUE": ["OBLIQUE", "LAO", "RPO", "LLO", "PA oblique"],
     "DECUBITUS": ["LLD", "AP LLD", "PA RLD", "left lateral decubitus"],
     "AXIAL": ["AP AXIAL", "lordotic", "AP lordotic"],
-    "OTHER": ["COSTAL", "SWIMMERS", "MILLER", "PA AND LATERAL", "Frontal LL", "PALATE"],
+    "OTHER": ["COSTAL", "SWIMMERS", "MILLER", "PA AND LATERAL", "Frontal LL", "PALATE", "ap seitl", "ap/seitl.",
+              "Thorax PA + L", "L/PA", "PA und L", "AP\\L", "AP\\LL", "NOT AP", "non-PA", "kein AP", "PA, not AP"],
     None: ["", "  ", "nan", "None", "N/A", "UNKNOWN", "-", None],
 }  # fmt: skip
 
