@@ -52,23 +52,36 @@ def check_labels_of(config: Config, name: str) -> Finding:
     except ImportError as error:
         what = f"this environment lacks {error.name}, with which label_images reads them"
         return Finding("not checked", subject, what)
+    except _RoughSplitError as error:
+        return Finding("warning", subject, f"datasets.{name}.label_images: {error.what}{_ROUGHLY}", error.remedy)
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}.label_images: {error.what}", error.remedy)
     outlining = [stage for stage in EVALUATIONS for job in JOBS if job.stage == stage and "outlines" in job.needs]
     asked_for = [stage for stage in dict.fromkeys(outlining) if name in config.measured_on(stage)]
-    return _without_outlines(subject, name, rows, asked_for) or _counted(subject, name, settings, rows, exact)
+    return _without_outlines(subject, name, rows, asked_for, exact) or _counted(subject, name, settings, rows, exact)
 
 
 def _without_outlines(
-    subject: str, name: str, rows: Sequence[Mapping[str, Any]], stages: Sequence[str]
+    subject: str, name: str, rows: Sequence[Mapping[str, Any]], stages: Sequence[str], exact: bool
 ) -> Finding | None:
-    """Return the error of a part in which no positive has a box or mask, though `stages` need one in each part."""
+    """Return the error of a part in which no positive has a box or mask, though `stages` need one in each part.
+
+    It is a warning where the split is not yet that of the run.
+    """
     lacking = [part for part in _PARTS if not any(row["outlined"] for row in rows if row["split"] == part)]
     if not stages or not lacking:
         return None
     what = f"no box or mask in the {' and '.join(lacking)} part, which {' and '.join(stages)} cannot do without"
     remedy = f"correct label_images.columns, or list in datasets.{name}.evaluations what can be measured"
-    return Finding("error", subject, what, remedy)
+    certain = exact or not any(row["outlined"] for row in rows)
+    return Finding("error", subject, what, remedy) if certain else Finding("warning", subject, what + _ROUGHLY, remedy)
+
+
+class _RoughSplitError(InputError):
+    """An error of a split that is not yet that of the run, so that it may not come."""
+
+
+_ROUGHLY = "; roughly, because the key that the split depends on is not drawn yet"
 
 
 def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[list[dict[str, Any]], bool]:
@@ -111,7 +124,12 @@ def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[li
         if settings.patients is not None:
             joined = images_of.with_patients(joined, root, settings, identify)
         distributed = dict(index.files.select("image_id", "distributed_split").iter_rows())
-        return splits.split_rows(joined, root, settings, private, distributed)[0], exact
+        try:
+            return splits.split_rows(joined, root, settings, private, distributed)[0], exact
+        except InputError as error:
+            if exact or len({row["target"] for row in rows}) == 1:  # then it comes however the rows are split
+                raise
+            raise _RoughSplitError(error.what, error.remedy) from None
 
 
 def read_index_of(config: Config, name: str, folder: Path) -> tuple[Index, bool]:
@@ -138,7 +156,7 @@ def _counted(
         f"{percent} %: {sum(row['target'] for row in learnt if row['subset'] <= percent)}"
         for percent in settings.subsets
     )
-    sure = "" if exact else "; roughly, because the key that the split depends on is not drawn yet"
+    sure = "" if exact else _ROUGHLY
     what = f"{len(rows):,} labelled images; positives: {said}; in the training subsets {nested}{sure}"
     few = [part for part, each in counts.items() if min(sum(each), len(each) - sum(each)) < FEW]
     if few:
