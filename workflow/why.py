@@ -11,10 +11,11 @@ import shlex
 import subprocess
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 from stages.common.command_line import one_line_errors, program_name
@@ -24,6 +25,7 @@ from stages.common.files.code_digest import code_digests
 from stages.common.journal.journals import Journal, read_journal
 from stages.common.journal.tracking import flatten
 from stages.contracts import BLOCKS
+from stages.label_images.contract import LabelImagesSettings
 from workflow.site_profile import add_options
 
 _SHOWN = 8  # hex digits of a digest
@@ -56,6 +58,11 @@ class Job:
         """Return the word after `name`; `default` where the command lacks it, or gives it without a value."""
         after = self.command[self.command.index(name) + 1 :] if name in self.command else []
         return after[0] if after and not after[0].startswith("--") else default
+
+    def words(self, name: str) -> list[str]:
+        """Return the words after `name`, up to the next option."""
+        after = self.command[self.command.index(name) + 1 :] if name in self.command else []
+        return list(takewhile(lambda word: not word.startswith("--"), after))
 
     @property
     def name(self) -> str:
@@ -98,8 +105,7 @@ def changes(job: Job, root: Path) -> list[str]:
     if (image := job.option("--image", "none")) != journal.digests.image:
         lines.append(f"image: {journal.digests.image} -> {image}")
     lines += _input_changes(journal, root)
-    if job.rule == "dicom_to_arrow":
-        lines += _replaced_sources(job, journal, root)
+    lines += _replaced_sources(job, journal, root)
     missing = [each for each in job.outputs if not (root / each).exists()]
     cause = _DELETED if missing and not lines else ""
     return lines + [f"output {each} is missing{cause}" for each in missing]
@@ -165,36 +171,73 @@ def _input_changes(journal: Journal, root: Path) -> list[str]:
 
 
 def _replaced_sources(job: Job, journal: Journal, root: Path) -> list[str]:
-    """Return a line where radiographs of a shard were written since it was converted, as a repeated download is.
+    """Return a line where files that the job reads one by one were written since, as a repeated download is.
 
-    Their times are asked of the file system, not their contents: 377,110 files take a few seconds on a local disk.
+    They are the radiographs of a shard, the reports and the masks. Their times are asked of the file system, not their
+    contents: 377,110 files take a few seconds on a local disk.
     """
+    kind = _SOURCES.get(job.rule)
+    if kind is None:
+        return []
+    what, paths_of = kind
+    try:
+        paths = paths_of(job, root)
+    except (InputError, OSError):
+        return []  # of a table that is missing or older than this version: its job says so
+    folders = [root / folder for folder in (job.option("--root"), *job.words("--roots"))]
+
+    def is_newer(path: str) -> bool:
+        for folder in folders:
+            try:
+                status = (folder / path).stat()
+            except (OSError, ValueError):
+                continue
+            return max(status.st_mtime, status.st_ctime) * 1000 > journal.started
+        return False
+
+    with ThreadPoolExecutor(_STATS_AT_ONCE) as pool:
+        newer = sum(pool.map(is_newer, paths))
+    return [f"{newer:,} of its {len(paths):,} {what} were {_WRITTEN}"] if newer else []
+
+
+def _radiographs(job: Job, root: Path) -> list[str]:
     from stages.common.data.private_sources import reveal
     from stages.common.files import schemas
     from stages.common.files.arrow_tables import read_table
 
-    folder = root / job.option("--root")
-    try:
-        table = reveal(read_table(root / job.option("--files"), schemas.FILES), root / job.option("--private"))
-    except (InputError, OSError):
-        return []  # of an index that lacks or is older than this version: its job says so
-    paths = [path for path, shard in zip(table["path"].to_pylist(), table["shard"].to_pylist(), strict=True)
-             if path is not None and str(shard) == job.option("--shard")]  # fmt: skip
-
-    def is_newer(path: str) -> bool:
-        try:
-            status = (folder / path).stat()
-        except (OSError, ValueError):
-            return False
-        return max(status.st_mtime, status.st_ctime) * 1000 > journal.started
-
-    with ThreadPoolExecutor(_STATS_AT_ONCE) as pool:
-        newer = sum(pool.map(is_newer, paths))
-    return [f"{newer:,} of its {len(paths):,} source files were {_WRITTEN}"] if newer else []
+    table = reveal(read_table(root / job.option("--files"), schemas.FILES), root / job.option("--private"))
+    return [path for path, shard in zip(table["path"].to_pylist(), table["shard"].to_pylist(), strict=True)
+            if path is not None and str(shard) == job.option("--shard")]  # fmt: skip
 
 
+def _report_files(job: Job, root: Path) -> list[str]:
+    from stages.common.data.private_sources import reveal
+    from stages.common.files import schemas
+    from stages.common.files.arrow_tables import read_table
+
+    table = reveal(read_table(root / job.option("--reports"), schemas.REPORTS), root / job.option("--private"))
+    return [path for path in table["path"].unique().to_pylist() if path is not None]
+
+
+def _mask_files(job: Job, root: Path) -> list[str]:
+    from stages.common.data.index_tables import read_index
+
+    settings = LabelImagesSettings.model_validate_json(job.option("--settings", "{}"))
+    columns = settings.columns
+    named = [name for name in (columns.mask, columns.lung_mask) if name] if columns else []
+    if not named:
+        return []
+    table = read_index(root / job.option("--root"), settings.main_table(), named, form=settings.own_format)
+    return sorted({path for name in named for path in table[name].drop_nulls().to_list()})
+
+
+_SOURCES: dict[str, tuple[str, Callable[[Job, Path], list[str]]]] = {
+    "dicom_to_arrow": ("source files", _radiographs),
+    "split_reports": ("report files", _report_files),
+    "label_images": ("mask files", _mask_files),
+}
 _STATS_AT_ONCE = 16  # a shared file system answers each after a millisecond
-_WRITTEN = "written or moved since they were converted; Snakemake does not look at them"
+_WRITTEN = "written or moved since they were read; Snakemake does not look at them"
 
 
 @dataclass

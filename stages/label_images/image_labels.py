@@ -131,7 +131,7 @@ def join_labels(
         images_unlabelled=[image for image in without_label if image in table.unlabelled],
         images_with_blank_label=[image for image in without_label if image in table.blank],
         lung_masks_without_image=sorted(lung_regions.keys() - known),
-        warnings=[],
+        warnings=masks.warnings(),
         boxes_beyond_the_edge=len(edge.beyond),
         masks_of_overlapping_regions=masks.overlapping,
         table_rows={image: label.row for image, label in labels.items()} | table.blank | table.unlabelled,

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool
-from PIL import Image
 
 from ..common.data.distributions import WHERE_TO_GET, not_there
 from ..common.data.index_tables import (
@@ -28,6 +27,7 @@ from ..common.data.table_files import ROW
 from ..common.errors import InputError
 from .boxes import Box, parse_box, parse_boxes
 from .contract import LabelColumns, LabelImagesSettings
+from .mask_files import MaskError, read_mask
 
 
 def decode_siim(text: str, rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
@@ -238,6 +238,7 @@ class Masks:
         self.source = root / settings.main_table(root)
         self._lung_source = root / str(settings.lung_masks)
         self.overlapping = 0
+        self._empty: list[str] = []
 
     def mask_of(self, image: Mapping[str, Any], label: DistributedLabel) -> list[int] | None:
         """Return the run lengths of an image's mask, or None where it has none."""
@@ -274,26 +275,21 @@ class Masks:
     ) -> list[int] | None:
         if file is None:
             return None
+        where = f"{self.source}: row {label.row}: {what} of image {image['image_id']}"
         try:
-            drawn = _read_png(self._root / file, image["original_rows"], image["original_columns"])
+            drawn = read_mask(self._root, file, image["original_rows"], image["original_columns"])
             if what == "mask" and not label.target and drawn.any():
-                raise ValueError("it has pixels of the finding, but the row says that it is absent")
-            return encode(drawn)
-        except ValueError as error:
-            where = f"{self.source}: row {label.row}: {what} of image {image['image_id']}"
-            raise InputError(f"{where}: {error}", remedy="correct the row, or download or draw it again") from None
+                raise MaskError("it has pixels of the finding, but the row says that it is absent")
+        except MaskError as error:
+            raise InputError(f"{where}: {error}", remedy=error.remedy) from None
+        if not drawn.any() and (label.target or what != "mask"):
+            self._empty.append(f"{where}: it has no pixel")
+            return None
+        return encode(drawn)
 
-
-def _read_png(path: Path, rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
-    """Read a mask whose non-zero pixels are inside.
-
-    Raises ValueError, which does not name the file, since names may identify people.
-    """
-    try:
-        with Image.open(path) as picture:
-            mask = np.asarray(picture.convert("L")) > 0
-    except OSError:
-        raise ValueError("the file is missing or not an image") from None
-    if mask.shape != (rows, columns):
-        raise ValueError(f"{mask.shape[0]} x {mask.shape[1]} pixels, but the image has {rows} x {columns}")
-    return mask
+    def warnings(self) -> list[str]:
+        """Return a line about drawn masks without a pixel, which count as none."""
+        if not self._empty:
+            return []
+        count = f"{len(self._empty)} such"
+        return [f"{self._empty[0]} ({count}), so it is as if no mask was named; clear the cell, or draw the mask again"]

@@ -165,6 +165,48 @@ def test_a_source_file_that_was_fetched_again_names_its_shard_alone(tmp_path):
     assert "add --forcerun w/shards/1.arrow\n" in text
 
 
+def test_report_files_that_were_replaced_are_told_in_every_folder_of_the_data_set(tmp_path):
+    """Reports of two studies in files, one of them in another folder of `roots`; the third is in the table."""
+    began = int(time.time() * 1000) + 1000
+    (tmp_path / "more").mkdir()
+    for name in ("a.txt", "more/b.txt"):
+        (tmp_path / name).touch()
+    rows = [{"study_id": name, "path": path} for name, path in (("a", "a.txt"), ("b", "b.txt"), ("c", None))]
+    rows = [{key: row.get(key) for key in schemas.REPORTS.names} | {"dataset": "x", "patient_id": "p"} | row
+            for row in rows]  # fmt: skip
+    write_table(tmp_path / "r.arrow", schemas.REPORTS, [pa.RecordBatch.from_pylist(rows, schema=schemas.REPORTS)])
+    command = ["--root", ".", "--roots", "none", "more", "--reports", "r.arrow", "--private", "private"]
+    job, journal = Job("split_reports", command=command), SimpleNamespace(started=began)
+    assert _replaced_sources(job, journal, tmp_path) == []
+    os.utime(tmp_path / "more" / "b.txt", (began / 1000 + 5, began / 1000 + 5))
+    assert _replaced_sources(job, journal, tmp_path) == [f"1 of its 2 report files were {_WRITTEN}"]
+    (tmp_path / "r.arrow").unlink()
+    assert _replaced_sources(job, journal, tmp_path) == []
+
+
+def test_masks_that_were_replaced_are_told(tmp_path):
+    began = int(time.time() * 1000) + 1000
+    for name in ("a", "b", "lungs"):
+        (tmp_path / f"{name}.png").touch()
+    (tmp_path / "t.csv").write_text("file;sick;mask;lung\n1;1;a.png;lungs.png\n2;1;b.png;lungs.png\n3;0;;\n")
+    columns = {"image": "file", "target": "sick", "mask": "mask", "lung_mask": "lung"}
+
+    def told(columns):
+        settings = {"layout": "folder", "finding": "f", "table": "t.csv", "columns": columns, "separator": ";"}
+        job = Job("label_images", command=["--root", ".", "--settings", json.dumps(settings)])
+        return _replaced_sources(job, SimpleNamespace(started=began), tmp_path)
+
+    assert told(columns) == []
+    for name in ("b", "lungs"):
+        os.utime(tmp_path / f"{name}.png", (began / 1000 + 5, began / 1000 + 5))
+    assert told(columns) == [f"2 of its 3 mask files were {_WRITTEN}"]
+    assert told(columns | {"lung_mask": None}) == [f"1 of its 2 mask files were {_WRITTEN}"]
+    assert told({"image": "file", "target": "sick"}) == []
+    siim = ["--root", ".", "--settings", json.dumps({"layout": "siim", "finding": "f"})]
+    assert _replaced_sources(Job("label_images", command=siim), SimpleNamespace(started=began), tmp_path) == []
+    assert _replaced_sources(Job("retrieval"), SimpleNamespace(started=began), tmp_path) == []
+
+
 def test_outputs_that_a_failed_submission_deleted_are_told_apart(finished):
     root, job, _ = finished
     assert rewritten(finished) == []

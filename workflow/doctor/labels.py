@@ -15,6 +15,7 @@ from stages.common.data.identifiers import KEY_NAME
 from stages.common.data.index_tables import Index
 from stages.common.data.patient_split import split_of
 from stages.common.errors import InputError
+from stages.common.files.rooted_files import RootedFileError, find_under
 from stages.configuration import Config
 from stages.contracts import EVALUATIONS, JOBS
 from stages.index_inputs.contract import IndexInputsSettings
@@ -108,6 +109,7 @@ def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[li
                 f"none of the {len(labels)} labelled images is among the {len(images)} of {root / index.source}",
                 "correct `columns.image_id` or `columns.image`, and set `identifiers` as in index_inputs",
             )
+        _refuse_missing_masks(root, settings, [labels[row["image_id"]] for row in rows])
         joined = images_of.ImageLabels(
             rows,
             licenses=[],
@@ -130,6 +132,28 @@ def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[li
             if exact or len({row["target"] for row in rows}) == 1:  # then it comes however the rows are split
                 raise
             raise _RoughSplitError(error.what, error.remedy) from None
+
+
+def _refuse_missing_masks(root: Path, settings: LabelImagesSettings, labels: Sequence[Any]) -> None:
+    """Raise an InputError that names the first row with a mask that is not a file below the root.
+
+    `labels` are DistributedLabel, whose module is imported by name. Files are named only where messages may quote ids.
+    """
+    columns, problems = settings.columns, []
+    for label in labels:
+        for key, file in (("mask", label.mask_file), ("lung_mask", label.lung_mask_file)):
+            try:
+                if file is not None:
+                    find_under(root, file)
+            except RootedFileError as error:
+                named = f" {file}" if settings.show else ""
+                problems.append((label.row, f"{getattr(columns, key)}: the file{named} cannot be read: {error}"))
+    if problems:
+        row, what = min(problems)
+        raise InputError(
+            f"{root / settings.main_table(root)}: row {row}: {what} ({len(problems)} such)",
+            "correct the cell, whose path is relative to the data set's root, or put the file there",
+        )
 
 
 def read_index_of(config: Config, name: str, folder: Path) -> tuple[Index, bool]:

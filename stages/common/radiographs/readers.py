@@ -3,8 +3,8 @@
 dicom_to_arrow and the exported model read images by `read_radiograph`. A DICOM file is parsed, selected, cross-checked,
 decoded and sent through the display chain that its elements ask for. The grey levels of a JPEG or PNG file
 (MIMIC-CXR-JPG, your own folder) are ready for display: 8-bit files are taken as they are (`window`: none), and the
-range of 16-bit PNGs, which have no window, becomes black to white. MIMIC-CXR-JPG's pixels were histogram-equalised by
-its makers; the data set's name in each row says so.
+range of 16-bit PNGs, grey or in colour, which have no window, becomes black to white. MIMIC-CXR-JPG's pixels were
+histogram-equalised by its makers; the data set's name in each row says so.
 """
 
 import struct
@@ -13,7 +13,7 @@ from io import BytesIO
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Integer, UInt8
+from jaxtyping import Float32, Integer, UInt8, UInt16
 from PIL import Image, ImageOps
 from pydicom import Dataset
 
@@ -30,6 +30,7 @@ from .pixel_format import (
     read_pixel_format,
     stored_values,
 )
+from .png_files import PNG_START, decode_deep_colours, read_png_header
 from .radiograph import Radiograph, luma
 from .rejection import RejectionError
 from .selection import (
@@ -151,13 +152,12 @@ def _aspect(height: float, width: float, keyword: str) -> float:
 
 
 _JPEG = b"\xff\xd8\xff"
-_PNG = b"\x89PNG\r\n\x1a\n"
 _GREY_8, _GREY_16 = {"1", "L"}, {"I", "I;16", "I;16B", "I;16L"}
 
 
 def is_raster(data: bytes) -> bool:
     """Return whether the bytes are a JPEG or PNG file."""
-    return data.startswith((_JPEG, _PNG))
+    return data.startswith((_JPEG, PNG_START))
 
 
 def read_raster(data: bytes, index_view: str | None, settings: RadiographSettings) -> Radiograph:
@@ -165,8 +165,10 @@ def read_raster(data: bytes, index_view: str | None, settings: RadiographSetting
     view = view_of(index_view, None)
     check_view(view, settings)
     pixels = _jpeg_pixels(data, settings) if data.startswith(_JPEG) else _png_pixels(data, settings)
-    if pixels.ndim == 3:
+    if pixels.ndim == 3 and pixels.dtype == np.uint8:
         levels, photometric, window = Levels(luma(pixels), 0.0, WHITE), "RGB", "none"
+    elif pixels.ndim == 3:
+        levels, photometric, window = _levels_of_deep_colours(pixels), "RGB", "minmax"
     elif pixels.dtype == np.uint8:
         levels, photometric, window = Levels(pixels, 0.0, WHITE), "MONOCHROME2", "none"
     else:
@@ -175,6 +177,17 @@ def read_raster(data: bytes, index_view: str | None, settings: RadiographSetting
     if np.ptp(levels.values) == 0:
         raise RejectionError("constant_image", "every pixel has the same value")
     return Radiograph(levels, pixels.shape[:2], view, photometric, window, None, None)
+
+
+def _levels_of_deep_colours(pixels: UInt16[np.ndarray, "rows columns samples"]) -> Levels:
+    """Return the luma of 16-bit colours over its range: like grey of 16 bits, they may hold values of 12.
+
+    Transparent pixels show the black that surrounds every image here.
+    """
+    grey = luma(pixels[..., :3])
+    if pixels.shape[-1] == 4:
+        grey *= pixels[..., 3] * np.float32(1 / 65535)
+    return Levels(grey, float(grey.min()), float(grey.max()))
 
 
 def _check_pixels(rows: int, columns: int, samples: int, frames: int, settings: RadiographSettings) -> None:
@@ -202,12 +215,15 @@ def _jpeg_pixels(
 
 def _png_pixels(
     data: bytes, settings: RadiographSettings
-) -> Integer[np.ndarray, "rows columns"] | UInt8[np.ndarray, "rows columns 3"]:
-    """Return grey pixels of 8 or 16 bits, or RGB; Pillow decodes, because it verifies the checksum of every chunk."""
+) -> Integer[np.ndarray, "rows columns"] | Integer[np.ndarray, "rows columns samples"]:
+    """Return grey pixels of 8 or 16 bits, RGB, or 16 bits of RGB or RGBA. Pillow decodes all but the last."""
+    header = read_png_header(data)
     try:
         with Image.open(BytesIO(data), formats=("PNG",)) as image:
             _check_pixels(image.height, image.width, len(image.getbands()), getattr(image, "n_frames", 1), settings)
             image.load()
+            if header.has_deep_colours:
+                return decode_deep_colours(data, image)
             upright = ImageOps.exif_transpose(image)
     except Image.DecompressionBombError:
         raise RejectionError("too_large", f"max_pixels is {settings.max_pixels}") from None

@@ -117,6 +117,30 @@ def test_a_column_of_boxes_without_any_is_an_error_where_they_are_needed(ours: M
     assert check_labels_of(ours(labels_alone), "ours").status == "ok"
 
 
+def test_a_mask_that_is_not_there_is_an_error_and_keyed_files_are_not_named(ours: Make, tmp_path: Path) -> None:
+    """Rows 5 and 3 name masks that are missing or lie outside; row 7 names one that is there."""
+    masks = {1: "Smith_gone.png", 3: "Smith_out.png", 5: "there.png"}
+    named = [masks.get(number, "") for number in range(PEOPLE)]
+    pl.read_csv(tmp_path / "l.csv").with_columns(mask=pl.Series(named)).write_csv(tmp_path / "l.csv")
+    (tmp_path / "there.png").touch()
+    (tmp_path / "Smith_out.png").symlink_to("/etc/hostname")
+    columns = {"image": "file", "target": "opacity", "boxes": "box", "mask": "mask"}
+    finding = check_labels_of(ours(columns=columns), "ours")
+    assert finding.status == "error"
+    assert "l.csv: row 3: mask: the file cannot be read: missing (2 such)" in finding.what
+    assert "Smith" not in str(finding)
+    (tmp_path / "Smith_gone.png").touch()
+    finding = check_labels_of(ours(columns=columns), "ours")
+    assert "l.csv: row 5: mask: the file cannot be read: link leads out (1 such)" in finding.what
+    assert "relative to the data set's root" in finding.remedy
+    shown = {"datasets": {"ours": {"index_inputs": {"identifiers": "distributed"}}}}
+    finding = check_labels_of(ours(shown, columns=columns, identifiers="distributed"), "ours")
+    assert "row 5: mask: the file Smith_out.png cannot be read: link leads out" in finding.what
+    (tmp_path / "Smith_out.png").unlink()
+    (tmp_path / "Smith_out.png").touch()
+    assert check_labels_of(ours(columns=columns), "ours").status == "ok"
+
+
 def test_large_tables_and_small_environments_are_not_checked(ours: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as small:
         for name in ("stages.label_images.image_labels", "stages.label_images.labels"):

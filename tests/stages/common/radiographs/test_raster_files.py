@@ -1,5 +1,7 @@
 """JPEG and PNG files as MIMIC-CXR-JPG and folders hold them."""
 
+import struct
+import zlib
 from io import BytesIO
 
 import numpy as np
@@ -89,6 +91,72 @@ def test_refusals(data, settings, reason):
     with pytest.raises(RejectionError) as caught:
         read(data, **settings)
     assert caught.value.reason == reason
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def deep_png(samples: np.ndarray, colour_type: int, *more: bytes) -> bytes:
+    """A PNG of 16 bits a sample, written by hand: Pillow writes none in colour."""
+    rows, columns = samples.shape[:2]
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in samples)
+    header = struct.pack(">IIBBBBB", columns, rows, 16, colour_type, 0, 0, 0)
+    chunks = [chunk(b"IHDR", header), *more, chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b"")]
+    return b"".join([b"\x89PNG\r\n\x1a\n", *chunks])
+
+
+@pytest.mark.parametrize(("colour_type", "samples"), [(2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_of_colour_are_stretched_like_grey(colour_type, samples):
+    """12-bit values, of which the high bytes alone are 0 to 15."""
+    deep = np.repeat((GREY.astype(np.uint16) * 16)[..., None], samples, axis=-1)
+    if colour_type != 2:
+        deep[..., -1] = 65535
+    radiograph = read(deep_png(deep, colour_type))
+    np.testing.assert_allclose(grey_levels(radiograph.levels), GREY / 250 * 255, atol=1e-2)
+    assert (radiograph.window, radiograph.photometric) == ("minmax", "RGB")
+    if colour_type != 2:
+        deep[:10, :, -1] = 0  # transparent
+        assert (grey_levels(read(deep_png(deep, colour_type)).levels)[:10] == 0).all()
+        deep[:10, :, -1] = 65535
+        deep[..., :-1] = 7
+        with pytest.raises(RejectionError, match="same value"):
+            read(deep_png(deep, colour_type))
+
+
+def test_sixteen_bits_of_colour_keep_the_weights_and_the_key_of_transparency():
+    deep = RGB.astype(np.uint16) * 16
+    luma = LUMA - LUMA.min()
+    np.testing.assert_allclose(grey_levels(read(deep_png(deep, 2)).levels), luma / luma.max() * 255, atol=1e-2)
+    key = chunk(b"tRNS", deep[5, 5].astype(">u2").tobytes())
+    keyed = (RGB[5, 5] == RGB).all(axis=-1)
+    assert keyed.sum() < keyed.size / 2
+    assert (grey_levels(read(deep_png(deep, 2, key)).levels)[keyed] == 0).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_sixteen_bits_of_colour_are_turned_as_eight_are(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = read(encoded(Image.fromarray(RGB), exif=exif))
+    deep = read(deep_png(RGB.astype(np.uint16) * 257, 2, chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))))
+    assert deep.shape == turned.shape
+    expected = grey_levels(turned.levels) - LUMA.min()
+    np.testing.assert_allclose(grey_levels(deep.levels), expected / expected.max() * 255, atol=1e-2)
+
+
+def test_a_flipped_bit_of_a_png_is_refused_wherever_it_is():
+    """Pillow verifies no checksum of IDAT; its zlib stream ends with one, but Pillow stops at the last pixel."""
+    noise = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)))
+    for place in range(8, len(noise)):
+        damaged = bytearray(noise)
+        damaged[place] ^= 1
+        with pytest.raises(RejectionError) as caught:
+            read(bytes(damaged))
+        assert caught.value.reason == "decode_failed"
+    with pytest.raises(RejectionError):
+        read(noise[:-12])  # without IEND
+    read(noise + b"\0" * 40)  # what follows IEND is no part of it
 
 
 def test_view_of_the_index_decides():
