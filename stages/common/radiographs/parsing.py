@@ -39,6 +39,11 @@ def text(dataset: Dataset, keyword: str) -> str:
     return str(values[0]).strip(" \0").upper() if values else ""
 
 
+def joined_text(dataset: Dataset, keyword: str) -> str:
+    """Return all values in upper case, as the standard joins them (PS3.5, 6.4), for an element that should have one."""
+    return "\\".join(str(value).strip(" \0").upper() for value in _values(dataset, keyword))
+
+
 def integer(dataset: Dataset, keyword: str) -> int | None:
     """Return a single whole number; None where the element is absent or empty."""
     value = number(dataset, keyword)

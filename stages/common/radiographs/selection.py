@@ -3,7 +3,7 @@
 from pydicom import Dataset
 from pydicom.uid import UID, DigitalXRayImageStorageForProcessing
 
-from .parsing import items, text
+from .parsing import items, joined_text, text
 from .rejection import RejectionError
 from .settings import RadiographSettings
 from .views import View, accepted_views, normalise_view, view_described_by
@@ -77,7 +77,7 @@ def view_of(index_view: str | None, dataset: Dataset | None) -> View | None:
         return view
     if dataset is None:
         return None
-    if view := normalise_view(text(dataset, "ViewPosition")):
+    if view := normalise_view(joined_text(dataset, "ViewPosition")):
         return view
     for code in items(dataset, "ViewCodeSequence"):
         if view := _VIEW_CODES.get(text(code, "CodeValue")) or view_described_by(text(code, "CodeMeaning")):

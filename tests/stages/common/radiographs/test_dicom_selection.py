@@ -25,6 +25,7 @@ def code(meaning: str) -> list[Dataset]:
         ("PA", {"ViewPosition": "LL"}, "PA"),
         (" ap ", {}, "AP"),
         (None, {"ViewPosition": "AP"}, "AP"),
+        (None, {"ViewPosition": ["AP", "LL"]}, "OTHER"),  # two views are none
         ("", {"ViewPosition": "LATERAL"}, "LATERAL"),
         (None, {"ViewPosition": "", "ViewCodeSequence": code("postero-anterior")}, "PA"),
         (None, {"ViewCodeSequence": code("antero-posterior")}, "AP"),
