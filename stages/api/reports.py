@@ -8,7 +8,7 @@ from pydantic import PlainValidator
 
 from ..common.errors import InputError
 from ..common.inference.arguments import check_texts
-from ..split_reports.cleaning import clean, is_rtf
+from ..split_reports.cleaning import is_rtf, prepared
 from ..split_reports.contract import SplitReportsSettings
 from ..split_reports.headers import SECTIONS, Language, header_names
 from ..split_reports.sections import Fallback, select_sections
@@ -56,11 +56,11 @@ def split_report(
     wanted = SplitReportsSettings().sections if sections is None else list(sections)
     if is_rtf(text):
         raise InputError("text: Rich Text Format", "convert it to plain text")
-    text = clean(text)
+    text = prepared(text)
     found = [
-        (section.name, start, end, sentence)
+        (section.name, start, end, fold(text[start:end]))
         for section in select_sections(text, wanted, fallback, header_names(language))
         for start, end in split_sentences(text, section.start, section.end)
-        if boilerplate_kind(sentence := fold(text[start:end])) is None
+        if boilerplate_kind(text[start:end]) is None
     ]
     return [Sentence(name, place, start, end, text) for place, (name, start, end, text) in enumerate(found)]

@@ -59,7 +59,10 @@ class LabelColumns(ImageColumns):
 
     target: str = Field(description="the finding; a blank cell is an image without label, unless the values name it")
     boxes: str | None = Field(None, description="boxes `x y width height` in pixels of the original, separated by ';'")
-    mask: str | None = Field(None, description="path of a PNG of the image's size; nonzero pixels are the finding")
+    mask: str | None = Field(
+        None,
+        description="path of a PNG of the image's size, below the root, without transparency; nonzero samples are the finding",
+    )
     lung_mask: str | None = Field(None, description="path of a PNG of the image's size; nonzero pixels are lung")
 
 

@@ -15,13 +15,16 @@ _PLACEHOLDER = re.compile(
 )
 _LONGEST_PLACEHOLDER = 200  # characters, blanks included
 
-_ENTITY = re.compile(r"\S*?&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,31}\d{0,2});\S*")
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,31}\d{0,2});")
+_WORD = re.compile(r"\S+")
 _BLANK = re.compile(r"&(?:nbsp|ensp|emsp|thinsp|#160|#xA0);", re.IGNORECASE)
-_TAG = re.compile(
-    r"<!--.*?-->|<(?:style|script)\b[^<>]*>.*?</(?:style|script)\s*>|"
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_CODE = re.compile(r"<(?:style|script)\b[^<>]*>.*?</(?:style|script)\s*>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(  # with attributes, name=value: `<a few mm and one >` is none
     r"</?(?:a|b|big|blockquote|body|br|center|code|dd|div|dl|dt|em|font|h[1-6]|head|hr|html|i|img|li|meta|o:p|ol|p|pre|"
-    r"small|span|strong|style|sub|sup|table|tbody|td|th|thead|title|tr|u|ul)\b[^<>]*>|<!DOCTYPE[^<>]*>",
-    re.IGNORECASE | re.DOTALL,
+    r"small|span|strong|style|sub|sup|table|tbody|td|th|thead|title|tr|u|ul)"
+    r"(?:\s+[\w:-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+)|\s+(?:nowrap|noshade|compact))*\s*/?>|<!DOCTYPE[^<>]*>",
+    re.IGNORECASE,
 )
 _INLINE = re.compile(r"</?(?:a|b|big|em|font|i|img|small|span|strong|sub|sup|u)\b", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\r\\n|\\n|\\[rt](?![a-z])")
@@ -41,16 +44,28 @@ def is_rtf(text: str) -> bool:
     return _RTF.match(text) is not None
 
 
+def prepared(text: str) -> str:
+    """Return `text` cleaned, or the empty text where it has none or stands for a missing one."""
+    cleaned = clean(text)
+    return "" if is_placeholder(cleaned) or not cleaned.replace("\ufeff", " ").strip() else cleaned
+
+
 def clean(text: str) -> str:
-    r"""Return `text` without HTML, and with line ends for a literal `\n`, in as many characters."""
+    r"""Return `text` without HTML, and with line ends for a literal `\n`, in as many characters and linear time."""
     if "&" in text:
         text = _BLANK.sub(_blanks, text)
-        text = _ENTITY.sub(lambda found: html.unescape(found[0]).ljust(len(found[0])), text)
+        text = _WORD.sub(_decoded, text)
     if "<" in text:
+        text = _COMMENT.sub(_blanks, text) if "-->" in text else text
+        text = _CODE.sub(_blanks, text) if re.search(r"</(?:style|script)", text, re.IGNORECASE) else text
         text = _TAG.sub(_blanks, text)
-    if "\\" in text:
+    if "\\" in text and "\n" not in text:  # a text with line ends means a backslash by `\\`
         text = _ESCAPED.sub(lambda found: ("\n" if "n" in found[0] else " ").rjust(len(found[0])), text)
     return text
+
+
+def _decoded(word: re.Match[str]) -> str:
+    return html.unescape(word[0]).ljust(len(word[0])) if _ENTITY.search(word[0]) else word[0]
 
 
 def _blanks(found: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from ..common.contract import Job, option, product, source
 from ..common.data.patient_split import PatientSplit
 from ..common.records import Count, Record
 from ..common.settings import Settings, UniqueList
-from .headers import LONGEST_NAME, SECTIONS, Language
+from .headers import LONGEST_NAME, SECTIONS, Language, normal_name
 from .sections import Fallback
 
 
@@ -87,9 +87,14 @@ class SplitReportsSettings(Settings):
     @field_validator("headers")
     @classmethod
     def _headers_open_known_sections(cls, headers: dict[str, str]) -> dict[str, str]:
+        opened: dict[str, str] = {}
         for name, section in headers.items():
             if not any(map(str.isalpha, name)) or len(name) > LONGEST_NAME or not name.isprintable() or ":" in name:
                 raise ValueError(f"{name!r} is no name: one line of at most {LONGEST_NAME} characters without a colon")
+            if not any(map(str.isalpha, normal_name(name))):
+                raise ValueError(f"{name!r} is no name: in headers, what it says is left out")
+            if (other := opened.setdefault(normal_name(name), section)) != section:
+                raise ValueError(f"{name!r} opens {section} and, written otherwise, {other}: remove one of them")
             if section not in SECTIONS:
                 raise ValueError(f"{name}: unknown section {section!r}; known are {', '.join(SECTIONS)}")
         return headers

@@ -16,9 +16,8 @@ from ..common.data.patient_split import split_of
 from ..common.errors import InputError
 from ..common.files.rooted_files import Kind, RootedFileError, read_under
 from ..common.files.schemas import SENTENCES
-from .cleaning import clean, is_placeholder, is_rtf
+from .cleaning import is_rtf, prepared
 from .contract import LostText, SplitReportsSettings
-from .header_search import find_headers
 from .headers import HeaderNames, header_names
 from .sections import WHOLE_REPORT, Section, Selection, read_sections
 from .sentences import fold, split_sentences
@@ -56,8 +55,8 @@ def read_report(root: Path, path: str | None, text: str | None, roots: tuple[Pat
         raise RejectedError("undecodable_text", "the report holds NUL bytes; store it as UTF-8 text")
     if is_rtf(report.text):
         raise RejectedError("marked_up_text", "the report is Rich Text Format; convert it to plain text")
-    cleaned = clean(report.text)
-    if not cleaned.strip("\ufeff \t\r\n") or cleaned.isspace() or is_placeholder(cleaned):
+    cleaned = prepared(report.text)
+    if not cleaned:
         raise RejectedError("empty_report", "the report has no text")
     return report if cleaned == report.text else report._replace(text=cleaned)
 
@@ -173,6 +172,7 @@ def _split_one(
     roots: tuple[Path, ...],
 ) -> None:
     text, encoding = read_report(root, report["path"], report["text"], roots)
+    result.counts["reports_read"] += 1
     selection = read_sections(text, settings.sections, settings.sections_fallback, names, settings.keep_unheaded)
     result.counts["reports_without_header"] += not selection.has_header
     if not selection.kept:
@@ -182,7 +182,9 @@ def _split_one(
         _add_section(text, section, result)
     rows = len(result.text_of) - first
     if not rows:
-        raise _without_sentence(text, names)
+        if selection.has_placeholder:
+            raise RejectedError("empty_report", "the kept sections hold a placeholder such as nan")
+        raise RejectedError("no_sentence", "the kept sections contain no letter")
     result.report_of.extend([len(result.study_ids)] * rows)
     result.positions.extend(range(rows))
     result.study_ids.append(report["study_id"])
@@ -193,15 +195,6 @@ def _split_one(
         _count_lost(text, selection, report["study_id"], settings.publish_samples, result)
     if split_of(report["patient_id"], settings.patient_split, report["distributed_split"]) == "train":
         result.training_counts.update(result.text_of[first:])
-
-
-def _without_sentence(text: str, names: HeaderNames) -> RejectedError:
-    """Return why the kept sections of a report have no sentence."""
-    headers = find_headers(text, names)
-    ends = [header.start for header in headers[1:]] + [len(text)]
-    if any(is_placeholder(text, header.end, end) for header, end in zip(headers, ends, strict=False)):
-        return RejectedError("empty_report", "the kept sections hold a placeholder such as nan")
-    return RejectedError("no_sentence", "the kept sections contain no letter")
 
 
 def _count_lost(text: str, selection: Selection, study_id: str, with_text: bool, result: SplitReports) -> None:

@@ -25,7 +25,7 @@ _FINDING = re.compile(  # stems that findings have in English, Spanish, French, 
     r"congest|stauung|\blungs? (?:is|are)\b|\bheart (?:is|size)\b|emphy|enfis|thicken|embol|granulom|calcif|verkalk|"
     r"enlarged|\bclear\b|unchanged|\bstable\b|pleura)"
 )
-_PARAGRAPH_END = re.compile(r"\S[^\S\r\n]*(?:\r\n|\r|\n)[^\S\r\n]*[\r\n]")
+_PARAGRAPH_END = re.compile(r"\S[^\S\r\n]*(?:\r\n|\r(?!\n)|\n)[^\S\r\n]*[\r\n]")
 
 
 class Section(NamedTuple):
@@ -42,6 +42,7 @@ class Selection(NamedTuple):
     kept: list[Section]
     lost: list[Section]
     has_header: bool
+    has_placeholder: bool = False  # a kept section stands for a missing text
 
 
 def select_sections(
@@ -83,9 +84,9 @@ def read_sections(
         Section(header.names[0] if len(header.names) == 1 else _name_of(header.names, wanted), header.end, end)
         for header, end in zip(headers, ends, strict=False)
     ]
+    written, found = found, [_without_placeholder(text, section) for section in found]
     chosen = [section for name in wanted for section in found if section.name == name]
-    if any(is_placeholder(text, section.start, section.end) for section in chosen):
-        chosen = [_without_placeholder(text, section) for section in chosen]
+    missing = any(each.name in wanted and each.end != whole.end for each, whole in zip(found, written, strict=True))
     spoken = [section for section in chosen if _LETTER.search(text, section.start, section.end)]
     unheaded = _unheaded(text, headers, found, wanted if spoken else ())
     if spoken:
@@ -95,18 +96,18 @@ def read_sections(
         lost = unheaded if fallback != "unheaded" else _beside(unheaded, spoken, headers, wanted)
         return Selection(chosen + [section for section in unheaded if section not in lost], lost + addenda, True)
     if fallback == "reject":
-        return Selection(chosen, [], bool(headers))
+        return Selection(chosen, [], bool(headers), missing)
     whole = [section._replace(name=WHOLE_REPORT) for section in found]
     if fallback == "whole_report":
         return Selection(
-            [Section(WHOLE_REPORT, 0, headers[0].start if headers else len(text)), *whole], [], bool(headers)
+            [Section(WHOLE_REPORT, 0, headers[0].start if headers else len(text)), *whole], [], bool(headers), missing
         )
     late = [
         section
         for section, named in zip(whole, found, strict=True)
         if named.name in _LAST_RESORT and _LETTER.search(text, section.start, section.end)
     ]
-    return Selection(unheaded or late or chosen, [], bool(headers))
+    return Selection(unheaded or late or chosen, [], bool(headers), missing)
 
 
 def _beside(

@@ -43,7 +43,7 @@ def split_reports(job: SplitReportsJob) -> None:
 def _warn(job: SplitReportsJob, result: SplitReports, run: Run) -> None:
     """Say on the terminal and in the journal where headers seem to be unknown, and where text was lost."""
     counts, settings = result.counts, job.settings
-    name, read = job.dataset or job.name, counts["reports"] - counts["rejects_empty_report"]
+    name, read = job.dataset or job.name, counts["reports_read"]
     if 2 * counts["reports_without_header"] > read:
         _say(run, "warning_headers", f"{name}: {counts['reports_without_header']} of {read} reports have no header of "
              f"{settings.language} reports; set split_reports.language or split_reports.headers, unless they are plain "

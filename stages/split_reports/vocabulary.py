@@ -139,7 +139,7 @@ _NO_NAME = re.compile(
     r"stern\w+|hemorrhag\w+|deform\w+|r[lmu]l|l[lu]l|icd|aicd|lvad|iabp|ngt|ogt|svc|ivc|cm|mm|wedge\w*|compress\w+|"
     r"bronch\w*|angio\w*|surg\w+|thora\w+|drain\w*|efface\w*|hiatal|hilum|vein|vessels?|artery|arteries|tortuosity|"
     r"diaphragm\w*|hemidiaphragm\w*|costophrenic|apices|bases|crowd\w*|streak\w*|reticul\w*|ground|honeycomb\w*|"
-    r"septal|lytic|blastic|sclero\w+|degenerat\w*|arthr\w*|scolio\w*|kypho\w*|spondyl\w*|fat|gas|bowel|stomach|liver|"
+    r"kerley|septal|lytic|blastic|sclero\w+|degenerat\w*|arthr\w*|scolio\w*|kypho\w*|spondyl\w*|fat|gas|bowel|stomach|liver|"
     r"spleen|abdom\w*|breast\w*|nipple\w*|skin|soft|tissues?|clavic\w*|humer\w*|scapul\w*|shoulder\w*|vertebra\w*|"
     r"rotat\w*|portable|supine|limited|tip|leads?|wires?|valves?|prosthes\w*|hardware|screws?|plates?|sutures?|staples?))\Z",
     re.IGNORECASE,
@@ -154,6 +154,7 @@ _MONTH_OR_DAY = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_NAME = 4  # words
+_ROLE = re.compile(r"(?:attending|radiologists?|residents?|physicians?|signature):\Z", re.IGNORECASE)
 
 
 def boilerplate_kind(sentence: str) -> str | None:
@@ -167,7 +168,8 @@ def boilerplate_kind(sentence: str) -> str | None:
     rest = sentence[found.end() :]
     if kind == "attestation":
         return kind if _is_closed(rest, _ATTESTED, "person") and "review" in rest.lower() else None
-    return kind if _is_closed(rest, _OTHERS, "person" if found[0].endswith(":") else "unsure") else None
+    by_role = _ROLE.search(found[0]) or not found[0].endswith(":")  # "Radiologist: Kerley B" is no person
+    return kind if _is_closed(rest, _OTHERS, "unsure" if by_role else "person") else None
 
 
 def _is_closed(rest: str, words: frozenset[str], place: str) -> bool:

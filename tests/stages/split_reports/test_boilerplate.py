@@ -91,7 +91,7 @@ def test_boilerplate_on_a_line_of_its_own_takes_no_finding_with_it(last):
 
 
 SIGNATURES = ["Dictated by: Dr. Moss", "Signed by Dr. Moss", "Read by Moss", "Approved by: Ada Moss, MD",
-              "Radiologist: Moss", "Electronically signed by MOSS, ADA, MD", "Transcribed by: KL",
+              "Radiologist: Dr. Moss", "Electronically signed by MOSS, ADA, MD", "Transcribed by: KL",
               "D: 3/4/2011", "T: 12:30"]  # fmt: skip
 FINDINGS = ["Empyema", "CHF", "COPD", "RLL", "5 MM RLL", "4.5 CM AORTA", "Bulla", "Aorta Tortuous", "Widgetoid", "Quux"]
 
@@ -130,3 +130,12 @@ def test_a_report_in_capitals_keeps_what_stands_below_its_signature() -> None:
 )
 def test_persons_are_still_left_out(sentence: str) -> None:
     assert boilerplate_kind(sentence) is not None
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["Radiologist: Kerley B", "Attending: Aorta Tortuous", "Signature: Covid", "Read by Dr. Lee: Bulla", "T: 98 Fever",
+     "Read by Lee: Stent, Hardware", "READ BY DR LEE EMPYEMA"],
+)  # fmt: skip
+def test_a_role_alone_makes_no_person(sentence: str) -> None:
+    assert boilerplate_kind(sentence) is None

@@ -276,3 +276,23 @@ def test_a_name_within_a_sentence_is_no_header(sentence):
 def test_findings_behind_other_headers_are_kept_in_every_language(language, text, kept):
     found = read_sections(text, ["findings", "impression"], "unheaded", header_names(language)).kept
     assert kept in [text[each.start : each.end].strip() for each in found]
+
+
+def test_a_line_end_of_two_characters_is_no_empty_line():
+    text = "INDICATION: Cough\r\nand fever.\r\nIMPRESSION: Clear."
+    for ends in (text, text.replace("\r\n", "\n"), text.replace("\r\n", "\r")):
+        found = read_sections(ends, ["findings", "impression"], "unheaded")
+        assert [ends[each.start : each.end].strip() for each in found.kept] == ["Clear."]
+        assert not found.lost
+
+
+def test_a_placeholder_is_left_out_of_the_whole_report_too():
+    assert sections_of("HISTORY: Cough.\nFINDINGS: nan", fallback="whole_report")[1:] == [
+        (WHOLE_REPORT, "Cough."),
+        (WHOLE_REPORT, ""),
+    ]
+
+
+def test_a_placeholder_of_a_section_that_is_not_kept_is_no_empty_report():
+    assert not read_sections("COMPARISON: None.\nFINDINGS: ---", ["findings"], "reject").has_placeholder
+    assert read_sections("COMPARISON: Prior.\nFINDINGS: nan", ["findings"], "reject").has_placeholder
