@@ -61,9 +61,10 @@ class LabelColumns(ImageColumns):
     boxes: str | None = Field(None, description="boxes `x y width height` in pixels of the original, separated by ';'")
     mask: str | None = Field(
         None,
-        description="path of a PNG of the image's size, below the root, without transparency; nonzero samples are the finding",
+        description="path of a PNG of the image's size, below the root, without transparency; nonzero samples are the "
+        "finding",
     )
-    lung_mask: str | None = Field(None, description="path of a PNG of the image's size; nonzero pixels are lung")
+    lung_mask: str | None = Field(None, description="path of such a PNG; nonzero samples are lung")
 
 
 class LabelImagesSettings(OwnTables):
