@@ -42,11 +42,12 @@ def check_labels_of(config: Config, name: str) -> Finding:
         return Finding("ok", subject, "synthetic: make_phantom will create them")
     if not root.is_dir():
         return Finding("not checked", subject, f"{root}: no such folder")
-    missing = [root / table for table in settings.files() if not (root / table).is_file()]
+    tables = [root / table for table in settings.files(root)]
+    missing = [table for table in tables if not table.is_file()]
     if missing:
         what = f"datasets.{name}.label_images: no file {missing[0]}"
         return Finding("error", subject, what, "correct the name, which is relative to the data set's root")
-    if (size := sum((root / table).stat().st_size for table in settings.files())) > LARGEST:
+    if (size := sum(table.stat().st_size for table in tables)) > LARGEST:
         return Finding("not checked", subject, f"{size / 1e6:,.0f} MB of tables: label_images will read them")
     try:
         rows, exact = _split(config, name, settings)
