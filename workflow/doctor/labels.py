@@ -113,16 +113,8 @@ def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[li
         _refuse_missing_masks(root, settings, [labels[row["image_id"]] for row in rows])
         joined = images_of.ImageLabels(
             rows,
-            licenses=[],
             labels_without_image=sorted(labels.keys() - images.keys()),
             images_without_row=sorted(images.keys() - labels.keys()),
-            images_unlabelled=[],
-            images_with_blank_label=[],
-            lung_masks_without_image=[],
-            boxes_beyond_the_edge=0,
-            masks_of_overlapping_regions=0,
-            table_rows={},
-            warnings=[],
         )
         if settings.patients is not None:
             joined = images_of.with_patients(joined, root, settings, identify)
