@@ -159,7 +159,8 @@ def read_index_of(config: Config, name: str, folder: Path) -> tuple[Index, bool]
     if key.is_file():
         shutil.copy(key, folder / KEY_NAME)
     known = settings.identifier_kind == "distributed" or key.is_file()
-    return build_index(Path(config.root(name)), settings, name, folder), known
+    roots = tuple(map(Path, config.roots(name)))
+    return build_index(Path(config.root(name)), settings, name, folder, roots), known
 
 
 def _counted(
