@@ -32,10 +32,9 @@ def environment_digest(lock: Path) -> str:
     from stages.common.errors import InputError
 
     names = locked_names(lock.read_text(encoding="utf-8"))
-    python = shutil.which("python")
-    if python is None or Path(python).parent.resolve() == Path(sys.executable).parent.resolve():
-        return digest_of(installed(names))
-    command = [python, "-I", str(Path(__file__).resolve()), *names]
+    python = shutil.which("python") or sys.executable
+    # As jobs start it, so that PYTHONPATH counts; -P: but not the folder of this file.
+    command = [python, "-P", str(Path(__file__).resolve()), *names]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True)
         return digest_of(json.loads(done.stdout))

@@ -29,7 +29,6 @@ from stages.label_images.contract import LabelImagesSettings
 from workflow.site_profile import add_options
 
 _SHOWN = 8  # hex digits of a digest
-_NEW = "has not run yet"
 _DELETED = (
     ", although its last run finished: Snakemake deletes the outputs of a job whose submission failed "
     "(docs/operators/reruns.md), or they were deleted by hand"
@@ -88,27 +87,38 @@ def read_jobs(text: str) -> list[Job]:
     return jobs
 
 
-def changes(job: Job, root: Path) -> list[str]:
-    """Return a line for each difference from the job's last run; none where its outputs are valid."""
+@dataclass(frozen=True)
+class Changes:
+    """What differs from a job's last run, in lines; none where its outputs are valid."""
+
+    lines: list[str] = field(default_factory=list)
+    is_new: bool = False  # it has not run yet
+    sources_newer: bool = False  # files that it reads one by one were written since, which Snakemake does not see
+
+
+def changes(job: Job, root: Path) -> Changes:
+    """Return what differs from the job's last run."""
     path = root / job.option("--journal")
     if not path.is_file():
-        return [_NEW]
+        return Changes(["has not run yet"], is_new=True)
     try:
         journal = read_journal(path).journal
     except InputError:
-        return ["its journal cannot be read"]
+        return Changes(["its journal cannot be read"])
     if journal.status == "RUNNING":
-        return ["it is running, or was killed (its journal says RUNNING)"]
+        return Changes(["it is running, or was killed (its journal says RUNNING)"])
     if journal.status != "FINISHED":
-        return [f"its last run did not finish ({journal.error or journal.status})"]
+        return Changes([f"its last run did not finish ({journal.error or journal.status})"])
     lines = _code_changes(job, journal) + _settings_changes(job, journal)
     if (image := job.option("--image", "none")) != journal.digests.image:
         lines.append(f"image: {journal.digests.image} -> {image}")
     lines += _input_changes(journal, root)
-    lines += _replaced_sources(job, journal, root)
+    newer = _replaced_sources(job, journal, root)
+    lines += newer
     missing = [each for each in job.outputs if not (root / each).exists()]
     cause = _DELETED if missing and not lines else ""
-    return lines + [f"output {each} is missing{cause}" for each in missing]
+    lines += [f"output {each} is missing{cause}" for each in missing]
+    return Changes(lines, sources_newer=bool(newer))
 
 
 @cache  # many jobs run one stage
@@ -245,15 +255,15 @@ class Answer:
     """Reasons why one job would run again: its own changes, jobs whose outputs it waits for, Snakemake's reason."""
 
     job: Job
-    own: list[str]
+    own: Changes
     waits_for: list[str]
     planned: str | None  # Snakemake's reason; None: it would not run the job
 
     @property
     def lines(self) -> list[str]:
         """Return the reasons as lines."""
-        lines = list(self.own)
-        if self.waits_for and lines != [_NEW]:
+        lines = list(self.own.lines)
+        if self.waits_for and not self.own.is_new:
             shown = self.waits_for[:3] + ([f"{len(self.waits_for) - 3} more"] if len(self.waits_for) > 3 else [])
             lines.append(f"reads what would be rebuilt by {', '.join(shown)}")
         forced = self.planned == _FORCED
@@ -270,8 +280,8 @@ def explain(jobs: Sequence[Job], plan: Mapping[str, str], root: Path) -> list[An
             above = [makers[each] for each in job.inputs if each in makers]
             waits = list(dict.fromkeys(each.name for each in above if ask(each)))
             planned = next((plan[each] for each in job.outputs if each in plan), None)
-            own = changes(job, root) if job.stage else []
-            stale = own or waits or planned
+            own = changes(job, root) if job.stage else Changes()
+            stale = own.lines or waits or planned
             answers[id(job)] = Answer(job, own, waits, planned) if stale else None
         return answers[id(job)]
 
@@ -293,14 +303,14 @@ def printed(answers: Iterable[Answer], total: int, records_lost: bool) -> str:
         text.append("\n  ".join([f"{group[0].job.name}{more}", *lines]))
     missed = sorted(
         {
-            each.job.outputs[0] if any(_WRITTEN in line for line in each.own) else each.job.rule
+            each.job.outputs[0] if each.own.sources_newer else each.job.rule
             for each in answers
-            if each.own and each.planned is None
+            if each.own.lines and each.planned is None
         }
     )
     if missed:
         text.append(f"WARNING: Snakemake would not rerun these by itself; add --forcerun {shlex.join(missed)}")
-    new = sum(each.own == [_NEW] for each in answers)
+    new = sum(each.own.is_new for each in answers)
     parts = [f"{new} for the first time"] * bool(new) + [f"{len(answers) - new} again"] * (new < len(answers))
     counted = f"{len(answers)} of {total} jobs would run: {', '.join(parts)}"
     text.append(counted if answers else f"all {total} jobs are up to date")

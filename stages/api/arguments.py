@@ -57,7 +57,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 def check_path(value: object, what: str) -> str | Path:
     """Return a path or URI, unchanged if it is text. Raises InputError for other values and an empty text."""
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
-        raise InputError(f"{what}: {kind_of(value) if value != '' else 'empty text'}", "give a path")
+        raise InputError(f"{what}: {'empty text' if isinstance(value, str) else kind_of(value)}", "give a path")
     return value if isinstance(value, str) else Path(os.fsdecode(value))
 
 
@@ -81,7 +81,7 @@ def _check_encoding(text: str) -> str:
 
 
 def _as_int(value: object) -> object:
-    """Return whole numbers of NumPy and PyTorch as Python's; they come out of shapes and sums."""
+    """Return whole numbers of NumPy, which come out of sums, as Python's; a tensor of one element is no number."""
     return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
 
 

@@ -27,7 +27,8 @@ def check_image(value: object, name: str = "image") -> Readable:
         return Path(os.fsdecode(value))
     if isinstance(value, str | bytes | np.ndarray | SquareImage) and not (isinstance(value, str) and not value):
         return value
-    raise InputError(f"{name}: {'empty text' if value == '' else kind_of(value)}", "give a path, bytes or an array")
+    what = "empty text" if isinstance(value, str) else kind_of(value)
+    raise InputError(f"{name}: {what}", "give a path, bytes or an array")
 
 
 def check_images(value: object) -> list[Readable]:

@@ -48,6 +48,7 @@ from ..common.radiographs.parsing import text
 from ..common.radiographs.radiograph import Radiograph
 from ..common.radiographs.readers import is_raster, read_radiograph
 from ..common.radiographs.rejection import RejectionError
+from ..common.radiographs.views import normalise_view
 from .contract import ConvertJob, DicomToArrowSettings
 from .outcome_log import Outcome, OutcomeLog, remove_other_logs
 
@@ -172,7 +173,7 @@ def with_views_missing(settings: DicomToArrowSettings, files: pa.Table) -> Dicom
     """
     if settings.views_missing != "auto":
         return settings
-    known = files["view"].null_count < len(files)
+    known = any(normalise_view(view) for view in pc.unique(files["view"]).to_pylist())  # "UNKNOWN" names none
     return settings.model_copy(update={"views_missing": "reject" if known else "accept"})
 
 

@@ -35,7 +35,7 @@ def index_data_set(job: IndexInputsJob) -> None:
     present = present_index_files(root, settings)
     check_folders(root, job.roots)
     with track_job(job, more=present) as run:
-        index = build_index(root, settings, job.dataset, job.private)
+        index = build_index(root, settings, job.dataset, job.private, job.roots)
         for line in index.warnings:
             print(f"warning: {line}", file=sys.stderr)
         looked_for = look_for_files(job, index.files, index.reports)
@@ -112,13 +112,15 @@ def present_index_files(root: Path, settings: IndexInputsSettings) -> dict[str, 
     return {name: root / name for name in dict.fromkeys(necessary + optional)}
 
 
-def build_index(root: Path, settings: IndexInputsSettings, dataset: str, private: Path | None) -> Index:
+def build_index(
+    root: Path, settings: IndexInputsSettings, dataset: str, private: Path | None, roots: tuple[Path, ...] = ()
+) -> Index:
     """Build the checked index, its files ordered by path.
 
     Where identifiers are keyed, they replace the distributed ones, and the map back is written. Raises InputError where
     the index contradicts itself.
     """
-    index = _read_layout(root, settings)
+    index = _read_layout(root, settings, roots)
     source = root / index.source
     refuse_unsafe_paths(index.files["path"], index.files[ROW], source)
     alike = [] if settings.patients else similar_patients(
@@ -143,10 +145,10 @@ def reports_table(index: Index) -> pa.Table:
     return conform(index.reports, schemas.REPORTS)
 
 
-def _read_layout(root: Path, settings: IndexInputsSettings) -> Index:
+def _read_layout(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...]) -> Index:
     if settings.layout == "mimic_cxr":
         return read_mimic_cxr(root, settings.show)
-    return read_folder(root, settings) if settings.layout == "folder" else read_challenge(root, settings)
+    return read_folder(root, settings) if settings.layout == "folder" else read_challenge(root, settings, roots)
 
 
 def _with_keyed_identifiers(index: Index, dataset: str, private: Path | None) -> Index:

@@ -14,7 +14,9 @@ A folder is anyone's own data: one CSV with one row per image, and columns for w
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 import polars as pl
 
@@ -109,16 +111,17 @@ _SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
 _IMAGE_COLUMNS = {"rsna": "patientId", "siim": "ImageId"}
 
 
-def read_challenge(root: Path, settings: IndexInputsSettings) -> Index:
+def read_challenge(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...] = ()) -> Index:
     """Return the images of the table of RSNA or SIIM, with the paths at which they are found below its folder.
 
     One that is not found keeps the path `<folder>/<id>.dcm`, so that dicom_to_arrow accounts for it; files that the
-    table does not name are counted. Raises InputError where the folder holds images, but none of the table's.
+    table does not name are counted. Links are followed into `roots`, too. Raises InputError where the folder holds
+    images, but none of the table's.
     """
     layout, show, unknown = settings.layout, settings.show, pl.lit(None, pl.String)
     name, folder = name_in(root, CHALLENGE_TABLES[layout]), IMAGE_FOLDERS[layout]
     images = _images_of(root, name, _IMAGE_COLUMNS[layout], WHERE_TO_GET[layout])
-    on_disk = _walk(root, folder, show)
+    on_disk = _walk(root, folder, roots, show)
     found = images.join(on_disk, on="image_id", how="left", maintain_order="left")
     if len(on_disk) and found["path"].null_count() == len(found):
         row, image = images.row(0)
@@ -162,15 +165,14 @@ def _patients_of(images: pl.Series, table: pl.DataFrame, source: Path, show: boo
     return joined["patient_id"]
 
 
-def _walk(root: Path, folder: str, show: bool) -> pl.DataFrame:
+def _walk(root: Path, folder: str, roots: tuple[Path, ...], show: bool) -> pl.DataFrame:
     """Return image_id (the file's name without suffix) and path of every image file below `folder`.
 
-    Raises InputError where two files of one kind have one name.
+    Raises InputError where two files of one kind have one name, or a folder cannot be read.
     """
     found: dict[str, tuple[int, str]] = {}
-    for directory, folders, names in os.walk(root / folder):
-        folders.sort()
-        for name in sorted(names):
+    for directory, names in _folders(root, folder, roots, show):
+        for name in names:
             path = PurePosixPath(os.path.relpath(directory, root)) / name
             if path.suffix.lower() not in _SUFFIXES:
                 continue
@@ -182,6 +184,34 @@ def _walk(root: Path, folder: str, show: bool) -> pl.DataFrame:
             found[path.stem] = min(other, this)
     paths = [path for _, path in found.values()]
     return pl.DataFrame({"image_id": list(found), "path": paths}, schema={"image_id": pl.String, "path": pl.String})
+
+
+def _folders(root: Path, folder: str, roots: tuple[Path, ...], show: bool) -> Iterator[tuple[str, list[str]]]:
+    """Yield every folder below `folder` with the sorted names of its files, each once: links may form a loop.
+
+    Links are followed where files are read through them, which is into `root` and `roots`.
+    """
+    allowed = [each.resolve() for each in (root, *roots)]
+    visited: set[tuple[int, int]] = set()
+
+    def refuse(error: OSError) -> NoReturn:
+        named = error.filename if show else f"{root / folder}: a folder in it"
+        raise InputError(f"{named}: cannot be read ({error.strerror})", remedy="let yourself read it (chmod)") from None
+
+    def is_entered(path: Path) -> bool:
+        return not path.is_symlink() or any(path.resolve().is_relative_to(each) for each in allowed)
+
+    for directory, folders, names in os.walk(root / folder, onerror=refuse, followlinks=True):
+        here = Path(directory)
+        status = here.stat()
+        identity = status.st_dev, status.st_ino
+        if identity in visited:
+            folders.clear()
+            continue
+        visited.add(identity)
+        entered = [name for name in folders if is_entered(here / name)]
+        folders[:] = sorted(entered, key=lambda name: ((here / name).is_symlink(), name))  # own names before others
+        yield directory, sorted(names)
 
 
 _IDS = ["subject_id", "study_id", "dicom_id"]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,16 @@ class ImageLabels:
     """Rows of LABELS without split and subset, in the order of the images, and what could not be matched."""
 
     rows: list[dict[str, Any]]
-    licenses: list[str]
-    labels_without_image: list[str]
-    images_without_row: list[str]
-    images_unlabelled: list[str]  # their cell is one of `unlabelled_values`
-    images_with_blank_label: list[str]
-    lung_masks_without_image: list[str]
-    boxes_beyond_the_edge: int  # they begin inside the image; the part outside does not count
-    masks_of_overlapping_regions: int  # their union is taken
-    table_rows: dict[str, int]  # image id -> its first row in the table of labels
-    warnings: list[str]
+    licenses: list[str] = field(default_factory=list)
+    labels_without_image: list[str] = field(default_factory=list)
+    images_without_row: list[str] = field(default_factory=list)
+    images_unlabelled: list[str] = field(default_factory=list)  # their cell is one of `unlabelled_values`
+    images_with_blank_label: list[str] = field(default_factory=list)
+    lung_masks_without_image: list[str] = field(default_factory=list)
+    boxes_beyond_the_edge: int = 0  # they begin inside the image; the part outside does not count
+    masks_of_overlapping_regions: int = 0  # their union is taken
+    table_rows: dict[str, int] = field(default_factory=dict)  # image id -> its first row in the table of labels
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def images_without_label(self) -> list[str]:

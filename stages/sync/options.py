@@ -1,6 +1,7 @@
 """The options of `python -m stages.sync`, without MLflow, which takes seconds to import."""
 
 import math
+import re
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,11 +79,14 @@ def absolute_uri(store: str, source: str = "--store") -> str:
 
     Raises InputError, which names the `source` of the URI, for what is no store that sync can fill.
     """
+    store = re.sub(r"^sqlite\+pysqlite:", "sqlite:", store)  # the driver that MLflow takes anyway
     if store.startswith(SQLITE):
         return SQLITE + str(Path(store.removeprefix(SQLITE)).resolve())
     remedy = f"write {SQLITE}FILE.db or http://HOST:PORT"
     if store.startswith("file:"):
         raise InputError(f"{source} {store}: a folder is no store that several runs can share", remedy=remedy)
+    if store.startswith("sqlite"):
+        raise InputError(f"{source} {store}: not the URI of a SQLite file", remedy=remedy)
     if "://" not in store:
         raise InputError(f"{source} {store}: not a URI", remedy=remedy)
     return store

@@ -2,10 +2,11 @@
 
 MLflow writes absolute locations into its database. A copy would therefore write into the files of the original. Each
 experiment carries the path of the database that it was made in (tag `mlip.store`); where that differs from the path of
-this database, everything below the former folder is renamed to the present one, in one transaction
+this database, the artifact folders below its former folder are renamed to the present ones, in one transaction
 (docs/decisions/0024-artifacts-move-with-the-workspace.md).
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -43,12 +44,14 @@ def follow_move(database: Path, artifacts: Path) -> list[str]:
             for former, locations in _former_homes(connection, database, artifacts).items()
             if not _is_another_name(former, database)
         ]
+        folders: dict[Path, Path] = {}
         for former, locations in moved:
-            _refuse_foreign_files(connection, database, former, locations)
+            folders |= _followed_folders(connection, database, former, locations)
         if moved:
             connection.execute("BEGIN IMMEDIATE")
+            _rename(connection, folders)
             for former, _ in moved:
-                _rename(connection, former, database)
+                _forget_home(connection, former, database)
             connection.execute("COMMIT")
     return [
         f"{database} was moved or copied from {former}: its runs now keep their files in {database.parent}"
@@ -107,7 +110,7 @@ def _local(location: str | None) -> Path | None:
 
 def _is_another_name(former: Path, database: Path) -> bool:
     """Return whether the former path still leads to this very file, as through a second mount of its file system."""
-    if not former.exists() or not former.samefile(database):
+    if not _exists(former) or not former.samefile(database):
         return False
     if database.stat().st_nlink > 1:
         raise InputError(
@@ -117,11 +120,22 @@ def _is_another_name(former: Path, database: Path) -> bool:
     return True
 
 
-def _refuse_foreign_files(connection: sqlite3.Connection, database: Path, former: Path, locations: list[Path]) -> None:
-    """Raise an InputError where the files of the runs do not move with the database."""
+def _exists(path: Path) -> bool:
+    """Return whether a path is seen to exist; below a folder that is closed to this user, nothing is."""
+    return os.path.exists(path)  # noqa: PTH110 - pathlib's raises PermissionError there
+
+
+def _followed_folders(
+    connection: sqlite3.Connection, database: Path, former: Path, locations: list[Path]
+) -> dict[Path, Path]:
+    """Return former folder -> present folder of the files that moved with the database.
+
+    Raises InputError where files of the runs did not.
+    """
+    folders = {}
     for folder in locations:
         inside = folder.is_relative_to(former.parent)
-        if not inside and former.exists():
+        if not inside and _exists(former):
             raise InputError(
                 f"{database}: a copy of {former}, whose runs keep their files in {folder}, which the original uses",
                 remedy=f"{_REBUILD}, with another --artifacts",
@@ -135,21 +149,28 @@ def _refuse_foreign_files(connection: sqlite3.Connection, database: Path, former
                 f"{database}: moved or copied from {former} without the files of its runs ({here} does not exist)",
                 remedy=f"copy {folder} there, or {_REBUILD}",
             )
+        if inside:
+            folders[folder] = here
+    return folders
 
 
-def _rename(connection: sqlite3.Connection, former: Path, database: Path) -> None:
-    """Rename every location below the former folder; runs whose files did not come along are published again."""
-    for before, after in (
-        (f"{former.parent.as_uri()}/", f"{database.parent.as_uri()}/"),
-        (f"{former.parent}/", f"{database.parent}/"),
-    ):
-        length, start = _starts(before)
-        for table, column in _LOCATIONS:
-            if column in _columns(connection, table):
-                connection.execute(
-                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",  # noqa: S608, names of `_LOCATIONS`
-                    (after, length + 1, length, start),
-                )
+def _rename(connection: sqlite3.Connection, folders: dict[Path, Path]) -> None:
+    """Rename every location in a former folder, once and by the longest: former homes may lie below one another."""
+    forms = {form(before): form(after) for before, after in folders.items() for form in (Path.as_uri, str)}
+    longest_first = sorted(forms, key=len, reverse=True)
+    for table, column in _LOCATIONS:
+        if column not in _columns(connection, table):
+            continue
+        rows = connection.execute(f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL").fetchall()  # noqa: S608, names of `_LOCATIONS`
+        for row, location in rows:
+            before = next((each for each in longest_first if f"{location}/".startswith(f"{each}/")), None)
+            if before is not None:
+                after = forms[before] + location.removeprefix(before)
+                connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (after, row))  # noqa: S608
+
+
+def _forget_home(connection: sqlite3.Connection, former: Path, database: Path) -> None:
+    """Put the database's path into the experiments; runs whose files did not come along are published again."""
     connection.execute("UPDATE experiment_tags SET value = ? WHERE key = ? AND value = ?",
                        (str(database), STORE, str(former)))  # fmt: skip
     below = _starts(f"{database.parent.as_uri()}/")

@@ -193,9 +193,8 @@ def _tags(record: RunRecord, workspace: str, ids: dict[str, str]) -> dict[str, s
 def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path, tags: dict[str, str]) -> list[str]:
     """Write what the run lacks, its digest last; return warnings."""
     run_id = run.info.run_id
-    texts = [RunTag(key, value) for key, value in tags.items()]
     if _is_complete(run, record):  # of a moved workspace, or below another parent: its files are not written again
-        client.log_batch(run_id, tags=texts)
+        _set_tags(client, run_id, tags)
         return []
     params = [Param(key, value) for key, value in record.params.items() if key not in run.data.params]
     for some_params in _chunks(params, TEXTS_A_BATCH):
@@ -215,11 +214,15 @@ def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path, t
         client.update_run(run_id, status=record.status)
     else:
         client.set_terminated(run_id, status=record.status, end_time=record.ended)
-    for some_tags in _chunks(texts, TEXTS_A_BATCH):
-        client.log_batch(run_id, tags=some_tags)
+    _set_tags(client, run_id, tags)
     if not failures:
         client.set_tag(run_id, SYNCED, record.digest())
     return warnings + failures
+
+
+def _set_tags(client: MlflowClient, run_id: str, tags: dict[str, str]) -> None:
+    for some_tags in _chunks([RunTag(key, value) for key, value in tags.items()], TEXTS_A_BATCH):
+        client.log_batch(run_id, tags=some_tags)
 
 
 def _data_set(data: InputData) -> DatasetInput:

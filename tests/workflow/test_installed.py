@@ -5,7 +5,6 @@ import random
 import re
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -62,20 +61,21 @@ def test_what_changes_nothing_that_runs_changes_no_digest(tmp_path: Path, edit) 
 
 
 def test_another_installed_version_changes_the_digest(tmp_path: Path, monkeypatch) -> None:
+    """Also one that PYTHONPATH puts before the environment's, for every `python` alike."""
     before = digest(tmp_path, LOCK)
-    real = metadata.version
     for name, seen in (("numpy", True), ("pytest", False)):  # pytest is installed, but no pin of the lock
-        with monkeypatch.context() as patch:
-            patch.setattr(metadata, "version", lambda each, name=name: "0.0.1" if each == name else real(each))
-            environment_digest.cache_clear()
-            assert (digest(tmp_path, LOCK) != before) is seen, name
+        described = tmp_path / name / f"{name}-0.0.1.dist-info" / "METADATA"
+        described.parent.mkdir(parents=True)
+        described.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.0.1\n")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / name))
+        environment_digest.cache_clear()
+        assert (digest(tmp_path, LOCK) != before) is seen, name
 
 
-def test_another_version_of_python_changes_the_digest(tmp_path: Path, monkeypatch) -> None:
-    before = digest(tmp_path, LOCK)
+def test_the_version_of_python_is_part_of_what_is_installed(monkeypatch) -> None:
+    before = installed([])
     monkeypatch.setattr("platform.python_version", lambda: "3.99.1")
-    environment_digest.cache_clear()
-    assert digest(tmp_path, LOCK) != before
+    assert installed([]) != before
 
 
 def test_an_added_distribution_that_is_installed_counts(tmp_path: Path) -> None:

@@ -17,7 +17,18 @@ from stages.common.files.arrow_tables import write_table
 from stages.common.files.atomic_files import sha256_of, write_json
 from stages.common.files.code_digest import code_digests
 from stages.retrieval.contract import RetrievalSettings
-from workflow.why import _WRITTEN, Answer, Job, _error_in, _replaced_sources, changes, explain, printed, read_jobs
+from workflow.why import (
+    _WRITTEN,
+    Answer,
+    Changes,
+    Job,
+    _error_in,
+    _replaced_sources,
+    changes,
+    explain,
+    printed,
+    read_jobs,
+)
 
 DRY_RUN = """Building DAG of jobs...
 Job stats:
@@ -75,7 +86,7 @@ def finished(tmp_path):
 def rewritten(finished, **changed):
     root, job, record = finished
     write_json(root / "out" / "journal.json", record | changed)
-    return changes(job, root)
+    return changes(job, root).lines
 
 
 def test_what_stands_has_no_reason(finished):
@@ -101,11 +112,11 @@ def test_each_kind_of_change_is_named(finished):
     assert rewritten(finished, inputs={}) == ["input pairs: its journal lacks the digest"]
     rewritten(finished)
     (root / "in.arrow.sha256").write_bytes(b"\xff")
-    assert changes(job, root) == [f"input pairs: {root / 'in.arrow.sha256'}: holds no sha256"]
+    assert changes(job, root).lines == [f"input pairs: {root / 'in.arrow.sha256'}: holds no sha256"]
     (root / "in.arrow.sha256").unlink()
     (root / "in.arrow").unlink()
     (root / "out" / "result.json").unlink()
-    assert changes(job, root) == ["input pairs: in.arrow is missing", "output out/result.json is missing"]
+    assert changes(job, root).lines == ["input pairs: in.arrow is missing", "output out/result.json is missing"]
 
 
 def test_runs_that_did_not_end_and_journals_that_are_cut_are_reasons(finished):
@@ -113,9 +124,18 @@ def test_runs_that_did_not_end_and_journals_that_are_cut_are_reasons(finished):
     failed = rewritten(finished, status="FAILED", error="ValueError: boom")
     assert failed == ["its last run did not finish (ValueError: boom)"]
     (root / "out" / "journal.json").write_text('{"version')
-    assert changes(job, root) == ["its journal cannot be read"]
+    assert changes(job, root).lines == ["its journal cannot be read"]
     (root / "out" / "journal.json").unlink()
-    assert changes(job, root) == ["has not run yet"]
+    assert changes(job, root).lines == ["has not run yet"]
+
+
+def test_what_a_change_is_does_not_hang_on_its_words(finished, monkeypatch):
+    root, job, _ = finished
+    assert changes(job, root) == Changes([], is_new=False, sources_newer=False)
+    monkeypatch.setattr("workflow.why._replaced_sources", lambda *_: ["in any words"])
+    assert changes(job, root) == Changes(["in any words"], sources_newer=True)
+    (root / "out" / "journal.json").unlink()
+    assert changes(job, root).is_new
 
 
 def test_what_waits_for_a_stale_job_says_so_and_what_snakemake_would_miss_is_loud(tmp_path):
@@ -161,7 +181,7 @@ def test_a_source_file_that_was_fetched_again_names_its_shard_alone(tmp_path):
     assert told(0) == []
     assert told(1) == [f"1 of its 2 source files were {_WRITTEN}"]
     stale = Job("dicom_to_arrow", [], ["w/shards/1.arrow", "w/shards/1_rejects.arrow"])
-    text = printed([Answer(stale, told(1), [], None)], 2, records_lost=False)
+    text = printed([Answer(stale, Changes(told(1), sources_newer=True), [], None)], 2, records_lost=False)
     assert "add --forcerun w/shards/1.arrow\n" in text
 
 
@@ -211,7 +231,7 @@ def test_outputs_that_a_failed_submission_deleted_are_told_apart(finished):
     root, job, _ = finished
     assert rewritten(finished) == []
     (root / "out" / "result.json").unlink()
-    (line,) = changes(job, root)
+    (line,) = changes(job, root).lines
     assert line.startswith("output out/result.json is missing, although its last run finished")
     assert "submission failed" in line
     assert rewritten(finished, status="RUNNING") == ["it is running, or was killed (its journal says RUNNING)"]
@@ -221,7 +241,7 @@ def test_of_a_failed_dry_run_only_the_error_is_shown():
     banner = "Using profile x.\nhost: node\nBuilding DAG of jobs...\n"
     assert _error_in(f"{banner}WorkflowError:\n    no file a.csv") == "snakemake: WorkflowError:\n    no file a.csv"
     assert _error_in("usage: snakemake\nsnakemake: error: no such option") == "snakemake: error: no such option"
-    forced = Answer(Job("summarize"), [], [], "Forced execution")
+    forced = Answer(Job("summarize"), Changes(), [], "Forced execution")
     assert forced.lines == ["--forcerun or --forceall asks for it"]
 
 

@@ -47,7 +47,7 @@ def check_dataset(config: Config, name: str, every_file: bool = False) -> Findin
         present_index_files(root, settings)
         check_folders(root, roots)
         with tempfile.TemporaryDirectory() as private:
-            index = build_index(root, settings, name, Path(private))
+            index = build_index(root, settings, name, Path(private), roots)
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}: {error.what}", error.remedy)
     count = f"{len(index.files):,} images, {len(index.reports):,} reports in {root / index.source}"

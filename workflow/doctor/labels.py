@@ -42,11 +42,12 @@ def check_labels_of(config: Config, name: str) -> Finding:
         return Finding("ok", subject, "synthetic: make_phantom will create them")
     if not root.is_dir():
         return Finding("not checked", subject, f"{root}: no such folder")
-    missing = [root / table for table in settings.files() if not (root / table).is_file()]
+    tables = [root / table for table in settings.files(root)]
+    missing = [table for table in tables if not table.is_file()]
     if missing:
         what = f"datasets.{name}.label_images: no file {missing[0]}"
         return Finding("error", subject, what, "correct the name, which is relative to the data set's root")
-    if (size := sum((root / table).stat().st_size for table in settings.files())) > LARGEST:
+    if (size := sum(table.stat().st_size for table in tables)) > LARGEST:
         return Finding("not checked", subject, f"{size / 1e6:,.0f} MB of tables: label_images will read them")
     try:
         rows, exact = _split(config, name, settings)
@@ -112,16 +113,8 @@ def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[li
         _refuse_missing_masks(root, settings, [labels[row["image_id"]] for row in rows])
         joined = images_of.ImageLabels(
             rows,
-            licenses=[],
             labels_without_image=sorted(labels.keys() - images.keys()),
             images_without_row=sorted(images.keys() - labels.keys()),
-            images_unlabelled=[],
-            images_with_blank_label=[],
-            lung_masks_without_image=[],
-            boxes_beyond_the_edge=0,
-            masks_of_overlapping_regions=0,
-            table_rows={},
-            warnings=[],
         )
         if settings.patients is not None:
             joined = images_of.with_patients(joined, root, settings, identify)
@@ -166,7 +159,8 @@ def read_index_of(config: Config, name: str, folder: Path) -> tuple[Index, bool]
     if key.is_file():
         shutil.copy(key, folder / KEY_NAME)
     known = settings.identifier_kind == "distributed" or key.is_file()
-    return build_index(Path(config.root(name)), settings, name, folder), known
+    roots = tuple(map(Path, config.roots(name)))
+    return build_index(Path(config.root(name)), settings, name, folder, roots), known
 
 
 def _counted(

@@ -3,6 +3,11 @@
 Imports no table library, because the workflow reads the names from here to declare its inputs.
 """
 
+import csv
+import gzip
+import os
+import zlib
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -76,9 +81,43 @@ def is_mimic_jpg(root: Path) -> bool:
 
 
 def mimic_suffixes(root: Path, studies: int = 20) -> set[str]:
-    """Return which of .dcm and .jpg the files of some studies of MIMIC-CXR's tree have."""
-    folders = (path for path in (root / IMAGE_FOLDERS["mimic_cxr"]).glob("p*/p*/s*") if path.is_dir())
-    return {file.suffix.lower() for folder in islice(folders, studies) for file in folder.iterdir()} & {".dcm", ".jpg"}
+    """Return which of .dcm and .jpg MIMIC-CXR's tree holds: of the files listed first, else of its first studies.
+
+    Both are asked in an order that is the same on every file system.
+    """
+    if listed := _suffixes_of(_listed(root, studies)):
+        return listed
+    folders = islice(_studies(root / IMAGE_FOLDERS["mimic_cxr"]), studies)
+    return {file.suffix.lower() for folder in folders for file in folder.iterdir()} & {".dcm", ".jpg"}
+
+
+def _listed(root: Path, number: int) -> list[Path]:
+    """Return the first files of the record list without suffix; none where there is no such list, or no readable one.
+
+    Its reader says what is wrong with it.
+    """
+    table = root / name_in(root, MIMIC_RECORDS)
+    try:
+        with gzip.open(table, "rt") if table.suffix == ".gz" else table.open() as lines:
+            rows = [row.get("path") for row in islice(csv.DictReader(lines), number)]
+    except (OSError, EOFError, zlib.error, csv.Error, ValueError):
+        return []
+    return [root / path.removesuffix(".dcm") for path in rows if path]
+
+
+def _suffixes_of(files: Iterable[Path]) -> set[str]:
+    return {suffix for file in files for suffix in (".dcm", ".jpg") if os.path.isfile(f"{file}{suffix}")}  # noqa: PTH113 - a closed folder is no error
+
+
+def _studies(files: Path) -> Iterator[Path]:
+    """Yield the folders of studies in the order of their names, which is the same on every file system."""
+    for group in _sorted_folders(files, "p*"):
+        for patient in _sorted_folders(group, "p*"):
+            yield from _sorted_folders(patient, "s*")
+
+
+def _sorted_folders(folder: Path, pattern: str) -> list[Path]:
+    return [path for path in sorted(folder.glob(pattern)) if path.is_dir()]
 
 
 _MIMIC_TABLES = (MIMIC_RECORDS, MIMIC_STUDIES, MIMIC_METADATA, MIMIC_SPLIT)

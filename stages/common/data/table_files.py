@@ -26,6 +26,7 @@ ROW = " row"
 _COMPRESSED = b"\x1f\x8b"
 _WORKBOOK = b"PK\x03\x04"
 _SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character, which no table can store
+_EXACT = 2**53  # below it a float holds every whole number
 _LONGEST_CELL = 2**31 - 1  # characters; split_reports rejects a report that is too long, and the others are read
 _UNREAD = (".json", ".xlsx", ".xls", ".ods", ".feather", ".arrow", ".zip")
 
@@ -183,6 +184,16 @@ def _as_text(column: pl.Series) -> pl.Series | None:
     if column.dtype.is_nested() or column.dtype == pl.Binary:
         return None
     try:
-        return (column.fill_nan(None) if column.dtype.is_float() else column).cast(pl.String)
+        return (_integers_if_whole(column) if column.dtype.is_float() else column).cast(pl.String)
     except pl.exceptions.PolarsError:
         return None
+
+
+def _integers_if_whole(column: pl.Series) -> pl.Series:
+    """Return a column of floats with null for NaN, as integers where all are whole.
+
+    pandas stores integers with blanks among them as floats, and patient 1.0 would not be patient 1 of another table.
+    """
+    known = column.fill_nan(None)
+    is_whole = ((known == known.round()) & (known.abs() < _EXACT)).all()  # blanks do not count
+    return known.cast(pl.Int64) if is_whole else known

@@ -130,7 +130,8 @@ class RadiographModel:
                 files[row] = bytes(value)
             else:
                 remedy = "give the path of a file as text" if kind == "path" else "give the bytes of a file, not base64"
-                raise InputError(f"row {row}: {kind}: {kind_of(value) if value != '' else 'empty text'}", remedy)
+                is_empty = isinstance(value, str) and not value
+                raise InputError(f"row {row}: {kind}: {'empty text' if is_empty else kind_of(value)}", remedy)
         decoded = squares_of_files(list(files.values()), [f"row {row}" for row in files], self.settings)
         squares |= dict(zip(files, decoded, strict=True))
         return [squares[row] for row in range(len(table))]

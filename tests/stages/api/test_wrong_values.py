@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -44,6 +45,7 @@ def test_a_device_that_is_none_is_refused(exported, device) -> None:
         (b"x", "source: a bytes; give a path"),
         ([], "source: a list; give a path"),
         ("", "source: empty text; give a path"),
+        (np.array([1, 2]), "source: a ndarray; give a path"),
         ("a\0b", r"a\x00b: not a model: inference.json is missing"),
         ("a\nb", r"a\nb: not a model: inference.json is missing"),
         ("x" * 5000, f"{'x' * 5000}: cannot be read (File name too long)"),
@@ -107,6 +109,7 @@ NO_IMAGES = [
     ({}, "a dict; give a path, bytes or an array"),
     ("", "empty text; give a path, bytes or an array"),
     (io.BytesIO(b"x"), "a BytesIO; give a path, bytes or an array"),
+    (pd.Series(["a", "b"]), "a Series; give a path, bytes or an array"),  # its comparison with a text is no yes or no
     (torch.zeros(20, 20), "a Tensor; give a path, bytes or an array"),
 ]
 
@@ -135,7 +138,8 @@ def test_an_image_that_cannot_be_read_is_refused(image, words) -> None:
     assert refused(lambda: read_radiograph(image)).startswith(words)
 
 
-@pytest.mark.parametrize("size", [0, -1, 1, 15, 4097, 100000, None, float("nan"), 256.5, 256.0, "256", True, [256]])
+@pytest.mark.parametrize("size", [0, -1, 1, 15, 4097, 100000, None, float("nan"), 256.5, 256.0, "256", True, [256],
+                                  torch.tensor(256)])  # fmt: skip
 def test_a_size_that_is_none_is_refused(exported, size) -> None:
     line = refused(lambda: read_radiograph(exported.radiograph, size))
     assert line.startswith("size: Input should be ")

@@ -88,6 +88,18 @@ def test_every_column_is_found_in_every_format(written, name: str, separator: st
     assert set(found.unused) == {"Row", "PatientAge", "Verlauf"}
 
 
+def test_labels_that_parquet_holds_as_floats_are_those_that_a_run_reads(written, tmp_path: Path) -> None:
+    """As pandas stores 0 and 1 beside blanks: what is guessed are the cells that label_images compares."""
+    cells = [None if number % 7 == 0 else float(number % 2) for number in range(NUMBER)]
+    path = written(columns() | {"Pleural Effusion": cells}, "t.parquet")
+    (finding,) = guess_table(path, path.parent).findings
+    assert (finding.present, finding.absent) == (("1",), ("0",))
+    main(["new-dataset", str(path), "--output", str(tmp_path / "out")])
+    block = yaml.safe_load((tmp_path / "out" / "ours.yaml").read_text())
+    config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), block))
+    assert check_labels_of(config, "ours").status in ("ok", "warning")
+
+
 @pytest.mark.parametrize(
     ("folder", "separator", "encoding", "left_out"),
     [

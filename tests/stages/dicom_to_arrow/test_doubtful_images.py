@@ -77,6 +77,13 @@ def test_where_no_view_is_indexed_a_missing_one_is_accepted_and_counted(convert,
         convert({"a.png": (picture, None)}, views_missing="reject")
 
 
+def test_cells_that_state_no_view_name_none(convert, picture):
+    """A column of `UNKNOWN` says no more than an empty one."""
+    files = {"a.png": (picture, "UNKNOWN"), "b.png": (picture, "n/a"), "c.png": (picture, None)}
+    rejects, manifest = convert(files)
+    assert (rejects, manifest.without_view) == ({}, 3)
+
+
 def test_index_and_header_are_read_alike(ramp):
     for text, view in (("AP_horizontal".upper(), "AP"), ("PA ERECT", "PA"), ("FRONTAL", "FRONTAL")):
         dataset = make_dataset(ramp, ViewPosition=text)

@@ -30,13 +30,15 @@ class Indexed:
 
 @pytest.fixture
 def index(tmp_path: Path) -> Callable[..., Indexed]:
-    def run(root: Path, settings: dict, dataset: str = "set", private: Path | None = None) -> Indexed:
+    def run(
+        root: Path, settings: dict, dataset: str = "set", private: Path | None = None, roots: tuple[Path, ...] = ()
+    ) -> Indexed:
         out, private = tmp_path / "out" / dataset, private or tmp_path / "private"
         options = {"root": root, "dataset": dataset, "private": private, "settings": json.dumps(settings),
                    "files": out / "files.arrow", "reports": out / "reports.arrow",
                    "journal": out / "journal.json"}  # fmt: skip
         argv = [text for key, value in options.items() for text in (f"--{key}", str(value))]
-        run_stage(WORK, argv)
+        run_stage(WORK, argv + (["--roots", *map(str, roots)] if roots else []))
         tables: list[pa.Table] = [
             read_table(out / "files.arrow", schemas.FILES),
             read_table(out / "reports.arrow", schemas.REPORTS),

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,41 @@ def test_siim_walks_for_the_paths_and_accounts_for_what_is_missing(index, siim, 
     assert warning.count("\n") == 1
     assert "1 of 3 files" in warning
     assert "dicom-images-train/1.3.dcm" in warning
+
+
+def test_siim_follows_links_to_folders_where_its_files_may_be_read(index, siim, tmp_path):
+    """Into the root and `roots`, each folder once; a link elsewhere is not followed, as its files are not read."""
+    images, store, closed = siim / "dicom-images-train", tmp_path / "store", tmp_path / "elsewhere"
+    images.joinpath("7.2").rename(store)
+    images.joinpath("7.2").symlink_to(store)
+    images.joinpath("loop").symlink_to(siim)
+    images.joinpath("7.0").symlink_to(images / "7.1")
+    closed.mkdir()
+    (closed / "1.3.dcm").touch()
+    images.joinpath("7.3").symlink_to(closed)
+    indexed = index(siim, {"layout": "siim"}, roots=(store,))
+    assert {file["image_id"]: file["path"] for file in indexed.files} == {
+        "1.1": "dicom-images-train/7.1/7.1.4/1.1.dcm",
+        "1.2": "dicom-images-train/7.2/7.2.4/1.2.dcm",
+        "1.3": "dicom-images-train/1.3.dcm",
+    }
+    assert indexed.metric("files_missing") == 1
+
+
+@pytest.mark.parametrize("identifiers", ["distributed", "keyed"])
+def test_a_folder_of_siim_that_cannot_be_read_is_an_error(index, siim, monkeypatch, capsys, identifiers):
+    real, closed = os.scandir, siim / "dicom-images-train" / "7.2"
+
+    def scan(path):
+        if str(path) == str(closed):
+            raise PermissionError(13, "Permission denied", str(closed))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(SystemExit, match="2"):
+        index(siim, {"layout": "siim", "identifiers": identifiers})
+    named = closed if identifiers == "distributed" else f"{closed.parent}: a folder in it"
+    assert f"{named}: cannot be read (Permission denied); let yourself read it" in capsys.readouterr().err
 
 
 def test_folder_joins_the_images_of_a_study_to_one_report(index, folder):

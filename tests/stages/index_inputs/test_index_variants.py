@@ -2,8 +2,11 @@
 
 import gzip
 import zipfile
+from pathlib import Path
 
 import pytest
+
+from stages.common.data.distributions import is_mimic_jpg
 
 MIMIC = {"layout": "mimic_cxr"}
 TABLES = ["cxr-record-list", "cxr-study-list", "mimic-cxr-2.0.0-split", "mimic-cxr-2.0.0-metadata"]
@@ -83,6 +86,31 @@ def test_a_tree_of_both_is_said_to_be_read_as_dicom(index, mimic, capsys):
     assert "holds DICOM and JPG files, read as DICOM; to read JPG move cxr-record-list.csv.gz away" in (
         capsys.readouterr().err
     )
+
+
+def test_files_of_the_record_list_decide_before_others(index, mimic):
+    """JPG files of other studies, which come first by name, do not make the tree one of JPG."""
+    for number in range(30):
+        folder = mimic / f"files/p10/p10000000/s{number}"
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").touch()
+    assert index(mimic, MIMIC).journal["tags"]["format"] == "dicom"
+
+
+@pytest.mark.parametrize("name", ["cxr-record-list.csv.gz", "cxr-record-list.csv"])
+def test_without_listed_files_the_first_studies_by_name_decide(mimic, monkeypatch, name):
+    """The order of a directory, which differs between file systems, decides nothing."""
+    (mimic / "cxr-record-list.csv.gz").unlink()
+    (mimic / name).write_bytes(b"neither packed nor a list\n")
+    for number in range(30):
+        folder = mimic / f"files/p10/p10000000/s{number:02d}"
+        folder.mkdir(parents=True)
+        (folder / f"a.{'jpg' if number < 20 else 'dcm'}").touch()
+    real = Path.glob
+    for is_reversed in (False, True):
+        order = lambda *given, turn=is_reversed: sorted(real(*given), reverse=turn)  # noqa: E731
+        monkeypatch.setattr(Path, "glob", order)
+        assert is_mimic_jpg(mimic)
 
 
 @pytest.mark.parametrize("suffix", [".DCM", ".png", ".PNG", ".jpg", ".dicom"])

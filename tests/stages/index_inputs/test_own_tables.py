@@ -135,16 +135,35 @@ def test_every_format_holds_the_same_table(index, root, suffix):
 
 
 def test_cells_of_parquet_and_json_are_text(tmp_path):
-    frame = pl.DataFrame({"n": [1, 2], "x": [1.0, float("nan")], "b": [True, None], "s": [" a ", ""], "l": [[1], [2]]})
+    frame = pl.DataFrame({"n": [1, 2], "x": [1.5, float("nan")], "b": [True, None], "s": [" a ", ""], "l": [[1], [2]]})
     frame.write_parquet(tmp_path / "t.parquet")
     read = read_index(tmp_path, "t.parquet", ["n", "x", "b", "s"])
-    assert read.rows() == [(1, "1", "1.0", "true", "a"), (2, "2", None, None, None)]
+    assert read.rows() == [(1, "1", "1.5", "true", "a"), (2, "2", None, None, None)]
     (tmp_path / "t.jsonl").write_text('{"n": 007}\n')
     with pytest.raises(InputError, match="line 1 is not an object"):
         read_index(tmp_path, "t.jsonl", ["n"])
     (tmp_path / "t.jsonl").write_text('{"n": 1.50, "b": false}\n\n{"n": 12345678901234567890123}\n')
     assert read_index(tmp_path, "t.jsonl", ["n", "b"]).rows() == [
         (1, "1.50", "false"), (3, "12345678901234567890123", None)]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [pl.Float32, pl.Float64])
+def test_integers_that_parquet_holds_as_floats_are_integers(tmp_path, dtype):
+    """As pandas writes them where a cell is blank; a column with any other number keeps its decimals."""
+    cells = {
+        "whole": [1000032.0, None, float("nan"), -0.0],
+        "mixed": [1.0, 2.5, None, 3.0],
+        "endless": [1.0, float("inf"), None, 2.0],
+        "huge": [1e20, 1.0, None, 2.0],
+        "blank": [None] * 4,
+    }
+    pl.DataFrame(cells, schema=dict.fromkeys(cells, dtype)).write_parquet(tmp_path / "t.parquet")
+    read = read_index(tmp_path, "t.parquet", list(cells))
+    assert read["whole"].to_list() == ["1000032", None, None, "0"]
+    assert read["mixed"].to_list() == ["1.0", "2.5", None, "3.0"]
+    assert read["endless"].to_list() == ["1.0", "inf", None, "2.0"]
+    assert read["huge"].to_list()[1] == "1.0"
+    assert read["blank"].to_list() == [None] * 4
 
 
 @pytest.mark.parametrize(

@@ -164,10 +164,10 @@ def test_own_format_holds_for_every_table_of_the_user(labelled, tmp_path):
     assert result.card["lung_masks"] == 1
 
 
-def test_labels_from_parquet(labelled, tmp_path):
-    pl.DataFrame({"file": list("abcd"), "sick": [1, 0, None, 0], "row": [9, 9, 9, 9]}).write_parquet(
-        tmp_path / "t.parquet"
-    )
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.Float64], ids=["integers", "as pandas stores them beside blanks"])
+def test_labels_from_parquet(labelled, tmp_path, dtype):
+    sick = pl.Series([1, 0, None, 0], dtype=dtype)
+    pl.DataFrame({"file": list("abcd"), "sick": sick, "row": [9, 9, 9, 9]}).write_parquet(tmp_path / "t.parquet")
     result = labelled(tmp_path, FOLDER | {"table": "t.parquet"}, NONE)
     assert [(row["image_id"], row["target"]) for row in result.rows] == [("a", 1), ("b", 0), ("d", 0)]
     assert result.card["rejects"]["blank_label"] == {"count": 1, "first": ["c"]}

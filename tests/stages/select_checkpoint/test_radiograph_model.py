@@ -104,6 +104,7 @@ def test_bytes_path_and_array_give_the_same(exported, model, square) -> None:
         ({"image": "aGk="}, "row 0: image: a str; give the bytes of a file, not base64"),
         ({"path": 5}, "row 0: path: an int64; give the path of a file as text"),
         ({"path": ""}, "row 0: path: empty text; give the path of a file as text"),
+        ({"path": np.array([1, 2])}, "row 0: path: a ndarray; give the path of a file as text"),
         ({"path": "a\0b"}, r"a\x00b: cannot be read (embedded null byte)"),
         ({"path": "x", "prompts": None}, "row 0: prompts: None; give a mapping of each class to its sentences"),
         ({"path": "x", "prompts": {"a": ["x"], "b": [5]}}, "row 0: prompts: class b: sentence 0: an int; give text"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from fake_mlflow import FakeMlflow, serving
 
+from stages.common.errors import InputError
 from stages.sync import __main__ as command
 from stages.sync import synchronise as subject
 from stages.sync.options import read_options
@@ -69,7 +70,14 @@ def test_a_relative_store_means_the_same_in_every_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert absolute_uri("sqlite:///mlflow.db") == f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     assert absolute_uri("sqlite:////folder/mlflow.db") == "sqlite:////folder/mlflow.db"
+    assert absolute_uri("sqlite+pysqlite:///mlflow.db") == absolute_uri("sqlite:///mlflow.db"), "is checked as one"
     assert absolute_uri("http://host:5000") == "http://host:5000"
+
+
+@pytest.mark.parametrize("store", ["sqlite://", "sqlite+aiosqlite:///mlflow.db", "sqlite:mlflow.db"])
+def test_a_sqlite_store_that_is_no_file_is_refused(store):
+    with pytest.raises(InputError, match=r"--store sqlite.*: not the URI of a SQLite file; write sqlite:///FILE\.db"):
+        absolute_uri(store)
 
 
 def test_a_server_is_opened_in_the_browser_without_its_password():

@@ -11,7 +11,7 @@ from store_snapshot import snapshot
 
 from stages.common.errors import InputError
 from stages.sync.quiet_mlflow import MlflowClient
-from stages.sync.relocation import STORE
+from stages.sync.relocation import STORE, follow_move
 from stages.sync.synchronise import synchronise
 
 PROJECT = "chest"
@@ -191,6 +191,44 @@ def test_a_copied_workspace_on_one_shared_store_rewrites_no_files(original, copy
     assert contents(tmp_path / "shared" / "mlflow_artifacts") == before
 
 
+def test_an_original_that_cannot_be_looked_at_counts_as_gone(copy, tmp_path, monkeypatch):
+    """It lies below the closed home of somebody else."""
+    closed = tmp_path / "closed"
+    real = os.stat
+
+    def stat(path, *args, **options):
+        if str(path).startswith(str(closed)):
+            raise PermissionError(13, "Permission denied")
+        return real(path, *args, **options)
+
+    query(copy, f"UPDATE experiment_tags SET value = '{closed / 'mlflow.db'}' WHERE key = '{STORE}'")
+    monkeypatch.setattr(os, "stat", stat)
+    (warning,) = follow_move(copy / "mlflow.db", copy / "mlflow_artifacts")
+    assert f"was moved or copied from {closed}" in warning
+
+
+def test_a_former_home_below_another_keeps_its_own_files(copy, tmp_path):
+    """The workspace was moved twice, and an experiment of each place is left."""
+    sync(copy)
+    outer, inner = tmp_path / "outer", tmp_path / "outer" / "inner"
+    artifacts = copy / "mlflow_artifacts"
+    first = artifacts.rename(copy / "first")
+    shutil.copytree(first, artifacts)
+    add = MlflowClient(f"sqlite:///{copy / 'mlflow.db'}")
+    second = add.create_experiment("second", artifact_location=(inner / "mlflow_artifacts").as_uri())
+    add.set_experiment_tag(second, STORE, str(inner / "mlflow.db"))
+    query(copy, f"UPDATE experiments SET artifact_location = '{(outer / 'first').as_uri()}' WHERE name = '{PROJECT}'")
+    query(copy, f"UPDATE experiment_tags SET value = '{outer / 'mlflow.db'}' WHERE key = '{STORE}' AND "
+                f"experiment_id != '{second}'")  # fmt: skip
+    query(copy, f"UPDATE runs SET artifact_uri = replace(artifact_uri, '{artifacts.as_uri()}', "
+                f"'{(outer / 'first').as_uri()}')")  # fmt: skip
+    assert len(follow_move(copy / "mlflow.db", artifacts)) == 2
+    assert {name: place for name, place in query(copy, "SELECT name, artifact_location FROM experiments")
+            if name != "Default"} == {PROJECT: first.as_uri(), "second": artifacts.as_uri()}  # fmt: skip
+    runs = [place for (place,) in query(copy, "SELECT artifact_uri FROM runs")]
+    assert all(place.startswith(f"{first.as_uri()}/") for place in runs)
+
+
 def test_a_move_that_is_cut_off_leaves_the_database_as_it_was(original, copy, monkeypatch):
     from stages.sync import relocation as subject
 
@@ -199,7 +237,7 @@ def test_a_move_that_is_cut_off_leaves_the_database_as_it_was(original, copy, mo
 
     before = locations(copy)
     with monkeypatch.context() as patch:
-        patch.setattr(subject, "_starts", _failing_after(subject._starts, 2, cut))
+        patch.setattr(subject, "_starts", _failing_after(subject._starts, 1, cut))
         with pytest.raises(InputError, match="the store failed"):
             sync(copy)
     assert locations(copy) == before == locations(original)

@@ -135,6 +135,26 @@ def test_more_than_a_batch_of_everything_arrives(write, sync, runs, metric):
     assert only(runs())["params"] == {f"p{n}": str(n) for n in range(250)}
 
 
+def test_tags_from_a_workspace_that_moved_are_written_in_batches_too(write, sync, runs, database, tmp_path, request,
+                                                                    monkeypatch):  # fmt: skip
+    write(tags={f"t{number}": "x" for number in range(250)})
+    sync()
+    before = only(runs())["tags"]
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (tmp_path / "results").rename(moved / "results")
+    real, sizes = MlflowClient.log_batch, []
+    monkeypatch.setattr(
+        MlflowClient, "log_batch", lambda *given, tags: (sizes.append(len(tags)), real(*given, tags=tags))
+    )
+    place = {"store": f"sqlite:///{database}", "experiment": request.node.name, "artifacts": tmp_path / "artifacts"}
+    summary = synchronise(moved / "results", grace_hours=1e9, **place)
+    assert (summary.new, summary.updated) == (0, 1)
+    now = only(runs())["tags"]
+    assert {key for key in now | before if now.get(key) != before.get(key)} == {"mlip.workspace"}
+    assert max(sizes) == store_module.TEXTS_A_BATCH
+
+
 def test_a_sync_cut_off_at_any_call_is_repaired_by_the_next(write, sync, monkeypatch, request, metric):
     """The store's client fails at its n-th writing call, for every n; the next sync ends where an unbroken one does."""
     monkeypatch.setattr(store_module, "METRICS_A_BATCH", 2)

@@ -1,5 +1,6 @@
 """Labels and training studies as the doctor counts them, before anything has run."""
 
+import gzip
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,19 @@ def test_a_mask_that_is_not_there_is_an_error_and_keyed_files_are_not_named(ours
     (tmp_path / "Smith_out.png").unlink()
     (tmp_path / "Smith_out.png").touch()
     assert check_labels_of(ours(columns=columns), "ours").status == "ok"
+
+
+def test_a_challenge_whose_table_is_still_packed_is_read(tmp_path: Path) -> None:
+    rows = [f"{number},{'5 2' if number % 2 else '-1'}" for number in range(PEOPLE)]
+    table = "\n".join(["ImageId,EncodedPixels", *rows])
+    (tmp_path / "train-rle.csv.gz").write_bytes(gzip.compress(table.encode()))
+    (tmp_path / "dicom-images-train").mkdir()
+    for number in range(PEOPLE):
+        (tmp_path / "dicom-images-train" / f"{number}.dcm").touch()
+    overlay = {"workspace": str(tmp_path / "runs"), "datasets": {"siim": {"root": str(tmp_path)}}}
+    config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), overlay))
+    finding = check_labels_of(config, "siim")
+    assert (finding.status, "200 labelled images" in finding.what) == ("ok", True), finding
 
 
 def test_large_tables_and_small_environments_are_not_checked(ours: Make, monkeypatch: pytest.MonkeyPatch) -> None:
