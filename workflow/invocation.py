@@ -68,3 +68,25 @@ def sync_command(project: str, workspace: str, register_models: bool) -> str:
     """
     words = [sys.executable, "-m", "stages.sync", "--tolerant", "--grace", "0", "--journals", f"{workspace}/results"]
     return shlex.join([*words, "--experiment", project, "--register-models", str(register_models).lower()])
+
+
+_MOST_WARNINGS = 20
+
+
+def print_warnings(logs: Path, since: float) -> None:
+    """Print on the terminal what the jobs of this call warned about: else it stands in logs that nobody opens.
+
+    `since` is the start of the call, in seconds of Unix time; logs that are older are those of earlier calls.
+    """
+    found: dict[str, Path] = {}
+    for log in sorted(logs.rglob("*.log")):
+        try:
+            if log.is_file() and log.stat().st_mtime >= since:
+                lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+                found |= {line: log for line in lines if line.startswith("warning: ") and line not in found}
+        except OSError:  # removed meanwhile
+            continue
+    for line, log in list(found.items())[:_MOST_WARNINGS]:
+        print(f"{line} [{log}]", file=sys.stderr)
+    if len(found) > _MOST_WARNINGS:
+        print(f"warning: {len(found) - _MOST_WARNINGS} more warnings below {logs}", file=sys.stderr)

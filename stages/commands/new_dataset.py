@@ -99,8 +99,7 @@ def configuration(
         }
         data["label_images"] |= {"unlabelled_values": list(finding.unknown)} if finding.unknown else {}
         data["zero_shot_classification"] = {"prompts": str(prompts)}
-        if guess.boxes or guess.mask:
-            data["phrase_grounding"] = {"prompts": str(prompts)}
+        data["phrase_grounding"] = {"prompts": str(prompts)}
     block: dict[str, Any] = {"project": name, "workspace": f"runs/{name}"}
     if "report" in data["index_inputs"]["columns"]:
         block |= {"pretrain_on": name, "patient_split": {"validation": 0.15, "test": 0.15}}
@@ -156,6 +155,10 @@ def _said(guess: "TableGuess", finding: "Finding | None", root: Path) -> list[st
     for what, column in (("patients", guess.patient), ("studies", guess.study), ("views", guess.view),
                          ("boxes", guess.boxes), ("masks", guess.mask), ("lungs", guess.lung_mask)):  # fmt: skip
         lines += [f"{what:<12} {column}"] if column else []
+    if guess.without_patient:
+        lines += [
+            f"             {guess.patient} is blank in {guess.without_patient} rows, which a run refuses: fill it in"
+        ]
     if guess.report:
         without = "" if guess.patient else ": not used, because no column holds patients, by whom pre-training is split"
         lines += [f"reports      {guess.report}{without}"]
@@ -172,10 +175,13 @@ def _said(guess: "TableGuess", finding: "Finding | None", root: Path) -> list[st
 
 def _next(settings: Path, guess: "TableGuess") -> list[str]:
     """Return the commands that come next."""
-    small = "workflow/profiles/sample/settings.yaml " if guess.rows < _FEW else ""
+    pretrains = bool(guess.report and guess.patient)
+    small = "workflow/profiles/sample/settings.yaml " if guess.rows < _FEW and pretrains else ""
     files = f"--configfile {small}{settings.absolute()}"
     lines = ["", f"Wrote {settings}. In the folder of the checkout:"]
     lines += [f"  {command} {files}" for command in ("mlip doctor", "snakemake --profile workflow/profiles/local")]
+    if not pretrains:
+        lines += ["Nothing to pre-train on (reports with patients): set `pretrain_on` to a data set that has both."]
     if small:
         lines += [f"The first file is a small model: {guess.rows:,} rows are few for that of config.yaml."]
     return lines

@@ -20,8 +20,13 @@ from ..common.radiographs.views import normalise_view
 _SEPARATORS = (",", ";", "\t", "|")
 _LOOKED_AT = 500  # rows whose files are looked for
 _SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
-PRESENT = frozenset(["1", "1.0", "yes", "y", "true", "t", "positive", "pos", "present"])
-ABSENT = frozenset(["0", "0.0", "no", "n", "false", "f", "negative", "neg", "absent"])
+PRESENT = frozenset(
+    ["1", "1.0", "yes", "y", "true", "t", "positive", "pos", "present", "si", "s\u00ed", "oui", "ja", "sim"]
+)
+ABSENT = frozenset(
+    ["0", "0.0", "no", "n", "false", "f", "negative", "neg", "absent", "non", "nein", "nee", "n\u00e3o", "nao"]
+)
+_OTHER_WORDS = 3  # words among the labels that say neither, e.g. n/a: unlabelled
 UNKNOWN = frozenset(["-1", "-1.0", "uncertain", "unknown", "unclear", "equivocal", "indeterminate", "?", "u"])
 _BOX = r"\s*\d+(\.\d+)?(\s+\d+(\.\d+)?){3}\s*"
 
@@ -52,6 +57,7 @@ class TableGuess:
     looked_for: int
     folder: Path  # below which the images lie
     patient: str | None
+    without_patient: int  # rows
     study: str | None
     view: str | None
     report: str | None
@@ -86,7 +92,9 @@ def guess_table(path: Path, root: Path) -> TableGuess:
     study = taken(_named(rest, table, r"study|exam|accession|encounter"))
     view = taken(next((name for name in rest if _holds_views(table[name])), None))
     report = taken(_report_column(rest, table))
-    return TableGuess(form, table.height, image, files, min(table.height, _LOOKED_AT), folder, patient, study, view,
+    without_patient = table[patient].null_count() if patient else 0
+    return TableGuess(form, table.height, image, files, min(table.height, _LOOKED_AT), folder, patient,
+                      without_patient, study, view,
                       report, boxes, mask, lung_mask, findings, tuple(rest))  # fmt: skip
 
 
@@ -120,9 +128,9 @@ def read_any(path: Path) -> tuple[pl.DataFrame, TableFormat]:
 
 def _encoding_of(path: Path) -> str:
     data = path.read_bytes()
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or (
-        b"\0" in data[:1000] and not data.startswith((b"PAR1", b"\x1f"))
-    ):
+    if data.startswith((b"PAR1", b"\x1f\x8b")):  # Parquet or gzip
+        return "utf-8"
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:1000]:
         return "utf-16"
     for encoding in ("utf-8", "cp1252"):
         try:
@@ -187,18 +195,27 @@ def _finding(cells: pl.Series) -> Finding | None:
     def of(words: frozenset[str]) -> tuple[str, ...]:
         return tuple(value for value in values if value.lower() in words)
 
-    present, absent, unknown = of(PRESENT), of(ABSENT), of(UNKNOWN)
-    if not present or not absent or len(present) + len(absent) + len(unknown) < len(values):
-        return None
-    return Finding(cells.name, present, absent, unknown, counts)
+    present, absent = of(PRESENT), of(ABSENT)
+    others = tuple(value for value in values if value not in (*present, *absent))
+    foreign = [value for value in others if value.lower() not in UNKNOWN]
+    few = (
+        not any(map(_is_number, foreign))
+        and len(foreign) <= _OTHER_WORDS
+        and 4 * sum(counts[value] for value in foreign) < len(cells)
+    )
+    return Finding(cells.name, present, absent, others, counts) if present and absent and few else None
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[-+]?[\d.]+", text) is not None
 
 
 def _named(names: list[str], table: pl.DataFrame, pattern: str) -> str | None:
-    """Return the first column with such a name and no blank cell; `PatientID` and `patient-id` are words, too."""
+    """Return the first column with such a name and few blank cells; `PatientID` and `patient-id` are words, too."""
     for name in names:
         plain = re.sub(r"[\W_]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)).lower()
         is_named = re.search(pattern, plain) and not re.search(r"\b(age|sex|gender|date|weight|position)\b", plain)
-        if is_named and table[name].null_count() == 0:
+        if is_named and 4 * table[name].null_count() < table.height:  # a run names the rows that are blank
             return name
     return None
 

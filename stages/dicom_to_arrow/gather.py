@@ -94,6 +94,10 @@ def gather_shards(job: GatherJob) -> dict[str, int]:
     _warn_of_large_shards(manifest.shards, job.files)
     warn_of_doubtful(job.files, doubtful, images)
     reasons = sorted(Counter(rejected["reason"].to_pylist()).items())
+    if reasons:
+        listed = ", ".join(f"{reason} {count}" for reason, count in reasons)
+        print(f"warning: {manifest.dataset}: {len(rejected)} of {len(table)} images were rejected: {listed}; each is "
+              f"named in {job.rejects}", file=sys.stderr)  # fmt: skip
     duplicates = {name: _repeated(shards, column) for name, column in DUPLICATES.items()}
     return counts | doubtful | duplicates | {f"rejects_{reason}": count for reason, count in reasons}
 

@@ -44,6 +44,9 @@ def _warn(job: SplitReportsJob, result: SplitReports, run: Run) -> None:
     """Say on the terminal and in the journal where headers seem to be unknown, and where text was lost."""
     counts, settings = result.counts, job.settings
     name, read = job.dataset or job.name, counts["reports_read"]
+    if counts["rejects"]:
+        _say(run, "warning_rejects", f"{name}: {counts['rejects']} of {counts['reports']} reports were rejected; the "
+             f"reasons are in {job.rejects}")  # fmt: skip
     if 2 * counts["reports_without_header"] > read:
         _say(run, "warning_headers", f"{name}: {counts['reports_without_header']} of {read} reports have no header of "
              f"{settings.language} reports; set split_reports.language or split_reports.headers, unless they are plain "

@@ -1,5 +1,6 @@
 """What the workflow tells its jobs and sync: into which experiment, and whether models may leave."""
 
+import os
 import shlex
 import sys
 
@@ -9,7 +10,7 @@ from stages.common.journal.journals import read_journal
 from stages.common.journal.tracking import track
 from stages.common.settings import Settings
 from stages.sync.options import read_options
-from workflow.invocation import sync_command, tracking_environment
+from workflow.invocation import print_warnings, sync_command, tracking_environment
 
 
 class Example(Settings):
@@ -35,3 +36,15 @@ def test_journals_say_it_for_a_sync_by_hand(register, tmp_path, monkeypatch):
         pass
     tags = read_journal(tmp_path / "journal.json").journal.tags
     assert (tags["project"], tags["register_models"]) == ("ours", str(register).lower())
+
+
+def test_warnings_of_this_call_reach_the_terminal(tmp_path, capsys):
+    old, new = tmp_path / "a" / "old.log", tmp_path / "b" / "new.log"
+    for log, text in ((old, "warning: earlier\n"), (new, "warning: 3 of 9 images were rejected\nprogress\n")):
+        log.parent.mkdir()
+        log.write_text(text)
+    os.utime(old, (1000, 1000))
+    print_warnings(tmp_path, 2000)
+    assert capsys.readouterr().err == f"warning: 3 of 9 images were rejected [{new}]\n"
+    print_warnings(tmp_path / "none", 0)
+    assert capsys.readouterr().err == ""

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import tempfile
+import time
 from functools import cache, partial
 from pathlib import Path
 
@@ -24,12 +25,13 @@ from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
 from workflow.input_files import check_files
 from workflow.installed import environment_digest
-from workflow.invocation import refuse_left_jobs, sync_command, tracking_environment
+from workflow.invocation import print_warnings, refuse_left_jobs, sync_command, tracking_environment
 from workflow.measured import all_left_out
 from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
 from workflow.rule_requests import MOST, grown
 from workflow.site_profile import check_account, check_checkout, snakemake_layers
 
+STARTED = time.time()
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
 CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 

@@ -100,6 +100,8 @@ def _labels(inputs: Inputs, provenance: Provenance) -> Iterator[str]:
 
 
 def _parts(card: Card) -> str:
+    if card.patient_split is not None:
+        return "in parts as pre-training splits its patients"
     if card.shares is None:
         return "in parts by lists of the user"
     parts = ", ".join(f"{part} {100 * share:.4g} %" for part, share in card.shares.model_dump().items())

@@ -194,3 +194,38 @@ def test_uncertain_labels_are_unlabelled_and_blank_ones_counted(written, tmp_pat
 def test_a_name_becomes_a_finding() -> None:
     assert finding_name("Pleural Effusion (any)") == "pleural_effusion_any"
     assert prompt_block("Pneumothorax")["sets"]["there_is"]["negative"] == ["There is no pneumothorax."]
+
+
+@pytest.mark.parametrize(
+    ("words", "unlabelled"),
+    [
+        (["yes", "no"] * 99 + ["n/a", "nan"], ["n/a", "nan"]),
+        (["s\u00ed", "no"] * 100, None),
+        (["ja", "nein"] * 100, None),
+    ],
+)
+def test_a_few_other_words_among_the_labels_are_unlabelled(written, words, unlabelled, tmp_path: Path) -> None:
+    main(["new-dataset", str(written(columns() | {"Pleural Effusion": words})), "--output", str(tmp_path)])
+    labels = yaml.safe_load((tmp_path / "ours.yaml").read_text())["datasets"]["ours"]["label_images"]
+    assert labels.get("unlabelled_values") == unlabelled
+
+
+def test_degrees_of_a_finding_are_no_yes_and_no(written) -> None:
+    path = written(columns() | {"severity": ["0", "1", "0", "1", "2"] * 40})
+    assert [each.column for each in guess_table(path, path.parent).findings] == ["Pleural Effusion"]
+
+
+def test_blank_patients_are_said_and_keep_the_reports(written, tmp_path: Path, capsys) -> None:
+    table = columns()
+    table["PatientID"][20] = ""
+    main(["new-dataset", str(written(table)), "--output", str(tmp_path)])
+    assert "PatientID is blank in 1 rows, which a run refuses" in capsys.readouterr().out
+    assert yaml.safe_load((tmp_path / "ours.yaml").read_text())["pretrain_on"] == "ours"
+
+
+def test_without_reports_the_commands_name_no_other_data_set(written, tmp_path: Path, capsys) -> None:
+    table = {name: cells for name, cells in columns().items() if name != "Befund"}
+    main(["new-dataset", str(written(table)), "--output", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "profiles/sample" not in said
+    assert "Nothing to pre-train on (reports" in said

@@ -62,7 +62,9 @@ def test_a_missing_view_is_rejected_where_the_index_names_others(convert, pictur
     rejects, manifest = convert(files)
     assert rejects == {"b.png": "unknown_view", "c.png": "wrong_view", "d.png": "unknown_view"}
     assert manifest.without_view == 0
-    assert capsys.readouterr().err.count("warning") == 0
+    said = capsys.readouterr().err
+    assert said.count("warning") == 1
+    assert "3 of 4 images were rejected: unknown_view 2, wrong_view 1; each is named in" in said
     rejects, manifest = convert(files, views_missing="accept")
     assert rejects == {"c.png": "wrong_view"}
     assert manifest.without_view == 2
