@@ -77,9 +77,27 @@ def _decoded(path: Path, data: bytes, form: TableFormat) -> str:
     except UnicodeError as error:
         line = data[: getattr(error, "start", 0)].count(b"\n") + 1
         raise InputError(f"{path}: line {line}: not {form.encoding}", remedy) from None
+    if (meant := _meant_encoding(data, text, form)) is not None:
+        remedy = _say(form, f"set encoding: {meant}")
+        raise InputError(f"{path}: the file is {meant}, not {form.encoding}", remedy)
     if "\0" in text or _SURROGATE.search(text) or (is_wide and data.strip() and not looks_wide):
         raise InputError(f"{path}: not {form.encoding}", remedy)
     return text.removeprefix("\ufeff")
+
+
+_C1 = re.compile(r"[\x80-\x9f]")  # control characters that no text has: in cp1252 they are quotes and dashes
+
+
+def _meant_encoding(data: bytes, text: str, form: TableFormat) -> str | None:
+    """Return the encoding that a file is in, where another one, of one byte per character, was declared for it."""
+    if data.isascii() or len(text) != len(data):
+        return None
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        is_latin = codecs.lookup(form.encoding).name == "iso8859-1"
+        return "cp1252" if is_latin and _C1.search(text) else None
+    return "utf-8"
 
 
 def _say(form: TableFormat, key: str) -> str:

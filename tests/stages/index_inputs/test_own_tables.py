@@ -82,6 +82,20 @@ def test_another_encoding_names_the_key(refusal, root, settings, encoding, remed
     assert "normal" not in line
 
 
+@pytest.mark.parametrize(
+    ("written_in", "declared", "complaint"),
+    [
+        ("utf-8", "latin-1", "the file is utf-8, not latin-1; set encoding: utf-8"),
+        ("cp1252", "latin-1", "the file is cp1252, not latin-1; set encoding: cp1252"),
+    ],
+)
+def test_a_text_that_another_encoding_would_garble_is_refused(refusal, root, written_in, declared, complaint):
+    rows = [["file", "who", "text"], ["a.png", "p", "Gr\u00f6\u00dfe \u201cnormal\u201d"]]
+    text = "\n".join(",".join(row) for row in rows)
+    (root / "t.csv").write_bytes(text.encode(written_in))
+    assert complaint in refusal(root, FOLDER | {"encoding": declared})
+
+
 def test_a_wrong_encoding_key_names_it(refusal, root):
     (root / "t.csv").write_text(written(ROWS), encoding="utf-8")
     assert "t.csv: not utf-16; set encoding, e.g." in refusal(root, FOLDER | {"encoding": "utf-16"})
