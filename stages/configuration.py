@@ -15,7 +15,7 @@ from .common.errors import InputError
 from .common.settings import Device, FolderPath, Model, Name, Settings, UniqueList, did_you_mean
 from .common.templates import filled, slots_in
 from .config_layers import KeyPath, holds, merged
-from .contracts import BLOCKS, EVALUATIONS, JOBS
+from .contracts import BLOCKS, EVALUATIONS, JOBS, needs_of
 from .fetch_weights.contract import hub_id
 from .label_images.contract import LabelImagesSettings
 from .pretrain.ready_made import ReadyMadeVariant
@@ -224,7 +224,7 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
     def lacks(self, stage: str, dataset: str) -> str | None:
         """Return what a data set lacks for an evaluation, in words; None where it lacks nothing."""
         settings = self.settings(stage, dataset)
-        needs = {need for job in JOBS if job.stage == stage for need in job.needs}
+        needs = needs_of(stage)
         lacking = {
             "no boxes or masks": "outlines" in needs and not self.settings(LabelImagesSettings, dataset).outlined,
             "no prompt file": "prompts" in needs and not settings.prompts,

@@ -5,7 +5,7 @@ A stage belongs to the pipeline by its one line here. Among the stages, only `su
 
 from types import ModuleType
 
-from .common.contract import Job
+from .common.contract import Job, Need
 from .common.settings import Settings
 
 # isort: off
@@ -49,6 +49,11 @@ EVALUATIONS: tuple[str, ...] = tuple(  # what is measured on labels, for every v
     )
 )
 BLOCKS: dict[str, type[Settings]] = {job.stage: block for job in JOBS if (block := job.block_type()) is not None}
+
+
+def needs_of(stage: str) -> set[Need]:
+    """Return what a data set must have beside labels for the jobs of a stage."""
+    return {need for job in JOBS if job.stage == stage for need in job.needs}
 
 
 def job_of(stage: str, command: str = "") -> type[Job]:

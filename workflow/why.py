@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.common.command_line import one_line_errors, program_name
 from stages.common.errors import InputError
@@ -27,6 +28,9 @@ from stages.common.journal.tracking import flatten
 from stages.contracts import BLOCKS
 from stages.label_images.contract import LabelImagesSettings
 from workflow.site_profile import add_options
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SHOWN = 8  # hex digits of a digest
 _DELETED = (
@@ -211,22 +215,23 @@ def _replaced_sources(job: Job, journal: Journal, root: Path) -> list[str]:
 
 
 def _radiographs(job: Job, root: Path) -> list[str]:
-    from stages.common.data.private_sources import reveal
-    from stages.common.files import schemas
-    from stages.common.files.arrow_tables import read_table
-
-    table = reveal(read_table(root / job.option("--files"), schemas.FILES), root / job.option("--private"))
+    table = _index_table(job, root, "--files", "FILES")
     return [path for path, shard in zip(table["path"].to_pylist(), table["shard"].to_pylist(), strict=True)
             if path is not None and str(shard) == job.option("--shard")]  # fmt: skip
 
 
 def _report_files(job: Job, root: Path) -> list[str]:
-    from stages.common.data.private_sources import reveal
+    table = _index_table(job, root, "--reports", "REPORTS")
+    return [path for path in table["path"].unique().to_pylist() if path is not None]
+
+
+def _index_table(job: Job, root: Path, option: str, schema: str) -> "pa.Table":
+    """Return a table of index_inputs that a job reads, with the paths as they are on disk."""
+    from stages.common.data.private_sources import reveal  # a table library, which most jobs' reasons do not need
     from stages.common.files import schemas
     from stages.common.files.arrow_tables import read_table
 
-    table = reveal(read_table(root / job.option("--reports"), schemas.REPORTS), root / job.option("--private"))
-    return [path for path in table["path"].unique().to_pylist() if path is not None]
+    return reveal(read_table(root / job.option(option), getattr(schemas, schema)), root / job.option("--private"))
 
 
 def _mask_files(job: Job, root: Path) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Annotated, ParamSpec, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 
-from ..common.errors import InputError, InputErrors, kind_of, reason_of
+from ..common.errors import InputError, InputErrors, kind_or_empty, reason_of
 from ..common.inference.arguments import check_classes, check_texts
 from ..common.radiographs.settings import Size
 from ..common.settings import place_of, wrong_value
@@ -57,7 +57,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 def check_path(value: object, what: str) -> str | Path:
     """Return a path or URI, unchanged if it is text. Raises InputError for other values and an empty text."""
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
-        raise InputError(f"{what}: {'empty text' if isinstance(value, str) else kind_of(value)}", "give a path")
+        raise InputError(f"{what}: {kind_or_empty(value)}", "give a path")
     return value if isinstance(value, str) else Path(os.fsdecode(value))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import PlainValidator
 
-from ..common.errors import InputError, kind_of
+from ..common.errors import InputError, kind_or_empty
 from ..common.inference.arguments import check_list
 from ..common.inference.squares import reading_settings, square_of_array, squares_of_files
 from ..common.radiographs.radiograph import SquareImage
@@ -27,8 +27,7 @@ def check_image(value: object, name: str = "image") -> Readable:
         return Path(os.fsdecode(value))
     if isinstance(value, str | bytes | np.ndarray | SquareImage) and not (isinstance(value, str) and not value):
         return value
-    what = "empty text" if isinstance(value, str) else kind_of(value)
-    raise InputError(f"{name}: {what}", "give a path, bytes or an array")
+    raise InputError(f"{name}: {kind_or_empty(value)}", "give a path, bytes or an array")
 
 
 def check_images(value: object) -> list[Readable]:

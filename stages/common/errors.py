@@ -23,6 +23,11 @@ def kind_of(value: object) -> str:
     return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
+def kind_or_empty(value: object) -> str:
+    """Return what a value is, for an error where a text must not be empty: "empty text", else its kind."""
+    return "empty text" if isinstance(value, str) and not value else kind_of(value)
+
+
 def _one_line(text: str) -> str:
     """Return `text` with line ends and other unprintable characters as escapes: names of files may hold them."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

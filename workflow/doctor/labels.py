@@ -17,7 +17,7 @@ from stages.common.data.patient_split import split_of
 from stages.common.errors import InputError
 from stages.common.files.rooted_files import RootedFileError, find_under
 from stages.configuration import Config
-from stages.contracts import EVALUATIONS, JOBS
+from stages.contracts import EVALUATIONS, needs_of
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.index_inputs.index import build_index
 from stages.label_images.contract import LabelImagesSettings
@@ -58,8 +58,7 @@ def check_labels_of(config: Config, name: str) -> Finding:
         return Finding("warning", subject, f"datasets.{name}.label_images: {error.what}{_ROUGHLY}", error.remedy)
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}.label_images: {error.what}", error.remedy)
-    outlining = [stage for stage in EVALUATIONS for job in JOBS if job.stage == stage and "outlines" in job.needs]
-    asked_for = [stage for stage in dict.fromkeys(outlining) if name in config.measured_on(stage)]
+    asked_for = [stage for stage in EVALUATIONS if "outlines" in needs_of(stage) and name in config.measured_on(stage)]
     return _without_outlines(subject, name, rows, asked_for, exact) or _counted(subject, name, settings, rows, exact)
 
 

@@ -26,8 +26,8 @@ from workflow.images.running import images_to_run
 from workflow.input_files import check_files
 from workflow.installed import environment_digest
 from workflow.invocation import print_warnings, refuse_left_jobs, sync_command, tracking_environment
-from workflow.measured import all_left_out
 from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
+from workflow.measured import all_left_out
 from workflow.rule_requests import MOST, grown
 from workflow.site_profile import check_account, check_checkout, snakemake_layers
 
@@ -53,7 +53,7 @@ try:
     if workflow.is_main_process:
         for line in all_left_out(CONFIG):
             print(line, file=sys.stderr)
-    if workflow.is_main_process:  # inherited by jobs: what MLflow shows together (docs/decisions/0016)
+        # inherited by jobs: what MLflow shows together (docs/decisions/0016)
         os.environ |= tracking_environment(CONFIG.project, Path(CONFIG.workspace), CONFIG.register_models)
     check_account(workflow.resource_settings.default_resources)
     IMAGES = images_to_run(REPOSITORY, verify=workflow.is_main_process) if CONTAINERS else {}

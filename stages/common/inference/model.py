@@ -24,7 +24,7 @@ from ..encoders.dual import (
 )
 from ..encoders.image import grid_of
 from ..encoders.settings import InferenceRecord
-from ..errors import InputError, kind_of
+from ..errors import InputError, kind_or_empty
 from ..radiographs.radiograph import SquareImage
 from ..records import read_record
 from .arguments import check_classes, check_list
@@ -130,8 +130,7 @@ class RadiographModel:
                 files[row] = bytes(value)
             else:
                 remedy = "give the path of a file as text" if kind == "path" else "give the bytes of a file, not base64"
-                is_empty = isinstance(value, str) and not value
-                raise InputError(f"row {row}: {kind}: {'empty text' if is_empty else kind_of(value)}", remedy)
+                raise InputError(f"row {row}: {kind}: {kind_or_empty(value)}", remedy)
         decoded = squares_of_files(list(files.values()), [f"row {row}" for row in files], self.settings)
         squares |= dict(zip(files, decoded, strict=True))
         return [squares[row] for row in range(len(table))]
