@@ -24,6 +24,7 @@ import torch
 import yaml
 
 from stages.common.data.image_store import ImageStore
+from stages.common.data.label_matrix import label_matrix
 from stages.common.data.labelled_images import read_labels
 from stages.common.data.paired_reports import read_pairs
 from stages.common.data.prompts import read_prompts
@@ -133,13 +134,13 @@ class Study:
         labels_file = self.results / f"label_images/{dataset}/labels.arrow"
         zero_shot = self.config.settings("zero_shot_classification", dataset)
         grounding = self.config.settings("phrase_grounding", dataset)
-        prompts = read_prompts(ROOT / zero_shot.prompts)
-        labels = read_labels(labels_file, prompts.finding)
+        [(finding, prompts)] = read_prompts(ROOT / zero_shot.prompts).items()
+        labels = read_labels(labels_file, finding)
         embeddings = _embed(checkpoint.model, store, labels["image_id"].to_list())
         scores = prompt_scores(checkpoint, prompts.expanded(), embeddings)
-        result = evaluate(labels, scores, 50, 0)
+        result = evaluate(label_matrix(labels), {finding: scores}, 50, 0).findings[finding]
         test = (labels["split"] == "test").to_numpy()
-        pointed = read_prompts(ROOT / grounding.prompts)
+        [pointed] = read_prompts(ROOT / grounding.prompts).values()
         pointed = pointed.model_copy(update={"sets": {"no_place": pointed.sets["no_place"]}})
         parts = {part: locate(labels, store, part, labels_file) for part in ("train", "validation", "test")}
         grounded = Grounding(checkpoint, pointed, parts).of("no_place", 50, 0)

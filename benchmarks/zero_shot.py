@@ -67,7 +67,8 @@ def write_inputs(folder: Path, images: int) -> None:
 
 def tokenizer(folder: Path) -> Path:
     """Write a folder with a word-piece tokenizer of the prompts' words."""
-    sets = read_prompts(ROOT / PROMPTS).expanded().values()
+    [prompts] = read_prompts(ROOT / PROMPTS).values()
+    sets = prompts.expanded().values()
     texts = " ".join(text for each in sets for text in (*each.positive, *each.negative)).lower()
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(set(texts.replace(".", " . ").split()))]
     made = Tokenizer(WordPiece({word: rank for rank, word in enumerate(words)}, unk_token="[UNK]"))  # noqa: S106

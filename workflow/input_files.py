@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.common.data.patient_split import PatientSplit
-from stages.common.data.prompts import PromptFile, read_prompts
+from stages.common.data.prompts import FindingPrompts, read_prompts
 from stages.common.errors import InputError
+from stages.common.settings import did_you_mean
 from stages.configuration import FEW_SHOT, Config
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.label_images.contract import LabelImagesSettings
@@ -35,24 +36,28 @@ def _of_labelled(config: Config, name: str) -> Iterator[InputError]:
         except InputError as error:
             yield from (InputError(f"{key}: {each.what}", each.remedy) for each in error.errors)
             continue
-        if prompts.finding != labels.finding:
-            yield InputError(
-                f"{key}: its `finding` is {prompts.finding!r}, but datasets.{name}.label_images.finding is "
-                f"{labels.finding!r}",
-                "give both the same name, or name another prompt file",
-            )
+        known = labels.by_finding
+        for finding in prompts:
+            if finding not in known:
+                where = "finding" if labels.findings is None else "findings"
+                yield InputError(
+                    f"{key}: it has prompts of the finding {finding!r}, but datasets.{name}.label_images.{where} is "
+                    f"{', '.join(known)}",
+                    f"give both the same name, or name another prompt file{did_you_mean(finding, known)}",
+                )
     yield from _empty_parts(config, name, labels)
 
 
-def _prompts_of(prompts: str, stage: str) -> PromptFile:
+def _prompts_of(prompts: str, stage: str) -> dict[str, FindingPrompts]:
     """Read a prompt file as its stage will. Raises InputError with every mistake."""
     path = CHECKOUT / prompts
     if not path.is_file():
         raise InputError(f"no file {path}", f"write an absolute path, or one relative to the checkout, {CHECKOUT}")
     read = read_prompts(path, denying=stage == "zero_shot_classification")
     if stage == "phrase_grounding":
-        for each in read.sets:
-            read.slots_of(each, PLACE_SLOTS)
+        for own in read.values():
+            for each in own.sets:
+                own.slots_of(each, PLACE_SLOTS)
     return read
 
 

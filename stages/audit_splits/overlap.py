@@ -30,7 +30,8 @@ def audit(job: AuditSplitsJob) -> None:
     settings = job.settings
     with track_job(job) as run:
         tables = ((job.labels, LABELS), (job.duplicates, DUPLICATES), (job.pairs, PAIRS))
-        labels, copies, pairs = (pl.DataFrame(read_table(path, schema)) for path, schema in tables)
+        rows, copies, pairs = (pl.DataFrame(read_table(path, schema)) for path, schema in tables)
+        labels = rows.select("image_id", "patient_id", "split").unique(maintain_order=True)  # whatever the findings
         overlap = find_overlap(labels, copies, pairs, job.dataset, job.pretrain_on, settings.same_patients)
         run.log_metrics({f"overlap/{kind}": count for kind, count in overlap})
         if not settings.allow_overlap:
@@ -52,7 +53,7 @@ def _all_have_digests(manifest: Path) -> bool:
 
 def find_overlap(labels: pl.DataFrame, copies: pl.DataFrame, pairs: pl.DataFrame, dataset: str, pretrain_on: str,
                  same_patients: bool = False) -> Overlap:  # fmt: skip
-    """Count what connects the parts of `labels` (LABELS, one finding) with each other and with pre-training.
+    """Count what connects the parts of `labels` (images, each once a part) with each other and with pre-training.
 
     `copies` is DUPLICATES of all data sets, `pairs` is PAIRS of `pretrain_on`: its training pairs made the weights and
     its validation pairs chose the checkpoint. Patients are compared with those of pre-training only where both data

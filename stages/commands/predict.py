@@ -12,7 +12,7 @@ import json
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..common.errors import InputError
 from ..common.inference.arguments import check_classes
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Namespace) -> None:
     """Classify the radiograph, print the result, and write the heatmap if it is asked for."""
-    classes = read_classes(arguments.prompts, arguments.set)
+    classes = read_classes(arguments.prompts, arguments.set, arguments.finding)
     shown = next(iter(classes)) if arguments.show is None else arguments.show
     if shown not in classes:
         raise InputError(f"--show {shown}: no such class", f"choose one of {', '.join(classes)}")
@@ -48,24 +48,36 @@ def main(arguments: Namespace) -> None:
         print(f"\n{arguments.heatmap}: cosines of patches with {shown}, from {low:.3f} (clear) to {high:.3f} (bright)")
 
 
-def read_classes(path: Path, chosen_set: str | None) -> dict[str, list[str]]:
+def read_classes(path: Path, chosen_set: str | None, finding: str | None = None) -> dict[str, list[str]]:
     """Return class -> sentences from either form of file. Raises InputError for any other content."""
     record = read_yaml(path, "name a file of prompts")
-    if isinstance(record, dict) and "sets" in record:
-        from ..common.data.prompts import check_prompts
-
-        prompts = check_prompts(record, path)
-        sets = prompts.expanded()
-        name = next(iter(sets)) if chosen_set is None else chosen_set
-        if name not in sets:
-            raise InputError(f"{path}: no prompt set {name}", remedy=f"choose one of {', '.join(sets)}")
-        finding = prompts.finding.replace("_", " ")
-        return check_classes({finding: sets[name].positive, f"no {finding}": sets[name].negative}, str(path))
+    if isinstance(record, dict) and ("sets" in record or isinstance(record.get("findings"), dict)):
+        return _of_prompt_file(record, path, chosen_set, finding)
     if not isinstance(record, dict) or not all(isinstance(texts, list) for texts in record.values()):
         raise InputError(f"{path}: give a mapping of each class to a list of sentences, or a prompt file with `sets`")
-    if chosen_set is not None:
-        raise InputError(f"--set {chosen_set}: {path} is no prompt file with `sets`", "leave --set out")
+    for option, value in (("--set", chosen_set), ("--finding", finding)):
+        if value is not None:
+            raise InputError(f"{option} {value}: {path} is no prompt file with `sets`", f"leave {option} out")
     return check_classes(record, str(path))
+
+
+def _of_prompt_file(
+    record: dict[str, Any], path: Path, chosen_set: str | None, finding: str | None
+) -> dict[str, list[str]]:
+    from ..common.data.prompts import check_prompts
+
+    prompts = check_prompts(record, path)
+    if finding is None and len(prompts) > 1:
+        raise InputError(f"{path}: has {len(prompts)} findings", f"choose one with --finding: {', '.join(prompts)}")
+    finding = next(iter(prompts)) if finding is None else finding
+    if finding not in prompts:
+        raise InputError(f"{path}: no finding {finding}", remedy=f"choose one of {', '.join(prompts)}")
+    sets = prompts[finding].expanded()
+    name = next(iter(sets)) if chosen_set is None else chosen_set
+    if name not in sets:
+        raise InputError(f"{path}: no prompt set {name}", remedy=f"choose one of {', '.join(sets)}")
+    words = finding.replace("_", " ")
+    return check_classes({words: sets[name].positive, f"no {words}": sets[name].negative}, str(path))
 
 
 def as_table(reading: "Reading") -> str:
@@ -87,6 +99,7 @@ def add_options(options: ArgumentParser) -> None:
     options.add_argument("--prompts", type=Path, required=True, help="YAML file of classes, or a prompt file")
     add_checkpoint(options)
     options.add_argument("--set", help="prompt set of a prompt file; default: its first")
+    options.add_argument("--finding", help="finding of a prompt file that has several")
     options.add_argument("--heatmap", type=Path, help="PNG to write: the radiograph with the heatmap of one class")
     options.add_argument("--show", metavar="CLASS", help="class shown in the heatmap; default: the first")
     options.add_argument("--json", action="store_true", help="print JSON, including heatmaps on the patch grid")

@@ -20,7 +20,7 @@ from ..common.few_shot.protocols import (
     departures,
 )
 from ..common.records import METRICS, Count, MetricName, Record
-from ..common.settings import Settings
+from ..common.settings import Settings, UniqueList
 
 # How each protocol differs from its authors' code even where no setting was changed; listed beside the figures.
 ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
@@ -40,7 +40,9 @@ ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
 class EvaluationSettings(Settings):
     """Settings of the measurement, the same for every protocol."""
 
-    finding: str | None = Field(None, description="finding to classify; null: the only finding in the labels")
+    findings: UniqueList[str] | None = Field(
+        None, description="findings to classify, by one head; null: all of the labels"
+    )
     seeds: int = Field(
         3, gt=0, description="number of repetitions, each with its own head initialisation and batch order"
     )
@@ -136,21 +138,33 @@ def departures_of(job: JobSettings, protocol: Protocol) -> Departures:
 
 
 class Seed(Record):
-    """Figures of one repetition; `threshold` is that of its F1, chosen on validation."""
+    """Figures of one repetition, mean over findings; `thresholds` are those of F1 by finding, chosen on validation."""
 
     seed: int
     kept_at: Count = Field(description="epoch (linear) or step (finetune) of the kept weights, 1-based")
     validation_auc: float
-    threshold: float
+    thresholds: dict[str, float]
     auc: float
     average_precision: float
     f1: float
     accuracy: float
 
 
-class FewShotResult(FewShotRecord):
-    """Contents of result.json; a `skipped` job has no seeds and no metrics."""
+class FindingResult(Record):
+    """Figures of one finding; `images` are those in which it is labelled."""
 
+    images: dict[PartName, PartSize]
+    metrics: dict[MetricName, MeanOfSeeds]
+
+
+class FewShotResult(FewShotRecord):
+    """Contents of result.json; a `skipped` job has no seeds and no metrics.
+
+    `images` counts as positive what has at least one finding, `metrics` are means over `findings`.
+    """
+
+    findings: dict[str, FindingResult] = Field(min_length=1)
+    not_measured: dict[str, str] = Field(default_factory=dict, description="finding -> why nothing is said on it")
     images: dict[PartName, PartSize]
     seeds: list[Seed]
     metrics: dict[MetricName, MeanOfSeeds]
@@ -158,11 +172,14 @@ class FewShotResult(FewShotRecord):
     @model_validator(mode="after")
     def _is_whole(self) -> "FewShotResult":
         self.check_whole(self.images, self.seeds, self.metrics, METRICS)
+        for each in self.findings.values():
+            self.check_whole(each.images, self.seeds, each.metrics, METRICS)
         return self
 
     def tested_on(self) -> object:
         """Return what does not depend on the encoders, nor on the protocol and the share of the labels."""
-        return self.finding, self.resampled_by, self.images["test"]
+        sizes = {name: each.images["test"] for name, each in self.findings.items()}
+        return sizes, self.not_measured, self.resampled_by, self.images["test"]
 
     def measured_on(self) -> object:
         """Return what does not depend on the encoders, so that two results can be compared."""

@@ -4,25 +4,30 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Float, Int8
+from torch import Tensor
+from torch.nn import functional as F
 
 from ..audit_splits.contract import read_overlap
-from ..common.few_shot.parts import Parts, read_finding, split_parts, targets_of
-from ..common.few_shot.protocols import MeanOfSeeds, PartSize
-from ..common.few_shot.repetitions import log_result, means_of_seeds
+from ..common.data.label_matrix import LabelMatrix, read_label_matrix
+from ..common.few_shot.parts import Parts, split_parts
+from ..common.few_shot.protocols import MeanOfSeeds, PartName, PartSize
+from ..common.few_shot.repetitions import log_result, spread_of
 from ..common.files.arrow_tables import write_frame
 from ..common.files.schemas import SCORES
 from ..common.journal.tracking import Run, track_job
-from ..common.metrics.ranking import auc, best_f1_threshold, classification_metrics, draw_weights
-from ..common.records import Overlap, write_record
+from ..common.metrics.findings import estimates, mean_over_seeds, metrics_of
+from ..common.metrics.ranking import auc, best_f1_threshold, draw_weights, once
+from ..common.records import METRICS, Estimate, MetricName, Overlap, write_record
 from .contract import (
     ALWAYS_DIFFERENT,
     FewShotClassificationJob,
     FewShotResult,
+    FindingResult,
     JobSettings,
     Protocol,
     Seed,
@@ -37,25 +42,26 @@ class SeedScores:
     seed: int
     kept_at: int  # epoch (linear) or step (finetune), 1-based, after which those weights were kept
     validation_auc: float
-    validation: Float[np.ndarray, "validation"]
-    test: Float[np.ndarray, "test"]
+    validation: Float[np.ndarray, "validation findings"]
+    test: Float[np.ndarray, "test findings"]
 
 
-def validation_auc(scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"]) -> float:
-    """Return the AUC that decides when to stop and which weights are kept."""
-    return float(auc(scores, targets, np.ones((1, len(scores))))[0])
+def validation_auc(scores: Float[np.ndarray, "images findings"], targets: Int8[np.ndarray, "images findings"]) -> float:
+    """Return the AUC, mean over findings, that decides when to stop and which weights are kept."""
+    values = []
+    for own, target in zip(scores.T, targets.T, strict=True):
+        known = target >= 0
+        values.append(float(auc(own[known], target[known].astype(np.int64), np.ones((1, int(known.sum()))))[0]))
+    return float(np.mean(values))
+
+
+def known_loss(logits: Float[Tensor, "batch findings"], targets: Float[Tensor, "batch findings"]) -> Tensor:
+    """Return the binary cross-entropy, mean over the labels that are known; -1 is an unknown one."""
+    known = targets >= 0
+    return F.binary_cross_entropy_with_logits(logits[known], targets[known]) if known.any() else 0 * logits.sum()
 
 
 Fit = Callable[[int], SeedScores]  # returns a repetition, given its seed
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Figures over the repetitions."""
-
-    resampled_by: Literal["patient", "image"]
-    seeds: list[Seed]
-    metrics: dict[str, MeanOfSeeds]
 
 
 def classify(job: FewShotClassificationJob, prepare: Callable[[Parts, Run], Fit]) -> None:
@@ -66,58 +72,98 @@ def classify(job: FewShotClassificationJob, prepare: Callable[[Parts, Run], Fit]
     settings = job.settings
     with track_job(job) as run:
         overlap = read_overlap(job.audit, job.labels)
-        parts = split_parts(read_finding(job.labels, settings.finding), settings.fraction, job.labels)
+        labels = read_label_matrix(job.labels, settings.findings)
+        parts = split_parts(labels, settings.fraction, job.labels, settings.findings)
         fit = prepare(parts, run)
         runs = [] if parts.skipped else [fit(settings.seed + number) for number in range(settings.seeds)]
         result = result_of(job.protocol, settings, parts, runs, overlap)
         write_scores(job.scores, parts, runs)
         write_record(job.result, result)
         log_result(run, result, result.metrics)
+        if len(result.findings) > 1:
+            run.log_metrics({f"test/{name}/{finding}": each.value for finding, own in result.findings.items()
+                             for name, each in own.metrics.items()})  # fmt: skip
 
 
 def result_of(
     protocol: Protocol, settings: JobSettings, parts: Parts, runs: Sequence[SeedScores], overlap: Overlap
 ) -> FewShotResult:
-    """Measure the repetitions and build the record of result.json."""
-    found = evaluate(parts, runs, settings.draws, settings.seed)
-    sizes = {name: PartSize(images=rows.height, positives=int(rows["target"].sum()))
-             for name, rows in (("train", parts.train), ("validation", parts.validation),
-                                ("test", parts.test))}  # fmt: skip
+    """Measure the repetitions and build the record of result.json; without any there are no figures.
+
+    Each repetition has its own thresholds, of largest F1 on validation. A figure is the mean over repetitions. Its
+    interval resamples test patients (images where patients are unknown), the same ones for every repetition and
+    finding. Its `spread` is the standard deviation over repetitions, which share one subset: null for a single one.
+    """
+    unit, groups = parts.test.resampled
+    weights = draw_weights(groups, settings.draws, settings.seed)
+    thresholds = [_thresholds(run, parts) for run in runs]
+    by_seed = [
+        {finding: metrics_of(parts.test, finding, run.test[:, column], own[finding])
+         for column, finding in enumerate(parts.findings)}
+        for run, own in zip(runs, thresholds, strict=True)
+    ]  # fmt: skip
+    values = [{finding: {name: once(metric, len(parts.test.images)) for name, metric in own.items()}
+               for finding, own in each.items()} for each in by_seed]  # fmt: skip
+    means = {finding: {name: mean_over_seeds([each[finding][name] for each in by_seed]) for name in METRICS}
+             for finding in (parts.findings if runs else ())}  # fmt: skip
+    by_finding, overall = estimates(means, weights)
+    over_findings = [{name: float(np.mean([own[name] for own in each.values()])) for name in METRICS}
+                     for each in values]  # fmt: skip
+    seeds = [
+        Seed(seed=run.seed, kept_at=run.kept_at, validation_auc=run.validation_auc, thresholds=own, **value)
+        for run, own, value in zip(runs, thresholds, over_findings, strict=True)
+    ]
+    findings = {
+        finding: FindingResult(
+            images=_sizes(parts, finding),
+            metrics=_with_spread(by_finding.get(finding, {}), [each[finding] for each in values]),
+        )
+        for finding in parts.findings
+    }
     return FewShotResult(
-        finding=parts.finding,
+        findings=findings,
+        not_measured=dict(parts.not_measured),
         protocol=protocol,
         fraction=settings.fraction,
         departures=departures_of(settings, protocol),
         always_different=ALWAYS_DIFFERENT[protocol],
         skipped=parts.skipped,
-        images=sizes,
+        images=_sizes(parts),
+        seeds=seeds,
+        metrics=_with_spread(overall, over_findings),
+        resampled_by=unit,
         overlap=overlap,
-        **vars(found),
     )
 
 
-def evaluate(parts: Parts, runs: Sequence[SeedScores], draws: int, seed: int) -> Figures:
-    """Measure the repetitions; without any (a subset that teaches nothing) there are no figures.
+def _thresholds(run: SeedScores, parts: Parts) -> dict[str, float]:
+    found = {}
+    for column, finding in enumerate(parts.findings):
+        targets = parts.validation.of(finding)
+        known = targets >= 0
+        found[finding] = best_f1_threshold(run.validation[known, column], targets[known].astype(np.int64))
+    return found
 
-    Each repetition has its own threshold, of largest F1 on validation. A figure is the mean over repetitions. Its
-    interval resamples test patients (images where patients are unknown), the same ones for every repetition. Its
-    `spread` is the standard deviation over repetitions, which share one subset: null for a single one.
-    """
-    known = parts.test["patient_id"].null_count() == 0
-    groups = parts.test["patient_id" if known else "image_id"].to_numpy()
-    thresholds = [best_f1_threshold(run.validation, targets_of(parts.validation)) for run in runs]
-    metrics = [
-        classification_metrics(run.test, targets_of(parts.test), threshold)
-        for run, threshold in zip(runs, thresholds, strict=True)
-    ]
-    once = np.ones((1, parts.test.height))
-    values = [{name: float(metric(once)[0]) for name, metric in each.items()} for each in metrics]
-    seeds = [
-        Seed(seed=run.seed, kept_at=run.kept_at, validation_auc=run.validation_auc, threshold=threshold, **value)
-        for run, threshold, value in zip(runs, thresholds, values, strict=True)
-    ]
-    weights = draw_weights(groups, draws, seed)
-    return Figures("patient" if known else "image", seeds, means_of_seeds(metrics, values, weights))
+
+def _with_spread(
+    figures: dict[MetricName, Estimate], values: Sequence[dict[MetricName, float]]
+) -> dict[MetricName, MeanOfSeeds]:
+    return {
+        name: MeanOfSeeds(**dict(each), spread=spread_of([value[name] for value in values]))
+        for name, each in figures.items()
+    }
+
+
+def _sizes(parts: Parts, finding: str | None = None) -> dict[PartName, PartSize]:
+    """Return the images of each part and the positive ones, of one finding or of any."""
+    named: tuple[tuple[PartName, LabelMatrix], ...] = (
+        ("train", parts.train), ("validation", parts.validation), ("test", parts.test)
+    )  # fmt: skip
+    found = {}
+    for name, part in named:
+        own = part if finding is None else part.among([finding]).labelled()
+        found[name] = PartSize(images=len(own.images), positives=own.positives)
+    return found
 
 
 def write_scores(folder: Path, parts: Parts, runs: Sequence[SeedScores]) -> None:
@@ -125,10 +171,11 @@ def write_scores(folder: Path, parts: Parts, runs: Sequence[SeedScores]) -> None
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for each in runs:
-        rows = pl.concat([scored_rows(parts.validation, each.validation), scored_rows(parts.test, each.test)])
-        write_frame(folder / f"seed_{each.seed}.arrow", SCORES, rows)
+        scored = ((parts.validation, each.validation), (parts.test, each.test))
+        rows = [part.scored(dict(zip(parts.findings, scores.T, strict=True))) for part, scores in scored]
+        write_frame(folder / f"seed_{each.seed}.arrow", SCORES, pl.concat(rows))
 
 
-def scored_rows(part: pl.DataFrame, scores: Float[np.ndarray, "images"]) -> pl.DataFrame:
-    """Return rows of SCORES; larger logits mean present."""
-    return part.select("image_id", "patient_id", "split", "target", score=pl.Series(scores, dtype=pl.Float32))
+def target_tensor(part: LabelMatrix) -> Float[Tensor, "images findings"]:
+    """Return the targets of a part for `known_loss`."""
+    return torch.from_numpy(part.targets).float()

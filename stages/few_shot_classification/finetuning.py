@@ -14,26 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import get_cosine_schedule_with_warmup
 
 from ..common.data.image_store import ImageStore
+from ..common.data.label_matrix import LabelMatrix
 from ..common.device import choose_device
 from ..common.digests import seed_from
 from ..common.encoders.augmentation import DRAWS, augment
 from ..common.encoders.dual import DualEncoder, load_checkpoint, to_input
 from ..common.errors import InputError
-from ..common.few_shot.parts import Parts, shrink, targets_of
+from ..common.few_shot.parts import Parts, shrink
 from ..common.journal.progress import progress
 from ..common.journal.tracking import Run
 from ..common.training.served_states import state_in_use
 from ..common.training.state_files import ResumableState
 from .contract import FinetuneJob, FinetuneJobSettings
-from .evaluation import Fit, SeedScores, classify, validation_auc
+from .evaluation import Fit, SeedScores, classify, known_loss, target_tensor, validation_auc
 
 Log = Callable[[dict[str, float], int], None]
 
@@ -43,17 +42,17 @@ _SCORED_AT_ONCE = 256
 class Classifier(nn.Module):
     """A copy of an image encoder with a head that starts near zero, as in MRM and MAE."""
 
-    def __init__(self, model: DualEncoder) -> None:
+    def __init__(self, model: DualEncoder, findings: int = 1) -> None:
         super().__init__()
         self.encoder = copy.deepcopy(model.image).requires_grad_(True)
-        self.head = nn.Linear(self.encoder.width, 1)
+        self.head = nn.Linear(self.encoder.width, findings)
         nn.init.trunc_normal_(self.head.weight, std=2e-5)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, images: Float[Tensor, "batch size size"]) -> Float[Tensor, "batch"]:
+    def forward(self, images: Float[Tensor, "batch size size"]) -> Float[Tensor, "batch findings"]:
         """Return logits of grey images 0..1."""
         tokens = self.encoder.tokens(self.encoder.normalise(images))
-        return self.head(self.encoder.pool(tokens)).squeeze(1)
+        return self.head(self.encoder.pool(tokens))
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,8 @@ class Finetuning:
         self._train, self._validation, self._test = (
             self._rows(part) for part in (parts.train, parts.validation, parts.test)
         )
-        self._targets = torch.from_numpy(targets_of(parts.train)).float()
-        self._validation_targets = targets_of(parts.validation)
+        self._targets = target_tensor(parts.train)
+        self._validation_targets = parts.validation.targets
 
     @classmethod
     def load(
@@ -92,7 +91,7 @@ class Finetuning:
         """
         settings = self._settings
         torch.manual_seed(seed_from("head", seed))
-        classifier = Classifier(self._model).to(self._device)
+        classifier = Classifier(self._model, self._targets.shape[1]).to(self._device)
         optimiser = torch.optim.SGD(classifier.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
         schedule = get_cosine_schedule_with_warmup(optimiser, settings.warmup_steps, settings.steps)
         looks = {math.ceil(settings.steps * look / settings.validations) for look in range(1, settings.validations + 1)}
@@ -138,7 +137,7 @@ class Finetuning:
         classifier.train()
         with self._autocast():
             logits = classifier(images)
-        loss = F.binary_cross_entropy_with_logits(logits.float(), self._targets[chosen].to(self._device))
+        loss = known_loss(logits.float(), self._targets[chosen].to(self._device))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(classifier.parameters(), self._settings.clip_norm)
@@ -146,7 +145,7 @@ class Finetuning:
         return float(loss.detach())
 
     @torch.inference_mode()
-    def _scores(self, classifier: Classifier, rows: Int[np.ndarray, "images"]) -> Float[np.ndarray, "images"]:
+    def _scores(self, classifier: Classifier, rows: Int[np.ndarray, "images"]) -> Float[np.ndarray, "images findings"]:
         """Return logits of whole images."""
         classifier.eval()
         parts = []
@@ -159,8 +158,8 @@ class Finetuning:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._settings.precision == "bf16")
 
-    def _rows(self, part: pl.DataFrame) -> Int[np.ndarray, "images"]:
-        return np.array([self._store.row_of(image_id) for image_id in part["image_id"]], dtype=np.int64)
+    def _rows(self, part: LabelMatrix) -> Int[np.ndarray, "images"]:
+        return np.array([self._store.row_of(image_id) for image_id in part.images["image_id"]], dtype=np.int64)
 
 
 def _state(

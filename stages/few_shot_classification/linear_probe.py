@@ -11,19 +11,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int8
 from torch import nn
-from torch.nn import functional as F
 
 from ..common.digests import seed_from
 from ..common.errors import InputError
-from ..common.few_shot.parts import Parts, targets_of
+from ..common.few_shot.parts import Parts
 from ..common.files.arrow_tables import map_table
 from ..common.files.atomic_files import verify
 from ..common.files.schemas import features
 from ..common.journal.tracking import Run
 from .contract import LinearJob, LinearJobSettings
-from .evaluation import Fit, SeedScores, classify, validation_auc
+from .evaluation import Fit, SeedScores, classify, known_loss, target_tensor, validation_auc
 
 
 class CachedFeatures:
@@ -69,26 +68,25 @@ class Features:
     """Frozen features of the three parts, and the targets of training and validation."""
 
     train: Float[np.ndarray, "train width"]
-    train_targets: Int[np.ndarray, "train"]
+    train_targets: Float[torch.Tensor, "train findings"]
     validation: Float[np.ndarray, "validation width"]
-    validation_targets: Int[np.ndarray, "validation"]
+    validation_targets: Int8[np.ndarray, "validation findings"]
     test: Float[np.ndarray, "test width"]
 
 
 def probe(features: Features, settings: LinearJobSettings, seed: int) -> SeedScores:
-    """Fit one classifier, as a pure function of the arguments; `kept_at` of the result is the 1-based epoch."""
+    """Fit one classifier of all findings, as a pure function of the arguments; `kept_at` is the 1-based epoch."""
     torch.manual_seed(seed_from("head", seed))
-    head = nn.Linear(features.train.shape[1], 1)
+    head = nn.Linear(features.train.shape[1], features.train_targets.shape[1])
     optimiser = torch.optim.AdamW(
         head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
-    inputs = torch.from_numpy(features.train)
-    targets = torch.from_numpy(features.train_targets).float()
+    inputs, targets = torch.from_numpy(features.train), features.train_targets
     best: SeedScores | None = None
     for epoch in range(settings.epochs):
         order = torch.from_numpy(np.random.default_rng(seed_from("order", seed, epoch)).permutation(len(inputs)))
         for chosen in order.split(settings.batch_size):
-            loss = F.binary_cross_entropy_with_logits(head(inputs[chosen]).squeeze(1), targets[chosen])
+            loss = known_loss(head(inputs[chosen]), targets[chosen])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -103,9 +101,9 @@ def probe(features: Features, settings: LinearJobSettings, seed: int) -> SeedSco
 
 
 @torch.inference_mode()
-def _scores(head: nn.Linear, features: Float[np.ndarray, "images width"]) -> Float[np.ndarray, "images"]:
+def _scores(head: nn.Linear, features: Float[np.ndarray, "images width"]) -> Float[np.ndarray, "images findings"]:
     """Return logits."""
-    return head(torch.from_numpy(features)).squeeze(1).numpy()
+    return head(torch.from_numpy(features)).numpy()
 
 
 def classify_linear(job: LinearJob) -> None:
@@ -113,8 +111,9 @@ def classify_linear(job: LinearJob) -> None:
 
     def prepare(parts: Parts, _run: Run) -> Fit:
         cached = CachedFeatures(job.features)
-        features = Features(cached.of(parts.train), targets_of(parts.train), cached.of(parts.validation),
-                            targets_of(parts.validation), cached.of(parts.test))  # fmt: skip
+        features = Features(cached.of(parts.train.images), target_tensor(parts.train),
+                            cached.of(parts.validation.images), parts.validation.targets,
+                            cached.of(parts.test.images))  # fmt: skip
         return lambda seed: probe(features, job.settings, seed)
 
     classify(job, prepare)

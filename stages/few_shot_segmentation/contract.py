@@ -41,7 +41,7 @@ ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
 class EvaluationSettings(Settings):
     """Settings of the measurement, the same for every protocol."""
 
-    finding: str | None = Field(None, description="finding to segment; null: the only finding in the labels")
+    finding: str | None = Field(None, description="finding to segment; null: the only one that has boxes or masks")
     seeds: int = Field(
         3, gt=0, description="number of repetitions, each with its own decoder initialisation and batch order"
     )
@@ -211,6 +211,7 @@ class RepetitionRecord(Record):
 class SegmentationResult(FewShotRecord):
     """Contents of result.json; a `skipped` job has no seeds and no metrics."""
 
+    finding: str
     input_size: Count
     stored_size: Count
     images: dict[PartName, OutlinedPart]

@@ -15,18 +15,20 @@ import torch
 
 from ..audit_splits.contract import read_overlap
 from ..common.data.image_store import ImageStore
+from ..common.data.label_matrix import label_matrix
 from ..common.data.run_lengths import encode
 from ..common.device import choose_device
 from ..common.digests import seed_from
 from ..common.encoders.dual import load_checkpoint
 from ..common.encoders.image import ImageEncoder
 from ..common.errors import InputError
-from ..common.few_shot.parts import Parts, read_finding, split_parts
+from ..common.few_shot.parts import refuse_no_subset
 from ..common.few_shot.protocols import PartName
 from ..common.few_shot.repetitions import log_result
-from ..common.files.arrow_tables import write_frame, write_rows
-from ..common.files.schemas import OVERLAPS, outlines
+from ..common.files.arrow_tables import read_table, write_frame, write_rows
+from ..common.files.schemas import LABELS, OVERLAPS, outlines
 from ..common.journal.tracking import track_job
+from ..common.metrics.findings import Measurable
 from ..common.records import write_record
 from ..common.training.served_states import state_in_use
 from ..common.training.state_files import ResumableState
@@ -53,6 +55,45 @@ from .training import (
 )
 
 Build = Callable[[ImageEncoder], Segmenter]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rows of LABELS of one finding, by part. `train` is the subset of the job; the other parts are whole."""
+
+    finding: str
+    train: pl.DataFrame
+    validation: pl.DataFrame
+    test: pl.DataFrame
+
+
+def parts_of(rows: pl.DataFrame, finding: str | None, fraction: int, source: Path) -> Parts:
+    """Return the labels of `finding`, or of the only finding of `rows` (of LABELS) that has boxes or masks.
+
+    Raises InputError, which names `source`, where no finding is named and several could be meant, the labels have no
+    such subset, or validation or test lacks one of the targets.
+    """
+    matrix = label_matrix(rows)
+    refuse_no_subset(matrix, fraction, source)
+    if finding is None:
+        finding = _only_outlined(rows, source)
+    elif finding not in matrix.findings:
+        known = ", ".join(sorted(matrix.findings))
+        raise InputError(f"{source}: no label is of finding {finding!r} (known: {known})", "correct `finding`")
+    Measurable.of(matrix.among([finding]), str(source))
+    own = rows.filter(pl.col("finding") == finding)
+    train = own.filter((pl.col("split") == "train") & (pl.col("subset") <= fraction))
+    return Parts(finding, train, *(own.filter(pl.col("split") == part) for part in ("validation", "test")))
+
+
+def _only_outlined(rows: pl.DataFrame, source: Path) -> str:
+    findings = sorted(rows["finding"].unique())
+    outlined = rows.filter(pl.col("mask").is_not_null() | (pl.col("boxes").list.len() > 0))["finding"].unique()
+    found = findings if len(findings) == 1 else sorted(outlined)
+    if len(found) != 1:
+        names = ", ".join(found) or "none"
+        raise InputError(f"{source}: findings with boxes or masks are {names}", "select one with the setting `finding`")
+    return found[0]
 
 
 @dataclass(frozen=True)
@@ -172,7 +213,8 @@ def segment(job: FewShotSegmentationJob, build: Build) -> None:
     settings = job.settings
     with track_job(job) as run, state_in_use(job.state / run.digest[:16]) as state:
         overlap = read_overlap(job.audit, job.labels)
-        parts = split_parts(read_finding(job.labels, settings.finding), settings.fraction, job.labels)
+        rows = pl.DataFrame(read_table(job.labels, LABELS))
+        parts = parts_of(rows, settings.finding, settings.fraction, job.labels)
         store = ImageStore(job.images)
         refuse_upsampling(store, job.images, settings.input_size, settings.allow_upsampling)
         outlined = OutlinedParts.of(parts, store, job.labels)

@@ -1,18 +1,19 @@
 """What label_images reads and writes: where the labels of a data set are and how they are split."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..common.contract import Job, option, product, source
 from ..common.data.distributions import CHALLENGE_TABLES, name_in
 from ..common.data.own_tables import ImageColumns, OwnTables
 from ..common.data.patient_split import PatientSplit
 from ..common.records import Count, Record
-from ..common.settings import Settings
+from ..common.settings import Name, Settings
 
 
 class SplitShares(Settings):
@@ -54,10 +55,32 @@ class SplitLists(Settings):
         return [name for name in (self.table, self.train, self.validation, self.test) if name is not None]
 
 
+Part = Literal["train", "validation", "test"]
+UncertainPolicy = Literal["ignore", "zeros", "ones"]  # as CheXpert's authors name them (Irvin et al., AAAI 2019)
+
+
+class FindingColumns(Settings):
+    """Where a `folder` data set's table has one of its findings."""
+
+    target: str = Field(description="its column; with `columns.findings`, the word for it in that column")
+    boxes: str | None = Field(None, description="column of its boxes, as `columns.boxes`")
+    mask: str | None = Field(None, description="column of its masks, as `columns.mask`")
+    uncertain: UncertainPolicy | None = Field(None, description="`uncertain` for this finding; null: that of all")
+
+
 class LabelColumns(ImageColumns):
     """Names of the columns of a `folder` data set's table; those of the image as in index_inputs."""
 
-    target: str = Field(description="the finding; a blank cell is an image without label, unless the values name it")
+    target: str | None = Field(
+        None,
+        description="the label; a blank cell is an image without label, unless the values name it. Needed with "
+        "`finding`; with `columns.findings` it labels the findings of its row, which are present without it",
+    )
+    findings: str | None = Field(
+        None,
+        description="column that lists the findings of a row by their words in `findings`, separated by "
+        "`findings_separator` or as a list in brackets; an image may have several rows",
+    )
     boxes: str | None = Field(None, description="boxes `x y width height` in pixels of the original, separated by ';'")
     mask: str | None = Field(
         None,
@@ -71,7 +94,18 @@ class LabelImagesSettings(OwnTables):
     """Settings of one data set's block of `label_images`."""
 
     layout: Literal["rsna", "siim", "folder"] = Field(description="how the data set is laid out on disk")
-    finding: str = Field(description="name of the finding, e.g. lung_opacity or pneumothorax")
+    finding: Name | None = Field(None, description="name of the only finding, e.g. lung_opacity or pneumothorax")
+    findings: dict[Name, FindingColumns] | None = Field(
+        None,
+        min_length=1,
+        description="folder: several findings instead of `finding`, each with its column (or word), e.g. "
+        "`{edema: Edema, effusion: {target: Pleural Effusion, boxes: effusion_boxes}}`",
+    )
+    findings_separator: str = Field("|", min_length=1, description="text between the words in `columns.findings`")
+    normal_values: list[str] = Field(
+        ["No Finding", "No finding"],
+        description="folder: words in `columns.findings` that say that no finding is present",
+    )
     seed: int = Field(0, description="seed of the split and of the subsets")
     split: SplitShares = Field(default_factory=SplitShares, description="shares of train, validation and test")
     split_lists: SplitLists | None = Field(None, description="your own split instead of `split`; it is audited")
@@ -90,15 +124,21 @@ class LabelImagesSettings(OwnTables):
         ["0"], description='folder: cells of `target` that mean absent; "" is a blank cell'
     )
     unlabelled_values: list[str] = Field(
-        [],
-        description="folder: cells of `target` to treat as unlabelled, e.g. -1 for uncertain; the card counts them",
+        [], description="folder: cells of `target` to treat as unlabelled; the card counts them"
+    )
+    uncertain_values: list[str] = Field(
+        [], description="folder: cells of `target` that mean uncertain, e.g. -1 in CheXpert; the card counts them"
+    )
+    uncertain: UncertainPolicy = Field(
+        "ignore", description="what uncertain means: ignore (unlabelled), zeros (absent) or ones (present)"
     )
     license: str | None = Field(None, description="terms of the data set, for the card; null: those of the layout")
 
     @model_validator(mode="after")
     def _fits_together(self) -> "LabelImagesSettings":
         lists = {"positive_values": self.positive_values, "negative_values": self.negative_values,
-                 "unlabelled_values": self.unlabelled_values}  # fmt: skip
+                 "unlabelled_values": self.unlabelled_values,
+                 "uncertain_values": self.uncertain_values}  # fmt: skip
         for (name, values), (other, others) in combinations(lists.items(), 2):
             if both := {value.strip() for value in values} & {value.strip() for value in others}:
                 raise ValueError(f"{min(both)!r} stands in {name} and in {other}: remove it from one of them")
@@ -109,12 +149,67 @@ class LabelImagesSettings(OwnTables):
             raise ValueError("`patient_split` and `split_lists` are both given: keep one")
         return self
 
+    @field_validator("findings", mode="before")
+    @classmethod
+    def _a_text_is_a_column(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: {"target": each} if isinstance(each, str) else each for name, each in value.items()}
+
+    @model_validator(mode="after")
+    def _names_its_findings(self) -> "LabelImagesSettings":
+        if (self.finding is None) == (self.findings is None):
+            raise ValueError("name either `finding`, or several `findings` with their columns")
+        if self.findings is None:
+            if self.columns is not None and (self.columns.target is None or self.columns.findings is not None):
+                raise ValueError("`finding` needs `columns.target`, and `columns.findings` needs `findings`")
+            return self
+        if self.columns is None:
+            raise ValueError(f"layout `{self.layout}` has one finding: name it with `finding`")
+        own = [each for columns in self.findings.values() for each in (columns.boxes, columns.mask)]
+        if self.columns.findings is None:
+            if self.columns.target or self.columns.boxes or self.columns.mask:
+                raise ValueError("with `findings`, give target, boxes and mask there, not under `columns`")
+        elif any(own):
+            raise ValueError("with `columns.findings`, boxes and masks are those of a row: `columns.boxes`, `mask`")
+        targets = [columns.target for columns in self.findings.values()]
+        if repeated := [target for target in targets if targets.count(target) > 1]:
+            raise ValueError(f"{repeated[0]!r} is the target of two findings: remove one")
+        return self
+
+    @property
+    def by_finding(self) -> dict[str, FindingColumns]:
+        """Return where each finding is; those of distributed layouts have no column."""
+        if self.findings is not None:
+            return self.findings
+        assert self.finding is not None, "the validator saw to it"
+        columns = self.columns
+        if columns is None:
+            return {self.finding: FindingColumns(target="")}
+        return {self.finding: FindingColumns(target=str(columns.target), boxes=columns.boxes, mask=columns.mask)}
+
+    def uncertain_as(self, finding: str) -> UncertainPolicy:
+        """Return what an uncertain label of a finding means."""
+        return self.by_finding[finding].uncertain or self.uncertain
+
+    def named_columns(self) -> Mapping[str, str]:
+        """Return the columns that the table of a `folder` data set must have, each with the key that names it."""
+        assert self.columns is not None, "the validator saw to it"
+        named = dict(self.columns.names())
+        if self.findings is not None and self.columns.findings is None:
+            for finding, columns in self.findings.items():
+                for key in ("target", "boxes", "mask"):
+                    if (name := getattr(columns, key)) is not None:
+                        named.setdefault(name, f"findings.{finding}.{key}")
+        return named
+
     @property
     def outlined(self) -> bool:
         """Return whether the layout or a declared column gives boxes or masks."""
-        if self.layout != "folder":
+        if self.columns is None:
             return True
-        return self.columns is not None and (self.columns.boxes is not None or self.columns.mask is not None)
+        own = [each for columns in self.by_finding.values() for each in (columns.boxes, columns.mask)]
+        return any(own) or self.columns.boxes is not None or self.columns.mask is not None
 
     def main_table(self, root: Path | None = None) -> str:
         """Return the name of the table of labels; `root` decides whether a distributed one ends with .gz."""
@@ -127,7 +222,7 @@ class LabelImagesSettings(OwnTables):
 
 
 class CardSplit(Record):
-    """Counts of a part or a subset of the labelled images."""
+    """Counts of a part or a subset of the labelled images; `positives` have at least one finding."""
 
     images: Count
     patients: Count | None  # null where patients are unknown
@@ -143,11 +238,34 @@ class CardRemainder(Record):
     first: list[str]  # not all of them where they are many
 
 
+class CardPart(Record):
+    """Counts of the labels of one finding in a part or subset."""
+
+    images: Count
+    positives: Count
+
+
+class CardFinding(Record):
+    """Counts of one finding; images without label are in none of the parts."""
+
+    labelled: Count
+    positives: Count
+    uncertain: Count  # cells of `uncertain_values`
+    uncertain_as: UncertainPolicy
+    boxes: Count
+    masks: Count
+    splits: dict[Part, CardPart]
+    subsets: dict[int, CardPart]  # by percent of the training part
+
+
 class Card(Record):
-    """Contents of card.json: what a labelled data set holds, how it was split, and the terms of its use."""
+    """Contents of card.json: what a labelled data set holds, how it was split, and the terms of its use.
+
+    Counts are of images; `positives` have at least one finding.
+    """
 
     dataset: str
-    finding: str
+    findings: dict[str, CardFinding]
     license: str
     how_to_get: str
     images: Count
@@ -162,7 +280,7 @@ class Card(Record):
     seed: int
     shares: SplitShares | None  # null where the user's own lists or the split of pre-training were followed
     patient_split: PatientSplit | None = None  # the split of pre-training, if that was followed
-    splits: dict[Literal["train", "validation", "test"], CardSplit]
+    splits: dict[Part, CardSplit]
     subsets: dict[int, CardSplit]  # by percent of the training part
     pixels_in_several_splits: Count
     rejects: dict[str, CardRemainder]  # by reason

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..common.data.distributions import WHERE_TO_GET
 from ..common.digests import digest_of
-from .contract import Card, CardRemainder, CardSplit, LabelImagesSettings
+from .contract import Card, CardFinding, CardPart, CardRemainder, CardSplit, LabelImagesSettings, Part
 from .image_labels import ImageLabels
 from .label_split import PARTS, ListedSplit, split_by
 
@@ -34,30 +34,27 @@ def data_card(
 
     `listed` is the split by the user's own lists, if that was followed.
     """
-    parts = {part: [row for row in rows if row["split"] == part] for part in PARTS}
+    images = by_image(rows)
     return Card(
         dataset=dataset,
-        finding=settings.finding,
+        findings={finding: _of_finding(finding, settings, labels, rows) for finding in settings.by_finding},
         license=license_text(settings, labels.licenses),
         how_to_get=WHERE_TO_GET[settings.layout] if settings.layout != "folder" else "from the data set's owner",
-        images=len(labels.rows) + len(labels.images_without_label),
-        labelled=len(labels.rows),
-        positives=sum(row["target"] for row in labels.rows),
+        images=labels.labelled + len(labels.images_without_label),
+        labelled=labels.labelled,
+        positives=len({row["image_id"] for row in labels.rows if row["target"]}),
         boxes=sum(len(row["boxes"]) for row in labels.rows),
         boxes_beyond_the_edge=labels.boxes_beyond_the_edge,
         masks=sum(row["mask"] is not None for row in labels.rows),
         masks_of_overlapping_regions=labels.masks_of_overlapping_regions,
-        lung_masks=sum(row["lung_mask"] is not None for row in labels.rows),
+        lung_masks=len({row["image_id"] for row in labels.rows if row["lung_mask"] is not None}),
         split_by=_split_by(rows, settings),
         seed=settings.seed,
         shares=settings.split if settings.split_lists is None and settings.patient_split is None else None,
         patient_split=settings.patient_split,
-        splits={part: _counts(parts[part]) for part in PARTS},
-        subsets={
-            percent: _counts([row for row in parts["train"] if row["subset"] <= percent])
-            for percent in settings.subsets
-        },
-        pixels_in_several_splits=_in_several_splits(rows, pixels),
+        splits={part: _counts(each) for part, each in _by_part(images).items()},
+        subsets={percent: _counts(each) for percent, each in _by_subset(images, settings).items()},
+        pixels_in_several_splits=_in_several_splits(images, pixels),
         rejects={
             "label_without_image": _named(labels.labels_without_image),
             "image_without_label": _named(labels.images_without_row),
@@ -70,6 +67,45 @@ def data_card(
     )
 
 
+def by_image(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row per image and part; its target is 1 where any finding is present."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        each = found.setdefault((row["image_id"], row["split"]), dict(row))
+        each["target"] = max(each["target"], row["target"])
+    return list(found.values())
+
+
+def _by_part(rows: Sequence[Mapping[str, Any]]) -> dict[Part, list[Mapping[str, Any]]]:
+    return {part: [row for row in rows if row["split"] == part] for part in PARTS}
+
+
+def _by_subset(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> dict[int, list[Mapping[str, Any]]]:
+    trained = _by_part(rows)["train"]
+    return {percent: [row for row in trained if row["subset"] <= percent] for percent in settings.subsets}
+
+
+def _of_finding(
+    finding: str, settings: LabelImagesSettings, labels: ImageLabels, rows: Sequence[Mapping[str, Any]]
+) -> CardFinding:
+    own = [row for row in labels.rows if row["finding"] == finding]
+    split = [row for row in rows if row["finding"] == finding]
+    return CardFinding(
+        labelled=len(own),
+        positives=sum(row["target"] for row in own),
+        uncertain=labels.uncertain.get(finding, 0),
+        uncertain_as=settings.uncertain_as(finding),
+        boxes=sum(len(row["boxes"]) for row in own),
+        masks=sum(row["mask"] is not None for row in own),
+        splits={part: _size(each) for part, each in _by_part(split).items()},
+        subsets={percent: _size(each) for percent, each in _by_subset(split, settings).items()},
+    )
+
+
+def _size(rows: Sequence[Mapping[str, Any]]) -> CardPart:
+    return CardPart(images=len(rows), positives=sum(row["target"] for row in rows))
+
+
 def card_metrics(card: Card) -> dict[str, int]:
     """Return the counts under the names that the journal uses."""
     totals = {key: getattr(card, key) for key in ("images", "labelled", "positives", "boxes", "masks", "lung_masks")}
@@ -77,7 +113,11 @@ def card_metrics(card: Card) -> dict[str, int]:
     splits = {
         f"{part}/{key}": getattr(counts, key) for part, counts in card.splits.items() for key in ("images", "positives")
     }
-    return totals | rejects | splits
+    findings = {}
+    if len(card.findings) > 1:
+        findings = {f"{key}/{name}": getattr(each, key) for name, each in card.findings.items()
+                    for key in ("labelled", "positives", "uncertain")}  # fmt: skip
+    return totals | rejects | splits | findings
 
 
 _DECLARED = "unlabelled"  # the settings say so, so nobody needs a warning

@@ -1,7 +1,8 @@
 """Labels of the converted images: ids as index_inputs wrote them, patients, masks at the original size."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,19 @@ from ..common.data.index_tables import PATIENT_COLUMNS, read_patients
 from ..common.errors import InputError
 from .boxes import BoxesAtTheEdge
 from .contract import LabelImagesSettings
-from .label_tables import LabelTable, Masks, Region, read_labels, read_run_lengths
+from .distributed_labels import LabelTable, Region
+from .label_tables import read_labels, read_run_lengths
+from .masks import Masks
 
 Identify = Callable[[str, Subject], str]
 
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """Rows of LABELS without split and subset, in the order of the images, and what could not be matched."""
+    """Rows of LABELS without split and subset, in the order of the images, and what could not be matched.
+
+    An image has a row for each finding that is present or absent in it.
+    """
 
     rows: list[dict[str, Any]]
     licenses: list[str] = field(default_factory=list)
@@ -32,7 +38,13 @@ class ImageLabels:
     boxes_beyond_the_edge: int = 0  # they begin inside the image; the part outside does not count
     masks_of_overlapping_regions: int = 0  # their union is taken
     table_rows: dict[str, int] = field(default_factory=dict)  # image id -> its first row in the table of labels
+    uncertain: Mapping[str, int] = field(default_factory=dict)  # finding -> images in which it is uncertain
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def labelled(self) -> int:
+        """Return the number of images that have a label."""
+        return len({row["image_id"] for row in self.rows})
 
     @property
     def images_without_label(self) -> list[str]:
@@ -103,23 +115,26 @@ def join_labels(
         if label is None:
             without_label.append(image["image_id"])
             continue
-        edge.add(image, label.boxes)
-        rows.append(
-            {
-                "image_id": image["image_id"],
-                "patient_id": image["patient_id"],
-                "finding": settings.finding,
-                "target": label.target,
-                "boxes": [list(box[1:]) for box in label.boxes],
-                "mask": masks.mask_of(image, label),
-                "lung_mask": masks.lungs_of(image, label, lung_regions.get(image["image_id"], ())),
-            }
-        )
+        own = {finding: masks.mask_of(image, label.row, each) for finding, each in label.findings.items()}
+        lungs = masks.lungs_of(image, label, lung_regions.get(image["image_id"], ()))
+        for finding, each in label.findings.items():
+            edge.add(image, each.boxes)
+            rows.append(
+                {
+                    "image_id": image["image_id"],
+                    "patient_id": image["patient_id"],
+                    "finding": finding,
+                    "target": each.target,
+                    "boxes": [list(box[1:]) for box in each.boxes],
+                    "mask": own[finding],
+                    "lung_mask": lungs,
+                }
+            )
     edge.refuse_outside()
     known = set(images["image_id"].to_pylist())
     without_image = sorted(labels.keys() - known)
-    assert len(rows) + len(without_label) == images.num_rows
-    assert len(rows) + len(without_image) == len(labels)
+    labelled = images.num_rows - len(without_label)
+    assert labelled + len(without_image) == len(labels)
     licenses = [label.license for name, label in labels.items() if name in known and label.license is not None]
     return ImageLabels(
         rows=rows,
@@ -131,11 +146,30 @@ def join_labels(
         images_unlabelled=[image for image in without_label if image in table.unlabelled],
         images_with_blank_label=[image for image in without_label if image in table.blank],
         lung_masks_without_image=sorted(lung_regions.keys() - known),
-        warnings=masks.warnings(),
         boxes_beyond_the_edge=len(edge.beyond),
         masks_of_overlapping_regions=masks.overlapping,
+        uncertain=_uncertain(table, known),
+        warnings=[*_never_present(rows, settings), *masks.warnings()],
         table_rows={image: label.row for image, label in labels.items()} | table.blank | table.unlabelled,
     )
+
+
+def _uncertain(table: LabelTable, known: Collection[str]) -> dict[str, int]:
+    """Return the number of images in which each finding is uncertain."""
+    return dict(Counter(finding for image, each in table.uncertain.items() if image in known for finding in each))
+
+
+def _never_present(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> list[str]:
+    """Return a warning for each of several findings that no image has, or that no image lacks."""
+    lines = []
+    for finding in settings.findings or ():
+        targets = {row["target"] for row in rows if row["finding"] == finding}
+        if len(targets) < 2:
+            what = {(1,): "is present in every labelled image", (0,): "is absent from every labelled image"}.get(
+                tuple(targets), "has no label in any image"
+            )
+            lines.append(f"{finding} {what}, so nothing is measured on it; correct its column, or remove it")
+    return lines
 
 
 def with_patients(joined: ImageLabels, root: Path, settings: LabelImagesSettings, identify: Identify) -> ImageLabels:

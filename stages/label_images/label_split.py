@@ -1,6 +1,7 @@
 """Splits of labelled images, by hash, by lists or as in pre-training, and nested subsets of the training part.
 
-The split by hash is by patient and stratified by target. A data set that pre-training reads follows the split of
+The split by hash is by patient and stratified by finding, the rarest first (after Sechidis et al., ECML 2011, by whole
+groups). All findings of an image share its part and subset. A data set that pre-training reads follows the split of
 pre-training, so that no test image has been trained on. Lists of your own, one CSV per part or one CSV for all, are
 followed exactly. An image that a list repeats is one image. One that is in two parts (lists of SIIM that circulate
 split rows, not images) stays in both: audit_splits refuses that, or reports its number beside every figure.
@@ -9,20 +10,21 @@ split rows, not images) stays in both: audit_splits refuses that, or reports its
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from ..common.data.index_tables import read_index, require_values
-from ..common.data.patient_split import PatientSplit, split_of, subset_size
+from ..common.data.patient_split import PatientSplit, by_rarest, split_of, subset_size
 from ..common.data.table_files import ROW
 from ..common.digests import seed_from
 from ..common.errors import InputError
-from .contract import LabelImagesSettings, SplitLists, SplitShares
+from .contract import LabelImagesSettings, Part, SplitLists, SplitShares
 from .image_labels import Identify, ImageLabels, identifying
 
-PARTS = ("train", "validation", "test")
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 def with_splits(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> list[dict[str, Any]]:
@@ -52,43 +54,46 @@ def split_by(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def refuse_one_target(rows: Sequence[Mapping[str, Any]], source: str, remedy: str) -> None:
-    """Raise an InputError for a part without positives or without negatives, which no evaluation can use.
+    """Raise an InputError where no finding has positives and negatives in every part: nothing could be evaluated.
 
     The split by hash sees to both itself; that of pre-training does not know the targets.
     """
-    for part in PARTS:
-        targets = [row["target"] for row in rows if row["split"] == part]
-        for target, name in ((1, "positive"), (0, "negative")):
-            if target not in targets:
-                raise InputError(f"{source}: no {name} image is in the {part} part ({len(targets)} images)", remedy)
+    findings = {row["finding"] for row in rows}
+    found = {(row["split"], row["finding"], row["target"]) for row in rows}
+    lacking: dict[str, tuple[str, str]] = {}
+    for part, finding, (target, name) in product(PARTS, findings, ((1, "positive"), (0, "negative"))):
+        if (part, finding, target) not in found:
+            lacking.setdefault(finding, (name, part))
+    if len(lacking) == len(findings):
+        name, where = lacking[min(lacking)]
+        images = len({row["image_id"] for row in rows if row["split"] == where})
+        of = f" of {min(lacking)}" if len(findings) > 1 else ""
+        raise InputError(f"{source}: no {name} image{of} is in the {where} part ({images} images)", remedy)
 
 
 def assign_splits(rows: Sequence[Mapping[str, Any]], shares: SplitShares, seed: int) -> list[str]:
     """Return the part of each row. A patient is in one part; positive patients are those with a positive image.
 
-    The result is a pure function of the set of (image_id, patient_id, target), the shares and the seed; the order of
-    rows does not matter.
+    The result is a pure function of the set of (image_id, patient_id, finding, target), the shares and the seed; the
+    order of rows does not matter.
     """
     unit = "image_id" if split_by(rows) == "image" else "patient_id"
-    positive: dict[str, int] = {}
-    for row in rows:
-        positive[row[unit]] = max(positive.get(row[unit], 0), row["target"])
-    if len(set(positive.values())) < 2:
-        value = next(iter(positive.values()), "none")
+    groups = by_rarest((row[unit], row["finding"], row["target"]) for row in rows)
+    if len(groups) == 1 or (len(groups) == 2 and not groups[0]):
+        target = "none" if not rows else len(groups) - 1
         raise InputError(
-            f"every {unit.removesuffix('_id')} has target {value}", remedy="correct `target` and `positive_values`"
+            f"every {unit.removesuffix('_id')} has target {target}", remedy="correct `target` and `positive_values`"
         )
     part_of: dict[str, str] = {}
-    for target in (0, 1):
-        units = sorted(name for name, value in positive.items() if value == target)
-        order = np.random.default_rng(seed_from("label_split", seed, target)).permutation(len(units))
+    for number, units in enumerate(groups):
+        order = np.random.default_rng(seed_from("label_split", seed, number)).permutation(len(units))
         sizes = part_sizes(len(units), shares)
         parts = [part for part in PARTS for _ in range(sizes[part])]
         part_of |= {units[place]: part for place, part in zip(order, parts, strict=True)}
     return [part_of[row[unit]] for row in rows]
 
 
-def part_sizes(count: int, shares: SplitShares) -> dict[str, int]:
+def part_sizes(count: int, shares: SplitShares) -> dict[Part, int]:
     """Return whole numbers that sum to `count`, by largest remainders.
 
     A part that has a share gets at least one, where the count allows.
@@ -111,13 +116,14 @@ def assign_subsets(
 ) -> list[int]:
     """Return for each training image the smallest of `percents` that holds it, stratified; 100 for other rows.
 
-    Each subset has at least one positive and one negative image where the training part has them.
+    Each subset has at least one positive image of every finding, and one image without any, where the training part
+    has them.
     """
     trained = [row for row, part in zip(rows, parts, strict=True) if part == "train"]
+    groups = by_rarest((row["image_id"], row["finding"], row["target"]) for row in trained)
     subset_of: dict[str, int] = {}
-    for target in (0, 1):
-        images = sorted(row["image_id"] for row in trained if row["target"] == target)
-        order = np.random.default_rng(seed_from("label_subsets", seed, target)).permutation(len(images))
+    for number, images in enumerate(groups):
+        order = np.random.default_rng(seed_from("label_subsets", seed, number)).permutation(len(images))
         for percent in reversed(percents):  # smaller ones last: they overwrite, and so are nested
             subset_of |= {images[place]: percent for place in order[: subset_size(len(images), percent)]}
     return [subset_of[row["image_id"]] if part == "train" else 100 for row, part in zip(rows, parts, strict=True)]

@@ -73,8 +73,8 @@ class LocatedPart(Record):
     regions_too_small: Count  # left out: no stored pixel shows them
 
 
-class GroundingResult(Record):
-    """Contents of result.json: figures by measure, prompt set and pointer."""
+class FindingResult(Record):
+    """Figures of one finding by measure, prompt set and pointer."""
 
     finding: str
     images: Count
@@ -99,7 +99,7 @@ class GroundingResult(Record):
         return f"of {test.positives} with the finding; {found}"
 
     @model_validator(mode="after")
-    def _adds_up(self) -> "GroundingResult":
+    def _adds_up(self) -> "FindingResult":
         test = self.located.get("test")
         if test is None:
             raise ValueError("located lacks test")
@@ -108,7 +108,7 @@ class GroundingResult(Record):
         return self
 
     @model_validator(mode="after")
-    def _has_every_prompt_set(self) -> "GroundingResult":
+    def _has_every_prompt_set(self) -> "FindingResult":
         for name in ("contrast_to_noise", "iou", "place_words"):
             if missing := self.pointing.keys() - getattr(self, name).keys():
                 raise ValueError(f"{name} lacks the prompt set {', '.join(sorted(missing))}")
@@ -118,6 +118,16 @@ class GroundingResult(Record):
         """Return what does not depend on the encoders, so that two results can be compared."""
         games = {name: game.model_dump(exclude={"heatmap", "heatmap_in_lung"}) for name, game in self.pointing.items()}
         return self.finding, self.images, self.located, self.resampled_by, games
+
+
+class GroundingResult(Record):
+    """Contents of result.json: the findings that were measured, in the order of the prompt file."""
+
+    findings: list[FindingResult] = Field(min_length=1)
+    not_measured: dict[str, str] = Field(default_factory=dict, description="finding -> why nothing is said on it")
+    mean_hits: Estimate = Field(
+        description="hits of the heatmap, mean over findings, each with the first of its prompt sets"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,10 @@ Every figure stands beside those of baselines that need no understanding of the 
 values behind them, and samples where they may be shown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,17 +16,19 @@ from jaxtyping import Float
 from ..audit_splits.contract import read_overlap
 from ..common.data.image_store import ImageStore
 from ..common.data.labelled_images import read_labels
-from ..common.data.prompts import PromptFile, prompt_file, read_prompts
+from ..common.data.prompts import FindingPrompts, prompt_file, read_prompts
 from ..common.data.run_lengths import encode
 from ..common.encoders.dual import Checkpoint, load_checkpoint
+from ..common.errors import InputError
 from ..common.files.arrow_tables import write_rows
 from ..common.files.schemas import GROUNDING_VALUES, samples
-from ..common.journal.tracking import track_job
-from ..common.metrics.ranking import draw_weights, estimate, mean_of
+from ..common.journal.tracking import Run, track_job
+from ..common.metrics.findings import FEWEST, mean_of_known
+from ..common.metrics.ranking import draw_weights, estimate, estimate_of, mean_of
 from ..common.records import Estimate, Overlap, write_record
-from .contract import GroundingResult, IntegrityMap, LocatedPart, PhraseGroundingJob, PointingGame
+from .contract import FindingResult, GroundingResult, IntegrityMap, LocatedPart, PhraseGroundingJob, PointingGame
 from .heatmaps import PromptCosines, describe
-from .located_images import SIDES, ZONES, Located, locate
+from .located_images import SIDES, ZONES, Located, NoLocationError, locate
 from .pointing import (
     THRESHOLDS,
     Maps,
@@ -54,9 +57,9 @@ class Grounded:
 
 
 class Grounding:
-    """All sets of a prompt file; each image and each prompt is embedded once."""
+    """All prompt sets of a finding; each image and each prompt is embedded once."""
 
-    def __init__(self, checkpoint: Checkpoint, prompts: PromptFile, parts: Mapping[str, Located]) -> None:
+    def __init__(self, checkpoint: Checkpoint, prompts: FindingPrompts, parts: Mapping[str, Located]) -> None:
         self._slots = {name: prompts.slots_of(name, tuple(WORDS)) for name in prompts.sets}
         self._filled = {}  # set -> place words -> prompts
         for name, slots in self._slots.items():
@@ -126,40 +129,122 @@ def _values(
     return measures, thresholds
 
 
+@dataclass(frozen=True)
+class GroundedFinding:
+    """A finding with its parts and what each of its prompt sets points at."""
+
+    finding: str
+    parts: Mapping[str, Located]
+    sets: Mapping[str, Grounded]
+
+    @property
+    def first(self) -> Grounded:
+        """Return the prompt set that may be shown."""
+        return next(iter(self.sets.values()))
+
+
 def ground(job: PhraseGroundingJob) -> None:
     """Point with every prompt set, measure beside the baselines, and write result, values and samples."""
     settings, prompt_path = job.settings, prompt_file(job.settings.prompts, job.stage)
     prompts = read_prompts(prompt_path)
     with track_job(job, {"prompts": prompt_path}) as run:
         checkpoint = load_checkpoint(job.checkpoint, torch.device("cpu"))
-        labels, store = read_labels(job.labels, prompts.finding), ImageStore(job.images)
-        parts = {part: locate(labels, store, part, job.labels) for part in ("train", "validation", "test")}
-        overlap = read_overlap(job.audit, job.labels)
-        grounding = Grounding(checkpoint, prompts, parts)
-        sets = {name: grounding.of(name, settings.draws, settings.seed) for name in prompts.sets}
-        run.log_metrics({f"test/{measure}/{name}": figures["heatmap"].value
-                         for name, each in sets.items() for measure, figures in each.figures.items()
-                         if figures["heatmap"] is not None})  # fmt: skip
-        write_rows(job.values, GROUNDING_VALUES, [row for name in sets for row in value_rows(name, sets[name])])
-        first = next(iter(sets.values()))  # the set that may be shown
-        shown = sample_rows(first, settings.samples, settings.seed) if settings.publish_samples else []
+        store, overlap = ImageStore(job.images), read_overlap(job.audit, job.labels)
+        located, not_measured = locate_findings(list(prompts), job.labels, store)
+        grounded = []
+        for finding, parts in located.items():
+            grounding = Grounding(checkpoint, prompts[finding], parts)
+            sets = {name: grounding.of(name, settings.draws, settings.seed) for name in prompts[finding].sets}
+            grounded.append(GroundedFinding(finding, parts, sets))
+        rows = [
+            row for each in grounded for name in each.sets for row in value_rows(each.finding, name, each.sets[name])
+        ]
+        write_rows(job.values, GROUNDING_VALUES, rows)
+        count = settings.samples if settings.publish_samples else 0
+        shown = [row for each in grounded for row in sample_rows(each.finding, each.first, count, settings.seed)]
         write_rows(job.samples, samples(store.size), shown)
         phi = checkpoint.integrity_map
-        integrity_map = None if phi is None else describe(phi, parts["train"].lungs)
-        located = {part: LocatedPart(**each.counts()) for part, each in parts.items()}
-        write_record(job.result, grounding_result(prompts.finding, sets, located, integrity_map, overlap))
+        results = []
+        for each in grounded:
+            integrity_map = None if phi is None else describe(phi, each.parts["train"].lungs)
+            counts = {part: LocatedPart(**own.counts()) for part, own in each.parts.items()}
+            results.append(finding_result(each.finding, each.sets, counts, integrity_map, overlap))
+        mean = mean_hits([each.first for each in grounded], settings.draws, settings.seed)
+        write_record(job.result, GroundingResult(findings=results, not_measured=not_measured, mean_hits=mean))
+        _log(run, grounded, mean)
 
 
-def grounding_result(
+def _log(run: Run, grounded: Sequence[GroundedFinding], mean: Estimate) -> None:
+    """Log the figures of the heatmap; those of several findings under their names, with the mean of their hits."""
+    several = len(grounded) > 1
+    for each in grounded:
+        behind = f"/{each.finding}" if several else ""
+        run.log_metrics({f"test/{measure}/{name}{behind}": figures["heatmap"].value
+                         for name, own in each.sets.items() for measure, figures in own.figures.items()
+                         if figures["heatmap"] is not None})  # fmt: skip
+    if several:
+        run.log_metrics({"test/pointing": mean.value})
+
+
+def locate_findings(
+    findings: Sequence[str], labels: Path, store: ImageStore
+) -> tuple[dict[str, dict[str, Located]], dict[str, str]]:
+    """Return the located positives of each finding by part, and why the other findings are not measured.
+
+    One of several findings is left out where a part has no located positive, or test has few. Raises InputError where
+    none is left, and for a finding without labels.
+    """
+    located: dict[str, dict[str, Located]] = {}
+    not_measured: dict[str, str] = {}
+    for finding in findings:
+        rows = read_labels(labels, finding)
+        try:
+            parts = {part: locate(rows, store, part, labels) for part in ("train", "validation", "test")}
+        except NoLocationError as error:
+            if len(findings) == 1:
+                raise
+            not_measured[finding] = error.why
+            continue
+        few = len(parts["test"].labels)
+        if len(findings) > 1 and few < FEWEST:
+            not_measured[finding] = f"{few} located positives in test"
+        else:
+            located[finding] = parts
+    if not located:
+        finding, why = next(iter(not_measured.items()))
+        raise InputError(
+            f"{labels}: no finding has located positives in train, validation and test ({FEWEST}); {finding}: {why}",
+            "list in the data set's `evaluations` what can be measured",
+        )
+    return located, not_measured
+
+
+def mean_hits(grounded: Sequence[Grounded], draws: int, seed: int) -> Estimate:
+    """Return the hits of the heatmap, mean over findings.
+
+    The interval draws patients (images where some are unknown) of all findings together; a finding of which a draw has
+    no image is left out of that draw's mean.
+    """
+    unit = "image_id" if any(each.test.labels["patient_id"].null_count() for each in grounded) else "patient_id"
+    groups = [each.test.labels[unit].to_numpy() for each in grounded]
+    weights = draw_weights(np.concatenate(groups), draws, seed)
+    ends = np.cumsum([len(each) for each in groups])[:-1]
+    hits = [each.values["pointing"]["heatmap"] for each in grounded]
+    with np.errstate(invalid="ignore"):
+        means = [mean_of(own)(part) for own, part in zip(hits, np.split(weights, ends, axis=1), strict=True)]
+    return estimate_of(float(np.mean([own.mean() for own in hits])), mean_of_known(means))
+
+
+def finding_result(
     finding: str,
     sets: Mapping[str, Grounded],
     located: dict[str, LocatedPart],
     integrity_map: IntegrityMap | None,
     overlap: Overlap,
-) -> GroundingResult:
-    """Build the record of result.json."""
+) -> FindingResult:
+    """Build the record of one finding."""
     test = next(iter(sets.values())).test
-    return GroundingResult(
+    return FindingResult(
         finding=finding,
         images=len(test.labels),
         located=located,
@@ -174,7 +259,7 @@ def grounding_result(
     )
 
 
-def value_rows(name: str, grounded: Grounded) -> list[dict]:
+def value_rows(finding: str, name: str, grounded: Grounded) -> list[dict]:
     """Return rows of GROUNDING_VALUES, which paired tests between variants need."""
     columns: dict[tuple[str, str], list[float]] = {}
     for measure, pointers in grounded.values.items():
@@ -182,7 +267,7 @@ def value_rows(name: str, grounded: Grounded) -> list[dict]:
     pointing = [pointer for measure, pointer in columns if measure == "pointing"]
     labels = grounded.test.labels
     return [
-        {"image_id": image, "patient_id": patient, "prompt_set": name, "pointer": pointer}
+        {"image_id": image, "patient_id": patient, "finding": finding, "prompt_set": name, "pointer": pointer}
         | {measure: columns[measure, pointer][place] if (measure, pointer) in columns else None
            for measure in ("pointing", "contrast_to_noise", "iou")}
         for pointer in pointing
@@ -190,7 +275,7 @@ def value_rows(name: str, grounded: Grounded) -> list[dict]:
     ]  # fmt: skip
 
 
-def sample_rows(grounded: Grounded, count: int, seed: int) -> list[dict]:
+def sample_rows(finding: str, grounded: Grounded, count: int, seed: int) -> list[dict]:
     """Return rows of the samples table: images drawn by seed, in the order of the draw."""
     test, maps = grounded.test, grounded.maps
     rows = []
@@ -199,6 +284,7 @@ def sample_rows(grounded: Grounded, count: int, seed: int) -> list[dict]:
         rows.append(
             {
                 "image_id": test.labels["image_id"][int(place)],
+                "finding": finding,
                 "pixels": test.pixels[place].tobytes(),
                 "heatmap": maps[place].ravel().tolist(),
                 "region": encode(test.regions[place]),

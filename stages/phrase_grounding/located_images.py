@@ -82,10 +82,18 @@ class Located:
         return unit, self.labels[f"{unit}_id"].to_numpy()
 
 
+class NoLocationError(InputError):
+    """A part has no positive whose place is known; `why` says it in a few words."""
+
+    def __init__(self, what: str, remedy: str, why: str) -> None:
+        super().__init__(what, remedy)
+        self.why = why
+
+
 def locate(labels: pl.DataFrame, store: ImageStore, split: str, source: Path) -> Located:
     """Return the positives of one part whose region covers at least one stored pixel.
 
-    Raises InputError, which names `source`, where there are none.
+    Raises NoLocationError, which names `source`, where there are none.
     """
     columns = store.table.select(["image_id", "content_box", "original_rows", "original_columns"])
     positives = labels.filter((pl.col("split") == split) & (pl.col("target") == 1))
@@ -97,11 +105,12 @@ def locate(labels: pl.DataFrame, store: ImageStore, split: str, source: Path) ->
     keep = [place for place, each in enumerate(regions) if each.any()]
     without, small = len(positives) - len(chosen), len(chosen) - len(keep)
     if not keep:
-        raise InputError(
+        raise NoLocationError(
             f"{source}: none of {len(positives)} {split} images with the finding has a usable location "
             f"({without} without box or mask, {small} too small): grounding needs at least one",
             remedy=f"give label_images boxes or masks, or a larger {split} part, or list in the data set's "
             "`evaluations` what can be measured",
+            why=f"no located positive in {split}",
         )
     kept = [rows[place] for place in keep]
     whole = [np.ones((row["original_rows"], row["original_columns"]), dtype=bool) for row in kept]

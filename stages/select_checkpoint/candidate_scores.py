@@ -4,31 +4,29 @@ Studies are scored in both directions: images retrieve reports, reports retrieve
 data set are scored by zero-shot classification.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
-import pyarrow.compute as pc
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int8, UInt8
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..common.data.image_store import ImageStore
+from ..common.data.label_matrix import LabelMatrix, read_label_matrix
 from ..common.data.paired_reports import Study
-from ..common.data.prompts import PromptFile
+from ..common.data.prompts import FindingPrompts
 from ..common.digests import seed_from
 from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, checkpoint_record, to_input
 from ..common.encoders.image import draw_visible
 from ..common.encoders.text import ReportBatch, SpecialTokens, pad_reports
 from ..common.errors import InputError
-from ..common.files.arrow_tables import read_table
 from ..common.files.atomic_files import verify
-from ..common.files.schemas import LABELS
+from ..common.metrics.findings import mean_of_known
 from ..common.metrics.ranking import auc
 from ..pretrain.contract import Candidates
 from .contract import SelectCheckpointSettings
@@ -93,62 +91,75 @@ def contrastive_losses(
 
 @dataclass(frozen=True)
 class PromptAuc:
-    """Scores of one candidate, one row per prompt set."""
+    """Scores of one candidate, by finding one row per prompt set; -1 is an unknown label."""
 
-    by_set: Float[np.ndarray, "sets images"]
-    targets: Int[np.ndarray, "images"]
+    by_finding: list[Float[np.ndarray, "sets images"]]
+    targets: Int8[np.ndarray, "images findings"]
 
     def auc(self, weights: Float[np.ndarray, "draws images"] | None = None) -> Float[np.ndarray, "draws"]:
-        """Return the mean AUC over prompt sets: no set is chosen here, so none is favoured."""
+        """Return the mean AUC over prompt sets and findings: no set is chosen here, so none is favoured."""
         weights = np.ones((1, len(self.targets))) if weights is None else weights
-        return np.mean([auc(scores, self.targets, weights) for scores in self.by_set], axis=0)
+        means = []
+        for by_set, targets in zip(self.by_finding, self.targets.T, strict=True):
+            known = targets >= 0
+            own, drawn = targets[known].astype(np.int64), weights[:, known]
+            means.append(np.mean([auc(scores[known], own, drawn) for scores in by_set], axis=0))
+        return mean_of_known(means)
 
 
-def read_validation_labels(path: Path, finding: str) -> pl.DataFrame:
-    """Return the validation rows for `finding`; other rows are dropped before any column is read.
+def read_validation_labels(path: Path, findings: Sequence[str]) -> LabelMatrix:
+    """Return the validation labels of the `findings` that have positives and negatives in that part.
 
-    Raises InputError where they lack positives or negatives.
+    Raises InputError where none has, and for a finding without labels.
     """
-    table = read_table(path, LABELS)
-    table = table.filter(pc.equal(table["split"], "validation"))
-    rows = pl.DataFrame(table.select(["image_id", "patient_id", "finding", "target"]))
-    rows = rows.filter(pl.col("finding") == finding)
-    if rows["target"].n_unique() < 2:
+    labels = read_label_matrix(path, findings).part("validation").among(findings)
+    usable = [finding for finding in findings if {0, 1} <= set(labels.of(finding).tolist())]
+    if not usable:
         raise InputError(
-            f"{path}: the validation part needs positives and negatives of {finding}",
+            f"{path}: the validation part needs positives and negatives of {' or '.join(findings)}",
             remedy="raise its share in label_images, or unset select_checkpoint.zero_shot_on",
         )
-    return rows.sort("image_id")
+    labels = labels.among(usable).labelled()
+    order = labels.images["image_id"].arg_sort().to_numpy()
+    return LabelMatrix(labels.findings, labels.images[order], labels.targets[order])
 
 
 class ValidationLabels:
-    """Labelled validation images with their prompts."""
+    """Labelled validation images with the prompts of their findings."""
 
     def __init__(
-        self, rows: pl.DataFrame, store: ImageStore, prompts: PromptFile, tokenizer: Tokenizer, batch_size: int
+        self,
+        labels: LabelMatrix,
+        store: ImageStore,
+        prompts: Mapping[str, FindingPrompts],
+        tokenizer: Tokenizer,
+        batch_size: int,
     ) -> None:
-        self._images = np.array([store.row_of(image_id) for image_id in rows["image_id"]])
-        self._store, self._prompts, self._tokenizer, self._batch_size = store, prompts, tokenizer, batch_size
-        self.targets = rows["target"].to_numpy()
-        known = rows["patient_id"].null_count() == 0
-        self.patients = rows["patient_id" if known else "image_id"].to_numpy()
+        self._images = np.array([store.row_of(image_id) for image_id in labels.images["image_id"]])
+        self._prompts = [prompts[finding] for finding in labels.findings]
+        self._store, self._tokenizer, self._batch_size = store, tokenizer, batch_size
+        self.targets = labels.targets
+        self.patients = labels.resampled[1]
 
     def scores(self, model: DualEncoder) -> PromptAuc:
-        """Return cos(image, affirming) - cos(image, denying) per prompt set and image.
+        """Return cos(image, affirming) - cos(image, denying) per finding, prompt set and image.
 
         Each of the two is the normalised mean of its prompts' embeddings.
         """
         batches = self._store.batches(self._images, self._batch_size)
         embedded = torch.cat([model.embed_images(model.input_of(stored)) for stored in batches])
         reader = Checkpoint(model, self._tokenizer, None, checkpoint_record(model))
-        by_set = []
-        for prompts in self._prompts.expanded().values():
-            scores = embedded @ F.normalize(reader.embed_sentences(prompts.positive).report.mean(dim=0), dim=0)
-            if prompts.negative:
-                denying = reader.embed_sentences(prompts.negative).report.mean(dim=0)
-                scores = scores - embedded @ F.normalize(denying, dim=0)
-            by_set.append(scores.cpu().numpy())
-        return PromptAuc(np.stack(by_set), self.targets)
+        by_finding = []
+        for own in self._prompts:
+            by_set = []
+            for prompts in own.expanded().values():
+                scores = embedded @ F.normalize(reader.embed_sentences(prompts.positive).report.mean(dim=0), dim=0)
+                if prompts.negative:
+                    denying = reader.embed_sentences(prompts.negative).report.mean(dim=0)
+                    scores = scores - embedded @ F.normalize(denying, dim=0)
+                by_set.append(scores.cpu().numpy())
+            by_finding.append(np.stack(by_set))
+        return PromptAuc(by_finding, self.targets)
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,6 @@ def _labels(job: SelectCheckpointJob) -> ValidationLabels | None:
     if job.settings.zero_shot_on is None or images is None or labels is None or prompt_file is None:
         return None
     prompts = read_prompts(prompt_file)
-    rows = read_validation_labels(labels, prompts.finding)
+    rows = read_validation_labels(labels, list(prompts))
     tokenizer = load_tokenizer(job.tokenizer)
     return ValidationLabels(rows, ImageStore(images), prompts, tokenizer, job.settings.batch_size)

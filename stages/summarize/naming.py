@@ -1,13 +1,22 @@
 """Names of variants and few-shot protocols; a published name is used only where every setting is the published one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ..common.few_shot.protocols import in_words
 from ..few_shot_classification.contract import FewShotResult
 from ..few_shot_segmentation.contract import SegmentationResult
 from .inputs import Inputs
+from .numbers import words
 
 Results = Sequence[FewShotResult] | Sequence[SegmentationResult]
+
+
+def findings_label(measured: Collection[str], not_measured: Collection[str] = ()) -> str:
+    """Return the finding that figures are of, or of how many findings they are the mean."""
+    if len(measured) + len(not_measured) == 1:
+        return words(next(iter(measured)))
+    left = f" of {len(measured) + len(not_measured)}" if not_measured else ""
+    return f"{len(measured)}{left} findings"
 
 
 def protocol_name(protocol: str, results: Results) -> str:

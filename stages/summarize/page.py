@@ -23,6 +23,7 @@ from ..common.digests import digest_of
 from ..common.errors import InputError
 from ..common.wording import counted
 from . import numbers
+from .naming import findings_label
 from .sections import data, evaluation, localisation, methods, provenance, training
 from .sections.report import Names, Report, Section, runs_of
 from .tables.table import legend_of
@@ -88,6 +89,7 @@ def _render(template: Path, report: Report) -> str:
     for name in ("decimal", "interval", "figures", "rank", "count", "percent", "moment", "duration", "words"):
         environment.filters[name] = getattr(numbers, name)
     environment.filters["counted"] = counted
+    environment.filters["findings_label"] = findings_label
     environment.filters["anchor"] = anchor
     environment.filters["runs_of"] = runs_of
     environment.filters["legend"] = legend_of

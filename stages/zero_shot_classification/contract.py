@@ -37,11 +37,9 @@ class ZeroShotSettings(Settings):
     seed: int = Field(0, description="seed of the bootstrap")
 
 
-class ZeroShotResult(Record):
-    """Contents of result.json: figures on test, of the prompt set that validation chose."""
+class FindingResult(Record):
+    """Figures of one finding on test, of the prompt set that validation chose."""
 
-    finding: str
-    score: Literal["global", "local"]
     prompt_set: str
     validation_auc: dict[str, float] = Field(description="per prompt set")
     threshold: float = Field(description="threshold of the largest F1 on validation")
@@ -49,13 +47,11 @@ class ZeroShotResult(Record):
     test_auc: dict[str, Estimate] = Field(
         description="per prompt set, in the order of the file; not used for selection"
     )
-    resampled_by: Literal["patient", "image"]
     test_images: Count
     test_positives: Count
-    overlap: Overlap
 
     @model_validator(mode="after")
-    def _is_whole(self) -> "ZeroShotResult":
+    def _is_whole(self) -> "FindingResult":
         if missing := set(METRICS) - set(self.metrics):
             raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
         if self.prompt_set not in self.validation_auc:
@@ -64,9 +60,34 @@ class ZeroShotResult(Record):
             raise ValueError(f"test_auc of the chosen set {self.prompt_set} is not the AUC of metrics")
         return self
 
+
+class ZeroShotResult(Record):
+    """Contents of result.json: figures on test of every finding, and their mean."""
+
+    score: Literal["global", "local"]
+    findings: dict[str, FindingResult] = Field(min_length=1)
+    not_measured: dict[str, str] = Field(default_factory=dict, description="finding -> why nothing is said on it")
+    metrics: dict[MetricName, Estimate] = Field(description="mean over findings, on test")
+    resampled_by: Literal["patient", "image"]
+    test_images: Count
+    overlap: Overlap
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "ZeroShotResult":
+        if missing := set(METRICS) - set(self.metrics):
+            raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
+        return self
+
+    @property
+    def only(self) -> FindingResult | None:
+        """Return the result of the data set's only finding, or None where it has several."""
+        return None if len(self.findings) + len(self.not_measured) > 1 else next(iter(self.findings.values()))
+
     def measured_on(self) -> object:
         """Return what does not depend on the encoders, so that two results can be compared."""
-        return self.finding, self.score, list(self.test_auc), self.resampled_by, self.test_images, self.test_positives
+        sizes = {name: (list(each.test_auc), each.test_images, each.test_positives)
+                 for name, each in self.findings.items()}  # fmt: skip
+        return self.score, sizes, self.not_measured, self.resampled_by, self.test_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +113,7 @@ class ZeroShotJob(Job):
     )
     labels: Path = source("label_images", "labels.arrow")
     audit: Path = source("audit_splits", "audit.json")
-    scores: Path = product(
-        "scores.arrow", table="SCORES", summary=True, help="every labelled image, with the chosen prompt set"
-    )
+    scores: Path = product("scores.arrow", table="SCORES", summary=True, help="every label, with the chosen prompt set")
     result: Path = product(
         "result.json", record=ZeroShotResult, publish=True, summary=True, help="test metrics with 95 % intervals"
     )

@@ -1,49 +1,44 @@
 """Evaluation of zero-shot classification: prompt set and threshold from validation, test measured once.
 
 Besides the set that validation chose, every set keeps its AUC on test. A paper that fixes its prompts, and so needs no
-labels to choose them, is compared with the set that stands first in the file.
+labels to choose them, is compared with the set that stands first in the file. Images are scored once for all findings.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import polars as pl
+from jaxtyping import Float
 
 from ..audit_splits.contract import read_overlap
-from ..common.data.labelled_images import read_labels
+from ..common.data.label_matrix import LabelMatrix, read_label_matrix
 from ..common.data.prompts import prompt_file, read_prompts
 from ..common.device import choose_device
 from ..common.encoders.dual import load_checkpoint
 from ..common.errors import InputError
 from ..common.files.arrow_tables import write_frame
 from ..common.files.schemas import SCORES
-from ..common.journal.tracking import track_job
-from ..common.metrics.ranking import (
-    auc,
-    best_f1_threshold,
-    classification_metrics,
-    draw_weights,
-    estimate,
-)
-from ..common.records import Estimate, write_record
-from .contract import ZeroShotJob, ZeroShotResult
+from ..common.journal.tracking import Run, track_job
+from ..common.metrics.findings import Measurable, estimates, metrics_of
+from ..common.metrics.ranking import auc, best_f1_threshold, draw_weights, estimate
+from ..common.records import Estimate, MetricName, write_record
+from .contract import FindingResult, ZeroShotJob, ZeroShotResult
 from .scores import scores_of
+
+Scores = Mapping[str, Float[np.ndarray, "images"]]  # by prompt set, in the order of the file
 
 
 @dataclass(frozen=True)
 class Measured:
     """Figures of an evaluation, without what the job adds."""
 
-    prompt_set: str
-    validation_auc: dict[str, float]  # of every prompt set
-    threshold: float  # largest F1 on validation
-    metrics: dict[str, Estimate]  # on test
-    test_auc: dict[str, Estimate]  # of every prompt set, in the order of the file
+    findings: dict[str, FindingResult]
+    metrics: dict[MetricName, Estimate]
+    not_measured: dict[str, str]
     resampled_by: str  # patient | image
     test_images: int
-    test_positives: int
 
 
 def classify(job: ZeroShotJob) -> None:
@@ -57,57 +52,76 @@ def classify(job: ZeroShotJob) -> None:
     prompts = read_prompts(prompt_path, denying=True)
     with track_job(job, {read: source, "prompts": prompt_path}) as run:
         checkpoint = load_checkpoint(job.checkpoint, choose_device(job.device))
-        labels = read_labels(job.labels, prompts.finding)
+        every = read_label_matrix(job.labels, list(prompts))
+        labels = every.among(list(prompts)).labelled()
         overlap = read_overlap(job.audit, job.labels)
-        scores = scores_of(checkpoint, prompts.expanded(), labels, source, settings)
+        sets = {(finding, name): each for finding, own in prompts.items() for name, each in own.expanded().items()}
+        scores: dict[str, dict[str, np.ndarray]] = {}
+        for (finding, name), each in scores_of(checkpoint, sets, labels.images, source, settings).items():
+            scores.setdefault(finding, {})[name] = each
         found = evaluate(labels, scores, settings.draws, settings.seed, job.labels)
-        chosen = labels.select("image_id", "patient_id", "split", "target", score=pl.Series(scores[found.prompt_set]))
-        write_frame(job.scores, SCORES, chosen)
-        write_record(
-            job.result, ZeroShotResult(finding=prompts.finding, score=settings.score, overlap=overlap, **vars(found))
-        )
-        run.log_metrics({f"test/{name}": each.value for name, each in found.metrics.items()})
-        run.log_metrics({f"validation/auc/{name}": each for name, each in found.validation_auc.items()})
-        run.log_metrics({f"test/auc_if_fixed/{name}": each.value for name, each in found.test_auc.items()})
-        run.log_tag("prompt_set", found.prompt_set)
+        found.not_measured.update({name: "no prompts" for name in every.findings if name not in prompts})
+        chosen = {finding: scores[finding][each.prompt_set] for finding, each in found.findings.items()}
+        write_frame(job.scores, SCORES, labels.scored(chosen))
+        write_record(job.result, ZeroShotResult(score=settings.score, overlap=overlap, **vars(found)))
+        _log(run, found)
+
+
+def _log(run: Run, found: Measured) -> None:
+    """Log the mean over findings, and what the choice of prompts was; with several findings each of them, too."""
+    run.log_metrics({f"test/{name}": each.value for name, each in found.metrics.items()})
+    several = len(found.findings) > 1
+    for finding, own in found.findings.items():
+        behind = f"/{finding}" if several else ""
+        if several:
+            run.log_metrics({f"test/{name}{behind}": each.value for name, each in own.metrics.items()})
+        run.log_metrics({f"validation/auc/{name}{behind}": each for name, each in own.validation_auc.items()})
+        run.log_metrics({f"test/auc_if_fixed/{name}{behind}": each.value for name, each in own.test_auc.items()})
+        run.log_tag(f"prompt_set{behind.replace('/', '.')}", own.prompt_set)
 
 
 def evaluate(
-    labels: pl.DataFrame, scores: dict[str, np.ndarray], draws: int, seed: int, source: Path = Path("labels.arrow")
+    labels: LabelMatrix, scores: Mapping[str, Scores], draws: int, seed: int, source: Path = Path("labels.arrow")
 ) -> Measured:
-    """Choose the prompt set and threshold on validation, and measure test once.
+    """Choose the prompt set and threshold of each finding on validation, and measure test once.
 
-    `labels` has columns image_id, patient_id, split, target; `scores` holds one array per prompt set, in its order.
-    Raises InputError, which names `source`, for a part without positives or negatives: nothing could be chosen or
-    measured.
+    `scores` holds, by finding, one array per prompt set, for all images of `labels`. Raises InputError, which names
+    `source`, where no finding has the positives and negatives without which nothing could be chosen or measured.
     """
-    validation = (labels["split"] == "validation").to_numpy()
-    test = (labels["split"] == "test").to_numpy()
-    targets = labels["target"].to_numpy()
-    for name, part in (("validation", validation), ("test", test)):
-        if len(set(targets[part])) < 2:
-            raise InputError(
-                f"{source}: the {name} part needs positives and negatives", remedy="raise its share in label_images"
-            )
-    one = np.ones((1, int(validation.sum())))
-    by_set = {name: float(auc(each[validation], targets[validation], one)[0]) for name, each in scores.items()}
-    chosen = max(by_set, key=lambda name: by_set[name])
-    score = scores[chosen]
-    threshold = best_f1_threshold(score[validation], targets[validation])
-    known = labels["patient_id"].null_count() == 0
-    groups = labels["patient_id" if known else "image_id"].to_numpy()[test]
+    measurable = Measurable.of(labels, str(source))
+    validation, test = ((labels.images["split"] == part).to_numpy() for part in ("validation", "test"))
+    tested = labels.where(test)
+    unit, groups = tested.resampled
     weights = draw_weights(groups, draws, seed)
-    target = targets[test]
-    measures = classification_metrics(score[test], target, threshold)
-    metrics = {name: estimate(each, weights) for name, each in measures.items()}
-    fixed = {name: estimate(partial(auc, each[test], target), weights) for name, each in scores.items()}
-    return Measured(
-        prompt_set=chosen,
-        validation_auc=by_set,
-        threshold=threshold,
-        metrics=metrics,
-        test_auc=fixed,
-        resampled_by="patient" if known else "image",
-        test_images=len(target),
-        test_positives=int(target.sum()),
-    )
+    chosen = {finding: _choose(labels.of(finding), scores[finding], validation) for finding in measurable.findings}
+    metrics = {
+        finding: metrics_of(tested, finding, scores[finding][each.prompt_set][test], each.threshold)
+        for finding, each in chosen.items()
+    }
+    by_finding, means = estimates(metrics, weights)
+    findings = {}
+    for finding, each in chosen.items():
+        targets = tested.of(finding)
+        known = targets >= 0
+        auc_of = {name: by_finding[finding]["auc"] if name == each.prompt_set
+                  else estimate(partial(auc, own[test][known], targets[known].astype(np.int64)), weights[:, known])
+                  for name, own in scores[finding].items()}  # fmt: skip
+        findings[finding] = FindingResult(metrics=by_finding[finding], test_auc=auc_of, test_images=int(known.sum()),
+                                          test_positives=int((targets == 1).sum()), **vars(each))  # fmt: skip
+    return Measured(findings, means, dict(measurable.too_few), unit, len(tested.images))
+
+
+@dataclass(frozen=True)
+class _Choice:
+    prompt_set: str
+    validation_auc: dict[str, float]  # of every prompt set
+    threshold: float  # largest F1 on validation
+
+
+def _choose(targets: np.ndarray, scores: Scores, validation: np.ndarray) -> _Choice:
+    """Choose a finding's prompt set by AUC, and its threshold by F1, on the validation images whose label is known."""
+    used = validation & (targets >= 0)
+    own, one = targets[used].astype(np.int64), np.ones((1, int(used.sum())))
+    by_set = {name: float(auc(each[used], own, one)[0]) for name, each in scores.items()}
+    chosen = max(by_set, key=lambda name: by_set[name])
+    return _Choice(chosen, by_set, best_f1_threshold(scores[chosen][used], own))

@@ -4,8 +4,9 @@ Global scores compare the whole image with the prompts. Local scores compare its
 averaged away (cf. the paper's Fig. 3b).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -20,10 +21,12 @@ from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import features
 from .contract import ZeroShotSettings
 
+Key = TypeVar("Key", bound=Hashable)  # of a prompt set
+
 
 def prompt_scores(
-    checkpoint: Checkpoint, sets: Mapping[str, PromptSet], embeddings: Float[np.ndarray, "images embedding"]
-) -> dict[str, Float[np.ndarray, "images"]]:
+    checkpoint: Checkpoint, sets: Mapping[Key, PromptSet], embeddings: Float[np.ndarray, "images embedding"]
+) -> dict[Key, Float[np.ndarray, "images"]]:
     """Return cos(image, affirming) - cos(image, denying) for every set.
 
     Each of the two is the normalised mean of its prompts' embeddings. Embeddings are unit vectors; a set without
@@ -60,12 +63,12 @@ def embeddings_of(labels: pl.DataFrame, path: Path, model: DualEncoder) -> Float
 @torch.inference_mode()
 def local_scores(
     checkpoint: Checkpoint,
-    sets: Mapping[str, PromptSet],
+    sets: Mapping[Key, PromptSet],
     store: ImageStore,
     image_ids: Sequence[str],
     patch_share: float,
     batch_size: int,
-) -> dict[str, Float[np.ndarray, "images"]]:
+) -> dict[Key, Float[np.ndarray, "images"]]:
     """Return one score per prompt set and image: m(affirming) - m(denying), or m(affirming) without denying prompts.
 
     m compares an image's patches with the normalised mean of the prompts' sentence embeddings. It is the mean of the
@@ -93,16 +96,16 @@ def mean_of_largest(
 
 def scores_of(
     checkpoint: Checkpoint,
-    sets: Mapping[str, PromptSet],
-    labels: pl.DataFrame,
+    sets: Mapping[Key, PromptSet],
+    images: pl.DataFrame,
     source: Path,
     settings: ZeroShotSettings,
-) -> dict[str, Float[np.ndarray, "images"]]:
-    """Return the scores of every prompt set, in the labels' order.
+) -> dict[Key, Float[np.ndarray, "images"]]:
+    """Return the scores of every prompt set, in the order of `images`, which has image_id.
 
     `source` is the images' manifest (local) or features.arrow (global).
     """
     if settings.score == "local":
-        image_ids = labels["image_id"].to_list()
+        image_ids = images["image_id"].to_list()
         return local_scores(checkpoint, sets, ImageStore(source), image_ids, settings.patch_share, settings.batch_size)
-    return prompt_scores(checkpoint, sets, embeddings_of(labels, source, checkpoint.model))
+    return prompt_scores(checkpoint, sets, embeddings_of(images, source, checkpoint.model))

@@ -56,10 +56,9 @@ def test_the_slots_are_those_of_phrase_grounding() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"finding": "opacity"}, "its `finding` is 'opacity', but datasets.rsna.label_images.finding is "
-                                 "'lung_opacity'; give both the same name"),
-        ({"findings": "x"}, "p.yaml: findings: unknown key; remove it or correct its spelling "
-                            "(did you mean `finding`?)"),
+        ({"finding": "opacity"}, "it has prompts of the finding 'opacity', but datasets.rsna.label_images.finding is "
+                                 "lung_opacity; give both the same name"),
+        ({"findings": "x"}, "p.yaml: findings: Input should be a valid dictionary"),
         ({"slots": {}}, "{side} is no slot"),
         ({"sets": {}}, "p.yaml: sets: "),
         ({"sets": {"one": {"positive": []}}}, "p.yaml: sets.one.positive: "),

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool
 
-from ..errors import InputError
 from ..files.arrow_tables import read_table
 from ..files.schemas import LABELS
+from .label_matrix import no_label
 from .run_lengths import decode
 
 
@@ -18,11 +18,7 @@ def read_labels(path: Path, finding: str) -> pl.DataFrame:
     table = pl.DataFrame(read_table(path, LABELS))
     rows = table.filter(pl.col("finding") == finding)
     if rows.is_empty():
-        known = ", ".join(sorted(table["finding"].unique())) or "none"
-        raise InputError(
-            f"{path}: no label is of finding {finding!r} (known: {known})",
-            remedy="correct `finding` in the prompt file",
-        )
+        raise no_label(path, finding, sorted(table["finding"].unique()))
     return rows
 
 

@@ -4,6 +4,7 @@ The part is a pure function of the patient's id, so adding data moves no patient
 """
 
 import math
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -27,6 +28,24 @@ _DISTRIBUTED_NAMES: dict[str, Split] = {
 def subset_size(images: int, percent: int) -> int:
     """Return how many of the `images` of one target a nested subset of the training part has: at least one if any."""
     return min(images, max(1, math.floor(images * percent / 100 + 0.5)))
+
+
+def by_rarest(labels: Iterable[tuple[str, str, int]]) -> list[list[str]]:
+    """Return the units (patients or images) of labels (unit, finding, target) in groups, each sorted.
+
+    First come those without a finding, then those of each finding, the rarest first. A unit with several findings is in
+    the group of the rarest of them.
+    """
+    every, positive = set(), dict[str, set[str]]()
+    for unit, finding, target in labels:
+        every.add(unit)
+        if target:
+            positive.setdefault(finding, set()).add(unit)
+    groups, taken = [], set[str]()
+    for finding in sorted(positive, key=lambda name: (len(positive[name]), name)):
+        groups.append(sorted(positive[finding] - taken))
+        taken |= positive[finding]
+    return [sorted(every - taken), *groups]
 
 
 class PatientSplit(Settings):

@@ -1,26 +1,28 @@
-"""Prompt files: named sets of positive and negative sentences whose slots are filled in all combinations.
+"""Prompt files: per finding, named sets of positive and negative sentences whose slots are filled in all combinations.
 
-    finding: lung_opacity
     slots:
       place: [in the right lung, in the left lung]
-    sets:
-      places:
-        positive: ["There is an opacity {place}."]
-        negative: ["The lungs are clear."]
+    findings:
+      lung_opacity:
+        sets:
+          places:
+            positive: ["There is an opacity {place}."]
+            negative: ["The lungs are clear."]
 
-Sentences name their slots in braces.
+Sentences name their slots in braces; a finding may have slots of its own. A file for one finding may say
+`finding: lung_opacity` and put `sets` on the top level.
 """
 
 import re
 from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from ..errors import InputError
 from ..files.code_digest import ROOT
-from ..settings import Settings, validating
+from ..settings import Name, Settings, validating
 from ..templates import filled, slots_in
 from ..yaml_files import read_yaml
 
@@ -32,15 +34,14 @@ class PromptSet(Settings):
     negative: list[str] = Field(default_factory=list, description="may be empty if the prompts name places only")
 
 
-class PromptFile(Settings):
-    """Contents of a prompt file."""
+class FindingPrompts(Settings):
+    """The prompts of one finding."""
 
-    finding: str
     slots: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
     sets: dict[str, PromptSet] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _templates_know_their_slots(self) -> "PromptFile":
+    def _templates_know_their_slots(self) -> "FindingPrompts":
         for name, each in self.sets.items():
             for template in (*each.positive, *each.negative):
                 try:
@@ -50,7 +51,7 @@ class PromptFile(Settings):
         return self
 
     @model_validator(mode="after")
-    def _sentences_say_something(self) -> "PromptFile":
+    def _sentences_say_something(self) -> "FindingPrompts":
         texts = {f"slots.{name}": words for name, words in self.slots.items()}
         for name, each in self.sets.items():
             texts |= {f"sets.{name}.positive": each.positive, f"sets.{name}.negative": each.negative}
@@ -94,6 +95,33 @@ class PromptFile(Settings):
         return filled.pop()
 
 
+class _OneFinding(FindingPrompts):
+    """Contents of a prompt file for one finding."""
+
+    finding: Name
+
+
+class _PromptFile(Settings):
+    """Contents of a prompt file."""
+
+    slots: dict[str, list[str]] = Field(default_factory=dict, description="those of every finding")
+    findings: dict[Name, FindingPrompts] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shares_slots(cls, value: Any) -> Any:
+        shared, findings = (
+            (value.get(key) for key in ("slots", "findings")) if isinstance(value, dict) else (None, None)
+        )
+        if not isinstance(shared, dict) or not isinstance(findings, dict):
+            return value
+        own = {
+            name: each | {"slots": shared | (each.get("slots") or {})} if isinstance(each, dict) else each
+            for name, each in findings.items()
+        }
+        return value | {"findings": own}
+
+
 def _words_of(text: str) -> tuple[str, ...]:
     """Return the words of a sentence, by which two are the same whatever their case, blanks and full stops."""
     return tuple(re.findall(r"[^\W_]+", text.casefold()))
@@ -112,20 +140,27 @@ def prompt_file(name: str | None, stage: str) -> Path:
     return ROOT / name
 
 
-def read_prompts(path: Path, denying: bool = False) -> PromptFile:
-    """Read and check a prompt file; every error is one line with the file's name.
+def read_prompts(path: Path, denying: bool = False) -> dict[str, FindingPrompts]:
+    """Read and check a prompt file, and return the prompts of each finding; every error is one line that names it.
 
     With `denying`, every set needs prompts that deny the finding, as a classifier does.
     """
     prompts = check_prompts(read_yaml(path, "name a prompt file in the configuration"), path)
-    if denying and (without := [name for name, each in prompts.sets.items() if not each.negative]):
-        raise InputError(
-            f"{path}: set {without[0]} has no `negative` prompts (sentences that deny the finding)", remedy="add one"
-        )
+    for finding, each in prompts.items() if denying else ():
+        if without := [name for name, sentences in each.sets.items() if not sentences.negative]:
+            of = f" of {finding}" if len(prompts) > 1 else ""
+            raise InputError(
+                f"{path}: set {without[0]}{of} has no `negative` prompts (sentences that deny the finding)",
+                remedy="add one",
+            )
     return prompts
 
 
-def check_prompts(value: object, path: Path) -> PromptFile:
-    """Check the contents of a prompt file; an InputError names the file."""
-    with validating(str(path), PromptFile):
-        return PromptFile.model_validate(value)
+def check_prompts(value: object, path: Path) -> dict[str, FindingPrompts]:
+    """Check the contents of a prompt file, and return the prompts of each finding; an InputError names the file."""
+    if isinstance(value, dict) and "findings" not in value:
+        with validating(str(path), _OneFinding):
+            one = _OneFinding.model_validate(value)
+        return {one.finding: one}
+    with validating(str(path), _PromptFile):
+        return _PromptFile.model_validate(value).findings

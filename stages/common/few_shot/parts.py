@@ -3,89 +3,96 @@
 Images are used at the size that training crops from.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import polars as pl
-from jaxtyping import Int, UInt8
+from jaxtyping import UInt8
 
-from ..data import labelled_images
-from ..data.patient_split import subset_size
+from ..data.label_matrix import LabelMatrix
+from ..data.patient_split import by_rarest, subset_size
 from ..errors import InputError
-from ..files.arrow_tables import read_table
-from ..files.schemas import LABELS
+from ..metrics.findings import Measurable
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows of LABELS of one finding, by part. `train` is the subset of the job; the other parts are whole."""
+    """Labels of the job's findings, by part. `train` is the subset of the job; the other parts are whole.
 
-    finding: str
-    train: pl.DataFrame
-    validation: pl.DataFrame
-    test: pl.DataFrame
+    `not_measured` says why other findings have no figures. Each image has a label of at least one finding.
+    """
+
+    train: LabelMatrix
+    validation: LabelMatrix
+    test: LabelMatrix
+    not_measured: Mapping[str, str]
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Return the findings that are trained and measured."""
+        return self.train.findings
 
     @property
     def skipped(self) -> str | None:
         """Return why nothing can be learned from the subset, or None where it can."""
-        targets = self.train["target"]
-        if targets.n_unique() == 2:
-            return None
-        found = "no image" if targets.is_empty() else f"{len(targets)} images, all with target {targets[0]}"
-        return f"the subset has {found}: a classifier needs both"
+        reasons = [why for finding in self.findings if (why := unlearnable(self.train, finding))]
+        return reasons[0] if len(reasons) == len(self.findings) else None
 
 
-def targets_of(part: pl.DataFrame) -> Int[np.ndarray, "images"]:
-    """Return the targets of a part: 1 present, 0 absent."""
-    return part["target"].to_numpy().astype(np.int64)
+def unlearnable(train: LabelMatrix, finding: str) -> str | None:
+    """Return why a finding cannot be learned from the images of `train`, or None where it can."""
+    targets = train.of(finding)[train.of(finding) >= 0]
+    if len(set(targets.tolist())) == 2:
+        return None
+    found = "no image" if not len(targets) else f"{len(targets)} images, all with target {targets[0]}"
+    return f"the subset has {found}: a classifier needs both"
 
 
-def read_finding(path: Path, finding: str | None) -> pl.DataFrame:
-    """Return the labels of `finding`, or of the only finding that the file has.
-
-    Raises InputError where no finding is named and the file does not have exactly one.
-    """
-    if finding is None:
-        known = sorted(set(read_table(path, LABELS)["finding"].to_pylist()))
-        if len(known) != 1:
-            names = ", ".join(known) or "none"
-            raise InputError(f"{path}: findings are {names}", remedy="select one with the setting `finding`")
-        finding = known[0]
-    return labelled_images.read_labels(path, finding)
-
-
-def split_parts(labels: pl.DataFrame, fraction: int, source: Path) -> Parts:
+def split_parts(labels: LabelMatrix, fraction: int, source: Path, findings: Sequence[str] | None = None) -> Parts:
     """Return the subset of `fraction` percent of the training part, and the validation and test parts.
 
-    Subsets are nested. Raises InputError, which names `source`, where the labels have no such subset, or validation or
-    test lacks one of the targets: nothing could be chosen or measured.
+    `labels` are those of all findings, by which the subsets were drawn; `findings` are those of the job, null for all.
+
+    Subsets are nested. Findings that cannot be measured, or learned where others can, are left out. Raises InputError,
+    which names `source`, where the labels have no such subset, or no finding can be measured.
     """
-    whole = labels.filter(pl.col("split") == "train")
-    train = whole.filter(pl.col("subset") <= fraction)
-    _refuse_no_subset(whole, train, fraction, source)
-    rest = {name: labels.filter(pl.col("split") == name) for name in ("validation", "test")}
-    for name, part in rest.items():
-        if part["target"].n_unique() < 2:
-            raise InputError(
-                f"{source}: the {name} part needs positives and negatives", remedy="raise its share in label_images"
-            )
-    return Parts(labels["finding"][0], train, rest["validation"], rest["test"])
+    refuse_no_subset(labels, fraction, source)
+    labels = labels if findings is None else labels.among(findings)
+    measurable = Measurable.of(labels, str(source))
+    not_measured = dict(measurable.too_few)
+    train = subset_of(labels, fraction).among(measurable.findings)
+    wrong = {finding: why for finding in train.findings if (why := unlearnable(train, finding))}
+    if len(wrong) < len(train.findings):
+        not_measured |= wrong
+    kept = [finding for finding in labels.findings if finding not in not_measured]
+    validation, test = (labels.part(name).among(kept).labelled() for name in ("validation", "test"))
+    return Parts(train.among(kept).labelled(), validation, test, not_measured)
 
 
-def _refuse_no_subset(whole: pl.DataFrame, train: pl.DataFrame, fraction: int, source: Path) -> None:
+def subset_of(labels: LabelMatrix, fraction: int) -> LabelMatrix:
+    """Return the subset of `fraction` percent of the training part."""
+    return labels.where(((labels.images["split"] == "train") & (labels.images["subset"] <= fraction)).to_numpy())
+
+
+def refuse_no_subset(labels: LabelMatrix, fraction: int, source: Path) -> None:
     """Refuse a `fraction` that is no subset of the labels: its rows would be those of the next smaller subset.
 
-    A row has the smallest subset that holds it. So a subset of few images may equal the smaller one and have no row of
-    its own; then it has as many images of each target as label_images draws for `fraction`.
+    An image has the smallest subset that holds it. So a subset of few images may equal the smaller one and have no
+    image of its own; then it has as many of each group of findings as label_images draws for `fraction`.
     """
-    known = sorted({*whole["subset"], 100})
-    if fraction in known or train.is_empty():
+    whole = labels.part("train")
+    known = sorted({*whole.images["subset"], 100})
+    drawn = set(whole.images.filter(pl.col("subset") <= fraction)["image_id"])
+    if fraction in known or not drawn:
         return
-    for target in (0, 1):
-        every, drawn = (part.filter(pl.col("target") == target).height for part in (whole, train))
-        if drawn != subset_size(every, fraction):
+    ids = whole.images["image_id"].to_list()
+    cells = ((ids[image], whole.findings[finding], int(whole.targets[image, finding]))
+             for image, finding in np.argwhere(whole.targets >= 0))  # fmt: skip
+    for group in by_rarest(cells):
+        if len(drawn.intersection(group)) != min(len(group), subset_size(len(group), fraction)):
             raise InputError(
                 f"{source}: has subsets of {', '.join(map(str, known))} %, none of {fraction} %",
                 remedy="correct `fraction`, or add it to label_images.subsets",

@@ -70,7 +70,6 @@ class PartSize(Record):
 class FewShotRecord(Record):
     """Contents of result.json that both few-shot stages share."""
 
-    finding: str
     protocol: str
     fraction: Count = Field(description="percent of the training images")
     skipped: str | None = Field(description="why nothing could be learned from the subset")

@@ -26,7 +26,7 @@ def means_of_seeds(
     return {
         name: MeanOfSeeds(
             **dict(estimate(_mean_of([each[name] for each in metrics]), weights)),
-            spread=_spread([value[name] for value in values]),
+            spread=spread_of([value[name] for value in values]),
         )
         for name in (metrics[0] if metrics else ())
     }
@@ -36,7 +36,8 @@ def _mean_of(metrics: Sequence[Metric]) -> Metric:
     return lambda weights: np.mean([metric(weights) for metric in metrics], axis=0)
 
 
-def _spread(values: Sequence[float]) -> float | None:
+def spread_of(values: Sequence[float]) -> float | None:
+    """Return the standard deviation over repetitions; None for a single one."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 

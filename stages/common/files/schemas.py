@@ -152,6 +152,7 @@ SCORES = pa.schema(
         _IMAGE_ID,
         _PATIENT_ID_OR_NONE,
         _SPLIT,
+        _column("finding", pa.string(), "finding that `target` marks"),
         _column("target", pa.int8(), "1 present, 0 absent"),
         _column("score", pa.float32(), "larger means present"),
     ]
@@ -177,6 +178,7 @@ GROUNDING_VALUES = pa.schema(
     [
         _IMAGE_ID,
         _PATIENT_ID_OR_NONE,
+        _column("finding", pa.string(), "finding that the prompts name"),
         _column("prompt_set", pa.string(), "key of the prompt file's `sets`"),
         _column(
             "pointer",
@@ -198,6 +200,7 @@ def samples(size: int) -> pa.Schema:
     return pa.schema(
         [
             _IMAGE_ID,
+            _column("finding", pa.string(), "finding that the prompts name"),
             _column("pixels", pa.binary(size * size), f"uint8, {size} x {size}, row-major"),
             _column("heatmap", pa.list_(pa.float32(), size * size), "mean cosine with the prompts, row-major"),
             _column("region", pa.list_(pa.int32()), f"run lengths over {size} x {size}: the true finding"),

@@ -90,9 +90,11 @@ def classification_metrics(
 
 def best_f1_threshold(scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"]) -> float:
     """Return the score at which F1 is largest; of several, the smallest. For validation images only."""
-    candidates = np.unique(scores)
-    one = np.ones((1, len(scores)))
-    return float(candidates[np.argmax([f1(scores, targets, one, float(each))[0] for each in candidates])])
+    order, starts = _groups_of_ties(scores)
+    positive = (targets == 1)[order]
+    below = np.concatenate([[0], np.cumsum(positive)])[starts]  # positives with a smaller score
+    found, predicted = positive.sum() - below, len(scores) - starts
+    return float(scores[order][starts][np.argmax(2 * found / (predicted + positive.sum()))])
 
 
 def draw_weights(groups: Shaped[np.ndarray, "images"], draws: int, seed: int) -> Float[np.ndarray, "draws images"]:
@@ -116,9 +118,18 @@ def estimate(metric: Metric, weights: Float[np.ndarray, "draws images"]) -> Esti
 
     Draws in which the metric is undefined are left out.
     """
-    value = float(metric(np.ones((1, weights.shape[1])))[0])
-    low, high = np.nanpercentile(values_of_draws(metric, weights), [2.5, 97.5])
+    return estimate_of(once(metric, weights.shape[1]), values_of_draws(metric, weights))
+
+
+def estimate_of(value: float, draws: Float[np.ndarray, "draws"]) -> Estimate:
+    """Return a figure with the 95 % percentile interval of its draws; NaN ones are left out."""
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
     return Estimate(value=value, low=float(low), high=float(high))
+
+
+def once(metric: Metric, images: int) -> float:
+    """Return a metric with equal weights."""
+    return float(metric(np.ones((1, images)))[0])
 
 
 def _groups_of_ties(scores: Float[np.ndarray, "images"]) -> tuple[np.ndarray, np.ndarray]:

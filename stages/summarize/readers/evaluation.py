@@ -17,7 +17,7 @@ from ...common.files.schemas import SCORES, samples
 from ...common.records import read_record
 from ...few_shot_classification.contract import FewShotClassificationJob, FewShotResult
 from ...few_shot_segmentation.contract import FewShotSegmentationJob, SegmentationResult
-from ...phrase_grounding.contract import GroundingResult, PhraseGroundingJob
+from ...phrase_grounding.contract import FindingResult, GroundingResult, PhraseGroundingJob
 from ...retrieval.contract import RetrievalJob, RetrievalResult
 from ...zero_shot_classification.contract import ZeroShotJob, ZeroShotResult
 from ..results_tree import FewShotJob, ResultsTree
@@ -50,13 +50,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class ZeroShot(Evaluation):
-    """One row of Table 1, with the scores of the test part."""
+    """One row of Table 1, with the scores of the test part by finding."""
 
     dataset: str
     variant: str
     result: ZeroShotResult
-    scores: Float[np.ndarray, "images"]
-    targets: Int[np.ndarray, "images"]
+    scores: dict[str, Float[np.ndarray, "images"]]
+    targets: dict[str, Int[np.ndarray, "images"]]
     writer: ClassVar[type[Job]] = ZeroShotJob
 
     @property
@@ -66,7 +66,7 @@ class ZeroShot(Evaluation):
 
     def measured_on(self) -> object:
         """Return what must be equal for all variants, with the targets of the test part."""
-        return self.result.measured_on(), self.targets.tolist()
+        return self.result.measured_on(), {finding: each.tolist() for finding, each in self.targets.items()}
 
 
 def read_zero_shot(tree: ResultsTree) -> list[ZeroShot]:
@@ -79,10 +79,17 @@ def _read(tree: ResultsTree, dataset: str, variant: str) -> ZeroShot:
     result = read_record(tree.path(ZeroShotJob, "result", variant=variant, dataset=dataset), ZeroShotResult)
     table = read_table(path, SCORES)
     table = table.filter(pc.equal(table["split"], "test"))
-    targets = table["target"].to_numpy().astype(np.int64)
-    if len(targets) != result.test_images or int(targets.sum()) != result.test_positives:
-        raise InputError(f"{path}: its test part is not that of result.json beside it", remedy="run the stage again")
-    return ZeroShot(dataset, variant, result, table["score"].to_numpy().astype(np.float64), targets)
+    scores, targets = {}, {}
+    for finding, found in result.findings.items():
+        own = table.filter(pc.equal(table["finding"], finding))
+        scores[finding], targets[finding] = (
+            own["score"].to_numpy().astype(np.float64), own["target"].to_numpy().astype(np.int64)
+        )  # fmt: skip
+        if (len(own), int(targets[finding].sum())) != (found.test_images, found.test_positives):
+            raise InputError(
+                f"{path}: its test part is not that of result.json beside it", remedy="run the stage again"
+            )
+    return ZeroShot(dataset, variant, result, scores, targets)
 
 
 @dataclass(frozen=True)
@@ -165,6 +172,7 @@ class Sample:
     """A radiograph that may be shown, with the heatmap of one variant."""
 
     image_id: str
+    finding: str
     pixels: UInt8[np.ndarray, "size size"]
     heatmap: Float[np.ndarray, "size size"]
     region: Bool[np.ndarray, "size size"]
@@ -174,11 +182,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Grounding(Evaluation):
-    """Result of phrase grounding for one data set and variant."""
+    """Result of phrase grounding for one finding of a data set, and one variant."""
 
     dataset: str
     variant: str
-    result: GroundingResult
+    result: FindingResult
+    whole: GroundingResult
     samples: list[Sample]
     writer: ClassVar[type[Job]] = PhraseGroundingJob
 
@@ -187,15 +196,23 @@ class Grounding(Evaluation):
         """Return the values of the wildcards of its run."""
         return {"variant": self.variant, "dataset": self.dataset}
 
+    @property
+    def place(self) -> str:
+        """Return the data set, with the finding where it has several: a table each."""
+        several = len(self.whole.findings) + len(self.whole.not_measured) > 1
+        return f"{self.dataset}_{self.result.finding}" if several else self.dataset
+
 
 def read_grounding(tree: ResultsTree) -> list[Grounding]:
-    """Read the results of phrase grounding."""
+    """Read the results of phrase grounding, finding by finding."""
     grounding = []
     for dataset, variant in tree.evaluations(PhraseGroundingJob.stage):
         run = {"variant": variant, "dataset": dataset}
         result = read_record(tree.path(PhraseGroundingJob, "result", **run), GroundingResult)
         samples = read_samples(tree.path(PhraseGroundingJob, "samples", **run))
-        grounding.append(Grounding(dataset, variant, result, samples))
+        for each in result.findings:
+            own = [sample for sample in samples if sample.finding == each.finding]
+            grounding.append(Grounding(dataset, variant, each, result, own))
     return grounding
 
 
@@ -213,7 +230,7 @@ def _sample(row: dict, size: int) -> Sample:
     pixels = np.frombuffer(row["pixels"], np.uint8).reshape(size, size)
     heatmap = np.array(row["heatmap"], np.float64).reshape(size, size)
     region, peak = decode(row["region"], size, size), (row["peak"][0], row["peak"][1])
-    return Sample(row["image_id"], pixels, heatmap, region, peak, row["hit"])
+    return Sample(row["image_id"], row["finding"], pixels, heatmap, region, peak, row["hit"])
 
 
 @dataclass(frozen=True)

@@ -30,32 +30,40 @@ def zero_shot_names(report: Report) -> Names | None:
     if not tables:
         return None
     datasets = dict.fromkeys(each.dataset for each in report.inputs.zero_shot)
+    by_dataset = {
+        dataset: [each for each in report.inputs.zero_shot if each.dataset == dataset] for dataset in datasets
+    }
+    only = [table for table in tables if any(column.key == "prompts" for column in table.columns)]
     return {
         "tables": tables,
-        "prompts": [prompts_table(table) for table in tables],
-        "roc_curves": [_roc(report, dataset) for dataset in datasets],
-    }
+        "findings": report.tables_of("zero_shot_findings"),
+        "prompts": [prompts_table(table) for table in only],
+        "roc_curves": [_roc(report, curves, finding) for curves in by_dataset.values()
+                       for finding in curves[0].result.findings],
+    }  # fmt: skip
 
 
-def _roc(report: Report, dataset: str) -> Names:
-    curves: list[ZeroShot] = [each for each in report.inputs.zero_shot if each.dataset == dataset]
-    values = ", ".join(f"{each.variant} {interval(each.result.metrics['auc'])}" for each in curves)
+def _roc(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names:
+    dataset = curves[0].dataset
+    figures = {each.variant: each.result.findings[finding].metrics["auc"] for each in curves}
+    values = ", ".join(f"{variant} {interval(figure)}" for variant, figure in figures.items())
     return {
         "dataset": dataset,
-        "finding": curves[0].result.finding,
-        "curves": curves,
-        "src": data_uri(roc_figure(curves, report.styles)),
-        "alt": f"ROC curves for {words(curves[0].result.finding)} in {dataset}; area under the curve: {values}.",
+        "finding": finding,
+        "figures": figures,
+        "src": data_uri(roc_figure(curves, report.styles, finding)),
+        "alt": f"ROC curves for {words(finding)} in {dataset}; area under the curve: {values}.",
     }
 
 
-def roc_figure(curves: Sequence[ZeroShot], styles: Mapping[str, Style]) -> str:
-    """Draw ROC curves of the variants on the test part of one data set."""
+def roc_figure(curves: Sequence[ZeroShot], styles: Mapping[str, Style], finding: str) -> str:
+    """Draw ROC curves of the variants on the test part of one data set, for one finding."""
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(3.3, 3.3)
         axes.plot([0, 1], [0, 1], color="#b6bec4", linewidth=0.8)
         for each in curves:
-            axes.plot(*roc_curve(each.scores, each.targets), linewidth=1.6, **styles[each.variant].line())
+            points = roc_curve(each.scores[finding], each.targets[finding])
+            axes.plot(*points, linewidth=1.6, **styles[each.variant].line())
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="false positive rate", ylabel="true positive rate")
         axes.set_aspect("equal")
         axes.set_xticks(np.linspace(0, 1, 6))

@@ -15,7 +15,7 @@ from ..naming import variant_label
 from ..numbers import decimal
 from ..readers.evaluation import Grounding, Sample
 from ..readers.training import Integrity
-from ..tables.grounding import integrity_table
+from ..tables.grounding import by_place, integrity_table
 from .report import Names, Report
 
 HEATMAP = "inferno"
@@ -36,13 +36,13 @@ def pointing_names(report: Report) -> Names | None:
 
 def heatmaps_names(report: Report) -> Names | None:
     """Return the names for the heatmaps, or None without grounding."""
-    datasets = dict.fromkeys(each.dataset for each in report.inputs.grounding)
-    return {"samples": [_samples(report, dataset) for dataset in datasets]} if datasets else None
+    places = by_place(report.inputs.grounding)
+    return {"samples": [_samples(report, each) for each in places.values()]} if places else None
 
 
-def _samples(report: Report, dataset: str) -> Names:
+def _samples(report: Report, grounding: Sequence[Grounding]) -> Names:
     """Return rows of one radiograph each, with the heatmap of every variant beside it."""
-    grounding = [each for each in report.inputs.grounding if each.dataset == dataset]
+    dataset = grounding[0].dataset
     run = report.provenance.run("phrase_grounding", f"{grounding[0].variant}/{dataset}")
     absent = "no radiograph was drawn: samples is 0"
     if run.param("publish_samples") != "True":

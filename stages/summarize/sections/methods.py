@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from ..inputs import Inputs
-from ..naming import always_note, pooling_note, protocol_note
-from ..numbers import count, words
+from ..naming import always_note, findings_label, pooling_note, protocol_note
+from ..numbers import count
 from ..provenance import Provenance, StageRun
 from ..readers.evaluation import FewShot, Segmentation
 from ..references import METHODS, REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
@@ -98,7 +98,7 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
             provenance.run("zero_shot_classification", f"{each.variant}/{dataset}") for dataset, each in first.items()
         ]
         resampled = ", ".join(f"{dataset} by {each.result.resampled_by}" for dataset, each in first.items())
-        findings = ", ".join(f"{words(each.result.finding)} in {dataset}" for dataset, each in first.items())
+        findings = ", ".join(f"{findings_label(each.result.findings)} in {dataset}" for dataset, each in first.items())
         sentences.append(
             f"Zero-shot classification ({findings}) compares {_compared(runs)} with affirming and denying prompts. "
             f"{_chosen_on_validation(inputs)} Intervals are 95 % percentile intervals of {_draws(runs)} bootstrap "
@@ -116,9 +116,10 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
 
 def _chosen_on_validation(inputs: Inputs) -> str:
     """Return what the validation part decided; a file with one set of prompts leaves nothing to choose."""
-    if all(len(each.result.validation_auc) == 1 for each in inputs.zero_shot):
+    found = [own for each in inputs.zero_shot for own in each.result.findings.values()]
+    if all(len(each.validation_auc) == 1 for each in found):
         return "The threshold (by F1) was chosen on the validation part, the test part was measured once."
-    told = any(len(each.result.test_auc) > 1 for each in inputs.zero_shot)
+    told = any(len(each.test_auc) > 1 for each in found)
     others = "; every other set's AUC on it is told as not selected" if told else ""
     return (
         "The set of prompts (by AUC) and the threshold (by F1) were chosen on the validation part, the test part was "

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from ...common.wording import counted
-from ...label_images.contract import Card
+from ...label_images.contract import Card, CardFinding
 from ...pair_images_reports.contract import Audit
 from ..inputs import Inputs
-from ..numbers import count, words
+from ..naming import findings_label
+from ..numbers import count
 from ..provenance import Provenance, StageRun
 from ..references import REFERENCES
 from .methods_training import plain
@@ -96,7 +97,18 @@ def _labels(inputs: Inputs, provenance: Provenance) -> Iterator[str]:
         if card.labelled < card.images:
             cells = f" (cells {unlabelled} count as no label)" if unlabelled else ""
             labelled = f"{count(card.labelled)} of {counted(card.images, 'image')} that have a label{cells}"
-        yield f"{dataset} has {labelled} for {words(card.finding)}, {_parts(card)}."
+        yield f"{dataset} has {labelled} for {findings_label(card.findings)}, {_parts(card)}.{_uncertain(card)}"
+
+
+def _uncertain(card: Card) -> str:
+    """Return what uncertain labels count as; nothing where there are none."""
+    meanings = {"ignore": "no label", "zeros": "absent", "ones": "present"}
+    used: dict[str, list[CardFinding]] = {}
+    for each in card.findings.values():
+        if each.uncertain:
+            used.setdefault(meanings[each.uncertain_as], []).append(each)
+    parts = [f"{count(sum(each.uncertain for each in own))} as {meaning}" for meaning, own in used.items()]
+    return f" Of its uncertain labels count {', '.join(parts)}." if parts else ""
 
 
 def _parts(card: Card) -> str:

@@ -11,10 +11,10 @@ from ...common.records import Estimate
 from ..inputs import Inputs
 from ..naming import protocol_name, variant_label
 from ..numbers import signed, words
-from ..readers.evaluation import FewShot, Segmentation
+from ..readers.evaluation import FewShot, Grounding, Segmentation
 from ..results_tree import ResultsTree
 from .comparisons import Comparison, Comparisons
-from .grounding import COLUMNS, IN_LUNG, table_name
+from .grounding import COLUMNS, IN_LUNG, by_place, table_name
 from .table import Block, Cell, Column, Row, Table, cell_of
 
 Measured = TypeVar("Measured", FewShot, Segmentation)
@@ -149,18 +149,23 @@ def _few_shot(
 
 def _pointing(inputs: Inputs, dataset: str, comparisons: Comparisons, first: str) -> Iterator[Measure]:
     """Yield the hits of the first prompts, which name no place; inside the lungs where these are known."""
-    grounding = [each for each in inputs.grounding if each.dataset == dataset]
-    if not grounding:
-        return
+    for grounding in by_place([each for each in inputs.grounding if each.dataset == dataset]).values():
+        yield _pointing_at(grounding, comparisons, first)
+
+
+def _pointing_at(grounding: Sequence[Grounding], comparisons: Comparisons, first: str) -> Measure:
+    found = grounding[0]
     prompts = next(iter(grounding[0].result.pointing))
     inside = grounding[0].result.pointing[prompts].heatmap_in_lung is not None
     column = IN_LUNG if inside else "pointing"
     pointer = COLUMNS[column][1]
     figures = {each.variant: getattr(each.result.pointing[prompts], pointer) for each in grounding}
-    variants = comparisons.from_one(table_name(dataset, prompts), column, first)
-    yield Measure(
-        "pointing",
-        f"hits of the heatmap{', inside the lungs' if inside else ''}",
+    variants = comparisons.from_one(table_name(found.place, prompts), column, first)
+    several = found.place != found.dataset
+    return Measure(
+        f"pointing_{found.result.finding}" if several else "pointing",
+        f"hits of the heatmap{' on ' + words(found.result.finding) if several else ''}"
+        f"{', inside the lungs' if inside else ''}",
         figures,
         {variant: each for variant, each in variants.items() if variant in figures},
     )

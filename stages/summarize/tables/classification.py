@@ -1,17 +1,20 @@
 """Tables 1 and 2: zero-shot and few-shot classification."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 
 from ...common.few_shot.protocols import PartSize
 from ...common.records import METRICS, Overlap
 from ...common.wording import counted
+from ...few_shot_classification.contract import FewShotResult
+from ...zero_shot_classification.contract import FindingResult
 from ..inputs import Inputs
-from ..naming import always_note, pooling_note, protocol_name, protocol_note, variant_label
+from ..naming import always_note, findings_label, pooling_note, protocol_name, protocol_note, variant_label
 from ..numbers import count, words
-from ..readers.evaluation import FewShot, Segmentation
+from ..readers.evaluation import FewShot, Segmentation, ZeroShot
 from .comparisons import Comparisons
-from .image_values import few_shot_values, zero_shot_values
+from .findings import ByFinding, findings_table
+from .image_values import ImageValues, few_shot_values, zero_shot_values
 from .quoted import Quotation, quoted_blocks
 from .table import Block, Cell, Column, Row, Table, axis_of, cell_of
 
@@ -26,6 +29,10 @@ THRESHOLDS = "F1 and accuracy are at the threshold of the largest F1 on validati
 FIXED = (
     "Prompts fixed: the same scores with the first prompts of the file, which no label chose, for comparison with "
     "others who fix theirs; not tested against other rows. Every other set of prompts is in the CSV."
+)
+MEANS = (
+    "Means over the findings of the table below, each with the prompts and the threshold that validation chose for it; "
+    "a draw that leaves a finding without positives leaves it out of its mean."
 )
 CHOICE = (
     "Choosing prompts uses the labels of the validation part. Papers that fix their prompts use none: compare those "
@@ -52,43 +59,81 @@ def overlap_notes(overlap: Overlap) -> tuple[str, ...]:
 
 def zero_shot_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     """Make Table 1, one per data set; empty where no variant has text."""
-    datasets = dict.fromkeys(each.dataset for each in inputs.zero_shot)
-    return [_zero_shot_table(inputs, dataset, comparisons) for dataset in datasets]
+    tables = []
+    for dataset in dict.fromkeys(each.dataset for each in inputs.zero_shot):
+        measured = [each for each in inputs.zero_shot if each.dataset == dataset]
+        values = {each.variant: zero_shot_values(inputs.tree, each) for each in measured}
+        tables.append(_zero_shot_table(inputs, measured, values, comparisons))
+        if measured[0].result.only is None:
+            tables.append(_zero_shot_findings(inputs, measured, values, comparisons))
+    return tables
 
 
-def _zero_shot_table(inputs: Inputs, dataset: str, comparisons: Comparisons) -> Table:
-    name = f"table1_{dataset}"
-    measured = [each for each in inputs.zero_shot if each.dataset == dataset]
-    values = {each.variant: zero_shot_values(inputs.tree, each) for each in measured}
-    best = {metric: comparisons.best(name, metric, values, metric) for metric in METRICS}
+Values = Mapping[str, Mapping[str, ImageValues]]  # by variant, then by finding; "" is the mean over findings
+
+
+def _zero_shot_findings(
+    inputs: Inputs, measured: Sequence[ZeroShot], values: Values, comparisons: Comparisons
+) -> Table:
+    first, dataset = measured[0].result, measured[0].dataset
+    by_variant = [
+        ByFinding(each.variant, {finding: own.metrics["auc"] for finding, own in each.result.findings.items()},
+                  each.result.metrics["auc"], values[each.variant])
+        for each in measured
+    ]  # fmt: skip
+    sizes = {finding: PartSize(images=each.test_images, positives=each.test_positives)
+             for finding, each in first.findings.items()}  # fmt: skip
+    caption = f"Table 1, by finding. AUC of zero-shot classification in {dataset}"
+    return findings_table(f"table1_{dataset}_findings", caption, "zero_shot_findings", inputs, by_variant, sizes,
+                          first.not_measured, first.resampled_by, comparisons)  # fmt: skip
+
+
+def _prompt_cells(only: FindingResult) -> dict[str, Cell]:
+    """Return what validation chose, and the AUC of every set of prompts, of the only finding."""
+    cells = {"prompts": Cell(text=words(only.prompt_set)), "threshold": Cell(only.threshold),
+             "validation_auc": Cell(only.validation_auc[only.prompt_set])}  # fmt: skip
+    for prompts, figure in only.test_auc.items():
+        remark = "chosen" if prompts == only.prompt_set else ""
+        cells[f"auc_of_{prompts}"] = Cell(figure.value, figure.low, figure.high, remark=remark)
+    return cells
+
+
+def _zero_shot_table(inputs: Inputs, measured: Sequence[ZeroShot], values: Values, comparisons: Comparisons) -> Table:
+    dataset, first = measured[0].dataset, measured[0].result
+    name, only = f"table1_{dataset}", first.only
+    means = {variant: each[""] for variant, each in values.items()}
+    best = {metric: comparisons.best(name, metric, means, metric) for metric in METRICS}
     rows = []
     for each in measured:
         result = each.result
-        cells: dict[str, Cell] = {}
-        for metric in METRICS:
-            cells[metric] = cell_of(result.metrics[metric], best[metric] == each.variant)
-        cells |= {"prompts": Cell(text=words(result.prompt_set)), "threshold": Cell(result.threshold),
-                  "validation_auc": Cell(result.validation_auc[result.prompt_set])}  # fmt: skip
-        for prompts, figure in result.test_auc.items():
-            remark = "chosen" if prompts == result.prompt_set else ""
-            cells[f"auc_of_{prompts}"] = Cell(figure.value, figure.low, figure.high, remark=remark)
+        cells: dict[str, Cell] = {
+            metric: cell_of(result.metrics[metric], best[metric] == each.variant) for metric in METRICS
+        }
+        if result.only is not None:
+            cells |= _prompt_cells(result.only)
         rows.append(Row(variant_label(inputs, each.variant), cells, overlap_notes(result.overlap), each.variant))
-    first = measured[0].result
     axis = axis_of([each.result.metrics["auc"] for each in inputs.zero_shot], reference=0.5)
     return Table(
         name,
-        f"Table 1. Zero-shot classification of {words(first.finding)} in {dataset} by {SCORES[first.score]}: "
-        f"{counted(first.test_images, 'test image')}, {count(first.test_positives)} positive",
+        f"Table 1. Zero-shot classification of {findings_label(first.findings, first.not_measured)} in {dataset} by "
+        f"{SCORES[first.score]}: {counted(first.test_images, 'test image')}"
+        + (f", {count(only.test_positives)} positive" if only else "; means over findings"),
         (Column("auc", HEADERS["auc"], brief=True, axis=axis),
          *(Column(metric, HEADERS[metric]) for metric in METRICS if metric != "auc"),
-         Column("prompts", "prompts", "text", brief=True),
-         Column("validation_auc", "AUC on validation", shown=False), Column("threshold", "threshold", shown=False),
-         *(Column(f"auc_of_{prompts}", f"AUC, prompts fixed: {words(prompts)}", shown=not place)
-           for place, prompts in enumerate(first.test_auc))),
+         *(_prompt_columns(only) if only else ())),
         (Block("measured", tuple(rows)),),
         legend=(f"{intervals_note(first.resampled_by)} {THRESHOLDS}", bold_note(first.resampled_by),
-                *([FIXED] if first.test_auc else [])),
+                FIXED if only else MEANS),
         task="zero_shot",
+    )  # fmt: skip
+
+
+def _prompt_columns(only: FindingResult) -> tuple[Column, ...]:
+    return (
+        Column("prompts", "prompts", "text", brief=True),
+        Column("validation_auc", "AUC on validation", shown=False), Column("threshold", "threshold", shown=False),
+        *(Column(f"auc_of_{prompts}", f"AUC, prompts fixed: {words(prompts)}", shown=not place)
+          for place, prompts in enumerate(only.test_auc)),
     )  # fmt: skip
 
 
@@ -103,7 +148,35 @@ def few_shot_classification_tables(
     inputs: Inputs, comparisons: Comparisons, quotations: Sequence[Quotation]
 ) -> list[Table]:
     """Return Table 2, one per data set and protocol."""
-    return [_few_shot_table(inputs, each, comparisons, quotations) for each in by_protocol(inputs.few_shot)]
+    tables = []
+    for each in by_protocol(inputs.few_shot):
+        tables.append(_few_shot_table(inputs, each, comparisons, quotations))
+        largest = [cell for cell in each if cell.job.fraction == max(other.job.fraction for other in each)]
+        if several_findings(largest[0].result) and not any(cell.result.skipped for cell in largest):
+            tables.append(_few_shot_findings(inputs, largest, comparisons))
+    return tables
+
+
+def several_findings(result: FewShotResult) -> bool:
+    """Return whether a data set has more than one finding, measured or not."""
+    return len(result.findings) + len(result.not_measured) > 1
+
+
+def _few_shot_findings(inputs: Inputs, measured: Sequence[FewShot], comparisons: Comparisons) -> Table:
+    """Make the table by finding, of the largest share of labels."""
+    job, first = measured[0].job, measured[0].result
+    by_variant = []
+    for each in measured:
+        figures = {finding: own.metrics["auc"] for finding, own in each.result.findings.items()}
+        values = few_shot_values(inputs.tree, each)
+        assert values is not None, "none of these jobs was skipped"
+        by_variant.append(ByFinding(each.variant, figures, each.result.metrics["auc"], values))
+    sizes = {finding: each.images["test"] for finding, each in first.findings.items()}
+    named = protocol_name(job.protocol, [each.result for each in measured])
+    caption = f"Table 2, by finding. AUC of few-shot classification in {job.dataset}, protocol {named}"
+    name = f"table2_{job.dataset}_{job.protocol}_findings"
+    return findings_table(name, f"{caption}, {job.fraction} %", "few_shot", inputs, by_variant, sizes,
+                          first.not_measured, first.resampled_by, comparisons)  # fmt: skip
 
 
 FewShotCell = TypeVar("FewShotCell", FewShot, Segmentation)
@@ -121,7 +194,7 @@ def _few_shot_table(
     inputs: Inputs, measured: list[FewShot], comparisons: Comparisons, quotations: Sequence[Quotation]
 ) -> Table:
     job, first = measured[0].job, measured[0].result
-    name = f"table2_{job.dataset}_{job.protocol}"
+    name, several = f"table2_{job.dataset}_{job.protocol}", several_findings(first)
     by_fraction = {each.job.fraction: [other for other in measured if other.job.fraction == each.job.fraction]
                    for each in measured}  # fmt: skip
     columns = tuple(
@@ -141,9 +214,9 @@ def _few_shot_table(
     quoted = quoted_blocks(quotations, "few_shot_classification", job.dataset, job.protocol)
     return Table(
         name,
-        f"Table 2. Few-shot classification of {words(first.finding)} in {job.dataset}, protocol "
-        f"{protocol_name(job.protocol, results)}: {counted(first.images['test'].images, 'test image')}, "
-        f"{count(first.images['test'].positives)} positive; "
+        f"Table 2. Few-shot classification of {findings_label(first.findings, first.not_measured)} in {job.dataset}, "
+        f"protocol {protocol_name(job.protocol, results)}: {counted(first.images['test'].images, 'test image')}, "
+        f"{count(first.images['test'].positives)} positive{'; means over findings' if several else ''}; "
         f"training: {training_sizes(measured, 'positive', 'positives')}",
         columns,
         (Block("measured", tuple(rows), protocol=changed or ""), *restricted(quoted, columns)),
@@ -197,7 +270,7 @@ def restricted(blocks: Sequence[Block], columns: Sequence[Column]) -> list[Block
 def _best(inputs: Inputs, name: str, jobs: list[FewShot], comparisons: Comparisons) -> dict[str, str | None]:
     """Return metric -> the variant in bold."""
     values = {each.variant: few_shot_values(inputs.tree, each) for each in jobs}
-    known = {variant: each for variant, each in values.items() if each is not None}
+    known = {variant: each[""] for variant, each in values.items() if each is not None}
     if len(known) < len(values):
         return {}
     fraction = jobs[0].job.fraction

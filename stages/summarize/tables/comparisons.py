@@ -61,15 +61,20 @@ def drawn(metric: Metric, weights: Float[np.ndarray, "draws images"]) -> Drawn:
 
 def compare_all(variants: Mapping[str, Drawn]) -> list[Comparison]:
     """Compare every pair, in the order of `variants`; the draws of all must be of the same weights."""
-    pairs = list(combinations(variants, 2))
-    differences = [variants[one].draws - variants[other].draws for one, other in pairs]
+    return compare_families({"": variants})[""]
+
+
+def compare_families(families: Mapping[str, Mapping[str, Drawn]]) -> dict[str, list[Comparison]]:
+    """Compare every pair within each family (e.g. a finding), with Holm's correction over the pairs of all together."""
+    pairs = [(name, *pair) for name, variants in families.items() for pair in combinations(variants, 2)]
+    differences = [families[name][one].draws - families[name][other].draws for name, one, other in pairs]
     values = [two_sided(each) for each in differences]
-    found = []
-    for (one, other), difference, p, adjusted in zip(pairs, differences, values, holm(values), strict=True):
+    found: dict[str, list[Comparison]] = {name: [] for name in families}
+    for (name, one, other), difference, p, adjusted in zip(pairs, differences, values, holm(values), strict=True):
         low, high = np.nanpercentile(difference, [2.5, 97.5])
-        difference = variants[one].value - variants[other].value
+        difference = families[name][one].value - families[name][other].value
         estimate = Estimate(value=difference, low=float(low), high=float(high))
-        found.append(Comparison(one, other, estimate, p, adjusted))
+        found[name].append(Comparison(one, other, estimate, p, adjusted))
     return found
 
 
@@ -129,6 +134,15 @@ class Comparisons:
         values = self._drawn(variants, metric)
         self.found[table, measure] = compare_all(values)
         return decided_best(values, self.found[table, measure], smaller_is_better)
+
+    def best_of_each(
+        self, table: str, families: Mapping[str, Mapping[str, ImageValues]], metric: str
+    ) -> dict[str, str | None]:
+        """Return for each family (e.g. a finding) what `best` returns, with Holm's correction over all of them."""
+        values = {name: self._drawn(variants, metric) for name, variants in families.items()}
+        compared = compare_families(values)
+        self.found |= {(table, name): each for name, each in compared.items()}
+        return {name: decided_best(values[name], each) for name, each in compared.items()}
 
     def _drawn(self, variants: Mapping[str, ImageValues], metric: str) -> dict[str, Drawn]:
         first = next(iter(variants.values()))

@@ -2,6 +2,7 @@
 
 from ...contracts import EVALUATIONS
 from ..inputs import Inputs
+from ..naming import findings_label
 from ..numbers import words
 from .table import Block, Cell, Column, Row, Table
 
@@ -15,7 +16,7 @@ def coverage_tables(inputs: Inputs) -> list[Table]:
     if not tree.not_measured:
         return []
     rows = [
-        Row(dataset, {"finding": Cell(text=words(card.finding))} | {stage: _cell(inputs, dataset, stage)
+        Row(dataset, {"finding": Cell(text=findings_label(card.findings))} | {stage: _cell(inputs, dataset, stage)
                                                                     for stage in EVALUATIONS})
         for dataset, card in zip(tree.evaluate_on, inputs.cards, strict=True)
     ]  # fmt: skip

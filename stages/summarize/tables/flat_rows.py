@@ -6,55 +6,70 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...common.few_shot.protocols import MeanOfSeeds, in_words
+from ...common.few_shot.protocols import MeanOfSeeds, PartName, PartSize, in_words
 from ...common.files.atomic_files import write_text
-from ...common.records import METRICS, Estimate
+from ...common.records import METRICS, Estimate, MetricName
 from ...few_shot_segmentation.contract import FIGURES
 from ..inputs import Inputs
 from ..ledger import Ledger
 from ..readers.evaluation import FewShot, Segmentation
+from .findings import MEAN
 from .grounding import POINTERS
 
 CsvRow = dict[str, Any]  # column -> figure with all its digits
 
 
 def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
-    """Return Table 1, one row per data set and variant."""
+    """Return Table 1, one row per data set, variant and finding; of several findings also their mean."""
     rows = []
     for each in inputs.zero_shot:
         result = each.result
-        row: CsvRow = {"dataset": each.dataset, "finding": result.finding, "variant": each.variant}
-        for name in METRICS:
-            row |= estimate_columns(name, result.metrics[name])
-        rows.append(
-            row
-            | {
-                "prompt_set": result.prompt_set,
-                "validation_auc": result.validation_auc[result.prompt_set],
-                "threshold": result.threshold,
-                "test_images": result.test_images,
-                "test_positives": result.test_positives,
-                "resampled_by": result.resampled_by,
-            }
-        )
+        for finding, own in result.findings.items():
+            rows.append(
+                {"dataset": each.dataset, "finding": finding, "variant": each.variant}
+                | _metric_columns(own.metrics)
+                | {"prompt_set": own.prompt_set, "validation_auc": own.validation_auc[own.prompt_set],
+                   "threshold": own.threshold, "test_images": own.test_images, "test_positives": own.test_positives,
+                   "resampled_by": result.resampled_by}
+            )  # fmt: skip
+        if result.only is None:
+            mean = {"dataset": each.dataset, "finding": MEAN, "variant": each.variant} | _metric_columns(result.metrics)
+            rows.append(mean | {"test_images": result.test_images, "resampled_by": result.resampled_by})
     return rows
 
 
+def _metric_columns(metrics: Mapping[MetricName, Estimate]) -> CsvRow:
+    return {key: value for name in METRICS for key, value in estimate_columns(name, metrics[name]).items()}
+
+
 def few_shot_rows(inputs: Inputs) -> list[CsvRow]:
-    """Return Table 2, one row per job and variant; without figures where the job was skipped."""
-    return [job_row(each, METRICS) for each in inputs.few_shot]
+    """Return Table 2, one row per job, variant and finding; without figures where the job was skipped."""
+    rows = []
+    for each in inputs.few_shot:
+        result = each.result
+        rows += [job_row(each, name, own.images, own.metrics, METRICS) for name, own in result.findings.items()]
+        if len(result.findings) + len(result.not_measured) > 1:
+            rows.append(job_row(each, MEAN, result.images, result.metrics, METRICS))
+    return rows
 
 
-def job_row(each: FewShot | Segmentation, measures: Iterable[str], more: tuple[str, ...] = ()) -> CsvRow:
+def job_row(
+    each: FewShot | Segmentation,
+    finding: str,
+    images: Mapping[PartName, PartSize],
+    metrics: Mapping[Any, MeanOfSeeds],
+    measures: Iterable[str],
+    more: tuple[str, ...] = (),
+) -> CsvRow:
     """Return the row of a few-shot job: figures with interval and spread, what it trained on, overlaps last."""
     result = each.result
-    row: CsvRow = vars(each.job) | {"finding": result.finding, "variant": each.variant}
-    figures: dict[str, MeanOfSeeds] = dict(result.metrics.items())
+    row: CsvRow = vars(each.job) | {"finding": finding, "variant": each.variant}
+    figures: dict[str, MeanOfSeeds] = dict(metrics.items())
     for name in measures:
         figure = figures.get(name)
         row |= estimate_columns(name, figure) | {f"{name}_spread": figure and figure.spread}
     for part in ("train", "test"):
-        row |= {f"{part}_{name}": number for name, number in result.images[part]}
+        row |= {f"{part}_{name}": number for name, number in images[part]}
     row |= {name: getattr(result, name) for name in more} | {"seeds": len(result.seeds)}
     row |= {"not_as_published": in_words([result.departures])}
     return row | {"resampled_by": result.resampled_by, "skipped": result.skipped} | dict(result.overlap)
@@ -62,7 +77,10 @@ def job_row(each: FewShot | Segmentation, measures: Iterable[str], more: tuple[s
 
 def segmentation_rows(inputs: Inputs) -> list[CsvRow]:
     """Return Table 3, one row per job and variant; without figures where the job was skipped."""
-    return [job_row(each, FIGURES, ("input_size",)) for each in inputs.segmentation]
+    return [
+        job_row(each, each.result.finding, each.result.images, each.result.metrics, FIGURES, ("input_size",))
+        for each in inputs.segmentation
+    ]
 
 
 def retrieval_rows(inputs: Inputs) -> list[CsvRow]:
@@ -109,7 +127,12 @@ def grounding_rows(inputs: Inputs) -> list[CsvRow]:
         measures = {"pointing": games, "contrast_to_noise": result.contrast_to_noise, "iou": result.iou}
         for measure, sets in measures.items():
             for name, pointers in sets.items():
-                place = {"dataset": each.dataset, "prompt_set": name, "place_words": " ".join(result.place_words[name])}
+                place = {
+                    "dataset": each.dataset,
+                    "finding": result.finding,
+                    "prompt_set": name,
+                    "place_words": " ".join(result.place_words[name]),
+                }
                 rows += [
                     place
                     | {"variant": each.variant, "measure": measure, "pointer": pointer}

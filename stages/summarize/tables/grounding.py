@@ -48,20 +48,28 @@ RIVALS = tuple(pointer for pointer in POINTERS if not pointer.startswith("heatma
 def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     """Make one table per data set and set of prompts."""
     return [
-        _table(inputs, [each for each in inputs.grounding if each.dataset == dataset], prompt_set, comparisons)
-        for dataset in dict.fromkeys(each.dataset for each in inputs.grounding)
-        for prompt_set in next(each for each in inputs.grounding if each.dataset == dataset).result.pointing
+        _table(inputs, variants, prompt_set, comparisons)
+        for variants in by_place(inputs.grounding).values()
+        for prompt_set in variants[0].result.pointing
     ]
 
 
-def table_name(dataset: str, prompt_set: str) -> str:
-    """Return the stem of the files of one table."""
-    return f"grounding_{dataset}_{prompt_set}"
+def by_place(grounding: Sequence[Grounding]) -> dict[str, list[Grounding]]:
+    """Return the results by data set and finding, those of all variants together."""
+    found: dict[str, list[Grounding]] = {}
+    for each in grounding:
+        found.setdefault(each.place, []).append(each)
+    return found
+
+
+def table_name(place: str, prompt_set: str) -> str:
+    """Return the stem of the files of one table; `place` is `Grounding.place`."""
+    return f"grounding_{place}_{prompt_set}"
 
 
 def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, comparisons: Comparisons) -> Table:
     first = variants[0]
-    name, result = table_name(first.dataset, prompt_set), first.result
+    name, result = table_name(first.place, prompt_set), first.result
     best = _best(inputs, variants, prompt_set, comparisons)
     heatmaps = {key: pointer for key, (_, pointer) in COLUMNS.items()}
     rows = [
@@ -171,7 +179,7 @@ def _best(
         rows: dict[str, ImageValues] = {variant: each[pointer] for variant, each in values.items() if pointer in each}
         if rows:
             rows |= {name: each for name, each in rivals.items() if measure in each.metrics}
-            name = table_name(variants[0].dataset, prompt_set)
+            name = table_name(variants[0].place, prompt_set)
             best[key] = comparisons.best(name, key, rows, measure)
     return best
 
@@ -198,7 +206,7 @@ def integrity_table(inputs: Inputs) -> Table | None:
         Row(
             variant_label(inputs, each.variant),
             {
-                "dataset": Cell(text=each.dataset),
+                "dataset": Cell(text=words(each.place) if each.place != each.dataset else each.dataset),
                 "lung_auc": Cell(text="lungs unknown") if phi.lung_auc is None else Cell(phi.lung_auc),
                 "smallest": Cell(phi.smallest, form=figures),
                 "largest": Cell(phi.largest, form=figures),

@@ -1,6 +1,6 @@
 """The values that the paired tests resample: each variant's test images, one by one, as the stages left them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +8,15 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from ...common.data.label_matrix import LabelMatrix, label_matrix
 from ...common.errors import InputError
 from ...common.files.arrow_tables import read_table
 from ...common.files.schemas import GROUNDING_VALUES, OVERLAPS, RANKS, SCORES
+from ...common.metrics.findings import mean_over_findings, mean_over_seeds, metrics_of
 from ...common.metrics.overlap import Overlaps, segmentation_metrics
-from ...common.metrics.ranking import Metric, classification_metrics, mean_of
+from ...common.metrics.ranking import Metric, mean_of
 from ...common.metrics.retrieval import FirstHits, retrieval_metrics
+from ...common.records import METRICS
 from ...few_shot_classification.contract import FewShotClassificationJob
 from ...few_shot_segmentation.contract import FewShotSegmentationJob
 from ...phrase_grounding.contract import PhraseGroundingJob
@@ -38,18 +41,18 @@ class ImageValues:
     metrics: dict[str, Metric]  # each the mean over repetitions
 
 
-def zero_shot_values(tree: ResultsTree, each: ZeroShot) -> ImageValues:
-    """Read the values of zero-shot classification."""
+def zero_shot_values(tree: ResultsTree, each: ZeroShot) -> dict[str, ImageValues]:
+    """Read the values of zero-shot classification, by finding and under "" of their mean."""
     path = tree.path(ZeroShotJob, "scores", variant=each.variant, dataset=each.dataset)
-    return _values([path], SCORES, lambda rows, _: _classified(rows, each.result.threshold))
+    return _classified([path], [{name: own.threshold for name, own in each.result.findings.items()}])
 
 
-def few_shot_values(tree: ResultsTree, each: FewShot) -> ImageValues | None:
-    """Read the values of few-shot classification, or None where the job was skipped."""
+def few_shot_values(tree: ResultsTree, each: FewShot) -> dict[str, ImageValues] | None:
+    """Read the values of few-shot classification, as of zero-shot, or None where the job was skipped."""
     folder = tree.path(FewShotClassificationJob, "scores", **each.job.run(each.variant))
     seeds = each.result.seeds
     paths = [folder / f"seed_{seed.seed}.arrow" for seed in seeds]
-    return _values(paths, SCORES, lambda rows, place: _classified(rows, seeds[place].threshold)) if paths else None
+    return _classified(paths, [seed.thresholds for seed in seeds]) if paths else None
 
 
 def segmentation_values(tree: ResultsTree, each: Segmentation) -> ImageValues | None:
@@ -62,7 +65,8 @@ def segmentation_values(tree: ResultsTree, each: Segmentation) -> ImageValues | 
 def grounding_values(tree: ResultsTree, each: Grounding, prompt_set: str) -> dict[str, ImageValues]:
     """Read, by pointer, the measures on the test positives that are defined for it."""
     path = tree.path(PhraseGroundingJob, "values", variant=each.variant, dataset=each.dataset)
-    rows = pl.DataFrame(read_table(path, GROUNDING_VALUES)).filter(pl.col("prompt_set") == prompt_set)
+    rows = pl.DataFrame(read_table(path, GROUNDING_VALUES))
+    rows = rows.filter((pl.col("prompt_set") == prompt_set) & (pl.col("finding") == each.result.finding))
     found = {}
     for (pointer,), own in rows.group_by("pointer", maintain_order=True):
         known = [measure for measure in MEASURES if not own[measure].null_count()]
@@ -89,9 +93,33 @@ def _outlined(rows: pl.DataFrame) -> dict[str, Metric]:
     return segmentation_metrics(Overlaps(truth, predicted[:, None], both[:, None]))
 
 
-def _classified(rows: pl.DataFrame, threshold: float) -> dict[str, Metric]:
-    scores, targets = rows["score"].to_numpy().astype(np.float64), rows["target"].to_numpy().astype(np.int64)
-    return classification_metrics(scores, targets, threshold)
+def _classified(paths: list[Path], thresholds: list[Mapping[str, float]]) -> dict[str, ImageValues]:
+    """Read one file of scores per repetition; all findings are drawn together, over the images of any of them."""
+    tables = [label_matrix_of_scores(_test_rows(path, SCORES)) for path in paths]
+    first = tables[0][0]
+    images = first.images["image_id"].to_list()
+    for path, (labels, _) in zip(paths, tables, strict=True):
+        if labels.images["image_id"].to_list() != images or not np.array_equal(labels.targets, first.targets):
+            raise InputError(f"{path}: other test images than {paths[0]}", remedy="run the stage again")
+    metrics: dict[str, dict[str, Metric]] = {}
+    for finding in first.findings:
+        each = [metrics_of(labels, finding, scores[finding], own[finding])
+                for (labels, scores), own in zip(tables, thresholds, strict=True)]  # fmt: skip
+        metrics[finding] = {name: mean_over_seeds([own[name] for own in each]) for name in METRICS}
+    metrics[""] = {name: mean_over_findings([metrics[finding][name] for finding in first.findings]) for name in METRICS}
+    groups = first.resampled[1]
+    return {finding: ImageValues(paths[0], images, groups, own) for finding, own in metrics.items()}
+
+
+def label_matrix_of_scores(rows: pl.DataFrame) -> tuple[LabelMatrix, dict[str, np.ndarray]]:
+    """Return the labels of rows of SCORES, and by finding the score of each image; NaN where it has no label."""
+    matrix = label_matrix(rows.with_columns(subset=pl.lit(100)))
+    scores = {}
+    for finding in matrix.findings:
+        own = rows.filter(pl.col("finding") == finding).select("image_id", "score")
+        joined = matrix.images.select("image_id").join(own, on="image_id", how="left", maintain_order="left")
+        scores[finding] = joined["score"].cast(pl.Float64).to_numpy()
+    return matrix, scores
 
 
 def _values(

@@ -11,7 +11,15 @@ from ...common.records import Estimate
 from ..numbers import decimal
 
 Task = Literal[
-    "coverage", "zero_shot", "few_shot", "segmentation", "ablation", "retrieval", "pointing", "integrity_map"
+    "coverage",
+    "zero_shot",
+    "zero_shot_findings",
+    "few_shot",
+    "segmentation",
+    "ablation",
+    "retrieval",
+    "pointing",
+    "integrity_map",
 ]
 
 

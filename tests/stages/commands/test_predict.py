@@ -8,6 +8,7 @@ import pytest
 
 from stages.__main__ import main
 from stages.commands.predict import read_classes
+from stages.common.errors import InputError
 from stages.common.inference.model import RadiographModel
 from stages.common.inference.squares import squares_of_files
 
@@ -45,9 +46,21 @@ def test_prompt_files_of_zero_shot_classification_are_read_too() -> None:
     assert "Pneumothorax is present." in classes["pneumothorax"]
 
 
+def test_one_of_several_findings_is_chosen(tmp_path) -> None:
+    path = tmp_path / "prompts.yaml"
+    sets = "{sets: {s: {positive: ['NAME .'], negative: ['no NAME .']}}}"
+    path.write_text("findings: " + "{a_b: " + sets.replace("NAME", "ab") + ", c: " + sets.replace("NAME", "c") + "}")
+    assert read_classes(path, None, "a_b") == {"a b": ["ab ."], "no a b": ["no ab ."]}
+    with pytest.raises(InputError, match="has 2 findings; choose one with --finding: a_b, c"):
+        read_classes(path, None)
+    with pytest.raises(InputError, match="no finding d; choose one of a_b, c"):
+        read_classes(path, None, "d")
+
+
 @pytest.mark.parametrize(
     ("text", "more", "words"),
     [
+        ("a: [x]\nb: [y]", ["--finding", "t"], "is no prompt file with `sets`; leave --finding out"),
         ("a: [x]\nb: [y]", ["--show", "c"], "--show c: no such class; choose one of a, b"),
         ("a: x", [], "give a mapping of each class to a list of sentences"),
         ("a: [x]\nb: [y]", ["--set", "t"], "--set t: "),

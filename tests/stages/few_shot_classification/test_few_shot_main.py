@@ -56,7 +56,7 @@ def error_of(capsys, *arguments) -> str:
 
 def test_linear_writes_what_it_measured(files, features, tmp_path) -> None:
     result = linear(tmp_path, files, features, "{draws: 50, learning_rate: 0.01, fraction: 100, seeds: 2}")
-    assert (result["finding"], result["protocol"], result["fraction"]) == ("lung_opacity", "linear", 100)
+    assert (list(result["findings"]), result["protocol"], result["fraction"]) == (["lung_opacity"], "linear", 100)
     assert result["skipped"] is None
     assert set(result["overlap"].values()) == {0}
     assert result["departures"] == {"learning_rate": [0.01, 5e-4]}

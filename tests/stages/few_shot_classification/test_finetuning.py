@@ -3,17 +3,15 @@
 from collections.abc import Callable
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
 from stages.common.data.image_store import ImageStore
+from stages.common.data.label_matrix import read_label_matrix
 from stages.common.encoders.dual import DualEncoder, load_checkpoint
 from stages.common.errors import InputError
-from stages.common.few_shot.parts import Parts, split_parts, targets_of
-from stages.common.files.arrow_tables import read_table
-from stages.common.files.schemas import LABELS
+from stages.common.few_shot.parts import Parts, split_parts
 from stages.common.training.state_files import ResumableState
 from stages.few_shot_classification.contract import FinetuneJobSettings
 from stages.few_shot_classification.evaluation import SeedScores
@@ -27,7 +25,7 @@ def model(files) -> DualEncoder:
 
 @pytest.fixture
 def parts(files) -> Parts:
-    return split_parts(pl.from_arrow(read_table(files.labels, LABELS)), 100, files.labels)
+    return split_parts(read_label_matrix(files.labels), 100, files.labels)
 
 
 def job(**changes) -> FinetuneJobSettings:
@@ -79,7 +77,7 @@ def test_it_learns_what_the_images_show(run, parts) -> None:
     seen = {}
     result = run(job(), log=lambda values, step: seen.update({step: values}))
     assert result.validation_auc == 1
-    assert roc_auc_score(targets_of(parts.test), result.test) == 1
+    assert roc_auc_score(parts.test.targets[:, 0], result.test[:, 0]) == 1
     assert sorted(seen) == [10, 20, 30]  # the looks at validation
     assert result.kept_at in seen
     assert seen[30]["seed_0/loss"] < 0.69  # which is where it starts: ln 2

@@ -4,6 +4,7 @@ from itertools import count
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -19,7 +20,9 @@ def planted(signal: float, images: int = 600, width: int = 8, seed: int = 0) -> 
     values = random.normal(size=(images, width)).astype(np.float32)
     values[:, 0] += signal * targets
     train, validation, test = np.split(np.arange(images), 3)
-    features = Features(values[train], targets[train], values[validation], targets[validation], values[test])
+    column = targets[:, None].astype(np.int8)
+    features = Features(values[train], torch.from_numpy(column[train]).float(), values[validation], column[validation],
+                        values[test])  # fmt: skip
     return features, targets[test]
 
 
@@ -27,15 +30,17 @@ def test_separable_features_are_separated() -> None:
     features, targets = planted(signal=12)
     result = probe(features, LinearJobSettings(learning_rate=0.05), 0)
     assert result.validation_auc == 1
-    assert roc_auc_score(targets, result.test) == 1
+    assert roc_auc_score(targets, result.test[:, 0]) == 1
 
 
 def test_it_comes_as_near_to_the_truth_as_logistic_regression() -> None:
     features, targets = planted(signal=1.5, images=1800)
     result = probe(features, LinearJobSettings(learning_rate=0.02), 0)
-    other = LogisticRegression().fit(features.train, features.train_targets).decision_function(features.test)
-    assert roc_auc_score(targets, result.test) == pytest.approx(roc_auc_score(targets, other), abs=0.01)
-    assert result.validation_auc == pytest.approx(roc_auc_score(features.validation_targets, result.validation))
+    other = LogisticRegression().fit(features.train, features.train_targets[:, 0]).decision_function(features.test)
+    assert roc_auc_score(targets, result.test[:, 0]) == pytest.approx(roc_auc_score(targets, other), abs=0.01)
+    assert result.validation_auc == pytest.approx(
+        roc_auc_score(features.validation_targets[:, 0], result.validation[:, 0])
+    )
 
 
 def test_a_seed_is_a_result_and_seeds_differ() -> None:
@@ -63,3 +68,18 @@ def test_the_best_epoch_is_kept_and_patience_ends_it(monkeypatch) -> None:
     assert (result.kept_at, result.validation_auc) == (2, 0.6)
     monkeypatch.undo()
     np.testing.assert_array_equal(result.validation, probe(features, LinearJobSettings(epochs=2), 0).validation)
+
+
+def test_a_head_of_two_findings_learns_each_as_it_would_alone() -> None:
+    """Two features carry a finding each; what one head of both learns of the second is what it learns alone."""
+    (first, targets), (second, others) = planted(signal=3, seed=1), planted(signal=3, seed=2)
+    values = {
+        name: np.hstack([getattr(first, name), getattr(second, name)]) for name in ("train", "validation", "test")
+    }
+    both = Features(values["train"], torch.hstack([first.train_targets, second.train_targets]), values["validation"],
+                    np.hstack([first.validation_targets, second.validation_targets]), values["test"])  # fmt: skip
+    result = probe(both, LinearJobSettings(learning_rate=0.02), 0)
+    for column, truth in enumerate((targets, others)):
+        alone = LogisticRegression().fit(values["train"], both.train_targets[:, column])
+        expected = roc_auc_score(truth, alone.decision_function(values["test"]))
+        assert roc_auc_score(truth, result.test[:, column]) == pytest.approx(expected, abs=0.01)

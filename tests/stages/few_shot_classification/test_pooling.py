@@ -58,4 +58,4 @@ def test_fine_tuning_classifies_the_same_vector(files, model) -> None:
         classifier = Classifier(changed).eval()
         torch.nn.init.constant_(classifier.head.weight, 1.0)
         expected = embedded(changed, store)["pooled"].sum(axis=1)
-        np.testing.assert_allclose(classifier(images).numpy(), expected, rtol=1e-4)
+        np.testing.assert_allclose(classifier(images)[:, 0].numpy(), expected, rtol=1e-4)

@@ -16,13 +16,13 @@ from stages.common.data.image_store import ImageStore
 from stages.common.data.labelled_images import to_stored
 from stages.common.encoders.image import ImageEncoder
 from stages.common.errors import InputError
-from stages.common.few_shot.parts import shrink, split_parts
+from stages.common.few_shot.parts import shrink
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import read_table
 from stages.common.radiographs.radiograph import content_box, fit_into_square
 from stages.common.training.state_files import ResumableState
 from stages.few_shot_segmentation.outlines import outline
-from stages.few_shot_segmentation.repetitions import OutlinedParts, repeat
+from stages.few_shot_segmentation.repetitions import OutlinedParts, parts_of, repeat
 from stages.few_shot_segmentation.segmenters import SetrSegmenter, UperNetSegmenter
 from stages.few_shot_segmentation.training import masks_at
 
@@ -87,7 +87,7 @@ class KilledAt(ResumableState):
 )
 def test_a_killed_training_goes_on_to_the_same_result(files, tmp_path: Path, encoder, build, job, at: int) -> None:
     labels = pl.from_arrow(read_table(files.folder / "labels.arrow", schemas.LABELS))
-    parts = split_parts(labels, 100, Path("labels.arrow"))
+    parts = parts_of(labels, None, 100, Path("labels.arrow"))
     outlined = OutlinedParts.of(parts, ImageStore(files.folder / "images" / "manifest.json"), Path("labels.arrow"))
 
     def run(state: ResumableState) -> tuple:
@@ -122,7 +122,7 @@ def test_a_killed_training_goes_on_to_the_same_result(files, tmp_path: Path, enc
 
 def test_a_loss_that_is_no_number_is_one_line(files, tmp_path: Path) -> None:
     labels = pl.from_arrow(read_table(files.folder / "labels.arrow", schemas.LABELS))
-    parts = split_parts(labels, 100, Path("labels.arrow"))
+    parts = parts_of(labels, None, 100, Path("labels.arrow"))
     outlined = OutlinedParts.of(parts, ImageStore(files.folder / "images" / "manifest.json"), Path("labels.arrow"))
     torch.manual_seed(0)
     job = linear_job(learning_rate=1e30)

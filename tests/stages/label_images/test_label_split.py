@@ -22,6 +22,7 @@ def rows_of(count: int, prevalence: float, images_a_patient: float = 1.5, patien
         {
             "image_id": f"i{number}",
             "patient_id": f"p{generator.integers(people)}" if patients else None,
+            "finding": "opacity",
             "target": int(number < round(count * prevalence)),
         }
         for number in range(count)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from stages.common.data import run_lengths
-from stages.label_images.label_tables import decode_siim
+from stages.label_images.masks import decode_siim
 from stages.make_phantom import relative_runs
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))

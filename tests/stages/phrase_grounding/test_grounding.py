@@ -9,11 +9,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
-from stages.common.data.prompts import PromptFile
+from stages.common.data.prompts import FindingPrompts
 from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record
 from stages.common.encoders.settings import DualEncoderSettings
-from stages.phrase_grounding.contract import GroundingResult, LocatedPart
-from stages.phrase_grounding.evaluation import Grounding, grounding_result, sample_rows, value_rows
+from stages.phrase_grounding.contract import FindingResult, LocatedPart
+from stages.phrase_grounding.evaluation import Grounding, finding_result, sample_rows, value_rows
 from stages.phrase_grounding.heatmaps import PromptCosines
 from stages.phrase_grounding.located_images import Located
 from stages.phrase_grounding.pointing import baselines
@@ -27,9 +27,8 @@ SMALL = DualEncoderSettings.model_validate(
     }
 )
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "opacity", "right", "left", "upper", "mid", "lower"]
-PROMPTS = PromptFile.model_validate(
+PROMPTS = FindingPrompts.model_validate(
     {
-        "finding": "opacity",
         "slots": {"side": ["right", "left"], "zone": ["upper", "mid", "lower"]},
         "sets": {"no_place": {"positive": ["opacity"]}, "with_place": {"positive": ["{side} {zone} opacity"]}},
     }
@@ -117,8 +116,8 @@ def test_maps_of_an_image_are_the_mean_over_its_own_prompts(checkpoint, parts) -
 def record_of(sets: dict, parts: dict) -> dict:
     """result.json, as it is written and read."""
     counts = {part: LocatedPart(**each.counts()) for part, each in parts.items()}
-    written = grounding_result("opacity", sets, counts, None, CLEAN).model_dump_json()
-    return GroundingResult.model_validate_json(written).model_dump(mode="json")
+    written = finding_result("opacity", sets, counts, None, CLEAN).model_dump_json()
+    return FindingResult.model_validate_json(written).model_dump(mode="json")
 
 
 def test_a_file_is_measured_set_by_set_and_written(checkpoint, parts) -> None:
@@ -135,12 +134,12 @@ def test_a_file_is_measured_set_by_set_and_written(checkpoint, parts) -> None:
         heatmap = record[measure]["no_place"]["heatmap"]
         assert heatmap["low"] <= heatmap["value"] <= heatmap["high"]
     assert 0 < record["iou_threshold"]["no_place"]["heatmap"] < 1
-    rows = value_rows("with_place", sets["with_place"])
+    rows = value_rows("opacity", "with_place", sets["with_place"])
     hits = [row["pointing"] for row in rows if row["pointer"] == "heatmap"]
     assert np.mean(hits) == pytest.approx(record["pointing"]["with_place"]["heatmap"]["value"])
     assert {row["iou"] for row in rows if row["pointer"] == "heatmap_in_lung"} == {None}
-    assert [row["image_id"] for row in sample_rows(sets["no_place"], 2, seed=0)] == [
-        row["image_id"] for row in sample_rows(sets["no_place"], 5, seed=0)[:2]
+    assert [row["image_id"] for row in sample_rows("opacity", sets["no_place"], 2, seed=0)] == [
+        row["image_id"] for row in sample_rows("opacity", sets["no_place"], 5, seed=0)[:2]
     ]
 
 
@@ -165,4 +164,4 @@ def test_one_random_point_is_a_rival_in_lungs_known_in_both_parts_or_else_in_the
     for figures in (*grounded.figures.values(), grounded.thresholds):
         assert figures[left] is None
         assert figures[kept] is not None
-    assert {row["pointer"] for row in value_rows("no_place", grounded)} & {kept, left} == {kept}
+    assert {row["pointer"] for row in value_rows("opacity", "no_place", grounded)} & {kept, left} == {kept}

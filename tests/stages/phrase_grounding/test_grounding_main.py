@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from one_shard_store import write_one_shard
@@ -18,6 +19,7 @@ from stages.common.files import schemas
 from stages.common.files.arrow_tables import read_table, write_rows
 from stages.common.files.atomic_files import read_json
 from stages.common.records import read_record
+from stages.phrase_grounding import evaluation
 from stages.phrase_grounding.__main__ import WORK
 from stages.phrase_grounding.contract import GroundingResult
 from stages.summarize.readers.evaluation import read_samples
@@ -78,8 +80,10 @@ def ground(folder: Path, output: Path, published: bool) -> GroundingResult:
 
 
 def test_what_is_written_is_read_by_its_record(folder, tmp_path) -> None:
-    result = ground(folder, tmp_path / "out", published=True)
-    assert result.model_dump(mode="json") == read_json(tmp_path / "out" / "result.json")
+    whole = ground(folder, tmp_path / "out", published=True)
+    [result] = whole.findings
+    assert whole.mean_hits == result.pointing["no_place"].heatmap
+    assert whole.model_dump(mode="json") == read_json(tmp_path / "out" / "result.json")
     assert (result.finding, result.images, result.resampled_by) == ("opacity", 3, "patient")
     assert result.left_out == "of 4 with the finding; 1 without box or mask"
     assert result.overlap.found == {"test_patients_in_pretraining": 2}
@@ -99,3 +103,39 @@ def test_what_is_written_is_read_by_its_record(folder, tmp_path) -> None:
 def test_samples_are_published_only_where_it_is_asked_for(folder, tmp_path) -> None:
     ground(folder, tmp_path / "out", published=False)
     assert read_samples(tmp_path / "out" / "samples.arrow") == []
+
+
+def test_several_findings_are_pointed_at_one_by_one_and_their_hits_averaged(folder, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(evaluation, "FEWEST", 3)
+    rows = read_table(folder / "labels.arrow", schemas.LABELS).to_pylist()
+    other = [row | {"finding": "nodule", "target": 1, "boxes": [[9.0, 9.0, 4.0, 4.0]]} for row in rows]
+    rare = [row | {"finding": "rare", "boxes": row["boxes"] if row["image_id"] < "i19" else []} for row in rows]
+    write_rows(folder / "labels.arrow", schemas.LABELS, [*rows, *other, *rare])
+    write_audit(folder / "labels.arrow", folder / "audit.json")
+    sets = "{slots: {side: [right, left]}, sets: {one: {positive: ['opacity']}, two: {positive: ['{side} opacity']}}}"
+    (folder / "prompts.yaml").write_text(f"findings: {{opacity: {sets}, nodule: {sets}, rare: {sets}}}")
+    result = ground(folder, tmp_path / "out", published=True)
+    assert [each.finding for each in result.findings] == ["opacity", "nodule"]
+    assert [each.images for each in result.findings] == [3, 8]
+    assert result.not_measured == {"rare": "1 located positives in test"}
+    own = [each.pointing["one"].heatmap.value for each in result.findings]
+    assert result.mean_hits.value == pytest.approx(np.mean(own))
+    assert result.mean_hits.low <= result.mean_hits.value <= result.mean_hits.high
+    values = pl.DataFrame(read_table(tmp_path / "out" / "values.arrow", schemas.GROUNDING_VALUES))
+    for each in result.findings:
+        rows = values.filter((pl.col("finding") == each.finding) & (pl.col("prompt_set") == "two"))
+        hits = rows.filter(pl.col("pointer") == "heatmap")["pointing"]
+        assert hits.mean() == pytest.approx(each.pointing["two"].heatmap.value)
+    assert {each.finding for each in read_samples(tmp_path / "out" / "samples.arrow")} == {"opacity", "nodule"}
+
+
+def test_findings_without_any_place_are_one_line(folder, tmp_path, capsys) -> None:
+    rows = [row | {"boxes": []} for row in read_table(folder / "labels.arrow", schemas.LABELS).to_pylist()]
+    write_rows(folder / "labels.arrow", schemas.LABELS, [*rows, *(row | {"finding": "nodule"} for row in rows)])
+    write_audit(folder / "labels.arrow", folder / "audit.json")
+    sets = "{sets: {one: {positive: ['opacity']}}}"
+    (folder / "prompts.yaml").write_text(f"findings: {{opacity: {sets}, nodule: {sets}}}")
+    with pytest.raises(SystemExit):
+        ground(folder, tmp_path / "out", published=False)
+    [line] = capsys.readouterr().err.splitlines()
+    assert "no finding has located positives in train, validation and test (5); opacity: no located positive" in line

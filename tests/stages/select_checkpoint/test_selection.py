@@ -64,10 +64,10 @@ def test_nothing_of_the_test_part_changes_the_decision(inputs, selection, tmp_pa
 
 
 def test_labels_of_validation_alone_are_read(inputs) -> None:
-    rows = read_validation_labels(inputs.folder / "labels.arrow", "opacity")
-    assert set(rows["image_id"]) == {f"i{number}" for number in range(8, 16)}
-    with pytest.raises(InputError, match="needs positives and negatives of edema"):
-        read_validation_labels(inputs.folder / "labels.arrow", "edema")
+    labels = read_validation_labels(inputs.folder / "labels.arrow", ["opacity"])
+    assert set(labels.images["image_id"]) == {f"i{number}" for number in range(8, 16)}
+    with pytest.raises(InputError, match="no label is of finding 'edema'"):
+        read_validation_labels(inputs.folder / "labels.arrow", ["edema"])
 
 
 @pytest.mark.parametrize("criterion", ["mean_reciprocal_rank", "recall_at_5", "zero_shot_auc"])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pytest
 from data_results import write_card, write_duplicates, write_images, write_pairs, write_reports
 from evaluation_results import GRID, SIZE, phi_of, write_grounding, write_integrity, write_retrieval, write_segmentation
@@ -17,12 +16,13 @@ from stage_links import input_paths_of
 
 from stages.common import records
 from stages.common.command_line import run_stage
+from stages.common.data.label_matrix import label_matrix
 from stages.common.data.run_lengths import encode
 from stages.common.digests import digest_of
 from stages.common.encoders.settings import EncoderRecord
 from stages.common.few_shot.parts import Parts
 from stages.common.files import schemas
-from stages.common.files.arrow_tables import write_rows, write_table
+from stages.common.files.arrow_tables import write_frame, write_rows
 from stages.common.files.atomic_files import sha256_of, write_json, write_sidecar, write_text
 from stages.common.journal.tracking import flatten
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
@@ -81,6 +81,22 @@ class Tree:
         write_json(path, json.loads(path.read_text()) | changes)
         if path.name != "journal.json":
             write_sidecar(path)
+
+    def only(self, place: str) -> dict:
+        """The record of the only finding of a result."""
+        findings = json.loads((self.results / place).read_text())["findings"]
+        [found] = findings.values() if isinstance(findings, dict) else findings
+        return found
+
+    def edit_only(self, place: str, finding: str | None = None, **changes: object) -> None:
+        """Replace keys of the only finding of a result, or its name."""
+        findings = json.loads((self.results / place).read_text())["findings"]
+        if isinstance(findings, list):
+            named = {} if finding is None else {"finding": finding}
+            self.edit(place, findings=[findings[0] | named | changes])
+        else:
+            [(name, found)] = findings.items()
+            self.edit(place, findings={finding or name: found | changes})
 
 
 @pytest.fixture(scope="session")
@@ -220,18 +236,18 @@ def _zero_shot(tree, dataset, variant):
     targets = (common.random(480) < 0.4).astype(np.int64)
     noise = np.random.default_rng([len(variant), len(dataset), ord(dataset[0])]).normal(size=480)
     gain = {"random": 0.1, "mlip": 0.9}.get(variant, 0.7)
-    labels = pl.DataFrame(
+    finding = FINDINGS[dataset]
+    labels = label_matrix(pl.DataFrame(
         {"image_id": [f"i{n}" for n in range(480)], "patient_id": [f"p{n // 2}" for n in range(480)],
-         "split": ["validation", "validation", "test", "test"] * 120, "target": targets.astype(np.int8)}
-    )  # fmt: skip
+         "split": ["validation", "validation", "test", "test"] * 120, "subset": 100, "finding": finding,
+         "target": targets.astype(np.int8)}
+    ))  # fmt: skip
     scores = {"there_is": gain * targets + noise, "phrasings_and_places": gain * targets + noise / 2}
-    result = evaluate(labels, scores, draws=200, seed=0)
+    result = evaluate(labels, {finding: scores}, draws=200, seed=0)
     folder = tree.results / "zero_shot_classification" / variant / dataset
-    chosen = labels.select(
-        "image_id", "patient_id", "split", "target", score=pl.Series(scores[result.prompt_set]).cast(pl.Float32)
-    )
-    write_table(folder / "scores.arrow", schemas.SCORES, pa.Table.from_pylist(chosen.to_dicts(), schema=schemas.SCORES))
-    record = ZeroShotResult(finding=FINDINGS[dataset], score="global", overlap=CLEAN, **vars(result))
+    chosen = labels.scored({finding: scores[result.findings[finding].prompt_set]})
+    write_frame(folder / "scores.arrow", schemas.SCORES, chosen)
+    record = ZeroShotResult(score="global", overlap=CLEAN, **vars(result))
     records.write_record(folder / "result.json", record)
     settings = ZeroShotSettings(prompts="prompts.yaml", draws=200)
     params = flatten(settings.model_dump(mode="json"))
@@ -244,14 +260,14 @@ def _few_shot(tree, job, variant):
     targets = (common.random(200) < 0.4).astype(np.int8)
     targets[:2] = [0, int(job.dataset == "rsna")]  # one percent: both targets, or no positives
     labels = pl.DataFrame({"image_id": [f"i{n}" for n in range(200)], "patient_id": [f"p{n // 2}" for n in range(200)],
-                           "split": np.repeat(["train", "validation", "test"], [80, 60, 60]),
-                           "target": targets})  # fmt: skip
-    parts = Parts(FINDINGS[job.dataset], labels[: 2 * job.fraction], labels[80:140], labels[140:])
+                           "split": np.repeat(["train", "validation", "test"], [80, 60, 60]), "subset": 100,
+                           "finding": FINDINGS[job.dataset], "target": targets})  # fmt: skip
+    parts = Parts(*map(label_matrix, (labels[: 2 * job.fraction], labels[80:140], labels[140:])), {})
     noise = np.random.default_rng([len(variant), ord(job.dataset[0]), job.fraction])
     gain = 0.1 if variant == "random" else 0.5 + job.fraction / 20
     runs = [
         few_shot_evaluation.SeedScores(
-            seed, 3, 0.7, *(gain * part["target"].to_numpy() + noise.normal(size=60) for part in
+            seed, 3, 0.7, *(gain * part.targets + noise.normal(size=(60, 1)) for part in
                             (parts.validation, parts.test))
         )
         for seed in range(0 if parts.skipped else 2)
@@ -290,8 +306,9 @@ def _sample(number, variant):
     region = opacity > 0.4
     peak = np.unravel_index(heatmap.argmax(), heatmap.shape)
     image_id = f"1.2.276.0.7230010.3.1.4.8323329.1000.1517875162.{number:06d}"  # as long as those of SIIM
-    return {"image_id": image_id, "pixels": pixels.tobytes(), "heatmap": heatmap.ravel().tolist(),
-            "region": encode(region), "peak": [int(each) for each in peak], "hit": bool(region[peak])}  # fmt: skip
+    return {"image_id": image_id, "finding": FINDINGS["rsna"], "pixels": pixels.tobytes(),
+            "heatmap": heatmap.ravel().tolist(), "region": encode(region), "peak": [int(each) for each in peak],
+            "hit": bool(region[peak])}  # fmt: skip
 
 
 @pytest.fixture(scope="session")

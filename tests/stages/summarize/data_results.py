@@ -11,7 +11,7 @@ from stages.common.data.manifest import Manifest
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
 from stages.common.records import write_record
-from stages.label_images.contract import Card, CardRemainder, CardSplit
+from stages.label_images.contract import Card, CardFinding, CardPart, CardRemainder, CardSplit
 from stages.pair_images_reports.contract import Audit, Fingerprint, PairSplit, RecurringTexts, SeveralImages
 from stages.pair_images_reports.fingerprint import Intensity, report_statistics
 from stages.split_reports.contract import (
@@ -138,7 +138,18 @@ def write_card(layout: ResultsTree, dataset: str, finding: str) -> None:
     rejects = {"label_without_image": 0, "image_without_label": 1, "lung_mask_without_image": 0}
     card = Card(
         dataset=dataset,
-        finding=finding,
+        findings={
+            finding: CardFinding(
+                labelled=60,
+                positives=24,
+                uncertain=0,
+                uncertain_as="ignore",
+                boxes=0,
+                masks=0,
+                splits=dict.fromkeys(("train", "validation", "test"), CardPart(images=20, positives=8)),
+                subsets={},
+            )
+        },
         license="for research",
         how_to_get="from its owner",
         images=721,

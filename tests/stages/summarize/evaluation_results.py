@@ -12,7 +12,7 @@ from stages.common.metrics.overlap import Overlaps
 from stages.common.metrics.ranking import draw_weights, estimate, mean_of
 from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT, OutlinedPart, SegmentationResult
 from stages.few_shot_segmentation.evaluation import SeedOverlaps, evaluate
-from stages.phrase_grounding.contract import GroundingResult, IntegrityMap, LocatedPart, PointingGame
+from stages.phrase_grounding.contract import FindingResult, GroundingResult, IntegrityMap, LocatedPart, PointingGame
 from stages.retrieval.contract import RetrievalResult, RetrievalSettings
 from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
 from stages.retrieval.evaluation import figures_of, rank
@@ -99,7 +99,7 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
         for measure, pointers in values.items()
     }  # fmt: skip
     rows = [
-        {"image_id": f"i{n}", "patient_id": f"p{n}", "prompt_set": "no_place", "pointer": pointer}
+        {"image_id": f"i{n}", "patient_id": f"p{n}", "finding": finding, "prompt_set": "no_place", "pointer": pointer}
         | {measure: float(each[pointer][n]) if pointer in each else None for measure, each in values.items()}
         for pointer in hits
         for n in range(96)
@@ -107,7 +107,7 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
     folder = layout.folder("phrase_grounding", f"{variant}/{dataset}")
     write_rows(folder / "values.arrow", schemas.GROUNDING_VALUES, rows)
     part = LocatedPart(positives=96, positives_without_region=0, regions_too_small=0)
-    result = GroundingResult(
+    result = FindingResult(
         finding=finding,
         images=96,
         located=dict.fromkeys(("train", "validation", "test"), part),
@@ -120,7 +120,8 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
         contrast_to_noise=figures["contrast_to_noise"],
         iou=figures["iou"],
     )
-    records.write_record(folder / "result.json", result)
+    whole = GroundingResult(findings=[result], mean_hits=result.pointing["no_place"].heatmap)
+    records.write_record(folder / "result.json", whole)
 
 
 def phi_of(trained):

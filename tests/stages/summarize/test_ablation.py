@@ -87,8 +87,9 @@ def test_a_variant_without_text_has_the_tasks_of_its_images(three: Inputs) -> No
 
 def test_a_skipped_job_says_why_and_has_no_difference(tree) -> None:
     for variant in tree.variants:
-        tree.edit(f"few_shot_classification/{variant}/rsna/linear/10/result.json", skipped="no positives", seeds=[],
-                  metrics={})  # fmt: skip
+        place = f"few_shot_classification/{variant}/rsna/linear/10/result.json"
+        tree.edit_only(place, metrics={})
+        tree.edit(place, skipped="no positives", seeds=[], metrics={})
     inputs, comparisons = read_inputs(tree.layout), Comparisons(50, 0)
     tables = {table.name: table for table in paper_tables(inputs, comparisons, [], ())}
     for row in tables["table4_rsna"].blocks[0].rows:

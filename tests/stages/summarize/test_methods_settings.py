@@ -234,10 +234,10 @@ def test_the_choice_of_prompts_is_told_where_there_was_one(tree, told):
     for variant in tree.variants:
         for dataset in tree.datasets:
             place = f"zero_shot_classification/{variant}/{dataset}/result.json"
-            record = json.loads((tree.results / place).read_text())
+            record = tree.only(place)
             only = record["prompt_set"]
             kept = {key: {only: record[key][only]} for key in ("validation_auc", "test_auc")}
-            tree.edit(place, **kept)
+            tree.edit_only(place, **kept)
     text = told()
     assert "The threshold (by F1) was chosen on the validation part, the test part was measured once." in text
     assert "set of prompts" not in text

@@ -9,7 +9,6 @@ from stages.common.command_line import run_stage
 from stages.common.errors import InputError
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import read_table, write_rows
-from stages.common.files.atomic_files import read_json
 from stages.common.metrics.ranking import draw_weights
 from stages.common.metrics.retrieval import FirstHits
 from stages.summarize.__main__ import WORK
@@ -107,13 +106,13 @@ def test_grounding_without_lungs_has_no_columns_of_them_and_a_random_point_in_th
         rows = read_table(path, schemas.GROUNDING_VALUES).to_pylist()
         renamed = [row | {"pointer": row["pointer"].replace("random_in_lung", "random_in_content")} for row in rows]
         write_rows(path, schemas.GROUNDING_VALUES, [row for row in renamed if "lung" not in row["pointer"]])
-        record, moved = read_json(tree.results / place / "result.json"), {}
+        record, moved = tree.only(f"{place}/result.json"), {}
         for measure in ("pointing", "contrast_to_noise", "iou"):
             figures = record[measure]["no_place"]
             figures["random_in_content"] = figures.pop("random_in_lung")
             moved[measure] = {"no_place": figures}
         moved["pointing"]["no_place"] |= {"heatmap_in_lung": None, "random_in_lung": None}
-        tree.edit(f"{place}/result.json", **moved)
+        tree.edit_only(f"{place}/result.json", **moved)
     found = read_inputs(tree.layout)
     table = grounding_tables(found, Comparisons(DRAWS, 0))[0]
     assert [column.key for column in table.columns] == ["pointing", "contrast_to_noise", "iou"]
@@ -134,17 +133,17 @@ def test_grounding_without_lungs_has_no_columns_of_them_and_a_random_point_in_th
 
 def test_images_that_were_left_out_are_counted_in_caption_and_page(tree, tmp_path) -> None:
     place = "phrase_grounding/{}/rsna/result.json"
-    located = read_json(tree.results / place.format("mlip"))["located"]
+    located = tree.only(place.format("mlip"))["located"]
     assert "(of " not in grounding_tables(read_inputs(tree.layout), Comparisons(20, 0))[0].caption
     located["test"] = {"positives": 103, "positives_without_region": 5, "regions_too_small": 2}
     for variant in ("mlip", "random"):
-        tree.edit(place.format(variant), located=located)
+        tree.edit_only(place.format(variant), located=located)
     words = "of 103 with the finding; 5 without box or mask, 2 too small to show"
     assert f"96 test images ({words})" in grounding_tables(read_inputs(tree.layout), Comparisons(20, 0))[0].caption
     run_stage(WORK, tree.arguments(tmp_path))
     assert f"96 test images ({words})" in (tmp_path / "report.html").read_text(encoding="utf-8")
     located["test"]["positives"] = 104
-    tree.edit(place.format("mlip"), located=located)
+    tree.edit_only(place.format("mlip"), located=located)
     with pytest.raises(InputError, match=r"mlip/rsna/result\.json: .*positives are not images"):
         read_inputs(tree.layout)
 

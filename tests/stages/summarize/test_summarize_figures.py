@@ -38,7 +38,8 @@ def test_the_area_under_the_roc_curve_is_the_auc_ties_included(rows):
 
 def test_the_curves_on_the_page_have_the_area_that_table_1_says(read):
     for each in read.zero_shot:
-        false, true = roc_curve(each.scores, each.targets)
+        [(scores, targets)] = zip(each.scores.values(), each.targets.values(), strict=True)
+        false, true = roc_curve(scores, targets)
         assert np.trapezoid(true, false) == pytest.approx(each.result.metrics["auc"].value, abs=1e-6)  # float32 scores
 
 
@@ -46,7 +47,7 @@ def test_every_figure_is_svg_and_has_the_same_bytes_twice(read):
     styles = variant_styles(read.training)
     sample, integrity = read.grounding[0].samples[0], read.integrity[0]
     makers = [
-        lambda: roc_figure(read.zero_shot[:2], styles),
+        lambda: roc_figure(read.zero_shot[:2], styles, "lung_opacity"),
         lambda: loss_figure(read.training[0]),
         lambda: selection_figure(read.training, styles),
         lambda: integrity_figure(integrity.phi),

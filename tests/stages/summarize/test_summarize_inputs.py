@@ -24,7 +24,7 @@ def every_file(tree):
 
 
 LOCATED = {"positives": 95, "positives_without_region": 0, "regions_too_small": 0}
-ONE_SEED = {"seed": 0, "threshold": 0, "kept_at": 1, "validation_auc": 0.5, "auc": 0.5, "average_precision": 0.5,
+ONE_SEED = {"seed": 0, "thresholds": {}, "kept_at": 1, "validation_auc": 0.5, "auc": 0.5, "average_precision": 0.5,
             "f1": 0.5, "accuracy": 0.5}  # fmt: skip
 SCORES_OF_FEW_SHOT = 3 * 2 * 2  # jobs that were not skipped, variants, repetitions
 OVERLAPS_OF_SEGMENTATION = 2 * 2 * 2
@@ -103,18 +103,12 @@ def test_a_damaged_file_is_refused(tree):
 @pytest.mark.parametrize(
     ("place", "changes", "words"),
     [
-        ("zero_shot_classification/mlip/rsna/result.json", {"threshold": "high", "prompt_set": 1}, "threshold"),
         ("zero_shot_classification/mlip/rsna/result.json", {"metrics": {}}, "metrics lacks accuracy, auc"),
-        ("zero_shot_classification/mlip/rsna/result.json", {"prompt_set": "other"}, "lacks the chosen set other"),
-        ("zero_shot_classification/mlip/rsna/result.json", {"test_positives": 3}, "test part"),
-        ("phrase_grounding/mlip/rsna/result.json", {"pointing": {}}, "pointing"),
-        ("phrase_grounding/mlip/rsna/result.json", {"place_words": {}}, "place_words lacks the prompt set no_place"),
         ("few_shot_segmentation/mlip/rsna/linear/10/result.json", {"skipped": "-"}, "skipped, but seeds or metrics"),
         ("few_shot_segmentation/mlip/rsna/linear/10/result.json", {"seeds": []}, "not skipped, but no seeds"),
         ("select_checkpoint/mlip/selection.json", {"chosen_step": 1}, "chosen_step 1 is not a candidate"),
         ("label_images/rsna/card.json", {"images": -1}, "images"),
         ("zero_shot_classification/random/siim/result.json", {"resampled_by": "image"}, "other images or prompts"),
-        ("phrase_grounding/random/rsna/result.json", {"images": 95, "located": {"test": LOCATED}}, "other images"),
         ("few_shot_classification/mlip/rsna/linear/1/result.json", {"metrics": {}}, "metrics lacks accuracy, auc"),
         ("few_shot_classification/mlip/rsna/linear/1/result.json", {"skipped": "-"}, "skipped, but seeds"),
         ("few_shot_classification/mlip/rsna/linear/1/result.json", {"overlap": {"new_kind": 1}}, "overlap.new_kind"),
@@ -127,6 +121,30 @@ def test_a_damaged_file_is_refused(tree):
 )  # fmt: skip
 def test_wrong_or_contradicting_records_are_one_line(tree, place, changes, words):
     tree.edit(place, **changes)
+    _refused(tree, place, words)
+
+
+@pytest.mark.parametrize(
+    ("place", "changes", "words"),
+    [
+        ("zero_shot_classification/mlip/rsna/result.json", {"threshold": "high", "prompt_set": 1}, "threshold"),
+        ("zero_shot_classification/mlip/rsna/result.json", {"prompt_set": "other"}, "lacks the chosen set other"),
+        ("zero_shot_classification/mlip/rsna/result.json", {"test_positives": 3}, "test part"),
+        ("zero_shot_classification/mlip/rsna/result.json", {"metrics": {}}, "metrics lacks accuracy, auc"),
+        ("zero_shot_classification/random/siim/result.json", {"finding": "mass"}, "test part"),
+        ("phrase_grounding/mlip/rsna/result.json", {"pointing": {}}, "pointing"),
+        ("phrase_grounding/mlip/rsna/result.json", {"place_words": {}}, "place_words lacks the prompt set no_place"),
+        ("phrase_grounding/random/rsna/result.json", {"images": 95, "located": {"test": LOCATED}}, "other images"),
+        ("few_shot_classification/mlip/rsna/linear/1/result.json", {"metrics": {}}, "metrics lacks accuracy, auc"),
+        ("few_shot_classification/random/rsna/linear/1/result.json", {"finding": "mass"}, "other images"),
+    ],
+)  # fmt: skip
+def test_so_are_those_of_one_finding(tree, place, changes, words):
+    tree.edit_only(place, **changes)
+    _refused(tree, place, words)
+
+
+def _refused(tree, place, words):
     with pytest.raises(InputError, match=words) as error:
         read_inputs(tree.layout)
     assert "\n" not in str(error.value)

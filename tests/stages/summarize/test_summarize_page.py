@@ -273,9 +273,10 @@ def test_what_comes_from_outside_is_escaped(tree, tmp_path):
     tree.edit("label_images/rsna/card.json", license=evil, how_to_get=evil, split_by=evil)
     for variant in tree.variants:
         for stage in ("zero_shot_classification", "phrase_grounding"):
-            tree.edit(f"{stage}/{variant}/rsna/result.json", finding=evil)
+            tree.edit(f"{stage}/{variant}/rsna/result.json", not_measured={"x": evil})
         for fraction in (1, 10):
-            tree.edit(f"few_shot_classification/{variant}/rsna/linear/{fraction}/result.json", finding=evil)
+            place = f"few_shot_classification/{variant}/rsna/linear/{fraction}/result.json"
+            tree.edit(place, not_measured={"x": evil})
         tree.edit(f"few_shot_classification/{variant}/siim/linear/1/result.json", skipped=f"few-shot {evil}")
         tree.edit(f"retrieval/{variant}/result.json", skipped=f"retrieval {evil}", figures=None)
         tree.edit(f"select_checkpoint/{variant}/selection.json", criterion=evil)

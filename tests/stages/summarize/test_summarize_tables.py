@@ -34,8 +34,9 @@ def test_table_1_has_the_values_of_every_result(built, output):
         for name, estimate in result["metrics"].items():
             found = [float(row[name]), float(row[f"{name}_low"]), float(row[f"{name}_high"])]
             assert found == [estimate["value"], estimate["low"], estimate["high"]]
-        for name in ("finding", "prompt_set", "resampled_by"):
-            assert row[name] == result[name]
+        [(finding, result)] = result["findings"].items()
+        assert (row["finding"], row["resampled_by"]) == (finding, "patient")
+        assert row["prompt_set"] == result["prompt_set"]
         assert int(row["test_images"]) == result["test_images"]
         assert int(row["test_positives"]) == result["test_positives"]
         assert float(row["threshold"]) == result["threshold"]
@@ -117,8 +118,8 @@ def test_pointing_has_the_values_of_every_result(built, output):
     rows = rows_of(output, "pointing.csv")
     assert len(rows) == 4
     for row in rows:
-        place = built.results / "phrase_grounding" / row["variant"] / row["dataset"] / "result.json"
-        game = json.loads(place.read_text())["pointing"][row["prompt_set"]]
+        place = f"phrase_grounding/{row['variant']}/{row['dataset']}/result.json"
+        game = built.only(place)["pointing"][row["prompt_set"]]
         assert set(game) == {"heatmap", "heatmap_in_lung", "random_in_lung", "random_in_content",
                              "fixed_peak_of_training", "word_prior"}  # fmt: skip
         assert (game.pop("word_prior"), row["word_prior"]) == (None, "")  # the prompts name no place
@@ -129,7 +130,7 @@ def test_pointing_has_the_values_of_every_result(built, output):
 
 
 def test_integrity_selection_and_rejects(built, output):
-    phi = json.loads((built.results / "phrase_grounding/mlip/rsna/result.json").read_text())["integrity_map"]
+    phi = built.only("phrase_grounding/mlip/rsna/result.json")["integrity_map"]
     row = rows_of(output, "integrity_map.csv")[0]
     assert {key: float(row[key]) for key in ("lung_auc", "smallest", "largest", "standard_deviation")} == {
         key: phi[key] for key in ("lung_auc", "smallest", "largest", "standard_deviation")

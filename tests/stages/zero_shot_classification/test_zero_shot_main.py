@@ -102,8 +102,11 @@ def classify(files: Files, output: Path, score: str = "global") -> dict:
 
 
 def test_scores_are_the_formula_and_figures_are_scikit_learns(files, tmp_path) -> None:
-    result = classify(files, tmp_path)
+    whole = classify(files, tmp_path)
+    [(finding, result)] = whole["findings"].items()
     rows = read_table(tmp_path / "scores.arrow", schemas.SCORES).to_pylist()
+    assert {row["finding"] for row in rows} == {finding}
+    assert whole["metrics"] == result["metrics"]
     features = {
         row["image_id"]: np.array(row["embedding"])
         for row in read_table(files.folder / "features.arrow", schemas.features(8, 16)).to_pylist()
@@ -122,8 +125,8 @@ def test_scores_are_the_formula_and_figures_are_scikit_learns(files, tmp_path) -
     assert list(result["test_auc"]) == list(SETS)
     assert result["test_auc"][result["prompt_set"]] == result["metrics"]["auc"]
     assert result["metrics"]["f1"]["value"] == pytest.approx(f1_score(targets, scores >= result["threshold"]))
-    assert (result["test_images"], result["resampled_by"]) == (40, "patient")
-    assert result["overlap"]["test_patients_in_pretraining"] == 2
+    assert (whole["test_images"], result["test_images"], whole["resampled_by"]) == (40, 40, "patient")
+    assert whole["overlap"]["test_patients_in_pretraining"] == 2
 
 
 def test_a_prompt_of_several_sets_is_embedded_once(files, tmp_path, monkeypatch) -> None:

@@ -40,6 +40,13 @@ def test_slots_are_filled_in_every_way() -> None:
             "sets.a.negative.0: 'on the right' is among `positive`, too: remove one",
         ),
         ("finding: [", "not valid YAML"),
+        ("findings: {}", "findings"),
+        ("findings: {a b: {sets: {a: {positive: [b]}}}}", "'a b' is no name"),
+        ("findings: {x: {sets: {a: {positive: ['{side} b']}}}}", "findings.x: sets.a: "),
+        ("findings: {x: {sets: {a: {positive: [b]}}}}\nfinding: y", "finding: unknown key"),
+        ("slots: [a]\nfindings: {x: {sets: {a: {positive: [b]}}}}", "slots"),
+        ("findings: [x]", "findings"),
+        ("sets: {a: {positive: [b]}}", "finding: missing key"),
     ],
 )
 def test_a_wrong_file_is_one_line_with_its_name(tmp_path: Path, text: str, message: str) -> None:
@@ -60,7 +67,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_set_that_denies_nothing_is_refused_where_images_are_classified(tmp_path: Path) -> None:
     path = tmp_path / "prompts.yaml"
     path.write_text("{finding: x, sets: {a: {positive: [b], negative: [c]}, lone: {positive: [b]}}}")
-    assert list(read_prompts(path).sets) == ["a", "lone"]  # of places alone one may ask
+    assert list(read_prompts(path)["x"].sets) == ["a", "lone"]  # of places alone one may ask
     with pytest.raises(InputError, match=r"prompts\.yaml: set lone has no `negative` prompts"):
         read_prompts(path, denying=True)
 
@@ -69,10 +76,10 @@ def test_a_set_that_denies_nothing_is_refused_where_images_are_classified(tmp_pa
     "path", sorted(ROOT.glob("stages/*/prompts/*.yaml")), ids=lambda path: f"{path.parts[-3]}-{path.stem}"
 )
 def test_shipped_files_are_valid_and_the_claim_of_grounding_rests_on_prompts_without_place(path: Path) -> None:
-    file = read_prompts(path)
+    [file] = read_prompts(path).values()
     assert all(each.positive for each in file.expanded().values())
     if "zero_shot_classification" in path.parts:
-        assert read_prompts(path, denying=True) == file
+        assert list(read_prompts(path, denying=True).values()) == [file]
     if "phrase_grounding" in path.parts:
         assert next(iter(file.sets)) == "no_place"  # the set that is shown
         for name, each in file.expanded().items():
@@ -84,7 +91,7 @@ def test_shipped_files_are_valid_and_the_claim_of_grounding_rests_on_prompts_wit
 def test_slots_can_be_fixed_to_one_word(tmp_path: Path) -> None:
     path = tmp_path / "prompts.yaml"
     path.write_text("{finding: x, slots: {side: [right, left], o: [a, b]}, sets: {s: {positive: ['{side} {o}']}}}")
-    file = read_prompts(path)
+    file = read_prompts(path)["x"]
     assert file.expanded(side="left")["s"].positive == ["left a", "left b"]
     assert file.slots_of("s", ("side", "zone")) == ("side",)
     assert file.slots_of("s", ("zone",)) == ()
@@ -94,4 +101,19 @@ def test_a_set_that_names_places_in_some_phrases_only_is_refused(tmp_path: Path)
     path = tmp_path / "prompts.yaml"
     path.write_text("{finding: x, slots: {side: [right]}, sets: {s: {positive: ['{side} a', 'a']}}}")
     with pytest.raises(InputError, match="set s: some affirming prompts fill side and others do not"):
-        read_prompts(path).slots_of("s", ("side",))
+        read_prompts(path)["x"].slots_of("s", ("side",))
+
+
+def test_a_file_of_several_findings_shares_its_slots(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.yaml"
+    path.write_text(
+        "slots: {side: [right, left]}\nfindings:\n"
+        "  edema: {sets: {s: {positive: ['{side} edema'], negative: [clear]}}}\n"
+        "  effusion: {slots: {side: [both]}, sets: {s: {positive: ['{side} effusion']}}}\n"
+    )
+    prompts = read_prompts(path)
+    assert list(prompts) == ["edema", "effusion"]
+    assert prompts["edema"].expanded()["s"].positive == ["right edema", "left edema"]
+    assert prompts["effusion"].expanded()["s"].positive == ["both effusion"]
+    with pytest.raises(InputError, match="set s of effusion has no `negative` prompts"):
+        read_prompts(path, denying=True)

@@ -11,10 +11,10 @@ from stages.few_shot_segmentation import contract as segmentation
 @pytest.mark.parametrize("protocol", ["linear", "finetune"])
 @pytest.mark.parametrize("fraction", [1, 10, 100])
 def test_the_defaults_are_as_published_whatever_is_repeated_drawn_or_shown(protocol, fraction) -> None:
-    free = {"seeds": 9, "seed": 4, "draws": 7, "finding": "x"}
-    job = classification.FewShotClassificationSettings(**free).job(protocol, fraction)
+    free = {"seeds": 9, "seed": 4, "draws": 7}
+    job = classification.FewShotClassificationSettings(**free, findings=["x"]).job(protocol, fraction)
     assert classification.departures_of(job, protocol) == {}
-    outlines = segmentation.FewShotSegmentationSettings(**free, publish_samples=True, samples=1)
+    outlines = segmentation.FewShotSegmentationSettings(**free, finding="x", publish_samples=True, samples=1)
     assert segmentation.departures_of(outlines.job(protocol, fraction), protocol, 512) == {}
 
 

@@ -1,0 +1,102 @@
+"""Labels of several findings as a matrix: images as rows, findings as columns; no image library is imported."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float, Int8, Shaped
+
+from ..errors import InputError
+from ..files.arrow_tables import read_table
+from ..files.schemas import LABELS, SCORES
+
+
+@dataclass(frozen=True)
+class LabelMatrix:
+    """Images with the labels of several findings: 1 present, 0 absent, -1 unknown.
+
+    `images` has columns image_id, patient_id, split and subset, one row per image (and part, where lists put an image
+    into several).
+    """
+
+    findings: tuple[str, ...]
+    images: pl.DataFrame
+    targets: Int8[np.ndarray, "images findings"]
+
+    def where(self, chosen: Bool[np.ndarray, "images"]) -> "LabelMatrix":
+        """Return some of the images."""
+        return LabelMatrix(self.findings, self.images.filter(pl.Series(chosen)), self.targets[chosen])
+
+    def part(self, name: str) -> "LabelMatrix":
+        """Return the images of train, validation or test."""
+        return self.where((self.images["split"] == name).to_numpy())
+
+    def of(self, finding: str) -> Int8[np.ndarray, "images"]:
+        """Return the labels of one finding."""
+        return self.targets[:, self.findings.index(finding)]
+
+    def among(self, findings: Sequence[str]) -> "LabelMatrix":
+        """Return the labels of some of the findings, in this order."""
+        return LabelMatrix(
+            tuple(findings), self.images, self.targets[:, [self.findings.index(each) for each in findings]]
+        )
+
+    def labelled(self) -> "LabelMatrix":
+        """Return the images that have a label of one of the findings."""
+        known = np.any(self.targets >= 0, axis=1)
+        return self if known.all() else self.where(known)
+
+    @property
+    def positives(self) -> int:
+        """Return the number of images with at least one of the findings."""
+        return int((self.targets == 1).any(axis=1).sum())
+
+    def scored(self, scores: Mapping[str, Float[np.ndarray, "images"]]) -> pl.DataFrame:
+        """Return rows of SCORES: one per finding of `scores` and image whose label is known."""
+        parts = []
+        for finding, each in scores.items():
+            rows = self.images.select(
+                "image_id", "patient_id", "split", finding=pl.lit(finding), target=pl.Series(self.of(finding)),
+                score=pl.Series(each, dtype=pl.Float32),
+            )  # fmt: skip
+            parts.append(rows.filter(pl.col("target") >= 0))
+        return pl.concat(parts) if parts else pl.DataFrame(pl.from_arrow(SCORES.empty_table()))
+
+    @property
+    def resampled(self) -> tuple[Literal["patient", "image"], Shaped[np.ndarray, "images"]]:
+        """Return the unit of the bootstrap, and that of each image."""
+        unit: Literal["patient", "image"] = "image" if self.images["patient_id"].null_count() else "patient"
+        return unit, self.images[f"{unit}_id"].to_numpy()
+
+
+def label_matrix(rows: pl.DataFrame) -> LabelMatrix:
+    """Return rows of LABELS as a matrix: images and findings in the order in which they first appear."""
+    key = ["image_id", "split"]
+    findings = rows["finding"].unique(maintain_order=True)
+    images = rows.select("image_id", "patient_id", "split", "subset").unique(key, maintain_order=True)
+    place = rows.select(*key, "finding", "target").join(images.with_row_index("row"), on=key, maintain_order="left")
+    columns = {finding: number for number, finding in enumerate(findings)}
+    targets = np.full((len(images), len(findings)), -1, dtype=np.int8)
+    targets[place["row"].to_numpy(), [columns[finding] for finding in place["finding"]]] = place["target"].to_numpy()
+    return LabelMatrix(tuple(findings), images, targets)
+
+
+def read_label_matrix(path: Path, needed: Sequence[str] | None = None) -> LabelMatrix:
+    """Return the labels of all findings of the file. Raises InputError where one of `needed` has none."""
+    rows = read_table(path, LABELS).select(["image_id", "patient_id", "finding", "target", "split", "subset"])
+    matrix = label_matrix(pl.DataFrame(rows))
+    for finding in needed or ():
+        if finding not in matrix.findings:
+            raise no_label(path, finding, matrix.findings)
+    return matrix
+
+
+def no_label(path: Path, finding: str, known: Sequence[str]) -> InputError:
+    """Return the error for a finding that a file of labels does not have."""
+    return InputError(
+        f"{path}: no label is of finding {finding!r} (known: {', '.join(known) or 'none'})",
+        remedy="correct `finding` in the prompt file",
+    )

@@ -1,0 +1,67 @@
+"""Labels as a table gives them, before they meet the images: by image, then by finding."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from .boxes import Box
+
+
+class Region(NamedTuple):
+    """SIIM run lengths of one region; `row` is the row of its table."""
+
+    row: int
+    run_lengths: str
+
+
+@dataclass(frozen=True)
+class FindingLabel:
+    """Label of one finding in one image. A mask is given as run lengths, one text per region, or as a PNG file."""
+
+    target: int
+    boxes: tuple[Box, ...] = ()
+    regions: tuple[Region, ...] = ()
+    mask_file: str | None = None
+
+    @property
+    def outlined(self) -> bool:
+        """Return whether it has boxes or a mask."""
+        return bool(self.boxes or self.regions or self.mask_file)
+
+
+@dataclass(frozen=True)
+class DistributedLabel:
+    """Labels of one image, by finding; `row` is the image's first one in its table."""
+
+    row: int
+    findings: Mapping[str, FindingLabel]
+    lung_mask_file: str | None = None
+    license: str | None = None
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """The labels of a table by image id, and the rows of images without any: declared so, or with blank cells.
+
+    `uncertain` are the findings that are uncertain in an image, whatever the policy makes of them.
+    """
+
+    labels: dict[str, DistributedLabel] = field(default_factory=dict)
+    unlabelled: dict[str, int] = field(default_factory=dict)
+    blank: dict[str, int] = field(default_factory=dict)
+    uncertain: dict[str, list[str]] = field(default_factory=dict)
+
+    def renamed(self, rename: Callable[[str], str]) -> "LabelTable":
+        """Return the table with other ids."""
+        return LabelTable(
+            {rename(image): label for image, label in self.labels.items()},
+            {rename(image): row for image, row in self.unlabelled.items()},
+            {rename(image): row for image, row in self.blank.items()},
+            {rename(image): findings for image, findings in self.uncertain.items()},
+        )
+
+
+def row_of(source: Path, row: int, image: str, show: bool) -> str:
+    """Return the words that name a row of a table, with its image where messages may quote ids."""
+    return f"{source}: row {row}" + (f": image {image}" if show else "")
