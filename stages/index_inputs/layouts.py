@@ -36,6 +36,7 @@ from ..common.data.distributions import (
 from ..common.data.index_tables import (
     REPORT_COLUMNS,
     Index,
+    plain_paths,
     read_index,
     read_patients,
     refuse_duplicates,
@@ -55,6 +56,7 @@ def read_folder(root: Path, settings: IndexInputsSettings) -> Index:
     assert columns is not None
     source = root / table
     rows = read_index(root, table, columns.names(), WHERE_TO_GET["folder"], settings.show, settings.own_format)
+    rows = rows.with_columns(plain_paths(columns.image))  # before it is an id: one file is one image
     ids = [columns.image, columns.image_id, columns.patient, columns.study]
     require_values(rows, source, [name for name in ids if name])
     image_id = pl.col(columns.image_id or columns.image)

@@ -15,6 +15,7 @@ from jaxtyping import Bool
 
 from ..common.data.distributions import WHERE_TO_GET, not_there
 from ..common.data.index_tables import (
+    plain_paths,
     read_index,
     refuse_duplicates,
     refuse_unsafe_paths,
@@ -184,6 +185,7 @@ def _read_folder(root: Path, settings: LabelImagesSettings) -> LabelTable:
     source, show = root / name, settings.show
     table = read_index(root, name, columns.names(), WHERE_TO_GET["folder"], show, settings.own_format)
     image_id = columns.image_id or columns.image
+    table = table.with_columns(plain_paths(columns.image))  # as index_inputs, whose ids these are
     require_values(table, source, [image_id])
     refuse_duplicates(table, source, image_id, show=show)
     for column in (columns.mask, columns.lung_mask):
