@@ -1,13 +1,15 @@
-"""Write the configuration of a data set of your own from its table, and prompts for its finding.
+"""Write the configuration of a data set of your own from its table, and prompts for its findings.
 
     mlip new-dataset data/table.csv
 
-Reads off the table which columns hold images, patients, reports, views, a finding, boxes and masks, says what it read
+Reads off the table which columns hold images, patients, reports, views, findings, boxes and masks, says what it read
 and what will be measured, and writes NAME.yaml and NAME_prompts.yaml. Nothing is asked and nothing is overwritten.
 """
 
 import re
+import unicodedata
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ def add_options(options: ArgumentParser) -> None:
     options.add_argument("table", type=Path, help="CSV, .tsv, .parquet or .jsonl file with a row per image")
     options.add_argument("--root", type=Path, help="folder that the images' paths start from [the table's folder]")
     options.add_argument("--name", help="name of the data set [the name of the table's folder]")
-    options.add_argument("--finding", help="column of the finding, where several columns hold labels")
+    options.add_argument("--finding", help="column of the only finding to evaluate [all columns of labels]")
     options.add_argument("--output", type=Path, default=Path(), help="folder for both files [the current one]")
 
 
@@ -39,39 +41,36 @@ def main(arguments: Namespace) -> None:
     table = arguments.table.absolute()
     root = (arguments.root or table.parent).absolute()
     guess = guess_table(table, root)
-    finding = _chosen(guess, arguments.finding, arguments.table)
+    findings = _chosen(guess, arguments.finding, arguments.table)
     name = arguments.name or re.sub(r"[^A-Za-z0-9_.-]+", "_", root.name).strip("_.-") or "ours"
     settings, prompts = arguments.output / f"{name}.yaml", arguments.output / f"{name}_prompts.yaml"
     for path in (settings, prompts):
         if path.exists():
             raise InputError(f"{path}: exists", remedy="give another --name or --output, or remove it")
-    block = configuration(name, table, root, guess, finding, prompts.absolute())
+    block = configuration(name, table, root, guess, findings, prompts.absolute())
     measured = _checked(block, name)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    if finding is not None:
-        prompts.write_text(_PROMPTS_HEAD + _as_yaml(prompt_block(finding.column)), encoding="utf-8")
+    if findings:
+        prompts.write_text(_PROMPTS_HEAD + _as_yaml(prompt_file(findings)), encoding="utf-8")
     head = f"# Written by `mlip new-dataset` from {table.name}. Correct what it read wrongly.\n"
     settings.write_text(head + _as_yaml(block), encoding="utf-8")
-    print("\n".join([*_said(guess, finding, root), *measured, *_next(settings, guess)]))
+    print("\n".join([*_said(guess, findings, root), *measured, *_next(settings, guess)]))
 
 
-def _chosen(guess: "TableGuess", column: str | None, table: Path) -> "Finding | None":
-    """Return the finding to evaluate. Raises InputError where several could be meant, or the named one is none."""
+def _chosen(guess: "TableGuess", column: str | None, table: Path) -> "Sequence[Finding]":
+    """Return the findings to evaluate: all, or the named one. Raises InputError where that is no column of labels."""
     known = {each.column: each for each in guess.findings}
     if column is not None:
         if column not in known:
             listed = ", ".join(known) or "none"
             raise InputError(f"--finding {column}: not a column of yes and no in {table}{did_you_mean(column, known)}",
                              remedy=f"columns of labels: {listed}")  # fmt: skip
-        return known[column]
-    if len(known) > 1:
-        raise InputError(f"{table}: {len(known)} columns hold labels: {', '.join(known)}",
-                         remedy="name one: --finding COLUMN")  # fmt: skip
-    return next(iter(known.values()), None)
+        return [known[column]]
+    return list(known.values())
 
 
 def configuration(
-    name: str, table: Path, root: Path, guess: "TableGuess", finding: "Finding | None", prompts: Path
+    name: str, table: Path, root: Path, guess: "TableGuess", findings: "Sequence[Finding]", prompts: Path
 ) -> dict[str, Any]:
     """Return the contents of NAME.yaml."""
     place = str(table.relative_to(root)) if table.is_relative_to(root) else str(table)
@@ -86,45 +85,63 @@ def configuration(
     data["index_inputs"] = shared | {"columns": {key: value for key, value in columns.items() if value}}
     if guess.boxes or guess.mask:
         data["dicom_to_arrow"] = {"size": _SEGMENTED_AT}
-    if finding is not None:
-        outlines = {"boxes": guess.boxes, "mask": guess.mask, "lung_mask": guess.lung_mask}
-        labels = {"image": guess.image, "target": finding.column} | {
-            key: value for key, value in outlines.items() if value
-        }
-        data["label_images"] = shared | {
-            "finding": finding_name(finding.column),
-            "columns": labels,
-            "positive_values": list(finding.present),
-            "negative_values": list(finding.absent),
-        }
-        data["label_images"] |= {"unlabelled_values": list(finding.unknown)} if finding.unknown else {}
+    if findings:
+        data["label_images"] = shared | _labels(guess, findings)
         data["zero_shot_classification"] = {"prompts": str(prompts)}
         data["phrase_grounding"] = {"prompts": str(prompts)}
     block: dict[str, Any] = {"project": name, "workspace": f"runs/{name}"}
     if "report" in data["index_inputs"]["columns"]:
         block |= {"pretrain_on": name, "patient_split": {"validation": 0.15, "test": 0.15}}
-    return block | {"evaluate_on": [name] if finding is not None else [], "datasets": {name: data}}
+    return block | {"evaluate_on": [name] if findings else [], "datasets": {name: data}}
 
 
-def finding_name(column: str) -> str:
-    """Return a column's name as the name of a finding."""
-    return re.sub(r"\W+", "_", column).strip("_").lower()
+def _labels(guess: "TableGuess", findings: "Sequence[Finding]") -> dict[str, Any]:
+    """Return the keys of `label_images` that say where the findings are and what their cells mean."""
+    columns: dict[str, Any] = {"image": guess.image}
+    outlines = {"boxes": guess.boxes, "mask": guess.mask}
+    found: dict[str, Any]
+    if len(findings) == 1:
+        columns |= {"target": findings[0].column} | {key: value for key, value in outlines.items() if value}
+        found = {"finding": finding_names(findings)[0]}
+    else:
+        found = {"findings": dict(zip(finding_names(findings), (each.column for each in findings), strict=True))}
+    columns |= {"lung_mask": guess.lung_mask} if guess.lung_mask else {}
+    meanings = {"positive_values": "present", "negative_values": "absent", "uncertain_values": "uncertain",
+                "unlabelled_values": "unknown"}  # fmt: skip
+    values = {key: sorted({value for each in findings for value in getattr(each, name)})
+              for key, name in meanings.items()}  # fmt: skip
+    return found | {"columns": columns} | {key: value for key, value in values.items() if value}
 
 
-def prompt_block(column: str) -> dict[str, Any]:
-    """Return a prompt file for a finding, with general phrasings that affirm and deny it."""
-    words = finding_name(column).replace("_", " ")
+def finding_names(findings: "Sequence[Finding]") -> list[str]:
+    """Return the columns' names as names of findings: ASCII letters, digits and `_`, each once."""
+    names: list[str] = []
+    for number, each in enumerate(findings, start=1):
+        plain = unicodedata.normalize("NFKD", each.column).encode("ascii", "ignore").decode()
+        name = re.sub(r"\W+", "_", plain).strip("_").lower() or f"finding_{number}"
+        names.append(name if name not in names else f"{name}_{number}")
+    return names
+
+
+def prompt_file(findings: "Sequence[Finding]") -> dict[str, Any]:
+    """Return a prompt file with general phrasings that affirm and deny each finding."""
+    blocks = {name: {"sets": _prompt_sets(name)} for name in finding_names(findings)}
+    if len(blocks) > 1:
+        return {"findings": blocks}
+    [(name, block)] = blocks.items()
+    return {"finding": name} | block
+
+
+def _prompt_sets(name: str) -> dict[str, Any]:
+    words = name.replace("_", " ")
     start = words.capitalize()
     return {
-        "finding": finding_name(column),
-        "sets": {
-            "there_is": {"positive": [f"There is {words}."], "negative": [f"There is no {words}."]},
-            "phrasings": {
-                "positive": [f"{start}.", f"Findings consistent with {words}.", f"{start} is seen."],
-                "negative": [f"No {words}.", f"No evidence of {words}.", f"No {words} is seen."],
-            },
+        "there_is": {"positive": [f"There is {words}."], "negative": [f"There is no {words}."]},
+        "phrasings": {
+            "positive": [f"{start}.", f"Findings consistent with {words}.", f"{start} is seen."],
+            "negative": [f"No {words}.", f"No evidence of {words}.", f"No {words} is seen."],
         },
-    }  # fmt: skip
+    }
 
 
 def _checked(block: dict[str, Any], name: str) -> list[str]:
@@ -143,7 +160,7 @@ def _checked(block: dict[str, Any], name: str) -> list[str]:
     return lines + [f"not measured {stage}: {why}" for stage, why in left_out.items()]
 
 
-def _said(guess: "TableGuess", finding: "Finding | None", root: Path) -> list[str]:
+def _said(guess: "TableGuess", findings: "Sequence[Finding]", root: Path) -> list[str]:
     """Return what was read, a line each."""
     where = guess.folder if guess.folder == root else guess.folder.relative_to(root)
     separator = f", separator {guess.form.separator!r}" if guess.form.separator else ""
@@ -164,12 +181,15 @@ def _said(guess: "TableGuess", finding: "Finding | None", root: Path) -> list[st
         lines += [f"reports      {guess.report}{without}"]
     else:
         lines += ["reports      none: `pretrain_on` stays that of config.yaml"]
-    if finding is not None:
-        counts = [f"{word} {finding.count(values):,} ({', '.join(values)})"
-                  for word, values in (("present", finding.present), ("absent", finding.absent),
-                                       ("unlabelled", finding.unknown)) if values]  # fmt: skip
-        blank = finding.counts.get("", 0)
-        lines += [f"finding      {finding.column}: {'; '.join(counts)}" + (f"; blank {blank:,}" if blank else "")]
+    for each in findings:
+        meanings = {"present": each.present, "absent": each.absent, "uncertain": each.uncertain,
+                    "unlabelled": each.unknown}  # fmt: skip
+        counts = [f"{word} {each.count(own):,} ({', '.join(own)})" for word, own in meanings.items() if own]
+        blank = each.counts.get("", 0)
+        lines += [f"finding      {each.column}: {'; '.join(counts)}" + (f"; blank {blank:,}" if blank else "")]
+    if len(findings) > 1 and (outlines := [name for name in (guess.boxes, guess.mask) if name]):
+        lines += [f"             {' and '.join(outlines)}: of which finding? Write it under `findings`, or choose one "
+                  "with --finding"]  # fmt: skip
     return lines + ([f"not read     {', '.join(guess.unused)}"] if guess.unused else [])
 
 

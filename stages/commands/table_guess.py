@@ -26,8 +26,13 @@ PRESENT = frozenset(
 ABSENT = frozenset(
     ["0", "0.0", "no", "n", "false", "f", "negative", "neg", "absent", "non", "nein", "nee", "n\u00e3o", "nao"]
 )
+_NO_FINDING = re.compile(  # yes and no about something else than the lungs
+    r"portable|\bsex\b|gender|\bmale\b|female|smok|\bsplit|train|\btest|valid|invert|supine|erect|consent",
+    re.IGNORECASE,
+)
 _OTHER_WORDS = 3  # words among the labels that say neither, e.g. n/a: unlabelled
-UNKNOWN = frozenset(["-1", "-1.0", "uncertain", "unknown", "unclear", "equivocal", "indeterminate", "?", "u"])
+UNCERTAIN = frozenset(["-1", "-1.0", "uncertain", "unclear", "equivocal", "indeterminate", "?", "u"])
+UNKNOWN = frozenset(["unknown"])
 _BOX = r"\s*\d+(\.\d+)?(\s+\d+(\.\d+)?){3}\s*"
 
 
@@ -38,6 +43,7 @@ class Finding:
     column: str
     present: tuple[str, ...]
     absent: tuple[str, ...]
+    uncertain: tuple[str, ...]
     unknown: tuple[str, ...]
     counts: Mapping[str, int]  # by value, blank cells as ""
 
@@ -83,7 +89,8 @@ def guess_table(path: Path, root: Path) -> TableGuess:
     outlines = [name for name in rest if _names_files(table[name], folder, root)]
     lung_mask = taken(next((name for name in outlines if "lung" in name.lower()), None))
     mask = taken(next((name for name in outlines if name in rest), None))
-    findings = tuple(found for name in rest if (found := _finding(table[name])) is not None)
+    yes_or_no = (found for name in rest if (found := _finding(table[name])) is not None)
+    findings = tuple(found for found in yes_or_no if not _NO_FINDING.search(found.column))
     for each in findings:
         rest.remove(each.column)
     organs = re.compile("lung|heart|organ|crop", re.IGNORECASE)  # their boxes outline no finding
@@ -195,15 +202,15 @@ def _finding(cells: pl.Series) -> Finding | None:
     def of(words: frozenset[str]) -> tuple[str, ...]:
         return tuple(value for value in values if value.lower() in words)
 
-    present, absent = of(PRESENT), of(ABSENT)
-    others = tuple(value for value in values if value not in (*present, *absent))
+    present, absent, uncertain = of(PRESENT), of(ABSENT), of(UNCERTAIN)
+    others = tuple(value for value in values if value not in (*present, *absent, *uncertain))
     foreign = [value for value in others if value.lower() not in UNKNOWN]
     few = (
         not any(map(_is_number, foreign))
         and len(foreign) <= _OTHER_WORDS
         and 4 * sum(counts[value] for value in foreign) < len(cells)
     )
-    return Finding(cells.name, present, absent, others, counts) if present and absent and few else None
+    return Finding(cells.name, present, absent, uncertain, others, counts) if present and absent and few else None
 
 
 def _is_number(text: str) -> bool:

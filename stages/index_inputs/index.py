@@ -2,7 +2,9 @@
 
 import re
 import sys
+import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +13,19 @@ import pyarrow as pa
 
 from ..common.data.distributions import CHECKSUMS, IMAGE_FOLDERS, WHERE_TO_GET, not_there
 from ..common.data.identifiers import Subject, keyed, read_or_create_key, write_map
-from ..common.data.index_tables import Index, refuse_duplicates, refuse_unsafe_paths, similar_patients
+from ..common.data.index_tables import (
+    Index,
+    plain_paths,
+    refuse_duplicates,
+    refuse_unsafe_paths,
+    similar_patients,
+)
 from ..common.data.private_sources import hide
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
 from ..common.files import schemas
 from ..common.files.arrow_tables import conform, write_table
-from ..common.files.rooted_files import check_folders
+from ..common.files.rooted_files import RootedFileError, check_folders, find_under
 from ..common.journal.tracking import track_job
 from .contract import IndexInputsJob, IndexInputsSettings, index_files, optional_index_files
 from .layouts import read_challenge, read_folder, read_mimic_cxr
@@ -121,6 +129,7 @@ def build_index(
     the index contradicts itself.
     """
     index = _read_layout(root, settings, roots)
+    index = replace(index, files=index.files.with_columns(plain_paths("path")))
     source = root / index.source
     refuse_unsafe_paths(index.files["path"], index.files[ROW], source)
     alike = [] if settings.patients else similar_patients(
@@ -129,6 +138,8 @@ def build_index(
     if settings.identifier_kind == "keyed":
         index = _with_keyed_identifiers(index, dataset, private)
     refuse_duplicates(index.files, source, "image_id")
+    refuse_duplicates(index.files, source, "path", settings.show)
+    _refuse_names_of_one_file(index.files, root, source, roots)
     _refuse_shared_studies(index.files, source)
     return replace(index, files=index.files.sort("path", "image_id"), reports=index.reports.sort("study_id"))
 
@@ -180,3 +191,19 @@ def _refuse_shared_studies(files: pl.DataFrame, source: Path) -> None:
         raise InputError(
             f"{source}: row {row}: study {study} has images of more than one patient", remedy="correct the ids"
         )
+
+
+def _refuse_names_of_one_file(files: pl.DataFrame, root: Path, source: Path, roots: tuple[Path, ...]) -> None:
+    """Raise an InputError for two rows whose paths differ in case or in how accents are coded, and are one file.
+
+    Whether they are is the file system's answer, which is asked about such paths only.
+    """
+    folded = [unicodedata.normalize("NFC", path).casefold() for path in files["path"]]
+    alike = files.select(ROW, "path", folded=pl.Series(folded, dtype=pl.String))
+    alike = alike.filter(pl.col("folded").is_duplicated()).sort(ROW)
+    first: dict[tuple[int, int], int] = {}
+    for row, path in alike.select(ROW, "path").iter_rows():
+        with suppress(RootedFileError, OSError):  # a missing file is accounted for by dicom_to_arrow
+            status = find_under(root, path, roots).stat()
+            if (other := first.setdefault((status.st_dev, status.st_ino), row)) != row:
+                raise InputError(f"{source}: rows {other} and {row} name the same file", remedy="keep one of them")

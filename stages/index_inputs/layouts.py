@@ -36,6 +36,7 @@ from ..common.data.distributions import (
 from ..common.data.index_tables import (
     REPORT_COLUMNS,
     Index,
+    plain_paths,
     read_index,
     read_patients,
     refuse_duplicates,
@@ -49,12 +50,16 @@ from .views import with_views
 
 
 def read_folder(root: Path, settings: IndexInputsSettings) -> Index:
-    """Read files and reports of the user's table. Raises InputError where rows of one study differ in their report."""
+    """Read files and reports of the user's table. Raises InputError where rows of one study differ in their report.
+
+    Rows that repeat an image and agree in all that is read are one image: tables with a row per finding have them.
+    """
     table, columns = settings.table, settings.columns
     assert table is not None, "the settings' validator saw to it"
     assert columns is not None
     source = root / table
     rows = read_index(root, table, columns.names(), WHERE_TO_GET["folder"], settings.show, settings.own_format)
+    rows = rows.with_columns(plain_paths(columns.image))  # before it is an id: one file is one image
     ids = [columns.image, columns.image_id, columns.patient, columns.study]
     require_values(rows, source, [name for name in ids if name])
     image_id = pl.col(columns.image_id or columns.image)
@@ -70,8 +75,11 @@ def read_folder(root: Path, settings: IndexInputsSettings) -> Index:
         report_file=_optional(columns.report_file),
     )
     refuse_unsafe_paths(files["report_file"], files[ROW], source)
+    images = files.unique([name for name in files.columns if name != ROW], keep="first", maintain_order=True)
+    counts = {"repeated_rows": len(files) - len(images)} if len(files) > len(images) else {}
+    files = images
     tags = {"licenses": _counted(rows[columns.license])} if columns.license else {}
-    return Index(table, files.drop("report", "report_file"), _reports(files, source), tags=tags)
+    return Index(table, files.drop("report", "report_file"), _reports(files, source), counts=counts, tags=tags)
 
 
 def _joined(columns: list[str]) -> pl.Expr:

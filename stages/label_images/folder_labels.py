@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..common.data.distributions import WHERE_TO_GET
-from ..common.data.index_tables import read_index, refuse_duplicates, refuse_unsafe_paths, require_values
+from ..common.data.index_tables import plain_paths, read_index, refuse_duplicates, refuse_unsafe_paths, require_values
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
 from .boxes import parse_boxes
@@ -31,6 +31,7 @@ def read_folder(root: Path, settings: LabelImagesSettings) -> LabelTable:
     source, image_id = root / settings.main_table(), columns.image_id or columns.image
     table = read_index(root, settings.main_table(), settings.named_columns(), WHERE_TO_GET["folder"], settings.show,
                        settings.own_format)  # fmt: skip
+    table = table.with_columns(plain_paths(columns.image))  # as index_inputs, whose ids these are
     require_values(table, source, [image_id])
     if columns.findings is None:
         refuse_duplicates(table, source, image_id, show=settings.show)

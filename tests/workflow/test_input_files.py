@@ -52,13 +52,20 @@ def test_the_slots_are_those_of_phrase_grounding() -> None:
     assert tuple(WORDS) == PLACE_SLOTS
 
 
+def test_of_several_findings_the_one_without_labels_is_named(tmp_path: Path) -> None:
+    own = {key: PROMPTS[key] for key in ("slots", "sets")}
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump({"findings": {"lung_opacity": own, "lung_opacities": own}}))
+    (line,) = lines({"datasets": {"rsna": {ZERO_SHOT: {"prompts": str(tmp_path / "p.yaml")}}}})
+    assert "has prompts of the finding 'lung_opacities', but datasets.rsna.label_images.finding is lung_opacity" in line
+    assert "(did you mean `lung_opacity`?)" in line
+
+
 @pytest.mark.parametrize("stage", [ZERO_SHOT, GROUNDING])
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
         ({"finding": "opacity"}, "it has prompts of the finding 'opacity', but datasets.rsna.label_images.finding is "
                                  "lung_opacity; give both the same name"),
-        ({"findings": "x"}, "p.yaml: findings: Input should be a valid dictionary"),
         ({"slots": {}}, "{side} is no slot"),
         ({"sets": {}}, "p.yaml: sets: "),
         ({"sets": {"one": {"positive": []}}}, "p.yaml: sets.one.positive: "),

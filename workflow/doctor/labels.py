@@ -99,17 +99,18 @@ def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[li
         labels = tables.read_labels(root, settings).renamed(lambda image: identify(image, "image")).labels
         images = dict(index.files.select("image_id", "patient_id").iter_rows())
         rows = [
-            {"image_id": image, "patient_id": patient, "target": labels[image].target,
-             "outlined": bool(labels[image].boxes or labels[image].regions or labels[image].mask_file)}
+            {"image_id": image, "patient_id": patient, "finding": finding, "target": each.target,
+             "outlined": each.outlined}
             for image, patient in images.items()
             if image in labels
+            for finding, each in labels[image].findings.items()
         ]  # fmt: skip
         if not rows:
             raise InputError(
                 f"none of the {len(labels)} labelled images is among the {len(images)} of {root / index.source}",
                 "correct `columns.image_id` or `columns.image`, and set `identifiers` as in index_inputs",
             )
-        _refuse_missing_masks(root, settings, [labels[row["image_id"]] for row in rows])
+        _refuse_missing_masks(root, settings, [labels[image] for image in images if image in labels])
         joined = images_of.ImageLabels(
             rows,
             labels_without_image=sorted(labels.keys() - images.keys()),
@@ -133,13 +134,15 @@ def _refuse_missing_masks(root: Path, settings: LabelImagesSettings, labels: Seq
     """
     columns, problems = settings.columns, []
     for label in labels:
-        for key, file in (("mask", label.mask_file), ("lung_mask", label.lung_mask_file)):
+        files = [("mask", each.mask_file) for each in label.findings.values()]
+        for key, file in (*files, ("lung_mask", label.lung_mask_file)):
             try:
                 if file is not None:
                     find_under(root, file)
             except RootedFileError as error:
                 named = f" {file}" if settings.show else ""
-                problems.append((label.row, f"{getattr(columns, key)}: the file{named} cannot be read: {error}"))
+                column = getattr(columns, key) or key
+                problems.append((label.row, f"{column}: the file{named} cannot be read: {error}"))
     if problems:
         row, what = min(problems)
         raise InputError(
@@ -166,7 +169,10 @@ def _counted(
     subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool
 ) -> Finding:
     """Return the positives of each part and subset, and what is too few of them."""
-    counts = {part: [row["target"] for row in rows if row["split"] == part] for part in _PARTS}
+    findings = list(dict.fromkeys(row["finding"] for row in rows))
+    if len(findings) > 1:
+        return _counted_by_finding(subject, name, settings, rows, exact)
+    counts = _targets(rows)
     said = ", ".join(f"{part} {sum(each)} of {len(each)}" for part, each in counts.items())
     learnt = [row for row in rows if row["split"] == "train"]
     nested = ", ".join(
@@ -177,9 +183,41 @@ def _counted(
     what = f"{len(rows):,} labelled images; positives: {said}; in the training subsets {nested}{sure}"
     few = [part for part, each in counts.items() if min(sum(each), len(each) - sum(each)) < FEW]
     if few:
-        own = f"datasets.{name}.label_images."
-        key = "patient_split" if settings.patient_split else own + ("split_lists" if settings.split_lists else "split")
-        remedy = f"fewer than {FEW} positives or negatives in {' and '.join(few)}: enlarge them in `{key}`"
+        remedy = f"fewer than {FEW} positives or negatives in {' and '.join(few)}: enlarge them in "
+        return Finding("warning", subject, what, f"{remedy}`{_key(settings, name)}`")
+    return Finding("ok", subject, what)
+
+
+def _targets(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    return {part: [row["target"] for row in rows if row["split"] == part] for part in _PARTS}
+
+
+def _key(settings: LabelImagesSettings, name: str) -> str:
+    """Return the key that decides on the sizes of the parts."""
+    own = f"datasets.{name}.label_images."
+    return "patient_split" if settings.patient_split else own + ("split_lists" if settings.split_lists else "split")
+
+
+def _counted_by_finding(
+    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool
+) -> Finding:
+    """Return the positives of each finding in each part, and on which findings nothing will be said."""
+    said, few = [], []
+    for finding in settings.by_finding:
+        counts = _targets([row for row in rows if row["finding"] == finding])
+        said.append(f"{finding} {' '.join(str(sum(each)) for each in counts.values())}")
+        least = {part: min(sum(each), len(each) - sum(each)) for part, each in counts.items()}
+        if least["train"] < 1 or least["validation"] < 1 or least["test"] < FEW:
+            few.append(finding)
+    images = len({row["image_id"] for row in rows})
+    what = f"{images:,} labelled images, {len(said)} findings; positives in {', '.join(_PARTS)}: {'; '.join(said)}"
+    what += "" if exact else _ROUGHLY
+    if len(few) == len(said):
+        remedy = f"no finding has {FEW} positives and negatives in test and one in the other parts: enlarge them in "
+        return Finding("error" if exact else "warning", subject, what, f"{remedy}`{_key(settings, name)}`")
+    if few:
+        remedy = f"nothing will be said on {', '.join(few)}: {FEW} positives and negatives are needed in test, one in "
+        remedy += f"train and validation; enlarge the parts in `{_key(settings, name)}`, or remove the findings"
         return Finding("warning", subject, what, remedy)
     return Finding("ok", subject, what)
 

@@ -231,6 +231,15 @@ def refuse_duplicates(table: pl.DataFrame, source: Path, column: str, show: bool
         )
 
 
+def plain_paths(column: str) -> pl.Expr:
+    """Return the paths of a column with one spelling of each: `./a//b.png` and `a/./b.png` are `a/b.png`.
+
+    Steps upwards are left, and refused by `refuse_unsafe_paths`.
+    """
+    joined = pl.col(column).str.replace_all(r"/(\.?/)+", "/")
+    return joined.str.replace(r"^(\./)+", "").str.replace(r"(.)/\.?$", "$1")
+
+
 def refuse_unsafe_paths(paths: pl.Series, rows: pl.Series, source: Path) -> None:
     """Raise an InputError that names the first row whose path is absolute or leaves the root."""
     unsafe = rows.filter(paths.str.contains(_UNSAFE_PATH).fill_null(value=False))

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from stages.__main__ import main
-from stages.commands.new_dataset import finding_name, prompt_block
-from stages.commands.table_guess import guess_table
+from stages.commands.new_dataset import finding_names, prompt_file
+from stages.commands.table_guess import Finding, guess_table
 from stages.common.data.prompts import read_prompts
 from stages.config import check
 from stages.config_layers import merged
@@ -130,7 +130,7 @@ def test_a_run_takes_what_is_written(
         assert check_labels_of(config, name).status in ("ok", "warning")
         without = {"phrase_grounding", "few_shot_segmentation"} & set(config.not_measured(name))
         assert bool(without) == ("bbox" in left_out)
-        assert read_prompts(tmp_path / "out" / "ours_prompts.yaml", denying=True).finding == "pleural_effusion"
+        assert list(read_prompts(tmp_path / "out" / "ours_prompts.yaml", denying=True)) == ["pleural_effusion"]
         assert "finding      Pleural Effusion: present 100 (Yes); absent 100 (No)" in said
 
 
@@ -148,11 +148,6 @@ def test_nothing_is_overwritten(written, tmp_path: Path, capsys) -> None:
     ("change", "more", "line"),
     [
         ({}, ["--finding", "Effusion"], "--finding Effusion: not a column of yes and no in"),
-        (
-            {"portable": ["1", "0"] * 100},
-            [],
-            "2 columns hold labels: Pleural Effusion, portable; name one: --finding",
-        ),
         ({"Datei": ["x.png"] * NUMBER}, [], "no column names images below"),
         ({"Datei": [f"images/{number}" for number in range(NUMBER)]}, [], "without their ending .png: add it"),
     ],
@@ -179,21 +174,47 @@ def test_a_table_that_is_none_is_one_line(table: str, tmp_path: Path, capsys) ->
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_uncertain_labels_are_unlabelled_and_blank_ones_counted(written, tmp_path: Path, capsys) -> None:
+def test_uncertain_labels_are_named_and_blank_ones_counted(written, tmp_path: Path, capsys) -> None:
     table = columns() | {"Pleural Effusion": ["1.0", "0.0", "-1.0", ""] * 50}
     main(["new-dataset", str(written(table)), "--output", str(tmp_path)])
     labels = yaml.safe_load((tmp_path / "ours.yaml").read_text())["datasets"]["ours"]["label_images"]
-    assert (labels["positive_values"], labels["negative_values"], labels["unlabelled_values"]) == (
+    assert (labels["positive_values"], labels["negative_values"], labels["uncertain_values"]) == (
         ["1.0"],
         ["0.0"],
         ["-1.0"],
     )
-    assert "present 50 (1.0); absent 50 (0.0); unlabelled 50 (-1.0); blank 50" in capsys.readouterr().out
+    assert "present 50 (1.0); absent 50 (0.0); uncertain 50 (-1.0); blank 50" in capsys.readouterr().out
 
 
 def test_a_name_becomes_a_finding() -> None:
-    assert finding_name("Pleural Effusion (any)") == "pleural_effusion_any"
-    assert prompt_block("Pneumothorax")["sets"]["there_is"]["negative"] == ["There is no pneumothorax."]
+    columns = ["Pleural Effusion (any)", "\u0152d\u00e8me/poumon", "\u6c17\u80f8", "pleural effusion any"]
+    findings = [Finding(column, ("1",), ("0",), (), (), {}) for column in columns]
+    names = finding_names(findings)
+    assert names == ["pleural_effusion_any", "deme_poumon", "finding_3", "pleural_effusion_any_4"]
+    assert list(prompt_file(findings)["findings"]) == names
+    alone = prompt_file([Finding("Pneumothorax", ("1",), ("0",), (), (), {})])
+    assert alone["finding"] == "pneumothorax"
+    assert alone["sets"]["there_is"]["negative"] == ["There is no pneumothorax."]
+
+
+def test_all_columns_of_labels_are_findings_unless_one_is_chosen(written, tmp_path: Path, capsys) -> None:
+    more = {"Edema": ["1", "0", "-1", ""] * 50, "portable": ["1", "0"] * 100, "Mass": ["0", "1"] * 100}
+    path = written(columns() | more)
+    main(["new-dataset", str(path), "--output", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    block = yaml.safe_load((tmp_path / "out" / "ours.yaml").read_text())
+    labels = block["datasets"]["ours"]["label_images"]
+    assert labels["findings"] == {"pleural_effusion": "Pleural Effusion", "edema": "Edema", "mass": "Mass"}
+    assert (labels["positive_values"], labels["uncertain_values"]) == (["1", "Yes"], ["-1"])
+    assert "bbox: of which finding? Write it under `findings`, or choose one with --finding" in said
+    assert "finding      Edema: present 50 (1); absent 50 (0); uncertain 50 (-1); blank 50" in said
+    config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), block))
+    assert check_files(config) == []
+    assert check_labels_of(config, "ours").status in ("ok", "warning")
+    assert list(read_prompts(tmp_path / "out" / "ours_prompts.yaml", denying=True)) == list(labels["findings"])
+    main(["new-dataset", str(path), "--output", str(tmp_path / "one"), "--finding", "Edema"])
+    labels = yaml.safe_load((tmp_path / "one" / "ours.yaml").read_text())["datasets"]["ours"]["label_images"]
+    assert (labels["finding"], labels["columns"]["boxes"]) == ("edema", "bbox")
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_duplicate_image_names_id_and_rows(refusal, mimic):
 
 def test_duplicate_image_of_a_folder_is_named_by_its_keyed_id(refusal, folder):
     with (folder / "table.csv").open("a") as handle:
-        handle.write("a/3.png,R,e2,,AP,\n")
+        handle.write("a/3.png,R,e2,,PA,\n")
     line = refusal(folder, FOLDER)
     assert "have the same image_id image-" in line
     assert "3.png" not in line
@@ -173,3 +173,34 @@ def test_settings_that_contradict(settings, complaint):
     with pytest.raises(InputError) as error:
         model.from_text(settings)
     assert complaint in str(error.value)
+
+
+@pytest.mark.parametrize("path", ["./a/1.png", "a//1.png", "a/./1.png", "././a/.//1.png", " a/1.png  ", "a/1.png/"])
+@pytest.mark.parametrize("ids", [{}, {"image_id": "exam"}])
+def test_one_file_written_in_two_ways_is_one_image(refusal, folder, write_csv, path, ids):
+    rows = [["file", "person", "exam", "text"], ["a/1.png", "Q", "e1", ""], [path, "R", "e2", ""]]
+    write_csv(folder / "table.csv", rows)
+    settings = {"layout": "folder", "table": "table.csv", "columns": {"image": "file", "patient": "person"} | ids}
+    line = refusal(folder, settings)
+    assert "table.csv: rows 2 and 3 have the same" in line
+    assert "1.png" not in line, "a path may hold a name"
+
+
+def test_a_path_has_one_spelling_as_id_and_on_disk(index, folder, write_csv):
+    write_csv(folder / "table.csv", [["file", "person", "exam", "text"], ["./a//3.png", "Q", "e1", ""]])
+    settings = {"layout": "folder", "table": "table.csv", "columns": {"image": "file"}, "identifiers": "distributed"}
+    (file,) = index(folder, settings).files
+    assert (file["image_id"], file["path"]) == ("a/3.png", "a/3.png")
+
+
+def test_paths_in_other_case_are_one_file_where_the_file_system_says_so(refusal, index, folder, write_csv, capsys):
+    rows = [["file", "person", "exam", "text"], ["a/3.png", "Q", "e1", ""], ["A/3.PNG", "Q", "e2", ""]]
+    write_csv(folder / "table.csv", rows)
+    assert len(index(folder, FOLDER).files) == 2, "the second is missing here"
+    (folder / "A").mkdir()
+    (folder / "A" / "3.PNG").touch()
+    assert len(index(folder, FOLDER).files) == 2, "another file"
+    (folder / "A" / "3.PNG").unlink()
+    (folder / "A" / "3.PNG").hardlink_to(folder / "a" / "3.png")  # what a file system that folds case does
+    capsys.readouterr()
+    assert "table.csv: rows 2 and 3 name the same file" in refusal(folder, FOLDER)

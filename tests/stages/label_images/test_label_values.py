@@ -210,3 +210,11 @@ def test_a_missing_root_shows_where_it_leads(refusal, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     line = refusal("~", FOLDER, NONE)
     assert f"~: no such folder (looked for {tmp_path.resolve()}/~); `~` is not expanded, write the folder out" in line
+
+
+def test_a_path_written_in_two_ways_is_one_label_and_finds_its_image(labelled, refusal, tmp_path, write_csv):
+    rows = [["file", "sick"], ["./a", "1"], [".//b", "0"], ["c", "1"], ["d", "0"]]
+    write_csv(tmp_path / "t.csv", rows)
+    assert [row["image_id"] for row in labelled(tmp_path, FOLDER, NONE).rows] == list("abcd")
+    write_csv(tmp_path / "t.csv", [*rows, ["./c", "0"]])
+    assert "t.csv: rows 4 and 6 have the same file c" in refusal(tmp_path, FOLDER, NONE)

@@ -52,6 +52,26 @@ def ours(tmp_path: Path) -> Make:
     return make
 
 
+def test_several_findings_are_counted_one_by_one(ours: Make, tmp_path: Path) -> None:
+    columns = {"image": "file"}
+    rows = pl.read_csv(tmp_path / "l.csv").with_columns(
+        edema=pl.when(pl.int_range(PEOPLE) % 3 == 0).then(pl.lit("yes")).otherwise(pl.lit("no")),
+        rare=pl.when(pl.int_range(PEOPLE) == 0).then(pl.lit("yes")).otherwise(pl.lit("no")),
+    )
+    rows.write_csv(tmp_path / "l.csv")
+    read_or_create_key(tmp_path / "runs" / "private")
+    both = ours(finding=None, findings={"lung_opacity": "opacity", "edema": "edema"}, columns=columns)
+    found = check_labels_of(both, "ours")
+    assert found.status == "ok"
+    assert "200 labelled images, 2 findings; positives in train, validation, test: lung_opacity " in found.what
+    total = [int(word) for word in found.what.split("edema ")[1].split()]
+    assert sum(total) == len(range(0, PEOPLE, 3))
+    with_rare = ours(finding=None, findings={"lung_opacity": "opacity", "rare": "rare"}, columns=columns)
+    found = check_labels_of(with_rare, "ours")
+    assert found.status == "warning"
+    assert "nothing will be said on rare: 5 positives and negatives are needed in test" in found.remedy
+
+
 def test_positives_of_every_part_are_those_of_the_run_once_its_key_is_drawn(ours: Make, tmp_path: Path) -> None:
     before = check_labels_of(ours(), "ours")
     assert before.status == "ok"
