@@ -86,7 +86,7 @@ def test_duplicate_image_names_id_and_rows(refusal, mimic):
 
 def test_duplicate_image_of_a_folder_is_named_by_its_keyed_id(refusal, folder):
     with (folder / "table.csv").open("a") as handle:
-        handle.write("a/3.png,R,e2,,PA,\n")
+        handle.write("a/3.png,R,e9,,AP,\n")
     line = refusal(folder, FOLDER)
     assert "have the same image_id image-" in line
     assert "3.png" not in line
