@@ -48,7 +48,7 @@ from ..common.radiographs.parsing import text
 from ..common.radiographs.radiograph import Radiograph
 from ..common.radiographs.readers import is_raster, read_radiograph
 from ..common.radiographs.rejection import RejectionError
-from ..common.radiographs.views import normalise_view
+from ..common.radiographs.views import rule_for_missing
 from .contract import ConvertJob, DicomToArrowSettings
 from .outcome_log import Outcome, OutcomeLog, remove_other_logs
 
@@ -167,14 +167,9 @@ def convert_shard(job: ConvertJob, log: Path) -> ShardCounts:
 
 
 def with_views_missing(settings: DicomToArrowSettings, files: pa.Table) -> DicomToArrowSettings:
-    """Return settings whose `views_missing` is "accept" or "reject".
-
-    For "auto" the index decides: where it names the views of other files, a file without one may well be lateral.
-    """
-    if settings.views_missing != "auto":
-        return settings
-    known = any(normalise_view(view) for view in pc.unique(files["view"]).to_pylist())  # "UNKNOWN" names none
-    return settings.model_copy(update={"views_missing": "reject" if known else "accept"})
+    """Return settings whose `views_missing` is "accept" or "reject", by the index where it is "auto"."""
+    rule = rule_for_missing(settings.views_missing, pc.unique(files["view"]).to_pylist())
+    return settings.model_copy(update={"views_missing": rule})
 
 
 def _refuse_unknown_shard(shards: pa.ChunkedArray, job: ConvertJob) -> None:

@@ -55,12 +55,12 @@ def test_all_mistakes_are_named_at_once_one_a_line() -> None:
     wrong = copy.deepcopy(SHIPPED)
     wrong["pretrain"]["optimisation"]["learning_rat"] = 1
     wrong["dicom_to_arrow"]["size"] = "large"
-    wrong["datasets"]["rsna"]["label_images"]["findings"] = "x"
+    wrong["datasets"]["rsna"]["label_images"]["findingz"] = "x"
     wrong["variants"]["clip"]["local"]["weight"] = -1
     with pytest.raises(InputError) as error:
         check(wrong)
     lines = str(error.value).splitlines()
-    for part in ("learning_rat: unknown key", "size:", "datasets.rsna.label_images: findings: unknown key",
+    for part in ("learning_rat: unknown key", "size:", "datasets.rsna.label_images: findingz: unknown key",
                  "variants.clip (over pretrain): local.weight:"):  # fmt: skip
         assert any(part in line for line in lines), (part, lines)
 

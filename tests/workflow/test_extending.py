@@ -21,6 +21,7 @@ from stages.common.files.code_digest import import_closure
 from stages.common.files.schemas import LABELS, PAIRS
 from stages.config import check
 from stages.config_layers import merged
+from workflow.doctor.indexes import Indexes
 from workflow.doctor.inputs import check_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,7 @@ def test_the_data_set_is_indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for name in "ab":
         cv2.imwrite(f"our_data/images/{name}.png", np.arange(64 * 64, dtype=np.uint8).reshape(64, 64))
     config = check(config_with(block("# our_data.yaml")))
-    finding = check_dataset(config, "ours")
+    finding = check_dataset(config, "ours", Indexes(config))
     assert finding.status == "ok", finding
     assert "2 images, 2 reports" in finding.what
     settings = config.settings("index_inputs", "ours").model_dump_json()

@@ -19,6 +19,7 @@ from workflow.doctor.containers import check_apptainer, check_compiler, check_im
 from workflow.doctor.findings import Finding, failed, table
 from workflow.doctor.folders import check_disk, check_quota, check_scratch, check_workspace
 from workflow.doctor.gpu import check_gpu
+from workflow.doctor.indexes import Indexes
 from workflow.doctor.inputs import check_datasets, check_weights
 from workflow.doctor.labels import check_labels, check_training_studies
 from workflow.doctor.slurm import check_slurm
@@ -73,19 +74,20 @@ def _of_configuration(
         yield from check_inside(config, ROOT, images)
         yield from check_compiler(config, images.get("torch"))
     yield check_gpu(profile, config, images.get("torch"), arguments.gpu_seconds if arguments.gpu else None)
-    yield from check_datasets(config, arguments.every_file)
+    indexes = Indexes(config)
+    yield from check_datasets(config, indexes, arguments.every_file)
     for name in config.evaluate_on:
         what, without = measured(config, name), left_out(config, name)
         yield Finding("ok", f"evaluations {name}", f"{what}; not measured: {without}" if without else what)
     for wrong in check_files(config):
         yield from Finding.of_error("evaluation", wrong)
-    yield from check_labels(config)
-    yield from check_training_studies(config, _gpus_of_training(profile))
+    yield from check_labels(config, indexes)
+    yield from check_training_studies(config, indexes, _gpus_of_training(profile))
     yield from check_weights(config)
     workspace = Path(config.workspace)
     yield check_workspace(workspace)
     try:
-        needed = bytes_to_write(config)
+        needed = bytes_to_write(config, indexes.of)
     except InputError as error:
         yield Finding("not checked", "disk", f"no estimate of the disk space for a run: {error}")
     else:

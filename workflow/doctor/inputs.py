@@ -4,7 +4,7 @@ The data sets' own indexes are read as index_inputs reads them. Weights must exi
 is called.
 """
 
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants
@@ -22,21 +22,24 @@ from stages.common.files.rooted_files import check_folders
 from stages.configuration import Config
 from stages.fetch_weights.contract import folder_name, hub_id
 from stages.index_inputs.contract import IndexInputsSettings
-from stages.index_inputs.index import build_index, present_index_files
+from stages.index_inputs.index import present_index_files
 from stages.index_inputs.presence import LOOKED_FOR, OUTSIDE, first_missing, missing_files
 from stages.make_phantom.file_tree import MANIFEST
 from workflow.doctor.findings import Finding
+from workflow.doctor.indexes import Indexes, check_views
 
 
-def check_datasets(config: Config, every_file: bool = False) -> list[Finding]:
-    """Return a finding for each data set that the configuration uses."""
-    return [check_dataset(config, name, every_file) for name in config.used_datasets]
+def check_datasets(config: Config, indexes: Indexes, every_file: bool = False) -> Iterator[Finding]:
+    """Yield a finding for each data set that the configuration uses, and one on views where some are rejected."""
+    for name in config.used_datasets:
+        yield check_dataset(config, name, indexes, every_file)
+        yield from check_views(config, name, indexes)
 
 
-def check_dataset(config: Config, name: str, every_file: bool = False) -> Finding:
+def check_dataset(config: Config, name: str, indexes: Indexes, every_file: bool = False) -> Finding:
     """Check a data set, without writing anything.
 
-    Where identifiers are keyed, a key is made for this reading only, so no id is shown.
+    Where identifiers are keyed, the key may be one for this call only, so no id is shown.
     """
     subject, root = f"data set {name}", Path(config.root(name))
     settings = config.settings(IndexInputsSettings, name)
@@ -46,8 +49,7 @@ def check_dataset(config: Config, name: str, every_file: bool = False) -> Findin
         roots = tuple(map(Path, config.roots(name)))
         present_index_files(root, settings)
         check_folders(root, roots)
-        with tempfile.TemporaryDirectory() as private:
-            index = build_index(root, settings, name, Path(private), roots)
+        index = indexes.of(name)
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}: {error.what}", error.remedy)
     count = f"{len(index.files):,} images, {len(index.reports):,} reports in {root / index.source}"

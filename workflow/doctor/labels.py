@@ -4,38 +4,35 @@ Tables are read, joined and split by the stages' own code. A table is not read w
 where this environment has only what `snakemake` needs.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stages.common.data.identifiers import KEY_NAME
-from stages.common.data.index_tables import Index
+import polars as pl
+
 from stages.common.data.patient_split import split_of
 from stages.common.errors import InputError
 from stages.common.files.rooted_files import RootedFileError, find_under
 from stages.configuration import Config
 from stages.contracts import EVALUATIONS, needs_of
-from stages.index_inputs.contract import IndexInputsSettings
-from stages.index_inputs.index import build_index
 from stages.label_images.contract import LabelImagesSettings
 from stages.pair_images_reports.contract import PairImagesReportsSettings
 from stages.pretrain.contract import PretrainSettings
 from workflow.doctor.findings import Finding, Status
+from workflow.doctor.indexes import Indexes
 
 LARGEST = 200_000_000  # bytes of all tables of a data set: seconds
 FEW = 5  # positives or negatives of a part; fewer make any figure a matter of chance
 _PARTS = ("train", "validation", "test")
 
 
-def check_labels(config: Config) -> list[Finding]:
+def check_labels(config: Config, indexes: Indexes) -> list[Finding]:
     """Return a finding for the labels of each data set that is evaluated."""
-    return [check_labels_of(config, name) for name in config.evaluate_on]
+    return [check_labels_of(config, name, indexes) for name in config.evaluate_on]
 
 
-def check_labels_of(config: Config, name: str) -> Finding:
+def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
     """Read and split the labels of a data set as label_images will, without writing anything."""
     subject, settings, root = f"labels {name}", config.settings(LabelImagesSettings, name), Path(config.root(name))
     if config.is_phantom(name):
@@ -50,7 +47,7 @@ def check_labels_of(config: Config, name: str) -> Finding:
     if (size := sum(table.stat().st_size for table in tables)) > LARGEST:
         return Finding("not checked", subject, f"{size / 1e6:,.0f} MB of tables: label_images will read them")
     try:
-        rows, exact = _split(config, name, settings)
+        rows, converted = _split(config, name, settings, indexes)
     except ImportError as error:
         what = f"this environment lacks {error.name}, with which label_images reads them"
         return Finding("not checked", subject, what)
@@ -58,8 +55,11 @@ def check_labels_of(config: Config, name: str) -> Finding:
         return Finding("warning", subject, f"datasets.{name}.label_images: {error.what}{_ROUGHLY}", error.remedy)
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}.label_images: {error.what}", error.remedy)
+    exact = indexes.exact(name)
     asked_for = [stage for stage in EVALUATIONS if "outlines" in needs_of(stage) and name in config.measured_on(stage)]
-    return _without_outlines(subject, name, rows, asked_for, exact) or _counted(subject, name, settings, rows, exact)
+    return _without_outlines(subject, name, rows, asked_for, exact) or _counted(
+        subject, name, settings, rows, exact, "" if converted else "at most "
+    )
 
 
 def _without_outlines(
@@ -85,16 +85,21 @@ class _RoughSplitError(InputError):
 _ROUGHLY = "; roughly, because the key that the split depends on is not drawn yet"
 
 
-def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[list[dict[str, Any]], bool]:
-    """Return the labelled images of the index with target, split and subset, and whether a run will split them so."""
+def _split(
+    config: Config, name: str, settings: LabelImagesSettings, indexes: Indexes
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return the labelled images with target, split and subset, and whether a run has said which images there are.
+
+    Images that are rejected for their view do not count; others may be rejected, too, once their files are read.
+    """
     # By name, because they need what an environment for `snakemake` alone lacks: its lock holds what is imported here.
     images_of, tables, splits = (
         import_module(f"stages.label_images.{part}") for part in ("image_labels", "label_tables", "labels")
     )
     root = Path(config.root(name))
-    with tempfile.TemporaryDirectory() as folder:
-        private = Path(folder)
-        index, exact = read_index_of(config, name, private)
+    index, exact = indexes.of(name), indexes.exact(name)
+    unusable, converted = indexes.unusable(name)
+    with indexes.private() as private:
         identify = images_of.identifying(settings, private)
         labels = tables.read_labels(root, settings).renamed(lambda image: identify(image, "image")).labels
         images = dict(index.files.select("image_id", "patient_id").iter_rows())
@@ -110,17 +115,23 @@ def _split(config: Config, name: str, settings: LabelImagesSettings) -> tuple[li
                 f"none of the {len(labels)} labelled images is among the {len(images)} of {root / index.source}",
                 "correct `columns.image_id` or `columns.image`, and set `identifiers` as in index_inputs",
             )
-        _refuse_missing_masks(root, settings, [labels[image] for image in images if image in labels])
+        rows = [row for row in rows if row["image_id"] not in unusable]
+        if not rows:
+            raise InputError(
+                "dicom_to_arrow rejects every labelled image",
+                f"see the line `views {name}`, or rejects.arrow of dicom_to_arrow",
+            )
+        _refuse_missing_masks(root, settings, [labels[image] for image in {row["image_id"]: None for row in rows}])
         joined = images_of.ImageLabels(
             rows,
-            labels_without_image=sorted(labels.keys() - images.keys()),
-            images_without_row=sorted(images.keys() - labels.keys()),
+            labels_without_image=sorted(labels.keys() - (images.keys() - unusable)),
+            images_without_row=sorted(images.keys() - labels.keys() - unusable),
         )
         if settings.patients is not None:
             joined = images_of.with_patients(joined, root, settings, identify)
         distributed = dict(index.files.select("image_id", "distributed_split").iter_rows())
         try:
-            return splits.split_rows(joined, root, settings, private, distributed)[0], exact
+            return splits.split_rows(joined, root, settings, private, distributed)[0], converted
         except InputError as error:
             if exact or len({row["target"] for row in rows}) == 1:  # then it comes however the rows are split
                 raise
@@ -151,27 +162,15 @@ def _refuse_missing_masks(root: Path, settings: LabelImagesSettings, labels: Seq
         )
 
 
-def read_index_of(config: Config, name: str, folder: Path) -> tuple[Index, bool]:
-    """Return the index of a data set, and whether its ids are those of a run.
-
-    Keyed ids are, if the workspace has its key; a copy of it is used in `folder`, so that nothing else is written.
-    """
-    settings = config.settings(IndexInputsSettings, name)
-    key = Path(config.workspace, "private", KEY_NAME)
-    if key.is_file():
-        shutil.copy(key, folder / KEY_NAME)
-    known = settings.identifier_kind == "distributed" or key.is_file()
-    roots = tuple(map(Path, config.roots(name)))
-    return build_index(Path(config.root(name)), settings, name, folder, roots), known
-
-
 def _counted(
-    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool
+    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool, most: str
 ) -> Finding:
-    """Return the positives of each part and subset, and what is too few of them."""
-    findings = list(dict.fromkeys(row["finding"] for row in rows))
-    if len(findings) > 1:
-        return _counted_by_finding(subject, name, settings, rows, exact)
+    """Return the positives of each part and subset, and what is too few of them.
+
+    `most` is empty where the numbers are those of a run.
+    """
+    if len({row["finding"] for row in rows}) > 1:
+        return _counted_by_finding(subject, name, settings, rows, exact, most)
     counts = _targets(rows)
     said = ", ".join(f"{part} {sum(each)} of {len(each)}" for part, each in counts.items())
     learnt = [row for row in rows if row["split"] == "train"]
@@ -180,7 +179,7 @@ def _counted(
         for percent in settings.subsets
     )
     sure = "" if exact else _ROUGHLY
-    what = f"{len(rows):,} labelled images; positives: {said}; in the training subsets {nested}{sure}"
+    what = f"{most}{len(rows):,} labelled images; positives: {said}; in the training subsets {nested}{sure}"
     few = [part for part, each in counts.items() if min(sum(each), len(each) - sum(each)) < FEW]
     if few:
         remedy = f"fewer than {FEW} positives or negatives in {' and '.join(few)}: enlarge them in "
@@ -199,7 +198,7 @@ def _key(settings: LabelImagesSettings, name: str) -> str:
 
 
 def _counted_by_finding(
-    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool
+    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool, most: str
 ) -> Finding:
     """Return the positives of each finding in each part, and on which findings nothing will be said."""
     said, few = [], []
@@ -210,7 +209,9 @@ def _counted_by_finding(
         if least["train"] < 1 or least["validation"] < 1 or least["test"] < FEW:
             few.append(finding)
     images = len({row["image_id"] for row in rows})
-    what = f"{images:,} labelled images, {len(said)} findings; positives in {', '.join(_PARTS)}: {'; '.join(said)}"
+    what = (
+        f"{most}{images:,} labelled images, {len(said)} findings; positives in {', '.join(_PARTS)}: {'; '.join(said)}"
+    )
     what += "" if exact else _ROUGHLY
     if len(few) == len(said):
         remedy = f"no finding has {FEW} positives and negatives in test and one in the other parts: enlarge them in "
@@ -222,7 +223,7 @@ def _counted_by_finding(
     return Finding("ok", subject, what)
 
 
-def check_training_studies(config: Config, gpus: int = 1) -> Iterator[Finding]:
+def check_training_studies(config: Config, indexes: Indexes, gpus: int = 1) -> Iterator[Finding]:
     """Yield findings on the batch sizes of the variants: against the training studies, and the GPUs that share one."""
     subject = "batch size"
     steps = {name: config.settings(PretrainSettings, variant=name).optimisation for name in config.compare}
@@ -234,19 +235,28 @@ def check_training_studies(config: Config, gpus: int = 1) -> Iterator[Finding]:
     if not sizes or config.is_phantom(config.pretrain_on):
         return
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            index, exact = read_index_of(config, config.pretrain_on, Path(folder))
+        studies, is_counted = _training_studies(config, indexes)
     except InputError:
         return  # reported with the data set
-    split = config.settings(PairImagesReportsSettings, config.pretrain_on).patient_split
-    reports = index.reports.join(index.files, on="study_id", how="semi").select("patient_id", "distributed_split")
-    studies = [split_of(patient, split, given) for patient, given in reports.iter_rows()].count("train")
-    about = f"{'' if exact else 'about '}{studies:,} training studies of {config.pretrain_on}"
+    exact = is_counted or indexes.exact(config.pretrain_on)
+    most = "" if is_counted else "at most " if exact else "about "
+    about = f"{most}{studies:,} training studies of {config.pretrain_on}"
     largest = max(sizes, key=lambda name: sizes[name])
     if sizes[largest] > studies:
-        what = f"optimisation.batch_size {sizes[largest]} of {largest} exceeds the {about}"
+        what = f"optimisation.batch_size {sizes[largest]} of {largest} exceeds {about}"
         # The split follows from the key: an estimate differs from call to call, and must not decide the exit status.
         status: Status = "error" if exact else "warning"
         yield Finding(status, subject, what, "set pretrain.optimisation.batch_size to at most that number")
     else:
         yield Finding("ok", subject, f"{sizes[largest]}, of {about}")
+
+
+def _training_studies(config: Config, indexes: Indexes) -> tuple[int, bool]:
+    """Return the number of training studies, and whether a run has counted them; else it is the most there can be."""
+    name = config.pretrain_on
+    if (counted := indexes.training_studies(name)) is not None:
+        return counted, True
+    split, index = config.settings(PairImagesReportsSettings, name).patient_split, indexes.of(name)
+    images = index.files.filter(~pl.col("image_id").is_in(list(indexes.unusable(name)[0])))
+    reports = index.reports.join(images, on="study_id", how="semi").select("patient_id", "distributed_split")
+    return [split_of(patient, split, given) for patient, given in reports.iter_rows()].count("train"), False

@@ -3,10 +3,11 @@
 The numbers of images and reports come from journals, from the data sets' indexes, or from publications.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.common.errors import InputError
 from stages.common.journal.journals import Journal
@@ -14,6 +15,11 @@ from stages.configuration import Config
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate import operations
+
+if TYPE_CHECKING:
+    from stages.common.data.index_tables import Index
+
+IndexOf = Callable[[str], "Index"]  # from the name of a data set
 
 # Of the whole data sets: images, reports, bytes of a file.
 PUBLISHED = {"mimic_cxr": (377_110, 227_835, 12.5e6), "rsna": (26_684, 0, 1.4e5), "siim": (12_047, 0, 1.4e5)}
@@ -29,12 +35,12 @@ class Amount:
     source: str
 
 
-def amounts_of(config: Config, journals: list[Journal]) -> dict[str, Amount]:
+def amounts_of(config: Config, journals: list[Journal], index_of: IndexOf | None = None) -> dict[str, Amount]:
     """Return the counts of each data set that the configuration uses."""
-    return {name: amount_of(config, name, journals) for name in config.used_datasets}
+    return {name: amount_of(config, name, journals, index_of) for name in config.used_datasets}
 
 
-def amount_of(config: Config, name: str, journals: list[Journal]) -> Amount:
+def amount_of(config: Config, name: str, journals: list[Journal], index_of: IndexOf | None = None) -> Amount:
     """Return the counts of index_inputs' journal, else of the index, else the published ones.
 
     Raises InputError where there are none.
@@ -49,7 +55,8 @@ def amount_of(config: Config, name: str, journals: list[Journal]) -> Amount:
     if config.is_phantom(name):
         return _phantom_amount(config, settings.layout)
     if root.is_dir():
-        return _from_index(root, settings, size)
+        index = index_of(name) if index_of else _index_of(root, settings)
+        return Amount(len(index.files), len(index.reports), size, f"rows of {root / index.source}")
     if settings.layout in PUBLISHED:
         images, reports, size = PUBLISHED[settings.layout]
         return Amount(images, reports, size, f"published; {root} does not exist")
@@ -58,14 +65,13 @@ def amount_of(config: Config, name: str, journals: list[Journal]) -> Amount:
     )
 
 
-def _from_index(root: Path, settings: IndexInputsSettings, size: float) -> Amount:
+def _index_of(root: Path, settings: IndexInputsSettings) -> "Index":
     import tempfile
 
     from stages.index_inputs.index import build_index  # here, because a table library is imported
 
     with tempfile.TemporaryDirectory() as private:
-        index = build_index(root, settings, "estimate", Path(private))
-    return Amount(len(index.files), len(index.reports), size, f"rows of {root / index.source}")
+        return build_index(root, settings, "estimate", Path(private))
 
 
 def _phantom_amount(config: Config, layout: str) -> Amount:

@@ -20,7 +20,7 @@ from stages.configuration import Config
 from stages.contracts import BLOCKS
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate.costs import Range, costs
-from workflow.estimate.jobs import Amount, Job, amounts_of, jobs_of, pretraining_job
+from workflow.estimate.jobs import Amount, IndexOf, Job, amounts_of, jobs_of, pretraining_job
 from workflow.rule_requests import Request, rule_requests
 
 
@@ -183,9 +183,12 @@ def estimate(config: Config, hardware: Hardware, amounts: Mapping[str, Amount] |
     )
 
 
-def bytes_to_write(config: Config) -> float:
-    """Return the bytes that a run writes below its workspace, less what earlier runs left there."""
-    amounts = amounts_of(config, journals_of(config))
+def bytes_to_write(config: Config, index_of: IndexOf | None = None) -> float:
+    """Return the bytes that a run writes below its workspace, less what earlier runs left there.
+
+    `index_of` returns the index of a data set that was read before.
+    """
+    amounts = amounts_of(config, journals_of(config), index_of)
     total = sum(job.written for job in jobs_of(config, amounts))
     there = sum(path.stat().st_size for path in Path(config.workspace, "results").rglob("*.arrow"))
     return max(0.0, total - there)

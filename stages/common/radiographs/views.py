@@ -71,6 +71,16 @@ def view_described_by(text: str | None) -> View | None:
     return None if view == "OTHER" or re.fullmatch(r"\s*[LR]\s*", text or "", re.IGNORECASE) else view
 
 
+def rule_for_missing(rule: Literal["auto", "accept", "reject"], views: Iterable[str | None]) -> str:
+    """Return "accept" or "reject", given `views_missing` and the views in the index.
+
+    For "auto" the index decides: where it names the views of other files, a file without one may well be lateral.
+    """
+    if rule != "auto":
+        return rule
+    return "reject" if any(normalise_view(view) for view in views) else "accept"  # "UNKNOWN" names none
+
+
 def accepted_views(views: Iterable[str]) -> frozenset[View]:
     """Return the views that the setting `views` accepts: FRONTAL stands for PA and AP, and both of them for it.
 

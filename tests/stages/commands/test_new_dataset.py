@@ -15,6 +15,7 @@ from stages.commands.table_guess import Finding, guess_table
 from stages.common.data.prompts import read_prompts
 from stages.config import check
 from stages.config_layers import merged
+from workflow.doctor.indexes import Indexes
 from workflow.doctor.inputs import check_dataset
 from workflow.doctor.labels import check_labels_of
 from workflow.input_files import check_files
@@ -97,7 +98,7 @@ def test_labels_that_parquet_holds_as_floats_are_those_that_a_run_reads(written,
     main(["new-dataset", str(path), "--output", str(tmp_path / "out")])
     block = yaml.safe_load((tmp_path / "out" / "ours.yaml").read_text())
     config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), block))
-    assert check_labels_of(config, "ours").status in ("ok", "warning")
+    assert check_labels_of(config, "ours", Indexes(config)).status in ("ok", "warning")
 
 
 @pytest.mark.parametrize(
@@ -123,11 +124,11 @@ def test_a_run_takes_what_is_written(
     has_reports = not {"Befund", "PatientID"} & set(left_out)
     assert config.pretrain_on == ("ours" if has_reports else "mimic_cxr")
     assert check_files(config) == []
-    images = check_dataset(config, "ours")
+    images = check_dataset(config, "ours", Indexes(config))
     assert (images.status, f"{NUMBER} images" in images.what) == ("ok", True), images
     assert config.evaluate_on == ([] if "Pleural Effusion" in left_out else ["ours"])
     for name in config.evaluate_on:
-        assert check_labels_of(config, name).status in ("ok", "warning")
+        assert check_labels_of(config, name, Indexes(config)).status in ("ok", "warning")
         without = {"phrase_grounding", "few_shot_segmentation"} & set(config.not_measured(name))
         assert bool(without) == ("bbox" in left_out)
         assert list(read_prompts(tmp_path / "out" / "ours_prompts.yaml", denying=True)) == ["pleural_effusion"]
@@ -210,7 +211,7 @@ def test_all_columns_of_labels_are_findings_unless_one_is_chosen(written, tmp_pa
     assert "finding      Edema: present 50 (1); absent 50 (0); uncertain 50 (-1); blank 50" in said
     config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), block))
     assert check_files(config) == []
-    assert check_labels_of(config, "ours").status in ("ok", "warning")
+    assert check_labels_of(config, "ours", Indexes(config)).status in ("ok", "warning")
     assert list(read_prompts(tmp_path / "out" / "ours_prompts.yaml", denying=True)) == list(labels["findings"])
     main(["new-dataset", str(path), "--output", str(tmp_path / "one"), "--finding", "Edema"])
     labels = yaml.safe_load((tmp_path / "one" / "ours.yaml").read_text())["datasets"]["ours"]["label_images"]

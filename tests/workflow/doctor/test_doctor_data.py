@@ -11,10 +11,15 @@ import yaml
 from stages.config import check
 from stages.configuration import Config
 from workflow.doctor.findings import Finding, failed, table
+from workflow.doctor.indexes import Indexes
 from workflow.doctor.inputs import check_dataset, check_weight
 
 ROOT = Path(__file__).parents[3]
 FOLDER = {"layout": "folder", "table": "t.csv", "columns": {"image": "file", "patient": "who", "report": "text"}}
+
+
+def dataset_of(config: Config) -> Finding:
+    return check_dataset(config, "ours", Indexes(config))
 
 
 @pytest.fixture
@@ -34,7 +39,7 @@ def ours(tmp_path: Path) -> Config:
 
 
 def test_rows_and_the_first_missing_file(ours: Config, tmp_path: Path) -> None:
-    finding = check_dataset(ours, "ours")
+    finding = dataset_of(ours)
     assert finding.status == "warning"
     assert "3 images, 3 reports" in finding.what
     assert "2 of 3 files checked are missing, first row " in finding.what, (
@@ -46,23 +51,23 @@ def test_rows_and_the_first_missing_file(ours: Config, tmp_path: Path) -> None:
         assert name not in str(finding), "names of people"
     assert not (tmp_path / "runs").exists(), "nothing is written"
     (tmp_path / "a" / "Jones.png").unlink()
-    assert check_dataset(ours, "ours").status == "error"
+    assert dataset_of(ours).status == "error"
 
 
 def test_what_is_wrong_with_an_index_is_said_as_the_stage_says_it(ours: Config, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("file,who,text\na.png,,x\n")
-    finding = check_dataset(ours, "ours")
+    finding = dataset_of(ours)
     assert finding.status == "error"
     assert "row 2: who is empty" in finding.what
     assert "fill it" in finding.remedy
     (tmp_path / "t.csv").unlink()
-    assert "t.csv: no such index file" in check_dataset(ours, "ours").what
+    assert "t.csv: no such index file" in dataset_of(ours).what
 
 
 def test_what_the_index_warns_about_is_told(ours: Config, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("file,who,text\na/Jones.png,p7,x\na/Smith.png,P07,y\n")
     (tmp_path / "a" / "Smith.png").touch()
-    finding = check_dataset(ours, "ours")
+    finding = dataset_of(ours)
     assert finding.status == "warning"
     assert "the patients of rows 2 and 3 differ only in zeros, case or blanks" in finding.what
 
@@ -81,7 +86,7 @@ def test_links_and_report_files_are_judged_as_the_stages_judge_them(tmp_path: Pa
         raw["datasets"]["ours"] = {
             "root": str(root), "roots": list(map(str, roots)), "index_inputs": FOLDER | {"columns": columns}
         }  # fmt: skip
-        return check_dataset(check(raw | {"pretrain_on": "ours"}), "ours")
+        return dataset_of(check(raw | {"pretrain_on": "ours"}))
 
     assert (finding().status, "datasets.ours.roots" in finding().remedy) == ("error", True)
     assert "1 of 1 report files checked are missing" in finding(store).what
