@@ -25,12 +25,13 @@ def auc(
     NaN for a draw without positives or without negatives.
     """
     order, starts = _groups_of_ties(scores)
-    positive = np.add.reduceat((weights * (targets == 1))[:, order], starts, axis=1)
-    negative = np.add.reduceat((weights * (targets == 0))[:, order], starts, axis=1)
-    below = np.cumsum(negative, axis=1) - negative
-    won = (positive * (below + negative / 2)).sum(axis=1)
+    drawn, positives = weights[:, order], np.flatnonzero(targets[order] == 1)
+    begin, end = _tie_of(positives, starts, len(scores))
+    negative = _cumulated(drawn * (targets[order] == 0))
+    positive = drawn[:, positives]
+    won = (positive * (negative[:, begin] + negative[:, end])).sum(axis=1) / 2
     with np.errstate(invalid="ignore", divide="ignore"):
-        return won / (positive.sum(axis=1) * negative.sum(axis=1))
+        return won / (positive.sum(axis=1) * negative[:, -1])
 
 
 def average_precision(
@@ -41,11 +42,12 @@ def average_precision(
     NaN for a draw without positives.
     """
     order, starts = _groups_of_ties(-scores)
-    positive = np.add.reduceat((weights * (targets == 1))[:, order], starts, axis=1)
-    every = np.add.reduceat(weights[:, order], starts, axis=1)
+    drawn, positives = weights[:, order], np.flatnonzero(targets[order] == 1)
+    _, end = _tie_of(positives, starts, len(scores))
+    every, positive = _cumulated(drawn)[:, end], drawn[:, positives]
+    found = _cumulated(positive)[:, np.searchsorted(positives, end)]
     with np.errstate(invalid="ignore", divide="ignore"):
-        precision = np.nan_to_num(np.cumsum(positive, axis=1) / np.cumsum(every, axis=1))
-        return (precision * positive).sum(axis=1) / positive.sum(axis=1)
+        return (np.nan_to_num(found / every) * positive).sum(axis=1) / positive.sum(axis=1)
 
 
 def f1(
@@ -56,8 +58,8 @@ def f1(
 ) -> Float[np.ndarray, "draws"]:
     """Return F1 of `score >= threshold`; 0 where nothing is predicted and nothing is present."""
     predicted = scores >= threshold
-    true_positive = (weights * (predicted & (targets == 1))).sum(axis=1)
-    both = (weights * predicted).sum(axis=1) + (weights * (targets == 1)).sum(axis=1)
+    true_positive = weights @ (predicted & (targets == 1)).astype(np.float64)
+    both = weights @ (predicted.astype(np.float64) + (targets == 1))
     return np.divide(2 * true_positive, both, out=np.zeros_like(both), where=both > 0)
 
 
@@ -68,7 +70,7 @@ def accuracy(
     threshold: float,
 ) -> Float[np.ndarray, "draws"]:
     """Return the share of images for which `score >= threshold` agrees with the target."""
-    return (weights * ((scores >= threshold) == (targets == 1))).sum(axis=1) / weights.sum(axis=1)
+    return weights @ ((scores >= threshold) == (targets == 1)).astype(np.float64) / weights.sum(axis=1)
 
 
 def mean_of(values: Float[np.ndarray, "images"]) -> Metric:
@@ -138,3 +140,18 @@ def _groups_of_ties(scores: Float[np.ndarray, "images"]) -> tuple[np.ndarray, np
     sorted_scores = scores[order]
     starts = np.flatnonzero(np.concatenate([[True], sorted_scores[1:] != sorted_scores[:-1]]))
     return order, starts
+
+
+def _tie_of(
+    places: Int[np.ndarray, "places"], starts: Int[np.ndarray, "groups"], count: int
+) -> tuple[Int[np.ndarray, "places"], Int[np.ndarray, "places"]]:
+    """Return where the group of equal scores of each place begins, and where it ends (exclusive)."""
+    group = np.searchsorted(starts, places, side="right") - 1
+    return starts[group], np.append(starts[1:], count)[group]
+
+
+def _cumulated(values: Float[np.ndarray, "draws images"]) -> Float[np.ndarray, "draws images+1"]:
+    """Return the sums of the first 0, 1 .. images values of every draw."""
+    sums = np.zeros((len(values), values.shape[1] + 1))
+    np.cumsum(values, axis=1, out=sums[:, 1:])
+    return sums
