@@ -19,6 +19,7 @@ from ..common.files.schemas import SENTENCES
 from .cleaning import is_rtf, prepared
 from .contract import LostText, SplitReportsSettings
 from .headers import HeaderNames, header_names
+from .languages import LOOKED_AT
 from .sections import WHOLE_REPORT, Section, Selection, read_sections
 from .sentences import fold, split_sentences
 from .tokenizer import unknown_id
@@ -125,6 +126,8 @@ class SplitReports:
     training_counts: Counter[int] = field(default_factory=Counter)  # index in `texts` -> rows of training patients
     lost: list[LostText] = field(default_factory=list)  # the first `_EXAMPLES` of counts["reports_losing_unheaded"]
     rejects: list[dict[str, str]] = field(default_factory=list)
+    first_texts: list[str] = field(default_factory=list)  # the first LOOKED_AT of the reports that were read ...
+    first_headerless: list[str] = field(default_factory=list)  # ... and of those in which no header is known
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -175,6 +178,9 @@ def _split_one(
     result.counts["reports_read"] += 1
     selection = read_sections(text, settings.sections, settings.sections_fallback, names, settings.keep_unheaded)
     result.counts["reports_without_header"] += not selection.has_header
+    _keep_first(result.first_texts, text)
+    if not selection.has_header:
+        _keep_first(result.first_headerless, text)
     if not selection.kept:
         raise RejectedError("no_configured_section", "no header of settings.sections; see settings.sections_fallback")
     first = len(result.text_of)
@@ -195,6 +201,11 @@ def _split_one(
         _count_lost(text, selection, report["study_id"], settings.publish_samples, result)
     if split_of(report["patient_id"], settings.patient_split, report["distributed_split"]) == "train":
         result.training_counts.update(result.text_of[first:])
+
+
+def _keep_first(texts: list[str], text: str) -> None:
+    if len(texts) < LOOKED_AT:
+        texts.append(text)
 
 
 def _count_lost(text: str, selection: Selection, study_id: str, with_text: bool, result: SplitReports) -> None:
