@@ -22,6 +22,7 @@ from ..common.inference.model import INFERENCE, RadiographModel, Reading
 from ..common.radiographs.radiograph import SquareImage
 from ..common.settings import Device
 from ..common.yaml_files import read_mapping
+from ..split_reports.headers import Language
 from ..split_reports.sentences import fold, split_sentences
 from .arguments import Classes, Count, Output, Source, Text, Texts, checked
 from .heatmap_picture import write_heatmap
@@ -67,12 +68,13 @@ class Model:
         return self._joined(map(self._embed_squares, _batches(read_radiographs(images, self.size, children))))
 
     @checked
-    def embed_texts(self, texts: Texts) -> Float[np.ndarray, "texts embedding"]:
+    def embed_texts(self, texts: Texts, language: Language = "english") -> Float[np.ndarray, "texts embedding"]:
         """Embed prompts or reports, which are split into sentences; text beyond `max_tokens` is left out.
 
-        For a report, pass only the text of its wanted sections (`split_report`), as in training.
+        For a report, pass only the text of its wanted sections (`split_report`), as in training. `language` is that of
+        its abbreviations.
         """
-        return self._joined(map(self._embed_texts, _batches(texts)))
+        return self._joined(self._embed_texts(batch, language) for batch in _batches(texts))
 
     @checked
     def classify(self, image: OneImage, classes: Classes) -> Reading:
@@ -101,11 +103,11 @@ class Model:
         return self._encoder.embed_global(self._patch_tokens(squares))
 
     @torch.inference_mode()
-    def _embed_texts(self, texts: Sequence[str]) -> Float[torch.Tensor, "texts embedding"]:
+    def _embed_texts(self, texts: Sequence[str], language: Language) -> Float[torch.Tensor, "texts embedding"]:
         tokenizer, settings = self._model.checkpoint.tokenizer, self._encoder.settings.text
         reports = []
         for text in texts:
-            sentences = [fold(text[start:end]) for start, end in split_sentences(text)]
+            sentences = [fold(text[start:end]) for start, end in split_sentences(text, language=language)]
             pieces = [tokenizer.encode(sentence, add_special_tokens=False).ids for sentence in sentences]
             if not any(pieces):
                 raise InputError(f"text {text!r} has no word pieces", "write a sentence")

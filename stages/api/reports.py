@@ -51,7 +51,8 @@ def split_report(
 
     `sections` are by default those of the stage: findings and impression. `fallback` says what a report without them
     gives: its paragraphs under no header (`unheaded`), all of its text (`whole_report`), or nothing (`reject`).
-    `language` is that of the headers. Raises InputError for an unknown section and for Rich Text Format.
+    `language` is that of the headers and abbreviations. Raises InputError for an unknown section and for Rich Text
+    Format.
     """
     wanted = SplitReportsSettings().sections if sections is None else list(sections)
     if is_rtf(text):
@@ -60,7 +61,7 @@ def split_report(
     found = [
         (section.name, start, end, fold(text[start:end]))
         for section in select_sections(text, wanted, fallback, header_names(language))
-        for start, end in split_sentences(text, section.start, section.end)
+        for start, end in split_sentences(text, section.start, section.end, language)
         if boilerplate_kind(text[start:end]) is None
     ]
     return [Sentence(name, place, start, end, text) for place, (name, start, end, text) in enumerate(found)]

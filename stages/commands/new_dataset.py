@@ -83,6 +83,8 @@ def configuration(
     if guess.folder != root:
         data["roots"] = [str(guess.folder)]
     data["index_inputs"] = shared | {"columns": {key: value for key, value in columns.items() if value}}
+    if guess.language and "report" in data["index_inputs"]["columns"]:
+        data["split_reports"] = {"language": guess.language}
     if guess.boxes or guess.mask:
         data["dicom_to_arrow"] = {"size": _SEGMENTED_AT}
     if findings:
@@ -179,6 +181,7 @@ def _said(guess: "TableGuess", findings: "Sequence[Finding]", root: Path) -> lis
     if guess.report:
         without = "" if guess.patient else ": not used, because no column holds patients, by whom pre-training is split"
         lines += [f"reports      {guess.report}{without}"]
+        lines += [f"             headers of {guess.language} reports"] if guess.language else []
     else:
         lines += ["reports      none: `pretrain_on` stays that of config.yaml"]
     for each in findings:

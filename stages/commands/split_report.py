@@ -19,6 +19,7 @@ from ..common.errors import InputError, reason_of
 def main(arguments: Namespace) -> None:
     """Print the sentences of the report."""
     from ..api.reports import split_report
+    from ..split_reports.cleaning import clean, prepared
     from ..split_reports.reports import RejectedError, decode
 
     try:
@@ -29,6 +30,10 @@ def main(arguments: Namespace) -> None:
         raise InputError(
             f"{arguments.report}: cannot be read ({reason_of(error)})", "name a file with a report"
         ) from None
+    if not prepared(text):
+        is_empty = not clean(text).replace("\ufeff", " ").strip()
+        why = "it is empty" if is_empty else "it has no text but a placeholder such as nan"
+        raise InputError(f"{arguments.report or 'standard input'}: no report: {why}", "give the text of a report")
     for sentence in split_report(text, arguments.sections, arguments.fallback, arguments.language):
         print(json.dumps(asdict(sentence), ensure_ascii=False))
 

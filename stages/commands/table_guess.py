@@ -16,6 +16,7 @@ from ..common.data.own_tables import TableFormat
 from ..common.data.table_files import ROW, default_separator, read_table_file
 from ..common.errors import InputError
 from ..common.radiographs.views import normalise_view
+from ..split_reports.languages import LOOKED_AT, better_language
 
 _SEPARATORS = (",", ";", "\t", "|")
 _LOOKED_AT = 500  # rows whose files are looked for
@@ -72,6 +73,7 @@ class TableGuess:
     lung_mask: str | None
     findings: tuple[Finding, ...]
     unused: tuple[str, ...] = field(default=())
+    language: str | None = None  # of the reports' headers, where it is clearly not English
 
 
 def guess_table(path: Path, root: Path) -> TableGuess:
@@ -100,9 +102,10 @@ def guess_table(path: Path, root: Path) -> TableGuess:
     view = taken(next((name for name in rest if _holds_views(table[name])), None))
     report = taken(_report_column(rest, table))
     without_patient = table[patient].null_count() if patient else 0
+    fit = better_language(table[report].drop_nulls().head(LOOKED_AT).to_list()) if report else None
     return TableGuess(form, table.height, image, files, min(table.height, _LOOKED_AT), folder, patient,
                       without_patient, study, view,
-                      report, boxes, mask, lung_mask, findings, tuple(rest))  # fmt: skip
+                      report, boxes, mask, lung_mask, findings, tuple(rest), fit.language if fit else None)  # fmt: skip
 
 
 def read_any(path: Path) -> tuple[pl.DataFrame, TableFormat]:

@@ -57,6 +57,9 @@ def first_missing(
 def look_for_files(job: IndexInputsJob, files: pl.DataFrame, reports: pl.DataFrame) -> dict[str, int]:
     """Look for images and reports, print one warning for each kind that lacks some, and return the counts."""
     missing, looked_for = missing_files(job.root, files, job.roots)
+    if job.settings.layout == "folder":  # whose files and reports are of one table
+        reports = reports.join(files.group_by("study_id").agg(pl.col(ROW).min()), on="study_id", how="left",
+                               maintain_order="left")  # fmt: skip
     absent, asked = missing_files(job.root, reports, job.roots)
     _warn_about_missing(job, missing, looked_for, "files", "image_id", "dicom_to_arrow")
     _warn_about_missing(job, absent, asked, "report files", "study_id", "split_reports")

@@ -54,7 +54,7 @@ class SplitReportsSettings(Settings):
         description="keep the paragraphs under no header beside `sections`, too; false: quality.json counts and names"
         " the reports that lose some",
     )
-    language: Language = Field("english", description="language of the headers")
+    language: Language = Field("english", description="language of the headers and of abbreviations")
     headers: dict[str, str] = Field(
         {},
         description="more names of headers, and the section that each opens: {BEFUNDTEXT: findings}; they come before"

@@ -9,6 +9,9 @@ A header is a known name (headers.py)
 - within a line with a colon, in capitals ("IMPRESSION:") or, after a stop, with a capital ("Impression:"); those of
   findings and impression also without the stop ("Lungs are clear Impression: normal").
 
+Words of a closed list beside the name of findings, impression and the like are part of it ("PRELIMINARY IMPRESSION:",
+"ABDOMEN FINDINGS:"); any other word before it stays in the text ("NORMAL IMPRESSION:").
+
 A name that is only the end of a longer label in capitals ("LEFT RIBS, TWO VIEWS:") is none, unless it is distinctive.
 
 The examination's name with a colon ("PA AND LATERAL CHEST:", "CHEST, TWO VIEWS:") opens the findings, as in the section
@@ -66,6 +69,7 @@ class Header(NamedTuple):
 _SURE = (Strength.NAMED, Strength.EXAMINATION)
 _FINDINGS = ("findings",)
 _READ = ("findings", "impression")
+_LONGEST_QUALIFIED = 6  # words of a name and its qualifiers
 CLINICAL = ("examination", "indication", "history", "technique", "comparison")  # one paragraph each, as a rule
 ENGLISH = header_names()
 
@@ -117,7 +121,7 @@ def _without_colon(text: str, names: HeaderNames) -> Iterator[Header]:
     first = first_line.match(text)
     for match in chain([first] if first else [], later_line.finditer(text)):
         label = match[match.lastgroup or ""]
-        found = _names_of(label, names)
+        found = _names_of(label, names) or (_qualified(label, names) if match.lastgroup == "alone" else None)
         if found:
             yield Header(match.start(), match.end(), found)
         elif match.lastgroup == "alone" and _is_examination(label, names):
@@ -157,6 +161,8 @@ def _at_line_start(line: str, names: HeaderNames) -> Header | None:
         return header._replace(names=found)
     if _is_examination(label, names):
         return header._replace(names=_FINDINGS, strength=Strength.EXAMINATION)
+    if found := _qualified(label, names):
+        return header._replace(names=found)
     if _is_anatomy(label, names):
         return header._replace(names=_FINDINGS, strength=Strength.ANATOMY)
     words = _LABEL_WORD.findall(plain_capitals(label))
@@ -183,14 +189,16 @@ def _within_line(line: str, names: HeaderNames) -> Header | None:
     It is the longest name in capitals, an examination's name after a stop, or a name with a capital: after a stop, or
     that of findings or impression.
     """
+    sentence = max((match.end() for match in _STOP_AND_BLANK.finditer(line)), default=0)
+    label = line[sentence:]
+    if sentence and label[:1].isupper() and (found := _qualified(label, names)):
+        return Header(sentence, len(line), found)
     run = _CAPITALS_REVERSED.match(line[::-1])
     for word in _WORD.finditer(line, len(line) - (run.end() if run else 0)):
         start = word.start()
         name = normal_name(line[start:])
         if (found := names.sections.get(name)) and _may_begin(line[:start], name, names):
             return Header(start, len(line), found)
-    sentence = max((match.end() for match in _STOP_AND_BLANK.finditer(line)), default=0)
-    label = line[sentence:]
     if sentence and label[:1].isupper() and " " in label.strip() and _is_examination(label, names):
         return Header(sentence, len(line), _FINDINGS, Strength.LABEL)
     if sentence and label[:1].isupper() and _is_anatomy(label, names):
@@ -230,6 +238,28 @@ def _may_begin(before: str, name: str, names: HeaderNames) -> bool:
 def _names_of(label: str, names: HeaderNames) -> tuple[str, ...] | None:
     name = normal_name(label)
     return names.sections.get(name) or names.slips.get(name)
+
+
+@lru_cache(4096)
+def _qualified(label: str, names: HeaderNames) -> tuple[str, ...] | None:
+    """Return the sections of a name with qualifiers beside it, or None: other words before a name are no part of it.
+
+    What was examined stands before findings and impressions only: "CHEST, PORTABLE TECHNIQUE" names an examination.
+    """
+    words = normal_name(label.replace(",", " ").replace("-", " ")).split()
+    if not 2 <= len(words) <= _LONGEST_QUALIFIED:
+        return None
+    last = len(words)
+    while last > 1 and words[last - 1] in names.states:
+        last -= 1
+    for first in range(last):
+        before = words[:first]
+        if before and before[-1] not in names.qualifiers and before[-1] not in ("AND", names.link):
+            return None
+        found = _names_of(" ".join(words[first:last]), names) if (first, last) != (0, len(words)) else None
+        if found and (found[0] in _READ or names.states.issuperset(before)):
+            return found if not before or before[0] not in ("AND", names.link, "THE") else None
+    return None
 
 
 @lru_cache(4096)

@@ -30,6 +30,7 @@ class _Lists(NamedTuple):
     projection: str  # ... or these, and otherwise words of `around`
     around: str
     anatomy: str = ""  # labels within findings ("LUNGS:")
+    qualifiers: str = ""  # words beside a name that say which one it is ("PRELIMINARY IMPRESSION:")
 
 
 _ENGLISH = _Lists(
@@ -72,6 +73,9 @@ _ENGLISH = _Lists(
             "DIAPHRAGM FIELDS HEART HILA HILAR HILUM LINES LUNG LUNGS MEDIASTINAL MEDIASTINUM OSSEOUS PLEURA PLEURAL "
             "PULMONARY SILHOUETTE SIZE SKELETON SOFT SPACE SPACES SPINE STRUCTURES SUPPORT THE TISSUE TISSUES "
             "TRACHEA TUBES UPPER VASCULAR VASCULATURE WALL AND",
+    qualifiers="PRELIMINARY PRELIM PROVISIONAL FINAL WET READ OVERALL INITIAL UPDATED REVISED CORRECTED AMENDED "
+               "OFFICIAL ATTENDING RESIDENT RADIOLOGIC RADIOLOGICAL RADIOGRAPHIC RADIOLOGIST RADIOLOGISTS DIAGNOSTIC "
+               "GENERAL MAIN KEY OTHER ADDITIONAL PERTINENT INCIDENTAL BRIEF ABDOMINAL THORACIC NECK PELVIS CT MR MRI",
 )  # fmt: skip
 
 _LISTS: dict[str, _Lists] = {
@@ -99,6 +103,7 @@ _LISTS: dict[str, _Lists] = {
         anatomy="BLANDAS BLANDOS CAMPO CAMPOS CARDÍACA CARDIOMEDIASTÍNICA CORAZÓN DE DIAFRAGMA ESTRUCTURAS "
                 "HILIOS HUESOS MEDIASTINO ÓSEAS PARTES PLEURA PLEURAL PULMÓN PULMONAR PULMONARES PULMONES "
                 "SILUETA TEJIDOS TUBOS Y",
+        qualifiers="PRELIMINAR PROVISIONAL FINAL DEFINITIVA GENERAL RADIOLÓGICA RADIOLÓGICOS DIAGNÓSTICA",
     ),
     "french": _Lists(
         {
@@ -121,6 +126,7 @@ _LISTS: dict[str, _Lists] = {
         around="AU COSTAL DE DEUX DU FACE ET INCIDENCES LE LIT PROFIL PULMONAIRE STANDARD",
         anatomy="CADRE CARDIAQUE COEUR COUPOLES ET HILES MÉDIASTIN MOUS OS OSSEUX PARENCHYME PLÈVRE PLÈVRES "
                 "POUMON POUMONS PULMONAIRE PULMONAIRES SILHOUETTE TISSUS",
+        qualifiers="PRÉLIMINAIRE PROVISOIRE FINALE DÉFINITIVE GÉNÉRALE RADIOLOGIQUE RADIOLOGIQUES",
     ),
     "german": _Lists(
         {
@@ -142,6 +148,8 @@ _LISTS: dict[str, _Lists] = {
         projection="BETTAUFNAHME",
         around="AP DES EBENEN IM IN LIEGEN LIEGEND PA SEITLICH STEHEN UND VOM ZWEI",
         anatomy="HERZ HILI HILUS KNOCHEN LUNGE LUNGEN MEDIASTINUM PLEURA SKELETT UND WEICHTEILE ZWERCHFELL",
+        qualifiers="VORLÄUFIGE VORLÄUFIGER ENDGÜLTIGE ENDGÜLTIGER ABSCHLIESSENDE ABSCHLIESSENDER RADIOLOGISCHE "
+                   "RADIOLOGISCHER ABDOMEN",
     ),
     "italian": _Lists(
         {
@@ -165,6 +173,7 @@ _LISTS: dict[str, _Lists] = {
         around="AL AP DEL DI DUE E IN LATERALE LETTO PA PROIEZIONI STANDARD",
         anatomy="CARDIACA CUORE DIAFRAMMA E ILI MEDIASTINO MOLLI OSSA PARENCHIMA PLEURA POLMONARE POLMONE "
                 "POLMONI SILHOUETTE TESSUTI",
+        qualifiers="PRELIMINARE PRELIMINARI PROVVISORIA FINALE FINALI DEFINITIVA RADIOLOGICA RADIOLOGICI",
     ),
     "portuguese": _Lists(
         {
@@ -188,6 +197,7 @@ _LISTS: dict[str, _Lists] = {
         around="AP DE DO DUAS E EM INCIDÊNCIAS LEITO NO PA PERFIL SIMPLES X",
         anatomy="CAMPOS CARDÍACA CORAÇÃO DIAFRAGMA E HILOS MEDIASTINO MOLES OSSOS PARTES PLEURA PULMÃO PULMÕES "
                 "PULMONARES SILHUETA",
+        qualifiers="PRELIMINAR PROVISÓRIA FINAL DEFINITIVA GERAL RADIOLÓGICA RADIOLÓGICOS",
     ),
     "dutch": _Lists(
         {
@@ -208,6 +218,7 @@ _LISTS: dict[str, _Lists] = {
         projection="BEDFOTO",
         around="AP EN IN LATERAAL LIGGEND PA RICHTINGEN STAAND TWEE VAN X",
         anatomy="BOT DELEN DIAFRAGMA EN HART HILI LONG LONGEN MEDIASTINUM PLEURA SKELET WEKE",
+        qualifiers="VOORLOPIGE VOORLOPIG DEFINITIEVE EIND RADIOLOGISCHE ABDOMEN",
     ),
 }  # fmt: skip
 assert set(_LISTS) == set(get_args(Language))
@@ -242,10 +253,13 @@ class HeaderNames:
     sections: dict[str, tuple[str, ...]]  # name -> its sections: two for a merged header
     slips: dict[str, tuple[str, ...]]  # the same for names with one typing error
     distinctive: dict[str, str]  # name -> section
+    link: str
     examination: frozenset[str]
     projection: frozenset[str]
     around: frozenset[str]
     anatomy: frozenset[str]
+    states: frozenset[str]  # words before or behind a name that are part of its header
+    qualifiers: frozenset[str]  # these, and words before a name that say of what it is: "ABDOMEN FINDINGS:"
     titles: tuple[str, ...]  # names that are a header alone on a line in other letters than capitals
     opening: tuple[str, ...]  # names that are a header, in capitals, in front of a sentence
 
@@ -277,10 +291,13 @@ def _header_names(language: Language, headers: tuple[tuple[str, str], ...]) -> H
         sections=merged | single,
         slips={slip: single[name] for name in misspelled for slip in _slips(name)},
         distinctive=distinctive,
+        link=lists.link,
         examination=_set(lists.examination),
         projection=_set(lists.projection),
         around=_set(lists.around) | _set(lists.examination),
         anatomy=_set(lists.anatomy),
+        states=_set(lists.qualifiers),
+        qualifiers=_set(f"{lists.qualifiers} {lists.examination} {lists.projection} {lists.anatomy}"),
         titles=(*dict.fromkeys(form.capitalize() for name in spelled for form in (name, plain_capitals(name))),
                 *(name for name, _ in headers)),
         opening=tuple(dict.fromkeys(form for name in (*spelled, lists.names["addendum"].split(", ")[0])

@@ -18,7 +18,8 @@ from ..common.files.rooted_files import Kind, RootedFileError, read_under
 from ..common.files.schemas import SENTENCES
 from .cleaning import is_rtf, prepared
 from .contract import LostText, SplitReportsSettings
-from .headers import HeaderNames, header_names
+from .headers import HeaderNames, Language, header_names
+from .languages import LOOKED_AT
 from .sections import WHOLE_REPORT, Section, Selection, read_sections
 from .sentences import fold, split_sentences
 from .tokenizer import unknown_id
@@ -125,6 +126,8 @@ class SplitReports:
     training_counts: Counter[int] = field(default_factory=Counter)  # index in `texts` -> rows of training patients
     lost: list[LostText] = field(default_factory=list)  # the first `_EXAMPLES` of counts["reports_losing_unheaded"]
     rejects: list[dict[str, str]] = field(default_factory=list)
+    first_texts: list[str] = field(default_factory=list)  # the first LOOKED_AT of the reports that were read ...
+    first_headerless: list[str] = field(default_factory=list)  # ... and of those in which no header is known
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -175,11 +178,14 @@ def _split_one(
     result.counts["reports_read"] += 1
     selection = read_sections(text, settings.sections, settings.sections_fallback, names, settings.keep_unheaded)
     result.counts["reports_without_header"] += not selection.has_header
+    _keep_first(result.first_texts, text)
+    if not selection.has_header:
+        _keep_first(result.first_headerless, text)
     if not selection.kept:
         raise RejectedError("no_configured_section", "no header of settings.sections; see settings.sections_fallback")
     first = len(result.text_of)
     for section in selection.kept:
-        _add_section(text, section, result)
+        _add_section(text, section, result, settings.language)
     rows = len(result.text_of) - first
     if not rows:
         if selection.has_placeholder:
@@ -192,17 +198,24 @@ def _split_one(
     result.counts[f"reports_as_{encoding.replace('-', '_')}"] += 1
     result.counts["reports_by_fallback"] += selection.kept[0].name == WHOLE_REPORT
     if selection.lost:
-        _count_lost(text, selection, report["study_id"], settings.publish_samples, result)
+        _count_lost(text, selection, report["study_id"], settings, result)
     if split_of(report["patient_id"], settings.patient_split, report["distributed_split"]) == "train":
         result.training_counts.update(result.text_of[first:])
 
 
-def _count_lost(text: str, selection: Selection, study_id: str, with_text: bool, result: SplitReports) -> None:
+def _keep_first(texts: list[str], text: str) -> None:
+    if len(texts) < LOOKED_AT:
+        texts.append(text)
+
+
+def _count_lost(
+    text: str, selection: Selection, study_id: str, settings: SplitReportsSettings, result: SplitReports
+) -> None:
     """Count a report that loses sentences under no header, and keep it as an example."""
     sentences = [
         fold(text[start:end])
         for section in selection.lost
-        for start, end in split_sentences(text, section.start, section.end)
+        for start, end in split_sentences(text, section.start, section.end, settings.language)
         if boilerplate_kind(text[start:end]) is None
     ]
     if not sentences:
@@ -210,13 +223,15 @@ def _count_lost(text: str, selection: Selection, study_id: str, with_text: bool,
     result.counts["reports_losing_unheaded"] += 1
     if len(result.lost) < _EXAMPLES:
         lost = " ".join(sentences)
-        result.lost.append(LostText(study_id=study_id, words=lost.count(" ") + 1, text=lost if with_text else None))
+        result.lost.append(
+            LostText(study_id=study_id, words=lost.count(" ") + 1, text=lost if settings.publish_samples else None)
+        )
 
 
-def _add_section(text: str, section: Section, result: SplitReports) -> None:
+def _add_section(text: str, section: Section, result: SplitReports, language: Language) -> None:
     """Add the rows of one section, without `report_of` and `positions`."""
     name = result.section_names.setdefault(section.name, len(result.section_names))
-    for start, end in split_sentences(text, section.start, section.end):
+    for start, end in split_sentences(text, section.start, section.end, language):
         raw = text[start:end]
         place = result.texts.get(raw)
         if place is None:

@@ -9,6 +9,8 @@ sentence, but a list after a colon begins one.
 import re
 from dataclasses import dataclass
 
+from .abbreviations import joined
+from .headers import Language
 from .vocabulary import (
     ALWAYS,
     BEFORE_CAPITAL,
@@ -97,11 +99,15 @@ def fold(text: str) -> str:
     return " ".join(text.split())
 
 
-def split_sentences(text: str, start: int = 0, end: int | None = None) -> list[Span]:
+def split_sentences(text: str, start: int = 0, end: int | None = None, language: Language = "english") -> list[Span]:
     """Return the sentences of `text[start:end]`: ordered, disjoint offsets into `text`, each with at least one letter.
 
     Splitting the folded text of one sentence gives that sentence back.
     """
+    return joined(text, _split(text, start, end), language)
+
+
+def _split(text: str, start: int, end: int | None) -> list[Span]:
     end = len(text) if end is None else end
     while end > start and text[end - 1].isspace():
         end -= 1
@@ -193,10 +199,6 @@ def _cut_at_item(text: str, match: re.Match[str], at: _Position) -> int | None:
     """Return the cut before a number at the start of a line, unless the number ends a wrapped sentence."""
     number, before = int(match["item"]), _visible_before(text, match.start(), at.begin)
     return match.start() if number in (1, at.number + 1) or before in tuple(".?!:;") else None
-
-
-def _cut_at_parenthesis(text: str, match: re.Match[str], at: _Position) -> int | None:
-    return _list_number_before(text, match.start(), at)
 
 
 def _list_number_before(text: str, stop: int, at: _Position) -> int | None:
@@ -344,4 +346,5 @@ def _second(text: str, match: re.Match[str]) -> str:
 
 # By the last named group of _CANDIDATE that matched.
 _CUTS = {"wide": _cut_behind, "next": _cut_at_stop, "blank": _cut_at_blank_line, "line": _cut_at_line,
-         "item": _cut_at_item, "capital": _cut_at_capital, "parenthesis": _cut_at_parenthesis}  # fmt: skip
+         "item": _cut_at_item, "capital": _cut_at_capital,
+         "parenthesis": lambda text, match, at: _list_number_before(text, match.start(), at)}  # fmt: skip

@@ -12,7 +12,8 @@ from ..common.files.arrow_tables import read_table, write_rows, write_table
 from ..common.files.rooted_files import check_folders
 from ..common.journal.tracking import Run, track_job
 from ..common.records import write_record
-from .contract import SplitReportsJob
+from .contract import SplitReportsJob, SplitReportsSettings
+from .languages import better_language
 from .quality import quality_of
 from .reports import SplitReports, piece_counts, sentence_batches, split_all, training_sentences
 from .tokenizer import read_tokenizer, token_ids_of, train_tokenizer, weights_file, write_tokenizer
@@ -47,14 +48,32 @@ def _warn(job: SplitReportsJob, result: SplitReports, run: Run) -> None:
     if counts["rejects"]:
         _say(run, "warning_rejects", f"{name}: {counts['rejects']} of {counts['reports']} reports were rejected; the "
              f"reasons are in {job.rejects}")  # fmt: skip
-    if 2 * counts["reports_without_header"] > read:
-        _say(run, "warning_headers", f"{name}: {counts['reports_without_header']} of {read} reports have no header of "
-             f"{settings.language} reports; set split_reports.language or split_reports.headers, unless they are plain "
-             "text")  # fmt: skip
+    if warning := _about_headers(name, result, settings):
+        _say(run, "warning_headers", warning)
     if counts["reports_losing_unheaded"]:
         _say(run, "warning_unheaded", f"{name}: {counts['reports_losing_unheaded']} of {read} reports lose text under "
              f"no header beside {', '.join(settings.sections)}, the first are named in {job.quality}; to keep it, set "
              "split_reports.keep_unheaded: true")  # fmt: skip
+
+
+def _about_headers(name: str, result: SplitReports, settings: SplitReportsSettings) -> str | None:
+    """Return the warning that headers are those of another language, or of none that is known."""
+    without, read = result.counts["reports_without_header"], result.counts["reports_read"]
+    if 2 * without > read:
+        unknown = f"{name}: {without} of {read} reports have no header of {settings.language} reports; "
+        fit = better_language(result.first_headerless, settings.language, settings.headers)
+        if fit is None:
+            return f"{unknown}set split_reports.language or split_reports.headers, unless they are plain text"
+        which = f"{fit.looked_at} of them" if fit.looked_at == without else f"the first {fit.looked_at} of them"
+        return (f"{unknown}`split_reports: {{language: {fit.language}}}` would find headers in {fit.reports} of "
+                f"{which}")  # fmt: skip
+    fit = better_language(result.first_texts, settings.language, settings.headers)
+    if fit is None:
+        return None
+    which = "reports" if fit.looked_at == read else "reports looked at"
+    return (f"{name}: in {fit.looked_at} {which}, headers of {fit.language} reports open clearly more sections than "
+            f"those of {settings.language} reports, whose sections lack the text of the others; set "
+            f"split_reports.language: {fit.language}")  # fmt: skip
 
 
 def _say(run: Run, tag: str, warning: str) -> None:

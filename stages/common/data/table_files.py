@@ -19,6 +19,7 @@ import polars as pl
 
 from ..errors import InputError
 from .own_tables import TableFormat
+from .swallowed_rows import refuse_swallowed_rows
 
 # The number of a row in its file, header counted. Names of columns lose outer blanks, so no column has this name.
 ROW = " row"
@@ -142,7 +143,10 @@ def _csv(path: Path, text: str, separator: str, wanted: Collection[str]) -> pl.D
         ) from None
     columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
     once = {name: list(columns[name]) for name in _names_held_once(path, header, wanted)}
-    return pl.DataFrame({ROW: numbers} | once, schema={ROW: pl.UInt32} | dict.fromkeys(once, pl.String))
+    table = pl.DataFrame({ROW: numbers} | once, schema={ROW: pl.UInt32} | dict.fromkeys(once, pl.String))
+    first_cells = pl.Series([cells[0] for cells in rows], dtype=pl.String)
+    refuse_swallowed_rows(path, table, header, first_cells, separator)
+    return table
 
 
 class _RepeatedKeyError(ValueError):

@@ -86,3 +86,23 @@ def test_an_unknown_section_is_one_line(tmp_path, capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["split-report", str(tmp_path / "report.txt"), "--sections", "finding"])
     assert capsys.readouterr().err.startswith("error: sections: unknown finding; known are ")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("nan", "it has no text but a placeholder such as nan"),
+        ("N/A.\n", "it has no text but a placeholder such as nan"),
+        ("<p>null</p>", "it has no text but a placeholder such as nan"),
+        ("", "it is empty"),
+        ("\ufeff \r\n", "it is empty"),
+        ("<p></p>", "it is empty"),
+    ],
+)
+def test_a_text_that_is_no_report_is_one_line(tmp_path, capsys, text, why) -> None:
+    (tmp_path / "report.txt").write_text(text, newline="")
+    with pytest.raises(SystemExit, match="2"):
+        main(["split-report", str(tmp_path / "report.txt")])
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"error: {tmp_path / 'report.txt'}: no report: {why}; give the text of a report\n"

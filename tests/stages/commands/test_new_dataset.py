@@ -251,3 +251,15 @@ def test_without_reports_the_commands_name_no_other_data_set(written, tmp_path: 
     said = capsys.readouterr().out
     assert "profiles/sample" not in said
     assert "Nothing to pre-train on (reports" in said
+
+
+def test_headers_of_another_language_are_configured(written, tmp_path: Path, capsys) -> None:
+    german = ["Klinische Angaben: Husten. Befund: Kein Erguss. Beurteilung: Normal."] * NUMBER
+    path = written(columns() | {"Befund": german})
+    main(["new-dataset", str(path), "--output", str(tmp_path / "out")])
+    block = yaml.safe_load((tmp_path / "out" / "ours.yaml").read_text())
+    assert block["datasets"]["ours"]["split_reports"] == {"language": "german"}
+    assert "headers of german reports" in capsys.readouterr().out
+    config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), block))
+    assert config.settings("split_reports", "ours").language == "german"
+    assert guess_table(written(columns()), path.parent).language is None

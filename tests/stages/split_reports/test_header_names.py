@@ -31,6 +31,19 @@ def test_every_language(language):
     assert set().union(*header_names(language).sections.values()) <= set(SECTIONS)
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("spanish", "HALLAZGOS: a.\nIMPRESIÓN PRELIMINAR: b."),
+        ("french", "Résultats : a.\nConclusion provisoire : b."),
+        ("german", "ABDOMEN BEFUND: a.\nVorläufige Beurteilung: b."),
+        ("dutch", "Bevindingen: a.\nVoorlopige conclusie: b."),
+    ],
+)
+def test_words_beside_a_name_that_are_part_of_it(language, text):
+    assert content(text, header_names(language)) == [("findings", "a."), ("impression", "b.")]
+
+
 def test_merged_headers_with_the_language_s_and():
     assert content("BEFUND UND BEURTEILUNG\na.", header_names("german")) == [("findings", "a.")]
     assert content("Hallazgos y conclusión: a.", header_names("spanish")) == [("findings", "a.")]

@@ -152,7 +152,8 @@ def test_unknown_headers_and_lost_text_are_told(data, capfd):
     _, _, metrics = run(data)
     assert (metrics["reports_without_header"], metrics["reports_losing_unheaded"]) == (3, 1)
     headers, unheaded = capfd.readouterr().err.splitlines()[-2:]
-    assert "3 of 4 reports have no header of english reports; set split_reports.language" in headers
+    assert "3 of 4 reports have no header of english reports" in headers
+    assert "`split_reports: {language: german}` would find headers in 3 of 3 of them" in headers
     assert "1 of 4 reports lose text under no header" in unheaded
     tags = json.loads((data / "out" / "journal.json").read_text())["tags"]
     assert [f"warning: {tags[key]}" for key in ("warning_headers", "warning_unheaded")] == [headers, unheaded]
@@ -161,6 +162,23 @@ def test_unknown_headers_and_lost_text_are_told(data, capfd):
     assert (metrics["reports_without_header"], metrics["reports_losing_unheaded"]) == (0, 0)
     assert "warning" not in capfd.readouterr().err
     assert [row["text"] for row in sentences if row["study_id"] == "s4"] == ["Clear.", "Zebrafish seen."]
+
+
+def test_headers_that_two_languages_share_do_not_hide_those_that_one_has(data, capfd):
+    french = "INDICATION: Toux.\nRÉSULTATS: Pas d'épanchement.\nCONCLUSION: Normal."
+    write_rows(data / "reports.arrow", REPORTS, [report(f"s{number}", text=french) for number in range(3)])
+    sentences, _, _ = run(data)
+    assert "Pas d'épanchement." not in [row["text"] for row in sentences]
+    assert "set split_reports.language: french" in capfd.readouterr().err
+    sentences, _, _ = run(data, TRAINED | {"language": "french"})
+    assert "Pas d'épanchement." in [row["text"] for row in sentences]
+    assert "warning" not in capfd.readouterr().err
+
+
+def test_plain_text_is_of_no_language(data, capfd):
+    write_rows(data / "reports.arrow", REPORTS, [report("s1", text="No effusion."), report("s2", text="Clear.")])
+    run(data)
+    assert "or split_reports.headers, unless they are plain text" in capfd.readouterr().err
 
 
 def test_placeholders_and_rich_text_are_rejected(data):
