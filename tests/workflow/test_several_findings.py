@@ -55,7 +55,7 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     shutil.copytree(finished_run.folder, folder)
     count = write_table(folder / "runs/demo/phantom/rsna", tmp_path / "ours")
     (folder / "p.yaml").write_text(
-        yaml.safe_dump({"findings": {name: {"sets": PROMPTS} for name in ("opacity", "edema")}})
+        yaml.safe_dump({"findings": {name: {"sets": PROMPTS} for name in ("opacity", "edema")}}, sort_keys=False)
     )
     block = merged(
         BLOCK, {"root": str(tmp_path / "ours"), ZERO_SHOT: {"prompts": "p.yaml"}, GROUNDING: {"prompts": "p.yaml"}}
