@@ -1,5 +1,7 @@
 """What index_inputs reads and writes: the layout of a data set on disk, and how its identifiers are written."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,19 +19,44 @@ from ..common.data.distributions import (
     name_in,
 )
 from ..common.data.own_tables import ImageColumns, OwnTables
-from ..common.settings import UniqueList
+from ..common.settings import FolderPath, UniqueList
 
 
 class FolderColumns(ImageColumns):
     """Names of the columns of a `folder` data set's table."""
 
     patient: str | None = Field(None, description="id of the patient; required if there are reports")
+    patient_pattern: str | None = Field(
+        None,
+        description="regular expression whose group is the patient within the cell of `patient`: with "
+        "`patient: Path`, `(patient\\d+)/` finds that of CheXpert",
+    )
     study: str | None = Field(None, description="id of the study; null: each image is its own study")
+    study_pattern: str | None = Field(None, description="as `patient_pattern`, for `study`")
     view: str | UniqueList[str] | None = Field(
         None, description="projection, e.g. PA or AP; several columns are read together: [Frontal/Lateral, AP/PA]"
     )
     report: str | None = Field(None, description="text of the report; give this or `report_file`")
     report_file: str | None = Field(None, description="path of the report's text file, relative to the root")
+
+    @model_validator(mode="after")
+    def _patterns_have_one_group_and_a_column(self) -> "FolderColumns":
+        for key in ("patient", "study"):
+            if (pattern := getattr(self, f"{key}_pattern")) is None:
+                continue
+            if getattr(self, key) is None:
+                raise ValueError(f"`{key}_pattern` needs `{key}`, the column in which it is found")
+            try:
+                groups = re.compile(pattern).groups
+            except re.error as error:
+                raise ValueError(f"{key}_pattern: {pattern!r} is no regular expression: {error}") from None
+            if groups != 1:
+                raise ValueError(f"{key}_pattern: {pattern!r} has {groups} groups: put one in (parentheses)")
+        return self
+
+    def names(self) -> Mapping[str, str]:
+        """Return the columns that the table must have, each with the key that names it."""
+        return {name: key for name, key in super().names().items() if not key.endswith("_pattern")}
 
     @model_validator(mode="after")
     def _report_comes_once_and_with_patient(self) -> "FolderColumns":
@@ -56,6 +83,11 @@ class IndexInputsSettings(OwnTables):
         "gather warns above 1 GB and suggests a number",
     )
     columns: FolderColumns | None = Field(None, description="folder: names of the table's columns")
+    find_images_in: FolderPath | None = Field(
+        None,
+        description="folder: a folder below the root, `.` for the root, in which and below which images are looked "
+        "for by name: cells of `columns.image` are names of files, with or without their ending. Null: they are paths",
+    )
     patients: str | None = Field(
         None, description="rsna, siim: CSV of image_id and patient_id, relative to the root; null: patients unknown"
     )
@@ -64,6 +96,8 @@ class IndexInputsSettings(OwnTables):
     def _patients_fit_the_layout(self) -> "IndexInputsSettings":
         if self.patients is not None and self.layout not in CHALLENGE_TABLES:
             raise ValueError(f"`patients` belongs to layouts `rsna` and `siim`, not to `{self.layout}`")
+        if self.find_images_in is not None and self.layout != "folder":
+            raise ValueError(f"`find_images_in` belongs to layout `folder`, not to `{self.layout}`")
         return self
 
 

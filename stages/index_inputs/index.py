@@ -159,7 +159,7 @@ def reports_table(index: Index) -> pa.Table:
 def _read_layout(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...]) -> Index:
     if settings.layout == "mimic_cxr":
         return read_mimic_cxr(root, settings.show)
-    return read_folder(root, settings) if settings.layout == "folder" else read_challenge(root, settings, roots)
+    return (read_folder if settings.layout == "folder" else read_challenge)(root, settings, roots)
 
 
 def _with_keyed_identifiers(index: Index, dataset: str, private: Path | None) -> Index:

@@ -14,6 +14,7 @@ A folder is anyone's own data: one CSV with one row per image, and columns for w
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -49,7 +50,7 @@ from .contract import IndexInputsSettings
 from .views import with_views
 
 
-def read_folder(root: Path, settings: IndexInputsSettings) -> Index:
+def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...] = ()) -> Index:
     """Read files and reports of the user's table. Raises InputError where rows of one study differ in their report.
 
     Rows that repeat an image and agree in all that is read are one image: tables with a row per finding have them.
@@ -66,9 +67,9 @@ def read_folder(root: Path, settings: IndexInputsSettings) -> Index:
     files = rows.select(
         ROW,
         image_id=image_id,
-        study_id=pl.col(columns.study) if columns.study else image_id,
-        patient_id=_optional(columns.patient),
-        path=pl.col(columns.image),
+        study_id=_within(rows, columns.study, columns.study_pattern, source) if columns.study else image_id,
+        patient_id=_within(rows, columns.patient, columns.patient_pattern, source),
+        path=found_by_name(rows, columns.image, root, settings, roots),
         view=_joined(columns.view_columns),
         distributed_split=pl.lit(None, pl.String),
         report=_optional(columns.report),
@@ -80,6 +81,58 @@ def read_folder(root: Path, settings: IndexInputsSettings) -> Index:
     files = images
     tags = {"licenses": _counted(rows[columns.license])} if columns.license else {}
     return Index(table, files.drop("report", "report_file"), _reports(files, source), counts=counts, tags=tags)
+
+
+def _within(rows: pl.DataFrame, column: str | None, pattern: str | None, source: Path) -> pl.Expr | pl.Series:
+    """Return the ids of a column, or what the group of a pattern finds within its cells.
+
+    Raises InputError for a cell in which it finds nothing.
+    """
+    if column is None or pattern is None:
+        return _optional(column)
+    found = [re.search(pattern, cell) for cell in rows[column]]
+    lost = [row for row, match in zip(rows[ROW], found, strict=True) if match is None or not match[1]]
+    if lost:
+        raise InputError(
+            f"{source}: row {lost[0]}: {pattern!r} finds nothing in {column} ({len(lost)} such)",
+            remedy="correct `columns.patient_pattern` or `columns.study_pattern`",
+        )
+    return pl.Series([match[1] for match in found if match is not None], dtype=pl.String)
+
+
+def found_by_name(
+    rows: pl.DataFrame, column: str, root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...]
+) -> pl.Expr | pl.Series:
+    """Return the paths of the images; with `find_images_in`, of the files that have their names.
+
+    A name that no file has stays as it is, so that the image is accounted for as missing. Raises InputError for one
+    that several files have, and where none is found.
+    """
+    if settings.find_images_in is None:
+        return pl.col(column)
+    files: dict[str, list[str]] = {}
+    for directory, names in _folders(root, settings.find_images_in, roots, settings.show):
+        for name in names:
+            path = PurePosixPath(os.path.relpath(directory, root)) / name
+            if path.suffix.lower() in _SUFFIXES:
+                for known in (path.name, path.stem):
+                    files.setdefault(known, []).append(str(path))
+    source, paths = root / str(settings.table), []
+    for row, cell in zip(rows[ROW], rows[column], strict=True):
+        named = files.get(cell, [])
+        if len(named) > 1:
+            which = f": {named[0]} and {named[1]}" if settings.show else ""
+            raise InputError(
+                f"{source}: row {row}: {len(named)} files have the name in {column}{which}",
+                remedy="narrow `find_images_in`, or write the ending",
+            )
+        paths.append(named[0] if named else cell)
+    if not any(cell in files for cell in rows[column]):
+        raise InputError(
+            f"{source}: no file below {root / settings.find_images_in} has a name in {column}",
+            remedy="correct `find_images_in` or `columns.image`",
+        )
+    return pl.Series(paths, dtype=pl.String)
 
 
 def _joined(columns: list[str]) -> pl.Expr:
