@@ -40,8 +40,8 @@ def test_chexpert(tmp_path: Path, write_csv: Write) -> None:
     images = [f"{folder}/train/patient0000{each}.jpg" for each in taken]
     touch(tmp_path, *images)
     header = ["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", "No Finding", "Enlarged Cardiomediastinum",
-              "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax",
-              "Pleural Effusion", "Pleural Other", "Fracture", "Support Devices"]  # fmt: skip
+              "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Atelectasis",
+              "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture", "Support Devices"]  # fmt: skip
     cells = [["1.0"] + [""] * 13, ["", "", "-1.0", "", "", "1.0", "", "", "-1.0", "", "0.0", "", "", "1.0"]]
     cells += [cells[1], [""] * 14]
     views = [("Frontal", "AP"), ("Frontal", "PA"), ("Lateral", ""), ("Frontal", "AP")]
