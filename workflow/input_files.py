@@ -45,7 +45,23 @@ def _of_labelled(config: Config, name: str) -> Iterator[InputError]:
                     f"{', '.join(known)}",
                     f"give both the same name, or name another prompt file{did_you_mean(finding, known)}",
                 )
+    yield from _unknown_findings(config, name, labels)
     yield from _empty_parts(config, name, labels)
+
+
+def _unknown_findings(config: Config, name: str, labels: LabelImagesSettings) -> Iterator[InputError]:
+    """Yield an error for each finding of a few-shot stage that the labels do not have."""
+    for stage in FEW_SHOT:
+        if name in config.measured_on(stage):
+            settings = config.settings(stage, name)
+            named = getattr(settings, "findings", None) or [getattr(settings, "finding", None)]
+            for finding in named:
+                if finding is not None and finding not in labels.by_finding:
+                    yield InputError(
+                        f"datasets.{name}.{stage}: no finding {finding!r} in the labels, which have "
+                        f"{', '.join(labels.by_finding)}",
+                        f"correct the name{did_you_mean(finding, labels.by_finding)}",
+                    )
 
 
 def _prompts_of(prompts: str, stage: str) -> dict[str, FindingPrompts]:

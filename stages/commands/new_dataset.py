@@ -10,6 +10,7 @@ import re
 import unicodedata
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,21 +122,24 @@ def finding_names(findings: "Sequence[Finding]") -> list[str]:
     for number, each in enumerate(findings, start=1):
         plain = unicodedata.normalize("NFKD", each.column).encode("ascii", "ignore").decode()
         name = re.sub(r"\W+", "_", plain).strip("_").lower() or f"finding_{number}"
-        names.append(name if name not in names else f"{name}_{number}")
+        taken = {*names, *(re.sub(r"\W+", "_", other.column).strip("_").lower() for other in findings[number:])}
+        free = (f"{name}_{again}" for again in count(2))
+        names.append(name if name not in names else next(each for each in free if each not in taken))
     return names
 
 
 def prompt_file(findings: "Sequence[Finding]") -> dict[str, Any]:
     """Return a prompt file with general phrasings that affirm and deny each finding."""
-    blocks = {name: {"sets": _prompt_sets(name)} for name in finding_names(findings)}
+    blocks = {name: {"sets": _prompt_sets(each.column)}
+              for name, each in zip(finding_names(findings), findings, strict=True)}  # fmt: skip
     if len(blocks) > 1:
         return {"findings": blocks}
     [(name, block)] = blocks.items()
     return {"finding": name} | block
 
 
-def _prompt_sets(name: str) -> dict[str, Any]:
-    words = name.replace("_", " ")
+def _prompt_sets(column: str) -> dict[str, Any]:
+    words = re.sub(r"[\W_]+", " ", column).strip().lower()
     start = words.capitalize()
     return {
         "there_is": {"positive": [f"There is {words}."], "negative": [f"There is no {words}."]},
@@ -193,6 +197,9 @@ def _said(guess: "TableGuess", findings: "Sequence[Finding]", root: Path) -> lis
     if len(findings) > 1 and (outlines := [name for name in (guess.boxes, guess.mask) if name]):
         lines += [f"             {' and '.join(outlines)}: of which finding? Write it under `findings`, or choose one "
                   "with --finding"]  # fmt: skip
+    if guess.lists and not findings:
+        how = "name them with `columns.findings`, see docs/operators/extending.md"
+        lines += [f"             {guess.lists[0]} lists findings: {how}"]
     return lines + ([f"not read     {', '.join(guess.unused)}"] if guess.unused else [])
 
 

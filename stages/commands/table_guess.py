@@ -27,8 +27,9 @@ PRESENT = frozenset(
 ABSENT = frozenset(
     ["0", "0.0", "no", "n", "false", "f", "negative", "neg", "absent", "non", "nein", "nee", "n\u00e3o", "nao"]
 )
-_NO_FINDING = re.compile(  # yes and no about something else than the lungs
-    r"portable|\bsex\b|gender|\bmale\b|female|smok|\bsplit|train|\btest|valid|invert|supine|erect|consent",
+_NO_FINDING = re.compile(  # yes and no about something else than the lungs; words apart, see _words
+    r"\b(portable|sex|gender|male|female|smok\w*|split|train\w*|test\w*|valid\w*|inver\w*|supine|erect|consent\w*|"
+    r"frontal|lateral|deceased|dead|death|died|alive|icu|admitted|intubated)\b",
     re.IGNORECASE,
 )
 _OTHER_WORDS = 3  # words among the labels that say neither, e.g. n/a: unlabelled
@@ -72,6 +73,7 @@ class TableGuess:
     mask: str | None
     lung_mask: str | None
     findings: tuple[Finding, ...]
+    lists: tuple[str, ...]  # columns that list findings, which are not read
     unused: tuple[str, ...] = field(default=())
     language: str | None = None  # of the reports' headers, where it is clearly not English
 
@@ -92,7 +94,7 @@ def guess_table(path: Path, root: Path) -> TableGuess:
     lung_mask = taken(next((name for name in outlines if "lung" in name.lower()), None))
     mask = taken(next((name for name in outlines if name in rest), None))
     yes_or_no = (found for name in rest if (found := _finding(table[name])) is not None)
-    findings = tuple(found for found in yes_or_no if not _NO_FINDING.search(found.column))
+    findings = tuple(found for found in yes_or_no if not _NO_FINDING.search(_words(found.column)))
     for each in findings:
         rest.remove(each.column)
     organs = re.compile("lung|heart|organ|crop", re.IGNORECASE)  # their boxes outline no finding
@@ -101,11 +103,13 @@ def guess_table(path: Path, root: Path) -> TableGuess:
     study = taken(_named(rest, table, r"study|exam|accession|encounter"))
     view = taken(next((name for name in rest if _holds_views(table[name])), None))
     report = taken(_report_column(rest, table))
+    lists = tuple(name for name in rest if _lists_findings(table[name]))
     without_patient = table[patient].null_count() if patient else 0
     fit = better_language(table[report].drop_nulls().head(LOOKED_AT).to_list()) if report else None
     return TableGuess(form, table.height, image, files, min(table.height, _LOOKED_AT), folder, patient,
                       without_patient, study, view,
-                      report, boxes, mask, lung_mask, findings, tuple(rest), fit.language if fit else None)  # fmt: skip
+                      report, boxes, mask, lung_mask, findings, lists, tuple(rest),
+                      fit.language if fit else None)  # fmt: skip
 
 
 def read_any(path: Path) -> tuple[pl.DataFrame, TableFormat]:
@@ -223,11 +227,16 @@ def _is_number(text: str) -> bool:
 def _named(names: list[str], table: pl.DataFrame, pattern: str) -> str | None:
     """Return the first column with such a name and few blank cells; `PatientID` and `patient-id` are words, too."""
     for name in names:
-        plain = re.sub(r"[\W_]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)).lower()
+        plain = _words(name)
         is_named = re.search(pattern, plain) and not re.search(r"\b(age|sex|gender|date|weight|position)\b", plain)
         if is_named and 4 * table[name].null_count() < table.height:  # a run names the rows that are blank
             return name
     return None
+
+
+def _words(name: str) -> str:
+    """Return a column's name in words: `PatientID` and `patient-id` are `patient id`."""
+    return re.sub(r"[\W_]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)).lower()
 
 
 def _report_column(names: list[str], table: pl.DataFrame) -> str | None:
@@ -235,6 +244,13 @@ def _report_column(names: list[str], table: pl.DataFrame) -> str | None:
     words: Callable[[str], float] = lambda name: (  # noqa: E731
         float(table[name].drop_nulls().str.split(" ").list.len().mean() or 0)  # type: ignore[arg-type]
     )
-    lengths = {name: words(name) for name in names}
+    lengths = {name: words(name) for name in names if not _lists_findings(table[name])}
     best = max(lengths, key=lambda name: lengths[name], default=None)
     return best if best is not None and lengths[best] >= 4 else None
+
+
+def _lists_findings(cells: pl.Series) -> bool:
+    """Return whether cells list findings, as `Effusion|Edema`: few words, which return in other cells."""
+    known = cells.drop_nulls()
+    words = known.str.split("|").explode()
+    return bool(len(known)) and bool(known.str.contains("|", literal=True).any()) and 3 * words.n_unique() < len(words)

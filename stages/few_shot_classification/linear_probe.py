@@ -91,6 +91,8 @@ def probe(features: Features, settings: LinearJobSettings, seed: int) -> SeedSco
             loss.backward()
             optimiser.step()
         scores = _scores(head, features.validation)
+        if not np.isfinite(scores).all():
+            raise InputError(f"epoch {epoch + 1}: the scores are not finite", "lower `linear.learning_rate`")
         value = validation_auc(scores, features.validation_targets)
         if best is None or value > best.validation_auc:
             best = SeedScores(seed, epoch + 1, value, scores, _scores(head, features.test))

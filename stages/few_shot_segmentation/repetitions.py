@@ -80,7 +80,7 @@ def parts_of(rows: pl.DataFrame, finding: str | None, fraction: int, source: Pat
     elif finding not in matrix.findings:
         known = ", ".join(sorted(matrix.findings))
         raise InputError(f"{source}: no label is of finding {finding!r} (known: {known})", "correct `finding`")
-    Measurable.of(matrix.among([finding]), str(source))
+    Measurable.of(matrix.among([finding]), str(source), several=False)
     own = rows.filter(pl.col("finding") == finding)
     train = own.filter((pl.col("split") == "train") & (pl.col("subset") <= fraction))
     return Parts(finding, train, *(own.filter(pl.col("split") == part) for part in ("validation", "test")))

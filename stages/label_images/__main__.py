@@ -1,4 +1,4 @@
-"""Label the images of one data set with one finding, split and hashed in a card. Inputs, outputs: contract.py."""
+"""Label the images of one data set with its findings, split and hashed in a card. Inputs, outputs: contract.py."""
 
 from ..common.command_line import Work, run_stage
 from .contract import LabelImagesJob

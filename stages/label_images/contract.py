@@ -172,9 +172,13 @@ class LabelImagesSettings(OwnTables):
                 raise ValueError("with `findings`, give target, boxes and mask there, not under `columns`")
         elif any(own):
             raise ValueError("with `columns.findings`, boxes and masks are those of a row: `columns.boxes`, `mask`")
-        targets = [columns.target for columns in self.findings.values()]
-        if repeated := [target for target in targets if targets.count(target) > 1]:
-            raise ValueError(f"{repeated[0]!r} is the target of two findings: remove one")
+        named = [(each.target, each.boxes, each.mask) for each in self.findings.values()]
+        for what, cells in zip(("target", "boxes", "mask"), zip(*named, strict=True), strict=True):
+            if repeated := [cell for cell in cells if cell is not None and cells.count(cell) > 1]:
+                raise ValueError(f"{repeated[0]!r} is the {what} of two findings: remove one")
+        if self.columns.findings is not None and (both := {each.target for each in self.findings.values()}.intersection(
+            self.normal_values)):  # fmt: skip
+            raise ValueError(f"{min(both)!r} stands in findings and in normal_values: remove it from one of them")
         return self
 
     @property

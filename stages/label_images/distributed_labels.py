@@ -17,12 +17,16 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True)
 class FindingLabel:
-    """Label of one finding in one image. A mask is given as run lengths, one text per region, or as a PNG file."""
+    """Label of one finding in one image. A mask is given as run lengths, one text per region, or as a PNG file.
+
+    `mask_row` is the row that names the file.
+    """
 
     target: int
     boxes: tuple[Box, ...] = ()
     regions: tuple[Region, ...] = ()
     mask_file: str | None = None
+    mask_row: int = 0
 
     @property
     def outlined(self) -> bool:
@@ -51,6 +55,7 @@ class LabelTable:
     unlabelled: dict[str, int] = field(default_factory=dict)
     blank: dict[str, int] = field(default_factory=dict)
     uncertain: dict[str, list[str]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def renamed(self, rename: Callable[[str], str]) -> "LabelTable":
         """Return the table with other ids."""
@@ -59,6 +64,7 @@ class LabelTable:
             {rename(image): row for image, row in self.unlabelled.items()},
             {rename(image): row for image, row in self.blank.items()},
             {rename(image): findings for image, findings in self.uncertain.items()},
+            self.warnings,
         )
 
 

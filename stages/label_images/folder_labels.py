@@ -1,9 +1,10 @@
 """Labels of your own table: a column per finding, or a column that lists the findings of each row."""
 
+import ast
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from .distributed_labels import DistributedLabel, FindingLabel, LabelTable, row_
 
 Meaning = Literal["present", "absent", "uncertain", "unlabelled", "blank"]
 _CORRECT = "correct the rows of this image"
+_NO_WORDS = ("nan", "none", "null", "n/a", "na", "-")  # as programs write a missing cell
 _SHOWN = 8  # words of a column that a message lists
 
 
@@ -71,7 +73,9 @@ class _Rows:
         )
         self._meanings = {cell.strip(): meaning for meaning, cells in lists for cell in cells}
         self._images: dict[str, _Image] = {}
+        self._has_terms = settings.columns is not None and settings.columns.license is not None
         self._labelled: set[str] = set()  # findings that some row labels
+        self._unused: list[str] = []  # outlines of findings without label
 
     def add(self, row: Mapping[str, Any], image: str) -> None:
         """Read the labels of a row."""
@@ -84,8 +88,12 @@ class _Rows:
         columns = self._settings.columns
         assert columns is not None
         each = self._images.setdefault(image, _Image(row[ROW]))
-        each.lung_mask_file = each.lung_mask_file or (row[columns.lung_mask] if columns.lung_mask else None)
-        each.license = each.license or (row[columns.license] or "not stated" if columns.license else None)
+        lungs, terms = (row[name] if name else None for name in (columns.lung_mask, columns.license))
+        for what, known, given in (("lung mask", each.lung_mask_file, lungs), ("licence", each.license, terms)):
+            if known is not None and given is not None and given != known:
+                where = row_of(self._source, row[ROW], image, self._settings.show)
+                raise InputError(f"{where}: another {what} than in a row before", _CORRECT)
+        each.lung_mask_file, each.license = each.lung_mask_file or lungs, each.license or terms
         return each
 
     def _meaning(self, row: Mapping[str, Any], column: str, where: str) -> Meaning:
@@ -110,10 +118,17 @@ class _Rows:
                 remedy="correct the row",
             )
         mask = row[columns.mask] if columns.mask else None
+        if not boxes and not mask:
+            return
         before = each.outlines.get(finding, FindingLabel(1))
         if mask and before.mask_file not in (None, mask):
             raise InputError(f"{where}: another mask of {finding} than in a row before", remedy="draw both in one file")
-        each.outlines[finding] = FindingLabel(1, (*before.boxes, *boxes), mask_file=mask or before.mask_file)
+        if self._target(finding, each.meanings[finding]) is None:
+            self._unused.append(f"{where}: a box or mask of {finding}, which has no label there")
+        known = {box[1:] for box in before.boxes}  # a row that repeats a box is no second box
+        boxes = tuple(box for box in boxes if box[1:] not in known)
+        file, at = (mask, row[ROW]) if mask and before.mask_file is None else (before.mask_file, before.mask_row)
+        each.outlines[finding] = FindingLabel(1, (*before.boxes, *boxes), mask_file=file, mask_row=at)
 
     def _target(self, finding: str, meaning: Meaning) -> int | None:
         """Return 1 present, 0 absent, None without label; uncertain ones by the policy."""
@@ -129,7 +144,7 @@ class _Rows:
             targets = {finding: self._target(finding, meaning) for finding, meaning in meanings.items()}
             self._labelled |= {finding for finding, meaning in meanings.items() if meaning != "blank"}
             labels = {
-                finding: FindingLabel(target, outline.boxes, mask_file=outline.mask_file)
+                finding: replace(outline, target=target)
                 for finding, target in targets.items()
                 if target is not None
                 for outline in (each.outlines.get(finding, FindingLabel(target)),)
@@ -137,13 +152,16 @@ class _Rows:
             if uncertain := [finding for finding, meaning in meanings.items() if meaning == "uncertain"]:
                 read.uncertain[image] = uncertain
             if labels:
-                read.labels[image] = DistributedLabel(each.row, labels, each.lung_mask_file, each.license)
+                terms = each.license or ("not stated" if self._has_terms else None)
+                read.labels[image] = DistributedLabel(each.row, labels, each.lung_mask_file, terms)
             elif set(meanings.values()) & {"uncertain", "unlabelled"}:
                 read.unlabelled[image] = each.row
             else:
                 read.blank[image] = each.row
         if self._settings.findings is not None:
             self._refuse_unknown()
+        if self._unused:
+            read.warnings.append(f"{self._unused[0]} ({len(self._unused)} such): it is not used")
         return read
 
     def _refuse_unknown(self) -> None:
@@ -174,8 +192,10 @@ class _ListedRows(_Rows):
         assert columns is not None
         each, where = self._image(row, image), row_of(self._source, row[ROW], image, self._settings.show)
         cell = row[self._column()] or ""
-        listed = words_in(cell, self._settings.findings_separator)
+        said = None if columns.target else self._meanings.get(cell, "blank" if cell.lower() in _NO_WORDS else None)
+        listed = [] if said is not None else words_in(cell, self._settings.findings_separator)
         self._words.update(listed)
+        self._refuse_other_separators(listed, where)
         meaning = self._meaning(row, columns.target, where) if columns.target else "present"
         named = [self._findings[word] for word in listed if word in self._findings]
         for finding in named:
@@ -187,9 +207,22 @@ class _ListedRows(_Rows):
         present = [finding for finding, said in each.meanings.items() if said == "present"]
         if each.normal and present:
             raise InputError(f"{where}: {present[0]} is present, but the image is said to have no finding", _CORRECT)
-        if normal or (not columns.target and (listed or self._meanings.get(cell) == "absent")):
+        if said in ("uncertain", "unlabelled"):
+            each.rest = said
+        elif normal or said == "absent" or (listed and not columns.target):
             each.rest = "absent"
         self._outline_of_row(each, row, named, where)
+
+    def _refuse_other_separators(self, listed: list[str], where: str) -> None:
+        """Raise an InputError for a word that holds one of the findings beside another separator: it would be lost."""
+        for word in listed:
+            parts = [part.strip() for part in re.split(r"[|,;/\t]", word)]
+            if word not in self._findings and len(parts) > 1 and self._findings.keys() & set(parts):
+                raise InputError(
+                    f"{where}: {word!r} in {self._column()} is one word with the separator "
+                    f"{self._settings.findings_separator!r}",
+                    remedy="correct `findings_separator`, or the row",
+                )
 
     def _outline_of_row(self, each: _Image, row: Mapping[str, Any], named: list[str], where: str) -> None:
         columns = self._settings.columns
@@ -224,7 +257,10 @@ def words_in(cell: str, separator: str) -> list[str]:
     """Return the words of a cell, each once: `A|B` with its separator, or a list in brackets as Python writes it."""
     parts: Iterable[str]
     if cell.startswith("[") and cell.endswith("]"):
-        parts = (a or b or c for a, b, c in re.findall(r"'([^']*)'|\"([^\"]*)\"|([^,\[\]'\"]+)", cell[1:-1]))
+        try:
+            parts = map(str, ast.literal_eval(cell))
+        except (ValueError, SyntaxError):  # words without quotes
+            parts = (each.strip().strip("'\"") for each in cell[1:-1].split(","))
     else:
         parts = cell.split(separator)
     return list(dict.fromkeys(word for each in parts if (word := each.strip())))

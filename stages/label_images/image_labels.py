@@ -66,7 +66,21 @@ def label_images(images: pa.Table, root: Path, settings: LabelImagesSettings, pr
     joined = join_labels(images, table.renamed(lambda name: identify(name, "image")), lungs, settings, root)
     if not joined.rows:
         raise _no_label(images, table, settings, root)
+    _refuse_findings_without_label(joined, settings, root)
     return joined if settings.patients is None else with_patients(joined, root, settings, identify)
+
+
+def _refuse_findings_without_label(joined: ImageLabels, settings: LabelImagesSettings, root: Path) -> None:
+    """Raise an InputError for a finding that no image has as present or absent: no stage behind would know it."""
+    labelled = {row["finding"] for row in joined.rows}
+    for finding in settings.by_finding:
+        if finding not in labelled:
+            uncertain = joined.uncertain.get(finding, 0)
+            left = f"; it is uncertain in {uncertain}, which `uncertain: ignore` leaves out" if uncertain else ""
+            raise InputError(
+                f"{root / settings.main_table(root)}: no image has a label of {finding}{left}",
+                remedy=f"correct `findings.{finding}`, or remove it",
+            )
 
 
 def _no_label(images: pa.Table, table: LabelTable, settings: LabelImagesSettings, root: Path) -> InputError:
@@ -115,7 +129,7 @@ def join_labels(
         if label is None:
             without_label.append(image["image_id"])
             continue
-        own = {finding: masks.mask_of(image, label.row, each) for finding, each in label.findings.items()}
+        own = {finding: masks.mask_of(image, each) for finding, each in label.findings.items()}
         lungs = masks.lungs_of(image, label, lung_regions.get(image["image_id"], ()))
         for finding, each in label.findings.items():
             edge.add(image, each.boxes)
@@ -149,7 +163,7 @@ def join_labels(
         boxes_beyond_the_edge=len(edge.beyond),
         masks_of_overlapping_regions=masks.overlapping,
         uncertain=_uncertain(table, known),
-        warnings=[*_never_present(rows, settings), *masks.warnings()],
+        warnings=[*table.warnings, *_never_present(rows, settings), *masks.warnings()],
         table_rows={image: label.row for image, label in labels.items()} | table.blank | table.unlabelled,
     )
 
@@ -165,10 +179,10 @@ def _never_present(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSetti
     for finding in settings.findings or ():
         targets = {row["target"] for row in rows if row["finding"] == finding}
         if len(targets) < 2:
-            what = {(1,): "is present in every labelled image", (0,): "is absent from every labelled image"}.get(
-                tuple(targets), "has no label in any image"
+            what = "is present in every" if targets == {1} else "is absent from every"
+            lines.append(
+                f"{finding} {what} labelled image: nothing is measured on it; correct its column, or remove it"
             )
-            lines.append(f"{finding} {what}, so nothing is measured on it; correct its column, or remove it")
     return lines
 
 

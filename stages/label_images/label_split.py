@@ -56,7 +56,7 @@ def split_by(rows: Sequence[Mapping[str, Any]]) -> str:
 def refuse_one_target(rows: Sequence[Mapping[str, Any]], source: str, remedy: str) -> None:
     """Raise an InputError where no finding has positives and negatives in every part: nothing could be evaluated.
 
-    The split by hash sees to both itself; that of pre-training does not know the targets.
+    The split of pre-training does not know the targets.
     """
     findings = {row["finding"] for row in rows}
     found = {(row["split"], row["finding"], row["target"]) for row in rows}
@@ -116,8 +116,8 @@ def assign_subsets(
 ) -> list[int]:
     """Return for each training image the smallest of `percents` that holds it, stratified; 100 for other rows.
 
-    Each subset has at least one positive image of every finding, and one image without any, where the training part
-    has them.
+    Images are drawn from groups, those of the rarest finding first, and each subset has at least one of every group.
+    A finding whose images all have a rarer one, too, may be absent from a small subset.
     """
     trained = [row for row, part in zip(rows, parts, strict=True) if part == "train"]
     groups = by_rarest((row["image_id"], row["finding"], row["target"]) for row in trained)

@@ -56,11 +56,11 @@ class Masks:
         self.overlapping = 0
         self._empty: list[str] = []
 
-    def mask_of(self, image: Mapping[str, Any], row: int, label: FindingLabel) -> list[int] | None:
+    def mask_of(self, image: Mapping[str, Any], label: FindingLabel) -> list[int] | None:
         """Return the run lengths of a finding's mask, or None where it has none."""
         if label.regions:
             return self._merged(image, label.regions, self.source, "mask")
-        return self._drawn(image, row, label.mask_file, "mask", bool(label.target))
+        return self._drawn(image, label.mask_row, label.mask_file, "mask", bool(label.target))
 
     def lungs_of(
         self, image: Mapping[str, Any], label: DistributedLabel, regions: Sequence[Region]

@@ -59,8 +59,8 @@ def classify(job: ZeroShotJob) -> None:
         scores: dict[str, dict[str, np.ndarray]] = {}
         for (finding, name), each in scores_of(checkpoint, sets, labels.images, source, settings).items():
             scores.setdefault(finding, {})[name] = each
-        found = evaluate(labels, scores, settings.draws, settings.seed, job.labels)
-        found.not_measured.update({name: "no prompts" for name in every.findings if name not in prompts})
+        without = {name: "no prompts" for name in every.findings if name not in prompts}
+        found = evaluate(labels, scores, settings.draws, settings.seed, job.labels, without)
         chosen = {finding: scores[finding][each.prompt_set] for finding, each in found.findings.items()}
         write_frame(job.scores, SCORES, labels.scored(chosen))
         write_record(job.result, ZeroShotResult(score=settings.score, overlap=overlap, **vars(found)))
@@ -81,15 +81,23 @@ def _log(run: Run, found: Measured) -> None:
 
 
 def evaluate(
-    labels: LabelMatrix, scores: Mapping[str, Scores], draws: int, seed: int, source: Path = Path("labels.arrow")
+    labels: LabelMatrix,
+    scores: Mapping[str, Scores],
+    draws: int,
+    seed: int,
+    source: Path = Path("labels.arrow"),
+    left_out: Mapping[str, str] | None = None,
 ) -> Measured:
     """Choose the prompt set and threshold of each finding on validation, and measure test once.
 
-    `scores` holds, by finding, one array per prompt set, for all images of `labels`. Raises InputError, which names
+    `scores` holds, by finding, one array per prompt set, for all images of `labels`; `left_out` says why other findings
+    of the data set are not measured. Raises InputError, which names
     `source`, where no finding has the positives and negatives without which nothing could be chosen or measured.
     """
-    measurable = Measurable.of(labels, str(source))
+    left_out = left_out or {}
+    measurable = Measurable.of(labels, str(source), several=len(labels.findings) + len(left_out) > 1)
     validation, test = ((labels.images["split"] == part).to_numpy() for part in ("validation", "test"))
+    test &= labels.among(measurable.findings).known
     tested = labels.where(test)
     unit, groups = tested.resampled
     weights = draw_weights(groups, draws, seed)
@@ -108,7 +116,7 @@ def evaluate(
                   for name, own in scores[finding].items()}  # fmt: skip
         findings[finding] = FindingResult(metrics=by_finding[finding], test_auc=auc_of, test_images=int(known.sum()),
                                           test_positives=int((targets == 1).sum()), **vars(each))  # fmt: skip
-    return Measured(findings, means, dict(measurable.too_few), unit, len(tested.images))
+    return Measured(findings, means, {**measurable.too_few, **left_out}, unit, len(tested.images))
 
 
 @dataclass(frozen=True)

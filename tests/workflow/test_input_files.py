@@ -52,6 +52,17 @@ def test_the_slots_are_those_of_phrase_grounding() -> None:
     assert tuple(WORDS) == PLACE_SLOTS
 
 
+def test_findings_of_few_shot_stages_are_those_of_the_labels() -> None:
+    blocks = {"few_shot_classification": {"findings": ["lung_opacitie"]}, "few_shot_segmentation": {"finding": "mass"}}
+    classified, segmented = lines({"datasets": {"rsna": blocks}})
+    assert (
+        "datasets.rsna.few_shot_classification: no finding 'lung_opacitie' in the labels, which have lung_opacity"
+        in classified
+    )
+    assert "(did you mean `lung_opacity`?)" in classified
+    assert "datasets.rsna.few_shot_segmentation: no finding 'mass'" in segmented
+
+
 def test_of_several_findings_the_one_without_labels_is_named(tmp_path: Path) -> None:
     own = {key: PROMPTS[key] for key in ("slots", "sets")}
     (tmp_path / "p.yaml").write_text(yaml.safe_dump({"findings": {"lung_opacity": own, "lung_opacities": own}}))

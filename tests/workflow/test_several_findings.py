@@ -80,12 +80,14 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     tables = results / "summarize/tables"
     rows = pl.read_csv(tables / "table1_zero_shot.csv")
     own = rows.filter(pl.col("variant") == "mlip")
-    assert own["finding"].to_list() == ["opacity", "edema", "mean"]
+    assert own["finding"].to_list() == ["opacity", "edema", "mean of findings"]
     assert own["auc"][2] == pytest.approx(own["auc"][:2].mean())
     few_shot = pl.read_csv(tables / "table2_few_shot.csv")
-    assert set(few_shot["finding"]) == {"opacity", "edema", "mean"}
+    assert set(few_shot["finding"]) == {"opacity", "edema", "mean of findings"}
     compared = pl.read_csv(tables / "comparisons.csv")
     assert {"opacity", "edema"} <= set(compared.filter(pl.col("table") == "table1_ours_findings")["measure"])
+    pointing = pl.read_csv(tables / "grounding_ours_findings.csv")
+    assert pointing["finding"].to_list() == ["opacity", "mean of 1 finding", "edema"]
     page = (results / "summarize/report.html").read_text()
     assert "Table 1, by finding. AUC of zero-shot classification in ours" in page
     assert "not measured: no prompts" in page

@@ -145,15 +145,15 @@ def _refuse_missing_masks(root: Path, settings: LabelImagesSettings, labels: Seq
     """
     columns, problems = settings.columns, []
     for label in labels:
-        files = [("mask", each.mask_file) for each in label.findings.values()]
-        for key, file in (*files, ("lung_mask", label.lung_mask_file)):
+        files = [("mask", each.mask_file, each.mask_row) for each in label.findings.values()]
+        for key, file, at in (*files, ("lung_mask", label.lung_mask_file, label.row)):
             try:
                 if file is not None:
                     find_under(root, file)
             except RootedFileError as error:
                 named = f" {file}" if settings.show else ""
                 column = getattr(columns, key) or key
-                problems.append((label.row, f"{column}: the file{named} cannot be read: {error}"))
+                problems.append((at, f"{column}: the file{named} cannot be read: {error}"))
     if problems:
         row, what = min(problems)
         raise InputError(

@@ -46,8 +46,12 @@ class LabelMatrix:
 
     def labelled(self) -> "LabelMatrix":
         """Return the images that have a label of one of the findings."""
-        known = np.any(self.targets >= 0, axis=1)
-        return self if known.all() else self.where(known)
+        return self if self.known.all() else self.where(self.known)
+
+    @property
+    def known(self) -> Bool[np.ndarray, "images"]:
+        """Return which images have a label of one of the findings."""
+        return np.any(self.targets >= 0, axis=1)
 
     @property
     def positives(self) -> int:
@@ -98,5 +102,5 @@ def no_label(path: Path, finding: str, known: Sequence[str]) -> InputError:
     """Return the error for a finding that a file of labels does not have."""
     return InputError(
         f"{path}: no label is of finding {finding!r} (known: {', '.join(known) or 'none'})",
-        remedy="correct `finding` in the prompt file",
+        remedy="correct the name of the finding in the prompt file or the settings",
     )

@@ -116,7 +116,9 @@ class _PromptFile(Settings):
         if not isinstance(shared, dict) or not isinstance(findings, dict):
             return value
         own = {
-            name: each | {"slots": shared | (each.get("slots") or {})} if isinstance(each, dict) else each
+            name: each | {"slots": shared | own_slots}
+            if isinstance(each, dict) and isinstance(own_slots := each.get("slots") or {}, dict)
+            else each
             for name, each in findings.items()
         }
         return value | {"findings": own}

@@ -203,6 +203,8 @@ def _parquet(path: Path, data: bytes, wanted: Collection[str]) -> pl.DataFrame:
 
 def _as_text(column: pl.Series) -> pl.Series | None:
     """Return the cells of a column as text, or None where they are no text, number, date or the like."""
+    if column.dtype == pl.List(pl.String):
+        return pl.Series(column.name, [None if cell is None else str(cell) for cell in column.to_list()], pl.String)
     if column.dtype.is_nested() or column.dtype == pl.Binary:
         return None
     try:

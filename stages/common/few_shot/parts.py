@@ -60,8 +60,9 @@ def split_parts(labels: LabelMatrix, fraction: int, source: Path, findings: Sequ
     which names `source`, where the labels have no such subset, or no finding can be measured.
     """
     refuse_no_subset(labels, fraction, source)
+    several = len(labels.findings) > 1
     labels = labels if findings is None else labels.among(findings)
-    measurable = Measurable.of(labels, str(source))
+    measurable = Measurable.of(labels, str(source), several)
     not_measured = dict(measurable.too_few)
     train = subset_of(labels, fraction).among(measurable.findings)
     wrong = {finding: why for finding in train.findings if (why := unlearnable(train, finding))}

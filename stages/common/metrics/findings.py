@@ -5,6 +5,7 @@ few positives or negatives in the test part has no figure, since neither value n
 counts are kept beside the reason. A data set's only finding is measured however few it has.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,12 +29,12 @@ class Measurable:
     too_few: Mapping[str, str]
 
     @classmethod
-    def of(cls, labels: LabelMatrix, source: str) -> "Measurable":
-        """Judge the findings of `labels`.
+    def of(cls, labels: LabelMatrix, source: str, several: bool) -> "Measurable":
+        """Judge the findings of `labels`; `several` says whether the data set has more than one.
 
         Raises InputError, which names `source`, where none can be measured.
         """
-        fewest = FEWEST if len(labels.findings) > 1 else 1
+        fewest = FEWEST if several else 1
         parts = {"validation": (labels.part("validation"), 1), "test": (labels.part("test"), fewest)}
         too_few = {}
         for finding in labels.findings:
@@ -55,7 +56,7 @@ def _lack(targets: Int8[np.ndarray, "images"], part: str, least: int) -> str:
 
 def _nothing(too_few: Mapping[str, str], source: str) -> InputError:
     finding, why = next(iter(too_few.items()))
-    if len(too_few) == 1:
+    if len(too_few) == 1 and re.search(r"\b0 (positive|negative)", why):
         part = why.rsplit(" ", 1)[1]
         return InputError(f"{source}: the {part} part needs positives and negatives", "raise its share in label_images")
     return InputError(

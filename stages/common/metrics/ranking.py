@@ -56,11 +56,12 @@ def f1(
     weights: Float[np.ndarray, "draws images"],
     threshold: float,
 ) -> Float[np.ndarray, "draws"]:
-    """Return F1 of `score >= threshold`; 0 where nothing is predicted and nothing is present."""
+    """Return F1 of `score >= threshold`. NaN for a draw without positives, as of the other figures."""
     predicted = scores >= threshold
+    present = weights @ (targets == 1).astype(np.float64)
     true_positive = weights @ (predicted & (targets == 1)).astype(np.float64)
-    both = weights @ (predicted.astype(np.float64) + (targets == 1))
-    return np.divide(2 * true_positive, both, out=np.zeros_like(both), where=both > 0)
+    both = weights @ predicted.astype(np.float64) + present
+    return np.divide(2 * true_positive, both, out=np.full_like(both, np.nan), where=present > 0)
 
 
 def accuracy(
@@ -69,8 +70,10 @@ def accuracy(
     weights: Float[np.ndarray, "draws images"],
     threshold: float,
 ) -> Float[np.ndarray, "draws"]:
-    """Return the share of images for which `score >= threshold` agrees with the target."""
-    return weights @ ((scores >= threshold) == (targets == 1)).astype(np.float64) / weights.sum(axis=1)
+    """Return the share of images for which `score >= threshold` agrees with the target. NaN without any image."""
+    drawn = weights.sum(axis=1)
+    agreeing = weights @ ((scores >= threshold) == (targets == 1)).astype(np.float64)
+    return np.divide(agreeing, drawn, out=np.full_like(drawn, np.nan), where=drawn > 0)
 
 
 def mean_of(values: Float[np.ndarray, "images"]) -> Metric:

@@ -162,6 +162,17 @@ def several_findings(result: FewShotResult) -> bool:
     return len(result.findings) + len(result.not_measured) > 1
 
 
+def other_findings_note(measured: Sequence[FewShot]) -> str | None:
+    """Return which shares of the labels have means over fewer findings than others, or None."""
+    every = {finding for each in measured for finding in each.result.findings}
+    lacking: dict[int, list[str]] = {}
+    for each in measured:
+        if left := sorted(every - each.result.findings.keys()):
+            lacking[each.job.fraction] = left
+    parts = [f"{fraction} % without {', '.join(map(words, left))}" for fraction, left in lacking.items()]
+    return f"Means over other findings: {'; '.join(parts)}, which the subset cannot teach." if parts else None
+
+
 def _few_shot_findings(inputs: Inputs, measured: Sequence[FewShot], comparisons: Comparisons) -> Table:
     """Make the table by finding, of the largest share of labels."""
     job, first = measured[0].job, measured[0].result
@@ -211,6 +222,7 @@ def _few_shot_table(
     rows = (Row(variant_label(inputs, variant), found, key=variant) for variant, found in cells.items())
     results = [each.result for each in measured]
     changed, always = protocol_note(job.protocol, results), always_note(results)
+    notes = tuple(note for note in (changed, always, other_findings_note(measured)) if note)
     quoted = quoted_blocks(quotations, "few_shot_classification", job.dataset, job.protocol)
     return Table(
         name,
@@ -220,7 +232,7 @@ def _few_shot_table(
         f"training: {training_sizes(measured, 'positive', 'positives')}",
         columns,
         (Block("measured", tuple(rows), protocol=changed or ""), *restricted(quoted, columns)),
-        notes=tuple(note for note in (changed, always) if note),
+        notes=notes,
         legend=(
             pooling_note(inputs.pooling),
             "Percentages are shares of the training images. Means of the repetitions; after \u00b1 their standard "

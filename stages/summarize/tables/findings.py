@@ -13,7 +13,7 @@ from .comparisons import Comparisons
 from .image_values import ImageValues
 from .table import Block, Cell, Column, Row, Table, Task
 
-MEAN = "mean"
+MEAN = "mean of findings"  # no name of a finding, which has no blanks
 NOTE = (
     "Each finding is measured on the test images in which it is labelled, all with the same draws. Bold: the best of "
     "its row, and better than every other variant by a paired bootstrap over the same {unit}s (two-sided, Holm's "

@@ -16,6 +16,7 @@ from ..numbers import decimal, figures, words
 from ..readers.evaluation import Grounding
 from .classification import bold_note, intervals_note, overlap_notes
 from .comparisons import Comparisons
+from .findings import MEAN
 from .image_values import ImageValues, grounding_values
 from .table import Axis, Block, Cell, Column, Row, Table, axis_of, cell_of
 
@@ -46,8 +47,12 @@ RIVALS = tuple(pointer for pointer in POINTERS if not pointer.startswith("heatma
 
 
 def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
-    """Make one table per data set and set of prompts."""
-    return [
+    """Make one table per data set, finding and set of prompts, behind the hits by finding where there are several."""
+    by_dataset: dict[str, list[Grounding]] = {}
+    for each in inputs.grounding:
+        by_dataset.setdefault(each.dataset, []).append(each)
+    several = [_by_finding(inputs, own) for own in by_dataset.values() if own[0].place != own[0].dataset]
+    return several + [
         _table(inputs, variants, prompt_set, comparisons)
         for variants in by_place(inputs.grounding).values()
         for prompt_set in variants[0].result.pointing
@@ -60,6 +65,29 @@ def by_place(grounding: Sequence[Grounding]) -> dict[str, list[Grounding]]:
     for each in grounding:
         found.setdefault(each.place, []).append(each)
     return found
+
+
+def _by_finding(inputs: Inputs, measured: Sequence[Grounding]) -> Table:
+    """Make the table of hits by finding, with the first set of prompts of each, and their mean."""
+    dataset, whole = measured[0].dataset, measured[0].whole
+    variants = list(dict.fromkeys(each.variant for each in measured))
+    rows = []
+    for result in whole.findings:
+        cells = {"images": Cell(text=counted(result.images, "image"))}
+        for each in measured:
+            if each.result.finding == result.finding:
+                cells[each.variant] = cell_of(next(iter(each.result.pointing.values())).heatmap)
+        rows.append(Row(words(result.finding), cells, key=result.finding))
+    means = {each.variant: cell_of(each.whole.mean_hits) for each in measured}
+    rows.append(Row(f"mean of {counted(len(whole.findings), 'finding')}", means, key=MEAN))
+    rows += [Row(words(finding), {"images": Cell(text=f"not measured: {why}")}, key=finding)
+             for finding, why in whole.not_measured.items()]  # fmt: skip
+    columns = (Column("images", "with a box or mask", "text", brief=True),
+               *(Column(variant, variant_label(inputs, variant), brief=True) for variant in variants))  # fmt: skip
+    legend = (intervals_note(measured[0].result.resampled_by),)
+    caption = f"Pointing in {dataset}, by finding. Hits of the heatmap with the first prompts of each"
+    return Table(f"grounding_{dataset}_findings", caption, columns, (Block("measured", tuple(rows)),), "finding",
+                 legend=legend, task="pointing")  # fmt: skip
 
 
 def table_name(place: str, prompt_set: str) -> str:

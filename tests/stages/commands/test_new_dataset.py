@@ -188,11 +188,22 @@ def test_uncertain_labels_are_named_and_blank_ones_counted(written, tmp_path: Pa
 
 
 def test_a_name_becomes_a_finding() -> None:
-    columns = ["Pleural Effusion (any)", "\u0152d\u00e8me/poumon", "\u6c17\u80f8", "pleural effusion any"]
+    columns = [
+        "Pleural Effusion (any)",
+        "\u0152d\u00e8me/poumon",
+        "\u6c17\u80f8",
+        "pleural effusion any",
+        "mass",
+        "mass 2",
+        "MASS",
+    ]
     findings = [Finding(column, ("1",), ("0",), (), (), {}) for column in columns]
     names = finding_names(findings)
-    assert names == ["pleural_effusion_any", "deme_poumon", "finding_3", "pleural_effusion_any_4"]
-    assert list(prompt_file(findings)["findings"]) == names
+    assert names == ["pleural_effusion_any", "deme_poumon", "finding_3", "pleural_effusion_any_2", "mass", "mass_2",
+                     "mass_3"]  # fmt: skip
+    prompts = prompt_file(findings)["findings"]
+    assert list(prompts) == names
+    assert prompts["finding_3"]["sets"]["there_is"]["positive"] == ["There is \u6c17\u80f8."]
     alone = prompt_file([Finding("Pneumothorax", ("1",), ("0",), (), (), {})])
     assert alone["finding"] == "pneumothorax"
     assert alone["sets"]["there_is"]["negative"] == ["There is no pneumothorax."]
@@ -230,6 +241,22 @@ def test_a_few_other_words_among_the_labels_are_unlabelled(written, words, unlab
     main(["new-dataset", str(written(columns() | {"Pleural Effusion": words})), "--output", str(tmp_path)])
     labels = yaml.safe_load((tmp_path / "ours.yaml").read_text())["datasets"]["ours"]["label_images"]
     assert labels.get("unlabelled_values") == unlabelled
+
+
+def test_yes_and_no_about_something_else_are_no_findings(written) -> None:
+    other = ["is_male", "Patient Sex_male", "Frontal", "is_test", "deceased", "TrainSplit", "in_ICU"]
+    path = written(columns() | {name: ["0", "1"] * 100 for name in other})
+    assert [each.column for each in guess_table(path, path.parent).findings] == ["Pleural Effusion"]
+
+
+def test_a_column_that_lists_findings_is_no_report_and_is_said(written, tmp_path: Path, capsys) -> None:
+    table = {name: cells for name, cells in columns().items() if name not in ("Befund", "Pleural Effusion", "Verlauf")}
+    words = ["left pleural effusion seen|pulmonary edema seen", "no finding in the chest", "pulmonary edema seen"]
+    path = written(table | {"labels": [words[number % 3] for number in range(NUMBER)]})
+    found = guess_table(path, path.parent)
+    assert (found.report, found.lists) == (None, ("labels",))
+    main(["new-dataset", str(path), "--output", str(tmp_path)])
+    assert "labels lists findings: name them with `columns.findings`" in capsys.readouterr().out
 
 
 def test_degrees_of_a_finding_are_no_yes_and_no(written) -> None:

@@ -83,7 +83,7 @@ def test_uncertain_labels_follow_the_policy_and_are_counted(labelled, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "form", ["{0}|{1}", "['{0}', '{1}']", '["{0}", "{1}"]', "[{0}, {1}]", " {0} | {1} ", "{1}|{0}|{0}"]
+    "form", ["{0}|{1}", "['{0}', '{1}']", '["{0}", "{1}"]', "[{0}, {1}]", "[ '{0}',{1} ]", " {0} | {1} ", "{1}|{0}|{0}"]
 )
 def test_a_column_that_lists_the_findings(labelled, tmp_path, write_csv, form):
     both = form.format("Effusion", "Edema")
@@ -147,7 +147,72 @@ def test_an_empty_column_is_refused_and_one_without_positives_warned_about(
     assert "t.csv: Edema: no row has a label of it; correct `findings.edema`, or remove it" in line
     write("0")
     labelled(tmp_path, wide(), dict.fromkeys(NAMES))
-    assert "edema is absent from every labelled image, so nothing is measured on it" in capsys.readouterr().err
+    assert "edema is absent from every labelled image: nothing is measured on it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("cell", ["nan", "None", "N/A", ""])
+def test_a_missing_list_is_no_label(labelled, tmp_path, write_csv, cell) -> None:
+    words = [cell, "Effusion", "Edema", *["No Finding"] * 9]
+    write_csv(tmp_path / "t.csv", [["file", "labels"], *map(list, zip(NAMES, words, strict=True))])
+    result = labelled(tmp_path, listed(), dict.fromkeys(NAMES))
+    assert "x0.png" not in targets(result)
+    assert result.card["rejects"]["blank_label"]["count"] == 1
+
+
+def test_a_list_may_be_uncertain_or_unlabelled_as_a_whole(labelled, tmp_path, write_csv) -> None:
+    words = ["?", "bad", "Effusion", "Edema", *["No Finding"] * 8]
+    write_csv(tmp_path / "t.csv", [["file", "labels"], *map(list, zip(NAMES, words, strict=True))])
+    result = labelled(tmp_path, listed(uncertain_values=["?"], unlabelled_values=["bad"]), dict.fromkeys(NAMES))
+    assert targets(result).keys() == set(NAMES[2:])
+    assert result.card["rejects"]["unlabelled"]["count"] == 2
+    assert [each["uncertain"] for each in result.card["findings"].values()] == [1, 1]
+
+
+@pytest.mark.parametrize(("word", "more"), [("Effusion,Edema", {}), ("Effusion; Hernia", {}), ("Effusion|Edema",
+                         {"findings_separator": ", "})])  # fmt: skip
+def test_another_separator_is_refused(refusal, tmp_path, write_csv, word, more) -> None:
+    rows = [["x0.png", "Effusion"], ["x1.png", "Edema"], ["x2.png", word]]
+    write_csv(tmp_path / "t.csv", [["file", "labels"], *rows])
+    line = refusal(tmp_path, listed(**more), dict.fromkeys(NAMES))
+    assert f"row 4: image x2.png: {word!r} in labels is one word with the separator" in line
+
+
+def test_rows_of_an_image_that_differ_in_licence_or_lungs_are_refused_and_blanks_filled(
+    refusal, labelled, tmp_path, write_csv
+) -> None:
+    def write(*terms: str) -> None:
+        rows = [["x0.png", "Effusion", terms[0]], ["x0.png", "Edema", terms[1]]]
+        write_csv(
+            tmp_path / "t.csv", [["file", "labels", "terms"], *rows, *([name, "No Finding", ""] for name in NAMES[1:])]
+        )
+
+    write("", "CC-BY")
+    result = labelled(tmp_path, listed({"license": "terms"}), dict.fromkeys(NAMES))
+    assert result.card["license"] == "by image: not stated: 11; CC-BY: 1"
+    write("CC0", "CC-BY")
+    assert "row 3: image x0.png: another licence than in a row before" in refusal(
+        tmp_path, listed({"license": "terms"}), dict.fromkeys(NAMES))  # fmt: skip
+
+
+def test_boxes_of_what_has_no_label_are_warned_about_and_repeated_ones_count_once(labelled, tmp_path, capsys) -> None:
+    rows = ["x0.png,Effusion,1 2 3 4,1", "x0.png,Effusion,1 2 3 4,1", "x1.png,Edema,5 5 5 5,?", "x2.png,Edema,,1"]
+    rows += [f"{name},Effusion|Edema,,0" for name in NAMES[3:]]
+    (tmp_path / "t.csv").write_text("\n".join(["file,labels,boxes,value", *rows]))
+    found = listed({"boxes": "boxes", "target": "value"}, uncertain_values=["?"])
+    result = labelled(tmp_path, found, dict.fromkeys(NAMES))
+    assert result.card["findings"]["effusion"]["boxes"] == 1
+    assert "row 4: image x1.png: a box or mask of edema, which has no label there (1 such)" in capsys.readouterr().err
+
+
+def test_a_finding_that_is_uncertain_everywhere_is_refused_unless_the_policy_labels_it(
+    refusal, labelled, tmp_path, write_csv
+):
+    write_csv(tmp_path / "t.csv", [["file", "Pleural Effusion", "Edema"],
+                                   *([name, str(number % 2), "-1"] for number, name in enumerate(NAMES))])  # fmt: skip
+    line = refusal(tmp_path, wide(uncertain_values=["-1"]), dict.fromkeys(NAMES))
+    assert "no image has a label of edema; it is uncertain in 12, which `uncertain: ignore` leaves out" in line
+    zeros = {"effusion": "Pleural Effusion", "edema": {"target": "Edema", "uncertain": "zeros"}}
+    labelled(tmp_path, wide(uncertain_values=["-1"], findings=zeros), dict.fromkeys(NAMES))
 
 
 @pytest.mark.parametrize(
@@ -159,6 +224,8 @@ def test_an_empty_column_is_refused_and_one_without_positives_warned_about(
         (wide(findings={"œdème": "Edema"}), "is no name"),
         (wide(findings={"a/b": "Edema"}), "is no name"),
         (wide(findings={"a": "Edema", "b": "Edema"}), "'Edema' is the target of two findings"),
+        (wide(findings={name: {"target": name, "boxes": "z"} for name in "ab"}), "'z' is the boxes of two findings"),
+        (listed(findings={"a": "No Finding"}), "'No Finding' stands in findings and in normal_values"),
         (wide(columns={"image": "file", "boxes": "boxes"}), "give target, boxes and mask there, not under `columns`"),
         (listed(findings={"a": {"target": "Edema", "mask": "mask"}}), "boxes and masks are those of a row"),
         ({"layout": "rsna", "findings": {"a": "b"}}, "layout `rsna` has one finding"),

@@ -46,6 +46,7 @@ def test_slots_are_filled_in_every_way() -> None:
         ("findings: {x: {sets: {a: {positive: [b]}}}}\nfinding: y", "finding: unknown key"),
         ("slots: [a]\nfindings: {x: {sets: {a: {positive: [b]}}}}", "slots"),
         ("findings: [x]", "findings"),
+        ("slots: {s: [y]}\nfindings: {a: {slots: [q], sets: {a: {positive: [b]}}}}", "findings.a.slots"),
         ("sets: {a: {positive: [b]}}", "finding: missing key"),
     ],
 )
