@@ -43,6 +43,9 @@ class Overlap(Record, extra="forbid"):
 MetricName = Literal["auc", "average_precision", "f1", "accuracy"]
 METRICS: tuple[MetricName, ...] = get_args(MetricName)  # of a classifier
 
+# Positives, and negatives, that one of several findings needs in test: of fewer, a bootstrap interval says nothing.
+FEWEST = 5
+
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 

@@ -20,8 +20,8 @@ from ..common.few_shot.repetitions import log_result, spread_of
 from ..common.files.arrow_tables import write_frame
 from ..common.files.schemas import SCORES
 from ..common.journal.tracking import Run, track_job
-from ..common.metrics.findings import estimates, mean_over_seeds, metrics_of
-from ..common.metrics.ranking import auc, best_f1_threshold, draw_weights, once
+from ..common.metrics.findings import estimates, metrics_of
+from ..common.metrics.ranking import auc, best_f1_threshold, draw_weights, mean_over_seeds, once
 from ..common.records import METRICS, Estimate, MetricName, Overlap, write_record
 from .contract import (
     ALWAYS_DIFFERENT,

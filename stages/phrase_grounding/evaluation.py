@@ -23,9 +23,9 @@ from ..common.errors import InputError
 from ..common.files.arrow_tables import write_rows
 from ..common.files.schemas import GROUNDING_VALUES, samples
 from ..common.journal.tracking import Run, track_job
-from ..common.metrics.findings import FEWEST, mean_of_known
+from ..common.metrics.findings import mean_of_known
 from ..common.metrics.ranking import draw_weights, estimate, estimate_of, mean_of
-from ..common.records import Estimate, Overlap, write_record
+from ..common.records import FEWEST, Estimate, Overlap, write_record
 from .contract import FindingResult, GroundingResult, IntegrityMap, LocatedPart, PhraseGroundingJob, PointingGame
 from .heatmaps import PromptCosines, describe
 from .located_images import SIDES, ZONES, Located, NoLocationError, locate

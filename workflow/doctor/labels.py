@@ -14,6 +14,7 @@ import polars as pl
 from stages.common.data.patient_split import split_of
 from stages.common.errors import InputError
 from stages.common.files.rooted_files import RootedFileError, find_under
+from stages.common.records import FEWEST
 from stages.configuration import Config
 from stages.contracts import EVALUATIONS, needs_of
 from stages.label_images.contract import LabelImagesSettings
@@ -23,7 +24,6 @@ from workflow.doctor.findings import Finding, Status
 from workflow.doctor.indexes import Indexes
 
 LARGEST = 200_000_000  # bytes of all tables of a data set: seconds
-FEW = 5  # positives or negatives of a part; fewer make any figure a matter of chance
 _PARTS = ("train", "validation", "test")
 
 
@@ -180,9 +180,9 @@ def _counted(
     )
     sure = "" if exact else _ROUGHLY
     what = f"{most}{len(rows):,} labelled images; positives: {said}; in the training subsets {nested}{sure}"
-    few = [part for part, each in counts.items() if min(sum(each), len(each) - sum(each)) < FEW]
+    few = [part for part, each in counts.items() if min(sum(each), len(each) - sum(each)) < FEWEST]
     if few:
-        remedy = f"fewer than {FEW} positives or negatives in {' and '.join(few)}: enlarge them in "
+        remedy = f"fewer than {FEWEST} positives or negatives in {' and '.join(few)}: enlarge them in "
         return Finding("warning", subject, what, f"{remedy}`{_key(settings, name)}`")
     return Finding("ok", subject, what)
 
@@ -206,7 +206,7 @@ def _counted_by_finding(
         counts = _targets([row for row in rows if row["finding"] == finding])
         said.append(f"{finding} {' '.join(str(sum(each)) for each in counts.values())}")
         least = {part: min(sum(each), len(each) - sum(each)) for part, each in counts.items()}
-        if least["train"] < 1 or least["validation"] < 1 or least["test"] < FEW:
+        if least["train"] < 1 or least["validation"] < 1 or least["test"] < FEWEST:
             few.append(finding)
     images = len({row["image_id"] for row in rows})
     what = (
@@ -214,10 +214,12 @@ def _counted_by_finding(
     )
     what += "" if exact else _ROUGHLY
     if len(few) == len(said):
-        remedy = f"no finding has {FEW} positives and negatives in test and one in the other parts: enlarge them in "
+        remedy = f"no finding has {FEWEST} positives and negatives in test and one in the other parts: enlarge them in "
         return Finding("error" if exact else "warning", subject, what, f"{remedy}`{_key(settings, name)}`")
     if few:
-        remedy = f"nothing will be said on {', '.join(few)}: {FEW} positives and negatives are needed in test, one in "
+        remedy = (
+            f"nothing will be said on {', '.join(few)}: {FEWEST} positives and negatives are needed in test, one in "
+        )
         remedy += f"train and validation; enlarge the parts in `{_key(settings, name)}`, or remove the findings"
         return Finding("warning", subject, what, remedy)
     return Finding("ok", subject, what)

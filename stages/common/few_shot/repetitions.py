@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..journal.tracking import Run
-from ..metrics.ranking import Metric, estimate
+from ..metrics.ranking import Metric, estimate, mean_over_seeds
 from .protocols import FewShotRecord, MeanOfSeeds, in_words
 
 Name = TypeVar("Name", bound=str)  # of a figure; a mapping is invariant in its keys, here literals
@@ -25,15 +25,11 @@ def means_of_seeds(
     """
     return {
         name: MeanOfSeeds(
-            **dict(estimate(_mean_of([each[name] for each in metrics]), weights)),
+            **dict(estimate(mean_over_seeds([each[name] for each in metrics]), weights)),
             spread=spread_of([value[name] for value in values]),
         )
         for name in (metrics[0] if metrics else ())
     }
-
-
-def _mean_of(metrics: Sequence[Metric]) -> Metric:
-    return lambda weights: np.mean([metric(weights) for metric in metrics], axis=0)
 
 
 def spread_of(values: Sequence[float]) -> float | None:

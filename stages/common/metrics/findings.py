@@ -15,10 +15,8 @@ from jaxtyping import Float, Int8
 
 from ..data.label_matrix import LabelMatrix
 from ..errors import InputError
-from ..records import METRICS, Estimate, MetricName
+from ..records import FEWEST, METRICS, Estimate, MetricName
 from .ranking import Metric, classification_metrics, estimate_of, once, values_of_draws
-
-FEWEST = 5  # test positives and negatives of a finding beside others; a bootstrap of fewer has intervals of chance
 
 
 @dataclass(frozen=True)
@@ -78,11 +76,6 @@ def metrics_of(
 
 def _of_known(metric: Metric, known: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return metric(weights[:, known])
-
-
-def mean_over_seeds(metrics: Sequence[Metric]) -> Metric:
-    """Return the mean of a figure over repetitions, as a function of the weighting."""
-    return metrics[0] if len(metrics) == 1 else lambda weights: np.mean([each(weights) for each in metrics], axis=0)
 
 
 def mean_over_findings(metrics: Sequence[Metric]) -> Metric:

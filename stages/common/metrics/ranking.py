@@ -4,7 +4,7 @@ A bootstrap draw is a weighting: how often each image was drawn. All draws share
 little more than one. Results equal scikit-learn's with `sample_weight`, ties included (tests/stages/common).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -79,6 +79,11 @@ def accuracy(
 def mean_of(values: Float[np.ndarray, "images"]) -> Metric:
     """Return the mean of a figure that every image has, as a function of the weighting."""
     return lambda weights: weights @ values / weights.sum(axis=1)
+
+
+def mean_over_seeds(metrics: Sequence[Metric]) -> Metric:
+    """Return the mean of a figure over repetitions, as a function of the weighting."""
+    return metrics[0] if len(metrics) == 1 else lambda weights: np.mean([each(weights) for each in metrics], axis=0)
 
 
 def classification_metrics(

@@ -12,9 +12,9 @@ from ...common.data.label_matrix import LabelMatrix, label_matrix
 from ...common.errors import InputError
 from ...common.files.arrow_tables import read_table
 from ...common.files.schemas import GROUNDING_VALUES, OVERLAPS, RANKS, SCORES
-from ...common.metrics.findings import mean_over_findings, mean_over_seeds, metrics_of
+from ...common.metrics.findings import mean_over_findings, metrics_of
 from ...common.metrics.overlap import Overlaps, segmentation_metrics
-from ...common.metrics.ranking import Metric, mean_of
+from ...common.metrics.ranking import Metric, mean_of, mean_over_seeds
 from ...common.metrics.retrieval import FirstHits, retrieval_metrics
 from ...common.records import METRICS
 from ...few_shot_classification.contract import FewShotClassificationJob
@@ -132,7 +132,7 @@ def _values(
         if rows["image_id"].to_list() != images:
             raise InputError(f"{path}: other test images than {paths[0]}", remedy="run the stage again")
     each = [metrics_of(rows, place) for place, rows in enumerate(tables)]
-    means = {name: _mean_of([metrics[name] for metrics in each]) for name in each[0]}
+    means = {name: mean_over_seeds([metrics[name] for metrics in each]) for name in each[0]}
     return ImageValues(paths[0], images, _groups(first), means)
 
 
@@ -143,7 +143,3 @@ def _test_rows(path: Path, schema: pa.Schema) -> pl.DataFrame:
 
 def _groups(rows: pl.DataFrame) -> np.ndarray:
     return rows["image_id" if rows["patient_id"].null_count() else "patient_id"].to_numpy()
-
-
-def _mean_of(metrics: list[Metric]) -> Metric:
-    return lambda weights: np.mean([metric(weights) for metric in metrics], axis=0)
