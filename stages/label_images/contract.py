@@ -236,6 +236,9 @@ class CardRemainder(Record):
 
     count: Count
     first: list[str]  # not all of them where they are many
+    reasons: dict[str, Count] = Field(
+        default_factory=dict
+    )  # why there is no image: a code of dicom_to_arrow, or not_in_index
 
 
 class CardPart(Record):
@@ -298,6 +301,9 @@ class LabelImagesJob(Job):
     root: Path = source(tracked=False, help="folder of the data set, as distributed, with the tables of labels")
     dataset: str = option("name of the data set in config.yaml")
     images: Path = source("dicom_to_arrow", "manifest.json")
+    rejects: Path | None = source(
+        "dicom_to_arrow", "rejects.arrow", optional=True, help="says why labelled images are missing"
+    )
     labels: Path = product("labels.arrow", table="LABELS")
     card: Path = product("card.json", record=Card, summary=True)
     private: Path | None = source(

@@ -43,10 +43,10 @@ def test_every_dropped_image_has_its_own_reason(labelled, tmp_path, write_csv, c
     result = labelled(tmp_path, FOLDER | {"unlabelled_values": ["-1"]}, NONE | {"e": None, "x": None})
     rejects = {reason: each for reason, each in result.card["rejects"].items() if each["count"]}
     assert rejects == {
-        "label_without_image": {"count": 1, "first": ["lost"]},
-        "image_without_label": {"count": 1, "first": ["x"]},
-        "unlabelled": {"count": 2, "first": ["d", "e"]},
-        "blank_label": {"count": 1, "first": ["c"]},
+        "label_without_image": {"count": 1, "first": ["lost"], "reasons": {}},
+        "image_without_label": {"count": 1, "first": ["x"], "reasons": {}},
+        "unlabelled": {"count": 2, "first": ["d", "e"], "reasons": {}},
+        "blank_label": {"count": 1, "first": ["c"], "reasons": {}},
     }
     assert result.card["images"] == 6
     assert result.card["images"] == result.card["labelled"] + sum(
@@ -58,6 +58,21 @@ def test_every_dropped_image_has_its_own_reason(labelled, tmp_path, write_csv, c
         "warning: image_without_label: 1, first x",
         "warning: blank_label: 1, first c in row 4 of t.csv",
     ]
+
+
+def test_a_label_without_image_says_why_there_is_none(labelled, tmp_path, write_csv, capsys):
+    lost = [[f"lost{number}", "1"] for number in range(6)]
+    write_csv(tmp_path / "t.csv", [["file", "sick"], ["a", "1"], ["b", "0"], ["c", "1"], ["d", "0"], *lost])
+    rejects = {"lost0": "truncated", "lost1": "wrong_view", "lost2": "wrong_view", "unlabelled": "burned_in"}
+    result = labelled(tmp_path, FOLDER, NONE, rejects=rejects)
+    found = result.card["rejects"]["label_without_image"]
+    assert found["reasons"] == {"wrong_view": 2, "truncated": 1, "not_in_index": 3}
+    assert list(found["reasons"]) == ["wrong_view", "truncated", "not_in_index"]
+    assert result.card["rejects"]["image_without_label"]["reasons"] == {}
+    assert (
+        "label_without_image: 6 (2 wrong_view, 1 truncated, 3 not in the index), first lost0 in row 6 of t.csv; see"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,7 +185,7 @@ def test_labels_from_parquet(labelled, tmp_path, dtype):
     pl.DataFrame({"file": list("abcd"), "sick": sick, "row": [9, 9, 9, 9]}).write_parquet(tmp_path / "t.parquet")
     result = labelled(tmp_path, FOLDER | {"table": "t.parquet"}, NONE)
     assert [(row["image_id"], row["target"]) for row in result.rows] == [("a", 1), ("b", 0), ("d", 0)]
-    assert result.card["rejects"]["blank_label"] == {"count": 1, "first": ["c"]}
+    assert result.card["rejects"]["blank_label"] == {"count": 1, "first": ["c"], "reasons": {}}
 
 
 def test_ids_that_never_match_show_the_form_of_one(refusal, tmp_path, write_csv):

@@ -52,7 +52,7 @@ def test_a_column_per_finding_with_yes_no_and_unknown(labelled, tmp_path, write_
     assert "x4.png" not in found
     card = result.card
     assert (card["images"], card["labelled"], card["positives"]) == (12, 11, 3)
-    assert card["rejects"]["blank_label"] == {"count": 1, "first": ["x4.png"]}
+    assert card["rejects"]["blank_label"] == {"count": 1, "first": ["x4.png"], "reasons": {}}
     assert {name: (each["labelled"], each["positives"]) for name, each in card["findings"].items()} == {
         "effusion": (10, 2), "edema": (10, 2)}  # fmt: skip
     parts = {row["image_id"]: (row["split"], row["subset"]) for row in result.rows}
