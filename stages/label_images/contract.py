@@ -203,13 +203,26 @@ class LabelImagesSettings(OwnTables):
                         named.setdefault(name, f"findings.{finding}.{key}")
         return named
 
+    def outline_columns(self) -> list[tuple[str, str, Literal["boxes", "mask"], list[str]]]:
+        """Return (key, column, kind, findings) of each declared column of boxes or masks."""
+        if self.columns is None:
+            return []
+        places: dict[str, tuple[LabelColumns | FindingColumns, list[str]]] = {
+            "columns": (self.columns, [*self.by_finding])
+        }
+        places |= {f"findings.{name}": (each, [name]) for name, each in (self.findings or {}).items()}
+        kinds: tuple[Literal["boxes", "mask"], ...] = ("boxes", "mask")
+        return [
+            (f"{place}.{kind}", column, kind, findings)
+            for place, (each, findings) in places.items()
+            for kind in kinds
+            if (column := getattr(each, kind)) is not None
+        ]
+
     @property
     def outlined(self) -> bool:
         """Return whether the layout or a declared column gives boxes or masks."""
-        if self.columns is None:
-            return True
-        own = [each for columns in self.by_finding.values() for each in (columns.boxes, columns.mask)]
-        return any(own) or self.columns.boxes is not None or self.columns.mask is not None
+        return self.columns is None or bool(self.outline_columns())
 
     def main_table(self, root: Path | None = None) -> str:
         """Return the name of the table of labels; `root` decides whether a distributed one ends with .gz."""

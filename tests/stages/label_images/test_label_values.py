@@ -144,6 +144,29 @@ def test_all_boxes_of_rsna_beyond_the_edge(refusal, tmp_path, write_csv):
     assert "as do all 2 boxes; xyxy given as xywh, or images resized?" in line
 
 
+@pytest.mark.parametrize("target", ["1", "0"], ids=["blank cells", "no positive image with a box is there"])
+def test_a_declared_column_without_a_value_is_a_warning(labelled, tmp_path, write_csv, target, capsys):
+    rest = [] if target == "1" else [["lost", "1", "1 1 2 2"]]
+    write_csv(
+        tmp_path / "t.csv", [BOX_HEADER, ["a", "1", ""], ["b", "0", ""], ["c", target, ""], ["d", "0", ""], *rest]
+    )
+    labelled(tmp_path, WITH_BOXES, NONE, shape=(8, 8))
+    assert (
+        f"warning: {tmp_path}/t.csv: `boxes` (columns.boxes) has no value in any labelled image, so nothing can be "
+        "segmented or grounded; correct the column, or remove the key, or list in the data set's `evaluations` what"
+    ) in capsys.readouterr().err
+    labelled(tmp_path, FOLDER, NONE, shape=(8, 8))
+    assert "segmented" not in capsys.readouterr().err
+
+
+def test_an_empty_column_beside_a_filled_one_takes_nothing_away(labelled, tmp_path, write_csv, capsys):
+    settings = FOLDER | {"columns": WITH_BOXES["columns"] | {"mask": "mask"}}
+    rows = [["a", "1", "1 1 2 2", ""], *([name, "0", "", ""] for name in "bcd")]
+    write_csv(tmp_path / "t.csv", [[*BOX_HEADER, "mask"], *rows])
+    labelled(tmp_path, settings, NONE, shape=(8, 8))
+    assert "`mask` (columns.mask) has no value in any labelled image; remove the key" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
