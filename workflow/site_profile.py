@@ -5,8 +5,10 @@ workflow is read, not by 60 failed jobs.
 """
 
 import os
+import re
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -22,6 +24,8 @@ from stages.config_layers import Layer, merged
 from stages.configuration import Config
 
 UNSET = "CHANGE_ME"
+_PADDED = re.compile(r"[-+]?0[\d_]")
+_WHOLE = re.compile(r"[-+]?[\d_]+")
 LOCAL = "workflow/profiles/local"
 
 
@@ -151,12 +155,41 @@ def configuration(
     if files:
         overlays, remedy = files, "correct --configfile"
     layers += [Layer(str(each), read_mapping(root / each, remedy)) for each in overlays]
+    refuse_padded_numbers(assignments)
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         if not separator:
             raise InputError(f"--config {assignment}: not KEY=VALUE", remedy="write for example sample_root=FOLDER")
         layers.append(Layer("--config", {key: parse_yaml(value, f"--config {key}")}))
     return check(reduce(merged, (layer.values for layer in layers)), layers)
+
+
+def assignments_of(argv: Sequence[str]) -> list[str]:
+    """Return the words KEY=VALUE behind `--config` or `-C` on a command line of Snakemake."""
+    found: list[str] = []
+    inside = False
+    for word in argv:
+        if word.startswith("-"):
+            flag, _, value = word.partition("=")
+            inside = word in ("--config", "-C")
+            attached = value if flag == "--config" else word[2:] if word.startswith("-C") else ""
+            found += [attached] if attached else []
+        elif inside:
+            found.append(word)
+    return found
+
+
+def refuse_padded_numbers(assignments: Sequence[str]) -> None:
+    """Raise an InputError for KEY=010: Snakemake, which drops quotes, reads 10, config.yaml a text, and YAML 1.1 8."""
+    for assignment in assignments:
+        key, _, word = assignment.partition("=")
+        value = word.strip("\"'")
+        if not _PADDED.match(value):
+            continue
+        with suppress(ValueError):  # text such as a date, or 007-b
+            number = int(value) if _WHOLE.fullmatch(value) else float(value)
+            remedy = f'write {number}; a text of digits needs a file for --configfile, with {key}: "{value}"'
+            raise InputError(f"--config {assignment}: would be read as the number {number}", remedy)
 
 
 def snakemake_layers(workflow: Any) -> list[Layer]:

@@ -7,16 +7,15 @@ pydantic's are checked by functions that raise InputError themselves.
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial, wraps
 from numbers import Integral
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Annotated, ParamSpec, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 
-from ..common.errors import InputError, InputErrors, kind_or_empty, reason_of
+from ..common.errors import InputError, InputErrors, kind_or_empty
+from ..common.files.atomic_files import check_writable
 from ..common.inference.arguments import check_classes, check_texts
 from ..common.radiographs.settings import Size
 from ..common.settings import place_of, wrong_value
@@ -64,14 +63,7 @@ def check_path(value: object, what: str) -> str | Path:
 def check_output(value: object) -> Path:
     """Return the path of a file to write. Raises InputError where it cannot be written: before the work, not after."""
     path = Path(check_path(value, "output"))
-    try:
-        if os.path.lexists(path) and not path.is_file():
-            raise InputError(f"{path}: not a regular file", "name the file to write")
-        folder = next(each for each in path.absolute().parents if each.exists())
-        with TemporaryFile(dir=folder), suppress(FileNotFoundError):
-            path.stat()  # a name that no file can have is an error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be written ({reason_of(error)})", "name another file") from None
+    check_writable(path)
     return path
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..common.data.image_store import ImageStore
-from ..common.data.manifest import Manifest, ShardEntry
+from ..common.data.manifest import DOUBTFUL_NAMED, Manifest, ShardEntry
 from ..common.errors import InputError
 from ..common.files import schemas
 from ..common.files.arrow_tables import read_table, write_table
@@ -22,7 +22,7 @@ from ..common.files.atomic_files import read_sidecar
 from ..common.journal.tracking import track_job
 from ..common.records import write_record
 from .contract import DuplicatesJob, GatherJob
-from .quality import count_doubtful, warn_of_doubtful
+from .quality import find_doubtful, warn_of_doubtful
 
 SHARD_BYTES = 500_000_000  # recommended size of a shard; see index_inputs.shards
 
@@ -79,14 +79,17 @@ def gather_shards(job: GatherJob) -> dict[str, int]:
         raise _all_rejected(job.files, rejected)
     write_table(job.rejects, schemas.REJECTS, rejected)
     counts = {"indexed": len(table), "images": images, "rejects": len(rejected)}
-    doubtful: Counter[str] = Counter()
+    doubtful: dict[str, list[str]] = {}
     for shard in shards:
-        doubtful.update(count_doubtful(shard.images, size))
+        for kind, ids in find_doubtful(shard.images, size).items():
+            doubtful.setdefault(kind, []).extend(ids)
+    counts_of_doubtful = {kind: len(ids) for kind, ids in doubtful.items()}
     manifest = Manifest(
         dataset=table["dataset"][0].as_py(),
         size=size,
         **counts,
-        **doubtful,
+        **counts_of_doubtful,
+        first_doubtful={kind: ids[:DOUBTFUL_NAMED] for kind, ids in doubtful.items() if ids},
         pictures=images - sum(shard.images["picture_sha256"].null_count for shard in shards),
         shards=[shard.entry(job.manifest) for shard in shards],
     )
@@ -99,7 +102,7 @@ def gather_shards(job: GatherJob) -> dict[str, int]:
         print(f"warning: {manifest.dataset}: {len(rejected)} of {len(table)} images were rejected: {listed}; each is "
               f"named in {job.rejects}", file=sys.stderr)  # fmt: skip
     duplicates = {name: _repeated(shards, column) for name, column in DUPLICATES.items()}
-    return counts | doubtful | duplicates | {f"rejects_{reason}": count for reason, count in reasons}
+    return counts | counts_of_doubtful | duplicates | {f"rejects_{reason}": count for reason, count in reasons}
 
 
 def _repeated(shards: list[Shard], column: str) -> int:

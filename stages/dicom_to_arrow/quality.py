@@ -1,4 +1,4 @@
-"""Images that were converted as the standard says, and are still doubtful: counted per data set, with a warning each.
+"""Images that were converted as the standard says, and are still doubtful: counted and named per data set.
 
 A burnt-in mark, a dead pixel or a wrong BitsStored stretches the range of values, and leaves the patient nearly black:
 12-bit values in a 16-bit PNG with one pixel of 65,535 occupy 16 of 256 grey levels. The range is therefore measured
@@ -6,7 +6,7 @@ between percentiles, which a mark does not reach.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ TAIL = 0.01  # share of the pixels that is left out at each end
 # Grey levels. The narrowest of 503 public radiographs (RSNA, COVID-19 Image Data Collection) spans 99; 12 bits shown as
 # 16 span at most 16, 14 bits 64.
 NARROW = 65
+
+_NAMED = 3  # ids in a warning; the manifest has more
 
 _DOUBTS = {
     "without_view": "name no view and were accepted; set dicom_to_arrow.views_missing: reject",
@@ -36,20 +38,23 @@ def grey_range(content: UInt8[np.ndarray, "rows columns"]) -> int:
     return int(high - low)
 
 
-def count_doubtful(images: pa.Table, size: int) -> dict[str, int]:
-    """Return the number of doubtful images of a table of images, by kind."""
-    return {
-        "without_view": images["view"].null_count,
-        "nearly_black": sum(grey_range(content) < NARROW for content in _contents(images, size)),
-        "voi_lut_unusable": pc.sum(pc.ends_with(images["window"], VOI_LUT_UNUSABLE)).as_py() or 0,
+def find_doubtful(images: pa.Table, size: int) -> dict[str, list[str]]:
+    """Return the ids of the doubtful images of a table of images, by kind, in the order of the table."""
+    narrow = pa.array([grey_range(content) < NARROW for content in _contents(images, size)], pa.bool_())
+    kinds = {
+        "without_view": pc.is_null(images["view"]),
+        "nearly_black": narrow,
+        "voi_lut_unusable": pc.ends_with(images["window"], VOI_LUT_UNUSABLE),
     }
+    return {kind: images["image_id"].filter(doubtful).to_pylist() for kind, doubtful in kinds.items()}
 
 
-def warn_of_doubtful(files: Path, counts: dict[str, int], images: int) -> None:
-    """Print one line for each kind of doubtful image that there is."""
-    for kind, count in counts.items():
-        if count:
-            print(f"warning: {files}: {count} of {images} images {_DOUBTS[kind]}", file=sys.stderr)
+def warn_of_doubtful(files: Path, doubtful: Mapping[str, Sequence[str]], images: int) -> None:
+    """Print a line for each kind of doubtful image that there is, with the first ids as the index wrote them."""
+    for kind, ids in doubtful.items():
+        if ids:
+            named = ", ".join(ids[:_NAMED]) + (", ..." if len(ids) > _NAMED else "")
+            print(f"warning: {files}: {len(ids)} of {images} images {_DOUBTS[kind]}: {named}", file=sys.stderr)
 
 
 def _contents(images: pa.Table, size: int) -> Iterator[UInt8[np.ndarray, "rows columns"]]:

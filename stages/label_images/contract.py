@@ -207,13 +207,26 @@ class LabelImagesSettings(OwnTables):
                         named.setdefault(name, f"findings.{finding}.{key}")
         return named
 
+    def outline_columns(self) -> list[tuple[str, str, Literal["boxes", "mask"], list[str]]]:
+        """Return (key, column, kind, findings) of each declared column of boxes or masks."""
+        if self.columns is None:
+            return []
+        places: dict[str, tuple[LabelColumns | FindingColumns, list[str]]] = {
+            "columns": (self.columns, [*self.by_finding])
+        }
+        places |= {f"findings.{name}": (each, [name]) for name, each in (self.findings or {}).items()}
+        kinds: tuple[Literal["boxes", "mask"], ...] = ("boxes", "mask")
+        return [
+            (f"{place}.{kind}", column, kind, findings)
+            for place, (each, findings) in places.items()
+            for kind in kinds
+            if (column := getattr(each, kind)) is not None
+        ]
+
     @property
     def outlined(self) -> bool:
         """Return whether the layout or a declared column gives boxes or masks."""
-        if self.columns is None:
-            return True
-        own = [each for columns in self.by_finding.values() for each in (columns.boxes, columns.mask)]
-        return any(own) or self.columns.boxes is not None or self.columns.mask is not None
+        return self.columns is None or bool(self.outline_columns())
 
     def main_table(self, root: Path | None = None) -> str:
         """Return the name of the table of labels; `root` decides whether a distributed one ends with .gz."""
@@ -240,6 +253,9 @@ class CardRemainder(Record):
 
     count: Count
     first: list[str]  # not all of them where they are many
+    reasons: dict[str, Count] = Field(
+        default_factory=dict
+    )  # why there is no image: a code of dicom_to_arrow, or not_in_index
 
 
 class CardPart(Record):
@@ -302,6 +318,9 @@ class LabelImagesJob(Job):
     root: Path = source(tracked=False, help="folder of the data set, as distributed, with the tables of labels")
     dataset: str = option("name of the data set in config.yaml")
     images: Path = source("dicom_to_arrow", "manifest.json")
+    rejects: Path | None = source(
+        "dicom_to_arrow", "rejects.arrow", optional=True, help="says why labelled images are missing"
+    )
     labels: Path = product("labels.arrow", table="LABELS")
     card: Path = product("card.json", record=Card, summary=True)
     private: Path | None = source(

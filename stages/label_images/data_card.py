@@ -11,6 +11,7 @@ from .image_labels import ImageLabels
 from .label_split import PARTS, ListedSplit, split_by
 
 _NAMED = 20  # largest number of ids listed for each kind of remainder
+_NOT_IN_INDEX = "not_in_index"  # beside the codes of dicom_to_arrow: the labels name an image that nothing else names
 
 _NIH = "images of NIH ChestX-ray14 (Wang et al., CVPR 2017)"
 _LICENSES = {
@@ -29,10 +30,12 @@ def data_card(
     rows: Sequence[Mapping[str, Any]],
     pixels: Mapping[str, str],
     listed: ListedSplit | None = None,
+    rejected: Mapping[str, str] | None = None,
 ) -> Card:
     """Build the card. `rows` are complete rows of LABELS; `pixels` maps image_id to the digest of its pixels.
 
-    `listed` is the split by the user's own lists, if that was followed.
+    `listed` is the split by the user's own lists, if that was followed. `rejected` maps image_id to the reason why
+    dicom_to_arrow has no image; None where that is unknown.
     """
     images = by_image(rows)
     return Card(
@@ -56,11 +59,11 @@ def data_card(
         subsets={percent: _counts(each) for percent, each in _by_subset(images, settings).items()},
         pixels_in_several_splits=_in_several_splits(images, pixels),
         rejects={
-            "label_without_image": _named(labels.labels_without_image),
+            "label_without_image": _named(labels.labels_without_image, rejected),
             "image_without_label": _named(labels.images_without_row),
             "unlabelled": _named(labels.images_unlabelled),
             "blank_label": _named(labels.images_with_blank_label),
-            "lung_mask_without_image": _named(labels.lung_masks_without_image),
+            "lung_mask_without_image": _named(labels.lung_masks_without_image, rejected),
             "image_in_no_list": _named(listed.images_in_no_list if listed else []),
             "listed_without_image": _named(listed.listed_without_image if listed else []),
         },
@@ -129,8 +132,14 @@ def remainders(card: Card, table: str, rows: Mapping[str, int]) -> list[str]:
     for reason, ids in card.rejects.items():
         if ids.count and reason != _DECLARED:
             row = rows.get(ids.first[0])
-            lines.append(f"{reason}: {ids.count}, first {ids.first[0]}" + (f" in row {row} of {table}" if row else ""))
+            why = f" ({', '.join(_in_words(ids.reasons))})" if ids.reasons else ""
+            place = f" in row {row} of {table}" if row else ""
+            lines.append(f"{reason}: {ids.count}{why}, first {ids.first[0]}{place}")
     return lines
+
+
+def _in_words(reasons: Mapping[str, int]) -> list[str]:
+    return [f"{count} {'not in the index' if why == _NOT_IN_INDEX else why}" for why, count in reasons.items()]
 
 
 def license_text(settings: LabelImagesSettings, values: Sequence[str]) -> str:
@@ -169,5 +178,8 @@ def _in_several_splits(rows: Sequence[Mapping[str, Any]], pixels: Mapping[str, s
     return sum(len(parts) > 1 for parts in splits.values())
 
 
-def _named(ids: Sequence[str]) -> CardRemainder:
-    return CardRemainder(count=len(ids), first=list(ids[:_NAMED]))
+def _named(ids: Sequence[str], rejected: Mapping[str, str] | None = None) -> CardRemainder:
+    """Return the count, the first ids, and with `rejected` the number of each reason, the most frequent first."""
+    why = Counter() if rejected is None else Counter(rejected.get(each, _NOT_IN_INDEX) for each in ids)
+    reasons = dict(sorted(why.items(), key=lambda item: (item[0] == _NOT_IN_INDEX, -item[1], item[0])))
+    return CardRemainder(count=len(ids), first=list(ids[:_NAMED]), reasons=reasons)

@@ -163,7 +163,12 @@ def join_labels(
         boxes_beyond_the_edge=len(edge.beyond),
         masks_of_overlapping_regions=masks.overlapping,
         uncertain=_uncertain(table, known),
-        warnings=[*table.warnings, *_never_present(rows, settings), *masks.warnings()],
+        warnings=[
+            *table.warnings,
+            *_never_present(rows, settings),
+            *_never_outlined(rows, settings, masks.source),
+            *masks.warnings(),
+        ],
         table_rows={image: label.row for image, label in labels.items()} | table.blank | table.unlabelled,
     )
 
@@ -183,6 +188,27 @@ def _never_present(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSetti
             lines.append(
                 f"{finding} {what} labelled image: nothing is measured on it; correct its column, or remove it"
             )
+    return lines
+
+
+def _never_outlined(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings, source: Path) -> list[str]:
+    """Return a warning for each declared column of boxes or masks without a value in any labelled image.
+
+    Segmentation and grounding fail without outlines, after the training; this stage runs before it, but does not know
+    whether they are asked for.
+    """
+    lines = []
+    for key, column, kind, findings in settings.outline_columns():
+        own = [row for row in rows if row["finding"] in findings]
+        if any(row[kind] for row in own):
+            continue
+        what = f"{source}: `{column}` ({key}) has no value in any labelled image"
+        if any(row["boxes"] or row["mask"] for row in own):
+            lines.append(f"{what}; remove the key, or correct the column")
+            continue
+        nothing = "nothing" if len(findings) == len(settings.by_finding) else f"nothing of {findings[0]}"
+        remedy = "correct the column, or remove the key, or list in the data set's `evaluations` what can be measured"
+        lines.append(f"{what}, so {nothing} can be segmented or grounded; {remedy}")
     return lines
 
 

@@ -33,7 +33,7 @@ def write_labels(job: LabelImagesJob) -> None:
         labels = label_images(images, job.root, settings, job.private)
         rows, listed = split_rows(labels, job.root, settings, job.private, _distributed_split(job))
         pixels = dict(zip(images["image_id"].to_pylist(), images["pixels_sha256"].to_pylist(), strict=True))
-        card = data_card(job.dataset, settings, labels, rows, pixels, listed)
+        card = data_card(job.dataset, settings, labels, rows, pixels, listed, _rejected(job))
         for line in labels.warnings:
             print(f"warning: {line}", file=sys.stderr)
         for line in remainders(card, settings.main_table(job.root), labels.table_rows):
@@ -65,6 +65,14 @@ def split_rows(
     remedy = "raise the shares of `patient_split`, which pre-training follows, too, or give `split_lists`"
     refuse_one_target(rows, f"labels in {root}", remedy)
     return with_subsets(rows, settings), None
+
+
+def _rejected(job: LabelImagesJob) -> dict[str, str] | None:
+    """Return image_id -> reason of the images that dicom_to_arrow rejected, or None where its table is not given."""
+    if job.rejects is None:
+        return None
+    rejects = read_table(job.rejects, schemas.REJECTS)
+    return dict(zip(rejects["source_id"].to_pylist(), rejects["reason"].to_pylist(), strict=True))
 
 
 def _distributed_split(job: LabelImagesJob) -> dict[str, str | None]:

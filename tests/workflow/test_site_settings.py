@@ -1,16 +1,28 @@
 """What a site must set is asked for before anything is submitted."""
 
+import shutil
+import subprocess
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from snakemake.cli import parse_config
 
 from stages.common.errors import InputError
 from workflow.doctor.__main__ import parser as doctor
 from workflow.estimate.__main__ import parser as estimate
-from workflow.site_profile import UNSET, add_options, check_account, configuration, read_profile
+from workflow.site_profile import (
+    UNSET,
+    add_options,
+    assignments_of,
+    check_account,
+    configuration,
+    read_profile,
+    refuse_padded_numbers,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = ROOT / "workflow" / "profiles"
@@ -77,3 +89,35 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str | None, message: str) -
         wrong.write_text(text)
     with pytest.raises(InputError, match=message):
         configuration(read_profile(PROFILES / "local"), (), [wrong], ROOT)
+
+
+@pytest.mark.parametrize("value", ["010", "-010", "00", "0_1", "010.5", "+01e1"])
+def test_a_number_with_leading_zeros_is_refused_with_what_snakemake_reads(value: str) -> None:
+    read = parse_config([f"project={value}"])["project"]
+    with pytest.raises(InputError, match="would be read as the number"):
+        refuse_padded_numbers([f"project='\"{value}\"'"])
+    words = ["--profile", "p", "-C", "a=1", f"project={value}", "--cores", "2"]
+    assert assignments_of(words) == ["a=1", f"project={value}"]
+    with pytest.raises(InputError) as caught:
+        refuse_padded_numbers(assignments_of(words))
+    line = f"--config project={value}: would be read as the number {read}; write {read}; a text of digits needs a "
+    assert str(caught.value) == f'{line}file for --configfile, with project: "{value}"'
+
+
+def test_other_words_behind_config_are_let_through() -> None:
+    values = ["0", "0.5", "0e1", "10", "007-b", "01-02-2026", "0x10", "{a: 010}", ""]
+    refuse_padded_numbers([f"key={value}" for value in values])
+    assert assignments_of(["--config=a=01", "-Cb=02", "all", "--configfile", "c=03", "--config", "d=04"]) == [
+        "a=01", "b=02", "d=04"]  # fmt: skip
+
+
+def test_snakemake_refuses_a_number_with_leading_zeros_in_one_line(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    command = [*(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow" / "Snakefile"), "--dry-run"),
+               *("--cores", "1", "--config", "pretrain_retries=010")]  # fmt: skip
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert (
+        "--config pretrain_retries=010: would be read as the number 10; write 10; a text" in done.stdout + done.stderr
+    )

@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from stages.common.errors import InputError
+from stages.common.files.atomic_files import check_writable
 from workflow.doctor.findings import Finding, ask, present
 
 _GB = 1e9
@@ -16,11 +18,10 @@ def check_workspace(workspace: Path) -> Finding:
     """Check that a file can be written where results will go; it is removed again."""
     place = existing(workspace)
     try:
-        with tempfile.TemporaryFile(dir=place):
-            pass
-    except OSError as error:
+        check_writable(workspace, folder=True)
+    except InputError as error:
         remedy = "set `workspace` in config.yaml to a folder that you can write"
-        return Finding("error", "workspace", f"{place}: not writable ({error.strerror})", remedy)
+        return Finding("error", "workspace", error.what, remedy)
     made = "" if workspace.exists() else f" ({workspace} will be created)"
     return Finding("ok", "workspace", f"{place} is writable{made}")
 
@@ -42,11 +43,12 @@ def check_scratch(environ: Mapping[str, str] = os.environ) -> list[Finding]:
 
 
 def _scratch(name: str, place: Path, remedy: str) -> Finding:
+    if name == "TMPDIR" and not place.is_dir():  # a missing home is made
+        return Finding("error", name, f"{place}: no such folder", remedy)
     try:
-        with tempfile.TemporaryFile(dir=existing(place) if name == "HOME" else place):  # a missing home is made
-            pass
-    except OSError as error:
-        return Finding("error", name, f"{place}: not writable ({error.strerror})", remedy)
+        check_writable(place, folder=True)
+    except InputError as error:
+        return Finding("error", name, error.what, remedy)
     return Finding("ok", name, f"{place} is writable")
 
 

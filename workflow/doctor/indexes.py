@@ -29,7 +29,7 @@ from stages.index_inputs.contract import IndexInputsSettings, index_files
 from stages.index_inputs.index import build_index
 from workflow.doctor.findings import Finding, Status
 
-_RASTER = r"(?i)\.(png|jpe?g)$"  # files without a header that could name a view
+RASTER = r"(?i)\.(png|jpe?g)$"  # files without a header that could name a view
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Indexes:
         is_wrong = pl.Series([view is not None and view not in accepted for view in views], dtype=pl.Boolean)
         rejects_missing = rule_for_missing(settings.views_missing, texts) == "reject"
         is_missing = pl.Series([rejects_missing and view is None for view in views], dtype=pl.Boolean)
-        certain = files["image_id"].filter(is_wrong | (is_missing & files["path"].str.contains(_RASTER)))
+        certain = files["image_id"].filter(is_wrong | (is_missing & files["path"].str.contains(RASTER)))
         wrong = Counter(view for view, is_other in zip(views, is_wrong, strict=True) if is_other and view)
         return Views(Counter(wrong), int(is_missing.sum()), frozenset(certain))
 

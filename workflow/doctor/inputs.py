@@ -26,14 +26,16 @@ from stages.index_inputs.index import present_index_files
 from stages.index_inputs.presence import LOOKED_FOR, OUTSIDE, first_missing, missing_files
 from stages.make_phantom.file_tree import MANIFEST
 from workflow.doctor.findings import Finding
+from workflow.doctor.headers import check_headers
 from workflow.doctor.indexes import Indexes, check_views
 
 
 def check_datasets(config: Config, indexes: Indexes, every_file: bool = False) -> Iterator[Finding]:
-    """Yield a finding for each data set that the configuration uses, and one on views where some are rejected."""
+    """Yield a finding for each data set that the configuration uses, and one on views or headers that are rejected."""
     for name in config.used_datasets:
         yield check_dataset(config, name, indexes, every_file)
         yield from check_views(config, name, indexes)
+        yield from check_headers(config, name, indexes)
 
 
 def check_dataset(config: Config, name: str, indexes: Indexes, every_file: bool = False) -> Finding:

@@ -29,7 +29,13 @@ from workflow.invocation import print_warnings, refuse_left_jobs, sync_command, 
 from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
 from workflow.measured import all_left_out
 from workflow.rule_requests import MOST, grown
-from workflow.site_profile import check_account, check_checkout, snakemake_layers
+from workflow.site_profile import (
+    assignments_of,
+    check_account,
+    check_checkout,
+    refuse_padded_numbers,
+    snakemake_layers,
+)
 
 STARTED = time.time()
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
@@ -47,6 +53,8 @@ configfile: "config.yaml"
 
 try:
     check_checkout(REPOSITORY)
+    if workflow.is_main_process:  # its own command line, on which alone a number still has its zeros
+        refuse_padded_numbers(assignments_of(sys.argv[1:]))
     CONFIG = check(config, snakemake_layers(workflow))
     if workflow.is_main_process and (wrong := check_files(CONFIG)):
         raise InputErrors(wrong)

@@ -3,7 +3,11 @@
 dicom_to_arrow writes it; the image store reads it.
 """
 
+from pydantic import Field
+
 from ..records import Count, Record
+
+DOUBTFUL_NAMED = 20  # images of each doubtful kind that a manifest names
 
 
 class ShardEntry(Record):
@@ -27,5 +31,6 @@ class Manifest(Record):
     without_view: Count = 0  # images that were accepted although nothing names their view (views_missing)
     nearly_black: Count = 0  # images of which nearly all pixels lie within a narrow range of grey levels
     voi_lut_unusable: Count = 0  # images shown by their window, since the VOI LUT beside it contradicts itself
+    first_doubtful: dict[str, list[str]] = Field(default_factory=dict)  # kind, as above -> its first 20 image ids
     pictures: Count  # images with a digest of the original picture; JPEG 2000 decoded at reduced size has none
     shards: list[ShardEntry]

@@ -23,7 +23,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import IO, Any
 
-from ..errors import InputError, of_the_system
+from ..errors import InputError, of_the_system, reason_of
 
 
 def take_lock(file: IO) -> bool:
@@ -146,7 +146,7 @@ def check_writable(path: Path, folder: bool = False) -> None:
     """Check that a file, or a `folder`, can be written at `path`, before the work for it begins; nothing of it stays.
 
     A byte is written in the nearest folder that exists. Raises InputError where `path` is something else, lies below a
-    file, or in a folder without rights or without space.
+    file, in a folder without rights or without space, or has a name that no file can have.
     """
     path = Path(path)
     if not folder and os.path.isdir(path):  # noqa: PTH112 - unlike pathlib's, it raises no error
@@ -160,14 +160,23 @@ def check_writable(path: Path, folder: bool = False) -> None:
         raise InputError(f"{path}: {place} is no folder", remedy="name another path, or move that file")
     probe = place / _temporary_name(path.absolute())
     try:
-        with probe.open("wb") as file:
+        for name in path.absolute().relative_to(place).parts:  # names of folders that are not there yet, too
+            with suppress(FileNotFoundError):
+                (place / name).stat()
+        probe.unlink(missing_ok=True)
+        with probe.open("xb") as file:  # in a folder of all users, what others put under this name is not followed
             file.write(b"0")
         probe.unlink(missing_ok=True)
+    except ValueError as error:
+        raise InputError(f"{path}: cannot be written ({reason_of(error)})", remedy="name another file") from None
     except OSError as error:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
         error.filename = str(path)
-        raise of_the_system(error) or error from None
+        told = of_the_system(error)
+        if told is None:
+            raise
+        raise InputError(f"{path}: cannot be written ({reason_of(error)})", told.remedy) from None
 
 
 def _remove_leftovers(path: Path) -> None:

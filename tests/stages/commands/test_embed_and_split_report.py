@@ -50,9 +50,9 @@ def test_what_cannot_be_read_is_one_line(exported, tmp_path, capsys, options, wo
 @pytest.mark.parametrize(
     ("output", "words"),
     [
-        ("folder", "folder: not a regular file; name the file to write"),
-        ("/dev/null", "/dev/null: not a regular file; name the file to write"),
-        ("file/x", "file/x: cannot be written (Not a directory)"),
+        ("folder", "folder: is a folder; name a file"),
+        ("/dev/null", "/dev/null: is a device, pipe or socket; name a file"),
+        ("file/x", "file is no folder; name another path"),
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(

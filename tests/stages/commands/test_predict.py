@@ -67,7 +67,7 @@ def test_one_of_several_findings_is_chosen(tmp_path) -> None:
         ("a: [x]\nb: [y]", ["--set", ""], "is no prompt file with `sets`; leave --set out"),
         ("a: [x]\nb: [y]", ["--show", ""], "--show : no such class; choose one of a, b"),
         ("a: [x]\nb: [y]", ["--show", "b"], "--show without --heatmap shows nothing; add --heatmap FILE.png"),
-        ("a: [x]\nb: [y]", ["--heatmap", "/dev/null/x.png"], "/dev/null/x.png: cannot be written (Not a directory)"),
+        ("a: [x]\nb: [y]", ["--heatmap", "/dev/null/x.png"], "/dev/null/x.png: /dev/null is no folder; name"),
         ("yes: [x]\nno: [y]", [], "prompts.yaml: class True is a bool, no text; quote it"),
         ("a: [x]\nb: [no]", [], "prompts.yaml: class b: sentence 0: a bool; give text, in quotes"),
         ("a: [x]\nb: []", [], "prompts.yaml: give at least two classes"),

@@ -103,7 +103,7 @@ def test_gather_writes_what_the_image_store_reads(data_set, tmp_path):
     record = read_record(manifest, Manifest)
     assert record.model_dump(exclude={"shards"}) == {
         "dataset": "tests", "size": 32, "indexed": 9, "images": 5, "rejects": 4, "pictures": 5,
-        "without_view": 0, "nearly_black": 0, "voi_lut_unusable": 0,
+        "without_view": 0, "nearly_black": 0, "voi_lut_unusable": 0, "first_doubtful": {},
     }  # fmt: skip
     assert [shard.rows for shard in record.shards] == [3, 2, 0]
     assert record.shards[0].model_dump() == {

@@ -166,6 +166,21 @@ def test_values_of_few_bits_beside_a_burnt_in_mark_raise_an_alarm(convert, bits,
     assert ("1 of 1 images hold nearly all pixels within" in capsys.readouterr().err) == doubtful
 
 
+def test_doubtful_images_are_named_in_the_order_of_the_index(convert, picture, capsys):
+    values = np.random.default_rng(0).integers(0, 2**12, (96, 96)).astype(np.uint16)
+    values[:3, :3] = 65535
+    flat = png(values)
+    black = {f"black{number:02}.png": (flat, "PA") for number in range(22)}
+    _, manifest = convert({"a.png": (picture, "PA")} | black)
+    assert manifest.nearly_black == 22
+    assert manifest.first_doubtful == {"nearly_black": [f"black{number:02}.png" for number in range(20)]}
+    said = capsys.readouterr().err
+    assert "22 of 23 images hold nearly all pixels within" in said
+    assert said.endswith("stretch the range: black00.png, black01.png, black02.png, ...\n")
+    _, manifest = convert({"a.png": (picture, "PA"), "b.png": (flat, "PA")})
+    assert capsys.readouterr().err.endswith("stretch the range: b.png\n")
+
+
 def test_grey_range_is_that_of_numpys_percentiles():
     random = np.random.default_rng(1)
     for _ in range(20):

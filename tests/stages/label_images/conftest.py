@@ -56,6 +56,7 @@ def labelled(tmp_path: Path) -> Callable[..., Labelled]:
         pictures: dict[str, str] | None = None,
         private: Path | None = None,
         files: Path | None = None,
+        rejects: dict[str, str] | None = None,
     ) -> Labelled:
         shapes = shape if isinstance(shape, dict) else dict.fromkeys(images, shape)
         rows = [image_row(name, patient, *shapes[name], (pictures or {}).get(name, name))
@@ -65,6 +66,11 @@ def labelled(tmp_path: Path) -> Callable[..., Labelled]:
                    "card": tmp_path / "card.json", "journal": tmp_path / "journal.json",
                    "settings": json.dumps(settings)}  # fmt: skip
         options |= {name: path for name, path in (("private", private), ("files", files)) if path is not None}
+        if rejects is not None:
+            options["rejects"] = tmp_path / "images/rejects.arrow"
+            given = [{"dataset": "set", "source_id": image, "reason": reason, "message": ""}
+                     for image, reason in rejects.items()]  # fmt: skip
+            write_rows(options["rejects"], schemas.REJECTS, given)
         run_stage(WORK, [text for key, value in options.items() for text in (f"--{key}", str(value))])
         read_record(tmp_path / "card.json", Card)  # what every reader does
         labels = read_table(tmp_path / "labels.arrow", schemas.LABELS).to_pylist()

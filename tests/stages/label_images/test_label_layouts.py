@@ -53,8 +53,8 @@ def test_rsna_boxes_and_targets(labelled, rsna):
 
 def test_what_finds_no_partner_is_counted_and_named(labelled, rsna, capsys):
     result = labelled(rsna, RSNA, {"a": None, "b": None, "x": None})
-    assert result.card["rejects"]["label_without_image"] == {"count": 2, "first": ["c", "d"]}
-    assert result.card["rejects"]["image_without_label"] == {"count": 1, "first": ["x"]}
+    assert result.card["rejects"]["label_without_image"] == {"count": 2, "first": ["c", "d"], "reasons": {}}
+    assert result.card["rejects"]["image_without_label"] == {"count": 1, "first": ["x"], "reasons": {}}
     assert (result.card["images"], result.card["labelled"]) == (3, 2)
     warnings = capsys.readouterr().err.splitlines()
     assert [line.split(";")[0] for line in warnings] == [
@@ -116,7 +116,7 @@ def test_lung_masks(labelled, rsna, write_csv):
     assert columns == [[True, False, False], [False, True, True]]
     assert result.row("c")["lung_mask"] is None
     assert result.card["lung_masks"] == 2
-    assert result.card["rejects"]["lung_mask_without_image"] == {"count": 1, "first": ["z"]}
+    assert result.card["rejects"]["lung_mask_without_image"] == {"count": 1, "first": ["z"], "reasons": {}}
 
 
 def test_patients_from_a_table(labelled, refusal, rsna, write_csv):
@@ -168,8 +168,8 @@ def test_folder_with_masks_in_png(labelled, tmp_path, write_csv):
     assert first["boxes"] == [[1, 2, 3, 4], [2, 2, 1, 1]]
     assert result.row("b")["lung_mask"] is None
     assert result.card["license"] == "by image: CC BY: 2; not stated: 1"
-    assert result.card["rejects"]["blank_label"] == {"count": 1, "first": ["c"]}
-    assert result.card["rejects"]["image_without_label"] == {"count": 0, "first": []}
+    assert result.card["rejects"]["blank_label"] == {"count": 1, "first": ["c"], "reasons": {}}
+    assert result.card["rejects"]["image_without_label"] == {"count": 0, "first": [], "reasons": {}}
 
 
 def test_folder_targets_that_mean_neither_are_named_or_left_out(labelled, refusal, tmp_path, write_csv):
@@ -178,8 +178,8 @@ def test_folder_targets_that_mean_neither_are_named_or_left_out(labelled, refusa
     settings = FOLDER | {"columns": {"image": "file", "target": "sick"}}
     assert "t.csv: row 4: image c: sick is '-1', not one of ['1', '0']" in refusal(root, settings, NONE)
     left = labelled(root, settings | {"unlabelled_values": ["-1"]}, NONE)
-    assert left.card["rejects"]["unlabelled"] == {"count": 1, "first": ["c"]}
-    assert left.card["rejects"]["image_without_label"] == {"count": 0, "first": []}
+    assert left.card["rejects"]["unlabelled"] == {"count": 1, "first": ["c"], "reasons": {}}
+    assert left.card["rejects"]["image_without_label"] == {"count": 0, "first": [], "reasons": {}}
 
 
 def test_folder_is_keyed_with_the_key_of_index_inputs(labelled, refusal, tmp_path, write_csv):

@@ -43,10 +43,10 @@ def test_every_dropped_image_has_its_own_reason(labelled, tmp_path, write_csv, c
     result = labelled(tmp_path, FOLDER | {"unlabelled_values": ["-1"]}, NONE | {"e": None, "x": None})
     rejects = {reason: each for reason, each in result.card["rejects"].items() if each["count"]}
     assert rejects == {
-        "label_without_image": {"count": 1, "first": ["lost"]},
-        "image_without_label": {"count": 1, "first": ["x"]},
-        "unlabelled": {"count": 2, "first": ["d", "e"]},
-        "blank_label": {"count": 1, "first": ["c"]},
+        "label_without_image": {"count": 1, "first": ["lost"], "reasons": {}},
+        "image_without_label": {"count": 1, "first": ["x"], "reasons": {}},
+        "unlabelled": {"count": 2, "first": ["d", "e"], "reasons": {}},
+        "blank_label": {"count": 1, "first": ["c"], "reasons": {}},
     }
     assert result.card["images"] == 6
     assert result.card["images"] == result.card["labelled"] + sum(
@@ -58,6 +58,21 @@ def test_every_dropped_image_has_its_own_reason(labelled, tmp_path, write_csv, c
         "warning: image_without_label: 1, first x",
         "warning: blank_label: 1, first c in row 4 of t.csv",
     ]
+
+
+def test_a_label_without_image_says_why_there_is_none(labelled, tmp_path, write_csv, capsys):
+    lost = [[f"lost{number}", "1"] for number in range(6)]
+    write_csv(tmp_path / "t.csv", [["file", "sick"], ["a", "1"], ["b", "0"], ["c", "1"], ["d", "0"], *lost])
+    rejects = {"lost0": "truncated", "lost1": "wrong_view", "lost2": "wrong_view", "unlabelled": "burned_in"}
+    result = labelled(tmp_path, FOLDER, NONE, rejects=rejects)
+    found = result.card["rejects"]["label_without_image"]
+    assert found["reasons"] == {"wrong_view": 2, "truncated": 1, "not_in_index": 3}
+    assert list(found["reasons"]) == ["wrong_view", "truncated", "not_in_index"]
+    assert result.card["rejects"]["image_without_label"]["reasons"] == {}
+    assert (
+        "label_without_image: 6 (2 wrong_view, 1 truncated, 3 not in the index), first lost0 in row 6 of t.csv; see"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,6 +144,29 @@ def test_all_boxes_of_rsna_beyond_the_edge(refusal, tmp_path, write_csv):
     assert "as do all 2 boxes; xyxy given as xywh, or images resized?" in line
 
 
+@pytest.mark.parametrize("target", ["1", "0"], ids=["blank cells", "no positive image with a box is there"])
+def test_a_declared_column_without_a_value_is_a_warning(labelled, tmp_path, write_csv, target, capsys):
+    rest = [] if target == "1" else [["lost", "1", "1 1 2 2"]]
+    write_csv(
+        tmp_path / "t.csv", [BOX_HEADER, ["a", "1", ""], ["b", "0", ""], ["c", target, ""], ["d", "0", ""], *rest]
+    )
+    labelled(tmp_path, WITH_BOXES, NONE, shape=(8, 8))
+    assert (
+        f"warning: {tmp_path}/t.csv: `boxes` (columns.boxes) has no value in any labelled image, so nothing can be "
+        "segmented or grounded; correct the column, or remove the key, or list in the data set's `evaluations` what"
+    ) in capsys.readouterr().err
+    labelled(tmp_path, FOLDER, NONE, shape=(8, 8))
+    assert "segmented" not in capsys.readouterr().err
+
+
+def test_an_empty_column_beside_a_filled_one_takes_nothing_away(labelled, tmp_path, write_csv, capsys):
+    settings = FOLDER | {"columns": WITH_BOXES["columns"] | {"mask": "mask"}}
+    rows = [["a", "1", "1 1 2 2", ""], *([name, "0", "", ""] for name in "bcd")]
+    write_csv(tmp_path / "t.csv", [[*BOX_HEADER, "mask"], *rows])
+    labelled(tmp_path, settings, NONE, shape=(8, 8))
+    assert "`mask` (columns.mask) has no value in any labelled image; remove the key" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
@@ -170,7 +208,7 @@ def test_labels_from_parquet(labelled, tmp_path, dtype):
     pl.DataFrame({"file": list("abcd"), "sick": sick, "row": [9, 9, 9, 9]}).write_parquet(tmp_path / "t.parquet")
     result = labelled(tmp_path, FOLDER | {"table": "t.parquet"}, NONE)
     assert [(row["image_id"], row["target"]) for row in result.rows] == [("a", 1), ("b", 0), ("d", 0)]
-    assert result.card["rejects"]["blank_label"] == {"count": 1, "first": ["c"]}
+    assert result.card["rejects"]["blank_label"] == {"count": 1, "first": ["c"], "reasons": {}}
 
 
 def test_ids_that_never_match_show_the_form_of_one(refusal, tmp_path, write_csv):

@@ -41,6 +41,17 @@ def cells(*values: tuple[str, str]) -> list[list[str]]:
     return [["file", "Pleural Effusion", "Edema"], *([name, *both] for name, both in zip(NAMES, [*values, *rest]))]  # noqa: B905
 
 
+def test_a_finding_whose_boxes_are_all_blank_is_named(labelled, tmp_path, write_csv, capsys):
+    header, *rows = cells(("1", "0"), ("1", "1"), ("1", "1"), ("1", "0"))
+    table = [[*header, "a", "b"], *([*row, "1 1 2 2" if row[1] == "1" else "", ""] for row in rows)]
+    write_csv(tmp_path / "t.csv", table)
+    found = {"effusion": {"target": "Pleural Effusion", "boxes": "a"}, "edema": {"target": "Edema", "boxes": "b"}}
+    labelled(tmp_path, wide(findings=found), dict.fromkeys(NAMES))
+    said = capsys.readouterr().err
+    assert "`b` (findings.edema.boxes) has no value in any labelled image, so nothing of edema can be segmented" in said
+    assert "findings.effusion.boxes" not in said
+
+
 def test_a_column_per_finding_with_yes_no_and_unknown(labelled, tmp_path, write_csv):
     write_csv(tmp_path / "t.csv", cells(("1", "0"), ("1", "1"), ("", "1"), ("0", ""), ("", "")))
     result = labelled(tmp_path, wide(), dict.fromkeys(NAMES))
@@ -52,7 +63,7 @@ def test_a_column_per_finding_with_yes_no_and_unknown(labelled, tmp_path, write_
     assert "x4.png" not in found
     card = result.card
     assert (card["images"], card["labelled"], card["positives"]) == (12, 11, 3)
-    assert card["rejects"]["blank_label"] == {"count": 1, "first": ["x4.png"]}
+    assert card["rejects"]["blank_label"] == {"count": 1, "first": ["x4.png"], "reasons": {}}
     assert {name: (each["labelled"], each["positives"]) for name, each in card["findings"].items()} == {
         "effusion": (10, 2), "edema": (10, 2)}  # fmt: skip
     parts = {row["image_id"]: (row["split"], row["subset"]) for row in result.rows}

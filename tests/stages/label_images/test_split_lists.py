@@ -35,8 +35,8 @@ def test_one_table_is_followed_and_what_is_left_out_is_counted(labelled, root, w
     result = labelled(root, ONE, IMAGES)
     found = {row["image_id"]: row["split"] for row in result.rows}
     assert found == {"i0": "train", "i1": "train", "i2": "validation", "i3": "validation", "i4": "test", "i5": "test"}
-    assert result.card["rejects"]["image_in_no_list"] == {"count": 2, "first": ["i6", "i7"]}
-    assert result.card["rejects"]["listed_without_image"] == {"count": 1, "first": ["rejected"]}
+    assert result.card["rejects"]["image_in_no_list"] == {"count": 2, "first": ["i6", "i7"], "reasons": {}}
+    assert result.card["rejects"]["listed_without_image"] == {"count": 1, "first": ["rejected"], "reasons": {}}
     assert (result.card["split_by"], result.card["labelled"]) == ("lists of the user", 8)
     assert [result.card["splits"][part]["images"] for part in ("train", "validation", "test")] == [2, 2, 2]
 

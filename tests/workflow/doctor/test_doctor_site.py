@@ -132,7 +132,8 @@ def test_home_and_tmpdir_that_cannot_be_written_are_named(tmp_path: Path) -> Non
     assert [each.status for each in check_scratch(good | {"HOME": str(tmp_path / "new")})] == ["ok", "ok"]
     home, temporary = check_scratch({"HOME": "/proc/none", "TMPDIR": "/proc/none"})
     assert (home.status, temporary.status) == ("error", "warning")
-    assert "/proc/none: not writable" in home.what
+    assert "/proc/none: cannot be written (No such file or directory)" in home.what
+    assert "/proc/none: no such folder; stages use " in temporary.what
     assert "export TMPDIR=" in temporary.remedy
     assert check_scratch(good | {"HOME": "/proc/none", "XDG_CACHE_HOME": str(tmp_path)})[0].status == "ok"
     assert check_scratch(good | {"TMPDIR": str(tmp_path / "missing")})[1].status == "warning"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import (
     atomic_path,
+    check_writable,
     read_json,
     read_sidecar,
     recorded_sha256,
@@ -215,3 +216,19 @@ def test_an_error_of_writing_names_the_file_that_was_wanted(tmp_path):
         raise OSError(28, "full")
     assert full.value.filename == str(tmp_path / "x")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["folder"]
+
+
+def test_what_lies_under_the_name_of_a_probe_is_not_written_through(tmp_path):
+    target, probe = tmp_path / "target", tmp_path / f".file.{os.getpid()}.tmp"
+    target.write_text("kept")
+    probe.symlink_to(target)
+    check_writable(tmp_path / "file")
+    assert target.read_text() == "kept"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+@pytest.mark.parametrize("name", ["a\0b", "new/a\0b/file", "new/" + "n" * 300 + "/file", "\udc80" + "n" * 250])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="cannot be written"):
+        check_writable(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
