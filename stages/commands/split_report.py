@@ -34,7 +34,12 @@ def main(arguments: Namespace) -> None:
         is_empty = not clean(text).replace("\ufeff", " ").strip()
         why = "it is empty" if is_empty else "it has no text but a placeholder such as nan"
         raise InputError(f"{arguments.report or 'standard input'}: no report: {why}", "give the text of a report")
-    for sentence in split_report(text, arguments.sections, arguments.fallback, arguments.language):
+    sentences = split_report(text, arguments.sections, arguments.fallback, arguments.language)
+    if not sentences:
+        raise InputError(
+            f"{arguments.report or 'standard input'}: no sentence is left", "keep more with --sections or --fallback"
+        )
+    for sentence in sentences:
         print(json.dumps(asdict(sentence), ensure_ascii=False))
 
 

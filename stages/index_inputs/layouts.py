@@ -91,13 +91,13 @@ def _within(rows: pl.DataFrame, column: str | None, pattern: str | None, source:
     if column is None or pattern is None:
         return _optional(column)
     found = [re.search(pattern, cell) for cell in rows[column]]
-    lost = [row for row, match in zip(rows[ROW], found, strict=True) if match is None or not match[1]]
+    lost = [row for row, match in zip(rows[ROW], found, strict=True) if match is None or not (match[1] or "").strip()]
     if lost:
         raise InputError(
             f"{source}: row {lost[0]}: {pattern!r} finds nothing in {column} ({len(lost)} such)",
             remedy="correct `columns.patient_pattern` or `columns.study_pattern`",
         )
-    return pl.Series([match[1] for match in found if match is not None], dtype=pl.String)
+    return pl.Series([match[1].strip() for match in found if match is not None], dtype=pl.String)
 
 
 def found_by_name(
@@ -110,13 +110,15 @@ def found_by_name(
     """
     if settings.find_images_in is None:
         return pl.col(column)
+    if not (root / settings.find_images_in).is_dir():
+        raise not_there(root / settings.find_images_in, "no such folder", "correct `find_images_in`")
     files: dict[str, list[str]] = {}
     for directory, names in _folders(root, settings.find_images_in, roots, settings.show):
         for name in names:
             path = PurePosixPath(os.path.relpath(directory, root)) / name
             if path.suffix.lower() in _SUFFIXES:
-                for known in (path.name, path.stem):
-                    files.setdefault(known, []).append(str(path))
+                files.setdefault(path.stem, []).append(str(path))
+            files.setdefault(name, []).append(str(path))  # DICOM files often have no ending
     source, paths = root / str(settings.table), []
     for row, cell in zip(rows[ROW], rows[column], strict=True):
         named = files.get(cell, [])

@@ -167,10 +167,24 @@ def _at_line_start(line: str, names: HeaderNames) -> Header | None:
         return header._replace(names=_FINDINGS, strength=Strength.ANATOMY)
     words = _LABEL_WORD.findall(plain_capitals(label))
     if not names.examination.union(names.projection).isdisjoint(words) and (
-        label.isupper() or names.around.issuperset(words)
+        (label.isupper() and not _says_something(label, words, names)) or names.around.issuperset(words)
     ):
         return _of_long_label(words, header, names)
     return None
+
+
+# In capitals, without marks: what denies is a finding, and no label of an examination.
+_CLINICAL = ("indication", "history")
+_DENYING = frozenset(
+    ["NO", "NOT", "WITHOUT", "SIN", "KEIN", "KEINE", "KEINEN", "OHNE", "PAS", "AUCUN", "AUCUNE", "SANS", "NON", "SENZA",
+     "SEM", "NAO", "GEEN", "ZONDER"]
+)  # fmt: skip
+
+
+def _says_something(label: str, words: list[str], names: HeaderNames) -> bool:
+    """Return whether a label in capitals holds a finding: it denies one, or a header of its own ends it."""
+    tail = label[max((match.end() for match in _STOP_AND_BLANK.finditer(label)), default=0) :]
+    return not _DENYING.isdisjoint(words) or (tail != label and _names_of(tail, names) is not None)
 
 
 def _of_long_label(words: list[str], header: Header, names: HeaderNames) -> Header:
@@ -257,7 +271,8 @@ def _qualified(label: str, names: HeaderNames) -> tuple[str, ...] | None:
         if before and before[-1] not in names.qualifiers and before[-1] not in ("AND", names.link):
             return None
         found = _names_of(" ".join(words[first:last]), names) if (first, last) != (0, len(words)) else None
-        if found and (found[0] in _READ or names.states.issuperset(before)):
+        # Names of examinations, techniques and the like would end the findings, and take with them what is one.
+        if found and (found[0] in _READ or (found[0] in _CLINICAL and names.states.issuperset(before))):
             return found if not before or before[0] not in ("AND", names.link, "THE") else None
     return None
 

@@ -45,20 +45,26 @@ def refuse_swallowed_rows(
 def _rows_within(cell: str, place: int, width: int, separator: str, shapes: set[str]) -> int:
     """Return how many lines of a cell are rows, or 0 where fewer than half are.
 
-    The last line ends at the quote, in the same column: otherwise the row would have too many or too few cells.
+    The last line ends at the quote, in the same column: otherwise the row would have too many or too few cells. It
+    alone says little, since a line of a report may have as many separators and begin with a date or a number; then its
+    first cell needs letters and digits, as the name of a file has.
     """
     _, *lines = cell.split("\n")
     counts = [width - 1] * (len(lines) - 1) + [place]
-    alike = sum(
+    alike = [
         line.count(separator) == count and _is_first_cell(line.split(separator)[0], shapes)
         for line, count in zip(lines, counts, strict=True)
         if line.strip()
-    )
-    return alike if 2 * alike >= sum(bool(line.strip()) for line in lines) else 0
+    ]
+    if not any(alike[:-1]) and not _WORD.search(lines[-1].split(separator)[0]):
+        return 0
+    return sum(alike) if 2 * sum(alike) >= len(alike) else 0
 
 
 def _is_first_cell(text: str, shapes: set[str]) -> bool:
-    return len(text.strip()) >= _SHORTEST and " " not in text.strip() and _shape(text) in shapes
+    """Return whether a text looks like the first cell of other rows: with a digit, since a report's lines are words."""
+    cell = text.strip()
+    return len(cell) >= _SHORTEST and " " not in cell and bool(_DIGIT.search(cell)) and _shape(text) in shapes
 
 
 def _shape(text: str) -> str:

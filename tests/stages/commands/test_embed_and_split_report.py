@@ -106,3 +106,12 @@ def test_a_text_that_is_no_report_is_one_line(tmp_path, capsys, text, why) -> No
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == f"error: {tmp_path / 'report.txt'}: no report: {why}; give the text of a report\n"
+
+
+@pytest.mark.parametrize("text", ["FINDINGS: nan", "123 456.", "\0\0"])
+def test_a_report_without_a_sentence_is_said(tmp_path, capsys, text: str) -> None:
+    (tmp_path / "report.txt").write_text(text)
+    with pytest.raises(SystemExit, match="2"):
+        main(["split-report", str(tmp_path / "report.txt")])
+    assert "no" in (line := capsys.readouterr().err)
+    assert line.count("\n") == 1

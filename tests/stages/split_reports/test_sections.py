@@ -62,6 +62,8 @@ LAYOUTS = {
     "a finding before": ("FINDINGS: Clear.\nNORMAL IMPRESSION: Old.", "F: Clear. NORMAL | I: Old."),
     "a finding in words of the body": ("FINDINGS:\nPULMONARY EDEMA IMPRESSION: Old.", "F: PULMONARY EDEMA | I: Old."),
     "a state of a clinical name": ("FINDINGS: Clear.\nADDITIONAL HISTORY: Cough.", "F: Clear."),
+    "a state of an examination": ("FINDINGS: Clear.\nOTHER STUDIES: A mass.", "F: Clear. OTHER STUDIES: A mass."),
+    "findings before a header": ("LARGE EFFUSION. CHEST TUBE IN PLACE. FINDINGS: Clear.", "F: Clear."),
     "words of a sentence": ("FINDINGS: The impression: none.", "F: The impression: none."),
     "markup": ("## IMPRESSION: Normal.", "I: Normal."),
     "empty section": ("FINDINGS: IMPRESSION: Normal.", "F: | I: Normal."),
