@@ -90,7 +90,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _grounding(results: Path) -> dict:
-    return json.loads((results / "phrase_grounding" / "mlip" / "rsna_sample" / "result.json").read_text())
+    result = json.loads((results / "phrase_grounding" / "mlip" / "rsna_sample" / "result.json").read_text())
+    return result["findings"][0]
 
 
 def _section_of_samples(page: str) -> str:
