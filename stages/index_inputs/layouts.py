@@ -32,6 +32,7 @@ from ..common.data.distributions import (
     is_mimic_jpg,
     mimic_suffixes,
     name_in,
+    not_there,
     unused_tables,
 )
 from ..common.data.index_tables import (

@@ -116,6 +116,14 @@ def test_a_name_of_several_files_and_no_name_at_all_are_refused(tmp_path: Path, 
         by_name(tmp_path, write_csv, ["x", "y"])
 
 
+def test_a_missing_folder_is_named_and_files_without_ending_are_found(tmp_path: Path, write_csv: Write) -> None:
+    with pytest.raises(InputError, match="images: no such folder"):
+        by_name(tmp_path, write_csv, ["x"])
+    touch(tmp_path, "images/1/IM0001", "images/2/1.2.840.5")
+    found = by_name(tmp_path, write_csv, ["IM0001", "1.2.840.5"])
+    assert found == {"IM0001": "images/1/IM0001", "1.2.840.5": "images/2/1.2.840.5"}
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
