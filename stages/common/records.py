@@ -1,5 +1,6 @@
 """Records that stages write as JSON: the writer fills and every reader parses the same typed class."""
 
+from collections.abc import Collection, Sized
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
 
@@ -45,6 +46,18 @@ METRICS: tuple[MetricName, ...] = get_args(MetricName)  # of a classifier
 
 # Positives, and negatives, that one of several findings needs in test: of fewer, a bootstrap interval says nothing.
 FEWEST = 5
+
+
+def check_metrics(metrics: Collection[str]) -> None:
+    """Raise ValueError where one of the figures of a classifier is missing."""
+    if missing := set(METRICS) - set(metrics):
+        raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
+
+
+def has_several(findings: Sized, not_measured: Sized) -> bool:
+    """Return whether a data set has more than one finding, measured or not."""
+    return len(findings) + len(not_measured) > 1
+
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 

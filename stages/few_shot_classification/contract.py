@@ -7,13 +7,13 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, option, product, source
+from ..common.data.patient_split import Split
 from ..common.encoders.settings import AugmentationSettings
 from ..common.few_shot.protocols import (
     Departures,
     FewShotBlock,
     FewShotRecord,
     MeanOfSeeds,
-    PartName,
     PartSize,
     Protocol,
     ScheduledSettings,
@@ -153,7 +153,7 @@ class Seed(Record):
 class FindingResult(Record):
     """Figures of one finding; `images` are those in which it is labelled."""
 
-    images: dict[PartName, PartSize]
+    images: dict[Split, PartSize]
     metrics: dict[MetricName, MeanOfSeeds]
 
 
@@ -165,7 +165,7 @@ class FewShotResult(FewShotRecord):
 
     findings: dict[str, FindingResult] = Field(min_length=1)
     not_measured: dict[str, str] = Field(default_factory=dict, description="finding -> why nothing is said on it")
-    images: dict[PartName, PartSize]
+    images: dict[Split, PartSize]
     seeds: list[Seed]
     metrics: dict[MetricName, MeanOfSeeds]
 

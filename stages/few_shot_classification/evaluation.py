@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from ..audit_splits.contract import read_overlap
 from ..common.data.label_matrix import LabelMatrix, read_label_matrix
+from ..common.data.patient_split import Split
 from ..common.few_shot.parts import Parts, split_parts
-from ..common.few_shot.protocols import MeanOfSeeds, PartName, PartSize
+from ..common.few_shot.protocols import MeanOfSeeds, PartSize
 from ..common.few_shot.repetitions import log_result, spread_of
 from ..common.files.arrow_tables import write_frame
 from ..common.files.schemas import SCORES
@@ -154,9 +155,9 @@ def _with_spread(
     }
 
 
-def _sizes(parts: Parts, finding: str | None = None) -> dict[PartName, PartSize]:
+def _sizes(parts: Parts, finding: str | None = None) -> dict[Split, PartSize]:
     """Return the images of each part and the positive ones, of one finding or of any."""
-    named: tuple[tuple[PartName, LabelMatrix], ...] = (
+    named: tuple[tuple[Split, LabelMatrix], ...] = (
         ("train", parts.train), ("validation", parts.validation), ("test", parts.test)
     )  # fmt: skip
     found = {}

@@ -7,13 +7,13 @@ from typing import ClassVar, Literal, get_args
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, option, product, source
+from ..common.data.patient_split import Split
 from ..common.encoders.settings import AugmentationSettings
 from ..common.few_shot.protocols import (
     Departures,
     FewShotBlock,
     FewShotRecord,
     MeanOfSeeds,
-    PartName,
     PartSize,
     Protocol,
     ScheduledSettings,
@@ -214,7 +214,7 @@ class SegmentationResult(FewShotRecord):
     finding: str
     input_size: Count
     stored_size: Count
-    images: dict[PartName, OutlinedPart]
+    images: dict[Split, OutlinedPart]
     seeds: list[RepetitionRecord]
     metrics: dict[FigureName, MeanOfSeeds]
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
+from ..common.data.label_matrix import resampled
 from ..common.few_shot.protocols import MeanOfSeeds
 from ..common.few_shot.repetitions import means_of_seeds
 from ..common.metrics.overlap import Overlaps, segmentation_metrics
@@ -46,8 +47,7 @@ def evaluate(labels: pl.DataFrame, runs: Sequence[SeedOverlaps], draws: int, see
     repetitions. Its interval resamples test patients (images where patients are unknown), the same ones for every
     repetition and for `predict_nothing`; its `spread` is the standard deviation over repetitions.
     """
-    known = labels["patient_id"].null_count() == 0
-    groups = labels["patient_id" if known else "image_id"].to_numpy()
+    unit, groups = resampled(labels)
     metrics = [segmentation_metrics(run.test) for run in runs]
     once = np.ones((1, len(labels)))
     values = [{name: float(metric(once)[0]) for name, metric in each.items()} for each in metrics]
@@ -56,7 +56,7 @@ def evaluate(labels: pl.DataFrame, runs: Sequence[SeedOverlaps], draws: int, see
         RepetitionRecord(**{name: value for name, value in vars(run).items() if name != "test"}, **figures)
         for run, figures in zip(runs, values, strict=True)
     ]
-    return Figures("patient" if known else "image", seeds, means_of_seeds(metrics, values, weights))
+    return Figures(unit, seeds, means_of_seeds(metrics, values, weights))
 
 
 THRESHOLDS = np.arange(1, 20) / 20  # probabilities .05, .10 .. .95 that a validation may choose

@@ -16,6 +16,7 @@ import torch
 from ..audit_splits.contract import read_overlap
 from ..common.data.image_store import ImageStore
 from ..common.data.label_matrix import label_matrix
+from ..common.data.patient_split import Split
 from ..common.data.run_lengths import encode
 from ..common.device import choose_device
 from ..common.digests import seed_from
@@ -23,7 +24,6 @@ from ..common.encoders.dual import load_checkpoint
 from ..common.encoders.image import ImageEncoder
 from ..common.errors import InputError
 from ..common.few_shot.parts import refuse_no_subset
-from ..common.few_shot.protocols import PartName
 from ..common.few_shot.repetitions import log_result
 from ..common.files.arrow_tables import read_table, write_frame, write_rows
 from ..common.files.schemas import LABELS, OVERLAPS, outlines
@@ -125,9 +125,9 @@ class OutlinedParts:
         """Return why nothing can be learned from the subset, or None where it can."""
         return None if self.train.outlined.any() else f"the subset has {len(self.train)} images, none with an outline"
 
-    def counts(self, parts: Parts) -> dict[PartName, OutlinedPart]:
+    def counts(self, parts: Parts) -> dict[Split, OutlinedPart]:
         """Return the images that were used, and the positives that could not be."""
-        found: tuple[tuple[PartName, OutlinedImages, pl.DataFrame], ...] = (
+        found: tuple[tuple[Split, OutlinedImages, pl.DataFrame], ...] = (
             ("train", self.train, parts.train),
             ("validation", self.validation, parts.validation),
             ("test", self.test, parts.test),

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from ..common.contract import Job, option, product, source
 from ..common.data.distributions import CHALLENGE_TABLES, name_in
 from ..common.data.own_tables import ImageColumns, OwnTables
-from ..common.data.patient_split import PatientSplit
+from ..common.data.patient_split import PatientSplit, Split
 from ..common.records import Count, Record
 from ..common.settings import Name, Settings
 
@@ -55,12 +55,11 @@ class SplitLists(Settings):
         return [name for name in (self.table, self.train, self.validation, self.test) if name is not None]
 
 
-Part = Literal["train", "validation", "test"]
 UncertainPolicy = Literal["ignore", "zeros", "ones"]  # as CheXpert's authors name them (Irvin et al., AAAI 2019)
 
 
 class FindingColumns(Settings):
-    """Where a `folder` data set's table has one of its findings."""
+    """Name the place of a finding in a `folder` data set's table."""
 
     target: str = Field(description="its column; with `columns.findings`, the word for it in that column")
     boxes: str | None = Field(None, description="column of its boxes, as `columns.boxes`")
@@ -274,7 +273,7 @@ class CardFinding(Record):
     uncertain_as: UncertainPolicy
     boxes: Count
     masks: Count
-    splits: dict[Part, CardPart]
+    splits: dict[Split, CardPart]
     subsets: dict[int, CardPart]  # by percent of the training part
 
 
@@ -300,7 +299,7 @@ class Card(Record):
     seed: int
     shares: SplitShares | None  # null where the user's own lists or the split of pre-training were followed
     patient_split: PatientSplit | None = None  # the split of pre-training, if that was followed
-    splits: dict[Part, CardSplit]
+    splits: dict[Split, CardSplit]
     subsets: dict[int, CardSplit]  # by percent of the training part
     pixels_in_several_splits: Count
     rejects: dict[str, CardRemainder]  # by reason

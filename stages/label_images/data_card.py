@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common.data.distributions import WHERE_TO_GET
+from ..common.data.patient_split import Split
 from ..common.digests import digest_of
-from .contract import Card, CardFinding, CardPart, CardRemainder, CardSplit, LabelImagesSettings, Part
+from .contract import Card, CardFinding, CardPart, CardRemainder, CardSplit, LabelImagesSettings
 from .image_labels import ImageLabels
 from .label_split import PARTS, ListedSplit, split_by
 
@@ -79,7 +80,7 @@ def by_image(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _by_part(rows: Sequence[Mapping[str, Any]]) -> dict[Part, list[Mapping[str, Any]]]:
+def _by_part(rows: Sequence[Mapping[str, Any]]) -> dict[Split, list[Mapping[str, Any]]]:
     return {part: [row for row in rows if row["split"] == part] for part in PARTS}
 
 

@@ -49,7 +49,7 @@ def read_folder(root: Path, settings: LabelImagesSettings) -> LabelTable:
 
 @dataclass
 class _Image:
-    """What the rows of an image say; `meanings` are by finding, `rest` is that of findings which no row names."""
+    """Hold what the rows of an image say; `meanings` are by finding, `rest` is that of findings which no row names."""
 
     row: int
     meanings: dict[str, Meaning] = field(default_factory=dict)

@@ -17,14 +17,14 @@ from typing import Any, get_args
 import numpy as np
 
 from ..common.data.index_tables import read_index, require_values
-from ..common.data.patient_split import PatientSplit, by_rarest, split_of, subset_size
+from ..common.data.patient_split import PatientSplit, Split, by_rarest, split_of, subset_size
 from ..common.data.table_files import ROW
 from ..common.digests import seed_from
 from ..common.errors import InputError
-from .contract import LabelImagesSettings, Part, SplitLists, SplitShares
+from .contract import LabelImagesSettings, SplitLists, SplitShares
 from .image_labels import Identify, ImageLabels, identifying
 
-PARTS: tuple[Part, ...] = get_args(Part)
+PARTS: tuple[Split, ...] = get_args(Split)
 
 
 def with_splits(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def assign_splits(rows: Sequence[Mapping[str, Any]], shares: SplitShares, seed: 
     return [part_of[row[unit]] for row in rows]
 
 
-def part_sizes(count: int, shares: SplitShares) -> dict[Part, int]:
+def part_sizes(count: int, shares: SplitShares) -> dict[Split, int]:
     """Return whole numbers that sum to `count`, by largest remainders.
 
     A part that has a share gets at least one, where the count allows.

@@ -10,11 +10,13 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from jaxtyping import Float
 
 from ..audit_splits.contract import read_overlap
 from ..common.data.image_store import ImageStore
+from ..common.data.label_matrix import resampled
 from ..common.data.labelled_images import read_labels
 from ..common.data.prompts import FindingPrompts, prompt_file, read_prompts
 from ..common.data.run_lengths import encode
@@ -225,10 +227,9 @@ def mean_hits(grounded: Sequence[Grounded], draws: int, seed: int) -> Estimate:
     The interval draws patients (images where some are unknown) of all findings together; a finding of which a draw has
     no image is left out of that draw's mean.
     """
-    unit = "image_id" if any(each.test.labels["patient_id"].null_count() for each in grounded) else "patient_id"
-    groups = [each.test.labels[unit].to_numpy() for each in grounded]
-    weights = draw_weights(np.concatenate(groups), draws, seed)
-    ends = np.cumsum([len(each) for each in groups])[:-1]
+    images = [each.test.labels.select("image_id", "patient_id") for each in grounded]
+    weights = draw_weights(resampled(pl.concat(images))[1], draws, seed)
+    ends = np.cumsum([len(each) for each in images])[:-1]
     hits = [each.values["pointing"]["heatmap"] for each in grounded]
     with np.errstate(invalid="ignore"):
         means = [mean_of(own)(part) for own, part in zip(hits, np.split(weights, ends, axis=1), strict=True)]

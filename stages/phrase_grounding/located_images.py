@@ -12,6 +12,7 @@ import polars as pl
 from jaxtyping import Bool, Shaped, UInt8
 
 from ..common.data.image_store import ImageStore
+from ..common.data.label_matrix import resampled
 from ..common.data.labelled_images import region, to_stored
 from ..common.data.run_lengths import decode
 from ..common.errors import InputError
@@ -78,8 +79,7 @@ class Located:
     @property
     def resampled(self) -> tuple[str, Shaped[np.ndarray, "images"]]:
         """Return the unit of the bootstrap, and that of each image."""
-        unit = "image" if self.labels["patient_id"].null_count() else "patient"
-        return unit, self.labels[f"{unit}_id"].to_numpy()
+        return resampled(self.labels)
 
 
 class NoLocationError(InputError):

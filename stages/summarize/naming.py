@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from ..common.few_shot.protocols import in_words
+from ..common.records import has_several
 from ..few_shot_classification.contract import FewShotResult
 from ..few_shot_segmentation.contract import SegmentationResult
 from .inputs import Inputs
@@ -13,7 +14,7 @@ Results = Sequence[FewShotResult] | Sequence[SegmentationResult]
 
 def findings_label(measured: Collection[str], not_measured: Collection[str] = ()) -> str:
     """Return the finding that figures are of, or of how many findings they are the mean."""
-    if len(measured) + len(not_measured) == 1:
+    if not has_several(measured, not_measured):
         return words(next(iter(measured)))
     left = f" of {len(measured) + len(not_measured)}" if not_measured else ""
     return f"{len(measured)}{left} findings"

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, product, source
-from ..common.records import METRICS, Count, Estimate, MetricName, Overlap, Record
+from ..common.records import Count, Estimate, MetricName, Overlap, Record, check_metrics, has_several
 from ..common.settings import Settings
 
 
@@ -52,8 +52,7 @@ class FindingResult(Record):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "FindingResult":
-        if missing := set(METRICS) - set(self.metrics):
-            raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
+        check_metrics(self.metrics)
         if self.prompt_set not in self.validation_auc:
             raise ValueError(f"validation_auc lacks the chosen set {self.prompt_set}")
         if self.test_auc.get(self.prompt_set) != self.metrics["auc"]:
@@ -74,14 +73,13 @@ class ZeroShotResult(Record):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "ZeroShotResult":
-        if missing := set(METRICS) - set(self.metrics):
-            raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")
+        check_metrics(self.metrics)
         return self
 
     @property
     def only(self) -> FindingResult | None:
         """Return the result of the data set's only finding, or None where it has several."""
-        return None if len(self.findings) + len(self.not_measured) > 1 else next(iter(self.findings.values()))
+        return None if has_several(self.findings, self.not_measured) else next(iter(self.findings.values()))
 
     def measured_on(self) -> object:
         """Return what does not depend on the encoders, so that two results can be compared."""

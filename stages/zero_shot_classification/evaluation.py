@@ -23,7 +23,7 @@ from ..common.files.schemas import SCORES
 from ..common.journal.tracking import Run, track_job
 from ..common.metrics.findings import Measurable, estimates, metrics_of
 from ..common.metrics.ranking import auc, best_f1_threshold, draw_weights, estimate
-from ..common.records import Estimate, MetricName, write_record
+from ..common.records import Estimate, MetricName, has_several, write_record
 from .contract import FindingResult, ZeroShotJob, ZeroShotResult
 from .scores import scores_of
 
@@ -95,7 +95,7 @@ def evaluate(
     `source`, where no finding has the positives and negatives without which nothing could be chosen or measured.
     """
     left_out = left_out or {}
-    measurable = Measurable.of(labels, str(source), several=len(labels.findings) + len(left_out) > 1)
+    measurable = Measurable.of(labels, str(source), several=has_several(labels.findings, left_out))
     validation, test = ((labels.images["split"] == part).to_numpy() for part in ("validation", "test"))
     test &= labels.among(measurable.findings).known
     tested = labels.where(test)

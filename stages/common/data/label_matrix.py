@@ -72,8 +72,13 @@ class LabelMatrix:
     @property
     def resampled(self) -> tuple[Literal["patient", "image"], Shaped[np.ndarray, "images"]]:
         """Return the unit of the bootstrap, and that of each image."""
-        unit: Literal["patient", "image"] = "image" if self.images["patient_id"].null_count() else "patient"
-        return unit, self.images[f"{unit}_id"].to_numpy()
+        return resampled(self.images)
+
+
+def resampled(rows: pl.DataFrame) -> tuple[Literal["patient", "image"], Shaped[np.ndarray, "rows"]]:
+    """Return what the bootstrap draws, patients or where some are unknown images, and that of each row."""
+    unit: Literal["patient", "image"] = "image" if rows["patient_id"].null_count() else "patient"
+    return unit, rows[f"{unit}_id"].to_numpy()
 
 
 def label_matrix(rows: pl.DataFrame) -> LabelMatrix:

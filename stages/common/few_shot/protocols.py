@@ -8,13 +8,13 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from ..data.patient_split import Split
 from ..records import Count, Estimate, Overlap, Record
 from ..settings import Settings, UniqueList, dotted
 
 Departures = dict[str, list[Any]]  # setting -> [its value, the published one]; empty where the job is as published
 
 
-PartName = Literal["train", "validation", "test"]
 Protocol = Literal["linear", "finetune"]
 
 
@@ -86,7 +86,7 @@ class FewShotRecord(Record):
         self, images: Collection[str], seeds: Collection[Record], metrics: Collection[str], figures: Collection[str]
     ) -> None:
         """Raise ValueError where a part of the images or one of the `figures` is missing, or a skipped job has some."""
-        if missing := set(get_args(PartName)) - set(images):
+        if missing := set(get_args(Split)) - set(images):
             raise ValueError(f"images lacks {', '.join(sorted(missing))}")
         if self.skipped is None and (missing := set(figures) - set(metrics)):
             raise ValueError(f"metrics lacks {', '.join(sorted(missing))}")

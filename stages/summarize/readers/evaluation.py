@@ -14,7 +14,7 @@ from ...common.errors import InputError
 from ...common.files.arrow_tables import map_table, read_table
 from ...common.files.atomic_files import verify
 from ...common.files.schemas import SCORES, samples
-from ...common.records import read_record
+from ...common.records import has_several, read_record
 from ...few_shot_classification.contract import FewShotClassificationJob, FewShotResult
 from ...few_shot_segmentation.contract import FewShotSegmentationJob, SegmentationResult
 from ...phrase_grounding.contract import FindingResult, GroundingResult, PhraseGroundingJob
@@ -199,7 +199,7 @@ class Grounding(Evaluation):
     @property
     def place(self) -> str:
         """Return the data set, with the finding where it has several: a table each."""
-        several = len(self.whole.findings) + len(self.whole.not_measured) > 1
+        several = has_several(self.whole.findings, self.whole.not_measured)
         return f"{self.dataset}_{self.result.finding}" if several else self.dataset
 
 

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 
 from ...common.few_shot.protocols import PartSize
-from ...common.records import METRICS, Overlap
+from ...common.records import METRICS, Overlap, has_several
 from ...common.wording import counted
-from ...few_shot_classification.contract import FewShotResult
 from ...zero_shot_classification.contract import FindingResult
 from ..inputs import Inputs
 from ..naming import always_note, findings_label, pooling_note, protocol_name, protocol_note, variant_label
@@ -152,14 +151,10 @@ def few_shot_classification_tables(
     for each in by_protocol(inputs.few_shot):
         tables.append(_few_shot_table(inputs, each, comparisons, quotations))
         largest = [cell for cell in each if cell.job.fraction == max(other.job.fraction for other in each)]
-        if several_findings(largest[0].result) and not any(cell.result.skipped for cell in largest):
+        first, is_skipped = largest[0].result, any(cell.result.skipped for cell in largest)
+        if has_several(first.findings, first.not_measured) and not is_skipped:
             tables.append(_few_shot_findings(inputs, largest, comparisons))
     return tables
-
-
-def several_findings(result: FewShotResult) -> bool:
-    """Return whether a data set has more than one finding, measured or not."""
-    return len(result.findings) + len(result.not_measured) > 1
 
 
 def other_findings_note(measured: Sequence[FewShot]) -> str | None:
@@ -205,7 +200,7 @@ def _few_shot_table(
     inputs: Inputs, measured: list[FewShot], comparisons: Comparisons, quotations: Sequence[Quotation]
 ) -> Table:
     job, first = measured[0].job, measured[0].result
-    name, several = f"table2_{job.dataset}_{job.protocol}", several_findings(first)
+    name, several = f"table2_{job.dataset}_{job.protocol}", has_several(first.findings, first.not_measured)
     by_fraction = {each.job.fraction: [other for other in measured if other.job.fraction == each.job.fraction]
                    for each in measured}  # fmt: skip
     columns = tuple(

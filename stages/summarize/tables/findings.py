@@ -23,7 +23,7 @@ NOTE = (
 
 @dataclass(frozen=True)
 class ByFinding:
-    """What one variant reached on each finding, and the mean; `values` are by finding, "" for the mean."""
+    """Hold what one variant reached on each finding, and the mean; `values` are by finding, "" for the mean."""
 
     variant: str
     figures: Mapping[str, Estimate]

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...common.few_shot.protocols import MeanOfSeeds, PartName, PartSize, in_words
+from ...common.data.patient_split import Split
+from ...common.few_shot.protocols import MeanOfSeeds, PartSize, in_words
 from ...common.files.atomic_files import write_text
-from ...common.records import METRICS, Estimate, MetricName
+from ...common.records import METRICS, Estimate, MetricName, has_several
 from ...few_shot_segmentation.contract import FIGURES
 from ..inputs import Inputs
 from ..ledger import Ledger
@@ -48,7 +49,7 @@ def few_shot_rows(inputs: Inputs) -> list[CsvRow]:
     for each in inputs.few_shot:
         result = each.result
         rows += [job_row(each, name, own.images, own.metrics, METRICS) for name, own in result.findings.items()]
-        if len(result.findings) + len(result.not_measured) > 1:
+        if has_several(result.findings, result.not_measured):
             rows.append(job_row(each, MEAN, result.images, result.metrics, METRICS))
     return rows
 
@@ -56,7 +57,7 @@ def few_shot_rows(inputs: Inputs) -> list[CsvRow]:
 def job_row(
     each: FewShot | Segmentation,
     finding: str,
-    images: Mapping[PartName, PartSize],
+    images: Mapping[Split, PartSize],
     metrics: Mapping[Any, MeanOfSeeds],
     measures: Iterable[str],
     more: tuple[str, ...] = (),

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from ...common.data.label_matrix import LabelMatrix, label_matrix
+from ...common.data.label_matrix import LabelMatrix, label_matrix, resampled
 from ...common.errors import InputError
 from ...common.files.arrow_tables import read_table
 from ...common.files.schemas import GROUNDING_VALUES, OVERLAPS, RANKS, SCORES
@@ -71,7 +71,7 @@ def grounding_values(tree: ResultsTree, each: Grounding, prompt_set: str) -> dic
     for (pointer,), own in rows.group_by("pointer", maintain_order=True):
         known = [measure for measure in MEASURES if not own[measure].null_count()]
         metrics = {measure: mean_of(own[measure].to_numpy().astype(np.float64)) for measure in known}
-        found[str(pointer)] = ImageValues(path, own["image_id"].to_list(), _groups(own), metrics)
+        found[str(pointer)] = ImageValues(path, own["image_id"].to_list(), resampled(own)[1], metrics)
     return found
 
 
@@ -133,13 +133,9 @@ def _values(
             raise InputError(f"{path}: other test images than {paths[0]}", remedy="run the stage again")
     each = [metrics_of(rows, place) for place, rows in enumerate(tables)]
     means = {name: mean_over_seeds([metrics[name] for metrics in each]) for name in each[0]}
-    return ImageValues(paths[0], images, _groups(first), means)
+    return ImageValues(paths[0], images, resampled(first)[1], means)
 
 
 def _test_rows(path: Path, schema: pa.Schema) -> pl.DataFrame:
     rows = pl.DataFrame(read_table(path, schema))
     return rows.filter(pl.col("split") == "test") if "split" in rows.columns else rows
-
-
-def _groups(rows: pl.DataFrame) -> np.ndarray:
-    return rows["image_id" if rows["patient_id"].null_count() else "patient_id"].to_numpy()
