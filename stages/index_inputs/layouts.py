@@ -79,9 +79,8 @@ def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ..
     refuse_unsafe_paths(files["report_file"], files[ROW], source)
     images = files.unique([name for name in files.columns if name != ROW], keep="first", maintain_order=True)
     counts = {"repeated_rows": len(files) - len(images)} if len(files) > len(images) else {}
-    files = images
     tags = {"licenses": _counted(rows[columns.license])} if columns.license else {}
-    return Index(table, files.drop("report", "report_file"), _reports(files, source), counts=counts, tags=tags)
+    return Index(table, images.drop("report", "report_file"), _reports(images, source), counts=counts, tags=tags)
 
 
 def _within(rows: pl.DataFrame, column: str | None, pattern: str | None, source: Path) -> pl.Expr | pl.Series:

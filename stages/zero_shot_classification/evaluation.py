@@ -91,8 +91,8 @@ def evaluate(
     """Choose the prompt set and threshold of each finding on validation, and measure test once.
 
     `scores` holds, by finding, one array per prompt set, for all images of `labels`; `left_out` says why other findings
-    of the data set are not measured. Raises InputError, which names
-    `source`, where no finding has the positives and negatives without which nothing could be chosen or measured.
+    of the data set are not measured. Raises InputError, which names `source`, where no finding has the positives and
+    negatives without which nothing could be chosen or measured.
     """
     left_out = left_out or {}
     measurable = Measurable.of(labels, str(source), several=has_several(labels.findings, left_out))
