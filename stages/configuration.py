@@ -8,14 +8,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, overload
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model, field_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model, field_validator, model_validator
 
+from .common.data.distributions import WHERE_TO_GET
 from .common.data.patient_split import PatientSplit
 from .common.errors import InputError
 from .common.settings import Device, FolderPath, Model, Name, Settings, UniqueList, did_you_mean
 from .common.templates import filled, slots_in
 from .config_layers import KeyPath, holds, merged
 from .contracts import BLOCKS, EVALUATIONS, JOBS, needs_of
+from .distribution import Distribution, read_distribution
 from .fetch_weights.contract import hub_id
 from .label_images.contract import LabelImagesSettings
 from .pretrain.ready_made import ReadyMadeVariant
@@ -41,6 +43,11 @@ _DatasetBlocks = _with_blocks("_DatasetBlocks", _PER_DATASET)
 class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields follow from the contracts
     """A data set: its folder, and overrides of stages' settings for it."""
 
+    distribution: str | None = Field(
+        None,
+        description="name of a public data set, whose blocks (stages/distributions) are laid below those that follow; "
+        "null: a data set of your own",
+    )
     root: str = Field(
         min_length=1,
         description="folder of the data set, absolute or relative to the folder where snakemake is called; {workspace} "
@@ -57,6 +64,17 @@ class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields f
         "zero-shot classification needs a prompt file, segmentation boxes or masks, grounding both",
     )
     index_inputs: Block
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lies_on_its_distribution(cls, value: Any) -> Any:
+        name = value.get("distribution") if isinstance(value, dict) else None
+        return merged(read_distribution(name).blocks, value) if isinstance(name, str) else value
+
+    @property
+    def distributed(self) -> Distribution | None:
+        """Return what is known of a public data set."""
+        return None if self.distribution is None else read_distribution(self.distribution)
 
     @field_validator("evaluations")
     @classmethod
@@ -195,6 +213,12 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
     def roots(self, dataset: str) -> list[str]:
         """Return the further folders of a data set, into which links may lead."""
         return [self._filled(f"datasets.{dataset}.roots", root) for root in self.datasets[dataset].roots]
+
+    def where_to_get(self, dataset: str) -> str:
+        """Return where the files of a data set come from, for messages that miss one."""
+        if (known := self.datasets[dataset].distributed) is not None:
+            return f"{known.title} comes from {known.access}"
+        return WHERE_TO_GET[self.settings("index_inputs", dataset).layout]
 
     def _filled(self, key: str, root: str) -> str:
         if "{sample_root}" in root and not self.sample_root:

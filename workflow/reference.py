@@ -12,6 +12,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import pyarrow as pa
+import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -22,16 +23,19 @@ from stages.common.files.atomic_files import write_text
 from stages.common.records import Record
 from stages.configuration import Config, Dataset
 from stages.contracts import BLOCKS, JOBS
+from stages.distribution import distributions, read_distribution
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 GENERATED = "<!-- Written by `make reference` from contracts and settings: do not edit. -->\n"
 _SIDE = 256  # of the example of a schema that depends on a size
 _WIDTH = 512
+_LINE = 110  # characters of a line of YAML
 
 
 def pages() -> dict[str, str]:
     """Return the text of every page by its file name."""
-    return {"settings.md": settings_page(), "files.md": files_page(), "commands.md": commands_page()}
+    return {"settings.md": settings_page(), "files.md": files_page(), "commands.md": commands_page(),
+            "distributions.md": distributions_page()}  # fmt: skip
 
 
 # ---- settings
@@ -40,6 +44,7 @@ def pages() -> dict[str, str]:
 def settings_page() -> str:
     """Describe every key of config.yaml: type, default, meaning with unit."""
     own = [name for name in Config.model_fields if name not in BLOCKS]
+    own_of_dataset = [(name, field) for name, field in Dataset.model_fields.items() if name not in BLOCKS]
     parts = [
         "# Settings\n",
         "Every key of `config.yaml`. A block has the name of its stage. Omitted keys take their defaults. "
@@ -47,8 +52,8 @@ def settings_page() -> str:
         "## Top level\n",
         _table(("key", "type", "default", "meaning"), [_key_row(name, Config.model_fields[name]) for name in own]),
         "## datasets.NAME\n",
-        "Location of a data set. Besides `root`, it has blocks of the stages that run per data set.\n",
-        _table(("key", "type", "default", "meaning"), [_key_row("root", Dataset.model_fields["root"])]),
+        "A data set. Besides these keys, it has blocks of the stages that run per data set.\n",
+        _table(("key", "type", "default", "meaning"), [_key_row(name, field) for name, field in own_of_dataset]),
     ]
     for stage, model in BLOCKS.items():
         parts += [f"## {stage}\n", _table(("key", "type", "default", "meaning"), _keys(model))]
@@ -190,6 +195,33 @@ def commands_page() -> str:
             choices = f" ({', '.join(each.choices)})" if each.choices else ""
             rows.append((f"`{each.flag}`", value, each.help + choices + each.bound))
         parts += [f"## {title}\n", _summary(job), _table(("option", "default", "meaning"), rows)]
+    return _page(parts)
+
+
+# ---- distributions
+
+
+def distributions_page() -> str:
+    """Describe every public data set that is read by name."""
+    parts = [
+        "# Public data sets\n",
+        "`datasets.NAME: {distribution: nih, root: FOLDER}` reads a public data set as its owners distribute it. The "
+        "blocks below are laid under those of the data set, so that any key of them can be overridden there. Get each "
+        "set from its owners, under their terms.\n",
+    ]
+    rows = []
+    for name in distributions():
+        each, counts = read_distribution(name), read_distribution(name).published
+        patients = "not stated" if counts.patients is None else f"{counts.patients:,}"
+        link = f"[`{name}`](#{name})"
+        rows.append(
+            (link, each.title, f"{counts.images:,}", patients, f"{counts.reports:,}" if counts.reports else "-")
+        )
+    parts.append(_table(("distribution", "data set", "images", "patients", "reports"), rows))
+    for name in distributions():
+        each = read_distribution(name)
+        blocks = yaml.safe_dump(each.blocks, sort_keys=False, allow_unicode=True, width=_LINE, default_flow_style=None)
+        parts += [f"## {name}\n", f"{each.title} ({each.citation}). From {each.access}.\n", f"```yaml\n{blocks}```\n"]
     return _page(parts)
 
 

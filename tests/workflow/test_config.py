@@ -55,7 +55,7 @@ def test_all_mistakes_are_named_at_once_one_a_line() -> None:
     wrong = copy.deepcopy(SHIPPED)
     wrong["pretrain"]["optimisation"]["learning_rat"] = 1
     wrong["dicom_to_arrow"]["size"] = "large"
-    wrong["datasets"]["rsna"]["label_images"]["findingz"] = "x"
+    wrong["datasets"]["rsna"]["label_images"] = {"findingz": "x"}
     wrong["variants"]["clip"]["local"]["weight"] = -1
     with pytest.raises(InputError) as error:
         check(wrong)

@@ -16,6 +16,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from stages.common.data.index_tables import Index
 from stages.common.encoders.weight_files import RECORD, tokenizer_file, weight_files
 from stages.common.errors import InputError
 from stages.common.files.rooted_files import check_folders
@@ -55,6 +56,7 @@ def check_dataset(config: Config, name: str, indexes: Indexes, every_file: bool 
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}: {error.what}", error.remedy)
     count = f"{len(index.files):,} images, {len(index.reports):,} reports in {root / index.source}"
+    count += _beside_published(config, name, index)
     if name == config.pretrain_on and index.reports.is_empty():
         remedy = "pretrain_on needs a data set with reports: name another, or name its column `report`"
         return Finding("error", subject, f"{count}: nothing to pre-train on", remedy)
@@ -79,6 +81,19 @@ def check_dataset(config: Config, name: str, indexes: Indexes, every_file: bool 
     if index.warnings:
         return Finding("warning", subject, f"{count}; {'; '.join(index.warnings)}", "correct it, or continue")
     return Finding("ok", subject, "; ".join([count, *parts]))
+
+
+def _beside_published(config: Config, name: str, index: Index) -> str:
+    """Return how the counts of a public data set differ from those that its owners state; as published: nothing."""
+    known = config.datasets[name].distributed
+    if known is None or config.is_phantom(name):
+        return ""
+    published = known.published
+    counts = [("images", len(index.files), published.images), ("reports", len(index.reports), published.reports)]
+    if published.patients is not None:
+        counts.append(("patients", index.files["patient_id"].n_unique(), published.patients))
+    other = [f"{number:,} {what}" for what, own, number in counts if own != number]
+    return f" (published: {', '.join(other)})" if other else " (as published)"
 
 
 _SECONDS = 8.0

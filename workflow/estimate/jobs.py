@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 IndexOf = Callable[[str], "Index"]  # from the name of a data set
 
-# Of the whole data sets: images, reports, bytes of a file.
-PUBLISHED = {"mimic_cxr": (377_110, 227_835, 12.5e6), "rsna": (26_684, 0, 1.4e5), "siim": (12_047, 0, 1.4e5)}
+_FILE_BYTES = 1e6  # of an image, where neither a file nor the data set's owners say
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,8 @@ def amount_of(config: Config, name: str, journals: list[Journal], index_of: Inde
     """
     settings = config.settings(IndexInputsSettings, name)
     root = Path(config.root(name))
-    size = _file_bytes(root, settings)
+    known = config.datasets[name].distributed
+    size = _file_bytes(root) or (known.published.file_bytes if known else _FILE_BYTES)
     for journal in journals:
         if (journal.stage, journal.name, journal.status) == ("index_inputs", name, "FINISHED"):
             counts = {metric.key: metric.value for metric in journal.metrics}
@@ -57,9 +57,8 @@ def amount_of(config: Config, name: str, journals: list[Journal], index_of: Inde
     if root.is_dir():
         index = index_of(name) if index_of else _index_of(root, settings)
         return Amount(len(index.files), len(index.reports), size, f"rows of {root / index.source}")
-    if settings.layout in PUBLISHED:
-        images, reports, size = PUBLISHED[settings.layout]
-        return Amount(images, reports, size, f"published; {root} does not exist")
+    if known is not None:
+        return Amount(known.published.images, known.published.reports, size, f"published; {root} does not exist")
     raise InputError(
         f"datasets.{name}: {root} does not exist, so its images cannot be counted", remedy="correct its root"
     )
@@ -83,8 +82,8 @@ def _phantom_amount(config: Config, layout: str) -> Amount:
     return Amount(images, 0, 3e5, "settings of make_phantom")
 
 
-def _file_bytes(root: Path, settings: IndexInputsSettings) -> float:
-    """Return the mean size of the first files that are found, else the published one."""
+def _file_bytes(root: Path) -> float | None:
+    """Return the mean size of the first files that are found; None where there are none."""
     sizes = []
     if root.is_dir():
         for path in root.rglob("*"):
@@ -93,7 +92,7 @@ def _file_bytes(root: Path, settings: IndexInputsSettings) -> float:
                     sizes.append(path.stat().st_size)
             if len(sizes) == 50:
                 break
-    return sum(sizes) / len(sizes) if sizes else PUBLISHED.get(settings.layout, (0, 0, 1e6))[2]
+    return sum(sizes) / len(sizes) if sizes else None
 
 
 _ROW = 400  # bytes of a table's row besides pixels and vectors, generous

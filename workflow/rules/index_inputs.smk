@@ -1,5 +1,5 @@
 # The distribution's own index -> table of files and table of reports.
-from stages.common.data.distributions import WHERE_TO_GET, not_there
+from stages.common.data.distributions import not_there
 from stages.index_inputs.contract import index_files
 
 
@@ -9,9 +9,8 @@ def index_of(dataset):
     files = [root / name for name in index_files(settings, root)]
     missing = [path for path in files if not (CONFIG.is_phantom(dataset) or path.is_file())]
     if missing:
-        raise WorkflowError(
-            f"datasets.{dataset}: {not_there(missing[0], 'no such index file', WHERE_TO_GET[settings.layout])}"
-        )
+        error = not_there(missing[0], "no such index file", CONFIG.where_to_get(dataset))
+        raise WorkflowError(f"datasets.{dataset}: {error}")
     return [str(path) for path in files]
 
 

@@ -6,7 +6,7 @@ def label_tables_of(dataset):
     paths = [root / name for name in settings.files(root)]
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        error = not_there(missing[0], "no such table of labels", WHERE_TO_GET[settings.layout])
+        error = not_there(missing[0], "no such table of labels", CONFIG.where_to_get(dataset))
         raise WorkflowError(f"datasets.{dataset}.label_images: {error}")
     return [str(path) for path in paths]
 

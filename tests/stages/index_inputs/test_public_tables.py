@@ -1,31 +1,28 @@
-"""Public sets by `layout: folder`: the blocks of the docs on tables of the same form, with made-up rows."""
+"""Public sets by their distributions, on tables of the same form with made-up rows."""
 
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stages.common.errors import InputError
 from stages.common.settings import validating
+from stages.distribution import read_distribution
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.index_inputs.index import build_index
 from stages.label_images.contract import LabelImagesSettings
 from stages.label_images.label_tables import read_labels
 
-PAGE = (Path(__file__).parents[3] / "docs/operators/extending.md").read_text()
 FINDINGS = ["Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion", "Emphysema", "Fibrosis", "Hernia",
             "Infiltration", "Mass", "Nodule", "Pleural_Thickening", "Pneumonia", "Pneumothorax"]  # fmt: skip
 Write = Callable[[Path, list[list[str]]], None]
 
 
 def settings(name: str) -> tuple[IndexInputsSettings, LabelImagesSettings]:
-    (text,) = re.findall(rf"```yaml\n(# {name}\.yaml.*?)```", PAGE, re.DOTALL)
-    block = yaml.safe_load(text)["datasets"][name]
-    shown = {"identifiers": "distributed"}  # so that ids can be compared
-    return (IndexInputsSettings.model_validate(block["index_inputs"] | shown),
-            LabelImagesSettings.model_validate(block["label_images"] | shown))  # fmt: skip
+    blocks = read_distribution(name).blocks
+    return (IndexInputsSettings.model_validate(blocks["index_inputs"]),
+            LabelImagesSettings.model_validate(blocks["label_images"]))  # fmt: skip
 
 
 def touch(root: Path, *paths: str) -> None:

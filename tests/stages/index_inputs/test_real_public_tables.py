@@ -1,4 +1,4 @@
-"""The real tables of public sets, without images, by the blocks of the docs: counts as their owners publish them.
+"""The real tables of public sets, without images, by their distributions: counts as their owners publish them.
 
 The package torchxrayvision ships the tables; it is read where it is installed, and no row of it is in the project.
 """

@@ -1,0 +1,49 @@
+"""Public data sets by name: the blocks with which each is read as its owners distribute it, and its published counts.
+
+A distribution is one YAML file of stages/distributions. `datasets.NAME.distribution` lays its blocks below those of the
+data set, so that a user writes only what differs; no stage knows of it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from .common.settings import Settings, did_you_mean, validating
+from .common.yaml_files import read_yaml
+
+_FOLDER = Path(__file__).parent / "distributions"
+
+
+class Published(Settings):
+    """Counts that the owners of a data set state."""
+
+    images: int = Field(gt=0, description="images in the table that is read")
+    patients: int | None = Field(None, description="null: not stated")
+    reports: int = Field(0, description="0: without reports")
+    file_bytes: float = Field(gt=0, description="mean size of an image file, rounded")
+
+
+class Distribution(Settings):
+    """Contents of a file of stages/distributions."""
+
+    title: str
+    citation: str = Field(description="where it was published")
+    access: str = Field(description="where to get it, and under which terms")
+    published: Published
+    blocks: dict[str, dict[str, Any]] = Field(description="blocks of stages, as under `datasets.NAME`")
+
+
+def distributions() -> list[str]:
+    """Return the names of the distributions."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def read_distribution(name: str) -> Distribution:
+    """Return a distribution. Raises ValueError, which names those that there are."""
+    known = distributions()
+    if name not in known:
+        raise ValueError(f"{name!r} is no distribution{did_you_mean(name, known)}: name any of {', '.join(known)}")
+    path = _FOLDER / f"{name}.yaml"
+    with validating(str(path), Distribution):
+        return Distribution.model_validate(read_yaml(path, "restore the file"))
