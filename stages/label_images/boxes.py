@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..common.data.index_tables import decimal_number
 from ..common.errors import InputError
-from .contract import BoxesForm
+from .label_columns import BoxesForm
 
 _NUMBERS: dict[BoxesForm, str] = {"xywh": "x y width height", "xyxy": "x_min y_min x_max y_max"}
 _SEPARATORS = str.maketrans({"[": " ", "(": " ", "]": ";", ")": ";", ",": " "})  # of `[[1, 2, 3, 4], [5, 6, 7, 8]]`

@@ -22,8 +22,9 @@ from ..common.data.own_tables import names_of
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
 from .boxes import Box, parse_box, parse_boxes
-from .contract import FindingColumns, LabelImagesSettings
+from .contract import LabelImagesSettings
 from .distributed_labels import DistributedLabel, FindingLabel, LabelTable, row_of
+from .label_columns import FindingColumns
 
 Meaning = Literal["present", "absent", "uncertain", "unlabelled", "blank"]
 _CORRECT = "correct the rows of this image"
