@@ -18,7 +18,7 @@ from ..common.data.distributions import (
     is_mimic_jpg,
     name_in,
 )
-from ..common.data.own_tables import ImageColumns, OwnTables
+from ..common.data.own_tables import ImageColumns, OwnTables, names_of
 from ..common.settings import FolderPath, UniqueList
 
 
@@ -69,7 +69,7 @@ class FolderColumns(ImageColumns):
     @property
     def view_columns(self) -> list[str]:
         """Return the columns that say the view."""
-        return [self.view] if isinstance(self.view, str) else self.view or []
+        return names_of(self.view)
 
 
 class IndexInputsSettings(OwnTables):

@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from ..common.contract import Job, option, product, source
 from ..common.data.distributions import CHALLENGE_TABLES, name_in
-from ..common.data.own_tables import ImageColumns, OwnTables
+from ..common.data.own_tables import OwnTables, names_of
 from ..common.data.patient_split import PatientSplit, Split
 from ..common.records import Count, Record
 from ..common.settings import Name, Settings
+from .label_columns import BoxesForm, FindingColumns, LabelColumns, UncertainPolicy
 
 
 class SplitShares(Settings):
@@ -53,40 +54,6 @@ class SplitLists(Settings):
     def files(self) -> list[str]:
         """Return the names of the CSV files."""
         return [name for name in (self.table, self.train, self.validation, self.test) if name is not None]
-
-
-UncertainPolicy = Literal["ignore", "zeros", "ones"]  # as CheXpert's authors name them (Irvin et al., AAAI 2019)
-
-
-class FindingColumns(Settings):
-    """Name the place of a finding in a `folder` data set's table."""
-
-    target: str = Field(description="its column; with `columns.findings`, the word for it in that column")
-    boxes: str | None = Field(None, description="column of its boxes, as `columns.boxes`")
-    mask: str | None = Field(None, description="column of its masks, as `columns.mask`")
-    uncertain: UncertainPolicy | None = Field(None, description="`uncertain` for this finding; null: that of all")
-
-
-class LabelColumns(ImageColumns):
-    """Names of the columns of a `folder` data set's table; those of the image as in index_inputs."""
-
-    target: str | None = Field(
-        None,
-        description="the label; a blank cell is an image without label, unless the values name it. Needed with "
-        "`finding`; with `columns.findings` it labels the findings of its row, which are present without it",
-    )
-    findings: str | None = Field(
-        None,
-        description="column that lists the findings of a row by their words in `findings`, separated by "
-        "`findings_separator` or as a list in brackets; an image may have several rows",
-    )
-    boxes: str | None = Field(None, description="boxes `x y width height` in pixels of the original, separated by ';'")
-    mask: str | None = Field(
-        None,
-        description="path of a PNG of the image's size, below the root, without transparency; nonzero samples are the "
-        "finding",
-    )
-    lung_mask: str | None = Field(None, description="path of such a PNG; nonzero samples are lung")
 
 
 class LabelImagesSettings(OwnTables):
@@ -131,6 +98,14 @@ class LabelImagesSettings(OwnTables):
     uncertain: UncertainPolicy = Field(
         "ignore", description="what uncertain means: ignore (unlabelled), zeros (absent) or ones (present)"
     )
+    boxes_form: BoxesForm = Field(
+        "xywh", description="folder: the four numbers of a box: x y width height, or x_min y_min x_max y_max"
+    )
+    boxes_size: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = Field(
+        None,
+        description="folder: `[width, height]` of the images on which all boxes were drawn, e.g. [1024, 1024] of "
+        "resampled ones, or [1, 1] for shares of the sides; null: the original",
+    )
     license: str | None = Field(None, description="terms of the data set, for the card; null: those of the layout")
 
     @model_validator(mode="after")
@@ -171,13 +146,24 @@ class LabelImagesSettings(OwnTables):
                 raise ValueError("with `findings`, give target, boxes and mask there, not under `columns`")
         elif any(own):
             raise ValueError("with `columns.findings`, boxes and masks are those of a row: `columns.boxes`, `mask`")
-        named = [(each.target, each.boxes, each.mask) for each in self.findings.values()]
-        for what, cells in zip(("target", "boxes", "mask"), zip(*named, strict=True), strict=True):
-            if repeated := [cell for cell in cells if cell is not None and cells.count(cell) > 1]:
+        for what in ("target", "boxes", "mask"):
+            cells = [cell for each in self.findings.values() for cell in names_of(getattr(each, what))]
+            if repeated := [cell for cell in cells if cells.count(cell) > 1]:
                 raise ValueError(f"{repeated[0]!r} is the {what} of two findings: remove one")
         if self.columns.findings is not None and (both := {each.target for each in self.findings.values()}.intersection(
             self.normal_values)):  # fmt: skip
             raise ValueError(f"{min(both)!r} stands in findings and in normal_values: remove it from one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _describes_boxes_that_are_named(self) -> "LabelImagesSettings":
+        of_rows = self.columns.boxes_size if self.columns else None
+        if self.boxes_size and of_rows:
+            raise ValueError("`boxes_size` and `columns.boxes_size` are both given: keep one")
+        has_boxes = self.columns is not None and any(kind == "boxes" for _, _, kind, _ in self.outline_columns())
+        for key, given in (("boxes_form", self.boxes_form != "xywh"), ("boxes_size", self.boxes_size or of_rows)):
+            if given and not has_boxes:
+                raise ValueError(f"`{key}` describes the boxes of layout `folder`: name their column, `columns.boxes`")
         return self
 
     @property
@@ -202,12 +188,12 @@ class LabelImagesSettings(OwnTables):
         if self.findings is not None and self.columns.findings is None:
             for finding, columns in self.findings.items():
                 for key in ("target", "boxes", "mask"):
-                    if (name := getattr(columns, key)) is not None:
+                    for name in names_of(getattr(columns, key)):
                         named.setdefault(name, f"findings.{finding}.{key}")
         return named
 
     def outline_columns(self) -> list[tuple[str, str, Literal["boxes", "mask"], list[str]]]:
-        """Return (key, column, kind, findings) of each declared column of boxes or masks."""
+        """Return (key, column or columns, kind, findings) of each declared place of boxes or masks."""
         if self.columns is None:
             return []
         places: dict[str, tuple[LabelColumns | FindingColumns, list[str]]] = {
@@ -216,10 +202,10 @@ class LabelImagesSettings(OwnTables):
         places |= {f"findings.{name}": (each, [name]) for name, each in (self.findings or {}).items()}
         kinds: tuple[Literal["boxes", "mask"], ...] = ("boxes", "mask")
         return [
-            (f"{place}.{kind}", column, kind, findings)
+            (f"{place}.{kind}", ", ".join(columns), kind, findings)
             for place, (each, findings) in places.items()
             for kind in kinds
-            if (column := getattr(each, kind)) is not None
+            if (columns := names_of(getattr(each, kind)))
         ]
 
     @property

@@ -1,6 +1,7 @@
 """Labels of your own table: a column per finding, or a column that lists the findings of each row."""
 
 import ast
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,12 +10,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..common.data.distributions import WHERE_TO_GET
-from ..common.data.index_tables import plain_paths, read_index, refuse_duplicates, refuse_unsafe_paths, require_values
+from ..common.data.index_tables import (
+    decimal_number,
+    plain_paths,
+    read_index,
+    refuse_duplicates,
+    refuse_unsafe_paths,
+    require_values,
+)
+from ..common.data.own_tables import names_of
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
-from .boxes import parse_boxes
-from .contract import FindingColumns, LabelImagesSettings
+from .boxes import Box, parse_box, parse_boxes
+from .contract import LabelImagesSettings
 from .distributed_labels import DistributedLabel, FindingLabel, LabelTable, row_of
+from .label_columns import FindingColumns
 
 Meaning = Literal["present", "absent", "uncertain", "unlabelled", "blank"]
 _CORRECT = "correct the rows of this image"
@@ -35,7 +45,8 @@ def read_folder(root: Path, settings: LabelImagesSettings) -> LabelTable:
                        settings.own_format)  # fmt: skip
     table = table.with_columns(plain_paths(columns.image))  # as index_inputs, whose ids these are
     require_values(table, source, [image_id])
-    if columns.findings is None:
+    one_box_a_row = any(isinstance(each.boxes, list) for each in settings.by_finding.values())
+    if columns.findings is None and not one_box_a_row:
         refuse_duplicates(table, source, image_id, show=settings.show)
     own_masks = [each.mask for each in settings.by_finding.values()]
     for column in dict.fromkeys([columns.mask, columns.lung_mask, *own_masks]):
@@ -61,7 +72,7 @@ class _Image:
 
 
 class _Rows:
-    """Reader of a table with a column per finding and one row per image."""
+    """Reader of a table with a column per finding and one row per image, or several that agree but for their box."""
 
     def __init__(self, settings: LabelImagesSettings, source: Path) -> None:
         self._settings, self._source = settings, source
@@ -81,7 +92,7 @@ class _Rows:
         """Read the labels of a row."""
         each, where = self._image(row, image), row_of(self._source, row[ROW], image, self._settings.show)
         for finding, columns in self._settings.by_finding.items():
-            each.meanings[finding] = self._meaning(row, columns.target, where)
+            self._label(each, finding, self._meaning(row, columns.target, where), where)
             self._outline(each, finding, row, columns, where)
 
     def _image(self, row: Mapping[str, Any], image: str) -> _Image:
@@ -109,9 +120,47 @@ class _Rows:
             )
         return meaning
 
+    def _label(self, each: _Image, finding: str, meaning: Meaning, where: str) -> None:
+        """Keep what a row says of a finding. Raises InputError where a row of the same image says otherwise."""
+        before = each.meanings.setdefault(finding, meaning)
+        if before != meaning:
+            raise InputError(f"{where}: {finding} is {meaning}, but {before} in a row before", _CORRECT)
+
+    def _boxes(self, row: Mapping[str, Any], columns: FindingColumns, where: str) -> tuple[Box, ...]:
+        """Return the boxes of a row: those of one cell, or the one of four cells; none where all are blank."""
+        names, form = names_of(columns.boxes), self._settings.boxes_form
+        cells = [None if (row[name] or "").lower() in _NO_WORDS else row[name] for name in names]
+        if not any(cells):
+            return ()
+        if None in cells:
+            remedy = f"fill it, or clear {', '.join(names)} where there is no box"
+            raise InputError(f"{where}: {names[cells.index(None)]} is blank, but the box has other numbers", remedy)
+        number = row[ROW]
+        boxes = (
+            parse_boxes(number, cells[0], where, form) if len(cells) == 1 else [parse_box(number, cells, where, form)]
+        )
+        size = self._boxes_size(row, where)
+        return tuple(box._replace(size=size) for box in boxes)
+
+    def _boxes_size(self, row: Mapping[str, Any], where: str) -> tuple[float, float] | None:
+        """Return width and height that a row states for its boxes; None where no columns are named."""
+        assert self._settings.columns is not None
+        names = self._settings.columns.boxes_size
+        if names is None:
+            return None
+        try:
+            width, height = (decimal_number(row[name] or "") for name in names)
+            if not (0 < width < math.inf and 0 < height < math.inf):
+                raise ValueError
+        except ValueError:
+            given = " x ".join(repr(row[name] or "") for name in names)
+            what = f"{where}: {' x '.join(names)} is {given}, not the size of an image, and the row has a box"
+            raise InputError(what, remedy="correct it") from None
+        return width, height
+
     def _outline(self, each: _Image, finding: str, row: Mapping[str, Any], columns: FindingColumns, where: str) -> None:
         """Add the boxes and the mask of a row. Raises InputError where the finding is absent but has a box."""
-        boxes = parse_boxes(row[ROW], row[columns.boxes], where) if columns.boxes else ()
+        boxes = self._boxes(row, columns, where)
         if boxes and self._target(finding, each.meanings[finding]) == 0:
             raise InputError(
                 f"{where}: a box, but {columns.target} is {row.get(columns.target) or ''!r}, which means absent",
@@ -199,9 +248,7 @@ class _ListedRows(_Rows):
         meaning = self._meaning(row, columns.target, where) if columns.target else "present"
         named = [self._findings[word] for word in listed if word in self._findings]
         for finding in named:
-            if each.meanings.setdefault(finding, meaning) != meaning:
-                before = each.meanings[finding]
-                raise InputError(f"{where}: {finding} is {meaning}, but {before} in a row before", _CORRECT)
+            self._label(each, finding, meaning, where)
         normal = meaning == "present" and any(word in self._settings.normal_values for word in listed)
         each.normal = each.normal or normal
         present = [finding for finding, said in each.meanings.items() if said == "present"]
@@ -227,7 +274,7 @@ class _ListedRows(_Rows):
     def _outline_of_row(self, each: _Image, row: Mapping[str, Any], named: list[str], where: str) -> None:
         columns = self._settings.columns
         assert columns is not None
-        given = [name for name in (columns.boxes, columns.mask) if name and row[name]]
+        given = [name for name in (*names_of(columns.boxes), columns.mask) if name and row[name]]
         if not given or not named:
             return
         if len(named) > 1:

@@ -119,10 +119,10 @@ def join_labels(
     """Join every image with its label; `table` and `lung_regions` are by image id, as index_inputs wrote it.
 
     `images` has image_id, patient_id, original_rows and original_columns. Raises InputError where a mask or a box
-    leaves its image.
+    leaves its image, or was drawn on one of another shape.
     """
     masks, labels = Masks(root, settings), table.labels
-    edge = BoxesAtTheEdge(masks.source)
+    edge = BoxesAtTheEdge(masks.source, settings.boxes_size, has_keys=settings.layout == "folder")
     rows, without_label = [], []
     for image in images.to_pylist():
         label = labels.get(image["image_id"])
@@ -132,19 +132,19 @@ def join_labels(
         own = {finding: masks.mask_of(image, each) for finding, each in label.findings.items()}
         lungs = masks.lungs_of(image, label, lung_regions.get(image["image_id"], ()))
         for finding, each in label.findings.items():
-            edge.add(image, each.boxes)
+            boxes = edge.add(image, each.boxes)
             rows.append(
                 {
                     "image_id": image["image_id"],
                     "patient_id": image["patient_id"],
                     "finding": finding,
                     "target": each.target,
-                    "boxes": [list(box[1:]) for box in each.boxes],
+                    "boxes": [[box.x, box.y, box.width, box.height] for box in boxes],
                     "mask": own[finding],
                     "lung_mask": lungs,
                 }
             )
-    edge.refuse_outside()
+    edge.refuse_misplaced()
     known = set(images["image_id"].to_pylist())
     without_image = sorted(labels.keys() - known)
     labelled = images.num_rows - len(without_label)
@@ -168,6 +168,7 @@ def join_labels(
             *_never_present(rows, settings),
             *_never_outlined(rows, settings, masks.source),
             *masks.warnings(),
+            *edge.warnings(),
         ],
         table_rows={image: label.row for image, label in labels.items()} | table.blank | table.unlabelled,
     )

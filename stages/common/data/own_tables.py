@@ -22,6 +22,11 @@ class TableFormat(NamedTuple):
 DISTRIBUTED = TableFormat()  # of the tables of public data sets
 
 
+def names_of(columns: str | list[str] | None) -> list[str]:
+    """Return the names of columns that a key gives: one, several or none."""
+    return [columns] if isinstance(columns, str) else columns or []
+
+
 class ImageColumns(Settings):
     """Names of those columns of a `folder` data set's table that every stage reads."""
 
@@ -33,7 +38,7 @@ class ImageColumns(Settings):
         """Return the columns that the table must have, each with the key that names it."""
         named: dict[str, str] = {}
         for key, value in self.model_dump().items():
-            for name in [value] if isinstance(value, str) else value or ():
+            for name in names_of(value):
                 named.setdefault(name, f"columns.{key}")
         return named
 
