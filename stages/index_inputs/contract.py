@@ -25,6 +25,7 @@ from ..common.settings import FolderPath, UniqueList
 class FolderColumns(ImageColumns):
     """Names of the columns of a `folder` data set's table."""
 
+    image: str = Field(description="path of the image, relative to the data set's root")
     patient: str | None = Field(None, description="id of the patient; required if there are reports")
     patient_pattern: str | None = Field(
         None,

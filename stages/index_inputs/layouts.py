@@ -38,6 +38,7 @@ from ..common.data.distributions import (
 from ..common.data.index_tables import (
     REPORT_COLUMNS,
     Index,
+    only_rows,
     plain_paths,
     read_index,
     read_patients,
@@ -60,7 +61,9 @@ def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ..
     assert table is not None, "the settings' validator saw to it"
     assert columns is not None
     source = root / table
-    rows = read_index(root, table, columns.names(), WHERE_TO_GET["folder"], settings.show, settings.own_format)
+    names = {**settings.chosen_by, **columns.names()}
+    rows = read_index(root, table, names, WHERE_TO_GET["folder"], settings.show, settings.own_format)
+    rows = only_rows(rows, settings.only_rows, source, settings.show)
     rows = rows.with_columns(plain_paths(columns.image))  # before it is an id: one file is one image
     ids = [columns.image, columns.image_id, columns.patient, columns.study]
     require_values(rows, source, [name for name in ids if name])

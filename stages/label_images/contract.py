@@ -13,47 +13,9 @@ from ..common.data.distributions import CHALLENGE_TABLES, name_in
 from ..common.data.own_tables import OwnTables, names_of
 from ..common.data.patient_split import PatientSplit, Split
 from ..common.records import Count, Record
-from ..common.settings import Name, Settings
-from .label_columns import BoxesForm, FindingColumns, LabelColumns, UncertainPolicy
-
-
-class SplitShares(Settings):
-    """Shares of patients (of images where patients are unknown) in each part."""
-
-    train: float = Field(0.70, ge=0, le=1, description="share for training (GLoRIA, MGCA: 70/15/15)")
-    validation: float = Field(0.15, ge=0, le=1, description="share for thresholds, prompts and early stopping")
-    test: float = Field(0.15, ge=0, le=1, description="share for the reported scores")
-
-    @model_validator(mode="after")
-    def _sums_to_one(self) -> "SplitShares":
-        if abs(self.train + self.validation + self.test - 1) > 1e-9:
-            raise ValueError(f"train + validation + test is {self.train + self.validation + self.test:g}: make it 1")
-        return self
-
-
-class SplitLists(Settings):
-    """A split of your own: one CSV per part, or one CSV with a column that names the part of each row.
-
-    Rows that repeat an image are one image; one that is in two parts stays in both, and audit_splits decides.
-    """
-
-    train: str | None = Field(None, description="CSV of training images, relative to the root or absolute")
-    validation: str | None = Field(None, description="CSV of validation images")
-    test: str | None = Field(None, description="CSV of test images")
-    table: str | None = Field(None, description="one CSV of all images instead of three")
-    image_id: str = Field("image_id", description="column of the image ids, as distributed (RSNA: patientId)")
-    split: str = Field("split", description="column of `table` that names the part: train, validation (or val), test")
-
-    @model_validator(mode="after")
-    def _one_form(self) -> "SplitLists":
-        each = [self.train, self.validation, self.test]
-        if (self.table is None) == (None in each) or (self.table is not None and each != [None] * 3):
-            raise ValueError("name either `table`, or all of `train`, `validation` and `test`")
-        return self
-
-    def files(self) -> list[str]:
-        """Return the names of the CSV files."""
-        return [name for name in (self.table, self.train, self.validation, self.test) if name is not None]
+from ..common.settings import Name
+from .label_columns import BoxesForm, BoxesTable, FindingColumns, LabelColumns, Readers, UncertainPolicy
+from .split_settings import SplitLists, SplitShares
 
 
 class LabelImagesSettings(OwnTables):
@@ -106,6 +68,8 @@ class LabelImagesSettings(OwnTables):
         description="folder: `[width, height]` of the images on which all boxes were drawn, e.g. [1024, 1024] of "
         "resampled ones, or [1, 1] for shares of the sides; null: the original",
     )
+    boxes_table: BoxesTable | None = Field(None, description="folder: a further table, of boxes alone")
+    readers: Readers | None = Field(None, description="folder: several readers of an image; null: one label an image")
     license: str | None = Field(None, description="terms of the data set, for the card; null: those of the layout")
 
     @model_validator(mode="after")
@@ -146,13 +110,30 @@ class LabelImagesSettings(OwnTables):
                 raise ValueError("with `findings`, give target, boxes and mask there, not under `columns`")
         elif any(own):
             raise ValueError("with `columns.findings`, boxes and masks are those of a row: `columns.boxes`, `mask`")
+        if self.columns.findings is None and (also := [name for name, each in self.findings.items() if each.also]):
+            raise ValueError(f"findings.{also[0]}.also: further words need the column `columns.findings`")
         for what in ("target", "boxes", "mask"):
             cells = [cell for each in self.findings.values() for cell in names_of(getattr(each, what))]
+            cells += [word for each in self.findings.values() for word in each.also if what == "target"]
             if repeated := [cell for cell in cells if cells.count(cell) > 1]:
                 raise ValueError(f"{repeated[0]!r} is the {what} of two findings: remove one")
-        if self.columns.findings is not None and (both := {each.target for each in self.findings.values()}.intersection(
-            self.normal_values)):  # fmt: skip
+        words = {word for each in self.findings.values() for word in each.words}
+        if self.columns.findings is not None and (both := words.intersection(self.normal_values)):
             raise ValueError(f"{min(both)!r} stands in findings and in normal_values: remove it from one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _has_readers_or_a_second_table(self) -> "LabelImagesSettings":
+        if self.columns is None and (self.boxes_table or self.readers):
+            raise ValueError("`boxes_table` and `readers` belong to layout `folder`")
+        if self.boxes_table and self.readers:
+            raise ValueError("`boxes_table` and `readers` are both given: boxes of readers stand in their own rows")
+        if self.boxes_table and (self.boxes_table.finding is None) == (self.finding is None):
+            raise ValueError("`boxes_table.finding` is the column of the word, which `findings` need and `finding` not")
+        if self.boxes_table and self.columns and self.columns.study:
+            raise ValueError("`boxes_table` needs `columns.image`: rows of studies have no image")
+        if self.readers and any(kind == "mask" for _, _, kind, _ in self.outline_columns()):
+            raise ValueError("`readers` agree on boxes, not on masks: remove the columns of masks")
         return self
 
     @model_validator(mode="after")
@@ -184,7 +165,8 @@ class LabelImagesSettings(OwnTables):
     def named_columns(self) -> Mapping[str, str]:
         """Return the columns that the table of a `folder` data set must have, each with the key that names it."""
         assert self.columns is not None, "the validator saw to it"
-        named = dict(self.columns.names())
+        readers = {self.readers.column: "readers.column"} if self.readers else {}
+        named = {**self.chosen_by, **readers, **self.columns.names()}
         if self.findings is not None and self.columns.findings is None:
             for finding, columns in self.findings.items():
                 for key in ("target", "boxes", "mask"):
@@ -201,7 +183,11 @@ class LabelImagesSettings(OwnTables):
         }
         places |= {f"findings.{name}": (each, [name]) for name, each in (self.findings or {}).items()}
         kinds: tuple[Literal["boxes", "mask"], ...] = ("boxes", "mask")
-        return [
+        further = self.boxes_table
+        found: list[tuple[str, str, Literal["boxes", "mask"], list[str]]] = []
+        if further is not None:
+            found.append(("boxes_table.boxes", ", ".join(names_of(further.boxes)), "boxes", [*self.by_finding]))
+        return found + [
             (f"{place}.{kind}", ", ".join(columns), kind, findings)
             for place, (each, findings) in places.items()
             for kind in kinds
@@ -220,7 +206,9 @@ class LabelImagesSettings(OwnTables):
     def files(self, root: Path | None = None) -> list[str]:
         """Return the names of the tables that must exist, relative to the root (or absolute)."""
         lists = [] if self.split_lists is None else self.split_lists.files()
-        return [name for name in (self.main_table(root), self.patients, self.lung_masks, *lists) if name is not None]
+        boxes = None if self.boxes_table is None else self.boxes_table.table
+        named = (self.main_table(root), self.patients, self.lung_masks, boxes, *lists)
+        return [name for name in named if name is not None]
 
 
 class CardSplit(Record):

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from .boxes import Box
+
+Value = TypeVar("Value")
 
 
 class Region(NamedTuple):
@@ -56,6 +58,18 @@ class LabelTable:
     blank: dict[str, int] = field(default_factory=dict)
     uncertain: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+    def of_images(self, studies: Mapping[str, str]) -> "LabelTable":
+        """Return a table of studies as one of images; a study without image keeps its id."""
+        known = set(studies.values())
+
+        def spread(by_study: Mapping[str, Value]) -> dict[str, Value]:
+            of_images = {image: by_study[study] for image, study in studies.items() if study in by_study}
+            return of_images | {study: value for study, value in by_study.items() if study not in known}
+
+        return LabelTable(
+            spread(self.labels), spread(self.unlabelled), spread(self.blank), spread(self.uncertain), self.warnings
+        )
 
     def renamed(self, rename: Callable[[str], str]) -> "LabelTable":
         """Return the table with other ids."""

@@ -58,16 +58,29 @@ def label_images(images: pa.Table, root: Path, settings: LabelImagesSettings, pr
     Ids are compared as index_inputs wrote them. Raises InputError where no image has a label.
     """
     identify = identifying(settings, private)
+    studies = dict(zip(images["image_id"].to_pylist(), images["study_id"].to_pylist(), strict=True))
     table = read_labels(root, settings)
     lungs = {}
     if settings.lung_masks is not None:
         regions = read_run_lengths(root, settings.lung_masks, settings.show, settings.own_format)[1]
         lungs = {identify(name, "image"): each for name, each in regions.items()}
-    joined = join_labels(images, table.renamed(lambda name: identify(name, "image")), lungs, settings, root)
+    joined = join_labels(images, identified(table, settings, identify, studies), lungs, settings, root)
     if not joined.rows:
         raise _no_label(images, table, settings, root)
     _refuse_findings_without_label(joined, settings, root)
     return joined if settings.patients is None else with_patients(joined, root, settings, identify)
+
+
+def identified(
+    table: LabelTable, settings: LabelImagesSettings, identify: Identify, studies: Mapping[str, str]
+) -> LabelTable:
+    """Return the labels by the ids that index_inputs wrote; `studies` maps image_id to study_id.
+
+    Rows of a study label each of its images.
+    """
+    of_studies = settings.columns is not None and settings.columns.study is not None
+    table = table.renamed(lambda name: identify(name, "study" if of_studies else "image"))
+    return table.of_images(studies) if of_studies else table
 
 
 def _refuse_findings_without_label(joined: ImageLabels, settings: LabelImagesSettings, root: Path) -> None:

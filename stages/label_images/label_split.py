@@ -8,7 +8,7 @@ split rows, not images) stays in both: audit_splits refuses that, or reports its
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 
 from ..common.data.index_tables import read_index, require_values
 from ..common.data.patient_split import PatientSplit, Split, by_rarest, split_of, subset_size
-from ..common.data.table_files import ROW
+from ..common.data.table_files import ROW, read_lines
 from ..common.digests import seed_from
 from ..common.errors import InputError
 from .contract import LabelImagesSettings, SplitLists, SplitShares
@@ -170,6 +170,8 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
     assert lists is not None
     parts = _parts_of(root, settings, identifying(settings, private))
     known = {row["image_id"] for row in labels.rows}
+    if lists.validation_share:
+        parts = _with_validation(parts, labels.rows, lists.validation_share, settings.seed)
     lost = {*labels.labels_without_image, *labels.images_without_label}
     unknown = [(image, *place) for image, (_, place) in parts.items() if image not in known | lost]
     if unknown:
@@ -188,19 +190,31 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
 
 
 _Place = tuple[Path, int]  # file and row
+_Parts = dict[str, tuple[set[str], _Place]]
 
 
-def _parts_of(root: Path, settings: LabelImagesSettings, identify: Identify) -> dict[str, tuple[set[str], _Place]]:
+def _with_validation(parts: _Parts, rows: Sequence[Mapping[str, Any]], share: float, seed: int) -> _Parts:
+    """Return the parts with `share` of the patients of the training list moved to validation, the rarest finding first.
+
+    A patient of whom the test list has an image, too, stays where the lists put him.
+    """
+    trained = [row for row in rows if row["image_id"] in parts and parts[row["image_id"]][0] == {"train"}]
+    tested = {row["patient_id"] for row in rows if "test" in parts.get(row["image_id"], ((),))[0]} - {None}
+    drawn = [row for row in trained if row["patient_id"] not in tested]
+    shares = SplitShares(train=1 - share, validation=share, test=0)
+    moved = {row["image_id"]: part for row, part in zip(drawn, assign_splits(drawn, shares, seed), strict=True)}
+    return parts | {image: ({part}, parts[image][1]) for image, part in moved.items()}
+
+
+def _parts_of(root: Path, settings: LabelImagesSettings, identify: Identify) -> _Parts:
     """Return image id, as index_inputs wrote it -> the parts in which it is listed, and where it is listed first."""
     lists = settings.split_lists
     assert lists is not None
-    found: dict[str, tuple[set[str], _Place]] = {}
+    found: _Parts = {}
     for name, part in _files(lists).items():
         source = root / name
         columns = [lists.image_id] if part else [lists.image_id, lists.split]
-        table = read_index(root, name, columns, show=settings.show, form=settings.own_format)
-        require_values(table, source, columns)
-        for row, distributed, *cell in table.select(ROW, *columns).iter_rows():
+        for row, distributed, *cell in _rows_of(root, name, columns, settings):
             named = part or _NAMES.get(cell[0].lower())
             if named is None:
                 raise InputError(
@@ -212,11 +226,24 @@ def _parts_of(root: Path, settings: LabelImagesSettings, identify: Identify) -> 
     return found
 
 
+def _rows_of(root: Path, name: str, columns: list[str], settings: LabelImagesSettings) -> Iterator[tuple[Any, ...]]:
+    """Yield row number and cells of a list; a .txt without header has one id a line."""
+    source = root / name
+    if name.endswith(".txt") and len(columns) == 1:
+        lines = read_lines(source)
+        if columns[0] not in lines[0][1].split(settings.separator or ","):
+            yield from lines
+            return
+    table = read_index(root, name, columns, show=settings.show, form=settings.own_format)
+    require_values(table, source, columns)
+    yield from table.select(ROW, *columns).iter_rows()
+
+
 def _files(lists: SplitLists) -> Mapping[str, str | None]:
     """Return file -> its part, or None where a column names it. Raises InputError for a file that serves two parts."""
     if lists.table is not None:
         return {lists.table: None}
-    each: Sequence[tuple[str, str]] = [(str(getattr(lists, part)), part) for part in PARTS]
+    each: Sequence[tuple[str, str]] = [(name, part) for part in PARTS if (name := getattr(lists, part)) is not None]
     if len(dict(each)) < len(each):
         raise InputError("split_lists: one file is named for two parts", remedy="name three files, or `table`")
     return dict(each)

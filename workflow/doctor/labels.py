@@ -101,7 +101,8 @@ def _split(
     unusable, converted = indexes.unusable(name)
     with indexes.private() as private:
         identify = images_of.identifying(settings, private)
-        labels = tables.read_labels(root, settings).renamed(lambda image: identify(image, "image")).labels
+        studies = dict(index.files.select("image_id", "study_id").iter_rows())
+        labels = images_of.identified(tables.read_labels(root, settings), settings, identify, studies).labels
         images = dict(index.files.select("image_id", "patient_id").iter_rows())
         rows = [
             {"image_id": image, "patient_id": patient, "finding": finding, "target": each.target,

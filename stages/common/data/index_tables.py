@@ -64,6 +64,23 @@ def read_index(
     return table
 
 
+def only_rows(rows: pl.DataFrame, chosen: Mapping[str, Sequence[str]], source: Path, show: bool) -> pl.DataFrame:
+    """Return the rows whose cells are among those that `chosen` has for their columns; "" is a blank cell.
+
+    Raises InputError for a cell that no row has, and where no row is left.
+    """
+    for column, cells in chosen.items():
+        texts = rows[column].fill_null("")
+        if absent := [cell for cell in cells if cell not in texts]:
+            what = f"{source}: no row of {column} has the cell {absent[0]!r} of `only_rows`"
+            seen = f"; it has {', '.join(sorted(texts.unique())[:8])}" if show and texts.n_unique() <= 50 else ""
+            raise InputError(what, f"correct it{seen}")
+        rows = rows.filter(texts.is_in(cells))
+    if rows.is_empty():
+        raise InputError(f"{source}: `only_rows` leaves no row", "no row has all of its cells: correct it")
+    return rows
+
+
 # Names that tables commonly give to their columns. Where messages may not quote a file, they may suggest these.
 _COMMON_NAMES = frozenset(
     [

@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
@@ -30,7 +30,6 @@ def names_of(columns: str | list[str] | None) -> list[str]:
 class ImageColumns(Settings):
     """Names of those columns of a `folder` data set's table that every stage reads."""
 
-    image: str = Field(description="path of the image, relative to the data set's root")
     image_id: str | None = Field(None, description="unique id of the image; null: the image's path is its id")
     license: str | None = Field(None, description="licence of the row, counted in the journal and the card")
 
@@ -55,6 +54,12 @@ class OwnTables(Settings):
         None, description="character between the cells of your own CSV files; null: a tab in .tsv, else a comma"
     )
     encoding: str = Field("utf-8", description="encoding of your own CSV files, e.g. latin-1, cp1252 or utf-16")
+    only_rows: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        exclude_if=lambda value: not value,  # a data set without it keeps the digest of its settings
+        description="folder: the rows to read, by the cells of further columns, e.g. `{MethodLabel: [Physician]}`; "
+        '"" is a blank cell. Give it in both blocks where it tells images apart',
+    )
     identifiers: IdentifierKind | None = Field(
         None,
         description="distributed: unchanged; keyed: HMAC; null: keyed for layout `folder`, else distributed. The same "
@@ -83,8 +88,8 @@ class OwnTables(Settings):
         folder = self.layout == "folder"
         if folder and (self.table is None or self.columns is None):
             raise ValueError("layout `folder` needs `table` and `columns`")
-        if not folder and (self.table is not None or self.columns is not None):
-            raise ValueError(f"`table` and `columns` belong to layout `folder`, not to `{self.layout}`")
+        if not folder and (self.table is not None or self.columns is not None or self.only_rows):
+            raise ValueError(f"`table`, `columns` and `only_rows` belong to layout `folder`, not to `{self.layout}`")
         return self
 
     @property
@@ -101,3 +106,8 @@ class OwnTables(Settings):
     def own_format(self) -> TableFormat:
         """Return the format of the user's own tables."""
         return TableFormat(self.separator, self.encoding, keys=True)
+
+    @property
+    def chosen_by(self) -> dict[str, str]:
+        """Return the columns that `only_rows` needs, each with the key that names it."""
+        return dict.fromkeys(self.only_rows, "only_rows")

@@ -60,6 +60,21 @@ def read_table_file(path: Path, form: TableFormat, empty: str, wanted: Collectio
     return table.with_columns(pl.when(text_columns != "").then(text_columns))
 
 
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Return number and text of the lines of a list without header; blank lines are skipped.
+
+    Raises InputError where the file is missing, empty or not UTF-8.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeError):
+        raise InputError(f"{path}: not readable as text", "correct the file name, or download it again") from None
+    found = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not found:
+        raise InputError(f"{path}: empty", "download it again, or write one id a line")
+    return found
+
+
 def default_separator(path: Path) -> str:
     """Return the separator that a file's suffix implies."""
     return "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
@@ -119,6 +134,7 @@ def _csv(path: Path, text: str, separator: str, wanted: Collection[str]) -> pl.D
     csv.field_size_limit(_LONGEST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     header: list[str] = []
+    named = 0  # columns up to the last that has a name; behind it, rows may end early
     rows: list[list[str]] = []
     numbers: list[int] = []
     number = 0
@@ -128,14 +144,15 @@ def _csv(path: Path, text: str, separator: str, wanted: Collection[str]) -> pl.D
                 continue
             if not header:
                 header = [cell.strip() for cell in cells]
-            elif len(cells) != len(header):
+                named = max((place for place, name in enumerate(header, start=1) if name), default=len(header))
+            elif not named <= len(cells) <= len(header):
                 counts = f"row {number} has {len(cells)} cells, but the header has {len(header)}"
                 raise InputError(
                     f"{path}: not readable as CSV ({counts})",
                     remedy="correct the row; a cell that holds the separator needs quotes",
                 )
             else:
-                rows.append(cells)
+                rows.append(cells + [""] * (len(header) - len(cells)))
                 numbers.append(number)
     except csv.Error as error:
         raise InputError(

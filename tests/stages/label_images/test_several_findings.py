@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from stages.common.errors import InputError
 from stages.common.settings import validating
 from stages.label_images.contract import LabelImagesSettings, SplitShares
-from stages.label_images.folder_labels import words_in
 from stages.label_images.label_split import assign_splits, assign_subsets
+from stages.label_images.listed_labels import words_in
 
 NAMES = [f"x{number}.png" for number in range(12)]
 BASE = {"layout": "folder", "table": "t.csv", "identifiers": "distributed", "split": {"train": 0.5, "validation": 0.25,

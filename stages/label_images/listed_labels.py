@@ -1,0 +1,109 @@
+"""Rows of your own table of labels, with a column that lists the findings of each row."""
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..common.data.own_tables import names_of
+from ..common.data.table_files import ROW
+from ..common.errors import InputError
+from .contract import LabelImagesSettings
+from .distributed_labels import row_of
+from .label_columns import FindingColumns
+from .label_rows import CORRECT, NO_WORDS, Rows
+from .readers import ImageRows
+
+_SHOWN = 8  # words of a column that a message lists
+
+
+class ListedRows(Rows):
+    """Reader of a table with a column that lists findings; an image may have several rows.
+
+    Where `columns.target` labels the findings of a row, those that no row of an image names are unknown in it. Without
+    it, they are absent.
+    """
+
+    def __init__(self, settings: LabelImagesSettings, source: Path) -> None:
+        super().__init__(settings, source)
+        self._findings = {word: finding for finding, columns in settings.by_finding.items() for word in columns.words}
+        self._words: Counter[str] = Counter()
+
+    def add(self, row: Mapping[str, Any], image: str) -> None:
+        """Read the findings that a row lists. Raises InputError where it contradicts another row of the image."""
+        columns = self._settings.columns
+        assert columns is not None
+        each, where = self._image(row, image), row_of(self._source, row[ROW], image, self._settings.show)
+        cell = row[self._column()] or ""
+        said = None if columns.target else self._meanings.get(cell, "blank" if cell.lower() in NO_WORDS else None)
+        listed = [] if said is not None else words_in(cell, self._settings.findings_separator)
+        self._words.update(listed)
+        self._refuse_other_separators(listed, where)
+        meaning = self._meaning(row, columns.target, where) if columns.target else "present"
+        named = [self._findings[word] for word in listed if word in self._findings]
+        for finding in named:
+            self._label(each, finding, meaning, where)
+        normal = meaning == "present" and any(word in self._settings.normal_values for word in listed)
+        each.normal = each.normal or normal
+        present = [finding for finding, said in each.meanings.items() if said == "present"]
+        if each.normal and present:
+            raise InputError(f"{where}: {present[0]} is present, but the image is said to have no finding", CORRECT)
+        if said in ("uncertain", "unlabelled"):
+            each.rest = said
+        elif normal or said == "absent" or (listed and not columns.target):
+            each.rest = "absent"
+        self._outline_of_row(each, row, named, where)
+
+    def _refuse_other_separators(self, listed: list[str], where: str) -> None:
+        """Raise an InputError for a word that holds one of the findings beside another separator: it would be lost."""
+        for word in listed:
+            parts = [part.strip() for part in re.split(r"[|,;/\t]", word)]
+            if word not in self._findings and len(parts) > 1 and self._findings.keys() & set(parts):
+                raise InputError(
+                    f"{where}: {word!r} in {self._column()} is one word with the separator "
+                    f"{self._settings.findings_separator!r}",
+                    remedy="correct `findings_separator`, or the row",
+                )
+
+    def _outline_of_row(self, each: ImageRows, row: Mapping[str, Any], named: list[str], where: str) -> None:
+        columns = self._settings.columns
+        assert columns is not None
+        given = [name for name in (*names_of(columns.boxes), columns.mask) if name and row[name]]
+        if not given or not named:
+            return
+        if len(named) > 1:
+            raise InputError(
+                f"{where}: {given[0]} belongs to one finding, but the row has {', '.join(named)}",
+                remedy="give each finding that has boxes or a mask its own row",
+            )
+        place = FindingColumns(target=str(columns.findings), boxes=columns.boxes, mask=columns.mask)
+        self._outline(each, named[0], row, place, where)
+
+    def _refuse_unknown(self) -> None:
+        """Raise an InputError for a finding whose word no row has."""
+        for word, finding in self._findings.items():
+            if word not in self._words:
+                known = [each for each, _ in self._words.most_common(_SHOWN)]
+                more = ", ..." if len(self._words) > _SHOWN else ""
+                what = f"{self._source}: no row of {self._column()} has the word {word!r} of `findings.{finding}`"
+                seen = f"; it has {', '.join(known)}{more}" if self._settings.show else ""
+                raise InputError(what, remedy=f"correct the word, or remove the finding{seen}")
+
+    def _column(self) -> str:
+        assert self._settings.columns is not None
+        return str(self._settings.columns.findings)
+
+
+def words_in(cell: str, separator: str) -> list[str]:
+    """Return the words of a cell, each once: `A|B` with its separator, or a list in brackets as Python writes it."""
+    parts: Iterable[str]
+    if cell.startswith("[") and cell.endswith("]"):
+        try:
+            parts = map(str, ast.literal_eval(cell))
+        except (ValueError, SyntaxError):  # words without quotes
+            parts = (each.strip().strip("'\"") for each in cell[1:-1].split(","))
+    else:
+        parts = cell.split(separator)
+    return list(dict.fromkeys(word for each in parts if (word := each.strip())))

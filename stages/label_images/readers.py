@@ -1,0 +1,84 @@
+"""What the rows of an image say, and what several readers of it agree on: findings by vote, boxes by overlap."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from .boxes import Box
+from .distributed_labels import FindingLabel
+from .label_columns import Readers
+
+Meaning = Literal["present", "absent", "uncertain", "unlabelled", "blank"]
+
+
+@dataclass
+class ImageRows:
+    """Hold what the rows of an image say; `meanings` are by finding, `rest` is that of findings which no row names."""
+
+    row: int
+    meanings: dict[str, Meaning] = field(default_factory=dict)
+    rest: Meaning = "blank"
+    outlines: dict[str, FindingLabel] = field(default_factory=dict)
+    lung_mask_file: str | None = None
+    license: str | None = None
+    normal: bool = False  # a row says that no finding is present
+
+
+def agreed(read: Sequence[ImageRows], findings: Sequence[str], readers: Readers) -> ImageRows:
+    """Return what the readers of an image agree on; `read` holds the rows of each.
+
+    A finding on which fewer agree is absent; one of which no reader says anything stays without label.
+    """
+    first = read[0]
+    result = ImageRows(first.row, lung_mask_file=first.lung_mask_file, license=first.license)
+    for finding in findings:
+        result.meanings[finding] = _vote([each.meanings.get(finding, each.rest) for each in read], readers.agree)
+        drawn = [each.outlines[finding].boxes for each in read if finding in each.outlines]
+        boxes = agreed_boxes(drawn, readers.agree, readers.iou)
+        if boxes and result.meanings[finding] == "present":
+            result.outlines[finding] = FindingLabel(1, boxes)
+    return result
+
+
+def _vote(meanings: Sequence[Meaning], agree: int) -> Meaning:
+    present, uncertain = (meanings.count(meaning) for meaning in ("present", "uncertain"))
+    if present >= agree:
+        return "present"
+    if present + uncertain >= agree:
+        return "uncertain"
+    return "absent" if present or uncertain or "absent" in meanings else meanings[0]
+
+
+def agreed_boxes(drawn: Sequence[Sequence[Box]], agree: int, iou: float) -> tuple[Box, ...]:
+    """Return the boxes of one finding that at least `agree` readers drew, each the mean of theirs.
+
+    `drawn` are the boxes of each reader. A box joins the group whose mean it overlaps most, by at least `iou`, and
+    which has none of its reader yet; else it opens a group. Boxes are taken from left to right, so that the order of
+    readers and rows does not matter.
+    """
+    groups: list[dict[int, Box]] = []
+    every = sorted((box[1:5], reader, box) for reader, boxes in enumerate(drawn) for box in boxes)
+    for _, reader, box in every:
+        fitting = [(overlap(_mean(group), box), group) for group in groups if reader not in group]
+        best, group = max(fitting, key=lambda each: each[0], default=(0.0, {}))
+        if best < iou:
+            groups.append({reader: box})
+        else:
+            group[reader] = box
+    return tuple(_mean(group) for group in groups if len(group) >= agree)
+
+
+def _mean(group: dict[int, Box]) -> Box:
+    boxes = list(group.values())
+    x, y, width, height = np.mean([box[1:5] for box in boxes], axis=0).tolist()
+    return Box(min(box.row for box in boxes), x, y, width, height, boxes[0].size)
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Return the intersection of two boxes over their union."""
+    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    both = max(width, 0) * max(height, 0)
+    return both / (one.width * one.height + other.width * other.height - both)
