@@ -32,7 +32,11 @@ class FolderColumns(ImageColumns):
         description="regular expression whose group is the patient within the cell of `patient`: with "
         "`patient: Path`, `(patient\\d+)/` finds that of CheXpert",
     )
-    study: str | None = Field(None, description="id of the study; null: each image is its own study")
+    study: str | UniqueList[str] | None = Field(
+        None,
+        description="id of the study; several columns are read together, where an id is unique within a patient only: "
+        "[patient, exam]. Null: each image is its own study",
+    )
     study_pattern: str | None = Field(None, description="as `patient_pattern`, for `study`")
     view: str | UniqueList[str] | None = Field(
         None, description="projection, e.g. PA or AP; several columns are read together: [Frontal/Lateral, AP/PA]"
