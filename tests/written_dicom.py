@@ -74,6 +74,7 @@ def file_row(image_id: str, path: str, shard: int = 0, view: str | None = "PA") 
         "sha256": None,
         "view": view,
         "distributed_split": None,
+        "inverted": None,
         "shard": shard,
     }
 

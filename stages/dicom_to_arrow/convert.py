@@ -222,7 +222,10 @@ def convert_file(
             warnings.simplefilter("ignore")  # pydicom warns about quirks such as PatientAge "62" in every RSNA file
             data = read_verified(row, root, settings, roots)
             radiograph = read_radiograph(data, row["view"], settings)
-            uid = None if is_raster(data) else read_instance_uid(data, key)
+            if is_raster(data):
+                uid, radiograph = None, radiograph.inverted() if row["inverted"] else radiograph
+            else:  # a DICOM file says itself whether it is inverted
+                uid = read_instance_uid(data, key)
             return Outcome(image=_image_row(row, radiograph, uid, settings.size))
     except RejectionError as rejection:
         reason, message = rejection.reason, str(rejection)

@@ -102,7 +102,23 @@ def gather_shards(job: GatherJob) -> dict[str, int]:
         print(f"warning: {manifest.dataset}: {len(rejected)} of {len(table)} images were rejected: {listed}; each is "
               f"named in {job.rejects}", file=sys.stderr)  # fmt: skip
     duplicates = {name: _repeated(shards, column) for name, column in DUPLICATES.items()}
+    counts |= _inverted(table, shards, job.files)
     return counts | counts_of_doubtful | duplicates | {f"rejects_{reason}": count for reason, count in reasons}
+
+
+def _inverted(files: pa.Table, shards: list[Shard], source: Path) -> dict[str, int]:
+    """Count the images that the index calls inverted, and warn about DICOM files that say otherwise."""
+    said = pc.unique(files.filter(files["inverted"])["image_id"])
+    if not len(said):
+        return {}
+    images = pa.concat_tables([shard.images.select(["image_id", "photometric"]) for shard in shards])
+    images = images.filter(pc.is_in(images["image_id"], value_set=said))
+    other = images.filter(pc.not_equal(images["photometric"], "MONOCHROME1"))["image_id"]
+    if len(other):
+        print(f"warning: {source}: {len(other)} of {len(images)} images that are inverted by the index are DICOM files "
+              f"that say otherwise, first {other[0]}: the file is believed; correct the column `inverted`",
+              file=sys.stderr)  # fmt: skip
+    return {"inverted_by_index": len(images), "inverted_by_index_alone": len(other)}
 
 
 def _repeated(shards: list[Shard], column: str) -> int:

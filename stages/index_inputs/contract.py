@@ -41,6 +41,12 @@ class FolderColumns(ImageColumns):
     view: str | UniqueList[str] | None = Field(
         None, description="projection, e.g. PA or AP; several columns are read together: [Frontal/Lateral, AP/PA]"
     )
+    inverted: str | None = Field(
+        None,
+        description="says of a JPEG or PNG whether it was written from MONOCHROME1 pixels without inverting them "
+        "(PadChest: PhotometricInterpretation_DICOM), by `inverted_values`; a blank cell says nothing. A DICOM file "
+        "states it itself",
+    )
     report: str | None = Field(None, description="text of the report; give this or `report_file`")
     report_file: str | None = Field(None, description="path of the report's text file, relative to the root")
 
@@ -49,8 +55,8 @@ class FolderColumns(ImageColumns):
         for key in ("patient", "study"):
             if (pattern := getattr(self, f"{key}_pattern")) is None:
                 continue
-            if getattr(self, key) is None:
-                raise ValueError(f"`{key}_pattern` needs `{key}`, the column in which it is found")
+            if not isinstance(getattr(self, key), str):
+                raise ValueError(f"`{key}_pattern` needs `{key}`, the one column in which it is found")
             try:
                 groups = re.compile(pattern).groups
             except re.error as error:
@@ -88,6 +94,14 @@ class IndexInputsSettings(OwnTables):
         "gather warns above 1 GB and suggests a number",
     )
     columns: FolderColumns | None = Field(None, description="folder: names of the table's columns")
+    inverted_values: list[str] = Field(
+        ["1", "1.0", "true", "yes", "MONOCHROME1"],
+        description="folder: cells of `columns.inverted` that mean inverted, in any case",
+    )
+    upright_values: list[str] = Field(
+        ["0", "0.0", "false", "no", "MONOCHROME2", "RGB"],
+        description="folder: cells of `columns.inverted` that mean not inverted, in any case",
+    )
     find_images_in: FolderPath | None = Field(
         None,
         description="folder: a folder below the root, `.` for the root, in which and below which images are looked "
@@ -103,6 +117,14 @@ class IndexInputsSettings(OwnTables):
             raise ValueError(f"`patients` belongs to layouts `rsna` and `siim`, not to `{self.layout}`")
         if self.find_images_in is not None and self.layout != "folder":
             raise ValueError(f"`find_images_in` belongs to layout `folder`, not to `{self.layout}`")
+        return self
+
+    @model_validator(mode="after")
+    def _a_cell_has_one_meaning(self) -> "IndexInputsSettings":
+        both = {each.strip().lower() for each in self.inverted_values}.intersection(
+            each.strip().lower() for each in self.upright_values)  # fmt: skip
+        if both:
+            raise ValueError(f"{min(both)!r} stands in inverted_values and in upright_values: remove it from one")
         return self
 
 

@@ -28,7 +28,8 @@ from ..common.files.arrow_tables import conform, write_table
 from ..common.files.rooted_files import RootedFileError, check_folders, find_under
 from ..common.journal.tracking import track_job
 from .contract import IndexInputsJob, IndexInputsSettings, index_files, optional_index_files
-from .layouts import read_challenge, read_folder, read_mimic_cxr
+from .layouts import read_challenge, read_mimic_cxr
+from .own_folder import read_folder
 from .presence import look_for_files
 
 # A line of SHA256SUMS.txt, as PhysioNet and `sha256sum` write it.

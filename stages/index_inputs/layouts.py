@@ -1,4 +1,4 @@
-"""Readers of the index of each layout: MIMIC-CXR, RSNA, SIIM, a folder.
+"""Readers of the index of each distributed layout: MIMIC-CXR, RSNA, SIIM. A user's own table: own_folder.py.
 
 MIMIC-CXR and MIMIC-CXR-JPG have 377,110 images of 227,835 studies of 65,379 patients (Johnson et al., Sci. Data 6:317,
 2019; physionet.org/content/mimic-cxr and /mimic-cxr-jpg, credentialed access). MIMIC-CXR lists its files in
@@ -9,12 +9,9 @@ The two challenges from Kaggle have labelled images without reports; patients ar
 RSNA Pneumonia Detection Challenge 2018 (Shih et al., Radiology: AI 1:e180041, 2019): 26,684 images, 30,227 rows, one
 per box; `patientId` is one per image. SIIM-ACR Pneumothorax Segmentation 2019 (Filice et al., J. Digit. Imaging 33:490,
 2020): 12,047 images, 12,954 rows, one per region. Both hold images of NIH ChestX-ray14, where patients recur.
-
-A folder is anyone's own data: one CSV with one row per image, and columns for what is known about it.
 """
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -32,14 +29,11 @@ from ..common.data.distributions import (
     is_mimic_jpg,
     mimic_suffixes,
     name_in,
-    not_there,
     unused_tables,
 )
 from ..common.data.index_tables import (
     REPORT_COLUMNS,
     Index,
-    only_rows,
-    plain_paths,
     read_index,
     read_patients,
     refuse_duplicates,
@@ -51,128 +45,8 @@ from ..common.errors import InputError
 from .contract import IndexInputsSettings
 from .views import with_views
 
-
-def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...] = ()) -> Index:
-    """Read files and reports of the user's table. Raises InputError where rows of one study differ in their report.
-
-    Rows that repeat an image and agree in all that is read are one image: tables with a row per finding have them.
-    """
-    table, columns = settings.table, settings.columns
-    assert table is not None, "the settings' validator saw to it"
-    assert columns is not None
-    source = root / table
-    names = {**settings.chosen_by, **columns.names()}
-    rows = read_index(root, table, names, WHERE_TO_GET["folder"], settings.show, settings.own_format)
-    rows = only_rows(rows, settings.only_rows, source, settings.show)
-    rows = rows.with_columns(plain_paths(columns.image))  # before it is an id: one file is one image
-    ids = [columns.image, columns.image_id, columns.patient, columns.study]
-    require_values(rows, source, [name for name in ids if name])
-    image_id = pl.col(columns.image_id or columns.image)
-    files = rows.select(
-        ROW,
-        image_id=image_id,
-        study_id=_within(rows, columns.study, columns.study_pattern, source) if columns.study else image_id,
-        patient_id=_within(rows, columns.patient, columns.patient_pattern, source),
-        path=found_by_name(rows, columns.image, root, settings, roots),
-        view=_joined(columns.view_columns),
-        distributed_split=pl.lit(None, pl.String),
-        report=_optional(columns.report),
-        report_file=_optional(columns.report_file),
-    )
-    refuse_unsafe_paths(files["report_file"], files[ROW], source)
-    images = files.unique([name for name in files.columns if name != ROW], keep="first", maintain_order=True)
-    counts = {"repeated_rows": len(files) - len(images)} if len(files) > len(images) else {}
-    tags = {"licenses": _counted(rows[columns.license])} if columns.license else {}
-    return Index(table, images.drop("report", "report_file"), _reports(images, source), counts=counts, tags=tags)
-
-
-def _within(rows: pl.DataFrame, column: str | None, pattern: str | None, source: Path) -> pl.Expr | pl.Series:
-    """Return the ids of a column, or what the group of a pattern finds within its cells.
-
-    Raises InputError for a cell in which it finds nothing.
-    """
-    if column is None or pattern is None:
-        return _optional(column)
-    found = [re.search(pattern, cell) for cell in rows[column]]
-    lost = [row for row, match in zip(rows[ROW], found, strict=True) if match is None or not (match[1] or "").strip()]
-    if lost:
-        raise InputError(
-            f"{source}: row {lost[0]}: {pattern!r} finds nothing in {column} ({len(lost)} such)",
-            remedy="correct `columns.patient_pattern` or `columns.study_pattern`",
-        )
-    return pl.Series([match[1].strip() for match in found if match is not None], dtype=pl.String)
-
-
-def found_by_name(
-    rows: pl.DataFrame, column: str, root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...]
-) -> pl.Expr | pl.Series:
-    """Return the paths of the images; with `find_images_in`, of the files that have their names.
-
-    A name that no file has stays as it is, so that the image is accounted for as missing. Raises InputError for one
-    that several files have, and where none is found.
-    """
-    if settings.find_images_in is None:
-        return pl.col(column)
-    if not (root / settings.find_images_in).is_dir():
-        raise not_there(root / settings.find_images_in, "no such folder", "correct `find_images_in`")
-    files: dict[str, list[str]] = {}
-    for directory, names in _folders(root, settings.find_images_in, roots, settings.show):
-        for name in names:
-            path = PurePosixPath(os.path.relpath(directory, root)) / name
-            if path.suffix.lower() in _SUFFIXES:
-                files.setdefault(path.stem, []).append(str(path))
-            files.setdefault(name, []).append(str(path))  # DICOM files often have no ending
-    source, paths = root / str(settings.table), []
-    for row, cell in zip(rows[ROW], rows[column], strict=True):
-        named = files.get(cell, [])
-        if len(named) > 1:
-            which = f": {named[0]} and {named[1]}" if settings.show else ""
-            raise InputError(
-                f"{source}: row {row}: {len(named)} files have the name in {column}{which}",
-                remedy="narrow `find_images_in`, or write the ending",
-            )
-        paths.append(named[0] if named else cell)
-    if not any(cell in files for cell in rows[column]):
-        raise InputError(
-            f"{source}: no file below {root / settings.find_images_in} has a name in {column}",
-            remedy="correct `find_images_in` or `columns.image`",
-        )
-    return pl.Series(paths, dtype=pl.String)
-
-
-def _joined(columns: list[str]) -> pl.Expr:
-    """Return the texts of several columns with blanks between them; null where all are."""
-    text = pl.concat_str([pl.col(column) for column in columns], separator=" ", ignore_nulls=True) if columns else None
-    return pl.lit(None, pl.String) if text is None else pl.when(text != "").then(text)
-
-
-def _optional(column: str | None) -> pl.Expr:
-    return pl.col(column) if column else pl.lit(None, pl.String)
-
-
-def _reports(files: pl.DataFrame, source: Path) -> pl.DataFrame:
-    """Return one row per study that has a report. Raises InputError for a study with two different reports."""
-    reports = files.select(
-        ROW, "study_id", "patient_id", "distributed_split", path="report_file", text="report"
-    ).filter(pl.col("path").is_not_null() | pl.col("text").is_not_null())
-    reports = reports.unique(REPORT_COLUMNS, keep="first", maintain_order=True)
-    clash = reports.filter(pl.col("study_id").is_duplicated())
-    if len(clash):
-        first = clash.filter(pl.col("study_id") == clash["study_id"][0])[ROW]
-        raise InputError(
-            f"{source}: rows {first[0]} and {first[1]} have the same study but different reports or patients",
-            remedy="correct them, or give the images different studies",
-        )
-    return reports.select(REPORT_COLUMNS)
-
-
-def _counted(values: pl.Series) -> str:
-    counts = values.fill_null("not stated").value_counts(sort=True).rows()
-    return "; ".join(f"{value}: {count}" for value, count in sorted(counts, key=lambda item: (-item[1], item[0])))
-
-
 # Suffixes of image files, in lower case; where an image has several files, the first suffix holds.
-_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
 
 _IMAGE_COLUMNS = {"rsna": "patientId", "siim": "ImageId"}
 
@@ -207,6 +81,7 @@ def read_challenge(root: Path, settings: IndexInputsSettings, roots: tuple[Path,
         patient_id=patients,
         view=unknown,
         distributed_split=unknown,
+        inverted=pl.lit(None, pl.Boolean),
     )
     unlisted = len(on_disk.join(images, on="image_id", how="anti"))
     return Index(name, files, counts={"files_not_in_index": unlisted}, warnings=warnings)
@@ -237,12 +112,12 @@ def _walk(root: Path, folder: str, roots: tuple[Path, ...], show: bool) -> pl.Da
     Raises InputError where two files of one kind have one name, or a folder cannot be read.
     """
     found: dict[str, tuple[int, str]] = {}
-    for directory, names in _folders(root, folder, roots, show):
+    for directory, names in folders_below(root, folder, roots, show):
         for name in names:
             path = PurePosixPath(os.path.relpath(directory, root)) / name
-            if path.suffix.lower() not in _SUFFIXES:
+            if path.suffix.lower() not in IMAGE_SUFFIXES:
                 continue
-            this = _SUFFIXES.index(path.suffix.lower()), str(path)
+            this = IMAGE_SUFFIXES.index(path.suffix.lower()), str(path)
             other = found.setdefault(path.stem, this)
             if other != this and other[0] == this[0]:
                 named = f"{other[1]} and {path}" if show else f"below {folder} two files have one name: they"
@@ -252,7 +127,7 @@ def _walk(root: Path, folder: str, roots: tuple[Path, ...], show: bool) -> pl.Da
     return pl.DataFrame({"image_id": list(found), "path": paths}, schema={"image_id": pl.String, "path": pl.String})
 
 
-def _folders(root: Path, folder: str, roots: tuple[Path, ...], show: bool) -> Iterator[tuple[str, list[str]]]:
+def folders_below(root: Path, folder: str, roots: tuple[Path, ...], show: bool) -> Iterator[tuple[str, list[str]]]:
     """Yield every folder below `folder` with the sorted names of its files, each once: links may form a loop.
 
     Links are followed where files are read through them, which is into `root` and `roots`.
@@ -301,7 +176,8 @@ def read_mimic_cxr(root: Path, show: bool) -> Index:
     files = with_views(_with(files, root, name_in(root, MIMIC_METADATA), ("ViewPosition", "view"), show), root)
     reports = _read_reports(root, files, jpg, show)
     tags = {"format": "jpg" if jpg else "dicom"}
-    return Index(source, files.rename(_RENAMED), reports, tags=tags, warnings=_what_is_not_read(root, jpg))
+    files = files.rename(_RENAMED).with_columns(inverted=pl.lit(None, pl.Boolean))
+    return Index(source, files, reports, tags=tags, warnings=_what_is_not_read(root, jpg))
 
 
 def _what_is_not_read(root: Path, jpg: bool) -> list[str]:

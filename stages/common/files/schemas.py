@@ -33,6 +33,12 @@ FILES = pa.schema(
         _column("sha256", pa.string(), "sha256 of the file, hex, if the distribution publishes it", NULLABLE),
         _column("view", pa.string(), "ViewPosition as the index gives it", NULLABLE),
         _DISTRIBUTED_SPLIT,
+        _column(
+            "inverted",
+            pa.bool_(),
+            "whether the index says that a JPEG or PNG holds MONOCHROME1 pixels, of which 0 is white; null: unstated",
+            NULLABLE,
+        ),
         _column("shard", pa.int32(), "0-based; which dicom_to_arrow job converts it"),
     ]
 )

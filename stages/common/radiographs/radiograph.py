@@ -4,7 +4,7 @@ The square has square pixels; the long side becomes `size`, and black padding su
 converted to grey as unrounded luma.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -107,6 +107,11 @@ class Radiograph:
     row_spacing: float | None  # mm between the centres of two rows
     column_spacing: float | None  # mm between the centres of two columns
     pixel_aspect: float = 1.0  # height of a pixel / width of a pixel
+
+    def inverted(self) -> "Radiograph":
+        """Return the image with black for white: MONOCHROME1 pixels, of which the file itself does not say so."""
+        levels = replace(self.levels, black=self.levels.white, white=self.levels.black)
+        return replace(self, levels=levels, photometric="MONOCHROME1")
 
     def square(self, size: int) -> SquareImage:
         """Return the image as a square with square pixels: long side `size`, surrounded by black.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from test_public_tables import settings
 
-from stages.index_inputs.layouts import read_folder
+from stages.index_inputs.own_folder import read_folder
 from stages.label_images.label_tables import read_labels
 
 # Positives among the 112,120 images of NIH ChestX-ray14, of 30,805 patients.

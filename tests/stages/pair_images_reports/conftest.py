@@ -80,7 +80,7 @@ def paired(tmp_path: Path) -> Callable[..., tuple[list[dict], list[dict], dict]]
         files = [
             {"image_id": given["image_id"], "study_id": given["study_id"], "patient_id": given["patient_id"],
              "dataset": "set", "path": given["image_id"], "sha256": None, "view": None,
-             "distributed_split": given["split"], "shard": 0}
+             "distributed_split": given["split"], "inverted": None, "shard": 0}
             for given in images
         ]  # fmt: skip
         write_rows(tmp_path / "files.arrow", schemas.FILES, files)

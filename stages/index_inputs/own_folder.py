@@ -1,0 +1,170 @@
+"""Reader of a folder, anyone's own data: a table with a row per image, and columns for what is known about it."""
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+
+import polars as pl
+
+from ..common.data.distributions import WHERE_TO_GET, not_there
+from ..common.data.index_tables import (
+    REPORT_COLUMNS,
+    Index,
+    only_rows,
+    plain_paths,
+    read_index,
+    refuse_unsafe_paths,
+    require_values,
+)
+from ..common.data.own_tables import names_of
+from ..common.data.table_files import ROW
+from ..common.errors import InputError
+from .contract import FolderColumns, IndexInputsSettings
+from .layouts import IMAGE_SUFFIXES, folders_below
+
+
+def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...] = ()) -> Index:
+    """Read files and reports of the user's table. Raises InputError where rows of one study differ in their report.
+
+    Rows that repeat an image and agree in all that is read are one image: tables with a row per finding have them.
+    """
+    table, columns = settings.table, settings.columns
+    assert table is not None, "the settings' validator saw to it"
+    assert columns is not None
+    source = root / table
+    names = {**settings.chosen_by, **columns.names()}
+    rows = read_index(root, table, names, WHERE_TO_GET["folder"], settings.show, settings.own_format)
+    rows = only_rows(rows, settings.only_rows, source, settings.show)
+    rows = rows.with_columns(plain_paths(columns.image))  # before it is an id: one file is one image
+    ids = [columns.image, columns.image_id, columns.patient, *names_of(columns.study)]
+    require_values(rows, source, [name for name in ids if name])
+    image_id = pl.col(columns.image_id or columns.image)
+    files = rows.select(
+        ROW,
+        image_id=image_id,
+        study_id=_study(rows, columns, source) if columns.study else image_id,
+        patient_id=_within(rows, columns.patient, columns.patient_pattern, source),
+        path=found_by_name(rows, columns.image, root, settings, roots),
+        view=_joined(columns.view_columns),
+        distributed_split=pl.lit(None, pl.String),
+        inverted=_inverted(rows, settings, source),
+        report=_optional(columns.report),
+        report_file=_optional(columns.report_file),
+    )
+    refuse_unsafe_paths(files["report_file"], files[ROW], source)
+    images = files.unique([name for name in files.columns if name != ROW], keep="first", maintain_order=True)
+    counts = {"repeated_rows": len(files) - len(images)} if len(files) > len(images) else {}
+    tags = {"licenses": _counted(rows[columns.license])} if columns.license else {}
+    return Index(table, images.drop("report", "report_file"), _reports(images, source), counts=counts, tags=tags)
+
+
+def _study(rows: pl.DataFrame, columns: FolderColumns, source: Path) -> pl.Expr | pl.Series:
+    """Return the ids of studies, which several columns may tell together."""
+    if isinstance(columns.study, list):
+        return _joined(columns.study)
+    return _within(rows, columns.study, columns.study_pattern, source)
+
+
+def _within(rows: pl.DataFrame, column: str | None, pattern: str | None, source: Path) -> pl.Expr | pl.Series:
+    """Return the ids of a column, or what the group of a pattern finds within its cells.
+
+    Raises InputError for a cell in which it finds nothing.
+    """
+    if column is None or pattern is None:
+        return _optional(column)
+    found = [re.search(pattern, cell) for cell in rows[column]]
+    lost = [row for row, match in zip(rows[ROW], found, strict=True) if match is None or not (match[1] or "").strip()]
+    if lost:
+        raise InputError(
+            f"{source}: row {lost[0]}: {pattern!r} finds nothing in {column} ({len(lost)} such)",
+            remedy="correct `columns.patient_pattern` or `columns.study_pattern`",
+        )
+    return pl.Series([match[1].strip() for match in found if match is not None], dtype=pl.String)
+
+
+def _inverted(rows: pl.DataFrame, settings: IndexInputsSettings, source: Path) -> pl.Expr | pl.Series:
+    """Return whether each image is inverted; null for a blank cell. Raises InputError for a cell without meaning."""
+    assert settings.columns is not None
+    column = settings.columns.inverted
+    if column is None:
+        return pl.lit(None, pl.Boolean)
+    lists = {False: settings.upright_values, True: settings.inverted_values}
+    meanings = {cell.strip().lower(): meaning for meaning, cells in lists.items() for cell in cells}
+    cells = rows[column].str.to_lowercase()
+    unknown = rows.filter(cells.is_not_null() & ~cells.is_in(list(meanings)))
+    if len(unknown):
+        row, cell = unknown.select(ROW, column).row(0)
+        said = repr(cell) if settings.show else "none of inverted_values and upright_values"
+        raise InputError(
+            f"{source}: row {row}: {column} is {said} ({len(unknown)} such rows)",
+            remedy="correct it, or add it to inverted_values or upright_values",
+        )
+    return cells.replace_strict(meanings, return_dtype=pl.Boolean)
+
+
+def found_by_name(
+    rows: pl.DataFrame, column: str, root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...]
+) -> pl.Expr | pl.Series:
+    """Return the paths of the images; with `find_images_in`, of the files that have their names.
+
+    A name that no file has stays as it is, so that the image is accounted for as missing. Raises InputError for one
+    that several files have, and where none is found.
+    """
+    if settings.find_images_in is None:
+        return pl.col(column)
+    if not (root / settings.find_images_in).is_dir():
+        raise not_there(root / settings.find_images_in, "no such folder", "correct `find_images_in`")
+    files: dict[str, list[str]] = {}
+    for directory, names in folders_below(root, settings.find_images_in, roots, settings.show):
+        for name in names:
+            path = PurePosixPath(os.path.relpath(directory, root)) / name
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                files.setdefault(path.stem, []).append(str(path))
+            files.setdefault(name, []).append(str(path))  # DICOM files often have no ending
+    source, paths = root / str(settings.table), []
+    for row, cell in zip(rows[ROW], rows[column], strict=True):
+        named = files.get(cell, [])
+        if len(named) > 1:
+            which = f": {named[0]} and {named[1]}" if settings.show else ""
+            raise InputError(
+                f"{source}: row {row}: {len(named)} files have the name in {column}{which}",
+                remedy="narrow `find_images_in`, or write the ending",
+            )
+        paths.append(named[0] if named else cell)
+    if not any(cell in files for cell in rows[column]):
+        raise InputError(
+            f"{source}: no file below {root / settings.find_images_in} has a name in {column}",
+            remedy="correct `find_images_in` or `columns.image`",
+        )
+    return pl.Series(paths, dtype=pl.String)
+
+
+def _joined(columns: list[str]) -> pl.Expr:
+    """Return the texts of several columns with blanks between them; null where all are."""
+    text = pl.concat_str([pl.col(column) for column in columns], separator=" ", ignore_nulls=True) if columns else None
+    return pl.lit(None, pl.String) if text is None else pl.when(text != "").then(text)
+
+
+def _optional(column: str | None) -> pl.Expr:
+    return pl.col(column) if column else pl.lit(None, pl.String)
+
+
+def _reports(files: pl.DataFrame, source: Path) -> pl.DataFrame:
+    """Return one row per study that has a report. Raises InputError for a study with two different reports."""
+    reports = files.select(
+        ROW, "study_id", "patient_id", "distributed_split", path="report_file", text="report"
+    ).filter(pl.col("path").is_not_null() | pl.col("text").is_not_null())
+    reports = reports.unique(REPORT_COLUMNS, keep="first", maintain_order=True)
+    clash = reports.filter(pl.col("study_id").is_duplicated())
+    if len(clash):
+        first = clash.filter(pl.col("study_id") == clash["study_id"][0])[ROW]
+        raise InputError(
+            f"{source}: rows {first[0]} and {first[1]} have the same study but different reports or patients",
+            remedy="correct them, or give the images different studies",
+        )
+    return reports.select(REPORT_COLUMNS)
+
+
+def _counted(values: pl.Series) -> str:
+    counts = values.fill_null("not stated").value_counts(sort=True).rows()
+    return "; ".join(f"{value}: {count}" for value, count in sorted(counts, key=lambda item: (-item[1], item[0])))
