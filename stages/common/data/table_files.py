@@ -1,4 +1,4 @@
-"""Table files as text: CSV, JSON lines or Parquet, by suffix, .gz or not.
+"""Table files as text: CSV, JSON lines or Parquet, by suffix, .gz or not; or an archive of Open-i's reports.
 
 A file is opened by its exact path and handed on as bytes, because table libraries take a path for a pattern or an
 address. Cells are text, as written. Rows are never padded or cut; no message quotes a cell, which may be a patient's.
@@ -18,6 +18,7 @@ from typing import Any
 import polars as pl
 
 from ..errors import InputError
+from .openi_reports import is_openi, read_openi
 from .own_tables import TableFormat
 from .swallowed_rows import refuse_swallowed_rows
 
@@ -38,6 +39,8 @@ def read_table_file(path: Path, form: TableFormat, empty: str, wanted: Collectio
     Names that several columns have are left out. Raises InputError, whose remedy is `empty` for an empty file, and
     where several columns have a `wanted` name.
     """
+    if is_openi(path):
+        return _without_outer_blanks(read_openi(path).with_row_index(ROW, offset=1))
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if suffix in _UNREAD:
         raise InputError(f"{path}: a table is a CSV, .tsv, .parquet or .jsonl file", remedy="save it as one of them")
@@ -56,6 +59,11 @@ def read_table_file(path: Path, form: TableFormat, empty: str, wanted: Collectio
         lines = suffix in (".jsonl", ".ndjson")
         separator = form.separator or default_separator(path)
         table = _json_lines(path, text) if lines else _csv(path, text, separator, wanted)
+    return _without_outer_blanks(table)
+
+
+def _without_outer_blanks(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the table with null for blank cells."""
     text_columns = pl.col(pl.String).str.strip_chars()
     return table.with_columns(pl.when(text_columns != "").then(text_columns))
 
