@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..common.contract import Job, option, product, source
 from ..common.data.distributions import (
@@ -20,6 +21,8 @@ from ..common.data.distributions import (
 )
 from ..common.data.own_tables import ImageColumns, OwnTables, names_of
 from ..common.settings import FolderPath, UniqueList
+
+REPORT_SECTIONS = frozenset(["findings", "impression"])  # split_reports knows their headers in every language
 
 
 class FolderColumns(ImageColumns):
@@ -47,7 +50,12 @@ class FolderColumns(ImageColumns):
         "(PadChest: PhotometricInterpretation_DICOM), by `inverted_values`; a blank cell says nothing. A DICOM file "
         "states it itself",
     )
-    report: str | None = Field(None, description="text of the report; give this or `report_file`")
+    report: str | dict[str, str] | None = Field(
+        None,
+        description="text of the report; give this or `report_file`. Two columns are named by what they hold, "
+        "`{findings: FINDINGS, impression: IMPRESSION}`, and become sections; a blank cell leaves its section out. "
+        "`[Findings, Impression]` is short for columns with these names",
+    )
     report_file: str | None = Field(None, description="path of the report's text file, relative to the root")
 
     @model_validator(mode="after")
@@ -68,6 +76,17 @@ class FolderColumns(ImageColumns):
     def names(self) -> Mapping[str, str]:
         """Return the columns that the table must have, each with the key that names it."""
         return {name: key for name, key in super().names().items() if not key.endswith("_pattern")}
+
+    @field_validator("report", mode="before")
+    @classmethod
+    def _sections_are_known(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            value = {str(name).strip().lower(): name for name in value}
+        if isinstance(value, Mapping) and not (value and REPORT_SECTIONS.issuperset(value)):
+            raise ValueError("name the columns by what they hold: {findings: COLUMN, impression: COLUMN}")
+        if isinstance(value, Mapping) and len({*value.values()}) < len(value):
+            raise ValueError("findings and impression are one column: give `report` its name alone")
+        return value
 
     @model_validator(mode="after")
     def _report_comes_once_and_with_patient(self) -> "FolderColumns":

@@ -48,7 +48,7 @@ def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ..
         view=_joined(columns.view_columns),
         distributed_split=pl.lit(None, pl.String),
         inverted=_inverted(rows, settings, source),
-        report=_optional(columns.report),
+        report=_report(columns.report),
         report_file=_optional(columns.report_file),
     )
     refuse_unsafe_paths(files["report_file"], files[ROW], source)
@@ -143,6 +143,15 @@ def _joined(columns: list[str]) -> pl.Expr:
     """Return the texts of several columns with blanks between them; null where all are."""
     text = pl.concat_str([pl.col(column) for column in columns], separator=" ", ignore_nulls=True) if columns else None
     return pl.lit(None, pl.String) if text is None else pl.when(text != "").then(text)
+
+
+def _report(column: str | dict[str, str] | None) -> pl.Expr:
+    """Return the text of a report; several columns are its sections, each under its header. Null where all are."""
+    if not isinstance(column, dict):
+        return _optional(column)
+    sections = [pl.lit(f"{section.upper()}: ") + pl.col(name) for section, name in column.items()]
+    text = pl.concat_str(sections, separator="\n\n", ignore_nulls=True)
+    return pl.when(text != "").then(text)
 
 
 def _optional(column: str | None) -> pl.Expr:

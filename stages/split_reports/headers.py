@@ -17,6 +17,7 @@ SECTIONS = (
     *("examination", "indication", "history", "technique", "comparison", "findings", "impression"),
     *("recommendation", "notification", "wet_read", "addendum", "final_report"),
 )
+COMPOSED = ("FINDINGS", "IMPRESSION")  # headers of columns that index_inputs joins to a report, in every language
 LONGEST_NAME = 80  # characters of a header, blanks and markup included
 
 
@@ -264,13 +265,18 @@ class HeaderNames:
     opening: tuple[str, ...]  # names that are a header, in capitals, in front of a sentence
 
 
-def header_names(language: Language = "english", headers: Mapping[str, str] | None = None) -> HeaderNames:
-    """Return the names of `language`, with `headers` (name -> section) added or changed."""
-    return _header_names(language, tuple((headers or {}).items()))
+def header_names(
+    language: Language = "english", headers: Mapping[str, str] | None = None, composed: bool = True
+) -> HeaderNames:
+    """Return the names of `language`, with `headers` (name -> section) added or changed.
+
+    Those of `COMPOSED` are among them, unless `composed` is false.
+    """
+    return _header_names(language, tuple((headers or {}).items()), composed)
 
 
 @lru_cache(16)
-def _header_names(language: Language, headers: tuple[tuple[str, str], ...]) -> HeaderNames:
+def _header_names(language: Language, headers: tuple[tuple[str, str], ...], composed: bool) -> HeaderNames:
     lists = _LISTS[language]
     single = {normal_name(name): (section,) for section, names in lists.names.items() for name in names.split(", ")} | {
         normal_name(name): (section,) for name, section in headers
@@ -288,7 +294,7 @@ def _header_names(language: Language, headers: tuple[tuple[str, str], ...]) -> H
     told = [name for name, section in distinctive.items() if section in ("findings", "impression")]
     spelled = [name for name in lists.distinctive.split() if plain_capitals(name) in told]
     return HeaderNames(
-        sections=merged | single,
+        sections={name: (name.lower(),) for name in COMPOSED if composed} | merged | single,
         slips={slip: single[name] for name in misspelled for slip in _slips(name)},
         distinctive=distinctive,
         link=lists.link,

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, get_args
 
 from .header_search import Strength, find_headers
-from .headers import HeaderNames, Language, header_names
+from .headers import COMPOSED, HeaderNames, Language, header_names
 
 LOOKED_AT = 300  # reports: seven searches in each take less than a second
 _CLEARLY_MORE = 1.25  # sections by one language's headers, for one by the other's
+_COMPOSED = tuple(f"{name}: " for name in COMPOSED)
 _LEAST = 0.1  # of the reports: a few with a foreign header are no data set of that language
 
 
@@ -27,9 +28,12 @@ class Fit(NamedTuple):
 def better_language(
     texts: Sequence[str], language: Language = "english", headers: Mapping[str, str] | None = None
 ) -> Fit | None:
-    """Return the language whose headers open clearly more sections of `texts` than those of `language` do, or None."""
-    texts = texts[:LOOKED_AT]
-    counts = {each: _counts(texts, header_names(each, headers)) for each in get_args(Language)}
+    """Return the language whose headers open clearly more sections of `texts` than those of `language` do, or None.
+
+    Texts that begin with a header of index_inputs, which composes them from columns of a table, tell no language.
+    """
+    texts = [text for text in texts if not text.startswith(_COMPOSED)][:LOOKED_AT]
+    counts = {each: _counts(texts, header_names(each, headers, composed=False)) for each in get_args(Language)}
     best: Language = max(counts, key=lambda each: counts[each])
     sections, reports = counts[best]
     fits = sections > _CLEARLY_MORE * counts[language][0] and reports >= _LEAST * len(texts)

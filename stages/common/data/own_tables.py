@@ -22,8 +22,10 @@ class TableFormat(NamedTuple):
 DISTRIBUTED = TableFormat()  # of the tables of public data sets
 
 
-def names_of(columns: str | list[str] | None) -> list[str]:
-    """Return the names of columns that a key gives: one, several or none."""
+def names_of(columns: str | list[str] | dict[str, str] | None) -> list[str]:
+    """Return the names of columns that a key gives: one, several, several by what they hold, or none."""
+    if isinstance(columns, dict):
+        return list(columns.values())
     return [columns] if isinstance(columns, str) else columns or []
 
 
