@@ -242,7 +242,9 @@ def _mask_files(job: Job, root: Path) -> list[str]:
     named = [name for name in (columns.mask, columns.lung_mask) if name] if columns else []
     if not named:
         return []
-    table = read_index(root / job.option("--root"), settings.main_table(), named, form=settings.own_format)
+    table = read_index(
+        root / job.option("--root"), settings.main_table(Path(job.option("--root"))), named, form=settings.own_format
+    )
     return sorted({path for name in named for path in table[name].drop_nulls().to_list()})
 
 

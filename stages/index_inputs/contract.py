@@ -155,7 +155,7 @@ def index_files(settings: IndexInputsSettings, root: Path | None = None) -> list
     """
     if settings.layout == "folder":
         assert settings.table is not None  # the settings' validator has checked it
-        return [settings.table]
+        return [name_in(root, settings.table)]
     if settings.layout == "mimic_cxr":
         jpg = root is not None and is_mimic_jpg(root)
         return [name_in(root, name) for name in ([MIMIC_METADATA] if jpg else [MIMIC_RECORDS, MIMIC_STUDIES])]

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from ..common.data.distributions import WHERE_TO_GET, not_there
+from ..common.data.distributions import WHERE_TO_GET, name_in, not_there
 from ..common.data.index_tables import (
     REPORT_COLUMNS,
     Index,
@@ -28,9 +28,9 @@ def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ..
 
     Rows that repeat an image and agree in all that is read are one image: tables with a row per finding have them.
     """
-    table, columns = settings.table, settings.columns
-    assert table is not None, "the settings' validator saw to it"
-    assert columns is not None
+    assert settings.table is not None, "the settings' validator saw to it"
+    assert settings.columns is not None
+    table, columns = name_in(root, settings.table), settings.columns
     source = root / table
     names = {**settings.chosen_by, **columns.names()}
     rows = read_index(root, table, names, WHERE_TO_GET["folder"], settings.show, settings.own_format)

@@ -200,8 +200,8 @@ class LabelImagesSettings(OwnTables):
         return self.columns is None or bool(self.outline_columns())
 
     def main_table(self, root: Path | None = None) -> str:
-        """Return the name of the table of labels; `root` decides whether a distributed one ends with .gz."""
-        return self.table or name_in(root, CHALLENGE_TABLES[self.layout])
+        """Return the name of the table of labels; `root` decides whether it ends with .gz."""
+        return name_in(root, self.table or CHALLENGE_TABLES[self.layout])
 
     def files(self, root: Path | None = None) -> list[str]:
         """Return the names of the tables that must exist, relative to the root (or absolute)."""

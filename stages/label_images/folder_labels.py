@@ -29,8 +29,9 @@ def read_folder(root: Path, settings: LabelImagesSettings) -> LabelTable:
     """
     columns = settings.columns
     assert columns is not None, "the settings' validator saw to it"
-    source, key = root / settings.main_table(), columns.key
-    table = read_index(root, settings.main_table(), settings.named_columns(), WHERE_TO_GET["folder"], settings.show,
+    name, key = settings.main_table(root), columns.key
+    source = root / name
+    table = read_index(root, name, settings.named_columns(), WHERE_TO_GET["folder"], settings.show,
                        settings.own_format)  # fmt: skip
     table = only_rows(table, settings.only_rows, source, settings.show)
     if columns.image is not None:

@@ -42,7 +42,8 @@ class Rows:
         each, where = self._image(row, image), row_of(self._source, row[ROW], image, self._settings.show)
         for finding, columns in self._settings.by_finding.items():
             self._label(each, finding, self._meaning(row, columns.target, where), where)
-            self._outline(each, finding, row, columns, where)
+            if columns.boxes or columns.mask:
+                self._outline(each, finding, row, columns, where)
 
     def add_boxes(self, row: Mapping[str, Any], image: str, finding: str, where: str) -> bool:
         """Add the boxes of a row of another table, and return whether this one has the image."""
@@ -125,10 +126,10 @@ class Rows:
         """Add the boxes and the mask of a row. Raises InputError where the finding is absent but has a box."""
         boxes, meaning = self._boxes(row, columns, where), each.meanings.get(finding, each.rest)
         if boxes and self._target(finding, meaning) == 0:
-            said = (
-                f"{columns.target} is {row[columns.target] or ''!r}, which means" if columns.target in row else finding
-            )
-            raise InputError(f"{where}: a box, but {said} absent", remedy="correct the row")
+            said = f"{finding} is absent"
+            if columns.target in row:
+                said = f"{columns.target} is {row[columns.target] or ''!r}, which means absent"
+            raise InputError(f"{where}: a box, but {said}", remedy="correct the row")
         mask = row[columns.mask] if columns.mask else None
         if not boxes and not mask:
             return

@@ -82,9 +82,10 @@ class ListedRows(Rows):
         self._outline(each, named[0], row, place, where)
 
     def _refuse_unknown(self) -> None:
-        """Raise an InputError for a finding whose word no row has."""
-        for word, finding in self._findings.items():
-            if word not in self._words:
+        """Raise an InputError for a finding of which no row has a word."""
+        for finding, columns in self._settings.by_finding.items():
+            if not self._words.keys() & set(columns.words):
+                word = columns.target
                 known = [each for each, _ in self._words.most_common(_SHOWN)]
                 more = ", ..." if len(self._words) > _SHOWN else ""
                 what = f"{self._source}: no row of {self._column()} has the word {word!r} of `findings.{finding}`"

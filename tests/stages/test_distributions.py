@@ -37,7 +37,7 @@ def test_blocks_are_of_stages(name: str) -> None:
 def test_labels_fit_their_contracts_and_prompts(name: str) -> None:
     config = config_with(name)
     index, labels = config.settings("index_inputs", "set"), config.settings("label_images", "set")
-    assert (index.layout, index.identifier_kind) == (labels.layout, labels.identifier_kind)
+    assert index.identifier_kind == labels.identifier_kind
     for stage in ("zero_shot_classification", "phrase_grounding"):
         if prompts := config.settings(stage, "set").prompts:
             found = read_prompts(ROOT / prompts, denying=stage == "zero_shot_classification")

@@ -69,13 +69,14 @@ def only_rows(rows: pl.DataFrame, chosen: Mapping[str, Sequence[str]], source: P
 
     Raises InputError for a cell that no row has, and where no row is left.
     """
+    every = rows
     for column, cells in chosen.items():
-        texts = rows[column].fill_null("")
+        texts = every[column].fill_null("")
         if absent := [cell for cell in cells if cell not in texts]:
             what = f"{source}: no row of {column} has the cell {absent[0]!r} of `only_rows`"
             seen = f"; it has {', '.join(sorted(texts.unique())[:8])}" if show and texts.n_unique() <= 50 else ""
             raise InputError(what, f"correct it{seen}")
-        rows = rows.filter(texts.is_in(cells))
+        rows = rows.filter(pl.col(column).fill_null("").is_in(cells))
     if rows.is_empty():
         raise InputError(f"{source}: `only_rows` leaves no row", "no row has all of its cells: correct it")
     return rows

@@ -1,6 +1,8 @@
 """Public sets by their distributions, on tables of the same form with made-up rows."""
 
+import io
 import re
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +74,9 @@ def test_nih(tmp_path: Path, write_csv: Write) -> None:
     found = ["Cardiomegaly|Emphysema", "No Finding", "|".join(FINDINGS)]
     rows = [[name, own, "0", name[:8].lstrip("0"), "58", "M", "PA"] for name, own in zip(names, found, strict=True)]
     write_csv(tmp_path / "Data_Entry_2017.csv", [header, *rows])
+    boxes = [["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]", "", "", ""],
+             [names[2], "Infiltrate", "225.08", "547.02", "86.78", "79.19"]]  # fmt: skip
+    write_csv(tmp_path / "BBox_List_2017.csv", boxes)
     index, labels = settings("nih")
     files = build_index(tmp_path, index, "nih", None).files.sort("image_id")
     assert files["image_id"].to_list() == names
@@ -82,6 +87,113 @@ def test_nih(tmp_path: Path, write_csv: Write) -> None:
     positives = [[name for name, each in read.labels[image].findings.items() if each.target] for image in names]
     assert positives == [["cardiomegaly", "emphysema"], [], [each.lower() for each in FINDINGS]]
     assert all(len(read.labels[image].findings) == len(FINDINGS) for image in names)
+    [box] = read.labels[names[2]].findings["infiltration"].boxes
+    assert box[1:5] == (225.08, 547.02, 86.78, 79.19)
+
+
+def test_vindr(tmp_path: Path, write_csv: Write) -> None:
+    touch(tmp_path, "train/aa.dicom", "train/bb.dicom")
+    header = ["image_id", "class_name", "class_id", "rad_id", "x_min", "y_min", "x_max", "y_max"]
+    none = [["bb", "No finding", "14", reader, *[""] * 4] for reader in ("R1", "R2", "R3")]
+    ild = [["aa", "ILD", "5", reader, "0", "0", width, "10"] for reader, width in (("R1", "10"), ("R2", "12"))]
+    words = [columns.target for columns in settings("vindr")[1].by_finding.values() if columns.target != "ILD"]
+    once = [["aa", word, "1", "R3", "1", "1", "9", "9"] for word in words]
+    write_csv(tmp_path / "train.csv", [header, *none, *ild, *once])
+    index, labels = settings("vindr")
+    files = build_index(tmp_path, index, "vindr", None).files.sort("image_id")
+    assert files["path"].to_list() == ["train/aa.dicom", "train/bb.dicom"]
+    assert files["patient_id"].to_list() == [None, None]
+    read = read_labels(tmp_path, labels)
+    assert {name for name, each in read.labels["aa"].findings.items() if each.target} == {"ild"}
+    assert [box[1:5] for box in read.labels["aa"].findings["ild"].boxes] == [(0, 0, 11, 10)]
+    assert not any(each.target for each in read.labels["bb"].findings.values())
+
+
+def test_padchest(tmp_path: Path, write_csv: Write) -> None:
+    touch(tmp_path, "0/a.png", "3/b.png", "3/c.png")
+    index, labels = settings("padchest")
+    every = str([" " + word for columns in labels.by_finding.values() for word in columns.words])
+    header = ["ImageID", "StudyID", "PatientID", "Projection", "Report", "MethodLabel", "Labels"]
+    write_csv(tmp_path / str(index.table).removesuffix(".gz"), [
+        header, ["a.png", "s1", "p1", "PA", "sin hallazg .", "Physician", "['normal']"],
+        ["b.png", "s1", "p2", "L", "derram pleural .", "Physician", every],
+        ["c.png", "s1", "p2", "PA", "derram pleural .", "RNN_model", "['pneumonia']"]])  # fmt: skip
+    found = build_index(tmp_path, index, "padchest", None)
+    files = found.files.sort("image_id")
+    assert files["path"].to_list() == ["0/a.png", "3/b.png", "3/c.png"]
+    assert files["study_id"].to_list() == ["p1 s1", "p2 s1", "p2 s1"]  # a distributed study has two patients
+    assert found.reports["text"].to_list() == ["sin hallazg .", "derram pleural ."]
+    read = read_labels(tmp_path, labels)
+    assert {image: sum(each.target for each in own.findings.values()) for image, own in read.labels.items()} == {
+        "a.png": 0, "b.png": len(labels.by_finding)}  # fmt: skip
+
+
+REPORT = """<?xml version="1.0"?><eCitation><uId id="CXR{number}"/><Abstract>
+<AbstractText Label="FINDINGS">{findings}</AbstractText><AbstractText Label="IMPRESSION">{impression}</AbstractText>
+</Abstract><MeSH>{major}</MeSH>{images}</eCitation>"""
+
+
+def write_openi(path: Path, reports: list[tuple[str, str, list[str], list[str]]]) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        for number, (findings, impression, major, images) in enumerate(reports, start=1):
+            text = REPORT.format(
+                number=number, findings=findings, impression=impression,
+                major="".join(f"<major>{each}</major>" for each in major),
+                images="".join(f'<parentImage id="{each}"/>' for each in images))  # fmt: skip
+            member = tarfile.TarInfo(f"ecgen-radiology/{number}.xml")
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+
+
+def test_openi(tmp_path: Path) -> None:
+    index, labels = settings("openi")
+    every = [f"{word}/left/small" for columns in labels.by_finding.values() for word in columns.words]
+    reports = [("Clear lungs.", "Normal.", ["normal"], ["CXR1_1", "CXR1_2"]), ("", "Effusion.", every, ["CXR2_1"]),
+               ("Gone.", "", ["normal"], []), ("Poor.", "", ["No Indexing"], ["CXR4_1"])]  # fmt: skip
+    write_openi(tmp_path / "NLMCXR_reports.tgz", reports)
+    touch(tmp_path, *(f"NLMCXR_png/{image}.png" for *_, images in reports for image in images))
+    found = build_index(tmp_path, index, "openi", None)
+    files = found.files.sort("image_id")
+    assert files["path"].to_list() == [f"NLMCXR_png/{each}.png" for each in ("CXR1_1", "CXR1_2", "CXR2_1", "CXR4_1")]
+    assert files["study_id"].to_list() == ["CXR1", "CXR1", "CXR2", "CXR4"]
+    texts = dict(found.reports.select("study_id", "text").iter_rows())
+    assert texts["CXR1"].replace("\n", " ").split() == ["FINDINGS:", "Clear", "lungs.", "IMPRESSION:", "Normal."]
+    assert texts["CXR2"].split() == ["IMPRESSION:", "Effusion."]
+    read = read_labels(tmp_path, labels)
+    assert {image: sum(each.target for each in own.findings.values()) for image, own in read.labels.items()} == {
+        "CXR1_1": 0, "CXR1_2": 0, "CXR2_1": len(labels.by_finding)}  # fmt: skip
+    assert list(read.unlabelled) == ["CXR4_1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"no archive", "not readable as an archive"), (None, "1.xml is no XML"), ("<a/>", "1.xml has no uId")],
+)
+def test_a_damaged_archive_of_reports_is_named(tmp_path: Path, content: bytes | str | None, said: str) -> None:
+    path = tmp_path / "NLMCXR_reports.tgz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        with tarfile.open(path, "w:gz") as archive:
+            text = (content or "<open>").encode()
+            member = tarfile.TarInfo("ecgen-radiology/1.xml")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text))
+    with pytest.raises(InputError, match=said):
+        build_index(tmp_path, settings("openi")[0], "openi", None)
+
+
+def test_mimic_labels_are_those_of_studies(tmp_path: Path, write_csv: Write) -> None:
+    _, labels = settings("mimic_cxr")
+    header = ["subject_id", "study_id", *(columns.target for columns in labels.by_finding.values())]
+    rows = [["10000032", "50414267", "1.0", "0.0", "-1.0", "", "1.0"], ["10000032", "53189527", "", "", "", "1.0", ""]]
+    write_csv(tmp_path / "mimic-cxr-2.0.0-chexpert.csv", [header, *rows])
+    read = read_labels(tmp_path, labels)
+    targets = {study: {name: each.target for name, each in own.findings.items()} for study, own in read.labels.items()}
+    none = dict.fromkeys(labels.by_finding, 0)
+    assert targets == {"50414267": {"atelectasis": 1, "cardiomegaly": 0, "edema": 0, "pleural_effusion": 1},
+                       "53189527": none | {"edema": 1}}  # fmt: skip
+    assert read.uncertain == {"50414267": ["consolidation"]}
 
 
 def by_name(tmp_path: Path, write_csv: Write, cells: list[str], **more: object) -> list[str]:
