@@ -16,6 +16,8 @@ from test_public_tables import settings
 from stages.index_inputs.own_folder import read_folder
 from stages.label_images.label_tables import read_labels
 
+pytestmark = pytest.mark.long  # a hundred thousand rows, and every call checked: minutes
+
 # Positives among the 112,120 images of NIH ChestX-ray14, of 30,805 patients.
 NIH = {"atelectasis": 11559, "cardiomegaly": 2776, "consolidation": 4667, "edema": 2303, "effusion": 13317,
        "emphysema": 2516, "fibrosis": 1686, "hernia": 227, "infiltration": 19894, "mass": 5782, "nodule": 6331,
