@@ -39,7 +39,7 @@ from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.training import Place, build, train
 from stages.pretrain.weights import with_normalisation
 from stages.zero_shot_classification.evaluation import evaluate
-from stages.zero_shot_classification.scores import prompt_scores
+from stages.common.encoders.global_scores import prompt_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "workflow/profiles/demo/settings.yaml"

@@ -54,7 +54,8 @@ class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields f
     evaluations: Literal["auto"] | UniqueList[str] = Field(
         "auto",
         description="what is measured on its labels: a list of evaluations, or auto, all that its labels allow: "
-        "zero-shot classification needs a prompt file, segmentation boxes or masks, grounding both",
+        "zero-shot classification needs a prompt file, segmentation boxes or masks, grounding both, multi-class "
+        "classification a prompt file and two findings",
     )
     index_inputs: Block
 
@@ -223,10 +224,12 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
 
     def lacks(self, stage: str, dataset: str) -> str | None:
         """Return what a data set lacks for an evaluation, in words; None where it lacks nothing."""
-        settings = self.settings(stage, dataset)
+        settings, labels = self.settings(stage, dataset), self.settings(LabelImagesSettings, dataset)
         needs = needs_of(stage)
         lacking = {
-            "no boxes or masks": "outlines" in needs and not self.settings(LabelImagesSettings, dataset).outlined,
+            "fewer than two findings": "several findings" in needs and len(labels.by_finding) < 2,
+            "no training and validation images": "parts" in needs and labels.test_alone,
+            "no boxes or masks": "outlines" in needs and not labels.outlined,
             "no prompt file": "prompts" in needs and not settings.prompts,
             "no protocol": getattr(settings, "protocols", None) == [],
         }

@@ -11,6 +11,7 @@ from stages.common.data.prompts import FindingPrompts, read_prompts
 from stages.common.errors import InputError
 from stages.common.settings import did_you_mean
 from stages.configuration import FEW_SHOT, Config
+from stages.contracts import EVALUATIONS, needs_of
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.label_images.contract import LabelImagesSettings
 
@@ -27,17 +28,20 @@ def check_files(config: Config) -> list[InputError]:
 
 def _of_labelled(config: Config, name: str) -> Iterator[InputError]:
     labels = config.settings(LabelImagesSettings, name)
-    for stage in ("zero_shot_classification", "phrase_grounding"):
+    for stage in ("zero_shot_classification", "multi_class_classification", "phrase_grounding"):
         if name not in config.measured_on(stage):
             continue
         key = f"datasets.{name}.{stage}.prompts"
+        settings = config.settings(stage, name)
+        denying = stage == "zero_shot_classification" or getattr(settings, "score", None) == "difference"
         try:
-            prompts = _prompts_of(config.settings(stage, name).prompts, stage)
+            prompts = _prompts_of(settings.prompts, stage, denying)
+            findings = settings.classes_among(prompts) if stage == "multi_class_classification" else list(prompts)
         except InputError as error:
             yield from (InputError(f"{key}: {each.what}", each.remedy) for each in error.errors)
             continue
         known = labels.by_finding
-        for finding in prompts:
+        for finding in findings:
             if finding not in known:
                 where = "finding" if labels.findings is None else "findings"
                 yield InputError(
@@ -64,12 +68,12 @@ def _unknown_findings(config: Config, name: str, labels: LabelImagesSettings) ->
                     )
 
 
-def _prompts_of(prompts: str, stage: str) -> dict[str, FindingPrompts]:
+def _prompts_of(prompts: str, stage: str, denying: bool) -> dict[str, FindingPrompts]:
     """Read a prompt file as its stage will. Raises InputError with every mistake."""
     path = CHECKOUT / prompts
     if not path.is_file():
         raise InputError(f"no file {path}", f"write an absolute path, or one relative to the checkout, {CHECKOUT}")
-    read = read_prompts(path, denying=stage == "zero_shot_classification")
+    read = read_prompts(path, denying=denying)
     if stage == "phrase_grounding":
         for own in read.values():
             for each in own.sets:
@@ -82,7 +86,9 @@ def _empty_parts(config: Config, name: str, labels: LabelImagesSettings) -> Iter
     if labels.split_lists is not None:
         return
     trains = any(name in config.measured_on(stage) for stage in FEW_SHOT)
-    needed = {"validation": "chooses prompts and thresholds", "test": "is measured"}
+    needed = {"test": "is measured"}
+    if any("parts" in needs_of(stage) for stage in EVALUATIONS if name in config.measured_on(stage)):
+        needed = {"validation": "chooses prompts and thresholds"} | needed
     needed |= {"train": "is what the few-shot evaluations learn from"} if trains else {}
     shares, key = labels.split.model_dump(), f"datasets.{name}.label_images.split"
     if labels.patient_split is not None:

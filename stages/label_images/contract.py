@@ -33,7 +33,8 @@ class SplitShares(Settings):
 class SplitLists(Settings):
     """A split of your own: one CSV per part, or one CSV with a column that names the part of each row.
 
-    Rows that repeat an image are one image; one that is in two parts stays in both, and audit_splits decides.
+    A list of test images alone is a split, too, for evaluations that learn and choose nothing. Rows that repeat an
+    image are one image; one that is in two parts stays in both, and audit_splits decides.
     """
 
     train: str | None = Field(None, description="CSV of training images, relative to the root or absolute")
@@ -46,9 +47,14 @@ class SplitLists(Settings):
     @model_validator(mode="after")
     def _one_form(self) -> "SplitLists":
         each = [self.train, self.validation, self.test]
-        if (self.table is None) == (None in each) or (self.table is not None and each != [None] * 3):
-            raise ValueError("name either `table`, or all of `train`, `validation` and `test`")
+        if (each.count(None) < 3) if self.table else (None in each and not self.test_alone):
+            raise ValueError("name either `table`, or all of `train`, `validation` and `test`, or `test` alone")
         return self
+
+    @property
+    def test_alone(self) -> bool:
+        """Return whether there is a list of test images and no other."""
+        return self.test is not None and self.train is None and self.validation is None
 
     def files(self) -> list[str]:
         """Return the names of the CSV files."""
@@ -226,6 +232,13 @@ class LabelImagesSettings(OwnTables):
     def outlined(self) -> bool:
         """Return whether the layout or a declared column gives boxes or masks."""
         return self.columns is None or bool(self.outline_columns())
+
+    @property
+    def test_alone(self) -> bool:
+        """Return whether every labelled image is a test image."""
+        if self.split_lists is not None:
+            return self.split_lists.test_alone
+        return self.patient_split is None and self.split.test == 1
 
     def main_table(self, root: Path | None = None) -> str:
         """Return the name of the table of labels; `root` decides whether a distributed one ends with .gz."""

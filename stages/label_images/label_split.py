@@ -181,7 +181,7 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
     rows = [
         row | {"split": part} for row in labels.rows for part in PARTS if part in parts.get(row["image_id"], ((),))[0]
     ]
-    for part in PARTS:
+    for part in ("test",) if lists.test_alone else PARTS:
         if not any(row["split"] == part for row in rows):
             raise InputError(f"{root}: `split_lists` leave no labelled image to {part}", remedy="add some to the list")
     return ListedSplit(rows, sorted(known - parts.keys()), sorted(lost & parts.keys()))
@@ -216,7 +216,7 @@ def _files(lists: SplitLists) -> Mapping[str, str | None]:
     """Return file -> its part, or None where a column names it. Raises InputError for a file that serves two parts."""
     if lists.table is not None:
         return {lists.table: None}
-    each: Sequence[tuple[str, str]] = [(str(getattr(lists, part)), part) for part in PARTS]
+    each = [(str(name), part) for part in PARTS if (name := getattr(lists, part)) is not None]
     if len(dict(each)) < len(each):
         raise InputError("split_lists: one file is named for two parts", remedy="name three files, or `table`")
     return dict(each)

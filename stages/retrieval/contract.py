@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..common.contract import Job, device_option, product, source
-from ..common.records import Count, Estimate, Record
+from ..common.records import AgainstChance, Count, Record
 from ..common.settings import Settings, UniqueList
 
 
@@ -22,12 +22,6 @@ class RetrievalSettings(Settings):
     )
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals, by patient")
     seed: int = Field(0, description="seed of the bootstrap")
-
-
-class AgainstChance(Estimate):
-    """A figure beside that of candidates in random order."""
-
-    chance: float
 
 
 class Direction(Record):

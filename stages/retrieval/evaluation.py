@@ -17,8 +17,8 @@ from ..common.files.schemas import RANKS
 from ..common.journal.tracking import track_job
 from ..common.metrics.ranking import draw_weights, estimate
 from ..common.metrics.retrieval import FirstHits, retrieval_metrics
-from ..common.records import write_record
-from .contract import AgainstChance, Direction, RetrievalFigures, RetrievalJob, RetrievalResult, RetrievalSettings
+from ..common.records import AgainstChance, write_record
+from .contract import Direction, RetrievalFigures, RetrievalJob, RetrievalResult, RetrievalSettings
 from .embedded_pairs import EmbeddedPairs, Side, embed_pairs, read_test_pairs
 
 _ROUNDING = 1e-9

@@ -99,7 +99,7 @@ class ZeroShotJob(Job):
     stage = "zero_shot_classification"
     place = "{variant}/{dataset}"
     over = "evaluation"
-    needs = ("prompts",)
+    needs = ("prompts", "parts")
 
     settings: ZeroShotSettings
     checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")

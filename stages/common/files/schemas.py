@@ -159,6 +159,18 @@ SCORES = pa.schema(
 )
 
 
+# Written by multi_class_classification: every classified image, for paired tests between variants.
+CLASS_SCORES = pa.schema(
+    [
+        _IMAGE_ID,
+        _PATIENT_ID_OR_NONE,
+        _column("true_class", pa.string(), "the image's only finding"),
+        _column("predicted_class", pa.string(), "class of the largest score"),
+        _column("scores", pa.list_(pa.float32()), "of each class, in the order of `classes` in result.json"),
+    ]
+)
+
+
 # Written by retrieval: every query of both directions, for paired tests between variants
 # (stages/common/metrics/retrieval.py).
 RANKS = pa.schema(

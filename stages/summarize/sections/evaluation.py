@@ -43,6 +43,12 @@ def zero_shot_names(report: Report) -> Names | None:
     }  # fmt: skip
 
 
+def multi_class_names(report: Report) -> Names | None:
+    """Return the names for multi-class classification, or None without such results."""
+    tables = report.tables_of("multi_class")
+    return {"tables": tables, "classes": report.tables_of("multi_class_classes")} if tables else None
+
+
 def _roc(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names:
     dataset = curves[0].dataset
     figures = {each.variant: each.result.findings[finding].metrics["auc"] for each in curves}

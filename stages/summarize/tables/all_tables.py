@@ -10,6 +10,7 @@ from .classification import few_shot_classification_tables, zero_shot_tables
 from .comparisons import Comparisons
 from .coverage import coverage_tables
 from .grounding import grounding_tables, integrity_table
+from .multi_class import multi_class_tables
 from .quoted import Quotation
 from .retrieval import retrieval_tables
 from .segmentation import few_shot_segmentation_tables
@@ -22,7 +23,7 @@ def paper_tables(
 ) -> list[Table]:
     """Make all tables that are written to files; nothing is quoted beside figures of synthetic patients."""
     quotable = [each for each in quotations if each.data_set not in synthetic]
-    tables = coverage_tables(inputs) + zero_shot_tables(inputs, comparisons)
+    tables = coverage_tables(inputs) + zero_shot_tables(inputs, comparisons) + multi_class_tables(inputs, comparisons)
     tables += few_shot_classification_tables(inputs, comparisons, quotable)
     tables += few_shot_segmentation_tables(inputs, comparisons, quotable)
     tables += retrieval_tables(inputs, comparisons)

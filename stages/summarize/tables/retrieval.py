@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from ...common.records import AgainstChance
 from ...common.wording import counted
-from ...retrieval.contract import AgainstChance, Direction
+from ...retrieval.contract import Direction
 from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import decimal, figures, rank, words

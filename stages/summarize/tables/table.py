@@ -14,6 +14,8 @@ Task = Literal[
     "coverage",
     "zero_shot",
     "zero_shot_findings",
+    "multi_class",
+    "multi_class_classes",
     "few_shot",
     "segmentation",
     "ablation",
