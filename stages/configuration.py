@@ -247,6 +247,12 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
         """Return the data sets on which an evaluation is measured."""
         return [dataset for dataset in self.evaluate_on if stage not in self.not_measured(dataset)]
 
+    @property
+    def retrieves_by_class(self) -> bool:
+        """Return whether the pairs of pre-training have labels of several findings, by which retrieval is measured."""
+        labelled = self.pretrain_on in self.evaluate_on
+        return labelled and len(self.settings(LabelImagesSettings, self.pretrain_on).by_finding) > 1
+
     def few_shot_jobs(self, stage: str) -> list[str]:
         """Return the jobs of a few-shot stage, run for every variant, as DATASET/PROTOCOL/FRACTION."""
         settings = {dataset: self.settings(stage, dataset) for dataset in self.measured_on(stage)}

@@ -22,7 +22,7 @@ PLACE_SLOTS = ("side", "zone")  # those of phrase_grounding, which each image fi
 def check_files(config: Config) -> list[InputError]:
     """Return an error for each thing that would stop an evaluation: prompts, locations, parts of the labels, sizes."""
     found = [each for name in config.evaluate_on for each in _of_labelled(config, name)]
-    found += _of_pretraining(config)
+    found += [*_of_pretraining(config), *_unknown_classes(config)]
     return [*found, *_odd_sizes(config)]
 
 
@@ -107,6 +107,15 @@ def _of_pretraining(config: Config) -> Iterator[InputError]:
     if split.validation == 0 and not _has_distributed_split(config, config.pretrain_on, split):
         what = f"patient_split.validation: 0, but select_checkpoint chooses on that part of {config.pretrain_on}"
         yield InputError(what, "give it a share of the patients")
+
+
+def _unknown_classes(config: Config) -> Iterator[InputError]:
+    """Yield an error for each class of retrieval that the labels of the pairs do not have."""
+    known = config.settings(LabelImagesSettings, config.pretrain_on).by_finding if config.retrieves_by_class else {}
+    for name in config.settings("retrieval").classes or ():
+        if known and name not in known:
+            what = f"retrieval.classes: no finding {name!r} in the labels of {config.pretrain_on}, which have "
+            yield InputError(what + ", ".join(known), f"correct the name{did_you_mean(name, known)}")
 
 
 def _has_distributed_split(config: Config, name: str, split: PatientSplit) -> bool:

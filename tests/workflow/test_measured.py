@@ -117,7 +117,7 @@ def test_what_cannot_be_measured_is_refused_where_it_is_asked_for(block: dict, l
 
 @pytest.mark.parametrize(
     "own",
-    [{"pretrain_on": "ours", "datasets": {"ours": {"index_inputs": {"columns": {"report": "r"}}}}},
+    [{"pretrain_on": "ours", "datasets": {"ours": {"index_inputs": {"columns": {"report": "r", "patient": "p"}}}}},
      {"datasets": {"ours": {"label_images": {"patient_split": {}}}}},
      {"datasets": {"ours": {"audit_splits": {"same_patients": True}}}},
      {"datasets": {"ours": {"root": SHIPPED["datasets"]["mimic_cxr"]["root"]}}}],
@@ -127,6 +127,20 @@ def test_images_of_pretraining_are_not_classified(own: dict) -> None:
     assert check(whole).measured_on(MULTI_CLASS) == ["ours"]
     with pytest.raises(InputError, match="pre-training reads patients of ours outside of its test part; set it to"):
         check(merged(whole, own))
+
+
+def test_retrieval_is_measured_by_class_where_the_pairs_have_several_findings() -> None:
+    paired = {
+        "pretrain_on": "ours",
+        "datasets": {"ours": {"index_inputs": {"columns": {"report": "r", "patient": "p"}}}},
+    }
+    config = check(merged(ours({}, **TWO), paired | {"retrieval": {"classes": ["effusion", "edem"]}}))
+    assert config.retrieves_by_class
+    assert [str(each).partition(",")[0] for each in check_files(config)] == [
+        "retrieval.classes: no finding 'edem' in the labels of ours"
+    ]
+    assert not check(merged(ours(), paired)).retrieves_by_class  # of one finding
+    assert not check(ours({}, **TWO)).retrieves_by_class
 
 
 def test_classes_need_prompts_of_two(tmp_path: Path) -> None:

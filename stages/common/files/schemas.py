@@ -185,6 +185,19 @@ RANKS = pa.schema(
 )
 
 
+# Written by retrieval: every query of one class, for paired tests between variants.
+CLASS_PRECISION = pa.schema(
+    [
+        _column("direction", pa.string(), "image_to_report | report_to_image"),
+        _column("query_id", pa.string(), "image_id, or study_id of the report"),
+        _PATIENT_ID,
+        _column("class", pa.string(), "the only finding of the query"),
+        _column("k", pa.int32(), "number of candidates looked at"),
+        _column("precision", pa.float64(), "share of the first k candidates that are of the query's class"),
+    ]
+)
+
+
 # Written by phrase_grounding: every test positive under every prompt set, for paired tests between variants.
 GROUNDING_VALUES = pa.schema(
     [

@@ -41,8 +41,8 @@ class Classified:
         """Return recall, precision and F1 of a class, and precision_at_<k> of its prompts as a query for images."""
         true, predicted = self.truth == number, self.predicted == number
         found: dict[str, Metric] = {
-            "recall": _share(true & predicted, true),
-            "precision": _share(true & predicted, predicted),
+            "recall": mean_within(predicted.astype(np.float64), true),
+            "precision": mean_within(true.astype(np.float64), predicted),
             "f1": lambda weights: f1(predicted.astype(np.float64), true.astype(np.int64), weights, threshold=1.0),
         }
         return found | {f"precision_at_{k}": precision_at(k, self.scores[:, number], true) for k in ks}
@@ -55,9 +55,14 @@ class Classified:
         return {"accuracy": mean_of((self.truth == self.predicted).astype(np.float64)), **means}
 
 
-def _share(part: Bool[np.ndarray, "images"], whole: Bool[np.ndarray, "images"]) -> Metric:
-    """Return the weight of `part` in that of `whole`; NaN for a draw in which that is 0."""
-    return partial(_weighted_share, part.astype(np.float64), whole.astype(np.float64))
+def mean_within(values: Float[np.ndarray, "items"], members: Bool[np.ndarray, "items"]) -> Metric:
+    """Return the mean of `values` over some items, as a function of the weighting; NaN for a draw without them."""
+    return partial(_weighted_share, values * members, members.astype(np.float64))
+
+
+def macro_mean(values: Float[np.ndarray, "items"], classes: Int[np.ndarray, "items"]) -> Metric:
+    """Return the mean over classes of their items' means; in a draw that leaves a class empty, over the others."""
+    return mean_over_findings([mean_within(values, classes == each) for each in np.unique(classes)])
 
 
 def _weighted_share(part: np.ndarray, whole: np.ndarray, weights: np.ndarray) -> np.ndarray:

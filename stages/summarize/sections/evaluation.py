@@ -142,4 +142,9 @@ def retrieval_names(report: Report) -> Names | None:
     """Return the names for retrieval, or None where no variant has text."""
     if not report.inputs.retrieval:
         return None
-    return {"tables": report.tables_of("retrieval"), "retrieval": report.inputs.retrieval[0].result}
+    by_class = report.tables_of("retrieval_classes")
+    return {
+        "tables": report.tables_of("retrieval"),
+        "by_class": by_class,
+        "retrieval": report.inputs.retrieval[0].result,
+    }

@@ -209,6 +209,11 @@ def _departures(protocol: str, cells: Sequence[Measured]) -> Iterator[str]:
 def _retrieval(inputs: Inputs) -> Iterator[str]:
     if any(each.result.figures is not None for each in inputs.retrieval):
         yield "Retrieval ranks all reports for an image and all images for a report; equal texts count as hits."
+    if any(each.result.by_class is not None for each in inputs.retrieval):
+        yield (
+            "Among the pairs with exactly one finding, the share of the first k candidates with the finding of the "
+            "query (precision at k, mean over findings) is measured, too, after [@huang2021gloria]."
+        )
 
 
 def _comparison(inputs: Inputs) -> Iterator[str]:

@@ -12,7 +12,7 @@ from .coverage import coverage_tables
 from .grounding import grounding_tables, integrity_table
 from .multi_class import multi_class_tables
 from .quoted import Quotation
-from .retrieval import retrieval_tables
+from .retrieval import class_retrieval_tables, retrieval_tables
 from .segmentation import few_shot_segmentation_tables
 from .table import Table
 from .writers import as_text, write_all
@@ -26,7 +26,7 @@ def paper_tables(
     tables = coverage_tables(inputs) + zero_shot_tables(inputs, comparisons) + multi_class_tables(inputs, comparisons)
     tables += few_shot_classification_tables(inputs, comparisons, quotable)
     tables += few_shot_segmentation_tables(inputs, comparisons, quotable)
-    tables += retrieval_tables(inputs, comparisons)
+    tables += retrieval_tables(inputs, comparisons) + class_retrieval_tables(inputs, comparisons)
     tables += grounding_tables(inputs, comparisons)
     return tables + ablation_tables(inputs, comparisons)  # last: it reads the comparisons of the others
 

@@ -141,6 +141,19 @@ def retrieval_rows(inputs: Inputs) -> list[CsvRow]:
     return rows
 
 
+def class_retrieval_rows(inputs: Inputs) -> list[CsvRow]:
+    """Return one row per variant, direction and class, and one for the mean over classes."""
+    rows: list[CsvRow] = []
+    for each in inputs.retrieval:
+        for name, direction in (each.result.by_class.directions if each.result.by_class else {}).items():
+            for label, figures in (direction.classes | {ALL_CLASSES: direction.mean}).items():
+                row: CsvRow = {"variant": each.variant, "direction": name, "class": label}
+                for k, figure in figures.items():
+                    row |= estimate_columns(f"precision_at_{k}", figure) | {f"precision_at_{k}_chance": figure.chance}
+                rows.append(row)
+    return rows
+
+
 def pointing_rows(inputs: Inputs) -> list[CsvRow]:
     """Return one row per data set, prompt set and variant: its heatmap beside what it must beat."""
     return [
@@ -236,6 +249,7 @@ def write_flat_rows(folder: Path, inputs: Inputs, ledger: Ledger) -> list[Path]:
             ["dataset", "protocol", "fraction", "finding", "variant"],
         ),
         "retrieval.csv": (retrieval_rows(inputs), []),
+        "retrieval_classes.csv": (class_retrieval_rows(inputs), ["variant", "direction", "class"]),
         "pointing.csv": (pointing_rows(inputs), []),
         "grounding.csv": (grounding_rows(inputs), []),
         "integrity_map.csv": (

@@ -11,8 +11,8 @@ import pyarrow as pa
 from ...common.data.label_matrix import LabelMatrix, label_matrix, resampled
 from ...common.errors import InputError
 from ...common.files.arrow_tables import read_table
-from ...common.files.schemas import CLASS_SCORES, GROUNDING_VALUES, OVERLAPS, RANKS, SCORES
-from ...common.metrics.classes import Classified
+from ...common.files.schemas import CLASS_PRECISION, CLASS_SCORES, GROUNDING_VALUES, OVERLAPS, RANKS, SCORES
+from ...common.metrics.classes import Classified, macro_mean
 from ...common.metrics.findings import mean_over_findings, metrics_of
 from ...common.metrics.overlap import Overlaps, segmentation_metrics
 from ...common.metrics.ranking import Metric, mean_of, mean_over_seeds
@@ -22,7 +22,7 @@ from ...few_shot_classification.contract import FewShotClassificationJob
 from ...few_shot_segmentation.contract import FewShotSegmentationJob
 from ...multi_class_classification.contract import MultiClassJob
 from ...phrase_grounding.contract import PhraseGroundingJob
-from ...retrieval.contract import RetrievalFigures, RetrievalJob
+from ...retrieval.contract import RetrievalByClass, RetrievalFigures, RetrievalJob
 from ...zero_shot_classification.contract import ZeroShotJob
 from ..readers.evaluation import FewShot, Grounding, MultiClass, Segmentation, ZeroShot
 from ..results_tree import ResultsTree
@@ -100,6 +100,22 @@ def retrieval_values(tree: ResultsTree, variant: str, figures: RetrievalFigures)
         metrics = retrieval_metrics(hits, direction.recall)
         found[name] = ImageValues(path, own["query_id"].to_list(), own["patient_id"].to_numpy(), metrics)
     return found
+
+
+def class_retrieval_values(tree: ResultsTree, variant: str, found: RetrievalByClass) -> dict[str, ImageValues]:
+    """Read, by direction, the precision@k over the queries of a class."""
+    path = tree.path(RetrievalJob, "class_precision", variant=variant)
+    rows = pl.DataFrame(read_table(path, CLASS_PRECISION))
+    names = list(found.classes)
+    values = {}
+    for direction, own in found.directions.items():
+        by_k = {k: rows.filter((pl.col("direction") == direction) & (pl.col("k") == k)) for k in own.mean}
+        classes = {k: np.array([names.index(name) for name in each["class"]]) for k, each in by_k.items()}
+        metrics = {f"precision_at_{k}": macro_mean(each["precision"].to_numpy(), classes[k])
+                   for k, each in by_k.items()}  # fmt: skip
+        for first in [*by_k.values()][:1]:
+            values[direction] = ImageValues(path, first["query_id"].to_list(), first["patient_id"].to_numpy(), metrics)
+    return values
 
 
 def _outlined(rows: pl.DataFrame) -> dict[str, Metric]:

@@ -20,6 +20,7 @@ Task = Literal[
     "segmentation",
     "ablation",
     "retrieval",
+    "retrieval_classes",
     "pointing",
     "integrity_map",
 ]

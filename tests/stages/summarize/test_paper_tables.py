@@ -37,6 +37,7 @@ def test_there_is_a_table_for_each_data_set_and_protocol(tables) -> None:
         *("multi_class_rsna", "multi_class_rsna_classes", "multi_class_rsna_confusion"),
         *("table2_rsna_linear", "table2_siim_linear"),
         *("table3_rsna_linear", "table3_siim_linear", "retrieval_image_to_report", "retrieval_report_to_image"),
+        *("retrieval_classes_image_to_report", "retrieval_classes_report_to_image"),
         *("grounding_rsna_no_place", "grounding_siim_no_place", "table4_rsna", "table4_siim", "table4_mimic_cxr"),
     ]
 
