@@ -27,7 +27,7 @@ BLOCK = {
                      "edema": {"target": "Edema", "uncertain": "zeros"}, "hernia": "Hernia"},
         "uncertain_values": ["-1"], "split": {"train": 0.3, "validation": 0.3, "test": 0.4},
     },
-    ZERO_SHOT: {"draws": 50}, FEW_SHOT: {"draws": 50}, GROUNDING: {"draws": 50},
+    ZERO_SHOT: {"draws": 50, "calibration": "platt"}, FEW_SHOT: {"draws": 50}, GROUNDING: {"draws": 50},
     MULTI_CLASS: {"draws": 50, "part": "all", "precision_at": [2]},
     "evaluations": [ZERO_SHOT, MULTI_CLASS, FEW_SHOT, GROUNDING],
 }  # fmt: skip
@@ -65,7 +65,7 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     block = merged(BLOCK, {"root": str(tmp_path / "ours")} | read)
     block["index_inputs"]["identifiers"] = "distributed"
     # A published list of test images: no other part, and only what needs no other is measured.
-    images = [row[0] for row in csv.reader((tmp_path / "ours/t.csv").open())]
+    images = [line.partition(",")[0] for line in (tmp_path / "ours/t.csv").read_text().splitlines()]
     (tmp_path / "ours/l.csv").write_text("\n".join([images[0], *images[2:40]]) + "\n")
     own = {
         "split_lists": {"test": "l.csv", "image_id": "file"},
@@ -85,13 +85,14 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     zero_shot = ZeroShotResult.model_validate_json((results / ZERO_SHOT / "mlip/ours/result.json").read_text())
     assert list(zero_shot.findings) == ["opacity", "edema"]
     assert zero_shot.not_measured == {"hernia": "no prompts"}
+    assert all(each.calibration is not None for each in zero_shot.findings.values())
     classes = {
         name: MultiClassResult.model_validate_json((results / MULTI_CLASS / f"mlip/{name}/result.json").read_text())
         for name in ("ours", "listed")
     }
     assert all(list(each.classes) == CLASSES for each in classes.values())
     assert classes["listed"].images < classes["ours"].images
-    assert {path.name for path in (results / ZERO_SHOT / "mlip").iterdir()} == {"ours"}
+    assert not (results / ZERO_SHOT / "mlip/listed").exists()
     grounded = json.loads((results / GROUNDING / "mlip/ours/result.json").read_text())
     assert [each["finding"] for each in grounded["findings"]] == ["opacity"]
     assert grounded["not_measured"] == {"edema": "no located positive in train"}
@@ -113,4 +114,5 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     assert "Table 1, by finding. AUC of zero-shot classification in ours" in page
     assert "not measured: no prompts" in page
     assert "Multi-class classification of 2 findings in listed" in page
+    assert "Calibration of zero-shot scores in ours by Platt" in page
     assert "not measured: no training and validation images" in page

@@ -104,6 +104,11 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
             f"{_chosen_on_validation(inputs)} Intervals are 95 % percentile intervals of {_draws(runs)} bootstrap "
             f"draws [@efron1979bootstrap] ({resampled})."
         )
+    if any(own.calibration for each in inputs.zero_shot for own in each.result.findings.values()):
+        sentences.append(
+            "Zero-shot scores became probabilities by a logistic function fitted for each finding on the validation "
+            "part; the expected calibration error is over 15 bins of equal width [@guo2017calibration]."
+        )
     if inputs.multi_class:
         sentences.append(_multi_class(inputs))
     if inputs.grounding:

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..inputs import Inputs
 from ..naming import variant_label
 from .ablation import ablation_tables
+from .calibration import calibration_tables
 from .classification import few_shot_classification_tables, zero_shot_tables
 from .comparisons import Comparisons
 from .coverage import coverage_tables
@@ -23,7 +24,8 @@ def paper_tables(
 ) -> list[Table]:
     """Make all tables that are written to files; nothing is quoted beside figures of synthetic patients."""
     quotable = [each for each in quotations if each.data_set not in synthetic]
-    tables = coverage_tables(inputs) + zero_shot_tables(inputs, comparisons) + multi_class_tables(inputs, comparisons)
+    tables = coverage_tables(inputs) + zero_shot_tables(inputs, comparisons) + calibration_tables(inputs)
+    tables += multi_class_tables(inputs, comparisons)
     tables += few_shot_classification_tables(inputs, comparisons, quotable)
     tables += few_shot_segmentation_tables(inputs, comparisons, quotable)
     tables += retrieval_tables(inputs, comparisons) + class_retrieval_tables(inputs, comparisons)

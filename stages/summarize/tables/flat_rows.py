@@ -11,6 +11,7 @@ from ...common.few_shot.protocols import MeanOfSeeds, PartSize, in_words
 from ...common.files.atomic_files import write_text
 from ...common.records import METRICS, Estimate, MetricName, has_several
 from ...few_shot_segmentation.contract import FIGURES
+from ...zero_shot_classification.contract import Calibration
 from ..inputs import Inputs
 from ..ledger import Ledger
 from ..readers.evaluation import FewShot, MultiClass, Segmentation
@@ -32,12 +33,22 @@ def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
                 | _metric_columns(own.metrics)
                 | {"prompt_set": own.prompt_set, "validation_auc": own.validation_auc[own.prompt_set],
                    "threshold": own.threshold, "test_images": own.test_images, "test_positives": own.test_positives,
-                   "resampled_by": result.resampled_by}
+                   "resampled_by": result.resampled_by} | _calibration_columns(own.calibration)
             )  # fmt: skip
         if result.only is None:
             mean = {"dataset": each.dataset, "finding": MEAN, "variant": each.variant} | _metric_columns(result.metrics)
             rows.append(mean | {"test_images": result.test_images, "resampled_by": result.resampled_by})
     return rows
+
+
+def _calibration_columns(found: Calibration | None) -> CsvRow:
+    if found is None:
+        return {}
+    columns: CsvRow = {"calibration": found.method, "slope": found.slope, "bias": found.bias}
+    for when, part in (("before", found.before), ("after", found.after)):
+        columns |= estimate_columns(f"calibration_error_{when}", part.calibration_error)
+        columns |= estimate_columns(f"brier_{when}", part.brier)
+    return columns
 
 
 def multi_class_rows(inputs: Inputs) -> list[CsvRow]:

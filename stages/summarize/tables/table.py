@@ -14,6 +14,7 @@ Task = Literal[
     "coverage",
     "zero_shot",
     "zero_shot_findings",
+    "calibration",
     "multi_class",
     "multi_class_classes",
     "few_shot",

@@ -47,7 +47,7 @@ from stages.summarize.__main__ import WORK
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.results_tree import FewShotJob, ResultsTree
 from stages.zero_shot_classification.contract import ZeroShotResult, ZeroShotSettings
-from stages.zero_shot_classification.evaluation import evaluate
+from stages.zero_shot_classification.evaluation import Probabilities, evaluate
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEMPLATE = REPOSITORY / "stages" / "summarize" / "templates" / "report.html.jinja"
@@ -260,7 +260,8 @@ def _zero_shot(tree, dataset, variant):
          "target": targets.astype(np.int8)}
     ))  # fmt: skip
     scores = {"there_is": gain * targets + noise, "phrasings_and_places": gain * targets + noise / 2}
-    result = evaluate(labels, {finding: scores}, draws=200, seed=0)
+    probabilities = Probabilities("platt", 0.5) if dataset == "rsna" else None
+    result = evaluate(labels, {finding: scores}, draws=200, seed=0, probabilities=probabilities)
     folder = tree.results / "zero_shot_classification" / variant / dataset
     chosen = labels.scored({finding: scores[result.findings[finding].prompt_set]})
     write_frame(folder / "scores.arrow", schemas.SCORES, chosen)

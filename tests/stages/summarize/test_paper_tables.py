@@ -33,7 +33,7 @@ def tables(read: Inputs, comparisons: Comparisons) -> dict[str, Table]:
 
 def test_there_is_a_table_for_each_data_set_and_protocol(tables) -> None:
     assert list(tables) == [
-        *("measured", "table1_rsna", "table1_siim"),
+        *("measured", "table1_rsna", "table1_siim", "calibration_rsna"),
         *("multi_class_rsna", "multi_class_rsna_classes", "multi_class_rsna_confusion"),
         *("table2_rsna_linear", "table2_siim_linear"),
         *("table3_rsna_linear", "table3_siim_linear", "retrieval_image_to_report", "retrieval_report_to_image"),
