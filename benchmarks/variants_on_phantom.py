@@ -29,6 +29,7 @@ from stages.common.data.labelled_images import read_labels
 from stages.common.data.paired_reports import read_pairs
 from stages.common.data.prompts import read_prompts
 from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record, to_input
+from stages.common.encoders.global_scores import prompt_scores
 from stages.common.encoders.text import SpecialTokens, load_tokenizer
 from stages.config import check
 from stages.phrase_grounding.evaluation import Grounding
@@ -39,7 +40,6 @@ from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.training import Place, build, train
 from stages.pretrain.weights import with_normalisation
 from stages.zero_shot_classification.evaluation import evaluate
-from stages.zero_shot_classification.scores import prompt_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "workflow/profiles/demo/settings.yaml"

@@ -57,7 +57,8 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
     if wrong:
         raise InputErrors(wrong)
     wrong = _wrong_blocks(config, raw, origins)
-    whole = (_impossible_evaluations, _foreign_tokenizers, _unknown_fractions, _small_images, _labels_split_apart)
+    whole = (_impossible_evaluations, _images_of_pretraining, _foreign_tokenizers, _unknown_fractions, _small_images,
+             _labels_split_apart)  # fmt: skip
     wrong = wrong or [each for check_of in whole for each in check_of(config, origins)]
     if wrong:
         raise InputErrors(wrong)
@@ -126,6 +127,8 @@ def _is_set_in(raw: Mapping[str, Any], path: KeyPath, in_all: bool) -> bool:
 
 
 _HOW_TO_HAVE = {
+    "fewer than two findings": "name two or more label_images.findings",
+    "no training and validation images": "give them a part of the split",
     "no boxes or masks": "name label_images.columns.boxes or .mask",
     "no prompt file": "name its `prompts`",
     "no protocol": "name its `protocols`",
@@ -148,10 +151,27 @@ def _impossible_evaluations(config: Config, origins: Origins) -> list[InputError
             what = f"{where}: nothing is measured on {name}"
             wrong.append(InputError(what, "take it out of `evaluate_on`, or name prompts or protocols"))
     labelled = config.settings("select_checkpoint").zero_shot_on
-    if labelled is not None and not config.settings("zero_shot_classification", labelled).prompts:
+    if labelled is not None and (why := config.lacks("zero_shot_classification", labelled)):
         where = f"{origins.of('select_checkpoint', 'zero_shot_on')}: select_checkpoint.zero_shot_on"
         remedy = f"name datasets.{labelled}.zero_shot_classification.prompts"
-        wrong.append(InputError(f"{where}: {labelled} has no prompt file", remedy))
+        if why != "no prompt file":
+            remedy = "name a data set with all it needs"
+        wrong.append(InputError(f"{where}: {labelled} has {why}", remedy))
+    return wrong
+
+
+def _images_of_pretraining(config: Config, origins: Origins) -> list[InputError]:
+    """Return an error for each data set of which images that pre-training may have read would be classified."""
+    stage, wrong = "multi_class_classification", []
+    for dataset in config.measured_on(stage):
+        if config.settings(stage, dataset).part != "all":
+            continue
+        same_images = config.datasets[dataset].root == config.datasets[config.pretrain_on].root
+        same_patients = config.settings("audit_splits", dataset).same_patients
+        if same_images or same_patients or config.settings("label_images", dataset).patient_split is not None:
+            key = ("datasets", dataset, stage, "part")
+            what = f"{place_of(key)}: all, but pre-training reads patients of {dataset} outside of its test part"
+            wrong.append(InputError(f"{origins.of(*key)}: {what}", "set it to test"))
     return wrong
 
 

@@ -61,7 +61,8 @@ class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields f
     evaluations: Literal["auto"] | UniqueList[str] = Field(
         "auto",
         description="what is measured on its labels: a list of evaluations, or auto, all that its labels allow: "
-        "zero-shot classification needs a prompt file, segmentation boxes or masks, grounding both",
+        "zero-shot classification needs a prompt file, segmentation boxes or masks, grounding both, multi-class "
+        "classification a prompt file and two findings",
     )
     index_inputs: Block
 
@@ -247,10 +248,12 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
 
     def lacks(self, stage: str, dataset: str) -> str | None:
         """Return what a data set lacks for an evaluation, in words; None where it lacks nothing."""
-        settings = self.settings(stage, dataset)
+        settings, labels = self.settings(stage, dataset), self.settings(LabelImagesSettings, dataset)
         needs = needs_of(stage)
         lacking = {
-            "no boxes or masks": "outlines" in needs and not self.settings(LabelImagesSettings, dataset).outlined,
+            "fewer than two findings": "several findings" in needs and len(labels.by_finding) < 2,
+            "no training and validation images": "parts" in needs and labels.test_alone,
+            "no boxes or masks": "outlines" in needs and not labels.outlined,
             "no prompt file": "prompts" in needs and not settings.prompts,
             "no protocol": getattr(settings, "protocols", None) == [],
         }
@@ -267,6 +270,12 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
     def measured_on(self, stage: str) -> list[str]:
         """Return the data sets on which an evaluation is measured."""
         return [dataset for dataset in self.evaluate_on if stage not in self.not_measured(dataset)]
+
+    @property
+    def retrieves_by_class(self) -> bool:
+        """Return whether the pairs of pre-training have labels of several findings, by which retrieval is measured."""
+        labelled = self.pretrain_on in self.evaluate_on
+        return labelled and len(self.settings(LabelImagesSettings, self.pretrain_on).by_finding) > 1
 
     def few_shot_jobs(self, stage: str) -> list[str]:
         """Return the jobs of a few-shot stage, run for every variant, as DATASET/PROTOCOL/FRACTION."""

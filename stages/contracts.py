@@ -21,6 +21,7 @@ from .pretrain import contract as pretrain
 from .select_checkpoint import contract as select_checkpoint
 from .extract_features import contract as extract_features
 from .zero_shot_classification import contract as zero_shot_classification
+from .multi_class_classification import contract as multi_class_classification
 from .few_shot_classification import contract as few_shot_classification
 from .few_shot_segmentation import contract as few_shot_segmentation
 from .phrase_grounding import contract as phrase_grounding

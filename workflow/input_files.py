@@ -11,6 +11,7 @@ from stages.common.data.prompts import FindingPrompts, read_prompts
 from stages.common.errors import InputError
 from stages.common.settings import did_you_mean
 from stages.configuration import FEW_SHOT, Config
+from stages.contracts import EVALUATIONS, needs_of
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.label_images.contract import LabelImagesSettings
 
@@ -21,23 +22,26 @@ PLACE_SLOTS = ("side", "zone")  # those of phrase_grounding, which each image fi
 def check_files(config: Config) -> list[InputError]:
     """Return an error for each thing that would stop an evaluation: prompts, locations, parts of the labels, sizes."""
     found = [each for name in config.evaluate_on for each in _of_labelled(config, name)]
-    found += _of_pretraining(config)
+    found += [*_of_pretraining(config), *_unknown_classes(config)]
     return [*found, *_odd_sizes(config)]
 
 
 def _of_labelled(config: Config, name: str) -> Iterator[InputError]:
     labels = config.settings(LabelImagesSettings, name)
-    for stage in ("zero_shot_classification", "phrase_grounding"):
+    for stage in ("zero_shot_classification", "multi_class_classification", "phrase_grounding"):
         if name not in config.measured_on(stage):
             continue
         key = f"datasets.{name}.{stage}.prompts"
+        settings = config.settings(stage, name)
+        denying = stage == "zero_shot_classification" or getattr(settings, "score", None) == "difference"
         try:
-            prompts = _prompts_of(config.settings(stage, name).prompts, stage)
+            prompts = _prompts_of(settings.prompts, stage, denying)
+            findings = settings.classes_among(prompts) if stage == "multi_class_classification" else list(prompts)
         except InputError as error:
             yield from (InputError(f"{key}: {each.what}", each.remedy) for each in error.errors)
             continue
         known = labels.by_finding
-        for finding in prompts:
+        for finding in findings:
             if finding not in known:
                 where = "finding" if labels.findings is None else "findings"
                 yield InputError(
@@ -64,12 +68,12 @@ def _unknown_findings(config: Config, name: str, labels: LabelImagesSettings) ->
                     )
 
 
-def _prompts_of(prompts: str, stage: str) -> dict[str, FindingPrompts]:
+def _prompts_of(prompts: str, stage: str, denying: bool) -> dict[str, FindingPrompts]:
     """Read a prompt file as its stage will. Raises InputError with every mistake."""
     path = CHECKOUT / prompts
     if not path.is_file():
         raise InputError(f"no file {path}", f"write an absolute path, or one relative to the checkout, {CHECKOUT}")
-    read = read_prompts(path, denying=stage == "zero_shot_classification")
+    read = read_prompts(path, denying=denying)
     if stage == "phrase_grounding":
         for own in read.values():
             for each in own.sets:
@@ -82,7 +86,9 @@ def _empty_parts(config: Config, name: str, labels: LabelImagesSettings) -> Iter
     if labels.split_lists is not None:
         return
     trains = any(name in config.measured_on(stage) for stage in FEW_SHOT)
-    needed = {"validation": "chooses prompts and thresholds", "test": "is measured"}
+    needed = {"test": "is measured"}
+    if any("parts" in needs_of(stage) for stage in EVALUATIONS if name in config.measured_on(stage)):
+        needed = {"validation": "chooses prompts and thresholds"} | needed
     needed |= {"train": "is what the few-shot evaluations learn from"} if trains else {}
     shares, key = labels.split.model_dump(), f"datasets.{name}.label_images.split"
     if labels.patient_split is not None:
@@ -101,6 +107,15 @@ def _of_pretraining(config: Config) -> Iterator[InputError]:
     if split.validation == 0 and not _has_distributed_split(config, config.pretrain_on, split):
         what = f"patient_split.validation: 0, but select_checkpoint chooses on that part of {config.pretrain_on}"
         yield InputError(what, "give it a share of the patients")
+
+
+def _unknown_classes(config: Config) -> Iterator[InputError]:
+    """Yield an error for each class of retrieval that the labels of the pairs do not have."""
+    known = config.settings(LabelImagesSettings, config.pretrain_on).by_finding if config.retrieves_by_class else {}
+    for name in config.settings("retrieval").classes or ():
+        if known and name not in known:
+            what = f"retrieval.classes: no finding {name!r} in the labels of {config.pretrain_on}, which have "
+            yield InputError(what + ", ".join(known), f"correct the name{did_you_mean(name, known)}")
 
 
 def _has_distributed_split(config: Config, name: str, split: PatientSplit) -> bool:

@@ -26,6 +26,12 @@ class Estimate(Record):
     high: float
 
 
+class AgainstChance(Estimate):
+    """A figure beside that of guessing: candidates in random order, or classes at random."""
+
+    chance: float
+
+
 class Overlap(Record, extra="forbid"):
     """Counts of what connects test images with training: all 0 for a clean split."""
 

@@ -194,6 +194,7 @@ class FewShotClassificationJob(Job):
     stage = "few_shot_classification"
     place = "{variant}/{dataset}/{protocol}/{fraction}"
     over = "few-shot job"
+    needs = ("parts",)
     protocol: ClassVar[Protocol]
     block = FewShotClassificationSettings
 

@@ -238,7 +238,7 @@ class FewShotSegmentationJob(Job):
     stage = "few_shot_segmentation"
     place = "{variant}/{dataset}/{protocol}/{fraction}"
     over = "few-shot job"
-    needs = ("outlines",)
+    needs = ("outlines", "parts")
     protocol: ClassVar[Protocol]
     block = FewShotSegmentationSettings
 

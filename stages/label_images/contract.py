@@ -199,6 +199,13 @@ class LabelImagesSettings(OwnTables):
         """Return whether the layout or a declared column gives boxes or masks."""
         return self.columns is None or bool(self.outline_columns())
 
+    @property
+    def test_alone(self) -> bool:
+        """Return whether every labelled image is a test image."""
+        if self.split_lists is not None:
+            return self.split_lists.test_alone
+        return self.patient_split is None and self.split.test == 1
+
     def main_table(self, root: Path | None = None) -> str:
         """Return the name of the table of labels; `root` decides whether it ends with .gz."""
         return name_in(root, self.table or CHALLENGE_TABLES[self.layout])

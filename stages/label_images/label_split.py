@@ -183,7 +183,7 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
     rows = [
         row | {"split": part} for row in labels.rows for part in PARTS if part in parts.get(row["image_id"], ((),))[0]
     ]
-    for part in PARTS:
+    for part in ("test",) if lists.test_alone else PARTS:
         if not any(row["split"] == part for row in rows):
             raise InputError(f"{root}: `split_lists` leave no labelled image to {part}", remedy="add some to the list")
     return ListedSplit(rows, sorted(known - parts.keys()), sorted(lost & parts.keys()))

@@ -22,8 +22,9 @@ class SplitShares(Settings):
 class SplitLists(Settings):
     """A split of your own: one list per part, or one CSV with a column that names the part of each row.
 
-    A list is a CSV, or a .txt with one id a line. Rows that repeat an image are one image; one that is in two parts
-    stays in both, and audit_splits decides.
+    A list is a CSV, or a .txt with one id a line. A list of test images alone is a split, too, for evaluations that
+    learn and choose nothing. Rows that repeat an image are one image; one that is in two parts stays in both, and
+    audit_splits decides.
     """
 
     train: str | None = Field(None, description="CSV of training images, relative to the root or absolute")
@@ -39,12 +40,20 @@ class SplitLists(Settings):
     @model_validator(mode="after")
     def _one_form(self) -> "SplitLists":
         drawn = self.validation_share > 0
-        each = [self.train, self.test] if drawn else [self.train, self.validation, self.test]
-        if (self.table is None) == (None in each) or (self.table is not None and each != [None] * len(each)):
-            raise ValueError("name either `table`, or all of `train`, `validation` (or its share) and `test`")
-        if drawn and (self.validation is not None or self.table is not None):
+        each = [self.train, self.validation, self.test]
+        needed = [self.train, self.test] if drawn else each
+        if (each.count(None) < 3) if self.table else (None in needed and not self.test_alone):
+            raise ValueError(
+                "name either `table`, or all of `train`, `validation` (or its share) and `test`, or `test` alone"
+            )
+        if drawn and (self.validation is not None or self.table is not None or self.test_alone):
             raise ValueError("`validation_share` draws from the list `train`, where there is no list `validation`")
         return self
+
+    @property
+    def test_alone(self) -> bool:
+        """Return whether there is a list of test images and no other."""
+        return self.test is not None and self.train is None and self.validation is None
 
     def files(self) -> list[str]:
         """Return the names of the CSV files."""

@@ -137,7 +137,7 @@ class PhraseGroundingJob(Job):
     stage = "phrase_grounding"
     place = "{variant}/{dataset}"
     over = "evaluation"
-    needs = ("prompts", "outlines")
+    needs = ("prompts", "outlines", "parts")
 
     settings: PhraseGroundingSettings
     checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")

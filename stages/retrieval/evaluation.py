@@ -10,15 +10,17 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..common.data.image_store import ImageStore
+from ..common.data.label_matrix import read_label_matrix
 from ..common.device import choose_device
 from ..common.encoders.dual import load_checkpoint
 from ..common.files.arrow_tables import write_rows
-from ..common.files.schemas import RANKS
+from ..common.files.schemas import CLASS_PRECISION, RANKS
 from ..common.journal.tracking import track_job
 from ..common.metrics.ranking import draw_weights, estimate
 from ..common.metrics.retrieval import FirstHits, retrieval_metrics
-from ..common.records import write_record
-from .contract import AgainstChance, Direction, RetrievalFigures, RetrievalJob, RetrievalResult, RetrievalSettings
+from ..common.records import AgainstChance, write_record
+from .by_class import ClassRanked, figures_by_class, rank_by_class
+from .contract import Direction, RetrievalByClass, RetrievalFigures, RetrievalJob, RetrievalResult, RetrievalSettings
 from .embedded_pairs import EmbeddedPairs, Side, embed_pairs, read_test_pairs
 
 _ROUNDING = 1e-9
@@ -133,6 +135,7 @@ def measure(job: RetrievalJob) -> None:
         checkpoint = load_checkpoint(job.checkpoint, choose_device(job.device))
         studies = read_test_pairs(job.pairs, job.sentences, checkpoint.model)
         directions: dict[str, Ranked] = {}
+        by_class: dict[str, ClassRanked] = {}
         if studies is None:
             skipped = "no pair is in the test part; raise `patient_split.test`"
             result = RetrievalResult(split="test", skipped=skipped, figures=None)
@@ -142,6 +145,16 @@ def measure(job: RetrievalJob) -> None:
             directions = rank(pairs, job.settings)
             result = RetrievalResult(split="test", skipped=None, figures=figures_of(pairs, directions, job.settings))
             run.log_metrics(_metrics(result.figures))
+            if job.labels is not None:
+                labels = read_label_matrix(job.labels, job.settings.classes)
+                if (found := rank_by_class(pairs, studies, labels, job.settings)) is None:
+                    result = result.model_copy(update={"by_class_skipped": "fewer than two classes have test pairs"})
+                else:
+                    by_class = found
+                    result = result.model_copy(update={"by_class": figures_by_class(found, studies, job.settings)})
+            run.log_metrics(_class_metrics(result.by_class))
+        rows = [row for name, each in by_class.items() for row in each.rows(name)]
+        write_rows(job.class_precision, CLASS_PRECISION, rows)
         write_rows(job.ranks, RANKS, [row for name, each in directions.items() for row in each.rows(name)])
         write_record(job.result, result)
 
@@ -153,3 +166,9 @@ def _metrics(figures: RetrievalFigures | None) -> dict[str, float]:
     recalls = {f"test/{name}/recall_at_{k}": figure.value
                for name, each in directions.items() for k, figure in each.recall.items()}  # fmt: skip
     return recalls | metrics
+
+
+def _class_metrics(found: RetrievalByClass | None) -> dict[str, float]:
+    directions = found.directions if found else {}
+    return {f"test/{name}/precision_at_{k}": figure.value
+            for name, each in directions.items() for k, figure in each.mean.items()}  # fmt: skip

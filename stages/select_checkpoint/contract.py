@@ -49,6 +49,9 @@ class SelectCheckpointSettings(Settings):
         return self
 
 
+START_TEMPERATURE = 0.07  # the value at which pre-training starts, for a selection by labels alone
+
+
 class Selection(Record):
     """Contents of selection.json: every candidate's scores, the rule, the choice and its reason.
 
@@ -83,6 +86,11 @@ class Selection(Record):
     def by_labels(self) -> bool:
         """Return whether labels of images decided; otherwise pairs of image and report did."""
         return self.criterion.startswith("zero-shot AUC")
+
+    @property
+    def temperature(self) -> float:
+        """Return the temperature with which cosines become probabilities."""
+        return self.temperatures.get(self.chosen_step) or START_TEMPERATURE
 
 
 class MeanOfRadiographs(Record):

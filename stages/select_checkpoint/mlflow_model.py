@@ -33,7 +33,6 @@ from .mlflow_pyfunc import Array, ColSpec, DataType, Map, Model, ModelSignature,
 LOADER = f"{PACKAGE.name}.common.inference.model"
 _FILES = ("model.safetensors", "config.json", "tokenizer/tokenizer.json", INFERENCE)
 _CODECS = ("pylibjpeg-openjpeg", "pylibjpeg-rle", "imagecodecs")  # pydicom finds the first two by itself
-_TEMPERATURE = 0.07  # the value at which pre-training starts, for a selection by labels alone
 _EXAMPLE_CLASSES = {"pneumothorax": ["There is a pneumothorax."], "no pneumothorax": ["There is no pneumothorax."]}
 
 
@@ -50,8 +49,7 @@ def export_model(folder: Path, checkpoint: Path, selection: Path, images: Path) 
     pixels at which a radiograph is stored before the encoder sees it.
     """
     decision, size = read_record(selection, Selection), read_record(images, Manifest).size
-    temperature = decision.temperatures[decision.chosen_step] or _TEMPERATURE
-    write_record(checkpoint / INFERENCE, InferenceRecord(size=size, temperature=temperature))
+    write_record(checkpoint / INFERENCE, InferenceRecord(size=size, temperature=decision.temperature))
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     _save(partial, checkpoint, decision)

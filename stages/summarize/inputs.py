@@ -27,11 +27,13 @@ from .readers.evaluation import (
     Evaluation,
     FewShot,
     Grounding,
+    MultiClass,
     Retrieval,
     Segmentation,
     ZeroShot,
     read_few_shot,
     read_grounding,
+    read_multi_class,
     read_retrieval,
     read_segmentation,
     read_zero_shot,
@@ -54,6 +56,7 @@ class Inputs:
     integrity: list[Integrity]
     pooling: dict[str, str]  # variant -> mean or cls
     zero_shot: list[ZeroShot]
+    multi_class: list[MultiClass]
     few_shot: list[FewShot]
     segmentation: list[Segmentation]
     grounding: list[Grounding]
@@ -67,7 +70,8 @@ class Inputs:
     @property
     def evaluations(self) -> list[Evaluation]:
         """Return the result of every evaluation, whatever its stage."""
-        return [*self.zero_shot, *self.few_shot, *self.segmentation, *self.grounding, *self.retrieval]
+        measured = [*self.zero_shot, *self.multi_class, *self.few_shot, *self.segmentation]
+        return [*measured, *self.grounding, *self.retrieval]
 
     def trained(self, variant: str) -> bool:
         """Return whether a variant was trained here."""
@@ -87,6 +91,7 @@ def read_inputs(tree: ResultsTree) -> Inputs:
         integrity=read_integrity(tree),
         pooling=read_pooling(tree),
         zero_shot=read_zero_shot(tree),
+        multi_class=read_multi_class(tree),
         few_shot=read_few_shot(tree),
         segmentation=read_segmentation(tree),
         grounding=read_grounding(tree),

@@ -32,6 +32,7 @@ from .tables.writers import as_html
 SECTIONS = (
     Section("coverage", "What is measured", "What is measured", evaluation.coverage_names),
     Section("zero_shot", "Zero-shot", "Table 1. Zero-shot classification", evaluation.zero_shot_names),
+    Section("multi_class", "Multi-class", "Multi-class classification", evaluation.multi_class_names),
     Section("few_shot", "Few-shot", "Table 2. Few-shot classification", evaluation.few_shot_names),
     Section("segmentation", "Segmentation", "Table 3. Few-shot segmentation", evaluation.segmentation_names),
     Section("ablation", "Ablation", "Table 4. Ablation", evaluation.ablation_names),

@@ -320,6 +320,13 @@ _ENTRIES = (
         number="1",
     ),
     _paper(
+        "guo2017calibration",
+        "Guo, Chuan and Pleiss, Geoff and Sun, Yu and Weinberger, Kilian Q.",
+        "On Calibration of Modern Neural Networks",
+        2017,
+        booktitle="International Conference on Machine Learning (ICML)",
+    ),
+    _paper(
         "holm1979",
         "Holm, Sture",
         "A Simple Sequentially Rejective Multiple Test Procedure",

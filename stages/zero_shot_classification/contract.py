@@ -32,9 +32,42 @@ class ZeroShotSettings(Settings):
         description="share of the patches, those with the largest cosines, that the local score averages; our "
         "choice: about 10 of 196 patches. At least one patch is used: then the score is the maximum",
     )
+    calibration: Literal["none", "temperature", "platt"] = Field(
+        "none",
+        description="whether scores become probabilities, fitted for each finding on validation: temperature (a "
+        "factor, Guo et al., ICML 2017), or platt (a factor and a bias, Platt 1999), which also fits how frequent a "
+        "finding is. No other figure changes",
+    )
     batch_size: int = Field(64, gt=0, description="images whose patches are embedded at once for the local score")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
     seed: int = Field(0, description="seed of the bootstrap")
+
+
+class ReliabilityBin(Record):
+    """Images whose probability is in one of the bins of equal width; no means where there are none."""
+
+    images: Count
+    probability: float | None = Field(description="mean")
+    positives: float | None = Field(description="share")
+
+
+class Reliability(Record):
+    """How well probabilities agree with the shares of positives, on test."""
+
+    calibration_error: Estimate = Field(description="expected calibration error over the bins")
+    brier: Estimate = Field(description="mean squared difference of probability and label")
+    bins: list[ReliabilityBin] = Field(min_length=1)
+
+
+class Calibration(Record):
+    """Probabilities before and after the fit: sigmoid(score / temperature), and sigmoid(slope * score + bias)."""
+
+    method: Literal["temperature", "platt"]
+    temperature: float = Field(description="of the chosen checkpoint, before the fit")
+    slope: float = Field(description="1 / the fitted temperature; 0 or less: on validation the score says nothing")
+    bias: float
+    before: Reliability
+    after: Reliability
 
 
 class FindingResult(Record):
@@ -49,6 +82,7 @@ class FindingResult(Record):
     )
     test_images: Count
     test_positives: Count
+    calibration: Calibration | None = Field(None, description="null: not asked for")
 
     @model_validator(mode="after")
     def _is_whole(self) -> "FindingResult":
@@ -83,7 +117,7 @@ class ZeroShotResult(Record):
 
     def measured_on(self) -> object:
         """Return what does not depend on the encoders, so that two results can be compared."""
-        sizes = {name: (list(each.test_auc), each.test_images, each.test_positives)
+        sizes = {name: (list(each.test_auc), each.test_images, each.test_positives, each.calibration is None)
                  for name, each in self.findings.items()}  # fmt: skip
         return self.score, sizes, self.not_measured, self.resampled_by, self.test_images
 
@@ -99,7 +133,7 @@ class ZeroShotJob(Job):
     stage = "zero_shot_classification"
     place = "{variant}/{dataset}"
     over = "evaluation"
-    needs = ("prompts",)
+    needs = ("prompts", "parts")
 
     settings: ZeroShotSettings
     checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
@@ -108,6 +142,9 @@ class ZeroShotJob(Job):
     )
     images: Path | None = source(
         "dicom_to_arrow", "manifest.json", optional=True, tracked=False, help="for the local score"
+    )
+    selection: Path | None = source(
+        "select_checkpoint", "selection.json", optional=True, help="its temperature; needed for the calibration"
     )
     labels: Path = source("label_images", "labels.arrow")
     audit: Path = source("audit_splits", "audit.json")

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int8
 
 from ..audit_splits.contract import read_overlap
 from ..common.data.label_matrix import LabelMatrix, read_label_matrix
@@ -23,11 +24,37 @@ from ..common.files.schemas import SCORES
 from ..common.journal.tracking import Run, track_job
 from ..common.metrics.findings import Measurable, estimates, metrics_of
 from ..common.metrics.ranking import auc, best_f1_threshold, draw_weights, estimate
-from ..common.records import Estimate, MetricName, has_several, write_record
-from .contract import FindingResult, ZeroShotJob, ZeroShotResult
+from ..common.records import Estimate, MetricName, has_several, read_record, write_record
+from ..select_checkpoint.contract import Selection
+from .calibration import calibrate
+from .contract import Calibration, FindingResult, ZeroShotJob, ZeroShotResult
 from .scores import scores_of
 
 Scores = Mapping[str, Float[np.ndarray, "images"]]  # by prompt set, in the order of the file
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """How scores become probabilities: the method of the fit, and the temperature before it."""
+
+    method: Literal["temperature", "platt"]
+    temperature: float
+
+    def calibrated(
+        self,
+        scores: Float[np.ndarray, "images"],
+        targets: Int8[np.ndarray, "images"],
+        validation: Bool[np.ndarray, "images"],
+        test: Bool[np.ndarray, "images"],
+        weights: Float[np.ndarray, "draws tested"],
+    ) -> Calibration:
+        """Calibrate a finding on the validation images with a known label, and measure on those of test."""
+        known = targets >= 0
+        fitted, measured = (
+            (scores[part & known].astype(np.float64), targets[part & known].astype(np.int64))
+            for part in (validation, test)
+        )
+        return calibrate(self.method, self.temperature, fitted, measured, weights[:, known[test]])
 
 
 @dataclass(frozen=True)
@@ -60,11 +87,21 @@ def classify(job: ZeroShotJob) -> None:
         for (finding, name), each in scores_of(checkpoint, sets, labels.images, source, settings).items():
             scores.setdefault(finding, {})[name] = each
         without = {name: "no prompts" for name in every.findings if name not in prompts}
-        found = evaluate(labels, scores, settings.draws, settings.seed, job.labels, without)
+        found = evaluate(labels, scores, settings.draws, settings.seed, job.labels, without, _probabilities(job))
         chosen = {finding: scores[finding][each.prompt_set] for finding, each in found.findings.items()}
         write_frame(job.scores, SCORES, labels.scored(chosen))
         write_record(job.result, ZeroShotResult(score=settings.score, overlap=overlap, **vars(found)))
         _log(run, found)
+
+
+def _probabilities(job: ZeroShotJob) -> Probabilities | None:
+    """Return the calibration that the settings ask for. Raises InputError where its temperature is not given."""
+    method = job.settings.calibration
+    if method == "none":
+        return None
+    if job.selection is None:
+        raise InputError(f"zero_shot_classification.calibration is {method}: name --selection")
+    return Probabilities(method, read_record(job.selection, Selection).temperature)
 
 
 def _log(run: Run, found: Measured) -> None:
@@ -77,6 +114,9 @@ def _log(run: Run, found: Measured) -> None:
             run.log_metrics({f"test/{name}{behind}": each.value for name, each in own.metrics.items()})
         run.log_metrics({f"validation/auc/{name}{behind}": each for name, each in own.validation_auc.items()})
         run.log_metrics({f"test/auc_if_fixed/{name}{behind}": each.value for name, each in own.test_auc.items()})
+        if own.calibration is not None:
+            run.log_metrics({f"test/calibration_error/{name}{behind}": each.calibration_error.value for name, each in
+                             (("before", own.calibration.before), ("after", own.calibration.after))})  # fmt: skip
         run.log_tag(f"prompt_set{behind.replace('/', '.')}", own.prompt_set)
 
 
@@ -87,12 +127,13 @@ def evaluate(
     seed: int,
     source: Path = Path("labels.arrow"),
     left_out: Mapping[str, str] | None = None,
+    probabilities: Probabilities | None = None,
 ) -> Measured:
     """Choose the prompt set and threshold of each finding on validation, and measure test once.
 
     `scores` holds, by finding, one array per prompt set, for all images of `labels`; `left_out` says why other findings
-    of the data set are not measured. Raises InputError, which names `source`, where no finding has the positives and
-    negatives without which nothing could be chosen or measured.
+    of the data set are not measured; `probabilities` asks for a calibration. Raises InputError, which names `source`,
+    where no finding has the positives and negatives without which nothing could be chosen or measured.
     """
     left_out = left_out or {}
     measurable = Measurable.of(labels, str(source), several=has_several(labels.findings, left_out))
@@ -114,8 +155,14 @@ def evaluate(
         auc_of = {name: by_finding[finding]["auc"] if name == each.prompt_set
                   else estimate(partial(auc, own[test][known], targets[known].astype(np.int64)), weights[:, known])
                   for name, own in scores[finding].items()}  # fmt: skip
-        findings[finding] = FindingResult(metrics=by_finding[finding], test_auc=auc_of, test_images=int(known.sum()),
-                                          test_positives=int((targets == 1).sum()), **vars(each))  # fmt: skip
+        calibration = None
+        if probabilities is not None:
+            own = scores[finding][each.prompt_set]
+            calibration = probabilities.calibrated(own, labels.of(finding), validation, test, weights)
+        findings[finding] = FindingResult(
+            metrics=by_finding[finding], test_auc=auc_of, test_images=int(known.sum()),
+            test_positives=int((targets == 1).sum()), calibration=calibration, **vars(each),
+        )  # fmt: skip
     return Measured(findings, means, {**measurable.too_few, **left_out}, unit, len(tested.images))
 
 

@@ -16,11 +16,13 @@ import pytest
 import yaml
 
 from stages.common.encoders.image import ImageEncoder
+from stages.common.errors import InputError
 from stages.common.files.arrow_tables import read_table
 from stages.common.files.code_digest import import_closure
 from stages.common.files.schemas import LABELS, PAIRS
 from stages.config import check
 from stages.config_layers import merged
+from stages.contracts import EVALUATIONS
 from workflow.doctor.indexes import Indexes
 from workflow.doctor.inputs import check_dataset
 
@@ -187,3 +189,18 @@ def test_site_settings_name_the_rules_that_ask_for_a_gpu() -> None:
     on_gpu = {name for name, each in rule_requests(ROOT / "workflow" / "rules").items() if each.gpus}
     line = next(line for line in (OPERATORS / "cluster.md").read_text().splitlines() if "GPU rules:" in line)
     assert set(re.findall(r"\w+", line.partition("GPU rules:")[2])) == on_gpu
+
+
+def test_chexpert_5x200_is_drawn_as_published_and_alone() -> None:
+    """Of 13 findings five are classes; what the block says fits together, and nothing else is measured."""
+    overlay = yaml.safe_load("evaluate_on: [chexpert]")
+    for first_line in ("# chexpert.yaml", "# chexpert_5x200.yaml"):
+        overlay = merged(overlay, yaml.safe_load(block(first_line)))
+    config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), overlay))
+    assert [*config.not_measured("chexpert")] == [each for each in EVALUATIONS if each != "multi_class_classification"]
+    settings, labels = (config.settings(stage, "chexpert") for stage in ("multi_class_classification", "label_images"))
+    assert (len(labels.by_finding), len(settings.classes), settings.per_class) == (13, 5, 200)
+    assert {labels.uncertain_as(finding) for finding in labels.by_finding} == {"ignore"}
+    with pytest.raises(InputError, match="part: all, but pre-training reads patients of chexpert"):
+        check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), merged(overlay, {"datasets": {
+            "mimic_cxr": {"root": "data/chexpert"}}})))  # fmt: skip

@@ -11,10 +11,13 @@ import pytest
 import yaml
 
 from stages.config_layers import merged
+from stages.multi_class_classification.contract import MultiClassResult
 from stages.zero_shot_classification.contract import ZeroShotResult
 
 FEW_SHOT, ZERO_SHOT, GROUNDING = "few_shot_classification", "zero_shot_classification", "phrase_grounding"
+MULTI_CLASS = "multi_class_classification"
 PROMPTS = {"there_is": {"positive": ["There is an opacity."], "negative": ["The lungs are clear."]}}
+CLASSES = ["opacity", "edema"]
 COLUMNS = ["file", "Lung Opacity", "Edema", "Hernia", "boxes"]
 BLOCK = {
     "index_inputs": {"layout": "folder", "table": "t.csv", "columns": {"image": "file"}, "shards": 1},
@@ -24,8 +27,9 @@ BLOCK = {
                      "edema": {"target": "Edema", "uncertain": "zeros"}, "hernia": "Hernia"},
         "uncertain_values": ["-1"], "split": {"train": 0.3, "validation": 0.3, "test": 0.4},
     },
-    ZERO_SHOT: {"draws": 50}, FEW_SHOT: {"draws": 50}, GROUNDING: {"draws": 50},
-    "evaluations": [ZERO_SHOT, FEW_SHOT, GROUNDING],
+    ZERO_SHOT: {"draws": 50, "calibration": "platt"}, FEW_SHOT: {"draws": 50}, GROUNDING: {"draws": 50},
+    MULTI_CLASS: {"draws": 50, "part": "all", "precision_at": [2]},
+    "evaluations": [ZERO_SHOT, MULTI_CLASS, FEW_SHOT, GROUNDING],
 }  # fmt: skip
 
 
@@ -54,15 +58,22 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     folder = tmp_path / "checkout"
     shutil.copytree(finished_run.folder, folder)
     count = write_table(folder / "runs/demo/phantom/rsna", tmp_path / "ours")
-    (folder / "p.yaml").write_text(
-        yaml.safe_dump({"findings": {name: {"sets": PROMPTS} for name in ("opacity", "edema")}}, sort_keys=False)
-    )
-    block = merged(
-        BLOCK, {"root": str(tmp_path / "ours"), ZERO_SHOT: {"prompts": "p.yaml"}, GROUNDING: {"prompts": "p.yaml"}}
-    )
+    sets = {name: {"there_is": PROMPTS["there_is"] | {"positive": [f"There is {name}."]}} for name in CLASSES}
+    prompts = {"findings": {name: {"sets": own} for name, own in sets.items()}}
+    (folder / "p.yaml").write_text(yaml.safe_dump(prompts, sort_keys=False))
+    read = {stage: {"prompts": "p.yaml"} for stage in (ZERO_SHOT, MULTI_CLASS, GROUNDING)}
+    block = merged(BLOCK, {"root": str(tmp_path / "ours")} | read)
     block["index_inputs"]["identifiers"] = "distributed"
+    # A published list of test images: no other part, and only what needs no other is measured.
+    images = [line.partition(",")[0] for line in (tmp_path / "ours/t.csv").read_text().splitlines()]
+    (tmp_path / "ours/l.csv").write_text("\n".join([images[0], *images[2:40]]) + "\n")
+    own = {
+        "split_lists": {"test": "l.csv", "image_id": "file"},
+        "split": {"train": 0.7, "validation": 0.15, "test": 0.15},
+    }
+    listed = merged(block, {"label_images": own, "evaluations": "auto", MULTI_CLASS: {"part": "test"}})
     overlay = yaml.safe_load((folder / "miniature.yaml").read_text())
-    overlay = merged(overlay, {"evaluate_on": ["ours"], "datasets": {"ours": block},
+    overlay = merged(overlay, {"evaluate_on": ["ours", "listed"], "datasets": {"ours": block, "listed": listed},
                                "select_checkpoint": {"zero_shot_on": "ours"}})  # fmt: skip
     (folder / "several.yaml").write_text(yaml.safe_dump(overlay))
     type(finished_run)(folder, "several.yaml").snakemake()
@@ -74,6 +85,14 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     zero_shot = ZeroShotResult.model_validate_json((results / ZERO_SHOT / "mlip/ours/result.json").read_text())
     assert list(zero_shot.findings) == ["opacity", "edema"]
     assert zero_shot.not_measured == {"hernia": "no prompts"}
+    assert all(each.calibration is not None for each in zero_shot.findings.values())
+    classes = {
+        name: MultiClassResult.model_validate_json((results / MULTI_CLASS / f"mlip/{name}/result.json").read_text())
+        for name in ("ours", "listed")
+    }
+    assert all(list(each.classes) == CLASSES for each in classes.values())
+    assert classes["listed"].images < classes["ours"].images
+    assert not (results / ZERO_SHOT / "mlip/listed").exists()
     grounded = json.loads((results / GROUNDING / "mlip/ours/result.json").read_text())
     assert [each["finding"] for each in grounded["findings"]] == ["opacity"]
     assert grounded["not_measured"] == {"edema": "no located positive in train"}
@@ -82,6 +101,9 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     own = rows.filter(pl.col("variant") == "mlip")
     assert own["finding"].to_list() == ["opacity", "edema", "mean of findings"]
     assert own["auc"][2] == pytest.approx(own["auc"][:2].mean())
+    told = pl.read_csv(tables / "multi_class.csv").filter((pl.col("variant") == "mlip") & (pl.col("dataset") == "ours"))
+    assert told["class"].to_list() == [*CLASSES, "all classes"]
+    assert told["accuracy"][2] == classes["ours"].accuracy.value
     few_shot = pl.read_csv(tables / "table2_few_shot.csv")
     assert set(few_shot["finding"]) == {"opacity", "edema", "mean of findings"}
     compared = pl.read_csv(tables / "comparisons.csv")
@@ -91,3 +113,6 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     page = (results / "summarize/report.html").read_text()
     assert "Table 1, by finding. AUC of zero-shot classification in ours" in page
     assert "not measured: no prompts" in page
+    assert "Multi-class classification of 2 findings in listed" in page
+    assert "Calibration of zero-shot scores in ours by Platt" in page
+    assert "not measured: no training and validation images" in page

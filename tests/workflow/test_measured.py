@@ -18,9 +18,12 @@ from workflow.measured import all_left_out
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())
-ZERO_SHOT, FEW_SHOT, SEGMENTATION, GROUNDING = EVALUATIONS
+ZERO_SHOT, MULTI_CLASS, FEW_SHOT, SEGMENTATION, GROUNDING = EVALUATIONS
 FOLDER = {"layout": "folder", "finding": "effusion", "table": "t.csv"}
 COLUMNS = {"image": "f", "target": "o"}
+TWO = {"label_images": {"finding": None, "columns": {"target": None}, "findings": {"effusion": "o", "edema": "e"}}}
+LIST = {"label_images": {"split_lists": {"test": "l.csv"}}}
+CLASSES = {"multi_class_classification": {"prompts": "m.yaml"}}
 OURS = "config.yaml: datasets.ours."
 PROMPTS = {ZERO_SHOT: {"prompts": "z.yaml"}, GROUNDING: {"prompts": "g.yaml"}}
 
@@ -30,7 +33,7 @@ def ours(columns: dict | None = None, **block: object) -> dict:
     labels = FOLDER | {"columns": COLUMNS | (columns or {})}
     data = {"root": "x", "index_inputs": {"layout": "folder", "table": "t", "columns": {"image": "f"}},
             "dicom_to_arrow": {"size": 512}, "label_images": labels}  # fmt: skip
-    return merged(SHIPPED, {"evaluate_on": ["ours"], "datasets": {"ours": data | block}})
+    return merged(SHIPPED, {"evaluate_on": ["ours"], "datasets": {"ours": merged(data, block)}})
 
 
 @pytest.mark.parametrize(
@@ -41,8 +44,17 @@ def ours(columns: dict | None = None, **block: object) -> dict:
         ({"boxes": "b"}, {}, [FEW_SHOT, SEGMENTATION]),
         ({"mask": "m"}, {}, [FEW_SHOT, SEGMENTATION]),
         ({}, PROMPTS, [ZERO_SHOT, FEW_SHOT]),
-        ({"boxes": "b"}, PROMPTS, list(EVALUATIONS)),
-        ({"boxes": "b"}, PROMPTS | {"evaluations": "auto"}, list(EVALUATIONS)),
+        ({"boxes": "b"}, PROMPTS, [ZERO_SHOT, FEW_SHOT, SEGMENTATION, GROUNDING]),
+        ({"boxes": "b"}, PROMPTS | CLASSES, [ZERO_SHOT, FEW_SHOT, SEGMENTATION, GROUNDING]),  # of one finding
+        ({}, PROMPTS | CLASSES | TWO, [ZERO_SHOT, MULTI_CLASS, FEW_SHOT]),
+        ({}, TWO, [FEW_SHOT]),
+        ({}, merged(PROMPTS | CLASSES | TWO, LIST), [MULTI_CLASS]),  # a list of test images alone
+        (
+            {},
+            merged(CLASSES | TWO, {"label_images": {"split": {"train": 0, "validation": 0, "test": 1}}}),
+            [MULTI_CLASS],
+        ),
+        ({"boxes": "b"}, PROMPTS | {"evaluations": "auto"}, [ZERO_SHOT, FEW_SHOT, SEGMENTATION, GROUNDING]),
         ({"boxes": "b"}, PROMPTS | {"evaluations": [GROUNDING]}, [GROUNDING]),
         ({"boxes": "b"}, PROMPTS | {FEW_SHOT: {"protocols": []}}, [ZERO_SHOT, SEGMENTATION, GROUNDING]),
     ],
@@ -59,15 +71,20 @@ def test_the_reason_says_what_is_lacking() -> None:
     config = check(ours({}, evaluations="auto"))
     assert config.not_measured("ours") == {
         ZERO_SHOT: "no prompt file",
+        MULTI_CLASS: "fewer than two findings, no prompt file",
         SEGMENTATION: "no boxes or masks",
         GROUNDING: "no boxes or masks, no prompt file",
     }
     (line,) = all_left_out(config)
     assert line == (
-        "not measured on ours: zero_shot_classification (no prompt file); few_shot_segmentation (no boxes or masks); "
-        "phrase_grounding (no boxes or masks, no prompt file)"
+        "not measured on ours: zero_shot_classification (no prompt file); multi_class_classification (fewer than two "
+        "findings, no prompt file); few_shot_segmentation (no boxes or masks); phrase_grounding (no boxes or "
+        "masks, no prompt file)"
     )
-    assert not list(all_left_out(check(SHIPPED)))
+    assert [*all_left_out(check(SHIPPED))] == [
+        f"not measured on {name}: multi_class_classification (fewer than two findings, no prompt file)"
+        for name in ("rsna", "siim")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +95,8 @@ def test_the_reason_says_what_is_lacking() -> None:
          "prompt file; name label_images.columns.boxes or .mask and name its `prompts`, or take it out of the list"),
         ({"evaluations": ["grounding"]},
          f"{OURS}evaluations: 'grounding' is no evaluation (did you mean `phrase_grounding`?): name "
-         "any of zero_shot_classification, few_shot_classification, few_shot_segmentation, phrase_grounding (given: "
+         "any of zero_shot_classification, multi_class_classification, few_shot_classification, "
+         "few_shot_segmentation, phrase_grounding (given: "
          "['grounding'])"),
         ({"evaluations": []}, f"{OURS}evaluations: nothing is measured on ours; take it out of "
                               "`evaluate_on`, or name prompts or protocols"),
@@ -95,6 +113,44 @@ def test_what_cannot_be_measured_is_refused_where_it_is_asked_for(block: dict, l
     if line is not None:
         assert str(caught.value) == line
     assert str(caught.value).startswith("config.yaml: datasets.ours.")
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{"pretrain_on": "ours", "datasets": {"ours": {"index_inputs": {"columns": {"report": "r", "patient": "p"}}}}},
+     {"datasets": {"ours": {"label_images": {"patient_split": {}}}}},
+     {"datasets": {"ours": {"audit_splits": {"same_patients": True}}}},
+     {"datasets": {"ours": {"root": SHIPPED["datasets"]["mimic_cxr"]["root"]}}}],
+)  # fmt: skip
+def test_images_of_pretraining_are_not_classified(own: dict) -> None:
+    whole = merged(ours({}, **CLASSES, **TWO), {"multi_class_classification": {"part": "all"}})
+    assert check(whole).measured_on(MULTI_CLASS) == ["ours"]
+    with pytest.raises(InputError, match="pre-training reads patients of ours outside of its test part; set it to"):
+        check(merged(whole, own))
+
+
+def test_retrieval_is_measured_by_class_where_the_pairs_have_several_findings() -> None:
+    paired = {
+        "pretrain_on": "ours",
+        "datasets": {"ours": {"index_inputs": {"columns": {"report": "r", "patient": "p"}}}},
+    }
+    config = check(merged(ours({}, **TWO), paired | {"retrieval": {"classes": ["effusion", "edem"]}}))
+    assert config.retrieves_by_class
+    assert [str(each).partition(",")[0] for each in check_files(config)] == [
+        "retrieval.classes: no finding 'edem' in the labels of ours"
+    ]
+    assert not check(merged(ours(), paired)).retrieves_by_class  # of one finding
+    assert not check(ours({}, **TWO)).retrieves_by_class
+
+
+def test_classes_need_prompts_of_two(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text("finding: effusion\nsets: {a: {positive: [There is an effusion.]}}")
+    block = TWO | {MULTI_CLASS: {"prompts": str(tmp_path / "m.yaml")}, FEW_SHOT: {"protocols": []}}
+    (wrong,) = check_files(check(ours({}, **block)))
+    key = "datasets.ours.multi_class_classification.prompts"
+    assert str(wrong) == f"{key}: it has prompts of one finding, but there must be two classes; add those of others"
+    (wrong,) = check_files(check(ours({}, **merged(block, {MULTI_CLASS: {"classes": ["effusion", "edem"]}}))))
+    assert str(wrong).startswith(f"{key}: it has no prompts of the class 'edem'; add them")
 
 
 def test_candidates_are_not_scored_on_labels_without_prompts() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from stages.common.data.patient_split import split_of
+from stages.common.data.prompts import read_prompts
 from stages.common.errors import InputError
 from stages.common.files.rooted_files import RootedFileError, find_under
 from stages.common.records import FEWEST
@@ -22,6 +23,7 @@ from stages.pair_images_reports.contract import PairImagesReportsSettings
 from stages.pretrain.contract import PretrainSettings
 from workflow.doctor.findings import Finding, Status
 from workflow.doctor.indexes import Indexes
+from workflow.input_files import CHECKOUT
 
 LARGEST = 200_000_000  # bytes of all tables of a data set: seconds
 _PARTS = ("train", "validation", "test")
@@ -48,6 +50,7 @@ def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
         return Finding("not checked", subject, f"{size / 1e6:,.0f} MB of tables: label_images will read them")
     try:
         rows, converted = _split(config, name, settings, indexes)
+        _draw_classes(config, name, rows, root / settings.main_table(root), indexes.exact(name))
     except ImportError as error:
         what = f"this environment lacks {error.name}, with which label_images reads them"
         return Finding("not checked", subject, what)
@@ -55,6 +58,10 @@ def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
         return Finding("warning", subject, f"datasets.{name}.label_images: {error.what}{_ROUGHLY}", error.remedy)
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}.label_images: {error.what}", error.remedy)
+    if settings.test_alone:
+        return Finding(
+            "ok", subject, f"{len({row['image_id'] for row in rows}):,} labelled images, all for the test part"
+        )
     exact = indexes.exact(name)
     asked_for = [stage for stage in EVALUATIONS if "outlines" in needs_of(stage) and name in config.measured_on(stage)]
     return _without_outlines(subject, name, rows, asked_for, exact) or _counted(
@@ -76,6 +83,31 @@ def _without_outlines(
     remedy = f"correct label_images.columns, or list in datasets.{name}.evaluations what can be measured"
     certain = exact or not any(row["outlined"] for row in rows)
     return Finding("error", subject, what, remedy) if certain else Finding("warning", subject, what + _ROUGHLY, remedy)
+
+
+def _draw_classes(config: Config, name: str, rows: Sequence[Mapping[str, Any]], source: Path, exact: bool) -> None:
+    """Draw the images of multi-class classification. Raises InputError for a class of which there are too few."""
+    stage = "multi_class_classification"
+    if name not in config.measured_on(stage):
+        return
+    settings = config.settings(stage, name)
+    try:
+        classes = settings.classes_among(read_prompts(CHECKOUT / settings.prompts))
+    except InputError:  # reported with the prompt files
+        return
+    matrices, drawing = map(import_module, ("stages.common.data.label_matrix", f"stages.{stage}.drawn_images"))
+    columns = ("image_id", "patient_id", "split", "subset", "finding", "target")
+    kinds = {"patient_id": pl.String, "target": pl.Int8}
+    table = pl.DataFrame([{key: row[key] for key in columns} for row in rows], schema_overrides=kinds)
+    matrix = matrices.label_matrix(table)
+    if not set(classes) <= set(matrix.findings):  # reported with the prompt files
+        return
+    try:
+        drawing.draw_images(matrix, classes, settings, source)
+    except InputError as error:
+        if exact or settings.part == "all":
+            raise
+        raise _RoughSplitError(error.what, error.remedy) from None
 
 
 class _RoughSplitError(InputError):

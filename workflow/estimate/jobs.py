@@ -205,9 +205,10 @@ def _evaluations(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
             yield Job("extract_features", place, "extract_features", images, images * forward, True, read=size,
                       written=images * (width * _FLOAT + _ROW), gpus=1)  # fmt: skip
             left_out = config.not_measured(dataset)
-            if "zero_shot_classification" not in left_out and variant in config.with_text:
-                draws = config.settings("zero_shot_classification", dataset).draws
-                yield Job("zero_shot_classification", place, "zero_shot_classification", draws, written=images * _ROW)
+            for stage in ("zero_shot_classification", "multi_class_classification"):
+                if stage not in left_out and variant in config.with_text:
+                    draws = config.settings(stage, dataset).draws
+                    yield Job(stage, place, stage, draws, written=images * _ROW)
             if "phrase_grounding" not in left_out and variant in config.with_text:
                 yield Job("phrase_grounding", place, "phrase_grounding", images * _TEST, images * _TEST * forward, True,
                           written=images * _ROW)  # fmt: skip

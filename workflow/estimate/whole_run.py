@@ -114,7 +114,8 @@ ORDER = (
     ("make_phantom",), ("index_inputs",), ("dicom_to_arrow", "split_reports"),
     ("pair_images_reports", "label_images"), ("audit_splits",),
     ("pretrain",), ("select_checkpoint",), ("extract_features", "retrieval"),
-    ("zero_shot_classification", "few_shot_classification", "few_shot_segmentation", "phrase_grounding"),
+    ("zero_shot_classification", "multi_class_classification", "few_shot_classification", "few_shot_segmentation",
+     "phrase_grounding"),
     ("summarize",),
 )  # fmt: skip
 

@@ -1,7 +1,8 @@
-# Images retrieve reports and reports retrieve images, on the test pairs of pre-training.
+# Images retrieve reports and reports retrieve images, on the test pairs of pre-training; by class where these have labels.
 rule retrieval:
     input:
-        **inputs_of("retrieval", dataset=CONFIG.pretrain_on),
+        **inputs_of("retrieval", leave=("labels",), dataset=CONFIG.pretrain_on),
+        labels=path_of("label_images", "labels.arrow", dataset=CONFIG.pretrain_on) if CONFIG.retrieves_by_class else [],
     output:
         **outputs_of("retrieval"),
     log:

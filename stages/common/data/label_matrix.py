@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float, Int8, Shaped
+from jaxtyping import Bool, Float, Int, Int8, Shaped
 
 from ..errors import InputError
 from ..files.arrow_tables import read_table
@@ -91,6 +91,21 @@ def label_matrix(rows: pl.DataFrame) -> LabelMatrix:
     targets = np.full((len(images), len(findings)), -1, dtype=np.int8)
     targets[place["row"].to_numpy(), [columns[finding] for finding in place["finding"]]] = place["target"].to_numpy()
     return LabelMatrix(tuple(findings), images, targets)
+
+
+def exclusive_classes(labels: LabelMatrix, classes: Sequence[str]) -> tuple[Int[np.ndarray, "images"], dict[str, int]]:
+    """Return the class of each image, -1 where it has none, and the number of those by reason.
+
+    An image is of a class if that finding is present and every other one of `labels` is known to be absent. An unknown
+    label, or an uncertain one that is ignored, may hide a second finding.
+    """
+    own = labels.among(classes).targets == 1
+    several, known = (labels.targets == 1).sum(axis=1) > 1, (labels.targets >= 0).all(axis=1)
+    is_any = own.any(axis=1)
+    reasons = {"none_present": ~is_any, "several_present": is_any & several,
+               "others_unknown": is_any & ~several & ~known}  # fmt: skip
+    found = np.where(is_any & ~several & known, own.argmax(axis=1), -1)
+    return found, {reason: int(each.sum()) for reason, each in reasons.items()}
 
 
 def read_label_matrix(path: Path, needed: Sequence[str] | None = None) -> LabelMatrix:

@@ -165,6 +165,18 @@ SCORES = pa.schema(
 )
 
 
+# Written by multi_class_classification: every classified image, for paired tests between variants.
+CLASS_SCORES = pa.schema(
+    [
+        _IMAGE_ID,
+        _PATIENT_ID_OR_NONE,
+        _column("true_class", pa.string(), "the image's only finding"),
+        _column("predicted_class", pa.string(), "class of the largest score"),
+        _column("scores", pa.list_(pa.float32()), "of each class, in the order of `classes` in result.json"),
+    ]
+)
+
+
 # Written by retrieval: every query of both directions, for paired tests between variants
 # (stages/common/metrics/retrieval.py).
 RANKS = pa.schema(
@@ -175,6 +187,19 @@ RANKS = pa.schema(
         _column("above", pa.int32(), "candidates that score higher than the best hit"),
         _column("tied", pa.int32(), "candidates that score equally high and are not hits"),
         _column("hits", pa.int32(), "candidates that score equally high and are hits, including the best hit"),
+    ]
+)
+
+
+# Written by retrieval: every query of one class, for paired tests between variants.
+CLASS_PRECISION = pa.schema(
+    [
+        _column("direction", pa.string(), "image_to_report | report_to_image"),
+        _column("query_id", pa.string(), "image_id, or study_id of the report"),
+        _PATIENT_ID,
+        _column("class", pa.string(), "the only finding of the query"),
+        _column("k", pa.int32(), "number of candidates looked at"),
+        _column("precision", pa.float64(), "share of the first k candidates that are of the query's class"),
     ]
 )
 

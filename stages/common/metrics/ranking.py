@@ -24,7 +24,7 @@ def auc(
 
     NaN for a draw without positives or without negatives.
     """
-    order, starts = _groups_of_ties(scores)
+    order, starts = groups_of_ties(scores)
     drawn, positives = weights[:, order], np.flatnonzero(targets[order] == 1)
     begin, end = _tie_of(positives, starts, len(scores))
     negative = _cumulated(drawn * (targets[order] == 0))
@@ -41,7 +41,7 @@ def average_precision(
 
     NaN for a draw without positives.
     """
-    order, starts = _groups_of_ties(-scores)
+    order, starts = groups_of_ties(-scores)
     drawn, positives = weights[:, order], np.flatnonzero(targets[order] == 1)
     _, end = _tie_of(positives, starts, len(scores))
     every, positive = _cumulated(drawn)[:, end], drawn[:, positives]
@@ -100,7 +100,7 @@ def classification_metrics(
 
 def best_f1_threshold(scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"]) -> float:
     """Return the score at which F1 is largest; of several, the smallest. For validation images only."""
-    order, starts = _groups_of_ties(scores)
+    order, starts = groups_of_ties(scores)
     positive = (targets == 1)[order]
     below = np.concatenate([[0], np.cumsum(positive)])[starts]  # positives with a smaller score
     found, predicted = positive.sum() - below, len(scores) - starts
@@ -142,7 +142,7 @@ def once(metric: Metric, images: int) -> float:
     return float(metric(np.ones((1, images)))[0])
 
 
-def _groups_of_ties(scores: Float[np.ndarray, "images"]) -> tuple[np.ndarray, np.ndarray]:
+def groups_of_ties(scores: Float[np.ndarray, "images"]) -> tuple[np.ndarray, np.ndarray]:
     """Return an ascending order, and the positions in it at which groups of equal scores start."""
     order = np.argsort(scores, kind="stable")
     sorted_scores = scores[order]

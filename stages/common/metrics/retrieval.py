@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from .ranking import Metric, mean_of
+from .ranking import Metric, groups_of_ties, mean_of
 
 _Counts = Int[np.ndarray, "queries"]
 
@@ -44,6 +44,26 @@ def retrieval_metrics(found: FirstHits, recall_at: Iterable[int]) -> dict[str, M
     """Return one direction's figures as functions of its queries' weighting: recall_at_<k> and median_rank."""
     recalls: dict[str, Metric] = {f"recall_at_{k}": mean_of(found.recall(k)) for k in recall_at}
     return recalls | {"median_rank": partial(weighted_median, found.expected_ranks())}
+
+
+def precision_at(k: int, scores: Float[np.ndarray, "candidates"], hit: Bool[np.ndarray, "candidates"]) -> Metric:
+    """Return the share of hits among a query's first k candidates, as a function of the candidates' weighting.
+
+    Of candidates that score equally high at the edge, it is the mean over their orders. NaN for a draw of fewer than k
+    candidates.
+    """
+    order, starts = groups_of_ties(-scores)
+
+    def precision(weights: Float[np.ndarray, "draws candidates"]) -> Float[np.ndarray, "draws"]:
+        drawn = weights[:, order]
+        size = np.add.reduceat(drawn, starts, axis=1)
+        found = np.add.reduceat(drawn * hit[order], starts, axis=1)
+        reached = np.cumsum(size, axis=1)
+        among = np.clip(k - reached + size, 0, size)  # candidates of each tie that are among the first k
+        share = np.divide(found, size, out=np.zeros_like(size), where=size > 0)
+        return np.where(reached[:, -1] >= k, (among * share).sum(axis=1) / k, np.nan)
+
+    return precision
 
 
 def weighted_median(

@@ -17,6 +17,7 @@ from ...common.files.schemas import SCORES, samples
 from ...common.records import has_several, read_record
 from ...few_shot_classification.contract import FewShotClassificationJob, FewShotResult
 from ...few_shot_segmentation.contract import FewShotSegmentationJob, SegmentationResult
+from ...multi_class_classification.contract import MultiClassJob, MultiClassResult
 from ...phrase_grounding.contract import FindingResult, GroundingResult, PhraseGroundingJob
 from ...retrieval.contract import RetrievalJob, RetrievalResult
 from ...zero_shot_classification.contract import ZeroShotJob, ZeroShotResult
@@ -90,6 +91,30 @@ def _read(tree: ResultsTree, dataset: str, variant: str) -> ZeroShot:
                 f"{path}: its test part is not that of result.json beside it", remedy="run the stage again"
             )
     return ZeroShot(dataset, variant, result, scores, targets)
+
+
+@dataclass(frozen=True)
+class MultiClass(Evaluation):
+    """Result of multi-class classification for one data set and variant."""
+
+    dataset: str
+    variant: str
+    result: MultiClassResult
+    writer: ClassVar[type[Job]] = MultiClassJob
+
+    @property
+    def run(self) -> dict[str, str]:
+        """Return the values of the wildcards of its run."""
+        return {"variant": self.variant, "dataset": self.dataset}
+
+
+def read_multi_class(tree: ResultsTree) -> list[MultiClass]:
+    """Read the results of multi-class classification."""
+    found = []
+    for dataset, variant in tree.evaluations(MultiClassJob.stage):
+        path = tree.path(MultiClassJob, "result", dataset=dataset, variant=variant)
+        found.append(MultiClass(dataset, variant, read_record(path, MultiClassResult)))
+    return found
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
+from ...zero_shot_classification.contract import Calibration
 from ..drawing import STYLE, Style, axes_of, data_uri, svg
 from ..naming import protocol_name
 from ..numbers import decimal, interval, words
@@ -40,7 +41,47 @@ def zero_shot_names(report: Report) -> Names | None:
         "prompts": [prompts_table(table) for table in only],
         "roc_curves": [_roc(report, curves, finding) for curves in by_dataset.values()
                        for finding in curves[0].result.findings],
+        "calibration": report.tables_of("calibration"),
+        "reliability": [_reliability(report, curves, finding) for curves in by_dataset.values()
+                        for finding, own in curves[0].result.findings.items() if own.calibration is not None],
     }  # fmt: skip
+
+
+def _reliability(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names:
+    dataset = curves[0].dataset
+    found = {each.variant: own for each in curves
+             if (own := each.result.findings[finding].calibration) is not None}  # fmt: skip
+    errors = {variant: each.after.calibration_error for variant, each in found.items()}
+    values = ", ".join(f"{variant} {interval(figure)}" for variant, figure in errors.items())
+    return {
+        "dataset": dataset,
+        "finding": finding,
+        "figures": errors,
+        "src": data_uri(reliability_figure(found, report.styles)),
+        "alt": f"Share of positives against the mean probability of {words(finding)} in {dataset}, before (faint) and "
+        f"after the calibration; expected calibration error after it: {values}.",
+    }
+
+
+def reliability_figure(found: Mapping[str, Calibration], styles: Mapping[str, Style]) -> str:
+    """Draw the reliability curves of the variants after the calibration, and faintly those before it."""
+    with mpl.rc_context(STYLE):
+        figure, axes = axes_of(3.3, 3.3)
+        axes.plot([0, 1], [0, 1], color="#b6bec4", linewidth=0.8)
+        for variant, each in found.items():
+            for part, strength in ((each.before, 0.35), (each.after, 1.0)):
+                points = [(own.probability, own.positives) for own in part.bins if own.images]
+                axes.plot(*zip(*points, strict=True), marker="o", markersize=3, linewidth=1.4, alpha=strength,
+                          **styles[variant].line())  # fmt: skip
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="mean probability", ylabel="share of positives")
+        axes.set_aspect("equal")
+        return svg(figure)
+
+
+def multi_class_names(report: Report) -> Names | None:
+    """Return the names for multi-class classification, or None without such results."""
+    tables = report.tables_of("multi_class")
+    return {"tables": tables, "classes": report.tables_of("multi_class_classes")} if tables else None
 
 
 def _roc(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names:
@@ -136,4 +177,9 @@ def retrieval_names(report: Report) -> Names | None:
     """Return the names for retrieval, or None where no variant has text."""
     if not report.inputs.retrieval:
         return None
-    return {"tables": report.tables_of("retrieval"), "retrieval": report.inputs.retrieval[0].result}
+    by_class = report.tables_of("retrieval_classes")
+    return {
+        "tables": report.tables_of("retrieval"),
+        "by_class": by_class,
+        "retrieval": report.inputs.retrieval[0].result,
+    }

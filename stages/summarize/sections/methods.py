@@ -104,6 +104,13 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
             f"{_chosen_on_validation(inputs)} Intervals are 95 % percentile intervals of {_draws(runs)} bootstrap "
             f"draws [@efron1979bootstrap] ({resampled})."
         )
+    if any(own.calibration for each in inputs.zero_shot for own in each.result.findings.values()):
+        sentences.append(
+            "Zero-shot scores became probabilities by a logistic function fitted for each finding on the validation "
+            "part; the expected calibration error is over 15 bins of equal width [@guo2017calibration]."
+        )
+    if inputs.multi_class:
+        sentences.append(_multi_class(inputs))
     if inputs.grounding:
         sentences.append(
             "In the pointing game [@zhang2018excitation] the largest value of the heatmap, the cosine of each patch "
@@ -112,6 +119,18 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
             "finding, here with its sign, and the IoU of the map above a share of its range that validation chose."
         )
     return " ".join(sentences)
+
+
+def _multi_class(inputs: Inputs) -> str:
+    """Return how images with exactly one finding were told apart, and how that departs from the published protocol."""
+    results = {each.dataset: each.result for each in reversed(inputs.multi_class)}
+    sizes = ", ".join(f"{count(each.images)} images of {len(each.classes)} classes in {dataset}"
+                      for dataset, each in results.items())  # fmt: skip
+    return (
+        f"In multi-class classification ({sizes}), after [@huang2021gloria], an image with exactly one of the findings "
+        "is given the one whose prompts are nearest, by the cosine with the normalised mean of their embeddings, not "
+        "standardised over the images. The same prompts rank the images for precision at k, after [@zhang2022convirt]."
+    )
 
 
 def _chosen_on_validation(inputs: Inputs) -> str:
@@ -195,6 +214,11 @@ def _departures(protocol: str, cells: Sequence[Measured]) -> Iterator[str]:
 def _retrieval(inputs: Inputs) -> Iterator[str]:
     if any(each.result.figures is not None for each in inputs.retrieval):
         yield "Retrieval ranks all reports for an image and all images for a report; equal texts count as hits."
+    if any(each.result.by_class is not None for each in inputs.retrieval):
+        yield (
+            "Among the pairs with exactly one finding, the share of the first k candidates with the finding of the "
+            "query (precision at k, mean over findings) is measured, too, after [@huang2021gloria]."
+        )
 
 
 def _comparison(inputs: Inputs) -> Iterator[str]:

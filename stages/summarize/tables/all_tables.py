@@ -6,12 +6,14 @@ from pathlib import Path
 from ..inputs import Inputs
 from ..naming import variant_label
 from .ablation import ablation_tables
+from .calibration import calibration_tables
 from .classification import few_shot_classification_tables, zero_shot_tables
 from .comparisons import Comparisons
 from .coverage import coverage_tables
 from .grounding import grounding_tables, integrity_table
+from .multi_class import multi_class_tables
 from .quoted import Quotation
-from .retrieval import retrieval_tables
+from .retrieval import class_retrieval_tables, retrieval_tables
 from .segmentation import few_shot_segmentation_tables
 from .table import Table
 from .writers import as_text, write_all
@@ -22,10 +24,11 @@ def paper_tables(
 ) -> list[Table]:
     """Make all tables that are written to files; nothing is quoted beside figures of synthetic patients."""
     quotable = [each for each in quotations if each.data_set not in synthetic]
-    tables = coverage_tables(inputs) + zero_shot_tables(inputs, comparisons)
+    tables = coverage_tables(inputs) + zero_shot_tables(inputs, comparisons) + calibration_tables(inputs)
+    tables += multi_class_tables(inputs, comparisons)
     tables += few_shot_classification_tables(inputs, comparisons, quotable)
     tables += few_shot_segmentation_tables(inputs, comparisons, quotable)
-    tables += retrieval_tables(inputs, comparisons)
+    tables += retrieval_tables(inputs, comparisons) + class_retrieval_tables(inputs, comparisons)
     tables += grounding_tables(inputs, comparisons)
     return tables + ablation_tables(inputs, comparisons)  # last: it reads the comparisons of the others
 

@@ -6,7 +6,9 @@ from ..naming import findings_label
 from ..numbers import words
 from .table import Block, Cell, Column, Row, Table
 
-HEADERS = {"zero_shot_classification": "zero-shot classification", "few_shot_classification": "few-shot classification",
+HEADERS = {"zero_shot_classification": "zero-shot classification",
+           "multi_class_classification": "multi-class classification",
+           "few_shot_classification": "few-shot classification",
            "few_shot_segmentation": "few-shot segmentation"}  # fmt: skip
 
 

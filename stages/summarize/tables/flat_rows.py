@@ -11,12 +11,14 @@ from ...common.few_shot.protocols import MeanOfSeeds, PartSize, in_words
 from ...common.files.atomic_files import write_text
 from ...common.records import METRICS, Estimate, MetricName, has_several
 from ...few_shot_segmentation.contract import FIGURES
+from ...zero_shot_classification.contract import Calibration
 from ..inputs import Inputs
 from ..ledger import Ledger
-from ..readers.evaluation import FewShot, Segmentation
+from ..readers.evaluation import FewShot, MultiClass, Segmentation
 from .findings import MEAN
 from .grounding import POINTERS
 
+ALL_CLASSES = "all classes"  # no name of a finding, which has no blanks
 CsvRow = dict[str, Any]  # column -> figure with all its digits
 
 
@@ -31,12 +33,60 @@ def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
                 | _metric_columns(own.metrics)
                 | {"prompt_set": own.prompt_set, "validation_auc": own.validation_auc[own.prompt_set],
                    "threshold": own.threshold, "test_images": own.test_images, "test_positives": own.test_positives,
-                   "resampled_by": result.resampled_by}
+                   "resampled_by": result.resampled_by} | _calibration_columns(own.calibration)
             )  # fmt: skip
         if result.only is None:
             mean = {"dataset": each.dataset, "finding": MEAN, "variant": each.variant} | _metric_columns(result.metrics)
             rows.append(mean | {"test_images": result.test_images, "resampled_by": result.resampled_by})
     return rows
+
+
+def _calibration_columns(found: Calibration | None) -> CsvRow:
+    if found is None:
+        return {}
+    columns: CsvRow = {"calibration": found.method, "slope": found.slope, "bias": found.bias}
+    for when, part in (("before", found.before), ("after", found.after)):
+        columns |= estimate_columns(f"calibration_error_{when}", part.calibration_error)
+        columns |= estimate_columns(f"brier_{when}", part.brier)
+    return columns
+
+
+def multi_class_rows(inputs: Inputs) -> list[CsvRow]:
+    """Return one row per data set, variant and class, and one for all classes together."""
+    rows: list[CsvRow] = []
+    for each in inputs.multi_class:
+        result = each.result
+        for name, own in result.classes.items():
+            figures = {"accuracy": None, "recall": own.recall, "precision": own.precision, "f1": own.f1}
+            rows.append(_class_row(each, name, own.images, figures, own.precision_at))
+        means = {"accuracy": result.accuracy, "recall": None, "precision": None, "f1": result.macro_f1}
+        rows.append(_class_row(each, ALL_CLASSES, result.images, means, result.precision_at))
+    return rows
+
+
+def _class_row(
+    each: MultiClass,
+    name: str,
+    images: int,
+    figures: Mapping[str, Estimate | None],
+    precision_at: Mapping[int, Estimate],
+) -> CsvRow:
+    row: CsvRow = {"dataset": each.dataset, "variant": each.variant, "class": name, "images": images}
+    every = {**figures, **{f"precision_at_{k}": figure for k, figure in precision_at.items()}}
+    for measure, figure in every.items():
+        row |= estimate_columns(measure, figure)
+    return row
+
+
+def confusion_rows(inputs: Inputs) -> list[CsvRow]:
+    """Return the number of images per data set, variant, true class and predicted class."""
+    return [
+        {"dataset": each.dataset, "variant": each.variant, "true_class": true, "predicted_class": predicted,
+         "images": number}
+        for each in inputs.multi_class
+        for true, numbers in zip(each.result.classes, each.result.confusion, strict=True)
+        for predicted, number in zip(each.result.classes, numbers, strict=True)
+    ]  # fmt: skip
 
 
 def _metric_columns(metrics: Mapping[MetricName, Estimate]) -> CsvRow:
@@ -99,6 +149,19 @@ def retrieval_rows(inputs: Inputs) -> list[CsvRow]:
                 row |= estimate_columns(key, figure) | {f"{key}_chance": figure.chance}
             row |= {"queries": direction.queries, "candidates": direction.candidates}
             rows.append(row | found.model_dump(exclude=set(found.directions)))
+    return rows
+
+
+def class_retrieval_rows(inputs: Inputs) -> list[CsvRow]:
+    """Return one row per variant, direction and class, and one for the mean over classes."""
+    rows: list[CsvRow] = []
+    for each in inputs.retrieval:
+        for name, direction in (each.result.by_class.directions if each.result.by_class else {}).items():
+            for label, figures in (direction.classes | {ALL_CLASSES: direction.mean}).items():
+                row: CsvRow = {"variant": each.variant, "direction": name, "class": label}
+                for k, figure in figures.items():
+                    row |= estimate_columns(f"precision_at_{k}", figure) | {f"precision_at_{k}_chance": figure.chance}
+                rows.append(row)
     return rows
 
 
@@ -183,15 +246,21 @@ def reject_rows(ledger: Ledger) -> list[CsvRow]:
 
 
 def write_flat_rows(folder: Path, inputs: Inputs, ledger: Ledger) -> list[Path]:
-    """Write all tables as CSV; None is an empty cell."""
+    """Write all tables as CSV; None is an empty cell, and so is a column of another row."""
     tables = {
         "table1_zero_shot.csv": (zero_shot_rows(inputs), []),
+        "multi_class.csv": (multi_class_rows(inputs), ["dataset", "variant", "class", "images"]),
+        "multi_class_confusion.csv": (
+            confusion_rows(inputs),
+            ["dataset", "variant", "true_class", "predicted_class", "images"],
+        ),
         "table2_few_shot.csv": (few_shot_rows(inputs), ["dataset", "protocol", "fraction", "finding", "variant"]),
         "table3_segmentation.csv": (
             segmentation_rows(inputs),
             ["dataset", "protocol", "fraction", "finding", "variant"],
         ),
         "retrieval.csv": (retrieval_rows(inputs), []),
+        "retrieval_classes.csv": (class_retrieval_rows(inputs), ["variant", "direction", "class"]),
         "pointing.csv": (pointing_rows(inputs), []),
         "grounding.csv": (grounding_rows(inputs), []),
         "integrity_map.csv": (
@@ -218,7 +287,8 @@ def estimate_columns(name: str, estimate: Estimate | None) -> CsvRow:
 def rows_as_csv(rows: Sequence[Mapping[str, Any]], header: Sequence[str] = ()) -> str:
     """Write rows as CSV; `header` names the columns of a table that may have no rows. None is an empty cell."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]) if rows else list(header), lineterminator="\n")
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    writer = csv.DictWriter(buffer, columns or list(header), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue()

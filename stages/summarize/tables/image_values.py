@@ -11,7 +11,8 @@ import pyarrow as pa
 from ...common.data.label_matrix import LabelMatrix, label_matrix, resampled
 from ...common.errors import InputError
 from ...common.files.arrow_tables import read_table
-from ...common.files.schemas import GROUNDING_VALUES, OVERLAPS, RANKS, SCORES
+from ...common.files.schemas import CLASS_PRECISION, CLASS_SCORES, GROUNDING_VALUES, OVERLAPS, RANKS, SCORES
+from ...common.metrics.classes import Classified, macro_mean
 from ...common.metrics.findings import mean_over_findings, metrics_of
 from ...common.metrics.overlap import Overlaps, segmentation_metrics
 from ...common.metrics.ranking import Metric, mean_of, mean_over_seeds
@@ -19,10 +20,11 @@ from ...common.metrics.retrieval import FirstHits, retrieval_metrics
 from ...common.records import METRICS
 from ...few_shot_classification.contract import FewShotClassificationJob
 from ...few_shot_segmentation.contract import FewShotSegmentationJob
+from ...multi_class_classification.contract import MultiClassJob
 from ...phrase_grounding.contract import PhraseGroundingJob
-from ...retrieval.contract import RetrievalFigures, RetrievalJob
+from ...retrieval.contract import RetrievalByClass, RetrievalFigures, RetrievalJob
 from ...zero_shot_classification.contract import ZeroShotJob
-from ..readers.evaluation import FewShot, Grounding, Segmentation, ZeroShot
+from ..readers.evaluation import FewShot, Grounding, MultiClass, Segmentation, ZeroShot
 from ..results_tree import ResultsTree
 
 MEASURES = ("pointing", "contrast_to_noise", "iou")  # of GROUNDING_VALUES
@@ -45,6 +47,18 @@ def zero_shot_values(tree: ResultsTree, each: ZeroShot) -> dict[str, ImageValues
     """Read the values of zero-shot classification, by finding and under "" of their mean."""
     path = tree.path(ZeroShotJob, "scores", variant=each.variant, dataset=each.dataset)
     return _classified([path], [{name: own.threshold for name, own in each.result.findings.items()}])
+
+
+def multi_class_values(tree: ResultsTree, each: MultiClass) -> ImageValues:
+    """Read the values of multi-class classification. Raises InputError where they are not of the result's images."""
+    path = tree.path(MultiClassJob, "scores", **each.run)
+    rows = pl.DataFrame(read_table(path, CLASS_SCORES))
+    place = {name: number for number, name in enumerate(each.result.classes)}
+    truth = np.array([place[name] for name in rows["true_class"]])
+    found = Classified(truth, np.array(rows["scores"].to_list(), dtype=np.float64))
+    if found.confusion().tolist() != each.result.confusion:
+        raise InputError(f"{path}: its images are not those of result.json beside it", remedy="run the stage again")
+    return ImageValues(path, rows["image_id"].to_list(), resampled(rows)[1], found.metrics(each.result.precision_at))
 
 
 def few_shot_values(tree: ResultsTree, each: FewShot) -> dict[str, ImageValues] | None:
@@ -86,6 +100,22 @@ def retrieval_values(tree: ResultsTree, variant: str, figures: RetrievalFigures)
         metrics = retrieval_metrics(hits, direction.recall)
         found[name] = ImageValues(path, own["query_id"].to_list(), own["patient_id"].to_numpy(), metrics)
     return found
+
+
+def class_retrieval_values(tree: ResultsTree, variant: str, found: RetrievalByClass) -> dict[str, ImageValues]:
+    """Read, by direction, the precision@k over the queries of a class."""
+    path = tree.path(RetrievalJob, "class_precision", variant=variant)
+    rows = pl.DataFrame(read_table(path, CLASS_PRECISION))
+    names = list(found.classes)
+    values = {}
+    for direction, own in found.directions.items():
+        by_k = {k: rows.filter((pl.col("direction") == direction) & (pl.col("k") == k)) for k in own.mean}
+        classes = {k: np.array([names.index(name) for name in each["class"]]) for k, each in by_k.items()}
+        metrics = {f"precision_at_{k}": macro_mean(each["precision"].to_numpy(), classes[k])
+                   for k, each in by_k.items()}  # fmt: skip
+        for first in [*by_k.values()][:1]:
+            values[direction] = ImageValues(path, first["query_id"].to_list(), first["patient_id"].to_numpy(), metrics)
+    return values
 
 
 def _outlined(rows: pl.DataFrame) -> dict[str, Metric]:

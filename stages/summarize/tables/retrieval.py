@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 
+from ...common.records import AgainstChance
 from ...common.wording import counted
-from ...retrieval.contract import AgainstChance, Direction
+from ...retrieval.contract import Direction, RetrievalByClass
 from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import decimal, figures, rank, words
 from .classification import bold_note
 from .comparisons import Comparisons
-from .image_values import ImageValues, retrieval_values
+from .image_values import ImageValues, class_retrieval_values, retrieval_values
 from .table import Block, Cell, Column, Row, Table, cell_of
 
 RANK = "median_rank"
@@ -18,6 +19,10 @@ NOTE = (
     "A hit is anything of the same study, or of a study whose report has the same text. Recall@k is the share of "
     "queries with a hit among the first k candidates; the rank is that of the first hit, so smaller is better. Chance "
     "is computed, not drawn."
+)
+CLASS_NOTE = (
+    "P@k is the share of the first k candidates that have the finding of the query, mean over the queries of each "
+    "finding and then over findings. Candidates are those of all these pairs, the query's own among them."
 )
 INTERVALS = "Brackets: 95 % bootstrap intervals that resample the patients of the queries; the candidates stay."
 
@@ -72,6 +77,45 @@ def _table(
         (Block("measured", (*rows, Row(CHANCE, chance))),),
         legend=(NOTE, INTERVALS, bold_note("patient")),
         task="retrieval",
+    )
+
+
+def class_retrieval_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
+    """Make one table per direction of precision@k by class; none without labels of the pairs."""
+    found = {each.variant: each.result.by_class for each in inputs.retrieval if each.result.by_class is not None}
+    values = {variant: class_retrieval_values(inputs.tree, variant, each) for variant, each in found.items()}
+    tables = []
+    for direction in next(iter(values.values()), {}):
+        own = {variant: each[direction] for variant, each in values.items()}
+        tables.append(_class_table(inputs, direction, found, own, comparisons))
+    return tables
+
+
+def _class_table(
+    inputs: Inputs,
+    direction: str,
+    variants: Mapping[str, RetrievalByClass],
+    values: Mapping[str, ImageValues],
+    comparisons: Comparisons,
+) -> Table:
+    name, first = f"retrieval_classes_{direction}", next(iter(variants.values()))
+    keys = {f"precision_at_{k}": k for k in first.directions[direction].mean}
+    best = {key: comparisons.best(name, key, values, key) for key in keys}
+    rows = []
+    for variant, found in variants.items():
+        mean = found.directions[direction].mean
+        cells = {key: cell_of(mean[k], best[key] == variant) for key, k in keys.items()}
+        rows.append(Row(variant_label(inputs, variant), cells, key=variant))
+    chance = {key: Cell(first.directions[direction].mean[k].chance) for key, k in keys.items()}
+    sizes = ", ".join(f"{words(each)} {size.images}" for each, size in first.classes.items())
+    return Table(
+        name,
+        f"Retrieval by class, {words(direction)}, among the test pairs of {inputs.tree.pretrain_on} with exactly one "
+        f"of {counted(len(first.classes), 'finding')}; images: {sizes}",
+        tuple(Column(key, f"P@{k}", brief=True) for key, k in keys.items()),
+        (Block("measured", (*rows, Row(CHANCE, chance))),),
+        legend=(CLASS_NOTE, INTERVALS, bold_note("patient")),
+        task="retrieval_classes",
     )
 
 

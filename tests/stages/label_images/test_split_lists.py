@@ -50,6 +50,16 @@ def test_three_files_say_the_same_as_one_table(labelled, root, write_csv):
     assert labelled(root, ONE | {"split_lists": lists}, IMAGES).rows == one
 
 
+def test_a_list_of_test_images_alone_is_a_split(labelled, root, write_csv):
+    write_csv(root / "l.csv", [["id"], ["i1"], ["i4"], ["i4"]])
+    result = labelled(root, ONE | {"split_lists": {"test": "l.csv", "image_id": "id"}}, IMAGES)
+    assert {(row["image_id"], row["split"]) for row in result.rows} == {("i1", "test"), ("i4", "test")}
+    assert [result.card["splits"][part]["images"] for part in ("train", "validation", "test")] == [0, 0, 2]
+    assert result.card["rejects"]["image_in_no_list"]["count"] == 6
+    with pytest.raises(ValueError, match="or `test` alone"):
+        LabelImagesSettings.model_validate(ONE | {"split_lists": {"test": "l.csv", "train": "t.csv"}})
+
+
 def test_rows_that_were_split_instead_of_images_are_kept_for_the_audit(labelled, root, write_csv):
     """As lists of SIIM that circulate: an image of several regions has several rows, and they fell apart."""
     listed(write_csv, root, *PARTS, ["i5", "train"], ["i5", "test"], ["i0", "train"])

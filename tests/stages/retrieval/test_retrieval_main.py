@@ -14,7 +14,7 @@ from stages.common.data.image_store import ImageStore
 from stages.common.encoders.dual import DualEncoder, checkpoint_record, load_checkpoint, save_checkpoint
 from stages.common.encoders.settings import DualEncoderSettings
 from stages.common.files import schemas
-from stages.common.files.arrow_tables import write_rows
+from stages.common.files.arrow_tables import read_table, write_rows
 from stages.common.files.atomic_files import read_json, verify
 from stages.retrieval.__main__ import WORK
 from stages.retrieval.embedded_pairs import embed_pairs, read_test_pairs
@@ -67,7 +67,7 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def retrieve(folder: Path, output: Path, pairs: str = "pairs.arrow") -> dict:
+def retrieve(folder: Path, output: Path, pairs: str = "pairs.arrow", *more: str) -> dict:
     arguments = [
         *("--checkpoint", str(folder / "checkpoint"), "--pairs", str(folder / pairs), "--device", "cpu"),
         *("--sentences", str(folder / "sentences.arrow"), "--images", str(folder / "manifest.json")),
@@ -79,7 +79,9 @@ def retrieve(folder: Path, output: Path, pairs: str = "pairs.arrow") -> dict:
             "--journal",
             str(output / "journal.json"),
         ),
-        *("--settings", "{draws: 50, batch_size: 3}"),
+        *("--class-precision", str(output / "class_precision.arrow")),
+        *("--settings", "{draws: 50, batch_size: 3, precision_at: [1, 5, 9]}"),
+        *more,
     ]
     run_stage(WORK, arguments)
     verify(output / "result.json")
@@ -117,4 +119,50 @@ def test_a_test_part_without_pairs_is_a_result_that_says_so(folder, tmp_path) ->
         "split": "test",
         "skipped": "no pair is in the test part; raise `patient_split.test`",
         "figures": None,
+        "by_class": None,
+        "by_class_skipped": None,
     }
+
+
+def write_labels(path: Path, classes: dict[str, tuple[int, int]]) -> list[str]:
+    """Labels of edema and mass of the images of some studies; returns the option that names the file."""
+    rows = [
+        {"image_id": f"i{int(study[1:])}{image}", "patient_id": None, "finding": finding, "target": target, "boxes": [],
+         "mask": None, "lung_mask": None, "split": "test", "subset": 100}
+        for study, targets in classes.items()
+        for image in range(2)
+        for finding, target in zip(("edema", "mass"), targets, strict=True)
+    ]  # fmt: skip
+    write_rows(path, schemas.LABELS, rows)
+    return ["--labels", str(path)]
+
+
+def test_by_class_every_report_of_the_finding_is_a_hit(folder, tmp_path) -> None:
+    """Of the eight test studies three have edema, three a mass, one both, and one is not labelled."""
+    classes = {"s04": (1, 0), "s05": (0, 1), "s06": (1, 0), "s07": (0, 1), "s08": (1, 0), "s09": (0, 1), "s10": (1, 1)}
+    found = retrieve(folder, tmp_path, "pairs.arrow", *write_labels(tmp_path / "labels.arrow", classes))["by_class"]
+    assert found["classes"] == {name: {"images": 6, "reports": 3} for name in ("edema", "mass")}
+    assert found["studies_left_out"] == 2
+    checkpoint = load_checkpoint(folder / "checkpoint", torch.device("cpu"))
+    studies = read_test_pairs(folder / "pairs.arrow", folder / "sentences.arrow", checkpoint.model)
+    pairs = embed_pairs(checkpoint, studies, ImageStore(folder / "manifest.json"), 3)
+    own = np.array([0, 1, 0, 1, 0, 1])
+    scores = pairs.images.embeddings[:12] @ pairs.reports.embeddings[:6].T
+    assert pairs.reports.texts[:2].tolist() == [0, 0], "two reports are one text, of different classes: a tie"
+    first = [np.isclose(row, row.max()) for row in scores]
+    hits = [(own[row] == number).mean() for row, number in zip(first, np.repeat(own, 2), strict=True)]
+    assert list(found["image_to_report"]["mean"]) == ["1", "5"], "six reports: nine are none"
+    assert found["image_to_report"]["mean"]["1"]["value"] == pytest.approx(np.mean(hits))
+    assert found["image_to_report"]["classes"]["edema"]["5"]["chance"] == 0.5
+    assert list(found["report_to_image"]["mean"]) == ["1", "5", "9"]
+    rows = read_table(tmp_path / "class_precision.arrow", schemas.CLASS_PRECISION).to_pylist()
+    assert len(rows) == 12 * 2 + 6 * 3
+    edema = [row["precision"] for row in rows if (row["direction"], row["class"], row["k"]) ==
+             ("report_to_image", "edema", 9)]  # fmt: skip
+    assert found["report_to_image"]["classes"]["edema"]["9"]["value"] == pytest.approx(np.mean(edema))
+
+
+def test_by_class_one_class_is_told_as_too_few(folder, tmp_path) -> None:
+    labels = write_labels(tmp_path / "labels.arrow", {"s04": (1, 0), "s05": (0, 0)})
+    found = retrieve(folder, tmp_path, "pairs.arrow", *labels)
+    assert (found["by_class"], found["by_class_skipped"]) == (None, "fewer than two classes have test pairs")

@@ -10,7 +10,16 @@ import numpy as np
 import polars as pl
 import pytest
 from data_results import write_card, write_duplicates, write_images, write_pairs, write_reports
-from evaluation_results import GRID, SIZE, phi_of, write_grounding, write_integrity, write_retrieval, write_segmentation
+from evaluation_results import (
+    GRID,
+    SIZE,
+    phi_of,
+    write_grounding,
+    write_integrity,
+    write_multi_class,
+    write_retrieval,
+    write_segmentation,
+)
 from split_audit import CLEAN
 from stage_links import input_paths_of
 
@@ -38,7 +47,7 @@ from stages.summarize.__main__ import WORK
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.results_tree import FewShotJob, ResultsTree
 from stages.zero_shot_classification.contract import ZeroShotResult, ZeroShotSettings
-from stages.zero_shot_classification.evaluation import evaluate
+from stages.zero_shot_classification.evaluation import Probabilities, evaluate
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEMPLATE = REPOSITORY / "stages" / "summarize" / "templates" / "report.html.jinja"
@@ -46,6 +55,7 @@ QUOTED = REPOSITORY / "stages" / "summarize" / "tables" / "quoted.yaml"
 FINDINGS = {"rsna": "lung_opacity", "siim": "pneumothorax"}
 FEW_SHOT = ["rsna/linear/1", "rsna/linear/10", "siim/linear/1", "siim/linear/10"]  # siim/linear/1 has no positives
 SEGMENTATION = ["rsna/linear/10", "siim/linear/10"]
+MULTI_CLASS = "multi_class_classification"  # of rsna alone, for the sake of its tables
 START = 1_760_000_000_000  # Unix milliseconds
 
 
@@ -65,12 +75,16 @@ class Tree:
     def layout(self) -> ResultsTree:
         jobs = tuple(FewShotJob.parse(each) for each in FEW_SHOT)
         outlined = tuple(FewShotJob.parse(each) for each in SEGMENTATION)
-        return ResultsTree(self.results, "mimic_cxr", tuple(self.datasets), tuple(self.variants), jobs, outlined)
+        left_out = {(dataset, MULTI_CLASS): "fewer than two findings" for dataset in self.datasets if dataset != "rsna"}
+        return ResultsTree(
+            self.results, "mimic_cxr", tuple(self.datasets), tuple(self.variants), jobs, outlined, not_measured=left_out
+        )
 
     def arguments(self, output: Path) -> list[str]:
         return ["--results", str(self.results), "--pretrain-on", "mimic_cxr", "--datasets", *self.datasets,
                 "--variants", *self.variants, "--few-shot", *FEW_SHOT,
-                "--segmentation", *SEGMENTATION, "--template", str(TEMPLATE),
+                "--segmentation", *SEGMENTATION, "--template", str(TEMPLATE), "--not-measured",
+                *(f"{dataset}/{stage}={why}" for (dataset, stage), why in self.layout.not_measured.items()),
                 "--quoted", str(QUOTED),
                 "--report", str(output / "report.html"), "--tables", str(output / "tables"),
                 "--journal", str(output / "journal.json")]  # fmt: skip
@@ -136,6 +150,9 @@ def build_tree(workspace: Path, datasets: list[str], variants: list[str]) -> Tre
             write_segmentation(tree.layout, job, variant, FINDINGS[job.dataset], SIZE)
             _journal(tree, "few_shot_segmentation", job.of(variant), {}, 760)
         for dataset in datasets:
+            if (dataset, MULTI_CLASS) not in tree.layout.not_measured:
+                write_multi_class(tree.layout, dataset, variant)
+                _journal(tree, MULTI_CLASS, f"{variant}/{dataset}", {"draws": "50"}, 720)
             _zero_shot(tree, dataset, variant)
             _grounding(tree, dataset, variant)
             _journal(tree, "extract_features", f"{variant}/{dataset}", {}, 600)
@@ -243,7 +260,8 @@ def _zero_shot(tree, dataset, variant):
          "target": targets.astype(np.int8)}
     ))  # fmt: skip
     scores = {"there_is": gain * targets + noise, "phrasings_and_places": gain * targets + noise / 2}
-    result = evaluate(labels, {finding: scores}, draws=200, seed=0)
+    probabilities = Probabilities("platt", 0.5) if dataset == "rsna" else None
+    result = evaluate(labels, {finding: scores}, draws=200, seed=0, probabilities=probabilities)
     folder = tree.results / "zero_shot_classification" / variant / dataset
     chosen = labels.scored({finding: scores[result.findings[finding].prompt_set]})
     write_frame(folder / "scores.arrow", schemas.SCORES, chosen)

@@ -6,13 +6,20 @@ import pyarrow as pa
 from split_audit import CLEAN
 
 from stages.common import records
+from stages.common.data.label_matrix import LabelMatrix
+from stages.common.data.paired_reports import Study
 from stages.common.files import schemas
-from stages.common.files.arrow_tables import write_rows, write_table
+from stages.common.files.arrow_tables import write_frame, write_rows, write_table
 from stages.common.metrics.overlap import Overlaps
 from stages.common.metrics.ranking import draw_weights, estimate, mean_of
 from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT, OutlinedPart, SegmentationResult
 from stages.few_shot_segmentation.evaluation import SeedOverlaps, evaluate
+from stages.multi_class_classification.contract import MultiClassSettings
+from stages.multi_class_classification.drawn_images import DrawnImages
+from stages.multi_class_classification.evaluation import evaluate as evaluate_classes
+from stages.multi_class_classification.evaluation import score_rows
 from stages.phrase_grounding.contract import FindingResult, GroundingResult, IntegrityMap, LocatedPart, PointingGame
+from stages.retrieval.by_class import figures_by_class, rank_by_class
 from stages.retrieval.contract import RetrievalResult, RetrievalSettings
 from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
 from stages.retrieval.evaluation import figures_of, rank
@@ -60,6 +67,22 @@ def write_segmentation(layout: ResultsTree, job: FewShotJob, variant: str, findi
     write_rows(folder / "samples.arrow", schemas.outlines(stored), [shown])
 
 
+CLASSES = ("edema", "effusion", "mass")
+
+
+def write_multi_class(layout: ResultsTree, dataset: str, variant: str) -> None:
+    """The stage's own figures, of 90 images with one of three findings."""
+    truth, noise = np.arange(90) % 3, np.random.default_rng(len(variant)).normal(size=(90, 3))
+    images = pl.DataFrame({"image_id": [f"i{n}" for n in range(90)], "patient_id": [f"p{n // 2}" for n in range(90)]})
+    drawn = DrawnImages(CLASSES, images, truth, dict.fromkeys(CLASSES, 40),
+                        {"none_present": 8, "several_present": 0, "others_unknown": 3})  # fmt: skip
+    scores = (noise + (0 if variant == "random" else 2) * np.eye(3)[truth]).astype(np.float32)
+    result = evaluate_classes(drawn, scores, dict.fromkeys(CLASSES, "there_is"), MultiClassSettings(draws=50), CLEAN)
+    folder = layout.folder("multi_class_classification", f"{variant}/{dataset}")
+    write_frame(folder / "scores.arrow", schemas.CLASS_SCORES, score_rows(drawn, scores))
+    records.write_record(folder / "result.json", result)
+
+
 def write_retrieval(layout: ResultsTree, variant: str) -> None:
     """The stage's own figures, of 12 studies with 2 images each; the first two have one text."""
     noise = np.random.default_rng(len(variant))
@@ -74,9 +97,17 @@ def write_retrieval(layout: ResultsTree, variant: str) -> None:
     )
     settings = RetrievalSettings(draws=50)
     directions, folder = rank(pairs, settings), layout.folder("retrieval", variant)
+    studies = [Study(f"s{n}", f"p{n // 2}", [f"i{2 * n}", f"i{2 * n + 1}"], [], []) for n in range(12)]
+    classes = np.repeat(np.arange(12) % 2, 2)
+    labelled = pl.DataFrame({"image_id": [f"i{n}" for n in range(24)]})
+    labels = LabelMatrix(("edema", "mass"), labelled, np.stack([1 - classes, classes], axis=1).astype(np.int8))
+    by_class = rank_by_class(pairs, studies, labels, settings)
+    write_rows(folder / "class_precision.arrow", schemas.CLASS_PRECISION,
+               [row for name, each in by_class.items() for row in each.rows(name)])  # fmt: skip
     ranks = [row for name, each in directions.items() for row in each.rows(name)]
     write_rows(folder / "ranks.arrow", schemas.RANKS, ranks)
-    result = RetrievalResult(split="test", skipped=None, figures=figures_of(pairs, directions, settings))
+    result = RetrievalResult(split="test", skipped=None, figures=figures_of(pairs, directions, settings),
+                             by_class=figures_by_class(by_class, studies, settings))  # fmt: skip
     records.write_record(folder / "result.json", result)
 
 

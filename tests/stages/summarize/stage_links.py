@@ -5,7 +5,8 @@ READ = {  # what a stage reads of which others
     "pair_images_reports": ("dicom_to_arrow", "split_reports"), "label_images": ("dicom_to_arrow",),
     "audit_splits": ("pair_images_reports", "label_images"), "pretrain": ("pair_images_reports", "split_reports"),
     "select_checkpoint": ("pretrain", "pair_images_reports"), "extract_features": ("select_checkpoint", "audit_splits"),
-    "zero_shot_classification": ("extract_features",), "few_shot_classification": ("extract_features",),
+    "zero_shot_classification": ("extract_features",), "multi_class_classification": ("extract_features",),
+    "few_shot_classification": ("extract_features",),
     "few_shot_segmentation": ("select_checkpoint",), "phrase_grounding": ("select_checkpoint",),
     "retrieval": ("select_checkpoint",),
 }  # fmt: skip

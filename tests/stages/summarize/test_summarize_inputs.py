@@ -32,7 +32,10 @@ OVERLAPS_OF_SEGMENTATION = 2 * 2 * 2
 
 def test_any_missing_file_is_named_in_one_line_with_its_stage(tree, tmp_path, capsys):
     places = every_file(tree)
-    assert len(places) == 36 + 2 + 2 + 2 + 4 + 3 + 2 * 4 + 2 * 2 * 2 + 2 + SCORES_OF_FEW_SHOT + OVERLAPS_OF_SEGMENTATION
+    assert (
+        len(places)
+        == 36 + 2 + 2 + 2 + 4 + 3 + 2 * 4 + 2 * 2 * 2 + 2 + 2 * 3 + SCORES_OF_FEW_SHOT + OVERLAPS_OF_SEGMENTATION
+    )
     # there is one a repetition that ran
     places = [place for place in places if "/scores/" not in place and "/overlaps/" not in place]
     places = [place for place in places if "/checkpoint/" not in place]  # a variant may have no phi
@@ -199,7 +202,7 @@ def test_a_missing_journal_is_named(tree):
 
 def test_journals_are_all_there_and_shards_are_summed(built):
     provenance = read_provenance(built.layout)
-    assert len(provenance.runs) == 1 + 3 * 3 + 2 + 2 * 2 + 2 * 2 + 3 * 4 + 2 * 4 + 2 * 2 + 2
+    assert len(provenance.runs) == 1 + 3 * 3 + 2 + 2 * 2 + 2 * 2 + 3 * 4 + 2 * 4 + 2 * 2 + 2 + 2
     shards = provenance.run("dicom_to_arrow", "rsna/shards")
     assert (shards.executions, shards.milliseconds, shards.status) == (2, 8400, "FINISHED")
     assert shards.digests["code"] == provenance.run("dicom_to_arrow", "siim").digests["code"]

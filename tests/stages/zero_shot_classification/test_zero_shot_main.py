@@ -20,7 +20,8 @@ from stages.common.encoders.settings import DualEncoderSettings
 from stages.common.files import atomic_files, schemas
 from stages.common.files.arrow_tables import read_table, write_rows
 from stages.common.files.atomic_files import read_json, verify
-from stages.common.records import read_record
+from stages.common.records import read_record, write_record
+from stages.select_checkpoint.contract import Selection
 from stages.zero_shot_classification.__main__ import WORK
 from stages.zero_shot_classification.contract import ZeroShotResult
 
@@ -88,14 +89,14 @@ def files(tmp_path) -> Files:
     return files
 
 
-def classify(files: Files, output: Path, score: str = "global") -> dict:
+def classify(files: Files, output: Path, score: str = "global", *more: str, **chosen: str) -> dict:
     inputs = {name: files.folder / name for name in ("checkpoint",)}
     inputs |= {"features": files.folder / "features.arrow", "labels": files.folder / "labels.arrow"}
     inputs |= {"audit": files.folder / "audit.json", "scores": output / "scores.arrow"}
     inputs |= {"result": output / "result.json", "journal": output / "journal.json"}
     options = [word for name, path in inputs.items() for word in (f"--{name}", str(path))]
-    settings = json.dumps({"prompts": str(files.folder / "prompts.yaml"), "draws": 50, "score": score})
-    run_stage(WORK, [*options, "--device", "cpu", "--settings", settings])
+    settings = json.dumps({"prompts": str(files.folder / "prompts.yaml"), "draws": 50, "score": score} | chosen)
+    run_stage(WORK, [*more, *options, "--device", "cpu", "--settings", settings])
     result = read_record(output / "result.json", ZeroShotResult)
     assert result.model_dump(mode="json") == read_json(output / "result.json")
     return read_json(output / "result.json")
@@ -218,3 +219,27 @@ def test_wherever_the_disk_is_full_no_file_is_half(files, tmp_path, monkeypatch)
         if "scores.arrow" in names:
             assert (output / "scores.arrow").read_bytes() == (tmp_path / "whole" / "scores.arrow").read_bytes()
     assert failures >= 4  # scores and result, each with its side-car
+
+
+def test_scores_become_probabilities_where_it_is_asked_for(files, tmp_path, capsys) -> None:
+    selection = Selection(
+        criterion="", split="validation", studies=1, candidates={5: 0.5}, scores={}, temperatures={5: 0.1},
+        zero_shot_on=None, labelled_images=0, rule="", best_step=5, runner_up_step=None, lead_of_best=None,
+        resampled_by="patient", chosen_step=5, reason="",
+    )  # fmt: skip
+    write_record(tmp_path / "selection.json", selection)
+    plain = classify(files, tmp_path)["findings"]["opacity"]
+    given = ("--selection", str(tmp_path / "selection.json"))
+    result = classify(files, tmp_path, "global", *given, calibration="platt")["findings"]["opacity"]
+    found = result.pop("calibration")
+    assert plain.pop("calibration") is None
+    assert result == plain, "a calibration changes no other figure"
+    rows = [row for row in read_table(tmp_path / "scores.arrow", schemas.SCORES).to_pylist() if row["split"] == "test"]
+    scores, targets = (np.array([row[key] for row in rows]) for key in ("score", "target"))
+    before, after = 1 / (1 + np.exp(-scores / 0.1)), 1 / (1 + np.exp(-found["slope"] * scores - found["bias"]))
+    assert found["before"]["brier"]["value"] == pytest.approx(np.mean((before - targets) ** 2), abs=1e-5)
+    assert found["after"]["brier"]["value"] == pytest.approx(np.mean((after - targets) ** 2), abs=1e-5)
+    assert sum(each["images"] for each in found["after"]["bins"]) == 40
+    with pytest.raises(SystemExit):
+        classify(files, tmp_path, calibration="platt")
+    assert "zero_shot_classification.calibration is platt: name --selection" in capsys.readouterr().err

@@ -217,3 +217,25 @@ def test_an_estimate_of_the_training_studies_decides_no_exit_status(ours: Make) 
         (finding,) = check_training_studies(config, Indexes(config))
         assert finding.status == "warning"
         assert "exceeds about" in finding.what
+
+
+def test_images_of_one_class_are_counted_before_the_run(ours: Make, tmp_path: Path) -> None:
+    """Half of the patients have an opacity; every fifth has edema, half of those without an opacity: 20."""
+    table = pl.read_csv(tmp_path / "l.csv").with_columns(edema=pl.int_range(pl.len()) % 5 == 0)
+    table = table.with_columns(pl.when("edema").then(pl.lit("yes")).otherwise(pl.lit("no")).alias("edema"))
+    table.write_csv(tmp_path / "l.csv")
+    sets = {name: {"sets": {"a": {"positive": [f"There is {name}."]}}} for name in ("lung_opacity", "edema")}
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump({"findings": sets}))
+    several = {"finding": None, "columns": {"image": "file"}, "split": {"train": 0, "validation": 0, "test": 1},
+               "findings": {"lung_opacity": "opacity", "edema": "edema"}}  # fmt: skip
+
+    def told(**settings: object) -> Finding:
+        block = {"prompts": str(tmp_path / "m.yaml")} | settings
+        overlay = {"pretrain_on": "mimic_cxr", "datasets": {"ours": {"multi_class_classification": block}}}
+        return labels_of(ours(overlay, **several), "ours")
+
+    found = told(per_class=20)
+    assert (found.status, found.what) == ("ok", "200 labelled images, all for the test part")
+    found = told(per_class=21)
+    assert "20 images of the test part have edema and no other class" in found.what
+    assert found.status in ("error", "warning")
