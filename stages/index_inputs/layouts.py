@@ -13,11 +13,8 @@ per box; `patientId` is one per image. SIIM-ACR Pneumothorax Segmentation 2019 (
 A folder is anyone's own data: one CSV with one row per image, and columns for what is known about it.
 """
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
 
 import polars as pl
 
@@ -47,6 +44,8 @@ from ..common.data.index_tables import (
 )
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
+from ..common.files.archives import is_dir, is_file
+from ..common.files.rooted_files import files_below
 from .contract import IndexInputsSettings
 from .views import with_views
 
@@ -105,20 +104,14 @@ def found_by_name(
 ) -> pl.Expr | pl.Series:
     """Return the paths of the images; with `find_images_in`, of the files that have their names.
 
-    A name that no file has stays as it is, so that the image is accounted for as missing. Raises InputError for one
-    that several files have, and where none is found.
+    Names that no file below the root has are looked for below `roots`. A name that no file has stays as it is, so that
+    the image is accounted for as missing. Raises InputError for one that several files have, and where none is found.
     """
     if settings.find_images_in is None:
         return pl.col(column)
-    if not (root / settings.find_images_in).is_dir():
+    if not any(is_dir(base / settings.find_images_in) for base in (root, *roots)):
         raise not_there(root / settings.find_images_in, "no such folder", "correct `find_images_in`")
-    files: dict[str, list[str]] = {}
-    for directory, names in _folders(root, settings.find_images_in, roots, settings.show):
-        for name in names:
-            path = PurePosixPath(os.path.relpath(directory, root)) / name
-            if path.suffix.lower() in _SUFFIXES:
-                files.setdefault(path.stem, []).append(str(path))
-            files.setdefault(name, []).append(str(path))  # DICOM files often have no ending
+    files = _files_by_name(root, settings.find_images_in, roots, settings.show)
     source, paths = root / str(settings.table), []
     for row, cell in zip(rows[ROW], rows[column], strict=True):
         named = files.get(cell, [])
@@ -135,6 +128,22 @@ def found_by_name(
             remedy="correct `find_images_in` or `columns.image`",
         )
     return pl.Series(paths, dtype=pl.String)
+
+
+def _files_by_name(root: Path, folder: str, roots: tuple[Path, ...], show: bool) -> dict[str, list[str]]:
+    """Return the paths of all files by name, with and without the ending of an image; those of the root go first."""
+    found: tuple[dict[str, list[str]], dict[str, list[str]]] = {}, {}
+    visited: set[tuple[int, int]] = set()
+    for base in (root, *roots):
+        if not is_dir(base / folder):
+            continue
+        files = found[base is root]
+        for path in map(PurePosixPath, files_below(base, folder, (root, *roots), show, visited)):
+            stems = [path.stem] if path.suffix.lower() in _SUFFIXES else []
+            for name in (path.name, *stems):  # DICOM files often have no ending
+                if str(path) not in (paths := files.setdefault(name, [])):
+                    paths.append(str(path))
+    return found[False] | found[True]
 
 
 def _joined(columns: list[str]) -> pl.Expr:
@@ -234,47 +243,17 @@ def _walk(root: Path, folder: str, roots: tuple[Path, ...], show: bool) -> pl.Da
     Raises InputError where two files of one kind have one name, or a folder cannot be read.
     """
     found: dict[str, tuple[int, str]] = {}
-    for directory, names in _folders(root, folder, roots, show):
-        for name in names:
-            path = PurePosixPath(os.path.relpath(directory, root)) / name
-            if path.suffix.lower() not in _SUFFIXES:
-                continue
-            this = _SUFFIXES.index(path.suffix.lower()), str(path)
-            other = found.setdefault(path.stem, this)
-            if other != this and other[0] == this[0]:
-                named = f"{other[1]} and {path}" if show else f"below {folder} two files have one name: they"
-                raise InputError(f"{root}: {named} are two files with one image id", remedy="keep one of them")
-            found[path.stem] = min(other, this)
+    for path in map(PurePosixPath, files_below(root, folder, roots, show)):
+        if path.suffix.lower() not in _SUFFIXES:
+            continue
+        this = _SUFFIXES.index(path.suffix.lower()), str(path)
+        other = found.setdefault(path.stem, this)
+        if other != this and other[0] == this[0]:
+            named = f"{other[1]} and {path}" if show else f"below {folder} two files have one name: they"
+            raise InputError(f"{root}: {named} are two files with one image id", remedy="keep one of them")
+        found[path.stem] = min(other, this)
     paths = [path for _, path in found.values()]
     return pl.DataFrame({"image_id": list(found), "path": paths}, schema={"image_id": pl.String, "path": pl.String})
-
-
-def _folders(root: Path, folder: str, roots: tuple[Path, ...], show: bool) -> Iterator[tuple[str, list[str]]]:
-    """Yield every folder below `folder` with the sorted names of its files, each once: links may form a loop.
-
-    Links are followed where files are read through them, which is into `root` and `roots`.
-    """
-    allowed = [each.resolve() for each in (root, *roots)]
-    visited: set[tuple[int, int]] = set()
-
-    def refuse(error: OSError) -> NoReturn:
-        named = error.filename if show else f"{root / folder}: a folder in it"
-        raise InputError(f"{named}: cannot be read ({error.strerror})", remedy="let yourself read it (chmod)") from None
-
-    def is_entered(path: Path) -> bool:
-        return not path.is_symlink() or any(path.resolve().is_relative_to(each) for each in allowed)
-
-    for directory, folders, names in os.walk(root / folder, onerror=refuse, followlinks=True):
-        here = Path(directory)
-        status = here.stat()
-        identity = status.st_dev, status.st_ino
-        if identity in visited:
-            folders.clear()
-            continue
-        visited.add(identity)
-        entered = [name for name in folders if is_entered(here / name)]
-        folders[:] = sorted(entered, key=lambda name: ((here / name).is_symlink(), name))  # own names before others
-        yield directory, sorted(names)
 
 
 _IDS = ["subject_id", "study_id", "dicom_id"]
@@ -318,7 +297,7 @@ def _read(root: Path, name: str, columns: list[str]) -> pl.DataFrame:
 def _with(files: pl.DataFrame, root: Path, name: str, names: tuple[str, str], show: bool) -> pl.DataFrame:
     """Add a column (its name there, and here) of an optional table by dicom_id; null without table or row."""
     column, renamed = names
-    if not (root / name).is_file():
+    if not is_file(root / name):
         return files.with_columns(pl.lit(None, pl.String).alias(renamed))
     table = read_index(root, name, ["dicom_id", column]).select(ROW, "dicom_id", pl.col(column).alias(renamed))
     refuse_duplicates(table, root / name, "dicom_id", show)
@@ -337,7 +316,7 @@ def _read_reports(root: Path, files: pl.DataFrame, jpg: bool, show: bool) -> pl.
         )
     splits = splits.with_columns(distributed_split=pl.col("splits").list.first())
     listed = name_in(root, MIMIC_STUDIES)
-    if jpg and not (root / listed).is_file():
+    if jpg and not is_file(root / listed):
         studies = splits.with_columns(path=pl.format("{}.txt", _STUDY_FOLDER))
     else:
         studies = _read(root, listed, ["subject_id", "study_id", "path"])

@@ -328,3 +328,8 @@ class LabelImagesJob(Job):
     files: Path | None = source(
         "index_inputs", "files.arrow", optional=True, help="the distributed split; required with `patient_split`"
     )
+    roots: tuple[Path, ...] = option(
+        "further folders of the data set: links may lead into them, and masks that are not below --root are sought "
+        "there",
+        default=(),
+    )

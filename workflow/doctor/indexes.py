@@ -19,6 +19,7 @@ from stages.common.contract import JOURNAL_FILE
 from stages.common.data.identifiers import KEY_NAME
 from stages.common.data.index_tables import Index
 from stages.common.errors import InputError
+from stages.common.files.archives import on_disk
 from stages.common.files.arrow_tables import read_table
 from stages.common.files.schemas import PAIRS, REJECTS
 from stages.common.journal.journals import read_journal
@@ -124,7 +125,7 @@ class Indexes:
         try:
             journal = read_journal(folder / JOURNAL_FILE).journal
             written = (folder / file).stat().st_mtime
-            newer = any(each.stat().st_mtime > written for each in index)
+            newer = any(on_disk(each).stat().st_mtime > written for each in index)
         except (InputError, OSError):
             return None
         same = journal.digests.settings == self.config.settings(stage, name).digest()

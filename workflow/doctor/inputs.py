@@ -18,7 +18,6 @@ from huggingface_hub.errors import (
 
 from stages.common.encoders.weight_files import RECORD, tokenizer_file, weight_files
 from stages.common.errors import InputError
-from stages.common.files.rooted_files import check_folders
 from stages.configuration import Config
 from stages.fetch_weights.contract import folder_name, hub_id
 from stages.index_inputs.contract import IndexInputsSettings
@@ -49,8 +48,7 @@ def check_dataset(config: Config, name: str, indexes: Indexes, every_file: bool 
         return Finding("ok", subject, "synthetic: make_phantom will create it")
     try:
         roots = tuple(map(Path, config.roots(name)))
-        present_index_files(root, settings)
-        check_folders(root, roots)
+        present_index_files(root, settings, roots, Path(config.workspace, "private"))
         index = indexes.of(name)
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}: {error.what}", error.remedy)

@@ -13,6 +13,7 @@ import polars as pl
 
 from stages.common.data.patient_split import split_of
 from stages.common.errors import InputError
+from stages.common.files.archives import is_dir, is_file, size_of
 from stages.common.files.rooted_files import RootedFileError, find_under
 from stages.common.records import FEWEST
 from stages.configuration import Config
@@ -37,14 +38,14 @@ def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
     subject, settings, root = f"labels {name}", config.settings(LabelImagesSettings, name), Path(config.root(name))
     if config.is_phantom(name):
         return Finding("ok", subject, "synthetic: make_phantom will create them")
-    if not root.is_dir():
+    if not is_dir(root):
         return Finding("not checked", subject, f"{root}: no such folder")
     tables = [root / table for table in settings.files(root)]
-    missing = [table for table in tables if not table.is_file()]
+    missing = [table for table in tables if not is_file(table)]
     if missing:
         what = f"datasets.{name}.label_images: no file {missing[0]}"
         return Finding("error", subject, what, "correct the name, which is relative to the data set's root")
-    if (size := sum(table.stat().st_size for table in tables)) > LARGEST:
+    if (size := sum(size_of(table) for table in tables)) > LARGEST:
         return Finding("not checked", subject, f"{size / 1e6:,.0f} MB of tables: label_images will read them")
     try:
         rows, converted = _split(config, name, settings, indexes)
@@ -121,7 +122,10 @@ def _split(
                 "dicom_to_arrow rejects every labelled image",
                 f"see the line `views {name}`, or rejects.arrow of dicom_to_arrow",
             )
-        _refuse_missing_masks(root, settings, [labels[image] for image in {row["image_id"]: None for row in rows}])
+        roots = tuple(map(Path, config.roots(name)))
+        _refuse_missing_masks(
+            root, roots, settings, [labels[image] for image in {row["image_id"]: None for row in rows}]
+        )
         joined = images_of.ImageLabels(
             rows,
             labels_without_image=sorted(labels.keys() - (images.keys() - unusable)),
@@ -138,8 +142,10 @@ def _split(
             raise _RoughSplitError(error.what, error.remedy) from None
 
 
-def _refuse_missing_masks(root: Path, settings: LabelImagesSettings, labels: Sequence[Any]) -> None:
-    """Raise an InputError that names the first row with a mask that is not a file below the root.
+def _refuse_missing_masks(
+    root: Path, roots: tuple[Path, ...], settings: LabelImagesSettings, labels: Sequence[Any]
+) -> None:
+    """Raise an InputError that names the first row with a mask that is not a file below the root or `roots`.
 
     `labels` are DistributedLabel, whose module is imported by name. Files are named only where messages may quote ids.
     """
@@ -149,7 +155,7 @@ def _refuse_missing_masks(root: Path, settings: LabelImagesSettings, labels: Seq
         for key, file, at in (*files, ("lung_mask", label.lung_mask_file, label.row)):
             try:
                 if file is not None:
-                    find_under(root, file)
+                    find_under(root, file, roots)
             except RootedFileError as error:
                 named = f" {file}" if settings.show else ""
                 column = getattr(columns, key) or key

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from ..errors import InputError
+from ..files.archives import is_file
 from ..settings import did_you_mean
 from .distributions import not_there
 from .own_tables import DISTRIBUTED, TableFormat
@@ -51,7 +52,7 @@ def read_index(
     is true: without a header, the names of the columns are a patient's row.
     """
     path = root / name
-    if not path.is_file():
+    if not is_file(path):
         raise not_there(path, "no such index file", where_to_get or "correct the file name in the settings")
     columns = columns if isinstance(columns, Mapping) else list(columns)
     table = read_table_file(path, form, where_to_get or "write a header and one row per image", columns)
