@@ -5,12 +5,13 @@ of them, in order and in random order, through the function that every stage rea
 """
 
 import argparse
-import random
 import shutil
 import statistics
 import tempfile
 import time
 from pathlib import Path
+
+import numpy as np
 
 from stages.common.files import archives
 from stages.common.files.rooted_files import check_folders, read_under
@@ -36,7 +37,7 @@ def main() -> None:
         print("|---|---|---|---|---|")
         for kind, root in roots.items():
             first, again = (_seconds_to_open(root, place / "private") for _ in range(2))
-            shuffled = random.Random(0).sample(names, len(names))
+            shuffled = list(np.random.default_rng(0).permutation(names))
             start = len(names) // 2
             orders = names[start : start + arguments.read], shuffled[: arguments.read]
             times = [_milliseconds(root, order, arguments.rounds) for order in orders]
@@ -44,10 +45,10 @@ def main() -> None:
 
 
 def _written(folder: Path, count: int) -> list[str]:
-    noise, names = random.Random(0), [f"images/{number:06d}.png" for number in range(count)]
+    noise, names = np.random.default_rng(0), [f"images/{number:06d}.png" for number in range(count)]
     (folder / "images").mkdir(parents=True)
     for name in names:
-        (folder / name).write_bytes(noise.randbytes(_BYTES // 2) + bytes(_BYTES // 2))
+        (folder / name).write_bytes(noise.bytes(_BYTES // 2) + bytes(_BYTES // 2))
     return names
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from stages.common.data.patient_split import PatientSplit
 from stages.common.data.prompts import FindingPrompts, read_prompts
 from stages.common.errors import InputError
-from stages.common.files.archives import is_archive, is_file, on_disk
+from stages.common.files.archives import is_archive, is_dir, is_file, on_disk
 from stages.common.settings import did_you_mean
 from stages.configuration import FEW_SHOT, Config
 from stages.index_inputs.contract import IndexInputsSettings
@@ -52,6 +52,8 @@ def files_with_tables(
     """
     root = Path(config.root(dataset))
     paths = [root / name for name in names(None if _is_tar(root) else root)]
+    if not (paths or config.is_phantom(dataset) or _is_tar(root) or is_dir(root)):  # a tree has no table
+        raise missing(root)
     for path in paths:
         if not (config.is_phantom(dataset) or _is_tar(on_disk(path)) or is_file(path)):
             raise missing(path)

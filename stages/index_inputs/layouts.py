@@ -32,6 +32,7 @@ from ..common.data.distributions import (
     not_there,
     unused_tables,
 )
+from ..common.data.folder_trees import IMAGE_SUFFIXES, read_rows
 from ..common.data.index_tables import (
     REPORT_COLUMNS,
     Index,
@@ -51,16 +52,17 @@ from .views import with_views
 
 
 def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...] = ()) -> Index:
-    """Read files and reports of the user's table. Raises InputError where rows of one study differ in their report.
+    """Read files and reports of the user's table or tree.
+
+    Raises InputError where rows of one study differ in their report.
 
     Rows that repeat an image and agree in all that is read are one image: tables with a row per finding have them.
     """
-    table, columns = settings.table, settings.columns
-    assert table is not None, "the settings' validator saw to it"
-    assert columns is not None
+    table, columns = settings.table or "", settings.columns
+    assert columns is not None, "the settings' validator saw to it"
     source = root / table
-    rows = read_index(root, table, columns.names(), WHERE_TO_GET["folder"], settings.show, settings.own_format)
-    rows = rows.with_columns(plain_paths(columns.image))  # before it is an id: one file is one image
+    own = read_rows(root, settings, columns.names(), roots)
+    rows = own.table.with_columns(plain_paths(columns.image))  # before it is an id: one file is one image
     ids = [columns.image, columns.image_id, columns.patient, columns.study]
     require_values(rows, source, [name for name in ids if name])
     image_id = pl.col(columns.image_id or columns.image)
@@ -79,7 +81,14 @@ def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ..
     images = files.unique([name for name in files.columns if name != ROW], keep="first", maintain_order=True)
     counts = {"repeated_rows": len(files) - len(images)} if len(files) > len(images) else {}
     tags = {"licenses": _counted(rows[columns.license])} if columns.license else {}
-    return Index(table, images.drop("report", "report_file"), _reports(images, source), counts=counts, tags=tags)
+    return Index(
+        table,
+        images.drop("report", "report_file"),
+        _reports(images, source),
+        counts=counts | own.counts,
+        tags=tags,
+        warnings=own.warnings,
+    )
 
 
 def _within(rows: pl.DataFrame, column: str | None, pattern: str | None, source: Path) -> pl.Expr | pl.Series:
@@ -139,7 +148,7 @@ def _files_by_name(root: Path, folder: str, roots: tuple[Path, ...], show: bool)
             continue
         files = found[base is root]
         for path in map(PurePosixPath, files_below(base, folder, (root, *roots), show, visited)):
-            stems = [path.stem] if path.suffix.lower() in _SUFFIXES else []
+            stems = [path.stem] if path.suffix.lower() in IMAGE_SUFFIXES else []
             for name in (path.name, *stems):  # DICOM files often have no ending
                 if str(path) not in (paths := files.setdefault(name, [])):
                     paths.append(str(path))
@@ -176,9 +185,6 @@ def _counted(values: pl.Series) -> str:
     counts = values.fill_null("not stated").value_counts(sort=True).rows()
     return "; ".join(f"{value}: {count}" for value, count in sorted(counts, key=lambda item: (-item[1], item[0])))
 
-
-# Suffixes of image files, in lower case; where an image has several files, the first suffix holds.
-_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
 
 _IMAGE_COLUMNS = {"rsna": "patientId", "siim": "ImageId"}
 
@@ -244,9 +250,9 @@ def _walk(root: Path, folder: str, roots: tuple[Path, ...], show: bool) -> pl.Da
     """
     found: dict[str, tuple[int, str]] = {}
     for path in map(PurePosixPath, files_below(root, folder, roots, show)):
-        if path.suffix.lower() not in _SUFFIXES:
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
-        this = _SUFFIXES.index(path.suffix.lower()), str(path)
+        this = IMAGE_SUFFIXES.index(path.suffix.lower()), str(path)
         other = found.setdefault(path.stem, this)
         if other != this and other[0] == this[0]:
             named = f"{other[1]} and {path}" if show else f"below {folder} two files have one name: they"

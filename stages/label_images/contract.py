@@ -197,9 +197,8 @@ class LabelImagesSettings(OwnTables):
 
     def named_columns(self) -> Mapping[str, str]:
         """Return the columns that the table of a `folder` data set must have, each with the key that names it."""
-        assert self.columns is not None, "the validator saw to it"
-        named = dict(self.columns.names())
-        if self.findings is not None and self.columns.findings is None:
+        named = dict(super().named_columns())
+        if self.findings is not None and self.columns is not None and self.columns.findings is None:
             for finding, columns in self.findings.items():
                 for key in ("target", "boxes", "mask"):
                     if (name := getattr(columns, key)) is not None:
@@ -228,13 +227,13 @@ class LabelImagesSettings(OwnTables):
         return self.columns is None or bool(self.outline_columns())
 
     def main_table(self, root: Path | None = None) -> str:
-        """Return the name of the table of labels; `root` decides whether a distributed one ends with .gz."""
-        return self.table or name_in(root, CHALLENGE_TABLES[self.layout])
+        """Return the name of the table of labels, "" for a tree; `root` decides if a distributed one ends with .gz."""
+        return self.table or ("" if self.layout == "folder" else name_in(root, CHALLENGE_TABLES[self.layout]))
 
     def files(self, root: Path | None = None) -> list[str]:
         """Return the names of the tables that must exist, relative to the root (or absolute)."""
         lists = [] if self.split_lists is None else self.split_lists.files()
-        return [name for name in (self.main_table(root), self.patients, self.lung_masks, *lists) if name is not None]
+        return [name for name in (self.main_table(root), self.patients, self.lung_masks, *lists) if name]
 
 
 class CardSplit(Record):

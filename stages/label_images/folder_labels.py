@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..common.data.distributions import WHERE_TO_GET
-from ..common.data.index_tables import plain_paths, read_index, refuse_duplicates, refuse_unsafe_paths, require_values
+from ..common.data.folder_trees import read_rows
+from ..common.data.index_tables import plain_paths, refuse_duplicates, refuse_unsafe_paths, require_values
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
 from .boxes import parse_boxes
@@ -22,7 +22,7 @@ _NO_WORDS = ("nan", "none", "null", "n/a", "na", "-")  # as programs write a mis
 _SHOWN = 8  # words of a column that a message lists
 
 
-def read_folder(root: Path, settings: LabelImagesSettings) -> LabelTable:
+def read_folder(root: Path, settings: LabelImagesSettings, roots: tuple[Path, ...] = ()) -> LabelTable:
     """Return the labels by distributed image id.
 
     Raises InputError, which names the row, for a cell without meaning, for what contradicts itself, and for one of
@@ -31,8 +31,7 @@ def read_folder(root: Path, settings: LabelImagesSettings) -> LabelTable:
     columns = settings.columns
     assert columns is not None, "the settings' validator saw to it"
     source, image_id = root / settings.main_table(), columns.image_id or columns.image
-    table = read_index(root, settings.main_table(), settings.named_columns(), WHERE_TO_GET["folder"], settings.show,
-                       settings.own_format)  # fmt: skip
+    table = read_rows(root, settings, settings.named_columns(), roots).table
     table = table.with_columns(plain_paths(columns.image))  # as index_inputs, whose ids these are
     require_values(table, source, [image_id])
     if columns.findings is None:

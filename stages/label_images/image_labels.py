@@ -65,7 +65,7 @@ def label_images(
     InputError where no image has a label.
     """
     identify = identifying(settings, private)
-    table = read_labels(root, settings)
+    table = read_labels(root, settings, roots)
     lungs = {}
     if settings.lung_masks is not None:
         regions = read_run_lengths(root, settings.lung_masks, settings.show, settings.own_format)[1]

@@ -27,11 +27,11 @@ def present_label_files(root: Path, settings: LabelImagesSettings) -> dict[str, 
     return {name: root / name for name in settings.files(root)}
 
 
-def read_labels(root: Path, settings: LabelImagesSettings) -> LabelTable:
-    """Return the labels by distributed image id."""
+def read_labels(root: Path, settings: LabelImagesSettings, roots: tuple[Path, ...] = ()) -> LabelTable:
+    """Return the labels by distributed image id; a tree reaches over `roots`, too."""
     name = settings.main_table(root)
     if settings.layout == "folder":
-        return read_folder(root, settings)
+        return read_folder(root, settings, roots)
     if settings.layout == "rsna":
         first, found = _read_rsna(root, name, settings.show)
     else:

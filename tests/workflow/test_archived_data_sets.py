@@ -206,6 +206,38 @@ def test_snakemake_watches_the_archive(folder: Path, tmp_path: Path) -> None:
     assert "datasets.ours: x.zip: cannot be read as an archive" in broken.stdout + broken.stderr
 
 
+@pytest.mark.slow
+def test_a_tree_runs_without_a_table_and_the_doctor_sees_new_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        (tmp_path / f"data/{number}").mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / f"data/{number}/a.png"), np.eye(40, dtype=np.uint8) * 9)
+    ours = {"root": "data", "index_inputs": {"layout": "folder", "tree": r"(?P<who>\d+)/.*",
+            "columns": {"image": "path", "patient": "who"}}, "dicom_to_arrow": {"views": []}}  # fmt: skip
+    raw = {"workspace": "runs/x", "pretrain_on": "ours", "evaluate_on": [], "datasets": {"ours": ours}}
+    (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+    (tmp_path / "o.yaml").write_text(yaml.safe_dump(raw))
+    wanted = "runs/x/results/index_inputs/ours/files.arrow"
+    done = snakemake(tmp_path, wanted)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing to be done" in snakemake(tmp_path, wanted, "-n").stdout.lower()
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"workspace": "runs/x"}
+    raw["datasets"]["ours"] = ours
+    config = check(raw)
+    assert "index_inputs listed" not in check_dataset(config, "ours", Indexes(config)).what
+    shutil.copy(tmp_path / "data/0/a.png", tmp_path / "data/0/b.png")
+    finding = check_dataset(config, "ours", Indexes(config))
+    assert "4 images" in finding.what
+    assert "index_inputs listed 3 when it last ran" in finding.what
+    assert "--forcerun index_inputs" in finding.remedy
+    shutil.rmtree(tmp_path / "data")
+    gone = snakemake(tmp_path, wanted, "-n")
+    assert gone.returncode == 1
+    assert "datasets.ours: data: no such" in gone.stdout + gone.stderr
+
+
 def snakemake(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     profile = ROOT / "workflow/profiles/demo"
     command = [sys.executable, "-m", "snakemake", *more, "-s", ROOT / "workflow/Snakefile", "--profile", profile,

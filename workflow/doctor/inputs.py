@@ -56,6 +56,10 @@ def check_dataset(config: Config, name: str, indexes: Indexes, every_file: bool 
     if name == config.pretrain_on and index.reports.is_empty():
         remedy = "pretrain_on needs a data set with reports: name another, or name its column `report`"
         return Finding("error", subject, f"{count}: nothing to pre-train on", remedy)
+    listed = indexes.files_of_last_run(name) if settings.tree else None
+    if listed not in (None, len(index.files)):  # no table says so to Snakemake
+        what = f"{count}; index_inputs listed {listed:,} when it last ran"
+        return Finding("warning", subject, what, "add --forcerun index_inputs to the command of the run")
     parts: list[str] = []
     for kind, table, identifier, stage in (
         ("files", index.files, "image_id", "dicom_to_arrow"),

@@ -97,12 +97,12 @@ def _split(
     images_of, tables, splits = (
         import_module(f"stages.label_images.{part}") for part in ("image_labels", "label_tables", "labels")
     )
-    root = Path(config.root(name))
+    root, roots = Path(config.root(name)), tuple(map(Path, config.roots(name)))
     index, exact = indexes.of(name), indexes.exact(name)
     unusable, converted = indexes.unusable(name)
     with indexes.private() as private:
         identify = images_of.identifying(settings, private)
-        labels = tables.read_labels(root, settings).renamed(lambda image: identify(image, "image")).labels
+        labels = tables.read_labels(root, settings, roots).renamed(lambda image: identify(image, "image")).labels
         images = dict(index.files.select("image_id", "patient_id").iter_rows())
         rows = [
             {"image_id": image, "patient_id": patient, "finding": finding, "target": each.target,
@@ -122,7 +122,6 @@ def _split(
                 "dicom_to_arrow rejects every labelled image",
                 f"see the line `views {name}`, or rejects.arrow of dicom_to_arrow",
             )
-        roots = tuple(map(Path, config.roots(name)))
         _refuse_missing_masks(
             root, roots, settings, [labels[image] for image in {row["image_id"]: None for row in rows}]
         )

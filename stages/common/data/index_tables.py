@@ -56,13 +56,20 @@ def read_index(
         raise not_there(path, "no such index file", where_to_get or "correct the file name in the settings")
     columns = columns if isinstance(columns, Mapping) else list(columns)
     table = read_table_file(path, form, where_to_get or "write a header and one row per image", columns)
+    refuse_lacking_columns(path, table, columns, show, form)
+    if table.is_empty():
+        raise InputError(f"{path}: no row below the header", remedy=where_to_get or "add one row per image")
+    return table
+
+
+def refuse_lacking_columns(
+    path: Path, table: pl.DataFrame, columns: Iterable[str], show: bool, form: TableFormat
+) -> None:
+    """Raise an InputError for each of `columns` that a table lacks; `read_index` explains the arguments."""
     missing = [column for column in columns if column not in table.columns]
     if missing:
         keys = columns if isinstance(columns, Mapping) else {}
         raise _no_column(path, table.columns[1:], missing, keys, show, form)
-    if table.is_empty():
-        raise InputError(f"{path}: no row below the header", remedy=where_to_get or "add one row per image")
-    return table
 
 
 # Names that tables commonly give to their columns. Where messages may not quote a file, they may suggest these.

@@ -203,13 +203,20 @@ class Archive:
         member = self.find(name)
         if member.size > max_bytes:
             raise MemberError("too_large", f"{member.size} bytes")
-        try:
-            data = self._read(member)
-        except _BROKEN as error:
-            raise MemberError("unreadable", f"damaged in the archive ({type(error).__name__})") from None
+        data = self._bytes_of(member, member.size + 1)  # to the end, where a checksum is compared
         if len(data) != member.size:
             raise MemberError("unreadable", "the archive ends within it")
         return data
+
+    def start_of(self, name: str, count: int) -> bytes:
+        """Return the first `count` bytes of a file. Raises MemberError."""
+        return self._bytes_of(self.find(name), count)
+
+    def _bytes_of(self, member: Member, count: int) -> bytes:
+        try:
+            return self._read(member, count)
+        except _BROKEN as error:
+            raise MemberError("unreadable", f"damaged in the archive ({type(error).__name__})") from None
 
     def files(self, folder: str = ".") -> Iterator[str]:
         """Yield the paths of the files below a folder, sorted."""
@@ -221,7 +228,8 @@ class Archive:
     def _list(self) -> None:
         raise NotImplementedError
 
-    def _read(self, member: Member) -> bytes:
+    def _read(self, member: Member, count: int) -> bytes:
+        """Return at most the first `count` bytes of a file."""
         raise NotImplementedError
 
     def _add(self, number: int, name: str, member: Member | None) -> None:
@@ -315,9 +323,9 @@ class _Zip(Archive):
             return _link(name, self._file.read(info).decode())
         return Member("other")
 
-    def _read(self, member: Member) -> bytes:
+    def _read(self, member: Member, count: int) -> bytes:
         with self._file.open(member.place) as file:
-            return file.read(member.size + 1)  # to the end, where the checksum is compared
+            return file.read(count)
 
 
 def _name_in_zip(info: zipfile.ZipInfo) -> str:
@@ -359,10 +367,10 @@ class _Tar(Archive):
         """Open the tar for one pass, as a binary file."""
         return self.path.open("rb")
 
-    def _read(self, member: Member) -> bytes:
+    def _read(self, member: Member, count: int) -> bytes:
         with self.path.open("rb") as file:
             file.seek(member.place)
-            return file.read(member.size)
+            return file.read(min(count, member.size))
 
     @property
     def _kept(self) -> Path | None:
@@ -425,9 +433,9 @@ class _GzippedTar(_Tar):
         self._gzip.build_full_index()  # and compare the checksum of the whole
         return gzip.open(self.path)  # one pass is quicker than going from point to point
 
-    def _read(self, member: Member) -> bytes:
+    def _read(self, member: Member, count: int) -> bytes:
         self._gzip.seek(member.place)
-        return self._gzip.read(member.size)
+        return self._gzip.read(min(count, member.size))
 
     def _keep(self) -> None:
         if self._kept is not None:

@@ -76,6 +76,18 @@ def read_under(root: Path, relative: str, max_bytes: int, roots: tuple[Path, ...
     return data
 
 
+def start_of(root: Path, relative: str, count: int, roots: tuple[Path, ...] = ()) -> bytes:
+    """Return the first `count` bytes of the file that `read_under` would read. Raises RootedFileError."""
+    try:
+        path = _locate(root, relative, roots)
+        if isinstance(path, _Packed):
+            return path.archive.start_of(path.name, count)
+        with Path(path).open("rb") as file:
+            return file.read(count)
+    except (OSError, RuntimeError, MemberError) as error:
+        raise _explained(error) from None
+
+
 def find_under(root: Path, relative: str, roots: tuple[Path, ...] = ()) -> Path:
     """Return the real path of the file that `read_under` would read, without opening it. Raises RootedFileError.
 
