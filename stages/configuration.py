@@ -5,6 +5,7 @@ than its own settings, so editing one block changes the digests of only those st
 """
 
 from collections.abc import Iterable
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Annotated, Any, Literal, overload
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_mode
 from .common.data.distributions import WHERE_TO_GET
 from .common.data.patient_split import PatientSplit
 from .common.errors import InputError
+from .common.files.archives import is_archive
 from .common.settings import Device, FolderPath, Model, Name, Settings, UniqueList, did_you_mean
 from .common.templates import filled, slots_in
 from .config_layers import KeyPath, holds, merged
@@ -50,13 +52,15 @@ class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields f
     )
     root: str = Field(
         min_length=1,
-        description="folder of the data set, absolute or relative to the folder where snakemake is called; {workspace} "
-        "and {sample_root} are filled in. Tables are relative to it, `prompts` to the checkout",
+        description="folder of the data set, or its archive (.zip, .tar, .tar.gz, .tgz), which is read in place; "
+        "absolute or relative to the folder where snakemake is called; {workspace} and {sample_root} are filled in. "
+        "Tables are relative to it, `prompts` to the checkout",
     )
     roots: UniqueList[Annotated[str, Field(min_length=1)]] = Field(
         default_factory=list,
-        description="further folders of the data set: links below `root` may lead into them, and images and reports "
-        "that are not below `root` are looked for there, under the same relative path; the same slots",
+        description="further folders or archives of the data set, or patterns of their paths (data/images_*.tar.gz): "
+        "links below `root` may lead into them, and images, reports and masks that are not below `root` are looked for "
+        "there, under the same relative path; the same slots",
     )
     evaluations: Literal["auto"] | UniqueList[str] = Field(
         "auto",
@@ -212,8 +216,19 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
         return self._filled(f"datasets.{dataset}.root", self.datasets[dataset].root)
 
     def roots(self, dataset: str) -> list[str]:
-        """Return the further folders of a data set, into which links may lead."""
-        return [self._filled(f"datasets.{dataset}.roots", root) for root in self.datasets[dataset].roots]
+        """Return the further folders and archives of a data set, those that fit a pattern in the order of their names.
+
+        Raises InputError for a pattern that nothing fits.
+        """
+        key, found = f"datasets.{dataset}.roots", []
+        for root in self.datasets[dataset].roots:
+            path = self._filled(key, root)
+            is_pattern = has_magic(path) and not Path(path).exists()
+            fitting = sorted(glob(path)) if is_pattern else [path]  # noqa: PTH207 - as the user wrote it, no `./` lost
+            if not fitting:
+                raise InputError(f"{key}: no file or folder fits {path}", "correct the pattern, or download the files")
+            found += fitting
+        return list(dict.fromkeys(found))
 
     def where_to_get(self, dataset: str) -> str:
         """Return where the files of a data set come from, for messages that miss one."""
@@ -238,6 +253,9 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
         roots = {f"datasets.{dataset}.root": Path(self.root(dataset)) for dataset in used}
         roots |= {f"datasets.{dataset}.roots[{place}]": Path(root) for dataset in used
                   for place, root in enumerate(self.roots(dataset))}  # fmt: skip
+        packed = [key for key, path in roots.items() if is_archive(path)]
+        roots |= {f"{key} (behind the link)": roots[key].resolve().parent for key in packed if roots[key].is_symlink()}
+        roots |= {key: roots[key].parent for key in packed}
         named = {self.settings("split_reports", self.pretrain_on).tokenizer.weights}
         for variant in self.compare:
             pretrain = self.settings("pretrain", variant=variant)

@@ -1,14 +1,16 @@
 """What settings and small files already say against a run, found when the rules are read and not by a job hours later.
 
-Snakemake and the doctor call `check_files`; it reads the prompt files and no table.
+Snakemake and the doctor call `check_files`; it reads the prompt files and no table. The rules take the files of the
+data sets from `archives_of` and `files_with_tables`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from stages.common.data.patient_split import PatientSplit
 from stages.common.data.prompts import FindingPrompts, read_prompts
 from stages.common.errors import InputError
+from stages.common.files.archives import is_archive, is_dir, is_file, on_disk
 from stages.common.settings import did_you_mean
 from stages.configuration import FEW_SHOT, Config
 from stages.contracts import EVALUATIONS, needs_of
@@ -21,9 +23,46 @@ PLACE_SLOTS = ("side", "zone")  # those of phrase_grounding, which each image fi
 
 def check_files(config: Config) -> list[InputError]:
     """Return an error for each thing that would stop an evaluation: prompts, locations, parts of the labels, sizes."""
-    found = [each for name in config.evaluate_on for each in _of_labelled(config, name)]
+    found = [*_unfit_patterns(config)]
+    found += [each for name in config.evaluate_on for each in _of_labelled(config, name)]
     found += [*_of_pretraining(config), *_unknown_classes(config)]
     return [*found, *_odd_sizes(config)]
+
+
+def _unfit_patterns(config: Config) -> Iterator[InputError]:
+    """Yield an error for each data set that has a pattern in `roots` which nothing fits."""
+    for name in config.used_datasets:
+        try:
+            config.roots(name)
+        except InputError as error:
+            yield error
+
+
+def archives_of(config: Config, dataset: str) -> list[str]:
+    """Return the archives of a data set: as they are few, Snakemake can watch them."""
+    return [each for each in (config.root(dataset), *config.roots(dataset)) if is_archive(Path(each))]
+
+
+def files_with_tables(
+    config: Config, dataset: str, names: Callable[[Path | None], Iterable[str]], missing: Callable[[Path], InputError]
+) -> list[str]:
+    """Return the files on disk that hold the tables of a data set, each once: a table itself, or its archive.
+
+    `names` returns the tables' names, which may depend on what the root contains. Raises the error `missing` for one
+    that is not there. A tar is not looked into, because all of it would be read: that is for the doctor and for jobs.
+    """
+    root = Path(config.root(dataset))
+    paths = [root / name for name in names(None if _is_tar(root) else root)]
+    if not (paths or config.is_phantom(dataset) or _is_tar(root) or is_dir(root)):  # a tree has no table
+        raise missing(root)
+    for path in paths:
+        if not (config.is_phantom(dataset) or _is_tar(on_disk(path)) or is_file(path)):
+            raise missing(path)
+    return list(dict.fromkeys(str(on_disk(path)) for path in paths))
+
+
+def _is_tar(path: Path) -> bool:
+    return is_archive(path) and path.suffix.lower() != ".zip"
 
 
 def _of_labelled(config: Config, name: str) -> Iterator[InputError]:

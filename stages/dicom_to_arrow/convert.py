@@ -39,6 +39,7 @@ from ..common.data.identifiers import keyed, read_key
 from ..common.data.private_sources import is_keyed, reveal
 from ..common.errors import InputError
 from ..common.files import schemas
+from ..common.files.archives import keep_indexes_in
 from ..common.files.arrow_tables import map_table, read_table, write_table
 from ..common.files.rooted_files import Kind, RootedFileError, check_folders, read_under
 from ..common.journal.progress import progress
@@ -144,7 +145,7 @@ def convert_shard(job: ConvertJob, log: Path) -> ShardCounts:
 
     Both tables are written from the log, so they have the same bytes however often the job was killed.
     """
-    check_folders(job.root, job.roots)
+    check_folders(job.root, job.roots, job.private)
     size, table = job.settings.size, read_table(job.files, schemas.FILES)
     key = read_key(job.private) if is_keyed(table) else None
     table = reveal(table, job.private)
@@ -154,7 +155,7 @@ def convert_shard(job: ConvertJob, log: Path) -> ShardCounts:
     with OutcomeLog(log, size, [row["image_id"] for row in rows]) as outcomes:
         resumed = len(outcomes)
         with progress("files", len(rows), resumed) as report:
-            for outcome in convert_files(rows[resumed:], job.root, settings, job.workers, key, job.roots):
+            for outcome in convert_files(rows[resumed:], job.root, settings, job.workers, key, job.roots, job.private):
                 outcomes.append(outcome)
                 report.advance()
         write_table(job.images, schemas.images(size), outcomes.batches("image"))
@@ -192,12 +193,13 @@ def convert_files(
     workers: int,
     key: bytes | None = None,
     roots: tuple[Path, ...] = (),
+    private: Path | None = None,
 ) -> Iterator[Outcome]:
     """Yield the outcomes of `rows` (rows of FILES) in order, converted in child processes.
 
-    `key` is the key of keyed identifiers.
+    `key` is the key of keyed identifiers; `private` is the folder in which indexes of archives are kept.
     """
-    convert = partial(convert_file, root=root, settings=settings, key=key, roots=roots)
+    convert = partial(_convert_in_child, root=root, settings=settings, key=key, roots=roots, private=private)
     results = map_isolated(convert, rows, workers, Limits(settings.max_seconds, settings.max_memory_bytes))
     for row, result in zip(rows, results, strict=True):
         if result == "died":
@@ -206,6 +208,12 @@ def convert_files(
             yield _rejected(row, "too_slow", f"more than {settings.max_seconds:g} s of processor time (max_seconds)")
         else:
             yield result
+
+
+def _convert_in_child(row: dict[str, Any], *, private: Path | None, **more: Any) -> Outcome:
+    """Convert a file in a process that has checked no folder and opens archives by itself."""
+    keep_indexes_in(private)
+    return convert_file(row, **more)
 
 
 def convert_file(

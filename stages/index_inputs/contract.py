@@ -136,6 +136,8 @@ class IndexInputsSettings(OwnTables):
             raise ValueError(f"`patients` belongs to layouts `rsna` and `siim`, not to `{self.layout}`")
         if self.find_images_in is not None and self.layout != "folder":
             raise ValueError(f"`find_images_in` belongs to layout `folder`, not to `{self.layout}`")
+        if self.find_images_in is not None and self.tree is not None:
+            raise ValueError("`find_images_in` is for names in a table, and `tree` finds images by itself: remove one")
         return self
 
     @model_validator(mode="after")
@@ -154,8 +156,7 @@ def index_files(settings: IndexInputsSettings, root: Path | None = None) -> list
     end with .gz; without it the names are those of MIMIC-CXR as distributed.
     """
     if settings.layout == "folder":
-        assert settings.table is not None  # the settings' validator has checked it
-        return [name_in(root, settings.table)]
+        return [] if settings.table is None else [name_in(root, settings.table)]  # a tree has no table
     if settings.layout == "mimic_cxr":
         jpg = root is not None and is_mimic_jpg(root)
         return [name_in(root, name) for name in ([MIMIC_METADATA] if jpg else [MIMIC_RECORDS, MIMIC_STUDIES])]

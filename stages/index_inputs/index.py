@@ -24,8 +24,9 @@ from ..common.data.private_sources import hide
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
 from ..common.files import schemas
+from ..common.files.archives import is_dir, is_file, read_bytes
 from ..common.files.arrow_tables import conform, write_table
-from ..common.files.rooted_files import RootedFileError, check_folders, find_under
+from ..common.files.rooted_files import RootedFileError, archive_warnings, check_folders, find_under
 from ..common.journal.tracking import track_job
 from .contract import IndexInputsJob, IndexInputsSettings, index_files, optional_index_files
 from .layouts import read_challenge, read_mimic_cxr
@@ -41,9 +42,8 @@ def index_data_set(job: IndexInputsJob) -> None:
     root, settings = job.root, job.settings
     if not re.fullmatch(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-]", job.dataset):
         raise InputError(f"--dataset {job.dataset!r}: use only letters, digits, '_', '-' and '.'")
-    present = present_index_files(root, settings)
-    check_folders(root, job.roots)
-    with track_job(job, more=present) as run:
+    present = present_index_files(root, settings, job.roots, job.private)
+    with track_job(job, more={name: path for name, path in present.items() if path.is_file()}) as run:
         index = build_index(root, settings, job.dataset, job.private, job.roots)
         for line in index.warnings:
             print(f"warning: {line}", file=sys.stderr)
@@ -71,10 +71,10 @@ def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
     Raises InputError for a line of another form, and for a path with two different checksums.
     """
     source = root / CHECKSUMS
-    if not source.is_file():
+    if not is_file(source):
         return files.with_columns(sha256=pl.lit(None, pl.String))
     try:
-        text = source.read_text(encoding="utf-8-sig").split("\n")
+        text = read_bytes(source).decode("utf-8-sig").split("\n")
     except (UnicodeError, OSError):
         raise InputError(f"{source}: not readable as text", remedy="download it again, or move it away") from None
     lines = pl.DataFrame({"line": text}).with_row_index("row", offset=1)
@@ -102,22 +102,25 @@ def add_checksums(files: pl.DataFrame, root: Path) -> pl.DataFrame:
 _SUBJECTS: Mapping[str, Subject] = {"image_id": "image", "study_id": "study", "patient_id": "patient"}
 
 
-def present_index_files(root: Path, settings: IndexInputsSettings) -> dict[str, Path]:
-    """Return name -> path of the existing index files.
+def present_index_files(
+    root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...] = (), private: Path | None = None
+) -> dict[str, Path]:
+    """Return name -> path of the existing index files; what is found in archives is kept in `private`.
 
-    Raises InputError for a missing root, folder or required file.
+    Raises InputError for a missing or damaged root, folder or required file.
     """
-    if not root.is_dir():
+    if not root.exists():
         raise not_there(root, "no such folder", "correct the root of the data set")
+    check_folders(root, roots, private)
     where = WHERE_TO_GET[settings.layout]
     necessary = index_files(settings, root)
     for name in necessary:
-        if not (root / name).is_file():
+        if not is_file(root / name):
             raise not_there(root / name, "no such index file", where)
     folder = IMAGE_FOLDERS.get(settings.layout)
-    if folder is not None and not (root / folder).is_dir():
+    if folder is not None and not is_dir(root / folder):
         raise not_there(root / folder, "no such folder of images", where)
-    optional = [name for name in optional_index_files(settings, root) if (root / name).is_file()]
+    optional = [name for name in optional_index_files(settings, root) if is_file(root / name)]
     return {name: root / name for name in dict.fromkeys(necessary + optional)}
 
 
@@ -135,7 +138,8 @@ def build_index(
     refuse_unsafe_paths(index.files["path"], index.files[ROW], source)
     alike = [] if settings.patients else similar_patients(
         index.files["patient_id"], index.files[ROW], source, settings.show)  # fmt: skip
-    index = replace(index, files=add_checksums(index.files, root), warnings=[*index.warnings, *alike])
+    warnings = [*index.warnings, *alike, *archive_warnings(root, roots)]
+    index = replace(index, files=add_checksums(index.files, root), warnings=warnings)
     if settings.identifier_kind == "keyed":
         index = _with_keyed_identifiers(index, dataset, private)
     refuse_duplicates(index.files, source, "image_id")

@@ -11,10 +11,7 @@ per box; `patientId` is one per image. SIIM-ACR Pneumothorax Segmentation 2019 (
 2020): 12,047 images, 12,954 rows, one per region. Both hold images of NIH ChestX-ray14, where patients recur.
 """
 
-import os
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
 
 import polars as pl
 
@@ -31,6 +28,7 @@ from ..common.data.distributions import (
     name_in,
     unused_tables,
 )
+from ..common.data.folder_trees import IMAGE_SUFFIXES
 from ..common.data.index_tables import (
     REPORT_COLUMNS,
     Index,
@@ -42,11 +40,10 @@ from ..common.data.index_tables import (
 )
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
+from ..common.files.archives import is_file
+from ..common.files.rooted_files import files_below
 from .contract import IndexInputsSettings
 from .views import with_views
-
-# Suffixes of image files, in lower case; where an image has several files, the first suffix holds.
-IMAGE_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
 
 _IMAGE_COLUMNS = {"rsna": "patientId", "siim": "ImageId"}
 
@@ -112,47 +109,17 @@ def _walk(root: Path, folder: str, roots: tuple[Path, ...], show: bool) -> pl.Da
     Raises InputError where two files of one kind have one name, or a folder cannot be read.
     """
     found: dict[str, tuple[int, str]] = {}
-    for directory, names in folders_below(root, folder, roots, show):
-        for name in names:
-            path = PurePosixPath(os.path.relpath(directory, root)) / name
-            if path.suffix.lower() not in IMAGE_SUFFIXES:
-                continue
-            this = IMAGE_SUFFIXES.index(path.suffix.lower()), str(path)
-            other = found.setdefault(path.stem, this)
-            if other != this and other[0] == this[0]:
-                named = f"{other[1]} and {path}" if show else f"below {folder} two files have one name: they"
-                raise InputError(f"{root}: {named} are two files with one image id", remedy="keep one of them")
-            found[path.stem] = min(other, this)
+    for path in map(PurePosixPath, files_below(root, folder, roots, show)):
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        this = IMAGE_SUFFIXES.index(path.suffix.lower()), str(path)
+        other = found.setdefault(path.stem, this)
+        if other != this and other[0] == this[0]:
+            named = f"{other[1]} and {path}" if show else f"below {folder} two files have one name: they"
+            raise InputError(f"{root}: {named} are two files with one image id", remedy="keep one of them")
+        found[path.stem] = min(other, this)
     paths = [path for _, path in found.values()]
     return pl.DataFrame({"image_id": list(found), "path": paths}, schema={"image_id": pl.String, "path": pl.String})
-
-
-def folders_below(root: Path, folder: str, roots: tuple[Path, ...], show: bool) -> Iterator[tuple[str, list[str]]]:
-    """Yield every folder below `folder` with the sorted names of its files, each once: links may form a loop.
-
-    Links are followed where files are read through them, which is into `root` and `roots`.
-    """
-    allowed = [each.resolve() for each in (root, *roots)]
-    visited: set[tuple[int, int]] = set()
-
-    def refuse(error: OSError) -> NoReturn:
-        named = error.filename if show else f"{root / folder}: a folder in it"
-        raise InputError(f"{named}: cannot be read ({error.strerror})", remedy="let yourself read it (chmod)") from None
-
-    def is_entered(path: Path) -> bool:
-        return not path.is_symlink() or any(path.resolve().is_relative_to(each) for each in allowed)
-
-    for directory, folders, names in os.walk(root / folder, onerror=refuse, followlinks=True):
-        here = Path(directory)
-        status = here.stat()
-        identity = status.st_dev, status.st_ino
-        if identity in visited:
-            folders.clear()
-            continue
-        visited.add(identity)
-        entered = [name for name in folders if is_entered(here / name)]
-        folders[:] = sorted(entered, key=lambda name: ((here / name).is_symlink(), name))  # own names before others
-        yield directory, sorted(names)
 
 
 _IDS = ["subject_id", "study_id", "dicom_id"]
@@ -197,7 +164,7 @@ def _read(root: Path, name: str, columns: list[str]) -> pl.DataFrame:
 def _with(files: pl.DataFrame, root: Path, name: str, names: tuple[str, str], show: bool) -> pl.DataFrame:
     """Add a column (its name there, and here) of an optional table by dicom_id; null without table or row."""
     column, renamed = names
-    if not (root / name).is_file():
+    if not is_file(root / name):
         return files.with_columns(pl.lit(None, pl.String).alias(renamed))
     table = read_index(root, name, ["dicom_id", column]).select(ROW, "dicom_id", pl.col(column).alias(renamed))
     refuse_duplicates(table, root / name, "dicom_id", show)
@@ -216,7 +183,7 @@ def _read_reports(root: Path, files: pl.DataFrame, jpg: bool, show: bool) -> pl.
         )
     splits = splits.with_columns(distributed_split=pl.col("splits").list.first())
     listed = name_in(root, MIMIC_STUDIES)
-    if jpg and not (root / listed).is_file():
+    if jpg and not is_file(root / listed):
         studies = splits.with_columns(path=pl.format("{}.txt", _STUDY_FOLDER))
     else:
         studies = _read(root, listed, ["subject_id", "study_id", "path"])

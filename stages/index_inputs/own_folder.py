@@ -1,41 +1,39 @@
 """Reader of a folder, anyone's own data: a table with a row per image, and columns for what is known about it."""
 
-import os
 import re
 from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from ..common.data.distributions import WHERE_TO_GET, name_in, not_there
+from ..common.data.distributions import name_in, not_there
+from ..common.data.folder_trees import IMAGE_SUFFIXES, read_rows
 from ..common.data.index_tables import (
     REPORT_COLUMNS,
     Index,
-    only_rows,
     plain_paths,
-    read_index,
     refuse_unsafe_paths,
     require_values,
 )
 from ..common.data.own_tables import names_of
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
+from ..common.files.archives import is_dir
+from ..common.files.rooted_files import files_below
 from .contract import FolderColumns, IndexInputsSettings
-from .layouts import IMAGE_SUFFIXES, folders_below
 
 
 def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...] = ()) -> Index:
-    """Read files and reports of the user's table. Raises InputError where rows of one study differ in their report.
+    """Read files and reports of the user's table or tree.
+
+    Raises InputError where rows of one study differ in their report.
 
     Rows that repeat an image and agree in all that is read are one image: tables with a row per finding have them.
     """
-    assert settings.table is not None, "the settings' validator saw to it"
-    assert settings.columns is not None
-    table, columns = name_in(root, settings.table), settings.columns
-    source = root / table
-    names = {**settings.chosen_by, **columns.names()}
-    rows = read_index(root, table, names, WHERE_TO_GET["folder"], settings.show, settings.own_format)
-    rows = only_rows(rows, settings.only_rows, source, settings.show)
-    rows = rows.with_columns(plain_paths(columns.image))  # before it is an id: one file is one image
+    columns = settings.columns
+    assert columns is not None, "the settings' validator saw to it"
+    table = name_in(root, settings.table) if settings.table else ""
+    source, own = root / table, read_rows(root, settings, settings.named_columns(), roots)
+    rows = own.table.with_columns(plain_paths(columns.image))  # before it is an id: one file is one image
     ids = [columns.image, columns.image_id, columns.patient, *names_of(columns.study)]
     require_values(rows, source, [name for name in ids if name])
     image_id = pl.col(columns.image_id or columns.image)
@@ -55,7 +53,14 @@ def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ..
     images = files.unique([name for name in files.columns if name != ROW], keep="first", maintain_order=True)
     counts = {"repeated_rows": len(files) - len(images)} if len(files) > len(images) else {}
     tags = {"licenses": _counted(rows[columns.license])} if columns.license else {}
-    return Index(table, images.drop("report", "report_file"), _reports(images, source), counts=counts, tags=tags)
+    return Index(
+        table,
+        images.drop("report", "report_file"),
+        _reports(images, source),
+        counts=counts | own.counts,
+        tags=tags,
+        warnings=own.warnings,
+    )
 
 
 def _study(rows: pl.DataFrame, columns: FolderColumns, source: Path) -> pl.Expr | pl.Series:
@@ -107,20 +112,14 @@ def found_by_name(
 ) -> pl.Expr | pl.Series:
     """Return the paths of the images; with `find_images_in`, of the files that have their names.
 
-    A name that no file has stays as it is, so that the image is accounted for as missing. Raises InputError for one
-    that several files have, and where none is found.
+    Names that no file below the root has are looked for below `roots`. A name that no file has stays as it is, so that
+    the image is accounted for as missing. Raises InputError for one that several files have, and where none is found.
     """
     if settings.find_images_in is None:
         return pl.col(column)
-    if not (root / settings.find_images_in).is_dir():
+    if not any(is_dir(base / settings.find_images_in) for base in (root, *roots)):
         raise not_there(root / settings.find_images_in, "no such folder", "correct `find_images_in`")
-    files: dict[str, list[str]] = {}
-    for directory, names in folders_below(root, settings.find_images_in, roots, settings.show):
-        for name in names:
-            path = PurePosixPath(os.path.relpath(directory, root)) / name
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                files.setdefault(path.stem, []).append(str(path))
-            files.setdefault(name, []).append(str(path))  # DICOM files often have no ending
+    files = _files_by_name(root, settings.find_images_in, roots, settings.show)
     source, paths = root / str(settings.table), []
     for row, cell in zip(rows[ROW], rows[column], strict=True):
         named = files.get(cell, [])
@@ -137,6 +136,22 @@ def found_by_name(
             remedy="correct `find_images_in` or `columns.image`",
         )
     return pl.Series(paths, dtype=pl.String)
+
+
+def _files_by_name(root: Path, folder: str, roots: tuple[Path, ...], show: bool) -> dict[str, list[str]]:
+    """Return the paths of all files by name, with and without the ending of an image; those of the root go first."""
+    found: tuple[dict[str, list[str]], dict[str, list[str]]] = {}, {}
+    visited: set[tuple[int, int]] = set()
+    for base in (root, *roots):
+        if not is_dir(base / folder):
+            continue
+        files = found[base is root]
+        for path in map(PurePosixPath, files_below(base, folder, (root, *roots), show, visited)):
+            stems = [path.stem] if path.suffix.lower() in IMAGE_SUFFIXES else []
+            for name in (path.name, *stems):  # DICOM files often have no ending
+                if str(path) not in (paths := files.setdefault(name, [])):
+                    paths.append(str(path))
+    return found[False] | found[True]
 
 
 def _joined(columns: list[str]) -> pl.Expr:

@@ -6,6 +6,7 @@ import polars as pl
 
 from ..common.data.distributions import MIMIC_METADATA, name_in
 from ..common.data.index_tables import read_index
+from ..common.files.archives import is_file
 from ..common.radiographs.views import normalise_view, view_described_by
 
 # By how closely a column describes the image itself: the last three describe the study. PatientOrientationCodeSequence
@@ -24,7 +25,7 @@ def with_views(files: pl.DataFrame, root: Path) -> pl.DataFrame:
     A view that is stated stays as it is written.
     """
     name = name_in(root, MIMIC_METADATA)
-    if not (root / name).is_file():
+    if not is_file(root / name):
         return files
     table = read_index(root, name, ["dicom_id"])
     columns = [name for name in COLUMNS if name in table.columns]

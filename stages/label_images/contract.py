@@ -164,10 +164,9 @@ class LabelImagesSettings(OwnTables):
 
     def named_columns(self) -> Mapping[str, str]:
         """Return the columns that the table of a `folder` data set must have, each with the key that names it."""
-        assert self.columns is not None, "the validator saw to it"
         readers = {self.readers.column: "readers.column"} if self.readers else {}
-        named = {**self.chosen_by, **readers, **self.columns.names()}
-        if self.findings is not None and self.columns.findings is None:
+        named = {**readers, **super().named_columns()}
+        if self.findings is not None and self.columns is not None and self.columns.findings is None:
             for finding, columns in self.findings.items():
                 for key in ("target", "boxes", "mask"):
                     for name in names_of(getattr(columns, key)):
@@ -207,15 +206,15 @@ class LabelImagesSettings(OwnTables):
         return self.patient_split is None and self.split.test == 1
 
     def main_table(self, root: Path | None = None) -> str:
-        """Return the name of the table of labels; `root` decides whether it ends with .gz."""
-        return name_in(root, self.table or CHALLENGE_TABLES[self.layout])
+        """Return the name of the table of labels, "" for a tree; `root` decides whether it ends with .gz."""
+        name = self.table or ("" if self.layout == "folder" else CHALLENGE_TABLES[self.layout])
+        return name_in(root, name) if name else ""
 
     def files(self, root: Path | None = None) -> list[str]:
         """Return the names of the tables that must exist, relative to the root (or absolute)."""
         lists = [] if self.split_lists is None else self.split_lists.files()
         boxes = None if self.boxes_table is None else self.boxes_table.table
-        named = (self.main_table(root), self.patients, self.lung_masks, boxes, *lists)
-        return [name for name in named if name is not None]
+        return [name for name in (self.main_table(root), self.patients, self.lung_masks, boxes, *lists) if name]
 
 
 class CardSplit(Record):
@@ -308,4 +307,9 @@ class LabelImagesJob(Job):
     )
     files: Path | None = source(
         "index_inputs", "files.arrow", optional=True, help="the distributed split; required with `patient_split`"
+    )
+    roots: tuple[Path, ...] = option(
+        "further folders of the data set: links may lead into them, and masks that are not below --root are sought "
+        "there",
+        default=(),
     )

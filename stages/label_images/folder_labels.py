@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..common.data.distributions import WHERE_TO_GET
+from ..common.data.folder_trees import read_rows
 from ..common.data.index_tables import (
-    only_rows,
     plain_paths,
     read_index,
     refuse_duplicates,
@@ -21,7 +21,7 @@ from .label_rows import Rows
 from .listed_labels import ListedRows
 
 
-def read_folder(root: Path, settings: LabelImagesSettings) -> LabelTable:
+def read_folder(root: Path, settings: LabelImagesSettings, roots: tuple[Path, ...] = ()) -> LabelTable:
     """Return the labels by distributed image id.
 
     Raises InputError, which names the row, for a cell without meaning, for what contradicts itself, and for one of
@@ -29,11 +29,8 @@ def read_folder(root: Path, settings: LabelImagesSettings) -> LabelTable:
     """
     columns = settings.columns
     assert columns is not None, "the settings' validator saw to it"
-    name, key = settings.main_table(root), columns.key
-    source = root / name
-    table = read_index(root, name, settings.named_columns(), WHERE_TO_GET["folder"], settings.show,
-                       settings.own_format)  # fmt: skip
-    table = only_rows(table, settings.only_rows, source, settings.show)
+    source, key = root / settings.main_table(root), columns.key
+    table = read_rows(root, settings, settings.named_columns(), roots).table
     if columns.image is not None:
         table = table.with_columns(plain_paths(columns.image))  # as index_inputs, whose ids these are
     require_values(table, source, [key, *([settings.readers.column] if settings.readers else [])])

@@ -52,19 +52,26 @@ class ImageLabels:
         return [*self.images_without_row, *self.images_unlabelled, *self.images_with_blank_label]
 
 
-def label_images(images: pa.Table, root: Path, settings: LabelImagesSettings, private: Path | None) -> ImageLabels:
+def label_images(
+    images: pa.Table,
+    root: Path,
+    settings: LabelImagesSettings,
+    private: Path | None,
+    roots: tuple[Path, ...] = (),
+) -> ImageLabels:
     """Read the tables of `root` and join them with the images (columns as in `join_labels`).
 
-    Ids are compared as index_inputs wrote them. Raises InputError where no image has a label.
+    Masks that are not below the root are sought below `roots`. Ids are compared as index_inputs wrote them. Raises
+    InputError where no image has a label.
     """
     identify = identifying(settings, private)
     studies = dict(zip(images["image_id"].to_pylist(), images["study_id"].to_pylist(), strict=True))
-    table = read_labels(root, settings)
+    table = read_labels(root, settings, roots)
     lungs = {}
     if settings.lung_masks is not None:
         regions = read_run_lengths(root, settings.lung_masks, settings.show, settings.own_format)[1]
         lungs = {identify(name, "image"): each for name, each in regions.items()}
-    joined = join_labels(images, identified(table, settings, identify, studies), lungs, settings, root)
+    joined = join_labels(images, identified(table, settings, identify, studies), lungs, settings, root, roots)
     if not joined.rows:
         raise _no_label(images, table, settings, root)
     _refuse_findings_without_label(joined, settings, root)
@@ -128,13 +135,14 @@ def join_labels(
     lung_regions: Mapping[str, tuple[Region, ...]],
     settings: LabelImagesSettings,
     root: Path,
+    roots: tuple[Path, ...] = (),
 ) -> ImageLabels:
     """Join every image with its label; `table` and `lung_regions` are by image id, as index_inputs wrote it.
 
     `images` has image_id, patient_id, original_rows and original_columns. Raises InputError where a mask or a box
     leaves its image, or was drawn on one of another shape.
     """
-    masks, labels = Masks(root, settings), table.labels
+    masks, labels = Masks(root, settings, roots), table.labels
     edge = BoxesAtTheEdge(masks.source, settings.boxes_size, has_keys=settings.layout == "folder")
     rows, without_label = [], []
     for image in images.to_pylist():

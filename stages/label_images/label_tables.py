@@ -8,6 +8,7 @@ from ..common.data.index_tables import read_index, require_values
 from ..common.data.own_tables import DISTRIBUTED, TableFormat
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
+from ..common.files.archives import is_dir, is_file
 from .boxes import Box, parse_box
 from .contract import LabelImagesSettings
 from .distributed_labels import DistributedLabel, FindingLabel, LabelTable, Region, row_of
@@ -18,19 +19,19 @@ NO_MASK = "-1"
 
 def present_label_files(root: Path, settings: LabelImagesSettings) -> dict[str, Path]:
     """Return name -> path of the settings' tables. Raises InputError for a missing root or table."""
-    if not root.is_dir():
+    if not is_dir(root):
         raise not_there(root, "no such folder", "correct the root of the data set")
     for name in settings.files(root):
-        if not (root / name).is_file():
+        if not is_file(root / name):
             raise not_there(root / name, "no such table of labels", WHERE_TO_GET[settings.layout])
     return {name: root / name for name in settings.files(root)}
 
 
-def read_labels(root: Path, settings: LabelImagesSettings) -> LabelTable:
-    """Return the labels by distributed image id."""
+def read_labels(root: Path, settings: LabelImagesSettings, roots: tuple[Path, ...] = ()) -> LabelTable:
+    """Return the labels by distributed image id; a tree reaches over `roots`, too."""
     name = settings.main_table(root)
     if settings.layout == "folder":
-        return read_folder(root, settings)
+        return read_folder(root, settings, roots)
     if settings.layout == "rsna":
         first, found = _read_rsna(root, name, settings.show)
     else:

@@ -9,6 +9,7 @@ from ..common.data.image_store import ImageStore
 from ..common.errors import InputError
 from ..common.files import schemas
 from ..common.files.arrow_tables import read_table, write_rows
+from ..common.files.rooted_files import check_folders
 from ..common.journal.tracking import track_job
 from ..common.records import write_record
 from .contract import LabelImagesJob, LabelImagesSettings
@@ -28,9 +29,11 @@ from .label_tables import present_label_files
 def write_labels(job: LabelImagesJob) -> None:
     """Label and split the images of one data set, and warn about ids without a counterpart."""
     settings = job.settings
-    with track_job(job, more=present_label_files(job.root, settings)) as run:
+    check_folders(job.root, job.roots, job.private)
+    present = present_label_files(job.root, settings)
+    with track_job(job, more={name: path for name, path in present.items() if path.is_file()}) as run:
         images = ImageStore(job.images).table
-        labels = label_images(images, job.root, settings, job.private)
+        labels = label_images(images, job.root, settings, job.private, job.roots)
         rows, listed = split_rows(labels, job.root, settings, job.private, _distributed_split(job))
         pixels = dict(zip(images["image_id"].to_pylist(), images["pixels_sha256"].to_pylist(), strict=True))
         card = data_card(job.dataset, settings, labels, rows, pixels, listed, _rejected(job))

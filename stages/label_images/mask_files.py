@@ -22,9 +22,9 @@ _DRAW_AGAIN = "correct the row, or download or draw it again"
 _SAVE_AGAIN = "save it as a PNG of one channel without transparency, 0 outside"
 _FILE_REMEDIES: dict[Kind, tuple[str, str]] = {
     "missing": ("the file is missing", _DRAW_AGAIN),
-    "link_leads_out": ("a link leads out of the data set's root", "put the file there: `roots` do not hold for masks"),
+    "link_leads_out": ("a link leads out of the data set's root", "name the folder in the data set's `roots`"),
     "too_large": (f"the file has more than {_LARGEST:,} bytes", _SAVE_AGAIN),
-    "unreadable": ("the file cannot be read", "correct its permissions"),
+    "unreadable": ("the file cannot be read: {detail}", "correct its permissions, or download it again"),
 }
 
 
@@ -36,16 +36,19 @@ class MaskError(ValueError):
         self.remedy = remedy
 
 
-def read_mask(root: Path, relative: str, rows: int, columns: int) -> Bool[np.ndarray, "rows columns"]:
+def read_mask(
+    root: Path, relative: str, rows: int, columns: int, roots: tuple[Path, ...] = ()
+) -> Bool[np.ndarray, "rows columns"]:
     """Read a mask of an image of `rows` x `columns` pixels: samples other than 0, of a palette indices, are inside.
 
-    It is turned upright by its EXIF orientation, as images are. The file must lie below `root`, links resolved. Raises
-    MaskError.
+    It is turned upright by its EXIF orientation, as images are. The file must lie below `root` or one of `roots`, links
+    resolved. Raises MaskError.
     """
     try:
-        data = read_under(root, relative, _LARGEST)
+        data = read_under(root, relative, _LARGEST, roots)
     except RootedFileError as error:
-        raise MaskError(*_FILE_REMEDIES.get(error.kind, ("it is not a regular file", _DRAW_AGAIN))) from None
+        what, remedy = _FILE_REMEDIES.get(error.kind, ("it is not a regular file", _DRAW_AGAIN))
+        raise MaskError(what.format(detail=error), remedy) from None
     if not data.startswith(PNG_START):
         raise MaskError("the file is not a PNG", _SAVE_AGAIN)
     try:

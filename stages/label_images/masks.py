@@ -49,8 +49,8 @@ class Masks:
     `overlapping` counts the masks whose regions, one per row, share pixels.
     """
 
-    def __init__(self, root: Path, settings: LabelImagesSettings) -> None:
-        self._root = root
+    def __init__(self, root: Path, settings: LabelImagesSettings, roots: tuple[Path, ...] = ()) -> None:
+        self._root, self._roots = root, roots
         self.source = root / settings.main_table(root)
         self._lung_source = root / str(settings.lung_masks)
         self.overlapping = 0
@@ -93,7 +93,7 @@ class Masks:
             return None
         where = f"{self.source}: row {row}: {what} of image {image['image_id']}"
         try:
-            drawn = read_mask(self._root, file, image["original_rows"], image["original_columns"])
+            drawn = read_mask(self._root, file, image["original_rows"], image["original_columns"], self._roots)
             if not expected and drawn.any():
                 raise MaskError("it has pixels of the finding, but the row says that it is absent")
         except MaskError as error:

@@ -22,7 +22,7 @@ from .tokenizer import read_tokenizer, token_ids_of, train_tokenizer, weights_fi
 def split_reports(job: SplitReportsJob) -> None:
     """Split all reports, read or train the word pieces, and write the results."""
     settings = job.settings
-    check_folders(job.root, job.roots)
+    check_folders(job.root, job.roots, job.private)
     weights = weights_file(settings.tokenizer.weights, job.tokenizer_weights)
     reports = reveal(read_table(job.reports, schemas.REPORTS), job.private)
     with track_job(job, more={"tokenizer": weights} if weights else None) as run:

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from stages.config_layers import merged
 from stages.contracts import EVALUATIONS
 from workflow.doctor.indexes import Indexes
 from workflow.doctor.inputs import check_dataset
+from workflow.doctor.labels import check_labels_of
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATORS = ROOT / "docs" / "operators"
@@ -59,6 +61,25 @@ def test_the_data_set_is_indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )  # fmt: skip
     metrics = {each["key"]: each["value"] for each in json.loads(Path("journal.json").read_text())["metrics"]}
     assert (metrics["images"], metrics["reports"], metrics["files_missing"]) == (2, 2, 0)
+
+
+def test_a_zip_of_folders_is_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, picture = cv2.imencode(".png", np.arange(64 * 64, dtype=np.uint8).reshape(64, 64))
+    with zipfile.ZipFile("chest.zip", "w") as archive:
+        for number in range(60):
+            label = "PNEUMONIA" if number % 2 else "NORMAL"
+            archive.writestr(f"chest/train/{label}/person{number}_virus_3.png", picture.tobytes())
+        archive.writestr("chest/readme.txt", "no image")
+        archive.writestr("chest/train/OTHER/person0_virus_3.png", b"")
+    config = check(config_with(block("# our_tree.yaml")))
+    indexes = Indexes(config)
+    finding = check_dataset(config, "ours", indexes)
+    assert (finding.status, "60 images, 0 reports in chest.zip" in finding.what) == ("warning", True), finding
+    assert "chest.zip: 1 image files do not fit `tree`: they are not read" in finding.what
+    assert indexes.of("ours").files["patient_id"].n_unique() == 60
+    labels = check_labels_of(config, "ours", indexes)
+    assert "at most 60 labelled images" in labels.what, labels
 
 
 def our_labelled_data(folder: Path, patients: int = 120) -> None:

@@ -3,13 +3,14 @@
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from stages.common.errors import InputError
-from stages.common.files.rooted_files import RootedFileError, find_under
+from stages.common.files.rooted_files import RootedFileError, read_under
 from stages.configuration import Config
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from workflow.doctor.findings import Finding
@@ -38,7 +39,7 @@ def check_headers(config: Config, name: str, indexes: Indexes) -> list[Finding]:
         return [Finding("not checked", subject, what)]
     paths = files["path"].gather_every(max(1, len(files) // _LOOKED_INTO)).head(_LOOKED_INTO)
     roots = tuple(map(Path, config.roots(name)))
-    read = list(_modalities(Path(config.root(name)), paths.to_list(), roots, pydicom, parsing))
+    read = list(_modalities(Path(config.root(name)), paths.to_list(), roots, settings.max_file_bytes, pydicom, parsing))
     if not read or any(modality for modality, _ in read):
         return []
     lacking = "no Modality" if any(of_class for _, of_class in read) else "no Modality and no SOP class"
@@ -48,18 +49,17 @@ def check_headers(config: Config, name: str, indexes: Indexes) -> list[Finding]:
 
 
 def _modalities(
-    root: Path, paths: list[str], roots: tuple[Path, ...], pydicom: Any, parsing: Any
+    root: Path, paths: list[str], roots: tuple[Path, ...], most_bytes: int, pydicom: Any, parsing: Any
 ) -> Iterator[tuple[str, str]]:
     """Yield Modality and SOP class of the DICOM files among `paths` that can be read; "" where one is not stated."""
     for relative in paths:
         try:
-            path = find_under(root, relative, roots)
-            with path.open("rb") as file, warnings.catch_warnings():
+            data = read_under(root, relative, most_bytes, roots)
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                if not parsing.is_dicom(file.read(_START)):
+                if not parsing.is_dicom(data[:_START]):
                     continue
-                file.seek(0)
-                header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+                header = pydicom.dcmread(BytesIO(data), stop_before_pixels=True, force=True)
                 if "Rows" not in header:  # damage that pydicom reads over, or no image
                     continue
                 modality, of_class = parsing.text(header, "Modality"), parsing.text(header, "SOPClassUID")

@@ -19,8 +19,9 @@ from stages.common.contract import JOURNAL_FILE
 from stages.common.data.identifiers import KEY_NAME
 from stages.common.data.index_tables import Index
 from stages.common.errors import InputError
+from stages.common.files.archives import on_disk
 from stages.common.files.arrow_tables import read_table
-from stages.common.files.schemas import PAIRS, REJECTS
+from stages.common.files.schemas import FILES, PAIRS, REJECTS
 from stages.common.journal.journals import read_journal
 from stages.common.radiographs.views import accepted_views, normalise_view, rule_for_missing
 from stages.configuration import Config
@@ -100,6 +101,13 @@ class Indexes:
         wrong = Counter(view for view, is_other in zip(views, is_wrong, strict=True) if is_other and view)
         return Views(Counter(wrong), int(is_missing.sum()), frozenset(certain))
 
+    def files_of_last_run(self, name: str) -> int | None:
+        """Return how many images index_inputs listed, or None where it has to list them (again)."""
+        path = self._output("index_inputs", name, "files.arrow")
+        with suppress(InputError):
+            return None if path is None else len(read_table(path, FILES))
+        return None
+
     def unusable(self, name: str) -> tuple[frozenset[str], bool]:
         """Return the ids of images that are rejected, and whether dicom_to_arrow itself said so."""
         path = self._output("dicom_to_arrow", name, "rejects.arrow")
@@ -124,7 +132,7 @@ class Indexes:
         try:
             journal = read_journal(folder / JOURNAL_FILE).journal
             written = (folder / file).stat().st_mtime
-            newer = any(each.stat().st_mtime > written for each in index)
+            newer = any(on_disk(each).stat().st_mtime > written for each in index)
         except (InputError, OSError):
             return None
         same = journal.digests.settings == self.config.settings(stage, name).digest()

@@ -19,7 +19,6 @@ from huggingface_hub.errors import (
 from stages.common.data.index_tables import Index
 from stages.common.encoders.weight_files import RECORD, tokenizer_file, weight_files
 from stages.common.errors import InputError
-from stages.common.files.rooted_files import check_folders
 from stages.configuration import Config
 from stages.fetch_weights.contract import folder_name, hub_id
 from stages.index_inputs.contract import IndexInputsSettings
@@ -50,8 +49,7 @@ def check_dataset(config: Config, name: str, indexes: Indexes, every_file: bool 
         return Finding("ok", subject, "synthetic: make_phantom will create it")
     try:
         roots = tuple(map(Path, config.roots(name)))
-        present_index_files(root, settings)
-        check_folders(root, roots)
+        present_index_files(root, settings, roots, Path(config.workspace, "private"))
         index = indexes.of(name)
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}: {error.what}", error.remedy)
@@ -60,6 +58,10 @@ def check_dataset(config: Config, name: str, indexes: Indexes, every_file: bool 
     if name == config.pretrain_on and index.reports.is_empty():
         remedy = "pretrain_on needs a data set with reports: name another, or name its column `report`"
         return Finding("error", subject, f"{count}: nothing to pre-train on", remedy)
+    listed = indexes.files_of_last_run(name) if settings.tree else None
+    if listed not in (None, len(index.files)):  # no table says so to Snakemake
+        what = f"{count}; index_inputs listed {listed:,} when it last ran"
+        return Finding("warning", subject, what, "add --forcerun index_inputs to the command of the run")
     parts: list[str] = []
     for kind, table, identifier, stage in (
         ("files", index.files, "image_id", "dicom_to_arrow"),

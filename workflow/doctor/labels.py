@@ -14,6 +14,7 @@ import polars as pl
 from stages.common.data.patient_split import split_of
 from stages.common.data.prompts import read_prompts
 from stages.common.errors import InputError
+from stages.common.files.archives import is_dir, is_file, size_of
 from stages.common.files.rooted_files import RootedFileError, find_under
 from stages.common.records import FEWEST
 from stages.configuration import Config
@@ -39,14 +40,14 @@ def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
     subject, settings, root = f"labels {name}", config.settings(LabelImagesSettings, name), Path(config.root(name))
     if config.is_phantom(name):
         return Finding("ok", subject, "synthetic: make_phantom will create them")
-    if not root.is_dir():
+    if not is_dir(root):
         return Finding("not checked", subject, f"{root}: no such folder")
     tables = [root / table for table in settings.files(root)]
-    missing = [table for table in tables if not table.is_file()]
+    missing = [table for table in tables if not is_file(table)]
     if missing:
         what = f"datasets.{name}.label_images: no file {missing[0]}"
         return Finding("error", subject, what, "correct the name, which is relative to the data set's root")
-    if (size := sum(table.stat().st_size for table in tables)) > LARGEST:
+    if (size := sum(size_of(table) for table in tables)) > LARGEST:
         return Finding("not checked", subject, f"{size / 1e6:,.0f} MB of tables: label_images will read them")
     try:
         rows, converted = _split(config, name, settings, indexes)
@@ -128,13 +129,13 @@ def _split(
     images_of, tables, splits = (
         import_module(f"stages.label_images.{part}") for part in ("image_labels", "label_tables", "labels")
     )
-    root = Path(config.root(name))
+    root, roots = Path(config.root(name)), tuple(map(Path, config.roots(name)))
     index, exact = indexes.of(name), indexes.exact(name)
     unusable, converted = indexes.unusable(name)
     with indexes.private() as private:
         identify = images_of.identifying(settings, private)
         studies = dict(index.files.select("image_id", "study_id").iter_rows())
-        labels = images_of.identified(tables.read_labels(root, settings), settings, identify, studies).labels
+        labels = images_of.identified(tables.read_labels(root, settings, roots), settings, identify, studies).labels
         images = dict(index.files.select("image_id", "patient_id").iter_rows())
         rows = [
             {"image_id": image, "patient_id": patient, "finding": finding, "target": each.target,
@@ -154,7 +155,9 @@ def _split(
                 "dicom_to_arrow rejects every labelled image",
                 f"see the line `views {name}`, or rejects.arrow of dicom_to_arrow",
             )
-        _refuse_missing_masks(root, settings, [labels[image] for image in {row["image_id"]: None for row in rows}])
+        _refuse_missing_masks(
+            root, roots, settings, [labels[image] for image in {row["image_id"]: None for row in rows}]
+        )
         joined = images_of.ImageLabels(
             rows,
             labels_without_image=sorted(labels.keys() - (images.keys() - unusable)),
@@ -171,8 +174,10 @@ def _split(
             raise _RoughSplitError(error.what, error.remedy) from None
 
 
-def _refuse_missing_masks(root: Path, settings: LabelImagesSettings, labels: Sequence[Any]) -> None:
-    """Raise an InputError that names the first row with a mask that is not a file below the root.
+def _refuse_missing_masks(
+    root: Path, roots: tuple[Path, ...], settings: LabelImagesSettings, labels: Sequence[Any]
+) -> None:
+    """Raise an InputError that names the first row with a mask that is not a file below the root or `roots`.
 
     `labels` are DistributedLabel, whose module is imported by name. Files are named only where messages may quote ids.
     """
@@ -182,7 +187,7 @@ def _refuse_missing_masks(root: Path, settings: LabelImagesSettings, labels: Seq
         for key, file, at in (*files, ("lung_mask", label.lung_mask_file, label.row)):
             try:
                 if file is not None:
-                    find_under(root, file)
+                    find_under(root, file, roots)
             except RootedFileError as error:
                 named = f" {file}" if settings.show else ""
                 column = getattr(columns, key) or key

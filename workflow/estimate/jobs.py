@@ -3,13 +3,15 @@
 The numbers of images and reports come from journals, from the data sets' indexes, or from publications.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.common.errors import InputError
+from stages.common.files.archives import MemberError, archive_at, is_dir, keep_indexes_in
 from stages.common.journal.journals import Journal
 from stages.configuration import Config
 from stages.index_inputs.contract import IndexInputsSettings
@@ -46,16 +48,17 @@ def amount_of(config: Config, name: str, journals: list[Journal], index_of: Inde
     """
     settings = config.settings(IndexInputsSettings, name)
     root = Path(config.root(name))
-    known = config.datasets[name].distributed
-    size = _file_bytes(root) or (known.published.file_bytes if known else _FILE_BYTES)
+    roots, known = tuple(map(Path, config.roots(name))), config.datasets[name].distributed
+    keep_indexes_in(Path(config.workspace, "private"))
+    size = _file_bytes((root, *roots)) or (known.published.file_bytes if known else _FILE_BYTES)
     for journal in journals:
         if (journal.stage, journal.name, journal.status) == ("index_inputs", name, "FINISHED"):
             counts = {metric.key: metric.value for metric in journal.metrics}
             return Amount(int(counts["images"]), int(counts["reports"]), size, "journal of index_inputs")
     if config.is_phantom(name):
         return _phantom_amount(config, settings.layout)
-    if root.is_dir():
-        index = index_of(name) if index_of else _index_of(root, settings)
+    if is_dir(root):
+        index = index_of(name) if index_of else _index_of(root, settings, roots)
         return Amount(len(index.files), len(index.reports), size, f"rows of {root / index.source}")
     if known is not None:
         return Amount(known.published.images, known.published.reports, size, f"published; {root} does not exist")
@@ -64,13 +67,13 @@ def amount_of(config: Config, name: str, journals: list[Journal], index_of: Inde
     )
 
 
-def _index_of(root: Path, settings: IndexInputsSettings) -> "Index":
+def _index_of(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...]) -> "Index":
     import tempfile
 
     from stages.index_inputs.index import build_index  # here, because a table library is imported
 
     with tempfile.TemporaryDirectory() as private:
-        return build_index(root, settings, "estimate", Path(private))
+        return build_index(root, settings, "estimate", Path(private), roots)
 
 
 def _phantom_amount(config: Config, layout: str) -> Amount:
@@ -82,17 +85,19 @@ def _phantom_amount(config: Config, layout: str) -> Amount:
     return Amount(images, 0, 3e5, "settings of make_phantom")
 
 
-def _file_bytes(root: Path) -> float | None:
+def _file_bytes(roots: Iterable[Path]) -> float | None:
     """Return the mean size of the first files that are found; None where there are none."""
-    sizes = []
-    if root.is_dir():
-        for path in root.rglob("*"):
-            if path.suffix.lower() in (".dcm", ".jpg", ".jpeg", ".png"):
-                with suppress(OSError):  # e.g. a link that leads to itself; dicom_to_arrow accounts for it
-                    sizes.append(path.stat().st_size)
-            if len(sizes) == 50:
-                break
+    sizes = list(islice((size for root in roots for size in _image_sizes(root)), 50))
     return sum(sizes) / len(sizes) if sizes else None
+
+
+def _image_sizes(root: Path) -> Iterator[int]:
+    """Yield the sizes of the images below a folder or in an archive."""
+    archive = archive_at(root)
+    for path in map(Path, archive.files()) if archive else root.rglob("*"):
+        if path.suffix.lower() in (".dcm", ".jpg", ".jpeg", ".png"):
+            with suppress(OSError, MemberError):  # e.g. a link that leads to itself; dicom_to_arrow accounts for it
+                yield archive.find(str(path)).size if archive else path.stat().st_size
 
 
 _ROW = 400  # bytes of a table's row besides pixels and vectors, generous

@@ -3,6 +3,7 @@
 rule dicom_to_arrow:
     input:
         **inputs_of("dicom_to_arrow", "convert"),
+        archives=lambda wildcards: ARCHIVES[wildcards.dataset],
     output:
         **outputs_of("dicom_to_arrow", "convert"),
     log:

@@ -1,25 +1,28 @@
 # The distribution's own index -> table of files and table of reports.
 from stages.common.data.distributions import not_there
 from stages.index_inputs.contract import index_files
+from workflow.input_files import archives_of, files_with_tables
 
 
 def index_of(dataset):
     """Return the index files of a data set; missing ones that no rule makes are named before anything runs."""
-    root, settings = Path(CONFIG.root(dataset)), CONFIG.settings("index_inputs", dataset)
-    files = [root / name for name in index_files(settings, root)]
-    missing = [path for path in files if not (CONFIG.is_phantom(dataset) or path.is_file())]
-    if missing:
-        error = not_there(missing[0], "no such index file", CONFIG.where_to_get(dataset))
-        raise WorkflowError(f"datasets.{dataset}: {error}")
-    return [str(path) for path in files]
+    settings, where = CONFIG.settings("index_inputs", dataset), CONFIG.where_to_get(dataset)
+    try:
+        return files_with_tables(
+            CONFIG, dataset, partial(index_files, settings), lambda path: not_there(path, "no such index file", where)
+        )
+    except InputError as error:
+        raise WorkflowError(f"datasets.{dataset}: {error}") from None
 
 
 INDEX = {dataset: index_of(dataset) for dataset in CONFIG.used_datasets}
+ARCHIVES = {dataset: archives_of(CONFIG, dataset) for dataset in CONFIG.used_datasets}
 
 
 rule index_inputs:
     input:
         index=lambda wildcards: INDEX[wildcards.dataset],
+        archives=lambda wildcards: ARCHIVES[wildcards.dataset],
     output:
         **outputs_of("index_inputs"),
     log:

@@ -1,14 +1,15 @@
 def label_tables_of(dataset):
     """Return the tables of labels, patients, lungs and lists; missing ones that no rule makes are named beforehand."""
-    root, settings = Path(CONFIG.root(dataset)), CONFIG.settings("label_images", dataset)
+    settings = CONFIG.settings("label_images", dataset)
     if CONFIG.is_phantom(dataset):
         return INDEX[dataset]
-    paths = [root / name for name in settings.files(root)]
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        error = not_there(missing[0], "no such table of labels", CONFIG.where_to_get(dataset))
-        raise WorkflowError(f"datasets.{dataset}.label_images: {error}")
-    return [str(path) for path in paths]
+    where = CONFIG.where_to_get(dataset)
+    try:
+        return files_with_tables(
+            CONFIG, dataset, settings.files, lambda path: not_there(path, "no such table of labels", where)
+        )
+    except InputError as error:
+        raise WorkflowError(f"datasets.{dataset}.label_images: {error}") from None
 
 
 LABEL_TABLES = {dataset: label_tables_of(dataset) for dataset in CONFIG.evaluate_on}
@@ -26,6 +27,7 @@ rule label_images:
         **inputs_of("label_images", leave=("files",)),
         files=split_of_pretraining,
         tables=lambda wildcards: LABEL_TABLES[wildcards.dataset],
+        archives=lambda wildcards: ARCHIVES[wildcards.dataset],
     output:
         **outputs_of("label_images"),
     log:
@@ -39,6 +41,7 @@ rule label_images:
     params:
         **identity_of("label_images", image="preprocess"),
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
+        roots=lambda wildcards: CONFIG.roots(wildcards.dataset),
         private=f"{CONFIG.workspace}/private",
         files=lambda wildcards, input: shlex.join(["--files", input.files] if input.files else []),
     shell:
@@ -46,6 +49,7 @@ rule label_images:
             "label_images",
             leave=("files",),
             root="{params.root:q}",
+            roots="{params.roots:q}",
             dataset="{wildcards.dataset}",
             private="{params.private:q}",
             more="{params.files}",

@@ -2,6 +2,7 @@
 rule split_reports:
     input:
         **inputs_of("split_reports"),
+        archives=lambda wildcards: ARCHIVES[wildcards.dataset],
         weights=weights_inputs(TOKENIZER),
     output:
         **outputs_of("split_reports"),

@@ -5,14 +5,15 @@ Imports no table library, because the workflow reads the names from here to decl
 
 import csv
 import gzip
-import os
 import zlib
 from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from ..errors import InputError
+from ..files.archives import SUFFIXES, is_file, names_in, open_file, others_of_this_name
 
 Layout = Literal["mimic_cxr", "rsna", "siim", "folder"]
 
@@ -48,7 +49,7 @@ _RENAMED = {SIIM_RUN_LENGTHS: "stage_2_train.csv"}
 def name_in(root: Path | None, name: str) -> str:
     """Return `name` of a distribution's file, or its form with or without .gz if only that one is in `root`."""
     other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
-    return other if root is not None and not (root / name).is_file() and (root / other).is_file() else name
+    return other if root is not None and not is_file(root / name) and is_file(root / other) else name
 
 
 def not_there(path: Path, what: str, remedy: str) -> InputError:
@@ -57,16 +58,15 @@ def not_there(path: Path, what: str, remedy: str) -> InputError:
     leads = "" if resolved == path else f" (looked for {resolved})"
     if any(part.startswith("~") for part in path.parts):
         remedy = f"`~` is not expanded, write the folder out; {remedy}"
-    beside = [
-        name for name in (f"{path.name}.zip", _RENAMED.get(path.name, "")) if name and (path.parent / name).is_file()
-    ]
+    packed = [f"{path.name}{suffix}" for suffix in SUFFIXES]
+    beside = [name for name in (*packed, _RENAMED.get(path.name, "")) if name and (path.parent / name).is_file()]
     if beside:
-        act = (
-            "unpack it"
-            if beside[0].endswith(".zip")
-            else f"copy it to {path.name}, its images below {IMAGE_FOLDERS['siim']}"
-        )
+        act = f"copy it to {path.name}, its images below {IMAGE_FOLDERS['siim']}"
+        if beside[0] in packed:
+            act = "unpack it" if path.suffix else "name it as `root` or in `roots`, it is read in place"
         remedy = f"there is {beside[0]}: {act}; {remedy}"
+    if namesakes := others_of_this_name(path):
+        remedy = f"{namesakes} members of the archive have this name in another folder: write its whole path; {remedy}"
     return InputError(f"{path}: {what}{leads}", remedy)
 
 
@@ -75,9 +75,9 @@ def is_mimic_jpg(root: Path) -> bool:
 
     Either tree may hold a copy of the other's tables.
     """
-    if not (root / name_in(root, MIMIC_METADATA)).is_file():
+    if not is_file(root / name_in(root, MIMIC_METADATA)):
         return False
-    return not (root / name_in(root, MIMIC_RECORDS)).is_file() or mimic_suffixes(root) == {".jpg"}
+    return not is_file(root / name_in(root, MIMIC_RECORDS)) or mimic_suffixes(root) == {".jpg"}
 
 
 def mimic_suffixes(root: Path, studies: int = 20) -> set[str]:
@@ -98,7 +98,7 @@ def _listed(root: Path, number: int) -> list[Path]:
     """
     table = root / name_in(root, MIMIC_RECORDS)
     try:
-        with gzip.open(table, "rt") if table.suffix == ".gz" else table.open() as lines:
+        with open_file(table) as file, gzip.open(file, "rt") if table.suffix == ".gz" else TextIOWrapper(file) as lines:
             rows = [row.get("path") for row in islice(csv.DictReader(lines), number)]
     except (OSError, EOFError, zlib.error, csv.Error, ValueError):
         return []
@@ -106,7 +106,14 @@ def _listed(root: Path, number: int) -> list[Path]:
 
 
 def _suffixes_of(files: Iterable[Path]) -> set[str]:
-    return {suffix for file in files for suffix in (".dcm", ".jpg") if os.path.isfile(f"{file}{suffix}")}  # noqa: PTH113 - a closed folder is no error
+    return {suffix for file in files for suffix in (".dcm", ".jpg") if _is_file(Path(f"{file}{suffix}"))}
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return is_file(path)
+    except OSError:  # of a closed folder
+        return False
 
 
 def _studies(files: Path) -> Iterator[Path]:
@@ -129,5 +136,5 @@ def unused_tables(root: Path) -> list[str]:
     """Return the names of the CSV files of a MIMIC-CXR root that are not read although they look like its index."""
     unread = {MIMIC_RECORDS} if is_mimic_jpg(root) else set()
     read = {name_in(root, name) for name in _MIMIC_TABLES if name not in unread}
-    tables = sorted(path.name for path in root.iterdir() if path.name.lower().endswith((".csv", ".csv.gz")))
+    tables = [name for name in names_in(root) if name.lower().endswith((".csv", ".csv.gz"))]
     return [name for name in tables if name not in read and not any(word in name for word in _OF_NO_USE)]

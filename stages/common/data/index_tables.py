@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from ..errors import InputError
+from ..files.archives import is_file
 from ..settings import did_you_mean
 from .distributions import not_there
 from .own_tables import DISTRIBUTED, TableFormat
@@ -51,17 +52,24 @@ def read_index(
     is true: without a header, the names of the columns are a patient's row.
     """
     path = root / name
-    if not path.is_file():
+    if not is_file(path):
         raise not_there(path, "no such index file", where_to_get or "correct the file name in the settings")
     columns = columns if isinstance(columns, Mapping) else list(columns)
     table = read_table_file(path, form, where_to_get or "write a header and one row per image", columns)
+    refuse_lacking_columns(path, table, columns, show, form)
+    if table.is_empty():
+        raise InputError(f"{path}: no row below the header", remedy=where_to_get or "add one row per image")
+    return table
+
+
+def refuse_lacking_columns(
+    path: Path, table: pl.DataFrame, columns: Iterable[str], show: bool, form: TableFormat
+) -> None:
+    """Raise an InputError for each of `columns` that a table lacks; `read_index` explains the arguments."""
     missing = [column for column in columns if column not in table.columns]
     if missing:
         keys = columns if isinstance(columns, Mapping) else {}
         raise _no_column(path, table.columns[1:], missing, keys, show, form)
-    if table.is_empty():
-        raise InputError(f"{path}: no row below the header", remedy=where_to_get or "add one row per image")
-    return table
 
 
 def only_rows(rows: pl.DataFrame, chosen: Mapping[str, Sequence[str]], source: Path, show: bool) -> pl.DataFrame:

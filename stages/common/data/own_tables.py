@@ -1,6 +1,7 @@
 """Settings about a user's own tables, which index_inputs and label_images share; no table library is imported."""
 
 import codecs
+import re
 from collections.abc import Mapping
 from typing import Annotated, NamedTuple
 
@@ -19,6 +20,7 @@ class TableFormat(NamedTuple):
     keys: bool = False
 
 
+PATH = "path"  # the column of a data set without a table that holds the path of the image
 DISTRIBUTED = TableFormat()  # of the tables of public data sets
 
 
@@ -50,6 +52,12 @@ class OwnTables(Settings):
     layout: Layout = Field(description="how the data set is laid out on disk")
     table: str | None = Field(
         None, description="folder: name of the table (CSV, .tsv, .parquet, .jsonl), relative to the root"
+    )
+    tree: str | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # a data set without it keeps the digest of its settings
+        description="folder: instead of `table`, a regular expression with named groups that fits the whole path of an "
+        "image below the root: each image that it fits is a row, whose columns are `path` and the groups",
     )
     columns: ImageColumns | None = Field(None, description="folder: names of the table's columns")
     separator: str | None = Field(
@@ -88,11 +96,37 @@ class OwnTables(Settings):
     @model_validator(mode="after")
     def _table_fits_the_layout(self) -> "OwnTables":
         folder = self.layout == "folder"
-        if folder and (self.table is None or self.columns is None):
-            raise ValueError("layout `folder` needs `table` and `columns`")
-        if not folder and (self.table is not None or self.columns is not None or self.only_rows):
-            raise ValueError(f"`table`, `columns` and `only_rows` belong to layout `folder`, not to `{self.layout}`")
+        if folder and ((self.table is None and self.tree is None) or self.columns is None):
+            raise ValueError("layout `folder` needs `table` and `columns`, or instead of a table `tree`")
+        if not folder and ((self.table, self.tree, self.columns) != (None, None, None) or self.only_rows):
+            keys = "`table`, `tree`, `columns` and `only_rows`"
+            raise ValueError(f"{keys} belong to layout `folder`, not to `{self.layout}`")
+        if self.table is not None and self.tree is not None:
+            raise ValueError("`table` and `tree` are both given: keep one")
         return self
+
+    @model_validator(mode="after")
+    def _tree_has_the_columns(self) -> "OwnTables":
+        if self.tree is None or self.columns is None:
+            return self
+        try:
+            groups = [*re.compile(self.tree).groupindex]
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"tree: {self.tree!r} is no regular expression: {error}") from None
+        if not groups or PATH in groups:
+            wrong = (
+                f"has a group named {PATH}, which is the column of the whole path" if groups else "has no named group"
+            )
+            raise ValueError(f"tree: {self.tree!r} {wrong}: write (?P<patient>...), for example")
+        for name, key in self.named_columns().items():
+            if name not in (PATH, *groups):
+                raise ValueError(f"{key}: {name!r} is no group of `tree`, which has {', '.join((PATH, *groups))}")
+        return self
+
+    def named_columns(self) -> Mapping[str, str]:
+        """Return the columns that the table of a `folder` data set must have, each with the key that names it."""
+        assert self.columns is not None, "the validator saw to it"
+        return {**dict.fromkeys(self.only_rows, "only_rows"), **self.columns.names()}
 
     @property
     def identifier_kind(self) -> IdentifierKind:
@@ -108,8 +142,3 @@ class OwnTables(Settings):
     def own_format(self) -> TableFormat:
         """Return the format of the user's own tables."""
         return TableFormat(self.separator, self.encoding, keys=True)
-
-    @property
-    def chosen_by(self) -> dict[str, str]:
-        """Return the columns that `only_rows` needs, each with the key that names it."""
-        return dict.fromkeys(self.only_rows, "only_rows")

@@ -18,6 +18,7 @@ from typing import Any
 import polars as pl
 
 from ..errors import InputError
+from ..files.archives import read_bytes
 from .openi_reports import is_openi, read_openi
 from .own_tables import TableFormat
 from .swallowed_rows import refuse_swallowed_rows
@@ -45,7 +46,7 @@ def read_table_file(path: Path, form: TableFormat, empty: str, wanted: Collectio
     if suffix in _UNREAD:
         raise InputError(f"{path}: a table is a CSV, .tsv, .parquet or .jsonl file", remedy="save it as one of them")
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
         data = gzip.decompress(data) if data.startswith(_COMPRESSED) else data
     except (OSError, EOFError, zlib.error) as error:
         reason = f"not readable as CSV ({type(error).__name__})"

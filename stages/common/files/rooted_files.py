@@ -2,18 +2,20 @@
 
 A path is relative to the data set's `root`. Links are followed as long as they stay below the root or lead into one of
 `roots`, further folders that the user has named. A file that is not below the root is looked for below these folders,
-under the same relative path: reports and images may be kept apart.
+under the same relative path: reports and images may be kept apart. Any of these folders may be an archive, whose
+members are read in place (archives.py).
 """
 
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, NamedTuple, NoReturn
 
 from ..errors import InputError
+from .archives import SUFFIXES, Archive, MemberError, archive_at, is_dir, keep_indexes_in
 
 Kind = Literal["unsafe_path", "link_leads_out", "missing", "not_regular", "unreadable", "too_large"]
 
@@ -26,13 +28,28 @@ class RootedFileError(Exception):
         self.kind: Kind = kind
 
 
-def check_folders(root: Path, roots: Sequence[Path] = ()) -> None:
-    """Raise an InputError where the root, or a folder of `roots`, does not exist."""
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder", remedy="give the root of the data set with --root")
+def check_folders(root: Path, roots: Sequence[Path] = (), private: Path | None = None) -> None:
+    """Raise an InputError where the root, or a folder of `roots`, does not exist or is a damaged archive.
+
+    What is found in archives is kept in the folder `private`, if one is given, for this process and later ones.
+    """
+    keep_indexes_in(private)
+    if not is_dir(root):
+        raise InputError(f"{root}: {no_folder(root)}", remedy="give the root of the data set with --root")
     for folder in roots:
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder", remedy="correct `roots` of the data set (option --roots)")
+        if not is_dir(folder):
+            remedy = "correct `roots` of the data set (option --roots)"
+            raise InputError(f"{folder}: {no_folder(folder)}", remedy)
+
+
+def no_folder(path: Path) -> str:
+    """Return what is wrong with a path that should be a folder or an archive."""
+    return f"neither a folder nor one of {', '.join(SUFFIXES)}" if path.is_file() else "no such folder"
+
+
+def archive_warnings(root: Path, roots: Sequence[Path] = ()) -> list[str]:
+    """Return lines about members of the archives among these folders that are not read."""
+    return [line for base in (root, *roots) if (archive := archive_at(base)) for line in archive.warnings]
 
 
 def read_under(root: Path, relative: str, max_bytes: int, roots: tuple[Path, ...] = ()) -> bytes:
@@ -43,6 +60,8 @@ def read_under(root: Path, relative: str, max_bytes: int, roots: tuple[Path, ...
     try:
         # O_NONBLOCK and the second check: what was a file a moment ago may be a pipe now.
         path = _locate(root, relative, roots)
+        if isinstance(path, _Packed):
+            return path.archive.read(path.name, max_bytes)
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as handle:
             status = os.fstat(descriptor)
@@ -50,28 +69,93 @@ def read_under(root: Path, relative: str, max_bytes: int, roots: tuple[Path, ...
             if status.st_size > max_bytes:
                 raise RootedFileError("too_large", f"{status.st_size} bytes")
             data = handle.read(max_bytes + 1)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, MemberError) as error:
         raise _explained(error) from None
     if len(data) > max_bytes:
         raise RootedFileError("too_large", f"more than {max_bytes} bytes")
     return data
 
 
-def find_under(root: Path, relative: str, roots: tuple[Path, ...] = ()) -> Path:
-    """Return the real path of the file that `read_under` would read, without opening it. Raises RootedFileError."""
+def start_of(root: Path, relative: str, count: int, roots: tuple[Path, ...] = ()) -> bytes:
+    """Return the first `count` bytes of the file that `read_under` would read. Raises RootedFileError."""
     try:
-        return Path(_locate(root, relative, roots))
-    except (OSError, RuntimeError) as error:
+        path = _locate(root, relative, roots)
+        if isinstance(path, _Packed):
+            return path.archive.start_of(path.name, count)
+        with Path(path).open("rb") as file:
+            return file.read(count)
+    except (OSError, RuntimeError, MemberError) as error:
         raise _explained(error) from None
 
 
-def _locate(root: Path, relative: str, roots: tuple[Path, ...]) -> str:
+def find_under(root: Path, relative: str, roots: tuple[Path, ...] = ()) -> Path:
+    """Return the real path of the file that `read_under` would read, without opening it. Raises RootedFileError.
+
+    The path of a member is that of its archive, then its own.
+    """
+    try:
+        path = _locate(root, relative, roots)
+    except (OSError, RuntimeError, MemberError) as error:
+        raise _explained(error) from None
+    return path.archive.path / path.name if isinstance(path, _Packed) else Path(path)
+
+
+def files_below(
+    root: Path,
+    folder: str = ".",
+    roots: tuple[Path, ...] = (),
+    show: bool = True,
+    visited: set[tuple[int, int]] | None = None,
+) -> Iterator[str]:
+    """Yield the path, relative to `root`, of every file below its `folder`, folder by folder in order of their names.
+
+    Each folder is entered once, since links may form a loop; `visited` holds those entered before. Links are followed
+    where files are read through them, which is into `root` and `roots`. Raises InputError for a folder that cannot be
+    read, which it names if `show`.
+    """
+    if (archive := archive_at(root)) is not None:
+        yield from archive.files(PurePosixPath(folder).as_posix())
+        return
+    allowed = [each.resolve() for each in (root, *roots)]
+    visited = set() if visited is None else visited
+
+    def refuse(error: OSError) -> NoReturn:
+        named = error.filename if show else f"{root / folder}: a folder in it"
+        raise InputError(f"{named}: cannot be read ({error.strerror})", remedy="let yourself read it (chmod)") from None
+
+    def is_entered(path: Path) -> bool:
+        return not path.is_symlink() or any(path.resolve().is_relative_to(each) for each in allowed)
+
+    for directory, folders, names in os.walk(root / folder, onerror=refuse, followlinks=True):
+        here = Path(directory)
+        status = here.stat()
+        identity = status.st_dev, status.st_ino
+        if identity in visited:
+            folders.clear()
+            continue
+        visited.add(identity)
+        entered = [name for name in folders if is_entered(here / name)]
+        folders[:] = sorted(entered, key=lambda name: ((here / name).is_symlink(), name))  # own names before others
+        yield from (str(PurePosixPath(os.path.relpath(directory, root)) / name) for name in sorted(names))
+
+
+class _Packed(NamedTuple):
+    """A member of an archive."""
+
+    archive: Archive
+    name: str
+
+
+def _locate(root: Path, relative: str, roots: tuple[Path, ...]) -> str | _Packed:
     pure = PurePosixPath(relative)
     if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in relative:
         raise RootedFileError("unsafe_path")
-    missing: OSError | None = None
+    missing: OSError | MemberError | None = None
     for base in (root, *roots):
         try:
+            if (archive := _archive(base)) is not None:
+                archive.find(str(pure))
+                return _Packed(archive, str(pure))
             folder = _folder_under(base, "/".join(pure.parts[:-1]), (root, *roots))
             path = f"{folder}/{pure.name}"
             status = os.lstat(path)
@@ -82,8 +166,19 @@ def _locate(root: Path, relative: str, roots: tuple[Path, ...]) -> str:
             return path
         except (FileNotFoundError, NotADirectoryError) as error:
             missing = missing or error
+        except MemberError as error:
+            if error.kind != "missing":
+                raise
+            missing = missing or error
     assert missing is not None
     raise missing
+
+
+def _archive(base: Path) -> Archive | None:
+    try:
+        return archive_at(base)
+    except InputError:  # it was read when the job began
+        raise RootedFileError("unreadable", "its archive was damaged or replaced") from None
 
 
 @lru_cache(4096)  # a patient's files lie in one folder, a thousand patients' folders in another
@@ -108,7 +203,9 @@ def _check_regular(status: os.stat_result) -> None:
         raise RootedFileError("not_regular")
 
 
-def _explained(error: OSError | RuntimeError) -> RootedFileError:
+def _explained(error: OSError | RuntimeError | MemberError) -> RootedFileError:
+    if isinstance(error, MemberError):
+        return RootedFileError(error.kind, str(error))
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return RootedFileError("missing")
     # RuntimeError: a loop of links, up to Python 3.12.

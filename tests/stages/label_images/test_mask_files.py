@@ -160,7 +160,7 @@ def test_links_must_stay_below_the_root_and_pipes_are_not_waited_on(tmp_path):
     for name in ("outside.png", "folder/out.png"):
         with pytest.raises(MaskError, match="a link leads out of the data set's root") as caught:
             read_mask(root, name, *SHAPE)
-        assert "`roots` do not hold for masks" in caught.value.remedy
+        assert "name the folder in the data set's `roots`" in caught.value.remedy
     for name, complaint in (("gone.png", "the file is missing"), (".", "not a regular file")):
         with pytest.raises(MaskError, match=complaint):
             read_mask(root, name, *SHAPE)
