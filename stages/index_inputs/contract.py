@@ -112,6 +112,11 @@ class IndexInputsSettings(OwnTables):
         "images / shards x size^2 bytes; aim for at most 500 MB: 377,110 / 64 x 256^2 = 386 MB for MIMIC-CXR. "
         "gather warns above 1 GB and suggests a number",
     )
+    distribution: str | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # a data set without it keeps the digest of its settings
+        description="name of the public data set, for the methods; `datasets.NAME.distribution` sets it",
+    )
     columns: FolderColumns | None = Field(None, description="folder: names of the table's columns")
     inverted_values: list[str] = Field(
         ["1", "1.0", "true", "yes", "MONOCHROME1"],

@@ -75,7 +75,7 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
     Raises InputError where the file is missing, empty or not UTF-8.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeError):
         raise InputError(f"{path}: not readable as text", "correct the file name, or download it again") from None
     found = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]

@@ -14,8 +14,9 @@ from ..naming import always_note, findings_label, pooling_note, protocol_note
 from ..numbers import count
 from ..provenance import Provenance, StageRun
 from ..readers.evaluation import FewShot, Segmentation
-from ..references import METHODS, REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
+from ..references import SOFTWARE, as_latex, as_prose, cited, software
 from ..tables.quoted import Quotation
+from ..works import METHODS, REFERENCES
 from .methods_data import data
 from .methods_training import choice, encoders, objective, training, was_trained
 from .report import Names, Report

@@ -9,11 +9,17 @@ from ..inputs import Inputs
 from ..naming import findings_label
 from ..numbers import count
 from ..provenance import Provenance, StageRun
-from ..references import REFERENCES
+from ..works import REFERENCES
 from .methods_training import plain
 
 _NIH = "whose radiographs are of NIH ChestX-ray14 [@wang2017chestxray]"
-DATA_SETS = {  # by layout: the work, and the origin of its radiographs
+DATA_SETS = {  # by distribution, else layout: the work, and the origin of its radiographs
+    "nih": ("wang2017chestxray", "from the NIH Clinical Center"),
+    "chexpert": ("irvin2019chexpert", "from Stanford AIMI"),
+    "chexpert_5x200": ("irvin2019chexpert", "from Stanford AIMI"),
+    "vindr": ("nguyen2022vindr", "from two hospitals in Hanoi"),
+    "padchest": ("bustos2020padchest", "from the Hospital San Juan, Alicante"),
+    "openi": ("demner2016openi", "from the Indiana University"),
     "mimic_cxr": ("johnson2019mimiccxr", "from PhysioNet [@goldberger2000physionet]"),
     "rsna": ("shih2019rsna", _NIH),
     "siim": ("zawacki2019siim", _NIH),
@@ -125,9 +131,10 @@ def _sources(inputs: Inputs, provenance: Provenance) -> str:
     """Return where the data come from; a synthetic set does not count as the data set whose format it has."""
     sentences = []
     for dataset in inputs.tree.datasets:
-        layout = provenance.run("index_inputs", dataset).params.get("layout", "")
-        if layout in DATA_SETS and dataset not in provenance.synthetic:
-            key, origin = DATA_SETS[layout]
+        params = provenance.run("index_inputs", dataset).params
+        known = next((each for key in ("distribution", "layout") if (each := params.get(key, "")) in DATA_SETS), None)
+        if known is not None and dataset not in provenance.synthetic:
+            key, origin = DATA_SETS[known]
             sentences.append(f"{dataset} are the data of {REFERENCES[key].plain_title} [@{key}], {origin}.")
     if provenance.synthetic:
         drawn = "drawn by the pipeline itself in the formats of the real data sets"

@@ -8,10 +8,10 @@ import pytest
 from stages.common.errors import InputError
 from stages.common.files.code_digest import ROOT
 from stages.summarize.provenance import read_provenance
-from stages.summarize.references import METHODS, REFERENCES
 from stages.summarize.results_tree import FewShotJob
 from stages.summarize.sections.methods import methods
 from stages.summarize.tables.quoted import quoted_blocks, read_quotations, shown
+from stages.summarize.works import METHODS, REFERENCES
 
 SHIPPED = ROOT / "stages/summarize/tables/quoted.yaml"
 

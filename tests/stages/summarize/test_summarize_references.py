@@ -6,8 +6,9 @@ import pytest
 
 from stages.common.files.code_digest import ROOT
 from stages.summarize.provenance import read_provenance
-from stages.summarize.references import METHODS, REFERENCES, SOFTWARE, as_latex, as_prose, cited, software
+from stages.summarize.references import SOFTWARE, as_latex, as_prose, cited, software
 from stages.summarize.sections.methods import methods
+from stages.summarize.works import METHODS, REFERENCES
 
 KNOWN = REFERENCES | {SOFTWARE: software("0123456", 2025)}
 COMMON = {"author", "title", "year"}
