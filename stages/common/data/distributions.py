@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import InputError
-from ..files.archives import SUFFIXES, is_file, names_in, open_file
+from ..files.archives import SUFFIXES, is_file, names_in, open_file, others_of_this_name
 
 Layout = Literal["mimic_cxr", "rsna", "siim", "folder"]
 
@@ -65,6 +65,8 @@ def not_there(path: Path, what: str, remedy: str) -> InputError:
         if beside[0] in packed:
             act = "unpack it" if path.suffix else "name it as `root` or in `roots`, it is read in place"
         remedy = f"there is {beside[0]}: {act}; {remedy}"
+    if namesakes := others_of_this_name(path):
+        remedy = f"{namesakes} members of the archive have this name in another folder: write its whole path; {remedy}"
     return InputError(f"{path}: {what}{leads}", remedy)
 
 

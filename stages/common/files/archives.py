@@ -126,6 +126,12 @@ def names_in(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
 
+def others_of_this_name(path: Path) -> int:
+    """Return how many files of an archive have the name of `path`, which is not there; 0 outside of archives."""
+    found = _inside(path)
+    return 0 if found is None else sum(name.rpartition("/")[2] == path.name for name in found[0].files())
+
+
 def keep_indexes_in(folder: Path | None) -> None:
     """Keep what this process finds in archives below the private folder of the workspace; None: in memory alone."""
     global _kept_in

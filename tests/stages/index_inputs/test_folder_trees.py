@@ -104,6 +104,18 @@ def test_what_is_wrong_with_a_pattern_is_told_before_anything_runs(more: dict, s
         IndexInputsSettings.model_validate(BLOCK | more)
 
 
+def test_a_table_in_another_folder_of_an_archive_is_hinted_at(tmp_path: Path) -> None:
+    (tmp_path / "in/top").mkdir(parents=True)
+    (tmp_path / "in/top/t.csv").write_text("file\na.png\n")
+    root = Path(shutil.make_archive(str(tmp_path / "x"), "zip", tmp_path / "in"))
+    block = {"layout": "folder", "columns": {"image": "file"}, "identifiers": "distributed"}
+    with pytest.raises(InputError, match=r"x.zip/t.csv: no such index file; 1 members of the archive have this name"):
+        build_index(root, IndexInputsSettings.model_validate(block | {"table": "t.csv"}), "set", None)
+    for place, table in ((root, "top/t.csv"), (tmp_path, "x.zip/top/t.csv")):
+        files = build_index(place, IndexInputsSettings.model_validate(block | {"table": table}), "set", None).files
+        assert files["path"].to_list() == ["a.png"]
+
+
 def test_columns_of_findings_are_groups_too() -> None:
     block = {key: value for key, value in LABELS.items() if key != "finding"}
     more = {"columns": {"image": "path"}, "findings": {"pneumonia": "label"}}

@@ -89,7 +89,7 @@ EXCEPTIONS = {
     "docutils": "public domain; the GPL is that of its Emacs mode, which the wheel does not hold",
 }
 PERMISSIVE = re.compile(
-    r"MIT|BSD|Apache|ISC|Python Software Foundation|PSF|MPL|Mozilla|Permission is hereby granted, free of charge"
+    r"MIT|BSD|Apache|ISC|Zlib|Python Software Foundation|PSF|MPL|Mozilla|Permission is hereby granted, free of charge"
 )
 
 
