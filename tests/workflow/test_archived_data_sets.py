@@ -1,6 +1,7 @@
 """The same small data set as a folder and in archives: every stage and the doctor read the same, and name no member."""
 
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
@@ -100,6 +101,34 @@ def test_every_stage_reads_the_same_from_archives(folder: Path, tmp_path: Path, 
     (tmp_path / "root/set").mkdir(parents=True)
     shutil.copy(folder / "set/t.csv", tmp_path / "root/set")
     assert everything_read(tmp_path / "root", (archive,)) == plain, "the table beside the archive"
+
+
+def test_members_that_cannot_be_read_are_rejects_with_a_reason(folder: Path, tmp_path: Path) -> None:
+    names = ["damaged.png", "encrypted.png", "odd.png", "fine.png"]
+    pixels = (folder / "set/images/Smith1.png").read_bytes()
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        rows = [f"{name},p,Clear lungs." for name in names]
+        archive.writestr("t.csv", "\n".join(["file,who,text", *rows]))
+        for name in names:
+            archive.writestr(name, pixels)
+    data = bytearray((tmp_path / "x.zip").read_bytes())
+    data[data.index(pixels) + 60] ^= 1
+    for name, field, value in (("encrypted", 8, 1), ("odd", 10, 9)):  # flags and method in the list of members
+        struct.pack_into("<H", data, data.rindex(f"{name}.png".encode()) - 46 + field, value)
+    (tmp_path / "x.zip").write_bytes(data)
+    block = {"layout": "folder", "table": "t.csv", "columns": {"image": "file", "patient": "who", "report": "text"}}
+    config = config_of(tmp_path / "x.zip", tmp_path / "runs", index_inputs=block)
+    what = check_dataset(config, "ours", Indexes(config)).what
+    assert "2 of 4 files checked are missing, first row 3 (it is encrypted in the archive" in what
+    settings = IndexInputsSettings.model_validate(block | {"identifiers": "distributed"})
+    files = files_table(build_index(tmp_path / "x.zip", settings, "set", None), "set", 1).to_pylist()
+    outcomes = convert_files(files, tmp_path / "x.zip", DicomToArrowSettings(size=16, views=[]), 1)
+    rejects = {each.reject["source_id"]: (each.reject["reason"], each.reject["message"])
+               for each in outcomes if each.reject}  # fmt: skip
+    assert {name: reason for name, (reason, _) in rejects.items()} == dict.fromkeys(names[:3], "unreadable_file")
+    assert "damaged in the archive" in rejects["damaged.png"][1]
+    assert "encrypted" in rejects["encrypted.png"][1]
+    assert "method that is not read (9)" in rejects["odd.png"][1]
 
 
 @pytest.mark.parametrize("kind", PACKERS)

@@ -72,6 +72,8 @@ def check_dataset(config: Config, name: str, indexes: Indexes, every_file: bool 
         if len(missing):
             first = first_missing(missing, settings, identifier, ids_are_kept=False)[0]
             what = f"{count}; {len(missing):,} of {looked_for:,} {kind} checked are missing, first {first}"
+            if others := sorted(set(missing["problem"]) - {"missing", OUTSIDE}):
+                what += f" ({'; '.join(others)})"
             if OUTSIDE in set(missing["problem"]):
                 return Finding("error", subject, f"{what}: {OUTSIDE}", f"add it to datasets.{name}.roots")
             if len(missing) == looked_for:
