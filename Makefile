@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
 
-.PHONY: demo test test-all test-model test-cluster test-cluster-faults environment lint format lock doctor estimate audit \
+.PHONY: demo test test-all test-model test-cluster test-cluster-faults environment lint format lock new-dataset doctor estimate audit \
 	images reference dag sync ui why clean
 
 demo: environment
@@ -67,6 +67,10 @@ lock: environment
 WITH_PROFILE = $(if $(PROFILE),--profile $(PROFILE))
 doctor: environment
 	$(BIN)/python -m workflow.doctor $(WITH_PROFILE) $(ARGS)
+
+# Write the configuration of your own data set from its table: make new-dataset CSV=our_data/table.csv ARGS='--root our_data'
+new-dataset: environment
+	$(BIN)/mlip new-dataset "$(or $(CSV),$(error give CSV=FILE, the table of your data set))" $(ARGS)
 
 # Estimate hours, GPU-hours and bytes of a whole run: make estimate ARGS='--device h100 --gpus 8'
 estimate: environment

@@ -158,8 +158,10 @@ def _unknown_classes(config: Config) -> Iterator[InputError]:
 
 
 def _has_distributed_split(config: Config, name: str, split: PatientSplit) -> bool:
-    """Return whether a data set may come with a split of its own that is followed: MIMIC-CXR-JPG does."""
-    return split.use_distributed and config.settings(IndexInputsSettings, name).layout == "mimic_cxr"
+    """Return whether a data set may come with a split of its own that is followed: as MIMIC-CXR-JPG, or a column."""
+    index = config.settings(IndexInputsSettings, name)
+    has_column = index.columns is not None and index.columns.split is not None
+    return split.use_distributed and (index.layout == "mimic_cxr" or has_column)
 
 
 def _odd_sizes(config: Config) -> Iterator[InputError]:

@@ -1,57 +1,37 @@
-"""What the columns of a table hold, read off its cells: images, patients, reports, views, a finding, boxes, masks.
+"""What the columns of a table hold, read off its cells: images, patients, reports, views, findings, boxes, masks.
 
 A cell decides before a name does: an image column names files that exist, labels are words of yes and no, a view is
 one that `normalise_view` knows. Names decide between columns whose cells look alike.
 """
 
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 
-from ..common.data.own_tables import TableFormat
+from ..common.data.own_tables import TableFormat, names_of
+from ..common.data.patient_split import PART_NAMES
 from ..common.data.table_files import ROW, default_separator, read_table_file
 from ..common.errors import InputError
 from ..common.radiographs.views import normalise_view
+from ..index_inputs.contract import IndexInputsSettings
+from ..split_reports.headers import Language, header_names, normal_name
 from ..split_reports.languages import LOOKED_AT, better_language
+from .finding_prompts import plain_words
+from .image_guess import Images, ids_in_paths, images_of, is_image_file
+from .label_guess import ABSENT, PRESENT, Boxes, Finding, Listed, boxes_in, finding_in, listed_in, mean_words
 
 _SEPARATORS = (",", ";", "\t", "|")
-_LOOKED_AT = 500  # rows whose files are looked for
-_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
-PRESENT = frozenset(
-    ["1", "1.0", "yes", "y", "true", "t", "positive", "pos", "present", "si", "s\u00ed", "oui", "ja", "sim"]
-)
-ABSENT = frozenset(
-    ["0", "0.0", "no", "n", "false", "f", "negative", "neg", "absent", "non", "nein", "nee", "n\u00e3o", "nao"]
-)
-_NO_FINDING = re.compile(  # yes and no about something else than the lungs; words apart, see _words
+_NO_FINDING = re.compile(  # yes and no about something else than the lungs
     r"\b(portable|sex|gender|male|female|smok\w*|split|train\w*|test\w*|valid\w*|inver\w*|supine|erect|consent\w*|"
-    r"frontal|lateral|deceased|dead|death|died|alive|icu|admitted|intubated)\b",
+    r"frontal|lateral|follow|deceased|dead|death|died|alive|icu|admitted|intubated)\b",
     re.IGNORECASE,
 )
-_OTHER_WORDS = 3  # words among the labels that say neither, e.g. n/a: unlabelled
-UNCERTAIN = frozenset(["-1", "-1.0", "uncertain", "unclear", "equivocal", "indeterminate", "?", "u"])
-UNKNOWN = frozenset(["unknown"])
-_BOX = r"\s*\d+(\.\d+)?(\s+\d+(\.\d+)?){3}\s*"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A column of labels, and which of its values say what, as they are written."""
-
-    column: str
-    present: tuple[str, ...]
-    absent: tuple[str, ...]
-    uncertain: tuple[str, ...]
-    unknown: tuple[str, ...]
-    counts: Mapping[str, int]  # by value, blank cells as ""
-
-    def count(self, values: Iterable[str]) -> int:
-        """Return how many rows have one of the values."""
-        return sum(self.counts[value] for value in values)
+_INVERTED = re.compile(r"\b(inver\w*|photometric|monochrome\w*|negative image)\b")
+_PART = re.compile(r"\b(split|part|partition|fold|set|subset|phase)\b")
 
 
 @dataclass(frozen=True)
@@ -60,20 +40,25 @@ class TableGuess:
 
     form: TableFormat
     rows: int
-    image: str
-    files: int  # rows whose image exists, of `looked_for`
-    looked_for: int
-    folder: Path  # below which the images lie
+    images: Images
+    repeats: int  # rows that name an image again
     patient: str | None
+    patient_pattern: str | None  # in the images' paths, where no column holds patients
     without_patient: int  # rows
     study: str | None
-    view: str | None
-    report: str | None
-    boxes: str | None
+    study_pattern: str | None
+    view: str | list[str] | None
+    report: str | dict[str, str] | None
+    split: str | None
+    parts: tuple[str, ...]  # that the split names
+    divided: tuple[int, int] | None  # rows of a patient in two parts
+    inverted: str | None
+    inversion: Mapping[str, list[str]]  # keys of index_inputs, where its own values do not fit
+    boxes: Boxes | None
     mask: str | None
     lung_mask: str | None
     findings: tuple[Finding, ...]
-    lists: tuple[str, ...]  # columns that list findings, which are not read
+    listed: Listed | None
     unused: tuple[str, ...] = field(default=())
     language: str | None = None  # of the reports' headers, where it is clearly not English
 
@@ -81,35 +66,66 @@ class TableGuess:
 def guess_table(path: Path, root: Path) -> TableGuess:
     """Read a table and say what its columns hold. Raises InputError where no column names images below `root`."""
     table, form = read_any(path)
-    names = [name for name in table.columns if name != ROW]
-    image, files, folder = _image_column(table, names, root, path)
-    rest = [name for name in names if name != image]
+    images = images_of(table, root, path)
+    rest = [name for name in table.columns if name not in (ROW, images.column)]
 
     def taken(name: str | None) -> str | None:
         if name is not None:
             rest.remove(name)
         return name
 
-    outlines = [name for name in rest if _names_files(table[name], folder, root)]
+    outlines = [name for name in rest if _names_masks(table, name, images, root)]
     lung_mask = taken(next((name for name in outlines if "lung" in name.lower()), None))
     mask = taken(next((name for name in outlines if name in rest), None))
-    yes_or_no = (found for name in rest if (found := _finding(table[name])) is not None)
-    findings = tuple(found for found in yes_or_no if not _NO_FINDING.search(_words(found.column)))
+    inverted = taken(next((name for name in rest if _INVERTED.search(plain_words(name))
+                           and _inversion(table[name]) is not None), None))  # fmt: skip
+    split = taken(next((name for name in rest if _holds_parts(table[name])), None))
+    boxes = boxes_in(table, rest)
+    for name in (*names_of(boxes.columns), *boxes.size_columns) if boxes else ():
+        rest.remove(name)
+    yes_or_no = (found for name in rest if (found := finding_in(table[name])) is not None)
+    findings = tuple(found for found in yes_or_no if not _NO_FINDING.search(plain_words(found.column)))
     for each in findings:
         rest.remove(each.column)
-    organs = re.compile("lung|heart|organ|crop", re.IGNORECASE)  # their boxes outline no finding
-    boxes = taken(next((name for name in rest if _holds_boxes(table[name]) and not organs.search(name)), None))
     patient = taken(_named(rest, table, r"patient|subject|person|\bpid\b|mrn"))
     study = taken(_named(rest, table, r"study|exam|accession|encounter"))
-    view = taken(next((name for name in rest if _holds_views(table[name])), None))
-    report = taken(_report_column(rest, table))
-    lists = tuple(name for name in rest if _lists_findings(table[name]))
-    without_patient = table[patient].null_count() if patient else 0
-    fit = better_language(table[report].drop_nulls().head(LOOKED_AT).to_list()) if report else None
-    return TableGuess(form, table.height, image, files, min(table.height, _LOOKED_AT), folder, patient,
-                      without_patient, study, view,
-                      report, boxes, mask, lung_mask, findings, lists, tuple(rest),
-                      fit.language if fit else None)  # fmt: skip
+    views = [name for name in rest if _holds_views(table[name])]
+    for name in views:
+        rest.remove(name)
+    listed = next((lists for name in rest if (lists := listed_in(table[name])) is not None), None)
+    report, language = _report(rest, table)
+    for name in names_of(report):
+        rest.remove(name)
+    if listed is not None and not findings:
+        rest.remove(listed.column)
+    in_paths = ids_in_paths(table[images.column])
+    patient_pattern, study_pattern = None if patient else in_paths[0], None if study else in_paths[1]
+    patients = pl.col(patient) if patient else _group(images.column, patient_pattern)
+    return TableGuess(
+        form=form,
+        rows=table.height,
+        images=images,
+        repeats=table.height - table[images.column].n_unique(),
+        patient=patient,
+        patient_pattern=patient_pattern,
+        without_patient=table[patient].null_count() if patient else 0,
+        study=study,
+        study_pattern=study_pattern if patient_pattern else None,
+        view=views[0] if len(views) == 1 else views or None,
+        report=report,
+        split=split,
+        parts=tuple(sorted({PART_NAMES[each.lower()] for each in table[split].drop_nulls().unique()}) if split else ()),
+        divided=_divided(table, split, patients) if split and (patient or patient_pattern) else None,
+        inverted=inverted,
+        inversion=(_inversion(table[inverted]) or {}) if inverted else {},
+        boxes=boxes,
+        mask=mask,
+        lung_mask=lung_mask,
+        findings=findings,
+        listed=listed,
+        unused=tuple(rest),
+        language=language,
+    )
 
 
 def read_any(path: Path) -> tuple[pl.DataFrame, TableFormat]:
@@ -155,46 +171,48 @@ def _encoding_of(path: Path) -> str:
     return "latin-1"
 
 
-def _image_column(table: pl.DataFrame, names: list[str], root: Path, path: Path) -> tuple[str, int, Path]:
-    """Return the column with most existing images, how many, and the folder below which they lie."""
-    folders = [root, *sorted(each for each in root.iterdir() if each.is_dir())] if root.is_dir() else []
-    best: tuple[int, str, Path] | None = None
-    without_ending = ""
-    for name in names:
-        cells = [cell for cell in table[name].head(_LOOKED_AT).to_list() if cell]
-        if len(set(cells)) <= len(cells) / 2:
-            continue
-        for folder in folders:
-            number = sum(_is_file(folder / cell) for cell in cells)
-            if number and (best is None or number > best[0]):
-                best = number, name, folder
-            if not number and cells and (ending := _ending_of(folder / cells[0])):
-                without_ending = f"; {name} names files in {folder} without their ending {ending}: add it"
-    if best is None:
-        raise InputError(
-            f"{path}: no column names images below {root}{without_ending}",
-            remedy="name the images' folder with --root: a column must hold their paths relative to it, with the "
-            "files' endings",
-        )
-    return best[1], best[0], best[2]
+def _names_masks(table: pl.DataFrame, name: str, images: Images, root: Path) -> bool:
+    """Return whether a column names PNG files, and not those of the images themselves."""
+    rows = table.filter(pl.col(name).is_not_null()).head(50).select(name, images.column).rows()
+    folders = (images.folder, root)
+    return bool(rows) and all(
+        is_image_file(cell, folders, ".png")
+        and (images.folder / (image or "")) not in [each / cell for each in folders]
+        for cell, image in rows
+    )
 
 
-def _is_file(path: Path) -> bool:
-    return os.path.isfile(path)  # noqa: PTH113 - unlike pathlib's, it raises no error: a cell may be a whole report
+def _inversion(cells: pl.Series) -> dict[str, list[str]] | None:
+    """Return the keys of index_inputs that say what the cells mean, none where its own values do; None for others."""
+    values = cells.drop_nulls().unique().sort().to_list()
+    known = {key: {each.lower() for each in IndexInputsSettings.model_fields[key].default}
+             for key in ("inverted_values", "upright_values")}  # fmt: skip
+    if values and all(value.lower() in known["inverted_values"] | known["upright_values"] for value in values):
+        return {}
+    words = {"inverted_values": PRESENT, "upright_values": ABSENT}
+    own = {key: [value for value in values if value.lower() in words[key] | known[key]] for key in words}
+    return own if sum(map(len, own.values())) == len(values) and all(own.values()) else None
 
 
-def _ending_of(path: Path) -> str | None:
-    return next((ending for ending in _SUFFIXES if _is_file(path.with_name(path.name + ending))), None)
+def _holds_parts(cells: pl.Series) -> bool:
+    values = cells.drop_nulls().unique().to_list()
+    is_named = _PART.search(plain_words(str(cells.name))) is not None
+    return is_named and len(values) > 1 and all(value.lower() in PART_NAMES for value in values)
 
 
-def _names_files(cells: pl.Series, folder: Path, root: Path) -> bool:
-    known = [cell for cell in cells.drop_nulls().head(50).to_list() if cell.lower().endswith(".png")]
-    return bool(known) and all(_is_file(folder / cell) or _is_file(root / cell) for cell in known)
+def _group(column: str, pattern: str | None) -> pl.Expr:
+    return pl.col(column).str.extract(pattern, 1) if pattern else pl.col(column)
 
 
-def _holds_boxes(cells: pl.Series) -> bool:
-    known = cells.drop_nulls()
-    return bool(len(known)) and bool(known.str.contains(rf"^{_BOX}(;{_BOX})*;?\s*$").all())
+def _divided(table: pl.DataFrame, split: str, patients: pl.Expr) -> tuple[int, int] | None:
+    """Return two rows of a patient in two parts, blank cells being none, or None where nobody is divided."""
+    part = pl.col(split).str.to_lowercase().replace(PART_NAMES).fill_null("")
+    rows = table.select(ROW, patient=patients, part=part)
+    rows = rows.filter(pl.col("patient").is_not_null() & (pl.col("part").n_unique().over("patient") > 1))
+    if rows.is_empty():
+        return None
+    first = rows.filter(pl.col("patient") == rows["patient"][0]).unique("part", keep="first", maintain_order=True)
+    return int(first[ROW][0]), int(first[ROW][1])
 
 
 def _holds_views(cells: pl.Series) -> bool:
@@ -202,55 +220,34 @@ def _holds_views(cells: pl.Series) -> bool:
     return bool(values) and sum(view not in (None, "OTHER") for view in values) > len(values) / 2
 
 
-def _finding(cells: pl.Series) -> Finding | None:
-    counts = {value or "": number for value, number in cells.value_counts().iter_rows()}
-    values = sorted(value for value in counts if value)
-
-    def of(words: frozenset[str]) -> tuple[str, ...]:
-        return tuple(value for value in values if value.lower() in words)
-
-    present, absent, uncertain = of(PRESENT), of(ABSENT), of(UNCERTAIN)
-    others = tuple(value for value in values if value not in (*present, *absent, *uncertain))
-    foreign = [value for value in others if value.lower() not in UNKNOWN]
-    few = (
-        not any(map(_is_number, foreign))
-        and len(foreign) <= _OTHER_WORDS
-        and 4 * sum(counts[value] for value in foreign) < len(cells)
-    )
-    return Finding(cells.name, present, absent, uncertain, others, counts) if present and absent and few else None
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[-+]?[\d.]+", text) is not None
-
-
 def _named(names: list[str], table: pl.DataFrame, pattern: str) -> str | None:
     """Return the first column with such a name and few blank cells; `PatientID` and `patient-id` are words, too."""
     for name in names:
-        plain = _words(name)
+        plain = plain_words(name)
         is_named = re.search(pattern, plain) and not re.search(r"\b(age|sex|gender|date|weight|position)\b", plain)
         if is_named and 4 * table[name].null_count() < table.height:  # a run names the rows that are blank
             return name
     return None
 
 
-def _words(name: str) -> str:
-    """Return a column's name in words: `PatientID` and `patient-id` are `patient id`."""
-    return re.sub(r"[\W_]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)).lower()
+def _report(names: list[str], table: pl.DataFrame) -> tuple[str | dict[str, str] | None, str | None]:
+    """Return the column of reports, or those of findings and impressions, and the language, where it is not English.
 
-
-def _report_column(names: list[str], table: pl.DataFrame) -> str | None:
-    """Return the column with the longest text, of at least four words on average."""
-    words: Callable[[str], float] = lambda name: (  # noqa: E731
-        float(table[name].drop_nulls().str.split(" ").list.len().mean() or 0)  # type: ignore[arg-type]
-    )
-    lengths = {name: words(name) for name in names if not _lists_findings(table[name])}
-    best = max(lengths, key=lambda name: lengths[name], default=None)
-    return best if best is not None and lengths[best] >= 4 else None
-
-
-def _lists_findings(cells: pl.Series) -> bool:
-    """Return whether cells list findings, as `Effusion|Edema`: few words, which return in other cells."""
-    known = cells.drop_nulls()
-    words = known.str.split("|").explode()
-    return bool(len(known)) and bool(known.str.contains("|", literal=True).any()) and 3 * words.n_unique() < len(words)
+    Two columns have the names of such sections in one language. One column has the longest text, of at least four words
+    on average.
+    """
+    words = {name: mean_words(table[name]) for name in names if listed_in(table[name]) is None}
+    for language in get_args(Language):
+        sections = header_names(language).sections
+        found: dict[str, str] = {}
+        for name in (each for each, count in words.items() if count >= 1):
+            section = sections.get(normal_name(name.replace("_", " ")), ())
+            if section in (("findings",), ("impression",)):
+                found.setdefault(section[0], name)
+        if len(found) == 2 and max(words[name] for name in found.values()) >= 4:
+            return dict(sorted(found.items())), None if language == "english" else language
+    best = max(words, key=lambda name: words[name], default=None)
+    if best is None or words[best] < 4:
+        return None, None
+    fit = better_language(table[best].drop_nulls().head(LOOKED_AT).to_list())
+    return best, fit.language if fit else None

@@ -44,6 +44,11 @@ class FolderColumns(ImageColumns):
     view: str | UniqueList[str] | None = Field(
         None, description="projection, e.g. PA or AP; several columns are read together: [Frontal/Lateral, AP/PA]"
     )
+    split: str | None = Field(
+        None,
+        description="part of each patient, train, validation (or val, dev) or test, which "
+        "`patient_split.use_distributed` follows; blank cells: by the hash of the patient",
+    )
     inverted: str | None = Field(
         None,
         description="says of a JPEG or PNG whether it was written from MONOCHROME1 pixels without inverting them "
@@ -94,6 +99,8 @@ class FolderColumns(ImageColumns):
             raise ValueError("`report` and `report_file` are both given: keep one")
         if (self.report or self.report_file) and not self.patient:
             raise ValueError("reports need `patient`: pre-training is split by patient")
+        if self.split and not self.patient:
+            raise ValueError("`split` needs `patient`: no patient may be in two parts")
         return self
 
     @property

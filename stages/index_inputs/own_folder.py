@@ -15,6 +15,7 @@ from ..common.data.index_tables import (
     require_values,
 )
 from ..common.data.own_tables import names_of
+from ..common.data.patient_split import PART_NAMES
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
 from ..common.files.archives import is_dir
@@ -44,12 +45,13 @@ def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ..
         patient_id=_within(rows, columns.patient, columns.patient_pattern, source),
         path=found_by_name(rows, columns.image, root, settings, roots),
         view=_joined(columns.view_columns),
-        distributed_split=pl.lit(None, pl.String),
+        distributed_split=_parts(rows, columns.split, source),
         inverted=_inverted(rows, settings, source),
         report=_report(columns.report),
         report_file=_optional(columns.report_file),
     )
     refuse_unsafe_paths(files["report_file"], files[ROW], source)
+    _refuse_divided_patients(files, source, settings.show)
     images = files.unique([name for name in files.columns if name != ROW], keep="first", maintain_order=True)
     counts = {"repeated_rows": len(files) - len(images)} if len(files) > len(images) else {}
     tags = {"licenses": _counted(rows[columns.license])} if columns.license else {}
@@ -85,6 +87,35 @@ def _within(rows: pl.DataFrame, column: str | None, pattern: str | None, source:
             remedy="correct `columns.patient_pattern` or `columns.study_pattern`",
         )
     return pl.Series([match[1].strip() for match in found if match is not None], dtype=pl.String)
+
+
+def _parts(rows: pl.DataFrame, column: str | None, source: Path) -> pl.Expr | pl.Series:
+    """Return the part of each row under its plain name. Raises InputError for a cell that names none."""
+    if column is None:
+        return pl.lit(None, pl.String)
+    cells = rows[column].str.to_lowercase()
+    unknown = rows.filter(cells.is_not_null() & ~cells.is_in(list(PART_NAMES)))[ROW]
+    if len(unknown):
+        raise InputError(
+            f"{source}: row {unknown[0]}: {column} names no part ({len(unknown)} such rows)",
+            remedy="write train, validation or test, or leave it blank",
+        )
+    return cells.replace_strict(PART_NAMES, return_dtype=pl.String)
+
+
+def _refuse_divided_patients(files: pl.DataFrame, source: Path, show: bool) -> None:
+    """Raise an InputError for a patient with two parts, or with one in some rows only: the others go by a hash."""
+    part = pl.col("distributed_split").fill_null("no part")
+    divided = files.filter(part.n_unique().over("patient_id") > 1)
+    if len(divided):
+        own = divided.filter(pl.col("patient_id") == divided["patient_id"][0]).select(ROW, part)
+        (row, one), (other_row, other) = own.unique("distributed_split", keep="first", maintain_order=True).rows()[:2]
+        named = f"patient {divided['patient_id'][0]}" if show else "one patient"
+        count = divided["patient_id"].n_unique()
+        raise InputError(
+            f"{source}: rows {row} and {other_row}: {named} is in {one} and in {other} ({count} such)",
+            remedy="put all images of a patient into one part, or remove `columns.split`",
+        )
 
 
 def _inverted(rows: pl.DataFrame, settings: IndexInputsSettings, source: Path) -> pl.Expr | pl.Series:

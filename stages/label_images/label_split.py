@@ -17,7 +17,7 @@ from typing import Any, get_args
 import numpy as np
 
 from ..common.data.index_tables import read_index, require_values
-from ..common.data.patient_split import PatientSplit, Split, by_rarest, split_of, subset_size
+from ..common.data.patient_split import PART_NAMES, PatientSplit, Split, by_rarest, split_of, subset_size
 from ..common.data.table_files import ROW, read_lines
 from ..common.digests import seed_from
 from ..common.errors import InputError
@@ -147,8 +147,6 @@ def follow_pretraining(
 
 
 # Names that lists give to the parts.
-_NAMES = dict.fromkeys(("train", "training"), "train") | dict.fromkeys(("test", "testing"), "test")
-_NAMES |= dict.fromkeys(("validation", "validate", "valid", "val", "dev"), "validation")
 
 
 @dataclass(frozen=True)
@@ -215,7 +213,7 @@ def _parts_of(root: Path, settings: LabelImagesSettings, identify: Identify) -> 
         source = root / name
         columns = [lists.image_id] if part else [lists.image_id, lists.split]
         for row, distributed, *cell in _rows_of(root, name, columns, settings):
-            named = part or _NAMES.get(cell[0].lower())
+            named = part or PART_NAMES.get(cell[0].lower())
             if named is None:
                 raise InputError(
                     f"{source}: row {row}: {lists.split} is {cell[0]!r}",

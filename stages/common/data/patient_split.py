@@ -15,13 +15,11 @@ from ..settings import Settings
 
 Split = Literal["train", "validation", "test"]
 
-# Names that distributions use for the three parts (MIMIC-CXR-JPG says "validate").
-_DISTRIBUTED_NAMES: dict[str, Split] = {
-    "train": "train",
-    "validate": "validation",
-    "validation": "validation",
-    "valid": "validation",
-    "test": "test",
+# Names that distributions and users have for the three parts (MIMIC-CXR-JPG says "validate").
+PART_NAMES: dict[str, Split] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "validate", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 
 
@@ -67,9 +65,9 @@ def split_of(patient_id: str, settings: PatientSplit, distributed: str | None = 
     """Return the part that a patient belongs to."""
     if settings.use_distributed and distributed is not None:
         try:
-            return _DISTRIBUTED_NAMES[distributed.strip().lower()]
+            return PART_NAMES[distributed.strip().lower()]
         except KeyError:
-            known = ", ".join(_DISTRIBUTED_NAMES)
+            known = ", ".join(PART_NAMES)
             raise InputError(
                 f"split {distributed!r} of the distribution is unknown", remedy=f"expected one of {known}"
             ) from None

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from stages.__main__ import main
-from stages.commands.new_dataset import finding_names, prompt_file
-from stages.commands.table_guess import Finding, guess_table
+from stages.commands.finding_prompts import finding_names, prompt_file
+from stages.commands.label_guess import Boxes
+from stages.commands.table_guess import guess_table
 from stages.common.data.prompts import read_prompts
 from stages.config import check
 from stages.config_layers import merged
@@ -80,9 +81,9 @@ def written(tmp_path: Path) -> Callable[..., Path]:
 def test_every_column_is_found_in_every_format(written, name: str, separator: str, encoding: str) -> None:
     path = written(columns(), name, separator or ",", encoding or "utf-8")
     found = guess_table(path, path.parent)
-    assert (found.image, found.files, found.folder) == ("Datei", NUMBER, path.parent)
+    assert (found.images.column, found.images.files, found.images.folder) == ("Datei", NUMBER, path.parent)
     assert (found.patient, found.study) == ("PatientID", "accession_number")
-    assert (found.view, found.report, found.boxes, found.mask) == ("projection", "Befund", "bbox", None)
+    assert (found.view, found.report, found.boxes, found.mask) == ("projection", "Befund", Boxes("bbox"), None)
     (finding,) = found.findings
     assert (finding.column, finding.present, finding.absent) == ("Pleural Effusion", ("Yes",), ("No",))
     assert finding.count(finding.present) == NUMBER // 2
@@ -197,14 +198,13 @@ def test_a_name_becomes_a_finding() -> None:
         "mass 2",
         "MASS",
     ]
-    findings = [Finding(column, ("1",), ("0",), (), (), {}) for column in columns]
-    names = finding_names(findings)
+    names = finding_names(columns)
     assert names == ["pleural_effusion_any", "deme_poumon", "finding_3", "pleural_effusion_any_2", "mass", "mass_2",
                      "mass_3"]  # fmt: skip
-    prompts = prompt_file(findings)["findings"]
+    prompts = prompt_file(columns)["findings"]
     assert list(prompts) == names
     assert prompts["finding_3"]["sets"]["there_is"]["positive"] == ["There is \u6c17\u80f8."]
-    alone = prompt_file([Finding("Pneumothorax", ("1",), ("0",), (), (), {})])
+    alone = prompt_file(["Pneumothorax"])
     assert alone["finding"] == "pneumothorax"
     assert alone["sets"]["there_is"]["negative"] == ["There is no pneumothorax."]
 
@@ -218,7 +218,7 @@ def test_all_columns_of_labels_are_findings_unless_one_is_chosen(written, tmp_pa
     labels = block["datasets"]["ours"]["label_images"]
     assert labels["findings"] == {"pleural_effusion": "Pleural Effusion", "edema": "Edema", "mass": "Mass"}
     assert (labels["positive_values"], labels["uncertain_values"]) == (["1", "Yes"], ["-1"])
-    assert "bbox: of which finding? Write it under `findings`, or choose one with --finding" in said
+    assert "boxes: of which finding? Write it under `findings`, or choose one with --finding" in said
     assert "finding      Edema: present 50 (1); absent 50 (0); uncertain 50 (-1); blank 50" in said
     config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), block))
     assert check_files(config) == []
@@ -249,14 +249,21 @@ def test_yes_and_no_about_something_else_are_no_findings(written) -> None:
     assert [each.column for each in guess_table(path, path.parent).findings] == ["Pleural Effusion"]
 
 
-def test_a_column_that_lists_findings_is_no_report_and_is_said(written, tmp_path: Path, capsys) -> None:
+def test_a_column_that_lists_findings_is_no_report_and_is_read(written, tmp_path: Path, capsys) -> None:
     table = {name: cells for name, cells in columns().items() if name not in ("Befund", "Pleural Effusion", "Verlauf")}
     words = ["left pleural effusion seen|pulmonary edema seen", "no finding in the chest", "pulmonary edema seen"]
     path = written(table | {"labels": [words[number % 3] for number in range(NUMBER)]})
     found = guess_table(path, path.parent)
-    assert (found.report, found.lists) == (None, ("labels",))
+    assert found.report is None
     main(["new-dataset", str(path), "--output", str(tmp_path)])
-    assert "labels lists findings: name them with `columns.findings`" in capsys.readouterr().out
+    labels = yaml.safe_load((tmp_path / "ours.yaml").read_text())["datasets"]["ours"]["label_images"]
+    assert labels["findings"] == {
+        "pulmonary_edema_seen": "pulmonary edema seen",
+        "left_pleural_effusion_seen": "left pleural effusion seen",
+        "no_finding_in_the_chest": "no finding in the chest",
+    }
+    assert labels["columns"] == {"image": "Datei", "findings": "labels", "boxes": "bbox"}
+    assert "findings     labels: pulmonary edema seen 133, " in capsys.readouterr().out
 
 
 def test_degrees_of_a_finding_are_no_yes_and_no(written) -> None:

@@ -65,8 +65,8 @@ def test_the_distribution_can_be_overruled():
 
 
 def test_an_unknown_part_of_the_distribution_is_named():
-    with pytest.raises(InputError, match="split 'dev' of the distribution is unknown; expected one of train"):
-        split_of("p1", PatientSplit(), "dev")
+    with pytest.raises(InputError, match="split 'fold1' of the distribution is unknown; expected one of train"):
+        split_of("p1", PatientSplit(), "fold1")
 
 
 def test_no_patient_left_for_training_is_refused():

@@ -1,0 +1,180 @@
+"""Columns of labels and boxes, read off their cells: yes and no, a list of findings, boxes in text or in columns."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from ..label_images.folder_labels import words_in
+from .finding_prompts import plain_words
+
+PRESENT = frozenset(
+    ["1", "1.0", "yes", "y", "true", "t", "positive", "pos", "present", "si", "s\u00ed", "oui", "ja", "sim"]
+)
+ABSENT = frozenset(
+    ["0", "0.0", "no", "n", "false", "f", "negative", "neg", "absent", "non", "nein", "nee", "n\u00e3o", "nao"]
+)
+UNCERTAIN = frozenset(["-1", "-1.0", "uncertain", "unclear", "equivocal", "indeterminate", "?", "u"])
+UNKNOWN = frozenset(["unknown"])
+_OTHER_WORDS = 3  # words among the labels that say neither, e.g. n/a: unlabelled
+_NORMAL = re.compile(
+    r"no (significant )?findings?|normal|healthy|no abnormality|unremarkable|sin hallazgos|sano|ohne befund|"
+    r"unauff\u00e4llig|normaal|sem achados|nessun reperto",
+    re.IGNORECASE,
+)
+_LISTING = re.compile(r"\b(labels?|class(es)?|findings?|diagnos\w+|categor\w+|disease\w*|patholog\w+|abnormalit\w+)\b")
+_MOST_WORDS = 200  # that a column of findings has
+MOST_FINDINGS = 30  # that are written, the most frequent first
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A column of labels, and which of its values say what, as they are written."""
+
+    column: str
+    present: tuple[str, ...]
+    absent: tuple[str, ...]
+    uncertain: tuple[str, ...]
+    unknown: tuple[str, ...]
+    counts: Mapping[str, int]  # by value, blank cells as ""
+
+    def count(self, values: Iterable[str]) -> int:
+        """Return how many rows have one of the values."""
+        return sum(self.counts[value] for value in values)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A column that lists findings: the text between its words, the words with their rows, and those for none."""
+
+    column: str
+    separator: str
+    words: Mapping[str, int]  # the most frequent first
+    normal: tuple[str, ...]
+
+
+def finding_in(cells: pl.Series) -> Finding | None:
+    """Return the labels of a column of yes and no, or None."""
+    counts = {value or "": number for value, number in cells.value_counts().iter_rows()}
+    values = sorted(value for value in counts if value)
+
+    def of(words: frozenset[str]) -> tuple[str, ...]:
+        return tuple(value for value in values if value.lower() in words)
+
+    present, absent, uncertain = of(PRESENT), of(ABSENT), of(UNCERTAIN)
+    others = tuple(value for value in values if value not in (*present, *absent, *uncertain))
+    foreign = [value for value in others if value.lower() not in UNKNOWN]
+    few = (
+        not any(map(_is_number, foreign))
+        and len(foreign) <= _OTHER_WORDS
+        and 4 * sum(counts[value] for value in foreign) < len(cells)
+    )
+    return Finding(cells.name, present, absent, uncertain, others, counts) if present and absent and few else None
+
+
+def listed_in(cells: pl.Series) -> Listed | None:
+    """Return the findings that a column lists: few words, which return in other cells; None for any other column.
+
+    Cells without a separator are a list where the column is named so (`class_name`).
+    """
+    known = cells.drop_nulls().to_list()
+    separator = next((each for each in ("|", ";", ",") if any(each in cell for cell in known)), "|")
+    in_brackets = bool(known) and all(cell.startswith("[") and cell.endswith("]") for cell in known)
+    words = Counter(word for cell in known for word in words_in(cell, separator))
+    several = in_brackets or any(separator in cell for cell in known)
+    if not words or not (several or _LISTING.search(plain_words(cells.name))):
+        return None
+    returns = 3 * len(words) < words.total() and len(words) <= _MOST_WORDS
+    short = all(len(word.split()) <= 8 and not word.endswith(".") and not _is_number(word) for word in words)
+    if not returns or not short or (not several and len(words) < 2):
+        return None
+    normal = tuple(word for word in words if _NORMAL.fullmatch(word))
+    findings = {word: number for word, number in words.most_common() if word not in normal}
+    return Listed(cells.name, separator, findings, normal) if findings else None
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Columns of boxes and the keys of `label_images` that describe them."""
+
+    columns: str | list[str]
+    form: str = "xywh"
+    size: tuple[int, int] | None = None
+    size_columns: tuple[str, ...] = ()
+
+    def keys(self) -> dict[str, Any]:
+        """Return the keys beside `columns`."""
+        form = {"boxes_form": self.form} if self.form != "xywh" else {}
+        return form | ({"boxes_size": list(self.size)} if self.size else {})
+
+    def named(self) -> dict[str, Any]:
+        """Return the keys of `columns`."""
+        size = {"boxes_size": list(self.size_columns)} if self.size_columns else {}
+        return {"boxes": self.columns} | size
+
+
+_ORGANS = re.compile("lung|heart|organ|crop", re.IGNORECASE)  # their boxes outline no finding
+_BOX_NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (  # names of each number, without blanks and `bbox`
+    ("xyxy", ("xmin|x1|x0|left", "ymin|y1|y0|top", "xmax|x2|right", "ymax|y2|bottom")),
+    ("xyxy", ("x0", "y0", "x1", "y1")),
+    ("xywh", ("x|xmin|left|x1", "y|ymin|top|y1", "w|width", "h|height")),
+)
+_SIZE_NAMES = (
+    r"(image|img|orig\w*|dicom)(width|w|columns|cols)|width|columns",
+    r"(image|img|orig\w*|dicom)(height|h|rows)|height|rows",
+)
+
+
+def boxes_in(table: pl.DataFrame, names: Sequence[str]) -> Boxes | None:
+    """Return the boxes of a table: of four columns of numbers, else of a column of text."""
+    plain = {name: re.sub(r"^(boundingbox|bbox|box)(?=.)", "", re.sub(r"[\W_]", "", name.lower())) for name in names}
+    numbers = [name for name in names if _holds_numbers(table[name])]
+
+    def first(pattern: str, among: Sequence[str]) -> str | None:
+        return next((name for name in among if re.fullmatch(pattern, plain[name])), None)
+
+    for form, patterns in _BOX_NAMES:
+        found = [name for name in (first(pattern, numbers) for pattern in patterns) if name is not None]
+        if len({*found}) == 4:
+            rest = [name for name in numbers if name not in found]
+            size = [name for name in (first(pattern, rest) for pattern in _SIZE_NAMES) if name is not None]
+            largest = max(_largest(table[name]) for name in found)
+            if largest <= 1:
+                return Boxes(found, form, (1, 1))
+            return Boxes(found, form, None, tuple(size) if len(size) == 2 else ())
+    for name in names:
+        if _holds_boxes(table[name]) and not _ORGANS.search(name):
+            largest = max(float(each) for cell in table[name].drop_nulls() for each in _NUMBER.findall(cell))
+            return Boxes(name, size=(1, 1) if largest <= 1 else None)
+    return None
+
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_BOX = r"[\s\[(]*\d+(\.\d+)?([\s,]+\d+(\.\d+)?){3}[\s\])]*"
+
+
+def _holds_boxes(cells: pl.Series) -> bool:
+    known = cells.drop_nulls()
+    return bool(len(known)) and bool(known.str.contains(rf"^{_BOX}([;,]{_BOX})*;?\s*$").all())
+
+
+def _holds_numbers(cells: pl.Series) -> bool:
+    known = cells.drop_nulls()
+    return bool(len(known)) and all(map(_is_number, known.unique()))
+
+
+def _largest(cells: pl.Series) -> float:
+    return float(cells.drop_nulls().cast(pl.Float64).max())  # type: ignore[arg-type]
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)", text) is not None
+
+
+def mean_words(cells: pl.Series) -> float:
+    """Return how many words a cell has on average."""
+    mean: Callable[[], Any] = cells.drop_nulls().str.split(" ").list.len().mean
+    return float(mean() or 0)

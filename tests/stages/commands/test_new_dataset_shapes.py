@@ -1,0 +1,254 @@
+"""mlip new-dataset on tables in the shapes of public sets and of hospitals: the labels that a run reads from each."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from stages.__main__ import main
+from stages.commands.finding_prompts import prompt_file
+from stages.common.data.prompts import read_prompts
+from stages.config import check
+from stages.config_layers import merged
+from stages.index_inputs.own_folder import read_folder
+from stages.label_images.label_tables import read_labels
+from workflow.doctor.indexes import Indexes
+from workflow.doctor.inputs import check_dataset
+from workflow.doctor.labels import check_labels_of
+from workflow.input_files import check_files
+
+ROOT = Path(__file__).resolve().parents[3]
+NUMBER = 60
+FILES = [f"images/{number}.png" for number in range(NUMBER)]
+Rows = list[list[Any]]
+
+
+class Written:
+    """What the command wrote for a table, and what a run reads with it."""
+
+    def __init__(self, folder: Path, said: str) -> None:
+        self.said = said
+        (path,) = (each for each in folder.glob("*.yaml") if not each.stem.endswith("_prompts"))
+        self.block = yaml.safe_load(path.read_text(encoding="utf-8"))
+        ((self.name, self.data),) = self.block["datasets"].items()
+        self.config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), self.block))
+        self.root = Path(self.data["root"])
+        self.prompts = folder / f"{self.name}_prompts.yaml"
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        return self.data["index_inputs"]["columns"]
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        return self.data["label_images"]
+
+    def index(self):
+        return read_folder(self.root, self.config.settings("index_inputs", self.name))
+
+    def targets(self) -> dict[str, dict[str, int]]:
+        table = read_labels(self.root, self.config.settings("label_images", self.name))
+        return {image: {name: each.target for name, each in label.findings.items()}
+                for image, label in table.labels.items()}  # fmt: skip
+
+
+@pytest.fixture
+def made(tmp_path: Path, capsys) -> Callable[..., Written]:
+    def make(header: list[str], rows: Rows, files: list[str] = FILES, place: str = "t.csv", separator: str = ",",
+             encoding: str = "utf-8", end: str = "\n") -> Written:  # fmt: skip
+        root = tmp_path / "ours"
+        for number, file in enumerate(files):
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(root / file), np.full((40, 32), number, np.uint8))
+        text = io.StringIO()
+        csv.writer(text, delimiter=separator, lineterminator=end).writerows([header, *rows])
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_bytes(text.getvalue().encode(encoding))
+        main(["new-dataset", str(root / place), "--output", str(tmp_path / "out")])
+        written = Written(tmp_path / "out", capsys.readouterr().out)
+        assert check_files(written.config) == []
+        images = check_dataset(written.config, written.name, Indexes(written.config))
+        assert (images.status, f"{len(files)} images" in images.what) == ("ok", True), images
+        for name in written.config.evaluate_on:
+            finding = check_labels_of(written.config, name, Indexes(written.config))
+            assert finding.status in ("ok", "warning"), finding
+            assert list(read_prompts(written.prompts, denying=True)) == list(
+                written.labels.get("findings", {written.labels.get("finding"): 1}))  # fmt: skip
+        return written
+
+    return make
+
+
+def test_one_row_per_box_with_corners_and_names_of_files(made):
+    """As VinDr-CXR."""
+    files, rows = [f"train/{number:04}a.png" for number in range(NUMBER)], []
+    for number in range(NUMBER):
+        name = f"{number:04}a"
+        rows += {0: [[name, "Pleural effusion", 1, 2, 20, 30], [name, "Cardiomegaly", 3, 4, 20, 30.5]],
+                 1: [[name, "Pleural effusion", 1, 2, 20, 30]],
+                 2: [[name, "No finding", "", "", "", ""]]}[number % 3]  # fmt: skip
+    written = made(["image_id", "class_name", "x_min", "y_min", "x_max", "y_max"], rows, files)
+    assert written.data["index_inputs"]["find_images_in"] == "."
+    assert written.labels["findings"] == {"pleural_effusion": "Pleural effusion", "cardiomegaly": "Cardiomegaly"}
+    assert written.labels["boxes_form"] == "xyxy"
+    assert written.labels["normal_values"] == ["No finding"]
+    assert written.targets()["0000a"] == {"pleural_effusion": 1, "cardiomegaly": 1}
+    assert written.targets()["0002a"] == {"pleural_effusion": 0, "cardiomegaly": 0}
+    assert not {"few_shot_segmentation", "phrase_grounding"} & set(written.config.not_measured(written.name))
+
+
+def test_boxes_with_the_size_of_their_image(made):
+    """As MS-CXR."""
+    rows = [[file, ["Pneumonia", "Edema"][number % 2], 5, 6, 10, 12, 320, 400] for number, file in enumerate(FILES)]
+    written = made(["path", "category_name", "x", "y", "w", "h", "image_width", "image_height"], rows)
+    assert written.labels["columns"] == {
+        "image": "path", "findings": "category_name", "boxes": ["x", "y", "w", "h"],
+        "boxes_size": ["image_width", "image_height"]}  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", [1, 10])
+def test_several_boxes_of_one_finding_as_shares_or_pixels(made, unit):
+    box = [0.1 * unit, 0.2 * unit, 0.3 * unit, 0.4 * unit]
+    rows = [[file, 1 if number % 3 else 0, *(box if number % 3 else [""] * 4)] for number, file in enumerate(FILES)]
+    rows += [[file, 1, *(number / 2 for number in box)] for number, file in enumerate(FILES) if number % 3]
+    written = made(["img", "Mass", "bbox_x", "bbox_y", "bbox_width", "bbox_height"], rows)
+    assert written.labels.get("boxes_size") == ([1, 1] if unit == 1 else None)
+    assert written.labels["columns"]["boxes"] == ["bbox_x", "bbox_y", "bbox_width", "bbox_height"]
+
+
+def test_patients_and_studies_within_paths_and_uncertain_labels(made):
+    """As CheXpert, whose paths begin with the folder of the table."""
+    files = [f"small/train/patient{number // 2:05}/study{number % 2 + 1}/view1.png" for number in range(NUMBER)]
+    values = ["1.0", "0.0", "-1.0", ""]
+    rows = [[file, "Frontal", "AP" if number % 2 else "PA", values[number % 4], values[number // 4 % 4], ""]
+            for number, file in enumerate(files)]  # fmt: skip
+    header = ["Path", "Frontal/Lateral", "AP/PA", "Edema", "Lung Opacity", "Fracture"]
+    written = made(header, rows, files, place="small/train.csv")
+    assert written.data["index_inputs"]["table"] == "small/train.csv"
+    assert written.columns["view"] == ["Frontal/Lateral", "AP/PA"]
+    index = written.index().files
+    assert index["patient_id"].n_unique() == NUMBER // 2
+    assert index["study_id"].to_list()[:2] == ["patient00000/study1", "patient00000/study2"]
+    values = {key: each for key, each in written.labels.items() if key.endswith("_values")}
+    assert values == {"positive_values": ["1.0"], "negative_values": ["0.0"], "uncertain_values": ["-1.0"]}
+    assert "zeros, ones or ignore is your choice" in written.said
+    assert 'if it means absent, add "" to negative_values' in written.said
+    assert "not read     Fracture" in written.said
+
+
+@pytest.mark.parametrize(
+    ("form", "separator"),
+    [("{0}|{1}", None), ("{0};{1}", ";"), ("{0}, {1}", ","), ("['{0}', '{1}']", None), ("[{0},{1}]", None)],
+)
+def test_a_column_that_lists_findings_in_any_form(made, form, separator):
+    both, none = form.format("Pleural Effusion", "Mass"), "['normal']" if form.startswith("[") else "normal"
+    rows = [[file, f"p{number}", both if number % 3 else none] for number, file in enumerate(FILES)]
+    written = made(["image", "Patient ID", "Labels"], rows)
+    assert written.labels["findings"] == {"pleural_effusion": "Pleural Effusion", "mass": "Mass"}
+    assert written.labels["normal_values"] == ["normal"]
+    assert written.labels.get("findings_separator") in (separator, "," if form.startswith("[") else separator)
+    assert written.targets()[FILES[0]] == {"pleural_effusion": 0, "mass": 0}
+    assert written.targets()[FILES[1]] == {"pleural_effusion": 1, "mass": 1}
+
+
+def test_a_class_per_image(made):
+    rows = [[file, ["Normal", "COVID-19", "Pneumonia", "Pneumonia"][number % 4]] for number, file in enumerate(FILES)]
+    written = made(["file", "label"], rows)
+    assert list(written.labels["findings"].items()) == [("pneumonia", "Pneumonia"), ("covid_19", "COVID-19")]
+    assert written.targets()[FILES[0]] == {"pneumonia": 0, "covid_19": 0}
+
+
+@pytest.mark.parametrize(
+    ("columns", "language"), [(("findings", "impression"), None), (("Befund", "Beurteilung"), "german")]
+)
+def test_reports_in_two_columns(made, columns, language):
+    rows = [[file, f"p{number}", f"Clear lungs, number {number}, no effusion.", "Normal."]
+            for number, file in enumerate(FILES)]  # fmt: skip
+    written = made(["file", "patient", *columns], rows)
+    assert written.columns["report"] == {"findings": columns[0], "impression": columns[1]}
+    assert written.data.get("split_reports", {}).get("language") == language
+    assert written.index().reports["text"][0] == "FINDINGS: Clear lungs, number 0, no effusion.\n\nIMPRESSION: Normal."
+
+
+@pytest.mark.parametrize(
+    ("cells", "keys"),
+    [
+        (["MONOCHROME1", "MONOCHROME2"], {}),
+        (["True", "False"], {}),
+        (["ja", "nein"], {"inverted_values": ["ja"], "upright_values": ["nein"]}),
+    ],
+)
+def test_inverted_images(made, cells, keys):
+    name = "PhotometricInterpretation_DICOM" if cells[0].startswith("M") else "inverted"
+    rows = [[file, cells[number % 2], number // 2 % 2] for number, file in enumerate(FILES)]
+    written = made(["file", name, "mass"], rows)
+    assert written.columns["inverted"] == name
+    assert {key: each for key, each in written.data["index_inputs"].items() if key.endswith("_values")} == keys
+    assert written.index().files["inverted"].to_list()[:2] == [True, False]
+    assert written.labels["finding"] == "mass"
+
+
+PARTS = ["train", "train", "train", "val", "test"]
+
+
+@pytest.mark.parametrize("kind", ["reports", "labels", "two parts", "divided"])
+def test_a_split_is_followed_where_it_can_be(made, kind):
+    parts = ["train", "test"] if kind == "two parts" else PARTS
+    rows = [[file, f"p{number // 5 if kind == 'divided' else number}", f"The lungs are clear, number {number}.",
+             number // 5 % 2, parts[number % len(parts)]] for number, file in enumerate(FILES)]  # fmt: skip
+    header = ["file", "patient", "report", "effusion", "split"]
+    keep = [0, 1, 2, 3, 4] if kind in ("reports", "divided") else [0, 3, 4]
+    written = made([header[place] for place in keep], [[row[place] for place in keep] for row in rows])
+    assert ("split" in written.columns) == (kind == "reports")
+    assert ("split_lists" in written.labels) == (kind == "labels")
+    assert ("not used: rows 2 and 5 are one patient in two parts" in written.said) == (kind == "divided")
+    assert ("a split of their own needs train, validation and test" in written.said) == (kind == "two parts")
+
+
+def test_a_table_of_windows_with_odd_names(made):
+    names = ["Pleuraerguss/\u00d6dem", "Rundherde \u00fc", "", "leer"]
+    rows = [[file, "ja" if number % 3 else "nein", "ja" if number % 2 else "nein", number, ""]
+            for number, file in enumerate(FILES)]  # fmt: skip
+    written = made(["Datei", *names], rows, separator=";", encoding="utf-8-sig", end="\r\n")
+    assert list(written.labels["findings"]) == ["pleuraerguss_odem", "rundherde_u"]
+    assert "not read     a column without name, leer" in written.said
+
+
+def test_two_columns_with_the_images_are_no_masks(made):
+    rows = [[file, file, number % 2, "a", "b"] for number, file in enumerate(FILES)]
+    written = made(["path", "file", "mass", "twice", "twice"], rows)
+    assert written.labels["columns"] == {"image": "path", "target": "mass"}
+
+
+@pytest.mark.parametrize("cells", [("0.0", "1.0"), ("False", "True"), ("no", "yes"), ("nein", "ja"), ("0", "1")])
+def test_every_yes_and_no(made, cells):
+    rows = [[file, cells[number % 2]] for number, file in enumerate(FILES)]
+    written = made(["file", "mass"], rows)
+    assert [written.targets()[file]["mass"] for file in FILES[:2]] == [0, 1]
+
+
+def test_one_column(made):
+    assert made(["image"], [[file] for file in FILES]).block["evaluate_on"] == []
+
+
+@pytest.mark.parametrize(
+    ("word", "there_is", "seen"),
+    [
+        ("Pleural Effusion", "There is no pleural effusion.", "No pleural effusion is seen."),
+        ("RibFractures", "There are no rib fractures.", "No rib fractures are seen."),
+        ("Atelectasis", "There is no atelectasis.", "No atelectasis is seen."),
+        ("Support Devices", "There are no support devices.", "No support devices are seen."),
+        ("Abscess", "There is no abscess.", "No abscess is seen."),
+        ("\u00b1", "There is no finding 1.", "No finding 1 is seen."),
+    ],
+)
+def test_prompts_follow_the_number_of_the_name(word, there_is, seen):
+    sets = prompt_file([word])["sets"]
+    assert sets["there_is"]["negative"] == [there_is]
+    assert seen in sets["phrasings"]["negative"]
