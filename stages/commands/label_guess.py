@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from ..label_images.folder_labels import words_in
+from ..label_images.listed_labels import words_in
 from .finding_prompts import plain_words
 
 PRESENT = frozenset(
