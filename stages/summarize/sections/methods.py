@@ -217,7 +217,7 @@ def _retrieval(inputs: Inputs) -> Iterator[str]:
         yield "Retrieval ranks all reports for an image and all images for a report; equal texts count as hits."
     if any(each.result.by_class is not None for each in inputs.retrieval):
         yield (
-            "Among the pairs with exactly one finding, the share of the first k candidates with the finding of the "
+            "Among the pairs with exactly one finding, the share of the first k results with the finding of the "
             "query (precision at k, mean over findings) is measured, too, after [@huang2021gloria]."
         )
 
