@@ -141,6 +141,18 @@ LABELS = pa.schema(
     ]
 )
 
+# Written by label_images: the sentences that boxes are of; one row per image, finding and sentence.
+PHRASES = pa.schema(
+    [
+        _IMAGE_ID,
+        _PATIENT_ID_OR_NONE,
+        _column("finding", pa.string(), "finding that the sentence is about"),
+        _column("phrase", pa.string(), "the sentence, blanks folded; text of a report: never published"),
+        _column("boxes", pa.list_(pa.list_(pa.float32(), 4)), "x y width height, original pixels; at least one"),
+        _SPLIT,
+    ]
+)
+
 
 def features(embedding_width: int, encoder_width: int) -> pa.Schema:
     """Return the schema of extract_features' output, read by zero-shot classification, linear probes and retrieval."""
