@@ -191,13 +191,14 @@ RANKS = pa.schema(
 )
 
 
-# Written by phrase_grounding: every test positive under every prompt set, for paired tests between variants.
+# Written by phrase_grounding: every test positive under every prompt set, for paired tests between variants. In the set
+# `phrases` an image has a row for each of its phrases, in the order of PHRASES.
 GROUNDING_VALUES = pa.schema(
     [
         _IMAGE_ID,
         _PATIENT_ID_OR_NONE,
         _column("finding", pa.string(), "finding that the prompts name"),
-        _column("prompt_set", pa.string(), "key of the prompt file's `sets`"),
+        _column("prompt_set", pa.string(), "key of the prompt file's `sets`, or `phrases`"),
         _column(
             "pointer",
             pa.string(),
@@ -206,6 +207,7 @@ GROUNDING_VALUES = pa.schema(
         _column("pointing", pa.float32(), "1 if the peak hits, else 0; for a random point the probability"),
         _column("contrast_to_noise", pa.float32(), "with its sign; null: not defined for this pointer", NULLABLE),
         _column("iou", pa.float32(), "at the threshold chosen on validation; null as above", NULLABLE),
+        _column("mean_iou", pa.float32(), "mean of the IoU at .1 .2 .3 .4 .5; null as above", NULLABLE),
     ]
 )
 
