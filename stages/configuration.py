@@ -61,7 +61,8 @@ class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields f
     evaluations: Literal["auto"] | UniqueList[str] = Field(
         "auto",
         description="what is measured on its labels: a list of evaluations, or auto, all that its labels allow: "
-        "zero-shot classification needs a prompt file, segmentation boxes or masks, grounding both",
+        "zero-shot classification needs a prompt file, segmentation boxes or masks, grounding both "
+        "(boxes of phrases need no prompt file)",
     )
     index_inputs: Block
 
@@ -247,14 +248,22 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
 
     def lacks(self, stage: str, dataset: str) -> str | None:
         """Return what a data set lacks for an evaluation, in words; None where it lacks nothing."""
-        settings = self.settings(stage, dataset)
+        settings, labels = self.settings(stage, dataset), self.settings(LabelImagesSettings, dataset)
         needs = needs_of(stage)
+        with_phrases = "prompts or phrases" in needs
         lacking = {
-            "no boxes or masks": "outlines" in needs and not self.settings(LabelImagesSettings, dataset).outlined,
-            "no prompt file": "prompts" in needs and not settings.prompts,
+            "no boxes or masks": "outlines" in needs and not labels.outlined,
+            "no prompt file": ("prompts" in needs or (with_phrases and not labels.has_phrases))
+            and not settings.prompts,
             "no protocol": getattr(settings, "protocols", None) == [],
         }
         return ", ".join(words for words, is_so in lacking.items() if is_so) or None
+
+    def points_only_with_phrases(self, dataset: str) -> bool:
+        """Return whether phrases of its own are all that is measured on a data set: only a test part is needed."""
+        left = [stage for stage in EVALUATIONS if stage not in self.not_measured(dataset)]
+        phrases = self.settings(LabelImagesSettings, dataset).has_phrases
+        return phrases and left == ["phrase_grounding"] and not self.settings("phrase_grounding", dataset).prompts
 
     def not_measured(self, dataset: str) -> dict[str, str]:
         """Return why an evaluation is left out of a data set, by stage."""

@@ -13,6 +13,7 @@ from stages.common.settings import did_you_mean
 from stages.configuration import FEW_SHOT, Config
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.label_images.contract import LabelImagesSettings
+from stages.phrase_grounding.contract import refuse_set_of_phrases
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PLACE_SLOTS = ("side", "zone")  # those of phrase_grounding, which each image fills with its own place
@@ -28,11 +29,14 @@ def check_files(config: Config) -> list[InputError]:
 def _of_labelled(config: Config, name: str) -> Iterator[InputError]:
     labels = config.settings(LabelImagesSettings, name)
     for stage in ("zero_shot_classification", "phrase_grounding"):
-        if name not in config.measured_on(stage):
+        named = config.settings(stage, name).prompts
+        if name not in config.measured_on(stage) or named is None:  # boxes of phrases need none
             continue
         key = f"datasets.{name}.{stage}.prompts"
         try:
-            prompts = _prompts_of(config.settings(stage, name).prompts, stage)
+            prompts = _prompts_of(named, stage)
+            if stage == "phrase_grounding" and labels.has_phrases:
+                refuse_set_of_phrases(prompts)
         except InputError as error:
             yield from (InputError(f"{key}: {each.what}", each.remedy) for each in error.errors)
             continue
@@ -81,15 +85,18 @@ def _empty_parts(config: Config, name: str, labels: LabelImagesSettings) -> Iter
     """Yield an error for each part of the labels that an evaluation needs and that gets no share."""
     if labels.split_lists is not None:
         return
+    if labels.has_phrases and config.points_only_with_phrases(name):
+        needed = {"test": "is measured"}
+    else:
+        needed = {"validation": "chooses prompts and thresholds", "test": "is measured"}
     trains = any(name in config.measured_on(stage) for stage in FEW_SHOT)
-    needed = {"validation": "chooses prompts and thresholds", "test": "is measured"}
     needed |= {"train": "is what the few-shot evaluations learn from"} if trains else {}
     shares, key = labels.split.model_dump(), f"datasets.{name}.label_images.split"
     if labels.patient_split is not None:
         if _has_distributed_split(config, name, labels.patient_split):
             return
         shares, key = labels.patient_split.model_dump(), "patient_split"
-        needed = {"test": needed["test"]}  # validation: below, since pre-training needs it, too
+        needed = {"test": "is measured"}  # validation: below, since pre-training needs it, too
     for part, why in needed.items():
         if shares[part] == 0:
             yield InputError(f"{key}.{part}: 0, but this part of {name} {why}", "give it a share of the patients")
