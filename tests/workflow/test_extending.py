@@ -1,5 +1,6 @@
 """The worked examples of docs/operators/extending.md, taken from the page and run; its messages, found in the code."""
 
+import gzip
 import json
 import re
 import shlex
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 import yaml
 
+from stages.common.data.distributions import MIMIC_SPLIT, name_in
+from stages.common.data.index_tables import read_index
 from stages.common.encoders.image import ImageEncoder
 from stages.common.files.arrow_tables import read_table
 from stages.common.files.code_digest import import_closure
@@ -23,6 +26,7 @@ from stages.config import check
 from stages.config_layers import merged
 from workflow.doctor.indexes import Indexes
 from workflow.doctor.inputs import check_dataset
+from workflow.input_files import check_files
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATORS = ROOT / "docs" / "operators"
@@ -187,3 +191,25 @@ def test_site_settings_name_the_rules_that_ask_for_a_gpu() -> None:
     on_gpu = {name for name, each in rule_requests(ROOT / "workflow" / "rules").items() if each.gpus}
     line = next(line for line in (OPERATORS / "cluster.md").read_text().splitlines() if "GPU rules:" in line)
     assert set(re.findall(r"\w+", line.partition("GPU rules:")[2])) == on_gpu
+
+
+def test_ms_cxr_is_grounded_and_its_patients_are_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = check(config_with(block("# ms_cxr.yaml")))
+    assert config.measured_on("phrase_grounding") == ["ms_cxr"]
+    assert config.points_only_with_phrases("ms_cxr")
+    assert check_files(config) == []
+    monkeypatch.chdir(tmp_path)
+    images = [("aa", 10000001, "train"), ("bb", 10000001, "train"), ("cc", 10000002, "train"), ("dd", 10000003, "test")]
+    lines = ["dicom_id,study_id,subject_id,split", *(f"{image},5,{who},{part}" for image, who, part in images)]
+    with gzip.open("mimic-cxr-2.0.0-split.csv.gz", "wt") as handle:
+        handle.write("\n".join(lines))
+    Path("MS_CXR_Local_Alignment_v1.1.0.csv").write_text("dicom_id,path\naa,files/p10/p10000001/s5/aa.jpg\n")
+    subprocess.run([sys.executable, "-c", block("# hold_out.py")], check=True)
+    root = Path()
+    split = read_index(root, name_in(root, MIMIC_SPLIT), ["dicom_id", "split"])
+    assert dict(split.select("dicom_id", "split").iter_rows()) == {
+        "aa": "test",
+        "bb": "test",
+        "cc": "train",
+        "dd": "test",
+    }
