@@ -13,9 +13,9 @@ from stages.common.errors import InputError
 from stages.common.files.archives import is_archive, is_dir, is_file, on_disk
 from stages.common.settings import did_you_mean
 from stages.configuration import FEW_SHOT, Config
-from stages.contracts import EVALUATIONS, needs_of
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.label_images.contract import LabelImagesSettings
+from stages.phrase_grounding.contract import refuse_set_of_phrases
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PLACE_SLOTS = ("side", "zone")  # those of phrase_grounding, which each image fills with its own place
@@ -68,13 +68,16 @@ def _is_tar(path: Path) -> bool:
 def _of_labelled(config: Config, name: str) -> Iterator[InputError]:
     labels = config.settings(LabelImagesSettings, name)
     for stage in ("zero_shot_classification", "multi_class_classification", "phrase_grounding"):
-        if name not in config.measured_on(stage):
+        named = config.settings(stage, name).prompts
+        if name not in config.measured_on(stage) or named is None:  # boxes of phrases need none
             continue
         key = f"datasets.{name}.{stage}.prompts"
         settings = config.settings(stage, name)
         denying = stage == "zero_shot_classification" or getattr(settings, "score", None) == "difference"
         try:
-            prompts = _prompts_of(settings.prompts, stage, denying)
+            prompts = _prompts_of(named, stage, denying)
+            if stage == "phrase_grounding" and labels.has_phrases:
+                refuse_set_of_phrases(prompts)
             findings = settings.classes_among(prompts) if stage == "multi_class_classification" else list(prompts)
         except InputError as error:
             yield from (InputError(f"{key}: {each.what}", each.remedy) for each in error.errors)
@@ -126,7 +129,7 @@ def _empty_parts(config: Config, name: str, labels: LabelImagesSettings) -> Iter
         return
     trains = any(name in config.measured_on(stage) for stage in FEW_SHOT)
     needed = {"test": "is measured"}
-    if any("parts" in needs_of(stage) for stage in EVALUATIONS if name in config.measured_on(stage)):
+    if not config.measures_on_test_alone(name):
         needed = {"validation": "chooses prompts and thresholds"} | needed
     needed |= {"train": "is what the few-shot evaluations learn from"} if trains else {}
     shares, key = labels.split.model_dump(), f"datasets.{name}.label_images.split"
@@ -134,7 +137,7 @@ def _empty_parts(config: Config, name: str, labels: LabelImagesSettings) -> Iter
         if _has_distributed_split(config, name, labels.patient_split):
             return
         shares, key = labels.patient_split.model_dump(), "patient_split"
-        needed = {"test": needed["test"]}  # validation: below, since pre-training needs it, too
+        needed = {"test": "is measured"}  # validation: below, since pre-training needs it, too
     for part, why in needed.items():
         if shares[part] == 0:
             yield InputError(f"{key}.{part}: 0, but this part of {name} {why}", "give it a share of the patients")

@@ -19,7 +19,7 @@ from .settings import DEVICE_HELP, DEVICES, Settings
 
 Over = Literal["workspace", "dataset", "pretraining dataset", "evaluated dataset", "variant", "variant with text",
                "evaluation", "few-shot job", "model"]  # fmt: skip
-Need = Literal["prompts", "outlines", "several findings", "parts"]
+Need = Literal["prompts", "prompts or phrases", "outlines", "several findings", "parts"]
 
 
 JOURNAL_FILE = "journal.json"  # name of a run's journal; a part of a scattered stage has journal_<part>.json
@@ -148,8 +148,8 @@ class Job:
         command: the subcommand, for stages with several.
         place: folder of one run below results/<stage>/, with Snakemake's wildcards.
         over: what there is one run for.
-        needs: what a data set must have beside labels for a run on it: a prompt file, outlines (boxes or masks),
-            several findings, parts (training and validation images beside those of the test part).
+        needs: what a data set must have beside labels for a run on it: a prompt file (or phrases of its own instead),
+            outlines (boxes or masks), several findings, parts (training and validation images beside the test part).
         journal_file: name of the journal beside the outputs.
         block: type of the stage's block in config.yaml, where it differs from the settings of one run; None: no block.
     """

@@ -132,6 +132,8 @@ class LabelImagesSettings(OwnTables):
             raise ValueError("`boxes_table.finding` is the column of the word, which `findings` need and `finding` not")
         if self.boxes_table and self.columns and self.columns.study:
             raise ValueError("`boxes_table` needs `columns.image`: rows of studies have no image")
+        if self.readers and self.has_phrases:
+            raise ValueError("`readers` agree on boxes of findings, not of phrases: remove `columns.phrase` or them")
         if self.readers and any(kind == "mask" for _, _, kind, _ in self.outline_columns()):
             raise ValueError("`readers` agree on boxes, not on masks: remove the columns of masks")
         return self
@@ -205,6 +207,11 @@ class LabelImagesSettings(OwnTables):
             return self.split_lists.test_alone
         return self.patient_split is None and self.split.test == 1
 
+    @property
+    def has_phrases(self) -> bool:
+        """Return whether a column gives the phrases that boxes are of."""
+        return self.columns is not None and self.columns.phrase is not None
+
     def main_table(self, root: Path | None = None) -> str:
         """Return the name of the table of labels, "" for a tree; `root` decides whether it ends with .gz."""
         name = self.table or ("" if self.layout == "folder" else CHALLENGE_TABLES[self.layout])
@@ -275,6 +282,7 @@ class Card(Record):
     masks: Count
     masks_of_overlapping_regions: Count
     lung_masks: Count
+    phrases: Count = 0  # in the whole data set, each with boxes in one image
     split_by: str
     seed: int
     shares: SplitShares | None  # null where the user's own lists or the split of pre-training were followed
@@ -301,6 +309,9 @@ class LabelImagesJob(Job):
         "dicom_to_arrow", "rejects.arrow", optional=True, help="says why labelled images are missing"
     )
     labels: Path = product("labels.arrow", table="LABELS")
+    phrases: Path = product(
+        "phrases.arrow", table="PHRASES", help="sentences with their boxes; empty without `columns.phrase`"
+    )
     card: Path = product("card.json", record=Card, summary=True)
     private: Path | None = source(
         optional=True, tracked=False, help="folder of the key of index_inputs; required for keyed identifiers"

@@ -52,6 +52,7 @@ def data_card(
         masks=sum(row["mask"] is not None for row in labels.rows),
         masks_of_overlapping_regions=labels.masks_of_overlapping_regions,
         lung_masks=len({row["image_id"] for row in labels.rows if row["lung_mask"] is not None}),
+        phrases=sum(len(each) for each in labels.phrases.values()),
         split_by=_split_by(rows, settings),
         seed=settings.seed,
         shares=settings.split if settings.split_lists is None and settings.patient_split is None else None,
@@ -112,7 +113,8 @@ def _size(rows: Sequence[Mapping[str, Any]]) -> CardPart:
 
 def card_metrics(card: Card) -> dict[str, int]:
     """Return the counts under the names that the journal uses."""
-    totals = {key: getattr(card, key) for key in ("images", "labelled", "positives", "boxes", "masks", "lung_masks")}
+    totals = {key: getattr(card, key) for key in ("images", "labelled", "positives", "boxes", "masks", "lung_masks",
+                                                    "phrases")}  # fmt: skip
     rejects = {f"rejects/{reason}": ids.count for reason, ids in card.rejects.items()}
     splits = {
         f"{part}/{key}": getattr(counts, key) for part, counts in card.splits.items() for key in ("images", "positives")

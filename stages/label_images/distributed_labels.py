@@ -21,7 +21,7 @@ class Region(NamedTuple):
 class FindingLabel:
     """Label of one finding in one image. A mask is given as run lengths, one text per region, or as a PNG file.
 
-    `mask_row` is the row that names the file.
+    `mask_row` is the row that names the file. `phrases` maps a sentence to those of the boxes that are of it.
     """
 
     target: int
@@ -29,6 +29,7 @@ class FindingLabel:
     regions: tuple[Region, ...] = ()
     mask_file: str | None = None
     mask_row: int = 0
+    phrases: Mapping[str, tuple[Box, ...]] = field(default_factory=dict)
 
     @property
     def outlined(self) -> bool:

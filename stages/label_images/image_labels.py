@@ -19,6 +19,7 @@ from .label_tables import read_labels, read_run_lengths
 from .masks import Masks
 
 Identify = Callable[[str, Subject], str]
+Phrases = Mapping[tuple[str, str], Mapping[str, list[list[float]]]]  # (image, finding) -> phrase -> boxes
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ImageLabels:
     table_rows: dict[str, int] = field(default_factory=dict)  # image id -> its first row in the table of labels
     uncertain: Mapping[str, int] = field(default_factory=dict)  # finding -> images in which it is uncertain
     warnings: list[str] = field(default_factory=list)
+    phrases: Phrases = field(default_factory=dict)
 
     @property
     def labelled(self) -> int:
@@ -145,6 +147,7 @@ def join_labels(
     masks, labels = Masks(root, settings, roots), table.labels
     edge = BoxesAtTheEdge(masks.source, settings.boxes_size, has_keys=settings.layout == "folder")
     rows, without_label = [], []
+    phrases: dict[tuple[str, str], dict[str, list[list[float]]]] = {}
     for image in images.to_pylist():
         label = labels.get(image["image_id"])
         if label is None:
@@ -153,14 +156,19 @@ def join_labels(
         own = {finding: masks.mask_of(image, each) for finding, each in label.findings.items()}
         lungs = masks.lungs_of(image, label, lung_regions.get(image["image_id"], ()))
         for finding, each in label.findings.items():
-            boxes = edge.add(image, each.boxes)
+            boxes = [list(box[1:5]) for box in edge.add(image, each.boxes)]
+            if each.phrases:
+                placed = {given[1:]: box for given, box in zip(each.boxes, boxes, strict=True)}
+                phrases[image["image_id"], finding] = {
+                    phrase: [placed[box[1:]] for box in of] for phrase, of in each.phrases.items()
+                }
             rows.append(
                 {
                     "image_id": image["image_id"],
                     "patient_id": image["patient_id"],
                     "finding": finding,
                     "target": each.target,
-                    "boxes": [[box.x, box.y, box.width, box.height] for box in boxes],
+                    "boxes": boxes,
                     "mask": own[finding],
                     "lung_mask": lungs,
                 }
@@ -192,6 +200,7 @@ def join_labels(
             *edge.warnings(),
         ],
         table_rows={image: label.row for image, label in labels.items()} | table.blank | table.unlabelled,
+        phrases=phrases,
     )
 
 
@@ -205,7 +214,7 @@ def _never_present(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSetti
     lines = []
     for finding in settings.findings or ():
         targets = {row["target"] for row in rows if row["finding"] == finding}
-        if len(targets) < 2:
+        if len(targets) < 2 and not (settings.has_phrases and targets == {1}):  # phrases point at what is there
             what = "is present in every" if targets == {1} else "is absent from every"
             lines.append(
                 f"{finding} {what} labelled image: nothing is measured on it; correct its column, or remove it"

@@ -70,6 +70,12 @@ class LabelColumns(ImageColumns):
         description="`[width, height]`: columns with the size of the image on which the boxes of the row were drawn, "
         "e.g. image_width and image_height of MS-CXR; null: that of the original, or `boxes_size`",
     )
+    phrase: str | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # a data set without it keeps the digest of its settings
+        description="sentence that the boxes of the row are of, e.g. label_text of MS-CXR; rows of one image with one "
+        "sentence are one phrase with several boxes. phrase_grounding points with it. Needs `boxes`",
+    )
     mask: str | None = Field(
         None,
         description="path of a PNG of the image's size, below the root, without transparency; nonzero samples are the "
@@ -83,6 +89,8 @@ class LabelColumns(ImageColumns):
             raise ValueError("name either `image`, or `study` where rows label whole studies")
         if self.study is not None and (self.image_id or self.boxes or self.mask or self.lung_mask):
             raise ValueError("rows of studies have no image: `image_id`, boxes and masks need `image`")
+        if self.phrase is not None and self.boxes is None:
+            raise ValueError("`phrase` is the sentence that the boxes of a row are of: name them in `boxes`, too")
         return self
 
     @property

@@ -36,6 +36,7 @@ class Rows:
         self._has_terms = settings.columns is not None and settings.columns.license is not None
         self._labelled: set[str] = set()  # findings that some row labels
         self._unused: list[str] = []  # outlines of findings without label
+        self._halves: dict[str, list[str]] = {}  # what a row has without its other half, a phrase or a box
 
     def add(self, row: Mapping[str, Any], image: str) -> None:
         """Read the labels of a row."""
@@ -131,6 +132,7 @@ class Rows:
                 said = f"{columns.target} is {row[columns.target] or ''!r}, which means absent"
             raise InputError(f"{where}: a box, but {said}", remedy="correct the row")
         mask = row[columns.mask] if columns.mask else None
+        phrase = self._phrase(row, boxes, where)
         if not boxes and not mask:
             return
         before = each.outlines.get(finding, FindingLabel(1))
@@ -138,10 +140,25 @@ class Rows:
             raise InputError(f"{where}: another mask of {finding} than in a row before", remedy="draw both in one file")
         if self._target(finding, meaning) is None:
             self._unused.append(f"{where}: a box or mask of {finding}, which has no label there")
-        known = {box[1:] for box in before.boxes}  # a row that repeats a box is no second box
-        boxes = tuple(box for box in boxes if box[1:] not in known)
         file, at = (mask, row[ROW]) if mask and before.mask_file is None else (before.mask_file, before.mask_row)
-        each.outlines[finding] = FindingLabel(1, (*before.boxes, *boxes), mask_file=file, mask_row=at)
+        phrases = dict(before.phrases)
+        if phrase:
+            phrases[phrase] = _joined(phrases.get(phrase, ()), boxes)
+        each.outlines[finding] = FindingLabel(
+            1, _joined(before.boxes, boxes), mask_file=file, mask_row=at, phrases=phrases
+        )
+
+    def _phrase(self, row: Mapping[str, Any], boxes: Sequence[Box], where: str) -> str:
+        """Return the phrase that the boxes of a row are of, blanks folded; empty where there is none."""
+        column = self._settings.columns.phrase if self._settings.columns else None
+        if column is None or column not in row:  # a second table has none
+            return ""
+        phrase = " ".join((row[column] or "").split())
+        phrase = "" if phrase.lower() in NO_WORDS else phrase
+        if bool(phrase) != bool(boxes):
+            lacking = "a phrase without box" if phrase else "a box without phrase"
+            self._halves.setdefault(lacking, []).append(where)
+        return phrase
 
     def _target(self, finding: str, meaning: Meaning) -> int | None:
         """Return 1 present, 0 absent, None without label; uncertain ones by the policy."""
@@ -176,6 +193,12 @@ class Rows:
             self._refuse_unknown()
         if self._unused:
             read.warnings.append(f"{self._unused[0]} ({len(self._unused)} such): it is not used")
+        for what, rows in self._halves.items():
+            read.warnings.append(f"{rows[0]}: {what} ({len(rows)} such): nothing is pointed at with it")
+        if self._settings.has_phrases and not any(
+            own.phrases for label in read.labels.values() for own in label.findings.values()
+        ):
+            raise InputError(f"{self._source}: no row has a phrase and a box", "correct `columns.phrase` and `.boxes`")
         return read
 
     def _agreed(self, image: str, read: Sequence[ImageRows]) -> ImageRows:
@@ -198,3 +221,9 @@ class Rows:
                     f"{self._source}: {columns.target}: no row has a label of it",
                     remedy=f"correct `findings.{finding}`, or remove it",
                 )
+
+
+def _joined(boxes: Sequence[Box], more: Sequence[Box]) -> tuple[Box, ...]:
+    """Return the boxes with those of another row; a row that repeats a box is no second box."""
+    known = {box[1:] for box in boxes}
+    return (*boxes, *(box for box in more if box[1:] not in known))

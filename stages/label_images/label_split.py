@@ -29,7 +29,7 @@ PARTS: tuple[Split, ...] = get_args(Split)
 
 def with_splits(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> list[dict[str, Any]]:
     """Return the rows with their split and subset."""
-    parts = assign_splits(rows, settings.split, settings.seed)
+    parts = assign_splits(rows, settings.split, settings.seed, all_present=settings.has_phrases)
     return with_subsets([{**row, "split": part} for row, part in zip(rows, parts, strict=True)], settings)
 
 
@@ -71,15 +71,18 @@ def refuse_one_target(rows: Sequence[Mapping[str, Any]], source: str, remedy: st
         raise InputError(f"{source}: no {name} image{of} is in the {where} part ({images} images)", remedy)
 
 
-def assign_splits(rows: Sequence[Mapping[str, Any]], shares: SplitShares, seed: int) -> list[str]:
+def assign_splits(
+    rows: Sequence[Mapping[str, Any]], shares: SplitShares, seed: int, all_present: bool = False
+) -> list[str]:
     """Return the part of each row. A patient is in one part; positive patients are those with a positive image.
 
     The result is a pure function of the set of (image_id, patient_id, finding, target), the shares and the seed; the
-    order of rows does not matter.
+    order of rows does not matter. Raises InputError where no finding has positives and negatives, unless `all_present`
+    says that rows are of what is there (phrases).
     """
     unit = "image_id" if split_by(rows) == "image" else "patient_id"
     groups = by_rarest((row[unit], row["finding"], row["target"]) for row in rows)
-    if len(groups) == 1 or (len(groups) == 2 and not groups[0]):
+    if len(groups) == 1 or (len(groups) == 2 and not groups[0] and not all_present):
         target = "none" if not rows else len(groups) - 1
         raise InputError(
             f"every {unit.removesuffix('_id')} has target {target}", remedy="correct `target` and `positive_values`"

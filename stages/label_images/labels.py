@@ -1,7 +1,7 @@
 """Labels of one data set and their card, from its images and the distributed tables."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,15 @@ def write_labels(job: LabelImagesJob) -> None:
         rows, listed = split_rows(labels, job.root, settings, job.private, _distributed_split(job))
         pixels = dict(zip(images["image_id"].to_pylist(), images["pixels_sha256"].to_pylist(), strict=True))
         card = data_card(job.dataset, settings, labels, rows, pixels, listed, _rejected(job))
+        phrases = phrase_rows(labels, rows)
+        if phrases and all(row["split"] != "test" for row in phrases):
+            labels.warnings.append(f"none of {len(phrases)} phrases is in the test part, so none is pointed at")
         for line in labels.warnings:
             print(f"warning: {line}", file=sys.stderr)
         for line in remainders(card, settings.main_table(job.root), labels.table_rows):
             print(f"warning: {line}; see {job.card}", file=sys.stderr)
         write_rows(job.labels, schemas.LABELS, rows)
+        write_rows(job.phrases, schemas.PHRASES, phrases)
         write_record(job.card, card)
         run.log_metrics(card_metrics(card))
         run.log_tag("split_by", card.split_by)
@@ -66,8 +70,19 @@ def split_rows(
         return with_splits(labels.rows, settings), None
     rows = follow_pretraining(labels.rows, distributed, settings.patient_split)
     remedy = "raise the shares of `patient_split`, which pre-training follows, too, or give `split_lists`"
-    refuse_one_target(rows, f"labels in {root}", remedy)
+    if not settings.has_phrases or any(not row["target"] for row in rows):  # phrases alone are of what is present
+        refuse_one_target(rows, f"labels in {root}", remedy)
     return with_subsets(rows, settings), None
+
+
+def phrase_rows(labels: ImageLabels, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of PHRASES, in the order of `rows`, which are complete rows of LABELS."""
+    columns = ("image_id", "patient_id", "finding", "split")
+    return [
+        {column: row[column] for column in columns} | {"phrase": phrase, "boxes": boxes}
+        for row in rows
+        for phrase, boxes in labels.phrases.get((row["image_id"], row["finding"]), {}).items()
+    ]
 
 
 def _rejected(job: LabelImagesJob) -> dict[str, str] | None:

@@ -23,7 +23,8 @@ class ListedRows(Rows):
     """Reader of a table with a column that lists findings; an image may have several rows.
 
     Where `columns.target` labels the findings of a row, those that no row of an image names are unknown in it. Without
-    it, they are absent.
+    it, they are absent, unless rows are phrases: that no sentence about a finding was chosen does not say that it is
+    absent.
     """
 
     def __init__(self, settings: LabelImagesSettings, source: Path) -> None:
@@ -52,7 +53,7 @@ class ListedRows(Rows):
             raise InputError(f"{where}: {present[0]} is present, but the image is said to have no finding", CORRECT)
         if said in ("uncertain", "unlabelled"):
             each.rest = said
-        elif normal or said == "absent" or (listed and not columns.target):
+        elif normal or said == "absent" or (listed and not columns.target and not columns.phrase):
             each.rest = "absent"
         self._outline_of_row(each, row, named, where)
 
@@ -71,9 +72,9 @@ class ListedRows(Rows):
         columns = self._settings.columns
         assert columns is not None
         given = [name for name in (*names_of(columns.boxes), columns.mask) if name and row[name]]
-        if not given or not named:
+        if not named:
             return
-        if len(named) > 1:
+        if given and len(named) > 1:
             raise InputError(
                 f"{where}: {given[0]} belongs to one finding, but the row has {', '.join(named)}",
                 remedy="give each finding that has boxes or a mask its own row",

@@ -1,15 +1,20 @@
 """What phrase_grounding reads and writes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, product, source
+from ..common.errors import InputError
 from ..common.records import Count, Estimate, Overlap, Record
 from ..common.settings import Settings
+
+PHRASES = "phrases"  # the set whose query is each pair's own phrase, beside those of the prompt file
+MEANS = ("pointing", "contrast_to_noise", "absolute_contrast_to_noise", "mean_iou")  # averaged over findings
 
 
 class PhraseGroundingSettings(Settings):
@@ -19,7 +24,7 @@ class PhraseGroundingSettings(Settings):
         None,
         min_length=1,
         description="prompt file, absolute or relative to the checkout; its affirming prompts are localised. Null: "
-        "none, and the data set has no grounding",
+        "none, and the data set has no grounding, unless its boxes are of phrases (`label_images.columns.phrase`)",
     )
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
     seed: int = Field(0, description="seed of the bootstrap and of the choice of samples")
@@ -73,17 +78,35 @@ class LocatedPart(Record):
     regions_too_small: Count  # left out: no stored pixel shows them
 
 
+class LocatedPhrases(Record):
+    """Counts of the phrases of one finding in the test part."""
+
+    pairs: Count = Field(description="of an image with a phrase, each with its own boxes: the units of its figures")
+    images: Count
+    regions_too_small: Count = Field(description="pairs that are left out: no stored pixel shows their boxes")
+
+
 class FindingResult(Record):
-    """Figures of one finding by measure, prompt set and pointer."""
+    """Figures of one finding by measure, prompt set and pointer; those of `phrases` are over pairs, not images."""
 
     finding: str
     images: Count
-    located: dict[str, LocatedPart] = Field(description="by part")
+    located: dict[str, LocatedPart] = Field(description="by part; empty where only phrases are pointed at")
+    phrases: LocatedPhrases | None = None
+    lacking: dict[str, str] = Field(
+        default_factory=dict, description="`prompts` or `phrases` -> why nothing is said with them"
+    )
     resampled_by: str
     pointing: dict[str, PointingGame] = Field(min_length=1)
     contrast_to_noise: dict[str, dict[str, Estimate | None]]  # by prompt set and pointer
-    iou: dict[str, dict[str, Estimate | None]]
+    absolute_contrast_to_noise: dict[str, dict[str, Estimate | None]] = Field(
+        description="mean of the absolute values, as BioViL has it"
+    )
+    iou: dict[str, dict[str, Estimate | None]] = Field(description="null without a validation part")
     iou_threshold: dict[str, dict[str, float | None]] = Field(description="chosen on validation")
+    mean_iou: dict[str, dict[str, Estimate | None]] = Field(
+        description="mean of the IoU at .1 .2 .3 .4 .5 of the map scaled to 0..1"
+    )
     place_words: dict[str, list[str]]
     integrity_map: IntegrityMap | None
     overlap: Overlap
@@ -91,8 +114,8 @@ class FindingResult(Record):
     @property
     def left_out(self) -> str:
         """Return how many test positives were left out and why, in words; empty where none was."""
-        test = self.located["test"]
-        if test.positives == self.images:
+        test = self.located.get("test")
+        if test is None or test.positives == self.images:
             return ""
         reasons = {"without box or mask": test.positives_without_region, "too small to show": test.regions_too_small}
         found = ", ".join(f"{number} {reason}" for reason, number in reasons.items() if number)
@@ -100,6 +123,8 @@ class FindingResult(Record):
 
     @model_validator(mode="after")
     def _adds_up(self) -> "FindingResult":
+        if self.pointing.keys() == {PHRASES}:
+            return self
         test = self.located.get("test")
         if test is None:
             raise ValueError("located lacks test")
@@ -109,7 +134,7 @@ class FindingResult(Record):
 
     @model_validator(mode="after")
     def _has_every_prompt_set(self) -> "FindingResult":
-        for name in ("contrast_to_noise", "iou", "place_words"):
+        for name in ("contrast_to_noise", "absolute_contrast_to_noise", "iou", "mean_iou", "place_words"):
             if missing := self.pointing.keys() - getattr(self, name).keys():
                 raise ValueError(f"{name} lacks the prompt set {', '.join(sorted(missing))}")
         return self
@@ -117,17 +142,28 @@ class FindingResult(Record):
     def measured_on(self) -> object:
         """Return what does not depend on the encoders, so that two results can be compared."""
         games = {name: game.model_dump(exclude={"heatmap", "heatmap_in_lung"}) for name, game in self.pointing.items()}
-        return self.finding, self.images, self.located, self.resampled_by, games
+        return self.finding, self.images, self.located, self.phrases, self.resampled_by, games
 
 
 class GroundingResult(Record):
-    """Contents of result.json: the findings that were measured, in the order of the prompt file."""
+    """Contents of result.json: the findings that were measured, in the order of the prompt file, then of phrases."""
 
     findings: list[FindingResult] = Field(min_length=1)
     not_measured: dict[str, str] = Field(default_factory=dict, description="finding -> why nothing is said on it")
     mean_hits: Estimate = Field(
         description="hits of the heatmap, mean over findings, each with the first of its prompt sets"
     )
+    means: dict[str, dict[str, Estimate]] = Field(
+        description="by prompt set and measure, of the heatmap: mean over the findings that have the set"
+    )
+
+
+def refuse_set_of_phrases(prompts: Mapping[str, Any]) -> None:
+    """Raise an InputError for a set of a prompt file that has the name of the data set's own phrases."""
+    for finding, each in prompts.items():
+        if PHRASES in each.sets:
+            what = f"set {PHRASES} of {finding}: the data set's own phrases have this name"
+            raise InputError(what, "give the set another name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,12 +173,13 @@ class PhraseGroundingJob(Job):
     stage = "phrase_grounding"
     place = "{variant}/{dataset}"
     over = "evaluation"
-    needs = ("prompts", "outlines", "parts")
+    needs = ("prompts or phrases", "outlines", "parts")
 
     settings: PhraseGroundingSettings
     checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
     images: Path = source("dicom_to_arrow", "manifest.json")
     labels: Path = source("label_images", "labels.arrow")
+    phrases: Path = source("label_images", "phrases.arrow", help="may be empty")
     audit: Path = source("audit_splits", "audit.json")
     values: Path = product("values.arrow", table="GROUNDING_VALUES", summary=True)
     samples: Path = product(

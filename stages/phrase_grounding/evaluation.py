@@ -6,13 +6,11 @@ values behind them, and samples where they may be shown.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
-from jaxtyping import Float
 
 from ..audit_splits.contract import read_overlap
 from ..common.data.image_store import ImageStore
@@ -26,109 +24,51 @@ from ..common.files.arrow_tables import write_rows
 from ..common.files.schemas import GROUNDING_VALUES, samples
 from ..common.journal.tracking import Run, track_job
 from ..common.metrics.findings import mean_of_known
-from ..common.metrics.ranking import draw_weights, estimate, estimate_of, mean_of
+from ..common.metrics.ranking import draw_weights, estimate_of, mean_of
 from ..common.records import FEWEST, Estimate, Overlap, write_record
-from .contract import FindingResult, GroundingResult, IntegrityMap, LocatedPart, PhraseGroundingJob, PointingGame
-from .heatmaps import PromptCosines, describe
-from .located_images import SIDES, ZONES, Located, NoLocationError, locate
-from .pointing import (
-    THRESHOLDS,
-    Maps,
-    MapScores,
-    baselines,
-    best_threshold,
-    in_lungs,
-    peak,
-    score,
+from .contract import (
+    MEANS,
+    PHRASES,
+    FindingResult,
+    GroundingResult,
+    IntegrityMap,
+    LocatedPart,
+    PhraseGroundingJob,
+    PointingGame,
+    refuse_set_of_phrases,
 )
+from .heatmaps import describe
+from .located_images import Located, NoLocationError, locate
+from .phrases import PhraseMaps, counts_of, read_phrases
+from .pointing import peak
+from .prompt_sets import Grounded, Grounding
 
-WORDS = {"side": SIDES, "zone": ZONES}  # slots of a prompt file that each image fills with its own place
-Values = Float[np.ndarray, "images"]
+PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Grounded:
-    """One prompt set on the test images. `figures` and `values` (per image) map measure -> pointer."""
+class Queries:
+    """What can be pointed with: the prompts of each finding, and the phrases of the data set (a row per pair)."""
 
-    slots: tuple[str, ...]  # place words that its phrases fill; empty: they name none
-    maps: Maps
-    test: Located
-    thresholds: dict[str, float | None]  # of the IoU, by pointer, chosen on validation
-    figures: dict[str, dict[str, Estimate | None]]
-    values: dict[str, dict[str, Values]]
+    prompts: Mapping[str, FindingPrompts]
+    phrases: pl.DataFrame
 
-
-class Grounding:
-    """All prompt sets of a finding; each image and each prompt is embedded once."""
-
-    def __init__(self, checkpoint: Checkpoint, prompts: FindingPrompts, parts: Mapping[str, Located]) -> None:
-        self._slots = {name: prompts.slots_of(name, tuple(WORDS)) for name in prompts.sets}
-        self._filled = {}  # set -> place words -> prompts
-        for name, slots in self._slots.items():
-            places = product(*(WORDS[slot] for slot in slots))
-            self._filled[name] = {
-                words: prompts.expanded(**dict(zip(slots, words, strict=True)))[name].positive for words in places
-            }
-        every = [text for fills in self._filled.values() for texts in fills.values() for text in texts]
-        self._parts = parts
-        self._cosines = {part: PromptCosines(checkpoint, every, parts[part].pixels) for part in ("validation", "test")}
-
-    def of(self, name: str, draws: int, seed: int) -> Grounded:
-        """Measure one set.
-
-        A phrase with a place describes one side only, and so does the truth with which it is compared.
-        """
-        slots, parts = self._slots[name], self._parts
-        if slots:
-            parts = {part: located.on_named_side() for part, located in parts.items()}
-        scores: dict[str, dict[str, MapScores | None]] = {}
-        maps: dict[str, Maps] = {}
-        for part, cosines in self._cosines.items():
-            located = parts[part]
-            maps[part] = cosines.maps([self._filled[name][place.words(slots)] for place in located.places])
-            rivals = baselines(located, parts["train"], slots)
-            scores[part] = {"heatmap": score(maps[part], located), **rivals}
-        test = parts["test"]
-        values, thresholds = _values(scores)
-        if values["pointing"]["random_in_lung"] is not None:  # it is then the harder baseline of the two
-            for pointers in values.values():
-                pointers["random_in_content"] = None
-            thresholds["random_in_content"] = None
-        values["pointing"]["heatmap_in_lung"] = in_lungs(maps["test"], test)
-        weights = draw_weights(test.resampled[1], draws, seed)
-        figures = {
-            measure: {
-                pointer: None if each is None else estimate(mean_of(each), weights)
-                for pointer, each in pointers.items()
-            }
-            for measure, pointers in values.items()
-        }
-        known = {
-            measure: {pointer: each for pointer, each in pointers.items() if each is not None}
-            for measure, pointers in values.items()
-        }
-        return Grounded(slots, maps["test"], test, thresholds, figures, known)
+    @property
+    def findings(self) -> list[str]:
+        """Return the findings that have prompts, then the others that have phrases."""
+        return list(dict.fromkeys([*self.prompts, *self.phrases["finding"]]))
 
 
-def _values(
-    scores: dict[str, dict[str, MapScores | None]],
-) -> tuple[dict[str, dict[str, Values | None]], dict[str, float | None]]:
-    """Return test values by measure and pointer, per image, and the IoU thresholds chosen on validation."""
-    measures: dict[str, dict[str, Values | None]] = {"pointing": {}, "contrast_to_noise": {}, "iou": {}}
-    thresholds: dict[str, float | None] = {}
-    for pointer, found in scores["test"].items():
-        validation = scores["validation"][pointer]
-        if found is None or validation is None:
-            for values in measures.values():
-                values[pointer] = None
-            thresholds[pointer] = None
-            continue
-        chosen = best_threshold(validation.iou)
-        measures["pointing"][pointer] = found.hit
-        measures["contrast_to_noise"][pointer] = found.contrast_to_noise
-        measures["iou"][pointer] = found.iou[:, chosen]
-        thresholds[pointer] = float(THRESHOLDS[chosen])
-    return measures, thresholds
+@dataclass(frozen=True)
+class LocatedFinding:
+    """A finding's positives by part, for its prompts, and its pairs by part, for its phrases; empty: not measured.
+
+    `lacking` says why one of the two is not measured.
+    """
+
+    images: Mapping[str, Located]
+    pairs: Mapping[str, Located]
+    lacking: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -136,7 +76,7 @@ class GroundedFinding:
     """A finding with its parts and what each of its prompt sets points at."""
 
     finding: str
-    parts: Mapping[str, Located]
+    located: LocatedFinding
     sets: Mapping[str, Grounded]
 
     @property
@@ -147,33 +87,63 @@ class GroundedFinding:
 
 def ground(job: PhraseGroundingJob) -> None:
     """Point with every prompt set, measure beside the baselines, and write result, values and samples."""
-    settings, prompt_path = job.settings, prompt_file(job.settings.prompts, job.stage)
-    prompts = read_prompts(prompt_path)
-    with track_job(job, {"prompts": prompt_path}) as run:
+    settings, phrases = job.settings, read_phrases(job.phrases, job.labels)
+    files = {}
+    if settings.prompts is not None or phrases.is_empty():
+        files["prompts"] = prompt_file(settings.prompts, job.stage)
+    prompts = read_prompts(files["prompts"]) if files else {}
+    if len(phrases):
+        refuse_set_of_phrases(prompts)
+    with track_job(job, files) as run:
         checkpoint = load_checkpoint(job.checkpoint, torch.device("cpu"))
         store, overlap = ImageStore(job.images), read_overlap(job.audit, job.labels)
-        located, not_measured = locate_findings(list(prompts), job.labels, store)
+        located, not_measured = locate_findings(Queries(prompts, phrases), job.labels, store)
+        maps = PhraseMaps(checkpoint, store, phrases, job.phrases) if len(phrases) else None
         grounded = []
-        for finding, parts in located.items():
-            grounding = Grounding(checkpoint, prompts[finding], parts)
-            sets = {name: grounding.of(name, settings.draws, settings.seed) for name in prompts[finding].sets}
-            grounded.append(GroundedFinding(finding, parts, sets))
-        rows = [
-            row for each in grounded for name in each.sets for row in value_rows(each.finding, name, each.sets[name])
-        ]
-        write_rows(job.values, GROUNDING_VALUES, rows)
-        count = settings.samples if settings.publish_samples else 0
-        shown = [row for each in grounded for row in sample_rows(each.finding, each.first, count, settings.seed)]
-        write_rows(job.samples, samples(store.size), shown)
-        phi = checkpoint.integrity_map
-        results = []
-        for each in grounded:
-            integrity_map = None if phi is None else describe(phi, each.parts["train"].lungs)
-            counts = {part: LocatedPart(**own.counts()) for part, own in each.parts.items()}
-            results.append(finding_result(each.finding, each.sets, counts, integrity_map, overlap))
-        mean = mean_hits([each.first for each in grounded], settings.draws, settings.seed)
-        write_record(job.result, GroundingResult(findings=results, not_measured=not_measured, mean_hits=mean))
-        _log(run, grounded, mean)
+        for finding, own in located.items():
+            sets: dict[str, Grounded] = {}
+            if own.images:
+                grounding = Grounding(checkpoint, prompts[finding], own.images)
+                sets = {name: grounding.of(name, settings.draws, settings.seed) for name in prompts[finding].sets}
+            if own.pairs and maps is not None:
+                sets[PHRASES] = maps.of(own.pairs, settings.draws, settings.seed)
+            grounded.append(GroundedFinding(finding, own, sets))
+        _write(job, checkpoint, grounded, not_measured, overlap, store.size, run)
+
+
+def _write(
+    job: PhraseGroundingJob,
+    checkpoint: Checkpoint,
+    grounded: Sequence[GroundedFinding],
+    not_measured: dict[str, str],
+    overlap: Overlap,
+    size: int,
+    run: Run,
+) -> None:
+    settings = job.settings
+    rows = [row for each in grounded for name in each.sets for row in value_rows(each.finding, name, each.sets[name])]
+    write_rows(job.values, GROUNDING_VALUES, rows)
+    count = settings.samples if settings.publish_samples else 0
+    shown = [row for each in grounded for row in sample_rows(each.finding, each.first, count, settings.seed)]
+    write_rows(job.samples, samples(size), shown)
+    phi = checkpoint.integrity_map
+    results = []
+    for each in grounded:
+        training = (each.located.images or each.located.pairs).get("train")
+        integrity_map = None if phi is None else describe(phi, None if training is None else training.lungs)
+        results.append(finding_result(each.finding, each.sets, each.located, integrity_map, overlap))
+    firsts = [each.first for each in grounded if each.located.images] or [each.first for each in grounded]
+    mean = means_of(firsts, ("pointing",), settings.draws, settings.seed)["pointing"]
+    names = dict.fromkeys(name for each in grounded for name in each.sets)
+    means = {
+        name: means_of(
+            [each.sets[name] for each in grounded if name in each.sets], MEANS, settings.draws, settings.seed
+        )
+        for name in names
+    }
+    record = GroundingResult(findings=results, not_measured=not_measured, mean_hits=mean, means=means)
+    write_record(job.result, record)
+    _log(run, grounded, mean)
 
 
 def _log(run: Run, grounded: Sequence[GroundedFinding], mean: Estimate) -> None:
@@ -189,40 +159,62 @@ def _log(run: Run, grounded: Sequence[GroundedFinding], mean: Estimate) -> None:
 
 
 def locate_findings(
-    findings: Sequence[str], labels: Path, store: ImageStore
-) -> tuple[dict[str, dict[str, Located]], dict[str, str]]:
-    """Return the located positives of each finding by part, and why the other findings are not measured.
+    queries: Queries, labels: Path, store: ImageStore
+) -> tuple[dict[str, LocatedFinding], dict[str, str]]:
+    """Return the located positives and pairs of each finding by part, and why the other findings are not measured.
 
-    One of several findings is left out where a part has no located positive, or test has few. Raises InputError where
-    none is left, and for a finding without labels.
+    Prompts need located positives in every part, phrases in test. One of several findings is left out where a part has
+    none, or test has few. Raises InputError where nothing is left, and for a finding without labels.
     """
-    located: dict[str, dict[str, Located]] = {}
+    located: dict[str, LocatedFinding] = {}
     not_measured: dict[str, str] = {}
-    for finding in findings:
-        rows = read_labels(labels, finding)
-        try:
-            parts = {part: locate(rows, store, part, labels) for part in ("train", "validation", "test")}
-        except NoLocationError as error:
-            if len(findings) == 1:
-                raise
-            not_measured[finding] = error.why
-            continue
-        few = len(parts["test"].labels)
-        if len(findings) > 1 and few < FEWEST:
-            not_measured[finding] = f"{few} located positives in test"
+    error: NoLocationError | None = None
+    fewest = FEWEST if len(queries.findings) > 1 else 1
+    for finding in queries.findings:
+        found: dict[str, Mapping[str, Located]] = {"prompts": {}, "phrases": {}}
+        lacking = {}
+        phrases = queries.phrases.filter(pl.col("finding") == finding)
+        rows = {"prompts": read_labels(labels, finding)} if finding in queries.prompts else {}
+        for what, own in (rows | ({PHRASES: phrases} if len(phrases) else {})).items():
+            try:
+                found[what] = _locate(own, store, labels, fewest, PARTS if what == "prompts" else ("test",))
+            except NoLocationError as none:
+                error, lacking[what] = error or none, none.why
+        if found["prompts"] or found[PHRASES]:
+            located[finding] = LocatedFinding(found["prompts"], found[PHRASES], lacking)
         else:
-            located[finding] = parts
-    if not located:
+            not_measured[finding] = next(iter(lacking.values()))
+    if not located and error is not None:
+        if len(queries.findings) == 1:
+            raise error
         finding, why = next(iter(not_measured.items()))
+        parts = "train, validation and test" if queries.prompts else "test"
         raise InputError(
-            f"{labels}: no finding has located positives in train, validation and test ({FEWEST}); {finding}: {why}",
+            f"{labels}: no finding has located positives in {parts} ({FEWEST}); {finding}: {why}",
             "list in the data set's `evaluations` what can be measured",
         )
     return located, not_measured
 
 
-def mean_hits(grounded: Sequence[Grounded], draws: int, seed: int) -> Estimate:
-    """Return the hits of the heatmap, mean over findings.
+def _locate(
+    rows: pl.DataFrame, store: ImageStore, source: Path, fewest: int, needed: Sequence[str]
+) -> dict[str, Located]:
+    """Return the located rows by part. Raises NoLocationError where a needed part has none, or test fewer."""
+    parts = {}
+    for part in PARTS:
+        try:
+            parts[part] = locate(rows, store, part, source)
+        except NoLocationError:
+            if part in needed:
+                raise
+    few = len(parts["test"].labels)
+    if few < fewest:
+        raise NoLocationError(f"{source}: too few", "", f"{few} located positives in test")
+    return parts
+
+
+def means_of(grounded: Sequence[Grounded], measures: Sequence[str], draws: int, seed: int) -> dict[str, Estimate]:
+    """Return each measure of the heatmap, mean over findings.
 
     The interval draws patients (images where some are unknown) of all findings together; a finding of which a draw has
     no image is left out of that draw's mean.
@@ -230,33 +222,41 @@ def mean_hits(grounded: Sequence[Grounded], draws: int, seed: int) -> Estimate:
     images = [each.test.labels.select("image_id", "patient_id") for each in grounded]
     weights = draw_weights(resampled(pl.concat(images))[1], draws, seed)
     ends = np.cumsum([len(each) for each in images])[:-1]
-    hits = [each.values["pointing"]["heatmap"] for each in grounded]
-    with np.errstate(invalid="ignore"):
-        means = [mean_of(own)(part) for own, part in zip(hits, np.split(weights, ends, axis=1), strict=True)]
-    return estimate_of(float(np.mean([own.mean() for own in hits])), mean_of_known(means))
+    found = {}
+    for measure in measures:
+        values = [each.values[measure]["heatmap"] for each in grounded]
+        with np.errstate(invalid="ignore"):
+            means = [mean_of(own)(part) for own, part in zip(values, np.split(weights, ends, axis=1), strict=True)]
+        found[measure] = estimate_of(float(np.mean([own.mean() for own in values])), mean_of_known(means))
+    return found
 
 
 def finding_result(
     finding: str,
     sets: Mapping[str, Grounded],
-    located: dict[str, LocatedPart],
+    located: LocatedFinding,
     integrity_map: IntegrityMap | None,
     overlap: Overlap,
 ) -> FindingResult:
     """Build the record of one finding."""
     test = next(iter(sets.values())).test
+    by_set = {
+        measure: {name: grounded.figures[measure] for name, grounded in sets.items()}
+        for measure in ("contrast_to_noise", "absolute_contrast_to_noise", "iou", "mean_iou")
+    }
     return FindingResult(
         finding=finding,
-        images=len(test.labels),
-        located=located,
+        images=test.labels["image_id"].n_unique(),
+        located={part: LocatedPart(**own.counts()) for part, own in located.images.items()},
+        phrases=counts_of(located.pairs["test"]) if located.pairs else None,
+        lacking=dict(located.lacking),
         resampled_by=test.resampled[0],
         place_words={name: list(grounded.slots) for name, grounded in sets.items()},
         pointing={name: PointingGame(**grounded.figures["pointing"]) for name, grounded in sets.items()},
-        contrast_to_noise={name: grounded.figures["contrast_to_noise"] for name, grounded in sets.items()},
-        iou={name: grounded.figures["iou"] for name, grounded in sets.items()},
         iou_threshold={name: grounded.thresholds for name, grounded in sets.items()},
         integrity_map=integrity_map,
         overlap=overlap,
+        **by_set,
     )
 
 
@@ -270,17 +270,19 @@ def value_rows(finding: str, name: str, grounded: Grounded) -> list[dict]:
     return [
         {"image_id": image, "patient_id": patient, "finding": finding, "prompt_set": name, "pointer": pointer}
         | {measure: columns[measure, pointer][place] if (measure, pointer) in columns else None
-           for measure in ("pointing", "contrast_to_noise", "iou")}
+           for measure in ("pointing", "contrast_to_noise", "iou", "mean_iou")}
         for pointer in pointing
         for place, (image, patient) in enumerate(labels.select("image_id", "patient_id").iter_rows())
     ]  # fmt: skip
 
 
 def sample_rows(finding: str, grounded: Grounded, count: int, seed: int) -> list[dict]:
-    """Return rows of the samples table: images drawn by seed, in the order of the draw."""
+    """Return rows of the samples table: images drawn by seed, in the order of the draw; an image with one phrase."""
     test, maps = grounded.test, grounded.maps
+    order = np.random.default_rng(seed).permutation(len(maps))
+    once = {test.labels["image_id"][int(place)]: place for place in reversed(order)}  # the first of each image stays
     rows = []
-    for place in np.random.default_rng(seed).permutation(len(maps))[:count]:
+    for place in [place for place in order if once[test.labels["image_id"][int(place)]] == place][:count]:
         at = peak(maps[place], test.content[place])
         rows.append(
             {

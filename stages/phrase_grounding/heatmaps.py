@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 
+from ..common.data.image_store import ImageStore
 from ..common.encoders.dual import Checkpoint, patch_cosines, prompt_sentences, to_pixels
 from ..common.metrics.ranking import auc
 from .contract import IntegrityMap
@@ -47,6 +48,28 @@ def _cosines(
         tokens = model.patch_tokens(model.input_of(images[first : first + _BATCH]))
         parts.append(patch_cosines(model, tokens, sentences))
     return torch.cat(parts)
+
+
+@torch.inference_mode()
+def pair_cosines(
+    checkpoint: Checkpoint, store: ImageStore, images: Sequence[str], phrases: Sequence[str]
+) -> Float[torch.Tensor, "pairs patches"]:
+    """Return the cosine of every patch of each image with its own phrase; an image or phrase is embedded once."""
+    model, texts = checkpoint.model, list(dict.fromkeys(phrases))
+    parts = [prompt_sentences(checkpoint, texts[first : first + _BATCH]) for first in range(0, len(texts), _BATCH)]
+    sentence_of = dict(zip(texts, torch.cat(parts), strict=True))
+    pairs_of: dict[str, list[int]] = {}
+    for pair, image in enumerate(images):
+        pairs_of.setdefault(image, []).append(pair)
+    found: list[torch.Tensor] = [torch.empty(0)] * len(images)
+    for first in range(0, len(pairs_of), _BATCH):
+        names = list(pairs_of)[first : first + _BATCH]
+        pixels = store.gather(np.array([store.row_of(name) for name in names]))
+        patches = model.embed_patches(model.patch_tokens(model.input_of(pixels)))
+        for name, own in zip(names, patches, strict=True):
+            for pair in pairs_of[name]:
+                found[pair] = own @ sentence_of[phrases[pair]]
+    return torch.stack(found)
 
 
 def describe(

@@ -1,7 +1,10 @@
 """Scores of maps: pointing game, contrast-to-noise ratio, IoU, and the baselines that need no model.
 
-In the pointing game (Zhang et al., IJCV 2018) a map hits if its peak lies in the finding. The other two say how well a
-map agrees with a region beyond its peak.
+In the pointing game (Zhang et al., IJCV 2018) a map hits if its peak lies in the finding. The others say how well a
+map agrees with a region beyond its peak. BioViL's table has two of them (Boecking et al., ECCV 2022), from which these
+differ: its contrast-to-noise ratio has no sign, and its mean IoU thresholds the cosine itself, where ours thresholds
+the map scaled to 0..1 over the content of its image. Cosines of another encoder have another range, so that at fixed
+thresholds its mean IoU says as much about that range as about places.
 """
 
 from collections.abc import Mapping
@@ -40,6 +43,7 @@ def random_hits(
 
 
 THRESHOLDS = np.arange(1, 20) / 20  # of the map scaled to 0..1 over the content of its image
+_AVERAGED = slice(1, 10, 2)  # those of `mean_iou`: .1 .2 .3 .4 .5, as BioViL's
 
 
 def contrast_to_noise(
@@ -112,6 +116,11 @@ class MapScores:
     contrast_to_noise: Float[np.ndarray, "images"]
     iou: Float[np.ndarray, "images thresholds"]
 
+    @property
+    def mean_iou(self) -> Float[np.ndarray, "images"]:
+        """Return the mean IoU over five fixed thresholds, of which none is chosen."""
+        return self.iou[:, _AVERAGED].mean(axis=1)
+
 
 def score(maps: Maps, located: Located) -> MapScores:
     """Return the scores of one map per image."""
@@ -122,24 +131,24 @@ def score(maps: Maps, located: Located) -> MapScores:
     )
 
 
-def baselines(located: Located, training: Located, slots: tuple[str, ...]) -> dict[str, MapScores | None]:
+def baselines(located: Located, training: Located | None, slots: tuple[str, ...]) -> dict[str, MapScores | None]:
     """Return the baselines of a heatmap on `located`; `slots` are the words `side` and `zone` that the phrases fill.
 
     random_in_lung: a point drawn evenly from the lungs, and the lungs as a map; None where they are unknown.
     random_in_content: the same for the content of the image, without its padding. fixed_peak_of_training: the mean of
     the training regions. word_prior: the mean of the training regions that the same words name; None without words.
+    Both are None without a training part.
     """
-    shape = located.regions.shape
-    fixed = np.broadcast_to(mean_region(training), shape)
+    fixed = None if training is None else np.broadcast_to(mean_region(training), located.regions.shape)
     words = None
-    if slots:
+    if slots and training is not None and fixed is not None:
         by_words = word_maps(training, slots)
         maps = [by_words.get(place.words(slots), fixed[0]) for place in located.places]
         words = score(np.stack(maps), located)
     return {
         "random_in_lung": None if located.lungs is None else _random_in_lung(located, located.lungs),
         "random_in_content": _random_in_content(located),
-        "fixed_peak_of_training": score(fixed, located),
+        "fixed_peak_of_training": None if fixed is None else score(fixed, located),
         "word_prior": words,
     }
 

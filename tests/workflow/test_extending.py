@@ -1,5 +1,6 @@
 """The worked examples of docs/operators/extending.md, taken from the page and run; its messages, found in the code."""
 
+import gzip
 import json
 import re
 import shlex
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 import yaml
 
+from stages.common.data.distributions import MIMIC_SPLIT, name_in
+from stages.common.data.index_tables import read_index
 from stages.common.encoders.image import ImageEncoder
 from stages.common.errors import InputError
 from stages.common.files.arrow_tables import read_table
@@ -27,6 +30,7 @@ from stages.contracts import EVALUATIONS
 from workflow.doctor.indexes import Indexes
 from workflow.doctor.inputs import check_dataset
 from workflow.doctor.labels import check_labels_of
+from workflow.input_files import check_files
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATORS = ROOT / "docs" / "operators"
@@ -225,3 +229,25 @@ def test_chexpert_5x200_is_drawn_as_published_and_alone() -> None:
     with pytest.raises(InputError, match="part: all, but pre-training reads patients of chexpert"):
         check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), merged(overlay, {"datasets": {
             "mimic_cxr": {"root": "data/chexpert"}}})))  # fmt: skip
+
+
+def test_ms_cxr_is_grounded_and_its_patients_are_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = check(config_with(block("# ms_cxr.yaml")))
+    assert config.measured_on("phrase_grounding") == ["ms_cxr"]
+    assert not config.needs_parts("phrase_grounding", "ms_cxr")
+    assert check_files(config) == []
+    monkeypatch.chdir(tmp_path)
+    images = [("aa", 10000001, "train"), ("bb", 10000001, "train"), ("cc", 10000002, "train"), ("dd", 10000003, "test")]
+    lines = ["dicom_id,study_id,subject_id,split", *(f"{image},5,{who},{part}" for image, who, part in images)]
+    with gzip.open("mimic-cxr-2.0.0-split.csv.gz", "wt") as handle:
+        handle.write("\n".join(lines))
+    Path("MS_CXR_Local_Alignment_v1.1.0.csv").write_text("dicom_id,path\naa,files/p10/p10000001/s5/aa.jpg\n")
+    subprocess.run([sys.executable, "-c", block("# hold_out.py")], check=True)
+    root = Path()
+    split = read_index(root, name_in(root, MIMIC_SPLIT), ["dicom_id", "split"])
+    assert dict(split.select("dicom_id", "split").iter_rows()) == {
+        "aa": "test",
+        "bb": "test",
+        "cc": "train",
+        "dd": "test",
+    }

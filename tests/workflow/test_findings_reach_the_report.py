@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import yaml
 
+from stages.common.records import FEWEST
 from stages.config_layers import merged
 from stages.multi_class_classification.contract import MultiClassResult
 from stages.zero_shot_classification.contract import ZeroShotResult
@@ -50,7 +51,22 @@ def write_table(rsna: Path, folder: Path) -> int:
             rows.append([source.name, str(int(bool(own))), edema, str(int(number < 2)), "; ".join(own)])
     with (folder / "t.csv").open("w", newline="") as handle:
         csv.writer(handle).writerows([COLUMNS, *rows])
+    spoken = [[row[0], word, f"There is {word}.", *box.split()] for number, row in enumerate(rows) if row[4]
+              for word in ("opacity", "edema")[: 1 + number % 2] for box in row[4].split("; ")]  # fmt: skip
+    with (folder / "phrases.csv").open("w", newline="") as handle:
+        csv.writer(handle).writerows([["file", "word", "sentence", "x", "y", "w", "h"], *spoken])
     return len(rows)
+
+
+OF_ALL = {"layout": "folder", "table": "phrases.csv", "identifiers": "distributed"}
+SPOKEN = {  # nothing but phrases: no prompts, no part but test
+    "index_inputs": OF_ALL | {"columns": {"image": "file"}, "shards": 1},
+    "label_images": OF_ALL | {
+        "columns": {"image": "file", "findings": "word", "boxes": ["x", "y", "w", "h"], "phrase": "sentence"},
+        "findings": {"opacity": "opacity", "edema": "edema"}, "split": {"train": 0, "validation": 0, "test": 1},
+    },
+    GROUNDING: {"draws": 50}, FEW_SHOT: {"protocols": []}, "few_shot_segmentation": {"protocols": []},
+}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -73,7 +89,9 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     }
     listed = merged(block, {"label_images": own, "evaluations": "auto", MULTI_CLASS: {"part": "test"}})
     overlay = yaml.safe_load((folder / "miniature.yaml").read_text())
-    overlay = merged(overlay, {"evaluate_on": ["ours", "listed"], "datasets": {"ours": block, "listed": listed},
+    spoken = SPOKEN | {"root": str(tmp_path / "ours")}
+    every = {"ours": block, "listed": listed, "spoken": spoken}
+    overlay = merged(overlay, {"evaluate_on": list(every), "datasets": every,
                                "select_checkpoint": {"zero_shot_on": "ours"}})  # fmt: skip
     (folder / "several.yaml").write_text(yaml.safe_dump(overlay))
     type(finished_run)(folder, "several.yaml").snakemake()
@@ -116,3 +134,8 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     assert "Multi-class classification of 2 findings in listed" in page
     assert "Calibration of zero-shot scores in ours by Platt" in page
     assert "not measured: no training and validation images" in page
+    spoken = json.loads((results / GROUNDING / "mlip/spoken/result.json").read_text())
+    assert [list(each["pointing"]) for each in spoken["findings"]] == [["phrases"], ["phrases"]]
+    assert all(each["located"] == {} and each["phrases"]["pairs"] >= FEWEST for each in spoken["findings"])
+    assert "Phrase grounding in spoken, by finding" in page
+    assert "There is edema" not in page

@@ -11,7 +11,7 @@ import yaml
 
 from stages.config import check
 from stages.config_layers import merged
-from stages.phrase_grounding.evaluation import WORDS
+from stages.phrase_grounding.prompt_sets import WORDS
 from workflow.input_files import PLACE_SLOTS, check_files
 
 ROOT = Path(__file__).resolve().parents[2]

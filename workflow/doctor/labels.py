@@ -64,6 +64,8 @@ def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
             "ok", subject, f"{len({row['image_id'] for row in rows}):,} labelled images, all for the test part"
         )
     exact = indexes.exact(name)
+    if settings.has_phrases and config.measures_on_test_alone(name):
+        return _counted_phrases(subject, name, settings, rows, exact)
     asked_for = [stage for stage in EVALUATIONS if "outlines" in needs_of(stage) and name in config.measured_on(stage)]
     return _without_outlines(subject, name, rows, asked_for, exact) or _counted(
         subject, name, settings, rows, exact, "" if converted else "at most "
@@ -139,7 +141,7 @@ def _split(
         images = dict(index.files.select("image_id", "patient_id").iter_rows())
         rows = [
             {"image_id": image, "patient_id": patient, "finding": finding, "target": each.target,
-             "outlined": each.outlined}
+             "outlined": each.outlined, "phrases": len(each.phrases)}
             for image, patient in images.items()
             if image in labels
             for finding, each in labels[image].findings.items()
@@ -222,6 +224,23 @@ def _counted(
     if few:
         remedy = f"fewer than {FEWEST} positives or negatives in {' and '.join(few)}: enlarge them in "
         return Finding("warning", subject, what, f"{remedy}`{_key(settings, name)}`")
+    return Finding("ok", subject, what)
+
+
+def _counted_phrases(
+    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool
+) -> Finding:
+    """Return the phrases of each finding in the test part, where nothing else is measured."""
+    test = [row for row in rows if row["split"] == "test"]
+    pairs = {finding: sum(row["phrases"] for row in test if row["finding"] == finding)
+             for finding in settings.by_finding}  # fmt: skip
+    images, least = len({row["image_id"] for row in test}), FEWEST if len(pairs) > 1 else 1
+    counts = "; ".join(f"{finding} {count}" for finding, count in pairs.items())
+    what = f"{sum(pairs.values()):,} phrases of {images:,} test images: {counts}{'' if exact else _ROUGHLY}"
+    if few := [finding for finding, count in pairs.items() if count < least]:
+        status: Status = "error" if exact and len(few) == len(pairs) else "warning"
+        remedy = f"nothing will be said on {', '.join(few)}: {least} phrases are needed in test; enlarge it in "
+        return Finding(status, subject, what, f"{remedy}`{_key(settings, name)}`, or remove the findings")
     return Finding("ok", subject, what)
 
 

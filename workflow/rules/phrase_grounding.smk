@@ -2,7 +2,9 @@
 rule phrase_grounding:
     input:
         **inputs_of("phrase_grounding"),
-        prompts=lambda wildcards: of_checkout(CONFIG.settings("phrase_grounding", wildcards.dataset).prompts),
+        prompts=lambda wildcards: [
+            of_checkout(each) for each in [CONFIG.settings("phrase_grounding", wildcards.dataset).prompts] if each
+        ],
     output:
         **outputs_of("phrase_grounding"),
     log:

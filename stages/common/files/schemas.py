@@ -141,6 +141,18 @@ LABELS = pa.schema(
     ]
 )
 
+# Written by label_images: the sentences that boxes are of; one row per image, finding and sentence.
+PHRASES = pa.schema(
+    [
+        _IMAGE_ID,
+        _PATIENT_ID_OR_NONE,
+        _column("finding", pa.string(), "finding that the sentence is about"),
+        _column("phrase", pa.string(), "the sentence, blanks folded; text of a report: never published"),
+        _column("boxes", pa.list_(pa.list_(pa.float32(), 4)), "x y width height, original pixels; at least one"),
+        _SPLIT,
+    ]
+)
+
 
 def features(embedding_width: int, encoder_width: int) -> pa.Schema:
     """Return the schema of extract_features' output, read by zero-shot classification, linear probes and retrieval."""
@@ -204,13 +216,14 @@ CLASS_PRECISION = pa.schema(
 )
 
 
-# Written by phrase_grounding: every test positive under every prompt set, for paired tests between variants.
+# Written by phrase_grounding: every test positive under every prompt set, for paired tests between variants. In the set
+# `phrases` an image has a row for each of its phrases, in the order of PHRASES.
 GROUNDING_VALUES = pa.schema(
     [
         _IMAGE_ID,
         _PATIENT_ID_OR_NONE,
         _column("finding", pa.string(), "finding that the prompts name"),
-        _column("prompt_set", pa.string(), "key of the prompt file's `sets`"),
+        _column("prompt_set", pa.string(), "key of the prompt file's `sets`, or `phrases`"),
         _column(
             "pointer",
             pa.string(),
@@ -219,6 +232,7 @@ GROUNDING_VALUES = pa.schema(
         _column("pointing", pa.float32(), "1 if the peak hits, else 0; for a random point the probability"),
         _column("contrast_to_noise", pa.float32(), "with its sign; null: not defined for this pointer", NULLABLE),
         _column("iou", pa.float32(), "at the threshold chosen on validation; null as above", NULLABLE),
+        _column("mean_iou", pa.float32(), "mean of the IoU at .1 .2 .3 .4 .5; null as above", NULLABLE),
     ]
 )
 

@@ -221,6 +221,10 @@ class Grounding(Evaluation):
         """Return the values of the wildcards of its run."""
         return {"variant": self.variant, "dataset": self.dataset}
 
+    def measured_on(self) -> object:
+        """Return what does not depend on the encoders, of all findings: they share a run."""
+        return [each.measured_on() for each in self.whole.findings], self.whole.not_measured
+
     @property
     def place(self) -> str:
         """Return the data set, with the finding where it has several: a table each."""

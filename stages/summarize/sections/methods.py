@@ -116,9 +116,16 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
         sentences.append(
             "In the pointing game [@zhang2018excitation] the largest value of the heatmap, the cosine of each patch "
             "with prompts, hits where it lies in the true box or mask of a positive test image. Beside the hits stand "
-            "two figures of the whole map [@boecking2022biovil]: the contrast-to-noise ratio inside and outside of the "
-            "finding, here with its sign, and the IoU of the map above a share of its range that validation chose."
+            "figures of the whole map [@boecking2022biovil]: the contrast-to-noise ratio inside and outside of the "
+            "finding, here with its sign, and the IoU of the map above a share of its range, one that validation chose "
+            "and the mean over five."
         )
+        if phrases := [each for each in inputs.grounding if each.result.phrases is not None]:
+            datasets = ", ".join(dict.fromkeys(each.dataset for each in phrases))
+            sentences.append(
+                f"In {datasets} each phrase that a radiologist gave boxes to is a query of its own, compared with its "
+                "own boxes."
+            )
     return " ".join(sentences)
 
 

@@ -188,7 +188,8 @@ def grounding_rows(inputs: Inputs) -> list[CsvRow]:
         games = {
             name: {pointer: getattr(game, pointer) for pointer in POINTERS} for name, game in result.pointing.items()
         }
-        measures = {"pointing": games, "contrast_to_noise": result.contrast_to_noise, "iou": result.iou}
+        names = ("contrast_to_noise", "absolute_contrast_to_noise", "iou", "mean_iou")
+        measures = {"pointing": games} | {name: getattr(result, name) for name in names}
         for measure, sets in measures.items():
             for name, pointers in sets.items():
                 place = {

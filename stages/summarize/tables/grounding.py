@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ...common.records import Estimate
 from ...common.wording import counted
+from ...phrase_grounding.contract import MEANS, PHRASES, FindingResult
 from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import decimal, figures, words
@@ -27,13 +28,20 @@ COLUMNS = {
     IN_LUNG: ("pointing", "heatmap_in_lung"),
     "contrast_to_noise": ("contrast_to_noise", "heatmap"),
     "iou": ("iou", "heatmap"),
+    "mean_iou": ("mean_iou", "heatmap"),
 }
-HEADERS = {"pointing": "hits", IN_LUNG: "hits, peak inside the lungs", "contrast_to_noise": "CNR", "iou": "IoU"}
+HEADERS = {"pointing": "hits", IN_LUNG: "hits, peak inside the lungs", "contrast_to_noise": "CNR", "iou": "IoU",
+           "absolute_contrast_to_noise": "|CNR|", "mean_iou": "mIoU"}  # fmt: skip
 NOTE = (
     "Hits: share of images in which the peak lies in the true box or mask, without the tolerance of 15 pixels that the "
     "pointing game was first played with. CNR: contrast-to-noise ratio inside and "
-    "outside of it, with its sign; IoU: of the map above a share of its range that validation chose. Rows that are no "
-    "heatmap have the same hits in both columns."
+    "outside of it, with its sign; IoU: of the map above a share of its range that validation chose; mIoU: mean of the "
+    "IoU above .1, .2, .3, .4 and .5 of that range. Rows that are no heatmap have the same hits in both columns."
+)
+PHRASES_NOTE = (
+    "Each phrase of an image is a query of its own, compared with its own boxes. |CNR|: the mean without the sign, as "
+    "BioViL reports it (Boecking et al., ECCV 2022); CNR and mIoU as above. BioViL's mIoU has the same thresholds, but "
+    "of the cosine itself, not of the map scaled to its range, so that the two are not comparable."
 )
 POINTERS = {  # what points, in the words of the page
     "heatmap": "heatmap",
@@ -51,8 +59,10 @@ def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     by_dataset: dict[str, list[Grounding]] = {}
     for each in inputs.grounding:
         by_dataset.setdefault(each.dataset, []).append(each)
-    several = [_by_finding(inputs, own) for own in by_dataset.values() if own[0].place != own[0].dataset]
-    return several + [
+    several = [own for own in by_dataset.values() if own[0].place != own[0].dataset]
+    tables = [_by_finding(inputs, own) for own in several if any(each.result.located for each in own)]
+    tables += [_by_finding_with_phrases(inputs, own) for own in several if any(each.result.phrases for each in own)]
+    return tables + [
         _table(inputs, variants, prompt_set, comparisons)
         for variants in by_place(inputs.grounding).values()
         for prompt_set in variants[0].result.pointing
@@ -73,13 +83,20 @@ def _by_finding(inputs: Inputs, measured: Sequence[Grounding]) -> Table:
     variants = list(dict.fromkeys(each.variant for each in measured))
     rows = []
     for result in whole.findings:
+        if not result.located:  # its phrases alone are measured
+            if why := result.lacking.get("prompts"):
+                rows.append(
+                    Row(words(result.finding), {"images": Cell(text=f"not measured: {why}")}, key=result.finding)
+                )
+            continue
         cells = {"images": Cell(text=counted(result.images, "image"))}
         for each in measured:
             if each.result.finding == result.finding:
                 cells[each.variant] = cell_of(next(iter(each.result.pointing.values())).heatmap)
         rows.append(Row(words(result.finding), cells, key=result.finding))
     means = {each.variant: cell_of(each.whole.mean_hits) for each in measured}
-    rows.append(Row(f"mean of {counted(len(whole.findings), 'finding')}", means, key=MEAN))
+    count = sum(bool(result.located) for result in whole.findings)
+    rows.append(Row(f"mean of {counted(count, 'finding')}", means, key=MEAN))
     rows += [Row(words(finding), {"images": Cell(text=f"not measured: {why}")}, key=finding)
              for finding, why in whole.not_measured.items()]  # fmt: skip
     columns = (Column("images", "with a box or mask", "text", brief=True),
@@ -88,6 +105,47 @@ def _by_finding(inputs: Inputs, measured: Sequence[Grounding]) -> Table:
     caption = f"Pointing in {dataset}, by finding. Hits of the heatmap with the first prompts of each"
     return Table(f"grounding_{dataset}_findings", caption, columns, (Block("measured", tuple(rows)),), "finding",
                  legend=legend, task="pointing")  # fmt: skip
+
+
+def _by_finding_with_phrases(inputs: Inputs, measured: Sequence[Grounding]) -> Table:
+    """Make the table of a data set's own phrases by finding, with every measure of each variant, and their means."""
+    dataset, whole = measured[0].dataset, measured[0].whole
+    variants = {each.variant: each.whole for each in measured}
+    rows = []
+    for place, result in enumerate(whole.findings):
+        if result.phrases is None:
+            why = result.lacking.get(PHRASES, "no phrase")
+            rows.append(Row(words(result.finding), {"phrases": Cell(text=f"not measured: {why}")}, key=result.finding))
+            continue
+        cells = {"phrases": Cell(text=_phrases_of(result))}
+        for variant, own in variants.items():
+            for measure in MEANS:
+                figures = getattr(own.findings[place], measure)[PHRASES]
+                figure = figures.heatmap if measure == "pointing" else figures["heatmap"]
+                if figure is not None:
+                    cells[f"{variant}_{measure}"] = cell_of(figure)
+        rows.append(Row(words(result.finding), cells, key=result.finding))
+    count = sum(result.phrases is not None for result in whole.findings)
+    means = {f"{variant}_{measure}": cell_of(own.means[PHRASES][measure]) for variant, own in variants.items()
+             for measure in MEANS}  # fmt: skip
+    rows.append(Row(f"mean of {counted(count, 'finding')}", means, key=MEAN))
+    rows += [Row(words(finding), {"phrases": Cell(text=f"not measured: {why}")}, key=finding)
+             for finding, why in whole.not_measured.items()]  # fmt: skip
+    columns = [Column("phrases", "phrases", "text", brief=True)]
+    columns += [Column(f"{variant}_{measure}", f"{variant_label(inputs, variant)}: {HEADERS[measure]}",
+                       brief=measure == "pointing") for variant in variants for measure in MEANS]  # fmt: skip
+    legend = (PHRASES_NOTE, intervals_note(measured[0].result.resampled_by))
+    caption = f"Phrase grounding in {dataset}, by finding. The heatmap of each phrase beside its own boxes"
+    return Table(f"grounding_{dataset}_phrases_findings", caption, tuple(columns), (Block("measured", tuple(rows)),),
+                 "finding", legend=legend, task="pointing")  # fmt: skip
+
+
+def _phrases_of(result: FindingResult) -> str:
+    """Return how many phrases of how many images were pointed at, and how many were left out."""
+    found = result.phrases
+    assert found is not None
+    left = f" ({found.regions_too_small} too small to show)" if found.regions_too_small else ""
+    return f"{counted(found.pairs, 'phrase')} of {counted(found.images, 'test image')}{left}"
 
 
 def table_name(place: str, prompt_set: str) -> str:
@@ -115,12 +173,9 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
             rows.append(Row(POINTERS[pointer], cells))
     hits = [_figure(each, prompt_set, "pointing", pointer) for each in variants for pointer in POINTERS]
     axis = Axis(0.0, axis_of(hits).high)
-    places = result.place_words[prompt_set]
     return Table(
         name,
-        f"Pointing at {words(result.finding)} in {first.dataset} with prompts {words(prompt_set)!r}"
-        f"{', which say its ' + ' and '.join(places) if places else ''}: {counted(result.images, 'test image')}"
-        f"{f' ({result.left_out})' if result.left_out else ''}",
+        f"Pointing at {words(result.finding)} in {first.dataset} with {_queries(result, prompt_set)}",
         tuple(
             Column(key, HEADERS[key], brief=measure == "pointing", axis=axis if measure == "pointing" else None)
             for key, (measure, _) in COLUMNS.items()
@@ -132,6 +187,16 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
         legend=(NOTE, intervals_note(result.resampled_by), bold_note(result.resampled_by, "row")),
         task="pointing",
     )
+
+
+def _queries(result: FindingResult, prompt_set: str) -> str:
+    """Return what was asked for and on what, for the caption of a table."""
+    if prompt_set == PHRASES:
+        return f"its own phrases: {_phrases_of(result)}"
+    places = result.place_words[prompt_set]
+    named = f", which say its {' and '.join(places)}" if places else ""
+    left = f" ({result.left_out})" if result.left_out else ""
+    return f"prompts {words(prompt_set)!r}{named}: {counted(result.images, 'test image')}{left}"
 
 
 @dataclass(frozen=True)
@@ -204,7 +269,11 @@ def _best(
     rivals = {words(name): each for name, each in next(iter(values.values())).items() if name in RIVALS}
     best = {}
     for key, (measure, pointer) in COLUMNS.items():
-        rows: dict[str, ImageValues] = {variant: each[pointer] for variant, each in values.items() if pointer in each}
+        rows: dict[str, ImageValues] = {
+            variant: each[pointer]
+            for variant, each in values.items()
+            if pointer in each and measure in each[pointer].metrics  # without validation, no IoU has a threshold
+        }
         if rows:
             rows |= {name: each for name, each in rivals.items() if measure in each.metrics}
             name = table_name(variants[0].place, prompt_set)

@@ -27,7 +27,7 @@ from ...zero_shot_classification.contract import ZeroShotJob
 from ..readers.evaluation import FewShot, Grounding, MultiClass, Segmentation, ZeroShot
 from ..results_tree import ResultsTree
 
-MEASURES = ("pointing", "contrast_to_noise", "iou")  # of GROUNDING_VALUES
+MEASURES = ("pointing", "contrast_to_noise", "iou", "mean_iou")  # of GROUNDING_VALUES
 
 
 @dataclass(frozen=True)

@@ -260,3 +260,36 @@ def test_a_cell_in_which_a_pattern_finds_nothing_is_named_by_its_row(tmp_path: P
 def test_find_images_in_belongs_to_own_tables() -> None:
     with pytest.raises(InputError, match="`find_images_in` belongs to layout `folder`"), validating("settings"):
         IndexInputsSettings.model_validate({"layout": "rsna", "find_images_in": "x"})
+
+
+def test_ms_cxr(tmp_path: Path, write_csv: Write) -> None:
+    """A row per box: one image, with the ids of MIMIC-CXR; boxes in pixels of the size that the row states."""
+    header = ["dicom_id", "category_name", "label_text", "path", "x", "y", "w", "h", "image_width", "image_height",
+              "split"]  # fmt: skip
+    images = {"aa-11": "files/p15/p15110111/s52174561/aa-11.jpg", "bb-22": "files/p10/p10000032/s50414267/bb-22.jpg"}
+    touch(tmp_path, *images.values())
+    given = [
+        ("aa-11", "Pneumonia", "Right basal pneumonia", "10"),
+        ("aa-11", "Pneumonia", "Right basal pneumonia", "40"),
+        ("aa-11", "Lung Opacity", "Opacity, left", "40"),
+        ("bb-22", "Pleural Effusion", "Small effusion", "5"),
+    ]
+    rest = ["20", "30", "40", "2544", "3056", "test"]
+    rows = [[image, word, text, images[image], x, *rest] for image, word, text, x in given]
+    every = ["Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pneumothorax"]
+    rows += [
+        ["bb-22", word, f"Some {word}", images["bb-22"], "1", "2", "3", "4", "2544", "3056", "val"] for word in every
+    ]
+    write_csv(tmp_path / "MS_CXR_Local_Alignment_v1.1.0.csv", [header, *rows])
+    index, labels = settings("ms_cxr")
+    files = build_index(tmp_path, index, "ms_cxr", None).files.sort("image_id")
+    assert files["image_id"].to_list() == ["aa-11", "bb-22"]
+    assert files["path"].to_list() == [*images.values()]
+    assert files["patient_id"].to_list() == ["15110111", "10000032"]  # as the layout mimic_cxr writes them
+    assert files["study_id"].to_list() == ["52174561", "50414267"]
+    read = read_labels(tmp_path, labels)
+    phrases = {finding: {text: [box.x for box in boxes] for text, boxes in each.phrases.items()}
+               for finding, each in read.labels["aa-11"].findings.items()}  # fmt: skip
+    assert phrases == {"pneumonia": {"Right basal pneumonia": [10, 40]}, "lung_opacity": {"Opacity, left": [40]}}
+    assert read.labels["aa-11"].findings["pneumonia"].boxes[0].size == (2544, 3056)
+    assert (labels.split.train, labels.split.validation, labels.split.test) == (0, 0, 1)

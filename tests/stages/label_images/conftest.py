@@ -25,6 +25,7 @@ class Labelled:
     rows: list[dict]
     card: dict
     labels_path: Path
+    phrases: list[dict]
 
     def row(self, image_id: str) -> dict:
         return next(row for row in self.rows if row["image_id"] == image_id)
@@ -63,8 +64,8 @@ def labelled(tmp_path: Path) -> Callable[..., Labelled]:
                 for name, patient in images.items()]  # fmt: skip
         manifest = write_store(tmp_path / "images", rows)
         options = {"root": root, "dataset": "set", "images": manifest, "labels": tmp_path / "labels.arrow",
-                   "card": tmp_path / "card.json", "journal": tmp_path / "journal.json",
-                   "settings": json.dumps(settings)}  # fmt: skip
+                   "phrases": tmp_path / "phrases.arrow", "card": tmp_path / "card.json",
+                   "journal": tmp_path / "journal.json", "settings": json.dumps(settings)}  # fmt: skip
         options |= {name: path for name, path in (("private", private), ("files", files)) if path is not None}
         if rejects is not None:
             options["rejects"] = tmp_path / "images/rejects.arrow"
@@ -74,7 +75,8 @@ def labelled(tmp_path: Path) -> Callable[..., Labelled]:
         run_stage(WORK, [text for key, value in options.items() for text in (f"--{key}", str(value))])
         read_record(tmp_path / "card.json", Card)  # what every reader does
         labels = read_table(tmp_path / "labels.arrow", schemas.LABELS).to_pylist()
-        return Labelled(labels, read_json(tmp_path / "card.json"), tmp_path / "labels.arrow")
+        phrases = read_table(tmp_path / "phrases.arrow", schemas.PHRASES).to_pylist()
+        return Labelled(labels, read_json(tmp_path / "card.json"), tmp_path / "labels.arrow", phrases)
 
     return run
 

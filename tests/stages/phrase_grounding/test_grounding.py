@@ -12,11 +12,12 @@ from tokenizers.pre_tokenizers import Whitespace
 from stages.common.data.prompts import FindingPrompts
 from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record
 from stages.common.encoders.settings import DualEncoderSettings
-from stages.phrase_grounding.contract import FindingResult, LocatedPart
-from stages.phrase_grounding.evaluation import Grounding, finding_result, sample_rows, value_rows
+from stages.phrase_grounding.contract import FindingResult
+from stages.phrase_grounding.evaluation import LocatedFinding, finding_result, sample_rows, value_rows
 from stages.phrase_grounding.heatmaps import PromptCosines
 from stages.phrase_grounding.located_images import Located
 from stages.phrase_grounding.pointing import baselines
+from stages.phrase_grounding.prompt_sets import Grounding
 
 SIZE = 16
 SMALL = DualEncoderSettings.model_validate(
@@ -115,8 +116,7 @@ def test_maps_of_an_image_are_the_mean_over_its_own_prompts(checkpoint, parts) -
 
 def record_of(sets: dict, parts: dict) -> dict:
     """result.json, as it is written and read."""
-    counts = {part: LocatedPart(**each.counts()) for part, each in parts.items()}
-    written = finding_result("opacity", sets, counts, None, CLEAN).model_dump_json()
+    written = finding_result("opacity", sets, LocatedFinding(parts, {}, {}), None, CLEAN).model_dump_json()
     return FindingResult.model_validate_json(written).model_dump(mode="json")
 
 
@@ -127,7 +127,7 @@ def test_a_file_is_measured_set_by_set_and_written(checkpoint, parts) -> None:
     assert record["place_words"] == {"no_place": [], "with_place": ["side", "zone"]}
     assert (record["images"], record["resampled_by"]) == (16, "patient")
     assert parts["test"].counts() == {"positives": 16, "positives_without_region": 0, "regions_too_small": 0}
-    for measure in ("pointing", "contrast_to_noise", "iou"):
+    for measure in ("pointing", "contrast_to_noise", "iou", "mean_iou"):
         assert record[measure]["no_place"]["word_prior"] is None
         if measure != "contrast_to_noise":  # not defined for a map of two levels: no noise
             assert record[measure]["with_place"]["word_prior"]["value"] == 1

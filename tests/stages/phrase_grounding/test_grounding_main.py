@@ -5,16 +5,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-import torch
 from one_shard_store import write_one_shard
 from split_audit import write_audit
-from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.pre_tokenizers import Whitespace
+from tiny_checkpoint import PHI, SIZE, write_tiny_checkpoint
 
 from stages.common.command_line import run_stage
-from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_checkpoint
-from stages.common.encoders.settings import DualEncoderSettings
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import read_table, write_rows
 from stages.common.files.atomic_files import read_json
@@ -24,21 +19,11 @@ from stages.phrase_grounding.__main__ import WORK
 from stages.phrase_grounding.contract import GroundingResult
 from stages.summarize.readers.evaluation import read_samples
 
-SIZE = 16
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "opacity", "right", "left"]
-SMALL = DualEncoderSettings.model_validate(
-    {
-        "image": {"architecture": "custom", "input_size": SIZE, "patch_size": 4, "width": 16, "depth": 1, "heads": 2},
-        "text": {"weights": None, "width": 16, "depth": 1, "heads": 2, "dropout": 0},
-        "embedding_width": 8,
-    }
-)
 PROMPTS = """
 finding: opacity
 slots: {side: [right, left]}
 sets: {no_place: {positive: [opacity]}, with_place: {positive: ["{side} opacity"]}}
 """
-PHI = torch.linspace(-1, 1, 16)
 
 
 @pytest.fixture
@@ -54,25 +39,21 @@ def folder(tmp_path) -> Path:
         for n in range(24)
     ]  # fmt: skip
     write_rows(tmp_path / "labels.arrow", schemas.LABELS, labels)
+    write_rows(tmp_path / "phrases.arrow", schemas.PHRASES, [])
     write_audit(tmp_path / "labels.arrow", tmp_path / "audit.json", 0, 0, 0, 0, 2)
     (tmp_path / "prompts.yaml").write_text(PROMPTS)
-    (tmp_path / "tokenizer").mkdir()
-    tokenizer = Tokenizer(WordPiece({word: rank for rank, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
-    tokenizer.save(str(tmp_path / "tokenizer" / "tokenizer.json"))
-    torch.manual_seed(0)
-    model = DualEncoder(SMALL, len(WORDS))
-    weights = model.state_dict() | {"integrity_map": PHI}
-    save_checkpoint(tmp_path / "checkpoint", weights, checkpoint_record(model), tmp_path / "tokenizer")
+    write_tiny_checkpoint(tmp_path, ["opacity", "right", "left"])
     return tmp_path
 
 
-def ground(folder: Path, output: Path, published: bool) -> GroundingResult:
+def ground(folder: Path, output: Path, published: bool, prompts: bool = True) -> GroundingResult:
     paths = {"checkpoint": folder / "checkpoint", "images": folder / "manifest.json"}
-    paths |= {name: folder / file for name, file in (("labels", "labels.arrow"), ("audit", "audit.json"))}
+    paths |= {name: folder / file for name, file in (("labels", "labels.arrow"), ("audit", "audit.json"),
+                                                ("phrases", "phrases.arrow"))}  # fmt: skip
     paths |= {name: output / f"{name}.arrow" for name in ("values", "samples")}
     paths |= {name: output / f"{name}.json" for name in ("result", "journal")}
-    settings = f"{{prompts: {folder}/prompts.yaml, draws: 20, samples: 2, publish_samples: {str(published).lower()}}}"
+    named = f"{folder}/prompts.yaml" if prompts else "null"
+    settings = f"{{prompts: {named}, draws: 20, samples: 2, publish_samples: {str(published).lower()}}}"
     run_stage(
         WORK, [word for name, path in paths.items() for word in (f"--{name}", str(path))] + ["--settings", settings]
     )
@@ -97,7 +78,7 @@ def test_what_is_written_is_read_by_its_record(folder, tmp_path) -> None:
     assert [each.image_id for each in read_samples(tmp_path / "out" / "samples.arrow")] != []
     journal = read_json(tmp_path / "out" / "journal.json")
     assert [each["path"] for each in journal["artifacts"]] == ["values.arrow", "result.json"]
-    assert set(journal["inputs"]) == {"checkpoint", "images", "labels", "audit", "prompts"}
+    assert set(journal["inputs"]) == {"checkpoint", "images", "labels", "phrases", "audit", "prompts"}
 
 
 def test_samples_are_published_only_where_it_is_asked_for(folder, tmp_path) -> None:

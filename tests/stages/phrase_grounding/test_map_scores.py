@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import jaccard_score
 
 from stages.phrase_grounding.located_images import place_of
-from stages.phrase_grounding.pointing import THRESHOLDS, best_threshold, contrast_to_noise, ious
+from stages.phrase_grounding.pointing import THRESHOLDS, MapScores, best_threshold, contrast_to_noise, ious
 
 EVERYWHERE = np.ones((1, 12, 12), dtype=bool)
 
@@ -87,3 +87,20 @@ def test_of_a_finding_on_both_sides_the_named_part_is_the_larger_one() -> None:
     place = place_of(both, np.ones((12, 12), dtype=bool))
     assert place.side == "left"
     np.testing.assert_array_equal(place.part, box(0, 8, 2, 4))
+
+
+def test_mean_iou_is_over_five_fixed_thresholds_by_hand() -> None:
+    """Half of the box at 1, the other at .35: IoU 1 at .1 .2 .3, and 1/2 at .4 .5. A map upside down finds the rest."""
+    region = box(2, 4, 4, 4)[None]
+    maps = np.where(box(2, 4, 4, 2), 1.0, np.where(region, 0.35, 0.0))
+    assert MapScores(np.ones(1), np.ones(1), ious(maps, region, EVERYWHERE)).mean_iou == pytest.approx([0.8])
+    upside_down = MapScores(np.ones(1), np.ones(1), ious(-maps, region, EVERYWHERE)).mean_iou
+    assert upside_down == pytest.approx([8 / 144])  # all of the image but the brighter half of the box, at each of them
+
+
+def test_mean_iou_is_the_mean_of_scikit_learns() -> None:
+    generator = np.random.default_rng(1)
+    maps, region = generator.normal(size=(1, 12, 12)), generator.random((1, 12, 12)) < 0.3
+    scaled = (maps - maps.min()) / (maps.max() - maps.min())
+    truth = np.mean([jaccard_score(region.ravel(), (scaled >= level).ravel()) for level in (0.1, 0.2, 0.3, 0.4, 0.5)])
+    assert MapScores(np.ones(1), np.ones(1), ious(maps, region, EVERYWHERE)).mean_iou == pytest.approx([truth])

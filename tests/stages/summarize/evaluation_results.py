@@ -18,7 +18,14 @@ from stages.multi_class_classification.contract import MultiClassSettings
 from stages.multi_class_classification.drawn_images import DrawnImages
 from stages.multi_class_classification.evaluation import evaluate as evaluate_classes
 from stages.multi_class_classification.evaluation import score_rows
-from stages.phrase_grounding.contract import FindingResult, GroundingResult, IntegrityMap, LocatedPart, PointingGame
+from stages.phrase_grounding.contract import (
+    MEANS,
+    FindingResult,
+    GroundingResult,
+    IntegrityMap,
+    LocatedPart,
+    PointingGame,
+)
 from stages.retrieval.by_class import figures_by_class, rank_by_class
 from stages.retrieval.contract import RetrievalResult, RetrievalSettings
 from stages.retrieval.embedded_pairs import EmbeddedPairs, Side
@@ -118,11 +125,12 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
     hits = {"heatmap": own.random(96) < (0.42 if trained else 0.08),
             "heatmap_in_lung": own.random(96) < (0.51 if trained else 0.13),
             "random_in_lung": np.full(96, 0.11), "fixed_peak_of_training": common.random(96) < 0.27}  # fmt: skip
-    values = {"pointing": hits, "contrast_to_noise": {}, "iou": {}}
+    values = {"pointing": hits, "contrast_to_noise": {}, "iou": {}, "mean_iou": {}}
     for name in ("heatmap", "random_in_lung", "fixed_peak_of_training"):
         noise = own if name == "heatmap" else common
         values["contrast_to_noise"][name] = noise.normal(size=96) + (trained and name == "heatmap")
         values["iou"][name] = noise.random(96)
+        values["mean_iou"][name] = values["iou"][name] / 2
     weights = draw_weights(np.arange(96), 200, 0)
     figures = {
         measure: {"no_place": {name: estimate(mean_of(each.astype(float)), weights)
@@ -149,9 +157,12 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
         overlap=CLEAN,
         pointing={name: PointingGame(**game) for name, game in figures["pointing"].items()},
         contrast_to_noise=figures["contrast_to_noise"],
+        absolute_contrast_to_noise=figures["contrast_to_noise"],
         iou=figures["iou"],
+        mean_iou=figures["mean_iou"],
     )
-    whole = GroundingResult(findings=[result], mean_hits=result.pointing["no_place"].heatmap)
+    means = {"no_place": dict.fromkeys(MEANS, result.pointing["no_place"].heatmap)}
+    whole = GroundingResult(findings=[result], mean_hits=result.pointing["no_place"].heatmap, means=means)
     records.write_record(folder / "result.json", whole)
 
 

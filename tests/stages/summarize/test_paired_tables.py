@@ -107,7 +107,7 @@ def test_grounding_without_lungs_has_no_columns_of_them_and_a_random_point_in_th
         renamed = [row | {"pointer": row["pointer"].replace("random_in_lung", "random_in_content")} for row in rows]
         write_rows(path, schemas.GROUNDING_VALUES, [row for row in renamed if "lung" not in row["pointer"]])
         record, moved = tree.only(f"{place}/result.json"), {}
-        for measure in ("pointing", "contrast_to_noise", "iou"):
+        for measure in ("pointing", "contrast_to_noise", "iou", "mean_iou"):
             figures = record[measure]["no_place"]
             figures["random_in_content"] = figures.pop("random_in_lung")
             moved[measure] = {"no_place": figures}
@@ -115,7 +115,7 @@ def test_grounding_without_lungs_has_no_columns_of_them_and_a_random_point_in_th
         tree.edit_only(f"{place}/result.json", **moved)
     found = read_inputs(tree.layout)
     table = grounding_tables(found, Comparisons(DRAWS, 0))[0]
-    assert [column.key for column in table.columns] == ["pointing", "contrast_to_noise", "iou"]
+    assert [column.key for column in table.columns] == ["pointing", "contrast_to_noise", "iou", "mean_iou"]
     rivals = {"random point in the image", POINTERS["fixed_peak_of_training"]}
     assert set(rows_of(table)) == {"heatmap of mlip", "heatmap of random (untrained)"} | rivals
     run_stage(WORK, tree.arguments(tmp_path))
