@@ -218,17 +218,17 @@ def test_site_settings_name_the_rules_that_ask_for_a_gpu() -> None:
 
 def test_chexpert_5x200_is_drawn_as_published_and_alone() -> None:
     """Of 13 findings five are classes; what the block says fits together, and nothing else is measured."""
-    overlay = yaml.safe_load("evaluate_on: [chexpert]")
-    for first_line in ("# chexpert.yaml", "# chexpert_5x200.yaml"):
-        overlay = merged(overlay, yaml.safe_load(block(first_line)))
-    config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), overlay))
+    block = {"chexpert": {"distribution": "chexpert_5x200", "root": "data/chexpert"}}
+    overlay = {"evaluate_on": ["chexpert"], "datasets": block}
+    shipped = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = check(merged(shipped, overlay))
     assert [*config.not_measured("chexpert")] == [each for each in EVALUATIONS if each != "multi_class_classification"]
     settings, labels = (config.settings(stage, "chexpert") for stage in ("multi_class_classification", "label_images"))
     assert (len(labels.by_finding), len(settings.classes), settings.per_class) == (13, 5, 200)
     assert {labels.uncertain_as(finding) for finding in labels.by_finding} == {"ignore"}
+    same = {"datasets": {"mimic_cxr": {"root": "data/chexpert"}}}
     with pytest.raises(InputError, match="part: all, but pre-training reads patients of chexpert"):
-        check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), merged(overlay, {"datasets": {
-            "mimic_cxr": {"root": "data/chexpert"}}})))  # fmt: skip
+        check(merged(shipped, merged(overlay, same)))
 
 
 def test_ms_cxr_is_grounded_and_its_patients_are_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
