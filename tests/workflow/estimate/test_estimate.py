@@ -245,5 +245,6 @@ def test_every_rule_is_estimated_and_every_kind_of_job_is_a_rule(config: Config)
     result = estimate(config, CLUSTER, amounts(1000))
     rules = {path.stem for path in (ROOT / "workflow" / "rules").glob("*.smk")}
     estimated = {each.stage for each in result.stages}
-    assert estimated == rules - {"common", "fetch_weights", "make_phantom"}  # the last one: in the demo alone
-    assert estimated <= {stage for group in ORDER for stage in group}
+    elsewhere = {"make_phantom", "multi_class_classification"}  # in the demo; with several findings
+    assert estimated == rules - {"common", "fetch_weights", *elsewhere}
+    assert estimated | elsewhere <= {stage for group in ORDER for stage in group}
