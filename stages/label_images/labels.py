@@ -8,6 +8,7 @@ from typing import Any
 from ..common.data.image_store import ImageStore
 from ..common.errors import InputError
 from ..common.files import schemas
+from ..common.files.archives import keep_indexes_in
 from ..common.files.arrow_tables import read_table, write_rows
 from ..common.files.rooted_files import check_folders
 from ..common.journal.tracking import track_job
@@ -29,8 +30,9 @@ from .label_tables import present_label_files
 def write_labels(job: LabelImagesJob) -> None:
     """Label and split the images of one data set, and warn about ids without a counterpart."""
     settings = job.settings
-    check_folders(job.root, job.roots, job.private)
+    keep_indexes_in(job.private)
     present = present_label_files(job.root, settings)
+    check_folders(job.root, job.roots, job.private)
     with track_job(job, more={name: path for name, path in present.items() if path.is_file()}) as run:
         images = ImageStore(job.images).table
         labels = label_images(images, job.root, settings, job.private, job.roots)
