@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, option
+from ..common.data.distributions import MIMIC_RECORDS, MIMIC_STUDIES, RSNA_LABELS, SIIM_RUN_LENGTHS
 from ..common.records import Count, Record
 from ..common.settings import Settings
 
@@ -20,8 +21,21 @@ FINDINGS: tuple[Finding, ...] = (
     "support_device",
 )
 
-Dataset = Literal["mimic_cxr", "rsna", "siim"]
-DATASETS: tuple[Dataset, ...] = ("mimic_cxr", "rsna", "siim")
+PublicSet = Literal["chexpert", "nih", "openi", "padchest", "vindr"]
+Dataset = Literal["mimic_cxr", "rsna", "siim"] | PublicSet
+
+# Tables of each data set, below its folder; names as distributed, but for patients.csv.
+TABLES: dict[Dataset, tuple[str, ...]] = {
+    "mimic_cxr": (MIMIC_RECORDS, MIMIC_STUDIES),
+    "rsna": (RSNA_LABELS, "patients.csv"),
+    "siim": (SIIM_RUN_LENGTHS, "patients.csv"),
+    "chexpert": ("CheXpert-v1.0-small/train.csv",),
+    "nih": ("Data_Entry_2017.csv", "BBox_List_2017.csv", "train_val_list.txt", "test_list.txt"),
+    "openi": ("NLMCXR_reports.tgz",),
+    "padchest": ("PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz",),
+    "vindr": ("train.csv",),
+}
+MIMIC_LABELS = "mimic-cxr-2.0.0-chexpert.csv.gz"
 
 
 def _share(meaning: str, default: Any = ...) -> Any:
@@ -63,6 +77,9 @@ def _prevalence(*shares: float) -> Any:
     )
 
 
+_PUBLIC_PREVALENCE = Prevalence(**dict(zip(FINDINGS, (0.30, 0.25, 0.25, 0.25, 0.20, 0.25), strict=True)))
+
+
 class MakePhantomSettings(Settings):
     """Settings of the phantom."""
 
@@ -87,6 +104,16 @@ class MakePhantomSettings(Settings):
         2, ge=0, description="number of studies with two frontal images: the first studies of the first patients"
     )
     recurring: float = _share("patients of the RSNA and SIIM layouts with two images", 0.04)
+    public: dict[PublicSet, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict,
+        exclude_if=lambda value: not value,  # a phantom without them keeps the digest of its settings
+        description="images of each public set to write in its owners' layout, e.g. `{nih: 60, vindr: 60}`",
+    )
+    mimic_labels: bool = Field(
+        False,
+        exclude_if=lambda value: not value,
+        description=f"write {MIMIC_LABELS} of MIMIC-CXR-JPG beside the MIMIC-CXR layout: labels by study",
+    )
     bad_inputs: int = Field(8, ge=0, description="extra patients of the MIMIC-CXR layout, each with one planted defect")
     workers: int = Field(0, ge=0, description="number of processes; 0: one per processor; does not change the result")
 
@@ -101,7 +128,13 @@ class MakePhantomSettings(Settings):
     def prevalence(self, dataset: Dataset) -> Prevalence:
         """Return the share of studies with each finding in a data set."""
         shares = {"mimic_cxr": self.mimic_prevalence, "rsna": self.rsna_prevalence, "siim": self.siim_prevalence}
-        return shares[dataset]
+        return shares.get(dataset, _PUBLIC_PREVALENCE)
+
+    def tables(self) -> list[str]:
+        """Return the tables that are written, relative to the phantom's folder."""
+        written: tuple[Dataset, ...] = ("mimic_cxr", "rsna", "siim", *sorted(self.public))
+        labels = [f"mimic_cxr/{MIMIC_LABELS}"] if self.mimic_labels else []
+        return [f"{name}/{table}" for name in written for table in TABLES[name]] + labels
 
     def result_digest(self) -> str:
         """Return the digest of what the bytes depend on: every setting except the number of workers."""
@@ -131,6 +164,9 @@ class TruthImage(Record):
     columns: Count
     findings: list[TruthFinding]
     lung_mask: str  # run lengths, as text
+    # Only where a table of words labels it. Words -> boxes that the table gives; null: the table leaves it unlabelled
+    labels: dict[str, list[list[int]]] | None = None
+    uncertain: list[str] | None = None  # words that the table calls uncertain
 
 
 class BadInput(Record):
@@ -173,7 +209,7 @@ class PhantomManifest(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class MakePhantomJob(Job):
-    """Draw synthetic chest radiographs with truth, in the on-disk formats of MIMIC-CXR, RSNA and SIIM.
+    """Draw synthetic chest radiographs with truth, in the on-disk formats of MIMIC-CXR, RSNA, SIIM and public sets.
 
     Below the output folder:
 
@@ -181,8 +217,20 @@ class MakePhantomJob(Job):
       rsna/       stage_2_train_images/, stage_2_train_labels.csv, stage_2_detailed_class_info.csv
       siim/       dicom-images-train/, train-rle.csv
                   rsna/ and siim/ also hold lung_masks.csv and patients.csv, which the real data sets lack
-      truth/      mimic_cxr.json, rsna.json, siim.json: findings with side, zone, size and box; lung masks; bad inputs
+      truth/      <data set>.json: findings with side, zone, size and box; lung masks; bad inputs
       manifest.json, written last: counts, prevalences, digest of the settings, digest of the tree
+
+    With `public`, also those of the following that it names, and with `mimic_labels` the last one:
+
+      chexpert/   CheXpert-v1.0-small/train.csv, JPEG below train/
+      nih/        Data_Entry_2017.csv, BBox_List_2017.csv, train_val_list.txt, test_list.txt, PNG below images_NNN/
+      openi/      NLMCXR_reports.tgz, PNG in NLMCXR_png/
+      padchest/   PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz, PNG of 16 bits in 0/, 1/, ...
+      vindr/      train.csv with boxes of three readers, DICOM in train/
+      mimic_cxr/  mimic-cxr-2.0.0-chexpert.csv.gz
+
+    Their truth also has `labels` and `uncertain`: what the tables say, in their words. Words of findings that are not
+    drawn are given at random.
 
     The same seed and settings give the same bytes, whatever the number of workers.
     """

@@ -75,14 +75,26 @@ def sample_storage(rng: np.random.Generator) -> Storage:
     )
 
 
+def stored_values(display: Float32[np.ndarray, "rows columns"], storage: Storage) -> UInt16[np.ndarray, "rows columns"]:
+    """Return 12-bit values; `display` is 0 black to 1 white, and MONOCHROME1 inverts it."""
+    values = np.round(storage.low + display * np.float32(storage.high - storage.low)).astype(np.uint16)
+    return _TOP - values if storage.photometric == "MONOCHROME1" else values
+
+
+def without_elements(content: bytes, *keywords: str) -> bytes:
+    """Return a DICOM file without some elements of its header."""
+    dataset = pydicom.dcmread(io.BytesIO(content))
+    for keyword in keywords:
+        delattr(dataset, keyword)
+    return _encoded(dataset)
+
+
 def uncompressed_dicom(display: Float32[np.ndarray, "rows columns"], identity: Identity, storage: Storage) -> bytes:
     """Encode as explicit little endian, 16 bits allocated, 12 stored, as in MIMIC-CXR.
 
     `display` is 0 black to 1 white.
     """
-    inverted = storage.photometric == "MONOCHROME1"
-    values = np.round(storage.low + display * np.float32(storage.high - storage.low)).astype(np.uint16)
-    stored: UInt16[np.ndarray, "rows columns"] = _TOP - values if inverted else values
+    inverted, stored = storage.photometric == "MONOCHROME1", stored_values(display, storage)
     dataset = _dataset(identity, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian)
     dataset.Modality = "DX"
     dataset.StudyID = identity.study_id

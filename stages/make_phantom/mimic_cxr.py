@@ -11,11 +11,12 @@ import numpy as np
 
 from ..common.digests import seed_from
 from .canvas import sample_canvas, sample_exposure
-from .contract import BadInput, MakePhantomSettings, TruthImage
+from .contract import MIMIC_LABELS, BadInput, MakePhantomSettings, TruthImage
 from .dicom_files import Identity, sample_storage, uid_of, uncompressed_dicom
 from .file_tree import FileDigest, csv_bytes, gzip_bytes, write_bytes
 from .patients import Study, draw_image, image_truth, lateral_truth, rng_of, sample_study
 from .prose import Facts, write_report
+from .public_labels import CHEXPERT_COLUMNS, VOCABULARIES, chexpert_cells, with_labels
 from .render import draw_lateral
 
 FOLDER = "mimic_cxr"
@@ -73,8 +74,11 @@ def _write_study(
     if defect == "report_without_image":
         views = []
         written.bad.append(BadInput(source_id=number, path=f"{folder}.txt", reason=defect))
+    before = len(written.images)
     for rank, view in enumerate(views):
         _write_image(settings, output, study, rank, view, folder, written, defect)
+    if settings.mimic_labels and defect is None:
+        written.images[before:] = _with_labels(settings, study, written.images[before:])
     if defect != "image_without_report":
         anatomy = study.anatomy
         sex = "F" if anatomy.female else "M"
@@ -99,7 +103,7 @@ def _write_image(
     subject, number = subject_id(settings, study.patient), study_id(settings, study.patient, study.number)
     rng = rng_of(settings.seed, "mimic_cxr", study.patient, "file", study.number, rank)
     image_id = "-".join(f"{part:08x}" for part in rng.integers(2**32, size=5))
-    rows, columns = _sides(rng, settings.mimic_long_side)
+    rows, columns = sample_sides(rng, settings.mimic_long_side)
     if view == "LATERAL":
         canvas, exposure = sample_canvas(rng, rows, columns, "PA"), sample_exposure(rng, "PA")
         display = draw_lateral(study.anatomy, canvas, exposure)
@@ -136,7 +140,7 @@ def _write_image(
         written.images.append(truth)
 
 
-def _sides(rng: np.random.Generator, long_side: tuple[int, int]) -> tuple[int, int]:
+def sample_sides(rng: np.random.Generator, long_side: tuple[int, int]) -> tuple[int, int]:
     """Draw rows and columns: mostly portrait, some landscape, a few square."""
     long = int(rng.integers(long_side[0], long_side[1] + 1))
     short = round(long * rng.choice([0.82, 0.86, 0.91, 1.0]))
@@ -152,6 +156,26 @@ def write_index(output: Path, patients: Sequence[Patient]) -> list[FileDigest]:
         "cxr-study-list.csv.gz": csv_bytes(("subject_id", "study_id", "path"), studies),
     }
     files = [write_bytes(output, f"{FOLDER}/{name}", gzip_bytes(content)) for name, content in lists.items()]
+    labels = _write_labels(output, patients)
     sums = sorted([entry for patient in patients for entry in patient.sums] + files)
     text = "".join(f"{digest} {path.removeprefix(f'{FOLDER}/')}\n" for path, digest in sums)
-    return [*files, write_bytes(output, f"{FOLDER}/SHA256SUMS.txt", text.encode())]
+    return [*files, *labels, write_bytes(output, f"{FOLDER}/SHA256SUMS.txt", text.encode())]
+
+
+def _with_labels(settings: MakePhantomSettings, study: Study, images: Sequence[TruthImage]) -> list[TruthImage]:
+    """Return the truth of a study's images, the frontal one first, with the labels of the study."""
+    rng = rng_of(settings.seed, "mimic_cxr", study.patient, "study", study.number, "labels")
+    said = with_labels(images[0], VOCABULARIES["mimic_cxr"], rng)
+    return [image.model_copy(update={"labels": said.labels, "uncertain": said.uncertain}) for image in images]
+
+
+def _write_labels(output: Path, patients: Sequence[Patient]) -> list[FileDigest]:
+    """Write the table of labelled studies, if there are any. It is MIMIC-CXR-JPG's: the checksums do not have it."""
+    studies = {(image.patient_id, image.study_id): image for patient in patients for image in patient.images
+               if image.labels is not None}  # fmt: skip
+    if not studies:
+        return []
+    columns = sorted(CHEXPERT_COLUMNS)
+    rows = [(*study, *chexpert_cells(studies[study], columns, number)) for number, study in enumerate(sorted(studies))]
+    content = csv_bytes(("subject_id", "study_id", *columns), rows)
+    return [write_bytes(output, f"{FOLDER}/{MIMIC_LABELS}", gzip_bytes(content))]

@@ -1,7 +1,7 @@
 """The whole phantom: patients drawn by a pool of processes, then indices, truth and the manifest."""
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
@@ -11,10 +11,10 @@ from typing import Any
 
 from ..common.journal.tracking import track_job
 from ..common.records import write_record
-from . import mimic_cxr, rsna, siim
+from . import mimic_cxr, public_sets, rsna, siim
 from .contract import (
-    DATASETS,
     FINDINGS,
+    TABLES,
     BadInput,
     Dataset,
     DatasetCounts,
@@ -28,6 +28,7 @@ from .file_tree import MANIFEST, FileDigest, prepare_folder, tree_digest, write_
 from .kaggle import Written
 from .mimic_cxr import Patient
 from .patients import images_of_patients, truth_bytes
+from .public_sets import PublicImage
 
 # (data set, [(patient, its number of images)]); for MIMIC-CXR the patient's own studies decide.
 Job = tuple[Dataset, list[tuple[int, int]]]
@@ -48,10 +49,10 @@ def draw_phantom(job: MakePhantomJob) -> None:
 
 
 def make_phantom(settings: MakePhantomSettings, output: Path) -> PhantomManifest:
-    """Write the three data sets, their truth and, last, the manifest; return the manifest."""
-    prepare_folder(output, (*DATASETS, "truth"))
+    """Write the data sets, their truth and, last, the manifest; return the manifest."""
+    prepare_folder(output, (*TABLES, "truth"))
     patients: list[Patient] = []
-    images: dict[Dataset, list[Written]] = {"rsna": [], "siim": []}
+    images: dict[Dataset, list[Any]] = defaultdict(list)
     for (dataset, _), done in _run(settings, output, list(_jobs(settings))):
         if dataset == "mimic_cxr":
             patients += done
@@ -62,6 +63,8 @@ def make_phantom(settings: MakePhantomSettings, output: Path) -> PhantomManifest
     files += mimic_cxr.write_index(output, patients)
     files += rsna.write_index(output, images["rsna"])
     files += siim.write_index(output, images["siim"])
+    for name in settings.public:
+        files += public_sets.write_tables(output, settings, name, images[name])
     bad = [entry for patient in patients for entry in patient.bad]
     drawn = [image for patient in patients for image in patient.images]
     truth = [Truth(dataset="mimic_cxr", bad_inputs=bad, images=drawn)]
@@ -78,6 +81,8 @@ def _jobs(settings: MakePhantomSettings) -> Iterator[Job]:
         "rsna": images_of_patients(settings, "rsna", settings.rsna_images),
         "siim": images_of_patients(settings, "siim", settings.siim_images),
     }
+    for name, count in settings.public.items():
+        counts[name] = images_of_patients(settings, name, count)
     for dataset, images in counts.items():
         numbered = list(enumerate(images))
         for start in range(0, len(numbered), _PATIENTS_A_JOB):
@@ -94,13 +99,18 @@ def _run(settings: MakePhantomSettings, output: Path, jobs: list[Job]) -> Iterat
         yield from zip(jobs, pool.map(write_job, repeat(settings), repeat(output), jobs), strict=True)
 
 
-def write_job(settings: MakePhantomSettings, output: Path, job: Job) -> list[Patient] | list[Written]:
+def write_job(
+    settings: MakePhantomSettings, output: Path, job: Job
+) -> list[Patient] | list[Written] | list[PublicImage]:
     """Draw and write the patients of one job; this runs in a worker process."""
     dataset, patients = job
+    images = [(patient, number) for patient, count in patients for number in range(count)]
     if dataset == "mimic_cxr":
-        return [mimic_cxr.write_patient(settings, output, patient) for patient, _ in patients]
-    write_image = rsna.write_image if dataset == "rsna" else siim.write_image
-    return [write_image(settings, output, patient, number) for patient, count in patients for number in range(count)]
+        return [mimic_cxr.write_patient(settings, output, patient) for patient, _ in images]
+    if dataset == "rsna" or dataset == "siim":
+        write_image = rsna.write_image if dataset == "rsna" else siim.write_image
+        return [write_image(settings, output, patient, number) for patient, number in images]
+    return [public_sets.write_image(settings, output, dataset, patient, number) for patient, number in images]
 
 
 def _manifest(

@@ -8,6 +8,7 @@ from ..common.contract import JOURNAL_FILE
 from ..common.errors import InputError
 from ..common.files.atomic_files import sha256_of
 from ..common.journal.journals import PAGE, FoundJournal, Journal, read_journal
+from ..make_phantom.contract import TABLES
 from .results_tree import ResultsTree
 
 DIGESTS = ("code", "settings", "data", "image")
@@ -91,7 +92,8 @@ def read_provenance(tree: ResultsTree) -> Provenance:
 
 def synthetic_datasets(phantom: Path, indexed: dict[str, Journal]) -> list[str]:
     """Return the data sets whose index was written by make_phantom, identified by content, not by name."""
-    made = {sha256_of(path) for path in sorted(phantom.glob("*/*.csv*"))}
+    tables = (phantom / name / table for name, tables in TABLES.items() for table in tables)
+    made = {sha256_of(path) for path in tables if path.is_file()}
     return [dataset for dataset, journal in indexed.items() if made & set(journal.inputs.values())]
 
 

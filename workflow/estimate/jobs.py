@@ -56,7 +56,7 @@ def amount_of(config: Config, name: str, journals: list[Journal], index_of: Inde
             counts = {metric.key: metric.value for metric in journal.metrics}
             return Amount(int(counts["images"]), int(counts["reports"]), size, "journal of index_inputs")
     if config.is_phantom(name):
-        return _phantom_amount(config, settings.layout)
+        return _phantom_amount(config, settings.layout, root.name)
     if is_dir(root):
         index = index_of(name) if index_of else _index_of(root, settings, roots)
         return Amount(len(index.files), len(index.reports), size, f"rows of {root / index.source}")
@@ -76,12 +76,12 @@ def _index_of(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...]
         return build_index(root, settings, "estimate", Path(private), roots)
 
 
-def _phantom_amount(config: Config, layout: str) -> Amount:
+def _phantom_amount(config: Config, layout: str, folder: str) -> Amount:
     settings = config.settings("make_phantom")
     if layout == "mimic_cxr":
         patients = settings.mimic_patients
         return Amount(round(1.15 * patients), round(1.08 * patients), 3e5, "settings of make_phantom")
-    images = settings.rsna_images if layout == "rsna" else settings.siim_images
+    images = {"rsna": settings.rsna_images, "siim": settings.siim_images}.get(layout, settings.public.get(folder, 0))
     return Amount(images, 0, 3e5, "settings of make_phantom")
 
 
