@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stages.common.errors import InputErrors
 from stages.config import check
 from stages.config_layers import merged
 from stages.configuration import Config
@@ -38,7 +39,7 @@ def config_with(dataset: dict[str, Any]) -> Config:
 
 def test_phrases_take_the_place_of_a_prompt_file(tmp_path: Path) -> None:
     config = config_with(block(tmp_path))
-    assert set(config.not_measured("ours")) == {"zero_shot_classification"}
+    assert set(config.not_measured("ours")) == {"zero_shot_classification", "multi_class_classification"}
     without = block(tmp_path)
     del without["label_images"]["columns"]["phrase"]
     assert config_with(without).not_measured("ours")["phrase_grounding"] == "no prompt file"
@@ -50,16 +51,15 @@ def test_a_data_set_with_nothing_but_phrases_needs_only_a_test_part(tmp_path: Pa
     assert check_files(config) == []
 
 
-@pytest.mark.parametrize(
-    ("more", "parts"),
-    [({}, ["validation", "train"]), (ALONE | {"phrase_grounding": {"prompts": "P"}}, ["validation"])],
-)
-def test_other_evaluations_still_need_their_parts(tmp_path: Path, more: dict[str, Any], parts: list[str]) -> None:
+def test_what_needs_other_parts_is_not_measured_on_test_images_alone(tmp_path: Path) -> None:
+    config = config_with(block(tmp_path, TEST_ONLY))
+    assert config.measured_on("phrase_grounding") == ["ours"]
+    assert "no training and validation images" in config.not_measured("ours")["few_shot_classification"]
+    assert check_files(config) == []
     (tmp_path / "p.yaml").write_text("{finding: edema, sets: {one: {positive: [Edema.]}}}")
-    if "phrase_grounding" in more:
-        more = more | {"phrase_grounding": {"prompts": str(tmp_path / "p.yaml")}}
-    lines = [str(each) for each in check_files(config_with(block(tmp_path, TEST_ONLY, **more)))]
-    assert [line.partition(":")[0] for line in lines] == [f"datasets.ours.label_images.split.{part}" for part in parts]
+    prompts = {"phrase_grounding": {"prompts": str(tmp_path / "p.yaml")}}
+    with pytest.raises(InputErrors, match="nothing is measured on ours"):
+        config_with(block(tmp_path, TEST_ONLY, **ALONE, **prompts))
 
 
 def test_a_set_of_prompts_with_the_name_of_the_phrases_is_refused_beforehand(tmp_path: Path) -> None:

@@ -59,13 +59,13 @@ def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
         return Finding("warning", subject, f"datasets.{name}.label_images: {error.what}{_ROUGHLY}", error.remedy)
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}.label_images: {error.what}", error.remedy)
+    exact = indexes.exact(name)
+    if settings.has_phrases and config.measures_on_test_alone(name):
+        return _counted_phrases(subject, name, settings, rows, exact)
     if settings.test_alone:
         return Finding(
             "ok", subject, f"{len({row['image_id'] for row in rows}):,} labelled images, all for the test part"
         )
-    exact = indexes.exact(name)
-    if settings.has_phrases and config.measures_on_test_alone(name):
-        return _counted_phrases(subject, name, settings, rows, exact)
     asked_for = [stage for stage in EVALUATIONS if "outlines" in needs_of(stage) and name in config.measured_on(stage)]
     return _without_outlines(subject, name, rows, asked_for, exact) or _counted(
         subject, name, settings, rows, exact, "" if converted else "at most "
