@@ -196,6 +196,10 @@ class Grounding(Evaluation):
         """Return the values of the wildcards of its run."""
         return {"variant": self.variant, "dataset": self.dataset}
 
+    def measured_on(self) -> object:
+        """Return what must be equal for all variants, of all findings of the run."""
+        return [each.measured_on() for each in self.whole.findings]
+
     @property
     def place(self) -> str:
         """Return the data set, with the finding where it has several: a table each."""
