@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -58,7 +59,7 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
         raise InputErrors(wrong)
     wrong = _wrong_blocks(config, raw, origins)
     whole = (_impossible_evaluations, _images_of_pretraining, _foreign_tokenizers, _unknown_fractions, _small_images,
-             _labels_split_apart)  # fmt: skip
+             _labels_split_apart, _split_beside_lists)  # fmt: skip
     wrong = wrong or [each for check_of in whole for each in check_of(config, origins)]
     if wrong:
         raise InputErrors(wrong)
@@ -166,7 +167,7 @@ def _images_of_pretraining(config: Config, origins: Origins) -> list[InputError]
     for dataset in config.measured_on(stage):
         if config.settings(stage, dataset).part != "all":
             continue
-        same_images = config.datasets[dataset].root == config.datasets[config.pretrain_on].root
+        same_images = len({Path(config.datasets[each].root).resolve() for each in (dataset, config.pretrain_on)}) == 1
         same_patients = config.settings("audit_splits", dataset).same_patients
         if same_images or same_patients or config.settings("label_images", dataset).patient_split is not None:
             key = ("datasets", dataset, stage, "part")
@@ -226,6 +227,17 @@ def _small_images(config: Config, origins: Origins) -> list[InputError]:
             for protocol, size in settings.input_sizes().items()
             if size > stored and not settings.allow_upsampling
         ]
+    return wrong
+
+
+def _split_beside_lists(config: Config, origins: Origins) -> list[InputError]:
+    """Return an error for each data set whose `split` has no effect, because lists split it."""
+    raw, wrong = config.model_dump(), []
+    for dataset in config.evaluate_on:
+        key = ("datasets", dataset, "label_images", "split")
+        if config.settings("label_images", dataset).split_lists is not None and holds(raw, key):
+            what = f"{origins.of(*key)}: {place_of(key)}: has no effect beside `split_lists`"
+            wrong.append(InputError(what, f"remove it, or set {place_of(key[:-1])}.split_lists: null"))
     return wrong
 
 

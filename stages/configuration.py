@@ -74,7 +74,10 @@ class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields f
     @classmethod
     def _lies_on_its_distribution(cls, value: Any) -> Any:
         name = value.get("distribution") if isinstance(value, dict) else None
-        return merged(read_distribution(name).blocks, value) if isinstance(name, str) else value
+        if not isinstance(name, str):
+            return value
+        named = {"index_inputs": {"distribution": name}}  # by which the methods cite it
+        return merged(merged(named, read_distribution(name).blocks), value)
 
     @property
     def distributed(self) -> Distribution | None:

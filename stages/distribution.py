@@ -1,7 +1,7 @@
 """Public data sets by name: the blocks with which each is read as its owners distribute it, and its published counts.
 
 A distribution is one YAML file of stages/distributions. `datasets.NAME.distribution` lays its blocks below those of the
-data set, so that a user writes only what differs; no stage knows of it.
+data set, so that a user writes only what differs. Stages see its settings, and the name by which methods cite it.
 """
 
 from pathlib import Path

@@ -235,16 +235,17 @@ def _index_table(job: Job, root: Path, option: str, schema: str) -> "pa.Table":
 
 
 def _mask_files(job: Job, root: Path) -> list[str]:
-    from stages.common.data.index_tables import read_index
+    from stages.common.data.folder_trees import read_rows
 
     settings = LabelImagesSettings.model_validate_json(job.option("--settings", "{}"))
-    columns = settings.columns
-    named = [name for name in (columns.mask, columns.lung_mask) if name] if columns else []
+    if settings.columns is None:
+        return []
+    named = [column for _, column, kind, _ in settings.outline_columns() if kind == "mask"]
+    named += [settings.columns.lung_mask] if settings.columns.lung_mask else []
     if not named:
         return []
-    table = read_index(
-        root / job.option("--root"), settings.main_table(Path(job.option("--root"))), named, form=settings.own_format
-    )
+    roots = tuple(root / folder for folder in job.words("--roots"))
+    table = read_rows(root / job.option("--root"), settings, dict.fromkeys(named, "columns"), roots).table
     return sorted({path for name in named for path in table[name].drop_nulls().to_list()})
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
+from ..common.data.distributions import IMAGE_SUFFIXES
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
 
 LOOKED_AT = 500  # rows whose files are looked for
-_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
 _FOLDERS = 100  # below the root, in which paths are tried
 # The last such part of a path: MIMIC-CXR's p10/p10000032/s50414267 has the patient behind a folder of many.
 _PATIENT = re.compile(r"^(?:.*/)?(patient|patid|pat|subject|subj|sub|person|p)([-_]?)\d+[/_-]", re.IGNORECASE)
@@ -87,7 +87,7 @@ def _files_by_name(root: Path) -> dict[str, int]:
     for _, _, files in os.walk(root):
         for file in files:
             stem, ending = os.path.splitext(file)  # noqa: PTH122 - of strings; millions of them
-            if ending.lower() in _SUFFIXES:
+            if ending.lower() in IMAGE_SUFFIXES:
                 names[file] = names.get(file, 0) + 1
                 names[stem] = names.get(stem, 0) + 1
     return names
@@ -106,4 +106,4 @@ def _is_file(path: Path) -> bool:
 
 
 def _ending_of(path: Path) -> str | None:
-    return next((ending for ending in _SUFFIXES if _is_file(path.with_name(path.name + ending))), None)
+    return next((ending for ending in IMAGE_SUFFIXES if _is_file(path.with_name(path.name + ending))), None)

@@ -18,6 +18,7 @@ import polars as pl
 from ..common.data.distributions import (
     CHALLENGE_TABLES,
     IMAGE_FOLDERS,
+    IMAGE_SUFFIXES,
     MIMIC_METADATA,
     MIMIC_RECORDS,
     MIMIC_SPLIT,
@@ -28,7 +29,6 @@ from ..common.data.distributions import (
     name_in,
     unused_tables,
 )
-from ..common.data.folder_trees import IMAGE_SUFFIXES
 from ..common.data.index_tables import (
     REPORT_COLUMNS,
     Index,

@@ -5,8 +5,8 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from ..common.data.distributions import name_in, not_there
-from ..common.data.folder_trees import IMAGE_SUFFIXES, read_rows
+from ..common.data.distributions import IMAGE_SUFFIXES, name_in, not_there
+from ..common.data.folder_trees import read_rows
 from ..common.data.index_tables import (
     REPORT_COLUMNS,
     Index,

@@ -1,5 +1,6 @@
 """Labels of your own tables: those of images or studies, and boxes of a second table."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,11 +62,13 @@ def _add_boxes(rows: Rows, root: Path, settings: LabelImagesSettings, place: Box
         table = table.with_columns(plain_paths(place.image))
     require_values(table, source, [place.image])
     findings = {word: finding for finding, columns in settings.by_finding.items() for word in columns.words}
-    lost, known = [], False
+    lost: list[str] = []
+    known, unused = False, Counter[str]()
     for row in table.iter_rows(named=True):
         word = str(row[place.finding]) if place.finding else ""
         finding = settings.finding if place.finding is None else findings.get(place.words.get(word, word))
         if finding is None:
+            unused[word] += 1
             continue
         known, where = True, row_of(source, row[ROW], row[place.image], settings.show)
         if not rows.add_boxes(row, row[place.image], finding, where):
@@ -73,4 +76,8 @@ def _add_boxes(rows: Rows, root: Path, settings: LabelImagesSettings, place: Box
     if not known:
         what = f"{source}: no row of {place.finding} has a word of `findings`"
         raise InputError(what, "correct `boxes_table.finding`, or map its words in `boxes_table.words`")
-    return [f"{lost[0]}: a box, but the table of labels lacks the image ({len(lost)} such)"] if lost else []
+    lines = [f"{lost[0]}: a box, but the table of labels lacks the image ({len(lost)} such)"] if lost else []
+    if unused:
+        words = ", ".join(f"{word} {count}" for word, count in unused.most_common()) if settings.show else "not shown"
+        lines.append(f"{source}: {unused.total()} boxes have words that no finding has ({words}): they are not used")
+    return lines

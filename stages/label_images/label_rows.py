@@ -63,8 +63,10 @@ class Rows:
         by_reader = self._images.setdefault(image, {})
         each = by_reader.setdefault(row[readers.column] if readers else "", ImageRows(row[ROW]))
         lungs, terms = (row[name] if name else None for name in (columns.lung_mask, columns.license))
-        for what, known, given in (("lung mask", each.lung_mask_file, lungs), ("licence", each.license, terms)):
-            if known is not None and given is not None and given != known:
+        read = by_reader.values()
+        for what, before, given in (("lung mask", {other.lung_mask_file for other in read}, lungs),
+                                    ("licence", {other.license for other in read}, terms)):  # fmt: skip
+            if given is not None and before - {None, given}:
                 where = row_of(self._source, row[ROW], image, self._settings.show)
                 raise InputError(f"{where}: another {what} than in a row before", CORRECT)
         each.lung_mask_file, each.license = each.lung_mask_file or lungs, each.license or terms

@@ -149,9 +149,6 @@ def follow_pretraining(
     return [{**row, "split": split_of(row["patient_id"], settings, distributed[row["image_id"]])} for row in rows]
 
 
-# Names that lists give to the parts.
-
-
 @dataclass(frozen=True)
 class ListedSplit:
     """A split by lists. `rows` has a row for every part that an image is in; the other ids were left out."""
@@ -172,7 +169,7 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
     parts = _parts_of(root, settings, identifying(settings, private))
     known = {row["image_id"] for row in labels.rows}
     if lists.validation_share:
-        parts = _with_validation(parts, labels.rows, lists.validation_share, settings.seed)
+        parts = _with_validation(parts, labels.rows, lists.validation_share, settings, root)
     lost = {*labels.labels_without_image, *labels.images_without_label}
     unknown = [(image, *place) for image, (_, place) in parts.items() if image not in known | lost]
     if unknown:
@@ -194,16 +191,24 @@ _Place = tuple[Path, int]  # file and row
 _Parts = dict[str, tuple[set[str], _Place]]
 
 
-def _with_validation(parts: _Parts, rows: Sequence[Mapping[str, Any]], share: float, seed: int) -> _Parts:
+def _with_validation(
+    parts: _Parts, rows: Sequence[Mapping[str, Any]], share: float, settings: LabelImagesSettings, root: Path
+) -> _Parts:
     """Return the parts with `share` of the patients of the training list moved to validation, the rarest finding first.
 
-    A patient of whom the test list has an image, too, stays where the lists put him.
+    A patient of whom the test list has an image, too, stays where the lists put him. Raises InputError where the
+    training list holds no positives or no negatives.
     """
     trained = [row for row in rows if row["image_id"] in parts and parts[row["image_id"]][0] == {"train"}]
     tested = {row["patient_id"] for row in rows if "test" in parts.get(row["image_id"], ((),))[0]} - {None}
     drawn = [row for row in trained if row["patient_id"] not in tested]
     shares = SplitShares(train=1 - share, validation=share, test=0)
-    moved = {row["image_id"]: part for row, part in zip(drawn, assign_splits(drawn, shares, seed), strict=True)}
+    if not drawn or (len({row["target"] for row in drawn}) == 1 and not settings.has_phrases):
+        assert settings.split_lists is not None
+        what = f"{root / str(settings.split_lists.train)}: {len(drawn)} labelled rows of the training list"
+        raise InputError(f"{what} are to give a validation part, which needs positives and negatives", "correct it")
+    assigned = assign_splits(drawn, shares, settings.seed, all_present=settings.has_phrases)
+    moved = {row["image_id"]: part for row, part in zip(drawn, assigned, strict=True)}
     return parts | {image: ({part}, parts[image][1]) for image, part in moved.items()}
 
 

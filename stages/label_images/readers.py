@@ -31,8 +31,11 @@ def agreed(read: Sequence[ImageRows], findings: Sequence[str], readers: Readers)
 
     A finding on which fewer agree is absent; one of which no reader says anything stays without label.
     """
-    first = read[0]
-    result = ImageRows(first.row, lung_mask_file=first.lung_mask_file, license=first.license)
+    result = ImageRows(
+        read[0].row,
+        lung_mask_file=next((each.lung_mask_file for each in read if each.lung_mask_file), None),
+        license=next((each.license for each in read if each.license), None),
+    )
     for finding in findings:
         result.meanings[finding] = _vote([each.meanings.get(finding, each.rest) for each in read], readers.agree)
         drawn = [each.outlines[finding].boxes for each in read if finding in each.outlines]
@@ -59,7 +62,9 @@ def agreed_boxes(drawn: Sequence[Sequence[Box]], agree: int, iou: float) -> tupl
     readers and rows does not matter.
     """
     groups: list[dict[int, Box]] = []
-    every = sorted((box[1:5], reader, box) for reader, boxes in enumerate(drawn) for box in boxes)
+    size = next((box.size for boxes in drawn for box in boxes), None)
+    same = [[_drawn_on(size, box) for box in boxes] for boxes in drawn]
+    every = sorted((box[1:5], reader, box) for reader, boxes in enumerate(same) for box in boxes)
     for _, reader, box in every:
         fitting = [(overlap(_mean(group), box), group) for group in groups if reader not in group]
         best, group = max(fitting, key=lambda each: each[0], default=(0.0, {}))
@@ -68,6 +73,13 @@ def agreed_boxes(drawn: Sequence[Sequence[Box]], agree: int, iou: float) -> tupl
         else:
             group[reader] = box
     return tuple(_mean(group) for group in groups if len(group) >= agree)
+
+
+def _drawn_on(size: tuple[float, float] | None, box: Box) -> Box:
+    """Return a box in pixels of an image of `size`; readers may have seen images of different sizes."""
+    if size is None or box.size is None or box.size == size:
+        return box
+    return box.scaled(size[0] / box.size[0], size[1] / box.size[1])._replace(size=size)
 
 
 def _mean(group: dict[int, Box]) -> Box:

@@ -1,4 +1,4 @@
-"""Draw synthetic chest radiographs with truth, in the formats of three data sets. Outputs, settings: contract.py."""
+"""Draw synthetic chest radiographs with truth, in the formats of public data sets. Outputs, settings: contract.py."""
 
 from ..common.command_line import Work, run_stage
 from .contract import MakePhantomJob

@@ -13,6 +13,8 @@ from stages.config import check
 from stages.configuration import Config
 from stages.contracts import BLOCKS
 from stages.distribution import distributions, read_distribution
+from stages.summarize.sections.methods_data import DATA_SETS
+from stages.summarize.works import REFERENCES
 
 ROOT = Path(__file__).parents[2]
 RAW = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -43,6 +45,27 @@ def test_labels_fit_their_contracts_and_prompts(name: str) -> None:
             found = read_prompts(ROOT / prompts, denying=stage == "zero_shot_classification")
             assert set(found) <= set(labels.by_finding)
             assert set(found) == set(labels.by_finding) or stage == "phrase_grounding"
+
+
+@pytest.mark.parametrize("name", distributions())
+def test_every_one_is_cited_by_its_name(name: str) -> None:
+    datasets = RAW["datasets"] | {"set": {"distribution": name, "root": "data"}}
+    settings = check(RAW | {"datasets": datasets, "pretrain_on": "set", "evaluate_on": []}).settings(
+        "index_inputs", "set"
+    )
+    assert settings.distribution == name
+    assert DATA_SETS[name][0] in REFERENCES
+
+
+def test_a_split_beside_the_lists_of_a_distribution_is_refused() -> None:
+    own = {"split": {"train": 0.5, "validation": 0.25, "test": 0.25}}
+    with pytest.raises(
+        InputErrors, match=r"datasets\.set\.label_images\.split: has no effect beside `split_lists`; rem"
+    ):
+        config_with("nih", label_images=own)
+    assert (
+        config_with("nih", label_images=own | {"split_lists": None}).settings("label_images", "set").split.test == 0.25
+    )
 
 
 def test_keys_of_the_data_set_override_and_the_others_stay() -> None:

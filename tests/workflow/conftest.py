@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -95,6 +96,12 @@ def copy_of_the_repository(folder: Path, overlay: str | None = None) -> Checkout
 def new_checkout() -> Callable[[Path, str], Checkout]:
     """`new_checkout(folder, overlay)`: a copy of one's own, with nothing run in it."""
     return copy_of_the_repository
+
+
+@pytest.fixture(scope="session")
+def miniature() -> dict[str, Any]:
+    """The settings that make the demo small."""
+    return MINIATURE
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stages.common.data.distributions import IMAGE_SUFFIXES
 from stages.common.errors import InputError
 from stages.common.files.archives import MemberError, archive_at, is_dir, keep_indexes_in
 from stages.common.journal.journals import Journal
@@ -95,7 +96,7 @@ def _image_sizes(root: Path) -> Iterator[int]:
     """Yield the sizes of the images below a folder or in an archive."""
     archive = archive_at(root)
     for path in map(Path, archive.files()) if archive else root.rglob("*"):
-        if path.suffix.lower() in (".dcm", ".jpg", ".jpeg", ".png"):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
             with suppress(OSError, MemberError):  # e.g. a link that leads to itself; dicom_to_arrow accounts for it
                 yield archive.find(str(path)).size if archive else path.stat().st_size
 

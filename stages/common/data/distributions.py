@@ -25,6 +25,9 @@ RSNA_LABELS = "stage_2_train_labels.csv"
 SIIM_RUN_LENGTHS = "train-rle.csv"
 CHECKSUMS = "SHA256SUMS.txt"  # of PhysioNet's distributions; of your own data if you write one (sha256sum)
 
+# Suffixes of image files, in lower case; where an image has several files, the first suffix holds.
+IMAGE_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
+
 # The table of the two challenges, which names images as well as labels.
 CHALLENGE_TABLES: dict[Layout, str] = {"rsna": RSNA_LABELS, "siim": SIIM_RUN_LENGTHS}
 

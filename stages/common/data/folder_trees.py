@@ -14,13 +14,11 @@ import polars as pl
 from ..errors import InputError
 from ..files.archives import is_dir
 from ..files.rooted_files import RootedFileError, files_below, start_of
-from .distributions import WHERE_TO_GET, name_in
+from .distributions import IMAGE_SUFFIXES, WHERE_TO_GET, name_in
 from .index_tables import only_rows, read_index, refuse_lacking_columns
 from .own_tables import PATH, OwnTables
 from .table_files import ROW
 
-# Suffixes of image files, in lower case; where an image has several files, the first suffix holds.
-IMAGE_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg")
 _MARK = 128  # bytes before the mark DICM (PS3.10 7.1)
 
 

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import polars as pl
 
 from ..errors import InputError
+from ..files.archives import open_file
 
 COLUMNS = ("image", "report", "findings", "impression", "indication", "comparison", "caption", "mesh")
 _LARGEST = 1_000_000  # bytes of a report; the longest distributed one has 20,000
@@ -32,13 +33,14 @@ def read_openi(path: Path) -> pl.DataFrame:
     """
     rows = [row for name, text in _members(path) for row in _rows(path, name, text)]
     if not rows:
-        raise InputError(f"{path}: holds no report with an image", "give NLMCXR_reports.tgz as it is distributed")
+        remedy = "a table that is an archive is Open-i's NLMCXR_reports.tgz, as it is distributed; name a CSV otherwise"
+        raise InputError(f"{path}: holds no report with an image", remedy)
     return pl.DataFrame(rows, schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
-        with tarfile.open(path) as archive:
+        with open_file(path) as packed, tarfile.open(fileobj=packed) as archive:
             for member in archive:
                 if member.isfile() and member.name.lower().endswith(".xml"):
                     if member.size > _LARGEST:

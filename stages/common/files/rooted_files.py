@@ -34,6 +34,10 @@ def check_folders(root: Path, roots: Sequence[Path] = (), private: Path | None =
     What is found in archives is kept in the folder `private`, if one is given, for this process and later ones.
     """
     keep_indexes_in(private)
+    for folder in (root, *roots):
+        if not folder.exists() and is_dir(folder):
+            what = f"{folder}: a folder within an archive cannot be a root"
+            raise InputError(what, remedy="name the archive itself; paths and tables then begin with the folder")
     if not is_dir(root):
         raise InputError(f"{root}: {no_folder(root)}", remedy="give the root of the data set with --root")
     for folder in roots:

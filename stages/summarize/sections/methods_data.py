@@ -19,6 +19,7 @@ DATA_SETS = {  # by distribution, else layout: the work, and the origin of its r
     "chexpert_5x200": ("irvin2019chexpert", "from Stanford AIMI"),
     "vindr": ("nguyen2022vindr", "from two hospitals in Hanoi"),
     "padchest": ("bustos2020padchest", "from the Hospital San Juan, Alicante"),
+    "ms_cxr": ("boecking2022biovil", "from PhysioNet [@goldberger2000physionet], with images of MIMIC-CXR"),
     "openi": ("demner2016openi", "from the Indiana University"),
     "mimic_cxr": ("johnson2019mimiccxr", "from PhysioNet [@goldberger2000physionet]"),
     "rsna": ("shih2019rsna", _NIH),

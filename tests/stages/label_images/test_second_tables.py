@@ -32,7 +32,8 @@ def test_boxes_come_to_their_findings_and_rows_may_end_where_the_header_has_no_n
              for name, own in each.findings.items() if own.boxes}  # fmt: skip
     assert boxes == {("a.png", "mass"): [(1.5, 2, 3, 4), (9, 9, 1, 1)], ("a.png", "nodule"): [(5, 6, 7, 8)]}
     assert found.labels["b.png"].findings["nodule"].target == 0
-    assert not found.warnings
+    source = tmp_path / "b.csv"
+    assert found.warnings == [f"{source}: 1 boxes have words that no finding has (Other 1): they are not used"]
 
 
 def test_boxes_of_absent_findings_are_refused_and_those_of_unknown_images_are_told(tmp_path: Path, write_csv) -> None:

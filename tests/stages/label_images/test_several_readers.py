@@ -92,6 +92,28 @@ def test_a_column_per_finding_is_voted_on_as_well(tmp_path: Path, write_csv) -> 
     assert read.uncertain == {"b": ["ild"]}
 
 
+def test_readers_may_see_images_of_different_sizes(tmp_path: Path, write_csv) -> None:
+    columns = VINDR["columns"] | {"boxes_size": ["w", "h"]}
+    write_csv(tmp_path / "t.csv", [[*HEADER, "w", "h"], ["a", "ILD", "R1", "0", "0", "100", "100", "1000", "1000"],
+                                   ["a", "ILD", "R2", "0", "0", "50", "50", "500", "500"],
+                                   ["b", "Nodule/Mass", "R1", *[""] * 4, "1", "1"],
+                                   ["b", "No finding", "R2", *[""] * 4, "1", "1"]])  # fmt: skip
+    settings = LabelImagesSettings.model_validate(VINDR | {"columns": columns})
+    [box] = read_labels(tmp_path, settings).labels["a"].findings["ild"].boxes
+    assert box[1:] == (0, 0, 100, 100, (1000, 1000))
+
+
+def test_lung_masks_of_all_readers_are_one(tmp_path: Path, write_csv) -> None:
+    columns = VINDR["columns"] | {"lung_mask": "lungs"}
+    rows = [["a", "ILD", "R1", *[""] * 4, ""], ["a", "Nodule/Mass", "R2", *[""] * 4, "l.png"]]
+    settings = LabelImagesSettings.model_validate(VINDR | {"columns": columns})
+    write_csv(tmp_path / "t.csv", [[*HEADER, "lungs"], *rows])
+    assert read_labels(tmp_path, settings).labels["a"].lung_mask_file == "l.png"
+    write_csv(tmp_path / "t.csv", [[*HEADER, "lungs"], *rows, ["a", "ILD", "R3", *[""] * 4, "m.png"]])
+    with pytest.raises(InputError, match="row 4: image a: another lung mask than in a row before"):
+        read_labels(tmp_path, settings)
+
+
 def test_too_few_readers_are_refused(tmp_path: Path, write_csv) -> None:
     with pytest.raises(InputError, match=r"t\.csv: row 2: image a: 1 of the 2 readers who must agree; lower"):
         labels(tmp_path, write_csv, [["a", "ILD", "R1", "0", "0", "10", "10"], ["b", "Nodule/Mass", "R1", *[""] * 4]])

@@ -258,3 +258,16 @@ def test_the_report_image_needs_no_torch():
     found = {name for path in import_closure("stages.summarize.__main__").values() for name in imported(path)}
     assert {"matplotlib", "polars"} <= found
     assert not found & {"torch", "torchvision", "timm", "cv2", "mlflow", "transformers"}
+
+
+def test_several_grounded_findings_are_read_and_must_be_those_of_all_variants(tree):
+    """They share a run, and differ in what they were measured on."""
+    for variant in ("mlip", "random"):
+        place = f"phrase_grounding/{variant}/rsna/result.json"
+        other = tree.only(place) | {"finding": "nodule", "resampled_by": "image"}
+        tree.edit(place, findings=[tree.only(place), other])
+    found = [each.result.finding for each in read_inputs(tree.layout).grounding if each.dataset == "rsna"]
+    assert found == ["lung_opacity", "nodule"] * 2
+    tree.edit(place, findings=[other])
+    with pytest.raises(InputError, match=r"random/rsna/result\.json: measured on other images or prompts"):
+        read_inputs(tree.layout)
