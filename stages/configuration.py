@@ -274,7 +274,7 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
         with_phrases = "prompts or phrases" in needs
         lacking = {
             "fewer than two findings": "several findings" in needs and len(labels.by_finding) < 2,
-            "no training and validation images": self.needs_parts(stage, dataset) and labels.test_alone,
+            "no training and validation images": "parts" in needs and labels.test_alone,
             "no boxes or masks": "outlines" in needs and not labels.outlined,
             "no prompt file": ("prompts" in needs or (with_phrases and not labels.has_phrases))
             and not settings.prompts,
@@ -282,19 +282,10 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
         }
         return ", ".join(words for words, is_so in lacking.items() if is_so) or None
 
-    def needs_parts(self, stage: str, dataset: str) -> bool:
-        """Return whether an evaluation of a data set chooses or learns on other parts than test.
-
-        Grounding by phrases of the data set's own, without a prompt file, does neither.
-        """
-        needs, labels = needs_of(stage), self.settings(LabelImagesSettings, dataset)
-        by_phrases = "prompts or phrases" in needs and labels.has_phrases
-        return "parts" in needs and not (by_phrases and not self.settings(stage, dataset).prompts)
-
     def measures_on_test_alone(self, dataset: str) -> bool:
         """Return whether nothing that is measured on a data set chooses or learns on other parts than test."""
         measured = [stage for stage in EVALUATIONS if stage not in self.not_measured(dataset)]
-        return not any(self.needs_parts(stage, dataset) for stage in measured)
+        return not any("parts" in needs_of(stage) for stage in measured)
 
     def not_measured(self, dataset: str) -> dict[str, str]:
         """Return why an evaluation is left out of a data set, by stage."""

@@ -173,7 +173,7 @@ class PhraseGroundingJob(Job):
     stage = "phrase_grounding"
     place = "{variant}/{dataset}"
     over = "evaluation"
-    needs = ("prompts or phrases", "outlines", "parts")
+    needs = ("prompts or phrases", "outlines")
 
     settings: PhraseGroundingSettings
     checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")

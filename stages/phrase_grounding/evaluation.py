@@ -163,8 +163,8 @@ def locate_findings(
 ) -> tuple[dict[str, LocatedFinding], dict[str, str]]:
     """Return the located positives and pairs of each finding by part, and why the other findings are not measured.
 
-    Prompts need located positives in every part, phrases in test. One of several findings is left out where a part has
-    none, or test has few. Raises InputError where nothing is left, and for a finding without labels.
+    Located positives are needed in test; what learns or chooses on another part is null without them. One of several
+    findings is left out where test has few. Raises InputError where nothing is left, and for a finding without labels.
     """
     located: dict[str, LocatedFinding] = {}
     not_measured: dict[str, str] = {}
@@ -177,7 +177,7 @@ def locate_findings(
         rows = {"prompts": read_labels(labels, finding)} if finding in queries.prompts else {}
         for what, own in (rows | ({PHRASES: phrases} if len(phrases) else {})).items():
             try:
-                found[what] = _locate(own, store, labels, fewest, PARTS if what == "prompts" else ("test",))
+                found[what] = _locate(own, store, labels, fewest)
             except NoLocationError as none:
                 error, lacking[what] = error or none, none.why
         if found["prompts"] or found[PHRASES]:
@@ -188,24 +188,21 @@ def locate_findings(
         if len(queries.findings) == 1:
             raise error
         finding, why = next(iter(not_measured.items()))
-        parts = "train, validation and test" if queries.prompts else "test"
         raise InputError(
-            f"{labels}: no finding has located positives in {parts} ({FEWEST}); {finding}: {why}",
+            f"{labels}: no finding has located positives in test ({FEWEST}); {finding}: {why}",
             "list in the data set's `evaluations` what can be measured",
         )
     return located, not_measured
 
 
-def _locate(
-    rows: pl.DataFrame, store: ImageStore, source: Path, fewest: int, needed: Sequence[str]
-) -> dict[str, Located]:
-    """Return the located rows by part. Raises NoLocationError where a needed part has none, or test fewer."""
+def _locate(rows: pl.DataFrame, store: ImageStore, source: Path, fewest: int) -> dict[str, Located]:
+    """Return the located rows by part. Raises NoLocationError where test has none, or too few."""
     parts = {}
     for part in PARTS:
         try:
             parts[part] = locate(rows, store, part, source)
         except NoLocationError:
-            if part in needed:
+            if part == "test":
                 raise
     few = len(parts["test"].labels)
     if few < fewest:

@@ -44,7 +44,8 @@ class Grounding:
             }
         every = [text for fills in self._filled.values() for texts in fills.values() for text in texts]
         self._parts = parts
-        self._cosines = {part: PromptCosines(checkpoint, every, parts[part].pixels) for part in ("validation", "test")}
+        measured_parts = [part for part in ("validation", "test") if part in parts]
+        self._cosines = {part: PromptCosines(checkpoint, every, parts[part].pixels) for part in measured_parts}
 
     def of(self, name: str, draws: int, seed: int) -> Grounded:
         """Measure one set.

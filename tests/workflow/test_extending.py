@@ -234,7 +234,7 @@ def test_chexpert_5x200_is_drawn_as_published_and_alone() -> None:
 def test_ms_cxr_is_grounded_and_its_patients_are_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = check(config_with(block("# ms_cxr.yaml")))
     assert config.measured_on("phrase_grounding") == ["ms_cxr"]
-    assert not config.needs_parts("phrase_grounding", "ms_cxr")
+    assert config.measures_on_test_alone("ms_cxr")
     assert check_files(config) == []
     monkeypatch.chdir(tmp_path)
     images = [("aa", 10000001, "train"), ("bb", 10000001, "train"), ("cc", 10000002, "train"), ("dd", 10000003, "test")]

@@ -75,11 +75,13 @@ def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
 def _without_outlines(
     subject: str, name: str, rows: Sequence[Mapping[str, Any]], stages: Sequence[str], exact: bool
 ) -> Finding | None:
-    """Return the error of a part in which no positive has a box or mask, though `stages` need one in each part.
+    """Return the error of a part in which no positive has a box or mask, though `stages` need one there.
 
-    It is a warning where the split is not yet that of the run.
+    Grounding needs one in test; segmentation learns and chooses, too. It is a warning where the split is not yet that
+    of the run.
     """
-    lacking = [part for part in _PARTS if not any(row["outlined"] for row in rows if row["split"] == part)]
+    needed = _PARTS if any("parts" in needs_of(stage) for stage in stages) else ("test",)
+    lacking = [part for part in needed if not any(row["outlined"] for row in rows if row["split"] == part)]
     if not stages or not lacking:
         return None
     what = f"no box or mask in the {' and '.join(lacking)} part, which {' and '.join(stages)} cannot do without"

@@ -119,4 +119,20 @@ def test_findings_without_any_place_are_one_line(folder, tmp_path, capsys) -> No
     with pytest.raises(SystemExit):
         ground(folder, tmp_path / "out", published=False)
     [line] = capsys.readouterr().err.splitlines()
-    assert "no finding has located positives in train, validation and test (5); opacity: no located positive" in line
+    assert "no finding has located positives in test (5); opacity: no located positive" in line
+
+
+def test_boxes_of_the_test_part_alone_are_pointed_at(folder, tmp_path) -> None:
+    """NIH's boxes are such: what learns or chooses on another part is null, and the rest is the same."""
+    whole = ground(folder, tmp_path / "whole", published=False)
+    rows = read_table(folder / "labels.arrow", schemas.LABELS).to_pylist()
+    write_rows(folder / "labels.arrow", schemas.LABELS,
+               [row if row["split"] == "test" else row | {"boxes": [], "mask": None} for row in rows])  # fmt: skip
+    write_audit(folder / "labels.arrow", folder / "audit.json")
+    [found], [before] = ground(folder, tmp_path / "out", published=False).findings, whole.findings
+    for name, own in found.pointing.items():
+        assert own.heatmap == before.pointing[name].heatmap
+        assert own.fixed_peak_of_training is None
+        assert own.word_prior is None
+    assert all(each is None for own in found.iou.values() for each in own.values())
+    assert set(found.located) == {"test"}
