@@ -19,7 +19,7 @@ from .common.settings import Device, FolderPath, Model, Name, Settings, UniqueLi
 from .common.templates import filled, slots_in
 from .config_layers import KeyPath, holds, merged
 from .contracts import BLOCKS, EVALUATIONS, JOBS, needs_of
-from .distribution import Distribution, read_distribution
+from .distribution import Distribution, laid_over, read_distribution
 from .fetch_weights.contract import hub_id
 from .label_images.contract import LabelImagesSettings
 from .pretrain.ready_made import ReadyMadeVariant
@@ -76,8 +76,7 @@ class Dataset(_DatasetBlocks):  # type: ignore[valid-type, misc]  # its fields f
         name = value.get("distribution") if isinstance(value, dict) else None
         if not isinstance(name, str):
             return value
-        named = {"index_inputs": {"distribution": name}}  # by which the methods cite it
-        return merged(merged(named, read_distribution(name).blocks), value)
+        return laid_over(name, read_distribution(name), value)
 
     @property
     def distributed(self) -> Distribution | None:

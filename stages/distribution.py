@@ -4,6 +4,7 @@ A distribution is one YAML file of stages/distributions. `datasets.NAME.distribu
 data set, so that a user writes only what differs. Stages see its settings, and the name by which methods cite it.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,31 @@ def read_distribution(name: str) -> Distribution:
     path = _FOLDER / f"{name}.yaml"
     with validating(str(path), Distribution):
         return Distribution.model_validate(read_yaml(path, "restore the file"))
+
+
+def laid_over(name: str, distribution: Distribution, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a data set's keys with the blocks of its distribution below them.
+
+    A key that is null takes the distribution's away. Findings may be given as text or with keys, here and there.
+    """
+    named = {"index_inputs": {"distribution": name}}  # by which the methods cite it
+    return _laid_over(_laid_over(named, distribution.blocks), own)
+
+
+def _laid_over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in own.items():
+        below = result.get(key)
+        if value is None and key in result:
+            del result[key]
+        elif key == "findings" and isinstance(value, Mapping) and isinstance(below, Mapping):
+            result[key] = _laid_over(_with_keys(below), _with_keys(value))
+        elif isinstance(value, Mapping) and isinstance(below, Mapping):
+            result[key] = _laid_over(below, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _with_keys(findings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {"target": each} if isinstance(each, str) else each for name, each in findings.items()}

@@ -67,8 +67,9 @@ def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ..
 
 def _study(rows: pl.DataFrame, columns: FolderColumns, source: Path) -> pl.Expr | pl.Series:
     """Return the ids of studies, which several columns may tell together."""
-    if isinstance(columns.study, list):
-        return _joined(columns.study)
+    if isinstance(columns.study, list):  # escaped, so that ("a b", "c") is not ("a", "b c")
+        parts = [pl.col(name).str.replace_all(r"([\\/])", r"\$1") for name in columns.study]
+        return pl.concat_str(parts, separator="/")
     return _within(rows, columns.study, columns.study_pattern, source)
 
 

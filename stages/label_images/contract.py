@@ -112,14 +112,17 @@ class LabelImagesSettings(OwnTables):
             raise ValueError("with `columns.findings`, boxes and masks are those of a row: `columns.boxes`, `mask`")
         if self.columns.findings is None and (also := [name for name, each in self.findings.items() if each.also]):
             raise ValueError(f"findings.{also[0]}.also: further words need the column `columns.findings`")
+        listed = self.columns.findings is not None
         for what in ("target", "boxes", "mask"):
             cells = [cell for each in self.findings.values() for cell in names_of(getattr(each, what))]
             cells += [word for each in self.findings.values() for word in each.also if what == "target"]
-            if repeated := [cell for cell in cells if cells.count(cell) > 1]:
+            same = [cell.casefold() if listed and what == "target" else cell for cell in cells]
+            if repeated := [cell for cell, key in zip(cells, same, strict=True) if same.count(key) > 1]:
                 raise ValueError(f"{repeated[0]!r} is the {what} of two findings: remove one")
-        words = {word for each in self.findings.values() for word in each.words}
-        if self.columns.findings is not None and (both := words.intersection(self.normal_values)):
-            raise ValueError(f"{min(both)!r} stands in findings and in normal_values: remove it from one of them")
+        normal = {word.casefold() for word in self.normal_values}
+        both = [word for each in self.findings.values() for word in each.words if word.casefold() in normal]
+        if listed and both:
+            raise ValueError(f"{both[0]!r} stands in findings and in normal_values: remove it from one of them")
         return self
 
     @model_validator(mode="after")
@@ -143,7 +146,12 @@ class LabelImagesSettings(OwnTables):
         of_rows = self.columns.boxes_size if self.columns else None
         if self.boxes_size and of_rows:
             raise ValueError("`boxes_size` and `columns.boxes_size` are both given: keep one")
-        has_boxes = self.columns is not None and any(kind == "boxes" for _, _, kind, _ in self.outline_columns())
+        places = [key for key, _, kind, _ in self.outline_columns() if kind == "boxes"]
+        if of_rows and places == ["boxes_table.boxes"]:
+            raise ValueError(
+                "`columns.boxes_size` is of the boxes in their own rows, not of `boxes_table`: `boxes_size`"
+            )
+        has_boxes = bool(places)
         for key, given in (("boxes_form", self.boxes_form != "xywh"), ("boxes_size", self.boxes_size or of_rows)):
             if given and not has_boxes:
                 raise ValueError(f"`{key}` describes the boxes of layout `folder`: name their column, `columns.boxes`")

@@ -19,7 +19,7 @@ from .contract import LabelImagesSettings
 from .distributed_labels import LabelTable, row_of
 from .label_columns import BoxesTable
 from .label_rows import Rows
-from .listed_labels import ListedRows
+from .listed_labels import ListedRows, findings_by_word
 
 
 def read_folder(root: Path, settings: LabelImagesSettings, roots: tuple[Path, ...] = ()) -> LabelTable:
@@ -61,12 +61,13 @@ def _add_boxes(rows: Rows, root: Path, settings: LabelImagesSettings, place: Box
     if settings.columns.image_id is None:
         table = table.with_columns(plain_paths(place.image))
     require_values(table, source, [place.image])
-    findings = {word: finding for finding, columns in settings.by_finding.items() for word in columns.words}
+    findings, words = findings_by_word(settings), {word.casefold(): other for word, other in place.words.items()}
     lost: list[str] = []
     known, unused = False, Counter[str]()
     for row in table.iter_rows(named=True):
         word = str(row[place.finding]) if place.finding else ""
-        finding = settings.finding if place.finding is None else findings.get(place.words.get(word, word))
+        meant = words.get(word.casefold(), word).casefold()
+        finding = settings.finding if place.finding is None else findings.get(meant)
         if finding is None:
             unused[word] += 1
             continue
@@ -78,6 +79,6 @@ def _add_boxes(rows: Rows, root: Path, settings: LabelImagesSettings, place: Box
         raise InputError(what, "correct `boxes_table.finding`, or map its words in `boxes_table.words`")
     lines = [f"{lost[0]}: a box, but the table of labels lacks the image ({len(lost)} such)"] if lost else []
     if unused:
-        words = ", ".join(f"{word} {count}" for word, count in unused.most_common()) if settings.show else "not shown"
-        lines.append(f"{source}: {unused.total()} boxes have words that no finding has ({words}): they are not used")
+        shown = ", ".join(f"{word} {count}" for word, count in unused.most_common()) if settings.show else "not shown"
+        lines.append(f"{source}: {unused.total()} boxes have words that no finding has ({shown}): they are not used")
     return lines

@@ -78,8 +78,9 @@ class Rows:
         meaning = self._meanings.get(cell, None if cell else "blank")
         if meaning is None:
             known = [*self._settings.positive_values, *self._settings.negative_values]
+            said = f"is {cell!r}, not" if self._settings.show else "is not"
             raise InputError(
-                f"{where}: {column} is {cell!r}, not one of {known}",
+                f"{where}: {column} {said} one of {known}",
                 remedy="correct it, or add it to positive_values, negative_values, unlabelled_values or "
                 "uncertain_values",
             )
@@ -118,8 +119,8 @@ class Rows:
             if not (0 < width < math.inf and 0 < height < math.inf):
                 raise ValueError
         except ValueError:
-            given = " x ".join(repr(row[name] or "") for name in names)
-            what = f"{where}: {' x '.join(names)} is {given}, not the size of an image, and the row has a box"
+            given = f"{' x '.join(repr(row[name] or '') for name in names)}, " if self._settings.show else ""
+            what = f"{where}: {' x '.join(names)} is {given}not the size of an image, and the row has a box"
             raise InputError(what, remedy="correct it") from None
         return width, height
 
@@ -213,7 +214,10 @@ class Rows:
             raise InputError(
                 f"{where}: {len(read)} of the {readers.agree} readers who must agree", "lower `readers.agree`"
             )
-        return agreed(read, [*self._settings.by_finding], readers)
+        result = agreed(read, [*self._settings.by_finding], readers)
+        result.outlines = {finding: outline for finding, outline in result.outlines.items()
+                           if self._target(finding, result.meanings[finding]) == 1}  # fmt: skip
+        return result
 
     def _refuse_unknown(self) -> None:
         """Raise an InputError for a finding that no row labels."""

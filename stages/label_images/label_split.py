@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import polars as pl
 
-from ..common.data.index_tables import read_index, require_values
+from ..common.data.index_tables import plain_paths, read_index, require_values
 from ..common.data.patient_split import PART_NAMES, PatientSplit, Split, by_rarest, split_of, subset_size
 from ..common.data.table_files import ROW, read_lines
 from ..common.digests import seed_from
@@ -168,8 +169,6 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
     assert lists is not None
     parts = _parts_of(root, settings, identifying(settings, private))
     known = {row["image_id"] for row in labels.rows}
-    if lists.validation_share:
-        parts = _with_validation(parts, labels.rows, lists.validation_share, settings, root)
     lost = {*labels.labels_without_image, *labels.images_without_label}
     unknown = [(image, *place) for image, (_, place) in parts.items() if image not in known | lost]
     if unknown:
@@ -178,6 +177,8 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
             f"{source}: row {row}: image {image} is neither in the labels nor in the images ({len(unknown)} such)",
             remedy="correct the list, or `split_lists.image_id`",
         )
+    if lists.validation_share:
+        parts = _with_validation(parts, labels.rows, lists.validation_share, settings, root)
     rows = [
         row | {"split": part} for row in labels.rows for part in PARTS if part in parts.get(row["image_id"], ((),))[0]
     ]
@@ -223,8 +224,9 @@ def _parts_of(root: Path, settings: LabelImagesSettings, identify: Identify) -> 
         for row, distributed, *cell in _rows_of(root, name, columns, settings):
             named = part or PART_NAMES.get(cell[0].lower())
             if named is None:
+                said = f"is {cell[0]!r}" if settings.show else "names no part"
                 raise InputError(
-                    f"{source}: row {row}: {lists.split} is {cell[0]!r}",
+                    f"{source}: row {row}: {lists.split} {said}",
                     remedy="write train, validation or test, or remove the row",
                 )
             image = identify(distributed, "image")
@@ -235,13 +237,16 @@ def _parts_of(root: Path, settings: LabelImagesSettings, identify: Identify) -> 
 def _rows_of(root: Path, name: str, columns: list[str], settings: LabelImagesSettings) -> Iterator[tuple[Any, ...]]:
     """Yield row number and cells of a list; a .txt without header has one id a line."""
     source = root / name
-    if name.endswith(".txt") and len(columns) == 1:
+    table = None
+    if name.lower().endswith(".txt") and len(columns) == 1:
         lines = read_lines(source)
         if columns[0] not in lines[0][1].split(settings.separator or ","):
-            yield from lines
-            return
-    table = read_index(root, name, columns, show=settings.show, form=settings.own_format)
-    require_values(table, source, columns)
+            table = pl.DataFrame(lines, schema={ROW: pl.UInt32, columns[0]: pl.String}, orient="row")
+    if table is None:
+        table = read_index(root, name, columns, show=settings.show, form=settings.own_format)
+        require_values(table, source, columns)
+    if settings.columns is not None and settings.columns.image_id is None and settings.columns.image is not None:
+        table = table.with_columns(plain_paths(columns[0]))  # as the ids of images
     yield from table.select(ROW, *columns).iter_rows()
 
 

@@ -14,9 +14,10 @@ from .contract import LabelImagesSettings
 from .distributed_labels import row_of
 from .label_columns import FindingColumns
 from .label_rows import CORRECT, NO_WORDS, Rows
-from .readers import ImageRows
+from .readers import ImageRows, Meaning
 
 _SHOWN = 8  # words of a column that a message lists
+_STRENGTH: tuple[Meaning, ...] = ("blank", "unlabelled", "uncertain")  # of rows that say nothing of a finding
 
 
 class ListedRows(Rows):
@@ -29,7 +30,9 @@ class ListedRows(Rows):
 
     def __init__(self, settings: LabelImagesSettings, source: Path) -> None:
         super().__init__(settings, source)
-        self._findings = {word: finding for finding, columns in settings.by_finding.items() for word in columns.words}
+        self._findings = findings_by_word(settings)
+        self._normal = {word.casefold() for word in settings.normal_values}
+        self._nothing = {word.strip().casefold() for word in settings.unlabelled_values}
         self._words: Counter[str] = Counter()
 
     def add(self, row: Mapping[str, Any], image: str) -> None:
@@ -37,33 +40,51 @@ class ListedRows(Rows):
         columns = self._settings.columns
         assert columns is not None
         each, where = self._image(row, image), row_of(self._source, row[ROW], image, self._settings.show)
-        cell = row[self._column()] or ""
-        said = None if columns.target else self._meanings.get(cell, "blank" if cell.lower() in NO_WORDS else None)
-        listed = [] if said is not None else words_in(cell, self._settings.findings_separator)
+        said, listed = self._read(row)
         self._words.update(listed)
         self._refuse_other_separators(listed, where)
         meaning = self._meaning(row, columns.target, where) if columns.target else "present"
-        named = [self._findings[word] for word in listed if word in self._findings]
+        named = list(
+            dict.fromkeys(self._findings[key] for word in listed if (key := word.casefold()) in self._findings)
+        )
         for finding in named:
             self._label(each, finding, meaning, where)
-        normal = meaning == "present" and any(word in self._settings.normal_values for word in listed)
+        normal = said == "absent" or (meaning == "present" and any(word.casefold() in self._normal for word in listed))
         each.normal = each.normal or normal
-        present = [finding for finding, said in each.meanings.items() if said == "present"]
+        present = [finding for finding, told in each.meanings.items() if told == "present"]
         if each.normal and present:
             raise InputError(f"{where}: {present[0]} is present, but the image is said to have no finding", CORRECT)
-        if said in ("uncertain", "unlabelled"):
-            each.rest = said
-        elif normal or said == "absent" or (listed and not columns.target and not columns.phrase):
+        if normal or (listed and not columns.target and not columns.phrase):
             each.rest = "absent"
+        elif said in _STRENGTH and each.rest in _STRENGTH:
+            each.rest = max(said, each.rest, key=_STRENGTH.index)
         self._outline_of_row(each, row, named, where)
+
+    def _read(self, row: Mapping[str, Any]) -> tuple[Meaning | None, list[str]]:
+        """Return what the whole cell says, or None and its words; those of `unlabelled_values` say nothing."""
+        columns = self._settings.columns
+        assert columns is not None
+        cell = row[self._column()] or ""
+        words = words_in(cell, self._settings.findings_separator)
+        told = [word for word in words if word.casefold() not in NO_WORDS]
+        if columns.target:
+            return None, told
+        said = self._meanings.get(cell)
+        if said is not None and said != "present" and cell.casefold() not in self._findings:
+            return said, []
+        listed = [word for word in told if word.casefold() not in self._nothing]
+        if listed:
+            return None, listed
+        return ("unlabelled" if told else "blank"), []
 
     def _refuse_other_separators(self, listed: list[str], where: str) -> None:
         """Raise an InputError for a word that holds one of the findings beside another separator: it would be lost."""
         for word in listed:
-            parts = [part.strip() for part in re.split(r"[|,;/\t]", word)]
-            if word not in self._findings and len(parts) > 1 and self._findings.keys() & set(parts):
+            parts = [part.strip().casefold() for part in re.split(r"[|,;/\t]", word)]
+            if word.casefold() not in self._findings and len(parts) > 1 and self._findings.keys() & set(parts):
+                said = repr(word) if self._settings.show else "a cell"
                 raise InputError(
-                    f"{where}: {word!r} in {self._column()} is one word with the separator "
+                    f"{where}: {said} in {self._column()} is one word with the separator "
                     f"{self._settings.findings_separator!r}",
                     remedy="correct `findings_separator`, or the row",
                 )
@@ -71,7 +92,8 @@ class ListedRows(Rows):
     def _outline_of_row(self, each: ImageRows, row: Mapping[str, Any], named: list[str], where: str) -> None:
         columns = self._settings.columns
         assert columns is not None
-        given = [name for name in (*names_of(columns.boxes), columns.mask) if name and row[name]]
+        named_cells = (*names_of(columns.boxes), columns.mask)
+        given = [name for name in named_cells if name and (row[name] or "").casefold() not in ("", *NO_WORDS)]
         if not named:
             return
         if given and len(named) > 1:
@@ -85,7 +107,7 @@ class ListedRows(Rows):
     def _refuse_unknown(self) -> None:
         """Raise an InputError for a finding of which no row has a word."""
         for finding, columns in self._settings.by_finding.items():
-            if not self._words.keys() & set(columns.words):
+            if not {word.casefold() for word in self._words} & {word.casefold() for word in columns.words}:
                 word = columns.target
                 known = [each for each, _ in self._words.most_common(_SHOWN)]
                 more = ", ..." if len(self._words) > _SHOWN else ""
@@ -96,6 +118,11 @@ class ListedRows(Rows):
     def _column(self) -> str:
         assert self._settings.columns is not None
         return str(self._settings.columns.findings)
+
+
+def findings_by_word(settings: LabelImagesSettings) -> dict[str, str]:
+    """Return finding by each of its words, in lower case: tables write one word in several ways."""
+    return {word.casefold(): finding for finding, columns in settings.by_finding.items() for word in columns.words}
 
 
 def words_in(cell: str, separator: str) -> list[str]:

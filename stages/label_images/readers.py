@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -40,7 +41,7 @@ def agreed(read: Sequence[ImageRows], findings: Sequence[str], readers: Readers)
         result.meanings[finding] = _vote([each.meanings.get(finding, each.rest) for each in read], readers.agree)
         drawn = [each.outlines[finding].boxes for each in read if finding in each.outlines]
         boxes = agreed_boxes(drawn, readers.agree, readers.iou)
-        if boxes and result.meanings[finding] == "present":
+        if boxes and result.meanings[finding] in ("present", "uncertain"):
             result.outlines[finding] = FindingLabel(1, boxes)
     return result
 
@@ -57,22 +58,26 @@ def _vote(meanings: Sequence[Meaning], agree: int) -> Meaning:
 def agreed_boxes(drawn: Sequence[Sequence[Box]], agree: int, iou: float) -> tuple[Box, ...]:
     """Return the boxes of one finding that at least `agree` readers drew, each the mean of theirs.
 
-    `drawn` are the boxes of each reader. A box joins the group whose mean it overlaps most, by at least `iou`, and
-    which has none of its reader yet; else it opens a group. Boxes are taken from left to right, so that the order of
-    readers and rows does not matter.
+    `drawn` are the boxes of each reader. Pairs of different readers become one, the most similar first, as long as the
+    means of their groups overlap by at least `iou` and no reader is twice in a group; the order of readers and rows
+    does not matter.
     """
-    groups: list[dict[int, Box]] = []
     size = next((box.size for boxes in drawn for box in boxes), None)
-    same = [[_drawn_on(size, box) for box in boxes] for boxes in drawn]
-    every = sorted((box[1:5], reader, box) for reader, boxes in enumerate(same) for box in boxes)
-    for _, reader, box in every:
-        fitting = [(overlap(_mean(group), box), group) for group in groups if reader not in group]
-        best, group = max(fitting, key=lambda each: each[0], default=(0.0, {}))
-        if best < iou:
-            groups.append({reader: box})
-        else:
-            group[reader] = box
-    return tuple(_mean(group) for group in groups if len(group) >= agree)
+    every = sorted((_drawn_on(size, box)[1:5], reader, box.row) for reader, boxes in enumerate(drawn) for box in boxes)
+    group_of = [{reader: Box(row, *sides, size)} for sides, reader, row in every]
+    pairs = sorted(
+        (-overlap(Box(0, *one), Box(0, *other)), one, other, left, right)
+        for (left, (one, reader, _)), (right, (other, another, _)) in combinations(enumerate(every), 2)
+        if reader != another
+    )
+    for negative, _, _, left, right in pairs:
+        one, other = group_of[left], group_of[right]
+        if -negative < iou or one is other or one.keys() & other.keys() or overlap(_mean(one), _mean(other)) < iou:
+            continue
+        one.update(other)
+        group_of = [one if group is other else group for group in group_of]
+    groups = {id(group): group for group in group_of}.values()
+    return tuple(sorted((_mean(group) for group in groups if len(group) >= agree), key=lambda box: box[1:5]))
 
 
 def _drawn_on(size: tuple[float, float] | None, box: Box) -> Box:

@@ -78,6 +78,20 @@ def test_keys_of_the_data_set_override_and_the_others_stay() -> None:
     assert labels.split.train == 0.5
 
 
+def test_null_takes_away_and_findings_may_be_text_or_keys() -> None:
+    own = {"findings": {"hernia": None, "edema": {"also": ["Oedema"]}}, "boxes_table": None, "split_lists": None}
+    labels = config_with("nih", label_images=own).settings("label_images", "set")
+    assert "hernia" not in labels.by_finding
+    assert len(labels.by_finding) == 13
+    assert labels.by_finding["edema"].words == ["Edema", "Oedema"]
+    assert labels.boxes_table is None
+    chexpert = config_with("chexpert", label_images={"findings": {"edema": "Lung Edema"}}).settings(
+        "label_images", "set"
+    )
+    assert (chexpert.by_finding["edema"].target, chexpert.uncertain_as("edema")) == ("Lung Edema", "ones")
+    assert config_with("padchest", label_images={"only_rows": None}).settings("label_images", "set").only_rows == {}
+
+
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputErrors, match=r"datasets.set: 'nihh' is no distribution \(did you mean `nih`\?\)"):
         config_with("nihh")

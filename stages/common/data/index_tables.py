@@ -153,7 +153,7 @@ def _no_column(
         if len(header) == 1 and len(header[0].split(separator)) > 1:
             act = f"set separator: {name}" if form.keys else "save it with commas"
             return InputError(what, remedy=f"it has 1 column, its cells seem to be separated by {name}: {act}")
-    named = [f"`{keys[column]}`" for column in missing if column in keys]
+    named = dict.fromkeys(f"`{keys[column]}`" for column in missing if column in keys)
     found = ", ".join(header) if show else f"{len(header)} columns of other names"
     hints = "".join(_did_you_mean(column, header, show) for column in missing)
     return InputError(

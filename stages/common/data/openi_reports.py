@@ -42,7 +42,8 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with open_file(path) as packed, tarfile.open(fileobj=packed) as archive:
             for member in archive:
-                if member.isfile() and member.name.lower().endswith(".xml"):
+                hidden = member.name.rpartition("/")[2].startswith(".")  # as macOS writes beside each file
+                if member.isfile() and member.name.lower().endswith(".xml") and not hidden:
                     if member.size > _LARGEST:
                         raise InputError(f"{path}: {member.name} has {member.size:,} bytes", "it is no report")
                     file = archive.extractfile(member)
@@ -55,12 +56,15 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
 def _rows(path: Path, name: str, text: bytes) -> Iterator[tuple[str | None, ...]]:
     try:
         report = ElementTree.fromstring(text)  # noqa: S314 - expat bounds what entities expand to
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # an encoding that nobody knows
         raise InputError(f"{path}: {name} is no XML ({error})", "download the archive again") from None
     identity = report.find("uId")
     if identity is None or not identity.get("id"):
         raise InputError(f"{path}: {name} has no uId: it is no report of Open-i", "remove it from the archive")
-    sections = {(each.get("Label") or "").lower(): each.text for each in report.iter("AbstractText")}
+    sections: dict[str, str] = {}
+    for each in report.iter("AbstractText"):
+        label = (each.get("Label") or "").lower()
+        sections[label] = " ".join(filter(None, (sections.get(label), "".join(each.itertext()))))
     captions = {each.get("id"): each.findtext("caption") for each in report.iter("parentImage")}
     headings = dict.fromkeys((each.text or "").split("/")[0].strip() for each in report.iter("major"))
     for image, caption in captions.items():

@@ -122,7 +122,7 @@ def test_padchest(tmp_path: Path, write_csv: Write) -> None:
     found = build_index(tmp_path, index, "padchest", None)
     files = found.files.sort("image_id")
     assert files["path"].to_list() == ["0/a.png", "3/b.png", "3/c.png"]
-    assert files["study_id"].to_list() == ["p1 s1", "p2 s1", "p2 s1"]  # a distributed study has two patients
+    assert files["study_id"].to_list() == ["p1/s1", "p2/s1", "p2/s1"]  # a distributed study has two patients
     assert files["inverted"].to_list() == [True, False, None]
     assert found.reports["text"].to_list() == ["sin hallazg .", "derram pleural ."]
     read = read_labels(tmp_path, labels)

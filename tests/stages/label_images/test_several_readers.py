@@ -48,9 +48,16 @@ BOXES = st.lists(st.lists(st.builds(box, SIDES, SIDES, SIDES, SIDES), max_size=3
 
 
 @given(BOXES, st.permutations(range(4)))
-def test_the_order_of_boxes_within_a_reader_does_not_matter(drawn: list[list[Box]], order: list[int]) -> None:
-    turned = [[boxes[place] for place in order if place < len(boxes)] for boxes in drawn]
+def test_the_order_of_readers_and_of_their_boxes_does_not_matter(drawn: list[list[Box]], order: list[int]) -> None:
+    drawn = [list(dict.fromkeys(boxes)) for boxes in drawn]  # as a reader's rows are read
+    turned = [[drawn[reader][place] for place in order if place < len(drawn[reader])] for reader in order
+              if reader < len(drawn)]  # fmt: skip
     assert agreed_boxes(turned, 2, 0.4) == agreed_boxes(drawn, 2, 0.4)
+
+
+def test_equal_boxes_are_one_before_similar_ones() -> None:
+    two, one = [box(0, 0, 100, 100), box(20, 0, 100, 100)], [box(20, 0, 100, 100)]
+    assert agreed_boxes([two, one], 2, 0.4) == agreed_boxes([one, two], 2, 0.4) == (box(20, 0, 100, 100),)
 
 
 @given(BOXES)
@@ -112,6 +119,19 @@ def test_lung_masks_of_all_readers_are_one(tmp_path: Path, write_csv) -> None:
     write_csv(tmp_path / "t.csv", [[*HEADER, "lungs"], *rows, ["a", "ILD", "R3", *[""] * 4, "m.png"]])
     with pytest.raises(InputError, match="row 4: image a: another lung mask than in a row before"):
         read_labels(tmp_path, settings)
+
+
+def test_an_uncertain_finding_keeps_its_boxes_where_it_counts_as_present(tmp_path: Path, write_csv) -> None:
+    write_csv(tmp_path / "t.csv", [["image", "reader", "ild", "box"], ["a", "1", "1", "0 0 9 9"],
+                                   ["a", "2", "-1", "0 0 9 9"], ["b", "1", "0", ""], ["b", "2", "0", ""]])  # fmt: skip
+    block = {"layout": "folder", "table": "t.csv", "columns": {"image": "image", "target": "ild", "boxes": "box"},
+             "uncertain_values": ["-1"], "finding": "ild", "readers": {"column": "reader"}}  # fmt: skip
+    found = {}
+    for policy in ("ones", "ignore"):
+        read = read_labels(tmp_path, LabelImagesSettings.model_validate(block | {"uncertain": policy}))
+        own = read.labels["a"].findings["ild"] if "a" in read.labels else None
+        found[policy] = None if own is None else (own.target, len(own.boxes))
+    assert found == {"ones": (1, 1), "ignore": None}
 
 
 def test_too_few_readers_are_refused(tmp_path: Path, write_csv) -> None:
