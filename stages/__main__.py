@@ -65,7 +65,7 @@ def _commands() -> str:
     groups = {"a model, a report, a table": own, "the pipeline": checkout.SUMMARIES,
               "its stages": {name.replace("_", "-"): each for name, each in stages().items()}}  # fmt: skip
     return "\n\n".join(
-        "\n".join([f"{title}:", *(f"  {name:<26}{summary}" for name, summary in group.items())])
+        "\n".join([f"{title}:", *(f"  {name:<28}{summary}" for name, summary in group.items())])
         for title, group in groups.items()
     )
 

@@ -44,7 +44,9 @@ def read_distribution(name: str) -> Distribution:
     """Return a distribution. Raises ValueError, which names those that there are."""
     known = distributions()
     if name not in known:
-        raise ValueError(f"{name!r} is no distribution{did_you_mean(name, known)}: name any of {', '.join(known)}")
+        raise ValueError(
+            f"{name!r} is no distribution{did_you_mean(name.lower(), known)}: name any of {', '.join(known)}"
+        )
     path = _FOLDER / f"{name}.yaml"
     with validating(str(path), Distribution):
         return Distribution.model_validate(read_yaml(path, "restore the file"))

@@ -18,7 +18,7 @@ from ..common.data.own_tables import names_of
 from ..common.data.patient_split import PART_NAMES
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
-from ..common.files.archives import is_dir
+from ..common.files.archives import is_archive, is_dir
 from ..common.files.rooted_files import files_below
 from .contract import FolderColumns, IndexInputsSettings
 
@@ -163,9 +163,11 @@ def found_by_name(
             )
         paths.append(named[0] if named else cell)
     if not any(cell in files for cell in rows[column]):
+        packed = sorted(each.name for each in root.iterdir() if is_archive(each)) if root.is_dir() else []
+        hint = f"; there is {packed[0]}: name archives of images in the data set's `roots`" if packed else ""
         raise InputError(
             f"{source}: no file below {root / settings.find_images_in} has a name in {column}",
-            remedy="correct `find_images_in` or `columns.image`",
+            remedy=f"correct `find_images_in` or `columns.image`{hint}",
         )
     return pl.Series(paths, dtype=pl.String)
 

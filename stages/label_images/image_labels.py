@@ -145,7 +145,10 @@ def join_labels(
     leaves its image, or was drawn on one of another shape.
     """
     masks, labels = Masks(root, settings, roots), table.labels
-    edge = BoxesAtTheEdge(masks.source, settings.boxes_size, has_keys=settings.layout == "folder")
+    further = settings.boxes_table  # boxes in their own rows and in a second table name the first
+    alone = further is not None and [key for key, *_ in settings.outline_columns()] == ["boxes_table.boxes"]
+    source = root / further.table if further is not None and alone else masks.source
+    edge = BoxesAtTheEdge(source, settings.boxes_size, has_keys=settings.layout == "folder")
     rows, without_label = [], []
     phrases: dict[tuple[str, str], dict[str, list[list[float]]]] = {}
     for image in images.to_pylist():

@@ -1,6 +1,7 @@
 """Rows of your own table of labels, with a column per finding: what they say of each image."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from .label_columns import FindingColumns
 from .readers import ImageRows, Meaning, agreed
 
 CORRECT = "correct the rows of this image"
+_LABEL = re.compile(r"-?\d{1,3}(\.\d+)?|y(es)?|no?|t(rue)?|f(alse)?|pos(itive)?|neg(ative)?|present|absent|un\w+", re.I)
 NO_WORDS = ("nan", "none", "null", "n/a", "na", "-")  # as programs write a missing cell
 
 
@@ -78,7 +80,8 @@ class Rows:
         meaning = self._meanings.get(cell, None if cell else "blank")
         if meaning is None:
             known = [*self._settings.positive_values, *self._settings.negative_values]
-            said = f"is {cell!r}, not" if self._settings.show else "is not"
+            shown = self._settings.show or _LABEL.fullmatch(cell)  # a name of a person may stand in a wrong column
+            said = f"is {cell!r}, not" if shown else "is not"
             raise InputError(
                 f"{where}: {column} {said} one of {known}",
                 remedy="correct it, or add it to positive_values, negative_values, unlabelled_values or "

@@ -83,7 +83,8 @@ def assign_splits(
     """
     unit = "image_id" if split_by(rows) == "image" else "patient_id"
     groups = by_rarest((row[unit], row["finding"], row["target"]) for row in rows)
-    if len(groups) == 1 or (len(groups) == 2 and not groups[0] and not all_present):
+    one_target = len(groups) == 2 and all(row["target"] == 1 for row in rows)
+    if len(groups) == 1 or (one_target and not all_present):
         target = "none" if not rows else len(groups) - 1
         raise InputError(
             f"every {unit.removesuffix('_id')} has target {target}", remedy="correct `target` and `positive_values`"
@@ -184,7 +185,11 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
     ]
     for part in ("test",) if lists.test_alone else PARTS:
         if not any(row["split"] == part for row in rows):
-            raise InputError(f"{root}: `split_lists` leave no labelled image to {part}", remedy="add some to the list")
+            what = f"{root}: `split_lists` leave no labelled image to {part}"
+            drawn = part != "test" and lists.validation_share
+            raise InputError(
+                what, f"set `validation_share` so that {part} gets a patient" if drawn else "add some to the list"
+            )
     return ListedSplit(rows, sorted(known - parts.keys()), sorted(lost & parts.keys()))
 
 

@@ -263,13 +263,15 @@ def _counted_by_finding(
     said, few = [], []
     for finding in settings.by_finding:
         counts = _targets([row for row in rows if row["finding"] == finding])
-        said.append(f"{finding} {' '.join(str(sum(each)) for each in counts.values())}")
+        parts = " ".join(f"{sum(each)}/{len(each) - sum(each)}" for each in counts.values())
+        said.append(f"{finding} {parts}")
         least = {part: min(sum(each), len(each) - sum(each)) for part, each in counts.items()}
         if least["train"] < 1 or least["validation"] < 1 or least["test"] < FEWEST:
             few.append(finding)
     images = len({row["image_id"] for row in rows})
     what = (
-        f"{most}{images:,} labelled images, {len(said)} findings; positives in {', '.join(_PARTS)}: {'; '.join(said)}"
+        f"{most}{images:,} labelled images, {len(said)} findings; positives/negatives in {', '.join(_PARTS)}: "
+        f"{'; '.join(said)}"
     )
     what += "" if exact else _ROUGHLY
     if len(few) == len(said):

@@ -7,6 +7,7 @@ import csv
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
@@ -68,9 +69,21 @@ def not_there(path: Path, what: str, remedy: str) -> InputError:
         if beside[0] in packed:
             act = "unpack it" if path.suffix else "name it as `root` or in `roots`, it is read in place"
         remedy = f"there is {beside[0]}: {act}; {remedy}"
+    elif near := _near_name(path):
+        remedy = f"there is {near}: name it instead, if it is meant; {remedy}"
     if namesakes := others_of_this_name(path):
-        remedy = f"{namesakes} members of the archive have this name in another folder: write its whole path; {remedy}"
+        where = "a file of this name lies" if namesakes == 1 else f"{namesakes} files of this name lie"
+        remedy = f"{where} in another folder of the archive: write its whole path; {remedy}"
     return InputError(f"{path}: {what}{leads}", remedy)
+
+
+def _near_name(path: Path) -> str:
+    """Return the name of a file that lies where `path` should, and is called almost like it; empty where none is."""
+    try:
+        names = [each.name for each in path.parent.iterdir() if each.suffix == path.suffix]
+    except OSError:
+        return ""
+    return next(iter(get_close_matches(path.name, names, 1, 0.8)), "")
 
 
 def is_mimic_jpg(root: Path) -> bool:

@@ -69,7 +69,9 @@ def test_several_findings_are_counted_one_by_one(ours: Make, tmp_path: Path) -> 
     both = ours(finding=None, findings={"lung_opacity": "opacity", "edema": "edema"}, columns=columns)
     found = labels_of(both, "ours")
     assert found.status == "ok"
-    assert "200 labelled images, 2 findings; positives in train, validation, test: lung_opacity " in found.what
+    assert (
+        "200 labelled images, 2 findings; positives/negatives in train, validation, test: lung_opacity " in found.what
+    )
     total = [int(word) for word in found.what.split("edema ")[1].split()]
     assert sum(total) == len(range(0, PEOPLE, 3))
     with_rare = ours(finding=None, findings={"lung_opacity": "opacity", "rare": "rare"}, columns=columns)
