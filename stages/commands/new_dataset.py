@@ -220,7 +220,10 @@ def said(guess: "TableGuess", labels: Labels, root: Path) -> list[str]:
     else:
         lines += ["reports      none: `pretrain_on` stays that of config.yaml"]
     lines += [*_said_of_boxes(guess, labels), *_said_of_labels(guess, labels)]
-    unused = ", ".join(name or "a column without name" for name in guess.unused)
+    for about in dict.fromkeys(guess.no_findings.values()):
+        names = ", ".join(name for name, each in guess.no_findings.items() if each == about)
+        lines.append(f"no finding   {names}: by name about {about}; if it is one, name it under label_images")
+    unused = ", ".join(name or "a column without name" for name in guess.unused if name not in guess.no_findings)
     return lines + ([f"not read     {unused}"] if unused else [])
 
 
@@ -232,7 +235,11 @@ def _said_of_patients(guess: "TableGuess") -> "Iterator[str]":
     if guess.without_patient:
         yield f"             {guess.patient} is blank in {guess.without_patient} rows, which a run refuses: fill it in"
     if guess.study or guess.study_pattern:
-        yield f"studies      {guess.study or f'{guess.study_pattern} within {image}'}"
+        yield f"studies      {', '.join(names_of(guess.study)) or f'{guess.study_pattern} within {image}'}"
+        if isinstance(guess.study, list):
+            yield f"             read together: an id of {guess.study[-1]} is that of several patients"
+    if guess.no_study:
+        yield f"no studies   {guess.no_study}"
     if guess.split is None:
         return
     yield f"split        {guess.split}: {', '.join(guess.parts)}"

@@ -25,11 +25,23 @@ from .image_guess import Images, ids_in_paths, images_of, is_image_file
 from .label_guess import ABSENT, PRESENT, Boxes, Finding, Listed, boxes_in, finding_in, listed_in, mean_words
 
 _SEPARATORS = (",", ";", "\t", "|")
-_NO_FINDING = re.compile(  # yes and no about something else than the lungs
-    r"\b(portable|sex|gender|male|female|smok\w*|split|train\w*|test\w*|valid\w*|inver\w*|supine|erect|consent\w*|"
-    r"frontal|lateral|follow|deceased|dead|death|died|alive|icu|admitted|intubated)\b",
-    re.IGNORECASE,
-)
+_PATIENT = "patient|subject|person|pid|mrn"
+_STUDY = "study|exam|accession|encounter"
+_VISIT = "examination|visit|session|series|scan|acquisition|time ?point"
+_ID = " ?(id|no|nr|num|number|index|idx|uid|count)?"
+_NO_FINDING = {  # what yes and no are about where a name, in words, is of something else than the lungs
+    "patients": rf"^({_PATIENT}|case|participant){_ID}$|\b(ages?|sex|gender|male|female|bmi|smok\w*|consent\w*|"
+    r"deceased|dead|death|died|alive|icu|admitted|intubated|inpatient|outpatient|emergency)\b",
+    "studies": rf"^({_STUDY}|{_VISIT}){_ID}$|\b(visit|follow|followup|baseline)\b",
+    "views": r"\b(views?|projection|portable|supine|erect|upright|frontal|lateral)\b|^(is )?(ap|pa|ll)$",
+    "a split": r"\b(split|folds?|partition|set|subset|phase|cohort|holdout|train\w*|test\w*|valid\w*)\b",
+    "technique or checks": r"\b(inver\w*|review\w*|qc\w*|qa|quality|check\w*|verified|approved|contrast|exclude\w*|"
+    r"include\w*|usable|duplicate\w*|annotated|labell?ed|readers?|raters?|annotators?|site|hospital|cent(er|re)|scanner|"
+    r"manufacturer|digital|flipped|cropped|batch|version)\b",
+}
+_NO_ID = re.compile(r"\b(age|sex|gender|date|time|weight|position|desc\w*|type|reason|quality|status)\b")
+_GROUP = " patient"  # as ROW, no name of a column
+_MOST_IMAGES = 10  # of a study, on average
 _INVERTED = re.compile(r"\b(inver\w*|photometric|monochrome\w*|negative image)\b")
 _PART = re.compile(r"\b(split|part|partition|fold|set|subset|phase)\b")
 
@@ -45,7 +57,8 @@ class TableGuess:
     patient: str | None
     patient_pattern: str | None  # in the images' paths, where no column holds patients
     without_patient: int  # rows
-    study: str | None
+    study: str | list[str] | None  # several where exams are numbered by patient
+    no_study: str  # why the column that is named so is not used
     study_pattern: str | None
     view: str | list[str] | None
     report: str | dict[str, str] | None
@@ -58,6 +71,7 @@ class TableGuess:
     mask: str | None
     lung_mask: str | None
     findings: tuple[Finding, ...]
+    no_findings: Mapping[str, str]  # unused columns of yes and no, with what their names are about
     listed: Listed | None
     unused: tuple[str, ...] = field(default=())
     language: str | None = None  # of the reports' headers, where it is clearly not English
@@ -83,12 +97,15 @@ def guess_table(path: Path, root: Path) -> TableGuess:
     boxes = boxes_in(table, rest)
     for name in (*names_of(boxes.columns), *boxes.size_columns) if boxes else ():
         rest.remove(name)
-    yes_or_no = (found for name in rest if (found := finding_in(table[name])) is not None)
-    findings = tuple(found for found in yes_or_no if not _NO_FINDING.search(plain_words(found.column)))
+    yes_or_no = {name: found for name in rest if (found := finding_in(table[name])) is not None}
+    others = {name: about for name in yes_or_no if (about := _about(name)) is not None}
+    findings = tuple(found for name, found in yes_or_no.items() if name not in others)
     for each in findings:
         rest.remove(each.column)
-    patient = taken(_named(rest, table, r"patient|subject|person|\bpid\b|mrn"))
-    study = taken(_named(rest, table, r"study|exam|accession|encounter"))
+    patient = taken(_named([name for name in rest if name not in others], table, r"patient|subject|person|\bpid\b|mrn")
+                    or _named(rest, table, f"^({_PATIENT}){_ID}$"))  # fmt: skip
+    study = taken(_named([name for name in rest if name not in others], table, _STUDY)
+                  or _named(rest, table, f"^({_STUDY}|{_VISIT}){_ID}$"))  # fmt: skip
     views = [name for name in rest if _holds_views(table[name])]
     for name in views:
         rest.remove(name)
@@ -99,8 +116,15 @@ def guess_table(path: Path, root: Path) -> TableGuess:
     if listed is not None and not findings:
         rest.remove(listed.column)
     in_paths = ids_in_paths(table[images.column])
-    patient_pattern, study_pattern = None if patient else in_paths[0], None if study else in_paths[1]
+    patient_pattern = None if patient else in_paths[0]
     patients = pl.col(patient) if patient else _group(images.column, patient_pattern)
+    studies, no_study = (
+        _study(table, study, patient, patients if patient or patient_pattern else None, names_of(report))
+        if study
+        else (None, "")
+    )
+    study_pattern = None if studies else in_paths[1]
+    others = {name: about for name, about in others.items() if name in rest or (name == study and no_study)}
     return TableGuess(
         form=form,
         rows=table.height,
@@ -109,7 +133,8 @@ def guess_table(path: Path, root: Path) -> TableGuess:
         patient=patient,
         patient_pattern=patient_pattern,
         without_patient=table[patient].null_count() if patient else 0,
-        study=study,
+        study=studies,
+        no_study=no_study,
         study_pattern=study_pattern if patient_pattern else None,
         view=views[0] if len(views) == 1 else views or None,
         report=report,
@@ -122,6 +147,7 @@ def guess_table(path: Path, root: Path) -> TableGuess:
         mask=mask,
         lung_mask=lung_mask,
         findings=findings,
+        no_findings=others,
         listed=listed,
         unused=tuple(rest),
         language=language,
@@ -215,16 +241,40 @@ def _divided(table: pl.DataFrame, split: str, patients: pl.Expr) -> tuple[int, i
     return int(first[ROW][0]), int(first[ROW][1])
 
 
+def _study(
+    table: pl.DataFrame, study: str, patient: str | None, patients: pl.Expr | None, reports: list[str]
+) -> tuple[str | list[str] | None, str]:
+    """Return the column of the study, with that of the patient where patients share its ids; or None, and why."""
+    rows = table.with_columns(patients.alias(_GROUP) if patients is not None else pl.lit("").alias(_GROUP))
+    rows = rows.filter(pl.col(study).is_not_null())
+    is_shared = bool((rows.drop_nulls(_GROUP).group_by(study).agg(pl.col(_GROUP).n_unique())[_GROUP] > 1).any())
+    if patients is None and _MOST_IMAGES * rows[study].n_unique() < rows.height:
+        return None, f"{study} has few ids for {rows.height:,} rows, and no column holds patients"
+    if is_shared and patient is None:
+        return None, f"an id of {study} is that of several patients, whose ids are in no column"
+    names = [patient, study] if is_shared and patient is not None else [study]
+    differ = [pl.col(each).drop_nulls().n_unique().over(names) > 1 for each in reports]
+    clash = rows.filter(pl.any_horizontal(pl.lit(value=False), *differ))
+    if not clash.is_empty():
+        return None, f"row {clash[ROW][0]} and others have the same {' and '.join(names)}, but different reports"
+    return names if is_shared else study, ""
+
+
 def _holds_views(cells: pl.Series) -> bool:
     values = [normalise_view(value) for value in cells.drop_nulls().unique().to_list()[:50]]
     return bool(values) and sum(view not in (None, "OTHER") for view in values) > len(values) / 2
+
+
+def _about(name: str) -> str | None:
+    """Return what a column of yes and no is about by its name, None for a finding."""
+    return next((about for about, pattern in _NO_FINDING.items() if re.search(pattern, plain_words(name))), None)
 
 
 def _named(names: list[str], table: pl.DataFrame, pattern: str) -> str | None:
     """Return the first column with such a name and few blank cells; `PatientID` and `patient-id` are words, too."""
     for name in names:
         plain = plain_words(name)
-        is_named = re.search(pattern, plain) and not re.search(r"\b(age|sex|gender|date|weight|position)\b", plain)
+        is_named = re.search(pattern, plain) and not _NO_ID.search(plain)
         if is_named and 4 * table[name].null_count() < table.height:  # a run names the rows that are blank
             return name
     return None

@@ -252,3 +252,49 @@ def test_prompts_follow_the_number_of_the_name(word, there_is, seen):
     sets = prompt_file([word])["sets"]
     assert sets["there_is"]["negative"] == [there_is]
     assert seen in sets["phrasings"]["negative"]
+
+
+@pytest.mark.parametrize(
+    ("name", "about"),
+    [
+        ("visit", "studies"),
+        ("followup_visit", "studies"),
+        ("fold", "a split"),
+        ("view", "views"),
+        ("reviewed", "technique or checks"),
+        ("qc_pass", "technique or checks"),
+        ("QCPassed", "technique or checks"),
+        ("contrast_given", "technique or checks"),
+        ("age_group", "patients"),
+    ],
+)
+def test_yes_and_no_about_something_else_is_told(made, name, about):
+    rows = [[file, number % 2, number // 2 % 2] for number, file in enumerate(FILES)]
+    written = made(["file", name, "mass"], rows)
+    assert written.labels["finding"] == "mass"
+    assert f"no finding   {name}: by name about {about}" in written.said
+    assert "not read" not in written.said
+
+
+@pytest.mark.parametrize("name", ["exam", "Study", "visit_number", "ExamNo"])
+@pytest.mark.parametrize("least", [0, 1, 7])
+def test_exams_numbered_by_patient_are_studies_with_it(made, name, least):
+    """Two images of each exam, three exams of each patient: 0 and 1 are no finding either."""
+    exams = 2 if least < 2 else 3
+    rows = [[file, f"p{number // (2 * exams)}", number // 2 % exams + least, f"The lungs clear, {number // 2}.",
+             number // 7 % 2] for number, file in enumerate(FILES)]  # fmt: skip
+    written = made(["file", "patient", name, "report", "mass"], rows)
+    assert written.columns["study"] == ["patient", name]
+    assert f"studies      patient, {name}" in written.said
+    assert "no finding" not in written.said
+    assert written.labels["finding"] == "mass"
+    assert written.index().files["study_id"].n_unique() == NUMBER // 2
+
+
+def test_exams_that_tell_no_studies_apart_are_told(made):
+    rows = [[file, f"p{number // 4}", number % 2, f"The lungs are clear, number {number}."]
+            for number, file in enumerate(FILES)]  # fmt: skip
+    written = made(["file", "patient", "exam", "report"], rows)
+    assert "study" not in written.columns
+    assert "no studies   row 2 and others have the same patient and exam, but different reports" in written.said
+    assert written.index().files["study_id"].n_unique() == NUMBER
