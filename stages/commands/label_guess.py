@@ -83,7 +83,7 @@ def listed_in(cells: pl.Series) -> Listed | None:
     known = cells.drop_nulls().to_list()
     separator = next((each for each in ("|", ";", ",") if any(each in cell for cell in known)), "|")
     in_brackets = bool(known) and all(cell.startswith("[") and cell.endswith("]") for cell in known)
-    words = Counter(word for cell in known for word in words_in(cell, separator))
+    words = _case_folded(Counter(word for cell in known for word in words_in(cell, separator)))
     several = in_brackets or any(separator in cell for cell in known)
     if not words or not (several or _LISTING.search(plain_words(cells.name))):
         return None
@@ -94,6 +94,15 @@ def listed_in(cells: pl.Series) -> Listed | None:
     normal = tuple(word for word in words if _NORMAL.fullmatch(word))
     findings = {word: number for word, number in words.most_common() if word not in normal}
     return Listed(cells.name, separator, findings, normal) if findings else None
+
+
+def _case_folded(spelled: Counter[str]) -> Counter[str]:
+    """Return words that differ in case alone as one, in their most frequent spelling."""
+    usual: dict[str, str] = {}
+    words: Counter[str] = Counter()
+    for word, number in spelled.most_common():
+        words[usual.setdefault(word.casefold(), word)] += number
+    return words
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import polars as pl
 import pytest
 import yaml
 
 from stages.__main__ import main
 from stages.commands.finding_prompts import prompt_file
+from stages.commands.label_guess import listed_in
 from stages.common.data.prompts import read_prompts
 from stages.config import check
 from stages.config_layers import merged
@@ -298,3 +300,10 @@ def test_exams_that_tell_no_studies_apart_are_told(made):
     assert "study" not in written.columns
     assert "no studies   row 2 and others have the same patient and exam, but different reports" in written.said
     assert written.index().files["study_id"].n_unique() == NUMBER
+
+
+def test_words_that_differ_in_case_are_one_finding():
+    cells = ["Pneumonia|Edema", "pneumonia", "PNEUMONIA|edema", "Pneumonia", "No Finding", "no finding"] * 10
+    found = listed_in(pl.Series("labels", cells))
+    assert found is not None
+    assert (dict(found.words), found.normal) == ({"Pneumonia": 40, "Edema": 20}, ("No Finding",))
