@@ -29,6 +29,7 @@ _PATIENT = "patient|subject|person|pid|mrn"
 _STUDY = "study|exam|accession|encounter"
 _VISIT = "examination|visit|session|series|scan|acquisition|time ?point"
 _ID = " ?(id|no|nr|num|number|index|idx|uid|count)?"
+_READER = r"^(reading )?(rad|reader|radiologist|annotator|rater|observer|labell?er) ?(id|no|nr|num|number|index|name)?$"
 _NO_FINDING = {  # what yes and no are about where a name, in words, is of something else than the lungs
     "patients": rf"^({_PATIENT}|case|participant){_ID}$|\b(ages?|sex|gender|male|female|bmi|smok\w*|consent\w*|"
     r"deceased|dead|death|died|alive|icu|admitted|intubated|inpatient|outpatient|emergency)\b",
@@ -73,6 +74,8 @@ class TableGuess:
     findings: tuple[Finding, ...]
     no_findings: Mapping[str, str]  # unused columns of yes and no, with what their names are about
     listed: Listed | None
+    reader: str | None  # where images have rows of several
+    agree: int  # readers that every image has, at most two
     unused: tuple[str, ...] = field(default=())
     language: str | None = None  # of the reports' headers, where it is clearly not English
 
@@ -97,6 +100,8 @@ def guess_table(path: Path, root: Path) -> TableGuess:
     boxes = boxes_in(table, rest)
     for name in (*names_of(boxes.columns), *boxes.size_columns) if boxes else ():
         rest.remove(name)
+    reader, agree = _reader(rest, table, images.column)
+    taken(reader)
     yes_or_no = {name: found for name in rest if (found := finding_in(table[name])) is not None}
     others = {name: about for name in yes_or_no if (about := _about(name)) is not None}
     findings = tuple(found for name, found in yes_or_no.items() if name not in others)
@@ -149,6 +154,8 @@ def guess_table(path: Path, root: Path) -> TableGuess:
         findings=findings,
         no_findings=others,
         listed=listed,
+        reader=reader,
+        agree=agree,
         unused=tuple(rest),
         language=language,
     )
@@ -263,6 +270,16 @@ def _study(
 def _holds_views(cells: pl.Series) -> bool:
     values = [normalise_view(value) for value in cells.drop_nulls().unique().to_list()[:50]]
     return bool(values) and sum(view not in (None, "OTHER") for view in values) > len(values) / 2
+
+
+def _reader(names: list[str], table: pl.DataFrame, image: str) -> tuple[str | None, int]:
+    """Return the column of readers, of whom some images have several, and how many all have, at most two."""
+    for name in names:
+        if re.search(_READER, plain_words(name)) and not table[name].null_count():
+            read = table.drop_nulls(image).group_by(image).agg(pl.col(name).n_unique())[name].to_list()
+            if max(read) > 1:
+                return name, min(2, *read)
+    return None, 1
 
 
 def _about(name: str) -> str | None:

@@ -307,3 +307,34 @@ def test_words_that_differ_in_case_are_one_finding():
     found = listed_in(pl.Series("labels", cells))
     assert found is not None
     assert (dict(found.words), found.normal) == ({"Pneumonia": 40, "Edema": 20}, ("No Finding",))
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize(
+    ("name", "alone", "agree"),
+    [("rad_id", False, 2), ("Reader", False, 2), ("annotatorID", True, 1), ("rater", False, 2)],
+)
+def test_readers_agree_by_vote(made, name, alone, agree, listed):
+    """As VinDr-CXR: of three readers, two see the mass of every second image; `alone` leaves the last image one."""
+    words = ["Mass", "No finding"] if listed else [1, 0]
+    rows = [[file, f"R{reader}", words[number % 2 if reader < 2 else 1], *([2, 3, 10 + reader, 12] if reader < 2 and not
+             number % 2 else [""] * 4)] for number, file in enumerate(FILES) for reader in range(3)]  # fmt: skip
+    rows = rows[:-2] if alone else rows
+    written = made(["image", name, "class_name" if listed else "mass", "x", "y", "w", "h"], rows)
+    assert written.labels["readers"] == {"column": name, "agree": agree, "iou": 0.4}
+    assert f"readers      {name}: present where {'one' if alone else 2} of an image's readers" in written.said
+    assert [written.targets()[file]["mass"] for file in FILES[:2]] == [1, 0]
+    assert "keep one of each" not in written.said
+
+
+def test_a_reader_of_one_row_each_is_not_read(made):
+    written = made(["image", "rad_id", "mass"], [[file, number % 3, number % 2] for number, file in enumerate(FILES)])
+    assert "readers" not in written.labels
+    assert "not read     rad_id" in written.said
+
+
+def test_readers_of_several_columns_agree_by_vote(made):
+    rows = [[file, reader, number % 2, reader % 2] for number, file in enumerate(FILES) for reader in range(3)]
+    written = made(["image", "radiologist", "mass", "edema"], rows)
+    assert written.labels["readers"]["column"] == "radiologist"
+    assert written.targets()[FILES[1]] == {"mass": 1, "edema": 0}
