@@ -232,7 +232,9 @@ def said(guess: "TableGuess", labels: Labels, root: Path) -> list[str]:
         names = ", ".join(name for name, each in guess.no_findings.items() if each == about)
         lines.append(f"no finding   {names}: by name about {about}; if it is one, name it under label_images")
     unused = ", ".join(name or "a column without name" for name in guess.unused if name not in guess.no_findings)
-    return lines + ([f"not read     {unused}"] if unused else [])
+    lines += [f"not read     {unused}"] if unused else []
+    return lines + [f"not read     {number} columns {f'named {name}' if name else 'without name'}: rename all but one"
+                    for name, number in guess.twice.items()]  # fmt: skip
 
 
 def _said_of_patients(guess: "TableGuess") -> "Iterator[str]":

@@ -4,7 +4,11 @@ A cell decides before a name does: an image column names files that exist, label
 one that `normalise_view` knows. Names decide between columns whose cells look alike.
 """
 
+import csv
+import gzip
+import io
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +16,7 @@ from typing import get_args
 
 import polars as pl
 
+from ..common.data.openi_reports import is_openi
 from ..common.data.own_tables import TableFormat, names_of
 from ..common.data.patient_split import PART_NAMES
 from ..common.data.table_files import ROW, default_separator, read_table_file
@@ -77,14 +82,16 @@ class TableGuess:
     reader: str | None  # where images have rows of several
     agree: int  # readers that every image has, at most two
     unused: tuple[str, ...] = field(default=())
+    twice: Mapping[str, int] = field(default_factory=dict)  # names that several columns have: none of them is read
     language: str | None = None  # of the reports' headers, where it is clearly not English
 
 
 def guess_table(path: Path, root: Path) -> TableGuess:
     """Read a table and say what its columns hold. Raises InputError where no column names images below `root`."""
     table, form = read_any(path)
-    images = images_of(table, root, path)
-    rest = [name for name in table.columns if name not in (ROW, images.column)]
+    twice = repeated_names(path, form)
+    images = images_of(table, root, path, twice)
+    rest = [name for name in table.columns if name not in (ROW, images.column, "")]  # settings name columns
 
     def taken(name: str | None) -> str | None:
         if name is not None:
@@ -156,7 +163,8 @@ def guess_table(path: Path, root: Path) -> TableGuess:
         listed=listed,
         reader=reader,
         agree=agree,
-        unused=tuple(rest),
+        unused=tuple(name for name in table.columns if name in rest or not name),
+        twice=twice,
         language=language,
     )
 
@@ -187,6 +195,18 @@ def read_any(path: Path) -> tuple[pl.DataFrame, TableFormat]:
     if found[0].is_empty():
         raise InputError(f"{path}: no rows", remedy="name a table with a header and rows")
     return found
+
+
+def repeated_names(path: Path, form: TableFormat) -> dict[str, int]:
+    """Return the names that several columns of a CSV file have, with how many; other tables hold a name once."""
+    data = path.read_bytes()
+    data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+    if is_openi(path) or {*Path(path.name.lower()).suffixes} & {".parquet", ".jsonl", ".ndjson"}:
+        return {}
+    text = io.StringIO(data.decode(form.encoding).removeprefix("\ufeff"), newline="")
+    rows = csv.reader(text, delimiter=form.separator or default_separator(path), skipinitialspace=True)
+    header = next(row for row in rows if any(map(str.strip, row)))
+    return {name: number for name, number in Counter(map(str.strip, header)).items() if number > 1}
 
 
 def _encoding_of(path: Path) -> str:

@@ -338,3 +338,34 @@ def test_readers_of_several_columns_agree_by_vote(made):
     written = made(["image", "radiologist", "mass", "edema"], rows)
     assert written.labels["readers"]["column"] == "radiologist"
     assert written.targets()[FILES[1]] == {"mass": 1, "edema": 0}
+
+
+@pytest.mark.parametrize(("name", "again"), [("", ["mass"]), ("", ["mass", ""]), ("file", ["mass", "file"])])
+def test_an_image_column_without_a_name_of_its_own_is_one_line(made, tmp_path, capsys, name, again):
+    rows = [[file, number % 2, file][: 1 + len(again)] for number, file in enumerate(FILES)]
+    with pytest.raises(SystemExit, match="2"):
+        made([name, *again], rows)
+    said = capsys.readouterr().err
+    assert ("has no name in the header" if len(again) == 1 else "several columns are named") in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_named_image_column_goes_before_an_index_of_pandas(made):
+    written = made(["", "file", "mass"], [[file, file, number % 2] for number, file in enumerate(FILES)])
+    assert written.labels["columns"]["image"] == "file"
+    assert "not read     a column without name" in written.said
+
+
+def test_reports_without_a_name_are_not_read(made):
+    rows = [[file, f"p{number}", f"The lungs are clear, number {number}."] for number, file in enumerate(FILES)]
+    written = made(["file", "patient", ""], rows)
+    assert "report" not in written.columns
+    assert "not read     a column without name" in written.said
+
+
+def test_names_of_several_columns_are_told(made):
+    rows = [[file, number % 2, "a", "b", 1, 2] for number, file in enumerate(FILES)]
+    written = made(["file", "mass", "age", "age ", "", ""], rows)
+    assert "not read     2 columns named age: rename all but one" in written.said
+    assert "not read     2 columns without name: rename all but one" in written.said
