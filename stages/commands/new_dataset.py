@@ -262,6 +262,8 @@ def _said_of_patients(guess: "TableGuess") -> "Iterator[str]":
 
 def _said_of_boxes(guess: "TableGuess", labels: Labels) -> "Iterator[str]":
     boxes = guess.boxes
+    if guess.no_boxes:
+        yield f"no boxes     {guess.no_boxes}"
     if boxes is None:
         return
     columns = ", ".join(names_of(boxes.columns))

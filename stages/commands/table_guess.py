@@ -27,7 +27,18 @@ from ..split_reports.headers import Language, header_names, normal_name
 from ..split_reports.languages import LOOKED_AT, better_language
 from .finding_prompts import plain_words
 from .image_guess import Images, ids_in_paths, images_of, is_image_file
-from .label_guess import ABSENT, PRESENT, Boxes, Finding, Listed, boxes_in, finding_in, listed_in, mean_words
+from .label_guess import (
+    ABSENT,
+    PRESENT,
+    Boxes,
+    Finding,
+    Listed,
+    boxes_in,
+    finding_in,
+    listed_in,
+    mean_words,
+    refused_boxes,
+)
 
 _SEPARATORS = (",", ";", "\t", "|")
 _PATIENT = "patient|subject|person|pid|mrn"
@@ -74,6 +85,7 @@ class TableGuess:
     inverted: str | None
     inversion: Mapping[str, list[str]]  # keys of index_inputs, where its own values do not fit
     boxes: Boxes | None
+    no_boxes: str  # why those of the table are not used
     mask: str | None
     lung_mask: str | None
     findings: tuple[Finding, ...]
@@ -107,6 +119,7 @@ def guess_table(path: Path, root: Path) -> TableGuess:
     boxes = boxes_in(table, rest)
     for name in (*names_of(boxes.columns), *boxes.size_columns) if boxes else ():
         rest.remove(name)
+    no_boxes = refused_boxes(table, boxes) if boxes else ""
     reader, agree = _reader(rest, table, images.column)
     taken(reader)
     yes_or_no = {name: found for name in rest if (found := finding_in(table[name])) is not None}
@@ -155,7 +168,8 @@ def guess_table(path: Path, root: Path) -> TableGuess:
         divided=_divided(table, split, patients) if split and (patient or patient_pattern) else None,
         inverted=inverted,
         inversion=(_inversion(table[inverted]) or {}) if inverted else {},
-        boxes=boxes,
+        boxes=None if no_boxes else boxes,
+        no_boxes=no_boxes,
         mask=mask,
         lung_mask=lung_mask,
         findings=findings,

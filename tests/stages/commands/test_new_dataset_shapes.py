@@ -369,3 +369,36 @@ def test_names_of_several_columns_are_told(made):
     written = made(["file", "mass", "age", "age ", "", ""], rows)
     assert "not read     2 columns named age: rename all but one" in written.said
     assert "not read     2 columns without name: rename all but one" in written.said
+
+
+@pytest.mark.parametrize("blank", ["", "nan", "NaN", "None"])
+@pytest.mark.parametrize(
+    ("names", "form"),
+    [("x y w h", None), ("x y x2 y2", "xyxy"), ("x1 y1 x2 y2", "xyxy"), ("bbox_x bbox_y bbox_x2 bbox_y2", "xyxy"),
+     ("bbox", None)],
+)  # fmt: skip
+def test_boxes_beside_cells_without(made, names, form, blank):
+    names = names.split()
+    box = [2, 3, 12, 14] if len(names) == 4 else ["2 3 12 14"]
+    rows = [[file, number % 2, *(box if number % 2 else [blank] * len(names))] for number, file in enumerate(FILES)]
+    written = made(["file", "mass", *names], rows)
+    assert written.labels["columns"]["boxes"] == (names if len(names) == 4 else "bbox")
+    assert written.labels.get("boxes_form") == form
+    assert "not read" not in written.said
+
+
+@pytest.mark.parametrize(
+    ("names", "empty"),
+    [
+        ("x y w h", "0 0 0 0"),
+        ("x y x2 y2", "0 0 0 0"),
+        ("x y w h", "-1 -1 -1 -1"),
+        ("x_min y_min x_max y_max", "9 9 4 4"),
+    ],
+)
+def test_boxes_that_a_run_refuses_are_told_and_not_written(made, names, empty):
+    rows = [[file, number % 2, *([2, 3, 12, 14] if number % 2 else empty.split())] for number, file in enumerate(FILES)]
+    written = made(["file", "mass", *names.split()], rows)
+    assert written.labels["columns"] == {"image": "file", "target": "mass"}
+    assert f"no boxes     {', '.join(names.split())}: row 2: box {empty} " in written.said
+    assert "(30 such rows), which label_images refuses: clear the cells where there is no box" in written.said
