@@ -52,9 +52,9 @@ _NO_FINDING = {  # what yes and no are about where a name, in words, is of somet
     "studies": rf"^({_STUDY}|{_VISIT}){_ID}$|\b(visit|follow|followup|baseline)\b",
     "views": r"\b(views?|projection|portable|supine|erect|upright|frontal|lateral)\b|^(is )?(ap|pa|ll)$",
     "a split": r"\b(split|folds?|partition|set|subset|phase|cohort|holdout|train\w*|test\w*|valid\w*)\b",
-    "technique or checks": r"\b(inver\w*|review\w*|qc\w*|qa|quality|check\w*|verified|approved|contrast|exclude\w*|"
-    r"include\w*|usable|duplicate\w*|annotated|labell?ed|readers?|raters?|annotators?|site|hospital|cent(er|re)|scanner|"
-    r"manufacturer|digital|flipped|cropped|batch|version)\b",
+    "technique or checks": rf"^(readers?|raters?|annotators?|site|hospital|cent(er|re)|scanner){_ID}$|"
+    r"\b(inver\w*|review\w*|qc\w*|qa|quality|check\w*|verified|approved|contrast|exclude\w*|include\w*|usable|duplicate\w*|"
+    r"annotated|labell?ed|manufacturer|digital|flipped|cropped|batch|version)\b",
 }
 _NO_ID = re.compile(r"\b(age|sex|gender|date|time|weight|position|desc\w*|type|reason|quality|status)\b")
 _GROUP = " patient"  # as ROW, no name of a column

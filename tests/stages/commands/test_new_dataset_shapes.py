@@ -402,3 +402,10 @@ def test_boxes_that_a_run_refuses_are_told_and_not_written(made, names, empty):
     assert written.labels["columns"] == {"image": "file", "target": "mass"}
     assert f"no boxes     {', '.join(names.split())}: row 2: box {empty} " in written.said
     assert "(30 such rows), which label_images refuses: clear the cells where there is no box" in written.said
+
+
+@pytest.mark.parametrize("name", ["Hospital-acquired Pneumonia", "Patient has pneumonia", "Bilateral Edema"])
+def test_findings_with_words_of_other_columns_stay_findings(made, name):
+    written = made(["file", "patient", name], [[file, f"p{n}", n % 2] for n, file in enumerate(FILES)])
+    assert written.labels["columns"]["target"] == name
+    assert "no finding" not in written.said
