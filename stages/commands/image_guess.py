@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +31,14 @@ class Images:
     by_name: bool = False  # they lie in folders that the cells do not name
 
 
-def images_of(table: pl.DataFrame, root: Path, path: Path) -> Images:
-    """Return the column with most existing images below `root`. Raises InputError where there is none."""
+def images_of(table: pl.DataFrame, root: Path, path: Path, twice: Iterable[str] = ()) -> Images:
+    """Return the column with most existing images below `root`. Raises InputError where there is none with a name.
+
+    `twice` are names that several columns have, which `table` lacks.
+    """
     below = sorted(each for each in root.iterdir() if each.is_dir())[:_FOLDERS] if root.is_dir() else []
     columns = {name: [cell for cell in table[name].head(LOOKED_AT).to_list() if cell]
-               for name in table.columns if name != ROW}  # fmt: skip
+               for name in sorted(table.columns, key=lambda name: name == "") if name != ROW}  # fmt: skip
     best: tuple[int, Images] | None = None
     without_ending = ""
     for name, cells in columns.items():
@@ -51,10 +55,16 @@ def images_of(table: pl.DataFrame, root: Path, path: Path) -> Images:
         if 2 * len(found) > len(cells) and (best is None or len(set(found)) > best[0]):
             best = len(set(found)), Images(name, len(found), len(cells), root, by_name=True)
     if best is None:
+        several = "".join(f"; several columns are named {name or 'nothing'}: rename them" for name in twice)
         raise InputError(
-            f"{path}: no column names images below {root}{without_ending}",
+            f"{path}: no column names images below {root}{without_ending}{several}",
             remedy="name the images' folder with --root: a column must hold their paths relative to it, with the "
             "files' endings, or the names of the files",
+        )
+    if not best[1].column:
+        raise InputError(
+            f"{path}: the column that names the images has no name in the header",
+            remedy="name it there, e.g. image; pandas writes its index without name",
         )
     return best[1]
 

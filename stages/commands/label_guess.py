@@ -8,6 +8,12 @@ from typing import Any
 
 import polars as pl
 
+from ..common.data.own_tables import names_of
+from ..common.data.table_files import ROW
+from ..common.errors import InputError
+from ..label_images.boxes import parse_box, parse_boxes
+from ..label_images.label_columns import BoxesForm
+from ..label_images.label_rows import NO_WORDS
 from ..label_images.listed_labels import words_in
 from .finding_prompts import plain_words
 
@@ -83,7 +89,7 @@ def listed_in(cells: pl.Series) -> Listed | None:
     known = cells.drop_nulls().to_list()
     separator = next((each for each in ("|", ";", ",") if any(each in cell for cell in known)), "|")
     in_brackets = bool(known) and all(cell.startswith("[") and cell.endswith("]") for cell in known)
-    words = Counter(word for cell in known for word in words_in(cell, separator))
+    words = _case_folded(Counter(word for cell in known for word in words_in(cell, separator)))
     several = in_brackets or any(separator in cell for cell in known)
     if not words or not (several or _LISTING.search(plain_words(cells.name))):
         return None
@@ -96,12 +102,21 @@ def listed_in(cells: pl.Series) -> Listed | None:
     return Listed(cells.name, separator, findings, normal) if findings else None
 
 
+def _case_folded(spelled: Counter[str]) -> Counter[str]:
+    """Return words that differ in case alone as one, in their most frequent spelling."""
+    usual: dict[str, str] = {}
+    words: Counter[str] = Counter()
+    for word, number in spelled.most_common():
+        words[usual.setdefault(word.casefold(), word)] += number
+    return words
+
+
 @dataclass(frozen=True)
 class Boxes:
     """Columns of boxes and the keys of `label_images` that describe them."""
 
     columns: str | list[str]
-    form: str = "xywh"
+    form: BoxesForm = "xywh"
     size: tuple[int, int] | None = None
     size_columns: tuple[str, ...] = ()
 
@@ -117,8 +132,8 @@ class Boxes:
 
 
 _ORGANS = re.compile("lung|heart|organ|crop", re.IGNORECASE)  # their boxes outline no finding
-_BOX_NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (  # names of each number, without blanks and `bbox`
-    ("xyxy", ("xmin|x1|x0|left", "ymin|y1|y0|top", "xmax|x2|right", "ymax|y2|bottom")),
+_BOX_NAMES: tuple[tuple[BoxesForm, tuple[str, ...]], ...] = (  # names of each number, without blanks and `bbox`
+    ("xyxy", ("xmin|x1|x0|left|x", "ymin|y1|y0|top|y", "xmax|x2|right", "ymax|y2|bottom")),
     ("xyxy", ("x0", "y0", "x1", "y1")),
     ("xywh", ("x|xmin|left|x1", "y|ymin|top|y1", "w|width", "h|height")),
 )
@@ -147,27 +162,53 @@ def boxes_in(table: pl.DataFrame, names: Sequence[str]) -> Boxes | None:
             return Boxes(found, form, None, tuple(size) if len(size) == 2 else ())
     for name in names:
         if _holds_boxes(table[name]) and not _ORGANS.search(name):
-            largest = max(float(each) for cell in table[name].drop_nulls() for each in _NUMBER.findall(cell))
+            largest = max(float(each) for cell in _known(table[name]) for each in _NUMBER.findall(cell))
             return Boxes(name, size=(1, 1) if largest <= 1 else None)
     return None
+
+
+def refused_boxes(table: pl.DataFrame, boxes: Boxes) -> str:
+    """Return what label_images refuses in the boxes of a table, e.g. 0 0 0 0 for none; else nothing."""
+    names = names_of(boxes.columns)
+    cells = [pl.when(~pl.col(name).str.to_lowercase().is_in(NO_WORDS)).then(pl.col(name)) for name in names]
+    refused: list[InputError] = []
+    for row, *box in table.select(ROW, *cells).iter_rows():
+        if not any(box):
+            continue
+        try:
+            if len(names) == 1:
+                parse_boxes(row, box[0], f"row {row}", boxes.form)
+            else:
+                parse_box(row, box, f"row {row}", boxes.form)
+        except InputError as error:
+            refused.append(error)
+    if not refused:
+        return ""
+    what, rows = refused[0].what, f" ({len(refused):,} such rows)" if len(refused) > 1 else ""
+    return f"{', '.join(names)}: {what}{rows}, which label_images refuses: clear the cells where there is no box"
 
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _BOX = r"[\s\[(]*\d+(\.\d+)?([\s,]+\d+(\.\d+)?){3}[\s\])]*"
 
 
+def _known(cells: pl.Series) -> pl.Series:
+    """Return the cells that hold something, as label_images reads boxes."""
+    return cells.filter(cells.is_not_null() & ~cells.str.to_lowercase().is_in(NO_WORDS))
+
+
 def _holds_boxes(cells: pl.Series) -> bool:
-    known = cells.drop_nulls()
+    known = _known(cells)
     return bool(len(known)) and bool(known.str.contains(rf"^{_BOX}([;,]{_BOX})*;?\s*$").all())
 
 
 def _holds_numbers(cells: pl.Series) -> bool:
-    known = cells.drop_nulls()
+    known = _known(cells)
     return bool(len(known)) and all(map(_is_number, known.unique()))
 
 
 def _largest(cells: pl.Series) -> float:
-    return float(cells.drop_nulls().cast(pl.Float64).max())  # type: ignore[arg-type]
+    return float(_known(cells).cast(pl.Float64).max())  # type: ignore[arg-type]
 
 
 def _is_number(text: str) -> bool:

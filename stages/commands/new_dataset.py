@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .table_guess import TableGuess
 
 _SEGMENTED_AT = 512  # pixels; input of the published segmentation protocol
+_SAME_BOX = 0.4  # intersection over union of two readers' boxes, the default of label_images
 _SAYS_NOTHING = re.compile(r"target|label|class|y|gt|truth|outcome|result|positive|sick|abnormal", re.IGNORECASE)
 _FEW = 2000  # studies, below which the small model of the profile `sample` is named
 
@@ -137,6 +138,11 @@ def can_pretrain(guess: "TableGuess") -> bool:
     return guess.report is not None and (guess.patient or guess.patient_pattern) is not None
 
 
+def reads_by_vote(guess: "TableGuess") -> bool:
+    """Return whether the labels of several readers become one; label_images has no vote on masks."""
+    return guess.reader is not None and guess.mask is None
+
+
 def _index(guess: "TableGuess") -> dict[str, Any]:
     """Return the keys of `index_inputs` that say where images, patients and reports are."""
     image, has_patients = guess.images.column, guess.patient or guess.patient_pattern
@@ -163,12 +169,14 @@ def _labels(guess: "TableGuess", labels: Labels) -> dict[str, Any]:
     described = guess.boxes.keys() if guess.boxes else {}
     found: dict[str, Any]
     columns |= {"lung_mask": guess.lung_mask} if guess.lung_mask else {}
+    vote = {"column": guess.reader, "agree": guess.agree, "iou": _SAME_BOX}
+    readers = {"readers": vote} if reads_by_vote(guess) else {}
     if labels.listed is not None:
         found = {"findings": dict(zip(names, labels.words, strict=True)),
                  "columns": columns | {"findings": labels.listed.column} | outlines}  # fmt: skip
         separator = {"findings_separator": labels.listed.separator} if labels.listed.separator != "|" else {}
         normal = {"normal_values": list(labels.listed.normal)} if labels.listed.normal else {}
-        return found | separator | normal | described
+        return found | separator | normal | described | readers
     found = {"findings": dict(zip(names, labels.words, strict=True)), "columns": columns}
     if len(names) == 1:
         found = {"finding": names[0], "columns": columns | {"target": labels.words[0]} | outlines} | described
@@ -176,7 +184,7 @@ def _labels(guess: "TableGuess", labels: Labels) -> dict[str, Any]:
                 "unlabelled_values": "unknown"}  # fmt: skip
     values = {key: sorted({value for each in labels.columns for value in getattr(each, name)})
               for key, name in meanings.items()}  # fmt: skip
-    return found | {key: value for key, value in values.items() if value}
+    return found | {key: value for key, value in values.items() if value} | readers
 
 
 def _checked(block: dict[str, Any], name: str) -> list[str]:
@@ -220,8 +228,13 @@ def said(guess: "TableGuess", labels: Labels, root: Path) -> list[str]:
     else:
         lines += ["reports      none: `pretrain_on` stays that of config.yaml"]
     lines += [*_said_of_boxes(guess, labels), *_said_of_labels(guess, labels)]
-    unused = ", ".join(name or "a column without name" for name in guess.unused)
-    return lines + ([f"not read     {unused}"] if unused else [])
+    for about in dict.fromkeys(guess.no_findings.values()):
+        names = ", ".join(name for name, each in guess.no_findings.items() if each == about)
+        lines.append(f"no finding   {names}: by name about {about}; if it is one, name it under label_images")
+    unused = ", ".join(name or "a column without name" for name in guess.unused if name not in guess.no_findings)
+    lines += [f"not read     {unused}"] if unused else []
+    return lines + [f"not read     {number} columns {f'named {name}' if name else 'without name'}: rename all but one"
+                    for name, number in guess.twice.items()]  # fmt: skip
 
 
 def _said_of_patients(guess: "TableGuess") -> "Iterator[str]":
@@ -232,7 +245,11 @@ def _said_of_patients(guess: "TableGuess") -> "Iterator[str]":
     if guess.without_patient:
         yield f"             {guess.patient} is blank in {guess.without_patient} rows, which a run refuses: fill it in"
     if guess.study or guess.study_pattern:
-        yield f"studies      {guess.study or f'{guess.study_pattern} within {image}'}"
+        yield f"studies      {', '.join(names_of(guess.study)) or f'{guess.study_pattern} within {image}'}"
+        if isinstance(guess.study, list):
+            yield f"             read together: an id of {guess.study[-1]} is that of several patients"
+    if guess.no_study:
+        yield f"no studies   {guess.no_study}"
     if guess.split is None:
         return
     yield f"split        {guess.split}: {', '.join(guess.parts)}"
@@ -245,6 +262,8 @@ def _said_of_patients(guess: "TableGuess") -> "Iterator[str]":
 
 def _said_of_boxes(guess: "TableGuess", labels: Labels) -> "Iterator[str]":
     boxes = guess.boxes
+    if guess.no_boxes:
+        yield f"no boxes     {guess.no_boxes}"
     if boxes is None:
         return
     columns = ", ".join(names_of(boxes.columns))
@@ -287,8 +306,18 @@ def _said_of_labels(guess: "TableGuess", labels: Labels) -> "Iterator[str]":
         which = "of which finding? Write it under `findings`, or choose one with --finding"
         yield f"             {' and '.join(outlines)}: {which}"
     one_box_a_row = guess.boxes is not None and not isinstance(guess.boxes.columns, str) and len(labels.columns) == 1
-    if labels.columns and guess.repeats and not one_box_a_row:
+    if labels.words and guess.reader:
+        yield f"readers      {guess.reader}: {_said_of_readers(guess)}"
+    elif labels.columns and guess.repeats and not one_box_a_row:
         yield f"             {guess.repeats:,} rows name an image again, which label_images refuses: keep one of each"
+
+
+def _said_of_readers(guess: "TableGuess") -> str:
+    if not reads_by_vote(guess):
+        return "not used, because readers have no vote on masks: keep one row of each image"
+    if guess.agree == 1:
+        return "present where one of an image's readers says so (`agree: 1`), because some images have only one"
+    return f"present where {guess.agree} of an image's readers agree, and their boxes overlap by {_SAME_BOX}"
 
 
 def _next(settings: Path, guess: "TableGuess") -> list[str]:

@@ -4,7 +4,11 @@ A cell decides before a name does: an image column names files that exist, label
 one that `normalise_view` knows. Names decide between columns whose cells look alike.
 """
 
+import csv
+import gzip
+import io
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +16,7 @@ from typing import get_args
 
 import polars as pl
 
+from ..common.data.openi_reports import is_openi
 from ..common.data.own_tables import TableFormat, names_of
 from ..common.data.patient_split import PART_NAMES
 from ..common.data.table_files import ROW, default_separator, read_table_file
@@ -22,14 +27,38 @@ from ..split_reports.headers import Language, header_names, normal_name
 from ..split_reports.languages import LOOKED_AT, better_language
 from .finding_prompts import plain_words
 from .image_guess import Images, ids_in_paths, images_of, is_image_file
-from .label_guess import ABSENT, PRESENT, Boxes, Finding, Listed, boxes_in, finding_in, listed_in, mean_words
+from .label_guess import (
+    ABSENT,
+    PRESENT,
+    Boxes,
+    Finding,
+    Listed,
+    boxes_in,
+    finding_in,
+    listed_in,
+    mean_words,
+    refused_boxes,
+)
 
 _SEPARATORS = (",", ";", "\t", "|")
-_NO_FINDING = re.compile(  # yes and no about something else than the lungs
-    r"\b(portable|sex|gender|male|female|smok\w*|split|train\w*|test\w*|valid\w*|inver\w*|supine|erect|consent\w*|"
-    r"frontal|lateral|follow|deceased|dead|death|died|alive|icu|admitted|intubated)\b",
-    re.IGNORECASE,
-)
+_PATIENT = "patient|subject|person|pid|mrn"
+_STUDY = "study|exam|accession|encounter"
+_VISIT = "examination|visit|session|series|scan|acquisition|time ?point"
+_ID = " ?(id|no|nr|num|number|index|idx|uid|count)?"
+_READER = r"^(reading )?(rad|reader|radiologist|annotator|rater|observer|labell?er) ?(id|no|nr|num|number|index|name)?$"
+_NO_FINDING = {  # what yes and no are about where a name, in words, is of something else than the lungs
+    "patients": rf"^({_PATIENT}|case|participant){_ID}$|\b(ages?|sex|gender|male|female|bmi|smok\w*|consent\w*|"
+    r"deceased|dead|death|died|alive|icu|admitted|intubated|inpatient|outpatient|emergency)\b",
+    "studies": rf"^({_STUDY}|{_VISIT}){_ID}$|\b(visit|follow|followup|baseline)\b",
+    "views": r"\b(views?|projection|portable|supine|erect|upright|frontal|lateral)\b|^(is )?(ap|pa|ll)$",
+    "a split": r"\b(split|folds?|partition|set|subset|phase|cohort|holdout|train\w*|test\w*|valid\w*)\b",
+    "technique or checks": rf"^(readers?|raters?|annotators?|site|hospital|cent(er|re)|scanner){_ID}$|"
+    r"\b(inver\w*|review\w*|qc\w*|qa|quality|check\w*|verified|approved|contrast|exclude\w*|include\w*|usable|duplicate\w*|"
+    r"annotated|labell?ed|manufacturer|digital|flipped|cropped|batch|version)\b",
+}
+_NO_ID = re.compile(r"\b(age|sex|gender|date|time|weight|position|desc\w*|type|reason|quality|status)\b")
+_GROUP = " patient"  # as ROW, no name of a column
+_MOST_IMAGES = 10  # of a study, on average
 _INVERTED = re.compile(r"\b(inver\w*|photometric|monochrome\w*|negative image)\b")
 _PART = re.compile(r"\b(split|part|partition|fold|set|subset|phase)\b")
 
@@ -45,7 +74,8 @@ class TableGuess:
     patient: str | None
     patient_pattern: str | None  # in the images' paths, where no column holds patients
     without_patient: int  # rows
-    study: str | None
+    study: str | list[str] | None  # several where exams are numbered by patient
+    no_study: str  # why the column that is named so is not used
     study_pattern: str | None
     view: str | list[str] | None
     report: str | dict[str, str] | None
@@ -55,19 +85,25 @@ class TableGuess:
     inverted: str | None
     inversion: Mapping[str, list[str]]  # keys of index_inputs, where its own values do not fit
     boxes: Boxes | None
+    no_boxes: str  # why those of the table are not used
     mask: str | None
     lung_mask: str | None
     findings: tuple[Finding, ...]
+    no_findings: Mapping[str, str]  # unused columns of yes and no, with what their names are about
     listed: Listed | None
+    reader: str | None  # where images have rows of several
+    agree: int  # readers that every image has, at most two
     unused: tuple[str, ...] = field(default=())
+    twice: Mapping[str, int] = field(default_factory=dict)  # names that several columns have: none of them is read
     language: str | None = None  # of the reports' headers, where it is clearly not English
 
 
 def guess_table(path: Path, root: Path) -> TableGuess:
     """Read a table and say what its columns hold. Raises InputError where no column names images below `root`."""
     table, form = read_any(path)
-    images = images_of(table, root, path)
-    rest = [name for name in table.columns if name not in (ROW, images.column)]
+    twice = repeated_names(path, form)
+    images = images_of(table, root, path, twice)
+    rest = [name for name in table.columns if name not in (ROW, images.column, "")]  # settings name columns
 
     def taken(name: str | None) -> str | None:
         if name is not None:
@@ -83,12 +119,18 @@ def guess_table(path: Path, root: Path) -> TableGuess:
     boxes = boxes_in(table, rest)
     for name in (*names_of(boxes.columns), *boxes.size_columns) if boxes else ():
         rest.remove(name)
-    yes_or_no = (found for name in rest if (found := finding_in(table[name])) is not None)
-    findings = tuple(found for found in yes_or_no if not _NO_FINDING.search(plain_words(found.column)))
+    no_boxes = refused_boxes(table, boxes) if boxes else ""
+    reader, agree = _reader(rest, table, images.column)
+    taken(reader)
+    yes_or_no = {name: found for name in rest if (found := finding_in(table[name])) is not None}
+    others = {name: about for name in yes_or_no if (about := _about(name)) is not None}
+    findings = tuple(found for name, found in yes_or_no.items() if name not in others)
     for each in findings:
         rest.remove(each.column)
-    patient = taken(_named(rest, table, r"patient|subject|person|\bpid\b|mrn"))
-    study = taken(_named(rest, table, r"study|exam|accession|encounter"))
+    patient = taken(_named([name for name in rest if name not in others], table, r"patient|subject|person|\bpid\b|mrn")
+                    or _named(rest, table, f"^({_PATIENT}){_ID}$"))  # fmt: skip
+    study = taken(_named([name for name in rest if name not in others], table, _STUDY)
+                  or _named(rest, table, f"^({_STUDY}|{_VISIT}){_ID}$"))  # fmt: skip
     views = [name for name in rest if _holds_views(table[name])]
     for name in views:
         rest.remove(name)
@@ -99,8 +141,15 @@ def guess_table(path: Path, root: Path) -> TableGuess:
     if listed is not None and not findings:
         rest.remove(listed.column)
     in_paths = ids_in_paths(table[images.column])
-    patient_pattern, study_pattern = None if patient else in_paths[0], None if study else in_paths[1]
+    patient_pattern = None if patient else in_paths[0]
     patients = pl.col(patient) if patient else _group(images.column, patient_pattern)
+    studies, no_study = (
+        _study(table, study, patient, patients if patient or patient_pattern else None, names_of(report))
+        if study
+        else (None, "")
+    )
+    study_pattern = None if studies else in_paths[1]
+    others = {name: about for name, about in others.items() if name in rest or (name == study and no_study)}
     return TableGuess(
         form=form,
         rows=table.height,
@@ -109,7 +158,8 @@ def guess_table(path: Path, root: Path) -> TableGuess:
         patient=patient,
         patient_pattern=patient_pattern,
         without_patient=table[patient].null_count() if patient else 0,
-        study=study,
+        study=studies,
+        no_study=no_study,
         study_pattern=study_pattern if patient_pattern else None,
         view=views[0] if len(views) == 1 else views or None,
         report=report,
@@ -118,12 +168,17 @@ def guess_table(path: Path, root: Path) -> TableGuess:
         divided=_divided(table, split, patients) if split and (patient or patient_pattern) else None,
         inverted=inverted,
         inversion=(_inversion(table[inverted]) or {}) if inverted else {},
-        boxes=boxes,
+        boxes=None if no_boxes else boxes,
+        no_boxes=no_boxes,
         mask=mask,
         lung_mask=lung_mask,
         findings=findings,
+        no_findings=others,
         listed=listed,
-        unused=tuple(rest),
+        reader=reader,
+        agree=agree,
+        unused=tuple(name for name in table.columns if name in rest or not name),
+        twice=twice,
         language=language,
     )
 
@@ -154,6 +209,18 @@ def read_any(path: Path) -> tuple[pl.DataFrame, TableFormat]:
     if found[0].is_empty():
         raise InputError(f"{path}: no rows", remedy="name a table with a header and rows")
     return found
+
+
+def repeated_names(path: Path, form: TableFormat) -> dict[str, int]:
+    """Return the names that several columns of a CSV file have, with how many; other tables hold a name once."""
+    data = path.read_bytes()
+    data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+    if is_openi(path) or {*Path(path.name.lower()).suffixes} & {".parquet", ".jsonl", ".ndjson"}:
+        return {}
+    text = io.StringIO(data.decode(form.encoding).removeprefix("\ufeff"), newline="")
+    rows = csv.reader(text, delimiter=form.separator or default_separator(path), skipinitialspace=True)
+    header = next(row for row in rows if any(map(str.strip, row)))
+    return {name: number for name, number in Counter(map(str.strip, header)).items() if number > 1}
 
 
 def _encoding_of(path: Path) -> str:
@@ -215,16 +282,50 @@ def _divided(table: pl.DataFrame, split: str, patients: pl.Expr) -> tuple[int, i
     return int(first[ROW][0]), int(first[ROW][1])
 
 
+def _study(
+    table: pl.DataFrame, study: str, patient: str | None, patients: pl.Expr | None, reports: list[str]
+) -> tuple[str | list[str] | None, str]:
+    """Return the column of the study, with that of the patient where patients share its ids; or None, and why."""
+    rows = table.with_columns(patients.alias(_GROUP) if patients is not None else pl.lit("").alias(_GROUP))
+    rows = rows.filter(pl.col(study).is_not_null())
+    is_shared = bool((rows.drop_nulls(_GROUP).group_by(study).agg(pl.col(_GROUP).n_unique())[_GROUP] > 1).any())
+    if patients is None and _MOST_IMAGES * rows[study].n_unique() < rows.height:
+        return None, f"{study} has few ids for {rows.height:,} rows, and no column holds patients"
+    if is_shared and patient is None:
+        return None, f"an id of {study} is that of several patients, whose ids are in no column"
+    names = [patient, study] if is_shared and patient is not None else [study]
+    differ = [pl.col(each).drop_nulls().n_unique().over(names) > 1 for each in reports]
+    clash = rows.filter(pl.any_horizontal(pl.lit(value=False), *differ))
+    if not clash.is_empty():
+        return None, f"row {clash[ROW][0]} and others have the same {' and '.join(names)}, but different reports"
+    return names if is_shared else study, ""
+
+
 def _holds_views(cells: pl.Series) -> bool:
     values = [normalise_view(value) for value in cells.drop_nulls().unique().to_list()[:50]]
     return bool(values) and sum(view not in (None, "OTHER") for view in values) > len(values) / 2
+
+
+def _reader(names: list[str], table: pl.DataFrame, image: str) -> tuple[str | None, int]:
+    """Return the column of readers, of whom some images have several, and how many all have, at most two."""
+    for name in names:
+        if re.search(_READER, plain_words(name)) and not table[name].null_count():
+            read = table.drop_nulls(image).group_by(image).agg(pl.col(name).n_unique())[name].to_list()
+            if max(read) > 1:
+                return name, min(2, *read)
+    return None, 1
+
+
+def _about(name: str) -> str | None:
+    """Return what a column of yes and no is about by its name, None for a finding."""
+    return next((about for about, pattern in _NO_FINDING.items() if re.search(pattern, plain_words(name))), None)
 
 
 def _named(names: list[str], table: pl.DataFrame, pattern: str) -> str | None:
     """Return the first column with such a name and few blank cells; `PatientID` and `patient-id` are words, too."""
     for name in names:
         plain = plain_words(name)
-        is_named = re.search(pattern, plain) and not re.search(r"\b(age|sex|gender|date|weight|position)\b", plain)
+        is_named = re.search(pattern, plain) and not _NO_ID.search(plain)
         if is_named and 4 * table[name].null_count() < table.height:  # a run names the rows that are blank
             return name
     return None

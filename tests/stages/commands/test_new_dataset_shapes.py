@@ -8,11 +8,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import polars as pl
 import pytest
 import yaml
 
 from stages.__main__ import main
 from stages.commands.finding_prompts import prompt_file
+from stages.commands.label_guess import listed_in
 from stages.common.data.prompts import read_prompts
 from stages.config import check
 from stages.config_layers import merged
@@ -252,3 +254,158 @@ def test_prompts_follow_the_number_of_the_name(word, there_is, seen):
     sets = prompt_file([word])["sets"]
     assert sets["there_is"]["negative"] == [there_is]
     assert seen in sets["phrasings"]["negative"]
+
+
+@pytest.mark.parametrize(
+    ("name", "about"),
+    [
+        ("visit", "studies"),
+        ("followup_visit", "studies"),
+        ("fold", "a split"),
+        ("view", "views"),
+        ("reviewed", "technique or checks"),
+        ("qc_pass", "technique or checks"),
+        ("QCPassed", "technique or checks"),
+        ("contrast_given", "technique or checks"),
+        ("age_group", "patients"),
+    ],
+)
+def test_yes_and_no_about_something_else_is_told(made, name, about):
+    rows = [[file, number % 2, number // 2 % 2] for number, file in enumerate(FILES)]
+    written = made(["file", name, "mass"], rows)
+    assert written.labels["finding"] == "mass"
+    assert f"no finding   {name}: by name about {about}" in written.said
+    assert "not read" not in written.said
+
+
+@pytest.mark.parametrize("name", ["exam", "Study", "visit_number", "ExamNo"])
+@pytest.mark.parametrize("least", [0, 1, 7])
+def test_exams_numbered_by_patient_are_studies_with_it(made, name, least):
+    """Two images of each exam, three exams of each patient: 0 and 1 are no finding either."""
+    exams = 2 if least < 2 else 3
+    rows = [[file, f"p{number // (2 * exams)}", number // 2 % exams + least, f"The lungs clear, {number // 2}.",
+             number // 7 % 2] for number, file in enumerate(FILES)]  # fmt: skip
+    written = made(["file", "patient", name, "report", "mass"], rows)
+    assert written.columns["study"] == ["patient", name]
+    assert f"studies      patient, {name}" in written.said
+    assert "no finding" not in written.said
+    assert written.labels["finding"] == "mass"
+    assert written.index().files["study_id"].n_unique() == NUMBER // 2
+
+
+def test_exams_that_tell_no_studies_apart_are_told(made):
+    rows = [[file, f"p{number // 4}", number % 2, f"The lungs are clear, number {number}."]
+            for number, file in enumerate(FILES)]  # fmt: skip
+    written = made(["file", "patient", "exam", "report"], rows)
+    assert "study" not in written.columns
+    assert "no studies   row 2 and others have the same patient and exam, but different reports" in written.said
+    assert written.index().files["study_id"].n_unique() == NUMBER
+
+
+def test_words_that_differ_in_case_are_one_finding():
+    cells = ["Pneumonia|Edema", "pneumonia", "PNEUMONIA|edema", "Pneumonia", "No Finding", "no finding"] * 10
+    found = listed_in(pl.Series("labels", cells))
+    assert found is not None
+    assert (dict(found.words), found.normal) == ({"Pneumonia": 40, "Edema": 20}, ("No Finding",))
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize(
+    ("name", "alone", "agree"),
+    [("rad_id", False, 2), ("Reader", False, 2), ("annotatorID", True, 1), ("rater", False, 2)],
+)
+def test_readers_agree_by_vote(made, name, alone, agree, listed):
+    """As VinDr-CXR: of three readers, two see the mass of every second image; `alone` leaves the last image one."""
+    words = ["Mass", "No finding"] if listed else [1, 0]
+    rows = [[file, f"R{reader}", words[number % 2 if reader < 2 else 1], *([2, 3, 10 + reader, 12] if reader < 2 and not
+             number % 2 else [""] * 4)] for number, file in enumerate(FILES) for reader in range(3)]  # fmt: skip
+    rows = rows[:-2] if alone else rows
+    written = made(["image", name, "class_name" if listed else "mass", "x", "y", "w", "h"], rows)
+    assert written.labels["readers"] == {"column": name, "agree": agree, "iou": 0.4}
+    assert f"readers      {name}: present where {'one' if alone else 2} of an image's readers" in written.said
+    assert [written.targets()[file]["mass"] for file in FILES[:2]] == [1, 0]
+    assert "keep one of each" not in written.said
+
+
+def test_a_reader_of_one_row_each_is_not_read(made):
+    written = made(["image", "rad_id", "mass"], [[file, number % 3, number % 2] for number, file in enumerate(FILES)])
+    assert "readers" not in written.labels
+    assert "not read     rad_id" in written.said
+
+
+def test_readers_of_several_columns_agree_by_vote(made):
+    rows = [[file, reader, number % 2, reader % 2] for number, file in enumerate(FILES) for reader in range(3)]
+    written = made(["image", "radiologist", "mass", "edema"], rows)
+    assert written.labels["readers"]["column"] == "radiologist"
+    assert written.targets()[FILES[1]] == {"mass": 1, "edema": 0}
+
+
+@pytest.mark.parametrize(("name", "again"), [("", ["mass"]), ("", ["mass", ""]), ("file", ["mass", "file"])])
+def test_an_image_column_without_a_name_of_its_own_is_one_line(made, tmp_path, capsys, name, again):
+    rows = [[file, number % 2, file][: 1 + len(again)] for number, file in enumerate(FILES)]
+    with pytest.raises(SystemExit, match="2"):
+        made([name, *again], rows)
+    said = capsys.readouterr().err
+    assert ("has no name in the header" if len(again) == 1 else "several columns are named") in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_named_image_column_goes_before_an_index_of_pandas(made):
+    written = made(["", "file", "mass"], [[file, file, number % 2] for number, file in enumerate(FILES)])
+    assert written.labels["columns"]["image"] == "file"
+    assert "not read     a column without name" in written.said
+
+
+def test_reports_without_a_name_are_not_read(made):
+    rows = [[file, f"p{number}", f"The lungs are clear, number {number}."] for number, file in enumerate(FILES)]
+    written = made(["file", "patient", ""], rows)
+    assert "report" not in written.columns
+    assert "not read     a column without name" in written.said
+
+
+def test_names_of_several_columns_are_told(made):
+    rows = [[file, number % 2, "a", "b", 1, 2] for number, file in enumerate(FILES)]
+    written = made(["file", "mass", "age", "age ", "", ""], rows)
+    assert "not read     2 columns named age: rename all but one" in written.said
+    assert "not read     2 columns without name: rename all but one" in written.said
+
+
+@pytest.mark.parametrize("blank", ["", "nan", "NaN", "None"])
+@pytest.mark.parametrize(
+    ("names", "form"),
+    [("x y w h", None), ("x y x2 y2", "xyxy"), ("x1 y1 x2 y2", "xyxy"), ("bbox_x bbox_y bbox_x2 bbox_y2", "xyxy"),
+     ("bbox", None)],
+)  # fmt: skip
+def test_boxes_beside_cells_without(made, names, form, blank):
+    names = names.split()
+    box = [2, 3, 12, 14] if len(names) == 4 else ["2 3 12 14"]
+    rows = [[file, number % 2, *(box if number % 2 else [blank] * len(names))] for number, file in enumerate(FILES)]
+    written = made(["file", "mass", *names], rows)
+    assert written.labels["columns"]["boxes"] == (names if len(names) == 4 else "bbox")
+    assert written.labels.get("boxes_form") == form
+    assert "not read" not in written.said
+
+
+@pytest.mark.parametrize(
+    ("names", "empty"),
+    [
+        ("x y w h", "0 0 0 0"),
+        ("x y x2 y2", "0 0 0 0"),
+        ("x y w h", "-1 -1 -1 -1"),
+        ("x_min y_min x_max y_max", "9 9 4 4"),
+    ],
+)
+def test_boxes_that_a_run_refuses_are_told_and_not_written(made, names, empty):
+    rows = [[file, number % 2, *([2, 3, 12, 14] if number % 2 else empty.split())] for number, file in enumerate(FILES)]
+    written = made(["file", "mass", *names.split()], rows)
+    assert written.labels["columns"] == {"image": "file", "target": "mass"}
+    assert f"no boxes     {', '.join(names.split())}: row 2: box {empty} " in written.said
+    assert "(30 such rows), which label_images refuses: clear the cells where there is no box" in written.said
+
+
+@pytest.mark.parametrize("name", ["Hospital-acquired Pneumonia", "Patient has pneumonia", "Bilateral Edema"])
+def test_findings_with_words_of_other_columns_stay_findings(made, name):
+    written = made(["file", "patient", name], [[file, f"p{n}", n % 2] for n, file in enumerate(FILES)])
+    assert written.labels["columns"]["target"] == name
+    assert "no finding" not in written.said
