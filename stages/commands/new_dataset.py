@@ -44,7 +44,7 @@ def add_options(options: ArgumentParser) -> None:
 def main(arguments: Namespace) -> None:
     """Write both files, and print what was read and what comes next."""
     table = arguments.table.absolute()
-    guess, root = _guessed(table, arguments.root)
+    guess, root = _guessed(table, arguments.root, arguments.finding)
     labels = _chosen(guess, arguments.finding, arguments.table)
     plain = unicodedata.normalize("NFKD", root.name).encode("ascii", "ignore").decode()
     name = arguments.name or re.sub(r"[^A-Za-z0-9_.-]+", "_", plain).strip("_.-") or "ours"
@@ -62,17 +62,17 @@ def main(arguments: Namespace) -> None:
     print("\n".join([*said(guess, labels, root), *measured, *_next(settings, guess)]))
 
 
-def _guessed(table: Path, root: Path | None) -> "tuple[TableGuess, Path]":
+def _guessed(table: Path, root: Path | None, finding: str | None) -> "tuple[TableGuess, Path]":
     """Return what the table holds, and the root: the table's folder, or that above, which CheXpert's paths begin in."""
     from .table_guess import guess_table
 
     first = (root or table.parent).absolute()
     try:
-        return guess_table(table, first), first
+        return guess_table(table, first, finding), first
     except InputError:
         if root is None and table.is_file():
             with suppress(InputError):
-                guess = guess_table(table, first.parent)
+                guess = guess_table(table, first.parent, finding)
                 if guess.images.folder == first.parent and not guess.images.by_name:
                     return guess, first.parent
         raise
@@ -230,7 +230,7 @@ def said(guess: "TableGuess", labels: Labels, root: Path) -> list[str]:
     lines += [*_said_of_boxes(guess, labels), *_said_of_labels(guess, labels)]
     for about in dict.fromkeys(guess.no_findings.values()):
         names = ", ".join(name for name, each in guess.no_findings.items() if each == about)
-        lines.append(f"no finding   {names}: by name about {about}; if it is one, name it under label_images")
+        lines.append(f"no finding   {names}: by name about {about}; if it is one, give --finding")
     unused = ", ".join(name or "a column without name" for name in guess.unused if name not in guess.no_findings)
     lines += [f"not read     {unused}"] if unused else []
     return lines + [f"not read     {number} columns {f'named {name}' if name else 'without name'}: rename all but one"

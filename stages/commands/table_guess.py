@@ -4,11 +4,7 @@ A cell decides before a name does: an image column names files that exist, label
 one that `normalise_view` knows. Names decide between columns whose cells look alike.
 """
 
-import csv
-import gzip
-import io
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +12,9 @@ from typing import get_args
 
 import polars as pl
 
-from ..common.data.openi_reports import is_openi
 from ..common.data.own_tables import TableFormat, names_of
 from ..common.data.patient_split import PART_NAMES
-from ..common.data.table_files import ROW, default_separator, read_table_file
-from ..common.errors import InputError
+from ..common.data.table_files import ROW
 from ..common.radiographs.views import normalise_view
 from ..index_inputs.contract import IndexInputsSettings
 from ..split_reports.headers import Language, header_names, normal_name
@@ -39,8 +33,8 @@ from .label_guess import (
     mean_words,
     refused_boxes,
 )
+from .unknown_tables import read_any, repeated_names
 
-_SEPARATORS = (",", ";", "\t", "|")
 _PATIENT = "patient|subject|person|pid|mrn"
 _STUDY = "study|exam|accession|encounter"
 _VISIT = "examination|visit|session|series|scan|acquisition|time ?point"
@@ -98,8 +92,11 @@ class TableGuess:
     language: str | None = None  # of the reports' headers, where it is clearly not English
 
 
-def guess_table(path: Path, root: Path) -> TableGuess:
-    """Read a table and say what its columns hold. Raises InputError where no column names images below `root`."""
+def guess_table(path: Path, root: Path, finding: str | None = None) -> TableGuess:
+    """Read a table and say what its columns hold; `finding` is a column that the user calls one.
+
+    Raises InputError where no column names images below `root`.
+    """
     table, form = read_any(path)
     twice = repeated_names(path, form)
     images = images_of(table, root, path, twice)
@@ -123,7 +120,7 @@ def guess_table(path: Path, root: Path) -> TableGuess:
     reader, agree = _reader(rest, table, images.column)
     taken(reader)
     yes_or_no = {name: found for name in rest if (found := finding_in(table[name])) is not None}
-    others = {name: about for name in yes_or_no if (about := _about(name)) is not None}
+    others = {name: about for name in yes_or_no if name != finding and (about := _about(name)) is not None}
     findings = tuple(found for name, found in yes_or_no.items() if name not in others)
     for each in findings:
         rest.remove(each.column)
@@ -181,61 +178,6 @@ def guess_table(path: Path, root: Path) -> TableGuess:
         twice=twice,
         language=language,
     )
-
-
-def read_any(path: Path) -> tuple[pl.DataFrame, TableFormat]:
-    """Read a table whose separator and encoding are not known.
-
-    Raises InputError, that of the usual format, where no format fits.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file", remedy="name the table of your data set")
-    encoding = _encoding_of(path)
-    usual = default_separator(path)
-    separators = (usual, *(each for each in _SEPARATORS if each != usual))
-    found, error = None, None
-    for separator in separators:
-        form = TableFormat(None if separator == usual else separator, encoding, keys=True)
-        try:
-            table = read_table_file(path, form, "name a table with rows")
-        except InputError as wrong:
-            error = error or wrong
-            continue
-        if found is None or table.width > found[0].width:
-            found = table, form
-    if found is None:
-        assert error is not None
-        raise error
-    if found[0].is_empty():
-        raise InputError(f"{path}: no rows", remedy="name a table with a header and rows")
-    return found
-
-
-def repeated_names(path: Path, form: TableFormat) -> dict[str, int]:
-    """Return the names that several columns of a CSV file have, with how many; other tables hold a name once."""
-    data = path.read_bytes()
-    data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
-    if is_openi(path) or {*Path(path.name.lower()).suffixes} & {".parquet", ".jsonl", ".ndjson"}:
-        return {}
-    text = io.StringIO(data.decode(form.encoding).removeprefix("\ufeff"), newline="")
-    rows = csv.reader(text, delimiter=form.separator or default_separator(path), skipinitialspace=True)
-    header = next(row for row in rows if any(map(str.strip, row)))
-    return {name: number for name, number in Counter(map(str.strip, header)).items() if number > 1}
-
-
-def _encoding_of(path: Path) -> str:
-    data = path.read_bytes()
-    if data.startswith((b"PAR1", b"\x1f\x8b")):  # Parquet or gzip
-        return "utf-8"
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:1000]:
-        return "utf-16"
-    for encoding in ("utf-8", "cp1252"):
-        try:
-            data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        return encoding
-    return "latin-1"
 
 
 def _names_masks(table: pl.DataFrame, name: str, images: Images, root: Path) -> bool:
