@@ -66,6 +66,11 @@ def images_of(table: pl.DataFrame, root: Path, path: Path, twice: Iterable[str] 
             f"{path}: the column that names the images has no name in the header",
             remedy="name it there, e.g. image; pandas writes its index without name",
         )
+    if any(os.path.isabs(cell) for cell in columns[best[1].column]):  # noqa: PTH117 - of a cell
+        raise InputError(
+            f"{path}: {best[1].column} holds absolute paths",
+            remedy="write them relative to the folder that you name with --root, so that the table can move with it",
+        )
     return best[1]
 
 

@@ -409,3 +409,10 @@ def test_findings_with_words_of_other_columns_stay_findings(made, name):
     written = made(["file", "patient", name], [[file, f"p{n}", n % 2] for n, file in enumerate(FILES)])
     assert written.labels["columns"]["target"] == name
     assert "no finding" not in written.said
+
+
+def test_absolute_paths_are_refused_where_the_readers_would_refuse_them(made, tmp_path, capsys):
+    rows = [[str(tmp_path / "ours" / file), number % 2] for number, file in enumerate(FILES)]
+    with pytest.raises(SystemExit, match="2"):
+        made(["image", "mass"], rows)
+    assert "image holds absolute paths" in capsys.readouterr().err
