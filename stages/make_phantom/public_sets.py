@@ -226,7 +226,7 @@ _STEMS: Mapping[str, str] = {  # of the Spanish words of its reports
 def _place_in_padchest(seed: int, patient: int, number: int) -> Place:
     person, study = (str(seed_from("padchest", seed, patient, *more)) for more in ((), (number,)))
     image = f"{study}_{seed_from('padchest', study) % 36**6:06d}.png"
-    return Place(f"{patient % 3}/{image}", image, f"{person} {study}", person)
+    return Place(f"{patient % 3}/{image}", image, f"{person}/{study}", person)
 
 
 def _sixteen_bits(
@@ -244,7 +244,7 @@ def _padchest_tables(_settings: MakePhantomSettings, images: Sequence[PublicImag
         words, truth = sorted(each.truth.labels or {}), each.truth
         stems = " . ".join(_STEMS[word] for word in words if word in _STEMS) or "sin hallazg"
         rows.append((
-            number, truth.image_id, each.study.patient % 3, f"{each.study.day:%Y%m%d}", truth.study_id.split()[1],
+            number, truth.image_id, each.study.patient % 3, f"{each.study.day:%Y%m%d}", truth.study_id.partition("/")[2],
             truth.patient_id, _sex(each.study), each.study.view, each.storage.photometric, f" {stems} .",
             "RNN_model" if truth.labels is None else "Physician",
             str([word if place == 0 else f" {word}" for place, word in enumerate(words)] or ["normal"]),

@@ -83,11 +83,9 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     # A published list of test images: no other part, and only what needs no other is measured.
     images = [line.partition(",")[0] for line in (tmp_path / "ours/t.csv").read_text().splitlines()]
     (tmp_path / "ours/l.csv").write_text("\n".join([images[0], *images[2:40]]) + "\n")
-    own = {
-        "split_lists": {"test": "l.csv", "image_id": "file"},
-        "split": {"train": 0.7, "validation": 0.15, "test": 0.15},
-    }
+    own = {"split_lists": {"test": "l.csv", "image_id": "file"}}
     listed = merged(block, {"label_images": own, "evaluations": "auto", MULTI_CLASS: {"part": "test"}})
+    del listed["label_images"]["split"]
     overlay = yaml.safe_load((folder / "miniature.yaml").read_text())
     spoken = SPOKEN | {"root": str(tmp_path / "ours")}
     every = {"ours": block, "listed": listed, "spoken": spoken}

@@ -10,7 +10,8 @@ import pytest
 from stages.common.files.code_digest import import_closure
 
 ROOT = Path(__file__).resolve().parents[2]
-DISTRIBUTIONS = {"yaml": "pyyaml", "pyarrow": "pyarrow", "huggingface_hub": "huggingface-hub"}
+DISTRIBUTIONS = {"yaml": "pyyaml", "pyarrow": "pyarrow", "huggingface_hub": "huggingface-hub",
+                 "indexed_gzip": "indexed-gzip"}  # fmt: skip
 
 
 def imported(path: Path) -> set[str]:
