@@ -245,7 +245,8 @@ def _padchest_tables(_settings: MakePhantomSettings, images: Sequence[PublicImag
         stems = " . ".join(_STEMS[word] for word in words if word in _STEMS) or "sin hallazg"
         rows.append((
             number, truth.image_id, each.study.patient % 3, f"{each.study.day:%Y%m%d}",
-            truth.study_id.partition("/")[2], truth.patient_id, _sex(each.study), each.study.view, each.storage.photometric, f" {stems} .",
+            truth.study_id.partition("/")[2],
+            truth.patient_id, _sex(each.study), each.study.view, each.storage.photometric, f" {stems} .",
             "RNN_model" if truth.labels is None else "Physician",
             str([word if place == 0 else f" {word}" for place, word in enumerate(words)] or ["normal"]),
         ))  # fmt: skip
