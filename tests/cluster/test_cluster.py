@@ -99,7 +99,8 @@ def test_every_stage_ran_as_a_job_in_the_container_of_its_image(finished: Checko
         )
     stages = {path.name for path in (finished.folder / "workflow" / "rules").glob("*.smk")}
     ran = {f"{journal['stage']}.smk" for journal in journals(finished).values()}
-    assert ran == stages - {"common.smk", "fetch_weights.smk"}
+    of_several_findings = "multi_class_classification.smk"  # rsna has one
+    assert ran == stages - {"common.smk", "fetch_weights.smk", of_several_findings}
     report = f"{'journal':60} {'container':32} {'job':>5} {'seconds':>8}\n" + "\n".join(table) + "\n"
     (finished.folder / "jobs.txt").write_text(report)
     if destination := os.environ.get("MLIP_CLUSTER_TABLE"):
