@@ -31,6 +31,11 @@ class AgainstChance(Estimate):
 
     chance: float
 
+    @classmethod
+    def of(cls, found: Estimate, chance: float) -> "AgainstChance":
+        """Return an estimate beside its chance level."""
+        return cls(**dict(found), chance=chance)
+
 
 class Overlap(Record, extra="forbid"):
     """Counts of what connects test images with training: all 0 for a clean split."""

@@ -18,14 +18,15 @@ from ..common.data.label_matrix import read_label_matrix, resampled
 from ..common.data.prompts import FindingPrompts, PromptSet, prompt_file, read_prompts
 from ..common.device import choose_device
 from ..common.encoders.dual import load_checkpoint
-from ..common.encoders.global_scores import embeddings_of, prompt_scores
+from ..common.encoders.prompt_scores import embeddings_of, prompt_scores
 from ..common.errors import InputError
 from ..common.files.arrow_tables import write_frame
 from ..common.files.schemas import CLASS_SCORES
 from ..common.journal.tracking import track_job
 from ..common.metrics.classes import Classified
+from ..common.metrics.findings import estimates
 from ..common.metrics.ranking import draw_weights, estimate
-from ..common.records import AgainstChance, Overlap, write_record
+from ..common.records import AgainstChance, Estimate, Overlap, write_record
 from .contract import ClassResult, MultiClassJob, MultiClassResult, MultiClassSettings
 from .drawn_images import DrawnImages, draw_images
 
@@ -85,24 +86,25 @@ def evaluate(
     found = Classified(drawn.truth, scores.astype(np.float64))
     ks = [k for k in settings.precision_at if k <= len(drawn.truth)]
     sizes = np.bincount(drawn.truth, minlength=len(drawn.classes))
-    shares = sizes / len(drawn.truth)
-    classes = {}
-    for number, name in enumerate(drawn.classes):
-        metrics = found.of_class(number, ks)
-        never = not (found.predicted == number).any()
-        classes[name] = ClassResult(
+    metrics = {name: found.of_class(number, ks) for number, name in enumerate(drawn.classes)}
+    precision = {name: own.pop("precision") for name, own in metrics.items()}
+    by_class, means = estimates(metrics, weights)
+
+    def at(figures: Mapping[str, Estimate], chance: float) -> dict[int, AgainstChance]:
+        return {k: AgainstChance.of(figures[f"precision_at_{k}"], chance) for k in ks}
+
+    classes = {
+        name: ClassResult(
             prompt_set=prompt_sets[name],
             qualifying=drawn.qualifying[name],
             images=int(sizes[number]),
-            recall=estimate(metrics["recall"], weights),
-            precision=None if never else estimate(metrics["precision"], weights),
-            f1=estimate(metrics["f1"], weights),
-            precision_at={
-                k: AgainstChance(**dict(estimate(metrics[f"precision_at_{k}"], weights)), chance=float(shares[number]))
-                for k in ks
-            },
+            recall=by_class[name]["recall"],
+            precision=estimate(precision[name], weights) if (found.predicted == number).any() else None,
+            f1=by_class[name]["f1"],
+            precision_at=at(by_class[name], float(sizes[number] / len(drawn.truth))),
         )
-    estimates = {name: estimate(metric, weights) for name, metric in found.metrics(ks).items()}
+        for number, name in enumerate(drawn.classes)
+    }
     chance = 1 / len(drawn.classes)  # of guessing a class, and the mean over classes of their shares
     return MultiClassResult(
         score=settings.score,
@@ -110,9 +112,9 @@ def evaluate(
         exclusive_among=settings.exclusive_among,
         classes=classes,
         not_qualifying=drawn.not_qualifying,
-        accuracy=AgainstChance(**dict(estimates["accuracy"]), chance=chance),
-        macro_f1=estimates["macro_f1"],
-        precision_at={k: AgainstChance(**dict(estimates[f"precision_at_{k}"]), chance=chance) for k in ks},
+        accuracy=AgainstChance.of(estimate(found.accuracy, weights), chance),
+        macro_f1=means["f1"],
+        precision_at=at(means, chance),
         confusion=found.confusion().tolist(),
         resampled_by=unit,
         overlap=overlap,

@@ -37,7 +37,7 @@ class ClassRanked:
         shares = np.bincount(self.candidates, minlength=len(self.names)) / len(self.candidates)
 
         def figure(metric: Metric, chance: float) -> AgainstChance:
-            return AgainstChance(**dict(estimate(metric, weights)), chance=chance)
+            return AgainstChance.of(estimate(metric, weights), chance)
 
         return ClassDirection(
             mean={k: figure(macro_mean(each, self.classes), float(shares.mean()))

@@ -88,7 +88,7 @@ class Ranked:
         chances["median_rank"] = guessed_median_rank(chance)
         weights = draw_weights(self.queries.patients, settings.draws, settings.seed)
         figures = {
-            name: AgainstChance(**dict(estimate(metric, weights)), chance=chances[name])
+            name: AgainstChance.of(estimate(metric, weights), chances[name])
             for name, metric in retrieval_metrics(self.found, settings.recall_at).items()
         }
         return Direction(

@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float, Int8, UInt8
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..common.data.image_store import ImageStore
 from ..common.data.label_matrix import LabelMatrix, read_label_matrix
@@ -23,6 +22,7 @@ from ..common.data.prompts import FindingPrompts
 from ..common.digests import seed_from
 from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, checkpoint_record, to_input
 from ..common.encoders.image import draw_visible
+from ..common.encoders.prompt_scores import prompt_scores
 from ..common.encoders.text import ReportBatch, SpecialTokens, pad_reports
 from ..common.errors import InputError
 from ..common.files.atomic_files import verify
@@ -149,16 +149,10 @@ class ValidationLabels:
         batches = self._store.batches(self._images, self._batch_size)
         embedded = torch.cat([model.embed_images(model.input_of(stored)) for stored in batches])
         reader = Checkpoint(model, self._tokenizer, None, checkpoint_record(model))
-        by_finding = []
-        for own in self._prompts:
-            by_set = []
-            for prompts in own.expanded().values():
-                scores = embedded @ F.normalize(reader.embed_sentences(prompts.positive).report.mean(dim=0), dim=0)
-                if prompts.negative:
-                    denying = reader.embed_sentences(prompts.negative).report.mean(dim=0)
-                    scores = scores - embedded @ F.normalize(denying, dim=0)
-                by_set.append(scores.cpu().numpy())
-            by_finding.append(np.stack(by_set))
+        expanded = [own.expanded() for own in self._prompts]
+        sets = {(number, name): each for number, own in enumerate(expanded) for name, each in own.items()}
+        scores = prompt_scores(reader, sets, embedded.cpu().numpy())
+        by_finding = [np.stack([scores[number, name] for name in own]) for number, own in enumerate(expanded)]
         return PromptAuc(by_finding, self.targets)
 
 

@@ -4,9 +4,8 @@ Global scores compare the whole image with the prompts. Local scores compare its
 averaged away (cf. the paper's Fig. 3b).
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -15,11 +14,9 @@ from jaxtyping import Float
 
 from ..common.data.image_store import ImageStore
 from ..common.data.prompts import PromptSet
-from ..common.encoders.dual import Checkpoint, mean_embeddings
-from ..common.encoders.global_scores import embeddings_of, prompt_scores
+from ..common.encoders.dual import Checkpoint
+from ..common.encoders.prompt_scores import Key, contrasts, embeddings_of, prompt_scores
 from .contract import ZeroShotSettings
-
-Key = TypeVar("Key", bound=Hashable)  # of a prompt set
 
 
 @torch.inference_mode()
@@ -37,15 +34,16 @@ def local_scores(
     largest cosines: `patch_share` of the grid, and at least one patch. Images and prompts are embedded once for all
     sets.
     """
-    prompts = [(name, side) for name, each in sets.items() for side in ("positive", "negative") if getattr(each, side)]
-    directions = mean_embeddings(checkpoint, [getattr(sets[name], side) for name, side in prompts], of="sentence")
-    rows = np.array([store.row_of(image_id) for image_id in image_ids])
-    model, parts = checkpoint.model, []
-    for stored in store.batches(rows, batch_size):
-        tokens = model.patch_tokens(model.input_of(stored))
-        parts.append(mean_of_largest(model.embed_patches(tokens) @ directions.T, patch_share).cpu().numpy())
-    found = dict(zip(prompts, np.concatenate(parts).T, strict=True))
-    return {name: found[name, "positive"] - found.get((name, "negative"), 0) for name in sets}
+    rows, model = np.array([store.row_of(image_id) for image_id in image_ids]), checkpoint.model
+
+    def scores_with(
+        directions: Float[torch.Tensor, "prompts embedding"],
+    ) -> Float[np.ndarray, "images prompts"]:
+        patches = (model.embed_patches(model.patch_tokens(model.input_of(stored)))
+                   for stored in store.batches(rows, batch_size))  # fmt: skip
+        return np.concatenate([mean_of_largest(each @ directions.T, patch_share).cpu().numpy() for each in patches])
+
+    return contrasts(checkpoint, sets, scores_with, of="sentence")
 
 
 def mean_of_largest(

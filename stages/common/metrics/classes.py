@@ -31,6 +31,11 @@ class Classified:
         """Return the predicted class of each image."""
         return self.scores.argmax(axis=1)
 
+    @property
+    def accuracy(self) -> Metric:
+        """Return the share of images whose class is predicted."""
+        return mean_of((self.truth == self.predicted).astype(np.float64))
+
     def confusion(self) -> Int[np.ndarray, "classes classes"]:
         """Return the number of images by true class (rows) and predicted class (columns)."""
         found = np.zeros((self.scores.shape[1],) * 2, dtype=np.int64)
@@ -52,7 +57,7 @@ class Classified:
         by_class = [self.of_class(number, ks) for number in range(self.scores.shape[1])]
         named = {"macro_f1": "f1"} | {f"precision_at_{k}": f"precision_at_{k}" for k in ks}
         means = {name: mean_over_findings([each[own] for each in by_class]) for name, own in named.items()}
-        return {"accuracy": mean_of((self.truth == self.predicted).astype(np.float64)), **means}
+        return {"accuracy": self.accuracy, **means}
 
 
 def mean_within(values: Float[np.ndarray, "items"], members: Bool[np.ndarray, "items"]) -> Metric:

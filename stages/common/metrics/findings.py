@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int8
@@ -17,6 +18,8 @@ from ..data.label_matrix import LabelMatrix
 from ..errors import InputError
 from ..records import FEWEST, METRICS, Estimate, MetricName
 from .ranking import Metric, classification_metrics, estimate_of, once, values_of_draws
+
+FigureName = TypeVar("FigureName", bound=str)
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,12 @@ def mean_over_findings(metrics: Sequence[Metric]) -> Metric:
 
 
 def estimates(
-    metrics: Mapping[str, Mapping[MetricName, Metric]], weights: Float[np.ndarray, "draws images"]
-) -> tuple[dict[str, dict[MetricName, Estimate]], dict[MetricName, Estimate]]:
-    """Return the figures of each finding, and their mean over findings; every draw is made once."""
-    by_finding: dict[str, dict[MetricName, Estimate]] = {finding: {} for finding in metrics}
-    means: dict[MetricName, Estimate] = {}
-    for name in METRICS if metrics else ():
+    metrics: Mapping[str, Mapping[FigureName, Metric]], weights: Float[np.ndarray, "draws images"]
+) -> tuple[dict[str, dict[FigureName, Estimate]], dict[FigureName, Estimate]]:
+    """Return the figures of each finding (or class), and their mean over findings; every draw is made once."""
+    by_finding: dict[str, dict[FigureName, Estimate]] = {finding: {} for finding in metrics}
+    means: dict[FigureName, Estimate] = {}
+    for name in next(iter(metrics.values()), {}):
         values = {finding: once(each[name], weights.shape[1]) for finding, each in metrics.items()}
         draws = {finding: values_of_draws(each[name], weights) for finding, each in metrics.items()}
         for finding in metrics:
