@@ -5,6 +5,7 @@ data set, so that a user writes only what differs. Stages see its settings, and 
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def distributions() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
+@lru_cache  # a data set asks for its own several times, and every start of Snakemake asks anew
 def read_distribution(name: str) -> Distribution:
     """Return a distribution. Raises ValueError, which names those that there are."""
     known = distributions()

@@ -7,12 +7,14 @@ data sets from `archives_of` and `files_with_tables`.
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from stages.common.data.distributions import not_there
 from stages.common.data.patient_split import PatientSplit
 from stages.common.data.prompts import FindingPrompts, read_prompts
 from stages.common.errors import InputError
 from stages.common.files.archives import is_archive, is_dir, is_file, on_disk
 from stages.common.settings import did_you_mean
 from stages.configuration import FEW_SHOT, Config
+from stages.contracts import EVALUATIONS, needs_of
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.label_images.contract import LabelImagesSettings
 from stages.phrase_grounding.contract import refuse_set_of_phrases
@@ -44,20 +46,20 @@ def archives_of(config: Config, dataset: str) -> list[str]:
 
 
 def files_with_tables(
-    config: Config, dataset: str, names: Callable[[Path | None], Iterable[str]], missing: Callable[[Path], InputError]
+    config: Config, dataset: str, names: Callable[[Path | None], Iterable[str]], what: str
 ) -> list[str]:
     """Return the files on disk that hold the tables of a data set, each once: a table itself, or its archive.
 
-    `names` returns the tables' names, which may depend on what the root contains. Raises the error `missing` for one
-    that is not there. A tar is not looked into, because all of it would be read: that is for the doctor and for jobs.
+    `names` returns the tables' names, which may depend on what the root contains. Raises InputError for one that is not
+    there: no such `what`. A tar is not looked into, because all of it would be read: that is for the doctor and jobs.
     """
-    root = Path(config.root(dataset))
+    root, where = Path(config.root(dataset)), config.where_to_get(dataset)
     paths = [root / name for name in names(None if _is_tar(root) else root)]
     if not (paths or config.is_phantom(dataset) or _is_tar(root) or is_dir(root)):  # a tree has no table
-        raise missing(root)
+        raise not_there(root, f"no such {what}", where)
     for path in paths:
         if not (config.is_phantom(dataset) or _is_tar(on_disk(path)) or is_file(path)):
-            raise missing(path)
+            raise not_there(path, f"no such {what}", where)
     return list(dict.fromkeys(str(on_disk(path)) for path in paths))
 
 
@@ -67,7 +69,7 @@ def _is_tar(path: Path) -> bool:
 
 def _of_labelled(config: Config, name: str) -> Iterator[InputError]:
     labels = config.settings(LabelImagesSettings, name)
-    for stage in ("zero_shot_classification", "multi_class_classification", "phrase_grounding"):
+    for stage in (each for each in EVALUATIONS if needs_of(each) & {"prompts", "prompts or phrases"}):
         named = config.settings(stage, name).prompts
         if name not in config.measured_on(stage) or named is None:  # boxes of phrases need none
             continue

@@ -211,7 +211,8 @@ def distributions_page() -> str:
     ]
     rows = []
     for name in distributions():
-        each, counts = read_distribution(name), read_distribution(name).published
+        each = read_distribution(name)
+        counts = each.published
         patients = "not stated" if counts.patients is None else f"{counts.patients:,}"
         link = f"[`{name}`](#{name})"
         rows.append(

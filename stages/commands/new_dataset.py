@@ -80,7 +80,7 @@ def _guessed(table: Path, root: Path | None, finding: str | None) -> "tuple[Tabl
 
 @dataclass(frozen=True)
 class Labels:
-    """What is evaluated: columns of yes and no, or words of a column that lists findings; or nothing."""
+    """Hold what is evaluated: columns of yes and no, or words of a column that lists findings; or nothing."""
 
     columns: "tuple[Finding, ...]" = ()
     listed: "Listed | None" = None

@@ -48,7 +48,7 @@ PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Queries:
-    """What can be pointed with: the prompts of each finding, and the phrases of the data set (a row per pair)."""
+    """Hold what can be pointed with: the prompts of each finding, and the phrases of the data set (a row per pair)."""
 
     prompts: Mapping[str, FindingPrompts]
     phrases: pl.DataFrame

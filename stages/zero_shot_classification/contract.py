@@ -52,7 +52,7 @@ class ReliabilityBin(Record):
 
 
 class Reliability(Record):
-    """How well probabilities agree with the shares of positives, on test."""
+    """State how well probabilities agree with the shares of positives, on test."""
 
     calibration_error: Estimate = Field(description="expected calibration error over the bins")
     brier: Estimate = Field(description="mean squared difference of probability and label")

@@ -35,7 +35,7 @@ Scores = Mapping[str, Float[np.ndarray, "images"]]  # by prompt set, in the orde
 
 @dataclass(frozen=True)
 class Probabilities:
-    """How scores become probabilities: the method of the fit, and the temperature before it."""
+    """Turn scores into probabilities: the method of the fit, and the temperature before it."""
 
     method: Literal["temperature", "platt"]
     temperature: float

@@ -1,16 +1,13 @@
 # The distribution's own index -> table of files and table of reports.
-from stages.common.data.distributions import not_there
 from stages.index_inputs.contract import index_files
 from workflow.input_files import archives_of, files_with_tables
 
 
 def index_of(dataset):
     """Return the index files of a data set; missing ones that no rule makes are named before anything runs."""
-    settings, where = CONFIG.settings("index_inputs", dataset), CONFIG.where_to_get(dataset)
+    settings = CONFIG.settings("index_inputs", dataset)
     try:
-        return files_with_tables(
-            CONFIG, dataset, partial(index_files, settings), lambda path: not_there(path, "no such index file", where)
-        )
+        return files_with_tables(CONFIG, dataset, partial(index_files, settings), "index file")
     except InputError as error:
         raise WorkflowError(f"datasets.{dataset}: {error}") from None
 

@@ -3,11 +3,8 @@ def label_tables_of(dataset):
     settings = CONFIG.settings("label_images", dataset)
     if CONFIG.is_phantom(dataset):
         return INDEX[dataset]
-    where = CONFIG.where_to_get(dataset)
     try:
-        return files_with_tables(
-            CONFIG, dataset, settings.files, lambda path: not_there(path, "no such table of labels", where)
-        )
+        return files_with_tables(CONFIG, dataset, settings.files, "table of labels")
     except InputError as error:
         raise WorkflowError(f"datasets.{dataset}.label_images: {error}") from None
 

@@ -49,8 +49,19 @@ class Evaluation:
         return self.result.measured_on()
 
 
+class OfDataset(Evaluation):
+    """Name the run of an evaluation that has one per data set and variant."""
+
+    dataset: str
+
+    @property
+    def run(self) -> dict[str, str]:
+        """Return the values of the wildcards of its run."""
+        return {"variant": self.variant, "dataset": self.dataset}
+
+
 @dataclass(frozen=True)
-class ZeroShot(Evaluation):
+class ZeroShot(OfDataset):
     """One row of Table 1, with the scores of the test part by finding."""
 
     dataset: str
@@ -59,11 +70,6 @@ class ZeroShot(Evaluation):
     scores: dict[str, Float[np.ndarray, "images"]]
     targets: dict[str, Int[np.ndarray, "images"]]
     writer: ClassVar[type[Job]] = ZeroShotJob
-
-    @property
-    def run(self) -> dict[str, str]:
-        """Return the values of the wildcards of its run."""
-        return {"variant": self.variant, "dataset": self.dataset}
 
     def measured_on(self) -> object:
         """Return what must be equal for all variants, with the targets of the test part."""
@@ -94,18 +100,13 @@ def _read(tree: ResultsTree, dataset: str, variant: str) -> ZeroShot:
 
 
 @dataclass(frozen=True)
-class MultiClass(Evaluation):
+class MultiClass(OfDataset):
     """Result of multi-class classification for one data set and variant."""
 
     dataset: str
     variant: str
     result: MultiClassResult
     writer: ClassVar[type[Job]] = MultiClassJob
-
-    @property
-    def run(self) -> dict[str, str]:
-        """Return the values of the wildcards of its run."""
-        return {"variant": self.variant, "dataset": self.dataset}
 
 
 def read_multi_class(tree: ResultsTree) -> list[MultiClass]:
@@ -206,7 +207,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Grounding(Evaluation):
+class Grounding(OfDataset):
     """Result of phrase grounding for one finding of a data set, and one variant."""
 
     dataset: str
@@ -215,11 +216,6 @@ class Grounding(Evaluation):
     whole: GroundingResult
     samples: list[Sample]
     writer: ClassVar[type[Job]] = PhraseGroundingJob
-
-    @property
-    def run(self) -> dict[str, str]:
-        """Return the values of the wildcards of its run."""
-        return {"variant": self.variant, "dataset": self.dataset}
 
     def measured_on(self) -> object:
         """Return what does not depend on the encoders, of all findings: they share a run."""

@@ -1,6 +1,6 @@
 """Retrieval: one table per direction, every figure above that of candidates in random order."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ...common.records import AgainstChance
 from ...common.wording import counted
@@ -57,24 +57,12 @@ def _table(
     name, first = f"retrieval_{direction}", next(iter(variants.values()))
     measures = _figures(first)
     best = {key: comparisons.best(name, key, values, key, smaller_is_better=key == RANK) for key in measures}
-    rows = [
-        Row(
-            variant_label(inputs, variant),
-            {
-                key: cell_of(each, best[key] == variant, form=rank if key == RANK else decimal)
-                for key, each in _figures(found).items()
-            },
-            key=variant,
-        )
-        for variant, found in variants.items()
-    ]
-    chance = {key: Cell(each.chance, form=rank if key == RANK else figures) for key, each in measures.items()}
     return Table(
         name,
         f"Retrieval, {words(direction)}, among the test pairs of {inputs.tree.pretrain_on}: "
         f"{counted(first.queries, 'query', 'queries')}, {counted(first.candidates, 'candidate')}",
         tuple(Column(key, words(key).replace("recall at ", "recall@"), brief=True) for key in measures),
-        (Block("measured", (*rows, Row(CHANCE, chance))),),
+        (_above_chance(inputs, {variant: _figures(each) for variant, each in variants.items()}, best, figures),),
         legend=(NOTE, INTERVALS, bold_note("patient")),
         task="retrieval",
     )
@@ -101,19 +89,17 @@ def _class_table(
     name, first = f"retrieval_classes_{direction}", next(iter(variants.values()))
     keys = {f"precision_at_{k}": k for k in first.directions[direction].mean}
     best = {key: comparisons.best(name, key, values, key) for key in keys}
-    rows = []
-    for variant, found in variants.items():
-        mean = found.directions[direction].mean
-        cells = {key: cell_of(mean[k], best[key] == variant) for key, k in keys.items()}
-        rows.append(Row(variant_label(inputs, variant), cells, key=variant))
-    chance = {key: Cell(first.directions[direction].mean[k].chance) for key, k in keys.items()}
+    means = {
+        variant: {key: found.directions[direction].mean[k] for key, k in keys.items()}
+        for variant, found in variants.items()
+    }
     sizes = ", ".join(f"{words(each)} {size.images}" for each, size in first.classes.items())
     return Table(
         name,
         f"Retrieval by class, {words(direction)}, among the test pairs of {inputs.tree.pretrain_on} with exactly one "
         f"of {counted(len(first.classes), 'finding')}; images: {sizes}",
         tuple(Column(key, f"P@{k}", brief=True) for key, k in keys.items()),
-        (Block("measured", (*rows, Row(CHANCE, chance))),),
+        (_above_chance(inputs, means, best),),
         legend=(CLASS_NOTE, INTERVALS, bold_note("patient")),
         task="retrieval_classes",
     )
@@ -121,3 +107,22 @@ def _class_table(
 
 def _figures(direction: Direction) -> dict[str, AgainstChance]:
     return {f"recall_at_{k}": each for k, each in direction.recall.items()} | {RANK: direction.median_rank}
+
+
+def _above_chance(
+    inputs: Inputs,
+    variants: Mapping[str, Mapping[str, AgainstChance]],
+    best: Mapping[str, str | None],
+    form: Callable[[float], str] = decimal,
+) -> Block:
+    """Make a row per variant, and below them the chance levels, which all variants share, in `form`."""
+    rows = []
+    for variant, found in variants.items():
+        cells = {
+            key: cell_of(each, best[key] == variant, form=rank if key == RANK else decimal)
+            for key, each in found.items()
+        }
+        rows.append(Row(variant_label(inputs, variant), cells, key=variant))
+    first = next(iter(variants.values()))
+    chance = {key: Cell(each.chance, form=rank if key == RANK else form) for key, each in first.items()}
+    return Block("measured", (*rows, Row(CHANCE, chance)))

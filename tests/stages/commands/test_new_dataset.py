@@ -11,7 +11,7 @@ import yaml
 
 from stages.__main__ import main
 from stages.commands.finding_prompts import finding_names, prompt_file
-from stages.commands.label_guess import Boxes
+from stages.commands.label_guess import Boxes, listed_in
 from stages.commands.table_guess import guess_table
 from stages.common.data.prompts import read_prompts
 from stages.config import check
@@ -207,6 +207,30 @@ def test_a_name_becomes_a_finding() -> None:
     alone = prompt_file(["Pneumothorax"])
     assert alone["finding"] == "pneumothorax"
     assert alone["sets"]["there_is"]["negative"] == ["There is no pneumothorax."]
+
+
+@pytest.mark.parametrize(
+    ("word", "there_is", "seen"),
+    [
+        ("Pleural Effusion", "There is no pleural effusion.", "No pleural effusion is seen."),
+        ("RibFractures", "There are no rib fractures.", "No rib fractures are seen."),
+        ("Atelectasis", "There is no atelectasis.", "No atelectasis is seen."),
+        ("Support Devices", "There are no support devices.", "No support devices are seen."),
+        ("Abscess", "There is no abscess.", "No abscess is seen."),
+        ("\u00b1", "There is no finding 1.", "No finding 1 is seen."),
+    ],
+)
+def test_prompts_follow_the_number_of_the_name(word, there_is, seen):
+    sets = prompt_file([word])["sets"]
+    assert sets["there_is"]["negative"] == [there_is]
+    assert seen in sets["phrasings"]["negative"]
+
+
+def test_words_that_differ_in_case_are_one_finding():
+    cells = ["Pneumonia|Edema", "pneumonia", "PNEUMONIA|edema", "Pneumonia", "No Finding", "no finding"] * 10
+    found = listed_in(pl.Series("labels", cells))
+    assert found is not None
+    assert (dict(found.words), found.normal) == ({"Pneumonia": 40, "Edema": 20}, ("No Finding",))
 
 
 def test_all_columns_of_labels_are_findings_unless_one_is_chosen(written, tmp_path: Path, capsys) -> None:

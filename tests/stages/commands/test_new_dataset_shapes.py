@@ -8,13 +8,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import polars as pl
 import pytest
 import yaml
 
 from stages.__main__ import main
-from stages.commands.finding_prompts import prompt_file
-from stages.commands.label_guess import listed_in
 from stages.common.data.prompts import read_prompts
 from stages.config import check
 from stages.config_layers import merged
@@ -240,23 +237,6 @@ def test_one_column(made):
 
 
 @pytest.mark.parametrize(
-    ("word", "there_is", "seen"),
-    [
-        ("Pleural Effusion", "There is no pleural effusion.", "No pleural effusion is seen."),
-        ("RibFractures", "There are no rib fractures.", "No rib fractures are seen."),
-        ("Atelectasis", "There is no atelectasis.", "No atelectasis is seen."),
-        ("Support Devices", "There are no support devices.", "No support devices are seen."),
-        ("Abscess", "There is no abscess.", "No abscess is seen."),
-        ("\u00b1", "There is no finding 1.", "No finding 1 is seen."),
-    ],
-)
-def test_prompts_follow_the_number_of_the_name(word, there_is, seen):
-    sets = prompt_file([word])["sets"]
-    assert sets["there_is"]["negative"] == [there_is]
-    assert seen in sets["phrasings"]["negative"]
-
-
-@pytest.mark.parametrize(
     ("name", "about"),
     [
         ("visit", "studies"),
@@ -300,13 +280,6 @@ def test_exams_that_tell_no_studies_apart_are_told(made):
     assert "study" not in written.columns
     assert "no studies   row 2 and others have the same patient and exam, but different reports" in written.said
     assert written.index().files["study_id"].n_unique() == NUMBER
-
-
-def test_words_that_differ_in_case_are_one_finding():
-    cells = ["Pneumonia|Edema", "pneumonia", "PNEUMONIA|edema", "Pneumonia", "No Finding", "no finding"] * 10
-    found = listed_in(pl.Series("labels", cells))
-    assert found is not None
-    assert (dict(found.words), found.normal) == ({"Pneumonia": 40, "Edema": 20}, ("No Finding",))
 
 
 @pytest.mark.parametrize("listed", [True, False])
