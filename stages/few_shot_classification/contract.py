@@ -1,4 +1,4 @@
-"""Settings and records of few-shot classification: two published protocols, unchanged, and what both share."""
+"""Settings and records of few-shot classification: three published protocols, unchanged, and what they share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,15 @@ ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
         "milder crops",
         "no stochastic depth",
         "the encoder's own last norm stays before the mean of patch tokens",
+    ),
+    "benchx": (
+        "no flip, because it would swap left and right",
+        "crops keep the shape of the image",
+        "batch size and learning rate are not searched per encoder and data set (BenchX: 32, 64, 128; .003, .01, .03)",
+        "the AUC on validation chooses the weights, at times evenly over the steps (BenchX's code: every 5 epochs from "
+        "the 10th, for a single finding by F1)",
+        "training ends at the latest where the learning rate reaches 0 (BenchX's code: after 200 epochs)",
+        "one logit for a single finding (BenchX's code: two), with a bias that starts at 0",
     ),
 }
 
@@ -71,6 +80,14 @@ class FinetuningSettings(Settings):
         50, ge=0, description="linear warm-up of the learning rate, then cosine decay; as in MRM's code"
     )
     clip_norm: float = Field(1.0, gt=0, description="gradient clipping norm; as in MRM's code")
+    encoder_rate: float = Field(1.0, ge=0, description="learning rate of the encoder / learning rate of the head")
+    head_norm: bool = Field(False, description="a layer norm before the linear layer of the head")
+    epochs: int | None = Field(
+        None, gt=0, description="maximum passes over the training images; the learning rate follows `steps`"
+    )
+    patience: int | None = Field(
+        None, gt=0, description="validations without a better AUC before training stops; null: never"
+    )
     validations: int = Field(
         20, gt=0, description="number of validations, evenly spaced over the steps; the best weights are kept"
     )
@@ -88,6 +105,29 @@ class ScheduleSettings(Settings):
     learning_rate: float = Field(gt=0, description="peak learning rate")
 
 
+class BenchxSettings(FinetuningSettings, ScheduleSettings):
+    """Training of all weights, the head's faster: the protocol of BenchX, with values of its files for ViT-B."""
+
+    batch_size: int = Field(64, gt=0, description="images per step")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD")
+    steps: int = Field(3_000, gt=0, description="updates until the learning rate is 0")
+    learning_rate: float = Field(1e-2, gt=0, description="peak learning rate of the head")
+    warmup_steps: int = Field(50, ge=0, description="linear warm-up of the learning rate, then cosine decay")
+    clip_norm: float = Field(1.0, gt=0, description="gradient clipping norm")
+    encoder_rate: float = Field(0.1, ge=0, description="learning rate of the encoder / learning rate of the head")
+    head_norm: bool = Field(True, description="a layer norm before the linear layer of the head")
+    epochs: int | None = Field(
+        200, gt=0, description="maximum passes over the training images; the learning rate follows `steps`"
+    )
+    patience: int | None = Field(
+        10, gt=0, description="validations without a better AUC before training stops; null: never"
+    )
+    augmentation: AugmentationSettings = Field(
+        AugmentationSettings(min_area=0.08, brightness=0, contrast=0),
+        description="augmentation of training images; no flip, because it would swap left and right",
+    )
+
+
 class JobSettings(EvaluationSettings):
     """Settings of one job, whatever its protocol."""
 
@@ -100,6 +140,10 @@ class LinearJobSettings(JobSettings, LinearProbeSettings):
 
 class FinetuneJobSettings(JobSettings, FinetuningSettings, ScheduleSettings):
     """Settings of one job of protocol `finetune`."""
+
+
+class BenchxJobSettings(BenchxSettings, FinetuneJobSettings):
+    """Settings of one job of protocol `benchx`."""
 
 
 class FinetuneSettings(FinetuningSettings, ScheduledSettings):
@@ -120,11 +164,12 @@ class FewShotClassificationSettings(FewShotBlock, EvaluationSettings):
 
     linear: LinearProbeSettings = LinearProbeSettings()
     finetune: FinetuneSettings = FinetuneSettings()
+    benchx: BenchxSettings = BenchxSettings()
 
     def job(self, protocol: Protocol, fraction: int) -> JobSettings:
         """Return the settings of one job."""
-        kind = LinearJobSettings if protocol == "linear" else FinetuneJobSettings
-        return kind(**self.values_of(protocol, fraction))
+        kinds = {"linear": LinearJobSettings, "finetune": FinetuneJobSettings, "benchx": BenchxJobSettings}
+        return kinds[protocol](**self.values_of(protocol, fraction))
 
 
 def departures_of(job: JobSettings, protocol: Protocol) -> Departures:
@@ -141,7 +186,7 @@ class Seed(Record):
     """Figures of one repetition, mean over findings; `thresholds` are those of F1 by finding, chosen on validation."""
 
     seed: int
-    kept_at: Count = Field(description="epoch (linear) or step (finetune) of the kept weights, 1-based")
+    kept_at: Count = Field(description="epoch (linear) or step (finetune, benchx) of the kept weights, 1-based")
     validation_auc: float
     thresholds: dict[str, float]
     auc: float
@@ -189,7 +234,7 @@ class FewShotResult(FewShotRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class FewShotClassificationJob(Job):
-    """Inputs and outputs of both protocols. A job has one variant, data set and fraction, and several seeds."""
+    """Inputs and outputs of every protocol. A job has one variant, data set and fraction, and several seeds."""
 
     stage = "few_shot_classification"
     place = "{variant}/{dataset}/{protocol}/{fraction}"
@@ -216,10 +261,8 @@ class LinearJob(FewShotClassificationJob):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneJob(FewShotClassificationJob):
+class TrainingJob(FewShotClassificationJob):
     """Train all weights of the image encoder; a killed job resumes from --state."""
-
-    command = protocol = "finetune"
 
     settings: FinetuneJobSettings
     checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
@@ -227,3 +270,19 @@ class FinetuneJob(FewShotClassificationJob):
     state: Path = option("folder of the states from which a killed job resumes")
     save_minutes: float = option("time between two saves of the state", default=10.0, ge=0)
     device: str = device_option()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneJob(TrainingJob):
+    """Train all weights of the image encoder as MRM and MaCo do; a killed job resumes from --state."""
+
+    command = protocol = "finetune"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchxJob(TrainingJob):
+    """Train all weights of the image encoder as BenchX does; a killed job resumes from --state."""
+
+    command = protocol = "benchx"
+
+    settings: BenchxJobSettings

@@ -1,8 +1,9 @@
-"""Protocol `finetune`: the image encoder and a linear head on its pooled tokens, with all weights trained.
+"""Protocols `finetune` and `benchx`: the image encoder and a linear head on its pooled tokens, all weights trained.
 
-As MRM (Zhou et al., ICLR 2023) and MaCo (Huang et al., Nat. Commun. 2024) fine-tune: SGD on batches of 96, a given
-number of steps, warm-up and cosine; the weights of the best validation AUC are kept. Differences from MRM's code are
-listed in contract.py, ALWAYS_DIFFERENT, and beside the figures.
+Both are SGD with warm-up and cosine; the weights of the best validation AUC are kept. `finetune` is that of MRM (Zhou
+et al., ICLR 2023) and MaCo (Huang et al., Nat. Commun. 2024): batches of 96 and a given number of steps. `benchx` is
+that of BenchX (Zhou et al., NeurIPS 2024): a layer norm before the head, the encoder at a tenth of the head's rate, and
+an early stop. Differences from the authors' code are listed in contract.py, ALWAYS_DIFFERENT, and beside the figures.
 """
 
 import copy
@@ -31,7 +32,7 @@ from ..common.journal.progress import progress
 from ..common.journal.tracking import Run
 from ..common.training.served_states import state_in_use
 from ..common.training.state_files import ResumableState
-from .contract import FinetuneJob, FinetuneJobSettings
+from .contract import FinetuneJobSettings, TrainingJob
 from .evaluation import Fit, SeedScores, classify, known_loss, target_tensor, validation_auc
 
 Log = Callable[[dict[str, float], int], None]
@@ -40,14 +41,15 @@ _SCORED_AT_ONCE = 256
 
 
 class Classifier(nn.Module):
-    """A copy of an image encoder with a head that starts near zero, as in MRM and MAE."""
+    """A copy of an image encoder with a head that starts near zero, as in MRM and MAE, and may begin with a norm."""
 
-    def __init__(self, model: DualEncoder, findings: int = 1) -> None:
+    def __init__(self, model: DualEncoder, findings: int = 1, head_norm: bool = False) -> None:
         super().__init__()
         self.encoder = copy.deepcopy(model.image).requires_grad_(True)
-        self.head = nn.Linear(self.encoder.width, findings)
-        nn.init.trunc_normal_(self.head.weight, std=2e-5)
-        nn.init.zeros_(self.head.bias)
+        linear = nn.Linear(self.encoder.width, findings)
+        nn.init.trunc_normal_(linear.weight, std=2e-5)
+        nn.init.zeros_(linear.bias)
+        self.head = nn.Sequential(nn.LayerNorm(self.encoder.width, eps=1e-6), linear) if head_norm else linear
 
     def forward(self, images: Float[Tensor, "batch size size"]) -> Float[Tensor, "batch findings"]:
         """Return logits of grey images 0..1."""
@@ -57,10 +59,11 @@ class Classifier(nn.Module):
 
 @dataclass(frozen=True)
 class Best:
-    """Scores of the best validation so far, and the AUC of the latest one."""
+    """Scores of the best validation so far, the AUC of the latest one, and how many there were since the best."""
 
     scores: SeedScores
     looked_at: float
+    since: int
 
 
 class Finetuning:
@@ -91,16 +94,19 @@ class Finetuning:
         """
         settings = self._settings
         torch.manual_seed(seed_from("head", seed))
-        classifier = Classifier(self._model, self._targets.shape[1]).to(self._device)
-        optimiser = torch.optim.SGD(classifier.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
+        classifier = Classifier(self._model, self._targets.shape[1], settings.head_norm).to(self._device)
+        optimiser = self._optimiser(classifier)
         schedule = get_cosine_schedule_with_warmup(optimiser, settings.warmup_steps, settings.steps)
-        looks = {math.ceil(settings.steps * look / settings.validations) for look in range(1, settings.validations + 1)}
+        steps = self._steps
+        looks = {math.ceil(steps * look / settings.validations) for look in range(1, settings.validations + 1)}
         trained = {"classifier": classifier, "optimiser": optimiser, "schedule": schedule}
         done, best, history = _resumed(state.newest(), trained)
         for row in history:
             log(*row)
-        with progress(f"steps of seed {seed}", settings.steps, done) as report:
-            for step in range(done + 1, settings.steps + 1):
+        with progress(f"steps of seed {seed}", steps, done) as report:
+            for step in range(done + 1, steps + 1):
+                if best is not None and best.since == settings.patience:
+                    break
                 loss = self._step(classifier, optimiser, seed, step - 1)
                 schedule.step()
                 report.at(step, f"loss {loss:.3f}")
@@ -108,26 +114,42 @@ class Finetuning:
                     best = self._look(classifier, best, seed, step, loss)
                     history.append(({f"seed_{seed}/loss": loss, f"seed_{seed}/validation_auc": best.looked_at}, step))
                     log(*history[-1])
-                if step == settings.steps or state.due():
+                if step == steps or state.due():
                     state.save(step, _state(trained, step, best, history))
         assert best is not None  # the last step is validated
         return best.scores
 
+    @property
+    def _steps(self) -> int:
+        """Return the number of updates, which `epochs` may cut short."""
+        settings = self._settings
+        return min(settings.steps, settings.epochs * self._batches) if settings.epochs else settings.steps
+
+    @property
+    def _batches(self) -> int:
+        """Return the number of batches of a pass over the training images."""
+        return -(-len(self._train) // self._settings.batch_size)
+
+    def _optimiser(self, classifier: Classifier) -> torch.optim.SGD:
+        settings = self._settings
+        groups: list[dict[str, Any]] = [
+            {"params": list(classifier.head.parameters())},
+            {"params": list(classifier.encoder.parameters()), "lr": settings.learning_rate * settings.encoder_rate},
+        ]
+        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
+
     def _look(self, classifier: Classifier, best: "Best | None", seed: int, step: int, loss: float) -> "Best":
         if not math.isfinite(loss):
-            raise InputError(
-                f"step {step}: the loss is {loss}", remedy="lower the learning rate of `finetune.schedule`"
-            )
+            raise InputError(f"step {step}: the loss is {loss}", remedy="lower the learning rate of the protocol")
         scores = self._scores(classifier, self._validation)
         value = validation_auc(scores, self._validation_targets)
         if best is not None and value <= best.scores.validation_auc:
-            return Best(best.scores, value)
-        return Best(SeedScores(seed, step, value, scores, self._scores(classifier, self._test)), value)
+            return Best(best.scores, value, best.since + 1)
+        return Best(SeedScores(seed, step, value, scores, self._scores(classifier, self._test)), value, 0)
 
     def _step(self, classifier: Classifier, optimiser: torch.optim.Optimizer, seed: int, step: int) -> float:
         """Update on the batch of a 0-based step and return the loss before the update."""
-        batches = -(-len(self._train) // self._settings.batch_size)
-        epoch, place = divmod(step, batches)
+        epoch, place = divmod(step, self._batches)
         order = np.random.default_rng(seed_from("order", seed, epoch)).permutation(len(self._train))
         chosen = order[place * self._settings.batch_size :][: self._settings.batch_size]
         generator = torch.Generator().manual_seed(seed_from("images", seed, step))
@@ -170,7 +192,7 @@ def _state(
     if best is not None:
         scores = vars(best.scores)
         arrays = {name: torch.from_numpy(scores[name]) for name in ("validation", "test")}
-        content["best"] = {"scores": scores | arrays, "looked_at": best.looked_at}
+        content["best"] = vars(best) | {"scores": scores | arrays}
     return content | {"step": step, "history": history}
 
 
@@ -186,10 +208,11 @@ def _resumed(
         return saved["step"], None, saved["history"]
     scores = saved["best"]["scores"]
     arrays = {name: scores[name].numpy() for name in ("validation", "test")}
-    return saved["step"], Best(SeedScores(**(scores | arrays)), saved["best"]["looked_at"]), saved["history"]
+    best = Best(**saved["best"] | {"scores": SeedScores(**scores | arrays)})
+    return saved["step"], best, saved["history"]
 
 
-def classify_finetuned(job: FinetuneJob) -> None:
+def classify_finetuned(job: TrainingJob) -> None:
     """Fine-tune image encoders over several seeds and write the results; a killed job resumes."""
     with ExitStack() as held:
 

@@ -1,9 +1,9 @@
-"""Evaluate few-shot segmentation by one of two protocols. Inputs, outputs and settings: contract.py."""
+"""Evaluate few-shot segmentation by one of three protocols. Inputs, outputs and settings: contract.py."""
 
 from functools import partial
 
 from ..common.command_line import Work, run_stage
-from .contract import FinetuneJob, LinearJob
+from .contract import BenchxJob, FinetuneJob, LinearJob
 
 
 def linear(job: LinearJob) -> None:
@@ -20,7 +20,14 @@ def finetune(job: FinetuneJob) -> None:
     segment(job, partial(UperNetSegmenter, settings=job.settings))
 
 
-WORK: Work = {LinearJob: linear, FinetuneJob: finetune}
+def benchx(job: BenchxJob) -> None:
+    from .repetitions import segment
+    from .segmenters import FrozenUperNetSegmenter
+
+    segment(job, partial(FrozenUperNetSegmenter, settings=job.settings))
+
+
+WORK: Work = {LinearJob: linear, FinetuneJob: finetune, BenchxJob: benchx}
 
 if __name__ == "__main__":
     run_stage(WORK)

@@ -1,4 +1,4 @@
-"""Settings and records of few-shot segmentation: two published protocols, and what both share."""
+"""Settings and records of few-shot segmentation: three published protocols, and what they share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,13 @@ ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
         "no dropout before the last layer",
         "one map of logits instead of two classes, with a threshold from validation",
     ),
+    "benchx": (
+        "no flip, because it would swap left and right",
+        "no stochastic depth in the frozen encoder, and no norm after its last block",
+        "no dropout before the last layer",
+        "one map of logits instead of two classes, with a threshold from validation",
+        "the Dice of positives on validation chooses the weights (BenchX's code: the mean Dice of finding and rest)",
+    ),
 }
 
 
@@ -59,11 +66,10 @@ class EvaluationSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """Settings that both protocols have, each with its own values."""
+    """Settings that every protocol has, each with its own values."""
 
     input_size: int = Field(gt=0, description="side of the square input, pixels; a multiple of the encoder's patch")
     batch_size: int = Field(gt=1, description="images per step")
-    focal_weight: float = Field(ge=0, description="weight of the focal loss relative to the Dice loss")
     weight_decay: float = Field(
         ge=0, description="AdamW; not applied to biases, norms and position embeddings of a trained encoder"
     )
@@ -97,16 +103,12 @@ class LinearDecoderSettings(TrainingSettings):
     )
 
 
-class FinetuningSettings(TrainingSettings):
-    """Training of encoder and UPerNet: the protocol of MRM and MaCo, with values of MRM's code."""
+class UperNetSettings(TrainingSettings):
+    """Settings of the protocols that train UPerNet."""
 
     input_size: int = Field(512, gt=0, description="side of the square input, pixels")
     batch_size: int = Field(8, gt=1, description="images per step; published: 4 GPUs x 2")
-    focal_weight: float = Field(2.0, ge=0, description="weight of the focal loss: loss = 2 focal + Dice")
     weight_decay: float = Field(0.05, ge=0, description="AdamW; not applied to biases, norms and position embeddings")
-    layer_decay: float = Field(
-        0.65, gt=0, le=1, description="learning rate of a block / learning rate of the block above it"
-    )
     decoder_width: int = Field(768, gt=0, description="channels of UPerNet")
     auxiliary_weight: float = Field(
         0.4, ge=0, description="weight of the same loss on an auxiliary FCN head at the third level"
@@ -117,12 +119,40 @@ class FinetuningSettings(TrainingSettings):
     )
 
 
+class FinetuningSettings(UperNetSettings):
+    """Training of encoder and UPerNet: the protocol of MRM and MaCo, with values of MRM's code."""
+
+    focal_weight: float = Field(2.0, ge=0, description="weight of the focal loss: loss = 2 focal + Dice")
+    layer_decay: float = Field(
+        0.65, gt=0, le=1, description="learning rate of a block / learning rate of the block above it"
+    )
+
+
 class ScheduleSettings(Settings):
     """Length and learning rate of a training."""
 
     steps: int = Field(gt=0, description="number of updates")
     learning_rate: float = Field(gt=0, description="peak learning rate; AdamW")
     warmup_steps: int = Field(ge=0, description="linear warm-up of the learning rate, then linear decay to 0")
+
+
+class BenchxSettings(UperNetSettings, ScheduleSettings):
+    """UPerNet on a frozen encoder, by cross-entropy: the protocol of BenchX, with values of its file for a ViT."""
+
+    batch_size: int = Field(8, gt=1, description="images per step")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW")
+    steps: int = Field(20_000, gt=0, description="number of updates")
+    learning_rate: float = Field(
+        1e-4, gt=0, description="peak learning rate; AdamW; as in BenchX's file for RSNA, where that for SIIM has 0.001"
+    )
+    warmup_steps: int = Field(1_500, ge=0, description="linear warm-up of the learning rate, then linear decay to 0")
+    validations: int = Field(
+        10, gt=0, description="number of validations, evenly spaced over the steps; the best weights are kept"
+    )
+    augmentation: AugmentationSettings = Field(
+        AugmentationSettings(min_area=1, brightness=0, contrast=0),
+        description="augmentation of training images and masks; no flip, because it would swap left and right",
+    )
 
 
 class JobSettings(EvaluationSettings):
@@ -139,7 +169,11 @@ class FinetuneJobSettings(JobSettings, FinetuningSettings, ScheduleSettings):
     """Settings of one job of protocol `finetune`."""
 
 
-AnyJobSettings = LinearJobSettings | FinetuneJobSettings
+class BenchxJobSettings(BenchxSettings, JobSettings):
+    """Settings of one job of protocol `benchx`."""
+
+
+AnyJobSettings = LinearJobSettings | FinetuneJobSettings | BenchxJobSettings
 
 
 class FinetuneSettings(FinetuningSettings, ScheduledSettings):
@@ -160,11 +194,14 @@ class FewShotSegmentationSettings(FewShotBlock, EvaluationSettings):
 
     linear: LinearDecoderSettings = LinearDecoderSettings()
     finetune: FinetuneSettings = FinetuneSettings()
+    benchx: BenchxSettings = BenchxSettings()
 
     def job(self, protocol: Protocol, fraction: int) -> AnyJobSettings:
         """Return the settings of one job."""
-        kind = LinearJobSettings if protocol == "linear" else FinetuneJobSettings
-        return kind(**self.values_of(protocol, fraction))
+        kinds: dict[Protocol, type[AnyJobSettings]] = {
+            "linear": LinearJobSettings, "finetune": FinetuneJobSettings, "benchx": BenchxJobSettings
+        }  # fmt: skip
+        return kinds[protocol](**self.values_of(protocol, fraction))
 
     def input_sizes(self) -> dict[Protocol, int]:
         """Return the size in pixels that each selected protocol needs stored images to have."""
@@ -233,7 +270,7 @@ class SegmentationResult(FewShotRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class FewShotSegmentationJob(Job):
-    """Inputs and outputs of both protocols. A job has one variant, data set and fraction, and several seeds."""
+    """Inputs and outputs of every protocol. A job has one variant, data set and fraction, and several seeds."""
 
     stage = "few_shot_segmentation"
     place = "{variant}/{dataset}/{protocol}/{fraction}"
@@ -273,3 +310,12 @@ class FinetuneJob(FewShotSegmentationJob):
     command = protocol = "finetune"
 
     settings: FinetuneJobSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchxJob(FewShotSegmentationJob):
+    """Train UPerNet on the frozen encoder, as BenchX does."""
+
+    command = protocol = "benchx"
+
+    settings: BenchxJobSettings

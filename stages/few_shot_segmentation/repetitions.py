@@ -152,7 +152,7 @@ class Repetition:
 
 
 def schedule_of(settings: AnyJobSettings, images: int) -> Schedule:
-    """Return when a job validates: `linear` after every epoch, `finetune` several times, evenly over its steps."""
+    """Return when a job validates: `linear` after every epoch, others several times, evenly over the steps."""
     if isinstance(settings, LinearJobSettings):
         epoch = steps_per_epoch(images, settings.batch_size)
         steps = settings.epochs * epoch

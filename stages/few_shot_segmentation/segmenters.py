@@ -1,4 +1,4 @@
-"""The two segmenters, SETR-PUP and UPerNet, on a pre-trained encoder, and their losses.
+"""The segmenters, SETR-PUP and UPerNet, on a pre-trained encoder, and their losses.
 
 Protocol `linear` trains a SETR-PUP decoder on the frozen encoder. SETR with progressive upsampling (Zheng et al., CVPR
 2021) has stages of convolution, batch norm, ReLU and doubling, then one map of logits. As in MGCA's code (Wang et al.,
@@ -9,12 +9,16 @@ plain ViT, as in MRM (Zhou et al., ICLR 2023) and MaCo (Huang et al., Nat. Commu
 resampled to 4, 2, 1 and 1/2 times the patch grid, as in BEiT. An FCN head is attached to the third, and the learning
 rate decreases from block to block towards the input. The heads are those of transformers.
 
+Protocol `benchx` trains the same UPerNet on the frozen encoder by cross-entropy, as BenchX (Zhou et al., NeurIPS 2024).
+
 Differences from the authors' code are listed in contract.py, ALWAYS_DIFFERENT, and beside the figures.
 """
 
 from ..common.encoders import torchvision_operators  # noqa: F401, I001  (before timm and transformers)
 import math
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -28,7 +32,7 @@ from transformers.models.upernet.modeling_upernet import UperNetFCNHead, UperNet
 from ..common.encoders.image import ImageEncoder
 from ..common.encoders.timm_models import checkpoint_filter_fn
 from ..common.errors import InputError
-from .contract import FinetuneJobSettings, LinearJobSettings
+from .contract import BenchxJobSettings, FinetuneJobSettings, LinearJobSettings, UperNetSettings
 
 
 class Segmenter(nn.Module):
@@ -144,20 +148,37 @@ def progressive_upsampling(width: int, widths: tuple[int, ...]) -> nn.Sequential
     return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, padding=1))
 
 
-class SetrSegmenter(Segmenter):
-    """SETR-PUP on a frozen encoder, which has no gradient and whose norms and dropout stay in evaluation mode."""
+class FrozenSegmenter(Segmenter):
+    """A decoder on a frozen encoder, which has no gradient and whose norms and dropout stay in evaluation mode."""
 
-    def __init__(self, encoder: ImageEncoder, settings: LinearJobSettings) -> None:
+    def __init__(self, encoder: ImageEncoder, decoder: nn.Module, learning_rate: float, weight_decay: float) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(False).eval()
-        self.decoder = progressive_upsampling(encoder.width, settings.decoder_widths)
-        self._settings = settings
+        self.decoder = decoder
+        self._learning_rate, self._weight_decay = learning_rate, weight_decay
 
-    def train(self, mode: bool = True) -> "SetrSegmenter":
+    def train(self, mode: bool = True) -> "FrozenSegmenter":
         """Set the decoder's mode; the encoder stays in evaluation mode."""
         super().train(mode)
         self.encoder.eval()
         return self
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        """Return AdamW over the decoder's weights."""
+        return torch.optim.AdamW(self.decoder.parameters(), self._learning_rate, weight_decay=self._weight_decay)
+
+    def trained(self) -> nn.Module:
+        """Return the decoder."""
+        return self.decoder
+
+
+class SetrSegmenter(FrozenSegmenter):
+    """SETR-PUP on a frozen encoder."""
+
+    def __init__(self, encoder: ImageEncoder, settings: LinearJobSettings) -> None:
+        decoder = progressive_upsampling(encoder.width, settings.decoder_widths)
+        super().__init__(encoder, decoder, settings.learning_rate, settings.weight_decay)
+        self._settings = settings
 
     def forward(self, images: Float[Tensor, "batch size size"]) -> Logits:
         """Return the logits of grey images 0..1."""
@@ -168,16 +189,6 @@ class SetrSegmenter(Segmenter):
     def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
         """Return the loss of a batch; masks are 1 where the finding is."""
         return linear_loss(self(images).float(), masks, self._settings.focal_weight)
-
-    def optimiser(self) -> torch.optim.Optimizer:
-        """Return AdamW over the decoder's weights."""
-        return torch.optim.AdamW(
-            self.decoder.parameters(), lr=self._settings.learning_rate, weight_decay=self._settings.weight_decay
-        )
-
-    def trained(self) -> nn.Module:
-        """Return the decoder."""
-        return self.decoder
 
 
 _AUXILIARY_LEVEL = 2  # at the resolution of the patch grid
@@ -199,36 +210,50 @@ def feature_pyramid(width: int) -> nn.ModuleList:
     )
 
 
-class UperNetSegmenter(Segmenter):
-    """Encoder, feature pyramid, UPerNet, and the auxiliary head that only training uses."""
+class UperNet(nn.Module):
+    """Feature pyramid, UPerNet, and the auxiliary head that only training uses."""
 
-    def __init__(self, encoder: ImageEncoder, settings: FinetuneJobSettings) -> None:
+    def __init__(self, width: int, settings: UperNetSettings) -> None:
         super().__init__()
-        self.encoder = encoder.requires_grad_(True)
-        self.pyramid = feature_pyramid(encoder.width)
-        widths = [encoder.width] * len(self.pyramid)
+        self.pyramid = feature_pyramid(width)
+        widths = [width] * len(self.pyramid)
         shape = UperNetConfig(hidden_size=settings.decoder_width, auxiliary_channels=settings.auxiliary_width)
         shape.num_labels = 1
         self.head = UperNetHead(shape, widths)
         self.auxiliary = UperNetFCNHead(shape, widths, in_index=_AUXILIARY_LEVEL)
+        self._auxiliary_weight = settings.auxiliary_weight
+
+    def forward(self, tokens: list[Tensor], size: int) -> Logits:
+        """Return the logits of square images of `size` pixels from the tokens of `level_tokens`."""
+        return resize_logits(self.head(self._levels(tokens)), size)
+
+    def loss(self, tokens: list[Tensor], masks: Masks, of: Callable[[Logits, Masks], Tensor]) -> Tensor:
+        """Return the loss `of` the head plus the weighted one of the auxiliary head."""
+        levels = self._levels(tokens)
+        each = [of(resize_logits(head(levels), masks.shape[-1]).float(), masks) for head in (self.head, self.auxiliary)]
+        return each[0] + self._auxiliary_weight * each[1]
+
+    def _levels(self, tokens: list[Tensor]) -> list[Tensor]:
+        return [rescale(level) for rescale, level in zip(self.pyramid, tokens, strict=True)]
+
+
+class UperNetSegmenter(Segmenter):
+    """UPerNet and an encoder that is trained with it."""
+
+    def __init__(self, encoder: ImageEncoder, settings: FinetuneJobSettings) -> None:
+        super().__init__()
+        self.encoder = encoder.requires_grad_(True)
+        self.decoder = UperNet(encoder.width, settings)
         self._settings = settings
 
     def forward(self, images: Float[Tensor, "batch size size"]) -> Logits:
         """Return the logits of grey images 0..1."""
-        return resize_logits(self.head(self._features(images)), images.shape[-1])
+        return self.decoder(level_tokens(self.encoder, images), images.shape[-1])
 
     def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
         """Return the loss of a batch, the auxiliary head's included; masks are 1 where the finding is."""
-        features, weight = self._features(images), self._settings.focal_weight
-        each = [
-            finetuning_loss(resize_logits(head(features), images.shape[-1]).float(), masks, weight)
-            for head in (self.head, self.auxiliary)
-        ]
-        return each[0] + self._settings.auxiliary_weight * each[1]
-
-    def _features(self, images: Float[Tensor, "batch size size"]) -> list[Tensor]:
-        tokens = level_tokens(self.encoder, images)
-        return [rescale(level) for rescale, level in zip(self.pyramid, tokens, strict=True)]
+        of = partial(finetuning_loss, focal_weight=self._settings.focal_weight)
+        return self.decoder.loss(level_tokens(self.encoder, images), masks, of)
 
     def optimiser(self) -> torch.optim.Optimizer:
         """Return AdamW with a learning rate per block.
@@ -241,7 +266,7 @@ class UperNetSegmenter(Segmenter):
         )
         for group in groups:  # timm's scale is 1 for the last block; the heads lie one above it
             group["lr"] = settings.learning_rate * settings.layer_decay * group.pop("lr_scale")
-        heads = [parameter for name, parameter in self.named_parameters() if not name.startswith("encoder.")]
+        heads = list(self.decoder.parameters())
         groups += [
             {"params": [each for each in heads if each.ndim > 1], "weight_decay": settings.weight_decay},
             {"params": [each for each in heads if each.ndim <= 1], "weight_decay": 0.0},
@@ -251,3 +276,24 @@ class UperNetSegmenter(Segmenter):
     def trained(self) -> nn.Module:
         """Return the whole segmenter."""
         return self
+
+
+class FrozenUperNetSegmenter(FrozenSegmenter):
+    """UPerNet on a frozen encoder; the loss is the cross-entropy of the pixels."""
+
+    decoder: UperNet
+
+    def __init__(self, encoder: ImageEncoder, settings: BenchxJobSettings) -> None:
+        super().__init__(encoder, UperNet(encoder.width, settings), settings.learning_rate, settings.weight_decay)
+
+    def forward(self, images: Float[Tensor, "batch size size"]) -> Logits:
+        """Return the logits of grey images 0..1."""
+        return self.decoder(self._tokens(images), images.shape[-1])
+
+    def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
+        """Return the loss of a batch, the auxiliary head's included; masks are 1 where the finding is."""
+        return self.decoder.loss(self._tokens(images), masks, F.binary_cross_entropy_with_logits)
+
+    @torch.no_grad()
+    def _tokens(self, images: Float[Tensor, "batch size size"]) -> list[Tensor]:
+        return level_tokens(self.encoder, images)

@@ -1,4 +1,4 @@
-"""Training loop of both protocols: steps, validations, the best weights, and a state from which it resumes."""
+"""Training loop of every protocol: steps, validations, the best weights, and a state from which it resumes."""
 
 import math
 from collections.abc import Callable

@@ -145,10 +145,7 @@ def join_labels(
     leaves its image, or was drawn on one of another shape.
     """
     masks, labels = Masks(root, settings, roots), table.labels
-    further = settings.boxes_table  # boxes in their own rows and in a second table name the first
-    alone = further is not None and [key for key, *_ in settings.outline_columns()] == ["boxes_table.boxes"]
-    source = root / further.table if further is not None and alone else masks.source
-    edge = BoxesAtTheEdge(source, settings.boxes_size, has_keys=settings.layout == "folder")
+    edge = BoxesAtTheEdge(_source_of_boxes(root, settings, masks), settings.boxes_size, settings.layout == "folder")
     rows, without_label = [], []
     phrases: dict[tuple[str, str], dict[str, list[list[float]]]] = {}
     for image in images.to_pylist():
@@ -165,17 +162,9 @@ def join_labels(
                 phrases[image["image_id"], finding] = {
                     phrase: [placed[box[1:]] for box in of] for phrase, of in each.phrases.items()
                 }
-            rows.append(
-                {
-                    "image_id": image["image_id"],
-                    "patient_id": image["patient_id"],
-                    "finding": finding,
-                    "target": each.target,
-                    "boxes": boxes,
-                    "mask": own[finding],
-                    "lung_mask": lungs,
-                }
-            )
+            known_as = {"image_id": image["image_id"], "patient_id": image["patient_id"], "finding": finding}
+            shown = {"boxes": boxes, "mask": own[finding], "lung_mask": lungs}
+            rows.append(known_as | {"target": each.target} | shown)
     edge.refuse_misplaced()
     known = set(images["image_id"].to_pylist())
     without_image = sorted(labels.keys() - known)
@@ -205,6 +194,13 @@ def join_labels(
         table_rows={image: label.row for image, label in labels.items()} | table.blank | table.unlabelled,
         phrases=phrases,
     )
+
+
+def _source_of_boxes(root: Path, settings: LabelImagesSettings, masks: Masks) -> Path:
+    """Return the table that errors of boxes name: where rows and a second table have boxes, the first."""
+    further = settings.boxes_table
+    alone = [key for key, *_ in settings.outline_columns()] == ["boxes_table.boxes"]
+    return root / further.table if further is not None and alone else masks.source
 
 
 def _uncertain(table: LabelTable, known: Collection[str]) -> dict[str, int]:

@@ -106,8 +106,9 @@ class ListedRows(Rows):
 
     def _refuse_unknown(self) -> None:
         """Raise an InputError for a finding of which no row has a word."""
+        found = {word.casefold() for word in self._words}
         for finding, columns in self._settings.by_finding.items():
-            if not {word.casefold() for word in self._words} & {word.casefold() for word in columns.words}:
+            if found.isdisjoint(word.casefold() for word in columns.words):
                 word = columns.target
                 known = [each for each, _ in self._words.most_common(_SHOWN)]
                 more = ", ..." if len(self._words) > _SHOWN else ""

@@ -28,7 +28,8 @@ BLOCK = {
                      "edema": {"target": "Edema", "uncertain": "zeros"}, "hernia": "Hernia"},
         "uncertain_values": ["-1"], "split": {"train": 0.3, "validation": 0.3, "test": 0.4},
     },
-    ZERO_SHOT: {"draws": 50, "calibration": "platt"}, FEW_SHOT: {"draws": 50}, GROUNDING: {"draws": 50},
+    ZERO_SHOT: {"draws": 50, "calibration": "platt"}, GROUNDING: {"draws": 50},
+    FEW_SHOT: {"draws": 50, "protocols": ["linear", "benchx"], "benchx": {"steps": 2, "validations": 1}},
     MULTI_CLASS: {"draws": 50, "part": "all", "precision_at": [2]},
     "evaluations": [ZERO_SHOT, MULTI_CLASS, FEW_SHOT, GROUNDING],
 }  # fmt: skip
@@ -111,7 +112,7 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     assert not (results / ZERO_SHOT / "mlip/listed").exists()
     grounded = json.loads((results / GROUNDING / "mlip/ours/result.json").read_text())
     assert [each["finding"] for each in grounded["findings"]] == ["opacity"]
-    assert grounded["not_measured"] == {"edema": "no located positive in train"}
+    assert grounded["not_measured"] == {"edema": "no located positive in test"}
     tables = results / "summarize/tables"
     rows = pl.read_csv(tables / "table1_zero_shot.csv")
     own = rows.filter(pl.col("variant") == "mlip")
@@ -122,6 +123,7 @@ def test_several_findings_reach_the_report(finished_run, tmp_path: Path) -> None
     assert told["accuracy"][2] == classes["ours"].accuracy.value
     few_shot = pl.read_csv(tables / "table2_few_shot.csv")
     assert set(few_shot["finding"]) == {"opacity", "edema", "mean of findings"}
+    assert set(few_shot["protocol"]) == {"linear", "benchx"}
     compared = pl.read_csv(tables / "comparisons.csv")
     assert {"opacity", "edema"} <= set(compared.filter(pl.col("table") == "table1_ours_findings")["measure"])
     pointing = pl.read_csv(tables / "grounding_ours_findings.csv")

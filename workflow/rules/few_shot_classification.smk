@@ -1,4 +1,4 @@
-# Table 2: classification with 1, 10 and 100 % of the labels, by two published protocols; seeds inside the job.
+# Table 2: classification with 1, 10 and 100 % of the labels, by published protocols; seeds inside the job.
 def few_shot_settings(stage, protocol=None):
     """Return a function for the settings of one job as JSON; other protocols or fractions do not count."""
     return lambda wildcards: canonical_json(
@@ -36,9 +36,11 @@ rule few_shot_classification_finetune:
     input:
         **inputs_of("few_shot_classification", "finetune"),
     output:
-        **outputs_of("few_shot_classification", "finetune", protocol="finetune"),
+        **outputs_of("few_shot_classification", "finetune"),
     log:
-        log_of("few_shot_classification", "finetune", protocol="finetune"),
+        log_of("few_shot_classification", "finetune"),
+    wildcard_constraints:
+        protocol="finetune|benchx",
     container:
         container_of("torch")
     threads: 8
@@ -51,9 +53,8 @@ rule few_shot_classification_finetune:
             "few_shot_classification",
             image="torch",
             command="finetune",
-            protocol="finetune",
-            settings=few_shot_settings("few_shot_classification", "finetune"),
+            settings=few_shot_settings("few_shot_classification"),
         ),
-        state=f"{CONFIG.workspace}/state/few_shot_classification/{{variant}}/{{dataset}}/{{fraction}}",
+        state=f"{CONFIG.workspace}/state/few_shot_classification/{{variant}}/{{dataset}}/{{protocol}}/{{fraction}}",
     shell:
-        command_of("few_shot_classification", "finetune", state="{params.state:q}")
+        command_of("few_shot_classification", "finetune", word="{wildcards.protocol}", state="{params.state:q}")

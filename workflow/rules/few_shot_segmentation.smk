@@ -1,4 +1,4 @@
-# Table 3: outlines with 1, 10 and 100 % of the labels, by two published protocols; seeds inside the job. Progress of a
+# Table 3: outlines with 1, 10 and 100 % of the labels, by published protocols; seeds inside the job. Progress of a
 # killed job is in state/, outside the outputs: with the same digest it resumes.
 rule few_shot_segmentation:
     input:
@@ -8,7 +8,7 @@ rule few_shot_segmentation:
     log:
         log_of("few_shot_segmentation", "linear"),
     wildcard_constraints:
-        protocol="linear|finetune",
+        protocol="linear|finetune|benchx",
     container:
         container_of("torch")
     threads: 8

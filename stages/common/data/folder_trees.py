@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import polars as pl
 
 from ..errors import InputError
+from ..files.archive_members import is_undecoded
 from ..files.archives import is_dir
 from ..files.rooted_files import RootedFileError, files_below, start_of
 from .distributions import IMAGE_SUFFIXES, WHERE_TO_GET, name_in
@@ -42,14 +43,15 @@ def read_rows(root: Path, settings: OwnTables, columns: Mapping[str, str], roots
         name = name_in(root, settings.table)
         table = read_index(root, name, columns, WHERE_TO_GET["folder"], settings.show, settings.own_format)
         return OwnRows(only_rows(table, settings.only_rows, root / name, settings.show))
-    fitting, others, repeated = _fitting(root, re.compile(settings.tree), settings.show, roots)
+    pattern = re.compile(settings.tree)
+    fitting, others, repeated = _fitting(root, pattern, settings.show, roots)
     first = f", first {others[0]}" if others and settings.show else ""
     if not fitting:
         what = f"none of {len(others)} image files fits `tree`{first}" if others else "no image file below it"
         raise InputError(
             f"{root}: {what}", remedy="correct `tree`, which describes a whole path, or the data set's root"
         )
-    names = [PATH, *re.compile(settings.tree).groupindex]
+    names = [PATH, *pattern.groupindex]
     rows = [(path, *(fitting[path].group(name) for name in names[1:])) for path in sorted(fitting)]
     table = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row").with_row_index(ROW, offset=1)
     groups = pl.col(names[1:]).str.strip_chars()
@@ -90,10 +92,7 @@ def _fitting(
 def _may_be_image(path: str) -> bool:
     """Return whether a path is that of no hidden file, such as macOS writes beside each file of an archive."""
     parts = PurePosixPath(path).parts
-    return not any(part.startswith(".") or part == "__MACOSX" for part in parts) and not _undecoded.search(path)
-
-
-_undecoded = re.compile("[\ud800-\udfff]")  # a name that is not UTF-8, which no stage could store
+    return not any(part.startswith(".") or part == "__MACOSX" for part in parts) and not is_undecoded(path)
 
 
 def _is_image(base: Path, path: str, roots: tuple[Path, ...]) -> bool:

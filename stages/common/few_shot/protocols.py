@@ -15,7 +15,7 @@ from ..settings import Settings, UniqueList, dotted
 Departures = dict[str, list[Any]]  # setting -> [its value, the published one]; empty where the job is as published
 
 
-Protocol = Literal["linear", "finetune"]
+Protocol = Literal["linear", "finetune", "benchx"]
 
 
 class ScheduledSettings(Settings):
@@ -38,6 +38,7 @@ class FewShotBlock(Settings):
     )
     linear: Settings
     finetune: ScheduledSettings
+    benchx: Settings
 
     @model_validator(mode="after")
     def _every_fraction_has_a_schedule(self) -> "FewShotBlock":
@@ -49,7 +50,7 @@ class FewShotBlock(Settings):
     def values_of(self, protocol: Protocol, fraction: int) -> dict[str, Any]:
         """Return the settings of one job: those of all protocols, the protocol's own, and the fraction's."""
         values = {name: value for name, value in self if name not in FewShotBlock.model_fields}
-        values |= {"fraction": fraction} | dict(self.linear if protocol == "linear" else self.finetune)
+        values |= {"fraction": fraction} | dict(getattr(self, protocol))
         schedule = values.pop("schedule", None)
         return values if schedule is None else values | dict(schedule[fraction])
 

@@ -113,7 +113,7 @@ class Archive:
         plain = "/".join(parts)
         if name.startswith("/") or ".." in parts or re.match("[A-Za-z]:/", name):
             self._leave_out(number, "lead out of the archive (absolute, or with '..'): they are not read")
-        elif not name.isprintable() and _is_undecoded(name):
+        elif not name.isprintable() and is_undecoded(name):
             self._leave_out(number, "have names that are not UTF-8, which no table can name: they are not read")
         elif member is None:
             self.folders.update({plain, *_folders_above(plain)} if parts else ())
@@ -158,14 +158,11 @@ def _folders_above(name: str) -> list[str]:
 
 def link(name: str, target: str) -> Member:
     """Return a symbolic link, whose target is relative to its own folder."""
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(_without_dot(name)), target))
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(posixpath.normpath(name)), target))
     leads_out = not target or path.startswith("/") or path.split("/")[0] == ".."
     return Member("link", target=None if leads_out else path)
 
 
-def _without_dot(name: str) -> str:
-    return posixpath.normpath(name)
-
-
-def _is_undecoded(name: str) -> bool:
+def is_undecoded(name: str) -> bool:
+    """Return whether a name is not UTF-8 (os.fsdecode made halves of characters of it), which no table can store."""
     return any("\ud800" <= letter <= "\udfff" for letter in name)

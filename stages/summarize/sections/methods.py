@@ -171,11 +171,14 @@ def _compared(runs: list[StageRun]) -> str:
 _CLASSIFIES = {
     "linear": "trains a linear classifier on frozen, pooled tokens, after [@huang2021gloria; @wang2022mgca]",
     "finetune": "trains all weights, after [@zhou2023mrm; @huang2024maco]",
+    "benchx": "trains all weights, those of the encoder at a fraction of the head's learning rate, after "
+    "[@zhou2024benchx]",
 }
 _OUTLINES = {
     "linear": "trains a SETR-PUP decoder [@zheng2021setr] on the frozen encoder, after [@huang2021gloria; "
     "@wang2022mgca]",
     "finetune": "trains a UPerNet decoder [@xiao2018upernet] and the encoder, after [@zhou2023mrm; @huang2024maco]",
+    "benchx": "trains a UPerNet decoder [@xiao2018upernet] on the frozen encoder, after [@zhou2024benchx]",
 }
 
 

@@ -88,6 +88,15 @@ def test_finetune_writes_the_same_files(files, tmp_path) -> None:
     assert {("seed_0/loss", 10), ("seed_1/validation_auc", 20), ("test/auc", 0)} <= metrics
 
 
+def test_benchx_is_the_same_with_its_own_settings(files, tmp_path) -> None:
+    command = ["benchx", *files.options(), "--checkpoint", str(files.checkpoint), "--images", str(files.images)]
+    command += ["--state", str(tmp_path / "state"), "--device", "cpu"]
+    result = classify(tmp_path, command, "{steps: 4, validations: 2, seeds: 1, draws: 50, fraction: 10}")
+    assert (result["protocol"], len(result["seeds"])) == ("benchx", 1)
+    assert result["departures"] == {"steps": [4, 3000], "validations": [2, 20]}
+    assert result["always_different"] == list(ALWAYS_DIFFERENT["benchx"])
+
+
 def test_a_subset_without_positives_is_a_result_and_old_scores_go(files, features, tmp_path) -> None:
     linear(tmp_path, files, features)
     rows = read_table(files.labels, schemas.LABELS).to_pylist()

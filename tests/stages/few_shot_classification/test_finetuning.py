@@ -115,3 +115,53 @@ def test_reduced_precision_gives_nearly_the_same(run) -> None:
 def test_a_loss_that_is_no_number_is_one_line(run) -> None:
     with pytest.raises(InputError, match=r"the loss is .*; lower the learning rate"):
         run(job(learning_rate=1e30, warmup_steps=0))
+
+
+def test_patience_ends_a_training_and_an_ended_one_is_not_trained_again(run, tmp_path) -> None:
+    """A learning rate of nearly nothing: no look is better than the first, so one look later it ends."""
+    settings, seen = job(learning_rate=1e-30, patience=1), {}
+    state = ResumableState(tmp_path / "state", -1.0)  # saves after every step
+    first = run(settings, log=lambda values, step: seen.update({step: values}), state=state)
+    assert (first.kept_at, sorted(seen)) == (10, [10, 20])
+    again = run(settings, state=ResumableState(tmp_path / "state", 1e9))
+    np.testing.assert_array_equal(again.test, first.test)
+    assert run(job(patience=1)).validation_auc == 1
+
+
+def test_epochs_end_a_training_whose_learning_rate_follows_the_steps(run, parts) -> None:
+    batches = -(-len(parts.train.images) // 32)
+    seen = {}
+    short = run(job(steps=10 * batches, epochs=2), log=lambda values, step: seen.update({step: values}))
+    assert max(seen) == 2 * batches
+    whole = {}
+    run(job(steps=10 * batches, validations=5), log=lambda values, step: whole.update({step: values}))
+    assert seen[2 * batches]["seed_0/loss"] == whole[2 * batches]["seed_0/loss"]
+    assert short.kept_at <= 2 * batches
+
+
+def test_the_encoder_learns_at_its_share_of_the_rate(model, parts, files) -> None:
+    """One step of SGD: an update is proportional to the rate, and the gradients do not depend on it."""
+
+    def moved(share: float) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        classifier = Classifier(model)
+        torch.nn.init.normal_(classifier.head.weight)
+        before = {name: value.clone() for name, value in classifier.named_parameters()}
+        tuning = Finetuning(model, ImageStore(files.images), parts, job(encoder_rate=share))
+        tuning._step(classifier, tuning._optimiser(classifier), 0, 0)
+        return {name: value.detach() - before[name] for name, value in classifier.named_parameters()}
+
+    whole, tenth, none = moved(1.0), moved(0.1), moved(0.0)
+    for name, change in whole.items():
+        of_head = name.startswith("head")
+        torch.testing.assert_close(tenth[name], change if of_head else 0.1 * change, rtol=1e-3, atol=1e-7)
+        assert of_head or not none[name].any()
+
+
+def test_a_head_may_begin_with_a_norm(model) -> None:
+    torch.manual_seed(0)
+    classifier = Classifier(model, findings=3, head_norm=True)
+    images = torch.rand(2, model.settings.image.input_size, model.settings.image.input_size)
+    pooled = classifier.encoder.pool(classifier.encoder.tokens(classifier.encoder.normalise(images)))
+    normed = (pooled - pooled.mean(1, keepdim=True)) / (pooled.var(1, unbiased=False, keepdim=True) + 1e-6).sqrt()
+    torch.testing.assert_close(classifier(images), normed @ classifier.head[1].weight.T)

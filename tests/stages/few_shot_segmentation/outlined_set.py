@@ -8,7 +8,7 @@ from one_shard_store import write_one_shard
 
 from stages.common.data.run_lengths import encode
 from stages.common.encoders.settings import DualEncoderSettings
-from stages.few_shot_segmentation.contract import FinetuneJobSettings, LinearJobSettings
+from stages.few_shot_segmentation.contract import BenchxJobSettings, FinetuneJobSettings, LinearJobSettings
 from stages.label_images.contract import LabelImagesSettings
 from stages.label_images.label_split import with_splits
 
@@ -86,3 +86,9 @@ def finetune_job(**changes) -> FinetuneJobSettings:
     given = {"input_size": 32, "batch_size": 8, "decoder_width": 16, "auxiliary_width": 8, "learning_rate": 5e-3,
              "steps": 8, "warmup_steps": 2, "validations": 2, "draws": 50, "seeds": 1}  # fmt: skip
     return FinetuneJobSettings.model_validate(given | changes)
+
+
+def benchx_job(**changes) -> BenchxJobSettings:
+    given = {"input_size": 32, "batch_size": 8, "decoder_width": 16, "auxiliary_width": 8, "learning_rate": 5e-3,
+             "steps": 8, "warmup_steps": 2, "validations": 2, "draws": 50, "seeds": 1}  # fmt: skip
+    return BenchxJobSettings.model_validate(given | changes)

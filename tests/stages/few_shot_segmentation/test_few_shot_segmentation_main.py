@@ -15,7 +15,7 @@ from stages.common.files.arrow_tables import map_table, read_table, write_rows
 from stages.common.files.atomic_files import read_json, verify
 from stages.common.training.served_states import remove_served
 from stages.few_shot_segmentation.__main__ import WORK
-from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT
+from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT, FIGURES
 
 LINEAR = linear_job().model_dump_json()
 FINETUNE = {"input_size": 32, "batch_size": 8, "decoder_width": 16, "auxiliary_width": 8, "learning_rate": 5e-3,
@@ -71,6 +71,13 @@ def test_finetune_writes_the_same_files_and_shows_no_image_unasked(files, tmp_pa
     metrics = {(each["key"], each["step"]) for each in read_json(tmp_path / "journal.json")["metrics"]}
     assert {("seed_0/loss", 2), ("seed_1/validation_dice_of_positives", 4), ("test/dice", 0)} <= metrics
     assert len(map_table(tmp_path / "samples.arrow")) == 0
+
+
+def test_benchx_writes_the_same_files(files, tmp_path) -> None:
+    result = segment(tmp_path, "benchx", files.options(), json.dumps(FINETUNE | {"seeds": 1}))
+    assert (result["protocol"], result["always_different"]) == ("benchx", list(ALWAYS_DIFFERENT["benchx"]))
+    assert result["departures"]["steps"] == [4, 20_000]
+    assert set(result["metrics"]) == set(FIGURES)
 
 
 def test_small_images_are_refused_or_the_result_says_so(files, tmp_path, capsys) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from outlined_set import CONTENT, SMALL, STORED, finetune_job, label_rows, linear_job, truth, write_images
+from outlined_set import CONTENT, SMALL, STORED, benchx_job, finetune_job, label_rows, linear_job, truth, write_images
 
 from stages.common.data.image_store import ImageStore
 from stages.common.data.labelled_images import to_stored
@@ -23,7 +23,7 @@ from stages.common.radiographs.radiograph import content_box, fit_into_square
 from stages.common.training.state_files import ResumableState
 from stages.few_shot_segmentation.outlines import outline
 from stages.few_shot_segmentation.repetitions import OutlinedParts, parts_of, repeat
-from stages.few_shot_segmentation.segmenters import SetrSegmenter, UperNetSegmenter
+from stages.few_shot_segmentation.segmenters import FrozenUperNetSegmenter, SetrSegmenter, UperNetSegmenter
 from stages.few_shot_segmentation.training import masks_at
 
 
@@ -83,7 +83,11 @@ class KilledAt(ResumableState):
 
 @pytest.mark.parametrize(
     ("build", "job", "at"),
-    [(SetrSegmenter, linear_job(epochs=2, batch_size=8), 5), (UperNetSegmenter, finetune_job(steps=4), 3)],
+    [
+        (SetrSegmenter, linear_job(epochs=2, batch_size=8), 5),
+        (UperNetSegmenter, finetune_job(steps=4), 3),
+        (FrozenUperNetSegmenter, benchx_job(steps=4), 3),
+    ],
 )
 def test_a_killed_training_goes_on_to_the_same_result(files, tmp_path: Path, encoder, build, job, at: int) -> None:
     labels = pl.from_arrow(read_table(files.folder / "labels.arrow", schemas.LABELS))

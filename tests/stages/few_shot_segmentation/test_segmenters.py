@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from outlined_set import SMALL, finetune_job, linear_job
+from outlined_set import SMALL, benchx_job, finetune_job, linear_job
 
 from stages.common.encoders.image import ImageEncoder
 from stages.common.errors import InputError
+from stages.few_shot_segmentation.contract import FewShotSegmentationSettings
 from stages.few_shot_segmentation.repetitions import schedule_of
 from stages.few_shot_segmentation.segmenters import (
+    FrozenUperNetSegmenter,
     Segmenter,
     SetrSegmenter,
     UperNetSegmenter,
@@ -20,6 +22,7 @@ from stages.few_shot_segmentation.segmenters import (
     level_tokens,
     levels_of,
     linear_loss,
+    resize_logits,
 )
 
 
@@ -119,6 +122,29 @@ def test_upernet_learns_an_image_by_heart_with_all_its_weights(encoder: ImageEnc
     assert still == {"encoder.vit.norm.weight", "encoder.vit.norm.bias"}  # tokens are taken before the last norm
 
 
+def test_benchx_learns_an_image_by_heart_and_its_encoder_does_not_change(encoder: ImageEncoder) -> None:
+    torch.manual_seed(0)
+    segmenter = FrozenUperNetSegmenter(encoder_for(encoder, 32), benchx_job(learning_rate=0.01))
+    before = {name: value.clone() for name, value in segmenter.named_parameters()}
+    assert learned_by_heart(segmenter, 30) > 0.8
+    still = {name for name, value in segmenter.named_parameters() if torch.equal(value, before[name])}
+    assert still == {name for name in before if name.startswith("encoder.")}
+    assert not segmenter.encoder.training
+    assert segmenter.trained() is segmenter.decoder
+
+
+def test_the_loss_of_benchx_is_the_cross_entropy_of_both_heads(encoder: ImageEncoder) -> None:
+    segmenter = FrozenUperNetSegmenter(encoder_for(encoder, 32), benchx_job(auxiliary_weight=0.5)).eval()
+    images, masks = torch.rand(2, 32, 32), (torch.rand(2, 32, 32) > 0.5).float()
+    levels = segmenter.decoder._levels(level_tokens(segmenter.encoder, images))
+    losses = []
+    for head in (segmenter.decoder.head, segmenter.decoder.auxiliary):
+        shown = resize_logits(head(levels), 32).sigmoid()
+        losses.append(-(masks * shown.log() + (1 - masks) * (1 - shown).log()).mean())
+    torch.testing.assert_close(segmenter.loss(images, masks), losses[0] + 0.5 * losses[1])
+    torch.testing.assert_close(segmenter(images), resize_logits(segmenter.decoder.head(levels), 32))
+
+
 def test_learning_rates_fall_from_block_to_block(encoder: ImageEncoder) -> None:
     """Depth 2: heads at the rate, the second block at .65 of it, the first at .65^2, patches and positions at .65^3."""
     segmenter = UperNetSegmenter(encoder_for(encoder, 32), finetune_job(learning_rate=1.0))
@@ -129,13 +155,13 @@ def test_learning_rates_fall_from_block_to_block(encoder: ImageEncoder) -> None:
             rates[names[id(parameter)]] = group["lr"]
             decays[names[id(parameter)]] = group["weight_decay"]
     assert set(rates) == set(names.values())  # nothing is forgotten
-    assert rates["head.classifier.weight"] == rates["pyramid.1.weight"] == 1
+    assert rates["decoder.head.classifier.weight"] == rates["decoder.pyramid.1.weight"] == 1
     assert rates["encoder.vit.blocks.1.mlp.fc1.weight"] == pytest.approx(0.65)
     assert rates["encoder.vit.blocks.0.mlp.fc1.weight"] == pytest.approx(0.65**2)
     for first in ("patch_embed.proj.weight", "pos_embed", "cls_token"):
         assert rates[f"encoder.vit.{first}"] == pytest.approx(0.65**3)
     free = {name for name, decay in decays.items() if decay == 0}
-    assert {"encoder.vit.pos_embed", "encoder.vit.blocks.0.norm1.weight", "head.classifier.bias"} <= free
+    assert {"encoder.vit.pos_embed", "encoder.vit.blocks.0.norm1.weight", "decoder.head.classifier.bias"} <= free
     assert decays["encoder.vit.blocks.0.mlp.fc1.weight"] == 0.05
 
 
@@ -145,6 +171,13 @@ def test_schedules() -> None:
     assert {linear.factor(step) for step in range(6)} == {1.0}
     tuned = schedule_of(finetune_job(steps=10, warmup_steps=2, validations=4), 40)
     assert (tuned.steps, sorted(tuned.looks), tuned.patience) == (10, [3, 5, 8, 10], None)
+    published = schedule_of(FewShotSegmentationSettings().job("benchx", 100), 40)
+    assert (published.steps, sorted(published.looks), published.patience) == (
+        20_000,
+        [*range(2000, 20_001, 2000)],
+        None,
+    )
+    assert (published.factor(1500), published.factor(10_750)) == (1, 0.5)
     np.testing.assert_allclose([tuned.factor(step) for step in range(10)], [0, 0.5, *np.arange(8, 0, -1) / 8])
 
 

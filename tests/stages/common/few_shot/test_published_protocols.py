@@ -8,7 +8,7 @@ from stages.few_shot_classification import contract as classification
 from stages.few_shot_segmentation import contract as segmentation
 
 
-@pytest.mark.parametrize("protocol", ["linear", "finetune"])
+@pytest.mark.parametrize("protocol", ["linear", "finetune", "benchx"])
 @pytest.mark.parametrize("fraction", [1, 10, 100])
 def test_the_defaults_are_as_published_whatever_is_repeated_drawn_or_shown(protocol, fraction) -> None:
     free = {"seeds": 9, "seed": 4, "draws": 7}
