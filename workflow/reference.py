@@ -44,37 +44,45 @@ def pages() -> dict[str, str]:
 def settings_page() -> str:
     """Describe every key of config.yaml: type, default, meaning with unit."""
     own = [name for name in Config.model_fields if name not in BLOCKS]
-    own_of_dataset = [(name, field) for name, field in Dataset.model_fields.items() if name not in BLOCKS]
+    own_of_dataset = [name for name in Dataset.model_fields if name not in BLOCKS]
     parts = [
         "# Settings\n",
         "Every key of `config.yaml`. A block has the name of its stage. Omitted keys take their defaults. "
         "A data set's own block overrides the stage's block, and a variant overrides `pretrain`.\n",
         "## Top level\n",
-        _table(("key", "type", "default", "meaning"), [_key_row(name, Config.model_fields[name]) for name in own]),
+        _table(("key", "type", "default", "meaning"), _rows(Config, own)),
         "## datasets.NAME\n",
         "A data set. Besides these keys, it has blocks of the stages that run per data set.\n",
-        _table(("key", "type", "default", "meaning"), [_key_row(name, field) for name, field in own_of_dataset]),
+        _table(("key", "type", "default", "meaning"), _rows(Dataset, own_of_dataset)),
     ]
     for stage, model in BLOCKS.items():
         parts += [f"## {stage}\n", _table(("key", "type", "default", "meaning"), _keys(model))]
     return _page(parts)
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]]:
-    """Yield a row for each key; a nested block follows its own row, with dotted keys."""
+def _rows(model: type[BaseModel], names: Iterable[str]) -> list[tuple[str, ...]]:
+    return [_key_row(name, model.model_fields[name], _default(model.model_fields[name])) for name in names]
+
+
+def _keys(model: type[BaseModel], prefix: str = "", block: BaseModel | None = None) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each key; a nested block follows its own row, with dotted keys.
+
+    Defaults are those of `block`, where a nested block has others than its type.
+    """
     for name, field in model.model_fields.items():
-        yield _key_row(prefix + name, field)
+        default = _default(field) if block is None else getattr(block, name)
+        yield _key_row(prefix + name, field, default)
         nested = _nested(field.annotation)
         if nested is not None and get_origin(field.annotation) is not dict:
-            yield from _keys(nested, f"{prefix}{name}.")
+            yield from _keys(nested, f"{prefix}{name}.", default if isinstance(default, BaseModel) else None)
 
 
-def _key_row(key: str, field: FieldInfo) -> tuple[str, ...]:
+def _key_row(key: str, field: FieldInfo, default: Any) -> tuple[str, ...]:
     bounds = ", ".join(_bound(each) for each in field.metadata if _bound(each))
     kind = _type(field.annotation) + (f"; {bounds}" if bounds else "")
     nested = _nested(field.annotation)
     described = field.description or (nested and (nested.__doc__ or "").partition("\n")[0]) or ""
-    return f"`{key}`", kind, _default(field), described
+    return f"`{key}`", kind, _shown(default), described
 
 
 def _bound(constraint: Any) -> str:
@@ -82,11 +90,14 @@ def _bound(constraint: Any) -> str:
     return ", ".join(f"{sign} {getattr(constraint, name)}" for name, sign in signs.items() if hasattr(constraint, name))
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
+def _default(field: FieldInfo) -> Any:
+    return field.get_default(call_default_factory=True)
+
+
+def _shown(value: Any) -> str:
+    if value is PydanticUndefined:
         return "required"
-    value = field.get_default(call_default_factory=True)
-    if value is PydanticUndefined or isinstance(value, BaseModel):
+    if isinstance(value, BaseModel):
         return "see below"
     if isinstance(value, dict) and any(isinstance(each, BaseModel) for each in value.values()):
         value = {key: each.model_dump() for key, each in value.items()}

@@ -1,5 +1,6 @@
 """Settings and records of few-shot classification: three published protocols, unchanged, and what they share."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -37,6 +38,7 @@ ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
     "benchx": (
         "no flip, because it would swap left and right",
         "crops keep the shape of the image",
+        "the encoder's own last norm stays before the mean of patch tokens",
         "batch size and learning rate are not searched per encoder and data set (BenchX: 32, 64, 128; .003, .01, .03)",
         "the AUC on validation chooses the weights, at times evenly over the steps (BenchX's code: every 5 epochs from "
         "the 10th, for a single finding by F1)",
@@ -71,15 +73,13 @@ class LinearProbeSettings(Settings):
     patience: int = Field(10, gt=0, description="epochs without a better validation AUC before training stops")
 
 
-class FinetuningSettings(Settings):
-    """Training of all weights: the protocol of MRM and MaCo."""
+class TrainingSettings(Settings):
+    """Settings of the protocols that train all weights."""
 
-    batch_size: int = Field(96, gt=0, description="images per step")
-    momentum: float = Field(0.9, ge=0, lt=1, description="SGD; as in MRM's code")
-    warmup_steps: int = Field(
-        50, ge=0, description="linear warm-up of the learning rate, then cosine decay; as in MRM's code"
-    )
-    clip_norm: float = Field(1.0, gt=0, description="gradient clipping norm; as in MRM's code")
+    batch_size: int = Field(gt=0, description="images per step")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD")
+    warmup_steps: int = Field(50, ge=0, description="linear warm-up of the learning rate, then cosine decay")
+    clip_norm: float = Field(1.0, gt=0, description="gradient clipping norm")
     encoder_rate: float = Field(1.0, ge=0, description="learning rate of the encoder / learning rate of the head")
     head_norm: bool = Field(False, description="a layer norm before the linear layer of the head")
     epochs: int | None = Field(
@@ -89,13 +89,19 @@ class FinetuningSettings(Settings):
         None, gt=0, description="validations without a better AUC before training stops; null: never"
     )
     validations: int = Field(
-        20, gt=0, description="number of validations, evenly spaced over the steps; the best weights are kept"
+        20, gt=0, description="number of validations, evenly spaced over the updates; the best weights are kept"
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast")
     augmentation: AugmentationSettings = Field(
         AugmentationSettings(),
         description="augmentation of training images; no flip, because it would swap left and right",
     )
+
+
+class FinetuningSettings(TrainingSettings):
+    """Training of all weights: the protocol of MRM and MaCo, with values of MRM's code."""
+
+    batch_size: int = Field(96, gt=0, description="images per step")
 
 
 class ScheduleSettings(Settings):
@@ -105,15 +111,12 @@ class ScheduleSettings(Settings):
     learning_rate: float = Field(gt=0, description="peak learning rate")
 
 
-class BenchxSettings(FinetuningSettings, ScheduleSettings):
+class BenchxSettings(TrainingSettings, ScheduleSettings):
     """Training of all weights, the head's faster: the protocol of BenchX, with values of its files for ViT-B."""
 
     batch_size: int = Field(64, gt=0, description="images per step")
-    momentum: float = Field(0.9, ge=0, lt=1, description="SGD")
     steps: int = Field(3_000, gt=0, description="updates until the learning rate is 0")
     learning_rate: float = Field(1e-2, gt=0, description="peak learning rate of the head")
-    warmup_steps: int = Field(50, ge=0, description="linear warm-up of the learning rate, then cosine decay")
-    clip_norm: float = Field(1.0, gt=0, description="gradient clipping norm")
     encoder_rate: float = Field(0.1, ge=0, description="learning rate of the encoder / learning rate of the head")
     head_norm: bool = Field(True, description="a layer norm before the linear layer of the head")
     epochs: int | None = Field(
@@ -138,11 +141,20 @@ class LinearJobSettings(JobSettings, LinearProbeSettings):
     """Settings of one job of protocol `linear`."""
 
 
-class FinetuneJobSettings(JobSettings, FinetuningSettings, ScheduleSettings):
+class TrainingJobSettings(JobSettings, TrainingSettings, ScheduleSettings):
+    """Settings of one job that trains all weights."""
+
+    def updates(self, images: int) -> int:
+        """Return the number of updates on a number of training images: `steps`, or fewer where `epochs` says so."""
+        passes = math.inf if self.epochs is None else self.epochs * math.ceil(images / self.batch_size)
+        return int(min(self.steps, passes))
+
+
+class FinetuneJobSettings(FinetuningSettings, TrainingJobSettings):
     """Settings of one job of protocol `finetune`."""
 
 
-class BenchxJobSettings(BenchxSettings, FinetuneJobSettings):
+class BenchxJobSettings(BenchxSettings, TrainingJobSettings):
     """Settings of one job of protocol `benchx`."""
 
 
@@ -168,7 +180,11 @@ class FewShotClassificationSettings(FewShotBlock, EvaluationSettings):
 
     def job(self, protocol: Protocol, fraction: int) -> JobSettings:
         """Return the settings of one job."""
-        kinds = {"linear": LinearJobSettings, "finetune": FinetuneJobSettings, "benchx": BenchxJobSettings}
+        kinds: dict[Protocol, type[JobSettings]] = {
+            "linear": LinearJobSettings,
+            "finetune": FinetuneJobSettings,
+            "benchx": BenchxJobSettings,
+        }
         return kinds[protocol](**self.values_of(protocol, fraction))
 
 
@@ -186,7 +202,7 @@ class Seed(Record):
     """Figures of one repetition, mean over findings; `thresholds` are those of F1 by finding, chosen on validation."""
 
     seed: int
-    kept_at: Count = Field(description="epoch (linear) or step (finetune, benchx) of the kept weights, 1-based")
+    kept_at: Count = Field(description="epoch (linear) or step (others) of the kept weights, 1-based")
     validation_auc: float
     thresholds: dict[str, float]
     auc: float
@@ -264,7 +280,7 @@ class LinearJob(FewShotClassificationJob):
 class TrainingJob(FewShotClassificationJob):
     """Train all weights of the image encoder; a killed job resumes from --state."""
 
-    settings: FinetuneJobSettings
+    settings: TrainingJobSettings
     checkpoint: Path = source("select_checkpoint", "checkpoint", stands="model.safetensors")
     images: Path = source("dicom_to_arrow", "manifest.json")
     state: Path = option("folder of the states from which a killed job resumes")
@@ -277,6 +293,8 @@ class FinetuneJob(TrainingJob):
     """Train all weights of the image encoder as MRM and MaCo do; a killed job resumes from --state."""
 
     command = protocol = "finetune"
+
+    settings: FinetuneJobSettings
 
 
 @dataclass(frozen=True, kw_only=True)

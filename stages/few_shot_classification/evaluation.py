@@ -41,7 +41,7 @@ class SeedScores:
     """One repetition: the scores (logits) of the weights that were best on validation."""
 
     seed: int
-    kept_at: int  # epoch (linear) or step (finetune), 1-based, after which those weights were kept
+    kept_at: int  # epoch (linear) or step, 1-based, after which those weights were kept
     validation_auc: float
     validation: Float[np.ndarray, "validation findings"]
     test: Float[np.ndarray, "test findings"]

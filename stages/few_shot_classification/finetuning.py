@@ -28,11 +28,12 @@ from ..common.encoders.augmentation import DRAWS, augment
 from ..common.encoders.dual import DualEncoder, load_checkpoint, to_input
 from ..common.errors import InputError
 from ..common.few_shot.parts import Parts, shrink
+from ..common.few_shot.repetitions import looks_of
 from ..common.journal.progress import progress
 from ..common.journal.tracking import Run
 from ..common.training.served_states import state_in_use
 from ..common.training.state_files import ResumableState
-from .contract import FinetuneJobSettings, TrainingJob
+from .contract import TrainingJob, TrainingJobSettings
 from .evaluation import Fit, SeedScores, classify, known_loss, target_tensor, validation_auc
 
 Log = Callable[[dict[str, float], int], None]
@@ -69,7 +70,7 @@ class Best:
 class Finetuning:
     """State shared by all repetitions: rows of images in the store, and the settings."""
 
-    def __init__(self, model: DualEncoder, store: ImageStore, parts: Parts, settings: FinetuneJobSettings) -> None:
+    def __init__(self, model: DualEncoder, store: ImageStore, parts: Parts, settings: TrainingJobSettings) -> None:
         self._model, self._store, self._settings = model, store, settings
         self._size = model.settings.image.input_size
         self._device = next(model.parameters()).device
@@ -81,7 +82,7 @@ class Finetuning:
 
     @classmethod
     def load(
-        cls, checkpoint: Path, images: Path, parts: Parts, settings: FinetuneJobSettings, device: str
+        cls, checkpoint: Path, images: Path, parts: Parts, settings: TrainingJobSettings, device: str
     ) -> "Finetuning":
         """Load the model of a checkpoint folder and the images of a manifest."""
         model = load_checkpoint(checkpoint, choose_device(device)).model
@@ -97,15 +98,15 @@ class Finetuning:
         classifier = Classifier(self._model, self._targets.shape[1], settings.head_norm).to(self._device)
         optimiser = self._optimiser(classifier)
         schedule = get_cosine_schedule_with_warmup(optimiser, settings.warmup_steps, settings.steps)
-        steps = self._steps
-        looks = {math.ceil(steps * look / settings.validations) for look in range(1, settings.validations + 1)}
+        steps = settings.updates(len(self._train))
+        looks = looks_of(steps, settings.validations)
         trained = {"classifier": classifier, "optimiser": optimiser, "schedule": schedule}
         done, best, history = _resumed(state.newest(), trained)
         for row in history:
             log(*row)
         with progress(f"steps of seed {seed}", steps, done) as report:
             for step in range(done + 1, steps + 1):
-                if best is not None and best.since == settings.patience:
+                if self._is_tired(best):
                     break
                 loss = self._step(classifier, optimiser, seed, step - 1)
                 schedule.step()
@@ -114,21 +115,13 @@ class Finetuning:
                     best = self._look(classifier, best, seed, step, loss)
                     history.append(({f"seed_{seed}/loss": loss, f"seed_{seed}/validation_auc": best.looked_at}, step))
                     log(*history[-1])
-                if step == steps or state.due():
+                if step == steps or self._is_tired(best) or state.due():
                     state.save(step, _state(trained, step, best, history))
         assert best is not None  # the last step is validated
         return best.scores
 
-    @property
-    def _steps(self) -> int:
-        """Return the number of updates, which `epochs` may cut short."""
-        settings = self._settings
-        return min(settings.steps, settings.epochs * self._batches) if settings.epochs else settings.steps
-
-    @property
-    def _batches(self) -> int:
-        """Return the number of batches of a pass over the training images."""
-        return -(-len(self._train) // self._settings.batch_size)
+    def _is_tired(self, best: Best | None) -> bool:
+        return best is not None and best.since == self._settings.patience
 
     def _optimiser(self, classifier: Classifier) -> torch.optim.SGD:
         settings = self._settings
@@ -149,7 +142,8 @@ class Finetuning:
 
     def _step(self, classifier: Classifier, optimiser: torch.optim.Optimizer, seed: int, step: int) -> float:
         """Update on the batch of a 0-based step and return the loss before the update."""
-        epoch, place = divmod(step, self._batches)
+        batches = -(-len(self._train) // self._settings.batch_size)
+        epoch, place = divmod(step, batches)
         order = np.random.default_rng(seed_from("order", seed, epoch)).permutation(len(self._train))
         chosen = order[place * self._settings.batch_size :][: self._settings.batch_size]
         generator = torch.Generator().manual_seed(seed_from("images", seed, step))

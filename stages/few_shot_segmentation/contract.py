@@ -107,8 +107,10 @@ class UperNetSettings(TrainingSettings):
     """Settings of the protocols that train UPerNet."""
 
     input_size: int = Field(512, gt=0, description="side of the square input, pixels")
-    batch_size: int = Field(8, gt=1, description="images per step; published: 4 GPUs x 2")
-    weight_decay: float = Field(0.05, ge=0, description="AdamW; not applied to biases, norms and position embeddings")
+    batch_size: int = Field(8, gt=1, description="images per step")
+    weight_decay: float = Field(
+        0.05, ge=0, description="AdamW; not applied to biases, norms and position embeddings of a trained encoder"
+    )
     decoder_width: int = Field(768, gt=0, description="channels of UPerNet")
     auxiliary_weight: float = Field(
         0.4, ge=0, description="weight of the same loss on an auxiliary FCN head at the third level"
@@ -139,8 +141,6 @@ class ScheduleSettings(Settings):
 class BenchxSettings(UperNetSettings, ScheduleSettings):
     """UPerNet on a frozen encoder, by cross-entropy: the protocol of BenchX, with values of its file for a ViT."""
 
-    batch_size: int = Field(8, gt=1, description="images per step")
-    weight_decay: float = Field(0.05, ge=0, description="AdamW")
     steps: int = Field(20_000, gt=0, description="number of updates")
     learning_rate: float = Field(
         1e-4, gt=0, description="peak learning rate; AdamW; as in BenchX's file for RSNA, where that for SIIM has 0.001"
@@ -211,11 +211,12 @@ class FewShotSegmentationSettings(FewShotBlock, EvaluationSettings):
 def departures_of(job: AnyJobSettings, protocol: Protocol, stored_size: int) -> Departures:
     """Return how a job departs from its published protocol.
 
-    A fraction that has no published schedule is compared with that of 100 %. Stored images of `stored_size` pixels that
-    have to be enlarged (`allow_upsampling`) are a departure, too.
+    A fraction of which nothing was published is compared with 100 %: BenchX outlined with all images only. Stored
+    images of `stored_size` pixels that have to be enlarged (`allow_upsampling`) are a departure, too.
     """
     block = FewShotSegmentationSettings()
-    published = block.job(protocol, job.fraction if job.fraction in block.fractions else 100)
+    known = [100] if protocol == "benchx" else block.fractions
+    published = block.job(protocol, job.fraction if job.fraction in known else 100)
     found = departures(job, published, free=[*EvaluationSettings.model_fields, "precision"])
     return found if stored_size >= job.input_size else found | {"stored_size": [stored_size, job.input_size]}
 

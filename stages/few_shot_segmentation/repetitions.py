@@ -3,7 +3,6 @@
 A killed job resumes. It writes result.json, the pixel counts of every repetition, and samples that may be shown.
 """
 
-import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from ..common.encoders.dual import load_checkpoint
 from ..common.encoders.image import ImageEncoder
 from ..common.errors import InputError
 from ..common.few_shot.parts import refuse_no_subset
-from ..common.few_shot.repetitions import log_result
+from ..common.few_shot.repetitions import log_result, looks_of
 from ..common.files.arrow_tables import read_table, write_frame, write_rows
 from ..common.files.schemas import LABELS, OVERLAPS, outlines
 from ..common.journal.tracking import track_job
@@ -157,8 +156,7 @@ def schedule_of(settings: AnyJobSettings, images: int) -> Schedule:
         epoch = steps_per_epoch(images, settings.batch_size)
         steps = settings.epochs * epoch
         return Schedule(steps, frozenset(range(epoch, steps + 1, epoch)), settings.patience, None)
-    looks = {math.ceil(settings.steps * look / settings.validations) for look in range(1, settings.validations + 1)}
-    return Schedule(settings.steps, frozenset(looks), None, settings.warmup_steps)
+    return Schedule(settings.steps, looks_of(settings.steps, settings.validations), None, settings.warmup_steps)
 
 
 def repeat(

@@ -151,11 +151,13 @@ def progressive_upsampling(width: int, widths: tuple[int, ...]) -> nn.Sequential
 class FrozenSegmenter(Segmenter):
     """A decoder on a frozen encoder, which has no gradient and whose norms and dropout stay in evaluation mode."""
 
-    def __init__(self, encoder: ImageEncoder, decoder: nn.Module, learning_rate: float, weight_decay: float) -> None:
+    def __init__(
+        self, encoder: ImageEncoder, decoder: nn.Module, settings: LinearJobSettings | BenchxJobSettings
+    ) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(False).eval()
         self.decoder = decoder
-        self._learning_rate, self._weight_decay = learning_rate, weight_decay
+        self._rate, self._decay = settings.learning_rate, settings.weight_decay
 
     def train(self, mode: bool = True) -> "FrozenSegmenter":
         """Set the decoder's mode; the encoder stays in evaluation mode."""
@@ -165,7 +167,7 @@ class FrozenSegmenter(Segmenter):
 
     def optimiser(self) -> torch.optim.Optimizer:
         """Return AdamW over the decoder's weights."""
-        return torch.optim.AdamW(self.decoder.parameters(), self._learning_rate, weight_decay=self._weight_decay)
+        return torch.optim.AdamW(self.decoder.parameters(), self._rate, weight_decay=self._decay)
 
     def trained(self) -> nn.Module:
         """Return the decoder."""
@@ -176,19 +178,16 @@ class SetrSegmenter(FrozenSegmenter):
     """SETR-PUP on a frozen encoder."""
 
     def __init__(self, encoder: ImageEncoder, settings: LinearJobSettings) -> None:
-        decoder = progressive_upsampling(encoder.width, settings.decoder_widths)
-        super().__init__(encoder, decoder, settings.learning_rate, settings.weight_decay)
-        self._settings = settings
+        super().__init__(encoder, progressive_upsampling(encoder.width, settings.decoder_widths), settings)
+        self._focal_weight = settings.focal_weight
 
     def forward(self, images: Float[Tensor, "batch size size"]) -> Logits:
         """Return the logits of grey images 0..1."""
-        with torch.no_grad():
-            tokens = last_tokens(self.encoder, images)
-        return resize_logits(self.decoder(tokens), images.shape[-1])
+        return resize_logits(self.decoder(last_tokens(self.encoder, images)), images.shape[-1])
 
     def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
         """Return the loss of a batch; masks are 1 where the finding is."""
-        return linear_loss(self(images).float(), masks, self._settings.focal_weight)
+        return linear_loss(self(images).float(), masks, self._focal_weight)
 
 
 _AUXILIARY_LEVEL = 2  # at the resolution of the patch grid
@@ -227,10 +226,13 @@ class UperNet(nn.Module):
         """Return the logits of square images of `size` pixels from the tokens of `level_tokens`."""
         return resize_logits(self.head(self._levels(tokens)), size)
 
-    def loss(self, tokens: list[Tensor], masks: Masks, of: Callable[[Logits, Masks], Tensor]) -> Tensor:
-        """Return the loss `of` the head plus the weighted one of the auxiliary head."""
+    def loss(self, tokens: list[Tensor], masks: Masks, criterion: Callable[[Logits, Masks], Tensor]) -> Tensor:
+        """Return the `criterion` of the head plus the weighted one of the auxiliary head."""
         levels = self._levels(tokens)
-        each = [of(resize_logits(head(levels), masks.shape[-1]).float(), masks) for head in (self.head, self.auxiliary)]
+        each = [
+            criterion(resize_logits(head(levels), masks.shape[-1]).float(), masks)
+            for head in (self.head, self.auxiliary)
+        ]
         return each[0] + self._auxiliary_weight * each[1]
 
     def _levels(self, tokens: list[Tensor]) -> list[Tensor]:
@@ -252,8 +254,8 @@ class UperNetSegmenter(Segmenter):
 
     def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
         """Return the loss of a batch, the auxiliary head's included; masks are 1 where the finding is."""
-        of = partial(finetuning_loss, focal_weight=self._settings.focal_weight)
-        return self.decoder.loss(level_tokens(self.encoder, images), masks, of)
+        criterion = partial(finetuning_loss, focal_weight=self._settings.focal_weight)
+        return self.decoder.loss(level_tokens(self.encoder, images), masks, criterion)
 
     def optimiser(self) -> torch.optim.Optimizer:
         """Return AdamW with a learning rate per block.
@@ -284,16 +286,12 @@ class FrozenUperNetSegmenter(FrozenSegmenter):
     decoder: UperNet
 
     def __init__(self, encoder: ImageEncoder, settings: BenchxJobSettings) -> None:
-        super().__init__(encoder, UperNet(encoder.width, settings), settings.learning_rate, settings.weight_decay)
+        super().__init__(encoder, UperNet(encoder.width, settings), settings)
 
     def forward(self, images: Float[Tensor, "batch size size"]) -> Logits:
         """Return the logits of grey images 0..1."""
-        return self.decoder(self._tokens(images), images.shape[-1])
+        return self.decoder(level_tokens(self.encoder, images), images.shape[-1])
 
     def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
         """Return the loss of a batch, the auxiliary head's included; masks are 1 where the finding is."""
-        return self.decoder.loss(self._tokens(images), masks, F.binary_cross_entropy_with_logits)
-
-    @torch.no_grad()
-    def _tokens(self, images: Float[Tensor, "batch size size"]) -> list[Tensor]:
-        return level_tokens(self.encoder, images)
+        return self.decoder.loss(level_tokens(self.encoder, images), masks, F.binary_cross_entropy_with_logits)

@@ -145,7 +145,8 @@ def join_labels(
     leaves its image, or was drawn on one of another shape.
     """
     masks, labels = Masks(root, settings, roots), table.labels
-    edge = BoxesAtTheEdge(_source_of_boxes(root, settings, masks), settings.boxes_size, settings.layout == "folder")
+    source = _source_of_boxes(root, settings, masks)
+    edge = BoxesAtTheEdge(source, settings.boxes_size, has_keys=settings.layout == "folder")
     rows, without_label = [], []
     phrases: dict[tuple[str, str], dict[str, list[list[float]]]] = {}
     for image in images.to_pylist():
@@ -162,9 +163,17 @@ def join_labels(
                 phrases[image["image_id"], finding] = {
                     phrase: [placed[box[1:]] for box in of] for phrase, of in each.phrases.items()
                 }
-            known_as = {"image_id": image["image_id"], "patient_id": image["patient_id"], "finding": finding}
-            shown = {"boxes": boxes, "mask": own[finding], "lung_mask": lungs}
-            rows.append(known_as | {"target": each.target} | shown)
+            rows.append(
+                {
+                    "image_id": image["image_id"],
+                    "patient_id": image["patient_id"],
+                    "finding": finding,
+                    "target": each.target,
+                    "boxes": boxes,
+                    "mask": own[finding],
+                    "lung_mask": lungs,
+                }
+            )
     edge.refuse_misplaced()
     known = set(images["image_id"].to_pylist())
     without_image = sorted(labels.keys() - known)

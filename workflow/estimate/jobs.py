@@ -3,7 +3,6 @@
 The numbers of images and reports come from journals, from the data sets' indexes, or from publications.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -236,13 +235,8 @@ def _few_shot(config: Config, place: str, dataset: str, images: int, forward: fl
                 yield Job("few_shot_classification", name, "few_shot_classification/linear", epochs,
                           written=images * _ROW)  # fmt: skip
             else:
-                steps = (
-                    job.steps
-                    if job.epochs is None
-                    else min(job.steps, job.epochs * math.ceil(images * _TRAIN * fraction / 100 / job.batch_size))
-                )
-                trained = steps * job.batch_size * 3
-                looked_at = images * _TEST * (job.validations + 1)
+                trained = job.updates(round(images * _TRAIN * fraction / 100)) * job.batch_size * 3
+                looked_at = images * _TEST * job.validations * 2  # at most: a better AUC scores test, too
                 yield Job("few_shot_classification", name, "few_shot_classification/finetune", 0,
                           job.seeds * (trained + looked_at) * forward, job.precision == "fp32",
                           written=images * _ROW, gpus=1)  # fmt: skip
@@ -261,6 +255,6 @@ def _segmentation(config: Config, place: str, dataset: str, images: int, encoder
                 decoder = operations.upernet(job.decoder_width, job.input_size)
                 trained = decoder if protocol == "benchx" else decoder + forward  # of a frozen encoder: the decoder
                 work = job.steps * job.batch_size * (forward + decoder + 2 * trained)
-                work += held_out * (job.validations + 1) * (forward + decoder)
+                work += held_out * (job.validations + 2) * (forward + decoder)
             yield Job("few_shot_segmentation", f"{place}/{protocol}/{fraction}", "few_shot_segmentation", 1,
                       job.seeds * work, job.precision == "fp32", written=images * _ROW, gpus=1)  # fmt: skip

@@ -7,6 +7,7 @@ import tempfile
 import time
 from functools import cache, partial
 from pathlib import Path
+from typing import get_args
 
 REPOSITORY = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(REPOSITORY))
@@ -16,6 +17,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from stages.common.digests import canonical_json
 from stages.common.errors import InputError, InputErrors
+from stages.common.few_shot.protocols import Protocol
 from stages.common.files.code_digest import code_digest
 from stages.common.training.served_states import remove_served
 from stages.common.yaml_files import read_mapping

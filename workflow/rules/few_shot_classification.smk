@@ -40,7 +40,7 @@ rule few_shot_classification_finetune:
     log:
         log_of("few_shot_classification", "finetune"),
     wildcard_constraints:
-        protocol="finetune|benchx",
+        protocol="|".join(each for each in get_args(Protocol) if each != "linear"),
     container:
         container_of("torch")
     threads: 8

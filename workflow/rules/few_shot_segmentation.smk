@@ -8,7 +8,7 @@ rule few_shot_segmentation:
     log:
         log_of("few_shot_segmentation", "linear"),
     wildcard_constraints:
-        protocol="linear|finetune|benchx",
+        protocol="|".join(get_args(Protocol)),
     container:
         container_of("torch")
     threads: 8

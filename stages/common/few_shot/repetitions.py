@@ -1,5 +1,6 @@
 """Figures over the repetitions of a few-shot job, and their entries in its journal."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -11,6 +12,11 @@ from ..metrics.ranking import Metric, estimate, mean_over_seeds
 from .protocols import FewShotRecord, MeanOfSeeds, in_words
 
 Name = TypeVar("Name", bound=str)  # of a figure; a mapping is invariant in its keys, here literals
+
+
+def looks_of(steps: int, validations: int) -> frozenset[int]:
+    """Return the steps, from 1, after which a training of `steps` updates is validated: evenly, the last among them."""
+    return frozenset(math.ceil(steps * look / validations) for look in range(1, validations + 1))
 
 
 def means_of_seeds(

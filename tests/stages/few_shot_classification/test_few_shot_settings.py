@@ -27,14 +27,13 @@ def test_presets_are_the_published_ones() -> None:
 
 
 def test_benchx_is_as_in_its_files_for_a_vit_whatever_the_fraction() -> None:
-    """Zhou et al., NeurIPS 2024: config/classification/{NIH,VinDr,CheXpert,SIIM}/{mrm,mgca_vit}.yml of their code."""
+    """Zhou et al., NeurIPS 2024: config/classification/*/{mrm,mgca_vit}.yml of their code."""
     block = FewShotClassificationSettings(fractions=[5], protocols=["benchx"])
     for fraction in (1, 5, 100):
         job = block.job("benchx", fraction)
         assert (job.batch_size, job.learning_rate, job.encoder_rate, job.momentum) == (64, 1e-2, 0.1, 0.9)
         assert (job.steps, job.warmup_steps, job.epochs, job.patience, job.clip_norm) == (3000, 50, 200, 10, 1.0)
         assert (job.head_norm, job.augmentation.min_area) == (True, 0.08)  # RandomResizedCrop of torchvision
-    assert block.job("benchx", 5).digest() != FewShotClassificationSettings().job("finetune", 1).digest()
 
 
 def test_a_job_does_not_see_the_settings_of_another() -> None:

@@ -19,7 +19,7 @@ from stages.common.errors import InputError
 from stages.config import check
 from stages.configuration import Config
 from stages.pretrain.contract import PretrainSettings
-from workflow.estimate import operations
+from workflow.estimate import jobs, operations
 from workflow.estimate.costs import Range, costs
 from workflow.estimate.jobs import Amount, amount_of, pretraining_job
 from workflow.estimate.whole_run import ORDER, Hardware, RunEstimate, estimate, job_seconds
@@ -215,6 +215,19 @@ def test_a_training_in_fp32_costs_so_many_more_hours(config: Config) -> None:
     assert slow.typical / half.typical == pytest.approx(16, rel=0.01)
     on_cpu = [job_seconds(pretraining_job("mlip", each, 1e6), "cpu").typical for each in (settings, single)]
     assert on_cpu[0] == on_cpu[1]
+
+
+def test_benchx_costs_its_updates_and_the_gradients_of_what_it_trains(tmp_path: Path) -> None:
+    """On 70 training images 200 epochs are 400 updates of 64 images; finetune has 50,000 of 96."""
+    block = {"protocols": ["finetune", "benchx"], "fractions": [100]}
+    few = {"few_shot_classification": block, "few_shot_segmentation": block | {
+        "finetune": {"schedule": {100: {"steps": 20_000, "learning_rate": 1e-4, "warmup_steps": 0}}}}}  # fmt: skip
+    config = check(yaml.safe_load((ROOT / "config.yaml").read_text()) | few | {"workspace": str(tmp_path)})
+    tuned, benchx = (each.operations for each in jobs._few_shot(config, "mlip/rsna", "rsna", 100, 1.0))
+    assert tuned / benchx == pytest.approx(50_000 * 96 / (400 * 64), rel=0.01)
+    encoder = config.settings("pretrain", variant="mlip")
+    tuned, benchx = (each.operations for each in jobs._segmentation(config, "mlip/rsna", "rsna", 100, encoder))
+    assert 1 < tuned / benchx < 3  # no gradients of the encoder
 
 
 def test_arithmetic_of_ranges() -> None:
