@@ -26,8 +26,9 @@ from torch import Tensor
 from benchmarks.pretrain_step import STORED, VOCABULARY, Noise, settings_of, studies
 from benchmarks.transport import features, milliseconds, ours, step
 from stages.common.encoders.image import ImageEncoder, draw_visible
+from stages.common.encoders.report_batches import SpecialTokens, pad_reports
 from stages.common.encoders.settings import ImageEncoderSettings, TextEncoderSettings
-from stages.common.encoders.text import SpecialTokens, TextEncoder, pad_reports
+from stages.common.encoders.text import TextEncoder
 from stages.common.files.atomic_files import write_json
 from stages.pretrain.batches import TrainingData
 from stages.pretrain.training import build

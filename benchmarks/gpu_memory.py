@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stages.common.encoders.augmentation import DRAWS
 from stages.common.encoders.image import draw_visible
-from stages.common.encoders.text import SpecialTokens, pad_reports
+from stages.common.encoders.report_batches import SpecialTokens, pad_reports
 from stages.pretrain.batches import TrainingBatch
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.objective import Objective

@@ -23,7 +23,7 @@ import torch
 from stages.common.data.image_store import ImageStore
 from stages.common.data.paired_reports import Study
 from stages.common.device_peaks import peak_of
-from stages.common.encoders.text import SpecialTokens
+from stages.common.encoders.report_batches import SpecialTokens
 from stages.pretrain.batches import TrainingData
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.optimisation import adamw, clip_gradients

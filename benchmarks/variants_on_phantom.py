@@ -30,7 +30,8 @@ from stages.common.data.paired_reports import read_pairs
 from stages.common.data.prompts import read_prompts
 from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record, to_input
 from stages.common.encoders.prompt_scores import prompt_scores
-from stages.common.encoders.text import SpecialTokens, load_tokenizer
+from stages.common.encoders.report_batches import SpecialTokens
+from stages.common.encoders.text import load_tokenizer
 from stages.config import check
 from stages.phrase_grounding.evaluation import Grounding
 from stages.phrase_grounding.heatmaps import describe

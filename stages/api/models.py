@@ -16,7 +16,7 @@ from ..common.data.paired_reports import fit_budget
 from ..common.device import choose_device
 from ..common.encoders.dual import patch_cosines, prompt_sentences
 from ..common.encoders.image import grid_of
-from ..common.encoders.text import SpecialTokens, pad_reports
+from ..common.encoders.report_batches import SpecialTokens, pad_reports
 from ..common.errors import InputError, first_line
 from ..common.inference.model import INFERENCE, RadiographModel, Reading
 from ..common.radiographs.radiograph import SquareImage

@@ -27,25 +27,26 @@ from ..common.data.paired_reports import Study
 from ..common.digests import seed_from
 from ..common.encoders.augmentation import AFFINE_DRAWS, CROP_DRAWS
 from ..common.encoders.image import draw_visible
-from ..common.encoders.text import ReportBatch, SpecialTokens, map_tensors, pad_reports
+from ..common.encoders.report_batches import FlatReports, ReportBatch, SpecialTokens, map_tensors
 from ..common.errors import InputError
 from .contract import PretrainSettings, SentenceSettings
 from .ranks import ALONE, Ranks, check_batch
 
 
-def sentence_orders(counts: list[int], settings: SentenceSettings, seed: int) -> list[list[int]]:
+def sentence_orders(
+    counts: Int[np.ndarray, "reports"], settings: SentenceSettings, seed: int
+) -> list[Int[np.ndarray, "_"]]:
     """Return the 0-based sentences that a step reads of each report, which has as many as `counts` says.
 
     If a report has more than `settings.keep` sentences, that many are drawn, every subset with equal probability; they
     keep their order unless `settings.shuffle` is set. At least one is kept per report. The result is a pure function of
     the arguments.
     """
+    if not settings.shuffle and (settings.keep is None or counts.max() <= settings.keep):
+        return [np.arange(count) for count in counts]
     randomness = np.random.default_rng(seed)
-    orders = []
-    for count in counts:
-        order = randomness.permutation(count)[: settings.keep]
-        orders.append((order if settings.shuffle else np.sort(order)).tolist())
-    return orders
+    orders = (randomness.permutation(count)[: settings.keep] for count in counts)
+    return list(orders) if settings.shuffle else [np.sort(order) for order in orders]
 
 
 _STEPS_BETWEEN_LOGS = 20
@@ -133,7 +134,8 @@ class TrainingData:
                 remedy="set it to at most that number",
             )
         weights = idf_weights(study.texts for study in self.studies)
-        self._weights = [[weight_of(text, weights) for text in study.texts] for study in self.studies]
+        self._reports = FlatReports.of([study.sentences for study in studies])
+        self._weights = torch.tensor([weight_of(text, weights) for study in studies for text in study.texts])
         self._rows = [[store.row_of(image) for image in study.image_ids] for study in self.studies]
         texts = {text: rank for rank, text in enumerate(dict.fromkeys(" ".join(s.texts) for s in self.studies))}
         self._text_group = np.array([texts[" ".join(study.texts)] for study in self.studies])
@@ -170,13 +172,14 @@ class TrainingData:
         affine = torch.Generator().manual_seed(seed_from("affine", settings.seed, step))
         crop_draw = torch.rand(CROP_DRAWS, size, generator=generator)
         draw = torch.cat([crop_draw, torch.rand(AFFINE_DRAWS, size, generator=affine)])
-        counts = [len(self._weights[study]) for study in chosen]
+        first = self._reports.first[chosen]
+        counts = self._reports.first[chosen + 1] - first
         orders = sentence_orders(counts, settings.sentences, seed_from("sentences", settings.seed, step))
-        sentence_mask = torch.zeros(size, max(map(len, orders)), dtype=torch.bool)
+        kept = np.array([len(order) for order in orders])
+        sentences = np.concatenate(orders) + np.repeat(first, kept)
+        sentence_mask = torch.from_numpy(np.arange(kept.max()) < kept[:, None])
         weights = torch.zeros(sentence_mask.shape)
-        for row, (study, kept) in enumerate(zip(chosen, orders, strict=True)):
-            sentence_mask[row, : len(kept)] = True
-            weights[row, : len(kept)] = torch.tensor([self._weights[study][sentence] for sentence in kept])
+        weights[sentence_mask] = self._weights[sentences]
         studies = [self.studies[study] for study in chosen]
         groups = self._text_groups(own)
         dropout = seed_from("dropout", settings.seed, step)
@@ -185,7 +188,7 @@ class TrainingData:
             study_ids=tuple(study.study_id for study in studies),
             pixels=torch.from_numpy(self.store.gather(rows[own])),
             draw=draw[:, own],
-            reports=tuple(self._reports(chosen, orders, group) for group in groups),
+            reports=tuple(self._report_batch(sentences, kept, group) for group in groups),
             dropout_seeds=tuple(dropout + group.start for group in groups),
             visible=draw_visible(size, image.patches, settings.mask_ratio, generator),
             sentence_mask=sentence_mask,
@@ -207,9 +210,12 @@ class TrainingData:
         size = self.settings.optimisation.text_group
         return [range(first, min(first + size, own.stop)) for first in range(own.start, own.stop, size)]
 
-    def _reports(self, chosen: Int[np.ndarray, "batch"], orders: list[list[int]], rows: range) -> ReportBatch:
-        drawn = [[self.studies[chosen[row]].sentences[sentence] for sentence in orders[row]] for row in rows]
-        return pad_reports(drawn, self.special)
+    def _report_batch(
+        self, sentences: Int[np.ndarray, "chosen"], counts: Int[np.ndarray, "batch"], rows: range
+    ) -> ReportBatch:
+        first, last = counts[: rows.start].sum(), counts[: rows.stop].sum()
+        with_unique = self.settings.model.text.context == "sentences"
+        return self._reports.batch(sentences[first:last], counts[rows.start : rows.stop], self.special, with_unique)
 
     def _false_negatives(self, chosen: Int[np.ndarray, "batch"]) -> Bool[Tensor, "batch batch"]:
         """Return which pairs have reports of identical text, which describe each other's images.

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from ..common.encoders.augmentation import augment
 from ..common.encoders.dual import DualEncoder, TextEmbeddings
 from ..common.encoders.image import patchify, visibility
-from ..common.encoders.text import ReportBatch
+from ..common.encoders.report_batches import ReportBatch
 from .batches import TrainingBatch
 from .contract import LocalSettings, PretrainSettings
 from .losses import (

@@ -20,7 +20,8 @@ from torch.profiler import ProfilerActivity, profile, schedule
 
 from ..common.device_peaks import peak_of
 from ..common.encoders.operations import FORWARD_AND_BACKWARD, Transformer, product
-from ..common.encoders.text import ReportBatch, TextEncoder
+from ..common.encoders.report_batches import ReportBatch
+from ..common.encoders.text import TextEncoder
 from ..common.errors import InputError
 from ..common.files.atomic_files import atomic_path, write_text
 from .batches import TrainingBatch

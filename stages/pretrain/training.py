@@ -16,7 +16,8 @@ from ..common.data.image_store import ImageStore
 from ..common.data.paired_reports import Study, read_pairs
 from ..common.device import choose_device
 from ..common.digests import seed_from
-from ..common.encoders.text import SpecialTokens, load_tokenizer
+from ..common.encoders.report_batches import SpecialTokens
+from ..common.encoders.text import load_tokenizer
 from ..common.errors import InputError
 from ..common.journal.tracking import Run, track_job
 from ..common.training.served_states import state_in_use

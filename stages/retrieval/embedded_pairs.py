@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Shaped
 from ..common.data.image_store import ImageStore
 from ..common.data.paired_reports import Study, read_pairs
 from ..common.encoders.dual import Checkpoint, DualEncoder
-from ..common.encoders.text import SpecialTokens, pad_reports
+from ..common.encoders.report_batches import SpecialTokens, pad_reports
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import PAIRS
 

@@ -23,7 +23,7 @@ from ..common.digests import seed_from
 from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, checkpoint_record, to_input
 from ..common.encoders.image import draw_visible
 from ..common.encoders.prompt_scores import prompt_scores
-from ..common.encoders.text import ReportBatch, SpecialTokens, pad_reports
+from ..common.encoders.report_batches import ReportBatch, SpecialTokens, pad_reports
 from ..common.errors import InputError
 from ..common.files.atomic_files import verify
 from ..common.metrics.findings import mean_of_known

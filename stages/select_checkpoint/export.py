@@ -27,8 +27,9 @@ from torch import Tensor
 from ..common import records
 from ..common.encoders.dual import save_checkpoint
 from ..common.encoders.image import grid_of
+from ..common.encoders.report_batches import SpecialTokens
 from ..common.encoders.settings import EncoderRecord, ImageEncoderSettings
-from ..common.encoders.text import SpecialTokens, load_tokenizer
+from ..common.encoders.text import load_tokenizer
 from ..common.files.atomic_files import atomic_path, write_checked_json, write_sidecar, write_text
 from ..common.wording import counted
 from ..pretrain.contract import Candidates

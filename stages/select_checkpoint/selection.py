@@ -7,7 +7,8 @@ from ..common.data.image_store import ImageStore
 from ..common.data.paired_reports import read_pairs
 from ..common.data.prompts import read_prompts
 from ..common.device import choose_device
-from ..common.encoders.text import SpecialTokens, load_tokenizer
+from ..common.encoders.report_batches import SpecialTokens
+from ..common.encoders.text import load_tokenizer
 from ..common.errors import InputError
 from ..common.journal.tracking import Run, track_job
 from ..common.records import read_record, write_record

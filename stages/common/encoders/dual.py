@@ -24,8 +24,9 @@ from ..errors import InputError, first_line
 from ..files.atomic_files import atomic_path, verify, write_sidecar, write_text
 from ..records import read_record, write_record
 from .image import ImageEncoder, grid_of
+from .report_batches import ReportBatch, SpecialTokens, pad_reports
 from .settings import DualEncoderSettings, EncoderRecord
-from .text import ReportBatch, SpecialTokens, TextEncoder, load_tokenizer, pad_reports
+from .text import TextEncoder, load_tokenizer
 
 
 @dataclass(frozen=True)

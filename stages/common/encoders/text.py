@@ -1,81 +1,20 @@
-"""The text encoder: reports as padded batches of word pieces, and the BERT that reads them.
+"""The text encoder: the BERT that reads batches of reports, and the tokenizer that it was made for.
 
 A single pass gives one vector per sentence and one per report.
 """
 
 from . import torchvision_operators  # noqa: F401, I001  (before transformers)
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTrainedModel
 
+from .report_batches import ReportBatch
 from .settings import TextEncoderSettings
-from ..data.paired_reports import Sentences
 from ..errors import InputError, first_line
-
-_GROUPS = 4  # groups of sentences by length: little padding, few passes
-
-
-@dataclass(frozen=True)
-class SpecialTokens:
-    """Token ids of [CLS], [SEP] and [PAD]."""
-
-    cls: int
-    sep: int
-    pad: int
-
-    @classmethod
-    def of(cls, tokenizer: Tokenizer) -> "SpecialTokens":
-        """Return the ids that a tokenizer has for them. Raises InputError where it lacks one."""
-        return cls(*(_id_of(token, tokenizer) for token in ("[CLS]", "[SEP]", "[PAD]")))
-
-
-def _id_of(token: str, tokenizer: Tokenizer) -> int:
-    number = tokenizer.token_to_id(token)
-    if number is None:
-        raise InputError(f"tokenizer.json: no {token} among the word pieces", remedy="take the one of split_reports")
-    return number
-
-
-@dataclass(frozen=True)
-class SentenceGroup:
-    """Unique sentences of similar length: U of at most T word pieces, [CLS] and [SEP] included."""
-
-    token_ids: Int[Tensor, "unique tokens"]
-    token_mask: Bool[Tensor, "unique tokens"]  # True is a word piece or special token, False is padding
-
-
-@dataclass(frozen=True)
-class ReportBatch:
-    """Inputs of `TextEncoder`: B reports of at most T word pieces and S sentences."""
-
-    token_ids: Int[Tensor, "reports tokens"]
-    token_mask: Bool[Tensor, "reports tokens"]  # True is a word piece, False is padding
-    sentence_of: Int[Tensor, "reports tokens"]  # 0-based; -1 is [CLS], [SEP] or padding
-    sentence_mask: Bool[Tensor, "reports sentences"]  # True is a sentence, False is padding
-    unique: tuple[SentenceGroup, ...]  # the batch's unique sentences, shortest first
-    place_of: Int[Tensor, "reports sentences"]  # rank of each sentence among the unique ones; 0 for padding
-
-    def to(self, device: torch.device) -> "ReportBatch":
-        """Return the batch with its tensors on `device`."""
-        return map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
-
-
-def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Return `value` with `change` applied to every tensor in it, through data classes and tuples."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, tuple):
-        return tuple(map_tensors(part, change) for part in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{each.name: map_tensors(getattr(value, each.name), change) for each in fields(value)})
-    return value
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -89,45 +28,6 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         raise InputError(f"{path}: not a tokenizer ({first_line(error)})", remedy="write it again") from None
     tokenizer.encode_special_tokens = True  # "[SEP]" written in a text is text, as in split_reports
     return tokenizer
-
-
-def pad_reports(reports: list[Sentences], special: SpecialTokens) -> ReportBatch:
-    """Return a batch of reports, each as [CLS] s1 s2 ... [SEP] and padded to the longest.
-
-    The batch's unique sentences come in groups by length.
-    """
-    longest = max(map(len, reports))
-    pieces = [[piece for sentence in report for piece in sentence] for report in reports]
-    token_ids, token_mask = _pad(pieces, special)
-    sentence_of = torch.full(token_ids.shape, -1)
-    sentence_mask = torch.zeros((len(reports), longest), dtype=torch.bool)
-    place_of = torch.zeros((len(reports), longest), dtype=torch.long)
-    unique = sorted({tuple(sentence) for report in reports for sentence in report}, key=lambda each: (len(each), each))
-    rank = {sentence: place for place, sentence in enumerate(unique)}
-    for row, report in enumerate(reports):
-        owners = [number for number, sentence in enumerate(report) for _ in sentence]
-        sentence_of[row, 1 : 1 + len(owners)] = torch.tensor(owners)
-        sentence_mask[row, : len(report)] = True
-        place_of[row, : len(report)] = torch.tensor([rank[tuple(sentence)] for sentence in report])
-    size = max(1, -(-len(unique) // _GROUPS))
-    groups = tuple(
-        SentenceGroup(*_pad([list(sentence) for sentence in unique[first : first + size]], special))
-        for first in range(0, len(unique), size)
-    )
-    return ReportBatch(token_ids, token_mask, sentence_of, sentence_mask, groups, place_of)
-
-
-def _pad(
-    sequences: list[list[int]], special: SpecialTokens
-) -> tuple[Int[Tensor, "rows tokens"], Bool[Tensor, "rows tokens"]]:
-    """Return [CLS] ... [SEP] for every sequence, padded to the longest, and a mask that is False for padding."""
-    tokens = 2 + max(map(len, sequences))
-    ids = torch.full((len(sequences), tokens), special.pad)
-    mask = torch.zeros((len(sequences), tokens), dtype=torch.bool)
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence) + 2] = torch.tensor([special.cls, *sequence, special.sep])
-        mask[row, : len(sequence) + 2] = True
-    return ids, mask
 
 
 _LARGEST_PADDING = 128  # rows of an embedding table without a word piece, exclusive

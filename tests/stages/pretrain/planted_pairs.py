@@ -4,7 +4,7 @@ import numpy as np
 
 from stages.common.data.image_store import ImageStore
 from stages.common.data.paired_reports import Study
-from stages.common.encoders.text import SpecialTokens
+from stages.common.encoders.report_batches import SpecialTokens
 from stages.pretrain.batches import TrainingData
 from stages.pretrain.contract import PretrainSettings, Provenance
 from stages.pretrain.ranks import ALONE, Ranks

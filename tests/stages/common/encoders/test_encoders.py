@@ -9,8 +9,9 @@ from tokenizers.pre_tokenizers import Whitespace
 from stages.common.data.paired_reports import fit_budget
 from stages.common.encoders.dual import DualEncoder, checkpoint_record, load_checkpoint, save_checkpoint, to_input
 from stages.common.encoders.image import ImageEncoder, patchify
+from stages.common.encoders.report_batches import SpecialTokens, pad_reports
 from stages.common.encoders.settings import DualEncoderSettings, ImageEncoderSettings
-from stages.common.encoders.text import SpecialTokens, TextEncoder, pad_reports
+from stages.common.encoders.text import TextEncoder
 from stages.common.errors import InputError
 
 SMALL = DualEncoderSettings.model_validate(
