@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .common.errors import InputError, InputErrors
-from .common.settings import did_you_mean, place_of, wrong_value
+from .common.settings import did_you_mean, place_of, wrong_parts, wrong_value
 from .config_layers import KeyPath, Layer, Origins, holds, merged, value_at
 from .configuration import FEW_SHOT, Config
 from .contracts import BLOCKS, EVALUATIONS
@@ -28,7 +28,8 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
         raise InputErrors(
-            wrong_value(item, f"{origins.of(*item['loc'])}: {place_of(item['loc'])}", Config) for item in error.errors()
+            wrong_value(item, f"{origins.of(*item['loc'])}: {place_of(item['loc'])}", Config)
+            for item in wrong_parts(error)
         ) from None
     wrong = [
         InputError(
@@ -74,7 +75,7 @@ def _wrong_blocks(config: Config, raw: Mapping[str, Any], origins: Origins) -> l
         try:
             config.settings(stage, dataset, variant)
         except ValidationError as error:
-            for item in error.errors():
+            for item in wrong_parts(error):
                 found.setdefault((stage, item["loc"], item["msg"]), []).append((dataset, variant, item))
     wrong: dict[str, InputError] = {}  # by its line: what stands in one place is said once
     for (stage, location, _), cases in found.items():

@@ -278,6 +278,7 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
             "no prompt file": ("prompts" in needs or (with_phrases and not labels.has_phrases))
             and not settings.prompts,
             "no protocol": getattr(settings, "protocols", None) == [],
+            "no fraction": getattr(settings, "fractions", None) == [],
         }
         return ", ".join(words for words, is_so in lacking.items() if is_so) or None
 

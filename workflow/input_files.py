@@ -174,10 +174,11 @@ def _odd_sizes(config: Config) -> Iterator[InputError]:
     patches = {variant: config.settings("pretrain", variant=variant).model.image for variant in config.compare}
     for name in config.measured_on("few_shot_segmentation"):
         for protocol, size in config.settings("few_shot_segmentation", name).input_sizes().items():
-            odd = [variant for variant, image in patches.items() if image.patch_size and size % image.patch_size]
+            odd = [variant for variant, image in patches.items()
+                   if image.patch_size and (size % image.patch_size or size == image.patch_size)]  # fmt: skip
             if odd:
                 yield InputError(
                     f"few_shot_segmentation.{protocol}.input_size: {size} (data set {name}) is no multiple of the "
-                    f"patch size of {odd[0]}, {patches[odd[0]].patch_size} pixels",
-                    "set it to a multiple",
+                    f"patch size of {odd[0]}, {patches[odd[0]].patch_size} pixels, beyond itself",
+                    "set it to a multiple, of two patches or more",
                 )

@@ -122,13 +122,36 @@ def validation_errors(error: ValidationError, source: str, model: type[BaseModel
 
     With the validated `model`, an unknown key comes with the nearest known one.
     """
-    return [wrong_value(item, f"{source}: {place_of(item['loc'])}", model) for item in error.errors()]
+    return [wrong_value(item, f"{source}: {place_of(item['loc'])}", model) for item in wrong_parts(error)]
+
+
+# What pydantic puts into the location of an error for the member of a union that did not fit.
+_UNION_MEMBER = re.compile(r"function-|constrained-|(list|literal|tuple|dict|set|nullable)\W|(str|int|float|bool)$")
+
+
+def wrong_parts(error: ValidationError) -> list[Any]:
+    """Return pydantic's errors, their locations without names of a union's members.
+
+    A value that fits no form of a union is one error. Where a form fits but for a part, the error is that of the part.
+    """
+    by_place: dict[tuple[int | str, ...], list[Any]] = {}
+    for item in error.errors():
+        by_place.setdefault(tuple(part for part in item["loc"] if not _UNION_MEMBER.match(str(part))), []).append(item)
+    found = []
+    for place, items in by_place.items():
+        is_form = any(len(item["loc"]) > len(place) for item in items)
+        if is_form and any(len(other) > len(place) and other[: len(place)] == place for other in by_place):
+            continue
+        fitting = [item for item in items if item["type"] == "value_error"] or items  # a check of the form refused it
+        said = " or ".join(dict.fromkeys(item["msg"] for item in fitting)).replace(" or Input should be", " or")
+        found.append(fitting[0] | {"loc": place, "msg": said})
+    return found
 
 
 def outdated_record(error: ValidationError, path: Path, remedy: str) -> InputError:
     """Return a one-line error for a record that this version cannot read: the file, each wrong key, the remedy."""
     wrong = ", ".join(dict.fromkeys(each.what for each in (wrong_value(item, place_of(item["loc"]))
-                                                           for item in error.errors())))  # fmt: skip
+                                                           for item in wrong_parts(error))))  # fmt: skip
     return InputError(f"{path}: {wrong} (written by another version)", remedy)
 
 

@@ -237,15 +237,17 @@ class FewShotResult(FewShotRecord):
             self.check_whole(each.images, self.seeds, each.metrics, METRICS)
         return self
 
-    def tested_on(self) -> object:
-        """Return what does not depend on the encoders, nor on the protocol and the share of the labels."""
-        sizes = {name: each.images["test"] for name, each in self.findings.items()}
-        return sizes, self.not_measured, self.resampled_by, self.images["test"]
+    def tested_on(self) -> dict[str, object]:
+        """Return by finding what depends neither on the encoders, nor on the protocol and the share of the labels.
+
+        Which findings there are does: a small subset may not teach all of them.
+        """
+        return {name: (each.images["test"], self.resampled_by) for name, each in self.findings.items()}
 
     def measured_on(self) -> object:
         """Return what does not depend on the encoders, so that two results can be compared."""
         seeds = [each.seed for each in self.seeds]
-        return self.tested_on(), self.images["train"], seeds, self.skipped, self.overlap, self.departures
+        return self.tested_on(), self.not_measured, self.images, seeds, self.skipped, self.overlap, self.departures
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,9 @@ ALWAYS_DIFFERENT: dict[Protocol, tuple[str, ...]] = {
 class EvaluationSettings(Settings):
     """Settings of the measurement, the same for every protocol."""
 
-    finding: str | None = Field(None, description="finding to segment; null: the only one that has boxes or masks")
+    finding: str | None = Field(
+        None, description="finding to segment; null: the one with boxes or masks in most images"
+    )
     seeds: int = Field(
         3, gt=0, description="number of repetitions, each with its own decoder initialisation and batch order"
     )

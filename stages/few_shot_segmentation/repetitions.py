@@ -67,15 +67,15 @@ class Parts:
 
 
 def parts_of(rows: pl.DataFrame, finding: str | None, fraction: int, source: Path) -> Parts:
-    """Return the labels of `finding`, or of the only finding of `rows` (of LABELS) that has boxes or masks.
+    """Return the labels of `finding`, or of the finding of `rows` (of LABELS) with boxes or masks in most images.
 
-    Raises InputError, which names `source`, where no finding is named and several could be meant, the labels have no
-    such subset, or validation or test lacks one of the targets.
+    Raises InputError, which names `source`, where none has any, the labels have no such subset, or validation or test
+    lacks one of the targets.
     """
     matrix = label_matrix(rows)
     refuse_no_subset(matrix, fraction, source)
     if finding is None:
-        finding = _only_outlined(rows, source)
+        finding = _most_outlined(rows, source)
     elif finding not in matrix.findings:
         known = ", ".join(sorted(matrix.findings))
         raise InputError(f"{source}: no label is of finding {finding!r} (known: {known})", "correct `finding`")
@@ -85,14 +85,15 @@ def parts_of(rows: pl.DataFrame, finding: str | None, fraction: int, source: Pat
     return Parts(finding, train, *(own.filter(pl.col("split") == part) for part in ("validation", "test")))
 
 
-def _only_outlined(rows: pl.DataFrame, source: Path) -> str:
-    findings = sorted(rows["finding"].unique())
-    outlined = rows.filter(pl.col("mask").is_not_null() | (pl.col("boxes").list.len() > 0))["finding"].unique()
-    found = findings if len(findings) == 1 else sorted(outlined)
-    if len(found) != 1:
-        names = ", ".join(found) or "none"
-        raise InputError(f"{source}: findings with boxes or masks are {names}", "select one with the setting `finding`")
-    return found[0]
+def _most_outlined(rows: pl.DataFrame, source: Path) -> str:
+    findings = rows["finding"].unique().to_list()
+    if len(findings) == 1:
+        return findings[0]
+    outlined = rows.filter(pl.col("mask").is_not_null() | (pl.col("boxes").list.len() > 0))
+    if outlined.is_empty():
+        raise InputError(f"{source}: no finding has boxes or masks", "give label_images some, or list in the data "
+                         "set's `evaluations` what can be measured")  # fmt: skip
+    return outlined["finding"].value_counts().sort(["count", "finding"], descending=[True, False])["finding"][0]
 
 
 @dataclass(frozen=True)

@@ -54,14 +54,14 @@ class Segmenter(nn.Module):
 def encoder_for(encoder: ImageEncoder, size: int) -> ImageEncoder:
     """Copy the encoder for square inputs of `size` pixels: positions are resampled (bicubic), other weights kept.
 
-    Raises InputError where `size` is not a multiple of the patch size.
+    Raises InputError where `size` is not a multiple of the patch size: UPerNet halves a grid of two patches or more.
     """
     settings = encoder.settings
-    if size % settings.patch_size:
+    if size % settings.patch_size or size == settings.patch_size:
         raise InputError(
             f"few_shot_segmentation: input_size {size} is not a multiple of the encoder's patch_size, "
-            f"{settings.patch_size} pixels",
-            remedy="set it to a multiple",
+            f"{settings.patch_size} pixels, beyond itself",
+            remedy="set it to a multiple, of two patches or more",
         )
     resized = ImageEncoder(settings.model_copy(update={"input_size": size}))
     state = {name: tensor.detach().cpu().clone() for name, tensor in encoder.vit.state_dict().items()}

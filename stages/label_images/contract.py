@@ -14,7 +14,7 @@ from ..common.data.own_tables import OwnTables, names_of
 from ..common.data.patient_split import PatientSplit, Split
 from ..common.records import Count, Record
 from ..common.settings import Name
-from .label_columns import BoxesForm, BoxesTable, FindingColumns, LabelColumns, Readers, UncertainPolicy
+from .label_columns import BoxesForm, BoxesTable, FindingColumns, LabelColumns, Readers, UncertainPolicy, folded
 from .split_settings import SplitLists, SplitShares
 
 
@@ -116,11 +116,11 @@ class LabelImagesSettings(OwnTables):
         for what in ("target", "boxes", "mask"):
             cells = [cell for each in self.findings.values() for cell in names_of(getattr(each, what))]
             cells += [word for each in self.findings.values() for word in each.also if what == "target"]
-            same = [cell.casefold() if listed and what == "target" else cell for cell in cells]
+            same = [folded(cell) if listed and what == "target" else cell for cell in cells]
             if repeated := [cell for cell, key in zip(cells, same, strict=True) if same.count(key) > 1]:
                 raise ValueError(f"{repeated[0]!r} is the {what} of two findings: remove one")
-        normal = {word.casefold() for word in self.normal_values}
-        both = [word for each in self.findings.values() for word in each.words if word.casefold() in normal]
+        normal = set(map(folded, self.normal_values))
+        both = [word for each in self.findings.values() for word in each.words if folded(word) in normal]
         if listed and both:
             raise ValueError(f"{both[0]!r} stands in findings and in normal_values: remove it from one of them")
         return self

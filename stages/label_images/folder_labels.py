@@ -17,7 +17,7 @@ from ..common.data.table_files import ROW
 from ..common.errors import InputError
 from .contract import LabelImagesSettings
 from .distributed_labels import LabelTable, row_of
-from .label_columns import BoxesTable
+from .label_columns import BoxesTable, folded
 from .label_rows import Rows
 from .listed_labels import ListedRows, findings_by_word
 
@@ -61,12 +61,12 @@ def _add_boxes(rows: Rows, root: Path, settings: LabelImagesSettings, place: Box
     if settings.columns.image_id is None:
         table = table.with_columns(plain_paths(place.image))
     require_values(table, source, [place.image])
-    findings, words = findings_by_word(settings), {word.casefold(): other for word, other in place.words.items()}
+    findings, words = findings_by_word(settings), {folded(word): other for word, other in place.words.items()}
     lost: list[str] = []
     known, unused = False, Counter[str]()
     for row in table.iter_rows(named=True):
         word = str(row[place.finding]) if place.finding else ""
-        meant = words.get(word.casefold(), word).casefold()
+        meant = folded(words.get(folded(word), word))
         finding = settings.finding if place.finding is None else findings.get(meant)
         if finding is None:
             unused[word] += 1

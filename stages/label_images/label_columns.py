@@ -1,5 +1,6 @@
 """Settings of where labels, boxes and masks are in a user's own table; a part of the contract, as light as that."""
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -10,6 +11,11 @@ from ..common.settings import Settings, UniqueList
 
 UncertainPolicy = Literal["ignore", "zeros", "ones"]  # as CheXpert's authors name them (Irvin et al., AAAI 2019)
 BoxesForm = Literal["xywh", "xyxy"]
+
+
+def folded(word: str) -> str:
+    """Return a word in lower case, with composed letters and single blanks: tables write one word in several ways."""
+    return " ".join(unicodedata.normalize("NFC", word).casefold().split())
 
 
 def _one_or_four(columns: str | list[str]) -> str | list[str]:

@@ -163,7 +163,7 @@ class ListedSplit:
 def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings, private: Path | None) -> ListedSplit:
     """Assign to labelled rows the part that the lists give them.
 
-    Raises InputError, which names file, row and id (keyed where identifiers are), for an id that neither the labels nor
+    Raises InputError, which names file and row, and the id where it may be shown, for an id that neither the labels nor
     the images know. Usually the list is of another data set, or its ids are in another column.
     """
     lists = settings.split_lists
@@ -175,7 +175,8 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
     if unknown:
         image, source, row = unknown[0]
         raise InputError(
-            f"{source}: row {row}: image {image} is neither in the labels nor in the images ({len(unknown)} such)",
+            f"{source}: row {row}: {f'image {image}' if settings.show else 'its image'} is neither in the labels nor "
+            f"in the images ({len(unknown)} such)",
             remedy="correct the list, or `split_lists.image_id`",
         )
     if lists.validation_share:

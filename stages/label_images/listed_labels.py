@@ -1,9 +1,8 @@
 """Rows of your own table of labels, with a column that lists the findings of each row."""
 
-import ast
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,15 @@ from ..common.data.own_tables import names_of
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
 from .contract import LabelImagesSettings
-from .distributed_labels import row_of
-from .label_columns import FindingColumns
+from .distributed_labels import LabelTable, row_of
+from .label_columns import FindingColumns, folded
 from .label_rows import CORRECT, NO_WORDS, Rows
 from .readers import ImageRows, Meaning
 
+_SEPARATORS = re.compile(r"[|,;/:&+\t\r\n]|\band\b", re.I)
+_BRACKETS = ("[]", "()", "{}")
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+_QUOTED_LIST = re.compile(rf"(?:{_QUOTED.pattern})(?:[\s,]+(?:{_QUOTED.pattern}))*[\s,]*")
 _SHOWN = 8  # words of a column that a message lists
 _STRENGTH: tuple[Meaning, ...] = ("blank", "unlabelled", "uncertain")  # of rows that say nothing of a finding
 
@@ -31,8 +34,8 @@ class ListedRows(Rows):
     def __init__(self, settings: LabelImagesSettings, source: Path) -> None:
         super().__init__(settings, source)
         self._findings = findings_by_word(settings)
-        self._normal = {word.casefold() for word in settings.normal_values}
-        self._nothing = {word.strip().casefold() for word in settings.unlabelled_values}
+        self._normal = set(map(folded, settings.normal_values))
+        self._nothing = set(map(folded, settings.unlabelled_values))
         self._words: Counter[str] = Counter()
 
     def add(self, row: Mapping[str, Any], image: str) -> None:
@@ -44,12 +47,10 @@ class ListedRows(Rows):
         self._words.update(listed)
         self._refuse_other_separators(listed, where)
         meaning = self._meaning(row, columns.target, where) if columns.target else "present"
-        named = list(
-            dict.fromkeys(self._findings[key] for word in listed if (key := word.casefold()) in self._findings)
-        )
+        named = list(dict.fromkeys(self._findings[key] for word in listed if (key := folded(word)) in self._findings))
         for finding in named:
             self._label(each, finding, meaning, where)
-        normal = said == "absent" or (meaning == "present" and any(word.casefold() in self._normal for word in listed))
+        normal = said == "absent" or (meaning == "present" and any(folded(word) in self._normal for word in listed))
         each.normal = each.normal or normal
         present = [finding for finding, told in each.meanings.items() if told == "present"]
         if each.normal and present:
@@ -66,13 +67,13 @@ class ListedRows(Rows):
         assert columns is not None
         cell = row[self._column()] or ""
         words = words_in(cell, self._settings.findings_separator)
-        told = [word for word in words if word.casefold() not in NO_WORDS]
+        told = [word for word in words if (key := folded(word)) in self._normal or key not in NO_WORDS]
         if columns.target:
             return None, told
         said = self._meanings.get(cell)
-        if said is not None and said != "present" and cell.casefold() not in self._findings:
+        if said is not None and said != "present" and folded(cell) not in self._findings:
             return said, []
-        listed = [word for word in told if word.casefold() not in self._nothing]
+        listed = [word for word in told if folded(word) not in self._nothing]
         if listed:
             return None, listed
         return ("unlabelled" if told else "blank"), []
@@ -80,13 +81,13 @@ class ListedRows(Rows):
     def _refuse_other_separators(self, listed: list[str], where: str) -> None:
         """Raise an InputError for a word that holds one of the findings beside another separator: it would be lost."""
         for word in listed:
-            parts = [part.strip().casefold() for part in re.split(r"[|,;/\t]", word)]
-            if word.casefold() not in self._findings and len(parts) > 1 and self._findings.keys() & set(parts):
+            parts = list(map(folded, _SEPARATORS.split(word)))
+            if folded(word) not in self._findings and len(parts) > 1 and self._findings.keys() & set(parts):
                 said = repr(word) if self._settings.show else "a cell"
                 raise InputError(
                     f"{where}: {said} in {self._column()} is one word with the separator "
                     f"{self._settings.findings_separator!r}",
-                    remedy="correct `findings_separator`, or the row",
+                    remedy="correct `findings_separator` or the row, or name the word in `also` of its finding",
                 )
 
     def _outline_of_row(self, each: ImageRows, row: Mapping[str, Any], named: list[str], where: str) -> None:
@@ -106,9 +107,9 @@ class ListedRows(Rows):
 
     def _refuse_unknown(self) -> None:
         """Raise an InputError for a finding of which no row has a word."""
-        found = {word.casefold() for word in self._words}
+        found = set(map(folded, self._words))
         for finding, columns in self._settings.by_finding.items():
-            if found.isdisjoint(word.casefold() for word in columns.words):
+            if found.isdisjoint(map(folded, columns.words)):
                 word = columns.target
                 known = [each for each, _ in self._words.most_common(_SHOWN)]
                 more = ", ..." if len(self._words) > _SHOWN else ""
@@ -120,20 +121,42 @@ class ListedRows(Rows):
         assert self._settings.columns is not None
         return str(self._settings.columns.findings)
 
+    def table(self) -> LabelTable:
+        """Return the labels of all rows, with a warning about words that no finding has."""
+        read = super().table()
+        read.warnings.extend(self._others())
+        return read
+
+    def _others(self) -> list[str]:
+        """Return a warning about words that no finding has: a misspelt one would make its finding absent."""
+        known = self._findings.keys() | self._normal
+        others = Counter({word: count for word, count in self._words.items() if folded(word) not in known})
+        if not others:
+            return []
+        more = ", ..." if len(others) > _SHOWN else ""
+        listed = ", ".join(f"{word} {count}" for word, count in others.most_common(_SHOWN))
+        shown = f" ({listed}{more})" if self._settings.show else ""
+        what = f"{len(others)} words of {self._column()} are of no finding{shown}"
+        return [f"{self._source}: {what}: they say nothing, and a row with others alone has none of the findings"]
+
 
 def findings_by_word(settings: LabelImagesSettings) -> dict[str, str]:
-    """Return finding by each of its words, in lower case: tables write one word in several ways."""
-    return {word.casefold(): finding for finding, columns in settings.by_finding.items() for word in columns.words}
+    """Return finding by each of its words, folded: tables write one word in several ways."""
+    return {folded(word): finding for finding, columns in settings.by_finding.items() for word in columns.words}
 
 
 def words_in(cell: str, separator: str) -> list[str]:
-    """Return the words of a cell, each once: `A|B` with its separator, or a list in brackets as Python writes it."""
-    parts: Iterable[str]
-    if cell.startswith("[") and cell.endswith("]"):
-        try:
-            parts = map(str, ast.literal_eval(cell))
-        except (ValueError, SyntaxError):  # words without quotes
-            parts = (each.strip().strip("'\"") for each in cell[1:-1].split(","))
+    """Return the words of a cell, each once: `A|B` with its separator, or a list in brackets.
+
+    Lists are those of Python (['A', 'B']) and of NumPy (['A' 'B']); without quotes, [A, B].
+    """
+    whole = inner = cell.strip()
+    while len(inner) > 1 and inner[0] + inner[-1] in _BRACKETS:
+        inner = inner[1:-1].strip()
+    if inner != whole and _QUOTED_LIST.fullmatch(inner):
+        parts = [re.sub(r"\\(.)", r"\1", each.group()[1:-1]) for each in _QUOTED.finditer(inner)]
+    elif whole.startswith("[") and whole.endswith("]"):
+        parts = [each.strip().strip("'\"") for each in inner.split(",")]
     else:
         parts = cell.split(separator)
     return list(dict.fromkeys(word for each in parts if (word := each.strip())))

@@ -120,4 +120,5 @@ def refuse_different_images(inputs: Inputs) -> None:
         others = {name: value for name, value in each.run.items() if name != "variant"}
         refuse_unless_equal(each, (each.writer.stage, *others.items()), each.measured_on())
     for cell in inputs.few_shot:  # the caption of Table 2 names the test images once, whatever the share of the labels
-        refuse_unless_equal(cell, cell.job.dataset, cell.result.tested_on())
+        for finding, images in cell.result.tested_on().items():
+            refuse_unless_equal(cell, (cell.job.dataset, finding), images)

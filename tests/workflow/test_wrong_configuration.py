@@ -194,6 +194,14 @@ OWN_TABLE = {"layout": "folder", "table": "t.csv", "columns": {"image": "file", 
     ("block", "line"),
     [
         (
+            {"datasets": {"rsna": {"evaluations": "Auto"}}},
+            "datasets.rsna.evaluations: Input should be 'auto' or a valid list (given: 'Auto')",
+        ),
+        (
+            {"datasets": {"rsna": {"evaluations": [1]}}},
+            "datasets.rsna.evaluations.0: Input should be a valid string (given: 1)",
+        ),
+        (
             {"datasets": {"rsna": {"index_inputs": OWN_TABLE}}},
             "datasets.rsna.index_inputs: columns.view: 'view' stands there twice: remove one",
         ),
@@ -213,7 +221,7 @@ def test_the_file_that_writes_a_value_of_several_kinds_or_a_key_that_is_no_text_
     with pytest.raises(InputErrors) as caught:
         check(merged(SHIPPED, block), [Layer("config.yaml", SHIPPED), Layer("other.yaml", block)])
     lines = str(caught.value).splitlines()
-    assert all(each.startswith("other.yaml: ") for each in lines)
+    assert all(each.startswith("other.yaml: ") and "[" not in each.partition(" (given")[0] for each in lines)
     assert [each for each in lines if each.startswith(f"other.yaml: {line}")]
 
 

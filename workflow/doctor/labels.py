@@ -11,11 +11,12 @@ from typing import Any
 
 import polars as pl
 
+from stages.audit_splits.contract import AuditSplitsSettings
 from stages.common.data.patient_split import split_of
 from stages.common.data.prompts import read_prompts
 from stages.common.errors import InputError
-from stages.common.files.archives import is_dir, is_file, size_of
-from stages.common.files.rooted_files import RootedFileError, find_under
+from stages.common.files.archives import is_file, size_of
+from stages.common.files.rooted_files import RootedFileError, check_folders, find_under
 from stages.common.records import FEWEST
 from stages.configuration import Config
 from stages.contracts import EVALUATIONS, needs_of
@@ -40,8 +41,10 @@ def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
     subject, settings, root = f"labels {name}", config.settings(LabelImagesSettings, name), Path(config.root(name))
     if config.is_phantom(name):
         return Finding("ok", subject, "synthetic: make_phantom will create them")
-    if not is_dir(root):
-        return Finding("not checked", subject, f"{root}: no such folder")
+    try:
+        check_folders(root, tuple(map(Path, config.roots(name))), Path(config.workspace, "private"))
+    except InputError as error:  # reported with the data set
+        return Finding("not checked", subject, error.what)
     tables = [root / table for table in settings.files(root)]
     missing = [table for table in tables if not is_file(table)]
     if missing:
@@ -60,6 +63,8 @@ def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}.label_images: {error.what}", error.remedy)
     exact = indexes.exact(name)
+    if (shared := _shared_patients(config, name, rows)) is not None:
+        return shared
     if settings.has_phrases and config.measures_on_test_alone(name):
         return _counted_phrases(subject, name, settings, rows, exact)
     if settings.test_alone:
@@ -70,6 +75,24 @@ def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
     return _without_outlines(subject, name, rows, asked_for, exact) or _counted(
         subject, name, settings, rows, exact, "" if converted else "at most "
     )
+
+
+def _shared_patients(config: Config, name: str, rows: Sequence[Mapping[str, Any]]) -> Finding | None:
+    """Return the error of patients in several parts, which audit_splits refuses hours later unless it is allowed."""
+    parts: dict[str, set[str]] = {}
+    for row in rows:
+        if row["patient_id"] is not None:
+            parts.setdefault(row["patient_id"], set()).add(row["split"])
+    several = [patient for patient, each in parts.items() if len(each) > 1]
+    if not several or config.settings(AuditSplitsSettings, name).allow_overlap:
+        return None
+    settings = config.settings(LabelImagesSettings, name)
+    first = f" (first: {several[0]} in {' and '.join(sorted(parts[several[0]]))})" if settings.show else ""
+    what = f"datasets.{name}.label_images.split_lists: {len(several)} patients are in more than one part{first}"
+    remedy = (
+        f"correct the lists, or set datasets.{name}.audit_splits.allow_overlap, which records it beside each result"
+    )
+    return Finding("error", f"labels {name}", what, remedy)
 
 
 def _without_outlines(
@@ -173,7 +196,8 @@ def _split(
         try:
             return splits.split_rows(joined, root, settings, private, distributed)[0], converted
         except InputError as error:
-            if exact or len({row["target"] for row in rows}) == 1:  # then it comes however the rows are split
+            # lists do not depend on the key, and of one target the error comes however the rows are split
+            if exact or settings.split_lists or len({row["target"] for row in rows}) == 1:
                 raise
             raise _RoughSplitError(error.what, error.remedy) from None
 

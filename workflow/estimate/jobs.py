@@ -16,6 +16,7 @@ from stages.common.files.archives import MemberError, archive_at, is_dir, keep_i
 from stages.common.journal.journals import Journal
 from stages.configuration import Config
 from stages.index_inputs.contract import IndexInputsSettings
+from stages.label_images.contract import LabelImagesSettings, SplitShares
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate import operations
 
@@ -103,7 +104,6 @@ def _image_sizes(root: Path) -> Iterator[int]:
 
 _ROW = 400  # bytes of a table's row besides pixels and vectors, generous
 _FLOAT = 4
-_TRAIN, _TEST = 0.7, 0.15  # of labelled images, where the settings do not say
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,8 @@ def _evaluations(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
                     draws = config.settings(stage, dataset).draws
                     yield Job(stage, place, stage, draws, written=images * _ROW)
             if "phrase_grounding" not in left_out and variant in config.with_text:
-                yield Job("phrase_grounding", place, "phrase_grounding", images * _TEST, images * _TEST * forward, True,
+                tested = images * _split_of(config, dataset).test
+                yield Job("phrase_grounding", place, "phrase_grounding", tested, tested * forward, True,
                           written=images * _ROW)  # fmt: skip
             if "few_shot_classification" not in left_out:
                 yield from _few_shot(config, place, dataset, images, forward)
@@ -224,37 +225,44 @@ def _evaluations(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
                 yield from _segmentation(config, place, dataset, images, settings)
 
 
+def _split_of(config: Config, dataset: str) -> SplitShares:
+    """Return the shares of the parts of the labelled images; the default ones where lists or patients decide."""
+    settings = config.settings(LabelImagesSettings, dataset)
+    return settings.split if settings.split_lists is None and settings.patient_split is None else SplitShares()
+
+
 def _few_shot(config: Config, place: str, dataset: str, images: int, forward: float) -> Iterator[Job]:
-    settings = config.settings("few_shot_classification", dataset)
+    settings, split = config.settings("few_shot_classification", dataset), _split_of(config, dataset)
     for protocol in settings.protocols:
         for fraction in settings.fractions:
             job = settings.job(protocol, fraction)
             name = f"{place}/{protocol}/{fraction}"
             if protocol == "linear":
-                epochs = images * (_TRAIN * fraction / 100 + _TEST) * job.epochs * job.seeds
+                epochs = images * (split.train * fraction / 100 + split.test) * job.epochs * job.seeds
                 yield Job("few_shot_classification", name, "few_shot_classification/linear", epochs,
                           written=images * _ROW)  # fmt: skip
             else:
-                trained = job.updates(round(images * _TRAIN * fraction / 100)) * job.batch_size * 3
-                looked_at = images * _TEST * job.validations * 2  # at most: a better AUC scores test, too
+                trained = job.updates(round(images * split.train * fraction / 100)) * job.batch_size * 3
+                # at most: every look finds a better AUC, and scores test, too
+                looked_at = images * (split.validation + split.test) * job.validations
                 yield Job("few_shot_classification", name, "few_shot_classification/finetune", 0,
                           job.seeds * (trained + looked_at) * forward, job.precision == "fp32",
                           written=images * _ROW, gpus=1)  # fmt: skip
 
 
 def _segmentation(config: Config, place: str, dataset: str, images: int, encoder: PretrainSettings) -> Iterator[Job]:
-    settings = config.settings("few_shot_segmentation", dataset)
+    settings, split = config.settings("few_shot_segmentation", dataset), _split_of(config, dataset)
     for protocol in settings.protocols:
         for fraction in settings.fractions:
             job = settings.job(protocol, fraction)
             forward = operations.image_forward(encoder, input_size=job.input_size)
-            held_out = images * _TEST
             if protocol == "linear":  # the encoder is frozen: no backward pass through it
-                work = (images * _TRAIN * fraction / 100 + held_out) * job.epochs * 2 * forward
+                work = images * (split.train * fraction / 100 + split.validation) * job.epochs * 2 * forward
             else:
                 decoder = operations.upernet(job.decoder_width, job.input_size)
                 trained = decoder if protocol == "benchx" else decoder + forward  # of a frozen encoder: the decoder
                 work = job.steps * job.batch_size * (forward + decoder + 2 * trained)
-                work += held_out * (job.validations + 2) * (forward + decoder)
+                work += images * split.validation * (job.validations + 1) * (forward + decoder)  # again for a threshold
+                work += images * split.test * (forward + decoder)
             yield Job("few_shot_segmentation", f"{place}/{protocol}/{fraction}", "few_shot_segmentation", 1,
                       job.seeds * work, job.precision == "fp32", written=images * _ROW, gpus=1)  # fmt: skip

@@ -119,4 +119,6 @@ def in_words(jobs: Sequence[Mapping[str, Sequence[Any]]]) -> str:
 def _word(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "-".join(map(_word, value))
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if value is None or isinstance(value, bool):
+        return {None: "none", False: "no", True: "yes"}[value]
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -30,7 +30,7 @@ class Member(NamedTuple):
 
     kind: Literal["file", "link", "other"]
     size: int = 0
-    place: Any = None  # of a file: where its bytes are
+    place: Any = None  # of a file: where its bytes are; of a link: its text, relative to its own folder
     target: str | None = None
     problem: str = ""  # why a file cannot be read
 
@@ -47,8 +47,11 @@ class Archive:
         self.path, self._bytes, self._changed = path, size, changed
         self._members: dict[str, Member] = {}
         self.folders: set[str] = set()
+        self._filled: set[str] = set()  # folders above members
+        self._has_links = False
         self._left_out: Counter[str] = Counter()
         self._first: dict[str, int] = {}
+        self._notes: list[str] = []  # on the archive as a whole
         self._list()
         self.folders.update(folder for name in self._members for folder in _folders_above(name))
         self._has_links = any(each.kind == "link" for each in self._members.values())
@@ -108,19 +111,39 @@ class Archive:
         raise NotImplementedError
 
     def _add(self, number: int, name: str, member: Member | None) -> None:
-        """Add the member `number` (from 1), or with None a folder, under its plain path."""
+        """Add the member `number` (from 1), or with None a folder, where unpacking would put it."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
-        plain = "/".join(parts)
+        plain = self._placed("/".join(parts))
         if name.startswith("/") or ".." in parts or re.match("[A-Za-z]:/", name):
             self._leave_out(number, "lead out of the archive (absolute, or with '..'): they are not read")
         elif not name.isprintable() and is_undecoded(name):
             self._leave_out(number, "have names that are not UTF-8, which no table can name: they are not read")
+        elif plain is None:
+            self._leave_out(number, "lie below links that lead out of the archive or in a loop: they are not read")
+        elif member is not None and member.kind == "link" and plain in self._filled:
+            self._leave_out(number, "are links in the place of a folder that has members: the folder counts")
         elif member is None:
+            self._members.pop(plain, None)
+            self._filled.update(_folders_above(plain))
             self.folders.update({plain, *_folders_above(plain)} if parts else ())
         else:
             if plain in self._members:
                 self._leave_out(number, "repeat the name of another one: the last counts")
+            self._filled.update(_folders_above(plain))
+            if member.kind == "link":
+                self._has_links = True
+                member = member._replace(target=aim(plain, member.place))
             self._members[plain] = member
+
+    def _placed(self, name: str) -> str | None:
+        """Return a path with the links followed that the folders above it now are; None where they lead nowhere."""
+        folder, _, own = name.rpartition("/")
+        if not folder or not self._has_links:
+            return name
+        try:
+            return posixpath.normpath(f"{self._followed(folder)}/{own}")
+        except MemberError:
+            return None
 
     def _leave_out(self, number: int, why: str) -> None:
         self._left_out[why] += 1
@@ -128,8 +151,8 @@ class Archive:
 
     @property
     def warnings(self) -> list[str]:
-        """Return a line for each reason for which members are not read."""
-        return [
+        """Return a line for each reason for which members are not read, and on what is odd about the whole."""
+        return [f"{self.path}: {note}" for note in self._notes] + [
             f"{self.path}: {count} of its members {why} (first: member {self._first[why]})"
             for why, count in self._left_out.items()
         ]
@@ -156,11 +179,11 @@ def _folders_above(name: str) -> list[str]:
     return [name[:place] for place, letter in enumerate(name) if letter == "/"]
 
 
-def link(name: str, target: str) -> Member:
-    """Return a symbolic link, whose target is relative to its own folder."""
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(posixpath.normpath(name)), target))
+def aim(name: str, target: str) -> str | None:
+    """Return the path that the link `name` leads to; None where that is out of the archive."""
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
     leads_out = not target or path.startswith("/") or path.split("/")[0] == ".."
-    return Member("link", target=None if leads_out else path)
+    return None if leads_out else path
 
 
 def is_undecoded(name: str) -> bool:

@@ -21,21 +21,32 @@ from .zip_archives import Zip
 __all__ = ["Archive", "MemberError", "keep_indexes_in"]
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+_COMPRESSED = ("bz2", "xz", "zst", "lz", "lz4", "lzma", "z")
+_UNREAD = (".7z", ".rar", ".tbz", ".tbz2", ".txz", ".tzst", ".tlz", *(f".tar.{each}" for each in _COMPRESSED))
+_UNREAD_STARTS = (b"7z\xbc\xaf'\x1c", b"Rar!\x1a\x07", b"BZh", b"\xfd7zXZ\0", b"(\xb5/\xfd")  # 7z, rar, bz2, xz, zst
+NAME_INSTEAD = f"extract or repack it, and name the folder or an archive that is read ({', '.join(SUFFIXES)})"
 _LARGEST_TABLE = 2**33  # bytes that a table may have unpacked
 
 
 def archive_at(path: Path) -> Archive | None:
     """Return the archive that the file `path` is, by its name; None for a folder or any other file.
 
-    Raises InputError for a damaged or incomplete archive.
+    Raises InputError for a damaged or incomplete archive, and for one of a kind that is not read.
     """
-    if not path.name.lower().endswith(SUFFIXES):
+    if not path.name.lower().endswith((*SUFFIXES, *_UNREAD)):
         return None
     try:
         status = path.stat()
     except (OSError, ValueError):
         return None
-    return _opened(path, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    if path.name.lower().endswith(_UNREAD):
+        raise _not_read(path)
+    opened = _opened(path, status.st_size, status.st_mtime_ns)
+    if isinstance(opened, InputError):
+        raise opened.with_traceback(None)  # it would grow with each file that is asked for
+    return opened
 
 
 def is_archive(path: Path) -> bool:
@@ -107,18 +118,26 @@ def _inside(path: Path) -> tuple[Archive, str] | None:
     return None
 
 
+def _not_read(path: Path) -> InputError:
+    return InputError(f"{path}: archives of this kind are not read", NAME_INSTEAD)
+
+
 @lru_cache(256)
-def _opened(path: Path, size: int, changed: int) -> Archive:
+def _opened(path: Path, size: int, changed: int) -> Archive | InputError:
+    """Return the archive, or why it is none: it may have taken minutes to find that out, and is asked for again."""
+    start = b""
     try:
         with path.open("rb") as file:
-            start = file.read(2)
-        if start == b"\x1f\x8b":
+            start = file.read(8)
+        if start.startswith(b"\x1f\x8b"):
             return GzippedTar(path, size, changed)
-        if start == b"PK" or path.name.lower().endswith(".zip"):
+        if start.startswith(b"PK") or path.name.lower().endswith(".zip"):
             return Zip(path, size, changed)
         return Tar(path, size, changed)
     except BROKEN as error:
-        raise InputError(
+        if start.startswith(_UNREAD_STARTS):
+            return _not_read(path)
+        return InputError(
             f"{path}: cannot be read as an archive ({first_line(error)})",
             remedy="it is damaged or incomplete: download it again, or unpack it and name the folder",
-        ) from None
+        )

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, NoReturn
 
 from ..errors import InputError
-from .archives import SUFFIXES, Archive, MemberError, archive_at, is_dir, keep_indexes_in
+from .archives import NAME_INSTEAD, Archive, MemberError, archive_at, is_dir, keep_indexes_in
 
 Kind = Literal["unsafe_path", "link_leads_out", "missing", "not_regular", "unreadable", "too_large"]
 
@@ -38,17 +38,13 @@ def check_folders(root: Path, roots: Sequence[Path] = (), private: Path | None =
         if not folder.exists() and is_dir(folder):
             what = f"{folder}: a folder within an archive cannot be a root"
             raise InputError(what, remedy="name the archive itself; paths and tables then begin with the folder")
-    if not is_dir(root):
-        raise InputError(f"{root}: {no_folder(root)}", remedy="give the root of the data set with --root")
-    for folder in roots:
+    for folder in (root, *roots):
         if not is_dir(folder):
-            remedy = "correct `roots` of the data set (option --roots)"
-            raise InputError(f"{folder}: {no_folder(folder)}", remedy)
-
-
-def no_folder(path: Path) -> str:
-    """Return what is wrong with a path that should be a folder or an archive."""
-    return f"neither a folder nor one of {', '.join(SUFFIXES)}" if path.is_file() else "no such folder"
+            if folder.is_file():
+                raise InputError(f"{folder}: neither a folder nor an archive that is read", NAME_INSTEAD)
+            raise InputError(
+                f"{folder}: no such folder", f"correct `{'roots' if folder in roots else 'root'}` of the data set"
+            )
 
 
 def archive_warnings(root: Path, roots: Sequence[Path] = ()) -> list[str]:

@@ -13,10 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .archive_members import Archive, Member, link
+from .archive_members import Archive, Member, aim
 from .atomic_files import atomic_path
 
-_VERSION = 1  # of the kept index
+_VERSION = 2  # of the kept index
+_CLOSING = 2  # blocks of zeros that end a tar
 
 
 def keep_indexes_in(folder: Path | None) -> None:
@@ -37,16 +38,53 @@ class Tar(Archive):
             self._keep()
 
     def _scan(self) -> None:
-        """Read every header. Raises ReadError where one is damaged, which tarfile takes for the end."""
+        """Read every header, and what follows the last member."""
         with self._stream() as stream, tarfile.open(fileobj=stream, mode="r:", encoding="utf-8") as tar:
             number = 0
             while (info := tar.next()) is not None:
                 number += 1
-                self._add(number, info.name, _tar_member(info))
+                if not info.islnk():
+                    self._add(number, info.name, _tar_member(info))
+                elif linked := self._linked(info.linkname):
+                    self._add(number, info.name, linked)
+                else:
+                    self._leave_out(number, "are hard links to no member before them: they are not read")
                 tar.members.clear()  # type: ignore[attr-defined]  # it would hold all of them
             stream.seek(tar.offset)
-            if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
-                raise tarfile.ReadError(f"the header after member {number} is damaged")
+            self._check_end(stream, number)
+
+    def _linked(self, target: str) -> Member | None:
+        """Return what a hard link is another name of: the member that now has that path, and may be replaced later."""
+        path = aim("", target)
+        return Member("link", place="") if path is None else self._members.get(self._placed(path) or "")
+
+    def _check_end(self, stream: Any, number: int) -> None:
+        """Read what follows the last member `number`, to the end of the file: gzip's checksum is compared there.
+
+        Raises ReadError where it is a damaged header, which tarfile takes for the end, and EOFError for a gzip'ed file
+        that was cut off.
+        """
+        closing, more = 0, False
+        try:
+            for block in iter(lambda: stream.read(tarfile.BLOCKSIZE), b""):
+                if not block.strip(b"\0"):
+                    closing += not more and len(block) == tarfile.BLOCKSIZE
+                elif closing:
+                    more = True
+                else:
+                    raise tarfile.ReadError(f"the header after member {number} is damaged")
+        except gzip.BadGzipFile:  # no wrong checksum, which the full index has refused, but no gzip at all
+            more = True
+        if more:
+            self._notes.append(
+                f"more data follow the end of the archive, after its member {number}: they are not read; if members "
+                "are missing, pack it anew"
+            )
+        elif closing < _CLOSING:
+            self._notes.append(
+                f"it may be cut off after its member {number}: the two empty blocks that end a tar are missing; if "
+                "members are missing, download it again"
+            )
 
     def _stream(self) -> Any:
         """Open the tar for one pass, as a binary file."""
@@ -76,6 +114,7 @@ class Tar(Archive):
             return False
         self._members = {name: Member(*values) for name, values in kept["members"].items()}
         self.folders, self._left_out, self._first = set(kept["folders"]), Counter(kept["left_out"]), kept["first"]
+        self._notes = kept["notes"]
         return True
 
     def _keep(self) -> None:
@@ -83,7 +122,7 @@ class Tar(Archive):
         if self._kept is None:
             return
         kept = {"members": self._members, "folders": sorted(self.folders), "left_out": self._left_out,
-                "first": self._first}  # fmt: skip
+                "first": self._first, "notes": self._notes}  # fmt: skip
         self._write(".json.gz", gzip.compress(json.dumps(kept).encode("ascii")))
 
     def _write(self, suffix: str, data: bytes) -> None:
@@ -100,9 +139,7 @@ def _tar_member(info: tarfile.TarInfo) -> Member | None:
     if info.isdir():
         return None
     if info.issym():
-        return link(info.name, info.linkname)
-    if info.islnk():  # to a member before it, by its path in the archive
-        return link("", info.linkname)
+        return Member("link", place=info.linkname)
     if not info.isreg():
         return Member("other")
     problem = "it is stored with holes (a sparse file): unpack the archive" if info.issparse() else ""

@@ -4,7 +4,7 @@ import stat
 import zipfile
 from contextlib import suppress
 
-from .archive_members import BROKEN, Archive, Member, link
+from .archive_members import BROKEN, Archive, Member
 
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _DOS, _UNIX = 0, 3  # systems on which a zip was made
@@ -23,16 +23,16 @@ class Zip(Archive):
             if name.endswith("/"):
                 member = None
             elif stat.S_ISLNK(mode):
-                member = self._link_in_zip(name, info)
+                member = self._link_in_zip(info)
             elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 member = Member("other")
             self._add(number, name, member)
 
-    def _link_in_zip(self, name: str, info: zipfile.ZipInfo) -> Member:
+    def _link_in_zip(self, info: zipfile.ZipInfo) -> Member:
         if info.file_size > 4096 or _problem_in_zip(info):
             return Member("other")
         with suppress(*BROKEN):
-            return link(name, self._file.read(info).decode())
+            return Member("link", place=self._file.read(info).decode())
         return Member("other")
 
     def _read(self, member: Member, count: int) -> bytes:

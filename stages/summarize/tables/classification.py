@@ -199,8 +199,8 @@ def by_protocol(measured: Sequence[FewShotCell]) -> list[list[FewShotCell]]:
 def _few_shot_table(
     inputs: Inputs, measured: list[FewShot], comparisons: Comparisons, quotations: Sequence[Quotation]
 ) -> Table:
-    job, first = measured[0].job, measured[0].result
-    name, several = f"table2_{job.dataset}_{job.protocol}", has_several(first.findings, first.not_measured)
+    job, whole = measured[0].job, max(measured, key=lambda each: each.job.fraction).result
+    name, several = f"table2_{job.dataset}_{job.protocol}", has_several(whole.findings, whole.not_measured)
     by_fraction = {each.job.fraction: [other for other in measured if other.job.fraction == each.job.fraction]
                    for each in measured}  # fmt: skip
     columns = tuple(
@@ -221,9 +221,9 @@ def _few_shot_table(
     quoted = quoted_blocks(quotations, "few_shot_classification", job.dataset, job.protocol)
     return Table(
         name,
-        f"Table 2. Few-shot classification of {findings_label(first.findings, first.not_measured)} in {job.dataset}, "
-        f"protocol {protocol_name(job.protocol, results)}: {counted(first.images['test'].images, 'test image')}, "
-        f"{count(first.images['test'].positives)} positive{'; means over findings' if several else ''}; "
+        f"Table 2. Few-shot classification of {findings_label(whole.findings, whole.not_measured)} in {job.dataset}, "
+        f"protocol {protocol_name(job.protocol, results)}: {counted(whole.images['test'].images, 'test image')}, "
+        f"{count(whole.images['test'].positives)} positive{'; means over findings' if several else ''}; "
         f"training: {training_sizes(measured, 'positive', 'positives')}",
         columns,
         (Block("measured", tuple(rows), protocol=changed or ""), *restricted(quoted, columns)),
@@ -232,8 +232,8 @@ def _few_shot_table(
             pooling_note(inputs.pooling),
             "Percentages are shares of the training images. Means of the repetitions; after \u00b1 their standard "
             "deviation, over head and order of batches on one subset: it does not say how another subset would do.",
-            f"{intervals_note(first.resampled_by)} {THRESHOLDS}",
-            bold_note(first.resampled_by),
+            f"{intervals_note(whole.resampled_by)} {THRESHOLDS}",
+            bold_note(whole.resampled_by),
         ),
         task="few_shot",
     )

@@ -6,6 +6,7 @@ from stages.common.errors import InputError
 from stages.common.settings import validating
 from stages.label_images.contract import LabelImagesSettings
 from stages.label_images.label_tables import read_labels
+from stages.label_images.listed_labels import words_in
 
 
 def listed(tmp_path, write_csv, cells: list[tuple[str, str]], **more):
@@ -64,3 +65,51 @@ def test_keyed_tables_are_not_quoted(tmp_path, write_csv) -> None:
     with pytest.raises(InputError, match="row 2: name is not one of") as caught:
         read_labels(tmp_path, LabelImagesSettings.model_validate(block))
     assert "John" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["['Pneumonia' 'Effusion']", "['Pneumonia'\n 'Effusion']", "('Pneumonia', 'Effusion')", "{'Pneumonia','Effusion'}",
+     "[['Pneumonia', 'Effusion']]", "[Pneumonia, Effusion]"],
+)  # fmt: skip
+def test_lists_of_programs_are_read(tmp_path, write_csv, cell: str) -> None:
+    _, targets = listed(tmp_path, write_csv, [("a.png", cell), ("b.png", "No Finding")])
+    assert targets == {"a.png": {"pn": 1, "ef": 1}, "b.png": {"pn": 0, "ef": 0}}
+
+
+def test_words_with_marks_are_read_as_they_are() -> None:
+    assert words_in("(a)|(b)", "|") == ["(a)", "(b)"]
+    assert words_in("""['Kerley\\'s lines', "b's"]""", "|") == ["Kerley's lines", "b's"]
+    assert words_in("[{[]:1}]", "|") == ["[]:1"]
+
+
+@pytest.mark.parametrize(
+    "cell", ["Pneumonia and Effusion", "Pneumonia\nEffusion", "Pneumonia: Effusion", "Effusion & x"]
+)
+def test_a_finding_in_a_longer_word_is_refused_where_a_mark_parts_it(tmp_path, write_csv, cell: str) -> None:
+    with pytest.raises(InputError, match="is one word with the separator"):
+        listed(tmp_path, write_csv, [*BOTH, ("a.png", cell)])
+
+
+def test_words_of_no_finding_are_counted(tmp_path, write_csv) -> None:
+    """A misspelt one would make its finding absent without a word."""
+    read, targets = listed(tmp_path, write_csv, [*BOTH, ("a.png", "Efusion"), ("b.png", "Efusion|Mass"),
+                                                 ("c.png", "No Finding")])  # fmt: skip
+    assert targets["a.png"] == {"pn": 0, "ef": 0}
+    [line] = read.warnings
+    assert "t.csv: 2 words of labels are of no finding (Efusion 2, Mass 1): they say nothing" in line
+    keyed, _ = listed(tmp_path, write_csv, [*BOTH, ("a.png", "John Smith")], identifiers="keyed")
+    assert "John" not in keyed.warnings[0]
+
+
+def test_letters_and_blanks_are_the_same_however_they_are_written(tmp_path, write_csv) -> None:
+    findings = {"ep": "Épanchement", "ef": "Pleural Effusion"}
+    cells = [("a.png", "E\u0301panchement"), ("b.png", "Pleural\u00a0 effusion"), ("c.png", "No Finding")]
+    _, targets = listed(tmp_path, write_csv, cells, findings=findings)
+    assert (targets["a.png"], targets["b.png"]) == ({"ep": 1, "ef": 0}, {"ep": 0, "ef": 1})
+
+
+@pytest.mark.parametrize("word", ["none", "-", "None"])
+def test_a_normal_word_may_be_one_that_else_says_nothing(tmp_path, write_csv, word: str) -> None:
+    _, targets = listed(tmp_path, write_csv, [*BOTH, ("a.png", word)], normal_values=[word.lower()])
+    assert targets["a.png"] == {"pn": 0, "ef": 0}

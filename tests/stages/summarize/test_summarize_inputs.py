@@ -1,6 +1,7 @@
 """What is missing, damaged or at odds is named in one line; journals tell what ran."""
 
 import ast
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from stages.common.errors import InputError
 from stages.common.files.atomic_files import write_sidecar, write_text
 from stages.common.files.code_digest import import_closure
 from stages.summarize.__main__ import WORK
-from stages.summarize.inputs import read_inputs
+from stages.summarize.inputs import read_inputs, refuse_different_images
 from stages.summarize.ledger import read_ledger
 from stages.summarize.provenance import read_provenance
 from stages.summarize.readers.training import read_curve
@@ -271,3 +272,30 @@ def test_several_grounded_findings_are_read_and_must_be_those_of_all_variants(tr
     tree.edit(place, findings=[other])
     with pytest.raises(InputError, match=r"random/rsna/result\.json: measured on other images or prompts"):
         read_inputs(tree.layout)
+
+
+def test_a_small_subset_may_teach_fewer_findings_but_not_test_on_other_images(read):
+    """At 1 % a finding has no positives: the job leaves it out, and the others are as at 100 %."""
+
+    def with_edema(cell, most):
+        if cell.job.dataset != "rsna" or cell.job.fraction < most:
+            return cell
+        other = next(iter(cell.result.findings.values()))
+        return dataclasses.replace(
+            cell, result=cell.result.model_copy(update={"findings": cell.result.findings | {"edema": other}})
+        )
+
+    most = max(cell.job.fraction for cell in read.few_shot if cell.job.dataset == "rsna")
+    several = dataclasses.replace(read, few_shot=[with_edema(cell, most) for cell in read.few_shot])
+    refuse_different_images(several)
+    cell = next(cell for cell in several.few_shot if cell.job.dataset == "rsna" and cell.job.fraction < most)
+    finding, result = next(iter(cell.result.findings.items()))
+    size = result.images["test"]
+    smaller = result.model_copy(
+        update={"images": result.images | {"test": size.model_copy(update={"images": size.images - 1})}}
+    )
+    changed = dataclasses.replace(cell, result=cell.result.model_copy(update={"findings": {finding: smaller}}))
+    with pytest.raises(InputError, match="measured on other images"):
+        refuse_different_images(
+            dataclasses.replace(several, few_shot=[changed if each is cell else each for each in several.few_shot])
+        )

@@ -47,3 +47,6 @@ def test_departures_of_several_jobs_are_one_phrase() -> None:
         "augmentation: min area 0.9 instead of 0.6; decoder widths 8-4 instead of 512-256"
     )
     assert in_words([{}, {}]) == ""
+    assert in_words([{"epochs": [3, None], "head_norm": [True, False]}]) == (
+        "epochs 3 instead of none; head norm yes instead of no"
+    )
