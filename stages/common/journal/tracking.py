@@ -298,7 +298,10 @@ def git_state() -> dict[str, str]:
     if commit := os.environ.get("MLIP_GIT_COMMIT"):
         return {"git_commit": commit, "git_dirty": os.environ.get("MLIP_GIT_DIRTY", "unknown")}
     if commit := _git("rev-parse", "HEAD"):
-        return {"git_commit": commit, "git_dirty": str(bool(_git("status", "--porcelain"))).lower()}
+        # settings and prompts of one's own may lie in the checkout: they are no change of the code
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+        added = _git("ls-files", "--others", "--exclude-standard", "stages", "workflow")
+        return {"git_commit": commit, "git_dirty": str(bool(changed or added)).lower()}
     return {}
 
 

@@ -43,7 +43,9 @@ def text_summary(title: str, inputs: Inputs, tables: Sequence[Table], synthetic:
     """Return what `python -m stages.summarize` prints."""
     lines = [f"{title}: {', '.join(inputs.tree.variants)} on {', '.join(inputs.tree.evaluate_on) or 'no labels'}"]
     if synthetic:
-        lines += [f"Synthetic patients in {', '.join(synthetic)}: no figure speaks of real ones."]
+        real = [name for name in inputs.tree.evaluate_on if name not in synthetic]
+        said = f"only figures of {', '.join(real)} speak of others" if real else "no figure speaks of real ones"
+        lines += [f"Synthetic patients in {', '.join(synthetic)}: {said}."]
     if left_out := inputs.tree.image_only:
         lines += [f"No text, so no zero-shot, grounding and retrieval ({len(left_out)}): {', '.join(left_out)}"]
     for table in [*tables, integrity_table(inputs)]:

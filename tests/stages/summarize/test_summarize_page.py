@@ -178,6 +178,13 @@ def test_it_says_what_it_is(page):
     assert "secret-id" not in page.text  # ids of rejected images stay in the card
 
 
+def test_beside_synthetic_patients_figures_of_others_are_of_them(tree, tmp_path):
+    tree.edit("index_inputs/siim/journal.json", inputs={"train-rle.csv": "00" * 32})
+    text = Page(run(tree, tmp_path / "output")).text
+    assert "Figures of siim are of the patients there, by encoders that learned from synthetic ones alone" in text
+    assert "No figure below" not in text
+
+
 def test_real_patients_are_not_called_synthetic(tree, tmp_path):
     shutil.rmtree(tree.workspace / "phantom")
     assert "synthetic" not in Page(run(tree, tmp_path / "output")).text.lower()
