@@ -51,13 +51,15 @@ def parser() -> ArgumentParser:
 
 
 def stages() -> dict[str, str]:
-    """Return the first line of each stage's description, by the stage's name."""
+    """Return the first sentence of each stage's description, by the stage's name."""
     return {path.parent.name: _summary(path.read_text(encoding="utf-8"))
             for path in sorted(PACKAGE.glob("*/__main__.py"))}  # fmt: skip
 
 
 def _summary(text: str) -> str:
-    return text.removeprefix('"""').partition("\n")[0].removesuffix('"""')
+    """Return the first sentence of a description; a second one says where the code is."""
+    line = text.removeprefix('"""').partition("\n")[0].removesuffix('"""')
+    return f"{line.partition('. ')[0].removesuffix('.')}."
 
 
 def _commands() -> str:
