@@ -197,8 +197,9 @@ def commands_page() -> str:
         "Each stage runs alone, without Snakemake: `mlip <stage>`, or `python -m stages.<stage>` in a checkout. "
         "All take `--settings` (YAML or JSON, or a file with it), `--journal` (where to write the record of the run), "
         "`--name` and `--image`.\n",
-        "Commands of a model, a table or the pipeline (`mlip predict`, `embed`, `split-report`, `new-dataset`, `doctor`, "
-        "`estimate`, `why`, `images`, `audit`) are listed by `mlip --help`, and described by `mlip COMMAND --help`.\n",
+        "Commands of a model, a table or the pipeline (`mlip predict`, `embed`, `split-report`, `new-dataset`, "
+        "`doctor`, `estimate`, `why`, `images`, `audit`) are listed by `mlip --help`, and described by "
+        "`mlip COMMAND --help`.\n",
     ]
     for job in JOBS:
         title = " ".join(filter(None, ("mlip", job.stage.replace("_", "-"), job.command)))
