@@ -184,6 +184,7 @@ def wrong_value(item: Any, place: str, model: type[BaseModel] | None = None) -> 
     if item["type"] == "missing":
         return InputError(f"{place}: missing key", remedy="add it")
     what = item["msg"].removeprefix("Value error, ")
+    what = re.sub(r"a valid dictionary or instance of \w+", "a block of keys", what)
     is_block = isinstance(item["input"], Mapping | BaseModel)  # what it holds says nothing that the message does not
     given = _shown(item["input"])
     said = is_block or re.search(rf"(?<!\w){re.escape(given)}(?!\w)", what)

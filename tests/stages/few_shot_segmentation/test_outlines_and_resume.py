@@ -133,3 +133,18 @@ def test_a_loss_that_is_no_number_is_one_line(files, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the loss is .*; lower the learning rate"):
         repeat(ImageEncoder(SMALL.image), outlined, partial(SetrSegmenter, settings=job), job, 0,
                ResumableState(tmp_path, 1e9), lambda *_: None)  # fmt: skip
+
+
+def test_of_several_findings_the_one_with_most_outlines_is_segmented() -> None:
+    """None of them needs to be named: a job that is planned does not fail for want of a choice."""
+    rows = label_rows(60, boxes=True)
+    few = [row | {"finding": "edema", "boxes": row["boxes"] if number < 6 else []} for number, row in enumerate(rows)]
+    unlocated = [row | {"finding": "hernia", "boxes": []} for row in rows]
+    schema = {"patient_id": pl.String, "mask": pl.Binary, "lung_mask": pl.Binary}
+    table = pl.DataFrame([*few, *unlocated, *rows], schema_overrides=schema, infer_schema_length=None)
+    source = Path("labels.arrow")
+    assert parts_of(table, None, 100, source).finding == "lung_opacity"
+    assert parts_of(table, "edema", 100, source).finding == "edema"
+    two_without = pl.DataFrame([*unlocated, *(row | {"finding": "mass"} for row in unlocated)], schema=table.schema)
+    with pytest.raises(InputError, match=r"labels\.arrow: no finding has boxes or masks; give label_images some"):
+        parts_of(two_without, None, 100, source)

@@ -241,3 +241,25 @@ def test_images_of_one_class_are_counted_before_the_run(ours: Make, tmp_path: Pa
     found = told(per_class=21)
     assert "20 images of the test part have edema and no other class" in found.what
     assert found.status in ("error", "warning")
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_patient_in_two_lists_is_an_error_now(ours: Make, tmp_path: Path, allowed: bool) -> None:
+    """audit_splits would refuse it hours later."""
+    files = pl.read_csv(tmp_path / "l.csv")["file"].to_list()
+    parts = ["train", "validation", "test"]
+    lines = ["id,split", *(f"{file},{parts[number // 2 % 3]}" for number, file in enumerate(files))]
+    (tmp_path / "lists.csv").write_text("\n".join(lines))
+    lists = {"split_lists": {"table": "lists.csv", "image_id": "id", "split": "split"}}
+    other = {"pretrain_on": "mimic_cxr"}
+    index = pl.read_csv(tmp_path / "t.csv")
+    assert labels_of(ours(other, **lists), "ours").status in ("ok", "warning")
+    same = index.with_columns(pl.when(pl.int_range(PEOPLE) < 4).then(pl.lit("Smith0")).otherwise("who").alias("who"))
+    same.write_csv(tmp_path / "t.csv")
+    other |= {"datasets": {"ours": {"audit_splits": {"allow_overlap": allowed}}}}
+    found = labels_of(ours(other, **lists), "ours")
+    assert (found.status == "error") is not allowed
+    if not allowed:
+        assert "label_images.split_lists: 1 patients are in more than one part" in found.what
+        assert "datasets.ours.audit_splits.allow_overlap" in found.remedy
+        assert "Smith" not in str(found)
