@@ -8,6 +8,13 @@ from typing import Any
 
 _SINGULAR = ("ss", "us", "is", "ites", "etes")  # abscess, hilus, atelectasis, ascites, diabetes
 
+# Names, in words, of a column of yes and no that do not say of what.
+NAMES_NOTHING = re.compile(
+    r"((is|has|was|if) )?(targets?|labels?|label value|class|y|gt|(ground )?truth|outcome|result|positive|pos|sick|"
+    r"abnormal|present|presence|value|status|answer|exists?|existence|occurs|detected|found|seen|visible|observed|"
+    r"confirmed|flag|annotation|yes ?no|y n|yn|findings?|disease|pathology|score|state|there|it)( value)?"
+)
+
 
 def plain_words(name: str) -> str:
     """Return a column's name in words: `PatientID` and `patient-id` are `patient id`."""

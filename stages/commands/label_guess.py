@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -12,7 +12,7 @@ from ..common.data.own_tables import names_of
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
 from ..label_images.boxes import parse_box, parse_boxes
-from ..label_images.label_columns import BoxesForm
+from ..label_images.label_columns import BoxesForm, folded
 from ..label_images.label_rows import NO_WORDS
 from ..label_images.listed_labels import words_in
 from .finding_prompts import plain_words
@@ -26,12 +26,18 @@ ABSENT = frozenset(
 UNCERTAIN = frozenset(["-1", "-1.0", "uncertain", "unclear", "equivocal", "indeterminate", "?", "u"])
 UNKNOWN = frozenset(["unknown"])
 _OTHER_WORDS = 3  # words among the labels that say neither, e.g. n/a: unlabelled
-_NORMAL = re.compile(
-    r"no (significant )?findings?|normal|healthy|no abnormality|unremarkable|sin hallazgos|sano|ohne befund|"
-    r"unauff\u00e4llig|normaal|sem achados|nessun reperto",
+_NORMAL = re.compile(  # beside the words of ABSENT
+    r"none|nothing|[-\u2013\u2014]+|healthy( (control|subject|lungs?))?|clear( (chest|lungs?))?|"
+    r"(within )?normal( (chest|lungs?|image|stud(y|ies)|exam|x ?rays?|radiograph|cxr|limits))?|"
+    r"(no|without) ((significant|acute|active|relevant|abnormal|pathologic(al)?|radiographic) )*"
+    r"(findings?|abnormalit(y|ies)|disease|patholog(y|ies)|lesions?)|unremarkable|negative for .+|"
+    r"sin hallazgos|sano|ning[u\u00fa]n[oa]?|negativ[oa]?|ohne befund|o ?b|kein befund|keine|gesund|unauff\u00e4llig|"
+    r"normal(e|o|befund)|normaal|geen( (afwijkingen|bevindingen))?|sem achados|nenhuma?|saud\u00e1vel|"
+    r"ness(un|una|uno)( reperto)?|aucune?( anomalie)?|sain|rien",
     re.IGNORECASE,
 )
 _LISTING = re.compile(r"\b(labels?|class(es)?|findings?|diagnos\w+|categor\w+|disease\w*|patholog\w+|abnormalit\w+)\b")
+_LIST = re.compile(r"\[.*\]|\(['\"].*\)|\{['\"].*\}", re.DOTALL)
 _MOST_WORDS = 200  # that a column of findings has
 MOST_FINDINGS = 30  # that are written, the most frequent first
 
@@ -58,8 +64,13 @@ class Listed:
 
     column: str
     separator: str
-    words: Mapping[str, int]  # the most frequent first
+    words: Mapping[str, int]  # the most frequent first; with `target`, the rows where it says present
     normal: tuple[str, ...]
+    beside: tuple[str, ...] = ()  # words for none that stand beside findings: read as such, they would contradict them
+    empty: tuple[str, ...] = ()  # whole cells that say none without a word of `normal`, e.g. []
+    target: Finding | None = None  # the column of yes and no that labels the findings of a row
+    clashes: int = 0  # images and words that one row affirms and another denies
+    outlined: Mapping[str, int] = field(default_factory=dict)  # boxes or masks by word
 
 
 def finding_in(cells: pl.Series) -> Finding | None:
@@ -81,33 +92,54 @@ def finding_in(cells: pl.Series) -> Finding | None:
     return Finding(cells.name, present, absent, uncertain, others, counts) if present and absent and few else None
 
 
-def listed_in(cells: pl.Series) -> Listed | None:
+def listed_in(cells: pl.Series, *, is_named: bool = False) -> Listed | None:
     """Return the findings that a column lists: few words, which return in other cells; None for any other column.
 
-    Cells without a separator are a list where the column is named so (`class_name`).
+    Cells without a separator are a list where the column is named so (`class_name`), or is said to be.
     """
-    known = cells.drop_nulls().to_list()
-    separator = next((each for each in ("|", ";", ",") if any(each in cell for cell in known)), "|")
-    in_brackets = bool(known) and all(cell.startswith("[") and cell.endswith("]") for cell in known)
-    words = _case_folded(Counter(word for cell in known for word in words_in(cell, separator)))
-    several = in_brackets or any(separator in cell for cell in known)
-    if not words or not (several or _LISTING.search(plain_words(cells.name))):
+    known = [cell for cell in cells.drop_nulls() if not _is_missing(cell)]
+    lists = [cell for cell in known if _LIST.fullmatch(cell)]
+    texts = [cell for cell in known if not _LIST.fullmatch(cell)]
+    separator = next((each for each in ("|", ";", ",") if any(each in cell for cell in texts)), "|")
+    read = {cell: words_in(cell, separator) for cell in known}
+    words = _case_folded(Counter(word for cell in known for word in read[cell] if not _is_missing(word)))
+    several = bool(lists) or any(separator in cell for cell in texts)
+    if not words or not (several or is_named or _LISTING.search(plain_words(cells.name))):
         return None
+    findings = {word: number for word, number in words.most_common() if not is_normal(word)}
     returns = 3 * len(words) < words.total() and len(words) <= _MOST_WORDS
-    short = all(len(word.split()) <= 8 and not word.endswith(".") and not _is_number(word) for word in words)
-    if not returns or not short or (not several and len(words) < 2):
+    short = all(len(word.split()) <= 8 and not word.endswith(".") and any(map(str.isalpha, word)) for word in findings)
+    if not findings or not returns or not short or (not several and len(words) < 2):
         return None
-    normal = tuple(word for word in words if _NORMAL.fullmatch(word))
-    findings = {word: number for word, number in words.most_common() if word not in normal}
-    return Listed(cells.name, separator, findings, normal) if findings else None
+    normal = [word for word in words if is_normal(word)]
+    keys = set(map(folded, findings))
+    mixed = {word for each in read.values() if keys & (cell := set(map(folded, each))) for word in cell}
+    empty = (cell for cell, each in read.items() if all(is_normal(word) and folded(word) in mixed for word in each))
+    return Listed(
+        cells.name,
+        separator,
+        findings,
+        tuple(word for word in normal if folded(word) not in mixed),
+        tuple(word for word in normal if folded(word) in mixed),
+        tuple(sorted(empty)),
+    )
+
+
+def is_normal(word: str) -> bool:
+    """Return whether a word of a list says that there is no finding."""
+    return word.lower() in ABSENT or _NORMAL.fullmatch(plain_words(word) or word) is not None
+
+
+def _is_missing(word: str) -> bool:
+    return word.lower() in NO_WORDS and not is_normal(word)
 
 
 def _case_folded(spelled: Counter[str]) -> Counter[str]:
-    """Return words that differ in case alone as one, in their most frequent spelling."""
+    """Return words that label_images takes for one as one, in their most frequent spelling."""
     usual: dict[str, str] = {}
     words: Counter[str] = Counter()
     for word, number in spelled.most_common():
-        words[usual.setdefault(word.casefold(), word)] += number
+        words[usual.setdefault(folded(word), word)] += number
     return words
 
 
@@ -188,18 +220,20 @@ def refused_boxes(table: pl.DataFrame, boxes: Boxes) -> str:
     return f"{', '.join(names)}: {what}{rows}, which label_images refuses: clear the cells where there is no box"
 
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_BOX = r"[\s\[(]*\d+(\.\d+)?([\s,]+\d+(\.\d+)?){3}[\s\])]*"
+_NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
+_FOUR = rf"[\s\[(]*{_NUMBER.pattern}(?:[\s,]+{_NUMBER.pattern}){{3}}"
+_BOXES = rf"^(?:{_FOUR}\s*(?:[;,\])][\s;,\])]*|$))+$"  # as parse_boxes reads them, and 4 numbers after 4 others
+_NO_BOX = r"^[\s\[\](),;]+$"  # [], as Python writes no boxes
 
 
 def _known(cells: pl.Series) -> pl.Series:
     """Return the cells that hold something, as label_images reads boxes."""
-    return cells.filter(cells.is_not_null() & ~cells.str.to_lowercase().is_in(NO_WORDS))
+    return cells.filter(cells.is_not_null() & ~cells.str.to_lowercase().is_in(NO_WORDS) & ~cells.str.contains(_NO_BOX))
 
 
 def _holds_boxes(cells: pl.Series) -> bool:
     known = _known(cells)
-    return bool(len(known)) and bool(known.str.contains(rf"^{_BOX}([;,]{_BOX})*;?\s*$").all())
+    return bool(len(known)) and bool(known.str.contains(_BOXES).all())
 
 
 def _holds_numbers(cells: pl.Series) -> bool:

@@ -6,7 +6,7 @@ one that `normalise_view` knows. Names decide between columns whose cells look a
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
@@ -33,6 +33,7 @@ from .label_guess import (
     mean_words,
     refused_boxes,
 )
+from .long_guess import long_in, outlined_by_word
 from .unknown_tables import read_any, repeated_names
 
 _PATIENT = "patient|subject|person|pid|mrn"
@@ -46,6 +47,8 @@ _NO_FINDING = {  # what yes and no are about where a name, in words, is of somet
     "studies": rf"^({_STUDY}|{_VISIT}){_ID}$|\b(visit|follow|followup|baseline)\b",
     "views": r"\b(views?|projection|portable|supine|erect|upright|frontal|lateral)\b|^(is )?(ap|pa|ll)$",
     "a split": r"\b(split|folds?|partition|set|subset|phase|cohort|holdout|train\w*|test\w*|valid\w*)\b",
+    "how a finding looks": r"^(is )?(sever[ei]\w*|acute|chronic|new|old|mild|large|small|bilateral|uncertain|difficult|"
+    r"ambiguous|crowd|occluded|truncated)$|^iscrowd$",
     "technique or checks": rf"^(readers?|raters?|annotators?|site|hospital|cent(er|re)|scanner){_ID}$|"
     r"\b(inver\w*|review\w*|qc\w*|qa|quality|check\w*|verified|approved|contrast|exclude\w*|include\w*|usable|duplicate\w*|"
     r"annotated|labell?ed|manufacturer|digital|flipped|cropped|batch|version)\b",
@@ -91,6 +94,16 @@ class TableGuess:
     twice: Mapping[str, int] = field(default_factory=dict)  # names that several columns have: none of them is read
     language: str | None = None  # of the reports' headers, where it is clearly not English
 
+    @property
+    def can_pretrain(self) -> bool:
+        """Return whether there are reports, and patients by whom to split them."""
+        return self.report is not None and (self.patient or self.patient_pattern) is not None
+
+    @property
+    def reads_by_vote(self) -> bool:
+        """Return whether the labels of several readers become one; label_images has no vote on masks."""
+        return self.reader is not None and self.mask is None
+
 
 def guess_table(path: Path, root: Path, finding: str | None = None) -> TableGuess:
     """Read a table and say what its columns hold; `finding` is a column that the user calls one.
@@ -131,12 +144,18 @@ def guess_table(path: Path, root: Path, finding: str | None = None) -> TableGues
     views = [name for name in rest if _holds_views(table[name])]
     for name in views:
         rest.remove(name)
-    listed = next((lists for name in rest if (lists := listed_in(table[name])) is not None), None)
+    keys = [images.column, *names_of(reader)]
+    by_row = None if finding in yes_or_no else long_in(table, keys, rest, findings)
+    listed = by_row or next((lists for name in rest if (lists := listed_in(table[name])) is not None), None)
+    if by_row is not None:
+        rest += [each.column for each in findings if each is not by_row.target]
+        findings = ()
+    if listed is not None and not findings:
+        rest.remove(listed.column)
+        listed = replace(listed, outlined=outlined_by_word(table, listed, None if no_boxes else boxes, mask))
     report, language = _report(rest, table)
     for name in names_of(report):
         rest.remove(name)
-    if listed is not None and not findings:
-        rest.remove(listed.column)
     in_paths = ids_in_paths(table[images.column])
     patient_pattern = None if patient else in_paths[0]
     patients = pl.col(patient) if patient else _group(images.column, patient_pattern)

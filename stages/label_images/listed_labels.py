@@ -94,7 +94,8 @@ class ListedRows(Rows):
         columns = self._settings.columns
         assert columns is not None
         named_cells = (*names_of(columns.boxes), columns.mask)
-        given = [name for name in named_cells if name and (row[name] or "").casefold() not in ("", *NO_WORDS)]
+        cells = {name: re.sub(r"[\[\]\s]", "", row[name] or "").casefold() for name in named_cells if name}
+        given = [name for name, cell in cells.items() if cell not in ("", *NO_WORDS)]
         if not named:
             return
         if given and len(named) > 1:

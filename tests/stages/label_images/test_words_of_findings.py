@@ -113,3 +113,15 @@ def test_letters_and_blanks_are_the_same_however_they_are_written(tmp_path, writ
 def test_a_normal_word_may_be_one_that_else_says_nothing(tmp_path, write_csv, word: str) -> None:
     _, targets = listed(tmp_path, write_csv, [*BOTH, ("a.png", word)], normal_values=[word.lower()])
     assert targets["a.png"] == {"pn": 0, "ef": 0}
+
+
+@pytest.mark.parametrize("boxes", ["[]", "[[]]", " [ ] ", "", "nan"])
+def test_an_empty_list_of_boxes_is_no_box(tmp_path, write_csv, boxes: str) -> None:
+    write_csv(tmp_path / "t.csv", [["file", "labels", "boxes"], ["a.png", "Pneumonia|Effusion", boxes],
+                                   ["b.png", "Effusion", "[[1, 2, 3, 4]]"]])  # fmt: skip
+    block = {"layout": "folder", "identifiers": "distributed", "table": "t.csv",
+             "columns": {"image": "file", "findings": "labels", "boxes": "boxes"},
+             "findings": {"pn": "Pneumonia", "ef": "Effusion"}}  # fmt: skip
+    labels = read_labels(tmp_path, LabelImagesSettings.model_validate(block)).labels
+    assert not any(each.boxes for each in labels["a.png"].findings.values())
+    assert len(labels["b.png"].findings["ef"].boxes) == 1
