@@ -30,6 +30,7 @@ from ..common.encoders.image import draw_visible
 from ..common.encoders.report_batches import FlatReports, ReportBatch, SpecialTokens, map_tensors
 from ..common.errors import InputError
 from .contract import PretrainSettings, SentenceSettings
+from .packed_tensors import move, pack
 from .ranks import ALONE, Ranks, check_batch
 
 
@@ -100,13 +101,26 @@ class TrainingBatch:
     false_negatives: Bool[Tensor, "batch batch"]  # True: i and j are not true negatives; False on the diagonal
     compared: tuple[int, int] | None  # (image, report) whose transport is compared with POT at this step
 
-    def pinned(self) -> "TrainingBatch":
-        """Return the batch in pinned memory, from which a GPU copies while the CPU computes."""
-        return map_tensors(self, Tensor.pin_memory)
-
     def to(self, device: torch.device) -> "TrainingBatch":
         """Return the batch with its tensors on `device`."""
         return map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
+class DrawnBatch:
+    """A batch on the CPU; its tensors may be views of one buffer."""
+
+    batch: TrainingBatch
+    buffer: UInt8[Tensor, "bytes"] | None = None
+
+    @classmethod
+    def pinned(cls, batch: TrainingBatch) -> "DrawnBatch":
+        """Return a batch in a page-locked buffer, which a GPU copies while the CPU computes."""
+        return cls(*pack(batch, pin=True))
+
+    def to(self, device: torch.device) -> TrainingBatch:
+        """Return the batch with its tensors on `device`: of a buffer, by a single copy."""
+        return self.batch.to(device) if self.buffer is None else move(self.batch, self.buffer, device)
 
 
 class TrainingData:
@@ -136,7 +150,9 @@ class TrainingData:
         weights = idf_weights(study.texts for study in self.studies)
         self._reports = FlatReports.of([study.sentences for study in studies])
         self._weights = torch.tensor([weight_of(text, weights) for study in studies for text in study.texts])
-        self._rows = [[store.row_of(image) for image in study.image_ids] for study in self.studies]
+        self._images = np.array([len(study.image_ids) for study in studies])
+        self._rows = np.array([store.row_of(image) for study in studies for image in study.image_ids])
+        self._first_row = np.cumsum(self._images) - self._images
         texts = {text: rank for rank, text in enumerate(dict.fromkeys(" ".join(s.texts) for s in self.studies))}
         self._text_group = np.array([texts[" ".join(study.texts)] for study in self.studies])
 
@@ -164,9 +180,8 @@ class TrainingData:
         epoch, place = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng(seed_from("order", settings.seed, epoch)).permutation(len(self.studies))
         chosen = order[place * size : (place + 1) * size]
-        randomness = np.random.default_rng(seed_from("images", settings.seed, step))
-        places = [int(randomness.integers(len(self._rows[study]))) for study in chosen]
-        rows = np.array([self._rows[study][place] for study, place in zip(chosen, places, strict=True)])
+        places = self._image_places(chosen, step)
+        rows = self._rows[self._first_row[chosen] + places]
         generator = torch.Generator().manual_seed(seed_from("batch", settings.seed, step))
         image = settings.model.image
         affine = torch.Generator().manual_seed(seed_from("affine", settings.seed, step))
@@ -196,6 +211,15 @@ class TrainingData:
             false_negatives=self._false_negatives(chosen),
             compared=self._compared(step) if self.is_logged(step + 1) else None,
         )
+
+    def _image_places(self, chosen: Int[np.ndarray, "batch"], step: int) -> Int[np.ndarray, "batch"]:
+        """Return which of its images each study shows; a study with a single one draws nothing."""
+        randomness = np.random.default_rng(seed_from("images", self.settings.seed, step))
+        counts = self._images[chosen]
+        places = np.zeros_like(counts)
+        for row in np.flatnonzero(counts > 1):
+            places[row] = randomness.integers(counts[row])
+        return places
 
     def _compared(self, step: int) -> tuple[int, int]:
         """Draw the image and the report, of one local group, whose transport is compared with POT."""
@@ -234,7 +258,7 @@ class Prefetcher:
     """Iterator over the batches of `first`, `first` + 1, ... below `total`, drawn ahead by a thread.
 
     An error of `TrainingData.draw` is raised by `next`. A thread is used and not processes: gathering and drawing hold
-    Python's lock for a small part of a step, and the memory maps are shared. `pin` puts batches into page-locked
+    Python's lock for a small part of a step, and the memory maps are shared. `pin` packs batches into page-locked
     memory, from which a GPU copies while it computes; PyTorch keeps such a buffer until its copy is finished, and then
     reuses it.
     """
@@ -242,7 +266,7 @@ class Prefetcher:
     def __init__(self, data: TrainingData, first: int, total: int, pin: bool = False) -> None:
         self.stalled = 0.0  # seconds that the consumer has waited
         self._data, self._steps, self._pin = data, range(first, total), pin
-        self._ready: queue.Queue[TrainingBatch | BaseException] = queue.Queue(maxsize=_AHEAD)
+        self._ready: queue.Queue[DrawnBatch | BaseException] = queue.Queue(maxsize=_AHEAD)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._draw, name="prefetch", daemon=True)
 
@@ -256,7 +280,7 @@ class Prefetcher:
         self._ended.set()
         self._thread.join()
 
-    def next(self) -> TrainingBatch:
+    def next(self) -> DrawnBatch:
         """Return the batch of the next step; wait until it is drawn."""
         started = time.monotonic()
         drawn = self._ready.get()
@@ -267,10 +291,10 @@ class Prefetcher:
 
     def _draw(self) -> None:
         for step in self._steps:
-            offered: TrainingBatch | BaseException
+            offered: DrawnBatch | BaseException
             try:
                 drawn = self._data.draw(step)
-                offered = drawn.pinned() if self._pin else drawn
+                offered = DrawnBatch.pinned(drawn) if self._pin else DrawnBatch(drawn)
             except BaseException as error:  # the training loop gets it, whatever it is
                 offered = error
             while not self._ended.is_set():

@@ -22,7 +22,7 @@ from ..common.errors import InputError
 from ..common.journal.tracking import Run, track_job
 from ..common.training.served_states import state_in_use
 from ..common.training.state_files import remove_leftovers
-from .batches import Prefetcher, TrainingBatch, TrainingData
+from .batches import DrawnBatch, Prefetcher, TrainingData
 from .contract import PretrainJob, PretrainSettings
 from .monitor import Watch, not_finite, refuse_what_diverged
 from .objective import Objective
@@ -89,7 +89,7 @@ def train(
             with record_function("waiting for data"):
                 drawn = batches.next()
             values = _step(state, replica, drawn, data, settings, place)
-            meter.count(settings.optimisation.batch_size, flops.of(drawn))
+            meter.count(settings.optimisation.batch_size, flops.of(drawn.batch))
             if profiler is not None:
                 profiler.step()
             if not ranks.first:
@@ -144,7 +144,7 @@ def _around_steps(
 def _step(
     state: TrainingState,
     replica: nn.Module,
-    drawn: TrainingBatch,
+    drawn: DrawnBatch,
     data: TrainingData,
     settings: PretrainSettings,
     place: Place,
@@ -163,7 +163,7 @@ def _step(
     with record_function("update"):
         norm = clip_gradients(state.model, settings.optimisation.clip_norm)
         if not math.isfinite(norm):
-            raise not_finite(place.state, state.step, losses.diagnostics, drawn, write=data.ranks.first)
+            raise not_finite(place.state, state.step, losses.diagnostics, drawn.batch, write=data.ranks.first)
         state.optimiser.step()
     state.step += 1
     return {**losses.diagnostics, "gradient_norm": norm, "learning_rate": rate}

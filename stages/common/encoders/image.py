@@ -5,6 +5,7 @@ Masking is here as well: every image shows exactly V = round((1 - r) N) of N pat
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -143,8 +144,8 @@ def visible_count(patches: int, ratio: float) -> int:
 
 def draw_visible(batch: int, patches: int, ratio: float, generator: torch.Generator) -> Int[Tensor, "batch visible"]:
     """Return the indices of the visible patches, ascending; every subset of size V is equally likely."""
-    noise = torch.rand(batch, patches, generator=generator)
-    return noise.argsort(dim=1)[:, : visible_count(patches, ratio)].sort(dim=1).values
+    noise, count = torch.rand(batch, patches, generator=generator).numpy(), visible_count(patches, ratio)
+    return torch.from_numpy(np.sort(noise.argpartition(count - 1, axis=1)[:, :count], axis=1))
 
 
 def visibility(visible: Int[Tensor, "batch visible"], patches: int) -> Bool[Tensor, "batch {patches}"]:

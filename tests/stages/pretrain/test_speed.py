@@ -41,7 +41,7 @@ def test_batches_drawn_ahead_are_those_of_their_steps() -> None:
     source = data(small())
     with Prefetcher(source, 2, 9) as batches:
         for step in range(2, 9):
-            drawn, expected = batches.next(), source.draw(step)
+            drawn, expected = batches.next().batch, source.draw(step)
             assert drawn.image_ids == expected.image_ids
             assert torch.equal(drawn.pixels, expected.pixels)
             assert torch.equal(drawn.draw, expected.draw)
