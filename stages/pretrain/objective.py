@@ -218,7 +218,8 @@ def _pair_scorer(local: LocalSettings) -> PairScorer:
 
 
 def _solver_settings(local: LocalSettings) -> SinkhornSettings:
-    return SinkhornSettings(local.epsilon, local.patch_strength, local.tolerance, local.max_iterations)
+    # costs are 1 - cosine
+    return SinkhornSettings(local.epsilon, local.patch_strength, local.tolerance, local.max_iterations, cost_range=2.0)
 
 
 def _comparison(local: LocalSettings, pair: tuple[int, int] | None) -> Comparison | None:

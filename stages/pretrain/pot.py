@@ -50,7 +50,7 @@ def solve_by_pot(
         plan, minima[pair], missed = _solve_pair(pair_cost[present], patches, sentences[present], settings)
         plans[pair, torch.from_numpy(present).to(cost.device)] = torch.from_numpy(plan).to(cost)
         error = max(error, missed)
-    return Plans(plans, minima, error, 0)
+    return Plans(plans, minima, cost.new_tensor(error), 0)
 
 
 def _solve_pair(
@@ -107,7 +107,8 @@ def difference_from_pot(
     of_minimum = float((exact.value[0] - minimum).abs())
     of_plan = float((exact.plan[0] - plan).abs().sum())
     present = cost[nu.cpu() > 0]
-    tolerance = (settings.tolerance if settings.rho else 0.0) + exact.error
+    missed = float(exact.error)
+    tolerance = (settings.tolerance if settings.rho else 0.0) + missed
     bound_of_minimum = tolerance * float(present.max() - present.min()) + _ROUNDING
-    bound_of_plan = math.sqrt(2 * (of_minimum + _ROUNDING) / settings.epsilon) + exact.error
+    bound_of_plan = math.sqrt(2 * (of_minimum + _ROUNDING) / settings.epsilon) + missed
     return Difference(of_minimum, of_plan, max(of_minimum / bound_of_minimum, of_plan / bound_of_plan))

@@ -39,7 +39,7 @@ class PairScores:
     """Scores of all pairs, and statistics of the matched pairs, whatever the way of matching."""
 
     scores: Float[Tensor, "images reports"]  # S_ij; differentiable
-    error: float  # marginal error, worst pair; 0 where there is no marginal constraint
+    error: Float[Tensor, ""]  # marginal error, worst pair; 0 where there is no marginal constraint
     iterations: int  # most over all chunks
     entropy: Float[Tensor, "images"]  # of the matched pairs' plans, nats
     gain: Float[Tensor, "images"]  # S - mean cosine of the matched pairs: what matching adds to averaging
@@ -121,10 +121,11 @@ def attention_scores(
     with torch.no_grad():
         plans = attention * nu[None, :, :, None]
         statistics = of_matching_pairs(plans, cosine, scores, mu, nu, first_match)
-    return PairScores(scores, 0.0, 1, **statistics)
+    return PairScores(scores, scores.new_zeros(()), 1, **statistics)
 
 
-_PAIRS_AT_ONCE = 512  # a chunk's kernel (512 x 8 x 98 floats) stays in the cache
+_PAIRS_AT_ONCE = 512  # on a CPU: a chunk's kernel (512 x 8 x 98 floats) stays in the cache
+_BYTES_AT_ONCE = 2**30  # on a GPU: of one array of the size of a chunk's plans; the solver holds three
 
 
 class _Score(torch.autograd.Function):
@@ -140,10 +141,12 @@ class _Score(torch.autograd.Function):
         patches, sentences, plans = ctx.saved_tensors
         flat = sentences.flatten(0, 1)  # jb e
         to_patches, to_sentences = torch.empty_like(patches), torch.zeros_like(flat)
-        for image, plan in enumerate(plans):  # one image's pairs at a time: no second array of the plans' size
-            weighted = (plan * gradient[image, :, None, None]).flatten(0, 1)  # jb a
-            torch.mm(weighted.T, flat, out=to_patches[image])
-            to_sentences.addmm_(weighted, patches[image])
+        step = images_at_once(plans)
+        for first in range(0, len(plans), step):  # on a CPU without a second array of the plans' size
+            some = slice(first, first + step)
+            weighted = (plans[some] * gradient[some, :, None, None]).flatten(1, 2)  # i jb a
+            torch.matmul(weighted.transpose(1, 2), flat, out=to_patches[some])
+            to_sentences.addmm_(weighted.transpose(0, 1).flatten(1), patches[some].flatten(0, 1))
         return to_patches, to_sentences.view_as(sentences), None, None
 
 
@@ -164,10 +167,10 @@ def transport_scores(
     `transport` scores are sum T (1 - C) with a detached plan.
     """
     images, reports = len(patches), len(sentences)
-    step = images_at_once(reports)
     with torch.autocast(patches.device.type, enabled=False):  # transport stays in single precision
         patches, sentences = _not_half(patches), _not_half(sentences)
         plans = patches.new_empty(images, reports, sentences.shape[1], patches.shape[1])
+        step = images_at_once(plans)
         solve_costs = partial(solver, settings=settings)
         chunks = [
             _solve_chunk(patches, sentences, mu, nu, first_match, solve_costs, kind, plans, slice(first, first + step))
@@ -177,7 +180,7 @@ def transport_scores(
         scores = _Score.apply(patches, sentences, values, plans)
     return TransportScores(
         scores,
-        error=max(chunk.error for chunk in chunks),
+        error=torch.stack([chunk.error for chunk in chunks]).amax(),
         iterations=max(chunk.iterations for chunk in chunks),
         entropy=torch.cat([chunk.entropy for chunk in chunks]),
         gain=torch.cat([chunk.gain for chunk in chunks]),
@@ -216,12 +219,11 @@ def _not_half(vectors: Tensor) -> Tensor:
     return vectors if vectors.dtype == torch.float64 else vectors.float()
 
 
-def images_at_once(reports: int) -> int:
-    """Return the number of images per chunk.
-
-    The solver stops when the worst pair of a chunk has converged, so chunks must not be cut.
-    """
-    return max(1, _PAIRS_AT_ONCE // reports)
+def images_at_once(plans: Float[Tensor, "images reports sentences visible"]) -> int:
+    """Return the number of images per chunk of all `plans`, by what the caches of a CPU or a GPU's memory hold."""
+    if plans.device.type == "cpu":
+        return max(1, _PAIRS_AT_ONCE // plans.shape[1])
+    return max(1, _BYTES_AT_ONCE // (plans[0].numel() * plans.element_size()))
 
 
 def sentence_marginal(
@@ -296,9 +298,6 @@ def grouped_scores(
     groups = [slice(first, min(first + group, batch)) for first in range(0, batch, group)]
     own = ranks.rows(batch)
     sentences = ranks.gather(sentences)
-    divided = _chunks_stay_whole(groups, batch // ranks.world)
-    if not divided:  # few pairs: each rank solves all of them
-        own, patches = slice(0, batch), ranks.gather(patches)
     rows = []
     for each in groups:
         first, last = max(each.start, own.start), min(each.stop, own.stop)
@@ -306,15 +305,14 @@ def grouped_scores(
             part = slice(first, last)
             inner = slice(first - own.start, last - own.start)
             matched = score(patches[inner], sentences[each], mu[part], nu[each], first - each.start)
-            solved = torch.full_like(matched.gain, matched.iterations), torch.full_like(matched.gain, matched.error)
+            solved = torch.full_like(matched.gain, matched.iterations), matched.error.expand_as(matched.gain)
             statistics = torch.stack([matched.entropy, matched.gain, matched.peak_share, *solved], dim=1)
             if compared is not None and isinstance(matched, TransportScores):  # attention is never compared
                 vectors = patches[inner], sentences[each], mu[part], nu[each]
                 statistics = torch.cat([statistics, compared.rows(*vectors, matched, part.start, each.start)], dim=1)
             padded = F.pad(matched.scores, (0, group - matched.scores.shape[1]))
             rows.append(torch.cat([padded, statistics], dim=1))
-    table = torch.cat(rows)
-    table = ranks.gather(table) if divided else table
+    table = ranks.gather(torch.cat(rows))
     statistics = table[:, group:].detach()
     diagnostics = {
         "transport/iterations": statistics[:, 3].amax(),
@@ -326,14 +324,3 @@ def grouped_scores(
     if compared is not None:
         diagnostics |= zip(DIFFERENCES_FROM_POT, statistics[compared.image, 5:], strict=True)
     return GroupedScores([(each, table[each, : each.stop - each.start]) for each in groups], diagnostics)
-
-
-def _chunks_stay_whole(groups: list[slice], share: int) -> bool:
-    """Return whether no border between two ranks cuts a chunk of the solver: scores would depend on the ranks."""
-    borders = range(share, groups[-1].stop, share)
-    return all(
-        (border - each.start) % images_at_once(each.stop - each.start) == 0
-        for each in groups
-        for border in borders
-        if each.start < border < each.stop
-    )

@@ -20,7 +20,6 @@ from stages.common.files.code_digest import ROOT
 from stages.pretrain import transport
 from stages.pretrain.ranks import ALONE, Ranks
 from stages.pretrain.training import build
-from stages.pretrain.transport import _chunks_stay_whole
 
 SECONDS = 600  # no rank waits for ever, on however busy a machine
 
@@ -132,18 +131,6 @@ def test_a_batch_that_cannot_be_shared_is_refused_with_both_numbers() -> None:
 def test_a_batch_larger_than_the_data_is_refused() -> None:
     with pytest.raises(InputError, match=r"batch_size 16 exceeds the 10 training studies"):
         data(sixteen(), 10)
-
-
-@pytest.mark.parametrize("world", [2, 4, 8])
-@pytest.mark.parametrize("batch", [64, 256, 2048])
-def test_usual_batches_divide_the_transport(batch: int, world: int) -> None:
-    groups = [slice(first, min(first + 256, batch)) for first in range(0, batch, 256)]
-    assert _chunks_stay_whole(groups, batch // world)
-
-
-def test_a_chunk_of_the_solver_is_never_cut() -> None:
-    assert not _chunks_stay_whole([slice(0, 16)], 8)  # 32 images a chunk: the whole group
-    assert _chunks_stay_whole([slice(0, 16), slice(16, 32)], 16)  # the border is one between groups
 
 
 @pytest.mark.parametrize("size", [3, 4, 15])

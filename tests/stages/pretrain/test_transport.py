@@ -1,11 +1,14 @@
 """Scores of all pairs: gradients against finite differences, chunks against a loop, known limits."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from stages.pretrain import sinkhorn, transport
 from stages.pretrain.sinkhorn import SinkhornSettings, solve
 from stages.pretrain.transport import sentence_marginal, transport_scores
 
@@ -83,3 +86,80 @@ def test_sentence_marginal_follows_weights_and_falls_back_to_uniform() -> None:
     weights = torch.tensor([[3.0, 1.0, 9.0], [0.0, 0.0, 0.0]])
     expected = torch.tensor([[0.75, 0.25, 0.0], [1 / 3, 1 / 3, 1 / 3]])
     torch.testing.assert_close(sentence_marginal(weights, mask), expected)
+
+
+_FREE = {
+    *(
+        "view",
+        "_unsafe_view",
+        "_reshape_alias",
+        "expand",
+        "transpose",
+        "t",
+        "permute",
+        "unsqueeze",
+        "squeeze",
+        "select",
+    ),
+    *("slice", "split", "unbind", "detach", "alias", "as_strided", "empty", "empty_like", "new_empty"),
+}  # operators without a kernel
+
+
+class Calls(TorchDispatchMode):
+    """Count what a GPU would be asked for: kernels, and values that Python waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels, self.waits = 0, 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        name = function._schema.name.split("::")[1]
+        self.waits += name == "_local_scalar_dense"
+        self.kernels += name not in _FREE
+        return function(*arguments, **(options or {}))
+
+
+LOOSE = SinkhornSettings(0.1, math.inf, tolerance=1e-2, max_iterations=100, cost_range=2.0)
+
+
+def loss_and_gradients(patches, sentences, mu, nu, **changes):
+    given = [each.clone().requires_grad_() for each in (patches, sentences)]
+    scores = transport_scores(*given, mu, nu, settings=dataclasses.replace(LOOSE, **changes)).scores
+    weights = torch.linspace(-1, 1, scores.numel()).view(scores.shape)
+    return [scores.detach(), *torch.autograd.grad((scores * weights).sum(), given)]
+
+
+@pytest.mark.parametrize("changes", [{}, {"rho": 0.1}, {"rho": 0.0}, {"epsilon": 0.02, "cost_range": math.inf}])
+def test_no_pair_depends_on_those_beside_it(changes, monkeypatch) -> None:
+    """A pair that has converged waits for no other: chunks, ranks and groups change rounding alone."""
+    given = embeddings(3, 7, 9, patches=20, sentences=4, width=16)
+    whole = loss_and_gradients(*given, **changes)
+    for pairs in (1, 16, 10_000):
+        monkeypatch.setattr(transport, "_PAIRS_AT_ONCE", pairs)
+        for one, other in zip(loss_and_gradients(*given, **changes), whole, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    patches, sentences, mu, nu = given
+    alone = transport_scores(
+        patches[2:3], sentences[5:6], mu[2:3], nu[5:6], settings=dataclasses.replace(LOOSE, **changes)
+    )
+    torch.testing.assert_close(alone.scores[0, 0], whole[0][2, 5], atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"rho": 0.1}, {"epsilon": 0.02, "cost_range": math.inf}])
+def test_looking_seldom_changes_nothing(changes, monkeypatch) -> None:
+    given = embeddings(3, 7, 9, patches=20, sentences=4, width=16)
+    often = loss_and_gradients(*given, **changes)
+    monkeypatch.setattr(sinkhorn, "_between_looks", lambda _device: 8)
+    for one, other in zip(loss_and_gradients(*given, **changes), often, strict=True):
+        torch.testing.assert_close(one, other, atol=0, rtol=0)
+
+
+def test_a_gpu_is_asked_for_few_kernels_and_hardly_waited_for(monkeypatch) -> None:
+    """All pairs in one chunk, as there: counted on a CPU, which is told to look as seldom."""
+    monkeypatch.setattr(transport, "_PAIRS_AT_ONCE", 10**9)
+    monkeypatch.setattr(sinkhorn, "_between_looks", lambda _device: 8)
+    given = embeddings(3, 7, 9, patches=20, sentences=4, width=16)
+    with Calls() as calls:
+        loss_and_gradients(*given)
+    assert calls.waits <= 3
+    assert calls.kernels < 400
