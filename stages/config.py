@@ -60,7 +60,7 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
         raise InputErrors(wrong)
     wrong = _wrong_blocks(config, raw, origins)
     whole = (_impossible_evaluations, _images_of_pretraining, _foreign_tokenizers, _unknown_fractions, _small_images,
-             _labels_split_apart, _split_beside_lists)  # fmt: skip
+             _labels_split_apart, _split_beside_lists, _ids_written_apart)  # fmt: skip
     wrong = wrong or [each for check_of in whole for each in check_of(config, origins)]
     if wrong:
         raise InputErrors(wrong)
@@ -239,6 +239,18 @@ def _split_beside_lists(config: Config, origins: Origins) -> list[InputError]:
         if config.settings("label_images", dataset).split_lists is not None and holds(raw, key):
             what = f"{origins.of(*key)}: {place_of(key)}: has no effect beside `split_lists`"
             wrong.append(InputError(what, f"remove it, or set {place_of(key[:-1])}.split_lists: null"))
+    return wrong
+
+
+def _ids_written_apart(config: Config, origins: Origins) -> list[InputError]:
+    """Return an error for each data set whose labels write ids in another way than its index: none would fit."""
+    wrong = []
+    for dataset in config.evaluate_on:
+        index, labels = (config.settings(stage, dataset).identifier_kind for stage in ("index_inputs", "label_images"))
+        if index != labels:
+            key = ("datasets", dataset, "label_images")
+            what = f"{origins.of(*key)}: {place_of(key)}: ids are {labels}, but those of index_inputs are {index}"
+            wrong.append(InputError(what, f"set `identifiers: {index}` in both blocks, or `identifiers: {labels}`"))
     return wrong
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .table_guess import TableGuess
 
 _SEGMENTED_AT = 512  # pixels; input of the published segmentation protocol
+_NO_PROMPTS = "no prompt file"  # of `Config.lacks`
 _FEW = 2000  # studies, below which the small model of the profile `sample` is named
 
 
@@ -195,10 +196,11 @@ def _checked(block: dict[str, Any], name: str) -> list[str]:
         config.settings("label_images", name)
     left_out = config.not_measured(name)
     lines = [f"measured     {', '.join(stage for stage in EVALUATIONS if stage not in left_out)}"]
-    lines += [f"not measured {stage}: {why}" for stage, why in left_out.items()]
-    if left_out.get("multi_class_classification") == "no prompt file":
-        lines += ["             where images have one finding each, add `multi_class_classification: {prompts: ...}`"]
-    return lines
+    one_each = " (add one where images have one finding each)"
+    return lines + [
+        f"not measured {stage}: {why}{one_each if (stage, why) == ('multi_class_classification', _NO_PROMPTS) else ''}"
+        for stage, why in left_out.items()
+    ]
 
 
 def _next(settings: Path, guess: "TableGuess") -> list[str]:

@@ -96,3 +96,14 @@ def test_retries_of_a_training_are_the_site_s_affair_and_no_part_of_its_settings
 
 def test_overlays_replace_leaves_and_keep_the_rest() -> None:
     assert merged({"a": {"b": 1, "c": [1]}, "d": 2}, {"a": {"c": [2]}}) == {"a": {"b": 1, "c": [2]}, "d": 2}
+
+
+def test_labels_write_ids_as_the_index_does() -> None:
+    """Else no label would have an image, which label_images says only after all images are converted."""
+    own = {"layout": "folder", "table": "t.csv", "identifiers": "distributed", "finding": "lung_opacity",
+           "columns": {"image": "file", "target": "x"}}  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        check(merged(SHIPPED, {"datasets": {"rsna": {"label_images": own, "index_inputs": {"identifiers": "keyed"}}}}))
+    assert str(caught.value).startswith(
+        "config.yaml: datasets.rsna.label_images: ids are distributed, but those of index_inputs are keyed; set "
+    )

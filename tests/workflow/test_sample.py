@@ -8,8 +8,14 @@ from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
+from sklearn.metrics import roc_auc_score
+
+from stages.common.files.arrow_tables import read_table
+from stages.common.files.schemas import SCORES
+from stages.common.records import FEWEST
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = {
@@ -23,21 +29,26 @@ SHORT = {
 }
 
 
+def snakemake(data: Path, folder: Path, *layers: Path) -> Path:
+    """Run the profile `sample` with settings laid over its own, and return the folder of results."""
+    command = [
+        *(sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/sample", "--cores", "2", "--nolock"),
+        *("--configfile", "workflow/profiles/sample/settings.yaml", *map(str, layers)),
+        *("--config", f"sample_root={data}"),
+    ]
+    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+    environment = {"PATH": path, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3000, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "run" / "results"
+
+
 @pytest.mark.long
 @pytest.mark.real_data
 def test_the_sample_profile_ends_with_report_and_tables(test_data: Path, tmp_path: Path) -> None:
     short = tmp_path / "short.yaml"
     short.write_text(yaml.safe_dump({**SHORT, "workspace": str(tmp_path / "run")}))
-    command = [
-        *(sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/sample", "--cores", "2", "--nolock"),
-        *("--configfile", "workflow/profiles/sample/settings.yaml", str(short)),
-        *("--config", f"sample_root={test_data}"),
-    ]
-    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
-    environment = {"PATH": path, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3000, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    results = tmp_path / "run" / "results"
+    results = snakemake(test_data, tmp_path, short)
     manifest = json.loads((results / "dicom_to_arrow" / "rsna_sample" / "manifest.json").read_text())
     assert (manifest["indexed"], manifest["images"], manifest["rejects"]) == (339, 339, 0)
     card = json.loads((results / "label_images" / "rsna_sample" / "card.json").read_text())
@@ -53,6 +64,78 @@ def test_the_sample_profile_ends_with_report_and_tables(test_data: Path, tmp_pat
     page = (results / "summarize" / "report.html").read_text()
     HTMLParser().feed(page)
     assert "data:image/png" not in _section_of_samples(page)  # radiographs of a real set are not published
+
+
+THREE = {"covid": "COVID-19", "ards": "ARDS", "streptococcus": "Streptococcus"}
+LABELLED = {
+    "real_pairs": {
+        "label_images": {
+            "layout": "folder", "table": "metadata.csv", "findings": THREE,
+            "columns": {"image": "file", "image_id": "image_id", "findings": "finding"}, "findings_separator": ",",
+            "unlabelled_values": ["todo"],
+        },
+    },
+    "plain": {
+        "root": "{sample_root}/rsna_sample",
+        "index_inputs": {"layout": "folder", "columns": {"image": "file"}},
+        "label_images": {"layout": "folder", "finding": "lung_opacity", "positive_values": ["1"],
+                         "negative_values": ["0"], "columns": {"image": "file", "target": "Target"}},
+        "zero_shot_classification": {"prompts": "stages/zero_shot_classification/prompts/rsna.yaml"},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.long
+@pytest.mark.real_data
+def test_labels_alone_fourteen_findings_and_three_of_pairs_reach_the_report(test_data: Path, tmp_path: Path) -> None:
+    """An untrained encoder, so that nothing but the figures' spread is expected of it."""
+    table = test_data / "rsna_sample" / "nih_labels.csv"
+    new_dataset = [sys.executable, "-m", "stages", "new-dataset", str(table), "--name", "nih14"]
+    subprocess.run([*new_dataset, "--output", str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    targets = {row["patientId"]: row["Target"] for row in _rows(test_data / "rsna_sample/stage_2_train_labels.csv")}
+    with (tmp_path / "plain.csv").open("w", newline="") as handle:
+        files = ((f"stage_2_train_images/{image}.dcm", target) for image, target in targets.items())
+        csv.writer(handle).writerows([("file", "Target"), *files])
+    own = {name: dict(block) for name, block in LABELLED.items()}
+    for stage in ("index_inputs", "label_images"):
+        own["plain"][stage] = own["plain"][stage] | {"table": str(tmp_path / "plain.csv")}
+    block = {
+        "workspace": str(tmp_path / "run"), "project": "labels", "pretrain_on": "real_pairs", "compare": ["random"],
+        "evaluate_on": ["nih14", "plain", "real_pairs"], "datasets": own, "zero_shot_classification": {"draws": 200},
+        "few_shot_classification": {"protocols": ["linear"], "fractions": [100], "draws": 200, "seeds": 1},
+    }  # fmt: skip
+    (tmp_path / "block.yaml").write_text(yaml.safe_dump(block))
+    results = snakemake(test_data, tmp_path, tmp_path / "nih14.yaml", tmp_path / "block.yaml")
+
+    def result_of(stage: str, dataset: str) -> dict:
+        place = f"random/{dataset}" + ("/linear/100" if stage == "few_shot_classification" else "")
+        return json.loads((results / stage / place / "result.json").read_text())
+
+    zero_shot = result_of("zero_shot_classification", "nih14")
+    assert len(zero_shot["findings"]) + len(zero_shot["not_measured"]) == 14
+    assert "hernia" in zero_shot["not_measured"]  # two positives in all parts
+    scores = pl.DataFrame(read_table(results / "zero_shot_classification/random/nih14/scores.arrow", SCORES))
+    for finding, each in zero_shot["findings"].items():
+        rows = scores.filter((pl.col("finding") == finding) & (pl.col("split") == "test"))
+        positives = int(rows["target"].sum())
+        assert min(positives, len(rows) - positives) >= FEWEST
+        auc = each["metrics"]["auc"]
+        assert auc["value"] == pytest.approx(roc_auc_score(rows["target"], rows["score"]), abs=1e-6)
+        assert auc["low"] <= auc["value"] <= auc["high"]
+    for stage in ("zero_shot_classification", "few_shot_classification"):
+        assert list(result_of(stage, "plain")["findings"]) == ["lung_opacity"]
+    card = json.loads((results / "label_images/real_pairs/card.json").read_text())
+    cells = [
+        {word.strip() for word in row["finding"].split(",")} for row in _rows(test_data / "real_pairs/metadata.csv")
+    ]
+    kept = card["images"]
+    for finding, word in THREE.items():
+        assert card["findings"][finding]["positives"] <= sum(word in cell for cell in cells)
+    if kept == len(cells):
+        assert card["findings"]["covid"]["positives"] == sum("COVID-19" in cell for cell in cells)
+    page = (results / "summarize" / "report.html").read_text()
+    assert "no boxes or masks" in page
+    assert "hernia" in page
 
 
 def assert_tables_hold_what_ran(results: Path) -> None:
