@@ -101,9 +101,8 @@ def test_a_rule_uses_the_contract_of_its_own_stage(stage: str) -> None:
 def test_a_rule_runs_every_job(job: type[Job]) -> None:
     uses = re.findall(r"\bcommand_of\(\s*\"\w+\"(?:,\s*\"(\w+)\")?", RULES[job.stage])
     if job.command not in uses:  # a wildcard chooses among commands of equal options
-        (used,) = (job_of(job.stage, command) for command in uses)
         assert 'word="{wildcards.' in RULES[job.stage]
-        assert arguments_of(used) == arguments_of(job)
+        assert arguments_of(job) in [arguments_of(job_of(job.stage, command)) for command in uses]
 
 
 @pytest.mark.parametrize("stage", STAGES)
