@@ -18,6 +18,7 @@ from stages.common.errors import InputError
 from stages.common.files.atomic_files import read_json
 from stages.common.files.code_digest import ROOT
 from stages.pretrain import transport
+from stages.pretrain.rank_failure import SHUTDOWN_SECONDS
 from stages.pretrain.ranks import ALONE, Ranks
 from stages.pretrain.training import build
 
@@ -170,7 +171,9 @@ def test_micro_batches_change_memory_and_rounding_alone(size: int) -> None:
     ],
 )
 def test_the_failure_of_one_ends_all_with_one_message(tmp_path, how: str, message: str) -> None:
+    # with the launcher's own time for rank 0 to save and to say why, which torchrun's 30 s need not be
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += [f"--shutdown-timeout={SHUTDOWN_SECONDS}"]
     done = subprocess.run(
         [*command, rank_program.__file__, how, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
