@@ -1,4 +1,4 @@
-"""What `mlip new-dataset` says of a table: what it read, and what the user has to decide."""
+"""Say what `mlip new-dataset` read off a table, and what the user has to decide."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

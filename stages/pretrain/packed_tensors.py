@@ -1,6 +1,6 @@
 """Tensors of a batch in one buffer, so that one copy moves all of them to a GPU.
 
-A batch has some sixty small tensors, and a copy of each costs a launch. Views of the buffer have the tensors' types and
+A batch has some fifty small tensors, and a copy of each costs a launch. Views of the buffer have the tensors' types and
 shapes; the buffer is page-locked, so that the GPU copies while the CPU computes.
 """
 

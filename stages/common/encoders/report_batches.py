@@ -104,7 +104,7 @@ class FlatReports:
         `sentences` are the numbers of the sentences of all reports, `counts` says how many each report has. Without
         `with_unique` the batch has no groups of unique sentences, which only the context `sentences` reads.
         """
-        lengths = np.diff(self.starts)[sentences]
+        lengths = self._lengths(sentences)
         report = np.repeat(np.arange(len(counts)), counts)
         number = _ranges(counts)  # of a sentence in its report
         sizes = np.bincount(report, weights=lengths, minlength=len(counts)).astype(np.int64)
@@ -120,19 +120,21 @@ class FlatReports:
             size = max(1, -(-len(unique) // _GROUPS))
             parts = (unique[first : first + size] for first in range(0, len(unique), size))
             groups = tuple(
-                SentenceGroup(*map(torch.from_numpy, self._pad(part, np.diff(self.starts)[part], special)))
-                for part in parts
+                SentenceGroup(*map(torch.from_numpy, self._pad(part, self._lengths(part), special))) for part in parts
             )
         token_ids, token_mask, owner, present, place = map(
             torch.from_numpy, (ids, mask, sentence_of, sentence_mask, place_of)
         )
         return ReportBatch(token_ids, token_mask, owner, present, groups, place)
 
+    def _lengths(self, sentences: Int[np.ndarray, "chosen"]) -> Int[np.ndarray, "chosen"]:
+        return self.starts[sentences + 1] - self.starts[sentences]  # of the chosen: a corpus has a million sentences
+
     def _pad(
         self, sentences: Int[np.ndarray, "chosen"], sizes: Int[np.ndarray, "rows"], special: SpecialTokens
     ) -> tuple[Int[np.ndarray, "rows tokens"], Bool[np.ndarray, "rows tokens"]]:
         """Return rows [CLS] ... [SEP], filled with the sentences in turn and padded to the longest, and their mask."""
-        lengths = np.diff(self.starts)[sentences]
+        lengths = self._lengths(sentences)
         ids = np.full((len(sizes), 2 + int(sizes.max())), special.pad)
         ids[:, 0] = special.cls
         places = np.repeat(np.arange(len(sizes)), sizes), 1 + _ranges(sizes)

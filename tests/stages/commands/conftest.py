@@ -28,7 +28,7 @@ Rows = list[list[Any]]
 
 
 class Written:
-    """What the command wrote for a table, and what a run reads with it."""
+    """Hold what the command wrote for a table, and what a run reads with it."""
 
     def __init__(self, folder: Path, said: str) -> None:
         self.said = said

@@ -63,7 +63,7 @@ def test_rows_by_finding_with_uncertain_blank_boxes_and_readers(made):
 
 
 def test_no_finding_beside_a_finding_in_rows_is_no_word_for_none(made):
-    """As CheXpert's columns become rows: `No Finding` leaves support devices out."""
+    """Write labels as CheXpert's columns become rows: `No Finding` leaves support devices out."""
     rows = [[file, word, cell] for number, file in enumerate(FILES)
             for word, cell in (("No Finding", int(number % 2)), ("Edema", int(not number % 2)), ("Fracture", ""),
                                ("Support Devices", int(not number % 3)))]  # fmt: skip
@@ -92,7 +92,7 @@ def test_rows_that_contradict_each_other_are_counted(made, tmp_path):
     ],
 )
 def test_yes_and_no_of_an_image_stays_its_label(made, names, row, target):
-    """As RSNA, and with a column of words that are no findings."""
+    """Write labels as RSNA, and with a column of words that are no findings."""
     written = made(["file", *names], [[file, *row(number)] for number, file in enumerate(FILES)])
     assert written.labels["columns"]["target"] == target
     assert "findings" not in written.labels

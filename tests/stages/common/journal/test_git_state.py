@@ -1,4 +1,4 @@
-"""What a run says of the code: the commit, and whether the code differs from it."""
+"""Check what a run says of the code: the commit, and whether the code differs from it."""
 
 import subprocess
 from pathlib import Path
