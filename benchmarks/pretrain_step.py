@@ -31,7 +31,8 @@ from stages.common.data.image_store import ImageStore
 from stages.common.data.paired_reports import Study
 from stages.common.device_peaks import peak_of
 from stages.common.encoders.report_batches import FlatReports, SpecialTokens
-from stages.pretrain.batches import DrawnBatch, TrainingData
+from stages.common.training.prefetching import DrawnBatch
+from stages.pretrain.batches import TrainingData
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.optimisation import adamw, clip_gradients
 from stages.pretrain.throughput import StepFlops, compile_static_parts, hardware_tags, peak_memory

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 import torch
+from jaxtyping import UInt8
 
 from ..common.data.image_store import ImageStore
 from ..common.device import choose_device
-from ..common.encoders.dual import DualEncoder, load_checkpoint
+from ..common.encoders.dual import DualEncoder, load_checkpoint, to_input
 from ..common.files.arrow_tables import write_table
 from ..common.files.schemas import features
 from ..common.journal.tracking import track_job
+from ..common.training.prefetching import Prefetcher
 from .contract import ExtractFeaturesJob
 
 
@@ -28,13 +30,18 @@ def extract(job: ExtractFeaturesJob) -> None:
 @torch.inference_mode()
 def embed_images(model: DualEncoder, store: ImageStore, batch_size: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Yield record batches of the table `features`."""
-    for first in range(0, len(store), batch_size):
-        rows = np.arange(first, min(first + batch_size, len(store)))
-        tokens = model.image.tokens(model.image.normalise(model.input_of(store.gather(rows))))
-        columns = [model.embed_global(model.image.patches(tokens)), model.image.pool(tokens)]
-        yield pa.record_batch(
-            [pa.array([store.ids[row] for row in rows]), *(_fixed_lists(column) for column in columns)], schema=schema
-        )
+    starts = range(0, len(store), batch_size)
+
+    def gather(first: int) -> UInt8[torch.Tensor, "batch stored stored"]:
+        return torch.from_numpy(store.gather(np.arange(first, min(first + batch_size, len(store)))))
+
+    with Prefetcher(gather, starts, pin=model.device.type == "cuda") as batches:
+        for first, stored in zip(starts, batches, strict=True):
+            images = to_input(stored.to(model.device), model.settings.image.input_size)
+            tokens = model.image.tokens(model.image.normalise(images))
+            columns = [model.embed_global(model.image.patches(tokens)), model.image.pool(tokens)]
+            ids = pa.array(store.ids[first : first + batch_size])
+            yield pa.record_batch([ids, *(_fixed_lists(column) for column in columns)], schema=schema)
 
 
 def _fixed_lists(values: torch.Tensor) -> pa.FixedSizeListArray:

@@ -9,13 +9,9 @@ little (docs/method.md).
 """
 
 import math
-import queue
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -27,10 +23,9 @@ from ..common.data.paired_reports import Study
 from ..common.digests import seed_from
 from ..common.encoders.augmentation import AFFINE_DRAWS, CROP_DRAWS
 from ..common.encoders.image import draw_visible
-from ..common.encoders.report_batches import FlatReports, ReportBatch, SpecialTokens, map_tensors
+from ..common.encoders.report_batches import FlatReports, ReportBatch, SpecialTokens
 from ..common.errors import InputError
 from .contract import PretrainSettings, SentenceSettings
-from .packed_tensors import move, pack
 from .ranks import ALONE, Ranks, check_batch
 
 
@@ -100,27 +95,6 @@ class TrainingBatch:
     sentence_weights: Float[Tensor, "batch sentences"]  # idf; 0 for padding
     false_negatives: Bool[Tensor, "batch batch"]  # True: i and j are not true negatives; False on the diagonal
     compared: tuple[int, int] | None  # (image, report) whose transport is compared with POT at this step
-
-    def to(self, device: torch.device) -> "TrainingBatch":
-        """Return the batch with its tensors on `device`."""
-        return map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
-
-
-@dataclass(frozen=True)
-class DrawnBatch:
-    """A batch on the CPU; its tensors may be views of one buffer."""
-
-    batch: TrainingBatch
-    buffer: UInt8[Tensor, "bytes"] | None = None
-
-    @classmethod
-    def pinned(cls, batch: TrainingBatch) -> "DrawnBatch":
-        """Return a batch in a page-locked buffer, which a GPU copies while the CPU computes."""
-        return cls(*pack(batch, pin=True))
-
-    def to(self, device: torch.device) -> TrainingBatch:
-        """Return the batch with its tensors on `device`: of a buffer, by a single copy."""
-        return self.batch.to(device) if self.buffer is None else move(self.batch, self.buffer, device)
 
 
 class TrainingData:
@@ -248,60 +222,3 @@ class TrainingData:
         """
         group = torch.from_numpy(self._text_group[chosen])
         return (group.unsqueeze(0) == group.unsqueeze(1)).fill_diagonal_(False)
-
-
-_AHEAD = 2  # batches: one being copied, one being drawn
-_SECONDS_BETWEEN_LOOKS = 0.1
-
-
-class Prefetcher:
-    """Iterator over the batches of `first`, `first` + 1, ... below `total`, drawn ahead by a thread.
-
-    An error of `TrainingData.draw` is raised by `next`. A thread is used and not processes: gathering and drawing hold
-    Python's lock for a small part of a step, and the memory maps are shared. `pin` packs batches into page-locked
-    memory, from which a GPU copies while it computes; PyTorch keeps such a buffer until its copy is finished, and then
-    reuses it.
-    """
-
-    def __init__(self, data: TrainingData, first: int, total: int, pin: bool = False) -> None:
-        self.stalled = 0.0  # seconds that the consumer has waited
-        self._data, self._steps, self._pin = data, range(first, total), pin
-        self._ready: queue.Queue[DrawnBatch | BaseException] = queue.Queue(maxsize=_AHEAD)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._draw, name="prefetch", daemon=True)
-
-    def __enter__(self) -> "Prefetcher":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def next(self) -> DrawnBatch:
-        """Return the batch of the next step; wait until it is drawn."""
-        started = time.monotonic()
-        drawn = self._ready.get()
-        self.stalled += time.monotonic() - started
-        if isinstance(drawn, BaseException):
-            raise drawn
-        return drawn
-
-    def _draw(self) -> None:
-        for step in self._steps:
-            offered: DrawnBatch | BaseException
-            try:
-                drawn = self._data.draw(step)
-                offered = DrawnBatch.pinned(drawn) if self._pin else DrawnBatch(drawn)
-            except BaseException as error:  # the training loop gets it, whatever it is
-                offered = error
-            while not self._ended.is_set():
-                try:
-                    self._ready.put(offered, timeout=_SECONDS_BETWEEN_LOOKS)
-                except queue.Full:
-                    continue
-                break
-            if self._ended.is_set() or isinstance(offered, BaseException):
-                return

@@ -20,9 +20,10 @@ from ..common.encoders.report_batches import SpecialTokens
 from ..common.encoders.text import load_tokenizer
 from ..common.errors import InputError
 from ..common.journal.tracking import Run, track_job
+from ..common.training.prefetching import DrawnBatch, Prefetcher
 from ..common.training.served_states import state_in_use
 from ..common.training.state_files import remove_leftovers
-from .batches import DrawnBatch, Prefetcher, TrainingData
+from .batches import TrainingBatch, TrainingData
 from .contract import PretrainJob, PretrainSettings
 from .monitor import Watch, not_finite, refuse_what_diverged
 from .objective import Objective
@@ -130,10 +131,10 @@ def _begin(
 @contextmanager
 def _around_steps(
     data: TrainingData, first: int, total: int, place: Place, ranks: Ranks
-) -> Iterator[tuple[Prefetcher, Interruption, profile | None]]:
+) -> Iterator[tuple[Prefetcher[TrainingBatch], Interruption, profile | None]]:
     """Yield what runs beside the steps: batches drawn ahead, signals noted, and a profile if one was asked for."""
     with ExitStack() as stack:
-        batches = stack.enter_context(Prefetcher(data, first, total, pin=place.device.type == "cuda"))
+        batches = stack.enter_context(Prefetcher(data.draw, range(first, total), pin=place.device.type == "cuda"))
         interruption = stack.enter_context(Interruption(ranks))
         profiler = None
         if place.profile is not None and place.profiled and ranks.first:
@@ -144,7 +145,7 @@ def _around_steps(
 def _step(
     state: TrainingState,
     replica: nn.Module,
-    drawn: DrawnBatch,
+    drawn: DrawnBatch[TrainingBatch],
     data: TrainingData,
     settings: PretrainSettings,
     place: Place,

@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stages.common.encoders.report_batches import map_tensors
-from stages.pretrain.batches import DrawnBatch
-from stages.pretrain.packed_tensors import move, pack
+from stages.common.training.prefetching import DrawnBatch, move, pack
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from stages.common.encoders.augmentation import DRAWS, augment
 from stages.common.encoders.operations import Transformer
 from stages.common.encoders.settings import AugmentationSettings
 from stages.common.errors import InputError
+from stages.common.training.prefetching import Prefetcher
 from stages.pretrain import throughput as hardware
-from stages.pretrain.batches import Prefetcher
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.objective import Objective
 from stages.pretrain.optimisation import freeze_text_layers, parameter_groups
@@ -39,7 +39,7 @@ def deep(**changes) -> PretrainSettings:
 
 def test_batches_drawn_ahead_are_those_of_their_steps() -> None:
     source = data(small())
-    with Prefetcher(source, 2, 9) as batches:
+    with Prefetcher(source.draw, range(2, 9)) as batches:
         for step in range(2, 9):
             drawn, expected = batches.next().batch, source.draw(step)
             assert drawn.image_ids == expected.image_ids
@@ -59,7 +59,7 @@ def test_what_fails_while_drawing_ahead_fails_in_the_loop(monkeypatch) -> None:
         return original(step)
 
     monkeypatch.setattr(source, "draw", failing)
-    with Prefetcher(source, 0, 9) as batches:
+    with Prefetcher(source.draw, range(9)) as batches:
         batches.next()
         with pytest.raises(InputError, match="image i7: damaged"):
             batches.next()
