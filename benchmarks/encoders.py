@@ -8,7 +8,7 @@ One thread, forward and backward pass, medians of processor time over interleave
   three quarters hidden.
 - text: a BERT of base width (`--depth` of its 12 blocks; every block costs the same), 32 reports of realistic length
   (5.8 sentences of 13.4 tokens, a third of them recurring). Peers: 8 slots of 32 tokens per report, padded and cut.
-  Ours: `sentences`, unique and grouped by length; `report`, one pass over whole reports.
+  Ours: `sentences`, each unique one once; `report`, whole reports; both without padding.
 - transport: all B x B pairs of 98 patches and 8 sentences of width 512, compared with a step of the published setting
   without transport at the same B.
 """
@@ -20,20 +20,22 @@ from functools import partial
 from pathlib import Path
 
 import torch
+import transformers
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmarks.pretrain_step import STORED, VOCABULARY, Noise, settings_of, studies
 from benchmarks.transport import features, milliseconds, ours, step
 from stages.common.encoders.image import ImageEncoder, draw_visible
-from stages.common.encoders.report_batches import SpecialTokens, pad_reports
+from stages.common.encoders.report_batches import SpecialTokens, pack_reports
 from stages.common.encoders.settings import ImageEncoderSettings, TextEncoderSettings
 from stages.common.encoders.text import TextEncoder
 from stages.common.files.atomic_files import write_json
 from stages.pretrain.batches import TrainingData
 from stages.pretrain.training import build
 
-SPECIAL = SpecialTokens(2, 3, 0)
+SPECIAL = SpecialTokens(2, 3)
+PADDING = 0
 SLOTS, SLOT_TOKENS = 8, 32  # peers: the same number of slots for every report
 
 
@@ -61,7 +63,7 @@ def images(count: int, rounds: int) -> dict[str, float]:
 
 def slots(reports: list[list[list[int]]]) -> Int[Tensor, "reports_slots tokens"]:
     """Encode as peers do: 8 slots per report, each [CLS] sentence [SEP] padded or cut to 32 tokens; also empty ones."""
-    ids = torch.full((len(reports) * SLOTS, SLOT_TOKENS), SPECIAL.pad)
+    ids = torch.full((len(reports) * SLOTS, SLOT_TOKENS), PADDING)
     for place, report in enumerate(reports):
         for slot, sentence in enumerate(report[:SLOTS]):
             row = [SPECIAL.cls, *sentence[: SLOT_TOKENS - 2], SPECIAL.sep]
@@ -72,29 +74,31 @@ def slots(reports: list[list[list[int]]]) -> Int[Tensor, "reports_slots tokens"]
 def text(depth: int, rounds: int) -> dict[str, float]:
     """Return milliseconds and computed tokens of the three methods, and the speed-up over slots."""
     reports = [study.sentences for study in studies(32)]
-    padded, batch = slots(reports), pad_reports(reports, SPECIAL)
+    padded = slots(reports)
     common = {"weights": None, "width": 768, "heads": 12, "depth": depth, "dropout": 0}
     whole, single = (
         TextEncoder(TextEncoderSettings(context=context, **common), VOCABULARY) for context in ("report", "sentences")
     )
+    packed = {context: pack_reports(reports, SPECIAL, context) for context in ("report", "sentences")}
+    peers = transformers.BertModel(transformers.BertConfig(**single.bert.config.to_dict()), add_pooling_layer=False)
+    peers.set_attn_implementation("sdpa")
 
     def of_slots() -> tuple[Float[Tensor, "rows tokens width"]]:
-        mask = (padded != SPECIAL.pad).long()
+        mask = (padded != PADDING).long()
         mask[:, 0] = 1  # an empty slot attends to one token: a softmax needs at least one
-        return (single.bert(input_ids=padded, attention_mask=mask).last_hidden_state,)
+        return (peers(input_ids=padded, attention_mask=mask).last_hidden_state,)
 
     sides: dict[str, Callable[[], object]] = {
-        "slots": partial(backward_of, of_slots, single),
-        "sentences": partial(backward_of, lambda: single(batch), single),
-        "report": partial(backward_of, lambda: whole(batch), whole),
+        "slots": partial(backward_of, of_slots, peers),
+        "sentences": partial(backward_of, lambda: single(packed["sentences"]), single),
+        "report": partial(backward_of, lambda: whole(packed["report"]), whole),
     }
     found = milliseconds(sides, rounds)
     return found | {
         "times sentences": found["slots"] / found["sentences"],
         "times report": found["slots"] / found["report"],
         "tokens slots": padded.numel(),
-        "tokens sentences": sum(group.token_ids.numel() for group in batch.unique),
-        "tokens report": batch.token_ids.numel(),
+        **{f"tokens {context}": len(batch.streams[0].token_ids) for context, batch in packed.items()},
     }
 
 

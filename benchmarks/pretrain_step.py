@@ -34,7 +34,7 @@ from stages.common.encoders.report_batches import FlatReports, SpecialTokens
 from stages.common.training.prefetching import DrawnBatch
 from stages.pretrain.batches import TrainingData
 from stages.pretrain.contract import PretrainSettings
-from stages.pretrain.optimisation import adamw, clip_gradients
+from stages.pretrain.optimisation import adamw, update
 from stages.pretrain.throughput import StepFlops, compile_static_parts, hardware_tags, peak_memory
 from stages.pretrain.training import build
 
@@ -90,7 +90,7 @@ def studies(count: int) -> list[Study]:
 
 
 def settings_of(size: str, batch: int, **changes: Any) -> PretrainSettings:
-    optimisation = {"batch_size": batch, "text_group": min(32, batch), "epochs": 1} | changes.pop("optimisation", {})
+    optimisation = {"batch_size": batch, "epochs": 1} | changes.pop("optimisation", {})
     return PretrainSettings.model_validate(SIZES[size] | {"optimisation": optimisation} | changes)
 
 
@@ -120,8 +120,7 @@ class Stepper:
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
         marks.append(self._now())
-        clip_gradients(self.model, 1.0)
-        self.optimiser.step()
+        update(self.model, self.optimiser, 1.0)
         marks.append(self._now())
         parts = ("to the device", "forward", "backward", "update")
         self.times.append(
@@ -165,7 +164,7 @@ def loading(data: TrainingData, rounds: int) -> dict[str, float]:
 
 
 def word_pieces(data: TrainingData, rounds: int) -> dict[str, float]:
-    """Return microseconds a report: its padded word pieces from flat arrays, and by tokenising its text when drawn."""
+    """Return microseconds a report: its word pieces from flat arrays, and by tokenising its text when drawn."""
     words = Tokenizer(WordPiece({"[PAD]": 0, "[UNK]": 1} | {f"w{number}": number for number in range(2, VOCABULARY)}))
     words.normalizer, words.pre_tokenizer = BertNormalizer(), BertPreTokenizer()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")  # noqa: S106
@@ -177,7 +176,7 @@ def word_pieces(data: TrainingData, rounds: int) -> dict[str, float]:
     ours, peers = [], []
     for _ in range(rounds):
         started = time.process_time()
-        flat.batch(chosen, counts, SpecialTokens(2, 3, 0), with_unique=False)
+        flat.batch(chosen, counts, SpecialTokens(2, 3), "report")
         ours.append(time.process_time() - started)
         started = time.process_time()
         for text in texts:
@@ -217,13 +216,13 @@ def main() -> None:
         model = SIZES[given.size]["model"]
         whole = model | {"text": model["text"] | {"context": "report"}}
         settings = settings_of(given.size, given.batch, model=whole)
-        data = TrainingData(settings, Noise(STORED[given.size]), reports, SpecialTokens(2, 3, 0))
+        data = TrainingData(settings, Noise(STORED[given.size]), reports, SpecialTokens(2, 3))
         print(json.dumps(loading(data, given.rounds)))
         return
     steppers = {}
     for name, changes in variants.items():
         settings = settings_of(given.size, given.batch, **changes)
-        data = TrainingData(settings, Noise(STORED[given.size]), reports, SpecialTokens(2, 3, 0))
+        data = TrainingData(settings, Noise(STORED[given.size]), reports, SpecialTokens(2, 3))
         steppers[name] = Stepper(settings, data, device)
     warm_up = 2
     for number in range(given.rounds + warm_up):

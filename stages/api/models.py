@@ -16,7 +16,7 @@ from ..common.data.paired_reports import fit_budget
 from ..common.device import choose_device
 from ..common.encoders.dual import patch_cosines, prompt_sentences
 from ..common.encoders.image import grid_of
-from ..common.encoders.report_batches import SpecialTokens, pad_reports
+from ..common.encoders.report_batches import SpecialTokens, pack_reports
 from ..common.errors import InputError, first_line
 from ..common.inference.model import INFERENCE, RadiographModel, Reading
 from ..common.radiographs.radiograph import SquareImage
@@ -112,7 +112,7 @@ class Model:
             if not any(pieces):
                 raise InputError(f"text {text!r} has no word pieces", "write a sentence")
             reports.append(fit_budget(list(filter(None, pieces)), settings.max_tokens, settings.max_sentences)[0])
-        batch = pad_reports(reports, SpecialTokens.of(tokenizer)).to(self._model.device)
+        batch = pack_reports(reports, SpecialTokens.of(tokenizer), settings.context).to(self._model.device)
         return self._encoder.embed_text(batch).report
 
     def _joined(self, batches: Iterator[torch.Tensor]) -> Float[np.ndarray, "rows embedding"]:

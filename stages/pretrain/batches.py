@@ -88,8 +88,7 @@ class TrainingBatch:
     study_ids: tuple[str, ...]
     pixels: UInt8[Tensor, "own stored stored"]
     draw: Float[Tensor, "draws own"]  # random numbers for `augment`
-    reports: tuple[ReportBatch, ...]  # each is one pass of the text encoder
-    dropout_seeds: tuple[int, ...]  # one per entry of `reports`
+    reports: ReportBatch  # of this rank, like the pixels
     visible: Int[Tensor, "batch visible"]  # patches that the encoder sees
     sentence_mask: Bool[Tensor, "batch sentences"]  # True is a sentence, False is padding
     sentence_weights: Float[Tensor, "batch sentences"]  # idf; 0 for padding
@@ -109,7 +108,7 @@ class TrainingData:
         ranks: Ranks = ALONE,
     ) -> None:
         """Open the training data. Raises InputError where `ranks` cannot share the batch evenly."""
-        check_batch(settings.optimisation.batch_size, settings.optimisation.text_group, ranks.world)
+        check_batch(settings.optimisation.batch_size, ranks.world)
         self.settings = settings
         self.ranks = ranks
         self.store = store
@@ -170,15 +169,12 @@ class TrainingData:
         weights = torch.zeros(sentence_mask.shape)
         weights[sentence_mask] = self._weights[sentences]
         studies = [self.studies[study] for study in chosen]
-        groups = self._text_groups(own)
-        dropout = seed_from("dropout", settings.seed, step)
         return TrainingBatch(
             image_ids=tuple(study.image_ids[place] for study, place in zip(studies, places, strict=True)),
             study_ids=tuple(study.study_id for study in studies),
             pixels=torch.from_numpy(self.store.gather(rows[own])),
             draw=draw[:, own],
-            reports=tuple(self._report_batch(sentences, kept, group) for group in groups),
-            dropout_seeds=tuple(dropout + group.start for group in groups),
+            reports=self._report_batch(sentences, kept, chosen, step),
             visible=draw_visible(size, image.patches, settings.mask_ratio, generator),
             sentence_mask=sentence_mask,
             sentence_weights=weights,
@@ -203,17 +199,26 @@ class TrainingData:
         first = image // group * group
         return image, int(randomness.integers(first, min(first + group, size)))
 
-    def _text_groups(self, own: slice) -> list[range]:
-        """Return the rows of each pass of the text encoder, which begin at fixed rows of the global batch."""
-        size = self.settings.optimisation.text_group
-        return [range(first, min(first + size, own.stop)) for first in range(own.start, own.stop, size)]
-
     def _report_batch(
-        self, sentences: Int[np.ndarray, "chosen"], counts: Int[np.ndarray, "batch"], rows: range
+        self,
+        sentences: Int[np.ndarray, "sentences"],
+        counts: Int[np.ndarray, "batch"],
+        chosen: Int[np.ndarray, "batch"],
+        step: int,
     ) -> ReportBatch:
-        first, last = counts[: rows.start].sum(), counts[: rows.stop].sum()
-        with_unique = self.settings.model.text.context == "sentences"
-        return self._reports.batch(sentences[first:last], counts[rows.start : rows.stop], self.special, with_unique)
+        """Return the reports of this rank, in as many streams as there are micro-batches."""
+        optimisation = self.settings.optimisation
+        own = self.ranks.rows(optimisation.batch_size)
+        first, last = counts[: own.start].sum(), counts[: own.stop].sum()
+        return self._reports.batch(
+            sentences[first:last],
+            counts[own],
+            self.special,
+            self.settings.model.text.context,
+            slots=int(counts.max()),
+            streams=-(-(own.stop - own.start) // optimisation.micro_batch) if optimisation.micro_batch else 1,
+            dropout=(seed_from("dropout", self.settings.seed, step), chosen[own]),
+        )
 
     def _false_negatives(self, chosen: Int[np.ndarray, "batch"]) -> Bool[Tensor, "batch batch"]:
         """Return which pairs have reports of identical text, which describe each other's images.

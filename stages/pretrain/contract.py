@@ -122,13 +122,6 @@ class OptimisationSettings(Settings):
         description="pairs whose activations a GPU holds at once; null: all of its pairs. The losses still "
         "see the whole batch (GradCache, Gao et al. 2021), at the cost of a second forward pass of the encoders",
     )
-    text_group: int = Field(
-        32,
-        gt=0,
-        description="reports that the text encoder processes in one pass with one dropout draw; on several GPUs a "
-        "divisor of batch_size / GPUs, so that results do not depend on their number. Larger is faster with "
-        "context: sentences",
-    )
     learning_rate: float = Field(2.5e-4, gt=0, description="peak learning rate, AdamW")
     image_rate_factor: float = Field(1.0, gt=0, description="learning rate of the image encoder / learning_rate")
     text_rate_factor: float = Field(1.0, gt=0, description="learning rate of the text encoder / learning_rate")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..common.errors import InputError
@@ -83,7 +84,7 @@ def not_finite(
 
     Ids are those of the tables of pairs: the data set's own, or keyed ones (`identifiers`), never a file's name.
     """
-    numbers = {key: float(value) for key, value in diagnostics.items()}
+    numbers = read_together(diagnostics)
     wrong = [key for key, value in numbers.items() if not math.isfinite(value)]
     what = f"{', '.join(wrong)} not finite" if wrong else "the gradient is not finite"
     named = ", ".join(batch.image_ids[:_NAMED])
@@ -98,6 +99,36 @@ def not_finite(
         record = {"step": step, "message": message, "image_ids": batch.image_ids, "study_ids": batch.study_ids}
         write_json(path, record | {"numbers": {key: str(value) for key, value in numbers.items()}})
     return DivergedError(message)
+
+
+class QueuedStep:
+    """A step that the device may not have finished: its numbers, and its batch in case they are not finite.
+
+    The norm of its gradient is copied as soon as it is known. To read it after the next step has been queued, waits for
+    this step alone, and the device never runs out of work.
+    """
+
+    def __init__(self, number: int, values: Mapping[str, Tensor | float], norm: Tensor, batch: TrainingBatch) -> None:
+        """Begin the copy of `norm`; `number` is the 0-based step."""
+        self._number, self.values, self._batch = number, values, batch
+        self._norm = norm.to("cpu", non_blocking=True)
+        self._copied = torch.cuda.Event() if norm.is_cuda else None
+        if self._copied is not None:
+            self._copied.record()
+
+    def check(self, folder: Path, write: bool) -> None:
+        """Raise DivergedError, as `not_finite` returns it, if the gradient is not finite."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        if not math.isfinite(float(self._norm)):
+            raise not_finite(folder, self._number, self.values, self._batch, write)
+
+
+def read_together(values: Mapping[str, Tensor | float]) -> dict[str, float]:
+    """Return numbers as floats; those on a device are read at once, since each read would wait for it."""
+    there = {key: value.detach().double() for key, value in values.items() if isinstance(value, Tensor)}
+    read = dict(zip(there, torch.stack(list(there.values())).tolist(), strict=True)) if there else {}
+    return {key: read[key] if key in read else float(value) for key, value in values.items()}
 
 
 def refuse_what_diverged(folder: Path) -> None:

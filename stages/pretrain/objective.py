@@ -8,13 +8,11 @@ from functools import partial
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ..common.encoders.augmentation import augment
 from ..common.encoders.dual import DualEncoder, TextEmbeddings
 from ..common.encoders.image import patchify, visibility
-from ..common.encoders.report_batches import ReportBatch
 from .batches import TrainingBatch
 from .contract import LocalSettings, PretrainSettings
 from .losses import (
@@ -73,7 +71,8 @@ class Objective(nn.Module):
         """Return L over the global batch, the same number on every rank; see ranks.py for its gradient."""
         settings = self.settings
         visible = batch.visible[ranks.rows(len(batch.visible))]
-        images, text = self.augmented(batch), self._embed_text(batch)
+        images = self.augmented(batch)
+        text = self.encoder.embed_text(batch.reports, self._recomputes(len(images)))
         tokens = torch.cat(self._in_micro_batches(self.encoder.patch_tokens, images, visible))
         integrity = self.integrity(batch.visible)
         image, report = ranks.gather(self.encoder.embed_global(tokens)), ranks.gather(text.report)
@@ -110,20 +109,6 @@ class Objective(nn.Module):
         size, settings = self.settings.model.image.input_size, self.settings.augmentation
         with torch.autocast(batch.pixels.device.type, enabled=False):
             return augment(batch.pixels, size, settings, batch.draw)
-
-    def _embed_text(self, batch: TrainingBatch) -> TextEmbeddings:
-        """Return this rank's text embeddings, with sentences padded to the longest report of the global batch."""
-
-        def embed(reports: ReportBatch, seed: int) -> tuple[Tensor, Tensor]:
-            torch.manual_seed(seed)
-            text = self.encoder.embed_text(reports)
-            return text.report, F.pad(text.sentences, (0, 0, 0, slots - text.sentences.shape[1]))
-
-        slots = batch.sentence_mask.shape[1]
-        run = partial(checkpoint, embed, use_reentrant=False) if self._recomputes(len(batch.pixels)) else embed
-        parts = [run(reports, seed) for reports, seed in zip(batch.reports, batch.dropout_seeds, strict=True)]
-        report, sentences = (torch.cat(each) for each in zip(*parts, strict=True))
-        return TextEmbeddings(report, sentences)
 
     def _recomputes(self, rows: int) -> bool:
         """Return whether `rows` exceed a micro-batch, so that encoders run again in the backward pass, part by part.

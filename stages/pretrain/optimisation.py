@@ -4,7 +4,8 @@ import math
 import re
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from ..common.errors import InputError
 from .contract import PretrainSettings
@@ -87,9 +88,17 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["factor"]
 
 
-def clip_gradients(model: nn.Module, largest: float) -> float:
-    """Scale gradients to a norm of at most `largest` and return the norm before."""
-    return float(nn.utils.clip_grad_norm_(model.parameters(), largest))
+def update(model: nn.Module, optimiser: torch.optim.Optimizer, clip_norm: float) -> Float[Tensor, ""]:
+    """Update the weights by gradients scaled to a norm of at most `clip_norm`; return the norm before.
+
+    If the norm is not finite, weights and moments stay as they are. The device decides that by itself, so the CPU need
+    not wait for it.
+    """
+    norm = nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    # Fused optimisers skip a step so for GradScaler: PyTorch documents these two attributes for optimisers of others.
+    vars(optimiser).update(grad_scale=None, found_inf=norm.isfinite().logical_not().float())
+    optimiser.step()
+    return norm
 
 
 def _layers(model: Objective, branch: str) -> int:

@@ -101,12 +101,15 @@ def difference_from_pot(
     settings: SinkhornSettings,
 ) -> Difference:
     """Compare `plan` and `minimum`, solved with `settings`, with POT's from the same embeddings in double precision."""
-    patches, sentences, plan, minimum = (each.detach().double().cpu() for each in (patches, sentences, plan, minimum))
+    given = (patches, sentences, mu, nu, plan, minimum)
+    read = torch.cat([each.detach().double().flatten() for each in given]).cpu()  # one wait for the device
+    parts = read.split([each.numel() for each in given])
+    patches, sentences, mu, nu, plan, minimum = (part.view(each.shape) for part, each in zip(parts, given, strict=True))
     cost = 1 - sentences @ patches.T
-    exact = solve_by_pot(cost.unsqueeze(0), mu.cpu().unsqueeze(0), nu.cpu().unsqueeze(0), settings)
+    exact = solve_by_pot(cost.unsqueeze(0), mu.unsqueeze(0), nu.unsqueeze(0), settings)
     of_minimum = float((exact.value[0] - minimum).abs())
     of_plan = float((exact.plan[0] - plan).abs().sum())
-    present = cost[nu.cpu() > 0]
+    present = cost[nu > 0]
     missed = float(exact.error)
     tolerance = (settings.tolerance if settings.rho else 0.0) + missed
     bound_of_minimum = tolerance * float(present.max() - present.min()) + _ROUNDING

@@ -139,19 +139,12 @@ def start_ranks(module: str, processes: int) -> None:
     os.execv(sys.executable, [sys.executable, *launcher, "-m", module, *sys.argv[1:]])  # noqa: S606 (its own arguments, no shell)
 
 
-def check_batch(batch: int, text_group: int, world: int) -> None:
-    """Raise InputError unless every rank gets the same number of pairs, in whole groups of `text_group` reports."""
+def check_batch(batch: int, world: int) -> None:
+    """Raise InputError unless every rank gets the same number of pairs."""
     if batch % world:
         raise InputError(
             f"optimisation.batch_size {batch} is not divisible by the {world} processes of this run (one per GPU): "
             f"set it to {batch // world * world or world} or {-(-batch // world) * world}, or change the number of GPUs"
-        )
-    share = batch // world
-    if world > 1 and share % text_group:
-        raise InputError(
-            f"optimisation.text_group {text_group} does not divide the {share} pairs of each process (batch_size "
-            f"{batch}, {world} processes): set it to a divisor of {share}, and use the same value on one GPU, "
-            "so that dropout is the same on any number of GPUs"
         )
 
 

@@ -14,13 +14,10 @@ import time
 from pathlib import Path
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from ..common.device_peaks import peak_of
 from ..common.encoders.operations import FORWARD_AND_BACKWARD, Transformer, product
-from ..common.encoders.report_batches import ReportBatch
 from ..common.encoders.text import TextEncoder
 from ..common.errors import InputError
 from ..common.files.atomic_files import atomic_path, write_text
@@ -32,7 +29,7 @@ from .objective import Objective
 class SpeedMeter:
     """Numbers of the steps since the last look.
 
-    Times are right on a GPU, too: each step ends by reading its gradient's norm, which waits for the device.
+    Times are right on a GPU, too: the numbers of a step that is logged are read before, which waits for the device.
     """
 
     def __init__(self, device: torch.device, precision: str, ranks: int) -> None:
@@ -101,7 +98,6 @@ class StepFlops:
             width = decoder.embed.out_features
             self._decoder = Transformer(width, 4 * width, len(decoder.blocks))
         self._embedding = model.encoder.image_projection.out_features
-        self._context = model.encoder.text.context
         self._text = _text_layers(model.encoder.text)
         trained = model.encoder.text.bert.named_parameters()
         self._frozen = len({name.split(".layer.")[1].split(".")[0] for name, parameter in trained
@@ -129,17 +125,11 @@ class StepFlops:
         own, visible = len(batch.pixels), batch.visible.shape[1]
         projected = product(visible + 1, self._image.width, self._embedding)
         image = own * (self.image_forward(visible) + self.decoder_forward(visible) + projected)
-        lengths = torch.cat([_lengths(reports, self._context) for reports in batch.reports]).tolist()
+        lengths = [length for stream in batch.reports.streams for length in stream.starts.diff().tolist()]
         sentences = int(batch.sentence_mask.sum()) * own // len(batch.visible)
         text = product(own + sentences, self._text.width, self._embedding) + sum(map(self.text_forward, lengths))
         frozen = sum(self.text_forward(length, self._frozen) for length in lengths)
         return FORWARD_AND_BACKWARD * (image + text) - (FORWARD_AND_BACKWARD - 1) * frozen
-
-
-def _lengths(reports: ReportBatch, context: str) -> Int[Tensor, "sequences"]:
-    """Return the number of tokens of each sequence that the text encoder reads."""
-    masks = [reports.token_mask] if context == "report" else [group.token_mask for group in reports.unique]
-    return torch.cat([mask.sum(dim=1) for mask in masks])
 
 
 def _text_layers(encoder: TextEncoder) -> Transformer:

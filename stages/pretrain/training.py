@@ -1,9 +1,8 @@
 """The training loop: one process's share of a pre-training, from the inputs and the state on disk to the last step."""
 
-import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +24,9 @@ from ..common.training.served_states import state_in_use
 from ..common.training.state_files import remove_leftovers
 from .batches import TrainingBatch, TrainingData
 from .contract import PretrainJob, PretrainSettings
-from .monitor import Watch, not_finite, refuse_what_diverged
+from .monitor import QueuedStep, Watch, read_together, refuse_what_diverged
 from .objective import Objective
-from .optimisation import adamw, clip_gradients, freeze_text_layers, learning_rate, set_learning_rate
+from .optimisation import adamw, freeze_text_layers, learning_rate, set_learning_rate, update
 from .outputs import candidate_path, candidate_steps, save_candidate, write_outputs
 from .rank_failure import failures_recorded
 from .ranks import ALONE, Interruption, Ranks, connect
@@ -85,21 +84,28 @@ def train(
     flops = StepFlops(model)
     meter = SpeedMeter(place.device, settings.optimisation.precision, ranks.world)
     saved = time.monotonic()
+    queued: QueuedStep | None = None
     with _around_steps(data, state.step, total, place, ranks) as (batches, interruption, profiler):
         while state.step < total:
             with record_function("waiting for data"):
                 drawn = batches.next()
-            values = _step(state, replica, drawn, data, settings, place)
+            previous, queued = queued, _step(state, replica, drawn, data, settings, place)
+            if previous is not None:  # the device has work while its norm is read
+                previous.check(place.state, write=ranks.first)
+            late = time.monotonic() - saved > place.save_seconds
+            saves = ranks.first and (state.step == total or interruption.save or late)
+            if saves or state.step in due or data.is_logged(state.step):
+                queued.check(place.state, write=ranks.first)
             meter.count(settings.optimisation.batch_size, flops.of(drawn.batch))
             if profiler is not None:
                 profiler.step()
             if not ranks.first:
                 continue
             if data.is_logged(state.step):
-                _log(state, values, meter.look(batches.stalled, total - state.step), log, total)
+                _log(state, queued.values, meter.look(batches.stalled, total - state.step), log, total)
             if state.step in due and state.step < total:
                 save_candidate(candidate_path(place.state, state.step), model)
-            if state.step == total or interruption.save or time.monotonic() - saved > place.save_seconds:
+            if saves:
                 save_state(place.state, state)
                 interruption.saved(state.step)
                 saved = time.monotonic()
@@ -149,8 +155,8 @@ def _step(
     data: TrainingData,
     settings: PretrainSettings,
     place: Place,
-) -> dict[str, torch.Tensor | float]:
-    """Update once and return the step's numbers, still on the device. `replica` is the model, shared or not."""
+) -> QueuedStep:
+    """Queue one update of the weights on the device. `replica` is the model, shared or not."""
     with record_function("to the device"):
         batch = drawn.to(place.device)
     rate = learning_rate(state.step, data.steps_per_epoch, settings)
@@ -162,22 +168,20 @@ def _step(
         state.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
     with record_function("update"):
-        norm = clip_gradients(state.model, settings.optimisation.clip_norm)
-        if not math.isfinite(norm):
-            raise not_finite(place.state, state.step, losses.diagnostics, drawn.batch, write=data.ranks.first)
-        state.optimiser.step()
+        norm = update(state.model, state.optimiser, settings.optimisation.clip_norm)
     state.step += 1
-    return {**losses.diagnostics, "gradient_norm": norm, "learning_rate": rate}
+    values = {**losses.diagnostics, "gradient_norm": norm, "learning_rate": rate}
+    return QueuedStep(state.step - 1, values, norm, drawn.batch)
 
 
 def _log(
     state: TrainingState,
-    values: dict[str, torch.Tensor | float],
+    values: Mapping[str, torch.Tensor | float],
     speed: dict[str, float],
     log: Log,
     total: int,
 ) -> None:
-    numbers = {key: float(value) for key, value in values.items()}
+    numbers = read_together(values)
     state.history.append({"step": float(state.step), **numbers})
     state.speed.append({"step": float(state.step), **speed})
     log(numbers | speed, state.step)

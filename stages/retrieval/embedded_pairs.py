@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Shaped
 from ..common.data.image_store import ImageStore
 from ..common.data.paired_reports import Study, read_pairs
 from ..common.encoders.dual import Checkpoint, DualEncoder
-from ..common.encoders.report_batches import SpecialTokens, pad_reports
+from ..common.encoders.report_batches import SpecialTokens, pack_reports
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import PAIRS
 
@@ -75,8 +75,8 @@ def _embed_reports(
     checkpoint: Checkpoint, studies: list[Study], batch_size: int
 ) -> Float[np.ndarray, "reports embedding"]:
     model, special = checkpoint.model, SpecialTokens.of(checkpoint.tokenizer)
-    parts = []
+    parts, context = [], model.settings.text.context
     for first in range(0, len(studies), batch_size):
-        batch = pad_reports([study.sentences for study in studies[first : first + batch_size]], special)
+        batch = pack_reports([study.sentences for study in studies[first : first + batch_size]], special, context)
         parts.append(model.embed_text(batch.to(model.device)).report.float().cpu())
     return torch.cat(parts).numpy()

@@ -23,7 +23,7 @@ from ..common.digests import seed_from
 from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, checkpoint_record, to_input
 from ..common.encoders.image import draw_visible
 from ..common.encoders.prompt_scores import prompt_scores
-from ..common.encoders.report_batches import ReportBatch, SpecialTokens, pad_reports
+from ..common.encoders.report_batches import ReportBatch, SpecialTokens, pack_reports
 from ..common.errors import InputError
 from ..common.files.atomic_files import verify
 from ..common.metrics.findings import mean_of_known
@@ -195,7 +195,7 @@ class ValidationPairs:
 
     def scores(self, model: DualEncoder, mask_ratio: float) -> tuple[dict[str, Float[np.ndarray, "studies"]], float]:
         """Return the scores of each study by name, and the temperature of the loss. Ranks are those of whole images."""
-        reports = torch.cat([model.embed_text(text.to(model.device)).report for text in self._reports()])
+        reports = torch.cat([model.embed_text(text.to(model.device)).report for text in self._reports(model)])
         whole = self._similarity(model, reports, None)
         hidden = [
             self._similarity(model, reports, self._visible(model, mask_ratio, masking))
@@ -208,9 +208,10 @@ class ValidationPairs:
         for first in range(0, len(self.studies), self._settings.batch_size):
             yield slice(first, first + self._settings.batch_size)
 
-    def _reports(self) -> Iterator[ReportBatch]:
+    def _reports(self, model: DualEncoder) -> Iterator[ReportBatch]:
         for rows in self._batches():
-            yield pad_reports([study.sentences for study in self.studies[rows]], self._special)
+            sentences = [study.sentences for study in self.studies[rows]]
+            yield pack_reports(sentences, self._special, model.settings.text.context)
 
     def _visible(self, model: DualEncoder, mask_ratio: float, masking: int) -> Tensor:
         """Return the patches that each study's image shows: the same for every candidate."""

@@ -24,7 +24,7 @@ from ..errors import InputError, first_line
 from ..files.atomic_files import atomic_path, verify, write_sidecar, write_text
 from ..records import read_record, write_record
 from .image import ImageEncoder, grid_of
-from .report_batches import ReportBatch, SpecialTokens, pad_reports
+from .report_batches import ReportBatch, SpecialTokens, pack_reports
 from .settings import DualEncoderSettings, EncoderRecord
 from .text import TextEncoder, load_tokenizer
 
@@ -52,9 +52,9 @@ class DualEncoder(nn.Module):
         self.image_projection = nn.Linear(self.image.width, settings.embedding_width, bias=False)  # W_v
         self.text_projection = nn.Linear(self.text.width, settings.embedding_width, bias=False)  # W_t
 
-    def embed_text(self, batch: ReportBatch) -> TextEmbeddings:
-        """Return the unit vectors of reports and their sentences."""
-        sentences, report = self.text(batch)
+    def embed_text(self, batch: ReportBatch, recompute: bool = False) -> TextEmbeddings:
+        """Return the unit vectors of reports and their sentences; `recompute` saves memory (`TextEncoder.forward`)."""
+        sentences, report = self.text(batch, recompute)
         return TextEmbeddings(
             report=F.normalize(self.text_projection(report), dim=-1),
             sentences=F.normalize(self.text_projection(sentences), dim=-1),
@@ -120,7 +120,7 @@ class Checkpoint:
             if not ids:
                 raise InputError(f"prompt {sentence!r} has no word pieces", remedy="write a sentence")
         reports = [fit_budget([ids], text.max_tokens, text.max_sentences)[0] for ids in pieces]
-        batch = pad_reports(reports, SpecialTokens.of(self.tokenizer))
+        batch = pack_reports(reports, SpecialTokens.of(self.tokenizer), text.context)
         return self.model.embed_text(batch.to(self.model.device))
 
 

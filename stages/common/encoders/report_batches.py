@@ -1,13 +1,14 @@
-"""Reports as arrays of word pieces, and the padded batches that the text encoder reads.
+"""Reports as arrays of word pieces, and the batches that the text encoder reads.
 
-The word pieces of many reports lie in one array, sentence after sentence. A batch is cut from it without a loop over
-sentences: a training step of 256 reports has 20,000 word pieces.
+A batch has no padding: its sequences, reports or single sentences, lie one after another. It is cut from arrays that
+hold the word pieces of many reports, without a loop over sentences: a training step of 256 reports has 20,000 pieces.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from itertools import chain
-from typing import Any
+from functools import cached_property
+from itertools import chain, pairwise
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,22 +18,22 @@ from torch import Tensor
 
 from ..data.paired_reports import Sentences
 from ..errors import InputError
+from .keyed_dropout import token_keys
 
-_GROUPS = 4  # groups of sentences by length: little padding, few passes
+Context = Literal["report", "sentences"]
 
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """Token ids of [CLS], [SEP] and [PAD]."""
+    """Token ids of [CLS] and [SEP]."""
 
     cls: int
     sep: int
-    pad: int
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> "SpecialTokens":
         """Return the ids that a tokenizer has for them. Raises InputError where it lacks one."""
-        return cls(*(_id_of(token, tokenizer) for token in ("[CLS]", "[SEP]", "[PAD]")))
+        return cls(*(_id_of(token, tokenizer) for token in ("[CLS]", "[SEP]")))
 
 
 def _id_of(token: str, tokenizer: Tokenizer) -> int:
@@ -43,23 +44,29 @@ def _id_of(token: str, tokenizer: Tokenizer) -> int:
 
 
 @dataclass(frozen=True)
-class SentenceGroup:
-    """Unique sentences of similar length: U of at most T word pieces, [CLS] and [SEP] included."""
+class TokenStream:
+    """Sequences [CLS] ... [SEP] for one pass of the text encoder, one after another.
 
-    token_ids: Int[Tensor, "unique tokens"]
-    token_mask: Bool[Tensor, "unique tokens"]  # True is a word piece or special token, False is padding
+    A segment is a sentence, or a special token by itself; the last entry of `starts` and `segments` is the number of
+    tokens.
+    """
+
+    token_ids: Int[Tensor, "tokens"]
+    positions: Int[Tensor, "tokens"]  # 0-based, in the sequence
+    starts: Int[Tensor, "sequences_and_one"]  # first token of each sequence; int32, as attention kernels want it
+    segments: Int[Tensor, "segments_and_one"]  # first token of each segment
+    longest: int  # tokens of the longest sequence
+    dropout_keys: Int[Tensor, "tokens"] | None  # int32 (keyed_dropout.py); None: no dropout
 
 
 @dataclass(frozen=True)
 class ReportBatch:
-    """Inputs of `TextEncoder`: B reports of at most T word pieces and S sentences."""
+    """Inputs of `TextEncoder`: R reports of at most S sentences. Segments are counted through all streams."""
 
-    token_ids: Int[Tensor, "reports tokens"]
-    token_mask: Bool[Tensor, "reports tokens"]  # True is a word piece, False is padding
-    sentence_of: Int[Tensor, "reports tokens"]  # 0-based; -1 is [CLS], [SEP] or padding
+    streams: tuple[TokenStream, ...]  # usually one
+    sentence_segments: Int[Tensor, "reports sentences"]  # 0 for padding
     sentence_mask: Bool[Tensor, "reports sentences"]  # True is a sentence, False is padding
-    unique: tuple[SentenceGroup, ...]  # the batch's unique sentences, shortest first; may be left out
-    place_of: Int[Tensor, "reports sentences"]  # rank of each sentence among the unique ones; 0 for padding
+    report_segments: Int[Tensor, "_"]  # [CLS] of each report; with context `sentences`, of each unique sentence
 
     def to(self, device: torch.device) -> "ReportBatch":
         """Return the batch with its tensors on `device`."""
@@ -92,74 +99,108 @@ class FlatReports:
         pieces = np.fromiter(chain.from_iterable(sentences), dtype=np.int64)
         return cls(pieces, _starts(list(map(len, sentences))), _starts(list(map(len, reports))))
 
+    @cached_property
+    def _text(self) -> Int[np.ndarray, "sentences"]:
+        """A number for each sentence, equal where the word pieces are."""
+        numbers: dict[bytes, int] = {}
+        ends = zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True)
+        return np.array([numbers.setdefault(self.pieces[start:end].tobytes(), len(numbers)) for start, end in ends])
+
     def batch(
         self,
         sentences: Int[np.ndarray, "chosen"],
         counts: Int[np.ndarray, "reports"],
         special: SpecialTokens,
-        with_unique: bool = True,
+        context: Context,
+        slots: int | None = None,
+        streams: int = 1,
+        dropout: tuple[int, Int[np.ndarray, "reports"]] | None = None,
     ) -> ReportBatch:
-        """Return a batch of reports, each as [CLS] s1 s2 ... [SEP] and padded to the longest.
+        """Return a batch of reports: as whole sequences, or each unique sentence once, according to `context`.
 
-        `sentences` are the numbers of the sentences of all reports, `counts` says how many each report has. Without
-        `with_unique` the batch has no groups of unique sentences, which only the context `sentences` reads.
+        `sentences` are the numbers of the sentences of all reports, `counts` says how many each report has, at most
+        `slots` (by default the largest count). The sequences are divided among up to `streams` streams. `dropout` is a
+        seed and a number for each report; the keys of its tokens are a function of both, with context `sentences` of
+        the seed and the sentence.
         """
-        lengths = self._lengths(sentences)
-        report = np.repeat(np.arange(len(counts)), counts)
-        number = _ranges(counts)  # of a sentence in its report
-        sizes = np.bincount(report, weights=lengths, minlength=len(counts)).astype(np.int64)
-        ids, mask = self._pad(sentences, sizes, special)
-        sentence_of = np.full(ids.shape, -1)
-        sentence_of[np.repeat(np.arange(len(sizes)), sizes), 1 + _ranges(sizes)] = np.repeat(number, lengths)
-        slots = (len(counts), int(counts.max()))
-        sentence_mask, place_of = np.zeros(slots, dtype=bool), np.zeros(slots, dtype=np.int64)
-        sentence_mask[report, number] = True
-        groups: tuple[SentenceGroup, ...] = ()
-        if with_unique:
-            unique, place_of[report, number] = self._unique(sentences)
-            size = max(1, -(-len(unique) // _GROUPS))
-            parts = (unique[first : first + size] for first in range(0, len(unique), size))
-            groups = tuple(
-                SentenceGroup(*map(torch.from_numpy, self._pad(part, self._lengths(part), special))) for part in parts
-            )
-        token_ids, token_mask, owner, present, place = map(
-            torch.from_numpy, (ids, mask, sentence_of, sentence_mask, place_of)
-        )
-        return ReportBatch(token_ids, token_mask, owner, present, groups, place)
+        report, number = np.repeat(np.arange(len(counts)), counts), _ranges(counts)
+        if context == "report":
+            read, sizes = sentences, counts
+            owners, places = (None if dropout is None else dropout[1]), np.arange(len(sentences))
+        else:
+            owners, first, places = np.unique(self._text[sentences], return_index=True, return_inverse=True)
+            read, sizes = sentences[first], np.ones(len(first), dtype=np.int64)
+        seed = None if dropout is None else dropout[0]
+        tokens, segment_of, heads = self._stream(read, sizes, special, seed, owners)
+        shape = (len(counts), int(counts.max()) if slots is None else slots)
+        mask, segments = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.int64)
+        mask[report, number] = True
+        segments[report, number] = segment_of[places]
+        return ReportBatch(_divided(tokens, streams), *map(torch.from_numpy, (segments, mask, heads)))
 
-    def _lengths(self, sentences: Int[np.ndarray, "chosen"]) -> Int[np.ndarray, "chosen"]:
-        return self.starts[sentences + 1] - self.starts[sentences]  # of the chosen: a corpus has a million sentences
-
-    def _pad(
-        self, sentences: Int[np.ndarray, "chosen"], sizes: Int[np.ndarray, "rows"], special: SpecialTokens
-    ) -> tuple[Int[np.ndarray, "rows tokens"], Bool[np.ndarray, "rows tokens"]]:
-        """Return rows [CLS] ... [SEP], filled with the sentences in turn and padded to the longest, and their mask."""
-        lengths = self._lengths(sentences)
-        ids = np.full((len(sizes), 2 + int(sizes.max())), special.pad)
-        ids[:, 0] = special.cls
-        places = np.repeat(np.arange(len(sizes)), sizes), 1 + _ranges(sizes)
-        ids[places] = self.pieces[np.repeat(self.starts[sentences], lengths) + _ranges(lengths)]
-        ids[np.arange(len(sizes)), 1 + sizes] = special.sep
-        return ids, np.arange(ids.shape[1]) < (sizes + 2)[:, None]
-
-    def _unique(
-        self, sentences: Int[np.ndarray, "chosen"]
-    ) -> tuple[Int[np.ndarray, "unique"], Int[np.ndarray, "chosen"]]:
-        """Return one number for each different sentence, by length and word pieces, and the rank of each sentence."""
-        words = [tuple(self.pieces[self.starts[each] : self.starts[each + 1]].tolist()) for each in sentences]
-        number = dict(zip(words, sentences, strict=True))
-        unique = sorted(number, key=lambda each: (len(each), each))
-        rank = {sentence: place for place, sentence in enumerate(unique)}
-        return np.array([number[each] for each in unique]), np.array([rank[each] for each in words])
+    def _stream(
+        self,
+        sentences: Int[np.ndarray, "chosen"],
+        counts: Int[np.ndarray, "sequences"],
+        special: SpecialTokens,
+        seed: int | None,
+        owners: Int[np.ndarray, "sequences"] | None,
+    ) -> tuple[TokenStream, Int[np.ndarray, "chosen"], Int[np.ndarray, "sequences"]]:
+        """Return a stream of sequences of `counts` sentences, the segment of each sentence, and that of each [CLS]."""
+        lengths = self.starts[sentences + 1] - self.starts[sentences]  # of the chosen: a corpus has a million sentences
+        heads = _starts(counts + 2)  # segments [CLS], sentences, [SEP]
+        segment_of = np.repeat(heads[:-1], counts) + 1 + _ranges(counts)
+        sizes = np.ones(heads[-1], dtype=np.int64)
+        sizes[segment_of] = lengths
+        segments = _starts(sizes)
+        starts = segments[heads]
+        ids = np.empty(segments[-1], dtype=np.int64)
+        ids[starts[:-1]], ids[starts[1:] - 1] = special.cls, special.sep
+        within = _ranges(lengths)
+        ids[np.repeat(segments[segment_of], lengths) + within] = self.pieces[
+            np.repeat(self.starts[sentences], lengths) + within
+        ]
+        length = np.diff(starts)
+        positions = _ranges(length)
+        keys = None
+        if seed is not None and owners is not None:
+            keys = torch.from_numpy(token_keys(seed, np.repeat(owners, length), positions))
+        token_ids, places, firsts, borders = map(torch.from_numpy, (ids, positions, starts.astype(np.int32), segments))
+        return TokenStream(token_ids, places, firsts, borders, int(length.max()), keys), segment_of, heads[:-1]
 
 
-def pad_reports(reports: Sequence[Sentences], special: SpecialTokens) -> ReportBatch:
-    """Return the batch of whole reports, given as word pieces of their sentences."""
+def pack_reports(reports: Sequence[Sentences], special: SpecialTokens, context: Context) -> ReportBatch:
+    """Return the batch of whole reports, given as word pieces of their sentences, without dropout."""
     flat = FlatReports.of(reports)
-    return flat.batch(np.arange(len(flat.starts) - 1), np.diff(flat.first), special)
+    return flat.batch(np.arange(len(flat.starts) - 1), np.diff(flat.first), special, context)
 
 
-def _starts(lengths: Sequence[int]) -> Int[np.ndarray, "parts_and_one"]:
+def _divided(stream: TokenStream, streams: int) -> tuple[TokenStream, ...]:
+    """Return the stream in up to `streams` parts of whole sequences and about equally many tokens."""
+    if streams == 1:
+        return (stream,)
+    starts = stream.starts.numpy()
+    borders = np.unique(np.searchsorted(starts, np.linspace(0, starts[-1], streams + 1)))
+    return tuple(_part(stream, int(first), int(last)) for first, last in pairwise(borders))
+
+
+def _part(stream: TokenStream, first: int, last: int) -> TokenStream:
+    """Return the sequences `first` .. `last` - 1 of a stream."""
+    starts = stream.starts[first : last + 1]
+    begin, end = int(starts[0]), int(starts[-1])
+    segments = stream.segments[(stream.segments >= begin) & (stream.segments <= end)]
+    keys = None if stream.dropout_keys is None else stream.dropout_keys[begin:end]
+    return TokenStream(
+        stream.token_ids[begin:end],
+        stream.positions[begin:end],
+        starts - begin,
+        segments - begin,
+        int(starts.diff().max()),
+        keys,
+    )
+
+
+def _starts(lengths: Sequence[int] | Int[np.ndarray, "parts"]) -> Int[np.ndarray, "parts_and_one"]:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 

@@ -70,7 +70,7 @@ class TextEncoderSettings(Settings):
     width: int = Field(768, gt=0, description="without weights: channels per token")
     depth: int = Field(12, gt=0, description="without weights: transformer layers")
     heads: int = Field(12, gt=0, description="without weights: attention heads")
-    dropout: float = Field(0.1, ge=0, lt=1, description="without weights: dropout of hidden states and attention")
+    dropout: float = Field(0.1, ge=0, lt=1, description="without weights: dropout of hidden states; attention has none")
     context: Literal["report", "sentences"] = Field(
         "report",
         description="report: one pass over the whole report; g is [CLS]. sentences: each sentence separately, the "

@@ -4,15 +4,19 @@ A single pass gives one vector per sentence and one per report.
 """
 
 from . import torchvision_operators  # noqa: F401, I001  (before transformers)
+from functools import partial
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTrainedModel
 
-from .report_batches import ReportBatch
+from . import packed_attention
+from .keyed_dropout import key_dropout
+from .report_batches import ReportBatch, TokenStream
 from .settings import TextEncoderSettings
 from ..errors import InputError, first_line
 
@@ -30,6 +34,9 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
+# Kinds of encoders, of those that transformers knows, that read positions and attention as they are given here. Others
+# (MPNet, DeBERTa, ModernBERT) compute both by themselves, from padded rows.
+KINDS = ("bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta")
 _LARGEST_PADDING = 128  # rows of an embedding table without a word piece, exclusive
 
 
@@ -39,7 +46,8 @@ class TextEncoder(nn.Module):
     def __init__(self, settings: TextEncoderSettings, vocabulary: int, configuration: dict | None = None) -> None:
         """Build the BERT of `configuration`, whose weights are loaded later; without it, one of the settings' sizes.
 
-        Raises InputError where `vocabulary` (word pieces of the tokenizer) or `max_tokens` do not fit the encoder.
+        Raises InputError where `vocabulary` (word pieces of the tokenizer) or `max_tokens` do not fit the encoder, or
+        it is of a kind that cannot read sequences without padding.
         """
         super().__init__()
         if configuration is None and settings.weights is not None:
@@ -48,44 +56,44 @@ class TextEncoder(nn.Module):
             _initialise(settings, vocabulary) if configuration is None else _from_configuration(configuration)
         )
         _check_vocabulary(self.bert.config.vocab_size, vocabulary)
-        if settings.max_tokens > self.bert.config.max_position_embeddings:
+        self._first_position = _first_position(self.bert)
+        positions = self.bert.config.max_position_embeddings - self._first_position
+        if settings.max_tokens > positions:
             raise InputError(
                 f"pretrain.model.text.max_tokens: {settings.max_tokens}, but the encoder has position embeddings for "
-                f"{self.bert.config.max_position_embeddings} tokens",
+                f"{positions} tokens",
                 remedy="set it to at most that number",
             )
+        self.bert.set_attn_implementation(packed_attention.NAME)
         self.width: int = self.bert.config.hidden_size
         self.context = settings.context
+        self._dropout_keys = key_dropout(self.bert, self.width)
 
     def forward(
-        self, batch: ReportBatch
+        self, batch: ReportBatch, recompute: bool = False
     ) -> tuple[Float[Tensor, "reports sentences width"], Float[Tensor, "reports width"]]:
-        """Return sentence vectors (mean of word pieces; zero where there is no sentence) and report vectors."""
-        return self._whole_reports(batch) if self.context == "report" else self._single_sentences(batch)
+        """Return sentence vectors (mean of word pieces; zero where there is no sentence) and report vectors.
 
-    def _whole_reports(self, batch: ReportBatch) -> tuple[Tensor, Tensor]:
-        hidden = self._hidden(batch.token_ids, batch.token_mask)
-        slots = batch.sentence_mask.shape[1] + 1
-        member = torch.nn.functional.one_hot(batch.sentence_of + 1, slots)[..., 1:].to(hidden.dtype)  # R T S
-        total = torch.einsum("rts,rtd->rsd", member, hidden)
-        return total / member.sum(dim=1).clamp(min=1).unsqueeze(-1), hidden[:, 0]
+        A report's vector is [CLS], with context `sentences` the mean of its sentences. With `recompute`, the backward
+        pass runs each stream again instead of keeping its activations.
+        """
+        encode = partial(checkpoint, self._segments, use_reentrant=False) if recompute else self._segments
+        segments = torch.cat([encode(stream) for stream in batch.streams])
+        found = segments.index_select(0, batch.sentence_segments.flatten())
+        sentences = found.view(*batch.sentence_segments.shape, -1) * batch.sentence_mask.unsqueeze(-1)
+        if self.context == "report":
+            return sentences, segments.index_select(0, batch.report_segments)
+        return sentences, sentences.sum(dim=1) / batch.sentence_mask.sum(dim=1, keepdim=True)
 
-    def _single_sentences(self, batch: ReportBatch) -> tuple[Tensor, Tensor]:
-        """Encode every unique sentence once; a report is the mean of its sentences."""
-        means = []
-        for group in batch.unique:
-            hidden = self._hidden(group.token_ids, group.token_mask)
-            inner = group.token_mask.to(hidden.dtype)
-            length = inner.sum(dim=1)
-            inner[:, 0] = 0  # [CLS]
-            inner[torch.arange(len(inner), device=inner.device), length.long() - 1] = 0  # [SEP]
-            means.append(torch.einsum("ut,utd->ud", inner, hidden) / (length - 2).unsqueeze(1))
-        vectors = torch.cat(means).index_select(0, batch.place_of.flatten()).view(*batch.place_of.shape, -1)
-        vectors = vectors * batch.sentence_mask.unsqueeze(-1)
-        return vectors, vectors.sum(dim=1) / batch.sentence_mask.sum(dim=1, keepdim=True)
-
-    def _hidden(self, token_ids: Tensor, token_mask: Tensor) -> Float[Tensor, "rows tokens width"]:
-        return self.bert(input_ids=token_ids, attention_mask=token_mask.to(torch.long)).last_hidden_state
+    def _segments(self, stream: TokenStream) -> Float[Tensor, "segments width"]:
+        """Return the mean of the tokens of each segment, in single precision."""
+        self._dropout_keys.of_tokens = stream.dropout_keys
+        hidden = self.bert(
+            input_ids=stream.token_ids.unsqueeze(0),
+            position_ids=stream.positions.unsqueeze(0) + self._first_position,
+            layout=packed_attention.PackedLayout(stream),
+        ).last_hidden_state[0]
+        return torch.segment_reduce(hidden.float(), "mean", offsets=stream.segments)
 
 
 def _initialise(settings: TextEncoderSettings, vocabulary: int) -> BertModel:
@@ -111,10 +119,22 @@ def _from_configuration(configuration: dict) -> PreTrainedModel:
         raise InputError(
             f"pretrain.model.text.weights: config.json: {reason}", remedy="give a BERT-like encoder"
         ) from None
+    if parsed.model_type not in KINDS:
+        raise InputError(
+            f"pretrain.model.text.weights: config.json: model_type {parsed.model_type}, which needs padded reports",
+            remedy=f"give an encoder of one of the kinds {', '.join(KINDS)}",
+        )
     try:
         return AutoModel.from_config(parsed, dtype=torch.float32, add_pooling_layer=False)  # whatever its dtype says
     except TypeError:  # DistilBERT, ELECTRA and others have no pooling layer to leave out
         return AutoModel.from_config(parsed, dtype=torch.float32)
+
+
+def _first_position(bert: PreTrainedModel) -> int:
+    """Return the index of the first token's position embedding; RoBERTa's lie after that of padding."""
+    table = bert.get_submodule("embeddings.position_embeddings")
+    assert isinstance(table, nn.Embedding)
+    return 0 if table.padding_idx is None else table.padding_idx + 1
 
 
 def _check_vocabulary(rows: int, pieces: int) -> None:

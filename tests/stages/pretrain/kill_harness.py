@@ -61,7 +61,7 @@ def kill_at(phase: str, occurrence: int, after: bool) -> None:
 
     save = torch.save
     if phase == "step":
-        training.clip_gradients = mortal(training.clip_gradients)
+        training.update = mortal(training.update)
     elif phase == "write":
         torch.save = half_written
     elif phase == "fsync":

@@ -47,7 +47,7 @@ def data(settings: PretrainSettings, studies: int = 26, ranks: Ranks = ALONE) ->
         pieces = [[5 + n // 2, 6], [20 + n % 3]] + [[27, 28, 29]] * more
         texts = [f"Word {chr(97 + n // 2)}.", "Clear."] + ["One more here."] * more
         reports.append(Study(f"s{n}", f"p{n}", [f"i{n}"], pieces, texts))
-    return TrainingData(settings, PlantedImages(), reports, SpecialTokens(2, 3, 0), ranks)
+    return TrainingData(settings, PlantedImages(), reports, SpecialTokens(2, 3), ranks)
 
 
 PROVENANCE = Provenance(starting_weights={}, digests={}, studies=8, fingerprint="", resumed_from=None, seed=0)

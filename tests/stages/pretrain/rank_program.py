@@ -21,10 +21,10 @@ TEXT = {"weights": None, "width": 16, "depth": 1, "heads": 2, "dropout": 0.1}
 
 
 def sixteen(epochs: int = 1, sentences: bool = False, **changes) -> PretrainSettings:
-    """Batches of 16: 4 pairs for each of 4 ranks, in text groups of 4."""
+    """Batches of 16: 4 pairs for each of 4 ranks."""
     context = "sentences" if sentences else "report"
     model = {**small().model.model_dump(), "text": {**TEXT, "context": context}}
-    block = {"epochs": epochs, "warmup_epochs": 1, "batch_size": 16, "text_group": 4, "learning_rate": 2.5e-4}
+    block = {"epochs": epochs, "warmup_epochs": 1, "batch_size": 16, "learning_rate": 2.5e-4}
     return small(**{"model": model, "optimisation": {**block, "candidates": 2}, **changes})
 
 

@@ -44,7 +44,7 @@ def test_with_everything_off_the_loss_is_clips() -> None:
     model = build(settings, VOCABULARY).eval()
     batch = data(settings).draw(0)
     image = model.encoder.embed_global(model.encoder.patch_tokens(model.augmented(batch)))
-    report = model.encoder.embed_text(batch.reports[0]).report
+    report = model.encoder.embed_text(batch.reports).report
     logits = image @ report.T / 0.07
     logits[batch.false_negatives] = -math.inf
     rows = -(logits.diagonal() - logits.logsumexp(dim=1)).mean()

@@ -11,15 +11,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from stages.common.device_peaks import peak_of
+from stages.common.encoders import packed_attention
 from stages.common.encoders.augmentation import DRAWS, augment
 from stages.common.encoders.operations import Transformer
+from stages.common.encoders.report_batches import SpecialTokens, pack_reports
 from stages.common.encoders.settings import AugmentationSettings
 from stages.common.errors import InputError
 from stages.common.training.prefetching import Prefetcher
 from stages.pretrain import throughput as hardware
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.objective import Objective
-from stages.pretrain.optimisation import freeze_text_layers, parameter_groups
+from stages.pretrain.optimisation import adamw, freeze_text_layers, parameter_groups, update
 from stages.pretrain.throughput import SpeedMeter, StepFlops, progress_line
 from stages.pretrain.training import Place, build, train
 
@@ -96,8 +98,8 @@ def test_closed_forms_count_what_torch_counts() -> None:
     flops, encoder = StepFlops(model), model.encoder
     images, visible = torch.rand(1, 1, 16, 16), torch.arange(8).unsqueeze(0)
     assert flops.image_forward(8) == counted(lambda: encoder.image(images, visible))
-    ids = torch.full((1, 11), 5)
-    assert flops.text_forward(11) == counted(lambda: encoder.text.bert(input_ids=ids, attention_mask=ids > 0))
+    report = pack_reports([[[5] * 9]], SpecialTokens(2, 3), "report")
+    assert flops.text_forward(11) == counted(lambda: encoder.text(report))
     tokens = torch.rand(1, 8, 16)
     assert flops.decoder_forward(8) == counted(lambda: model.decoder(tokens, visible))
 
@@ -106,7 +108,9 @@ def test_a_step_counts_three_passes_of_its_rows_and_frozen_layers_one() -> None:
     settings = deep()
     model, drawn = build(settings, VOCABULARY), data(settings).draw(0)
     flops = StepFlops(model)
-    lengths = [int(mask.sum()) for reports in drawn.reports for mask in reports.token_mask]
+    (stream,) = drawn.reports.streams
+    lengths = stream.starts.diff().tolist()
+    assert sum(lengths) == len(stream.token_ids)
     sentences = int(drawn.sentence_mask.sum())
     image = 8 * (flops.image_forward(8) + flops.decoder_forward(8) + 2 * 16 * 8 * 9)
     text = sum(map(flops.text_forward, lengths)) + 2 * 16 * 8 * (8 + sentences)
@@ -195,7 +199,7 @@ def test_frozen_text_layers_stay_and_the_others_learn(tmp_path) -> None:
 
 def test_attention_is_the_fused_one() -> None:
     encoder = build(small(), VOCABULARY).encoder
-    assert encoder.text.bert.config._attn_implementation == "sdpa"
+    assert encoder.text.bert.config._attn_implementation == packed_attention.NAME
     assert all(block.attn.fused_attn for block in encoder.image.vit.blocks)
 
 
@@ -251,3 +255,23 @@ def test_a_profile_shows_the_parts_of_a_step(tmp_path) -> None:
         assert part in table.split("\n\n")[1], part
     trace = json.loads((tmp_path / "profile" / "trace.json").read_text())
     assert {"forward", "backward"} <= {event.get("name") for event in trace["traceEvents"]}
+
+
+def test_a_norm_that_is_not_finite_leaves_weights_and_moments() -> None:
+    settings = small()
+    model = build(settings, VOCABULARY)
+    optimiser = adamw(model, settings)
+    before = None
+    for step, scale in enumerate((1.0, float("nan"), 1.0)):
+        model(data(settings).draw(step)).total.backward()
+        (model.log_scale.grad or torch.zeros(())).mul_(scale)
+        norm = update(model, optimiser, 1.0)
+        assert bool(norm.isfinite()) == (step != 1)
+        weights = [weight.clone() for weight in model.parameters()]
+        moments = [value.clone() for state in optimiser.state.values() for value in state.values()]
+        if step == 1:
+            assert before is not None
+            assert all(map(torch.equal, weights + moments, before))  # the count of steps, too
+        before = weights + moments
+        optimiser.zero_grad()
+    assert {float(state["step"]) for state in optimiser.state.values()} == {2.0}

@@ -2,12 +2,14 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 import torch
 import transformers
 from safetensors.torch import save_file
 
+from stages.common.encoders.report_batches import SpecialTokens, pack_reports
 from stages.common.encoders.settings import TextEncoderSettings
 from stages.common.encoders.text import TextEncoder
 from stages.common.errors import InputError
@@ -15,13 +17,23 @@ from stages.pretrain.weights import load_text_weights, text_configuration
 
 VOCABULARY = 30
 SIZES = {"vocab_size": VOCABULARY, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-IDS = torch.tensor([[2, 7, 8, 9, 3]])
 SETTINGS = TextEncoderSettings(weights="someone/bert")
 
 
 def built(folder, vocabulary: int = VOCABULARY, settings: TextEncoderSettings = SETTINGS):
     encoder = TextEncoder(settings, vocabulary, text_configuration(folder)).eval()
     return encoder, load_text_weights(encoder, folder)
+
+
+def assert_same_hidden_states(encoder: TextEncoder, original: transformers.PreTrainedModel) -> None:
+    """Beside a longer report, too, whose padding the original is spared."""
+    sentences, report = encoder(pack_reports([[[7, 8, 9]], [[5, 6, 7, 8], [9] * 5]], SpecialTokens(2, 3), "report"))
+    hidden = original(torch.tensor([[2, 7, 8, 9, 3]])).last_hidden_state[0]
+    torch.testing.assert_close(report[0], hidden[0])
+    torch.testing.assert_close(sentences[0, 0], hidden[1:4].mean(dim=0))
+    hidden = original(torch.tensor([[2, 5, 6, 7, 8, 9, 9, 9, 9, 9, 3]])).last_hidden_state[0]
+    torch.testing.assert_close(report[1], hidden[0])
+    torch.testing.assert_close(sentences[1], torch.stack([hidden[1:5].mean(dim=0), hidden[5:10].mean(dim=0)]))
 
 
 @pytest.fixture
@@ -42,7 +54,7 @@ def clinical(tmp_path):
 def test_a_torch_file_with_heads_and_old_names(clinical) -> None:
     folder, original = clinical
     encoder, report = built(folder)
-    torch.testing.assert_close(encoder.bert(IDS).last_hidden_state, original(IDS).last_hidden_state, rtol=0, atol=0)
+    assert_same_hidden_states(encoder, original)
     assert (len(report.used), report.missing) == (len(encoder.bert.state_dict()), [])
     assert "pooler.dense.weight" in report.unexpected
     assert all(name.startswith(("cls.", "pooler.")) for name in report.unexpected)
@@ -57,16 +69,24 @@ def test_a_torch_file_with_heads_and_old_names(clinical) -> None:
             transformers.DistilBertConfig(vocab_size=30, dim=16, n_layers=2, n_heads=2, hidden_dim=32)
         ),
         lambda: transformers.ElectraModel(transformers.ElectraConfig(**SIZES, embedding_size=8, intermediate_size=32)),
+        lambda: transformers.RobertaModel(transformers.RobertaConfig(**SIZES, intermediate_size=32)),
+        lambda: transformers.XLMRobertaModel(transformers.XLMRobertaConfig(**SIZES, intermediate_size=32)),
+        lambda: transformers.CamembertModel(transformers.CamembertConfig(**SIZES, intermediate_size=32)),
     ],
-    ids=["bert", "distilbert", "electra"],
+    ids=["bert", "distilbert", "electra", "roberta", "xlm-roberta", "camembert"],
 )
 def test_a_folder_of_safetensors_that_transformers_wrote(tmp_path, model) -> None:
     torch.manual_seed(0)
     original = model().eval()
     original.save_pretrained(tmp_path)
     encoder, report = built(tmp_path)
-    torch.testing.assert_close(encoder.bert(IDS).last_hidden_state, original(IDS).last_hidden_state, rtol=0, atol=0)
+    assert_same_hidden_states(encoder, original)
     assert report.missing == []
+    sentence = pack_reports([[[7, 8, 9]]], SpecialTokens(2, 3), "report").streams[0]
+    keyed = replace(sentence, dropout_keys=torch.tensor([1, 3, 5, 7, 9], dtype=torch.int32))
+    encoder.train()
+    assert torch.equal(encoder._segments(keyed), encoder._segments(keyed))
+    assert not torch.equal(encoder._segments(keyed), encoder._segments(sentence))
 
 
 @torch.no_grad()
@@ -104,6 +124,8 @@ def change_configuration(folder, **changes) -> None:
         ({"hidden_size": 32}, r"not weights of the bert of its config\.json \(\d+ shapes differ"),
         ({"num_hidden_layers": 3}, r"lacks 16: encoder\.layer\.2"),
         ({"model_type": "distilbert"}, "not weights of the distilbert"),
+        ({"model_type": "mpnet"}, r"model_type mpnet, which needs padded reports.*bert, .*roberta"),
+        ({"model_type": "modernbert"}, "model_type modernbert, which needs padded reports"),
         ({"model_type": "nonsense"}, "Unrecognized model identifier: nonsense"),
         ({"max_position_embeddings": 64}, r"max_tokens: 256, but .* position embeddings for 64"),
     ],

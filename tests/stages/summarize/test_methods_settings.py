@@ -85,7 +85,6 @@ CHANGED = {
     "optimisation.precision": ("bf16", "in bf16", {}),
 }
 NOT_TOLD = {
-    "optimisation.text_group",  # speed alone
     "optimisation.compiled",
     "optimisation.deterministic",
     "optimisation.candidates",  # the choice counts the candidates that there are

@@ -1,7 +1,10 @@
 """Encoders: masked input equals gathered tokens where it must, spans are means, checkpoints round-trip."""
 
+from itertools import chain
+
 import pytest
 import torch
+import transformers
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
@@ -9,7 +12,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from stages.common.data.paired_reports import fit_budget
 from stages.common.encoders.dual import DualEncoder, checkpoint_record, load_checkpoint, save_checkpoint, to_input
 from stages.common.encoders.image import ImageEncoder, patchify
-from stages.common.encoders.report_batches import SpecialTokens, pad_reports
+from stages.common.encoders.report_batches import SpecialTokens, pack_reports
 from stages.common.encoders.settings import DualEncoderSettings, ImageEncoderSettings
 from stages.common.encoders.text import TextEncoder
 from stages.common.errors import InputError
@@ -21,7 +24,7 @@ SMALL = DualEncoderSettings.model_validate(
         "embedding_width": 8,
     }
 )
-SPECIAL = SpecialTokens(cls=2, sep=3, pad=0)
+SPECIAL = SpecialTokens(cls=2, sep=3)
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "clear", "lungs", "no", "effusion"]
 
 
@@ -124,41 +127,43 @@ def test_an_architecture_that_cannot_leave_patches_out(name: str, reason: str) -
     assert "\n" not in str(caught.value)
 
 
-def test_sentence_vectors_are_means_over_their_word_pieces() -> None:
+REPORTS = [[[5, 6], [7, 8, 8]], [[6]], [[7, 8, 8], [6], [5, 6]], [[5, 5, 7, 6, 8, 5, 6, 8]]]
+
+
+def padded(encoder: TextEncoder) -> transformers.BertModel:
+    """Return the same BERT as transformers runs it, for one sequence at a time."""
+    plain = transformers.BertModel(transformers.BertConfig(**encoder.bert.config.to_dict()), add_pooling_layer=False)
+    plain.load_state_dict(encoder.bert.state_dict())
+    return plain.eval()
+
+
+def test_a_whole_report_is_read_as_if_it_were_alone() -> None:
     torch.manual_seed(0)
     encoder = TextEncoder(SMALL.text, 9).eval()
-    batch = pad_reports([[[5, 6], [7, 8, 8]], [[6]]], SPECIAL)
-    assert batch.token_ids[0].tolist() == [2, 5, 6, 7, 8, 8, 3]
-    assert batch.sentence_of[1].tolist() == [-1, 0, -1, -1, -1, -1, -1]
-    sentences, report = encoder(batch)
-    hidden = encoder.bert(batch.token_ids, attention_mask=batch.token_mask.long()).last_hidden_state
-    torch.testing.assert_close(sentences[0, 1], hidden[0, 3:6].mean(dim=0))
-    torch.testing.assert_close(report, hidden[:, 0])
-    assert sentences[1, 1].abs().sum() == 0
+    sentences, vectors = encoder(pack_reports(REPORTS, SPECIAL, "report"))
+    bert = padded(encoder)
+    for row, report in enumerate(REPORTS):
+        hidden = bert(torch.tensor([[2, *chain.from_iterable(report), 3]])).last_hidden_state[0]
+        torch.testing.assert_close(vectors[row], hidden[0])
+        first = 1
+        for place, sentence in enumerate(report):
+            torch.testing.assert_close(sentences[row, place], hidden[first : first + len(sentence)].mean(dim=0))
+            first += len(sentence)
+        assert sentences[row, len(report) :].abs().sum() == 0
 
 
 def test_single_sentences_are_encoded_once_and_without_neighbours() -> None:
     torch.manual_seed(0)
     encoder = TextEncoder(SMALL.text.model_copy(update={"context": "sentences"}), 9).eval()
-    batch = pad_reports([[[5, 6], [7, 8, 8]], [[6]], [[7, 8, 8], [6], [5, 6]]], SPECIAL)
-    assert sum(len(group.token_ids) for group in batch.unique) == 3
-    sentences, report = encoder(batch)
-    alone = encoder.bert(torch.tensor([[2, 7, 8, 8, 3]])).last_hidden_state[0, 1:4].mean(dim=0)
-    torch.testing.assert_close(sentences[0, 1], alone)
-    torch.testing.assert_close(sentences[2, 0], alone)
-    assert sentences[1, 1:].abs().sum() == 0
-    torch.testing.assert_close(report, torch.stack([sentences[0].sum(0) / 2, sentences[1, 0], sentences[2].mean(0)]))
-
-
-@pytest.mark.parametrize("context", ["report", "sentences"])
-def test_padding_does_not_change_a_report(context: str) -> None:
-    torch.manual_seed(0)
-    text = SMALL.text.model_copy(update={"context": context})
-    model = DualEncoder(SMALL.model_copy(update={"text": text}), 9).eval()
-    alone = model.embed_text(pad_reports([[[5, 6]]], SPECIAL))
-    beside = model.embed_text(pad_reports([[[5, 6]], [[7, 8, 5, 6], [7]]], SPECIAL))
-    torch.testing.assert_close(alone.report[0], beside.report[0])
-    torch.testing.assert_close(alone.sentences[0, 0], beside.sentences[0, 0])
+    batch = pack_reports(REPORTS, SPECIAL, "sentences")
+    assert len(batch.streams[0].starts) - 1 == 4
+    sentences, vectors = encoder(batch)
+    bert = padded(encoder)
+    for row, report in enumerate(REPORTS):
+        alone = [bert(torch.tensor([[2, *each, 3]])).last_hidden_state[0, 1:-1].mean(dim=0) for each in report]
+        torch.testing.assert_close(sentences[row, : len(report)], torch.stack(alone))
+        torch.testing.assert_close(vectors[row], torch.stack(alone).mean(dim=0))
+        assert sentences[row, len(report) :].abs().sum() == 0
 
 
 def test_budget_keeps_whole_sentences_and_counts_what_it_leaves_out() -> None:
@@ -204,7 +209,9 @@ def test_checkpoint_round_trip_and_damage(tmp_path) -> None:
     torch.testing.assert_close(loaded.model.patch_tokens(images), model.patch_tokens(images))
     assert loaded.integrity_map.tolist() == list(range(9))
     texts = loaded.embed_sentences(["clear lungs", "no effusion"])
-    torch.testing.assert_close(texts.report, model.embed_text(pad_reports([[[5, 6]], [[7, 8]]], SPECIAL)).report)
+    torch.testing.assert_close(
+        texts.report, model.embed_text(pack_reports([[[5, 6]], [[7, 8]]], SPECIAL, "report")).report
+    )
     file = folder / "model.safetensors"
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
