@@ -122,7 +122,7 @@ class Objective(nn.Module):
         if not self._recomputes(len(rows[0])):
             return [function(*rows)]
         parts = zip(*(each.split(self.settings.optimisation.micro_batch) for each in rows), strict=True)
-        return [checkpoint(function, *part, use_reentrant=False) for part in parts]
+        return [checkpoint(function, *part, use_reentrant=False, preserve_rng_state=False) for part in parts]
 
     def _local_loss(
         self,

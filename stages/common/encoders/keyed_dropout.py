@@ -60,10 +60,8 @@ class KeyedDropout(nn.Module):
         keys = self._keys.of_tokens
         if not self.training or not self.p or keys is None:
             return hidden
-        # Both keys are odd, so their product is uniform in its upper bits; mixing them once more breaks its structure.
+        # Multiply-shift hashing (Dietzfelbinger et al. 1997): the upper bits of a product of odd words are uniform.
         words = keys.unsqueeze(1) * self.channel_keys[: hidden.shape[-1]]
-        words ^= words >> 15
-        words *= _SECOND - 2**32
         dropped = words < round(self.p * 2**32) - 2**31
         return hidden.masked_fill(dropped, 0) * (1 / (1 - self.p))
 

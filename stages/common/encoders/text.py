@@ -77,7 +77,11 @@ class TextEncoder(nn.Module):
         A report's vector is [CLS], with context `sentences` the mean of its sentences. With `recompute`, the backward
         pass runs each stream again instead of keeping its activations.
         """
-        encode = partial(checkpoint, self._segments, use_reentrant=False) if recompute else self._segments
+        encode = (
+            partial(checkpoint, self._segments, use_reentrant=False, preserve_rng_state=False)
+            if recompute
+            else self._segments
+        )
         segments = torch.cat([encode(stream) for stream in batch.streams])
         found = segments.index_select(0, batch.sentence_segments.flatten())
         sentences = found.view(*batch.sentence_segments.shape, -1) * batch.sentence_mask.unsqueeze(-1)
