@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..common.encoders.timm_models import Block, build_sincos2d_pos_embed
+from ..common.encoders.timm_models import Block, build_sincos2d_pos_embed, checkpoint_seq
 from .contract import IntegrityKind
 
 
@@ -111,6 +111,7 @@ class MaskedImageDecoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.predict = nn.Linear(width, patch_pixels)
         nn.init.normal_(self.mask_token, std=0.02)
+        self.recomputes = False
 
     def forward(
         self, tokens: Float[Tensor, "batch visible width"], visible: Int[Tensor, "batch visible"]
@@ -121,7 +122,9 @@ class MaskedImageDecoder(nn.Module):
         patches = self.positions.shape[0]
         places = visible.unsqueeze(-1).expand(-1, -1, width)
         full = self.mask_token.to(known.dtype).expand(batch, patches, width).scatter(1, places, known)
-        return self.predict(self.norm(self.blocks(full + self.positions)))
+        tokens = full + self.positions
+        decoded = checkpoint_seq(self.blocks, tokens) if self.recomputes else self.blocks(tokens)
+        return self.predict(self.norm(decoded))
 
 
 def reconstruction_loss(

@@ -67,6 +67,16 @@ class Objective(nn.Module):
                 self.encoder.image.width, image.grid, image.patch_size**2, decoder.width, decoder.depth, decoder.heads
             )
 
+        if settings.optimisation.recompute:
+            self._recompute_layers()
+
+    def _recompute_layers(self) -> None:
+        """Keep of every layer its input alone; the backward pass runs it again."""
+        self.encoder.image.vit.set_grad_checkpointing()
+        self.encoder.text.bert.activation_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
+        if self.decoder is not None:
+            self.decoder.recomputes = True
+
     def forward(self, batch: TrainingBatch, ranks: Ranks = ALONE) -> Losses:
         """Return L over the global batch, the same number on every rank; see ranks.py for its gradient."""
         settings = self.settings

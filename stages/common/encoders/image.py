@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, first_line
 from .settings import ImageEncoderSettings
-from .timm_models import VisionTransformer, create_model, is_model
+from .timm_models import VisionTransformer, checkpoint_seq, create_model, is_model
 
 
 class ImageEncoder(nn.Module):
@@ -87,7 +87,8 @@ class ImageEncoder(nn.Module):
             leading = torch.cat(first, dim=1)
             leading = leading + positions[:, :prefix] if prefix else leading
             tokens = torch.cat([leading.expand(tokens.shape[0], -1, -1), tokens], dim=1)
-        return vit.norm(vit.blocks(vit.norm_pre(tokens)))
+        tokens = vit.norm_pre(tokens)
+        return vit.norm(checkpoint_seq(vit.blocks, tokens) if vit.grad_checkpointing else vit.blocks(tokens))
 
 
 def _create(settings: ImageEncoderSettings) -> VisionTransformer:

@@ -154,6 +154,24 @@ def test_micro_batches_change_memory_and_rounding_alone(size: int) -> None:
     assert sum(found[size][2]) == 32  # each image twice
 
 
+@pytest.mark.parametrize("more", [{}, {"micro_batch": 4}], ids=["alone", "in micro-batches"])
+@pytest.mark.parametrize("sentences", [False, True])
+def test_layers_that_run_again_change_rounding_alone(more: dict, sentences: bool) -> None:
+    found = {}
+    for recompute in (False, True):
+        optimisation = sixteen().optimisation.model_dump() | {"recompute": recompute} | more
+        settings = sixteen(sentences=sentences, optimisation=optimisation)
+        model = build(settings, VOCABULARY)
+        layers = []
+        for part in (model.encoder.image.vit.blocks[0], model.encoder.text.bert.encoder.layer[0]):
+            part.register_forward_pre_hook(lambda *_, seen=layers: seen.append(1))
+        model(data(settings, STUDIES).draw(1)).total.backward()
+        found[recompute] = [weight.grad for weight in model.parameters() if weight.requires_grad], len(layers)
+    for expected, gradient in zip(found[False][0], found[True][0], strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=1e-6)
+    assert found[True][1] > found[False][1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "message"),

@@ -86,6 +86,7 @@ CHANGED = {
 }
 NOT_TOLD = {
     "optimisation.compiled",
+    "optimisation.recompute",  # memory alone
     "optimisation.deterministic",
     "optimisation.candidates",  # the choice counts the candidates that there are
 }
