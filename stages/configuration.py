@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_mode
 
 from .common.data.distributions import WHERE_TO_GET
 from .common.data.patient_split import PatientSplit
+from .common.encoders.settings import EncoderPrecision
 from .common.errors import InputError
 from .common.files.archives import is_archive
 from .common.settings import Device, FolderPath, Model, Name, Settings, UniqueList, did_you_mean
@@ -27,6 +28,8 @@ from .pretrain.ready_made import ReadyMadeVariant
 _STAGE_OF: dict[type[BaseModel], str] = {model: stage for stage, model in BLOCKS.items()}
 
 FEW_SHOT = ("few_shot_classification", "few_shot_segmentation")
+
+_SHARED = {"patient_split", "encoder_precision"}  # top-level keys that every block with such a key takes over
 
 Block = dict[str, Any]
 
@@ -110,6 +113,12 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
     workspace: FolderPath = Field(pattern=r"^[^.]", description="root folder of all outputs, as `root` below")
     sample_root: str | None = Field(None, description="data folder of the profile `sample`")
     device: Device = Field("auto", description="where torch computes; auto: a GPU if present")
+    encoder_precision: EncoderPrecision = Field(
+        "auto",
+        description="arithmetic in which evaluations encode images and reports; projections, cosines and prompts are "
+        "always fp32. bf16: autocast. tf32: fp32 whose matrix products round their factors to 10 bits, on a GPU. auto: "
+        "bf16 on a GPU of compute capability 8 or more, else fp32. The few-shot protocols have their own `precision`",
+    )
     pretrain_retries: int = Field(
         6,
         ge=0,
@@ -157,8 +166,9 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
             block = merged(block, self._overrides(variant))
         if stage == "label_images":
             block = self._with_split_of_pretraining(dataset, block)
-        elif "patient_split" in BLOCKS[stage].model_fields:
-            block = merged({"patient_split": self.patient_split.model_dump()}, block)
+        else:
+            shared = _SHARED & BLOCKS[stage].model_fields.keys()
+            block = merged(self.model_dump(include=shared), block)
         return BLOCKS[stage].model_validate(block)
 
     def _with_split_of_pretraining(self, dataset: str | None, block: Block) -> Block:

@@ -6,10 +6,10 @@ from pathlib import Path
 from pydantic import Field
 
 from ..common.contract import Job, device_option, product, source
-from ..common.settings import Settings
+from ..common.encoders.settings import EncodingSettings
 
 
-class ExtractFeaturesSettings(Settings):
+class ExtractFeaturesSettings(EncodingSettings):
     """Settings of the embedding."""
 
     batch_size: int = Field(128, gt=0, description="images embedded at once")

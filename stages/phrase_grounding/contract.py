@@ -8,16 +8,16 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from ..common.contract import Job, product, source
+from ..common.contract import Job, device_option, product, source
+from ..common.encoders.settings import EncodingSettings
 from ..common.errors import InputError
 from ..common.records import Count, Estimate, Overlap, Record
-from ..common.settings import Settings
 
 PHRASES = "phrases"  # the set whose query is each pair's own phrase, beside those of the prompt file
 MEANS = ("pointing", "contrast_to_noise", "absolute_contrast_to_noise", "mean_iou")  # averaged over findings
 
 
-class PhraseGroundingSettings(Settings):
+class PhraseGroundingSettings(EncodingSettings):
     """Settings of phrase grounding."""
 
     prompts: str | None = Field(
@@ -188,3 +188,4 @@ class PhraseGroundingJob(Job):
     result: Path = product(
         "result.json", record=GroundingResult, publish=True, summary=True, help="pointing game with its baselines"
     )
+    device: str = device_option()

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 
 from ..audit_splits.contract import read_overlap
 from ..common.data.image_store import ImageStore
@@ -18,10 +17,12 @@ from ..common.data.label_matrix import resampled
 from ..common.data.labelled_images import read_labels
 from ..common.data.prompts import FindingPrompts, prompt_file, read_prompts
 from ..common.data.run_lengths import encode
+from ..common.device import choose_device
 from ..common.encoders.dual import Checkpoint, load_checkpoint
 from ..common.errors import InputError
 from ..common.files.arrow_tables import write_rows
 from ..common.files.schemas import GROUNDING_VALUES, samples
+from ..common.inference.encoding import choose_precision
 from ..common.journal.tracking import Run, track_job
 from ..common.metrics.findings import mean_of_known
 from ..common.metrics.ranking import draw_weights, estimate_of, mean_of
@@ -95,15 +96,16 @@ def ground(job: PhraseGroundingJob) -> None:
     if len(phrases):
         refuse_set_of_phrases(prompts)
     with track_job(job, files) as run:
-        checkpoint = load_checkpoint(job.checkpoint, torch.device("cpu"))
+        checkpoint = load_checkpoint(job.checkpoint, choose_device(job.device))
+        precision = choose_precision(settings.encoder_precision, checkpoint.model.device, run)
         store, overlap = ImageStore(job.images), read_overlap(job.audit, job.labels)
         located, not_measured = locate_findings(Queries(prompts, phrases), job.labels, store)
-        maps = PhraseMaps(checkpoint, store, phrases, job.phrases) if len(phrases) else None
+        maps = PhraseMaps(checkpoint, store, phrases, job.phrases, precision) if len(phrases) else None
         grounded = []
         for finding, own in located.items():
             sets: dict[str, Grounded] = {}
             if own.images:
-                grounding = Grounding(checkpoint, prompts[finding], own.images)
+                grounding = Grounding(checkpoint, prompts[finding], own.images, precision)
                 sets = {name: grounding.of(name, settings.draws, settings.seed) for name in prompts[finding].sets}
             if own.pairs and maps is not None:
                 sets[PHRASES] = maps.of(own.pairs, settings.draws, settings.seed)

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from ..common.data.image_store import ImageStore
 from ..common.encoders.dual import Checkpoint, patch_cosines, prompt_sentences, to_pixels
+from ..common.encoders.settings import Precision
+from ..common.inference.encoding import in_batches, joined, token_batches
 from ..common.metrics.ranking import auc
 from .contract import IntegrityMap
 
@@ -22,11 +24,15 @@ class PromptCosines:
     """Cosines of every patch of some images with every prompt; each image and each prompt is embedded once."""
 
     def __init__(
-        self, checkpoint: Checkpoint, prompts: Sequence[str], images: UInt8[np.ndarray, "images size size"]
+        self,
+        checkpoint: Checkpoint,
+        prompts: Sequence[str],
+        images: UInt8[np.ndarray, "images size size"],
+        precision: Precision = "fp32",
     ) -> None:
         self._place = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
         self._size = images.shape[-1]
-        self.values = _cosines(checkpoint, list(self._place), images)
+        self.values = _cosines(checkpoint, list(self._place), images, precision)
 
     def maps(self, prompts_of: Sequence[Sequence[str]]) -> Float[np.ndarray, "images size size"]:
         """Return the mean map of each image's prompts (several phrasings of one thing), at the stored image's size."""
@@ -39,20 +45,20 @@ class PromptCosines:
 
 @torch.inference_mode()
 def _cosines(
-    checkpoint: Checkpoint, prompts: list[str], images: UInt8[np.ndarray, "images size size"]
+    checkpoint: Checkpoint, prompts: list[str], images: UInt8[np.ndarray, "images size size"], precision: Precision
 ) -> Float[torch.Tensor, "images prompts patches"]:
-    model = checkpoint.model
-    sentences = prompt_sentences(checkpoint, prompts)
-    parts = []
-    for first in range(0, len(images), _BATCH):
-        tokens = model.patch_tokens(model.input_of(images[first : first + _BATCH]))
-        parts.append(patch_cosines(model, tokens, sentences))
-    return torch.cat(parts)
+    model, sentences = checkpoint.model, prompt_sentences(checkpoint, prompts)
+    tokens = token_batches(model, images.__getitem__, in_batches(range(len(images)), _BATCH), precision)
+    return joined(patch_cosines(model, each, sentences) for each in tokens)
 
 
 @torch.inference_mode()
 def pair_cosines(
-    checkpoint: Checkpoint, store: ImageStore, images: Sequence[str], phrases: Sequence[str]
+    checkpoint: Checkpoint,
+    store: ImageStore,
+    images: Sequence[str],
+    phrases: Sequence[str],
+    precision: Precision = "fp32",
 ) -> Float[torch.Tensor, "pairs patches"]:
     """Return the cosine of every patch of each image with its own phrase; an image or phrase is embedded once."""
     model, texts = checkpoint.model, list(dict.fromkeys(phrases))
@@ -61,15 +67,20 @@ def pair_cosines(
     pairs_of: dict[str, list[int]] = {}
     for pair, image in enumerate(images):
         pairs_of.setdefault(image, []).append(pair)
-    found: list[torch.Tensor] = [torch.empty(0)] * len(images)
-    for first in range(0, len(pairs_of), _BATCH):
-        names = list(pairs_of)[first : first + _BATCH]
-        pixels = store.gather(np.array([store.row_of(name) for name in names]))
-        patches = model.embed_patches(model.patch_tokens(model.input_of(pixels)))
-        for name, own in zip(names, patches, strict=True):
-            for pair in pairs_of[name]:
-                found[pair] = own @ sentence_of[phrases[pair]]
-    return torch.stack(found)
+    names, rows = list(pairs_of), np.array([store.row_of(name) for name in pairs_of])
+    batches = in_batches(range(len(names)), _BATCH)
+
+    def own_cosines(
+        numbers: Int[np.ndarray, "images"], tokens: Float[torch.Tensor, "images patches width"]
+    ) -> Float[torch.Tensor, "pairs patches"]:
+        patches = model.embed_patches(tokens)
+        return torch.stack([own @ sentence_of[phrases[pair]] for number, own in zip(numbers, patches, strict=True)
+                            for pair in pairs_of[names[number]]])  # fmt: skip
+
+    tokens_of = token_batches(model, lambda numbers: store.gather(rows[numbers]), batches, precision)
+    found = joined(map(own_cosines, batches, tokens_of))
+    order = torch.tensor([pair for pairs in pairs_of.values() for pair in pairs])
+    return found[order.argsort()]
 
 
 def describe(

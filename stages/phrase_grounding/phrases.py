@@ -10,6 +10,7 @@ import polars as pl
 
 from ..common.data.image_store import ImageStore
 from ..common.encoders.dual import Checkpoint, to_pixels
+from ..common.encoders.settings import Precision
 from ..common.errors import InputError
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import LABELS, PHRASES
@@ -31,13 +32,16 @@ def read_phrases(path: Path, labels: Path) -> pl.DataFrame:
 class PhraseMaps:
     """Maps of all pairs of the validation and test parts, each of an image's patches with its own phrase."""
 
-    def __init__(self, checkpoint: Checkpoint, store: ImageStore, phrases: pl.DataFrame, source: Path) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, store: ImageStore, phrases: pl.DataFrame, source: Path, precision: Precision
+    ) -> None:
         asked = phrases.filter(pl.col("split") != "train")
         for image, phrase in asked.select("image_id", "phrase").iter_rows():
             if not checkpoint.tokenizer.encode(phrase, add_special_tokens=False).ids:
                 raise InputError(f"{source}: a phrase of image {image} has no word pieces", "correct it in the table")
         self._row = {pair: row for row, pair in enumerate(asked["pair"])}
-        self._cosines = pair_cosines(checkpoint, store, asked["image_id"].to_list(), asked["phrase"].to_list())
+        images, texts = asked["image_id"].to_list(), asked["phrase"].to_list()
+        self._cosines = pair_cosines(checkpoint, store, images, texts, precision)
         self._size = store.size
 
     def of(self, parts: Mapping[str, Located], draws: int, seed: int) -> Grounded:

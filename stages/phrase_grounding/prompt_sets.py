@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from ..common.data.prompts import FindingPrompts
 from ..common.encoders.dual import Checkpoint
+from ..common.encoders.settings import Precision
 from ..common.metrics.ranking import draw_weights, estimate, mean_of
 from ..common.records import Estimate
 from .heatmaps import PromptCosines
@@ -34,7 +35,13 @@ class Grounded:
 class Grounding:
     """All prompt sets of a finding; each image and each prompt is embedded once."""
 
-    def __init__(self, checkpoint: Checkpoint, prompts: FindingPrompts, parts: Mapping[str, Located]) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        prompts: FindingPrompts,
+        parts: Mapping[str, Located],
+        precision: Precision = "fp32",
+    ) -> None:
         self._slots = {name: prompts.slots_of(name, tuple(WORDS)) for name in prompts.sets}
         self._filled = {}  # set -> place words -> prompts
         for name, slots in self._slots.items():
@@ -45,7 +52,8 @@ class Grounding:
         every = [text for fills in self._filled.values() for texts in fills.values() for text in texts]
         self._parts = parts
         measured_parts = [part for part in ("validation", "test") if part in parts]
-        self._cosines = {part: PromptCosines(checkpoint, every, parts[part].pixels) for part in measured_parts}
+        self._cosines = {part: PromptCosines(checkpoint, every, parts[part].pixels, precision)
+                         for part in measured_parts}  # fmt: skip
 
     def of(self, name: str, draws: int, seed: int) -> Grounded:
         """Measure one set.

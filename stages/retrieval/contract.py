@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..common.contract import Job, device_option, product, source
+from ..common.encoders.settings import EncodingSettings
 from ..common.records import AgainstChance, Count, Record
-from ..common.settings import Name, Settings, UniqueList
+from ..common.settings import Name, UniqueList
 
 
-class RetrievalSettings(Settings):
+class RetrievalSettings(EncodingSettings):
     """Settings of retrieval."""
 
     recall_at: UniqueList[Annotated[int, Field(ge=1)]] = Field(

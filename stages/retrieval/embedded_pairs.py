@@ -10,9 +10,11 @@ from jaxtyping import Float, Int, Shaped
 from ..common.data.image_store import ImageStore
 from ..common.data.paired_reports import Study, read_pairs
 from ..common.encoders.dual import Checkpoint, DualEncoder
-from ..common.encoders.report_batches import SpecialTokens, pack_reports
+from ..common.encoders.report_batches import SpecialTokens
+from ..common.encoders.settings import Precision
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import PAIRS
+from ..common.inference.encoding import in_batches, joined, report_embeddings, token_batches
 
 
 @dataclass(frozen=True)
@@ -45,38 +47,23 @@ def read_test_pairs(pairs: Path, sentences: Path, model: DualEncoder) -> list[St
     return read_pairs(pairs, sentences, "test", text.max_tokens, text.max_sentences)
 
 
-def embed_pairs(checkpoint: Checkpoint, studies: list[Study], store: ImageStore, batch_size: int) -> EmbeddedPairs:
+@torch.inference_mode()
+def embed_pairs(
+    checkpoint: Checkpoint, studies: list[Study], store: ImageStore, batch_size: int, precision: Precision = "fp32"
+) -> EmbeddedPairs:
     """Embed the images and reports of `studies`."""
     known: dict[str, int] = {}
     texts = np.array([known.setdefault(" ".join(study.texts), len(known)) for study in studies])
     patients = np.array([study.patient_id for study in studies])
     study_of = np.repeat(np.arange(len(studies)), [len(study.image_ids) for study in studies])
     image_ids = np.array([image_id for study in studies for image_id in study.image_ids])
-    rows = np.array([store.row_of(image_id) for image_id in image_ids])
-    images = _embed_images(checkpoint.model, store, rows, batch_size)
-    spoken = _embed_reports(checkpoint, studies, batch_size)
+    model, special = checkpoint.model, SpecialTokens.of(checkpoint.tokenizer)
+    batches = in_batches([store.row_of(image_id) for image_id in image_ids], batch_size)
+    images = joined(map(model.embed_global, token_batches(model, store.gather, batches, precision)))
+    sentences = [study.sentences for study in studies]
+    reports = joined(report_embeddings(model, sentences, special, batch_size, precision))
     return EmbeddedPairs(
-        images=Side(image_ids, images, texts[study_of], patients[study_of]),
-        reports=Side(np.array([study.study_id for study in studies]), spoken, texts, patients),
+        images=Side(image_ids, images.numpy(), texts[study_of], patients[study_of]),
+        reports=Side(np.array([study.study_id for study in studies]), reports.numpy(), texts, patients),
         sentences_left_out=sum(study.sentences_left_out for study in studies),
     )
-
-
-@torch.inference_mode()
-def _embed_images(
-    model: DualEncoder, store: ImageStore, rows: Int[np.ndarray, "images"], batch_size: int
-) -> Float[np.ndarray, "images embedding"]:
-    batches = store.batches(rows, batch_size)
-    return torch.cat([model.embed_images(model.input_of(stored)).float().cpu() for stored in batches]).numpy()
-
-
-@torch.inference_mode()
-def _embed_reports(
-    checkpoint: Checkpoint, studies: list[Study], batch_size: int
-) -> Float[np.ndarray, "reports embedding"]:
-    model, special = checkpoint.model, SpecialTokens.of(checkpoint.tokenizer)
-    parts, context = [], model.settings.text.context
-    for first in range(0, len(studies), batch_size):
-        batch = pack_reports([study.sentences for study in studies[first : first + batch_size]], special, context)
-        parts.append(model.embed_text(batch.to(model.device)).report.float().cpu())
-    return torch.cat(parts).numpy()

@@ -15,6 +15,7 @@ from ..common.device import choose_device
 from ..common.encoders.dual import load_checkpoint
 from ..common.files.arrow_tables import write_rows
 from ..common.files.schemas import CLASS_PRECISION, RANKS
+from ..common.inference.encoding import choose_precision
 from ..common.journal.tracking import track_job
 from ..common.metrics.ranking import draw_weights, estimate
 from ..common.metrics.retrieval import FirstHits, retrieval_metrics
@@ -133,6 +134,7 @@ def measure(job: RetrievalJob) -> None:
     """Embed the test pairs, rank them both ways, and write result and ranks."""
     with track_job(job) as run:
         checkpoint = load_checkpoint(job.checkpoint, choose_device(job.device))
+        precision = choose_precision(job.settings.encoder_precision, checkpoint.model.device, run)
         studies = read_test_pairs(job.pairs, job.sentences, checkpoint.model)
         directions: dict[str, Ranked] = {}
         by_class: dict[str, ClassRanked] = {}
@@ -141,7 +143,7 @@ def measure(job: RetrievalJob) -> None:
             result = RetrievalResult(split="test", skipped=skipped, figures=None)
             run.log_tag("skipped", skipped)
         else:
-            pairs = embed_pairs(checkpoint, studies, ImageStore(job.images), job.settings.batch_size)
+            pairs = embed_pairs(checkpoint, studies, ImageStore(job.images), job.settings.batch_size, precision)
             directions = rank(pairs, job.settings)
             result = RetrievalResult(split="test", skipped=None, figures=figures_of(pairs, directions, job.settings))
             run.log_metrics(_metrics(result.figures))

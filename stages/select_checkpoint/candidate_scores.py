@@ -4,13 +4,13 @@ Studies are scored in both directions: images retrieve reports, reports retrieve
 data set are scored by zero-shot classification.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int8, UInt8
+from jaxtyping import Bool, Float, Int, Int8, UInt8
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -20,12 +20,14 @@ from ..common.data.label_matrix import LabelMatrix, read_label_matrix
 from ..common.data.paired_reports import Study
 from ..common.data.prompts import FindingPrompts
 from ..common.digests import seed_from
-from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, checkpoint_record, to_input
+from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, checkpoint_record
 from ..common.encoders.image import draw_visible
 from ..common.encoders.prompt_scores import prompt_scores
-from ..common.encoders.report_batches import ReportBatch, SpecialTokens, pack_reports
+from ..common.encoders.report_batches import SpecialTokens
+from ..common.encoders.settings import Precision
 from ..common.errors import InputError
 from ..common.files.atomic_files import verify
+from ..common.inference.encoding import in_batches, input_batches, joined, report_embeddings, token_batches
 from ..common.metrics.findings import mean_of_known
 from ..common.metrics.ranking import auc
 from ..pretrain.contract import Candidates
@@ -133,25 +135,26 @@ class ValidationLabels:
         store: ImageStore,
         prompts: Mapping[str, FindingPrompts],
         tokenizer: Tokenizer,
-        batch_size: int,
+        settings: SelectCheckpointSettings,
     ) -> None:
-        self._images = np.array([store.row_of(image_id) for image_id in labels.images["image_id"]])
+        rows = [store.row_of(image_id) for image_id in labels.images["image_id"]]
+        self._batches = in_batches(rows, settings.batch_size)
         self._prompts = [prompts[finding] for finding in labels.findings]
-        self._store, self._tokenizer, self._batch_size = store, tokenizer, batch_size
+        self._store, self._tokenizer = store, tokenizer
         self.targets = labels.targets
         self.patients = labels.resampled[1]
 
-    def scores(self, model: DualEncoder) -> PromptAuc:
+    def scores(self, model: DualEncoder, precision: Precision = "fp32") -> PromptAuc:
         """Return cos(image, affirming) - cos(image, denying) per finding, prompt set and image.
 
         Each of the two is the normalised mean of its prompts' embeddings.
         """
-        batches = self._store.batches(self._images, self._batch_size)
-        embedded = torch.cat([model.embed_images(model.input_of(stored)) for stored in batches])
+        tokens = token_batches(model, self._store.gather, self._batches, precision)
+        embedded = joined(map(model.embed_global, tokens))
         reader = Checkpoint(model, self._tokenizer, None, checkpoint_record(model))
         expanded = [own.expanded() for own in self._prompts]
         sets = {(number, name): each for number, own in enumerate(expanded) for name, each in own.items()}
-        scores = prompt_scores(reader, sets, embedded.cpu().numpy())
+        scores = prompt_scores(reader, sets, embedded.numpy())
         by_finding = [np.stack([scores[number, name] for name in own]) for number, own in enumerate(expanded)]
         return PromptAuc(by_finding, self.targets)
 
@@ -189,61 +192,52 @@ class ValidationPairs:
     ) -> None:
         self.studies = studies[: settings.max_pairs]
         self._store, self._special, self._settings = store, special, settings
+        self._rows = np.array([store.row_of(study.image_ids[0]) for study in self.studies])
+        self._batches = in_batches(range(len(self.studies)), settings.batch_size)
         texts = [" ".join(study.texts) for study in self.studies]
         self.relevant = np.array([[one == other for other in texts] for one in texts])
         self.patients = np.array([study.patient_id for study in self.studies])
 
-    def scores(self, model: DualEncoder, mask_ratio: float) -> tuple[dict[str, Float[np.ndarray, "studies"]], float]:
+    def scores(
+        self, model: DualEncoder, mask_ratio: float, precision: Precision = "fp32"
+    ) -> tuple[dict[str, Float[np.ndarray, "studies"]], float]:
         """Return the scores of each study by name, and the temperature of the loss. Ranks are those of whole images."""
-        reports = torch.cat([model.embed_text(text.to(model.device)).report for text in self._reports(model)])
-        whole = self._similarity(model, reports, None)
-        hidden = [
-            self._similarity(model, reports, self._visible(model, mask_ratio, masking))
-            for masking in range(self._settings.maskings if mask_ratio else 0)
-        ]
+        sentences, most = [study.sentences for study in self.studies], self._settings.batch_size
+        reports = joined(report_embeddings(model, sentences, self._special, most, precision))
+
+        def similarity(visible: Tensor | None) -> Float[np.ndarray, "studies studies"]:
+            tokens = token_batches(model, self._gather, self._batches, precision, visible)
+            return (joined(map(model.embed_global, tokens)) @ reports.T).numpy()
+
+        whole = similarity(None)
+        maskings = range(self._settings.maskings if mask_ratio else 0)
+        hidden = [similarity(self._visible(model, mask_ratio, masking)) for masking in maskings]
         losses, temperature = contrastive_losses(np.stack(hidden or [whole]), self.relevant)
         return {"contrastive_loss": losses, **rank_scores(whole, self.relevant)}, temperature
-
-    def _batches(self) -> Iterator[slice]:
-        for first in range(0, len(self.studies), self._settings.batch_size):
-            yield slice(first, first + self._settings.batch_size)
-
-    def _reports(self, model: DualEncoder) -> Iterator[ReportBatch]:
-        for rows in self._batches():
-            sentences = [study.sentences for study in self.studies[rows]]
-            yield pack_reports(sentences, self._special, model.settings.text.context)
 
     def _visible(self, model: DualEncoder, mask_ratio: float, masking: int) -> Tensor:
         """Return the patches that each study's image shows: the same for every candidate."""
         generator = torch.Generator().manual_seed(seed_from("selection", self._settings.seed, masking))
         return draw_visible(len(self.studies), model.settings.image.patches, mask_ratio, generator)
 
-    def _similarity(
-        self, model: DualEncoder, reports: Tensor, visible: Tensor | None
-    ) -> Float[np.ndarray, "studies studies"]:
-        """Return the cosines of every image with every report, images as rows."""
-        images = []
-        for rows in self._batches():
-            shown = None if visible is None else visible[rows].to(model.device)
-            tokens = model.patch_tokens(model.input_of(self._pixels(rows)), shown)
-            images.append(model.embed_global(tokens))
-        return (torch.cat(images) @ reports.T).cpu().numpy()
+    def _gather(self, numbers: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n stored stored"]:
+        return self._store.gather(self._rows[numbers])
 
     def mean_radiograph(self, size: int) -> Float[np.ndarray, "size size"]:
         """Return the mean of the studies' images at the encoder's input size, grey 0..1."""
-        total = torch.zeros(size, size, dtype=torch.float64)
-        for rows in self._batches():
-            total += to_input(torch.from_numpy(self._pixels(rows)), size).double().sum(dim=0)
+        images = input_batches(self._gather, self._batches, size, torch.device("cpu"))
+        total = sum((each.double().sum(dim=0) for each in images), torch.zeros(size, size, dtype=torch.float64))
         return (total / len(self.studies)).numpy()
-
-    def _pixels(self, rows: slice) -> UInt8[np.ndarray, "rows stored stored"]:
-        stored = [self._store.row_of(study.image_ids[0]) for study in self.studies[rows]]
-        return self._store.gather(np.array(stored))
 
 
 @torch.inference_mode()
 def score_candidates(
-    index: Path, record: Candidates, pairs: ValidationPairs, labels: ValidationLabels | None, device: torch.device
+    index: Path,
+    record: Candidates,
+    pairs: ValidationPairs,
+    labels: ValidationLabels | None,
+    device: torch.device,
+    precision: Precision = "fp32",
 ) -> list[ScoredCandidate]:
     """Score every candidate that `index` (candidates.json, read as `record`) lists, in its order."""
     model = build_encoder(record.encoder).eval().to(device)
@@ -254,7 +248,7 @@ def score_candidates(
         weights = load_file(path)
         weights.pop("integrity_map", None)
         model.load_state_dict(weights)
-        by_study, temperature = pairs.scores(model, record.mask_ratio)
-        labelled = None if labels is None else labels.scores(model)
+        by_study, temperature = pairs.scores(model, record.mask_ratio, precision)
+        labelled = None if labels is None else labels.scores(model, precision)
         scored.append(ScoredCandidate(candidate.step, path, by_study, labelled, temperature))
     return scored

@@ -7,15 +7,15 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, product, source
+from ..common.encoders.settings import EncodingSettings
 from ..common.records import Count, Estimate, Record
-from ..common.settings import Settings
 
 Criterion = Literal[
     "contrastive_loss", "mean_reciprocal_rank", "recall_at_1", "recall_at_5", "recall_at_10", "zero_shot_auc"
 ]
 
 
-class SelectCheckpointSettings(Settings):
+class SelectCheckpointSettings(EncodingSettings):
     """Settings of the choice."""
 
     criterion: Criterion = Field(

@@ -10,6 +10,7 @@ from ..common.device import choose_device
 from ..common.encoders.report_batches import SpecialTokens
 from ..common.encoders.text import load_tokenizer
 from ..common.errors import InputError
+from ..common.inference.encoding import choose_precision
 from ..common.journal.tracking import Run, track_job
 from ..common.records import read_record, write_record
 from ..pretrain.contract import Candidates
@@ -43,7 +44,9 @@ def _select(job: SelectCheckpointJob, run: Run) -> None:
     store, tokenizer = ImageStore(job.images), load_tokenizer(job.tokenizer)
     pairs = ValidationPairs(studies, store, SpecialTokens.of(tokenizer), settings)
     labels = _labels(job)
-    scored = score_candidates(job.candidates, record, pairs, labels, choose_device(job.device))
+    device = choose_device(job.device)
+    precision = choose_precision(settings.encoder_precision, device, run)
+    scored = score_candidates(job.candidates, record, pairs, labels, device, precision)
     for each in scored:
         run.log_metrics({f"validation/{name}": value for name, value in each.scores().items()}, each.step)
     by_labels = settings.criterion == "zero_shot_auc" and labels is not None
@@ -104,4 +107,4 @@ def _labels(job: SelectCheckpointJob) -> ValidationLabels | None:
     prompts = read_prompts(prompt_file)
     rows = read_validation_labels(labels, list(prompts))
     tokenizer = load_tokenizer(job.tokenizer)
-    return ValidationLabels(rows, ImageStore(images), prompts, tokenizer, job.settings.batch_size)
+    return ValidationLabels(rows, ImageStore(images), prompts, tokenizer, job.settings)

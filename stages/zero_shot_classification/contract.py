@@ -7,11 +7,11 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, product, source
+from ..common.encoders.settings import EncodingSettings
 from ..common.records import Count, Estimate, MetricName, Overlap, Record, check_metrics, has_several
-from ..common.settings import Settings
 
 
-class ZeroShotSettings(Settings):
+class ZeroShotSettings(EncodingSettings):
     """Settings of zero-shot classification."""
 
     prompts: str | None = Field(

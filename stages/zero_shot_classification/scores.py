@@ -16,6 +16,8 @@ from ..common.data.image_store import ImageStore
 from ..common.data.prompts import PromptSet
 from ..common.encoders.dual import Checkpoint
 from ..common.encoders.prompt_scores import Key, contrasts, embeddings_of, prompt_scores
+from ..common.encoders.settings import Precision
+from ..common.inference.encoding import in_batches, joined, token_batches
 from .contract import ZeroShotSettings
 
 
@@ -27,6 +29,7 @@ def local_scores(
     image_ids: Sequence[str],
     patch_share: float,
     batch_size: int,
+    precision: Precision = "fp32",
 ) -> dict[Key, Float[np.ndarray, "images"]]:
     """Return one score per prompt set and image: m(affirming) - m(denying), or m(affirming) without denying prompts.
 
@@ -34,14 +37,14 @@ def local_scores(
     largest cosines: `patch_share` of the grid, and at least one patch. Images and prompts are embedded once for all
     sets.
     """
-    rows, model = np.array([store.row_of(image_id) for image_id in image_ids]), checkpoint.model
+    model, batches = checkpoint.model, in_batches([store.row_of(image_id) for image_id in image_ids], batch_size)
 
     def scores_with(
         directions: Float[torch.Tensor, "prompts embedding"],
     ) -> Float[np.ndarray, "images prompts"]:
-        patches = (model.embed_patches(model.patch_tokens(model.input_of(stored)))
-                   for stored in store.batches(rows, batch_size))  # fmt: skip
-        return np.concatenate([mean_of_largest(each @ directions.T, patch_share).cpu().numpy() for each in patches])
+        tokens = token_batches(model, store.gather, batches, precision)
+        scores = (mean_of_largest(model.embed_patches(each) @ directions.T, patch_share) for each in tokens)
+        return joined(scores).numpy()
 
     return contrasts(checkpoint, sets, scores_with, of="sentence")
 
@@ -60,12 +63,13 @@ def scores_of(
     images: pl.DataFrame,
     source: Path,
     settings: ZeroShotSettings,
+    precision: Precision,
 ) -> dict[Key, Float[np.ndarray, "images"]]:
     """Return the scores of every prompt set, in the order of `images`, which has image_id.
 
     `source` is the images' manifest (local) or features.arrow (global).
     """
     if settings.score == "local":
-        image_ids = images["image_id"].to_list()
-        return local_scores(checkpoint, sets, ImageStore(source), image_ids, settings.patch_share, settings.batch_size)
+        ids, share, batch_size = images["image_id"].to_list(), settings.patch_share, settings.batch_size
+        return local_scores(checkpoint, sets, ImageStore(source), ids, share, batch_size, precision)
     return prompt_scores(checkpoint, sets, embeddings_of(images, source, checkpoint.model))

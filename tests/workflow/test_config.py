@@ -51,6 +51,18 @@ def test_every_stage_with_settings_is_a_block_and_a_folder() -> None:
     assert all((ROOT / "stages" / stage / "contract.py").is_file() for stage in BLOCKS)
 
 
+def test_one_key_gives_all_evaluations_the_precision_of_their_encoders() -> None:
+    stages = [stage for stage, model in BLOCKS.items() if "encoder_precision" in model.model_fields]
+    assert stages == ["select_checkpoint", "extract_features", "zero_shot_classification", "phrase_grounding",
+                      "retrieval"]  # fmt: skip
+    changed = {"encoder_precision": "fp32", "retrieval": {"encoder_precision": "bf16"}}
+    before, after = check(SHIPPED), check(merged(SHIPPED, changed))
+    for stage in stages:
+        found = [config.settings(stage, *after.measured_on(stage)[:1]).encoder_precision for config in (before, after)]
+        assert found == ["auto", "bf16" if stage == "retrieval" else "fp32"]
+    assert before.settings("pretrain", variant="clip").digest() == after.settings("pretrain", variant="clip").digest()
+
+
 def test_all_mistakes_are_named_at_once_one_a_line() -> None:
     wrong = copy.deepcopy(SHIPPED)
     wrong["pretrain"]["optimisation"]["learning_rat"] = 1
@@ -72,6 +84,7 @@ def test_all_mistakes_are_named_at_once_one_a_line() -> None:
         ({"evaluate_on": ["rsna", "nih"]}, "evaluate_on: 'nih' is not a key of `datasets`"),
         ({"compare": ["mlip", "ours"]}, "compare: 'ours' is not a key of `variants`"),
         ({"pretrian": {}}, "pretrian: unknown key"),
+        ({"encoder_precision": "fp16"}, "encoder_precision: Input should be 'auto', 'fp32', 'tf32' or 'bf16'"),
         ({"workspace": "../elsewhere"}, "workspace"),
         ({"pretrain_retries": -1}, "pretrain_retries"),
     ],

@@ -18,4 +18,4 @@ rule phrase_grounding:
     params:
         **identity_of("phrase_grounding", image="torch"),
     shell:
-        command_of("phrase_grounding")
+        command_of("phrase_grounding", device="cpu")

@@ -88,6 +88,16 @@ class DualEncoderSettings(Settings):
     embedding_width: int = Field(512, gt=0, description="E, width of the joint embedding space")
 
 
+Precision = Literal["fp32", "tf32", "bf16"]
+EncoderPrecision = Literal["auto", "fp32", "tf32", "bf16"]
+
+
+class EncodingSettings(Settings):
+    """Base of the settings of evaluations that encode images or reports."""
+
+    encoder_precision: EncoderPrecision = Field("auto", description="overrides the key at the top level of config.yaml")
+
+
 class AugmentationSettings(Settings):
     """Strengths of the random changes of training images. There is no flip, because reports say left and right."""
 

@@ -130,3 +130,10 @@ class Prefetcher(Generic[Batch]):
                 break
             if self._ended.is_set() or isinstance(offered, BaseException):
                 return
+
+
+def drawn_ahead(draw: Callable[[int], Batch], numbers: range, device: torch.device) -> Iterator[Batch]:
+    """Yield the batches `draw(number)` of `numbers` on `device`, drawn ahead by a thread."""
+    with Prefetcher(draw, numbers, pin=device.type == "cuda") as batches:
+        for drawn in batches:
+            yield drawn.to(device)

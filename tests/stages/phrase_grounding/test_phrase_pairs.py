@@ -74,7 +74,9 @@ def test_each_pair_has_its_own_map_and_each_image_is_embedded_once(folder: Path,
                        for row, each in enumerate(phrases)])  # fmt: skip
     torch.testing.assert_close(found, own, atol=1e-5, rtol=0)
     tokens = DualEncoder.patch_tokens
-    monkeypatch.setattr(DualEncoder, "patch_tokens", lambda self, batch: seen.append(len(batch)) or tokens(self, batch))
+    monkeypatch.setattr(
+        DualEncoder, "patch_tokens", lambda self, *given: seen.append(len(given[0])) or tokens(self, *given)
+    )
     pair_cosines(model, store, images, phrases)
     assert seen == [3]
 

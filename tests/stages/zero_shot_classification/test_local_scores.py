@@ -22,19 +22,22 @@ SETS = {
 }
 
 
-class PlantedModel:
+class PlantedModel(DualEncoder):
     """A pixel is a patch: its grey value says what the patch shows."""
 
     settings = SimpleNamespace(image=SimpleNamespace(input_size=4))
 
-    input_of = DualEncoder.input_of
+    def __init__(self) -> None:
+        pass
+
     device = torch.device("cpu")
 
-    def patch_tokens(self, images):
-        return images.flatten(1).mul(255).round().long()
+    def patch_tokens(self, images, visible):
+        assert visible is None
+        return images.flatten(1).mul(255).round()
 
     def embed_patches(self, tokens):
-        return torch.stack([OTHER, FINDING, CLEAR])[tokens]
+        return torch.stack([OTHER, FINDING, CLEAR])[tokens.long()]
 
 
 class PlantedCheckpoint(Checkpoint):

@@ -1,0 +1,141 @@
+"""Stored images and reports through an encoder: drawn ahead, in a chosen precision, outputs copied behind.
+
+All evaluations that encode many images or reports do so here. On a GPU nothing waits: a thread gathers the next batch,
+the GPU copies it while it computes, and what it has computed is copied back while it encodes the batch after that.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..data.paired_reports import Sentences
+from ..encoders.dual import DualEncoder, to_input
+from ..encoders.report_batches import ReportBatch, SpecialTokens, map_tensors, pack_reports
+from ..encoders.settings import EncoderPrecision, Precision
+from ..journal.tracking import Run
+from ..training.prefetching import drawn_ahead
+
+Output = TypeVar("Output", Tensor, tuple[Tensor, ...])
+Rows = Int[np.ndarray, "_"]
+Gather = Callable[[Rows], UInt8[np.ndarray, "_ stored stored"]]  # stored images of rows, e.g. `ImageStore.gather`
+
+_AMPERE = 8  # the first compute capability with bf16 and TF32
+
+
+def choose_precision(wanted: EncoderPrecision, device: torch.device, run: Run | None = None) -> Precision:
+    """Return the precision of the key `encoder_precision` on a device, and record it in the journal.
+
+    What the device lacks becomes fp32, with a warning. A CPU has bf16, which many emulate, so `auto` is fp32 there.
+    """
+    chosen: Precision = "fp32"
+    if device.type != "cuda":
+        chosen = "bf16" if wanted == "bf16" else "fp32"
+    elif torch.cuda.get_device_capability(device)[0] >= _AMPERE:
+        chosen = "bf16" if wanted == "auto" else wanted
+    if wanted not in ("auto", chosen):
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
+        print(f"warning: encoder_precision: {name} has no {wanted}; computing in {chosen}", file=sys.stderr)
+    if run is not None:
+        run.log_tag("encoder_precision", chosen)
+    return chosen
+
+
+@contextmanager
+def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Let what is computed inside use a precision: bf16 by autocast, tf32 in products of fp32 matrices."""
+    if precision == "bf16":
+        with torch.autocast(device.type, torch.bfloat16):
+            yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def in_batches(rows: Sequence[int] | Rows, most: int) -> list[Rows]:
+    """Cut rows into batches of `most`, in their order; the last may be smaller."""
+    return [np.asarray(rows[first : first + most]) for first in range(0, len(rows), most)]
+
+
+def input_batches(
+    gather: Gather, batches: Sequence[Rows], size: int, device: torch.device
+) -> Iterator[Float[Tensor, "batch size size"]]:
+    """Yield the images of each batch of rows on `device`, grey 0..1 at an encoder's input size."""
+
+    def draw(number: int) -> UInt8[Tensor, "batch stored stored"]:
+        return torch.from_numpy(gather(batches[number]))
+
+    for stored in drawn_ahead(draw, range(len(batches)), device):
+        yield to_input(stored, size)
+
+
+def token_batches(
+    model: DualEncoder,
+    gather: Gather,
+    batches: Sequence[Rows],
+    precision: Precision = "fp32",
+    visible: Int[Tensor, "all visible"] | None = None,
+) -> Iterator[Float[Tensor, "batch tokens width"]]:
+    """Yield the tokens of the (visible) patches of each batch of rows, in fp32 whatever they were computed in.
+
+    `visible` holds the patches that the image of each row shows.
+    """
+    size = model.settings.image.input_size
+
+    def draw(number: int) -> tuple[UInt8[Tensor, "batch stored stored"], Int[Tensor, "batch visible"] | None]:
+        rows = batches[number]
+        return torch.from_numpy(gather(rows)), None if visible is None else visible[rows]
+
+    for stored, shown in drawn_ahead(draw, range(len(batches)), model.device):
+        with computing_in(precision, model.device):
+            tokens = model.patch_tokens(to_input(stored, size), shown)
+        yield tokens.float()
+
+
+def report_embeddings(
+    model: DualEncoder, reports: Sequence[Sentences], special: SpecialTokens, most: int, precision: Precision = "fp32"
+) -> Iterator[Float[Tensor, "batch embedding"]]:
+    """Yield the unit vectors of reports, given as word pieces, in batches of `most`."""
+
+    def draw(number: int) -> ReportBatch:
+        return pack_reports(reports[number * most : (number + 1) * most], special, model.settings.text.context)
+
+    for batch in drawn_ahead(draw, range(-(-len(reports) // most)), model.device):
+        with computing_in(precision, model.device):
+            _, report = model.text(batch)
+        yield F.normalize(model.text_projection(report.float()), dim=-1)
+
+
+def copied_behind(outputs: Iterable[Output]) -> Iterator[Output]:
+    """Yield tensors, or tuples of them, on the CPU; those of a GPU while it computes the next ones."""
+    waiting: list[tuple[Output, torch.cuda.Event | None]] = []
+    for output in outputs:
+        device = (output if isinstance(output, Tensor) else output[0]).device
+        copy = map_tensors(output, lambda tensor: tensor.to("cpu", non_blocking=True))
+        waiting.append((copy, torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None))
+        if len(waiting) > 1:
+            yield _written(*waiting.pop(0))
+    for copy, done in waiting:
+        yield _written(copy, done)
+
+
+def _written(copy: Output, done: torch.cuda.Event | None) -> Output:
+    """Return a copy once the GPU has written it: until then its memory holds something else."""
+    if done is not None:
+        done.synchronize()
+    return copy
+
+
+def joined(outputs: Iterable[Float[Tensor, "batch ..."]]) -> Float[Tensor, "all ..."]:
+    """Return the outputs of all batches as one tensor on the CPU."""
+    return torch.cat(list(copied_behind(outputs)))
