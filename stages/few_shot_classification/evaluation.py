@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int, Int8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -56,10 +56,27 @@ def validation_auc(scores: Float[np.ndarray, "images findings"], targets: Int8[n
     return float(np.mean(values))
 
 
-def known_loss(logits: Float[Tensor, "batch findings"], targets: Float[Tensor, "batch findings"]) -> Tensor:
-    """Return the binary cross-entropy, mean over the labels that are known; -1 is an unknown one."""
-    known = targets >= 0
-    return F.binary_cross_entropy_with_logits(logits[known], targets[known]) if known.any() else 0 * logits.sum()
+@dataclass(frozen=True)
+class KnownTargets:
+    """Targets of a batch that are known, and their places among its logits.
+
+    They are looked up on the CPU: a GPU would have to tell how many there are, and the CPU to wait for it.
+    """
+
+    places: Int[Tensor, "known"]
+    targets: Float[Tensor, "known"]
+
+    @classmethod
+    def of(cls, targets: Float[Tensor, "batch findings"]) -> "KnownTargets":
+        """Return those of a batch; -1 is an unknown one."""
+        places = (targets.flatten() >= 0).nonzero().squeeze(1)
+        return cls(places, targets.flatten()[places])
+
+    def loss(self, logits: Float[Tensor, "batch findings"]) -> Tensor:
+        """Return the binary cross-entropy, mean over the known targets; 0 where there are none."""
+        if not len(self.places):
+            return 0 * logits.sum()
+        return F.binary_cross_entropy_with_logits(logits.flatten()[self.places], self.targets)
 
 
 Fit = Callable[[int], SeedScores]  # returns a repetition, given its seed
@@ -178,5 +195,5 @@ def write_scores(folder: Path, parts: Parts, runs: Sequence[SeedScores]) -> None
 
 
 def target_tensor(part: LabelMatrix) -> Float[Tensor, "images findings"]:
-    """Return the targets of a part for `known_loss`."""
+    """Return the targets of a part for `KnownTargets`."""
     return torch.from_numpy(part.targets).float()

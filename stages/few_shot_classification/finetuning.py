@@ -8,15 +8,16 @@ an early stop. Differences from the authors' code are listed in contract.py, ALW
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
@@ -25,16 +26,18 @@ from ..common.data.label_matrix import LabelMatrix
 from ..common.device import choose_device
 from ..common.digests import seed_from
 from ..common.encoders.augmentation import DRAWS, augment
-from ..common.encoders.dual import DualEncoder, load_checkpoint, to_input
+from ..common.encoders.dual import DualEncoder, load_checkpoint
 from ..common.errors import InputError
 from ..common.few_shot.parts import Parts, shrink
 from ..common.few_shot.repetitions import looks_of
+from ..common.inference.encoding import computing_in, in_batches, input_batches, joined
 from ..common.journal.progress import progress
 from ..common.journal.tracking import Run
+from ..common.training.prefetching import Prefetcher
 from ..common.training.served_states import state_in_use
 from ..common.training.state_files import ResumableState
 from .contract import TrainingJob, TrainingJobSettings
-from .evaluation import Fit, SeedScores, classify, known_loss, target_tensor, validation_auc
+from .evaluation import Fit, KnownTargets, SeedScores, classify, target_tensor, validation_auc
 
 Log = Callable[[dict[str, float], int], None]
 
@@ -65,6 +68,15 @@ class Best:
     scores: SeedScores
     looked_at: float
     since: int
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Images of a step as stored, random numbers for `augment`, and the targets."""
+
+    stored: UInt8[Tensor, "batch stored stored"]
+    draw: Float[Tensor, "draws batch"]
+    known: KnownTargets
 
 
 class Finetuning:
@@ -104,16 +116,21 @@ class Finetuning:
         done, best, history = _resumed(state.newest(), trained)
         for row in history:
             log(*row)
-        with progress(f"steps of seed {seed}", steps, done) as report:
+        pin = self._device.type == "cuda"
+        with (
+            Prefetcher(partial(self._draw, seed), range(done, steps), pin) as batches,
+            progress(f"steps of seed {seed}", steps, done) as report,
+        ):
             for step in range(done + 1, steps + 1):
                 if self._is_tired(best):
                     break
-                loss = self._step(classifier, optimiser, seed, step - 1)
+                loss = self._step(classifier, optimiser, batches.next().to(self._device))
                 schedule.step()
-                report.at(step, f"loss {loss:.3f}")
+                report.at(step, partial("loss {:.3f}".format, loss))
                 if step in looks:
-                    best = self._look(classifier, best, seed, step, loss)
-                    history.append(({f"seed_{seed}/loss": loss, f"seed_{seed}/validation_auc": best.looked_at}, step))
+                    value = float(loss)  # at looks alone: it waits for a GPU
+                    best = self._look(classifier, best, seed, step, value)
+                    history.append(({f"seed_{seed}/loss": value, f"seed_{seed}/validation_auc": best.looked_at}, step))
                     log(*history[-1])
                 if step == steps or self._is_tired(best) or state.due():
                     state.save(step, _state(trained, step, best, history))
@@ -140,39 +157,46 @@ class Finetuning:
             return Best(best.scores, value, best.since + 1)
         return Best(SeedScores(seed, step, value, scores, self._scores(classifier, self._test)), value, 0)
 
-    def _step(self, classifier: Classifier, optimiser: torch.optim.Optimizer, seed: int, step: int) -> float:
-        """Update on the batch of a 0-based step and return the loss before the update."""
+    def _draw(self, seed: int, step: int) -> TrainingBatch:
+        """Draw the batch of a 0-based step on the CPU."""
         batches = -(-len(self._train) // self._settings.batch_size)
         epoch, place = divmod(step, batches)
         order = np.random.default_rng(seed_from("order", seed, epoch)).permutation(len(self._train))
         chosen = order[place * self._settings.batch_size :][: self._settings.batch_size]
         generator = torch.Generator().manual_seed(seed_from("images", seed, step))
-        stored = shrink(self._store.gather(self._train[chosen]), self._size)
-        draw = torch.rand(DRAWS, len(chosen), generator=generator).to(self._device)
-        images = augment(torch.from_numpy(stored).to(self._device), self._size, self._settings.augmentation, draw)
+        stored = torch.from_numpy(shrink(self._store.gather(self._train[chosen]), self._size))
+        draw = torch.rand(DRAWS, len(chosen), generator=generator)
+        return TrainingBatch(stored, draw, KnownTargets.of(self._targets[chosen]))
+
+    def _step(
+        self, classifier: Classifier, optimiser: torch.optim.Optimizer, batch: TrainingBatch
+    ) -> Float[Tensor, ""]:
+        """Update on a batch and return the loss before the update, still on the device."""
+        images = augment(batch.stored, self._size, self._settings.augmentation, batch.draw)
         classifier.train()
-        with self._autocast():
+        with computing_in(self._settings.precision, self._device):
             logits = classifier(images)
-        loss = known_loss(logits.float(), self._targets[chosen].to(self._device))
+        loss = batch.known.loss(logits.float())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(classifier.parameters(), self._settings.clip_norm)
         optimiser.step()
-        return float(loss.detach())
+        return loss.detach()
 
     @torch.inference_mode()
     def _scores(self, classifier: Classifier, rows: Int[np.ndarray, "images"]) -> Float[np.ndarray, "images findings"]:
         """Return logits of whole images."""
         classifier.eval()
-        parts = []
-        for stored in self._store.batches(rows, _SCORED_AT_ONCE):
-            images = to_input(torch.from_numpy(stored).to(self._device), self._size)
-            with self._autocast():
-                parts.append(classifier(images).float().cpu())
-        return torch.cat(parts).numpy()
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._settings.precision == "bf16")
+        def logits() -> Iterator[Float[Tensor, "batch findings"]]:
+            for images in input_batches(
+                self._store.gather, in_batches(rows, _SCORED_AT_ONCE), self._size, self._device
+            ):
+                with computing_in(self._settings.precision, self._device):
+                    scores = classifier(images)
+                yield scores.float()
+
+        return joined(logits()).numpy()
 
     def _rows(self, part: LabelMatrix) -> Int[np.ndarray, "images"]:
         return np.array([self._store.row_of(image_id) for image_id in part.images["image_id"]], dtype=np.int64)

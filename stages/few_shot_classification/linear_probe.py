@@ -22,7 +22,7 @@ from ..common.files.atomic_files import verify
 from ..common.files.schemas import features
 from ..common.journal.tracking import Run
 from .contract import LinearJob, LinearJobSettings
-from .evaluation import Fit, SeedScores, classify, known_loss, target_tensor, validation_auc
+from .evaluation import Fit, KnownTargets, SeedScores, classify, target_tensor, validation_auc
 
 
 class CachedFeatures:
@@ -86,7 +86,7 @@ def probe(features: Features, settings: LinearJobSettings, seed: int) -> SeedSco
     for epoch in range(settings.epochs):
         order = torch.from_numpy(np.random.default_rng(seed_from("order", seed, epoch)).permutation(len(inputs)))
         for chosen in order.split(settings.batch_size):
-            loss = known_loss(head(inputs[chosen]), targets[chosen])
+            loss = KnownTargets.of(targets[chosen]).loss(head(inputs[chosen]))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

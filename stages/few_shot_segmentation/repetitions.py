@@ -193,7 +193,7 @@ def _samples(
     rows = []
     for row in np.random.default_rng(settings.seed).permutation(outlined)[:count]:
         one = np.array([row])
-        probabilities = probabilities_of(segmenter, test, one, settings)
+        [probabilities] = probabilities_of(segmenter, test, [one], settings)
         predicted = masks_at(probabilities >= result.threshold, test.store.size)[0]
         rows.append(
             {

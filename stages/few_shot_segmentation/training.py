@@ -1,23 +1,25 @@
 """Training loop of every protocol: steps, validations, the best weights, and a state from which it resumes."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from ..common.digests import seed_from
 from ..common.encoders.augmentation import DRAWS, augment
-from ..common.encoders.dual import to_input
 from ..common.errors import InputError
 from ..common.few_shot.parts import shrink
+from ..common.inference.encoding import Rows, computing_in, copied_behind, input_batches
 from ..common.journal.progress import progress
 from ..common.metrics.overlap import Overlaps
+from ..common.training.prefetching import Prefetcher
 from ..common.training.state_files import ResumableState
 from .contract import AnyJobSettings
 from .evaluation import count, dice_of_positives, join
@@ -62,6 +64,15 @@ class Done:
         return self.step >= schedule.steps or tired
 
 
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Images and masks (0 or 255) of a step as stored, and the random numbers by which `augment` changes both."""
+
+    images: UInt8[Tensor, "batch stored stored"]
+    masks: UInt8[Tensor, "batch stored stored"]
+    draw: Float[Tensor, "draws batch"]
+
+
 class Training:
     """One repetition: a segmenter and its data; everything random is a function of seed and step."""
 
@@ -86,34 +97,38 @@ class Training:
         Raises InputError where the loss is no longer finite.
         """
         done = self._resume(state, log)
-        with progress(f"steps of seed {self._seed}", self._schedule.steps, done.step) as report:
+        steps, pin = range(done.step, self._schedule.steps), self._device.type == "cuda"
+        with (
+            Prefetcher(self._draw, steps, pin) as batches,
+            progress(f"steps of seed {self._seed}", self._schedule.steps, done.step) as report,
+        ):
             while not done.ended(self._schedule):
-                loss = self._step(done.step)
+                loss = self._step(done.step, batches.next().to(self._device))
                 done.step += 1
                 if done.step in self._schedule.looks:
-                    self._look(done, loss, log)
-                report.at(done.step, f"loss {loss:.3f}, best Dice of positives {max(0.0, done.best_value):.3f}")
+                    self._look(done, float(loss), log)  # at looks alone: reading it waits for a GPU
+                report.at(done.step, partial(_note, loss, max(0.0, done.best_value)))
                 if state.due():
                     self._save(state, done)
         self._save(state, done)
         self._segmenter.trained().load_state_dict(done.best_weights)
         return done
 
-    def _step(self, step: int) -> float:
-        """Update on the batch of a 0-based step and return the loss before the update."""
-        images, masks = self._batch(step)
+    def _step(self, step: int, batch: TrainingBatch) -> Float[Tensor, ""]:
+        """Update on the batch of a 0-based step and return the loss before the update, still on the device."""
+        images, masks = self._augmented(batch)
         for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
             group["lr"] = peak * self._schedule.factor(step)
         self._segmenter.train()
-        with autocast(self._device, self._settings.precision):
+        with computing_in(self._settings.precision, self._device):
             loss = self._segmenter.loss(images, masks)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
-        return float(loss.detach())
+        return loss.detach()
 
-    def _batch(self, step: int) -> tuple[Float[Tensor, "batch size size"], Float[Tensor, "batch size size"]]:
-        """Return the crops and masks of a step.
+    def _draw(self, step: int) -> TrainingBatch:
+        """Draw the images and masks of a step on the CPU.
 
         An epoch leaves out images that do not fill a batch; fewer images than one batch are repeated.
         """
@@ -125,16 +140,20 @@ class Training:
         chosen = chosen[: settings.batch_size]
         generator = torch.Generator().manual_seed(seed_from("crops", self._seed, step))
         draw = torch.rand(DRAWS, len(chosen), generator=generator)
-        size, shape = settings.input_size, settings.augmentation
-        unchanged = shape.model_copy(update={"brightness": 0.0, "contrast": 0.0})  # grey is 0 or 1 here
         images, masks = (
-            augment(torch.from_numpy(shrink(pixels, size)).to(self._device), size, changes, draw.to(self._device))
-            for pixels, changes in (
-                (self._train.images(chosen), shape),
-                (self._train.masks(chosen).astype(np.uint8) * 255, unchanged),
-            )
+            torch.from_numpy(shrink(pixels, settings.input_size))
+            for pixels in (self._train.images(chosen), self._train.masks(chosen).astype(np.uint8) * 255)
         )
-        return images, (masks >= 0.5).float()
+        return TrainingBatch(images, masks, draw)
+
+    def _augmented(
+        self, batch: TrainingBatch
+    ) -> tuple[Float[Tensor, "batch size size"], Float[Tensor, "batch size size"]]:
+        """Return the crops and masks of a batch."""
+        size, shape = self._settings.input_size, self._settings.augmentation
+        unchanged = shape.model_copy(update={"brightness": 0.0, "contrast": 0.0})  # grey is 0 or 1 here
+        masks = augment(batch.masks, size, unchanged, batch.draw)
+        return augment(batch.images, size, shape, batch.draw), (masks >= 0.5).float()
 
     def _look(self, done: Done, loss: float, log: Log) -> None:
         if not math.isfinite(loss):
@@ -175,26 +194,32 @@ class Training:
         return done
 
 
-@torch.inference_mode()
+def _note(loss: Float[Tensor, ""], best: float) -> str:
+    return f"loss {float(loss):.3f}, best Dice of positives {best:.3f}"
+
+
 def probabilities_of(
-    segmenter: Segmenter, images: OutlinedImages, rows: np.ndarray, settings: AnyJobSettings
-) -> Float[np.ndarray, "n size size"]:
-    """Return the probabilities of whole images, at the input size."""
+    segmenter: Segmenter, images: OutlinedImages, batches: Sequence[Rows], settings: AnyJobSettings
+) -> Iterator[Float[np.ndarray, "_ size size"]]:
+    """Yield the probabilities of the whole images of each batch of rows, at the input size."""
     segmenter.eval()
     device = next(segmenter.parameters()).device
-    stored = torch.from_numpy(images.images(rows)).to(device)
-    with autocast(device, settings.precision):
-        logits = segmenter(to_input(stored, settings.input_size))
-    return logits.float().sigmoid().cpu().numpy()
+
+    def probabilities() -> Iterator[Float[Tensor, "n size size"]]:
+        for pixels in input_batches(images.images, batches, settings.input_size, device):
+            with torch.inference_mode(), computing_in(settings.precision, device):
+                logits = segmenter(pixels)
+            yield logits.float().sigmoid()
+
+    yield from (each.numpy() for each in copied_behind(probabilities()))
 
 
 def overlaps_of(segmenter: Segmenter, images: OutlinedImages, settings: AnyJobSettings) -> Overlaps:
     """Count the pixels of truth and prediction of every image, at the input size."""
-    parts = []
-    for rows in np.array_split(np.arange(len(images)), math.ceil(len(images) / settings.batch_size)):
-        masks = masks_at(images.masks(rows), settings.input_size)
-        parts.append(count(probabilities_of(segmenter, images, rows, settings), masks))
-    return join(parts)
+    batches = np.array_split(np.arange(len(images)), math.ceil(len(images) / settings.batch_size))
+    predicted = probabilities_of(segmenter, images, batches, settings)
+    return join([count(each, masks_at(images.masks(rows), settings.input_size))
+                 for rows, each in zip(batches, predicted, strict=True)])  # fmt: skip
 
 
 def masks_at(masks: Bool[np.ndarray, "n stored stored"], size: int) -> Bool[np.ndarray, "n {size} {size}"]:
@@ -208,11 +233,6 @@ def masks_at(masks: Bool[np.ndarray, "n stored stored"], size: int) -> Bool[np.n
 def steps_per_epoch(images: int, batch_size: int) -> int:
     """Return the number of batches that an epoch fills, at least one."""
     return max(1, images // batch_size)
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the autocast context of a precision."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """Random access to the images of one data set, memory-mapped from the shards of dicom_to_arrow."""
 
 import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -91,11 +90,6 @@ class ImageStore:
         for place, row in enumerate(rows):
             out[place] = self.pixels(int(row))
         return out
-
-    def batches(self, rows: Int[np.ndarray, "n"], most: int) -> Iterator[UInt8[np.ndarray, "batch size size"]]:
-        """Yield the images of `rows` in their order, up to `most` of them at once."""
-        for first in range(0, len(rows), most):
-            yield self.gather(rows[first : first + most])
 
 
 def _check_shard(path: Path, listed: str, manifest: Path) -> None:

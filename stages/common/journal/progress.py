@@ -14,12 +14,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import TextIOBase
 from typing import SupportsFloat, TextIO
 
+Note = str | Callable[[], str]
 _SECONDS_BETWEEN = {"line": 0.5, "log": 60.0, "json": 60.0}
 _FIRST_LINE = 10.0  # s: a log shows early that work has begun
 
@@ -37,20 +38,21 @@ class Progress:
     _started: float = field(init=False)
     _due: float = field(init=False)
     _spoke: bool = field(init=False, default=False)
-    _note: str = field(init=False, default="")
+    _note: Note = field(init=False, default="")
 
     def __post_init__(self) -> None:
         self._first, self._started = self.done, time.monotonic()
         self._due = self._started + min(_FIRST_LINE, self._pause)
 
-    def advance(self, count: int = 1, note: str | None = None) -> None:
+    def advance(self, count: int = 1, note: Note | None = None) -> None:
         """Report that `count` more items are done."""
         self.at(self.done + count, note)
 
-    def at(self, done: int, note: str | None = None) -> None:
+    def at(self, done: int, note: Note | None = None) -> None:
         """Report that `done` items are done; cheap enough to call for every item.
 
-        `note` (a loss, say) is shown until the next one.
+        `note` (a loss, say) is shown until the next one. A function is called when a line is printed, because reading a
+        number from a GPU waits for all that was asked of it.
         """
         self.done = int(done)
         if note is not None:
@@ -72,13 +74,14 @@ class Progress:
         seconds = time.monotonic() - self._started
         rate = (self.done - self._first) / seconds if seconds > 0 else 0.0
         left = (self.total - self.done) / rate if rate > 0 else None
+        note = self._note() if callable(self._note) else self._note
         if self.mode == "json":
             record = {"what": self.what, "done": self.done, "total": self.total, "rate": round(rate, 3),
                       "seconds": round(seconds, 1), "seconds_left": left and round(left, 1),
-                      "note": self._note}  # fmt: skip
+                      "note": note}  # fmt: skip
             text = json.dumps(record) + "\n"
         else:
-            text = _line(self, seconds, rate, left, last)
+            text = "  ".join(filter(None, (_line(self, seconds, rate, left, last), note)))
             text = f"\r\x1b[K{text}{chr(10) if last else ''}" if self.mode == "line" else f"{text}\n"
         try:
             print(text, end="", file=self.stream or sys.stderr, flush=True)
@@ -108,8 +111,7 @@ def _line(report: Progress, seconds: float, rate: float, left: float | None, las
     ending = (
         f"in {duration(seconds)}" if last else f"{duration(left)} left" if left is not None else "time left unknown"
     )
-    parts = [f"{report.done:,} of {report.total:,} {report.what} ({share}{_rate(rate)}, {ending})", report._note]
-    return "  ".join(filter(None, parts))
+    return f"{report.done:,} of {report.total:,} {report.what} ({share}{_rate(rate)}, {ending})"
 
 
 def _rate(rate: float) -> str:

@@ -13,7 +13,7 @@ from split_audit import CLEAN
 from stages.common.data.label_matrix import LabelMatrix, label_matrix
 from stages.common.few_shot.parts import Parts, split_parts
 from stages.few_shot_classification.contract import FewShotResult, LinearJobSettings
-from stages.few_shot_classification.evaluation import SeedScores, known_loss, result_of, validation_auc
+from stages.few_shot_classification.evaluation import KnownTargets, SeedScores, result_of, validation_auc
 
 
 def evaluate(parts: Parts, runs: list[SeedScores], draws: int, seed: int) -> dict:
@@ -133,10 +133,10 @@ def test_several_findings_are_measured_on_known_labels_and_averaged(labels) -> N
 def test_unknown_labels_teach_nothing() -> None:
     logits = torch.tensor([[0.3, -2.0], [1.0, 0.5]], requires_grad=True)
     targets = torch.tensor([[1.0, -1.0], [0.0, 1.0]])
-    loss = known_loss(logits, targets)
+    loss = KnownTargets.of(targets).loss(logits)
     p = torch.sigmoid(logits)
     truth = -(p[0, 0].log() + (1 - p[1, 0]).log() + p[1, 1].log()) / 3
     assert loss.item() == pytest.approx(truth.item())
     loss.backward()
     assert logits.grad[0, 1] == 0
-    assert known_loss(logits, torch.full((2, 2), -1.0)).item() == 0
+    assert KnownTargets.of(torch.full((2, 2), -1.0)).loss(logits).item() == 0

@@ -12,6 +12,7 @@ from stages.common.data.label_matrix import read_label_matrix
 from stages.common.encoders.dual import DualEncoder, load_checkpoint
 from stages.common.errors import InputError
 from stages.common.few_shot.parts import Parts, split_parts
+from stages.common.training.prefetching import DrawnBatch, pack
 from stages.common.training.state_files import ResumableState
 from stages.few_shot_classification.contract import FinetuneJobSettings
 from stages.few_shot_classification.evaluation import SeedScores
@@ -96,9 +97,8 @@ def test_all_weights_move_and_those_of_the_checkpoint_stay(run, model, parts, fi
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     np.testing.assert_array_equal(run(job(steps=4)).test, first)
     classifier = Classifier(model)
-    Finetuning(model, ImageStore(files.images), parts, job())._step(
-        classifier, torch.optim.SGD(classifier.parameters(), lr=1.0), 0, 0
-    )
+    tuning = Finetuning(model, ImageStore(files.images), parts, job())
+    tuning._step(classifier, torch.optim.SGD(classifier.parameters(), lr=1.0), tuning._draw(0, 0))
     frozen = [name for name, value in classifier.named_parameters() if not value.requires_grad or value.grad is None]
     assert not frozen
 
@@ -106,6 +106,17 @@ def test_all_weights_move_and_those_of_the_checkpoint_stay(run, model, parts, fi
 def test_the_kept_scores_are_those_of_the_best_look(run) -> None:
     """A learning rate of nearly nothing: no look is better than the first, so the first is kept."""
     assert run(job(learning_rate=1e-30)).kept_at == 10
+
+
+def test_a_step_reads_nothing_back(model, parts, files) -> None:
+    """Tensors of the device `meta` have no values: whatever reads one fails, as it would stop a GPU."""
+    meta = torch.device("meta")
+    tuning = Finetuning(model.to(meta), ImageStore(files.images), parts, job())
+    tuning._targets[::3] = -1
+    classifier = Classifier(model).to(meta)
+    drawn = DrawnBatch(*pack(tuning._draw(0, 0), pin=False))
+    loss = tuning._step(classifier, tuning._optimiser(classifier), drawn.to(meta))
+    assert (loss.device, loss.shape) == (meta, ())
 
 
 def test_reduced_precision_gives_nearly_the_same(run) -> None:
@@ -151,7 +162,7 @@ def test_the_encoder_learns_at_its_share_of_the_rate(model, parts, files) -> Non
         torch.nn.init.normal_(classifier.head.weight)
         before = {name: value.clone() for name, value in classifier.named_parameters()}
         tuning = Finetuning(model, ImageStore(files.images), parts, job(encoder_rate=share))
-        tuning._step(classifier, tuning._optimiser(classifier), 0, 0)
+        tuning._step(classifier, tuning._optimiser(classifier), tuning._draw(0, 0))
         return {name: value.detach() - before[name] for name, value in classifier.named_parameters()}
 
     whole, tenth, none = moved(1.0), moved(0.1), moved(0.0)

@@ -20,11 +20,12 @@ from stages.common.few_shot.parts import shrink
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import read_table
 from stages.common.radiographs.radiograph import content_box, fit_into_square
+from stages.common.training.prefetching import DrawnBatch, pack
 from stages.common.training.state_files import ResumableState
 from stages.few_shot_segmentation.outlines import outline
 from stages.few_shot_segmentation.repetitions import OutlinedParts, parts_of, repeat
-from stages.few_shot_segmentation.segmenters import FrozenUperNetSegmenter, SetrSegmenter, UperNetSegmenter
-from stages.few_shot_segmentation.training import masks_at
+from stages.few_shot_segmentation.segmenters import FrozenUperNetSegmenter, SetrSegmenter, UperNetSegmenter, encoder_for
+from stages.few_shot_segmentation.training import Schedule, Training, masks_at
 
 
 @pytest.mark.parametrize("boxes", [False, True])
@@ -122,6 +123,27 @@ def test_a_killed_training_goes_on_to_the_same_result(files, tmp_path: Path, enc
     assert logged_again == logged
     finished, _ = run(ResumableState(tmp_path / "killed", 1e9))  # an ended seed is not trained again
     np.testing.assert_array_equal(finished.test.both, whole.test.both)
+
+
+@pytest.mark.parametrize(
+    ("build", "job"),
+    [
+        (SetrSegmenter, linear_job()),
+        (UperNetSegmenter, finetune_job()),
+        (FrozenUperNetSegmenter, benchx_job()),
+    ],
+)
+def test_a_step_reads_nothing_back(files, encoder, build, job) -> None:
+    """Tensors of the device `meta` have no values: whatever reads one fails, as it would stop a GPU."""
+    labels = pl.from_arrow(read_table(files.folder / "labels.arrow", schemas.LABELS))
+    parts = parts_of(labels, None, 100, Path("labels.arrow"))
+    outlined = OutlinedParts.of(parts, ImageStore(files.folder / "images" / "manifest.json"), Path("labels.arrow"))
+    segmenter = build(encoder_for(encoder, job.input_size), settings=job).to("meta")
+    schedule = Schedule(4, frozenset([4]), None, None)
+    training = Training(segmenter, (outlined.train, outlined.validation), job, schedule, 0)
+    drawn = DrawnBatch(*pack(training._draw(0), pin=False))
+    loss = training._step(0, drawn.to(torch.device("meta")))
+    assert (loss.device.type, loss.shape) == ("meta", ())
 
 
 def test_a_loss_that_is_no_number_is_one_line(files, tmp_path: Path) -> None:

@@ -119,3 +119,14 @@ def test_an_error_goes_on_and_leaves_the_last_state(clock):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_note_that_is_a_function_is_called_for_printed_lines_alone(clock):
+    """It may wait for a GPU."""
+    asked, stream = [], io.StringIO()
+    with progress("steps", 100, stream=stream) as report:
+        for step in range(1, 31):
+            clock.now += 1
+            report.at(step, lambda step=step: asked.append(step) or f"loss {step}")
+    assert asked == [10, 30]
+    assert [line.split("  ")[-1] for line in stream.getvalue().splitlines()] == ["loss 10", "loss 30"]
