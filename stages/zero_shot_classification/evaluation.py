@@ -21,7 +21,6 @@ from ..common.encoders.dual import load_checkpoint
 from ..common.errors import InputError
 from ..common.files.arrow_tables import write_frame
 from ..common.files.schemas import SCORES
-from ..common.inference.encoding import choose_precision
 from ..common.journal.tracking import Run, track_job
 from ..common.metrics.findings import Measurable, estimates, metrics_of
 from ..common.metrics.ranking import auc, best_f1_threshold, draw_weights, estimate
@@ -80,13 +79,12 @@ def classify(job: ZeroShotJob) -> None:
     prompts = read_prompts(prompt_path, denying=True)
     with track_job(job, {read: source, "prompts": prompt_path}) as run:
         checkpoint = load_checkpoint(job.checkpoint, choose_device(job.device))
-        precision = choose_precision(settings.encoder_precision, checkpoint.model.device, run)
         every = read_label_matrix(job.labels, list(prompts))
         labels = every.among(list(prompts)).labelled()
         overlap = read_overlap(job.audit, job.labels)
         sets = {(finding, name): each for finding, own in prompts.items() for name, each in own.expanded().items()}
         scores: dict[str, dict[str, np.ndarray]] = {}
-        for (finding, name), each in scores_of(checkpoint, sets, labels.images, source, settings, precision).items():
+        for (finding, name), each in scores_of(checkpoint, sets, labels.images, source, settings, run).items():
             scores.setdefault(finding, {})[name] = each
         without = {name: "no prompts" for name in every.findings if name not in prompts}
         found = evaluate(labels, scores, settings.draws, settings.seed, job.labels, without, _probabilities(job))

@@ -17,7 +17,8 @@ from ..common.data.prompts import PromptSet
 from ..common.encoders.dual import Checkpoint
 from ..common.encoders.prompt_scores import Key, contrasts, embeddings_of, prompt_scores
 from ..common.encoders.settings import Precision
-from ..common.inference.encoding import in_batches, joined, token_batches
+from ..common.inference.encoding import choose_precision, in_batches, joined, token_batches
+from ..common.journal.tracking import Run
 from .contract import ZeroShotSettings
 
 
@@ -63,7 +64,7 @@ def scores_of(
     images: pl.DataFrame,
     source: Path,
     settings: ZeroShotSettings,
-    precision: Precision,
+    run: Run,
 ) -> dict[Key, Float[np.ndarray, "images"]]:
     """Return the scores of every prompt set, in the order of `images`, which has image_id.
 
@@ -71,5 +72,6 @@ def scores_of(
     """
     if settings.score == "local":
         ids, share, batch_size = images["image_id"].to_list(), settings.patch_share, settings.batch_size
+        precision = choose_precision(settings.encoder_precision, checkpoint.model.device, run)
         return local_scores(checkpoint, sets, ImageStore(source), ids, share, batch_size, precision)
     return prompt_scores(checkpoint, sets, embeddings_of(images, source, checkpoint.model))

@@ -29,7 +29,7 @@ Gather = Callable[[Rows], UInt8[np.ndarray, "_ stored stored"]]  # stored images
 _AMPERE = 8  # the first compute capability with bf16 and TF32
 
 
-def choose_precision(wanted: EncoderPrecision, device: torch.device, run: Run | None = None) -> Precision:
+def choose_precision(wanted: EncoderPrecision, device: torch.device, run: Run) -> Precision:
     """Return the precision of the key `encoder_precision` on a device, and record it in the journal.
 
     What the device lacks becomes fp32, with a warning. A CPU has bf16, which many emulate, so `auto` is fp32 there.
@@ -42,8 +42,7 @@ def choose_precision(wanted: EncoderPrecision, device: torch.device, run: Run | 
     if wanted not in ("auto", chosen):
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
         print(f"warning: encoder_precision: {name} has no {wanted}; computing in {chosen}", file=sys.stderr)
-    if run is not None:
-        run.log_tag("encoder_precision", chosen)
+    run.log_tag("encoder_precision", chosen)
     return chosen
 
 

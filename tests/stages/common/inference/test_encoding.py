@@ -73,6 +73,14 @@ def test_batches_change_no_token(model, most) -> None:
     torch.testing.assert_close(inputs, images, rtol=0, atol=0)
 
 
+def test_encoding_waits_for_nothing(model) -> None:
+    """Tensors of the device `meta` have no values: whatever reads one fails, as it would stop a GPU."""
+    visible, batches = torch.zeros(IMAGES, 5, dtype=torch.int64), in_batches(range(IMAGES), 3)
+    tokens = list(token_batches(model.to("meta"), PIXELS.__getitem__, batches, visible=visible))
+    assert [each.shape for each in tokens] == [(3, 5, 16), (3, 5, 16), (1, 5, 16)]
+    assert {model.embed_global(each).device.type for each in tokens} == {"meta"}
+
+
 def test_no_images_are_no_batches(model) -> None:
     assert list(token_batches(model, PIXELS.__getitem__, in_batches([], 3))) == []
 
