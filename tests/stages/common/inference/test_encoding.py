@@ -79,6 +79,8 @@ def test_encoding_waits_for_nothing(model) -> None:
     tokens = list(token_batches(model.to("meta"), PIXELS.__getitem__, batches, visible=visible))
     assert [each.shape for each in tokens] == [(3, 5, 16), (3, 5, 16), (1, 5, 16)]
     assert {model.embed_global(each).device.type for each in tokens} == {"meta"}
+    reports = list(report_embeddings(model, [[[7, 8], [9]], [[10]], [[11]]], SpecialTokens(2, 3), 2))
+    assert [each.shape for each in reports] == [(2, 8), (1, 8)]
 
 
 def test_no_images_are_no_batches(model) -> None:
