@@ -39,7 +39,7 @@ def install() -> None:
     guards = (ctypes.c_void_p * 21).in_dll(core, "_ZN3c104impl26device_guard_impl_registryE")
     events = {_RECORD: _returning(0), _BLOCK: _returning(0)}  # which the CPU's guard refuses
     device = {entry: _returning(_CUDA) for entry in _DEVICES}  # cuda:0 is this number, too
-    plain = guards[0]
+    plain = guards[0] or 0
     guards[0] = _object(_copied(plain, _GUARD_ENTRIES, events))
     guards[_CUDA] = _object(_copied(plain, _GUARD_ENTRIES, events | device))
     cpu._ZN2at6detail12getCUDAHooksEv.restype = ctypes.c_void_p

@@ -10,6 +10,8 @@ from .settings import DEVICES
 if TYPE_CHECKING:
     import torch
 
+_AMPERE = 8  # compute capability of the first GPUs with bf16
+
 
 def choose_device(wanted: str, environ: Mapping[str, str] = os.environ) -> "torch.device":
     """Choose the device of a stage; `auto` means CUDA where PyTorch sees a GPU.
@@ -35,3 +37,10 @@ def choose_device(wanted: str, environ: Mapping[str, str] = os.environ) -> "torc
             "in config.yaml",
         )
     return torch.device("cpu")
+
+
+def is_ampere(device: "torch.device") -> bool:
+    """Return whether a GPU is of compute capability 8 or more: bf16, TF32, attention for sequences of any length."""
+    import torch
+
+    return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= _AMPERE

@@ -16,14 +16,16 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
+from ..common.device import is_ampere
 from ..common.device_peaks import peak_of
 from ..common.encoders.operations import FORWARD_AND_BACKWARD, Transformer, product
 from ..common.encoders.text import TextEncoder
 from ..common.errors import InputError
 from ..common.files.atomic_files import atomic_path, write_text
 from .batches import TrainingBatch
-from .contract import C_COMPILERS
+from .contract import C_COMPILERS, PretrainSettings
 from .objective import Objective
+from .ranks import Ranks
 
 
 class SpeedMeter:
@@ -180,6 +182,17 @@ def hardware_tags(device: torch.device) -> dict[str, str]:
         tags |= {"gpu": properties.name, "gpu_bytes": str(properties.total_memory), "cuda": str(torch.version.cuda)}
         tags |= {"cudnn": str(torch.backends.cudnn.version())}
     return tags
+
+
+def with_possible_precision(settings: PretrainSettings, device: torch.device, ranks: Ranks) -> PretrainSettings:
+    """Return the settings, with fp32 instead of bf16 on a GPU that would only emulate it; rank 0 says so."""
+    if settings.optimisation.precision == "fp32" or device.type != "cuda" or is_ampere(device):
+        return settings
+    if ranks.first:
+        name = torch.cuda.get_device_name(device)
+        print(f"warning: optimisation.precision: {name} has no bf16; training in fp32", file=sys.stderr)
+    optimisation = settings.optimisation.model_copy(update={"precision": "fp32"})
+    return settings.model_copy(update={"optimisation": optimisation})
 
 
 def make_deterministic() -> None:

@@ -38,6 +38,7 @@ from .throughput import (
     make_deterministic,
     progress_line,
     step_profiler,
+    with_possible_precision,
 )
 from .training_state import TrainingState, resume_state, save_state, tell_of_others
 from .weights import StartingWeights, with_normalisation
@@ -208,6 +209,7 @@ def _pretrain(job: PretrainJob, start: StartingWeights, ranks: Ranks, run: Run |
     if settings.optimisation.deterministic:
         make_deterministic()
     place = _place(job, ranks, run)
+    settings = with_possible_precision(settings, place.device, ranks)
     with state_in_use(place.state) if run else nullcontext():
         tokenizer = load_tokenizer(job.tokenizer)
         text = settings.model.text
@@ -226,6 +228,7 @@ def _pretrain(job: PretrainJob, start: StartingWeights, ranks: Ranks, run: Run |
 def _log_start(run: Run, settings: PretrainSettings, studies: list[Study], place: Place, ranks: Ranks) -> None:
     image = settings.model.image
     tags = hardware_tags(place.device) | {"state": place.state.name, "processes": str(ranks.world)}
+    tags["precision"] = settings.optimisation.precision
     for key, value in tags.items():
         run.log_tag(key, value)
     run.log_metrics({"data/studies": len(studies),

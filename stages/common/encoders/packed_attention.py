@@ -17,11 +17,11 @@ from torch.nn import functional as F
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
+from ..device import is_ampere
 from .report_batches import TokenStream
 
 NAME = "packed"  # of the function, in transformers' registry
 _GROUPS = 4  # of sequences by length, on a CPU: little padding, few calls
-_FIRST_CAPABLE = 8  # compute capability of the oldest GPU with the kernel (Ampere)
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,7 @@ class PackedLayout:
 
 def _has_kernel(query: Float[Tensor, "tokens heads channels"]) -> bool:
     """Return whether there is a kernel for sequences of different length on this device, for this type and width."""
-    return (
-        query.is_cuda
-        and query.dtype in (torch.bfloat16, torch.float16)
-        and query.shape[-1] % 8 == 0
-        and torch.cuda.get_device_capability(query.device)[0] >= _FIRST_CAPABLE
-    )
+    return is_ampere(query.device) and query.dtype in (torch.bfloat16, torch.float16) and query.shape[-1] % 8 == 0
 
 
 def _attention(

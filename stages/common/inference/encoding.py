@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.paired_reports import Sentences
+from ..device import is_ampere
 from ..encoders.dual import DualEncoder, to_input
 from ..encoders.report_batches import ReportBatch, SpecialTokens, map_tensors, pack_reports
 from ..encoders.settings import EncoderPrecision, Precision
@@ -26,8 +27,6 @@ Output = TypeVar("Output", Tensor, tuple[Tensor, ...])
 Rows = Int[np.ndarray, "_"]
 Gather = Callable[[Rows], UInt8[np.ndarray, "_ stored stored"]]  # stored images of rows, e.g. `ImageStore.gather`
 
-_AMPERE = 8  # the first compute capability with bf16 and TF32
-
 
 def choose_precision(wanted: EncoderPrecision, device: torch.device, run: Run) -> Precision:
     """Return the precision of the key `encoder_precision` on a device, and record it in the journal.
@@ -37,7 +36,7 @@ def choose_precision(wanted: EncoderPrecision, device: torch.device, run: Run) -
     chosen: Precision = "fp32"
     if device.type != "cuda":
         chosen = "bf16" if wanted == "bf16" else "fp32"
-    elif torch.cuda.get_device_capability(device)[0] >= _AMPERE:
+    elif is_ampere(device):
         chosen = "bf16" if wanted == "auto" else wanted
     if wanted not in ("auto", chosen):
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"

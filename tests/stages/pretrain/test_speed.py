@@ -22,7 +22,8 @@ from stages.pretrain import throughput as hardware
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.objective import Objective
 from stages.pretrain.optimisation import adamw, freeze_text_layers, parameter_groups, update
-from stages.pretrain.throughput import SpeedMeter, StepFlops, progress_line
+from stages.pretrain.ranks import ALONE, Ranks
+from stages.pretrain.throughput import SpeedMeter, StepFlops, progress_line, with_possible_precision
 from stages.pretrain.training import Place, build, train
 
 NO_CHANGE = {"min_area": 1, "brightness": 0, "contrast": 0}
@@ -275,3 +276,16 @@ def test_a_norm_that_is_not_finite_leaves_weights_and_moments() -> None:
         before = weights + moments
         optimiser.zero_grad()
     assert {float(state["step"]) for state in optimiser.state.values()} == {2.0}
+
+
+@pytest.mark.parametrize(("capability", "trains_in"), [((7, 0), "fp32"), ((8, 6), "bf16")])
+def test_a_card_without_bf16_trains_in_fp32_and_says_so(monkeypatch, capsys, capability, trains_in: str) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla V100")
+    asked, card = with_optimisation(precision="bf16"), torch.device("cuda")
+    assert with_possible_precision(asked, card, ALONE).optimisation.precision == trains_in
+    said = "warning: optimisation.precision: Tesla V100 has no bf16; training in fp32\n"
+    assert capsys.readouterr().err == (said if trains_in == "fp32" else "")
+    assert with_possible_precision(asked, torch.device("cpu"), ALONE) is asked
+    assert with_possible_precision(asked, card, Ranks(1, 2)).optimisation.precision == trains_in
+    assert capsys.readouterr().err == ""
