@@ -68,7 +68,7 @@ def read_under(root: Path, relative: str, max_bytes: int, roots: tuple[Path, ...
             _check_regular(status)
             if status.st_size > max_bytes:
                 raise RootedFileError("too_large", f"{status.st_size} bytes")
-            data = handle.read(max_bytes + 1)
+            data = handle.read(status.st_size + 1)  # a buffer of max_bytes would cost its page faults at each file
     except (OSError, RuntimeError, MemberError) as error:
         raise _explained(error) from None
     if len(data) > max_bytes:
