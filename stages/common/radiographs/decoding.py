@@ -236,19 +236,17 @@ def _decode_rle(frame: bytes, pixel_format: PixelFormat) -> Decoded:
     if any(len(plane) != size and plane[size:] != b"\0" for plane in planes):
         raise RejectionError("codestream_mismatch", f"a segment does not hold Rows x Columns, {size} bytes")
     width = segments // pixel_format.samples
-    samples = [_joined(planes[first : first + width], size) for first in range(0, segments, width)]
     shape = pixel_format.rows, pixel_format.columns
-    words = samples[0].reshape(shape) if len(samples) == 1 else np.stack(samples, axis=-1).reshape(*shape, -1)
+    samples = [_joined(planes[first : first + width], shape) for first in range(0, segments, width)]
+    words = samples[0] if len(samples) == 1 else np.stack(samples, axis=-1)
     return Decoded(words.view(f"i{words.itemsize}") if pixel_format.signed else words, pixel_format.photometric)
 
 
-def _joined(planes: list[bytes], size: int) -> Integer[np.ndarray, "size"]:
+def _joined(planes: list[bytes], shape: tuple[int, int]) -> Integer[np.ndarray, "rows columns"]:
     """Return unsigned words joined from planes of bytes, the most significant first."""
-    words = np.frombuffer(planes[0], dtype=np.uint8, count=size).astype(f"u{len(planes)}")
-    for plane in planes[1:]:
-        words <<= 8
-        words |= np.frombuffer(plane, dtype=np.uint8, count=size)
-    return words
+    least_first = [np.frombuffer(plane, dtype=np.uint8, count=shape[0] * shape[1]) for plane in reversed(planes)]
+    words = cv2.merge([plane.reshape(shape) for plane in least_first])  # in one pass
+    return words.view(f"<u{len(planes)}").reshape(shape)
 
 
 def _decode_jpeg2000(frame: bytes, codestream: Codestream, pixel_format: PixelFormat) -> Decoded:
