@@ -87,7 +87,7 @@ def file_bytes(dataset: Dataset) -> bytes:
 
 def grey_levels(levels: Levels) -> np.ndarray:
     """Grey levels of a whole image, 0 black to 255 white, unrounded."""
-    return levels.to_grey(levels.values)
+    return levels.to_grey(levels.linear())
 
 
 def grey_of(content: Dataset | bytes, settings: DicomToArrowSettings = ANY) -> np.ndarray:

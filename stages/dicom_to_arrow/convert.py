@@ -15,7 +15,6 @@ and 16,384 points of a radiograph hold enough noise that no two exposures agree 
 """
 
 import hashlib
-import re
 import shutil
 import traceback
 import warnings
@@ -23,7 +22,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +30,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int
-from pydicom.filereader import read_partial
-from pydicom.tag import Tag
 
 from ..common.data.identifiers import keyed, read_key
 from ..common.data.private_sources import is_keyed, reveal
@@ -45,7 +41,6 @@ from ..common.files.rooted_files import Kind, RootedFileError, check_folders, re
 from ..common.journal.progress import progress
 from ..common.journal.tracking import track_job
 from ..common.radiographs.isolation import Limits, map_isolated
-from ..common.radiographs.parsing import text
 from ..common.radiographs.radiograph import Radiograph
 from ..common.radiographs.readers import is_raster, read_radiograph
 from ..common.radiographs.rejection import RejectionError
@@ -76,21 +71,6 @@ def read_source(root: Path, relative: str, max_bytes: int, roots: tuple[Path, ..
         raise RejectionError(reason, message.format(detail=error, max_bytes=max_bytes)) from None
 
 
-_SOP_INSTANCE_UID = Tag("SOPInstanceUID")
-
-
-def read_instance_uid(data: bytes, key: bytes | None) -> str | None:
-    """Return the UID of a DICOM file that was read before, keyed if there is a `key`; None where it is not a UID.
-
-    Parsing ends after the element, which is among the first of the data set, since elements are sorted (PS3.5 7.1).
-    """
-    dataset = read_partial(BytesIO(data), stop_when=lambda tag, _vr, _length: tag > _SOP_INSTANCE_UID, force=True)
-    uid = text(dataset, "SOPInstanceUID")
-    if not re.fullmatch(r"[0-9.]{1,64}", uid):  # PS3.5 9.1; anything else may be a name in the wrong place
-        return None
-    return keyed(uid, "instance", key) if key else uid
-
-
 POINTS = 128  # along each axis, at most
 
 
@@ -100,11 +80,11 @@ def picture_sha256(radiograph: Radiograph) -> str | None:
     Returns None where fewer pixels were decoded than the file has (jpeg2000_reduce), since their number depends on
     `size`.
     """
-    values, shape = radiograph.levels.values, radiograph.shape
-    if values.shape != shape:
+    levels, shape = radiograph.levels, radiograph.shape
+    if levels.values.shape != shape:
         return None
-    points = values[_places(shape[0])][:, _places(shape[1])]  # rows first: whole cache lines
-    grey = np.rint(radiograph.levels.to_grey(points)).astype(np.uint8)
+    points = levels.linear(_places(shape[0]), _places(shape[1]))
+    grey = np.rint(levels.to_grey(points)).astype(np.uint8)
     return hashlib.sha256(f"{shape[0]} {shape[1]} ".encode() + grey.tobytes()).hexdigest()
 
 
@@ -230,11 +210,9 @@ def convert_file(
             warnings.simplefilter("ignore")  # pydicom warns about quirks such as PatientAge "62" in every RSNA file
             data = read_verified(row, root, settings, roots)
             radiograph = read_radiograph(data, row["view"], settings)
-            if is_raster(data):
-                uid, radiograph = None, radiograph.inverted() if row["inverted"] else radiograph
-            else:  # a DICOM file says itself whether it is inverted
-                uid = read_instance_uid(data, key)
-            return Outcome(image=_image_row(row, radiograph, uid, settings.size))
+            if is_raster(data) and row["inverted"]:  # a DICOM file says itself whether it is inverted
+                radiograph = radiograph.inverted()
+            return Outcome(image=_image_row(row, radiograph, key, settings.size))
     except RejectionError as rejection:
         reason, message = rejection.reason, str(rejection)
     except (KeyboardInterrupt, SystemExit):
@@ -270,8 +248,8 @@ def read_verified(
     return data
 
 
-def _image_row(row: dict[str, Any], radiograph: Radiograph, uid: str | None, size: int) -> dict[str, Any]:
-    square = radiograph.square(size)
+def _image_row(row: dict[str, Any], radiograph: Radiograph, key: bytes | None, size: int) -> dict[str, Any]:
+    square, uid = radiograph.square(size), radiograph.instance_uid
     box, pixels = square.content, square.pixels
     content = pixels[box.y : box.y + box.height, box.x : box.x + box.width]
     if content.min() == content.max():
@@ -294,5 +272,5 @@ def _image_row(row: dict[str, Any], radiograph: Radiograph, uid: str | None, siz
         "window": radiograph.window,
         "pixels_sha256": hashlib.sha256(data).hexdigest(),
         "picture_sha256": picture_sha256(radiograph),
-        "instance_uid": uid,
+        "instance_uid": keyed(uid, "instance", key) if key and uid else uid,
     }

@@ -1,14 +1,16 @@
 """DICOM's grey-scale chain on arrays: stored values to grey levels from 0 (black) to 255 (white).
 
 The steps are the Modality LUT, the VOI LUT and the polarity; the clauses are those of PS3.3. Everything here is a
-function of the stored value alone. So a table over the values that occur is computed in float64 and looked up: exact,
-and faster than arithmetic on every pixel.
+function of the stored value alone. A linear chain only clips the stored values, which are scaled to grey once the image
+is small. Any other chain is a table over the values that occur, computed in float64 and looked up: exact, and faster
+than arithmetic on every pixel. Both are applied to a few rows at a time, so no second picture of full size is made.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, floor
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Integer, Shaped, UInt16
 
@@ -18,9 +20,12 @@ WHITE = 255.0
 VOI_LUT_UNUSABLE = ", VOI LUT unusable"  # end of the text for the column `window`
 _BLOCK_ROWS = 128  # small enough for the processor's cache
 _TABLE_LIMIT = 2**17  # entries; with more (32-bit values) the chain runs on the pixels themselves
-# Values from black to white: few enough for float32 (24 bits), and so many that rounding a mean to one of them changes
-# it by less than 255 / 2 / 2,048 = 0.06 grey levels.
-_FINE, _WIDE = 2**11, 2**22
+# The largest value may be so many windows away from zero: a mean in float32 is then wrong by up to 2^-24 x 64 windows,
+# which is 0.001 grey levels.
+_NARROW = 64
+_SUMMED = (np.uint8, np.uint16, np.int16)  # types of stored values whose sums OpenCV computes
+_ALL = slice(None)
+Index = slice | Integer[np.ndarray, "_"]
 
 
 @dataclass(frozen=True)
@@ -133,37 +138,89 @@ def voi_values(values: Float64[np.ndarray, "..."], voi: LookupTable | Window) ->
     return window_values(values, voi)
 
 
+class Stored(NamedTuple):
+    """Stored values of grey pixels."""
+
+    values: Integer[np.ndarray, "rows columns"]
+    padding: Bool[np.ndarray, "rows columns"] | None  # None: no pixel is padding
+    low: int  # the smallest and the largest value of the pixels that are not padding; 0 and 0 where all are
+    high: int
+
+    @classmethod
+    def of(
+        cls, values: Integer[np.ndarray, "rows columns"], padding: Bool[np.ndarray, "rows columns"] | None = None
+    ) -> "Stored":
+        """Return values with their range."""
+        if padding is not None and padding.all():
+            return cls(values, padding, 0, 0)
+        used = None if padding is None else (~padding).view(np.uint8)
+        if values.dtype == np.uint32:  # unknown to OpenCV
+            present = values if padding is None else values[~padding]
+            return cls(values, padding, int(present.min()), int(present.max()))
+        low, high, _, _ = cv2.minMaxLoc(values, used)  # one pass, where numpy makes two
+        return cls(values, padding, int(low), int(high))
+
+    def present(self) -> Integer[np.ndarray, "present"]:
+        """Return the values that occur outside padding, in ascending order."""
+        if self.high - self.low >= _TABLE_LIMIT:
+            return np.unique(self.values if self.padding is None else self.values[~self.padding])
+        seen = np.zeros(self.high - self.low + 1, dtype=bool)
+        for start in range(0, len(self.values), _BLOCK_ROWS):
+            block = self.values[start : start + _BLOCK_ROWS]
+            if self.padding is not None:
+                block = block[~self.padding[start : start + _BLOCK_ROWS]]
+            seen[block.astype(np.int64) - self.low] = True
+        return np.flatnonzero(seen) + self.low
+
+
 @dataclass(frozen=True)
 class Levels:
-    """An image whose values are linear in the grey level, so that it may be resampled before it is scaled."""
+    """An image as stored, and how its values become values that are linear in the grey level.
 
-    values: Shaped[np.ndarray, "rows columns"]  # uint8, uint16, int16 or float32
-    black: float  # the value shown as 0; above `white` where the image is inverted
-    white: float  # the value shown as 255
+    So it may be resampled before it is scaled to grey.
+    """
 
-    def to_grey(self, values: Shaped[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
-        """Return the grey levels of `values`, 0 black to 255 white, unrounded."""
-        grey = values.astype(np.float32)
-        if (self.black, self.white) != (0, WHITE):
-            grey -= np.float32(self.black)
-            grey *= np.float32(WHITE / (self.white - self.black))
-        return np.clip(grey, 0, WHITE, out=grey)
+    values: Shaped[np.ndarray, "rows columns"]  # uint8, uint16, int16 or float32; any integers where `grey_of` is given
+    black: float  # the linear value shown as 0; above `white` where the image is inverted
+    white: float  # the linear value shown as 255
+    clip: tuple[float, float] | None = None  # the ends of a window that some values lie beyond
+    grey_of: Callable[[Integer[np.ndarray, "..."]], Float32[np.ndarray, "..."]] | None = None  # a chain that is no line
+    padding: Bool[np.ndarray, "rows columns"] | None = None  # shown as black; with `grey_of` only
+
+    def linear(self, rows: Index = _ALL, columns: Index = _ALL) -> Shaped[np.ndarray, "rows columns"]:
+        """Return the linear values of some pixels, as float32 where they are no integers of 8 or 16 bits."""
+        values = self.values[rows][:, columns]
+        if self.grey_of is not None:
+            grey = self.grey_of(values)
+            if self.padding is not None:
+                grey[self.padding[rows][:, columns]] = 0
+            return grey
+        if self.clip is None:
+            return values
+        low, high = self.clip
+        if low == int(low) and high == int(high):
+            return np.clip(values, int(low), int(high))
+        return np.clip(values.astype(np.float32), np.float32(low), np.float32(high))
+
+    def to_grey(self, linear: Shaped[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+        """Return the grey levels of linear values, or of their means: 0 black to 255 white, unrounded."""
+        grey = linear.astype(np.float64)
+        grey -= self.black
+        grey *= WHITE / (self.white - self.black)
+        return np.clip(grey, 0, WHITE, out=grey).astype(np.float32)
 
 
-def to_levels(
-    stored: Integer[np.ndarray, "rows columns"], padding: Bool[np.ndarray, "rows columns"] | None, display: Display
-) -> Levels:
+def to_levels(stored: Stored, display: Display) -> Levels:
     """Convert stored values to grey levels for display.
 
     Padding (C.7.5.1.1.2) counts in no statistic and is black. Raises RejectionError (constant_image) where the pixels
     that are not padding have one value or one grey level.
     """
-    low, high = used_range(stored, padding)
-    if low == high:
+    if stored.low == stored.high:
         raise RejectionError("constant_image", "every pixel that is no padding has the same value")
-    present = np.array([low, high])  # the extremes suffice where the chain is monotone; a table need not be
+    present = np.array([stored.low, stored.high])  # the extremes suffice where the chain is monotone
     if isinstance(display.modality, LookupTable) or isinstance(display.voi, LookupTable):
-        present = np.unique(stored if padding is None else stored[~padding])
+        present = stored.present()
     voi = display.voi or _full_range(modality_values(present, display.modality))
 
     def grey_of(values: Integer[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
@@ -172,82 +229,42 @@ def to_levels(
 
     if np.ptp(grey_of(present)) == 0:
         raise RejectionError("constant_image", f"one grey level everywhere after the {display.window}")
-    if padding is None and isinstance(voi, Window) and isinstance(display.modality, Rescale):
-        linear = _linear_levels(stored, (low, high), display.modality, voi, display.inverted)
+    if isinstance(voi, Window) and voi.function != "SIGMOID" and isinstance(display.modality, Rescale):
+        linear = _linear_levels(stored, display.modality, voi, display.inverted)
         if linear is not None:
             return linear
-    return Levels(_looked_up(stored, padding, (low, high), grey_of), 0.0, WHITE)
+    return Levels(stored.values, 0.0, WHITE, None, _looked_up(stored, grey_of), stored.padding)
 
 
-def _linear_levels(
-    stored: Integer[np.ndarray, "rows columns"],
-    used: tuple[int, int],
-    rescale: Rescale,
-    window: Window,
-    inverted: bool,
-) -> Levels | None:
+def _linear_levels(stored: Stored, rescale: Rescale, window: Window, inverted: bool) -> Levels | None:
     """Return stored values that are only clipped to the ends of a linear window; the rest of the chain is linear.
 
-    Values that need no clipping are not even copied. Returns None where the function is not linear, or 16 bits are too
-    few to hold the ends of the window and the values between them without rounding.
+    Returns None where padding must become black, or where float32 is too coarse for a narrow window of large values.
     """
-    if window.function == "SIGMOID" or stored.dtype.itemsize > 2:
-        return None
     bottom, top = ((end - rescale.intercept) / rescale.slope for end in window.bounds)  # reversed by a negative slope
     black, white = (top, bottom) if inverted else (bottom, top)
     bottom, top = min(bottom, top), max(bottom, top)
-    if bottom <= used[0] and used[1] <= top and _FINE <= top - bottom <= _WIDE:
-        return Levels(stored, black, white)
-    low, high = max(used[0], floor(bottom)), min(used[1], ceil(top))
-    shift = 16 - (high - low).bit_length()
-    clipped = [(end - low) * 2**shift for end in (max(bottom, low), min(top, high))]
-    if shift < 0 or (top - bottom) * 2**shift < _FINE or any(end != int(end) for end in clipped):
+    narrow = top - bottom <= max(-stored.low, stored.high) / _NARROW
+    if narrow or stored.padding is not None or stored.values.dtype not in _SUMMED:
         return None
-    if max(abs(bottom - low), abs(top - low)) > _WIDE:
-        return None
-    values = np.empty(stored.shape, dtype=np.uint16)
-    for start in range(0, len(stored), _BLOCK_ROWS):
-        block = np.clip(stored[start : start + _BLOCK_ROWS], low, high)
-        # Wraps around where int16 is too narrow for the difference, and is right again as uint16.
-        out = np.subtract(block, low, out=values[start : start + _BLOCK_ROWS], casting="unsafe")
-        out <<= shift
-        if clipped != [0, (high - low) * 2**shift]:  # an end of the window lies between two whole numbers
-            np.clip(out, int(clipped[0]), int(clipped[1]), out=out)
-    return Levels(values, (black - low) * 2**shift, (white - low) * 2**shift)
+    ends = max(bottom, float(stored.low)), min(top, float(stored.high))
+    return Levels(stored.values, black, white, None if ends == (stored.low, stored.high) else ends)
 
 
 def _looked_up(
-    stored: Integer[np.ndarray, "rows columns"],
-    padding: Bool[np.ndarray, "rows columns"] | None,
-    used: tuple[int, int],
-    grey_of: Callable[[Integer[np.ndarray, "..."]], Float32[np.ndarray, "..."]],
-) -> Float32[np.ndarray, "rows columns"]:
-    """Return grey levels from a table of the values that occur, or value by value where they are too many."""
-    low, high = used
-    first = min(low, 0)
-    table = grey_of(np.arange(first, high + 1)) if high - first < _TABLE_LIMIT else None
-    grey = np.empty(stored.shape, dtype=np.float32)
-    for start in range(0, len(stored), _BLOCK_ROWS):
-        block, out = stored[start : start + _BLOCK_ROWS], grey[start : start + _BLOCK_ROWS]
-        if table is None:
-            out[...] = grey_of(block)
-        else:  # "clip" affects padding only, which may lie outside low to high
-            np.take(table, block.astype(np.int64) - first if first else block, mode="clip", out=out)
-    if padding is not None:
-        grey[padding] = 0
-    return grey
+    stored: Stored, grey_of: Callable[[Integer[np.ndarray, "..."]], Float32[np.ndarray, "..."]]
+) -> Callable[[Integer[np.ndarray, "..."]], Float32[np.ndarray, "..."]]:
+    """Return a look-up in a table of the values that occur, or `grey_of` itself where they are too many."""
+    first = min(stored.low, 0)
+    if stored.high - first >= _TABLE_LIMIT:
+        return grey_of
+    table = grey_of(np.arange(first, stored.high + 1))
 
+    def looked_up(values: Integer[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+        # "clip" affects padding only, which may lie outside the range.
+        return np.take(table, values.astype(np.int64) - first if first else values, mode="clip")
 
-def used_range(
-    values: Integer[np.ndarray, "rows columns"], padding: Bool[np.ndarray, "rows columns"] | None
-) -> tuple[int, int]:
-    """Return the smallest and largest value of the pixels that are not padding; (0, 0) where all are."""
-    if padding is None:
-        return int(values.min()), int(values.max())
-    if padding.all():
-        return 0, 0
-    limits, used = np.iinfo(values.dtype), ~padding
-    return int(values.min(where=used, initial=limits.max)), int(values.max(where=used, initial=limits.min))
+    return looked_up
 
 
 def _full_range(values: Float64[np.ndarray, "values"]) -> Window:

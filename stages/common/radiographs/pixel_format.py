@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from pydicom import Dataset
 
-from .display import Display, LookupTable, Rescale, Window, is_inverted, used_range
+from .display import Display, LookupTable, Rescale, Stored, Window, is_inverted
 from .parsing import has_value, integer, is_little_endian, items, number, numbers, raw, required_integer, text
 from .rejection import RejectionError
 from .settings import RadiographSettings
@@ -108,10 +108,8 @@ def check_native_size(pixel_format: PixelFormat, length: int) -> None:
         )
 
 
-def stored_values(
-    words: Integer[np.ndarray, "rows columns"], pixel_format: PixelFormat
-) -> tuple[Integer[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"] | None]:
-    """Return stored values of grey pixels from the words that hold them, and a mask of padding (None: no padding).
+def stored_values(words: Integer[np.ndarray, "rows columns"], pixel_format: PixelFormat) -> Stored:
+    """Return stored values of grey pixels from the words that hold them, with a mask of padding.
 
     PS3.5 8.1.1: the value occupies BitsStored bits up to HighBit, whose top bit is the sign. The other bits are unused;
     here they must be zero, or repeat the sign, or be overlays that the header declares. Padding may have any value. A
@@ -127,22 +125,23 @@ def stored_values(
         )
     values = words >> shift if shift else words
     padding = padding_mask(values, pixel_format.padding)
-    low, high = used_range(values, padding)
+    found = Stored.of(values, padding)
+    low, high = found.low, found.high
     half = 2 ** (stored - 1)
     if not pixel_format.signed:
         if high >= 2 * half or low < 0:
             raise RejectionError("bits_inconsistent", f"values above BitsStored {stored}: up to {high}")
-        return values, padding
+        return found
     if low >= 0 and half <= high < 2 * half:  # two's complement of BitsStored bits, unused bits zero
         # Padding is extended as well, in the element as in the pixels. What the mask already marks may lie outside the
         # bits.
         extended = _sign_extended(values, stored)
         ends = [end - 2 * half if half <= end < 2 * half else end for end in pixel_format.padding or ()]
-        found = padding_mask(extended, (min(ends), max(ends)) if ends else None)
-        return extended, found if padding is None else padding if found is None else padding | found
+        also = padding_mask(extended, (min(ends), max(ends)) if ends else None)
+        return Stored.of(extended, also if padding is None else padding if also is None else padding | also)
     if low < -half or high >= half:
         raise RejectionError("bits_inconsistent", f"values from {low} to {high} do not fit BitsStored {stored}, signed")
-    return values, padding
+    return found
 
 
 def padding_mask(

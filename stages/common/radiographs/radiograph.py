@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Integer, Shaped, UInt8
+from jaxtyping import Float32, Integer, UInt8
 
-from .display import Levels
+from .display import WHITE, Levels
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ def fit_into_square(grey: Float32[np.ndarray, "rows columns"], pixel_aspect: flo
     """Resample `grey` (0 to 255) to square pixels, long side `size`, and pad it with black to a square.
 
     Rounding happens once, at the end: the error against the exact mean over each pixel's area is at most half a grey
-    level (plus that of the float32 sum, below 0.001).
+    level (plus that of the float32 sums, below 0.001).
     """
     rows, columns = grey.shape
     box = content_box(rows, columns, pixel_aspect, size)
-    return place(resample(grey, box.height, box.width), box, size)
+    return place(resample(Levels(grey, 0.0, WHITE), box.height, box.width), box, size)
 
 
 def place(grey: Float32[np.ndarray, "rows columns"], box: ContentBox, size: int) -> SquareImage:
@@ -61,22 +61,44 @@ def place(grey: Float32[np.ndarray, "rows columns"], box: ContentBox, size: int)
     return SquareImage(pixels, box)
 
 
-def resample(
-    image: Shaped[np.ndarray, "rows columns"], height: int, width: int
-) -> Shaped[np.ndarray, "{height} {width}"]:
-    """Resample by area means along an axis that shrinks and linearly along one that grows, keeping the data type.
+def resample(levels: Levels, height: int, width: int) -> Float32[np.ndarray, "{height} {width}"]:
+    """Return the grey levels of a resampled image: area means along an axis that shrinks, linear along one that grows.
 
     The axes are treated one after the other because cv2's INTER_AREA falls back to linear (and so aliases the axis that
-    shrinks) as soon as one axis grows.
+    shrinks) as soon as one axis grows. Sums of whole rows are also four times as fast as INTER_AREA at full size, and
+    more exact: float32 adds integers of 16 bits without rounding, up to 256 rows of them.
     """
-    rows, columns = image.shape
-    if image.dtype == np.uint16 and not rows % 2 and not columns % 2 and rows >= 8 * height and columns >= 8 * width:
-        # Means of 2 x 2 first, which is four times as fast. A pixel of the result covers at least 4 x 4 of them, and
-        # only those at its border are split into halves instead of quarters.
-        image = cv2.resize(image, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA)
-        rows, columns = image.shape
-    shrunk = cv2.resize(image, (min(width, columns), min(height, rows)), interpolation=cv2.INTER_AREA)
-    return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_LINEAR)
+    rows, columns = levels.values.shape
+    means = _means_of_rows(levels, height) if height < rows else levels.linear().astype(np.float32)
+    means = cv2.resize(means, (min(width, columns), len(means)), interpolation=cv2.INTER_AREA)
+    return levels.to_grey(cv2.resize(means, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+_BLOCK_ROWS = 96  # whose values fit into the processor's cache
+
+
+def _means_of_rows(levels: Levels, bands: int) -> Float32[np.ndarray, "{bands} columns"]:
+    """Return the means of linear values over equal bands of rows, which may end between two rows.
+
+    Each row is added to the band in which it begins. Then what it shares with the band before is moved there.
+    """
+    rows, columns = levels.values.shape
+    starts, rest = np.divmod(np.arange(bands + 1) * rows, bands)
+    sums = np.empty((bands, columns), dtype=np.float32)
+    at_once = max(1, _BLOCK_ROWS * bands // rows)
+    for first in range(0, bands, at_once):
+        last = min(first + at_once, bands)
+        block = levels.linear(slice(starts[first], starts[last]))
+        for band in range(first, last):
+            part = block[starts[band] - starts[first] : starts[band + 1] - starts[first]]
+            cv2.reduce(part, 0, cv2.REDUCE_SUM, dst=sums[band : band + 1], dtype=cv2.CV_32F)
+    if rest.any():
+        shared = levels.linear(starts[:-1]).astype(np.float32)
+        shared *= (rest[:-1, np.newaxis] / bands).astype(np.float32)
+        sums -= shared
+        sums[:-1] += shared[1:]
+    sums *= np.float32(bands / rows)
+    return sums
 
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: the Y of YBR_FULL (PS3.3 C.7.6.3.1.2) and of JFIF
@@ -107,6 +129,7 @@ class Radiograph:
     row_spacing: float | None  # mm between the centres of two rows
     column_spacing: float | None  # mm between the centres of two columns
     pixel_aspect: float = 1.0  # height of a pixel / width of a pixel
+    instance_uid: str | None = None  # SOPInstanceUID of a DICOM file; None where it is no UID
 
     def inverted(self) -> "Radiograph":
         """Return the image with black for white: MONOCHROME1 pixels, of which the file itself does not say so."""
@@ -120,4 +143,4 @@ class Radiograph:
         grey.
         """
         box = content_box(*self.shape, self.pixel_aspect, size)
-        return place(self.levels.to_grey(resample(self.levels.values, box.height, box.width)), box, size)
+        return place(resample(self.levels, box.height, box.width), box, size)

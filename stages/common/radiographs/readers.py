@@ -7,6 +7,7 @@ range of 16-bit PNGs, grey or in colour, which have no window, becomes black to 
 histogram-equalised by its makers; the data set's name in each row says so.
 """
 
+import re
 import struct
 import zlib
 from io import BytesIO
@@ -19,8 +20,8 @@ from pydicom import Dataset
 
 from .codestreams import read_jpeg, refusing_what_codecs_warn_of
 from .decoding import Decoded, decode
-from .display import WHITE, Display, Levels, LookupTable, Rescale, Window, to_levels
-from .parsing import is_dicom, numbers, parse
+from .display import WHITE, Display, Levels, LookupTable, Rescale, Stored, Window, to_levels
+from .parsing import is_dicom, numbers, parse, text
 from .pixel_format import (
     GREY,
     PixelFormat,
@@ -67,12 +68,18 @@ def read_dicom(data: bytes, index_view: str | None, settings: RadiographSettings
     display = read_display(dataset, pixel_format) if pixel_format.photometric in GREY else None
     decoded = decode(file, pixel_format, _reduction(display, pixel_format, settings))
     if display is not None:
-        levels, window = to_levels(*stored_values(decoded.words, pixel_format), display), display.window
+        levels, window = to_levels(stored_values(decoded.words, pixel_format), display), display.window
     else:  # the Modality and VOI LUTs apply to grey images only
         levels, window = Levels(_grey_of_colours(dataset, pixel_format, decoded), 0.0, WHITE), "none"
     row_spacing, column_spacing, aspect = read_spacing(dataset)
     shape = pixel_format.rows, pixel_format.columns
-    return Radiograph(levels, shape, view, pixel_format.photometric, window, row_spacing, column_spacing, aspect)
+    uid = _instance_uid(dataset)
+    return Radiograph(levels, shape, view, pixel_format.photometric, window, row_spacing, column_spacing, aspect, uid)
+
+
+def _instance_uid(dataset: Dataset) -> str | None:
+    uid = text(dataset, "SOPInstanceUID")
+    return uid if re.fullmatch(r"[0-9.]{1,64}", uid) else None  # PS3.5 9.1; else it may be a name in the wrong place
 
 
 def _reduction(display: Display | None, pixel_format: PixelFormat, settings: RadiographSettings) -> int:
@@ -102,7 +109,7 @@ def _grey_of_colours(
     """
     words, bits = decoded.words, pixel_format.bits_stored
     if pixel_format.photometric == "PALETTE COLOR":
-        return _grey_of_palette(read_palette(dataset, pixel_format.signed), stored_values(words, pixel_format)[0])
+        return _grey_of_palette(read_palette(dataset, pixel_format.signed), stored_values(words, pixel_format).values)
     if words.dtype.itemsize > 2 or words.dtype.kind != "u":
         raise RejectionError("bits_inconsistent", f"colour of {8 * words.dtype.itemsize} bits or signed")
     if int(words.max()) >= 2**bits:
@@ -173,7 +180,7 @@ def read_raster(data: bytes, index_view: str | None, settings: RadiographSetting
         levels, photometric, window = Levels(pixels, 0.0, WHITE), "MONOCHROME2", "none"
     else:
         display = Display(Rescale(), None, inverted=False)
-        levels, photometric, window = to_levels(pixels, None, display), "MONOCHROME2", display.window
+        levels, photometric, window = to_levels(Stored.of(pixels), display), "MONOCHROME2", display.window
     if np.ptp(levels.values) == 0:
         raise RejectionError("constant_image", "every pixel has the same value")
     return Radiograph(levels, pixels.shape[:2], view, photometric, window, None, None)

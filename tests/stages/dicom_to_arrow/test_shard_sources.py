@@ -13,8 +13,9 @@ from stages.common.data.private_sources import hide
 from stages.common.errors import InputError
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import map_table, read_table, write_table
+from stages.common.radiographs.readers import read_dicom
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
-from stages.dicom_to_arrow.convert import convert_file, convert_shard, read_instance_uid
+from stages.dicom_to_arrow.convert import convert_file, convert_shard
 from stages.dicom_to_arrow.gather import find_duplicates, gather_shards
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -102,7 +103,7 @@ def test_only_a_uid_is_taken_for_one(ramp, uid):
     with disable_value_validation():
         dataset.SOPInstanceUID = uid
         content = file_bytes(dataset)
-    assert read_instance_uid(content, None) == UIDS[uid]
+    assert read_dicom(content, None, SETTINGS).instance_uid == UIDS[uid]
 
 
 def test_whatever_lies_at_a_path_is_a_reject_and_never_waited_for(tmp_path):

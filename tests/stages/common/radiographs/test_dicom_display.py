@@ -13,6 +13,7 @@ from stages.common.radiographs.display import (
     Display,
     LookupTable,
     Rescale,
+    Stored,
     Window,
     is_inverted,
     modality_values,
@@ -34,7 +35,7 @@ stored_values = st.lists(st.integers(-200, 200), min_size=1, max_size=30).map(la
 
 def shown(stored: np.ndarray, padding: np.ndarray | None, display: Display) -> np.ndarray:
     """Grey levels of stored values."""
-    return grey_levels(to_levels(stored, padding, display))
+    return grey_levels(to_levels(Stored.of(stored, padding), display))
 
 
 def lut_item(table: LookupTable) -> Dataset:
