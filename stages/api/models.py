@@ -96,7 +96,8 @@ class Model:
         return Heatmap(phrase, cosines.reshape(side, side).cpu().numpy(), square)
 
     def _patch_tokens(self, squares: Sequence[SquareImage]) -> Float[torch.Tensor, "images tokens width"]:
-        return self._encoder.patch_tokens(self._encoder.input_of(np.stack([square.pixels for square in squares])))
+        stored = torch.from_numpy(np.stack([square.pixels for square in squares])).to(self._model.device)
+        return self._encoder.patch_tokens(self._encoder.input_of(stored))
 
     @torch.inference_mode()
     def _embed_squares(self, squares: Sequence[SquareImage]) -> Float[torch.Tensor, "images embedding"]:

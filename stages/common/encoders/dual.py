@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from safetensors import SafetensorError
@@ -23,7 +22,7 @@ from ..data.paired_reports import fit_budget
 from ..errors import InputError, first_line
 from ..files.atomic_files import atomic_path, verify, write_sidecar, write_text
 from ..records import read_record, write_record
-from .image import ImageEncoder, grid_of
+from .image import Grey, ImageEncoder, grid_of
 from .report_batches import ReportBatch, SpecialTokens, pack_reports
 from .settings import DualEncoderSettings, EncoderRecord
 from .text import TextEncoder, load_tokenizer
@@ -61,9 +60,9 @@ class DualEncoder(nn.Module):
         )
 
     def patch_tokens(
-        self, images: Float[Tensor, "batch size size"], visible: Int[Tensor, "batch visible"] | None = None
+        self, images: Grey, visible: Int[Tensor, "batch visible"] | None = None
     ) -> Float[Tensor, "batch tokens width"]:
-        """Return the tokens of the (visible) patches of grey images 0..1."""
+        """Return the tokens of the (visible) patches of grey images."""
         return self.image(self.image.normalise(images), visible)
 
     @property
@@ -71,12 +70,13 @@ class DualEncoder(nn.Module):
         """Return where the weights lie."""
         return self.image_projection.weight.device
 
-    def input_of(self, stored: UInt8[np.ndarray, "batch stored stored"]) -> Float[Tensor, "batch size size"]:
-        """Return stored images as grey 0..1 at the encoder's input size, on its device."""
-        return to_input(torch.from_numpy(stored).to(self.device), self.settings.image.input_size)
+    def input_of(self, stored: UInt8[Tensor, "batch stored stored"]) -> Grey:
+        """Return stored images at the encoder's input size: bytes still, if that is how they lie."""
+        size = self.settings.image.input_size
+        return stored if stored.shape[-1] == size else to_input(stored, size)
 
-    def embed_images(self, images: Float[Tensor, "batch size size"]) -> Float[Tensor, "batch embedding"]:
-        """Return the unit vectors of whole grey images 0..1."""
+    def embed_images(self, images: Grey) -> Float[Tensor, "batch embedding"]:
+        """Return the unit vectors of whole grey images."""
         return self.embed_global(self.patch_tokens(images))
 
     def embed_global(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch embedding"]:
@@ -90,7 +90,7 @@ class DualEncoder(nn.Module):
 
 def to_input(images: Tensor, size: int) -> Float[Tensor, "batch {size} {size}"]:
     """Convert stored uint8 images to grey 0..1 at the encoder's input size (bilinear, antialiased)."""
-    grey = images.to(torch.float32).unsqueeze(1) / 255
+    grey = images.to(torch.float32).div_(255).unsqueeze(1)
     if grey.shape[-1] != size:
         grey = F.interpolate(grey, size=(size, size), mode="bilinear", antialias=True)
     return grey.squeeze(1)

@@ -88,7 +88,6 @@ def token_batches(
 
     `visible` holds the patches that the image of each row shows.
     """
-    size = model.settings.image.input_size
 
     def draw(number: int) -> tuple[UInt8[Tensor, "batch stored stored"], Int[Tensor, "batch visible"] | None]:
         rows = batches[number]
@@ -96,7 +95,7 @@ def token_batches(
 
     for stored, shown in drawn_ahead(draw, range(len(batches)), model.device):
         with computing_in(precision, model.device):
-            tokens = model.patch_tokens(to_input(stored, size), shown)
+            tokens = model.patch_tokens(model.input_of(stored), shown)
         yield tokens.float()
 
 

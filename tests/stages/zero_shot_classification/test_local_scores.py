@@ -34,7 +34,7 @@ class PlantedModel(DualEncoder):
 
     def patch_tokens(self, images, visible):
         assert visible is None
-        return images.flatten(1).mul(255).round()
+        return images.flatten(1)  # bytes as stored, whose size is the input's
 
     def embed_patches(self, tokens):
         return torch.stack([OTHER, FINDING, CLEAR])[tokens.long()]
