@@ -12,9 +12,12 @@ means (float64) of the display values of the full picture.
 - peers, scaled: pixel_array scaled by its maximum to uint8, then cv2 INTER_AREA, as in MGCA's and GLoRIA's scripts.
   This is correct only without window and Modality LUT.
 - decoder alone: only our codec on the codestream, the lower bound for any reader that uses it.
+- ours, row: the stage's whole work on a file (`convert_file`): sha256 of the file, all checks, digests, the row.
+- floor of the row: read, sha256 of the file, and the square from an array whose place, shape and window are known.
 """
 
 import argparse
+import hashlib
 import json
 import platform
 import statistics
@@ -43,9 +46,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from stages.common.radiographs.display import Levels
+from stages.common.radiographs.radiograph import Radiograph
 from stages.common.radiographs.readers import read_dicom
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
-from stages.dicom_to_arrow.convert import picture_sha256
+from stages.dicom_to_arrow.convert import convert_file, picture_sha256
 
 ROWS, COLUMNS, SIZE = 3056, 2544, 256
 WINDOW = (2000.0, 2400.0)  # clips both ends
@@ -66,6 +71,29 @@ def ours(digest: bool = True, **settings: object) -> Callable[[Path], np.ndarray
         if digest:
             picture_sha256(radiograph)
         return radiograph.square(SIZE).pixels
+
+    return run
+
+
+def row_of(path: Path) -> np.ndarray:
+    """Convert as `convert_shard` does a file with a published checksum."""
+    row = {"image_id": "", "study_id": "", "patient_id": None, "dataset": "", "view": "PA", "path": path.name,
+           "sha256": path.with_suffix(".sha256").read_text(), "inverted": None}  # fmt: skip
+    image = convert_file(row, path.parent, DicomToArrowSettings(size=SIZE)).image
+    assert image is not None
+    return np.frombuffer(image["pixels"], dtype=np.uint8).reshape(SIZE, SIZE)
+
+
+def floor_of_row(window: tuple[float, float] | None) -> Callable[[Path], np.ndarray]:
+    """Hash and resample without header, checks and digests of pixels; grey from 0 to 4095 where there is no window."""
+
+    def run(path: Path) -> np.ndarray:
+        data = path.read_bytes()
+        hashlib.sha256(data).hexdigest()
+        values = np.frombuffer(data, dtype=np.uint16, offset=len(data) - 2 * ROWS * COLUMNS).reshape(ROWS, COLUMNS)
+        black, white = (window[0] - window[1] / 2, window[0] + window[1] / 2 - 1) if window else (0, 4095)
+        levels = Levels(values, black, white, (black, white) if window else None)
+        return Radiograph(levels, values.shape, None, "", "", None, None).square(SIZE).pixels
 
     return run
 
@@ -193,12 +221,13 @@ def main() -> None:
         Way("peers, windowed", peers_windowed),
         Way("peers, scaled", peers_scaled),
     ]
-    compressed = [*full, Way("decoder alone", decoder_alone)]
+    rows = [Way("ours, row", row_of)]
+    compressed = [*full, *rows, Way("decoder alone", decoder_alone)]
     reduced = [Way("ours, jpeg2000_reduce 1", ours(jpeg2000_reduce=1)), *compressed]
     cases = [
-        ("raw, no window", ExplicitVRLittleEndian, None, full),
-        ("raw, window", ExplicitVRLittleEndian, WINDOW, full),
-        ("RLE, window", RLELossless, WINDOW, full),
+        ("raw, no window", ExplicitVRLittleEndian, None, [*full, *rows, Way("floor of the row", floor_of_row(None))]),
+        ("raw, window", ExplicitVRLittleEndian, WINDOW, [*full, *rows, Way("floor of the row", floor_of_row(WINDOW))]),
+        ("RLE, window", RLELossless, WINDOW, [*full, *rows]),
         ("JPEG lossless, window", JPEGLosslessSV1, WINDOW, compressed),
         ("JPEG-LS, window", JPEGLSLossless, WINDOW, compressed),
         ("JPEG 2000, window", JPEG2000Lossless, WINDOW, reduced),
@@ -211,6 +240,7 @@ def main() -> None:
                 continue
             path = Path(folder) / "image.dcm"
             write(path, values, syntax, window)
+            path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
             for row in measured(path, ways, truths[window], options.rounds):
                 results.append({"file": name, **row})
                 print("|", " | ".join(str(value) for value in results[-1].values()), "|", flush=True)
