@@ -7,10 +7,13 @@ device's peak (MFU). Frozen layers have no backward pass.
 
 import os
 import platform
+import re
 import resource
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -20,10 +23,10 @@ from ..common.device import is_ampere
 from ..common.device_peaks import peak_of
 from ..common.encoders.operations import FORWARD_AND_BACKWARD, Transformer, product
 from ..common.encoders.text import TextEncoder
-from ..common.errors import InputError
+from ..common.errors import InputError, first_line
 from ..common.files.atomic_files import atomic_path, write_text
 from .batches import TrainingBatch
-from .contract import C_COMPILERS, PretrainSettings
+from .contract import C_COMPILERS, OptimisationSettings, PretrainSettings
 from .objective import Objective
 from .ranks import Ranks
 
@@ -73,6 +76,26 @@ def peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@contextmanager
+def out_of_memory_explained(settings: OptimisationSettings, world: int) -> Iterator[None]:
+    """Turn PyTorch's error of a batch that a GPU cannot hold into an InputError that names the keys."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        held = min(settings.batch_size // world, settings.micro_batch or settings.batch_size)
+        missing = re.search(r"Tried to allocate [^.]*(?:\.\d+)? [KMG]iB", str(error))
+        total = re.search(r"total capacity of ([\d.]+ [KMG]iB)(?: of which ([\d.]+ [KMG]iB) is free)?", str(error))
+        said = [missing[0].replace("Tried to allocate", "it asks for") if missing else ""]
+        said += [f"{total[2] or 'nothing'} of {total[1]} is free" if total else ""]
+        keys = [f"optimisation.micro_batch: {held // 2}"] if held > 1 else []
+        keys += [] if settings.recompute else ["optimisation.recompute: true"]
+        raise InputError(
+            f"optimisation.batch_size {settings.batch_size}: the GPU cannot hold {held} pairs at once "
+            f"({', where '.join(filter(None, said)) or first_line(error)})",
+            remedy=f"set {' or '.join(keys)}, or use more GPUs" if keys else "use more GPUs, or a smaller model",
+        ) from error
 
 
 def progress_line(step: int, total: int, values: dict[str, float]) -> str:

@@ -36,6 +36,7 @@ from .throughput import (
     compile_static_parts,
     hardware_tags,
     make_deterministic,
+    out_of_memory_explained,
     progress_line,
     step_profiler,
     with_possible_precision,
@@ -143,6 +144,7 @@ def _around_steps(
     with ExitStack() as stack:
         batches = stack.enter_context(Prefetcher(data.draw, range(first, total), pin=place.device.type == "cuda"))
         interruption = stack.enter_context(Interruption(ranks))
+        stack.enter_context(out_of_memory_explained(data.settings.optimisation, ranks.world))
         profiler = None
         if place.profile is not None and place.profiled and ranks.first:
             profiler = stack.enter_context(step_profiler(place.profile, place.profiled, place.device))

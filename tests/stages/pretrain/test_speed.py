@@ -23,7 +23,13 @@ from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.objective import Objective
 from stages.pretrain.optimisation import adamw, freeze_text_layers, parameter_groups, update
 from stages.pretrain.ranks import ALONE, Ranks
-from stages.pretrain.throughput import SpeedMeter, StepFlops, progress_line, with_possible_precision
+from stages.pretrain.throughput import (
+    SpeedMeter,
+    StepFlops,
+    out_of_memory_explained,
+    progress_line,
+    with_possible_precision,
+)
 from stages.pretrain.training import Place, build, train
 
 NO_CHANGE = {"min_area": 1, "brightness": 0, "contrast": 0}
@@ -289,3 +295,32 @@ def test_a_card_without_bf16_trains_in_fp32_and_says_so(monkeypatch, capsys, cap
     assert with_possible_precision(asked, torch.device("cpu"), ALONE) is asked
     assert with_possible_precision(asked, card, Ranks(1, 2)).optimisation.precision == trains_in
     assert capsys.readouterr().err == ""
+
+
+_OUT_OF_MEMORY = (
+    "CUDA out of memory. Tried to allocate 2.51 GiB. GPU 0 has a total capacity of 23.64 GiB of which 1.10 GiB is "
+    "free. Including non-PyTorch memory, this process has 22.5 GiB memory in use."
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "world", "message"),
+    [
+        (
+            {"batch_size": 256},
+            1,
+            r"optimisation.batch_size 256: the GPU cannot hold 256 pairs at once "
+            r"\(it asks for 2.51 GiB, where 1.10 GiB of 23.64 GiB is free\); set optimisation.micro_batch: 128 "
+            "or optimisation.recompute: true, or use more GPUs",
+        ),
+        ({"batch_size": 256, "micro_batch": 64}, 4, "cannot hold 64 pairs .*: 32 or optimisation.recompute"),
+        ({"batch_size": 256}, 4, "cannot hold 64 pairs .*micro_batch: 32"),
+        ({"batch_size": 8, "micro_batch": 1, "recompute": True}, 1, "use more GPUs, or a smaller model"),
+    ],
+)
+def test_a_batch_that_does_not_fit_names_the_keys_that_help(changes: dict, world: int, message: str) -> None:
+    settings = with_optimisation(**changes).optimisation
+    with pytest.raises(InputError, match=message), out_of_memory_explained(settings, world):
+        raise torch.OutOfMemoryError(_OUT_OF_MEMORY)
+    with pytest.raises(InputError, match=r"at once .something else"), out_of_memory_explained(settings, world):
+        raise torch.OutOfMemoryError("something else")
