@@ -170,7 +170,7 @@ class TrainingData:
         weights[sentence_mask] = self._weights[sentences]
         studies = [self.studies[study] for study in chosen]
         return TrainingBatch(
-            image_ids=tuple(study.image_ids[place] for study, place in zip(studies, places, strict=True)),
+            image_ids=tuple(study.image_ids[place] for study, place in zip(studies, places.tolist(), strict=True)),
             study_ids=tuple(study.study_id for study in studies),
             pixels=torch.from_numpy(self.store.gather(rows[own])),
             draw=draw[:, own],

@@ -87,8 +87,10 @@ class ImageStore:
     def gather(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n size size"]:
         """Return the images of `rows`, copied into one new array."""
         out = np.empty((len(rows), self.size, self.size), dtype=np.uint8)
-        for place, row in enumerate(rows):
-            out[place] = self.pixels(int(row))
+        blocks = np.searchsorted(self._starts, rows, side="right") - 1
+        inner = np.asarray(rows) - self._starts[blocks]
+        for place, (block, row) in enumerate(zip(blocks.tolist(), inner.tolist(), strict=True)):
+            out[place] = self._blocks[block][row]
         return out
 
 
