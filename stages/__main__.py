@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .commands import checkout, embed, new_dataset, predict, split_report
-from .common.command_line import PROGRAM, one_line_errors
+from .common.command_line import PROGRAM, let_idle_threads_sleep, one_line_errors
 from .common.errors import InputError
 from .common.settings import did_you_mean
 
@@ -22,6 +22,7 @@ _OWN = {"predict": predict, "embed": embed, "split-report": split_report, "new-d
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; an InputError becomes one line and exit status 2."""
+    let_idle_threads_sleep()
     with one_line_errors():
         options = parser().parse_args(argv)
         command, arguments = options.command, options.arguments

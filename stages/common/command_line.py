@@ -141,10 +141,20 @@ def _refuse_unwritable(job: Job) -> None:
 
 def run_stage(work: Work, argv: Sequence[str] | None = None) -> None:
     """Read the job that the command line asks for, check that its outputs can be written, and run it."""
+    let_idle_threads_sleep()
     with one_line_errors():
         job = read_job(list(work), argv)
         _refuse_unwritable(job)
         work[type(job)](job)
+
+
+def let_idle_threads_sleep() -> None:
+    """Make OpenMP's threads sleep while they wait, unless the environment says otherwise.
+
+    Where jobs share cores, spinning threads made a training step of two threads 25 times slower
+    (docs/benchmarks/training.md). OpenMP reads the variable when a library loads it, so this comes before torch.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @contextmanager

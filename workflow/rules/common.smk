@@ -82,12 +82,9 @@ NEW_LOG = (
     ' ln -s "${{file##*/}}" "$1" && echo "$file" || echo "$1"; }}; '
 )
 
-# Stages are modules of the repository, wherever snakemake is called from. Idle threads sleep: where jobs share cores, spinning
-# ones made a training step of two threads 25 times slower (docs/benchmarks/training.md). `set`: as in Snakemake's own prefix.
+# Stages are modules of the repository, wherever snakemake is called from. `set`: as in Snakemake's own prefix.
 SAFE_PATH = "PYTHONSAFEPATH=1"  # the modules of this checkout, whatever the current folder holds
-shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(REPOSITORY))} {SAFE_PATH} OMP_WAIT_POLICY=PASSIVE; {NEW_LOG}"
-)
+shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(REPOSITORY))} {SAFE_PATH}; {NEW_LOG}")
 
 # Into the server that MLFLOW_TRACKING_URI names, else into <workspace>/mlflow.db.
 SYNC = sync_command(CONFIG.project, CONFIG.workspace, CONFIG.register_models)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -277,3 +278,26 @@ def test_every_stage_answers_help(stage, capsys, monkeypatch):
 def test_every_main_is_short(stage):
     text = (ROOT / "stages" / stage / "__main__.py").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 40, "move the work into a module named for what it holds"
+
+
+LOADS_TORCH = """
+from stages.common.command_line import run_stage
+from stages.retrieval.contract import RetrievalJob
+run_stage({RetrievalJob: lambda job: __import__("torch")}, WORDS)
+"""
+
+
+@pytest.mark.parametrize(("given", "spins"), [({}, False), ({"OMP_WAIT_POLICY": "ACTIVE"}, True)])
+def test_idle_threads_sleep_in_a_stage_that_is_run_by_hand(tmp_path, given, spins):
+    """OpenMP says, as it is loaded, how often its threads look before they sleep."""
+    options = {"checkpoint": "c", "images": "i", "pairs": "p", "sentences": "s", "result": "r.json", "ranks": "r.arrow"}
+    words = ["--journal", "j.json", "--class-precision", "c.arrow", "--device", "cpu"]
+    words += [word for name, value in options.items() for word in (f"--{name}", value)]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS_TORCH.replace("WORDS", repr(words))],
+        cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT), "OMP_DISPLAY_ENV": "VERBOSE"} | given,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    [count] = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
+    assert bool(int(count)) == spins
