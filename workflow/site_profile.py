@@ -72,6 +72,7 @@ class ProfileValues(BaseModel):
     resources: Resources = Field(default_factory=dict)
     default_resources: Resources = Field(default_factory=dict)
     set_resources: dict[str, Resources] = Field(default_factory=dict)
+    set_threads: Annotated[dict[str, int], BeforeValidator(_as_mapping)] = Field(default_factory=dict)
 
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
 
@@ -117,6 +118,11 @@ class SiteProfile:
     def resources_of(self, rule: str) -> dict[str, Any]:
         """Return the profile's request for a rule: its own resources over the default ones."""
         return self.default_resources | self.known.set_resources.get(rule, {})
+
+    @property
+    def threads(self) -> dict[str, int]:
+        """Return the threads of the rules for which the profile says other than the rule."""
+        return self.known.set_threads
 
     def whole_number(self, resource: str, default: int) -> int:
         """Return a number of the profile's global `resources`."""

@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> None:
     with one_line_errors():
         profile = read_profile(arguments.profile)
         config = configuration(profile, arguments.config, arguments.configfile)
-        result = estimate(config, hardware_of(arguments, profile, config.device))
+        result = estimate(config, hardware_of(arguments, profile, config.device), threads=profile.threads)
         whole = asdict(result) | {"wall_hours": asdict(result.wall_hours), "written": result.written}
         without = list(all_left_out(config))
         whole |= {"not_measured": without}

@@ -8,7 +8,7 @@ device count; the device follows from the operations per second that a job reach
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,10 @@ _GPU_OPERATIONS = 2e12  # per second; more than a node's cores reach, less than 
 _MEANT = 2.0  # s; a shorter job measures the start of Python
 
 
-def factors(config: Config, amounts: Mapping[str, Amount], journals: Iterable[Journal], device: str,
-            cores: int) -> dict[str, Range]:  # fmt: skip
+def factors(config: Config, amounts: Mapping[str, Amount], journals: Iterable[Journal], hardware: "Hardware",
+            requests: Mapping[str, Request]) -> dict[str, Range]:  # fmt: skip
     """Return cost key -> measured time / the table's: over all of its jobs, and for the best and the worst job."""
+    device = hardware.device
     planned = {(job.stage, job.name): job for job in jobs_of(config, amounts)}
     studies = next((_metric(each, "data/studies") for each in journals if each.stage == "pretrain"), None)
     ratios: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -60,7 +61,7 @@ def factors(config: Config, amounts: Mapping[str, Amount], journals: Iterable[Jo
         on_gpu = job.operations / max(took, 1e-3) > _GPU_OPERATIONS
         if took < _MEANT or (job.operations and on_gpu != (device != "cpu")):
             continue
-        ratios[job.cost].append((took, job_seconds(job, device, cores).typical))
+        ratios[job.cost].append((took, job_seconds(job, device, _threads(job, requests, hardware)).typical))
     return {
         cost: Range(
             sum(took for took, _ in pairs) / sum(said for _, said in pairs),
@@ -170,12 +171,23 @@ class RunEstimate:
         return sum(each.written for each in self.stages)
 
 
-def estimate(config: Config, hardware: Hardware, amounts: Mapping[str, Amount] | None = None) -> RunEstimate:
-    """Estimate everything that the configuration asks for; work that is already done is not left out."""
+def estimate(
+    config: Config,
+    hardware: Hardware,
+    amounts: Mapping[str, Amount] | None = None,
+    threads: Mapping[str, int] | None = None,
+) -> RunEstimate:
+    """Estimate everything that the configuration asks for; work that is already done is not left out.
+
+    `threads` are those of rules for which a profile says other than the rule.
+    """
     journals = journals_of(config)
     amounts = amounts or amounts_of(config, journals)
-    corrections = factors(config, amounts, journals, hardware.device, hardware.cores) if journals else {}
-    requests = rule_requests(RULES)
+    requests = {
+        name: replace(each, threads=(threads or {}).get(name, each.threads))
+        for name, each in rule_requests(RULES).items()
+    }
+    corrections = factors(config, amounts, journals, hardware, requests) if journals else {}
     by_stage: dict[str, list[Job]] = {}
     for job in jobs_of(config, amounts):
         by_stage.setdefault(job.stage, []).append(job)
@@ -203,12 +215,20 @@ def journals_of(config: Config) -> list[Journal]:
     return [found.journal for found in find_journals(results)[0]]
 
 
+def _request(job: Job, requests: Mapping[str, Request]) -> Request | None:
+    return requests.get(job.cost.replace("/", "_")) or requests.get(job.stage)
+
+
+def _threads(job: Job, requests: Mapping[str, Request], hardware: Hardware) -> int:
+    request = _request(job, requests)
+    return min(request.threads if request else 1, hardware.cores)
+
+
 def _stage(name: str, jobs: list[Job], hardware: Hardware, corrections: Mapping[str, Range],
            requests: Mapping[str, Request]) -> StageEstimate:  # fmt: skip
     cpu, gpu, wall, longest, allowed = Range(), Range(), Range(), Range(), 0.0
     for job in jobs:
-        request = requests.get(job.cost.replace("/", "_")) or requests.get(job.stage)
-        threads = min(request.threads if request else 1, hardware.cores)
+        request, threads = _request(job, requests), _threads(job, requests, hardware)
         hours = job_seconds(job, hardware.device, threads, corrections.get(job.cost)) * (1 / _HOUR)
         cpu += hours * threads
         wall += hours * (threads / hardware.cores)

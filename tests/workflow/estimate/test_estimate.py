@@ -119,6 +119,18 @@ def test_without_a_gpu_nothing_is_said_of_gpus(config: Config) -> None:
     assert not any("computed" in each.basis for each in result.stages)
 
 
+def test_threads_of_a_profile_replace_those_of_the_rule(config: Config, tmp_path: Path) -> None:
+    """On a CPU a training of one thread takes the time of the table's core, and what it took before at that."""
+    processors = Hardware("cpu", 0, 4, scheduler=False)
+    many, one = (stage(estimate(config, processors, amounts(1000), threads=threads), "pretrain")
+                 for threads in (None, {"pretrain": 1}))  # fmt: skip
+    assert one.longest_hours.typical == pytest.approx(4 * many.longest_hours.typical, rel=0.05)
+    assert one.cpu_hours.typical == pytest.approx(many.cpu_hours.typical, rel=0.05)
+    put(tmp_path, journal("extract_features", "mlip/rsna", 90.0))
+    measured = stage(estimate(config, processors, amounts(1000), threads={"extract_features": 1}), "extract_features")
+    assert measured.longest_hours.typical * 3600 == pytest.approx(90, rel=0.05)
+
+
 def journal(stage: str, name: str, seconds: float, **keys: object) -> dict:
     return {
         "version": 1, "stage": stage, "name": name, "status": "FINISHED", "started": 1_000_000,
