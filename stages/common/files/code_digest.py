@@ -100,7 +100,10 @@ def _parsed(text: str, filename: str, is_outermost: bool) -> tuple[list[str], st
     tree = ast.parse(text, filename=filename)
     if is_outermost:
         tree.body = [each for each in tree.body if not _is_of_the_api(each)]
-    return _imports(tree), _canonical(tree)
+    parts: list[str] = []
+    imported: list[str] = []
+    _write(tree, parts, imported)
+    return imported, "".join(parts)
 
 
 def _is_of_the_api(node: ast.stmt) -> bool:
@@ -114,29 +117,47 @@ def _is_of_the_api(node: ast.stmt) -> bool:
     return isinstance(node, ast.FunctionDef) and node.name in _LAZY
 
 
-def _imports(tree: ast.Module) -> list[str]:
-    """Return the dotted names that a module may import, relative ones with their leading dots."""
-    names = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            origin = "." * node.level + (node.module or "")
-            joint = "." if node.module else ""
-            names += [origin] + [f"{origin}{joint}{alias.name}" for alias in node.names]
-    return names
+def _imports(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """Return the dotted names that a statement may import, relative ones with their leading dots."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    origin = "." * node.level + (node.module or "")
+    joint = "." if node.module else ""
+    return [origin, *(f"{origin}{joint}{alias.name}" for alias in node.names)]
 
 
-def _canonical(node: object) -> str:
-    """Return a text of a syntax tree that does not depend on the Python version that parsed it."""
+_WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def _write(node: object, parts: list[str], imported: list[str]) -> None:
+    """Append the parts of a text of a syntax tree that does not depend on the Python version that parsed it.
+
+    `imported` gets the names that it may import. One pass over the tree for both: every job of a run makes it.
+    """
     if isinstance(node, ast.AST):
-        fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            fields = [(name, _without_docstring(value) if name == "body" else value) for name, value in fields]
-        return f"{type(node).__name__}({','.join(f'{name}={_canonical(value)}' for name, value in fields)})"
-    if isinstance(node, list):
-        return f"[{','.join(_canonical(item) for item in node)}]"
-    return repr(node)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imported += _imports(node)
+        parts.append(type(node).__name__)
+        mark = "("
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if value is None or value == []:
+                continue
+            if name == "body" and isinstance(node, _WITH_DOCSTRING):
+                value = _without_docstring(value)
+            parts.append(f"{mark}{name}=")
+            _write(value, parts, imported)
+            mark = ","
+        parts.append("()" if mark == "(" else ")")
+    elif isinstance(node, list):
+        mark = "["
+        for item in node:
+            parts.append(mark)
+            _write(item, parts, imported)
+            mark = ","
+        parts.append("[]" if mark == "[" else "]")
+    else:
+        parts.append(repr(node))
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
