@@ -100,11 +100,12 @@ def _merged(base: dict, over: dict) -> dict:
 class Study:
     """Hold the prepared patients, and what all runs share."""
 
-    def __init__(self, folder: Path, patients: int) -> None:
+    def __init__(self, folder: Path, overlay: dict) -> None:
+        """Read the tables in the workspace `folder`; `overlay` changes the demo's settings."""
         configuration: dict = {}
         for text in ((ROOT / "config.yaml").read_text(), DEMO.read_text()):
             configuration = _merged(configuration, yaml.safe_load(text))
-        self.config = check(_merged(configuration, _overlay(folder, patients)))
+        self.config = check(_merged(configuration, overlay))
         self.results = folder / "results"
         self.tokenizer = load_tokenizer(self.results / "split_reports/mimic_cxr/tokenizer")
         self.images = ImageStore(self.results / "dicom_to_arrow/mimic_cxr/manifest.json")
@@ -177,7 +178,8 @@ def _embed(model: DualEncoder, store: ImageStore, image_ids: list[str]) -> np.nd
 
 def run(arguments: Namespace) -> None:
     torch.set_num_threads(1)
-    study = Study(arguments.folder.resolve(), arguments.patients)
+    folder = arguments.folder.resolve()
+    study = Study(folder, _overlay(folder, arguments.patients))
     rows = arguments.rows
     done = {(row["variant"], row["seed"]) for row in map(json.loads, rows.read_text().splitlines())} if (
         rows.exists()) else set()  # fmt: skip
