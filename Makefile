@@ -58,7 +58,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-annotate --python-vers
 lock: environment
 	$(BIN)/python -m pip install --quiet uv==0.13.9
 	cd envs && ../$(COMPILE) $(UPGRADE) --python-platform x86_64-manylinux_2_28 -o local.lock local.in
-	sed -i -E '/^(nvidia-|cuda-|triton)/d' envs/local.lock
+	sed -i -E '/^(nvidia-|cuda-|triton|ziglang)/d' envs/local.lock
 	cd envs && for image in preprocess torch report workflow; do ../$(COMPILE) $(UPGRADE) --universal --generate-hashes \
 		--constraints local.lock -o $$image.lock $$image.in || exit 1; done
 

@@ -2,13 +2,14 @@
 # Install a lock file into /opt/venv while an image is built.
 #   install.sh LOCK HASHES CUDA
 #   HASHES  required | none   `none`: for indexes with other builds (torch for CPUs), whose hashes the lock lacks
-#   CUDA    yes | no          `no` leaves out the CUDA packages; the index must then offer a CPU build of torch
+#   CUDA    yes | no          `no` leaves out the CUDA packages, and ziglang, a C compiler that only they need; the index
+#                             must then offer a CPU build of torch
 set -euo pipefail
 lock=$1 hashes=$2 cuda=$3
 requirements=$(mktemp)
 cp "$lock" "$requirements"
 if [ "$cuda" = no ]; then # an entry ends with its first line without a backslash
-  sed -i -E '/^(nvidia-|cuda-|triton)/,/[^\\]$/d' "$requirements"
+  sed -i -E '/^(nvidia-|cuda-|triton|ziglang)/,/[^\\]$/d' "$requirements"
 fi
 options=(--require-hashes)
 if [ "$hashes" = none ]; then

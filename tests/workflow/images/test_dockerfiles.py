@@ -20,6 +20,8 @@ nvidia-nccl==2 ; sys_platform == 'linux' \\
     --hash=sha256:05
 torch==3 \\
     --hash=sha256:06
+ziglang==4 \\
+    --hash=sha256:07
 """
 
 
@@ -57,8 +59,8 @@ def test_a_build_sees_locks_scripts_and_code_alone() -> None:
     [
         ("required", "yes", LOCK, True),
         ("none", "yes", "a==1\ncuda-toolkit==13 ; sys_platform == 'linux'\n"
-                        "nvidia-nccl==2 ; sys_platform == 'linux'\ntorch==3\n", False),
-        ("required", "no", "".join(LOCK.splitlines(keepends=True)[:3] + LOCK.splitlines(keepends=True)[8:]), True),
+                        "nvidia-nccl==2 ; sys_platform == 'linux'\ntorch==3\nziglang==4\n", False),
+        ("required", "no", "".join(LOCK.splitlines(keepends=True)[:3] + LOCK.splitlines(keepends=True)[8:10]), True),
         ("none", "no", "a==1\ntorch==3\n", False),
     ],
 )  # fmt: skip
