@@ -102,7 +102,7 @@ class Stepper:
         self.model = build(settings, VOCABULARY).to(device).train()
         self.optimiser = adamw(self.model, settings)
         self.flops = StepFlops(self.model)
-        if settings.optimisation.compiled:
+        if settings.optimisation.compiled is True:  # auto: both ways are timed
             compile_static_parts(self.model)
         self.times: list[dict[str, float]] = []
         self.work: list[int] = []

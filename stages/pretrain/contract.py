@@ -17,8 +17,6 @@ ScoreKind = Literal["entropic", "transport", "attention"]
 
 _SMALLEST_EPSILON_OF_POT = 0.003  # exp(-2 / 0.003) is still a normal float64
 
-C_COMPILERS = ("cc", "gcc", "clang")  # `compiled` needs one of them on PATH; the shipped image has none
-
 
 class ContrastiveSettings(Settings):
     """The masked contrastive loss with semantic integrity."""
@@ -145,8 +143,10 @@ class OptimisationSettings(Settings):
     )
     clip_norm: float = Field(1.0, gt=0, description="gradient clipping norm")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast; transport stays fp32")
-    compiled: bool = Field(
-        False, description="torch.compile of the image encoder and the decoder (constant shapes); needs gcc"
+    compiled: Literal["auto"] | bool = Field(
+        "auto",
+        description="torch.compile of the image encoder and the decoder (constant shapes). auto: on a GPU, where it "
+        "works (Triton, a C compiler) and deterministic is false; true: also on a CPU, refused where it does not work",
     )
     deterministic: bool = Field(
         False, description="bitwise reproducible runs on the same hardware (always so on a CPU); slower on a GPU"

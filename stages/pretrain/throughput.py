@@ -9,7 +9,6 @@ import os
 import platform
 import re
 import resource
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from ..common.device import is_ampere
@@ -26,7 +26,7 @@ from ..common.encoders.text import TextEncoder
 from ..common.errors import InputError, first_line
 from ..common.files.atomic_files import atomic_path, write_text
 from .batches import TrainingBatch
-from .contract import C_COMPILERS, OptimisationSettings, PretrainSettings
+from .contract import OptimisationSettings, PretrainSettings
 from .objective import Objective
 from .ranks import Ranks
 
@@ -228,20 +228,54 @@ def make_deterministic() -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def compile_static_parts(model: Objective) -> None:
-    """Compile in place, by torch.compile, the parts that always see the same shapes; names of weights stay.
+def reason_not_to_compile(settings: OptimisationSettings, device: torch.device) -> str | None:
+    """Return why a training on `device` runs without torch.compile; None: it is compiled.
 
-    Reports differ in length, so the text encoder would be compiled again and again. Raises InputError where there is no
-    C compiler.
+    Raises InputError where `compiled: true` cannot be met.
     """
-    if not any(map(shutil.which, C_COMPILERS)):
+    if not settings.compiled:
+        return "switched off"
+    if settings.compiled == "auto" and device.type != "cuda":
+        return f"auto compiles on a GPU, and this is a {device.type}"
+    if settings.compiled == "auto" and settings.deterministic:
+        return "deterministic, and the compiler may choose kernels by their measured time"
+    obstacle = _compiler_failure(device)
+    if obstacle and settings.compiled is True:
         raise InputError(
-            "pretrain.optimisation.compiled: torch.compile needs a C compiler",
-            remedy="add gcc to the image, or set it to false",
+            f"pretrain.optimisation.compiled: torch.compile does not work here: {obstacle}",
+            remedy="set it to auto or false; `make doctor` looks for a C compiler in the image",
         )
-    parts = [model.encoder.image.vit.blocks] + ([model.decoder.blocks] if model.decoder is not None else [])
-    for part in parts:
-        part.compile(dynamic=False)
+    return obstacle
+
+
+def _compiler_failure(device: torch.device) -> str | None:
+    """Return why a small function and its backward pass cannot be compiled and run on `device`; None: they can.
+
+    A trial knows more than a look at PATH: a GPU too old for Triton, missing headers, a cache that cannot be written.
+    """
+
+    def product_with_sine(values: Tensor) -> Tensor:
+        return (values * values.sin()).sum()
+
+    try:
+        torch.compile(product_with_sine, dynamic=False)(torch.ones(8, device=device, requires_grad=True)).backward()
+    except Exception as error:  # compilers, drivers and subprocesses fail in many types
+        return first_line(error)
+    return None
+
+
+def compile_static_parts(model: Objective, *, or_run_uncompiled: bool = False) -> None:
+    """Compile in place, by torch.compile, the blocks that always see the same shapes; names of weights stay.
+
+    Blocks of one size share their code, which is compiled once. Reports differ in length, so the text encoder would be
+    compiled again and again. With `or_run_uncompiled`, a block that cannot be compiled runs as it is: PyTorch warns.
+    """
+    torch._dynamo.config.suppress_errors = or_run_uncompiled
+    # By default a backward pass is compiled at its first use, where no error is suppressed.
+    torch._functorch.config.force_non_lazy_backward_lowering = or_run_uncompiled
+    for part in (model.encoder.image.vit, model.decoder):
+        for block in part.blocks if part is not None else ():
+            block.compile(dynamic=False)
 
 
 def _cpu_name() -> str:

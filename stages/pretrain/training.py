@@ -38,6 +38,7 @@ from .throughput import (
     make_deterministic,
     out_of_memory_explained,
     progress_line,
+    reason_not_to_compile,
     step_profiler,
     with_possible_precision,
 )
@@ -59,6 +60,7 @@ class Place:
     digests: dict[str, str] = field(default_factory=dict)  # of settings, data, code and image; stored in every state
     profile: Path | None = None  # folder for a profile of `profiled` steps
     profiled: int = 0
+    not_compiled: str | None = "not asked for"  # why the model is not compiled; None: it is
 
 
 def build(settings: PretrainSettings, vocabulary: int, text_configuration: dict | None = None) -> Objective:
@@ -127,8 +129,8 @@ def _begin(
     resumed = resume_state(place.state, state, ranks, settings.resume_from)
     if ranks.first and not resumed:
         tell_of_others(place.state, place.digests)
-    if settings.optimisation.compiled:
-        compile_static_parts(model)
+    if place.not_compiled is None:
+        compile_static_parts(model, or_run_uncompiled=settings.optimisation.compiled == "auto")
     if resumed and ranks.first:
         print(f"resuming at step {state.step}" + (f" ({state.origin})" if state.origin else ""), file=sys.stderr)
         for row in state.history + state.speed:
@@ -229,8 +231,11 @@ def _pretrain(job: PretrainJob, start: StartingWeights, ranks: Ranks, run: Run |
 
 def _log_start(run: Run, settings: PretrainSettings, studies: list[Study], place: Place, ranks: Ranks) -> None:
     image = settings.model.image
+    compiled = "yes" if place.not_compiled is None else f"no: {place.not_compiled}"
+    if place.device.type == "cuda":
+        print(f"compiled: {compiled}", file=sys.stderr)
     tags = hardware_tags(place.device) | {"state": place.state.name, "processes": str(ranks.world)}
-    tags["precision"] = settings.optimisation.precision
+    tags |= {"precision": settings.optimisation.precision, "compiled": compiled}
     for key, value in tags.items():
         run.log_tag(key, value)
     run.log_metrics({"data/studies": len(studies),
@@ -242,11 +247,13 @@ def _log_start(run: Run, settings: PretrainSettings, studies: list[Study], place
 def _place(job: PretrainJob, ranks: Ranks, run: Run | None) -> Place:
     """Name the state's folder by the digest of settings, data, code and image, which rank 0 knows."""
     digest, digests = ranks.from_first((run.digest, run.record["digests"]) if run else None)
+    device = choose_device(job.device)
     return Place(
         job.state / digest[:16],
         job.save_minutes * 60,
-        choose_device(job.device),
+        device,
         digests,
         job.journal.parent / "profile",
         job.profile,
+        reason_not_to_compile(job.settings.optimisation, device),
     )

@@ -72,18 +72,29 @@ def test_a_container_is_asked_what_it_sees(program, config, image: Image, tmp_pa
     assert (binds.status, str(tmp_path) in binds.what) == ("error", True)
 
 
-def test_a_training_that_is_compiled_needs_a_compiler_in_the_image(program, config, image: Image) -> None:
+def test_a_training_that_is_compiled_needs_a_compiler_in_the_image(program, config, image, monkeypatch) -> None:
     program("apptainer", APPTAINER % (os.environ["PATH"], ""))
-    assert check_compiler(config, image) == []
+    monkeypatch.delenv("CC", raising=False)
+    never = config.pretrain | {"optimisation": config.pretrain["optimisation"] | {"compiled": False}}
+    assert check_compiler(config.model_copy(update={"pretrain": never}), image) == []
+    (finding,) = check_compiler(config, image)
+    assert (finding.status, "more slowly" in finding.what) == ("warning", True), finding
+    assert "make images" in finding.remedy
     variant = {"mlip": {"optimisation": {"compiled": True}}}
     compiled = config.model_copy(update={"variants": config.variants | variant})
     (finding,) = check_compiler(compiled, image)
     assert (finding.status, "mlip would be refused" in finding.what) == ("error", True), finding
-    assert "compiled to false" in finding.remedy
+    assert "compiled to auto" in finding.remedy
     assert [each.status for each in check_compiler(compiled, None)] == ["not checked"]
     program("gcc", "true")
     (finding,) = check_compiler(compiled, image)
     assert (finding.status, finding.what.split("/")[-1]) == ("ok", "gcc in the image torch")
+    monkeypatch.setenv("CC", "own-compiler")  # Triton then looks for no other
+    (finding,) = check_compiler(compiled, image)
+    assert finding.status == "error"
+    program("own-compiler", "true")
+    (finding,) = check_compiler(compiled, image)
+    assert finding.what.endswith("own-compiler in the image torch")
 
 
 @pytest.mark.parametrize(
