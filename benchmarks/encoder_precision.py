@@ -28,11 +28,11 @@ from stages.common.data.prompts import read_prompts
 from stages.common.device import choose_device
 from stages.common.encoders.dual import Checkpoint, load_checkpoint
 from stages.common.encoders.prompt_scores import prompt_scores
-from stages.common.encoders.settings import Precision
 from stages.common.files.code_digest import ROOT
 from stages.common.inference import encoding
 from stages.common.inference.encoding import in_batches, joined, token_batches
 from stages.common.metrics.ranking import auc
+from stages.common.settings import Precision
 from stages.phrase_grounding.located_images import locate
 from stages.phrase_grounding.prompt_sets import Grounding
 from stages.retrieval.contract import RetrievalSettings

@@ -46,6 +46,7 @@ def _without_repeats(values: list[Any]) -> list[Any]:
 Device = Literal["auto", "cuda", "cpu"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 DEVICE_HELP = "auto: a GPU if present"
+Precision = Literal["fp32", "tf32", "bf16"]
 
 Item = TypeVar("Item")
 Name = Annotated[str, AfterValidator(_checked_name)]  # it becomes a folder, a wildcard and a word of a command line

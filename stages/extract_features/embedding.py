@@ -9,11 +9,11 @@ from jaxtyping import Float
 from ..common.data.image_store import ImageStore
 from ..common.device import choose_device
 from ..common.encoders.dual import DualEncoder, load_checkpoint
-from ..common.encoders.settings import Precision
 from ..common.files.arrow_tables import write_table
 from ..common.files.schemas import features
 from ..common.inference.encoding import Rows, choose_precision, computing_in, copied_behind, in_batches, input_batches
 from ..common.journal.tracking import track_job
+from ..common.settings import Precision
 from .contract import ExtractFeaturesJob
 
 

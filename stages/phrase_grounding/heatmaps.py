@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from ..common.data.image_store import ImageStore
 from ..common.encoders.dual import Checkpoint, patch_cosines, prompt_sentences, to_pixels
-from ..common.encoders.settings import Precision
 from ..common.inference.encoding import in_batches, joined, token_batches
 from ..common.metrics.ranking import auc
+from ..common.settings import Precision
 from .contract import IntegrityMap
 
 _BATCH = 64

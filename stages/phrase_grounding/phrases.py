@@ -10,10 +10,10 @@ import polars as pl
 
 from ..common.data.image_store import ImageStore
 from ..common.encoders.dual import Checkpoint, to_pixels
-from ..common.encoders.settings import Precision
 from ..common.errors import InputError
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import LABELS, PHRASES
+from ..common.settings import Precision
 from .contract import LocatedPhrases
 from .heatmaps import pair_cosines
 from .located_images import Located

@@ -9,9 +9,9 @@ from jaxtyping import Float
 
 from ..common.data.prompts import FindingPrompts
 from ..common.encoders.dual import Checkpoint
-from ..common.encoders.settings import Precision
 from ..common.metrics.ranking import draw_weights, estimate, mean_of
 from ..common.records import Estimate
+from ..common.settings import Precision
 from .heatmaps import PromptCosines
 from .located_images import SIDES, ZONES, Located
 from .pointing import THRESHOLDS, Maps, MapScores, baselines, best_threshold, in_lungs, score

@@ -117,13 +117,13 @@ class OptimisationSettings(Settings):
     micro_batch: int | None = Field(
         None,
         gt=0,
-        description="pairs whose activations a GPU holds at once; null: all of its pairs. The losses still "
-        "see the whole batch (GradCache, Gao et al. 2021), at the cost of a second forward pass of the encoders",
+        description="pairs whose activations a GPU holds at once (of text, about as many); null: all of its pairs. "
+        "The losses still see the whole batch (GradCache, Gao et al. 2021), at the cost of a second forward pass of the encoders",
     )
     recompute: bool = Field(
         False,
         description="keep only the input of each layer for the backward pass, which runs the layers again: about a "
-        "third more time, a fraction of the memory",
+        "quarter more time by count, a third of the memory",
     )
     learning_rate: float = Field(2.5e-4, gt=0, description="peak learning rate, AdamW")
     image_rate_factor: float = Field(1.0, gt=0, description="learning rate of the image encoder / learning_rate")

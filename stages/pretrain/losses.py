@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..common.encoders.timm_models import Block, build_sincos2d_pos_embed, checkpoint_seq
+from ..common.encoders.image import run_blocks
+from ..common.encoders.timm_models import Block, build_sincos2d_pos_embed
 from .contract import IntegrityKind
 
 
@@ -123,8 +124,7 @@ class MaskedImageDecoder(nn.Module):
         places = visible.unsqueeze(-1).expand(-1, -1, width)
         full = self.mask_token.to(known.dtype).expand(batch, patches, width).scatter(1, places, known)
         tokens = full + self.positions
-        decoded = checkpoint_seq(self.blocks, tokens) if self.recomputes else self.blocks(tokens)
-        return self.predict(self.norm(decoded))
+        return self.predict(self.norm(run_blocks(self.blocks, tokens, self.recomputes)))
 
 
 def reconstruction_loss(

@@ -1,6 +1,6 @@
 """Monitoring of a training: numbers that show it going wrong before its loss does.
 
-An alarm is one line on standard error and a tag in the journal; the training continues. A loss or gradient that is not
+An alarm is one line on standard error and a tag in the journal; the training continues. A gradient that is not
 finite stops the training and names the batch, and an unchanged training is refused afterwards.
 """
 

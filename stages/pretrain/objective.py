@@ -73,6 +73,7 @@ class Objective(nn.Module):
     def _recompute_layers(self) -> None:
         """Keep of every layer its input alone; the backward pass runs it again."""
         self.encoder.image.vit.set_grad_checkpointing()
+        self.encoder.text.bert.config.use_cache = False  # of a decoder; transformers warns otherwise
         self.encoder.text.bert.activation_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
         if self.decoder is not None:
             self.decoder.recomputes = True
@@ -82,7 +83,7 @@ class Objective(nn.Module):
         settings = self.settings
         visible = batch.visible[ranks.rows(len(batch.visible))]
         images = self.augmented(batch)
-        text = self.encoder.embed_text(batch.reports, self._recomputes(len(images)))
+        text = self.encoder.embed_text(batch.reports)
         tokens = torch.cat(self._in_micro_batches(self.encoder.patch_tokens, images, visible))
         integrity = self.integrity(batch.visible)
         image, report = ranks.gather(self.encoder.embed_global(tokens)), ranks.gather(text.report)
@@ -120,7 +121,7 @@ class Objective(nn.Module):
         with torch.autocast(batch.pixels.device.type, enabled=False):
             return augment(batch.pixels, size, settings, batch.draw)
 
-    def _recomputes(self, rows: int) -> bool:
+    def _exceeds_micro_batch(self, rows: int) -> bool:
         """Return whether `rows` exceed a micro-batch, so that encoders run again in the backward pass, part by part.
 
         That is GradCache (Gao et al. 2021): the losses see the whole batch, while memory holds one part's activations.
@@ -129,7 +130,7 @@ class Objective(nn.Module):
         return size is not None and rows > size
 
     def _in_micro_batches(self, function: Callable[..., Tensor], *rows: Tensor) -> list[Tensor]:
-        if not self._recomputes(len(rows[0])):
+        if not self._exceeds_micro_batch(len(rows[0])):
             return [function(*rows)]
         parts = zip(*(each.split(self.settings.optimisation.micro_batch) for each in rows), strict=True)
         return [checkpoint(function, *part, use_reentrant=False, preserve_rng_state=False) for part in parts]

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, schedule
 
-from ..common.device import is_ampere
+from ..common.device import possible_precision
 from ..common.device_peaks import peak_of
 from ..common.encoders.operations import FORWARD_AND_BACKWARD, Transformer, product
 from ..common.encoders.text import TextEncoder
@@ -89,12 +89,15 @@ def out_of_memory_explained(settings: OptimisationSettings, world: int) -> Itera
         total = re.search(r"total capacity of ([\d.]+ [KMG]iB)(?: of which ([\d.]+ [KMG]iB) is free)?", str(error))
         said = [missing[0].replace("Tried to allocate", "it asks for") if missing else ""]
         said += [f"{total[2] or 'nothing'} of {total[1]} is free" if total else ""]
-        keys = [f"optimisation.micro_batch: {held // 2}"] if held > 1 else []
-        keys += [] if settings.recompute else ["optimisation.recompute: true"]
+        keys = [f"set optimisation.micro_batch: {held // 2}"] if held > 1 else []
+        keys += [] if settings.recompute else ["set optimisation.recompute: true"]
+        if settings.batch_size > world:
+            keys += ["use more GPUs"]
+        pairs = "1 pair" if held == 1 else f"{held} pairs"
         raise InputError(
-            f"optimisation.batch_size {settings.batch_size}: the GPU cannot hold {held} pairs at once "
+            f"optimisation.batch_size {settings.batch_size}: the GPU cannot hold {pairs} at once "
             f"({', where '.join(filter(None, said)) or first_line(error)})",
-            remedy=f"set {' or '.join(keys)}, or use more GPUs" if keys else "use more GPUs, or a smaller model",
+            remedy=f"{', or '.join(keys or ['choose a smaller model'])}",
         ) from error
 
 
@@ -209,12 +212,8 @@ def hardware_tags(device: torch.device) -> dict[str, str]:
 
 def with_possible_precision(settings: PretrainSettings, device: torch.device, ranks: Ranks) -> PretrainSettings:
     """Return the settings, with fp32 instead of bf16 on a GPU that would only emulate it; rank 0 says so."""
-    if settings.optimisation.precision == "fp32" or device.type != "cuda" or is_ampere(device):
-        return settings
-    if ranks.first:
-        name = torch.cuda.get_device_name(device)
-        print(f"warning: optimisation.precision: {name} has no bf16; training in fp32", file=sys.stderr)
-    optimisation = settings.optimisation.model_copy(update={"precision": "fp32"})
+    precision = possible_precision(settings.optimisation.precision, device, say=ranks.first)
+    optimisation = settings.optimisation.model_copy(update={"precision": precision})
     return settings.model_copy(update={"optimisation": optimisation})
 
 

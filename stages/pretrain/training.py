@@ -255,5 +255,5 @@ def _place(job: PretrainJob, ranks: Ranks, run: Run | None) -> Place:
         digests,
         job.journal.parent / "profile",
         job.profile,
-        reason_not_to_compile(job.settings.optimisation, device),
+        ranks.from_first(reason_not_to_compile(job.settings.optimisation, device) if ranks.first else None),
     )

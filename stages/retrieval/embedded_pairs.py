@@ -11,10 +11,10 @@ from ..common.data.image_store import ImageStore
 from ..common.data.paired_reports import Study, read_pairs
 from ..common.encoders.dual import Checkpoint, DualEncoder
 from ..common.encoders.report_batches import SpecialTokens
-from ..common.encoders.settings import Precision
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import PAIRS
 from ..common.inference.encoding import in_batches, joined, report_embeddings, token_batches
+from ..common.settings import Precision
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, check
 from ..common.encoders.image import draw_visible
 from ..common.encoders.prompt_scores import prompt_scores
 from ..common.encoders.report_batches import SpecialTokens
-from ..common.encoders.settings import Precision
 from ..common.errors import InputError
 from ..common.files.atomic_files import verify
 from ..common.inference.encoding import in_batches, input_batches, joined, report_embeddings, token_batches
 from ..common.metrics.findings import mean_of_known
 from ..common.metrics.ranking import auc
+from ..common.settings import Precision
 from ..pretrain.contract import Candidates
 from .contract import SelectCheckpointSettings
 

@@ -16,9 +16,9 @@ from ..common.data.image_store import ImageStore
 from ..common.data.prompts import PromptSet
 from ..common.encoders.dual import Checkpoint
 from ..common.encoders.prompt_scores import Key, contrasts, embeddings_of, prompt_scores
-from ..common.encoders.settings import Precision
 from ..common.inference.encoding import choose_precision, in_batches, joined, token_batches
 from ..common.journal.tracking import Run
+from ..common.settings import Precision
 from .contract import ZeroShotSettings
 
 

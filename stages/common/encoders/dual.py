@@ -51,13 +51,14 @@ class DualEncoder(nn.Module):
         self.image_projection = nn.Linear(self.image.width, settings.embedding_width, bias=False)  # W_v
         self.text_projection = nn.Linear(self.text.width, settings.embedding_width, bias=False)  # W_t
 
-    def embed_text(self, batch: ReportBatch, recompute: bool = False) -> TextEmbeddings:
-        """Return the unit vectors of reports and their sentences; `recompute` saves memory (`TextEncoder.forward`)."""
-        sentences, report = self.text(batch, recompute)
-        return TextEmbeddings(
-            report=F.normalize(self.text_projection(report), dim=-1),
-            sentences=F.normalize(self.text_projection(sentences), dim=-1),
-        )
+    def embed_text(self, batch: ReportBatch) -> TextEmbeddings:
+        """Return the unit vectors of reports and their sentences."""
+        sentences, report = self.text(batch)
+        return TextEmbeddings(self.embed_reports(report), F.normalize(self.text_projection(sentences), dim=-1))
+
+    def embed_reports(self, vectors: Float[Tensor, "reports width"]) -> Float[Tensor, "reports embedding"]:
+        """Return the reports' embeddings W_t g, normalised to length 1."""
+        return F.normalize(self.text_projection(vectors), dim=-1)
 
     def patch_tokens(
         self, images: Grey, visible: Int[Tensor, "batch visible"] | None = None

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import InputError, first_line
 from .settings import ImageEncoderSettings
-from .timm_models import VisionTransformer, checkpoint_seq, create_model, is_model
+from .timm_models import VisionTransformer, create_model, is_model
 
 # Grey images of the encoder's input size: 0..1, or bytes as stored.
 Grey = Float[Tensor, "batch size size"] | UInt8[Tensor, "batch size size"]
@@ -94,7 +95,22 @@ class ImageEncoder(nn.Module):
             leading = leading + positions[:, :prefix] if prefix else leading
             tokens = torch.cat([leading.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         tokens = vit.norm_pre(tokens)
-        return vit.norm(checkpoint_seq(vit.blocks, tokens) if vit.grad_checkpointing else vit.blocks(tokens))
+        return vit.norm(run_blocks(vit.blocks, tokens, vit.grad_checkpointing))
+
+
+def run_blocks(
+    blocks: nn.Sequential, tokens: Float[Tensor, "batch tokens width"], recompute: bool
+) -> Float[Tensor, "batch tokens width"]:
+    """Return what a transformer's blocks make of `tokens`.
+
+    With `recompute` the backward pass runs each block again from its input, which is all that is kept. timm's own
+    function would save and restore the states of random generators around every block, and nothing here draws numbers.
+    """
+    if not recompute:
+        return blocks(tokens)
+    for block in blocks:
+        tokens = checkpoint(block, tokens, use_reentrant=False, preserve_rng_state=False)
+    return tokens
 
 
 def _create(settings: ImageEncoderSettings) -> VisionTransformer:

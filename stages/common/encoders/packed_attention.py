@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
-from ..device import is_ampere
+from ..device import is_ampere_or_newer
 from .report_batches import TokenStream
 
 NAME = "packed"  # of the function, in transformers' registry
@@ -92,7 +92,9 @@ class PackedLayout:
 
 def _has_kernel(query: Float[Tensor, "tokens heads channels"]) -> bool:
     """Return whether there is a kernel for sequences of different length on this device, for this type and width."""
-    return is_ampere(query.device) and query.dtype in (torch.bfloat16, torch.float16) and query.shape[-1] % 8 == 0
+    return (
+        is_ampere_or_newer(query.device) and query.dtype in (torch.bfloat16, torch.float16) and query.shape[-1] % 8 == 0
+    )
 
 
 def _attention(

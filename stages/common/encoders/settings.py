@@ -88,7 +88,6 @@ class DualEncoderSettings(Settings):
     embedding_width: int = Field(512, gt=0, description="E, width of the joint embedding space")
 
 
-Precision = Literal["fp32", "tf32", "bf16"]
 EncoderPrecision = Literal["auto", "fp32", "tf32", "bf16"]
 
 

@@ -67,21 +67,19 @@ class TextEncoder(nn.Module):
         self.bert.set_attn_implementation(packed_attention.NAME)
         self.width: int = self.bert.config.hidden_size
         self.context = settings.context
-        self._dropout_keys = key_dropout(self.bert, self.width)
+        self._dropout_keys = key_dropout(self.bert, max(self.width, getattr(self.bert.config, "embedding_size", 0)))
 
     def forward(
-        self, batch: ReportBatch, recompute: bool = False
+        self, batch: ReportBatch
     ) -> tuple[Float[Tensor, "reports sentences width"], Float[Tensor, "reports width"]]:
         """Return sentence vectors (mean of word pieces; zero where there is no sentence) and report vectors.
 
-        A report's vector is [CLS], with context `sentences` the mean of its sentences. With `recompute`, the backward
-        pass runs each stream again instead of keeping its activations.
+        A report's vector is [CLS], with context `sentences` the mean of its sentences. Of several streams no activation
+        is kept: the backward pass runs each again.
         """
-        encode = (
-            partial(checkpoint, self._segments, use_reentrant=False, preserve_rng_state=False)
-            if recompute
-            else self._segments
-        )
+        encode = self._segments
+        if len(batch.streams) > 1:
+            encode = partial(checkpoint, self._segments, use_reentrant=False, preserve_rng_state=False)
         segments = torch.cat([encode(stream) for stream in batch.streams])
         found = segments.index_select(0, batch.sentence_segments.flatten())
         sentences = found.view(*batch.sentence_segments.shape, -1) * batch.sentence_mask.unsqueeze(-1)
@@ -123,11 +121,14 @@ def _from_configuration(configuration: dict) -> PreTrainedModel:
         raise InputError(
             f"pretrain.model.text.weights: config.json: {reason}", remedy="give a BERT-like encoder"
         ) from None
-    if parsed.model_type not in KINDS:
+    if parsed.model_type not in KINDS or getattr(parsed, "is_decoder", False):
+        what = "is_decoder" if parsed.model_type in KINDS else f"model_type {parsed.model_type}"
         raise InputError(
-            f"pretrain.model.text.weights: config.json: model_type {parsed.model_type}, which needs padded reports",
-            remedy=f"give an encoder of one of the kinds {', '.join(KINDS)}",
+            f"pretrain.model.text.weights: config.json: {what}, which cannot read reports without padding",
+            remedy=f"give an encoder of one of the kinds {', '.join(KINDS)}, with a WordPiece tokenizer; evaluate a "
+            "checkpoint of an earlier version with that version",
         )
+    parsed.chunk_size_feed_forward = 0  # a stream has any number of tokens
     try:
         return AutoModel.from_config(parsed, dtype=torch.float32, add_pooling_layer=False)  # whatever its dtype says
     except TypeError:  # DistilBERT, ELECTRA and others have no pooling layer to leave out

@@ -3,7 +3,6 @@
 from . import torchvision_operators  # noqa: F401, I001  (before timm)
 from timm import create_model, is_model
 from timm.layers import build_sincos2d_pos_embed
-from timm.models import checkpoint_seq
 from timm.models.vision_transformer import Block, VisionTransformer, checkpoint_filter_fn
 
 __all__ = [
@@ -11,7 +10,6 @@ __all__ = [
     "VisionTransformer",
     "build_sincos2d_pos_embed",
     "checkpoint_filter_fn",
-    "checkpoint_seq",
     "create_model",
     "is_model",
 ]

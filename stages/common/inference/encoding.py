@@ -1,10 +1,9 @@
 """Stored images and reports through an encoder: drawn ahead, in a chosen precision, outputs copied behind.
 
-All evaluations that encode many images or reports do so here. On a GPU nothing waits: a thread gathers the next batch,
-the GPU copies it while it computes, and what it has computed is copied back while it encodes the batch after that.
+All evaluations that encode many images or reports do so here. On a GPU the processor waits for nothing: a thread
+gathers the next batch, and copies to and from the GPU are queued between its computations.
 """
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -13,14 +12,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..data.paired_reports import Sentences
-from ..device import is_ampere
+from ..device import is_ampere_or_newer, possible_precision
 from ..encoders.dual import DualEncoder, to_input
 from ..encoders.report_batches import ReportBatch, SpecialTokens, map_tensors, pack_reports
-from ..encoders.settings import EncoderPrecision, Precision
+from ..encoders.settings import EncoderPrecision
 from ..journal.tracking import Run
+from ..settings import Precision
 from ..training.prefetching import drawn_ahead
 
 Output = TypeVar("Output", Tensor, tuple[Tensor, ...])
@@ -33,31 +32,31 @@ def choose_precision(wanted: EncoderPrecision, device: torch.device, run: Run) -
 
     What the device lacks becomes fp32, with a warning. A CPU has bf16, which many emulate, so `auto` is fp32 there.
     """
-    chosen: Precision = "fp32"
-    if device.type != "cuda":
-        chosen = "bf16" if wanted == "bf16" else "fp32"
-    elif is_ampere(device):
-        chosen = "bf16" if wanted == "auto" else wanted
-    if wanted not in ("auto", chosen):
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
-        print(f"warning: encoder_precision: {name} has no {wanted}; computing in {chosen}", file=sys.stderr)
+    if wanted == "auto":
+        wanted = "bf16" if is_ampere_or_newer(device) else "fp32"
+    chosen = possible_precision(wanted, device)
     run.log_tag("encoder_precision", chosen)
     return chosen
 
 
 @contextmanager
 def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Let what is computed inside use a precision: bf16 by autocast, tf32 in products of fp32 matrices."""
+    """Let what is computed inside use a precision, if the device has it: bf16 by autocast, else TF32 or single."""
+    precision = possible_precision(precision, device)
     if precision == "bf16":
         with torch.autocast(device.type, torch.bfloat16):
             yield
-        return
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else before)
-    try:
+    elif precision == "tf32":
+        products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(products)
+            torch.backends.cudnn.allow_tf32 = convolutions
+    else:
         yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def in_batches(rows: Sequence[int] | Rows, most: int) -> list[Rows]:
@@ -110,7 +109,7 @@ def report_embeddings(
     for batch in drawn_ahead(draw, range(-(-len(reports) // most)), model.device):
         with computing_in(precision, model.device):
             _, report = model.text(batch)
-        yield F.normalize(model.text_projection(report.float()), dim=-1)
+        yield model.embed_reports(report.float())
 
 
 def copied_behind(outputs: Iterable[Output]) -> Iterator[Output]:

@@ -3,7 +3,8 @@
 The steps are the Modality LUT, the VOI LUT and the polarity; the clauses are those of PS3.3. Everything here is a
 function of the stored value alone. A linear chain only clips the stored values, which are scaled to grey once the image
 is small. Any other chain is a table over the values that occur, computed in float64 and looked up: exact, and faster
-than arithmetic on every pixel. Both are applied to a few rows at a time, so no second picture of full size is made.
+than arithmetic on every pixel. Both are applied to a few rows at a time, so no second picture of full size is made of
+an image that shrinks.
 """
 
 from collections.abc import Callable

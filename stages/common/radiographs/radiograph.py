@@ -80,7 +80,7 @@ _BLOCK_ROWS = 96  # whose values fit into the processor's cache
 def _means_of_rows(levels: Levels, bands: int) -> Float32[np.ndarray, "{bands} columns"]:
     """Return the means of linear values over equal bands of rows, which may end between two rows.
 
-    Each row is added to the band in which it begins. Then what it shares with the band before is moved there.
+    Each row is added to the band in which it ends. Then what it shares with the band before is moved there.
     """
     rows, columns = levels.values.shape
     starts, rest = np.divmod(np.arange(bands + 1) * rows, bands)

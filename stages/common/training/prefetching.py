@@ -1,6 +1,6 @@
 """Batches drawn ahead by a thread, and moved to a GPU by one copy that the CPU does not wait for.
 
-A batch of pre-training has some fifty small tensors, and a copy of each costs a launch. So the tensors of a batch lie
+A batch of pre-training has more than a dozen tensors, and a copy of each costs a launch. So the tensors of a batch lie
 in one buffer, of which they are views. The buffer is page-locked, so that the GPU copies while the CPU computes.
 """
 

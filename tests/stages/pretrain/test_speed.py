@@ -11,6 +11,7 @@ from planted_pairs import VOCABULARY, data, small
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from stages.common.device import possible_precision
 from stages.common.device_peaks import peak_of
 from stages.common.encoders import packed_attention
 from stages.common.encoders.augmentation import DRAWS, augment
@@ -397,10 +398,11 @@ def test_a_card_without_bf16_trains_in_fp32_and_says_so(monkeypatch, capsys, cap
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla V100")
     asked, card = with_optimisation(precision="bf16"), torch.device("cuda")
+    possible_precision.cache_clear()
     assert with_possible_precision(asked, card, ALONE).optimisation.precision == trains_in
-    said = "warning: optimisation.precision: Tesla V100 has no bf16; training in fp32\n"
+    said = "warning: Tesla V100 has no bf16; computing in fp32\n"
     assert capsys.readouterr().err == (said if trains_in == "fp32" else "")
-    assert with_possible_precision(asked, torch.device("cpu"), ALONE) is asked
+    assert with_possible_precision(asked, torch.device("cpu"), ALONE) == asked
     assert with_possible_precision(asked, card, Ranks(1, 2)).optimisation.precision == trains_in
     assert capsys.readouterr().err == ""
 
@@ -418,12 +420,13 @@ _OUT_OF_MEMORY = (
             {"batch_size": 256},
             1,
             r"optimisation.batch_size 256: the GPU cannot hold 256 pairs at once "
-            r"\(it asks for 2.51 GiB, where 1.10 GiB of 23.64 GiB is free\); set optimisation.micro_batch: 128 "
-            "or optimisation.recompute: true, or use more GPUs",
+            r"\(it asks for 2.51 GiB, where 1.10 GiB of 23.64 GiB is free\); set optimisation.micro_batch: 128, "
+            "or set optimisation.recompute: true, or use more GPUs",
         ),
-        ({"batch_size": 256, "micro_batch": 64}, 4, "cannot hold 64 pairs .*: 32 or optimisation.recompute"),
+        ({"batch_size": 256, "micro_batch": 64}, 4, "cannot hold 64 pairs .*: 32, or set optimisation.recompute"),
         ({"batch_size": 256}, 4, "cannot hold 64 pairs .*micro_batch: 32"),
-        ({"batch_size": 8, "micro_batch": 1, "recompute": True}, 1, "use more GPUs, or a smaller model"),
+        ({"batch_size": 8, "micro_batch": 1, "recompute": True}, 1, "cannot hold 1 pair at once .*; use more GPUs"),
+        ({"batch_size": 2, "recompute": True}, 2, "cannot hold 1 pair at once .*; choose a smaller model"),
     ],
 )
 def test_a_batch_that_does_not_fit_names_the_keys_that_help(changes: dict, world: int, message: str) -> None:

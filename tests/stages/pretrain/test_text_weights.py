@@ -69,11 +69,12 @@ def test_a_torch_file_with_heads_and_old_names(clinical) -> None:
             transformers.DistilBertConfig(vocab_size=30, dim=16, n_layers=2, n_heads=2, hidden_dim=32)
         ),
         lambda: transformers.ElectraModel(transformers.ElectraConfig(**SIZES, embedding_size=8, intermediate_size=32)),
+        lambda: transformers.ElectraModel(transformers.ElectraConfig(**SIZES, embedding_size=24, intermediate_size=32)),
         lambda: transformers.RobertaModel(transformers.RobertaConfig(**SIZES, intermediate_size=32)),
         lambda: transformers.XLMRobertaModel(transformers.XLMRobertaConfig(**SIZES, intermediate_size=32)),
         lambda: transformers.CamembertModel(transformers.CamembertConfig(**SIZES, intermediate_size=32)),
     ],
-    ids=["bert", "distilbert", "electra", "roberta", "xlm-roberta", "camembert"],
+    ids=["bert", "distilbert", "electra", "wider embeddings", "roberta", "xlm-roberta", "camembert"],
 )
 def test_a_folder_of_safetensors_that_transformers_wrote(tmp_path, model) -> None:
     torch.manual_seed(0)
@@ -124,8 +125,9 @@ def change_configuration(folder, **changes) -> None:
         ({"hidden_size": 32}, r"not weights of the bert of its config\.json \(\d+ shapes differ"),
         ({"num_hidden_layers": 3}, r"lacks 16: encoder\.layer\.2"),
         ({"model_type": "distilbert"}, "not weights of the distilbert"),
-        ({"model_type": "mpnet"}, r"model_type mpnet, which needs padded reports.*bert, .*roberta"),
-        ({"model_type": "modernbert"}, "model_type modernbert, which needs padded reports"),
+        ({"model_type": "mpnet"}, r"model_type mpnet, which cannot read reports without padding; .*bert, .*roberta"),
+        ({"model_type": "modernbert"}, "model_type modernbert, which cannot read"),
+        ({"is_decoder": True}, "is_decoder, which cannot read"),
         ({"model_type": "nonsense"}, "Unrecognized model identifier: nonsense"),
         ({"max_position_embeddings": 64}, r"max_tokens: 256, but .* position embeddings for 64"),
     ],

@@ -77,6 +77,7 @@ def test_a_training_that_is_compiled_needs_a_compiler_in_the_image(program, conf
     monkeypatch.delenv("CC", raising=False)
     never = config.pretrain | {"optimisation": config.pretrain["optimisation"] | {"compiled": False}}
     assert check_compiler(config.model_copy(update={"pretrain": never}), image) == []
+    assert check_compiler(config.model_copy(update={"device": "cpu"}), image) == []
     (finding,) = check_compiler(config, image)
     assert (finding.status, "more slowly" in finding.what) == ("warning", True), finding
     assert "make images" in finding.remedy

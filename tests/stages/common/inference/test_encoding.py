@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from stages.common.device import possible_precision
 from stages.common.encoders.dual import DualEncoder, to_input
 from stages.common.encoders.report_batches import SpecialTokens, pack_reports
 from stages.common.encoders.settings import DualEncoderSettings
@@ -55,9 +56,10 @@ def test_a_device_has_its_precisions_and_what_it_lacks_is_said(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (capability, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "Tesla V100")
     run = Run(Path("journal.json"), {"tags": {}})
+    possible_precision.cache_clear()  # which says everything once
     assert choose_precision(wanted, device, run) == chosen
     assert run.record["tags"] == {"encoder_precision": chosen}
-    assert capsys.readouterr().err.count("warning: encoder_precision: ") == (wanted not in ("auto", chosen))
+    assert capsys.readouterr().err.count("; computing in fp32") == (wanted not in ("auto", chosen))
 
 
 @pytest.mark.parametrize("most", [1, 3, 7, 99])
@@ -108,11 +110,15 @@ def test_reports_are_embedded_in_their_order(model, most) -> None:
     )
 
 
-def test_tf32_holds_inside_alone() -> None:
+def test_tf32_holds_inside_alone(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (8, 0))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # as choose_device sets it
+    possible_precision.cache_clear()
     before = torch.get_float32_matmul_precision()
-    with computing_in("tf32", CPU):
-        assert torch.get_float32_matmul_precision() == "high"
-    assert torch.get_float32_matmul_precision() == before != "high"
+    with computing_in("tf32", CUDA):
+        assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == ("high", True)
+    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == (before, False)
+    assert before != "high"
 
 
 def test_an_output_is_handed_on_when_the_next_one_is_asked_for() -> None:
