@@ -118,8 +118,8 @@ class OptimisationSettings(Settings):
         None,
         gt=0,
         description="pairs whose activations a GPU holds at once (of text, about as many); null: all of its pairs. "
-        "The losses still see the whole batch (GradCache, Gao et al. 2021), at the cost of a second forward pass of the "
-        "encoders",
+        "The losses still see the whole batch (GradCache, Gao et al. 2021), at the cost of a second forward pass of "
+        "the encoders",
     )
     recompute: bool = Field(
         False,
