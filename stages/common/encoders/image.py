@@ -99,7 +99,7 @@ class ImageEncoder(nn.Module):
 
 
 def run_blocks(
-    blocks: nn.Sequential, tokens: Float[Tensor, "batch tokens width"], recompute: bool
+    blocks: nn.Module, tokens: Float[Tensor, "batch tokens width"], recompute: bool
 ) -> Float[Tensor, "batch tokens width"]:
     """Return what a transformer's blocks make of `tokens`.
 
@@ -108,7 +108,7 @@ def run_blocks(
     """
     if not recompute:
         return blocks(tokens)
-    for block in blocks:
+    for block in blocks.children():
         tokens = checkpoint(block, tokens, use_reentrant=False, preserve_rng_state=False)
     return tokens
 
