@@ -86,7 +86,7 @@ def _object(table: ctypes.Array) -> int:
 
 
 class Event:
-    """What QueuedStep needs of torch.cuda.Event."""
+    """Stand in for torch.cuda.Event where a step is queued."""
 
     def record(self) -> None:
         """Do nothing: there is no stream."""

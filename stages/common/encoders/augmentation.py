@@ -6,6 +6,7 @@ PyTorch's resampling; both are within a tenth of one of 255 grey levels of the e
 """
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -32,21 +33,27 @@ def augment(
     size, shift (x, y). Outside the image, its border is repeated. Everything is one bilinear resampling, on the device
     of `images`.
     """
-    transform = _transform(settings, draw)
-    contrast = 1 + settings.contrast * (2 * draw[3] - 1)
-    shift = settings.brightness * (2 * draw[4] - 1)
-    if images.device.type == "cpu":
-        return _warped(images, size, transform, contrast, shift)
-    return _sampled(images, size, transform, contrast, shift)
+    changes = _Changes(
+        transform=_transform(settings, draw),
+        contrast=1 + settings.contrast * (2 * draw[3] - 1),
+        shift=settings.brightness * (2 * draw[4] - 1),
+    )
+    resample = _warped if images.device.type == "cpu" else _sampled
+    return resample(images, size, changes)
+
+
+class _Changes(NamedTuple):
+    """The changes of each image of a batch."""
+
+    transform: Float[Tensor, "batch 2 3"]  # from output to stored positions
+    contrast: Float[Tensor, "batch"]
+    shift: Float[Tensor, "batch"]  # of grey values 0..1
 
 
 def _sampled(
-    images: UInt8[Tensor, "batch stored stored"],
-    size: int,
-    transform: Float[Tensor, "batch 2 3"],
-    contrast: Float[Tensor, "batch"],
-    shift: Float[Tensor, "batch"],
+    images: UInt8[Tensor, "batch stored stored"], size: int, changes: _Changes
 ) -> Float[Tensor, "batch {size} {size}"]:
+    transform, contrast, shift = changes
     grid = F.affine_grid(transform, [len(images), 1, size, size], align_corners=False)
     grey = images.to(torch.float32).unsqueeze(1) / 255
     cropped = F.grid_sample(grey, grid, align_corners=False, padding_mode="border").squeeze(1)
@@ -54,13 +61,10 @@ def _sampled(
 
 
 def _warped(
-    images: UInt8[Tensor, "batch stored stored"],
-    size: int,
-    transform: Float[Tensor, "batch 2 3"],
-    contrast: Float[Tensor, "batch"],
-    shift: Float[Tensor, "batch"],
+    images: UInt8[Tensor, "batch stored stored"], size: int, changes: _Changes
 ) -> Float[Tensor, "batch {size} {size}"]:
     """Return what `_sampled` does, by OpenCV; grey values are scaled first, since weights of pixels add up to 1."""
+    transform, contrast, shift = changes
     stored = images.shape[-1]
     # From positions -1 .. 1 to pixels, whose middles are whole numbers: output x is (2 x + 1) / size - 1.
     pixels = transform.double().numpy()

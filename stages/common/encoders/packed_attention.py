@@ -38,7 +38,7 @@ class _Rows:
 
 
 class PackedLayout:
-    """Where the sequences of a stream lie, computed once per pass of an encoder."""
+    """Hold where the sequences of a stream lie, for one pass of an encoder."""
 
     def __init__(self, stream: TokenStream) -> None:
         self._stream = stream

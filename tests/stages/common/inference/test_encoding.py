@@ -122,7 +122,7 @@ def test_tf32_holds_inside_alone(monkeypatch) -> None:
 
 
 def test_an_output_is_handed_on_when_the_next_one_is_asked_for() -> None:
-    """That order lets a GPU compute the next one while the CPU works on the one before."""
+    """Show the order that lets a GPU compute the next batch while the CPU works on the one before."""
     said = []
 
     def outputs():
