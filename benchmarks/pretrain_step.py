@@ -109,7 +109,7 @@ class Stepper:
 
     def step(self, number: int) -> None:
         drawn = self.data.draw(number % self.data.steps_per_epoch)
-        ready = DrawnBatch.pinned(drawn) if self.device.type == "cuda" else DrawnBatch(drawn)
+        ready = DrawnBatch.bound_for(self.device, drawn)
         marks = [self._now()]
         batch = ready.to(self.device)
         marks.append(self._now())

@@ -116,9 +116,8 @@ class Finetuning:
         done, best, history = _resumed(state.newest(), trained)
         for row in history:
             log(*row)
-        pin = self._device.type == "cuda"
         with (
-            Prefetcher(partial(self._draw, seed), range(done, steps), pin) as batches,
+            Prefetcher(partial(self._draw, seed), range(done, steps), self._device) as batches,
             progress(f"steps of seed {seed}", steps, done) as report,
         ):
             for step in range(done + 1, steps + 1):

@@ -97,9 +97,8 @@ class Training:
         Raises InputError where the loss is no longer finite.
         """
         done = self._resume(state, log)
-        steps, pin = range(done.step, self._schedule.steps), self._device.type == "cuda"
         with (
-            Prefetcher(self._draw, steps, pin) as batches,
+            Prefetcher(self._draw, range(done.step, self._schedule.steps), self._device) as batches,
             progress(f"steps of seed {self._seed}", self._schedule.steps, done.step) as report,
         ):
             while not done.ended(self._schedule):

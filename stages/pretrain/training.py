@@ -144,7 +144,7 @@ def _around_steps(
 ) -> Iterator[tuple[Prefetcher[TrainingBatch], Interruption, profile | None]]:
     """Yield what runs beside the steps: batches drawn ahead, signals noted, and a profile if one was asked for."""
     with ExitStack() as stack:
-        batches = stack.enter_context(Prefetcher(data.draw, range(first, total), pin=place.device.type == "cuda"))
+        batches = stack.enter_context(Prefetcher(data.draw, range(first, total), place.device))
         interruption = stack.enter_context(Interruption(ranks))
         stack.enter_context(out_of_memory_explained(data.settings.optimisation, ranks.world))
         profiler = None

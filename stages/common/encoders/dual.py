@@ -76,10 +76,6 @@ class DualEncoder(nn.Module):
         size = self.settings.image.input_size
         return stored if stored.shape[-1] == size else to_input(stored, size)
 
-    def embed_images(self, images: Grey) -> Float[Tensor, "batch embedding"]:
-        """Return the unit vectors of whole grey images."""
-        return self.embed_global(self.patch_tokens(images))
-
     def embed_global(self, tokens: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch embedding"]:
         """Return the images' global embeddings W_v mean_a p_a, normalised to length 1."""
         return F.normalize(self.image_projection(tokens.mean(dim=1)), dim=-1)

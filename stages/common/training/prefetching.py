@@ -65,9 +65,9 @@ class DrawnBatch(Generic[Batch]):
     buffer: UInt8[Tensor, "bytes"] | None = None
 
     @classmethod
-    def pinned(cls, batch: Batch) -> "DrawnBatch[Batch]":
-        """Return a batch in a page-locked buffer, which a GPU copies while the CPU computes."""
-        return cls(*pack(batch, pin=True))
+    def bound_for(cls, device: torch.device, batch: Batch) -> "DrawnBatch[Batch]":
+        """Return a batch that is to move to `device`: for a GPU in a page-locked buffer."""
+        return cls(*pack(batch, pin=True)) if device.type == "cuda" else cls(batch)
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch with its tensors on `device`: of a buffer, by a single copy."""
@@ -80,13 +80,13 @@ class Prefetcher(Generic[Batch]):
     """Iterator over the batches `draw(number)` of `numbers`, drawn ahead by a thread.
 
     An error of `draw` is raised by `next`. A thread is used and not processes: gathering and drawing hold Python's lock
-    for a small part of a step, and the memory maps are shared. `pin` packs batches into page-locked memory, from which
-    a GPU copies while it computes; PyTorch keeps such a buffer until its copy is finished, and then reuses it.
+    for a small part of a step, and the memory maps are shared. Batches bound for a GPU lie in page-locked memory;
+    PyTorch keeps such a buffer until its copy is finished, and then reuses it.
     """
 
-    def __init__(self, draw: Callable[[int], Batch], numbers: range, pin: bool = False) -> None:
+    def __init__(self, draw: Callable[[int], Batch], numbers: range, device: torch.device) -> None:
         self.stalled = 0.0  # seconds that the consumer has waited
-        self._draw, self._numbers, self._pin = draw, numbers, pin
+        self._draw, self._numbers, self._device = draw, numbers, device
         self._ready: queue.Queue[DrawnBatch[Batch] | BaseException] = queue.Queue(maxsize=_AHEAD)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
@@ -118,8 +118,7 @@ class Prefetcher(Generic[Batch]):
         for number in self._numbers:
             offered: DrawnBatch[Batch] | BaseException
             try:
-                drawn = self._draw(number)
-                offered = DrawnBatch.pinned(drawn) if self._pin else DrawnBatch(drawn)
+                offered = DrawnBatch.bound_for(self._device, self._draw(number))
             except BaseException as error:  # the consumer gets it, whatever it is
                 offered = error
             while not self._ended.is_set():
@@ -134,6 +133,6 @@ class Prefetcher(Generic[Batch]):
 
 def drawn_ahead(draw: Callable[[int], Batch], numbers: range, device: torch.device) -> Iterator[Batch]:
     """Yield the batches `draw(number)` of `numbers` on `device`, drawn ahead by a thread."""
-    with Prefetcher(draw, numbers, pin=device.type == "cuda") as batches:
+    with Prefetcher(draw, numbers, device) as batches:
         for drawn in batches:
             yield drawn.to(device)

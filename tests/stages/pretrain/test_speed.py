@@ -52,7 +52,7 @@ def deep(**changes) -> PretrainSettings:
 
 def test_batches_drawn_ahead_are_those_of_their_steps() -> None:
     source = data(small())
-    with Prefetcher(source.draw, range(2, 9)) as batches:
+    with Prefetcher(source.draw, range(2, 9), torch.device("cpu")) as batches:
         for step in range(2, 9):
             drawn, expected = batches.next().batch, source.draw(step)
             assert drawn.image_ids == expected.image_ids
@@ -72,7 +72,7 @@ def test_what_fails_while_drawing_ahead_fails_in_the_loop(monkeypatch) -> None:
         return original(step)
 
     monkeypatch.setattr(source, "draw", failing)
-    with Prefetcher(source.draw, range(9)) as batches:
+    with Prefetcher(source.draw, range(9), torch.device("cpu")) as batches:
         batches.next()
         with pytest.raises(InputError, match="image i7: damaged"):
             batches.next()
