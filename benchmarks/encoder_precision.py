@@ -33,16 +33,20 @@ from stages.common.inference import encoding
 from stages.common.inference.encoding import in_batches, joined, token_batches
 from stages.common.metrics.ranking import auc
 from stages.common.settings import Precision
+from stages.phrase_grounding.contract import PhraseGroundingSettings
 from stages.phrase_grounding.located_images import locate
-from stages.phrase_grounding.prompt_sets import Grounding
+from stages.phrase_grounding.pointers import Pointers
+from stages.phrase_grounding.prompt_sets import ground_prompts
 from stages.retrieval.contract import RetrievalSettings
 from stages.retrieval.embedded_pairs import embed_pairs
 from stages.retrieval.evaluation import rank
+from stages.zero_shot_classification.contract import ZeroShotSettings
 from stages.zero_shot_classification.scores import local_scores
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
 FINDINGS = {"rsna": "lung_opacity", "siim": "pneumothorax"}
-_BATCH, _SHARE, _RECALL_AT = 128, 0.05, (1, 5)
+_BATCH, _RECALL_AT = 128, (1, 5)
+_LOCAL = ZeroShotSettings(score="local", batch_size=_BATCH)
 
 
 def rounded(values: Tensor) -> Tensor:
@@ -118,7 +122,7 @@ class Workspace:
         started = time.thread_time()
         embedded = joined(map(model.embed_global, token_batches(model, store.gather, batches, precision))).numpy()
         self.seconds = time.thread_time() - started
-        of_patches = local_scores(self.checkpoint, sets, store, ids, _SHARE, _BATCH, precision)
+        of_patches = local_scores(self.checkpoint, sets, store, ids, _LOCAL, precision)
         kinds = {"global": prompt_scores(self.checkpoint, sets, embedded), "local": of_patches}
         once = np.ones((1, len(ids)))
         return {f"{kind}, {name}": (float(auc(each[name], targets, once)[0]), each[name])
@@ -128,9 +132,11 @@ class Workspace:
         prompts = read_prompts(ROOT / f"stages/phrase_grounding/prompts/{dataset}.yaml")[finding]
         path, store = self.results / "label_images" / dataset / "labels.arrow", self.store(dataset)
         rows: pl.DataFrame = read_labels(path, finding)
-        grounding = Grounding(self.checkpoint, prompts, {"test": locate(rows, store, "test", path)}, precision)
-        return {f"{dataset}: {measure}, {name}": float(np.mean(grounding.of(name, 1, 0).values[measure]["heatmap"]))
-                for name in prompts.sets for measure in ("pointing", "mean_iou")}  # fmt: skip
+        settings = PhraseGroundingSettings(random_encoders=0, supervised_probe=False)
+        pointers = Pointers(self.checkpoint, store, path, settings, precision)
+        sets = ground_prompts(pointers, finding, prompts, {"test": locate(rows, store, "test", path)}, 1, 0)
+        return {f"{dataset}: {measure}, {name}": float(np.mean(own.values[measure]["heatmap"]))
+                for name, own in sets.items() for measure in ("pointing", "mean_iou")}  # fmt: skip
 
     def _retrieval(self, precision: Precision) -> dict[str, float]:
         text = self.checkpoint.model.settings.text

@@ -32,10 +32,12 @@ from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_reco
 from stages.common.encoders.prompt_scores import prompt_scores
 from stages.common.encoders.report_batches import SpecialTokens
 from stages.common.encoders.text import load_tokenizer
+from stages.common.inference.encoding import mean_patches
 from stages.config import check
-from stages.phrase_grounding.evaluation import Grounding
 from stages.phrase_grounding.heatmaps import describe
 from stages.phrase_grounding.located_images import locate
+from stages.phrase_grounding.pointers import Pointers
+from stages.phrase_grounding.prompt_sets import ground_prompts
 from stages.pretrain.batches import TrainingData
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.training import Place, build, train
@@ -128,7 +130,10 @@ class Study:
         phi = None if settings.contrastive.integrity == "none" else model.integrity.centred_map()
         encoder = model.encoder.eval().requires_grad_(False)
         last = trained.history[-1] if trained.history else {}
-        return Checkpoint(encoder, self.tokenizer, phi, checkpoint_record(encoder)), {"steps": trained.step, **last}
+        rows = self.images.draw_rows((study.image_ids[0] for study in reports), 1000, 0)
+        mean = mean_patches(encoder, self.images.gather, rows)
+        checkpoint = Checkpoint(encoder, self.tokenizer, phi, checkpoint_record(encoder), mean)
+        return checkpoint, {"steps": trained.step, **last}
 
     def measure(self, checkpoint: Checkpoint, dataset: str) -> dict:
         """Return zero-shot scores and hits of every test image, for intervals computed later."""
@@ -145,7 +150,8 @@ class Study:
         [pointed] = read_prompts(ROOT / grounding.prompts).values()
         pointed = pointed.model_copy(update={"sets": {"no_place": pointed.sets["no_place"]}})
         parts = {part: locate(labels, store, part, labels_file) for part in ("train", "validation", "test")}
-        grounded = Grounding(checkpoint, pointed, parts).of("no_place", 50, 0)
+        pointers = Pointers(checkpoint, store, labels_file, grounding.model_copy(update={"random_encoders": 0}))
+        grounded = ground_prompts(pointers, finding, pointed, parts, 50, 0)["no_place"]
         return {
             "auc": result.metrics["auc"].value,
             "prompt_set": result.prompt_set,

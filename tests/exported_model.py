@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
-from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_checkpoint
+from stages.common.encoders.dual import MEAN_PATCHES, DualEncoder, checkpoint_record, save_checkpoint
 from stages.common.encoders.settings import DualEncoderSettings, ImageEncoderSettings, TextEncoderSettings
 from stages.common.records import write_record
 from stages.select_checkpoint.contract import Selection
@@ -41,7 +41,10 @@ def write_exported(folder: Path) -> Exported:
     tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
     torch.manual_seed(0)
     model = DualEncoder(SMALL, len(WORDS)).eval()
-    save_checkpoint(folder / "checkpoint", model.state_dict(), checkpoint_record(model), folder / "tokenizer")
+    settings = model.settings
+    mean = torch.randn(settings.image.patches, settings.embedding_width) / 8
+    weights = model.state_dict() | {MEAN_PATCHES: mean}
+    save_checkpoint(folder / "checkpoint", weights, checkpoint_record(model), folder / "tokenizer")
     selection = Selection(
         criterion="a criterion",
         split="validation",

@@ -14,10 +14,12 @@ from jaxtyping import Float
 
 from ..common.data.paired_reports import fit_budget
 from ..common.device import choose_device
-from ..common.encoders.dual import patch_cosines, prompt_sentences
+from ..common.encoders.dual import prompt_sentences
 from ..common.encoders.image import grid_of
 from ..common.encoders.report_batches import SpecialTokens, pack_reports
+from ..common.encoders.settings import HeatmapKind
 from ..common.errors import InputError, first_line
+from ..common.inference.heatmaps import READINGS, heatmap_reader
 from ..common.inference.model import INFERENCE, RadiographModel, Reading
 from ..common.radiographs.radiograph import SquareImage
 from ..common.settings import Device
@@ -36,16 +38,16 @@ _BATCH = 32  # images or texts that the encoder sees at once
 
 @dataclass(frozen=True)
 class Heatmap:
-    """Cosines of a radiograph's patches with a phrase."""
+    """How near a radiograph's patches are to a phrase."""
 
     phrase: str
-    cosines: Float[np.ndarray, "grid grid"]  # of patches with the phrase, row-major over the square
+    values: Float[np.ndarray, "grid grid"]  # of patches, row-major over the square
     radiograph: SquareImage
 
     @checked
     def write(self, path: Output) -> None:
-        """Write a PNG of the radiograph without its padding, overlaid with the cosines scaled to their own range."""
-        write_heatmap(Path(path), self.radiograph, self.cosines)
+        """Write a PNG of the radiograph without its padding, overlaid with the values scaled to their own range."""
+        write_heatmap(Path(path), self.radiograph, self.values)
 
 
 class Model:
@@ -77,23 +79,28 @@ class Model:
         return self._joined(self._embed_texts(batch, language) for batch in _batches(texts))
 
     @checked
-    def classify(self, image: OneImage, classes: Classes) -> Reading:
+    def classify(self, image: OneImage, classes: Classes, heatmaps: HeatmapKind = "centred") -> Reading:
         """Compare a radiograph with classes in words: at least two names, each with one or several sentences.
 
         Probabilities are the softmax of cosines over these classes: they rank and compare, but are not calibrated
-        risks.
+        risks. `heatmaps` says how those of the reading are read, as in `heatmap`.
         """
-        return self._model.read(self.read_radiograph(image), classes)
+        return self._model.read(self.read_radiograph(image), classes, heatmaps)
 
     @checked
     @torch.inference_mode()
-    def heatmap(self, image: OneImage, phrase: Text) -> Heatmap:
-        """Return the cosine of each patch with a phrase."""
+    def heatmap(self, image: OneImage, phrase: Text, kind: HeatmapKind = "centred") -> Heatmap:
+        """Return how near each patch is to a phrase.
+
+        `kind` is centred (the patch's cosine less that of the mean patch of radiographs at the same place) or raw (the
+        cosine: most of what it shows is a pattern by place that all radiographs share).
+        """
         square = self.read_radiograph(image)
-        tokens = self._patch_tokens([square])
-        cosines = patch_cosines(self._encoder, tokens, prompt_sentences(self._model.checkpoint, [phrase]))[0, 0]
-        side = grid_of(len(cosines))
-        return Heatmap(phrase, cosines.reshape(side, side).cpu().numpy(), square)
+        sentences = prompt_sentences(self._model.checkpoint, [phrase])
+        reader = heatmap_reader(self._model.checkpoint, READINGS[kind])
+        values = reader(self._patch_tokens([square]), sentences)[0, 0]
+        side = grid_of(len(values))
+        return Heatmap(phrase, values.reshape(side, side).cpu().numpy(), square)
 
     def _patch_tokens(self, squares: Sequence[SquareImage]) -> Float[torch.Tensor, "images tokens width"]:
         stored = torch.from_numpy(np.stack([square.pixels for square in squares])).to(self._model.device)

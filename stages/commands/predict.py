@@ -39,13 +39,14 @@ def main(arguments: Namespace) -> None:
         check_picture(arguments.heatmap)
     model = load(arguments.checkpoint, "cpu")
     square = model.read_radiograph(arguments.image)
-    reading = model.classify(square, classes)
+    reading = model.classify(square, classes, arguments.reading)
     if arguments.heatmap:
         Heatmap(shown, reading.heatmaps[shown], square).write(arguments.heatmap)
     sys.stdout.write(as_json(reading) if arguments.json else as_table(reading))
     if arguments.heatmap and not arguments.json:
         low, high = reading.heatmaps[shown].min(), reading.heatmaps[shown].max()
-        print(f"\n{arguments.heatmap}: cosines of patches with {shown}, from {low:.3f} (clear) to {high:.3f} (bright)")
+        what = f"{arguments.reading} cosines of patches with {shown}"
+        print(f"\n{arguments.heatmap}: {what}, from {low:.3f} (clear) to {high:.3f} (bright)")
 
 
 def read_classes(path: Path, chosen_set: str | None, finding: str | None = None) -> dict[str, list[str]]:
@@ -102,4 +103,10 @@ def add_options(options: ArgumentParser) -> None:
     options.add_argument("--finding", help="finding of a prompt file that has several")
     options.add_argument("--heatmap", type=Path, help="PNG to write: the radiograph with the heatmap of one class")
     options.add_argument("--show", metavar="CLASS", help="class shown in the heatmap; default: the first")
+    options.add_argument(
+        "--reading",
+        choices=["centred", "raw"],
+        default="centred",
+        help="heatmaps less their mean over radiographs at each place, or cosines as they are; default: centred",
+    )
     options.add_argument("--json", action="store_true", help="print JSON, including heatmaps on the patch grid")

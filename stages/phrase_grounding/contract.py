@@ -9,11 +9,13 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, product, source
-from ..common.encoders.settings import EncodingSettings
+from ..common.encoders.settings import EncodingSettings, HeatmapReading
 from ..common.errors import InputError
 from ..common.records import Count, Estimate, Overlap, Record
+from ..common.settings import Name
 
 PHRASES = "phrases"  # the set whose query is each pair's own phrase, beside those of the prompt file
+IMAGES_FOR_MEANS = 1000  # at most, of the training part, for means and deviations by place
 MEANS = ("pointing", "contrast_to_noise", "absolute_contrast_to_noise", "mean_iou")  # averaged over findings
 
 
@@ -26,8 +28,25 @@ class PhraseGroundingSettings(EncodingSettings):
         description="prompt file, absolute or relative to the checkout; its affirming prompts are localised. Null: "
         "none, and the data set has no grounding, unless its boxes are of phrases (`label_images.columns.phrase`)",
     )
+    readings: dict[Name, HeatmapReading] = Field(
+        {
+            "centred": HeatmapReading(mean="pretraining"),
+            "centred_on_dataset": HeatmapReading(mean="dataset"),
+            "raw": HeatmapReading(),
+        },
+        min_length=1,
+        description="ways of reading heatmaps, under names of your choice; each is told. The pointing game on "
+        "validation chooses one for each set of prompts, and the first is taken without that part. One that needs an "
+        "integrity map, or training images, is left out where there is none",
+    )
+    random_encoders: int = Field(
+        5, ge=0, description="rivals with the checkpoint's architecture and random weights, read as centred_on_dataset"
+    )
+    supervised_probe: bool = Field(
+        True, description="fit a linear classifier of patches on training regions: what the patches hold"
+    )
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
-    seed: int = Field(0, description="seed of the bootstrap and of the choice of samples")
+    seed: int = Field(0, description="seed of the bootstrap, of the choice of samples and of training images for means")
     publish_samples: bool = Field(False, description="write sample radiographs with their heatmaps for the report")
     samples: int = Field(
         4, ge=0, description="number of samples; drawn by seed among test positives, not chosen by eye"
@@ -43,6 +62,9 @@ class PointingGame(Record):
     random_in_content: Estimate | None = Field(description="if lungs are unknown")
     fixed_peak_of_training: Estimate | None
     word_prior: Estimate | None  # a point derived from the phrase's words; null where they name no place
+    brightness: Estimate | None = None  # standardised by place; null without training regions
+    random_encoders: Estimate | None = None  # mean over several encoders with random weights
+    supervised_probe: Estimate | None = None  # null without training regions
 
     def rivals(self, names: Sequence[str]) -> list[str]:
         """Return those of `names` that were measured."""
@@ -86,6 +108,13 @@ class LocatedPhrases(Record):
     regions_too_small: Count = Field(description="pairs that are left out: no stored pixel shows their boxes")
 
 
+class ReadingHits(Record):
+    """Hits of the heatmap in one reading."""
+
+    validation: float | None
+    test: Estimate = Field(description="told for every reading; not used for the choice")
+
+
 class FindingResult(Record):
     """Figures of one finding by measure, prompt set and pointer; those of `phrases` are over pairs, not images."""
 
@@ -108,6 +137,11 @@ class FindingResult(Record):
         description="mean of the IoU at .1 .2 .3 .4 .5 of the map scaled to 0..1"
     )
     place_words: dict[str, list[str]]
+    reading: dict[str, str] = Field(description="reading of the heatmap that validation chose, by prompt set")
+    readings: dict[str, dict[str, ReadingHits]] = Field(description="by prompt set and reading")
+    random_encoders: dict[str, list[float]] = Field(
+        default_factory=dict, description="hits of each random encoder, by prompt set"
+    )
     integrity_map: IntegrityMap | None
     overlap: Overlap
 
@@ -134,14 +168,16 @@ class FindingResult(Record):
 
     @model_validator(mode="after")
     def _has_every_prompt_set(self) -> "FindingResult":
-        for name in ("contrast_to_noise", "absolute_contrast_to_noise", "iou", "mean_iou", "place_words"):
+        names = ("contrast_to_noise", "absolute_contrast_to_noise", "iou", "mean_iou", "place_words", "readings")
+        for name in names:
             if missing := self.pointing.keys() - getattr(self, name).keys():
                 raise ValueError(f"{name} lacks the prompt set {', '.join(sorted(missing))}")
         return self
 
     def measured_on(self) -> object:
         """Return what does not depend on the encoders, so that two results can be compared."""
-        games = {name: game.model_dump(exclude={"heatmap", "heatmap_in_lung"}) for name, game in self.pointing.items()}
+        encoder = {"heatmap", "heatmap_in_lung", "random_encoders", "supervised_probe"}
+        games = {name: game.model_dump(exclude=encoder) for name, game in self.pointing.items()}
         return self.finding, self.images, self.located, self.phrases, self.resampled_by, games
 
 

@@ -40,9 +40,10 @@ from .contract import (
 )
 from .heatmaps import describe
 from .located_images import Located, NoLocationError, locate
-from .phrases import PhraseMaps, counts_of, read_phrases
+from .phrases import counts_of, ground_phrases, read_phrases, refuse_empty_phrases
+from .pointers import Pointers
 from .pointing import peak
-from .prompt_sets import Grounded, Grounding
+from .prompt_sets import Grounded, ground_prompts
 
 PARTS = ("train", "validation", "test")
 
@@ -100,15 +101,16 @@ def ground(job: PhraseGroundingJob) -> None:
         precision = choose_precision(settings.encoder_precision, checkpoint.model.device, run)
         store, overlap = ImageStore(job.images), read_overlap(job.audit, job.labels)
         located, not_measured = locate_findings(Queries(prompts, phrases), job.labels, store)
-        maps = PhraseMaps(checkpoint, store, phrases, job.phrases, precision) if len(phrases) else None
+        if len(phrases):
+            refuse_empty_phrases(phrases, checkpoint.tokenizer, job.phrases)
+        pointers = Pointers(checkpoint, store, job.labels, settings, precision)
         grounded = []
         for finding, own in located.items():
             sets: dict[str, Grounded] = {}
             if own.images:
-                grounding = Grounding(checkpoint, prompts[finding], own.images, precision)
-                sets = {name: grounding.of(name, settings.draws, settings.seed) for name in prompts[finding].sets}
-            if own.pairs and maps is not None:
-                sets[PHRASES] = maps.of(own.pairs, settings.draws, settings.seed)
+                sets = ground_prompts(pointers, finding, prompts[finding], own.images, settings.draws, settings.seed)
+            if own.pairs:
+                sets[PHRASES] = ground_phrases(pointers, finding, own.pairs, settings.draws, settings.seed)
             grounded.append(GroundedFinding(finding, own, sets))
         _write(job, checkpoint, grounded, not_measured, overlap, store.size, run)
 
@@ -153,6 +155,8 @@ def _log(run: Run, grounded: Sequence[GroundedFinding], mean: Estimate) -> None:
     several = len(grounded) > 1
     for each in grounded:
         behind = f"/{each.finding}" if several else ""
+        for name, own in each.sets.items():
+            run.log_tag(f"reading.{name}{behind.replace('/', '.')}", own.reading)
         run.log_metrics({f"test/{measure}/{name}{behind}": figures["heatmap"].value
                          for name, own in each.sets.items() for measure, figures in own.figures.items()
                          if figures["heatmap"] is not None})  # fmt: skip
@@ -253,6 +257,9 @@ def finding_result(
         place_words={name: list(grounded.slots) for name, grounded in sets.items()},
         pointing={name: PointingGame(**grounded.figures["pointing"]) for name, grounded in sets.items()},
         iou_threshold={name: grounded.thresholds for name, grounded in sets.items()},
+        reading={name: grounded.reading for name, grounded in sets.items()},
+        readings={name: grounded.readings for name, grounded in sets.items()},
+        random_encoders={name: grounded.random_encoders for name, grounded in sets.items()},
         integrity_map=integrity_map,
         overlap=overlap,
         **by_set,

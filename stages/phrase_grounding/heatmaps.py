@@ -1,86 +1,70 @@
-"""Heatmaps of prompts (the paper's Fig. 3b) and the description of the integrity map (the paper's Fig. 3a).
+"""Heatmaps of prompts and phrases (the paper's Fig. 3b) and the description of the integrity map (the paper's Fig. 3a).
 
-A heatmap is the cosine of every patch with a prompt, bilinear to the image. The description says whether the learned
-integrity map phi has larger values in the lungs.
+A heatmap says how near every patch is to a sentence, on the patch grid; stages/common/inference/heatmaps.py has the
+ways of reading it. The description says whether the learned integrity map phi has larger values in the lungs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 
-from ..common.data.image_store import ImageStore
-from ..common.encoders.dual import Checkpoint, patch_cosines, prompt_sentences, to_pixels
-from ..common.inference.encoding import in_batches, joined, token_batches
+from ..common.encoders.dual import Checkpoint, prompt_sentences, to_pixels
+from ..common.inference.encoding import copied_behind, in_batches, token_batches
 from ..common.metrics.ranking import auc
 from ..common.settings import Precision
 from .contract import IntegrityMap
 
 _BATCH = 64
-
-
-class PromptCosines:
-    """Cosines of every patch of some images with every prompt; each image and each prompt is embedded once."""
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        prompts: Sequence[str],
-        images: UInt8[np.ndarray, "images size size"],
-        precision: Precision = "fp32",
-    ) -> None:
-        self._place = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
-        self._size = images.shape[-1]
-        self.values = _cosines(checkpoint, list(self._place), images, precision)
-
-    def maps(self, prompts_of: Sequence[Sequence[str]]) -> Float[np.ndarray, "images size size"]:
-        """Return the mean map of each image's prompts (several phrasings of one thing), at the stored image's size."""
-        chosen = [
-            cosines[[self._place[prompt] for prompt in prompts]].mean(dim=0)
-            for cosines, prompts in zip(self.values, prompts_of, strict=True)
-        ]
-        return to_pixels(torch.stack(chosen), self._size).numpy()
+GridMaps = Float[torch.Tensor, "_images _patches"]  # row-major on a grid; brightness has another one than heatmaps
+# From the tokens of whole images and sentences to a map of each sentence on each image: `HeatmapReader`, or a probe.
+Reader = Callable[
+    [Float[torch.Tensor, "images patches width"], Float[torch.Tensor, "sentences embedding"]],
+    Float[torch.Tensor, "images sentences patches"],
+]
 
 
 @torch.inference_mode()
-def _cosines(
-    checkpoint: Checkpoint, prompts: list[str], images: UInt8[np.ndarray, "images size size"], precision: Precision
-) -> Float[torch.Tensor, "images prompts patches"]:
-    model, sentences = checkpoint.model, prompt_sentences(checkpoint, prompts)
-    tokens = token_batches(model, images.__getitem__, in_batches(range(len(images)), _BATCH), precision)
-    return joined(patch_cosines(model, each, sentences) for each in tokens)
-
-
-@torch.inference_mode()
-def pair_cosines(
+def set_maps(
     checkpoint: Checkpoint,
-    store: ImageStore,
-    images: Sequence[str],
-    phrases: Sequence[str],
+    readers: Sequence[Reader],
+    prompts_of: Sequence[Sequence[Sequence[str]]],
+    pixels: UInt8[np.ndarray, "images size size"],
     precision: Precision = "fp32",
-) -> Float[torch.Tensor, "pairs patches"]:
-    """Return the cosine of every patch of each image with its own phrase; an image or phrase is embedded once."""
-    model, texts = checkpoint.model, list(dict.fromkeys(phrases))
-    parts = [prompt_sentences(checkpoint, texts[first : first + _BATCH]) for first in range(0, len(texts), _BATCH)]
-    sentence_of = dict(zip(texts, torch.cat(parts), strict=True))
-    pairs_of: dict[str, list[int]] = {}
-    for pair, image in enumerate(images):
-        pairs_of.setdefault(image, []).append(pair)
-    names, rows = list(pairs_of), np.array([store.row_of(name) for name in pairs_of])
-    batches = in_batches(range(len(names)), _BATCH)
+) -> list[list[GridMaps]]:
+    """Return, set by set and reader by reader, the mean map of each image's own prompts (phrasings of one thing).
 
-    def own_cosines(
-        numbers: Int[np.ndarray, "images"], tokens: Float[torch.Tensor, "images patches width"]
-    ) -> Float[torch.Tensor, "pairs patches"]:
-        patches = model.embed_patches(tokens)
-        return torch.stack([own @ sentence_of[phrases[pair]] for number, own in zip(numbers, patches, strict=True)
-                            for pair in pairs_of[names[number]]])  # fmt: skip
+    `prompts_of` has, set by set, the prompts of every image. Each image and each prompt is embedded once.
+    """
+    rows = {text: row for row, text in enumerate(dict.fromkeys(text for own in prompts_of for image in own
+                                                               for text in image))}  # fmt: skip
+    texts = list(rows)
+    sentences = torch.cat([prompt_sentences(checkpoint, texts[first : first + _BATCH])
+                           for first in range(0, len(texts), _BATCH)])  # fmt: skip
+    batches = in_batches(range(len(pixels)), _BATCH)
 
-    tokens_of = token_batches(model, lambda numbers: store.gather(rows[numbers]), batches, precision)
-    found = joined(map(own_cosines, batches, tokens_of))
-    order = torch.tensor([pair for pairs in pairs_of.values() for pair in pairs])
-    return found[order.argsort()]
+    def maps() -> Iterator[tuple[GridMaps, ...]]:
+        tokens_of = token_batches(checkpoint.model, pixels.__getitem__, batches, precision)
+        for numbers, tokens in zip(batches, tokens_of, strict=True):
+            asked = [[[rows[text] for text in own[number]] for number in numbers] for own in prompts_of]
+            used = sorted({row for own in asked for image in own for row in image})
+            shares = [_shares(own, used).to(tokens.device) for own in asked]
+            read = [reader(tokens, sentences[used]) for reader in readers]
+            yield tuple(torch.einsum("ip,ipn->in", own, each) for own in shares for each in read)
+
+    found = [torch.cat(parts) for parts in zip(*copied_behind(maps()), strict=True)]
+    return [found[first : first + len(readers)] for first in range(0, len(found), len(readers))]
+
+
+def _shares(asked: Sequence[Sequence[int]], used: Sequence[int]) -> Float[torch.Tensor, "images used"]:
+    """Return the weight of each of the `used` sentences in the mean of each image's own ones."""
+    shares = torch.zeros(len(asked), len(used))
+    column = {row: place for place, row in enumerate(used)}
+    for image, own in enumerate(asked):
+        for row in own:
+            shares[image, column[row]] += 1 / len(own)
+    return shares
 
 
 def describe(

@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
+from tokenizers import Tokenizer
 
-from ..common.data.image_store import ImageStore
-from ..common.encoders.dual import Checkpoint, to_pixels
 from ..common.errors import InputError
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import LABELS, PHRASES
-from ..common.settings import Precision
+from .contract import PHRASES as PHRASES_SET
 from .contract import LocatedPhrases
-from .heatmaps import pair_cosines
 from .located_images import Located
+from .pointers import Pointers
 from .prompt_sets import Grounded, measured
 
 
@@ -29,29 +28,18 @@ def read_phrases(path: Path, labels: Path) -> pl.DataFrame:
     return rows.join(lungs, on=unit, how="left", maintain_order="left").with_columns(target=1, mask=mask)
 
 
-class PhraseMaps:
-    """Maps of all pairs of the validation and test parts, each of an image's patches with its own phrase."""
+def ground_phrases(pointers: Pointers, finding: str, parts: Mapping[str, Located], draws: int, seed: int) -> Grounded:
+    """Measure the pairs of one finding, each image with its own phrase; `parts` has test, and others with pairs."""
+    prompts = {part: [[phrase] for phrase in own.labels["phrase"]] for part, own in parts.items() if part != "train"}
+    pointed = pointers.at(finding, parts, {PHRASES_SET: prompts})
+    return measured(pointed[PHRASES_SET], parts, (), draws, seed)
 
-    def __init__(
-        self, checkpoint: Checkpoint, store: ImageStore, phrases: pl.DataFrame, source: Path, precision: Precision
-    ) -> None:
-        asked = phrases.filter(pl.col("split") != "train")
-        for image, phrase in asked.select("image_id", "phrase").iter_rows():
-            if not checkpoint.tokenizer.encode(phrase, add_special_tokens=False).ids:
-                raise InputError(f"{source}: a phrase of image {image} has no word pieces", "correct it in the table")
-        self._row = {pair: row for row, pair in enumerate(asked["pair"])}
-        images, texts = asked["image_id"].to_list(), asked["phrase"].to_list()
-        self._cosines = pair_cosines(checkpoint, store, images, texts, precision)
-        self._size = store.size
 
-    def of(self, parts: Mapping[str, Located], draws: int, seed: int) -> Grounded:
-        """Measure the pairs of one finding; `parts` has test, and train and validation where they have pairs."""
-        maps = {
-            part: to_pixels(self._cosines[[self._row[pair] for pair in own.labels["pair"]]], self._size).numpy()
-            for part, own in parts.items()
-            if part != "train"
-        }
-        return measured(maps, parts, (), draws, seed)
+def refuse_empty_phrases(phrases: pl.DataFrame, tokenizer: Tokenizer, source: Path) -> None:
+    """Raise an InputError, which names the image, for a phrase to be measured that has no word pieces."""
+    for image, phrase in phrases.filter(pl.col("split") != "train").select("image_id", "phrase").iter_rows():
+        if not tokenizer.encode(phrase, add_special_tokens=False).ids:
+            raise InputError(f"{source}: a phrase of image {image} has no word pieces", "correct it in the table")
 
 
 def counts_of(test: Located) -> LocatedPhrases:

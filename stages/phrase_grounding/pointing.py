@@ -7,7 +7,7 @@ the map scaled to 0..1 over the content of its image. Cosines of another encoder
 thresholds its mean IoU says as much about that range as about places.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,6 +120,15 @@ class MapScores:
     def mean_iou(self) -> Float[np.ndarray, "images"]:
         """Return the mean IoU over five fixed thresholds, of which none is chosen."""
         return self.iou[:, _AVERAGED].mean(axis=1)
+
+
+def mean_score(scores: Sequence[MapScores]) -> MapScores:
+    """Return the mean of each image's scores over several maps of it."""
+    return MapScores(
+        np.mean([each.hit for each in scores], axis=0),
+        np.mean([each.contrast_to_noise for each in scores], axis=0),
+        np.mean([each.iou for each in scores], axis=0),
+    )
 
 
 def score(maps: Maps, located: Located) -> MapScores:

@@ -1,20 +1,21 @@
-"""What one set of prompts points at: its maps on the test images, scored beside those of the baselines."""
+"""What one set of prompts points at: its maps on the test images, scored beside those of the rivals."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
 from jaxtyping import Float
 
 from ..common.data.prompts import FindingPrompts
-from ..common.encoders.dual import Checkpoint
+from ..common.encoders.dual import to_pixels
 from ..common.metrics.ranking import draw_weights, estimate, mean_of
 from ..common.records import Estimate
-from ..common.settings import Precision
-from .heatmaps import PromptCosines
+from .contract import ReadingHits
+from .heatmaps import GridMaps
 from .located_images import SIDES, ZONES, Located
-from .pointing import THRESHOLDS, Maps, MapScores, baselines, best_threshold, in_lungs, score
+from .pointers import ByPart, Pointed, Pointers
+from .pointing import THRESHOLDS, Maps, MapScores, baselines, best_threshold, hits, in_lungs, mean_score, score
 
 WORDS = {"side": SIDES, "zone": ZONES}  # slots of a prompt file that each image fills with its own place
 Values = Float[np.ndarray, "images"]
@@ -30,65 +31,65 @@ class Grounded:
     thresholds: dict[str, float | None]  # of the IoU, by pointer, chosen on validation
     figures: dict[str, dict[str, Estimate | None]]
     values: dict[str, dict[str, Values]]
+    readings: dict[str, ReadingHits]  # of the heatmap; `reading` is the one that was chosen
+    reading: str
+    random_encoders: list[float] = field(default_factory=list)  # hits of each
 
 
-class Grounding:
-    """All prompt sets of a finding; each image and each prompt is embedded once."""
+def ground_prompts(
+    pointers: Pointers, finding: str, prompts: FindingPrompts, parts: Mapping[str, Located], draws: int, seed: int
+) -> dict[str, Grounded]:
+    """Measure every set of a finding's prompts.
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        prompts: FindingPrompts,
-        parts: Mapping[str, Located],
-        precision: Precision = "fp32",
-    ) -> None:
-        self._slots = {name: prompts.slots_of(name, tuple(WORDS)) for name in prompts.sets}
-        self._filled = {}  # set -> place words -> prompts
-        for name, slots in self._slots.items():
-            places = product(*(WORDS[slot] for slot in slots))
-            self._filled[name] = {
-                words: prompts.expanded(**dict(zip(slots, words, strict=True)))[name].positive for words in places
-            }
-        every = [text for fills in self._filled.values() for texts in fills.values() for text in texts]
-        self._parts = parts
-        measured_parts = [part for part in ("validation", "test") if part in parts]
-        self._cosines = {part: PromptCosines(checkpoint, every, parts[part].pixels, precision)
-                         for part in measured_parts}  # fmt: skip
-
-    def of(self, name: str, draws: int, seed: int) -> Grounded:
-        """Measure one set.
-
-        A phrase with a place describes one side only, and so does the truth with which it is compared.
-        """
-        slots, parts = self._slots[name], self._parts
-        if slots:
-            parts = {part: located.on_named_side() for part, located in parts.items()}
-        maps = {
-            part: cosines.maps([self._filled[name][place.words(slots)] for place in parts[part].places])
-            for part, cosines in self._cosines.items()
-        }
-        return measured(maps, parts, slots, draws, seed)
-
-
-def measured(
-    maps: Mapping[str, Maps], parts: Mapping[str, Located], slots: tuple[str, ...], draws: int, seed: int
-) -> Grounded:
-    """Score the maps of test beside the baselines; those of validation choose the threshold of the IoU.
-
-    Without a validation part no IoU has a threshold, without a training part the baselines that learn from it are left
-    out.
+    A phrase with a place describes one side only, and so does the truth with which it is compared.
     """
+    slots_of = {name: prompts.slots_of(name, tuple(WORDS)) for name in prompts.sets}
+    sets = {name: _filled(prompts, name, slots, parts) for name, slots in slots_of.items()}
+    pointed = pointers.at(finding, parts, sets)
+    named = {part: located.on_named_side() for part, located in parts.items()} if any(slots_of.values()) else {}
+    return {
+        name: measured(pointed[name], named if slots else parts, slots, draws, seed) for name, slots in slots_of.items()
+    }
+
+
+def _filled(
+    prompts: FindingPrompts, name: str, slots: tuple[str, ...], parts: Mapping[str, Located]
+) -> dict[str, list[list[str]]]:
+    """Return the affirming prompts of each image by part, filled with the words of its own place."""
+    fills = {words: prompts.expanded(**dict(zip(slots, words, strict=True)))[name].positive
+             for words in product(*(WORDS[slot] for slot in slots))}  # fmt: skip
+    return {part: [fills[place.words(slots)] for place in own.places] if slots else [fills[()]] * len(own.labels)
+            for part, own in parts.items() if part != "train"}  # fmt: skip
+
+
+def measured(pointed: Pointed, parts: Mapping[str, Located], slots: tuple[str, ...], draws: int, seed: int) -> Grounded:
+    """Score the maps of test beside the baselines; those of validation choose the reading and the IoU's threshold.
+
+    Without a validation part the first reading is taken and no IoU has a threshold; without a training part the rivals
+    that learn from it are left out.
+    """
+    validation, test = parts.get("validation"), parts["test"]
+    reading = _best(pointed.heatmap, validation)
+    chosen = {"heatmap": [pointed.heatmap[reading]]}
+    if pointed.supervised_probe:
+        chosen["supervised_probe"] = [pointed.supervised_probe[_best(pointed.supervised_probe, validation)]]
+    if pointed.random_encoders:
+        chosen["random_encoders"] = list(pointed.random_encoders)
+    if pointed.brightness is not None:
+        chosen["brightness"] = [pointed.brightness]
     scores: dict[str, dict[str, MapScores | None]] = {}
-    for part, own in maps.items():
-        rivals = baselines(parts[part], parts.get("train"), slots)
-        scores[part] = {"heatmap": score(own, parts[part]), **rivals}
-    test = parts["test"]
+    for part in ("validation", "test"):
+        if part in parts:
+            scores[part] = {pointer: mean_score([score(_pixels(each[part], parts[part]), parts[part]) for each in maps])
+                            for pointer, maps in chosen.items()}  # fmt: skip
+            scores[part] |= baselines(parts[part], parts.get("train"), slots)
     values, thresholds = _values(scores["test"], scores.get("validation"))
     if values["pointing"]["random_in_lung"] is not None:  # it is then the harder baseline of the two
         for pointers in values.values():
             pointers["random_in_content"] = None
         thresholds["random_in_content"] = None
-    values["pointing"]["heatmap_in_lung"] = in_lungs(maps["test"], test)
+    heatmap = _pixels(pointed.heatmap[reading]["test"], test)
+    values["pointing"]["heatmap_in_lung"] = in_lungs(heatmap, test)
     weights = draw_weights(test.resampled[1], draws, seed)
     figures = {
         measure: {
@@ -100,7 +101,34 @@ def measured(
         measure: {pointer: each for pointer, each in pointers.items() if each is not None}
         for measure, pointers in values.items()
     }
-    return Grounded(slots, maps["test"], test, thresholds, figures, known)
+    readings = {name: _reading_hits(own, validation, test, weights) for name, own in pointed.heatmap.items()}
+    by_encoder = [float(_hits(each["test"], test).mean()) for each in pointed.random_encoders]
+    return Grounded(slots, heatmap, test, thresholds, figures, known, readings, reading, by_encoder)
+
+
+def _reading_hits(
+    maps: ByPart, validation: Located | None, test: Located, weights: Float[np.ndarray, "draws images"]
+) -> ReadingHits:
+    return ReadingHits(
+        validation=None if validation is None else float(_hits(maps["validation"], validation).mean()),
+        test=estimate(mean_of(_hits(maps["test"], test)), weights),
+    )
+
+
+def _pixels(maps: GridMaps, located: Located) -> Maps:
+    return to_pixels(maps, located.regions.shape[-1]).numpy()
+
+
+def _hits(maps: GridMaps, located: Located) -> Values:
+    return hits(_pixels(maps, located), located.regions, located.content)
+
+
+def _best(alternatives: Mapping[str, ByPart], validation: Located | None) -> str:
+    """Return the alternative with most hits on validation; of several, and without that part, the first."""
+    if validation is None or len(alternatives) == 1:
+        return next(iter(alternatives))
+    found = {name: float(_hits(own["validation"], validation).mean()) for name, own in alternatives.items()}
+    return max(found, key=lambda name: found[name])
 
 
 def _values(

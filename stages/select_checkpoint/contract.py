@@ -34,6 +34,12 @@ class SelectCheckpointSettings(EncodingSettings):
         description="data set of evaluate_on on whose validation labels candidates are scored, too (zero-shot AUC)",
     )
     batch_size: int = Field(128, gt=0, description="images or reports embedded at once")
+    mean_over: int = Field(
+        1000,
+        gt=0,
+        description="maximum training radiographs over which the mean of patches is taken that heatmaps are read "
+        "without (`mean: pretraining` of phrase_grounding.readings)",
+    )
     max_pairs: int = Field(2048, gt=1, description="maximum validation pairs to score, in the order of study ids")
     draws: int = Field(1000, gt=0, description="bootstrap draws over patients, for the interval of the difference")
     seed: int = Field(0, description="seed of maskings and draws")

@@ -1,6 +1,7 @@
 """Export of the chosen checkpoint: a folder that this project, timm and transformers load.
 
-  model.safetensors, config.json, tokenizer/   both encoders and projections (stages/common/encoders/dual.py)
+  model.safetensors, config.json, tokenizer/   both encoders and projections (stages/common/encoders/dual.py), phi, and
+                                               the mean of patches that heatmaps are read without (mean_patches)
   image/                                       timm.create_model("local-dir:.../image", pretrained=True)
   text/                                        transformers.AutoModel.from_pretrained(".../text")
   README.md                                    the model card: origin, intended use, what was measured

@@ -1,23 +1,34 @@
 """The stage's work: candidates scored, one chosen, the decision recorded, the checkpoint exported."""
 
+from pathlib import Path
+
 import numpy as np
+import polars as pl
+from jaxtyping import Float
 from safetensors.torch import load_file
+from torch import Tensor
 
 from ..common.data.image_store import ImageStore
 from ..common.data.paired_reports import read_pairs
 from ..common.data.prompts import read_prompts
 from ..common.device import choose_device
+from ..common.digests import seed_from
+from ..common.encoders.dual import MEAN_PATCHES, DualEncoder, build_encoder
 from ..common.encoders.report_batches import SpecialTokens
 from ..common.encoders.text import load_tokenizer
 from ..common.errors import InputError
-from ..common.inference.encoding import choose_precision
+from ..common.files.arrow_tables import read_table
+from ..common.files.schemas import PAIRS
+from ..common.inference.encoding import choose_precision, mean_patches
 from ..common.journal.tracking import Run, track_job
 from ..common.records import read_record, write_record
+from ..common.settings import Precision
 from ..pretrain.contract import Candidates
 from .candidate_scores import (
     ScoredCandidate,
     ValidationLabels,
     ValidationPairs,
+    load_candidate,
     read_validation_labels,
     score_candidates,
 )
@@ -54,6 +65,8 @@ def _select(job: SelectCheckpointJob, run: Run) -> None:
     run.log_metrics({"chosen/step": decision.chosen.step, "validation/studies": len(pairs.studies)})
     card = model_card(job.name, record, decision, scored, len(pairs.studies), store.dataset)
     weights = load_file(decision.chosen.path)
+    encoder = build_encoder(record.encoder).eval().to(device)
+    weights[MEAN_PATCHES] = _mean_patches(job, encoder, decision.chosen.path, store, precision)
     export_checkpoint(job.checkpoint, weights, record.encoder, job.tokenizer, card)
     if (phi := weights.get("integrity_map")) is not None:
         size, step = record.encoder.model.image.input_size, decision.chosen.step
@@ -63,6 +76,15 @@ def _select(job: SelectCheckpointJob, run: Run) -> None:
         for path in write_integrity_files(job.checkpoint, phi.numpy(), mean, images, step):
             run.log_artifact(path, publish=True)
     write_record(job.selection, selection_of(decision, scored, settings, len(pairs.studies), labels))
+
+
+def _mean_patches(
+    job: SelectCheckpointJob, encoder: DualEncoder, chosen: Path, store: ImageStore, precision: Precision
+) -> Float[Tensor, "patches embedding"]:
+    """Return the mean of patches over training radiographs, with the weights of the chosen candidate."""
+    pairs = pl.DataFrame(read_table(job.pairs, PAIRS)).filter(split="train")
+    rows = store.draw_rows(pairs["image_id"], job.settings.mean_over, seed_from("mean of patches", job.settings.seed))
+    return mean_patches(load_candidate(encoder, chosen), store.gather, rows, precision)
 
 
 def selection_of(

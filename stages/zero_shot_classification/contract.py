@@ -7,8 +7,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, product, source
-from ..common.encoders.settings import EncodingSettings
+from ..common.encoders.settings import EncodingSettings, HeatmapKind
 from ..common.records import Count, Estimate, MetricName, Overlap, Record, check_metrics, has_several
+
+ScoreKind = Literal["global", "local", "global_and_local"]
 
 
 class ZeroShotSettings(EncodingSettings):
@@ -20,16 +22,22 @@ class ZeroShotSettings(EncodingSettings):
         description="prompt file, absolute or relative to the checkout; its sets compete on validation. Null: none, "
         "and the data set has no zero-shot figures",
     )
-    score: Literal["global", "local"] = Field(
+    score: ScoreKind = Field(
         "global",
         description="global: cosine of the whole image with the prompts, from extract_features; local: mean of the "
-        "largest cosines of its patches, which are embedded again",
+        "largest values of its heatmaps with the affirming prompts, for which images are embedded again; "
+        "global_and_local: the sum of both, each standardised by its mean and deviation over the training images",
+    )
+    reading: HeatmapKind = Field(
+        "centred",
+        description="how the local score reads heatmaps: centred (less the checkpoint's mean over training radiographs "
+        "at each place) or raw (cosines)",
     )
     patch_share: float = Field(
         0.05,
         gt=0,
         le=1,
-        description="share of the patches, those with the largest cosines, that the local score averages; our "
+        description="share of the patches, those with the largest values, that the local score averages; our "
         "choice: about 10 of 196 patches. At least one patch is used: then the score is the maximum",
     )
     calibration: Literal["none", "temperature", "platt"] = Field(
@@ -41,6 +49,16 @@ class ZeroShotSettings(EncodingSettings):
     batch_size: int = Field(64, gt=0, description="images whose patches are embedded at once for the local score")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
     seed: int = Field(0, description="seed of the bootstrap")
+
+    @property
+    def reads_features(self) -> bool:
+        """Return whether the score compares whole images, as extract_features embedded them."""
+        return self.score != "local"
+
+    @property
+    def reads_images(self) -> bool:
+        """Return whether the score compares patches, for which images are embedded again."""
+        return self.score != "global"
 
 
 class ReliabilityBin(Record):
@@ -97,7 +115,7 @@ class FindingResult(Record):
 class ZeroShotResult(Record):
     """Contents of result.json: figures on test of every finding, and their mean."""
 
-    score: Literal["global", "local"]
+    score: ScoreKind
     findings: dict[str, FindingResult] = Field(min_length=1)
     not_measured: dict[str, str] = Field(default_factory=dict, description="finding -> why nothing is said on it")
     metrics: dict[MetricName, Estimate] = Field(description="mean over findings, on test")
@@ -127,7 +145,7 @@ class ZeroShotJob(Job):
     """Classify the images of one data set with one variant by prompts alone.
 
     The prompt set is chosen on validation; test is measured once. The global score reads features, the local one
-    images.
+    images, and global_and_local both.
     """
 
     stage = "zero_shot_classification"

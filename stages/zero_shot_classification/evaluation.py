@@ -72,19 +72,21 @@ def classify(job: ZeroShotJob) -> None:
     """Score the labelled images by prompts, choose on validation, measure on test, and write scores and result."""
     settings = job.settings
     prompt_path = prompt_file(settings.prompts, job.stage)
-    read = "images" if settings.score == "local" else "features"
-    source = job.images if settings.score == "local" else job.features
-    if source is None:
-        raise InputError(f"zero_shot_classification.score is {settings.score}: name --{read}")
+    files = {"prompts": prompt_path}
+    for name, is_read in (("features", settings.reads_features), ("images", settings.reads_images)):
+        if is_read:
+            if (path := getattr(job, name)) is None:
+                raise InputError(f"zero_shot_classification.score is {settings.score}: name --{name}")
+            files[name] = path
     prompts = read_prompts(prompt_path, denying=True)
-    with track_job(job, {read: source, "prompts": prompt_path}) as run:
+    with track_job(job, files) as run:
         checkpoint = load_checkpoint(job.checkpoint, choose_device(job.device))
         every = read_label_matrix(job.labels, list(prompts))
         labels = every.among(list(prompts)).labelled()
         overlap = read_overlap(job.audit, job.labels)
         sets = {(finding, name): each for finding, own in prompts.items() for name, each in own.expanded().items()}
         scores: dict[str, dict[str, np.ndarray]] = {}
-        for (finding, name), each in scores_of(checkpoint, sets, labels.images, source, settings, run).items():
+        for (finding, name), each in scores_of(checkpoint, sets, labels.images, job, run).items():
             scores.setdefault(finding, {})[name] = each
         without = {name: "no prompts" for name in every.findings if name not in prompts}
         found = evaluate(labels, scores, settings.draws, settings.seed, job.labels, without, _probabilities(job))
@@ -101,7 +103,10 @@ def _probabilities(job: ZeroShotJob) -> Probabilities | None:
         return None
     if job.selection is None:
         raise InputError(f"zero_shot_classification.calibration is {method}: name --selection")
-    return Probabilities(method, read_record(job.selection, Selection).temperature)
+    temperature = read_record(job.selection, Selection).temperature
+    if job.settings.score == "global_and_local":
+        temperature = 1.0  # the score is in deviations, no cosine
+    return Probabilities(method, temperature)
 
 
 def _log(run: Run, found: Measured) -> None:

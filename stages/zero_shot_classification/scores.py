@@ -1,25 +1,27 @@
-"""Zero-shot scores: how much closer an image is to the prompts that affirm a finding than to those that deny it.
+"""Zero-shot scores: how close an image is to the prompts of a finding.
 
-Global scores compare the whole image with the prompts. Local scores compare its patches, so that a small finding is not
-averaged away (cf. the paper's Fig. 3b).
+Global scores compare the whole image with the prompts that affirm it, less those that deny it. Local scores compare its
+patches, so that a small finding is not averaged away (cf. the paper's Fig. 3b), with the affirming prompts alone: what
+is absent has no place, and some patch of every image is far from the finding.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ..common.data.image_store import ImageStore
 from ..common.data.prompts import PromptSet
-from ..common.encoders.dual import Checkpoint
-from ..common.encoders.prompt_scores import Key, contrasts, embeddings_of, prompt_scores
+from ..common.encoders.dual import Checkpoint, mean_embeddings
+from ..common.encoders.prompt_scores import Key, embeddings_of, prompt_scores
+from ..common.errors import InputError
 from ..common.inference.encoding import choose_precision, in_batches, joined, token_batches
+from ..common.inference.heatmaps import READINGS, heatmap_reader
 from ..common.journal.tracking import Run
 from ..common.settings import Precision
-from .contract import ZeroShotSettings
+from .contract import ZeroShotJob, ZeroShotSettings
 
 
 @torch.inference_mode()
@@ -28,50 +30,60 @@ def local_scores(
     sets: Mapping[Key, PromptSet],
     store: ImageStore,
     image_ids: Sequence[str],
-    patch_share: float,
-    batch_size: int,
+    settings: ZeroShotSettings,
     precision: Precision = "fp32",
 ) -> dict[Key, Float[np.ndarray, "images"]]:
-    """Return one score per prompt set and image: m(affirming) - m(denying), or m(affirming) without denying prompts.
+    """Return one score per prompt set and image: the mean of the largest values of a heatmap.
 
-    m compares an image's patches with the normalised mean of the prompts' sentence embeddings. It is the mean of the
-    largest cosines: `patch_share` of the grid, and at least one patch. Images and prompts are embedded once for all
-    sets.
+    The heatmap is that of the normalised mean of the affirming prompts' sentence embeddings. `patch_share` of the grid
+    is averaged, and at least one patch. Images and prompts are embedded once for all sets.
     """
-    model, batches = checkpoint.model, in_batches([store.row_of(image_id) for image_id in image_ids], batch_size)
-
-    def scores_with(
-        directions: Float[torch.Tensor, "prompts embedding"],
-    ) -> Float[np.ndarray, "images prompts"]:
-        tokens = token_batches(model, store.gather, batches, precision)
-        scores = (mean_of_largest(model.embed_patches(each) @ directions.T, patch_share) for each in tokens)
-        return joined(scores).numpy()
-
-    return contrasts(checkpoint, sets, scores_with, of="sentence")
+    model, rows = checkpoint.model, [store.row_of(image_id) for image_id in image_ids]
+    reader = heatmap_reader(checkpoint, READINGS[settings.reading])
+    directions = mean_embeddings(checkpoint, [each.positive for each in sets.values()], of="sentence")
+    tokens = token_batches(model, store.gather, in_batches(rows, settings.batch_size), precision)
+    scores = joined(mean_of_largest(reader(each, directions), settings.patch_share) for each in tokens).numpy()
+    return dict(zip(sets, scores.T, strict=True))
 
 
 def mean_of_largest(
-    cosines: Float[torch.Tensor, "images patches prompts"], share: float
+    heatmaps: Float[torch.Tensor, "images prompts patches"], share: float
 ) -> Float[torch.Tensor, "images prompts"]:
     """Return the mean of the largest `share` of the patches, at least one of them."""
-    kept = max(1, round(share * cosines.shape[1]))
-    return cosines.topk(kept, dim=1).values.mean(dim=1)
+    kept = max(1, round(share * heatmaps.shape[2]))
+    return heatmaps.topk(kept, dim=2).values.mean(dim=2)
 
 
 def scores_of(
     checkpoint: Checkpoint,
     sets: Mapping[Key, PromptSet],
     images: pl.DataFrame,
-    source: Path,
-    settings: ZeroShotSettings,
+    job: ZeroShotJob,
     run: Run,
 ) -> dict[Key, Float[np.ndarray, "images"]]:
-    """Return the scores of every prompt set, in the order of `images`, which has image_id.
-
-    `source` is the images' manifest (local) or features.arrow (global).
-    """
-    if settings.score == "local":
-        ids, share, batch_size = images["image_id"].to_list(), settings.patch_share, settings.batch_size
+    """Return the scores of every prompt set, in the order of `images`, which has image_id and split."""
+    settings, found = job.settings, []
+    if job.features is not None and settings.reads_features:
+        embeddings = embeddings_of(images, job.features, checkpoint.model)
+        found.append(prompt_scores(checkpoint, sets, embeddings))
+    if job.images is not None and settings.reads_images:
         precision = choose_precision(settings.encoder_precision, checkpoint.model.device, run)
-        return local_scores(checkpoint, sets, ImageStore(source), ids, share, batch_size, precision)
-    return prompt_scores(checkpoint, sets, embeddings_of(images, source, checkpoint.model))
+        ids = images["image_id"].to_list()
+        found.append(local_scores(checkpoint, sets, ImageStore(job.images), ids, settings, precision))
+    if len(found) == 1:
+        return found[0]
+    training = (images["split"] == "train").to_numpy()
+    if not training.any():
+        raise InputError(
+            f"{job.labels}: no training image, over which global and local scores are standardised",
+            "give label_images a train part, or set zero_shot_classification.score to global or local",
+        )
+    return {key: np.sum([standardised(each[key], training) for each in found], axis=0) for key in sets}
+
+
+def standardised(
+    scores: Float[np.ndarray, "images"], training: Bool[np.ndarray, "images"]
+) -> Float[np.ndarray, "images"]:
+    """Return scores less their mean over training images, divided by their deviation there; no label is read."""
+    own = scores[training]
+    return (scores - own.mean()) / max(float(own.std()), 1e-9)

@@ -17,6 +17,7 @@ from stages.common.journal.journals import Journal
 from stages.configuration import Config
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.label_images.contract import LabelImagesSettings, SplitShares
+from stages.phrase_grounding.contract import IMAGES_FOR_MEANS, PhraseGroundingSettings
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate import operations
 
@@ -216,13 +217,20 @@ def _evaluations(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
                     draws = config.settings(stage, dataset).draws
                     yield Job(stage, place, stage, draws, written=images * _ROW)
             if "phrase_grounding" not in left_out and variant in config.with_text:
-                tested = images * _split_of(config, dataset).test
-                yield Job("phrase_grounding", place, "phrase_grounding", tested, tested * forward, True,
-                          written=images * _ROW)  # fmt: skip
+                yield _grounding(config, place, dataset, images, forward)
             if "few_shot_classification" not in left_out:
                 yield from _few_shot(config, place, dataset, images, forward)
             if "few_shot_segmentation" not in left_out:
                 yield from _segmentation(config, place, dataset, images, settings)
+
+
+def _grounding(config: Config, place: str, dataset: str, images: float, forward: float) -> Job:
+    """Return the job of phrase grounding: at most all images of validation and test are positives."""
+    settings, split = config.settings(PhraseGroundingSettings, dataset), _split_of(config, dataset)
+    measured, encoders = images * (split.validation + split.test), 1 + settings.random_encoders
+    means = min(images * split.train, IMAGES_FOR_MEANS)
+    return Job("phrase_grounding", place, "phrase_grounding", measured, encoders * (measured + means) * forward, True,
+               written=images * _ROW, gpus=1)  # fmt: skip
 
 
 def _split_of(config: Config, dataset: str) -> SplitShares:

@@ -11,11 +11,12 @@ rule phrase_grounding:
         log_of("phrase_grounding"),
     container:
         container_of("torch")
-    threads: 2
+    threads: 4
     resources:
         mem_mb=growing(16000),
         runtime=growing(60),
+        gpu=1,
     params:
         **identity_of("phrase_grounding", image="torch"),
     shell:
-        command_of("phrase_grounding", device="cpu")
+        command_of("phrase_grounding")

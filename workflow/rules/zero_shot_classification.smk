@@ -1,6 +1,6 @@
 # Table 1: classification by prompts alone. Only the local score reads images again.
 def with_patches(wildcards):
-    return CONFIG.settings("zero_shot_classification", wildcards.dataset).score == "local"
+    return CONFIG.settings("zero_shot_classification", wildcards.dataset).reads_images
 
 
 rule zero_shot_classification:

@@ -1,6 +1,7 @@
 """Random access to the images of one data set, memory-mapped from the shards of dicom_to_arrow."""
 
 import os
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -78,6 +79,12 @@ class ImageStore:
             raise InputError(
                 f"image {image_id} is not in the data set {self.dataset}", remedy="run dicom_to_arrow again"
             ) from None
+
+    def draw_rows(self, image_ids: Iterable[str], most: int, seed: int) -> Int[np.ndarray, "rows"]:
+        """Return the rows of distinct images, ascending; of more than `most` those that the seed draws."""
+        distinct = sorted(set(image_ids))
+        drawn = np.random.default_rng(seed).permutation(len(distinct))[:most]
+        return np.array(sorted(self.row_of(distinct[place]) for place in drawn), dtype=np.int64)
 
     def pixels(self, row: int) -> UInt8[np.ndarray, "size size"]:
         """Return one image; 0 black, 255 white."""

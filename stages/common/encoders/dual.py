@@ -1,7 +1,7 @@
 """The dual encoder: image and text encoders with projections into one space, saved and loaded as checkpoints.
 
-Pre-training trains it and every evaluation loads it. The cosines of images and patches with prompts, from which
-zero-shot scores and heatmaps are made, are computed here as well.
+Pre-training trains it and every evaluation loads it. Embeddings of prompts are made here as well; how patches and
+prompts become a heatmap stands in stages/common/inference/heatmaps.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,6 +93,8 @@ def to_input(images: Tensor, size: int) -> Float[Tensor, "batch {size} {size}"]:
     return grey.squeeze(1)
 
 
+MEAN_PATCHES = "mean_patches"  # tensor of a checkpoint's weights, beside those of the model
+
 # A checkpoint is a folder: model.safetensors, config.json, tokenizer/tokenizer.json, each with a sha256 side-car.
 
 
@@ -104,6 +106,7 @@ class Checkpoint:
     tokenizer: Tokenizer
     integrity_map: Float[Tensor, "patches"] | None  # phi, centred; None where the variant has none
     record: EncoderRecord
+    mean_patches: Float[Tensor, "patches embedding"] | None = None  # over training radiographs
 
     @torch.inference_mode()
     def embed_sentences(self, sentences: list[str]) -> TextEmbeddings:
@@ -169,7 +172,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
     except SafetensorError as error:
         what = f"{folder / 'model.safetensors'}: not a tensor file, or damaged ({first_line(error)})"
         raise InputError(what, remedy="export the checkpoint again") from None
-    integrity_map = weights.pop("integrity_map", None)
+    integrity_map, mean_patches = (weights.pop(name, None) for name in ("integrity_map", MEAN_PATCHES))
     _check_fit(model.state_dict(), weights, folder)
     model.load_state_dict(weights)
     model.requires_grad_(False)
@@ -177,7 +180,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
     if (pieces := tokenizer.get_vocab_size()) > record.vocabulary:
         what = f"{folder / 'tokenizer/tokenizer.json'}: {pieces} word pieces, but the model has {record.vocabulary}"
         raise InputError(what, remedy="export the checkpoint again")
-    return Checkpoint(model.eval().to(device), tokenizer, integrity_map, record)
+    return Checkpoint(model.eval().to(device), tokenizer, integrity_map, record, mean_patches)
 
 
 def _check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], folder: Path) -> None:
@@ -206,13 +209,6 @@ def mean_embeddings(
     embedded = texts.report if of == "report" else texts.sentences[:, 0]
     means = [embedded[[place[prompt] for prompt in group]].mean(dim=0) for group in groups]
     return F.normalize(torch.stack(means), dim=1)
-
-
-def patch_cosines(
-    model: DualEncoder, tokens: Float[Tensor, "images patches width"], prompts: Float[Tensor, "prompts embedding"]
-) -> Float[Tensor, "images prompts patches"]:
-    """Return the cosine of every patch of whole images with the sentence of every prompt (`prompt_sentences`)."""
-    return torch.einsum("ine,pe->ipn", model.embed_patches(tokens), prompts)
 
 
 def prompt_sentences(checkpoint: Checkpoint, prompts: list[str]) -> Float[Tensor, "prompts embedding"]:

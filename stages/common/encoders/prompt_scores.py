@@ -1,12 +1,11 @@
 """Scores of prompt sets: cosines with the prompts that affirm, less those that deny; of whole images, as embedded."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
-import torch
 from jaxtyping import Float
 
 from ..data.prompts import PromptSet
@@ -18,28 +17,18 @@ from .dual import Checkpoint, DualEncoder, mean_embeddings
 Key = TypeVar("Key", bound=Hashable)  # of a prompt set
 
 
-def contrasts(
-    checkpoint: Checkpoint,
-    sets: Mapping[Key, PromptSet],
-    scores_with: Callable[[Float[torch.Tensor, "prompts embedding"]], Float[np.ndarray, "images prompts"]],
-    of: Literal["report", "sentence"],
-) -> dict[Key, Float[np.ndarray, "images"]]:
-    """Return the score with the affirming prompts of every set less that with its denying ones, if it has any.
-
-    `scores_with` compares images with the normalised mean of the prompts of each side. A prompt that stands in several
-    sets is embedded once.
-    """
-    sides = [(name, side) for name, each in sets.items() for side in ("positive", "negative") if getattr(each, side)]
-    means = mean_embeddings(checkpoint, [getattr(sets[name], side) for name, side in sides], of=of)
-    found = dict(zip(sides, scores_with(means).T, strict=True))
-    return {name: found[name, "positive"] - found.get((name, "negative"), 0) for name in sets}
-
-
 def prompt_scores(
     checkpoint: Checkpoint, sets: Mapping[Key, PromptSet], embeddings: Float[np.ndarray, "images embedding"]
 ) -> dict[Key, Float[np.ndarray, "images"]]:
-    """Return cos(image, affirming) - cos(image, denying) for every set; embeddings are unit vectors."""
-    return contrasts(checkpoint, sets, lambda means: embeddings @ means.cpu().numpy().T, of="report")
+    """Return cos(image, affirming) - cos(image, denying) for every set; without denying prompts the first alone.
+
+    Embeddings are unit vectors. Each side is the normalised mean of its prompts; a prompt of several sets is embedded
+    once.
+    """
+    sides = [(name, side) for name, each in sets.items() for side in ("positive", "negative") if getattr(each, side)]
+    means = mean_embeddings(checkpoint, [getattr(sets[name], side) for name, side in sides])
+    found = dict(zip(sides, means.cpu().numpy() @ embeddings.T, strict=True))
+    return {name: found[name, "positive"] - found.get((name, "negative"), 0) for name in sets}
 
 
 def embeddings_of(labels: pl.DataFrame, path: Path, model: DualEncoder) -> Float[np.ndarray, "images embedding"]:

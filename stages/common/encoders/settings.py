@@ -97,6 +97,33 @@ class EncodingSettings(Settings):
     encoder_precision: EncoderPrecision = Field("auto", description="overrides the key at the top level of config.yaml")
 
 
+HeatmapKind = Literal["centred", "raw"]  # less the checkpoint's mean by place, or cosines as they are
+
+
+class HeatmapReading(Settings):
+    """How the patches of an image and a sentence become a heatmap; without any key: their cosines as they are."""
+
+    mean: Literal["none", "pretraining", "dataset"] = Field(
+        "none",
+        description="what is subtracted at each place: nothing; the mean over training radiographs of pre-training, "
+        "which the checkpoint has; or the mean over training images of the data set (no label is read). Raw cosines "
+        "have a pattern by place that all radiographs share (docs/decisions/0039)",
+    )
+    unit_patches: bool = Field(True, description="normalise patches to length 1; false: products, as in MaCo's code")
+    integrity_temperature: float | None = Field(
+        None, gt=0, description="multiply by softmax(phi / this), as MaCo's code does with .02; null: do not"
+    )
+    smoothing: float = Field(
+        0.0, ge=0, description="standard deviation of a Gaussian filter on the patch grid, in patches; MaCo's code: 1.5"
+    )
+
+    @model_validator(mode="after")
+    def _mean_is_of_unit_vectors(self) -> "HeatmapReading":
+        if self.mean != "none" and not self.unit_patches:
+            raise ValueError("the mean is that of patches of length 1: set unit_patches: true, or mean: none")
+        return self
+
+
 class AugmentationSettings(Settings):
     """Strengths of the random changes of training images. There is no flip, because reports say left and right."""
 

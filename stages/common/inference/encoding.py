@@ -112,6 +112,18 @@ def report_embeddings(
         yield model.embed_reports(report.float())
 
 
+@torch.inference_mode()
+def mean_patches(
+    model: DualEncoder, gather: Gather, rows: Sequence[int] | Rows, precision: Precision = "fp32", most: int = 64
+) -> Float[Tensor, "patches embedding"]:
+    """Return the mean over stored images of their patches' unit vectors, at each place of the grid."""
+    patches, width = model.settings.image.patches, model.settings.embedding_width
+    total = torch.zeros(patches, width, dtype=torch.float64, device=model.device)
+    for tokens in token_batches(model, gather, in_batches(rows, most), precision):
+        total += model.embed_patches(tokens).sum(dim=0, dtype=torch.float64)
+    return (total / len(rows)).float().cpu()
+
+
 def copied_behind(outputs: Iterable[Output]) -> Iterator[Output]:
     """Yield tensors, or tuples of them, on the CPU; those of a GPU while it computes the next ones."""
     waiting: list[tuple[Output, torch.cuda.Event | None]] = []

@@ -18,16 +18,16 @@ from ..encoders.dual import (
     Checkpoint,
     load_checkpoint,
     mean_embeddings,
-    patch_cosines,
     prompt_sentences,
     to_input,
 )
 from ..encoders.image import grid_of
-from ..encoders.settings import InferenceRecord
+from ..encoders.settings import HeatmapKind, InferenceRecord
 from ..errors import InputError, kind_or_empty
 from ..radiographs.radiograph import SquareImage
 from ..records import read_record
 from .arguments import check_classes, check_list
+from .heatmaps import READINGS, heatmap_reader
 from .squares import reading_settings, square_of_array, squares_of_files
 
 INFERENCE = "inference.json"  # beside the weights
@@ -41,8 +41,9 @@ class Reading:
     `probabilities` are the softmax of `cosines` / temperature over the requested classes. The temperature was fitted to
     image-report pairs of validation, not to labels: probabilities rank and compare, but are not calibrated risks.
 
-    `heatmaps` are cosines of patches, row-major on the patch grid over the square. `content` is the position of the
-    image in that square: x, y, width, height as shares of its side.
+    `heatmaps` are cosines of patches less their mean over radiographs at the same place, row-major on the patch grid
+    over the square (raw cosines where they were asked for). `content` is the position of the image in that square: x,
+    y, width, height as shares of its side.
     """
 
     cosines: dict[str, float]
@@ -71,10 +72,13 @@ class RadiographModel:
         self.checkpoint: Checkpoint = load_checkpoint(folder, self.device)
 
     @torch.inference_mode()
-    def read(self, square: SquareImage, classes: Mapping[str, str | Sequence[str]]) -> Reading:
+    def read(
+        self, square: SquareImage, classes: Mapping[str, str | Sequence[str]], heatmaps: HeatmapKind = "centred"
+    ) -> Reading:
         """Compare a radiograph with classes; `classes` maps a name to the sentences that describe it.
 
-        Raises InputError for fewer than two classes, or one without sentences.
+        `heatmaps` says how those of the reading are read. Raises InputError for fewer than two classes, or one without
+        sentences, and for centred heatmaps of a checkpoint without a mean.
         """
         sentences = check_classes(classes)
         model = self.checkpoint.model
@@ -84,15 +88,13 @@ class RadiographModel:
         cosines = mean_embeddings(self.checkpoint, list(sentences.values())) @ image
         probabilities = torch.softmax(cosines / self.temperature, dim=0)
         grid = grid_of(tokens.shape[1])
-        heatmaps = [
-            patch_cosines(model, tokens, prompt_sentences(self.checkpoint, each))[0].mean(dim=0).reshape(grid, grid)
-            for each in sentences.values()
-        ]
+        reader = heatmap_reader(self.checkpoint, READINGS[heatmaps])
+        maps = [reader(tokens, prompt_sentences(self.checkpoint, each))[0].mean(dim=0) for each in sentences.values()]
         side, box = len(square.pixels), square.content
         return Reading(
             dict(zip(sentences, cosines.tolist(), strict=True)),
             dict(zip(sentences, probabilities.tolist(), strict=True)),
-            {name: heatmap.cpu().numpy() for name, heatmap in zip(sentences, heatmaps, strict=True)},
+            {name: values.reshape(grid, grid).cpu().numpy() for name, values in zip(sentences, maps, strict=True)},
             (box.x / side, box.y / side, box.width / side, box.height / side),
         )
 

@@ -15,7 +15,8 @@ from ..naming import variant_label
 from ..numbers import decimal
 from ..readers.evaluation import Grounding, Sample
 from ..readers.training import Integrity
-from ..tables.grounding import by_place, integrity_table
+from ..tables.grounding import by_place
+from ..tables.integrity_map import integrity_table
 from .report import Names, Report
 
 HEATMAP = "inferno"
@@ -28,10 +29,7 @@ def pointing_names(report: Report) -> Names | None:
     """Return the names for the pointing game, or None without grounding."""
     if not report.inputs.grounding:
         return None
-    return {
-        "tables": report.tables_of("pointing"),
-        "has_untrained": not all(each.trained for each in report.inputs.training),
-    }
+    return {"tables": report.tables_of("pointing")}
 
 
 def heatmaps_names(report: Report) -> Names | None:

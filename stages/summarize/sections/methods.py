@@ -4,14 +4,14 @@ methods_data.py and methods_training.py hold the paragraphs on data, encoders, o
 evaluations, and what puts all of them together.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from ..inputs import Inputs
 from ..naming import always_note, findings_label, pooling_note, protocol_note
-from ..numbers import count
+from ..numbers import count, words
 from ..provenance import Provenance, StageRun
 from ..readers.evaluation import FewShot, Segmentation
 from ..references import SOFTWARE, as_latex, as_prose, cited, software
@@ -114,8 +114,8 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
         sentences.append(_multi_class(inputs))
     if inputs.grounding:
         sentences.append(
-            "In the pointing game [@zhang2018excitation] the largest value of the heatmap, the cosine of each patch "
-            "with prompts, hits where it lies in the true box or mask of a positive test image. Beside the hits stand "
+            "In the pointing game [@zhang2018excitation] the largest value of the heatmap hits where it lies in the "
+            f"true box or mask of a positive test image. {_readings(inputs, provenance)} Beside the hits stand "
             "figures of the whole map [@boecking2022biovil]: the contrast-to-noise ratio inside and outside of the "
             "finding, here with its sign, and the IoU of the map above a share of its range, one that validation chose "
             "and the mean over five."
@@ -127,6 +127,36 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
                 "own boxes."
             )
     return " ".join(sentences)
+
+
+def _readings(inputs: Inputs, provenance: Provenance) -> str:
+    """Return what the heatmaps are, and which ways of reading them validation chose among."""
+    first = inputs.grounding[0]
+    params = provenance.run("phrase_grounding", f"{first.variant}/{first.dataset}").params
+    ways = {name: _reading(params, f"readings.{name}.") for name in next(iter(first.result.readings.values()))}
+    if len(ways) == 1:
+        return f"The heatmap is {next(iter(ways.values()))}."
+    listed = "; ".join(f"{words(name)}: {way}" for name, way in ways.items())
+    part = "hits on the validation part chose among them"
+    if all(each.validation is None for each in next(iter(first.result.readings.values())).values()):
+        part = "without a validation part, the first of them was taken"
+    return f"Heatmaps were read in {len(ways)} ways, and {part} ({listed})."
+
+
+def _reading(params: Mapping[str, str], key: str) -> str:
+    """Return one way of reading heatmaps in words, from the settings of the journal under `key`."""
+    value = "the cosine of each patch with prompts"
+    if params.get(f"{key}unit_patches") == "False":
+        value = "the product of each patch, not normalised, with prompts"
+    mean = params.get(f"{key}mean", "none")
+    if mean != "none":
+        of = "pre-training" if mean == "pretraining" else "the data set"
+        value += f" less its mean at the same place over training radiographs of {of}"
+    if (temperature := params.get(f"{key}integrity_temperature", "None")) != "None":
+        value += f", times softmax(phi / {float(temperature):g})"
+    if smoothing := float(params.get(f"{key}smoothing", 0)):
+        value += f", smoothed by a Gaussian of {smoothing:g} patches"
+    return value
 
 
 def _multi_class(inputs: Inputs) -> str:
@@ -159,9 +189,11 @@ def _compared(runs: list[StageRun]) -> str:
     places: dict[str, list[str]] = {}
     for run in runs:
         what = "an image"
-        if run.params.get("score") == "local":  # journals of older versions have no such setting
+        if (score := run.params.get("score", "global")) != "global":  # journals of older versions have no such setting
             share = 100 * float(run.param("patch_share"))
-            what = f"the {share:g} % of an image's patches that are nearest (the mean of their cosines)"
+            of = "centred cosines" if run.params.get("reading") == "centred" else "cosines"
+            patches = f"the {share:g} % of an image's patches that are nearest (the mean of their {of})"
+            what = patches if score == "local" else f"an image, and {patches}, both standardised by training images,"
         places.setdefault(what, []).append(run.name.split("/")[-1])
     if len(places) == 1:
         return next(iter(places))

@@ -10,7 +10,8 @@ from .calibration import calibration_tables
 from .classification import few_shot_classification_tables, zero_shot_tables
 from .comparisons import Comparisons
 from .coverage import coverage_tables
-from .grounding import grounding_tables, integrity_table
+from .grounding import grounding_tables
+from .integrity_map import integrity_table
 from .multi_class import multi_class_tables
 from .quoted import Quotation
 from .retrieval import class_retrieval_tables, retrieval_tables

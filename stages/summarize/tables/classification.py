@@ -18,7 +18,11 @@ from .quoted import Quotation, quoted_blocks
 from .table import Block, Cell, Column, Row, Table, axis_of, cell_of
 
 HEADERS = {"auc": "AUC", "average_precision": "average precision", "f1": "F1", "accuracy": "accuracy"}
-SCORES = {"global": "the whole image", "local": "its best patches"}
+SCORES = {
+    "global": "the whole image",
+    "local": "its best patches",
+    "global_and_local": "the whole image and its best patches",
+}
 BOLD = (
     "Bold: the best of its column, and better than every other {rival} by a paired bootstrap over the same {unit}s "
     "(two-sided, Holm's correction over all pairs of the column, level .05). Without bold no such claim stands."

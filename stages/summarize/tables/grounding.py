@@ -1,11 +1,12 @@
 """Phrase grounding: heatmaps beside what fools their figures, one table per data set and set of prompts.
 
-The rows that are no heatmap (a random point in the lungs, or in the image where lungs are unknown, the fixed peak of
-the training masks, a point read off the words) are rivals in the paired tests like any variant: a heatmap is bold only
-if it is better than all of them, too.
+The rows that are no heatmap of a variant (a random point in the lungs, or in the image where lungs are unknown, the
+fixed peak of the training masks, a point read off the words, brightness, random encoders) are rivals in the paired
+tests like any variant: a heatmap is bold only if it is better than all of them, too. A supervised probe bounds it from
+above, roughly, and is no rival: it has seen the regions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ...common.records import Estimate
@@ -13,7 +14,7 @@ from ...common.wording import counted
 from ...phrase_grounding.contract import MEANS, PHRASES, FindingResult
 from ..inputs import Inputs
 from ..naming import variant_label
-from ..numbers import decimal, figures, words
+from ..numbers import decimal, words
 from ..readers.evaluation import Grounding
 from .classification import bold_note, intervals_note, overlap_notes
 from .comparisons import Comparisons
@@ -21,7 +22,7 @@ from .findings import MEAN
 from .image_values import ImageValues, grounding_values
 from .table import Axis, Block, Cell, Column, Row, Table, axis_of, cell_of
 
-IN_LUNG = "pointing_in_lung"
+IN_LUNG, PROBE = "pointing_in_lung", "supervised_probe"
 # Column -> measure of the stage, pointer of a variant's row.
 COLUMNS = {
     "pointing": ("pointing", "heatmap"),
@@ -34,9 +35,12 @@ HEADERS = {"pointing": "hits", IN_LUNG: "hits, peak inside the lungs", "contrast
            "absolute_contrast_to_noise": "|CNR|", "mean_iou": "mIoU"}  # fmt: skip
 NOTE = (
     "Hits: share of images in which the peak lies in the true box or mask, without the tolerance of 15 pixels that the "
-    "pointing game was first played with. CNR: contrast-to-noise ratio inside and "
-    "outside of it, with its sign; IoU: of the map above a share of its range that validation chose; mIoU: mean of the "
-    "IoU above .1, .2, .3, .4 and .5 of that range. Rows that are no heatmap have the same hits in both columns."
+    "pointing game was first played with. CNR: contrast-to-noise ratio inside and outside of it, with its sign; IoU: "
+    "of the map above a share of its range that validation chose; mIoU: mean of the IoU above .1, .2, .3, .4 and .5 of "
+    "that range. Rows that are no heatmap have the same hits in both columns. Behind the name of a variant stands how "
+    "its heatmap is read, as validation chose. Brightness: the radiograph standardised by the mean and deviation of "
+    "training images at each place, its sign chosen on training regions. The supervised probe is a linear classifier "
+    "of patches that was trained on true regions: what the patches hold, not a rival."
 )
 PHRASES_NOTE = (
     "Each phrase of an image is a query of its own, compared with its own boxes. |CNR|: the mean without the sign, as "
@@ -50,8 +54,12 @@ POINTERS = {  # what points, in the words of the page
     "random_in_content": "random point in the image",
     "fixed_peak_of_training": "fixed peak of the training masks",
     "word_prior": "point read off the phrase's words",
+    "brightness": "brightness standardised by place, no model",
+    "random_encoders": "random encoders",
+    PROBE: "supervised probe",
 }
-RIVALS = tuple(pointer for pointer in POINTERS if not pointer.startswith("heatmap"))  # what a heatmap has to beat
+# what a heatmap has to beat
+RIVALS = tuple(pointer for pointer in POINTERS if not pointer.startswith("heatmap") and pointer != PROBE)
 
 
 def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
@@ -160,7 +168,7 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
     heatmaps = {key: pointer for key, (_, pointer) in COLUMNS.items()}
     rows = [
         Row(
-            f"heatmap of {variant_label(inputs, each.variant)}",
+            f"heatmap of {variant_label(inputs, each.variant)}, {words(each.result.reading[prompt_set])}",
             _cells(each, prompt_set, heatmaps, best, each.variant),
             overlap_notes(result.overlap),
             each.variant,
@@ -170,7 +178,8 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
     for pointer in RIVALS:
         if _figure(first, prompt_set, "pointing", pointer) is not None:
             cells = _cells(first, prompt_set, dict.fromkeys(COLUMNS, pointer), best, words(pointer))
-            rows.append(Row(POINTERS[pointer], cells))
+            rows.append(Row(_rival(result, prompt_set, pointer), cells))
+    rows += [row for each in variants for row in _bounds(inputs, each, prompt_set)]
     hits = [_figure(each, prompt_set, "pointing", pointer) for each in variants for pointer in POINTERS]
     axis = Axis(0.0, axis_of(hits).high)
     return Table(
@@ -187,6 +196,28 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
         legend=(NOTE, intervals_note(result.resampled_by), bold_note(result.resampled_by, "row")),
         task="pointing",
     )
+
+
+def _rival(result: FindingResult, prompt_set: str, pointer: str) -> str:
+    """Return the label of a rival; of random encoders with their number and the range of their hits."""
+    own = result.random_encoders.get(prompt_set, [])
+    if pointer != "random_encoders" or not own:
+        return POINTERS[pointer]
+    return f"{counted(len(own), 'random encoder')} ({decimal(min(own))} to {decimal(max(own))})"
+
+
+def _bounds(inputs: Inputs, each: Grounding, prompt_set: str) -> Iterator[Row]:
+    """Yield rows of a variant that take no part in the tests: its heatmap in other readings, and its probe."""
+    label, result = variant_label(inputs, each.variant), each.result
+    for name, hits in result.readings[prompt_set].items():
+        if name != result.reading[prompt_set]:
+            yield Row(f"not selected: heatmap of {label}, {words(name)}", {"pointing": cell_of(hits.test)})
+    figures = {
+        key: _figure(each, prompt_set, measure, PROBE) for key, (measure, _) in COLUMNS.items() if key != IN_LUNG
+    }
+    cells = {key: cell_of(figure) for key, figure in figures.items() if figure is not None}
+    if cells:
+        yield Row(f"for comparison: supervised probe of the patches of {label}", cells)
 
 
 def _queries(result: FindingResult, prompt_set: str) -> str:
@@ -294,31 +325,3 @@ def _figure(each: Grounding, prompt_set: str, measure: str, pointer: str) -> Est
     if measure == "pointing":
         return getattr(each.result.pointing[prompt_set], pointer)
     return getattr(each.result, measure)[prompt_set].get(pointer)
-
-
-def integrity_table(inputs: Inputs) -> Table | None:
-    """Make the table of phi: its scale, and its AUC against the mean lung mask; None where no variant has phi."""
-    measured = [(each, phi) for each in inputs.grounding if (phi := each.result.integrity_map) is not None]
-    rows = tuple(
-        Row(
-            variant_label(inputs, each.variant),
-            {
-                "dataset": Cell(text=words(each.place) if each.place != each.dataset else each.dataset),
-                "lung_auc": Cell(text="lungs unknown") if phi.lung_auc is None else Cell(phi.lung_auc),
-                "smallest": Cell(phi.smallest, form=figures),
-                "largest": Cell(phi.largest, form=figures),
-                "standard_deviation": Cell(phi.standard_deviation, form=figures),
-            },
-            key=each.variant,
-        )
-        for each, phi in measured
-    )
-    columns = (
-        Column("dataset", "data set", "text", brief=True),
-        Column("lung_auc", "AUC against the mean lung mask", brief=True),
-        Column("smallest", "minimum", brief=True),
-        Column("largest", "maximum", brief=True),
-        Column("standard_deviation", "standard deviation", brief=True),
-    )
-    caption = "Integrity map \u03c6 (centred)"
-    return Table("phi", caption, columns, (Block("measured", rows),), task="integrity_map") if rows else None

@@ -71,7 +71,10 @@ def test_cosines_of_classes_are_products_of_embeddings(exported, model) -> None:
 
 def test_the_heatmap_of_a_phrase_is_that_of_its_class_and_a_picture(exported, model, tmp_path) -> None:
     heatmap = model.heatmap(exported.radiograph, CLASSES["opacity"])
-    assert np.allclose(heatmap.cosines, model.classify(exported.radiograph, CLASSES).heatmaps["opacity"], atol=1e-6)
+    assert np.allclose(heatmap.values, model.classify(exported.radiograph, CLASSES).heatmaps["opacity"], atol=1e-6)
+    raw, reading = model.heatmap(exported.radiograph, CLASSES["opacity"], "raw"), "raw"
+    assert np.allclose(raw.values, model.classify(exported.radiograph, CLASSES, reading).heatmaps["opacity"], atol=1e-6)
+    assert not np.allclose(raw.values, heatmap.values, atol=1e-3)
     heatmap.write(tmp_path / "out.png")
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 

@@ -4,20 +4,27 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from one_shard_store import write_one_shard
 from split_audit import CLEAN
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
+from stages.common.data.image_store import ImageStore
 from stages.common.data.prompts import FindingPrompts
-from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record
+from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record, prompt_sentences
 from stages.common.encoders.settings import DualEncoderSettings
-from stages.phrase_grounding.contract import FindingResult
+from stages.common.files.arrow_tables import write_rows
+from stages.common.files.schemas import LABELS
+from stages.common.inference.heatmaps import READINGS, heatmap_reader
+from stages.phrase_grounding import heatmaps
+from stages.phrase_grounding.contract import FindingResult, PhraseGroundingSettings
 from stages.phrase_grounding.evaluation import LocatedFinding, finding_result, sample_rows, value_rows
-from stages.phrase_grounding.heatmaps import PromptCosines
+from stages.phrase_grounding.heatmaps import set_maps
 from stages.phrase_grounding.located_images import Located
+from stages.phrase_grounding.pointers import Pointers
 from stages.phrase_grounding.pointing import baselines
-from stages.phrase_grounding.prompt_sets import Grounding
+from stages.phrase_grounding.prompt_sets import Grounded, ground_prompts
 
 SIZE = 16
 SMALL = DualEncoderSettings.model_validate(
@@ -43,7 +50,8 @@ def checkpoint() -> Checkpoint:
     tokenizer = Tokenizer(WordPiece({word: rank for rank, word in enumerate(WORDS)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
     model = DualEncoder(SMALL, len(WORDS)).eval()
-    return Checkpoint(model, tokenizer, None, checkpoint_record(model))
+    mean = torch.randn(model.settings.image.patches, model.settings.embedding_width) / 8
+    return Checkpoint(model, tokenizer, None, checkpoint_record(model), mean)
 
 
 def located(count: int, seed: int, lungs: bool = True, patients: bool = True) -> Located:
@@ -104,14 +112,51 @@ def test_a_place_that_training_never_saw_falls_back_on_the_fixed_map(parts) -> N
     assert found.hit.tolist() == [1.0, 0.0, 0.0, 0.0] * 4
 
 
-def test_maps_of_an_image_are_the_mean_over_its_own_prompts(checkpoint, parts) -> None:
-    cosines = PromptCosines(checkpoint, ["right opacity", "left opacity", "right opacity"], parts["test"].pixels)
-    assert cosines.values.shape == (16, 2, 16)  # a prompt that occurs twice is embedded once
-    right, left = (cosines.maps([[f"{side} opacity"]] * 16) for side in ("right", "left"))
-    np.testing.assert_allclose(cosines.maps([["right opacity", "left opacity"]] * 16), (right + left) / 2, atol=1e-6)
-    mixed = cosines.maps([["right opacity"]] + [["left opacity"]] * 15)
-    np.testing.assert_array_equal(mixed[0], right[0])
-    np.testing.assert_array_equal(mixed[1:], left[1:])
+def test_maps_of_an_image_are_the_mean_over_its_own_prompts(checkpoint, parts, monkeypatch) -> None:
+    seen: list[int] = []
+    tokens = DualEncoder.patch_tokens
+    monkeypatch.setattr(
+        DualEncoder, "patch_tokens", lambda self, *given: seen.append(len(given[0])) or tokens(self, *given)
+    )
+    right, left, both = ["right opacity"], ["left opacity"], ["right opacity", "left opacity"]
+    sets = [[right] * 16, [left] * 16, [both] * 16, [right] + [left] * 15]
+    readers = [heatmap_reader(checkpoint, READINGS[kind]) for kind in ("raw", "centred")]
+    found = set_maps(checkpoint, readers, sets, parts["test"].pixels)
+    assert seen == [16]  # each image once, for all sets and readers
+    offset = checkpoint.mean_patches @ prompt_sentences(checkpoint, both).T
+    for reader, lower in ((0, 0), (1, offset)):
+        of_right, of_left, of_both, mixed = (own[reader] for own in found)
+        torch.testing.assert_close(of_both, (of_right + of_left) / 2)
+        torch.testing.assert_close(mixed, torch.cat([of_right[:1], of_left[1:]]))
+        torch.testing.assert_close(of_right, found[0][0] - (offset[:, 0] if reader else lower))
+
+
+def test_maps_are_the_same_in_any_batches(checkpoint, parts, monkeypatch) -> None:
+    sets = [[["right opacity"]] * 16, [["opacity"], ["left opacity"]] * 8]
+    readers = [heatmap_reader(checkpoint, READINGS["centred"])]
+    whole = set_maps(checkpoint, readers, sets, parts["test"].pixels)
+    monkeypatch.setattr(heatmaps, "_BATCH", 3)
+    for one, other in zip(whole, set_maps(checkpoint, readers, sets, parts["test"].pixels), strict=True):
+        torch.testing.assert_close(one[0], other[0], atol=1e-6, rtol=0)
+
+
+@pytest.fixture
+def ground(checkpoint, tmp_path):
+    """A function that measures all sets of PROMPTS; the stored images are those of the parts, labelled as positives."""
+
+    def of(parts: dict[str, Located], **settings: object) -> dict[str, Grounded]:
+        rows = [(part, image, pixels) for part, own in parts.items()
+                for image, pixels in zip(own.labels["image_id"], own.pixels, strict=True)]  # fmt: skip
+        write_one_shard(tmp_path, "set", SIZE, [{"image_id": image, "pixels": pixels.tobytes()}
+                                                for _, image, pixels in rows])  # fmt: skip
+        labels = [{"image_id": image, "patient_id": None, "finding": "opacity", "target": 1, "boxes": [], "mask": None,
+                   "lung_mask": None, "split": part, "subset": 100} for part, image, _ in rows]  # fmt: skip
+        write_rows(tmp_path / "labels.arrow", LABELS, labels)
+        known = PhraseGroundingSettings.model_validate({"random_encoders": 2} | settings)
+        pointers = Pointers(checkpoint, ImageStore(tmp_path / "manifest.json"), tmp_path / "labels.arrow", known)
+        return ground_prompts(pointers, "opacity", PROMPTS, parts, 50, 0)
+
+    return of
 
 
 def record_of(sets: dict, parts: dict) -> dict:
@@ -120,9 +165,8 @@ def record_of(sets: dict, parts: dict) -> dict:
     return FindingResult.model_validate_json(written).model_dump(mode="json")
 
 
-def test_a_file_is_measured_set_by_set_and_written(checkpoint, parts) -> None:
-    grounding = Grounding(checkpoint, PROMPTS, parts)
-    sets = {name: grounding.of(name, draws=50, seed=0) for name in PROMPTS.sets}
+def test_a_file_is_measured_set_by_set_and_written(ground, parts) -> None:
+    sets = ground(parts)
     record = record_of(sets, parts)
     assert record["place_words"] == {"no_place": [], "with_place": ["side", "zone"]}
     assert (record["images"], record["resampled_by"]) == (16, "patient")
@@ -143,10 +187,10 @@ def test_a_file_is_measured_set_by_set_and_written(checkpoint, parts) -> None:
     ]
 
 
-def test_unknown_lungs_and_patients_are_said(checkpoint) -> None:
+def test_unknown_lungs_and_patients_are_said(ground) -> None:
     parts = {part: located(8, seed, lungs=False, patients=False)
              for seed, part in enumerate(("train", "validation", "test"))}  # fmt: skip
-    record = record_of({"no_place": Grounding(checkpoint, PROMPTS, parts).of("no_place", 20, 0)}, parts)
+    record = record_of({"no_place": ground(parts)["no_place"]}, parts)
     assert record["resampled_by"] == "image"
     assert record["pointing"]["no_place"]["random_in_lung"] is None
     assert record["pointing"]["no_place"]["heatmap_in_lung"] is None
@@ -155,10 +199,10 @@ def test_unknown_lungs_and_patients_are_said(checkpoint) -> None:
 
 
 @pytest.mark.parametrize("unknown", [(), ("validation",), ("test",), ("train",)])
-def test_one_random_point_is_a_rival_in_lungs_known_in_both_parts_or_else_in_the_image(checkpoint, unknown) -> None:
+def test_one_random_point_is_a_rival_in_lungs_known_in_both_parts_or_else_in_the_image(ground, unknown) -> None:
     parts = {part: located(8, seed, lungs=part not in unknown)
              for seed, part in enumerate(("train", "validation", "test"))}  # fmt: skip
-    grounded = Grounding(checkpoint, PROMPTS, parts).of("no_place", 20, 0)
+    grounded = ground(parts)["no_place"]
     known = not {"validation", "test"} & set(unknown)
     kept, left = ("random_in_lung", "random_in_content")[:: 1 if known else -1]
     for figures in (*grounded.figures.values(), grounded.thresholds):

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
-from stages.common.encoders.dual import DualEncoder, checkpoint_record, save_checkpoint
+from stages.common.encoders.dual import MEAN_PATCHES, DualEncoder, checkpoint_record, save_checkpoint
 from stages.common.encoders.settings import DualEncoderSettings
 
 SIZE = 16
@@ -32,6 +32,6 @@ def write_tiny_checkpoint(folder: Path, words: Sequence[str]) -> Path:
     tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
     torch.manual_seed(0)
     model = DualEncoder(SMALL, len(vocabulary))
-    weights = model.state_dict() | {"integrity_map": PHI}
+    weights = model.state_dict() | {"integrity_map": PHI, MEAN_PATCHES: torch.randn(len(PHI), 8) / 8}
     save_checkpoint(folder / "checkpoint", weights, checkpoint_record(model), folder / "tokenizer")
     return folder / "checkpoint"

@@ -195,3 +195,17 @@ def test_under_autocast_transport_keeps_single_precision(pairs) -> None:
     expected = transport_scores(*single, settings=settings_of(tolerance=1e-4)).scores
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(transport_scores(*single, settings=settings_of(tolerance=1e-4)).scores, expected)
+
+
+def test_balanced_transport_cannot_see_what_all_images_share_at_a_place() -> None:
+    """An offset of each patch's cost moves no plan and every value alike, so no contrast between pairs sees it.
+
+    Training leaves such a pattern in the cosines, which is why heatmaps are read less their mean (docs/decisions/0039).
+    """
+    cost, mu, nu = 1 - unit(3, 4, 8, seed=1) @ unit(3, 7, 8, seed=0).transpose(1, 2), uniform(3, 7), uniform(3, 4)
+    offset = 0.5 * torch.randn(7, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    before, after = (solve(each, mu, nu, settings_of()) for each in (cost, cost + offset))
+    torch.testing.assert_close(after.plan, before.plan, atol=1e-8, rtol=0)
+    torch.testing.assert_close(after.value, before.value + (mu * offset).sum(dim=1), atol=1e-8, rtol=0)
+    relaxed = [solve(each, mu, nu, settings_of(rho=0.1)).plan for each in (cost, cost + offset)]
+    assert (relaxed[0] - relaxed[1]).abs().max() > 0.01

@@ -1,18 +1,22 @@
 """The exported model: it reads as training does, its numbers are the encoders' own, mistakes are one line."""
 
+from copy import copy
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from exported_model import SIZE, TEMPERATURE
 
-from stages.common.encoders.dual import load_checkpoint, to_input, to_pixels
+from stages.common.encoders.dual import load_checkpoint, to_input
 from stages.common.errors import InputError
+from stages.common.inference.heatmaps import READINGS, heatmap_reader
 from stages.common.inference.model import RadiographModel
 from stages.common.inference.squares import reading_settings, square_of_array, squares_of_files
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.dicom_to_arrow.convert import convert_file
-from stages.phrase_grounding.heatmaps import PromptCosines
+from stages.phrase_grounding.heatmaps import set_maps
 
 CLASSES = {"opacity": ["opacity in the left lung .", "opacity"], "none": ["no opacity ."]}
 
@@ -62,9 +66,25 @@ def test_heatmaps_are_those_of_phrase_grounding(exported, square, reading) -> No
     checkpoint = load_checkpoint(exported.checkpoint, torch.device("cpu"))
     on_grid = np.array(reading.heatmaps["opacity"])
     assert on_grid.shape == (4, 4)
-    pixels = PromptCosines(checkpoint, CLASSES["opacity"], square.pixels[None]).maps([CLASSES["opacity"]])[0]
-    interpolated = to_pixels(torch.tensor(on_grid).reshape(1, -1), SIZE)[0].numpy()
-    assert np.allclose(interpolated, pixels, atol=1e-6)
+    reader = heatmap_reader(checkpoint, READINGS["centred"])
+    [[expected]] = set_maps(checkpoint, [reader], [[CLASSES["opacity"]]], square.pixels[None])
+    assert np.allclose(on_grid.ravel(), expected[0].numpy(), atol=1e-6)
+
+
+def test_a_raw_heatmap_is_the_centred_one_and_the_cosines_of_the_mean_patch(model, square, reading) -> None:
+    raw = model.read(square, CLASSES, "raw")
+    checkpoint = model.checkpoint
+    offset = checkpoint.mean_patches @ checkpoint.embed_sentences(CLASSES["none"]).sentences[:, 0].mean(dim=0)
+    assert np.allclose(raw.heatmaps["none"].ravel(), reading.heatmaps["none"].ravel() + offset.numpy(), atol=1e-6)
+    assert raw.cosines == reading.cosines
+
+
+def test_a_checkpoint_without_a_mean_reads_raw_heatmaps_only(model, square) -> None:
+    older = copy(model)
+    older.checkpoint = replace(model.checkpoint, mean_patches=None)
+    with pytest.raises(InputError, match=r"cannot be centred: the checkpoint.* has no mean.*read heatmaps raw"):
+        older.read(square, CLASSES)
+    assert older.read(square, CLASSES, "raw").cosines
 
 
 def test_the_order_of_classes_changes_nothing_but_the_order(model, square, reading) -> None:

@@ -12,6 +12,7 @@ from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_frame, write_rows, write_table
 from stages.common.metrics.overlap import Overlaps
 from stages.common.metrics.ranking import draw_weights, estimate, mean_of
+from stages.common.records import Estimate
 from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT, OutlinedPart, SegmentationResult
 from stages.few_shot_segmentation.evaluation import SeedOverlaps, evaluate
 from stages.multi_class_classification.contract import MultiClassSettings
@@ -25,6 +26,7 @@ from stages.phrase_grounding.contract import (
     IntegrityMap,
     LocatedPart,
     PointingGame,
+    ReadingHits,
 )
 from stages.retrieval.by_class import figures_by_class, rank_by_class
 from stages.retrieval.contract import RetrievalResult, RetrievalSettings
@@ -124,10 +126,12 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
     trained = variant != "random"
     hits = {"heatmap": own.random(96) < (0.42 if trained else 0.08),
             "heatmap_in_lung": own.random(96) < (0.51 if trained else 0.13),
-            "random_in_lung": np.full(96, 0.11), "fixed_peak_of_training": common.random(96) < 0.27}  # fmt: skip
+            "supervised_probe": own.random(96) < 0.8, "random_in_lung": np.full(96, 0.11),
+            "fixed_peak_of_training": common.random(96) < 0.27, "brightness": common.random(96) < 0.3,
+            "random_encoders": common.integers(0, 3, 96) / 5}  # fmt: skip
     values = {"pointing": hits, "contrast_to_noise": {}, "iou": {}, "mean_iou": {}}
-    for name in ("heatmap", "random_in_lung", "fixed_peak_of_training"):
-        noise = own if name == "heatmap" else common
+    for name in [name for name in hits if name != "heatmap_in_lung"]:
+        noise = own if name in ("heatmap", "supervised_probe") else common
         values["contrast_to_noise"][name] = noise.normal(size=96) + (trained and name == "heatmap")
         values["iou"][name] = noise.random(96)
         values["mean_iou"][name] = values["iou"][name] / 2
@@ -153,6 +157,14 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
         resampled_by="patient",
         integrity_map=integrity,
         place_words={"no_place": []},
+        reading={"no_place": "centred"},
+        readings={
+            "no_place": {
+                "centred": ReadingHits(validation=0.4, test=figures["pointing"]["no_place"]["heatmap"]),
+                "raw": ReadingHits(validation=0.01, test=Estimate(value=0.02, low=0, high=0.05)),
+            }
+        },
+        random_encoders={"no_place": [0.1, 0.3]},
         iou_threshold={},
         overlap=CLEAN,
         pointing={name: PointingGame(**game) for name, game in figures["pointing"].items()},

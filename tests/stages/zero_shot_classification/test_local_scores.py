@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from stages.common.data.image_store import ImageStore
 from stages.common.data.prompts import PromptSet
 from stages.common.encoders.dual import Checkpoint, DualEncoder, TextEmbeddings
-from stages.zero_shot_classification.scores import local_scores, mean_of_largest
+from stages.zero_shot_classification.contract import ZeroShotSettings
+from stages.zero_shot_classification.scores import local_scores, mean_of_largest, standardised
 
 GRID = 16
 FINDING, CLEAR, OTHER = torch.eye(3)
@@ -31,13 +32,14 @@ class PlantedModel(DualEncoder):
         pass
 
     device = torch.device("cpu")
+    image_projection = None
 
     def patch_tokens(self, images, visible):
         assert visible is None
-        return images.flatten(1)  # bytes as stored, whose size is the input's
+        return images.flatten(1).unsqueeze(-1)  # bytes as stored, whose size is the input's
 
     def embed_patches(self, tokens):
-        return torch.stack([OTHER, FINDING, CLEAR])[tokens.long()]
+        return torch.stack([OTHER, FINDING, CLEAR])[tokens.squeeze(-1).long()]
 
 
 class PlantedCheckpoint(Checkpoint):
@@ -66,30 +68,57 @@ class PlantedStore(ImageStore):
         return np.array(values, dtype=np.uint8).reshape(-1, 4, 4)
 
 
+SETTINGS = ZeroShotSettings(score="local", reading="raw", patch_share=0.25, batch_size=2)
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
 def test_planted_patches_give_the_closed_form(batch_size: int) -> None:
-    """With 4 of 16 patches kept: n finding patches score min(n, 4) / 4, the clear one costs 1 / 4."""
+    """With 4 of 16 patches kept: n finding patches score min(n, 4) / 4; what denies the finding is not asked for."""
     planted = [0, 1, 3, 4, 9]
     checkpoint = PlantedCheckpoint()
     ids = [str(each) for each in planted]
-    found = local_scores(checkpoint, SETS, PlantedStore(), ids, 4 / GRID, batch_size)
+    settings = ZeroShotSettings(score="local", reading="raw", patch_share=4 / GRID, batch_size=batch_size)
+    found = local_scores(checkpoint, SETS, PlantedStore(), ids, settings)
     assert found["alone"] == pytest.approx([min(each, 4) / 4 for each in planted])
-    assert found["both"] == pytest.approx([min(each, 4) / 4 - 1 / 4 for each in planted])
-    assert found["mixed"] == pytest.approx([2**-0.5 - 1 / 4] * 5)  # every patch but the clear one is half right
-    assert sorted(checkpoint.asked) == ["clear", "finding", "other"]  # each prompt once, in however many sets it stands
+    assert found["both"].tolist() == found["alone"].tolist()
+    assert found["mixed"] == pytest.approx([2**-0.5] * 5)  # every patch but the clear one is half right
+    assert sorted(checkpoint.asked) == ["finding", "other"]  # each prompt once, in however many sets it stands
 
 
 def test_the_order_is_that_of_the_images_asked_for() -> None:
     forward, backward = (
-        local_scores(PlantedCheckpoint(), SETS, PlantedStore(), ids, 0.25, 2)["alone"]
+        local_scores(PlantedCheckpoint(), SETS, PlantedStore(), ids, SETTINGS)["alone"]
         for ids in (["0", "2", "4"], ["4", "2", "0"])
     )
     assert forward.tolist() == backward[::-1].tolist()
 
 
 def test_from_the_maximum_to_the_mean() -> None:
-    cosines = F.normalize(torch.randn(3, GRID, 2, generator=torch.Generator().manual_seed(0)), dim=1)
-    assert torch.equal(mean_of_largest(cosines, 1e-9), cosines.amax(dim=1))
-    torch.testing.assert_close(mean_of_largest(cosines, 1.0), cosines.mean(dim=1))
-    ordered = [mean_of_largest(cosines, share) for share in (0.1, 0.3, 0.7, 1.0)]
+    heatmaps = F.normalize(torch.randn(3, 2, GRID, generator=torch.Generator().manual_seed(0)), dim=2)
+    assert torch.equal(mean_of_largest(heatmaps, 1e-9), heatmaps.amax(dim=2))
+    torch.testing.assert_close(mean_of_largest(heatmaps, 1.0), heatmaps.mean(dim=2))
+    ordered = [mean_of_largest(heatmaps, share) for share in (0.1, 0.3, 0.7, 1.0)]
     assert all((one >= other).all() for one, other in pairwise(ordered))
+
+
+def test_centring_takes_away_what_all_images_share_at_a_place(monkeypatch) -> None:
+    """An offset by place, however large, moves no centred score; raw ones follow it."""
+    mean = torch.zeros(GRID, 3)
+    mean[:, 0] = torch.linspace(0, 5, GRID)
+    planted = PlantedModel.embed_patches
+    settings = SETTINGS.model_copy(update={"reading": "centred"})
+    checkpoint = PlantedCheckpoint()
+    object.__setattr__(checkpoint, "mean_patches", torch.zeros(GRID, 3))
+    before = local_scores(checkpoint, SETS, PlantedStore(), ["1", "5", "9"], settings)
+    monkeypatch.setattr(PlantedModel, "embed_patches", lambda self, tokens: planted(self, tokens) + mean)
+    object.__setattr__(checkpoint, "mean_patches", mean)
+    after = local_scores(checkpoint, SETS, PlantedStore(), ["1", "5", "9"], settings)
+    raw = local_scores(checkpoint, SETS, PlantedStore(), ["1", "5", "9"], SETTINGS)
+    assert after["both"] == pytest.approx(before["both"], abs=1e-6)
+    assert raw["both"].min() > before["both"].max()
+
+
+def test_scores_are_standardised_by_training_images_alone() -> None:
+    scores, training = np.array([1.0, 3.0, 100.0]), np.array([True, True, False])
+    assert standardised(scores, training).tolist() == [-1, 1, 98]
+    assert standardised(np.ones(3), training).tolist() == [0, 0, 0]  # nothing to divide by

@@ -1,0 +1,104 @@
+"""Everything that points at a place of an image: heatmaps in each reading, and rivals that are made of images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from ..common.data.image_store import ImageStore
+from ..common.digests import seed_from
+from ..common.encoders.dual import Checkpoint
+from ..common.files.arrow_tables import read_table
+from ..common.files.schemas import LABELS
+from ..common.inference.encoding import mean_patches
+from ..common.inference.heatmaps import heatmap_reader, is_readable
+from ..common.settings import Precision
+from .contract import IMAGES_FOR_MEANS, PhraseGroundingSettings
+from .heatmaps import GridMaps, Reader, set_maps
+from .located_images import Located
+from .rivals import Brightness, RandomEncoders, fit_probes
+
+ByPart = Mapping[str, GridMaps]  # validation, where there is one, and test
+PromptsByPart = Mapping[str, Sequence[Sequence[str]]]  # the prompts of each image
+
+
+@dataclass(frozen=True)
+class Pointed:
+    """Maps of one set of prompts on the patch grid; alternatives among which validation chooses have names."""
+
+    heatmap: Mapping[str, ByPart]  # by reading
+    random_encoders: Sequence[ByPart] = ()
+    supervised_probe: Mapping[str, ByPart] = field(default_factory=dict)  # by penalty
+    brightness: ByPart | None = None
+
+
+class Pointers:
+    """A checkpoint's heatmaps and their rivals; what all findings share is computed once."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        store: ImageStore,
+        labels: Path,
+        settings: PhraseGroundingSettings,
+        precision: Precision = "fp32",
+    ) -> None:
+        self._checkpoint, self._store, self._precision = checkpoint, store, precision
+        self._labels = pl.DataFrame(read_table(labels, LABELS))
+        self._probes = settings.supervised_probe
+        training = self._labels.filter(split="train")["image_id"]
+        rows = store.draw_rows(training, IMAGES_FOR_MEANS, seed_from("training images", settings.seed))
+        readings = {name: each for name, each in settings.readings.items()
+                    if is_readable(each, checkpoint, bool(len(rows)))}  # fmt: skip
+        mean = None
+        if any(each.mean == "dataset" for each in readings.values()):
+            mean = mean_patches(checkpoint.model, store.gather, rows, precision)
+        self.readers = {name: heatmap_reader(checkpoint, each, mean) for name, each in readings.items()}
+        self._brightness = Brightness(store, rows) if len(rows) else None
+        self._random = RandomEncoders(checkpoint, settings.random_encoders, store, rows, precision)
+
+    def at(self, finding: str, parts: Mapping[str, Located], sets: Mapping[str, PromptsByPart]) -> dict[str, Pointed]:
+        """Return what points at a finding in validation and test, by set of prompts."""
+        probes: dict[str, Reader] = {}
+        brightness = None
+        if (training := parts.get("train")) is not None:
+            if self._probes:
+                absent, model = self._absent(finding), self._checkpoint.model
+                probes = dict(fit_probes(model, self._store, training, absent, self._precision))
+            brightness = self._brightness.maps(parts) if self._brightness is not None else None
+        own = self._maps(self._checkpoint, self.readers | probes, parts, sets)
+        random = [self._maps(encoder, {"": reader}, parts, sets) for encoder, reader in self._random]
+        return {
+            name: Pointed(
+                {reading: own[name][reading] for reading in self.readers},
+                [each[name][""] for each in random],
+                {probe: own[name][probe] for probe in probes},
+                brightness,
+            )
+            for name in sets
+        }
+
+    def _maps(
+        self,
+        checkpoint: Checkpoint,
+        readers: Mapping[str, Reader],
+        parts: Mapping[str, Located],
+        sets: Mapping[str, PromptsByPart],
+    ) -> dict[str, dict[str, dict[str, GridMaps]]]:
+        """Return maps by set, reader and part."""
+        found: dict[str, dict[str, dict[str, GridMaps]]] = {name: {each: {} for each in readers} for name in sets}
+        for part, located in parts.items():
+            if part == "train":
+                continue
+            prompts = [each[part] for each in sets.values()]
+            maps = set_maps(checkpoint, list(readers.values()), prompts, located.pixels, self._precision)
+            for name, by_reader in zip(sets, maps, strict=True):
+                for reader, each in zip(readers, by_reader, strict=True):
+                    found[name][reader][part] = each
+        return found
+
+    def _absent(self, finding: str) -> list[str]:
+        """Return the training images that are known to lack a finding, in the order of their ids."""
+        rows = self._labels.filter(finding=finding, split="train", target=0)
+        return rows["image_id"].unique().sort().to_list()

@@ -1,0 +1,155 @@
+"""Maps that a heatmap has to beat, or that bound it from above, made from images; pointing.py has those made of masks.
+
+brightness: the radiograph itself, standardised at each place by training images: no model at all. random_encoders: the
+same architecture with random weights, read as the heatmap is. supervised_probe: a linear classifier of the checkpoint's
+own patches, trained on the true regions: what the patches hold, whatever words find of it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch.nn import functional as F
+
+from ..common.data.image_store import ImageStore
+from ..common.digests import seed_from
+from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, to_pixels
+from ..common.encoders.settings import HeatmapReading
+from ..common.inference.encoding import in_batches, joined, mean_patches, token_batches
+from ..common.inference.heatmaps import HeatmapReader, heatmap_reader
+from ..common.settings import Precision
+from .heatmaps import GridMaps
+from .located_images import Located
+from .pointing import hits
+
+_GRIDS = (7, 14, 28)  # on which brightness is averaged; the best on training regions is taken
+_MOST_PROBED, _BATCH = 300, 64
+PENALTIES = (1e-3, 1e-2, 1e-1)  # of the probe's squared weights; validation chooses
+CENTRED_ON_DATASET = HeatmapReading(mean="dataset")
+
+
+class Brightness:
+    """Grey values standardised at each place of a grid by the mean and deviation of training images."""
+
+    def __init__(self, store: ImageStore, rows: Int[np.ndarray, "images"]) -> None:
+        self._scales = {}
+        for grid in _GRIDS:
+            values = torch.cat([_averaged(store.gather(batch), grid) for batch in in_batches(rows, _BATCH)])
+            self._scales[grid] = values.mean(dim=0), values.std(dim=0, correction=0).clamp_min(1e-3)
+
+    def maps(self, parts: Mapping[str, Located]) -> dict[str, GridMaps]:
+        """Return the maps of every other part than train, whose regions choose the grid and the sign."""
+        training = parts["train"]
+        found = {(sign, grid): self._hits(training, sign, grid) for grid in _GRIDS for sign in (1, -1)}
+        sign, grid = max(found, key=lambda one: found[one])
+        return {part: self._map(own.pixels, sign, grid) for part, own in parts.items() if part != "train"}
+
+    def _hits(self, located: Located, sign: int, grid: int) -> float:
+        maps = to_pixels(self._map(located.pixels, sign, grid), located.regions.shape[-1]).numpy()
+        return float(hits(maps, located.regions, located.content).mean())
+
+    def _map(self, pixels: UInt8[np.ndarray, "images size size"], sign: int, grid: int) -> GridMaps:
+        mean, deviation = self._scales[grid]
+        return sign * (_averaged(pixels, grid) - mean) / deviation
+
+
+def _averaged(pixels: UInt8[np.ndarray, "images size size"], grid: int) -> GridMaps:
+    """Return the mean grey value 0..1 of each cell of a grid."""
+    images = torch.from_numpy(pixels).unsqueeze(1).float() / 255
+    return F.adaptive_avg_pool2d(images, grid).flatten(1)
+
+
+class RandomEncoders:
+    """Encoders of a checkpoint's architecture with random weights, the same for every checkpoint of it.
+
+    Their heatmaps are centred on the data set's training images, where it has some.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, count: int, store: ImageStore, rows: Int[np.ndarray, "n"], precision: Precision
+    ) -> None:
+        self._checkpoint, self._count, self._precision = checkpoint, count, precision
+        self._store, self._rows = store, rows
+        self._means: dict[int, Float[torch.Tensor, "patches embedding"]] = {}
+
+    def __iter__(self) -> Iterator[tuple[Checkpoint, HeatmapReader]]:
+        """Yield each encoder with its reader; they are built one after the other, because they are as large."""
+        for number in range(self._count):
+            model = _random_model(self._checkpoint, number)
+            own = Checkpoint(model, self._checkpoint.tokenizer, None, self._checkpoint.record)
+            if not len(self._rows):
+                yield own, heatmap_reader(own, HeatmapReading())
+                continue
+            if number not in self._means:
+                self._means[number] = mean_patches(model, self._store.gather, self._rows, self._precision)
+            yield own, heatmap_reader(own, CENTRED_ON_DATASET, self._means[number])
+
+
+def _random_model(checkpoint: Checkpoint, number: int) -> DualEncoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_from("random encoder", number))
+        model = build_encoder(checkpoint.record)
+    return model.requires_grad_(False).eval().to(checkpoint.model.device)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A linear classifier of patches; it reads a map like any reader, the same for every sentence."""
+
+    mean: Float[torch.Tensor, "width"]
+    weights: Float[torch.Tensor, "width"]
+
+    def __call__(
+        self, tokens: Float[torch.Tensor, "images patches width"], sentences: Float[torch.Tensor, "sentences embedding"]
+    ) -> Float[torch.Tensor, "images sentences patches"]:
+        """Return the logit of every patch."""
+        logits = (tokens - self.mean) @ self.weights
+        return logits.unsqueeze(1).expand(-1, len(sentences), -1)
+
+
+def fit_probes(
+    model: DualEncoder, store: ImageStore, training: Located, absent: Sequence[str], precision: Precision
+) -> dict[str, Probe]:
+    """Fit a probe with each of PENALTIES on the patches of training images with the finding and of `absent` without.
+
+    A patch's target is the share of it that the region covers.
+    """
+    pixels, regions = training.pixels[:_MOST_PROBED], training.regions[:_MOST_PROBED]
+    others = store.gather(np.array([store.row_of(image) for image in absent[: len(pixels)]], dtype=np.int64))
+    pixels = np.concatenate([pixels, others])
+    regions = np.concatenate([regions, np.zeros_like(others, dtype=bool)])
+    with torch.inference_mode():
+        batches = in_batches(range(len(pixels)), _BATCH)
+        tokens = joined(token_batches(model, pixels.__getitem__, batches, precision)).flatten(0, 1)
+    targets = _coverage(regions, model.settings.image.grid).flatten()
+    mean, deviation = tokens.mean(dim=0), tokens.std(dim=0).clamp_min(1e-6)
+    features, device = (tokens - mean) / deviation, model.device
+    fitted = (_logistic_regression(features.to(device), targets.to(device), penalty) for penalty in PENALTIES)
+    return {f"penalty {penalty:g}": Probe(mean.to(device), weights / deviation.to(device))
+            for penalty, weights in zip(PENALTIES, fitted, strict=True)}  # fmt: skip
+
+
+def _coverage(regions: Bool[np.ndarray, "images size size"], grid: int) -> GridMaps:
+    """Return the share of each patch that a region covers."""
+    return F.adaptive_avg_pool2d(torch.from_numpy(regions).float().unsqueeze(1), grid).flatten(1)
+
+
+def _logistic_regression(
+    features: Float[torch.Tensor, "patches width"], targets: Float[torch.Tensor, "patches"], penalty: float
+) -> Float[torch.Tensor, "width"]:
+    """Return the weights of the smallest mean cross-entropy + penalty * |weights|^2 / 2; the bias moves no peak."""
+    parameters = torch.zeros(features.shape[1] + 1, device=features.device, requires_grad=True)
+    solver = torch.optim.LBFGS([parameters], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        solver.zero_grad()
+        weights, bias = parameters[:-1], parameters[-1]
+        value = F.binary_cross_entropy_with_logits(features @ weights + bias, targets)
+        value = value + penalty * weights.square().sum() / 2
+        value.backward()
+        return value
+
+    solver.step(loss)
+    return parameters[:-1].detach()
