@@ -265,6 +265,8 @@ class UperNet(nn.Module):
 class UperNetSegmenter(Segmenter):
     """UPerNet and an encoder that is trained with it."""
 
+    decoder: UperNet
+
     def __init__(self, encoder: ImageEncoder, settings: FinetuneJobSettings) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(True)
