@@ -13,7 +13,7 @@ from ..common.data.run_lengths import decode, encode
 from ..common.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a key of what is kept of a part: the same object is the same images
 class OutlinedImages:
     """Rows of LABELS whose finding is outlined, or absent.
 

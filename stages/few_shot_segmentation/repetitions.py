@@ -41,6 +41,7 @@ from .contract import (
     departures_of,
 )
 from .evaluation import THRESHOLDS, SeedOverlaps, best_threshold, evaluate
+from .kept_tokens import KeptTokens
 from .outlines import OutlinedImages, outline, refuse_upsampling
 from .segmenters import Segmenter, encoder_for
 from .training import (
@@ -168,17 +169,20 @@ def repeat(
     seed: int,
     state: ResumableState,
     log: Log,
+    kept: KeptTokens,
 ) -> Repetition:
-    """Train one segmenter on the device of `encoder`, which is not changed. Raises InputError where it diverges."""
+    """Train one segmenter on the device of `encoder`, which is not changed. Raises InputError where it diverges.
+
+    `kept` holds what this encoder made of the same `parts`, for repetitions to share.
+    """
     torch.manual_seed(seed_from("decoder", seed))
     device = next(encoder.parameters()).device
     segmenter = build(encoder_for(encoder, settings.input_size)).to(device)
-    training = Training(
-        segmenter, (parts.train, parts.validation), settings, schedule_of(settings, len(parts.train)), seed
-    )
+    schedule = schedule_of(settings, len(parts.train))
+    training = Training(segmenter, (parts.train, parts.validation), settings, schedule, seed, kept)
     progress = training.run(state, log)
-    chosen = best_threshold(overlaps_of(segmenter, parts.validation, settings))
-    test = overlaps_of(segmenter, parts.test, settings).at(chosen)
+    chosen = best_threshold(overlaps_of(segmenter, parts.validation, settings, kept))
+    test = overlaps_of(segmenter, parts.test, settings, kept).at(chosen)
     threshold = float(THRESHOLDS[chosen])
     result = SeedOverlaps(seed, progress.best_step, progress.best_value, threshold, test)
     shown = settings.samples if settings.publish_samples and seed == settings.seed else 0
@@ -193,7 +197,7 @@ def _samples(
     rows = []
     for row in np.random.default_rng(settings.seed).permutation(outlined)[:count]:
         one = np.array([row])
-        [probabilities] = probabilities_of(segmenter, test, [one], settings)
+        [probabilities] = probabilities_of(segmenter, test, [one], settings, KeptTokens(0))
         predicted = masks_at(probabilities >= result.threshold, test.store.size)[0]
         rows.append(
             {
@@ -218,10 +222,10 @@ def segment(job: FewShotSegmentationJob, build: Build) -> None:
         refuse_upsampling(store, job.images, settings.input_size, settings.allow_upsampling)
         outlined = OutlinedParts.of(parts, store, job.labels)
         encoder = load_checkpoint(job.checkpoint, choose_device(job.device)).model.image
-        repetitions = []
+        repetitions, kept_tokens = [], KeptTokens()
         for seed in [] if outlined.skipped else range(settings.seed, settings.seed + settings.seeds):
             kept = ResumableState(state / f"seed_{seed}", job.save_minutes * 60)
-            repetitions.append(repeat(encoder, outlined, build, settings, seed, kept, run.log_metrics))
+            repetitions.append(repeat(encoder, outlined, build, settings, seed, kept, run.log_metrics, kept_tokens))
         found = evaluate(outlined.test.labels, [each.result for each in repetitions], settings.draws, settings.seed)
         result = SegmentationResult(
             finding=parts.finding,

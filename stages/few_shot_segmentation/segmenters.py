@@ -35,12 +35,36 @@ from ..common.errors import InputError
 from .contract import BenchxJobSettings, FinetuneJobSettings, LinearJobSettings, UperNetSettings
 
 
+Tokens = list[Float[Tensor, "batch width grid grid"]]  # what a decoder reads of the encoder, by level
+Logits = Float[Tensor, "batch size size"]
+Masks = Float[Tensor, "batch size size"]  # 1 finding, 0 not
+
+
 class Segmenter(nn.Module):
-    """Model of a protocol: maps grey images 0..1 [batch size size] to logits of the finding per pixel."""
+    """Model of a protocol: an encoder of grey images 0..1 and a decoder to logits of the finding per pixel."""
+
+    encoder: ImageEncoder
+    decoder: nn.Module
+
+    def forward(self, images: Float[Tensor, "batch size size"]) -> Logits:
+        """Return the logits of grey images 0..1."""
+        return self.decode(self.encode(images), images.shape[-1])
+
+    def loss(self, images: Float[Tensor, "batch size size"], masks: Masks) -> Tensor:
+        """Return the loss of a batch."""
+        return self.loss_of_tokens(self.encode(images), masks)
+
+    def encode(self, images: Float[Tensor, "batch size size"]) -> Tokens:
+        """Return the tokens of four blocks."""
+        return level_tokens(self.encoder, images)
+
+    def decode(self, tokens: Tokens, size: int) -> Logits:
+        """Return the logits of square images of `size` pixels."""
+        return self.decoder(tokens, size)
 
     @abstractmethod
-    def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
-        """Return the loss of a batch; masks are 1 where the finding is."""
+    def loss_of_tokens(self, tokens: Tokens, masks: Masks) -> Tensor:
+        """Return the loss of a batch, an auxiliary head's included."""
 
     @abstractmethod
     def optimiser(self) -> torch.optim.Optimizer:
@@ -85,9 +109,7 @@ def levels_of(depth: int) -> list[int]:
     return [math.ceil(depth * share) for share in (1 / 3, 1 / 2, 2 / 3, 1)]
 
 
-def level_tokens(
-    encoder: ImageEncoder, images: Float[Tensor, "batch size size"]
-) -> list[Float[Tensor, "batch width grid grid"]]:
+def level_tokens(encoder: ImageEncoder, images: Float[Tensor, "batch size size"]) -> Tokens:
     """Return the patch tokens after the blocks of `levels_of`, before any norm, of grey images 0..1."""
     blocks = [level - 1 for level in levels_of(len(encoder.vit.blocks))]
     taken = sorted(set(blocks))  # a shallow encoder has some of them twice
@@ -97,9 +119,6 @@ def level_tokens(
     assert isinstance(tokens, list)  # because of `intermediates_only`
     return [tokens[taken.index(block)] for block in blocks]
 
-
-Logits = Float[Tensor, "batch size size"]
-Masks = Float[Tensor, "batch size size"]  # 1 finding, 0 not
 
 _SMOOTH = 1.0  # pixels added to both sides of the fraction, so that an empty mask has a gradient
 _GAMMA = 2.0  # Lin et al., ICCV 2017
@@ -181,13 +200,17 @@ class SetrSegmenter(FrozenSegmenter):
         super().__init__(encoder, progressive_upsampling(encoder.width, settings.decoder_widths), settings)
         self._focal_weight = settings.focal_weight
 
-    def forward(self, images: Float[Tensor, "batch size size"]) -> Logits:
-        """Return the logits of grey images 0..1."""
-        return resize_logits(self.decoder(last_tokens(self.encoder, images)), images.shape[-1])
+    def encode(self, images: Float[Tensor, "batch size size"]) -> Tokens:
+        """Return the tokens after the last norm."""
+        return [last_tokens(self.encoder, images)]
 
-    def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
-        """Return the loss of a batch; masks are 1 where the finding is."""
-        return linear_loss(self(images).float(), masks, self._focal_weight)
+    def decode(self, tokens: Tokens, size: int) -> Logits:
+        """Return the logits of square images of `size` pixels."""
+        return resize_logits(self.decoder(tokens[0]), size)
+
+    def loss_of_tokens(self, tokens: Tokens, masks: Masks) -> Tensor:
+        """Return focal loss and Dice of the batch."""
+        return linear_loss(self.decode(tokens, masks.shape[-1]).float(), masks, self._focal_weight)
 
 
 _AUXILIARY_LEVEL = 2  # at the resolution of the patch grid
@@ -222,11 +245,11 @@ class UperNet(nn.Module):
         self.auxiliary = UperNetFCNHead(shape, widths, in_index=_AUXILIARY_LEVEL)
         self._auxiliary_weight = settings.auxiliary_weight
 
-    def forward(self, tokens: list[Tensor], size: int) -> Logits:
+    def forward(self, tokens: Tokens, size: int) -> Logits:
         """Return the logits of square images of `size` pixels from the tokens of `level_tokens`."""
         return resize_logits(self.head(self._levels(tokens)), size)
 
-    def loss(self, tokens: list[Tensor], masks: Masks, criterion: Callable[[Logits, Masks], Tensor]) -> Tensor:
+    def loss(self, tokens: Tokens, masks: Masks, criterion: Callable[[Logits, Masks], Tensor]) -> Tensor:
         """Return the `criterion` of the head plus the weighted one of the auxiliary head."""
         levels = self._levels(tokens)
         each = [
@@ -235,12 +258,14 @@ class UperNet(nn.Module):
         ]
         return each[0] + self._auxiliary_weight * each[1]
 
-    def _levels(self, tokens: list[Tensor]) -> list[Tensor]:
+    def _levels(self, tokens: Tokens) -> list[Tensor]:
         return [rescale(level) for rescale, level in zip(self.pyramid, tokens, strict=True)]
 
 
 class UperNetSegmenter(Segmenter):
     """UPerNet and an encoder that is trained with it."""
+
+    decoder: UperNet
 
     def __init__(self, encoder: ImageEncoder, settings: FinetuneJobSettings) -> None:
         super().__init__()
@@ -248,14 +273,10 @@ class UperNetSegmenter(Segmenter):
         self.decoder = UperNet(encoder.width, settings)
         self._settings = settings
 
-    def forward(self, images: Float[Tensor, "batch size size"]) -> Logits:
-        """Return the logits of grey images 0..1."""
-        return self.decoder(level_tokens(self.encoder, images), images.shape[-1])
-
-    def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
-        """Return the loss of a batch, the auxiliary head's included; masks are 1 where the finding is."""
+    def loss_of_tokens(self, tokens: Tokens, masks: Masks) -> Tensor:
+        """Return the loss of a batch, the auxiliary head's included."""
         criterion = partial(finetuning_loss, focal_weight=self._settings.focal_weight)
-        return self.decoder.loss(level_tokens(self.encoder, images), masks, criterion)
+        return self.decoder.loss(tokens, masks, criterion)
 
     def optimiser(self) -> torch.optim.Optimizer:
         """Return AdamW with a learning rate per block.
@@ -288,10 +309,6 @@ class FrozenUperNetSegmenter(FrozenSegmenter):
     def __init__(self, encoder: ImageEncoder, settings: BenchxJobSettings) -> None:
         super().__init__(encoder, UperNet(encoder.width, settings), settings)
 
-    def forward(self, images: Float[Tensor, "batch size size"]) -> Logits:
-        """Return the logits of grey images 0..1."""
-        return self.decoder(level_tokens(self.encoder, images), images.shape[-1])
-
-    def loss(self, images: Float[Tensor, "batch size size"], masks: Float[Tensor, "batch size size"]) -> Tensor:
-        """Return the loss of a batch, the auxiliary head's included; masks are 1 where the finding is."""
-        return self.decoder.loss(level_tokens(self.encoder, images), masks, F.binary_cross_entropy_with_logits)
+    def loss_of_tokens(self, tokens: Tokens, masks: Masks) -> Tensor:
+        """Return the loss of a batch, the auxiliary head's included."""
+        return self.decoder.loss(tokens, masks, F.binary_cross_entropy_with_logits)

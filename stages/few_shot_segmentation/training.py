@@ -9,22 +9,23 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from ..common.digests import seed_from
 from ..common.encoders.augmentation import DRAWS, augment
 from ..common.errors import InputError
 from ..common.few_shot.parts import shrink
-from ..common.inference.encoding import Rows, computing_in, copied_behind, input_batches
+from ..common.inference.encoding import Rows, computing_in, copied_behind
 from ..common.journal.progress import progress
 from ..common.metrics.overlap import Overlaps
 from ..common.training.prefetching import Prefetcher
 from ..common.training.state_files import ResumableState
 from .contract import AnyJobSettings
 from .evaluation import count, dice_of_positives, join
+from .kept_tokens import KeptTokens
 from .outlines import OutlinedImages
-from .segmenters import Segmenter
+from .segmenters import Segmenter, Tokens
 
 Log = Callable[[dict[str, float], int], None]
 
@@ -68,6 +69,7 @@ class Done:
 class TrainingBatch:
     """Images and masks (0 or 255) of a step as stored, and the random numbers by which `augment` changes both."""
 
+    rows: Int[Tensor, "batch"]  # of the training images
     images: UInt8[Tensor, "batch stored stored"]
     masks: UInt8[Tensor, "batch stored stored"]
     draw: Float[Tensor, "draws batch"]
@@ -83,13 +85,16 @@ class Training:
         settings: AnyJobSettings,
         schedule: Schedule,
         seed: int,
+        kept: KeptTokens,
     ) -> None:
-        """Prepare a training; `parts` are the images to train on and those of validation."""
+        """Prepare a training; `parts` are the images to train on and those of validation, `kept` holds their tokens."""
         self._segmenter, self._settings, self._schedule, self._seed = segmenter, settings, schedule, seed
         self._train, self._validation = parts
         self._optimiser = segmenter.optimiser()
         self._peaks = [group["lr"] for group in self._optimiser.param_groups]
         self._device = next(segmenter.parameters()).device
+        self._kept = kept
+        self._tokens: Tokens | None = None  # of all training images, where they are kept
 
     def run(self, state: ResumableState, log: Log) -> Done:
         """Train to the end, from the newest state if there is one; the segmenter then has the best weights.
@@ -97,6 +102,8 @@ class Training:
         Raises InputError where the loss is no longer finite.
         """
         done = self._resume(state, log)
+        if not done.ended(self._schedule):
+            self._tokens = self._kept.of_training(self._segmenter, self._train, self._settings, self._unchanged)
         with (
             Prefetcher(self._draw, range(done.step, self._schedule.steps), self._device) as batches,
             progress(f"steps of seed {self._seed}", self._schedule.steps, done.step) as report,
@@ -115,12 +122,16 @@ class Training:
 
     def _step(self, step: int, batch: TrainingBatch) -> Float[Tensor, ""]:
         """Update on the batch of a 0-based step and return the loss before the update, still on the device."""
-        images, masks = self._augmented(batch)
         for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
             group["lr"] = peak * self._schedule.factor(step)
         self._segmenter.train()
+        masks = self._masks(batch)
         with computing_in(self._settings.precision, self._device):
-            loss = self._segmenter.loss(images, masks)
+            if self._tokens is None:
+                loss = self._segmenter.loss(self._images(batch.images, batch.draw), masks)
+            else:
+                tokens = [level[batch.rows] for level in self._tokens]  # in the layout of the encoder, as convolved
+                loss = self._segmenter.loss_of_tokens(tokens, masks)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
@@ -143,21 +154,29 @@ class Training:
             torch.from_numpy(shrink(pixels, settings.input_size))
             for pixels in (self._train.images(chosen), self._train.masks(chosen).astype(np.uint8) * 255)
         )
-        return TrainingBatch(images, masks, draw)
+        return TrainingBatch(torch.from_numpy(chosen), images, masks, draw)
 
-    def _augmented(
-        self, batch: TrainingBatch
-    ) -> tuple[Float[Tensor, "batch size size"], Float[Tensor, "batch size size"]]:
-        """Return the crops and masks of a batch."""
-        size, shape = self._settings.input_size, self._settings.augmentation
-        unchanged = shape.model_copy(update={"brightness": 0.0, "contrast": 0.0})  # grey is 0 or 1 here
-        masks = augment(batch.masks, size, unchanged, batch.draw)
-        return augment(batch.images, size, shape, batch.draw), (masks >= 0.5).float()
+    def _images(
+        self, stored: UInt8[Tensor, "batch stored stored"], draw: Float[Tensor, "draws batch"]
+    ) -> Float[Tensor, "batch size size"]:
+        """Return the crops of a batch."""
+        return augment(stored, self._settings.input_size, self._settings.augmentation, draw)
+
+    def _unchanged(self, rows: Rows) -> Float[Tensor, "batch size size"]:
+        """Return training images as every step has them where none is augmented."""
+        stored = torch.from_numpy(shrink(self._train.images(rows), self._settings.input_size)).to(self._device)
+        return self._images(stored, torch.zeros(DRAWS, len(rows), device=self._device))
+
+    def _masks(self, batch: TrainingBatch) -> Float[Tensor, "batch size size"]:
+        """Return the masks of a batch, cropped as its images; 1 is the finding."""
+        settings = self._settings
+        unchanged = settings.augmentation.model_copy(update={"brightness": 0.0, "contrast": 0.0})  # grey is 0 or 1 here
+        return (augment(batch.masks, settings.input_size, unchanged, batch.draw) >= 0.5).float()
 
     def _look(self, done: Done, loss: float, log: Log) -> None:
         if not math.isfinite(loss):
             raise InputError(f"step {done.step}: the loss is {loss}", remedy="lower the learning rate of the protocol")
-        overlaps = overlaps_of(self._segmenter, self._validation, self._settings)
+        overlaps = overlaps_of(self._segmenter, self._validation, self._settings, self._kept)
         value = dice_of_positives(overlaps)
         done.looks_since += 1
         if value > done.best_value:
@@ -198,25 +217,25 @@ def _note(loss: Float[Tensor, ""], best: float) -> str:
 
 
 def probabilities_of(
-    segmenter: Segmenter, images: OutlinedImages, batches: Sequence[Rows], settings: AnyJobSettings
+    segmenter: Segmenter, images: OutlinedImages, batches: Sequence[Rows], settings: AnyJobSettings, kept: KeptTokens
 ) -> Iterator[Float[np.ndarray, "_ size size"]]:
     """Yield the probabilities of the whole images of each batch of rows, at the input size."""
     segmenter.eval()
     device = next(segmenter.parameters()).device
 
     def probabilities() -> Iterator[Float[Tensor, "n size size"]]:
-        for pixels in input_batches(images.images, batches, settings.input_size, device):
+        for tokens in kept.of_batches(segmenter, images, batches, settings):
             with torch.inference_mode(), computing_in(settings.precision, device):
-                logits = segmenter(pixels)
+                logits = segmenter.decode(tokens, settings.input_size)
             yield logits.float().sigmoid()
 
     yield from (each.numpy() for each in copied_behind(probabilities()))
 
 
-def overlaps_of(segmenter: Segmenter, images: OutlinedImages, settings: AnyJobSettings) -> Overlaps:
+def overlaps_of(segmenter: Segmenter, images: OutlinedImages, settings: AnyJobSettings, kept: KeptTokens) -> Overlaps:
     """Count the pixels of truth and prediction of every image, at the input size."""
     batches = np.array_split(np.arange(len(images)), math.ceil(len(images) / settings.batch_size))
-    predicted = probabilities_of(segmenter, images, batches, settings)
+    predicted = probabilities_of(segmenter, images, batches, settings, kept)
     return join([count(each, masks_at(images.masks(rows), settings.input_size))
                  for rows, each in zip(batches, predicted, strict=True)])  # fmt: skip
 

@@ -142,6 +142,11 @@ class TrainingData:
         """Return the number of steps of the whole training."""
         return self.settings.optimisation.epochs * self.steps_per_epoch
 
+    @property
+    def masked_steps(self) -> int:
+        """Return the number of steps before masking ends: all of them, unless `unmasked_epochs` is set."""
+        return self.steps - self.settings.unmasked_epochs * self.steps_per_epoch
+
     def is_logged(self, step: int) -> bool:
         """Return whether the numbers of the 1-based `step` are logged: at regular steps, and at the last one."""
         return step % _STEPS_BETWEEN_LOGS == 0 or step == self.steps
@@ -156,7 +161,7 @@ class TrainingData:
         places = self._image_places(chosen, step)
         rows = self._rows[self._first_row[chosen] + places]
         generator = torch.Generator().manual_seed(seed_from("batch", settings.seed, step))
-        image = settings.model.image
+        mask_ratio = settings.mask_ratio if step < self.masked_steps else 0.0
         affine = torch.Generator().manual_seed(seed_from("affine", settings.seed, step))
         crop_draw = torch.rand(CROP_DRAWS, size, generator=generator)
         draw = torch.cat([crop_draw, torch.rand(AFFINE_DRAWS, size, generator=affine)])
@@ -175,7 +180,7 @@ class TrainingData:
             pixels=torch.from_numpy(self.store.gather(rows[own])),
             draw=draw[:, own],
             reports=self._report_batch(sentences, kept, chosen, step),
-            visible=draw_visible(size, image.patches, settings.mask_ratio, generator),
+            visible=draw_visible(size, settings.model.image.patches, mask_ratio, generator),
             sentence_mask=sentence_mask,
             sentence_weights=weights,
             false_negatives=self._false_negatives(chosen),

@@ -173,6 +173,13 @@ class PretrainSettings(Settings):
         "(fingerprint.json); given: model.image.mean and .standard_deviation, which some initial weights need",
     )
     mask_ratio: float = Field(0.5, ge=0, lt=1, description="r, share of hidden patches")
+    unmasked_epochs: int = Field(
+        0,
+        ge=0,
+        description="last epochs in which nothing is hidden, as FLIP tunes (Li et al., CVPR 2023): no reconstruction; "
+        "decoder and phi stay as they are. A step then needs more memory and time: with mask_ratio .5, twice the image "
+        "encoder's (docs/method.md)",
+    )
     contrastive: ContrastiveSettings = ContrastiveSettings()
     local: LocalSettings = LocalSettings()
     reconstruction: ReconstructionSettings = ReconstructionSettings()
@@ -200,7 +207,21 @@ class PretrainSettings(Settings):
                 f"reconstruction.weight > 0, but mask_ratio {self.mask_ratio} masks none of {patches} patches: nothing "
                 "would be reconstructed; raise mask_ratio, or set reconstruction.weight: 0"
             )
+        if self.optimisation.epochs and self.unmasked_epochs:  # 0 epochs train nothing, masked or not
+            self._masking_ends(visible == patches)
         return self
+
+    def _masking_ends(self, nothing_is_masked: bool) -> None:
+        epochs = self.optimisation.epochs
+        if self.unmasked_epochs > epochs:
+            raise ValueError(
+                f"unmasked_epochs {self.unmasked_epochs} exceeds optimisation.epochs {epochs}; set it to at most that"
+            )
+        if nothing_is_masked:
+            raise ValueError(
+                f"unmasked_epochs {self.unmasked_epochs} has no effect, since mask_ratio {self.mask_ratio} masks "
+                "nothing in any epoch; set unmasked_epochs: 0"
+            )
 
 
 class Candidate(Record):
@@ -226,7 +247,10 @@ class Candidates(Record):
     """Contents of candidates.json: the candidates of a finished training."""
 
     steps: Count
-    mask_ratio: float
+    mask_ratio: float = Field(
+        description="share of patches that the validation loss hides, for every candidate alike: that of training, or "
+        "0 where training ends without masks"
+    )
     provenance: Provenance
     lost: list[int] = Field(description="steps whose candidates were found damaged and left out")
     encoder: EncoderRecord
@@ -257,7 +281,7 @@ CURVE = {
     "compared with POT",
     "transport/plan_difference_from_pot": "of its plan, L1",
     "transport/difference_from_pot_in_bounds": "the larger of the two, each divided by its bound; above 1 is an error",
-    "loss/reconstruction": "L_m; empty if its weight is 0",
+    "loss/reconstruction": "L_m; empty if its weight is 0, and in epochs without masks",
     "loss/total": "L",
     "gradient_norm": "before clipping",
     "learning_rate": "base learning rate of the step",

@@ -23,12 +23,15 @@ class SemanticIntegrity(nn.Module):
       share:    s_i = sum over visible a of softmax(phi)_a / (1 - r); 1 at the start.
       none:     s_i = 1.
 
-    phi holds one learned value per patch position, of which s_i uses the visible ones.
+    phi holds one learned value per patch position, of which s_i uses the visible ones. Where an image shows another
+    number of patches than the `usual` one, phi . m_i is the mean of phi over them times that number, and 1 - r their
+    own share: with all patches visible, s is that of a mask of mean integrity, the same for every image.
     """
 
-    def __init__(self, kind: IntegrityKind, patches: int) -> None:
+    def __init__(self, kind: IntegrityKind, patches: int, usual: int | None = None) -> None:
+        """Build the map; `usual` is the number V of patches that masked training shows (default: all)."""
         super().__init__()
-        self.kind = kind
+        self.kind, self.usual = kind, usual or patches
         self.phi = nn.Parameter(torch.zeros(patches), requires_grad=kind != "none")
         self.bias = nn.Parameter(torch.zeros(()), requires_grad=kind == "softplus")
 
@@ -41,7 +44,8 @@ class SemanticIntegrity(nn.Module):
             share = self.phi.softmax(dim=0).index_select(0, visible.flatten()).view(batch, count)
             return share.sum(dim=1) * self.phi.numel() / count  # 1 / (1 - r) = N / V
         shown = self.phi.index_select(0, visible.flatten()).view(batch, count)
-        return F.softplus(shown.sum(dim=1) + self.bias)
+        total = shown.sum(dim=1)
+        return F.softplus((total if count == self.usual else total * (self.usual / count)) + self.bias)
 
     def centred_map(self) -> Float[Tensor, "patches"]:
         """Return phi without its mean: V is constant, so the mean is a free temperature and carries no position."""

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..common.encoders.augmentation import augment
 from ..common.encoders.dual import DualEncoder, TextEmbeddings
-from ..common.encoders.image import patchify, visibility
+from ..common.encoders.image import patchify, visibility, visible_count
 from .batches import TrainingBatch
 from .contract import LocalSettings, PretrainSettings
 from .losses import (
@@ -55,7 +55,8 @@ class Objective(nn.Module):
         self.settings = settings
         self.encoder = DualEncoder(settings.model, vocabulary, text_configuration)
         image = settings.model.image
-        self.integrity = SemanticIntegrity(settings.contrastive.integrity, image.patches)
+        usual = visible_count(image.patches, settings.mask_ratio)
+        self.integrity = SemanticIntegrity(settings.contrastive.integrity, image.patches, usual)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(settings.contrastive.temperature)))  # log 1 / tau
         self.log_scale_local = nn.Parameter(  # log 1 / tau_l
             torch.tensor(-math.log(settings.local.temperature)), requires_grad=settings.local.weight > 0
@@ -78,8 +79,20 @@ class Objective(nn.Module):
         if self.decoder is not None:
             self.decoder.recomputes = True
 
+    def freeze_what_masks_teach(self) -> None:
+        """Freeze the decoder and phi, which learn nothing where nothing is hidden.
+
+        Without a gradient AdamW leaves them as they are: no weight decay, and no step by the moments of earlier ones.
+        """
+        self.integrity.phi.requires_grad_(False)
+        if self.decoder is not None:
+            self.decoder.requires_grad_(False)
+
     def forward(self, batch: TrainingBatch, ranks: Ranks = ALONE) -> Losses:
-        """Return L over the global batch, the same number on every rank; see ranks.py for its gradient."""
+        """Return L over the global batch, the same number on every rank; see ranks.py for its gradient.
+
+        A batch that hides nothing has no reconstruction.
+        """
         settings = self.settings
         visible = batch.visible[ranks.rows(len(batch.visible))]
         images = self.augmented(batch)
@@ -108,7 +121,7 @@ class Objective(nn.Module):
         if settings.local.weight:
             local = self._local_loss(tokens, text, batch, ranks, diagnostics)
             total = total + settings.local.weight * local
-        if self.decoder is not None:
+        if self.decoder is not None and visible.shape[1] < settings.model.image.patches:
             loss = self._reconstruction_loss(self.decoder, tokens, images, visible, ranks)
             diagnostics["loss/reconstruction"] = loss
             total = total + settings.reconstruction.weight * loss

@@ -10,7 +10,7 @@ of which every rank sees all. No loss is scaled anywhere.
 
 DistributedDataParallel is used instead of one all-reduce after the backward pass: it sends the gradients of the last
 layers while those of the first are computed. Every trained parameter takes part in every step, so it need not search
-for unused ones.
+for unused ones; where masking ends, what is frozen from then on leaves with the replica before.
 
 SIGTERM and SIGUSR1 only trigger extra saves; the periodic saves are what guarantees recovery.
 """

@@ -141,8 +141,8 @@ class StepFlops:
         return self._text.forward(tokens, layers)
 
     def decoder_forward(self, visible: int) -> int:
-        """Return the operations of one image through the decoder of masked patches; 0 where there is none."""
-        if self._decoder is None:
+        """Return the operations of one image through the decoder of masked patches; 0 where there is none of either."""
+        if self._decoder is None or visible == self._patches:
             return 0
         width = self._decoder.width
         ends = product(visible, self._image.width, width) + product(self._patches, width, self._pixels)

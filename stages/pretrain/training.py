@@ -77,7 +77,7 @@ def train(
     All `ranks` call it; rank 0 alone logs and writes, and the weights are those that it was given. Raises InputError
     where the state is beyond the last step.
     """
-    state, replica = _begin(model, settings, place, log, ranks)
+    state = _begin(model, settings, place, log, ranks)
     total = data.steps
     if state.step > total:
         raise InputError(
@@ -89,10 +89,13 @@ def train(
     meter = SpeedMeter(place.device, settings.optimisation.precision, ranks.world)
     saved = time.monotonic()
     queued: QueuedStep | None = None
+    replica: nn.Module | None = None
     with _around_steps(data, state.step, total, place, ranks) as (batches, interruption, profiler):
         while state.step < total:
             with record_function("waiting for data"):
                 drawn = batches.next()
+            if replica is None or state.step == data.masked_steps:
+                replica = _replica(state, data)
             previous, queued = queued, _step(state, replica, drawn, data, settings, place)
             if previous is not None:  # the device has work while its norm is read
                 previous.check(place.state, write=ranks.first)
@@ -116,10 +119,8 @@ def train(
     return state
 
 
-def _begin(
-    model: Objective, settings: PretrainSettings, place: Place, log: Log, ranks: Ranks
-) -> tuple[TrainingState, nn.Module]:
-    """Return the state to start from, and the model as the ranks share it."""
+def _begin(model: Objective, settings: PretrainSettings, place: Place, log: Log, ranks: Ranks) -> TrainingState:
+    """Return the state to start from."""
     freeze_text_layers(model, settings.optimisation.frozen_text_layers)
     model.to(place.device).train()
     if ranks.first:
@@ -135,7 +136,17 @@ def _begin(
         print(f"resuming at step {state.step}" + (f" ({state.origin})" if state.origin else ""), file=sys.stderr)
         for row in state.history + state.speed:
             log({key: value for key, value in row.items() if key != "step"}, int(row["step"]))
-    return state, ranks.replicate(model)
+    return state
+
+
+def _replica(state: TrainingState, data: TrainingData) -> nn.Module:
+    """Return the model as the ranks share it from the state's step on.
+
+    Where masking ends, a new one is made: the ranks would wait for the gradients of what is frozen from then on.
+    """
+    if state.step >= data.masked_steps:
+        state.model.freeze_what_masks_teach()
+    return data.ranks.replicate(state.model)
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def _digests_of(path: Path) -> dict[str, str] | None:
 
 
 def _record(state: TrainingState) -> dict[str, Any]:
-    names = _trained_names(state)
+    names = _names(state)
     moments = {names[parameter]: kept for parameter, kept in state.optimiser.state.items()}
     plain = {name: getattr(state, name) for name in ("step", "history", "speed", "digests", "origin", "first_step")}
     return {"model": state.model.state_dict(), "optimiser": moments, **plain}
@@ -95,14 +95,14 @@ def _record(state: TrainingState) -> dict[str, Any]:
 def _load_moments(state: TrainingState, saved: dict[str, dict[str, Tensor]]) -> None:
     """Load moments by the name of their parameter; rates and decay are those of the settings, not of the file."""
     groups = state.optimiser.state_dict()["param_groups"]
-    names = _trained_names(state)
+    names = _names(state)
     order = [names[parameter] for group in state.optimiser.param_groups for parameter in group["params"]]
     moments = {place: saved[name] for place, name in enumerate(order)} if saved else {}
     state.optimiser.load_state_dict({"state": moments, "param_groups": groups})
 
 
-def _trained_names(state: TrainingState) -> dict[Tensor, str]:
-    return {parameter: name for name, parameter in state.model.named_parameters() if parameter.requires_grad}
+def _names(state: TrainingState) -> dict[Tensor, str]:
+    return {parameter: name for name, parameter in state.model.named_parameters()}
 
 
 def _check_digests(path: Path, saved: dict[str, str], own: dict[str, str]) -> None:

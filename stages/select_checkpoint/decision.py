@@ -35,11 +35,15 @@ class Decision:
 
 
 def decide(
-    candidates: list[ScoredCandidate], groups: Shaped[np.ndarray, "units"], settings: SelectCheckpointSettings
+    candidates: list[ScoredCandidate],
+    groups: Shaped[np.ndarray, "units"],
+    settings: SelectCheckpointSettings,
+    masked: bool = True,
 ) -> Decision:
     """Choose the best candidate by the criterion (of equal ones the earlier), then the earliest within the margin.
 
     `groups` names the patient of each study (or labelled image for zero_shot_auc): whole patients are drawn.
+    `masked` says whether the loss hides patches.
     """
     criterion, margin = settings.criterion, settings.margin
     sign = -1 if criterion in _LOWER_IS_BETTER else 1
@@ -49,7 +53,7 @@ def decide(
     within = [each for each in candidates if goodness[each.step] >= goodness[best.step] - margin]
     chosen = min(within, key=lambda each: each.step) if margin else best
     lead = _lead(best, runner_up, groups, settings, sign)
-    averaged = f", mean of {settings.maskings} maskings" if criterion == "contrastive_loss" else ""
+    averaged = f", mean of {settings.maskings} maskings" if masked and criterion == "contrastive_loss" else ""
     rule = f"the earliest candidate at most {margin:g} worse than the best" if margin else "the best candidate"
     return Decision(
         chosen,

@@ -61,7 +61,8 @@ def _select(job: SelectCheckpointJob, run: Run) -> None:
     for each in scored:
         run.log_metrics({f"validation/{name}": value for name, value in each.scores().items()}, each.step)
     by_labels = settings.criterion == "zero_shot_auc" and labels is not None
-    decision = decide(scored, labels.patients if by_labels and labels else pairs.patients, settings)
+    groups = labels.patients if by_labels and labels else pairs.patients
+    decision = decide(scored, groups, settings, record.mask_ratio > 0)
     run.log_metrics({"chosen/step": decision.chosen.step, "validation/studies": len(pairs.studies)})
     card = model_card(job.name, record, decision, scored, len(pairs.studies), store.dataset)
     weights = load_file(decision.chosen.path)

@@ -73,6 +73,13 @@ _ENTRIES = (
         booktitle="Workshop on Representation Learning for NLP (RepL4NLP)",
     ),
     _paper(
+        "li2023flip",
+        "Li, Yanghao and Fan, Haoqi and Hu, Ronghang and Feichtenhofer, Christoph and He, Kaiming",
+        "Scaling Language-Image Pre-training via Masking",
+        2023,
+        booktitle="IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)",
+    ),
+    _paper(
         "cuturi2013sinkhorn",
         "Cuturi, Marco",
         "Sinkhorn Distances: Lightspeed Computation of Optimal Transport",

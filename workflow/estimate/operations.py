@@ -44,12 +44,19 @@ def text_forward(settings: PretrainSettings) -> float:
 
 
 def training_pair(settings: PretrainSettings) -> float:
-    """Return the operations of one pair in one epoch of pre-training, transport and reconstruction included."""
-    visible = 1 - settings.mask_ratio
+    """Return the operations of one pair in one epoch of pre-training, the mean of masked and unmasked epochs.
+
+    Transport and reconstruction are included.
+    """
+    unmasked = settings.unmasked_epochs / max(1, settings.optimisation.epochs)
+    return (1 - unmasked) * _pair(settings, 1 - settings.mask_ratio) + unmasked * _pair(settings, 1.0)
+
+
+def _pair(settings: PretrainSettings, visible: float) -> float:
     encoders = image_forward(settings, visible) + text_forward(settings)
     passes = FORWARD_AND_BACKWARD + (1 if settings.optimisation.micro_batch else 0)
     rest = 0.0
-    if settings.reconstruction.weight:
+    if settings.reconstruction.weight and visible < 1:
         decoder = settings.reconstruction
         rest += FORWARD_AND_BACKWARD * _layers(decoder.width, decoder.depth).forward(settings.model.image.patches)
     if settings.local.weight:

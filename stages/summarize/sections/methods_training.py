@@ -47,7 +47,7 @@ def _image_encoder(run: StageRun, stored: int) -> str:
         visible = max(1, round((1 - ratio) * patches))
         masking = (
             f", and in pre-training the encoder sees {visible} of the {patches}, drawn afresh for every image (mask "
-            f"ratio {ratio:g})"
+            f"ratio {ratio:g}){_unmasked(param)}"
         )
     elif trained:
         masking = ", and in pre-training the encoder sees all of them"
@@ -55,6 +55,17 @@ def _image_encoder(run: StageRun, stored: int) -> str:
         f"Images of {stored} pixels{made} are cut into {patches} patches of {patch} pixels{masking}. Images are "
         f"encoded by {image}, {_start(run)}."
     )
+
+
+def _unmasked(param: Param) -> str:
+    """Return in which last epochs nothing was hidden, and what did not learn in them."""
+    epochs = int(param("unmasked_epochs"))
+    if not epochs:
+        return ""
+    idle = ["the integrity map"] if param("contrastive.integrity") != "none" else []
+    idle += ["the decoder of masked patches"] if float(param("reconstruction.weight")) else []
+    kept = f", which left {' and '.join(idle)} as {'they were' if len(idle) > 1 else 'it was'}" if idle else ""
+    return f", but all of them in the last {'epoch' if epochs == 1 else f'{epochs} epochs'} [@li2023flip]{kept}"
 
 
 def _text_encoder(run: StageRun) -> str:

@@ -1,5 +1,7 @@
 """The linear protocol on features whose truth is known."""
 
+import subprocess
+import sys
 from itertools import count
 
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from stages.common.files.code_digest import ROOT
 from stages.few_shot_classification import linear_probe
 from stages.few_shot_classification.contract import LinearJobSettings
 from stages.few_shot_classification.linear_probe import Features, probe
@@ -83,3 +86,38 @@ def test_a_head_of_two_findings_learns_each_as_it_would_alone() -> None:
         alone = LogisticRegression().fit(values["train"], both.train_targets[:, column])
         expected = roc_auc_score(truth, alone.decision_function(values["test"]))
         assert roc_auc_score(truth, result.test[:, column]) == pytest.approx(expected, abs=0.01)
+
+
+def test_its_optimiser_is_torchs_bit_by_bit() -> None:
+    torch.manual_seed(0)
+    one, other = torch.nn.Linear(8, 2), torch.nn.Linear(8, 2)
+    other.load_state_dict(one.state_dict())
+    ours = linear_probe._AdamW(list(one.parameters()), 0.05, 0.3)
+    theirs = torch.optim.AdamW(other.parameters(), lr=0.05, weight_decay=0.3, fused=True)
+    for _ in range(20):
+        inputs = torch.randn(5, 8)
+        for head, optimiser in ((one, ours), (other, theirs)):
+            head.zero_grad()
+            head(inputs).square().sum().backward()
+            optimiser.step()
+        for weight, expected in zip(one.parameters(), other.parameters(), strict=True):
+            assert torch.equal(weight, expected)
+            assert weight.grad is None
+
+
+def test_a_job_imports_nothing_that_it_does_not_need() -> None:
+    """Each fraction of each data set and variant is a process of its own, whose imports would be most of its time."""
+    heavy = "torch._dynamo torch._inductor transformers timm torchvision mlflow sklearn scipy pandas matplotlib"
+    program = f"""
+import sys
+import numpy as np, torch
+import stages.few_shot_classification.__main__
+from stages.few_shot_classification.contract import LinearJobSettings
+from stages.few_shot_classification.linear_probe import Features, probe
+values, targets = np.eye(8, 4, dtype=np.float32), np.arange(8)[:, None] % 2
+probe(Features(values, torch.from_numpy(targets).float(), values, targets.astype(np.int8), values),
+      LinearJobSettings(epochs=2), 0)
+print(*[name for name in {heavy.split()!r} if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []

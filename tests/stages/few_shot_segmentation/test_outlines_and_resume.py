@@ -22,6 +22,7 @@ from stages.common.files.arrow_tables import read_table
 from stages.common.radiographs.radiograph import content_box, fit_into_square
 from stages.common.training.prefetching import DrawnBatch, pack
 from stages.common.training.state_files import ResumableState
+from stages.few_shot_segmentation.kept_tokens import KeptTokens
 from stages.few_shot_segmentation.outlines import outline
 from stages.few_shot_segmentation.repetitions import OutlinedParts, parts_of, repeat
 from stages.few_shot_segmentation.segmenters import FrozenUperNetSegmenter, SetrSegmenter, UperNetSegmenter, encoder_for
@@ -105,6 +106,7 @@ def test_a_killed_training_goes_on_to_the_same_result(files, tmp_path: Path, enc
             0,
             state,
             lambda values, step: logged.append((step, copy.copy(values))),
+            KeptTokens(),
         )
         return found.result, logged
 
@@ -140,7 +142,7 @@ def test_a_step_reads_nothing_back(files, encoder, build, job) -> None:
     outlined = OutlinedParts.of(parts, ImageStore(files.folder / "images" / "manifest.json"), Path("labels.arrow"))
     segmenter = build(encoder_for(encoder, job.input_size), settings=job).to("meta")
     schedule = Schedule(4, frozenset([4]), None, None)
-    training = Training(segmenter, (outlined.train, outlined.validation), job, schedule, 0)
+    training = Training(segmenter, (outlined.train, outlined.validation), job, schedule, 0, KeptTokens())
     drawn = DrawnBatch(*pack(training._draw(0), pin=False))
     loss = training._step(0, drawn.to(torch.device("meta")))
     assert (loss.device.type, loss.shape) == ("meta", ())
@@ -154,7 +156,7 @@ def test_a_loss_that_is_no_number_is_one_line(files, tmp_path: Path) -> None:
     job = linear_job(learning_rate=1e30)
     with pytest.raises(InputError, match=r"the loss is .*; lower the learning rate"):
         repeat(ImageEncoder(SMALL.image), outlined, partial(SetrSegmenter, settings=job), job, 0,
-               ResumableState(tmp_path, 1e9), lambda *_: None)  # fmt: skip
+               ResumableState(tmp_path, 1e9), lambda *_: None, KeptTokens())  # fmt: skip
 
 
 def test_of_several_findings_the_one_with_most_outlines_is_segmented() -> None:

@@ -57,10 +57,10 @@ def gradients(ranks: Ranks) -> dict[str, tuple[dict[str, torch.Tensor], dict[str
     return results
 
 
-def trained(folder: Path, epochs: int, ranks: Ranks) -> dict[str, torch.Tensor]:
+def trained(folder: Path, epochs: int, ranks: Ranks, unmasked: int = 0) -> dict[str, torch.Tensor]:
     """Weights after `epochs` of 2 steps, all terms of the objective, dropout, groups of 8 divided among the ranks."""
     transport._PAIRS_AT_ONCE = 16
-    settings = sixteen(epochs, local={"group": 8})
+    settings = sixteen(epochs, local={"group": 8}, unmasked_epochs=unmasked)
     state = train(
         build(settings, VOCABULARY),
         data(settings, STUDIES, ranks),
@@ -111,7 +111,8 @@ def run(task: str, folder: Path) -> None:
         if task == "gradients":
             result = gradients(ranks)
         else:
-            result = trained(folder / "state", {"train": 100, "resume": 4}[task], ranks)
+            epochs, unmasked = {"train": (100, 0), "resume": (4, 0), "unmasked": (4, 2)}[task]
+            result = trained(folder / "state", epochs, ranks, unmasked)
         if ranks.first:
             torch.save(result, folder / f"{task}.pt")
 

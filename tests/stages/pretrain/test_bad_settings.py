@@ -21,6 +21,12 @@ from stages.pretrain.contract import PretrainSettings, SentenceSettings
         ({"mask_ratio": 0.001}, "mask_ratio 0.001 masks none of 196 patches"),
         ({"mask_ratio": 0.999}, "mask_ratio 0.999 leaves none of 196 patches; give at most 0.994"),
         ({"mask_ratio": 1}, "mask_ratio"),
+        ({"unmasked_epochs": 52}, "unmasked_epochs 52 exceeds optimisation.epochs 51"),
+        ({"unmasked_epochs": -1}, "unmasked_epochs"),
+        (
+            {"unmasked_epochs": 2, "mask_ratio": 0, "reconstruction": {"weight": 0}},
+            "unmasked_epochs 2 has no effect, since mask_ratio 0.0 masks nothing in any epoch; set unmasked_epochs: 0",
+        ),
         ({"local": {"epsilon": 0}}, "local.epsilon"),
         ({"local": {"epsilon": -0.1}}, "local.epsilon"),
         ({"local": {"rho": -1}}, "local.rho"),
@@ -40,6 +46,11 @@ def test_what_cannot_train_is_refused_in_one_line(block: dict, named: str) -> No
 def test_the_largest_mask_ratio_that_is_named_leaves_a_patch() -> None:
     assert PretrainSettings.from_text("{mask_ratio: 0.994}").mask_ratio == 0.994
     assert visible_count(196, 0.994) == 1
+
+
+def test_a_training_of_no_epochs_takes_the_settings_of_the_others() -> None:
+    """A variant that is not trained shares the block `pretrain` with those that are."""
+    assert PretrainSettings.from_text("{unmasked_epochs: 2, optimisation: {epochs: 0}}").unmasked_epochs == 2
 
 
 def _orders(counts: list[int], settings: SentenceSettings, seed: int = 0) -> list[list[int]]:

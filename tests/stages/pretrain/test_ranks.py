@@ -107,6 +107,13 @@ def test_two_ranks_go_on_where_one_process_was_stopped(tmp_path) -> None:
     assert (state / "step_00000008.pt").is_file()
 
 
+@pytest.mark.slow
+def test_ranks_stop_masking_together_and_wait_for_no_frozen_weight(tmp_path) -> None:
+    found = in_ranks(2, "unmasked", tmp_path)
+    assert found["step"] == 8
+    assert_same_weights(found, trained(tmp_path / "alone", 4, ALONE, unmasked=2))
+
+
 def test_ranks_together_hold_the_global_batch() -> None:
     settings = sixteen()
     whole = data(settings, STUDIES).draw(3)

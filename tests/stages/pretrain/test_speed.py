@@ -313,6 +313,11 @@ def test_compiled_blocks_give_the_losses_and_gradients_of_the_others(micro_batch
     equal_gradients(plain, compiled)
     # one graph for the blocks of the image encoder, one for those of the decoder, and none was given up
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+    # where masking ends, the image encoder's see a second shape
+    whole = with_optimisation(epochs=1)
+    unmasked = data(whole.model_copy(update={"unmasked_epochs": 1})).draw(0)
+    torch.testing.assert_close(*(model(unmasked).total for model in (plain, compiled)))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 3
     assert not torch._dynamo.utils.counters["graph_break"]
 
 

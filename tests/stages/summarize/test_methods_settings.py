@@ -41,6 +41,7 @@ CHANGED = {
     "model.embedding_width": ("64", "a space of 64 dimensions", {}),
     "normalisation": ("given", "as the settings give them", {}),
     "mask_ratio": ("0.75", "sees 49 of the 196", {}),
+    "unmasked_epochs": ("2", "(mask ratio 0.5), but all of them in the last 2 epochs [@li2023flip], which left", {}),
     "contrastive.integrity": ("share", "semantic integrity (share;", {}),
     "contrastive.integrity_learning_rate_factor": ("0.5", "its map learns at 0.5 times", {}),
     "contrastive.temperature": ("0.2", "learned temperature from 0.2", {}),

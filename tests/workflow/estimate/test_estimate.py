@@ -88,6 +88,13 @@ def test_counts_of_two_settings(changes: dict, figures: tuple[float, ...]) -> No
     )
 
 
+def test_epochs_without_masks_cost_what_whole_images_do() -> None:
+    nothing = {"mask_ratio": 0, "reconstruction": {"weight": 0}}
+    masked, whole = (operations.training_pair(PretrainSettings.model_validate(each)) for each in ({}, nothing))
+    mixed = PretrainSettings.model_validate({"unmasked_epochs": 17})  # a third of 51
+    assert operations.training_pair(mixed) == pytest.approx((2 * masked + whole) / 3)
+
+
 def test_half_of_the_patches_costs_less_than_half_in_the_image_encoder() -> None:
     settings = PretrainSettings()
     assert 0.45 < operations.image_forward(settings, 0.5) / operations.image_forward(settings) < 0.5
