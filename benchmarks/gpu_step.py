@@ -272,9 +272,9 @@ def count(batch: int, context: str = "report", **changes: Any) -> dict[str, Any]
         place = Place(Path(), math.inf, CUDA)
         first, second = (DrawnBatch(each, mode.from_tensor(buffer)) for each, buffer in drawn)
         with counter:
-            queued = training._step(state, model, first, data, settings, place)
+            queued = training._step(state, model, [first], data, settings, place)
             counter.begin()
-            training._step(state, model, second, data, settings, place)
+            training._step(state, model, [second], data, settings, place)
             queued.check(place.state, write=False)  # as the training loop does, after the next step is queued
     return _record(counter, batch, flops.of(drawn[1][0]))
 

@@ -86,6 +86,11 @@ class DualEncoderSettings(Settings):
     image: ImageEncoderSettings = ImageEncoderSettings()
     text: TextEncoderSettings = TextEncoderSettings()
     embedding_width: int = Field(512, gt=0, description="E, width of the joint embedding space")
+    image_bias: bool = Field(
+        False,
+        exclude_if=lambda value: not value,  # encoders trained before there was a choice keep their digest
+        description="whether the projection of images has a bias, as in MaCo",
+    )
 
 
 EncoderPrecision = Literal["auto", "fp32", "tf32", "bf16"]
