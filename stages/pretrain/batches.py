@@ -3,9 +3,8 @@
 The CPU gathers stored pixels, one byte each, and draws random numbers; cropping, rotation and the conversion to numbers
 happen on the device that trains. A thread draws the batches of the next steps while the device computes.
 
-By default a step reads all sentences of a report, in their order, as in the paper; a subset or another order is
-optional. Sentences can be weighted by inverse document frequency, since "No pneumothorax." recurs everywhere and says
-little (docs/method.md).
+By default a step reads all sentences of a report, in their order; a subset or another order is optional. Sentences can
+be weighted by inverse document frequency, since "No pneumothorax." recurs everywhere and says little (docs/method.md).
 """
 
 import math

@@ -1,4 +1,8 @@
-"""Settings and outputs of pre-training. Defaults are the published ones of a related method, MaCo, for one node."""
+"""Settings and outputs of pre-training.
+
+Defaults of schedule, AdamW, masking and grey values are those of a related method, MaCo; where its public code does
+otherwise, config.yaml has all of its settings (variants.maco_settings).
+"""
 
 import math
 from dataclasses import dataclass
@@ -234,7 +238,7 @@ class PretrainSettings(Settings):
 
     @property
     def drawn_size(self) -> int:
-        """Return the side, in pixels, at which training images are drawn: that of what is predicted, or of the input."""
+        """Return the side at which training images are drawn, pixels: that of what is predicted, else of the input."""
         target = self.reconstruction.target_size if self.reconstruction.weight else None
         return target or self.model.image.input_size
 

@@ -36,9 +36,7 @@ class ImageEncoderSettings(Settings):
     width: int = Field(768, gt=0, description="`custom` only: channels per token")
     depth: int = Field(12, gt=0, description="`custom` only: transformer blocks")
     heads: int = Field(12, gt=0, description="`custom` only: attention heads")
-    mean: float = Field(
-        0.4978, description="mean of grey values in 0..1; default: MIMIC-CXR, from the published settings"
-    )
+    mean: float = Field(0.4978, description="mean of grey values in 0..1; default: MIMIC-CXR, from MaCo's code")
     standard_deviation: float = Field(0.2449, gt=0, description="standard deviation of grey values in 0..1")
 
     @model_validator(mode="after")

@@ -44,6 +44,7 @@ def methods_names(report: Report) -> Names:
         "methods": [as_prose(each, known) for each in paragraphs],
         "latex": "\n\n".join(as_latex(each, known) for each in paragraphs),
         "differences": differences(inputs, provenance),
+        "trained": any(each.trained for each in inputs.training),
         "quotes": bool(report.quoted),
         "citations": "\n".join(each.bibtex() for each in cited(paragraphs, known)),
     }
@@ -63,7 +64,7 @@ def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotati
             "The method is medical language-image pre-training with masked local representation learning (MLIP) "
             f"[@liu2024mlip], run by {pipeline}."
         )
-        learned = [objective(pretrain.param), f"{training(pretrain)} {choice(inputs)}"]
+        learned = [objective(pretrain), f"{training(pretrain)} {choice(inputs)}"]
     else:
         method = f"{pretrain.name} was evaluated by {pipeline}."
         learned = ["Nothing was trained: the weights are those of the start."]
@@ -113,12 +114,18 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
     if inputs.multi_class:
         sentences.append(_multi_class(inputs))
     if inputs.grounding:
+        found = [each.result for each in inputs.grounding]
+        prompted = any(own.located for own in found)
+        query, region = (
+            ("prompts", "box or mask of a positive test image") if prompted else ("a phrase", "boxes of that phrase")
+        )
+        chosen = any(figure for own in found for by_set in own.iou.values() for figure in by_set.values())
+        shares = "one that validation chose and the mean over five" if chosen else "the mean over five"
         sentences.append(
             "In the pointing game [@zhang2018excitation] the largest value of the heatmap, the cosine of each patch "
-            "with prompts, hits where it lies in the true box or mask of a positive test image. Beside the hits stand "
+            f"with {query}, hits where it lies in the true {region}. Beside the hits stand "
             "figures of the whole map [@boecking2022biovil]: the contrast-to-noise ratio inside and outside of the "
-            "finding, here with its sign, and the IoU of the map above a share of its range, one that validation chose "
-            "and the mean over five."
+            f"finding, here with its sign, and the IoU of the map above a share of its range, {shares}."
         )
         if phrases := [each for each in inputs.grounding if each.result.phrases is not None]:
             datasets = ", ".join(dict.fromkeys(each.dataset for each in phrases))
@@ -134,10 +141,16 @@ def _multi_class(inputs: Inputs) -> str:
     results = {each.dataset: each.result for each in reversed(inputs.multi_class)}
     sizes = ", ".join(f"{count(each.images)} images of {len(each.classes)} classes in {dataset}"
                       for dataset, each in results.items())  # fmt: skip
+    kinds = {each.score for each in results.values()}
+    cosine = "by the cosine with the normalised mean of their embeddings"
+    less = f"{cosine} minus the cosine with that of the prompts which deny the finding"
+    if kinds == {"positive", "difference"}:
+        by_difference = ", ".join(dataset for dataset, each in results.items() if each.score == "difference")
+        less = f"{cosine} (in {by_difference} minus the cosine with that of the prompts which deny the finding)"
     return (
         f"In multi-class classification ({sizes}), after [@huang2021gloria], an image with exactly one of the findings "
-        "is given the one whose prompts are nearest, by the cosine with the normalised mean of their embeddings, not "
-        "standardised over the images. The same prompts rank the images for precision at k, after [@zhang2022convirt]."
+        f"is given the one whose prompts are nearest, {cosine if kinds == {'positive'} else less}, not standardised "
+        "over the images. The same prompts rank the images for precision at k, after [@zhang2022convirt]."
     )
 
 
@@ -186,8 +199,8 @@ def _few_shot(inputs: Inputs) -> Iterator[str]:
     """Yield what ran of each protocol, and how it departs from the published one."""
     for protocol, cells in _by_protocol(inputs.few_shot):
         yield (
-            f"Few-shot classification {_CLASSIFIES[protocol]}, on {_jobs(cells)}; thresholds and stopping come from "
-            f"validation. {pooling_note(inputs.pooling)}"
+            f"Few-shot classification {_CLASSIFIES[protocol]}, on {_jobs(cells)}; thresholds, and which weights of a "
+            f"training are kept, come from validation. {pooling_note(inputs.pooling)}"
         )
         yield from _departures(protocol, cells)
     for protocol, outlined in _by_protocol(inputs.segmentation):

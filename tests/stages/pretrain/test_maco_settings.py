@@ -133,7 +133,8 @@ def test_a_bias_moves_embeddings_and_survives_the_checkpoint(tmp_path) -> None:
 WORDS = json.dumps({"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
                     "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None, "decoder": None,
                     "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-                              "max_input_chars_per_word": 100, "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2}}})  # fmt: skip
+                              "max_input_chars_per_word": 9,
+                              "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2}}})  # fmt: skip
 
 
 # sentences
