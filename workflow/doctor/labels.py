@@ -194,7 +194,8 @@ def _split(
             joined = images_of.with_patients(joined, root, settings, identify)
         distributed = dict(index.files.select("image_id", "distributed_split").iter_rows())
         try:
-            return splits.split_rows(joined, root, settings, private, distributed)[0], converted
+            unit_of = indexes.unit_of(name)
+            return splits.split_rows(joined, root, settings, private, distributed, unit_of)[0], converted
         except InputError as error:
             # lists do not depend on the key, and of one target the error comes however the rows are split
             if exact or settings.split_lists or len({row["target"] for row in rows}) == 1:
@@ -347,4 +348,5 @@ def _training_studies(config: Config, indexes: Indexes) -> tuple[int, bool]:
     split, index = config.settings(PairImagesReportsSettings, name).patient_split, indexes.of(name)
     images = index.files.filter(~pl.col("image_id").is_in(list(indexes.unusable(name)[0])))
     reports = index.reports.join(images, on="study_id", how="semi").select("patient_id", "distributed_split")
-    return [split_of(patient, split, given) for patient, given in reports.iter_rows()].count("train"), False
+    unit_of = indexes.unit_of(name)
+    return [split_of(unit_of(patient), split, given) for patient, given in reports.iter_rows()].count("train"), False
