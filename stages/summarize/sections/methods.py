@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from ...pretrain.contract import PretrainSettings
 from ..inputs import Inputs
 from ..naming import always_note, findings_label, pooling_note, protocol_note
 from ..numbers import count
@@ -83,11 +84,19 @@ def differences(inputs: Inputs, provenance: Provenance) -> list[Difference]:
     """Return the settings in which the other variants differ from the first."""
     first, *others = (provenance.run("pretrain", variant) for variant in inputs.tree.variants)
     return [
-        Difference(run.name, key, run.params.get(key, "absent"), first.params.get(key, "absent"))
+        Difference(run.name, key, value, instead_of)
         for run in others
         for key in dict.fromkeys([*first.params, *run.params])
-        if run.params.get(key) != first.params.get(key)
+        if (value := run.params.get(key, _default(key))) != (instead_of := first.params.get(key, _default(key)))
     ]
+
+
+def _default(key: str) -> str:
+    """Return the value of a setting that journals leave out while it has its default; absent: no such setting."""
+    value: object = PretrainSettings()
+    for part in key.split("."):
+        value = getattr(value, part, "absent")
+    return str(value)
 
 
 def evaluation(inputs: Inputs, provenance: Provenance) -> str:

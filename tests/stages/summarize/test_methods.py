@@ -55,7 +55,7 @@ def test_attention_is_not_called_transport(text_of):
 
 
 def test_starting_weights_are_named_with_their_terms(text_of):
-    assert "initialised at random. Whole reports" in text_of()
+    assert "initialised at random. Reports (at most" in text_of()
     named = text_of(
         model__image__weights="vit_base_patch16_224.mae",
         model__image__source="timm",

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.outputs import write_curve
+from stages.summarize import provenance
 from stages.summarize.inputs import read_inputs
 from stages.summarize.provenance import StageRun, read_provenance
 from stages.summarize.sections.methods import methods
@@ -168,34 +169,66 @@ def test_every_setting_of_pretraining_is_in_the_list():
     assert keys_of(PretrainSettings) == CHANGED.keys() | NOT_TOLD
 
 
-def test_the_text_reads_no_param_of_pretraining_that_is_not_in_the_list(told, monkeypatch):
-    read = set()
+class Noted(dict):
+    """Params that note which of them is read."""
 
-    class Noted(dict):
-        def __getitem__(self, key):
-            read.add(key)
-            return super().__getitem__(key)
+    def __init__(self, params, read):
+        super().__init__(params)
+        self.read = read
 
-        def get(self, key, default=None):
-            read.add(key)
-            return super().get(key, default)
+    def __getitem__(self, key):
+        self.read.add(key)
+        return super().__getitem__(key)
 
-    def noted(run):
-        if run.stage == "pretrain":
-            object.__setattr__(run, "params", Noted(run.params))
-
-    monkeypatch.setattr(StageRun, "__init__", noting(StageRun.__init__, noted))
-    told()
-    assert read, "nothing was noted"
-    assert read <= CHANGED.keys()
+    def get(self, key, default=None):
+        self.read.add(key)
+        return super().get(key, default)
 
 
-def noting(original, then):
-    def init(self, *args, **kwargs):
+# The same of the other stages: (stage, param) -> (journal, other params, words that then stand there).
+OTHERS = {
+    ("pair_images_reports", "patient_split.validation"): (
+        PAIRS, {"patient_split.validation": "0.5"}, "validation 50 %"),
+    ("pair_images_reports", "patient_split.test"): (PAIRS, {"patient_split.test": "0.25"}, "test 25 %"),
+    ("pair_images_reports", "patient_split.seed"): (PAIRS, {"patient_split.seed": "77"}, "seed 77"),
+    ("pair_images_reports", "images_per_study"): (PAIRS, {"images_per_study": "one"}, "with one image of each study"),
+    ("split_reports", "sections"): (SPLIT, {"sections": "['impression']"}, "the sections kept were impression"),
+    ("split_reports", "sections_fallback"): (SPLIT, {"sections_fallback": "whole_report"}, "the whole text was kept"),
+    ("split_reports", "tokenizer.weights"): (SPLIT, {"tokenizer.weights": "org/bert"}, "pieces are those of org/bert"),
+    ("label_images", "unlabelled_values"): (
+        "label_images/rsna/journal.json", {"unlabelled_values": "['-1']"}, "(cells -1 count as no label)"),
+    ("zero_shot_classification", "score"): (
+        "zero_shot_classification/mlip/rsna/journal.json", {"score": "local", "patch_share": "0.1"}, "the 10 % of an"),
+    ("zero_shot_classification", "draws"): (
+        "zero_shot_classification/mlip/rsna/journal.json", {"draws": "999"}, "999 or 200 bootstrap draws"),
+    ("index_inputs", "distribution"): (
+        "index_inputs/rsna/journal.json", {"distribution": "vindr"}, "from two hospitals in Hanoi"),
+    ("index_inputs", "layout"): ("index_inputs/rsna/journal.json", {"layout": "siim"}, "rsna are the data of SIIM-ACR"),
+}  # fmt: skip
+
+
+def test_the_text_reads_no_param_that_is_not_in_the_lists(told, monkeypatch):
+    read, original = {}, StageRun.__init__
+
+    def noting(self, *args, **kwargs):
         original(self, *args, **kwargs)
-        then(self)
+        object.__setattr__(self, "params", Noted(self.params, read.setdefault(self.stage, set())))
 
-    return init
+    monkeypatch.setattr(StageRun, "__init__", noting)
+    told()
+    assert read["pretrain"] <= CHANGED.keys()
+    assert len(read["pretrain"]) > 40
+    rest = {(stage, key) for stage, keys in read.items() if stage != "pretrain" for key in keys}
+    assert rest == OTHERS.keys()
+
+
+@pytest.mark.parametrize("key", OTHERS, ids=".".join)
+def test_a_changed_setting_of_another_stage_changes_the_sentence(told, monkeypatch, key):
+    place, params, words = OTHERS[key]
+    if key[0] == "index_inputs":  # of synthetic patients no origin is told
+        monkeypatch.setattr(provenance, "synthetic_datasets", lambda *_: [])
+    assert words not in told()
+    assert words in told(place, params)
 
 
 @pytest.mark.parametrize(("key", "value", "words"), MORE)
