@@ -268,7 +268,10 @@ def _made(record: Candidates) -> str:
     """Return what the weights are: trained, or those of the start."""
     if not record.steps:
         return "Image and text encoder as they are before a training; nothing was trained"
-    return "Image and text encoder trained together on radiographs and their reports (MLIP, arXiv 2401.01591)"
+    return (
+        "Image and text encoder trained together on radiographs and their reports by the pipeline of MLIP (arXiv "
+        "2401.01591)"
+    )
 
 
 def _chosen(decision: Decision, candidates: int, validated: str) -> str:

@@ -19,7 +19,7 @@ from ..references import SOFTWARE, as_latex, as_prose, cited, software
 from ..tables.quoted import Quotation
 from ..works import METHODS, REFERENCES
 from .methods_data import data
-from .methods_training import choice, encoders, objective, training, was_trained
+from .methods_training import choice, encoders, lacking, objective, training, was_trained
 from .report import Names, Report
 
 Measured = TypeVar("Measured", FewShot, Segmentation)
@@ -63,7 +63,7 @@ def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotati
     if was_trained(pretrain):
         method = (
             "The method is medical language-image pre-training with masked local representation learning (MLIP) "
-            f"[@liu2024mlip], run by {pipeline}."
+            f"[@liu2024mlip]{lacking(pretrain)}, run by {pipeline}."
         )
         learned = [objective(pretrain), f"{training(pretrain)} {choice(inputs)}"]
     else:

@@ -26,6 +26,22 @@ def was_trained(run: StageRun) -> bool:
     return int(run.param("optimisation.epochs")) > 0
 
 
+def lacking(run: StageRun) -> str:
+    """Return which parts of the method the variant leaves out or replaces; empty where it has all of them."""
+    param = run.param
+    local = float(param("local.weight")) > 0
+    parts = {
+        "masking": not float(param("mask_ratio")),
+        "semantic integrity": param("contrastive.integrity") == "none",
+        "the local loss": not local,
+        "masked image prediction": not float(param("reconstruction.weight")),
+    }
+    *others, last = [words for words, is_left_out in parts.items() if is_left_out] or [""]
+    listed = f"{', '.join(others)} and {last}" if others else last
+    without = f", here without {listed}" if listed else ""
+    return without + (", with attention for its local matching" if local and param("local.score") == "attention" else "")
+
+
 def encoders(run: StageRun, inputs: Inputs) -> str:
     """Return what the encoders are, what they see and where their weights start."""
     sentences = [_image_encoder(run, list(dict.fromkeys(each.size for each in inputs.manifests)))]

@@ -255,6 +255,19 @@ def test_no_sentence_is_constant_but_what_the_code_always_does(told):
     assert {each for each in constant if "candidate" not in each} == ALWAYS  # candidates: of select_checkpoint
 
 
+def test_the_method_is_named_with_what_a_variant_leaves_out(told):
+    def method(**off):
+        return told(params={key.replace("__", "."): value for key, value in off.items()}).partition(", run by")[0]
+
+    assert method().endswith("(MLIP) [@liu2024mlip]")
+    assert method(local__weight="0.0").endswith(", here without the local loss")
+    clip = {"mask_ratio": "0.0", "contrastive__integrity": "none", "local__weight": "0.0",
+            "reconstruction__weight": "0.0", "local__score": "attention"}  # fmt: skip
+    left_out = ", here without masking, semantic integrity, the local loss and masked image prediction"
+    assert method(**clip).endswith(left_out)
+    assert method(local__score="attention").endswith("[@liu2024mlip], with attention for its local matching")
+
+
 def test_precision_is_the_one_that_was_used(told):
     asked = {"optimisation.precision": "bf16"}
     assert "in bf16 (transport and losses in fp32)" in told(params=asked, tags={"precision": "bf16"})
