@@ -39,7 +39,9 @@ def lacking(run: StageRun) -> str:
     *others, last = [words for words, is_left_out in parts.items() if is_left_out] or [""]
     listed = f"{', '.join(others)} and {last}" if others else last
     without = f", here without {listed}" if listed else ""
-    return without + (", with attention for its local matching" if local and param("local.score") == "attention" else "")
+    return without + (
+        ", with attention for its local matching" if local and param("local.score") == "attention" else ""
+    )
 
 
 def encoders(run: StageRun, inputs: Inputs) -> str:
