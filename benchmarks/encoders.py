@@ -9,7 +9,7 @@ One thread, forward and backward pass, medians of processor time over interleave
 - text: a BERT of base width (`--depth` of its 12 blocks; every block costs the same), 32 reports of realistic length
   (5.8 sentences of 13.4 tokens, a third of them recurring). Peers: 8 slots of 32 tokens per report, padded and cut.
   Ours: `sentences`, each unique one once; `report`, whole reports; both without padding.
-- transport: all B x B pairs of 98 patches and 8 sentences of width 512, compared with a step of the published setting
+- transport: all B x B pairs of 98 patches and 8 sentences of width 512, compared with a step of the default setting
   without transport at the same B.
 """
 
@@ -103,7 +103,7 @@ def text(depth: int, rounds: int) -> dict[str, float]:
 
 
 def transport(batch: int, rounds: int) -> dict[str, float]:
-    """Return milliseconds of a published step without transport and of transport, and transport's share in percent."""
+    """Return milliseconds of a default step without transport and of transport, and transport's share in percent."""
     settings = settings_of("base", batch, local={"weight": 0})
     data = TrainingData(settings, Noise(STORED["base"]), studies(4 * batch), SPECIAL)
     model = build(settings, VOCABULARY).train()

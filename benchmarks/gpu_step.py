@@ -2,7 +2,7 @@
 
     python -m benchmarks.gpu_step [--batches 64 256] [--context report] [--output FILE]
 
-The step that `stages.pretrain` runs (forward, backward, clipping, AdamW), in bf16 and in the published setting, on fake
+The step that `stages.pretrain` runs (forward, backward, clipping, AdamW), in bf16 and in the default setting, on fake
 CUDA tensors (fake_gpu.py): nothing is computed, but every operation is dispatched, so a tensor on the wrong device and
 a look at a value show. The second step is counted, since the first one makes the optimiser's moments.
 
@@ -48,7 +48,7 @@ from stages.pretrain.training_state import TrainingState
 CARDS = {"H200": (4.8e12, 141e9), "H100": (3.35e12, 80e9), "A100": (2.0e12, 80e9), "RTX 4090": (1.01e12, 24e9)}
 LAUNCH, WAIT, SHORTEST = 5e-6, 20e-6, 2e-6  # seconds
 OF_BANDWIDTH, OF_PEAK = 0.75, 0.65
-ITERATIONS = 14  # of the solver in the published setting, measured on a CPU (docs/benchmarks/method.md)
+ITERATIONS = 14  # of the solver in the default setting, measured on a CPU (docs/benchmarks/method.md)
 OVERHEAD = 2e9  # bytes that the context, cuBLAS and the allocator take; an estimate
 GIB = 2**30
 CUDA = torch.device("cuda", 0)
@@ -272,9 +272,9 @@ def count(batch: int, context: str = "report", **changes: Any) -> dict[str, Any]
         place = Place(Path(), math.inf, CUDA)
         first, second = (DrawnBatch(each, mode.from_tensor(buffer)) for each, buffer in drawn)
         with counter:
-            queued = training._step(state, model, first, data, settings, place)
+            queued = training._step(state, model, [first], data, settings, place)
             counter.begin()
-            training._step(state, model, second, data, settings, place)
+            training._step(state, model, [second], data, settings, place)
             queued.check(place.state, write=False)  # as the training loop does, after the next step is queued
     return _record(counter, batch, flops.of(drawn[1][0]))
 

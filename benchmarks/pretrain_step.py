@@ -4,7 +4,7 @@
     python -m benchmarks.pretrain_step --size base --device cuda --batch 256
     python -m benchmarks.pretrain_step --size base --batch 256 --loading   # the loading thread's work alone
 
-`base` is the published setting: ViT-B/16 at 224 pixels with half of the patches hidden, a BERT of base size, a decoder
+`base` is the default setting: ViT-B/16 at 224 pixels with half of the patches hidden, a BERT of base size, a decoder
 of 4 blocks. Images are noise of 256 x 256; reports have realistic lengths (5.8 sentences, 13.4 tokens each). Variants
 of one setting run interleaved, one step at a time; results are medians. Also timed: the loading thread's work for a
 batch, compared with copying the usual three-channel floats, and the word pieces of a report, compared with tokenising

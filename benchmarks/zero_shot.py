@@ -1,6 +1,6 @@
 """Time zero-shot classification of extracted images: the stage's command, from its start to result.json.
 
-Encoders of the paper's setting (ViT-B/16, BERT-base) with random weights. Features, labels and a tokenizer of the
+Encoders of the default setting (ViT-B/16, BERT-base) with random weights. Features, labels and a tokenizer of the
 prompts' words are generated; prompts are RSNA's, and the bootstrap has its default 1,000 draws.
 `python -m benchmarks.zero_shot [--images 3000] [--rounds 3]`
 """

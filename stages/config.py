@@ -12,6 +12,7 @@ from .common.settings import did_you_mean, place_of, wrong_parts, wrong_value
 from .config_layers import KeyPath, Layer, Origins, holds, merged, value_at
 from .configuration import FEW_SHOT, Config
 from .contracts import BLOCKS, EVALUATIONS
+from .pretrain.contract import PretrainSettings
 from .pretrain.ready_made import ReadyMadeVariant
 
 
@@ -60,7 +61,7 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
         raise InputErrors(wrong)
     wrong = _wrong_blocks(config, raw, origins)
     whole = (_impossible_evaluations, _images_of_pretraining, _foreign_tokenizers, _unknown_fractions, _small_images,
-             _labels_split_apart, _split_beside_lists, _ids_written_apart)  # fmt: skip
+             _small_targets, _labels_split_apart, _split_beside_lists, _ids_written_apart)  # fmt: skip
     wrong = wrong or [each for check_of in whole for each in check_of(config, origins)]
     if wrong:
         raise InputErrors(wrong)
@@ -228,6 +229,26 @@ def _small_images(config: Config, origins: Origins) -> list[InputError]:
             for protocol, size in settings.input_sizes().items()
             if size > stored and not settings.allow_upsampling
         ]
+    return wrong
+
+
+def _small_targets(config: Config, origins: Origins) -> list[InputError]:
+    """Return an error for each variant that predicts images larger than those which are stored."""
+    stored = config.settings("dicom_to_arrow", config.pretrain_on).size
+    wrong = []
+    for variant in config.compare:
+        settings = config.settings(PretrainSettings, variant=variant)
+        trains = settings.optimisation.epochs > 0
+        if trains and settings.drawn_size > max(stored, settings.model.image.input_size):
+            where = origins.of("variants", variant, "reconstruction", "target_size")
+            wrong.append(
+                InputError(
+                    f"{where}: {_place('pretrain', None, variant)}: reconstruction.target_size is "
+                    f"{settings.drawn_size}, but the images of {config.pretrain_on} are stored at {stored}",
+                    f"set datasets.{config.pretrain_on}.dicom_to_arrow.size to at least {settings.drawn_size}, or a "
+                    "smaller target_size",
+                )
+            )
     return wrong
 
 

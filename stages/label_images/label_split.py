@@ -8,7 +8,7 @@ split rows, not images) stays in both: audit_splits refuses that, or reports its
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -28,15 +28,22 @@ from .image_labels import Identify, ImageLabels, identifying
 PARTS: tuple[Split, ...] = get_args(Split)
 
 
-def with_splits(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> list[dict[str, Any]]:
+UnitOf = Callable[[str], str]  # from an id to the one by which it is split (`ids_to_split_by`)
+
+
+def with_splits(
+    rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings, unit_of: UnitOf = str
+) -> list[dict[str, Any]]:
     """Return the rows with their split and subset."""
-    parts = assign_splits(rows, settings.split, settings.seed, all_present=settings.has_phrases)
-    return with_subsets([{**row, "split": part} for row, part in zip(rows, parts, strict=True)], settings)
+    parts = assign_splits(rows, settings.split, settings.seed, settings.has_phrases, unit_of)
+    return with_subsets([{**row, "split": part} for row, part in zip(rows, parts, strict=True)], settings, unit_of)
 
 
-def with_subsets(rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings) -> list[dict[str, Any]]:
+def with_subsets(
+    rows: Sequence[Mapping[str, Any]], settings: LabelImagesSettings, unit_of: UnitOf = str
+) -> list[dict[str, Any]]:
     """Return the rows, which have a split, with the subset of each training row."""
-    subsets = assign_subsets(rows, [row["split"] for row in rows], settings.subsets, settings.seed)
+    subsets = assign_subsets(rows, [row["split"] for row in rows], settings.subsets, settings.seed, unit_of)
     return [{**row, "subset": subset} for row, subset in zip(rows, subsets, strict=True)]
 
 
@@ -73,7 +80,11 @@ def refuse_one_target(rows: Sequence[Mapping[str, Any]], source: str, remedy: st
 
 
 def assign_splits(
-    rows: Sequence[Mapping[str, Any]], shares: SplitShares, seed: int, all_present: bool = False
+    rows: Sequence[Mapping[str, Any]],
+    shares: SplitShares,
+    seed: int,
+    all_present: bool = False,
+    unit_of: UnitOf = str,
 ) -> list[str]:
     """Return the part of each row. A patient is in one part; positive patients are those with a positive image.
 
@@ -82,7 +93,8 @@ def assign_splits(
     says that rows are of what is there (phrases).
     """
     unit = "image_id" if split_by(rows) == "image" else "patient_id"
-    groups = by_rarest((row[unit], row["finding"], row["target"]) for row in rows)
+    units_of = [unit_of(row[unit]) for row in rows]
+    groups = by_rarest((own, row["finding"], row["target"]) for own, row in zip(units_of, rows, strict=True))
     one_target = len(groups) == 2 and all(row["target"] == 1 for row in rows)
     if len(groups) == 1 or (one_target and not all_present):
         target = "none" if not rows else len(groups) - 1
@@ -95,7 +107,7 @@ def assign_splits(
         sizes = part_sizes(len(units), shares)
         parts = [part for part in PARTS for _ in range(sizes[part])]
         part_of |= {units[place]: part for place, part in zip(order, parts, strict=True)}
-    return [part_of[row[unit]] for row in rows]
+    return [part_of[own] for own in units_of]
 
 
 def part_sizes(count: int, shares: SplitShares) -> dict[Split, int]:
@@ -117,7 +129,11 @@ def part_sizes(count: int, shares: SplitShares) -> dict[Split, int]:
 
 
 def assign_subsets(
-    rows: Sequence[Mapping[str, Any]], parts: Sequence[str], percents: Sequence[int], seed: int
+    rows: Sequence[Mapping[str, Any]],
+    parts: Sequence[str],
+    percents: Sequence[int],
+    seed: int,
+    unit_of: UnitOf = str,
 ) -> list[int]:
     """Return for each training image the smallest of `percents` that holds it, stratified; 100 for other rows.
 
@@ -125,17 +141,22 @@ def assign_subsets(
     A finding whose images all have a rarer one, too, may be absent from a small subset.
     """
     trained = [row for row, part in zip(rows, parts, strict=True) if part == "train"]
-    groups = by_rarest((row["image_id"], row["finding"], row["target"]) for row in trained)
+    groups = by_rarest((unit_of(row["image_id"]), row["finding"], row["target"]) for row in trained)
     subset_of: dict[str, int] = {}
     for number, images in enumerate(groups):
         order = np.random.default_rng(seed_from("label_subsets", seed, number)).permutation(len(images))
         for percent in reversed(percents):  # smaller ones last: they overwrite, and so are nested
             subset_of |= {images[place]: percent for place in order[: subset_size(len(images), percent)]}
-    return [subset_of[row["image_id"]] if part == "train" else 100 for row, part in zip(rows, parts, strict=True)]
+    return [
+        subset_of[unit_of(row["image_id"])] if part == "train" else 100 for row, part in zip(rows, parts, strict=True)
+    ]
 
 
 def follow_pretraining(
-    rows: Sequence[Mapping[str, Any]], distributed: Mapping[str, str | None], settings: PatientSplit
+    rows: Sequence[Mapping[str, Any]],
+    distributed: Mapping[str, str | None],
+    settings: PatientSplit,
+    unit_of: UnitOf = str,
 ) -> list[dict[str, Any]]:
     """Return the rows with the part that pre-training gives to their patients.
 
@@ -148,7 +169,9 @@ def follow_pretraining(
             f"image {unknown[0]} has no patient ({len(unknown)} such), but pre-training splits by patient",
             remedy="name the column of patients in index_inputs",
         )
-    return [{**row, "split": split_of(row["patient_id"], settings, distributed[row["image_id"]])} for row in rows]
+    return [
+        {**row, "split": split_of(unit_of(row["patient_id"]), settings, distributed[row["image_id"]])} for row in rows
+    ]
 
 
 @dataclass(frozen=True)
@@ -160,7 +183,9 @@ class ListedSplit:
     listed_without_image: list[str]
 
 
-def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings, private: Path | None) -> ListedSplit:
+def follow_lists(
+    labels: ImageLabels, root: Path, settings: LabelImagesSettings, private: Path | None, unit_of: UnitOf = str
+) -> ListedSplit:
     """Assign to labelled rows the part that the lists give them.
 
     Raises InputError, which names file and row, and the id where it may be shown, for an id that neither the labels nor
@@ -180,7 +205,7 @@ def follow_lists(labels: ImageLabels, root: Path, settings: LabelImagesSettings,
             remedy="correct the list, or `split_lists.image_id`",
         )
     if lists.validation_share:
-        parts = _with_validation(parts, labels.rows, lists.validation_share, settings, root)
+        parts = _with_validation(parts, labels.rows, lists.validation_share, settings, root, unit_of)
     rows = [
         row | {"split": part} for row in labels.rows for part in PARTS if part in parts.get(row["image_id"], ((),))[0]
     ]
@@ -199,7 +224,12 @@ _Parts = dict[str, tuple[set[str], _Place]]
 
 
 def _with_validation(
-    parts: _Parts, rows: Sequence[Mapping[str, Any]], share: float, settings: LabelImagesSettings, root: Path
+    parts: _Parts,
+    rows: Sequence[Mapping[str, Any]],
+    share: float,
+    settings: LabelImagesSettings,
+    root: Path,
+    unit_of: UnitOf,
 ) -> _Parts:
     """Return the parts with `share` of the patients of the training list moved to validation, the rarest finding first.
 
@@ -214,7 +244,7 @@ def _with_validation(
         assert settings.split_lists is not None
         what = f"{root / str(settings.split_lists.train)}: {len(drawn)} labelled rows of the training list"
         raise InputError(f"{what} are to give a validation part, which needs positives and negatives", "correct it")
-    assigned = assign_splits(drawn, shares, settings.seed, all_present=settings.has_phrases)
+    assigned = assign_splits(drawn, shares, settings.seed, settings.has_phrases, unit_of)
     moved = {row["image_id"]: part for row, part in zip(drawn, assigned, strict=True)}
     return parts | {image: ({part}, parts[image][1]) for image, part in moved.items()}
 

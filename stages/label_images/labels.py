@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.data.identifiers import ids_to_split_by
 from ..common.data.image_store import ImageStore
 from ..common.errors import InputError
 from ..common.files import schemas
@@ -18,6 +19,7 @@ from .data_card import card_metrics, data_card, remainders
 from .image_labels import ImageLabels, label_images
 from .label_split import (
     ListedSplit,
+    UnitOf,
     follow_lists,
     follow_pretraining,
     refuse_one_target,
@@ -36,7 +38,8 @@ def write_labels(job: LabelImagesJob) -> None:
     with track_job(job, more={name: path for name, path in present.items() if path.is_file()}) as run:
         images = ImageStore(job.images).table
         labels = label_images(images, job.root, settings, job.private, job.roots)
-        rows, listed = split_rows(labels, job.root, settings, job.private, _distributed_split(job))
+        unit_of = ids_to_split_by(job.private, job.dataset)
+        rows, listed = split_rows(labels, job.root, settings, job.private, _distributed_split(job), unit_of)
         pixels = dict(zip(images["image_id"].to_pylist(), images["pixels_sha256"].to_pylist(), strict=True))
         card = data_card(job.dataset, settings, labels, rows, pixels, listed, _rejected(job))
         phrases = phrase_rows(labels, rows)
@@ -59,22 +62,23 @@ def split_rows(
     settings: LabelImagesSettings,
     private: Path | None,
     distributed: Mapping[str, str | None],
+    unit_of: UnitOf = str,
 ) -> tuple[list[dict[str, Any]], ListedSplit | None]:
     """Return the rows with split and subset, and what lists left out: by lists, as pre-training, or by hash.
 
-    `distributed` maps image_id to the distribution's own split, for data sets that follow pre-training. Raises
-    InputError where a part would have no positives or no negatives.
+    `distributed` maps image_id to the distribution's own split, for data sets that follow pre-training; `unit_of` is of
+    `ids_to_split_by`. Raises InputError where a part would have no positives or no negatives.
     """
     if settings.split_lists is not None:
-        listed = follow_lists(labels, root, settings, private)
-        return with_subsets(listed.rows, settings), listed
+        listed = follow_lists(labels, root, settings, private, unit_of)
+        return with_subsets(listed.rows, settings, unit_of), listed
     if settings.patient_split is None:
-        return with_splits(labels.rows, settings), None
-    rows = follow_pretraining(labels.rows, distributed, settings.patient_split)
+        return with_splits(labels.rows, settings, unit_of), None
+    rows = follow_pretraining(labels.rows, distributed, settings.patient_split, unit_of)
     remedy = "raise the shares of `patient_split`, which pre-training follows, too, or give `split_lists`"
     if not settings.has_phrases or any(not row["target"] for row in rows):  # phrases alone are of what is present
         refuse_one_target(rows, f"labels in {root}", remedy)
-    return with_subsets(rows, settings), None
+    return with_subsets(rows, settings, unit_of), None
 
 
 def phrase_rows(labels: ImageLabels, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

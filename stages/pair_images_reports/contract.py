@@ -146,6 +146,9 @@ class PairImagesReportsJob(Job):
     images: Path = source("dicom_to_arrow", "manifest.json")
     sentences: Path = source("split_reports", "sentences.arrow")
     files: Path = source("index_inputs", "files.arrow", help="the distributed split")
+    private: Path | None = source(
+        optional=True, tracked=False, help="folder of the map of keyed identifiers, by whose distributed ids are split"
+    )
     image_rejects: Path = source("dicom_to_arrow", "rejects.arrow", help="counted only")
     report_rejects: Path = source("split_reports", "rejects.arrow", help="counted only")
     pairs: Path = product("pairs.arrow", table="PAIRS")

@@ -3,6 +3,7 @@
 The split into train, validation and test is by patient.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,11 +85,13 @@ class Pairing:
         return Pairing(self.dataset, self.pairs.filter(kept), rejects)
 
 
-def pair(images: pl.DataFrame, reports: pl.DataFrame, settings: PatientSplit) -> Pairing:
+def pair(
+    images: pl.DataFrame, reports: pl.DataFrame, settings: PatientSplit, split_by: Callable[[str], str] = str
+) -> Pairing:
     """Return one row per image with its study's report; whatever has no counterpart becomes a reject.
 
-    `images` is as `read_images` returns it; `reports` has study_id. Raises InputError where there is no image, or where
-    an image has no patient.
+    `images` is as `read_images` returns it; `reports` has study_id; `split_by` is of `ids_to_split_by`. Raises
+    InputError where there is no image, or where an image has no patient.
     """
     if images.is_empty():
         raise InputError(
@@ -108,7 +111,7 @@ def pair(images: pl.DataFrame, reports: pl.DataFrame, settings: PatientSplit) ->
         _rejects(dataset, alone["image_id"], WITHOUT_REPORT),
         _rejects(dataset, orphans["study_id"], WITHOUT_IMAGE),
     ]
-    pairs = _with_split(images.filter(has_report), settings)
+    pairs = _with_split(images.filter(has_report), settings, split_by)
     assert len(pairs) + len(alone) == len(images)
     return Pairing(dataset, pairs, pl.concat(rejects))
 
@@ -132,9 +135,9 @@ def keep_one_image(pairing: Pairing) -> Pairing:
     return pairing.keep(pl.col("image_id").is_in(first.implode()), OTHER_IMAGE)
 
 
-def _with_split(images: pl.DataFrame, settings: PatientSplit) -> pl.DataFrame:
+def _with_split(images: pl.DataFrame, settings: PatientSplit, split_by: Callable[[str], str]) -> pl.DataFrame:
     people = images.select("patient_id", "distributed_split").unique(maintain_order=True)
-    splits = [split_of(patient, settings, distributed) for patient, distributed in people.iter_rows()]
+    splits = [split_of(split_by(patient), settings, distributed) for patient, distributed in people.iter_rows()]
     people = people.with_columns(pl.Series("split", splits, dtype=pl.String))
     return images.join(
         people, on=["patient_id", "distributed_split"], how="left", nulls_equal=True, maintain_order="left"

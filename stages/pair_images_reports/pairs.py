@@ -1,5 +1,6 @@
 """From images and sentences to pairs, rejects, audit and fingerprint."""
 
+from ..common.data.identifiers import ids_to_split_by
 from ..common.data.image_store import ImageStore
 from ..common.files.arrow_tables import conform, read_table, write_frame, write_table
 from ..common.files.schemas import FILES, PAIRS, REJECTS, SENTENCES
@@ -19,7 +20,7 @@ def write_pairs(job: PairImagesReportsJob) -> None:
         images = read_images(store, read_table(job.files, FILES), job.files)
         sentences = read_sentences(read_table(job.sentences, SENTENCES))
         reports = join_reports(sentences)
-        before = pair(images, reports, settings.patient_split)
+        before = pair(images, reports, settings.patient_split, ids_to_split_by(job.private, store.dataset))
         refuse_shared_patients(before.pairs)
         after = drop_duplicate_pixels(before)
         if settings.images_per_study == "one":

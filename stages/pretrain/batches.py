@@ -3,9 +3,8 @@
 The CPU gathers stored pixels, one byte each, and draws random numbers; cropping, rotation and the conversion to numbers
 happen on the device that trains. A thread draws the batches of the next steps while the device computes.
 
-By default a step reads all sentences of a report, in their order, as in the paper; a subset or another order is
-optional. Sentences can be weighted by inverse document frequency, since "No pneumothorax." recurs everywhere and says
-little (docs/method.md).
+By default a step reads all sentences of a report, in their order; a subset or another order is optional. Sentences can
+be weighted by inverse document frequency, since "No pneumothorax." recurs everywhere and says little (docs/method.md).
 """
 
 import math
@@ -35,13 +34,15 @@ def sentence_orders(
     """Return the 0-based sentences that a step reads of each report, which has as many as `counts` says.
 
     If a report has more than `settings.keep` sentences, that many are drawn, every subset with equal probability; they
-    keep their order unless `settings.shuffle` is set. At least one is kept per report. The result is a pure function of
-    the arguments.
+    keep their order unless `settings.shuffle` is set. With `keep: random` the number is drawn first, from 1 to all. At
+    least one is kept per report. The result is a pure function of the arguments.
     """
-    if not settings.shuffle and (settings.keep is None or counts.max() <= settings.keep):
+    keep = settings.keep
+    if not settings.shuffle and (keep is None or (keep != "random" and counts.max() <= keep)):
         return [np.arange(count) for count in counts]
     randomness = np.random.default_rng(seed)
-    orders = (randomness.permutation(count)[: settings.keep] for count in counts)
+    most = randomness.integers(1, counts, endpoint=True).tolist() if keep == "random" else [keep] * len(counts)
+    orders = (randomness.permutation(count)[:kept] for count, kept in zip(counts, most, strict=True))
     return list(orders) if settings.shuffle else [np.sort(order) for order in orders]
 
 
@@ -115,10 +116,16 @@ class TrainingData:
         self.special = special
         self.studies = studies
         if settings.optimisation.epochs and not self.steps_per_epoch:
+            times = f" x accumulate {self._accumulated}" if self._accumulated > 1 else ""
             raise InputError(
-                f"optimisation.batch_size {settings.optimisation.batch_size} exceeds the {len(self.studies)} training "
-                "studies",
+                f"optimisation.batch_size {settings.optimisation.batch_size}{times} exceeds the {len(self.studies)} "
+                "training studies",
                 remedy="set it to at most that number",
+            )
+        if settings.optimisation.epochs and settings.drawn_size > max(store.size, settings.model.image.input_size):
+            raise InputError(
+                f"reconstruction.target_size {settings.drawn_size}, but images are stored at {store.size} pixels",
+                remedy="set dicom_to_arrow.size of the data set to at least that number, or a smaller target_size",
             )
         weights = idf_weights(study.texts for study in self.studies)
         self._reports = FlatReports.of([study.sentences for study in studies])
@@ -131,11 +138,15 @@ class TrainingData:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Return the number of whole batches per epoch.
+        """Return the number of steps, of whole batches, per epoch.
 
         The loss compares the pairs of a batch, so a smaller last batch would be another task.
         """
-        return len(self.studies) // self.settings.optimisation.batch_size
+        return len(self.studies) // (self.settings.optimisation.batch_size * self._accumulated)
+
+    @property
+    def _accumulated(self) -> int:
+        return self.settings.optimisation.accumulate
 
     @property
     def steps(self) -> int:
@@ -152,16 +163,19 @@ class TrainingData:
         return step % _STEPS_BETWEEN_LOGS == 0 or step == self.steps
 
     def draw(self, step: int) -> TrainingBatch:
-        """Draw the batch of a 0-based step; no number depends on how many ranks share it."""
+        """Draw the batch of a 0-based step; no number depends on how many ranks share it.
+
+        With `accumulate`, a batch is counted instead: those of update u are u accumulate .. (u + 1) accumulate - 1.
+        """
         settings, size = self.settings, self.settings.optimisation.batch_size
         own = self.ranks.rows(size)
-        epoch, place = divmod(step, self.steps_per_epoch)
+        epoch, place = divmod(step, self.steps_per_epoch * self._accumulated)
         order = np.random.default_rng(seed_from("order", settings.seed, epoch)).permutation(len(self.studies))
         chosen = order[place * size : (place + 1) * size]
         places = self._image_places(chosen, step)
         rows = self._rows[self._first_row[chosen] + places]
         generator = torch.Generator().manual_seed(seed_from("batch", settings.seed, step))
-        mask_ratio = settings.mask_ratio if step < self.masked_steps else 0.0
+        mask_ratio = settings.mask_ratio if step // self._accumulated < self.masked_steps else 0.0
         affine = torch.Generator().manual_seed(seed_from("affine", settings.seed, step))
         crop_draw = torch.rand(CROP_DRAWS, size, generator=generator)
         draw = torch.cat([crop_draw, torch.rand(AFFINE_DRAWS, size, generator=affine)])
@@ -184,8 +198,13 @@ class TrainingData:
             sentence_mask=sentence_mask,
             sentence_weights=weights,
             false_negatives=self._false_negatives(chosen),
-            compared=self._compared(step) if self.is_logged(step + 1) else None,
+            compared=self._compared(step) if self._closes_logged_step(step) else None,
         )
+
+    def _closes_logged_step(self, batch: int) -> bool:
+        """Return whether a 0-based batch is the last of a step that is logged."""
+        steps, others = divmod(batch + 1, self._accumulated)
+        return not others and self.is_logged(steps)
 
     def _image_places(self, chosen: Int[np.ndarray, "batch"], step: int) -> Int[np.ndarray, "batch"]:
         """Return which of its images each study shows; a study with a single one draws nothing."""

@@ -1,4 +1,8 @@
-"""Settings and outputs of pre-training. Defaults are the published ones of a related method, MaCo, for one node."""
+"""Settings and outputs of pre-training.
+
+Defaults of schedule, AdamW, masking and grey values are those of a related method, MaCo; where its public code does
+otherwise, config.yaml has all of its settings (variants.maco_settings).
+"""
 
 import math
 from dataclasses import dataclass
@@ -23,6 +27,11 @@ class ContrastiveSettings(Settings):
 
     integrity: IntegrityKind = Field("softplus", description="form of the integrity s_i (docs/method.md)")
     integrity_learning_rate_factor: float = Field(0.1, gt=0, description="learning rate of phi / learning_rate")
+    integrity_decay: bool = Field(
+        False,
+        exclude_if=lambda value: not value,  # trainings from before there was a choice keep their digest
+        description="apply optimisation.weight_decay to phi, as MaCo does",
+    )
     temperature: float = Field(0.07, gt=0, description="initial tau; learned")
 
 
@@ -90,10 +99,12 @@ class LocalSettings(Settings):
 
 
 class SentenceSettings(Settings):
-    """Sentences of a report that a step reads; the paper reads all of them."""
+    """Sentences of a report that a step reads; by default all of them."""
 
-    keep: int | None = Field(
-        None, gt=0, description="sentences drawn at random from each longer report, anew at each step; null: all"
+    keep: Annotated[int, Field(gt=0)] | Literal["random"] | None = Field(
+        None,
+        description="sentences drawn at random from each longer report, anew at each step; random: of a report of n "
+        "sentences 1 to n, every number as likely, as in MaCo; null: all",
     )
     shuffle: bool = Field(False, description="shuffle the sentences (has an effect with context: report)")
 
@@ -103,6 +114,13 @@ class ReconstructionSettings(Settings):
 
     weight: float = Field(1.0, ge=0, description="lambda_m; 0: no reconstruction")
     normalise: bool = Field(True, description="standardise each patch before comparison (MAE's norm_pix_loss)")
+    target_size: int | None = Field(
+        None,
+        gt=0,
+        exclude_if=lambda value: value is None,  # trainings from before there was a choice keep their digest
+        description="side of the image whose patches are predicted, pixels: a multiple of the patches along a side; "
+        "the encoder sees it reduced to model.image.input_size. MaCo: 448. null: the input itself",
+    )
     width: int = Field(512, gt=0, description="channels of the decoder")
     depth: int = Field(4, gt=0, description="blocks of the decoder")
     heads: int = Field(16, gt=0, description="attention heads of the decoder")
@@ -114,6 +132,13 @@ class OptimisationSettings(Settings):
     epochs: int = Field(51, ge=0, description="passes over the training studies; 0 keeps the initial weights")
     warmup_epochs: float = Field(2, ge=0, description="linear warm-up of the learning rate, then cosine decay")
     batch_size: int = Field(256, gt=1, description="pairs per step over all GPUs; a multiple of the number of GPUs")
+    accumulate: int = Field(
+        1,
+        gt=0,
+        exclude_if=lambda value: value == 1,  # trainings from before there was a choice keep their digest
+        description="batches per update (step) of the weights, by the mean of their gradients. Each is compared within "
+        "itself, so negatives do not grow, unlike with a larger batch_size; logged numbers are means over them",
+    )
     micro_batch: int | None = Field(
         None,
         gt=0,
@@ -140,9 +165,12 @@ class OptimisationSettings(Settings):
     )
     betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW")
     weight_decay: float = Field(
-        0.05, ge=0, description="AdamW; not applied to biases, norms, position embeddings, temperatures and phi"
+        0.05,
+        ge=0,
+        description="AdamW; not applied to biases, norms, position embeddings, temperatures and, without "
+        "contrastive.integrity_decay, phi",
     )
-    clip_norm: float = Field(1.0, gt=0, description="gradient clipping norm")
+    clip_norm: float | None = Field(1.0, gt=0, description="gradient clipping norm; null: gradients are not clipped")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs under autocast; transport stays fp32")
     compiled: Literal["auto"] | bool = Field(
         "auto",
@@ -202,6 +230,12 @@ class PretrainSettings(Settings):
         if not visible:
             most = math.floor(1000 * (1 - 1 / patches)) / 1000
             raise ValueError(f"mask_ratio {self.mask_ratio} leaves none of {patches} patches; give at most {most}")
+        target, grid = self.reconstruction.target_size, self.model.image.grid
+        if target is not None and (target % grid or target < self.model.image.input_size):
+            raise ValueError(
+                f"reconstruction.target_size {target} must be a multiple of the {grid} patches along a side, and at "
+                f"least model.image.input_size {self.model.image.input_size}"
+            )
         if self.reconstruction.weight and visible == patches:
             raise ValueError(
                 f"reconstruction.weight > 0, but mask_ratio {self.mask_ratio} masks none of {patches} patches: nothing "
@@ -222,6 +256,12 @@ class PretrainSettings(Settings):
                 f"unmasked_epochs {self.unmasked_epochs} has no effect, since mask_ratio {self.mask_ratio} masks "
                 "nothing in any epoch; set unmasked_epochs: 0"
             )
+
+    @property
+    def drawn_size(self) -> int:
+        """Return the side at which training images are drawn, pixels: that of what is predicted, else of the input."""
+        target = self.reconstruction.target_size if self.reconstruction.weight else None
+        return target or self.model.image.input_size
 
 
 class Candidate(Record):

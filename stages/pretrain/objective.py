@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..common.encoders.augmentation import augment
-from ..common.encoders.dual import DualEncoder, TextEmbeddings
+from ..common.encoders.dual import DualEncoder, TextEmbeddings, resized
 from ..common.encoders.image import patchify, visibility, visible_count
 from .batches import TrainingBatch
 from .contract import LocalSettings, PretrainSettings
@@ -65,7 +65,12 @@ class Objective(nn.Module):
         self.decoder: MaskedImageDecoder | None = None
         if decoder.weight:
             self.decoder = MaskedImageDecoder(
-                self.encoder.image.width, image.grid, image.patch_size**2, decoder.width, decoder.depth, decoder.heads
+                self.encoder.image.width,
+                image.grid,
+                (settings.drawn_size // image.grid) ** 2,
+                decoder.width,
+                decoder.depth,
+                decoder.heads,
             )
 
         if settings.optimisation.recompute:
@@ -97,7 +102,7 @@ class Objective(nn.Module):
         visible = batch.visible[ranks.rows(len(batch.visible))]
         images = self.augmented(batch)
         text = self.encoder.embed_text(batch.reports)
-        tokens = torch.cat(self._in_micro_batches(self.encoder.patch_tokens, images, visible))
+        tokens = torch.cat(self._in_micro_batches(self._tokens, images, visible))
         integrity = self.integrity(batch.visible)
         image, report = ranks.gather(self.encoder.embed_global(tokens)), ranks.gather(text.report)
         with torch.autocast(image.device.type, enabled=False):  # bf16 rounds a cosine by .004, a logit by .06
@@ -129,10 +134,18 @@ class Objective(nn.Module):
         return Losses(total, {key: _detached(value) for key, value in diagnostics.items()})
 
     def augmented(self, batch: TrainingBatch) -> Float[Tensor, "own size size"]:
-        """Return this rank's images, augmented to the encoder's input size: grey 0..1, single precision."""
-        size, settings = self.settings.model.image.input_size, self.settings.augmentation
+        """Return this rank's images, augmented: grey 0..1, single precision.
+
+        They have the encoder's input size or, if that is larger, the size of what is reconstructed.
+        """
         with torch.autocast(batch.pixels.device.type, enabled=False):
-            return augment(batch.pixels, size, settings, batch.draw)
+            return augment(batch.pixels, self.settings.drawn_size, self.settings.augmentation, batch.draw)
+
+    def _tokens(
+        self, images: Float[Tensor, "batch size size"], visible: Int[Tensor, "batch visible"]
+    ) -> Float[Tensor, "batch visible width"]:
+        """Return the tokens of the visible patches of augmented images, at the encoder's input size."""
+        return self.encoder.patch_tokens(resized(images, self.settings.model.image.input_size), visible)
 
     def _exceeds_micro_batch(self, rows: int) -> bool:
         """Return whether `rows` exceed a micro-batch, so that encoders run again in the backward pass, part by part.
@@ -197,7 +210,7 @@ class Objective(nn.Module):
         image = self.settings.model.image
 
         def share_of_loss(tokens: Tensor, images: Tensor, visible: Tensor) -> Tensor:
-            target = patchify(self.encoder.image.normalise(images), image.patch_size)
+            target = patchify(self.encoder.image.normalise(images), images.shape[-1] // image.grid)
             predicted = decoder(tokens, visible).float()
             shown = visibility(visible, image.patches)
             loss = reconstruction_loss(predicted, target, shown, self.settings.reconstruction.normalise)

@@ -50,13 +50,15 @@ def rate_factor(name: str, layers: dict[str, int], settings: PretrainSettings) -
 
 
 def parameter_groups(model: Objective, settings: PretrainSettings) -> list[dict]:
-    """Group by (rate factor, weight decay): matrices decay; vectors, tokens, positions and phi do not."""
+    """Group by (rate factor, weight decay): matrices decay; vectors, tokens and positions do not, phi as set."""
     layers = {branch: _layers(model, branch) for branch in ("image", "text")}
     groups: dict[tuple[float, float], dict] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        kept = parameter.ndim < 2 or name.endswith(_NO_DECAY) or name.startswith("integrity.")
+        kept = parameter.ndim < 2 or name.endswith(_NO_DECAY)
+        if name == "integrity.phi":
+            kept = not settings.contrastive.integrity_decay
         decay = 0.0 if kept else settings.optimisation.weight_decay
         factor = rate_factor(name, layers, settings)
         group = groups.setdefault((decay, factor), {"params": [], "weight_decay": decay, "factor": factor})
@@ -88,13 +90,13 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["factor"]
 
 
-def update(model: nn.Module, optimiser: torch.optim.Optimizer, clip_norm: float) -> Float[Tensor, ""]:
-    """Update the weights by gradients scaled to a norm of at most `clip_norm`; return the norm before.
+def update(model: nn.Module, optimiser: torch.optim.Optimizer, clip_norm: float | None) -> Float[Tensor, ""]:
+    """Update the weights by gradients scaled to a norm of at most `clip_norm` (None: any); return the norm before.
 
     If the norm is not finite, weights and moments stay as they are. The device decides that by itself, so the CPU need
     not wait for it.
     """
-    norm = nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), math.inf if clip_norm is None else clip_norm)
     # Fused optimisers skip a step so for GradScaler: PyTorch documents these two attributes for optimisers of others.
     vars(optimiser).update(grad_scale=None, found_inf=norm.isfinite().logical_not().float())
     optimiser.step()

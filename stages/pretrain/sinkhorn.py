@@ -21,7 +21,7 @@ from torch import Tensor
 _LARGEST_KERNEL_RANGE = 80.0
 _ITERATIONS_THAT_SHOW_THE_RATE = 2
 _LARGEST_RELAXATION = 1.8  # 2 would never settle
-_BETWEEN_LOOKS = 8  # iterations between two looks at a GPU; the published setting needs 14
+_BETWEEN_LOOKS = 8  # iterations between two looks at a GPU; the default setting needs 14
 
 
 @dataclass(frozen=True)

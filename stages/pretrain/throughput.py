@@ -121,8 +121,9 @@ class StepFlops:
         hidden = len(vit.get_parameter("blocks.0.mlp.fc1.weight"))
         self._image = Transformer(vit.embed_dim, hidden, len(vit.blocks))
         self._prefix, self._patches, self._pixels = vit.num_prefix_tokens, image.patches, image.patch_size**2
-        self._decoder = None
+        self._decoder, self._predicted = None, 0
         if decoder is not None:
+            self._predicted = decoder.predict.out_features  # pixels of a patch of the target
             width = decoder.embed.out_features
             self._decoder = Transformer(width, 4 * width, len(decoder.blocks))
         self._embedding = model.encoder.image_projection.out_features
@@ -145,7 +146,7 @@ class StepFlops:
         if self._decoder is None or visible == self._patches:
             return 0
         width = self._decoder.width
-        ends = product(visible, self._image.width, width) + product(self._patches, width, self._pixels)
+        ends = product(visible, self._image.width, width) + product(self._patches, width, self._predicted)
         return ends + self._decoder.forward(self._patches)
 
     def of(self, batch: TrainingBatch) -> int:

@@ -2,9 +2,9 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -87,13 +87,14 @@ def train(
     due = candidate_steps(total, settings.optimisation.candidates)
     flops = StepFlops(model)
     meter = SpeedMeter(place.device, settings.optimisation.precision, ranks.world)
+    batches_per_step = settings.optimisation.accumulate
     saved = time.monotonic()
     queued: QueuedStep | None = None
     replica: nn.Module | None = None
     with _around_steps(data, state.step, total, place, ranks) as (batches, interruption, profiler):
         while state.step < total:
             with record_function("waiting for data"):
-                drawn = batches.next()
+                drawn = [batches.next() for _ in range(batches_per_step)]
             if replica is None or state.step == data.masked_steps:
                 replica = _replica(state, data)
             previous, queued = queued, _step(state, replica, drawn, data, settings, place)
@@ -103,7 +104,7 @@ def train(
             saves = ranks.first and (state.step == total or interruption.save or late)
             if saves or state.step in due or data.is_logged(state.step):
                 queued.check(place.state, write=ranks.first)
-            meter.count(settings.optimisation.batch_size, flops.of(drawn.batch))
+            meter.count(settings.optimisation.batch_size * len(drawn), sum(flops.of(each.batch) for each in drawn))
             if profiler is not None:
                 profiler.step()
             if not ranks.first:
@@ -155,7 +156,8 @@ def _around_steps(
 ) -> Iterator[tuple[Prefetcher[TrainingBatch], Interruption, profile | None]]:
     """Yield what runs beside the steps: batches drawn ahead, signals noted, and a profile if one was asked for."""
     with ExitStack() as stack:
-        batches = stack.enter_context(Prefetcher(data.draw, range(first, total), place.device))
+        times = data.settings.optimisation.accumulate
+        batches = stack.enter_context(Prefetcher(data.draw, range(first * times, total * times), place.device))
         interruption = stack.enter_context(Interruption(ranks))
         stack.enter_context(out_of_memory_explained(data.settings.optimisation, ranks.world))
         profiler = None
@@ -167,27 +169,53 @@ def _around_steps(
 def _step(
     state: TrainingState,
     replica: nn.Module,
-    drawn: DrawnBatch[TrainingBatch],
+    drawn: Sequence[DrawnBatch[TrainingBatch]],
     data: TrainingData,
     settings: PretrainSettings,
     place: Place,
 ) -> QueuedStep:
-    """Queue one update of the weights on the device. `replica` is the model, shared or not."""
-    with record_function("to the device"):
-        batch = drawn.to(place.device)
+    """Queue one update of the weights on the device. `replica` is the model, shared or not.
+
+    Several batches are compared each within itself; the update is by the mean of their gradients. Ranks average after
+    each of them: what has been accumulated is the same on all ranks, so averaging it once more changes nothing.
+    """
     rate = learning_rate(state.step, data.steps_per_epoch, settings)
     set_learning_rate(state.optimiser, rate)
     bf16 = settings.optimisation.precision == "bf16"
-    with record_function("forward"), torch.autocast(place.device.type, torch.bfloat16, enabled=bf16):
-        losses = replica(batch, data.ranks)
-    with record_function("backward"):
-        state.optimiser.zero_grad(set_to_none=True)
-        losses.total.backward()
+    state.optimiser.zero_grad(set_to_none=True)
+    found = []
+    for each in drawn:
+        with record_function("to the device"):
+            batch = each.to(place.device)
+        with record_function("forward"), torch.autocast(place.device.type, torch.bfloat16, enabled=bf16):
+            losses = replica(batch, data.ranks)
+        with record_function("backward"):
+            (losses.total if len(drawn) == 1 else losses.total / len(drawn)).backward()
+        found.append(losses.diagnostics)
     with record_function("update"):
         norm = update(state.model, state.optimiser, settings.optimisation.clip_norm)
     state.step += 1
-    values = {**losses.diagnostics, "gradient_norm": norm, "learning_rate": rate}
-    return QueuedStep(state.step - 1, values, norm, drawn.batch)
+    values = {**_means(found), "gradient_norm": norm, "learning_rate": rate}
+    return QueuedStep(state.step - 1, values, norm, _together([each.batch for each in drawn]))
+
+
+def _means(found: Sequence[Mapping[str, torch.Tensor | float]]) -> dict[str, torch.Tensor | float]:
+    """Return the last batch's numbers, as means over all batches where all have them (transport compares one pair)."""
+    if len(found) == 1:
+        return dict(found[0])
+    return {
+        key: sum(each[key] for each in found) / len(found) if all(key in each for each in found) else value
+        for key, value in found[-1].items()
+    }
+
+
+def _together(batches: Sequence[TrainingBatch]) -> TrainingBatch:
+    """Return the last batch under the ids of all, which a message names if a number is not finite."""
+    return replace(
+        batches[-1],
+        image_ids=tuple(name for each in batches for name in each.image_ids),
+        study_ids=tuple(name for each in batches for name in each.study_ids),
+    )
 
 
 def _log(

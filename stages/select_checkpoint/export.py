@@ -177,16 +177,14 @@ _CARD = """---
 library_name: timm
 license: other
 license_name: {license_name}
-tags: [medical-imaging, chest-radiograph, vision-language, masked-modelling]
+tags: [medical-imaging, chest-radiograph, vision-language{masked}]
 ---
 # {name}
 
-Image and text encoder trained together on radiographs and their reports (MLIP, arXiv 2401.01591), written by the stage
-`select_checkpoint`. Step {step:,} of {steps:,}.
+{made}, written by the stage `select_checkpoint`. {place}
 
 ## Made from
-- Data: `{dataset}`, {studies}; fingerprint sha256 `{fingerprint}`. Who may use the data may use the
-  weights, at most: they were fitted to them. The terms of the data's licence go with the weights.
+- Data: `{dataset}`, {studies}; fingerprint sha256 `{fingerprint}`. {fitted}
 - Starting weights, whose licences the weights inherit: {starting_weights}.
 - Seed {seed}. Digests: code `{code}`, settings `{settings}`, data `{data}`, image `{image}`.{resumed}
 
@@ -195,12 +193,11 @@ Research on representations of chest radiographs: features for classification, s
 Not a medical device. It was not evaluated for diagnosis, triage or any decision about a person.
 
 ## What was measured, and its limits
-Chosen among {candidates} on {validated} alone, by {criterion}; rule: {rule}.
-{reason}.
+{chosen}
 
 {scores}
 
-These are validation figures of the candidate that looked best on them: optimistic by as much. Figures on test data,
+{caution}Figures on test data,
 with intervals, stand in the report of the run. No figure here says how the model does on another hospital's images, on
 children, on lateral views, or by sex, age or ethnicity. Reports carry the omissions and conventions of those who wrote
 them, and the model learns these, too.
@@ -220,10 +217,14 @@ features = image(pixels)
 words = tokenizer(["There is a pneumothorax."], return_tensors="pt", padding=True)
 hidden = text(input_ids=words.input_ids, attention_mask=words.attention_mask).last_hidden_state
 report = {pooling}
-similarity = torch.cosine_similarity(features @ projections["image_projection.weight"].T,
+similarity = torch.cosine_similarity(features @ projections["image_projection.weight"].T{bias},
                                      report @ projections["text_projection.weight"].T)
 ```
 """
+_FITTED = """Who may use the data may use the
+  weights, at most: they were fitted to them. The terms of the data's licence go with the weights."""
+_NOT_FITTED = "The weights were not fitted to them; the mean grey value may be theirs."
+_CAUTION = "These are validation figures of the candidate that looked best on them: optimistic by as much. "
 _POOLING = {
     "report": "hidden[:, 0]  # [CLS]",
     "sentences": "hidden[0, 1:-1].mean(0, keepdim=True)  # of one sentence: its word pieces; a report: mean of these",
@@ -240,25 +241,48 @@ def model_card(
     return _CARD.format(
         license_name="inherited-from-data-and-starting-weights" if origins else "inherited-from-data",
         name=f"MLIP, variant {name or 'unnamed'}",
-        step=decision.chosen.step,
-        steps=record.steps,
+        masked=", masked-modelling" if record.steps and record.mask_ratio else "",
+        made=_made(record),
+        place=f"Step {decision.chosen.step:,} of {record.steps:,}."
+        if record.steps
+        else "These are the starting weights.",
         dataset=dataset,
         studies=counted(provenance.studies, "training study", "training studies"),
+        fitted=_FITTED if record.steps else _NOT_FITTED,
         fingerprint=provenance.fingerprint,
         starting_weights="; ".join(origins) or "none, both encoders began at random",
         seed=provenance.seed,
         **{key: digest[:16] for key, digest in provenance.digests.items()},
         resumed=f"\n- Went on from another training's state: {resumed}." if resumed else "",
-        candidates=counted(len(scored), "candidate"),
-        validated=counted(validated, "validation study", "validation studies"),
-        criterion=decision.criterion,
-        rule=decision.rule,
-        reason=decision.reason[0].upper() + decision.reason[1:],
+        chosen=_chosen(decision, len(scored), counted(validated, "validation study", "validation studies")),
+        caution=_CAUTION if len(scored) > 1 else "",
         scores=_table(scored, decision.chosen.step),
         size=model.image.input_size,
         mean=model.image.mean,
         deviation=model.image.standard_deviation,
         pooling=_POOLING[model.text.context],
+        bias=' + projections["image_projection.bias"]' if model.image_bias else "",
+    )
+
+
+def _made(record: Candidates) -> str:
+    """Return what the weights are: trained, or those of the start."""
+    if not record.steps:
+        return "Image and text encoder as they are before a training; nothing was trained"
+    return (
+        "Image and text encoder trained together on radiographs and their reports by the pipeline of MLIP (arXiv "
+        "2401.01591)"
+    )
+
+
+def _chosen(decision: Decision, candidates: int, validated: str) -> str:
+    """Return among what the weights were chosen, by what; a single candidate was not chosen."""
+    reason = decision.reason[0].upper() + decision.reason[1:]
+    if candidates == 1:
+        return f"Measured on {validated}. {reason}: nothing was chosen."
+    return (
+        f"Chosen among {candidates} candidates on validation data alone (pairs: {validated}), by {decision.criterion}; "
+        f"rule: {decision.rule}.\n{reason}."
     )
 
 

@@ -3,7 +3,7 @@
 import codecs
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,9 +132,17 @@ class SplitReports:
 
 
 def split_all(
-    reports: pa.Table, root: Path, dataset: str, settings: SplitReportsSettings, roots: tuple[Path, ...] = ()
+    reports: pa.Table,
+    root: Path,
+    dataset: str,
+    settings: SplitReportsSettings,
+    roots: tuple[Path, ...] = (),
+    split_by: Callable[[str], str] = str,
 ) -> SplitReports:
-    """Split the reports of a table REPORTS in its order. Raises InputError where the table breaks its contract."""
+    """Split the reports of a table REPORTS in its order. Raises InputError where the table breaks its contract.
+
+    `split_by` is of `ids_to_split_by`: patients of the training part are known by it.
+    """
     result = SplitReports()
     names = header_names(settings.language, settings.headers)
     seen: set[str] = set()
@@ -148,7 +156,8 @@ def split_all(
             )
         seen.add(study_id)
         try:
-            _split_one(report, root, settings, names, result, roots)
+            part = split_of(split_by(report["patient_id"]), settings.patient_split, report["distributed_split"])
+            _split_one(report, root, settings, names, result, roots, part == "train")
         except RejectedError as error:
             reject = {"source_id": study_id, "reason": error.reason, "message": str(error)}
             result.rejects.append({"dataset": dataset, **reject})
@@ -173,6 +182,7 @@ def _split_one(
     names: HeaderNames,
     result: SplitReports,
     roots: tuple[Path, ...],
+    trains: bool,
 ) -> None:
     text, encoding = read_report(root, report["path"], report["text"], roots)
     result.counts["reports_read"] += 1
@@ -199,7 +209,7 @@ def _split_one(
     result.counts["reports_by_fallback"] += selection.kept[0].name == WHOLE_REPORT
     if selection.lost:
         _count_lost(text, selection, report["study_id"], settings, result)
-    if split_of(report["patient_id"], settings.patient_split, report["distributed_split"]) == "train":
+    if trains:
         result.training_counts.update(result.text_of[first:])
 
 

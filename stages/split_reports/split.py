@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from ..common.data.identifiers import ids_to_split_by
 from ..common.data.private_sources import reveal
 from ..common.errors import InputError
 from ..common.files import schemas
@@ -26,7 +27,9 @@ def split_reports(job: SplitReportsJob) -> None:
     weights = weights_file(settings.tokenizer.weights, job.tokenizer_weights)
     reports = reveal(read_table(job.reports, schemas.REPORTS), job.private)
     with track_job(job, more={"tokenizer": weights} if weights else None) as run:
-        result = split_all(reports, job.root, job.dataset or job.name, settings, job.roots)
+        dataset = job.dataset or job.name
+        split_by = ids_to_split_by(job.private, dataset)
+        result = split_all(reports, job.root, dataset, settings, job.roots, split_by)
         run.log_metrics(result.counts)
         write_rows(job.rejects, schemas.REJECTS, result.rejects)
         if not result.texts:

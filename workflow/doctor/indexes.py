@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from stages.common.contract import JOURNAL_FILE
-from stages.common.data.identifiers import KEY_NAME
+from stages.common.data.identifiers import KEY_NAME, SPLITS_BY_DISTRIBUTED_IDS, ids_to_split_by
 from stages.common.data.index_tables import Index
 from stages.common.errors import InputError
 from stages.common.files.archives import on_disk
@@ -48,6 +48,7 @@ class Indexes:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._read: dict[str, Index | InputError] = {}
+        self._units: dict[str, Callable[[str], str]] = {}
         self._drawn = secrets.token_hex(32) + "\n"  # for this object only; never written to the workspace
 
     @contextmanager
@@ -57,7 +58,10 @@ class Indexes:
             folder = Path(name)
             if self._key.is_file():
                 shutil.copy(self._key, folder / KEY_NAME)
+                if (self._key.parent / SPLITS_BY_DISTRIBUTED_IDS).is_file():
+                    (folder / SPLITS_BY_DISTRIBUTED_IDS).touch()
             else:
+                (folder / SPLITS_BY_DISTRIBUTED_IDS).touch()
                 (folder / KEY_NAME).touch(mode=0o600)
                 (folder / KEY_NAME).write_text(self._drawn, encoding="ascii")
             yield folder
@@ -74,12 +78,18 @@ class Indexes:
             with self.private() as folder:
                 try:
                     self._read[name] = build_index(Path(self.config.root(name)), settings, name, folder, roots)
+                    self._units[name] = ids_to_split_by(folder, name)
                 except InputError as error:
                     self._read[name] = error
         read = self._read[name]
         if isinstance(read, InputError):
             raise read
         return read
+
+    def unit_of(self, name: str) -> Callable[[str], str]:
+        """Return the function from an id of the index to the one by which it is split (`ids_to_split_by`)."""
+        self.of(name)
+        return self._units[name]
 
     def exact(self, name: str) -> bool:
         """Return whether the ids, from which the splits follow, are those of a run."""

@@ -194,7 +194,8 @@ def _split(
             joined = images_of.with_patients(joined, root, settings, identify)
         distributed = dict(index.files.select("image_id", "distributed_split").iter_rows())
         try:
-            return splits.split_rows(joined, root, settings, private, distributed)[0], converted
+            unit_of = indexes.unit_of(name)
+            return splits.split_rows(joined, root, settings, private, distributed, unit_of)[0], converted
         except InputError as error:
             # lists do not depend on the key, and of one target the error comes however the rows are split
             if exact or settings.split_lists or len({row["target"] for row in rows}) == 1:
@@ -314,9 +315,9 @@ def check_training_studies(config: Config, indexes: Indexes, gpus: int = 1) -> I
     """Yield findings on the batch sizes of the variants: against the training studies, and the GPUs that share one."""
     subject = "batch size"
     steps = {name: config.settings(PretrainSettings, variant=name).optimisation for name in config.compare}
-    sizes = {name: each.batch_size for name, each in steps.items() if each.epochs}
-    for name, size in sizes.items():
-        if size % gpus:
+    sizes = {name: each.batch_size * each.accumulate for name, each in steps.items() if each.epochs}
+    for name in sizes:
+        if (size := steps[name].batch_size) % gpus:
             what = f"optimisation.batch_size {size} of {name} is not divisible by the {gpus} GPUs of a training"
             yield Finding("error", subject, what, f"set it to a multiple of {gpus}, or change the number of GPUs")
     if not sizes or config.is_phantom(config.pretrain_on):
@@ -330,7 +331,8 @@ def check_training_studies(config: Config, indexes: Indexes, gpus: int = 1) -> I
     about = f"{most}{studies:,} training studies of {config.pretrain_on}"
     largest = max(sizes, key=lambda name: sizes[name])
     if sizes[largest] > studies:
-        what = f"optimisation.batch_size {sizes[largest]} of {largest} exceeds {about}"
+        times = f" x accumulate {steps[largest].accumulate}" if steps[largest].accumulate > 1 else ""
+        what = f"optimisation.batch_size {steps[largest].batch_size}{times} of {largest} exceeds {about}"
         # The split follows from the key: an estimate differs from call to call, and must not decide the exit status.
         status: Status = "error" if exact else "warning"
         yield Finding(status, subject, what, "set pretrain.optimisation.batch_size to at most that number")
@@ -346,4 +348,5 @@ def _training_studies(config: Config, indexes: Indexes) -> tuple[int, bool]:
     split, index = config.settings(PairImagesReportsSettings, name).patient_split, indexes.of(name)
     images = index.files.filter(~pl.col("image_id").is_in(list(indexes.unusable(name)[0])))
     reports = index.reports.join(images, on="study_id", how="semi").select("patient_id", "distributed_split")
-    return [split_of(patient, split, given) for patient, given in reports.iter_rows()].count("train"), False
+    unit_of = indexes.unit_of(name)
+    return [split_of(unit_of(patient), split, given) for patient, given in reports.iter_rows()].count("train"), False

@@ -14,5 +14,6 @@ rule pair_images_reports:
         runtime=growing(60),
     params:
         **identity_of("pair_images_reports", image="preprocess"),
+        private=f"{CONFIG.workspace}/private",
     shell:
-        command_of("pair_images_reports")
+        command_of("pair_images_reports", private="{params.private:q}")

@@ -2,6 +2,10 @@
 
 The same id gives the same keyed id in every data set that shares the key, so a patient who occurs in two of them is
 still one patient. Neither the key nor the map back is ever printed or written to a journal.
+
+Splits are drawn by the distributed ids, which a new key does not change: `ids_to_split_by` reads them from the map in
+the private folder, and only the part that follows is written elsewhere (docs/decisions/0038). A folder whose key is
+older than that has no file `splits_by_distributed_ids`, and keeps its split by keyed ids.
 """
 
 import csv
@@ -9,7 +13,7 @@ import hmac
 import os
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +24,7 @@ IdentifierKind = Literal["distributed", "keyed"]
 Subject = Literal["image", "study", "patient", "instance"]
 
 KEY_NAME = "identifiers.key"
+SPLITS_BY_DISTRIBUTED_IDS = "splits_by_distributed_ids"  # an empty file, made with a new key
 _KEY_BYTES = 32
 _HEX_DIGITS = 24  # 96 bits: the probability that two of a million ids agree is below 1e-17
 
@@ -74,6 +79,7 @@ def read_or_create_key(private: Path | None) -> bytes:
         private.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = private / f".{KEY_NAME}.{os.getpid()}.tmp"
         _write_private(temporary, secrets.token_hex(_KEY_BYTES) + "\n")
+        (private / SPLITS_BY_DISTRIBUTED_IDS).touch(mode=0o600)  # before the key: with one, there is a choice already
         try:
             os.link(temporary, private / KEY_NAME)  # fails if another job was faster; that job's key then holds
         except FileExistsError:
@@ -91,6 +97,22 @@ def write_map(path: Path, pairs: Iterable[tuple[Subject, str, str]]) -> None:
             writer = csv.writer(handle, lineterminator="\n")
             writer.writerow(["kind", "distributed_id", "keyed_id"])
             writer.writerows(sorted(pairs))
+
+
+def ids_to_split_by(private: Path | None, dataset: str) -> Callable[[str], str]:
+    """Return the function from an id of the tables to the one by which its patient or image is split.
+
+    That is the distributed id, where ids are keyed and their folder says so; else the id itself. Its values must not be
+    written, logged or quoted.
+    """
+    if private is None or not (private / SPLITS_BY_DISTRIBUTED_IDS).is_file():
+        return str
+    path = private / f"{dataset}.csv"
+    if not path.is_file():
+        return str  # its ids are not keyed
+    with path.open(encoding="utf-8", newline="") as lines:
+        distributed = {row["keyed_id"]: row["distributed_id"] for row in csv.DictReader(lines)}
+    return lambda identifier: distributed.get(identifier, identifier)
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -39,7 +39,8 @@ class TextEmbeddings:
 class DualEncoder(nn.Module):
     """ViT and BERT with one linear projection each, shared by global and local representations.
 
-    Because the projection is linear, the projected mean of patches is the mean of projected patches.
+    Because the projection is linear (affine with `image_bias`), the projected mean of patches is the mean of projected
+    patches.
     """
 
     def __init__(self, settings: DualEncoderSettings, vocabulary: int, text_configuration: dict | None = None) -> None:
@@ -48,7 +49,7 @@ class DualEncoder(nn.Module):
         self.vocabulary = vocabulary
         self.image = ImageEncoder(settings.image)
         self.text = TextEncoder(settings.text, vocabulary, text_configuration)
-        self.image_projection = nn.Linear(self.image.width, settings.embedding_width, bias=False)  # W_v
+        self.image_projection = nn.Linear(self.image.width, settings.embedding_width, bias=settings.image_bias)  # W_v
         self.text_projection = nn.Linear(self.text.width, settings.embedding_width, bias=False)  # W_t
 
     def embed_text(self, batch: ReportBatch) -> TextEmbeddings:
@@ -87,10 +88,14 @@ class DualEncoder(nn.Module):
 
 def to_input(images: Tensor, size: int) -> Float[Tensor, "batch {size} {size}"]:
     """Convert stored uint8 images to grey 0..1 at the encoder's input size (bilinear, antialiased)."""
-    grey = images.to(torch.float32).div_(255).unsqueeze(1)
-    if grey.shape[-1] != size:
-        grey = F.interpolate(grey, size=(size, size), mode="bilinear", antialias=True)
-    return grey.squeeze(1)
+    return resized(images.to(torch.float32).div_(255), size)
+
+
+def resized(grey: Float[Tensor, "batch old old"], size: int) -> Float[Tensor, "batch {size} {size}"]:
+    """Return images at another size (bilinear, antialiased); at their own size as they are."""
+    if grey.shape[-1] == size:
+        return grey
+    return F.interpolate(grey.unsqueeze(1), size=(size, size), mode="bilinear", antialias=True).squeeze(1)
 
 
 MEAN_PATCHES = "mean_patches"  # tensor of a checkpoint's weights, beside those of the model

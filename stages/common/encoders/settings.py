@@ -36,9 +36,7 @@ class ImageEncoderSettings(Settings):
     width: int = Field(768, gt=0, description="`custom` only: channels per token")
     depth: int = Field(12, gt=0, description="`custom` only: transformer blocks")
     heads: int = Field(12, gt=0, description="`custom` only: attention heads")
-    mean: float = Field(
-        0.4978, description="mean of grey values in 0..1; default: MIMIC-CXR, from the published settings"
-    )
+    mean: float = Field(0.4978, description="mean of grey values in 0..1; default: MIMIC-CXR, from MaCo's code")
     standard_deviation: float = Field(0.2449, gt=0, description="standard deviation of grey values in 0..1")
 
     @model_validator(mode="after")
@@ -86,6 +84,11 @@ class DualEncoderSettings(Settings):
     image: ImageEncoderSettings = ImageEncoderSettings()
     text: TextEncoderSettings = TextEncoderSettings()
     embedding_width: int = Field(512, gt=0, description="E, width of the joint embedding space")
+    image_bias: bool = Field(
+        False,
+        exclude_if=lambda value: not value,  # encoders trained before there was a choice keep their digest
+        description="whether the projection of images has a bias, as in MaCo",
+    )
 
 
 EncoderPrecision = Literal["auto", "fp32", "tf32", "bf16"]

@@ -37,6 +37,8 @@ def zero_shot_names(report: Report) -> Names | None:
     only = [table for table in tables if any(column.key == "prompts" for column in table.columns)]
     return {
         "tables": tables,
+        "prompts_chosen": any(len(own.validation_auc) > 1 for each in report.inputs.zero_shot
+                              for own in each.result.findings.values()),
         "findings": report.tables_of("zero_shot_findings"),
         "prompts": [prompts_table(table) for table in only],
         "roc_curves": [_roc(report, curves, finding) for curves in by_dataset.values()

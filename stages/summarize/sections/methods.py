@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from ...pretrain.contract import PretrainSettings
 from ..inputs import Inputs
 from ..naming import always_note, findings_label, pooling_note, protocol_note
 from ..numbers import count, words
@@ -18,7 +19,7 @@ from ..references import SOFTWARE, as_latex, as_prose, cited, software
 from ..tables.quoted import Quotation
 from ..works import METHODS, REFERENCES
 from .methods_data import data
-from .methods_training import choice, encoders, objective, training, was_trained
+from .methods_training import choice, encoders, lacking, objective, training, was_trained
 from .report import Names, Report
 
 Measured = TypeVar("Measured", FewShot, Segmentation)
@@ -44,6 +45,7 @@ def methods_names(report: Report) -> Names:
         "methods": [as_prose(each, known) for each in paragraphs],
         "latex": "\n\n".join(as_latex(each, known) for each in paragraphs),
         "differences": differences(inputs, provenance),
+        "trained": any(each.trained for each in inputs.training),
         "quotes": bool(report.quoted),
         "citations": "\n".join(each.bibtex() for each in cited(paragraphs, known)),
     }
@@ -61,9 +63,9 @@ def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotati
     if was_trained(pretrain):
         method = (
             "The method is medical language-image pre-training with masked local representation learning (MLIP) "
-            f"[@liu2024mlip], run by {pipeline}."
+            f"[@liu2024mlip]{lacking(pretrain)}, run by {pipeline}."
         )
-        learned = [objective(pretrain.param), f"{training(pretrain)} {choice(inputs)}"]
+        learned = [objective(pretrain), f"{training(pretrain)} {choice(inputs)}"]
     else:
         method = f"{pretrain.name} was evaluated by {pipeline}."
         learned = ["Nothing was trained: the weights are those of the start."]
@@ -82,11 +84,19 @@ def differences(inputs: Inputs, provenance: Provenance) -> list[Difference]:
     """Return the settings in which the other variants differ from the first."""
     first, *others = (provenance.run("pretrain", variant) for variant in inputs.tree.variants)
     return [
-        Difference(run.name, key, run.params.get(key, "absent"), first.params.get(key, "absent"))
+        Difference(run.name, key, value, instead_of)
         for run in others
         for key in dict.fromkeys([*first.params, *run.params])
-        if run.params.get(key) != first.params.get(key)
+        if (value := run.params.get(key, _default(key))) != (instead_of := first.params.get(key, _default(key)))
     ]
+
+
+def _default(key: str) -> str:
+    """Return the value of a setting that journals leave out while it has its default; absent: no such setting."""
+    value: object = PretrainSettings()
+    for part in key.split("."):
+        value = getattr(value, part, "absent")
+    return str(value)
 
 
 def evaluation(inputs: Inputs, provenance: Provenance) -> str:
@@ -113,12 +123,18 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
     if inputs.multi_class:
         sentences.append(_multi_class(inputs))
     if inputs.grounding:
+        found = [each.result for each in inputs.grounding]
+        prompted = any(own.located for own in found)
+        query, region = (
+            ("prompts", "box or mask of a positive test image") if prompted else ("a phrase", "boxes of that phrase")
+        )
+        chosen = any(figure for own in found for by_set in own.iou.values() for figure in by_set.values())
+        shares = "one that validation chose and the mean over five" if chosen else "the mean over five"
         sentences.append(
             "In the pointing game [@zhang2018excitation] the largest value of the heatmap hits where it lies in the "
-            f"true box or mask of a positive test image. {_readings(inputs, provenance)} Beside the hits stand "
+            f"true {region}. {_readings(inputs, provenance, query)} Beside the hits stand "
             "figures of the whole map [@boecking2022biovil]: the contrast-to-noise ratio inside and outside of the "
-            "finding, here with its sign, and the IoU of the map above a share of its range, one that validation chose "
-            "and the mean over five."
+            f"finding, here with its sign, and the IoU of the map above a share of its range, {shares}."
         )
         if phrases := [each for each in inputs.grounding if each.result.phrases is not None]:
             datasets = ", ".join(dict.fromkeys(each.dataset for each in phrases))
@@ -129,11 +145,11 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
     return " ".join(sentences)
 
 
-def _readings(inputs: Inputs, provenance: Provenance) -> str:
+def _readings(inputs: Inputs, provenance: Provenance, query: str) -> str:
     """Return what the heatmaps are, and which ways of reading them validation chose among."""
     first = inputs.grounding[0]
     params = provenance.run("phrase_grounding", f"{first.variant}/{first.dataset}").params
-    ways = {name: _reading(params, f"readings.{name}.") for name in next(iter(first.result.readings.values()))}
+    ways = {name: _reading(params, f"readings.{name}.", query) for name in next(iter(first.result.readings.values()))}
     if len(ways) == 1:
         return f"The heatmap is {next(iter(ways.values()))}."
     listed = "; ".join(f"{words(name)}: {way}" for name, way in ways.items())
@@ -143,11 +159,11 @@ def _readings(inputs: Inputs, provenance: Provenance) -> str:
     return f"Heatmaps were read in {len(ways)} ways, and {part} ({listed})."
 
 
-def _reading(params: Mapping[str, str], key: str) -> str:
+def _reading(params: Mapping[str, str], key: str, query: str) -> str:
     """Return one way of reading heatmaps in words, from the settings of the journal under `key`."""
-    value = "the cosine of each patch with prompts"
+    value = f"the cosine of each patch with {query}"
     if params.get(f"{key}unit_patches") == "False":
-        value = "the product of each patch, not normalised, with prompts"
+        value = f"the product of each patch, not normalised, with {query}"
     mean = params.get(f"{key}mean", "none")
     if mean != "none":
         of = "pre-training" if mean == "pretraining" else "the data set"
@@ -164,10 +180,16 @@ def _multi_class(inputs: Inputs) -> str:
     results = {each.dataset: each.result for each in reversed(inputs.multi_class)}
     sizes = ", ".join(f"{count(each.images)} images of {len(each.classes)} classes in {dataset}"
                       for dataset, each in results.items())  # fmt: skip
+    kinds = {each.score for each in results.values()}
+    cosine = "by the cosine with the normalised mean of their embeddings"
+    less = f"{cosine} minus the cosine with that of the prompts which deny the finding"
+    if kinds == {"positive", "difference"}:
+        by_difference = ", ".join(dataset for dataset, each in results.items() if each.score == "difference")
+        less = f"{cosine} (in {by_difference} minus the cosine with that of the prompts which deny the finding)"
     return (
         f"In multi-class classification ({sizes}), after [@huang2021gloria], an image with exactly one of the findings "
-        "is given the one whose prompts are nearest, by the cosine with the normalised mean of their embeddings, not "
-        "standardised over the images. The same prompts rank the images for precision at k, after [@zhang2022convirt]."
+        f"is given the one whose prompts are nearest, {cosine if kinds == {'positive'} else less}, not standardised "
+        "over the images. The same prompts rank the images for precision at k, after [@zhang2022convirt]."
     )
 
 
@@ -218,8 +240,8 @@ def _few_shot(inputs: Inputs) -> Iterator[str]:
     """Yield what ran of each protocol, and how it departs from the published one."""
     for protocol, cells in _by_protocol(inputs.few_shot):
         yield (
-            f"Few-shot classification {_CLASSIFIES[protocol]}, on {_jobs(cells)}; thresholds and stopping come from "
-            f"validation. {pooling_note(inputs.pooling)}"
+            f"Few-shot classification {_CLASSIFIES[protocol]}, on {_jobs(cells)}; thresholds, and which weights of a "
+            f"training are kept, come from validation. {pooling_note(inputs.pooling)}"
         )
         yield from _departures(protocol, cells)
     for protocol, outlined in _by_protocol(inputs.segmentation):

@@ -32,16 +32,27 @@ def data(inputs: Inputs, provenance: Provenance) -> str:
     audit, dataset = inputs.pairs.audit, inputs.tree.pretrain_on
     part, paired = audit.splits["train"], provenance.run("pair_images_reports", dataset)
     sections = _sections(inputs, provenance.run("split_reports", dataset))
+    trained = any(each.trained for each in inputs.training)
+    used = "Pre-training used" if trained else f"For pre-training, which no variant did, {dataset} has"
     sentences = [
-        f"Pre-training used {counted(part.pairs, 'pair')} of image and report from "
+        f"{used} {counted(part.pairs, 'pair')} of image and report from "
         f"{counted(part.studies, 'study', 'studies')} of {counted(part.patients, 'patient')} of {dataset}, "
-        f"{_split(audit, paired)}{_images(audit, paired)}. Radiographs were stored as squares of "
-        f"{inputs.manifests[0].size} pixels, padded, in 8-bit grey. Reports were cut into "
+        f"{_split(audit, paired)}{_images(audit, paired, trained)}. {_stored(inputs)} Reports were cut into "
         f"{counted(inputs.reports.sentences, 'sentence')}; {sections}.",
         *_labels(inputs, provenance),
         _sources(inputs, provenance),
     ]
     return " ".join(each for each in sentences if each)
+
+
+def _stored(inputs: Inputs) -> str:
+    """Return how radiographs were stored: in one size, or in several."""
+    sizes: dict[int, list[str]] = {}
+    for each in inputs.manifests:
+        sizes.setdefault(each.size, []).append(each.dataset)
+    of = "" if len(sizes) == 1 else " ({})"
+    squares = " or ".join(f"{size} pixels{of.format(', '.join(names))}" for size, names in sizes.items())
+    return f"Radiographs were stored as squares of {squares}, padded, in 8-bit grey."
 
 
 def _split(audit: Audit, run: StageRun) -> str:
@@ -60,11 +71,11 @@ def _split(audit: Audit, run: StageRun) -> str:
     return f"split by {audit.split_by}"
 
 
-def _images(audit: Audit, run: StageRun) -> str:
+def _images(audit: Audit, run: StageRun, trained: bool) -> str:
     """Return which images of a study were used, where a study has several."""
     if run.param("images_per_study") == "one":
         return ", with one image of each study"
-    if audit.studies_with_several_images.count:
+    if audit.studies_with_several_images.count and trained:
         return ", of which an epoch draws one image of each study"
     return ""
 

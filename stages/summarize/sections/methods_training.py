@@ -4,7 +4,7 @@ Every clause follows from a param or a record of the run; what the records canno
 change (no flip, a loss on masked patches alone) is said as the code does it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ...common.wording import counted
 from ..inputs import Inputs
@@ -16,22 +16,46 @@ Param = Callable[[str], str]
 _AUTHORS = {"mae": "he2022mae", "mrm": "zhou2023mrm", "maco": "huang2024maco", "mgca": "wang2022mgca"}  # by source
 
 
+def is_on(run: StageRun, key: str) -> bool:
+    """Return whether a switch is on that journals leave out while it is off, as does a journal of before it existed."""
+    return run.params.get(key) == "True"
+
+
 def was_trained(run: StageRun) -> bool:
     """Return whether a pre-training trained anything; 0 epochs keep the weights of the start."""
     return int(run.param("optimisation.epochs")) > 0
 
 
+def lacking(run: StageRun) -> str:
+    """Return which parts of the method the variant leaves out or replaces; empty where it has all of them."""
+    param = run.param
+    local = float(param("local.weight")) > 0
+    parts = {
+        "masking": not float(param("mask_ratio")),
+        "semantic integrity": param("contrastive.integrity") == "none",
+        "the local loss": not local,
+        "masked image prediction": not float(param("reconstruction.weight")),
+    }
+    *others, last = [words for words, is_left_out in parts.items() if is_left_out] or [""]
+    listed = f"{', '.join(others)} and {last}" if others else last
+    without = f", here without {listed}" if listed else ""
+    return without + (
+        ", with attention for its local matching" if local and param("local.score") == "attention" else ""
+    )
+
+
 def encoders(run: StageRun, inputs: Inputs) -> str:
     """Return what the encoders are, what they see and where their weights start."""
-    sentences = [_image_encoder(run, inputs.manifests[0].size)]
+    sentences = [_image_encoder(run, list(dict.fromkeys(each.size for each in inputs.manifests)))]
     if run.name not in inputs.tree.image_only:
         sentences.append(_text_encoder(run))
         width = run.param("model.embedding_width")
-        sentences.append(f"One linear projection each leads to a space of {width} dimensions.")
+        bias = ", that of images with a bias," if is_on(run, "model.image_bias") else ""
+        sentences.append(f"One linear projection each{bias} leads to a space of {width} dimensions.")
     return " ".join([*sentences, _normalisation(run.param, inputs)])
 
 
-def _image_encoder(run: StageRun, stored: int) -> str:
+def _image_encoder(run: StageRun, stored: Sequence[int]) -> str:
     param, trained = run.param, was_trained(run)
     size, patch = int(param("model.image.input_size")), int(param("model.image.patch_size"))
     patches, ratio = (size // patch) ** 2, float(param("mask_ratio"))
@@ -40,7 +64,9 @@ def _image_encoder(run: StageRun, stored: int) -> str:
     else:
         image = f"{param('model.image.architecture')} (timm) [@dosovitskiy2021vit]"
     cropped = trained and float(param("augmentation.min_area")) < 1
-    changes = [*(["cropped"] if cropped else []), *([f"resized to {size}"] if cropped or stored != size else [])]
+    target = _target(run) if trained else None
+    sizes = [*([target] if target else []), *([size] if cropped or any(each != size for each in stored) else [])]
+    changes = [*(["cropped"] if cropped else []), *(f"resized to {each}" for each in sizes)]
     made = f", {' and '.join(changes)}," if changes else ""
     masking = ""
     if trained and ratio:
@@ -52,8 +78,8 @@ def _image_encoder(run: StageRun, stored: int) -> str:
     elif trained:
         masking = ", and in pre-training the encoder sees all of them"
     return (
-        f"Images of {stored} pixels{made} are cut into {patches} patches of {patch} pixels{masking}. Images are "
-        f"encoded by {image}, {_start(run)}."
+        f"Images of {' or '.join(map(str, stored))} pixels{made} are cut into {patches} patches of {patch} "
+        f"pixels{masking}. Images are encoded by {image}, {_start(run)}."
     )
 
 
@@ -69,7 +95,7 @@ def _unmasked(param: Param) -> str:
 
 
 def _text_encoder(run: StageRun) -> str:
-    """Return what the text encoder reads: whole reports in one pass, or each sentence on its own."""
+    """Return what the text encoder reads: reports in one pass, or each sentence on its own."""
     param = run.param
     if param("model.text.weights") == "None":
         dropout = float(param("model.text.dropout"))
@@ -83,7 +109,7 @@ def _text_encoder(run: StageRun) -> str:
         f"{counted(int(param('model.text.max_sentences')), 'sentence')} of a report"
     )
     if param("model.text.context") == "report":
-        return f"Whole reports ({most}) are encoded in one pass by {encoder}; a report's embedding is that of [CLS]."
+        return f"Reports ({most}) are encoded in one pass by {encoder}; a report's embedding is that of [CLS]."
     return (
         f"The sentences of reports ({most}) are encoded each on its own by {encoder}; a report's embedding is the mean "
         "of its sentences'."
@@ -119,13 +145,23 @@ def _normalisation(param: Param, inputs: Inputs) -> str:
     )
 
 
-def objective(param: Param) -> str:
+def _target(run: StageRun) -> str | None:
+    """Return the side in pixels of the image that is predicted, where that is not the input."""
+    target = run.params.get("reconstruction.target_size", "None")
+    predicts = float(run.param("reconstruction.weight")) > 0 and target != run.param("model.image.input_size")
+    return target if predicts and target != "None" else None
+
+
+def objective(run: StageRun) -> str:
     """Return the terms of the loss that have a weight."""
+    param = run.param
     masked = "masked " if float(param("mask_ratio")) else ""
     integrity, scaled = param("contrastive.integrity"), "without semantic integrity"
     if integrity != "none":
         rate = float(param("contrastive.integrity_learning_rate_factor"))
-        scaled = f"scaled by semantic integrity ({integrity}; its map learns at {rate:g} times the learning rate)"
+        learns = "the learning rate" if rate == 1 else f"{rate:g} times the learning rate"
+        decay = ", with weight decay" if is_on(run, "contrastive.integrity_decay") else ""
+        scaled = f"scaled by semantic integrity ({integrity}; its map learns at {learns}{decay})"
     terms = [
         f"the {masked}contrastive loss [@radford2021clip; @huang2024maco], {scaled}, with a learned temperature from "
         f"{param('contrastive.temperature')}"
@@ -139,9 +175,15 @@ def objective(param: Param) -> str:
         standardised = "standardised " if param("reconstruction.normalise") == "True" else ""
         terms.append(
             f"{float(param('reconstruction.weight')):g} times masked image prediction [@he2022mae] with a decoder of "
-            f"{_blocks(param, 'reconstruction')}, of {standardised}grey values, on masked patches alone"
+            f"{_blocks(param, 'reconstruction')}, of {standardised}grey values{_of_target(run)}, on masked patches "
+            "alone"
         )
     return f"The objective is {', plus '.join(terms)}. Pairs whose reports have the same text are no negatives."
+
+
+def _of_target(run: StageRun) -> str:
+    target = _target(run)
+    return f" of the image at {target} pixels" if target else ""
 
 
 def _local(param: Param) -> str:
@@ -193,12 +235,13 @@ def training(run: StageRun) -> str:
     """Return optimiser, schedule, batches, precision, and what is drawn of images and reports."""
     param = run.param
     epochs, batch = int(param("optimisation.epochs")), int(param("optimisation.batch_size"))
-    precision = {"fp32": "fp32", "bf16": "bf16 (transport and losses in fp32)"}[param("optimisation.precision")]
+    clip = param("optimisation.clip_norm")
+    clipped = "without clipping of gradients" if clip == "None" else f"gradients clipped at {clip}"
     sentences = [
         f"Training ran for {counted(epochs, 'epoch')} of AdamW [@loshchilov2019adamw] (betas "
         f"{plain(param('optimisation.betas'))}, weight decay {param('optimisation.weight_decay')}) with batches of "
-        f"{counted(batch, 'pair')}{_micro_batches(run, batch)}, {_schedule(param, epochs)}{_rates(param)}, gradients "
-        f"clipped at {param('optimisation.clip_norm')}, in {precision}, with seed {param('seed')}.",
+        f"{counted(batch, 'pair')}{_batches(run, batch)}, {_schedule(param, epochs)}{_rates(param)}, {clipped}, "
+        f"in {_precision(run)}, with seed {param('seed')}.",
     ]
     if frozen := int(param("optimisation.frozen_text_layers")):
         layers = "the lowest layer" if frozen == 1 else f"the lowest {frozen} layers"
@@ -208,12 +251,24 @@ def training(run: StageRun) -> str:
     return " ".join([*sentences, *_sentences(param), _augmentation(param)])
 
 
-def _micro_batches(run: StageRun, batch: int) -> str:
-    """Return how many pairs are held at once, where that is less than a process has of the batch."""
+def _precision(run: StageRun) -> str:
+    """Return the arithmetic that was used, which is fp32 on a GPU without bf16, whatever the settings say."""
+    used = run.tags.get("precision", run.param("optimisation.precision"))
+    if used == "fp32":
+        return used
+    transported = float(run.param("local.weight")) and run.param("local.score") != "attention"
+    return f"{used} ({'transport and ' if transported else ''}losses in fp32)"
+
+
+def _batches(run: StageRun, batch: int) -> str:
+    """Return how many batches an update has, and how many pairs are held at once if a process has more of the batch."""
+    said = []
+    if (accumulated := int(run.params.get("optimisation.accumulate", "1"))) > 1:
+        said.append(f"{accumulated} to an update, by the mean of their gradients, each compared within itself")
     size = run.param("optimisation.micro_batch")
-    if size == "None" or int(size) >= batch // int(run.tags.get("processes", "1")):
-        return ""
-    return f" (activations of {counted(int(size), 'pair')} at once, by GradCache [@gao2021gradcache])"
+    if size != "None" and int(size) < batch // int(run.tags.get("processes", "1")):
+        said.append(f"activations of {counted(int(size), 'pair')} at once, by GradCache [@gao2021gradcache]")
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def _schedule(param: Param, epochs: int) -> str:
@@ -240,7 +295,9 @@ def _sentences(param: Param) -> Iterator[str]:
     """Yield which sentences of a report a step reads; their order is nothing to an encoder of single sentences."""
     keep, shuffled = param("sentences.keep"), param("sentences.shuffle") == "True"
     ordered = ", in random order" if shuffled and param("model.text.context") == "report" else ""
-    if keep != "None":
+    if keep == "random":
+        yield f"Of a report's n sentences a step reads 1 to n, the number and the sentences drawn at random{ordered}."
+    elif keep != "None":
         yield f"A step reads at most {counted(int(keep), 'sentence')} of a report, drawn at random{ordered}."
     elif ordered:
         yield f"A step reads all sentences of a report{ordered}."

@@ -14,11 +14,14 @@ from .table import Block, Cell, Column, Row, Table, axis_of, cell_of
 
 CHANCE = "chance"
 HEADERS = {"accuracy": "accuracy", "macro_f1": "F1"}
+NEAREST = {  # by score
+    "positive": "An image is of the class whose prompts are nearest",
+    "difference": "An image is of the class whose affirming prompts are nearest, less how near its denying ones are",
+}
 NOTE = (
-    "An image is of the class whose prompts are nearest; the prompts are the first set of each finding, and no "
-    "label chose them. F1 is the mean over classes. P@k is the share of a class among the k images nearest to its "
-    "prompts, its mean over classes; intervals resample the images that are ranked. Chance: a class drawn at "
-    "random, images in random order."
+    "; the prompts are the first set of each finding, and no label chose them. F1 is the mean over classes. P@k is the "
+    "share of a class among the k images nearest to its prompts, its mean over classes; intervals resample the images "
+    "that are ranked. Chance: a class drawn at random, images in random order."
 )
 NOT_AUDITED = "Images are of all parts; audit_splits compared only those of the test part with pre-training."
 REASONS = {"none_present": "none of the classes", "several_present": "several findings",
@@ -61,7 +64,7 @@ def _variants_table(inputs: Inputs, measured: Sequence[MultiClass], comparisons:
         (Block("measured", (*rows, Row(CHANCE, chances))),),
         notes=(*([f"Images that are of no class: {left}."] if left else []),
                *([NOT_AUDITED] if first.part == "all" else [])),
-        legend=(NOTE, intervals_note(first.resampled_by), bold_note(first.resampled_by)),
+        legend=(f"{NEAREST[first.score]}{NOTE}", intervals_note(first.resampled_by), bold_note(first.resampled_by)),
         task="multi_class",
     )  # fmt: skip
 

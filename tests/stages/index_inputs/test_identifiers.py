@@ -6,7 +6,16 @@ import stat
 
 import pytest
 
-from stages.common.data.identifiers import KEY_NAME, keyed, read_key, read_or_create_key
+from stages.common.data.identifiers import (
+    KEY_NAME,
+    SPLITS_BY_DISTRIBUTED_IDS,
+    ids_to_split_by,
+    keyed,
+    read_key,
+    read_or_create_key,
+    write_map,
+)
+from stages.common.data.patient_split import PatientSplit, split_of
 from stages.common.errors import InputError
 
 FOLDER = {"layout": "folder", "table": "table.csv", "columns": {"image": "file", "patient": "person", "study": "exam",
@@ -38,8 +47,30 @@ def test_key_is_made_once_and_private(tmp_path):
     assert read_or_create_key(private) == key == read_key(private)
     assert mode_of(private / KEY_NAME) == 0o600
     assert mode_of(private) == 0o700
-    assert [path.name for path in private.iterdir()] == [KEY_NAME]
+    assert {path.name for path in private.iterdir()} == {KEY_NAME, SPLITS_BY_DISTRIBUTED_IDS}
     assert read_or_create_key(tmp_path / "other") != key
+
+
+def test_a_new_key_splits_patients_as_the_old_one_did(tmp_path):
+    """Of the same people in two workspaces: other ids, the same parts; both functions of the distributed id alone."""
+    people, settings, parts = [f"MRN{number}" for number in range(300)], PatientSplit(test=0.2, validation=0.2), []
+    for name in ("one", "two"):
+        key = read_or_create_key(tmp_path / name)
+        ids = [keyed(each, "patient", key) for each in people]
+        write_map(tmp_path / name / "ours.csv", [("patient", *each) for each in zip(people, ids, strict=True)])
+        unit_of = ids_to_split_by(tmp_path / name, "ours")
+        parts.append([split_of(unit_of(each), settings) for each in ids])
+        assert ids_to_split_by(tmp_path / name, "public")("p1") == "p1"  # its ids are not keyed
+    assert parts[0] == parts[1] == [split_of(each, settings) for each in people]
+
+
+def test_a_folder_with_a_key_of_before_keeps_its_split(tmp_path):
+    key = read_or_create_key(tmp_path)
+    (tmp_path / SPLITS_BY_DISTRIBUTED_IDS).unlink()  # what an earlier version left
+    assert read_or_create_key(tmp_path) == key
+    write_map(tmp_path / "ours.csv", [("patient", "MRN1", "patient-1")])
+    assert ids_to_split_by(tmp_path, "ours")("patient-1") == "patient-1"
+    assert ids_to_split_by(None, "ours")("patient-1") == "patient-1"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])

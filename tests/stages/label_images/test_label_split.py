@@ -1,5 +1,6 @@
 """Splits: by patient, stratified, nested, and a pure function of the set of images."""
 
+import hashlib
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -131,3 +132,20 @@ def test_settings_that_contradict(text, complaint):
     with pytest.raises(InputError) as error:
         LabelImagesSettings.from_text(text)
     assert complaint in str(error.value)
+
+
+def test_parts_and_subsets_follow_the_units_that_are_given_and_not_the_ids() -> None:
+    """Keyed ids sort in another order than those they stand for; the parts must be those of the latter."""
+    rows = rows_of(200, 0.3)
+    names = {row[column]: f"k{hash_of(row[column])}" for row in rows for column in ("image_id", "patient_id")}
+    back = {name: identifier for identifier, name in names.items()}
+    renamed = [row | {column: names[row[column]] for column in ("image_id", "patient_id")} for row in rows]
+    parts = assign_splits(rows, SHARES, seed=0)
+    assert assign_splits(renamed, SHARES, seed=0, unit_of=back.__getitem__) == parts
+    assert assign_splits(renamed, SHARES, seed=0) != parts
+    subsets = assign_subsets(rows, parts, PERCENTS, seed=0)
+    assert assign_subsets(renamed, parts, PERCENTS, seed=0, unit_of=back.__getitem__) == subsets
+
+
+def hash_of(identifier: str) -> str:
+    return hashlib.sha256(identifier.encode()).hexdigest()

@@ -57,10 +57,12 @@ def gradients(ranks: Ranks) -> dict[str, tuple[dict[str, torch.Tensor], dict[str
     return results
 
 
-def trained(folder: Path, epochs: int, ranks: Ranks, unmasked: int = 0) -> dict[str, torch.Tensor]:
-    """Weights after `epochs` of 2 steps, all terms of the objective, dropout, groups of 8 divided among the ranks."""
+def trained(folder: Path, epochs: int, ranks: Ranks, unmasked: int = 0, accumulate: int = 1) -> dict[str, torch.Tensor]:
+    """Weights after `epochs` of 2 batches, all terms of the objective, dropout, groups of 8 divided among the ranks."""
     transport._PAIRS_AT_ONCE = 16
     settings = sixteen(epochs, local={"group": 8}, unmasked_epochs=unmasked)
+    optimisation = settings.optimisation.model_copy(update={"accumulate": accumulate})
+    settings = settings.model_copy(update={"optimisation": optimisation})
     state = train(
         build(settings, VOCABULARY),
         data(settings, STUDIES, ranks),
@@ -110,6 +112,8 @@ def run(task: str, folder: Path) -> None:
             return
         if task == "gradients":
             result = gradients(ranks)
+        elif task == "accumulate":
+            result = trained(folder / "state", 4, ranks, accumulate=2)
         else:
             epochs, unmasked = {"train": (100, 0), "resume": (4, 0), "unmasked": (4, 2)}[task]
             result = trained(folder / "state", epochs, ranks, unmasked)

@@ -1,4 +1,4 @@
-"""A step of the published setting on a GPU, counted on fake CUDA tensors: no mismatch, few kernels and waits."""
+"""A step of the default setting on a GPU, counted on fake CUDA tensors: no mismatch, few kernels and waits."""
 
 import json
 import os

@@ -114,6 +114,14 @@ def test_ranks_stop_masking_together_and_wait_for_no_frozen_weight(tmp_path) -> 
     assert_same_weights(found, trained(tmp_path / "alone", 4, ALONE, unmasked=2))
 
 
+@pytest.mark.slow
+def test_two_ranks_accumulate_what_one_process_does(tmp_path) -> None:
+    """Ranks average after each batch; what has been accumulated must not be averaged twice to another number."""
+    found = in_ranks(2, "accumulate", tmp_path)
+    assert found["step"] == 4
+    assert_same_weights(found, trained(tmp_path / "alone", 4, ALONE, accumulate=2))
+
+
 def test_ranks_together_hold_the_global_batch() -> None:
     settings = sixteen()
     whole = data(settings, STUDIES).draw(3)

@@ -165,3 +165,12 @@ def test_the_curve_is_empty_and_all_candidates_are_compared_on_whole_images(tmp_
     for ends, ratio in ((settings, 0.0), (small(), 0.5)):
         write_candidates(tmp_path / "candidates.json", tmp_path / "out", tmp_path, state, ends, encoder, PROVENANCE)
         assert read_json(tmp_path / "candidates.json")["mask_ratio"] == ratio
+
+
+def test_masking_ends_with_a_step_however_many_batches_it_accumulates() -> None:
+    settings = small(optimisation={"epochs": 3, "accumulate": 2}, unmasked_epochs=1)
+    source = data(settings)
+    assert source.steps_per_epoch >= 1
+    switch = source.masked_steps * 2
+    visible = [source.draw(batch).visible.shape[1] for batch in (switch - 1, switch, source.steps * 2 - 1)]
+    assert visible[0] < visible[1] == visible[2] == settings.model.image.patches

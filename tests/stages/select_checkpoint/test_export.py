@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -15,6 +16,10 @@ from stages.common.data.image_store import ImageStore
 from stages.common.encoders.dual import load_checkpoint
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import settle, sidecar_of, verify
+from stages.pretrain.contract import Candidates
+from stages.select_checkpoint.candidate_scores import ScoredCandidate
+from stages.select_checkpoint.decision import Decision
+from stages.select_checkpoint.export import model_card
 
 FOREIGN = """
 import sys
@@ -78,6 +83,41 @@ def test_the_card_tells_data_licence_use_and_limits(exported) -> None:
                   "timm.create_model", "contrastive loss", "validation studies"):  # fmt: skip
         assert words in card, words
     assert "{" not in card.split("```")[0]
+
+
+def card_of(candidates: int, **changes) -> str:
+    """The card of a record with other steps, mask ratio or model."""
+    model = {"image": {"architecture": "custom"}, "text": {"weights": None}} | changes.pop("model", {})
+    encoder = {"model": model, "vocabulary": 9, "text_configuration": {}}
+    origin = {"starting_weights": {}, "digests": dict.fromkeys(("code", "settings", "data", "image"), "0" * 64),
+              "studies": 8, "fingerprint": "1" * 64, "resumed_from": None, "seed": 0}  # fmt: skip
+    row = {"step": 0, "path": "a", "sha256": "0" * 64}
+    block = {"steps": 12, "mask_ratio": 0.5, "provenance": origin, "lost": [], "encoder": encoder, "candidates": [row]}
+    record = Candidates.model_validate(block | changes)
+    scored = [Mock(spec=ScoredCandidate, step=step) for step in range(candidates)]
+    for each in scored:
+        each.scores.return_value = {"contrastive_loss": 1.0}
+    decision = Decision(
+        scored[0], scored[0], None, None, "loss of pairs", "the best candidate", "step 0 is the only one"
+    )
+    return model_card("v", record, decision, scored, 5, "set")
+
+
+def test_the_card_states_no_more_than_was_done() -> None:
+    usual, untrained, whole = card_of(3), card_of(1, steps=0), card_of(3, mask_ratio=0.0)
+    for words in ("trained together on radiographs", "Step 0 of 12.", "they were fitted to them", "optimistic",
+                  "Chosen among 3 candidates", ", masked-modelling]"):  # fmt: skip
+        assert words in usual
+        assert words not in untrained
+    assert "nothing was trained" in untrained
+    assert "5 validation studies. Step 0 is the only one: nothing was chosen." in untrained
+    assert "masked-modelling" not in whole
+
+
+def test_the_code_of_the_card_adds_the_bias_of_the_projection() -> None:
+    biased = card_of(3, model={"image_bias": True})
+    assert '["image_projection.weight"].T + projections["image_projection.bias"],' in biased
+    assert "image_projection.bias" not in card_of(3)
 
 
 def test_every_file_has_its_side_car(exported) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -15,6 +16,7 @@ from stages.common.data.patient_split import PatientSplit, split_of
 from stages.common.errors import InputError
 from stages.common.files.arrow_tables import read_table, write_rows
 from stages.common.files.schemas import REJECTS, REPORTS, SENTENCES
+from stages.pair_images_reports.pairing import pair
 from stages.split_reports.__main__ import WORK
 from stages.split_reports.contract import SplitReportsSettings
 from stages.split_reports.reports import decode, split_all, training_sentences
@@ -236,6 +238,26 @@ def test_vocabulary_comes_from_training_patients_alone(tmp_path):
     expected = [(f"Word {patient}.", 2) for patient in patients if split_of(patient, split) == "train"]
     assert 10 < len(expected) < 50
     assert training_sentences(result) == expected
+
+
+def test_vocabulary_is_of_the_same_patients_under_another_key(tmp_path):
+    """Split by what keyed ids stand for: reports and pairs alike, whatever the key made of the ids."""
+    split = PatientSplit(validation=0.3, test=0.3, seed=4)
+    settings = SplitReportsSettings.model_validate(TRAINED | {"patient_split": split.model_dump()})
+    people = [f"patient{number}" for number in range(40)]
+    expected = [split_of(each, split) == "train" for each in people]
+    for key in ("k", "j"):
+        stands_for = {f"{key}{97 * number % 40}": each for number, each in enumerate(people)}
+        rows = [report(f"s{keyed}", keyed, text=f"Word {each}.") for keyed, each in stands_for.items()]
+        table = pa.Table.from_pylist(rows, schema=REPORTS)
+        result = split_all(table, tmp_path, "set", settings, split_by=stands_for.__getitem__)
+        words = {text for text, _ in training_sentences(result)}
+        assert [f"Word {each}." in words for each in people] == expected
+        images = pl.DataFrame({"image_id": list(stands_for), "study_id": list(stands_for), "dataset": "set",
+                               "patient_id": list(stands_for), "distributed_split": None},
+                              schema_overrides={"distributed_split": pl.String})  # fmt: skip
+        pairs = pair(images, images.select("study_id"), split, stands_for.__getitem__).pairs
+        assert [each == "train" for each in pairs["split"]] == expected
 
 
 def test_defaults_are_the_paper_s_encoder():

@@ -38,8 +38,8 @@ def test_the_methods_follow_the_journals(text_of):
     assert "sees all of them" in text_of(mask_ratio="0.0")
     assert "balanced transport" in text_of()
     assert "relaxed on the side of patches (rho 0.1)" in text_of(local__rho="0.1")
-    assert "local loss" not in text_of(local__weight="0.0")
-    assert "masked image prediction" not in text_of(reconstruction__weight="0.0")
+    assert "times the local loss" not in text_of(local__weight="0.0")
+    assert "times masked image prediction" not in text_of(reconstruction__weight="0.0")
     assert "without semantic integrity" in text_of(contrastive__integrity="none")
     assert "Nothing was trained" in text_of(optimisation__epochs="0")
     assert "over all pairs of a column" in text_of()
@@ -55,7 +55,7 @@ def test_attention_is_not_called_transport(text_of):
 
 
 def test_starting_weights_are_named_with_their_terms(text_of):
-    assert "initialised at random. Whole reports" in text_of()
+    assert "initialised at random. Reports (at most" in text_of()
     named = text_of(
         model__image__weights="vit_base_patch16_224.mae",
         model__image__source="timm",

@@ -1,13 +1,16 @@
 """No clause of the methods is constant against the settings: a changed param or record changes the sentence."""
 
 import json
+import re
 
 import pytest
+from pydantic import BaseModel
 
-from stages.common.journal.tracking import flatten
 from stages.pretrain.contract import PretrainSettings
+from stages.pretrain.outputs import write_curve
+from stages.summarize import provenance
 from stages.summarize.inputs import read_inputs
-from stages.summarize.provenance import read_provenance
+from stages.summarize.provenance import StageRun, read_provenance
 from stages.summarize.sections.methods import methods
 
 PRETRAIN = "pretrain/mlip/journal.json"
@@ -31,6 +34,7 @@ CHANGED = {
     "model.image.mean": ("0.123", "by the mean 0.123", {"normalisation": "given"}),
     "model.image.standard_deviation": ("0.456", "standard deviation 0.456", {"normalisation": "given"}),
     "model.text.weights": ("bert-base", "in one pass by bert-base [@devlin2019bert];", {}),
+    "model.image_bias": ("True", "projection each, that of images with a bias, leads", {}),
     "model.text.width": ("96", "width 96", {}),
     "model.text.depth": ("2", "(2 blocks of width 768", {}),
     "model.text.heads": ("3", "width 768, 3 heads, dropout 0.1)", {}),
@@ -44,6 +48,7 @@ CHANGED = {
     "unmasked_epochs": ("2", "(mask ratio 0.5), but all of them in the last 2 epochs [@li2023flip], which left", {}),
     "contrastive.integrity": ("share", "semantic integrity (share;", {}),
     "contrastive.integrity_learning_rate_factor": ("0.5", "its map learns at 0.5 times", {}),
+    "contrastive.integrity_decay": ("True", "times the learning rate, with weight decay)", {}),
     "contrastive.temperature": ("0.2", "learned temperature from 0.2", {}),
     "local.weight": ("0.5", "plus 0.5 times the local loss", {}),
     "local.score": ("transport", "the similarity that the plan transports", {}),
@@ -60,6 +65,7 @@ CHANGED = {
     "local.group": ("64", "of its group of 64 pairs", {}),
     "reconstruction.weight": ("2.0", "plus 2 times masked image prediction", {}),
     "reconstruction.normalise": ("False", "heads, of grey values", {}),
+    "reconstruction.target_size": ("448", "grey values of the image at 448 pixels, on masked patches alone", {}),
     "reconstruction.width": ("96", "a decoder of 4 blocks of width 96", {}),
     "reconstruction.depth": ("1", "a decoder of 1 block of", {}),
     "reconstruction.heads": ("2", "width 512, 2 heads", {}),
@@ -74,6 +80,7 @@ CHANGED = {
     "optimisation.epochs": ("1", "for 1 epoch of", {"optimisation.warmup_epochs": "0.5"}),
     "optimisation.warmup_epochs": ("1.0", "over 1 epoch and falls as a cosine", {}),
     "optimisation.batch_size": ("128", "batches of 128 pairs", {}),
+    "optimisation.accumulate": ("2", "(2 to an update, by the mean of their gradients", {}),
     "optimisation.micro_batch": ("32", "activations of 32 pairs at once, by GradCache [@gao2021gradcache]", {}),
     "optimisation.learning_rate": ("0.001", "rises linearly to 0.001", {}),
     "optimisation.image_rate_factor": ("0.5", "0.5 times that in the image encoder", {}),
@@ -85,12 +92,58 @@ CHANGED = {
     "optimisation.clip_norm": ("3.0", "clipped at 3.0", {}),
     "optimisation.precision": ("bf16", "in bf16", {}),
 }
+# What else switches a clause: param -> (another value, words that then stand there); one list per param above.
+MORE = [
+    ("sentences.keep", "random", "Of a report's n sentences a step reads 1 to n, the number and the sentences"),
+    ("optimisation.clip_norm", "None", "without clipping of gradients"),
+    ("contrastive.integrity_learning_rate_factor", "1.0", "its map learns at the learning rate)"),
+    ("local.score", "attention", "by attention [@huang2021gloria]"),
+]
+# Settings that switch something off, and words that must then be gone, here and in every sentence that is near.
+OFF = [
+    ({"local.weight": "0.0"}, ("local loss", "transport", "idf", "epsilon")),
+    ({"local.weight": "0.0", "optimisation.precision": "bf16"}, ("transport",)),
+    ({"local.score": "attention", "optimisation.precision": "bf16"}, ("transport", "epsilon")),
+    ({"reconstruction.weight": "0.0"}, ("masked image prediction", "decoder of", "masked patches alone")),
+    ({"reconstruction.weight": "0.0", "reconstruction.target_size": "448"}, ("448",)),
+    ({"reconstruction.target_size": "224"}, ("of the image at",)),
+    ({"contrastive.integrity": "none"}, ("scaled by", "its map learns", "softplus")),
+    ({"mask_ratio": "0.0", "reconstruction.weight": "0.0"}, ("masked", "visible", "drawn afresh", "mask ratio")),
+    ({"sentences.keep": "1"}, ("Whole reports", "all sentences")),
+    ({"sentences.keep": "random"}, ("Whole reports", "all sentences")),
+    ({"model.text.context": "sentences"}, ("in one pass", "[CLS]")),
+    ({"optimisation.clip_norm": "None"}, ("clipped at",)),
+    ({"optimisation.warmup_epochs": "0.0"}, ("rises linearly",)),
+    ({"normalisation": "given"}, ("of 8 training images", "padding left out")),
+    ({"model.image.weights": "vit.mae", "model.text.weights": "bert"}, ("initialised at random",)),
+    ({"augmentation.min_area": "1.0"}, ("cropped",)),
+    ({"augmentation.min_area": "1.0", "augmentation.brightness": "0.0", "augmentation.contrast": "0.0"},
+     ("cropped", "at random, and never flipped")),
+]  # fmt: skip
+# What no setting of pre-training can make false, because the code does it always.
+ALWAYS = {"Pairs whose reports have the same text are no negatives."}
 NOT_TOLD = {
     "optimisation.compiled",
     "optimisation.recompute",  # memory alone
     "optimisation.deterministic",
     "optimisation.candidates",  # the choice counts the candidates that there are
+    "model.image.pooling",  # of ready-made encoders; the few-shot protocols say what they classify
 }
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> set[str]:
+    """Every key of a block, those that a digest leaves out while they have their default, too."""
+    found = set()
+    for name, field in model.model_fields.items():
+        inner = field.annotation if isinstance(field.annotation, type) else None
+        is_block = inner is not None and issubclass(inner, BaseModel)
+        found |= keys_of(inner, f"{prefix}{name}.") if is_block else {prefix + name}
+    return found
+
+
+def of_pretraining(text: str) -> str:
+    """The paragraphs on encoders, objective and training."""
+    return text.partition("Images of ")[2].partition("Zero-shot classification (")[0]
 
 
 @pytest.fixture
@@ -114,7 +167,138 @@ def told(tree):
 
 
 def test_every_setting_of_pretraining_is_in_the_list():
-    assert set(flatten(PretrainSettings().model_dump(mode="json"))) == CHANGED.keys() | NOT_TOLD
+    assert keys_of(PretrainSettings) == CHANGED.keys() | NOT_TOLD
+
+
+class Noted(dict):
+    """Params that note which of them is read."""
+
+    def __init__(self, params, read):
+        super().__init__(params)
+        self.read = read
+
+    def __getitem__(self, key):
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key, default=None):
+        self.read.add(key)
+        return super().get(key, default)
+
+
+# The same of the other stages: (stage, param) -> (journal, other params, words that then stand there).
+OTHERS = {
+    ("pair_images_reports", "patient_split.validation"): (
+        PAIRS, {"patient_split.validation": "0.5"}, "validation 50 %"),
+    ("pair_images_reports", "patient_split.test"): (PAIRS, {"patient_split.test": "0.25"}, "test 25 %"),
+    ("pair_images_reports", "patient_split.seed"): (PAIRS, {"patient_split.seed": "77"}, "seed 77"),
+    ("pair_images_reports", "images_per_study"): (PAIRS, {"images_per_study": "one"}, "with one image of each study"),
+    ("split_reports", "sections"): (SPLIT, {"sections": "['impression']"}, "the sections kept were impression"),
+    ("split_reports", "sections_fallback"): (SPLIT, {"sections_fallback": "whole_report"}, "the whole text was kept"),
+    ("split_reports", "tokenizer.weights"): (SPLIT, {"tokenizer.weights": "org/bert"}, "pieces are those of org/bert"),
+    ("label_images", "unlabelled_values"): (
+        "label_images/rsna/journal.json", {"unlabelled_values": "['-1']"}, "(cells -1 count as no label)"),
+    ("zero_shot_classification", "score"): (
+        "zero_shot_classification/mlip/rsna/journal.json", {"score": "local", "patch_share": "0.1"}, "the 10 % of an"),
+    ("zero_shot_classification", "draws"): (
+        "zero_shot_classification/mlip/rsna/journal.json", {"draws": "999"}, "999 or 200 bootstrap draws"),
+    ("index_inputs", "distribution"): (
+        "index_inputs/rsna/journal.json", {"distribution": "vindr"}, "from two hospitals in Hanoi"),
+    ("index_inputs", "layout"): ("index_inputs/rsna/journal.json", {"layout": "siim"}, "rsna are the data of SIIM-ACR"),
+}  # fmt: skip
+
+
+def test_the_text_reads_no_param_that_is_not_in_the_lists(told, monkeypatch):
+    read, original = {}, StageRun.__init__
+
+    def noting(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        object.__setattr__(self, "params", Noted(self.params, read.setdefault(self.stage, set())))
+
+    monkeypatch.setattr(StageRun, "__init__", noting)
+    told()
+    assert read["pretrain"] <= CHANGED.keys()
+    assert len(read["pretrain"]) > 40
+    rest = {(stage, key) for stage, keys in read.items() if stage != "pretrain" for key in keys}
+    assert rest == OTHERS.keys()
+
+
+@pytest.mark.parametrize("key", OTHERS, ids=".".join)
+def test_a_changed_setting_of_another_stage_changes_the_sentence(told, monkeypatch, key):
+    place, params, words = OTHERS[key]
+    if key[0] == "index_inputs":  # of synthetic patients no origin is told
+        monkeypatch.setattr(provenance, "synthetic_datasets", lambda *_: [])
+    assert words not in told()
+    assert words in told(place, params)
+
+
+@pytest.mark.parametrize(("key", "value", "words"), MORE)
+def test_another_value_is_told_in_other_words(told, key, value, words):
+    assert words not in told()
+    assert words in told(params={key: value})
+
+
+@pytest.mark.parametrize(("params", "gone"), OFF, ids=[str(sorted(params)) for params, _ in OFF])
+def test_what_a_setting_switches_off_is_not_mentioned(told, params, gone):
+    text = of_pretraining(told(params=params))
+    assert text
+    for words in gone:
+        assert words not in text, words
+
+
+def test_no_sentence_is_constant_but_what_the_code_always_does(told):
+    """A sentence that stands there under the defaults, with everything changed, and with everything off."""
+    defaults = of_pretraining(told())
+    changed = {key: value for key, (value, _, _) in CHANGED.items()} | {"model.image.weights": "vit.mae"}
+    off = {key: value for params, _ in OFF for key, value in params.items()} | {"optimisation.epochs": "3"}
+    texts = [defaults, *(of_pretraining(told(params=params)) for params in (changed, off))]
+    constant = set.intersection(*(set(re.split(r"(?<=[.]) (?=[A-Z])", text)) for text in texts))
+    assert {each for each in constant if "candidate" not in each} == ALWAYS  # candidates: of select_checkpoint
+
+
+def test_the_method_is_named_with_what_a_variant_leaves_out(told):
+    def method(**off):
+        return told(params={key.replace("__", "."): value for key, value in off.items()}).partition(", run by")[0]
+
+    assert method().endswith("(MLIP) [@liu2024mlip]")
+    assert method(local__weight="0.0").endswith(", here without the local loss")
+    clip = {"mask_ratio": "0.0", "contrastive__integrity": "none", "local__weight": "0.0",
+            "reconstruction__weight": "0.0", "local__score": "attention"}  # fmt: skip
+    left_out = ", here without masking, semantic integrity, the local loss and masked image prediction"
+    assert method(**clip).endswith(left_out)
+    assert method(local__score="attention").endswith("[@liu2024mlip], with attention for its local matching")
+
+
+def test_precision_is_the_one_that_was_used(told):
+    asked = {"optimisation.precision": "bf16"}
+    assert "in bf16 (transport and losses in fp32)" in told(params=asked, tags={"precision": "bf16"})
+    assert "in fp32, with seed" in told(params=asked, tags={"precision": "fp32"})
+
+
+def test_sizes_are_those_of_every_data_set(told, built):
+    place = "dicom_to_arrow/rsna/manifest.json"
+    record = json.loads((built.results / place).read_text())
+    text = told(record=place, size=512)
+    assert "pixels (mimic_cxr, siim) or 512 pixels (rsna), padded" in text
+    assert record["size"] != 512
+
+
+def test_differences_of_prompts_are_told(tree, told):
+    plain = "nearest, by the cosine with the normalised mean of their embeddings, not standardised"
+    assert plain in told()
+    for variant in tree.variants:
+        tree.edit(f"multi_class_classification/{variant}/rsna/result.json", score="difference")
+    text = told()
+    assert plain not in text
+    assert "embeddings minus the cosine with that of the prompts which deny the finding, not" in text
+
+
+def test_without_a_training_no_pairs_were_used(tree, told):
+    assert "Pre-training used" in told()
+    for variant in tree.variants:
+        curve = tree.results / f"pretrain/{variant}/learning_curve.csv"
+        write_curve(curve, [])
+    assert "For pre-training, which no variant did, mimic_cxr has" in told()
 
 
 @pytest.mark.parametrize("key", CHANGED)

@@ -15,6 +15,7 @@ from stages.common.command_line import run_stage
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
 from stages.common.records import Estimate
+from stages.pretrain.outputs import write_curve
 from stages.summarize.__main__ import WORK
 from stages.summarize.numbers import count, decimal, figures, rank
 from stages.summarize.readers.data import CopyCount, read_copies
@@ -372,3 +373,18 @@ def test_variants_without_text_alone_have_a_page(tree, tmp_path) -> None:
     run_stage(WORK, [*tree.arguments(tmp_path), "--image-only", *tree.variants])
     page = Page((tmp_path / "report.html").read_text())
     assert "Few-shot" in page.text
+
+
+def test_captions_state_what_was_done(tree, tmp_path) -> None:
+    """The rule and the labels that chose; no method where nothing was trained; a threshold where prompts were given."""
+    rule = "the earliest candidate at most 0.1 worse than the best"
+    for variant in tree.variants:
+        write_curve(tree.results / f"pretrain/{variant}/learning_curve.csv", [])
+        tree.edit(f"select_checkpoint/{variant}/selection.json", rule=rule, zero_shot_on="rsna", labelled_images=9,
+                  criterion="zero-shot AUC on validation labels, mean over prompt sets")  # fmt: skip
+    text = Page(run(tree, tmp_path / "out")).text
+    assert f"Of the candidates of a variant {rule} on validation was kept" in text
+    assert "Candidates on validation labels of rsna; the filled point" in text
+    assert "Nothing was trained here. The paragraphs below" in text
+    assert "The method is MLIP" not in text
+    assert "Prompts and threshold come from validation alone." in text

@@ -87,13 +87,15 @@ def test_positives_of_every_part_are_those_of_the_run_once_its_key_is_drawn(ours
     assert "roughly" in before.what
     assert not (tmp_path / "runs").exists(), "nothing is written"
     key = read_or_create_key(tmp_path / "runs" / "private")
-    parts = [split_of(keyed(f"Smith{number}", "patient", key), PatientSplit(**SPLIT)) for number in range(PEOPLE)]
+    assert keyed("Smith1", "patient", key) != "Smith1"
+    parts = [split_of(f"Smith{number}", PatientSplit(**SPLIT)) for number in range(PEOPLE)]  # as with any other key
     found = labels_of(ours(), "ours").what
     for part in ("train", "validation", "test"):
         positives = sum(each == part for each in parts[1::2])
         assert f"{part} {positives} of {parts.count(part)}" in found
     assert "roughly" not in found
-    assert [path.name for path in (tmp_path / "runs" / "private").iterdir()] == ["identifiers.key"]
+    left = {path.name for path in (tmp_path / "runs" / "private").iterdir()}
+    assert left == {"identifiers.key", "splits_by_distributed_ids"}
 
 
 @pytest.mark.parametrize(
@@ -195,9 +197,9 @@ def test_large_tables_and_small_environments_are_not_checked(ours: Make, monkeyp
 
 
 def test_a_batch_is_compared_with_the_training_studies_and_shared_by_the_gpus(ours: Make, tmp_path: Path) -> None:
-    key = read_or_create_key(tmp_path / "runs" / "private")
+    read_or_create_key(tmp_path / "runs" / "private")
     split = PatientSplit(**SPLIT)
-    studies = sum(split_of(keyed(f"Smith{number}", "patient", key), split) == "train" for number in range(PEOPLE))
+    studies = sum(split_of(f"Smith{number}", split) == "train" for number in range(PEOPLE))
 
     def findings(batch: int, gpus: int = 1) -> list[tuple[str, str]]:
         config = ours({"pretrain": {"optimisation": {"batch_size": batch}}})
