@@ -13,6 +13,7 @@ from .config_layers import KeyPath, Layer, Origins, holds, merged, value_at
 from .configuration import FEW_SHOT, Config
 from .contracts import BLOCKS, EVALUATIONS
 from .pretrain.ready_made import ReadyMadeVariant
+from .variants import is_written_by_encoder
 
 
 def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
@@ -48,6 +49,7 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
         for name in config.compare
         if name not in config.variants
     ]
+    wrong += _wrong_seeds(config, origins)
     labelled = config.select_checkpoint.get("zero_shot_on")
     if labelled is not None and labelled not in config.evaluate_on:
         wrong.append(InputError(f"{origins.of('select_checkpoint', 'zero_shot_on')}: "
@@ -67,6 +69,24 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
     return config
 
 
+def _wrong_seeds(config: Config, origins: Origins) -> list[InputError]:
+    """Return an error for `seeds` where they have no meaning, and for a variant named as the replicate of another."""
+    wrong = []
+    for variant, block in config.variants.items():
+        key = ("variants", variant, "seeds")
+        where = f"{origins.of(*key)}: {place_of(key)}"
+        if block.get("seeds") and "encoder" in block:
+            wrong.append(InputError(f"{where}: a published encoder is not trained here", "remove them"))
+        elif block.get("seeds") and "seed" in block:
+            wrong.append(InputError(f"{where}: stand beside `seed`", "keep one of them"))
+        for other in config.replicates_of(variant):
+            if other.seed is not None and other.name in config.variants:
+                key = ("variants", other.name)
+                what = f"is also the name of {variant} with seed {other.seed}, one of its `seeds`"
+                wrong.append(InputError(f"{origins.of(*key)}: {place_of(key)}: {what}", "rename the variant"))
+    return wrong
+
+
 def _wrong_blocks(config: Config, raw: Mapping[str, Any], origins: Origins) -> list[InputError]:
     """Return an error for each wrong key or value of the stages' blocks, at the one place where it is written."""
     jobs = config.jobs()
@@ -81,7 +101,7 @@ def _wrong_blocks(config: Config, raw: Mapping[str, Any], origins: Origins) -> l
     for (stage, location, _), cases in found.items():
         in_all = len(cases) == sum(each == stage for each, _, _ in jobs) > 1
         for dataset, variant, item in cases:
-            if variant is not None and config.is_written_by_encoder(variant, location):
+            if variant is not None and is_written_by_encoder(config.variants[variant], location):
                 where = f"{origins.of('variants', variant, 'encoder')}: {_place(stage, None, variant)}: encoder"
                 one = wrong_value(item, where)
                 wrong[str(one)] = one

@@ -5,21 +5,22 @@ the training masks, a point read off the words) are rivals in the paired tests l
 if it is better than all of them, too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...common.records import Estimate
 from ...common.wording import counted
-from ...phrase_grounding.contract import MEANS, PHRASES, FindingResult
+from ...phrase_grounding.contract import MEANS, PHRASES, FindingResult, GroundingResult
 from ..inputs import Inputs
 from ..naming import variant_label
-from ..numbers import decimal, figures, words
-from ..readers.evaluation import Grounding
-from .classification import bold_note, intervals_note, overlap_notes
+from ..numbers import decimal, words
+from ..readers.evaluation import Grounding, by_variant
+from .classification import bold_notes, intervals_note, overlap_notes
 from .comparisons import Comparisons
 from .findings import MEAN
-from .image_values import ImageValues, grounding_values
-from .table import Axis, Block, Cell, Column, Row, Table, axis_of, cell_of
+from .image_values import Repeated, grounding_values, repeated
+from .seeds import seeds_cell, seeds_note
+from .table import Axis, Block, Cell, Column, Row, Table, axis_of
 
 IN_LUNG = "pointing_in_lung"
 # Column -> measure of the stage, pointer of a variant's row.
@@ -60,13 +61,15 @@ def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     for each in inputs.grounding:
         by_dataset.setdefault(each.dataset, []).append(each)
     several = [own for own in by_dataset.values() if own[0].place != own[0].dataset]
-    tables = [_by_finding(inputs, own) for own in several if any(each.result.located for each in own)]
-    tables += [_by_finding_with_phrases(inputs, own) for own in several if any(each.result.phrases for each in own)]
-    return tables + [
+    compared = [
         _table(inputs, variants, prompt_set, comparisons)
         for variants in by_place(inputs.grounding).values()
         for prompt_set in variants[0].result.pointing
     ]
+    tables = [_by_finding(inputs, own, comparisons) for own in several if any(each.result.located for each in own)]
+    tables += [_by_finding_with_phrases(inputs, own, comparisons) for own in several
+               if any(each.result.phrases for each in own)]  # fmt: skip
+    return tables + compared
 
 
 def by_place(grounding: Sequence[Grounding]) -> dict[str, list[Grounding]]:
@@ -77,10 +80,10 @@ def by_place(grounding: Sequence[Grounding]) -> dict[str, list[Grounding]]:
     return found
 
 
-def _by_finding(inputs: Inputs, measured: Sequence[Grounding]) -> Table:
+def _by_finding(inputs: Inputs, measured: Sequence[Grounding], comparisons: Comparisons) -> Table:
     """Make the table of hits by finding, with the first set of prompts of each, and their mean."""
     dataset, whole = measured[0].dataset, measured[0].whole
-    variants = list(dict.fromkeys(each.variant for each in measured))
+    variants = by_variant(measured)
     rows = []
     for result in whole.findings:
         if not result.located:  # its phrases alone are measured
@@ -90,27 +93,35 @@ def _by_finding(inputs: Inputs, measured: Sequence[Grounding]) -> Table:
                 )
             continue
         cells = {"images": Cell(text=counted(result.images, "image"))}
-        for each in measured:
-            if each.result.finding == result.finding:
-                cells[each.variant] = cell_of(next(iter(each.result.pointing.values())).heatmap)
+        prompts = next(iter(result.pointing))
+        for variant, replicates in variants.items():
+            own = [each for each in replicates if each.result.finding == result.finding]
+            over_seeds = comparisons.over_seeds(table_name(own[0].place, prompts), "pointing", variant)
+            cells[variant] = seeds_cell([each.result.pointing[prompts].heatmap for each in own], over_seeds)
         rows.append(Row(words(result.finding), cells, key=result.finding))
-    means = {each.variant: cell_of(each.whole.mean_hits) for each in measured}
+    means = {variant: seeds_cell([each.mean_hits for each in _wholes(own)]) for variant, own in variants.items()}
     count = sum(bool(result.located) for result in whole.findings)
     rows.append(Row(f"mean of {counted(count, 'finding')}", means, key=MEAN))
     rows += [Row(words(finding), {"images": Cell(text=f"not measured: {why}")}, key=finding)
              for finding, why in whole.not_measured.items()]  # fmt: skip
     columns = (Column("images", "with a box or mask", "text", brief=True),
                *(Column(variant, variant_label(inputs, variant), brief=True) for variant in variants))  # fmt: skip
-    legend = (intervals_note(measured[0].result.resampled_by),)
+    legend = (intervals_note(measured[0].result.resampled_by), *seeds_note(inputs))
     caption = f"Pointing in {dataset}, by finding. Hits of the heatmap with the first prompts of each"
     return Table(f"grounding_{dataset}_findings", caption, columns, (Block("measured", tuple(rows)),), "finding",
                  legend=legend, task="pointing")  # fmt: skip
 
 
-def _by_finding_with_phrases(inputs: Inputs, measured: Sequence[Grounding]) -> Table:
+def _wholes(measured: Iterable[Grounding]) -> list[GroundingResult]:
+    """Return the results of all findings, one per replicate."""
+    return list({each.replicate: each.whole for each in measured}.values())
+
+
+def _by_finding_with_phrases(inputs: Inputs, measured: Sequence[Grounding], comparisons: Comparisons) -> Table:
     """Make the table of a data set's own phrases by finding, with every measure of each variant, and their means."""
     dataset, whole = measured[0].dataset, measured[0].whole
-    variants = {each.variant: each.whole for each in measured}
+    variants = {variant: _wholes(own) for variant, own in by_variant(measured).items()}
+    tables = {each.result.finding: table_name(each.place, PHRASES) for each in measured}
     rows = []
     for place, result in enumerate(whole.findings):
         if result.phrases is None:
@@ -120,21 +131,23 @@ def _by_finding_with_phrases(inputs: Inputs, measured: Sequence[Grounding]) -> T
         cells = {"phrases": Cell(text=_phrases_of(result))}
         for variant, own in variants.items():
             for measure in MEANS:
-                figures = getattr(own.findings[place], measure)[PHRASES]
-                figure = figures.heatmap if measure == "pointing" else figures["heatmap"]
-                if figure is not None:
-                    cells[f"{variant}_{measure}"] = cell_of(figure)
+                found = [getattr(each.findings[place], measure)[PHRASES] for each in own]
+                figures = [each.heatmap if measure == "pointing" else each["heatmap"] for each in found]
+                known = [figure for figure in figures if figure is not None]
+                if known:
+                    over_seeds = comparisons.over_seeds(tables[result.finding], measure, variant)
+                    cells[f"{variant}_{measure}"] = seeds_cell(known, over_seeds)
         rows.append(Row(words(result.finding), cells, key=result.finding))
     count = sum(result.phrases is not None for result in whole.findings)
-    means = {f"{variant}_{measure}": cell_of(own.means[PHRASES][measure]) for variant, own in variants.items()
-             for measure in MEANS}  # fmt: skip
+    means = {f"{variant}_{measure}": seeds_cell([each.means[PHRASES][measure] for each in own])
+             for variant, own in variants.items() for measure in MEANS}  # fmt: skip
     rows.append(Row(f"mean of {counted(count, 'finding')}", means, key=MEAN))
     rows += [Row(words(finding), {"phrases": Cell(text=f"not measured: {why}")}, key=finding)
              for finding, why in whole.not_measured.items()]  # fmt: skip
     columns = [Column("phrases", "phrases", "text", brief=True)]
     columns += [Column(f"{variant}_{measure}", f"{variant_label(inputs, variant)}: {HEADERS[measure]}",
                        brief=measure == "pointing") for variant in variants for measure in MEANS]  # fmt: skip
-    legend = (PHRASES_NOTE, intervals_note(measured[0].result.resampled_by))
+    legend = (PHRASES_NOTE, intervals_note(measured[0].result.resampled_by), *seeds_note(inputs))
     caption = f"Phrase grounding in {dataset}, by finding. The heatmap of each phrase beside its own boxes"
     return Table(f"grounding_{dataset}_phrases_findings", caption, tuple(columns), (Block("measured", tuple(rows)),),
                  "finding", legend=legend, task="pointing")  # fmt: skip
@@ -158,18 +171,19 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
     name, result = table_name(first.place, prompt_set), first.result
     best = _best(inputs, variants, prompt_set, comparisons)
     heatmaps = {key: pointer for key, (_, pointer) in COLUMNS.items()}
+    replicates = by_variant(variants)
     rows = [
         Row(
-            f"heatmap of {variant_label(inputs, each.variant)}",
-            _cells(each, prompt_set, heatmaps, best, each.variant),
+            f"heatmap of {variant_label(inputs, variant)}",
+            _cells(replicates[variant], prompt_set, heatmaps, best, variant, comparisons),
             overlap_notes(result.overlap),
-            each.variant,
+            variant,
         )
-        for each in sorted(variants, key=lambda each: not inputs.trained(each.variant))
+        for variant in sorted(replicates, key=lambda variant: not inputs.trained(variant))
     ]
     for pointer in RIVALS:
         if _figure(first, prompt_set, "pointing", pointer) is not None:
-            cells = _cells(first, prompt_set, dict.fromkeys(COLUMNS, pointer), best, words(pointer))
+            cells = _cells([first], prompt_set, dict.fromkeys(COLUMNS, pointer), best, words(pointer), comparisons)
             rows.append(Row(POINTERS[pointer], cells))
     hits = [_figure(each, prompt_set, "pointing", pointer) for each in variants for pointer in POINTERS]
     axis = Axis(0.0, axis_of(hits).high)
@@ -183,10 +197,18 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
         ),
         (Block("measured", tuple(rows)),),
         first="what points",
-        notes=tuple(verdict(each, comparisons, name) for each in _contests(inputs, variants, prompt_set)),
-        legend=(NOTE, intervals_note(result.resampled_by), bold_note(result.resampled_by, "row")),
+        notes=(*(verdict(each, comparisons, name) for each in _contests(inputs, variants, prompt_set, comparisons)),
+               *_about_one_training(inputs, replicates)),
+        legend=(NOTE, intervals_note(result.resampled_by),
+                *bold_notes(inputs, replicates, result.resampled_by, "row")),
         task="pointing",
-    )
+    )  # fmt: skip
+
+
+def _about_one_training(inputs: Inputs, variants: Iterable[str]) -> tuple[str, ...]:
+    """Return what the sentences on heatmaps are about where their variants have one training each."""
+    single = [each for each in variants if inputs.trained(each) and len(inputs.tree.replicates_of(each)) == 1]
+    return (f"Said of one training ({', '.join(single)}), not of its settings: another may differ.",) if single else ()
 
 
 def _queries(result: FindingResult, prompt_set: str) -> str:
@@ -217,7 +239,9 @@ class Contest:
     column: str
 
 
-def _contests(inputs: Inputs, variants: Sequence[Grounding], prompt_set: str) -> list[Contest]:
+def _contests(
+    inputs: Inputs, variants: Sequence[Grounding], prompt_set: str, comparisons: Comparisons
+) -> list[Contest]:
     """Return one contest per trained variant and column of hits."""
     found = []
     others = [
@@ -227,9 +251,9 @@ def _contests(inputs: Inputs, variants: Sequence[Grounding], prompt_set: str) ->
     ]
     for column, place in (("pointing", ""), (IN_LUNG, ", inside the lungs")):
         pointers = {
-            each.variant: Pointer(f"heatmap of {variant_label(inputs, each.variant)}{place}", each.variant, hits)
-            for each in variants
-            if (hits := _figure(each, prompt_set, "pointing", COLUMNS[column][1])) is not None
+            variant: Pointer(f"heatmap of {variant_label(inputs, variant)}{place}", variant, hits)
+            for variant, own in by_variant(variants).items()
+            if (hits := _hits(own, prompt_set, column, comparisons)) is not None
         }
         untrained = [each for variant, each in pointers.items() if not inputs.trained(variant)]
         found += [
@@ -238,6 +262,12 @@ def _contests(inputs: Inputs, variants: Sequence[Grounding], prompt_set: str) ->
             if inputs.trained(variant)
         ]
     return found
+
+
+def _hits(own: Sequence[Grounding], prompt_set: str, column: str, comparisons: Comparisons) -> Estimate | None:
+    """Return the hits of a variant's heatmap, over its seeds where it has several."""
+    over_seeds = comparisons.over_seeds(table_name(own[0].place, prompt_set), column, own[0].variant)
+    return over_seeds or _figure(own[0], prompt_set, *COLUMNS[column])
 
 
 def verdict(contest: Contest, comparisons: Comparisons, table: str) -> str:
@@ -265,60 +295,41 @@ def _best(
     inputs: Inputs, variants: Sequence[Grounding], prompt_set: str, comparisons: Comparisons
 ) -> dict[str, str | None]:
     """Return the row in bold by column: a variant, or a rival by its words."""
-    values = {each.variant: grounding_values(inputs.tree, each, prompt_set) for each in variants}
-    rivals = {words(name): each for name, each in next(iter(values.values())).items() if name in RIVALS}
+    values = {variant: [grounding_values(inputs.tree, each, prompt_set) for each in own]
+              for variant, own in by_variant(variants).items()}  # fmt: skip
+    rivals = {words(name): each for name, each in next(iter(values.values()))[0].items() if name in RIVALS}
     best = {}
     for key, (measure, pointer) in COLUMNS.items():
-        rows: dict[str, ImageValues] = {
-            variant: each[pointer]
-            for variant, each in values.items()
-            if pointer in each and measure in each[pointer].metrics  # without validation, no IoU has a threshold
+        rows = {
+            variant: repeated(inputs, variant, [each[pointer] for each in own])
+            for variant, own in values.items()  # without validation, no IoU has a threshold
+            if all(pointer in each and measure in each[pointer].metrics for each in own)
         }
         if rows:
-            rows |= {name: each for name, each in rivals.items() if measure in each.metrics}
+            rows |= {name: Repeated((each,)) for name, each in rivals.items() if measure in each.metrics}
             name = table_name(variants[0].place, prompt_set)
             best[key] = comparisons.best(name, key, rows, measure)
     return best
 
 
 def _cells(
-    each: Grounding, prompt_set: str, pointers: dict[str, str], best: dict[str, str | None], row: str
+    own: Sequence[Grounding],
+    prompt_set: str,
+    pointers: Mapping[str, str],
+    best: Mapping[str, str | None],
+    row: str,
+    comparisons: Comparisons,
 ) -> dict[str, Cell]:
-    found = {key: _figure(each, prompt_set, COLUMNS[key][0], pointer) for key, pointer in pointers.items()}
-    return {
-        key: cell_of(figure, best[key] == row) for key, figure in found.items() if figure is not None and key in best
-    }
+    table, found = table_name(own[0].place, prompt_set), {}
+    for key, pointer in pointers.items():
+        figures = [_figure(each, prompt_set, COLUMNS[key][0], pointer) for each in own]
+        known = [figure for figure in figures if figure is not None]
+        if known and key in best:
+            found[key] = seeds_cell(known, comparisons.over_seeds(table, key, row), best[key] == row)
+    return found
 
 
 def _figure(each: Grounding, prompt_set: str, measure: str, pointer: str) -> Estimate | None:
     if measure == "pointing":
         return getattr(each.result.pointing[prompt_set], pointer)
     return getattr(each.result, measure)[prompt_set].get(pointer)
-
-
-def integrity_table(inputs: Inputs) -> Table | None:
-    """Make the table of phi: its scale, and its AUC against the mean lung mask; None where no variant has phi."""
-    measured = [(each, phi) for each in inputs.grounding if (phi := each.result.integrity_map) is not None]
-    rows = tuple(
-        Row(
-            variant_label(inputs, each.variant),
-            {
-                "dataset": Cell(text=words(each.place) if each.place != each.dataset else each.dataset),
-                "lung_auc": Cell(text="lungs unknown") if phi.lung_auc is None else Cell(phi.lung_auc),
-                "smallest": Cell(phi.smallest, form=figures),
-                "largest": Cell(phi.largest, form=figures),
-                "standard_deviation": Cell(phi.standard_deviation, form=figures),
-            },
-            key=each.variant,
-        )
-        for each, phi in measured
-    )
-    columns = (
-        Column("dataset", "data set", "text", brief=True),
-        Column("lung_auc", "AUC against the mean lung mask", brief=True),
-        Column("smallest", "minimum", brief=True),
-        Column("largest", "maximum", brief=True),
-        Column("standard_deviation", "standard deviation", brief=True),
-    )
-    caption = "Integrity map \u03c6 (centred)"
-    return Table("phi", caption, columns, (Block("measured", rows),), task="integrity_map") if rows else None
