@@ -73,17 +73,15 @@ def _wrong_seeds(config: Config, origins: Origins) -> list[InputError]:
     """Return an error for `seeds` where they have no meaning, and for a variant named as the replicate of another."""
     wrong = []
     for variant, block in config.variants.items():
-        key = ("variants", variant, "seeds")
-        where = f"{origins.of(*key)}: {place_of(key)}"
+        where = f"{origins.of('variants', variant, 'seeds')}: variants.{variant}.seeds"
         if block.get("seeds") and "encoder" in block:
             wrong.append(InputError(f"{where}: a published encoder is not trained here", "remove them"))
         elif block.get("seeds") and "seed" in block:
             wrong.append(InputError(f"{where}: stand beside `seed`", "keep one of them"))
         for other in config.replicates_of(variant):
             if other.seed is not None and other.name in config.variants:
-                key = ("variants", other.name)
-                what = f"is also the name of {variant} with seed {other.seed}, one of its `seeds`"
-                wrong.append(InputError(f"{origins.of(*key)}: {place_of(key)}: {what}", "rename the variant"))
+                what = f"variants.{other.name}: is also the name of {variant} with its seed {other.seed}"
+                wrong.append(InputError(f"{origins.of('variants', other.name)}: {what}", "rename the variant"))
     return wrong
 
 

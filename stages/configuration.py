@@ -203,7 +203,8 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
 
     def replicates_of(self, variant: str) -> list[Replicate]:
         """Return the replicates of a variant, one per seed."""
-        return [Replicate(variant, seed) for seed in self.seeds_of(variant) or [None]]
+        seeds = self.seeds_of(variant)
+        return [Replicate(variant)] if seeds is None else [Replicate(variant, seed) for seed in seeds]
 
     @property
     def replicates(self) -> dict[str, Replicate]:

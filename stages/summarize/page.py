@@ -116,6 +116,7 @@ def common_names(report: Report) -> Names:
     return {
         "tree": report.inputs.tree,
         "labels": report.labels,
+        "shown_labels": report.shown_labels,
         "styles": report.styles,
         "provenance": report.provenance,
         "median_note": median_note(report.inputs),

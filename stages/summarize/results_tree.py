@@ -100,9 +100,9 @@ class ResultsTree:
 
     def replicates_of(self, *variants: str) -> list[Replicate]:
         """Return the replicates of some variants, by ascending seed."""
-        return [
-            Replicate(variant, seed) for variant in variants for seed in sorted(self.seeds.get(variant, ())) or [None]
-        ]
+        found = {variant: [Replicate(variant, seed) for seed in sorted(self.seeds.get(variant, ()))]
+                 for variant in variants}  # fmt: skip
+        return [each for variant, own in found.items() for each in own or [Replicate(variant)]]
 
     @property
     def replicates(self) -> list[Replicate]:

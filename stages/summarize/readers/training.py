@@ -25,7 +25,7 @@ def read_selection(tree: ResultsTree, replicate: str) -> Selection:
 
 def read_pooling(tree: ResultsTree) -> dict[str, str]:
     """Return, by variant, what few-shot classification takes of its tokens: mean of patches, or cls."""
-    found = {}
+    found: dict[str, str] = {}
     for each in tree.replicates:  # those of one variant have the same
         path = tree.path(SelectCheckpointJob, "checkpoint", variant=each.name) / "config.json"
         found[each.variant] = read_record(path, EncoderRecord).model.image.pooling

@@ -22,8 +22,11 @@ Measured = TypeVar("Measured", FewShot, Segmentation)
 RECALL_AT = 5
 NOTE = (
     "Of a task with several shares of the labels the largest one. Differences with 95 % intervals by paired bootstrap "
-    "over the same test images (in retrieval: queries); bold where the difference is not 0 by the test (two-sided, "
-    "level .05, Holm's correction over all pairs of that column of its own table)."
+    "over the same test images (in retrieval: queries)."
+)
+BOLD = (
+    "Bold: the difference is not 0 by the test (two-sided, level .05, Holm's correction over all pairs of that column "
+    "of its own table)."
 )
 ONE_TRAINING = "Variants of one training: what another seed would give is not in these intervals."
 
@@ -89,7 +92,7 @@ def _table(inputs: Inputs, ablation: Ablation) -> Table:
         f"Table 4. What each variant reaches on {ablation.dataset}, and its difference from {ablation.first}",
         tuple(columns),
         (Block("measured", tuple(rows)),),
-        legend=(NOTE, *seeds_note(inputs), *([no_bold] if no_bold else []), *_one_training(inputs)),
+        legend=(NOTE, *seeds_note(inputs), no_bold or BOLD, *_one_training(inputs)),
         task="ablation",
     )
 

@@ -240,7 +240,7 @@ def _few_shot_table(
     for fraction, jobs in by_fraction.items():
         best = _best(inputs, name, jobs, comparisons)
         for variant, own in by_variant(jobs).items():
-            over_seeds = {metric: comparisons.over_seeds(name, f"{metric}_{fraction}", variant) for metric in METRICS}
+            over_seeds = [comparisons.over_seeds(name, f"{metric}_{fraction}", variant) for metric in METRICS]
             cells.setdefault(variant, {}).update(_few_shot_cells(own, fraction, best, over_seeds))
     rows = (Row(variant_label(inputs, variant), found, key=variant) for variant, found in cells.items())
     results = [each.result for each in measured]
@@ -280,17 +280,17 @@ def training_sizes(measured: Sequence[FewShot] | Sequence[Segmentation], positiv
 
 
 def _few_shot_cells(
-    own: Sequence[FewShot], fraction: int, best: Mapping[str, str | None], over_seeds: Mapping[str, Estimate | None]
+    own: Sequence[FewShot], fraction: int, best: Mapping[str, str | None], over_seeds: Sequence[Estimate | None]
 ) -> dict[str, Cell]:
     notes = overlap_notes(own[0].result.overlap)
     skipped = [each.result.skipped for each in own if each.result.skipped is not None]
     cells: dict[str, Cell] = {}
-    for metric in METRICS:
+    for metric, mean in zip(METRICS, over_seeds, strict=True):
         if skipped:
             cells[f"{metric}_{fraction}"] = Cell(text=skipped[0], notes=notes)
         else:
             figures = [each.result.metrics[metric] for each in own]
-            cell = seeds_cell(figures, over_seeds[metric], best.get(metric) == own[0].variant)
+            cell = seeds_cell(figures, mean, best.get(metric) == own[0].variant)
             cells[f"{metric}_{fraction}"] = replace(cell, notes=notes)
     return cells
 

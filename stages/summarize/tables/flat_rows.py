@@ -27,7 +27,7 @@ CsvRow = dict[str, Any]  # column -> figure with all its digits
 
 def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
     """Return Table 1, one row per data set, variant and finding; of several findings also their mean."""
-    rows = []
+    rows: list[CsvRow] = []
     for each in inputs.zero_shot:
         result = each.result
         for finding, own in result.findings.items():

@@ -37,7 +37,7 @@ def integrity_table(inputs: Inputs) -> Table | None:
 
 def _phi_cells(maps: Sequence[IntegrityMap]) -> dict[str, Cell]:
     """Return what is said of phi, over the replicates of a variant; empty where it has none."""
-    cells = {}
+    cells: dict[str, Cell] = {}
     for key in ("lung_auc", "smallest", "largest", "standard_deviation") if maps else ():
         known = [value for each in maps if (value := getattr(each, key)) is not None]
         if key == "lung_auc" and not known:

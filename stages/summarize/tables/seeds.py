@@ -26,8 +26,9 @@ from .table import Cell, cell_of
 FEWEST_SEEDS = 3  # of each variant trained here, for a bold figure: of two, the t interval is 25 spreads wide
 NOTE = (
     "Of a variant with several seeds a figure is the mean over its trainings, after \u00b1 their standard deviation. "
-    "Brackets are over seeds and patients together: Student's t over the seeds, a bootstrap over patients. A mean "
-    "without brackets has none, since the values behind it are not stored one by one."
+    "Brackets are over seeds and patients together: Student's t over the seeds, a bootstrap over patients; "
+    "few seeds say little, and brackets may then leave the range of a figure. A mean without brackets has none, since "
+    "the values behind it are not stored one by one."
 )
 
 
