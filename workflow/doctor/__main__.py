@@ -105,7 +105,7 @@ def _gpus_of_training(profile: SiteProfile) -> int:
 def _described(config: Config) -> str:
     evaluated = ", ".join(config.evaluate_on) or "no labels"
     variants, trainings = len(config.compare), len(config.compared)
-    seeds = f", with {trainings} trainings by their seeds," if trainings > variants else ""
+    seeds = f" ({trainings} trainings, one per seed)" if trainings > variants else ""
     return f"pre-trains {variants} variants{seeds} on {config.pretrain_on}, evaluates on {evaluated}"
 
 
