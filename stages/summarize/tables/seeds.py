@@ -23,7 +23,7 @@ from ..inputs import Inputs
 from ..numbers import decimal
 from .table import Cell, cell_of
 
-FEWEST_SEEDS = 3  # of each variant trained here, for a bold figure: of two, the t interval is 25 spreads wide
+FEWEST_SEEDS = 3  # of each variant trained here, for a bold figure: of two, the t interval is 18 spreads wide
 NOTE = (
     "Of a variant with several seeds a figure is the mean over its trainings, after \u00b1 their standard deviation. "
     "Brackets are over seeds and patients together: Student's t over the seeds, a bootstrap over patients; "
