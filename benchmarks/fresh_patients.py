@@ -68,7 +68,8 @@ def _hits(maps: ByPart, part: str, parts: dict[str, Located]) -> np.ndarray:
 def zero_shot(study: Study, dataset: str, checkpoint: Checkpoint) -> dict[str, list]:
     """Return the scores of every test image, by kind, with targets and patients; validation chooses the prompt set."""
     path, store = study.results / f"label_images/{dataset}/labels.arrow", study.stores[dataset]
-    [(finding, prompts)] = read_prompts(ROOT / study.config.settings(ZeroShotSettings, dataset).prompts).items()
+    named = study.config.settings("zero_shot_classification", dataset).prompts
+    [(finding, prompts)] = read_prompts(ROOT / named).items()
     labels = read_label_matrix(path, [finding]).among([finding]).labelled()
     ids, split, targets = labels.images["image_id"].to_list(), labels.images["split"].to_numpy(), labels.of(finding)
     batches = in_batches([store.row_of(image) for image in ids], 64)

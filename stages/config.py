@@ -14,6 +14,7 @@ from .configuration import FEW_SHOT, Config
 from .contracts import BLOCKS, EVALUATIONS
 from .pretrain.contract import PretrainSettings
 from .pretrain.ready_made import ReadyMadeVariant
+from .variants import is_written_by_encoder
 
 
 def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
@@ -49,6 +50,7 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
         for name in config.compare
         if name not in config.variants
     ]
+    wrong += _wrong_seeds(config, origins)
     labelled = config.select_checkpoint.get("zero_shot_on")
     if labelled is not None and labelled not in config.evaluate_on:
         wrong.append(InputError(f"{origins.of('select_checkpoint', 'zero_shot_on')}: "
@@ -68,6 +70,22 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
     return config
 
 
+def _wrong_seeds(config: Config, origins: Origins) -> list[InputError]:
+    """Return an error for `seeds` where they have no meaning, and for a variant named as the replicate of another."""
+    wrong = []
+    for variant, block in config.variants.items():
+        where = f"{origins.of('variants', variant, 'seeds')}: variants.{variant}.seeds"
+        if block.get("seeds") and "encoder" in block:
+            wrong.append(InputError(f"{where}: a published encoder is not trained here", "remove them"))
+        elif block.get("seeds") and "seed" in block:
+            wrong.append(InputError(f"{where}: stand beside `seed`", "keep one of them"))
+        for other in config.replicates_of(variant):
+            if other.seed is not None and other.name in config.variants:
+                what = f"variants.{other.name}: is also the name of {variant} with its seed {other.seed}"
+                wrong.append(InputError(f"{origins.of('variants', other.name)}: {what}", "rename the variant"))
+    return wrong
+
+
 def _wrong_blocks(config: Config, raw: Mapping[str, Any], origins: Origins) -> list[InputError]:
     """Return an error for each wrong key or value of the stages' blocks, at the one place where it is written."""
     jobs = config.jobs()
@@ -82,7 +100,7 @@ def _wrong_blocks(config: Config, raw: Mapping[str, Any], origins: Origins) -> l
     for (stage, location, _), cases in found.items():
         in_all = len(cases) == sum(each == stage for each, _, _ in jobs) > 1
         for dataset, variant, item in cases:
-            if variant is not None and config.is_written_by_encoder(variant, location):
+            if variant is not None and is_written_by_encoder(config.variants[variant], location):
                 where = f"{origins.of('variants', variant, 'encoder')}: {_place(stage, None, variant)}: encoder"
                 one = wrong_value(item, where)
                 wrong[str(one)] = one

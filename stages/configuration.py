@@ -16,14 +16,15 @@ from .common.data.patient_split import PatientSplit
 from .common.encoders.settings import EncoderPrecision
 from .common.errors import InputError
 from .common.files.archives import is_archive
+from .common.replicates import Replicate
 from .common.settings import Device, FolderPath, Model, Name, Settings, UniqueList, did_you_mean
 from .common.templates import filled, slots_in
-from .config_layers import KeyPath, holds, merged
+from .config_layers import merged
 from .contracts import BLOCKS, EVALUATIONS, JOBS, needs_of
 from .distribution import Distribution, laid_over, read_distribution
 from .fetch_weights.contract import hub_id
 from .label_images.contract import LabelImagesSettings
-from .pretrain.ready_made import ReadyMadeVariant
+from .variants import Seeds, Variant, overrides_of, seeds_of
 
 _STAGE_OF: dict[type[BaseModel], str] = {model: stage for stage, model in BLOCKS.items()}
 
@@ -131,8 +132,15 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
     )
     patient_split: PatientSplit = PatientSplit()
     datasets: dict[Name, Dataset] = Field(description="the data sets, under names of your choice")
-    variants: dict[Name, Block] = Field(
-        min_length=1, description="named overrides of `pretrain`, or `encoder`: a published encoder"
+    variants: dict[Name, Variant] = Field(
+        min_length=1,
+        description="named overrides of `pretrain`, or `encoder`: a published encoder. `seeds: [0, 1, 2]` trains one "
+        "once per seed",
+    )
+    seeds: Seeds | None = Field(
+        None,
+        description="seeds of every variant without `seeds` or `seed` of its own; null: one training, with "
+        "`pretrain.seed`. Published encoders are not trained and have none",
     )
     compare: UniqueList[str] = Field(min_length=1, description="the variants to run")
 
@@ -150,7 +158,8 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
     def settings(self, stage: str | type[BaseModel], dataset: str | None = None, variant: str | None = None) -> Any:
         """Return the settings of one job, each validated once; raises pydantic's ValidationError.
 
-        `stage` is its name, or for type checkers the class of its settings.
+        `stage` is its name, or for type checkers the class of its settings. `variant` is that of the wildcard, a
+        replicate; the settings of a variant itself are those of `pretrain.seed`, whatever its seeds.
         """
         name = stage if isinstance(stage, str) else _STAGE_OF[stage]
         job = (name, dataset, variant)
@@ -163,7 +172,8 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
         if dataset is not None:
             block = merged(block, getattr(self.datasets[dataset], stage, {}))
         if variant is not None and stage == "pretrain":
-            block = merged(block, self._overrides(variant))
+            replicate = self.replicates.get(variant, Replicate(variant))
+            block = merged(block, overrides_of(self.variants[replicate.variant], replicate.seed))
         if stage == "label_images":
             block = self._with_split_of_pretraining(dataset, block)
         else:
@@ -187,22 +197,24 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
             return block
         return merged({"patient_split": pairs.patient_split.model_dump()}, block)
 
-    def _overrides(self, variant: str) -> Block:
-        """Return a variant's overrides of `pretrain`.
+    def seeds_of(self, variant: str) -> list[int] | None:
+        """Return the seeds that a variant is trained with; None: one training, with the seed of its settings."""
+        return seeds_of(self.variants[variant], self.seeds)
 
-        A ready-made encoder is expanded; other keys of the variant override it.
-        """
-        block = self.variants[variant]
-        if "encoder" not in block:
-            return block
-        ready = ReadyMadeVariant.model_validate({"encoder": block["encoder"]}).encoder.pretrain_block()
-        return merged(ready, {key: value for key, value in block.items() if key != "encoder"})
+    def replicates_of(self, variant: str) -> list[Replicate]:
+        """Return the replicates of a variant, one per seed."""
+        seeds = self.seeds_of(variant)
+        return [Replicate(variant)] if seeds is None else [Replicate(variant, seed) for seed in seeds]
 
-    def is_written_by_encoder(self, variant: str, location: KeyPath) -> bool:
-        """Return whether a key of `pretrain` gets its value from a variant's `encoder`, not from the variant itself."""
-        if "encoder" not in self.variants[variant] or location[:1] == ("encoder",):
-            return False
-        return holds(self._overrides(variant), location) and not holds(self.variants[variant], location)
+    @property
+    def replicates(self) -> dict[str, Replicate]:
+        """Return every replicate of every variant by its name, which is the wildcard {variant} of the DAG."""
+        return {each.name: each for variant in self.variants for each in self.replicates_of(variant)}
+
+    @property
+    def compared(self) -> list[Replicate]:
+        """Return the replicates of the variants of `compare`: what is trained and measured."""
+        return [each for variant in self.compare for each in self.replicates_of(variant)]
 
     @property
     def used_datasets(self) -> list[str]:

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+from typing_extensions import is_typeddict
 
 from stages.common.contract import Job, Product, arguments_of, flag_of
 from stages.common.files import schemas
@@ -260,7 +261,7 @@ def _type(annotation: Any) -> str:
         return f"mapping of {_type(inner[0])} to {_type(inner[1])}"
     if hasattr(annotation, "__metadata__"):
         return _type(inner[0])
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_typeddict(annotation)):
         return "block"
     names = {str: "text", int: "integer", float: "number", bool: "boolean", Any: "any"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
 
 from .errors import InputError
 from .records import Record
+from .replicates import Replicate
 from .settings import DEVICE_HELP, DEVICES, Settings
 
 Over = Literal["workspace", "dataset", "pretraining dataset", "evaluated dataset", "variant", "variant with text",
@@ -186,6 +187,12 @@ class Job:
     def products(cls) -> dict[str, Product]:
         """Return the declared outputs by the name of their option."""
         return _parts(cls, Product)
+
+    def tags(self) -> dict[str, str]:
+        """Return what MLflow groups runs by: variant and seed of a run that has a variant and a name."""
+        if not self.name or not self.place.startswith("{variant}"):
+            return {}
+        return {key: str(value) for key, value in Replicate.parse(self.name.partition("/")[0]).columns.items()}
 
     def inputs(self) -> dict[str, Path]:
         """Return the files whose digests make the data digest, by role; inputs that were not given are left out."""

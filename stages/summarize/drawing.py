@@ -61,7 +61,7 @@ class Style:
 def variant_styles(training: Sequence[Training]) -> dict[str, Style]:
     """Assign colours in the order of the variants; untrained ones are grey."""
     styles, used = {}, 0
-    for each in training:
+    for each in {each.variant: each for each in training}.values():
         if not each.trained:
             styles[each.variant] = Style("#767676", "4 2")
             continue

@@ -6,10 +6,13 @@ training, evaluation), a field of `Inputs` here, a section (see page.py). An eva
 tests/stages/summarize/test_summarize_contracts.py tests the readers against what the stages write.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..common.data.manifest import Manifest
 from ..common.errors import InputError
+from ..common.replicates import Replicate
 from ..dicom_to_arrow.contract import DuplicatesJob
 from ..label_images.contract import Card
 from .readers.data import (
@@ -40,6 +43,8 @@ from .readers.evaluation import (
 )
 from .readers.training import Integrity, Training, read_integrity, read_pooling, read_training
 from .results_tree import ResultsTree
+
+OfReplicate = TypeVar("OfReplicate", ZeroShot, MultiClass, FewShot, Segmentation, Grounding, Training, Integrity)
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,19 @@ class Inputs:
         """Return whether a variant was trained here."""
         return next(each.trained for each in self.training if each.variant == variant)
 
+    def median(self, variant: str) -> Replicate:
+        """Return the replicate that stands for a variant in pictures: the median by the score on validation.
+
+        Of an even number it is the one with the smaller score of the two in the middle.
+        """
+        own = sorted((each for each in self.training if each.variant == variant), key=lambda each: each.score)
+        return own[(len(own) - 1) // 2].replicate
+
+    def shown(self, measured: Iterable[OfReplicate]) -> list[OfReplicate]:
+        """Return what is of the median replicates alone, in its order."""
+        medians = {self.median(variant) for variant in self.tree.variants}
+        return [each for each in measured if each.replicate in medians]
+
 
 def read_inputs(tree: ResultsTree) -> Inputs:
     """Read the tree. Raises InputError at the first file that is missing, damaged or contradicts another."""
@@ -102,9 +120,9 @@ def read_inputs(tree: ResultsTree) -> Inputs:
 
 
 def refuse_different_images(inputs: Inputs) -> None:
-    """Raise InputError unless all variants were measured on the same images.
+    """Raise InputError unless all replicates of all variants were measured on the same images.
 
-    What does not depend on a variant must be equal for all of them.
+    What does not depend on the encoders must be equal for all of them.
     """
     common: dict[object, object] = {}
 

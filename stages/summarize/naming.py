@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ..common.few_shot.protocols import in_words
 from ..common.records import has_several
+from ..common.replicates import Replicate
 from ..few_shot_classification.contract import FewShotResult
 from ..few_shot_segmentation.contract import SegmentationResult
 from .inputs import Inputs
@@ -44,7 +45,17 @@ def always_note(results: Results) -> str | None:
 
 
 def variant_label(inputs: Inputs, variant: str) -> str:
-    """Return a variant's name, marked where it was not trained here."""
+    """Return a variant's name, marked where it was not trained here or has several seeds."""
     if variant in inputs.tree.image_only:
         return f"{variant} (ready-made, images alone)"
-    return variant if inputs.trained(variant) else f"{variant} (untrained)"
+    seeds = len(inputs.tree.replicates_of(variant))
+    marks = [*([] if inputs.trained(variant) else ["untrained"]), *([f"{seeds} seeds"] if seeds > 1 else [])]
+    return f"{variant} ({', '.join(marks)})" if marks else variant
+
+
+def replicate_label(inputs: Inputs, replicate: Replicate) -> str:
+    """Return the name of one training of a variant, with its seed where it has several."""
+    if replicate.seed is None:
+        return variant_label(inputs, replicate.variant)
+    marks = [*([] if inputs.trained(replicate.variant) else ["untrained"]), f"seed {replicate.seed}"]
+    return f"{replicate.variant} ({', '.join(marks)})"

@@ -26,6 +26,7 @@ from . import numbers
 from .naming import findings_label
 from .sections import data, evaluation, localisation, methods, provenance, training
 from .sections.report import Names, Report, Section, runs_of
+from .tables.seeds import median_note
 from .tables.table import legend_of
 from .tables.writers import as_html
 
@@ -115,8 +116,10 @@ def common_names(report: Report) -> Names:
     return {
         "tree": report.inputs.tree,
         "labels": report.labels,
+        "shown_labels": report.shown_labels,
         "styles": report.styles,
         "provenance": report.provenance,
+        "median_note": median_note(report.inputs),
     }
 
 

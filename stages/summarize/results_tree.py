@@ -7,12 +7,13 @@ from pathlib import Path
 
 from ..common.contract import Job
 from ..common.errors import InputError
+from ..common.replicates import Replicate
 from ..contracts import EVALUATIONS, JOBS
 
 
 @dataclass(frozen=True)
 class FewShotJob:
-    """What is run for every variant: a protocol of a data set, with a share of its training images in percent."""
+    """What is run for every replicate: a protocol of a data set, with a share of its training images in percent."""
 
     dataset: str
     protocol: str
@@ -26,14 +27,14 @@ class FewShotJob:
                 return cls(dataset, protocol, int(fraction))
         raise InputError(f"{flag} {text}: name DATASET/PROTOCOL/FRACTION, e.g. rsna/linear/10")
 
-    def of(self, variant: str) -> str:
-        """Return the name of its run for a variant, which is its folder below that of the stage."""
-        return f"{variant}/{self.dataset}/{self.protocol}/{self.fraction}"
+    def of(self, replicate: str) -> str:
+        """Return the name of its run for a replicate, which is its folder below that of the stage."""
+        return f"{replicate}/{self.dataset}/{self.protocol}/{self.fraction}"
 
-    def run(self, variant: str) -> dict[str, str]:
-        """Return the values of the wildcards of its run for a variant."""
+    def run(self, replicate: str) -> dict[str, str]:
+        """Return the values of the wildcards of its run for a replicate."""
         own = {"dataset": self.dataset, "protocol": self.protocol, "fraction": str(self.fraction)}
-        return {"variant": variant} | own
+        return {"variant": replicate} | own
 
 
 def parse_not_measured(words: Iterable[str]) -> dict[tuple[str, str], str]:
@@ -50,9 +51,26 @@ def parse_not_measured(words: Iterable[str]) -> dict[tuple[str, str], str]:
     return found
 
 
+def parse_variants(words: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Parse VARIANT or VARIANT=SEED,SEED into the seeds of each variant. Raises InputError for another form."""
+    found: dict[str, tuple[int, ...]] = {}
+    for text in words:
+        variant, is_list, listed = text.partition("=")
+        seeds = listed.split(",") if is_list else []
+        if not variant or not all(re.fullmatch("0|[1-9][0-9]*", each) for each in seeds):
+            raise InputError(f"--variants {text}: name VARIANT or VARIANT=SEED,SEED, e.g. mlip=0,1,2")
+        if variant in found or len(set(seeds)) < len(seeds):
+            raise InputError(f"--variants {text}: a variant or a seed stands there twice", remedy="remove one")
+        found[variant] = tuple(map(int, seeds))
+    return found
+
+
 @dataclass(frozen=True)
 class ResultsTree:
-    """The results of some variants, pre-trained on one data set and evaluated on others."""
+    """The results of some variants, pre-trained on one data set and evaluated on others.
+
+    A variant with `seeds` has a replicate for each, with folders of its own (stages/common/replicates.py).
+    """
 
     root: Path
     pretrain_on: str
@@ -62,6 +80,7 @@ class ResultsTree:
     segmentation_jobs: tuple[FewShotJob, ...] = ()
     image_only: tuple[str, ...] = ()  # variants that are image encoders without text
     not_measured: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (data set, stage) -> why
+    seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # of the variants that list some
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -73,23 +92,40 @@ class ResultsTree:
         """Return the variants that can process prompts and reports."""
         return tuple(variant for variant in self.variants if variant not in self.image_only)
 
+    @property
+    def words(self) -> list[str]:
+        """Return the variants with their seeds as words of the command line (`parse_variants`)."""
+        seeds = {variant: self.seeds.get(variant) for variant in self.variants}
+        return [f"{variant}={','.join(map(str, own))}" if own else variant for variant, own in seeds.items()]
+
+    def replicates_of(self, *variants: str) -> list[Replicate]:
+        """Return the replicates of some variants, by ascending seed."""
+        found = {variant: [Replicate(variant, seed) for seed in sorted(self.seeds.get(variant, ()))]
+                 for variant in variants}  # fmt: skip
+        return [each for variant, own in found.items() for each in own or [Replicate(variant)]]
+
+    @property
+    def replicates(self) -> list[Replicate]:
+        """Return the replicates of all variants."""
+        return self.replicates_of(*self.variants)
+
     def measured_on(self, stage: str) -> list[str]:
         """Return the data sets on which an evaluation is measured."""
         return [dataset for dataset in self.evaluate_on if (dataset, stage) not in self.not_measured]
 
-    def evaluations(self, stage: str) -> list[tuple[str, str]]:
-        """Return (data set, variant) of an evaluation that needs text, data set by data set."""
-        return [(dataset, variant) for dataset in self.measured_on(stage) for variant in self.with_text]
+    def evaluations(self, stage: str) -> list[tuple[str, Replicate]]:
+        """Return (data set, replicate) of an evaluation that needs text, data set by data set."""
+        return [(dataset, each) for dataset in self.measured_on(stage) for each in self.replicates_of(*self.with_text)]
 
     @property
-    def few_shot_evaluations(self) -> list[tuple[FewShotJob, str]]:
-        """Return (job, variant) of few-shot classification, job by job."""
-        return [(job, variant) for job in self.few_shot_jobs for variant in self.variants]
+    def few_shot_evaluations(self) -> list[tuple[FewShotJob, Replicate]]:
+        """Return (job, replicate) of few-shot classification, job by job."""
+        return [(job, replicate) for job in self.few_shot_jobs for replicate in self.replicates]
 
     @property
-    def segmentation_evaluations(self) -> list[tuple[FewShotJob, str]]:
-        """Return (job, variant) of few-shot segmentation, job by job."""
-        return [(job, variant) for job in self.segmentation_jobs for variant in self.variants]
+    def segmentation_evaluations(self) -> list[tuple[FewShotJob, Replicate]]:
+        """Return (job, replicate) of few-shot segmentation, job by job."""
+        return [(job, replicate) for job in self.segmentation_jobs for replicate in self.replicates]
 
     @property
     def phantom(self) -> Path:
@@ -119,13 +155,13 @@ class ResultsTree:
             case "evaluated dataset":
                 return [{"dataset": dataset} for dataset in self.evaluate_on]
             case "variant":
-                return [{"variant": variant} for variant in self.variants]
+                return [{"variant": each.name} for each in self.replicates]
             case "variant with text":
-                return [{"variant": variant} for variant in self.with_text]
+                return [{"variant": each.name} for each in self.replicates_of(*self.with_text)]
             case "evaluation":
-                return [{"variant": variant, "dataset": dataset} for dataset, variant in self.evaluations(job.stage)]
+                return [{"variant": each.name, "dataset": dataset} for dataset, each in self.evaluations(job.stage)]
             case "few-shot job":
-                return [one.run(variant) for one, variant in few_shot if one.protocol == job.command]
+                return [one.run(each.name) for one, each in few_shot if one.protocol == job.command]
         return []  # weights are fetched before, and lie elsewhere
 
     def places(self, job: type[Job]) -> list[str]:

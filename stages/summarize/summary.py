@@ -10,7 +10,7 @@ from .inputs import read_inputs
 from .ledger import read_ledger
 from .page import render
 from .provenance import read_provenance
-from .results_tree import FewShotJob, ResultsTree, parse_not_measured
+from .results_tree import FewShotJob, ResultsTree, parse_not_measured, parse_variants
 from .sections.report import Report
 from .tables.all_tables import paper_tables, text_summary, write_paper_tables
 from .tables.comparisons import Comparisons
@@ -34,15 +34,19 @@ def summarize(job: SummarizeJob) -> None:
         write_flat_rows(job.tables, read, ledger)
         write_paper_tables(job.tables, tables, comparisons)
         write_text(job.report, page)
-        run.log_metrics({f"{one.dataset}/{one.variant}/auc": one.result.metrics["auc"].value for one in read.zero_shot})
+        run.log_metrics(
+            {f"{one.dataset}/{one.replicate.name}/auc": one.result.metrics["auc"].value for one in read.zero_shot}
+        )
     sys.stdout.write(text_summary(settings.title, read, tables, provenance.synthetic, job.report))
 
 
 def tree_of(job: SummarizeJob) -> ResultsTree:
     """Return where the results of the job's variants and data sets lie."""
-    for variant in set(job.image_only) - set(job.variants):
+    seeds = parse_variants(job.variants)
+    for variant in set(job.image_only) - seeds.keys():
         raise InputError(f"--image-only {variant}: not among --variants", "correct the name, or add the variant")
     few_shot = tuple(FewShotJob.parse(each) for each in job.few_shot)
     segmentation = tuple(FewShotJob.parse(each, "--segmentation") for each in job.segmentation)
-    return ResultsTree(job.results, job.pretrain_on, job.datasets, job.variants, few_shot, segmentation, job.image_only,
-                       parse_not_measured(job.not_measured))  # fmt: skip
+    return ResultsTree(job.results, job.pretrain_on, job.datasets, tuple(seeds), few_shot, segmentation, job.image_only,
+                       parse_not_measured(job.not_measured),
+                       {variant: own for variant, own in seeds.items() if own})  # fmt: skip

@@ -20,6 +20,7 @@ STOREYS = (
         "device",
         "files",
         "records",
+        "replicates",
         "contract",
     ),
     *("command_line", "journal", "radiographs", "data", "metrics", "encoders", "training", "few_shot", "inference"),

@@ -144,6 +144,12 @@ def test_the_encoder_is_built() -> None:
 
 
 @pytest.mark.slow
+def test_seeds_are_trainings() -> None:
+    config = check(config_with(block("seeds: [0, 1, 2]")))
+    seeds = {variant: config.seeds_of(variant) for variant in ("mlip", "clip", "random")}
+    assert seeds == {"mlip": [0, 1, 2, 3, 4], "clip": [0, 1, 2], "random": None}
+
+
 def test_the_evaluation_runs_and_nothing_else_does(finished_run, tmp_path: Path) -> None:
     folder = tmp_path / "checkout"
     shutil.copytree(finished_run.folder, folder)

@@ -104,7 +104,9 @@ def _gpus_of_training(profile: SiteProfile) -> int:
 
 def _described(config: Config) -> str:
     evaluated = ", ".join(config.evaluate_on) or "no labels"
-    return f"pre-trains {len(config.compare)} variants on {config.pretrain_on}, evaluates on {evaluated}"
+    variants, trainings = len(config.compare), len(config.compared)
+    seeds = f" ({trainings} trainings, one per seed)" if trainings > variants else ""
+    return f"pre-trains {variants} variants{seeds} on {config.pretrain_on}, evaluates on {evaluated}"
 
 
 def parser() -> ArgumentParser:

@@ -186,7 +186,7 @@ def _pretraining(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
     studies = training_studies(config, amounts)
     amount, split = amounts[config.pretrain_on], config.patient_split
     held_out = min(amount.images, amount.reports)
-    for variant in config.compare:
+    for variant in (each.name for each in config.compared):
         settings = config.settings("pretrain", variant=variant)
         assert isinstance(settings, PretrainSettings)
         yield pretraining_job(variant, settings, studies)
@@ -201,7 +201,8 @@ def _pretraining(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
 
 
 def _evaluations(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]:
-    for variant in config.compare:
+    for replicate in config.compared:
+        variant, with_text = replicate.name, replicate.variant in config.with_text
         settings = config.settings("pretrain", variant=variant)
         assert isinstance(settings, PretrainSettings)
         size = operations.parameters(settings) * _FLOAT
@@ -213,10 +214,10 @@ def _evaluations(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
                       written=images * (width * _FLOAT + _ROW), gpus=1)  # fmt: skip
             left_out = config.not_measured(dataset)
             for stage in ("zero_shot_classification", "multi_class_classification"):
-                if stage not in left_out and variant in config.with_text:
+                if stage not in left_out and with_text:
                     draws = config.settings(stage, dataset).draws
                     yield Job(stage, place, stage, draws, written=images * _ROW)
-            if "phrase_grounding" not in left_out and variant in config.with_text:
+            if "phrase_grounding" not in left_out and with_text:
                 yield _grounding(config, place, dataset, images, forward)
             if "few_shot_classification" not in left_out:
                 yield from _few_shot(config, place, dataset, images, forward)

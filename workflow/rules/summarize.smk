@@ -12,6 +12,7 @@ RESULTS_TREE = ResultsTree(
     ),
     tuple(variant for variant in CONFIG.compare if variant not in CONFIG.with_text),
     {(dataset, stage): why for dataset in CONFIG.evaluate_on for stage, why in CONFIG.not_measured(dataset).items()},
+    {variant: tuple(seeds) for variant in CONFIG.compare if (seeds := CONFIG.seeds_of(variant))},
 )
 TEMPLATES = Path(of_checkout("stages/summarize/templates"))
 TEMPLATE = str(TEMPLATES / "report.html.jinja")
@@ -51,7 +52,7 @@ rule summarize:
         results=f"{CONFIG.workspace}/results",
         pretrain_on=CONFIG.pretrain_on,
         datasets=CONFIG.evaluate_on,
-        variants=CONFIG.compare,
+        variants=RESULTS_TREE.words,
         image_only=[variant for variant in CONFIG.compare if variant not in CONFIG.with_text],
         few_shot=CONFIG.few_shot_jobs("few_shot_classification"),
         segmentation=CONFIG.few_shot_jobs("few_shot_segmentation"),

@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, SupportsFloat, SupportsIndex
 
 from ..contract import JOURNAL_FILE, Job
@@ -145,11 +145,13 @@ def track(
     settings: Settings,
     inputs: Mapping[str, Path],
     image: str = "none",
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Run]:
     """Keep the journal of one run of `stage`; `name` is its place under the stage's folder, e.g. "mlip/rsna".
 
     `inputs` maps a role to a file; the files' digests (from the side-car, else computed) make the data digest. An
-    exception, SIGTERM included, is recorded as FAILED with its message and raised again.
+    exception, SIGTERM included, is recorded as FAILED with its message and raised again. `tags` stand beside those of
+    the environment.
     """
     for role, path in inputs.items():
         if not Path(path).is_file():
@@ -173,7 +175,7 @@ def track(
         "params": flatten(settings.model_dump(mode="json")),
         "metrics": [],
         "artifacts": [],
-        "tags": _environment(),
+        "tags": _environment() | dict(tags),
     }
     run = Run(Path(journal), record)
     _keep_earlier(run)
@@ -199,7 +201,8 @@ def track(
 def track_job(job: Job, more: Mapping[str, Path] | None = None) -> Iterator[Run]:
     """Keep the journal of a job: its inputs and `more` that its settings name, and at its end all that it wrote."""
     inputs = job.inputs() | dict(more or {})
-    with track(job.stage, job.name, journal=job.journal, settings=job.settings, inputs=inputs, image=job.image) as run:
+    with track(job.stage, job.name, journal=job.journal, settings=job.settings, inputs=inputs, image=job.image,
+               tags=job.tags()) as run:  # fmt: skip
         yield run
         for path, publish in job.artifacts():
             run.log_artifact(path, publish=publish)

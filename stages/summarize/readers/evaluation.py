@@ -1,8 +1,9 @@
 """What was measured: one result per evaluation and variant, with the samples and scores that the page draws."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 import pyarrow.compute as pc
@@ -15,6 +16,7 @@ from ...common.files.arrow_tables import map_table, read_table
 from ...common.files.atomic_files import verify
 from ...common.files.schemas import SCORES, samples
 from ...common.records import has_several, read_record
+from ...common.replicates import Replicate
 from ...few_shot_classification.contract import FewShotClassificationJob, FewShotResult
 from ...few_shot_segmentation.contract import FewShotSegmentationJob, SegmentationResult
 from ...multi_class_classification.contract import MultiClassJob, MultiClassResult
@@ -36,17 +38,33 @@ class Evaluation:
     """What the results of every evaluation have: `writer` is the job that wrote them."""
 
     writer: ClassVar[type[Job]]
-    variant: str
+    replicate: Replicate
     result: Compared
+
+    @property
+    def variant(self) -> str:
+        """Return the variant, of which it measures one replicate."""
+        return self.replicate.variant
 
     @property
     def run(self) -> dict[str, str]:
         """Return the values of the wildcards of its run."""
-        return {"variant": self.variant}
+        return {"variant": self.replicate.name}
 
     def measured_on(self) -> object:
         """Return what must be equal for all variants."""
         return self.result.measured_on()
+
+
+Measured = TypeVar("Measured", bound=Evaluation)
+
+
+def by_variant(measured: Iterable[Measured]) -> dict[str, list[Measured]]:
+    """Return results by their variant: of each its replicates, by ascending seed."""
+    found: dict[str, list[Measured]] = {}
+    for each in measured:
+        found.setdefault(each.variant, []).append(each)
+    return found
 
 
 class OfDataset(Evaluation):
@@ -57,7 +75,7 @@ class OfDataset(Evaluation):
     @property
     def run(self) -> dict[str, str]:
         """Return the values of the wildcards of its run."""
-        return {"variant": self.variant, "dataset": self.dataset}
+        return {"variant": self.replicate.name, "dataset": self.dataset}
 
 
 @dataclass(frozen=True)
@@ -65,7 +83,7 @@ class ZeroShot(OfDataset):
     """One row of Table 1, with the scores of the test part by finding."""
 
     dataset: str
-    variant: str
+    replicate: Replicate
     result: ZeroShotResult
     scores: dict[str, Float[np.ndarray, "images"]]
     targets: dict[str, Int[np.ndarray, "images"]]
@@ -78,12 +96,13 @@ class ZeroShot(OfDataset):
 
 def read_zero_shot(tree: ResultsTree) -> list[ZeroShot]:
     """Read the results of zero-shot classification."""
-    return [_read(tree, dataset, variant) for dataset, variant in tree.evaluations(ZeroShotJob.stage)]
+    return [_read(tree, dataset, replicate) for dataset, replicate in tree.evaluations(ZeroShotJob.stage)]
 
 
-def _read(tree: ResultsTree, dataset: str, variant: str) -> ZeroShot:
-    path = tree.path(ZeroShotJob, "scores", variant=variant, dataset=dataset)
-    result = read_record(tree.path(ZeroShotJob, "result", variant=variant, dataset=dataset), ZeroShotResult)
+def _read(tree: ResultsTree, dataset: str, replicate: Replicate) -> ZeroShot:
+    run = {"variant": replicate.name, "dataset": dataset}
+    path = tree.path(ZeroShotJob, "scores", **run)
+    result = read_record(tree.path(ZeroShotJob, "result", **run), ZeroShotResult)
     table = read_table(path, SCORES)
     table = table.filter(pc.equal(table["split"], "test"))
     scores, targets = {}, {}
@@ -96,7 +115,7 @@ def _read(tree: ResultsTree, dataset: str, variant: str) -> ZeroShot:
             raise InputError(
                 f"{path}: its test part is not that of result.json beside it", remedy="run the stage again"
             )
-    return ZeroShot(dataset, variant, result, scores, targets)
+    return ZeroShot(dataset, replicate, result, scores, targets)
 
 
 @dataclass(frozen=True)
@@ -104,7 +123,7 @@ class MultiClass(OfDataset):
     """Result of multi-class classification for one data set and variant."""
 
     dataset: str
-    variant: str
+    replicate: Replicate
     result: MultiClassResult
     writer: ClassVar[type[Job]] = MultiClassJob
 
@@ -112,9 +131,9 @@ class MultiClass(OfDataset):
 def read_multi_class(tree: ResultsTree) -> list[MultiClass]:
     """Read the results of multi-class classification."""
     found = []
-    for dataset, variant in tree.evaluations(MultiClassJob.stage):
-        path = tree.path(MultiClassJob, "result", dataset=dataset, variant=variant)
-        found.append(MultiClass(dataset, variant, read_record(path, MultiClassResult)))
+    for dataset, replicate in tree.evaluations(MultiClassJob.stage):
+        path = tree.path(MultiClassJob, "result", dataset=dataset, variant=replicate.name)
+        found.append(MultiClass(dataset, replicate, read_record(path, MultiClassResult)))
     return found
 
 
@@ -123,24 +142,23 @@ class FewShot(Evaluation):
     """One cell of Table 2."""
 
     job: FewShotJob
-    variant: str
+    replicate: Replicate
     result: FewShotResult
     writer: ClassVar[type[Job]] = FewShotClassificationJob
 
     @property
     def run(self) -> dict[str, str]:
         """Return the values of the wildcards of its run."""
-        return self.job.run(self.variant)
+        return self.job.run(self.replicate.name)
 
 
 def read_few_shot(tree: ResultsTree) -> list[FewShot]:
     """Read the results of few-shot classification."""
-    return [
-        FewShot(
-            job, variant, read_record(tree.path(FewShotClassificationJob, "result", **job.run(variant)), FewShotResult)
-        )
-        for job, variant in tree.few_shot_evaluations
-    ]
+    found = []
+    for job, replicate in tree.few_shot_evaluations:
+        path = tree.path(FewShotClassificationJob, "result", **job.run(replicate.name))
+        found.append(FewShot(job, replicate, read_record(path, FewShotResult)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -159,7 +177,7 @@ class Segmentation(Evaluation):
     """One cell of Table 3."""
 
     job: FewShotJob
-    variant: str
+    replicate: Replicate
     result: SegmentationResult
     samples: list[OutlinedSample]
     writer: ClassVar[type[Job]] = FewShotSegmentationJob
@@ -167,14 +185,14 @@ class Segmentation(Evaluation):
     @property
     def run(self) -> dict[str, str]:
         """Return the values of the wildcards of its run."""
-        return self.job.run(self.variant)
+        return self.job.run(self.replicate.name)
 
 
 def read_segmentation(tree: ResultsTree) -> list[Segmentation]:
     """Read the results of few-shot segmentation."""
     found = []
-    for job, variant in tree.segmentation_evaluations:
-        run = job.run(variant)
+    for job, replicate in tree.segmentation_evaluations:
+        run = job.run(replicate.name)
         result = read_record(tree.path(FewShotSegmentationJob, "result", **run), SegmentationResult)
         published = tree.path(FewShotSegmentationJob, "samples", **run)
         verify(published)
@@ -189,7 +207,7 @@ def read_segmentation(tree: ResultsTree) -> list[Segmentation]:
             )
             for row in map_table(published).to_pylist()
         ]
-        found.append(Segmentation(job, variant, result, samples))
+        found.append(Segmentation(job, replicate, result, samples))
     return found
 
 
@@ -211,7 +229,7 @@ class Grounding(OfDataset):
     """Result of phrase grounding for one finding of a data set, and one variant."""
 
     dataset: str
-    variant: str
+    replicate: Replicate
     result: FindingResult
     whole: GroundingResult
     samples: list[Sample]
@@ -231,13 +249,13 @@ class Grounding(OfDataset):
 def read_grounding(tree: ResultsTree) -> list[Grounding]:
     """Read the results of phrase grounding, finding by finding."""
     grounding = []
-    for dataset, variant in tree.evaluations(PhraseGroundingJob.stage):
-        run = {"variant": variant, "dataset": dataset}
+    for dataset, replicate in tree.evaluations(PhraseGroundingJob.stage):
+        run = {"variant": replicate.name, "dataset": dataset}
         result = read_record(tree.path(PhraseGroundingJob, "result", **run), GroundingResult)
         samples = read_samples(tree.path(PhraseGroundingJob, "samples", **run))
         for each in result.findings:
             own = [sample for sample in samples if sample.finding == each.finding]
-            grounding.append(Grounding(dataset, variant, each, result, own))
+            grounding.append(Grounding(dataset, replicate, each, result, own))
     return grounding
 
 
@@ -262,7 +280,7 @@ def _sample(row: dict, size: int) -> Sample:
 class Retrieval(Evaluation):
     """Result of retrieval for one variant."""
 
-    variant: str
+    replicate: Replicate
     result: RetrievalResult
     writer: ClassVar[type[Job]] = RetrievalJob
 
@@ -270,6 +288,6 @@ class Retrieval(Evaluation):
 def read_retrieval(tree: ResultsTree) -> list[Retrieval]:
     """Read the results of retrieval."""
     return [
-        Retrieval(variant, read_record(tree.path(RetrievalJob, "result", variant=variant), RetrievalResult))
-        for variant in tree.with_text
+        Retrieval(each, read_record(tree.path(RetrievalJob, "result", variant=each.name), RetrievalResult))
+        for each in tree.replicates_of(*tree.with_text)
     ]

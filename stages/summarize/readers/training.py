@@ -12,54 +12,68 @@ from ...common.encoders.settings import EncoderRecord
 from ...common.errors import InputError
 from ...common.files.atomic_files import verify
 from ...common.records import read_record
+from ...common.replicates import Replicate
 from ...pretrain.contract import PretrainJob
 from ...select_checkpoint.contract import IntegrityFile, SelectCheckpointJob, Selection
 from ..results_tree import ResultsTree
 
 
-def read_selection(tree: ResultsTree, variant: str) -> Selection:
-    """Read the decision for a variant."""
-    return read_record(tree.path(SelectCheckpointJob, "selection", variant=variant), Selection)
+def read_selection(tree: ResultsTree, replicate: str) -> Selection:
+    """Read the decision for a replicate."""
+    return read_record(tree.path(SelectCheckpointJob, "selection", variant=replicate), Selection)
 
 
 def read_pooling(tree: ResultsTree) -> dict[str, str]:
     """Return, by variant, what few-shot classification takes of its tokens: mean of patches, or cls."""
-    paths = {each: tree.path(SelectCheckpointJob, "checkpoint", variant=each) / "config.json" for each in tree.variants}
-    return {variant: read_record(path, EncoderRecord).model.image.pooling for variant, path in paths.items()}
+    found: dict[str, str] = {}
+    for each in tree.replicates:  # those of one variant have the same
+        path = tree.path(SelectCheckpointJob, "checkpoint", variant=each.name) / "config.json"
+        found[each.variant] = read_record(path, EncoderRecord).model.image.pooling
+    return found
 
 
 @dataclass(frozen=True)
 class Integrity:
-    """The integrity map of a variant."""
+    """The integrity map of a replicate."""
 
-    variant: str
+    replicate: Replicate
     phi: Float[np.ndarray, "grid grid"]
     mean: Float[np.ndarray, "size size"] | None  # of the validation radiographs, grey 0..1
     images: int  # radiographs in that mean
 
 
 def read_integrity(tree: ResultsTree) -> list[Integrity]:
-    """Read the map of each variant that has phi; results of older versions have no such file."""
+    """Read the map of each replicate that has phi; results of older versions have no such file."""
     found = []
-    for variant in tree.variants:
-        path = tree.path(SelectCheckpointJob, "checkpoint", variant=variant) / "integrity_map.json"
+    for replicate in tree.replicates:
+        path = tree.path(SelectCheckpointJob, "checkpoint", variant=replicate.name) / "integrity_map.json"
         if path.is_file():
             record, mean = read_record(path, IntegrityFile), None
             if record.mean_radiograph is not None:
                 verify(path.parent / record.mean_radiograph.path)
                 mean = imread(path.parent / record.mean_radiograph.path).astype(float)
             images = record.mean_radiograph.images if record.mean_radiograph else 0
-            found.append(Integrity(variant, np.array(record.phi), mean, images))
+            found.append(Integrity(replicate, np.array(record.phi), mean, images))
     return found
 
 
 @dataclass(frozen=True)
 class Training:
-    """Training of one variant, and the candidate that was kept."""
+    """One training of a variant, and the candidate that was kept."""
 
-    variant: str
+    replicate: Replicate
     curve: dict[str, np.ndarray]  # column -> values at the logged steps; NaN where a column has none
     selection: Selection
+
+    @property
+    def variant(self) -> str:
+        """Return the variant that was trained."""
+        return self.replicate.variant
+
+    @property
+    def score(self) -> float:
+        """Return the score on validation of the candidate that was kept."""
+        return self.selection.candidates[self.selection.chosen_step]
 
     @property
     def trained(self) -> bool:
@@ -68,12 +82,9 @@ class Training:
 
 
 def read_training(tree: ResultsTree) -> list[Training]:
-    """Read the training of every variant."""
-    curves = [read_curve(tree.path(PretrainJob, "curve", variant=variant)) for variant in tree.variants]
-    return [
-        Training(variant, curve, read_selection(tree, variant))
-        for variant, curve in zip(tree.variants, curves, strict=True)
-    ]
+    """Read the training of every replicate."""
+    curves = {each: read_curve(tree.path(PretrainJob, "curve", variant=each.name)) for each in tree.replicates}
+    return [Training(each, curve, read_selection(tree, each.name)) for each, curve in curves.items()]
 
 
 def read_curve(path: Path) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ...zero_shot_classification.contract import Calibration
 from ..drawing import STYLE, Style, axes_of, data_uri, svg
-from ..naming import protocol_name
+from ..naming import protocol_name, replicate_label
 from ..numbers import decimal, interval, words
 from ..readers.evaluation import OutlinedSample, Segmentation, ZeroShot
 from ..tables.ablation import compared_with
@@ -31,9 +31,8 @@ def zero_shot_names(report: Report) -> Names | None:
     if not tables:
         return None
     datasets = dict.fromkeys(each.dataset for each in report.inputs.zero_shot)
-    by_dataset = {
-        dataset: [each for each in report.inputs.zero_shot if each.dataset == dataset] for dataset in datasets
-    }
+    shown = report.inputs.shown(report.inputs.zero_shot)
+    by_dataset = {dataset: [each for each in shown if each.dataset == dataset] for dataset in datasets}
     only = [table for table in tables if any(column.key == "prompts" for column in table.columns)]
     return {
         "tables": tables,
@@ -133,14 +132,14 @@ def few_shot_names(report: Report) -> Names | None:
 
 def segmentation_names(report: Report) -> Names | None:
     """Return the names for Table 3, or None without such results."""
-    tables, cells = report.tables_of("segmentation"), report.inputs.segmentation
+    tables, cells = report.tables_of("segmentation"), report.inputs.shown(report.inputs.segmentation)
     outlined = [_pictures(report, cell) for cell in cells if cell.samples]
     return {"tables": tables, "outlined": outlined} if tables else None
 
 
 def _pictures(report: Report, cell: Segmentation) -> Names:
-    label = f"{report.labels[cell.variant]}, {cell.job.dataset}, {protocol_name(cell.job.protocol, [cell.result])}, "
-    label += f"{cell.job.fraction} % of the labels"
+    label = f"{replicate_label(report.inputs, cell.replicate)}, {cell.job.dataset}, "
+    label += f"{protocol_name(cell.job.protocol, [cell.result])}, {cell.job.fraction} % of the labels"
     pictures = [
         {
             "caption": f"{sample.image_id}: Dice {decimal(sample.dice)}",

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from ...common.wording import counted
 from ..drawing import STYLE, axes_of, data_uri, svg
 from ..inputs import Inputs
-from ..naming import variant_label
+from ..naming import replicate_label
 from ..numbers import decimal
 from ..readers.evaluation import Grounding, Sample
 from ..readers.training import Integrity
 from ..tables.grounding import by_place
-from ..tables.integrity_map import integrity_table
+from ..tables.integrity import integrity_table
 from .report import Names, Report
 
 HEATMAP = "inferno"
@@ -34,14 +34,14 @@ def pointing_names(report: Report) -> Names | None:
 
 def heatmaps_names(report: Report) -> Names | None:
     """Return the names for the heatmaps, or None without grounding."""
-    places = by_place(report.inputs.grounding)
+    places = by_place(report.inputs.shown(report.inputs.grounding))
     return {"samples": [_samples(report, each) for each in places.values()]} if places else None
 
 
 def _samples(report: Report, grounding: Sequence[Grounding]) -> Names:
     """Return rows of one radiograph each, with the heatmap of every variant beside it."""
     dataset = grounding[0].dataset
-    run = report.provenance.run("phrase_grounding", f"{grounding[0].variant}/{dataset}")
+    run = report.provenance.run("phrase_grounding", f"{grounding[0].replicate.name}/{dataset}")
     absent = "no radiograph was drawn: samples is 0"
     if run.param("publish_samples") != "True":
         absent = "radiographs are not published: publish_samples is false"
@@ -63,7 +63,7 @@ def _sample_row(inputs: Inputs, sample: Sample, grounding: Sequence[Grounding]) 
                 hit = "hit" if other.hit else "miss"
                 panels.append(
                     {
-                        "label": variant_label(inputs, each.variant),
+                        "label": replicate_label(inputs, each.replicate),
                         "hit": hit,
                         "range": f"{decimal(other.heatmap.min())} to {decimal(other.heatmap.max())}",
                         "src": data_uri(heatmap_figure(other)),
@@ -125,7 +125,8 @@ def _outline(axes: Axes, sample: Sample) -> None:
 def integrity_map_names(report: Report) -> Names:
     """Return the names for the integrity map."""
     inputs = report.inputs
-    maps = [_map(each) for each in inputs.integrity if inputs.trained(each.variant)]
+    maps = [_map(each, replicate_label(inputs, each.replicate)) for each in inputs.shown(inputs.integrity)
+            if inputs.trained(each.replicate.variant)]  # fmt: skip
     return {
         "integrity_maps": maps,
         "table": integrity_table(inputs),
@@ -133,12 +134,12 @@ def integrity_map_names(report: Report) -> Names:
     }
 
 
-def _map(integrity: Integrity) -> Names:
+def _map(integrity: Integrity, label: str) -> Names:
     """Return the names of one trained variant; an untrained phi is 0 everywhere and appears only in the table."""
     low, high, grid = float(integrity.phi.min()), float(integrity.phi.max()), len(integrity.phi)
-    alt = f"phi of {integrity.variant} on its grid of {grid} by {grid} patches, from {low:.2g} to {high:.2g}"
+    alt = f"phi of {label} on its grid of {grid} by {grid} patches, from {low:.2g} to {high:.2g}"
     return {
-        "variant": integrity.variant,
+        "variant": label,
         "grid": grid,
         "src": data_uri(integrity_figure(integrity.phi)),
         "alt": f"{alt}.",

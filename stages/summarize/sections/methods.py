@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from ...common.wording import counted
 from ...pretrain.contract import PretrainSettings
 from ..inputs import Inputs
 from ..naming import always_note, findings_label, pooling_note, protocol_note
@@ -54,10 +55,10 @@ def methods_names(report: Report) -> Names:
 def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotation] = ()) -> list[str]:
     """Return paragraphs on method, data, encoders, objective, training and evaluation.
 
-    Marks of references.py stand where a work is cited. The first variant is described. One that was not trained has no
-    objective.
+    Marks of references.py stand where a work is cited. The first training of the first variant is described. A variant
+    that was not trained has no objective.
     """
-    pretrain = provenance.run("pretrain", inputs.tree.variants[0])
+    pretrain = provenance.run("pretrain", inputs.tree.replicates[0].name)
     called = any("invocation" in run.tags for run in provenance.runs)  # by the workflow, not by hand
     pipeline = f"the MLIP pipeline [@{SOFTWARE}]{' on Snakemake [@molder2021snakemake]' if called else ''}"
     if was_trained(pretrain):
@@ -67,7 +68,7 @@ def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotati
         )
         learned = [objective(pretrain), f"{training(pretrain)} {choice(inputs)}"]
     else:
-        method = f"{pretrain.name} was evaluated by {pipeline}."
+        method = f"{inputs.tree.variants[0]} was evaluated by {pipeline}."
         learned = ["Nothing was trained: the weights are those of the start."]
     paragraphs = [
         method,
@@ -75,19 +76,25 @@ def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotati
         encoders(pretrain, inputs),
         *learned,
         evaluation(inputs, provenance),
-        " ".join([*_few_shot(inputs), *_retrieval(inputs), *_comparison(inputs), *_quoted(quotations)]),
+        " ".join(
+            [*_few_shot(inputs), *_retrieval(inputs), *_comparison(inputs), *_seeds(inputs), *_quoted(quotations)]
+        ),
     ]
     return [each for each in paragraphs if each]
 
 
 def differences(inputs: Inputs, provenance: Provenance) -> list[Difference]:
-    """Return the settings in which the other variants differ from the first."""
-    first, *others = (provenance.run("pretrain", variant) for variant in inputs.tree.variants)
+    """Return the settings in which the other variants differ from the first; seeds of their own are none."""
+    runs = {variant: provenance.run("pretrain", inputs.tree.replicates_of(variant)[0].name)
+            for variant in inputs.tree.variants}  # fmt: skip
+    first, *others = inputs.tree.variants
+    known, seeds = runs[first].params, inputs.tree.seeds
     return [
-        Difference(run.name, key, value, instead_of)
-        for run in others
-        for key in dict.fromkeys([*first.params, *run.params])
-        if (value := run.params.get(key, _default(key))) != (instead_of := first.params.get(key, _default(key)))
+        Difference(variant, key, value, instead_of)
+        for variant in others
+        for key in dict.fromkeys([*known, *runs[variant].params])
+        if (value := runs[variant].params.get(key, _default(key))) != (instead_of := known.get(key, _default(key)))
+        and not (key == "seed" and {first, variant} & seeds.keys())
     ]
 
 
@@ -106,12 +113,13 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
     if by_dataset:
         first = {dataset: by_dataset[dataset] for dataset in inputs.tree.evaluate_on if dataset in by_dataset}
         runs = [
-            provenance.run("zero_shot_classification", f"{each.variant}/{dataset}") for dataset, each in first.items()
+            provenance.run("zero_shot_classification", f"{each.replicate.name}/{dataset}")
+            for dataset, each in first.items()
         ]
         resampled = ", ".join(f"{dataset} by {each.result.resampled_by}" for dataset, each in first.items())
         findings = ", ".join(f"{findings_label(each.result.findings)} in {dataset}" for dataset, each in first.items())
         sentences.append(
-            f"Zero-shot classification ({findings}) compares {_compared(runs)} with affirming and denying prompts. "
+            f"Zero-shot classification ({findings}) compares {_compared(runs)}. "
             f"{_chosen_on_validation(inputs)} Intervals are 95 % percentile intervals of {_draws(runs)} bootstrap "
             f"draws [@efron1979bootstrap] ({resampled})."
         )
@@ -207,15 +215,18 @@ def _chosen_on_validation(inputs: Inputs) -> str:
 
 
 def _compared(runs: list[StageRun]) -> str:
-    """Return what of an image is compared with prompts: all of it, or its patches."""
+    """Return what of an image is compared with which prompts: all of it, or its patches."""
     places: dict[str, list[str]] = {}
     for run in runs:
-        what = "an image"
+        what = "an image with affirming and denying prompts"
         if (score := run.params.get("score", "global")) != "global":  # journals of older versions have no such setting
             share = 100 * float(run.param("patch_share"))
             of = "centred cosines" if run.params.get("reading") == "centred" else "cosines"
-            patches = f"the {share:g} % of an image's patches that are nearest (the mean of their {of})"
-            what = patches if score == "local" else f"an image, and {patches}, both standardised by training images,"
+            patches = f"the {share:g} % of its patches that are nearest with affirming ones (the mean of their {of})"
+            what = f"{what}, and {patches}, both standardised by training images"
+            if score == "local":
+                patches = f"the {share:g} % of an image's patches that are nearest"
+                what = f"{patches} with affirming prompts (the mean of their {of})"
         places.setdefault(what, []).append(run.name.split("/")[-1])
     if len(places) == 1:
         return next(iter(places))
@@ -292,6 +303,24 @@ def _comparison(inputs: Inputs) -> Iterator[str]:
             "Variants are compared on the same images by a paired bootstrap, with Holm's correction [@holm1979] over "
             "all pairs of a column."
         )
+
+
+def _seeds(inputs: Inputs) -> Iterator[str]:
+    """Yield with how many seeds variants were trained, and what their figures then are."""
+    by_seeds: dict[tuple[int, ...], list[str]] = {}
+    for variant, seeds in inputs.tree.seeds.items():
+        by_seeds.setdefault(seeds, []).append(variant)
+    if not by_seeds:
+        return
+    said = [f"{', '.join(variants)} with {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
+            for seeds, variants in by_seeds.items()]  # fmt: skip
+    described = inputs.tree.replicates[0]
+    if described.seed is not None:
+        said[-1] += f"; what is said above of {described.variant} in particular is of seed {described.seed}"
+    yield (
+        f"Pre-training and all that follows it ran for {' and '.join(said)}. Figures of several seeds are means over "
+        "them, and their intervals and tests draw seeds (Student's t) and patients (bootstrap) together."
+    )
 
 
 def _quoted(quotations: Sequence[Quotation]) -> Iterator[str]:

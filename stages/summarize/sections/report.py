@@ -11,7 +11,7 @@ from ..contract import SummarizeSettings
 from ..drawing import Style, variant_styles
 from ..inputs import Inputs
 from ..ledger import Ledger
-from ..naming import variant_label
+from ..naming import replicate_label, variant_label
 from ..provenance import Provenance
 from ..tables.quoted import Quotation, shown
 from ..tables.table import Table, Task
@@ -49,6 +49,12 @@ class Report:
     def labels(self) -> dict[str, str]:
         """Return the label of each variant."""
         return {variant: variant_label(self.inputs, variant) for variant in self.inputs.tree.variants}
+
+    @cached_property
+    def shown_labels(self) -> dict[str, str]:
+        """Return the label of each variant beside curves and pictures, which are of one training."""
+        medians = {variant: self.inputs.median(variant) for variant in self.inputs.tree.variants}
+        return {variant: replicate_label(self.inputs, median) for variant, median in medians.items()}
 
 
 @dataclass(frozen=True)

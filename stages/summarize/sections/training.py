@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..drawing import COLOURS, INK, STYLE, Style, axes_of, data_uri, svg
 from ..inputs import Inputs
+from ..naming import replicate_label
 from ..readers.training import Training
 from .report import Names, Report
 
@@ -29,28 +30,32 @@ FEW_POINTS = 20  # so many are marked each: a single one would else be a line wi
 
 def training_names(report: Report) -> Names:
     """Return the names for the training section."""
-    training = report.inputs.training
+    shown = report.inputs.shown(report.inputs.training)
     return {
-        "training": training,
-        "losses": _losses(report.inputs),
+        "training": shown,
+        "trainings": report.inputs.training,
+        "replicate_labels": {each.replicate: replicate_label(report.inputs, each.replicate)
+                             for each in report.inputs.training},
+        "losses": _losses(report.inputs, shown),
         "loss_styles": LOSS_STYLES,
         "diagnostics": _diagnostics(report),
-        "selection": data_uri(selection_figure(training, report.styles)),
-    }
+        "selection": data_uri(selection_figure(shown, report.styles)),
+    }  # fmt: skip
 
 
-def _losses(inputs: Inputs) -> list[Names]:
+def _losses(inputs: Inputs, shown: Sequence[Training]) -> list[Names]:
     losses = []
-    for each in inputs.training:
+    for each in shown:
         if each.trained:
+            label = replicate_label(inputs, each.replicate)
             last = {name: each.curve[name][-1] for name in shown_losses(each)}
             values = ", ".join(f"{name.removeprefix('loss/')} {value:.2f}" for name, value in last.items())
             losses.append(
                 {
-                    "variant": each.variant,
+                    "variant": label,
                     "last": last,
                     "src": data_uri(loss_figure(each)),
-                    "alt": f"Loss terms of {each.variant} over the steps; at the last one: {values}.",
+                    "alt": f"Loss terms of {label} over the steps; at the last one: {values}.",
                 }
             )
     return losses
@@ -58,7 +63,7 @@ def _losses(inputs: Inputs) -> list[Names]:
 
 def _diagnostics(report: Report) -> list[Names]:
     """Return one figure per quantity that some variant logged, with all variants in it."""
-    trained = [each for each in report.inputs.training if each.trained]
+    trained = [each for each in report.inputs.shown(report.inputs.training) if each.trained]
     shown = []
     for column, title in DIAGNOSTICS.items():
         having = [each for each in trained if column in each.curve]

@@ -4,27 +4,31 @@ The differences are the paired comparisons of Tables 1 to 3, of retrieval and of
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ...common.records import Estimate
 from ..inputs import Inputs
 from ..naming import protocol_name, variant_label
 from ..numbers import signed, words
-from ..readers.evaluation import FewShot, Grounding, Segmentation
+from ..readers.evaluation import FewShot, Grounding, Segmentation, by_variant
 from ..results_tree import ResultsTree
 from .comparisons import Comparison, Comparisons
 from .grounding import COLUMNS, IN_LUNG, by_place, table_name
+from .seeds import seeds_cell, seeds_note, why_no_bold
 from .table import Block, Cell, Column, Row, Table, cell_of
 
 Measured = TypeVar("Measured", FewShot, Segmentation)
 RECALL_AT = 5
 NOTE = (
     "Of a task with several shares of the labels the largest one. Differences with 95 % intervals by paired bootstrap "
-    "over the same test images (in retrieval: queries); bold where the difference is not 0 by the test (two-sided, "
-    "level .05, Holm's correction over all pairs of that column of its own table). One training each: what another "
-    "seed would give is not in these intervals."
+    "over the same test images (in retrieval: queries)."
 )
+BOLD = (
+    "Bold: the difference is not 0 by the test (two-sided, level .05, Holm's correction over all pairs of that column "
+    "of its own table)."
+)
+ONE_TRAINING = "Variants of one training: what another seed would give is not in these intervals."
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Measure:
 
     key: str
     header: str
-    figures: Mapping[str, Estimate]
+    figures: Mapping[str, Cell]
     differences: Mapping[str, Comparison]
     absent: Mapping[str, str] = field(default_factory=dict)
 
@@ -77,43 +81,48 @@ def _table(inputs: Inputs, ablation: Ablation) -> Table:
         columns += [Column(each.key, each.header),
                     Column(f"{each.key}_difference", f"from {ablation.first}", below=each.key),
                     Column(f"{each.key}_p", "p (Holm)", shown=False)]  # fmt: skip
-    rows = []
+    rows, no_bold = [], why_no_bold(inputs, inputs.tree.variants)
     for variant in inputs.tree.variants:
         cells: dict[str, Cell] = {}
         for each in ablation.measures:
-            cells |= _cells(each, variant)
+            cells |= _cells(each, variant, bold=no_bold is None)
         rows.append(Row(variant_label(inputs, variant), cells, key=variant))
     return Table(
         f"table4_{ablation.dataset}",
         f"Table 4. What each variant reaches on {ablation.dataset}, and its difference from {ablation.first}",
         tuple(columns),
         (Block("measured", tuple(rows)),),
-        legend=(NOTE,),
+        legend=(NOTE, *seeds_note(inputs), no_bold or BOLD, *_one_training(inputs)),
         task="ablation",
     )
 
 
-def _cells(measure: Measure, variant: str) -> dict[str, Cell]:
+def _one_training(inputs: Inputs) -> tuple[str, ...]:
+    """Return what stands beside variants that were trained here once."""
+    trained = [each for each in inputs.tree.variants if inputs.trained(each)]
+    return (ONE_TRAINING,) if any(len(inputs.tree.replicates_of(each)) == 1 for each in trained) else ()
+
+
+def _cells(measure: Measure, variant: str, bold: bool) -> dict[str, Cell]:
     cells = {}
     if (figure := measure.figures.get(variant)) is not None:
-        cells[measure.key] = cell_of(figure)
+        cells[measure.key] = figure
     elif variant in measure.absent:
         cells[measure.key] = Cell(text=measure.absent[variant])
     if (found := measure.differences.get(variant)) is not None:
-        cells[f"{measure.key}_difference"] = cell_of(found.difference, found.decided, form=signed)
+        cells[f"{measure.key}_difference"] = cell_of(found.difference, bold and found.decided, form=signed)
         cells[f"{measure.key}_p"] = Cell(found.adjusted)
     return cells
 
 
 def _measures(inputs: Inputs, dataset: str, first: str, comparisons: Comparisons) -> Iterator[Measure]:
     """Yield the measures that this run has, in the order of the tables."""
-
-    def differences(table: str, column: str) -> dict[str, Comparison]:
-        return comparisons.from_one(table, column, first)
-
-    zero_shot = {each.variant: each.result.metrics["auc"] for each in inputs.zero_shot if each.dataset == dataset}
+    zero_shot = by_variant(each for each in inputs.zero_shot if each.dataset == dataset)
     if zero_shot:
-        yield Measure("zero_shot_auc", "zero-shot AUC", zero_shot, differences(f"table1_{dataset}", "auc"))
+        table = f"table1_{dataset}"
+        aucs = {variant: [each.result.metrics["auc"] for each in own] for variant, own in zero_shot.items()}
+        yield Measure("zero_shot_auc", "zero-shot AUC", _figures(aucs, table, "auc", comparisons),
+                      comparisons.from_one(table, "auc", first))  # fmt: skip
     yield from _few_shot(inputs.few_shot, dataset, "table2", "auc", "AUC", comparisons, first)
     yield from _few_shot(
         inputs.segmentation, dataset, "table3", "dice_of_positives", "Dice of positives", comparisons, first
@@ -121,6 +130,16 @@ def _measures(inputs: Inputs, dataset: str, first: str, comparisons: Comparisons
     yield from _pointing(inputs, dataset, comparisons, first)
     if dataset == inputs.tree.pretrain_on:
         yield from _retrieval(inputs, comparisons, first)
+
+
+def _figures(
+    replicates: Mapping[str, Sequence[Estimate]], table: str, column: str, comparisons: Comparisons
+) -> dict[str, Cell]:
+    """Return the figure of each variant from those of its replicates, with the interval of its own table."""
+    cells = {variant: seeds_cell(own, comparisons.over_seeds(table, column, variant))
+             for variant, own in replicates.items() if own}  # fmt: skip
+    single = {variant for variant, own in replicates.items() if len(own) == 1}  # its spread is of other repetitions
+    return {variant: replace(cell, spread=None) if variant in single else cell for variant, cell in cells.items()}
 
 
 def _few_shot(
@@ -137,12 +156,14 @@ def _few_shot(
     for protocol in dict.fromkeys(each.job.protocol for each in own):
         fraction = max(each.job.fraction for each in own if each.job.protocol == protocol)
         cells = [each for each in own if (each.job.protocol, each.job.fraction) == (protocol, fraction)]
-        named = protocol_name(protocol, [each.result for each in cells])
+        named, column = protocol_name(protocol, [each.result for each in cells]), f"{metric}_{fraction}"
+        found = {variant: [figure for each in replicates for name, figure in each.result.metrics.items()
+                           if name == metric] for variant, replicates in by_variant(cells).items()}  # fmt: skip
         yield Measure(
             f"{protocol}_{metric}_{fraction}",
             f"{header}, {named}, {fraction} %",
-            {each.variant: found for each in cells for name, found in each.result.metrics.items() if name == metric},
-            comparisons.from_one(f"{table}_{dataset}_{protocol}", f"{metric}_{fraction}", first),
+            _figures(found, f"{table}_{dataset}_{protocol}", column, comparisons),
+            comparisons.from_one(f"{table}_{dataset}_{protocol}", column, first),
             {each.variant: each.result.skipped for each in cells if each.result.skipped is not None},
         )
 
@@ -159,8 +180,10 @@ def _pointing_at(grounding: Sequence[Grounding], comparisons: Comparisons, first
     inside = grounding[0].result.pointing[prompts].heatmap_in_lung is not None
     column = IN_LUNG if inside else "pointing"
     pointer = COLUMNS[column][1]
-    figures = {each.variant: getattr(each.result.pointing[prompts], pointer) for each in grounding}
-    variants = comparisons.from_one(table_name(found.place, prompts), column, first)
+    hits = {variant: [getattr(each.result.pointing[prompts], pointer) for each in own]
+            for variant, own in by_variant(grounding).items()}  # fmt: skip
+    table = table_name(found.place, prompts)
+    figures, variants = _figures(hits, table, column, comparisons), comparisons.from_one(table, column, first)
     several = found.place != found.dataset
     return Measure(
         f"pointing_{found.result.finding}" if several else "pointing",
@@ -172,15 +195,18 @@ def _pointing_at(grounding: Sequence[Grounding], comparisons: Comparisons, first
 
 
 def _retrieval(inputs: Inputs, comparisons: Comparisons, first: str) -> Iterator[Measure]:
-    found = {each.variant: each.result.figures for each in inputs.retrieval if each.result.figures is not None}
-    for direction in next(iter(found.values())).directions if found else ():
-        figures = {variant: each.directions[direction].recall for variant, each in found.items()}
-        candidates = next(iter(found.values())).directions[direction].candidates
-        known = next(iter(figures.values()))
-        k = RECALL_AT if RECALL_AT in known and candidates > RECALL_AT else min(known)  # else all are found
+    found = {variant: [each.result.figures for each in own if each.result.figures is not None]
+             for variant, own in by_variant(inputs.retrieval).items()}  # fmt: skip
+    measured = [each for own in found.values() for each in own]
+    for direction in measured[0].directions if measured else ():
+        one = measured[0].directions[direction]
+        # of no more candidates than that, all would be found
+        k = RECALL_AT if RECALL_AT in one.recall and one.candidates > RECALL_AT else min(one.recall)
+        table, column = f"retrieval_{direction}", f"recall_at_{k}"
+        recalls = {variant: [each.directions[direction].recall[k] for each in own] for variant, own in found.items()}
         yield Measure(
-            f"{direction}_recall_at_{k}",
+            f"{direction}_{column}",
             f"recall@{k}, {words(direction)}",
-            {variant: each[k] for variant, each in figures.items()},
-            comparisons.from_one(f"retrieval_{direction}", f"recall_at_{k}", first),
+            _figures(recalls, table, column, comparisons),
+            comparisons.from_one(table, column, first),
         )

@@ -11,7 +11,7 @@ from .classification import few_shot_classification_tables, zero_shot_tables
 from .comparisons import Comparisons
 from .coverage import coverage_tables
 from .grounding import grounding_tables
-from .integrity_map import integrity_table
+from .integrity import integrity_table
 from .multi_class import multi_class_tables
 from .quoted import Quotation
 from .retrieval import class_retrieval_tables, retrieval_tables
@@ -49,11 +49,13 @@ def text_summary(title: str, inputs: Inputs, tables: Sequence[Table], synthetic:
         lines += [f"Synthetic patients in {', '.join(synthetic)}: {said}."]
     if left_out := inputs.tree.image_only:
         lines += [f"No text, so no zero-shot, grounding and retrieval ({len(left_out)}): {', '.join(left_out)}"]
+    if inputs.tree.seeds:
+        lines += [f"Seeds: {'; '.join(each for each in inputs.tree.words if '=' in each)}"]
     for table in [*tables, integrity_table(inputs)]:
         if table is not None and any(column.brief for column in table.columns):
             lines += ["", *as_text(table)]
-    for each in inputs.retrieval:
-        if each.result.figures is None:
-            lines += [f"Retrieval, {variant_label(inputs, each.variant)}: not measured, {each.result.skipped}"]
+    skipped = {each.variant: each.result.skipped for each in inputs.retrieval if each.result.figures is None}
+    for variant, why in skipped.items():
+        lines += [f"Retrieval, {variant_label(inputs, variant)}: not measured, {why}"]
     lines += ["", "Brackets: 95 % intervals. All columns, notes and what is bold: on the page and in tables/."]
     return "\n".join([*lines, f"Report: {report}", ""])

@@ -1,10 +1,15 @@
 """Calibration of zero-shot scores: how reliable probabilities are before and after the fit."""
 
+from collections.abc import Sequence
+
+from ...zero_shot_classification.contract import Calibration
 from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import words
+from ..readers.evaluation import by_variant
 from .classification import intervals_note
-from .table import Block, Cell, Column, Row, Table, cell_of
+from .seeds import mean_and_spread, seeds_cell, seeds_note
+from .table import Block, Cell, Column, Row, Table
 
 METHODS = {"temperature": "temperature scaling (one factor)", "platt": "Platt's scaling (a factor and a bias)"}
 NOTE = (
@@ -21,14 +26,13 @@ def calibration_tables(inputs: Inputs) -> list[Table]:
     for dataset in dict.fromkeys(each.dataset for each in inputs.zero_shot):
         measured = [each for each in inputs.zero_shot if each.dataset == dataset]
         rows, first = [], measured[0].result
-        for each in measured:
-            for finding, own in each.result.findings.items():
-                if (found := own.calibration) is not None:
-                    cells = {"finding": Cell(text=words(finding))}
-                    for when, part in (("before", found.before), ("after", found.after)):
-                        cells |= {f"ece_{when}": cell_of(part.calibration_error), f"brier_{when}": cell_of(part.brier)}
-                    cells |= {"slope": Cell(found.slope), "bias": Cell(found.bias)}
-                    rows.append(Row(variant_label(inputs, each.variant), cells, key=each.variant))
+        for variant, replicates in by_variant(measured).items():
+            for finding in first.findings:
+                found = [own for each in replicates
+                         if (own := each.result.findings[finding].calibration) is not None]  # fmt: skip
+                if found:
+                    cells = {"finding": Cell(text=words(finding))} | _cells(found)
+                    rows.append(Row(variant_label(inputs, variant), cells, key=variant))
         calibrations = [own.calibration for own in first.findings.values() if own.calibration is not None]
         if rows and calibrations:
             one = calibrations[0]
@@ -40,7 +44,19 @@ def calibration_tables(inputs: Inputs) -> list[Table]:
                  Column("brier_after", "Brier after", brief=True), Column("slope", "slope"),
                  Column("bias", "bias")),
                 (Block("measured", tuple(rows)),),
-                legend=(NOTE.format(bins=len(one.after.bins)), intervals_note(first.resampled_by)),
+                legend=(NOTE.format(bins=len(one.after.bins)), intervals_note(first.resampled_by), *seeds_note(inputs)),
                 task="calibration",
             ))  # fmt: skip
     return tables
+
+
+def _cells(found: Sequence[Calibration]) -> dict[str, Cell]:
+    """Return the figures of one finding, of the replicates of a variant."""
+    cells = {}
+    for when, parts in (("before", [each.before for each in found]), ("after", [each.after for each in found])):
+        cells[f"ece_{when}"] = seeds_cell([part.calibration_error for part in parts])
+        cells[f"brier_{when}"] = seeds_cell([part.brier for part in parts])
+    for name in ("slope", "bias"):
+        value, spread = mean_and_spread([getattr(each, name) for each in found])
+        cells[name] = Cell(value, spread=spread)
+    return cells

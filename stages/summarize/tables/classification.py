@@ -1,21 +1,23 @@
 """Tables 1 and 2: zero-shot and few-shot classification."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 from ...common.few_shot.protocols import PartSize
-from ...common.records import METRICS, Overlap, has_several
+from ...common.records import METRICS, Estimate, Overlap, has_several
 from ...common.wording import counted
 from ...zero_shot_classification.contract import FindingResult
 from ..inputs import Inputs
 from ..naming import always_note, findings_label, pooling_note, protocol_name, protocol_note, variant_label
 from ..numbers import count, words
-from ..readers.evaluation import FewShot, Segmentation, ZeroShot
+from ..readers.evaluation import FewShot, Segmentation, ZeroShot, by_variant
 from .comparisons import Comparisons
 from .findings import ByFinding, findings_table
-from .image_values import ImageValues, few_shot_values, zero_shot_values
+from .image_values import ImageValues, Repeated, few_shot_values, repeated, zero_shot_values
 from .quoted import Quotation, quoted_blocks
-from .table import Block, Cell, Column, Row, Table, axis_of, cell_of
+from .seeds import mean_and_spread, seeds_cell, seeds_note, why_no_bold
+from .table import Block, Cell, Column, Row, Table, axis_of
 
 HEADERS = {"auc": "AUC", "average_precision": "average precision", "f1": "F1", "accuracy": "accuracy"}
 SCORES = {
@@ -24,7 +26,7 @@ SCORES = {
     "global_and_local": "the whole image and its best patches",
 }
 BOLD = (
-    "Bold: the best of its column, and better than every other {rival} by a paired bootstrap over the same {unit}s "
+    "Bold: the best of {scope}, and better than every other {rival} by a paired bootstrap over the same {unit}s "
     "(two-sided, Holm's correction over all pairs of the column, level .05). Without bold no such claim stands."
 )
 INTERVALS = "Brackets: 95 % bootstrap intervals, resampled by {unit}."
@@ -44,9 +46,19 @@ CHOICE = (
 )
 
 
-def bold_note(unit: str, rival: Literal["variant", "row"] = "variant") -> str:
-    """Say what bold means; `unit` is what the bootstrap resamples."""
-    return BOLD.format(rival=rival, unit=unit)
+def bold_notes(
+    inputs: Inputs,
+    variants: Iterable[str],
+    unit: str,
+    rival: Literal["variant", "row"] = "variant",
+    scope: str = "its column",
+) -> tuple[str, ...]:
+    """Say what bold means, or why there is none, and what figures of several seeds are.
+
+    `unit` is what the bootstrap resamples, `scope` what a figure is the best of.
+    """
+    bold = why_no_bold(inputs, variants) or BOLD.format(rival=rival, unit=unit, scope=scope)
+    return (*seeds_note(inputs), bold)
 
 
 def intervals_note(unit: str) -> str:
@@ -65,39 +77,51 @@ def zero_shot_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     tables = []
     for dataset in dict.fromkeys(each.dataset for each in inputs.zero_shot):
         measured = [each for each in inputs.zero_shot if each.dataset == dataset]
-        values = {each.variant: zero_shot_values(inputs.tree, each) for each in measured}
+        values = {variant: _by_finding(inputs, variant, [zero_shot_values(inputs.tree, each) for each in own])
+                  for variant, own in by_variant(measured).items()}  # fmt: skip
         tables.append(_zero_shot_table(inputs, measured, values, comparisons))
         if measured[0].result.only is None:
             tables.append(_zero_shot_findings(inputs, measured, values, comparisons))
     return tables
 
 
-Values = Mapping[str, Mapping[str, ImageValues]]  # by variant, then by finding; "" is the mean over findings
+Values = Mapping[str, Mapping[str, Repeated]]  # by variant, then by finding; "" is the mean over findings
+
+
+def _by_finding(inputs: Inputs, variant: str, values: Sequence[Mapping[str, ImageValues]]) -> dict[str, Repeated]:
+    """Return, by finding and under "" of their mean, the values of a variant's replicates."""
+    return {finding: repeated(inputs, variant, [each[finding] for each in values]) for finding in values[0]}
 
 
 def _zero_shot_findings(
     inputs: Inputs, measured: Sequence[ZeroShot], values: Values, comparisons: Comparisons
 ) -> Table:
     first, dataset = measured[0].result, measured[0].dataset
-    by_variant = [
-        ByFinding(each.variant, {finding: own.metrics["auc"] for finding, own in each.result.findings.items()},
-                  each.result.metrics["auc"], values[each.variant])
-        for each in measured
+    rows = [
+        ByFinding(variant, {finding: [each.result.findings[finding].metrics["auc"] for each in own]
+                            for finding in first.findings},
+                  [each.result.metrics["auc"] for each in own], values[variant])
+        for variant, own in by_variant(measured).items()
     ]  # fmt: skip
     sizes = {finding: PartSize(images=each.test_images, positives=each.test_positives)
              for finding, each in first.findings.items()}  # fmt: skip
     caption = f"Table 1, by finding. AUC of zero-shot classification in {dataset}"
-    return findings_table(f"table1_{dataset}_findings", caption, "zero_shot_findings", inputs, by_variant, sizes,
+    return findings_table(f"table1_{dataset}_findings", caption, "zero_shot_findings", inputs, rows, sizes,
                           first.not_measured, first.resampled_by, comparisons)  # fmt: skip
 
 
-def _prompt_cells(only: FindingResult) -> dict[str, Cell]:
-    """Return what validation chose, and the AUC of every set of prompts, of the only finding."""
-    cells = {"prompts": Cell(text=words(only.prompt_set)), "threshold": Cell(only.threshold),
-             "validation_auc": Cell(only.validation_auc[only.prompt_set])}  # fmt: skip
-    for prompts, figure in only.test_auc.items():
-        remark = "chosen" if prompts == only.prompt_set else ""
-        cells[f"auc_of_{prompts}"] = Cell(figure.value, figure.low, figure.high, remark=remark)
+def _prompt_cells(own: Sequence[FindingResult]) -> dict[str, Cell]:
+    """Return what validation chose, and the AUC of every set of prompts, of the only finding of each replicate."""
+    chosen = [each.prompt_set for each in own]
+    threshold, threshold_spread = mean_and_spread([each.threshold for each in own])
+    validation, validation_spread = mean_and_spread([each.validation_auc[each.prompt_set] for each in own])
+    cells = {"prompts": Cell(text=", ".join(map(words, dict.fromkeys(chosen)))),
+             "threshold": Cell(threshold, spread=threshold_spread),
+             "validation_auc": Cell(validation, spread=validation_spread)}  # fmt: skip
+    for prompts in own[0].test_auc:
+        count = chosen.count(prompts)
+        remark = "" if not count else "chosen" if count == len(own) else f"chosen by {count} of {len(own)}"
+        cells[f"auc_of_{prompts}"] = replace(seeds_cell([each.test_auc[prompts] for each in own]), remark=remark)
     return cells
 
 
@@ -107,14 +131,15 @@ def _zero_shot_table(inputs: Inputs, measured: Sequence[ZeroShot], values: Value
     means = {variant: each[""] for variant, each in values.items()}
     best = {metric: comparisons.best(name, metric, means, metric) for metric in METRICS}
     rows = []
-    for each in measured:
-        result = each.result
+    for variant, own in by_variant(measured).items():
         cells: dict[str, Cell] = {
-            metric: cell_of(result.metrics[metric], best[metric] == each.variant) for metric in METRICS
-        }
-        if result.only is not None:
-            cells |= _prompt_cells(result.only)
-        rows.append(Row(variant_label(inputs, each.variant), cells, overlap_notes(result.overlap), each.variant))
+            metric: seeds_cell([each.result.metrics[metric] for each in own],
+                               comparisons.over_seeds(name, metric, variant), best[metric] == variant)
+            for metric in METRICS
+        }  # fmt: skip
+        if only is not None:
+            cells |= _prompt_cells([each.result.only for each in own if each.result.only is not None])
+        rows.append(Row(variant_label(inputs, variant), cells, overlap_notes(own[0].result.overlap), variant))
     axis = axis_of([each.result.metrics["auc"] for each in inputs.zero_shot], reference=0.5)
     return Table(
         name,
@@ -125,8 +150,8 @@ def _zero_shot_table(inputs: Inputs, measured: Sequence[ZeroShot], values: Value
          *(Column(metric, HEADERS[metric]) for metric in METRICS if metric != "auc"),
          *(_prompt_columns(only) if only else ())),
         (Block("measured", tuple(rows)),),
-        legend=(f"{intervals_note(first.resampled_by)} {THRESHOLDS}", bold_note(first.resampled_by),
-                FIXED if only else MEANS),
+        legend=(f"{intervals_note(first.resampled_by)} {THRESHOLDS}",
+                *bold_notes(inputs, values, first.resampled_by), FIXED if only else MEANS),
         task="zero_shot",
     )  # fmt: skip
 
@@ -175,17 +200,19 @@ def other_findings_note(measured: Sequence[FewShot]) -> str | None:
 def _few_shot_findings(inputs: Inputs, measured: Sequence[FewShot], comparisons: Comparisons) -> Table:
     """Make the table by finding, of the largest share of labels."""
     job, first = measured[0].job, measured[0].result
-    by_variant = []
-    for each in measured:
-        figures = {finding: own.metrics["auc"] for finding, own in each.result.findings.items()}
-        values = few_shot_values(inputs.tree, each)
-        assert values is not None, "none of these jobs was skipped"
-        by_variant.append(ByFinding(each.variant, figures, each.result.metrics["auc"], values))
+    rows = []
+    for variant, own in by_variant(measured).items():
+        figures = {finding: [each.result.findings[finding].metrics["auc"] for each in own]
+                   for finding in first.findings}  # fmt: skip
+        values = [each for cell in own if (each := few_shot_values(inputs.tree, cell)) is not None]
+        assert len(values) == len(own), "none of these jobs was skipped"
+        means = [each.result.metrics["auc"] for each in own]
+        rows.append(ByFinding(variant, figures, means, _by_finding(inputs, variant, values)))
     sizes = {finding: each.images["test"] for finding, each in first.findings.items()}
     named = protocol_name(job.protocol, [each.result for each in measured])
     caption = f"Table 2, by finding. AUC of few-shot classification in {job.dataset}, protocol {named}"
     name = f"table2_{job.dataset}_{job.protocol}_findings"
-    return findings_table(name, f"{caption}, {job.fraction} %", "few_shot", inputs, by_variant, sizes,
+    return findings_table(name, f"{caption}, {job.fraction} %", "few_shot", inputs, rows, sizes,
                           first.not_measured, first.resampled_by, comparisons)  # fmt: skip
 
 
@@ -216,8 +243,9 @@ def _few_shot_table(
     cells: dict[str, dict[str, Cell]] = {}
     for fraction, jobs in by_fraction.items():
         best = _best(inputs, name, jobs, comparisons)
-        for each in jobs:
-            cells.setdefault(each.variant, {}).update(_few_shot_cells(each, fraction, best))
+        for variant, own in by_variant(jobs).items():
+            over_seeds = [comparisons.over_seeds(name, f"{metric}_{fraction}", variant) for metric in METRICS]
+            cells.setdefault(variant, {}).update(_few_shot_cells(own, fraction, best, over_seeds))
     rows = (Row(variant_label(inputs, variant), found, key=variant) for variant, found in cells.items())
     results = [each.result for each in measured]
     changed, always = protocol_note(job.protocol, results), always_note(results)
@@ -237,7 +265,7 @@ def _few_shot_table(
             "Percentages are shares of the training images. Means of the repetitions; after \u00b1 their standard "
             "deviation, over head and order of batches on one subset: it does not say how another subset would do.",
             f"{intervals_note(whole.resampled_by)} {THRESHOLDS}",
-            bold_note(whole.resampled_by),
+            *bold_notes(inputs, cells, whole.resampled_by),
         ),
         task="few_shot",
     )
@@ -255,15 +283,19 @@ def training_sizes(measured: Sequence[FewShot] | Sequence[Segmentation], positiv
     )
 
 
-def _few_shot_cells(each: FewShot, fraction: int, best: dict[str, str | None]) -> dict[str, Cell]:
-    result, notes = each.result, overlap_notes(each.result.overlap)
+def _few_shot_cells(
+    own: Sequence[FewShot], fraction: int, best: Mapping[str, str | None], over_seeds: Sequence[Estimate | None]
+) -> dict[str, Cell]:
+    notes = overlap_notes(own[0].result.overlap)
+    skipped = [each.result.skipped for each in own if each.result.skipped is not None]
     cells: dict[str, Cell] = {}
-    for metric in METRICS:
-        if (figure := result.metrics.get(metric)) is None:
-            cells[f"{metric}_{fraction}"] = Cell(text=result.skipped, notes=notes)
+    for metric, mean in zip(METRICS, over_seeds, strict=True):
+        if skipped:
+            cells[f"{metric}_{fraction}"] = Cell(text=skipped[0], notes=notes)
         else:
-            cells[f"{metric}_{fraction}"] = Cell(figure.value, figure.low, figure.high, figure.spread,
-                                                 best.get(metric) == each.variant, notes=notes)  # fmt: skip
+            figures = [each.result.metrics[metric] for each in own]
+            cell = seeds_cell(figures, mean, best.get(metric) == own[0].variant)
+            cells[f"{metric}_{fraction}"] = replace(cell, notes=notes)
     return cells
 
 
@@ -280,9 +312,11 @@ def restricted(blocks: Sequence[Block], columns: Sequence[Column]) -> list[Block
 
 def _best(inputs: Inputs, name: str, jobs: list[FewShot], comparisons: Comparisons) -> dict[str, str | None]:
     """Return metric -> the variant in bold."""
-    values = {each.variant: few_shot_values(inputs.tree, each) for each in jobs}
-    known = {variant: each[""] for variant, each in values.items() if each is not None}
+    values = {each.replicate: few_shot_values(inputs.tree, each) for each in jobs}
+    known = {replicate: each[""] for replicate, each in values.items() if each is not None}
     if len(known) < len(values):
         return {}
+    rows = {variant: repeated(inputs, variant, [known[each.replicate] for each in own])
+            for variant, own in by_variant(jobs).items()}  # fmt: skip
     fraction = jobs[0].job.fraction
-    return {metric: comparisons.best(name, f"{metric}_{fraction}", known, metric) for metric in METRICS}
+    return {metric: comparisons.best(name, f"{metric}_{fraction}", rows, metric) for metric in METRICS}

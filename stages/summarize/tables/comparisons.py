@@ -1,7 +1,8 @@
 """Is one variant better than another on the same test images? Paired bootstrap, Holm's correction over all pairs.
 
 A draw resamples patients (images where patients are unknown), the same ones for every variant, so that what two
-variants share (hard images, many images of one patient) cancels out of their difference.
+variants share (hard images, many images of one patient) cancels out of their difference. Of variants with several
+seeds it weighs these, too (seeds.py).
 """
 
 import csv
@@ -16,9 +17,10 @@ from jaxtyping import Float
 
 from ...common.errors import InputError
 from ...common.files.atomic_files import write_text
-from ...common.metrics.ranking import Metric, draw_weights, values_of_draws
+from ...common.metrics.ranking import Metric, draw_weights, estimate_of, values_of_draws
 from ...common.records import Estimate
-from .image_values import ImageValues
+from .image_values import Repeated
+from .seeds import seed_weights, too_few_seeds
 
 LEVEL = 0.05  # of all comparisons of one column together
 _COLUMNS = ("table", "measure", "first", "second", "difference", "low", "high", "p", "p_holm")
@@ -120,41 +122,70 @@ class Comparisons:
     draws: int
     seed: int
     found: dict[tuple[str, str], list[Comparison]] = field(default_factory=dict)  # by table and measure
+    _means: dict[tuple[str, str, str], Estimate] = field(default_factory=dict)  # of several seeds; also by variant
     _weights: dict[tuple[str, ...], Float[np.ndarray, "draws images"]] = field(default_factory=dict)
 
     def best(
         self,
         table: str,
         measure: str,
-        variants: Mapping[str, ImageValues],
+        variants: Mapping[str, Repeated],
         metric: str,
         smaller_is_better: bool = False,
     ) -> str | None:
-        """Compare all `variants` and return the one that is better than every other by the test, or None."""
-        values = self._drawn(variants, metric)
-        self.found[table, measure] = compare_all(values)
-        return decided_best(values, self.found[table, measure], smaller_is_better)
+        """Compare all `variants` and return the one that is better than every other by the test, or None.
+
+        None, too, where seeds are too few to tell trained variants apart.
+        """
+        return self.best_of_each(table, {measure: variants}, metric, smaller_is_better)[measure]
 
     def best_of_each(
-        self, table: str, families: Mapping[str, Mapping[str, ImageValues]], metric: str
+        self,
+        table: str,
+        families: Mapping[str, Mapping[str, Repeated]],
+        metric: str,
+        smaller_is_better: bool = False,
     ) -> dict[str, str | None]:
         """Return for each family (e.g. a finding) what `best` returns, with Holm's correction over all of them."""
         values = {name: self._drawn(variants, metric) for name, variants in families.items()}
-        compared = compare_families(values)
-        self.found |= {(table, name): each for name, each in compared.items()}
-        return {name: decided_best(values[name], each) for name, each in compared.items()}
+        compared, best = compare_families(values), {}
+        for name, variants in families.items():
+            self.found[table, name] = compared[name]
+            for variant, own in values[name].items():
+                if len(variants[variant].values) > 1:
+                    self._means[table, name, variant] = estimate_of(own.value, own.draws)
+            few = too_few_seeds(len(each.seeds) for each in variants.values() if each.trained)
+            best[name] = None if few else decided_best(values[name], compared[name], smaller_is_better)
+        return best
 
-    def _drawn(self, variants: Mapping[str, ImageValues], metric: str) -> dict[str, Drawn]:
-        first = next(iter(variants.values()))
-        for each in variants.values():
-            if each.images != first.images:
+    def over_seeds(self, table: str, measure: str, variant: str) -> Estimate | None:
+        """Return the mean of a variant's seeds in a compared column, with its interval; None for a single training."""
+        return self._means.get((table, measure, variant))
+
+    def mean_over_seeds(self, row: Repeated, metric: str) -> Estimate | None:
+        """Return what `over_seeds` does, of a row of no compared column."""
+        if len(row.values) == 1:
+            return None
+        own = self._drawn({"": row}, metric)[""]
+        return estimate_of(own.value, own.draws)
+
+    def _drawn(self, variants: Mapping[str, Repeated], metric: str) -> dict[str, Drawn]:
+        every = [values for each in variants.values() for values in each.values]
+        for each in every:
+            if each.images != every[0].images:
                 raise InputError(
-                    f"{each.source}: other test images than {first.source}", "run the stage again for both"
+                    f"{each.source}: other test images than {every[0].source}", "run the stage again for both"
                 )
-        key = tuple(first.groups.tolist())
+        key = tuple(every[0].groups.tolist())
         if key not in self._weights:
-            self._weights = {key: draw_weights(first.groups, self.draws, self.seed)}  # one at a time: they are large
-        return {name: drawn(each.metrics[metric], self._weights[key]) for name, each in variants.items()}
+            self._weights = {key: draw_weights(every[0].groups, self.draws, self.seed)}  # one at a time: they are large
+        found = {}
+        for name, row in variants.items():
+            runs = [drawn(values.metrics[metric], self._weights[key]) for values in row.values]
+            weights = seed_weights(row.seeds, self.draws, self.seed)
+            draws = np.sum(weights * np.stack([run.draws for run in runs], axis=1), axis=1)
+            found[name] = Drawn(float(np.mean([run.value for run in runs])), draws)
+        return found
 
     def against(self, table: str, measure: str, first: str, second: str) -> Comparison:
         """Return first - second. Raises KeyError where they were not compared."""

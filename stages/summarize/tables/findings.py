@@ -10,25 +10,29 @@ from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import count, words
 from .comparisons import Comparisons
-from .image_values import ImageValues
+from .image_values import Repeated
+from .seeds import seeds_cell, seeds_note, why_no_bold
 from .table import Block, Cell, Column, Row, Table, Task
 
 MEAN = "mean of findings"  # no name of a finding, which has no blanks
-NOTE = (
-    "Each finding is measured on the test images in which it is labelled, all with the same draws. Bold: the best of "
-    "its row, and better than every other variant by a paired bootstrap over the same {unit}s (two-sided, Holm's "
-    "correction over all pairs of all findings, level .05)."
+NOTE = "Each finding is measured on the test images in which it is labelled, all with the same draws."
+BOLD = (
+    "Bold: the best of its row, and better than every other variant by a paired bootstrap over the same {unit}s "
+    "(two-sided, Holm's correction over all pairs of all findings, level .05)."
 )
 
 
 @dataclass(frozen=True)
 class ByFinding:
-    """Hold what one variant reached on each finding, and the mean; `values` are by finding, "" for the mean."""
+    """Hold what the replicates of a variant reached on each finding, and the mean.
+
+    `values` are by finding, "" for the mean.
+    """
 
     variant: str
-    figures: Mapping[str, Estimate]
-    mean: Estimate
-    values: Mapping[str, ImageValues]
+    figures: Mapping[str, Sequence[Estimate]]
+    mean: Sequence[Estimate]
+    values: Mapping[str, Repeated]
 
 
 def findings_table(
@@ -49,10 +53,11 @@ def findings_table(
     for finding, size in sizes.items():
         cells = {"positives": Cell(text=f"{count(size.positives)} of {count(size.images)}")}
         for each in measured:
-            figure = each.figures[finding]
-            cells[each.variant] = Cell(figure.value, figure.low, figure.high, bold=best[finding] == each.variant)
+            over_seeds = comparisons.over_seeds(name, finding, each.variant)
+            cells[each.variant] = seeds_cell(each.figures[finding], over_seeds, best[finding] == each.variant)
         rows.append(Row(words(finding), cells, key=finding))
-    means = {each.variant: Cell(each.mean.value, each.mean.low, each.mean.high) for each in measured}
+    means = {each.variant: seeds_cell(each.mean, comparisons.mean_over_seeds(each.values[""], "auc"))
+             for each in measured}  # fmt: skip
     rows.append(Row(f"mean of {counted(len(sizes), 'finding')}", means, key=MEAN))
     rows += [Row(words(finding), {"positives": Cell(text=f"not measured: {why}")}, key=finding)
              for finding, why in not_measured.items()]  # fmt: skip
@@ -60,5 +65,6 @@ def findings_table(
         Column("positives", "positives", "text", brief=True),
         *(Column(each.variant, variant_label(inputs, each.variant), brief=True) for each in measured),
     )
-    legend = (NOTE.format(unit=unit),)
+    bold = why_no_bold(inputs, (each.variant for each in measured)) or BOLD.format(unit=unit)
+    legend = (NOTE, *seeds_note(inputs), bold)
     return Table(name, caption, columns, (Block("measured", tuple(rows)),), "finding", legend=legend, task=task)

@@ -1,4 +1,7 @@
-"""Every figure of every result as CSV files with one row per result: for machines, straight from the records."""
+"""Every figure of every result as CSV files with one row per result: for machines, straight from the records.
+
+A variant with several seeds has a row for each, with a column `seed`.
+"""
 
 import csv
 import io
@@ -24,19 +27,21 @@ CsvRow = dict[str, Any]  # column -> figure with all its digits
 
 def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
     """Return Table 1, one row per data set, variant and finding; of several findings also their mean."""
-    rows = []
+    rows: list[CsvRow] = []
     for each in inputs.zero_shot:
         result = each.result
         for finding, own in result.findings.items():
             rows.append(
-                {"dataset": each.dataset, "finding": finding, "variant": each.variant}
+                {"dataset": each.dataset, "finding": finding, **each.replicate.columns}
                 | _metric_columns(own.metrics)
                 | {"prompt_set": own.prompt_set, "validation_auc": own.validation_auc[own.prompt_set],
                    "threshold": own.threshold, "test_images": own.test_images, "test_positives": own.test_positives,
                    "resampled_by": result.resampled_by} | _calibration_columns(own.calibration)
             )  # fmt: skip
         if result.only is None:
-            mean = {"dataset": each.dataset, "finding": MEAN, "variant": each.variant} | _metric_columns(result.metrics)
+            mean = {"dataset": each.dataset, "finding": MEAN, **each.replicate.columns} | _metric_columns(
+                result.metrics
+            )
             rows.append(mean | {"test_images": result.test_images, "resampled_by": result.resampled_by})
     return rows
 
@@ -71,7 +76,7 @@ def _class_row(
     figures: Mapping[str, Estimate | None],
     precision_at: Mapping[int, Estimate],
 ) -> CsvRow:
-    row: CsvRow = {"dataset": each.dataset, "variant": each.variant, "class": name, "images": images}
+    row: CsvRow = {"dataset": each.dataset, **each.replicate.columns, "class": name, "images": images}
     every = {**figures, **{f"precision_at_{k}": figure for k, figure in precision_at.items()}}
     for measure, figure in every.items():
         row |= estimate_columns(measure, figure)
@@ -81,7 +86,7 @@ def _class_row(
 def confusion_rows(inputs: Inputs) -> list[CsvRow]:
     """Return the number of images per data set, variant, true class and predicted class."""
     return [
-        {"dataset": each.dataset, "variant": each.variant, "true_class": true, "predicted_class": predicted,
+        {"dataset": each.dataset, **each.replicate.columns, "true_class": true, "predicted_class": predicted,
          "images": number}
         for each in inputs.multi_class
         for true, numbers in zip(each.result.classes, each.result.confusion, strict=True)
@@ -114,7 +119,7 @@ def job_row(
 ) -> CsvRow:
     """Return the row of a few-shot job: figures with interval and spread, what it trained on, overlaps last."""
     result = each.result
-    row: CsvRow = vars(each.job) | {"finding": finding, "variant": each.variant}
+    row: CsvRow = vars(each.job) | {"finding": finding, **each.replicate.columns}
     figures: dict[str, MeanOfSeeds] = dict(metrics.items())
     for name in measures:
         figure = figures.get(name)
@@ -140,10 +145,10 @@ def retrieval_rows(inputs: Inputs) -> list[CsvRow]:
     for each in inputs.retrieval:
         found = each.result.figures
         if found is None:
-            rows.append({"variant": each.variant, "split": each.result.split, "skipped": each.result.skipped})
+            rows.append({**each.replicate.columns, "split": each.result.split, "skipped": each.result.skipped})
             continue
         for name, direction in found.directions.items():
-            row: CsvRow = {"variant": each.variant, "split": each.result.split, "direction": name}
+            row: CsvRow = {**each.replicate.columns, "split": each.result.split, "direction": name}
             measured = {f"recall_at_{k}": recall for k, recall in direction.recall.items()}
             for key, figure in (measured | {"median_rank": direction.median_rank}).items():
                 row |= estimate_columns(key, figure) | {f"{key}_chance": figure.chance}
@@ -158,7 +163,7 @@ def class_retrieval_rows(inputs: Inputs) -> list[CsvRow]:
     for each in inputs.retrieval:
         for name, direction in (each.result.by_class.directions if each.result.by_class else {}).items():
             for label, figures in (direction.classes | {ALL_CLASSES: direction.mean}).items():
-                row: CsvRow = {"variant": each.variant, "direction": name, "class": label}
+                row: CsvRow = {**each.replicate.columns, "direction": name, "class": label}
                 for k, figure in figures.items():
                     row |= estimate_columns(f"precision_at_{k}", figure) | {f"precision_at_{k}_chance": figure.chance}
                 rows.append(row)
@@ -168,7 +173,7 @@ def class_retrieval_rows(inputs: Inputs) -> list[CsvRow]:
 def pointing_rows(inputs: Inputs) -> list[CsvRow]:
     """Return one row per data set, prompt set and variant: its heatmap beside what it must beat."""
     return [
-        {"dataset": each.dataset, "finding": each.result.finding, "prompt_set": name, "variant": each.variant}
+        {"dataset": each.dataset, "finding": each.result.finding, "prompt_set": name, **each.replicate.columns}
         | {
             column: value
             for pointer in POINTERS
@@ -200,7 +205,7 @@ def grounding_rows(inputs: Inputs) -> list[CsvRow]:
                 }
                 rows += [
                     place
-                    | {"variant": each.variant, "measure": measure, "pointer": pointer}
+                    | {**each.replicate.columns, "measure": measure, "pointer": pointer}
                     | estimate_columns("value", figure)
                     for pointer, figure in pointers.items()
                     if figure is not None
@@ -213,7 +218,7 @@ def integrity_rows(inputs: Inputs) -> list[CsvRow]:
     return [
         {
             "dataset": each.dataset,
-            "variant": each.variant,
+            **each.replicate.columns,
             "lung_auc": phi.lung_auc,
             "smallest": phi.smallest,
             "largest": phi.largest,
@@ -228,7 +233,7 @@ def selection_rows(inputs: Inputs) -> list[CsvRow]:
     """Return every candidate of every variant with its score on validation."""
     return [
         {
-            "variant": each.variant,
+            **each.replicate.columns,
             "step": step,
             "score": score,
             "chosen": int(step == each.selection.chosen_step),

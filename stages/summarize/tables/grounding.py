@@ -2,27 +2,29 @@
 
 The rows that are no heatmap of a variant (a random point in the lungs, or in the image where lungs are unknown, the
 fixed peak of the training masks, a point read off the words, brightness, random encoders) are rivals in the paired
-tests like any variant: a heatmap is bold only if it is better than all of them, too. A supervised probe bounds it from
-above, roughly, and is no rival: it has seen the regions.
+tests like any variant: a heatmap is bold only if it is better than all of them, too. Heatmaps in readings that were not
+chosen, and a supervised probe, stand below them and are compared with nothing.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ...common.records import Estimate
 from ...common.wording import counted
-from ...phrase_grounding.contract import MEANS, PHRASES, FindingResult
+from ...phrase_grounding.contract import MEANS, PHRASES, FindingResult, GroundingResult
 from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import decimal, words
-from ..readers.evaluation import Grounding
-from .classification import bold_note, intervals_note, overlap_notes
+from ..readers.evaluation import Grounding, by_variant
+from .classification import bold_notes, intervals_note, overlap_notes
 from .comparisons import Comparisons
 from .findings import MEAN
-from .image_values import ImageValues, grounding_values
-from .table import Axis, Block, Cell, Column, Row, Table, axis_of, cell_of
+from .image_values import Repeated, grounding_values, repeated
+from .seeds import seeds_cell, seeds_note
+from .table import Axis, Block, Cell, Column, Row, Table, axis_of
+from .verdicts import Contest, Pointer, verdict
 
-IN_LUNG, PROBE = "pointing_in_lung", "supervised_probe"
+IN_LUNG, PROBE, READING = "pointing_in_lung", "supervised_probe", "reading"
 # Column -> measure of the stage, pointer of a variant's row.
 COLUMNS = {
     "pointing": ("pointing", "heatmap"),
@@ -37,10 +39,10 @@ NOTE = (
     "Hits: share of images in which the peak lies in the true box or mask, without the tolerance of 15 pixels that the "
     "pointing game was first played with. CNR: contrast-to-noise ratio inside and outside of it, with its sign; IoU: "
     "of the map above a share of its range that validation chose; mIoU: mean of the IoU above .1, .2, .3, .4 and .5 of "
-    "that range. Rows that are no heatmap have the same hits in both columns. Behind the name of a variant stands how "
-    "its heatmap is read, as validation chose. Brightness: the radiograph standardised by the mean and deviation of "
-    "training images at each place, its sign chosen on training regions. The supervised probe is a linear classifier "
-    "of patches that was trained on true regions: what the patches hold, not a rival."
+    "that range. Rows that are no heatmap have the same hits in both columns. Read: how validation chose to read the "
+    "heatmap; below, what every other reading gives on test, which nobody chose. Brightness: the radiograph "
+    "standardised by mean and deviation of training images at each place, its sign chosen on training regions. The "
+    "supervised probe is a linear classifier of patches, trained on true regions: what the patches hold, not a rival."
 )
 PHRASES_NOTE = (
     "Each phrase of an image is a query of its own, compared with its own boxes. |CNR|: the mean without the sign, as "
@@ -68,13 +70,15 @@ def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     for each in inputs.grounding:
         by_dataset.setdefault(each.dataset, []).append(each)
     several = [own for own in by_dataset.values() if own[0].place != own[0].dataset]
-    tables = [_by_finding(inputs, own) for own in several if any(each.result.located for each in own)]
-    tables += [_by_finding_with_phrases(inputs, own) for own in several if any(each.result.phrases for each in own)]
-    return tables + [
+    compared = [
         _table(inputs, variants, prompt_set, comparisons)
         for variants in by_place(inputs.grounding).values()
         for prompt_set in variants[0].result.pointing
     ]
+    tables = [_by_finding(inputs, own, comparisons) for own in several if any(each.result.located for each in own)]
+    tables += [_by_finding_with_phrases(inputs, own, comparisons) for own in several
+               if any(each.result.phrases for each in own)]  # fmt: skip
+    return tables + compared
 
 
 def by_place(grounding: Sequence[Grounding]) -> dict[str, list[Grounding]]:
@@ -85,10 +89,10 @@ def by_place(grounding: Sequence[Grounding]) -> dict[str, list[Grounding]]:
     return found
 
 
-def _by_finding(inputs: Inputs, measured: Sequence[Grounding]) -> Table:
+def _by_finding(inputs: Inputs, measured: Sequence[Grounding], comparisons: Comparisons) -> Table:
     """Make the table of hits by finding, with the first set of prompts of each, and their mean."""
     dataset, whole = measured[0].dataset, measured[0].whole
-    variants = list(dict.fromkeys(each.variant for each in measured))
+    variants = by_variant(measured)
     rows = []
     for result in whole.findings:
         if not result.located:  # its phrases alone are measured
@@ -98,27 +102,35 @@ def _by_finding(inputs: Inputs, measured: Sequence[Grounding]) -> Table:
                 )
             continue
         cells = {"images": Cell(text=counted(result.images, "image"))}
-        for each in measured:
-            if each.result.finding == result.finding:
-                cells[each.variant] = cell_of(next(iter(each.result.pointing.values())).heatmap)
+        prompts = next(iter(result.pointing))
+        for variant, replicates in variants.items():
+            own = [each for each in replicates if each.result.finding == result.finding]
+            over_seeds = comparisons.over_seeds(table_name(own[0].place, prompts), "pointing", variant)
+            cells[variant] = seeds_cell([each.result.pointing[prompts].heatmap for each in own], over_seeds)
         rows.append(Row(words(result.finding), cells, key=result.finding))
-    means = {each.variant: cell_of(each.whole.mean_hits) for each in measured}
+    means = {variant: seeds_cell([each.mean_hits for each in _wholes(own)]) for variant, own in variants.items()}
     count = sum(bool(result.located) for result in whole.findings)
     rows.append(Row(f"mean of {counted(count, 'finding')}", means, key=MEAN))
     rows += [Row(words(finding), {"images": Cell(text=f"not measured: {why}")}, key=finding)
              for finding, why in whole.not_measured.items()]  # fmt: skip
     columns = (Column("images", "with a box or mask", "text", brief=True),
                *(Column(variant, variant_label(inputs, variant), brief=True) for variant in variants))  # fmt: skip
-    legend = (intervals_note(measured[0].result.resampled_by),)
+    legend = (intervals_note(measured[0].result.resampled_by), *seeds_note(inputs))
     caption = f"Pointing in {dataset}, by finding. Hits of the heatmap with the first prompts of each"
     return Table(f"grounding_{dataset}_findings", caption, columns, (Block("measured", tuple(rows)),), "finding",
                  legend=legend, task="pointing")  # fmt: skip
 
 
-def _by_finding_with_phrases(inputs: Inputs, measured: Sequence[Grounding]) -> Table:
+def _wholes(measured: Iterable[Grounding]) -> list[GroundingResult]:
+    """Return the results of all findings, one per replicate."""
+    return list({each.replicate: each.whole for each in measured}.values())
+
+
+def _by_finding_with_phrases(inputs: Inputs, measured: Sequence[Grounding], comparisons: Comparisons) -> Table:
     """Make the table of a data set's own phrases by finding, with every measure of each variant, and their means."""
     dataset, whole = measured[0].dataset, measured[0].whole
-    variants = {each.variant: each.whole for each in measured}
+    variants = {variant: _wholes(own) for variant, own in by_variant(measured).items()}
+    tables = {each.result.finding: table_name(each.place, PHRASES) for each in measured}
     rows = []
     for place, result in enumerate(whole.findings):
         if result.phrases is None:
@@ -128,21 +140,23 @@ def _by_finding_with_phrases(inputs: Inputs, measured: Sequence[Grounding]) -> T
         cells = {"phrases": Cell(text=_phrases_of(result))}
         for variant, own in variants.items():
             for measure in MEANS:
-                figures = getattr(own.findings[place], measure)[PHRASES]
-                figure = figures.heatmap if measure == "pointing" else figures["heatmap"]
-                if figure is not None:
-                    cells[f"{variant}_{measure}"] = cell_of(figure)
+                found = [getattr(each.findings[place], measure)[PHRASES] for each in own]
+                figures = [each.heatmap if measure == "pointing" else each["heatmap"] for each in found]
+                known = [figure for figure in figures if figure is not None]
+                if known:
+                    over_seeds = comparisons.over_seeds(tables[result.finding], measure, variant)
+                    cells[f"{variant}_{measure}"] = seeds_cell(known, over_seeds)
         rows.append(Row(words(result.finding), cells, key=result.finding))
     count = sum(result.phrases is not None for result in whole.findings)
-    means = {f"{variant}_{measure}": cell_of(own.means[PHRASES][measure]) for variant, own in variants.items()
-             for measure in MEANS}  # fmt: skip
+    means = {f"{variant}_{measure}": seeds_cell([each.means[PHRASES][measure] for each in own])
+             for variant, own in variants.items() for measure in MEANS}  # fmt: skip
     rows.append(Row(f"mean of {counted(count, 'finding')}", means, key=MEAN))
     rows += [Row(words(finding), {"phrases": Cell(text=f"not measured: {why}")}, key=finding)
              for finding, why in whole.not_measured.items()]  # fmt: skip
     columns = [Column("phrases", "phrases", "text", brief=True)]
     columns += [Column(f"{variant}_{measure}", f"{variant_label(inputs, variant)}: {HEADERS[measure]}",
                        brief=measure == "pointing") for variant in variants for measure in MEANS]  # fmt: skip
-    legend = (PHRASES_NOTE, intervals_note(measured[0].result.resampled_by))
+    legend = (PHRASES_NOTE, intervals_note(measured[0].result.resampled_by), *seeds_note(inputs))
     caption = f"Phrase grounding in {dataset}, by finding. The heatmap of each phrase beside its own boxes"
     return Table(f"grounding_{dataset}_phrases_findings", caption, tuple(columns), (Block("measured", tuple(rows)),),
                  "finding", legend=legend, task="pointing")  # fmt: skip
@@ -166,58 +180,76 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
     name, result = table_name(first.place, prompt_set), first.result
     best = _best(inputs, variants, prompt_set, comparisons)
     heatmaps = {key: pointer for key, (_, pointer) in COLUMNS.items()}
+    replicates = by_variant(variants)
     rows = [
         Row(
-            f"heatmap of {variant_label(inputs, each.variant)}, {words(each.result.reading[prompt_set])}",
-            _cells(each, prompt_set, heatmaps, best, each.variant),
+            f"heatmap of {variant_label(inputs, variant)}",
+            {READING: Cell(text=_readings(replicates[variant], prompt_set))}
+            | _cells(replicates[variant], prompt_set, heatmaps, best, variant, comparisons),
             overlap_notes(result.overlap),
-            each.variant,
+            variant,
         )
-        for each in sorted(variants, key=lambda each: not inputs.trained(each.variant))
+        for variant in sorted(replicates, key=lambda variant: not inputs.trained(variant))
     ]
     for pointer in RIVALS:
         if _figure(first, prompt_set, "pointing", pointer) is not None:
-            cells = _cells(first, prompt_set, dict.fromkeys(COLUMNS, pointer), best, words(pointer))
-            rows.append(Row(_rival(result, prompt_set, pointer), cells))
-    rows += [row for each in variants for row in _bounds(inputs, each, prompt_set)]
+            cells = _cells([first], prompt_set, dict.fromkeys(COLUMNS, pointer), best, words(pointer), comparisons)
+            rows.append(Row(POINTERS[pointer], {READING: Cell(text=_range(result, prompt_set, pointer))} | cells))
+    rows += [row for own in replicates.values() for row in _beside(inputs, own, prompt_set)]
     hits = [_figure(each, prompt_set, "pointing", pointer) for each in variants for pointer in POINTERS]
     axis = Axis(0.0, axis_of(hits).high)
     return Table(
         name,
         f"Pointing at {words(result.finding)} in {first.dataset} with {_queries(result, prompt_set)}",
-        tuple(
+        (Column(READING, "read", "text", brief=True), *(
             Column(key, HEADERS[key], brief=measure == "pointing", axis=axis if measure == "pointing" else None)
             for key, (measure, _) in COLUMNS.items()
             if any(key in row.cells for row in rows)
-        ),
+        )),
         (Block("measured", tuple(rows)),),
         first="what points",
-        notes=tuple(verdict(each, comparisons, name) for each in _contests(inputs, variants, prompt_set)),
-        legend=(NOTE, intervals_note(result.resampled_by), bold_note(result.resampled_by, "row")),
+        notes=(*(verdict(each, comparisons, name) for each in _contests(inputs, variants, prompt_set, comparisons)),
+               *_about_one_training(inputs, replicates)),
+        legend=(NOTE, intervals_note(result.resampled_by),
+                *bold_notes(inputs, replicates, result.resampled_by, "row")),
         task="pointing",
-    )
+    )  # fmt: skip
 
 
-def _rival(result: FindingResult, prompt_set: str, pointer: str) -> str:
-    """Return the label of a rival; of random encoders with their number and the range of their hits."""
+def _readings(own: Sequence[Grounding], prompt_set: str) -> str:
+    """Return how a variant's heatmap is read, as validation chose for each of its seeds."""
+    chosen = Counter(words(each.result.reading[prompt_set]) for each in own)
+    return ", ".join(name if len(chosen) == 1 else f"{name} ({times})" for name, times in chosen.items())
+
+
+def _range(result: FindingResult, prompt_set: str, pointer: str) -> str | None:
+    """Return the number of random encoders with the range of their hits; None for another rival."""
     own = result.random_encoders.get(prompt_set, [])
     if pointer != "random_encoders" or not own:
-        return POINTERS[pointer]
-    return f"{counted(len(own), 'random encoder')} ({decimal(min(own))} to {decimal(max(own))})"
+        return None
+    return f"{len(own)}: {decimal(min(own))} to {decimal(max(own))}"
 
 
-def _bounds(inputs: Inputs, each: Grounding, prompt_set: str) -> Iterator[Row]:
-    """Yield rows of a variant that take no part in the tests: its heatmap in other readings, and its probe."""
-    label, result = variant_label(inputs, each.variant), each.result
-    for name, hits in result.readings[prompt_set].items():
-        if name != result.reading[prompt_set]:
-            yield Row(f"not selected: heatmap of {label}, {words(name)}", {"pointing": cell_of(hits.test)})
-    figures = {
-        key: _figure(each, prompt_set, measure, PROBE) for key, (measure, _) in COLUMNS.items() if key != IN_LUNG
-    }
-    cells = {key: cell_of(figure) for key, figure in figures.items() if figure is not None}
+def _beside(inputs: Inputs, own: Sequence[Grounding], prompt_set: str) -> Iterator[Row]:
+    """Yield a variant's rows that are compared with nothing: its heatmap in each reading, and its patches' probe."""
+    label, results = variant_label(inputs, own[0].variant), [each.result for each in own]
+    for name in results[0].readings[prompt_set]:
+        if any(each.reading[prompt_set] != name for each in results):
+            hits = seeds_cell([each.readings[prompt_set][name].test for each in results])
+            yield Row(f"heatmap of {label}, reading fixed", {READING: Cell(text=words(name)), "pointing": hits})
+    cells = {}
+    for key, (measure, pointer) in COLUMNS.items():
+        figures = [_figure(each, prompt_set, measure, PROBE) for each in own if pointer == "heatmap"]
+        if known := [figure for figure in figures if figure is not None]:
+            cells[key] = seeds_cell(known)
     if cells:
-        yield Row(f"for comparison: supervised probe of the patches of {label}", cells)
+        yield Row(f"supervised probe of the patches of {label}", cells)
+
+
+def _about_one_training(inputs: Inputs, variants: Iterable[str]) -> tuple[str, ...]:
+    """Return what the sentences on heatmaps are about where their variants have one training each."""
+    single = [each for each in variants if inputs.trained(each) and len(inputs.tree.replicates_of(each)) == 1]
+    return (f"Said of one training ({', '.join(single)}), not of its settings: another may differ.",) if single else ()
 
 
 def _queries(result: FindingResult, prompt_set: str) -> str:
@@ -230,25 +262,9 @@ def _queries(result: FindingResult, prompt_set: str) -> str:
     return f"prompts {words(prompt_set)!r}{named}: {counted(result.images, 'test image')}{left}"
 
 
-@dataclass(frozen=True)
-class Pointer:
-    """What points, and its hits. `row` is its name in the comparisons."""
-
-    label: str
-    row: str
-    hits: Estimate
-
-
-@dataclass(frozen=True)
-class Contest:
-    """A heatmap and what it has to beat in one column; `rivals` are untrained heatmaps and what is no heatmap."""
-
-    heatmap: Pointer
-    rivals: tuple[Pointer, ...]
-    column: str
-
-
-def _contests(inputs: Inputs, variants: Sequence[Grounding], prompt_set: str) -> list[Contest]:
+def _contests(
+    inputs: Inputs, variants: Sequence[Grounding], prompt_set: str, comparisons: Comparisons
+) -> list[Contest]:
     """Return one contest per trained variant and column of hits."""
     found = []
     others = [
@@ -258,9 +274,9 @@ def _contests(inputs: Inputs, variants: Sequence[Grounding], prompt_set: str) ->
     ]
     for column, place in (("pointing", ""), (IN_LUNG, ", inside the lungs")):
         pointers = {
-            each.variant: Pointer(f"heatmap of {variant_label(inputs, each.variant)}{place}", each.variant, hits)
-            for each in variants
-            if (hits := _figure(each, prompt_set, "pointing", COLUMNS[column][1])) is not None
+            variant: Pointer(f"heatmap of {variant_label(inputs, variant)}{place}", variant, hits)
+            for variant, own in by_variant(variants).items()
+            if (hits := _hits(own, prompt_set, column, comparisons)) is not None
         }
         untrained = [each for variant, each in pointers.items() if not inputs.trained(variant)]
         found += [
@@ -271,54 +287,48 @@ def _contests(inputs: Inputs, variants: Sequence[Grounding], prompt_set: str) ->
     return found
 
 
-def verdict(contest: Contest, comparisons: Comparisons, table: str) -> str:
-    """Say in a sentence what the figures and the paired test of its column allow to say about a heatmap."""
-    own, subject = contest.heatmap, f"The {contest.heatmap.label} ({decimal(contest.heatmap.hits.value)})"
-    unbeaten = [
-        f"the {rival.label} ({decimal(rival.hits.value)})"
-        for rival in contest.rivals
-        if rival.hits.value >= own.hits.value
-    ]
-    if unbeaten:
-        return f"{subject} does not beat {_and(unbeaten)}: no claim of localisation stands."
-    tests = [(rival, comparisons.against(table, contest.column, own.row, rival.row)) for rival in contest.rivals]
-    undecided = [f"the {rival.label} (p {decimal(test.adjusted)})" for rival, test in tests if not test.decided]
-    if undecided:
-        return f"{subject} is above all the others, but the paired test does not tell it from {_and(undecided)}."
-    return f"{subject} is above all the others by the paired test."
-
-
-def _and(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+def _hits(own: Sequence[Grounding], prompt_set: str, column: str, comparisons: Comparisons) -> Estimate | None:
+    """Return the hits of a variant's heatmap, over its seeds where it has several."""
+    over_seeds = comparisons.over_seeds(table_name(own[0].place, prompt_set), column, own[0].variant)
+    return over_seeds or _figure(own[0], prompt_set, *COLUMNS[column])
 
 
 def _best(
     inputs: Inputs, variants: Sequence[Grounding], prompt_set: str, comparisons: Comparisons
 ) -> dict[str, str | None]:
     """Return the row in bold by column: a variant, or a rival by its words."""
-    values = {each.variant: grounding_values(inputs.tree, each, prompt_set) for each in variants}
-    rivals = {words(name): each for name, each in next(iter(values.values())).items() if name in RIVALS}
+    values = {variant: [grounding_values(inputs.tree, each, prompt_set) for each in own]
+              for variant, own in by_variant(variants).items()}  # fmt: skip
+    rivals = {words(name): each for name, each in next(iter(values.values()))[0].items() if name in RIVALS}
     best = {}
     for key, (measure, pointer) in COLUMNS.items():
-        rows: dict[str, ImageValues] = {
-            variant: each[pointer]
-            for variant, each in values.items()
-            if pointer in each and measure in each[pointer].metrics  # without validation, no IoU has a threshold
+        rows = {
+            variant: repeated(inputs, variant, [each[pointer] for each in own])
+            for variant, own in values.items()  # without validation, no IoU has a threshold
+            if all(pointer in each and measure in each[pointer].metrics for each in own)
         }
         if rows:
-            rows |= {name: each for name, each in rivals.items() if measure in each.metrics}
+            rows |= {name: Repeated((each,)) for name, each in rivals.items() if measure in each.metrics}
             name = table_name(variants[0].place, prompt_set)
             best[key] = comparisons.best(name, key, rows, measure)
     return best
 
 
 def _cells(
-    each: Grounding, prompt_set: str, pointers: dict[str, str], best: dict[str, str | None], row: str
+    own: Sequence[Grounding],
+    prompt_set: str,
+    pointers: Mapping[str, str],
+    best: Mapping[str, str | None],
+    row: str,
+    comparisons: Comparisons,
 ) -> dict[str, Cell]:
-    found = {key: _figure(each, prompt_set, COLUMNS[key][0], pointer) for key, pointer in pointers.items()}
-    return {
-        key: cell_of(figure, best[key] == row) for key, figure in found.items() if figure is not None and key in best
-    }
+    table, found = table_name(own[0].place, prompt_set), {}
+    for key, pointer in pointers.items():
+        figures = [_figure(each, prompt_set, COLUMNS[key][0], pointer) for each in own]
+        known = [figure for figure in figures if figure is not None]
+        if known and key in best:
+            found[key] = seeds_cell(known, comparisons.over_seeds(table, key, row), best[key] == row)
+    return found
 
 
 def _figure(each: Grounding, prompt_set: str, measure: str, pointer: str) -> Estimate | None:

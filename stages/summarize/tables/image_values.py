@@ -1,6 +1,6 @@
 """The values that the paired tests resample: each variant's test images, one by one, as the stages left them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from ...multi_class_classification.contract import MultiClassJob
 from ...phrase_grounding.contract import PhraseGroundingJob
 from ...retrieval.contract import RetrievalByClass, RetrievalFigures, RetrievalJob
 from ...zero_shot_classification.contract import ZeroShotJob
-from ..readers.evaluation import FewShot, Grounding, MultiClass, Segmentation, ZeroShot
+from ..inputs import Inputs
+from ..readers.evaluation import FewShot, Grounding, MultiClass, Retrieval, Segmentation, ZeroShot
 from ..results_tree import ResultsTree
 
 MEASURES = ("pointing", "contrast_to_noise", "iou", "mean_iou")  # of GROUNDING_VALUES
@@ -43,9 +44,24 @@ class ImageValues:
     metrics: dict[str, Metric]  # each the mean over repetitions
 
 
+@dataclass(frozen=True)
+class Repeated:
+    """The values of one row of a column: of each replicate of a variant, or of what is no variant."""
+
+    values: tuple[ImageValues, ...]
+    seeds: tuple[int | None, ...] = (None,)
+    trained: bool = False  # here
+
+
+def repeated(inputs: Inputs, variant: str, values: Sequence[ImageValues]) -> Repeated:
+    """Return the values of a variant's replicates, which are ordered as in the tree."""
+    seeds = tuple(each.seed for each in inputs.tree.replicates_of(variant))
+    return Repeated(tuple(values), seeds, inputs.trained(variant))
+
+
 def zero_shot_values(tree: ResultsTree, each: ZeroShot) -> dict[str, ImageValues]:
     """Read the values of zero-shot classification, by finding and under "" of their mean."""
-    path = tree.path(ZeroShotJob, "scores", variant=each.variant, dataset=each.dataset)
+    path = tree.path(ZeroShotJob, "scores", **each.run)
     return _classified([path], [{name: own.threshold for name, own in each.result.findings.items()}])
 
 
@@ -63,7 +79,7 @@ def multi_class_values(tree: ResultsTree, each: MultiClass) -> ImageValues:
 
 def few_shot_values(tree: ResultsTree, each: FewShot) -> dict[str, ImageValues] | None:
     """Read the values of few-shot classification, as of zero-shot, or None where the job was skipped."""
-    folder = tree.path(FewShotClassificationJob, "scores", **each.job.run(each.variant))
+    folder = tree.path(FewShotClassificationJob, "scores", **each.run)
     seeds = each.result.seeds
     paths = [folder / f"seed_{seed.seed}.arrow" for seed in seeds]
     return _classified(paths, [seed.thresholds for seed in seeds]) if paths else None
@@ -71,14 +87,14 @@ def few_shot_values(tree: ResultsTree, each: FewShot) -> dict[str, ImageValues] 
 
 def segmentation_values(tree: ResultsTree, each: Segmentation) -> ImageValues | None:
     """Read the values of few-shot segmentation, or None where the job was skipped."""
-    folder = tree.path(FewShotSegmentationJob, "overlaps", **each.job.run(each.variant))
+    folder = tree.path(FewShotSegmentationJob, "overlaps", **each.run)
     paths = [folder / f"seed_{seed.seed}.arrow" for seed in each.result.seeds]
     return _values(paths, OVERLAPS, lambda rows, _: _outlined(rows)) if paths else None
 
 
 def grounding_values(tree: ResultsTree, each: Grounding, prompt_set: str) -> dict[str, ImageValues]:
     """Read, by pointer, the measures on the test positives that are defined for it."""
-    path = tree.path(PhraseGroundingJob, "values", variant=each.variant, dataset=each.dataset)
+    path = tree.path(PhraseGroundingJob, "values", **each.run)
     rows = pl.DataFrame(read_table(path, GROUNDING_VALUES))
     rows = rows.filter((pl.col("prompt_set") == prompt_set) & (pl.col("finding") == each.result.finding))
     found = {}
@@ -89,9 +105,9 @@ def grounding_values(tree: ResultsTree, each: Grounding, prompt_set: str) -> dic
     return found
 
 
-def retrieval_values(tree: ResultsTree, variant: str, figures: RetrievalFigures) -> dict[str, ImageValues]:
+def retrieval_values(tree: ResultsTree, each: Retrieval, figures: RetrievalFigures) -> dict[str, ImageValues]:
     """Read, by direction, the values over its queries."""
-    path = tree.path(RetrievalJob, "ranks", variant=variant)
+    path = tree.path(RetrievalJob, "ranks", **each.run)
     rows = pl.DataFrame(read_table(path, RANKS))
     found = {}
     for name, direction in figures.directions.items():
@@ -102,17 +118,17 @@ def retrieval_values(tree: ResultsTree, variant: str, figures: RetrievalFigures)
     return found
 
 
-def class_retrieval_values(tree: ResultsTree, variant: str, found: RetrievalByClass) -> dict[str, ImageValues]:
+def class_retrieval_values(tree: ResultsTree, each: Retrieval, found: RetrievalByClass) -> dict[str, ImageValues]:
     """Read, by direction, the precision@k over the queries of a class."""
-    path = tree.path(RetrievalJob, "class_precision", variant=variant)
+    path = tree.path(RetrievalJob, "class_precision", **each.run)
     rows = pl.DataFrame(read_table(path, CLASS_PRECISION))
     names = list(found.classes)
     values = {}
     for direction, own in found.directions.items():
         by_k = {k: rows.filter((pl.col("direction") == direction) & (pl.col("k") == k)) for k in own.mean}
-        classes = {k: np.array([names.index(name) for name in each["class"]]) for k, each in by_k.items()}
-        metrics = {f"precision_at_{k}": macro_mean(each["precision"].to_numpy(), classes[k])
-                   for k, each in by_k.items()}  # fmt: skip
+        classes = {k: np.array([names.index(name) for name in rows["class"]]) for k, rows in by_k.items()}
+        metrics = {f"precision_at_{k}": macro_mean(rows["precision"].to_numpy(), classes[k])
+                   for k, rows in by_k.items()}  # fmt: skip
         for first in [*by_k.values()][:1]:
             values[direction] = ImageValues(path, first["query_id"].to_list(), first["patient_id"].to_numpy(), metrics)
     return values

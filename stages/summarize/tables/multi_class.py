@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from ...common.wording import counted
 from ..inputs import Inputs
-from ..naming import variant_label
+from ..naming import replicate_label, variant_label
 from ..numbers import count, words
-from ..readers.evaluation import MultiClass
-from .classification import bold_note, intervals_note, overlap_notes
+from ..readers.evaluation import MultiClass, by_variant
+from .classification import bold_notes, intervals_note, overlap_notes
 from .comparisons import Comparisons
-from .image_values import multi_class_values
+from .image_values import multi_class_values, repeated
+from .seeds import seeds_cell
 from .table import Block, Cell, Column, Row, Table, axis_of, cell_of
 
 CHANCE = "chance"
@@ -29,26 +30,31 @@ REASONS = {"none_present": "none of the classes", "several_present": "several fi
 
 
 def multi_class_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
-    """Make, per data set, a table of the variants, and of the first variant one by class and the confusion matrix."""
+    """Make, per data set, a table of the variants, and of the first variant one by class and the confusion matrix.
+
+    Of a variant with several seeds these two are of the median one.
+    """
     tables = []
     for dataset in dict.fromkeys(each.dataset for each in inputs.multi_class):
         measured = [each for each in inputs.multi_class if each.dataset == dataset]
         tables.append(_variants_table(inputs, measured, comparisons))
-        tables += [_classes_table(inputs, measured[0]), _confusion_table(inputs, measured[0])]
+        shown = inputs.shown(measured)[0]
+        tables += [_classes_table(inputs, shown), _confusion_table(inputs, shown)]
     return tables
 
 
 def _variants_table(inputs: Inputs, measured: Sequence[MultiClass], comparisons: Comparisons) -> Table:
     first, dataset = measured[0].result, measured[0].dataset
     name = f"multi_class_{dataset}"
-    values = {each.variant: multi_class_values(inputs.tree, each) for each in measured}
+    values = {variant: repeated(inputs, variant, [multi_class_values(inputs.tree, each) for each in own])
+              for variant, own in by_variant(measured).items()}  # fmt: skip
     best = {measure: comparisons.best(name, measure, values, measure) for measure in first.figures}
     rows = []
-    for each in measured:
-        cells = {measure: cell_of(figure, best[measure] == each.variant)
-                 for measure, figure in each.result.figures.items()}  # fmt: skip
-        notes = overlap_notes(each.result.overlap)
-        rows.append(Row(variant_label(inputs, each.variant), cells, notes, each.variant))
+    for variant, own in by_variant(measured).items():
+        cells = {measure: seeds_cell([each.result.figures[measure] for each in own],
+                                     comparisons.over_seeds(name, measure, variant), best[measure] == variant)
+                 for measure in first.figures}  # fmt: skip
+        rows.append(Row(variant_label(inputs, variant), cells, overlap_notes(own[0].result.overlap), variant))
     chances = {"accuracy": Cell(first.accuracy.chance)}
     chances |= {f"precision_at_{k}": Cell(each.chance) for k, each in first.precision_at.items()}
     axis = axis_of([each.result.accuracy for each in measured], reference=first.accuracy.chance)
@@ -64,7 +70,8 @@ def _variants_table(inputs: Inputs, measured: Sequence[MultiClass], comparisons:
         (Block("measured", (*rows, Row(CHANCE, chances))),),
         notes=(*([f"Images that are of no class: {left}."] if left else []),
                *([NOT_AUDITED] if first.part == "all" else [])),
-        legend=(f"{NEAREST[first.score]}{NOTE}", intervals_note(first.resampled_by), bold_note(first.resampled_by)),
+        legend=(f"{NEAREST[first.score]}{NOTE}", intervals_note(first.resampled_by),
+                *bold_notes(inputs, values, first.resampled_by)),
         task="multi_class",
     )  # fmt: skip
 
@@ -84,7 +91,7 @@ def _classes_table(inputs: Inputs, each: MultiClass) -> Table:
         rows.append(Row(words(name), cells, key=name))
     return Table(
         f"multi_class_{each.dataset}_classes",
-        f"Multi-class classification in {each.dataset}, by class: {variant_label(inputs, each.variant)}",
+        f"Multi-class classification in {each.dataset}, by class: {replicate_label(inputs, each.replicate)}",
         (Column("images", "images", "text"), Column("recall", "recall"), Column("precision", "precision"),
          Column("f1", "F1"), *(Column(f"precision_at_{k}", f"P@{k}") for k in result.precision_at)),
         (Block("measured", tuple(rows)),),
@@ -103,7 +110,7 @@ def _confusion_table(inputs: Inputs, each: MultiClass) -> Table:
     return Table(
         f"multi_class_{each.dataset}_confusion",
         f"Images in {each.dataset} by true class (rows) and predicted class (columns): "
-        f"{variant_label(inputs, each.variant)}",
+        f"{replicate_label(inputs, each.replicate)}",
         tuple(Column(name, words(name), "text") for name in names),
         (Block("measured", tuple(rows)),),
         "true class",

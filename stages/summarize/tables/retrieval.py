@@ -1,6 +1,6 @@
 """Retrieval: one table per direction, every figure above that of candidates in random order."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ...common.records import AgainstChance
 from ...common.wording import counted
@@ -8,10 +8,12 @@ from ...retrieval.contract import Direction, RetrievalByClass
 from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import decimal, figures, rank, words
-from .classification import bold_note
+from ..readers.evaluation import by_variant
+from .classification import bold_notes
 from .comparisons import Comparisons
-from .image_values import ImageValues, class_retrieval_values, retrieval_values
-from .table import Block, Cell, Column, Row, Table, cell_of
+from .image_values import Repeated, class_retrieval_values, repeated, retrieval_values
+from .seeds import seeds_cell
+from .table import Block, Cell, Column, Row, Table
 
 RANK = "median_rank"
 CHANCE = "chance: random order"
@@ -29,18 +31,17 @@ INTERVALS = "Brackets: 95 % bootstrap intervals that resample the patients of th
 
 def retrieval_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     """Make one table per direction; none where no pair is in the test part."""
-    directions, values = {}, {}
-    for each in inputs.retrieval:
-        if (found := each.result.figures) is not None:
-            directions[each.variant] = found.directions
-            values[each.variant] = retrieval_values(inputs.tree, each.variant, found)
-    names = list(next(iter(directions.values()), {}))
+    found = {variant: [(each, figures) for each in own if (figures := each.result.figures) is not None]
+             for variant, own in by_variant(inputs.retrieval).items()}  # fmt: skip
+    measured = {variant: own for variant, own in found.items() if own}
+    values = {variant: [retrieval_values(inputs.tree, *each) for each in own] for variant, own in measured.items()}
+    names = list(next(iter(measured.values()))[0][1].directions) if measured else []
     return [
         _table(
             inputs,
             name,
-            {variant: each[name] for variant, each in directions.items()},
-            {variant: each[name] for variant, each in values.items()},
+            {variant: [figures.directions[name] for _, figures in own] for variant, own in measured.items()},
+            {variant: repeated(inputs, variant, [each[name] for each in own]) for variant, own in values.items()},
             comparisons,
         )
         for name in names
@@ -50,11 +51,11 @@ def retrieval_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
 def _table(
     inputs: Inputs,
     direction: str,
-    variants: Mapping[str, Direction],
-    values: Mapping[str, ImageValues],
+    variants: Mapping[str, Sequence[Direction]],
+    values: Mapping[str, Repeated],
     comparisons: Comparisons,
 ) -> Table:
-    name, first = f"retrieval_{direction}", next(iter(variants.values()))
+    name, first = f"retrieval_{direction}", next(iter(variants.values()))[0]
     measures = _figures(first)
     best = {key: comparisons.best(name, key, values, key, smaller_is_better=key == RANK) for key in measures}
     return Table(
@@ -62,36 +63,42 @@ def _table(
         f"Retrieval, {words(direction)}, among the test pairs of {inputs.tree.pretrain_on}: "
         f"{counted(first.queries, 'query', 'queries')}, {counted(first.candidates, 'candidate')}",
         tuple(Column(key, words(key).replace("recall at ", "recall@"), brief=True) for key in measures),
-        (_above_chance(inputs, {variant: _figures(each) for variant, each in variants.items()}, best, figures),),
-        legend=(NOTE, INTERVALS, bold_note("patient")),
+        (_above_chance(inputs, name, {variant: list(map(_figures, own)) for variant, own in variants.items()}, best,
+                       comparisons, figures),),
+        legend=(NOTE, INTERVALS, *bold_notes(inputs, values, "patient")),
         task="retrieval",
-    )
+    )  # fmt: skip
 
 
 def class_retrieval_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     """Make one table per direction of precision@k by class; none without labels of the pairs."""
-    found = {each.variant: each.result.by_class for each in inputs.retrieval if each.result.by_class is not None}
-    values = {variant: class_retrieval_values(inputs.tree, variant, each) for variant, each in found.items()}
+    found = {variant: [(each, classes) for each in own if (classes := each.result.by_class) is not None]
+             for variant, own in by_variant(inputs.retrieval).items()}  # fmt: skip
+    measured = {variant: own for variant, own in found.items() if own}
+    values = {variant: [class_retrieval_values(inputs.tree, *each) for each in own]
+              for variant, own in measured.items()}  # fmt: skip
+    results = {variant: [classes for _, classes in own] for variant, own in measured.items()}
     tables = []
-    for direction in next(iter(values.values()), {}):
-        own = {variant: each[direction] for variant, each in values.items()}
-        tables.append(_class_table(inputs, direction, found, own, comparisons))
+    for direction in next(iter(values.values()))[0] if values else ():
+        rows = {variant: repeated(inputs, variant, [each[direction] for each in own])
+                for variant, own in values.items()}  # fmt: skip
+        tables.append(_class_table(inputs, direction, results, rows, comparisons))
     return tables
 
 
 def _class_table(
     inputs: Inputs,
     direction: str,
-    variants: Mapping[str, RetrievalByClass],
-    values: Mapping[str, ImageValues],
+    variants: Mapping[str, Sequence[RetrievalByClass]],
+    values: Mapping[str, Repeated],
     comparisons: Comparisons,
 ) -> Table:
-    name, first = f"retrieval_classes_{direction}", next(iter(variants.values()))
+    name, first = f"retrieval_classes_{direction}", next(iter(variants.values()))[0]
     keys = {f"precision_at_{k}": k for k in first.directions[direction].mean}
     best = {key: comparisons.best(name, key, values, key) for key in keys}
     means = {
-        variant: {key: found.directions[direction].mean[k] for key, k in keys.items()}
-        for variant, found in variants.items()
+        variant: [{key: found.directions[direction].mean[k] for key, k in keys.items()} for found in own]
+        for variant, own in variants.items()
     }
     sizes = ", ".join(f"{words(each)} {size.images}" for each, size in first.classes.items())
     return Table(
@@ -99,8 +106,8 @@ def _class_table(
         f"Retrieval by class, {words(direction)}, among the test pairs of {inputs.tree.pretrain_on} with exactly one "
         f"of {counted(len(first.classes), 'finding')}; images: {sizes}",
         tuple(Column(key, f"P@{k}", brief=True) for key, k in keys.items()),
-        (_above_chance(inputs, means, best),),
-        legend=(CLASS_NOTE, INTERVALS, bold_note("patient")),
+        (_above_chance(inputs, name, means, best, comparisons),),
+        legend=(CLASS_NOTE, INTERVALS, *bold_notes(inputs, values, "patient")),
         task="retrieval_classes",
     )
 
@@ -111,18 +118,21 @@ def _figures(direction: Direction) -> dict[str, AgainstChance]:
 
 def _above_chance(
     inputs: Inputs,
-    variants: Mapping[str, Mapping[str, AgainstChance]],
+    table: str,
+    variants: Mapping[str, Sequence[Mapping[str, AgainstChance]]],
     best: Mapping[str, str | None],
+    comparisons: Comparisons,
     form: Callable[[float], str] = decimal,
 ) -> Block:
     """Make a row per variant, and below them the chance levels, which all variants share, in `form`."""
     rows = []
-    for variant, found in variants.items():
+    for variant, own in variants.items():
         cells = {
-            key: cell_of(each, best[key] == variant, form=rank if key == RANK else decimal)
-            for key, each in found.items()
-        }
+            key: seeds_cell([each[key] for each in own], comparisons.over_seeds(table, key, variant),
+                            best[key] == variant, form=rank if key == RANK else decimal)
+            for key in own[0]
+        }  # fmt: skip
         rows.append(Row(variant_label(inputs, variant), cells, key=variant))
-    first = next(iter(variants.values()))
+    first = next(iter(variants.values()))[0]
     chance = {key: Cell(each.chance, form=rank if key == RANK else form) for key, each in first.items()}
     return Block("measured", (*rows, Row(CHANCE, chance)))

@@ -1,18 +1,20 @@
 """Table 3: few-shot segmentation, every Dice in one row with what predicting nothing scores on the same images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ...common.few_shot.protocols import MeanOfSeeds
+from ...common.records import Estimate
 from ...common.wording import counted
 from ..inputs import Inputs
 from ..naming import always_note, protocol_name, protocol_note, variant_label
 from ..numbers import count, words
-from ..readers.evaluation import Segmentation
-from .classification import bold_note, by_protocol, intervals_note, overlap_notes, training_sizes
+from ..readers.evaluation import Segmentation, by_variant
+from .classification import bold_notes, by_protocol, intervals_note, overlap_notes, training_sizes
 from .comparisons import Comparisons
-from .image_values import segmentation_values
+from .image_values import Repeated, repeated, segmentation_values
 from .quoted import Quotation, quoted_blocks
-from .table import Block, Cell, Column, Row, Table, cell_of
+from .seeds import seeds_cell
+from .table import Block, Cell, Column, Row, Table
 
 COMPARED = ("dice", "dice_of_positives", "iou_of_positives")
 COLUMNS = (
@@ -50,12 +52,17 @@ def _table(
     rows = []
     for fraction in fractions:
         of_fraction = [each for each in measured if each.job.fraction == fraction]
-        best = _best(inputs, name, of_fraction, comparisons)
-        rows += [_row(inputs, each, best) for each in of_fraction]
+        values = _values(inputs, of_fraction)
+        best = {metric: comparisons.best(name, f"{metric}_{fraction}", values, metric)
+                for metric in (COMPARED if values else ())}  # fmt: skip
+        for variant, own in by_variant(of_fraction).items():
+            means = {column.key: comparisons.mean_over_seeds(values[variant], column.key)
+                     for column in COLUMNS[1:] if values}  # fmt: skip
+            rows.append(_row(inputs, own, best, means))
     quoted = _of_fractions(quoted_blocks(quotations, "few_shot_segmentation", job.dataset, job.protocol), fractions)
     results = [each.result for each in measured]
     changed, always = protocol_note(job.protocol, results), always_note(results)
-    bold = bold_note(first.resampled_by).replace("of its column", "of its column with this share of labels", 1)
+    bold = bold_notes(inputs, by_variant(measured), first.resampled_by, scope="its column with this share of labels")
     return Table(
         name,
         f"Table 3. Few-shot segmentation of {words(first.finding)} in {job.dataset}, protocol "
@@ -70,32 +77,40 @@ def _table(
             "deviation).",
             DEFINITION,
             intervals_note(first.resampled_by),
-            bold,
+            *bold,
         ),
         task="segmentation",
     )
 
 
-def _row(inputs: Inputs, each: Segmentation, best: dict[str, str | None]) -> Row:
-    figures: dict[str, MeanOfSeeds] = dict(each.result.metrics.items())
-    cells = {"fraction": Cell(text=f"{each.job.fraction} %")}
+def _row(
+    inputs: Inputs,
+    own: Sequence[Segmentation],
+    best: Mapping[str, str | None],
+    means: Mapping[str, Estimate | None],
+) -> Row:
+    """Make the row of one variant and share of the labels; `means` are those of its replicates, with intervals."""
+    variant = own[0].variant
+    skipped = [each.result.skipped for each in own if each.result.skipped is not None]
+    found: list[dict[str, MeanOfSeeds]] = [dict(each.result.metrics.items()) for each in own]
+    cells = {"fraction": Cell(text=f"{own[0].job.fraction} %")}
     for column in COLUMNS[1:]:
-        if (figure := figures.get(column.key)) is None:
-            cells[column.key] = Cell(text=each.result.skipped)
+        if skipped:
+            cells[column.key] = Cell(text=skipped[0])
         else:
-            cells[column.key] = cell_of(figure, best.get(column.key) == each.variant, figure.spread)
-    label = variant_label(inputs, each.variant)
-    return Row(label, cells, overlap_notes(each.result.overlap), each.variant)
+            figures = [each[column.key] for each in found]
+            cells[column.key] = seeds_cell(figures, means.get(column.key), best.get(column.key) == variant)
+    return Row(variant_label(inputs, variant), cells, overlap_notes(own[0].result.overlap), variant)
 
 
-def _best(inputs: Inputs, name: str, cells: list[Segmentation], comparisons: Comparisons) -> dict[str, str | None]:
-    """Return the variant in bold by metric, among those with one share of the labels."""
-    values = {each.variant: segmentation_values(inputs.tree, each) for each in cells}
-    known = {variant: each for variant, each in values.items() if each is not None}
+def _values(inputs: Inputs, cells: Sequence[Segmentation]) -> dict[str, Repeated]:
+    """Return the values of each variant with one share of the labels; empty where one of the jobs was skipped."""
+    values = {each.replicate: segmentation_values(inputs.tree, each) for each in cells}
+    known = {replicate: each for replicate, each in values.items() if each is not None}
     if len(known) < len(values):
         return {}
-    fraction = cells[0].job.fraction
-    return {metric: comparisons.best(name, f"{metric}_{fraction}", known, metric) for metric in COMPARED}
+    return {variant: repeated(inputs, variant, [known[each.replicate] for each in own])
+            for variant, own in by_variant(cells).items()}  # fmt: skip
 
 
 def _of_fractions(blocks: Sequence[Block], fractions: Sequence[int]) -> list[Block]:

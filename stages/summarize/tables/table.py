@@ -61,8 +61,8 @@ class Axis:
     reference: float | None = None
 
     def place(self, value: float) -> float:
-        """Return 0 at the left end, 100 at the right end."""
-        return round(100 * (value - self.low) / (self.high - self.low), 2)
+        """Return 0 at the left end, 100 at the right end, where what lies outside is drawn, too."""
+        return round(min(max(100 * (value - self.low) / (self.high - self.low), 0), 100), 2)
 
 
 def axis_of(estimates: Iterable[Estimate | None], reference: float | None = None) -> Axis:

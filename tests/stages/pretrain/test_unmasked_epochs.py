@@ -168,7 +168,7 @@ def test_the_curve_is_empty_and_all_candidates_are_compared_on_whole_images(tmp_
 
 
 def test_masking_ends_with_a_step_however_many_batches_it_accumulates() -> None:
-    settings = small(optimisation={"epochs": 3, "accumulate": 2}, unmasked_epochs=1)
+    settings = small(optimisation={"epochs": 3, "batch_size": 4, "accumulate": 2}, unmasked_epochs=1)
     source = data(settings)
     assert source.steps_per_epoch >= 1
     switch = source.masked_steps * 2

@@ -13,7 +13,9 @@ from data_results import write_card, write_duplicates, write_images, write_pairs
 from evaluation_results import (
     GRID,
     SIZE,
+    is_random,
     phi_of,
+    seed_of,
     write_grounding,
     write_integrity,
     write_multi_class,
@@ -34,6 +36,7 @@ from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_frame, write_rows
 from stages.common.files.atomic_files import sha256_of, write_json, write_sidecar, write_text
 from stages.common.journal.tracking import flatten
+from stages.common.replicates import Replicate
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.few_shot_classification import evaluation as few_shot_evaluation
 from stages.few_shot_classification.contract import LinearJobSettings
@@ -45,7 +48,7 @@ from stages.select_checkpoint.contract import Selection
 from stages.split_reports.contract import SplitReportsSettings
 from stages.summarize.__main__ import WORK
 from stages.summarize.inputs import Inputs, read_inputs
-from stages.summarize.results_tree import FewShotJob, ResultsTree
+from stages.summarize.results_tree import FewShotJob, ResultsTree, parse_variants
 from stages.zero_shot_classification.contract import ZeroShotResult, ZeroShotSettings
 from stages.zero_shot_classification.evaluation import Probabilities, evaluate
 
@@ -61,7 +64,7 @@ START = 1_760_000_000_000  # Unix milliseconds
 
 @dataclass
 class Tree:
-    """A workspace: `results`, and the phantom beside it. The arguments are those of the stage."""
+    """A workspace: `results`, and the phantom beside it. The arguments are those of the stage, as are `variants`."""
 
     workspace: Path
     datasets: list[str]
@@ -76,9 +79,11 @@ class Tree:
         jobs = tuple(FewShotJob.parse(each) for each in FEW_SHOT)
         outlined = tuple(FewShotJob.parse(each) for each in SEGMENTATION)
         left_out = {(dataset, MULTI_CLASS): "fewer than two findings" for dataset in self.datasets if dataset != "rsna"}
+        seeds = parse_variants(self.variants)
         return ResultsTree(
-            self.results, "mimic_cxr", tuple(self.datasets), tuple(self.variants), jobs, outlined, not_measured=left_out
-        )
+            self.results, "mimic_cxr", tuple(self.datasets), tuple(seeds), jobs, outlined, not_measured=left_out,
+            seeds={variant: own for variant, own in seeds.items() if own},
+        )  # fmt: skip
 
     def arguments(self, output: Path) -> list[str]:
         return ["--results", str(self.results), "--pretrain-on", "mimic_cxr", "--datasets", *self.datasets,
@@ -120,7 +125,7 @@ def built(tmp_path_factory) -> Tree:
 
 @pytest.fixture(scope="session")
 def build() -> Callable[[Path, list[str], list[str]], Tree]:
-    """A results tree of other data sets and variants than `built`."""
+    """A results tree of other data sets and variants than `built`; `mlip=0,1,2` has three seeds."""
     return build_tree
 
 
@@ -140,7 +145,7 @@ def build_tree(workspace: Path, datasets: list[str], variants: list[str]) -> Tre
     write_duplicates(tree.layout)
     for dataset in datasets:
         _labels(tree, dataset)
-    for number, variant in enumerate(variants):
+    for number, variant in enumerate(each.name for each in tree.layout.replicates):
         _training(tree, variant, number)
         write_retrieval(tree.layout, variant)
         _journal(tree, "retrieval", variant, {}, 760)
@@ -205,9 +210,10 @@ def _labels(tree, dataset):
 
 
 def _training(tree, variant, number):
-    trained = variant != "random"
+    trained = not is_random(variant)
     epochs = {} if trained else {"optimisation": {"epochs": 0}}
-    settings = PretrainSettings.model_validate({"model": {"text": {"weights": None}}} | epochs)
+    seed = Replicate.parse(variant).seed or 0
+    settings = PretrainSettings.model_validate({"seed": seed, "model": {"text": {"weights": None}}} | epochs)
     page = {"mlflow_run": "https://mlflow.example/#/experiments/7/runs/abc"} if trained else {}
     _journal(tree, "pretrain", variant, flatten(settings.model_dump(mode="json")), 200 + number, tags=page)
     steps = np.arange(20, 901, 20) if trained else []
@@ -251,8 +257,8 @@ def _training(tree, variant, number):
 def _zero_shot(tree, dataset, variant):
     common = np.random.default_rng([len(dataset), ord(dataset[0])])
     targets = (common.random(480) < 0.4).astype(np.int64)
-    noise = np.random.default_rng([len(variant), len(dataset), ord(dataset[0])]).normal(size=480)
-    gain = {"random": 0.1, "mlip": 0.9}.get(variant, 0.7)
+    noise = np.random.default_rng([*seed_of(variant), len(dataset), ord(dataset[0])]).normal(size=480)
+    gain = {"random": 0.1, "mlip": 0.9}.get(Replicate.parse(variant).variant, 0.7)
     finding = FINDINGS[dataset]
     labels = label_matrix(pl.DataFrame(
         {"image_id": [f"i{n}" for n in range(480)], "patient_id": [f"p{n // 2}" for n in range(480)],
@@ -281,8 +287,8 @@ def _few_shot(tree, job, variant):
                            "split": np.repeat(["train", "validation", "test"], [80, 60, 60]), "subset": 100,
                            "finding": FINDINGS[job.dataset], "target": targets})  # fmt: skip
     parts = Parts(*map(label_matrix, (labels[: 2 * job.fraction], labels[80:140], labels[140:])), {})
-    noise = np.random.default_rng([len(variant), ord(job.dataset[0]), job.fraction])
-    gain = 0.1 if variant == "random" else 0.5 + job.fraction / 20
+    noise = np.random.default_rng([*seed_of(variant), ord(job.dataset[0]), job.fraction])
+    gain = 0.1 if is_random(variant) else 0.5 + job.fraction / 20
     runs = [
         few_shot_evaluation.SeedScores(
             seed, 3, 0.7, *(gain * part.targets + noise.normal(size=(60, 1)) for part in
@@ -299,8 +305,8 @@ def _few_shot(tree, job, variant):
 
 
 def _grounding(tree, dataset, variant):
-    phi = phi_of(variant != "random").ravel()
-    integrity = IntegrityMap(values=phi.tolist(), lung_auc=0.5 if variant == "random" else 0.871, smallest=phi.min(),
+    phi = phi_of(not is_random(variant)).ravel()
+    integrity = IntegrityMap(values=phi.tolist(), lung_auc=0.5 if is_random(variant) else 0.871, smallest=phi.min(),
                              largest=phi.max(), standard_deviation=phi.std())  # fmt: skip
     write_grounding(tree.layout, dataset, variant, FINDINGS[dataset], integrity)
     folder = tree.results / "phrase_grounding" / variant / dataset
@@ -317,10 +323,10 @@ def _sample(number, variant):
     lungs = sum(np.exp(-((((columns - x) / 0.13) ** 2 + ((rows - 0.5) / 0.3) ** 2) ** 2)) for x in (0.3, 0.7))
     centre = (0.3 + 0.15 * number, 0.3 if number % 2 else 0.68)
     opacity = np.exp(-(((rows - centre[0]) / 0.09) ** 2 + ((columns - centre[1]) / 0.08) ** 2))
-    noise = np.random.default_rng([number, len(variant)])
+    noise = np.random.default_rng([number, *seed_of(variant)])
     pixels = np.clip(190 - 130 * lungs + 90 * opacity + 6 * noise.normal(size=(SIZE, SIZE)), 0, 255).astype(np.uint8)
     coarse = np.kron(noise.normal(size=(GRID, GRID)), np.ones((SIZE // GRID, SIZE // GRID)))
-    heatmap = 0.02 * coarse + (0 if variant == "random" else 0.3 * opacity)
+    heatmap = 0.02 * coarse + (0 if is_random(variant) else 0.3 * opacity)
     region = opacity > 0.4
     peak = np.unravel_index(heatmap.argmax(), heatmap.shape)
     image_id = f"1.2.276.0.7230010.3.1.4.8323329.1000.1517875162.{number:06d}"  # as long as those of SIIM

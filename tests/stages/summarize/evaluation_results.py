@@ -13,6 +13,7 @@ from stages.common.files.arrow_tables import write_frame, write_rows, write_tabl
 from stages.common.metrics.overlap import Overlaps
 from stages.common.metrics.ranking import draw_weights, estimate, mean_of
 from stages.common.records import Estimate
+from stages.common.replicates import Replicate
 from stages.few_shot_segmentation.contract import ALWAYS_DIFFERENT, OutlinedPart, SegmentationResult
 from stages.few_shot_segmentation.evaluation import SeedOverlaps, evaluate
 from stages.multi_class_classification.contract import MultiClassSettings
@@ -38,18 +39,29 @@ from stages.summarize.results_tree import FewShotJob, ResultsTree
 SIZE, GRID = 64, 8  # pixels, patches a side
 
 
+def seed_of(name: str) -> list[int]:
+    """What the noise of a variant, or of one of its replicates, is drawn from."""
+    variant, seed = Replicate.parse(name)
+    return [len(variant), *([] if seed is None else [seed + 1])]
+
+
+def is_random(name: str) -> bool:
+    """Whether a name is that of the untrained variant, or of one of its replicates."""
+    return Replicate.parse(name).variant == "random"
+
+
 def write_segmentation(layout: ResultsTree, job: FewShotJob, variant: str, finding: str, stored: int) -> None:
     """The stage's own figures, of 40 test images and two repetitions, and one radiograph to show.
 
     `random` finds half of what another variant would with the same prediction.
     """
-    common, noise = np.random.default_rng(ord(job.dataset[0])), np.random.default_rng(len(variant))
+    common, noise = np.random.default_rng(ord(job.dataset[0])), np.random.default_rng(seed_of(variant))
     truth = common.integers(50, 90, 40) * (common.random(40) < 0.5)
     labels = pl.DataFrame({"image_id": [f"i{n}" for n in range(40)], "patient_id": [f"p{n // 2}" for n in range(40)]})
     runs, folder = [], layout.folder("few_shot_segmentation", job.of(variant))
     for seed in (0, 1):
         predicted = noise.integers(0, 99, (40, 1))
-        both = np.minimum(truth[:, None], predicted) // (2 if variant == "random" else 1)
+        both = np.minimum(truth[:, None], predicted) // (2 if is_random(variant) else 1)
         runs.append(SeedOverlaps(seed, 9, 0.5, 0.35, Overlaps(truth, predicted, both)))
         counts = {"truth": truth, "predicted": predicted[:, 0], "both": both[:, 0]}
         rows = labels.with_columns(**{name: pl.Series(each) for name, each in counts.items()}).to_dicts()
@@ -81,11 +93,11 @@ CLASSES = ("edema", "effusion", "mass")
 
 def write_multi_class(layout: ResultsTree, dataset: str, variant: str) -> None:
     """The stage's own figures, of 90 images with one of three findings."""
-    truth, noise = np.arange(90) % 3, np.random.default_rng(len(variant)).normal(size=(90, 3))
+    truth, noise = np.arange(90) % 3, np.random.default_rng(seed_of(variant)).normal(size=(90, 3))
     images = pl.DataFrame({"image_id": [f"i{n}" for n in range(90)], "patient_id": [f"p{n // 2}" for n in range(90)]})
     drawn = DrawnImages(CLASSES, images, truth, dict.fromkeys(CLASSES, 40),
                         {"none_present": 8, "several_present": 0, "others_unknown": 3})  # fmt: skip
-    scores = (noise + (0 if variant == "random" else 2) * np.eye(3)[truth]).astype(np.float32)
+    scores = (noise + (0 if is_random(variant) else 2) * np.eye(3)[truth]).astype(np.float32)
     result = evaluate_classes(drawn, scores, dict.fromkeys(CLASSES, "there_is"), MultiClassSettings(draws=50), CLEAN)
     folder = layout.folder("multi_class_classification", f"{variant}/{dataset}")
     write_frame(folder / "scores.arrow", schemas.CLASS_SCORES, score_rows(drawn, scores))
@@ -94,10 +106,10 @@ def write_multi_class(layout: ResultsTree, dataset: str, variant: str) -> None:
 
 def write_retrieval(layout: ResultsTree, variant: str) -> None:
     """The stage's own figures, of 12 studies with 2 images each; the first two have one text."""
-    noise = np.random.default_rng(len(variant))
+    noise = np.random.default_rng(seed_of(variant))
     study, texts = np.repeat(np.arange(12), 2), np.maximum(np.arange(12) - 1, 0)
     patients = np.array([f"p{n // 2}" for n in range(12)])
-    reports = np.eye(12) * (0 if variant == "random" else 6)
+    reports = np.eye(12) * (0 if is_random(variant) else 6)
     embeddings = (each + noise.normal(size=each.shape) for each in (reports[study], reports))
     images, reports = (each.astype(np.float32) for each in embeddings)
     ids = {"image": np.array([f"i{n}" for n in range(24)]), "report": np.array([f"s{n}" for n in range(12)])}
@@ -122,8 +134,8 @@ def write_retrieval(layout: ResultsTree, variant: str) -> None:
 
 def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: str, integrity: IntegrityMap) -> None:
     """Figures of 96 images: those of the heatmaps are drawn for each variant, those of their rivals are not."""
-    own, common = np.random.default_rng(len(variant)), np.random.default_rng(0)
-    trained = variant != "random"
+    own, common = np.random.default_rng(seed_of(variant)), np.random.default_rng(0)
+    trained = not is_random(variant)
     hits = {"heatmap": own.random(96) < (0.42 if trained else 0.08),
             "heatmap_in_lung": own.random(96) < (0.51 if trained else 0.13),
             "supervised_probe": own.random(96) < 0.8, "random_in_lung": np.full(96, 0.11),

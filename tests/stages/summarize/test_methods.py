@@ -109,8 +109,15 @@ def test_a_margin_is_told(tree, text_of):
 
 
 def test_the_local_score_is_told(text_of):
-    assert "compares an image with affirming" in text_of()
-    patches = "the 5 % of an image's patches that are nearest (the mean of their cosines)"
+    whole = "an image with affirming and denying prompts"
+    assert f"compares {whole}." in text_of()
+    patches = (
+        "the 5 % of an image's patches that are nearest with affirming prompts (the mean of their centred cosines)"
+    )
     rsna, siim = (f"zero_shot_classification/mlip/{dataset}/journal.json" for dataset in ("rsna", "siim"))
-    assert f"compares {patches} (in rsna) and an image (in siim) with" in text_of(rsna, score="local")
-    assert f"compares an image (in rsna) and {patches} (in siim) with" in text_of(siim, score="local")
+    assert f"compares {patches} (in rsna) and {whole} (in siim)." in text_of(rsna, score="local")
+    assert f"compares {whole} (in rsna) and {patches} (in siim)." in text_of(siim, score="local")
+    nearest = "the 5 % of its patches that are nearest with affirming ones (the mean of their centred cosines)"
+    both = f"{whole}, and {nearest}, both standardised by training images"
+    assert f"compares {both} (in rsna) and {whole} (in siim)." in text_of(rsna, score="global_and_local")
+    assert "(the mean of their cosines)" in text_of(rsna, score="local", reading="raw")

@@ -115,9 +115,15 @@ def test_grounding_without_lungs_has_no_columns_of_them_and_a_random_point_in_th
         tree.edit_only(f"{place}/result.json", **moved)
     found = read_inputs(tree.layout)
     table = grounding_tables(found, Comparisons(DRAWS, 0))[0]
-    assert [column.key for column in table.columns] == ["pointing", "contrast_to_noise", "iou", "mean_iou"]
-    rivals = {"random point in the image", POINTERS["fixed_peak_of_training"]}
-    assert set(rows_of(table)) == {"heatmap of mlip", "heatmap of random (untrained)"} | rivals
+    assert [column.key for column in table.columns] == [
+        "reading", "pointing", "contrast_to_noise", "iou", "mean_iou"
+    ]  # fmt: skip
+    rivals = {"random point in the image"}
+    rivals |= {POINTERS[name] for name in ("fixed_peak_of_training", "brightness", "random_encoders")}
+    names = ("mlip", "random (untrained)")
+    beside = {label.format(name) for name in names for label in (
+        "heatmap of {}, reading fixed", "supervised probe of the patches of {}")}  # fmt: skip
+    assert set(rows_of(table)) == {f"heatmap of {name}" for name in names} | rivals | beside
     run_stage(WORK, tree.arguments(tmp_path))
     games = (tmp_path / "report.html").read_text(encoding="utf-8").split('">Pointing at')[1:]
     games = [game.partition("</table>")[0] for game in games]

@@ -66,7 +66,7 @@ def test_resampled_values_are_the_figures_of_the_stages(comparisons, tables) -> 
         if table.startswith("table3"):  # a row a share of the labels
             measure, _, fraction = measure.rpartition("_")
             rows = [row for row in rows if row.cells["fraction"].text == f"{fraction} %"]
-        rows = {name_in_comparisons(row): row for row in rows}
+        rows = {name_in_comparisons(row): row for row in reversed(rows)}  # what is compared stands first
         for each in found:
             printed = rows[each.first].cells[measure].value - rows[each.second].cells[measure].value
             assert each.difference.value == pytest.approx(printed, abs=1e-6)

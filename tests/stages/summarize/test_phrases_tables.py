@@ -16,7 +16,8 @@ from stages.summarize.tables.flat_rows import grounding_rows
 from stages.summarize.tables.grounding import grounding_tables
 
 COUNTS = {"pairs": 96, "images": 80, "regions_too_small": 2}
-BY_SET = ("pointing", "contrast_to_noise", "absolute_contrast_to_noise", "iou", "mean_iou", "place_words")
+BY_SET = ("pointing", "contrast_to_noise", "absolute_contrast_to_noise", "iou", "mean_iou", "place_words", "reading",
+          "readings", "random_encoders")  # fmt: skip
 
 
 @pytest.fixture
@@ -65,7 +66,9 @@ def test_a_table_of_phrases_lacks_what_needs_another_part_and_tests_the_rest(wit
     tables = {table.name: table for table in grounding_tables(with_phrases, comparisons)}
     table = tables["grounding_rsna_edema_phrases"]
     assert "with its own phrases: 96 phrases of 80 test images (2 too small to show)" in table.caption
-    assert [column.key for column in table.columns] == ["pointing", "pointing_in_lung", "contrast_to_noise", "mean_iou"]
+    assert [column.key for column in table.columns] == [
+        "reading", "pointing", "pointing_in_lung", "contrast_to_noise", "mean_iou"
+    ]  # fmt: skip
     assert "fixed peak of the training masks" not in {row.label for row in table.blocks[0].rows}
     assert ("grounding_rsna_edema_phrases", "mean_iou") in comparisons.found
     measures = {row["measure"] for row in grounding_rows(with_phrases) if row["prompt_set"] == "phrases"}

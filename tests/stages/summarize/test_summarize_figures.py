@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
 from stages.common.metrics.ranking import auc
+from stages.common.replicates import Replicate
 from stages.pair_images_reports.contract import Distribution, GreyValues
 from stages.split_reports.contract import Bins
 from stages.summarize.drawing import variant_styles
@@ -106,7 +107,7 @@ def test_bins_are_named_by_the_numbers_in_them(monkeypatch):
 def test_variants_are_told_apart_and_untrained_ones_are_grey(read):
     trained, untrained = read.training
     names = [f"v{number}" for number in range(20)]
-    many = [dataclasses.replace(trained, variant=name) for name in names] + [untrained]
+    many = [dataclasses.replace(trained, replicate=Replicate(name)) for name in names] + [untrained]
     styles = variant_styles(many)
     assert len(set(styles.values())) == 21
     assert styles["random"].colour == "#767676"

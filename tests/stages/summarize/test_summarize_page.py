@@ -20,8 +20,8 @@ from stages.summarize.__main__ import WORK
 from stages.summarize.numbers import count, decimal, figures, rank
 from stages.summarize.readers.data import CopyCount, read_copies
 from stages.summarize.tables.comparisons import Comparison, Comparisons
-from stages.summarize.tables.grounding import Contest, Pointer, verdict
 from stages.summarize.tables.table import Axis
+from stages.summarize.tables.verdicts import Contest, Pointer, verdict
 
 TEMPLATE = Path(summarize.__file__).parent / "templates" / "report.html.jinja"
 VOID = {"meta", "img", "br", "line", "link", "input"}
