@@ -19,7 +19,7 @@ from stages.summarize.tables.grounding import POINTERS, grounding_tables
 from stages.summarize.tables.retrieval import CHANCE, retrieval_tables
 from stages.summarize.tables.table import Row, Table
 
-DRAWS = 400
+DRAWS = 1000
 
 
 def rows_of(table: Table) -> dict[str, Row]:
