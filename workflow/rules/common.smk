@@ -40,6 +40,7 @@ from workflow.site_profile import (
 )
 
 STARTED = time.time()
+PLANTED = [name for name in CONFIG.used_datasets if CONFIG.is_phantom(name)]
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
 CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 
