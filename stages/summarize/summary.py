@@ -5,7 +5,7 @@ import sys
 from ..common.errors import InputError
 from ..common.files.atomic_files import write_text
 from ..common.journal.tracking import track_job
-from .cautions import cautions
+from .cautions import cautions_of
 from .contract import SummarizeJob
 from .inputs import read_inputs
 from .ledger import read_ledger
@@ -37,7 +37,7 @@ def summarize(job: SummarizeJob) -> None:
         write_text(job.report, page)
         run.log_metrics({f"{one.dataset}/{one.variant}/auc": one.result.metrics["auc"].value for one in read.zero_shot})
     sys.stdout.write(text_summary(settings.title, read, tables, provenance.synthetic, job.report))
-    for line in cautions(read, provenance):  # on standard error, so that the end of a run repeats them
+    for line in cautions_of(read, provenance):  # on standard error, so that the end of a run repeats them
         print(line, file=sys.stderr)
 
 
