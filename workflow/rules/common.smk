@@ -40,7 +40,6 @@ from workflow.site_profile import (
 )
 
 STARTED = time.time()
-PLANTED = [name for name in CONFIG.used_datasets if CONFIG.is_phantom(name)]
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
 CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 
@@ -73,6 +72,7 @@ try:
         os.environ |= container_environment(
             CONFIG.folders() | {"the checkout": REPOSITORY}, os.environ, Path(tempfile.gettempdir())
         )
+    PLANTED = [name for name in CONFIG.used_datasets if CONFIG.is_phantom(name)]
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

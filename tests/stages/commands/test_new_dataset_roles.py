@@ -111,8 +111,8 @@ def test_boxes_of_no_certain_finding_are_asked_for_with_what_to_write(made):
 
 def test_images_that_the_default_views_leave_out_are_said_and_written(made):
     views = ("PA", "ap supine", "lateral")
-    written = made(["img", "Pat-ID", "Aufnahme", "text"],
-                   rows_of(lambda number: f"p{number}", lambda number: views[number % 3], lambda _: REPORT))  # fmt: skip
+    cells = (lambda number: f"p{number}", lambda number: views[number % 3], lambda _: REPORT)
+    written = made(["img", "Pat-ID", "Aufnahme", "text"], rows_of(*cells))
     left = "the default views, PA and AP, leave out 20 of 60 images: LATERAL 20"
     assert f"             {left}; to take all, set `views: []` under dicom_to_arrow" in written.said
     assert f"    dicom_to_arrow:\n      # views: {left}; [] takes all\n      views:\n" in written.text

@@ -1,7 +1,5 @@
 """What the summary says to keep in mind: alarms of trainings, and test parts of few patients."""
 
-import pytest
-
 from stages.summarize.cautions import cautions
 
 
