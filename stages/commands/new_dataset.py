@@ -18,7 +18,7 @@ import yaml
 
 from ..common.errors import InputError
 from ..common.settings import did_you_mean, validating
-from .finding_prompts import prompt_file
+from .finding_prompts import prompt_file, said_of_prompts
 from .said_of_table import SAME_BOX, Labels, said, said_of_views
 
 if TYPE_CHECKING:
@@ -60,10 +60,13 @@ def main(arguments: Namespace) -> None:
     measured = _checked(block, name, bool(guess.boxes or guess.mask))
     arguments.output.mkdir(parents=True, exist_ok=True)
     if labels.words:
-        prompts.write_text(_PROMPTS_HEAD + _as_yaml(prompt_file(labels.words)), encoding="utf-8")
+        prompts.write_text(_PROMPTS_HEAD + _as_yaml(prompt_file(labels.words, guess.language)), encoding="utf-8")
     head = f"# Written by `mlip new-dataset` from {table.name}. Correct what it read wrongly.\n"
     settings.write_text(head + _as_yaml(with_comments(block, name, guess)), encoding="utf-8")
-    print("\n".join([*said(guess, labels, root), *measured, *_next(settings, guess)]))
+    foreign = (
+        [f"prompts      {said_of_prompts(guess.language, prompts.name)}"] if guess.language and labels.words else []
+    )
+    print("\n".join([*said(guess, labels, root), *foreign, *measured, *_next(settings, guess)]))
 
 
 def _guessed(

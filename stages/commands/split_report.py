@@ -62,4 +62,4 @@ def add_options(options: ArgumentParser) -> None:
     options.add_argument("--fallback", choices=get_args(Fallback), default=stage.sections_fallback,
                          help="what to keep of a report without them [%(default)s]")  # fmt: skip
     options.add_argument("--language", choices=get_args(Language),
-                         help=f"language of the headers [the one that clearly fits, else {stage.language}]")  # fmt: skip
+                         help=f"language of the headers [which clearly fits, else {stage.language}]")  # fmt: skip

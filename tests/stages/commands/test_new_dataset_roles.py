@@ -125,3 +125,28 @@ def test_nothing_is_said_of_views_that_are_all_taken(made):
                    rows_of(lambda number: f"p{number}", lambda number: ("PA", "AP")[number % 2]))  # fmt: skip
     assert "leave out" not in written.said
     assert "dicom_to_arrow" not in written.data
+
+
+@pytest.mark.parametrize(
+    ("report", "label", "positive", "negative"),
+    [
+        ("Befund: Erguss links.\nBeurteilung: Erguss.", "Pleuraerguss", "Pleuraerguss vorhanden.",
+         "Pleuraerguss nicht vorhanden."),
+        ("R\u00e9sultat : un \u00e9panchement.\nConclusion : \u00e9panchement.", "\u00c9panchement",
+         "Avec \u00e9panchement.", "Sans \u00e9panchement."),
+        ("Hallazgos: derrame izquierdo.\nImpresi\u00f3n: derrame.", "Derrame", "Hay derrame.", "No hay derrame."),
+    ],
+)  # fmt: skip
+def test_prompts_are_in_the_language_of_the_reports(made, report, label, positive, negative):
+    cells = (lambda number: f"p{number}", lambda number: number % 2, lambda _: report)
+    written = made(["img", "Pat-ID", label, "text"], rows_of(*cells))
+    sets = yaml.safe_load(written.prompts.read_text(encoding="utf-8"))["sets"]
+    assert sets["there_is"] == {"positive": [positive], "negative": [negative]}
+    assert ", with the words of the table: check ours_prompts.yaml" in written.said
+
+
+def test_english_prompts_of_other_reports_are_said_to_need_a_translation(made):
+    report = "Bevindingen: pleuravocht links.\nConclusie: pleuravocht."
+    cells = (lambda number: f"p{number}", lambda number: number % 2, lambda _: report)
+    written = made(["img", "Pat-ID", "Pleuravocht", "text"], rows_of(*cells))
+    assert "prompts      in English, although the reports are dutch: translate ours_prompts.yaml" in written.said
