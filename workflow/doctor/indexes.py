@@ -4,15 +4,13 @@ Where a run has left its outputs, and neither settings nor index changed since, 
 index says which images will be rejected for their view, and every number is the most that can remain.
 """
 
-import hashlib
-import platform
+import secrets
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -21,7 +19,7 @@ from stages.common.contract import JOURNAL_FILE
 from stages.common.data.identifiers import KEY_NAME
 from stages.common.data.index_tables import Index
 from stages.common.errors import InputError
-from stages.common.files.archives import on_disk, read_bytes
+from stages.common.files.archives import on_disk
 from stages.common.files.arrow_tables import read_table
 from stages.common.files.schemas import FILES, PAIRS, REJECTS
 from stages.common.journal.journals import read_journal
@@ -48,11 +46,10 @@ class Views:
 class Indexes:
     """The data sets' indexes. Keyed ids are those of a run if it has drawn its key, else of one key for all calls."""
 
-    def __init__(self, config: Config, draw: int = 0) -> None:
-        """Take the data sets of a configuration; `draw` numbers the keys that a run might draw."""
+    def __init__(self, config: Config) -> None:
         self.config = config
-        self._draw = draw
         self._read: dict[str, Index | InputError] = {}
+        self._drawn = secrets.token_hex(32) + "\n"  # for this object only; never written to the workspace
 
     @contextmanager
     def private(self) -> Iterator[Path]:
@@ -63,24 +60,8 @@ class Indexes:
                 shutil.copy(self._key, folder / KEY_NAME)
             else:
                 (folder / KEY_NAME).touch(mode=0o600)
-                (folder / KEY_NAME).write_text(self._likely_key, encoding="ascii")
+                (folder / KEY_NAME).write_text(self._drawn, encoding="ascii")
             yield folder
-
-    @cached_property
-    def _likely_key(self) -> str:
-        """Return a key in place of the run's, never written to the workspace: the same at each call, as findings are.
-
-        It is made of the tables whose ids it keys, so that only who has them all could find an id by trying.
-        """
-        digest = hashlib.sha256(f"{self._draw} {platform.node()}".encode())
-        for name in self.config.used_datasets:
-            with suppress(InputError, OSError):
-                settings, root = self.config.settings(IndexInputsSettings, name), Path(self.config.root(name))
-                if settings.identifier_kind == "keyed":
-                    digest.update(f"{root.absolute()} {root.stat().st_ino}".encode())
-                    for table in index_files(settings, root):
-                        digest.update(read_bytes(root / table))
-        return digest.hexdigest() + "\n"
 
     @property
     def _key(self) -> Path:

@@ -5,7 +5,6 @@ where this environment has only what `snakemake` needs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from stages.common.data.prompts import read_prompts
 from stages.common.errors import InputError
 from stages.common.files.archives import is_file, size_of
 from stages.common.files.rooted_files import RootedFileError, check_folders, find_under
+from stages.common.records import FEWEST
 from stages.configuration import Config
 from stages.contracts import EVALUATIONS, needs_of
 from stages.label_images.contract import LabelImagesSettings
@@ -25,11 +25,10 @@ from stages.pair_images_reports.contract import PairImagesReportsSettings
 from stages.pretrain.contract import PretrainSettings
 from workflow.doctor.findings import Finding, Status
 from workflow.doctor.indexes import Indexes
-from workflow.doctor.label_counts import DRAWS, PARTS, ROUGHLY, counted, counted_phrases
 from workflow.input_files import CHECKOUT
 
 LARGEST = 200_000_000  # bytes of all tables of a data set: seconds
-_MOST_DRAWN = 20_000  # labels, above which one draw of the split is as good as another
+_PARTS = ("train", "validation", "test")
 
 
 def check_labels(config: Config, indexes: Indexes) -> list[Finding]:
@@ -60,32 +59,22 @@ def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
         what = f"this environment lacks {error.name}, with which label_images reads them"
         return Finding("not checked", subject, what)
     except _RoughSplitError as error:
-        return Finding("warning", subject, f"datasets.{name}.label_images: {error.what}{ROUGHLY}", error.remedy)
+        return Finding("warning", subject, f"datasets.{name}.label_images: {error.what}{_ROUGHLY}", error.remedy)
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}.label_images: {error.what}", error.remedy)
     exact = indexes.exact(name)
-    draws = [rows, *_other_draws(config, name, settings, len(rows))] if not exact else [rows]
     if (shared := _shared_patients(config, name, rows)) is not None:
         return shared
     if settings.has_phrases and config.measures_on_test_alone(name):
-        return counted_phrases(subject, name, settings, draws, exact)
+        return _counted_phrases(subject, name, settings, rows, exact)
     if settings.test_alone:
         return Finding(
             "ok", subject, f"{len({row['image_id'] for row in rows}):,} labelled images, all for the test part"
         )
     asked_for = [stage for stage in EVALUATIONS if "outlines" in needs_of(stage) and name in config.measured_on(stage)]
-    return _without_outlines(subject, name, draws, asked_for, exact) or counted(
-        subject, name, settings, draws, exact, "" if converted else "at most "
+    return _without_outlines(subject, name, rows, asked_for, exact) or _counted(
+        subject, name, settings, rows, exact, "" if converted else "at most "
     )
-
-
-def _other_draws(
-    config: Config, name: str, settings: LabelImagesSettings, images: int
-) -> Iterator[list[dict[str, Any]]]:
-    """Yield the labelled images as further keys would split them: a run draws its own, whose split is one of many."""
-    for draw in range(1, DRAWS if images <= _MOST_DRAWN else 1):
-        with suppress(InputError):  # of a part without images, which the first draw says
-            yield _split(config, name, settings, Indexes(config, draw))[0]
 
 
 def _shared_patients(config: Config, name: str, rows: Sequence[Mapping[str, Any]]) -> Finding | None:
@@ -107,22 +96,21 @@ def _shared_patients(config: Config, name: str, rows: Sequence[Mapping[str, Any]
 
 
 def _without_outlines(
-    subject: str, name: str, draws: Sequence[Sequence[Mapping[str, Any]]], stages: Sequence[str], exact: bool
+    subject: str, name: str, rows: Sequence[Mapping[str, Any]], stages: Sequence[str], exact: bool
 ) -> Finding | None:
     """Return the error of a part in which no positive has a box or mask, though `stages` need one there.
 
     Grounding needs one in test; segmentation learns and chooses, too. It is a warning where the split is not yet that
     of the run.
     """
-    needed = PARTS if any("parts" in needs_of(stage) for stage in stages) else ("test",)
-    lacking = [part for part in needed
-               if not all(any(row["outlined"] for row in rows if row["split"] == part) for rows in draws)]  # fmt: skip
+    needed = _PARTS if any("parts" in needs_of(stage) for stage in stages) else ("test",)
+    lacking = [part for part in needed if not any(row["outlined"] for row in rows if row["split"] == part)]
     if not stages or not lacking:
         return None
     what = f"no box or mask in the {' and '.join(lacking)} part, which {' and '.join(stages)} cannot do without"
     remedy = f"correct label_images.columns, or list in datasets.{name}.evaluations what can be measured"
-    certain = exact or not any(row["outlined"] for row in draws[0])
-    return Finding("error", subject, what, remedy) if certain else Finding("warning", subject, what + ROUGHLY, remedy)
+    certain = exact or not any(row["outlined"] for row in rows)
+    return Finding("error", subject, what, remedy) if certain else Finding("warning", subject, what + _ROUGHLY, remedy)
 
 
 def _draw_classes(config: Config, name: str, rows: Sequence[Mapping[str, Any]], source: Path, exact: bool) -> None:
@@ -152,6 +140,9 @@ def _draw_classes(config: Config, name: str, rows: Sequence[Mapping[str, Any]], 
 
 class _RoughSplitError(InputError):
     """An error of a split that is not yet that of the run, so that it may not come."""
+
+
+_ROUGHLY = "; roughly, because the key that the split depends on is not drawn yet"
 
 
 def _split(
@@ -235,6 +226,88 @@ def _refuse_missing_masks(
             f"{root / settings.main_table(root)}: row {row}: {what} ({len(problems)} such)",
             "correct the cell, whose path is relative to the data set's root, or put the file there",
         )
+
+
+def _counted(
+    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool, most: str
+) -> Finding:
+    """Return the positives of each part and subset, and what is too few of them.
+
+    `most` is empty where the numbers are those of a run.
+    """
+    if len({row["finding"] for row in rows}) > 1:
+        return _counted_by_finding(subject, name, settings, rows, exact, most)
+    counts = _targets(rows)
+    said = ", ".join(f"{part} {sum(each)} of {len(each)}" for part, each in counts.items())
+    learnt = [row for row in rows if row["split"] == "train"]
+    nested = ", ".join(
+        f"{percent} %: {sum(row['target'] for row in learnt if row['subset'] <= percent)}"
+        for percent in settings.subsets
+    )
+    sure = "" if exact else _ROUGHLY
+    what = f"{most}{len(rows):,} labelled images; positives: {said}; in the training subsets {nested}{sure}"
+    few = [part for part, each in counts.items() if min(sum(each), len(each) - sum(each)) < FEWEST]
+    if few:
+        remedy = f"fewer than {FEWEST} positives or negatives in {' and '.join(few)}: enlarge them in "
+        return Finding("warning", subject, what, f"{remedy}`{_key(settings, name)}`")
+    return Finding("ok", subject, what)
+
+
+def _counted_phrases(
+    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool
+) -> Finding:
+    """Return the phrases of each finding in the test part, where nothing else is measured."""
+    test = [row for row in rows if row["split"] == "test"]
+    pairs = {finding: sum(row["phrases"] for row in test if row["finding"] == finding)
+             for finding in settings.by_finding}  # fmt: skip
+    images, least = len({row["image_id"] for row in test}), FEWEST if len(pairs) > 1 else 1
+    counts = "; ".join(f"{finding} {count}" for finding, count in pairs.items())
+    what = f"{sum(pairs.values()):,} phrases of {images:,} test images: {counts}{'' if exact else _ROUGHLY}"
+    if few := [finding for finding, count in pairs.items() if count < least]:
+        status: Status = "error" if exact and len(few) == len(pairs) else "warning"
+        remedy = f"nothing will be said on {', '.join(few)}: {least} phrases are needed in test; enlarge it in "
+        return Finding(status, subject, what, f"{remedy}`{_key(settings, name)}`, or remove the findings")
+    return Finding("ok", subject, what)
+
+
+def _targets(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    return {part: [row["target"] for row in rows if row["split"] == part] for part in _PARTS}
+
+
+def _key(settings: LabelImagesSettings, name: str) -> str:
+    """Return the key that decides on the sizes of the parts."""
+    own = f"datasets.{name}.label_images."
+    return "patient_split" if settings.patient_split else own + ("split_lists" if settings.split_lists else "split")
+
+
+def _counted_by_finding(
+    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool, most: str
+) -> Finding:
+    """Return the positives of each finding in each part, and on which findings nothing will be said."""
+    said, few = [], []
+    for finding in settings.by_finding:
+        counts = _targets([row for row in rows if row["finding"] == finding])
+        parts = " ".join(f"{sum(each)}/{len(each) - sum(each)}" for each in counts.values())
+        said.append(f"{finding} {parts}")
+        least = {part: min(sum(each), len(each) - sum(each)) for part, each in counts.items()}
+        if least["train"] < 1 or least["validation"] < 1 or least["test"] < FEWEST:
+            few.append(finding)
+    images = len({row["image_id"] for row in rows})
+    what = (
+        f"{most}{images:,} labelled images, {len(said)} findings; positives/negatives in {', '.join(_PARTS)}: "
+        f"{'; '.join(said)}"
+    )
+    what += "" if exact else _ROUGHLY
+    if len(few) == len(said):
+        remedy = f"no finding has {FEWEST} positives and negatives in test and one in the other parts: enlarge them in "
+        return Finding("error" if exact else "warning", subject, what, f"{remedy}`{_key(settings, name)}`")
+    if few:
+        remedy = (
+            f"nothing will be said on {', '.join(few)}: {FEWEST} positives and negatives are needed in test, one in "
+        )
+        remedy += f"train and validation; enlarge the parts in `{_key(settings, name)}`, or remove the findings"
+        return Finding("warning", subject, what, remedy)
+    return Finding("ok", subject, what)
 
 
 def check_training_studies(config: Config, indexes: Indexes, gpus: int = 1) -> Iterator[Finding]:
