@@ -8,7 +8,7 @@ PORT ?= 5000
 
 demo: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo
-	@echo "MLflow's pages: make ui"
+	@echo "MLflow's pages: make ui. What would run again, and why: make why PROFILE=workflow/profiles/demo"
 
 # Unit tests, and the whole DAG once on a miniature phantom: at most 10 minutes on 2 idle cores.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -63,7 +63,7 @@ lock: environment
 		--constraints local.lock -o $$image.lock $$image.in || exit 1; done
 
 # Check the setup before a long run and name remedies: make doctor PROFILE=slurm ARGS='--gpu --configfile FILE'. The default of
-# PROFILE is that of the commands: SNAKEMAKE_PROFILE, else workflow/profiles/local.
+# PROFILE is that of the commands: SNAKEMAKE_PROFILE, else workflow/profiles/local. The demo's: PROFILE=workflow/profiles/demo.
 WITH_PROFILE = $(if $(PROFILE),--profile $(PROFILE))
 doctor: environment
 	$(BIN)/python -m workflow.doctor $(WITH_PROFILE) $(ARGS)

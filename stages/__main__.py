@@ -11,13 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .commands import checkout, embed, new_dataset, predict, split_report
+from .commands import checkout, embed, new_dataset, predict, rejects, split_report
 from .common.command_line import PROGRAM, let_idle_threads_sleep, one_line_errors
 from .common.errors import InputError
 from .common.settings import did_you_mean
 
 PACKAGE = Path(__file__).resolve().parent
-_OWN = {"predict": predict, "embed": embed, "split-report": split_report, "new-dataset": new_dataset}
+_OWN = {
+    "predict": predict,
+    "embed": embed,
+    "split-report": split_report,
+    "new-dataset": new_dataset,
+    "rejects": rejects,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -65,7 +71,7 @@ def _summary(text: str) -> str:
 
 def _commands() -> str:
     own = {name: _summary(module.__doc__ or "") for name, module in _OWN.items()}
-    groups = {"a model, a report, a table": own, "the pipeline": checkout.SUMMARIES,
+    groups = {"a model, a report, a table, a run": own, "the pipeline": checkout.SUMMARIES,
               "its stages": {name.replace("_", "-"): each for name, each in stages().items()}}  # fmt: skip
     return "\n\n".join(
         "\n".join([f"{title}:", *(f"  {name:<28}{summary}" for name, summary in group.items())])

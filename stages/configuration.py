@@ -257,7 +257,7 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
     def where_to_get(self, dataset: str) -> str:
         """Return where the files of a data set come from, for messages that miss one."""
         if (known := self.datasets[dataset].distributed) is not None:
-            return f"{known.title} comes from {known.access}"
+            return f"get {known.title} from {known.access}"
         return WHERE_TO_GET[self.settings("index_inputs", dataset).layout]
 
     def _filled(self, key: str, root: str) -> str:

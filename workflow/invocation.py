@@ -8,6 +8,7 @@ import secrets
 import shlex
 import subprocess
 import sys
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,10 +74,11 @@ def sync_command(project: str, workspace: str, register_models: bool) -> str:
 _MOST_WARNINGS = 20
 
 
-def print_warnings(logs: Path, since: float) -> None:
+def print_warnings(logs: Path, since: float, planted: Collection[str] = ()) -> None:
     """Print on the terminal what the jobs of this call warned about: else it stands in logs that nobody opens.
 
-    `since` is the start of the call, in seconds of Unix time; logs that are older are those of earlier calls.
+    `since` is the start of the call, in seconds of Unix time; logs that are older are those of earlier calls. `planted`
+    are the data sets of make_phantom, which draws files that have to be rejected.
     """
     found: dict[str, Path] = {}
     for log in sorted(logs.rglob("*.log")):
@@ -87,6 +89,8 @@ def print_warnings(logs: Path, since: float) -> None:
         except OSError:  # removed meanwhile
             continue
     for line, log in list(found.items())[:_MOST_WARNINGS]:
-        print(f"{line} [{log}]", file=sys.stderr)
+        is_planted = " rejected" in line and any(line.startswith(f"warning: {name}: ") for name in planted)
+        expected = " (as they should be: make_phantom planted them in its synthetic data)" if is_planted else ""
+        print(f"{line}{expected} [{log}]", file=sys.stderr)
     if len(found) > _MOST_WARNINGS:
         print(f"warning: {len(found) - _MOST_WARNINGS} more warnings below {logs}", file=sys.stderr)

@@ -199,7 +199,7 @@ def commands_page() -> str:
         "All take `--settings` (YAML or JSON, or a file with it), `--journal` (where to write the record of the run), "
         "`--name` and `--image`.\n",
         "Commands of a model, a table or the pipeline (`mlip predict`, `embed`, `split-report`, `new-dataset`, "
-        "`doctor`, `estimate`, `why`, `images`, `audit`) are listed by `mlip --help`, and described by "
+        "`rejects`, `doctor`, `estimate`, `why`, `images`, `audit`) are listed by `mlip --help`, and described by "
         "`mlip COMMAND --help`.\n",
     ]
     for job in JOBS:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.common.command_line import one_line_errors, program_name
-from stages.common.errors import InputError
+from stages.common.errors import InputError, InputErrors
 from stages.common.files.atomic_files import recorded_sha256
 from stages.common.files.code_digest import code_digests
 from stages.common.journal.journals import Journal, read_journal
@@ -338,7 +338,8 @@ def dry_run(arguments: Sequence[str]) -> list[Job]:
     command = [sys.executable, "-m", "snakemake", *arguments, *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise InputError(_error_in(done.stderr + done.stdout) or f"snakemake: exit status {done.returncode}")
+        lines = _errors_in(done.stderr + done.stdout) or [f"snakemake: exit status {done.returncode}"]
+        raise InputErrors(InputError(line) for line in lines)
     return read_jobs(done.stdout)
 
 
@@ -348,14 +349,21 @@ _BANNER = re.compile(
 )
 
 
-def _error_in(text: str) -> str:
-    """Return the lines of a failed Snakemake that matter: its error, without the banner before it."""
+_PLACE = re.compile(r"WorkflowError( in (rule|file) .*)?:$")  # of Snakemake, before the lines of ours
+
+
+def _errors_in(text: str) -> list[str]:
+    """Return the lines of a failed Snakemake that matter: errors of ours one by one, else its own in one."""
     lines = text.strip().splitlines()
     if text.startswith("usage:"):
-        return lines[-1]
+        return lines[-1:]
     first = next((place for place, line in enumerate(lines) if re.search(r"(Error|Exception|error)\b", line)), None)
+    if first is not None and _PLACE.match(lines[first]):
+        # Our lines, without Snakemake's blanks before them and its own stack after them.
+        return [line.strip() for line in takewhile(lambda line: not line.startswith("  File "), lines[first + 1 :])
+                if line.strip()]  # fmt: skip
     kept = [line for line in lines if not _BANNER.match(line)] if first is None else lines[first:]
-    return "snakemake: " + "\n".join(kept) if kept else ""
+    return ["snakemake: " + " ".join(line.strip() for line in kept)] if kept else []
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -33,14 +33,48 @@ def finding_names(words: Sequence[str]) -> list[str]:
     return names
 
 
-def prompt_file(words: Sequence[str]) -> dict[str, Any]:
-    """Return a prompt file with general phrasings that affirm and deny each finding."""
-    blocks = {name: {"sets": _prompt_sets(plain_words(each) or name.replace("_", " "))}
-              for name, each in zip(finding_names(words), words, strict=True)}  # fmt: skip
+# Language -> sentences that affirm and deny. Each stays right for a word of any gender and number, without an article.
+_SENTENCES = {
+    "german": (["{} vorhanden.", "{} nachweisbar."], ["{} nicht vorhanden.", "{} nicht nachweisbar."]),
+    "french": (["Avec {}.", "{}."], ["Sans {}."]),
+    "spanish": (["Hay {}.", "Con {}."], ["No hay {}.", "Sin {}."]),
+}
+
+
+def prompt_file(words: Sequence[str], language: str | None = None) -> dict[str, Any]:
+    """Return a prompt file with general phrasings that affirm and deny each finding.
+
+    They are English where there are none of the language of the reports.
+    """
+    blocks = {}
+    for name, each in zip(finding_names(words), words, strict=True):
+        plain = plain_words(each) or name.replace("_", " ")
+        sets = _sets_in(language, each, plain) if language in _SENTENCES else _prompt_sets(plain)
+        blocks[name] = {"sets": sets}
     if len(blocks) > 1:
         return {"findings": blocks}
     [(name, block)] = blocks.items()
     return {"finding": name} | block
+
+
+def said_of_prompts(language: str, file: str) -> str:
+    """Return what to do about the prompts of a data set whose reports are not English."""
+    if language in _SENTENCES:
+        return f"in {language}, with the words of the table: check {file}, and translate words of another language"
+    return f"in English, although the reports are {language}: translate {file}"
+
+
+def _sets_in(language: str, word: str, plain: str) -> dict[str, Any]:
+    """Return the sets of a language; German nouns keep their capitals."""
+    inner = re.sub(r"[\W_]+", " ", word).strip() if language == "german" else plain
+
+    def sentence(form: str) -> str:
+        text = form.format(inner or plain)
+        return text[0].upper() + text[1:]
+
+    positive, negative = ([*map(sentence, forms)] for forms in _SENTENCES[language])
+    return {"there_is": {"positive": positive[:1], "negative": negative[:1]},
+            "phrasings": {"positive": positive, "negative": negative}}  # fmt: skip
 
 
 def _prompt_sets(words: str) -> dict[str, Any]:

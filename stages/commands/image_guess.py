@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,14 +31,16 @@ class Images:
     by_name: bool = False  # they lie in folders that the cells do not name
 
 
-def images_of(table: pl.DataFrame, root: Path, path: Path, twice: Iterable[str] = ()) -> Images:
+def images_of(
+    table: pl.DataFrame, root: Path, path: Path, twice: Iterable[str] = (), among: Sequence[str] | None = None
+) -> Images:
     """Return the column with most existing images below `root`. Raises InputError where there is none with a name.
 
-    `twice` are names that several columns have, which `table` lacks.
+    `twice` are names that several columns have, which `table` lacks; `among` are the columns to look at [all].
     """
     below = sorted(each for each in root.iterdir() if each.is_dir())[:_FOLDERS] if root.is_dir() else []
     columns = {name: [cell for cell in table[name].head(LOOKED_AT).to_list() if cell]
-               for name in sorted(table.columns, key=lambda name: name == "") if name != ROW}  # fmt: skip
+               for name in among or sorted(table.columns, key=lambda name: name == "") if name != ROW}  # fmt: skip
     best: tuple[int, Images] | None = None
     without_ending = ""
     for name, cells in columns.items():

@@ -164,14 +164,15 @@ class Boxes:
 
 
 _ORGANS = re.compile("lung|heart|organ|crop", re.IGNORECASE)  # their boxes outline no finding
+_WIDTH, _HEIGHT = "width|breite|largeur|ancho", "height|hoehe|hohe|h\u00f6he|hauteur|alto"
 _BOX_NAMES: tuple[tuple[BoxesForm, tuple[str, ...]], ...] = (  # names of each number, without blanks and `bbox`
     ("xyxy", ("xmin|x1|x0|left|x", "ymin|y1|y0|top|y", "xmax|x2|right", "ymax|y2|bottom")),
     ("xyxy", ("x0", "y0", "x1", "y1")),
-    ("xywh", ("x|xmin|left|x1", "y|ymin|top|y1", "w|width", "h|height")),
+    ("xywh", ("x|xmin|left|x1", "y|ymin|top|y1", f"w|{_WIDTH}", f"h|{_HEIGHT}")),
 )
 _SIZE_NAMES = (
-    r"(image|img|orig\w*|dicom)(width|w|columns|cols)|width|columns",
-    r"(image|img|orig\w*|dicom)(height|h|rows)|height|rows",
+    rf"(image|img|orig\w*|dicom|bild)({_WIDTH}|w|columns|cols)|{_WIDTH}|columns",
+    rf"(image|img|orig\w*|dicom|bild)({_HEIGHT}|h|rows)|{_HEIGHT}|rows",
 )
 
 
@@ -218,6 +219,15 @@ def refused_boxes(table: pl.DataFrame, boxes: Boxes) -> str:
         return ""
     what, rows = refused[0].what, f" ({len(refused):,} such rows)" if len(refused) > 1 else ""
     return f"{', '.join(names)}: {what}{rows}, which label_images refuses: clear the cells where there is no box"
+
+
+def outlined_finding(table: pl.DataFrame, findings: Sequence[Finding], outlines: Sequence[str]) -> str | None:
+    """Return the only column of `findings` that says present in every row with a box or mask; None for 0 or several."""
+    known = [pl.col(name).is_not_null() & ~pl.col(name).str.to_lowercase().is_in(NO_WORDS)
+             & ~pl.col(name).str.contains(_NO_BOX) for name in outlines]  # fmt: skip
+    rows = table.filter(pl.any_horizontal(known)) if known else table.clear()
+    present = [each.column for each in findings if rows[each.column].is_in(each.present).fill_null(value=False).all()]
+    return present[0] if len(rows) and len(present) == 1 else None
 
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")

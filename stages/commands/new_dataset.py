@@ -9,7 +9,7 @@ read and what will be measured, and writes NAME.yaml and NAME_prompts.yaml. Noth
 import re
 import unicodedata
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,15 +18,15 @@ import yaml
 
 from ..common.errors import InputError
 from ..common.settings import did_you_mean, validating
-from .finding_prompts import prompt_file
-from .said_of_table import SAME_BOX, Labels, said
+from .finding_prompts import prompt_file, said_of_prompts
+from .said_of_table import SAME_BOX, Labels, said, said_of_views
 
 if TYPE_CHECKING:
     from .label_guess import Finding, Listed
     from .table_guess import TableGuess
 
 _SEGMENTED_AT = 512  # pixels; input of the published segmentation protocol
-_NO_PROMPTS = "no prompt file"  # of `Config.lacks`
+_NO_PROMPTS, _NO_OUTLINES = "no prompt file", "no boxes or masks"  # of `Config.lacks`
 _FEW = 2000  # studies, below which the small model of the profile `sample` is named
 
 
@@ -36,13 +36,19 @@ def add_options(options: ArgumentParser) -> None:
     options.add_argument("--root", type=Path, help="folder that the images' paths start from [the table's folder]")
     options.add_argument("--name", help="name of the data set [the name of the table's folder]")
     options.add_argument("--finding", help="column or word of the only finding to evaluate [all that are found]")
+    options.add_argument("--column", action="append", default=[], metavar="ROLE=COLUMN",
+                         help="a column that was taken wrongly, or not at all, e.g. patient=Pat-ID or boxes=x,y,w,h; "
+                         "repeat it for others. Roles: image, patient, study, view, report, split, inverted, boxes, "
+                         "mask, lung_mask, reader")  # fmt: skip
     options.add_argument("--output", type=Path, default=Path(), help="folder for both files [the current one]")
 
 
 def main(arguments: Namespace) -> None:
     """Write both files, and print what was read and what comes next."""
+    from .column_names import given_columns  # a table library, which --help does not need
+
     table = arguments.table.absolute()
-    guess, root = _guessed(table, arguments.root, arguments.finding)
+    guess, root = _guessed(table, arguments.root, arguments.finding, given_columns(arguments.column))
     labels = _chosen(guess, arguments.finding, arguments.table)
     plain = unicodedata.normalize("NFKD", root.name).encode("ascii", "ignore").decode()
     name = arguments.name or re.sub(r"[^A-Za-z0-9_.-]+", "_", plain).strip("_.-") or "ours"
@@ -51,26 +57,31 @@ def main(arguments: Namespace) -> None:
         if path.exists():
             raise InputError(f"{path}: exists", remedy="give another --name or --output, or remove it")
     block = configuration(name, table, root, guess, labels, prompts.absolute())
-    measured = _checked(block, name)
+    measured = _checked(block, name, bool(guess.boxes or guess.mask))
     arguments.output.mkdir(parents=True, exist_ok=True)
     if labels.words:
-        prompts.write_text(_PROMPTS_HEAD + _as_yaml(prompt_file(labels.words)), encoding="utf-8")
+        prompts.write_text(_PROMPTS_HEAD + _as_yaml(prompt_file(labels.words, guess.language)), encoding="utf-8")
     head = f"# Written by `mlip new-dataset` from {table.name}. Correct what it read wrongly.\n"
-    settings.write_text(head + _as_yaml(block), encoding="utf-8")
-    print("\n".join([*said(guess, labels, root), *measured, *_next(settings, guess)]))
+    settings.write_text(head + _as_yaml(with_comments(block, name, guess)), encoding="utf-8")
+    foreign = (
+        [f"prompts      {said_of_prompts(guess.language, prompts.name)}"] if guess.language and labels.words else []
+    )
+    print("\n".join([*said(guess, labels, root), *foreign, *measured, *_next(settings, guess)]))
 
 
-def _guessed(table: Path, root: Path | None, finding: str | None) -> "tuple[TableGuess, Path]":
+def _guessed(
+    table: Path, root: Path | None, finding: str | None, given: Mapping[str, str]
+) -> "tuple[TableGuess, Path]":
     """Return what the table holds, and the root: the table's folder, or that above, which CheXpert's paths begin in."""
     from .table_guess import guess_table
 
     first = (root or table.parent).absolute()
     try:
-        return guess_table(table, first, finding), first
+        return guess_table(table, first, finding, given), first
     except InputError:
         if root is None and table.is_file():
             with suppress(InputError):
-                guess = guess_table(table, first.parent, finding)
+                guess = guess_table(table, first.parent, finding, given)
                 if guess.images.folder == first.parent and not guess.images.by_name:
                     return guess, first.parent
         raise
@@ -104,8 +115,10 @@ def configuration(
     data["index_inputs"] = shared | _index(guess)
     if guess.language and pretrains:
         data["split_reports"] = {"language": guess.language}
-    if guess.boxes or guess.mask:
-        data["dicom_to_arrow"] = {"size": _SEGMENTED_AT}
+    converted: dict[str, Any] = {"size": _SEGMENTED_AT} if guess.boxes or guess.mask else {}
+    converted |= {"views": list(guess.views)} if guess.left_out else {}  # the default, so that it is seen
+    if converted:
+        data["dicom_to_arrow"] = converted
     if labels.words:
         data["label_images"] = shared | _labels(guess, labels)
         if not pretrains and guess.split and len(guess.parts) == 3 and guess.divided is None:
@@ -154,6 +167,10 @@ def _labels(guess: "TableGuess", labels: Labels) -> dict[str, Any]:
     if labels.listed is not None:
         return {"findings": words} | _listed(labels.listed, columns, outlines) | described | readers
     found: dict[str, Any] = {"findings": words, "columns": columns}
+    if len(words) > 1 and guess.outlined in labels.words:
+        size = {key: outlines.pop(key) for key in ("boxes_size",) if key in outlines}
+        outlined = {labels.named[guess.outlined]: {"target": guess.outlined} | outlines}
+        found = {"findings": words | outlined, "columns": columns | size} | described
     if len(words) == 1:
         [(name, target)] = words.items()
         found = {"finding": name, "columns": columns | {"target": target} | outlines} | described
@@ -181,8 +198,8 @@ def _values(columns: "Sequence[Finding]") -> dict[str, list[str]]:
     return {key: value for key, value in values.items() if value}
 
 
-def _checked(block: dict[str, Any], name: str) -> list[str]:
-    """Check the block as a run will, and return what it measures, line by line."""
+def _checked(block: dict[str, Any], name: str, has_outlines: bool) -> list[str]:
+    """Check the block as a run will, and return what it measures, line by line; the table may have outlines."""
     from ..configuration import Config
     from ..contracts import EVALUATIONS
 
@@ -196,11 +213,14 @@ def _checked(block: dict[str, Any], name: str) -> list[str]:
         config.settings("label_images", name)
     left_out = config.not_measured(name)
     lines = [f"measured     {', '.join(stage for stage in EVALUATIONS if stage not in left_out)}"]
-    one_each = " (add one where images have one finding each)"
-    return lines + [
-        f"not measured {stage}: {why}{one_each if (stage, why) == ('multi_class_classification', _NO_PROMPTS) else ''}"
-        for stage, why in left_out.items()
-    ]
+    for stage, why in left_out.items():
+        more = ""
+        if (stage, why) == ("multi_class_classification", _NO_PROMPTS):
+            more = " (add one where images have one finding each)"
+        if why == _NO_OUTLINES and has_outlines:
+            more = " of a known finding (see `boxes` above)"
+        lines.append(f"not measured {stage}: {why}{more}")
+    return lines
 
 
 def _next(settings: Path, guess: "TableGuess") -> list[str]:
@@ -228,5 +248,27 @@ _PROMPTS_HEAD = """# Prompts as your reports would say them: edit these general 
 """
 
 
+_NOT_FOUND = {  # roles of columns that most tables have
+    "patient": "ids of patients; reports and the split need it",
+    "study": "ids of studies; without it each image is its own",
+    "view": "PA, AP, LATERAL, ...",
+    "report": "texts of reports; pre-training needs it, and `patient`",
+}
+
+
+def with_comments(block: dict[str, Any], name: str, guess: "TableGuess") -> dict[str, Any]:
+    """Return the block with keys `# KEY`: usual roles of a column that were not found, and what views leave out."""
+    data = block["datasets"][name]
+    index = data["index_inputs"]
+    missing = {f"# {role}": f"COLUMN  # {what}" for role, what in _NOT_FOUND.items() if role not in index["columns"]}
+    data = data | {"index_inputs": index | {"columns": index["columns"] | missing}}
+    if "views" in data.get("dicom_to_arrow", {}):
+        said = f"{said_of_views(guess)}; [] takes all"
+        data = data | {"dicom_to_arrow": {"# views": said} | data["dicom_to_arrow"]}
+    return block | {"datasets": {name: data}}
+
+
 def _as_yaml(block: dict[str, Any]) -> str:
-    return yaml.safe_dump(block, sort_keys=False, allow_unicode=True, width=110)
+    """Return a block as YAML; a key that begins with `# ` becomes a comment."""
+    text = yaml.safe_dump(block, sort_keys=False, allow_unicode=True, width=1000)
+    return re.sub(r"^( *)'(# .*?)': '?(.*?)'?$", r"\1\2: \3", text, flags=re.MULTILINE)

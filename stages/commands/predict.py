@@ -3,9 +3,13 @@
     mlip predict IMAGE.dcm --prompts FILE --checkpoint FOLDER --heatmap out.png
 
 FOLDER is the checkpoint of select_checkpoint, its mlflow_model folder, or an MLflow URI. FILE is YAML: a mapping of
-each class to its sentences, or a prompt file of zero_shot_classification (its first set, or the one that --set names;
-the classes are then the finding and its absence). Probabilities compare the given classes; they are not calibrated
-risks.
+each class to its sentence or sentences,
+
+    pneumothorax: There is a pneumothorax.
+    clear lungs: [The lungs are clear., No acute disease.]
+
+or a prompt file of zero_shot_classification (its first set, or the one that --set names; the classes are then the
+finding and its absence). Probabilities compare the given classes; they are not calibrated risks.
 """
 
 import json
@@ -54,8 +58,9 @@ def read_classes(path: Path, chosen_set: str | None, finding: str | None = None)
     record = read_yaml(path, "name a file of prompts")
     if isinstance(record, dict) and ("sets" in record or isinstance(record.get("findings"), dict)):
         return _of_prompt_file(record, path, chosen_set, finding)
-    if not isinstance(record, dict) or not all(isinstance(texts, list) for texts in record.values()):
-        raise InputError(f"{path}: give a mapping of each class to a list of sentences, or a prompt file with `sets`")
+    if not isinstance(record, dict) or not all(isinstance(texts, list | str) for texts in record.values()):
+        form = "e.g. `pneumothorax: There is a pneumothorax.`, or `[...]` around several"
+        raise InputError(f"{path}: not a mapping of each class to its sentences, {form}, nor a prompt file with `sets`")
     for option, value in (("--set", chosen_set), ("--finding", finding)):
         if value is not None:
             raise InputError(f"{option} {value}: {path} is no prompt file with `sets`", f"leave {option} out")

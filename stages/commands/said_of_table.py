@@ -1,5 +1,6 @@
 """Say what `mlip new-dataset` read off a table, and what the user has to decide."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +51,11 @@ def said(guess: "TableGuess", labels: Labels, root: Path) -> list[str]:
     for what, column in (("views", guess.view), ("inverted", guess.inverted), ("masks", guess.mask),
                          ("lungs", guess.lung_mask)):  # fmt: skip
         lines += [f"{what:<12} {', '.join(names_of(column))}"] if column else []
+        if what == "views" and guess.left_out:
+            lines.append(f"             {said_of_views(guess)}; to take all, set `views: []` under dicom_to_arrow")
     if guess.report:
         without = "" if guess.can_pretrain else (
-            ": not used, because no column holds patients, by whom pre-training is split")  # fmt: skip
+            ": not used: no column is taken for the patient, by whom pre-training is split")  # fmt: skip
         lines += [f"reports      {', '.join(names_of(guess.report))}{without}"]
         lines += [f"             headers of {guess.language} reports"] if guess.language else []
     else:
@@ -67,11 +70,25 @@ def said(guess: "TableGuess", labels: Labels, root: Path) -> list[str]:
                     for name, number in guess.twice.items()]  # fmt: skip
 
 
+def said_of_views(guess: "TableGuess") -> str:
+    """Return how many images the default views leave out."""
+    listed = ", ".join(f"{view} {number:,}" for view, number in guess.left_out.items())
+    left, images = sum(guess.left_out.values()), guess.rows - guess.repeats
+    return f"the default views, {' and '.join(guess.views)}, leave out {left:,} of {images:,} images: {listed}"
+
+
 def _said_of_patients(guess: "TableGuess") -> "Iterator[str]":
     """Yield lines on patients, studies and the split."""
+    from .column_names import is_of_cases  # a table library, which --help does not need
+
     image = guess.images.column
     if guess.patient or guess.patient_pattern:
         yield f"patients     {guess.patient or f'{guess.patient_pattern} within {image}'}"
+    else:
+        which = [f"if `{name}` holds them: --column patient={shlex.quote(name)}" for name in guess.maybe_patients]
+        yield f"patients     in no column that is known by its name; {'; '.join(which) or 'no column holds ids'}"
+    if guess.patient and is_of_cases(guess.patient):
+        yield "             by its name of cases: if a patient has several, name patients: --column patient=COLUMN"
     if guess.without_patient:
         yield f"             {guess.patient} is blank in {guess.without_patient} rows, which a run refuses: fill it in"
     if guess.study or guess.study_pattern:
@@ -126,13 +143,24 @@ def _said_of_labels(guess: "TableGuess", labels: Labels) -> "Iterator[str]":
         yield '             blank is no label: if it means absent, add "" to negative_values'
     outlines = [name for name in ("boxes", "mask") if getattr(guess, name)]
     if len(labels.columns) > 1 and outlines:
-        which = "of which finding? Write it under `findings`, or choose one with --finding"
-        yield f"             {' and '.join(outlines)}: {which}"
+        yield f"             {' and '.join(outlines)}: {_of_which_finding(guess, labels, outlines)}"
     one_box_a_row = guess.boxes is not None and not isinstance(guess.boxes.columns, str) and len(labels.columns) == 1
     if labels.words and guess.reader:
         yield f"readers      {guess.reader}: {_said_of_readers(guess)}"
     elif labels.columns and guess.repeats and not one_box_a_row:
         yield f"             {guess.repeats:,} rows name an image again, which a run refuses: give each image one row"
+
+
+def _of_which_finding(guess: "TableGuess", labels: Labels, outlines: list[str]) -> str:
+    if guess.outlined in labels.words:
+        return f"of {guess.outlined}, the only finding that is present in every row with one"
+    word, name = next(iter(labels.named.items()))
+    columns = {"boxes": guess.boxes.columns if guess.boxes else None, "mask": guess.mask}
+    written = "".join(f", {key}: {columns[key]}".replace("'", "") for key in outlines)
+    return (
+        f"of which finding? Write it under label_images.findings, e.g. `{name}: {{target: {word}{written}}}`, or "
+        "choose one with --finding"
+    )
 
 
 def _said_of_values(column: "Finding") -> str:

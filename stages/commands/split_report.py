@@ -20,6 +20,8 @@ def main(arguments: Namespace) -> None:
     """Print the sentences of the report."""
     from ..api.reports import split_report
     from ..split_reports.cleaning import clean, prepared
+    from ..split_reports.contract import SplitReportsSettings
+    from ..split_reports.languages import better_language
     from ..split_reports.reports import RejectedError, decode
 
     try:
@@ -34,7 +36,12 @@ def main(arguments: Namespace) -> None:
         is_empty = not clean(text).replace("\ufeff", " ").strip()
         why = "it is empty" if is_empty else "it has no text but a placeholder such as nan"
         raise InputError(f"{arguments.report or 'standard input'}: no report: {why}", "give the text of a report")
-    sentences = split_report(text, arguments.sections, arguments.fallback, arguments.language)
+    language = arguments.language
+    if language is None and (fit := better_language([prepared(text)])):
+        language = fit.language
+        print(f"note: the headers are read as {language} (--language)", file=sys.stderr)
+    language = language or SplitReportsSettings().language
+    sentences = split_report(text, arguments.sections, arguments.fallback, language)
     if not sentences:
         raise InputError(
             f"{arguments.report or 'standard input'}: no sentence is left", "keep more with --sections or --fallback"
@@ -54,5 +61,5 @@ def add_options(options: ArgumentParser) -> None:
     options.add_argument("--sections", nargs="+", metavar="NAME", help=f"sections to keep [{' '.join(stage.sections)}]")
     options.add_argument("--fallback", choices=get_args(Fallback), default=stage.sections_fallback,
                          help="what to keep of a report without them [%(default)s]")  # fmt: skip
-    options.add_argument("--language", choices=get_args(Language), default=stage.language,
-                         help="language of the headers [%(default)s]")  # fmt: skip
+    options.add_argument("--language", choices=get_args(Language),
+                         help=f"language of the headers [which clearly fits, else {stage.language}]")  # fmt: skip

@@ -4,22 +4,24 @@ A cell decides before a name does: an image column names files that exist, label
 one that `normalise_view` knows. Names decide between columns whose cells look alike.
 """
 
-import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import get_args
+from typing import ClassVar, get_args
 
 import polars as pl
 
 from ..common.data.own_tables import TableFormat, names_of
 from ..common.data.patient_split import PART_NAMES
 from ..common.data.table_files import ROW
-from ..common.radiographs.views import normalise_view
+from ..common.errors import InputError
+from ..common.radiographs.settings import RadiographSettings
+from ..common.radiographs.views import accepted_views, normalise_view, rule_for_missing
 from ..index_inputs.contract import IndexInputsSettings
 from ..split_reports.headers import Language, header_names, normal_name
 from ..split_reports.languages import LOOKED_AT, better_language
-from .finding_prompts import plain_words
+from .column_names import INVERTED, PART, READER, Roles, about, column_words, id_columns, patient_column, study_column
 from .image_guess import Images, ids_in_paths, images_of, is_image_file
 from .label_guess import (
     ABSENT,
@@ -31,33 +33,14 @@ from .label_guess import (
     finding_in,
     listed_in,
     mean_words,
+    outlined_finding,
     refused_boxes,
 )
 from .long_guess import long_in, outlined_by_word
 from .unknown_tables import read_any, repeated_names
 
-_PATIENT = "patient|subject|person|pid|mrn"
-_STUDY = "study|exam|accession|encounter"
-_VISIT = "examination|visit|session|series|scan|acquisition|time ?point"
-_ID = " ?(id|no|nr|num|number|index|idx|uid|count)?"
-_READER = r"^(reading )?(rad|reader|radiologist|annotator|rater|observer|labell?er) ?(id|no|nr|num|number|index|name)?$"
-_NO_FINDING = {  # what yes and no are about where a name, in words, is of something else than the lungs
-    "patients": rf"^({_PATIENT}|case|participant){_ID}$|\b(ages?|sex|gender|male|female|bmi|smok\w*|consent\w*|"
-    r"deceased|dead|death|died|alive|icu|admitted|intubated|inpatient|outpatient|emergency)\b",
-    "studies": rf"^({_STUDY}|{_VISIT}){_ID}$|\b(visit|follow|followup|baseline)\b",
-    "views": r"\b(views?|projection|portable|supine|erect|upright|frontal|lateral)\b|^(is )?(ap|pa|ll)$",
-    "a split": r"\b(split|folds?|partition|set|subset|phase|cohort|holdout|train\w*|test\w*|valid\w*)\b",
-    "how a finding looks": r"^(is )?(sever[ei]\w*|acute|chronic|new|old|mild|large|small|bilateral|uncertain|difficult|"
-    r"ambiguous|crowd|occluded|truncated)$|^iscrowd$",
-    "technique or checks": rf"^(readers?|raters?|annotators?|site|hospital|cent(er|re)|scanner){_ID}$|"
-    r"\b(inver\w*|review\w*|qc\w*|qa|quality|check\w*|verified|approved|contrast|exclude\w*|include\w*|usable|duplicate\w*|"
-    r"annotated|labell?ed|manufacturer|digital|flipped|cropped|batch|version)\b",
-}
-_NO_ID = re.compile(r"\b(age|sex|gender|date|time|weight|position|desc\w*|type|reason|quality|status)\b")
 _GROUP = " patient"  # as ROW, no name of a column
 _MOST_IMAGES = 10  # of a study, on average
-_INVERTED = re.compile(r"\b(inver\w*|photometric|monochrome\w*|negative image)\b")
-_PART = re.compile(r"\b(split|part|partition|fold|set|subset|phase)\b")
 
 
 @dataclass(frozen=True)
@@ -75,6 +58,7 @@ class TableGuess:
     no_study: str  # why the column that is named so is not used
     study_pattern: str | None
     view: str | list[str] | None
+    left_out: Mapping[str, int]  # images that dicom_to_arrow rejects for their view by default, by view
     report: str | dict[str, str] | None
     split: str | None
     parts: tuple[str, ...]  # that the split names
@@ -84,6 +68,7 @@ class TableGuess:
     boxes: Boxes | None
     no_boxes: str  # why those of the table are not used
     mask: str | None
+    outlined: str | None  # the column of yes and no that boxes and masks are of: present wherever there is one
     lung_mask: str | None
     findings: tuple[Finding, ...]
     no_findings: Mapping[str, str]  # unused columns of yes and no, with what their names are about
@@ -93,6 +78,9 @@ class TableGuess:
     unused: tuple[str, ...] = field(default=())
     twice: Mapping[str, int] = field(default_factory=dict)  # names that several columns have: none of them is read
     language: str | None = None  # of the reports' headers, where it is clearly not English
+    maybe_patients: tuple[str, ...] = ()  # unused columns of ids, where no column is taken for the patient
+
+    views: ClassVar[tuple[str, ...]] = RadiographSettings().views
 
     @property
     def can_pretrain(self) -> bool:
@@ -105,57 +93,50 @@ class TableGuess:
         return self.reader is not None and self.mask is None
 
 
-def guess_table(path: Path, root: Path, finding: str | None = None) -> TableGuess:
-    """Read a table and say what its columns hold; `finding` is a column that the user calls one.
+def guess_table(
+    path: Path, root: Path, finding: str | None = None, given: Mapping[str, str] | None = None
+) -> TableGuess:
+    """Read a table and say what its columns hold.
 
-    Raises InputError where no column names images below `root`.
+    `finding` is a column that the user calls one, `given` has the columns whose role the user gave. Raises InputError
+    where no column names images below `root`, and for a column that cannot have its role.
     """
     table, form = read_any(path)
     twice = repeated_names(path, form)
-    images = images_of(table, root, path, twice)
-    rest = [name for name in table.columns if name not in (ROW, images.column, "")]  # settings name columns
-
-    def taken(name: str | None) -> str | None:
-        if name is not None:
-            rest.remove(name)
-        return name
-
-    outlines = [name for name in rest if _names_masks(table, name, images, root)]
-    lung_mask = taken(next((name for name in outlines if "lung" in name.lower()), None))
-    mask = taken(next((name for name in outlines if name in rest), None))
-    inverted = taken(next((name for name in rest if _INVERTED.search(plain_words(name))
-                           and _inversion(table[name]) is not None), None))  # fmt: skip
-    split = taken(next((name for name in rest if _holds_parts(table[name])), None))
-    boxes = boxes_in(table, rest)
-    for name in (*names_of(boxes.columns), *boxes.size_columns) if boxes else ():
-        rest.remove(name)
+    roles = Roles(table, given or {}, path)
+    images = images_of(table, root, path, twice, roles.given.get("image"))
+    roles.remove([images.column])
+    outlines = [name for name in roles.rest if _names_masks(table, name, images, root)]
+    lung_mask = roles.take("lung_mask", lambda _: next((name for name in outlines if "lung" in name.lower()), None))
+    mask = roles.take("mask", lambda rest: next((name for name in outlines if name in rest), None))
+    inverted = roles.take("inverted", lambda rest: next(
+        (name for name in rest if INVERTED.search(column_words(name)) and _inversion(table[name]) is not None), None
+    ))  # fmt: skip
+    split = roles.take("split", lambda rest: next((name for name in rest if _holds_parts(table[name])), None))
+    boxes = _boxes(table, roles)
     no_boxes = refused_boxes(table, boxes) if boxes else ""
-    reader, agree = _reader(rest, table, images.column)
-    taken(reader)
-    yes_or_no = {name: found for name in rest if (found := finding_in(table[name])) is not None}
-    others = {name: about for name in yes_or_no if name != finding and (about := _about(name)) is not None}
+    reader = roles.take("reader", lambda rest: _reader(rest, table, images.column))
+    agree = _readers_of_all(table, images.column, reader) if reader else 1
+    yes_or_no = {name: found for name in roles.rest if (found := finding_in(table[name])) is not None}
+    others = {name: of for name in yes_or_no if name != finding and (of := about(name)) is not None}
     findings = tuple(found for name, found in yes_or_no.items() if name not in others)
-    for each in findings:
-        rest.remove(each.column)
-    patient = taken(_named([name for name in rest if name not in others], table, r"patient|subject|person|\bpid\b|mrn")
-                    or _named(rest, table, f"^({_PATIENT}){_ID}$"))  # fmt: skip
-    study = taken(_named([name for name in rest if name not in others], table, _STUDY)
-                  or _named(rest, table, f"^({_STUDY}|{_VISIT}){_ID}$"))  # fmt: skip
-    views = [name for name in rest if _holds_views(table[name])]
-    for name in views:
-        rest.remove(name)
+    roles.remove([each.column for each in findings])
+    patient = roles.take("patient", lambda rest: patient_column(rest, others, table))
+    study = roles.take("study", lambda rest: study_column(rest, others, table))
+    views = roles.given.get("view") or [name for name in roles.rest if _holds_views(table[name])]
+    roles.remove(views)
     keys = [images.column, *names_of(reader)]
-    by_row = None if finding in yes_or_no else long_in(table, keys, rest, findings)
-    listed = by_row or next((lists for name in rest if (lists := listed_in(table[name])) is not None), None)
+    by_row = None if finding in yes_or_no else long_in(table, keys, roles.rest, findings)
+    listed = by_row or next((lists for name in roles.rest if (lists := listed_in(table[name])) is not None), None)
     if by_row is not None:
-        rest += [each.column for each in findings if each is not by_row.target]
+        roles.rest += [each.column for each in findings if each is not by_row.target]
         findings = ()
     if listed is not None and not findings:
-        rest.remove(listed.column)
+        roles.remove([listed.column])
         listed = replace(listed, outlined=outlined_by_word(table, listed, None if no_boxes else boxes, mask))
-    report, language = _report(rest, table)
-    for name in names_of(report):
-        rest.remove(name)
+    report, language = _report(roles.given.get("report"), roles.rest, table)
+    roles.remove(names_of(report))
+    rest = roles.rest
     in_paths = ids_in_paths(table[images.column])
     patient_pattern = None if patient else in_paths[0]
     patients = pl.col(patient) if patient else _group(images.column, patient_pattern)
@@ -178,15 +159,19 @@ def guess_table(path: Path, root: Path, finding: str | None = None) -> TableGues
         no_study=no_study,
         study_pattern=study_pattern if patient_pattern else None,
         view=views[0] if len(views) == 1 else views or None,
+        left_out=_left_out(table, images.column, views),
         report=report,
         split=split,
-        parts=tuple(sorted({PART_NAMES[each.lower()] for each in table[split].drop_nulls().unique()}) if split else ()),
+        parts=_parts(table[split], path) if split else (),
         divided=_divided(table, split, patients) if split and (patient or patient_pattern) else None,
         inverted=inverted,
         inversion=(_inversion(table[inverted]) or {}) if inverted else {},
         boxes=None if no_boxes else boxes,
         no_boxes=no_boxes,
         mask=mask,
+        outlined=outlined_finding(
+            table, findings, [*names_of(boxes.columns if boxes and not no_boxes else None), *names_of(mask)]
+        ),
         lung_mask=lung_mask,
         findings=findings,
         no_findings=others,
@@ -194,6 +179,7 @@ def guess_table(path: Path, root: Path, finding: str | None = None) -> TableGues
         reader=reader,
         agree=agree,
         unused=tuple(name for name in table.columns if name in rest or not name),
+        maybe_patients=() if patient or patient_pattern else tuple(id_columns(rest, table)),
         twice=twice,
         language=language,
     )
@@ -224,8 +210,18 @@ def _inversion(cells: pl.Series) -> dict[str, list[str]] | None:
 
 def _holds_parts(cells: pl.Series) -> bool:
     values = cells.drop_nulls().unique().to_list()
-    is_named = _PART.search(plain_words(str(cells.name))) is not None
+    is_named = PART.search(column_words(str(cells.name))) is not None
     return is_named and len(values) > 1 and all(value.lower() in PART_NAMES for value in values)
+
+
+def _parts(cells: pl.Series, path: Path) -> tuple[str, ...]:
+    """Return the parts that a column names. Raises InputError for a cell that names none, which a run refuses."""
+    cells = cells.drop_nulls().unique()
+    wrong = [cell for cell in cells.sort() if cell.lower() not in PART_NAMES]
+    if wrong:
+        what = f"--column split={cells.name}: {path} has the cell {wrong[0]!r}, which names no part"
+        raise InputError(what, f"write {', '.join(PART_NAMES)}, or leave the option out")
+    return tuple(sorted({PART_NAMES[cell.lower()] for cell in cells}))
 
 
 def _group(column: str, pattern: str | None) -> pl.Expr:
@@ -267,37 +263,55 @@ def _holds_views(cells: pl.Series) -> bool:
     return bool(values) and sum(view not in (None, "OTHER") for view in values) > len(values) / 2
 
 
-def _reader(names: list[str], table: pl.DataFrame, image: str) -> tuple[str | None, int]:
-    """Return the column of readers, of whom some images have several, and how many all have, at most two."""
+def _left_out(table: pl.DataFrame, image: str, columns: list[str]) -> dict[str, int]:
+    """Return the images that dicom_to_arrow rejects for their view by default, by view; the most frequent first."""
+    settings = RadiographSettings()
+    joined = pl.concat_str([pl.col(name) for name in columns] or [pl.lit("")], separator=" ", ignore_nulls=True)
+    texts = table.unique(image, keep="first").select(joined).to_series().to_list()
+    views, accepted = Counter(map(normalise_view, texts)), accepted_views(settings.views)
+    takes_missing = rule_for_missing(settings.views_missing, texts) == "accept"
+    return {view or "without a view": number for view, number in views.most_common()
+            if (view not in accepted if view else not takes_missing)}  # fmt: skip
+
+
+def _boxes(table: pl.DataFrame, roles: Roles) -> Boxes | None:
+    """Return the boxes of a table, and take their columns. Raises InputError for given columns that hold none."""
+    given = roles.given.get("boxes")
+    boxes = boxes_in(table, given or roles.rest)
+    if given and boxes is None:
+        raise InputError(
+            f"--column boxes={','.join(given)}: holds no boxes",
+            "name a column of texts `x y width height`, or four of numbers with names such as x,y,width,height",
+        )
+    roles.remove([*names_of(boxes.columns), *boxes.size_columns] if boxes else [])
+    return boxes
+
+
+def _reader(names: list[str], table: pl.DataFrame, image: str) -> str | None:
+    """Return the column of readers, of whom some images have several."""
     for name in names:
-        if re.search(_READER, plain_words(name)) and not table[name].null_count():
+        if READER.search(column_words(name)) and not table[name].null_count():
             read = table.drop_nulls(image).group_by(image).agg(pl.col(name).n_unique())[name].to_list()
             if max(read) > 1:
-                return name, min(2, *read)
-    return None, 1
-
-
-def _about(name: str) -> str | None:
-    """Return what a column of yes and no is about by its name, None for a finding."""
-    return next((about for about, pattern in _NO_FINDING.items() if re.search(pattern, plain_words(name))), None)
-
-
-def _named(names: list[str], table: pl.DataFrame, pattern: str) -> str | None:
-    """Return the first column with such a name and few blank cells; `PatientID` and `patient-id` are words, too."""
-    for name in names:
-        plain = plain_words(name)
-        is_named = re.search(pattern, plain) and not _NO_ID.search(plain)
-        if is_named and 4 * table[name].null_count() < table.height:  # a run names the rows that are blank
-            return name
+                return name
     return None
 
 
-def _report(names: list[str], table: pl.DataFrame) -> tuple[str | dict[str, str] | None, str | None]:
+def _readers_of_all(table: pl.DataFrame, image: str, reader: str) -> int:
+    """Return how many readers all images have, at most two."""
+    return min(2, *table.drop_nulls(image).group_by(image).agg(pl.col(reader).n_unique())[reader].to_list())
+
+
+def _report(
+    given: list[str] | None, names: list[str], table: pl.DataFrame
+) -> tuple[str | dict[str, str] | None, str | None]:
     """Return the column of reports, or those of findings and impressions, and the language, where it is not English.
 
     Two columns have the names of such sections in one language. One column has the longest text, of at least four words
-    on average.
+    on average, unless it is given.
     """
+    if given and len(given) > 1:
+        names = given
     words = {name: mean_words(table[name]) for name in names if listed_in(table[name]) is None}
     for language in get_args(Language):
         sections = header_names(language).sections
@@ -308,8 +322,11 @@ def _report(names: list[str], table: pl.DataFrame) -> tuple[str | dict[str, str]
                 found.setdefault(section[0], name)
         if len(found) == 2 and max(words[name] for name in found.values()) >= 4:
             return dict(sorted(found.items())), None if language == "english" else language
-    best = max(words, key=lambda name: words[name], default=None)
-    if best is None or words[best] < 4:
+    if given and len(given) > 1:
+        what = f"--column report={','.join(given)}: not named as findings and impression"
+        raise InputError(what, "give one column, or write both under `columns.report` of what is written")
+    best = given[0] if given else max(words, key=lambda name: words[name], default=None)
+    if best is None or (not given and words[best] < 4):
         return None, None
     fit = better_language(table[best].drop_nulls().head(LOOKED_AT).to_list())
     return best, fit.language if fit else None

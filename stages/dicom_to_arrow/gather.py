@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from ..common.data.image_store import ImageStore
 from ..common.data.manifest import DOUBTFUL_NAMED, Manifest, ShardEntry
+from ..common.data.private_sources import how_to_name
 from ..common.errors import InputError
 from ..common.files import schemas
 from ..common.files.arrow_tables import read_table, write_table
@@ -99,8 +100,10 @@ def gather_shards(job: GatherJob) -> dict[str, int]:
     reasons = sorted(Counter(rejected["reason"].to_pylist()).items())
     if reasons:
         listed = ", ".join(f"{reason} {count}" for reason, count in reasons)
-        print(f"warning: {manifest.dataset}: {len(rejected)} of {len(table)} images were rejected: {listed}; each is "
-              f"named in {job.rejects}", file=sys.stderr)  # fmt: skip
+        command = how_to_name(job.rejects)
+        where = f"`{command}` names each file" if command else f"each is named in {job.rejects}"
+        print(f"warning: {manifest.dataset}: {len(rejected)} of {len(table)} images were rejected: {listed}; {where}",
+              file=sys.stderr)  # fmt: skip
     duplicates = {name: _repeated(shards, column) for name, column in DUPLICATES.items()}
     counts |= _inverted(table, shards, job.files)
     return counts | counts_of_doubtful | duplicates | {f"rejects_{reason}": count for reason, count in reasons}
@@ -182,11 +185,12 @@ def _reconcile_shard(number: int, shard: Shard, indexed: list[str]) -> None:
 def _all_rejected(files: Path, rejects: pa.Table) -> InputError:
     reasons = Counter(rejects["reason"].to_pylist()).most_common()
     reason, count = reasons[0]
+    how = [f"`{command}` names each file"] if (command := how_to_name(files)) else []
     example = rejects.filter(pc.equal(rejects["reason"], reason)).slice(0, 1).to_pylist()[0]
     return InputError(
         f"{files}: all {len(rejects)} files were rejected, {count} of them as {reason}, e.g. {example['source_id']}: "
         f"{example['message']}",
-        remedy=_remedy([reason for reason, _ in reasons]),
+        remedy="; ".join([_remedy([reason for reason, _ in reasons]), *how]),
     )
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import UInt8
 
+from ..common.data.private_sources import how_to_name
 from ..common.radiographs.display import VOI_LUT_UNUSABLE
 
 TAIL = 0.01  # share of the pixels that is left out at each end
@@ -54,7 +55,8 @@ def warn_of_doubtful(files: Path, doubtful: Mapping[str, Sequence[str]], images:
     for kind, ids in doubtful.items():
         if ids:
             named = ", ".join(ids[:_NAMED]) + (", ..." if len(ids) > _NAMED else "")
-            print(f"warning: {files}: {len(ids)} of {images} images {_DOUBTS[kind]}: {named}", file=sys.stderr)
+            more = f"; `{how} ID` names its file" if (how := how_to_name(files)) else ""
+            print(f"warning: {files}: {len(ids)} of {images} images {_DOUBTS[kind]}: {named}{more}", file=sys.stderr)
 
 
 def _contents(images: pa.Table, size: int) -> Iterator[UInt8[np.ndarray, "rows columns"]]:

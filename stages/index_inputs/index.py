@@ -142,7 +142,8 @@ def build_index(
     index = replace(index, files=add_checksums(index.files, root), warnings=warnings)
     if settings.identifier_kind == "keyed":
         index = _with_keyed_identifiers(index, dataset, private)
-    refuse_duplicates(index.files, source, "image_id")
+    own_ids = settings.columns is None or settings.columns.image_id is not None
+    refuse_duplicates(index.files, source, "image_id", own_ids or settings.show, "" if own_ids else "image")
     refuse_duplicates(index.files, source, "path", settings.show)
     _refuse_names_of_one_file(index.files, root, source, roots)
     _refuse_shared_studies(index.files, source)

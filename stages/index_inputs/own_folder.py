@@ -8,6 +8,7 @@ import polars as pl
 from ..common.data.distributions import IMAGE_SUFFIXES, name_in, not_there
 from ..common.data.folder_trees import read_rows
 from ..common.data.index_tables import (
+    NO_VALUE,
     REPORT_COLUMNS,
     Index,
     plain_paths,
@@ -58,11 +59,39 @@ def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ..
     return Index(
         table,
         images.drop("report", "report_file"),
-        _reports(images, source),
+        _reports(images, source, columns),
         counts=counts | own.counts,
         tags=tags,
-        warnings=own.warnings,
+        warnings=[
+            *own.warnings,
+            *_identical_rows(own.table, source, settings),
+            *_blank_reports(images, source, settings),
+        ],
     )
+
+
+def _identical_rows(table: pl.DataFrame, source: Path, settings: IndexInputsSettings) -> list[str]:
+    """Return a warning where whole rows repeat earlier ones; rows of a box or a finding each differ somewhere."""
+    if settings.tree is not None or settings.distribution is not None:
+        return []
+    again = table.filter(~pl.struct(pl.exclude(ROW)).is_first_distinct())[ROW]
+    if not len(again):
+        return []
+    return [f"{source}: {len(again)} rows are identical to earlier ones, first row {again[0]}; each is read once"]
+
+
+def _blank_reports(images: pl.DataFrame, source: Path, settings: IndexInputsSettings) -> list[str]:
+    """Return a warning where the table has reports, and an image's study has none."""
+    assert settings.columns is not None
+    if settings.distribution is not None or not (settings.columns.report or settings.columns.report_file):
+        return []
+    text = pl.coalesce("report", "report_file")
+    has_report = text.is_not_null() & ~text.str.strip_chars().str.to_lowercase().is_in(NO_VALUE)
+    blank = images.filter(~has_report.any().over("study_id")).sort(ROW)[ROW]
+    if not len(blank):
+        return []
+    what = f"{len(blank)} of {len(images)} images have no report, first row {blank[0]}"
+    return [f"{source}: {what}; they are left out of pre-training"]
 
 
 def _study(rows: pl.DataFrame, columns: FolderColumns, source: Path) -> pl.Expr | pl.Series:
@@ -207,7 +236,7 @@ def _optional(column: str | None) -> pl.Expr:
     return pl.col(column) if column else pl.lit(None, pl.String)
 
 
-def _reports(files: pl.DataFrame, source: Path) -> pl.DataFrame:
+def _reports(files: pl.DataFrame, source: Path, columns: FolderColumns) -> pl.DataFrame:
     """Return one row per study that has a report. Raises InputError for a study with two different reports."""
     reports = files.select(
         ROW, "study_id", "patient_id", "distributed_split", path="report_file", text="report"
@@ -216,10 +245,11 @@ def _reports(files: pl.DataFrame, source: Path) -> pl.DataFrame:
     clash = reports.filter(pl.col("study_id").is_duplicated())
     if len(clash):
         first = clash.filter(pl.col("study_id") == clash["study_id"][0])[ROW]
-        raise InputError(
-            f"{source}: rows {first[0]} and {first[1]} have the same study but different reports or patients",
-            remedy="correct them, or give the images different studies",
-        )
+        same, act = "have the same study", "give the images different studies"
+        if columns.study is None:  # each image is its own study
+            same, act = "name the same image", "keep one of them"
+        what = f"{source}: rows {first[0]} and {first[1]} {same} but different reports or patients"
+        raise InputError(what, f"correct them, or {act}")
     return reports.select(REPORT_COLUMNS)
 
 

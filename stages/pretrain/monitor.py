@@ -6,7 +6,7 @@ finite stops the training and names the batch, and an unchanged training is refu
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -52,21 +52,81 @@ def alarms_of(values: Mapping[str, float], step: int) -> dict[str, str]:
     return found
 
 
+_PASSING = ("collapse_images", "collapse_reports", "flat_phi")  # a training may pass through these, and recover
+_LASTING = 1000  # steps after which they are said at once
+
+
 class Watch:
-    """Logger to a journal that raises each kind of alarm once, with the step at which it was first seen."""
+    """Logger to a journal that raises each kind of alarm once, with the step at which it was first seen.
+
+    What a training may pass through is said when it has lasted, or holds at the end; and if it recovers after that.
+    """
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._raised: set[str] = set()
+        self._since: dict[str, int] = {}  # kind -> step since which it holds
+        self._last: dict[str, str] = {}  # what is wrong with the last step
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Log the numbers of a step, and raise new alarms."""
         self._run.log_metrics(values, step)
-        for kind, message in alarms_of(values, step).items():
-            if kind not in self._raised:
-                self._raised.add(kind)
-                self._run.log_tag(f"alarm_{kind}", f"step {step}: {message}")
-                print(f"warning: step {step}: {message}", file=sys.stderr, flush=True)
+        if "loss/total" not in values:  # the speed of a step, which a resumed training logs again by itself
+            return
+        self._last = alarms_of(values, step)
+        for kind in [*self._since.keys() - self._last.keys()]:
+            since = self._since.pop(kind)
+            if kind in _PASSING and kind in self._raised:
+                self._raised.remove(kind)
+                self._say(kind, f"step {step}: no longer {kind.replace('_', ' of ')}, seen from step {since} on")
+        for kind, message in self._last.items():
+            since = self._since.setdefault(kind, step)
+            if kind not in _PASSING or step - since >= _LASTING:
+                self._raise(kind, f"step {since}: {message}")
+
+    def end(self, history: Sequence[Mapping[str, float]], batch_size: int) -> None:
+        """Raise the alarms that hold at the end of a training, whose logged steps are `history`."""
+        for kind, message in self._last.items():
+            self._raise(kind, f"from step {self._since[kind]} to the end: {message}")
+        if message := not_learned(history, batch_size):
+            self._raise("not_learned", message)
+
+    def _raise(self, kind: str, message: str) -> None:
+        if kind not in self._raised:
+            self._raised.add(kind)
+            self._say(kind, message)
+
+    def _say(self, kind: str, message: str) -> None:
+        self._run.log_tag(f"alarm_{kind}", message)
+        print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def not_learned(history: Sequence[Mapping[str, float]], batch_size: int) -> str:
+    """Return what shows that a training has not learned which report belongs to which image; nothing where it has.
+
+    The last quarter of the logged steps is judged. By chance one image in `batch_size` is nearest to its own report:
+    over n batches that is n images, give or take sqrt(n). A training is at chance within two such deviations, and got
+    worse if both its accuracy and its contrastive loss are worse than at the first logged step.
+    """
+    rows = [row for row in history if "batch/accuracy" in row and "loss/contrastive" in row]
+    if not rows or batch_size < 2:
+        return ""
+    late = rows[-max(1, len(rows) // 4) :]
+
+    def mean(key: str) -> float:
+        return sum(row[key] for row in late) / len(late)
+
+    accuracy, chance = mean("batch/accuracy"), 1 / batch_size
+    at_chance = accuracy <= chance * (1 + 2 / math.sqrt(len(late)))
+    got_worse = accuracy < rows[0]["batch/accuracy"] and mean("loss/contrastive") > rows[0]["loss/contrastive"]
+    if not at_chance and not got_worse:
+        return ""
+    than = f"chance ({chance:.3f})" if at_chance else f"at step {rows[0]['step']:.0f} ({rows[0]['batch/accuracy']:.3f})"
+    return (
+        f"the training has not learned: over its last {len(late)} logged steps, {accuracy:.3f} of the images are "
+        f"nearest to their own report, no more than {than}; raise optimisation.epochs, or lower batch_size for more "
+        "steps"
+    )
 
 
 _RECORD = "not_finite.json"

@@ -264,7 +264,9 @@ def _pretrain(job: PretrainJob, start: StartingWeights, ranks: Ranks, run: Run |
             return
         _log_start(run, settings, studies, place, ranks)
         start.load(model.encoder, run)
-        state = train(model, data, settings, place, Watch(run).log, ranks)
+        watch = Watch(run)
+        state = train(model, data, settings, place, watch.log, ranks)
+        watch.end(state.history, settings.optimisation.batch_size)
         write_outputs(job, settings, state, place.state, run, len(studies))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from ..common.data.identifiers import ids_to_split_by
-from ..common.data.private_sources import reveal
+from ..common.data.private_sources import how_to_name, reveal
 from ..common.errors import InputError
 from ..common.files import schemas
 from ..common.files.arrow_tables import read_table, write_rows, write_table
@@ -49,8 +49,9 @@ def _warn(job: SplitReportsJob, result: SplitReports, run: Run) -> None:
     counts, settings = result.counts, job.settings
     name, read = job.dataset or job.name, counts["reports_read"]
     if counts["rejects"]:
-        _say(run, "warning_rejects", f"{name}: {counts['rejects']} of {counts['reports']} reports were rejected; the "
-             f"reasons are in {job.rejects}")  # fmt: skip
+        how = how_to_name(job.rejects)
+        _say(run, "warning_rejects", f"{name}: {counts['rejects']} of {counts['reports']} reports were rejected; "
+             f"{f'`{how}` names each' if how else f'the reasons are in {job.rejects}'}")  # fmt: skip
     if warning := _about_headers(name, result, settings):
         _say(run, "warning_headers", warning)
     if counts["reports_losing_unheaded"]:

@@ -5,6 +5,7 @@ import sys
 from ..common.errors import InputError
 from ..common.files.atomic_files import write_text
 from ..common.journal.tracking import track_job
+from .cautions import cautions_of
 from .contract import SummarizeJob
 from .inputs import read_inputs
 from .ledger import read_ledger
@@ -38,6 +39,8 @@ def summarize(job: SummarizeJob) -> None:
             {f"{one.dataset}/{one.replicate.name}/auc": one.result.metrics["auc"].value for one in read.zero_shot}
         )
     sys.stdout.write(text_summary(settings.title, read, tables, provenance.synthetic, job.report))
+    for line in cautions_of(read, provenance):  # on standard error, so that the end of a run repeats them
+        print(line, file=sys.stderr)
 
 
 def tree_of(job: SummarizeJob) -> ResultsTree:

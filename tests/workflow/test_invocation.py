@@ -46,5 +46,10 @@ def test_warnings_of_this_call_reach_the_terminal(tmp_path, capsys):
     os.utime(old, (1000, 1000))
     print_warnings(tmp_path, 2000)
     assert capsys.readouterr().err == f"warning: 3 of 9 images were rejected [{new}]\n"
+    new.write_text("warning: demo: 3 of 9 images were rejected: x 3\nwarning: ours: 1 of 9 images were rejected: x 1\n")
+    print_warnings(tmp_path, 2000, ["demo"])
+    planted, own = capsys.readouterr().err.splitlines()
+    assert "rejected: x 3 (as they should be: make_phantom planted them in its synthetic data)" in planted
+    assert own == f"warning: ours: 1 of 9 images were rejected: x 1 [{new}]"
     print_warnings(tmp_path / "none", 0)
     assert capsys.readouterr().err == ""

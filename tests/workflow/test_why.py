@@ -22,7 +22,7 @@ from workflow.why import (
     Answer,
     Changes,
     Job,
-    _error_in,
+    _errors_in,
     _replaced_sources,
     changes,
     explain,
@@ -239,8 +239,14 @@ def test_outputs_that_a_failed_submission_deleted_are_told_apart(finished):
 
 def test_of_a_failed_dry_run_only_the_error_is_shown():
     banner = "Using profile x.\nhost: node\nBuilding DAG of jobs...\n"
-    assert _error_in(f"{banner}WorkflowError:\n    no file a.csv") == "snakemake: WorkflowError:\n    no file a.csv"
-    assert _error_in("usage: snakemake\nsnakemake: error: no such option") == "snakemake: error: no such option"
+    assert _errors_in(f"{banner}WorkflowError:\n    no file a.csv") == ["no file a.csv"]
+    stack = '  File "/a/Snakefile", line 4, in <module>'
+    ours = f'WorkflowError in file "/a/common.smk", line 77:\nno file a.csv; get it\nno file b.csv\n{stack}'
+    assert _errors_in(f"{banner}{ours}") == ["no file a.csv; get it", "no file b.csv"]
+    other = "MissingInputException in rule all:\nMissing input files:\n    a.csv"
+    assert _errors_in(f"{banner}{other}") == [
+        "snakemake: MissingInputException in rule all: Missing input files: a.csv"]  # fmt: skip
+    assert _errors_in("usage: snakemake\nsnakemake: error: no such option") == ["snakemake: error: no such option"]
     forced = Answer(Job("summarize"), Changes(), [], "Forced execution")
     assert forced.lines == ["--forcerun or --forceall asks for it"]
 

@@ -30,6 +30,7 @@ from stages.index_inputs.contract import IndexInputsSettings, index_files
 from stages.index_inputs.index import build_index
 from workflow.doctor.findings import Finding, Status
 
+_MANY = 0.1  # of the images
 RASTER = r"(?i)\.(png|jpe?g)$"  # files without a header that could name a view
 
 
@@ -90,10 +91,6 @@ class Indexes:
         """Return the function from an id of the index to the one by which it is split (`ids_to_split_by`)."""
         self.of(name)
         return self._units[name]
-
-    def exact(self, name: str) -> bool:
-        """Return whether the ids, from which the splits follow, are those of a run."""
-        return self.config.settings(IndexInputsSettings, name).identifier_kind == "distributed" or self._key.is_file()
 
     def views(self, name: str) -> Views:
         """Return the images that dicom_to_arrow will reject for their view, by its rules."""
@@ -165,12 +162,14 @@ def check_views(config: Config, name: str, indexes: Indexes) -> list[Finding]:
         listed = ", ".join(f"{view} {number:,}" for view, number in sorted(found.wrong.items()))
         views = ", ".join(config.settings(DicomToArrowSettings, name).views)
         parts.append(f"{found.wrong.total():,} of {count:,} images are not of the views {views}: {listed}")
-        remedies.append(f"to accept them, name them in {keys}.views")
+        remedies.append(f"to accept them, name them in {keys}.views ([]: any view)")
     if found.missing:
         parts.append(
             f"{found.missing:,} of {count:,} images have no view in the index, and are rejected unless their DICOM "
             "header names one that is accepted"
         )
         remedies.append(f"to accept images without a view, set {keys}.views_missing: accept")
-    status: Status = "error" if len(found.certain) == count else "warning" if found.missing else "ok"
+    # The owners of a public data set state its views; in one's own, a share like this is easily not meant.
+    many = found.wrong.total() >= _MANY * count and config.datasets[name].distributed is None
+    status: Status = "error" if len(found.certain) == count else "warning" if found.missing or many else "ok"
     return [Finding(status, f"views {name}", "; ".join(parts), "; ".join(remedies))]

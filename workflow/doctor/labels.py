@@ -54,26 +54,23 @@ def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
         return Finding("not checked", subject, f"{size / 1e6:,.0f} MB of tables: label_images will read them")
     try:
         rows, converted = _split(config, name, settings, indexes)
-        _draw_classes(config, name, rows, root / settings.main_table(root), indexes.exact(name))
+        _draw_classes(config, name, rows, root / settings.main_table(root))
     except ImportError as error:
         what = f"this environment lacks {error.name}, with which label_images reads them"
         return Finding("not checked", subject, what)
-    except _RoughSplitError as error:
-        return Finding("warning", subject, f"datasets.{name}.label_images: {error.what}{_ROUGHLY}", error.remedy)
     except InputError as error:
         return Finding("error", subject, f"datasets.{name}.label_images: {error.what}", error.remedy)
-    exact = indexes.exact(name)
     if (shared := _shared_patients(config, name, rows)) is not None:
         return shared
     if settings.has_phrases and config.measures_on_test_alone(name):
-        return _counted_phrases(subject, name, settings, rows, exact)
+        return _counted_phrases(subject, name, settings, rows)
     if settings.test_alone:
         return Finding(
             "ok", subject, f"{len({row['image_id'] for row in rows}):,} labelled images, all for the test part"
         )
     asked_for = [stage for stage in EVALUATIONS if "outlines" in needs_of(stage) and name in config.measured_on(stage)]
-    return _without_outlines(subject, name, rows, asked_for, exact) or _counted(
-        subject, name, settings, rows, exact, "" if converted else "at most "
+    return _without_outlines(subject, name, rows, asked_for) or _counted(
+        subject, name, settings, rows, "" if converted else "at most "
     )
 
 
@@ -96,12 +93,11 @@ def _shared_patients(config: Config, name: str, rows: Sequence[Mapping[str, Any]
 
 
 def _without_outlines(
-    subject: str, name: str, rows: Sequence[Mapping[str, Any]], stages: Sequence[str], exact: bool
+    subject: str, name: str, rows: Sequence[Mapping[str, Any]], stages: Sequence[str]
 ) -> Finding | None:
     """Return the error of a part in which no positive has a box or mask, though `stages` need one there.
 
-    Grounding needs one in test; segmentation learns and chooses, too. It is a warning where the split is not yet that
-    of the run.
+    Grounding needs one in test; segmentation learns and chooses, too.
     """
     needed = _PARTS if any("parts" in needs_of(stage) for stage in stages) else ("test",)
     lacking = [part for part in needed if not any(row["outlined"] for row in rows if row["split"] == part)]
@@ -109,11 +105,10 @@ def _without_outlines(
         return None
     what = f"no box or mask in the {' and '.join(lacking)} part, which {' and '.join(stages)} cannot do without"
     remedy = f"correct label_images.columns, or list in datasets.{name}.evaluations what can be measured"
-    certain = exact or not any(row["outlined"] for row in rows)
-    return Finding("error", subject, what, remedy) if certain else Finding("warning", subject, what + _ROUGHLY, remedy)
+    return Finding("error", subject, what, remedy)
 
 
-def _draw_classes(config: Config, name: str, rows: Sequence[Mapping[str, Any]], source: Path, exact: bool) -> None:
+def _draw_classes(config: Config, name: str, rows: Sequence[Mapping[str, Any]], source: Path) -> None:
     """Draw the images of multi-class classification. Raises InputError for a class of which there are too few."""
     stage = "multi_class_classification"
     if name not in config.measured_on(stage):
@@ -130,19 +125,7 @@ def _draw_classes(config: Config, name: str, rows: Sequence[Mapping[str, Any]], 
     matrix = matrices.label_matrix(table)
     if not set(classes) <= set(matrix.findings):  # reported with the prompt files
         return
-    try:
-        drawing.draw_images(matrix, classes, settings, source)
-    except InputError as error:
-        if exact or settings.part == "all":
-            raise
-        raise _RoughSplitError(error.what, error.remedy) from None
-
-
-class _RoughSplitError(InputError):
-    """An error of a split that is not yet that of the run, so that it may not come."""
-
-
-_ROUGHLY = "; roughly, because the key that the split depends on is not drawn yet"
+    drawing.draw_images(matrix, classes, settings, source)
 
 
 def _split(
@@ -157,7 +140,7 @@ def _split(
         import_module(f"stages.label_images.{part}") for part in ("image_labels", "label_tables", "labels")
     )
     root, roots = Path(config.root(name)), tuple(map(Path, config.roots(name)))
-    index, exact = indexes.of(name), indexes.exact(name)
+    index = indexes.of(name)
     unusable, converted = indexes.unusable(name)
     with indexes.private() as private:
         identify = images_of.identifying(settings, private)
@@ -193,14 +176,7 @@ def _split(
         if settings.patients is not None:
             joined = images_of.with_patients(joined, root, settings, identify)
         distributed = dict(index.files.select("image_id", "distributed_split").iter_rows())
-        try:
-            unit_of = indexes.unit_of(name)
-            return splits.split_rows(joined, root, settings, private, distributed, unit_of)[0], converted
-        except InputError as error:
-            # lists do not depend on the key, and of one target the error comes however the rows are split
-            if exact or settings.split_lists or len({row["target"] for row in rows}) == 1:
-                raise
-            raise _RoughSplitError(error.what, error.remedy) from None
+        return splits.split_rows(joined, root, settings, private, distributed, indexes.unit_of(name))[0], converted
 
 
 def _refuse_missing_masks(
@@ -230,14 +206,14 @@ def _refuse_missing_masks(
 
 
 def _counted(
-    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool, most: str
+    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], most: str
 ) -> Finding:
     """Return the positives of each part and subset, and what is too few of them.
 
     `most` is empty where the numbers are those of a run.
     """
     if len({row["finding"] for row in rows}) > 1:
-        return _counted_by_finding(subject, name, settings, rows, exact, most)
+        return _counted_by_finding(subject, name, settings, rows, most)
     counts = _targets(rows)
     said = ", ".join(f"{part} {sum(each)} of {len(each)}" for part, each in counts.items())
     learnt = [row for row in rows if row["split"] == "train"]
@@ -245,8 +221,7 @@ def _counted(
         f"{percent} %: {sum(row['target'] for row in learnt if row['subset'] <= percent)}"
         for percent in settings.subsets
     )
-    sure = "" if exact else _ROUGHLY
-    what = f"{most}{len(rows):,} labelled images; positives: {said}; in the training subsets {nested}{sure}"
+    what = f"{most}{len(rows):,} labelled images; positives: {said}; in the training subsets {nested}"
     few = [part for part, each in counts.items() if min(sum(each), len(each) - sum(each)) < FEWEST]
     if few:
         remedy = f"fewer than {FEWEST} positives or negatives in {' and '.join(few)}: enlarge them in "
@@ -255,7 +230,7 @@ def _counted(
 
 
 def _counted_phrases(
-    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool
+    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]]
 ) -> Finding:
     """Return the phrases of each finding in the test part, where nothing else is measured."""
     test = [row for row in rows if row["split"] == "test"]
@@ -263,9 +238,9 @@ def _counted_phrases(
              for finding in settings.by_finding}  # fmt: skip
     images, least = len({row["image_id"] for row in test}), FEWEST if len(pairs) > 1 else 1
     counts = "; ".join(f"{finding} {count}" for finding, count in pairs.items())
-    what = f"{sum(pairs.values()):,} phrases of {images:,} test images: {counts}{'' if exact else _ROUGHLY}"
+    what = f"{sum(pairs.values()):,} phrases of {images:,} test images: {counts}"
     if few := [finding for finding, count in pairs.items() if count < least]:
-        status: Status = "error" if exact and len(few) == len(pairs) else "warning"
+        status: Status = "error" if len(few) == len(pairs) else "warning"
         remedy = f"nothing will be said on {', '.join(few)}: {least} phrases are needed in test; enlarge it in "
         return Finding(status, subject, what, f"{remedy}`{_key(settings, name)}`, or remove the findings")
     return Finding("ok", subject, what)
@@ -282,7 +257,7 @@ def _key(settings: LabelImagesSettings, name: str) -> str:
 
 
 def _counted_by_finding(
-    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], exact: bool, most: str
+    subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], most: str
 ) -> Finding:
     """Return the positives of each finding in each part, and on which findings nothing will be said."""
     said, few = [], []
@@ -298,10 +273,9 @@ def _counted_by_finding(
         f"{most}{images:,} labelled images, {len(said)} findings; positives/negatives in {', '.join(_PARTS)}: "
         f"{'; '.join(said)}"
     )
-    what += "" if exact else _ROUGHLY
     if len(few) == len(said):
         remedy = f"no finding has {FEWEST} positives and negatives in test and one in the other parts: enlarge them in "
-        return Finding("error" if exact else "warning", subject, what, f"{remedy}`{_key(settings, name)}`")
+        return Finding("error", subject, what, f"{remedy}`{_key(settings, name)}`")
     if few:
         remedy = (
             f"nothing will be said on {', '.join(few)}: {FEWEST} positives and negatives are needed in test, one in "
@@ -326,16 +300,12 @@ def check_training_studies(config: Config, indexes: Indexes, gpus: int = 1) -> I
         studies, is_counted = _training_studies(config, indexes)
     except InputError:
         return  # reported with the data set
-    exact = is_counted or indexes.exact(config.pretrain_on)
-    most = "" if is_counted else "at most " if exact else "about "
-    about = f"{most}{studies:,} training studies of {config.pretrain_on}"
+    about = f"{'' if is_counted else 'at most '}{studies:,} training studies of {config.pretrain_on}"
     largest = max(sizes, key=lambda name: sizes[name])
     if sizes[largest] > studies:
         times = f" x accumulate {steps[largest].accumulate}" if steps[largest].accumulate > 1 else ""
         what = f"optimisation.batch_size {steps[largest].batch_size}{times} of {largest} exceeds {about}"
-        # The split follows from the key: an estimate differs from call to call, and must not decide the exit status.
-        status: Status = "error" if exact else "warning"
-        yield Finding(status, subject, what, "set pretrain.optimisation.batch_size to at most that number")
+        yield Finding("error", subject, what, "set pretrain.optimisation.batch_size to at most that number")
     else:
         yield Finding("ok", subject, f"{sizes[largest]}, of {about}")
 

@@ -72,6 +72,7 @@ try:
         os.environ |= container_environment(
             CONFIG.folders() | {"the checkout": REPOSITORY}, os.environ, Path(tempfile.gettempdir())
         )
+    PLANTED = [name for name in CONFIG.used_datasets if CONFIG.is_phantom(name)]
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

@@ -228,13 +228,13 @@ def _visible(identifier: str) -> str:
 
 
 # What programs write for a missing value, in lower case; as ids these would join what does not belong together.
-_NO_VALUE = ("nan", "na", "n/a", "n.a.", "<na>", "#n/a", "none", "null", "nil", "nat", "-", "--", "?")
+NO_VALUE = ("nan", "na", "n/a", "n.a.", "<na>", "#n/a", "none", "null", "nil", "nat", "-", "--", "?")
 
 
 def require_values(table: pl.DataFrame, source: Path, columns: Sequence[str]) -> None:
     """Raise an InputError that names the first row in which a cell of `columns` is empty, or says so: `nan`, `None`."""
     for column in columns:
-        says_nothing = pl.col(column).is_null() | pl.col(column).str.to_lowercase().is_in(_NO_VALUE)
+        says_nothing = pl.col(column).is_null() | pl.col(column).str.to_lowercase().is_in(NO_VALUE)
         rows = table.filter(says_nothing).select(ROW, column)
         if len(rows):
             row, value = rows.row(0)
@@ -244,13 +244,16 @@ def require_values(table: pl.DataFrame, source: Path, columns: Sequence[str]) ->
             )
 
 
-def refuse_duplicates(table: pl.DataFrame, source: Path, column: str, show: bool = True) -> None:
-    """Raise an InputError that names two rows with the same value of `column`; it quotes the value if `show`."""
+def refuse_duplicates(table: pl.DataFrame, source: Path, column: str, show: bool = True, called: str = "") -> None:
+    """Raise an InputError that names two rows with the same value of `column`, `called` so where the user has no such.
+
+    It quotes the value if `show`.
+    """
     repeated = table.filter(pl.col(column).is_duplicated())
     if len(repeated):
         value = repeated[column][0]
         rows = repeated.filter(pl.col(column) == value)[ROW].sort()
-        named = f"{column} {value}" if show else column
+        named = f"{called or column} {value}" if show else called or column
         count = repeated[column].n_unique()
         raise InputError(
             f"{source}: rows {rows[0]} and {rows[1]} have the same {named} ({count} such)", remedy="keep one of them"

@@ -7,6 +7,7 @@ a changed path or report changes the public table, and whatever depends on it ru
 
 import hmac
 import os
+import shlex
 from pathlib import Path
 
 import pyarrow as pa
@@ -58,6 +59,15 @@ def reveal(table: pa.Table, private: Path | None) -> pa.Table:
         place = table.schema.get_field_index(column)
         table = table.set_column(place, table.schema.field(column), hidden[column])
     return table
+
+
+def how_to_name(output: Path) -> str:
+    """Return the command that names the files behind the ids of a stage's output, `<workspace>/results/...`."""
+    folders = output.parts  # not made absolute: messages go to journals
+    if "results" not in folders:
+        return ""
+    workspace = Path(*folders[: len(folders) - 1 - folders[::-1].index("results")])
+    return f"mlip rejects --workspace {shlex.quote(str(workspace))}"
 
 
 def _digest(private: Path, path: Path) -> str:

@@ -33,7 +33,8 @@ class Written:
     def __init__(self, folder: Path, said: str) -> None:
         self.said = said
         (path,) = (each for each in folder.glob("*.yaml") if not each.stem.endswith("_prompts"))
-        self.block = yaml.safe_load(path.read_text(encoding="utf-8"))
+        self.text = path.read_text(encoding="utf-8")
+        self.block = yaml.safe_load(self.text)
         ((self.name, self.data),) = self.block["datasets"].items()
         self.config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), self.block))
         self.root = Path(self.data["root"])

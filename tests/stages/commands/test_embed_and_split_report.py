@@ -115,3 +115,20 @@ def test_a_report_without_a_sentence_is_said(tmp_path, capsys, text: str) -> Non
         main(["split-report", str(tmp_path / "report.txt")])
     assert "no" in (line := capsys.readouterr().err)
     assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("report", "options", "texts", "noted"),
+    [
+        ("Befund: Kein Erguss.\nBeurteilung: Unauff\u00e4llig.", [], ["Kein Erguss.", "Unauff\u00e4llig."], "german"),
+        ("Befund: Kein Erguss.\nBeurteilung: Unauff\u00e4llig.", ["--language", "german"],
+         ["Kein Erguss.", "Unauff\u00e4llig."], ""),
+        (REPORT, [], ["No effusion.", "Heart normal.", "Clear."], ""),
+    ],
+)  # fmt: skip
+def test_the_language_of_the_headers_is_found(tmp_path, capsys, report, options, texts, noted) -> None:
+    (tmp_path / "report.txt").write_text(report, encoding="utf-8")
+    main(["split-report", str(tmp_path / "report.txt"), *options])
+    said = capsys.readouterr()
+    assert [json.loads(line)["text"] for line in said.out.splitlines()] == texts
+    assert said.err == (f"note: the headers are read as {noted} (--language)\n" if noted else "")

@@ -242,7 +242,8 @@ def test_all_columns_of_labels_are_findings_unless_one_is_chosen(written, tmp_pa
     labels = block["datasets"]["ours"]["label_images"]
     assert labels["findings"] == {"pleural_effusion": "Pleural Effusion", "edema": "Edema", "mass": "Mass"}
     assert (labels["positive_values"], labels["uncertain_values"]) == (["1", "Yes"], ["-1"])
-    assert "boxes: of which finding? Write it under `findings`, or choose one with --finding" in said
+    syntax = "`pleural_effusion: {target: Pleural Effusion, boxes: bbox}`, or choose one with --finding"
+    assert f"boxes: of which finding? Write it under label_images.findings, e.g. {syntax}" in said
     assert "finding      Edema: present 50 (1); absent 50 (0); uncertain 50 (-1); blank 50" in said
     config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), block))
     assert check_files(config) == []

@@ -46,6 +46,13 @@ def test_prompt_files_of_zero_shot_classification_are_read_too() -> None:
     assert "Pneumothorax is present." in classes["pneumothorax"]
 
 
+def test_a_class_may_have_one_sentence_without_a_list(tmp_path) -> None:
+    path = tmp_path / "prompts.yaml"
+    path.write_text("pneumothorax: There is a pneumothorax.\nclear: [The lungs are clear., Clear.]")
+    assert read_classes(path, None) == {
+        "pneumothorax": ["There is a pneumothorax."], "clear": ["The lungs are clear.", "Clear."]}  # fmt: skip
+
+
 def test_one_of_several_findings_is_chosen(tmp_path) -> None:
     path = tmp_path / "prompts.yaml"
     sets = "{sets: {s: {positive: ['NAME .'], negative: ['no NAME .']}}}"
@@ -62,7 +69,13 @@ def test_one_of_several_findings_is_chosen(tmp_path) -> None:
     [
         ("a: [x]\nb: [y]", ["--finding", "t"], "is no prompt file with `sets`; leave --finding out"),
         ("a: [x]\nb: [y]", ["--show", "c"], "--show c: no such class; choose one of a, b"),
-        ("a: x", [], "give a mapping of each class to a list of sentences"),
+        ("a: x", [], "give at least two classes, each with a sentence"),
+        (
+            "a: {b: c}",
+            [],
+            "not a mapping of each class to its sentences, e.g. `pneumothorax: There is a pneumothorax.`",
+        ),
+        ("", [], "not a mapping of each class to its sentences"),
         ("a: [x]\nb: [y]", ["--set", "t"], "--set t: "),
         ("a: [x]\nb: [y]", ["--set", ""], "is no prompt file with `sets`; leave --set out"),
         ("a: [x]\nb: [y]", ["--show", ""], "--show : no such class; choose one of a, b"),

@@ -84,11 +84,11 @@ def test_duplicate_image_names_id_and_rows(refusal, mimic):
     assert "rows 4 and 6 have the same dicom_id bbbb-2" in line
 
 
-def test_duplicate_image_of_a_folder_is_named_by_its_keyed_id(refusal, folder):
+def test_duplicate_image_of_a_folder_is_named_by_its_rows(refusal, folder):
     with (folder / "table.csv").open("a") as handle:
         handle.write("a/3.png,R,e9,,AP,\n")
     line = refusal(folder, FOLDER)
-    assert "have the same image_id image-" in line
+    assert "have the same image (1 such); keep one of them" in line
     assert "3.png" not in line
 
 
@@ -119,6 +119,29 @@ def test_study_with_two_reports_names_both_rows(refusal, folder, write_csv):
     rows = [["file", "person", "exam", "text"], ["1", "Q", "e", "One."], ["2", "Q", "e", "Two."]]
     write_csv(folder / "table.csv", rows)
     assert "rows 2 and 3 have the same study but different reports" in refusal(folder, FOLDER)
+
+
+def test_an_image_with_two_reports_is_said_without_a_study_that_the_user_does_not_have(refusal, folder, write_csv):
+    rows = [["file", "person", "text"], ["1", "Q", "One."], ["1", "Q", "Two."]]
+    write_csv(folder / "table.csv", rows)
+    columns = {"image": "file", "patient": "person", "report": "text"}
+    line = refusal(folder, FOLDER | {"columns": columns})
+    assert "rows 2 and 3 name the same image but different reports or patients; correct them, or keep one" in line
+    assert "stud" not in line
+
+
+def test_blank_reports_and_identical_rows_are_counted_with_the_first_row(index, folder, write_csv, capsys):
+    """A study with a report in another row, and rows that differ in a column that is not read, are not counted."""
+    rows = [["file", "person", "exam", "text", "box"], ["1", "Q", "e", "", "1"], ["2", "Q", "e", "One.", "2"],
+            ["2", "Q", "e", "One.", "3"], ["3", "R", "f", "nan", "4"], ["4", "S", "g", "", "5"],
+            ["4", "S", "g", "", "5"]]  # fmt: skip
+    write_csv(folder / "table.csv", rows)
+    columns = {"image": "file", "patient": "person", "study": "exam", "report": "text"}
+    found = index(folder, FOLDER | {"columns": columns})
+    said = capsys.readouterr().err
+    assert "table.csv: 1 rows are identical to earlier ones, first row 7; each is read once" in said
+    assert "table.csv: 2 of 4 images have no report, first row 5; they are left out of pre-training" in said
+    assert found.metric("repeated_rows") == 2
 
 
 def test_study_of_two_patients(refusal, folder, write_csv):

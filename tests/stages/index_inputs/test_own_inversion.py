@@ -46,7 +46,7 @@ def test_a_cell_without_meaning_is_refused(refusal, tmp_path, kind, said):
 
 def test_rows_of_one_image_that_disagree_are_refused(refusal, tmp_path):
     (tmp_path / "t.csv").write_text("file,turned\na.png,1\na.png,0\n")
-    assert "rows 2 and 3 have the same image_id a.png" in refusal(tmp_path, SETTINGS)
+    assert "rows 2 and 3 have the same image a.png" in refusal(tmp_path, SETTINGS)
 
 
 def test_a_word_in_both_lists_is_refused():

@@ -67,7 +67,8 @@ def test_each_index_is_read_once_and_its_key_is_drawn_once(ours: Make, monkeypat
     ("views", "settings", "status", "words"),
     [
         (["PA", "AP"] * 30, {}, None, ()),
-        (["PA", "LL"] * 30, {}, "ok", ("30 of 60 images are not of the views PA, AP: LATERAL 30", "in {key}.views")),
+        (["PA"] * 55 + ["LL"] * 5, {}, "ok", ("5 of 60 images are not of the views PA, AP: LATERAL 5",)),
+        (["PA", "LL"] * 30, {}, "warning", ("30 of 60 images are not of the views PA, AP: ", "in {key}.views")),
         ([""] * 60, {}, None, ()),
         (["PA", *[""] * 59], {}, "warning", ("59 of 60 images have no view", "set {key}.views_missing: accept")),
         (["PA", *[""] * 59], {"views_missing": "accept"}, None, ()),
