@@ -56,7 +56,7 @@ POINTERS = {  # what points, in the words of the page
     "random_in_content": "random point in the image",
     "fixed_peak_of_training": "fixed peak of the training masks",
     "word_prior": "point read off the phrase's words",
-    "brightness": "brightness standardised by place, no model",
+    "brightness": "brightness standardised by place (no model)",
     "random_encoders": "random encoders",
     PROBE: "supervised probe",
 }
@@ -234,7 +234,7 @@ def _beside(inputs: Inputs, own: Sequence[Grounding], prompt_set: str) -> Iterat
     """Yield a variant's rows that are compared with nothing: its heatmap in each reading, and its patches' probe."""
     label, results = variant_label(inputs, own[0].variant), [each.result for each in own]
     for name in results[0].readings[prompt_set]:
-        if any(each.reading[prompt_set] != name for each in results):
+        if inputs.trained(own[0].variant) and any(each.reading[prompt_set] != name for each in results):
             hits = seeds_cell([each.readings[prompt_set][name].test for each in results])
             yield Row(f"heatmap of {label}, reading fixed", {READING: Cell(text=words(name)), "pointing": hits})
     cells = {}

@@ -121,8 +121,7 @@ def test_grounding_without_lungs_has_no_columns_of_them_and_a_random_point_in_th
     rivals = {"random point in the image"}
     rivals |= {POINTERS[name] for name in ("fixed_peak_of_training", "brightness", "random_encoders")}
     names = ("mlip", "random (untrained)")
-    beside = {label.format(name) for name in names for label in (
-        "heatmap of {}, reading fixed", "supervised probe of the patches of {}")}  # fmt: skip
+    beside = {"heatmap of mlip, reading fixed", *(f"supervised probe of the patches of {name}" for name in names)}
     assert set(rows_of(table)) == {f"heatmap of {name}" for name in names} | rivals | beside
     run_stage(WORK, tree.arguments(tmp_path))
     games = (tmp_path / "report.html").read_text(encoding="utf-8").split('">Pointing at')[1:]
