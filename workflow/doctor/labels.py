@@ -314,7 +314,8 @@ def _counted_by_finding(
 def check_training_studies(config: Config, indexes: Indexes, gpus: int = 1) -> Iterator[Finding]:
     """Yield findings on the batch sizes of the variants: against the training studies, and the GPUs that share one."""
     subject = "batch size"
-    steps = {name: config.settings(PretrainSettings, variant=name).optimisation for name in config.compare}
+    variants = {name: config.settings(PretrainSettings, variant=name) for name in config.compare}
+    steps = {name: each.optimisation for name, each in variants.items()}
     sizes = {name: each.batch_size * each.accumulate for name, each in steps.items() if each.epochs}
     for name in sizes:
         if (size := steps[name].batch_size) % gpus:
@@ -326,16 +327,19 @@ def check_training_studies(config: Config, indexes: Indexes, gpus: int = 1) -> I
         studies, is_counted = _training_studies(config, indexes)
     except InputError:
         return  # reported with the data set
-    exact = is_counted or indexes.exact(config.pretrain_on)
-    most = "" if is_counted else "at most " if exact else "about "
+    largest = max(sizes, key=lambda name: sizes[name] / variants[name].data_share)
+    share = variants[largest].data_share
+    exact = share == 1 and (is_counted or indexes.exact(config.pretrain_on))  # a share is of patients, drawn by chance
+    most = "about " if not exact else "" if is_counted else "at most "
+    studies = round(studies * share)
     about = f"{most}{studies:,} training studies of {config.pretrain_on}"
-    largest = max(sizes, key=lambda name: sizes[name])
+    about += f" (data_share {share:g})" if share < 1 else ""
     if sizes[largest] > studies:
         times = f" x accumulate {steps[largest].accumulate}" if steps[largest].accumulate > 1 else ""
         what = f"optimisation.batch_size {steps[largest].batch_size}{times} of {largest} exceeds {about}"
         # The split follows from the key: an estimate differs from call to call, and must not decide the exit status.
         status: Status = "error" if exact else "warning"
-        yield Finding(status, subject, what, "set pretrain.optimisation.batch_size to at most that number")
+        yield Finding(status, subject, what, "set its optimisation.batch_size to at most that number")
     else:
         yield Finding("ok", subject, f"{sizes[largest]}, of {about}")
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from stages.pretrain.contract import PretrainSettings
-from stages.pretrain.outputs import write_curve
+from stages.pretrain.learning_curve import write_curve
 from stages.summarize import provenance
 from stages.summarize.inputs import read_inputs
 from stages.summarize.provenance import StageRun, read_provenance
@@ -23,6 +23,7 @@ AUDIT = "pair_images_reports/mimic_cxr/audit.json"
 CHANGED = {
     "seed": ("5", "with seed 5", {}),
     "resume_from": ("/s/step_3.pt", "It resumed from a state that the settings name", {}),
+    "data_share": ("0.1", "mlip read those of 10 % of these patients, drawn by a hash of their ids", {}),
     "model.image.architecture": ("custom", "(12 blocks of width 768, 12 heads)", {}),
     "model.image.weights": ("vit.mae", "started from vit.mae", {}),
     "model.image.source": ("mrm", "started from vit.mae [@zhou2023mrm]", {"model.image.weights": "vit.mae"}),
