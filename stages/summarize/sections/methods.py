@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from ...common.wording import counted
-from ...pretrain.contract import PretrainSettings
 from ..inputs import Inputs
 from ..naming import always_note, findings_label, pooling_note, protocol_note
 from ..numbers import count, words
@@ -93,17 +92,9 @@ def differences(inputs: Inputs, provenance: Provenance) -> list[Difference]:
         Difference(variant, key, value, instead_of)
         for variant in others
         for key in dict.fromkeys([*known, *runs[variant].params])
-        if (value := runs[variant].params.get(key, _default(key))) != (instead_of := known.get(key, _default(key)))
+        if (value := runs[variant].pretrained_with(key)) != (instead_of := runs[first].pretrained_with(key))
         and not (key == "seed" and {first, variant} & seeds.keys())
     ]
-
-
-def _default(key: str) -> str:
-    """Return the value of a setting that journals leave out while it has its default; absent: no such setting."""
-    value: object = PretrainSettings()
-    for part in key.split("."):
-        value = getattr(value, part, "absent")
-    return str(value)
 
 
 def evaluation(inputs: Inputs, provenance: Provenance) -> str:

@@ -50,7 +50,7 @@ def data(inputs: Inputs, provenance: Provenance) -> str:
 def _share(inputs: Inputs, provenance: Provenance) -> str:
     """Return which share of the training patients the described training read; empty for all of them."""
     described = inputs.tree.replicates[0]
-    share = float(provenance.run("pretrain", described.name).params.get("data_share", "1"))
+    share = float(provenance.run("pretrain", described.name).pretrained_with("data_share"))
     if share == 1:
         return ""
     studies = next(each.studies for each in inputs.training if each.replicate == described)

@@ -12,6 +12,7 @@ from ..numbers import decimal
 
 Task = Literal[
     "coverage",
+    "study",
     "zero_shot",
     "zero_shot_findings",
     "calibration",
