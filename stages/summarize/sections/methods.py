@@ -147,7 +147,7 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
 def _readings(inputs: Inputs, provenance: Provenance, query: str) -> str:
     """Return what the heatmaps are, and which ways of reading them validation chose among."""
     first = inputs.grounding[0]
-    params = provenance.run("phrase_grounding", f"{first.variant}/{first.dataset}").params
+    params = provenance.run("phrase_grounding", f"{first.replicate.name}/{first.dataset}").params
     ways = {name: _reading(params, f"readings.{name}.", query) for name in next(iter(first.result.readings.values()))}
     if len(ways) == 1:
         return f"The heatmap is {next(iter(ways.values()))}."
