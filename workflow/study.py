@@ -18,6 +18,7 @@ from workflow.site_profile import add_options, read_profile
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = Path("workflow/studies")
 DEMO = Path("workflow/profiles/demo")
+SMALLER = STUDIES / "on_demo"  # what some studies change on the demo's few patients
 
 
 def studies(root: Path = ROOT) -> dict[str, Path]:
@@ -57,6 +58,7 @@ def command(arguments: Namespace, rest: Sequence[str]) -> list[str]:
     named = read_profile(profile).known.configfile
     files = arguments.configfile or [Path(each) for each in ([named] if isinstance(named, str) else named)]
     files = list(dict.fromkeys([*files, *([DEMO / "settings.yaml"] if on_demo else []), file]))
+    files += [SMALLER / file.name] if on_demo and (SMALLER / file.name).is_file() else []
     values = [*([f"workspace=runs/study-{file.stem}-demo"] if on_demo else []), *arguments.config]
     words = [sys.executable, "-m", "snakemake", "--profile", str(profile), "--configfile", *map(str, files)]
     return [*words, *(["--config", *values] if values else []), *rest]

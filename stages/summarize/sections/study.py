@@ -1,9 +1,9 @@
 """Figures of a study over the number in which its variants differ."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from ..drawing import COLOURS, STYLE, Style, axes_of, data_uri, svg
@@ -59,29 +59,27 @@ def study_figure(
     title: str,
 ) -> str:
     """Draw figures over the axis with a band of their intervals; a variant without a number on it is a level line."""
-    banded = [(place, cell.low, cell.high) for place, cell in points if cell.low is not None]
+    places = [place for place, _ in points]
+    smallest = min((place for place in places if place > 0), default=0.0)
+    is_wide = min(places) >= 0 and max(places) > _DECADE * smallest > 0
+    drawn_at = [place or smallest / 3 for place in places] if is_wide else places  # a logarithm has no place for 0
+    cells = [cell for _, cell in points]
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(3.2, 2.4)
-        if banded:
-            axes.fill_between(*zip(*banded, strict=True), color=COLOURS[0], alpha=0.18, linewidth=0)
-        places = [place for place, _ in points]
-        axes.plot(
-            places, [cell.value for _, cell in points], color=COLOURS[0], linewidth=1.6, marker="o", markersize=4.5
-        )
+        if is_wide:
+            axes.set_xscale("log")
+        axes.fill_between(drawn_at, _numbers(cells, "low"), _numbers(cells, "high"), color=COLOURS[0], alpha=0.18,
+                          linewidth=0)  # fmt: skip
+        axes.plot(drawn_at, _numbers(cells, "value"), color=COLOURS[0], linewidth=1.6, marker="o", markersize=4.5)
         for variant, cell in levels.items():
-            axes.axhline(float(cell.value or 0), linewidth=1.2, **styles[variant].line())
-        _scale(axes, places)
+            axes.axhline(_numbers([cell], "value")[0], linewidth=1.2, **styles[variant].line())
         axes.set(xlabel=axis, ylabel=title)
+        axes.set_xticks(drawn_at, labels=[f"{place:g}" for place in places])
+        axes.xaxis.set_minor_locator(NullLocator())
         return svg(figure)
 
 
-def _scale(axes: Axes, places: Sequence[float]) -> None:
-    """Set a tick at each place, on a logarithmic axis where they span more than a decade.
-
-    With a 0 among them it is linear up to the smallest of the others.
-    """
-    smallest = min((place for place in places if place > 0), default=0.0)
-    if min(places) >= 0 and max(places) > _DECADE * smallest:
-        axes.set_xscale("symlog", linthresh=smallest) if min(places) == 0 else axes.set_xscale("log")
-    axes.set_xticks(places, labels=[f"{place:g}" for place in places])
-    axes.xaxis.set_minor_locator(NullLocator())
+def _numbers(cells: Sequence[Cell], name: str) -> list[float]:
+    """Return one of the numbers of each cell, NaN where it lacks: what matplotlib leaves out."""
+    values = [getattr(cell, name) for cell in cells]
+    return [math.nan if value is None else value for value in values]
