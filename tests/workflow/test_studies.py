@@ -55,6 +55,14 @@ def test_every_study_is_valid_and_affordable(name: str, on: tuple[str, ...]) -> 
     assert stages.count("few_shot_classification") == 2 * TRAININGS[name]  # a linear probe per data set
 
 
+def test_the_estimate_counts_a_share_of_the_work() -> None:
+    config = configured("data_efficiency")
+    amounts = {each: Amount(3000, 3000, 1e6, "test") for each in config.used_datasets}
+    work = {job.name: job.operations for job in jobs_of(config, amounts) if job.stage == "pretrain"}
+    for name, share in (("share_10", 0.1), ("share_1", 0.01)):
+        assert work[f"{name}-seed0"] == pytest.approx(share * work["mlip-seed0"])
+
+
 def test_there_are_no_others_and_what_the_demo_changes_belongs_to_one() -> None:
     assert studies().keys() == TRAININGS.keys()
     assert {path.stem for path in (ROOT / SMALLER).iterdir()} <= TRAININGS.keys()

@@ -4,7 +4,7 @@ methods_data.py and methods_training.py hold the paragraphs on data, encoders, o
 evaluations, and what puts all of them together.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -147,8 +147,8 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
 def _readings(inputs: Inputs, provenance: Provenance, query: str) -> str:
     """Return what the heatmaps are, and which ways of reading them validation chose among."""
     first = inputs.grounding[0]
-    params = provenance.run("phrase_grounding", f"{first.replicate.name}/{first.dataset}").params
-    ways = {name: _reading(params, f"readings.{name}.", query) for name in next(iter(first.result.readings.values()))}
+    run = provenance.run("phrase_grounding", f"{first.replicate.name}/{first.dataset}")
+    ways = {name: _reading(run, f"readings.{name}.", query) for name in next(iter(first.result.readings.values()))}
     if len(ways) == 1:
         return f"The heatmap is {next(iter(ways.values()))}."
     listed = "; ".join(f"{words(name)}: {way}" for name, way in ways.items())
@@ -158,9 +158,9 @@ def _readings(inputs: Inputs, provenance: Provenance, query: str) -> str:
     return f"Heatmaps were read in {len(ways)} ways, and {part} ({listed})."
 
 
-def _reading(params: Mapping[str, str], key: str, query: str) -> str:
+def _reading(run: StageRun, key: str, query: str) -> str:
     """Return one way of reading heatmaps in words, from the settings of the journal under `key`."""
-    value = f"the cosine of each patch with {query}"
+    params, value = run.params, f"the cosine of each patch with {query}"
     if params.get(f"{key}unit_patches") == "False":
         value = f"the product of each patch, not normalised, with {query}"
     mean = params.get(f"{key}mean", "none")

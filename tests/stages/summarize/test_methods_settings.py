@@ -208,6 +208,21 @@ OTHERS = {
     ("index_inputs", "layout"): ("index_inputs/rsna/journal.json", {"layout": "siim"}, "rsna are the data of SIIM-ACR"),
 }  # fmt: skip
 
+# Ways of reading heatmaps: setting -> (another value, words that then stand behind the name of the way).
+READINGS = {
+    "mean": ("dataset", "the cosine of each patch with prompts less its mean at the same place over training "
+             "radiographs of the data set"),
+    "unit_patches": ("False", "the product of each patch, not normalised, with prompts"),
+    "integrity_temperature": ("0.02", "times softmax(phi / 0.02)"),
+    "smoothing": ("1.5", "smoothed by a Gaussian of 1.5 patches"),
+}  # fmt: skip
+OTHERS |= {
+    ("phrase_grounding", key := f"readings.{way}.{name}"): (
+        "phrase_grounding/mlip/rsna/journal.json", {key: value}, words)
+    for way in ("raw", "centred")
+    for name, (value, words) in READINGS.items()
+}  # fmt: skip
+
 
 def test_the_text_reads_no_param_that_is_not_in_the_lists(told, monkeypatch):
     read, original = {}, StageRun.__init__
