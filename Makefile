@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 5000
 
-.PHONY: demo test test-all test-model test-cluster test-cluster-faults environment lint format lock new-dataset doctor estimate audit \
-	images reference dag sync ui why clean
+.PHONY: demo test test-all test-model test-cluster test-cluster-faults environment lint format lock new-dataset doctor estimate study \
+	audit images reference dag sync ui why clean
 
 demo: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo
@@ -75,6 +75,11 @@ new-dataset: environment
 # Estimate hours, GPU-hours and bytes of a whole run: make estimate ARGS='--device h100 --gpus 8'
 estimate: environment
 	$(BIN)/python -m workflow.estimate $(WITH_PROFILE) $(ARGS)
+
+# Run a study of workflow/studies, or list them all: make study STUDY=data_efficiency ARGS='--configfile FILE -n'. ON=demo: a
+# trial on synthetic patients.
+study: environment
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow.study $(STUDY) $(if $(ON),--on $(ON)) $(WITH_PROFILE) $(ARGS)
 
 # Compare pins with known vulnerabilities, offline: make audit ADVISORIES=all.zip (OSV's export for PyPI, downloaded by hand).
 audit: environment

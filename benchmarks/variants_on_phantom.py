@@ -8,6 +8,9 @@
 that already have a row are skipped. The protocol is frozen below: the difficulty was chosen on `clip` alone, on
 CALIBRATION_PATIENTS, before any other variant was trained (docs/benchmarks/variants.md). All work is done by the
 stages' functions: make_phantom to pair_images_reports by the workflow, training and evaluation in this process.
+
+Users compare the same variants by `make study STUDY=variants ON=demo`, which ends with a page of results. That is the
+demo's protocol, with the choice of a checkpoint, not the frozen one below.
 """
 
 import json

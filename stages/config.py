@@ -14,6 +14,7 @@ from .configuration import FEW_SHOT, Config
 from .contracts import BLOCKS, EVALUATIONS
 from .pretrain.contract import PretrainSettings
 from .pretrain.ready_made import ReadyMadeVariant
+from .study import check_study
 from .variants import is_written_by_encoder
 
 
@@ -63,7 +64,7 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
         raise InputErrors(wrong)
     wrong = _wrong_blocks(config, raw, origins)
     whole = (_impossible_evaluations, _images_of_pretraining, _foreign_tokenizers, _unknown_fractions, _small_images,
-             _small_targets, _labels_split_apart, _split_beside_lists, _ids_written_apart)  # fmt: skip
+             _small_targets, _labels_split_apart, _split_beside_lists, _ids_written_apart, check_study)  # fmt: skip
     wrong = wrong or [each for check_of in whole for each in check_of(config, origins)]
     if wrong:
         raise InputErrors(wrong)

@@ -170,6 +170,15 @@ def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def dotted_fields(block: BaseModel, prefix: str = "") -> dict[str, Any]:
+    """Return the value of every key of a block under its dotted name, those that its dump leaves out, too."""
+    flat: dict[str, Any] = {}
+    for name in type(block).model_fields:
+        value = getattr(block, name)
+        flat |= dotted_fields(value, f"{prefix}{name}.") if isinstance(value, BaseModel) else {prefix + name: value}
+    return flat
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return " (did you mean `...`?)" for the nearest known name, or "" where none is near."""
     near = get_close_matches(str(name), list(known), n=1)

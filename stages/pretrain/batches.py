@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..common.data.image_store import ImageStore
 from ..common.data.paired_reports import Study
+from ..common.data.patient_split import in_share
 from ..common.digests import seed_from
 from ..common.encoders.augmentation import AFFINE_DRAWS, CROP_DRAWS
 from ..common.encoders.image import draw_visible
@@ -114,27 +115,33 @@ class TrainingData:
         self.ranks = ranks
         self.store = store
         self.special = special
-        self.studies = studies
+        self.studies = [study for study in studies if in_share(study.patient_id, settings.data_share)]
         if settings.optimisation.epochs and not self.steps_per_epoch:
-            times = f" x accumulate {self._accumulated}" if self._accumulated > 1 else ""
-            raise InputError(
-                f"optimisation.batch_size {settings.optimisation.batch_size}{times} exceeds the {len(self.studies)} "
-                "training studies",
-                remedy="set it to at most that number",
-            )
+            self._refuse_too_few(len(studies))
         if settings.optimisation.epochs and settings.drawn_size > max(store.size, settings.model.image.input_size):
             raise InputError(
                 f"reconstruction.target_size {settings.drawn_size}, but images are stored at {store.size} pixels",
                 remedy="set dicom_to_arrow.size of the data set to at least that number, or a smaller target_size",
             )
         weights = idf_weights(study.texts for study in self.studies)
-        self._reports = FlatReports.of([study.sentences for study in studies])
-        self._weights = torch.tensor([weight_of(text, weights) for study in studies for text in study.texts])
-        self._images = np.array([len(study.image_ids) for study in studies])
-        self._rows = np.array([store.row_of(image) for study in studies for image in study.image_ids])
+        self._reports = FlatReports.of([study.sentences for study in self.studies])
+        self._weights = torch.tensor([weight_of(text, weights) for each in self.studies for text in each.texts])
+        self._images = np.array([len(study.image_ids) for study in self.studies])
+        self._rows = np.array([store.row_of(image) for study in self.studies for image in study.image_ids])
         self._first_row = np.cumsum(self._images) - self._images
         texts = {text: rank for rank, text in enumerate(dict.fromkeys(" ".join(s.texts) for s in self.studies))}
         self._text_group = np.array([texts[" ".join(study.texts)] for study in self.studies])
+
+    def _refuse_too_few(self, studies: int) -> None:
+        """Raise an InputError: of the training part's `studies` so few are left that no step has a whole batch."""
+        batch, share = f"optimisation.batch_size {self.settings.optimisation.batch_size}", self.settings.data_share
+        batch += f" x accumulate {self._accumulated}" if self._accumulated > 1 else ""
+        if share < 1:
+            raise InputError(
+                f"data_share {share:g} leaves {len(self.studies)} of {studies} training studies, fewer than {batch}",
+                remedy="raise data_share, or set a smaller batch_size",
+            )
+        raise InputError(f"{batch} exceeds the {studies} training studies", remedy="set it to at most that number")
 
     @property
     def steps_per_epoch(self) -> int:

@@ -15,6 +15,7 @@ from ..common.contract import Job, device_option, option, product, source
 from ..common.encoders.settings import AugmentationSettings, DualEncoderSettings, EncoderRecord, ImageEncoderSettings
 from ..common.records import Count, Record
 from ..common.settings import Settings
+from .learning_curve import CURVE
 
 IntegrityKind = Literal["softplus", "share", "none"]
 ScoreKind = Literal["entropic", "transport", "attention"]
@@ -194,6 +195,15 @@ class PretrainSettings(Settings):
         description="state to resume from (state/pretrain/<variant>/<digest>/step_<n>.pt), whatever its settings, "
         "data and code; recorded in the journal. null: only a state of exactly these settings, data and code",
     )
+    data_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        exclude_if=lambda value: value == 1,  # trainings from before there was a choice keep their digest
+        description="share of the training patients whose studies are read: whole patients, the same for every seed; "
+        "smaller shares lie within larger ones. Validation, tokenizer and normalisation are those of all. An epoch is "
+        "a pass over the share, so steps shrink with it",
+    )
     model: DualEncoderSettings = DualEncoderSettings()
     normalisation: Literal["dataset", "given"] = Field(
         "dataset",
@@ -295,37 +305,6 @@ class Candidates(Record):
     lost: list[int] = Field(description="steps whose candidates were found damaged and left out")
     encoder: EncoderRecord
     candidates: list[Candidate]
-
-
-CURVE = {
-    "step": "1-based; every 20th, and the last",
-    "loss/contrastive": "L_c",
-    "loss/contrastive_scaled": "the half of the loss whose logits are scaled by s",
-    "loss/contrastive_weighted": "the half of the loss whose pairs are weighted by s",
-    "integrity/mean": "mean of s over the batch",
-    "integrity/standard_deviation": "standard deviation of s over the batch",
-    "effective_rank/images": "effective number of directions over which image embeddings spread; 1: collapsed",
-    "effective_rank/reports": "the same for reports",
-    "temperature/global": "tau",
-    "batch/accuracy": "share of images whose own report is the nearest in the batch",
-    "batch/false_negatives": "mean number of other reports with the same text, per image",
-    "integrity/phi_standard_deviation": "standard deviation of phi over the patches; empty without phi",
-    "loss/local": "L_l; like all values below about the local loss, empty if its weight is 0",
-    "temperature/local": "tau_l",
-    "transport/iterations": "iterations of the solver, maximum over chunks",
-    "transport/marginal_error": "L1 error of the patch marginal, worst pair",
-    "transport/plan_entropy": "entropy of matching pairs' plans, nats, mean",
-    "transport/gain_over_mean_cosine": "S minus the mean cosine, matching pairs, mean",
-    "transport/peak_share": "mass on the best patch, matching pairs, mean",
-    "transport/difference_from_pot": "absolute difference of the minimum of one drawn pair; empty if not "
-    "compared with POT",
-    "transport/plan_difference_from_pot": "of its plan, L1",
-    "transport/difference_from_pot_in_bounds": "the larger of the two, each divided by its bound; above 1 is an error",
-    "loss/reconstruction": "L_m; empty if its weight is 0, and in epochs without masks",
-    "loss/total": "L",
-    "gradient_norm": "before clipping",
-    "learning_rate": "base learning rate of the step",
-}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,5 @@
 """The outputs of pre-training: candidates with their index, and the learning curve."""
 
-import csv
-import io
 import math
 import os
 import shutil
@@ -11,11 +9,12 @@ from pathlib import Path
 from ..common.encoders.dual import checkpoint_record, save_weights
 from ..common.encoders.settings import EncoderRecord
 from ..common.errors import InputError
-from ..common.files.atomic_files import atomic_path, verify, write_sidecar, write_text
+from ..common.files.atomic_files import atomic_path, verify, write_sidecar
 from ..common.journal.tracking import Run
 from ..common.records import write_record
 from ..common.training.state_files import disk_space_told
-from .contract import CURVE, Candidate, Candidates, PretrainJob, PretrainSettings, Provenance
+from .contract import Candidate, Candidates, PretrainJob, PretrainSettings, Provenance
+from .learning_curve import write_curve
 from .objective import Objective
 from .training_state import TrainingState
 
@@ -87,19 +86,6 @@ def _copied(source: Path, copy: Path) -> str | None:
     return write_sidecar(copy)
 
 
-def write_curve(path: Path, history: list[dict[str, float]]) -> None:
-    """Write one row per logged step, in those columns of CURVE that have a value; without training only `step`."""
-    found = {"step", *(key for row in history for key in row)}
-    columns = [name for name in CURVE if name in found]
-    columns += sorted(found - set(CURVE))  # from another version's state, by `resume_from`
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(path, buffer.getvalue())
-    write_sidecar(path)
-
-
 def write_outputs(
     job: PretrainJob, settings: PretrainSettings, state: TrainingState, folder: Path, run: Run, studies: int
 ) -> None:
@@ -118,4 +104,4 @@ def write_outputs(
     lost = write_candidates(job.candidates, job.weights, folder, state, settings, encoder, provenance)
     if lost:
         run.log_tag("candidates_lost", ", ".join(map(str, lost)))
-    write_curve(job.curve, state.history)
+    write_curve(job.curve, [{**row, "data/studies": studies} for row in state.history])

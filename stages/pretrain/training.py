@@ -262,12 +262,12 @@ def _pretrain(job: PretrainJob, start: StartingWeights, ranks: Ranks, run: Run |
         if run is None:
             train(model, data, settings, place, lambda *_: None, ranks)
             return
-        _log_start(run, settings, studies, place, ranks)
+        _log_start(run, settings, data.studies, place, ranks)
         start.load(model.encoder, run)
         watch = Watch(run)
         state = train(model, data, settings, place, watch.log, ranks)
         watch.end(state.history, settings.optimisation.batch_size)
-        write_outputs(job, settings, state, place.state, run, len(studies))
+        write_outputs(job, settings, state, place.state, run, len(data.studies))
 
 
 def _log_start(run: Run, settings: PretrainSettings, studies: list[Study], place: Place, ranks: Ranks) -> None:

@@ -20,6 +20,11 @@ class SummarizeSettings(Settings):
         "5,000, fifteen rows of a table (9 variants and the baselines) can still be distinguished",
     )
     seed: int = Field(0, description="of those draws")
+    study_axis: str | None = Field(
+        None,
+        description="key of `pretrain` with a number in which the variants differ, e.g. local.epsilon: the page draws "
+        "the figures over it; null: no such section",
+    )
     note: str = Field("", description="a sentence under the heading, e.g. what the run is for; empty: none")
 
 

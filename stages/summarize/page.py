@@ -24,7 +24,7 @@ from ..common.errors import InputError
 from ..common.wording import counted
 from . import numbers
 from .naming import findings_label
-from .sections import data, evaluation, localisation, methods, provenance, training
+from .sections import data, evaluation, localisation, methods, provenance, study, training
 from .sections.report import Names, Report, Section, runs_of
 from .tables.seeds import median_note
 from .tables.table import legend_of
@@ -32,6 +32,7 @@ from .tables.writers import as_html
 
 SECTIONS = (
     Section("coverage", "What is measured", "What is measured", evaluation.coverage_names),
+    Section("study", "Study", "Study", study.study_names),
     Section("zero_shot", "Zero-shot", "Table 1. Zero-shot classification", evaluation.zero_shot_names),
     Section("multi_class", "Multi-class", "Multi-class classification", evaluation.multi_class_names),
     Section("few_shot", "Few-shot", "Table 2. Few-shot classification", evaluation.few_shot_names),

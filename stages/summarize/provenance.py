@@ -8,7 +8,9 @@ from ..common.contract import JOURNAL_FILE
 from ..common.errors import InputError
 from ..common.files.atomic_files import sha256_of
 from ..common.journal.journals import PAGE, FoundJournal, Journal, read_journal
+from ..common.settings import dotted_fields
 from ..make_phantom.contract import TABLES
+from ..pretrain.contract import PretrainSettings
 from .results_tree import ResultsTree
 
 DIGESTS = ("code", "settings", "data", "image")
@@ -43,6 +45,16 @@ class StageRun:
             raise InputError(
                 f"{self.stage}/{self.name}/{JOURNAL_FILE}: params lacks {key}", remedy=f"run {self.stage} again"
             ) from None
+
+    def pretrained_with(self, key: str) -> str:
+        """Return a setting of a pre-training, which a journal leaves out where it has its default.
+
+        "absent" is a setting that this version does not know.
+        """
+        return self.params.get(key, str(_DEFAULTS.get(key, "absent")))
+
+
+_DEFAULTS = dotted_fields(PretrainSettings())
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from .tables.all_tables import paper_tables, text_summary, write_paper_tables
 from .tables.comparisons import Comparisons
 from .tables.flat_rows import write_flat_rows
 from .tables.quoted import read_quotations
+from .tables.study import study_of
 
 
 def summarize(job: SummarizeJob) -> None:
@@ -29,7 +30,8 @@ def summarize(job: SummarizeJob) -> None:
         read = read_inputs(tree)
         ledger, provenance, quotations = read_ledger(read), read_provenance(tree), read_quotations(job.quoted)
         comparisons = Comparisons(settings.comparison_draws, settings.seed)
-        tables = paper_tables(read, comparisons, quotations, provenance.synthetic)
+        study = study_of(read, provenance, settings.study_axis)
+        tables = paper_tables(read, comparisons, quotations, provenance.synthetic, study)
         report = Report(settings, read, ledger, provenance, tables, quotations, run.record["digests"])
         page = render(job.template, report)  # before anything is written, since a template may be wrong
         write_flat_rows(job.tables, read, ledger)

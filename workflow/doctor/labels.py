@@ -288,7 +288,8 @@ def _counted_by_finding(
 def check_training_studies(config: Config, indexes: Indexes, gpus: int = 1) -> Iterator[Finding]:
     """Yield findings on the batch sizes of the variants: against the training studies, and the GPUs that share one."""
     subject = "batch size"
-    steps = {name: config.settings(PretrainSettings, variant=name).optimisation for name in config.compare}
+    variants = {name: config.settings(PretrainSettings, variant=name) for name in config.compare}
+    steps = {name: each.optimisation for name, each in variants.items()}
     sizes = {name: each.batch_size * each.accumulate for name, each in steps.items() if each.epochs}
     for name in sizes:
         if (size := steps[name].batch_size) % gpus:
@@ -300,12 +301,17 @@ def check_training_studies(config: Config, indexes: Indexes, gpus: int = 1) -> I
         studies, is_counted = _training_studies(config, indexes)
     except InputError:
         return  # reported with the data set
-    about = f"{'' if is_counted else 'at most '}{studies:,} training studies of {config.pretrain_on}"
-    largest = max(sizes, key=lambda name: sizes[name])
+    largest = max(sizes, key=lambda name: sizes[name] / variants[name].data_share)
+    share = variants[largest].data_share
+    studies = round(studies * share)
+    most = "about " if share < 1 else "" if is_counted else "at most "  # a share is of patients, drawn by chance
+    about = f"{most}{studies:,} training studies of {config.pretrain_on}"
+    about += f" (data_share {share:g})" if share < 1 else ""
     if sizes[largest] > studies:
         times = f" x accumulate {steps[largest].accumulate}" if steps[largest].accumulate > 1 else ""
         what = f"optimisation.batch_size {steps[largest].batch_size}{times} of {largest} exceeds {about}"
-        yield Finding("error", subject, what, "set pretrain.optimisation.batch_size to at most that number")
+        status: Status = "error" if share == 1 else "warning"
+        yield Finding(status, subject, what, "set its optimisation.batch_size to at most that number")
     else:
         yield Finding("ok", subject, f"{sizes[largest]}, of {about}")
 

@@ -189,7 +189,7 @@ def _pretraining(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
     for variant in (each.name for each in config.compared):
         settings = config.settings("pretrain", variant=variant)
         assert isinstance(settings, PretrainSettings)
-        yield pretraining_job(variant, settings, studies)
+        yield pretraining_job(variant, settings, studies * settings.data_share)
         pair = operations.image_forward(settings) + operations.text_forward(settings)
         ranked = min(held_out * split.validation, config.settings("select_checkpoint").max_pairs)
         candidates = min(settings.optimisation.candidates, max(1, settings.optimisation.epochs))

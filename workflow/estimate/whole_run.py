@@ -51,10 +51,9 @@ def factors(config: Config, amounts: Mapping[str, Amount], journals: Iterable[Jo
     """Return cost key -> measured time / the table's: over all of its jobs, and for the best and the worst job."""
     device = hardware.device
     planned = {(job.stage, job.name): job for job in jobs_of(config, amounts)}
-    studies = next((_metric(each, "data/studies") for each in journals if each.stage == "pretrain"), None)
     ratios: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for journal in journals:
-        job = _job_of(journal, planned, studies)
+        job = _job_of(journal, planned)
         if job is None or journal.status != "FINISHED" or journal.ended is None:
             continue
         took = (journal.ended - journal.started) / 1000
@@ -72,11 +71,11 @@ def factors(config: Config, amounts: Mapping[str, Amount], journals: Iterable[Jo
     }
 
 
-def _job_of(journal: Journal, planned: Mapping[tuple[str, str], Job], studies: float | None) -> Job | None:
+def _job_of(journal: Journal, planned: Mapping[tuple[str, str], Job]) -> Job | None:
     """Return the work that a journal describes; for pre-training by its own settings, which may differ from today's."""
     if journal.stage != "pretrain":
         return planned.get((journal.stage, journal.name))
-    settings = settings_of(journal)
+    settings, studies = settings_of(journal), _metric(journal, "data/studies")  # of its own data_share
     return pretraining_job(journal.name, settings, studies) if settings is not None and studies else None
 
 

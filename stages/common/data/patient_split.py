@@ -1,4 +1,4 @@
-"""Train, validation and test parts by patient, and the size of subsets of the training part.
+"""Train, validation and test parts by patient, and shares and subsets of the training part.
 
 The part is a pure function of the patient's id, so adding data moves no patient to another part.
 """
@@ -21,6 +21,14 @@ PART_NAMES: dict[str, Split] = {
     **dict.fromkeys(("validation", "validate", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+
+
+def in_share(patient_id: str, share: float) -> bool:
+    """Return whether a share of the training patients, in (0, 1], has a patient.
+
+    Shares are nested, and their patients are drawn by a hash of the id: independent of every seed and of the split.
+    """
+    return seed_from("data_share", patient_id) < share * 2**63  # exact: Python compares an int with a float so
 
 
 def subset_size(images: int, percent: int) -> int:

@@ -80,6 +80,12 @@ class Training:
         """Return whether steps were trained; False for a variant of 0 epochs, the `random` encoder."""
         return len(self.curve["step"]) > 0
 
+    @property
+    def studies(self) -> int | None:
+        """Return how many training studies an epoch passed over; None where an older version wrote the curve."""
+        counts = self.curve.get("data/studies", np.empty(0))
+        return int(counts[-1]) if len(counts) else None
+
 
 def read_training(tree: ResultsTree) -> list[Training]:
     """Read the training of every replicate."""

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from ...common.wording import counted
-from ...pretrain.contract import PretrainSettings
 from ..inputs import Inputs
 from ..naming import always_note, findings_label, pooling_note, protocol_note
 from ..numbers import count, words
@@ -93,17 +92,9 @@ def differences(inputs: Inputs, provenance: Provenance) -> list[Difference]:
         Difference(variant, key, value, instead_of)
         for variant in others
         for key in dict.fromkeys([*known, *runs[variant].params])
-        if (value := runs[variant].params.get(key, _default(key))) != (instead_of := known.get(key, _default(key)))
+        if (value := runs[variant].pretrained_with(key)) != (instead_of := runs[first].pretrained_with(key))
         and not (key == "seed" and {first, variant} & seeds.keys())
     ]
-
-
-def _default(key: str) -> str:
-    """Return the value of a setting that journals leave out while it has its default; absent: no such setting."""
-    value: object = PretrainSettings()
-    for part in key.split("."):
-        value = getattr(value, part, "absent")
-    return str(value)
 
 
 def evaluation(inputs: Inputs, provenance: Provenance) -> str:
@@ -169,16 +160,16 @@ def _readings(inputs: Inputs, provenance: Provenance, query: str) -> str:
 
 def _reading(run: StageRun, key: str, query: str) -> str:
     """Return one way of reading heatmaps in words, from the settings of the journal under `key`."""
-    value = f"the cosine of each patch with {query}"
-    if run.params.get(f"{key}unit_patches") == "False":
+    params, value = run.params, f"the cosine of each patch with {query}"
+    if params.get(f"{key}unit_patches") == "False":
         value = f"the product of each patch, not normalised, with {query}"
-    mean = run.params.get(f"{key}mean", "none")
+    mean = params.get(f"{key}mean", "none")
     if mean != "none":
         of = "pre-training" if mean == "pretraining" else "the data set"
         value += f" less its mean at the same place over training radiographs of {of}"
-    if (temperature := run.params.get(f"{key}integrity_temperature", "None")) != "None":
+    if (temperature := params.get(f"{key}integrity_temperature", "None")) != "None":
         value += f", times softmax(phi / {float(temperature):g})"
-    if smoothing := float(run.params.get(f"{key}smoothing", 0)):
+    if smoothing := float(params.get(f"{key}smoothing", 0)):
         value += f", smoothed by a Gaussian of {smoothing:g} patches"
     return value
 

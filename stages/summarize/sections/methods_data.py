@@ -34,15 +34,31 @@ def data(inputs: Inputs, provenance: Provenance) -> str:
     sections = _sections(inputs, provenance.run("split_reports", dataset))
     trained = any(each.trained for each in inputs.training)
     used = "Pre-training used" if trained else f"For pre-training, which no variant did, {dataset} has"
+    if shared := _share(inputs, provenance) if trained else "":
+        used = f"For pre-training {dataset} has"
     sentences = [
         f"{used} {counted(part.pairs, 'pair')} of image and report from "
         f"{counted(part.studies, 'study', 'studies')} of {counted(part.patients, 'patient')} of {dataset}, "
-        f"{_split(audit, paired)}{_images(audit, paired, trained)}. {_stored(inputs)} Reports were cut into "
+        f"{_split(audit, paired)}{_images(audit, paired, trained)}. {shared}{_stored(inputs)} Reports were cut into "
         f"{counted(inputs.reports.sentences, 'sentence')}; {sections}.",
         *_labels(inputs, provenance),
         _sources(inputs, provenance),
     ]
     return " ".join(each for each in sentences if each)
+
+
+def _share(inputs: Inputs, provenance: Provenance) -> str:
+    """Return which share of the training patients the described training read; empty for all of them."""
+    described = inputs.tree.replicates[0]
+    share = float(provenance.run("pretrain", described.name).pretrained_with("data_share"))
+    if share == 1:
+        return ""
+    studies = next(each.studies for each in inputs.training if each.replicate == described)
+    said = "" if studies is None else f" ({counted(studies, 'study', 'studies')})"
+    return (
+        f"{described.variant} read those of {100 * share:g} % of these patients{said}, drawn by a hash of their ids: "
+        "the same for every seed, and within every larger share. "
+    )
 
 
 def _stored(inputs: Inputs) -> str:

@@ -334,10 +334,9 @@ def choice(inputs: Inputs) -> str:
     if selection.by_labels:
         images = counted(selection.labelled_images, f"labelled {part} image")
         judged = f"{images} of {selection.zero_shot_on}; no test image"
-    kept = selection.rule.replace("candidate", "one") or "the best one"
     return (
-        f"Of {len(selection.candidates)} candidates {kept} was kept ({step}), by {selection.criterion}, over {judged} "
-        "took part in that choice."
+        f"Of {len(selection.candidates)} candidates {selection.rule.replace('candidate', 'one') or 'the best one'} was "
+        f"kept ({step}), by {selection.criterion}, over {judged} took part in that choice."
     )
 
 

@@ -53,6 +53,7 @@ def _losses(inputs: Inputs, shown: Sequence[Training]) -> list[Names]:
             losses.append(
                 {
                     "variant": label,
+                    "studies": each.studies,
                     "last": last,
                     "src": data_uri(loss_figure(each)),
                     "alt": f"Loss terms of {label} over the steps; at the last one: {values}.",

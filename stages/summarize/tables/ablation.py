@@ -92,12 +92,12 @@ def _table(inputs: Inputs, ablation: Ablation) -> Table:
         f"Table 4. What each variant reaches on {ablation.dataset}, and its difference from {ablation.first}",
         tuple(columns),
         (Block("measured", tuple(rows)),),
-        legend=(NOTE, *seeds_note(inputs), no_bold or BOLD, *_one_training(inputs)),
+        legend=(NOTE, *seeds_note(inputs), no_bold or BOLD, *one_training(inputs)),
         task="ablation",
     )
 
 
-def _one_training(inputs: Inputs) -> tuple[str, ...]:
+def one_training(inputs: Inputs) -> tuple[str, ...]:
     """Return what stands beside variants that were trained here once."""
     trained = [each for each in inputs.tree.variants if inputs.trained(each)]
     return (ONE_TRAINING,) if any(len(inputs.tree.replicates_of(each)) == 1 for each in trained) else ()

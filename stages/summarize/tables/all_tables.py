@@ -16,12 +16,17 @@ from .multi_class import multi_class_tables
 from .quoted import Quotation
 from .retrieval import class_retrieval_tables, retrieval_tables
 from .segmentation import few_shot_segmentation_tables
+from .study import Study, study_tables
 from .table import Table
 from .writers import as_text, write_all
 
 
 def paper_tables(
-    inputs: Inputs, comparisons: Comparisons, quotations: list[Quotation], synthetic: Collection[str]
+    inputs: Inputs,
+    comparisons: Comparisons,
+    quotations: list[Quotation],
+    synthetic: Collection[str],
+    study: Study | None = None,
 ) -> list[Table]:
     """Make all tables that are written to files; nothing is quoted beside figures of synthetic patients."""
     quotable = [each for each in quotations if each.data_set not in synthetic]
@@ -31,7 +36,9 @@ def paper_tables(
     tables += few_shot_segmentation_tables(inputs, comparisons, quotable)
     tables += retrieval_tables(inputs, comparisons) + class_retrieval_tables(inputs, comparisons)
     tables += grounding_tables(inputs, comparisons)
-    return tables + ablation_tables(inputs, comparisons)  # last: it reads the comparisons of the others
+    # last: they read the comparisons of the others
+    tables += ablation_tables(inputs, comparisons)
+    return tables + (study_tables(inputs, comparisons, study) if study else [])
 
 
 def write_paper_tables(folder: Path, tables: Sequence[Table], comparisons: Comparisons) -> list[Path]:

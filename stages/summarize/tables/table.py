@@ -12,6 +12,7 @@ from ..numbers import decimal
 
 Task = Literal[
     "coverage",
+    "study",
     "zero_shot",
     "zero_shot_findings",
     "calibration",
@@ -62,7 +63,7 @@ class Axis:
 
     def place(self, value: float) -> float:
         """Return 0 at the left end, 100 at the right end, where what lies outside is drawn, too."""
-        return round(min(max(100 * (value - self.low) / (self.high - self.low), 0), 100), 2)
+        return round(min(max(100 * (value - self.low) / (self.high - self.low), 0.0), 100.0), 2)
 
 
 def axis_of(estimates: Iterable[Estimate | None], reference: float | None = None) -> Axis:

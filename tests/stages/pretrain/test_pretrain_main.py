@@ -17,7 +17,8 @@ from stages.common.files.arrow_tables import write_rows
 from stages.common.files.atomic_files import read_json, verify, write_sidecar
 from stages.common.records import read_record
 from stages.pretrain.__main__ import WORK
-from stages.pretrain.contract import CURVE, Candidates
+from stages.pretrain.contract import Candidates
+from stages.pretrain.learning_curve import CURVE
 from stages.summarize.readers.training import read_curve
 
 SIZE, STUDIES = 20, 16

@@ -10,7 +10,8 @@ from stages.common.encoders.augmentation import DRAWS, augment
 from stages.common.encoders.dual import checkpoint_record
 from stages.common.encoders.settings import AugmentationSettings
 from stages.common.errors import InputError
-from stages.pretrain.contract import CURVE, PretrainSettings
+from stages.pretrain.contract import PretrainSettings
+from stages.pretrain.learning_curve import CURVE
 from stages.pretrain.optimisation import learning_rate, parameter_groups
 from stages.pretrain.outputs import candidate_path, candidate_steps, write_candidates
 from stages.pretrain.training import Place, build, train

@@ -13,8 +13,9 @@ from stages.common.encoders.dual import checkpoint_record
 from stages.common.files.atomic_files import read_json
 from stages.pretrain import training
 from stages.pretrain.contract import IntegrityKind, PretrainSettings
+from stages.pretrain.learning_curve import write_curve
 from stages.pretrain.losses import SemanticIntegrity
-from stages.pretrain.outputs import write_candidates, write_curve
+from stages.pretrain.outputs import write_candidates
 from stages.pretrain.throughput import StepFlops
 from stages.pretrain.training import Place, build, train
 from stages.pretrain.training_state import TrainingState

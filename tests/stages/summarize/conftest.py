@@ -43,7 +43,7 @@ from stages.few_shot_classification.contract import LinearJobSettings
 from stages.pair_images_reports.contract import PairImagesReportsSettings
 from stages.phrase_grounding.contract import IntegrityMap, PhraseGroundingSettings
 from stages.pretrain.contract import PretrainSettings
-from stages.pretrain.outputs import write_curve
+from stages.pretrain.learning_curve import write_curve
 from stages.select_checkpoint.contract import Selection
 from stages.split_reports.contract import SplitReportsSettings
 from stages.summarize.__main__ import WORK

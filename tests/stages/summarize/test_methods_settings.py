@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from stages.pretrain.contract import PretrainSettings
-from stages.pretrain.outputs import write_curve
+from stages.pretrain.learning_curve import write_curve
 from stages.summarize import provenance
 from stages.summarize.inputs import read_inputs
 from stages.summarize.provenance import StageRun, read_provenance
@@ -25,6 +25,7 @@ AUDIT = "pair_images_reports/mimic_cxr/audit.json"
 CHANGED = {
     "seed": ("5", "with seed 5", {}),
     "resume_from": ("/s/step_3.pt", "It resumed from a state that the settings name", {}),
+    "data_share": ("0.1", "mlip read those of 10 % of these patients, drawn by a hash of their ids", {}),
     "model.image.architecture": ("custom", "(12 blocks of width 768, 12 heads)", {}),
     "model.image.weights": ("vit.mae", "started from vit.mae", {}),
     "model.image.source": ("mrm", "started from vit.mae [@zhou2023mrm]", {"model.image.weights": "vit.mae"}),
@@ -221,6 +222,21 @@ OTHERS = {
     ("index_inputs", "distribution"): (
         "index_inputs/rsna/journal.json", {"distribution": "vindr"}, "from two hospitals in Hanoi"),
     ("index_inputs", "layout"): ("index_inputs/rsna/journal.json", {"layout": "siim"}, "rsna are the data of SIIM-ACR"),
+}  # fmt: skip
+
+# Ways of reading heatmaps: setting -> (another value, words that then stand behind the name of the way).
+READINGS = {
+    "mean": ("dataset", "the cosine of each patch with prompts less its mean at the same place over training "
+             "radiographs of the data set"),
+    "unit_patches": ("False", "the product of each patch, not normalised, with prompts"),
+    "integrity_temperature": ("0.02", "times softmax(phi / 0.02)"),
+    "smoothing": ("1.5", "smoothed by a Gaussian of 1.5 patches"),
+}  # fmt: skip
+OTHERS |= {
+    ("phrase_grounding", key := f"readings.{way}.{name}"): (
+        "phrase_grounding/mlip/rsna/journal.json", {key: value}, words)
+    for way in ("raw", "centred")
+    for name, (value, words) in READINGS.items()
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from stages.common.command_line import run_stage
 from stages.common.files import schemas
 from stages.common.files.arrow_tables import write_rows
 from stages.common.records import Estimate
-from stages.pretrain.outputs import write_curve
+from stages.pretrain.learning_curve import write_curve
 from stages.summarize.__main__ import WORK
 from stages.summarize.numbers import count, decimal, figures, rank
 from stages.summarize.readers.data import CopyCount, read_copies

@@ -26,7 +26,7 @@ from workflow.estimate.whole_run import ORDER, Hardware, RunEstimate, estimate, 
 
 ROOT = Path(__file__).parents[3]
 ON_GPU = ("pretrain", "select_checkpoint", "extract_features", "retrieval", "few_shot_classification",
-          "few_shot_segmentation")  # fmt: skip
+          "few_shot_segmentation", "phrase_grounding")  # fmt: skip
 CLUSTER = Hardware("a100", 4, 64, scheduler=True)
 
 
