@@ -17,9 +17,9 @@ from ..common.device import choose_device
 from ..common.encoders.dual import prompt_sentences
 from ..common.encoders.image import grid_of
 from ..common.encoders.report_batches import SpecialTokens, pack_reports
-from ..common.encoders.settings import HeatmapKind
+from ..common.encoders.settings import READINGS, HeatmapKind
 from ..common.errors import InputError, first_line
-from ..common.inference.heatmaps import READINGS, heatmap_reader
+from ..common.inference.heatmaps import heatmap_reader
 from ..common.inference.model import INFERENCE, RadiographModel, Reading
 from ..common.radiographs.radiograph import SquareImage
 from ..common.settings import Device
@@ -79,25 +79,25 @@ class Model:
         return self._joined(self._embed_texts(batch, language) for batch in _batches(texts))
 
     @checked
-    def classify(self, image: OneImage, classes: Classes, heatmaps: HeatmapKind = "centred") -> Reading:
+    def classify(self, image: OneImage, classes: Classes, reading: HeatmapKind = "centred") -> Reading:
         """Compare a radiograph with classes in words: at least two names, each with one or several sentences.
 
         Probabilities are the softmax of cosines over these classes: they rank and compare, but are not calibrated
-        risks. `heatmaps` says how those of the reading are read, as in `heatmap`.
+        risks. `reading` says how heatmaps are read, as in `heatmap`.
         """
-        return self._model.read(self.read_radiograph(image), classes, heatmaps)
+        return self._model.read(self.read_radiograph(image), classes, reading)
 
     @checked
     @torch.inference_mode()
-    def heatmap(self, image: OneImage, phrase: Text, kind: HeatmapKind = "centred") -> Heatmap:
+    def heatmap(self, image: OneImage, phrase: Text, reading: HeatmapKind = "centred") -> Heatmap:
         """Return how near each patch is to a phrase.
 
-        `kind` is centred (the patch's cosine less that of the mean patch of radiographs at the same place) or raw (the
-        cosine: most of what it shows is a pattern by place that all radiographs share).
+        `reading` is centred (the patch's cosine less that of the mean patch of radiographs at the same place) or raw
+        (the cosine: most of what it shows is a pattern by place that all radiographs share).
         """
         square = self.read_radiograph(image)
         sentences = prompt_sentences(self._model.checkpoint, [phrase])
-        reader = heatmap_reader(self._model.checkpoint, READINGS[kind])
+        reader = heatmap_reader(self._model.checkpoint, READINGS[reading])
         values = reader(self._patch_tokens([square]), sentences)[0, 0]
         side = grid_of(len(values))
         return Heatmap(phrase, values.reshape(side, side).cpu().numpy(), square)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, product, source
-from ..common.encoders.settings import EncodingSettings, HeatmapReading
+from ..common.encoders.settings import READINGS, EncodingSettings, HeatmapReading
 from ..common.errors import InputError
 from ..common.records import Count, Estimate, Overlap, Record
 from ..common.settings import Name
@@ -29,18 +29,17 @@ class PhraseGroundingSettings(EncodingSettings):
         "none, and the data set has no grounding, unless its boxes are of phrases (`label_images.columns.phrase`)",
     )
     readings: dict[Name, HeatmapReading] = Field(
-        {
-            "centred": HeatmapReading(mean="pretraining"),
-            "centred_on_dataset": HeatmapReading(mean="dataset"),
-            "raw": HeatmapReading(),
-        },
+        dict(READINGS),
         min_length=1,
         description="ways of reading heatmaps, under names of your choice; each is told. The pointing game on "
         "validation chooses one for each set of prompts, and the first is taken without that part. One that needs an "
         "integrity map, or training images, is left out where there is none",
     )
     random_encoders: int = Field(
-        5, ge=0, description="rivals with the checkpoint's architecture and random weights, read as centred_on_dataset"
+        5,
+        ge=0,
+        description="rivals with the checkpoint's architecture and random weights, read as centred_on_dataset, "
+        "or raw where the data set has no training image",
     )
     supervised_probe: bool = Field(
         True, description="fit a linear classifier of patches on training regions: what the patches hold"
@@ -65,6 +64,8 @@ class PointingGame(Record):
     brightness: Estimate | None = None  # standardised by place; null without training regions
     random_encoders: Estimate | None = None  # mean over several encoders with random weights
     supervised_probe: Estimate | None = None  # null without training regions
+    brightness_in_lung: Estimate | None = None
+    random_encoders_in_lung: Estimate | None = None
 
     def rivals(self, names: Sequence[str]) -> list[str]:
         """Return those of `names` that were measured."""
@@ -176,7 +177,7 @@ class FindingResult(Record):
 
     def measured_on(self) -> object:
         """Return what does not depend on the encoders, so that two results can be compared."""
-        encoder = {"heatmap", "heatmap_in_lung", "random_encoders", "supervised_probe"}
+        encoder = {"heatmap", "heatmap_in_lung", "random_encoders", "random_encoders_in_lung", "supervised_probe"}
         games = {name: game.model_dump(exclude=encoder) for name, game in self.pointing.items()}
         return self.finding, self.images, self.located, self.phrases, self.resampled_by, games
 

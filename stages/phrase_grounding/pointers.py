@@ -9,6 +9,7 @@ import polars as pl
 from ..common.data.image_store import ImageStore
 from ..common.digests import seed_from
 from ..common.encoders.dual import Checkpoint
+from ..common.errors import InputError
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import LABELS
 from ..common.inference.encoding import mean_patches
@@ -46,11 +47,17 @@ class Pointers:
     ) -> None:
         self._checkpoint, self._store, self._precision = checkpoint, store, precision
         self._labels = pl.DataFrame(read_table(labels, LABELS))
-        self._probes = settings.supervised_probe
+        self._probes, self._seed = settings.supervised_probe, settings.seed
         training = self._labels.filter(split="train")["image_id"]
         rows = store.draw_rows(training, IMAGES_FOR_MEANS, seed_from("training images", settings.seed))
         readings = {name: each for name, each in settings.readings.items()
                     if is_readable(each, checkpoint, bool(len(rows)))}  # fmt: skip
+        if not readings:
+            raise InputError(
+                f"phrase_grounding.readings: {', '.join(settings.readings)} cannot be read: no integrity map, or no "
+                "training image",
+                "add one that needs neither, e.g. `raw: {}`",
+            )
         mean = None
         if any(each.mean == "dataset" for each in readings.values()):
             mean = mean_patches(checkpoint.model, store.gather, rows, precision)
@@ -65,7 +72,7 @@ class Pointers:
         if (training := parts.get("train")) is not None:
             if self._probes:
                 absent, model = self._absent(finding), self._checkpoint.model
-                probes = dict(fit_probes(model, self._store, training, absent, self._precision))
+                probes = dict(fit_probes(model, self._store, training, absent, self._seed, self._precision))
             brightness = self._brightness.maps(parts) if self._brightness is not None else None
         own = self._maps(self._checkpoint, self.readers | probes, parts, sets)
         random = [self._maps(encoder, {"": reader}, parts, sets) for encoder, reader in self._random]

@@ -1,6 +1,6 @@
 """What one set of prompts points at: its maps on the test images, scored beside those of the rivals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -88,8 +88,8 @@ def measured(pointed: Pointed, parts: Mapping[str, Located], slots: tuple[str, .
         for pointers in values.values():
             pointers["random_in_content"] = None
         thresholds["random_in_content"] = None
-    heatmap = _pixels(pointed.heatmap[reading]["test"], test)
-    values["pointing"]["heatmap_in_lung"] = in_lungs(heatmap, test)
+    for pointer in ("heatmap", "brightness", "random_encoders"):
+        values["pointing"][f"{pointer}_in_lung"] = _in_lungs([each["test"] for each in chosen.get(pointer, [])], test)
     weights = draw_weights(test.resampled[1], draws, seed)
     figures = {
         measure: {
@@ -103,6 +103,7 @@ def measured(pointed: Pointed, parts: Mapping[str, Located], slots: tuple[str, .
     }
     readings = {name: _reading_hits(own, validation, test, weights) for name, own in pointed.heatmap.items()}
     by_encoder = [float(_hits(each["test"], test).mean()) for each in pointed.random_encoders]
+    heatmap = _pixels(pointed.heatmap[reading]["test"], test)
     return Grounded(slots, heatmap, test, thresholds, figures, known, readings, reading, by_encoder)
 
 
@@ -113,6 +114,13 @@ def _reading_hits(
         validation=None if validation is None else float(_hits(maps["validation"], validation).mean()),
         test=estimate(mean_of(_hits(maps["test"], test)), weights),
     )
+
+
+def _in_lungs(maps: Sequence[GridMaps], test: Located) -> Values | None:
+    """Return the mean hits of several maps' peaks inside the lungs; None where these are unknown, or without maps."""
+    found = [in_lungs(_pixels(each, test), test) for each in maps]
+    known = [each for each in found if each is not None]
+    return np.mean(known, axis=0) if known else None
 
 
 def _pixels(maps: GridMaps, located: Located) -> Maps:

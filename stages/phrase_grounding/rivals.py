@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..common.data.image_store import ImageStore
 from ..common.digests import seed_from
 from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, to_pixels
-from ..common.encoders.settings import HeatmapReading
+from ..common.encoders.settings import READINGS
 from ..common.inference.encoding import in_batches, joined, mean_patches, token_batches
 from ..common.inference.heatmaps import HeatmapReader, heatmap_reader
 from ..common.settings import Precision
@@ -27,7 +27,6 @@ from .pointing import hits
 _GRIDS = (7, 14, 28)  # on which brightness is averaged; the best on training regions is taken
 _MOST_PROBED, _BATCH = 300, 64
 PENALTIES = (1e-3, 1e-2, 1e-1)  # of the probe's squared weights; validation chooses
-CENTRED_ON_DATASET = HeatmapReading(mean="dataset")
 
 
 class Brightness:
@@ -80,11 +79,11 @@ class RandomEncoders:
             model = _random_model(self._checkpoint, number)
             own = Checkpoint(model, self._checkpoint.tokenizer, None, self._checkpoint.record)
             if not len(self._rows):
-                yield own, heatmap_reader(own, HeatmapReading())
+                yield own, heatmap_reader(own, READINGS["raw"])
                 continue
             if number not in self._means:
                 self._means[number] = mean_patches(model, self._store.gather, self._rows, self._precision)
-            yield own, heatmap_reader(own, CENTRED_ON_DATASET, self._means[number])
+            yield own, heatmap_reader(own, READINGS["centred_on_dataset"], self._means[number])
 
 
 def _random_model(checkpoint: Checkpoint, number: int) -> DualEncoder:
@@ -110,23 +109,30 @@ class Probe:
 
 
 def fit_probes(
-    model: DualEncoder, store: ImageStore, training: Located, absent: Sequence[str], precision: Precision
+    model: DualEncoder, store: ImageStore, training: Located, absent: Sequence[str], seed: int, precision: Precision
 ) -> dict[str, Probe]:
     """Fit a probe with each of PENALTIES on the patches of training images with the finding and of `absent` without.
 
-    A patch's target is the share of it that the region covers.
+    A patch's target is the share of it that the image's regions cover (of all its phrases). Of many images some are
+    drawn by the seed.
     """
-    pixels, regions = training.pixels[:_MOST_PROBED], training.regions[:_MOST_PROBED]
-    others = store.gather(np.array([store.row_of(image) for image in absent[: len(pixels)]], dtype=np.int64))
-    pixels = np.concatenate([pixels, others])
-    regions = np.concatenate([regions, np.zeros_like(others, dtype=bool)])
+    regions_of: dict[str, Bool[np.ndarray, "size size"]] = {}
+    for image, region in zip(training.labels["image_id"], training.regions, strict=True):
+        regions_of[image] = regions_of[image] | region if image in regions_of else region
+    random = np.random.default_rng(seed_from("probe", seed))
+    present, others = ([names[place] for place in random.permutation(len(names))[:_MOST_PROBED]]
+                       for names in (sorted(regions_of), absent))  # fmt: skip
+    images = [*present, *others[: len(present)]]
+    pixels = store.gather(np.array([store.row_of(image) for image in images], dtype=np.int64))
+    nowhere = np.zeros_like(pixels[0], dtype=bool)
+    targets = _coverage(np.stack([regions_of.get(image, nowhere) for image in images]), model.settings.image.grid)
     with torch.inference_mode():
         batches = in_batches(range(len(pixels)), _BATCH)
         tokens = joined(token_batches(model, pixels.__getitem__, batches, precision)).flatten(0, 1)
-    targets = _coverage(regions, model.settings.image.grid).flatten()
     mean, deviation = tokens.mean(dim=0), tokens.std(dim=0).clamp_min(1e-6)
     features, device = (tokens - mean) / deviation, model.device
-    fitted = (_logistic_regression(features.to(device), targets.to(device), penalty) for penalty in PENALTIES)
+    shares = targets.flatten().to(device)
+    fitted = (_logistic_regression(features.to(device), shares, penalty) for penalty in PENALTIES)
     return {f"penalty {penalty:g}": Probe(mean.to(device), weights / deviation.to(device))
             for penalty, weights in zip(PENALTIES, fitted, strict=True)}  # fmt: skip
 

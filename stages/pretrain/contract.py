@@ -214,6 +214,7 @@ class PretrainSettings(Settings):
     unmasked_epochs: int = Field(
         0,
         ge=0,
+        exclude_if=lambda value: value == 0,  # trainings from before there was a choice keep their digest
         description="last epochs in which nothing is hidden, as FLIP tunes (Li et al., CVPR 2023): no reconstruction; "
         "decoder and phi stay as they are. A step then needs more memory and time: with mask_ratio .5, twice the image "
         "encoder's (docs/method.md)",
@@ -274,6 +275,9 @@ class PretrainSettings(Settings):
         return target or self.model.image.input_size
 
 
+RECOVERED = "recovered"  # begins the tag of an alarm that is over
+
+
 class Candidate(Record):
     """The weights of the encoders after one step; `path` is relative to candidates.json."""
 
@@ -297,9 +301,10 @@ class Candidates(Record):
     """Contents of candidates.json: the candidates of a finished training."""
 
     steps: Count
-    mask_ratio: float = Field(
-        description="share of patches that the validation loss hides, for every candidate alike: that of training, or "
-        "0 where training ends without masks"
+    mask_ratio: float = Field(description="share of patches that training hides, in its masked epochs")
+    validated_mask_ratio: float = Field(
+        description="share that the validation loss hides, for every candidate alike: that of training, or 0 where "
+        "training ends without masks"
     )
     provenance: Provenance
     lost: list[int] = Field(description="steps whose candidates were found damaged and left out")

@@ -16,6 +16,7 @@ from ..common.errors import InputError
 from ..common.files.atomic_files import read_json, write_json
 from ..common.journal.tracking import Run
 from .batches import TrainingBatch
+from .contract import RECOVERED
 
 _COLLAPSED = 1.5  # effective rank below which the embeddings lie on a line
 _FLAT = 1e-4  # standard deviation of phi below which s is the same for every mask
@@ -52,7 +53,12 @@ def alarms_of(values: Mapping[str, float], step: int) -> dict[str, str]:
     return found
 
 
-_PASSING = ("collapse_images", "collapse_reports", "flat_phi")  # a training may pass through these, and recover
+# What a training may pass through and recover from, with what is then over.
+_PASSING = {
+    "collapse_images": "embeddings of images are no longer collapsed",
+    "collapse_reports": "embeddings of reports are no longer collapsed",
+    "flat_phi": "the integrity map is no longer flat",
+}
 _LASTING = 1000  # steps after which they are said at once
 
 
@@ -78,7 +84,7 @@ class Watch:
             since = self._since.pop(kind)
             if kind in _PASSING and kind in self._raised:
                 self._raised.remove(kind)
-                self._say(kind, f"step {step}: no longer {kind.replace('_', ' of ')}, seen from step {since} on")
+                self._say(kind, f"{RECOVERED} at step {step}: {_PASSING[kind]}; seen from step {since} on")
         for kind, message in self._last.items():
             since = self._since.setdefault(kind, step)
             if kind not in _PASSING or step - since >= _LASTING:

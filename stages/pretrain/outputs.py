@@ -64,7 +64,8 @@ def write_candidates(
             rows.append(Candidate(step=step, path=os.path.relpath(path, index.parent), sha256=sha256))
     record = Candidates(
         steps=state.step,
-        mask_ratio=0.0 if settings.unmasked_epochs else settings.mask_ratio,
+        mask_ratio=settings.mask_ratio,
+        validated_mask_ratio=0.0 if settings.unmasked_epochs else settings.mask_ratio,
         provenance=provenance,
         lost=lost,
         encoder=encoder,

@@ -230,15 +230,6 @@ class ValidationPairs:
         return (total / len(self.studies)).numpy()
 
 
-def load_candidate(model: DualEncoder, path: Path) -> DualEncoder:
-    """Load the weights of a candidate, verified, into a model, and return it."""
-    verify(path)
-    weights = load_file(path)
-    weights.pop("integrity_map", None)
-    model.load_state_dict(weights)
-    return model
-
-
 @torch.inference_mode()
 def score_candidates(
     index: Path,
@@ -253,8 +244,11 @@ def score_candidates(
     scored = []
     for candidate in record.candidates:
         path = Path(index).parent / candidate.path
-        load_candidate(model, path)
-        by_study, temperature = pairs.scores(model, record.mask_ratio, precision)
+        verify(path)
+        weights = load_file(path)
+        weights.pop("integrity_map", None)
+        model.load_state_dict(weights)
+        by_study, temperature = pairs.scores(model, record.validated_mask_ratio, precision)
         labelled = None if labels is None else labels.scores(model, precision)
         scored.append(ScoredCandidate(candidate.step, path, by_study, labelled, temperature))
     return scored

@@ -1,7 +1,5 @@
 """The stage's work: candidates scored, one chosen, the decision recorded, the checkpoint exported."""
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 from jaxtyping import Float
@@ -28,7 +26,6 @@ from .candidate_scores import (
     ScoredCandidate,
     ValidationLabels,
     ValidationPairs,
-    load_candidate,
     read_validation_labels,
     score_candidates,
 )
@@ -62,13 +59,14 @@ def _select(job: SelectCheckpointJob, run: Run) -> None:
         run.log_metrics({f"validation/{name}": value for name, value in each.scores().items()}, each.step)
     by_labels = settings.criterion == "zero_shot_auc" and labels is not None
     groups = labels.patients if by_labels and labels else pairs.patients
-    decision = decide(scored, groups, settings, record.mask_ratio > 0)
+    decision = decide(scored, groups, settings, record.validated_mask_ratio > 0)
     run.log_metrics({"chosen/step": decision.chosen.step, "validation/studies": len(pairs.studies)})
     card = model_card(job.name, record, decision, scored, len(pairs.studies), store.dataset)
     weights = load_file(decision.chosen.path)
     encoder = build_encoder(record.encoder).eval().to(device)
-    weights[MEAN_PATCHES] = _mean_patches(job, encoder, decision.chosen.path, store, precision)
-    export_checkpoint(job.checkpoint, weights, record.encoder, job.tokenizer, card)
+    encoder.load_state_dict({name: each for name, each in weights.items() if name != "integrity_map"})
+    means = _mean_patches(job, encoder, store, precision)
+    export_checkpoint(job.checkpoint, weights | means, record.encoder, job.tokenizer, card)
     if (phi := weights.get("integrity_map")) is not None:
         size, step = record.encoder.model.image.input_size, decision.chosen.step
         mean, images = np.zeros((size, size)), 0
@@ -80,12 +78,12 @@ def _select(job: SelectCheckpointJob, run: Run) -> None:
 
 
 def _mean_patches(
-    job: SelectCheckpointJob, encoder: DualEncoder, chosen: Path, store: ImageStore, precision: Precision
-) -> Float[Tensor, "patches embedding"]:
-    """Return the mean of patches over training radiographs, with the weights of the chosen candidate."""
+    job: SelectCheckpointJob, encoder: DualEncoder, store: ImageStore, precision: Precision
+) -> dict[str, Float[Tensor, "patches embedding"]]:
+    """Return the mean of patches over training radiographs, under its name in the checkpoint; {} without any."""
     pairs = pl.DataFrame(read_table(job.pairs, PAIRS)).filter(split="train")
     rows = store.draw_rows(pairs["image_id"], job.settings.mean_over, seed_from("mean of patches", job.settings.seed))
-    return mean_patches(load_candidate(encoder, chosen), store.gather, rows, precision)
+    return {MEAN_PATCHES: mean_patches(encoder, store.gather, rows, precision)} if len(rows) else {}
 
 
 def selection_of(

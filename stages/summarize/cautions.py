@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ..pretrain.contract import RECOVERED
 from .inputs import Inputs
 from .provenance import Provenance
 
@@ -18,8 +19,12 @@ def cautions_of(read: Inputs, provenance: Provenance) -> list[str]:
 
 def cautions(tags: Mapping[str, Mapping[str, str]], patients: Mapping[str, int | None]) -> list[str]:
     """Return the lines, given the tags of each run, and the patients of each test part; None where they are unknown."""
-    alarms = [f"warning: {run}: {text}" for run, each in tags.items()
-              for key, text in sorted(each.items()) if key.startswith("alarm_")]  # fmt: skip
+    alarms = [
+        f"warning: {run}: {text}"
+        for run, each in tags.items()
+        for key, text in sorted(each.items())
+        if key.startswith("alarm_") and not text.startswith(RECOVERED)
+    ]
     return alarms + [
         f"warning: {what}: {number} patients in the test part, fewer than {_FEW}: its figures say little; enlarge it "
         "in `patient_split` or the data set's split"

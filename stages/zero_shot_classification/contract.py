@@ -81,7 +81,7 @@ class Calibration(Record):
     """Probabilities before and after the fit: sigmoid(score / temperature), and sigmoid(slope * score + bias)."""
 
     method: Literal["temperature", "platt"]
-    temperature: float = Field(description="of the chosen checkpoint, before the fit")
+    temperature: float = Field(description="before the fit: of the chosen checkpoint; 1 for score global_and_local")
     slope: float = Field(description="1 / the fitted temperature; 0 or less: on validation the score says nothing")
     bias: float
     before: Reliability

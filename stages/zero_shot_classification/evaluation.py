@@ -101,12 +101,11 @@ def _probabilities(job: ZeroShotJob) -> Probabilities | None:
     method = job.settings.calibration
     if method == "none":
         return None
+    if job.settings.score == "global_and_local":
+        return Probabilities(method, 1.0)  # the score is in deviations, no cosine
     if job.selection is None:
         raise InputError(f"zero_shot_classification.calibration is {method}: name --selection")
-    temperature = read_record(job.selection, Selection).temperature
-    if job.settings.score == "global_and_local":
-        temperature = 1.0  # the score is in deviations, no cosine
-    return Probabilities(method, temperature)
+    return Probabilities(method, read_record(job.selection, Selection).temperature)
 
 
 def _log(run: Run, found: Measured) -> None:

@@ -16,9 +16,10 @@ from ..common.data.image_store import ImageStore
 from ..common.data.prompts import PromptSet
 from ..common.encoders.dual import Checkpoint, mean_embeddings
 from ..common.encoders.prompt_scores import Key, embeddings_of, prompt_scores
+from ..common.encoders.settings import READINGS
 from ..common.errors import InputError
 from ..common.inference.encoding import choose_precision, in_batches, joined, token_batches
-from ..common.inference.heatmaps import READINGS, heatmap_reader
+from ..common.inference.heatmaps import heatmap_reader
 from ..common.journal.tracking import Run
 from ..common.settings import Precision
 from .contract import ZeroShotJob, ZeroShotSettings

@@ -36,7 +36,7 @@ print(json.dumps({
     "images": model.embed_images([path, square]).tolist(),
     "texts": model.embed_texts(["no opacity .", "opacity"]).tolist(),
     "probabilities": model.classify(square.pixels, json.loads(classes)).probabilities,
-    "heatmap": heatmap.cosines.tolist(),
+    "heatmap": heatmap.values.tolist(),
     "exported": mlip.load(exported, device="cpu").embed_texts(["opacity"]).tolist(),
     "report": [vars(sentence) for sentence in mlip.split_report(report)],
 }))
@@ -73,7 +73,7 @@ def test_every_function_answers_as_in_the_checkout(installed, exported) -> None:
     assert answer["exported"][0] == pytest.approx(answer["texts"][1], abs=1e-5)
     expected = model.classify(square.pixels, CLASSES).probabilities
     assert answer["probabilities"] == pytest.approx(expected, abs=1e-5)
-    assert answer["heatmap"][0] == pytest.approx(model.heatmap(square, "opacity").cosines[0].tolist(), abs=1e-5)
+    assert answer["heatmap"][0] == pytest.approx(model.heatmap(square, "opacity").values[0].tolist(), abs=1e-5)
     assert answer["report"] == [vars(sentence) for sentence in split_report(REPORT)]
     assert (installed.folder / "heatmap.png").stat().st_size > 0
     assert error.startswith("nowhere: not a model: inference.json is missing")

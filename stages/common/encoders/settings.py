@@ -3,6 +3,7 @@
 They lie apart from the encoders, so that checking a configuration needs no torch.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -125,6 +126,13 @@ class HeatmapReading(Settings):
         if self.mean != "none" and not self.unit_patches:
             raise ValueError("the mean is that of patches of length 1: set unit_patches: true, or mean: none")
         return self
+
+
+READINGS: Mapping[str, HeatmapReading] = {
+    "centred": HeatmapReading(mean="pretraining"),
+    "centred_on_dataset": HeatmapReading(mean="dataset"),
+    "raw": HeatmapReading(),
+}
 
 
 class AugmentationSettings(Settings):

@@ -228,7 +228,7 @@ GROUNDING_VALUES = pa.schema(
             "pointer",
             pa.string(),
             "heatmap | heatmap_in_lung | random_in_lung | random_in_content | fixed_peak_of_training | word_prior | "
-            "brightness | random_encoders | supervised_probe",
+            "brightness | brightness_in_lung | random_encoders | random_encoders_in_lung | supervised_probe",
         ),
         _column("pointing", pa.float32(), "1 if the peak hits, else 0; for a random point the probability"),
         _column("contrast_to_noise", pa.float32(), "with its sign; null: not defined for this pointer", NULLABLE),

@@ -1,12 +1,10 @@
 """Heatmaps of sentences on the patch grid: how the cosines of an image's patches with a sentence are read.
 
-Raw cosines z_a . t carry a pattern by place that all radiographs share, often more than half of their variance: peaks
-leave the lungs. Subtracting the mean over unlabelled radiographs at each place, (z_a - mean z_a) . t, leaves what is
-particular to the image (docs/decisions/0039). Grounding, the local zero-shot score, the exported model and the Python
-API all read heatmaps here.
+Raw cosines z_a . t carry a pattern by place that all radiographs share: peaks leave the lungs. Subtracting the mean over
+unlabelled radiographs at each place, (z_a - mean z_a) . t, leaves what is particular to the image (docs/decisions/0039).
+Grounding, the local zero-shot score, the exported model and the Python API all read heatmaps here.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -17,13 +15,8 @@ from torch import Tensor
 
 from ..encoders.dual import Checkpoint, DualEncoder
 from ..encoders.image import grid_of
-from ..encoders.settings import HeatmapKind, HeatmapReading
+from ..encoders.settings import HeatmapReading
 from ..errors import InputError
-
-READINGS: Mapping[HeatmapKind, HeatmapReading] = {
-    "centred": HeatmapReading(mean="pretraining"),
-    "raw": HeatmapReading(),
-}
 
 
 @dataclass(frozen=True)

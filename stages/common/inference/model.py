@@ -22,12 +22,12 @@ from ..encoders.dual import (
     to_input,
 )
 from ..encoders.image import grid_of
-from ..encoders.settings import HeatmapKind, InferenceRecord
+from ..encoders.settings import READINGS, HeatmapKind, InferenceRecord
 from ..errors import InputError, kind_or_empty
 from ..radiographs.radiograph import SquareImage
 from ..records import read_record
 from .arguments import check_classes, check_list
-from .heatmaps import READINGS, heatmap_reader
+from .heatmaps import heatmap_reader
 from .squares import reading_settings, square_of_array, squares_of_files
 
 INFERENCE = "inference.json"  # beside the weights
@@ -73,11 +73,11 @@ class RadiographModel:
 
     @torch.inference_mode()
     def read(
-        self, square: SquareImage, classes: Mapping[str, str | Sequence[str]], heatmaps: HeatmapKind = "centred"
+        self, square: SquareImage, classes: Mapping[str, str | Sequence[str]], reading: HeatmapKind = "centred"
     ) -> Reading:
         """Compare a radiograph with classes; `classes` maps a name to the sentences that describe it.
 
-        `heatmaps` says how those of the reading are read. Raises InputError for fewer than two classes, or one without
+        `reading` says how heatmaps are read. Raises InputError for fewer than two classes, or one without
         sentences, and for centred heatmaps of a checkpoint without a mean.
         """
         sentences = check_classes(classes)
@@ -88,7 +88,7 @@ class RadiographModel:
         cosines = mean_embeddings(self.checkpoint, list(sentences.values())) @ image
         probabilities = torch.softmax(cosines / self.temperature, dim=0)
         grid = grid_of(tokens.shape[1])
-        reader = heatmap_reader(self.checkpoint, READINGS[heatmaps])
+        reader = heatmap_reader(self.checkpoint, READINGS[reading])
         maps = [reader(tokens, prompt_sentences(self.checkpoint, each))[0].mean(dim=0) for each in sentences.values()]
         side, box = len(square.pixels), square.content
         return Reading(

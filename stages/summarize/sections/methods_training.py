@@ -73,7 +73,7 @@ def _image_encoder(run: StageRun, stored: Sequence[int]) -> str:
         visible = max(1, round((1 - ratio) * patches))
         masking = (
             f", and in pre-training the encoder sees {visible} of the {patches}, drawn afresh for every image (mask "
-            f"ratio {ratio:g}){_unmasked(param)}"
+            f"ratio {ratio:g}){_unmasked(run, param)}"
         )
     elif trained:
         masking = ", and in pre-training the encoder sees all of them"
@@ -83,9 +83,9 @@ def _image_encoder(run: StageRun, stored: Sequence[int]) -> str:
     )
 
 
-def _unmasked(param: Param) -> str:
+def _unmasked(run: StageRun, param: Param) -> str:
     """Return in which last epochs nothing was hidden, and what did not learn in them."""
-    epochs = int(param("unmasked_epochs"))
+    epochs = int(run.params.get("unmasked_epochs", "0"))
     if not epochs:
         return ""
     idle = ["the integrity map"] if param("contrastive.integrity") != "none" else []

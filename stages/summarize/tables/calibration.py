@@ -13,7 +13,8 @@ from .table import Block, Cell, Column, Row, Table
 
 METHODS = {"temperature": "temperature scaling (one factor)", "platt": "Platt's scaling (a factor and a bias)"}
 NOTE = (
-    "Before: sigmoid of the score over the temperature of the chosen checkpoint. After: sigmoid of slope times "
+    "Before: sigmoid of the score over the temperature of the chosen checkpoint, or of a standardised score as it is. "
+    "After: sigmoid of slope times "
     "score plus bias, fitted on the validation part. ECE is the expected calibration error over {bins} bins of "
     "equal width; on few images it is above 0 even for exact probabilities. Brier is the mean squared error of the "
     "probability. Smaller is better; not tested."

@@ -39,10 +39,11 @@ NOTE = (
     "Hits: share of images in which the peak lies in the true box or mask, without the tolerance of 15 pixels that the "
     "pointing game was first played with. CNR: contrast-to-noise ratio inside and outside of it, with its sign; IoU: "
     "of the map above a share of its range that validation chose; mIoU: mean of the IoU above .1, .2, .3, .4 and .5 of "
-    "that range. Rows that are no heatmap have the same hits in both columns. Read: how validation chose to read the "
-    "heatmap; below, what every other reading gives on test, which nobody chose. Brightness: the radiograph "
-    "standardised by mean and deviation of training images at each place, its sign chosen on training regions. The "
-    "supervised probe is a linear classifier of patches, trained on true regions: what the patches hold, not a rival."
+    "that range. Points and peaks of training masks have the same hits in both columns. Read: how validation chose to "
+    "read the heatmap; below, what the other readings of what was trained give on test, which nobody chose. "
+    "Brightness: the radiograph standardised by mean and deviation of training images at each place, its sign chosen "
+    "on training regions. Random encoders have the architecture of the first variant. The supervised probe is a linear "
+    "classifier of patches, trained on true regions: what the patches hold, not a rival."
 )
 PHRASES_NOTE = (
     "Each phrase of an image is a query of its own, compared with its own boxes. |CNR|: the mean without the sign, as "
@@ -57,11 +58,14 @@ POINTERS = {  # what points, in the words of the page
     "fixed_peak_of_training": "fixed peak of the training masks",
     "word_prior": "point read off the phrase's words",
     "brightness": "brightness standardised by place (no model)",
+    "brightness_in_lung": "brightness standardised by place, peak inside the lungs",
     "random_encoders": "random encoders",
+    "random_encoders_in_lung": "random encoders, peak inside the lungs",
     PROBE: "supervised probe",
 }
-# what a heatmap has to beat
-RIVALS = tuple(pointer for pointer in POINTERS if not pointer.startswith("heatmap") and pointer != PROBE)
+# The map of a pointer that has a peak inside the lungs of its own; the others stay where they are.
+INSIDE = {pointer: f"{pointer}_in_lung" for pointer in ("heatmap", "brightness", "random_encoders")}
+RIVALS = tuple(each for each in POINTERS if each not in ("heatmap", PROBE, *INSIDE.values()))  # for a heatmap to beat
 
 
 def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
@@ -193,7 +197,8 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
     ]
     for pointer in RIVALS:
         if _figure(first, prompt_set, "pointing", pointer) is not None:
-            cells = _cells([first], prompt_set, dict.fromkeys(COLUMNS, pointer), best, words(pointer), comparisons)
+            pointers = {column: _in_column(pointer, column) for column in COLUMNS}
+            cells = _cells([first], prompt_set, pointers, best, words(pointer), comparisons)
             rows.append(Row(POINTERS[pointer], {READING: Cell(text=_range(result, prompt_set, pointer))} | cells))
     rows += [row for own in replicates.values() for row in _beside(inputs, own, prompt_set)]
     hits = [_figure(each, prompt_set, "pointing", pointer) for each in variants for pointer in POINTERS]
@@ -267,12 +272,12 @@ def _contests(
 ) -> list[Contest]:
     """Return one contest per trained variant and column of hits."""
     found = []
-    others = [
-        Pointer(POINTERS[pointer], words(pointer), hits)
-        for pointer in RIVALS
-        if (hits := _figure(variants[0], prompt_set, "pointing", pointer)) is not None
-    ]
     for column, place in (("pointing", ""), (IN_LUNG, ", inside the lungs")):
+        others = [
+            Pointer(POINTERS[_in_column(pointer, column)], words(pointer), hits)
+            for pointer in RIVALS
+            if (hits := _figure(variants[0], prompt_set, "pointing", _in_column(pointer, column))) is not None
+        ]
         pointers = {
             variant: Pointer(f"heatmap of {variant_label(inputs, variant)}{place}", variant, hits)
             for variant, own in by_variant(variants).items()
@@ -287,6 +292,11 @@ def _contests(
     return found
 
 
+def _in_column(pointer: str, column: str) -> str:
+    """Return the pointer whose figures stand in a column for a rival: in that of the lungs, its peak inside them."""
+    return INSIDE.get(pointer, pointer) if column == IN_LUNG else pointer
+
+
 def _hits(own: Sequence[Grounding], prompt_set: str, column: str, comparisons: Comparisons) -> Estimate | None:
     """Return the hits of a variant's heatmap, over its seeds where it has several."""
     over_seeds = comparisons.over_seeds(table_name(own[0].place, prompt_set), column, own[0].variant)
@@ -299,7 +309,7 @@ def _best(
     """Return the row in bold by column: a variant, or a rival by its words."""
     values = {variant: [grounding_values(inputs.tree, each, prompt_set) for each in own]
               for variant, own in by_variant(variants).items()}  # fmt: skip
-    rivals = {words(name): each for name, each in next(iter(values.values()))[0].items() if name in RIVALS}
+    first = next(iter(values.values()))[0]
     best = {}
     for key, (measure, pointer) in COLUMNS.items():
         rows = {
@@ -308,6 +318,7 @@ def _best(
             if all(pointer in each and measure in each[pointer].metrics for each in own)
         }
         if rows:
+            rivals = {words(name): first[_in_column(name, key)] for name in RIVALS if _in_column(name, key) in first}
             rows |= {name: Repeated((each,)) for name, each in rivals.items() if measure in each.metrics}
             name = table_name(variants[0].place, prompt_set)
             best[key] = comparisons.best(name, key, rows, measure)

@@ -13,10 +13,10 @@ from tokenizers.pre_tokenizers import Whitespace
 from stages.common.data.image_store import ImageStore
 from stages.common.data.prompts import FindingPrompts
 from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record, prompt_sentences
-from stages.common.encoders.settings import DualEncoderSettings
+from stages.common.encoders.settings import READINGS, DualEncoderSettings
 from stages.common.files.arrow_tables import write_rows
 from stages.common.files.schemas import LABELS
-from stages.common.inference.heatmaps import READINGS, heatmap_reader
+from stages.common.inference.heatmaps import heatmap_reader
 from stages.phrase_grounding import heatmaps
 from stages.phrase_grounding.contract import FindingResult, PhraseGroundingSettings
 from stages.phrase_grounding.evaluation import LocatedFinding, finding_result, sample_rows, value_rows

@@ -64,7 +64,7 @@ def test_standardised_brightness_is_that_of_a_plain_computation(store) -> None:
 def test_a_probe_points_at_regions_that_it_has_not_seen(store, tmp_path) -> None:
     train, test = planted(0, 60), planted(1, 60)
     checkpoint = load_checkpoint(write_tiny_checkpoint(tmp_path, ["opacity"]), torch.device("cpu"))
-    probes = fit_probes(checkpoint.model, store(train), train, [], "fp32")
+    probes = fit_probes(checkpoint.model, store(train), train, [], 0, "fp32")
     assert list(probes) == ["penalty 0.001", "penalty 0.01", "penalty 0.1"]
     model = checkpoint.model
     with torch.inference_mode():
@@ -80,7 +80,7 @@ def test_a_probe_is_the_logistic_regression_of_scikit_learn(store, tmp_path) -> 
 
     train = planted(0, 60)
     model = load_checkpoint(write_tiny_checkpoint(tmp_path, ["opacity"]), torch.device("cpu")).model
-    probe = fit_probes(model, store(train), train, [], "fp32")["penalty 0.01"]
+    probe = fit_probes(model, store(train), train, [], 0, "fp32")["penalty 0.01"]
     with torch.inference_mode():
         tokens = model.patch_tokens(model.input_of(torch.from_numpy(train.pixels))).flatten(0, 1).numpy()
     targets = train.regions[:, ::4, ::4].reshape(-1)

@@ -165,7 +165,7 @@ def test_the_curve_is_empty_and_all_candidates_are_compared_on_whole_images(tmp_
     encoder = checkpoint_record(state.model.encoder)
     for ends, ratio in ((settings, 0.0), (small(), 0.5)):
         write_candidates(tmp_path / "candidates.json", tmp_path / "out", tmp_path, state, ends, encoder, PROVENANCE)
-        assert read_json(tmp_path / "candidates.json")["mask_ratio"] == ratio
+        assert read_json(tmp_path / "candidates.json")["validated_mask_ratio"] == ratio
 
 
 def test_masking_ends_with_a_step_however_many_batches_it_accumulates() -> None:

@@ -107,6 +107,7 @@ def write_candidates(folder: Path, context: str) -> None:
     record = Candidates(
         steps=30,
         mask_ratio=0.5,
+        validated_mask_ratio=0.5,
         provenance=provenance,
         lost=[],
         encoder=checkpoint_record(model),

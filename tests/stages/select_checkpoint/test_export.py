@@ -92,7 +92,15 @@ def card_of(candidates: int, **changes) -> str:
     origin = {"starting_weights": {}, "digests": dict.fromkeys(("code", "settings", "data", "image"), "0" * 64),
               "studies": 8, "fingerprint": "1" * 64, "resumed_from": None, "seed": 0}  # fmt: skip
     row = {"step": 0, "path": "a", "sha256": "0" * 64}
-    block = {"steps": 12, "mask_ratio": 0.5, "provenance": origin, "lost": [], "encoder": encoder, "candidates": [row]}
+    block = {
+        "steps": 12,
+        "mask_ratio": 0.5,
+        "validated_mask_ratio": 0.5,
+        "provenance": origin,
+        "lost": [],
+        "encoder": encoder,
+        "candidates": [row],
+    }
     record = Candidates.model_validate(block | changes)
     scored = [Mock(spec=ScoredCandidate, step=step) for step in range(candidates)]
     for each in scored:

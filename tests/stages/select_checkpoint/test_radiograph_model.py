@@ -10,8 +10,9 @@ import torch
 from exported_model import SIZE, TEMPERATURE
 
 from stages.common.encoders.dual import load_checkpoint, to_input
+from stages.common.encoders.settings import READINGS
 from stages.common.errors import InputError
-from stages.common.inference.heatmaps import READINGS, heatmap_reader
+from stages.common.inference.heatmaps import heatmap_reader
 from stages.common.inference.model import RadiographModel
 from stages.common.inference.squares import reading_settings, square_of_array, squares_of_files
 from stages.dicom_to_arrow.contract import DicomToArrowSettings

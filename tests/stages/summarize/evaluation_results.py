@@ -140,9 +140,10 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
             "heatmap_in_lung": own.random(96) < (0.51 if trained else 0.13),
             "supervised_probe": own.random(96) < 0.8, "random_in_lung": np.full(96, 0.11),
             "fixed_peak_of_training": common.random(96) < 0.27, "brightness": common.random(96) < 0.2,
-            "random_encoders": common.integers(0, 2, 96) / 5}  # fmt: skip
+            "random_encoders": common.integers(0, 2, 96) / 5, "random_encoders_in_lung": common.integers(0, 2, 96) / 5,
+            "brightness_in_lung": common.random(96) < 0.2}  # fmt: skip
     values = {"pointing": hits, "contrast_to_noise": {}, "iou": {}, "mean_iou": {}}
-    for name in [name for name in hits if name != "heatmap_in_lung"]:
+    for name in [name for name in hits if name == "random_in_lung" or not name.endswith("_in_lung")]:
         noise = own if name in ("heatmap", "supervised_probe") else common
         values["contrast_to_noise"][name] = noise.normal(size=96) + (trained and name == "heatmap")
         values["iou"][name] = noise.random(96)

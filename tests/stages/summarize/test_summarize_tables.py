@@ -122,7 +122,7 @@ def test_pointing_has_the_values_of_every_result(built, output):
         game = built.only(place)["pointing"][row["prompt_set"]]
         assert set(game) == {"heatmap", "heatmap_in_lung", "random_in_lung", "random_in_content",
                              "fixed_peak_of_training", "word_prior", "brightness", "random_encoders",
-                             "supervised_probe"}  # fmt: skip
+                             "supervised_probe", "brightness_in_lung", "random_encoders_in_lung"}  # fmt: skip
         assert (game.pop("word_prior"), row["word_prior"]) == (None, "")  # the prompts name no place
         assert (game.pop("random_in_content"), row["random_in_content"]) == (None, "")  # the lungs are known
         for name, estimate in game.items():

@@ -11,10 +11,10 @@ from tokenizers.models import WordPiece
 from torch.nn import functional as F
 
 from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record
-from stages.common.encoders.settings import DualEncoderSettings, HeatmapReading
+from stages.common.encoders.settings import READINGS, DualEncoderSettings, HeatmapReading
 from stages.common.errors import InputError
 from stages.common.inference.encoding import mean_patches
-from stages.common.inference.heatmaps import READINGS, HeatmapReader, heatmap_reader, is_readable, smoothed
+from stages.common.inference.heatmaps import HeatmapReader, heatmap_reader, is_readable, smoothed
 
 SIZE, PATCHES = 16, 16
 SMALL = DualEncoderSettings.model_validate(
