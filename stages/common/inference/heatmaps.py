@@ -1,7 +1,7 @@
 """Heatmaps of sentences on the patch grid: how the cosines of an image's patches with a sentence are read.
 
-Raw cosines z_a . t carry a pattern by place that all radiographs share: peaks leave the lungs. Subtracting the mean over
-unlabelled radiographs at each place, (z_a - mean z_a) . t, leaves what is particular to the image (docs/decisions/0039).
+Raw cosines z_a . t carry a pattern by place that all radiographs share: peaks leave the lungs. Subtracting the mean
+over unlabelled radiographs at each place, (z_a - mean z_a) . t, leaves what is particular to the image (decision 39).
 Grounding, the local zero-shot score, the exported model and the Python API all read heatmaps here.
 """
 
