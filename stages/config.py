@@ -80,6 +80,10 @@ def _wrong_seeds(config: Config, origins: Origins) -> list[InputError]:
             wrong.append(InputError(f"{where}: a published encoder is not trained here", "remove them"))
         elif block.get("seeds") and "seed" in block:
             wrong.append(InputError(f"{where}: stand beside `seed`", "keep one of them"))
+        resumed = merged(config.pretrain, block).get("resume_from")
+        if resumed is not None and len(config.replicates_of(variant)) > 1:
+            what = f"several trainings of {variant}, but resume_from is set: they would all go on from one state"
+            wrong.append(InputError(f"{where}: {what}", "keep one seed, or remove resume_from"))
         for other in config.replicates_of(variant):
             if other.seed is not None and other.name in config.variants:
                 what = f"variants.{other.name}: is also the name of {variant} with its seed {other.seed}"

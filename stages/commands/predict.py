@@ -43,7 +43,8 @@ def main(arguments: Namespace) -> None:
         check_picture(arguments.heatmap)
     model = load(arguments.checkpoint, "cpu")
     square = model.read_radiograph(arguments.image)
-    reading = model.classify(square, classes, arguments.reading)
+    shows = arguments.heatmap or arguments.json
+    reading = model.classify(square, classes, arguments.reading if shows else "raw")  # probabilities need no mean
     if arguments.heatmap:
         Heatmap(shown, reading.heatmaps[shown], square).write(arguments.heatmap)
     sys.stdout.write(as_json(reading) if arguments.json else as_table(reading))

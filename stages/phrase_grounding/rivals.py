@@ -25,39 +25,59 @@ from .located_images import Located
 from .pointing import hits
 
 _GRIDS = (7, 14, 28)  # on which brightness is averaged; the best on training regions is taken
+_SMALLEST_DEVIATION = 0.01  # of grey values; a place at which all training images agree would decide every peak
 _MOST_PROBED, _BATCH = 300, 64
 PENALTIES = (1e-3, 1e-2, 1e-1)  # of the probe's squared weights; validation chooses
 
 
 class Brightness:
-    """Grey values standardised at each place of a grid by the mean and deviation of training images."""
+    """Grey values standardised at each place of a grid by the mean and deviation of training images.
+
+    Padding is no brightness: a cell counts by its share inside the content of an image.
+    """
 
     def __init__(self, store: ImageStore, rows: Int[np.ndarray, "images"]) -> None:
+        boxes = store.table["content_box"].to_pylist()
+        content = np.zeros((len(rows), store.size, store.size), dtype=bool)
+        for inside, row in zip(content, rows, strict=True):
+            x, y, width, height = boxes[row]
+            inside[y : y + height, x : x + width] = True
         self._scales = {}
         for grid in _GRIDS:
-            values = torch.cat([_averaged(store.gather(batch), grid) for batch in in_batches(rows, _BATCH)])
-            self._scales[grid] = values.mean(dim=0), values.std(dim=0, correction=0).clamp_min(1e-3)
+            parts = [_averaged(store.gather(rows[own]), content[own], grid)
+                     for own in in_batches(range(len(rows)), _BATCH)]  # fmt: skip
+            values, shares = (torch.cat(each) for each in zip(*parts, strict=True))
+            counted = shares.sum(dim=0).clamp_min(1e-6)
+            mean = (shares * values).sum(dim=0) / counted
+            deviation = ((shares * (values - mean).square()).sum(dim=0) / counted).sqrt()
+            self._scales[grid] = mean, deviation.clamp_min(_SMALLEST_DEVIATION), shares.sum(dim=0) >= 1
 
     def maps(self, parts: Mapping[str, Located]) -> dict[str, GridMaps]:
         """Return the maps of every other part than train, whose regions choose the grid and the sign."""
         training = parts["train"]
         found = {(sign, grid): self._hits(training, sign, grid) for grid in _GRIDS for sign in (1, -1)}
         sign, grid = max(found, key=lambda one: found[one])
-        return {part: self._map(own.pixels, sign, grid) for part, own in parts.items() if part != "train"}
+        return {part: self._map(own, sign, grid) for part, own in parts.items() if part != "train"}
 
     def _hits(self, located: Located, sign: int, grid: int) -> float:
-        maps = to_pixels(self._map(located.pixels, sign, grid), located.regions.shape[-1]).numpy()
+        maps = to_pixels(self._map(located, sign, grid), located.regions.shape[-1]).numpy()
         return float(hits(maps, located.regions, located.content).mean())
 
-    def _map(self, pixels: UInt8[np.ndarray, "images size size"], sign: int, grid: int) -> GridMaps:
-        mean, deviation = self._scales[grid]
-        return sign * (_averaged(pixels, grid) - mean) / deviation
+    def _map(self, located: Located, sign: int, grid: int) -> GridMaps:
+        """Return the standardised brightness; 0 where the image, or all of training, shows nothing."""
+        mean, deviation, known = self._scales[grid]
+        values, shares = _averaged(located.pixels, located.content, grid)
+        return torch.where(known & (shares > 0), sign * (values - mean) / deviation, 0.0)
 
 
-def _averaged(pixels: UInt8[np.ndarray, "images size size"], grid: int) -> GridMaps:
-    """Return the mean grey value 0..1 of each cell of a grid."""
-    images = torch.from_numpy(pixels).unsqueeze(1).float() / 255
-    return F.adaptive_avg_pool2d(images, grid).flatten(1)
+def _averaged(
+    pixels: UInt8[np.ndarray, "images size size"], content: Bool[np.ndarray, "images size size"], grid: int
+) -> tuple[GridMaps, GridMaps]:
+    """Return the mean grey value 0..1 of the content in each cell of a grid, and its share of the cell."""
+    inside = torch.from_numpy(content).unsqueeze(1).float()
+    grey = torch.from_numpy(pixels).unsqueeze(1).float() / 255
+    shares, sums = (F.adaptive_avg_pool2d(each, grid).flatten(1) for each in (inside, grey * inside))
+    return sums / shares.clamp_min(1e-6), shares
 
 
 class RandomEncoders:

@@ -149,3 +149,11 @@ def test_every_rule_takes_a_replicate_for_its_variant(tmp_path: Path) -> None:
     assert {"pretrain", "select_checkpoint", "extract_features", "zero_shot_classification", "retrieval"} <= stages
     assert places == {(stage, name) for stage in stages for name in ("mlip-seed0", "mlip-seed7", "random")}
     assert "--variants mlip=0,7 random" in said
+
+
+@pytest.mark.parametrize("block", [{"pretrain": {"resume_from": "step_9.pt"}},
+                                   {"variants": {"mlip": {"resume_from": "step_9.pt"}}}])  # fmt: skip
+def test_seeds_that_would_all_go_on_from_one_state_are_refused(block: dict) -> None:
+    with pytest.raises(InputErrors, match="several trainings of mlip, but resume_from is set"):
+        check(merged(merged(SHIPPED, {"variants": {"mlip": {"seeds": [0, 1]}}}), block))
+    check(merged(merged(SHIPPED, {"variants": {"mlip": {"seeds": [1]}}}), block))

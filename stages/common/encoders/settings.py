@@ -115,10 +115,13 @@ class HeatmapReading(Settings):
     )
     unit_patches: bool = Field(True, description="normalise patches to length 1; false: products, as in MaCo's code")
     integrity_temperature: float | None = Field(
-        None, gt=0, description="multiply by softmax(phi / this), as MaCo's code does with .02; null: do not"
+        None, ge=1e-4, description="multiply by softmax(phi / this), as MaCo's code does with .02; null: do not"
     )
     smoothing: float = Field(
-        0.0, ge=0, description="standard deviation of a Gaussian filter on the patch grid, in patches; MaCo's code: 1.5"
+        0.0,
+        ge=0,
+        le=100,
+        description="standard deviation of a Gaussian filter on the patch grid, in patches; MaCo's code: 1.5",
     )
 
     @model_validator(mode="after")

@@ -54,7 +54,8 @@ def heatmap_reader(
         if reading.mean == "dataset":
             raise InputError("heatmaps cannot be centred on the data set: it has no training image", "read them raw")
         what = "heatmaps cannot be centred: the checkpoint, of an older version, has no mean of patches"
-        raise InputError(what, "export it again by select_checkpoint, or read heatmaps raw")
+        remedy = "export it again by select_checkpoint, or read heatmaps with reading='raw' (--reading raw)"
+        raise InputError(what, remedy)
     factor = None
     if reading.integrity_temperature is not None:
         if checkpoint.integrity_map is None:

@@ -1,5 +1,7 @@
 """Rivals by hand: brightness with planted blobs, a probe that separates planted patches, encoders that are random."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -54,11 +56,31 @@ def test_brightness_finds_what_differs_from_the_mean_at_its_place_whatever_its_s
 
 def test_standardised_brightness_is_that_of_a_plain_computation(store) -> None:
     train = planted(0, 40)
-    [mean, deviation] = Brightness(store(train), np.arange(IMAGES))._scales[14]
+    mean, deviation, known = Brightness(store(train), np.arange(IMAGES))._scales[14]
     cells = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(train.pixels / 255).unsqueeze(1), 14)
     cells = cells.flatten(1).numpy()
     np.testing.assert_allclose(mean.numpy(), cells.mean(axis=0), atol=1e-6)
-    np.testing.assert_allclose(deviation.numpy(), cells.std(axis=0), atol=1e-6)
+    np.testing.assert_allclose(deviation.numpy(), np.maximum(cells.std(axis=0), 0.01), atol=1e-6)
+    assert known.all()
+
+
+@pytest.mark.parametrize("whole", [0, 2])
+def test_padding_is_no_brightness(tmp_path, whole) -> None:
+    """Training images with black bars above and below, but for a few; test images without bars."""
+    train, test = planted(0, 40), planted(1, 40)
+    padded = train.pixels.copy()
+    padded[whole:, :4] = padded[whole:, -4:] = 0
+    rows = [{"image_id": image, "pixels": each.tobytes(), "content_box": [0, 0 if place < whole else 4, SIZE,
+             SIZE if place < whole else SIZE - 8]}
+            for place, (image, each) in enumerate(zip(train.labels["image_id"], padded, strict=True))]  # fmt: skip
+    write_one_shard(tmp_path, "set", SIZE, rows)
+    content = np.ones_like(train.content)
+    content[whole:, :4] = content[whole:, -4:] = False
+    located = replace(train, pixels=padded, content=content, regions=train.regions & content)
+    found = Brightness(ImageStore(tmp_path / "manifest.json"), np.arange(IMAGES)).maps({"train": located, "test": test})
+    shown = test.regions[:, 4:-4].any(axis=(1, 2))  # where training has shown something
+    maps = to_pixels(found["test"], SIZE).numpy()
+    assert hits(maps, test.regions, test.content)[shown].mean() > 0.9
 
 
 def test_a_probe_points_at_regions_that_it_has_not_seen(store, tmp_path) -> None:
