@@ -83,9 +83,7 @@ def test_a_raw_heatmap_is_the_centred_one_and_the_cosines_of_the_mean_patch(mode
 def test_a_checkpoint_without_a_mean_reads_raw_heatmaps_only(model, square) -> None:
     older = copy(model)
     older.checkpoint = replace(model.checkpoint, mean_patches=None)
-    with pytest.raises(
-        InputError, match=r"checkpoint.* has no mean.*reading=.raw."
-    ):
+    with pytest.raises(InputError, match=r"checkpoint.* has no mean.*reading=.raw."):
         older.read(square, CLASSES)
     assert older.read(square, CLASSES, "raw").cosines
 
