@@ -141,7 +141,7 @@ def write_grounding(layout: ResultsTree, dataset: str, variant: str, finding: st
             "supervised_probe": own.random(96) < 0.8, "random_in_lung": np.full(96, 0.11),
             "fixed_peak_of_training": common.random(96) < 0.27, "brightness": common.random(96) < 0.2,
             "random_encoders": common.integers(0, 2, 96) / 5, "random_encoders_in_lung": common.integers(0, 2, 96) / 5,
-            "brightness_in_lung": common.random(96) < 0.2}  # fmt: skip
+            "brightness_in_lung": common.random(96) < 0.12}  # fmt: skip
     values = {"pointing": hits, "contrast_to_noise": {}, "iou": {}, "mean_iou": {}}
     for name in [name for name in hits if name == "random_in_lung" or not name.endswith("_in_lung")]:
         noise = own if name in ("heatmap", "supervised_probe") else common
