@@ -1,10 +1,11 @@
 """mlip new-dataset: columns by their names in several languages, roles that the user gives, and what it asks for."""
 
+import polars as pl
 import pytest
 import yaml
 
 from stages.__main__ import main
-from stages.commands.column_names import column_words
+from stages.commands.column_names import column_words, patient_column
 from workflow.doctor.indexes import Indexes, check_views
 
 NUMBER = 60
@@ -36,6 +37,24 @@ def test_the_patient_is_known_by_many_names(made, name):
     rows = rows_of(lambda number: f"p{number // 2}", age.__getitem__, lambda _: REPORT)
     written = made(["img", name, "Patientenalter", "text"], rows)
     assert (written.columns["patient"], written.block["pretrain_on"]) == (name, "ours")
+
+
+@pytest.mark.parametrize(
+    ("other", "name"),
+    [
+        ("Patient Group", "PatientID"),
+        ("referring person", "Pat-ID"),
+        ("Inpatient ward", "PID"),
+        ("PatientBirthYear", "PatientID"),
+        ("no_of_patients", "pid"),
+        ("Patientengruppe", "Patientennummer"),
+        ("PatientName", "pt_id"),
+        ("person", "N\u00b0 de patient"),
+    ],
+)
+def test_an_id_is_the_patient_beside_other_columns_of_patients(other, name):
+    for names in ([other, name], [name, other]):
+        assert patient_column(names, [], pl.DataFrame({each: ["a", "b"] for each in names})) == name
 
 
 @pytest.mark.parametrize("name", ["Fallnummer", "Fall-Nr", "case_id", "N\u00b0 dossier"])
