@@ -81,6 +81,12 @@ def patient_column(names: Sequence[str], others: Iterable[str], table: pl.DataFr
     )
 
 
+def blank_patients(names: Sequence[str], others: Iterable[str], table: pl.DataFrame) -> str:
+    """Return why the column with the name of patients is not taken: a quarter of its cells or more are blank; or ""."""
+    name = patient_column(names, others, table.with_columns(pl.col(names).fill_null("")))
+    return f"{name} has {table[name].null_count():,} blank cells in {table.height:,} rows" if name else ""
+
+
 def is_of_cases(name: str) -> bool:
     """Return whether a column has the name of a case, of which a patient may have several."""
     return re.search(_PATIENT, column_words(name)) is None and bool(re.search(rf"\b({_CASE})", column_words(name)))
@@ -158,7 +164,7 @@ class Roles:
         if role in self.given:
             return self.given[role][0]
         if (name := guess(self.rest)) is not None:
-            self.rest.remove(name)
+            self.remove([name])
         return name
 
     def remove(self, names: Iterable[str]) -> None:

@@ -84,6 +84,9 @@ def _said_of_patients(guess: "TableGuess") -> "Iterator[str]":
     image = guess.images.column
     if guess.patient or guess.patient_pattern:
         yield f"patients     {guess.patient or f'{guess.patient_pattern} within {image}'}"
+    elif guess.no_patient:
+        yield f"patients     {guess.no_patient}: not used, so that no report is read and labels are split by image"
+        yield "             fill the column in, or remove the rows that are blank"
     else:
         which = [f"if `{name}` holds them: --column patient={shlex.quote(name)}" for name in guess.maybe_patients]
         yield f"patients     in no column that is known by its name; {'; '.join(which) or 'no column holds ids'}"
@@ -94,7 +97,8 @@ def _said_of_patients(guess: "TableGuess") -> "Iterator[str]":
     if guess.study or guess.study_pattern:
         yield f"studies      {', '.join(names_of(guess.study)) or f'{guess.study_pattern} within {image}'}"
         if isinstance(guess.study, list):
-            yield f"             read together: an id of {guess.study[-1]} is that of several patients"
+            shared = f": an id of {guess.study[-1]} is that of several patients" if guess.patient in guess.study else ""
+            yield f"             read together{shared}"
     if guess.no_study:
         yield f"no studies   {guess.no_study}"
     if guess.split is None:

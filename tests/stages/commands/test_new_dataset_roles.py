@@ -57,6 +57,22 @@ def test_an_id_is_the_patient_beside_other_columns_of_patients(other, name):
         assert patient_column(names, [], pl.DataFrame({each: ["a", "b"] for each in names})) == name
 
 
+def test_a_patient_column_with_many_blanks_is_said_with_what_follows(made):
+    written = made(["img", "Pat-ID", "text"], rows_of(lambda n: f"p{n}" if n % 5 > 1 else "", lambda _: REPORT))
+    assert "patients     Pat-ID has 24 blank cells in 60 rows: not used, so that no report is read" in written.said
+    assert "no column" not in written.said.split("reports ")[0]
+
+
+def test_two_columns_of_a_study_are_both_written(made, tmp_path):
+    cells = (lambda number: f"p{number // 2}", lambda number: f"e{number % 2}", lambda _: REPORT)
+    made(["img", "Pat", "Exam", "text"], rows_of(*cells))
+    main(["new-dataset", str(tmp_path / "ours" / "t.csv"), "--output", str(tmp_path / "two"),
+          "--column", "study=Pat,Exam"])  # fmt: skip
+    block = yaml.safe_load((tmp_path / "two" / "ours.yaml").read_text())
+    columns = block["datasets"]["ours"]["index_inputs"]["columns"]
+    assert columns == {"image": "img", "patient": "Pat", "study": ["Pat", "Exam"], "report": "text"}
+
+
 @pytest.mark.parametrize("name", ["Fallnummer", "Fall-Nr", "case_id", "N\u00b0 dossier"])
 def test_a_case_is_the_patient_where_nothing_else_is(made, name):
     written = made(["img", name, "text"], rows_of(lambda number: f"c{number // 2}", lambda _: REPORT))
