@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .label_guess import Finding, Listed
     from .table_guess import TableGuess
 
+_MOST_WORDS = 5  # not understood, that are quoted
 SAME_BOX = 0.4  # intersection over union of two readers' boxes, the default of label_images
 
 
@@ -64,6 +65,10 @@ def said(guess: "TableGuess", labels: Labels, root: Path) -> list[str]:
     for about in dict.fromkeys(guess.no_findings.values()):
         names = ", ".join(name for name, each in guess.no_findings.items() if each == about)
         lines.append(f"no finding   {names}: by name about {about}; if it is one, give --finding")
+    for column, words in guess.other_words.items():
+        more = ", ..." if len(words) > _MOST_WORDS else ""
+        quoted = ", ".join(map(repr, words[:_MOST_WORDS])) + more
+        lines.append(f"no finding   {column}: not understood beside yes and no: {quoted}; write yes, no or unknown")
     unused = ", ".join(name or "a column without name" for name in guess.unused if name not in guess.no_findings)
     lines += [f"not read     {unused}"] if unused else []
     return lines + [f"not read     {number} columns {f'named {name}' if name else 'without name'}: rename all but one"

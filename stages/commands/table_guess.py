@@ -41,9 +41,11 @@ from .label_guess import (
     Finding,
     Listed,
     boxes_in,
+    decimal_commas,
     finding_in,
     listed_in,
     mean_words,
+    not_understood,
     outlined_finding,
     refused_boxes,
 )
@@ -84,6 +86,7 @@ class TableGuess:
     lung_mask: str | None
     findings: tuple[Finding, ...]
     no_findings: Mapping[str, str]  # unused columns of yes and no, with what their names are about
+    other_words: Mapping[str, list[str]]  # words beside yes and no, by the column that is not used for them
     listed: Listed | None
     reader: str | None  # where images have rows of several
     agree: int  # readers that every image has, at most two
@@ -126,7 +129,7 @@ def guess_table(
     ))  # fmt: skip
     split = roles.take("split", lambda rest: next((name for name in rest if _holds_parts(table[name])), None))
     boxes = _boxes(table, roles)
-    no_boxes = refused_boxes(table, boxes) if boxes else ""
+    no_boxes = refused_boxes(table, boxes) if boxes else decimal_commas(table, roles.rest)
     reader = roles.take("reader", lambda rest: _reader(rest, table, images.column))
     agree = _readers_of_all(table, images.column, reader) if reader else 1
     yes_or_no = {name: found for name in roles.rest if (found := finding_in(table[name])) is not None}
@@ -191,6 +194,7 @@ def guess_table(
         lung_mask=lung_mask,
         findings=findings,
         no_findings=others,
+        other_words={name: words for name in rest if about(name) is None and (words := not_understood(table[name]))},
         listed=listed,
         reader=reader,
         agree=agree,

@@ -73,6 +73,41 @@ def test_two_columns_of_a_study_are_both_written(made, tmp_path):
     assert columns == {"image": "img", "patient": "Pat", "study": ["Pat", "Exam"], "report": "text"}
 
 
+@pytest.mark.parametrize(
+    ("header", "box"),
+    [(["bbox"], ["1,5 2,5 10,0 12,0"]), (["x", "y", "w", "h"], ["1,5", "2,5", "10,0", "12,0"])],
+)
+def test_boxes_with_decimal_commas_are_no_report_and_said(made, header, box):
+    cells = [lambda _, cell=cell: cell for cell in box]
+    written = made(["img", "Pat-ID", "Mass", *header], rows_of(lambda n: f"p{n}", lambda n: n % 2, *cells))
+    assert "reports      none" in written.said
+    assert f"no boxes     {', '.join(header)}: numbers have decimal commas ({box[0]}), which are read" in written.said
+    assert "report" not in written.columns
+
+
+@pytest.mark.parametrize(
+    ("words", "uncertain", "unlabelled"),
+    [
+        (["ja", "nein", "unklar", "fraglich", "unbekannt", "k.A.", "n/a"], ["fraglich", "unklar"],
+         ["k.A.", "n/a", "unbekannt"]),
+        (["vorhanden", "nicht vorhanden"], None, None),
+        (["j", "n"], None, None),
+    ],
+)  # fmt: skip
+def test_german_labels_are_read(made, words, uncertain, unlabelled):
+    written = made(["img", "Pat-ID", "Erguss"], rows_of(lambda n: f"p{n}", lambda n: words[n % len(words)]))
+    labels = written.labels
+    assert (labels["positive_values"], labels["negative_values"]) == (words[:1], words[1:2])
+    assert (labels.get("uncertain_values"), labels.get("unlabelled_values")) == (uncertain, unlabelled)
+
+
+def test_words_that_are_not_understood_are_quoted(made):
+    words = ["ja", "nein", "ja", "nein", "ja", "klein", "gross", "beidseits", "links"]
+    written = made(["img", "Pat-ID", "Erguss"], rows_of(lambda n: f"p{n}", lambda n: words[n % 9]))
+    said = "Erguss: not understood beside yes and no: 'beidseits', 'gross', 'klein', 'links'; write yes, no or unknown"
+    assert f"no finding   {said}" in written.said
+
+
 @pytest.mark.parametrize("name", ["Fallnummer", "Fall-Nr", "case_id", "N\u00b0 dossier"])
 def test_a_case_is_the_patient_where_nothing_else_is(made, name):
     written = made(["img", name, "text"], rows_of(lambda number: f"c{number // 2}", lambda _: REPORT))
