@@ -21,13 +21,17 @@ _NUMBER = r"id|no|nr|nro|num|number|nummer|numero|kennung|index|idx|uid|count"
 _ID = rf" ?({_NUMBER})?"
 _BEFORE = rf"(({_NUMBER}|n) )?(d[eu] )?"  # id_patient, numero de dossier
 _PATIENT = r"patient|subject|person|participant|proband|pacient|sujeto?\b|\b(pat|subj|pid|mrn|ipp|nhc)\b"
-_PATIENT += rf"|\b(pat|subj)({_NUMBER})\b"  # PATID, patnr
+_PATIENT += rf"|\b(pat|subj|pt) ?({_NUMBER})\b"  # PATID, patnr
+_OF_ID = rf"\b(n|{_NUMBER}|key|code)\b|(id|nr|nummer|kennung|uid|key|code|schlussel)\b|"
+_OF_ID += r"^(pid|mrn|ipp|nhc|pat|patient|subj|subject|proband|paciente|sujeto?)$"
 _CASE = "case|fall|akten?|dossier|expediente|historia( clinica)?"
 _STUDY = r"study|studie|exam|accession|akzession|encounter|untersuchung|\betude|estudio"
 _VISIT = "examination|visit|session|series|scan|acquisition|time ?point"
 _NO_ID = re.compile(
     r"\b(age|sex|gender|date|time|weight|position|desc\w*|type|reason|quality|status|edad|sexo?e?|peso|poids|fecha|"
-    r"naissance|typ)\b|(alter|geschlecht|gewicht|datum|beschreibung|zeit|lage)\b"
+    r"naissance|typ|groups?|groupes?|grupos?|wards?|birth\w*|dob|years?|count|referr\w*|doctor|physician|medecin|"
+    r"medico|ano|annee|nacimiento|anzahl|nombre|inpatient|outpatient)\b|\b(no|n|num|number|numero) (of|de) \w+s$|"
+    r"(alter|geschlecht|gewicht|datum|beschreibung|zeit|lage|gruppe|station|jahr|uberweiser|zuweiser)\b|geburt"
 )
 
 # What yes and no are about where a name, in words, is of something else than the lungs.
@@ -65,14 +69,22 @@ def about(name: str) -> str | None:
 def patient_column(names: Sequence[str], others: Iterable[str], table: pl.DataFrame) -> str | None:
     """Return the column of patients; `others` are columns of yes and no about something else than findings.
 
-    The number of a case is taken where nothing else is: it tells images apart that are surely of one patient.
+    A name with a word for an id comes first. The number of a case is taken where nothing else is: it tells images apart
+    that are surely of one patient.
     """
     plain = [name for name in names if name not in others]
     return (
-        _named(plain, table, _PATIENT)
+        _named([name for name in plain if re.search(_OF_ID, column_words(name))], table, _PATIENT)
+        or _named(plain, table, _PATIENT)
         or _named(names, table, rf"^(pid|mrn|{_PATIENT}){_ID}$")
         or _named(plain, table, rf"^{_BEFORE}({_CASE}){_ID}$")
     )
+
+
+def blank_patients(names: Sequence[str], others: Iterable[str], table: pl.DataFrame) -> str:
+    """Return why the column with the name of patients is not taken: a quarter of its cells or more are blank; or ""."""
+    name = patient_column(names, others, table.with_columns(pl.col(names).fill_null("")))
+    return f"{name} has {table[name].null_count():,} blank cells in {table.height:,} rows" if name else ""
 
 
 def is_of_cases(name: str) -> bool:
@@ -152,7 +164,7 @@ class Roles:
         if role in self.given:
             return self.given[role][0]
         if (name := guess(self.rest)) is not None:
-            self.rest.remove(name)
+            self.remove([name])
         return name
 
     def remove(self, names: Iterable[str]) -> None:

@@ -98,6 +98,17 @@ def is_image_file(cell: str, folders: tuple[Path, ...], ending: str) -> bool:
     return cell.lower().endswith(ending) and any(_is_file(folder / cell) for folder in folders)
 
 
+def names_masks(table: pl.DataFrame, name: str, images: Images, root: Path) -> bool:
+    """Return whether a column names PNG files, and not those of the images themselves."""
+    rows = table.filter(pl.col(name).is_not_null()).head(50).select(name, images.column).rows()
+    folders = (images.folder, root)
+    return bool(rows) and all(
+        is_image_file(cell, folders, ".png")
+        and (images.folder / (image or "")) not in [each / cell for each in folders]
+        for cell, image in rows
+    )
+
+
 def _files_by_name(root: Path) -> dict[str, int]:
     """Return how many image files below `root` have each name, with and without its ending."""
     names: dict[str, int] = {}

@@ -18,13 +18,51 @@ from ..label_images.listed_labels import words_in
 from .finding_prompts import plain_words
 
 PRESENT = frozenset(
-    ["1", "1.0", "yes", "y", "true", "t", "positive", "pos", "present", "si", "s\u00ed", "oui", "ja", "sim"]
+    [
+        "1",
+        "1.0",
+        "yes",
+        "y",
+        "true",
+        "t",
+        "positive",
+        "pos",
+        "present",
+        "si",
+        "s\u00ed",
+        "oui",
+        "ja",
+        "j",
+        "sim",
+        "vorhanden",
+    ]
 )
 ABSENT = frozenset(
-    ["0", "0.0", "no", "n", "false", "f", "negative", "neg", "absent", "non", "nein", "nee", "n\u00e3o", "nao"]
+    [
+        "0",
+        "0.0",
+        "no",
+        "n",
+        "false",
+        "f",
+        "negative",
+        "neg",
+        "absent",
+        "non",
+        "nein",
+        "nee",
+        "n\u00e3o",
+        "nao",
+        "nicht vorhanden",
+    ]
 )
-UNCERTAIN = frozenset(["-1", "-1.0", "uncertain", "unclear", "equivocal", "indeterminate", "?", "u"])
-UNKNOWN = frozenset(["unknown"])
+UNCERTAIN = frozenset(
+    ["-1", "-1.0", "uncertain", "unclear", "equivocal", "indeterminate", "?", "u", "unklar", "fraglich", "incertain",
+     "douteux", "dudoso", "incierto"]
+)  # fmt: skip
+UNKNOWN = frozenset(
+    ["unknown", "unbekannt", "inconnu", "desconocido", "k.a.", "k. a.", "k.a", "keine angabe", "n/a", "n.a.", "na"]
+)
 _OTHER_WORDS = 3  # words among the labels that say neither, e.g. n/a: unlabelled
 _NORMAL = re.compile(  # beside the words of ABSENT
     r"none|nothing|[-\u2013\u2014]+|healthy( (control|subject|lungs?))?|clear( (chest|lungs?))?|"
@@ -90,6 +128,16 @@ def finding_in(cells: pl.Series) -> Finding | None:
         and 4 * sum(counts[value] for value in foreign) < len(cells)
     )
     return Finding(cells.name, present, absent, uncertain, others, counts) if present and absent and few else None
+
+
+def not_understood(cells: pl.Series) -> list[str]:
+    """Return the words beside yes and no of a column that is of labels but for them; nothing for any other column."""
+    counts = dict(cells.drop_nulls().value_counts().iter_rows())
+    known = {value for value in counts if value.lower() in PRESENT | ABSENT}
+    others = sorted(value for value in counts if value not in known and value.lower() not in UNCERTAIN | UNKNOWN)
+    of_labels = 2 * sum(counts[value] for value in known) > sum(counts.values())
+    is_word = any(len(value) > 1 and value.isalpha() for value in known) and not any(map(_is_number, others))
+    return others if of_labels and is_word and finding_in(cells) is None else []
 
 
 def listed_in(cells: pl.Series, *, is_named: bool = False) -> Listed | None:
@@ -200,6 +248,17 @@ def boxes_in(table: pl.DataFrame, names: Sequence[str]) -> Boxes | None:
     return None
 
 
+def decimal_commas(table: pl.DataFrame, names: Sequence[str]) -> str:
+    """Return why the columns hold no boxes where decimal points would make them some; else nothing."""
+    with_points = table.with_columns(pl.col(names).str.replace_all(r"(\d),(\d)", "${1}.${2}")) if names else table
+    boxes = boxes_in(with_points, names)
+    if boxes is None:
+        return ""
+    columns = names_of(boxes.columns)
+    cell = next(cell for name in columns for cell in table[name].drop_nulls() if "," in cell)
+    return f"{', '.join(columns)}: numbers have decimal commas ({cell}), which are read as separators: write points"
+
+
 def refused_boxes(table: pl.DataFrame, boxes: Boxes) -> str:
     """Return what label_images refuses in the boxes of a table, e.g. 0 0 0 0 for none; else nothing."""
     names = names_of(boxes.columns)
@@ -233,6 +292,7 @@ def outlined_finding(table: pl.DataFrame, findings: Sequence[Finding], outlines:
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 _FOUR = rf"[\s\[(]*{_NUMBER.pattern}(?:[\s,]+{_NUMBER.pattern}){{3}}"
 _BOXES = rf"^(?:{_FOUR}\s*(?:[;,\])][\s;,\])]*|$))+$"  # as parse_boxes reads them, and 4 numbers after 4 others
+_NUMBERS = r"^[\d\s.,;:()\[\]+-]*$"
 _NO_BOX = r"^[\s\[\](),;]+$"  # [], as Python writes no boxes
 
 
@@ -260,6 +320,8 @@ def _is_number(text: str) -> bool:
 
 
 def mean_words(cells: pl.Series) -> float:
-    """Return how many words a cell has on average."""
+    """Return how many words a cell has on average; none where all are numbers."""
+    if cells.drop_nulls().str.contains(_NUMBERS).all():
+        return 0.0
     mean: Callable[[], Any] = cells.drop_nulls().str.split(" ").list.len().mean
     return float(mean() or 0)

@@ -8,18 +8,18 @@ private folder of the workspace. Lines go to the terminal, since names of files 
 reason, file (or the id in your table) and message, with tabs between them.
 """
 
-import csv
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ..common.errors import InputError
+from ..common.errors import InputError, InputErrors
 
 _REJECTING = ("dicom_to_arrow", "split_reports")
 
 
 def main(arguments: Namespace) -> None:
-    """Print a line for each reject, or for each of the given ids."""
+    """Print a line for each reject, or for each of the given ids. Raises InputErrors for ids that no data set has."""
     results = arguments.workspace / "results"
     if not (results / "index_inputs").is_dir():
         what = f"{results / 'index_inputs'}: no such folder"
@@ -27,20 +27,28 @@ def main(arguments: Namespace) -> None:
     named = {each.name: sources_of(arguments.workspace, each) for each in sorted((results / "index_inputs").iterdir())
              if (each / "files.arrow").is_file()}  # fmt: skip
     lines = list(_of_ids(arguments.ids, named) if arguments.ids else _rejects(results, named))
-    print("\n".join("\t".join(line) for line in lines) or "no rejects")
+    if lines or not arguments.ids:
+        print("\n".join("\t".join(line) for line in lines) or "no rejects")
+    unknown = [each for each in arguments.ids if not any(each in ids for ids in named.values())]
+    if unknown:
+        of = f"no id of {', '.join(named) or 'any data set'}"
+        raise InputErrors(InputError(f"{each}: {of}", "copy it whole") for each in unknown)
 
 
 def sources_of(workspace: Path, index: Path) -> dict[str, str]:
     """Return id -> file of each image of a data set and of each report that has one; else the id as distributed."""
-    from ..common.data.private_sources import reveal
+    from ..common.data.identifiers import read_map
+    from ..common.data.private_sources import is_keyed, reveal
     from ..common.files import schemas
     from ..common.files.arrow_tables import read_table
 
-    private, map_back = workspace / "private", workspace / "private" / f"{index.name}.csv"
+    private = workspace / "private"
     named: dict[str, str] = {}
-    if map_back.is_file():
-        with map_back.open(encoding="utf-8", newline="") as handle:
-            named = {row["keyed_id"]: row["distributed_id"] for row in csv.DictReader(handle)}
+    if is_keyed(read_table(index / "files.arrow", schemas.FILES)):
+        try:
+            named = read_map(private / f"{index.name}.csv")
+        except InputError as error:  # images are named all the same
+            print(f"warning: {error}", file=sys.stderr)
     for file, schema, key in (
         ("reports.arrow", schemas.REPORTS, "study_id"),
         ("files.arrow", schemas.FILES, "image_id"),
@@ -67,12 +75,9 @@ def _rejects(results: Path, named: Mapping[str, Mapping[str, str]]) -> Iterator[
 
 
 def _of_ids(ids: list[str], named: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, ...]]:
-    """Yield a line for each id. Raises InputError for one that no data set has."""
+    """Yield a line for each id and data set that has it."""
     for identifier in ids:
-        found = [(dataset, each[identifier]) for dataset, each in named.items() if identifier in each]
-        if not found:
-            raise InputError(f"{identifier}: no id of {', '.join(named) or 'any data set'}", "copy it whole")
-        yield from ((dataset, identifier, source) for dataset, source in found)
+        yield from ((dataset, identifier, each[identifier]) for dataset, each in named.items() if identifier in each)
 
 
 def add_options(options: ArgumentParser) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .label_guess import Finding, Listed
     from .table_guess import TableGuess
 
+_MOST_WORDS = 5  # not understood, that are quoted
 SAME_BOX = 0.4  # intersection over union of two readers' boxes, the default of label_images
 
 
@@ -64,6 +65,10 @@ def said(guess: "TableGuess", labels: Labels, root: Path) -> list[str]:
     for about in dict.fromkeys(guess.no_findings.values()):
         names = ", ".join(name for name, each in guess.no_findings.items() if each == about)
         lines.append(f"no finding   {names}: by name about {about}; if it is one, give --finding")
+    for column, words in guess.other_words.items():
+        more = ", ..." if len(words) > _MOST_WORDS else ""
+        quoted = ", ".join(map(repr, words[:_MOST_WORDS])) + more
+        lines.append(f"no finding   {column}: not understood beside yes and no: {quoted}; write yes, no or unknown")
     unused = ", ".join(name or "a column without name" for name in guess.unused if name not in guess.no_findings)
     lines += [f"not read     {unused}"] if unused else []
     return lines + [f"not read     {number} columns {f'named {name}' if name else 'without name'}: rename all but one"
@@ -84,6 +89,9 @@ def _said_of_patients(guess: "TableGuess") -> "Iterator[str]":
     image = guess.images.column
     if guess.patient or guess.patient_pattern:
         yield f"patients     {guess.patient or f'{guess.patient_pattern} within {image}'}"
+    elif guess.no_patient:
+        yield f"patients     {guess.no_patient}: not used, so that no report is read and labels are split by image"
+        yield "             fill the column in, or remove the rows that are blank"
     else:
         which = [f"if `{name}` holds them: --column patient={shlex.quote(name)}" for name in guess.maybe_patients]
         yield f"patients     in no column that is known by its name; {'; '.join(which) or 'no column holds ids'}"
@@ -94,7 +102,8 @@ def _said_of_patients(guess: "TableGuess") -> "Iterator[str]":
     if guess.study or guess.study_pattern:
         yield f"studies      {', '.join(names_of(guess.study)) or f'{guess.study_pattern} within {image}'}"
         if isinstance(guess.study, list):
-            yield f"             read together: an id of {guess.study[-1]} is that of several patients"
+            shared = f": an id of {guess.study[-1]} is that of several patients" if guess.patient in guess.study else ""
+            yield f"             read together{shared}"
     if guess.no_study:
         yield f"no studies   {guess.no_study}"
     if guess.split is None:

@@ -21,8 +21,19 @@ from ..common.radiographs.views import accepted_views, normalise_view, rule_for_
 from ..index_inputs.contract import IndexInputsSettings
 from ..split_reports.headers import Language, header_names, normal_name
 from ..split_reports.languages import LOOKED_AT, better_language
-from .column_names import INVERTED, PART, READER, Roles, about, column_words, id_columns, patient_column, study_column
-from .image_guess import Images, ids_in_paths, images_of, is_image_file
+from .column_names import (
+    INVERTED,
+    PART,
+    READER,
+    Roles,
+    about,
+    blank_patients,
+    column_words,
+    id_columns,
+    patient_column,
+    study_column,
+)
+from .image_guess import Images, ids_in_paths, images_of, names_masks
 from .label_guess import (
     ABSENT,
     PRESENT,
@@ -30,9 +41,11 @@ from .label_guess import (
     Finding,
     Listed,
     boxes_in,
+    decimal_commas,
     finding_in,
     listed_in,
     mean_words,
+    not_understood,
     outlined_finding,
     refused_boxes,
 )
@@ -54,6 +67,7 @@ class TableGuess:
     patient: str | None
     patient_pattern: str | None  # in the images' paths, where no column holds patients
     without_patient: int  # rows
+    no_patient: str  # why the column that is named so is not used
     study: str | list[str] | None  # several where exams are numbered by patient
     no_study: str  # why the column that is named so is not used
     study_pattern: str | None
@@ -72,6 +86,7 @@ class TableGuess:
     lung_mask: str | None
     findings: tuple[Finding, ...]
     no_findings: Mapping[str, str]  # unused columns of yes and no, with what their names are about
+    other_words: Mapping[str, list[str]]  # words beside yes and no, by the column that is not used for them
     listed: Listed | None
     reader: str | None  # where images have rows of several
     agree: int  # readers that every image has, at most two
@@ -106,7 +121,7 @@ def guess_table(
     roles = Roles(table, given or {}, path)
     images = images_of(table, root, path, twice, roles.given.get("image"))
     roles.remove([images.column])
-    outlines = [name for name in roles.rest if _names_masks(table, name, images, root)]
+    outlines = [name for name in roles.rest if names_masks(table, name, images, root)]
     lung_mask = roles.take("lung_mask", lambda _: next((name for name in outlines if "lung" in name.lower()), None))
     mask = roles.take("mask", lambda rest: next((name for name in outlines if name in rest), None))
     inverted = roles.take("inverted", lambda rest: next(
@@ -114,14 +129,16 @@ def guess_table(
     ))  # fmt: skip
     split = roles.take("split", lambda rest: next((name for name in rest if _holds_parts(table[name])), None))
     boxes = _boxes(table, roles)
-    no_boxes = refused_boxes(table, boxes) if boxes else ""
+    no_boxes = refused_boxes(table, boxes) if boxes else decimal_commas(table, roles.rest)
     reader = roles.take("reader", lambda rest: _reader(rest, table, images.column))
     agree = _readers_of_all(table, images.column, reader) if reader else 1
     yes_or_no = {name: found for name in roles.rest if (found := finding_in(table[name])) is not None}
     others = {name: of for name in yes_or_no if name != finding and (of := about(name)) is not None}
     findings = tuple(found for name, found in yes_or_no.items() if name not in others)
     roles.remove([each.column for each in findings])
-    patient = roles.take("patient", lambda rest: patient_column(rest, others, table))
+    given_study = roles.given.get("study", [])  # of two columns, one may be that of patients
+    shared = given_study if len(given_study) > 1 else []
+    patient = roles.take("patient", lambda rest: patient_column([*rest, *shared], others, table))
     study = roles.take("study", lambda rest: study_column(rest, others, table))
     views = roles.given.get("view") or [name for name in roles.rest if _holds_views(table[name])]
     roles.remove(views)
@@ -141,12 +158,13 @@ def guess_table(
     patient_pattern = None if patient else in_paths[0]
     patients = pl.col(patient) if patient else _group(images.column, patient_pattern)
     studies, no_study = (
-        _study(table, study, patient, patients if patient or patient_pattern else None, names_of(report))
+        _study(table, shared or study, patient, patients if patient or patient_pattern else None, names_of(report))
         if study
         else (None, "")
     )
     study_pattern = None if studies else in_paths[1]
     others = {name: about for name, about in others.items() if name in rest or (name == study and no_study)}
+    no_patient = "" if patient or patient_pattern else blank_patients(rest, others, table)
     return TableGuess(
         form=form,
         rows=table.height,
@@ -155,6 +173,7 @@ def guess_table(
         patient=patient,
         patient_pattern=patient_pattern,
         without_patient=table[patient].null_count() if patient else 0,
+        no_patient=no_patient,
         study=studies,
         no_study=no_study,
         study_pattern=study_pattern if patient_pattern else None,
@@ -175,6 +194,7 @@ def guess_table(
         lung_mask=lung_mask,
         findings=findings,
         no_findings=others,
+        other_words={name: words for name in rest if about(name) is None and (words := not_understood(table[name]))},
         listed=listed,
         reader=reader,
         agree=agree,
@@ -182,17 +202,6 @@ def guess_table(
         maybe_patients=() if patient or patient_pattern else tuple(id_columns(rest, table)),
         twice=twice,
         language=language,
-    )
-
-
-def _names_masks(table: pl.DataFrame, name: str, images: Images, root: Path) -> bool:
-    """Return whether a column names PNG files, and not those of the images themselves."""
-    rows = table.filter(pl.col(name).is_not_null()).head(50).select(name, images.column).rows()
-    folders = (images.folder, root)
-    return bool(rows) and all(
-        is_image_file(cell, folders, ".png")
-        and (images.folder / (image or "")) not in [each / cell for each in folders]
-        for cell, image in rows
     )
 
 
@@ -240,9 +249,14 @@ def _divided(table: pl.DataFrame, split: str, patients: pl.Expr) -> tuple[int, i
 
 
 def _study(
-    table: pl.DataFrame, study: str, patient: str | None, patients: pl.Expr | None, reports: list[str]
+    table: pl.DataFrame, study: str | list[str], patient: str | None, patients: pl.Expr | None, reports: list[str]
 ) -> tuple[str | list[str] | None, str]:
-    """Return the column of the study, with that of the patient where patients share its ids; or None, and why."""
+    """Return the column of the study, with that of the patient where patients share its ids; or None, and why.
+
+    Several columns, which are given, are read together.
+    """
+    if not isinstance(study, str):
+        return study, ""
     rows = table.with_columns(patients.alias(_GROUP) if patients is not None else pl.lit("").alias(_GROUP))
     rows = rows.filter(pl.col(study).is_not_null())
     is_shared = bool((rows.drop_nulls(_GROUP).group_by(study).agg(pl.col(_GROUP).n_unique())[_GROUP] > 1).any())

@@ -38,7 +38,9 @@ def write_labels(job: LabelImagesJob) -> None:
     with track_job(job, more={name: path for name, path in present.items() if path.is_file()}) as run:
         images = ImageStore(job.images).table
         labels = label_images(images, job.root, settings, job.private, job.roots)
-        unit_of = ids_to_split_by(job.private, job.dataset)
+        # of the index: its map does not have the patients of a table `patients` that only labels use
+        ids = [each for column in ("image_id", "patient_id") for each in images[column].to_pylist()]
+        unit_of = ids_to_split_by(job.private, job.dataset, ids)
         rows, listed = split_rows(labels, job.root, settings, job.private, _distributed_split(job), unit_of)
         pixels = dict(zip(images["image_id"].to_pylist(), images["pixels_sha256"].to_pylist(), strict=True))
         card = data_card(job.dataset, settings, labels, rows, pixels, listed, _rejected(job))

@@ -20,7 +20,8 @@ def write_pairs(job: PairImagesReportsJob) -> None:
         images = read_images(store, read_table(job.files, FILES), job.files)
         sentences = read_sentences(read_table(job.sentences, SENTENCES))
         reports = join_reports(sentences)
-        before = pair(images, reports, settings.patient_split, ids_to_split_by(job.private, store.dataset))
+        split_by = ids_to_split_by(job.private, store.dataset, images["patient_id"])
+        before = pair(images, reports, settings.patient_split, split_by)
         refuse_shared_patients(before.pairs)
         after = drop_duplicate_pixels(before)
         if settings.images_per_study == "one":

@@ -28,7 +28,7 @@ def split_reports(job: SplitReportsJob) -> None:
     reports = reveal(read_table(job.reports, schemas.REPORTS), job.private)
     with track_job(job, more={"tokenizer": weights} if weights else None) as run:
         dataset = job.dataset or job.name
-        split_by = ids_to_split_by(job.private, dataset)
+        split_by = ids_to_split_by(job.private, dataset, reports["patient_id"].to_pylist())
         result = split_all(reports, job.root, dataset, settings, job.roots, split_by)
         run.log_metrics(result.counts)
         write_rows(job.rejects, schemas.REJECTS, result.rejects)

@@ -78,8 +78,9 @@ class Indexes:
             roots = tuple(map(Path, self.config.roots(name)))
             with self.private() as folder:
                 try:
-                    self._read[name] = build_index(Path(self.config.root(name)), settings, name, folder, roots)
-                    self._units[name] = ids_to_split_by(folder, name)
+                    index = build_index(Path(self.config.root(name)), settings, name, folder, roots)
+                    ids = [*index.files["image_id"], *index.files["patient_id"], *index.reports["patient_id"]]
+                    self._read[name], self._units[name] = index, ids_to_split_by(folder, name, ids)
                 except InputError as error:
                     self._read[name] = error
         read = self._read[name]

@@ -11,11 +11,12 @@ older than that has no file `splits_by_distributed_ids`, and keeps its split by 
 import csv
 import hmac
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from ..errors import InputError
 from ..files.atomic_files import atomic_path
@@ -27,6 +28,9 @@ KEY_NAME = "identifiers.key"
 SPLITS_BY_DISTRIBUTED_IDS = "splits_by_distributed_ids"  # an empty file, made with a new key
 _KEY_BYTES = 32
 _HEX_DIGITS = 24  # 96 bits: the probability that two of a million ids agree is below 1e-17
+_KEYED = re.compile(rf"({'|'.join(get_args(Subject))})-[0-9a-f]{{{_HEX_DIGITS}}}")
+_MAP_COLUMNS = ["kind", "distributed_id", "keyed_id"]
+_RESTORE = "restore it from a copy, or run index_inputs of the data set again"
 
 
 def resolve_kind(layout: str, kind: IdentifierKind | None) -> IdentifierKind:
@@ -95,24 +99,45 @@ def write_map(path: Path, pairs: Iterable[tuple[Subject, str, str]]) -> None:
         _write_private(temporary, "")
         with temporary.open("a", encoding="utf-8", newline="") as handle:
             writer = csv.writer(handle, lineterminator="\n")
-            writer.writerow(["kind", "distributed_id", "keyed_id"])
+            writer.writerow(_MAP_COLUMNS)
             writer.writerows(sorted(pairs))
 
 
-def ids_to_split_by(private: Path | None, dataset: str) -> Callable[[str], str]:
-    """Return the function from an id of the tables to the one by which its patient or image is split.
+def read_map(path: Path) -> dict[str, str]:
+    """Return keyed id -> distributed id of a file of `write_map`. Raises InputError where it is missing or damaged."""
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            header, *rows = csv.reader(lines)
+    except FileNotFoundError:
+        raise InputError(f"{path}: the map of keyed ids is missing", _RESTORE) from None
+    except (ValueError, csv.Error):  # another encoding, or no line at all
+        header, rows = [], []
+    if header != _MAP_COLUMNS or any(len(row) != len(_MAP_COLUMNS) for row in rows):
+        what = f"{path}: the map of keyed ids is damaged: not a CSV in UTF-8 with {', '.join(_MAP_COLUMNS)} in each row"
+        raise InputError(what, _RESTORE)
+    return {name: distributed for _, distributed, name in rows}
+
+
+def ids_to_split_by(private: Path | None, dataset: str, ids: Iterable[str | None]) -> Callable[[str], str]:
+    """Return the function from an id to the one by which its patient or image is split; `ids` are those of the index.
 
     That is the distributed id, where ids are keyed and their folder says so; else the id itself. Its values must not be
-    written, logged or quoted.
+    written, logged or quoted. Raises InputError where the map lacks one of `ids` that is keyed, or has another id for
+    it than it was made of: the split would be another.
     """
     if private is None or not (private / SPLITS_BY_DISTRIBUTED_IDS).is_file():
         return str
-    path = private / f"{dataset}.csv"
-    if not path.is_file():
-        return str  # its ids are not keyed
-    with path.open(encoding="utf-8", newline="") as lines:
-        distributed = {row["keyed_id"]: row["distributed_id"] for row in csv.DictReader(lines)}
-    return lambda identifier: distributed.get(identifier, identifier)
+    subjects = {each: found[1] for each in ids if each is not None and (found := _KEYED.fullmatch(each))}
+    if not subjects:
+        return str
+    path, key = private / f"{dataset}.csv", read_key(private)
+    known = read_map(path)
+    lacking = [name for name, subject in subjects.items()
+               if name not in known or keyed(known[name], cast("Subject", subject), key) != name]  # fmt: skip
+    if lacking:
+        what = f"{path}: lacks the right id of {len(lacking):,} of {len(subjects):,} keyed ids, e.g. of {min(lacking)}"
+        raise InputError(what, _RESTORE)
+    return lambda identifier: known.get(identifier, identifier)
 
 
 def _write_private(path: Path, text: str) -> None:

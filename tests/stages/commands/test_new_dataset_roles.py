@@ -1,10 +1,11 @@
 """mlip new-dataset: columns by their names in several languages, roles that the user gives, and what it asks for."""
 
+import polars as pl
 import pytest
 import yaml
 
 from stages.__main__ import main
-from stages.commands.column_names import column_words
+from stages.commands.column_names import column_words, patient_column
 from workflow.doctor.indexes import Indexes, check_views
 
 NUMBER = 60
@@ -36,6 +37,75 @@ def test_the_patient_is_known_by_many_names(made, name):
     rows = rows_of(lambda number: f"p{number // 2}", age.__getitem__, lambda _: REPORT)
     written = made(["img", name, "Patientenalter", "text"], rows)
     assert (written.columns["patient"], written.block["pretrain_on"]) == (name, "ours")
+
+
+@pytest.mark.parametrize(
+    ("other", "name"),
+    [
+        ("Patient Group", "PatientID"),
+        ("referring person", "Pat-ID"),
+        ("Inpatient ward", "PID"),
+        ("PatientBirthYear", "PatientID"),
+        ("no_of_patients", "pid"),
+        ("Patientengruppe", "Patientennummer"),
+        ("PatientName", "pt_id"),
+        ("person", "N\u00b0 de patient"),
+    ],
+)
+def test_an_id_is_the_patient_beside_other_columns_of_patients(other, name):
+    for names in ([other, name], [name, other]):
+        assert patient_column(names, [], pl.DataFrame({each: ["a", "b"] for each in names})) == name
+
+
+def test_a_patient_column_with_many_blanks_is_said_with_what_follows(made):
+    written = made(["img", "Pat-ID", "text"], rows_of(lambda n: f"p{n}" if n % 5 > 1 else "", lambda _: REPORT))
+    assert "patients     Pat-ID has 24 blank cells in 60 rows: not used, so that no report is read" in written.said
+    assert "no column" not in written.said.split("reports ")[0]
+
+
+def test_two_columns_of_a_study_are_both_written(made, tmp_path):
+    cells = (lambda number: f"p{number // 2}", lambda number: f"e{number % 2}", lambda _: REPORT)
+    made(["img", "Pat", "Exam", "text"], rows_of(*cells))
+    main(["new-dataset", str(tmp_path / "ours" / "t.csv"), "--output", str(tmp_path / "two"),
+          "--column", "study=Pat,Exam"])  # fmt: skip
+    block = yaml.safe_load((tmp_path / "two" / "ours.yaml").read_text())
+    columns = block["datasets"]["ours"]["index_inputs"]["columns"]
+    assert columns == {"image": "img", "patient": "Pat", "study": ["Pat", "Exam"], "report": "text"}
+
+
+@pytest.mark.parametrize(
+    ("header", "box"),
+    [(["bbox"], ["1,5 2,5 10,0 12,0"]), (["x", "y", "w", "h"], ["1,5", "2,5", "10,0", "12,0"])],
+)
+def test_boxes_with_decimal_commas_are_no_report_and_said(made, header, box):
+    cells = [lambda _, cell=cell: cell for cell in box]
+    written = made(["img", "Pat-ID", "Mass", *header], rows_of(lambda n: f"p{n}", lambda n: n % 2, *cells))
+    assert "reports      none" in written.said
+    assert f"no boxes     {', '.join(header)}: numbers have decimal commas ({box[0]}), which are read" in written.said
+    assert "report" not in written.columns
+
+
+@pytest.mark.parametrize(
+    ("words", "uncertain", "unlabelled"),
+    [
+        (["ja", "nein", "unklar", "fraglich", "unbekannt", "k.A.", "n/a"], ["fraglich", "unklar"],
+         ["k.A.", "n/a", "unbekannt"]),
+        (["vorhanden", "nicht vorhanden"], None, None),
+        (["j", "n"], None, None),
+    ],
+)  # fmt: skip
+def test_german_labels_are_read(made, words, uncertain, unlabelled):
+    written = made(["img", "Pat-ID", "Erguss"], rows_of(lambda n: f"p{n}", lambda n: words[n % len(words)]))
+    labels = written.labels
+    assert (labels["positive_values"], labels["negative_values"]) == (words[:1], words[1:2])
+    assert (labels.get("uncertain_values"), labels.get("unlabelled_values")) == (uncertain, unlabelled)
+
+
+def test_words_that_are_not_understood_are_quoted(made):
+    words = ["ja", "nein", "ja", "nein", "ja", "klein", "gross", "beidseits", "links"]
+    written = made(["img", "Pat-ID", "Erguss"], rows_of(lambda n: f"p{n}", lambda n: words[n % 9]))
+    said = "Erguss: not understood beside yes and no: 'beidseits', 'gross', 'klein', 'links'; write yes, no or unknown"
+    assert f"no finding   {said}" in written.said
 
 
 @pytest.mark.parametrize("name", ["Fallnummer", "Fall-Nr", "case_id", "N\u00b0 dossier"])

@@ -50,8 +50,22 @@ def test_an_id_is_named(workspace, capsys):
     main(["rejects", "--workspace", str(workspace), ids[2]])
     assert capsys.readouterr().out == f"ours\t{ids[2]}\tP2\n"
     with pytest.raises(SystemExit):
-        main(["rejects", "--workspace", str(workspace), "image-00"])
-    assert "image-00: no id of ours; copy it whole" in capsys.readouterr().err
+        main(["rejects", "--workspace", str(workspace), "image-00", ids[2], "image-01"])
+    printed = capsys.readouterr()
+    assert printed.out == f"ours\t{ids[2]}\tP2\n"
+    for wrong in ("image-00", "image-01"):
+        assert f"{wrong}: no id of ours; copy it whole\n" in printed.err
+
+
+@pytest.mark.parametrize(("damage", "says"), [(None, "missing"), (b"kind;distributed_id;keyed_id\n", "damaged")])
+def test_images_are_named_without_the_map_which_is_said(workspace, capsys, damage, says):
+    path = workspace / "private" / "ours.csv"
+    path.unlink() if damage is None else path.write_bytes(damage)
+    main(["rejects", "--workspace", str(workspace)])
+    printed = capsys.readouterr()
+    assert "ours\tdecode_failed\t1.png\tit is broken" in printed.out
+    assert f"warning: {path}: the map of keyed ids is {says}" in printed.err
+    assert printed.err.count("\n") == 1
 
 
 def test_rejects_of_shards_are_named_where_nothing_is_gathered(workspace, capsys):

@@ -58,9 +58,9 @@ def test_a_new_key_splits_patients_as_the_old_one_did(tmp_path):
         key = read_or_create_key(tmp_path / name)
         ids = [keyed(each, "patient", key) for each in people]
         write_map(tmp_path / name / "ours.csv", [("patient", *each) for each in zip(people, ids, strict=True)])
-        unit_of = ids_to_split_by(tmp_path / name, "ours")
+        unit_of = ids_to_split_by(tmp_path / name, "ours", ids)
         parts.append([split_of(unit_of(each), settings) for each in ids])
-        assert ids_to_split_by(tmp_path / name, "public")("p1") == "p1"  # its ids are not keyed
+        assert ids_to_split_by(tmp_path / name, "public", ["p1", None])("p1") == "p1"  # its ids are not keyed
     assert parts[0] == parts[1] == [split_of(each, settings) for each in people]
 
 
@@ -69,8 +69,37 @@ def test_a_folder_with_a_key_of_before_keeps_its_split(tmp_path):
     (tmp_path / SPLITS_BY_DISTRIBUTED_IDS).unlink()  # what an earlier version left
     assert read_or_create_key(tmp_path) == key
     write_map(tmp_path / "ours.csv", [("patient", "MRN1", "patient-1")])
-    assert ids_to_split_by(tmp_path, "ours")("patient-1") == "patient-1"
-    assert ids_to_split_by(None, "ours")("patient-1") == "patient-1"
+    assert ids_to_split_by(tmp_path, "ours", ["patient-1"])("patient-1") == "patient-1"
+    assert ids_to_split_by(None, "ours", ["patient-1"])("patient-1") == "patient-1"
+
+
+def without_last_row(text: str) -> bytes:
+    return "".join(text.splitlines(keepends=True)[:-1]).encode()
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (None, "is missing"),
+        (lambda _: b"", "is damaged"),
+        (lambda text: text.replace(",", ";").encode(), "is damaged"),
+        (lambda text: text.encode("utf-16"), "is damaged"),
+        (lambda text: text[:-30].encode(), "lacks the right id"),
+        (lambda text: text[:-40].encode(), "is damaged"),
+        (without_last_row, "lacks the right id of 1 of 2 keyed ids, e.g. of patient-"),
+        (lambda text: text.replace(",007,", ",7,").encode(), "lacks the right id of 1 of 2 keyed ids"),  # a spreadsheet
+    ],
+)
+def test_a_map_without_ids_is_refused_instead_of_another_split(tmp_path, damage, says):
+    key, path = read_or_create_key(tmp_path), tmp_path / "ours.csv"
+    ids = {each: keyed(each, "patient", key) for each in ("007", "M1")}
+    write_map(path, [("patient", *pair) for pair in ids.items()])
+    path.unlink() if damage is None else path.write_bytes(damage(path.read_text()))
+    with pytest.raises(InputError) as error:
+        ids_to_split_by(tmp_path, "ours", ids.values())
+    assert str(error.value).startswith(f"{path}: ")
+    assert says in str(error.value)
+    assert "restore it from a copy, or run index_inputs of the data set again" in str(error.value)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])

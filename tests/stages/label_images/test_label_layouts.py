@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from stages.common.data.identifiers import keyed, read_or_create_key
+from stages.common.data.identifiers import keyed, read_or_create_key, write_map
 from stages.common.data.run_lengths import decode
 
 RSNA_HEADER = ["patientId", "x", "y", "width", "height", "Target"]
@@ -187,7 +187,9 @@ def test_folder_is_keyed_with_the_key_of_index_inputs(labelled, refusal, tmp_pat
     write_csv(root / "t.csv", [["file", "sick"], ["x.png", "1"], ["y.png", "0"]])
     settings = {"layout": "folder", "finding": "f", "table": "t.csv", "columns": {"image": "file", "target": "sick"}}
     key = read_or_create_key(private)
-    images = {keyed(name, "image", key): None for name in ("x.png", "y.png")}
+    names = {keyed(name, "image", key): name for name in ("x.png", "y.png")}
+    write_map(private / "set.csv", [("image", name, each) for each, name in names.items()])
+    images = dict.fromkeys(names)
     result = labelled(root, settings, images, private=private)
     assert [row["target"] for row in result.rows] == [1, 0]
     assert "--private" in refusal(root, settings, images)
