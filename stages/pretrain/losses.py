@@ -29,9 +29,9 @@ class SemanticIntegrity(nn.Module):
     """
 
     def __init__(self, kind: IntegrityKind, patches: int, usual: int | None = None) -> None:
-        """Build the map; `usual` is the number V of patches that masked training shows (default: all)."""
+        """Build the map; `usual` is the number V of patches that masked training shows (None: as many as shown)."""
         super().__init__()
-        self.kind, self.usual = kind, usual or patches
+        self.kind, self.usual = kind, usual
         self.phi = nn.Parameter(torch.zeros(patches), requires_grad=kind != "none")
         self.bias = nn.Parameter(torch.zeros(()), requires_grad=kind == "softplus")
 
@@ -45,7 +45,7 @@ class SemanticIntegrity(nn.Module):
             return share.sum(dim=1) * self.phi.numel() / count  # 1 / (1 - r) = N / V
         shown = self.phi.index_select(0, visible.flatten()).view(batch, count)
         total = shown.sum(dim=1)
-        return F.softplus((total if count == self.usual else total * (self.usual / count)) + self.bias)
+        return F.softplus((total if self.usual in (None, count) else total * (self.usual / count)) + self.bias)
 
     def centred_map(self) -> Float[Tensor, "patches"]:
         """Return phi without its mean: V is constant, so the mean is a free temperature and carries no position."""

@@ -11,7 +11,7 @@ from stages.common.files.code_digest import import_closure
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTIONS = {"yaml": "pyyaml", "pyarrow": "pyarrow", "huggingface_hub": "huggingface-hub",
-                 "indexed_gzip": "indexed-gzip"}  # fmt: skip
+                 "indexed_gzip": "indexed-gzip", "typing_extensions": "typing-extensions"}  # fmt: skip
 
 
 def imported(path: Path) -> set[str]:
