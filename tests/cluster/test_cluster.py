@@ -17,7 +17,9 @@ from workflow.images.lock import read_images_lock
 
 pytestmark = pytest.mark.cluster
 
-ON_GPU = {"pretrain", "select_checkpoint", "extract_features", "retrieval", "few_shot_segmentation"}
+ON_GPU = {
+    "pretrain", "select_checkpoint", "extract_features", "retrieval", "few_shot_segmentation", "phrase_grounding"
+}  # fmt: skip
 PROFILE = "workflow/profiles/slurm/config.yaml"
 
 
