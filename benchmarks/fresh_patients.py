@@ -22,13 +22,14 @@ from benchmarks.variants_on_phantom import ROOT, Study
 from stages.common.data.label_matrix import read_label_matrix
 from stages.common.data.labelled_images import read_labels
 from stages.common.data.prompts import read_prompts
-from stages.common.encoders.dual import Checkpoint, load_checkpoint, to_pixels
+from stages.common.encoders.dual import Checkpoint, load_checkpoint
 from stages.common.encoders.prompt_scores import prompt_scores
 from stages.common.inference.encoding import in_batches, joined, token_batches
 from stages.common.metrics.ranking import auc, draw_weights
-from stages.phrase_grounding.located_images import Located, locate
-from stages.phrase_grounding.pointers import ByPart, Pointers
-from stages.phrase_grounding.pointing import baselines, hits
+from stages.phrase_grounding.heatmaps import grid_hits
+from stages.phrase_grounding.located_images import locate
+from stages.phrase_grounding.pointers import Pointers
+from stages.phrase_grounding.pointing import baselines
 from stages.zero_shot_classification.contract import ZeroShotSettings
 from stages.zero_shot_classification.scores import local_scores, standardised
 
@@ -48,21 +49,16 @@ def pointing(study: Study, dataset: str, checkpoint: Checkpoint) -> dict[str, li
     texts = prompts.sets["no_place"].positive
     asked = {part: [texts] * len(own.labels) for part, own in parts.items() if part != "train"}
     pointed = Pointers(checkpoint, store, path, settings).at(finding, parts, {"no_place": asked})["no_place"]
-    probe = max(pointed.supervised_probe.values(), key=lambda own: _hits(own, "validation", parts).mean())
-    maps = {**pointed.heatmap, "supervised_probe": probe} | {
-        "brightness": pointed.brightness} if pointed.brightness else {}  # fmt: skip
-    found = {name: _hits(own, "test", parts) for name, own in maps.items()}
-    found["random_encoders"] = np.mean([_hits(own, "test", parts) for own in pointed.random_encoders], axis=0)
-    rivals = baselines(parts["test"], parts["train"], ())
+    validation, test = parts["validation"], parts["test"]
+    probe = max(pointed.supervised_probe.values(), key=lambda own: grid_hits(own["validation"], validation).mean())
+    maps = {**pointed.heatmap, "supervised_probe": probe}
+    maps |= {"brightness": pointed.brightness} if pointed.brightness else {}
+    found = {name: grid_hits(own["test"], test) for name, own in maps.items()}
+    found["random_encoders"] = np.mean([grid_hits(own["test"], test) for own in pointed.random_encoders], axis=0)
+    rivals = baselines(test, parts["train"], ())
     found |= {name: own.hit for name in ("random_in_lung", "fixed_peak_of_training") if (own := rivals[name])}
-    return {"patients": [str(each) for each in parts["test"].resampled[1]],
+    return {"patients": [str(each) for each in test.resampled[1]],
             **{name: np.round(each, 3).tolist() for name, each in found.items()}}  # fmt: skip
-
-
-def _hits(maps: ByPart, part: str, parts: dict[str, Located]) -> np.ndarray:
-    located = parts[part]
-    pixels = to_pixels(maps[part], located.regions.shape[-1]).numpy()
-    return hits(pixels, located.regions, located.content)
 
 
 def zero_shot(study: Study, dataset: str, checkpoint: Checkpoint) -> dict[str, list]:

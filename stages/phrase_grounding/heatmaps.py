@@ -15,6 +15,8 @@ from ..common.inference.encoding import copied_behind, in_batches, token_batches
 from ..common.metrics.ranking import auc
 from ..common.settings import Precision
 from .contract import IntegrityMap
+from .located_images import Located
+from .pointing import Maps, hits
 
 _BATCH = 64
 GridMaps = Float[torch.Tensor, "_images _patches"]  # row-major on a grid; brightness has another one than heatmaps
@@ -65,6 +67,16 @@ def _shares(asked: Sequence[Sequence[int]], used: Sequence[int]) -> Float[torch.
         for row in own:
             shares[image, column[row]] += 1 / len(own)
     return shares
+
+
+def on_pixels(maps: GridMaps, located: Located) -> Maps:
+    """Return maps on a grid at the size of the stored images, bilinear."""
+    return to_pixels(maps, located.regions.shape[-1]).numpy()
+
+
+def grid_hits(maps: GridMaps, located: Located) -> Float[np.ndarray, "images"]:
+    """Return 1 for each image in whose region the peak of its map on a grid lies, else 0."""
+    return hits(on_pixels(maps, located), located.regions, located.content)
 
 
 def describe(

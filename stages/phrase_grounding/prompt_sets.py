@@ -8,14 +8,13 @@ import numpy as np
 from jaxtyping import Float
 
 from ..common.data.prompts import FindingPrompts
-from ..common.encoders.dual import to_pixels
 from ..common.metrics.ranking import draw_weights, estimate, mean_of
 from ..common.records import Estimate
 from .contract import ReadingHits
-from .heatmaps import GridMaps
+from .heatmaps import GridMaps, grid_hits, on_pixels
 from .located_images import SIDES, ZONES, Located
 from .pointers import ByPart, Pointed, Pointers
-from .pointing import THRESHOLDS, Maps, MapScores, baselines, best_threshold, hits, in_lungs, mean_score, score
+from .pointing import THRESHOLDS, Maps, MapScores, baselines, best_threshold, in_lungs, mean_score, score
 
 WORDS = {"side": SIDES, "zone": ZONES}  # slots of a prompt file that each image fills with its own place
 Values = Float[np.ndarray, "images"]
@@ -69,20 +68,25 @@ def measured(pointed: Pointed, parts: Mapping[str, Located], slots: tuple[str, .
     that learn from it are left out.
     """
     validation, test = parts.get("validation"), parts["test"]
-    reading = _best(pointed.heatmap, validation)
+    validated = _validated(pointed.heatmap, validation)
+    reading = _best(validated)
     chosen = {"heatmap": [pointed.heatmap[reading]]}
     if pointed.supervised_probe:
-        chosen["supervised_probe"] = [pointed.supervised_probe[_best(pointed.supervised_probe, validation)]]
+        chosen["supervised_probe"] = [pointed.supervised_probe[_best(_validated(pointed.supervised_probe, validation))]]
     if pointed.random_encoders:
         chosen["random_encoders"] = list(pointed.random_encoders)
     if pointed.brightness is not None:
         chosen["brightness"] = [pointed.brightness]
-    scores: dict[str, dict[str, MapScores | None]] = {}
-    for part in ("validation", "test"):
-        if part in parts:
-            scores[part] = {pointer: mean_score([score(_pixels(each[part], parts[part]), parts[part]) for each in maps])
-                            for pointer, maps in chosen.items()}  # fmt: skip
-            scores[part] |= baselines(parts[part], parts.get("train"), slots)
+    scored = {
+        part: {pointer: [score(on_pixels(each[part], parts[part]), parts[part]) for each in maps]
+               for pointer, maps in chosen.items()}
+        for part in ("validation", "test") if part in parts
+    }  # fmt: skip
+    scores: dict[str, dict[str, MapScores | None]] = {
+        part: {pointer: mean_score(each) for pointer, each in own.items()}
+        | baselines(parts[part], parts.get("train"), slots)
+        for part, own in scored.items()
+    }
     values, thresholds = _values(scores["test"], scores.get("validation"))
     if values["pointing"]["random_in_lung"] is not None:  # it is then the harder baseline of the two
         for pointers in values.values():
@@ -101,42 +105,31 @@ def measured(pointed: Pointed, parts: Mapping[str, Located], slots: tuple[str, .
         measure: {pointer: each for pointer, each in pointers.items() if each is not None}
         for measure, pointers in values.items()
     }
-    readings = {name: _reading_hits(own, validation, test, weights) for name, own in pointed.heatmap.items()}
-    by_encoder = [float(_hits(each["test"], test).mean()) for each in pointed.random_encoders]
-    heatmap = _pixels(pointed.heatmap[reading]["test"], test)
+    readings = {
+        name: ReadingHits(validation=validated[name], test=estimate(mean_of(grid_hits(own["test"], test)), weights))
+        for name, own in pointed.heatmap.items()
+    }
+    by_encoder = [float(each.hit.mean()) for each in scored["test"].get("random_encoders", [])]
+    heatmap = on_pixels(pointed.heatmap[reading]["test"], test)
     return Grounded(slots, heatmap, test, thresholds, figures, known, readings, reading, by_encoder)
-
-
-def _reading_hits(
-    maps: ByPart, validation: Located | None, test: Located, weights: Float[np.ndarray, "draws images"]
-) -> ReadingHits:
-    return ReadingHits(
-        validation=None if validation is None else float(_hits(maps["validation"], validation).mean()),
-        test=estimate(mean_of(_hits(maps["test"], test)), weights),
-    )
 
 
 def _in_lungs(maps: Sequence[GridMaps], test: Located) -> Values | None:
     """Return the mean hits of several maps' peaks inside the lungs; None where these are unknown, or without maps."""
-    found = [in_lungs(_pixels(each, test), test) for each in maps]
+    found = [in_lungs(on_pixels(each, test), test) for each in maps]
     known = [each for each in found if each is not None]
     return np.mean(known, axis=0) if known else None
 
 
-def _pixels(maps: GridMaps, located: Located) -> Maps:
-    return to_pixels(maps, located.regions.shape[-1]).numpy()
+def _validated(alternatives: Mapping[str, ByPart], validation: Located | None) -> dict[str, float | None]:
+    """Return the share of hits of each alternative on validation; None without that part."""
+    return {name: None if validation is None else float(grid_hits(own["validation"], validation).mean())
+            for name, own in alternatives.items()}  # fmt: skip
 
 
-def _hits(maps: GridMaps, located: Located) -> Values:
-    return hits(_pixels(maps, located), located.regions, located.content)
-
-
-def _best(alternatives: Mapping[str, ByPart], validation: Located | None) -> str:
+def _best(validated: Mapping[str, float | None]) -> str:
     """Return the alternative with most hits on validation; of several, and without that part, the first."""
-    if validation is None or len(alternatives) == 1:
-        return next(iter(alternatives))
-    found = {name: float(_hits(own["validation"], validation).mean()) for name, own in alternatives.items()}
-    return max(found, key=lambda name: found[name])
+    return max(validated, key=lambda name: validated[name] or 0.0)
 
 
 def _values(

@@ -15,14 +15,13 @@ from torch.nn import functional as F
 
 from ..common.data.image_store import ImageStore
 from ..common.digests import seed_from
-from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, to_pixels
+from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder
 from ..common.encoders.settings import READINGS
 from ..common.inference.encoding import in_batches, joined, mean_patches, token_batches
 from ..common.inference.heatmaps import HeatmapReader, heatmap_reader
 from ..common.settings import Precision
-from .heatmaps import GridMaps
+from .heatmaps import GridMaps, grid_hits
 from .located_images import Located
-from .pointing import hits
 
 _GRIDS = (7, 14, 28)  # on which brightness is averaged; the best on training regions is taken
 _SMALLEST_DEVIATION = 0.01  # of grey values; a place at which all training images agree would decide every peak
@@ -55,13 +54,10 @@ class Brightness:
     def maps(self, parts: Mapping[str, Located]) -> dict[str, GridMaps]:
         """Return the maps of every other part than train, whose regions choose the grid and the sign."""
         training = parts["train"]
-        found = {(sign, grid): self._hits(training, sign, grid) for grid in _GRIDS for sign in (1, -1)}
+        found = {(sign, grid): grid_hits(self._map(training, sign, grid), training).mean()
+                 for grid in _GRIDS for sign in (1, -1)}  # fmt: skip
         sign, grid = max(found, key=lambda one: found[one])
         return {part: self._map(own, sign, grid) for part, own in parts.items() if part != "train"}
-
-    def _hits(self, located: Located, sign: int, grid: int) -> float:
-        maps = to_pixels(self._map(located, sign, grid), located.regions.shape[-1]).numpy()
-        return float(hits(maps, located.regions, located.content).mean())
 
     def _map(self, located: Located, sign: int, grid: int) -> GridMaps:
         """Return the standardised brightness; 0 where the image, or all of training, shows nothing."""
