@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..common.encoders.augmentation import augment
-from ..common.encoders.dual import DualEncoder, TextEmbeddings, resized
+from ..common.encoders.dual import INTEGRITY_MAP, DualEncoder, TextEmbeddings, resized
 from ..common.encoders.image import patchify, visibility, visible_count
 from .batches import TrainingBatch
 from .contract import LocalSettings, PretrainSettings
@@ -224,7 +224,7 @@ class Objective(nn.Module):
         """Return what evaluation needs: the encoders with their projections, and the centred integrity map."""
         weights = dict(self.encoder.state_dict())
         if self.integrity.kind != "none":
-            weights["integrity_map"] = self.integrity.centred_map()
+            weights[INTEGRITY_MAP] = self.integrity.centred_map()
         return weights
 
 

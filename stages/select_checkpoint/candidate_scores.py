@@ -20,7 +20,7 @@ from ..common.data.label_matrix import LabelMatrix, read_label_matrix
 from ..common.data.paired_reports import Study
 from ..common.data.prompts import FindingPrompts
 from ..common.digests import seed_from
-from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, checkpoint_record
+from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder, checkpoint_record, of_model
 from ..common.encoders.image import draw_visible
 from ..common.encoders.prompt_scores import prompt_scores
 from ..common.encoders.report_batches import SpecialTokens
@@ -245,9 +245,7 @@ def score_candidates(
     for candidate in record.candidates:
         path = Path(index).parent / candidate.path
         verify(path)
-        weights = load_file(path)
-        weights.pop("integrity_map", None)
-        model.load_state_dict(weights)
+        model.load_state_dict(of_model(load_file(path)))
         by_study, temperature = pairs.scores(model, record.validated_mask_ratio, precision)
         labelled = None if labels is None else labels.scores(model, precision)
         scored.append(ScoredCandidate(candidate.step, path, by_study, labelled, temperature))

@@ -11,7 +11,7 @@ from ..common.data.paired_reports import read_pairs
 from ..common.data.prompts import read_prompts
 from ..common.device import choose_device
 from ..common.digests import seed_from
-from ..common.encoders.dual import MEAN_PATCHES, DualEncoder, build_encoder
+from ..common.encoders.dual import INTEGRITY_MAP, MEAN_PATCHES, DualEncoder, build_encoder, of_model
 from ..common.encoders.report_batches import SpecialTokens
 from ..common.encoders.text import load_tokenizer
 from ..common.errors import InputError
@@ -64,10 +64,10 @@ def _select(job: SelectCheckpointJob, run: Run) -> None:
     card = model_card(job.name, record, decision, scored, len(pairs.studies), store.dataset)
     weights = load_file(decision.chosen.path)
     encoder = build_encoder(record.encoder).eval().to(device)
-    encoder.load_state_dict({name: each for name, each in weights.items() if name != "integrity_map"})
+    encoder.load_state_dict(of_model(weights))
     means = _mean_patches(job, encoder, store, precision)
     export_checkpoint(job.checkpoint, weights | means, record.encoder, job.tokenizer, card)
-    if (phi := weights.get("integrity_map")) is not None:
+    if (phi := weights.get(INTEGRITY_MAP)) is not None:
         size, step = record.encoder.model.image.input_size, decision.chosen.step
         mean, images = np.zeros((size, size)), 0
         if settings.publish_samples:

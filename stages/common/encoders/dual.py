@@ -98,7 +98,14 @@ def resized(grey: Float[Tensor, "batch old old"], size: int) -> Float[Tensor, "b
     return F.interpolate(grey.unsqueeze(1), size=(size, size), mode="bilinear", antialias=True).squeeze(1)
 
 
-MEAN_PATCHES = "mean_patches"  # tensor of a checkpoint's weights, beside those of the model
+# Tensors of a checkpoint's weights that are none of the model's.
+INTEGRITY_MAP, MEAN_PATCHES = "integrity_map", "mean_patches"
+
+
+def of_model(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of the model alone."""
+    return {name: each for name, each in weights.items() if name not in (INTEGRITY_MAP, MEAN_PATCHES)}
+
 
 # A checkpoint is a folder: model.safetensors, config.json, tokenizer/tokenizer.json, each with a sha256 side-car.
 
@@ -177,15 +184,15 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
     except SafetensorError as error:
         what = f"{folder / 'model.safetensors'}: not a tensor file, or damaged ({first_line(error)})"
         raise InputError(what, remedy="export the checkpoint again") from None
-    integrity_map, mean_patches = (weights.pop(name, None) for name in ("integrity_map", MEAN_PATCHES))
-    _check_fit(model.state_dict(), weights, folder)
-    model.load_state_dict(weights)
+    own = of_model(weights)
+    _check_fit(model.state_dict(), own, folder)
+    model.load_state_dict(own)
     model.requires_grad_(False)
     tokenizer = load_tokenizer(folder / "tokenizer")
     if (pieces := tokenizer.get_vocab_size()) > record.vocabulary:
         what = f"{folder / 'tokenizer/tokenizer.json'}: {pieces} word pieces, but the model has {record.vocabulary}"
         raise InputError(what, remedy="export the checkpoint again")
-    return Checkpoint(model.eval().to(device), tokenizer, integrity_map, record, mean_patches)
+    return Checkpoint(model.eval().to(device), tokenizer, weights.get(INTEGRITY_MAP), record, weights.get(MEAN_PATCHES))
 
 
 def _check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], folder: Path) -> None:

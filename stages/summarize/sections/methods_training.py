@@ -16,11 +16,6 @@ Param = Callable[[str], str]
 _AUTHORS = {"mae": "he2022mae", "mrm": "zhou2023mrm", "maco": "huang2024maco", "mgca": "wang2022mgca"}  # by source
 
 
-def is_on(run: StageRun, key: str) -> bool:
-    """Return whether a switch is on that journals leave out while it is off, as does a journal of before it existed."""
-    return run.params.get(key) == "True"
-
-
 def was_trained(run: StageRun) -> bool:
     """Return whether a pre-training trained anything; 0 epochs keep the weights of the start."""
     return int(run.param("optimisation.epochs")) > 0
@@ -50,7 +45,7 @@ def encoders(run: StageRun, inputs: Inputs) -> str:
     if run.name not in inputs.tree.image_only:
         sentences.append(_text_encoder(run))
         width = run.param("model.embedding_width")
-        bias = ", that of images with a bias," if is_on(run, "model.image_bias") else ""
+        bias = ", that of images with a bias," if run.pretrained_with("model.image_bias") == "True" else ""
         sentences.append(f"One linear projection each{bias} leads to a space of {width} dimensions.")
     return " ".join([*sentences, _normalisation(run.param, inputs)])
 
@@ -85,7 +80,7 @@ def _image_encoder(run: StageRun, stored: Sequence[int]) -> str:
 
 def _unmasked(run: StageRun, param: Param) -> str:
     """Return in which last epochs nothing was hidden, and what did not learn in them."""
-    epochs = int(run.params.get("unmasked_epochs", "0"))
+    epochs = int(run.pretrained_with("unmasked_epochs"))
     if not epochs:
         return ""
     idle = ["the integrity map"] if param("contrastive.integrity") != "none" else []
@@ -147,7 +142,7 @@ def _normalisation(param: Param, inputs: Inputs) -> str:
 
 def _target(run: StageRun) -> str | None:
     """Return the side in pixels of the image that is predicted, where that is not the input."""
-    target = run.params.get("reconstruction.target_size", "None")
+    target = run.pretrained_with("reconstruction.target_size")
     predicts = float(run.param("reconstruction.weight")) > 0 and target != run.param("model.image.input_size")
     return target if predicts and target != "None" else None
 
@@ -160,7 +155,7 @@ def objective(run: StageRun) -> str:
     if integrity != "none":
         rate = float(param("contrastive.integrity_learning_rate_factor"))
         learns = "the learning rate" if rate == 1 else f"{rate:g} times the learning rate"
-        decay = ", with weight decay" if is_on(run, "contrastive.integrity_decay") else ""
+        decay = ", with weight decay" if run.pretrained_with("contrastive.integrity_decay") == "True" else ""
         scaled = f"scaled by semantic integrity ({integrity}; its map learns at {learns}{decay})"
     terms = [
         f"the {masked}contrastive loss [@radford2021clip; @huang2024maco], {scaled}, with a learned temperature from "
@@ -263,7 +258,7 @@ def _precision(run: StageRun) -> str:
 def _batches(run: StageRun, batch: int) -> str:
     """Return how many batches an update has, and how many pairs are held at once if a process has more of the batch."""
     said = []
-    if (accumulated := int(run.params.get("optimisation.accumulate", "1"))) > 1:
+    if (accumulated := int(run.pretrained_with("optimisation.accumulate"))) > 1:
         said.append(f"{accumulated} to an update, by the mean of their gradients, each compared within itself")
     size = run.param("optimisation.micro_batch")
     if size != "None" and int(size) < batch // int(run.tags.get("processes", "1")):
