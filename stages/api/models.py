@@ -38,7 +38,7 @@ _BATCH = 32  # images or texts that the encoder sees at once
 
 @dataclass(frozen=True)
 class Heatmap:
-    """How near a radiograph's patches are to a phrase."""
+    """Hold how near a radiograph's patches are to a phrase."""
 
     phrase: str
     values: Float[np.ndarray, "grid grid"]  # of patches, row-major over the square

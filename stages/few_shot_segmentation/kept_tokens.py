@@ -24,7 +24,7 @@ _NO_CHANGE = AugmentationSettings(min_area=1, brightness=0, contrast=0)
 
 
 class KeptTokens:
-    """What one encoder made of the parts of a job, up to a number of bytes; what finds no room is encoded each time."""
+    """Keep what one encoder made of the parts of a job, up to a number of bytes; the rest is encoded each time."""
 
     def __init__(self, most: int = _MOST_BYTES) -> None:
         """Keep at most `most` bytes; 0 keeps nothing."""

@@ -1,4 +1,4 @@
-"""What one set of prompts points at: its maps on the test images, scored beside those of the rivals."""
+"""Score what one set of prompts points at: its maps on the test images, beside those of the rivals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,11 +82,7 @@ def measured(pointed: Pointed, parts: Mapping[str, Located], slots: tuple[str, .
                for pointer, maps in chosen.items()}
         for part in ("validation", "test") if part in parts
     }  # fmt: skip
-    scores: dict[str, dict[str, MapScores | None]] = {
-        part: {pointer: mean_score(each) for pointer, each in own.items()}
-        | baselines(parts[part], parts.get("train"), slots)
-        for part, own in scored.items()
-    }
+    scores = {part: _means(own) | baselines(parts[part], parts.get("train"), slots) for part, own in scored.items()}
     values, thresholds = _values(scores["test"], scores.get("validation"))
     if values["pointing"]["random_in_lung"] is not None:  # it is then the harder baseline of the two
         for pointers in values.values():
@@ -112,6 +108,11 @@ def measured(pointed: Pointed, parts: Mapping[str, Located], slots: tuple[str, .
     by_encoder = [float(each.hit.mean()) for each in scored["test"].get("random_encoders", [])]
     heatmap = on_pixels(pointed.heatmap[reading]["test"], test)
     return Grounded(slots, heatmap, test, thresholds, figures, known, readings, reading, by_encoder)
+
+
+def _means(scored: Mapping[str, Sequence[MapScores]]) -> dict[str, MapScores | None]:
+    """Return the mean of each pointer's scores, which several random encoders have."""
+    return {pointer: mean_score(each) for pointer, each in scored.items()}
 
 
 def _in_lungs(maps: Sequence[GridMaps], test: Located) -> Values | None:

@@ -1,4 +1,4 @@
-"""What to keep in mind about the numbers of a summary: alarms of trainings, and test parts of few patients."""
+"""Warn of alarms of trainings and of test parts of few patients, to be kept in mind about the numbers of a summary."""
 
 from collections.abc import Mapping
 

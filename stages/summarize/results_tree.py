@@ -13,7 +13,7 @@ from ..contracts import EVALUATIONS, JOBS
 
 @dataclass(frozen=True)
 class FewShotJob:
-    """What is run for every replicate: a protocol of a data set, with a share of its training images in percent."""
+    """Name a few-shot job of every replicate: a protocol of a data set, a share of its training images in percent."""
 
     dataset: str
     protocol: str

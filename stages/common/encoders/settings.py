@@ -105,7 +105,7 @@ HeatmapKind = Literal["centred", "raw"]  # less the checkpoint's mean by place, 
 
 
 class HeatmapReading(Settings):
-    """How the patches of an image and a sentence become a heatmap; without any key: their cosines as they are."""
+    """Say how the patches of an image and a sentence become a heatmap; without any key: their cosines as they are."""
 
     mean: Literal["none", "pretraining", "dataset"] = Field(
         "none",

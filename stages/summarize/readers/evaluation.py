@@ -1,6 +1,6 @@
 """What was measured: one result per evaluation and variant, with the samples and scores that the page draws."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
@@ -57,14 +57,20 @@ class Evaluation:
 
 
 Measured = TypeVar("Measured", bound=Evaluation)
+Key = TypeVar("Key", bound=Hashable)
+
+
+def grouped(measured: Iterable[Measured], key: Callable[[Measured], Key]) -> dict[Key, list[Measured]]:
+    """Return results by their key, in the order in which keys first appear."""
+    found: dict[Key, list[Measured]] = {}
+    for each in measured:
+        found.setdefault(key(each), []).append(each)
+    return found
 
 
 def by_variant(measured: Iterable[Measured]) -> dict[str, list[Measured]]:
     """Return results by their variant: of each its replicates, by ascending seed."""
-    found: dict[str, list[Measured]] = {}
-    for each in measured:
-        found.setdefault(each.variant, []).append(each)
-    return found
+    return grouped(measured, lambda each: each.variant)
 
 
 class OfDataset(Evaluation):

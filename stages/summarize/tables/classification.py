@@ -11,7 +11,7 @@ from ...zero_shot_classification.contract import FindingResult
 from ..inputs import Inputs
 from ..naming import always_note, findings_label, pooling_note, protocol_name, protocol_note, variant_label
 from ..numbers import count, words
-from ..readers.evaluation import FewShot, Segmentation, ZeroShot, by_variant
+from ..readers.evaluation import FewShot, Segmentation, ZeroShot, by_variant, grouped
 from .comparisons import Comparisons
 from .findings import ByFinding, findings_table
 from .image_values import ImageValues, Repeated, few_shot_values, repeated, zero_shot_values
@@ -221,10 +221,7 @@ FewShotCell = TypeVar("FewShotCell", FewShot, Segmentation)
 
 def by_protocol(measured: Sequence[FewShotCell]) -> list[list[FewShotCell]]:
     """Return the results grouped by data set and protocol, in their order: each group is one table."""
-    groups: dict[tuple[str, str], list[FewShotCell]] = {}
-    for each in measured:
-        groups.setdefault((each.job.dataset, each.job.protocol), []).append(each)
-    return list(groups.values())
+    return list(grouped(measured, lambda each: (each.job.dataset, each.job.protocol)).values())
 
 
 def _few_shot_table(

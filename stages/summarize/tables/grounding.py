@@ -15,7 +15,7 @@ from ...phrase_grounding.contract import MEANS, PHRASES, FindingResult, Groundin
 from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import decimal, words
-from ..readers.evaluation import Grounding, by_variant
+from ..readers.evaluation import Grounding, by_variant, grouped
 from .classification import bold_notes, intervals_note, overlap_notes
 from .comparisons import Comparisons
 from .findings import MEAN
@@ -70,9 +70,7 @@ RIVALS = tuple(each for each in POINTERS if each not in ("heatmap", PROBE, *INSI
 
 def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     """Make one table per data set, finding and set of prompts, behind the hits by finding where there are several."""
-    by_dataset: dict[str, list[Grounding]] = {}
-    for each in inputs.grounding:
-        by_dataset.setdefault(each.dataset, []).append(each)
+    by_dataset = grouped(inputs.grounding, lambda each: each.dataset)
     several = [own for own in by_dataset.values() if own[0].place != own[0].dataset]
     compared = [
         _table(inputs, variants, prompt_set, comparisons)
@@ -87,10 +85,7 @@ def grounding_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
 
 def by_place(grounding: Sequence[Grounding]) -> dict[str, list[Grounding]]:
     """Return the results by data set and finding, those of all variants together."""
-    found: dict[str, list[Grounding]] = {}
-    for each in grounding:
-        found.setdefault(each.place, []).append(each)
-    return found
+    return grouped(grounding, lambda each: each.place)
 
 
 def _by_finding(inputs: Inputs, measured: Sequence[Grounding], comparisons: Comparisons) -> Table:

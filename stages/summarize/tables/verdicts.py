@@ -1,4 +1,4 @@
-"""What figures and paired tests allow to say about a heatmap, in a sentence."""
+"""Say in a sentence what figures and paired tests allow to say about a heatmap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from .comparisons import Comparisons
 
 @dataclass(frozen=True)
 class Pointer:
-    """What points, and its hits. `row` is its name in the comparisons."""
+    """Name what points, with its hits. `row` is its name in the comparisons."""
 
     label: str
     row: str

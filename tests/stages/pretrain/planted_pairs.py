@@ -1,13 +1,20 @@
-"""A tiny model and images and reports that belong together, in memory."""
+"""A tiny model and images and reports that belong together, in memory; and a training that is killed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import numpy as np
+import pytest
 
 from stages.common.data.image_store import ImageStore
 from stages.common.data.paired_reports import Study
 from stages.common.encoders.report_batches import SpecialTokens
+from stages.pretrain import training
 from stages.pretrain.batches import TrainingData
 from stages.pretrain.contract import PretrainSettings, Provenance
 from stages.pretrain.ranks import ALONE, Ranks
+from stages.pretrain.training_state import TrainingState
 
 VOCABULARY = 30
 
@@ -23,6 +30,19 @@ def small(**changes) -> PretrainSettings:
         "optimisation": {"epochs": 4, "warmup_epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "candidates": 2},
     }
     return PretrainSettings.model_validate({**block, **changes})
+
+
+def with_optimisation(**changes) -> PretrainSettings:
+    """Return small settings with other keys of `optimisation`."""
+    return small(optimisation={**small().optimisation.model_dump(), **changes})
+
+
+def deep(**changes) -> PretrainSettings:
+    """Return settings of several layers, with other keys of `optimisation`."""
+    model = small().model.model_dump()
+    model["image"]["depth"] = 2
+    model["text"]["depth"] = 3
+    return small(model=model, optimisation={**small().optimisation.model_dump(), **changes})
 
 
 class PlantedImages(ImageStore):
@@ -51,3 +71,18 @@ def data(settings: PretrainSettings, studies: int = 26, ranks: Ranks = ALONE) ->
 
 
 PROVENANCE = Provenance(starting_weights={}, digests={}, studies=8, fingerprint="", resumed_from=None, seed=0)
+
+
+@contextmanager
+def killed_before(step: int, last: Callable[[TrainingState], object] = lambda _: None) -> Iterator[None]:
+    """Kill the training inside before a 0-based step, of whose state `last` may make something."""
+    original = training._step
+
+    def killed(state: TrainingState, *rest):
+        if state.step == step:
+            last(state)
+            raise KeyboardInterrupt
+        return original(state, *rest)
+
+    with patch.object(training, "_step", killed), pytest.raises(KeyboardInterrupt):
+        yield

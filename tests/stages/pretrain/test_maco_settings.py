@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from planted_pairs import VOCABULARY, data, small
+from planted_pairs import VOCABULARY, data, killed_before, small
 from torch.nn import functional as F
 
 from stages.common.encoders.dual import checkpoint_record, load_checkpoint, save_checkpoint
@@ -17,7 +17,6 @@ from stages.common.errors import InputError, InputErrors
 from stages.common.files.code_digest import ROOT
 from stages.config import check
 from stages.config_layers import Layer, merged
-from stages.pretrain import training
 from stages.pretrain.batches import sentence_orders
 from stages.pretrain.contract import PretrainSettings, SentenceSettings
 from stages.pretrain.losses import reconstruction_loss
@@ -230,20 +229,11 @@ def test_the_batches_of_an_epoch_are_those_without_accumulation() -> None:
     assert one.draw(2).study_ids != two.draw(2).study_ids  # of the next epoch
 
 
-def test_accumulated_training_resumes_bitwise(tmp_path, monkeypatch) -> None:
+def test_accumulated_training_resumes_bitwise(tmp_path) -> None:
     settings = small(optimisation=optimised(accumulate=3))
     whole = trained(settings, tmp_path / "whole")
-    original = training._step
-
-    def killed(state, *rest):
-        if state.step == 2:
-            raise KeyboardInterrupt
-        return original(state, *rest)
-
-    monkeypatch.setattr(training, "_step", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_before(2):
         trained(settings, tmp_path / "cut", seconds=0.0)
-    monkeypatch.setattr(training, "_step", original)
     resumed = trained(settings, tmp_path / "cut", seconds=0.0)
     assert resumed.step == whole.step == 4
     for name, value in whole.model.state_dict().items():

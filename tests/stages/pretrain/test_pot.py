@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from planted_pairs import VOCABULARY, data, small
+from planted_pairs import VOCABULARY, data, killed_before, small
 from test_transport import embeddings
 
 from stages.common.errors import InputError
@@ -147,21 +147,11 @@ def test_a_broken_solver_raises_the_alarm(tmp_path, monkeypatch, capsys) -> None
     assert "local.solver: pot" in capsys.readouterr().err
 
 
-def test_a_resumed_training_compares_as_an_uninterrupted_one(tmp_path, monkeypatch) -> None:
+def test_a_resumed_training_compares_as_an_uninterrupted_one(tmp_path) -> None:
     settings = small(optimisation=WIDE)
     whole, _ = trained(settings, tmp_path / "whole")
-    step = training._step
-
-    def killed(state, *rest):
-        if state.step == 30:
-            training.save_state(tmp_path / "cut", state)
-            raise KeyboardInterrupt
-        return step(state, *rest)
-
-    monkeypatch.setattr(training, "_step", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_before(30, lambda state: training.save_state(tmp_path / "cut", state)):
         trained(settings, tmp_path / "cut")
-    monkeypatch.setattr(training, "_step", step)
     assert trained(settings, tmp_path / "cut")[0] == whole
 
 

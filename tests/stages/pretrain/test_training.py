@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from planted_pairs import PROVENANCE, VOCABULARY, data, small
+from planted_pairs import PROVENANCE, VOCABULARY, data, killed_before, small
 from safetensors.torch import load_file
 
 from stages.common.encoders.augmentation import DRAWS, augment
@@ -76,22 +76,12 @@ def test_augmentation_of_nothing_is_the_image() -> None:
 
 
 @pytest.mark.parametrize("stop", [1, 5, 9])
-def test_an_interrupted_run_is_bitwise_equal(tmp_path, monkeypatch, stop: int) -> None:
+def test_an_interrupted_run_is_bitwise_equal(tmp_path, stop: int) -> None:
     settings = small()
     whole = run(settings, tmp_path / "whole")
 
-    def killed(state: TrainingState, *rest):
-        if state.step == stop:
-            raise KeyboardInterrupt
-        return original(state, *rest)
-
-    from stages.pretrain import training
-
-    original = training._step
-    monkeypatch.setattr(training, "_step", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_before(stop):
         run(settings, tmp_path / "cut", seconds=0.0)
-    monkeypatch.setattr(training, "_step", original)
     resumed = run(settings, tmp_path / "cut", seconds=0.0)
     assert resumed.step == whole.step == 12
     for name, value in whole.model.state_dict().items():

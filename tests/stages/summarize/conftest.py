@@ -24,6 +24,7 @@ from evaluation_results import (
 )
 from split_audit import CLEAN
 from stage_links import input_paths_of
+from told_methods import telling
 
 from stages.common import records
 from stages.common.command_line import run_stage
@@ -346,3 +347,8 @@ def output(built, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("output")
     run_stage(WORK, built.arguments(folder))
     return folder
+
+
+@pytest.fixture
+def told(tree: "Tree") -> Callable[..., str]:
+    return telling(tree)

@@ -3,30 +3,26 @@
 import json
 
 import pytest
+from told_methods import PRETRAIN, ZERO_SHOT
 
 from stages.common.errors import InputError
 from stages.select_checkpoint import decision
 from stages.select_checkpoint.contract import Selection
 from stages.summarize.inputs import read_inputs
-from stages.summarize.provenance import read_provenance
-from stages.summarize.sections.methods import methods
 
-PRETRAIN = "pretrain/mlip/journal.json"
 SELECTION = "select_checkpoint/mlip/selection.json"
+SPLIT = "split_reports/mimic_cxr/journal.json"
+PAIRS = "pair_images_reports/mimic_cxr/journal.json"
+QUALITY = "split_reports/mimic_cxr/quality.json"
+AUDIT = "pair_images_reports/mimic_cxr/audit.json"
 
 
 @pytest.fixture
-def text_of(tree):
+def text_of(told):
     """The methods after changes of a journal's params, and of its tags."""
 
     def text(place=PRETRAIN, tags=None, **changes):
-        journal = json.loads((tree.results / place).read_text())
-        params = journal["params"] | {key.replace("__", "."): value for key, value in changes.items()}
-        tree.edit(place, params=params, tags=journal["tags"] | (tags or {}))
-        try:
-            return " ".join(methods(read_inputs(tree.layout), read_provenance(tree.layout)))
-        finally:
-            tree.edit(place, params=journal["params"], tags=journal["tags"])
+        return told(place, {key.replace("__", "."): value for key, value in changes.items()}, tags=tags)
 
     return text
 
@@ -121,3 +117,97 @@ def test_the_local_score_is_told(text_of):
     both = f"{whole}, and {nearest}, both standardised by training images"
     assert f"compares {both} (in rsna) and {whole} (in siim)." in text_of(rsna, score="global_and_local")
     assert "(the mean of their cosines)" in text_of(rsna, score="local", reading="raw")
+
+
+def quality(built, **reports):
+    record = json.loads((built.results / QUALITY).read_text())["reports"]
+    return record | reports
+
+
+def test_sections_that_were_read_by_fallback_are_not_called_findings(told, built):
+    assert "the sections kept were findings, impression;" in told(SPLIT)
+    split = quality(built)["split"]
+    some = told(SPLIT, record=QUALITY, reports=quality(built, by_fallback=split - 1))
+    assert f"under no header were kept of the {split - 1:,} among {split:,} reports that have none" in some
+    whole = {"sections_fallback": "whole_report"}
+    found = told(SPLIT, whole, QUALITY, reports=quality(built, by_fallback=1))
+    assert f"the whole text was kept of the 1 among {split:,} reports" in found
+    found = told(SPLIT, whole, QUALITY, reports=quality(built, by_fallback=split))
+    assert "no report has a section findings or impression, so that the whole text of each was kept" in found
+    assert "sections kept were" not in found
+    found = told(SPLIT, {"sections": "['impression']"})
+    assert "the sections kept were impression;" in found
+    found = told(SPLIT, record=QUALITY, reports=quality(built, rejected={"no_configured_section": 1}))
+    assert "1 report without such a section was left out" in found
+
+
+def test_the_vocabulary_is_named(told):
+    assert "word pieces are those of emilyalsentzer/Bio_ClinicalBERT" in told(SPLIT)
+    trained = {"tokenizer.weights": "None", "tokenizer.vocabulary_size": "1500"}
+    assert "of a vocabulary of at most 1,500, trained on the training reports" in told(SPLIT, trained)
+
+
+def test_the_split_is_the_one_of_the_audit(told):
+    assert "by a hash of the patient's id (validation 2 %, test 2 %; seed 0)" in told(PAIRS)
+    changed = told(PAIRS, {"patient_split.validation": "0.08", "patient_split.seed": "3"})
+    assert "(validation 8 %, test 2 %; seed 3)" in changed
+    whole = told(PAIRS, record=AUDIT, split_by="patient, as distributed")
+    assert "split by patient as the data set is distributed" in whole
+    assert "hash" not in whole
+    both = told(PAIRS, record=AUDIT, split_by="patient, as distributed where it says", images_with_distributed_split=9)
+    assert "as the data set is distributed where it says (9 of 2,000 images), else by a hash" in both
+    assert "with one image of each study" in told(PAIRS, {"images_per_study": "one"})
+
+
+def test_a_single_item_is_singular(told):
+    one = {"pairs": 1, "studies": 1, "patients": 1, "copies_of_pixels": 0, "copies_of_text": 0}
+    text = told(PAIRS, record=AUDIT, splits={"train": one})
+    assert "1 pair of image and report from 1 study of 1 patient of mimic_cxr" in text
+
+
+def test_labels_are_told_as_the_card_has_them(told, built):
+    place, card = "label_images/rsna/journal.json", "label_images/rsna/card.json"
+    record = json.loads((built.results / card).read_text())
+    labelled = record["labelled"]
+    shares = {"train": 0.7, "validation": 0.2, "test": 0.1}
+    whole = told(place, record=card, images=labelled, shares=shares)
+    parts = "in parts by patient: train 70 %, validation 20 %, test 10 %, seed"
+    assert f"rsna has {labelled:,} labelled images for lung opacity, {parts}" in whole
+    assert f"rsna has {labelled:,} of {record['images']:,} images that have a label for lung opacity" in told(place)
+    lists = told(place, record=card, shares=None)
+    assert "for lung opacity, in parts by lists of the user." in lists
+    unknown = told(place, {"unlabelled_values": "['-1']"}, card, images=labelled + 5)
+    assert f"{labelled:,} of {labelled + 5:,} images that have a label (cells -1 count as no label)" in unknown
+    assert "in parts by image (patients are unknown)" in told(place, record=card, split_by="image", shares=shares)
+
+
+def test_the_choice_of_prompts_is_told_where_there_was_one(tree, told):
+    assert "The set of prompts (by AUC) and the threshold" in told()
+    for variant in tree.variants:
+        for dataset in tree.datasets:
+            place = f"zero_shot_classification/{variant}/{dataset}/result.json"
+            record = tree.only(place)
+            only = record["prompt_set"]
+            kept = {key: {only: record[key][only]} for key in ("validation_auc", "test_auc")}
+            tree.edit_only(place, **kept)
+    text = told()
+    assert "The threshold (by F1) was chosen on the validation part, the test part was measured once." in text
+    assert "set of prompts" not in text
+
+
+def test_the_draws_are_those_of_the_journal(told):
+    assert "of 200 bootstrap draws" in told(ZERO_SHOT)
+    assert "of 999 or 200 bootstrap draws" in told(ZERO_SHOT, {"draws": "999"})
+
+
+def test_one_candidate_was_not_chosen(told):
+    place = "select_checkpoint/mlip/selection.json"
+    assert "Of 4 candidates" in told()
+    text = told(record=place, candidates={"675": 0.2})
+    assert "There was one candidate (step 675)." in text
+    assert "took part in that choice" not in text
+
+
+def test_snakemake_is_named_where_it_called_the_stages(told):
+    assert "Snakemake" not in told()
+    assert "on Snakemake [@molder2021snakemake]" in told(tags={"invocation": "i1"})

@@ -5,18 +5,15 @@ import re
 
 import pytest
 from pydantic import BaseModel
+from told_methods import ZERO_SHOT
 
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.learning_curve import write_curve
 from stages.summarize import provenance
-from stages.summarize.inputs import read_inputs
-from stages.summarize.provenance import StageRun, read_provenance
-from stages.summarize.sections.methods import methods
+from stages.summarize.provenance import StageRun
 
-PRETRAIN = "pretrain/mlip/journal.json"
 SPLIT = "split_reports/mimic_cxr/journal.json"
 PAIRS = "pair_images_reports/mimic_cxr/journal.json"
-ZERO_SHOT = "zero_shot_classification/mlip/rsna/journal.json"
 GROUNDING = "phrase_grounding/mlip/rsna/journal.json"
 QUALITY = "split_reports/mimic_cxr/quality.json"
 AUDIT = "pair_images_reports/mimic_cxr/audit.json"
@@ -149,26 +146,6 @@ def of_pretraining(text: str) -> str:
     return text.partition("Images of ")[2].partition("Zero-shot classification (")[0]
 
 
-@pytest.fixture
-def told(tree):
-    """The methods after changes of params of a journal, and of keys of a record."""
-
-    def text(place=PRETRAIN, params=None, record="", tags=None, **changes):
-        journal = json.loads((tree.results / place).read_text())
-        tree.edit(place, params=journal["params"] | (params or {}), tags=journal["tags"] | (tags or {}))
-        before = json.loads((tree.results / record).read_text()) if record else {}
-        if record:
-            tree.edit(record, **changes)
-        try:
-            return " ".join(methods(read_inputs(tree.layout), read_provenance(tree.layout)))
-        finally:
-            tree.edit(place, params=journal["params"], tags=journal["tags"])
-            if record:
-                tree.edit(record, **before)
-
-    return text
-
-
 def test_every_setting_of_pretraining_is_in_the_list():
     assert keys_of(PretrainSettings) == CHANGED.keys() | NOT_TOLD
 
@@ -202,23 +179,13 @@ OTHERS = {
     ("label_images", "unlabelled_values"): (
         "label_images/rsna/journal.json", {"unlabelled_values": "['-1']"}, "(cells -1 count as no label)"),
     ("zero_shot_classification", "score"): (
-        "zero_shot_classification/mlip/rsna/journal.json", {"score": "local", "patch_share": "0.1"}, "the 10 % of an"),
+        ZERO_SHOT, {"score": "local", "patch_share": "0.1"}, "the 10 % of an"),
     ("zero_shot_classification", "draws"): (
-        "zero_shot_classification/mlip/rsna/journal.json", {"draws": "999"}, "999 or 200 bootstrap draws"),
+        ZERO_SHOT, {"draws": "999"}, "999 or 200 bootstrap draws"),
     ("zero_shot_classification", "patch_share"): (
         ZERO_SHOT, {"score": "local", "patch_share": "0.2"}, "the 20 % of an"),
     ("zero_shot_classification", "reading"): (
         ZERO_SHOT, {"score": "local", "reading": "raw"}, "(the mean of their cosines)"),
-    ("phrase_grounding", "readings.centred.mean"): (
-        GROUNDING, {"readings.centred.mean": "dataset"}, "training radiographs of the data set"),
-    ("phrase_grounding", "readings.raw.mean"): (
-        GROUNDING, {"readings.raw.mean": "pretraining", "readings.centred.mean": "none"},
-        "raw: the cosine of each patch with prompts less its mean"),
-    **{("phrase_grounding", f"readings.{name}.{key}"): (
-        GROUNDING, {f"readings.{name}.{key}": value}, words) for name in ("centred", "raw") for key, value, words in (
-        ("unit_patches", "False", f"{name}: the product of each patch, not normalised, with prompts"),
-        ("integrity_temperature", "0.02", "times softmax(phi / 0.02)"),
-        ("smoothing", "1.5", "smoothed by a Gaussian of 1.5 patches"))},
     ("index_inputs", "distribution"): (
         "index_inputs/rsna/journal.json", {"distribution": "vindr"}, "from two hospitals in Hanoi"),
     ("index_inputs", "layout"): ("index_inputs/rsna/journal.json", {"layout": "siim"}, "rsna are the data of SIIM-ACR"),
@@ -233,8 +200,7 @@ READINGS = {
     "smoothing": ("1.5", "smoothed by a Gaussian of 1.5 patches"),
 }  # fmt: skip
 OTHERS |= {
-    ("phrase_grounding", key := f"readings.{way}.{name}"): (
-        "phrase_grounding/mlip/rsna/journal.json", {key: value}, words)
+    ("phrase_grounding", key := f"readings.{way}.{name}"): (GROUNDING, {key: value}, words)
     for way in ("raw", "centred")
     for name, (value, words) in READINGS.items()
 }  # fmt: skip
@@ -249,10 +215,11 @@ def test_the_text_reads_no_param_that_is_not_in_the_lists(told, monkeypatch):
 
     monkeypatch.setattr(StageRun, "__init__", noting)
     told()
+    told(ZERO_SHOT, {"score": "local"})  # which has settings of its own
     assert read["pretrain"] <= CHANGED.keys()
     assert len(read["pretrain"]) > 40
     rest = {(stage, key) for stage, keys in read.items() if stage != "pretrain" for key in keys}
-    assert rest <= OTHERS.keys()
+    assert rest == OTHERS.keys()
 
 
 @pytest.mark.parametrize("key", OTHERS, ids=".".join)
@@ -382,98 +349,3 @@ def test_an_untrained_variant_has_no_objective(told):
     for words in ("The objective", "AdamW", "masked", "candidates", "cropped and"):
         assert words in told()
         assert words not in text
-
-
-def quality(built, **reports):
-    record = json.loads((built.results / QUALITY).read_text())["reports"]
-    return record | reports
-
-
-def test_sections_that_were_read_by_fallback_are_not_called_findings(told, built):
-    assert "the sections kept were findings, impression;" in told(SPLIT)
-    split = quality(built)["split"]
-    some = told(SPLIT, record=QUALITY, reports=quality(built, by_fallback=split - 1))
-    assert f"under no header were kept of the {split - 1:,} among {split:,} reports that have none" in some
-    whole = {"sections_fallback": "whole_report"}
-    found = told(SPLIT, whole, QUALITY, reports=quality(built, by_fallback=1))
-    assert f"the whole text was kept of the 1 among {split:,} reports" in found
-    found = told(SPLIT, whole, QUALITY, reports=quality(built, by_fallback=split))
-    assert "no report has a section findings or impression, so that the whole text of each was kept" in found
-    assert "sections kept were" not in found
-    found = told(SPLIT, {"sections": "['impression']"})
-    assert "the sections kept were impression;" in found
-    found = told(SPLIT, record=QUALITY, reports=quality(built, rejected={"no_configured_section": 1}))
-    assert "1 report without such a section was left out" in found
-
-
-def test_the_vocabulary_is_named(told):
-    assert "word pieces are those of emilyalsentzer/Bio_ClinicalBERT" in told(SPLIT)
-    trained = {"tokenizer.weights": "None", "tokenizer.vocabulary_size": "1500"}
-    assert "of a vocabulary of at most 1,500, trained on the training reports" in told(SPLIT, trained)
-
-
-def test_the_split_is_the_one_of_the_audit(told):
-    assert "by a hash of the patient's id (validation 2 %, test 2 %; seed 0)" in told(PAIRS)
-    changed = told(PAIRS, {"patient_split.validation": "0.08", "patient_split.seed": "3"})
-    assert "(validation 8 %, test 2 %; seed 3)" in changed
-    whole = told(PAIRS, record=AUDIT, split_by="patient, as distributed")
-    assert "split by patient as the data set is distributed" in whole
-    assert "hash" not in whole
-    both = told(PAIRS, record=AUDIT, split_by="patient, as distributed where it says", images_with_distributed_split=9)
-    assert "as the data set is distributed where it says (9 of 2,000 images), else by a hash" in both
-    assert "with one image of each study" in told(PAIRS, {"images_per_study": "one"})
-
-
-def test_a_single_item_is_singular(told):
-    one = {"pairs": 1, "studies": 1, "patients": 1, "copies_of_pixels": 0, "copies_of_text": 0}
-    text = told(PAIRS, record=AUDIT, splits={"train": one})
-    assert "1 pair of image and report from 1 study of 1 patient of mimic_cxr" in text
-
-
-def test_labels_are_told_as_the_card_has_them(told, built):
-    place, card = "label_images/rsna/journal.json", "label_images/rsna/card.json"
-    record = json.loads((built.results / card).read_text())
-    labelled = record["labelled"]
-    shares = {"train": 0.7, "validation": 0.2, "test": 0.1}
-    whole = told(place, record=card, images=labelled, shares=shares)
-    parts = "in parts by patient: train 70 %, validation 20 %, test 10 %, seed"
-    assert f"rsna has {labelled:,} labelled images for lung opacity, {parts}" in whole
-    assert f"rsna has {labelled:,} of {record['images']:,} images that have a label for lung opacity" in told(place)
-    lists = told(place, record=card, shares=None)
-    assert "for lung opacity, in parts by lists of the user." in lists
-    unknown = told(place, {"unlabelled_values": "['-1']"}, card, images=labelled + 5)
-    assert f"{labelled:,} of {labelled + 5:,} images that have a label (cells -1 count as no label)" in unknown
-    assert "in parts by image (patients are unknown)" in told(place, record=card, split_by="image", shares=shares)
-
-
-def test_the_choice_of_prompts_is_told_where_there_was_one(tree, told):
-    assert "The set of prompts (by AUC) and the threshold" in told()
-    for variant in tree.variants:
-        for dataset in tree.datasets:
-            place = f"zero_shot_classification/{variant}/{dataset}/result.json"
-            record = tree.only(place)
-            only = record["prompt_set"]
-            kept = {key: {only: record[key][only]} for key in ("validation_auc", "test_auc")}
-            tree.edit_only(place, **kept)
-    text = told()
-    assert "The threshold (by F1) was chosen on the validation part, the test part was measured once." in text
-    assert "set of prompts" not in text
-
-
-def test_the_draws_are_those_of_the_journal(told):
-    place = "zero_shot_classification/mlip/rsna/journal.json"
-    assert "of 200 bootstrap draws" in told(place)
-    assert "of 999 or 200 bootstrap draws" in told(place, {"draws": "999"})
-
-
-def test_one_candidate_was_not_chosen(told):
-    place = "select_checkpoint/mlip/selection.json"
-    assert "Of 4 candidates" in told()
-    text = told(record=place, candidates={"675": 0.2})
-    assert "There was one candidate (step 675)." in text
-    assert "took part in that choice" not in text
-
-
-def test_snakemake_is_named_where_it_called_the_stages(told):
-    assert "Snakemake" not in told()
-    assert "on Snakemake [@molder2021snakemake]" in told(tags={"invocation": "i1"})
