@@ -31,3 +31,11 @@ def exported(tmp_path_factory) -> "Exported":
     from exported_model import write_exported  # here, because it imports torch
 
     return write_exported(tmp_path_factory.mktemp("exported"))
+
+
+@pytest.fixture(scope="session")
+def minilm(tmp_path_factory) -> Path:
+    """Folder of all-MiniLM-L6-v2; tests that ask for it belong to the xdist group `minilm`, which downloads once."""
+    from minilm import unpack_minilm
+
+    return unpack_minilm(tmp_path_factory.mktemp("minilm"))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -64,6 +65,29 @@ def test_the_sample_profile_ends_with_report_and_tables(test_data: Path, tmp_pat
     page = (results / "summarize" / "report.html").read_text()
     HTMLParser().feed(page)
     assert "data:image/png" not in _section_of_samples(page)  # radiographs of a real set are not published
+
+
+@pytest.mark.long
+@pytest.mark.real_data
+@pytest.mark.xdist_group("minilm")
+def test_a_text_encoder_with_real_weights_starts_the_training(test_data: Path, minilm: Path, tmp_path: Path) -> None:
+    """The files lie where fetch_weights would put them, so that no hub is asked."""
+    short = tmp_path / "short.yaml"
+    block = {
+        **SHORT, "workspace": str(tmp_path / "run"), "compare": ["mlip"], "few_shot_segmentation": {"protocols": []},
+        "few_shot_classification": {"protocols": []}, "pretrain": {"optimisation": {"epochs": 1}},
+    }  # fmt: skip
+    short.write_text(yaml.safe_dump(block))
+    folder = tmp_path / "run" / "weights" / "sentence-transformers--all-MiniLM-L6-v2"
+    shutil.copytree(minilm, folder)
+    results = snakemake(test_data, tmp_path, ROOT / "workflow/profiles/sample/minilm.yaml", short)
+    vocabulary = (folder / "vocab.txt").read_text().splitlines()
+    assert (results / "split_reports/real_pairs/tokenizer/vocab.txt").read_text().splitlines() == vocabulary
+    journal = "".join(path.read_text() for path in (results / "pretrain/mlip").rglob("journal*"))
+    assert "sentence-transformers/all-MiniLM-L6-v2, revision None, license apache-2.0" in journal
+    game = _grounding(results)["pointing"]["no_place"]
+    assert 0 <= game["heatmap"]["value"] <= 1
+    assert "all-MiniLM-L6-v2" in (results / "summarize" / "report.html").read_text()
 
 
 THREE = {"covid": "COVID-19", "ards": "ARDS", "streptococcus": "Streptococcus"}
