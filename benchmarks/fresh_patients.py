@@ -11,7 +11,7 @@ are skipped.
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +24,21 @@ from stages.common.data.labelled_images import read_labels
 from stages.common.data.prompts import read_prompts
 from stages.common.encoders.dual import Checkpoint, load_checkpoint
 from stages.common.encoders.prompt_scores import prompt_scores
+from stages.common.encoders.settings import READINGS
 from stages.common.inference.encoding import in_batches, joined, token_batches
 from stages.common.metrics.ranking import auc, draw_weights
-from stages.phrase_grounding.heatmaps import grid_hits
+from stages.phrase_grounding.heatmaps import GridMaps, grid_hits
 from stages.phrase_grounding.located_images import locate
-from stages.phrase_grounding.pointers import Pointers
+from stages.phrase_grounding.pointers import ByPart, Pointers
 from stages.phrase_grounding.pointing import baselines
 from stages.zero_shot_classification.contract import ZeroShotSettings
 from stages.zero_shot_classification.scores import local_scores, standardised
 
-HITS = ("centred", "centred_on_dataset", "raw", "brightness", "random_encoders", "supervised_probe", "random_in_lung",
-        "fixed_peak_of_training")  # fmt: skip
+SETS = ("all_places", "no_place")
+HITS = (*SETS, *(f"{name}, {reading}" for name in SETS for reading in READINGS), "brightness", "random_encoders",
+        "supervised_probe", "random_in_lung", "fixed_peak_of_training")  # fmt: skip
 SCORES = ("global", "local", "global_and_local")
-RIVALS = [("centred", "brightness"), ("centred_on_dataset", "brightness"), ("centred", "raw")]
+RIVALS = [("all_places", "brightness"), ("no_place", "brightness"), ("all_places", "no_place, centred")]
 
 
 def pointing(study: Study, dataset: str, checkpoint: Checkpoint) -> dict[str, list]:
@@ -46,15 +48,26 @@ def pointing(study: Study, dataset: str, checkpoint: Checkpoint) -> dict[str, li
     [(finding, prompts)] = read_prompts(ROOT / settings.prompts).items()
     labels = read_labels(path, finding)
     parts = {part: locate(labels, store, part, path) for part in ("train", "validation", "test")}
-    texts = prompts.sets["no_place"].positive
-    asked = {part: [texts] * len(own.labels) for part, own in parts.items() if part != "train"}
-    pointed = Pointers(checkpoint, store, path, settings).at(finding, parts, {"no_place": asked})["no_place"]
+    sets = {name: {part: [prompts.expanded()[name]] * len(own.labels) for part, own in parts.items() if part != "train"}
+            for name in SETS}  # fmt: skip
+    pointed = Pointers(checkpoint, store, path, settings).at(finding, parts, sets)
     validation, test = parts["validation"], parts["test"]
-    probe = max(pointed.supervised_probe.values(), key=lambda own: grid_hits(own["validation"], validation).mean())
-    maps = {**pointed.heatmap, "supervised_probe": probe}
-    maps |= {"brightness": pointed.brightness} if pointed.brightness else {}
-    found = {name: grid_hits(own["test"], test) for name, own in maps.items()}
-    found["random_encoders"] = np.mean([grid_hits(own["test"], test) for own in pointed.random_encoders], axis=0)
+
+    def best(alternatives: Mapping[str, ByPart]) -> str:
+        return max(alternatives, key=lambda name: grid_hits(alternatives[name]["validation"], validation).mean())
+
+    maps: dict[str, GridMaps] = {}
+    first = pointed[SETS[0]]
+    for name, each in pointed.items():
+        maps |= {f"{name}, {reading}": own["test"] for reading, own in each.heatmap.items()}
+        maps[name] = each.heatmap[best(each.heatmap)]["test"]
+    maps["supervised_probe"] = first.supervised_probe[best(first.supervised_probe)]["test"]
+    if first.brightness:
+        maps["brightness"] = first.brightness["test"]
+    found = {name: grid_hits(own, test) for name, own in maps.items()}
+    reading = best(first.heatmap)
+    found["random_encoders"] = np.mean([grid_hits(own[reading]["test"], test) for own in first.random_encoders], axis=0)
+    found["reading"] = np.array([list(READINGS).index(reading)])
     rivals = baselines(test, parts["train"], ())
     found |= {name: own.hit for name in ("random_in_lung", "fixed_peak_of_training") if (own := rivals[name])}
     return {"patients": [str(each) for each in test.resampled[1]],
@@ -116,7 +129,7 @@ def print_table(rows: list[dict], pairs: Iterable[tuple[str, str]]) -> None:
                  draws_of(row, dataset, a) - draws_of(row, dataset, b), name)  # fmt: skip
     for one, other in pairs:
         twins = [[row for row in rows if row["name"] == name] for name in (one, other)]
-        for figure in ("centred", *SCORES):
+        for figure in (*SETS, *SCORES):
             cells = [shown(interval(over_seeds(np.stack([draws_of(a, dataset, figure) - draws_of(b, dataset, figure)
                                                         for a, b in zip(*twins, strict=False)]))))
                      for dataset in DATASETS]  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 from tokenizers import Tokenizer
 
+from ..common.data.prompts import PromptSet
 from ..common.errors import InputError
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import LABELS, PHRASES
@@ -30,7 +31,8 @@ def read_phrases(path: Path, labels: Path) -> pl.DataFrame:
 
 def ground_phrases(pointers: Pointers, finding: str, parts: Mapping[str, Located], draws: int, seed: int) -> Grounded:
     """Measure the pairs of one finding, each image with its own phrase; `parts` has test, and others with pairs."""
-    prompts = {part: [[phrase] for phrase in own.labels["phrase"]] for part, own in parts.items() if part != "train"}
+    prompts = {part: [PromptSet(positive=[phrase]) for phrase in own.labels["phrase"]]
+               for part, own in parts.items() if part != "train"}  # fmt: skip
     pointed = pointers.at(finding, parts, {PHRASES_SET: prompts})
     return measured(pointed[PHRASES_SET], parts, (), draws, seed)
 

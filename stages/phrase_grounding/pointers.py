@@ -1,14 +1,17 @@
 """Everything that points at a place of an image: heatmaps in each reading, and rivals that are made of images."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
+import torch
+from jaxtyping import Float
 
 from ..common.data.image_store import ImageStore
+from ..common.data.prompts import PromptSet
 from ..common.digests import seed_from
-from ..common.encoders.dual import Checkpoint
+from ..common.encoders.dual import Checkpoint, DualEncoder
 from ..common.errors import InputError
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import LABELS
@@ -21,7 +24,7 @@ from .located_images import Located
 from .rivals import Brightness, RandomEncoders, fit_probes
 
 ByPart = Mapping[str, GridMaps]  # validation, where there is one, and test
-PromptsByPart = Mapping[str, Sequence[Sequence[str]]]  # the prompts of each image
+PromptsByPart = Mapping[str, Sequence[PromptSet]]  # the prompts of each image
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Pointed:
     """Maps of one set of prompts on the patch grid; alternatives among which validation chooses have names."""
 
     heatmap: Mapping[str, ByPart]  # by reading
-    random_encoders: Sequence[ByPart] = ()
-    supervised_probe: Mapping[str, ByPart] = field(default_factory=dict)  # by penalty
+    random_encoders: Sequence[Mapping[str, ByPart]] = ()  # of each, by reading
+    supervised_probe: Mapping[str, ByPart] = field(default_factory=dict)  # by penalty and grid
     brightness: ByPart | None = None
 
 
@@ -58,12 +61,16 @@ class Pointers:
                 "training image",
                 "add one that needs neither, e.g. `raw: {}`",
             )
-        mean = None
-        if any(each.mean == "dataset" for each in readings.values()):
-            mean = mean_patches(checkpoint.model, store.gather, rows, precision)
-        self.readers = {name: heatmap_reader(checkpoint, each, mean) for name, each in readings.items()}
+
+        def mean_of(model: DualEncoder, shifts: int) -> Float[torch.Tensor, "patches embedding"] | None:
+            return mean_patches(model, store.gather, rows, precision, shifts=shifts) if len(rows) else None
+
+        grids = {each.shifts for each in readings.values() if each.mean == "dataset"}
+        means = {shifts: mean_of(checkpoint.model, shifts) for shifts in grids}
+        self.readers = {name: heatmap_reader(checkpoint, each, means.get(each.shifts))
+                        for name, each in readings.items()}  # fmt: skip
         self._brightness = Brightness(store, rows) if len(rows) else None
-        self._random = RandomEncoders(checkpoint, settings.random_encoders, store, rows, precision)
+        self._random = RandomEncoders(checkpoint, settings.random_encoders, readings, mean_of)
 
     def at(self, finding: str, parts: Mapping[str, Located], sets: Mapping[str, PromptsByPart]) -> dict[str, Pointed]:
         """Return what points at a finding in validation and test, by set of prompts."""
@@ -72,19 +79,34 @@ class Pointers:
         if (training := parts.get("train")) is not None:
             if self._probes:
                 absent, model = self._absent(finding), self._checkpoint.model
-                probes = dict(fit_probes(model, self._store, training, absent, self._seed, self._precision))
+                fitted = fit_probes(model, self._store, training, absent, self._seed, self._precision)
+                probes = {f"{name}, {shifts} x": replace(each, shifts=shifts) for name, each in fitted.items()
+                          for shifts in sorted({reader.shifts for reader in self.readers.values()})}  # fmt: skip
             brightness = self._brightness.maps(parts) if self._brightness is not None else None
         own = self._maps(self._checkpoint, self.readers | probes, parts, sets)
-        random = [self._maps(encoder, {"": reader}, parts, sets) for encoder, reader in self._random]
+        random = [self._maps(encoder, readers, parts, sets) for encoder, readers in self._random]
+        readings = {name: self._readings_of(finding, name, prompts) for name, prompts in sets.items()}
         return {
             name: Pointed(
-                {reading: own[name][reading] for reading in self.readers},
-                [each[name][""] for each in random],
+                {reading: own[name][reading] for reading in readings[name]},
+                [{reading: each[name][reading] for reading in readings[name]} for each in random],
                 {probe: own[name][probe] for probe in probes},
                 brightness,
             )
             for name in sets
         }
+
+    def _readings_of(self, finding: str, name: str, prompts: PromptsByPart) -> list[str]:
+        """Return the readings of a set of prompts: without denying ones nothing is subtracted for them."""
+        denying = all(each.negative for own in prompts.values() for each in own)
+        found = [reading for reading, own in self.readers.items() if denying or not own.denied]
+        if not found:
+            raise InputError(
+                f"phrase_grounding.readings: {', '.join(self.readers)} cannot be read: the set {name} of {finding} has "
+                "no prompts that deny the finding",
+                "add `negative` prompts to the set, or a reading without `denied`",
+            )
+        return found
 
     def _maps(
         self,

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from jaxtyping import Float
 
-from ..common.data.prompts import FindingPrompts
+from ..common.data.prompts import FindingPrompts, PromptSet
 from ..common.metrics.ranking import draw_weights, estimate, mean_of
 from ..common.records import Estimate
 from .contract import ReadingHits
@@ -53,9 +53,9 @@ def ground_prompts(
 
 def _filled(
     prompts: FindingPrompts, name: str, slots: tuple[str, ...], parts: Mapping[str, Located]
-) -> dict[str, list[list[str]]]:
-    """Return the affirming prompts of each image by part, filled with the words of its own place."""
-    fills = {words: prompts.expanded(**dict(zip(slots, words, strict=True)))[name].positive
+) -> dict[str, list[PromptSet]]:
+    """Return the prompts of each image by part, filled with the words of its own place."""
+    fills = {words: prompts.expanded(**dict(zip(slots, words, strict=True)))[name]
              for words in product(*(WORDS[slot] for slot in slots))}  # fmt: skip
     return {part: [fills[place.words(slots)] for place in own.places] if slots else [fills[()]] * len(own.labels)
             for part, own in parts.items() if part != "train"}  # fmt: skip
@@ -74,7 +74,7 @@ def measured(pointed: Pointed, parts: Mapping[str, Located], slots: tuple[str, .
     if pointed.supervised_probe:
         chosen["supervised_probe"] = [pointed.supervised_probe[_best(_validated(pointed.supervised_probe, validation))]]
     if pointed.random_encoders:
-        chosen["random_encoders"] = list(pointed.random_encoders)
+        chosen["random_encoders"] = [each[reading] for each in pointed.random_encoders]
     if pointed.brightness is not None:
         chosen["brightness"] = [pointed.brightness]
     scored = {

@@ -5,7 +5,7 @@ same architecture with random weights, read as the heatmap is. supervised_probe:
 own patches, trained on the true regions: what the patches hold, whatever words find of it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from ..common.data.image_store import ImageStore
 from ..common.digests import seed_from
 from ..common.encoders.dual import Checkpoint, DualEncoder, build_encoder
-from ..common.encoders.settings import READINGS
-from ..common.inference.encoding import in_batches, joined, mean_patches, token_batches
+from ..common.encoders.settings import HeatmapReading
+from ..common.inference.encoding import in_batches, joined, token_batches
 from ..common.inference.heatmaps import HeatmapReader, heatmap_reader
 from ..common.settings import Precision
 from .heatmaps import GridMaps, grid_hits
@@ -79,27 +79,36 @@ def _averaged(
 class RandomEncoders:
     """Encoders of a checkpoint's architecture with random weights, the same for every checkpoint of it.
 
-    Their heatmaps are centred on the data set's training images, where it has some.
+    Their heatmaps are read in the same ways as the checkpoint's. They have no mean of pre-training: they are centred on
+    the data set's training images instead, and not at all where it has none.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, count: int, store: ImageStore, rows: Int[np.ndarray, "n"], precision: Precision
+        self,
+        checkpoint: Checkpoint,
+        count: int,
+        readings: Mapping[str, HeatmapReading],
+        mean_of: Callable[[DualEncoder, int], Float[torch.Tensor, "patches embedding"] | None],
     ) -> None:
-        self._checkpoint, self._count, self._precision = checkpoint, count, precision
-        self._store, self._rows = store, rows
-        self._means: dict[int, Float[torch.Tensor, "patches embedding"]] = {}
+        """`mean_of` returns the mean over the data set's training images on a finer grid; None without images."""
+        self._checkpoint, self._count, self._readings, self._mean_of = checkpoint, count, readings, mean_of
+        self._means: dict[tuple[int, int], Float[torch.Tensor, "patches embedding"] | None] = {}
 
-    def __iter__(self) -> Iterator[tuple[Checkpoint, HeatmapReader]]:
-        """Yield each encoder with its reader; they are built one after the other, because they are as large."""
+    def __iter__(self) -> Iterator[tuple[Checkpoint, dict[str, HeatmapReader]]]:
+        """Yield each encoder with its readers; they are built one after the other, because they are as large."""
         for number in range(self._count):
             model = _random_model(self._checkpoint, number)
             own = Checkpoint(model, self._checkpoint.tokenizer, None, self._checkpoint.record)
-            if not len(self._rows):
-                yield own, heatmap_reader(own, READINGS["raw"])
-                continue
-            if number not in self._means:
-                self._means[number] = mean_patches(model, self._store.gather, self._rows, self._precision)
-            yield own, heatmap_reader(own, READINGS["centred_on_dataset"], self._means[number])
+            yield own, {name: self._reader(own, number, each) for name, each in self._readings.items()}
+
+    def _reader(self, own: Checkpoint, number: int, reading: HeatmapReading) -> HeatmapReader:
+        key, mean = (number, reading.shifts), None
+        if reading.mean != "none":
+            if key not in self._means:
+                self._means[key] = self._mean_of(own.model, reading.shifts)
+            mean = self._means[key]
+        changed = {"mean": "none" if mean is None else "dataset", "integrity_temperature": None}
+        return heatmap_reader(own, reading.model_copy(update=changed), mean)
 
 
 def _random_model(checkpoint: Checkpoint, number: int) -> DualEncoder:
@@ -115,6 +124,8 @@ class Probe:
 
     mean: Float[torch.Tensor, "width"]
     weights: Float[torch.Tensor, "width"]
+    shifts: int = 1
+    denied: float = 0.0
 
     def __call__(
         self, tokens: Float[torch.Tensor, "images patches width"], sentences: Float[torch.Tensor, "sentences embedding"]

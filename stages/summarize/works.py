@@ -259,6 +259,13 @@ _ENTRIES = (
         pages="1084--1102",
     ),
     _paper(
+        "long2015fcn",
+        "Long, Jonathan and Shelhamer, Evan and Darrell, Trevor",
+        "Fully Convolutional Networks for Semantic Segmentation",
+        2015,
+        booktitle="IEEE Conference on Computer Vision and Pattern Recognition (CVPR)",
+    ),
+    _paper(
         "boecking2022biovil",
         "Boecking, Benedikt and Usuyama, Naoto and Bannur, Shruthi and Castro, Daniel C. and others",
         "Making the Most of Text Semantics to Improve Biomedical Vision-Language Processing",

@@ -31,7 +31,7 @@ class PromptSet(Settings):
     """Prompts that affirm a finding, and optionally prompts that deny it."""
 
     positive: list[str] = Field(min_length=1)
-    negative: list[str] = Field(default_factory=list, description="may be empty if the prompts name places only")
+    negative: list[str] = Field(default_factory=list, description="may be empty where nothing is classified")
 
 
 class FindingPrompts(Settings):

@@ -123,6 +123,20 @@ class HeatmapReading(Settings):
         le=100,
         description="standard deviation of a Gaussian filter on the patch grid, in patches; MaCo's code: 1.5",
     )
+    shifts: int = Field(
+        1,
+        ge=1,
+        le=8,
+        description="n: read the image n x n times, shifted by n-ths of a patch, and interleave the maps to a grid n "
+        "times as fine (shift-and-stitch: Long et al., CVPR 2015, section 3.2); 1: once, as it is",
+    )
+    denied: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="subtract this share of the map of the prompts that deny the finding; sets of prompts without such "
+        "prompts are not read so",
+    )
 
     @model_validator(mode="after")
     def _mean_is_of_unit_vectors(self) -> "HeatmapReading":
@@ -130,10 +144,18 @@ class HeatmapReading(Settings):
             raise ValueError("the mean is that of patches of length 1: set unit_patches: true, or mean: none")
         return self
 
+    @model_validator(mode="after")
+    def _mean_is_of_the_same_places(self) -> "HeatmapReading":
+        if self.mean == "pretraining" and self.shifts > 1:
+            raise ValueError("the checkpoint's mean is of images that are not shifted: set mean: dataset, or shifts: 1")
+        return self
+
 
 READINGS: Mapping[str, HeatmapReading] = {
     "centred": HeatmapReading(mean="pretraining"),
     "centred_on_dataset": HeatmapReading(mean="dataset"),
+    "stitched": HeatmapReading(mean="dataset", shifts=2, smoothing=0.5),
+    "stitched_less_denied": HeatmapReading(mean="dataset", shifts=2, smoothing=0.5, denied=0.5),
     "raw": HeatmapReading(),
 }
 

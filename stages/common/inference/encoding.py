@@ -82,10 +82,12 @@ def token_batches(
     batches: Sequence[Rows],
     precision: Precision = "fp32",
     visible: Int[Tensor, "all visible"] | None = None,
+    shifts: int = 1,
 ) -> Iterator[Float[Tensor, "batch tokens width"]]:
     """Yield the tokens of the (visible) patches of each batch of rows, in fp32 whatever they were computed in.
 
-    `visible` holds the patches that the image of each row shows.
+    `visible` holds the patches that the image of each row shows. `shifts` makes the grid of whole images finer:
+    `stitched_tokens`.
     """
 
     def draw(number: int) -> tuple[UInt8[Tensor, "batch stored stored"], Int[Tensor, "batch visible"] | None]:
@@ -94,8 +96,26 @@ def token_batches(
 
     for stored, shown in drawn_ahead(draw, range(len(batches)), model.device):
         with computing_in(precision, model.device):
-            tokens = model.patch_tokens(model.input_of(stored), shown)
+            images = model.input_of(stored)
+            tokens = model.patch_tokens(images, shown) if shifts == 1 else stitched_tokens(model, images, shifts)
         yield tokens.float()
+
+
+def stitched_tokens(
+    model: DualEncoder, images: Float[Tensor, "batch size size"] | UInt8[Tensor, "batch size size"], shifts: int
+) -> Float[Tensor, "batch tokens width"]:
+    """Return tokens on a grid `shifts` times as fine, of which each is a whole patch of the image moved a little.
+
+    The image is read shifts^2 times, moved by multiples of patch size / shifts, in pixels, that are symmetric around 0,
+    with its border repeated; the tokens interleave to a row-major grid (shift-and-stitch: Long, Shelhamer and Darrell,
+    CVPR 2015, section 3.2).
+    """
+    settings, side = model.settings.image, images.shape[-1]
+    offsets = [round((step - (shifts - 1) / 2) * settings.patch_size / shifts) for step in range(shifts)]
+    moved = [(torch.arange(side, device=images.device) + offset).clamp(0, side - 1) for offset in offsets]
+    read = [model.patch_tokens(images.index_select(1, y).index_select(2, x)) for y in moved for x in moved]
+    grid = (shifts, shifts, len(images), settings.grid, settings.grid, -1)
+    return torch.stack(read).view(grid).permute(2, 3, 0, 4, 1, 5).flatten(1, 4)
 
 
 def report_embeddings(
@@ -114,12 +134,17 @@ def report_embeddings(
 
 @torch.inference_mode()
 def mean_patches(
-    model: DualEncoder, gather: Gather, rows: Sequence[int] | Rows, precision: Precision = "fp32", most: int = 64
+    model: DualEncoder,
+    gather: Gather,
+    rows: Sequence[int] | Rows,
+    precision: Precision = "fp32",
+    most: int = 64,
+    shifts: int = 1,
 ) -> Float[Tensor, "patches embedding"]:
-    """Return the mean over stored images of their patches' unit vectors, at each place of the grid."""
-    patches, width = model.settings.image.patches, model.settings.embedding_width
+    """Return the mean over stored images of their patches' unit vectors, at each place of the (finer) grid."""
+    patches, width = model.settings.image.patches * shifts**2, model.settings.embedding_width
     total = torch.zeros(patches, width, dtype=torch.float64, device=model.device)
-    for tokens in token_batches(model, gather, in_batches(rows, most), precision):
+    for tokens in token_batches(model, gather, in_batches(rows, most), precision, shifts=shifts):
         total += model.embed_patches(tokens).sum(dim=0, dtype=torch.float64)
     return (total / len(rows)).float().cpu()
 

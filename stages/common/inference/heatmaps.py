@@ -28,6 +28,16 @@ class HeatmapReader:
     mean: Float[Tensor, "patches embedding"] | None = None
     factor: Float[Tensor, "patches"] | None = None
 
+    @property
+    def shifts(self) -> int:
+        """Return how much finer the grid of the tokens must be than the model's own (`stitched_tokens`)."""
+        return self.reading.shifts
+
+    @property
+    def denied(self) -> float:
+        """Return the share of the map of denying prompts that is subtracted from that of affirming ones."""
+        return self.reading.denied
+
     def __call__(
         self, tokens: Float[Tensor, "images patches width"], sentences: Float[Tensor, "prompts embedding"]
     ) -> Float[Tensor, "images prompts patches"]:
@@ -38,7 +48,7 @@ class HeatmapReader:
         maps = torch.einsum("ine,pe->ipn", patches, sentences)
         if self.factor is not None:
             maps = maps * self.factor
-        return smoothed(maps, self.reading.smoothing) if self.reading.smoothing else maps
+        return smoothed(maps, self.reading.smoothing * self.shifts) if self.reading.smoothing else maps
 
 
 def heatmap_reader(
@@ -61,7 +71,9 @@ def heatmap_reader(
         if checkpoint.integrity_map is None:
             what = "heatmaps are read with `integrity_temperature`, but the checkpoint has no integrity map"
             raise InputError(what, "leave it out")
-        factor = torch.softmax(checkpoint.integrity_map / reading.integrity_temperature, dim=0).to(device)
+        factor = torch.softmax(checkpoint.integrity_map / reading.integrity_temperature, dim=0)
+        grid = factor.unflatten(0, (-1, grid_of(len(factor))))
+        factor = torch.kron(grid, torch.ones(reading.shifts, reading.shifts)).flatten().to(device)
     return HeatmapReader(checkpoint.model, reading, None if mean is None else mean.to(device), factor)
 
 

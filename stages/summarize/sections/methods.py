@@ -171,6 +171,10 @@ def _reading(run: StageRun, key: str, query: str) -> str:
         value += f", times softmax(phi / {float(temperature):g})"
     if smoothing := float(params.get(f"{key}smoothing", 0)):
         value += f", smoothed by a Gaussian of {smoothing:g} patches"
+    if denied := float(params.get(f"{key}denied", 0)):
+        value += f", less {denied:g} times that of the prompts which deny the finding"
+    if (shifts := int(params.get(f"{key}shifts", 1))) > 1:
+        value += f", on a grid {shifts} times as fine by shift-and-stitch [@long2015fcn]"
     return value
 
 

@@ -11,9 +11,9 @@ from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
 from stages.common.data.image_store import ImageStore
-from stages.common.data.prompts import FindingPrompts
+from stages.common.data.prompts import FindingPrompts, PromptSet
 from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record, prompt_sentences
-from stages.common.encoders.settings import READINGS, DualEncoderSettings
+from stages.common.encoders.settings import READINGS, DualEncoderSettings, HeatmapReading
 from stages.common.files.arrow_tables import write_rows
 from stages.common.files.schemas import LABELS
 from stages.common.inference.heatmaps import heatmap_reader
@@ -118,12 +118,20 @@ def test_maps_of_an_image_are_the_mean_over_its_own_prompts(checkpoint, parts, m
     monkeypatch.setattr(
         DualEncoder, "patch_tokens", lambda self, *given: seen.append(len(given[0])) or tokens(self, *given)
     )
-    right, left, both = ["right opacity"], ["left opacity"], ["right opacity", "left opacity"]
+    right, left, both = (PromptSet(positive=texts) for texts in (
+        ["right opacity"], ["left opacity"], ["right opacity", "left opacity"]))  # fmt: skip
     sets = [[right] * 16, [left] * 16, [both] * 16, [right] + [left] * 15]
     readers = [heatmap_reader(checkpoint, READINGS[kind]) for kind in ("raw", "centred")]
     found = set_maps(checkpoint, readers, sets, parts["test"].pixels)
     assert seen == [16]  # each image once, for all sets and readers
-    offset = checkpoint.mean_patches @ prompt_sentences(checkpoint, both).T
+    finer = [heatmap_reader(checkpoint, HeatmapReading(shifts=2)), *readers, *readers[:1]]
+    seen.clear()
+    for own, (fine, *others) in zip(found, set_maps(checkpoint, finer, sets, parts["test"].pixels), strict=True):
+        assert fine.shape[1] == 4 * own[0].shape[1]
+        for one, other in zip(others, [*own, own[0]], strict=True):
+            torch.testing.assert_close(one, other)
+    assert seen == [16] * 5  # once as it is, and moved four times
+    offset = checkpoint.mean_patches @ prompt_sentences(checkpoint, both.positive).T
     for reader, lower in ((0, 0), (1, offset)):
         of_right, of_left, of_both, mixed = (own[reader] for own in found)
         torch.testing.assert_close(of_both, (of_right + of_left) / 2)
@@ -131,8 +139,21 @@ def test_maps_of_an_image_are_the_mean_over_its_own_prompts(checkpoint, parts, m
         torch.testing.assert_close(of_right, found[0][0] - (offset[:, 0] if reader else lower))
 
 
+def test_a_share_of_what_denying_prompts_point_at_is_subtracted(checkpoint, parts) -> None:
+    affirmed, denied = ["right opacity", "opacity"], ["no opacity", "left opacity"]
+    sets = [[PromptSet(positive=affirmed, negative=denied)] * 16, [PromptSet(positive=affirmed)] * 16,
+            [PromptSet(positive=denied)] * 16]  # fmt: skip
+    readers = [heatmap_reader(checkpoint, HeatmapReading(denied=share)) for share in (0, 0.25)]
+    (plain, less), (alone, also_alone), (what_denies, _) = set_maps(checkpoint, readers, sets, parts["test"].pixels)
+    torch.testing.assert_close(plain, alone)
+    torch.testing.assert_close(also_alone, alone)
+    torch.testing.assert_close(less, alone - 0.25 * what_denies, atol=1e-6, rtol=0)
+
+
 def test_maps_are_the_same_in_any_batches(checkpoint, parts, monkeypatch) -> None:
-    sets = [[["right opacity"]] * 16, [["opacity"], ["left opacity"]] * 8]
+    texts = ["right opacity", "opacity", "left opacity"]
+    right, whole_image, left = (PromptSet(positive=[text]) for text in texts)
+    sets = [[right] * 16, [whole_image, left] * 8]
     readers = [heatmap_reader(checkpoint, READINGS["centred"])]
     whole = set_maps(checkpoint, readers, sets, parts["test"].pixels)
     monkeypatch.setattr(heatmaps, "_BATCH", 3)

@@ -11,6 +11,8 @@ from tiny_checkpoint import SIZE, write_tiny_checkpoint
 
 from stages.common.data.image_store import ImageStore
 from stages.common.encoders.dual import load_checkpoint, to_pixels
+from stages.common.encoders.settings import READINGS
+from stages.common.inference.encoding import mean_patches
 from stages.phrase_grounding.located_images import Located
 from stages.phrase_grounding.pointing import hits
 from stages.phrase_grounding.rivals import Brightness, Probe, RandomEncoders, fit_probes
@@ -124,15 +126,24 @@ def test_random_encoders_differ_among_themselves_and_not_between_checkpoints(sto
     torch.manual_seed(5)
     state = torch.random.get_rng_state()
     images = store(train)
-    once, again = (list(RandomEncoders(checkpoint, 2, images, np.arange(rows), "fp32")) for rows in (IMAGES, IMAGES))
+
+    def encoders(count: int, rows: int) -> list:
+        def mean_of(model, shifts: int) -> torch.Tensor | None:
+            return mean_patches(model, images.gather, np.arange(rows), shifts=shifts) if rows else None
+
+        return list(RandomEncoders(checkpoint, count, READINGS, mean_of))
+
+    once, again = encoders(2, IMAGES), encoders(2, IMAGES)
     assert torch.equal(torch.random.get_rng_state(), state)
     first, second = (encoder.model.image_projection.weight for encoder, _ in once)
     assert not torch.equal(first, second)
     assert not torch.equal(first, checkpoint.model.image_projection.weight)
-    for (one, reader), (other, twin) in zip(once, again, strict=True):
+    for (one, readers), (other, twins) in zip(once, again, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one.model.state_dict().values(), other.model.state_dict().values(),
                                                     strict=True))  # fmt: skip
-        assert reader.reading.mean == "dataset"
-        torch.testing.assert_close(reader.mean, twin.mean)
-    [(_, raw)] = RandomEncoders(checkpoint, 1, images, np.arange(0), "fp32")
-    assert raw.mean is None  # without training images there is nothing to centre on
+        assert [reader.reading.mean for reader in readers.values()] == [*["dataset"] * 4, "none"]
+        assert readers["stitched"].mean.shape[0] == 4 * readers["centred"].mean.shape[0]
+        assert readers["centred"].mean is readers["centred_on_dataset"].mean
+        torch.testing.assert_close(readers["stitched"].mean, twins["stitched"].mean)
+    [(_, without)] = encoders(1, 0)
+    assert all(reader.mean is None for reader in without.values())  # without images there is nothing to centre on

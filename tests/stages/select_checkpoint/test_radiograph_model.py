@@ -9,6 +9,7 @@ import pytest
 import torch
 from exported_model import SIZE, TEMPERATURE
 
+from stages.common.data.prompts import PromptSet
 from stages.common.encoders.dual import load_checkpoint, to_input
 from stages.common.encoders.settings import READINGS
 from stages.common.errors import InputError
@@ -68,7 +69,7 @@ def test_heatmaps_are_those_of_phrase_grounding(exported, square, reading) -> No
     on_grid = np.array(reading.heatmaps["opacity"])
     assert on_grid.shape == (4, 4)
     reader = heatmap_reader(checkpoint, READINGS["centred"])
-    [[expected]] = set_maps(checkpoint, [reader], [[CLASSES["opacity"]]], square.pixels[None])
+    [[expected]] = set_maps(checkpoint, [reader], [[PromptSet(positive=CLASSES["opacity"])]], square.pixels[None])
     assert np.allclose(on_grid.ravel(), expected[0].numpy(), atol=1e-6)
 
 

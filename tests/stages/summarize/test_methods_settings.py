@@ -198,6 +198,8 @@ READINGS = {
     "unit_patches": ("False", "the product of each patch, not normalised, with prompts"),
     "integrity_temperature": ("0.02", "times softmax(phi / 0.02)"),
     "smoothing": ("1.5", "smoothed by a Gaussian of 1.5 patches"),
+    "denied": ("0.5", "less 0.5 times that of the prompts which deny the finding"),
+    "shifts": ("2", "on a grid 2 times as fine by shift-and-stitch"),
 }  # fmt: skip
 OTHERS |= {
     ("phrase_grounding", key := f"readings.{way}.{name}"): (GROUNDING, {key: value}, words)

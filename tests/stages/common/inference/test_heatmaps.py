@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record
 from stages.common.encoders.settings import READINGS, DualEncoderSettings, HeatmapReading
 from stages.common.errors import InputError
-from stages.common.inference.encoding import mean_patches
+from stages.common.inference.encoding import mean_patches, stitched_tokens, token_batches
 from stages.common.inference.heatmaps import HeatmapReader, heatmap_reader, is_readable, smoothed
 
 SIZE, PATCHES = 16, 16
@@ -102,6 +102,43 @@ def test_smoothing_is_that_of_scipy_on_any_grid(grid, deviation, seed) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("shifts", [2, 3, 4])
+def test_each_stitched_token_is_that_of_the_patch_at_its_place(shifts) -> None:
+    """An encoder whose token is the mean place of a patch's own pixels: a fine grid of them is evenly spaced."""
+    rows, columns = np.indices((SIZE, SIZE)).astype(np.float32)
+
+    class Places(DualEncoder):
+        def __init__(self) -> None:
+            self.settings = SMALL
+
+        def patch_tokens(self, images: torch.Tensor) -> torch.Tensor:
+            patches = images.unflatten(2, (4, 4)).unflatten(1, (4, 4)).transpose(2, 3)  # grid, grid, 4, 4
+            return patches.mean(dim=(3, 4)).flatten(1).unsqueeze(2)
+
+    found = stitched_tokens(Places(), torch.from_numpy(np.stack([rows, columns])), shifts)
+    down, right = found.view(2, 4 * shifts, 4 * shifts)
+    inner = slice(shifts, -shifts)  # what moves across the border is repeated there
+    centres = (np.arange(4 * shifts) + 0.5) * 4 / shifts - 0.5
+    rounding = 0 if 4 % (2 * shifts) == 0 else 0.5  # of offsets, to whole pixels
+    np.testing.assert_allclose(down[inner, 0], centres[inner], atol=rounding + 1e-5)
+    np.testing.assert_allclose(right[0, inner], centres[inner], atol=rounding + 1e-5)
+    torch.testing.assert_close(down, right.T)
+
+
+def test_one_shift_is_none_and_a_finer_map_has_the_factor_of_its_patch(checkpoint, stored) -> None:
+    model, images = checkpoint.model, torch.from_numpy(stored[:3]).float() / 255
+    torch.testing.assert_close(stitched_tokens(model, images, 1), model.patch_tokens(images))
+    reader = heatmap_reader(checkpoint, HeatmapReading(shifts=2, integrity_temperature=1.0))
+    plain = heatmap_reader(checkpoint, HeatmapReading(shifts=2))
+    [tokens] = token_batches(model, stored.__getitem__, [np.arange(3)], shifts=2)
+    sentences = tokens_and_sentences()[1]
+    factor = (reader(tokens, sentences) / plain(tokens, sentences)).view(3, 3, 4, 2, 4, 2)
+    expected = torch.softmax(PHI, dim=0).view(4, 1, 4, 1).expand(3, 3, 4, 2, 4, 2)
+    torch.testing.assert_close(factor, expected, rtol=1e-3, atol=1e-5)
+    smooth = heatmap_reader(checkpoint, HeatmapReading(shifts=2, smoothing=0.5))(tokens, sentences)
+    torch.testing.assert_close(smooth, smoothed(plain(tokens, sentences), 1.0))  # half a patch is a fine one
+
+
 def test_a_reading_says_what_it_lacks(checkpoint) -> None:
     bare = Checkpoint(checkpoint.model, checkpoint.tokenizer, None, checkpoint.record)
     weighted = HeatmapReading(integrity_temperature=0.02)
@@ -117,3 +154,5 @@ def test_a_reading_says_what_it_lacks(checkpoint) -> None:
     assert not is_readable(HeatmapReading(mean="dataset"), checkpoint, with_images=False)
     with pytest.raises(ValueError, match="unit_patches: true"):
         HeatmapReading(mean="dataset", unit_patches=False)
+    with pytest.raises(ValueError, match="set mean: dataset, or shifts: 1"):
+        HeatmapReading(mean="pretraining", shifts=2)
