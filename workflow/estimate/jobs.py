@@ -226,11 +226,15 @@ def _evaluations(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
 
 
 def _grounding(config: Config, place: str, dataset: str, images: float, forward: float) -> Job:
-    """Return the job of phrase grounding: at most all images of validation and test are positives."""
+    """Return the job of phrase grounding: at most all images of validation and test are positives.
+
+    Every grid that some reading has takes passes of its own, and its mean over training images.
+    """
     settings, split = config.settings(PhraseGroundingSettings, dataset), _split_of(config, dataset)
     measured, encoders = images * (split.validation + split.test), 1 + settings.random_encoders
     means = min(images * split.train, IMAGES_FOR_MEANS)
-    return Job("phrase_grounding", place, "phrase_grounding", measured, encoders * (measured + means) * forward, True,
+    passes = encoders * sum(shifts**2 for shifts in {each.shifts for each in settings.readings.values()})
+    return Job("phrase_grounding", place, "phrase_grounding", measured, passes * (measured + means) * forward, True,
                written=images * _ROW, gpus=1)  # fmt: skip
 
 

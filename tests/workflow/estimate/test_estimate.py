@@ -249,6 +249,18 @@ def test_benchx_costs_its_updates_and_the_gradients_of_what_it_trains(tmp_path: 
     assert 1 < tuned / benchx < 3  # no gradients of the encoder
 
 
+def test_a_grid_of_heatmaps_costs_its_passes_of_every_encoder(tmp_path: Path) -> None:
+    """Of 1,000 images .3 are measured and .7 give the mean; the checkpoint and two random encoders read them."""
+
+    def operations_of(readings: dict) -> float:
+        block = {"phrase_grounding": {"readings": readings, "random_encoders": 2}}
+        config = check(yaml.safe_load((ROOT / "config.yaml").read_text()) | block | {"workspace": str(tmp_path)})
+        return jobs._grounding(config, "mlip/rsna", "rsna", 1000, 1.0).operations
+
+    assert operations_of({"raw": {}, "smooth": {"smoothing": 1}}) == pytest.approx(3 * 1000)
+    assert operations_of({"raw": {}, "fine": {"shifts": 2}, "finer": {"shifts": 3}}) == pytest.approx(3 * 1000 * 14)
+
+
 def test_arithmetic_of_ranges() -> None:
     assert Range(2, 1, 4) + Range(1, 1, 1) == Range(3, 2, 5)
     assert Range(2, 1, 4) * 2 == Range(4, 2, 8)
