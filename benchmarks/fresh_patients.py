@@ -37,7 +37,7 @@ from stages.zero_shot_classification.scores import local_scores, standardised
 SETS = ("all_places", "no_place")
 HITS = (*SETS, *(f"{name}, {reading}" for name in SETS for reading in READINGS), "brightness", "random_encoders",
         "supervised_probe", "random_in_lung", "fixed_peak_of_training")  # fmt: skip
-SCORES = ("global", "local", "global_and_local")
+SCORES = ("global", "local", "global_and_local", "local, stitched", "global_and_local, stitched")
 RIVALS = [("all_places", "brightness"), ("no_place", "brightness"), ("all_places", "no_place, centred")]
 
 
@@ -86,10 +86,16 @@ def zero_shot(study: Study, dataset: str, checkpoint: Checkpoint) -> dict[str, l
     embedded = joined(map(checkpoint.model.embed_global, tokens)).numpy()
     sets, training = prompts.expanded(), split == "train"
     whole = prompt_scores(checkpoint, sets, embedded)
-    local = local_scores(checkpoint, sets, store, ids, ZeroShotSettings(score="local"))
-    both = {name: standardised(whole[name], training) + standardised(local[name], training) for name in sets}
+    kinds, seen = {"global": whole}, [image for image, own in zip(ids, training, strict=True) if own]
+    for reading, said in (("centred", ""), ("stitched", ", stitched")):
+        settings = ZeroShotSettings(score="local", reading=reading)
+        local = local_scores(checkpoint, sets, store, ids, settings, training=seen)
+        kinds[f"local{said}"] = local
+        kinds[f"global_and_local{said}"] = {
+            name: standardised(whole[name], training) + standardised(local[name], training) for name in sets
+        }
     found = {}
-    for kind, by_set in zip(SCORES, (whole, local, both), strict=True):
+    for kind, by_set in kinds.items():
         used, once = split == "validation", np.ones((1, int((split == "validation").sum())))
         own = {name: float(auc(each[used].astype(float), targets[used].astype(np.int64), once)[0])
                for name, each in by_set.items()}  # fmt: skip
@@ -124,7 +130,7 @@ def print_table(rows: list[dict], pairs: Iterable[tuple[str, str]]) -> None:
     for name in names:
         for figure in (*HITS, *SCORES):
             line(figure, lambda row, dataset, own=figure: draws_of(row, dataset, own), name)  # type: ignore[misc]
-        for one, other in [*RIVALS, ("global_and_local", "global"), ("local", "global")]:
+        for one, other in [*RIVALS, *((each, "global") for each in SCORES[1:])]:
             line(f"{one} - {other}", lambda row, dataset, a=one, b=other:  # type: ignore[misc]
                  draws_of(row, dataset, a) - draws_of(row, dataset, b), name)  # fmt: skip
     for one, other in pairs:

@@ -15,7 +15,6 @@ from ..common.records import Count, Estimate, Overlap, Record
 from ..common.settings import Name
 
 PHRASES = "phrases"  # the set whose query is each pair's own phrase, beside those of the prompt file
-IMAGES_FOR_MEANS = 1000  # at most, of the training part, for means and deviations by place
 MEANS = ("pointing", "contrast_to_noise", "absolute_contrast_to_noise", "mean_iou")  # averaged over findings
 
 

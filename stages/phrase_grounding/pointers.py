@@ -10,15 +10,14 @@ from jaxtyping import Float
 
 from ..common.data.image_store import ImageStore
 from ..common.data.prompts import PromptSet
-from ..common.digests import seed_from
 from ..common.encoders.dual import Checkpoint, DualEncoder
 from ..common.errors import InputError
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import LABELS
-from ..common.inference.encoding import mean_patches
+from ..common.inference.encoding import mean_patches, rows_for_means
 from ..common.inference.heatmaps import heatmap_reader, is_readable
 from ..common.settings import Precision
-from .contract import IMAGES_FOR_MEANS, PhraseGroundingSettings
+from .contract import PhraseGroundingSettings
 from .heatmaps import GridMaps, Reader, set_maps
 from .located_images import Located
 from .rivals import Brightness, RandomEncoders, fit_probes
@@ -52,7 +51,7 @@ class Pointers:
         self._labels = pl.DataFrame(read_table(labels, LABELS))
         self._probes, self._seed = settings.supervised_probe, settings.seed
         training = self._labels.filter(split="train")["image_id"]
-        rows = store.draw_rows(training, IMAGES_FOR_MEANS, seed_from("training images", settings.seed))
+        rows = rows_for_means(store, training, settings.seed)
         readings = {name: each for name, each in settings.readings.items()
                     if is_readable(each, checkpoint, bool(len(rows)))}  # fmt: skip
         if not readings:

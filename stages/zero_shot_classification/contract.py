@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, product, source
-from ..common.encoders.settings import EncodingSettings, HeatmapKind
+from ..common.encoders.settings import EncodingSettings
 from ..common.records import Count, Estimate, MetricName, Overlap, Record, check_metrics, has_several
 
 ScoreKind = Literal["global", "local", "global_and_local"]
@@ -28,10 +28,11 @@ class ZeroShotSettings(EncodingSettings):
         "largest values of its heatmaps with the affirming prompts, for which images are embedded again; "
         "global_and_local: the sum of both, each standardised by its mean and deviation over the training images",
     )
-    reading: HeatmapKind = Field(
+    reading: Literal["centred", "centred_on_dataset", "stitched", "raw"] = Field(
         "centred",
-        description="how the local score reads heatmaps: centred (less the checkpoint's mean over training radiographs "
-        "at each place) or raw (cosines)",
+        description="how the local score reads heatmaps (docs/method.md, phrase grounding): centred on pre-training's "
+        "radiographs, or on the training images of the data set; stitched: these on a finer grid, which takes four "
+        "passes more; raw: cosines",
     )
     patch_share: float = Field(
         0.05,

@@ -18,7 +18,14 @@ from ..common.encoders.dual import Checkpoint, mean_embeddings
 from ..common.encoders.prompt_scores import Key, embeddings_of, prompt_scores
 from ..common.encoders.settings import READINGS
 from ..common.errors import InputError
-from ..common.inference.encoding import choose_precision, in_batches, joined, token_batches
+from ..common.inference.encoding import (
+    choose_precision,
+    in_batches,
+    joined,
+    mean_patches,
+    rows_for_means,
+    token_batches,
+)
 from ..common.inference.heatmaps import heatmap_reader
 from ..common.journal.tracking import Run
 from ..common.settings import Precision
@@ -33,16 +40,23 @@ def local_scores(
     image_ids: Sequence[str],
     settings: ZeroShotSettings,
     precision: Precision = "fp32",
+    training: Sequence[str] = (),
 ) -> dict[Key, Float[np.ndarray, "images"]]:
     """Return one score per prompt set and image: the mean of the largest values of a heatmap.
 
     The heatmap is that of the normalised mean of the affirming prompts' sentence embeddings. `patch_share` of the grid
-    is averaged, and at least one patch. Images and prompts are embedded once for all sets.
+    is averaged, and at least one patch. Images and prompts are embedded once for all sets. Some readings are centred on
+    the images of `training`; without any, an InputError says so.
     """
     model, rows = checkpoint.model, [store.row_of(image_id) for image_id in image_ids]
-    reader = heatmap_reader(checkpoint, READINGS[settings.reading])
+    reading, mean = READINGS[settings.reading], None
+    if reading.mean == "dataset" and training:
+        seen = rows_for_means(store, training, settings.seed)
+        mean = mean_patches(model, store.gather, seen, precision, settings.batch_size, reading.shifts)
+    reader = heatmap_reader(checkpoint, reading, mean)
     directions = mean_embeddings(checkpoint, [each.positive for each in sets.values()], of="sentence")
-    tokens = token_batches(model, store.gather, in_batches(rows, settings.batch_size), precision)
+    batches = in_batches(rows, settings.batch_size)
+    tokens = token_batches(model, store.gather, batches, precision, shifts=reader.shifts)
     scores = joined(mean_of_largest(reader(each, directions), settings.patch_share) for each in tokens).numpy()
     return dict(zip(sets, scores.T, strict=True))
 
@@ -69,17 +83,17 @@ def scores_of(
         found.append(prompt_scores(checkpoint, sets, embeddings))
     if job.images is not None and settings.reads_images:
         precision = choose_precision(settings.encoder_precision, checkpoint.model.device, run)
-        ids = images["image_id"].to_list()
-        found.append(local_scores(checkpoint, sets, ImageStore(job.images), ids, settings, precision))
+        ids, training = (rows["image_id"].to_list() for rows in (images, images.filter(split="train")))
+        found.append(local_scores(checkpoint, sets, ImageStore(job.images), ids, settings, precision, training))
     if len(found) == 1:
         return found[0]
-    training = (images["split"] == "train").to_numpy()
-    if not training.any():
+    of_training = (images["split"] == "train").to_numpy()
+    if not of_training.any():
         raise InputError(
             f"{job.labels}: no training image, over which global and local scores are standardised",
             "give label_images a train part, or set zero_shot_classification.score to global or local",
         )
-    return {key: np.sum([standardised(each[key], training) for each in found], axis=0) for key in sets}
+    return {key: np.sum([standardised(each[key], of_training) for each in found], axis=0) for key in sets}
 
 
 def standardised(

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.common.data.distributions import IMAGE_SUFFIXES
+from stages.common.encoders.settings import IMAGES_FOR_MEANS
 from stages.common.errors import InputError
 from stages.common.files.archives import MemberError, archive_at, is_dir, keep_indexes_in
 from stages.common.journal.journals import Journal
 from stages.configuration import Config
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.label_images.contract import LabelImagesSettings, SplitShares
-from stages.phrase_grounding.contract import IMAGES_FOR_MEANS, PhraseGroundingSettings
+from stages.phrase_grounding.contract import PhraseGroundingSettings
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate import operations
 

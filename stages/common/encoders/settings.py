@@ -151,6 +151,7 @@ class HeatmapReading(Settings):
         return self
 
 
+IMAGES_FOR_MEANS = 1000  # of a data set's training part, at most, for means and deviations by place
 READINGS: Mapping[str, HeatmapReading] = {
     "centred": HeatmapReading(mean="pretraining"),
     "centred_on_dataset": HeatmapReading(mean="dataset"),

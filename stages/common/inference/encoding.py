@@ -13,11 +13,13 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from ..data.image_store import ImageStore
 from ..data.paired_reports import Sentences
 from ..device import is_ampere_or_newer, possible_precision
+from ..digests import seed_from
 from ..encoders.dual import DualEncoder, to_input
 from ..encoders.report_batches import ReportBatch, SpecialTokens, map_tensors, pack_reports
-from ..encoders.settings import EncoderPrecision
+from ..encoders.settings import IMAGES_FOR_MEANS, EncoderPrecision
 from ..journal.tracking import Run
 from ..settings import Precision
 from ..training.prefetching import drawn_ahead
@@ -147,6 +149,11 @@ def mean_patches(
     for tokens in token_batches(model, gather, in_batches(rows, most), precision, shifts=shifts):
         total += model.embed_patches(tokens).sum(dim=0, dtype=torch.float64)
     return (total / len(rows)).float().cpu()
+
+
+def rows_for_means(store: ImageStore, training: Iterable[str], seed: int) -> Rows:
+    """Return the rows of a data set's training images over which means by place are taken; the seed draws them."""
+    return store.draw_rows(training, IMAGES_FOR_MEANS, seed_from("training images", seed))
 
 
 def copied_behind(outputs: Iterable[Output]) -> Iterator[Output]:

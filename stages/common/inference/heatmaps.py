@@ -62,7 +62,9 @@ def heatmap_reader(
     mean = {"none": None, "pretraining": checkpoint.mean_patches, "dataset": dataset_mean}[reading.mean]
     if reading.mean != "none" and mean is None:
         if reading.mean == "dataset":
-            raise InputError("heatmaps cannot be centred on the data set: it has no training image", "read them raw")
+            raise InputError(
+                "heatmaps cannot be centred on the data set: it has no training image", "take another reading"
+            )
         what = "heatmaps cannot be centred: the checkpoint, of an older version, has no mean of patches"
         remedy = "export it again by select_checkpoint, or read heatmaps with reading='raw' (--reading raw)"
         raise InputError(what, remedy)

@@ -209,6 +209,15 @@ def _chosen_on_validation(inputs: Inputs) -> str:
     )
 
 
+_LOCAL_VALUES = {
+    "centred": "centred cosines",
+    "centred_on_dataset": "cosines, centred on training images of the data set",
+    "stitched": "cosines, centred on training images of the data set and smoothed by half a patch, on a grid twice as "
+    "fine by shift-and-stitch [@long2015fcn]",
+    "raw": "cosines",
+}  # by the reading of heatmaps, from which the local score is made
+
+
 def _compared(runs: list[StageRun]) -> str:
     """Return what of an image is compared with which prompts: all of it, or its patches."""
     places: dict[str, list[str]] = {}
@@ -216,7 +225,7 @@ def _compared(runs: list[StageRun]) -> str:
         what = "an image with affirming and denying prompts"
         if (score := run.params.get("score", "global")) != "global":  # journals of older versions have no such setting
             share = 100 * float(run.param("patch_share"))
-            of = "centred cosines" if run.params.get("reading") == "centred" else "cosines"
+            of = _LOCAL_VALUES[run.params.get("reading", "raw")]  # of older versions, too
             patches = f"the {share:g} % of its patches that are nearest with affirming ones (the mean of their {of})"
             what = f"{what}, and {patches}, both standardised by training images"
             if score == "local":

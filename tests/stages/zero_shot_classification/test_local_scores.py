@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from stages.common.data.image_store import ImageStore
 from stages.common.data.prompts import PromptSet
 from stages.common.encoders.dual import Checkpoint, DualEncoder, TextEmbeddings
+from stages.common.errors import InputError
 from stages.zero_shot_classification.contract import ZeroShotSettings
 from stages.zero_shot_classification.scores import local_scores, mean_of_largest, standardised
 
@@ -26,7 +27,7 @@ SETS = {
 class PlantedModel(DualEncoder):
     """A pixel is a patch: its grey value says what the patch shows."""
 
-    settings = SimpleNamespace(image=SimpleNamespace(input_size=4))
+    settings = SimpleNamespace(image=SimpleNamespace(input_size=4, patches=GRID), embedding_width=3)
 
     def __init__(self) -> None:
         pass
@@ -116,6 +117,16 @@ def test_centring_takes_away_what_all_images_share_at_a_place(monkeypatch) -> No
     raw = local_scores(checkpoint, SETS, PlantedStore(), ["1", "5", "9"], SETTINGS)
     assert after["both"] == pytest.approx(before["both"], abs=1e-6)
     assert raw["both"].min() > before["both"].max()
+
+
+def test_a_score_centred_on_the_data_set_is_zero_in_the_mean_and_says_what_it_lacks() -> None:
+    """The whole grid is averaged, so that a score is the mean of the centred cosines of an image."""
+    settings = SETTINGS.model_copy(update={"reading": "centred_on_dataset", "patch_share": 1.0})
+    ids = [str(count) for count in range(1, 6)]
+    found = local_scores(PlantedCheckpoint(), SETS, PlantedStore(), ids, settings, training=ids)["alone"]
+    assert found == pytest.approx((np.arange(1, 6) - 3) / GRID, abs=1e-6)  # an image `n` has n of 16 patches
+    with pytest.raises(InputError, match="it has no training image"):
+        local_scores(PlantedCheckpoint(), SETS, PlantedStore(), ids, settings)
 
 
 def test_scores_are_standardised_by_training_images_alone() -> None:
