@@ -54,6 +54,13 @@ FolderPath = Annotated[str, AfterValidator(checked_path)]
 UniqueList = Annotated[list[Item], AfterValidator(_without_repeats)]  # a set whose order is that of tables
 
 
+def no_boolean(value: Any) -> Any:
+    """Return a value that is to be a number. Raises ValueError for a boolean, which pydantic takes for 0 or 1."""
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is no number (YAML reads yes, no, on and off as true and false)")
+    return value
+
+
 class Settings(BaseModel):
     """One block of config.yaml. Subclasses live in `stages/<stage>/contract.py`."""
 
@@ -67,8 +74,7 @@ class Settings(BaseModel):
         kinds = _kinds_in(cls.model_fields[str(info.field_name)].annotation)
         if kinds & {int, float} and kinds <= {int, float, str, NoneType}:
             for each in _single_values(value):
-                if isinstance(each, bool):  # pydantic takes it for 0 or 1
-                    raise ValueError(f"{each} is no number (YAML reads yes, no, on and off as true and false)")
+                no_boolean(each)
                 if isinstance(each, str) and str not in kinds and re.match(r"\s*[-+]?0[\d_]", each):
                     raise ValueError(f"{each!r}: write the number without leading zeros")
         return value

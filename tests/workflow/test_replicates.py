@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snakemake.cli import parse_config
 
 from stages.common.errors import InputErrors
 from stages.common.replicates import Replicate
@@ -77,7 +78,7 @@ def test_the_default_is_for_variants_without_seeds_or_seed_of_their_own_and_not_
         ({"seeds": [True]}, "seeds: True is no number"),
         ({"seeds": 3}, "seeds: Input should be a valid list"),
         ({"variants": {"mlip": {"seeds": [0, -1]}}}, "variants.mlip.seeds.1: Input should be greater than"),
-        ({"variants": {"mlip": {"seeds": ["1"]}}}, "variants.mlip.seeds.0: Input should be a valid integer"),
+        ({"variants": {"mlip": {"seeds": ["x"]}}}, "variants.mlip.seeds.0: Input should be a valid integer"),
         ({"variants": {"mlip": {"seeds": [1], "seed": 0}}},
          "variants.mlip.seeds: stand beside `seed`; keep one of them"),
         ({"variants": {"mae": {"encoder": {"source": "timm", "weights": "a"}, "seeds": [1]}}},
@@ -93,6 +94,12 @@ def test_wrong_seeds_are_one_line_with_file_and_key(block: dict, line: str) -> N
         check(merged(SHIPPED, block), [Layer("config.yaml", SHIPPED), Layer("other.yaml", block)])
     (said,) = str(caught.value).splitlines()
     assert said.startswith(f"other.yaml: {line}")
+
+
+def test_seeds_of_the_command_line_are_numbers_though_snakemake_gives_them_as_text() -> None:
+    found = parse_config(["seeds=[0, 2]", "variants={mlip: {seeds: [1]}}"])
+    config = check(merged(SHIPPED, found), [Layer("config.yaml", SHIPPED), Layer("--config", found)])
+    assert (config.seeds_of("mlip"), config.seeds_of("clip")) == ([1], [0, 2])
 
 
 def test_a_variant_named_like_a_replicate_of_none_is_a_variant() -> None:
