@@ -65,9 +65,9 @@ def pointing(study: Study, dataset: str, checkpoint: Checkpoint) -> dict[str, li
     if first.brightness:
         maps["brightness"] = first.brightness["test"]
     found = {name: grid_hits(own, test) for name, own in maps.items()}
-    reading = best(first.heatmap)
-    found["random_encoders"] = np.mean([grid_hits(own[reading]["test"], test) for own in first.random_encoders], axis=0)
-    found["reading"] = np.array([list(READINGS).index(reading)])
+    found["random_encoders"] = np.mean(
+        [grid_hits(own[best(own)]["test"], test) for own in first.random_encoders], axis=0
+    )
     rivals = baselines(test, parts["train"], ())
     found |= {name: own.hit for name in ("random_in_lung", "fixed_peak_of_training") if (own := rivals[name])}
     return {"patients": [str(each) for each in test.resampled[1]],

@@ -4,7 +4,7 @@ Snakemake and the doctor call `check_files`; it reads the prompt files and no ta
 data sets from `archives_of` and `files_with_tables`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from stages.common.data.distributions import not_there
@@ -17,7 +17,8 @@ from stages.configuration import FEW_SHOT, Config
 from stages.contracts import EVALUATIONS, needs_of
 from stages.index_inputs.contract import IndexInputsSettings
 from stages.label_images.contract import LabelImagesSettings
-from stages.phrase_grounding.contract import refuse_set_of_phrases
+from stages.phrase_grounding.contract import PHRASES, PhraseGroundingSettings, readings_of, refuse_set_of_phrases
+from stages.zero_shot_classification.contract import ZeroShotSettings
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PLACE_SLOTS = ("side", "zone")  # those of phrase_grounding, which each image fills with its own place
@@ -78,8 +79,8 @@ def _of_labelled(config: Config, name: str) -> Iterator[InputError]:
         denying = stage == "zero_shot_classification" or getattr(settings, "score", None) == "difference"
         try:
             prompts = _prompts_of(named, stage, denying)
-            if stage == "phrase_grounding" and labels.has_phrases:
-                refuse_set_of_phrases(prompts)
+            if isinstance(settings, PhraseGroundingSettings):
+                _check_sets(settings, prompts, labels.has_phrases)
             findings = settings.classes_among(prompts) if stage == "multi_class_classification" else list(prompts)
         except InputError as error:
             yield from (InputError(f"{key}: {each.what}", each.remedy) for each in error.errors)
@@ -93,6 +94,12 @@ def _of_labelled(config: Config, name: str) -> Iterator[InputError]:
                     f"{', '.join(known)}",
                     f"give both the same name, or name another prompt file{did_you_mean(finding, known)}",
                 )
+    grounding = config.settings(PhraseGroundingSettings, name)
+    if labels.has_phrases and name in config.measured_on("phrase_grounding"):
+        try:
+            readings_of(grounding.readings, name, PHRASES, denying=False)
+        except InputError as error:
+            yield error
     yield from _unknown_findings(config, name, labels)
     yield from _empty_parts(config, name, labels)
 
@@ -110,6 +117,15 @@ def _unknown_findings(config: Config, name: str, labels: LabelImagesSettings) ->
                         f"{', '.join(labels.by_finding)}",
                         f"correct the name{did_you_mean(finding, labels.by_finding)}",
                     )
+
+
+def _check_sets(settings: PhraseGroundingSettings, prompts: Mapping[str, FindingPrompts], phrases: bool) -> None:
+    """Raise an InputError for a set of prompts that no reading of heatmaps fits, or that phrases give a wrong name."""
+    if phrases:
+        refuse_set_of_phrases(prompts)
+    for finding, each in prompts.items():
+        for name, own in each.sets.items():
+            readings_of(settings.readings, finding, name, denying=bool(own.negative))
 
 
 def _prompts_of(prompts: str, stage: str, denying: bool) -> dict[str, FindingPrompts]:
@@ -134,6 +150,9 @@ def _empty_parts(config: Config, name: str, labels: LabelImagesSettings) -> Iter
     if not config.measures_on_test_alone(name):
         needed = {"validation": "chooses prompts and thresholds"} | needed
     needed |= {"train": "is what the few-shot evaluations learn from"} if trains else {}
+    zero_shot = config.settings(ZeroShotSettings, name)
+    if name in config.measured_on("zero_shot_classification") and (why := zero_shot.needs_training_images):
+        needed |= {"train": f"{why} of zero_shot_classification (score: global needs none)"}
     shares, key = labels.split.model_dump(), f"datasets.{name}.label_images.split"
     if labels.patient_split is not None:
         if _has_distributed_split(config, name, labels.patient_split):
@@ -170,8 +189,17 @@ def _has_distributed_split(config: Config, name: str, split: PatientSplit) -> bo
 
 
 def _odd_sizes(config: Config) -> Iterator[InputError]:
-    """Yield an error for each input size of few-shot segmentation that an encoder's patches do not divide."""
+    """Yield an error for each size that an encoder's patches do not fit: inputs of segmentation, shifts of heatmaps."""
     patches = {variant: config.settings("pretrain", variant=variant).model.image for variant in config.compare}
+    for name in config.measured_on("phrase_grounding"):
+        for reading, own in config.settings(PhraseGroundingSettings, name).readings.items():
+            small = [variant for variant, image in patches.items() if own.shifts > (image.patch_size or own.shifts)]
+            if small:
+                yield InputError(
+                    f"phrase_grounding.readings.{reading}.shifts: {own.shifts} (data set {name}) exceeds the patch "
+                    f"size of {small[0]}, {patches[small[0]].patch_size} pixels",
+                    "set it to at most that number, best to one that divides it",
+                )
     for name in config.measured_on("few_shot_segmentation"):
         for protocol, size in config.settings("few_shot_segmentation", name).input_sizes().items():
             odd = [variant for variant, image in patches.items()

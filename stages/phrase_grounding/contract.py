@@ -24,8 +24,9 @@ class PhraseGroundingSettings(EncodingSettings):
     prompts: str | None = Field(
         None,
         min_length=1,
-        description="prompt file, absolute or relative to the checkout; its affirming prompts are localised. Null: "
-        "none, and the data set has no grounding, unless its boxes are of phrases (`label_images.columns.phrase`)",
+        description="prompt file, absolute or relative to the checkout; its affirming prompts are localised, and some "
+        "`readings` use those that deny. Null: none, and the data set has no grounding, unless its boxes are of "
+        "phrases (`label_images.columns.phrase`)",
     )
     readings: dict[Name, HeatmapReading] = Field(
         dict(READINGS),
@@ -37,8 +38,8 @@ class PhraseGroundingSettings(EncodingSettings):
     random_encoders: int = Field(
         5,
         ge=0,
-        description="rivals with the checkpoint's architecture and random weights, read as centred_on_dataset, "
-        "or raw where the data set has no training image",
+        description="rivals with the checkpoint's architecture and random weights. Their heatmaps are read in the same "
+        "ways, less the mean over the data set where the checkpoint's has that of pre-training; validation chooses",
     )
     supervised_probe: bool = Field(
         True, description="fit a linear classifier of patches on training regions: what the patches hold"
@@ -192,6 +193,19 @@ class GroundingResult(Record):
     means: dict[str, dict[str, Estimate]] = Field(
         description="by prompt set and measure, of the heatmap: mean over the findings that have the set"
     )
+
+
+def readings_of(readings: Mapping[str, HeatmapReading], finding: str, name: str, denying: bool) -> list[str]:
+    """Return the readings of a set of prompts: where it has no `denying` ones, nothing can be subtracted for them.
+
+    Raises InputError where no reading is left.
+    """
+    found = [reading for reading, own in readings.items() if denying or not own.denied]
+    if not found:
+        what = f"phrase_grounding.readings: all have `denied`, but set {name} of {finding} has no `negative` prompts"
+        more = "" if name == PHRASES else ", or `negative` prompts to the set"
+        raise InputError(what, f"add a reading without `denied`{more}")
+    return found
 
 
 def refuse_set_of_phrases(prompts: Mapping[str, Any]) -> None:

@@ -1,10 +1,11 @@
 """Heatmaps of prompts and phrases (the paper's Fig. 3b) and the description of the integrity map (the paper's Fig. 3a).
 
-A heatmap says how near every patch is to a sentence, on the patch grid; stages/common/inference/heatmaps.py has the
-ways of reading it. The description says whether the learned integrity map phi has larger values in the lungs.
+A heatmap says how near every patch is to a sentence, on the patch grid or a finer one; stages/common/inference/
+heatmaps.py has the ways of reading it. The description says whether the learned integrity map phi has larger values in
+the lungs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import product
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from ..common.data.prompts import PromptSet
 from ..common.encoders.dual import Checkpoint, prompt_sentences, to_pixels
+from ..common.encoders.settings import HeatmapReading
 from ..common.inference.encoding import copied_behind, in_batches, token_batches
 from ..common.metrics.ranking import auc
 from ..common.settings import Precision
@@ -27,22 +29,22 @@ GridMaps = Float[torch.Tensor, "_images _patches"]  # row-major on a grid; each 
 
 @runtime_checkable  # isinstance asks for the names
 class Reader(Protocol):
-    """From the tokens of whole images and sentences to a map of each sentence on each image: a heatmap, or a probe."""
+    """From the tokens of whole images and sentences to a map of each sentence on each image: a heatmap, or a probe.
+
+    It is linear in the sentences, or the same for all; `reading` says on which grid, and what is subtracted.
+    """
 
     @property
-    def shifts(self) -> int:
-        """Return how much finer the grid of the tokens must be than the model's own."""
-        ...
-
-    @property
-    def denied(self) -> float:
-        """Return the share of the map of denying prompts that is subtracted from that of affirming ones."""
+    def reading(self) -> HeatmapReading:
+        """Return the way of reading."""
         ...
 
     def __call__(
-        self, tokens: Float[torch.Tensor, "images patches width"], sentences: Float[torch.Tensor, "prompts embedding"]
+        self,
+        tokens: Float[torch.Tensor, "images patches width"],
+        sentences: Float[torch.Tensor, "prompts embedding"],
     ) -> Float[torch.Tensor, "images prompts patches"]:
-        """Return the map of every sentence on every image."""
+        """Return the map of every sentence, or sum of sentences, on every image."""
         ...
 
 
@@ -57,46 +59,50 @@ def set_maps(
     """Return, set by set and reader by reader, the mean map of each image's own prompts (phrasings of one thing).
 
     `prompts_of` has, set by set, the prompts of every image; of those that deny, a reader's share is subtracted. Each
-    prompt is embedded once, each image once for all readers of equally fine grids.
+    prompt is embedded once, each image once for every grid on which some reader reads it.
     """
-    rows = {text: row for row, text in enumerate(dict.fromkeys(
-        text for own in prompts_of for image in own for text in (*image.positive, *image.negative)))}  # fmt: skip
-    texts = list(rows)
-    sentences = torch.cat([prompt_sentences(checkpoint, texts[first : first + _BATCH])
-                           for first in range(0, len(texts), _BATCH)])  # fmt: skip
+    kinds: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}  # of prompts, by what they affirm and deny
+    asked = [[kinds.setdefault((tuple(each.positive), tuple(each.negative)), len(kinds)) for each in own]
+             for own in prompts_of]  # fmt: skip
+    directions = _directions(checkpoint, list(kinds), {reader.reading.denied for reader in readers})
     batches = in_batches(range(len(pixels)), _BATCH)
 
-    def maps(shifts: int, used_by: Sequence[int]) -> Iterator[tuple[GridMaps, ...]]:
+    def maps(shifts: int, places: Sequence[int]) -> Iterator[tuple[GridMaps, ...]]:
         tokens_of = token_batches(checkpoint.model, pixels.__getitem__, batches, precision, shifts=shifts)
         for numbers, tokens in zip(batches, tokens_of, strict=True):
-            asked = [[own[number] for number in numbers] for own in prompts_of]
-            used = sorted({rows[text] for own in asked for image in own for text in (*image.positive, *image.negative)})
-            column = {texts[row]: place for place, row in enumerate(used)}
-            read = [readers[place](tokens, sentences[used]) for place in used_by]
-            yield tuple(
-                torch.einsum("ip,ipn->in", _shares(own, column, readers[place].denied).to(tokens.device), each)
-                for own in asked for place, each in zip(used_by, read, strict=True)
-            )  # fmt: skip
+            kinds_of = [[own[number] for number in numbers] for own in asked]
+            used = sorted({kind for own in kinds_of for kind in own})
+            read = [readers[place](tokens, directions[readers[place].reading.denied][used]) for place in places]
+            rows, columns = range(len(numbers)), [[used.index(kind) for kind in own] for own in kinds_of]
+            yield tuple(each[rows, own] for own in columns for each in read)
 
     found: list[dict[int, GridMaps]] = [{} for _ in prompts_of]
-    for shifts in sorted({reader.shifts for reader in readers}):
-        places = [place for place, reader in enumerate(readers) if reader.shifts == shifts]
+    for shifts in sorted({reader.reading.shifts for reader in readers}):
+        places = [place for place, reader in enumerate(readers) if reader.reading.shifts == shifts]
         joined = [torch.cat(parts) for parts in zip(*copied_behind(maps(shifts, places)), strict=True)]
         for (own, place), each in zip(product(found, places), joined, strict=True):
             own[place] = each
     return [[own[place] for place in range(len(readers))] for own in found]
 
 
-def _shares(
-    asked: Sequence[PromptSet], column: Mapping[str, int], denied: float
-) -> Float[torch.Tensor, "images sentences"]:
-    """Return the weights of sentences in each image's map: the mean of what affirms less a share of what denies."""
-    shares = torch.zeros(len(asked), len(column))
-    for image, own in enumerate(asked):
-        for texts, weight in ((own.positive, 1.0), (own.negative, -denied)):
-            for text in texts:
-                shares[image, column[text]] += weight / len(texts)
-    return shares
+def _directions(
+    checkpoint: Checkpoint, kinds: Sequence[tuple[tuple[str, ...], tuple[str, ...]]], shares: Collection[float]
+) -> dict[float, Float[torch.Tensor, "kinds embedding"]]:
+    """Return, by share, the mean sentence that each kind of prompts affirms less that share of the one it denies."""
+    texts = list(dict.fromkeys(text for affirmed, denied in kinds
+                               for text in (*affirmed, *(denied if any(shares) else ()))))  # fmt: skip
+    sentences = torch.cat([prompt_sentences(checkpoint, texts[first : first + _BATCH])
+                           for first in range(0, len(texts), _BATCH)])  # fmt: skip
+    row = {text: place for place, text in enumerate(texts)}
+
+    def mean(own: Sequence[str]) -> Float[torch.Tensor, "embedding"]:
+        return sentences[[row[text] for text in own]].mean(dim=0)
+
+    return {
+        share: torch.stack([mean(affirmed) - share * mean(denied) if share and denied else mean(affirmed)
+                            for affirmed, denied in kinds])
+        for share in shares
+    }  # fmt: skip
 
 
 def on_pixels(maps: GridMaps, located: Located) -> Maps:

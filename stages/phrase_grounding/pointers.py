@@ -11,13 +11,14 @@ from jaxtyping import Float
 from ..common.data.image_store import ImageStore
 from ..common.data.prompts import PromptSet
 from ..common.encoders.dual import Checkpoint, DualEncoder
+from ..common.encoders.settings import HeatmapReading
 from ..common.errors import InputError
 from ..common.files.arrow_tables import read_table
 from ..common.files.schemas import LABELS
 from ..common.inference.encoding import mean_patches, rows_for_means
 from ..common.inference.heatmaps import heatmap_reader, is_readable
 from ..common.settings import Precision
-from .contract import PhraseGroundingSettings
+from .contract import PhraseGroundingSettings, readings_of
 from .heatmaps import GridMaps, Reader, set_maps
 from .located_images import Located
 from .rivals import Brightness, RandomEncoders, fit_probes
@@ -73,18 +74,26 @@ class Pointers:
 
     def at(self, finding: str, parts: Mapping[str, Located], sets: Mapping[str, PromptsByPart]) -> dict[str, Pointed]:
         """Return what points at a finding in validation and test, by set of prompts."""
+        known = {name: reader.reading for name, reader in self.readers.items()}
+        denying = {
+            name: all(each.negative for own in by_part.values() for each in own) for name, by_part in sets.items()
+        }
+        readings = {name: readings_of(known, finding, name, denying[name]) for name in sets}
+        used = [name for name in self.readers if any(name in own for own in readings.values())]
+        readers = {name: self.readers[name] for name in used}
         probes: dict[str, Reader] = {}
         brightness = None
         if (training := parts.get("train")) is not None:
             if self._probes:
                 absent, model = self._absent(finding), self._checkpoint.model
                 fitted = fit_probes(model, self._store, training, absent, self._seed, self._precision)
-                probes = {f"{name}, {shifts} x": replace(each, shifts=shifts) for name, each in fitted.items()
-                          for shifts in sorted({reader.shifts for reader in self.readers.values()})}  # fmt: skip
+                grids = sorted({reader.reading.shifts for reader in readers.values()})
+                probes = {f"{name}, {shifts} x": replace(each, reading=HeatmapReading(shifts=shifts))
+                          for name, each in fitted.items() for shifts in grids}  # fmt: skip
             brightness = self._brightness.maps(parts) if self._brightness is not None else None
-        own = self._maps(self._checkpoint, self.readers | probes, parts, sets)
-        random = [self._maps(encoder, readers, parts, sets) for encoder, readers in self._random]
-        readings = {name: self._readings_of(finding, name, prompts) for name, prompts in sets.items()}
+        own = self._maps(self._checkpoint, readers | probes, parts, sets)
+        random = [self._maps(encoder, {name: each[name] for name in used}, parts, sets)
+                  for encoder, each in self._random]  # fmt: skip
         return {
             name: Pointed(
                 {reading: own[name][reading] for reading in readings[name]},
@@ -94,18 +103,6 @@ class Pointers:
             )
             for name in sets
         }
-
-    def _readings_of(self, finding: str, name: str, prompts: PromptsByPart) -> list[str]:
-        """Return the readings of a set of prompts: without denying ones nothing is subtracted for them."""
-        denying = all(each.negative for own in prompts.values() for each in own)
-        found = [reading for reading, own in self.readers.items() if denying or not own.denied]
-        if not found:
-            raise InputError(
-                f"phrase_grounding.readings: {', '.join(self.readers)} cannot be read: the set {name} of {finding} has "
-                "no prompts that deny the finding",
-                "add `negative` prompts to the set, or a reading without `denied`",
-            )
-        return found
 
     def _maps(
         self,

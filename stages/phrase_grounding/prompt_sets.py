@@ -24,7 +24,7 @@ Values = Float[np.ndarray, "images"]
 class Grounded:
     """One prompt set on the test images. `figures` and `values` (per image) map measure -> pointer."""
 
-    slots: tuple[str, ...]  # place words that its phrases fill; empty: they name none
+    slots: tuple[str, ...]  # place words of the image that its prompts fill; empty: they favour no place
     maps: Maps
     test: Located
     thresholds: dict[str, float | None]  # of the IoU, by pointer, chosen on validation
@@ -62,7 +62,7 @@ def _filled(
 
 
 def measured(pointed: Pointed, parts: Mapping[str, Located], slots: tuple[str, ...], draws: int, seed: int) -> Grounded:
-    """Score the maps of test beside the baselines; those of validation choose the reading and the IoU's threshold.
+    """Score the maps of test beside the baselines; those of validation choose each reading and the IoU's threshold.
 
     Without a validation part the first reading is taken and no IoU has a threshold; without a training part the rivals
     that learn from it are left out.
@@ -74,7 +74,7 @@ def measured(pointed: Pointed, parts: Mapping[str, Located], slots: tuple[str, .
     if pointed.supervised_probe:
         chosen["supervised_probe"] = [pointed.supervised_probe[_best(_validated(pointed.supervised_probe, validation))]]
     if pointed.random_encoders:
-        chosen["random_encoders"] = [each[reading] for each in pointed.random_encoders]
+        chosen["random_encoders"] = [each[_best(_validated(each, validation))] for each in pointed.random_encoders]
     if pointed.brightness is not None:
         chosen["brightness"] = [pointed.brightness]
     scored = {

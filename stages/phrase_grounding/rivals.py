@@ -79,8 +79,8 @@ def _averaged(
 class RandomEncoders:
     """Encoders of a checkpoint's architecture with random weights, the same for every checkpoint of it.
 
-    Their heatmaps are read in the same ways as the checkpoint's. They have no mean of pre-training: they are centred on
-    the data set's training images instead, and not at all where it has none.
+    Their heatmaps are read in the same ways as the checkpoint's, but for what they lack: the mean of pre-training, for
+    which that of the data set's training images stands, or none without these; and the integrity map.
     """
 
     def __init__(
@@ -102,13 +102,15 @@ class RandomEncoders:
             yield own, {name: self._reader(own, number, each) for name, each in self._readings.items()}
 
     def _reader(self, own: Checkpoint, number: int, reading: HeatmapReading) -> HeatmapReader:
-        key, mean = (number, reading.shifts), None
-        if reading.mean != "none":
-            if key not in self._means:
-                self._means[key] = self._mean_of(own.model, reading.shifts)
-            mean = self._means[key]
+        mean = None if reading.mean == "none" else self._mean(own.model, number, reading.shifts)
         changed = {"mean": "none" if mean is None else "dataset", "integrity_temperature": None}
         return heatmap_reader(own, reading.model_copy(update=changed), mean)
+
+    def _mean(self, model: DualEncoder, number: int, shifts: int) -> Float[torch.Tensor, "patches embedding"] | None:
+        """Return the mean of an encoder's patches, which is computed once for all findings."""
+        if (number, shifts) not in self._means:
+            self._means[number, shifts] = self._mean_of(model, shifts)
+        return self._means[number, shifts]
 
 
 def _random_model(checkpoint: Checkpoint, number: int) -> DualEncoder:
@@ -124,8 +126,7 @@ class Probe:
 
     mean: Float[torch.Tensor, "width"]
     weights: Float[torch.Tensor, "width"]
-    shifts: int = 1
-    denied: float = 0.0
+    reading: HeatmapReading = HeatmapReading()  # its grid alone
 
     def __call__(
         self, tokens: Float[torch.Tensor, "images patches width"], sentences: Float[torch.Tensor, "sentences embedding"]

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, product, source
-from ..common.encoders.settings import EncodingSettings
+from ..common.encoders.settings import READINGS, EncodingSettings
 from ..common.records import Count, Estimate, MetricName, Overlap, Record, check_metrics, has_several
 
 ScoreKind = Literal["global", "local", "global_and_local"]
@@ -31,8 +31,8 @@ class ZeroShotSettings(EncodingSettings):
     reading: Literal["centred", "centred_on_dataset", "stitched", "raw"] = Field(
         "centred",
         description="how the local score reads heatmaps (docs/method.md, phrase grounding): centred on pre-training's "
-        "radiographs, or on the training images of the data set; stitched: these on a finer grid, which takes four "
-        "passes more; raw: cosines",
+        "radiographs, or on training images of the data set; stitched: these on a finer grid, with four passes instead "
+        "of one; raw: cosines",
     )
     patch_share: float = Field(
         0.05,
@@ -49,7 +49,13 @@ class ZeroShotSettings(EncodingSettings):
     )
     batch_size: int = Field(64, gt=0, description="images whose patches are embedded at once for the local score")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
-    seed: int = Field(0, description="seed of the bootstrap")
+    seed: int = Field(0, description="seed of the bootstrap, and of the training images for means")
+
+    @model_validator(mode="after")
+    def _no_reading_is_given_in_vain(self) -> "ZeroShotSettings":
+        if self.score == "global" and self.reading != "centred":
+            raise ValueError(f"reading: {self.reading} has no effect on score: global; set score: local, or omit it")
+        return self
 
     @property
     def reads_features(self) -> bool:
@@ -60,6 +66,13 @@ class ZeroShotSettings(EncodingSettings):
     def reads_images(self) -> bool:
         """Return whether the score compares patches, for which images are embedded again."""
         return self.score != "global"
+
+    @property
+    def needs_training_images(self) -> str | None:
+        """Return what is done with training images of the data set; None: nothing. The score `global` needs none."""
+        if self.score == "global_and_local":
+            return "standardises scores"
+        return "centres heatmaps" if self.reads_images and READINGS[self.reading].mean == "dataset" else None
 
 
 class ReliabilityBin(Record):

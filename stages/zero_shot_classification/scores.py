@@ -46,7 +46,7 @@ def local_scores(
 
     The heatmap is that of the normalised mean of the affirming prompts' sentence embeddings. `patch_share` of the grid
     is averaged, and at least one patch. Images and prompts are embedded once for all sets. Some readings are centred on
-    the images of `training`; without any, an InputError says so.
+    the images of `training`, and read images on a finer grid.
     """
     model, rows = checkpoint.model, [store.row_of(image_id) for image_id in image_ids]
     reading, mean = READINGS[settings.reading], None
@@ -56,7 +56,7 @@ def local_scores(
     reader = heatmap_reader(checkpoint, reading, mean)
     directions = mean_embeddings(checkpoint, [each.positive for each in sets.values()], of="sentence")
     batches = in_batches(rows, settings.batch_size)
-    tokens = token_batches(model, store.gather, batches, precision, shifts=reader.shifts)
+    tokens = token_batches(model, store.gather, batches, precision, shifts=reading.shifts)
     scores = joined(mean_of_largest(reader(each, directions), settings.patch_share) for each in tokens).numpy()
     return dict(zip(sets, scores.T, strict=True))
 
@@ -78,6 +78,10 @@ def scores_of(
 ) -> dict[Key, Float[np.ndarray, "images"]]:
     """Return the scores of every prompt set, in the order of `images`, which has image_id and split."""
     settings, found = job.settings, []
+    needed = settings.needs_training_images
+    if needed and images.filter(split="train").is_empty():
+        what = f"{job.labels}: no training image, which {needed} of zero_shot_classification"
+        raise InputError(what, "give label_images a train part, or set zero_shot_classification.score: global")
     if job.features is not None and settings.reads_features:
         embeddings = embeddings_of(images, job.features, checkpoint.model)
         found.append(prompt_scores(checkpoint, sets, embeddings))
@@ -88,11 +92,6 @@ def scores_of(
     if len(found) == 1:
         return found[0]
     of_training = (images["split"] == "train").to_numpy()
-    if not of_training.any():
-        raise InputError(
-            f"{job.labels}: no training image, over which global and local scores are standardised",
-            "give label_images a train part, or set zero_shot_classification.score to global or local",
-        )
     return {key: np.sum([standardised(each[key], of_training) for each in found], axis=0) for key in sets}
 
 

@@ -85,8 +85,6 @@ def test_a_text_encoder_with_real_weights_starts_the_training(test_data: Path, m
     assert (results / "split_reports/real_pairs/tokenizer/vocab.txt").read_text().splitlines() == vocabulary
     journal = "".join(path.read_text() for path in (results / "pretrain/mlip").rglob("journal*"))
     assert "sentence-transformers/all-MiniLM-L6-v2, revision None, license apache-2.0" in journal
-    game = _grounding(results)["pointing"]["no_place"]
-    assert 0 <= game["heatmap"]["value"] <= 1
     assert "all-MiniLM-L6-v2" in (results / "summarize" / "report.html").read_text()
 
 

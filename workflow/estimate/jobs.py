@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.common.data.distributions import IMAGE_SUFFIXES
-from stages.common.encoders.settings import IMAGES_FOR_MEANS
+from stages.common.encoders.settings import IMAGES_FOR_MEANS, READINGS
 from stages.common.errors import InputError
 from stages.common.files.archives import MemberError, archive_at, is_dir, keep_indexes_in
 from stages.common.journal.journals import Journal
@@ -20,6 +20,7 @@ from stages.index_inputs.contract import IndexInputsSettings
 from stages.label_images.contract import LabelImagesSettings, SplitShares
 from stages.phrase_grounding.contract import PhraseGroundingSettings
 from stages.pretrain.contract import PretrainSettings
+from stages.zero_shot_classification.contract import ZeroShotSettings
 from workflow.estimate import operations
 
 if TYPE_CHECKING:
@@ -214,10 +215,12 @@ def _evaluations(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
             yield Job("extract_features", place, "extract_features", images, images * forward, True, read=size,
                       written=images * (width * _FLOAT + _ROW), gpus=1)  # fmt: skip
             left_out = config.not_measured(dataset)
-            for stage in ("zero_shot_classification", "multi_class_classification"):
-                if stage not in left_out and with_text:
-                    draws = config.settings(stage, dataset).draws
-                    yield Job(stage, place, stage, draws, written=images * _ROW)
+            if "zero_shot_classification" not in left_out and with_text:
+                yield _zero_shot(config, place, dataset, images, forward)
+            if "multi_class_classification" not in left_out and with_text:
+                draws = config.settings("multi_class_classification", dataset).draws
+                yield Job("multi_class_classification", place, "multi_class_classification", draws,
+                          written=images * _ROW)  # fmt: skip
             if "phrase_grounding" not in left_out and with_text:
                 yield _grounding(config, place, dataset, images, forward)
             if "few_shot_classification" not in left_out:
@@ -226,17 +229,37 @@ def _evaluations(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
                 yield from _segmentation(config, place, dataset, images, settings)
 
 
+def _zero_shot(config: Config, place: str, dataset: str, images: float, forward: float) -> Job:
+    """Return the job of zero-shot classification, which encodes images where it scores their patches."""
+    settings, passes = config.settings(ZeroShotSettings, dataset), 0.0
+    if settings.reads_images:
+        reading = READINGS[settings.reading]
+        means = min(images * _split_of(config, dataset).train, IMAGES_FOR_MEANS) if reading.mean == "dataset" else 0
+        passes = (images + means) * reading.shifts**2
+    return Job("zero_shot_classification", place, "zero_shot_classification", settings.draws, passes * forward,
+               settings.reads_images, written=images * _ROW, gpus=int(settings.reads_images))  # fmt: skip
+
+
 def _grounding(config: Config, place: str, dataset: str, images: float, forward: float) -> Job:
     """Return the job of phrase grounding: at most all images of validation and test are positives.
 
-    Every grid that some reading has takes passes of its own, and its mean over training images.
+    Every grid that some reading has takes passes of its own, and so does its mean over training images.
     """
     settings, split = config.settings(PhraseGroundingSettings, dataset), _split_of(config, dataset)
     measured, encoders = images * (split.validation + split.test), 1 + settings.random_encoders
     means = min(images * split.train, IMAGES_FOR_MEANS)
-    passes = encoders * sum(shifts**2 for shifts in {each.shifts for each in settings.readings.values()})
-    return Job("phrase_grounding", place, "phrase_grounding", measured, passes * (measured + means) * forward, True,
+    readings = settings.readings.values()
+    own, random = (_passes(each.shifts for each in readings if each.mean in kinds)
+                   for kinds in (("dataset",), ("dataset", "pretraining")))  # fmt: skip
+    passes = measured * encoders * _passes(each.shifts for each in readings)
+    passes += means * (own + settings.random_encoders * random)
+    return Job("phrase_grounding", place, "phrase_grounding", measured, passes * forward, True,
                written=images * _ROW, gpus=1)  # fmt: skip
+
+
+def _passes(shifts: Iterable[int]) -> int:
+    """Return the passes over an image that is read on each of some grids."""
+    return sum(each**2 for each in set(shifts))
 
 
 def _split_of(config: Config, dataset: str) -> SplitShares:

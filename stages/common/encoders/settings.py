@@ -127,8 +127,8 @@ class HeatmapReading(Settings):
         1,
         ge=1,
         le=8,
-        description="n: read the image n x n times, shifted by n-ths of a patch, and interleave the maps to a grid n "
-        "times as fine (shift-and-stitch: Long et al., CVPR 2015, section 3.2); 1: once, as it is",
+        description="n: read the image n x n times, moved in steps of an n-th of a patch, and interleave the maps "
+        "to a grid n times as fine (shift-and-stitch: Long et al., CVPR 2015, section 3.2); 1: once, as it is",
     )
     denied: float = Field(
         0.0,

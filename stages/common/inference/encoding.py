@@ -4,6 +4,7 @@ All evaluations that encode many images or reports do so here. On a GPU the proc
 gathers the next batch, and copies to and from the GPU are queued between its computations.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -108,12 +109,12 @@ def stitched_tokens(
 ) -> Float[Tensor, "batch tokens width"]:
     """Return tokens on a grid `shifts` times as fine, of which each is a whole patch of the image moved a little.
 
-    The image is read shifts^2 times, moved by multiples of patch size / shifts, in pixels, that are symmetric around 0,
-    with its border repeated; the tokens interleave to a row-major grid (shift-and-stitch: Long, Shelhamer and Darrell,
+    The image is read shifts^2 times, moved in steps of patch size / shifts, to whole pixels, with its border repeated;
+    the tokens interleave to a row-major grid (shift-and-stitch: Long, Shelhamer and Darrell,
     CVPR 2015, section 3.2).
     """
     settings, side = model.settings.image, images.shape[-1]
-    offsets = [round((step - (shifts - 1) / 2) * settings.patch_size / shifts) for step in range(shifts)]
+    offsets = [math.floor((step - (shifts - 1) / 2) * settings.patch_size / shifts + 0.5) for step in range(shifts)]
     moved = [(torch.arange(side, device=images.device) + offset).clamp(0, side - 1) for offset in offsets]
     read = [model.patch_tokens(images.index_select(1, y).index_select(2, x)) for y in moved for x in moved]
     grid = (shifts, shifts, len(images), settings.grid, settings.grid, -1)

@@ -1,4 +1,4 @@
-"""Heatmaps of sentences on the patch grid: how the cosines of an image's patches with a sentence are read.
+"""Heatmaps of sentences on a grid of patches: how the cosines of an image's patches with a sentence are read.
 
 Raw cosines z_a . t carry a pattern by place that all radiographs share: peaks leave the lungs. Subtracting the mean
 over unlabelled radiographs at each place, (z_a - mean z_a) . t, leaves what is particular to the image (decision 39).
@@ -28,27 +28,17 @@ class HeatmapReader:
     mean: Float[Tensor, "patches embedding"] | None = None
     factor: Float[Tensor, "patches"] | None = None
 
-    @property
-    def shifts(self) -> int:
-        """Return how much finer the grid of the tokens must be than the model's own (`stitched_tokens`)."""
-        return self.reading.shifts
-
-    @property
-    def denied(self) -> float:
-        """Return the share of the map of denying prompts that is subtracted from that of affirming ones."""
-        return self.reading.denied
-
     def __call__(
         self, tokens: Float[Tensor, "images patches width"], sentences: Float[Tensor, "prompts embedding"]
     ) -> Float[Tensor, "images prompts patches"]:
-        """Return the heatmap of every sentence (unit vectors, `prompt_sentences`) on every whole image."""
+        """Return the heatmap of every sentence (`prompt_sentences`, or a sum of them) on every whole image."""
         patches = self.model.embed_patches(tokens) if self.reading.unit_patches else self.model.image_projection(tokens)
         if self.mean is not None:
             patches = patches - self.mean
         maps = torch.einsum("ine,pe->ipn", patches, sentences)
         if self.factor is not None:
             maps = maps * self.factor
-        return smoothed(maps, self.reading.smoothing * self.shifts) if self.reading.smoothing else maps
+        return smoothed(maps, self.reading.smoothing * self.reading.shifts) if self.reading.smoothing else maps
 
 
 def heatmap_reader(

@@ -4,11 +4,12 @@ methods_data.py and methods_training.py hold the paragraphs on data, encoders, o
 evaluations, and what puts all of them together.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from ...common.encoders.settings import READINGS
 from ...common.wording import counted
 from ..inputs import Inputs
 from ..naming import always_note, findings_label, pooling_note, protocol_note
@@ -146,34 +147,37 @@ def evaluation(inputs: Inputs, provenance: Provenance) -> str:
 
 def _readings(inputs: Inputs, provenance: Provenance, query: str) -> str:
     """Return what the heatmaps are, and which ways of reading them validation chose among."""
-    first = inputs.grounding[0]
-    run = provenance.run("phrase_grounding", f"{first.replicate.name}/{first.dataset}")
-    ways = {name: _reading(run, f"readings.{name}.", query) for name in next(iter(first.result.readings.values()))}
+    ways: dict[str, str] = {}  # those that some set of prompts had, for one without denying prompts has fewer
+    for each in inputs.grounding:
+        told = provenance.run("phrase_grounding", f"{each.replicate.name}/{each.dataset}").params.get
+        names = dict.fromkeys(name for own in each.result.readings.values() for name in own if name not in ways)
+        ways |= {name: _reading(told, f"readings.{name}.", query) for name in names}
     if len(ways) == 1:
         return f"The heatmap is {next(iter(ways.values()))}."
     listed = "; ".join(f"{words(name)}: {way}" for name, way in ways.items())
     part = "hits on the validation part chose among them"
-    if all(each.validation is None for each in next(iter(first.result.readings.values())).values()):
+    first = next(iter(inputs.grounding[0].result.readings.values()))
+    if all(each.validation is None for each in first.values()):
         part = "without a validation part, the first of them was taken"
     return f"Heatmaps were read in {len(ways)} ways, and {part} ({listed})."
 
 
-def _reading(run: StageRun, key: str, query: str) -> str:
-    """Return one way of reading heatmaps in words, from the settings of the journal under `key`."""
-    params, value = run.params, f"the cosine of each patch with {query}"
-    if params.get(f"{key}unit_patches") == "False":
+def _reading(told: Callable[[str, str], Any], key: str, query: str) -> str:
+    """Return one way of reading heatmaps in words; `told` gives a setting below `key`, or its default."""
+    value = f"the cosine of each patch with {query}"
+    if told(f"{key}unit_patches", "True") == "False":
         value = f"the product of each patch, not normalised, with {query}"
-    mean = params.get(f"{key}mean", "none")
+    mean = told(f"{key}mean", "none")
     if mean != "none":
         of = "pre-training" if mean == "pretraining" else "the data set"
         value += f" less its mean at the same place over training radiographs of {of}"
-    if (temperature := params.get(f"{key}integrity_temperature", "None")) != "None":
+    if (temperature := told(f"{key}integrity_temperature", "None")) != "None":
         value += f", times softmax(phi / {float(temperature):g})"
-    if smoothing := float(params.get(f"{key}smoothing", 0)):
+    if smoothing := float(told(f"{key}smoothing", "0")):
         value += f", smoothed by a Gaussian of {smoothing:g} patches"
-    if denied := float(params.get(f"{key}denied", 0)):
+    if denied := float(told(f"{key}denied", "0")):
         value += f", less {denied:g} times that of the prompts which deny the finding"
-    if (shifts := int(params.get(f"{key}shifts", 1))) > 1:
+    if (shifts := int(told(f"{key}shifts", "1"))) > 1:
         value += f", on a grid {shifts} times as fine by shift-and-stitch [@long2015fcn]"
     return value
 
@@ -209,15 +213,6 @@ def _chosen_on_validation(inputs: Inputs) -> str:
     )
 
 
-_LOCAL_VALUES = {
-    "centred": "centred cosines",
-    "centred_on_dataset": "cosines, centred on training images of the data set",
-    "stitched": "cosines, centred on training images of the data set and smoothed by half a patch, on a grid twice as "
-    "fine by shift-and-stitch [@long2015fcn]",
-    "raw": "cosines",
-}  # by the reading of heatmaps, from which the local score is made
-
-
 def _compared(runs: list[StageRun]) -> str:
     """Return what of an image is compared with which prompts: all of it, or its patches."""
     places: dict[str, list[str]] = {}
@@ -225,12 +220,13 @@ def _compared(runs: list[StageRun]) -> str:
         what = "an image with affirming and denying prompts"
         if (score := run.params.get("score", "global")) != "global":  # journals of older versions have no such setting
             share = 100 * float(run.param("patch_share"))
-            of = _LOCAL_VALUES[run.params.get("reading", "raw")]  # of older versions, too
-            patches = f"the {share:g} % of its patches that are nearest with affirming ones (the mean of their {of})"
+            reading = READINGS[run.params.get("reading", "raw")]  # journals of older versions have none
+            settings = {key: str(value) for key, value in reading.model_dump().items()}
+            of = f"(the mean of their heatmap: {_reading(settings.get, '', 'affirming prompts')})"
+            patches = f"the {share:g} % of its patches that are nearest with affirming ones {of}"
             what = f"{what}, and {patches}, both standardised by training images"
             if score == "local":
-                patches = f"the {share:g} % of an image's patches that are nearest"
-                what = f"{patches} with affirming prompts (the mean of their {of})"
+                what = f"the {share:g} % of an image's patches that are nearest with affirming prompts {of}"
         places.setdefault(what, []).append(run.name.split("/")[-1])
     if len(places) == 1:
         return next(iter(places))

@@ -169,7 +169,7 @@ def _few_shot(
 
 
 def _pointing(inputs: Inputs, dataset: str, comparisons: Comparisons, first: str) -> Iterator[Measure]:
-    """Yield the hits of the first prompts, which name no place; inside the lungs where these are known."""
+    """Yield the hits of the first prompts, which favour no place; inside the lungs where these are known."""
     for grounding in by_place([each for each in inputs.grounding if each.dataset == dataset]).values():
         yield _pointing_at(grounding, comparisons, first)
 

@@ -42,8 +42,8 @@ NOTE = (
     "that range. Points and peaks of training masks have the same hits in both columns. Read: how validation chose to "
     "read the heatmap; below, what the other readings of what was trained give on test, which nobody chose. "
     "Brightness: the radiograph standardised by mean and deviation of training images at each place, its sign chosen "
-    "on training regions. Random encoders have the architecture of the first variant and are read as its heatmap is, "
-    "with the mean over the data set. The supervised probe is a linear "
+    "on training regions. Random encoders have the architecture of the first variant; their heatmaps are read in the "
+    "same ways, as validation chooses for each. The supervised probe is a linear "
     "classifier of patches, trained on true regions: what the patches hold, not a rival."
 )
 PHRASES_NOTE = (

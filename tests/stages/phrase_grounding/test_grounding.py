@@ -14,6 +14,7 @@ from stages.common.data.image_store import ImageStore
 from stages.common.data.prompts import FindingPrompts, PromptSet
 from stages.common.encoders.dual import Checkpoint, DualEncoder, checkpoint_record, prompt_sentences
 from stages.common.encoders.settings import READINGS, DualEncoderSettings, HeatmapReading
+from stages.common.errors import InputError
 from stages.common.files.arrow_tables import write_rows
 from stages.common.files.schemas import LABELS
 from stages.common.inference.heatmaps import heatmap_reader
@@ -22,9 +23,9 @@ from stages.phrase_grounding.contract import FindingResult, PhraseGroundingSetti
 from stages.phrase_grounding.evaluation import LocatedFinding, finding_result, sample_rows, value_rows
 from stages.phrase_grounding.heatmaps import set_maps
 from stages.phrase_grounding.located_images import Located
-from stages.phrase_grounding.pointers import Pointers
+from stages.phrase_grounding.pointers import Pointed, Pointers
 from stages.phrase_grounding.pointing import baselines
-from stages.phrase_grounding.prompt_sets import Grounded, ground_prompts
+from stages.phrase_grounding.prompt_sets import Grounded, ground_prompts, measured
 
 SIZE = 16
 SMALL = DualEncoderSettings.model_validate(
@@ -206,6 +207,27 @@ def test_a_file_is_measured_set_by_set_and_written(ground, parts) -> None:
     assert [row["image_id"] for row in sample_rows("opacity", sets["no_place"], 2, seed=0)] == [
         row["image_id"] for row in sample_rows("opacity", sets["no_place"], 5, seed=0)[:2]
     ]
+
+
+def test_a_set_without_denying_prompts_is_not_read_less_what_they_point_at(ground, parts) -> None:
+    readings = {"plain": {}, "less": {"denied": 0.5}}
+    sets = ground(parts, readings=readings)
+    assert {name: list(each.readings) for name, each in sets.items()} == {
+        "no_place": ["plain"],
+        "with_place": ["plain"],
+    }
+    with pytest.raises(InputError, match="all have `denied`, but set no_place of opacity has no `negative`"):
+        ground(parts, readings={"less": {"denied": 0.5}})
+
+
+def test_random_encoders_are_read_as_validation_says_for_each_of_them(parts) -> None:
+    """Two encoders that point rightly in one reading each: both hit, though no reading is good for both."""
+    regions = {part: torch.from_numpy(own.regions).float().flatten(1) for part, own in parts.items()}
+    right = {part: regions[part] for part in ("validation", "test")}
+    wrong = {part: 1 - each for part, each in right.items()}
+    first, second = {"one": right, "other": wrong}, {"one": wrong, "other": right}
+    found = measured(Pointed({"one": right, "other": wrong}, [first, second]), parts, (), 50, 0)
+    assert found.random_encoders == [1, 1]
 
 
 def test_unknown_lungs_and_patients_are_said(ground) -> None:

@@ -107,16 +107,17 @@ def test_a_margin_is_told(tree, text_of):
 def test_the_local_score_is_told(text_of):
     whole = "an image with affirming and denying prompts"
     assert f"compares {whole}." in text_of()
-    patches = (
-        "the 5 % of an image's patches that are nearest with affirming prompts (the mean of their centred cosines)"
-    )
+    of = ("the mean of their heatmap: the cosine of each patch with affirming prompts less its mean at the same place "
+          "over training radiographs of pre-training")  # fmt: skip
+    patches = f"the 5 % of an image's patches that are nearest with affirming prompts ({of})"
     rsna, siim = (f"zero_shot_classification/mlip/{dataset}/journal.json" for dataset in ("rsna", "siim"))
     assert f"compares {patches} (in rsna) and {whole} (in siim)." in text_of(rsna, score="local")
     assert f"compares {whole} (in rsna) and {patches} (in siim)." in text_of(siim, score="local")
-    nearest = "the 5 % of its patches that are nearest with affirming ones (the mean of their centred cosines)"
-    both = f"{whole}, and {nearest}, both standardised by training images"
-    assert f"compares {both} (in rsna) and {whole} (in siim)." in text_of(rsna, score="global_and_local")
-    assert "(the mean of their cosines)" in text_of(rsna, score="local", reading="raw")
+    both = f"{whole}, and the 5 % of its patches that are nearest with affirming ones ({of})"
+    told = text_of(rsna, score="global_and_local")
+    assert f"compares {both}, both standardised by training images (in rsna) and {whole} (in siim)." in told
+    raw = text_of(rsna, score="local", reading="raw")
+    assert "(the mean of their heatmap: the cosine of each patch with affirming prompts)" in raw
 
 
 def quality(built, **reports):

@@ -185,7 +185,7 @@ OTHERS = {
     ("zero_shot_classification", "patch_share"): (
         ZERO_SHOT, {"score": "local", "patch_share": "0.2"}, "the 20 % of an"),
     ("zero_shot_classification", "reading"): (
-        ZERO_SHOT, {"score": "local", "reading": "stitched"}, "on a grid twice as fine by shift-and-stitch"),
+        ZERO_SHOT, {"score": "local", "reading": "stitched"}, "on a grid 2 times as fine by shift-and-stitch"),
     ("index_inputs", "distribution"): (
         "index_inputs/rsna/journal.json", {"distribution": "vindr"}, "from two hospitals in Hanoi"),
     ("index_inputs", "layout"): ("index_inputs/rsna/journal.json", {"layout": "siim"}, "rsna are the data of SIIM-ACR"),

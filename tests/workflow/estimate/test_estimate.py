@@ -250,15 +250,27 @@ def test_benchx_costs_its_updates_and_the_gradients_of_what_it_trains(tmp_path: 
 
 
 def test_a_grid_of_heatmaps_costs_its_passes_of_every_encoder(tmp_path: Path) -> None:
-    """Of 1,000 images .3 are measured and .7 give the mean; the checkpoint and two random encoders read them."""
+    """Of 1,000 images 300 are measured and 700 give a mean; the checkpoint and two random encoders read them."""
 
     def operations_of(readings: dict) -> float:
         block = {"phrase_grounding": {"readings": readings, "random_encoders": 2}}
         config = check(yaml.safe_load((ROOT / "config.yaml").read_text()) | block | {"workspace": str(tmp_path)})
         return jobs._grounding(config, "mlip/rsna", "rsna", 1000, 1.0).operations
 
-    assert operations_of({"raw": {}, "smooth": {"smoothing": 1}}) == pytest.approx(3 * 1000)
-    assert operations_of({"raw": {}, "fine": {"shifts": 2}, "finer": {"shifts": 3}}) == pytest.approx(3 * 1000 * 14)
+    def zero_shot_of(**block: object) -> float:
+        config = check(
+            yaml.safe_load((ROOT / "config.yaml").read_text())
+            | {"zero_shot_classification": block, "workspace": str(tmp_path)}
+        )
+        return jobs._zero_shot(config, "mlip/rsna", "rsna", 1000, 1.0).operations
+
+    assert operations_of({"raw": {}, "smooth": {"smoothing": 1}}) == pytest.approx(3 * 300)
+    assert operations_of({"raw": {}, "fine": {"shifts": 2}, "finer": {"shifts": 3}}) == pytest.approx(3 * 300 * 14)
+    fine = {"own": {"mean": "pretraining"}, "fine": {"shifts": 2, "mean": "dataset"}}
+    assert operations_of(fine) == pytest.approx(3 * 300 * 5 + 700 * (4 + 2 * 5))
+    assert zero_shot_of() == 0  # the global score reads no image again
+    assert zero_shot_of(score="local") == pytest.approx(1000)
+    assert zero_shot_of(score="local", reading="stitched") == pytest.approx(4 * 1700)
 
 
 def test_arithmetic_of_ranges() -> None:

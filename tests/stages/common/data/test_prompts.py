@@ -77,13 +77,14 @@ def test_a_set_that_denies_nothing_is_refused_where_images_are_classified(tmp_pa
 @pytest.mark.parametrize(
     "path", sorted(ROOT.glob("stages/*/prompts/*.yaml")), ids=lambda path: f"{path.parts[-3]}-{path.stem}"
 )
-def test_shipped_files_are_valid_and_the_claim_of_grounding_rests_on_prompts_without_place(path: Path) -> None:
+def test_shipped_files_are_valid_and_the_claim_of_grounding_rests_on_prompts_that_favour_no_place(path: Path) -> None:
     for file in read_prompts(path, denying="zero_shot_classification" in path.parts).values():
         assert all(each.positive for each in file.expanded().values())
         if "phrase_grounding" not in path.parts:
             continue
         assert next(iter(file.sets)) in ("all_places", "no_place")  # the set that is shown
         for name, each in file.expanded().items():
+            assert each.negative
             words = Counter(" ".join(each.positive).lower().replace(".", "").split())
             places = {"right", "left", "upper", "mid", "lower", "apical", "base", "basal"} & set(words)
             if name == "all_places":

@@ -102,7 +102,7 @@ def test_smoothing_is_that_of_scipy_on_any_grid(grid, deviation, seed) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("shifts", [2, 3, 4])
+@pytest.mark.parametrize("shifts", [2, 3, 4])  # 2 and 4 divide a patch: evenly spaced, if half a pixel off
 def test_each_stitched_token_is_that_of_the_patch_at_its_place(shifts) -> None:
     """An encoder whose token is the mean place of a patch's own pixels: a fine grid of them is evenly spaced."""
     rows, columns = np.indices((SIZE, SIZE)).astype(np.float32)
@@ -122,6 +122,8 @@ def test_each_stitched_token_is_that_of_the_patch_at_its_place(shifts) -> None:
     rounding = 0 if 4 % (2 * shifts) == 0 else 0.5  # of offsets, to whole pixels
     np.testing.assert_allclose(down[inner, 0], centres[inner], atol=rounding + 1e-5)
     np.testing.assert_allclose(right[0, inner], centres[inner], atol=rounding + 1e-5)
+    if 4 % shifts == 0:
+        np.testing.assert_allclose(np.diff(right[0, inner]), 4 / shifts)
     torch.testing.assert_close(down, right.T)
 
 
