@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic refuses typing's before Python 3.12
 
-from .common.settings import UniqueList, no_boolean
+from .common.settings import UniqueList, plain_number
 from .config_layers import KeyPath, holds, merged
 from .pretrain.ready_made import ReadyMadeVariant
 
 # `--config seeds=[0,1]` of snakemake gives the numbers as text
-Seeds = Annotated[UniqueList[Annotated[int, Field(ge=0), BeforeValidator(no_boolean)]], Field(min_length=1)]
+Seeds = Annotated[UniqueList[Annotated[int, Field(ge=0), BeforeValidator(plain_number)]], Field(min_length=1)]
 
 
 @with_config(ConfigDict(extra="allow"))

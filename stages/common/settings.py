@@ -61,6 +61,13 @@ def no_boolean(value: Any) -> Any:
     return value
 
 
+def plain_number(value: Any) -> Any:
+    """Return a value that is to be a number. Raises ValueError for a boolean, and for text with leading zeros."""
+    if isinstance(value, str) and re.match(r"\s*[-+]?0[\d_]", value):
+        raise ValueError(f"{value!r}: write the number without leading zeros")
+    return no_boolean(value)
+
+
 class Settings(BaseModel):
     """One block of config.yaml. Subclasses live in `stages/<stage>/contract.py`."""
 
@@ -74,9 +81,7 @@ class Settings(BaseModel):
         kinds = _kinds_in(cls.model_fields[str(info.field_name)].annotation)
         if kinds & {int, float} and kinds <= {int, float, str, NoneType}:
             for each in _single_values(value):
-                no_boolean(each)
-                if isinstance(each, str) and str not in kinds and re.match(r"\s*[-+]?0[\d_]", each):
-                    raise ValueError(f"{each!r}: write the number without leading zeros")
+                plain_number(each) if str not in kinds else no_boolean(each)
         return value
 
     def digest(self) -> str:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
 from stages.common.data.image_store import ImageStore
@@ -27,7 +28,9 @@ SETS = {
 class PlantedModel(DualEncoder):
     """A pixel is a patch: its grey value says what the patch shows."""
 
-    settings = SimpleNamespace(image=SimpleNamespace(input_size=4, patches=GRID), embedding_width=3)
+    settings = SimpleNamespace(
+        image=SimpleNamespace(input_size=4, patches=GRID, patch_size=1, grid=4), embedding_width=3
+    )
 
     def __init__(self) -> None:
         pass
@@ -35,9 +38,9 @@ class PlantedModel(DualEncoder):
     device = torch.device("cpu")
     image_projection = None
 
-    def patch_tokens(self, images, visible):
+    def patch_tokens(self, images, visible=None):
         assert visible is None
-        return images.flatten(1).unsqueeze(-1)  # bytes as stored, whose size is the input's
+        return images.flatten(1).unsqueeze(-1).float()  # bytes as stored, whose size is the input's
 
     def embed_patches(self, tokens):
         return torch.stack([OTHER, FINDING, CLEAR])[tokens.squeeze(-1).long()]
@@ -127,6 +130,17 @@ def test_a_score_centred_on_the_data_set_is_zero_in_the_mean_and_says_what_it_la
     assert found == pytest.approx((np.arange(1, 6) - 3) / GRID, abs=1e-6)  # an image `n` has n of 16 patches
     with pytest.raises(InputError, match="it has no training image"):
         local_scores(PlantedCheckpoint(), SETS, PlantedStore(), ids, settings)
+
+
+def test_a_stitched_score_is_that_of_the_smoothed_finer_map() -> None:
+    """Half of a patch of one pixel moves nothing, so that the finer map has every value four times."""
+    settings = SETTINGS.model_copy(update={"reading": "stitched", "patch_share": 1 / (4 * GRID)})
+    ids = ["1", "5", "9"]
+    found = local_scores(PlantedCheckpoint(), SETS, PlantedStore(), ids, settings, training=ids)["alone"]
+    pixels = PlantedStore().gather(np.array([1, 5, 9]))
+    shows = (pixels == 1).astype(float)
+    fine = np.kron(shows - shows.mean(axis=0), np.ones((1, 2, 2)))
+    assert found == pytest.approx([gaussian_filter(one, 1.0).max() for one in fine], abs=1e-5)
 
 
 def test_scores_are_standardised_by_training_images_alone() -> None:
