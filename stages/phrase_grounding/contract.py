@@ -31,8 +31,9 @@ class PhraseGroundingSettings(EncodingSettings):
     readings: dict[Name, HeatmapReading] = Field(
         dict(READINGS),
         min_length=1,
-        description="ways of reading heatmaps, under names of your choice; each is told. The pointing game on "
-        "validation chooses one for each set of prompts, and the first is taken without that part. One that needs an "
+        description="ways of reading heatmaps, under names of your choice; the hits of each are reported. The "
+        "pointing game on validation chooses one for each set of prompts; of equal ones, and without that part, the "
+        "first by name is taken. Readings that are given replace these. One that needs an "
         "integrity map, or training images, is left out where there is none",
     )
     random_encoders: int = Field(

@@ -1,5 +1,6 @@
 """Everything that points at a place of an image: heatmaps in each reading, and rivals that are made of images."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -79,6 +80,10 @@ class Pointers:
             name: all(each.negative for own in by_part.values() for each in own) for name, by_part in sets.items()
         }
         readings = {name: readings_of(known, finding, name, denying[name]) for name in sets}
+        for name, possible in readings.items():
+            if left := [reading for reading in self.readers if reading not in possible]:
+                what = f"{finding}, set {name}: not read as {', '.join(left)}, for it has no `negative` prompts"
+                print(what, file=sys.stderr)
         used = [name for name in self.readers if any(name in own for own in readings.values())]
         readers = {name: self.readers[name] for name in used}
         probes: dict[str, Reader] = {}

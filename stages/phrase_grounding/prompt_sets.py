@@ -64,8 +64,8 @@ def _filled(
 def measured(pointed: Pointed, parts: Mapping[str, Located], slots: tuple[str, ...], draws: int, seed: int) -> Grounded:
     """Score the maps of test beside the baselines; those of validation choose each reading and the IoU's threshold.
 
-    Without a validation part the first reading is taken and no IoU has a threshold; without a training part the rivals
-    that learn from it are left out.
+    Without a validation part the first reading by name is taken and no IoU has a threshold; without a training part the
+    rivals that learn from it are left out.
     """
     validation, test = parts.get("validation"), parts["test"]
     validated = _validated(pointed.heatmap, validation)
@@ -129,8 +129,8 @@ def _validated(alternatives: Mapping[str, ByPart], validation: Located | None) -
 
 
 def _best(validated: Mapping[str, float | None]) -> str:
-    """Return the alternative with most hits on validation; of several, and without that part, the first."""
-    return max(validated, key=lambda name: validated[name] or 0.0)
+    """Return the alternative with most hits on validation; of several, and without that part, the first by name."""
+    return max(sorted(validated), key=lambda name: validated[name] or 0.0)
 
 
 def _values(

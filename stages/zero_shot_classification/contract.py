@@ -38,8 +38,8 @@ class ZeroShotSettings(EncodingSettings):
         0.05,
         gt=0,
         le=1,
-        description="share of the patches, those with the largest values, that the local score averages; our "
-        "choice: about 10 of 196 patches. At least one patch is used: then the score is the maximum",
+        description="share of the patches, those with the largest values on the grid that is read, that the local "
+        "score averages; our choice: about 10 of 196 patches. Of one patch, the least, it is the maximum",
     )
     calibration: Literal["none", "temperature", "platt"] = Field(
         "none",
@@ -54,7 +54,9 @@ class ZeroShotSettings(EncodingSettings):
     @model_validator(mode="after")
     def _no_reading_is_given_in_vain(self) -> "ZeroShotSettings":
         if self.score == "global" and self.reading != "centred":
-            raise ValueError(f"reading: {self.reading} has no effect on score: global; set score: local, or omit it")
+            raise ValueError(
+                f"reading: {self.reading} has no effect on score: global; set score: local or global_and_local"
+            )
         return self
 
     @property

@@ -224,7 +224,7 @@ def _compared(runs: list[StageRun]) -> str:
             settings = {key: str(value) for key, value in reading.model_dump().items()}
             of = f"(the mean of their heatmap: {_reading(settings.get, '', 'affirming prompts')})"
             patches = f"the {share:g} % of its patches that are nearest with affirming ones {of}"
-            what = f"{what}, and {patches}, both standardised by training images"
+            what = f"{what}, and {patches}, and adds both, standardised by training images"
             if score == "local":
                 what = f"the {share:g} % of an image's patches that are nearest with affirming prompts {of}"
         places.setdefault(what, []).append(run.name.split("/")[-1])

@@ -34,8 +34,9 @@ def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
             rows.append(
                 {"dataset": each.dataset, "finding": finding, **each.replicate.columns}
                 | _metric_columns(own.metrics)
-                | {"prompt_set": own.prompt_set, "validation_auc": own.validation_auc[own.prompt_set],
-                   "threshold": own.threshold, "test_images": own.test_images, "test_positives": own.test_positives,
+                | {"score": result.score, "prompt_set": own.prompt_set,
+                   "validation_auc": own.validation_auc[own.prompt_set], "threshold": own.threshold,
+                   "test_images": own.test_images, "test_positives": own.test_positives,
                    "resampled_by": result.resampled_by} | _calibration_columns(own.calibration)
             )  # fmt: skip
         if result.only is None:
@@ -174,6 +175,7 @@ def pointing_rows(inputs: Inputs) -> list[CsvRow]:
     """Return one row per data set, prompt set and variant: its heatmap beside what it must beat."""
     return [
         {"dataset": each.dataset, "finding": each.result.finding, "prompt_set": name, **each.replicate.columns}
+        | {"reading": each.result.reading[name]}
         | {
             column: value
             for pointer in POINTERS

@@ -115,7 +115,7 @@ def test_the_local_score_is_told(text_of):
     assert f"compares {whole} (in rsna) and {patches} (in siim)." in text_of(siim, score="local")
     both = f"{whole}, and the 5 % of its patches that are nearest with affirming ones ({of})"
     told = text_of(rsna, score="global_and_local")
-    assert f"compares {both}, both standardised by training images (in rsna) and {whole} (in siim)." in told
+    assert f"compares {both}, and adds both, standardised by training images (in rsna) and {whole} (in siim)." in told
     raw = text_of(rsna, score="local", reading="raw")
     assert "(the mean of their heatmap: the cosine of each patch with affirming prompts)" in raw
 
