@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import matplotlib as mpl
 from matplotlib.ticker import NullLocator
@@ -73,7 +74,7 @@ def study_figure(
         axes.plot(drawn_at, _numbers(cells, "value"), color=COLOURS[0], linewidth=1.6, marker="o", markersize=4.5)
         for variant, cell in levels.items():
             axes.axhline(_numbers([cell], "value")[0], linewidth=1.2, **styles[variant].line())
-        axes.set(xlabel=axis, ylabel=title)
+        axes.set(xlabel=axis, ylabel=fill(title, 24))  # a long one would leave the figure
         axes.set_xticks(drawn_at, labels=[f"{place:g}" for place in places])
         axes.xaxis.set_minor_locator(NullLocator())
         return svg(figure)
