@@ -91,7 +91,10 @@ def _means_of_rows(levels: Levels, bands: int) -> Float32[np.ndarray, "{bands} c
         block = levels.linear(slice(starts[first], starts[last]))
         for band in range(first, last):
             part = block[starts[band] - starts[first] : starts[band + 1] - starts[first]]
-            cv2.reduce(part, 0, cv2.REDUCE_SUM, dst=sums[band : band + 1], dtype=cv2.CV_32F)
+            if part.dtype == np.float32:  # fractions, which single precision would round at every row
+                sums[band] = cv2.reduce(part, 0, cv2.REDUCE_SUM, dtype=cv2.CV_64F)
+            else:
+                cv2.reduce(part, 0, cv2.REDUCE_SUM, dst=sums[band : band + 1], dtype=cv2.CV_32F)
     if rest.any():
         shared = levels.linear(starts[:-1]).astype(np.float32)
         shared *= (rest[:-1, np.newaxis] / bands).astype(np.float32)
