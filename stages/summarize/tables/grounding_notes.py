@@ -1,4 +1,4 @@
-"""What the columns and rows of the tables of phrase grounding are, in the notes below them."""
+"""Explain the columns and rows of the tables of phrase grounding, in the notes below them."""
 
 from ...phrase_grounding.contract import FindingResult
 

@@ -1,4 +1,4 @@
-"""What torch.compile may take, where it is used, and that it changes no loss and no gradient."""
+"""Check what torch.compile may take, where it is used, and that it changes no loss and no gradient."""
 
 import copy
 import shutil

@@ -250,7 +250,7 @@ def test_benchx_costs_its_updates_and_the_gradients_of_what_it_trains(tmp_path: 
 
 
 def test_a_grid_of_heatmaps_costs_its_passes_of_every_encoder(tmp_path: Path) -> None:
-    """Of 1,000 images 300 are measured and 700 give a mean; the checkpoint and two random encoders read them."""
+    """Count for 1,000 images: 300 are measured, 700 give a mean; the checkpoint and two random encoders read them."""
 
     def operations_of(readings: dict) -> float:
         block = {"phrase_grounding": {"readings": readings, "random_encoders": 2}}
