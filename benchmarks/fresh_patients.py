@@ -11,7 +11,7 @@ are skipped.
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,9 @@ from stages.common.inference.encoding import in_batches, joined, token_batches
 from stages.common.metrics.ranking import auc, draw_weights
 from stages.phrase_grounding.heatmaps import GridMaps, grid_hits
 from stages.phrase_grounding.located_images import locate
-from stages.phrase_grounding.pointers import ByPart, Pointers
+from stages.phrase_grounding.pointers import Pointers
 from stages.phrase_grounding.pointing import baselines
+from stages.phrase_grounding.prompt_sets import best_of
 from stages.zero_shot_classification.contract import ZeroShotSettings
 from stages.zero_shot_classification.scores import local_scores, standardised
 
@@ -52,22 +53,17 @@ def pointing(study: Study, dataset: str, checkpoint: Checkpoint) -> dict[str, li
             for name in SETS}  # fmt: skip
     pointed = Pointers(checkpoint, store, path, settings).at(finding, parts, sets)
     validation, test = parts["validation"], parts["test"]
-
-    def best(alternatives: Mapping[str, ByPart]) -> str:
-        return max(alternatives, key=lambda name: grid_hits(alternatives[name]["validation"], validation).mean())
-
     maps: dict[str, GridMaps] = {}
     first = pointed[SETS[0]]
     for name, each in pointed.items():
         maps |= {f"{name}, {reading}": own["test"] for reading, own in each.heatmap.items()}
-        maps[name] = each.heatmap[best(each.heatmap)]["test"]
-    maps["supervised_probe"] = first.supervised_probe[best(first.supervised_probe)]["test"]
+        maps[name] = best_of(each.heatmap, validation)["test"]
+    maps["supervised_probe"] = best_of(first.supervised_probe, validation)["test"]
     if first.brightness:
         maps["brightness"] = first.brightness["test"]
     found = {name: grid_hits(own, test) for name, own in maps.items()}
-    found["random_encoders"] = np.mean(
-        [grid_hits(own[best(own)]["test"], test) for own in first.random_encoders], axis=0
-    )
+    random = [grid_hits(best_of(own, validation)["test"], test) for own in first.random_encoders]
+    found["random_encoders"] = np.mean(random, axis=0)
     rivals = baselines(test, parts["train"], ())
     found |= {name: own.hit for name in ("random_in_lung", "fixed_peak_of_training") if (own := rivals[name])}
     return {"patients": [str(each) for each in test.resampled[1]],

@@ -54,9 +54,9 @@ class Pointers:
         self._probes, self._seed = settings.supervised_probe, settings.seed
         training = self._labels.filter(split="train")["image_id"]
         rows = rows_for_means(store, training, settings.seed)
-        readings = {name: each for name, each in settings.readings.items()
-                    if is_readable(each, checkpoint, bool(len(rows)))}  # fmt: skip
-        if not readings:
+        self._readings = {name: each for name, each in settings.readings.items()
+                          if is_readable(each, checkpoint, bool(len(rows)))}  # fmt: skip
+        if not self._readings:
             raise InputError(
                 f"phrase_grounding.readings: {', '.join(settings.readings)} cannot be read: no integrity map, or no "
                 "training image",
@@ -66,24 +66,16 @@ class Pointers:
         def mean_of(model: DualEncoder, shifts: int) -> Float[torch.Tensor, "patches embedding"] | None:
             return mean_patches(model, store.gather, rows, precision, shifts=shifts) if len(rows) else None
 
-        grids = {each.shifts for each in readings.values() if each.mean == "dataset"}
+        grids = {each.shifts for each in self._readings.values() if each.mean == "dataset"}
         means = {shifts: mean_of(checkpoint.model, shifts) for shifts in grids}
         self.readers = {name: heatmap_reader(checkpoint, each, means.get(each.shifts))
-                        for name, each in readings.items()}  # fmt: skip
+                        for name, each in self._readings.items()}  # fmt: skip
         self._brightness = Brightness(store, rows) if len(rows) else None
-        self._random = RandomEncoders(checkpoint, settings.random_encoders, readings, mean_of)
+        self._random = RandomEncoders(checkpoint, settings.random_encoders, self._readings, mean_of)
 
     def at(self, finding: str, parts: Mapping[str, Located], sets: Mapping[str, PromptsByPart]) -> dict[str, Pointed]:
         """Return what points at a finding in validation and test, by set of prompts."""
-        known = {name: reader.reading for name, reader in self.readers.items()}
-        denying = {
-            name: all(each.negative for own in by_part.values() for each in own) for name, by_part in sets.items()
-        }
-        readings = {name: readings_of(known, finding, name, denying[name]) for name in sets}
-        for name, possible in readings.items():
-            if left := [reading for reading in self.readers if reading not in possible]:
-                what = f"{finding}, set {name}: not read as {', '.join(left)}, for it has no `negative` prompts"
-                print(what, file=sys.stderr)
+        readings = {name: self._readings_of(finding, name, prompts) for name, prompts in sets.items()}
         used = [name for name in self.readers if any(name in own for own in readings.values())]
         readers = {name: self.readers[name] for name in used}
         probes: dict[str, Reader] = {}
@@ -108,6 +100,15 @@ class Pointers:
             )
             for name in sets
         }
+
+    def _readings_of(self, finding: str, name: str, prompts: PromptsByPart) -> list[str]:
+        """Return the readings of a set of prompts, and say on standard error which ones it cannot have."""
+        denying = all(each.negative for own in prompts.values() for each in own)
+        found = readings_of(self._readings, finding, name, denying)
+        if left := [reading for reading in self._readings if reading not in found]:
+            what = f"{finding}, set {name}: not read as {', '.join(left)}, for it has no `negative` prompts"
+            print(what, file=sys.stderr)
+        return found
 
     def _maps(
         self,

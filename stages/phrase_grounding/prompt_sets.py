@@ -72,9 +72,9 @@ def measured(pointed: Pointed, parts: Mapping[str, Located], slots: tuple[str, .
     reading = _best(validated)
     chosen = {"heatmap": [pointed.heatmap[reading]]}
     if pointed.supervised_probe:
-        chosen["supervised_probe"] = [pointed.supervised_probe[_best(_validated(pointed.supervised_probe, validation))]]
+        chosen["supervised_probe"] = [best_of(pointed.supervised_probe, validation)]
     if pointed.random_encoders:
-        chosen["random_encoders"] = [each[_best(_validated(each, validation))] for each in pointed.random_encoders]
+        chosen["random_encoders"] = [best_of(each, validation) for each in pointed.random_encoders]
     if pointed.brightness is not None:
         chosen["brightness"] = [pointed.brightness]
     scored = {
@@ -122,6 +122,11 @@ def _in_lungs(maps: Sequence[GridMaps], test: Located) -> Values | None:
     return np.mean(known, axis=0) if known else None
 
 
+def best_of(alternatives: Mapping[str, ByPart], validation: Located | None) -> ByPart:
+    """Return the maps with most hits on validation; of several, and without that part, the first by name."""
+    return alternatives[_best(_validated(alternatives, validation))]
+
+
 def _validated(alternatives: Mapping[str, ByPart], validation: Located | None) -> dict[str, float | None]:
     """Return the share of hits of each alternative on validation; None without that part."""
     return {name: None if validation is None else float(grid_hits(own["validation"], validation).mean())
@@ -129,7 +134,7 @@ def _validated(alternatives: Mapping[str, ByPart], validation: Located | None) -
 
 
 def _best(validated: Mapping[str, float | None]) -> str:
-    """Return the alternative with most hits on validation; of several, and without that part, the first by name."""
+    """Return the name of the alternative with most hits on validation, as `best_of` takes it."""
     return max(sorted(validated), key=lambda name: validated[name] or 0.0)
 
 

@@ -110,8 +110,7 @@ def stitched_tokens(
     """Return tokens on a grid `shifts` times as fine, of which each is a whole patch of the image moved a little.
 
     The image is read shifts^2 times, moved in steps of patch size / shifts, to whole pixels, with its border repeated;
-    the tokens interleave to a row-major grid (shift-and-stitch: Long, Shelhamer and Darrell,
-    CVPR 2015, section 3.2).
+    the tokens interleave to a row-major grid (shift-and-stitch: Long, Shelhamer and Darrell, CVPR 2015, section 3.2).
     """
     settings, side = model.settings.image, images.shape[-1]
     offsets = [math.floor((step - (shifts - 1) / 2) * settings.patch_size / shifts + 0.5) for step in range(shifts)]
