@@ -17,8 +17,10 @@ from workflow.images.lock import read_images_lock
 
 pytestmark = pytest.mark.cluster
 
+# Zero-shot classification is among them because the demo's score reads patches.
 ON_GPU = {
-    "pretrain", "select_checkpoint", "extract_features", "retrieval", "few_shot_segmentation", "phrase_grounding"
+    "pretrain", "select_checkpoint", "extract_features", "zero_shot_classification", "retrieval",
+    "few_shot_segmentation", "phrase_grounding",
 }  # fmt: skip
 PROFILE = "workflow/profiles/slurm/config.yaml"
 
