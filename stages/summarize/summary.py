@@ -42,7 +42,7 @@ def summarize(job: SummarizeJob) -> None:
         )
     sys.stdout.write(text_summary(settings.title, read, tables, provenance.synthetic, job.report))
     for line in cautions_of(read, provenance):  # on standard error, so that the end of a run repeats them
-        print(line, file=sys.stderr)
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def tree_of(job: SummarizeJob) -> ResultsTree:

@@ -18,8 +18,8 @@ from ...zero_shot_classification.contract import Calibration
 from ..inputs import Inputs
 from ..ledger import Ledger
 from ..readers.evaluation import FewShot, MultiClass, Segmentation
-from .findings import MEAN
 from .grounding import POINTERS
+from .table import MEAN
 
 ALL_CLASSES = "all classes"  # no name of a finding, which has no blanks
 CsvRow = dict[str, Any]  # column -> figure with all its digits
