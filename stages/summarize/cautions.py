@@ -11,7 +11,7 @@ _FEW = 20  # patients: below this, one patient more or less moves a result by mo
 
 
 def cautions_of(read: Inputs, provenance: Provenance) -> list[str]:
-    """Return a line for each leak, for each alarm that a training left in its journal, and for each small test part."""
+    """Return a line for each leak, each alarm that a training left in its journal, and each small test part."""
     tests = {f"labels of {card.dataset}": card.splits["test"].patients for card in read.cards}
     if read.retrieval:
         tests[f"pairs of {read.pairs.audit.dataset}"] = read.pairs.audit.splits["test"].patients

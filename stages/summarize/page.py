@@ -1,10 +1,10 @@
 """The page: an overview, and sections in order, each with its own names and its own template.
 
 The overview comes first, then chapters that fold. To add a section, write a function in sections/ from the report to
-the names that its template uses, the template in templates/, and a line in `SECTIONS` with its chapter. A function that returns None leaves the section out, because the run has nothing
-for it. A template also has the names of `common_names` and the macros of macros.html.jinja. Figures are SVG by
-drawing.py. Every figure, table and number must pass the tests of test_summarize_page.py (alt text, header cells,
-escaping).
+the names that its template uses, the template in templates/, and a line in `SECTIONS` with its chapter. A function that
+returns None leaves the section out, because the run has nothing for it. A template also has the names of `common_names`
+and the macros of macros.html.jinja. Figures are SVG by drawing.py. Every figure, table and number must pass the tests
+of test_summarize_page.py (alt text, header cells, escaping).
 """
 
 from pathlib import Path
@@ -110,7 +110,7 @@ def _render(template: Path, report: Report) -> str:
     environment.filters["drawn"] = lambda table: as_html(
         table.first_rows(MOST_ROWS), report.styles, anchor(table.caption)
     )
-    environment.filters["left_out"] = lambda table: len(list(table.rows())) - len(list(table.first_rows(MOST_ROWS).rows()))
+    environment.filters["left_out"] = lambda table: table.row_count - table.first_rows(MOST_ROWS).row_count
     environment.filters["cell"] = cell_as_html
     environment.filters["bar"] = bar
     written = {table.name for table in report.tables}

@@ -34,7 +34,7 @@ def summarize(job: SummarizeJob) -> None:
         tables = paper_tables(read, comparisons, quotations, provenance.synthetic, study)
         report = Report(settings, read, ledger, provenance, tables, quotations, run.record["digests"])
         page = render(job.template, report)  # before anything is written, since a template may be wrong
-        write_flat_rows(job.tables, read, ledger)
+        write_flat_rows(job.tables, read, ledger, provenance)
         write_paper_tables(job.tables, tables, comparisons)
         write_text(job.report, page)
         run.log_metrics(

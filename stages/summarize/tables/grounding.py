@@ -233,7 +233,9 @@ def _beside(inputs: Inputs, own: Sequence[Grounding], prompt_set: str) -> Iterat
 def _about_one_training(inputs: Inputs, variants: Iterable[str]) -> tuple[str, ...]:
     """Return what the sentences on heatmaps are about where their variants have one training each."""
     single = [each for each in variants if inputs.trained(each) and len(inputs.tree.replicates_of(each)) == 1]
-    return (f"What is said of a heatmap is of one training ({', '.join(single)}), not of its settings.",) if single else ()
+    return (
+        (f"What is said of a heatmap is of one training ({', '.join(single)}), not of its settings.",) if single else ()
+    )
 
 
 def _queries(result: FindingResult, prompt_set: str) -> str:

@@ -152,6 +152,11 @@ class Table:
                 yield block, row
 
     @property
+    def row_count(self) -> int:
+        """Return the number of rows of all blocks."""
+        return sum(len(block.rows) for block in self.blocks)
+
+    @property
     def shown(self) -> list[Column]:
         """Return the columns that people see."""
         return [column for column in self.columns if column.shown]

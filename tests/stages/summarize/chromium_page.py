@@ -18,13 +18,13 @@ needs_chromium = pytest.mark.skipif(
 )
 
 
-def measured(body: str, folder: Path) -> tuple[list[dict], str]:
+def measured(body: str, folder: Path, *flags: str) -> tuple[list[dict], str]:
     """Return what the script of `body` found in its frames, and what Chromium said."""
     page = folder / "frames.html"
     page.write_text(f"<!doctype html><meta charset=utf-8><body>{body}", encoding="utf-8")
     done = subprocess.run(
-        [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, check=False, timeout=300,
+        [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, check=False, timeout=1200,
     )  # fmt: skip
     found = re.search(r"FOUND(.*)END", done.stdout)
     assert found, done.stderr[-2000:]
@@ -55,6 +55,6 @@ def printed(text: str, folder: Path, paper: str) -> Path:
     page.write_text(text.replace("@page {", f"@page {{ size: {paper};"), encoding="utf-8")
     subprocess.run(
         [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--print-to-pdf={pdf}", page.as_uri()],
-        capture_output=True, check=True, timeout=300,
+        capture_output=True, check=True, timeout=1200,
     )  # fmt: skip
     return pdf
