@@ -11,13 +11,13 @@ _FEW = 20  # patients: below this, one patient more or less moves a result by mo
 
 
 def cautions_of(read: Inputs, provenance: Provenance) -> list[str]:
-    """Return a line for each leak, each alarm that a training left in its journal, and each small test part."""
+    """Return a line for each leak, each alarm in the journal of a training, and each small test part."""
     tests = {f"labels of {card.dataset}": card.splits["test"].patients for card in read.cards}
     if read.retrieval:
         tests[f"pairs of {read.pairs.audit.dataset}"] = read.pairs.audit.splits["test"].patients
     leaks = [
-        f"{', '.join(each.datasets)}: {counted(each.images, 'copy', 'copies')} of one image; pre-training saw images of "
-        "an evaluation"
+        f"{', '.join(each.datasets)}: {counted(each.images, 'image')} in {counted(each.groups, 'group')} of copies; "
+        "pre-training saw images of an evaluation"
         for each in read.copies
         if each.leaks(read.tree.pretrain_on)
     ]

@@ -127,11 +127,11 @@ def _chapter(environment: Environment, report: Report, chapter: Chapter, common:
     if not found:
         return None
     shared = shared_legend(names for _, names in found)
-    sections = [
-        {"anchor": section.anchor, "link": section.link, "heading": section.heading,
-         "html": environment.get_template(f"{section.template}.html.jinja").render(common | without_legend(names, shared))}
-        for section, names in found
-    ]  # fmt: skip
+    sections = []
+    for section, names in found:
+        template = environment.get_template(f"{section.template}.html.jinja")
+        html = template.render(common | without_legend(names, shared))
+        sections.append({"anchor": section.anchor, "link": section.link, "heading": section.heading, "html": html})
     return {"anchor": chapter.anchor, "heading": chapter.heading, "about": chapter.about, "sections": sections,
             "legend": shared}  # fmt: skip
 

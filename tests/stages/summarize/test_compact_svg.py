@@ -16,7 +16,7 @@ from stages.summarize.drawing import STYLE, data_uri, svg
 
 
 def drawn(pixels, **options):
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE | {"figure.constrained_layout.use": False}):
         figure = Figure(figsize=(2, 2))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.imshow(pixels, interpolation="none", **options)

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from stages.common.records import read_record
+from stages.retrieval.contract import RetrievalResult
 from stages.summarize.contract import SummarizeSettings
 from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
@@ -61,8 +63,9 @@ def test_each_figure_is_that_of_its_record(built, report):
         best = max(value for name, value in rivals.items() if not name.endswith("in_lung") or name == "random_in_lung")
         assert (found.figure.value, found.level.value) == (game["heatmap"]["value"], best)
     found = shown(figures, "Retrieval recall@10", "mimic_cxr")
-    own = record("retrieval/mlip")["figures"]["directions"]["image_to_report"]["recall"]["10"]
-    assert (found.figure.value, found.rival, found.level.value) == (own["value"], "chance", own["chance"])
+    measured = read_record(built.results / "retrieval/mlip/result.json", RetrievalResult).figures
+    own = measured.directions["image_to_report"].recall[10]
+    assert (found.figure.value, found.rival, found.level.value) == (own.value, "chance", own.chance)
 
 
 def test_without_an_untrained_encoder_the_rival_is_chance(built):

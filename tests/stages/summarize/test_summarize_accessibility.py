@@ -13,8 +13,9 @@ window.onload = async () => {
   const found = [];
   for (const frame of document.querySelectorAll("iframe")) {
     const page = frame.contentWindow;
-    const {violations, passes} = await page.axe.run(page.document, {iframes: false, resultTypes: ["violations"]});
-    found.push({width: frame.clientWidth, passes: passes.length, violations: violations.map(each =>
+    const {violations, passes, incomplete} = await page.axe.run(page.document, {iframes: false});
+    const headers = incomplete.filter(each => each.id == "empty-table-header");  // older axe: for a person to judge
+    found.push({width: frame.clientWidth, passes: passes.length, violations: [...violations, ...headers].map(each =>
       ({id: each.id, nodes: each.nodes.length, first: each.nodes.slice(0, 3).map(node => node.html.slice(0, 120))}))});
   }
   document.body.innerHTML = "<pre id=found></pre>";
