@@ -1,7 +1,8 @@
-"""Warn of alarms of trainings and of test parts of few patients, to be kept in mind about the numbers of a summary."""
+"""What to keep in mind about the numbers of a summary: alarms of trainings, leaks, test parts of few patients."""
 
 from collections.abc import Mapping
 
+from ..common.wording import counted
 from ..pretrain.contract import RECOVERED
 from .inputs import Inputs
 from .provenance import Provenance
@@ -10,23 +11,29 @@ _FEW = 20  # patients: below this, one patient more or less moves a result by mo
 
 
 def cautions_of(read: Inputs, provenance: Provenance) -> list[str]:
-    """Return a line for each alarm that a training left in its journal, and for each small test part."""
+    """Return a line for each leak, each alarm in the journal of a training, and each small test part."""
     tests = {f"labels of {card.dataset}": card.splits["test"].patients for card in read.cards}
     if read.retrieval:
         tests[f"pairs of {read.pairs.audit.dataset}"] = read.pairs.audit.splits["test"].patients
-    return cautions({f"{run.stage} {run.name}": run.tags for run in provenance.runs}, tests)
+    leaks = [
+        f"{', '.join(each.datasets)}: {counted(each.images, 'image')} in {counted(each.groups, 'group')} of copies; "
+        "pre-training saw images of an evaluation"
+        for each in read.copies
+        if each.leaks(read.tree.pretrain_on)
+    ]
+    return leaks + cautions({f"{run.stage} {run.name}": run.tags for run in provenance.runs}, tests)
 
 
 def cautions(tags: Mapping[str, Mapping[str, str]], patients: Mapping[str, int | None]) -> list[str]:
     """Return the lines, given the tags of each run, and the patients of each test part; None where they are unknown."""
     alarms = [
-        f"warning: {run}: {text}"
+        f"{run}: {text}"
         for run, each in tags.items()
         for key, text in sorted(each.items())
         if key.startswith("alarm_") and not text.startswith(RECOVERED)
     ]
     return alarms + [
-        f"warning: {what}: {number} patients in the test part, fewer than {_FEW}: its figures say little; enlarge it "
+        f"{what}: {number} patients in the test part, fewer than {_FEW}: its figures say little; enlarge it "
         "in `patient_split` or the data set's split"
         for what, number in patients.items()
         if number is not None and number < _FEW

@@ -1,10 +1,10 @@
-"""The page: its sections in order, each with its own names and its own template.
+"""The page: an overview, and sections in order, each with its own names and its own template.
 
-To add a section, write a function in sections/ from the report to the names that its template uses, the template in
-templates/, and a line in `SECTIONS`. A function that returns None leaves the section out, because the run has nothing
-for it. A template also has the names of `common_names` and the macros of macros.html.jinja. Figures are SVG by
-drawing.py. Every figure, table and number must pass the tests of test_summarize_page.py (alt text, header cells,
-escaping).
+The overview comes first, then chapters that fold. To add a section, write a function in sections/ from the report to
+the names that its template uses, the template in templates/, and a line in `SECTIONS` with its chapter. A function that
+returns None leaves the section out, because the run has nothing for it. A template also has the names of `common_names`
+and the macros of macros.html.jinja. Figures are SVG by drawing.py. Every figure, table and number must pass the tests
+of test_summarize_page.py (alt text, header cells, escaping).
 """
 
 from pathlib import Path
@@ -25,32 +25,43 @@ from ..common.wording import counted
 from . import numbers
 from .naming import findings_label
 from .sections import data, evaluation, localisation, methods, provenance, study, training
-from .sections.report import Names, Report, Section, runs_of
+from .sections.overview import overview_names
+from .sections.report import Chapter, Names, Report, Section, runs_of, shared_legend, without_legend
 from .tables.seeds import median_note
 from .tables.table import legend_of
-from .tables.writers import as_html
+from .tables.writers import as_html, bar, cell_as_html
 
-SECTIONS = (
-    Section("coverage", "What is measured", "What is measured", evaluation.coverage_names),
-    Section("study", "Study", "Study", study.study_names),
-    Section("zero_shot", "Zero-shot", "Table 1. Zero-shot classification", evaluation.zero_shot_names),
-    Section("multi_class", "Multi-class", "Multi-class classification", evaluation.multi_class_names),
-    Section("few_shot", "Few-shot", "Table 2. Few-shot classification", evaluation.few_shot_names),
-    Section("segmentation", "Segmentation", "Table 3. Few-shot segmentation", evaluation.segmentation_names),
-    Section("ablation", "Ablation", "Table 4. Ablation", evaluation.ablation_names),
-    Section("retrieval", "Retrieval", "Retrieval", evaluation.retrieval_names),
-    Section("pointing", "Pointing game", "Pointing game", localisation.pointing_names),
-    Section("heatmaps", "Heatmaps", "Prompt heatmaps (Fig. 3b)", localisation.heatmaps_names),
-    Section("integrity_map", "Integrity map", "Integrity map phi (Fig. 3a)", localisation.integrity_map_names),
-    Section("training", "Training", "Training and the choice of the checkpoint", training.training_names),
-    Section("fingerprint", "Data", "The data of the pre-training", data.fingerprint_names),
-    Section("quality", "Sentences", "The reports: quality of the sentences", data.quality_names),
-    Section("ledger", "Ledger", "Ledger of the inputs", data.ledger_names),
-    Section("cards", "Data cards", "Data cards", data.cards_names),
-    Section("methods", "Methods", "Methods", methods.methods_names),
-    Section("dag", "Stages", "What was run", provenance.dag_names),
-    Section("provenance", "Provenance", "Provenance", provenance.provenance_names),
+MOST_ROWS = 40  # of a table; its file has the rest
+RESULTS, LOCALISATION, TRAINING, DATA, METHODS = CHAPTERS = (
+    Chapter("Results", "classification, segmentation and retrieval, every variant, with paired tests"),
+    Chapter("Localisation", "what heatmaps point at, beside what fools such figures"),
+    Chapter("Training", "learning curves, diagnostics, the choice of the checkpoint"),
+    Chapter("Data", "radiographs, sentences, what was rejected and why, parts and their patients"),
+    Chapter("Methods and provenance", "the text to paste, its citations, every run with its digests"),
 )
+SECTIONS = (
+    Section("coverage", "What is measured", "What is measured", evaluation.coverage_names, RESULTS),
+    Section("study", "Study", "Study", study.study_names, RESULTS),
+    Section("zero_shot", "Zero-shot", "Table 1. Zero-shot classification", evaluation.zero_shot_names, RESULTS),
+    Section("multi_class", "Multi-class", "Multi-class classification", evaluation.multi_class_names, RESULTS),
+    Section("few_shot", "Few-shot", "Table 2. Few-shot classification", evaluation.few_shot_names, RESULTS),
+    Section("segmentation", "Segmentation", "Table 3. Few-shot segmentation", evaluation.segmentation_names, RESULTS),
+    Section("ablation", "Ablation", "Table 4. Ablation", evaluation.ablation_names, RESULTS),
+    Section("retrieval", "Retrieval", "Retrieval", evaluation.retrieval_names, RESULTS),
+    Section("pointing", "Pointing game", "Pointing game", localisation.pointing_names, LOCALISATION),
+    Section("heatmaps", "Heatmaps", "Prompt heatmaps (Fig. 3b)", localisation.heatmaps_names, LOCALISATION),
+    Section("integrity_map", "Integrity map", "Integrity map phi (Fig. 3a)", localisation.integrity_map_names,
+            LOCALISATION),
+    Section("training", "Curves and choice", "Training and the choice of the checkpoint", training.training_names,
+            TRAINING),
+    Section("fingerprint", "Fingerprint", "The data of the pre-training", data.fingerprint_names, DATA),
+    Section("quality", "Sentences", "The reports: quality of the sentences", data.quality_names, DATA),
+    Section("ledger", "Ledger", "Ledger of the inputs", data.ledger_names, DATA),
+    Section("cards", "Data cards", "Data cards", data.cards_names, DATA),
+    Section("methods", "Methods and citations", "Methods", methods.methods_names, METHODS),
+    Section("dag", "Stages", "What was run", provenance.dag_names, METHODS),
+    Section("provenance", "Provenance", "Provenance", provenance.provenance_names, METHODS),
+)  # fmt: skip
 
 
 def render(template: Path, report: Report) -> str:
@@ -96,15 +107,33 @@ def _render(template: Path, report: Report) -> str:
     environment.filters["anchor"] = anchor
     environment.filters["runs_of"] = runs_of
     environment.filters["legend"] = legend_of
-    environment.filters["drawn"] = lambda table: as_html(table, report.styles, anchor(table.caption))
+    environment.filters["drawn"] = lambda table: as_html(
+        table.first_rows(MOST_ROWS), report.styles, anchor(table.caption)
+    )
+    environment.filters["left_out"] = lambda table: table.row_count - table.first_rows(MOST_ROWS).row_count
+    environment.filters["cell"] = cell_as_html
+    environment.filters["bar"] = bar
+    written = {table.name for table in report.tables}
+    environment.filters["is_written"] = lambda table: table.name in written
     common = common_names(report)
+    chapters = [drawn for each in CHAPTERS if (drawn := _chapter(environment, report, each, common)) is not None]
+    return environment.get_template(template.name).render(common | overview_names(report) | {"chapters": chapters})
+
+
+def _chapter(environment: Environment, report: Report, chapter: Chapter, common: Names) -> Names | None:
+    """Return what the page shows of a chapter, or None where the run has nothing for it."""
+    own = [section for section in SECTIONS if section.chapter == chapter]
+    found = [(section, names) for section in own if (names := section.names(report)) is not None]
+    if not found:
+        return None
+    shared = shared_legend(names for _, names in found)
     sections = []
-    for section in SECTIONS:
-        if (names := section.names(report)) is not None:
-            html = environment.get_template(f"{section.template}.html.jinja").render(common | names)
-            sections.append({"anchor": section.anchor, "link": section.link, "heading": section.heading,
-                             "html": html})  # fmt: skip
-    return environment.get_template(template.name).render(common | head_names(report) | {"sections": sections})
+    for section, names in found:
+        template = environment.get_template(f"{section.template}.html.jinja")
+        html = template.render(common | without_legend(names, shared))
+        sections.append({"anchor": section.anchor, "link": section.link, "heading": section.heading, "html": html})
+    return {"anchor": chapter.anchor, "heading": chapter.heading, "about": chapter.about, "sections": sections,
+            "legend": shared}  # fmt: skip
 
 
 def anchor(caption: str) -> str:
@@ -115,21 +144,13 @@ def anchor(caption: str) -> str:
 def common_names(report: Report) -> Names:
     """Return the names that every template may use."""
     return {
+        "title": report.settings.title,
+        "note": report.settings.note,
+        "digests": report.digests,
         "tree": report.inputs.tree,
         "labels": report.labels,
         "shown_labels": report.shown_labels,
         "styles": report.styles,
         "provenance": report.provenance,
         "median_note": median_note(report.inputs),
-    }
-
-
-def head_names(report: Report) -> Names:
-    """Return the names above the sections."""
-    provenance = report.provenance
-    return {
-        "title": report.settings.title,
-        "note": report.settings.note,
-        "phantom_seed": provenance.run("make_phantom", "").params.get("seed") if provenance.synthetic else None,
-        "digests": report.digests,
     }

@@ -34,7 +34,7 @@ def summarize(job: SummarizeJob) -> None:
         tables = paper_tables(read, comparisons, quotations, provenance.synthetic, study)
         report = Report(settings, read, ledger, provenance, tables, quotations, run.record["digests"])
         page = render(job.template, report)  # before anything is written, since a template may be wrong
-        write_flat_rows(job.tables, read, ledger)
+        write_flat_rows(job.tables, read, ledger, provenance)
         write_paper_tables(job.tables, tables, comparisons)
         write_text(job.report, page)
         run.log_metrics(
@@ -42,7 +42,7 @@ def summarize(job: SummarizeJob) -> None:
         )
     sys.stdout.write(text_summary(settings.title, read, tables, provenance.synthetic, job.report))
     for line in cautions_of(read, provenance):  # on standard error, so that the end of a run repeats them
-        print(line, file=sys.stderr)
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def tree_of(job: SummarizeJob) -> ResultsTree:

@@ -26,6 +26,7 @@ _ENTRIES = (
         journal="F1000Research",
         volume="10",
         pages="33",
+        doi="10.12688/f1000research.29032.2",
     ),
     _paper(
         "dosovitskiy2021vit",
@@ -40,6 +41,8 @@ _ENTRIES = (
         "{BERT}: Pre-training of Deep Bidirectional Transformers for Language Understanding",
         2019,
         booktitle="North American Chapter of the Association for Computational Linguistics (NAACL)",
+        pages="4171--4186",
+        doi="10.18653/v1/N19-1423",
     ),
     _paper(
         "alsentzer2019clinicalbert",
@@ -47,6 +50,8 @@ _ENTRIES = (
         "Publicly Available Clinical {BERT} Embeddings",
         2019,
         booktitle="Clinical Natural Language Processing Workshop",
+        pages="72--78",
+        doi="10.18653/v1/W19-1909",
     ),
     _paper(
         "radford2021clip",
@@ -54,6 +59,7 @@ _ENTRIES = (
         "Learning Transferable Visual Models From Natural Language Supervision",
         2021,
         booktitle="International Conference on Machine Learning (ICML)",
+        pages="8748--8763",
     ),
     _paper(
         "huang2024maco",
@@ -64,6 +70,7 @@ _ENTRIES = (
         journal="Nature Communications",
         volume="15",
         pages="7620",
+        doi="10.1038/s41467-024-51749-0",
     ),
     _paper(
         "gao2021gradcache",
@@ -71,6 +78,8 @@ _ENTRIES = (
         "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup",
         2021,
         booktitle="Workshop on Representation Learning for NLP (RepL4NLP)",
+        pages="316--321",
+        doi="10.18653/v1/2021.repl4nlp-1.31",
     ),
     _paper(
         "li2023flip",
@@ -78,6 +87,7 @@ _ENTRIES = (
         "Scaling Language-Image Pre-training via Masking",
         2023,
         booktitle="IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)",
+        pages="23390--23400",
     ),
     _paper(
         "cuturi2013sinkhorn",
@@ -95,6 +105,7 @@ _ENTRIES = (
         volume="87",
         number="314",
         pages="2563--2609",
+        doi="10.1090/mcom/3303",
     ),
     _paper(
         "he2022mae",
@@ -102,6 +113,8 @@ _ENTRIES = (
         "Masked Autoencoders Are Scalable Vision Learners",
         2022,
         booktitle="IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)",
+        pages="15979--15988",
+        doi="10.1109/CVPR52688.2022.01553",
     ),
     _paper(
         "loshchilov2019adamw",
@@ -118,6 +131,7 @@ _ENTRIES = (
         journal="Scientific Data",
         volume="6",
         pages="317",
+        doi="10.1038/s41597-019-0322-0",
     ),
     _paper(
         "goldberger2000physionet",
@@ -129,6 +143,7 @@ _ENTRIES = (
         volume="101",
         number="23",
         pages="e215--e220",
+        doi="10.1161/01.CIR.101.23.e215",
     ),
     _paper(
         "wang2017chestxray",
@@ -137,6 +152,7 @@ _ENTRIES = (
         "Localization of Common Thorax Diseases",
         2017,
         booktitle="IEEE Conference on Computer Vision and Pattern Recognition (CVPR)",
+        doi="10.1109/CVPR.2017.369",
     ),
     _paper(
         "irvin2019chexpert",
@@ -144,6 +160,10 @@ _ENTRIES = (
         "{CheXpert}: A Large Chest Radiograph Dataset with Uncertainty Labels and Expert Comparison",
         2019,
         booktitle="AAAI Conference on Artificial Intelligence",
+        volume="33",
+        number="1",
+        pages="590--597",
+        doi="10.1609/aaai.v33i01.3301590",
     ),
     _paper(
         "nguyen2022vindr",
@@ -153,6 +173,7 @@ _ENTRIES = (
         journal="Scientific Data",
         volume="9",
         pages="429",
+        doi="10.1038/s41597-022-01498-w",
     ),
     _paper(
         "bustos2020padchest",
@@ -162,6 +183,7 @@ _ENTRIES = (
         journal="Medical Image Analysis",
         volume="66",
         pages="101797",
+        doi="10.1016/j.media.2020.101797",
     ),
     _paper(
         "demner2016openi",
@@ -172,6 +194,7 @@ _ENTRIES = (
         volume="23",
         number="2",
         pages="304--310",
+        doi="10.1093/jamia/ocv080",
     ),
     _paper(
         "shih2019rsna",
@@ -182,6 +205,7 @@ _ENTRIES = (
         journal="Radiology: Artificial Intelligence",
         volume="1",
         number="1",
+        doi="10.1148/ryai.2019180041",
     ),
     _paper(
         "zawacki2019siim",
@@ -197,6 +221,7 @@ _ENTRIES = (
         "Recognition",
         2021,
         booktitle="IEEE/CVF International Conference on Computer Vision (ICCV)",
+        doi="10.1109/ICCV48922.2021.00391",
     ),
     _paper(
         "wang2022mgca",
@@ -204,6 +229,8 @@ _ENTRIES = (
         "Multi-Granularity Cross-modal Alignment for Generalized Medical Visual Representation Learning",
         2022,
         booktitle="Advances in Neural Information Processing Systems (NeurIPS)",
+        volume="35",
+        pages="33536--33549",
     ),
     _paper(
         "zhou2023mrm",
@@ -225,6 +252,7 @@ _ENTRIES = (
         "{MedKLIP}: Medical Knowledge Enhanced Language-Image Pre-Training for X-ray Diagnosis",
         2023,
         booktitle="IEEE/CVF International Conference on Computer Vision (ICCV)",
+        pages="21372--21383",
     ),
     _paper(
         "zhou2024benchx",
@@ -233,6 +261,8 @@ _ENTRIES = (
         "{BenchX}: A Unified Benchmark Framework for Medical Vision-Language Pretraining on Chest X-Rays",
         2024,
         booktitle="Advances in Neural Information Processing Systems (NeurIPS), Datasets and Benchmarks Track",
+        volume="37",
+        pages="6625--6647",
     ),
     _paper(
         "zheng2021setr",
@@ -240,6 +270,7 @@ _ENTRIES = (
         "Rethinking Semantic Segmentation from a Sequence-to-Sequence Perspective with Transformers",
         2021,
         booktitle="IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)",
+        doi="10.1109/CVPR46437.2021.00681",
     ),
     _paper(
         "xiao2018upernet",
@@ -257,6 +288,7 @@ _ENTRIES = (
         volume="126",
         number="10",
         pages="1084--1102",
+        doi="10.1007/s11263-017-1059-x",
     ),
     _paper(
         "long2015fcn",
@@ -264,6 +296,8 @@ _ENTRIES = (
         "Fully Convolutional Networks for Semantic Segmentation",
         2015,
         booktitle="IEEE Conference on Computer Vision and Pattern Recognition (CVPR)",
+        pages="3431--3440",
+        doi="10.1109/CVPR.2015.7298965",
     ),
     _paper(
         "boecking2022biovil",
@@ -271,6 +305,7 @@ _ENTRIES = (
         "Making the Most of Text Semantics to Improve Biomedical Vision-Language Processing",
         2022,
         booktitle="European Conference on Computer Vision (ECCV)",
+        pages="1--21",
     ),
     _paper(
         "efron1979bootstrap",
@@ -280,6 +315,8 @@ _ENTRIES = (
         journal="The Annals of Statistics",
         volume="7",
         number="1",
+        pages="1--26",
+        doi="10.1214/aos/1176344552",
     ),
     _paper(
         "guo2017calibration",
@@ -287,6 +324,7 @@ _ENTRIES = (
         "On Calibration of Modern Neural Networks",
         2017,
         booktitle="International Conference on Machine Learning (ICML)",
+        pages="1321--1330",
     ),
     _paper(
         "holm1979",
@@ -296,6 +334,7 @@ _ENTRIES = (
         journal="Scandinavian Journal of Statistics",
         volume="6",
         number="2",
+        pages="65--70",
     ),
 )
 REFERENCES = {entry.key: entry for entry in _ENTRIES}

@@ -13,6 +13,8 @@ from ..numbers import duration
 from ..provenance import Provenance, StageRun
 from .report import Names, Report
 
+MOST_RUNS = 40  # on the page, beside what failed
+
 
 def provenance_names(report: Report) -> Names:
     """Return the names for the provenance."""
@@ -23,7 +25,8 @@ def provenance_names(report: Report) -> Names:
     calls = list(dict.fromkeys(call for run in runs if (call := run.tags.get("invocation"))))
     links = links_of(runs)
     return {
-        "runs": runs,
+        "runs": [run for place, run in enumerate(runs) if place < MOST_RUNS or run.status != "FINISHED"],
+        "run_count": len(runs),
         "costs": costs,
         "timeline": data_uri(timeline_figure(runs)),
         "timeline_alt": alt,

@@ -1,7 +1,8 @@
 """What every part of the page is made from, and what a part is."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
@@ -14,7 +15,7 @@ from ..ledger import Ledger
 from ..naming import replicate_label, variant_label
 from ..provenance import Provenance
 from ..tables.quoted import Quotation, shown
-from ..tables.table import Table, Task
+from ..tables.table import Table, Task, legend_of
 
 Names = dict[str, Any]  # what a template uses
 
@@ -58,6 +59,19 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Chapter:
+    """A part of the page that folds: sections, under a heading and a line that says what is in them."""
+
+    heading: str
+    about: str
+
+    @property
+    def anchor(self) -> str:
+        """Return the chapter's anchor on the page, where no section's has the first word."""
+        return f"chapter-{self.heading.split()[0].lower()}"
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of the page: `names` fills templates/<template>.html.jinja; None where the run has nothing for it."""
 
@@ -65,11 +79,37 @@ class Section:
     link: str  # in the table of contents
     heading: str
     names: Callable[[Report], Names | None]
+    chapter: Chapter
 
     @property
     def anchor(self) -> str:
         """Return the section's anchor on the page."""
         return self.template.replace("_", "-")
+
+
+def shared_legend(sections: Iterable[Names]) -> list[str]:
+    """Return the sentences that explain tables of several sections: a page shows them once, above all of these."""
+    found = Counter(line for names in sections for line in legend_of(tables_in(names)))
+    return [line for line, times in found.items() if times > 1]
+
+
+def without_legend(names: Names, lines: Collection[str]) -> Names:
+    """Return the names with tables that lack these sentences, which stand elsewhere."""
+
+    def cut(value: object) -> object:
+        if isinstance(value, list):
+            return [cut(each) for each in value]
+        if isinstance(value, Table):
+            return replace(value, legend=tuple(line for line in value.legend if line not in lines))
+        return value
+
+    return {name: cut(value) for name, value in names.items()}
+
+
+def tables_in(names: Names) -> list[Table]:
+    """Return the tables among the names of a section."""
+    values = [value if isinstance(value, list) else [value] for value in names.values()]
+    return [each for value in values for each in value if isinstance(each, Table)]
 
 
 def runs_of(rows: Sequence[Any], attribute: str) -> list[list[Any]]:

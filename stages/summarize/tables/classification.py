@@ -26,7 +26,7 @@ SCORES = {
     "global_and_local": "the whole image and its best patches",
 }
 BOLD = (
-    "Bold: the best of {scope}, and better than every other {rival} by a paired bootstrap over the same {unit}s "
+    "Bold: the best of its column, and better than every other {rival} by a paired bootstrap over the same {unit}s "
     "(two-sided, Holm's correction over all pairs of the column, level .05). Without bold no such claim stands."
 )
 INTERVALS = "Brackets: 95 % bootstrap intervals, resampled by {unit}."
@@ -51,13 +51,12 @@ def bold_notes(
     variants: Iterable[str],
     unit: str,
     rival: Literal["variant", "row"] = "variant",
-    scope: str = "its column",
 ) -> tuple[str, ...]:
     """Say what bold means, or why there is none, and what figures of several seeds are.
 
-    `unit` is what the bootstrap resamples, `scope` what a figure is the best of.
+    `unit` is what the bootstrap resamples.
     """
-    bold = why_no_bold(inputs, variants) or BOLD.format(rival=rival, unit=unit, scope=scope)
+    bold = why_no_bold(inputs, variants) or BOLD.format(rival=rival, unit=unit)
     return (*seeds_note(inputs), bold)
 
 
@@ -150,7 +149,7 @@ def _zero_shot_table(inputs: Inputs, measured: Sequence[ZeroShot], values: Value
          *(Column(metric, HEADERS[metric]) for metric in METRICS if metric != "auc"),
          *(_prompt_columns(only) if only else ())),
         (Block("measured", tuple(rows)),),
-        legend=(f"{intervals_note(first.resampled_by)} {THRESHOLDS}",
+        legend=(intervals_note(first.resampled_by), THRESHOLDS,
                 *bold_notes(inputs, values, first.resampled_by), FIXED if only else MEANS),
         task="zero_shot",
     )  # fmt: skip
@@ -246,7 +245,7 @@ def _few_shot_table(
     rows = (Row(variant_label(inputs, variant), found, key=variant) for variant, found in cells.items())
     results = [each.result for each in measured]
     changed, always = protocol_note(job.protocol, results), always_note(results)
-    notes = tuple(note for note in (changed, always, other_findings_note(measured)) if note)
+    notes = tuple(note for note in (changed, other_findings_note(measured)) if note)
     quoted = quoted_blocks(quotations, "few_shot_classification", job.dataset, job.protocol)
     return Table(
         name,
@@ -261,8 +260,10 @@ def _few_shot_table(
             pooling_note(inputs.pooling),
             "Percentages are shares of the training images. Means of the repetitions; after \u00b1 their standard "
             "deviation, over head and order of batches on one subset: it does not say how another subset would do.",
-            f"{intervals_note(whole.resampled_by)} {THRESHOLDS}",
+            intervals_note(whole.resampled_by),
+            THRESHOLDS,
             *bold_notes(inputs, cells, whole.resampled_by),
+            *([always] if always else []),
         ),
         task="few_shot",
     )

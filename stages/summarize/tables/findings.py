@@ -12,9 +12,8 @@ from ..numbers import count, words
 from .comparisons import Comparisons
 from .image_values import Repeated
 from .seeds import seeds_cell, seeds_note, why_no_bold
-from .table import Block, Cell, Column, Row, Table, Task
+from .table import MEAN, Block, Cell, Column, Row, Table, Task
 
-MEAN = "mean of findings"  # no name of a finding, which has no blanks
 NOTE = "Each finding is measured on the test images in which it is labelled, all with the same draws."
 BOLD = (
     "Bold: the best of its row, and better than every other variant by a paired bootstrap over the same {unit}s "

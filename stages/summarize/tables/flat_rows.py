@@ -17,9 +17,10 @@ from ...few_shot_segmentation.contract import FIGURES
 from ...zero_shot_classification.contract import Calibration
 from ..inputs import Inputs
 from ..ledger import Ledger
+from ..provenance import Provenance
 from ..readers.evaluation import FewShot, MultiClass, Segmentation
-from .findings import MEAN
 from .grounding import POINTERS
+from .table import MEAN
 
 ALL_CLASSES = "all classes"  # no name of a finding, which has no blanks
 CsvRow = dict[str, Any]  # column -> figure with all its digits
@@ -253,7 +254,16 @@ def reject_rows(ledger: Ledger) -> list[CsvRow]:
     return [vars(reject) for reject in ledger.rejects]
 
 
-def write_flat_rows(folder: Path, inputs: Inputs, ledger: Ledger) -> list[Path]:
+def run_rows(provenance: Provenance) -> list[CsvRow]:
+    """Return one row per run, with its whole digests."""
+    return [
+        {"stage": run.stage, "name": run.name, "status": run.status, "started_ms": run.started, "ended_ms": run.ended,
+         "jobs": run.executions, "commit": run.commit, "mlflow_key": run.key, **run.digests}
+        for run in provenance.runs
+    ]  # fmt: skip
+
+
+def write_flat_rows(folder: Path, inputs: Inputs, ledger: Ledger, provenance: Provenance) -> list[Path]:
     """Write all tables as CSV; None is an empty cell, and so is a column of another row."""
     tables = {
         "table1_zero_shot.csv": (zero_shot_rows(inputs), []),
@@ -277,6 +287,7 @@ def write_flat_rows(folder: Path, inputs: Inputs, ledger: Ledger) -> list[Path]:
         ),
         "selection.csv": (selection_rows(inputs), []),
         "rejects.csv": (reject_rows(ledger), ["stage", "dataset", "reason", "count"]),
+        "runs.csv": (run_rows(provenance), []),
     }
     for name, (rows, header) in tables.items():
         write_text(Path(folder) / name, rows_as_csv(rows, header))

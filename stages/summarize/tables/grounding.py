@@ -18,11 +18,10 @@ from ..numbers import decimal, words
 from ..readers.evaluation import Grounding, by_variant, grouped
 from .classification import bold_notes, intervals_note, overlap_notes
 from .comparisons import Comparisons
-from .findings import MEAN
 from .grounding_notes import IN_LUNG, PHRASES_NOTE, PROBE, READING, note_of
 from .image_values import Repeated, grounding_values, repeated
 from .seeds import seeds_cell, seeds_note
-from .table import Axis, Block, Cell, Column, Row, Table, axis_of
+from .table import MEAN, Axis, Block, Cell, Column, Row, Table, axis_of
 from .verdicts import Contest, Pointer, verdict
 
 # Column -> measure of the stage, pointer of a variant's row.
@@ -193,10 +192,10 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
         )),
         (Block("measured", tuple(rows)),),
         first="what points",
-        notes=(*(verdict(each, comparisons, name) for each in _contests(inputs, variants, prompt_set, comparisons)),
-               *_about_one_training(inputs, replicates)),
+        notes=tuple(verdict(each, comparisons, name) for each in _contests(inputs, variants, prompt_set, comparisons)),
         legend=(note_of(result, prompt_set), intervals_note(result.resampled_by),
-                *bold_notes(inputs, replicates, result.resampled_by, "row")),
+                *bold_notes(inputs, replicates, result.resampled_by, "row"),
+                *_about_one_training(inputs, replicates)),
         task="pointing",
     )  # fmt: skip
 
@@ -234,7 +233,9 @@ def _beside(inputs: Inputs, own: Sequence[Grounding], prompt_set: str) -> Iterat
 def _about_one_training(inputs: Inputs, variants: Iterable[str]) -> tuple[str, ...]:
     """Return what the sentences on heatmaps are about where their variants have one training each."""
     single = [each for each in variants if inputs.trained(each) and len(inputs.tree.replicates_of(each)) == 1]
-    return (f"Said of one training ({', '.join(single)}), not of its settings: another may differ.",) if single else ()
+    return (
+        (f"What is said of a heatmap is of one training ({', '.join(single)}), not of its settings.",) if single else ()
+    )
 
 
 def _queries(result: FindingResult, prompt_set: str) -> str:

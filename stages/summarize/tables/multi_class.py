@@ -96,7 +96,7 @@ def _classes_table(inputs: Inputs, each: MultiClass) -> Table:
          Column("f1", "F1"), *(Column(f"precision_at_{k}", f"P@{k}") for k in result.precision_at)),
         (Block("measured", tuple(rows)),),
         "class",
-        legend=(f"Images: drawn, of those with this class alone. {intervals_note(result.resampled_by)}",),
+        legend=("Images: drawn, of those with this class alone.", intervals_note(result.resampled_by)),
         task="multi_class_classes",
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from ..inputs import Inputs
 from ..naming import variant_label
 from ..numbers import decimal, figures, rank, words
 from ..readers.evaluation import by_variant
-from .classification import bold_notes
+from .classification import bold_notes, intervals_note
 from .comparisons import Comparisons
 from .image_values import Repeated, class_retrieval_values, repeated, retrieval_values
 from .seeds import seeds_cell
@@ -26,7 +26,7 @@ CLASS_NOTE = (
     "P@k is the share of the first k candidates that have the finding of the query, mean over the queries of each "
     "finding and then over findings. Candidates are those of all these pairs, the query's own among them."
 )
-INTERVALS = "Brackets: 95 % bootstrap intervals that resample the patients of the queries; the candidates stay."
+CANDIDATES = "A draw takes patients of the queries; the candidates stay."
 
 
 def retrieval_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
@@ -65,7 +65,7 @@ def _table(
         tuple(Column(key, words(key).replace("recall at ", "recall@"), brief=True) for key in measures),
         (_above_chance(inputs, name, {variant: list(map(_figures, own)) for variant, own in variants.items()}, best,
                        comparisons, figures),),
-        legend=(NOTE, INTERVALS, *bold_notes(inputs, values, "patient")),
+        legend=(NOTE, intervals_note("patient"), CANDIDATES, *bold_notes(inputs, values, "patient")),
         task="retrieval",
     )  # fmt: skip
 
@@ -107,7 +107,7 @@ def _class_table(
         f"of {counted(len(first.classes), 'finding')}; images: {sizes}",
         tuple(Column(key, f"P@{k}", brief=True) for key, k in keys.items()),
         (_above_chance(inputs, name, means, best, comparisons),),
-        legend=(CLASS_NOTE, INTERVALS, *bold_notes(inputs, values, "patient")),
+        legend=(CLASS_NOTE, intervals_note("patient"), CANDIDATES, *bold_notes(inputs, values, "patient")),
         task="retrieval_classes",
     )
 

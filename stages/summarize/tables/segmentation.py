@@ -62,7 +62,7 @@ def _table(
     quoted = _of_fractions(quoted_blocks(quotations, "few_shot_segmentation", job.dataset, job.protocol), fractions)
     results = [each.result for each in measured]
     changed, always = protocol_note(job.protocol, results), always_note(results)
-    bold = bold_notes(inputs, by_variant(measured), first.resampled_by, scope="its column with this share of labels")
+    bold = bold_notes(inputs, by_variant(measured), first.resampled_by)
     return Table(
         name,
         f"Table 3. Few-shot segmentation of {words(first.finding)} in {job.dataset}, protocol "
@@ -71,13 +71,14 @@ def _table(
         f"training: {training_sizes(measured, 'with an outline', 'with an outline')}",
         COLUMNS,
         (Block("measured", tuple(rows), protocol=changed or ""), *quoted),
-        notes=(*(note for note in (changed, always) if note), *([OTHERS] if quoted else [])),
+        notes=(*([changed] if changed else []), *([OTHERS] if quoted else [])),
         legend=(
-            "Labels: share of the training images. Means of the repetitions; after \u00b1 their spread (standard "
-            "deviation).",
+            "Labels: share of the training images; rows of one share are compared with each other. Means of the "
+            "repetitions; after \u00b1 their spread (standard deviation).",
             DEFINITION,
             intervals_note(first.resampled_by),
             *bold,
+            *([always] if always else []),
         ),
         task="segmentation",
     )

@@ -44,6 +44,7 @@ class Cell:
 
 
 NOTHING = Cell()
+MEAN = "mean of findings"  # key of such a row; no name of a finding, which has no blanks
 
 
 def cell_of(
@@ -151,6 +152,11 @@ class Table:
                 yield block, row
 
     @property
+    def row_count(self) -> int:
+        """Return the number of rows of all blocks."""
+        return sum(len(block.rows) for block in self.blocks)
+
+    @property
     def shown(self) -> list[Column]:
         """Return the columns that people see."""
         return [column for column in self.columns if column.shown]
@@ -159,6 +165,13 @@ class Table:
     def titled(self) -> bool:
         """Return whether people must be told which rows are measured."""
         return any(block.kind == "quoted" for block in self.blocks)
+
+    def first_rows(self, most: int) -> "Table":
+        """Return the table with as many rows as a page shows; a mean of findings always stays."""
+        rows = [row for _, row in self.rows()]
+        kept = {id(row) for place, row in enumerate(rows) if place < most or row.key == MEAN}
+        blocks = (replace(each, rows=tuple(row for row in each.rows if id(row) in kept)) for each in self.blocks)
+        return replace(self, blocks=tuple(each for each in blocks if each.rows))
 
     def showing(self, keys: Sequence[str], caption: str, legend: tuple[str, ...]) -> "Table":
         """Return the same measured rows with other columns shown, in the order of `keys`."""

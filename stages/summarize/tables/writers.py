@@ -53,11 +53,13 @@ class Marks:
                 return self.escape(NONE if cell.text is None else cell.text)
             return self.quiet.format(self.escape(NONE if cell.text is None else f"{NONE} {cell.text}"))
         value = self.escape(cell.form(cell.value))
-        parts = [self.bold.format(value) if cell.bold else value]
+        parts, around = [self.bold.format(value) if cell.bold else value], []
         if cell.low is not None and cell.high is not None:
-            parts += [self.quiet.format(self.escape(f"[{cell.form(cell.low)}, {cell.form(cell.high)}]"))]
+            around += [f"[{cell.form(cell.low)}, {cell.form(cell.high)}]"]
         if cell.spread:  # 0 is that of a figure that no repetition can move
-            parts += [self.escape(f"{PLUS_MINUS} {decimal(cell.spread)}")]
+            around += [f"{PLUS_MINUS} {decimal(cell.spread)}"]
+        if around:
+            parts += [self.quiet.format(self.escape(" ".join(around)))]
         if cell.remark:
             parts += [self.quiet.format(self.escape(cell.remark))]
         return " ".join(parts)
@@ -185,10 +187,15 @@ def as_html(table: Table, styles: Mapping[str, Style] | None = None, labelled_by
             for column in columns:
                 cells += [_html_cell(row, column, below.get(column.key))]
                 if styles is not None and column.axis:
-                    cells += [f'<td class="bars">{_bar(row[column], column.axis, styles.get(row.key, OTHER))}</td>']
+                    cells += [f'<td class="bars">{bar(row[column], column.axis, styles.get(row.key, OTHER))}</td>']
             lines += [f"<tr>{''.join(cells)}</tr>"]
         lines += ["</tbody>"]
     return "\n".join([*lines, "</table>"])
+
+
+def cell_as_html(cell: Cell) -> str:
+    """Write a figure with its interval, as in a cell of a table."""
+    return HTML.cell(cell, Column("", ""))
 
 
 def _header(text: str) -> str:
@@ -207,8 +214,11 @@ def _html_cell(row: Row, column: Column, below: Column | None) -> str:
 OTHER = Style("#8a949b")  # of rows that are no variant
 
 
-def _bar(cell: Cell, axis: Axis, style: Style) -> str:
-    """Draw a figure and its interval; they stand beside it as text, so that a screen reader skips the bar."""
+def bar(cell: Cell, axis: Axis, style: Style, rival: Cell | None = None) -> str:
+    """Draw a figure and its interval, in grey behind them those of a rival.
+
+    They stand beside it as text, so that a screen reader skips the drawing.
+    """
 
     def line(x1: float, x2: float, y1: float, y2: float, more: str) -> str:
         return f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" {more} vector-effect="non-scaling-stroke"/>'
@@ -217,10 +227,15 @@ def _bar(cell: Cell, axis: Axis, style: Style) -> str:
     if axis.reference is not None:
         place = axis.place(axis.reference)
         parts += [line(place, place, 0.0, 14.0, 'stroke="var(--soft)" stroke-width="1" stroke-dasharray="2 2"')]
-    if cell.value is not None and cell.low is not None and cell.high is not None:
-        low, value, high = axis.place(cell.low), axis.place(cell.value), axis.place(cell.high)
-        parts += [line(low, high, 7.0, 7.0, f'stroke="{style.colour}" stroke-width="2.5"'),
-                  line(value, value, 2.0, 12.0, f'stroke="{style.colour}" stroke-width="4"')]  # fmt: skip
+    for each, colour in ((rival, OTHER.colour), (cell, style.colour)):
+        if each is None or each.value is None:
+            continue
+        value = axis.place(each.value)
+        if each.low is not None and each.high is not None:
+            ends = axis.place(each.low), axis.place(each.high)
+            parts += [line(*ends, 7.0, 7.0, f'stroke="{colour}" stroke-width="2.5"')]
+        if each.low is not None or each is rival:
+            parts += [line(value, value, 2.0, 12.0, f'stroke="{colour}" stroke-width="4"')]
     return ('<svg class="bar" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">'
             f"{''.join(parts)}</svg>")  # fmt: skip
 

@@ -9,11 +9,9 @@ def test_nothing_is_said_where_all_is_well():
 
 def test_an_alarm_of_a_training_is_repeated():
     tags = {"git_commit": "1", "alarm_not_learned": "it has not"}
-    assert cautions({"pretrain mlip": tags}, {}) == ["warning: pretrain mlip: it has not"]
+    assert cautions({"pretrain mlip": tags}, {}) == ["pretrain mlip: it has not"]
 
 
 def test_a_small_test_part_is_named():
     (line,) = cautions({}, {"labels of ours": 19, "pairs of ours": 20})
-    assert line.startswith(
-        "warning: labels of ours: 19 patients in the test part, fewer than 20: its figures say little;"
-    )
+    assert line.startswith("labels of ours: 19 patients in the test part, fewer than 20: its figures say little;")

@@ -192,7 +192,7 @@ def test_page_console_and_files_draw_the_same_tables(read: Inputs, output, tmp_p
     for table in tables:
         drawn = as_html(table, variant_styles(read.training), anchor(table.caption))
         assert page.count(drawn) == 1, table.name
-        assert page.count(f'<p class="caption" id="{anchor(table.caption)}">{escape(table.caption)}</p>') == 1
+        assert page.count(f'<span id="{anchor(table.caption)}">{escape(table.caption)}</span>') == 1
         assert all(note in html.unescape(page) for note in (*table.notes, *table.legend))
         assert (output / "tables" / f"{table.name}.csv").read_text(encoding="utf-8") == as_csv(table)
         assert ("\n".join(as_text(table)) in console) == (table.task not in ("ablation", "multi_class_classes"))

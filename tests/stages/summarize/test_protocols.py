@@ -63,18 +63,18 @@ def always(stage, protocol: str) -> str:
     return f"Always different here: {'; '.join(stage.ALWAYS_DIFFERENT[protocol])}."
 
 
-def test_what_is_always_different_stands_beside_every_table(read: Inputs, output) -> None:
+def test_what_is_always_different_stands_below_the_tables(read: Inputs, output) -> None:
     expected = {"table2": always(classification, "linear"), "table3": always(segmentation, "linear")}
     tables = [each for each in paper_tables(read, Comparisons(20, 0), [], ()) if each.name[:6] in expected]
     assert {table.name for table in tables} >= {"table2_rsna_linear", "table3_rsna_linear"}
     for table in tables:
-        assert expected[table.name[:6]] in table.notes
+        assert expected[table.name[:6]] in table.legend
         assert expected[table.name[:6]].split("'")[0] in as_markdown(table)
     page = html.unescape((output / "report.html").read_text(encoding="utf-8"))
     for note in expected.values():
-        # a note of every table, and once each in the methods and in their LaTeX
-        assert page.count(f'<p class="note">{note}</p>') == 2
-        assert page.count(note) == 2 + 2
+        # once below the tables of its section, and once each in the methods and in their LaTeX
+        assert page.count(f"<p>{note}</p>") == 1
+        assert page.count(note) == 1 + 2
 
 
 def test_the_methods_are_after_earlier_work_and_say_where_not(read: Inputs, built) -> None:

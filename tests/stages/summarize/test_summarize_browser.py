@@ -1,21 +1,14 @@
 """The page in a browser: no sideways scrolling on a phone, nothing loaded, no error; contrast as WCAG 2.2 AA asks."""
 
-import html
-import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from chromium_page import frame, measured, needs_chromium, opened
 
 from stages import summarize
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WIDTHS = (360, 390, 820, 900, 1400)
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-         "--disable-background-networking", "--disable-component-update", "--disable-extensions",
-         "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=20000"]  # fmt: skip
 MEASURE = """
 <script>
 window.onload = () => {
@@ -36,24 +29,10 @@ window.onload = () => {
 """
 
 
-def measured(body: str, folder: Path) -> tuple[list[dict], str]:
-    """Return what the script of `body` found in its frames, and what Chromium said."""
-    page = folder / "frames.html"
-    page.write_text(f"<!doctype html><meta charset=utf-8><body>{body}", encoding="utf-8")
-    done = subprocess.run(
-        [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    found = re.search(r"FOUND(.*)END", done.stdout)
-    assert found, done.stderr[-2000:]
-    return json.loads(html.unescape(found.group(1))), done.stderr
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="NOT CHECKED: no Chromium here (Debian: apt-get install chromium)")
+@needs_chromium
 def test_a_browser_shows_it_at_three_widths(output, tmp_path):
-    text = html.escape((output / "report.html").read_text(encoding="utf-8"))
-    style = "height:900px;border:0"
-    frames = "".join(f'<iframe style="width:{width}px;{style}" srcdoc="{text}"></iframe>' for width in WIDTHS)
+    text = opened((output / "report.html").read_text(encoding="utf-8"))
+    frames = "".join(frame(text, width) for width in WIDTHS)
     pages, said = measured(MEASURE + frames, tmp_path)
     assert [page["width"] for page in pages] == list(WIDTHS)
     for page in pages:
@@ -64,40 +43,43 @@ def test_a_browser_shows_it_at_three_widths(output, tmp_path):
     assert not re.findall(r"CONSOLE.*", said)
 
 
-PAPER = 718  # CSS pixels: A4 less Chromium's margins of 1 cm
+LOOK = """
+<script>
+window.onload = () => {
+  const [phone, desk, linked] = [...document.querySelectorAll("iframe")].map(frame => frame.contentDocument);
+  const width = 390, boxes = [...phone.querySelectorAll(".results")].filter(each => each.rows[0].cells.length > 1);
+  const hidden = boxes.filter(table => [...table.tBodies].some(body => [...body.rows].some(row =>
+    row.cells[1] && row.cells[1].getBoundingClientRect().right > width)));
+  for (const box of phone.querySelectorAll(".scroll")) box.scrollLeft = 1000;
+  const stuck = [...phone.querySelectorAll(".results tbody th:not(.block)")].every(each =>
+    Math.abs(each.getBoundingClientRect().left - each.closest(".scroll").getBoundingClientRect().left) < 1);
+  const wide = [...desk.querySelectorAll(".scroll")].filter(each => each.scrollWidth > each.clientWidth + 1);
+  const closed = [...linked.querySelectorAll("main > details")].map(each => each.open);
+  const found = {boxes: boxes.length, hidden: hidden.map(each => each.textContent.slice(0, 60)), stuck, closed,
+                 wide: wide.map(each => each.textContent.slice(0, 60)),
+                 overview: desk.querySelector(".key-figures").getBoundingClientRect().bottom};
+  document.body.innerHTML = "<pre id=found></pre>";
+  document.getElementById("found").textContent = "FOUND" + JSON.stringify([found]) + "END";
+};
+</script>
+"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="NOT CHECKED: no Chromium here (Debian: apt-get install chromium)")
-def test_on_paper_no_table_is_wider_than_the_page(output, tmp_path):
-    """The rules for print, made to hold on the screen: there a table may not even scroll."""
-    text = (output / "report.html").read_text(encoding="utf-8").replace("@media print", "@media all")
-    frame = f'<iframe style="width:{PAPER}px;height:900px;border:0" srcdoc="{html.escape(text)}"></iframe>'
-    measure = MEASURE.replace('!each.closest(".scroll, pre, .skip") &&', '!each.closest(".skip") &&')
-    assert measure != MEASURE
-    (paper,), _ = measured(measure + frame, tmp_path)
-    assert paper["sections"] >= 10
-    assert paper["wide"] == [], paper
-
-
-PDFTOTEXT = shutil.which("pdftotext")
-
-
-@pytest.mark.skipif(
-    CHROMIUM is None or PDFTOTEXT is None, reason="NOT CHECKED: Chromium or pdftotext (poppler) is not here"
-)
-def test_on_paper_no_figure_of_tables_1_to_4_is_lost(output, tmp_path):
-    pdf = tmp_path / "report.pdf"
-    page = (output / "report.html").as_uri()
-    subprocess.run(
-        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={pdf}", page],
-        capture_output=True, check=True, timeout=300,
-    )  # fmt: skip
-    text = subprocess.run([PDFTOTEXT, pdf, "-"], capture_output=True, text=True, check=True, timeout=60).stdout
-    printed = set(re.findall(r"-?\d*\.\d{3}", text))
-    for path in sorted((output / "tables").glob("table[1-4]_*_*.md")) + sorted((output / "tables").glob("table1_*.md")):
-        wanted = set(re.findall(r"-?\d*\.\d{3}", path.read_text(encoding="utf-8")))
-        assert wanted
-        assert wanted <= printed, (path.name, sorted(wanted - printed))
+@needs_chromium
+def test_figures_are_in_sight_and_a_link_opens_its_chapter(output, tmp_path):
+    """A phone shows the first figure beside a label that stays; a desk shows every table of results whole."""
+    text = (output / "report.html").read_text(encoding="utf-8")
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    linked = '<iframe src="page.html#pointing"></iframe>'
+    ((found,), _) = measured(
+        LOOK + frame(opened(text), 390) + frame(opened(text), 1280) + linked, tmp_path, "--allow-file-access-from-files"
+    )
+    assert found["boxes"] > 10
+    assert found["hidden"] == []
+    assert found["stuck"]
+    assert found["wide"] == []
+    assert found["closed"] == [False, True, False, False, False]  # the pointing game is of the second chapter
+    assert found["overview"] < 900, "the overview fits on one screen"
 
 
 def luminance(colour: str) -> float:
