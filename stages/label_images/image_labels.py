@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..common.data.attributes import ATTRIBUTES
 from ..common.data.identifiers import Subject, keyed, read_key
 from ..common.data.index_tables import PATIENT_COLUMNS, read_patients
 from ..common.errors import InputError
@@ -141,8 +142,8 @@ def join_labels(
 ) -> ImageLabels:
     """Join every image with its label; `table` and `lung_regions` are by image id, as index_inputs wrote it.
 
-    `images` has image_id, patient_id, original_rows and original_columns. Raises InputError where a mask or a box
-    leaves its image, or was drawn on one of another shape.
+    `images` has image_id, patient_id, original_rows, original_columns, sex, age and view. Raises InputError where a
+    mask or a box leaves its image, or was drawn on one of another shape.
     """
     masks, labels = Masks(root, settings, roots), table.labels
     source = _source_of_boxes(root, settings, masks)
@@ -172,6 +173,7 @@ def join_labels(
                     "boxes": boxes,
                     "mask": own[finding],
                     "lung_mask": lungs,
+                    **{name: image[name] for name in ATTRIBUTES},
                 }
             )
     edge.refuse_misplaced()

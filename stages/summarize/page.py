@@ -24,7 +24,7 @@ from ..common.errors import InputError
 from ..common.wording import counted
 from . import numbers
 from .naming import findings_label
-from .sections import data, evaluation, localisation, methods, provenance, study, training
+from .sections import checklist, data, evaluation, judgements, localisation, methods, provenance, study, training
 from .sections.report import Names, Report, Section, runs_of
 from .tables.seeds import median_note
 from .tables.table import legend_of
@@ -34,6 +34,9 @@ SECTIONS = (
     Section("coverage", "What is measured", "What is measured", evaluation.coverage_names),
     Section("study", "Study", "Study", study.study_names),
     Section("zero_shot", "Zero-shot", "Table 1. Zero-shot classification", evaluation.zero_shot_names),
+    Section("operating_points", "Operating points", "Operating points and curves", judgements.operating_points_names),
+    Section("subgroups", "Subgroups", "Subgroups by sex, age and view", judgements.subgroups_names),
+    Section("judged_images", "Right and wrong", "Radiographs judged right and wrong", judgements.judged_images_names),
     Section("multi_class", "Multi-class", "Multi-class classification", evaluation.multi_class_names),
     Section("few_shot", "Few-shot", "Table 2. Few-shot classification", evaluation.few_shot_names),
     Section("segmentation", "Segmentation", "Table 3. Few-shot segmentation", evaluation.segmentation_names),
@@ -48,6 +51,7 @@ SECTIONS = (
     Section("ledger", "Ledger", "Ledger of the inputs", data.ledger_names),
     Section("cards", "Data cards", "Data cards", data.cards_names),
     Section("methods", "Methods", "Methods", methods.methods_names),
+    Section("checklist", "Checklists", "Checklists: CLAIM 2024 and TRIPOD+AI", checklist.checklist_names),
     Section("dag", "Stages", "What was run", provenance.dag_names),
     Section("provenance", "Provenance", "Provenance", provenance.provenance_names),
 )
