@@ -46,13 +46,13 @@ def dicom_sex(text: str) -> Sex | None:
     return _DICOM_SEX.get(text)
 
 
-def age_band(age: float, bounds: Sequence[float]) -> str:
+def age_band(age: float, bounds: Sequence[int]) -> str:
     """Return the name of the band of an age: `under 18`, `18 to 39`, `60 and over` for bounds 18, 40, 60."""
     reached = sum(age >= bound for bound in bounds)
     return age_bands(bounds)[reached]
 
 
-def age_bands(bounds: Sequence[float]) -> list[str]:
+def age_bands(bounds: Sequence[int]) -> list[str]:
     """Return the names of the bands between ascending whole bounds, in years."""
-    between = [f"{low:g} to {high - 1:g}" for low, high in pairwise(bounds)]
-    return [f"under {bounds[0]:g}", *between, f"{bounds[-1]:g} and over"]
+    between = [f"{low} to {high - 1}" for low, high in pairwise(bounds)]
+    return [f"under {bounds[0]}", *between, f"{bounds[-1]} and over"]

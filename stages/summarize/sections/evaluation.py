@@ -72,8 +72,11 @@ def reliability_figure(found: Mapping[str, Calibration], styles: Mapping[str, St
         for variant, each in found.items():
             for part, strength in ((each.before, 0.35), (each.after, 1.0)):
                 points = [(own.probability, own.positives) for own in part.bins if own.images]
-                axes.plot(*zip(*points, strict=True), marker="o", markersize=3, linewidth=1.4, alpha=strength,
-                          **styles[variant].line())  # fmt: skip
+                line = styles[variant].line()
+                axes.plot(*zip(*points, strict=True), linewidth=1.4, alpha=strength, **line)
+                sizes = np.array([own.images for own in part.bins if own.images])
+                axes.scatter(*zip(*points, strict=True), s=3 + 60 * sizes / sizes.sum(), alpha=strength,
+                             color=line["color"])  # fmt: skip
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="mean probability", ylabel="share of positives")
         axes.set_aspect("equal")
         return svg(figure)

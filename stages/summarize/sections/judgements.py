@@ -1,14 +1,18 @@
 """For readers of radiographs: operating points with their curves, subgroups, and images judged right and wrong."""
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Float, Int
-from matplotlib.figure import Figure
+from jaxtyping import Float, Int, UInt8
+from matplotlib.image import imsave
 
 from ...zero_shot_classification.contract import NetBenefit
-from ..drawing import STYLE, Style, axes_of, data_uri, svg
+from ..drawing import INK, STYLE, Style, axes_of, data_uri, svg
 from ..naming import replicate_label
 from ..numbers import decimal, interval, percent, words
 from ..readers.evaluation import ZeroShot
@@ -22,7 +26,8 @@ OUTCOMES = {
     "false_negative": "false negative (missed)",
     "true_negative": "true negative",
 }
-_REFERENCE = "#8a949b"
+_REFERENCE: dict[str, Any] = {"color": INK, "linewidth": 1.0, "linestyle": (0, (1, 1.5))}  # no variant is dotted so
+THUMBNAIL = 192  # pixels
 
 
 def operating_points_names(report: Report) -> Names | None:
@@ -66,7 +71,7 @@ def precision_recall_figure(
     """Draw precision against recall of the variants, in steps, over the prevalence: that of calling all positive."""
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(3.3, 3.3)
-        axes.axhline(prevalence, color=_REFERENCE, linewidth=0.9, linestyle=(0, (3, 2)))
+        axes.axhline(prevalence, **_REFERENCE)
         for each in curves:
             recall, precision = precision_recall_curve(each.scores[finding], each.targets[finding])
             axes.plot(recall, precision, drawstyle="steps-pre", linewidth=1.6, **styles[each.variant].line())
@@ -80,11 +85,12 @@ def precision_recall_figure(
 def precision_recall_curve(
     scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"]
 ) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
-    """Return recall, from 0 to 1, and precision; equal scores are one point. At recall 0 precision is set to 1."""
+    """Return recall, from 0 to 1, and precision; equal scores are one point. At recall 0 stands the first precision."""
     order = np.argsort(-scores, kind="stable")
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     found = np.cumsum(targets[order] == 1)[last]
-    return np.append(0, found / found[-1]), np.append(1, found / (last + 1))
+    precision = found / (last + 1)
+    return np.append(0, found / found[-1]), np.append(precision[0], precision)
 
 
 def _decision(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names | None:
@@ -94,7 +100,8 @@ def _decision(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names
         return None
     first = next(iter(found))
     dataset, ranges = curves[0].dataset, useful_range(found[first])
-    said = f"above both from {percent(ranges[0])} to {percent(ranges[1])}" if ranges else "nowhere above both"
+    said = f"above both from {ranges[0]:.0%} to {ranges[1]:.0%}" if ranges else "nowhere above both"
+    said = said.replace("%", " %")
     return {
         "dataset": dataset,
         "finding": finding,
@@ -108,10 +115,12 @@ def _decision(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names
 
 
 def useful_range(found: NetBenefit) -> tuple[float, float] | None:
-    """Return the first and last probability at which the model's interval is above acting on everyone and on no one."""
-    better = [at for at, model, everyone in zip(found.acting_at, found.model, found.everyone, strict=True)
-              if model.low > max(0.0, everyone.value)]  # fmt: skip
-    return (better[0], better[-1]) if better else None
+    """Return the ends of the longest run of probabilities at which the model's interval is above both references."""
+    better = [model.low > max(0.0, everyone.value)
+              for model, everyone in zip(found.model, found.everyone, strict=True)]  # fmt: skip
+    runs = [list(places) for is_better, places in groupby(range(len(better)), better.__getitem__) if is_better]
+    longest = max(runs, key=len, default=[])
+    return (found.acting_at[longest[0]], found.acting_at[longest[-1]]) if longest else None
 
 
 def decision_figure(found: Mapping[str, NetBenefit], styles: Mapping[str, Style]) -> str:
@@ -120,8 +129,8 @@ def decision_figure(found: Mapping[str, NetBenefit], styles: Mapping[str, Style]
         figure, axes = axes_of(3.6, 3.0)
         first = next(iter(found.values()))
         everyone = [each.value for each in first.everyone]
-        axes.plot(first.acting_at, everyone, color=_REFERENCE, linewidth=1.2, linestyle=(0, (3, 2)))
-        axes.axhline(0, color=_REFERENCE, linewidth=1.2)
+        axes.plot(first.acting_at, everyone, **_REFERENCE)
+        axes.axhline(0, color=INK, linewidth=0.8)
         low, high = ([getattr(each, end) for each in first.model] for end in ("low", "high"))
         colour = styles[next(iter(found))].colour
         axes.fill_between(first.acting_at, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -175,17 +184,17 @@ def _group(report: Report, each: ZeroShot, finding: str) -> Names:
 def _picture(sample: Judged, name: str) -> Names:
     return {
         "image_id": sample.image_id,
+        "short": sample.image_id if len(sample.image_id) <= 16 else f"\u2026{sample.image_id[-12:]}",
         "score": decimal(sample.score),
-        "src": data_uri(radiograph_figure(sample)),
+        "src": thumbnail(sample.pixels),
         "alt": f"Radiograph {sample.image_id}, a {name} of {words(sample.finding)}.",
     }
 
 
-def radiograph_figure(sample: Judged) -> str:
-    """Draw a radiograph alone."""
-    with mpl.rc_context(STYLE | {"axes.grid": False, "figure.constrained_layout.use": False}):
-        figure = Figure(figsize=(1.6, 1.6))
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        axes.imshow(sample.pixels, cmap="gray", vmin=0, vmax=255, interpolation="none")
-        return svg(figure)
+def thumbnail(pixels: UInt8[np.ndarray, "size size"]) -> str:
+    """Return a radiograph as the `src` of an image: a JPEG of about `THUMBNAIL` pixels or fewer, as a page has many."""
+    step, buffer = -(-len(pixels) // THUMBNAIL), io.BytesIO()
+    whole = len(pixels) // step * step
+    means = pixels[:whole, :whole].reshape(whole // step, step, -1, step).mean(axis=(1, 3))
+    imsave(buffer, means, format="jpg", cmap="gray", vmin=0, vmax=255, pil_kwargs={"quality": 85})
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

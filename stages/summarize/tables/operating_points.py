@@ -18,11 +18,12 @@ POINT_NAMES: dict[PointName, str] = {
     "youden": "Youden",
 }
 HEADERS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV"}
-MATRIX = {"true_positives": "TP", "false_positives": "FP", "false_negatives": "FN", "true_negatives": "TN"}
+MATRIX = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 POINTS_NOTE = (
     "Every threshold was chosen on validation and applied to test as it is, so that test need not reach 90 %. Youden's "
     "has the largest sensitivity + specificity - 1 there. PPV and NPV (positive and negative predictive value) hold at "
-    "the prevalence of this test part alone. TP, FP, FN, TN: the confusion matrix, images. Other variants: "
+    "the prevalence of this test part alone. TP, FP, FN and TN are the confusion matrix: true and false positives, "
+    "false (missed) and true negatives, test images. Other variants: "
     "operating_points.csv."
 )
 GROUPS_NOTE = (
@@ -52,17 +53,18 @@ def operating_points_tables(inputs: Inputs) -> list[Table]:
             for name, point in own.operating_points.items()
         ]
         columns = (
-            *([Column("finding", "finding", "text")] if several else []),
-            Column("prevalence", "prevalence", "text"),
+            *([Column("finding", "finding", "text"), Column("prevalence", "prevalence", "text")] if several else []),
             Column("threshold", "threshold"),
             *(Column(name, HEADERS[name]) for name in RATES),
-            *(Column(name, header, "text") for name, header in MATRIX.items()),
+            Column("confusion", "TP / FP / FN / TN", "text"),
         )
-        rows = [row if several else _without(row, "finding") for row in rows]
+        rows = [row if several else _without(row, "finding", "prevalence") for row in rows]
+        only = each.result.only
         tables.append(Table(
             f"operating_points_{each.dataset}",
             f"Operating points of {replicate_label(inputs, each.replicate)} in {each.dataset}: "
-            f"{counted(each.result.test_images, 'test image')}",
+            f"{counted(each.result.test_images, 'test image')}"
+            + (f", prevalence {_prevalence(only)}" if only else ""),
             columns,
             (Block("measured", tuple(rows)),),
             first="threshold for",
@@ -73,11 +75,14 @@ def operating_points_tables(inputs: Inputs) -> list[Table]:
 
 
 def _point_cells(finding: str, own: FindingResult, point: OperatingPoint) -> dict[str, Cell]:
-    prevalence = f"{percent(own.test_positives / own.test_images)} ({count(own.test_positives)})"
-    cells = {"finding": Cell(text=words(finding)), "prevalence": Cell(text=prevalence),
+    cells = {"finding": Cell(text=words(finding)), "prevalence": Cell(text=_prevalence(own)),
              "threshold": Cell(point.threshold)}  # fmt: skip
     cells |= {name: _figure(point.rates[name]) for name in RATES}
-    return cells | {name: Cell(text=count(getattr(point, name))) for name in MATRIX}
+    return cells | {"confusion": Cell(text=" / ".join(count(getattr(point, name)) for name in MATRIX))}
+
+
+def _prevalence(own: FindingResult) -> str:
+    return f"{percent(own.test_positives / own.test_images)} ({count(own.test_positives)} positive)"
 
 
 def subgroups_tables(inputs: Inputs) -> list[Table]:
@@ -145,8 +150,8 @@ def _figure(figure: Estimate | None) -> Cell:
     return NOTHING if figure is None else cell_of(figure)
 
 
-def _without(row: Row, key: str) -> Row:
-    return Row(row.label, {name: cell for name, cell in row.cells.items() if name != key}, row.notes, row.key)
+def _without(row: Row, *keys: str) -> Row:
+    return Row(row.label, {name: cell for name, cell in row.cells.items() if name not in keys}, row.notes, row.key)
 
 
 def point_summary(point: OperatingPoint) -> str:

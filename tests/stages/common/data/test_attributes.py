@@ -28,6 +28,6 @@ def test_sexes_are_the_standards_three() -> None:
 def test_every_age_is_in_the_band_that_its_name_says() -> None:
     bounds = [18, 40, 90]
     assert age_bands(bounds) == ["under 18", "18 to 39", "40 to 89", "90 and over"]
-    ages = [0, 17.9, 18, 39.9, 40, 89, 90]
+    ages = [0.0, 17.9, 18.0, 39.9, 40.0, 89.0, 90.0]
     bands = ["under 18"] * 2 + ["18 to 39"] * 2 + ["40 to 89"] * 2 + ["90 and over"]
     assert [age_band(age, bounds) for age in ages] == bands
