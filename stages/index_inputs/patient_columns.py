@@ -4,10 +4,10 @@ from pathlib import Path
 
 import polars as pl
 
-from ..common.data.attributes import parse_age
 from ..common.data.index_tables import NO_VALUE
 from ..common.data.table_files import ROW
 from ..common.errors import InputError
+from ..common.radiographs.attributes import parse_age
 from .contract import IndexInputsSettings
 
 _UNSTATED = frozenset([*NO_VALUE, "u", "unknown", "not stated"])

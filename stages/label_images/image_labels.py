@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..common.data.attributes import ATTRIBUTES
 from ..common.data.identifiers import Subject, keyed, read_key
 from ..common.data.index_tables import PATIENT_COLUMNS, read_patients
 from ..common.errors import InputError
+from ..common.radiographs.attributes import ATTRIBUTES
 from .boxes import BoxesAtTheEdge
 from .contract import LabelImagesSettings
 from .distributed_labels import LabelTable, Region
@@ -157,6 +157,7 @@ def join_labels(
             continue
         own = {finding: masks.mask_of(image, each) for finding, each in label.findings.items()}
         lungs = masks.lungs_of(image, label, lung_regions.get(image["image_id"], ()))
+        attributes: dict[str, Any] = {name: image[name] for name in ATTRIBUTES}
         for finding, each in label.findings.items():
             boxes = [list(box[1:5]) for box in edge.add(image, each.boxes)]
             if each.phrases:
@@ -173,7 +174,7 @@ def join_labels(
                     "boxes": boxes,
                     "mask": own[finding],
                     "lung_mask": lungs,
-                    **{name: image[name] for name in ATTRIBUTES},
+                    **attributes,
                 }
             )
     edge.refuse_misplaced()

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, product, source
-from ..common.data.attributes import OLDEST, Attribute
 from ..common.encoders.settings import READINGS, EncodingSettings
+from ..common.radiographs.attributes import OLDEST, Attribute
 from ..common.records import (
     POINTS,
     RATES,

@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int8
 
 from ..audit_splits.contract import read_overlap
-from ..common.data.attributes import Attribute
 from ..common.data.label_matrix import LabelMatrix, read_label_matrix
 from ..common.data.prompts import prompt_file, read_prompts
 from ..common.device import choose_device
@@ -24,13 +23,14 @@ from ..common.files.arrow_tables import write_frame, write_rows
 from ..common.files.schemas import SCORES, judged_images
 from ..common.journal.tracking import Run, track_job
 from ..common.metrics.findings import Measurable, estimates, metrics_of
-from ..common.metrics.operating_points import Chosen, choose_points
 from ..common.metrics.ranking import auc, best_f1_threshold, draw_weights, estimate
+from ..common.radiographs.attributes import Attribute
 from ..common.records import Estimate, MetricName, PointName, has_several, read_record, write_record
 from ..select_checkpoint.contract import Selection
 from .calibration import calibrate
 from .contract import Calibration, FindingResult, NetBenefit, ZeroShotJob, ZeroShotResult
 from .judgements import groups_of, judge, judged_rows, net_benefit, stated
+from .operating_points import Chosen, choose_points
 from .scores import scores_of
 
 Scores = Mapping[str, Float[np.ndarray, "images"]]  # by prompt set, in the order of the file

@@ -12,14 +12,14 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
-from ..common.data.attributes import ATTRIBUTES, NOT_STATED, Attribute, age_band, age_bands
 from ..common.data.image_store import ImageStore
 from ..common.data.label_matrix import LabelMatrix
 from ..common.digests import seed_from
-from ..common.metrics.operating_points import Chosen, Confusion, confusions, net_benefits
 from ..common.metrics.ranking import auc, estimate, estimate_of
+from ..common.radiographs.attributes import ATTRIBUTES, NOT_STATED, Attribute, age_band, age_bands
 from ..common.records import FEWEST, RATES, Estimate, PointName
 from .contract import Calibration, FindingResult, NetBenefit, OperatingPoint, Subgroup, ZeroShotSettings
+from .operating_points import Chosen, Confusion, confusions, net_benefits
 
 ACTING_AT = np.arange(1, 100, 2) / 100  # probabilities
 OUTCOMES = {"true_positive": (True, 1), "false_positive": (True, 0), "false_negative": (False, 1),

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, Int8, Shaped
 from ..errors import InputError
 from ..files.arrow_tables import read_table
 from ..files.schemas import LABELS, SCORES
-from .attributes import ATTRIBUTES
+from ..radiographs.attributes import ATTRIBUTES
 
 
 @dataclass(frozen=True)

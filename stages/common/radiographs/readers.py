@@ -18,7 +18,7 @@ from jaxtyping import Float32, Integer, UInt8, UInt16
 from PIL import Image, ImageOps
 from pydicom import Dataset
 
-from ..data.attributes import Sex, dicom_age, dicom_sex
+from .attributes import Sex, dicom_age, dicom_sex
 from .codestreams import read_jpeg, refusing_what_codecs_warn_of
 from .decoding import Decoded, decode
 from .display import WHITE, Display, Levels, LookupTable, Rescale, Stored, Window, to_levels

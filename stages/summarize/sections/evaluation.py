@@ -75,7 +75,7 @@ def reliability_figure(found: Mapping[str, Calibration], styles: Mapping[str, St
                 line = styles[variant].line()
                 axes.plot(*zip(*points, strict=True), linewidth=1.4, alpha=strength, **line)
                 sizes = np.array([own.images for own in part.bins if own.images])
-                axes.scatter(*zip(*points, strict=True), s=3 + 60 * sizes / sizes.sum(), alpha=strength,
+                axes.scatter(*np.transpose(points), 3 + 60 * sizes / sizes.sum(), alpha=strength,
                              color=line["color"])  # fmt: skip
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="mean probability", ylabel="share of positives")
         axes.set_aspect("equal")

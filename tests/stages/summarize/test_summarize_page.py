@@ -77,7 +77,8 @@ def test_nothing_is_loaded_from_elsewhere(page, output):
     html = (output / "report.html").read_text(encoding="utf-8")
     assert {tag for tag, _ in page.elements} & {"script", "link", "iframe", "object", "embed", "base", "form"} == set()
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
-    assert all(image["src"].startswith("data:image/svg+xml;base64,") for image in page.all("img"))
+    inline = ("data:image/svg+xml;base64,", "data:image/jpeg;base64,")
+    assert all(image["src"].startswith(inline) for image in page.all("img"))
     outside = {link["href"].partition("/#/")[0] for link in page.all("a") if not link["href"].startswith("#")}
     assert outside == {"https://arxiv.org/abs/2401.01591", "https://mlflow.example"}  # followed by a person alone
     assert "url(" not in html
@@ -86,9 +87,9 @@ def test_nothing_is_loaded_from_elsewhere(page, output):
 
 def test_every_picture_has_a_description_and_every_link_a_target(page):
     images = page.all("img")
-    # 2 ROC, reliability, 4 outlined, 3 radiographs with 2 heatmaps each, 2 phi, loss, selection, 4 of the data, 2 of
-    # sentences, time
-    assert len(images) == 2 + 1 + 4 + 9 + 2 + 1 + 1 + 4 + 2 + 1
+    # 2 ROC, reliability, 2 of precision and recall, decision curve, 2 of each of 4 outcomes, 4 outlined, 3 radiographs
+    # with 2 heatmaps each, 2 phi, loss, selection, 4 of the data, 2 of sentences, time
+    assert len(images) == 2 + 1 + 2 + 1 + 8 + 4 + 9 + 2 + 1 + 1 + 4 + 2 + 1
     assert all(len(image["alt"]) > 20 for image in images)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))

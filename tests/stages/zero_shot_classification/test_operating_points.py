@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, recall_score, roc_auc_score, roc_curve
 
-from stages.common.metrics.operating_points import choose_points, confusions, net_benefits
 from stages.common.metrics.ranking import auc
+from stages.zero_shot_classification.operating_points import choose_points, confusions, net_benefits
 
 
 def cases(seed: int, images: int = 60, levels: int = 12):

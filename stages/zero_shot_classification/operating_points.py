@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ..records import POINTS, PointName, RateName
-from .ranking import groups_of_ties
+from ..common.metrics.ranking import groups_of_ties
+from ..common.records import POINTS, PointName, RateName
 
 WANTED = 0.9  # of the first two points
 

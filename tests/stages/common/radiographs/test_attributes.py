@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.common.data.attributes import age_band, age_bands, dicom_age, dicom_sex, parse_age
+from stages.common.radiographs.attributes import age_band, age_bands, dicom_age, dicom_sex, parse_age
 
 
 @pytest.mark.parametrize(
