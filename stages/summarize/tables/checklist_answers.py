@@ -85,12 +85,15 @@ def _missing(inputs: Inputs, _provenance: Provenance, _ledger: Ledger) -> Answer
 
 
 def _identifiers(inputs: Inputs, provenance: Provenance, _ledger: Ledger) -> Answer:
-    kinds = {}
+    kinds: dict[str, list[str]] = {}
     for dataset in inputs.tree.datasets:
-        kind = provenance.run("index_inputs", dataset).params.get("identifiers", "")
-        kinds[dataset] = kind if kind not in ("", "None") else "by layout (keyed for own tables)"
-    listed = "; ".join(f"{dataset}: {kind}" for dataset, kind in kinds.items())
-    return Answer(f"identifiers: {listed}; ages of 90 and above are one value")
+        params = provenance.run("index_inputs", dataset).params
+        kind = params.get("identifiers", "None")
+        if kind == "None":  # the default of its layout
+            kind = "keyed" if params.get("layout") == "folder" else "distributed"
+        kinds.setdefault("as distributed" if kind == "distributed" else "keyed", []).append(dataset)
+    listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items())
+    return Answer(f"identifiers {listed}; ages of 90 and above are one value")
 
 
 def _labels(inputs: Inputs, _provenance: Provenance, _ledger: Ledger) -> Answer | None:
